@@ -1,0 +1,330 @@
+"""The command line: ``asr-flywheel``.
+
+Exit codes: 0 done (or the gate passed), 1 a run failed, 2 bad input, 3 the gate refused.
+Imports that cost time stand inside the commands, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tasks.errors import FlywheelError, InputError
+from tasks.recipes import Method, RecipeName
+
+if TYPE_CHECKING:
+    from flows.finetune_cycle import Outcome
+
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_REFUSED = 1, 2, 3
+DEFAULT_BASE = "nvidia/parakeet-tdt-0.6b-v2"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Fine-tune a speech recogniser on a clinic's vocabulary and prove whether it helped.",
+)
+
+CycleArgument = Annotated[Path, typer.Argument(help="A folder cycle<N> with manifest.jsonl.")]
+BaseOption = Annotated[
+    str, typer.Option("--base", help="A known base, a .nemo file, or 'embedded' (the demo's).")
+]
+PriorityOption = Annotated[
+    list[str] | None, typer.Option("--priority", help="Category that decides; may be repeated.")
+]
+BaselineOption = Annotated[
+    Path | None,
+    typer.Option("--baseline", help="per_sample.json or offline_hyps.jsonl, if not the cycle's."),
+]
+AudioRootOption = Annotated[
+    list[Path] | None, typer.Option("--audio-root", help="Another folder audio may lie in.")
+]
+KeepStyleOption = Annotated[
+    bool, typer.Option("--keep-style", help="Train on the text as written.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+MethodOption = Annotated[Method, typer.Option(help="Adapters are always refused.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seeds the split and training.")]
+RecipeOption = Annotated[RecipeName, typer.Option("--recipe", help="Named hyperparameters.")]
+EpochsOption = Annotated[
+    int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")
+]
+
+
+def main() -> None:
+    """Run the command line; what the user can mend is printed without a traceback."""
+    # The stages print their own lines; Prefect's console log would repeat them.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    try:
+        app()
+    except InputError as wrong:
+        print(f"error: {wrong}", file=sys.stderr)  # noqa: T201
+        sys.exit(EXIT_BAD_INPUT)
+    except FlywheelError as failed:
+        print(f"failed: {failed}", file=sys.stderr)  # noqa: T201
+        sys.exit(EXIT_FAILED)
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+@app.command()
+def gate(
+    cycle: CycleArgument,
+    base: BaseOption = DEFAULT_BASE,
+    priority: PriorityOption = None,
+    baseline: BaselineOption = None,
+    method: MethodOption = Method.SFT,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether tuning is worth it, and where to go if not."""
+    from tasks import stages  # noqa: PLC0415
+    from tasks.cycle import open_cycle  # noqa: PLC0415
+    from tasks.gate import GatePolicy  # noqa: PLC0415
+
+    folder = open_cycle(cycle)
+    verdict = stages.judge(
+        folder,
+        base,
+        GatePolicy(priority=tuple(priority or ["drug"])),
+        stages.find_baseline(folder, baseline),
+        method,
+    )
+    if as_json:
+        _print_json(verdict.as_dict())
+    else:
+        typer.echo(("passed" if verdict.passed else "refused") + f": {verdict.action.value}")
+        for reason in verdict.reasons:
+            typer.echo(f"- {reason.message}")
+        for warning in verdict.warnings:
+            typer.echo(f"- warning: {warning}")
+    if not verdict.passed:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+@app.command()
+def preflight(
+    cycle: CycleArgument,
+    base: BaseOption = DEFAULT_BASE,
+    recipe: RecipeOption = RecipeName.VERIFIED,
+    audio_root: AudioRootOption = None,
+    *,
+    keep_style: KeepStyleOption = False,
+) -> None:
+    """Check manifest, audio and text before anything is spent; writes nothing."""
+    from tasks import bases, stages  # noqa: PLC0415
+    from tasks.cycle import open_cycle  # noqa: PLC0415
+    from tasks.findings import summarise  # noqa: PLC0415
+    from tasks.recipes import recipe as named_recipe  # noqa: PLC0415
+
+    result = stages.check(
+        open_cycle(cycle),
+        bases.resolve(base),
+        named_recipe(recipe),
+        audio_root or [],
+        keep_style=keep_style,
+    )
+    typer.echo(f"{len(result.rows)} rows checked, {len(result.warnings)} warnings")
+    if result.warnings:
+        typer.echo(summarise(result.warnings))
+
+
+@app.command()
+def split(
+    cycle: CycleArgument,
+    *,
+    base: BaseOption = DEFAULT_BASE,
+    fraction: Annotated[float, typer.Option(help="Share of each category to hold out.")] = 0.2,
+    seed: SeedOption = 42,
+    recipe: RecipeOption = RecipeName.VERIFIED,
+    audio_root: AudioRootOption = None,
+    keep_style: KeepStyleOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write train.jsonl and validation.jsonl beside the manifest."""
+    from tasks import bases, stages  # noqa: PLC0415
+    from tasks.cycle import open_cycle  # noqa: PLC0415
+    from tasks.recipes import recipe as named_recipe  # noqa: PLC0415
+    from tasks.training_set import counts  # noqa: PLC0415
+
+    folder = open_cycle(cycle)
+    checked = stages.check(
+        folder,
+        bases.resolve(base),
+        named_recipe(recipe),
+        audio_root or [],
+        keep_style=keep_style,
+    )
+    data = stages.split(folder, checked, fraction, seed)
+    if as_json:
+        _print_json(
+            {
+                "train": str(data.train),
+                "validation": str(data.validation),
+                "counts": counts(checked.rows, data.split),
+                "warnings": list(data.split.warnings),
+                "content_sha256": data.content,
+            }
+        )
+        return
+    typer.echo(f"{data.train}: {len(data.split.train)} rows")
+    typer.echo(f"{data.validation}: {len(data.split.validation)} rows")
+    for warning in data.split.warnings:
+        typer.echo(f"warning: {warning}")
+
+
+@app.command()
+def transcribe(
+    cycle: CycleArgument,
+    model: Annotated[str, typer.Option("--model", help="A .nemo file, a known base, embedded.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Instead of the cycle's offline_hyps.jsonl.")
+    ] = None,
+    audio_root: AudioRootOption = None,
+) -> None:
+    """Decode a cycle offline; without --out the result becomes the cycle's baseline."""
+    from tasks import stages  # noqa: PLC0415
+    from tasks.cycle import open_cycle  # noqa: PLC0415
+
+    written = stages.transcribe_baseline(
+        open_cycle(cycle), model, out, audio_root or [], lambda line: typer.echo(line, err=True)
+    )
+    for path in written:
+        typer.echo(str(path))
+
+
+@app.command()
+def score(
+    hyps: Annotated[Path, typer.Argument(help="offline_hyps.jsonl or per_sample.json.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Score per-row results: WER, CER, KER, SER, pooled WER, and KER by field."""
+    from tasks.hypotheses import read_hypotheses  # noqa: PLC0415
+    from tasks.scoring import score as score_rows  # noqa: PLC0415
+    from tasks.scoring import scores_as_dict  # noqa: PLC0415
+
+    figures = scores_as_dict(score_rows(read_hypotheses(hyps)))
+    if as_json:
+        _print_json(figures)
+        return
+    for name in ("n", "wer", "cer", "ker", "ser", "pooled_wer"):
+        value = figures[name]
+        typer.echo(
+            f"{name:>10}  {value:.4f}" if isinstance(value, float) else f"{name:>10}  {value}"
+        )
+
+
+@app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(help="Per-row results, or a cycle folder.")],
+    after: Annotated[Path, typer.Argument(help="The same for the later one.")],
+    held_out: Annotated[
+        Path | None,
+        typer.Option("--held-out", help="A manifest of the rows that were not trained on."),
+    ] = None,
+    priority: PriorityOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two evaluations row by row and decide: keep, grow or discard."""
+    from tasks import stages  # noqa: PLC0415
+
+    found = stages.compare(before, after, held_out, priority or ["drug"])
+    if as_json:
+        _print_json(found)
+        return
+    typer.echo(f"{found['decision']} (by {found['basis']} rows)")
+    for line in found["reasons"]:
+        typer.echo(f"- {line}")
+
+
+@app.command()
+def run(
+    cycle: CycleArgument,
+    *,
+    base: BaseOption = DEFAULT_BASE,
+    runtime: Annotated[str, typer.Option(help="Where training runs: local.")] = "local",
+    recipe: RecipeOption = RecipeName.VERIFIED,
+    priority: PriorityOption = None,
+    epochs: EpochsOption = None,
+    seed: SeedOption = 42,
+    fraction: Annotated[float, typer.Option(help="Share of each category to hold out.")] = 0.2,
+    max_duration: Annotated[float | None, typer.Option(help="Longest row, seconds.")] = None,
+    method: MethodOption = Method.SFT,
+    stock_script: Annotated[
+        Path | None, typer.Option(help="Your copy of speech_to_text_finetune.py, run unchanged.")
+    ] = None,
+    baseline: BaselineOption = None,
+    compare_with: Annotated[
+        str, typer.Option(help="offline (the base, decoded here) or imported (per_sample.json).")
+    ] = "offline",
+    audio_root: AudioRootOption = None,
+    keep_style: KeepStyleOption = False,
+) -> None:
+    """Turn the flywheel once: gate, split, SFT, transcribe, score, decide."""
+    _turn(
+        cycle=cycle,
+        base=base,
+        runtime=runtime,
+        recipe=recipe,
+        priority=priority or ["drug"],
+        epochs=epochs,
+        seed=seed,
+        validation_fraction=fraction,
+        max_duration=max_duration,
+        method=method,
+        stock_script=stock_script,
+        baseline=baseline,
+        compare_with=compare_with,
+        audio_roots=audio_root or [],
+        keep_style=keep_style,
+    )
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Option("--dir", help="Where the demo's cycles go.")] = Path(
+        "demo-run"
+    ),
+    seed: SeedOption = 42,
+    recipe: RecipeOption = RecipeName.VERIFIED,
+    epochs: EpochsOption = None,
+) -> None:
+    """Watch a whole cycle on synthetic clinical speech and the embedded base, without a GPU."""
+    from asr_flywheel.demo.prepare import prepare_cycle  # noqa: PLC0415
+
+    cycle = prepare_cycle(directory, seed=seed)
+    _turn(cycle=cycle, base="embedded", recipe=recipe, epochs=epochs, seed=seed)
+
+
+def _turn(**parameters: Any) -> Outcome:  # noqa: ANN401 - the model checks them
+    import pydantic  # noqa: PLC0415
+
+    from flows.config import CycleConfig  # noqa: PLC0415
+
+    try:
+        config = CycleConfig(**parameters)
+    except pydantic.ValidationError as wrong:
+        lines = [
+            f"{'.'.join(map(str, one['loc']))}: {one['msg']} (got {one['input']!r})"
+            for one in wrong.errors()
+        ]
+        raise InputError("; ".join(lines)) from wrong
+    from flows.finetune_cycle import finetune_cycle  # noqa: PLC0415
+
+    outcome = finetune_cycle(config)
+    if outcome.decision is None:
+        raise typer.Exit(EXIT_REFUSED)
+    return outcome
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Wiring: a flow reads like the table of stages; the domain is in tasks/."""

@@ -1,0 +1,193 @@
+"""The flow: gate, preflight, split, SFT, transcription, leaderboard, diff, decision.
+
+Each stage takes what the one before returned. The stages are thin Prefect tasks; what they do is
+in tasks/. Tasks are called directly, not submitted, so that a cancellation reaches them at once.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import flow, task
+
+from flows import publish
+from flows.config import Comparison, CycleConfig
+from tasks import (
+    bases,
+    diff,
+    files,
+    hardware,
+    leaderboard,
+    run_record,
+    sft,
+    stages,
+    transcribe,
+)
+from tasks.cycle import Cycle, open_cycle
+from tasks.decision import Decision, decide
+from tasks.errors import InputError
+from tasks.evaluation import Baseline, audio_set, hypotheses
+from tasks.gate import GatePolicy, GateResult
+from tasks.hypotheses import write_hypotheses
+from tasks.preflight import PreflightResult
+from tasks.scoring import Scores, score
+from tasks.training_set import TrainingSet
+from tasks.transcribe import Transcript
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a turn of the flywheel ended in; ``decision`` is None where the gate refused."""
+
+    gate: GateResult
+    decision: Decision | None = None
+    next_cycle: Path | None = None
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """Everything that is known once both models have been scored on the same rows."""
+
+    board: leaderboard.Leaderboard
+    before: Scores
+    after: Scores
+    pairing: diff.Pairing
+
+
+@flow(name="finetune-cycle")
+def finetune_cycle(config: CycleConfig) -> Outcome:
+    """Turn the flywheel once: from cycle N's manifest and baseline to cycle N+1's decision."""
+    started = time.time()
+    cycle = open_cycle(config.cycle)
+    baseline = stages.find_baseline(cycle, config.baseline)
+    verdict = gate(config, cycle, baseline)
+    if not verdict.passed:
+        return Outcome(verdict)
+    base = bases.resolve(config.base)
+    checked = check_manifest(config, cycle, base)
+    data = split(config, cycle, checked)
+    trained = tune(config, cycle, base, data)
+    transcripts = transcribe_cycle(checked, base, trained)
+    compared = compare(config, cycle, checked, data, transcripts, baseline)
+    decided = decision(config, cycle, compared)
+    record = run_record.RunRecord(
+        started=started,
+        config=config.model_dump(mode="json"),
+        gate=verdict.as_dict(),
+        preflight=checked,
+        data=data,
+        sft=trained,
+        transcripts=transcripts,
+        decision=decided.as_dict(),
+    )
+    run_record.write(cycle.next, record)
+    return Outcome(verdict, decided, cycle.next.path)
+
+
+@task(name="gate-check")
+def gate(config: CycleConfig, cycle: Cycle, baseline: Baseline | None) -> GateResult:
+    """Is tuning worth it?"""
+    policy = GatePolicy(priority=config.priority)
+    verdict = stages.judge(cycle, config.base, policy, baseline, config.method)
+    publish.gate(cycle, verdict)
+    return verdict
+
+
+@task(name="preflight")
+def check_manifest(config: CycleConfig, cycle: Cycle, base: Path) -> PreflightResult:
+    """Check every row, its audio and its text before anything is spent."""
+    recipe = config.full_recipe()
+    checked = stages.check(cycle, base, recipe, config.audio_roots, keep_style=config.keep_style)
+    publish.warnings([str(finding) for finding in checked.warnings])
+    return checked
+
+
+@task(name="stratified-split")
+def split(config: CycleConfig, cycle: Cycle, checked: PreflightResult) -> TrainingSet:
+    """Hold out a share of each category and write train.jsonl and validation.jsonl."""
+    data = stages.split(cycle, checked, config.validation_fraction, config.seed)
+    publish.split(data.split)
+    return data
+
+
+@task(name="sft")
+def tune(config: CycleConfig, cycle: Cycle, base: Path, data: TrainingSet) -> sft.SftResult:
+    """Stock SFT; a run that was already finished with the same content is not run again."""
+    recipe = config.full_recipe()
+    key = sft.run_key(files.sha256_file(base), data.content, recipe)
+    request = sft.SftRequest(
+        base=base,
+        base_name=config.base,
+        data=data,
+        recipe=recipe,
+        model_dir=cycle.path / "models" / sft.run_name(config.base, recipe, key),
+        hardware=hardware.detect(),
+        stock_script=config.stock_script,
+    )
+    finished = sft.find_finished(request)
+    if finished is None:
+        with publish.training(recipe.epochs) as report:
+            finished = sft.train(request, report)
+    publish.training_curve(cycle, finished)
+    return finished
+
+
+@task(name="offline-transcribe")
+def transcribe_cycle(
+    checked: PreflightResult, base: Path, trained: sft.SftResult
+) -> tuple[Transcript, Transcript]:
+    """Decode the cycle by base and tuned model, with the same command."""
+    publish.stage("transcribe", f"{len(checked.rows)} rows by base and tuned model")
+    before, after = transcribe.transcribe((base, trained.model), audio_set(checked.rows))
+    publish.speed(before, after)
+    return before, after
+
+
+@task(name="leaderboard-diff")
+def compare(
+    config: CycleConfig,
+    cycle: Cycle,
+    checked: PreflightResult,
+    data: TrainingSet,
+    transcripts: tuple[Transcript, Transcript],
+    baseline: Baseline | None,
+) -> Comparisons:
+    """Score both models, write cycle N+1's leaderboard, and pair it with cycle N row by row."""
+    base_rows, tuned_rows = (hypotheses(checked.rows, one, data.split) for one in transcripts)
+    before, after = score(base_rows), score(tuned_rows)
+    entries = leaderboard.tuned_entries(config.base, before, f"{config.base} tuned", after)
+    held_out = len(data.split.validation)
+    notes = [f"{held_out} rows were held out from training: theirs are the figures to trust."]
+    pairing = diff.pair(before, after)
+    if baseline is not None and baseline.imported:
+        entries += (leaderboard.Entry(baseline.label, leaderboard.ALL, baseline.scores),)
+        notes.append(f"{baseline.path.name} was made by another decoder than this tool's.")
+    if config.compare_with is Comparison.IMPORTED:
+        if baseline is None or not baseline.imported:
+            raise InputError(
+                "compare_with is 'imported', but the cycle has no per_sample.json. "
+                "Fix: put it into the cycle folder, or compare with 'offline'."
+            )
+        pairing = diff.pair(baseline.scores, after)
+        notes.append("The decision compares two decoders as well as two models.")
+    board = leaderboard.Leaderboard(cycle.next.number, entries, tuple(notes))
+    following = cycle.next
+    run_record.begin(following)
+    write_hypotheses(following.path / "baseline_hyps.jsonl", base_rows)
+    write_hypotheses(following.offline_hyps, tuned_rows)
+    run_record.write_leaderboard(following, board)
+    publish.leaderboard(following, board)
+    return Comparisons(board, before, after, pairing)
+
+
+@task(name="decide")
+def decision(config: CycleConfig, cycle: Cycle, compared: Comparisons) -> Decision:
+    """Keep, grow or discard, by the held-out rows; the table over all rows stands beside it."""
+    held_out, everything = diff.deltas(compared.pairing.held_out), diff.deltas(compared.pairing)
+    decided = decide(held_out, config.priority, leaderboard.HELD_OUT)
+    literal = decide(everything, config.priority, leaderboard.ALL)
+    run_record.write_decision(cycle.next, decided, literal, held_out, everything)
+    publish.decision(cycle.next, decided, literal, held_out)
+    return decided

@@ -1,0 +1,192 @@
+"""What a person sees while a cycle runs: lines on the terminal, artifacts in Prefect.
+
+Artifact keys are made of the name of the folder that holds the cycles, so that each key's history
+in the UI is the history of one clinic's cycles.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from uuid import UUID
+
+    from tasks.cycle import Cycle
+    from tasks.decision import Decision
+    from tasks.diff import Delta
+    from tasks.gate import GateResult
+    from tasks.leaderboard import Leaderboard
+    from tasks.sft import Progress, SftResult
+    from tasks.split import Split
+    from tasks.transcribe import Transcript
+
+_ARTIFACT_EVERY_S = 2.0
+console = Console(highlight=False, soft_wrap=True)
+
+
+def stage(name: str, text: str) -> None:
+    """One line of what is being done."""
+    console.print(f"[bold cyan]{name:>11}[/]  ", end="")
+    console.print(text, markup=False)
+
+
+def artifact_key(cycle: Cycle, what: str) -> str:
+    """A key for Prefect: lower-case letters, digits and dashes only."""
+    folder = re.sub(r"[^a-z0-9]+", "-", cycle.path.parent.name.lower()).strip("-")
+    return f"{folder or 'cycles'}-{what}"
+
+
+def gate(cycle: Cycle, verdict: GateResult) -> None:
+    """The gate's verdict."""
+    stage("gate", "passed" if verdict.passed else f"refused: go to {verdict.route}")
+    for line in (*(reason.message for reason in verdict.reasons), *verdict.warnings):
+        stage("", line)
+    create_markdown_artifact(
+        key=artifact_key(cycle, "gate"),
+        description=f"Gate, cycle {cycle.number}",
+        markdown="\n".join(
+            [
+                f"# Gate, cycle {cycle.number}: {'passed' if verdict.passed else 'refused'}",
+                "",
+                *(f"- {reason.message}" for reason in verdict.reasons),
+                *(f"- Warning: {warning}" for warning in verdict.warnings),
+            ]
+        ),
+    )
+
+
+def warnings(lines: Sequence[str]) -> None:
+    """What the preflight found that stops nothing."""
+    stage("preflight", f"{len(lines)} warnings" if lines else "no findings")
+    for line in lines[:10]:
+        stage("", line)
+
+
+def split(parts: Split) -> None:
+    """The sizes of the split."""
+    stage("split", f"{len(parts.train)} rows to train on, {len(parts.validation)} held out")
+    for line in parts.warnings:
+        stage("", f"warning: {line}")
+
+
+@contextmanager
+def training(epochs: int) -> Iterator[Callable[[Progress], None]]:
+    """Yield a function that shows training progress, on the terminal and as an artifact."""
+    stage("sft", f"{epochs} epochs")
+    # In a synchronous flow it answers at once; its published type allows for a coroutine.
+    artifact = cast("UUID", create_progress_artifact(progress=0.0, description="SFT"))
+    bar = Bar(
+        TextColumn("             "),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+    last_update = 0.0
+    last_epoch: tuple[int, float | None] = (0, None)
+    with bar:
+        line = bar.add_task("starting", total=None)
+
+        def report(now: Progress) -> None:
+            nonlocal last_update, last_epoch
+            loss = "" if now.loss is None else f", loss {now.loss:.3f}"
+            wer = "" if now.val_wer is None else f", validation WER {now.val_wer:.3f}"
+            text = f"epoch {now.epoch + 1} of {now.epochs}{loss}{wer}" if now.batch else "starting"
+            bar.update(line, total=now.batches or None, completed=now.batch, description=text)
+            if now.val_wer is not None and (now.epoch, now.val_wer) != last_epoch:
+                last_epoch = (now.epoch, now.val_wer)
+                if not console.is_terminal:
+                    stage("", text)
+            if time.monotonic() - last_update > _ARTIFACT_EVERY_S:
+                last_update = time.monotonic()
+                update_progress_artifact(artifact, progress=100 * now.share, description=text)
+
+        yield report
+    update_progress_artifact(artifact, progress=100.0, description="SFT finished")
+
+
+def training_curve(cycle: Cycle, trained: SftResult) -> None:
+    """Loss and validation WER of each epoch."""
+    if trained.reused:
+        stage("sft", f"already trained with the same content: {trained.model.parent.name}")
+    best = trained.best
+    if best is not None:
+        stage("", f"best epoch {best.epoch + 1}: validation WER {best.val_wer:.3f}")
+    create_table_artifact(
+        key=artifact_key(cycle, "training"),
+        description=f"Training, cycle {cycle.number}",
+        table=[
+            {
+                "epoch": epoch.epoch + 1,
+                "step": epoch.step,
+                "training loss": epoch.train_loss,
+                "validation loss": epoch.val_loss,
+                "validation WER": epoch.val_wer,
+                "seconds": epoch.seconds,
+            }
+            for epoch in trained.epochs
+        ],
+    )
+
+
+def speed(before: Transcript, after: Transcript) -> None:
+    """How fast the two models decoded."""
+    stage(
+        "",
+        f"{before.audio_seconds:.0f} s of audio: base {before.rtfx:.0f} x, "
+        f"tuned {after.rtfx:.0f} x real time",
+    )
+
+
+def leaderboard(cycle: Cycle, board: Leaderboard) -> None:
+    """The leaderboard of cycle N+1."""
+    stage("leaderboard", str(cycle.leaderboard))
+    create_markdown_artifact(
+        key=artifact_key(cycle, "leaderboard"),
+        description=f"Leaderboard, cycle {cycle.number}",
+        markdown=board.as_markdown(),
+    )
+
+
+def decision(
+    cycle: Cycle, decided: Decision, literal: Decision, held_out: Mapping[str, Delta]
+) -> None:
+    """The decision and the differences that it rests on."""
+    stage("decision", f"{decided.verdict.value.upper()} (by {decided.basis} rows)")
+    for line in decided.reasons:
+        stage("", line)
+    stage("", f"The same table over {literal.basis}: {literal.verdict.value}.")
+    create_markdown_artifact(
+        key=artifact_key(cycle, "decision"),
+        description=f"Decision, cycle {cycle.number}",
+        markdown="\n".join(
+            [
+                f"# Cycle {cycle.number}: {decided.verdict.value}",
+                "",
+                f"By {decided.basis} rows. Next: `{decided.route}`.",
+                "",
+                *(f"- {reason}" for reason in decided.reasons),
+                f"- The same table over {literal.basis}: {literal.verdict.value}.",
+            ]
+        ),
+    )
+    create_table_artifact(
+        key=artifact_key(cycle, "diff"),
+        description=f"KER by category on held-out rows, cycle {cycle.number}",
+        table=[{"category": category, **delta.as_dict()} for category, delta in held_out.items()],
+    )

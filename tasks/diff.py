@@ -1,0 +1,156 @@
+"""Cycle N against cycle N+1, category by category (specification, 4e).
+
+Two evaluations are compared on the rows that both hold, row by row; what only one of them holds is
+counted and said. This is the place where intervals and tests of the differences belong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from tasks.errors import InputError
+from tasks.hypotheses import Part
+from tasks.normalise import normalise
+from tasks.scoring import Share
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from tasks.scoring import RowScore, Scores
+
+ALL_CATEGORIES = "(all)"
+RowKey = tuple[str, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One row as both evaluations scored it."""
+
+    before: RowScore
+    after: RowScore
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """The rows that two evaluations have in common, and how many only one of them has."""
+
+    pairs: tuple[Pair, ...]
+    only_before: int
+    only_after: int
+
+    def where(self, keep: Callable[[Pair], bool]) -> Pairing:
+        """The pairs that ``keep`` accepts."""
+        return Pairing(
+            tuple(pair for pair in self.pairs if keep(pair)), self.only_before, self.only_after
+        )
+
+    @property
+    def held_out(self) -> Pairing:
+        """The pairs whose row the later model was not trained on."""
+        return self.where(lambda pair: pair.after.row.part is Part.HELD_OUT)
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """KER before and after on the same rows.
+
+    Attributes:
+        category: an entity_category, or ``ALL_CATEGORIES``.
+        before: rows whose term was missed before, of the rows that have a term.
+        after: the same after.
+        fixed: rows missed before and found after.
+        broken: rows found before and missed after.
+    """
+
+    category: str
+    before: Share
+    after: Share
+    fixed: int
+    broken: int
+
+    def __post_init__(self) -> None:
+        if self.before.n != self.after.n:
+            raise ValueError("a difference needs the same rows on both sides")
+        if self.before.hits - self.after.hits != self.fixed - self.broken:
+            raise ValueError("fixed and broken rows do not explain the difference")
+
+    @property
+    def n(self) -> int:
+        """Rows with a term."""
+        return self.before.n
+
+    @property
+    def relative(self) -> float | None:
+        """Relative change, negative for a drop; None where there is nothing to relate to."""
+        if not self.before.hits:
+            return None
+        return (self.after.hits - self.before.hits) / self.before.hits
+
+    def as_dict(self) -> dict[str, object]:
+        """What ``asr-flywheel diff --json`` prints of a category."""
+        return {
+            "n": self.n,
+            "ker_a": self.before.rate,
+            "ker_b": self.after.rate,
+            "relative": self.relative,
+            "fixed": self.fixed,
+            "broken": self.broken,
+        }
+
+
+def pair(before: Scores, after: Scores) -> Pairing:
+    """Match two evaluations row by row.
+
+    A row is known by its audio file's name and its normalised reference, since the two may have
+    been made on hosts with other folders.
+
+    Raises:
+        InputError: they have no row in common.
+    """
+    earlier = dict(_keyed(before.rows))
+    later = dict(_keyed(after.rows))
+    common = [key for key in later if key in earlier]
+    if not common:
+        raise InputError(
+            "the two evaluations have no row in common (audio file name and reference). "
+            "Fix: compare evaluations of the same manifest."
+        )
+    return Pairing(
+        tuple(Pair(earlier[key], later[key]) for key in common),
+        only_before=len(earlier) - len(common),
+        only_after=len(later) - len(common),
+    )
+
+
+def _keyed(rows: Iterable[RowScore]) -> Iterable[tuple[RowKey, RowScore]]:
+    seen: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        key = (PurePath(row.row.audio_filepath).name, normalise(row.row.ref))
+        yield (*key, seen[key]), row
+        seen[key] += 1
+
+
+def deltas(pairing: Pairing) -> dict[str, Delta]:
+    """The KER difference of each category, and of all rows together under ``ALL_CATEGORIES``."""
+    groups: dict[str, list[Pair]] = {ALL_CATEGORIES: []}
+    for one in pairing.pairs:
+        if one.before.term_missed is None or one.after.term_missed is None:
+            continue
+        groups[ALL_CATEGORIES].append(one)
+        if (category := one.after.row.entity_category) is not None:
+            groups.setdefault(category, []).append(one)
+    return {category: _delta(category, pairs) for category, pairs in sorted(groups.items())}
+
+
+def _delta(category: str, pairs: Sequence[Pair]) -> Delta:
+    missed = [(bool(one.before.term_missed), bool(one.after.term_missed)) for one in pairs]
+    return Delta(
+        category=category,
+        before=Share(sum(before for before, _ in missed), len(missed)),
+        after=Share(sum(after for _, after in missed), len(missed)),
+        fixed=sum(before and not after for before, after in missed),
+        broken=sum(after and not before for before, after in missed),
+    )

@@ -1,0 +1,80 @@
+"""The named recipes of stock SFT (specification, 4d). Every number of them stands here.
+
+``verified`` holds the specification's values; ``conservative`` lowers the learning rate, against
+forgetting; ``production`` is for manifests large enough for early stopping on validation WER.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RecipeName(StrEnum):
+    """The recipes that ship."""
+
+    VERIFIED = "verified"
+    CONSERVATIVE = "conservative"
+    PRODUCTION = "production"
+
+
+class Method(StrEnum):
+    """How the model is to be adapted; only stock full-model tuning is supported."""
+
+    SFT = "sft"
+    ADAPTER = "adapter"
+
+
+class Recipe(BaseModel):
+    """Hyperparameters of one tuning run; the defaults are the specification's verified values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: RecipeName = RecipeName.VERIFIED
+    lr: float = Field(3e-4, gt=0, le=1, description="Peak learning rate; cosine annealing.")
+    min_lr: float = Field(5e-6, ge=0, description="Learning rate at the end of the schedule.")
+    warmup_steps: int | None = Field(
+        5, ge=0, description="Optimiser steps of warm-up; none: scaled to the data, 500 at most."
+    )
+    epochs: int = Field(3, ge=1, le=1000, description="3 is a smoke run; 10 to 30 for production.")
+    early_stopping_patience: int | None = Field(
+        None, ge=1, description="Epochs without a better validation WER before training stops."
+    )
+    batch_size: int = Field(4, ge=1, description="4 fits 16 GB; 16 on an L40S with 48 GB.")
+    accumulate_grad_batches: int = Field(1, ge=1, description="Batches per optimiser step.")
+    gradient_clip_val: float = Field(1.0, ge=0, description="Defensive.")
+    precision: str = Field("bf16-mixed", description="On a GPU; a CPU always trains in fp32.")
+    min_duration: float = Field(0.1, ge=0, description="Seconds; NeMo drops shorter rows.")
+    max_duration: float = Field(20.0, gt=0, description="Seconds; NeMo drops longer rows.")
+    seed: int = Field(42, ge=0, lt=2**32, description="Seeds Python, NumPy, torch and workers.")
+
+    @property
+    def effective_batch(self) -> int:
+        """Rows per optimiser step on one device."""
+        return self.batch_size * self.accumulate_grad_batches
+
+    def warmup_for(self, rows: int) -> int:
+        """Warm-up in optimiser steps for a training set of ``rows`` rows.
+
+        Where the recipe leaves it open: a tenth of all steps, at least the 5 that suit a tiny
+        manifest and at most the 500 that suit production scale (specification, 4d).
+        """
+        if self.warmup_steps is not None:
+            return self.warmup_steps
+        steps = self.epochs * max(1, rows // self.effective_batch)
+        return min(500, max(5, steps // 10))
+
+
+_RECIPES = {
+    RecipeName.VERIFIED: Recipe(),
+    RecipeName.CONSERVATIVE: Recipe(name=RecipeName.CONSERVATIVE, lr=3e-5),
+    RecipeName.PRODUCTION: Recipe(
+        name=RecipeName.PRODUCTION, epochs=20, early_stopping_patience=3, warmup_steps=None
+    ),
+}
+
+
+def recipe(name: RecipeName | str) -> Recipe:
+    """A recipe by its name."""
+    return _RECIPES[RecipeName(name)]

@@ -1,0 +1,190 @@
+"""One stage on a cycle's folder: finds what the stage needs, and calls its logic.
+
+The flow and the command line both go through here, so that ``asr-flywheel gate`` and the flow's
+gate cannot disagree.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+from tasks import bases, diff, leaderboard, manifest, run_record
+from tasks import transcribe as transcription
+from tasks.cycle import Cycle, open_cycle
+from tasks.decision import decide
+from tasks.errors import InputError
+from tasks.evaluation import Baseline, audio_set, hypotheses, read_baseline
+from tasks.gate import Evidence, GatePolicy, GateResult, check_gate
+from tasks.hypotheses import Part, write_hypotheses
+from tasks.nemo_archive import open_archive
+from tasks.normalise import normalise
+from tasks.preflight import Limits, PreflightResult, preflight
+from tasks.scoring import score
+from tasks.training_set import TrainingSet, split_checked, write_training_set
+from tasks.writing_style import style_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from tasks.recipes import Method, Recipe
+    from tasks.scoring import Scores
+
+
+def find_baseline(cycle: Cycle, named: Path | None) -> Baseline | None:
+    """The evaluation result that was named, else the cycle folder's, else None.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = named or cycle.find_baseline()
+    return None if path is None else read_baseline(path.expanduser())
+
+
+def judge(
+    cycle: Cycle, base: str, policy: GatePolicy, baseline: Baseline | None, method: Method
+) -> GateResult:
+    """The gate on a cycle's folder.
+
+    Raises:
+        InputError: a file cannot be read, or the base is neither known nor a file.
+    """
+    before = cycle.previous
+    known_before = before is not None and before.manifest.is_file()
+    evidence = Evidence(
+        utterances=manifest.read_manifest(cycle.manifest) if cycle.manifest.is_file() else None,
+        baseline=None if baseline is None else baseline.scores,
+        base=bases.describe(base),
+        method=method,
+        cycle=cycle.number,
+        previous_rows=len(manifest.read_manifest(before.manifest))
+        if before is not None and known_before
+        else None,
+    )
+    return check_gate(evidence, policy)
+
+
+def check(
+    cycle: Cycle,
+    base: Path,
+    recipe: Recipe,
+    audio_roots: Sequence[Path] = (),
+    *,
+    keep_style: bool = False,
+) -> PreflightResult:
+    """The preflight of a cycle for training on a base.
+
+    Raises:
+        InputError: lists every error that was found.
+    """
+    archive = open_archive(base)
+    limits = Limits(
+        archive.sample_rate, tuple(audio_roots), recipe.min_duration, recipe.max_duration
+    )
+    result = preflight(cycle.manifest, limits, style_of(archive), restyle=not keep_style)
+    result.raise_errors()
+    return result
+
+
+def split(cycle: Cycle, checked: PreflightResult, fraction: float, seed: int) -> TrainingSet:
+    """Hold out a share of each category; write train.jsonl and validation.jsonl."""
+    parts = split_checked(checked.rows, fraction=fraction, seed=seed)
+    return write_training_set(cycle, checked.rows, parts)
+
+
+def transcribe_baseline(
+    cycle: Cycle,
+    model: str,
+    out: Path | None,
+    audio_roots: Sequence[Path],
+    report: Callable[[str], None],
+) -> list[Path]:
+    """Decode a cycle by one model.
+
+    Without ``out`` the result becomes the cycle's own evaluation, with its leaderboard.
+
+    Returns:
+        The files that were written.
+    """
+    path = bases.resolve(model)
+    limits = Limits(open_archive(path).sample_rate, tuple(audio_roots), 0.0, math.inf)
+    checked = preflight(cycle.manifest, limits, None)
+    checked.raise_errors()
+    (transcript,) = transcription.transcribe((path,), audio_set(checked.rows), report)
+    report(f"{transcript.rtfx:.0f} x real time")
+    rows = hypotheses(checked.rows, transcript)
+    write_hypotheses(out or cycle.offline_hyps, rows)
+    if out is not None:
+        return [out]
+    entries = leaderboard.baseline_entries(model, score(rows))
+    run_record.write_leaderboard(cycle, leaderboard.Leaderboard(cycle.number, entries))
+    return [cycle.offline_hyps, cycle.leaderboard]
+
+
+def compare(
+    before: Path, after: Path, held_out: Path | None, priority: Sequence[str]
+) -> dict[str, Any]:
+    """Compare two evaluations row by row and decide; what ``asr-flywheel diff --json`` prints.
+
+    The held-out rows are those that a manifest names, else those that the later evaluation marks,
+    else it is not known, and the answer says that all rows were counted.
+
+    Raises:
+        InputError: a file cannot be read, or there is nothing to compare.
+    """
+    GatePolicy(priority=tuple(priority))  # names a misspelt category
+    earlier, later = (_evaluation(path) for path in (before, after))
+    if held_out is not None:
+        later = _mark(later, held_out)
+    pairing = diff.pair(earlier, later)
+    basis = leaderboard.ALL
+    if any(pair.after.row.part is not None for pair in pairing.pairs):
+        basis, judged = leaderboard.HELD_OUT, pairing.held_out
+    else:
+        judged = pairing
+    found = diff.deltas(judged)
+    literal = decide(diff.deltas(pairing), priority, leaderboard.ALL)
+    return {
+        **decide(found, priority, basis).as_dict(),
+        "bare_decision": literal.verdict.value,
+        "rows": len(judged.pairs),
+        "only_in_a": pairing.only_before,
+        "only_in_b": pairing.only_after,
+        "by": {category: delta.as_dict() for category, delta in found.items()},
+    }
+
+
+def _evaluation(path: Path) -> Scores:
+    if path.is_dir():
+        cycle = open_cycle(path)
+        baseline = find_baseline(cycle, None)
+        if baseline is None:
+            raise InputError(
+                f"{cycle.path}: there is no evaluation result in this cycle. Fix: run "
+                "`asr-flywheel transcribe`, or put per_sample.json there."
+            )
+        return baseline.scores
+    return read_baseline(path).scores
+
+
+def _mark(scores: Scores, held_out: Path) -> Scores:
+    """Mark the rows whose audio name and text a manifest of held-out rows has."""
+    wanted = {
+        (utterance.audio_filepath.rsplit("/", 1)[-1], normalise(utterance.text))
+        for utterance in manifest.read_manifest(held_out)
+    }
+
+    def part(audio: str, ref: str) -> Part:
+        known = (audio.rsplit("/", 1)[-1], normalise(ref)) in wanted
+        return Part.HELD_OUT if known else Part.TRAINED
+
+    rows = [row.row for row in scores.rows]
+    marked = [dataclasses.replace(row, part=part(row.audio_filepath, row.ref)) for row in rows]
+    if not any(row.part is Part.HELD_OUT for row in marked):
+        raise InputError(
+            f"{held_out}: none of its rows is in the evaluation (audio file name and text). "
+            "Fix: name the validation.jsonl of the same cycle."
+        )
+    return score(marked)

@@ -1,0 +1,105 @@
+"""The copies of the manifest that training reads: train.jsonl and validation.jsonl.
+
+They stand beside the manifest, which itself is never edited. Their text is in the base's writing
+style and their audio paths resolve where training runs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tasks import files, manifest
+from tasks.split import UNCATEGORISED, Split, SplitRow, split_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from tasks.cycle import Cycle
+    from tasks.preflight import CheckedRow
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """The two files and the split that they hold.
+
+    Attributes:
+        train: path of train.jsonl.
+        validation: path of validation.jsonl: the held-out rows.
+        split: the rows' numbers on either side.
+        content: hash over what training sees: audio content, text and side of each row. It does
+            not depend on paths or times, so that the same data is recognised anywhere.
+    """
+
+    train: Path
+    validation: Path
+    split: Split
+    content: str
+
+
+def split_checked(rows: Sequence[CheckedRow], *, fraction: float, seed: int) -> Split:
+    """Split the rows that passed the preflight."""
+    return split_rows(
+        [
+            SplitRow(
+                row=row.utterance.row,
+                category=row.utterance.entity_category or UNCATEGORISED,
+                recording=row.audio_sha256,
+                text=row.utterance.text,
+            )
+            for row in rows
+        ],
+        fraction=fraction,
+        seed=seed,
+    )
+
+
+def write_training_set(
+    cycle: Cycle,
+    rows: Sequence[CheckedRow],
+    split: Split,
+    locate: Callable[[CheckedRow], str] = lambda row: str(row.audio),
+) -> TrainingSet:
+    """Write train.jsonl and validation.jsonl beside the manifest.
+
+    Args:
+        cycle: whose folder they go into.
+        rows: the checked rows.
+        split: which row goes where.
+        locate: gives a row's audio path where training runs; the absolute path by default.
+    """
+    by_number = {row.utterance.row: row for row in rows}
+    paths = cycle.path / "train.jsonl", cycle.path / "validation.jsonl"
+    for path, numbers in zip(paths, (split.train, split.validation), strict=True):
+        manifest.write_manifest(
+            path,
+            (
+                replace(
+                    by_number[number].utterance,
+                    audio_filepath=locate(by_number[number]),
+                    text=by_number[number].training_text,
+                )
+                for number in numbers
+            ),
+        )
+    return TrainingSet(*paths, split, _content(by_number, split))
+
+
+def _content(rows: dict[int, CheckedRow], split: Split) -> str:
+    return files.fingerprint(
+        [
+            sorted((rows[number].audio_sha256, rows[number].training_text) for number in numbers)
+            for numbers in (split.train, split.validation)
+        ]
+    )
+
+
+def counts(rows: Sequence[CheckedRow], split: Split) -> dict[str, dict[str, int]]:
+    """Rows of each category on either side."""
+    category = {row.utterance.row: row.utterance.entity_category or UNCATEGORISED for row in rows}
+    return {
+        side: dict(sorted(Counter(category[number] for number in numbers).items()))
+        for side, numbers in (("train", split.train), ("validation", split.validation))
+    }
