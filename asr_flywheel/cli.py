@@ -251,7 +251,17 @@ def run(
     cycle: CycleArgument,
     *,
     base: BaseOption = DEFAULT_BASE,
-    runtime: Annotated[str, typer.Option(help="Where training runs: local.")] = "local",
+    runtime: Annotated[str, typer.Option(help="Where training runs: local, container.")] = "local",
+    image: Annotated[
+        str | None, typer.Option(help="For the container; by default the specification's.")
+    ] = None,
+    gpus: Annotated[
+        str, typer.Option(help="For the container: auto, none, all, count=2, or ids: 0,1.")
+    ] = "auto",
+    shm_gib: Annotated[int, typer.Option(help="Shared memory of the container, GiB.")] = 8,
+    memory_gib: Annotated[
+        int | None, typer.Option(help="Memory limit of the container, GiB.")
+    ] = None,
     recipe: RecipeOption = RecipeName.VERIFIED,
     priority: PriorityOption = None,
     epochs: EpochsOption = None,
@@ -274,6 +284,10 @@ def run(
         cycle=cycle,
         base=base,
         runtime=runtime,
+        **({} if image is None else {"image": image}),
+        gpus=gpus,
+        shm_gib=shm_gib,
+        memory_gib=memory_gib,
         recipe=recipe,
         priority=priority or ["drug"],
         epochs=epochs,

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks import hardware
+from tasks import runtime as runtimes
 from tasks.bases import RECOMMENDED
+from tasks.container import IMAGE, ContainerRuntime
 from tasks.recipes import Method, Recipe, RecipeName, recipe
 
 Category = Literal["drug", "procedure", "anatomy", "condition", "lab", "role"]
 
 
-class Runtime(StrEnum):
+class RuntimeName(StrEnum):
     """Where training runs."""
 
     LOCAL = "local"
+    CONTAINER = "container"
 
 
 class Comparison(StrEnum):
@@ -62,7 +67,24 @@ class CycleConfig(BaseModel):
     method: Method = Field(
         Method.SFT, title="Method", description="Adapters are refused: they break TDT and RNN-T."
     )
-    runtime: Runtime = Field(Runtime.LOCAL, title="Runtime", description="Where training runs.")
+    runtime: RuntimeName = Field(
+        RuntimeName.LOCAL, title="Runtime", description="Where training runs."
+    )
+    image: str = Field(
+        IMAGE, title="Image", description="For the container runtime; its digest is recorded."
+    )
+    gpus: str = Field(
+        "auto",
+        pattern=r"^(auto|none|all|count=[1-9][0-9]*|[0-9]+(,[0-9]+)*)$",
+        title="GPUs",
+        description="For the container: auto, none, all, count=2, or ids such as 0,1.",
+    )
+    shm_gib: int = Field(
+        8, ge=1, title="Shared memory (GiB)", description="For the container's data loaders."
+    )
+    memory_gib: int | None = Field(
+        None, ge=1, title="Memory limit (GiB)", description="Of the container; none: the host's."
+    )
     stock_script: Path | None = Field(
         None,
         title="Stock script",
@@ -92,4 +114,22 @@ class CycleConfig(BaseModel):
         changes = {"epochs": self.epochs, "max_duration": self.max_duration, "seed": self.seed}
         return recipe(self.recipe).model_copy(
             update={name: value for name, value in changes.items() if value is not None}
+        )
+
+    def roots(self, cycle: Path) -> tuple[Path, ...]:
+        """The folders under which all audio of the cycle lies, links followed."""
+        return tuple(path.expanduser().resolve() for path in (cycle, *self.audio_roots))
+
+    def make_runtime(self) -> runtimes.Runtime:
+        """Where training and transcription run."""
+        host = hardware.detect()
+        if self.runtime is RuntimeName.LOCAL:
+            return runtimes.LocalRuntime(host, self.stock_script)
+        gpus = {"none": "", "auto": "all" if host.has_gpu else ""}.get(self.gpus, self.gpus)
+        return ContainerRuntime(
+            image=self.image,
+            hardware=host if gpus else replace(host, gpus=()),
+            gpus=gpus,
+            shm_bytes=self.shm_gib << 30,
+            memory_bytes=None if self.memory_gib is None else self.memory_gib << 30,
         )

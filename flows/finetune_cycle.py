@@ -18,7 +18,7 @@ from tasks import (
     bases,
     diff,
     files,
-    hardware,
+    ladder,
     leaderboard,
     run_record,
     sft,
@@ -32,6 +32,7 @@ from tasks.evaluation import Baseline, audio_set, hypotheses
 from tasks.gate import GatePolicy, GateResult
 from tasks.hypotheses import write_hypotheses
 from tasks.preflight import PreflightResult
+from tasks.runtime import Runtime
 from tasks.scoring import Scores, score
 from tasks.training_set import TrainingSet
 from tasks.transcribe import Transcript
@@ -68,8 +69,9 @@ def finetune_cycle(config: CycleConfig) -> Outcome:
     base = bases.resolve(config.base)
     checked = check_manifest(config, cycle, base)
     data = split(config, cycle, checked)
-    trained = tune(config, cycle, base, data)
-    transcripts = transcribe_cycle(checked, base, trained)
+    runtime = config.make_runtime()
+    trained = tune(config, cycle, base, data, runtime)
+    transcripts = transcribe_cycle(config, cycle, checked, (base, trained.model), runtime)
     compared = compare(config, cycle, checked, data, transcripts, baseline)
     decided = decision(config, cycle, compared)
     record = run_record.RunRecord(
@@ -113,34 +115,43 @@ def split(config: CycleConfig, cycle: Cycle, checked: PreflightResult) -> Traini
 
 
 @task(name="sft")
-def tune(config: CycleConfig, cycle: Cycle, base: Path, data: TrainingSet) -> sft.SftResult:
+def tune(
+    config: CycleConfig, cycle: Cycle, base: Path, data: TrainingSet, runtime: Runtime
+) -> sft.SftResult:
     """Stock SFT; a run that was already finished with the same content is not run again."""
     recipe = config.full_recipe()
     key = sft.run_key(files.sha256_file(base), data.content, recipe)
+    name = sft.run_name(config.base, recipe, key)
     request = sft.SftRequest(
         base=base,
         base_name=config.base,
         data=data,
         recipe=recipe,
-        model_dir=cycle.path / "models" / sft.run_name(config.base, recipe, key),
-        hardware=hardware.detect(),
-        stock_script=config.stock_script,
+        model_dir=cycle.path / "models" / name,
+        audio_roots=config.roots(cycle.path),
+        labels={"cycle": str(cycle.path), "run": name},
     )
     finished = sft.find_finished(request)
     if finished is None:
         with publish.training(recipe.epochs) as report:
-            finished = sft.train(request, report)
+            finished = ladder.climb(request, runtime, report)
     publish.training_curve(cycle, finished)
     return finished
 
 
 @task(name="offline-transcribe")
 def transcribe_cycle(
-    checked: PreflightResult, base: Path, trained: sft.SftResult
+    config: CycleConfig,
+    cycle: Cycle,
+    checked: PreflightResult,
+    models: tuple[Path, Path],
+    runtime: Runtime,
 ) -> tuple[Transcript, Transcript]:
     """Decode the cycle by base and tuned model, with the same command."""
     publish.stage("transcribe", f"{len(checked.rows)} rows by base and tuned model")
-    before, after = transcribe.transcribe((base, trained.model), audio_set(checked.rows))
+    before, after = transcribe.transcribe(
+        models, audio_set(checked.rows, config.roots(cycle.path)), runtime
+    )
     publish.speed(before, after)
     return before, after
 

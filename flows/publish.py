@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
+from prefect import get_run_logger
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.exceptions import MissingContextError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
@@ -39,9 +41,11 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def stage(name: str, text: str) -> None:
-    """One line of what is being done."""
+    """One line of what is being done: on the terminal and, inside a run, in its log."""
     console.print(f"[bold cyan]{name:>11}[/]  ", end="")
     console.print(text, markup=False)
+    with suppress(MissingContextError):
+        get_run_logger().info("%s: %s" if name else "%s%s", name, text)
 
 
 def artifact_key(cycle: Cycle, what: str) -> str:
@@ -98,18 +102,18 @@ def training(epochs: int) -> Iterator[Callable[[Progress], None]]:
         console=console,
     )
     last_update = 0.0
-    last_epoch: tuple[int, float | None] = (0, None)
+    validated = 0
     with bar:
         line = bar.add_task("starting", total=None)
 
         def report(now: Progress) -> None:
-            nonlocal last_update, last_epoch
+            nonlocal last_update, validated
             loss = "" if now.loss is None else f", loss {now.loss:.3f}"
             wer = "" if now.val_wer is None else f", validation WER {now.val_wer:.3f}"
             text = f"epoch {now.epoch + 1} of {now.epochs}{loss}{wer}" if now.batch else "starting"
             bar.update(line, total=now.batches or None, completed=now.batch, description=text)
-            if now.val_wer is not None and (now.epoch, now.val_wer) != last_epoch:
-                last_epoch = (now.epoch, now.val_wer)
+            if now.validated > validated:
+                validated = now.validated
                 if not console.is_terminal:
                     stage("", text)
             if time.monotonic() - last_update > _ARTIFACT_EVERY_S:

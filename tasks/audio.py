@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 _BLOCK_FRAMES = 1 << 18
 _READERS = 4
+# Format tags whose samples have a fixed size: PCM, float, and either in an extensible header.
+_FIXED_SIZE_FORMATS = (1, 3, 0xFFFE)
+# A writer into a pipe cannot know the size and leaves one of these; it promises nothing.
+_UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ def probe(path: Path) -> AudioFacts | Unreadable:
     try:
         with soundfile.SoundFile(str(path)) as sound:
             rate, channels, promised = sound.samplerate, sound.channels, sound.frames
+            promised = _wav_frames(path) or promised
             digest.update(f"{rate} {channels}\n".encode())
             while len(block := sound.read(_BLOCK_FRAMES, dtype="int16")):
                 frames += len(block)
@@ -68,6 +74,29 @@ def probe(path: Path) -> AudioFacts | Unreadable:
     except (soundfile.SoundFileError, OSError, ValueError, TypeError) as wrong:
         return Unreadable(str(wrong))
     return AudioFacts(rate, channels, frames, promised, peak, digest.hexdigest())
+
+
+def _wav_frames(path: Path) -> int | None:
+    """Samples per channel that a WAV header promises; None for another format.
+
+    libsndfile corrects its own figure by the size of the file, so that it never tells that a WAV
+    was cut short.
+    """
+    with path.open("rb") as stream:
+        if struct.unpack("<4s4x4s", stream.read(12).ljust(12, b"\0")) != (b"RIFF", b"WAVE"):
+            return None
+        frame_bytes = 0
+        while len(header := stream.read(8)) == 8:  # noqa: PLR2004 - a name and a size
+            name, size = struct.unpack("<4sI", header)
+            if name == b"data":
+                known = frame_bytes and size not in _UNKNOWN_SIZES
+                return int(size // frame_bytes) if known else None
+            body = stream.read(size + size % 2)
+            if name == b"fmt " and len(body) >= 14:  # noqa: PLR2004 - up to the frame's size
+                tag, frame_bytes = struct.unpack_from("<H10xH", body)
+                if tag not in _FIXED_SIZE_FORMATS:
+                    return None
+    return None
 
 
 def probe_all(paths: Sequence[Path]) -> list[AudioFacts | Unreadable]:

@@ -137,7 +137,7 @@ def resolve(name: str) -> Path:
         InputError: no such file, or a catalogue base that is neither cached nor reachable.
     """
     known = _in_catalogue(name)
-    if known is None:
+    if known is None or Path(name).expanduser().is_file():
         return _local_file(name)
     import huggingface_hub  # noqa: PLC0415 - half a second that only a named base pays
 

@@ -50,11 +50,12 @@ def read_baseline(path: Path) -> Baseline:
     return Baseline(path, score(read_hypotheses(path)))
 
 
-def audio_set(rows: Sequence[CheckedRow]) -> AudioSet:
-    """The audio of checked rows, in their order."""
+def audio_set(rows: Sequence[CheckedRow], roots: tuple[Path, ...]) -> AudioSet:
+    """The audio of checked rows, in their order; ``roots`` are the folders that hold it."""
     return AudioSet(
         tuple(row.audio for row in rows),
         tuple(row.utterance.duration or 0.0 for row in rows),
+        roots,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks import files, findings
@@ -63,6 +63,10 @@ class Utterance:
     noise_level: str | None = None
     context_type: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_audio(self, audio_filepath: str) -> Utterance:
+        """The same row with its audio at another path."""
+        return replace(self, audio_filepath=audio_filepath)
 
     def as_dict(self) -> dict[str, Any]:
         """The row as a manifest holds it; absent clinical fields stay absent."""
@@ -167,6 +171,8 @@ def _parse_line(number: int, line: str) -> tuple[dict[str, Any], Finding | None]
 
     try:
         record = json.loads(line, object_pairs_hook=no_duplicates)
+        # Half of a surrogate pair is JSON, but it cannot be written as UTF-8 again.
+        json.dumps(record, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as wrong:
         return {}, findings.error(
             "not-json",
@@ -201,6 +207,21 @@ def _check_fields(number: int, record: Mapping[str, Any]) -> Iterable[Finding]:
         elif name in _VOCABULARIES and value not in _VOCABULARIES[name]:
             yield _unknown_word(number, name, value)
     yield from _check_term(number, record.get("term"), record.get("text"))
+    yield from _check_extra(number, record)
+
+
+def _check_extra(number: int, record: Mapping[str, Any]) -> Iterable[Finding]:
+    for name, value in record.items():
+        try:
+            json.dumps(value if name not in _KNOWN_FIELDS else None, allow_nan=False)
+        except ValueError:
+            yield findings.error(
+                "bad-number",
+                number,
+                value,
+                f"{name} holds a number that JSON does not have",
+                "write null instead of NaN or Infinity",
+            )
 
 
 def _check_required_text(
@@ -244,8 +265,10 @@ def _unknown_word(number: int, name: str, value: str) -> Finding:
 
 
 def _check_term(number: int, term: object, text: object) -> Iterable[Finding]:
-    if not isinstance(term, str) or not isinstance(text, str) or not term.strip():
+    if not isinstance(term, str) or not term.strip():
         return
+    if not isinstance(text, str) or not text.strip():
+        return  # reported as a missing or empty text
     words = normalise(term).split()
     if not words:
         yield findings.error(

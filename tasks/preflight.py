@@ -107,7 +107,7 @@ def preflight(
     located = [(u, _locate(manifest, u)) for u in utterances]
     problems.extend(_check_places(located, roots))
     problems.extend(_check_duplicate_rows(located))
-    readable = [(u, path) for u, path in located if _inside(path, roots) and path.is_file()]
+    readable = [(u, path) for u, path in located if _inside(path, roots) and _is_file(path)]
     facts = audio.probe_all([path for _, path in readable])
     rows = []
     for (utterance, path), fact in zip(readable, facts, strict=True):
@@ -136,6 +136,11 @@ def _inside(path: Path, roots: Iterable[Path]) -> bool:
     return any(path.is_relative_to(root) for root in roots)
 
 
+def _is_file(path: Path) -> bool:
+    # Path.is_file raises where a name is too long for the file system.
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def _check_places(
     located: Sequence[tuple[Utterance, Path]], roots: Sequence[Path]
 ) -> Iterable[Finding]:
@@ -149,7 +154,7 @@ def _check_places(
                 f"the audio lies outside the cycle's folder, at {path}",
                 "copy it into the cycle, or allow its folder with --audio-root",
             )
-        elif not path.exists():
+        elif not os.path.exists(path):  # noqa: PTH110 - a name that is too long does not exist
             yield findings.error(
                 "audio-missing",
                 utterance.row,
@@ -157,7 +162,7 @@ def _check_places(
                 "there is no such audio file",
                 "put the file there or correct audio_filepath (relative to the manifest's folder)",
             )
-        elif not path.is_file():
+        elif not _is_file(path):
             yield findings.error(
                 "audio-not-a-file",
                 utterance.row,

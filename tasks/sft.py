@@ -1,48 +1,43 @@
-"""SFT: stock full-model fine-tuning (specification, 4d), run in a process of its own.
+"""SFT: stock full-model fine-tuning (specification, 4d).
 
-The local runtime and the container get the same Hydra overrides. Here the script is either this
-project's own, which has the stock script's keys and effect, or the user's copy of the stock one.
-A run's files grow in a hidden work folder; the model folder appears when the model is whole, and
-training_run_info.json, written last, marks it complete.
+The local runtime and the container get the same Hydra overrides. A run's files grow in a hidden
+work folder, where a second start finds the last checkpoint of the first; the model folder gets the
+model when it is whole, and training_run_info.json, written last, marks it complete.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
-import signal
-import subprocess
-import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import files
-from tasks.errors import InputError, TrainingError
+from tasks import files, manifest
+from tasks.errors import InputError
+from tasks.faults import Fault, FaultError, from_log
 from tasks.nemo_archive import open_archive
 from tasks.overrides import Override
+from tasks.runtime import Ended, Job, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from tasks.hardware import Hardware
+    from tasks.ladder import Rung
     from tasks.recipes import Recipe
     from tasks.training_set import TrainingSet
 
 MODEL_NAME = "adapted_model.nemo"
 INFO_NAME = "training_run_info.json"
-_ENTRY = Path(__file__).parent / "entry"
-_OWN_SCRIPT = _ENTRY / "sft_script.py"
-_STOCK_CONFIG = ("conf/asr_finetune", "speech_to_text_finetune")
+_LAUNCHER = "launch.py"
 _EXPERIMENT = "sft"
+_EVENTS = "events.jsonl"
 _VALIDATION_BATCH = 16
-_POLL_S = 0.5
-_GRACE_S = 15.0
 _LOG_TAIL_LINES = 15
+_UNK_LINES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +47,12 @@ class SftRequest:
     Attributes:
         base: the .nemo file to start from.
         base_name: as the user named it.
-        data: the training set.
+        data: the training set; its files name audio by host paths.
         recipe: hyperparameters.
-        model_dir: models/<run> of the cycle; it appears when the run is done.
-        hardware: what to train on.
-        stock_script: the user's copy of speech_to_text_finetune.py, or None for our own script.
+        model_dir: models/<run> of the cycle.
+        audio_roots: folders under which all audio lies.
+        labels: how a container of this run is found again.
+        rungs: the starts that failed before this one; see tasks/ladder.py.
     """
 
     base: Path
@@ -64,13 +60,19 @@ class SftRequest:
     data: TrainingSet
     recipe: Recipe
     model_dir: Path
-    hardware: Hardware
-    stock_script: Path | None = None
+    audio_roots: tuple[Path, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    rungs: tuple[Rung, ...] = ()
 
     @property
     def work_dir(self) -> Path:
-        """Where the run's files grow."""
+        """Where the run's files grow; the same for every start of the same run."""
         return self.model_dir.with_name(f".{self.model_dir.name}.work")
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """What training reads besides its work folder."""
+        return (self.base, *self.audio_roots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +106,27 @@ class SftResult:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training stands; ``loss`` and ``val_wer`` are the newest known."""
+    """Where training stands.
+
+    Attributes:
+        epoch: the current one, from 0.
+        epochs: how many were asked for.
+        batch: batches done, over all epochs.
+        batches: batches of all epochs.
+        validated: epochs whose validation is done.
+        loss: of the newest batch.
+        val_wer: of the newest validation.
+        gpu_memory_mib: the peak so far.
+    """
 
     epoch: int
     epochs: int
     batch: int
     batches: int
+    validated: int
     loss: float | None
     val_wer: float | None
+    gpu_memory_mib: int
 
     @property
     def share(self) -> float:
@@ -130,24 +145,26 @@ def run_key(base_sha256: str, content: str, recipe: Recipe) -> str:
     return files.fingerprint([base_sha256, content, recipe.model_dump(mode="json")])
 
 
-def overrides(request: SftRequest) -> list[Override]:
+def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
     """The whole override list: data, recipe, hardware and experiment folder, in this order."""
-    recipe, data = request.recipe, request.data
-    on_gpu = request.hardware.has_gpu
-    # On a CPU two cores are busy with the model; a loader process would only take from them.
-    workers = min(8, request.hardware.cores) if on_gpu else 0
+    recipe, hardware = request.recipe, runtime.hardware
+    inside = runtime.inside(request.work_dir, request.reads)
+    # On a CPU the cores are busy with the model; loader processes would only take from them.
+    workers = min(8, hardware.cores) if hardware.has_gpu else 0
     listed = [
-        Override("init_from_nemo_model", str(request.base)),
+        Override("init_from_nemo_model", inside(request.base)),
         Override("name", _EXPERIMENT),
-        Override("model.train_ds.manifest_filepath", str(data.train)),
+        Override("model.train_ds.manifest_filepath", inside(_copy(request, "train"))),
         Override("model.train_ds.batch_size", recipe.batch_size),
         Override("model.train_ds.min_duration", recipe.min_duration),
         Override("model.train_ds.max_duration", recipe.max_duration),
-        Override("model.validation_ds.manifest_filepath", str(data.validation)),
+        Override("model.validation_ds.manifest_filepath", inside(_copy(request, "validation"))),
         Override("model.validation_ds.batch_size", _VALIDATION_BATCH),
         Override("model.optim.lr", recipe.lr),
         Override("model.optim.sched.name", "CosineAnnealing"),
-        Override("model.optim.sched.warmup_steps", recipe.warmup_for(len(data.split.train))),
+        Override(
+            "model.optim.sched.warmup_steps", recipe.warmup_for(len(request.data.split.train))
+        ),
         Override("model.optim.sched.min_lr", recipe.min_lr),
         Override("trainer.max_epochs", recipe.epochs),
         Override("trainer.accumulate_grad_batches", recipe.accumulate_grad_batches),
@@ -156,10 +173,10 @@ def overrides(request: SftRequest) -> list[Override]:
         *(
             Override(f"model.{dataset}.{key}", value)
             for dataset in ("train_ds", "validation_ds")
-            for key, value in (("num_workers", workers), ("pin_memory", on_gpu))
+            for key, value in (("num_workers", workers), ("pin_memory", hardware.has_gpu))
         ),
     ]
-    if on_gpu:
+    if hardware.has_gpu:
         listed.append(Override("trainer.precision", recipe.precision))
     else:
         listed += [
@@ -168,13 +185,13 @@ def overrides(request: SftRequest) -> list[Override]:
             Override("trainer.precision", 32),
             Override("trainer.sync_batchnorm", False),
         ]
-    return [*listed, *_experiment_overrides(request)]
+    return [*listed, *_experiment_overrides(request, inside)]
 
 
-def _experiment_overrides(request: SftRequest) -> list[Override]:
+def _experiment_overrides(request: SftRequest, inside: Callable[[Path], str]) -> list[Override]:
     callback = "exp_manager.checkpoint_callback_params"
     listed = [
-        Override("exp_manager.exp_dir", str(request.work_dir / "experiment")),
+        Override("exp_manager.exp_dir", inside(_experiment(request).parent)),
         Override("exp_manager.create_tensorboard_logger", False),
         # A fixed folder, so that a second start of a broken run goes on from its checkpoint.
         Override("exp_manager.use_datetime_version", False, added=True),
@@ -196,44 +213,26 @@ def _experiment_overrides(request: SftRequest) -> list[Override]:
     return listed
 
 
-def command(request: SftRequest) -> list[str]:
-    """The program and its arguments; no shell is involved."""
-    script = request.stock_script or _OWN_SCRIPT
-    launch = [sys.executable, str(_ENTRY / "launch.py"), str(_events_file(request))]
-    line = [*launch, str(request.recipe.seed), str(script)]
-    if request.stock_script is not None:
-        folder, name = _STOCK_CONFIG
-        line += [f"--config-path={script.parent / folder}", f"--config-name={name}"]
-    else:
-        line += [f"--config-path={script.parent / 'conf'}", "--config-name=sft"]
-    return [*line, *map(str, overrides(request))]
+def _copy(request: SftRequest, side: str) -> Path:
+    return request.work_dir / f"{side}.jsonl"
 
 
-def _events_file(request: SftRequest) -> Path:
-    return request.work_dir / "events.jsonl"
+def _experiment(request: SftRequest) -> Path:
+    return request.work_dir / "experiment" / _EXPERIMENT
 
 
-def check_request(request: SftRequest) -> None:
+def check_request(request: SftRequest, runtime: Runtime) -> None:
     """Refuse what cannot end well, before anything is spent.
 
     Raises:
-        InputError: a TDT base without a GPU, or no stock script where one was promised.
+        InputError: a TDT base without a GPU, or no script to run.
     """
-    decoder = open_archive(request.base).decoder
-    if decoder.is_tdt and not request.hardware.has_gpu:
+    if open_archive(request.base).decoder.is_tdt and not runtime.hardware.has_gpu:
         raise InputError(
             f"{request.base_name}: a TDT base cannot train on a CPU (its loss needs CUDA). "
             "Fix: run on a GPU host, or take a CTC base."
         )
-    script = request.stock_script
-    if script is not None:
-        config = script.parent / _STOCK_CONFIG[0] / f"{_STOCK_CONFIG[1]}.yaml"
-        for needed in (script, config):
-            if not needed.is_file():
-                raise InputError(
-                    f"{needed}: no such file. Fix: give the path of speech_to_text_finetune.py "
-                    "inside a checkout of NVIDIA NeMo, whose conf folder lies beside it."
-                )
+    runtime.check()
 
 
 def find_finished(request: SftRequest) -> SftResult | None:
@@ -248,178 +247,244 @@ def find_finished(request: SftRequest) -> SftResult | None:
     return SftResult(model, info["model_sha256"], info_path, epochs, reused=True)
 
 
-def train(request: SftRequest, report: Callable[[Progress], None]) -> SftResult:
+def train(request: SftRequest, runtime: Runtime, report: Callable[[Progress], None]) -> SftResult:
     """Train, keep the best checkpoint, write adapted_model.nemo and training_run_info.json.
 
     Args:
         request: what to train.
+        runtime: where to train.
         report: is called with the progress, a few times a second at most.
 
     Raises:
         InputError: the request cannot end well; nothing was started.
-        TrainingError: the script failed, or ended without the model that was asked for.
+        FaultError: training ended without the model that was asked for; says why.
     """
-    check_request(request)
+    check_request(request, runtime)
     request.work_dir.mkdir(parents=True, exist_ok=True)
-    _events_file(request).unlink(missing_ok=True)
-    log = request.work_dir / "training.log"
+    _write_copies(request, runtime)
+    job = _job(request, runtime)
+    events = Events(request.work_dir / _EVENTS)
+    watch = _UnkWatch()
     started = time.monotonic()
-    code = _run(command(request), log, lambda: _report_progress(request, report))
+    ended = runtime.execute(
+        job, watch.see, lambda: report(progress(events.read(), request.recipe.epochs))
+    )
     seconds = time.monotonic() - started
-    events = list(_events(request))
-    epochs = _check_outcome(request, code, events, log)
-    return _publish(request, epochs, events, seconds)
+    course = list(events.read())
+    epochs = check_outcome(ended, course, request.recipe.epochs, job.log)
+    return _publish(request, runtime, _Course(epochs, course, seconds, ended.image, job.log))
 
 
-def _run(line: list[str], log: Path, poll: Callable[[], None]) -> int:
-    """Run a program to its end, its output in a log; never leave it running behind."""
-    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
-    with log.open("w", encoding="utf-8") as out:
-        process = subprocess.Popen(
-            line,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            cwd=log.parent,
-            start_new_session=True,
+def forget_checkpoints(request: SftRequest) -> None:
+    """Start from the base again: a checkpoint belongs to the batch that it was made with."""
+    shutil.rmtree(request.work_dir / "experiment", ignore_errors=True)
+    (request.work_dir / _EVENTS).unlink(missing_ok=True)
+
+
+def _write_copies(request: SftRequest, runtime: Runtime) -> None:
+    """Copies of train.jsonl and validation.jsonl whose paths resolve where training runs."""
+    inside = runtime.inside(request.work_dir, request.reads)
+    for side, source in (("train", request.data.train), ("validation", request.data.validation)):
+        rows = manifest.read_manifest(source)
+        manifest.write_manifest(
+            _copy(request, side),
+            (row.with_audio(inside(Path(row.audio_filepath))) for row in rows),
         )
-        try:
-            while process.poll() is None:
-                poll()
-                time.sleep(_POLL_S)
-            poll()
-            return process.returncode
-        finally:
-            _stop(process)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a whole process group: politely, then not."""
-    for wanted in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
+def _job(request: SftRequest, runtime: Runtime) -> Job:
+    inside = runtime.inside(request.work_dir, request.reads)
+    listed = overrides(request, runtime)
+    return Job(
+        name="training",
+        program=_LAUNCHER,
+        request={
+            "events": inside(request.work_dir / _EVENTS),
+            "seed": request.recipe.seed,
+            "script": runtime.script.path,
+            "config": runtime.script.config,
+            "arguments": [*runtime.script.arguments, *map(str, listed)],
+            "keys": [override.key for override in listed if not override.added],
+            "manifests": {side: inside(_copy(request, side)) for side in ("train", "validation")},
+            "rows": {
+                "train": len(request.data.split.train),
+                "validation": len(request.data.split.validation),
+            },
+            "limits": [request.recipe.min_duration, request.recipe.max_duration],
+        },
+        work=request.work_dir,
+        reads=request.reads,
+        labels=request.labels,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """The events file that the launcher writes; see tasks/entry/launch.py."""
+
+    path: Path
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """The events so far; a line that is still being written is left for later."""
+        if not self.path.is_file():
             return
-        os.killpg(process.pid, wanted)
-        try:
-            process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            continue
+        for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True):
+            if line.endswith("\n"):
+                yield json.loads(line)
 
 
-def _events(request: SftRequest) -> Iterator[dict[str, Any]]:
-    path = _events_file(request)
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("\n"):  # the last line may still be being written
-            yield json.loads(line)
+class _UnkWatch:
+    """Notices validation that collapsed to all-UNK, the mark of a base whose tuning is broken.
+
+    NeMo logs one prediction a validation batch. A base that has only just begun to learn writes
+    letters; one that collapsed writes nothing but unknown symbols, batch after batch.
+    """
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+
+    def see(self, line: str) -> None:
+        """Look at a line of the script's log."""
+        _, found, predicted = line.partition("predicted:")
+        words = predicted.replace("⁇", " <unk> ").split()
+        if not found or not words:
+            return
+        self._in_a_row = self._in_a_row + 1 if set(words) == {"<unk>"} else 0
+        if self._in_a_row >= _UNK_LINES:
+            raise FaultError(Fault.UNK_COLLAPSE, line)
 
 
-def _report_progress(request: SftRequest, report: Callable[[Progress], None]) -> None:
-    batches_per_epoch, batch, epoch = 0, 0, 0
+def progress(events: Iterator[dict[str, Any]], epochs: int) -> Progress:
+    """Where training stands, from its events."""
+    batches_per_epoch, batch, epoch, validated, memory = 0, 0, 0, 0, 0
     loss = val_wer = None
-    for event in _events(request):
+    for event in events:
         if event["event"] == "start":
             batches_per_epoch = event["batches_per_epoch"]
         elif event["event"] == "step":
-            batch, epoch, loss = batch + 1, event["epoch"], event["loss"]
+            batch, epoch, loss = event["batch"], event["epoch"], event["loss"]
+            memory = max(memory, event["gpu_memory_mib"])
         elif event["event"] == "epoch":
-            val_wer = event["val_wer"]
-    total = request.recipe.epochs
-    report(Progress(epoch, total, batch, batches_per_epoch * total, loss, val_wer))
+            validated, val_wer = validated + 1, event["val_wer"]
+    total = batches_per_epoch * epochs
+    return Progress(epoch, epochs, batch, total, validated, loss, val_wer, memory)
 
 
-def _check_outcome(
-    request: SftRequest, code: int, events: list[dict[str, Any]], log: Path
+def check_outcome(
+    ended: Ended, events: list[dict[str, Any]], wanted: int, log: Path
 ) -> tuple[Epoch, ...]:
-    """Exit code 0 is not success: the last epoch, or early stopping, must have been reached."""
-    if code != 0:
-        tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
-        raise TrainingError(
-            f"training ended with exit code {code}. The end of its log ({log}):\n"
-            + "\n".join(f"  {line}" for line in tail)
-        )
-    ended = [event for event in events if event["event"] == "end"]
+    """The epochs of a run that reached its end.
+
+    Exit code 0 is not success: a stopped script ends with 0 as well. The last epoch that was asked
+    for, or early stopping, must have been reached.
+
+    Raises:
+        FaultError: it did not reach its end; says why.
+    """
+    if ended.oom_killed:
+        raise FaultError(Fault.HOST_MEMORY, _tail(log))
+    if ended.exit_code != 0:
+        text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+        raise FaultError(from_log(text), f"exit code {ended.exit_code}\n{_tail(log)}")
     epochs = tuple(
         Epoch(**{name: event[name] for name in Epoch.__dataclass_fields__})
         for event in events
         if event["event"] == "epoch"
     )
-    finished = epochs and (epochs[-1].epoch + 1 >= request.recipe.epochs)
-    if not ended or not (finished or ended[-1]["stopped_early"]):
-        reached = epochs[-1].epoch + 1 if epochs else 0
-        raise TrainingError(
-            f"training ended without an error after {reached} of {request.recipe.epochs} epochs: "
-            f"it was stopped from outside. Its log: {log}. Start it again; it goes on from its "
-            "last checkpoint."
-        )
+    early = any(event["event"] == "end" and event["stopped_early"] for event in events)
+    reached = epochs[-1].epoch + 1 if epochs else 0
+    if reached < wanted and not early:
+        raise FaultError(Fault.STOPPED, f"exit code 0 after {reached} of {wanted} epochs")
     return epochs
 
 
-def _publish(
-    request: SftRequest, epochs: tuple[Epoch, ...], events: list[dict[str, Any]], seconds: float
-) -> SftResult:
-    produced = request.work_dir / "experiment" / _EXPERIMENT / "checkpoints" / f"{_EXPERIMENT}.nemo"
-    open_archive(produced)  # a truncated or missing .nemo ends here, not in the next stage
+def _tail(log: Path) -> str:
+    if not log.is_file():
+        return ""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
+    return f"the end of {log}:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """How a run went, for the record."""
+
+    epochs: tuple[Epoch, ...]
+    events: list[dict[str, Any]]
+    seconds: float
+    image: str
+    log: Path
+
+
+def _publish(request: SftRequest, runtime: Runtime, course: _Course) -> SftResult:
+    produced = _experiment(request) / "checkpoints" / f"{_EXPERIMENT}.nemo"
+    try:
+        open_archive(produced)
+    except InputError as broken:
+        raise FaultError(Fault.NO_MODEL, str(broken)) from broken
     request.model_dir.mkdir(parents=True, exist_ok=True)
     model = request.model_dir / MODEL_NAME
     shutil.move(produced, model)
-    shutil.copy2(request.work_dir / "training.log", request.model_dir / "training.log")
+    shutil.copy2(course.log, request.model_dir / "training.log")
     model_sha256 = files.sha256_file(model)
     info = request.model_dir / INFO_NAME
-    files.write_json(info, _info(request, epochs, events, seconds, model_sha256))
+    files.write_json(info, _info(request, runtime, course, model_sha256))
     shutil.rmtree(request.work_dir)
-    return SftResult(model, model_sha256, info, epochs)
+    return SftResult(model, model_sha256, info, course.epochs)
 
 
 def _info(
-    request: SftRequest,
-    epochs: tuple[Epoch, ...],
-    events: list[dict[str, Any]],
-    seconds: float,
-    model_sha256: str,
+    request: SftRequest, runtime: Runtime, course: _Course, model_sha256: str
 ) -> dict[str, Any]:
     """The content of training_run_info.json."""
-    data = request.data
-    start = next(event for event in events if event["event"] == "start")
-    steps = [event for event in events if event["event"] == "step"]
+    data, recipe = request.data, request.recipe
+    starts = [event for event in course.events if event["event"] == "start"]
+    steps = [event for event in course.events if event["event"] == "step"]
     base_sha256 = files.sha256_file(request.base)
     return {
-        "key": run_key(base_sha256, data.content, request.recipe),
+        "key": run_key(base_sha256, data.content, recipe),
         "model": MODEL_NAME,
         "model_sha256": model_sha256,
         "base": {
             "name": request.base_name,
             "path": str(request.base),
             "sha256": base_sha256,
-            "parameters": start["parameters"],
+            "parameters": starts[0]["parameters"],
         },
         "recipe": {
-            **request.recipe.model_dump(mode="json"),
-            "effective_batch": request.recipe.effective_batch,
-            "warmup_steps": request.recipe.warmup_for(len(data.split.train)),
+            **recipe.model_dump(mode="json"),
+            "effective_batch": recipe.effective_batch,
+            "warmup_steps": recipe.warmup_for(len(data.split.train)),
         },
-        "script": str(request.stock_script or _OWN_SCRIPT.name),
-        "overrides": [str(override) for override in overrides(request)],
+        "ladder": [rung.as_dict() for rung in request.rungs],
+        "runtime": {
+            "image": course.image or None,
+            "script": runtime.script.path,
+            "gpus": list(runtime.hardware.gpus),
+            "cores": runtime.hardware.cores,
+            "nemo": starts[-1]["nemo"],
+            "torch": starts[-1]["torch"],
+        },
+        "overrides": [str(override) for override in overrides(request, runtime)],
         "dataset": {
             "train_rows": len(data.split.train),
             "validation_rows": len(data.split.validation),
-            "rows_loaded": start["rows"],
+            "rows_loaded": starts[-1]["rows"],
             "train_sha256": files.sha256_file(data.train),
             "validation_sha256": files.sha256_file(data.validation),
             "content_sha256": data.content,
         },
-        "epochs": [asdict(epoch) for epoch in epochs],
-        "peak_gpu_memory_mib": max(event["gpu_memory_mib"] for event in steps) if steps else None,
-        "steps": epochs[-1].step if epochs else 0,
-        "wall_seconds": round(seconds, 1),
-        "hardware": {"gpus": list(request.hardware.gpus), "cores": request.hardware.cores},
+        "starts": [{"epoch": start["epoch"], "step": start["step"]} for start in starts],
+        "epochs": [asdict(epoch) for epoch in course.epochs],
+        "steps": course.epochs[-1].step if course.epochs else 0,
+        "peak_gpu_memory_mib": max((step["gpu_memory_mib"] for step in steps), default=None),
+        "wall_seconds": round(course.seconds, 1),
         "versions": versions(),
     }
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a figure depends on; what is not installed is left out."""
+    """Versions of what a figure depends on here; what is not installed is left out."""
     found = {"python": platform.python_version()}
     for name in ("clinical-asr-flywheel", "nemo_toolkit", "torch", "lightning", "prefect", "jiwer"):
         try:

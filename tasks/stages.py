@@ -10,7 +10,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
-from tasks import bases, diff, leaderboard, manifest, run_record
+from tasks import bases, diff, hardware, leaderboard, manifest, run_record
 from tasks import transcribe as transcription
 from tasks.cycle import Cycle, open_cycle
 from tasks.decision import decide
@@ -21,6 +21,7 @@ from tasks.hypotheses import Part, write_hypotheses
 from tasks.nemo_archive import open_archive
 from tasks.normalise import normalise
 from tasks.preflight import Limits, PreflightResult, preflight
+from tasks.runtime import LocalRuntime
 from tasks.scoring import score
 from tasks.training_set import TrainingSet, split_checked, write_training_set
 from tasks.writing_style import style_of
@@ -112,7 +113,12 @@ def transcribe_baseline(
     limits = Limits(open_archive(path).sample_rate, tuple(audio_roots), 0.0, math.inf)
     checked = preflight(cycle.manifest, limits, None)
     checked.raise_errors()
-    (transcript,) = transcription.transcribe((path,), audio_set(checked.rows), report)
+    (transcript,) = transcription.transcribe(
+        (path,),
+        audio_set(checked.rows, (cycle.path, *audio_roots)),
+        LocalRuntime(hardware.detect()),
+        report,
+    )
     report(f"{transcript.rtfx:.0f} x real time")
     rows = hypotheses(checked.rows, transcript)
     write_hypotheses(out or cycle.offline_hyps, rows)

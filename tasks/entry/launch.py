@@ -1,13 +1,19 @@
 """Starts an untouched fine-tuning script with a seed, and writes down what happens.
 
-Usage: launch.py EVENTS_FILE SEED SCRIPT [HYDRA_ARGUMENT ...]
+Usage: launch.py REQUEST.json
 
-The stock script sets no seed and keeps no record that a program could read. This launcher seeds
-everything, hangs one callback into Lightning's Trainer, and then runs the script as ``__main__``.
+The stock script sets no seed, keeps no record that a program could read, and drops rows in silence.
+This launcher checks what the script will find, seeds everything, hangs one callback into
+Lightning's Trainer, and then runs the script as ``__main__``. The request:
+
+    {"script", "config": paths, "arguments": [Hydra argument, ...], "keys": [key that the YAML must
+    have, ...], "manifests": {"train", "validation"}, "rows": {"train", "validation"}, "limits":
+    [shortest, longest seconds], "seed", "events": path, "heartbeat": path, "abandoned_after_s"}
+
 The events file gets one JSON object a line:
 
-    {"event": "start", "epochs", "batches_per_epoch", "rows", "parameters"}
-    {"event": "step", "epoch", "step", "loss", "lr", "gpu_memory_mib"}
+    {"event": "start", "epoch", "step", "batches_per_epoch", "rows", "parameters", "nemo", "torch"}
+    {"event": "step", "epoch", "step", "batch", "loss", "lr", "gpu_memory_mib"}
     {"event": "epoch", "epoch", "step", "train_loss", "val_loss", "val_wer", "seconds"}
     {"event": "end", "epoch", "step", "stopped_early"}
 
@@ -25,16 +31,24 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import nemo
 import torch
+from heartbeat import watch  # type: ignore[import-not-found]  # lies beside this file
+from omegaconf import OmegaConf
 
 _MIB = 1 << 20
+
+
+class RowsLostError(Exception):
+    """NeMo would train on fewer rows than were sent."""
 
 
 class EventWriter(pl.Callback):
     """Writes the course of training to a file, line by line, on the first rank only."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rows: int) -> None:
         self._path = path
+        self._rows = rows
         self._losses: list[float] = []
         self._started = 0.0
 
@@ -46,13 +60,19 @@ class EventWriter(pl.Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401
         """The data is loaded and the model is ready."""
         dataset: Any = getattr(trainer.train_dataloader, "dataset", None)
+        rows = len(dataset) if hasattr(dataset, "__len__") else None
+        if rows is not None and rows < self._rows:
+            raise RowsLostError(f"NeMo loaded {rows} of {self._rows} rows to train on")
         self._write(
             trainer,
             "start",
-            epochs=trainer.max_epochs,
+            epoch=trainer.current_epoch,
+            step=trainer.global_step,
             batches_per_epoch=int(trainer.num_training_batches),
-            rows=len(dataset) if hasattr(dataset, "__len__") else None,
+            rows=rows,
             parameters=sum(p.numel() for p in pl_module.parameters()),
+            nemo=nemo.__version__,
+            torch=torch.__version__,
         )
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
@@ -66,7 +86,7 @@ class EventWriter(pl.Callback):
         pl_module: Any,  # noqa: ANN401, ARG002
         outputs: Any,  # noqa: ANN401
         batch: Any,  # noqa: ANN401, ARG002
-        batch_idx: int,  # noqa: ARG002
+        batch_idx: int,
     ) -> None:
         """One batch is done."""
         # Lightning divides the loss that it reports by the batches it accumulates.
@@ -74,12 +94,14 @@ class EventWriter(pl.Callback):
         if not math.isfinite(loss):
             raise FloatingPointError(f"NaN loss: the training loss became {loss}")
         self._losses.append(loss)
+        batch_number = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx + 1
         memory = torch.cuda.max_memory_allocated() // _MIB if torch.cuda.is_available() else 0
         self._write(
             trainer,
             "step",
             epoch=trainer.current_epoch,
             step=trainer.global_step,
+            batch=batch_number,
             loss=loss,
             lr=trainer.optimizers[0].param_groups[0]["lr"],
             gpu_memory_mib=memory,
@@ -121,20 +143,54 @@ def _number(value: object) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
+def check(request: dict[str, Any]) -> None:
+    """Make sure of what the script will find, before the model is loaded.
+
+    Raises:
+        SystemExit: the script, a key of its YAML or an audio file is not there.
+        RowsLostError: rows that NeMo would drop.
+    """
+    print(f"NeMo {nemo.__version__}, torch {torch.__version__}, CUDA {torch.version.cuda}")
+    if not Path(request["script"]).is_file():
+        sys.exit(f"{request['script']}: there is no such script in this image")
+    config = OmegaConf.to_container(OmegaConf.load(request["config"]))
+    for key in request["keys"]:
+        node: Any = config
+        for name in key.split("."):
+            node = node.get(name, ...) if isinstance(node, dict) else ...
+        if node is ...:
+            sys.exit(f"{request['config']}: the script's YAML has no key {key}")
+    shortest, longest = request["limits"]
+    for side, path in request["manifests"].items():
+        with Path(path).open(encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines]
+        for row in rows:
+            if not Path(row["audio_filepath"]).is_file():
+                sys.exit(f"{path}: {row['audio_filepath']!r} does not resolve where training runs")
+        kept = sum(shortest <= row["duration"] <= longest for row in rows)
+        print(f"{side}: {kept} of {request['rows'][side]} rows")
+        if kept < request["rows"][side]:
+            raise RowsLostError(f"{side}: NeMo would load {kept} of {request['rows'][side]} rows")
+
+
 def main() -> None:
-    """Seed, hang in the callback, run the script."""
-    events, seed, script, *arguments = sys.argv[1:]
-    pl.seed_everything(int(seed), workers=True)
+    """Check, seed, hang in the callback, run the script."""
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    if "heartbeat" in request:
+        watch(request["heartbeat"], request["abandoned_after_s"])
+    check(request)
+    pl.seed_everything(request["seed"], workers=True)
     create = pl.Trainer.__init__
+    writer = EventWriter(Path(request["events"]), request["rows"]["train"])
 
     def create_with_events(trainer: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         callbacks = kwargs.pop("callbacks", None) or []
-        create(trainer, *args, callbacks=[*callbacks, EventWriter(Path(events))], **kwargs)
+        create(trainer, *args, callbacks=[*callbacks, writer], **kwargs)
 
     # The script makes its own Trainer and offers no other place for a callback.
     pl.Trainer.__init__ = create_with_events  # type: ignore[method-assign,assignment]
-    sys.argv = [script, *arguments]
-    runpy.run_path(script, run_name="__main__")
+    sys.argv = [request["script"], *request["arguments"]]
+    runpy.run_path(request["script"], run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 Usage: transcribe.py REQUEST.json
 
 The request: {"batch_size": int, "jobs": [{"model": path, "sets": [{"audio": [path, ...],
-"durations": [seconds, ...], "out": path}]}]}. Each ``out`` becomes JSONL with one {"audio",
+"durations": [seconds, ...], "out": path}]}]}, and where nobody else ends an abandoned job,
+"heartbeat": path and "abandoned_after_s". Each ``out`` becomes JSONL with one {"audio",
 "hyp"} a row in the order asked for; it appears only when it is whole. Progress goes to standard
 output as JSON, one object a line.
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from heartbeat import watch  # type: ignore[import-not-found]  # lies beside this file
 from nemo.collections.asr.models import ASRModel
 from nemo.utils import logging
 from omegaconf import OmegaConf, open_dict
@@ -70,6 +72,8 @@ def transcribe(model: Any, one_set: dict[str, Any], batch_size: int) -> list[str
 def main() -> None:
     """Do all jobs of the request."""
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    if "heartbeat" in request:
+        watch(request["heartbeat"], request["abandoned_after_s"])
     logging.setLevel(logging.ERROR)
     for job in request["jobs"]:
         model = load(job["model"])

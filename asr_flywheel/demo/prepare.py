@@ -1,0 +1,35 @@
+"""The demo's cycle 1: the embedded benchmark, and the embedded base's baseline on it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from flows.publish import stage
+from tasks.cycle import open_cycle
+from tasks.stages import transcribe_baseline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def prepare_cycle(directory: Path, *, seed: int) -> Path:
+    """Make ``directory``/cycle1 with manifest, audio and baseline; what is there is kept.
+
+    Returns:
+        The cycle's folder.
+    """
+    folder = directory / "cycle1"
+    if not (folder / "manifest.jsonl").is_file():
+        # Speech synthesis is an extra that nothing but the demo needs.
+        from asr_flywheel.demo.benchmark import synthesise_cycle  # noqa: PLC0415
+
+        started = time.monotonic()
+        stage("demo", "synthesising clinical speech")
+        synthesise_cycle(folder, seed=seed)
+        stage("", f"{folder} in {time.monotonic() - started:.0f} s")
+    cycle = open_cycle(folder)
+    if cycle.find_baseline() is None:
+        stage("baseline", "decoding the cycle by the embedded base")
+        transcribe_baseline(cycle, "embedded", None, (), lambda line: stage("", line))
+    return folder

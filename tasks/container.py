@@ -1,0 +1,211 @@
+"""The container runtime: NVIDIA's image in a Docker Engine (specification, 4d).
+
+Inputs are mounted read-only, one folder is writable, there is no network, and outputs belong to
+the caller. A container that an earlier, killed run left behind is found by its labels and removed;
+one whose owner still lives is left alone, and the new run is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from tasks import engine
+from tasks.engine import Bind, ContainerSpec
+from tasks.errors import InputError
+from tasks.runtime import ENTRY, STOCK_CONFIG, Ended, Job, Script
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tasks.hardware import Hardware
+
+IMAGE = "nvcr.io/nvidia/nemo:25.11.01"
+EXAMPLES = "/opt/NeMo/examples/asr"
+_WORK = PurePosixPath("/workspace/out")
+_INPUTS = PurePosixPath("/workspace/in")
+_PROGRAMS = PurePosixPath("/opt/asr-flywheel")
+_HEARTBEAT_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRuntime:
+    """Runs jobs in containers of one image.
+
+    Attributes:
+        image: name with tag or digest; its digest is recorded.
+        hardware: what the container may use: GPUs only if ``gpus`` asks for them.
+        gpus: "all", "count=N", device ids joined by commas, or "" for the CPU.
+        python: the interpreter in the image.
+        examples: the folder of the stock script in the image.
+        shm_bytes: size of /dev/shm.
+        memory_bytes: limit of the container's memory, or None.
+        unlimited_memlock: lift the limit on locked memory.
+        environment: more variables; no secrets.
+        abandoned_after_s: a container ends itself when nobody has waited for it this long.
+    """
+
+    image: str
+    hardware: Hardware
+    gpus: str = ""
+    python: str = "python"
+    examples: str = EXAMPLES
+    shm_bytes: int = 8 << 30
+    memory_bytes: int | None = None
+    unlimited_memlock: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    abandoned_after_s: float = 120.0
+
+    @property
+    def script(self) -> Script:
+        """The stock script in the image."""
+        return Script(
+            f"{self.examples}/speech_to_text_finetune.py", f"{self.examples}/{STOCK_CONFIG}"
+        )
+
+    def check(self) -> None:
+        """Make sure that an engine answers.
+
+        Raises:
+            FaultError: none does, or its socket may not be used.
+        """
+        engine.connect()
+
+    def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
+        """Host paths to paths in the container; the innermost mount counts.
+
+        Raises (from the function):
+            InputError: a path that no mount holds.
+        """
+        binds = _binds(work, reads)
+
+        def place(path: Path) -> str:
+            holding = [bind for bind in binds if path.is_relative_to(bind.source)]
+            if not holding:
+                roots = ", ".join(str(bind.source) for bind in binds)
+                raise InputError(
+                    f"{path}: not under any folder that is mounted ({roots}). "
+                    "Fix: allow its folder with --audio-root."
+                )
+            nearest = max(holding, key=lambda bind: len(bind.source.parts))
+            return str(nearest.target / path.relative_to(nearest.source))
+
+        return place
+
+    def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
+        """Run the job in a container of its own.
+
+        Raises:
+            FaultError: the engine cannot run it.
+            InputError: another live process is running the same job.
+        """
+        client = engine.connect()
+        _clear_orphans(client, job)
+        heartbeat = job.work / "heartbeat"
+        job.write_request(
+            {"heartbeat": str(_WORK / heartbeat.name), "abandoned_after_s": self.abandoned_after_s}
+        )
+        heartbeat.touch()
+        beat = _Heartbeat(heartbeat)
+
+        with job.log.open("w", encoding="utf-8") as log:
+
+            def line(text: str) -> None:
+                log.write(text + "\n")
+                log.flush()
+                on_line(text)
+
+            def tick() -> None:
+                beat.touch()
+                poll()
+
+            ended = engine.run(client, self._spec(job), line, tick)
+        return Ended(ended.exit_code, ended.oom_killed, ended.digest)
+
+    def _spec(self, job: Job) -> ContainerSpec:
+        place = self.inside(job.work, job.reads)
+        return ContainerSpec(
+            image=self.image,
+            command=(self.python, str(_PROGRAMS / job.program), place(job.request_file)),
+            binds=(*_binds(job.work, job.reads), Bind(ENTRY, _PROGRAMS)),
+            labels={**job.labels, "job": job.name, "owner": _owner()},
+            environment={
+                "PYTHONUNBUFFERED": "1",
+                "TOKENIZERS_PARALLELISM": "false",
+                "HF_HUB_OFFLINE": "1",
+                # Nothing may be written beside the mounted programs.
+                "PYTHONDONTWRITEBYTECODE": "1",
+                **self.environment,
+            },
+            user=f"{os.getuid()}:{os.getgid()}",
+            gpus=self.gpus,
+            shm_bytes=self.shm_bytes,
+            memory_bytes=self.memory_bytes,
+            unlimited_memlock=self.unlimited_memlock,
+        )
+
+
+def _binds(work: Path, reads: Sequence[Path]) -> tuple[Bind, ...]:
+    """The work folder writable; every other input read-only under a name of our own.
+
+    The host's names never appear inside, so that no character of theirs can matter there.
+    """
+    distinct = dict.fromkeys(path.resolve() for path in reads)
+    return (
+        Bind(work.resolve(), _WORK, writable=True),
+        *(
+            Bind(path, _INPUTS / f"{number}{path.suffix if path.is_file() else ''}")
+            for number, path in enumerate(distinct)
+        ),
+    )
+
+
+class _Heartbeat:
+    """Touches a file, but not more often than needed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last = 0.0
+
+    def touch(self) -> None:
+        """Tell the job that somebody waits for it."""
+        if time.monotonic() - self._last > _HEARTBEAT_EVERY_S:
+            self._last = time.monotonic()
+            self._path.touch()
+
+
+def _owner() -> str:
+    """This process, so that another one can tell whether it still lives."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_start_time(os.getpid())}"
+
+
+def _start_time(pid: int) -> str:
+    """The kernel's start time of a process: a number that a later process of the same id lacks."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]
+
+
+def _lives(owner: str) -> bool:
+    host, _, process = owner.partition(":")
+    pid, _, started = process.partition(":")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    return bool(started) and _start_time(int(pid)) == started
+
+
+def _clear_orphans(client: Any, job: Job) -> None:  # noqa: ANN401 - the docker SDK has no types
+    for container in engine.orphans(client, {**job.labels, "job": job.name}):
+        owner = container.labels.get(f"{engine.LABEL}.owner", "")
+        if _lives(owner) and owner != _owner():
+            raise InputError(
+                f"container {container.name} already runs this job for process {owner}. "
+                "Fix: wait for it, or stop that process."
+            )
+        engine.remove(container)

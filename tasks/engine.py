@@ -1,0 +1,302 @@
+"""One container in a Docker Engine, from the image's check to the container's removal.
+
+The container never outlives the call: whatever ends it, an error, a signal, a cancelled run, the
+container is stopped and removed. The engine's answers become faults with remedies.
+"""
+
+from __future__ import annotations
+
+import queue
+import re
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import DeviceRequest, Mount, Ulimit
+
+from tasks.faults import Fault, FaultError, from_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path, PurePosixPath
+
+GRACE_S = 20
+_POLL_S = 0.5
+_LOG_WAIT_S = 10.0
+LABEL = "org.clinical-asr-flywheel"
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A host path at a path inside the container."""
+
+    source: Path
+    target: PurePosixPath
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """Everything about one container.
+
+    Attributes:
+        image: name with tag or digest.
+        command: program and arguments; no shell.
+        binds: what it sees of the host; a missing source is an error, never made up.
+        labels: under ``org.clinical-asr-flywheel``: how an orphan is found again.
+        environment: variables; no secrets, since anybody with the engine can read them.
+        user: "uid:gid", so that its outputs belong to the caller.
+        gpus: "all", "count=N", device ids joined by commas, or "" for none.
+        shm_bytes: size of /dev/shm, which data-loader workers share batches through.
+        memory_bytes: limit, or None.
+        network: "none" unless the run must download.
+        unlimited_memlock: for RDMA between GPUs; some engines refuse it.
+    """
+
+    image: str
+    command: tuple[str, ...]
+    binds: tuple[Bind, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    gpus: str = ""
+    shm_bytes: int = 1 << 30
+    memory_bytes: int | None = None
+    network: str = "none"
+    unlimited_memlock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a container ended."""
+
+    exit_code: int
+    oom_killed: bool
+    digest: str
+
+
+def connect() -> Any:  # noqa: ANN401 - the docker SDK ships no types
+    """A client of the engine that DOCKER_HOST names, or of the default one.
+
+    Raises:
+        FaultError: no engine answers, or its socket may not be used.
+    """
+    try:
+        client = docker.from_env()
+        client.ping()
+    except DockerException as wrong:
+        refused = "Permission denied" in str(wrong)
+        fault = Fault.NO_PERMISSION if refused else Fault.ENGINE_DOWN
+        raise FaultError(fault, str(wrong)) from wrong
+    return client
+
+
+def ensure_image(client: Any, image: str, report: Callable[[str], None]) -> str:  # noqa: ANN401
+    """Pull the image if it is not here, before anything is created.
+
+    Returns:
+        Its digest in the registry, or its id where it never came from one.
+
+    Raises:
+        FaultError: it cannot be had.
+    """
+    try:
+        found = client.images.get(image)
+    except ImageNotFound:
+        report(f"pulling {image}")
+        _pull(client, image, report)
+        found = client.images.get(image)
+    except APIError as wrong:
+        raise FaultError(from_engine(str(wrong)), str(wrong)) from wrong
+    digests = found.attrs.get("RepoDigests") or []
+    return str(digests[0] if digests else found.id)
+
+
+def _pull(client: Any, image: str, report: Callable[[str], None]) -> None:  # noqa: ANN401
+    repository, tag = docker.utils.parse_repository_tag(image)
+    done: dict[str, tuple[int, int]] = {}
+    try:
+        for line in client.api.pull(repository, tag=tag or "latest", stream=True, decode=True):
+            if "error" in line:
+                raise FaultError(from_engine(line["error"]), line["error"])
+            size = line.get("progressDetail") or {}
+            if line.get("status") == "Downloading" and size.get("total"):
+                done[line["id"]] = (size["current"], size["total"])
+                got, of = (sum(pair) for pair in zip(*done.values(), strict=True))
+                report(f"pulling {image}: {got >> 20} of {of >> 20} MiB")
+    except (APIError, requests.RequestException) as wrong:
+        raise FaultError(from_engine(str(wrong)), str(wrong)) from wrong
+
+
+@contextmanager
+def created(client: Any, spec: ContainerSpec) -> Iterator[Any]:  # noqa: ANN401
+    """Create a container, yield it, and remove it in every outcome.
+
+    Raises:
+        FaultError: the engine refuses to create it.
+    """
+    try:
+        container = client.containers.create(spec.image, list(spec.command), **_options(spec))
+    except (APIError, requests.RequestException) as wrong:
+        raise FaultError(from_engine(str(wrong)), str(wrong)) from wrong
+    try:
+        yield container
+    finally:
+        remove(container)
+
+
+def _options(spec: ContainerSpec) -> dict[str, Any]:
+    return {
+        "mounts": [
+            Mount(str(bind.target), str(bind.source), type="bind", read_only=not bind.writable)
+            for bind in spec.binds
+        ],
+        "environment": {"HOME": "/tmp", **spec.environment},  # noqa: S108 - its own tmpfs
+        "user": spec.user or None,
+        "labels": {LABEL: "1", **{f"{LABEL}.{name}": text for name, text in spec.labels.items()}},
+        "device_requests": _devices(spec.gpus),
+        "shm_size": spec.shm_bytes,
+        "mem_limit": spec.memory_bytes,
+        "network_mode": spec.network,
+        # Threads of a data loader need stack; memlock is for RDMA and refused on some engines.
+        "ulimits": [
+            Ulimit(name="stack", soft=67108864, hard=67108864),
+            *([Ulimit(name="memlock", soft=-1, hard=-1)] if spec.unlimited_memlock else []),
+        ],
+        "read_only": True,
+        "tmpfs": {"/tmp": "rw,exec,size=4g,mode=1777"},  # noqa: S108
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        # A plain first process ignores SIGTERM and reaps nobody.
+        "init": True,
+        "working_dir": "/tmp",  # noqa: S108
+        "stdin_open": False,
+        "tty": False,
+    }
+
+
+def _devices(gpus: str) -> list[DeviceRequest]:
+    if not gpus:
+        return []
+    if gpus == "all":
+        return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
+    if gpus.startswith("count="):
+        return [DeviceRequest(count=int(gpus.removeprefix("count=")), capabilities=[["gpu"]])]
+    return [DeviceRequest(device_ids=gpus.split(","), capabilities=[["gpu"]])]
+
+
+def run(
+    client: Any,  # noqa: ANN401
+    spec: ContainerSpec,
+    on_line: Callable[[str], None],
+    poll: Callable[[], None] = lambda: None,
+) -> Ended:
+    """Run one container to its end.
+
+    Args:
+        client: from ``connect``.
+        spec: what to run; the image must be here.
+        on_line: gets each line of output, whole, without its line break.
+        poll: is called a few times a second; what it raises stops the container.
+
+    Raises:
+        FaultError: the engine refused to start it, or went away.
+    """
+    digest = ensure_image(client, spec.image, on_line)
+    with created(client, spec) as container:
+        try:
+            container.start()
+            _follow(container, on_line, poll)
+            return _ended(container, digest)
+        except APIError as wrong:
+            raise FaultError(from_engine(str(wrong)), str(wrong)) from wrong
+        except requests.RequestException as gone:
+            raise FaultError(Fault.ENGINE_LOST, str(gone)) from gone
+
+
+def _follow(
+    container: Any,  # noqa: ANN401
+    on_line: Callable[[str], None],
+    poll: Callable[[], None],
+) -> None:
+    """Hand on the log as it grows, until the container is no longer running.
+
+    The log is read by a thread, since the stream blocks while the script is silent; its end is not
+    the end of the job, and only the engine knows that.
+    """
+    chunks: queue.Queue[bytes] = queue.Queue()
+    reader = threading.Thread(target=_read_log, args=(container, chunks), daemon=True)
+    reader.start()
+    lines = _Lines(on_line)
+    running = True
+    while running:
+        container.reload()
+        running = container.status in {"created", "running", "restarting", "paused"}
+        lines.feed(_drain(chunks))
+        if running:
+            poll()
+            time.sleep(_POLL_S)
+    reader.join(_LOG_WAIT_S)
+    lines.feed(_drain(chunks))
+    lines.close()
+
+
+def _read_log(container: Any, chunks: queue.Queue[bytes]) -> None:  # noqa: ANN401
+    # A broken stream is noticed by whoever asks the engine how the container is.
+    with suppress(APIError, requests.RequestException):
+        for chunk in container.logs(stream=True, follow=True):
+            chunks.put(chunk)
+
+
+def _drain(chunks: queue.Queue[bytes]) -> bytes:
+    parts = []
+    with suppress(queue.Empty):
+        while True:
+            parts.append(chunks.get_nowait())
+    return b"".join(parts)
+
+
+class _Lines:
+    """Joins chunks, which end anywhere, even inside a character, into whole lines."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take more output and hand on the lines that it completes."""
+        *lines, self._rest = re.split(rb"[\r\n]+", self._rest + data)
+        for line in lines:
+            self._on_line(line.decode("utf-8", errors="replace"))
+
+    def close(self) -> None:
+        """Hand on a last line without a line break."""
+        if self._rest:
+            self.feed(b"\n")
+
+
+def _ended(container: Any, digest: str) -> Ended:  # noqa: ANN401
+    code = int(container.wait(timeout=GRACE_S)["StatusCode"])
+    container.reload()
+    state = container.attrs["State"]
+    # An OOM kill of a child alone leaves the script to report it; the engine knows all the same.
+    return Ended(code, bool(state.get("OOMKilled")), digest)
+
+
+def remove(container: Any) -> None:  # noqa: ANN401
+    """Stop a container within the grace period, then remove it; gone already is as good."""
+    with suppress(NotFound, requests.RequestException):
+        with suppress(APIError):  # not started, or stopped already
+            container.stop(timeout=GRACE_S)
+        container.remove(force=True, v=True)
+
+
+def orphans(client: Any, labels: Mapping[str, str]) -> list[Any]:  # noqa: ANN401
+    """Containers of this project that carry all these labels, running or not."""
+    wanted = [LABEL, *(f"{LABEL}.{name}={text}" for name, text in labels.items())]
+    return list(client.containers.list(all=True, filters={"label": wanted}))

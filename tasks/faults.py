@@ -1,0 +1,129 @@
+"""What can go wrong with a container run: each fault with its own message and remedy.
+
+The remedies are the specification's (Troubleshooting) where it has one. Faults are told from the
+engine's own answers and from what the training script printed; both are text that other people
+wrote, so that the patterns stand here in one place.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+from tasks.bases import LEGACY_FALLBACK, RECOMMENDED
+from tasks.errors import TrainingError
+
+
+class Fault(StrEnum):
+    """The outcomes of a run that made no model."""
+
+    ENGINE_DOWN = "engine-down"
+    NO_PERMISSION = "no-permission"
+    IMAGE_ABSENT = "image-absent"
+    NO_CREDENTIALS = "no-credentials"
+    NO_NETWORK = "no-network"
+    NO_GPU_RUNTIME = "no-gpu-runtime"
+    DRIVER_TOO_OLD = "driver-too-old"
+    DISK_FULL = "disk-full"
+    BAD_MOUNT = "bad-mount"
+    BAD_REQUEST = "bad-request"
+    GPU_MEMORY = "gpu-memory"
+    HOST_MEMORY = "host-memory"
+    SHARED_MEMORY = "shared-memory"
+    NAN_LOSS = "nan-loss"
+    UNK_COLLAPSE = "unk-collapse"
+    NO_BF16 = "no-bf16"
+    ROWS_LOST = "rows-lost"
+    STOPPED = "stopped"
+    ENGINE_LOST = "engine-lost"
+    NO_MODEL = "no-model"
+    SCRIPT_FAILED = "script-failed"
+
+
+_REMEDIES = {
+    Fault.ENGINE_DOWN: "the Docker Engine does not answer. Start it (`systemctl start docker`), or "
+    "point DOCKER_HOST at the one that runs.",
+    Fault.NO_PERMISSION: "this user may not use the Docker Engine's socket. Add the user to the "
+    "docker group and log in again.",
+    Fault.IMAGE_ABSENT: "the image is neither here nor in its registry. Check its name and tag; "
+    "the specification's is nvcr.io/nvidia/nemo:25.11.01.",
+    Fault.NO_CREDENTIALS: "the registry refuses to hand out the image. Log in with `docker login "
+    "nvcr.io` (user $oauthtoken, an NGC key as the password).",
+    Fault.NO_NETWORK: "the registry cannot be reached. Pull the image where there is a network, or "
+    "bring it with `docker save` and `docker load`.",
+    Fault.NO_GPU_RUNTIME: "the engine has no NVIDIA runtime. Install the NVIDIA Container Toolkit, "
+    "then `nvidia-ctk runtime configure --runtime=docker` and restart the engine.",
+    Fault.DRIVER_TOO_OLD: "the host's NVIDIA driver is too old for the image. Update the driver, "
+    "or use an image for an older CUDA; CUDA-graph decoding wants a driver for CUDA 12.6.",
+    Fault.DISK_FULL: "the disk is full. Free space (`docker system df`, `docker image prune`); the "
+    "image takes about 12 GB unpacked twice that, checkpoints three times the base each.",
+    Fault.BAD_MOUNT: "a folder that the container needs cannot be mounted. Check that it exists on "
+    "the engine's host and may be read.",
+    Fault.BAD_REQUEST: "the engine refused to create the container as it was asked for.",
+    Fault.GPU_MEMORY: "out of GPU memory. Drop batch_size to 2 and raise accumulate_grad_batches "
+    "to 2, which keeps the effective batch size; rows over 20 s cost the most.",
+    Fault.HOST_MEMORY: "the container was killed for its memory (OOMKilled). Raise its memory "
+    "limit or lower the number of data-loader workers.",
+    Fault.SHARED_MEMORY: "shared memory is too small for the data loader. Raise shm_size.",
+    Fault.NAN_LOSS: "the training loss stopped being a number. With fp16-mixed take bf16-mixed or "
+    "fp32; otherwise lower the learning rate (recipe `conservative`).",
+    Fault.UNK_COLLAPSE: "validation collapsed to all-UNK after the first step, as the cache-aware "
+    f"streaming base does. Do not retry with other hyperparameters: take {RECOMMENDED} or "
+    f"{LEGACY_FALLBACK}.",
+    Fault.NO_BF16: "this GPU does not support bf16 (Turing and Volta do not). Use fp32 with a "
+    "smaller batch; fp16-mixed only if that is too slow, watching for NaN losses.",
+    Fault.ROWS_LOST: "NeMo would load fewer rows than were sent. Check durations and limits.",
+    Fault.STOPPED: "it was stopped from outside before its last epoch. Start it again: it goes on "
+    "from its last checkpoint.",
+    Fault.ENGINE_LOST: "the Docker Engine went away during the run. Start the engine and this "
+    "cycle again: it goes on from its last checkpoint.",
+    Fault.NO_MODEL: "the script ended without a whole .nemo.",
+    Fault.SCRIPT_FAILED: "the training script failed.",
+}
+
+_IN_LOG = (
+    (Fault.GPU_MEMORY, r"CUDA out of memory|torch\.OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED"),
+    (Fault.SHARED_MEMORY, r"insufficient shared memory|unable to (open|allocate) shared memory"),
+    (Fault.NO_BF16, r"(does not|doesn't) support (bfloat16|bf16)|bf16 is not supported"),
+    (Fault.NAN_LOSS, r"FloatingPointError: NaN loss"),
+    (Fault.UNK_COLLAPSE, r"UnkCollapse"),
+    (Fault.ROWS_LOST, r"RowsLost"),
+    (Fault.DRIVER_TOO_OLD, r"CUDA driver version is insufficient|driver on your system is too old"),
+    (Fault.DISK_FULL, r"No space left on device|Errno 28"),
+)  # fmt: skip
+_IN_ENGINE = (
+    (Fault.NO_GPU_RUNTIME, r"could not select device driver|unknown or invalid runtime name"),
+    (Fault.DRIVER_TOO_OLD, r"unsatisfied condition: (cuda|driver)|driver/library version mismatch"),
+    (Fault.DISK_FULL, r"no space left on device"),
+    (Fault.BAD_MOUNT, r"bind source path does not exist|invalid mount|mount denied|mounts denied"),
+    (Fault.NO_CREDENTIALS, r"unauthorized|authentication required|access denied|forbidden"),
+    (Fault.IMAGE_ABSENT, r"manifest unknown|not found|does not exist|no such image"),
+    (Fault.NO_NETWORK, r"dial tcp|no such host|i/o timeout|TLS handshake|Client\.Timeout"),
+    (Fault.NO_PERMISSION, r"permission denied"),
+)  # fmt: skip
+
+
+class FaultError(TrainingError):
+    """A run that made no model: the fault, its remedy, and the words of whoever reported it."""
+
+    def __init__(self, fault: Fault, detail: str = "") -> None:
+        self.fault = fault
+        self.detail = detail
+        super().__init__(f"{fault.value}: {_REMEDIES[fault]}" + (f"\n{detail}" if detail else ""))
+
+
+def from_log(text: str) -> Fault:
+    """The fault that a failed script's output tells of."""
+    return _first(_IN_LOG, text, Fault.SCRIPT_FAILED)
+
+
+def from_engine(text: str) -> Fault:
+    """The fault that the engine's refusal tells of."""
+    return _first(_IN_ENGINE, text, Fault.BAD_REQUEST)
+
+
+def _first(patterns: tuple[tuple[Fault, str], ...], text: str, otherwise: Fault) -> Fault:
+    for fault, pattern in patterns:
+        if re.search(pattern, text, re.IGNORECASE):
+            return fault
+    return otherwise

@@ -1,0 +1,209 @@
+"""Where NeMo runs: in a process here, or in a container. Both get the same job.
+
+A job is a program of tasks/entry with a JSON request. A runtime says by which paths the job's
+files are known where it runs, runs it to its end, and leaves nothing running behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tasks import files
+from tasks.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tasks.hardware import Hardware
+
+ENTRY = Path(__file__).parent / "entry"
+OWN_SCRIPT = ENTRY / "sft_script.py"
+_OWN_CONFIG = "conf/sft.yaml"
+STOCK_CONFIG = "conf/asr_finetune/speech_to_text_finetune.yaml"
+_POLL_S = 0.25
+_GRACE_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a job ended.
+
+    Attributes:
+        exit_code: the program's; negative for a signal.
+        oom_killed: whether the kernel killed it for its memory, where that is known.
+        image: the image's digest, or "" for a process here.
+    """
+
+    exit_code: int
+    oom_killed: bool = False
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The fine-tuning script and its YAML, as paths where training runs."""
+
+    path: str
+    config: str
+
+    @property
+    def arguments(self) -> list[str]:
+        """What tells Hydra where the YAML is."""
+        folder, _, name = self.config.rpartition("/")
+        return [f"--config-path={folder}", f"--config-name={name.removesuffix('.yaml')}"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A program of tasks/entry to run.
+
+    Attributes:
+        name: of the stage, for labels and messages.
+        program: file name within tasks/entry.
+        request: what it reads as JSON; all paths in it come from ``Runtime.inside``.
+        work: the one folder that it may write to.
+        reads: files and folders that it reads.
+        labels: how a container of this job is found again.
+    """
+
+    name: str
+    program: str
+    request: Mapping[str, Any]
+    work: Path
+    reads: tuple[Path, ...]
+    labels: Mapping[str, str]
+
+    @property
+    def request_file(self) -> Path:
+        """Where the request is written for the program to read."""
+        return self.work / f"{self.name}.request.json"
+
+    @property
+    def log(self) -> Path:
+        """The program's whole output."""
+        return self.work / f"{self.name}.log"
+
+    def write_request(self, more: Mapping[str, Any] | None = None) -> None:
+        """Make the work folder and write the request, with what a runtime adds, into it."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        files.write_text(self.request_file, json.dumps({**self.request, **(more or {})}))
+
+
+class Runtime(Protocol):
+    """Where jobs run."""
+
+    @property
+    def hardware(self) -> Hardware:
+        """What training may use there."""
+
+    @property
+    def script(self) -> Script:
+        """The fine-tuning script there."""
+
+    def check(self) -> None:
+        """Refuse what cannot work, before anything is spent."""
+
+    def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
+        """A function that gives the path by which the job knows a file of the host."""
+
+    def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
+        """Run a job to its end; what ``poll`` or ``on_line`` raises ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRuntime:
+    """A process on this machine, in this Python environment.
+
+    Attributes:
+        hardware: what this machine has.
+        stock_script: the user's copy of the stock script, or None for our own.
+    """
+
+    hardware: Hardware
+    stock_script: Path | None = None
+
+    @property
+    def script(self) -> Script:
+        """Our own script, or the user's copy with the YAML beside it."""
+        if self.stock_script is None:
+            return Script(str(OWN_SCRIPT), str(ENTRY / _OWN_CONFIG))
+        path = self.stock_script.expanduser().resolve()
+        return Script(str(path), str(path.parent / STOCK_CONFIG))
+
+    def check(self) -> None:
+        """Refuse a stock script that is not whole.
+
+        Raises:
+            InputError: the script or its YAML is missing.
+        """
+        for needed in (self.script.path, self.script.config):
+            if not Path(needed).is_file():
+                raise InputError(
+                    f"{needed}: no such file. Fix: give the path of speech_to_text_finetune.py "
+                    "inside a checkout of NVIDIA NeMo, whose conf folder lies beside it."
+                )
+
+    def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:  # noqa: ARG002
+        """Every file is where it is."""
+        return str
+
+    def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
+        """Run the job in a process group of its own."""
+        job.write_request()
+        environment = {
+            **os.environ,
+            "TOKENIZERS_PARALLELISM": "false",
+            "PYTHONUNBUFFERED": "1",
+        }
+        line = [*_die_with_us(), sys.executable, str(ENTRY / job.program), str(job.request_file)]
+        with job.log.open("w", encoding="utf-8") as out, job.log.open(encoding="utf-8") as reader:
+            process = subprocess.Popen(
+                line,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                cwd=job.work,
+                start_new_session=True,
+            )
+            try:
+                running = True
+                rest = ""
+                while running:
+                    running = process.poll() is None
+                    *lines, rest = (rest + reader.read()).split("\n")
+                    for one in lines:
+                        on_line(one)
+                    poll()
+                    if running:
+                        time.sleep(_POLL_S)
+                return Ended(process.wait())
+            finally:
+                stop_group(process)
+
+
+def _die_with_us() -> list[str]:
+    """Have the kernel end the job if this process is killed and can clean up no more."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+
+
+def stop_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process group: politely, then not."""
+    for wanted in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        os.killpg(process.pid, wanted)
+        try:
+            process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            continue
