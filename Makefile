@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Set-up is done again only when what it depends on has changed.
 STAMP := $(VENV)/.set-up-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test lint engine engine-down standin-image clean
 
 setup: $(STAMP)
 
@@ -27,6 +27,17 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# A Docker Engine where there is none (root, Debian).
+engine:
+	deployments/engine/engine.sh up
+
+engine-down:
+	deployments/engine/engine.sh down
+
+# An image that stands in for NVIDIA's where that cannot be had.
+standin-image: setup
+	deployments/engine/standin-image.sh $(VENV)
 
 clean:
 	rm -rf $(VENV) demo-run build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

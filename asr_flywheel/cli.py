@@ -181,6 +181,21 @@ def split(
 
 
 @app.command()
+def paths(
+    manifest: Annotated[Path, typer.Argument(help="The manifest to copy.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the copy goes.")],
+    mapping: Annotated[
+        list[str], typer.Option("--map", help="FOLDER=ITS-NEW-PLACE; may be repeated.")
+    ],
+) -> None:
+    """Copy a manifest with audio paths for a container or another host."""
+    from tasks import paths as rewriting  # noqa: PLC0415
+
+    rows = rewriting.rewrite(manifest, out, [rewriting.parse_mapping(one) for one in mapping])
+    typer.echo(f"{out}: {rows} rows")
+
+
+@app.command()
 def transcribe(
     cycle: CycleArgument,
     model: Annotated[str, typer.Option("--model", help="A .nemo file, a known base, embedded.")],

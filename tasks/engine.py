@@ -243,6 +243,8 @@ def _follow(
             time.sleep(_POLL_S)
     reader.join(_LOG_WAIT_S)
     lines.feed(_drain(chunks))
+    # The stream may end before the last words; the log that the engine keeps has them.
+    lines.feed(container.logs()[lines.bytes_seen :])
     lines.close()
 
 
@@ -267,9 +269,11 @@ class _Lines:
     def __init__(self, on_line: Callable[[str], None]) -> None:
         self._on_line = on_line
         self._rest = b""
+        self.bytes_seen = 0
 
     def feed(self, data: bytes) -> None:
         """Take more output and hand on the lines that it completes."""
+        self.bytes_seen += len(data)
         *lines, self._rest = re.split(rb"[\r\n]+", self._rest + data)
         for line in lines:
             self._on_line(line.decode("utf-8", errors="replace"))

@@ -88,6 +88,23 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - the caller owns the format a
         raise InputError(f"{path}: not readable as JSON ({error}).") from error
 
 
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Read JSONL that this tool wrote itself; a user's files are read by their own module.
+
+    Raises:
+        InputError: there is no such file, or a line is not a JSON object.
+    """
+    try:
+        # Not splitlines(): it also splits at characters that may stand inside a JSON string.
+        lines = path.read_text(encoding="utf-8").split("\n")
+        rows = [json.loads(line) for line in lines if line]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as JSON lines ({error}).") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{path}: every line must be a JSON object.")
+    return rows
+
+
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()

@@ -39,12 +39,14 @@ class CheckedRow:
         audio: the resolved, absolute path of its audio.
         audio_sha256: hash of its decoded samples.
         training_text: its text in the base's writing style.
+        training_term: its term in that style.
     """
 
     utterance: Utterance
     audio: Path
     audio_sha256: str
     training_text: str
+    training_term: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +113,25 @@ def preflight(
     facts = audio.probe_all([path for _, path in readable])
     rows = []
     for (utterance, path), fact in zip(readable, facts, strict=True):
-        text = utterance.text if style is None or not restyle else style.rewrite(utterance.text)
+        rewriter = style if restyle else None
+        text = _rewritten(rewriter, utterance.text)
         if style is not None:
             problems.extend(_check_text(utterance, text, style))
         problems.extend(_check_audio(utterance, fact, limits))
         if isinstance(fact, AudioFacts) and fact.frames:
             # To a millisecond, so that the copy does not depend on how a float prints.
             filled = replace(utterance, duration=round(fact.duration, 3))
-            rows.append(CheckedRow(filled, path, fact.sha256, text))
+            term = utterance.term and _rewritten(rewriter, utterance.term)
+            rows.append(CheckedRow(filled, path, fact.sha256, text, term))
     problems.extend(_check_duplicate_audio(rows))
     if style is not None:
         problems.extend(_check_whole(rows, style))
     problems.sort(key=lambda finding: (finding.severity.value, finding.row or 0))
     return PreflightResult(manifest, tuple(rows), tuple(problems))
+
+
+def _rewritten(style: WritingStyle | None, text: str) -> str:
+    return text if style is None else style.rewrite(text)
 
 
 def _locate(manifest: Path, utterance: Utterance) -> Path:

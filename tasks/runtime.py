@@ -6,6 +6,7 @@ files are known where it runs, runs it to its end, and leaves nothing running be
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -165,7 +167,9 @@ class LocalRuntime:
             "PYTHONUNBUFFERED": "1",
         }
         line = [*_die_with_us(), sys.executable, str(ENTRY / job.program), str(job.request_file)]
-        with job.log.open("w", encoding="utf-8") as out, job.log.open(encoding="utf-8") as reader:
+        # Libraries print what they like, and a character may be half written when it is read.
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        with job.log.open("wb") as out, job.log.open("rb") as reader:
             process = subprocess.Popen(
                 line,
                 stdout=out,
@@ -180,7 +184,7 @@ class LocalRuntime:
                 rest = ""
                 while running:
                     running = process.poll() is None
-                    *lines, rest = (rest + reader.read()).split("\n")
+                    *lines, rest = (rest + decode(reader.read())).split("\n")
                     for one in lines:
                         on_line(one)
                     poll()
@@ -198,12 +202,11 @@ def _die_with_us() -> list[str]:
 
 
 def stop_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process group: politely, then not."""
+    """End a whole process group: politely, then not; also what its leader left behind."""
     for wanted in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            return
-        os.killpg(process.pid, wanted)
         try:
+            os.killpg(process.pid, wanted)
+        except ProcessLookupError:
+            break  # nobody is left
+        with suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            continue

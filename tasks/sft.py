@@ -13,10 +13,10 @@ import shutil
 import time
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from tasks import files, manifest
+from tasks import files
 from tasks.errors import InputError
 from tasks.faults import Fault, FaultError, from_log
 from tasks.nemo_archive import open_archive
@@ -136,7 +136,8 @@ class Progress:
 
 def run_name(base_name: str, recipe: Recipe, key: str) -> str:
     """A folder name for a run: what was tuned how, and the start of its fingerprint."""
-    base = "".join(char if char.isalnum() else "-" for char in Path(base_name).stem.lower())
+    name = PurePath(base_name.lower()).name.removesuffix(".nemo")
+    base = "".join(char if char.isalnum() else "-" for char in name)
     return f"{base[:40].strip('-')}-{recipe.name.value}-{key[:8]}"
 
 
@@ -271,7 +272,13 @@ def train(request: SftRequest, runtime: Runtime, report: Callable[[Progress], No
     )
     seconds = time.monotonic() - started
     course = list(events.read())
-    epochs = check_outcome(ended, course, request.recipe.epochs, job.log)
+    try:
+        epochs = check_outcome(ended, course, request.recipe.epochs, job.log)
+    except FaultError as failed:
+        if failed.fault is Fault.STOPPED and _validated(course) >= request.recipe.epochs:
+            # Nothing is left to train after this checkpoint, and it never became a model.
+            forget_checkpoints(request)
+        raise
     return _publish(request, runtime, _Course(epochs, course, seconds, ended.image, job.log))
 
 
@@ -281,14 +288,18 @@ def forget_checkpoints(request: SftRequest) -> None:
     (request.work_dir / _EVENTS).unlink(missing_ok=True)
 
 
+def _validated(events: list[dict[str, Any]]) -> int:
+    return max((event["epoch"] + 1 for event in events if event["event"] == "epoch"), default=0)
+
+
 def _write_copies(request: SftRequest, runtime: Runtime) -> None:
     """Copies of train.jsonl and validation.jsonl whose paths resolve where training runs."""
     inside = runtime.inside(request.work_dir, request.reads)
     for side, source in (("train", request.data.train), ("validation", request.data.validation)):
-        rows = manifest.read_manifest(source)
-        manifest.write_manifest(
+        rows = files.read_jsonl(source)
+        files.write_jsonl(
             _copy(request, side),
-            (row.with_audio(inside(Path(row.audio_filepath))) for row in rows),
+            ({**row, "audio_filepath": inside(Path(row["audio_filepath"]))} for row in rows),
         )
 
 
@@ -391,9 +402,9 @@ def check_outcome(
         for event in events
         if event["event"] == "epoch"
     )
-    early = any(event["event"] == "end" and event["stopped_early"] for event in events)
+    ends = [event for event in events if event["event"] == "end"]
     reached = epochs[-1].epoch + 1 if epochs else 0
-    if reached < wanted and not early:
+    if not ends or (reached < wanted and not ends[-1]["stopped_early"]):
         raise FaultError(Fault.STOPPED, f"exit code 0 after {reached} of {wanted} epochs")
     return epochs
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from tasks import bases, diff, hardware, leaderboard, manifest, run_record
@@ -23,7 +24,7 @@ from tasks.normalise import normalise
 from tasks.preflight import Limits, PreflightResult, preflight
 from tasks.runtime import LocalRuntime
 from tasks.scoring import score
-from tasks.training_set import TrainingSet, split_checked, write_training_set
+from tasks.training_set import TrainingSet, held_out_rows, split_checked, write_training_set
 from tasks.writing_style import style_of
 
 if TYPE_CHECKING:
@@ -177,13 +178,10 @@ def _evaluation(path: Path) -> Scores:
 
 def _mark(scores: Scores, held_out: Path) -> Scores:
     """Mark the rows whose audio name and text a manifest of held-out rows has."""
-    wanted = {
-        (utterance.audio_filepath.rsplit("/", 1)[-1], normalise(utterance.text))
-        for utterance in manifest.read_manifest(held_out)
-    }
+    wanted = held_out_rows(held_out)
 
     def part(audio: str, ref: str) -> Part:
-        known = (audio.rsplit("/", 1)[-1], normalise(ref)) in wanted
+        known = (PurePath(audio).name, normalise(ref)) in wanted
         return Part.HELD_OUT if known else Part.TRAINED
 
     rows = [row.row for row in scores.rows]

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from tasks import files, manifest
+from tasks.errors import InputError
+from tasks.normalise import normalise
 from tasks.split import UNCATEGORISED, Split, SplitRow, split_rows
 
 if TYPE_CHECKING:
@@ -18,7 +21,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.cycle import Cycle
+    from tasks.manifest import Utterance
     from tasks.preflight import CheckedRow
+
+
+ORIGINAL_TEXT = "original_text"
+"""The field of a copy that holds what the user wrote, where the base would write it otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +81,36 @@ def write_training_set(
     by_number = {row.utterance.row: row for row in rows}
     paths = cycle.path / "train.jsonl", cycle.path / "validation.jsonl"
     for path, numbers in zip(paths, (split.train, split.validation), strict=True):
-        manifest.write_manifest(
-            path,
-            (
-                replace(
-                    by_number[number].utterance,
-                    audio_filepath=locate(by_number[number]),
-                    text=by_number[number].training_text,
-                )
-                for number in numbers
-            ),
-        )
+        manifest.write_manifest(path, (_copied(by_number[number], locate) for number in numbers))
     return TrainingSet(*paths, split, _content(by_number, split))
+
+
+def _copied(row: CheckedRow, locate: Callable[[CheckedRow], str]) -> Utterance:
+    """The row as training reads it; the user's own text stays beside a text that was rewritten."""
+    original = row.utterance
+    restyled = row.training_text != original.text
+    return replace(
+        original,
+        audio_filepath=locate(row),
+        text=row.training_text,
+        term=row.training_term,
+        extra={**original.extra, **({ORIGINAL_TEXT: original.text} if restyled else {})},
+    )
+
+
+def held_out_rows(path: Path) -> set[tuple[str, str]]:
+    """The rows of validation.jsonl, or of any manifest: audio file name and text as scored.
+
+    Raises:
+        InputError: it cannot be read, or a row lacks its audio's path or its text.
+    """
+    rows = set()
+    for number, row in enumerate(files.read_jsonl(path), start=1):
+        audio, text = row.get("audio_filepath"), row.get(ORIGINAL_TEXT, row.get("text"))
+        if not isinstance(audio, str) or not isinstance(text, str):
+            raise InputError(f"{path}: row {number}: audio_filepath and text must be text.")
+        rows.add((PurePath(audio).name, normalise(text)))
+    return rows
 
 
 def _content(rows: dict[int, CheckedRow], split: Split) -> str:

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# A Docker Engine on a private socket, for machines that have none (a bare Debian, a CI job). Root only.
+# Starts a Docker Engine on a machine that has none (a bare Debian, a CI job). Root only.
 #
-#   engine.sh up      install if need be, start, wait until it answers; nothing if it is up already
-#   engine.sh down    remove its containers and stop it; images stay for the next start
-#   engine.sh socket  print the value for DOCKER_HOST
+#   engine.sh up      install if need be, start, wait until it answers; nothing if one answers
+#   engine.sh down    stop the engine that `up` started, its containers first; images stay
 #
-# Containers get no network: the engine touches neither bridges nor the firewall of its host.
+# It listens where every client looks, /var/run/docker.sock, or on FLYWHEEL_ENGINE_SOCKET. Its
+# containers get no network: it touches neither bridges nor the firewall of its host.
 set -euo pipefail
 
 home=${FLYWHEEL_ENGINE_DIR:-/var/tmp/flywheel-engine}
-socket=$home/docker.sock
+socket=${FLYWHEEL_ENGINE_SOCKET:-/var/run/docker.sock}
 
 answers() { curl --silent --fail --max-time 3 --unix-socket "$socket" http://engine/_ping >/dev/null 2>&1; }
 
@@ -54,12 +54,12 @@ up() {
 
 down() {
   local pid state
+  pid=$(cat "$home/docker.pid" 2>/dev/null || true)
+  if [ -z "$pid" ] || ! grep -qa dockerd "/proc/$pid/cmdline" 2>/dev/null; then return; fi
   if answers; then
     DOCKER_HOST=unix://$socket docker ps --all --quiet |
       DOCKER_HOST=unix://$socket xargs --no-run-if-empty docker rm --force --volumes >/dev/null
   fi
-  pid=$(cat "$home/docker.pid" 2>/dev/null || true)
-  if [ -z "$pid" ] || ! grep -qa dockerd "/proc/$pid/cmdline" 2>/dev/null; then return; fi
   kill -TERM "$pid"
   while state=$(awk '{print $3}' "/proc/$pid/stat" 2>/dev/null) && [ -n "$state" ] && [ "$state" != Z ]; do
     sleep 0.1
@@ -69,6 +69,5 @@ down() {
 case ${1:-} in
   up) up ;;
   down) down ;;
-  socket) echo "unix://$socket" ;;
   *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

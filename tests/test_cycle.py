@@ -1,0 +1,72 @@
+"""A cycle's folder: its number, its neighbours, and which evaluation counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.cycle import open_cycle
+from tasks.errors import InputError
+
+
+def test_a_cycle_knows_its_files_and_neighbours(tmp_path: Path) -> None:
+    """cycle9 is followed by cycle10, beside it."""
+    (tmp_path / "cycle9").mkdir()
+    cycle = open_cycle(tmp_path / "cycle9")
+    assert cycle.number == 9
+    assert cycle.manifest == tmp_path.resolve() / "cycle9" / "manifest.jsonl"
+    assert cycle.next.number == 10
+    assert cycle.next.path == tmp_path.resolve() / "cycle10"
+    assert cycle.next.leaderboard == cycle.next.path / "leaderboard_cycle10.md"
+    assert cycle.offline_hyps.name == "offline_hyps.jsonl"
+
+
+def test_the_cycle_before_is_known_only_if_it_is_there(tmp_path: Path) -> None:
+    """A clinic may start with any number."""
+    (tmp_path / "cycle3").mkdir()
+    assert open_cycle(tmp_path / "cycle3").previous is None
+    (tmp_path / "cycle2").mkdir()
+    before = open_cycle(tmp_path / "cycle3").previous
+    assert before is not None
+    assert before.number == 2
+
+
+def test_an_imported_evaluation_goes_before_this_tools_own(tmp_path: Path) -> None:
+    """per_sample.json was put there for this cycle."""
+    folder = tmp_path / "cycle2"
+    folder.mkdir()
+    cycle = open_cycle(folder)
+    assert cycle.find_baseline() is None
+    (folder / "offline_hyps.jsonl").write_text("")
+    assert cycle.find_baseline() == folder.resolve() / "offline_hyps.jsonl"
+    (folder / "per_sample.json").write_text("")
+    assert cycle.find_baseline() == folder.resolve() / "per_sample.json"
+
+
+@pytest.mark.parametrize("name", ["data", "cycle", "Cycle1", "cycle1-old", "1", "cycle-1"])
+def test_a_folder_by_another_name_is_refused(tmp_path: Path, name: str) -> None:
+    """Without a number there is no next cycle."""
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match="is named cycle1, cycle2"):
+        open_cycle(tmp_path / name)
+
+
+def test_a_missing_folder_is_bad_input(tmp_path: Path) -> None:
+    """The name is right, the folder is not there; a file is no folder."""
+    with pytest.raises(InputError, match="no such cycle folder"):
+        open_cycle(tmp_path / "cycle1")
+    (tmp_path / "cycle2").write_text("")
+    with pytest.raises(InputError, match="no such cycle folder"):
+        open_cycle(tmp_path / "cycle2")
+
+
+def test_a_cycle_named_by_a_relative_path_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From inside the folder too."""
+    folder = tmp_path / "cycle4"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert open_cycle(Path()).number == 4
+    assert open_cycle(Path("../cycle4")).path == folder.resolve()

@@ -1,0 +1,100 @@
+"""The recipes: the specification's values, and what a user may change."""
+
+from __future__ import annotations
+
+import pydantic
+import pytest
+
+from tasks.recipes import Recipe, RecipeName, recipe
+
+
+def test_the_verified_recipe_has_the_specifications_values() -> None:
+    """The hyperparameters of section 4d, one by one."""
+    found = recipe("verified")
+    assert found.precision == "bf16-mixed"
+    assert found.lr == 3e-4
+    assert found.warmup_steps == 5
+    assert found.epochs == 3
+    assert found.batch_size == 4
+    assert found.gradient_clip_val == 1.0
+    assert found.early_stopping_patience is None
+    assert found.seed == 42
+
+
+def test_the_conservative_recipe_only_lowers_the_learning_rate() -> None:
+    """3e-5 instead of 3e-4, all else as verified."""
+    found = recipe(RecipeName.CONSERVATIVE)
+    assert found.lr == 3e-5
+    assert found.model_copy(update={"lr": 3e-4, "name": RecipeName.VERIFIED}) == recipe("verified")
+
+
+def test_the_production_recipe_stops_early_and_warms_up_by_the_data() -> None:
+    """10 to 30 epochs, patience 3, warm-up left to the number of rows."""
+    found = recipe("production")
+    assert 10 <= found.epochs <= 30
+    assert found.early_stopping_patience == 3
+    assert found.warmup_steps is None
+    assert (found.lr, found.batch_size, found.precision) == (3e-4, 4, "bf16-mixed")
+
+
+def test_each_recipe_knows_its_name() -> None:
+    """The name in a record is the name that was asked for."""
+    assert [recipe(name).name for name in RecipeName] == list(RecipeName)
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "batch", "accumulate", "steps"),
+    [
+        (40, 3, 4, 1, 5),  # 30 steps in all: at least 5
+        (200, 20, 4, 1, 100),  # 1000 steps in all: a tenth
+        (204, 20, 4, 1, 102),
+        (2000, 20, 4, 2, 500),  # 5000 steps in all: just 500
+        (100_000, 30, 4, 1, 500),  # never more
+        (3, 20, 16, 1, 5),  # fewer rows than a batch
+    ],
+)
+def test_open_warm_up_is_a_tenth_of_the_steps_between_5_and_500(
+    rows: int, epochs: int, batch: int, accumulate: int, steps: int
+) -> None:
+    """A tiny manifest gets the verified 5, production scale 500."""
+    found = Recipe(
+        warmup_steps=None, epochs=epochs, batch_size=batch, accumulate_grad_batches=accumulate
+    )
+    assert found.warmup_for(rows) == steps
+
+
+def test_a_stated_warm_up_is_kept() -> None:
+    """Whatever the number of rows."""
+    assert Recipe(warmup_steps=7).warmup_for(100_000) == 7
+    assert Recipe(warmup_steps=0).warmup_for(100_000) == 0
+
+
+def test_the_effective_batch_is_batch_times_accumulation() -> None:
+    """Rows per optimiser step."""
+    assert Recipe(batch_size=2, accumulate_grad_batches=3).effective_batch == 6
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"lr": 0},
+        {"lr": -1e-4},
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"early_stopping_patience": 0},
+        {"max_duration": 0},
+        {"learning_rate": 1e-4},
+    ],
+)
+def test_impossible_values_are_refused(values: dict[str, float]) -> None:
+    """Out of bounds, or a name that does not exist."""
+    with pytest.raises(pydantic.ValidationError):
+        Recipe(**values)
+
+
+def test_a_recipe_cannot_be_changed() -> None:
+    """The shared recipes stay what they are."""
+    with pytest.raises(pydantic.ValidationError):
+        recipe("verified").lr = 1.0  # type: ignore[misc]

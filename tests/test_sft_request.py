@@ -1,0 +1,656 @@
+"""SFT: what is asked of the script, and what counts as a finished run.
+
+A small program stands in for the launcher: it writes the events and the model that a test plans,
+so that nothing here needs NeMo.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tasks import files, runtime, sft
+from tasks.errors import InputError, TrainingError
+from tasks.hardware import Hardware
+from tasks.recipes import Recipe, RecipeName, recipe
+from tasks.runtime import Ended, Job, LocalRuntime
+from tasks.split import Split
+from tasks.training_set import TrainingSet
+from tests import samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CPU = Hardware((), 2)
+GPU = Hardware(("NVIDIA L40S",), 16)
+
+STAND_IN = """
+import json, sys, shutil
+from pathlib import Path
+request = json.loads(Path(sys.argv[1]).read_text())
+plan = json.loads(Path(__file__).with_name("plan.json").read_text())
+for number in range(40):
+    print("log line", number)
+print(plan["says"])
+with open(request["events"], "a") as out:
+    for event in plan["events"]:
+        out.write(json.dumps(event) + "\\n")
+if plan["model"]:
+    (argument,) = [a for a in request["arguments"] if a.startswith("exp_manager.exp_dir=")]
+    folder = Path(argument.partition("=")[2].strip("'")) / "sft" / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(plan["model"], folder / "sft.nemo")
+sys.exit(plan["exit_code"])
+"""
+
+
+def start(**values: Any) -> dict[str, Any]:
+    """The event of a start."""
+    return {
+        "event": "start",
+        "epoch": 0,
+        "step": 0,
+        "batches_per_epoch": 2,
+        "rows": 8,
+        "parameters": 1000,
+        "nemo": "3.0.0",
+        "torch": "2.13.0",
+        **values,
+    }
+
+
+def step(epoch: int, batch: int, loss: float = 1.0) -> dict[str, Any]:
+    """The event of a batch."""
+    return {
+        "event": "step",
+        "epoch": epoch,
+        "step": batch,
+        "batch": batch,
+        "loss": loss,
+        "lr": 1e-4,
+        "gpu_memory_mib": 100 + batch,
+    }
+
+
+def epoch(number: int, val_wer: float | None = 0.5) -> dict[str, Any]:
+    """The event of a validation."""
+    return {
+        "event": "epoch",
+        "epoch": number,
+        "step": 2 * (number + 1),
+        "train_loss": 1.0,
+        "val_loss": 2.0,
+        "val_wer": val_wer,
+        "seconds": 0.5,
+    }
+
+
+def end(*, early: bool = False) -> dict[str, Any]:
+    """The event of an orderly end."""
+    return {"event": "end", "epoch": 0, "step": 0, "stopped_early": early}
+
+
+WHOLE = [start(), step(0, 1), step(0, 2), epoch(0, 0.9), epoch(1, 0.4), epoch(2, 0.6), end()]
+
+
+def request_in(folder: Path, nemo: Path, wanted: Recipe | None = None) -> sft.SftRequest:
+    """A run on two rows to train on and one held out."""
+    rows = [
+        {"audio_filepath": f"{folder}/audio/{n}.wav", "text": "hello", "duration": 1.0}
+        for n in range(3)
+    ]
+    data = TrainingSet(
+        train=samples.write_rows(folder / "train.jsonl", rows[:2]),
+        validation=samples.write_rows(folder / "validation.jsonl", rows[2:]),
+        split=Split((1, 2), (3,), ()),
+        content="content",
+    )
+    return sft.SftRequest(
+        base=nemo,
+        base_name="mine.nemo",
+        data=data,
+        recipe=wanted or recipe("verified"),
+        model_dir=folder / "models" / "run",
+        audio_roots=(folder,),
+    )
+
+
+@pytest.fixture
+def request_(tmp_path: Path, lower_nemo: Path) -> sft.SftRequest:
+    """A run of the verified recipe on a CTC base."""
+    return request_in(tmp_path, lower_nemo)
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lower_nemo: Path) -> Callable[..., None]:
+    """Put the stand-in in the launcher's place; the returned function says what it shall do."""
+    entry = tmp_path / "entry"
+    shutil.copytree(runtime.ENTRY / "conf", entry / "conf")
+    (entry / "launch.py").write_text(STAND_IN)
+    monkeypatch.setattr(runtime, "ENTRY", entry)
+    monkeypatch.setattr(runtime, "_POLL_S", 0.01)
+
+    def make(
+        events: list[dict[str, Any]],
+        *,
+        exit_code: int = 0,
+        says: str = "the end",
+        model: Path | None = lower_nemo,
+    ) -> None:
+        told = {
+            "events": events,
+            "exit_code": exit_code,
+            "says": says,
+            "model": str(model) if model else None,
+        }
+        (entry / "plan.json").write_text(json.dumps(told))
+
+    return make
+
+
+def local(hardware: Hardware = CPU) -> LocalRuntime:
+    """This machine."""
+    return LocalRuntime(hardware)
+
+
+def listed(request: sft.SftRequest, hardware: Hardware) -> dict[str, str]:
+    """The overrides as the script gets them."""
+    return dict(str(one).split("=", 1) for one in sft.overrides(request, local(hardware)))
+
+
+def test_on_a_gpu_the_verified_recipe_becomes_these_overrides(request_: sft.SftRequest) -> None:
+    """The specification's keys and values, each once, and no other precision."""
+    folder = request_.work_dir
+    assert listed(request_, GPU) == {
+        "init_from_nemo_model": f"'{request_.base}'",
+        "name": "'sft'",
+        "model.train_ds.manifest_filepath": f"'{folder}/train.jsonl'",
+        "model.train_ds.batch_size": "4",
+        "model.train_ds.min_duration": "0.1",
+        "model.train_ds.max_duration": "20.0",
+        "model.validation_ds.manifest_filepath": f"'{folder}/validation.jsonl'",
+        "model.validation_ds.batch_size": "16",
+        "model.optim.lr": "0.0003",
+        "model.optim.sched.name": "'CosineAnnealing'",
+        "model.optim.sched.warmup_steps": "5",
+        "model.optim.sched.min_lr": "5e-06",
+        "trainer.max_epochs": "3",
+        "trainer.accumulate_grad_batches": "1",
+        "trainer.gradient_clip_val": "1.0",
+        "trainer.enable_progress_bar": "false",
+        "model.train_ds.num_workers": "8",
+        "model.train_ds.pin_memory": "true",
+        "model.validation_ds.num_workers": "8",
+        "model.validation_ds.pin_memory": "true",
+        "trainer.precision": "'bf16-mixed'",
+        "exp_manager.exp_dir": f"'{folder}/experiment'",
+        "exp_manager.create_tensorboard_logger": "false",
+        "++exp_manager.use_datetime_version": "false",
+        "exp_manager.resume_if_exists": "true",
+        "exp_manager.resume_ignore_no_checkpoint": "true",
+        "++exp_manager.checkpoint_callback_params.save_best_model": "true",
+        "exp_manager.checkpoint_callback_params.save_top_k": "1",
+        "exp_manager.checkpoint_callback_params.always_save_nemo": "false",
+    }
+    keys = [one.key for one in sft.overrides(request_, local(GPU))]
+    assert len(set(keys)) == len(keys)
+
+
+def test_on_a_cpu_training_is_in_fp32_without_workers(request_: sft.SftRequest) -> None:
+    """bf16 and loader processes would only cost time there."""
+    on_cpu, on_gpu = listed(request_, CPU), listed(request_, GPU)
+    changed = {key: value for key, value in on_cpu.items() if on_gpu.get(key) != value}
+    assert changed == {
+        "model.train_ds.num_workers": "0",
+        "model.train_ds.pin_memory": "false",
+        "model.validation_ds.num_workers": "0",
+        "model.validation_ds.pin_memory": "false",
+        "trainer.accelerator": "'cpu'",
+        "trainer.devices": "1",
+        "trainer.precision": "32",
+        "trainer.sync_batchnorm": "false",
+    }
+
+
+def test_production_stops_early_on_validation_wer(tmp_path: Path, lower_nemo: Path) -> None:
+    """Patience 3, lower is better; 20 epochs; warm-up by the data."""
+    found = listed(request_in(tmp_path, lower_nemo, recipe("production")), GPU)
+    stopping = "++exp_manager.early_stopping_callback_params"
+    assert found["++exp_manager.create_early_stopping_callback"] == "true"
+    assert found[f"{stopping}.monitor"] == "'val_wer'"
+    assert found[f"{stopping}.mode"] == "'min'"
+    assert found[f"{stopping}.patience"] == "3"
+    assert found["trainer.max_epochs"] == "20"
+
+
+def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None:
+    """Two runs that differ in anything that changes the model differ in their key."""
+    first = recipe("verified")
+    other = {
+        "name": RecipeName.PRODUCTION,
+        "lr": 1e-4,
+        "min_lr": 1e-6,
+        "warmup_steps": 6,
+        "epochs": 4,
+        "early_stopping_patience": 2,
+        "batch_size": 8,
+        "accumulate_grad_batches": 2,
+        "gradient_clip_val": 0.5,
+        "precision": "32",
+        "min_duration": 0.2,
+        "max_duration": 10.0,
+        "seed": 43,
+    }
+    assert set(other) == set(Recipe.model_fields)
+    recipes = [first, *(first.model_copy(update={name: value}) for name, value in other.items())]
+    keys = [sft.run_key("base", "content", one) for one in recipes]
+    keys += [sft.run_key("base 2", "content", first), sft.run_key("base", "content 2", first)]
+    assert len(set(keys)) == len(keys)
+    assert sft.run_key("base", "content", Recipe()) == keys[0]
+
+
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [
+        pytest.param(
+            "nvidia/parakeet-tdt-0.6b-v2",
+            "parakeet-tdt-0-6b-v2-verified-01234567",
+        ),
+        ("embedded", "embedded-verified-01234567"),
+        ("/models/My Model (new).nemo", "my-model--new-verified-01234567"),
+        ("../../etc/passwd.nemo", "passwd-verified-01234567"),
+    ],
+)
+def test_a_runs_folder_name_is_harmless(base: str, name: str) -> None:
+    """Letters, digits and dashes of the base's name, the recipe, the fingerprint's start."""
+    assert sft.run_name(base, recipe("verified"), "0123456789abcdef") == name
+
+
+@pytest.mark.parametrize("config", [samples.TDT_CONFIG])
+def test_a_tdt_base_is_refused_on_a_cpu(tmp_path: Path, config: dict[str, Any]) -> None:
+    """Its loss needs CUDA; on a GPU it is fine."""
+    request = request_in(tmp_path, samples.write_nemo(tmp_path / "tdt.nemo", config))
+    with pytest.raises(InputError, match="a TDT base cannot train on a CPU"):
+        sft.check_request(request, local(CPU))
+    sft.check_request(request, local(GPU))
+    with pytest.raises(InputError):
+        sft.train(request, local(CPU), lambda _: None)
+    assert not request.work_dir.exists()
+    assert not request.model_dir.exists()
+
+
+@pytest.mark.parametrize("missing", ["script", "yaml"])
+def test_a_stock_script_that_is_not_whole_is_refused(
+    tmp_path: Path, request_: sft.SftRequest, missing: str
+) -> None:
+    """The script and the YAML beside it are both needed."""
+    script = tmp_path / "nemo" / "speech_to_text_finetune.py"
+    config = script.parent / "conf/asr_finetune/speech_to_text_finetune.yaml"
+    config.parent.mkdir(parents=True)
+    script.write_text("")
+    config.write_text("")
+    sft.check_request(request_, LocalRuntime(CPU, script))
+    gone = script if missing == "script" else config
+    gone.unlink()
+    with pytest.raises(InputError, match=gone.name):
+        sft.check_request(request_, LocalRuntime(CPU, script))
+
+
+def test_a_whole_run_leaves_model_and_record_and_nothing_else(
+    request_: sft.SftRequest, plan: Callable[..., None], lower_nemo: Path
+) -> None:
+    """The best epoch is the one of lowest validation WER; the work folder goes."""
+    plan(WHOLE)
+    seen: list[sft.Progress] = []
+    result = sft.train(request_, local(), seen.append)
+    assert result.model.read_bytes() == lower_nemo.read_bytes()
+    assert result.model_sha256 == files.sha256_file(lower_nemo)
+    assert [one.val_wer for one in result.epochs] == [0.9, 0.4, 0.6]
+    assert result.best is not None
+    assert result.best.epoch == 1
+    assert not request_.work_dir.exists()
+    assert {path.name for path in request_.model_dir.iterdir()} == {
+        "adapted_model.nemo",
+        "training_run_info.json",
+        "training.log",
+    }
+    info = files.read_json(result.info)
+    assert info["model_sha256"] == result.model_sha256
+    assert info["base"]["sha256"] == files.sha256_file(lower_nemo)
+    assert info["recipe"]["lr"] == 3e-4
+    assert info["recipe"]["warmup_steps"] == 5
+    assert info["dataset"]["train_rows"] == 2
+    assert info["dataset"]["validation_rows"] == 1
+    assert info["dataset"]["train_sha256"] == files.sha256_file(request_.data.train)
+    assert [one["val_wer"] for one in info["epochs"]] == [0.9, 0.4, 0.6]
+    assert info["peak_gpu_memory_mib"] == 102
+    assert info["key"] == sft.run_key(info["base"]["sha256"], "content", request_.recipe)
+    last = seen[-1]
+    assert (last.batch, last.batches, last.validated, last.val_wer) == (2, 6, 3, 0.6)
+    assert last.share == pytest.approx(1 / 3)
+
+
+def test_a_finished_run_is_found_again(request_: sft.SftRequest, plan: Callable[..., None]) -> None:
+    """The same figures, marked as reused."""
+    assert sft.find_finished(request_) is None
+    plan(WHOLE)
+    done = sft.train(request_, local(), lambda _: None)
+    found = sft.find_finished(request_)
+    assert found is not None
+    assert found.reused
+    assert not done.reused
+    assert (found.model_sha256, found.epochs) == (done.model_sha256, done.epochs)
+
+
+@pytest.mark.parametrize("damage", ["changed", "no model", "no record"])
+def test_a_run_that_is_not_whole_is_not_found(
+    request_: sft.SftRequest, plan: Callable[..., None], damage: str
+) -> None:
+    """A model whose hash differs, or one without its record, is trained again."""
+    plan(WHOLE)
+    done = sft.train(request_, local(), lambda _: None)
+    if damage == "changed":
+        with done.model.open("ab") as model:
+            model.write(b"x")
+    elif damage == "no model":
+        done.model.unlink()
+    else:
+        done.info.unlink()
+    assert sft.find_finished(request_) is None
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [],
+        [start()],
+        [start(), step(0, 1)],
+        [start(), epoch(0)],
+        [start(), epoch(0), epoch(1)],
+        [start(), epoch(0), epoch(1), end()],
+    ],
+)
+def test_exit_code_0_before_the_last_epoch_is_no_success(
+    request_: sft.SftRequest, plan: Callable[..., None], events: list[dict[str, Any]]
+) -> None:
+    """A script that was stopped ends with 0 as well."""
+    plan(events)
+    with pytest.raises(TrainingError, match="of 3 epochs"):
+        sft.train(request_, local(), lambda _: None)
+    assert not request_.model_dir.exists()
+    assert sft.find_finished(request_) is None
+    assert request_.work_dir.is_dir()  # a second start goes on from its checkpoint
+
+
+def test_early_stopping_is_a_success(request_: sft.SftRequest, plan: Callable[..., None]) -> None:
+    """Fewer epochs than asked for are enough where the script says that it stopped by itself."""
+    plan([start(), epoch(0, 0.4), epoch(1, 0.5), end(early=True)])
+    result = sft.train(request_, local(), lambda _: None)
+    assert [one.epoch for one in result.epochs] == [0, 1]
+
+
+def test_a_failure_shows_the_end_of_the_log(
+    request_: sft.SftRequest, plan: Callable[..., None]
+) -> None:
+    """The last lines, not all of them, and the exit code; whatever the epochs say."""
+    plan(WHOLE, exit_code=7, says="RuntimeError: the very last word")
+    with pytest.raises(TrainingError) as told:
+        sft.train(request_, local(), lambda _: None)
+    text = str(told.value)
+    assert "exit code 7" in text
+    assert "RuntimeError: the very last word" in text
+    assert "log line 39" in text
+    assert "log line 5\n" not in text
+    assert not request_.model_dir.exists()
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_a_run_without_a_whole_model_is_no_success(
+    request_: sft.SftRequest,
+    plan: Callable[..., None],
+    tmp_path: Path,
+    lower_nemo: Path,
+    damage: str,
+) -> None:
+    """All epochs are done, but what was written cannot be opened."""
+    cut = tmp_path / "cut.nemo"
+    cut.write_bytes(lower_nemo.read_bytes()[:2000])
+    plan(WHOLE, model=None if damage == "missing" else cut)
+    with pytest.raises(TrainingError):
+        sft.train(request_, local(), lambda _: None)
+    assert sft.find_finished(request_) is None
+    assert not (request_.model_dir / "adapted_model.nemo").exists()
+
+
+def test_a_run_killed_for_its_memory_says_so(tmp_path: Path) -> None:
+    """Not as a script that failed."""
+    with pytest.raises(TrainingError, match="host-memory"):
+        sft.check_outcome(Ended(137, oom_killed=True), [], 3, tmp_path / "no.log")
+
+
+def test_half_a_line_of_events_is_left_for_later(tmp_path: Path) -> None:
+    """What is still being written is not read."""
+    path = tmp_path / "events.jsonl"
+    events = sft.Events(path)
+    assert list(events.read()) == []
+    path.write_text(json.dumps(start()) + "\n" + '{"event": "st')
+    assert [one["event"] for one in events.read()] == ["start"]
+
+
+def test_progress_is_the_newest_that_is_known() -> None:
+    """Batches over all epochs, the newest loss and validation WER, the peak of memory."""
+    now = sft.progress(iter([start(), step(0, 1, 9.0), epoch(0, 0.8), step(1, 3, 4.0)]), 3)
+    assert now == sft.Progress(
+        epoch=1,
+        epochs=3,
+        batch=3,
+        batches=6,
+        validated=1,
+        loss=4.0,
+        val_wer=0.8,
+        gpu_memory_mib=103,
+    )
+    assert now.share == 0.5
+    assert sft.progress(iter([]), 3).share == 0.0
+
+
+def test_a_best_epoch_needs_a_validation() -> None:
+    """Epochs without a figure cannot be the best."""
+    made = [sft.Epoch(n, n, 1.0, 1.0, wer, 1.0) for n, wer in enumerate([None, 0.0, 0.2])]
+    result = sft.SftResult(Path(), "", Path(), tuple(made))
+    assert result.best == made[1]
+    assert sft.SftResult(Path(), "", Path(), (made[0],)).best is None
+
+
+FAMILY = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+with open("pids.part", "w") as out:
+    out.write(f"{os.getpid()} {child.pid}")
+os.rename("pids.part", "pids")
+time.sleep(60)
+"""
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not yet collected does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_nothing_is_left_running_when_the_watcher_gives_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What report() raises ends the program and its children, and is passed on."""
+    entry, work = tmp_path / "entry", tmp_path / "work"
+    entry.mkdir()
+    (entry / "family.py").write_text(FAMILY)
+    monkeypatch.setattr(runtime, "ENTRY", entry)
+    monkeypatch.setattr(runtime, "_POLL_S", 0.01)
+    job = Job("training", "family.py", {}, work, (), {})
+    pids: list[int] = []
+
+    def report() -> None:
+        if (work / "pids").is_file():
+            pids.extend(map(int, (work / "pids").read_text().split()))
+            assert all(map(alive, pids))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        local().execute(job, lambda _: None, report)
+    assert len(pids) == 2
+    deadline = time.monotonic() + 5
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(map(alive, pids))
+
+
+def test_every_line_of_a_programs_output_is_seen_and_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Standard output and standard error, in the log and line by line; the exit code comes back."""
+    entry = tmp_path / "entry"
+    entry.mkdir()
+    (entry / "talk.py").write_text(
+        "import sys, json\nprint('one ⁇')\nprint('two', file=sys.stderr)\n"
+        "print(json.load(open(sys.argv[1]))['word'])\nsys.exit(5)\n"
+    )
+    monkeypatch.setattr(runtime, "ENTRY", entry)
+    job = Job("talk", "talk.py", {"word": "three é"}, tmp_path / "work", (), {})
+    seen: list[str] = []
+    ended = local().execute(job, seen.append, lambda: None)
+    assert ended == Ended(5)
+    assert seen == ["one ⁇", "two", "three é"]
+    assert job.log.read_text(encoding="utf-8").splitlines() == seen
+
+
+def test_the_script_gets_the_recipes_seed_and_the_users_paths(
+    request_: sft.SftRequest, plan: Callable[..., None]
+) -> None:
+    """The launcher's request, as the stand-in found it, after a run that did not end well."""
+    plan([start()])
+    with pytest.raises(TrainingError):
+        sft.train(request_, local(), lambda _: None)
+    told = json.loads((request_.work_dir / "training.request.json").read_text(encoding="utf-8"))
+    assert told["seed"] == 42
+    assert told["rows"] == {"train": 2, "validation": 1}
+    assert told["limits"] == [0.1, 20.0]
+    assert f"init_from_nemo_model='{request_.base}'" in told["arguments"]
+    assert all(not key.startswith("+") for key in told["keys"])
+    copy = (request_.work_dir / "train.jsonl").read_text(encoding="utf-8")
+    copies = [json.loads(line) for line in copy.splitlines()]
+    assert [row["text"] for row in copies] == ["hello", "hello"]
+    assert all(os.path.isabs(row["audio_filepath"]) for row in copies)  # noqa: PTH117
+
+
+def test_output_that_is_no_utf_8_does_not_end_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library may print bytes of its own; they are replaced."""
+    entry = tmp_path / "entry"
+    entry.mkdir()
+    (entry / "noise.py").write_text(
+        "import sys\nsys.stdout.buffer.write(b'caf\\xe9\\n')\nprint('after')\n"
+    )
+    monkeypatch.setattr(runtime, "ENTRY", entry)
+    seen: list[str] = []
+    job = Job("noise", "noise.py", {}, tmp_path / "work", (), {})
+    assert local().execute(job, seen.append, lambda: None) == Ended(0)
+    assert seen[-1] == "after"
+
+
+def test_a_character_that_is_half_written_does_not_end_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of it is waited for."""
+    entry = tmp_path / "entry"
+    entry.mkdir()
+    (entry / "slow.py").write_text(
+        "import sys, time\nout = sys.stdout.buffer\n"
+        "out.write(b'\\xe2\\x81'); out.flush(); time.sleep(0.4)\n"
+        "out.write(b'\\x87\\n'); out.flush()\n"
+    )
+    monkeypatch.setattr(runtime, "ENTRY", entry)
+    monkeypatch.setattr(runtime, "_POLL_S", 0.02)
+    seen: list[str] = []
+    job = Job("slow", "slow.py", {}, tmp_path / "work", (), {})
+    assert local().execute(job, seen.append, lambda: None) == Ended(0)
+    assert seen == ["⁇"]
+
+
+def test_a_run_that_was_stopped_after_its_last_validation_is_no_success(
+    request_: sft.SftRequest, plan: Callable[..., None]
+) -> None:
+    """Without an orderly end the last epoch's checkpoint may not have been written."""
+    plan([start(), epoch(0), epoch(1), epoch(2)])
+    with pytest.raises(TrainingError):
+        sft.train(request_, local(), lambda _: None)
+
+
+def test_a_term_that_the_base_writes_otherwise_can_be_trained_on(
+    tmp_path: Path, lower_nemo: Path, plan: Callable[..., None]
+) -> None:
+    """The preflight only warns of it, so that training must not refuse it."""
+    request = request_in(tmp_path, lower_nemo)
+    row = {
+        "audio_filepath": "/a.wav",
+        "text": "give beta blocker now",
+        "duration": 1.0,
+        "term": "beta-blocker",
+    }
+    samples.write_rows(request.data.train, [row, row])
+    plan(WHOLE)
+    assert sft.train(request, local(), lambda _: None).model.is_file()
+
+
+STUBBORN = """
+import os, signal, subprocess, sys, time
+child = subprocess.Popen(
+    [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN);"
+     "open('ready', 'w').close(); time.sleep(60)"]
+)
+while not os.path.exists("ready"):
+    time.sleep(0.01)
+with open("pids.part", "w") as out:
+    out.write(f"{os.getpid()} {child.pid}")
+os.rename("pids.part", "pids")
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_a_child_that_ignores_the_polite_signal_is_ended_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The group is not forgotten when its leader has gone."""
+    entry, work = tmp_path / "entry", tmp_path / "work"
+    entry.mkdir()
+    (entry / "family.py").write_text(STUBBORN)
+    monkeypatch.setattr(runtime, "ENTRY", entry)
+    monkeypatch.setattr(runtime, "_POLL_S", 0.01)
+    pids: list[int] = []
+
+    def report() -> None:
+        if (work / "pids").is_file():
+            pids.extend(map(int, (work / "pids").read_text().split()))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        local().execute(Job("training", "family.py", {}, work, (), {}), lambda _: None, report)
+    deadline = time.monotonic() + 2
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    left = [pid for pid in pids if alive(pid)]
+    for pid in left:
+        os.kill(pid, 9)
+    assert not left

@@ -1,0 +1,180 @@
+"""The stages on a cycle's folder: what they find there, and what they compare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tasks import stages
+from tasks.cycle import open_cycle
+from tasks.errors import InputError
+from tasks.gate import Action, GatePolicy, GateResult
+from tasks.hypotheses import Hypothesis, Part, write_hypotheses
+from tasks.recipes import Method, recipe
+from tests import samples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def judged(folder: Path) -> GateResult:
+    """The gate on a cycle's folder, with what lies in it."""
+    cycle = open_cycle(folder)
+    return stages.judge(
+        cycle,
+        "parakeet-tdt-0.6b-v2",
+        GatePolicy(),
+        stages.find_baseline(cycle, None),
+        Method.SFT,
+    )
+
+
+def manifest_rows(n: int) -> list[dict[str, str]]:
+    """A manifest of drug rows; the gate does not listen to the audio."""
+    return [
+        {
+            "audio_filepath": f"{place}.wav",
+            "text": f"give the patient aspirin on day {place}",
+            "term": "aspirin",
+            "entity_category": "drug",
+        }
+        for place in range(n)
+    ]
+
+
+def fill(folder: Path, rows: int, missed: int, n: int) -> Path:
+    """A cycle with a manifest and an evaluation."""
+    folder.mkdir()
+    samples.write_rows(folder / "manifest.jsonl", manifest_rows(rows))
+    write_hypotheses(folder / "offline_hyps.jsonl", samples.evaluated(missed, n))
+    return folder
+
+
+def test_the_gate_reads_what_lies_in_the_cycle(tmp_path: Path) -> None:
+    """Manifest, then baseline, then the verdict."""
+    folder = tmp_path / "cycle1"
+    folder.mkdir()
+    assert judged(folder).action is Action.BUILD
+    samples.write_rows(folder / "manifest.jsonl", manifest_rows(120))
+    assert judged(folder).action is Action.EVALUATE
+    write_hypotheses(folder / "offline_hyps.jsonl", samples.evaluated(5, 10))
+    assert judged(folder).passed
+    write_hypotheses(folder / "per_sample.json", samples.evaluated(0, 10))
+    assert judged(folder).action is Action.HARDEN
+
+
+@pytest.mark.parametrize(("before", "passed"), [(119, True), (120, False), (121, False)])
+def test_a_later_cycle_counts_the_rows_of_the_one_before(
+    tmp_path: Path, before: int, *, passed: bool
+) -> None:
+    """Between 0.1 and 0.3 only a manifest that has grown may be tuned."""
+    fill(tmp_path / "cycle1", before, 5, 10)
+    assert judged(fill(tmp_path / "cycle2", 120, 2, 10)).passed is passed
+
+
+def test_a_named_evaluation_goes_before_the_cycles_own(tmp_path: Path) -> None:
+    """Also one that lies elsewhere; a missing one is bad input."""
+    cycle = open_cycle(fill(tmp_path / "cycle1", 100, 5, 10))
+    other = tmp_path / "other.jsonl"
+    write_hypotheses(other, samples.evaluated(1, 10))
+    found = stages.find_baseline(cycle, other)
+    assert found is not None
+    assert found.scores.ker == 0.1
+    with pytest.raises(InputError, match="no evaluation result"):
+        stages.find_baseline(cycle, tmp_path / "none.jsonl")
+
+
+def test_the_limits_of_the_preflight_are_the_recipes(cycle: Path, lower_nemo: Path) -> None:
+    """A recording over the recipe's longest row is an error."""
+    short = recipe("verified").model_copy(update={"max_duration": 0.25})
+    with pytest.raises(InputError, match=r"over max_duration 0\.25 s"):
+        stages.check(open_cycle(cycle), lower_nemo, short)
+    assert len(stages.check(open_cycle(cycle), lower_nemo, recipe("verified")).rows) == 10
+
+
+def evaluations(tmp_path: Path, *, marked: bool) -> tuple[Path, Path]:
+    """Twenty rows; on the four held-out ones nothing changes, on the trained ones all."""
+    before, after = tmp_path / "before.jsonl", tmp_path / "after.jsonl"
+    part = (Part.HELD_OUT, Part.TRAINED) if marked else (None, None)
+    write_hypotheses(before, samples.evaluated(20, 20))
+    write_hypotheses(
+        after,
+        samples.evaluated(4, 4, part=part[0]) + samples.evaluated(0, 16, start=4, part=part[1]),
+    )
+    return before, after
+
+
+def test_a_comparison_rests_on_the_held_out_rows_that_are_marked(tmp_path: Path) -> None:
+    """The decision over all rows stands beside it, and says keep where held-out rows say grow."""
+    found = stages.compare(*evaluations(tmp_path, marked=True), None, ["drug"])
+    assert found["basis"] == "held-out"
+    assert found["decision"] == "grow"
+    assert found["bare_decision"] == "keep"
+    assert found["rows"] == 4
+    assert found["by"]["drug"]["n"] == 4
+    assert (found["only_in_a"], found["only_in_b"]) == (0, 0)
+
+
+def test_where_it_is_not_known_all_rows_are_counted_and_labelled(tmp_path: Path) -> None:
+    """Such figures include rows that were trained on."""
+    found = stages.compare(*evaluations(tmp_path, marked=False), None, ["drug"])
+    assert found["basis"] == "all, trained on included"
+    assert found["decision"] == "keep"
+    assert found["rows"] == 20
+
+
+def test_a_manifest_can_say_which_rows_were_held_out(tmp_path: Path) -> None:
+    """By audio name and text, also in another folder."""
+    held_out = samples.write_rows(
+        tmp_path / "validation.jsonl",
+        [{"audio_filepath": f"/x/{n}.wav", "text": "Give aspirin, now."} for n in range(4)],
+    )
+    found = stages.compare(*evaluations(tmp_path, marked=False), held_out, ["drug"])
+    assert (found["basis"], found["decision"], found["rows"]) == ("held-out", "grow", 4)
+
+
+def test_a_manifest_of_other_rows_is_bad_input(tmp_path: Path) -> None:
+    """It cannot say which rows were held out."""
+    held_out = samples.write_rows(
+        tmp_path / "validation.jsonl", [{"audio_filepath": "y.wav", "text": "give aspirin now"}]
+    )
+    with pytest.raises(InputError, match="none of its rows"):
+        stages.compare(*evaluations(tmp_path, marked=False), held_out, ["drug"])
+
+
+def test_held_out_rows_are_recognised_in_the_copy_of_the_bases_style(
+    cycle: Path, lower_nemo: Path, tmp_path: Path
+) -> None:
+    """A hyphen that the base cannot write does not turn a held-out row into a trained one."""
+    rows = samples.cycle_rows()
+    for row in rows:
+        row["text"] += " after the x-ray"
+    samples.write_rows(cycle / "manifest.jsonl", rows)
+    checked = stages.check(open_cycle(cycle), lower_nemo, recipe("verified"))
+    data = stages.split(open_cycle(cycle), checked, 0.2, 42)
+    hyps = [
+        Hypothesis(row["audio_filepath"], row["text"], "", row["term"], row["entity_category"])
+        for row in rows
+    ]
+    write_hypotheses(tmp_path / "h.jsonl", hyps)
+    found = stages.compare(tmp_path / "h.jsonl", tmp_path / "h.jsonl", data.validation, ["drug"])
+    assert found["rows"] == 2
+
+
+def test_two_cycle_folders_can_be_compared(tmp_path: Path) -> None:
+    """By the evaluation that each holds; a folder without one is bad input."""
+    first = fill(tmp_path / "cycle1", 100, 8, 10)
+    second = fill(tmp_path / "cycle2", 100, 7, 10)
+    found = stages.compare(first, second, None, ["drug"])
+    assert found["by"]["drug"]["relative"] == -0.125
+    assert found["decision"] == "grow"
+    (second / "offline_hyps.jsonl").unlink()
+    with pytest.raises(InputError, match="no evaluation result in this cycle"):
+        stages.compare(first, second, None, ["drug"])
+
+
+def test_a_misspelt_category_is_named_before_anything_is_compared(tmp_path: Path) -> None:
+    """Not told as a category without rows."""
+    with pytest.raises(InputError, match="'drugs' is not a category"):
+        stages.compare(*evaluations(tmp_path, marked=True), None, ["drugs"])

@@ -1,0 +1,164 @@
+"""A whole cycle, for real: speech is made, the embedded base tuned, transcribed, scored, judged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.testing.utilities import prefect_test_harness
+
+from asr_flywheel.demo.benchmark import synthesise_cycle
+from flows.config import CycleConfig
+from flows.finetune_cycle import Outcome, finetune_cycle
+from tasks import files, stages
+from tasks.cycle import open_cycle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder that holds the cycles, with a Prefect server of its own for the module."""
+    folder = tmp_path_factory.mktemp("clinic")
+    synthesise_cycle(folder / "cycle1")
+    with prefect_test_harness(server_startup_timeout=120):
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def config(clinic: Path) -> CycleConfig:
+    """One epoch, so that the test takes a minute; the demo takes the recipe's three."""
+    return CycleConfig(cycle=clinic / "cycle1", base="embedded", epochs=1)
+
+
+@pytest.fixture(scope="module")
+def manifest_before(clinic: Path) -> bytes:
+    """The user's manifest as it was."""
+    return (clinic / "cycle1" / "manifest.jsonl").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def outcome(clinic: Path, config: CycleConfig, manifest_before: bytes) -> Outcome:
+    """What the flow ended in, after a real baseline."""
+    assert manifest_before
+    stages.transcribe_baseline(open_cycle(clinic / "cycle1"), "embedded", None, (), print)
+    return finetune_cycle(config)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSONL file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_file_is_there_and_the_record_knows_them(outcome: Outcome, clinic: Path) -> None:
+    """All artifacts of the specification exist; run.json holds the hash of each."""
+    first, second = clinic / "cycle1", clinic / "cycle2"
+    assert outcome.next_cycle == second
+    for path in (first / "train.jsonl", first / "validation.jsonl", second / "decision.json"):
+        assert path.stat().st_size
+    record = json.loads((second / "run.json").read_text())
+    assert set(record["files"]) == {
+        "baseline_hyps.jsonl",
+        "offline_hyps.jsonl",
+        "leaderboard_cycle2.md",
+        "leaderboard_cycle2.json",
+        "decision.json",
+    }
+    for name, sha256 in record["files"].items():
+        assert files.sha256_file(second / name) == sha256
+    (run,) = (first / "models").iterdir()
+    info = json.loads((run / "training_run_info.json").read_text())
+    assert info["model_sha256"] == files.sha256_file(run / "adapted_model.nemo")
+    assert info["epochs"][0]["val_wer"] is not None
+    assert info["dataset"]["rows_loaded"] == info["dataset"]["train_rows"] == 195
+
+
+def test_the_users_manifest_is_untouched(
+    outcome: Outcome, clinic: Path, manifest_before: bytes
+) -> None:
+    """Not a byte of the manifest changed, and no work folder is left."""
+    assert outcome.gate.passed
+    assert (clinic / "cycle1" / "manifest.jsonl").read_bytes() == manifest_before
+    assert [path.name for path in (clinic / "cycle1" / "models").iterdir()] == [
+        path.name
+        for path in (clinic / "cycle1" / "models").iterdir()
+        if not path.name.startswith(".")
+    ]
+
+
+def test_the_decision_rests_on_rows_that_were_not_trained_on(
+    outcome: Outcome, clinic: Path
+) -> None:
+    """Counting missed terms by hand on validation.jsonl's rows gives the decision's figures."""
+    held_out = {
+        Path(row["audio_filepath"]).name for row in read_rows(clinic / "cycle1/validation.jsonl")
+    }
+    missed = {}
+    for name in ("baseline_hyps.jsonl", "offline_hyps.jsonl"):
+        rows = [
+            row
+            for row in read_rows(clinic / "cycle2" / name)
+            if Path(row["audio_filepath"]).name in held_out and row["entity_category"] == "drug"
+        ]
+        # The benchmark's terms and texts are plain lower-case words: the normaliser is not needed.
+        missed[name] = sum(f" {row['term']} " not in f" {row['hyp']} " for row in rows)
+        assert len(rows) == 20
+        assert all(row["part"] == "held-out" for row in rows)
+    figures = json.loads((clinic / "cycle2/decision.json").read_text())["by"]["drug"]
+    assert figures["n"] == 20
+    assert figures["ker_a"] == missed["baseline_hyps.jsonl"] / 20
+    assert figures["ker_b"] == missed["offline_hyps.jsonl"] / 20
+    assert outcome.decision is not None
+    assert outcome.decision.basis == "held-out"
+
+
+def test_tuning_really_changes_what_is_recognised(outcome: Outcome, clinic: Path) -> None:
+    """After an epoch the drug names of the trained rows are missed less often than before."""
+    assert outcome.decision is not None
+    everything = json.loads((clinic / "cycle2/decision.json").read_text())["by_all_rows"]["drug"]
+    assert everything["ker_b"] < everything["ker_a"]
+
+
+def test_prefect_shows_the_artifacts(outcome: Outcome) -> None:
+    """Leaderboard, diff, decision and training curve are artifacts with stable keys."""
+    assert outcome.gate.passed
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts()
+    keys = {artifact.key for artifact in found if artifact.key}
+    prefixes = {key.rsplit("-", 1)[0] for key in keys}
+    assert len(prefixes) == 1
+    assert {key.rsplit("-", 1)[1] for key in keys} == {
+        "gate",
+        "leaderboard",
+        "diff",
+        "decision",
+        "training",
+    }
+
+
+def test_a_second_run_does_not_train_again_and_decides_the_same(
+    outcome: Outcome, clinic: Path, config: CycleConfig
+) -> None:
+    """With nothing changed the trained model is taken as it is, and the scores are the same."""
+    before = (clinic / "cycle2/decision.json").read_bytes()
+    hyps = (clinic / "cycle2/offline_hyps.jsonl").read_bytes()
+    again = finetune_cycle(config)
+    assert again.decision == outcome.decision
+    assert json.loads((clinic / "cycle2/run.json").read_text())["sft"]["reused"] is True
+    assert (clinic / "cycle2/decision.json").read_bytes() == before
+    assert (clinic / "cycle2/offline_hyps.jsonl").read_bytes() == hyps
+
+
+def test_a_refused_cycle_spends_nothing(clinic: Path, tmp_path: Path) -> None:
+    """Without a baseline the flow ends at the gate, and the cycle's folder stays as it was."""
+    folder = tmp_path / "cycle1"
+    folder.mkdir()
+    (folder / "manifest.jsonl").write_bytes((clinic / "cycle1/manifest.jsonl").read_bytes())
+    refused = finetune_cycle(CycleConfig(cycle=folder, base="embedded"))
+    assert refused.decision is None
+    assert refused.gate.route == "/digital-health-clinical-asr-eval"
+    assert [path.name for path in tmp_path.rglob("*")] == ["cycle1", "manifest.jsonl"]
