@@ -173,7 +173,7 @@ def compare(
     notes = [f"{held_out} rows were held out from training: theirs are the figures to trust."]
     pairing = diff.pair(before, after)
     if baseline is not None and baseline.imported:
-        entries += (leaderboard.Entry(baseline.label, leaderboard.ALL, baseline.scores),)
+        entries += (leaderboard.Entry(baseline.label, leaderboard.UNTUNED, baseline.scores),)
         notes.append(f"{baseline.path.name} was made by another decoder than this tool's.")
     if config.compare_with is Comparison.IMPORTED:
         if baseline is None or not baseline.imported:

@@ -16,7 +16,7 @@ from tasks.hypotheses import IMPORTED_NAME, OFFLINE_NAME
 if TYPE_CHECKING:
     from pathlib import Path
 
-_FOLDER = re.compile(r"cycle(\d+)")
+_FOLDER = re.compile(r"cycle([1-9][0-9]*)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,10 @@ def _records(path: Path, text: str) -> Iterable[tuple[int, object]]:
 def _hypothesis(path: Path, row: int, record: object) -> Hypothesis:
     if not isinstance(record, dict):
         raise InputError(f"{path}: row {row}: not a JSON object ({str(record)[:80]!r}).")
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError as half:
+        raise InputError(f"{path}: row {row}: holds half of a surrogate pair ({half}).") from half
     for name in ("audio_filepath", "ref", "hyp"):
         if not isinstance(record.get(name), str):
             raise InputError(

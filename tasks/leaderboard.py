@@ -79,8 +79,9 @@ class Leaderboard:
         Columns: the field, model, rows, n, KER. Terms stand worst first by the first entry, then
         by the others; other values by name. Rows that lack the field are under "(none)".
         """
-        # Where held-out and trained rows stand apart, their sum is for the headline only.
-        entries = [entry for entry in self.entries if entry.rows != ALL]
+        # Where a model's held-out and trained rows stand apart, their sum is for the headline only.
+        parted = {entry.model for entry in self.entries if entry.rows == TRAINED}
+        entries = [e for e in self.entries if e.rows != ALL or e.model not in parted]
         groups = [entry.scores.by(dimension) for entry in entries]
         shares = {
             value: [group[value].keyword if value in group else Share(0, 0) for group in groups]

@@ -12,6 +12,7 @@ import platform
 import shutil
 import time
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ _LOG_TAIL_LINES = 15
 _UNK_LINES = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SftRequest:
     """One tuning run.
 
@@ -68,6 +69,17 @@ class SftRequest:
     def work_dir(self) -> Path:
         """Where the run's files grow; the same for every start of the same run."""
         return self.model_dir.with_name(f".{self.model_dir.name}.work")
+
+    @cached_property
+    def base_sha256(self) -> str:
+        """Hash of the base's file."""
+        return files.sha256_file(self.base)
+
+    @property
+    def key(self) -> str:
+        """The run's fingerprint; a rung of the ladder does not change it."""
+        recipe = self.rungs[0].recipe if self.rungs else self.recipe
+        return run_key(self.base_sha256, self.data.content, recipe)
 
     @property
     def reads(self) -> tuple[Path, ...]:
@@ -237,12 +249,18 @@ def check_request(request: SftRequest, runtime: Runtime) -> None:
 
 
 def find_finished(request: SftRequest) -> SftResult | None:
-    """The result of a run that was already done with the same fingerprint, if it is whole."""
+    """The result of a run that was already done with the same fingerprint, if it is whole.
+
+    Raises:
+        InputError: the run's record cannot be read.
+    """
     info_path, model = request.model_dir / INFO_NAME, request.model_dir / MODEL_NAME
     if not info_path.is_file() or not model.is_file():
         return None
     info = files.read_json(info_path)
-    if info.get("model_sha256") != files.sha256_file(model):
+    if not isinstance(info, dict) or info.get("model_sha256") != files.sha256_file(model):
+        return None
+    if info.get("key") != request.key:
         return None
     epochs = tuple(Epoch(**epoch) for epoch in info["epochs"])
     return SftResult(model, info["model_sha256"], info_path, epochs, reused=True)
@@ -376,7 +394,7 @@ def progress(events: Iterator[dict[str, Any]], epochs: int) -> Progress:
             batch, epoch, loss = event["batch"], event["epoch"], event["loss"]
             memory = max(memory, event["gpu_memory_mib"])
         elif event["event"] == "epoch":
-            validated, val_wer = validated + 1, event["val_wer"]
+            validated, val_wer = event["epoch"] + 1, event["val_wer"]
     total = batches_per_epoch * epochs
     return Progress(epoch, epochs, batch, total, validated, loss, val_wer, memory)
 
@@ -397,10 +415,11 @@ def check_outcome(
     if ended.exit_code != 0:
         text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
         raise FaultError(from_log(text), f"exit code {ended.exit_code}\n{_tail(log)}")
+    # A resumed run may validate an epoch again; its later word counts.
+    by_epoch = {event["epoch"]: event for event in events if event["event"] == "epoch"}
     epochs = tuple(
-        Epoch(**{name: event[name] for name in Epoch.__dataclass_fields__})
-        for event in events
-        if event["event"] == "epoch"
+        Epoch(**{name: by_epoch[number][name] for name in Epoch.__dataclass_fields__})
+        for number in sorted(by_epoch)
     )
     ends = [event for event in events if event["event"] == "end"]
     reached = epochs[-1].epoch + 1 if epochs else 0
@@ -451,15 +470,14 @@ def _info(
     data, recipe = request.data, request.recipe
     starts = [event for event in course.events if event["event"] == "start"]
     steps = [event for event in course.events if event["event"] == "step"]
-    base_sha256 = files.sha256_file(request.base)
     return {
-        "key": run_key(base_sha256, data.content, recipe),
+        "key": request.key,
         "model": MODEL_NAME,
         "model_sha256": model_sha256,
         "base": {
             "name": request.base_name,
             "path": str(request.base),
-            "sha256": base_sha256,
+            "sha256": request.base_sha256,
             "parameters": starts[0]["parameters"],
         },
         "recipe": {

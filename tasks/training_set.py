@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tasks.preflight import CheckedRow
 
 
-ORIGINAL_TEXT = "original_text"
+ORIGINAL_TEXT = "asr_flywheel_original_text"
 """The field of a copy that holds what the user wrote, where the base would write it otherwise."""
 
 

@@ -70,3 +70,11 @@ def test_a_cycle_named_by_a_relative_path_is_found(
     monkeypatch.chdir(folder)
     assert open_cycle(Path()).number == 4
     assert open_cycle(Path("../cycle4")).path == folder.resolve()
+
+
+@pytest.mark.parametrize("name", ["cycle0", "cycle01", "cycle", "cycle-1", "Cycle1"])
+def test_cycles_are_counted_from_one(tmp_path: Path, name: str) -> None:
+    """Two spellings of one number would both lead to the same next cycle."""
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match="named cycle1, cycle2"):
+        open_cycle(tmp_path / name)

@@ -104,7 +104,7 @@ def test_a_missing_json_is_bad_input(tmp_path: Path) -> None:
 
 def test_jsonl_is_read_as_it_was_written(tmp_path: Path) -> None:
     """A line separator inside text is no new line."""
-    rows = [{"a": "b\u2028c\x85d"}, {"a": None}]
+    rows: list[dict[str, object]] = [{"a": "b\u2028c\x85d"}, {"a": None}]
     files.write_jsonl(tmp_path / "a.jsonl", rows)
     assert files.read_jsonl(tmp_path / "a.jsonl") == rows
 

@@ -150,3 +150,11 @@ def test_an_imported_evaluation_is_labelled_as_another_decoders(tmp_path: Path) 
     assert (imported.imported, own.imported) == (True, False)
     assert "another decoder" in imported.label
     assert own.scores.n == 1
+
+
+def test_half_a_surrogate_pair_is_refused_with_its_row(tmp_path: Path) -> None:
+    """It could be scored, but no leaderboard could be written with it."""
+    path = tmp_path / "per_sample.json"
+    path.write_text('{"audio_filepath": "a.wav", "ref": "a", "hyp": "\\ud800"}\n')
+    with pytest.raises(InputError, match="row 1: holds half of a surrogate pair"):
+        read_hypotheses(path)

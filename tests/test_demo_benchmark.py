@@ -1,0 +1,140 @@
+"""The embedded benchmark: what is in it, that it is the same each time, and that its labels are true."""
+
+from __future__ import annotations
+
+import json
+import re
+import wave
+from collections import Counter, defaultdict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asr_flywheel.demo import benchmark
+from asr_flywheel.demo.terms import TERMS
+from asr_flywheel.demo.voices import VOICES
+
+Rows = list[dict[str, Any]]
+
+
+def read_rows(manifest: Path) -> Rows:
+    return [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+
+
+def read_pcm(path: Path) -> np.ndarray[Any, np.dtype[np.int16]]:
+    with wave.open(str(path), "rb") as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16_000, 1, 2)
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2")
+
+
+@pytest.fixture(scope="module")
+def cycle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole benchmark, spoken once."""
+    return benchmark.synthesise_cycle(tmp_path_factory.mktemp("clinical") / "cycle1").parent
+
+
+@pytest.fixture(scope="module")
+def rows(cycle_dir: Path) -> Rows:
+    """Its manifest."""
+    return read_rows(cycle_dir / "manifest.jsonl")
+
+
+def test_counts_by_category(rows: Rows) -> None:
+    """A hundred drug rows, and 28 for each other category: enough for every breakdown."""
+    counts = Counter(row["entity_category"] for row in rows)
+    others = dict.fromkeys(("procedure", "anatomy", "condition", "lab", "role"), 28)
+    assert counts == {"drug": 100, **others}
+    assert len({row["term"] for row in rows}) == len(TERMS) == 60
+
+
+def test_mix_of_noise_voices_and_pronunciations(rows: Rows) -> None:
+    """Mostly clean or moderately noisy, by every voice; some terms with a lexicon's pronunciation."""
+    noise = Counter(row["noise_level"] for row in rows)
+    assert noise == {"clean": 108, "snr_15db": 84, "snr_5db": 48}
+    assert {row["voice_id"] for row in rows} == {voice.voice_id for voice in VOICES}
+    assert {row["ipa_source"] for row in rows} == {"override", "magpie_g2p"}
+
+
+def test_rows_of_a_term_differ(rows: Rows) -> None:
+    """A term is heard four times: other contexts, voices and carriers, and not one noise level."""
+    by_term: defaultdict[str, Rows] = defaultdict(list)
+    for row in rows:
+        by_term[row["term"]].append(row)
+    for term, own in by_term.items():
+        for field in ("context_type", "voice_id", "text", "audio_filepath"):
+            assert len({row[field] for row in own}) == 4, (term, field)
+        assert len({row["noise_level"] for row in own}) > 1, term
+
+
+def test_transcripts_are_plain_words_that_hold_their_term(rows: Rows) -> None:
+    """Small letters and single spaces only; the term stands in it as whole words."""
+    for row in rows:
+        assert re.fullmatch(r"[a-z]+( [a-z]+)*", row["text"])
+        assert f" {row['term']} " in f" {row['text']} "
+
+
+def test_audio_is_what_the_manifest_says(cycle_dir: Path, rows: Rows) -> None:
+    """16 kHz mono 16-bit recordings of the stated duration, loud enough and never clipped."""
+    for row in rows:
+        pcm = read_pcm(cycle_dir / row["audio_filepath"])
+        assert row["duration"] == len(pcm) / 16_000
+        assert 2.5 <= row["duration"] <= 8
+        assert 3_000 < np.abs(pcm.astype(int)).max() < 32_000
+
+
+def test_noise_is_as_loud_as_its_label(cycle_dir: Path) -> None:
+    """What is left of a recording without its speech lies under the speech by the label's decibels."""
+    noisy = [row for row in benchmark.plan_cycle(42) if row.utterance.noise_level != "clean"][::9]
+    for row in noisy:
+        clean = benchmark.speak(replace(row.utterance, noise_level="clean")).astype(float)
+        heard = read_pcm(cycle_dir / f"audio/{row.utterance.name}.wav") / 32767
+        speech = clean * (heard @ clean) / (clean @ clean)
+        snr_db = 10 * np.log10(np.sum(speech**2) / np.sum((heard - speech) ** 2))
+        assert snr_db == pytest.approx(benchmark.SNR_DB[row.utterance.noise_level], abs=0.6)
+
+
+def test_same_seed_same_plan_and_same_samples(cycle_dir: Path) -> None:
+    """Another process, asked again, says every word the same."""
+    plan = benchmark.plan_cycle(42)
+    assert plan == benchmark.plan_cycle(42)
+    assert plan != benchmark.plan_cycle(43)
+    for row in plan[::40]:
+        again = benchmark.speech.to_pcm(benchmark.speak(row.utterance))
+        assert np.array_equal(again, read_pcm(cycle_dir / f"audio/{row.utterance.name}.wav"))
+
+
+def test_same_seed_same_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Manifests of one seed are equal byte for byte, with or without worker processes."""
+    monkeypatch.setattr(benchmark, "TERMS", TERMS[:3])
+    alone = benchmark.synthesise_cycle(tmp_path / "alone", workers=1)
+    together = benchmark.synthesise_cycle(tmp_path / "together", workers=2)
+    assert alone.read_bytes() == together.read_bytes()
+
+
+def test_manifest_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted synthesis leaves no manifest behind that would promise audio."""
+
+    def interrupt(*_: object) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(benchmark, "_speak_to_file", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        benchmark.synthesise_cycle(tmp_path, workers=1)
+    assert not list(tmp_path.glob("*manifest*"))
+
+
+def test_general_sentences_are_plain_english_without_terms(tmp_path: Path) -> None:
+    """The held-out sentences are written as spoken, hold no term, and are spoken clean."""
+    sentences = benchmark.general_sentences()
+    assert len(sentences) == len(set(sentences)) == 200
+    terms = re.compile("|".join(term.text for term in TERMS))
+    for sentence in sentences:
+        assert re.fullmatch(r"[a-z']+( [a-z']+)*", sentence)
+        assert not terms.search(sentence)
+    rows = read_rows(benchmark.synthesise_general(tmp_path, n=3, workers=1))
+    assert [row["text"] for row in rows] == list(sentences[:3])
+    assert {row["noise_level"] for row in rows} == {"clean"}
+    assert all("term" not in row for row in rows)
