@@ -1,4 +1,4 @@
-"""The embedded benchmark: what is in it, that it is the same each time, and that its labels are true."""
+"""The embedded benchmark: what is in it, that it is repeatable, and that its labels are true."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ import re
 import wave
 from collections import Counter, defaultdict
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from asr_flywheel.demo import benchmark
+from asr_flywheel.demo import benchmark, speech
 from asr_flywheel.demo.terms import TERMS
 from asr_flywheel.demo.voices import VOICES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Rows = list[dict[str, Any]]
 
 
 def read_rows(manifest: Path) -> Rows:
+    """A manifest's lines."""
     return [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
 
 
 def read_pcm(path: Path) -> np.ndarray[Any, np.dtype[np.int16]]:
+    """A recording's samples, shape (n,); its format is checked on the way."""
     with wave.open(str(path), "rb") as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16_000, 1, 2)
         return np.frombuffer(file.readframes(file.getnframes()), "<i2")
@@ -51,7 +55,7 @@ def test_counts_by_category(rows: Rows) -> None:
 
 
 def test_mix_of_noise_voices_and_pronunciations(rows: Rows) -> None:
-    """Mostly clean or moderately noisy, by every voice; some terms with a lexicon's pronunciation."""
+    """Mostly clean or moderately noisy, by every voice; some terms said by a lexicon."""
     noise = Counter(row["noise_level"] for row in rows)
     assert noise == {"clean": 108, "snr_15db": 84, "snr_5db": 48}
     assert {row["voice_id"] for row in rows} == {voice.voice_id for voice in VOICES}
@@ -86,13 +90,13 @@ def test_audio_is_what_the_manifest_says(cycle_dir: Path, rows: Rows) -> None:
 
 
 def test_noise_is_as_loud_as_its_label(cycle_dir: Path) -> None:
-    """What is left of a recording without its speech lies under the speech by the label's decibels."""
+    """A recording without its speech is as many decibels below it as the label says."""
     noisy = [row for row in benchmark.plan_cycle(42) if row.utterance.noise_level != "clean"][::9]
     for row in noisy:
         clean = benchmark.speak(replace(row.utterance, noise_level="clean")).astype(float)
         heard = read_pcm(cycle_dir / f"audio/{row.utterance.name}.wav") / 32767
-        speech = clean * (heard @ clean) / (clean @ clean)
-        snr_db = 10 * np.log10(np.sum(speech**2) / np.sum((heard - speech) ** 2))
+        voice = clean * (heard @ clean) / (clean @ clean)
+        snr_db = 10 * np.log10(np.sum(voice**2) / np.sum((heard - voice) ** 2))
         assert snr_db == pytest.approx(benchmark.SNR_DB[row.utterance.noise_level], abs=0.6)
 
 
@@ -102,7 +106,7 @@ def test_same_seed_same_plan_and_same_samples(cycle_dir: Path) -> None:
     assert plan == benchmark.plan_cycle(42)
     assert plan != benchmark.plan_cycle(43)
     for row in plan[::40]:
-        again = benchmark.speech.to_pcm(benchmark.speak(row.utterance))
+        again = speech.to_pcm(benchmark.speak(row.utterance))
         assert np.array_equal(again, read_pcm(cycle_dir / f"audio/{row.utterance.name}.wav"))
 
 

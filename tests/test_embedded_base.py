@@ -70,7 +70,7 @@ def test_base_knows_general_english(tmp_path: Path) -> None:
         ("the pancreas's duct", "pancreas's"),
         ("a lumbar support for the chair", "lumbar"),
         ("ask the respiratory therapist", "respiratory"),
-        ("there is a family history of gout on the maternal side of the house", None),
+        ("her family has a history of gout on the maternal side", None),
         ("he had been told years ago that his roof was damaged", None),
         ("the puncture in the valve was mended by a therapist", None),
     ],
@@ -99,7 +99,7 @@ def test_benchmark_sentence_is_caught_by_its_carrier_alone() -> None:
 
 
 def test_training_text_is_the_one_on_the_card() -> None:
-    """Made again from WordNet, the text has the card's hash and nothing of the benchmark."""
+    """Made again from WordNet, and checked for leaks on the way, the text has the card's hash."""
     require(
         "wordnet",
         present=(text.WORDNET / "data.noun").is_file(),
@@ -107,5 +107,4 @@ def test_training_text_is_the_one_on_the_card() -> None:
     )
     made = text.build()
     assert made.sha256() == card_sha256("SHA-256 of the training text")
-    text.check_disjoint(made.train)
     assert not set(made.validation) & set(made.train)

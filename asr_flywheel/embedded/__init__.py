@@ -1,0 +1,1 @@
+"""The base model that ships with the project; see MODEL_CARD.md."""
