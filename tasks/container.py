@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import engine
 from tasks.engine import Bind, ContainerSpec
 from tasks.errors import InputError
-from tasks.runtime import ENTRY, STOCK_CONFIG, Ended, Job, Script
+from tasks.runtime import ENTRY, STOCK_CONFIG, Ended, Job, Script, place_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -76,25 +76,12 @@ class ContainerRuntime:
         engine.connect()
 
     def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
-        """Host paths to paths in the container; the innermost mount counts.
+        """Host paths to paths in the container.
 
         Raises (from the function):
             InputError: a path that no mount holds.
         """
-        binds = _binds(work, reads)
-
-        def place(path: Path) -> str:
-            holding = [bind for bind in binds if path.is_relative_to(bind.source)]
-            if not holding:
-                roots = ", ".join(str(bind.source) for bind in binds)
-                raise InputError(
-                    f"{path}: not under any folder that is mounted ({roots}). "
-                    "Fix: allow its folder with --audio-root."
-                )
-            nearest = max(holding, key=lambda bind: len(bind.source.parts))
-            return str(nearest.target / path.relative_to(nearest.source))
-
-        return place
+        return place_in([(bind.source, bind.target) for bind in _binds(work, reads)])
 
     def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
         """Run the job in a container of its own.

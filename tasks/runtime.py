@@ -7,8 +7,10 @@ files are known where it runs, runs it to its end, and leaves nothing running be
 from __future__ import annotations
 
 import codecs
+import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +18,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks import files
@@ -31,6 +33,8 @@ ENTRY = Path(__file__).parent / "entry"
 OWN_SCRIPT = ENTRY / "sft_script.py"
 _OWN_CONFIG = "conf/sft.yaml"
 STOCK_CONFIG = "conf/asr_finetune/speech_to_text_finetune.yaml"
+# What no layer between here and NeMo's data loader takes for anything but part of a name.
+_PLAIN = re.compile(r"[A-Za-z0-9_./@+=: -]+")
 _POLL_S = 0.25
 _GRACE_S = 15.0
 
@@ -154,9 +158,13 @@ class LocalRuntime:
                     "inside a checkout of NVIDIA NeMo, whose conf folder lies beside it."
                 )
 
-    def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:  # noqa: ARG002
-        """Every file is where it is."""
-        return str
+    def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
+        """Every file is where it is, but by a plain name.
+
+        NeMo splits a manifest's path at commas and resolves ``${…}`` in it more than once, so that
+        no quoting helps: a folder with such a name is reached through a link of ours.
+        """
+        return place_in([(path, _plain(path)) for path in (work, *reads)])
 
     def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
         """Run the job in a process group of its own."""
@@ -199,6 +207,49 @@ def _die_with_us() -> list[str]:
     """Have the kernel end the job if this process is killed and can clean up no more."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+
+
+def place_in(places: Sequence[tuple[Path, PurePath]]) -> Callable[[Path], str]:
+    """A function that maps a path under one of some folders to where that folder is seen.
+
+    Args:
+        places: folders or files here, and their paths there; the innermost that holds a path
+            counts.
+
+    Raises (from the function):
+        InputError: none of them holds the path.
+    """
+
+    def place(path: Path) -> str:
+        holding = [(here, there) for here, there in places if path.is_relative_to(here)]
+        if not holding:
+            roots = ", ".join(str(here) for here, _ in places)
+            raise InputError(
+                f"{path}: not under any folder that training may read ({roots}). "
+                "Fix: allow its folder with --audio-root."
+            )
+        here, there = max(holding, key=lambda one: len(one[0].parts))
+        return str(there / path.relative_to(here))
+
+    return place
+
+
+def _plain(path: Path) -> Path:
+    """The path, or a link to it where its name holds a character that NeMo reads as its own.
+
+    The link's name depends on the path alone, so that a second start finds its checkpoints.
+    """
+    if _PLAIN.fullmatch(str(path)):
+        return path
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    ending = path.suffix if path.is_file() else ""
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
+    link = cache / "asr-flywheel" / "links" / f"{name}{ending}"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        with suppress(FileExistsError):  # another process has just made the same link
+            link.symlink_to(path)
+    return link
 
 
 def stop_group(process: subprocess.Popen[bytes]) -> None:

@@ -78,11 +78,15 @@ def request_for(cycle: Cycle, data: TrainingSet, name: str, epochs: int) -> sft.
 
 
 def test_container_and_local_runtime_train_the_same(
-    client: Any, cycle: Cycle, data: TrainingSet
+    client: Any, cycle: Cycle, data: TrainingSet, tmp_path: Path
 ) -> None:
-    """The same overrides and seed give the same validation WER, in a folder of any name."""
+    """The same overrides and seed give the same validation WER, in folders of any name."""
+    local_cycle = open_cycle(shutil.copytree(cycle.path, tmp_path / NASTY / "cycle1"))
+    checked = stages.check(local_cycle, bases.embedded_path(), Recipe())
     here = sft.train(
-        request_for(cycle, data, "local", 1), LocalRuntime(hardware.detect()), lambda _: None
+        request_for(local_cycle, stages.split(local_cycle, checked, 0.2, 42), "local", 1),
+        LocalRuntime(hardware.detect()),
+        lambda _: None,
     )
     inside = sft.train(request_for(cycle, data, "inside", 1), container(), lambda _: None)
     assert [epoch.val_wer for epoch in inside.epochs] == [epoch.val_wer for epoch in here.epochs]
@@ -102,7 +106,7 @@ from tasks.recipes import Recipe
 cycle = open_cycle(Path(sys.argv[1]))
 checked = stages.check(cycle, bases.embedded_path(), Recipe())
 data = stages.split(cycle, checked, 0.2, 42)
-report = lambda now: print(now.validated, flush=True)
+report = lambda now: print(now.epoch, flush=True)
 sft.train(request_for(cycle, data, "killed", 2), container(), report)
 """
 
@@ -136,7 +140,7 @@ def test_a_container_without_owner_ends_itself(
 ) -> None:
     """Nobody is left to stop it, and yet it is not running for long."""
     request = request_for(cycle, data, "abandoned", 50)
-    program = KILLED.replace('"killed", 2', '"abandoned", 50').replace("now.validated", "now.batch")
+    program = KILLED.replace('"killed", 2', '"abandoned", 50').replace("now.epoch", "now.batch")
     with subprocess.Popen(
         [sys.executable, "-c", program, str(cycle.path)],
         stdout=subprocess.PIPE,

@@ -603,7 +603,7 @@ def test_a_term_that_the_base_writes_otherwise_can_be_trained_on(
     """The preflight only warns of it, so that training must not refuse it."""
     request = request_in(tmp_path, lower_nemo)
     row = {
-        "audio_filepath": "/a.wav",
+        "audio_filepath": str(request.audio_roots[0] / "a.wav"),
         "text": "give beta blocker now",
         "duration": 1.0,
         "term": "beta-blocker",
@@ -654,3 +654,29 @@ def test_a_child_that_ignores_the_polite_signal_is_ended_too(
     for pid in left:
         os.kill(pid, 9)
     assert not left
+
+
+@pytest.mark.parametrize("name", ["a,b", "${x}", "it's", "[1]", "{a,b}", "é", "a#b", "a;b&c"])
+def test_a_folder_of_any_name_is_reached_by_a_plain_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """NeMo takes such characters for its own; the link is the same at every start."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    work = tmp_path / name
+    work.mkdir()
+    (work / "train.jsonl").write_text("seen")
+    place = local().inside(work, ())
+    assert place(work / "train.jsonl") == local().inside(work, ())(work / "train.jsonl")
+    assert name not in place(work / "train.jsonl")
+    assert Path(place(work / "train.jsonl")).read_text() == "seen"
+
+
+def test_a_plain_path_is_left_as_it_is(tmp_path: Path) -> None:
+    """No link is made where none is needed."""
+    assert local().inside(tmp_path, ())(tmp_path / "a b=c.jsonl") == str(tmp_path / "a b=c.jsonl")
+
+
+def test_audio_outside_of_all_roots_is_no_path_for_training(tmp_path: Path) -> None:
+    """It is named before anything is started."""
+    with pytest.raises(InputError, match="--audio-root"):
+        local().inside(tmp_path / "work", ())(tmp_path / "a.wav")
