@@ -63,12 +63,14 @@ def finetune_cycle(config: CycleConfig) -> Outcome:
     started = time.time()
     cycle = open_cycle(config.cycle)
     baseline = stages.find_baseline(cycle, config.baseline)
+    imported = imported_scores(config, baseline)
     verdict = gate(config, cycle, baseline)
     if not verdict.passed:
         return Outcome(verdict)
     base = bases.resolve(config.base)
     checked = check_manifest(config, cycle, base)
     data = split(config, cycle, checked)
+    stages.require_decidable(checked, data, config.priority, imported)
     runtime = config.make_runtime()
     trained = tune(config, cycle, base, data, runtime)
     transcripts = transcribe_cycle(config, cycle, checked, (base, trained.model), runtime)
@@ -86,6 +88,22 @@ def finetune_cycle(config: CycleConfig) -> Outcome:
     )
     run_record.write(cycle.next, record)
     return Outcome(verdict, decided, cycle.next.path)
+
+
+def imported_scores(config: CycleConfig, baseline: Baseline | None) -> Scores | None:
+    """The imported evaluation, if the tuned model is to be compared with that.
+
+    Raises:
+        InputError: it is, and there is none.
+    """
+    if config.compare_with is not Comparison.IMPORTED:
+        return None
+    if baseline is None or not baseline.imported:
+        raise InputError(
+            "compare_with is 'imported', but the cycle has no per_sample.json. "
+            "Fix: put it into the cycle folder, or compare with 'offline'."
+        )
+    return baseline.scores
 
 
 @task(name="gate-check")
@@ -175,13 +193,8 @@ def compare(
     if baseline is not None and baseline.imported:
         entries += (leaderboard.Entry(baseline.label, leaderboard.UNTUNED, baseline.scores),)
         notes.append(f"{baseline.path.name} was made by another decoder than this tool's.")
-    if config.compare_with is Comparison.IMPORTED:
-        if baseline is None or not baseline.imported:
-            raise InputError(
-                "compare_with is 'imported', but the cycle has no per_sample.json. "
-                "Fix: put it into the cycle folder, or compare with 'offline'."
-            )
-        pairing = diff.pair(baseline.scores, after)
+    if (imported := imported_scores(config, baseline)) is not None:
+        pairing = diff.pair(imported, after)
         notes.append("The decision compares two decoders as well as two models.")
     board = leaderboard.Leaderboard(cycle.next.number, entries, tuple(notes))
     following = cycle.next

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.hypotheses import IMPORTED_NAME, Hypothesis, Part, hypothesis_for, read_hypotheses
+from tasks.hypotheses import OFFLINE_NAME, Hypothesis, Part, hypothesis_for, read_hypotheses
 from tasks.scoring import Scores, score
 from tasks.transcribe import AudioSet
 
@@ -33,7 +33,7 @@ class Baseline:
     @property
     def imported(self) -> bool:
         """Whether another decoder than this tool's made it, such as a hosted endpoint's."""
-        return self.path.name == IMPORTED_NAME
+        return self.path.name != OFFLINE_NAME
 
     @property
     def label(self) -> str:

@@ -184,7 +184,8 @@ class LocalRuntime:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env=environment,
-                cwd=job.work,
+                # Hydra resolves the name of its working directory, which must be a plain one.
+                cwd="/",
                 start_new_session=True,
             )
             try:

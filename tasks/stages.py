@@ -25,6 +25,7 @@ from tasks.preflight import Limits, PreflightResult, preflight
 from tasks.runtime import LocalRuntime
 from tasks.scoring import score
 from tasks.training_set import TrainingSet, held_out_rows, split_checked, write_training_set
+from tasks.transcribe import Transcript
 from tasks.writing_style import style_of
 
 if TYPE_CHECKING:
@@ -94,6 +95,28 @@ def split(cycle: Cycle, checked: PreflightResult, fraction: float, seed: int) ->
     """Hold out a share of each category; write train.jsonl and validation.jsonl."""
     parts = split_checked(checked.rows, fraction=fraction, seed=seed)
     return write_training_set(cycle, checked.rows, parts)
+
+
+def require_decidable(
+    checked: PreflightResult, data: TrainingSet, priority: Sequence[str], imported: Scores | None
+) -> None:
+    """Make sure, before anything is trained, that the decision will have rows to rest on.
+
+    Args:
+        checked: the cycle's rows.
+        data: its split.
+        priority: the categories that the decision looks at.
+        imported: the evaluation that the tuned model will be compared with, where that is not
+            this tool's own.
+
+    Raises:
+        InputError: a priority category has no held-out row with a term, or the imported
+            evaluation does not have it.
+    """
+    silent = Transcript(data.train, ("",) * len(checked.rows), 0.0, 0.0)
+    planned = score(hypotheses(checked.rows, silent, data.split))
+    before = planned if imported is None else imported
+    decide(diff.deltas(diff.pair(before, planned).held_out), priority, leaderboard.HELD_OUT)
 
 
 def transcribe_baseline(

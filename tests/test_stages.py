@@ -12,6 +12,7 @@ from tasks.errors import InputError
 from tasks.gate import Action, GatePolicy, GateResult
 from tasks.hypotheses import Hypothesis, Part, write_hypotheses
 from tasks.recipes import Method, recipe
+from tasks.scoring import score
 from tests import samples
 
 if TYPE_CHECKING:
@@ -178,3 +179,26 @@ def test_a_misspelt_category_is_named_before_anything_is_compared(tmp_path: Path
     """Not told as a category without rows."""
     with pytest.raises(InputError, match="'drugs' is not a category"):
         stages.compare(*evaluations(tmp_path, marked=True), None, ["drugs"])
+
+
+def test_a_decision_without_rows_is_refused_before_training(cycle: Path, lower_nemo: Path) -> None:
+    """A priority category with nothing held out is named while nothing has been spent."""
+    checked = stages.check(open_cycle(cycle), lower_nemo, recipe("verified"))
+    data = stages.split(open_cycle(cycle), checked, 0.2, 42)
+    stages.require_decidable(checked, data, ["drug", "procedure"], None)
+    with pytest.raises(InputError, match="no held-out row of category 'lab'"):
+        stages.require_decidable(checked, data, ["lab"], None)
+
+
+def test_an_imported_evaluation_must_have_the_held_out_rows(cycle: Path, lower_nemo: Path) -> None:
+    """Comparing with rows that it lacks would fail only after the training."""
+    checked = stages.check(open_cycle(cycle), lower_nemo, recipe("verified"))
+    data = stages.split(open_cycle(cycle), checked, 0.2, 42)
+    rows = [
+        Hypothesis(row["audio_filepath"], row["text"], "", row["term"], row["entity_category"])
+        for row in samples.cycle_rows()
+    ]
+    stages.require_decidable(checked, data, ["drug"], score(rows))
+    trained = [row for place, row in enumerate(rows, start=1) if place not in data.split.held_out]
+    with pytest.raises(InputError, match="no held-out row of category 'drug'"):
+        stages.require_decidable(checked, data, ["drug"], score(trained))
