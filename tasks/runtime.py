@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -185,7 +186,7 @@ class LocalRuntime:
                 stdin=subprocess.DEVNULL,
                 env=environment,
                 # Hydra resolves the name of its working directory, which must be a plain one.
-                cwd="/",
+                cwd=tempfile.gettempdir(),
                 start_new_session=True,
             )
             try:

@@ -470,6 +470,7 @@ def test_a_best_epoch_needs_a_validation() -> None:
 
 FAMILY = """
 import os, subprocess, sys, time
+os.chdir(os.path.dirname(sys.argv[1]))
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 with open("pids.part", "w") as out:
     out.write(f"{os.getpid()} {child.pid}")
@@ -615,6 +616,7 @@ def test_a_term_that_the_base_writes_otherwise_can_be_trained_on(
 
 STUBBORN = """
 import os, signal, subprocess, sys, time
+os.chdir(os.path.dirname(sys.argv[1]))
 child = subprocess.Popen(
     [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN);"
      "open('ready', 'w').close(); time.sleep(60)"]
