@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: setup
-	$(BIN)/asr-flywheel demo --dir $(DIR)
+	$(BIN)/asr-flywheel demo --dir "$(DIR)"
 
 test: lint
 	$(BIN)/python -m pytest

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tasks import recipes
 from tasks.errors import FlywheelError, InputError
-from tasks.recipes import Method, RecipeName
+from tasks.recipes import Method, Recipe, RecipeName
 
 if TYPE_CHECKING:
     from flows.finetune_cycle import Outcome
@@ -44,6 +45,9 @@ BaselineOption = Annotated[
 AudioRootOption = Annotated[
     list[Path] | None, typer.Option("--audio-root", help="Another folder audio may lie in.")
 ]
+MaxDurationOption = Annotated[
+    float | None, typer.Option("--max-duration", help="Longest row, seconds; else the recipe's.")
+]
 KeepStyleOption = Annotated[
     bool, typer.Option("--keep-style", help="Train on the text as written.")
 ]
@@ -68,6 +72,12 @@ def main() -> None:
     except FlywheelError as failed:
         print(f"failed: {failed}", file=sys.stderr)  # noqa: T201
         sys.exit(EXIT_FAILED)
+
+
+def _limited(name: RecipeName, max_duration: float | None) -> Recipe:
+    found = recipes.recipe(name)
+    changes = {} if max_duration is None else {"max_duration": max_duration}
+    return found.model_copy(update=changes)
 
 
 def _print_json(value: object) -> None:
@@ -116,18 +126,18 @@ def preflight(
     recipe: RecipeOption = RecipeName.VERIFIED,
     audio_root: AudioRootOption = None,
     *,
+    max_duration: MaxDurationOption = None,
     keep_style: KeepStyleOption = False,
 ) -> None:
     """Check manifest, audio and text before anything is spent; writes nothing."""
     from tasks import bases, stages  # noqa: PLC0415
     from tasks.cycle import open_cycle  # noqa: PLC0415
     from tasks.findings import summarise  # noqa: PLC0415
-    from tasks.recipes import recipe as named_recipe  # noqa: PLC0415
 
     result = stages.check(
         open_cycle(cycle),
         bases.resolve(base),
-        named_recipe(recipe),
+        _limited(recipe, max_duration),
         audio_root or [],
         keep_style=keep_style,
     )
@@ -145,20 +155,20 @@ def split(
     seed: SeedOption = 42,
     recipe: RecipeOption = RecipeName.VERIFIED,
     audio_root: AudioRootOption = None,
+    max_duration: MaxDurationOption = None,
     keep_style: KeepStyleOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write train.jsonl and validation.jsonl beside the manifest."""
     from tasks import bases, stages  # noqa: PLC0415
     from tasks.cycle import open_cycle  # noqa: PLC0415
-    from tasks.recipes import recipe as named_recipe  # noqa: PLC0415
     from tasks.training_set import counts  # noqa: PLC0415
 
     folder = open_cycle(cycle)
     checked = stages.check(
         folder,
         bases.resolve(base),
-        named_recipe(recipe),
+        _limited(recipe, max_duration),
         audio_root or [],
         keep_style=keep_style,
     )
@@ -219,6 +229,7 @@ def transcribe(
 def score(
     hyps: Annotated[Path, typer.Argument(help="offline_hyps.jsonl or per_sample.json.")],
     *,
+    worst: Annotated[int, typer.Option(min=0, help="Show this many of the worst rows.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Score per-row results: WER, CER, KER, SER, pooled WER, and KER by field."""
@@ -226,7 +237,8 @@ def score(
     from tasks.scoring import score as score_rows  # noqa: PLC0415
     from tasks.scoring import scores_as_dict  # noqa: PLC0415
 
-    figures = scores_as_dict(score_rows(read_hypotheses(hyps)))
+    scores = score_rows(read_hypotheses(hyps))
+    figures = scores_as_dict(scores)
     if as_json:
         _print_json(figures)
         return
@@ -235,6 +247,12 @@ def score(
         typer.echo(
             f"{name:>10}  {value:.4f}" if isinstance(value, float) else f"{name:>10}  {value}"
         )
+    if worst:
+        from tasks import alignment  # noqa: PLC0415 - jiwer is for those who look at rows
+
+        for row in alignment.worst(scores, worst):
+            typer.echo(f"\n{row.row.audio_filepath}  WER {row.wer:.3f}, term {row.row.term!r}")
+            typer.echo(alignment.align(row.row))
 
 
 @app.command()
@@ -257,7 +275,7 @@ def diff(
         _print_json(found)
         return
     typer.echo(f"{found['decision']} (by {found['basis']} rows)")
-    for line in found["reasons"]:
+    for line in (*found["reasons"], *found["notes"]):
         typer.echo(f"- {line}")
 
 
@@ -282,7 +300,7 @@ def run(
     epochs: EpochsOption = None,
     seed: SeedOption = 42,
     fraction: Annotated[float, typer.Option(help="Share of each category to hold out.")] = 0.2,
-    max_duration: Annotated[float | None, typer.Option(help="Longest row, seconds.")] = None,
+    max_duration: MaxDurationOption = None,
     method: MethodOption = Method.SFT,
     stock_script: Annotated[
         Path | None, typer.Option(help="Your copy of speech_to_text_finetune.py, run unchanged.")
@@ -349,7 +367,16 @@ def _turn(**parameters: Any) -> Outcome:  # noqa: ANN401 - the model checks them
         raise InputError("; ".join(lines)) from wrong
     from flows.finetune_cycle import finetune_cycle  # noqa: PLC0415
 
-    outcome = finetune_cycle(config)
+    try:
+        outcome = finetune_cycle(config)
+    except RuntimeError as wrong:
+        # Prefect has no class of its own for these two.
+        if "Failed to reach API" in str(wrong) or "ephemeral Prefect API" in str(wrong):
+            raise FlywheelError(
+                f"Prefect: {wrong} Fix: start the server that PREFECT_API_URL names, or unset it; "
+                "without a server, PREFECT_HOME must be a folder that you may write to."
+            ) from wrong
+        raise
     if outcome.decision is None:
         raise typer.Exit(EXIT_REFUSED)
     return outcome

@@ -13,6 +13,7 @@ from tasks import hardware
 from tasks import runtime as runtimes
 from tasks.bases import RECOMMENDED
 from tasks.container import IMAGE, ContainerRuntime
+from tasks.errors import InputError
 from tasks.recipes import Method, Recipe, RecipeName, recipe
 
 Category = Literal["drug", "procedure", "anatomy", "condition", "lab", "role"]
@@ -125,6 +126,11 @@ class CycleConfig(BaseModel):
         host = hardware.detect()
         if self.runtime is RuntimeName.LOCAL:
             return runtimes.LocalRuntime(host, self.stock_script)
+        if self.stock_script is not None:
+            raise InputError(
+                "stock_script: the container runs the script of its image. Fix: leave it out, or "
+                "use the local runtime."
+            )
         gpus = {"none": "", "auto": "all" if host.has_gpu else ""}.get(self.gpus, self.gpus)
         return ContainerRuntime(
             image=self.image,

@@ -68,10 +68,12 @@ def finetune_cycle(config: CycleConfig) -> Outcome:
     if not verdict.passed:
         return Outcome(verdict)
     base = bases.resolve(config.base)
-    checked = check_manifest(config, cycle, base)
-    data = split(config, cycle, checked)
-    stages.require_decidable(checked, data, config.priority, imported)
     runtime = config.make_runtime()
+    runtime.check()
+    run_record.require_free(cycle.next)
+    checked = check_manifest(config, cycle, base)
+    data = split(config, cycle, base, checked)
+    stages.require_decidable(checked, data, config.priority, imported)
     trained = tune(config, cycle, base, data, runtime)
     transcripts = transcribe_cycle(config, cycle, checked, (base, trained.model), runtime)
     compared = compare(config, cycle, checked, data, transcripts, baseline)
@@ -125,9 +127,10 @@ def check_manifest(config: CycleConfig, cycle: Cycle, base: Path) -> PreflightRe
 
 
 @task(name="stratified-split")
-def split(config: CycleConfig, cycle: Cycle, checked: PreflightResult) -> TrainingSet:
+def split(config: CycleConfig, cycle: Cycle, base: Path, checked: PreflightResult) -> TrainingSet:
     """Hold out a share of each category and write train.jsonl and validation.jsonl."""
-    data = stages.split(cycle, checked, config.validation_fraction, config.seed)
+    known = sft.trained_before(base)
+    data = stages.split(cycle, checked, config.validation_fraction, config.seed, known)
     publish.split(data.split)
     return data
 
@@ -138,7 +141,7 @@ def tune(
 ) -> sft.SftResult:
     """Stock SFT; a run that was already finished with the same content is not run again."""
     recipe = config.full_recipe()
-    key = sft.run_key(files.sha256_file(base), data.content, recipe)
+    key = sft.run_key(files.sha256_file(base), data.content, recipe, runtime.identity)
     name = sft.run_name(config.base, recipe, key)
     request = sft.SftRequest(
         base=base,
@@ -147,6 +150,8 @@ def tune(
         recipe=recipe,
         model_dir=cycle.path / "models" / name,
         audio_roots=config.roots(cycle.path),
+        key=key,
+        trained_before=sft.trained_before(base),
         labels={"cycle": str(cycle.path), "run": name},
     )
     finished = sft.find_finished(request)
@@ -191,8 +196,12 @@ def compare(
     notes = [f"{held_out} rows were held out from training: theirs are the figures to trust."]
     pairing = diff.pair(before, after)
     if baseline is not None and baseline.imported:
-        entries += (leaderboard.Entry(baseline.label, leaderboard.UNTUNED, baseline.scores),)
-        notes.append(f"{baseline.path.name} was made by another decoder than this tool's.")
+        hosted = diff.pair(baseline.scores, after)
+        entries += leaderboard.parted(baseline.label, hosted.before)
+        notes.append(
+            f"{baseline.path.name} was made by another decoder than this tool's; "
+            f"{hosted.only_after} rows of this cycle are not in it."
+        )
     if (imported := imported_scores(config, baseline)) is not None:
         pairing = diff.pair(imported, after)
         notes.append("The decision compares two decoders as well as two models.")

@@ -67,6 +67,11 @@ class ContainerRuntime:
             f"{self.examples}/speech_to_text_finetune.py", f"{self.examples}/{STOCK_CONFIG}"
         )
 
+    @property
+    def identity(self) -> str:
+        """The image, whose script it is."""
+        return self.image
+
     def check(self) -> None:
         """Make sure that an engine answers.
 
@@ -141,9 +146,9 @@ def _binds(work: Path, reads: Sequence[Path]) -> tuple[Bind, ...]:
 
     The host's names never appear inside, so that no character of theirs can matter there.
     """
-    distinct = dict.fromkeys(path.resolve() for path in reads)
+    distinct = dict.fromkeys(reads)
     return (
-        Bind(work.resolve(), _WORK, writable=True),
+        Bind(work, _WORK, writable=True),
         *(
             Bind(path, _INPUTS / f"{number}{path.suffix if path.is_file() else ''}")
             for number, path in enumerate(distinct)

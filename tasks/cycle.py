@@ -6,15 +6,13 @@ models/<run>/ go into it; ``cycle<N+1>`` beside it gets what the tuned model's e
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tasks.errors import InputError
 from tasks.hypotheses import IMPORTED_NAME, OFFLINE_NAME
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _FOLDER = re.compile(r"cycle([1-9][0-9]*)")
 
@@ -73,7 +71,8 @@ def open_cycle(path: Path) -> Cycle:
     Raises:
         InputError: no such folder, or its name is not ``cycle<N>``.
     """
-    path = path.expanduser().resolve()
+    # The name as given counts: a link cycle1 has its next cycle beside it, not beside its target.
+    path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() follows links
     match = _FOLDER.fullmatch(path.name)
     if match is None:
         raise InputError(

@@ -6,23 +6,20 @@ counted and said. This is the place where intervals and tests of the differences
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
-from pathlib import PurePath
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tasks.errors import InputError
 from tasks.hypotheses import Part
-from tasks.normalise import normalise
-from tasks.scoring import Share
+from tasks.matching import keys
+from tasks.scoring import Scores, Share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from tasks.scoring import RowScore, Scores
+    from tasks.scoring import RowScore
 
 ALL_CATEGORIES = "(all)"
-RowKey = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +42,16 @@ class Pairing:
         """The pairs that ``keep`` accepts."""
         return Pairing(
             tuple(pair for pair in self.pairs if keep(pair)), self.only_before, self.only_after
+        )
+
+    @property
+    def before(self) -> Scores:
+        """The earlier evaluation's common rows, marked as the later one marks them."""
+        return Scores(
+            tuple(
+                replace(one.before, row=replace(one.before.row, part=one.after.row.part))
+                for one in self.pairs
+            )
         )
 
     @property
@@ -104,14 +111,16 @@ class Delta:
 def pair(before: Scores, after: Scores) -> Pairing:
     """Match two evaluations row by row.
 
-    A row is known by its audio file's name and its normalised reference, since the two may have
-    been made on hosts with other folders.
+    A row is known by its audio's path and its reference; see tasks/matching.py.
 
     Raises:
-        InputError: they have no row in common.
+        InputError: they have no row in common, or one of them holds a row twice.
     """
-    earlier = dict(_keyed(before.rows))
-    later = dict(_keyed(after.rows))
+    first, second = keys(
+        *([(one.row.audio_filepath, one.row.ref) for one in s.rows] for s in (before, after))
+    )
+    earlier = dict(zip(first, before.rows, strict=True))
+    later = dict(zip(second, after.rows, strict=True))
     common = [key for key in later if key in earlier]
     if not common:
         raise InputError(
@@ -123,14 +132,6 @@ def pair(before: Scores, after: Scores) -> Pairing:
         only_before=len(earlier) - len(common),
         only_after=len(later) - len(common),
     )
-
-
-def _keyed(rows: Iterable[RowScore]) -> Iterable[tuple[RowKey, RowScore]]:
-    seen: Counter[tuple[str, str]] = Counter()
-    for row in rows:
-        key = (PurePath(row.row.audio_filepath).name, normalise(row.row.ref))
-        yield (*key, seen[key]), row
-        seen[key] += 1
 
 
 def deltas(pairing: Pairing) -> dict[str, Delta]:

@@ -36,6 +36,15 @@ class Baseline:
         return self.path.name != OFFLINE_NAME
 
     @property
+    def unseen(self) -> Scores:
+        """The scores on rows that the model was not trained on, where it is known which those are.
+
+        A tuned model's own evaluation holds trained rows; a gate that counted them would find
+        little left to tune.
+        """
+        return self.scores.where(lambda row: row.row.part is not Part.TRAINED)
+
+    @property
     def label(self) -> str:
         """How leaderboards name it."""
         return f"imported {self.path.name} (another decoder)" if self.imported else "offline"

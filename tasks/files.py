@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 20
 
 
+def check_target(target: Path) -> None:
+    """Refuse a file's place that is a folder, or whose folder cannot be one.
+
+    Raises:
+        InputError: nothing could be written there.
+    """
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder. Fix: name a file in it.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error}). Choose another place.") from error
+
+
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target`` and rename it there if the block ends well.
@@ -29,8 +43,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Raises:
         InputError: the folder cannot be written.
     """
+    check_target(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
     except OSError as error:
         raise InputError(

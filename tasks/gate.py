@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _LANGUAGE_SAMPLE_CHARS = 50_000
 _SHORTEST_LANGUAGE_SAMPLE = 200
+# Words that no other language of the Latin script has among its frequent ones.
+_ENGLISH = frozenset(("the", "of", "and", "with", "was", "for", "she", "he", "her", "his", "which"))
+_ENGLISH_SHARE = 0.05
 
 
 class Action(StrEnum):
@@ -53,6 +56,7 @@ class GatePolicy:
         harden_below: below this KER, exclusive, the evaluation is too easy.
         min_rows: rows that the manifest must have.
         min_priority_rows: rows that each priority category must have.
+        min_source_rows: rows that a pronunciation source must have to be compared.
         good_pronunciation: a dictionary's rows are good at or under this KER.
         bad_pronunciation: guessed pronunciations are bad above this KER.
     """
@@ -62,6 +66,7 @@ class GatePolicy:
     harden_below: float = 0.1
     min_rows: int = 100
     min_priority_rows: int = 5
+    min_source_rows: int = 5
     good_pronunciation: float = 0.1
     bad_pronunciation: float = 0.3
 
@@ -178,7 +183,8 @@ def _language_refusals(utterances: Sequence[Utterance]) -> Iterable[Reason]:
             routing.GENERIC,
             f"The manifest's language is {language!r}, not English. The bases and the recipe are "
             "for US English: another language needs another base and a recipe validated on it "
-            f"({routing.GENERIC}).",
+            f"({routing.GENERIC}). If it is English after all, such as notes in shorthand, say so: "
+            'give its rows a field "lang": "en".',
         )
 
 
@@ -198,7 +204,12 @@ def manifest_language(utterances: Sequence[Utterance]) -> str | None:
     sample = " ".join(utterance.text for utterance in utterances)[:_LANGUAGE_SAMPLE_CHARS]
     if len(sample) < _SHORTEST_LANGUAGE_SAMPLE:
         return None
-    return str(py3langid.classify(sample)[0])
+    guess = str(py3langid.classify(sample)[0])
+    words = normalise(sample).split()
+    # Drug names look like many a language; English sentences still hold English function words.
+    if guess != "en" and sum(map(_ENGLISH.__contains__, words)) >= _ENGLISH_SHARE * len(words):
+        return "en"
+    return guess
 
 
 def _base_refusals(base: Base, method: Method) -> Iterable[Reason]:
@@ -229,6 +240,8 @@ def _pronunciation_refusals(baseline: Scores, policy: GatePolicy) -> Iterable[Re
     known, guessed = sources["merriam-webster"].keyword, sources["magpie_g2p"].keyword
     if known.rate is None or guessed.rate is None:
         return
+    if min(known.n, guessed.n) < policy.min_source_rows:
+        return
     if known.rate <= policy.good_pronunciation and guessed.rate > policy.bad_pronunciation:
         yield Reason(
             Action.FIX_PRONUNCIATION,
@@ -243,6 +256,9 @@ def _pronunciation_refusals(baseline: Scores, policy: GatePolicy) -> Iterable[Re
 def _ker_refusals(evidence: Evidence, baseline: Scores, policy: GatePolicy) -> Iterable[Reason]:
     worst = _worst_priority(baseline, policy)
     if worst is None:
+        utterances = evidence.utterances or ()
+        if any(_rows_of(utterances, one) < policy.min_priority_rows for one in policy.priority):
+            return  # the manifest lacks the rows: evaluating it again could not help
         names = ", ".join(policy.priority)
         yield Reason(
             Action.EVALUATE,
@@ -263,11 +279,11 @@ def _ker_refusals(evidence: Evidence, baseline: Scores, policy: GatePolicy) -> I
             f"{routing.BUILD}.",
         )
     elif not _later_and_grown(evidence):
-        when = (
-            "on a first evaluation"
-            if evidence.cycle == 1
-            else "and the manifest has not grown since the cycle before"
-        )
+        when = "and the manifest has not grown since the cycle before"
+        if evidence.cycle == 1:
+            when = "on a first evaluation"
+        elif evidence.previous_rows is None:
+            when = "and no cycle before is there to show that the manifest has grown"
         yield Reason(
             Action.GROW,
             routing.BUILD,

@@ -104,7 +104,7 @@ def _records(path: Path, text: str) -> Iterable[tuple[int, object]]:
     if text.lstrip().startswith("["):
         try:
             yield from enumerate(json.loads(text), start=1)
-        except ValueError as wrong:
+        except (ValueError, RecursionError) as wrong:
             raise InputError(f"{path}: not a JSON array ({wrong}).") from wrong
         return
     for number, line in enumerate(text.split("\n"), start=1):
@@ -112,7 +112,7 @@ def _records(path: Path, text: str) -> Iterable[tuple[int, object]]:
             continue
         try:
             yield number, json.loads(line)
-        except ValueError as wrong:
+        except (ValueError, RecursionError) as wrong:
             raise InputError(f"{path}: row {number}: not JSON ({wrong}).") from wrong
 
 
@@ -142,7 +142,10 @@ def _optional_text(path: Path, row: int, record: Mapping[str, Any], name: str) -
     value = record.get(name)
     if value is None or isinstance(value, str):
         return value or None
-    raise InputError(f"{path}: row {row}: {name} must be text or null, not {value!r}.")
+    raise InputError(
+        f"{path}: row {row}: {name} must be text or null, not {value!r}. "
+        f'Fix: write it as "{value}".'
+    )
 
 
 def _part(path: Path, row: int, value: object) -> Part | None:

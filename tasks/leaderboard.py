@@ -182,17 +182,20 @@ def baseline_entries(model: str, scores: Scores) -> tuple[Entry, ...]:
     return (Entry(model, UNTUNED, scores),)
 
 
-def tuned_entries(base: str, before: Scores, tuned: str, after: Scores) -> tuple[Entry, ...]:
-    """Base and tuned model on held-out rows, then on trained rows, then on all."""
+def parted(model: str, scores: Scores) -> tuple[Entry, ...]:
+    """A model on held-out rows, on trained rows, and on all."""
 
-    def part(scores: Scores, wanted: Part) -> Scores:
+    def part(wanted: Part) -> Scores:
         return scores.where(lambda row: row.row.part is wanted)
 
     return (
-        Entry(tuned, HELD_OUT, part(after, Part.HELD_OUT)),
-        Entry(base, HELD_OUT, part(before, Part.HELD_OUT)),
-        Entry(tuned, TRAINED, part(after, Part.TRAINED)),
-        Entry(base, TRAINED, part(before, Part.TRAINED)),
-        Entry(tuned, ALL, after),
-        Entry(base, ALL, before),
+        Entry(model, HELD_OUT, part(Part.HELD_OUT)),
+        Entry(model, TRAINED, part(Part.TRAINED)),
+        Entry(model, ALL, scores),
     )
+
+
+def tuned_entries(base: str, before: Scores, tuned: str, after: Scores) -> tuple[Entry, ...]:
+    """Base and tuned model on held-out rows, then on trained rows, then on all."""
+    pairs = zip(parted(tuned, after), parted(base, before), strict=True)
+    return tuple(entry for pair in pairs for entry in pair)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks import files
+from tasks.errors import InputError
 from tasks.sft import versions
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 RECORD_NAME = "run.json"
 DECISION_NAME = "decision.json"
+_BEGUN = ".run-begun"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,40 @@ class RunRecord:
     decision: Mapping[str, Any]
 
 
+def is_complete(cycle: Cycle) -> bool:
+    """Whether the folder holds a finished run's evaluation."""
+    return (cycle.path / RECORD_NAME).is_file()
+
+
+def require_free(cycle: Cycle) -> None:
+    """Make sure, before anything is trained, that a run may write its results into the folder.
+
+    Results of an earlier run, finished or not, may be replaced; files that somebody else put
+    there may not.
+
+    Raises:
+        InputError: it is no folder, cannot be made, or holds results that no run wrote.
+    """
+    try:
+        cycle.path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{cycle.path}: the next cycle's folder cannot be made ({error}). "
+            "Fix: move what stands there, or make its parent writable."
+        ) from error
+    if is_complete(cycle) or (cycle.path / _BEGUN).exists():
+        return
+    for path in (cycle.offline_hyps, cycle.leaderboard, cycle.path / DECISION_NAME):
+        if path.exists():
+            raise InputError(
+                f"{path}: is there already, and no run of this tool wrote it. "
+                "Fix: move it away, so that the results of this run can stand there."
+            )
+
+
 def begin(cycle: Cycle) -> None:
-    """Make the folder and take the completion mark of an earlier run away."""
-    cycle.path.mkdir(exist_ok=True)
+    """Mark the results as being written: the completion mark goes, a mark of the start comes."""
+    (cycle.path / _BEGUN).touch()
     (cycle.path / RECORD_NAME).unlink(missing_ok=True)
 
 
@@ -119,6 +152,7 @@ def write(cycle: Cycle, record: RunRecord) -> None:
             "files": {name: files.sha256_file(cycle.path / name) for name in names},
         },
     )
+    (cycle.path / _BEGUN).unlink(missing_ok=True)
 
 
 def _utc(seconds: float) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -116,6 +117,10 @@ class Runtime(Protocol):
     def script(self) -> Script:
         """The fine-tuning script there."""
 
+    @property
+    def identity(self) -> str:
+        """What trains: two runtimes that share it train the same model from the same data."""
+
     def check(self) -> None:
         """Refuse what cannot work, before anything is spent."""
 
@@ -146,12 +151,22 @@ class LocalRuntime:
         path = self.stock_script.expanduser().resolve()
         return Script(str(path), str(path.parent / STOCK_CONFIG))
 
+    @property
+    def identity(self) -> str:
+        """The content of the script and of its YAML."""
+        return " ".join(files.sha256_file(Path(p)) for p in (self.script.path, self.script.config))
+
     def check(self) -> None:
-        """Refuse a stock script that is not whole.
+        """Refuse what cannot run.
 
         Raises:
-            InputError: the script or its YAML is missing.
+            InputError: NeMo is not installed here, or the script or its YAML is missing.
         """
+        if importlib.util.find_spec("nemo") is None or importlib.util.find_spec("torch") is None:
+            raise InputError(
+                "NeMo is not installed in this environment. Fix: pip install "
+                "'clinical-asr-flywheel[nemo]', or use --runtime container."
+            )
         for needed in (self.script.path, self.script.config):
             if not Path(needed).is_file():
                 raise InputError(

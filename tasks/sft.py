@@ -12,7 +12,6 @@ import platform
 import shutil
 import time
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from importlib import metadata
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
 MODEL_NAME = "adapted_model.nemo"
 INFO_NAME = "training_run_info.json"
+RECORDINGS_NAME = "trained_recordings.txt"
 _LAUNCHER = "launch.py"
 _EXPERIMENT = "sft"
 _EVENTS = "events.jsonl"
@@ -41,7 +41,7 @@ _LOG_TAIL_LINES = 15
 _UNK_LINES = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SftRequest:
     """One tuning run.
 
@@ -53,6 +53,8 @@ class SftRequest:
         model_dir: models/<run> of the cycle.
         audio_roots: folders under which all audio lies.
         labels: how a container of this run is found again.
+        key: the run's fingerprint, from ``run_key``; a rung of the ladder does not change it.
+        trained_before: recordings (content hashes) that the base itself was tuned on, if known.
         rungs: the starts that failed before this one; see tasks/ladder.py.
     """
 
@@ -62,6 +64,8 @@ class SftRequest:
     recipe: Recipe
     model_dir: Path
     audio_roots: tuple[Path, ...]
+    key: str
+    trained_before: frozenset[str] = frozenset()
     labels: Mapping[str, str] = field(default_factory=dict)
     rungs: tuple[Rung, ...] = ()
 
@@ -69,17 +73,6 @@ class SftRequest:
     def work_dir(self) -> Path:
         """Where the run's files grow; the same for every start of the same run."""
         return self.model_dir.with_name(f".{self.model_dir.name}.work")
-
-    @cached_property
-    def base_sha256(self) -> str:
-        """Hash of the base's file."""
-        return files.sha256_file(self.base)
-
-    @property
-    def key(self) -> str:
-        """The run's fingerprint; a rung of the ladder does not change it."""
-        recipe = self.rungs[0].recipe if self.rungs else self.recipe
-        return run_key(self.base_sha256, self.data.content, recipe)
 
     @property
     def reads(self) -> tuple[Path, ...]:
@@ -153,9 +146,16 @@ def run_name(base_name: str, recipe: Recipe, key: str) -> str:
     return f"{base[:40].strip('-')}-{recipe.name.value}-{key[:8]}"
 
 
-def run_key(base_sha256: str, content: str, recipe: Recipe) -> str:
-    """The fingerprint of a run: two runs that share it train the same model."""
-    return files.fingerprint([base_sha256, content, recipe.model_dump(mode="json")])
+def run_key(base_sha256: str, content: str, recipe: Recipe, runtime: str) -> str:
+    """The fingerprint of a run: two runs that share it train the same model.
+
+    Args:
+        base_sha256: hash of the base's file.
+        content: of the training set.
+        recipe: hyperparameters.
+        runtime: the identity of what trains.
+    """
+    return files.fingerprint([base_sha256, content, recipe.model_dump(mode="json"), runtime])
 
 
 def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
@@ -248,6 +248,17 @@ def check_request(request: SftRequest, runtime: Runtime) -> None:
     runtime.check()
 
 
+def trained_before(base: Path) -> frozenset[str]:
+    """The recordings that a base of our own making was tuned on, over all its generations.
+
+    A row that the base has learnt cannot be held out any more. Empty for any other base.
+    """
+    known = base.with_name(RECORDINGS_NAME)
+    if base.name != MODEL_NAME or not known.is_file():
+        return frozenset()
+    return frozenset(known.read_text(encoding="utf-8").split())
+
+
 def find_finished(request: SftRequest) -> SftResult | None:
     """The result of a run that was already done with the same fingerprint, if it is whole.
 
@@ -279,7 +290,10 @@ def train(request: SftRequest, runtime: Runtime, report: Callable[[Progress], No
         FaultError: training ended without the model that was asked for; says why.
     """
     check_request(request, runtime)
-    request.work_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        request.work_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as wrong:
+        raise InputError(f"{request.work_dir}: cannot be made ({wrong}).") from wrong
     _write_copies(request, runtime)
     job = _job(request, runtime)
     events = Events(request.work_dir / _EVENTS)
@@ -457,6 +471,8 @@ def _publish(request: SftRequest, runtime: Runtime, course: _Course) -> SftResul
     shutil.move(produced, model)
     shutil.copy2(course.log, request.model_dir / "training.log")
     model_sha256 = files.sha256_file(model)
+    recordings = sorted(request.trained_before | request.data.trained_recordings)
+    files.write_text(request.model_dir / RECORDINGS_NAME, "".join(f"{r}\n" for r in recordings))
     info = request.model_dir / INFO_NAME
     files.write_json(info, _info(request, runtime, course, model_sha256))
     shutil.rmtree(request.work_dir)
@@ -477,7 +493,7 @@ def _info(
         "base": {
             "name": request.base_name,
             "path": str(request.base),
-            "sha256": request.base_sha256,
+            "sha256": files.sha256_file(request.base),
             "parameters": starts[0]["parameters"],
         },
         "recipe": {
@@ -491,6 +507,7 @@ def _info(
             "script": runtime.script.path,
             "gpus": list(runtime.hardware.gpus),
             "cores": runtime.hardware.cores,
+            "precision": recipe.precision if runtime.hardware.has_gpu else "32-true",
             "nemo": starts[-1]["nemo"],
             "torch": starts[-1]["torch"],
         },
@@ -505,6 +522,10 @@ def _info(
         },
         "starts": [{"epoch": start["epoch"], "step": start["step"]} for start in starts],
         "epochs": [asdict(epoch) for epoch in course.epochs],
+        "best_epoch": min(
+            (epoch for epoch in course.epochs if epoch.val_wer is not None),
+            key=lambda epoch: epoch.val_wer or 0.0,
+        ).epoch,
         "steps": course.epochs[-1].step if course.epochs else 0,
         "peak_gpu_memory_mib": max((step["gpu_memory_mib"] for step in steps), default=None),
         "wall_seconds": round(course.seconds, 1),

@@ -58,13 +58,21 @@ class Split:
         return frozenset(self.validation)
 
 
-def split_rows(rows: Sequence[SplitRow], *, fraction: float = 0.2, seed: int = 42) -> Split:
+def split_rows(
+    rows: Sequence[SplitRow],
+    *,
+    fraction: float = 0.2,
+    seed: int = 42,
+    trained_before: frozenset[str] = frozenset(),
+) -> Split:
     """Split rows into train and validation.
 
     Args:
         rows: all rows of the manifest.
         fraction: share of each category's rows to hold out, between 0 and 1.
         seed: another seed gives another split.
+        trained_before: recordings that the base has learnt already; they go to train, since a
+            figure on them would not be held out.
 
     Raises:
         InputError: the fraction is out of bounds, or nothing can be held out.
@@ -85,10 +93,19 @@ def split_rows(rows: Sequence[SplitRow], *, fraction: float = 0.2, seed: int = 4
             warnings.append(f"category {category} has a single {what}: forced to train")
             continue
         wanted = max(1, int(fraction * sizes[category]))
-        held_out.update(_take(candidates, wanted))
+        fresh = [group for group in candidates if group[0].recording not in trained_before]
+        # The last candidate stays on the training side, unless what was learnt before is there.
+        taken = list(_take(fresh if len(fresh) < len(candidates) else fresh[:-1], wanted))
+        if len(taken) < wanted and len(fresh) < len(candidates):
+            warnings.append(
+                f"category {category}: {len(taken)} rows held out instead of {wanted}, since the "
+                "base was trained on the others"
+            )
+        held_out.update(taken)
     if not held_out:
         raise InputError(
-            "nothing can be held out: every category has a single recording. "
+            "nothing can be held out: every category has a single recording, or the base was "
+            "trained on all of them. "
             "Fix: grow the manifest with /digital-health-clinical-asr-build."
         )
     numbers = sorted(row.row for row in rows)
@@ -112,12 +129,9 @@ def _rank(seed: int, group: Sequence[SplitRow]) -> str:
 
 
 def _take(candidates: Sequence[Sequence[SplitRow]], wanted: int) -> Iterable[int]:
-    """Row numbers of whole recordings, up to ``wanted`` rows, and at least one recording.
-
-    The last candidate is never taken, so that the category keeps a recording to train on.
-    """
+    """Row numbers of whole recordings, up to ``wanted`` rows, and at least one recording."""
     taken = 0
-    for group in candidates[:-1]:
+    for group in candidates:
         if taken and taken + len(group) > wanted:
             continue
         yield from (row.row for row in group)

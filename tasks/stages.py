@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from tasks import bases, diff, hardware, leaderboard, manifest, run_record
+from tasks import bases, diff, files, hardware, leaderboard, manifest, run_record
 from tasks import transcribe as transcription
 from tasks.cycle import Cycle, open_cycle
 from tasks.decision import decide
 from tasks.errors import InputError
 from tasks.evaluation import Baseline, audio_set, hypotheses, read_baseline
 from tasks.gate import Evidence, GatePolicy, GateResult, check_gate
-from tasks.hypotheses import Part, write_hypotheses
+from tasks.hypotheses import OFFLINE_NAME, Part, write_hypotheses
+from tasks.matching import keys
 from tasks.nemo_archive import open_archive
-from tasks.normalise import normalise
 from tasks.preflight import Limits, PreflightResult, preflight
 from tasks.runtime import LocalRuntime
 from tasks.scoring import score
@@ -58,7 +57,7 @@ def judge(
     known_before = before is not None and before.manifest.is_file()
     evidence = Evidence(
         utterances=manifest.read_manifest(cycle.manifest) if cycle.manifest.is_file() else None,
-        baseline=None if baseline is None else baseline.scores,
+        baseline=None if baseline is None else baseline.unseen,
         base=bases.describe(base),
         method=method,
         cycle=cycle.number,
@@ -91,9 +90,15 @@ def check(
     return result
 
 
-def split(cycle: Cycle, checked: PreflightResult, fraction: float, seed: int) -> TrainingSet:
+def split(
+    cycle: Cycle,
+    checked: PreflightResult,
+    fraction: float,
+    seed: int,
+    trained_before: frozenset[str] = frozenset(),
+) -> TrainingSet:
     """Hold out a share of each category; write train.jsonl and validation.jsonl."""
-    parts = split_checked(checked.rows, fraction=fraction, seed=seed)
+    parts = split_checked(checked.rows, fraction=fraction, seed=seed, trained_before=trained_before)
     return write_training_set(cycle, checked.rows, parts)
 
 
@@ -133,19 +138,30 @@ def transcribe_baseline(
     Returns:
         The files that were written.
     """
+    target = out or cycle.offline_hyps
+    files.check_target(target)
+    if out is None and run_record.is_complete(cycle):
+        raise InputError(
+            f"{cycle.path}: holds the evaluation of a tuned model ({run_record.RECORD_NAME}), "
+            "which a new baseline would overwrite. Fix: write it elsewhere with --out FILE, "
+            "and name it to gate and run with --baseline FILE."
+        )
+    roots = tuple(root.expanduser().resolve() for root in (cycle.path, *audio_roots))
     path = bases.resolve(model)
+    runtime = LocalRuntime(hardware.detect())
+    runtime.check()
     limits = Limits(open_archive(path).sample_rate, tuple(audio_roots), 0.0, math.inf)
     checked = preflight(cycle.manifest, limits, None)
     checked.raise_errors()
     (transcript,) = transcription.transcribe(
         (path,),
-        audio_set(checked.rows, (cycle.path, *audio_roots)),
-        LocalRuntime(hardware.detect()),
+        audio_set(checked.rows, roots),
+        runtime,
         report,
     )
     report(f"{transcript.rtfx:.0f} x real time")
     rows = hypotheses(checked.rows, transcript)
-    write_hypotheses(out or cycle.offline_hyps, rows)
+    write_hypotheses(target, rows)
     if out is not None:
         return [out]
     entries = leaderboard.baseline_entries(model, score(rows))
@@ -165,20 +181,26 @@ def compare(
         InputError: a file cannot be read, or there is nothing to compare.
     """
     GatePolicy(priority=tuple(priority))  # names a misspelt category
-    earlier, later = (_evaluation(path) for path in (before, after))
-    if held_out is not None:
-        later = _mark(later, held_out)
-    pairing = diff.pair(earlier, later)
-    basis = leaderboard.ALL
+    earlier, later = _evaluation(before), _evaluation(after)
+    scores = later.scores if held_out is None else _mark(later.scores, held_out)
+    pairing = diff.pair(earlier.scores, scores)
+    whole = leaderboard.UNTUNED
+    basis, judged = whole, pairing
     if any(pair.after.row.part is not None for pair in pairing.pairs):
-        basis, judged = leaderboard.HELD_OUT, pairing.held_out
-    else:
-        judged = pairing
+        whole, basis, judged = leaderboard.ALL, leaderboard.HELD_OUT, pairing.held_out
     found = diff.deltas(judged)
-    literal = decide(diff.deltas(pairing), priority, leaderboard.ALL)
+    decided = decide(found, priority, basis).as_dict()
+    literal = decide(diff.deltas(pairing), priority, whole)
+    notes = [f"{one.path.name}: {one.label}." for one in (earlier, later) if one.imported]
+    if pairing.only_before or pairing.only_after:
+        notes.append(
+            f"{pairing.only_before} rows are only in the earlier evaluation and "
+            f"{pairing.only_after} only in the later one; they are not compared."
+        )
     return {
-        **decide(found, priority, basis).as_dict(),
+        **decided,
         "bare_decision": literal.verdict.value,
+        "notes": notes,
         "rows": len(judged.pairs),
         "only_in_a": pairing.only_before,
         "only_in_b": pairing.only_after,
@@ -186,32 +208,33 @@ def compare(
     }
 
 
-def _evaluation(path: Path) -> Scores:
-    if path.is_dir():
-        cycle = open_cycle(path)
-        baseline = find_baseline(cycle, None)
-        if baseline is None:
-            raise InputError(
-                f"{cycle.path}: there is no evaluation result in this cycle. Fix: run "
-                "`asr-flywheel transcribe`, or put per_sample.json there."
-            )
-        return baseline.scores
-    return read_baseline(path).scores
+def _evaluation(path: Path) -> Baseline:
+    """A file, or a cycle's evaluation: rather this tool's own, so that both have one decoder."""
+    if not path.is_dir():
+        return read_baseline(path)
+    cycle = open_cycle(path)
+    own = cycle.path / OFFLINE_NAME
+    baseline = read_baseline(own) if own.is_file() else find_baseline(cycle, None)
+    if baseline is None:
+        raise InputError(
+            f"{cycle.path}: there is no evaluation result in this cycle. Fix: run "
+            "`asr-flywheel transcribe`, or put per_sample.json there."
+        )
+    return baseline
 
 
 def _mark(scores: Scores, held_out: Path) -> Scores:
-    """Mark the rows whose audio name and text a manifest of held-out rows has."""
-    wanted = held_out_rows(held_out)
-
-    def part(audio: str, ref: str) -> Part:
-        known = (PurePath(audio).name, normalise(ref)) in wanted
-        return Part.HELD_OUT if known else Part.TRAINED
-
+    """Mark the rows that a manifest of held-out rows names; the others were trained on."""
     rows = [row.row for row in scores.rows]
-    marked = [dataclasses.replace(row, part=part(row.audio_filepath, row.ref)) for row in rows]
+    wanted, found = keys(held_out_rows(held_out), [(row.audio_filepath, row.ref) for row in rows])
+    chosen = set(wanted)
+    marked = [
+        dataclasses.replace(row, part=Part.HELD_OUT if key in chosen else Part.TRAINED)
+        for row, key in zip(rows, found, strict=True)
+    ]
     if not any(row.part is Part.HELD_OUT for row in marked):
         raise InputError(
-            f"{held_out}: none of its rows is in the evaluation (audio file name and text). "
+            f"{held_out}: none of its rows is in the evaluation (audio file and text). "
             "Fix: name the validation.jsonl of the same cycle."
         )
     return score(marked)

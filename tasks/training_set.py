@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from tasks import files, manifest
 from tasks.errors import InputError
-from tasks.normalise import normalise
 from tasks.split import UNCATEGORISED, Split, SplitRow, split_rows
 
 if TYPE_CHECKING:
@@ -39,16 +37,24 @@ class TrainingSet:
         split: the rows' numbers on either side.
         content: hash over what training sees: audio content, text and side of each row. It does
             not depend on paths or times, so that the same data is recognised anywhere.
+        trained_recordings: content hashes of the recordings on the training side.
     """
 
     train: Path
     validation: Path
     split: Split
     content: str
+    trained_recordings: frozenset[str] = frozenset()
 
 
-def split_checked(rows: Sequence[CheckedRow], *, fraction: float, seed: int) -> Split:
-    """Split the rows that passed the preflight."""
+def split_checked(
+    rows: Sequence[CheckedRow],
+    *,
+    fraction: float,
+    seed: int,
+    trained_before: frozenset[str] = frozenset(),
+) -> Split:
+    """Split the rows that passed the preflight; see ``split_rows``."""
     return split_rows(
         [
             SplitRow(
@@ -61,6 +67,7 @@ def split_checked(rows: Sequence[CheckedRow], *, fraction: float, seed: int) -> 
         ],
         fraction=fraction,
         seed=seed,
+        trained_before=trained_before,
     )
 
 
@@ -82,7 +89,8 @@ def write_training_set(
     paths = cycle.path / "train.jsonl", cycle.path / "validation.jsonl"
     for path, numbers in zip(paths, (split.train, split.validation), strict=True):
         manifest.write_manifest(path, (_copied(by_number[number], locate) for number in numbers))
-    return TrainingSet(*paths, split, _content(by_number, split))
+    trained = frozenset(by_number[number].audio_sha256 for number in split.train)
+    return TrainingSet(*paths, split, _content(by_number, split), trained)
 
 
 def _copied(row: CheckedRow, locate: Callable[[CheckedRow], str]) -> Utterance:
@@ -98,18 +106,18 @@ def _copied(row: CheckedRow, locate: Callable[[CheckedRow], str]) -> Utterance:
     )
 
 
-def held_out_rows(path: Path) -> set[tuple[str, str]]:
-    """The rows of validation.jsonl, or of any manifest: audio file name and text as scored.
+def held_out_rows(path: Path) -> list[tuple[str, str]]:
+    """The rows of validation.jsonl, or of any manifest: audio path and the user's text.
 
     Raises:
         InputError: it cannot be read, or a row lacks its audio's path or its text.
     """
-    rows = set()
+    rows = []
     for number, row in enumerate(files.read_jsonl(path), start=1):
         audio, text = row.get("audio_filepath"), row.get(ORIGINAL_TEXT, row.get("text"))
         if not isinstance(audio, str) or not isinstance(text, str):
             raise InputError(f"{path}: row {number}: audio_filepath and text must be text.")
-        rows.add((PurePath(audio).name, normalise(text)))
+        rows.append((audio, text))
     return rows
 
 

@@ -158,7 +158,7 @@ def test_a_gate_that_refuses_exits_3_with_its_route(
     [
         (["--base", "nvidia/nemotron-speech-streaming-en-0.6b"], "substitute-base"),
         (["--method", "adapter"], "use-stock-sft"),
-        (["--priority", "lab"], "evaluate-baseline"),
+        (["--priority", "lab"], "grow-manifest"),
     ],
 )
 def test_the_gates_options_reach_it(
@@ -330,11 +330,15 @@ def test_diff_compares_two_files_and_decides(
 def test_diff_of_two_cycles_reads_what_lies_in_them(
     run: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
-    """An imported evaluation goes before this tool's own."""
+    """This tool's own evaluation goes before an imported one, which is labelled."""
     first = evaluated_cycle(tmp_path / "cycle1", missed=50)
     second = evaluated_cycle(tmp_path / "cycle2", missed=60)
     code, out, _ = run("diff", first, second, "--json")
     assert code == 0
     assert json.loads(out)["decision"] == "discard"
     write_hypotheses(second / "per_sample.json", samples.evaluated(10, 100))
-    assert json.loads(run("diff", first, second, "--json")[1])["decision"] == "keep"
+    assert json.loads(run("diff", first, second, "--json")[1])["decision"] == "discard"
+    (second / "offline_hyps.jsonl").unlink()
+    told = json.loads(run("diff", first, second, "--json")[1])
+    assert told["decision"] == "keep"
+    assert told["notes"] == ["per_sample.json: imported per_sample.json (another decoder)."]

@@ -73,6 +73,7 @@ def request_for(cycle: Cycle, data: TrainingSet, name: str, epochs: int) -> sft.
         recipe=Recipe(epochs=epochs),
         model_dir=cycle.path / "models" / name,
         audio_roots=(cycle.path,),
+        key=name,
         labels={"cycle": str(cycle.path), "run": name},
     )
 

@@ -34,8 +34,8 @@ ENGINE_SAID = [
     ),
     (
         (
-            'Head "https://nvcr.io/v2/nvidia/nemo/manifests/25.11.01": unauthorized: authentication '
-            "required"
+            'Head "https://nvcr.io/v2/nvidia/nemo/manifests/25.11.01": unauthorized: '
+            "authentication required"
         ),
         Fault.NO_CREDENTIALS,
     ),
@@ -63,16 +63,16 @@ ENGINE_SAID = [
 SCRIPT_SAID = [
     (
         (
-            "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total "
-            "capacity of 23.65 GiB of which 1.06 GiB is free."
+            "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a "
+            "total capacity of 23.65 GiB of which 1.06 GiB is free."
         ),
         Fault.GPU_MEMORY,
     ),
     (
         (
-            "RuntimeError: DataLoader worker (pid 99) is killed by signal: Bus error. It is possible "
-            "that dataloader's workers are out of shared memory. ERROR: Unexpected bus error "
-            "encountered in worker. This might be caused by insufficient shared memory (shm)."
+            "RuntimeError: DataLoader worker (pid 99) is killed by signal: Bus error. It is "
+            "possible that dataloader's workers are out of shared memory. ERROR: Unexpected bus "
+            "error encountered in worker. This might be caused by insufficient shared memory (shm)."
         ),
         Fault.SHARED_MEMORY,
     ),

@@ -66,6 +66,7 @@ class Runtime:
 
     hardware = Hardware(("NVIDIA L4",), 8)
     script = Script("/script.py", "/conf/script.yaml")
+    identity = "planned"
 
     def __init__(self, model: Path, says: Sequence[str]) -> None:
         self._model = model

@@ -118,6 +118,7 @@ def request_in(folder: Path, nemo: Path, wanted: Recipe | None = None) -> sft.Sf
         recipe=wanted or recipe("verified"),
         model_dir=folder / "models" / "run",
         audio_roots=(folder,),
+        key="key",
     )
 
 
@@ -249,10 +250,14 @@ def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None
     }
     assert set(other) == set(Recipe.model_fields)
     recipes = [first, *(first.model_copy(update={name: value}) for name, value in other.items())]
-    keys = [sft.run_key("base", "content", one) for one in recipes]
-    keys += [sft.run_key("base 2", "content", first), sft.run_key("base", "content 2", first)]
+    keys = [sft.run_key("base", "content", one, "script") for one in recipes]
+    keys += [
+        sft.run_key("base 2", "content", first, "script"),
+        sft.run_key("base", "content 2", first, "script"),
+        sft.run_key("base", "content", first, "script 2"),
+    ]
     assert len(set(keys)) == len(keys)
-    assert sft.run_key("base", "content", Recipe()) == keys[0]
+    assert sft.run_key("base", "content", Recipe(), "script") == keys[0]
 
 
 @pytest.mark.parametrize(
@@ -318,6 +323,7 @@ def test_a_whole_run_leaves_model_and_record_and_nothing_else(
     assert {path.name for path in request_.model_dir.iterdir()} == {
         "adapted_model.nemo",
         "training_run_info.json",
+        "trained_recordings.txt",
         "training.log",
     }
     info = files.read_json(result.info)
@@ -330,7 +336,9 @@ def test_a_whole_run_leaves_model_and_record_and_nothing_else(
     assert info["dataset"]["train_sha256"] == files.sha256_file(request_.data.train)
     assert [one["val_wer"] for one in info["epochs"]] == [0.9, 0.4, 0.6]
     assert info["peak_gpu_memory_mib"] == 102
-    assert info["key"] == sft.run_key(info["base"]["sha256"], "content", request_.recipe)
+    assert info["key"] == request_.key
+    assert info["best_epoch"] == 1
+    assert info["runtime"]["precision"] == "32-true"
     last = seen[-1]
     assert (last.batch, last.batches, last.validated, last.val_wer) == (2, 6, 3, 0.6)
     assert last.share == pytest.approx(1 / 3)

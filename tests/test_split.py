@@ -201,3 +201,30 @@ def test_a_split_that_shares_a_row_cannot_be_made() -> None:
     """The record refuses to hold a row on both sides."""
     with pytest.raises(ValueError, match="both sides"):
         Split((1, 2), (2, 3), ())
+
+
+def test_what_the_base_has_learnt_is_never_held_out() -> None:
+    """A second turn of the flywheel on a tuned base has no figure on rows of the first."""
+    rows = [SplitRow(n, "drug", f"recording {n}", f"text {n}") for n in range(1, 101)]
+    first = split_rows(rows, seed=42)
+    learnt = frozenset(f"recording {n}" for n in first.train)
+    second = split_rows(rows, seed=7, trained_before=learnt)
+    assert set(second.validation) <= set(first.validation)
+    assert len(second.validation) == 20
+    grown = [*rows, *(SplitRow(n, "drug", f"recording {n}", f"text {n}") for n in range(101, 111))]
+    third = split_rows(grown, seed=7, trained_before=learnt)
+    assert not set(third.validation) & set(first.train)
+    assert len(third.validation) == 22
+
+
+def test_too_few_fresh_rows_are_said() -> None:
+    """Fewer rows are held out than asked for, and the split says why."""
+    rows = [SplitRow(n, "drug", f"recording {n}", f"text {n}") for n in range(1, 21)]
+    learnt = frozenset(f"recording {n}" for n in range(2, 21))
+    split = split_rows(rows, trained_before=learnt)
+    assert split.validation == (1,)
+    assert split.warnings == (
+        "category drug: 1 rows held out instead of 4, since the base was trained on the others",
+    )
+    with pytest.raises(InputError, match="the base was trained on all of them"):
+        split_rows(rows, trained_before=learnt | {"recording 1"})

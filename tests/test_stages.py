@@ -118,9 +118,9 @@ def test_a_comparison_rests_on_the_held_out_rows_that_are_marked(tmp_path: Path)
 
 
 def test_where_it_is_not_known_all_rows_are_counted_and_labelled(tmp_path: Path) -> None:
-    """Such figures include rows that were trained on."""
+    """Nobody claims that any of them was trained on."""
     found = stages.compare(*evaluations(tmp_path, marked=False), None, ["drug"])
-    assert found["basis"] == "all, trained on included"
+    assert found["basis"] == "all"
     assert found["decision"] == "keep"
     assert found["rows"] == 20
 
@@ -202,3 +202,25 @@ def test_an_imported_evaluation_must_have_the_held_out_rows(cycle: Path, lower_n
     trained = [row for place, row in enumerate(rows, start=1) if place not in data.split.held_out]
     with pytest.raises(InputError, match="no held-out row of category 'drug'"):
         stages.require_decidable(checked, data, ["drug"], score(trained))
+
+
+def test_the_gate_does_not_count_rows_that_were_trained_on(tmp_path: Path) -> None:
+    """A tuned model's own evaluation would otherwise always look too good to tune again."""
+    folder = tmp_path / "cycle2"
+    folder.mkdir()
+    samples.write_rows(folder / "manifest.jsonl", manifest_rows(120))
+    missed = samples.evaluated(12, 20, part=Part.HELD_OUT)
+    learnt = samples.evaluated(0, 100, part=Part.TRAINED)
+    write_hypotheses(folder / "offline_hyps.jsonl", [*missed, *learnt])
+    result = judged(folder)
+    assert result.passed
+    assert "drug KER is 0.600" in result.reasons[0].message
+
+
+def test_a_runs_results_are_not_replaced_by_a_baseline(cycle: Path, lower_nemo: Path) -> None:
+    """The evidence of a decision stays; the message says where a baseline may go."""
+    (cycle / "run.json").write_text("{}")
+    before = samples.snapshot(cycle)
+    with pytest.raises(InputError, match="--baseline FILE"):
+        stages.transcribe_baseline(open_cycle(cycle), str(lower_nemo), None, (), print)
+    assert samples.snapshot(cycle) == before

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from typing import TYPE_CHECKING
 
 from flows.publish import stage
+from tasks import files
 from tasks.cycle import open_cycle
+from tasks.errors import InputError
 from tasks.stages import transcribe_baseline
 
 if TYPE_CHECKING:
@@ -20,12 +23,25 @@ def prepare_cycle(directory: Path, *, seed: int) -> Path:
         The cycle's folder.
     """
     folder = directory / "cycle1"
-    if not (folder / "manifest.jsonl").is_file():
+    made_with = directory / "benchmark.json"
+    if (folder / "manifest.jsonl").is_file():
+        if not made_with.is_file() or files.read_json(made_with) != {"seed": seed}:
+            raise InputError(
+                f"{folder}: holds a cycle that was not made with seed {seed}. "
+                "Fix: choose another folder with --dir."
+            )
+    else:
+        if importlib.util.find_spec("hibari") is None:
+            raise InputError(
+                "the demo's speech synthesiser is not installed. Fix: pip install "
+                "'clinical-asr-flywheel[demo]'."
+            )
         # Speech synthesis is an extra that nothing but the demo needs.
         from asr_flywheel.demo.benchmark import synthesise_cycle  # noqa: PLC0415
 
         started = time.monotonic()
         stage("demo", "synthesising clinical speech")
+        files.write_json(made_with, {"seed": seed})
         synthesise_cycle(folder, seed=seed)
         stage("", f"{folder} in {time.monotonic() - started:.0f} s")
     cycle = open_cycle(folder)

@@ -1,0 +1,54 @@
+"""What a run leaves in the next cycle's folder, and what it must not replace there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tasks import run_record
+from tasks.cycle import open_cycle
+from tasks.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("name", ["offline_hyps.jsonl", "leaderboard_cycle2.md", "decision.json"])
+def test_results_that_no_run_wrote_stop_the_run(tmp_path: Path, name: str) -> None:
+    """A user's own evaluation of cycle 2 is not overwritten by tuning cycle 1."""
+    following = tmp_path / "cycle2"
+    following.mkdir()
+    (following / name).write_text("mine")
+    with pytest.raises(InputError, match="no run of this tool wrote it"):
+        run_record.require_free(open_cycle(following))
+    assert (following / name).read_text() == "mine"
+
+
+def test_results_of_a_broken_or_a_finished_run_may_be_replaced(tmp_path: Path) -> None:
+    """Starting again must not need a clean-up by hand."""
+    following = tmp_path / "cycle2"
+    following.mkdir()
+    cycle = open_cycle(following)
+    run_record.begin(cycle)
+    (following / "offline_hyps.jsonl").write_text("half of a run")
+    run_record.require_free(cycle)
+    (following / ".run-begun").unlink()
+    (following / "run.json").write_text("{}")
+    run_record.require_free(cycle)
+
+
+def test_a_manifest_for_the_next_turn_is_no_obstacle(tmp_path: Path) -> None:
+    """The user may have begun to grow cycle 2 already."""
+    following = tmp_path / "cycle2"
+    following.mkdir()
+    (following / "manifest.jsonl").write_text("{}")
+    run_record.require_free(open_cycle(following))
+
+
+def test_a_file_in_the_next_cycles_place_is_named_before_training(tmp_path: Path) -> None:
+    """Not after it."""
+    (tmp_path / "cycle1").mkdir()
+    (tmp_path / "cycle2").write_text("")
+    with pytest.raises(InputError, match="cannot be made"):
+        run_record.require_free(open_cycle(tmp_path / "cycle1").next)
