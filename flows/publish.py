@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from uuid import UUID
 
+    from tasks.course import Progress
     from tasks.cycle import Cycle
     from tasks.decision import Decision
     from tasks.diff import Delta
     from tasks.gate import GateResult
     from tasks.leaderboard import Leaderboard
-    from tasks.sft import Progress, SftResult
+    from tasks.sft import SftResult
     from tasks.split import Split
     from tasks.transcribe import Transcript
 

@@ -7,35 +7,19 @@ smaller batch. Data, learning rate and effective batch never change, and every r
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks import sft
+from tasks.course import Rung
 from tasks.faults import Fault, FaultError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tasks.course import Progress
     from tasks.recipes import Recipe
     from tasks.runtime import Runtime
-
-
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """One start of a run and the fault that ended it."""
-
-    recipe: Recipe
-    fault: Fault
-
-    def as_dict(self) -> dict[str, object]:
-        """The rung as training_run_info.json holds it."""
-        return {
-            "batch_size": self.recipe.batch_size,
-            "accumulate_grad_batches": self.recipe.accumulate_grad_batches,
-            "effective_batch": self.recipe.effective_batch,
-            "precision": self.recipe.precision,
-            "fault": self.fault.value,
-        }
 
 
 def next_recipe(recipe: Recipe, fault: Fault) -> Recipe | None:
@@ -59,7 +43,7 @@ def _smaller_batch(recipe: Recipe) -> Recipe:
 
 
 def climb(
-    request: sft.SftRequest, runtime: Runtime, report: Callable[[sft.Progress], None]
+    request: sft.SftRequest, runtime: Runtime, report: Callable[[Progress], None]
 ) -> sft.SftResult:
     """Train, and go down the ladder as long as a rung can help.
 

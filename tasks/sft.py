@@ -7,7 +7,6 @@ model when it is whole, and training_run_info.json, written last, marks it compl
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 import time
@@ -17,16 +16,25 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from tasks import files
+from tasks.course import (
+    Epoch,
+    Events,
+    Progress,
+    Rung,
+    UnkWatch,
+    check_outcome,
+    epochs_validated,
+    progress,
+)
 from tasks.errors import InputError
-from tasks.faults import Fault, FaultError, from_log
+from tasks.faults import Fault, FaultError
 from tasks.nemo_archive import open_archive
 from tasks.overrides import Override
-from tasks.runtime import Ended, Job, Runtime
+from tasks.runtime import Job, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-    from tasks.ladder import Rung
     from tasks.recipes import Recipe
     from tasks.training_set import TrainingSet
 
@@ -37,8 +45,6 @@ _LAUNCHER = "launch.py"
 _EXPERIMENT = "sft"
 _EVENTS = "events.jsonl"
 _VALIDATION_BATCH = 16
-_LOG_TAIL_LINES = 15
-_UNK_LINES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +87,6 @@ class SftRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
-    """One epoch's course; None where the script reported no figure."""
-
-    epoch: int
-    step: int
-    train_loss: float | None
-    val_loss: float | None
-    val_wer: float | None
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class SftResult:
     """A finished run: the best checkpoint by validation WER, and how training went."""
 
@@ -107,36 +101,6 @@ class SftResult:
         """The epoch whose weights were kept."""
         validated = [epoch for epoch in self.epochs if epoch.val_wer is not None]
         return min(validated, key=lambda epoch: epoch.val_wer or 0.0, default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where training stands.
-
-    Attributes:
-        epoch: the current one, from 0.
-        epochs: how many were asked for.
-        batch: batches done, over all epochs.
-        batches: batches of all epochs.
-        validated: epochs whose validation is done.
-        loss: of the newest batch.
-        val_wer: of the newest validation.
-        gpu_memory_mib: the peak so far.
-    """
-
-    epoch: int
-    epochs: int
-    batch: int
-    batches: int
-    validated: int
-    loss: float | None
-    val_wer: float | None
-    gpu_memory_mib: int
-
-    @property
-    def share(self) -> float:
-        """Done, from 0 to 1."""
-        return min(1.0, self.batch / self.batches) if self.batches else 0.0
 
 
 def run_name(base_name: str, recipe: Recipe, key: str) -> str:
@@ -297,7 +261,7 @@ def train(request: SftRequest, runtime: Runtime, report: Callable[[Progress], No
     _write_copies(request, runtime)
     job = _job(request, runtime)
     events = Events(request.work_dir / _EVENTS)
-    watch = _UnkWatch()
+    watch = UnkWatch()
     started = time.monotonic()
     ended = runtime.execute(
         job, watch.see, lambda: report(progress(events.read(), request.recipe.epochs))
@@ -307,7 +271,7 @@ def train(request: SftRequest, runtime: Runtime, report: Callable[[Progress], No
     try:
         epochs = check_outcome(ended, course, request.recipe.epochs, job.log)
     except FaultError as failed:
-        if failed.fault is Fault.STOPPED and _validated(course) >= request.recipe.epochs:
+        if failed.fault is Fault.STOPPED and epochs_validated(course) >= request.recipe.epochs:
             # Nothing is left to train after this checkpoint, and it never became a model.
             forget_checkpoints(request)
         raise
@@ -318,10 +282,6 @@ def forget_checkpoints(request: SftRequest) -> None:
     """Start from the base again: a checkpoint belongs to the batch that it was made with."""
     shutil.rmtree(request.work_dir / "experiment", ignore_errors=True)
     (request.work_dir / _EVENTS).unlink(missing_ok=True)
-
-
-def _validated(events: list[dict[str, Any]]) -> int:
-    return max((event["epoch"] + 1 for event in events if event["event"] == "epoch"), default=0)
 
 
 def _write_copies(request: SftRequest, runtime: Runtime) -> None:
@@ -359,94 +319,6 @@ def _job(request: SftRequest, runtime: Runtime) -> Job:
         reads=request.reads,
         labels=request.labels,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Events:
-    """The events file that the launcher writes; see tasks/entry/launch.py."""
-
-    path: Path
-
-    def read(self) -> Iterator[dict[str, Any]]:
-        """The events so far; a line that is still being written is left for later."""
-        if not self.path.is_file():
-            return
-        for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True):
-            if line.endswith("\n"):
-                yield json.loads(line)
-
-
-class _UnkWatch:
-    """Notices validation that collapsed to all-UNK, the mark of a base whose tuning is broken.
-
-    NeMo logs one prediction a validation batch. A base that has only just begun to learn writes
-    letters; one that collapsed writes nothing but unknown symbols, batch after batch.
-    """
-
-    def __init__(self) -> None:
-        self._in_a_row = 0
-
-    def see(self, line: str) -> None:
-        """Look at a line of the script's log."""
-        _, found, predicted = line.partition("predicted:")
-        words = predicted.replace("⁇", " <unk> ").split()
-        if not found or not words:
-            return
-        self._in_a_row = self._in_a_row + 1 if set(words) == {"<unk>"} else 0
-        if self._in_a_row >= _UNK_LINES:
-            raise FaultError(Fault.UNK_COLLAPSE, line)
-
-
-def progress(events: Iterator[dict[str, Any]], epochs: int) -> Progress:
-    """Where training stands, from its events."""
-    batches_per_epoch, batch, epoch, validated, memory = 0, 0, 0, 0, 0
-    loss = val_wer = None
-    for event in events:
-        if event["event"] == "start":
-            batches_per_epoch = event["batches_per_epoch"]
-        elif event["event"] == "step":
-            batch, epoch, loss = event["batch"], event["epoch"], event["loss"]
-            memory = max(memory, event["gpu_memory_mib"])
-        elif event["event"] == "epoch":
-            validated, val_wer = event["epoch"] + 1, event["val_wer"]
-    total = batches_per_epoch * epochs
-    return Progress(epoch, epochs, batch, total, validated, loss, val_wer, memory)
-
-
-def check_outcome(
-    ended: Ended, events: list[dict[str, Any]], wanted: int, log: Path
-) -> tuple[Epoch, ...]:
-    """The epochs of a run that reached its end.
-
-    Exit code 0 is not success: a stopped script ends with 0 as well. The last epoch that was asked
-    for, or early stopping, must have been reached.
-
-    Raises:
-        FaultError: it did not reach its end; says why.
-    """
-    if ended.oom_killed:
-        raise FaultError(Fault.HOST_MEMORY, _tail(log))
-    if ended.exit_code != 0:
-        text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-        raise FaultError(from_log(text), f"exit code {ended.exit_code}\n{_tail(log)}")
-    # A resumed run may validate an epoch again; its later word counts.
-    by_epoch = {event["epoch"]: event for event in events if event["event"] == "epoch"}
-    epochs = tuple(
-        Epoch(**{name: by_epoch[number][name] for name in Epoch.__dataclass_fields__})
-        for number in sorted(by_epoch)
-    )
-    ends = [event for event in events if event["event"] == "end"]
-    reached = epochs[-1].epoch + 1 if epochs else 0
-    if not ends or (reached < wanted and not ends[-1]["stopped_early"]):
-        raise FaultError(Fault.STOPPED, f"exit code 0 after {reached} of {wanted} epochs")
-    return epochs
-
-
-def _tail(log: Path) -> str:
-    if not log.is_file():
-        return ""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
-    return f"the end of {log}:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 @dataclass(frozen=True, slots=True)

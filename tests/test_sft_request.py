@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import files, runtime, sft
+from tasks import course, files, runtime, sft
 from tasks.errors import InputError, TrainingError
 from tasks.hardware import Hardware
 from tasks.recipes import Recipe, RecipeName, recipe
@@ -312,7 +312,7 @@ def test_a_whole_run_leaves_model_and_record_and_nothing_else(
 ) -> None:
     """The best epoch is the one of lowest validation WER; the work folder goes."""
     plan(WHOLE)
-    seen: list[sft.Progress] = []
+    seen: list[course.Progress] = []
     result = sft.train(request_, local(), seen.append)
     assert result.model.read_bytes() == lower_nemo.read_bytes()
     assert result.model_sha256 == files.sha256_file(lower_nemo)
@@ -439,13 +439,13 @@ def test_a_run_without_a_whole_model_is_no_success(
 def test_a_run_killed_for_its_memory_says_so(tmp_path: Path) -> None:
     """Not as a script that failed."""
     with pytest.raises(TrainingError, match="host-memory"):
-        sft.check_outcome(Ended(137, oom_killed=True), [], 3, tmp_path / "no.log")
+        course.check_outcome(Ended(137, oom_killed=True), [], 3, tmp_path / "no.log")
 
 
 def test_half_a_line_of_events_is_left_for_later(tmp_path: Path) -> None:
     """What is still being written is not read."""
     path = tmp_path / "events.jsonl"
-    events = sft.Events(path)
+    events = course.Events(path)
     assert list(events.read()) == []
     path.write_text(json.dumps(start()) + "\n" + '{"event": "st')
     assert [one["event"] for one in events.read()] == ["start"]
@@ -453,8 +453,8 @@ def test_half_a_line_of_events_is_left_for_later(tmp_path: Path) -> None:
 
 def test_progress_is_the_newest_that_is_known() -> None:
     """Batches over all epochs, the newest loss and validation WER, the peak of memory."""
-    now = sft.progress(iter([start(), step(0, 1, 9.0), epoch(0, 0.8), step(1, 3, 4.0)]), 3)
-    assert now == sft.Progress(
+    now = course.progress(iter([start(), step(0, 1, 9.0), epoch(0, 0.8), step(1, 3, 4.0)]), 3)
+    assert now == course.Progress(
         epoch=1,
         epochs=3,
         batch=3,
@@ -465,12 +465,12 @@ def test_progress_is_the_newest_that_is_known() -> None:
         gpu_memory_mib=103,
     )
     assert now.share == 0.5
-    assert sft.progress(iter([]), 3).share == 0.0
+    assert course.progress(iter([]), 3).share == 0.0
 
 
 def test_a_best_epoch_needs_a_validation() -> None:
     """Epochs without a figure cannot be the best."""
-    made = [sft.Epoch(n, n, 1.0, 1.0, wer, 1.0) for n, wer in enumerate([None, 0.0, 0.2])]
+    made = [course.Epoch(n, n, 1.0, 1.0, wer, 1.0) for n, wer in enumerate([None, 0.0, 0.2])]
     result = sft.SftResult(Path(), "", Path(), tuple(made))
     assert result.best == made[1]
     assert sft.SftResult(Path(), "", Path(), (made[0],)).best is None
