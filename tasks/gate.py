@@ -27,9 +27,18 @@ if TYPE_CHECKING:
 
 _LANGUAGE_SAMPLE_CHARS = 50_000
 _SHORTEST_LANGUAGE_SAMPLE = 200
-# Words that no other language of the Latin script has among its frequent ones.
-_ENGLISH = frozenset(("the", "of", "and", "with", "was", "for", "she", "he", "her", "his", "which"))
-_ENGLISH_SHARE = 0.05
+# Frequent words of English, and of German, French, Spanish, Italian, Portuguese, Dutch, Swedish and
+# Polish as far as English clinical text lacks them. Words with accents and of other alphabets count
+# beside the latter.
+_ENGLISH_WORDS = "the of and with was for she he her his which to is at on by"
+_FOREIGN_WORDS = """
+    der das und ist nicht mit ein eine wird bei von zu le les et est une du pour dans avec
+    el los las un una y es por del il di che non della sono o os da uma com para
+    het een van voor en de och att som av ett si jest w z
+"""
+_ENGLISH = frozenset(_ENGLISH_WORDS.split())
+_FOREIGN = frozenset(_FOREIGN_WORDS.split())
+_FOREIGN_SHARE = 0.05
 
 
 class Action(StrEnum):
@@ -205,11 +214,13 @@ def manifest_language(utterances: Sequence[Utterance]) -> str | None:
     if len(sample) < _SHORTEST_LANGUAGE_SAMPLE:
         return None
     guess = str(py3langid.classify(sample)[0])
-    words = normalise(sample).split()
-    # Drug names look like many a language; English sentences still hold English function words.
-    if guess != "en" and sum(map(_ENGLISH.__contains__, words)) >= _ENGLISH_SHARE * len(words):
-        return "en"
-    return guess
+    if guess == "en":
+        return guess
+    # Drug names and shorthand look like many a language: a guess needs evidence to be believed.
+    words = sample.lower().split()
+    english = sum(word in _ENGLISH for word in words)
+    foreign = sum(word in _FOREIGN or not word.isascii() for word in words)
+    return guess if foreign > max(english, _FOREIGN_SHARE * len(words)) else "en"
 
 
 def _base_refusals(base: Base, method: Method) -> Iterable[Reason]:

@@ -10,6 +10,7 @@ from tasks import routing
 from tasks.bases import CATALOGUE, LEGACY_FALLBACK, RECOMMENDED, Base, Status, describe
 from tasks.errors import InputError
 from tasks.gate import Action, Evidence, GatePolicy, GateResult, check_gate, manifest_language
+from tasks.manifest import Utterance
 from tasks.nemo_archive import Decoder
 from tasks.recipes import Method
 from tasks.scoring import score
@@ -18,7 +19,6 @@ from tests import samples
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tasks.manifest import Utterance
     from tasks.scoring import Scores
 
 NEMOTRON = "nvidia/nemotron-speech-streaming-en-0.6b"
@@ -446,3 +446,31 @@ def test_adapters_on_hybrid_models_are_called_broken_too() -> None:
     """A hybrid has a transducer among its decoders."""
     base = Base("hybrid", Decoder.HYBRID_TDT_CTC, Status.UNKNOWN, "a note")
     assert "72 NaN" in judge(ker(42, 100), base=base, method=Method.ADAPTER).reasons[0].message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lisinopril 20 mg tab prn / Rx metoprolol d/c aspirin bid po",
+        "metoprolol 25 mg po bid",
+        "patient received warfarin today",
+    ],
+)
+def test_shorthand_is_not_taken_for_another_language(text: str) -> None:
+    """Drug names resemble many a language; a guess alone is no evidence."""
+    rows = [Utterance(number, "a.wav", text) for number in range(1, 40)]
+    assert manifest_language(rows) == "en"
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("pacjent przyjmuje aspirynę na noc i nie śpi", "pl"),
+        ("пациент принимает метопролол сегодня", "ru"),
+        ("het gaat beter met de patient en een van de artsen", "nl"),
+    ],
+)
+def test_other_languages_are_told_by_their_words(text: str, language: str) -> None:
+    """Accents, another alphabet or frequent words are the evidence."""
+    rows = [Utterance(number, "a.wav", text) for number in range(1, 40)]
+    assert manifest_language(rows) == language
