@@ -206,8 +206,8 @@ def manifest_language(utterances: Sequence[Utterance]) -> str | None:
         str(utterance.extra.get("lang") or utterance.extra.get("language") or "").lower()[:2]
         for utterance in utterances
     } - {""}
-    if foreign := sorted(stated - {"en"}):
-        return foreign[0]
+    if others := sorted(stated - {"en"}):
+        return others[0]
     if stated:
         return "en"
     sample = " ".join(utterance.text for utterance in utterances)[:_LANGUAGE_SAMPLE_CHARS]
