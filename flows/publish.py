@@ -91,7 +91,7 @@ def split(parts: Split) -> None:
 @contextmanager
 def training(epochs: int) -> Iterator[Callable[[Progress], None]]:
     """Yield a function that shows training progress, on the terminal and as an artifact."""
-    stage("sft", f"{epochs} epochs")
+    stage("sft", f"{epochs} epochs" if epochs > 1 else "one epoch")
     # In a synchronous flow it answers at once; its published type allows for a coroutine.
     artifact = cast("UUID", create_progress_artifact(progress=0.0, description="SFT"))
     bar = Bar(
@@ -111,7 +111,10 @@ def training(epochs: int) -> Iterator[Callable[[Progress], None]]:
             nonlocal last_update, validated
             loss = "" if now.loss is None else f", loss {now.loss:.3f}"
             wer = "" if now.val_wer is None else f", validation WER {now.val_wer:.3f}"
-            text = f"epoch {now.epoch + 1} of {now.epochs}{loss}{wer}" if now.batch else "starting"
+            memory = f", GPU {now.gpu_memory_mib} MiB" if now.gpu_memory_mib else ""
+            text = "starting"
+            if now.batch:
+                text = f"epoch {now.epoch + 1} of {now.epochs}{loss}{wer}{memory}"
             bar.update(line, total=now.batches or None, completed=now.batch, description=text)
             if now.validated > validated:
                 validated = now.validated

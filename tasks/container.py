@@ -115,8 +115,7 @@ class ContainerRuntime:
                 beat.touch()
                 poll()
 
-            ended = engine.run(client, self._spec(job), line, tick)
-        return Ended(ended.exit_code, ended.oom_killed, ended.digest)
+            return engine.run(client, self._spec(job), line, tick)
 
     def _spec(self, job: Job) -> ContainerSpec:
         place = self.inside(job.work, job.reads)

@@ -20,6 +20,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import DeviceRequest, Mount, Ulimit
 
 from tasks.faults import Fault, FaultError, from_engine
+from tasks.runtime import Ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -69,15 +70,6 @@ class ContainerSpec:
     memory_bytes: int | None = None
     network: str = "none"
     unlimited_memlock: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a container ended."""
-
-    exit_code: int
-    oom_killed: bool
-    digest: str
 
 
 def connect() -> Any:  # noqa: ANN401 - the docker SDK ships no types

@@ -9,14 +9,17 @@ import sys
 import threading
 import time
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tasks import engine
-from tasks.engine import Bind, ContainerSpec, Ended
+from tasks.engine import Bind, ContainerSpec
 from tasks.faults import Fault, FaultError
 from tests import engines
+
+if TYPE_CHECKING:
+    from tasks.runtime import Ended
 
 LABELS = {"cycle": "/cycles/cycle1", "run": "test-engine"}
 
@@ -58,7 +61,7 @@ def test_lines_come_whole_and_in_order(client: Any, image: str) -> None:
     ended, lines = shell(client, image, script)
     assert lines == ["one", "two", "three", "énd"]
     assert (ended.exit_code, ended.oom_killed) == (0, False)
-    assert ended.digest.startswith("sha256:")
+    assert ended.image.startswith("sha256:")
 
 
 def test_ten_thousand_lines_are_all_there(client: Any, image: str) -> None:
