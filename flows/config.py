@@ -69,7 +69,9 @@ class CycleConfig(BaseModel):
         Method.SFT, title="Method", description="Adapters are refused: they break TDT and RNN-T."
     )
     runtime: RuntimeName = Field(
-        RuntimeName.LOCAL, title="Runtime", description="Where training runs."
+        RuntimeName.LOCAL,
+        title="Runtime",
+        description="local: this environment; container: NVIDIA's image.",
     )
     image: str = Field(
         IMAGE, title="Image", description="For the container runtime; its digest is recorded."
