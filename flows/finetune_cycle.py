@@ -47,16 +47,6 @@ class Outcome:
     next_cycle: Path | None = None
 
 
-@dataclass(frozen=True)
-class Comparisons:
-    """Everything that is known once both models have been scored on the same rows."""
-
-    board: leaderboard.Leaderboard
-    before: Scores
-    after: Scores
-    pairing: diff.Pairing
-
-
 @flow(name="finetune-cycle")
 def finetune_cycle(config: CycleConfig) -> Outcome:
     """Turn the flywheel once: from cycle N's manifest and baseline to cycle N+1's decision."""
@@ -76,8 +66,8 @@ def finetune_cycle(config: CycleConfig) -> Outcome:
     stages.require_decidable(checked, data, config.priority, imported)
     trained = tune(config, cycle, base, data, runtime)
     transcripts = transcribe_cycle(config, cycle, checked, (base, trained.model), runtime)
-    compared = compare(config, cycle, checked, data, transcripts, baseline)
-    decided = decision(config, cycle, compared)
+    pairing = compare(config, cycle, checked, data, transcripts, baseline)
+    decided = decision(config, cycle, pairing)
     record = run_record.RunRecord(
         started=started,
         config=config.model_dump(mode="json"),
@@ -187,7 +177,7 @@ def compare(
     data: TrainingSet,
     transcripts: tuple[Transcript, Transcript],
     baseline: Baseline | None,
-) -> Comparisons:
+) -> diff.Pairing:
     """Score both models, write cycle N+1's leaderboard, and pair it with cycle N row by row."""
     base_rows, tuned_rows = (hypotheses(checked.rows, one, data.split) for one in transcripts)
     before, after = score(base_rows), score(tuned_rows)
@@ -212,13 +202,13 @@ def compare(
     write_hypotheses(following.offline_hyps, tuned_rows)
     run_record.write_leaderboard(following, board)
     publish.leaderboard(following, board)
-    return Comparisons(board, before, after, pairing)
+    return pairing
 
 
 @task(name="decide")
-def decision(config: CycleConfig, cycle: Cycle, compared: Comparisons) -> Decision:
+def decision(config: CycleConfig, cycle: Cycle, pairing: diff.Pairing) -> Decision:
     """Keep, grow or discard, by the held-out rows; the table over all rows stands beside it."""
-    held_out, everything = diff.deltas(compared.pairing.held_out), diff.deltas(compared.pairing)
+    held_out, everything = diff.deltas(pairing.held_out), diff.deltas(pairing)
     decided = decide(held_out, config.priority, leaderboard.HELD_OUT)
     literal = decide(everything, config.priority, leaderboard.ALL)
     run_record.write_decision(cycle.next, decided, literal, held_out, everything)

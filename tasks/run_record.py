@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -55,13 +56,12 @@ def require_free(cycle: Cycle) -> None:
     Raises:
         InputError: it is no folder, cannot be made, or holds results that no run wrote.
     """
-    try:
-        cycle.path.mkdir(exist_ok=True)
-    except OSError as error:
+    place = cycle.path if cycle.path.exists() else cycle.path.parent
+    if not place.is_dir() or not os.access(place, os.W_OK):
         raise InputError(
-            f"{cycle.path}: the next cycle's folder cannot be made ({error}). "
-            "Fix: move what stands there, or make its parent writable."
-        ) from error
+            f"{cycle.path}: the next cycle's results cannot be written there. "
+            f"Fix: make {place} a folder that you may write to."
+        )
     if is_complete(cycle) or (cycle.path / _BEGUN).exists():
         return
     for path in (cycle.offline_hyps, cycle.leaderboard, cycle.path / DECISION_NAME):
@@ -74,6 +74,7 @@ def require_free(cycle: Cycle) -> None:
 
 def begin(cycle: Cycle) -> None:
     """Mark the results as being written: the completion mark goes, a mark of the start comes."""
+    cycle.path.mkdir(exist_ok=True)
     (cycle.path / _BEGUN).touch()
     (cycle.path / RECORD_NAME).unlink(missing_ok=True)
 

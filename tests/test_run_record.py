@@ -25,6 +25,13 @@ def test_results_that_no_run_wrote_stop_the_run(tmp_path: Path, name: str) -> No
     assert (following / name).read_text() == "mine"
 
 
+def test_looking_leaves_nothing(tmp_path: Path) -> None:
+    """A manifest that is refused afterwards must not have made a folder."""
+    (tmp_path / "cycle1").mkdir()
+    run_record.require_free(open_cycle(tmp_path / "cycle1").next)
+    assert [path.name for path in tmp_path.iterdir()] == ["cycle1"]
+
+
 def test_results_of_a_broken_or_a_finished_run_may_be_replaced(tmp_path: Path) -> None:
     """Starting again must not need a clean-up by hand."""
     following = tmp_path / "cycle2"
@@ -50,5 +57,5 @@ def test_a_file_in_the_next_cycles_place_is_named_before_training(tmp_path: Path
     """Not after it."""
     (tmp_path / "cycle1").mkdir()
     (tmp_path / "cycle2").write_text("")
-    with pytest.raises(InputError, match="cannot be made"):
+    with pytest.raises(InputError, match="cannot be written there"):
         run_record.require_free(open_cycle(tmp_path / "cycle1").next)
