@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from prefect import flow, task
 
@@ -63,7 +63,7 @@ def finetune_cycle(config: CycleConfig) -> Outcome:
     run_record.require_free(cycle.next)
     checked = check_manifest(config, cycle, base)
     data = split(config, cycle, base, checked)
-    stages.require_decidable(checked, data, config.priority, imported)
+    stages.require_decidable(checked, data, config.priority, baseline, decides=imported is not None)
     trained = tune(config, cycle, base, data, runtime)
     transcripts = transcribe_cycle(config, cycle, checked, (base, trained.model), runtime)
     pairing = compare(config, cycle, checked, data, transcripts, baseline)
@@ -181,7 +181,8 @@ def compare(
     """Score both models, write cycle N+1's leaderboard, and pair it with cycle N row by row."""
     base_rows, tuned_rows = (hypotheses(checked.rows, one, data.split) for one in transcripts)
     before, after = score(base_rows), score(tuned_rows)
-    entries = leaderboard.tuned_entries(config.base, before, f"{config.base} tuned", after)
+    name = PurePath(config.base).name
+    entries = leaderboard.tuned_entries(name, before, f"{name} tuned", after)
     held_out = len(data.split.validation)
     notes = [f"{held_out} rows were held out from training: theirs are the figures to trust."]
     pairing = diff.pair(before, after)

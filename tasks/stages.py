@@ -103,7 +103,12 @@ def split(
 
 
 def require_decidable(
-    checked: PreflightResult, data: TrainingSet, priority: Sequence[str], imported: Scores | None
+    checked: PreflightResult,
+    data: TrainingSet,
+    priority: Sequence[str],
+    baseline: Baseline | None,
+    *,
+    decides: bool = False,
 ) -> None:
     """Make sure, before anything is trained, that the decision will have rows to rest on.
 
@@ -111,17 +116,20 @@ def require_decidable(
         checked: the cycle's rows.
         data: its split.
         priority: the categories that the decision looks at.
-        imported: the evaluation that the tuned model will be compared with, where that is not
-            this tool's own.
+        baseline: the cycle's evaluation; an imported one will stand on the leaderboard.
+        decides: whether the tuned model will be compared with the imported one.
 
     Raises:
         InputError: a priority category has no held-out row with a term, or the imported
-            evaluation does not have it.
+            evaluation lacks it, or has no row of this cycle at all.
     """
     silent = Transcript(data.train, ("",) * len(checked.rows), 0.0, 0.0)
     planned = score(hypotheses(checked.rows, silent, data.split))
-    before = planned if imported is None else imported
-    decide(diff.deltas(diff.pair(before, planned).held_out), priority, leaderboard.HELD_OUT)
+    pairing = diff.pair(planned, planned)
+    if baseline is not None and baseline.imported:
+        hosted = diff.pair(baseline.scores, planned)
+        pairing = hosted if decides else pairing
+    decide(diff.deltas(pairing.held_out), priority, leaderboard.HELD_OUT)
 
 
 def transcribe_baseline(

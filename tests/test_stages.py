@@ -9,6 +9,7 @@ import pytest
 from tasks import stages
 from tasks.cycle import open_cycle
 from tasks.errors import InputError
+from tasks.evaluation import Baseline
 from tasks.gate import Action, GatePolicy, GateResult
 from tasks.hypotheses import Hypothesis, Part, write_hypotheses
 from tasks.recipes import Method, recipe
@@ -198,10 +199,16 @@ def test_an_imported_evaluation_must_have_the_held_out_rows(cycle: Path, lower_n
         Hypothesis(row["audio_filepath"], row["text"], "", row["term"], row["entity_category"])
         for row in samples.cycle_rows()
     ]
-    stages.require_decidable(checked, data, ["drug"], score(rows))
+    name = cycle / "per_sample.json"
+    stages.require_decidable(checked, data, ["drug"], Baseline(name, score(rows)), decides=True)
     trained = [row for place, row in enumerate(rows, start=1) if place not in data.split.held_out]
+    poor = Baseline(name, score(trained))
+    stages.require_decidable(checked, data, ["drug"], poor)
     with pytest.raises(InputError, match="no held-out row of category 'drug'"):
-        stages.require_decidable(checked, data, ["drug"], score(trained))
+        stages.require_decidable(checked, data, ["drug"], poor, decides=True)
+    other = Baseline(name, score(samples.evaluated(1, 2)))
+    with pytest.raises(InputError, match="no row in common"):
+        stages.require_decidable(checked, data, ["drug"], other)
 
 
 def test_the_gate_does_not_count_rows_that_were_trained_on(tmp_path: Path) -> None:
