@@ -95,9 +95,9 @@ def gate(
     as_json: JsonOption = False,
 ) -> None:
     """Say whether tuning is worth it, and where to go if not."""
-    from tasks import stages  # noqa: PLC0415
-    from tasks.cycle import open_cycle  # noqa: PLC0415
-    from tasks.gate import GatePolicy  # noqa: PLC0415
+    from tasks import stages
+    from tasks.cycle import open_cycle
+    from tasks.gate import GatePolicy
 
     folder = open_cycle(cycle)
     verdict = stages.judge(
@@ -130,9 +130,9 @@ def preflight(
     keep_style: KeepStyleOption = False,
 ) -> None:
     """Check manifest, audio and text before anything is spent; writes nothing."""
-    from tasks import bases, stages  # noqa: PLC0415
-    from tasks.cycle import open_cycle  # noqa: PLC0415
-    from tasks.findings import summarise  # noqa: PLC0415
+    from tasks import bases, stages
+    from tasks.cycle import open_cycle
+    from tasks.findings import summarise
 
     result = stages.check(
         open_cycle(cycle),
@@ -160,9 +160,9 @@ def split(
     as_json: JsonOption = False,
 ) -> None:
     """Write train.jsonl and validation.jsonl beside the manifest."""
-    from tasks import bases, stages  # noqa: PLC0415
-    from tasks.cycle import open_cycle  # noqa: PLC0415
-    from tasks.training_set import counts  # noqa: PLC0415
+    from tasks import bases, stages
+    from tasks.cycle import open_cycle
+    from tasks.training_set import counts
 
     folder = open_cycle(cycle)
     checked = stages.check(
@@ -199,7 +199,7 @@ def paths(
     ],
 ) -> None:
     """Copy a manifest with audio paths for a container or another host."""
-    from tasks import paths as rewriting  # noqa: PLC0415
+    from tasks import paths as rewriting
 
     rows = rewriting.rewrite(manifest, out, [rewriting.parse_mapping(one) for one in mapping])
     typer.echo(f"{out}: {rows} rows")
@@ -215,8 +215,8 @@ def transcribe(
     audio_root: AudioRootOption = None,
 ) -> None:
     """Decode a cycle offline; without --out the result becomes the cycle's baseline."""
-    from tasks import stages  # noqa: PLC0415
-    from tasks.cycle import open_cycle  # noqa: PLC0415
+    from tasks import stages
+    from tasks.cycle import open_cycle
 
     written = stages.transcribe_baseline(
         open_cycle(cycle), model, out, audio_root or [], lambda line: typer.echo(line, err=True)
@@ -233,9 +233,9 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """Score per-row results: WER, CER, KER, SER, pooled WER, and KER by field."""
-    from tasks.hypotheses import read_hypotheses  # noqa: PLC0415
-    from tasks.scoring import score as score_rows  # noqa: PLC0415
-    from tasks.scoring import scores_as_dict  # noqa: PLC0415
+    from tasks.hypotheses import read_hypotheses
+    from tasks.scoring import score as score_rows
+    from tasks.scoring import scores_as_dict
 
     scores = score_rows(read_hypotheses(hyps))
     figures = scores_as_dict(scores)
@@ -248,7 +248,7 @@ def score(
             f"{name:>10}  {value:.4f}" if isinstance(value, float) else f"{name:>10}  {value}"
         )
     if worst:
-        from tasks import alignment  # noqa: PLC0415 - jiwer is for those who look at rows
+        from tasks import alignment
 
         for row in alignment.worst(scores, worst):
             typer.echo(f"\n{row.row.audio_filepath}  WER {row.wer:.3f}, term {row.row.term!r}")
@@ -268,7 +268,7 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two evaluations row by row and decide: keep, grow or discard."""
-    from tasks import stages  # noqa: PLC0415
+    from tasks import stages
 
     found = stages.compare(before, after, held_out, priority or ["drug"])
     if as_json:
@@ -346,16 +346,16 @@ def demo(
     epochs: EpochsOption = None,
 ) -> None:
     """Watch a whole cycle on synthetic clinical speech and the embedded base, without a GPU."""
-    from asr_flywheel.demo.prepare import prepare_cycle  # noqa: PLC0415
+    from asr_flywheel.demo.prepare import prepare_cycle
 
     cycle = prepare_cycle(directory, seed=seed)
     _turn(cycle=cycle, base="embedded", recipe=recipe, epochs=epochs, seed=seed)
 
 
 def _turn(**parameters: Any) -> Outcome:  # noqa: ANN401 - the model checks them
-    import pydantic  # noqa: PLC0415
+    import pydantic
 
-    from flows.config import CycleConfig  # noqa: PLC0415
+    from flows.config import CycleConfig
 
     try:
         config = CycleConfig(**parameters)
@@ -365,7 +365,7 @@ def _turn(**parameters: Any) -> Outcome:  # noqa: ANN401 - the model checks them
             for one in wrong.errors()
         ]
         raise InputError("; ".join(lines)) from wrong
-    from flows.finetune_cycle import finetune_cycle  # noqa: PLC0415
+    from flows.finetune_cycle import finetune_cycle
 
     try:
         outcome = finetune_cycle(config)
