@@ -72,13 +72,13 @@ class ContainerRuntime:
         """The image, whose script it is."""
         return self.image
 
-    def check(self) -> None:
-        """Make sure that an engine answers.
+    def check(self, report: Callable[[str], None] = lambda _: None) -> None:
+        """Make sure that an engine answers and has the image; it is pulled if it must be.
 
         Raises:
-            FaultError: none does, or its socket may not be used.
+            FaultError: none does, its socket may not be used, or the image cannot be had.
         """
-        engine.connect()
+        engine.ensure_image(engine.connect(), self.image, report)
 
     def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
         """Host paths to paths in the container.

@@ -121,8 +121,8 @@ class Runtime(Protocol):
     def identity(self) -> str:
         """What trains: two runtimes that share it train the same model from the same data."""
 
-    def check(self) -> None:
-        """Refuse what cannot work, before anything is spent."""
+    def check(self, report: Callable[[str], None] = lambda _: None) -> None:
+        """Refuse what cannot work, before anything is spent; ``report`` gets lines of progress."""
 
     def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
         """A function that gives the path by which the job knows a file of the host."""
@@ -156,7 +156,7 @@ class LocalRuntime:
         """The content of the script and of its YAML."""
         return " ".join(files.sha256_file(Path(p)) for p in (self.script.path, self.script.config))
 
-    def check(self) -> None:
+    def check(self, report: Callable[[str], None] = lambda _: None) -> None:  # noqa: ARG002
         """Refuse what cannot run.
 
         Raises:

@@ -25,7 +25,7 @@ def client() -> Any:
         found.ping()
     except DockerException:
         found = None
-    require("engine", present=found is not None, how="`make engine`, then set DOCKER_HOST")
+    require("engine", present=found is not None, how="`make engine`")
     return found
 
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks import engine
+from tasks.container import ContainerRuntime
 from tasks.engine import Bind, ContainerSpec
 from tasks.faults import Fault, FaultError
+from tasks.hardware import Hardware
 from tests import engines
 
 if TYPE_CHECKING:
@@ -130,6 +132,7 @@ def test_sigterm_to_the_owner_leaves_no_container(client: Any, image: str) -> No
     program = f"""
 import signal, sys
 from tasks import engine
+from tasks.container import ContainerRuntime
 def stop(*_): raise SystemExit(3)
 signal.signal(signal.SIGTERM, stop)
 spec = engine.ContainerSpec({image!r}, ("sh", "-c", "echo up; sleep 600"), (), {LABELS!r})
@@ -192,6 +195,7 @@ def test_no_permission() -> None:
     program = """
 import os, sys
 from tasks import engine
+from tasks.container import ContainerRuntime
 from tasks.faults import FaultError
 os.setgid(65534); os.setuid(65534)
 try:
@@ -226,3 +230,13 @@ def test_a_container_stopped_by_another_is_noticed(client: Any, image: str) -> N
     ended, _ = shell(client, image, "sleep 60")
     thread.join()
     assert ended.exit_code in (137, 143)
+
+
+@pytest.mark.usefixtures("client")
+def test_the_runtime_asks_for_its_image_before_anything_is_made() -> None:
+    """An image that cannot be had is told before the split is written."""
+    told: list[str] = []
+    with pytest.raises(FaultError) as refused:
+        ContainerRuntime("registry.invalid/nemo:1", Hardware((), 2)).check(told.append)
+    assert refused.value.fault is Fault.NO_NETWORK
+    assert told == ["pulling registry.invalid/nemo:1"]

@@ -73,7 +73,7 @@ class Runtime:
         self._says = list(says)
         self.arguments: list[list[str]] = []
 
-    def check(self) -> None:
+    def check(self, report: Callable[[str], None] = print) -> None:
         """Nothing to refuse."""
 
     def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
