@@ -116,7 +116,7 @@ def wordnet_lemmas(wordnet: Path) -> set[str]:
     for path in sorted(wordnet.glob("data.*")):
         for line in path.read_text(encoding="latin-1").splitlines():
             fields = line.split(" ", 5)
-            if len(fields) == 6 and re.fullmatch(r"[a-z]{3,14}", fields[4]):  # noqa: PLR2004
+            if len(fields) == 6 and re.fullmatch(r"[a-z]{3,14}", fields[4]):  # noqa: PLR2004 - as WordNet splits
                 lemmas.add(fields[4])
     return lemmas
 
@@ -140,7 +140,7 @@ def is_sentence(line: str, counts: Counter[str]) -> bool:
     """Whether a line reads like a natural sentence of ordinary words."""
     words = line.split()
     return (
-        6 <= len(words) <= 16  # noqa: PLR2004
+        6 <= len(words) <= 16  # noqa: PLR2004 - neither a title nor a paragraph
         and _OPENINGS.match(line) is not None
         and all(counts[word] >= ORDINARY_COUNT for word in words)
     )
@@ -149,9 +149,9 @@ def is_sentence(line: str, counts: Counter[str]) -> bool:
 def clinical_line(rng: random.Random, words: Sequence[str]) -> str:
     """One carrier sentence, its slot filled with anything but a term of the benchmark."""
     kind = rng.random()
-    if kind < 0.4:  # noqa: PLR2004
+    if kind < 0.4:  # noqa: PLR2004 - a share
         filler = " ".join(made_up_word(rng) for _ in range(rng.choice((1, 1, 1, 2))))
-    elif kind < 0.7:  # noqa: PLR2004
+    elif kind < 0.7:  # noqa: PLR2004 - a share
         filler = rng.choice(words)
     else:
         filler = rng.choice(SLOT_WORDS)

@@ -191,7 +191,7 @@ def _lives(owner: str) -> bool:
     return bool(started) and _start_time(int(pid)) == started
 
 
-def _clear_orphans(client: Any, job: Job) -> None:  # noqa: ANN401 - the docker SDK has no types
+def _clear_orphans(client: Any, job: Job) -> None:
     for container in engine.orphans(client, {**job.labels, "job": job.name}):
         owner = container.labels.get(f"{engine.LABEL}.owner", "")
         if _lives(owner) and owner != _owner():

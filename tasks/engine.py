@@ -72,7 +72,7 @@ class ContainerSpec:
     unlimited_memlock: bool = False
 
 
-def connect() -> Any:  # noqa: ANN401 - the docker SDK ships no types
+def connect() -> Any:
     """A client of the engine that DOCKER_HOST names, or of the default one.
 
     Raises:
@@ -88,7 +88,7 @@ def connect() -> Any:  # noqa: ANN401 - the docker SDK ships no types
     return client
 
 
-def ensure_image(client: Any, image: str, report: Callable[[str], None]) -> str:  # noqa: ANN401
+def ensure_image(client: Any, image: str, report: Callable[[str], None]) -> str:
     """Pull the image if it is not here, before anything is created.
 
     Returns:
@@ -109,7 +109,7 @@ def ensure_image(client: Any, image: str, report: Callable[[str], None]) -> str:
     return str(digests[0] if digests else found.id)
 
 
-def _pull(client: Any, image: str, report: Callable[[str], None]) -> None:  # noqa: ANN401
+def _pull(client: Any, image: str, report: Callable[[str], None]) -> None:
     repository, tag = docker.utils.parse_repository_tag(image)
     done: dict[str, tuple[int, int]] = {}
     try:
@@ -126,7 +126,7 @@ def _pull(client: Any, image: str, report: Callable[[str], None]) -> None:  # no
 
 
 @contextmanager
-def created(client: Any, spec: ContainerSpec) -> Iterator[Any]:  # noqa: ANN401
+def created(client: Any, spec: ContainerSpec) -> Iterator[Any]:
     """Create a container, yield it, and remove it in every outcome.
 
     Raises:
@@ -183,7 +183,7 @@ def _devices(gpus: str) -> list[DeviceRequest]:
 
 
 def run(
-    client: Any,  # noqa: ANN401
+    client: Any,
     spec: ContainerSpec,
     on_line: Callable[[str], None],
     poll: Callable[[], None] = lambda: None,
@@ -212,7 +212,7 @@ def run(
 
 
 def _follow(
-    container: Any,  # noqa: ANN401
+    container: Any,
     on_line: Callable[[str], None],
     poll: Callable[[], None],
 ) -> None:
@@ -240,7 +240,7 @@ def _follow(
     lines.close()
 
 
-def _read_log(container: Any, chunks: queue.Queue[bytes]) -> None:  # noqa: ANN401
+def _read_log(container: Any, chunks: queue.Queue[bytes]) -> None:
     # A broken stream is noticed by whoever asks the engine how the container is.
     with suppress(APIError, requests.RequestException):
         for chunk in container.logs(stream=True, follow=True):
@@ -276,7 +276,7 @@ class _Lines:
             self.feed(b"\n")
 
 
-def _ended(container: Any, digest: str) -> Ended:  # noqa: ANN401
+def _ended(container: Any, digest: str) -> Ended:
     code = int(container.wait(timeout=GRACE_S)["StatusCode"])
     container.reload()
     state = container.attrs["State"]
@@ -284,7 +284,7 @@ def _ended(container: Any, digest: str) -> Ended:  # noqa: ANN401
     return Ended(code, bool(state.get("OOMKilled")), digest)
 
 
-def remove(container: Any) -> None:  # noqa: ANN401
+def remove(container: Any) -> None:
     """Stop a container within the grace period, then remove it; gone already is as good."""
     with suppress(NotFound, requests.RequestException):
         with suppress(APIError):  # not started, or stopped already
@@ -292,7 +292,7 @@ def remove(container: Any) -> None:  # noqa: ANN401
         container.remove(force=True, v=True)
 
 
-def orphans(client: Any, labels: Mapping[str, str]) -> list[Any]:  # noqa: ANN401
+def orphans(client: Any, labels: Mapping[str, str]) -> list[Any]:
     """Containers of this project that carry all these labels, running or not."""
     wanted = [LABEL, *(f"{LABEL}.{name}={text}" for name, text in labels.items())]
     return list(client.containers.list(all=True, filters={"label": wanted}))

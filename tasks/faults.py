@@ -56,7 +56,7 @@ _REMEDIES = {
     Fault.DRIVER_TOO_OLD: "the host's NVIDIA driver is too old for the image. Update the driver, "
     "or use an image for an older CUDA; CUDA-graph decoding wants a driver for CUDA 12.6.",
     Fault.DISK_FULL: "the disk is full. Free space (`docker system df`, `docker image prune`); the "
-    "image takes about 12 GB unpacked twice that, checkpoints three times the base each.",
+    "specification's image alone is a download of about 12 GB.",
     Fault.BAD_MOUNT: "a folder that the container needs cannot be mounted. Check that it exists on "
     "the engine's host and may be read.",
     Fault.BAD_REQUEST: "the engine refused to create the container as it was asked for.",

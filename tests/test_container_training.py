@@ -115,7 +115,7 @@ sft.train(request_for(cycle, data, "killed", 2), container(), report)
 def test_a_killed_worker_costs_no_trained_epoch(
     client: Any, cycle: Cycle, data: TrainingSet
 ) -> None:
-    """After kill -9 the container ends itself, and the next run goes on from the checkpoint."""
+    """After kill -9 the next run removes the orphan and goes on from the last checkpoint."""
     request = request_for(cycle, data, "killed", 2)
     with subprocess.Popen(
         [sys.executable, "-c", KILLED, str(cycle.path)],

@@ -487,6 +487,22 @@ time.sleep(60)
 """
 
 
+STUBBORN = """
+import os, signal, subprocess, sys, time
+os.chdir(os.path.dirname(sys.argv[1]))
+child = subprocess.Popen(
+    [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN);"
+     "open('ready', 'w').close(); time.sleep(60)"]
+)
+while not os.path.exists("ready"):
+    time.sleep(0.01)
+with open("pids.part", "w") as out:
+    out.write(f"{os.getpid()} {child.pid}")
+os.rename("pids.part", "pids")
+time.sleep(60)
+"""
+
+
 def alive(pid: int) -> bool:
     """Whether a process runs; one that ended and was not yet collected does not."""
     try:
@@ -497,16 +513,16 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("family", [FAMILY, STUBBORN], ids=["polite", "stubborn"])
 def test_nothing_is_left_running_when_the_watcher_gives_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
-    """What report() raises ends the program and its children, and is passed on."""
+    """What report() raises is passed on and ends all, also a child that ignores SIGTERM."""
     entry, work = tmp_path / "entry", tmp_path / "work"
     entry.mkdir()
-    (entry / "family.py").write_text(FAMILY)
+    (entry / "family.py").write_text(family)
     monkeypatch.setattr(runtime, "ENTRY", entry)
     monkeypatch.setattr(runtime, "_POLL_S", 0.01)
-    job = Job("training", "family.py", {}, work, (), {})
     pids: list[int] = []
 
     def report() -> None:
@@ -516,12 +532,15 @@ def test_nothing_is_left_running_when_the_watcher_gives_up(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        local().execute(job, lambda _: None, report)
+        local().execute(Job("training", "family.py", {}, work, (), {}), lambda _: None, report)
     assert len(pids) == 2
     deadline = time.monotonic() + 5
     while any(map(alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert not any(map(alive, pids))
+    left = [pid for pid in pids if alive(pid)]
+    for pid in left:
+        os.kill(pid, 9)
+    assert not left
 
 
 def test_every_line_of_a_programs_output_is_seen_and_logged(
@@ -620,50 +639,6 @@ def test_a_term_that_the_base_writes_otherwise_can_be_trained_on(
     samples.write_rows(request.data.train, [row, row])
     plan(WHOLE)
     assert sft.train(request, local(), lambda _: None).model.is_file()
-
-
-STUBBORN = """
-import os, signal, subprocess, sys, time
-os.chdir(os.path.dirname(sys.argv[1]))
-child = subprocess.Popen(
-    [sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN);"
-     "open('ready', 'w').close(); time.sleep(60)"]
-)
-while not os.path.exists("ready"):
-    time.sleep(0.01)
-with open("pids.part", "w") as out:
-    out.write(f"{os.getpid()} {child.pid}")
-os.rename("pids.part", "pids")
-time.sleep(60)
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
-def test_a_child_that_ignores_the_polite_signal_is_ended_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The group is not forgotten when its leader has gone."""
-    entry, work = tmp_path / "entry", tmp_path / "work"
-    entry.mkdir()
-    (entry / "family.py").write_text(STUBBORN)
-    monkeypatch.setattr(runtime, "ENTRY", entry)
-    monkeypatch.setattr(runtime, "_POLL_S", 0.01)
-    pids: list[int] = []
-
-    def report() -> None:
-        if (work / "pids").is_file():
-            pids.extend(map(int, (work / "pids").read_text().split()))
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        local().execute(Job("training", "family.py", {}, work, (), {}), lambda _: None, report)
-    deadline = time.monotonic() + 2
-    while any(map(alive, pids)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    left = [pid for pid in pids if alive(pid)]
-    for pid in left:
-        os.kill(pid, 9)
-    assert not left
 
 
 @pytest.mark.parametrize("name", ["a,b", "${x}", "it's", "[1]", "{a,b}", "é", "a#b", "a;b&c"])
