@@ -27,6 +27,7 @@ class Fault(StrEnum):
     DISK_FULL = "disk-full"
     BAD_MOUNT = "bad-mount"
     BAD_REQUEST = "bad-request"
+    GPU_BUSY = "gpu-busy"
     GPU_MEMORY = "gpu-memory"
     HOST_MEMORY = "host-memory"
     SHARED_MEMORY = "shared-memory"
@@ -60,6 +61,7 @@ _REMEDIES = {
     Fault.BAD_MOUNT: "a folder that the container needs cannot be mounted. Check that it exists on "
     "the engine's host and may be read.",
     Fault.BAD_REQUEST: "the engine refused to create the container as it was asked for.",
+    Fault.GPU_BUSY: "another job of this host holds the GPU. Wait for it, or choose another GPU.",
     Fault.GPU_MEMORY: "out of GPU memory. Drop batch_size to 2 and raise accumulate_grad_batches "
     "to 2, which keeps the effective batch size; rows over 20 s cost the most.",
     Fault.HOST_MEMORY: "the container was killed for its memory (OOMKilled). Raise its memory "
@@ -82,6 +84,7 @@ _REMEDIES = {
 }
 
 _IN_LOG = (
+    (Fault.GPU_BUSY, r"GpuBusy: another job holds"),
     (Fault.GPU_MEMORY, r"CUDA out of memory|torch\.OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED"),
     (Fault.SHARED_MEMORY, r"insufficient shared memory|unable to (open|allocate) shared memory"),
     (Fault.NO_BF16, r"(does not|doesn't) support (bfloat16|bf16)|bf16 is not supported"),

@@ -7,17 +7,36 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
+_QUERY = ("name", "memory.total", "driver_version", "uuid")
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One NVIDIA GPU, in nvidia-smi's words.
+
+    Attributes:
+        name: such as "NVIDIA L40S".
+        memory_mib: its whole memory.
+        driver: version of the host's driver.
+        uuid: tells this card from every other one.
+    """
+
+    name: str
+    memory_mib: int = 0
+    driver: str = ""
+    uuid: str = ""
+
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """The processors that a local run may use.
+    """The processors that a run may use.
 
     Attributes:
-        gpus: names of the NVIDIA GPUs; none means that training runs on the CPU.
+        gpus: in nvidia-smi's order; none means that training runs on the CPU.
         cores: processor cores that this process may use.
     """
 
-    gpus: tuple[str, ...]
+    gpus: tuple[Gpu, ...]
     cores: int
 
     @property
@@ -25,19 +44,51 @@ class Hardware:
         """Whether training runs on a GPU."""
         return bool(self.gpus)
 
+    @property
+    def smallest_gpu_mib(self) -> int:
+        """Memory of the smallest GPU, which bounds the batch; 0 without one."""
+        return min((gpu.memory_mib for gpu in self.gpus), default=0)
+
 
 def detect() -> Hardware:
-    """Ask nvidia-smi; where it is absent or fails there is no usable GPU."""
+    """Ask nvidia-smi; where it is absent or fails there is no usable GPU.
+
+    Of the GPUs that it lists, those count that CUDA_VISIBLE_DEVICES leaves visible.
+    """
     program = shutil.which("nvidia-smi")
-    names: tuple[str, ...] = ()
+    found: tuple[Gpu, ...] = ()
     if program is not None:
         answer = subprocess.run(
-            [program, "--query-gpu=name", "--format=csv,noheader"],
+            [program, f"--query-gpu={','.join(_QUERY)}", "--format=csv,noheader,nounits"],
             capture_output=True,
             text=True,
             timeout=30,
             check=False,
         )
         if answer.returncode == 0:
-            names = tuple(line.strip() for line in answer.stdout.splitlines() if line.strip())
-    return Hardware(names, len(os.sched_getaffinity(0)))
+            found = tuple(_gpu(line) for line in answer.stdout.splitlines() if line.strip())
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return Hardware(
+        found if visible is None else _visible(found, visible), len(os.sched_getaffinity(0))
+    )
+
+
+def _gpu(line: str) -> Gpu:
+    name, memory, driver, uuid = (part.strip() for part in line.split(","))
+    # Cards that share the host's memory answer "[N/A]".
+    return Gpu(name, int(memory) if memory.isdigit() else 0, driver, uuid)
+
+
+def _visible(gpus: tuple[Gpu, ...], visible: str) -> tuple[Gpu, ...]:
+    """The GPUs that CUDA would see: by index or start of the UUID, up to the first unknown one."""
+    chosen: list[Gpu] = []
+    for name in visible.split(","):
+        wanted = name.strip()
+        if wanted.isdigit():
+            matching = gpus[int(wanted) : int(wanted) + 1]
+        else:
+            matching = tuple(gpu for gpu in gpus if wanted and gpu.uuid.startswith(wanted))
+        if not matching:
+            break
+        chosen += matching
+    return tuple(chosen)

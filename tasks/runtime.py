@@ -37,6 +37,9 @@ _OWN_CONFIG = "conf/sft.yaml"
 STOCK_CONFIG = "conf/asr_finetune/speech_to_text_finetune.yaml"
 # What no layer between here and NeMo's data loader takes for anything but part of a name.
 _PLAIN = re.compile(r"[A-Za-z0-9_./@+=: -]+")
+LOCKS = Path("/var/tmp/asr-flywheel-gpus")  # noqa: S108 - one place for all users of the host
+# A container that lost its owner needs its two minutes to end itself.
+_LOCKS_WAIT_S = 150.0
 _POLL_S = 0.25
 _GRACE_S = 15.0
 
@@ -184,7 +187,7 @@ class LocalRuntime:
 
     def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
         """Run the job in a process group of its own."""
-        job.write_request()
+        job.write_request(device_locks(self.hardware))
         environment = {
             **os.environ,
             "TOKENIZERS_PARALLELISM": "false",
@@ -218,6 +221,21 @@ class LocalRuntime:
                 return Ended(process.wait())
             finally:
                 stop_group(process)
+
+
+def device_locks(hardware: Hardware, folder: str | None = None) -> dict[str, Any]:
+    """What a request says of the locks that keep two jobs off one GPU; nothing on a CPU.
+
+    Args:
+        hardware: what the job may use.
+        folder: the path of ``LOCKS`` where the job runs, if it is another one.
+    """
+    if not hardware.has_gpu:
+        return {}
+    LOCKS.mkdir(exist_ok=True)
+    with suppress(PermissionError):  # another user made it, for everybody
+        LOCKS.chmod(0o1777)
+    return {"locks": folder or str(LOCKS), "locks_wait_s": _LOCKS_WAIT_S}
 
 
 def _die_with_us() -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import statistics
 import time
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -30,17 +31,21 @@ from tasks.errors import InputError
 from tasks.faults import Fault, FaultError
 from tasks.nemo_archive import open_archive
 from tasks.overrides import Override
+from tasks.recipes import least_memory_mib
 from tasks.runtime import Job, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tasks.hardware import Hardware
     from tasks.recipes import Recipe
     from tasks.training_set import TrainingSet
 
 MODEL_NAME = "adapted_model.nemo"
 INFO_NAME = "training_run_info.json"
 RECORDINGS_NAME = "trained_recordings.txt"
+LOG_NAME = "training.log"
+EVENTS_NAME = "training_events.jsonl"
 _LAUNCHER = "launch.py"
 _EXPERIMENT = "sft"
 _EVENTS = "events.jsonl"
@@ -202,14 +207,34 @@ def check_request(request: SftRequest, runtime: Runtime) -> None:
     """Refuse what cannot end well, before anything is spent.
 
     Raises:
-        InputError: a TDT base without a GPU, or no script to run.
+        InputError: a TDT base without a GPU, a GPU that is too small, or no script to run.
     """
-    if open_archive(request.base).decoder.is_tdt and not runtime.hardware.has_gpu:
-        raise InputError(
-            f"{request.base_name}: a TDT base cannot train on a CPU (its loss needs CUDA). "
-            "Fix: run on a GPU host, or take a CTC base."
-        )
+    check_fit(request.base, request.base_name, runtime.hardware)
     runtime.check()
+
+
+def check_fit(base: Path, name: str, hardware: Hardware) -> None:
+    """Refuse a base that this host cannot train at all.
+
+    Raises:
+        InputError: a TDT base without a GPU, or a GPU that is too small for the base.
+    """
+    if not hardware.has_gpu:
+        if open_archive(base).decoder.is_tdt:
+            raise InputError(
+                f"{name}: a TDT base cannot train on a CPU (its loss needs CUDA). "
+                "Fix: run on a GPU host, or take a CTC base."
+            )
+        return
+    smallest = min(hardware.gpus, key=lambda gpu: gpu.memory_mib)
+    # An archive holds at most four bytes a parameter, and hardly anything else.
+    needed = least_memory_mib(base.stat().st_size // 4)
+    if 0 < smallest.memory_mib < needed:
+        raise InputError(
+            f"{name}: tuning needs {needed} MiB for weights, gradients and optimiser alone, and "
+            f"{smallest.name} has {smallest.memory_mib} MiB. Fix: take a larger GPU or a smaller "
+            "base."
+        )
 
 
 def trained_before(base: Path) -> frozenset[str]:
@@ -341,7 +366,8 @@ def _publish(request: SftRequest, runtime: Runtime, course: _Course) -> SftResul
     request.model_dir.mkdir(parents=True, exist_ok=True)
     model = request.model_dir / MODEL_NAME
     shutil.move(produced, model)
-    shutil.copy2(course.log, request.model_dir / "training.log")
+    shutil.copy2(course.log, request.model_dir / LOG_NAME)
+    shutil.copy2(request.work_dir / _EVENTS, request.model_dir / EVENTS_NAME)
     model_sha256 = files.sha256_file(model)
     recordings = sorted(request.trained_before | request.data.trained_recordings)
     files.write_text(request.model_dir / RECORDINGS_NAME, "".join(f"{r}\n" for r in recordings))
@@ -370,14 +396,16 @@ def _info(
         },
         "recipe": {
             **recipe.model_dump(mode="json"),
-            "effective_batch": recipe.effective_batch,
+            "effective_batch": recipe.effective_batch * starts[-1]["devices"],
+            "devices": starts[-1]["devices"],
             "warmup_steps": recipe.warmup_for(len(data.split.train)),
         },
         "ladder": [rung.as_dict() for rung in request.rungs],
         "runtime": {
             "image": course.image or None,
             "script": runtime.script.path,
-            "gpus": list(runtime.hardware.gpus),
+            "gpus": [gpu.name for gpu in runtime.hardware.gpus],
+            "drivers": sorted({gpu.driver for gpu in runtime.hardware.gpus if gpu.driver}),
             "cores": runtime.hardware.cores,
             "precision": recipe.precision if runtime.hardware.has_gpu else "32-true",
             "nemo": starts[-1]["nemo"],
@@ -399,6 +427,8 @@ def _info(
             key=lambda epoch: epoch.val_wer or 0.0,
         ).epoch,
         "steps": course.epochs[-1].step if course.epochs else 0,
+        # A run that was resumed after its last batch has none of its own.
+        "median_batch_seconds": statistics.median(s["seconds"] for s in steps) if steps else None,
         "peak_gpu_memory_mib": max((step["gpu_memory_mib"] for step in steps), default=None),
         "wall_seconds": round(course.seconds, 1),
         "versions": versions(),

@@ -10,7 +10,7 @@ import pytest
 
 from tasks import ladder, sft
 from tasks.faults import Fault, FaultError
-from tasks.hardware import Hardware
+from tasks.hardware import Gpu, Hardware
 from tasks.recipes import Recipe
 from tasks.runtime import Ended, Job, LocalRuntime, Script
 from tests.test_sft_request import WHOLE, request_in
@@ -64,7 +64,7 @@ def test_other_faults_have_no_rung(fault: Fault) -> None:
 class Runtime:
     """Fails as planned, then trains: a GPU that runs out of memory cannot be had here."""
 
-    hardware = Hardware(("NVIDIA L4",), 8)
+    hardware = Hardware((Gpu("NVIDIA L4"),), 8)
     script = Script("/script.py", "/conf/script.yaml")
     identity = "planned"
 

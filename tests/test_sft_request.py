@@ -17,7 +17,7 @@ import pytest
 
 from tasks import course, files, runtime, sft
 from tasks.errors import InputError, TrainingError
-from tasks.hardware import Hardware
+from tasks.hardware import Gpu, Hardware
 from tasks.recipes import Recipe, RecipeName, recipe
 from tasks.runtime import Ended, Job, LocalRuntime
 from tasks.split import Split
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CPU = Hardware((), 2)
-GPU = Hardware(("NVIDIA L40S",), 16)
+GPU = Hardware((Gpu("NVIDIA L40S"),), 16)
 
 STAND_IN = """
 import json, sys, shutil
@@ -59,6 +59,7 @@ def start(**values: Any) -> dict[str, Any]:
         "batches_per_epoch": 2,
         "rows": 8,
         "parameters": 1000,
+        "devices": 1,
         "nemo": "3.0.0",
         "torch": "2.13.0",
         **values,
@@ -74,6 +75,7 @@ def step(epoch: int, batch: int, loss: float = 1.0) -> dict[str, Any]:
         "batch": batch,
         "loss": loss,
         "lr": 1e-4,
+        "seconds": 0.25,
         "gpu_memory_mib": 100 + batch,
     }
 
@@ -322,6 +324,7 @@ def test_a_whole_run_leaves_model_and_record_and_nothing_else(
     assert not request_.work_dir.exists()
     assert {path.name for path in request_.model_dir.iterdir()} == {
         "adapted_model.nemo",
+        "training_events.jsonl",
         "training_run_info.json",
         "trained_recordings.txt",
         "training.log",

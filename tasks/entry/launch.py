@@ -8,12 +8,16 @@ Lightning's Trainer, and then runs the script as ``__main__``. The request:
 
     {"script", "config": paths, "arguments": [Hydra argument, ...], "keys": [key that the YAML must
     have, ...], "manifests": {"train", "validation"}, "rows": {"train", "validation"}, "limits":
-    [shortest, longest seconds], "seed", "events": path, "heartbeat": path, "abandoned_after_s"}
+    [shortest, longest seconds], "seed", "events": path, "heartbeat": path, "abandoned_after_s",
+    "locks": folder, "locks_wait_s"}
+
+With several GPUs it becomes torchrun, which starts it once more for each of them.
 
 The events file gets one JSON object a line:
 
-    {"event": "start", "epoch", "step", "batches_per_epoch", "rows", "parameters", "nemo", "torch"}
-    {"event": "step", "epoch", "step", "batch", "loss", "lr", "gpu_memory_mib"}
+    {"event": "start", "epoch", "step", "batches_per_epoch", "rows", "parameters", "devices",
+     "nemo", "torch"}
+    {"event": "step", "epoch", "step", "batch", "loss", "lr", "seconds", "gpu_memory_mib"}
     {"event": "epoch", "epoch", "step", "train_loss", "val_loss", "val_wer", "seconds"}
     {"event": "end", "epoch", "step", "stopped_early"}
 
@@ -24,6 +28,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import runpy
 import sys
 import time
@@ -33,7 +38,8 @@ from typing import Any
 import lightning.pytorch as pl
 import nemo
 import torch
-from heartbeat import watch  # type: ignore[import-not-found]  # lies beside this file
+from devices import hold  # type: ignore[import-not-found]  # lies beside this file
+from heartbeat import watch  # type: ignore[import-not-found]  # likewise
 from omegaconf import OmegaConf
 
 _MIB = 1 << 20
@@ -51,6 +57,7 @@ class EventWriter(pl.Callback):
         self._rows = rows
         self._losses: list[float] = []
         self._started = 0.0
+        self._batch_started = 0.0
 
     def _write(self, trainer: Any, event: str, **values: object) -> None:  # noqa: ANN401
         if trainer.is_global_zero:
@@ -71,6 +78,7 @@ class EventWriter(pl.Callback):
             batches_per_epoch=int(trainer.num_training_batches),
             rows=rows,
             parameters=sum(p.numel() for p in pl_module.parameters()),
+            devices=trainer.world_size,
             nemo=nemo.__version__,
             torch=torch.__version__,
         )
@@ -78,7 +86,7 @@ class EventWriter(pl.Callback):
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
         """A new epoch has its own mean loss."""
         self._losses = []
-        self._started = time.monotonic()
+        self._started = self._batch_started = time.monotonic()
 
     def on_train_batch_end(
         self,
@@ -96,6 +104,9 @@ class EventWriter(pl.Callback):
         self._losses.append(loss)
         batch_number = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx + 1
         memory = torch.cuda.max_memory_allocated() // _MIB if torch.cuda.is_available() else 0
+        # Reading the loss waited for the GPU, so that this is the batch's whole time.
+        now = time.monotonic()
+        seconds, self._batch_started = now - self._batch_started, now
         self._write(
             trainer,
             "step",
@@ -104,6 +115,7 @@ class EventWriter(pl.Callback):
             batch=batch_number,
             loss=loss,
             lr=trainer.optimizers[0].param_groups[0]["lr"],
+            seconds=round(seconds, 4),
             gpu_memory_mib=memory,
         )
 
@@ -173,12 +185,27 @@ def check(request: dict[str, Any]) -> None:
             raise RowsLostError(f"{side}: NeMo would load {kept} of {request['rows'][side]} rows")
 
 
+def become_torchrun() -> None:
+    """Start this program once for each GPU.
+
+    Left to itself, Lightning would start the plain script for the other ranks, without a seed and
+    without the watch on their losses.
+    """
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=gpu"]
+    os.execv(sys.executable, [sys.executable, *torchrun, *sys.argv])  # noqa: S606
+
+
 def main() -> None:
     """Check, seed, hang in the callback, run the script."""
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     if "heartbeat" in request:
         watch(request["heartbeat"], request["abandoned_after_s"])
-    check(request)
+    if "LOCAL_RANK" not in os.environ:
+        check(request)
+        if "locks" in request:
+            hold(request["locks"], request["locks_wait_s"])
+        if torch.cuda.device_count() > 1:
+            become_torchrun()
     pl.seed_everything(request["seed"], workers=True)
     create = pl.Trainer.__init__
     writer = EventWriter(Path(request["events"]), request["rows"]["train"])

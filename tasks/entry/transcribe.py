@@ -3,10 +3,10 @@
 Usage: transcribe.py REQUEST.json
 
 The request: {"batch_size": int, "jobs": [{"model": path, "sets": [{"audio": [path, ...],
-"durations": [seconds, ...], "out": path}]}]}, and where nobody else ends an abandoned job,
-"heartbeat": path and "abandoned_after_s". Each ``out`` becomes JSONL with one {"audio",
-"hyp"} a row in the order asked for; it appears only when it is whole. Progress goes to standard
-output as JSON, one object a line.
+"durations": [seconds, ...], "out": path}]}]}; where nobody else ends an abandoned job, "heartbeat":
+path and "abandoned_after_s"; on a GPU "locks": folder and "locks_wait_s". Each ``out`` becomes
+JSONL with one {"audio", "hyp"} a row in the order asked for; it appears only when it is whole.
+Progress goes to standard output as JSON, one object a line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from heartbeat import watch  # type: ignore[import-not-found]  # lies beside this file
+from devices import hold  # type: ignore[import-not-found]  # lies beside this file
+from heartbeat import watch  # type: ignore[import-not-found]  # likewise
 from nemo.collections.asr.models import ASRModel
 from nemo.utils import logging
 from omegaconf import OmegaConf, open_dict
@@ -74,6 +75,8 @@ def main() -> None:
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     if "heartbeat" in request:
         watch(request["heartbeat"], request["abandoned_after_s"])
+    if "locks" in request:
+        hold(request["locks"], request["locks_wait_s"])
     logging.setLevel(logging.ERROR)
     for job in request["jobs"]:
         model = load(job["model"])
