@@ -295,6 +295,9 @@ def run(
     memory_gib: Annotated[
         int | None, typer.Option(help="Memory limit of the container, GiB.")
     ] = None,
+    container_block: Annotated[
+        str | None, typer.Option(help="A saved NeMo Container block, instead of these four.")
+    ] = None,
     recipe: RecipeOption = RecipeName.VERIFIED,
     priority: PriorityOption = None,
     epochs: EpochsOption = None,
@@ -317,10 +320,13 @@ def run(
         cycle=cycle,
         base=base,
         runtime=runtime,
-        **({} if image is None else {"image": image}),
-        gpus=gpus,
-        shm_gib=shm_gib,
-        memory_gib=memory_gib,
+        container={
+            **({} if image is None else {"image": image}),
+            "gpus": gpus,
+            "shm_gib": shm_gib,
+            "memory_gib": memory_gib,
+        },
+        container_block=container_block,
         recipe=recipe,
         priority=priority or ["drug"],
         epochs=epochs,

@@ -1,1 +1,1 @@
-"""What a user configures once: the container, the store, the GPU host, the endpoint."""
+"""What a user configures once: Prefect blocks."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from blocks.nemo_container import NemoContainer
 from tasks import hardware
 from tasks import runtime as runtimes
 from tasks.bases import RECOMMENDED
-from tasks.container import IMAGE, ContainerRuntime
+from tasks.container import ContainerRuntime, ContainerSettings
 from tasks.errors import InputError
 from tasks.recipes import Method, Recipe, RecipeName, recipe
 
@@ -73,20 +73,15 @@ class CycleConfig(BaseModel):
         title="Runtime",
         description="local: this environment; container: NVIDIA's image.",
     )
-    image: str = Field(
-        IMAGE, title="Image", description="For the container runtime; its digest is recorded."
+    container: ContainerSettings = Field(
+        ContainerSettings(),
+        title="Container",
+        description="For the container runtime, unless a block is named.",
     )
-    gpus: str = Field(
-        "auto",
-        pattern=r"^(auto|none|all|count=[1-9][0-9]*|[0-9]+(,[0-9]+)*)$",
-        title="GPUs",
-        description="For the container: auto, none, all, count=2, or ids such as 0,1.",
-    )
-    shm_gib: int = Field(
-        8, ge=1, title="Shared memory (GiB)", description="For the container's data loaders."
-    )
-    memory_gib: int | None = Field(
-        None, ge=1, title="Memory limit (GiB)", description="Of the container; none: the host's."
+    container_block: str | None = Field(
+        None,
+        title="Container block",
+        description="Name of a saved NeMo Container block, whose settings count instead.",
     )
     stock_script: Path | None = Field(
         None,
@@ -133,11 +128,16 @@ class CycleConfig(BaseModel):
                 "stock_script: the container runs the script of its image. Fix: leave it out, or "
                 "use the local runtime."
             )
-        gpus = {"none": "", "auto": "all" if host.has_gpu else ""}.get(self.gpus, self.gpus)
-        return ContainerRuntime(
-            image=self.image,
-            hardware=host if gpus else replace(host, gpus=()),
-            gpus=gpus,
-            shm_bytes=self.shm_gib << 30,
-            memory_bytes=None if self.memory_gib is None else self.memory_gib << 30,
-        )
+        return ContainerRuntime(self._container_settings(), host)
+
+    def _container_settings(self) -> ContainerSettings:
+        if self.container_block is None:
+            return self.container
+        try:
+            block = NemoContainer.load(self.container_block)
+        except ValueError as unknown:
+            raise InputError(
+                f"container_block: there is no NeMo Container block {self.container_block!r}. "
+                "Fix: save one in the UI, or leave the field empty."
+            ) from unknown
+        return cast("NemoContainer", block).settings

@@ -146,6 +146,7 @@ def training_curve(cycle: Cycle, trained: SftResult) -> None:
                 "validation loss": epoch.val_loss,
                 "validation WER": epoch.val_wer,
                 "seconds": epoch.seconds,
+                "GPU memory (MiB)": epoch.gpu_memory_mib,
             }
             for epoch in trained.epochs
         ],

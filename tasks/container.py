@@ -10,26 +10,134 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from tasks import engine
 from tasks.engine import Bind, ContainerSpec
 from tasks.errors import InputError
-from tasks.runtime import ENTRY, STOCK_CONFIG, Ended, Job, Script, place_in
+from tasks.hardware import Gpu, Hardware
+from tasks.runtime import (
+    ENTRY,
+    LOCKS,
+    STOCK_CONFIG,
+    Ended,
+    Job,
+    Script,
+    device_locks,
+    place_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from tasks.hardware import Hardware
 
 IMAGE = "nvcr.io/nvidia/nemo:25.11.01"
 EXAMPLES = "/opt/NeMo/examples/asr"
 _WORK = PurePosixPath("/workspace/out")
 _INPUTS = PurePosixPath("/workspace/in")
 _PROGRAMS = PurePosixPath("/opt/asr-flywheel")
+_LOCKS = PurePosixPath("/workspace/locks")
 _HEARTBEAT_EVERY_S = 2.0
+
+
+class ContainerSettings(BaseModel):
+    """What a user settles once about the container; a block saves it under a name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image: str = Field(
+        IMAGE,
+        pattern=r"^\S*[^\s:/]+(:[\w.-]+|@sha256:[0-9a-f]{64})?$",
+        title="Image",
+        description="Name with tag or digest; pulled if it is not here, recorded by its digest.",
+    )
+    gpus: str = Field(
+        "auto",
+        pattern=r"^(auto|none|all|count=[1-9][0-9]*|[0-9]+(,[0-9]+)*)$",
+        title="GPUs",
+        description="auto (all that the host has), none, all, count=2, or ids such as 0,1.",
+    )
+    shm_gib: int = Field(
+        8,
+        ge=1,
+        title="Shared memory (GiB)",
+        description="Size of /dev/shm, through which data-loader workers hand over batches.",
+    )
+    memory_gib: int | None = Field(
+        None, ge=1, title="Memory limit (GiB)", description="Of the container; none: the host's."
+    )
+    tmp_gib: int = Field(
+        4, ge=1, title="Size of /tmp (GiB)", description="In memory; all else is read-only."
+    )
+    unlimited_memlock: bool = Field(
+        False,
+        title="Unlimited memlock",
+        description="Lift the limit on locked memory (RDMA between GPUs); some engines refuse it.",
+    )
+    user: str = Field(
+        "caller",
+        pattern=r"^(caller|[0-9]+:[0-9]+)$",
+        title="User",
+        description="Whom outputs belong to: caller (the worker's user), or uid:gid.",
+    )
+    network: Literal["none", "bridge"] = Field(
+        "none",
+        title="Network",
+        description="none: a base is always a file by then, so that a run has nothing to download.",
+    )
+    python: str = Field("python", title="Interpreter", description="Python in the image.")
+    examples: str = Field(
+        EXAMPLES,
+        pattern=r"^/",
+        title="Stock examples",
+        description="The folder of speech_to_text_finetune.py in the image.",
+    )
+    abandoned_after_s: float = Field(
+        120.0,
+        ge=10,
+        title="Abandoned after (s)",
+        description="The container ends itself when no worker has waited for it this long.",
+    )
+
+    def devices(self, host: Hardware) -> str:
+        """The GPUs to ask the engine for: as ``gpus``, but "" for none, and never "auto"."""
+        return {"none": "", "auto": "all" if host.has_gpu else ""}.get(self.gpus, self.gpus)
+
+    def user_id(self) -> str:
+        """The "uid:gid" of the container's user."""
+        return f"{os.getuid()}:{os.getgid()}" if self.user == "caller" else self.user
+
+    def spec(
+        self,
+        command: tuple[str, ...],
+        binds: tuple[Bind, ...],
+        host: Hardware,
+        labels: Mapping[str, str],
+    ) -> ContainerSpec:
+        """Everything about one container of these settings."""
+        return ContainerSpec(
+            image=self.image,
+            command=command,
+            binds=binds,
+            labels=labels,
+            environment={
+                "PYTHONUNBUFFERED": "1",
+                "TOKENIZERS_PARALLELISM": "false",
+                "HF_HUB_OFFLINE": "1",
+                # Nothing may be written beside the mounted programs.
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
+            user=self.user_id(),
+            gpus=self.devices(host),
+            shm_bytes=self.shm_gib << 30,
+            memory_bytes=None if self.memory_gib is None else self.memory_gib << 30,
+            tmp_bytes=self.tmp_gib << 30,
+            network=self.network,
+            unlimited_memlock=self.unlimited_memlock,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,40 +145,40 @@ class ContainerRuntime:
     """Runs jobs in containers of one image.
 
     Attributes:
-        image: name with tag or digest; its digest is recorded.
-        hardware: what the container may use: GPUs only if ``gpus`` asks for them.
-        gpus: "all", "count=N", device ids joined by commas, or "" for the CPU.
-        python: the interpreter in the image.
-        examples: the folder of the stock script in the image.
-        shm_bytes: size of /dev/shm.
-        memory_bytes: limit of the container's memory, or None.
-        unlimited_memlock: lift the limit on locked memory.
-        environment: more variables; no secrets.
-        abandoned_after_s: a container ends itself when nobody has waited for it this long.
+        settings: of the container.
+        host: what this machine has.
     """
 
-    image: str
-    hardware: Hardware
-    gpus: str = ""
-    python: str = "python"
-    examples: str = EXAMPLES
-    shm_bytes: int = 8 << 30
-    memory_bytes: int | None = None
-    unlimited_memlock: bool = False
-    environment: Mapping[str, str] = field(default_factory=dict)
-    abandoned_after_s: float = 120.0
+    settings: ContainerSettings
+    host: Hardware
+
+    @property
+    def hardware(self) -> Hardware:
+        """What the container may use: the chosen GPUs only."""
+        chosen = self.settings.devices(self.host)
+        if not chosen:
+            return replace(self.host, gpus=())
+        # GPUs that nvidia-smi does not show here are still some; nothing more is known of them.
+        gpus = self.host.gpus or (Gpu(f"GPUs {chosen}"),)
+        if chosen.startswith("count="):
+            gpus = gpus[: int(chosen.removeprefix("count="))]
+        elif chosen != "all":
+            ids = [int(number) for number in chosen.split(",")]
+            gpus = tuple(gpus[number] for number in ids if number < len(gpus)) or gpus
+        return replace(self.host, gpus=gpus)
 
     @property
     def script(self) -> Script:
         """The stock script in the image."""
         return Script(
-            f"{self.examples}/speech_to_text_finetune.py", f"{self.examples}/{STOCK_CONFIG}"
+            f"{self.settings.examples}/speech_to_text_finetune.py",
+            f"{self.settings.examples}/{STOCK_CONFIG}",
         )
 
     @property
     def identity(self) -> str:
         """The image, whose script it is."""
-        return self.image
+        return self.settings.image
 
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:
         """Make sure that an engine answers and has the image; it is pulled if it must be.
@@ -78,7 +186,7 @@ class ContainerRuntime:
         Raises:
             FaultError: none does, its socket may not be used, or the image cannot be had.
         """
-        engine.ensure_image(engine.connect(), self.image, report)
+        engine.ensure_image(engine.connect(), self.settings.image, report)
 
     def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
         """Host paths to paths in the container.
@@ -99,7 +207,11 @@ class ContainerRuntime:
         _clear_orphans(client, job)
         heartbeat = job.work / "heartbeat"
         job.write_request(
-            {"heartbeat": str(_WORK / heartbeat.name), "abandoned_after_s": self.abandoned_after_s}
+            {
+                "heartbeat": str(_WORK / heartbeat.name),
+                "abandoned_after_s": self.settings.abandoned_after_s,
+                **device_locks(self.hardware, str(_LOCKS)),
+            }
         )
         heartbeat.touch()
         beat = _Heartbeat(heartbeat)
@@ -119,24 +231,14 @@ class ContainerRuntime:
 
     def _spec(self, job: Job) -> ContainerSpec:
         place = self.inside(job.work, job.reads)
-        return ContainerSpec(
-            image=self.image,
-            command=(self.python, str(_PROGRAMS / job.program), place(job.request_file)),
-            binds=(*_binds(job.work, job.reads), Bind(ENTRY, _PROGRAMS)),
-            labels={**job.labels, "job": job.name, "owner": _owner()},
-            environment={
-                "PYTHONUNBUFFERED": "1",
-                "TOKENIZERS_PARALLELISM": "false",
-                "HF_HUB_OFFLINE": "1",
-                # Nothing may be written beside the mounted programs.
-                "PYTHONDONTWRITEBYTECODE": "1",
-                **self.environment,
-            },
-            user=f"{os.getuid()}:{os.getgid()}",
-            gpus=self.gpus,
-            shm_bytes=self.shm_bytes,
-            memory_bytes=self.memory_bytes,
-            unlimited_memlock=self.unlimited_memlock,
+        binds = (*_binds(job.work, job.reads), Bind(ENTRY, _PROGRAMS))
+        if self.hardware.has_gpu:
+            binds = (*binds, Bind(LOCKS, _LOCKS, writable=True))
+        return self.settings.spec(
+            (self.settings.python, str(_PROGRAMS / job.program), place(job.request_file)),
+            binds,
+            self.host,
+            {**job.labels, "job": job.name, "owner": owner()},
         )
 
 
@@ -169,7 +271,7 @@ class _Heartbeat:
             self._path.touch()
 
 
-def _owner() -> str:
+def owner() -> str:
     """This process, so that another one can tell whether it still lives."""
     return f"{socket.gethostname()}:{os.getpid()}:{_start_time(os.getpid())}"
 
@@ -183,8 +285,8 @@ def _start_time(pid: int) -> str:
     return stat.rpartition(")")[2].split()[19]
 
 
-def _lives(owner: str) -> bool:
-    host, _, process = owner.partition(":")
+def _lives(whose: str) -> bool:
+    host, _, process = whose.partition(":")
     pid, _, started = process.partition(":")
     if host != socket.gethostname() or not pid.isdigit():
         return False
@@ -193,10 +295,10 @@ def _lives(owner: str) -> bool:
 
 def _clear_orphans(client: Any, job: Job) -> None:
     for container in engine.orphans(client, {**job.labels, "job": job.name}):
-        owner = container.labels.get(f"{engine.LABEL}.owner", "")
-        if _lives(owner) and owner != _owner():
+        theirs = container.labels.get(f"{engine.LABEL}.owner", "")
+        if _lives(theirs) and theirs != owner():
             raise InputError(
-                f"container {container.name} already runs this job for process {owner}. "
+                f"container {container.name} already runs this job for process {theirs}. "
                 "Fix: wait for it, or stop that process."
             )
         engine.remove(container)

@@ -21,7 +21,7 @@ _UNK_LINES = 8
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One epoch's course; None where the script reported no figure."""
+    """One epoch's course; None where the script reported no figure, 0 MiB without a GPU."""
 
     epoch: int
     step: int
@@ -29,6 +29,7 @@ class Epoch:
     val_loss: float | None
     val_wer: float | None
     seconds: float
+    gpu_memory_mib: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ class ContainerSpec:
         gpus: "all", "count=N", device ids joined by commas, or "" for none.
         shm_bytes: size of /dev/shm, which data-loader workers share batches through.
         memory_bytes: limit, or None.
+        tmp_bytes: size of /tmp, the only place besides the binds that can be written.
         network: "none" unless the run must download.
         unlimited_memlock: for RDMA between GPUs; some engines refuse it.
     """
@@ -68,6 +69,7 @@ class ContainerSpec:
     gpus: str = ""
     shm_bytes: int = 1 << 30
     memory_bytes: int | None = None
+    tmp_bytes: int = 4 << 30
     network: str = "none"
     unlimited_memlock: bool = False
 
@@ -125,23 +127,6 @@ def _pull(client: Any, image: str, report: Callable[[str], None]) -> None:
         raise FaultError(from_engine(str(wrong)), str(wrong)) from wrong
 
 
-@contextmanager
-def created(client: Any, spec: ContainerSpec) -> Iterator[Any]:
-    """Create a container, yield it, and remove it in every outcome.
-
-    Raises:
-        FaultError: the engine refuses to create it.
-    """
-    try:
-        container = client.containers.create(spec.image, list(spec.command), **_options(spec))
-    except (APIError, requests.RequestException) as wrong:
-        raise FaultError(from_engine(str(wrong)), str(wrong)) from wrong
-    try:
-        yield container
-    finally:
-        remove(container)
-
-
 def _options(spec: ContainerSpec) -> dict[str, Any]:
     return {
         "mounts": [
@@ -161,7 +146,7 @@ def _options(spec: ContainerSpec) -> dict[str, Any]:
             *([Ulimit(name="memlock", soft=-1, hard=-1)] if spec.unlimited_memlock else []),
         ],
         "read_only": True,
-        "tmpfs": {"/tmp": "rw,exec,size=4g,mode=1777"},  # noqa: S108
+        "tmpfs": {"/tmp": f"rw,exec,size={spec.tmp_bytes},mode=1777"},  # noqa: S108
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         # A plain first process ignores SIGTERM and reaps nobody.
@@ -182,6 +167,65 @@ def _devices(gpus: str) -> list[DeviceRequest]:
     return [DeviceRequest(device_ids=gpus.split(","), capabilities=[["gpu"]])]
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A container that was started: follow it, ask how it ended, and remove it in every outcome."""
+
+    container: Any
+    digest: str
+
+    def follow(self, on_line: Callable[[str], None], poll: Callable[[], None]) -> None:
+        """Hand on its output, line by line, until it no longer runs.
+
+        Raises:
+            FaultError: the engine went away.
+        """
+        with _answers():
+            _follow(self.container, on_line, poll)
+
+    def ended(self) -> Ended:
+        """How it ended; waits for the engine's last word.
+
+        Raises:
+            FaultError: the engine went away.
+        """
+        with _answers():
+            return _ended(self.container, self.digest)
+
+    def remove(self) -> None:
+        """Stop it within the grace period, and remove it."""
+        remove(self.container)
+
+
+def start(client: Any, spec: ContainerSpec, report: Callable[[str], None]) -> Started:
+    """Create and start a container; nothing is left of one that does not start.
+
+    Raises:
+        FaultError: the image cannot be had, or the engine refused, or went away.
+    """
+    digest = ensure_image(client, spec.image, report)
+    with _answers():
+        container = client.containers.create(spec.image, list(spec.command), **_options(spec))
+    try:
+        with _answers():
+            container.start()
+    except BaseException:
+        remove(container)
+        raise
+    return Started(container, digest)
+
+
+@contextmanager
+def _answers() -> Iterator[None]:
+    """The engine's refusals, and its silence, as faults."""
+    try:
+        yield
+    except APIError as wrong:
+        raise FaultError(from_engine(str(wrong)), str(wrong)) from wrong
+    except requests.RequestException as gone:
+        raise FaultError(Fault.ENGINE_LOST, str(gone)) from gone
+
+
 def run(
     client: Any,
     spec: ContainerSpec,
@@ -192,23 +236,19 @@ def run(
 
     Args:
         client: from ``connect``.
-        spec: what to run; the image must be here.
+        spec: what to run; the image is pulled if it is not here.
         on_line: gets each line of output, whole, without its line break.
         poll: is called a few times a second; what it raises stops the container.
 
     Raises:
         FaultError: the engine refused to start it, or went away.
     """
-    digest = ensure_image(client, spec.image, on_line)
-    with created(client, spec) as container:
-        try:
-            container.start()
-            _follow(container, on_line, poll)
-            return _ended(container, digest)
-        except APIError as wrong:
-            raise FaultError(from_engine(str(wrong)), str(wrong)) from wrong
-        except requests.RequestException as gone:
-            raise FaultError(Fault.ENGINE_LOST, str(gone)) from gone
+    started = start(client, spec, on_line)
+    try:
+        started.follow(on_line, poll)
+        return started.ended()
+    finally:
+        started.remove()
 
 
 def _follow(

@@ -7,11 +7,17 @@ wrote, so that the patterns stand here in one place.
 
 from __future__ import annotations
 
+import errno
 import re
+from contextlib import contextmanager
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from tasks.bases import LEGACY_FALLBACK, RECOMMENDED
 from tasks.errors import TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Fault(StrEnum):
@@ -113,6 +119,17 @@ class FaultError(TrainingError):
         self.fault = fault
         self.detail = detail
         super().__init__(f"{fault.value}: {_REMEDIES[fault]}" + (f"\n{detail}" if detail else ""))
+
+
+@contextmanager
+def disk_full_is_a_fault() -> Iterator[None]:
+    """Give a full disk, which any write here may meet, its own fault."""
+    try:
+        yield
+    except OSError as wrong:
+        if wrong.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise FaultError(Fault.DISK_FULL, str(wrong)) from wrong
 
 
 def from_log(text: str) -> Fault:

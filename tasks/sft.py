@@ -28,7 +28,7 @@ from tasks.course import (
     progress,
 )
 from tasks.errors import InputError
-from tasks.faults import Fault, FaultError
+from tasks.faults import Fault, FaultError, disk_full_is_a_fault
 from tasks.nemo_archive import open_archive
 from tasks.overrides import Override
 from tasks.recipes import least_memory_mib
@@ -288,9 +288,10 @@ def train(request: SftRequest, runtime: Runtime, report: Callable[[Progress], No
     events = Events(request.work_dir / _EVENTS)
     watch = UnkWatch()
     started = time.monotonic()
-    ended = runtime.execute(
-        job, watch.see, lambda: report(progress(events.read(), request.recipe.epochs))
-    )
+    with disk_full_is_a_fault():
+        ended = runtime.execute(
+            job, watch.see, lambda: report(progress(events.read(), request.recipe.epochs))
+        )
     seconds = time.monotonic() - started
     course = list(events.read())
     try:
@@ -300,7 +301,8 @@ def train(request: SftRequest, runtime: Runtime, report: Callable[[Progress], No
             # Nothing is left to train after this checkpoint, and it never became a model.
             forget_checkpoints(request)
         raise
-    return _publish(request, runtime, _Course(epochs, course, seconds, ended.image, job.log))
+    with disk_full_is_a_fault():
+        return _publish(request, runtime, _Course(epochs, course, seconds, ended.image, job.log))
 
 
 def forget_checkpoints(request: SftRequest) -> None:

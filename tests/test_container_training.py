@@ -17,7 +17,7 @@ from docker.errors import ImageNotFound
 
 from asr_flywheel.demo.benchmark import synthesise_cycle
 from tasks import bases, engine, hardware, sft, stages
-from tasks.container import ContainerRuntime
+from tasks.container import ContainerRuntime, ContainerSettings
 from tasks.cycle import Cycle, open_cycle
 from tasks.hardware import Hardware
 from tasks.recipes import Recipe
@@ -61,7 +61,8 @@ def data(cycle: Cycle) -> TrainingSet:
 
 def container() -> ContainerRuntime:
     """The stand-in image on the CPU."""
-    return ContainerRuntime(engines.STANDIN, Hardware((), 2), abandoned_after_s=20)
+    settings = ContainerSettings(image=engines.STANDIN, abandoned_after_s=20)
+    return ContainerRuntime(settings, Hardware((), 2))
 
 
 def request_for(cycle: Cycle, data: TrainingSet, name: str, epochs: int) -> sft.SftRequest:

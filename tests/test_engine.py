@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks import engine
-from tasks.container import ContainerRuntime
+from tasks.container import ContainerRuntime, ContainerSettings
 from tasks.engine import Bind, ContainerSpec
 from tasks.faults import Fault, FaultError
 from tasks.hardware import Hardware
@@ -132,7 +132,6 @@ def test_sigterm_to_the_owner_leaves_no_container(client: Any, image: str) -> No
     program = f"""
 import signal, sys
 from tasks import engine
-from tasks.container import ContainerRuntime
 def stop(*_): raise SystemExit(3)
 signal.signal(signal.SIGTERM, stop)
 spec = engine.ContainerSpec({image!r}, ("sh", "-c", "echo up; sleep 600"), (), {LABELS!r})
@@ -195,7 +194,6 @@ def test_no_permission() -> None:
     program = """
 import os, sys
 from tasks import engine
-from tasks.container import ContainerRuntime
 from tasks.faults import FaultError
 os.setgid(65534); os.setuid(65534)
 try:
@@ -236,7 +234,8 @@ def test_a_container_stopped_by_another_is_noticed(client: Any, image: str) -> N
 def test_the_runtime_asks_for_its_image_before_anything_is_made() -> None:
     """An image that cannot be had is told before the split is written."""
     told: list[str] = []
+    runtime = ContainerRuntime(ContainerSettings(image="registry.invalid/nemo:1"), Hardware((), 2))
     with pytest.raises(FaultError) as refused:
-        ContainerRuntime("registry.invalid/nemo:1", Hardware((), 2)).check(told.append)
+        runtime.check(told.append)
     assert refused.value.fault is Fault.NO_NETWORK
     assert told == ["pulling registry.invalid/nemo:1"]

@@ -90,6 +90,7 @@ def epoch(number: int, val_wer: float | None = 0.5) -> dict[str, Any]:
         "val_loss": 2.0,
         "val_wer": val_wer,
         "seconds": 0.5,
+        "gpu_memory_mib": 0,
     }
 
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Builds an image that stands in for nvcr.io/nvidia/nemo where that one cannot be had.
 #
-#   standin-image.sh VENV [TAG]
+#   standin-image.sh VENV [TAG [EXAMPLES]]
+#
+# EXAMPLES: examples/asr of your checkout of NVIDIA NeMo, for the stock script instead of ours.
 #
 # No registry is needed. It holds this machine's Python with the packages of VENV (NeMo among them),
 # the libraries they link to, busybox for a shell, and at the stock script's path a script of ours
@@ -11,6 +13,7 @@ set -euo pipefail
 venv=${1:?the virtual environment that holds NeMo}
 tag=${2:-asr-flywheel/nemo-standin}
 project=$(cd "$(dirname "$0")/../.." && pwd)
+theirs=${3:-}
 examples=/opt/NeMo/examples/asr
 
 read -r prefix version < <("$venv/bin/python" -c '
@@ -47,9 +50,14 @@ ln -s "$prefix/bin/$version" "$root/usr/bin/python3"
 ln -s python3 "$root/usr/bin/python"
 
 mkdir -p "$root$examples/conf/asr_finetune"
-cp "$project/tasks/entry/sft_script.py" "$root$examples/speech_to_text_finetune.py"
-cp "$project/tasks/entry/conf/sft.yaml" \
-  "$root$examples/conf/asr_finetune/speech_to_text_finetune.yaml"
+yaml=conf/asr_finetune/speech_to_text_finetune.yaml
+if [ -n "$theirs" ]; then
+  cp "$theirs/speech_to_text_finetune.py" "$root$examples/"
+  cp "$theirs/$yaml" "$root$examples/$yaml"
+else
+  cp "$project/tasks/entry/sft_script.py" "$root$examples/speech_to_text_finetune.py"
+  cp "$project/tasks/entry/conf/sft.yaml" "$root$examples/$yaml"
+fi
 
 # Only what NeMo needs: the orchestrator's own packages would hide a dependency on them.
 tar -C "$packages" -c --exclude='__editable__*' --exclude=./pip --exclude=./prefect \

@@ -18,7 +18,8 @@ The events file gets one JSON object a line:
     {"event": "start", "epoch", "step", "batches_per_epoch", "rows", "parameters", "devices",
      "nemo", "torch"}
     {"event": "step", "epoch", "step", "batch", "loss", "lr", "seconds", "gpu_memory_mib"}
-    {"event": "epoch", "epoch", "step", "train_loss", "val_loss", "val_wer", "seconds"}
+    {"event": "epoch", "epoch", "step", "train_loss", "val_loss", "val_wer", "seconds",
+     "gpu_memory_mib"}
     {"event": "end", "epoch", "step", "stopped_early"}
 
 It ends with an error at the first loss that is not finite: every further second would be wasted.
@@ -103,7 +104,6 @@ class EventWriter(pl.Callback):
             raise FloatingPointError(f"NaN loss: the training loss became {loss}")
         self._losses.append(loss)
         batch_number = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx + 1
-        memory = torch.cuda.max_memory_allocated() // _MIB if torch.cuda.is_available() else 0
         # Reading the loss waited for the GPU, so that this is the batch's whole time.
         now = time.monotonic()
         seconds, self._batch_started = now - self._batch_started, now
@@ -116,7 +116,7 @@ class EventWriter(pl.Callback):
             loss=loss,
             lr=trainer.optimizers[0].param_groups[0]["lr"],
             seconds=round(seconds, 4),
-            gpu_memory_mib=memory,
+            gpu_memory_mib=_gpu_memory_mib(),
         )
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
@@ -133,6 +133,7 @@ class EventWriter(pl.Callback):
             val_loss=_number(metrics.get("val_loss")),
             val_wer=_number(metrics.get("val_wer")),
             seconds=round(time.monotonic() - self._started, 3),
+            gpu_memory_mib=_gpu_memory_mib(),
         )
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
@@ -148,6 +149,11 @@ class EventWriter(pl.Callback):
             step=trainer.global_step,
             stopped_early=early,
         )
+
+
+def _gpu_memory_mib() -> int:
+    """The peak so far of this rank's GPU."""
+    return torch.cuda.max_memory_allocated() // _MIB if torch.cuda.is_available() else 0
 
 
 def _number(value: object) -> float | None:

@@ -1,0 +1,125 @@
+"""The NeMo container block: Prefect's own test suite, and a real engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prefect.testing.standard_test_suites import BlockStandardTestSuite
+
+from blocks.nemo_container import NemoContainer
+from tasks import engine
+from tasks.container import ContainerSettings
+from tasks.errors import TrainingError
+from tasks.hardware import Gpu, Hardware
+from tests import engines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from prefect.blocks.core import Block
+
+LABELS = {"run": "test-nemo-container"}
+ONE_GPU = Hardware((Gpu("NVIDIA L40S", 46_068),), 8)
+
+
+class TestStandards(BlockStandardTestSuite):
+    """What Prefect asks of every block: documentation, an example, described fields."""
+
+    @pytest.fixture
+    def block(self) -> type[NemoContainer]:
+        """The block."""
+        return NemoContainer
+
+    def test_has_a_valid_image(self, block: type[Block]) -> None:
+        """It has none: a logo is fetched from another host, and a clinic's site has no way out."""
+        assert block._logo_url is None
+
+
+def test_every_setting_explains_itself() -> None:
+    """The form in the UI has a title and a description for each field."""
+    for name, field in ContainerSettings.model_fields.items():
+        assert field.title, name
+        assert field.description, name
+
+
+@pytest.fixture
+def client() -> Any:
+    """The engine; every test leaves no container."""
+    found = engines.client()
+    yield found
+    assert engine.orphans(found, LABELS) == []
+
+
+def block(client: Any, *command: str, **more: Any) -> NemoContainer:
+    """A block of the tiny image."""
+    settings = ContainerSettings(image=engines.tiny_image(client))
+    return NemoContainer(settings=settings, command=list(command), labels=LABELS, **more)
+
+
+def test_trigger_wait_fetch(client: Any, tmp_path: Path) -> None:
+    """The output folder gets what the command writes; the result names the image by its digest."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "words").write_text("aspirin\n")
+    (tmp_path / "out").mkdir()
+    run = block(
+        client,
+        "sh",
+        "-c",
+        "cat /workspace/in/words >/workspace/out/copy",
+        inputs={"/workspace/in": tmp_path / "in"},
+        output=tmp_path / "out",
+    ).trigger()
+    with pytest.raises(TrainingError, match="has not ended"):
+        run.fetch_result()
+    assert client.containers.get(run.container_id)
+    run.wait_for_completion()
+    assert run.fetch_result().image.startswith("sha256:")
+    assert (tmp_path / "out" / "copy").read_text() == "aspirin\n"
+
+
+def test_a_failure_tells_the_end_of_the_output(client: Any) -> None:
+    """Exit code and last words are in the message."""
+    with pytest.raises(TrainingError, match=r"exit code 3(.|\n)*the reason"):
+        block(client, "sh", "-c", "echo the reason; exit 3").run()
+
+
+def test_an_interrupted_wait_leaves_no_container(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a run is cancelled: what interrupts the waiting ends the container."""
+    run = block(client, "sh", "-c", "echo up; sleep 600").trigger()
+
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_line", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run.wait_for_completion()
+
+
+@pytest.mark.parametrize(
+    ("gpus", "host", "asked"),
+    [
+        ("auto", Hardware((), 2), ""),
+        ("auto", ONE_GPU, "all"),
+        ("none", ONE_GPU, ""),
+        ("all", Hardware((), 2), "all"),
+        ("count=2", ONE_GPU, "count=2"),
+        ("0,1", ONE_GPU, "0,1"),
+    ],
+)
+def test_gpus_are_asked_for_as_set(gpus: str, host: Hardware, asked: str) -> None:
+    """Auto takes what the host has; the rest is taken at its word."""
+    spec = ContainerSettings(gpus=gpus).spec(("true",), (), host, {})
+    assert spec.gpus == asked
+
+
+def test_settings_reach_the_engine() -> None:
+    """Sizes in GiB become bytes; the caller owns the outputs unless told otherwise."""
+    settings = ContainerSettings(
+        shm_gib=2, memory_gib=3, tmp_gib=1, user="7:8", network="bridge", unlimited_memlock=True
+    )
+    spec = settings.spec(("true",), (), ONE_GPU, {})
+    assert (spec.shm_bytes, spec.memory_bytes, spec.tmp_bytes) == (2 << 30, 3 << 30, 1 << 30)
+    assert (spec.user, spec.network, spec.unlimited_memlock) == ("7:8", "bridge", True)
