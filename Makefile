@@ -2,11 +2,12 @@
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DIR ?= demo-run
+PORT ?= 4200
 BIN := $(VENV)/bin
 # Set-up is done again only when what it depends on has changed.
 STAMP := $(VENV)/.set-up-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 
-.PHONY: setup demo test lint engine engine-down standin-image clean
+.PHONY: setup demo test lint engine engine-down standin-image site site-down clean
 
 setup: $(STAMP)
 
@@ -39,5 +40,12 @@ engine-down:
 standin-image: setup
 	deployments/engine/standin-image.sh $(VENV)
 
+# Server, UI, GPU pool, deployments, blocks and a worker, on loopback.
+site: setup
+	$(BIN)/asr-flywheel site up --port $(PORT)
+
+site-down:
+	$(BIN)/asr-flywheel site down --port $(PORT)
+
 clean:
-	rm -rf $(VENV) demo-run build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo-run .site build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

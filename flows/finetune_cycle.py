@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 
 from prefect import flow, task
 
-from flows import publish
+from flows import publish, slots
 from flows.config import Comparison, CycleConfig
 from tasks import (
     bases,
@@ -50,8 +50,18 @@ class Outcome:
 @flow(name="finetune-cycle")
 def finetune_cycle(config: CycleConfig) -> Outcome:
     """Turn the flywheel once: from cycle N's manifest and baseline to cycle N+1's decision."""
-    started = time.time()
     cycle = open_cycle(config.cycle)
+    with run_record.claim(cycle):
+        return turn(config, cycle)
+
+
+def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
+    """The stages, one after the other.
+
+    Each looks for what it made before from the same content: a second run, or a retry after a
+    failure, does again only what depends on what has changed.
+    """
+    started = time.time()
     baseline = stages.find_baseline(cycle, config.baseline)
     imported = imported_scores(config, baseline)
     verdict = gate(config, cycle, baseline)
@@ -61,6 +71,7 @@ def finetune_cycle(config: CycleConfig) -> Outcome:
     runtime = config.make_runtime()
     run_record.require_free(cycle.next)
     checked = check_manifest(config, cycle, base)
+    sft.check_fit(base, config.base, runtime.hardware)
     runtime.check(lambda line: publish.stage("runtime", line))
     data = split(config, cycle, base, checked)
     stages.require_decidable(checked, data, config.priority, baseline, decides=imported is not None)
@@ -146,7 +157,7 @@ def tune(
     )
     finished = sft.find_finished(request)
     if finished is None:
-        with publish.training(recipe.epochs) as report:
+        with slots.gpu_slot(), publish.training(recipe.epochs) as report:
             finished = ladder.climb(request, runtime, report)
     publish.training_curve(cycle, finished)
     return finished
@@ -162,9 +173,11 @@ def transcribe_cycle(
 ) -> tuple[Transcript, Transcript]:
     """Decode the cycle by base and tuned model, with the same command."""
     publish.stage("transcribe", f"{len(checked.rows)} rows by base and tuned model")
-    before, after = transcribe.transcribe(
-        models, audio_set(checked.rows, config.roots(cycle.path)), runtime
-    )
+    kept = stages.kept_transcripts(cycle, runtime)
+    with slots.gpu_slot():
+        before, after = transcribe.transcribe(
+            models, audio_set(checked.rows, config.roots(cycle.path)), runtime, kept
+        )
     publish.speed(before, after)
     return before, after
 

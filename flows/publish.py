@@ -154,12 +154,14 @@ def training_curve(cycle: Cycle, trained: SftResult) -> None:
 
 
 def speed(before: Transcript, after: Transcript) -> None:
-    """How fast the two models decoded."""
-    stage(
-        "",
-        f"{before.audio_seconds:.0f} s of audio: base {before.rtfx:.0f} x, "
-        f"tuned {after.rtfx:.0f} x real time",
-    )
+    """How fast the two models decoded, or that they did not have to."""
+    for name, one in (("base", before), ("tuned", after)):
+        kept = len(one.hypotheses) - one.decoded
+        again = f"{kept} rows decoded before by the same model" if kept else ""
+        new = f"{one.audio_seconds:.0f} s of audio, {one.rtfx:.0f} x real time"
+        stage(
+            "", f"{name}: {'; '.join(part for part in (again, new if one.decoded else '') if part)}"
+        )
 
 
 def leaderboard(cycle: Cycle, board: Leaderboard) -> None:

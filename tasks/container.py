@@ -293,6 +293,21 @@ def _lives(whose: str) -> bool:
     return bool(started) and _start_time(int(pid)) == started
 
 
+def reap(client: Any) -> list[str]:
+    """Remove every container of this project whose owner, on this host, is gone.
+
+    Returns:
+        Their names.
+    """
+    found = []
+    for container in engine.orphans(client, {}):
+        theirs = container.labels.get(f"{engine.LABEL}.owner", "")
+        if theirs.startswith(f"{socket.gethostname()}:") and not _lives(theirs):
+            engine.remove(container)
+            found.append(str(container.name))
+    return found
+
+
 def _clear_orphans(client: Any, job: Job) -> None:
     for container in engine.orphans(client, {**job.labels, "job": job.name}):
         theirs = container.labels.get(f"{engine.LABEL}.owner", "")

@@ -64,6 +64,7 @@ def audio_set(rows: Sequence[CheckedRow], roots: tuple[Path, ...]) -> AudioSet:
     return AudioSet(
         tuple(row.audio for row in rows),
         tuple(row.utterance.duration or 0.0 for row in rows),
+        tuple(row.audio_sha256 for row in rows),
         roots,
     )
 

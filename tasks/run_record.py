@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ from tasks.errors import InputError
 from tasks.sft import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tasks.cycle import Cycle
     from tasks.decision import Decision
@@ -26,6 +28,29 @@ if TYPE_CHECKING:
 RECORD_NAME = "run.json"
 DECISION_NAME = "decision.json"
 _BEGUN = ".run-begun"
+
+
+@contextmanager
+def claim(cycle: Cycle) -> Iterator[None]:
+    """Keep a cycle's folder for this run alone; the kernel gives it back if the run is killed.
+
+    Raises:
+        InputError: another run works on the same cycle.
+    """
+    # The folder itself is locked, so that nothing is written into it.
+    handle = os.open(cycle.path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as taken:
+        os.close(handle)
+        raise InputError(
+            f"{cycle.path}: another run works on this cycle, and two would write the same files. "
+            "Fix: wait for it, or cancel it."
+        ) from taken
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +167,7 @@ def write(cycle: Cycle, record: RunRecord) -> None:
             "transcription": [
                 {
                     "model": str(one.model),
+                    "rows_decoded": one.decoded,
                     "audio_seconds": one.audio_seconds,
                     "seconds": one.seconds,
                     "rtfx": round(one.rtfx, 1),

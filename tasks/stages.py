@@ -21,10 +21,11 @@ from tasks.hypotheses import OFFLINE_NAME, Part, write_hypotheses
 from tasks.matching import keys
 from tasks.nemo_archive import open_archive
 from tasks.preflight import Limits, PreflightResult, preflight
-from tasks.runtime import LocalRuntime
+from tasks.runtime import ENTRY, LocalRuntime
 from tasks.scoring import score
 from tasks.training_set import TrainingSet, held_out_rows, split_checked, write_training_set
 from tasks.transcribe import Transcript
+from tasks.transcripts import TranscriptStore
 from tasks.writing_style import style_of
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.recipes import Method, Recipe
+    from tasks.runtime import Runtime
     from tasks.scoring import Scores
 
 
@@ -123,13 +125,19 @@ def require_decidable(
         InputError: a priority category has no held-out row with a term, or the imported
             evaluation lacks it, or has no row of this cycle at all.
     """
-    silent = Transcript(data.train, ("",) * len(checked.rows), 0.0, 0.0)
+    silent = Transcript(data.train, ("",) * len(checked.rows), 0, 0.0, 0.0)
     planned = score(hypotheses(checked.rows, silent, data.split))
     pairing = diff.pair(planned, planned)
     if baseline is not None and baseline.imported:
         hosted = diff.pair(baseline.scores, planned)
         pairing = hosted if decides else pairing
     decide(diff.deltas(pairing.held_out), priority, leaderboard.HELD_OUT)
+
+
+def kept_transcripts(cycle: Cycle, runtime: Runtime) -> TranscriptStore:
+    """The hypotheses that were made before of this cycle's recordings, where it decodes now."""
+    decoder = [files.sha256_file(ENTRY / transcription.PROGRAM), runtime.identity]
+    return TranscriptStore(cycle.path / ".transcripts", files.fingerprint(decoder))
 
 
 def transcribe_baseline(
@@ -162,12 +170,13 @@ def transcribe_baseline(
     checked = preflight(cycle.manifest, limits, None)
     checked.raise_errors()
     (transcript,) = transcription.transcribe(
-        (path,),
-        audio_set(checked.rows, roots),
-        runtime,
-        report,
+        (path,), audio_set(checked.rows, roots), runtime, kept_transcripts(cycle, runtime), report
     )
-    report(f"{transcript.rtfx:.0f} x real time")
+    report(
+        f"{transcript.rtfx:.0f} x real time"
+        if transcript.decoded
+        else "every row was decoded before by the same model"
+    )
     rows = hypotheses(checked.rows, transcript)
     write_hypotheses(target, rows)
     if out is not None:

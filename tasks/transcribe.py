@@ -16,9 +16,11 @@ from tasks.errors import TranscriptionError
 from tasks.runtime import Job, Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-_PROGRAM = "transcribe.py"
+    from tasks.transcripts import TranscriptStore
+
+PROGRAM = "transcribe.py"
 _BATCH_SIZE = 16
 _LOG_TAIL_LINES = 15
 
@@ -30,30 +32,50 @@ class AudioSet:
     Attributes:
         audio: absolute paths.
         durations: seconds, one a file.
+        recordings: content hashes, one a file.
         roots: folders that hold all of the audio.
     """
 
     audio: tuple[Path, ...]
     durations: tuple[float, ...]
+    recordings: tuple[str, ...]
     roots: tuple[Path, ...]
 
     def __post_init__(self) -> None:
-        if len(self.audio) != len(self.durations):
-            raise ValueError("every audio file needs a duration")
+        if not len(self.audio) == len(self.durations) == len(self.recordings):
+            raise ValueError("every audio file needs a duration and a hash")
+
+    def only(self, places: Sequence[int]) -> AudioSet:
+        """The files at these places, in their order."""
+        return AudioSet(
+            tuple(self.audio[place] for place in places),
+            tuple(self.durations[place] for place in places),
+            tuple(self.recordings[place] for place in places),
+            self.roots,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What one model made of one set, in the set's order, and how long decoding took."""
+    """What one model made of one set.
+
+    Attributes:
+        model: the .nemo file.
+        hypotheses: in the set's order.
+        decoded: how many of them were decoded now; the others were kept from before.
+        audio_seconds: of what was decoded now.
+        seconds: that decoding took; loading the model is not counted.
+    """
 
     model: Path
     hypotheses: tuple[str, ...]
+    decoded: int
     audio_seconds: float
     seconds: float
 
     @property
     def rtfx(self) -> float:
-        """Seconds of audio per second of decoding; loading the model is not counted."""
+        """Seconds of audio per second of decoding; 0 where nothing was decoded."""
         return self.audio_seconds / self.seconds if self.seconds else 0.0
 
 
@@ -61,14 +83,16 @@ def transcribe(
     models: Sequence[Path],
     audio: AudioSet,
     runtime: Runtime,
+    kept: TranscriptStore,
     report: Callable[[str], None] = lambda _: None,
 ) -> tuple[Transcript, ...]:
-    """Decode one set by each model.
+    """Decode one set by each model; what a model has decoded before is not decoded again.
 
     Args:
-        models: .nemo files; each is loaded once.
+        models: .nemo files; each is loaded once, or not at all.
         audio: the set.
         runtime: where to decode.
+        kept: the hypotheses that were made before; gets the new ones.
         report: is called with a line of progress now and then.
 
     Returns:
@@ -77,37 +101,74 @@ def transcribe(
     Raises:
         TranscriptionError: a model could not be loaded or decoding failed; holds the log's end.
     """
+    known = [kept.read(model) for model in models]
+    todo = [_missing(audio, one) for one in known]
+    sets = _decode(
+        [pair for pair in zip(models, todo, strict=True) if pair[1].audio], runtime, report
+    )
+    transcripts = []
+    for model, before, new in zip(models, known, todo, strict=True):
+        seconds = 0.0
+        if new.audio:
+            found, seconds = sets.pop(0)
+            before.update(zip(new.recordings, found, strict=True))
+            kept.keep(model, before)
+        texts = tuple(before[recording] for recording in audio.recordings)
+        transcripts.append(
+            Transcript(model, texts, len(new.audio), round(sum(new.durations), 3), seconds)
+        )
+    return tuple(transcripts)
+
+
+def _missing(audio: AudioSet, known: Mapping[str, str]) -> AudioSet:
+    """The recordings without a hypothesis, each once."""
+    first = {recording: place for place, recording in reversed([*enumerate(audio.recordings)])}
+    return audio.only(sorted(first[recording] for recording in first.keys() - known.keys()))
+
+
+def _decode(
+    wanted: Sequence[tuple[Path, AudioSet]], runtime: Runtime, report: Callable[[str], None]
+) -> list[tuple[tuple[str, ...], float]]:
+    """Hypotheses and seconds of each model with its set; one job for all of them."""
+    if not wanted:
+        return []
     with tempfile.TemporaryDirectory(prefix="asr-flywheel-") as folder:
         work = Path(folder)
-        outs = [work / f"{number}.jsonl" for number in range(len(models))]
-        reads = (*models, *audio.roots)
+        outs = [work / f"{number}.jsonl" for number in range(len(wanted))]
+        roots = [root for _, audio in wanted for root in audio.roots]
+        reads = tuple(dict.fromkeys([*(model for model, _ in wanted), *roots]))
         job = Job(
             name="transcription",
-            program=_PROGRAM,
-            request=_request(models, outs, audio, runtime.inside(work, reads)),
+            program=PROGRAM,
+            request=_request(wanted, outs, runtime.inside(work, reads)),
             work=work,
             reads=reads,
             labels={"run": "transcription"},
         )
         sets = _run(job, runtime, report)
-        return tuple(
-            Transcript(model, _read(out, audio), event["audio_seconds"], event["seconds"])
-            for model, out, event in zip(models, outs, sets, strict=True)
-        )
+        return [
+            (_read(out, audio), float(event["seconds"]))
+            for (_, audio), out, event in zip(wanted, outs, sets, strict=True)
+        ]
 
 
 def _request(
-    models: Sequence[Path], outs: Sequence[Path], audio: AudioSet, inside: Callable[[Path], str]
+    wanted: Sequence[tuple[Path, AudioSet]], outs: Sequence[Path], inside: Callable[[Path], str]
 ) -> dict[str, Any]:
-    paths = [inside(path) for path in audio.audio]
     return {
         "batch_size": _BATCH_SIZE,
         "jobs": [
             {
                 "model": inside(model),
-                "sets": [{"audio": paths, "durations": audio.durations, "out": inside(out)}],
+                "sets": [
+                    {
+                        "audio": [inside(path) for path in audio.audio],
+                        "durations": audio.durations,
+                        "out": inside(out),
+                    }
+                ],
             }
-            for model, out in zip(models, outs, strict=True)
+            for (model, audio), out in zip(wanted, outs, strict=True)
         ],
     }
 

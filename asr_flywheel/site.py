@@ -1,0 +1,199 @@
+"""A whole site on one machine: server, GPU pool, deployments, blocks and a worker, on loopback.
+
+For trying out and for a team of one; deployments/compose.yaml is a site for several. Everything it
+writes lies in one folder. ``down`` ends what ``up`` started and keeps the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from tasks import files
+from tasks.errors import FlywheelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PROJECT = Path(__file__).parent.parent
+PREFECT_FILE = PROJECT / "deployments" / "prefect.yaml"
+POOL = "gpu"
+_WAIT_S = 120.0
+_GRACE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A site's folder and port.
+
+    Attributes:
+        folder: holds the database, the logs and the processes' ids.
+        port: of server and UI.
+    """
+
+    folder: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where the UI is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes Prefect's programs talk to this site."""
+        return {
+            **os.environ,
+            "PREFECT_HOME": str(self.folder / "prefect"),
+            "PREFECT_API_URL": f"{self.url}/api",
+            "PREFECT_SERVER_UI_API_URL": f"{self.url}/api",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # A run goes on through a restart of the server.
+            "PREFECT_CLIENT_MAX_RETRIES": "8",
+            "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+        }
+
+    def up(self, runs_at_once: int = 4) -> None:
+        """Start what does not run yet; again is as good as once.
+
+        Raises:
+            FlywheelError: a part did not start; names its log.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.start_server()
+        self.configure()
+        self.start_worker(runs_at_once)
+
+    def start_server(self) -> None:
+        """Start the server and wait until it answers.
+
+        Raises:
+            FlywheelError: it does not; its log says why.
+        """
+        prefect = [sys.executable, "-m", "prefect"]
+        self._start(
+            "server", [*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
+        )
+        deadline = time.monotonic() + _WAIT_S
+        while not self.answers():
+            if time.monotonic() > deadline or not self._running("server"):
+                raise FlywheelError(
+                    f"the server did not start on port {self.port}. Fix: see "
+                    f"{self.folder / 'server.log'}; is the port taken?"
+                )
+            time.sleep(0.2)
+
+    def answers(self) -> bool:
+        """Whether a server answers there."""
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url}/api/health", timeout=3).status_code == httpx.codes.OK
+        return False
+
+    def configure(self) -> None:
+        """Make pool, deployments and block types on the server.
+
+        Raises:
+            FlywheelError: Prefect refuses; holds its words.
+        """
+        self._run(["-m", "asr_flywheel.register"])
+        self._run(
+            ["-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE)]
+        )
+
+    def start_worker(self, runs_at_once: int = 4) -> None:
+        """Start a worker of the GPU pool."""
+        arguments = ["worker", "--pool", POOL, "--at-once", str(runs_at_once)]
+        self._start("worker", [sys.executable, "-m", "asr_flywheel.cli", *arguments])
+
+    def down(self) -> list[str]:
+        """End worker and server, in this order.
+
+        Returns:
+            The names of what was ended.
+        """
+        return [name for name in ("worker", "server") if self.stop(name)]
+
+    def stop(self, name: str, wanted: signal.Signals = signal.SIGINT) -> bool:
+        """End one of the processes with all its children; whether there was one."""
+        known = self._known(name)
+        self._record(name).unlink(missing_ok=True)
+        if known is None:
+            return False
+        for kind in (wanted, signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(known, kind)
+            deadline = time.monotonic() + _GRACE_S
+            while _group_lives(known) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            if not _group_lives(known):
+                break
+        return True
+
+    def _run(self, arguments: Sequence[str]) -> None:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=PROJECT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise FlywheelError(f"{' '.join(arguments)}:\n{done.stdout}{done.stderr}")
+
+    def _start(self, name: str, line: Sequence[str]) -> None:
+        if self._running(name):
+            return
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                line,
+                cwd=PROJECT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        files.write_json(self._record(name), {"pid": process.pid, "started": _started(process.pid)})
+
+    def _record(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+    def _known(self, name: str) -> int | None:
+        """The process's id, if it is still the one that was started."""
+        if not self._record(name).is_file():
+            return None
+        record: Mapping[str, Any] = json.loads(self._record(name).read_text(encoding="utf-8"))
+        pid = int(record["pid"])
+        return pid if record["started"] and _started(pid) == record["started"] else None
+
+    def _running(self, name: str) -> bool:
+        return self._known(name) is not None
+
+
+def _started(pid: int) -> str:
+    """The kernel's start time of a process, "" if it is gone or a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
+
+
+def _group_lives(group: int) -> bool:
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
+            if fields[0] != "Z" and int(fields[2]) == group:
+                return True
+    return False

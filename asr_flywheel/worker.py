@@ -1,0 +1,58 @@
+"""A worker of the GPU pool: says what the host has, clears what a killed one left, takes runs."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+from prefect.artifacts import create_table_artifact
+
+from flows import slots
+from flows.publish import stage
+from tasks import container, engine, hardware
+from tasks.faults import FaultError
+
+
+def start(pool: str, at_once: int) -> None:
+    """Announce this host to the server, then become Prefect's worker; does not return.
+
+    Args:
+        pool: the work pool.
+        at_once: runs in flight; only one of them holds the GPUs at any time.
+    """
+    announce()
+    arguments = ["--pool", pool, "--limit", str(at_once), "--name", socket.gethostname()]
+    os.execv(  # noqa: S606 - a list, no shell
+        sys.executable, [sys.executable, "-m", "prefect", "worker", "start", *arguments]
+    )
+
+
+def announce() -> None:
+    """Publish what this host has, offer its GPUs, and remove containers without an owner."""
+    host = hardware.detect()
+    images = _images()
+    rows = [
+        {"GPU": gpu.name, "memory (MiB)": gpu.memory_mib, "driver": gpu.driver, "cores": host.cores}
+        for gpu in host.gpus
+    ] or [{"GPU": "none: trains on the CPU", "memory (MiB)": 0, "driver": "", "cores": host.cores}]
+    name = slots.offer()
+    create_table_artifact(
+        key=f"worker-{name.removeprefix('gpu-')}",
+        description=f"Worker {socket.gethostname()}: {images}",
+        table=rows,
+    )
+    for row in rows:
+        stage("worker", ", ".join(f"{key} {value}" for key, value in row.items() if value != ""))
+    stage("", images)
+
+
+def _images() -> str:
+    try:
+        client = engine.connect()
+    except FaultError:
+        return "no Docker Engine: local runtime only"
+    for left in container.reap(client):
+        stage("worker", f"removed container {left}, whose owner is gone")
+    found = sorted(tag for image in client.images.list() for tag in image.tags if "nemo" in tag)
+    return f"Docker Engine with {', '.join(found) or 'no NeMo image yet'}"

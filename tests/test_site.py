@@ -1,0 +1,150 @@
+"""A site as a team runs it: launched by API, cancelled, two runs on one slot, a killed worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from docker.errors import ImageNotFound
+
+from asr_flywheel.demo.benchmark import synthesise_cycle
+from tasks import engine, sft, stages
+from tasks.cycle import open_cycle
+from tests import engines, sites
+from tests.needs import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from asr_flywheel.site import Site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One site for the module."""
+    with sites.running(tmp_path_factory.mktemp("site")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded benchmark with its baseline."""
+    folder = tmp_path_factory.mktemp("benchmark") / "cycle1"
+    synthesise_cycle(folder)
+    stages.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
+    return folder
+
+
+@pytest.fixture
+def cycle(benchmark: Path, tmp_path: Path) -> Path:
+    """A cycle of its own."""
+    return Path(shutil.copytree(benchmark, tmp_path / "clinic" / "cycle1"))
+
+
+def config(cycle: Path, **more: Any) -> dict[str, Any]:
+    """The embedded base, one epoch."""
+    return {"cycle": str(cycle), "base": "embedded", "epochs": 1, **more}
+
+
+def trained_batches(cycle: Path) -> int:
+    """How far training has come, by the events that it has written."""
+    return sum(
+        path.read_text().count('"step", "epoch"')
+        for path in (cycle / "models").glob(".*.work/events.jsonl")
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("epochs", 0), ("priority", ["drugs"]), ("recipe", "best")]
+)
+def test_bad_parameters_are_refused_over_the_api(
+    site: Site, cycle: Path, field: str, value: object
+) -> None:
+    """Before a run is made, with the field's name."""
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        sites.launch(site, config(cycle, **{field: value}))
+    assert refused.value.response.status_code == 409
+    assert field in refused.value.response.text
+
+
+def test_the_worker_says_what_it_has(site: Site) -> None:
+    """An artifact tells which GPU, driver and image the host has."""
+    found = sites.call(site, "POST", "artifacts/latest/filter")
+    (told,) = [one for one in found if one["key"].startswith("worker-")]
+    assert json.loads(told["data"])[0]["cores"] == len(os.sched_getaffinity(0))
+
+
+def test_cancelling_while_a_container_trains_leaves_nothing(site: Site, cycle: Path) -> None:
+    """The container is gone within the grace period, the run is Cancelled, and no model is left."""
+    client = engines.client()
+    try:
+        present = bool(client.images.get(engines.STANDIN))
+    except ImageNotFound:
+        present = False
+    require("standin-image", present=present, how="`make standin-image`")
+    settings = {"image": engines.STANDIN}
+    run = sites.launch(site, config(cycle, epochs=50, runtime="container", container=settings))
+    labels = {"cycle": str(cycle)}
+    sites.wait_for(lambda: trained_batches(cycle) > 0)
+    assert len(engine.orphans(client, labels)) == 1
+    sites.call(
+        site,
+        "POST",
+        f"flow_runs/{run}/set_state",
+        state={"type": "CANCELLING", "name": "Cancelling"},
+    )
+    started = time.monotonic()
+    sites.wait_for(lambda: not engine.orphans(client, labels), engine.GRACE_S + 10)
+    assert time.monotonic() - started < engine.GRACE_S + 10
+    sites.ends(site, run, "Cancelled")
+    assert not list(cycle.glob(f"models/*/{sft.MODEL_NAME}"))
+    assert not (cycle.parent / "cycle2").exists()
+
+
+def test_of_two_runs_one_waits_for_the_gpu_and_both_finish(
+    site: Site, benchmark: Path, tmp_path: Path
+) -> None:
+    """Both are taken at once; the second trains only when the first has given the slot back."""
+    cycles = [
+        Path(shutil.copytree(benchmark, tmp_path / clinic / "cycle1")) for clinic in ("a", "b")
+    ]
+    runs = [sites.launch(site, config(cycle)) for cycle in cycles]
+    overlap = False
+
+    def both_trained() -> bool:
+        nonlocal overlap
+        busy = [any(cycle.glob("models/.*.work")) for cycle in cycles]
+        overlap = overlap or all(busy)
+        return all((cycle.parent / "cycle2" / "run.json").exists() for cycle in cycles)
+
+    sites.wait_for(both_trained, 300)
+    assert not overlap
+    for run in runs:
+        sites.ends(site, run, "Completed")
+
+
+def test_a_second_run_of_the_same_cycle_is_refused(site: Site, cycle: Path) -> None:
+    """Two runs would write the same files; the first goes on."""
+    first = sites.launch(site, config(cycle))
+    sites.wait_for(lambda: trained_batches(cycle) > 0)
+    second = sites.launch(site, config(cycle))
+    sites.ends(site, second, "Failed")
+    assert any("another run works on this cycle" in line for line in sites.log(site, second))
+    sites.ends(site, first, "Completed")
+
+
+def test_a_killed_worker_does_not_hold_the_gpu_for_ever(site: Site, cycle: Path) -> None:
+    """Worker and run are killed while they hold the slot; a new worker's run trains and ends."""
+    sites.launch(site, config(cycle, epochs=50))
+    sites.wait_for(lambda: trained_batches(cycle) > 0)
+    site.stop("worker", signal.SIGKILL)
+    site.start_worker()
+    again = sites.launch(site, config(cycle))
+    sites.ends(site, again, "Completed", 300)

@@ -1,0 +1,127 @@
+"""What is decoded and what is taken from before, without a model: the runtime is planned."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tasks.hardware import Hardware
+from tasks.runtime import Ended, Job, Script
+from tasks.transcribe import AudioSet, transcribe
+from tasks.transcripts import TranscriptStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+
+@dataclass
+class Planned:
+    """A runtime that decodes a file to its own name, and counts."""
+
+    identity: str = "planned"
+    script: Script = Script("", "")
+    hardware: Hardware = Hardware((), 1)
+    decoded: list[list[str]] = field(default_factory=list)
+
+    def check(self, report: Callable[[str], None] = lambda _: None) -> None:
+        """Nothing to refuse."""
+
+    def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
+        """Everything is where it is."""
+        return str
+
+    def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
+        """Write what the program would write."""
+        for one in job.request["jobs"]:
+            (wanted,) = one["sets"]
+            self.decoded.append([path.rsplit("/", 1)[-1] for path in wanted["audio"]])
+            with open(wanted["out"], "w", encoding="utf-8") as out:  # noqa: PTH123 - a string
+                out.writelines(
+                    json.dumps({"audio": path, "hyp": f"said {path[-5]}"}) + "\n"
+                    for path in wanted["audio"]
+                )
+            on_line(json.dumps({"event": "set", "seconds": 2.0}))
+        return Ended(0)
+
+
+def audio(folder: Path, recordings: str) -> AudioSet:
+    """Files 0.wav, 1.wav, … of 3 s, with these hashes."""
+    count = range(len(recordings))
+    paths = tuple(folder / f"{n}.wav" for n in count)
+    return AudioSet(paths, (3.0,) * len(paths), tuple(recordings), (folder,))
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> tuple[Path, Path]:
+    """Two files with different contents."""
+    found = tmp_path / "a.nemo", tmp_path / "b.nemo"
+    for path in found:
+        path.write_bytes(path.name.encode())
+    return found
+
+
+def test_nothing_is_decoded_twice(tmp_path: Path, models: tuple[Path, Path]) -> None:
+    """The second time no job is started; the hypotheses and their order are the same."""
+    runtime, kept = Planned(), TranscriptStore(tmp_path / "kept", "decoder")
+    first = transcribe(models, audio(tmp_path, "xyz"), runtime, kept)
+    assert [one.decoded for one in first] == [3, 3]
+    assert first[0].hypotheses == ("said 0", "said 1", "said 2")
+    assert first[0].rtfx == 4.5
+    again = transcribe(models, audio(tmp_path, "xyz"), runtime, kept)
+    assert len(runtime.decoded) == 2
+    assert [one.hypotheses for one in again] == [one.hypotheses for one in first]
+    assert [(one.decoded, one.rtfx) for one in again] == [(0, 0.0), (0, 0.0)]
+
+
+def test_only_new_recordings_and_new_models_are_decoded(
+    tmp_path: Path, models: tuple[Path, Path]
+) -> None:
+    """By content: a changed file is decoded again, a renamed one is not."""
+    runtime, kept = Planned(), TranscriptStore(tmp_path / "kept", "decoder")
+    transcribe(models[:1], audio(tmp_path, "xyz"), runtime, kept)
+    both = transcribe(models, audio(tmp_path, "xwz"), runtime, kept)
+    assert runtime.decoded[1:] == [["1.wav"], ["0.wav", "1.wav", "2.wav"]]
+    assert [one.decoded for one in both] == [1, 3]
+    models[0].write_bytes(b"changed")
+    transcribe(models[:1], audio(tmp_path, "xyz"), runtime, kept)
+    assert runtime.decoded[-1] == ["0.wav", "1.wav", "2.wav"]
+
+
+def test_the_same_recording_twice_is_decoded_once(
+    tmp_path: Path, models: tuple[Path, Path]
+) -> None:
+    """Both rows get its hypothesis."""
+    runtime, kept = Planned(), TranscriptStore(tmp_path / "kept", "decoder")
+    (found,) = transcribe(models[:1], audio(tmp_path, "xyx"), runtime, kept)
+    assert runtime.decoded == [["0.wav", "1.wav"]]
+    assert found.hypotheses == ("said 0", "said 1", "said 0")
+    assert found.decoded == 2
+
+
+@pytest.mark.parametrize("broken", ["{", '{"hyp": "x"}\n', "[]\n"])
+def test_a_broken_store_costs_time_and_nothing_else(
+    broken: str, tmp_path: Path, models: tuple[Path, Path]
+) -> None:
+    """What cannot be read is decoded again, and written anew."""
+    runtime, kept = Planned(), TranscriptStore(tmp_path / "kept", "decoder")
+    transcribe(models[:1], audio(tmp_path, "xyz"), runtime, kept)
+    (file,) = (tmp_path / "kept").iterdir()
+    file.write_text(broken)
+    (found,) = transcribe(models[:1], audio(tmp_path, "xyz"), runtime, kept)
+    assert found.decoded == 3
+    (once_more,) = transcribe(models[:1], audio(tmp_path, "xyz"), runtime, kept)
+    assert once_more.decoded == 0
+
+
+def test_another_decoder_decodes_for_itself(tmp_path: Path, models: tuple[Path, Path]) -> None:
+    """A changed program or image may decode differently."""
+    runtime: Any = Planned()
+    for decoder in ("one", "two"):
+        transcribe(
+            models[:1], audio(tmp_path, "xyz"), runtime, TranscriptStore(tmp_path / "kept", decoder)
+        )
+    assert len(runtime.decoded) == 2
