@@ -14,8 +14,9 @@ from prefect.workers.process import ProcessWorker
 
 from asr_flywheel.site import POOL
 from blocks.nemo_container import NemoContainer
+from blocks.stores import LocalArtifactStore, S3ArtifactStore
 
-BLOCKS = (NemoContainer,)
+BLOCKS = (NemoContainer, LocalArtifactStore, S3ArtifactStore)
 
 
 def main() -> None:

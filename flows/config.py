@@ -83,6 +83,15 @@ class CycleConfig(BaseModel):
         title="Container block",
         description="Name of a saved NeMo Container block, whose settings count instead.",
     )
+    store: str | None = Field(
+        None,
+        title="Store",
+        description="Where all files of the cycle are kept: a block such as s3-artifact-store/NAME "
+        "or local-artifact-store/NAME, s3://bucket/prefix, or a folder of the worker's host.",
+    )
+    store_audio: bool = Field(
+        True, title="Keep the audio", description="Keep the cycle's recordings in the store too."
+    )
     stock_script: Path | None = Field(
         None,
         title="Stock script",

@@ -9,12 +9,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from prefect import flow, task
+from prefect.runtime import flow_run
 
+from blocks.stores import open_store
 from flows import publish, slots
 from flows.config import Comparison, CycleConfig
 from tasks import (
+    archive,
     bases,
     diff,
     files,
@@ -34,8 +38,12 @@ from tasks.hypotheses import write_hypotheses
 from tasks.preflight import PreflightResult
 from tasks.runtime import Runtime
 from tasks.scoring import Scores, score
+from tasks.store import Store, StoreError
 from tasks.training_set import TrainingSet
 from tasks.transcribe import Transcript
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,9 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     base = bases.resolve(config.base)
     runtime = config.make_runtime()
     run_record.require_free(cycle.next)
+    store = None if config.store is None else open_store(config.store)
+    if store is not None:
+        store.check()
     checked = check_manifest(config, cycle, base)
     sft.check_fit(base, config.base, runtime.hardware)
     runtime.check(lambda line: publish.stage("runtime", line))
@@ -90,6 +101,8 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
         decision=decided.as_dict(),
     )
     run_record.write(cycle.next, record)
+    if store is not None:
+        keep(config, cycle, store, trained.model, decided)
     return Outcome(verdict, decided, cycle.next.path)
 
 
@@ -228,3 +241,25 @@ def decision(config: CycleConfig, cycle: Cycle, pairing: diff.Pairing) -> Decisi
     run_record.write_decision(cycle.next, decided, literal, held_out, everything)
     publish.decision(cycle.next, decided, literal, held_out)
     return decided
+
+
+def worth_retrying(_task: object, _run: object, state: State[object]) -> bool:
+    """Whether a second try can help: an endpoint may come back, an expired key does not."""
+    failure = state.result(raise_on_failure=False)
+    return isinstance(failure, StoreError) and failure.transient
+
+
+@task(
+    name="keep-artifacts",
+    retries=3,
+    retry_delay_seconds=[5, 20, 60],
+    retry_condition_fn=worth_retrying,
+)
+def keep(
+    config: CycleConfig, cycle: Cycle, store: Store, model: Path, decided: Decision
+) -> archive.Kept:
+    """Keep every file of the cycle under the run's id; the list with the hashes comes last."""
+    run = str(flow_run.id or "unknown")
+    found = archive.keep(store, cycle, run, model, decided.verdict.value, audio=config.store_audio)
+    publish.kept(cycle.next, found)
+    return found

@@ -6,7 +6,6 @@ in the UI is the history of one clinic's cycles.
 
 from __future__ import annotations
 
-import re
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, cast
@@ -23,10 +22,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from tasks.archive import clinic_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from uuid import UUID
 
+    from tasks.archive import Kept
     from tasks.course import Progress
     from tasks.cycle import Cycle
     from tasks.decision import Decision
@@ -51,8 +53,7 @@ def stage(name: str, text: str) -> None:
 
 def artifact_key(cycle: Cycle, what: str) -> str:
     """A key for Prefect: lower-case letters, digits and dashes only."""
-    folder = re.sub(r"[^a-z0-9]+", "-", cycle.path.parent.name.lower()).strip("-")
-    return f"{folder or 'cycles'}-{what}"
+    return f"{clinic_of(cycle)}-{what}"
 
 
 def gate(cycle: Cycle, verdict: GateResult) -> None:
@@ -200,4 +201,15 @@ def decision(
         key=artifact_key(cycle, "diff"),
         description=f"KER by category on held-out rows, cycle {cycle.number}",
         table=[{"category": category, **delta.as_dict()} for category, delta in held_out.items()],
+    )
+
+
+def kept(cycle: Cycle, found: Kept) -> None:
+    """Where the cycle's files are."""
+    size = f"{found.bytes / 1e6:.1f} MB"
+    stage("store", f"{found.url}: {found.files} files, {size}, {found.sent} of them new")
+    create_markdown_artifact(
+        key=artifact_key(cycle, "store"),
+        description=f"Files of cycle {cycle.number}",
+        markdown=f"{found.files} files, {size}. The list with their hashes: `{found.url}`.\n",
     )

@@ -23,8 +23,8 @@ class Planned:
     """A runtime that decodes a file to its own name, and counts."""
 
     identity: str = "planned"
-    script: Script = Script("", "")
-    hardware: Hardware = Hardware((), 1)
+    script: Script = field(default_factory=lambda: Script("", ""))
+    hardware: Hardware = field(default_factory=lambda: Hardware((), 1))
     decoded: list[list[str]] = field(default_factory=list)
 
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:

@@ -1,0 +1,134 @@
+"""The artifact store as Prefect blocks: a folder, or a bucket of any S3 API."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import boto3
+from botocore.config import Config
+from prefect.blocks.core import Block
+from prefect_aws import AwsCredentials
+from pydantic import Field, HttpUrl
+
+from tasks.errors import InputError
+from tasks.store import LEAST_PART_BYTES, LocalStore, S3Store
+
+if TYPE_CHECKING:
+    from tasks.store import Store
+
+_ADDRESS = re.compile(r"s3://(?P<bucket>[^/]+)(?:/(?P<prefix>.*))?")
+# Seconds to connect and to wait for an answer, and how often botocore tries by itself.
+_CONFIG = Config(connect_timeout=10, read_timeout=60, retries={"total_max_attempts": 3})
+
+
+class LocalArtifactStore(Block):
+    """A folder that keeps every cycle's files.
+
+    Example:
+        Use it:
+        ```python
+        from blocks.stores import LocalArtifactStore
+
+        store = LocalArtifactStore.load("BLOCK_NAME").open()
+        ```
+    """
+
+    _block_type_name = "Local Artifact Store"
+    _block_type_slug = "local-artifact-store"
+    _description = "Keeps the files of every cycle in a folder of the worker's host."
+    _documentation_url = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
+
+    root: Path = Field(title="Folder", description="Made if it is not there.")
+
+    def open(self) -> Store:
+        """The store."""
+        return LocalStore(self.root.expanduser())
+
+
+class S3ArtifactStore(Block):
+    """A bucket that keeps every cycle's files.
+
+    Example:
+        Use it:
+        ```python
+        from blocks.stores import S3ArtifactStore
+
+        store = S3ArtifactStore.load("BLOCK_NAME").open()
+        ```
+    """
+
+    _block_type_name = "S3 Artifact Store"
+    _block_type_slug = "s3-artifact-store"
+    _description = "Keeps the files of every cycle in a bucket of AWS or of any other S3 API."
+    _documentation_url = HttpUrl("https://docs.prefect.io/integrations/prefect-aws")
+
+    bucket: str = Field(title="Bucket", description="It must be there already.", min_length=3)
+    prefix: str = Field(
+        "", title="Prefix", description="Before every key, such as asr/.", pattern=r"^$|^[^/].*/$"
+    )
+    credentials: AwsCredentials = Field(
+        default_factory=AwsCredentials,
+        title="Credentials",
+        description="Key, region and endpoint; empty: the worker's own (profile, role).",
+    )
+    encryption: Literal["", "AES256", "aws:kms"] = Field(
+        "",
+        title="Server-side encryption",
+        description="AES256, aws:kms, or empty for the bucket's default.",
+    )
+    kms_key_id: str = Field("", title="KMS key", description="For aws:kms; empty: the default key.")
+    part_mib: int = Field(
+        64,
+        ge=LEAST_PART_BYTES >> 20,
+        title="Part size (MiB)",
+        description="Larger files go in parts, and a cut upload goes on from the last part.",
+    )
+
+    def open(self) -> Store:
+        """The store."""
+        own = {"config": _CONFIG, **self.credentials.aws_client_parameters.get_params_override()}
+        client = self.credentials.get_boto3_session().client("s3", **own)
+        return S3Store(
+            client,
+            self.bucket,
+            self.prefix,
+            self.encryption,
+            self.kms_key_id,
+            self.part_mib << 20,
+        )
+
+
+class _Kinds:
+    by_slug: ClassVar[dict[str, Any]] = {
+        one._block_type_slug: one  # noqa: SLF001 - Prefect's own name for it
+        for one in (LocalArtifactStore, S3ArtifactStore)
+    }
+
+
+def open_store(name: str) -> Store:
+    """A store by its name.
+
+    Args:
+        name: ``local-artifact-store/NAME`` or ``s3-artifact-store/NAME`` for a saved block;
+            ``s3://bucket/prefix`` with the credentials and endpoint of AWS's own variables and
+            profiles; else a folder.
+
+    Raises:
+        InputError: there is no such block.
+    """
+    kind, _, block = name.partition("/")
+    if kind in _Kinds.by_slug:
+        try:
+            found: Store = _Kinds.by_slug[kind].load(block).open()
+        except ValueError as unknown:
+            raise InputError(
+                f"store: there is no block {name!r}. Fix: save one in the UI, or name a folder."
+            ) from unknown
+        return found
+    if (address := _ADDRESS.fullmatch(name)) is not None:
+        prefix = (address["prefix"] or "").rstrip("/")
+        client = boto3.client("s3", config=_CONFIG)
+        return S3Store(client, address["bucket"], f"{prefix}/" if prefix else "")
+    return LocalStore(Path(name).expanduser().absolute())
