@@ -148,7 +148,8 @@ class LocalStore:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Every file under the folder, but those that are still being written."""
-        start = (self.root / prefix).parent if not prefix.endswith("/") else self.root / prefix
+        folder, _, _ = prefix.rpartition("/")
+        start = self.root / folder
         for path in sorted(start.rglob("*")):
             key = path.relative_to(self.root).as_posix()
             if path.is_file() and not path.name.startswith(".") and key.startswith(prefix):

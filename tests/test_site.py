@@ -142,9 +142,11 @@ def test_a_second_run_of_the_same_cycle_is_refused(site: Site, cycle: Path) -> N
 
 def test_a_killed_worker_does_not_hold_the_gpu_for_ever(site: Site, cycle: Path) -> None:
     """Worker and run are killed while they hold the slot; a new worker's run trains and ends."""
-    sites.launch(site, config(cycle, epochs=50))
+    lost = sites.launch(site, config(cycle, epochs=50))
     sites.wait_for(lambda: trained_batches(cycle) > 0)
     site.stop("worker", signal.SIGKILL)
+    process = sites.call(site, "GET", f"flow_runs/{lost}")["infrastructure_pid"]
+    os.kill(int(process.rpartition(":")[2]), signal.SIGKILL)
     site.start_worker()
     again = sites.launch(site, config(cycle))
     sites.ends(site, again, "Completed", 300)

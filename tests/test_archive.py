@@ -1,0 +1,216 @@
+"""A run's files in the store and back: whole, checked, and invisible until the last is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from asr_flywheel import cli
+from tasks import archive, files
+from tasks.cycle import Cycle, open_cycle
+from tasks.store import LocalStore, StoreError
+from tests import s3, samples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def cycle(tmp_path: Path) -> Cycle:
+    """A cycle whose run is finished: audio, a model, and the next cycle's folder."""
+    first = samples.make_cycle(tmp_path / "My Clinic")
+    model = first / "models" / "run" / "adapted_model.nemo"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(os.urandom(1000))
+    (first / "models" / "older").mkdir()
+    (first / "models" / "older" / "adapted_model.nemo").write_bytes(b"older")
+    (first / ".transcripts").mkdir()
+    (first / ".transcripts" / "x.jsonl").write_text("{}")
+    second = first.parent / "cycle2"
+    second.mkdir()
+    (second / "decision.json").write_text('{"decision": "keep"}')
+    (second / "notes.txt").write_text("the user's own")
+    record = {"files": {"decision.json": files.sha256_file(second / "decision.json")}}
+    files.write_json(second / "run.json", record)
+    return open_cycle(first)
+
+
+def keep(store: LocalStore, cycle: Cycle, run: str = "run-1", **more: Any) -> archive.Kept:
+    """Keep it."""
+    model = cycle.path / "models" / "run" / "adapted_model.nemo"
+    return archive.keep(store, cycle, run, model, "keep", **more)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    """A folder."""
+    return LocalStore(tmp_path / "store")
+
+
+def test_everything_of_the_run_comes_back(cycle: Cycle, store: LocalStore, tmp_path: Path) -> None:
+    """Manifest, audio, this run's model and results; no hidden file, no other model, no notes."""
+    kept = keep(store, cycle)
+    (run,) = archive.runs(store)
+    assert (run.clinic, run.cycle, run.run, run.verdict) == ("my-clinic", 1, "run-1", "keep")
+    assert kept.url.endswith("my-clinic/cycle1/run-1/MANIFEST.json")
+    archive.fetch(store, run, tmp_path / "back")
+    expected = {
+        name: content
+        for name, content in tree(cycle.path.parent).items()
+        if "/." not in name and "older" not in name and "notes" not in name
+    }
+    assert tree(tmp_path / "back") == expected
+    assert kept.files == len(expected)
+    assert any(name.endswith(".wav") for name in expected)
+
+
+def test_audio_can_be_left_out(cycle: Cycle, store: LocalStore) -> None:
+    """For a clinic whose recordings must not leave the host."""
+    keep(store, cycle, audio=False)
+    (run,) = archive.runs(store)
+    assert not any(name.endswith(".wav") for name in run.content)
+
+
+def test_what_is_there_is_not_sent_again(cycle: Cycle, store: LocalStore) -> None:
+    """As in a retry after the store was away."""
+    first = keep(store, cycle)
+    assert first.sent == first.files
+    assert keep(store, cycle).sent == 0
+
+
+def test_a_run_without_its_manifest_is_not_there(
+    cycle: Cycle, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest comes last."""
+    monkeypatch.setattr(LocalStore, "write", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        keep(store, cycle)
+    assert list(store.keys("my-clinic/"))
+    assert archive.runs(store) == []
+
+
+def test_the_newest_run_comes_first(cycle: Cycle, store: LocalStore) -> None:
+    """And a prefix narrows the list."""
+    for run in ("b", "a", "c"):
+        keep(store, cycle, run)
+    path = store.root / "my-clinic" / "cycle1" / "a" / archive.MANIFEST
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps({**told, "created": "2999-01-01T00:00:00Z"}))
+    assert [run.run for run in archive.runs(store, "my-clinic/cycle1")] == ["a", "c", "b"]
+    assert archive.runs(store, "my-clinic/cycle2") == []
+    assert archive.runs(store, "my") == []
+
+
+def test_a_damaged_file_is_told_and_the_run_stays_incomplete(
+    cycle: Cycle, store: LocalStore, tmp_path: Path
+) -> None:
+    """run.json, the mark of a whole run, is not there."""
+    keep(store, cycle)
+    (run,) = archive.runs(store)
+    (store.root / run.prefix / "cycle2" / "decision.json").write_text("{}")
+    with pytest.raises(StoreError, match=r"decision\.json.*SHA-256"):
+        archive.fetch(store, run, tmp_path / "back")
+    assert not (tmp_path / "back" / "cycle2" / "run.json").exists()
+
+
+def test_an_interrupted_fetch_goes_on_and_overwrites_nothing(
+    cycle: Cycle, store: LocalStore, tmp_path: Path
+) -> None:
+    """Equal files stay; another content in their place stops it."""
+    keep(store, cycle)
+    (run,) = archive.runs(store)
+    archive.fetch(store, run, tmp_path / "back")
+    (tmp_path / "back" / "cycle2" / "run.json").unlink()
+    archive.fetch(store, run, tmp_path / "back")
+    (tmp_path / "back" / "cycle1" / "manifest.jsonl").write_text("mine")
+    with pytest.raises(StoreError, match="with another content"):
+        archive.fetch(store, run, tmp_path / "back")
+    assert (tmp_path / "back" / "cycle1" / "manifest.jsonl").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": {"../outside": {"sha256": "0" * 64, "bytes": 1}}},
+        {"files": {"/etc/passwd": {"sha256": "0" * 64, "bytes": 1}}},
+        {"files": {"a\\..\\b": {"sha256": "0" * 64, "bytes": 1}}},
+        {"files": []},
+        {"format": 2},
+        {"run": "another"},
+        {"cycle": "one"},
+    ],
+)
+def test_a_doctored_manifest_is_refused(
+    cycle: Cycle, store: LocalStore, change: dict[str, Any]
+) -> None:
+    """Nothing may be written outside of the folder that was asked for."""
+    keep(store, cycle)
+    path = store.root / "my-clinic" / "cycle1" / "run-1" / archive.MANIFEST
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(StoreError, match="MANIFEST"):
+        archive.runs(store)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """An S3 API over HTTP."""
+    with s3.serving() as found:
+        s3.client(found).create_bucket(Bucket="clinic")
+        yield found
+
+
+KEEP = """
+import sys
+from pathlib import Path
+from blocks.stores import open_store
+from tasks import archive
+from tasks.cycle import open_cycle
+cycle = open_cycle(Path(sys.argv[1]))
+model = cycle.path / "models" / "run" / "adapted_model.nemo"
+print(archive.keep(open_store("s3://clinic/asr"), cycle, "run-1", model, "keep").url)
+"""
+
+
+def test_another_process_keeps_and_the_command_line_fetches(
+    cycle: Cycle, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the S3 API, with the credentials of AWS's own variables."""
+    for name, value in {**s3.ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint}.items():
+        monkeypatch.setenv(name, value)
+    kept = subprocess.run(
+        [sys.executable, "-c", KEEP, str(cycle.path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert kept.stdout == "s3://clinic/asr/my-clinic/cycle1/run-1/MANIFEST.json\n"
+    listed = CliRunner().invoke(cli.app, ["runs", "s3://clinic/asr", "my-clinic", "--json"])
+    (run,) = json.loads(listed.stdout)
+    assert (run["run"], run["verdict"]) == ("run-1", "keep")
+    back = tmp_path / "back"
+    fetched = CliRunner().invoke(
+        cli.app, ["fetch", "s3://clinic/asr", "my-clinic/cycle1", "--dir", str(back)]
+    )
+    assert fetched.exit_code == 0, fetched.output
+    assert tree(back).keys() == {
+        name
+        for name in tree(cycle.path.parent)
+        if "/." not in name and "older" not in name and "notes" not in name
+    }
