@@ -1,0 +1,63 @@
+"""What a store holds: runs and fetch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr_flywheel.options import JsonOption
+from tasks.errors import InputError
+
+app = typer.Typer()
+
+
+StoreArgument = Annotated[
+    str, typer.Argument(help="A folder, s3://bucket/prefix, or a saved block.", metavar="STORE")
+]
+
+
+@app.command("runs")
+def runs_command(
+    store: StoreArgument,
+    prefix: Annotated[str, typer.Argument(help="Only CLINIC, or CLINIC/cycle<N>.")] = "",
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """List the complete runs of a store, the newest first."""
+    from blocks.stores import open_store
+    from tasks import archive
+
+    found = [run.as_dict() for run in archive.runs(open_store(store), prefix)]
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for run in found:
+        size = f"{run['files']} files, {run['bytes'] / 1e6:.1f} MB"
+        typer.echo(
+            f"{run['created']}  {run['clinic']}/cycle{run['cycle']}  {run['run']}  "
+            f"{run['verdict']}  {size}"
+        )
+
+
+@app.command()
+def fetch(
+    store: StoreArgument,
+    cycle: Annotated[str, typer.Argument(help="CLINIC/cycle<N>, as `runs` lists it.")],
+    run: Annotated[str | None, typer.Option(help="A run's id; by default the newest.")] = None,
+    directory: Annotated[Path, typer.Option("--dir", help="The cycles' folder.")] = Path(),
+) -> None:
+    """Bring a cycle's files back from a store, and check every one of them."""
+    from blocks.stores import open_store
+    from tasks import archive
+
+    place = open_store(store)
+    found = [one for one in archive.runs(place, cycle) if run in {None, one.run}]
+    if not found:
+        raise InputError(
+            f"{cycle}: the store has no complete run of it{f' with id {run}' if run else ''}. "
+            f"Fix: see what there is with `asr-flywheel runs {store}`."
+        )
+    archive.fetch(place, found[0], directory, typer.echo)

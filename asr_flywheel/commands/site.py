@@ -1,0 +1,49 @@
+"""The site and its workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks.errors import InputError
+
+app = typer.Typer()
+
+
+PortOption = Annotated[int, typer.Option(min=1, max=65535, help="Of server and UI.")]
+SiteOption = Annotated[Path, typer.Option("--dir", help="Database, logs and process ids.")]
+
+
+@app.command()
+def worker(
+    pool: Annotated[str, typer.Option(help="The work pool.")] = "gpu",
+    at_once: Annotated[
+        int, typer.Option(min=1, help="Runs in flight; one at a time holds the GPUs.")
+    ] = 4,
+) -> None:
+    """Take runs from a work pool of the server that PREFECT_API_URL names."""
+    from asr_flywheel.worker import start
+
+    start(pool, at_once)
+
+
+@app.command()
+def site(
+    what: Annotated[str, typer.Argument(metavar="up|down", help="Start it, or end it.")],
+    port: PortOption = 4200,
+    directory: SiteOption = Path(".site"),
+) -> None:
+    """A whole site on loopback: server, UI, GPU pool, deployments, blocks and a worker."""
+    from asr_flywheel.site import Site
+    from flows.publish import stage
+
+    here = Site(directory.resolve(), port)
+    if what == "up":
+        here.up()
+        stage("site", f"{here.url} (files in {here.folder})")
+    elif what == "down":
+        stage("site", f"ended: {', '.join(here.down()) or 'nothing ran'}")
+    else:
+        raise InputError(f"site: {what!r} is neither 'up' nor 'down'.")

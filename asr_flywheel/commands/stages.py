@@ -1,0 +1,230 @@
+"""One stage at a time: gate, preflight, split, paths, transcribe, score, diff."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr_flywheel.options import (
+    DEFAULT_BASE,
+    EXIT_REFUSED,
+    AudioRootOption,
+    BaselineOption,
+    BaseOption,
+    CycleArgument,
+    JsonOption,
+    KeepStyleOption,
+    MaxDurationOption,
+    MethodOption,
+    PriorityOption,
+    RecipeOption,
+    SeedOption,
+    print_json,
+)
+from tasks import recipes
+from tasks.recipes import Method, Recipe, RecipeName
+
+app = typer.Typer()
+
+
+def _limited(name: RecipeName, max_duration: float | None) -> Recipe:
+    found = recipes.recipe(name)
+    changes = {} if max_duration is None else {"max_duration": max_duration}
+    return found.model_copy(update=changes)
+
+
+@app.command()
+def gate(
+    cycle: CycleArgument,
+    base: BaseOption = DEFAULT_BASE,
+    priority: PriorityOption = None,
+    baseline: BaselineOption = None,
+    method: MethodOption = Method.SFT,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether tuning is worth it, and where to go if not."""
+    from tasks import stages
+    from tasks.cycle import open_cycle
+    from tasks.gate import GatePolicy
+
+    folder = open_cycle(cycle)
+    verdict = stages.judge(
+        folder,
+        base,
+        GatePolicy(priority=tuple(priority or ["drug"])),
+        stages.find_baseline(folder, baseline),
+        method,
+    )
+    if as_json:
+        print_json(verdict.as_dict())
+    else:
+        typer.echo(("passed" if verdict.passed else "refused") + f": {verdict.action.value}")
+        for reason in verdict.reasons:
+            typer.echo(f"- {reason.message}")
+        for warning in verdict.warnings:
+            typer.echo(f"- warning: {warning}")
+    if not verdict.passed:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+@app.command()
+def preflight(
+    cycle: CycleArgument,
+    base: BaseOption = DEFAULT_BASE,
+    recipe: RecipeOption = RecipeName.VERIFIED,
+    audio_root: AudioRootOption = None,
+    *,
+    max_duration: MaxDurationOption = None,
+    keep_style: KeepStyleOption = False,
+) -> None:
+    """Check manifest, audio and text before anything is spent; writes nothing."""
+    from tasks import bases, stages
+    from tasks.cycle import open_cycle
+    from tasks.findings import summarise
+
+    result = stages.check(
+        open_cycle(cycle),
+        bases.resolve(base),
+        _limited(recipe, max_duration),
+        audio_root or [],
+        keep_style=keep_style,
+    )
+    typer.echo(f"{len(result.rows)} rows checked, {len(result.warnings)} warnings")
+    if result.warnings:
+        typer.echo(summarise(result.warnings))
+
+
+@app.command()
+def split(
+    cycle: CycleArgument,
+    *,
+    base: BaseOption = DEFAULT_BASE,
+    fraction: Annotated[float, typer.Option(help="Share of each category to hold out.")] = 0.2,
+    seed: SeedOption = 42,
+    recipe: RecipeOption = RecipeName.VERIFIED,
+    audio_root: AudioRootOption = None,
+    max_duration: MaxDurationOption = None,
+    keep_style: KeepStyleOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write train.jsonl and validation.jsonl beside the manifest."""
+    from tasks import bases, stages
+    from tasks.cycle import open_cycle
+    from tasks.training_set import counts
+
+    folder = open_cycle(cycle)
+    checked = stages.check(
+        folder,
+        bases.resolve(base),
+        _limited(recipe, max_duration),
+        audio_root or [],
+        keep_style=keep_style,
+    )
+    data = stages.split(folder, checked, fraction, seed)
+    if as_json:
+        print_json(
+            {
+                "train": str(data.train),
+                "validation": str(data.validation),
+                "counts": counts(checked.rows, data.split),
+                "warnings": list(data.split.warnings),
+                "content_sha256": data.content,
+            }
+        )
+        return
+    typer.echo(f"{data.train}: {len(data.split.train)} rows")
+    typer.echo(f"{data.validation}: {len(data.split.validation)} rows")
+    for warning in data.split.warnings:
+        typer.echo(f"warning: {warning}")
+
+
+@app.command()
+def paths(
+    manifest: Annotated[Path, typer.Argument(help="The manifest to copy.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the copy goes.")],
+    mapping: Annotated[
+        list[str], typer.Option("--map", help="FOLDER=ITS-NEW-PLACE; may be repeated.")
+    ],
+) -> None:
+    """Copy a manifest with audio paths for a container or another host."""
+    from tasks import paths as rewriting
+
+    rows = rewriting.rewrite(manifest, out, [rewriting.parse_mapping(one) for one in mapping])
+    typer.echo(f"{out}: {rows} rows")
+
+
+@app.command()
+def transcribe(
+    cycle: CycleArgument,
+    model: Annotated[str, typer.Option("--model", help="A .nemo file, a known base, embedded.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Instead of the cycle's offline_hyps.jsonl.")
+    ] = None,
+    audio_root: AudioRootOption = None,
+) -> None:
+    """Decode a cycle offline; without --out the result becomes the cycle's baseline."""
+    from tasks import stages
+    from tasks.cycle import open_cycle
+
+    written = stages.transcribe_baseline(
+        open_cycle(cycle), model, out, audio_root or [], lambda line: typer.echo(line, err=True)
+    )
+    for path in written:
+        typer.echo(str(path))
+
+
+@app.command()
+def score(
+    hyps: Annotated[Path, typer.Argument(help="offline_hyps.jsonl or per_sample.json.")],
+    *,
+    worst: Annotated[int, typer.Option(min=0, help="Show this many of the worst rows.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Score per-row results: WER, CER, KER, SER, pooled WER, and KER by field."""
+    from tasks.hypotheses import read_hypotheses
+    from tasks.scoring import score as score_rows
+    from tasks.scoring import scores_as_dict
+
+    scores = score_rows(read_hypotheses(hyps))
+    figures = scores_as_dict(scores)
+    if as_json:
+        print_json(figures)
+        return
+    for name in ("n", "wer", "cer", "ker", "ser", "pooled_wer"):
+        value = figures[name]
+        typer.echo(
+            f"{name:>10}  {value:.4f}" if isinstance(value, float) else f"{name:>10}  {value}"
+        )
+    if worst:
+        from tasks import alignment
+
+        for row in alignment.worst(scores, worst):
+            typer.echo(f"\n{row.row.audio_filepath}  WER {row.wer:.3f}, term {row.row.term!r}")
+            typer.echo(alignment.align(row.row))
+
+
+@app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(help="Per-row results, or a cycle folder.")],
+    after: Annotated[Path, typer.Argument(help="The same for the later one.")],
+    held_out: Annotated[
+        Path | None,
+        typer.Option("--held-out", help="A manifest of the rows that were not trained on."),
+    ] = None,
+    priority: PriorityOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two evaluations row by row and decide: keep, grow or discard."""
+    from tasks import stages
+
+    found = stages.compare(before, after, held_out, priority or ["drug"])
+    if as_json:
+        print_json(found)
+        return
+    typer.echo(f"{found['decision']} (by {found['basis']} rows)")
+    for line in (*found["reasons"], *found["notes"]):
+        typer.echo(f"- {line}")

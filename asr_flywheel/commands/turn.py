@@ -1,0 +1,147 @@
+"""A whole turn of the flywheel: run and demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asr_flywheel.options import (
+    DEFAULT_BASE,
+    EXIT_REFUSED,
+    AudioRootOption,
+    BaselineOption,
+    BaseOption,
+    CycleArgument,
+    EpochsOption,
+    KeepStyleOption,
+    MaxDurationOption,
+    MethodOption,
+    PriorityOption,
+    RecipeOption,
+    SeedOption,
+)
+from tasks.errors import FlywheelError, InputError
+from tasks.recipes import Method, RecipeName
+
+if TYPE_CHECKING:
+    from flows.finetune_cycle import Outcome
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    cycle: CycleArgument,
+    *,
+    base: BaseOption = DEFAULT_BASE,
+    runtime: Annotated[str, typer.Option(help="Where training runs: local, container.")] = "local",
+    image: Annotated[
+        str | None, typer.Option(help="For the container; by default the specification's.")
+    ] = None,
+    gpus: Annotated[
+        str, typer.Option(help="For the container: auto, none, all, count=2, or ids: 0,1.")
+    ] = "auto",
+    shm_gib: Annotated[int, typer.Option(help="Shared memory of the container, GiB.")] = 8,
+    memory_gib: Annotated[
+        int | None, typer.Option(help="Memory limit of the container, GiB.")
+    ] = None,
+    container_block: Annotated[
+        str | None, typer.Option(help="A saved NeMo Container block, instead of these four.")
+    ] = None,
+    recipe: RecipeOption = RecipeName.VERIFIED,
+    priority: PriorityOption = None,
+    epochs: EpochsOption = None,
+    seed: SeedOption = 42,
+    fraction: Annotated[float, typer.Option(help="Share of each category to hold out.")] = 0.2,
+    max_duration: MaxDurationOption = None,
+    method: MethodOption = Method.SFT,
+    stock_script: Annotated[
+        Path | None, typer.Option(help="Your copy of speech_to_text_finetune.py, run unchanged.")
+    ] = None,
+    baseline: BaselineOption = None,
+    compare_with: Annotated[
+        str, typer.Option(help="offline (the base, decoded here) or imported (per_sample.json).")
+    ] = "offline",
+    audio_root: AudioRootOption = None,
+    keep_style: KeepStyleOption = False,
+    store: Annotated[
+        str | None,
+        typer.Option(help="Keep all files there: a folder, s3://bucket/prefix, or a block."),
+    ] = None,
+    store_audio: Annotated[bool, typer.Option(help="Keep the recordings too.")] = True,
+) -> None:
+    """Turn the flywheel once: gate, split, SFT, transcribe, score, decide."""
+    _turn(
+        cycle=cycle,
+        base=base,
+        runtime=runtime,
+        container={
+            **({} if image is None else {"image": image}),
+            "gpus": gpus,
+            "shm_gib": shm_gib,
+            "memory_gib": memory_gib,
+        },
+        container_block=container_block,
+        recipe=recipe,
+        priority=priority or ["drug"],
+        epochs=epochs,
+        seed=seed,
+        validation_fraction=fraction,
+        max_duration=max_duration,
+        method=method,
+        stock_script=stock_script,
+        baseline=baseline,
+        compare_with=compare_with,
+        audio_roots=audio_root or [],
+        keep_style=keep_style,
+        store=store,
+        store_audio=store_audio,
+    )
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Option("--dir", help="Where the demo's cycles go.")] = Path(
+        "demo-run"
+    ),
+    seed: SeedOption = 42,
+    recipe: RecipeOption = RecipeName.VERIFIED,
+    epochs: EpochsOption = None,
+) -> None:
+    """Watch a whole cycle on synthetic clinical speech and the embedded base, without a GPU."""
+    from asr_flywheel.demo.prepare import prepare_cycle
+
+    cycle = prepare_cycle(directory, seed=seed)
+    _turn(cycle=cycle, base="embedded", recipe=recipe, epochs=epochs, seed=seed)
+
+
+def _turn(**parameters: Any) -> Outcome:  # noqa: ANN401 - the model checks them
+    import pydantic
+
+    from flows.config import CycleConfig
+
+    try:
+        config = CycleConfig(**parameters)
+    except pydantic.ValidationError as wrong:
+        lines = [
+            f"{'.'.join(map(str, one['loc']))}: {one['msg']} (got {one['input']!r})"
+            for one in wrong.errors()
+        ]
+        raise InputError("; ".join(lines)) from wrong
+    from flows.finetune_cycle import finetune_cycle
+
+    try:
+        outcome = finetune_cycle(config)
+    except RuntimeError as wrong:
+        # Prefect has no class of its own for these two.
+        if "Failed to reach API" in str(wrong) or "ephemeral Prefect API" in str(wrong):
+            raise FlywheelError(
+                f"Prefect: {wrong} Fix: start the server that PREFECT_API_URL names, or unset it; "
+                "without a server, PREFECT_HOME must be a folder that you may write to."
+            ) from wrong
+        raise
+    if outcome.decision is None:
+        raise typer.Exit(EXIT_REFUSED)
+    return outcome

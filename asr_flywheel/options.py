@@ -1,0 +1,47 @@
+"""Options that several commands share, exit codes, and how a command prints JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks.recipes import Method, RecipeName
+
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_REFUSED = 1, 2, 3
+DEFAULT_BASE = "nvidia/parakeet-tdt-0.6b-v2"
+
+CycleArgument = Annotated[Path, typer.Argument(help="A folder cycle<N> with manifest.jsonl.")]
+BaseOption = Annotated[
+    str, typer.Option("--base", help="A known base, a .nemo file, or 'embedded' (the demo's).")
+]
+PriorityOption = Annotated[
+    list[str] | None, typer.Option("--priority", help="Category that decides; may be repeated.")
+]
+BaselineOption = Annotated[
+    Path | None,
+    typer.Option("--baseline", help="per_sample.json or offline_hyps.jsonl, if not the cycle's."),
+]
+AudioRootOption = Annotated[
+    list[Path] | None, typer.Option("--audio-root", help="Another folder audio may lie in.")
+]
+MaxDurationOption = Annotated[
+    float | None, typer.Option("--max-duration", help="Longest row, seconds; else the recipe's.")
+]
+KeepStyleOption = Annotated[
+    bool, typer.Option("--keep-style", help="Train on the text as written.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+MethodOption = Annotated[Method, typer.Option(help="Adapters are always refused.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seeds the split and training.")]
+RecipeOption = Annotated[RecipeName, typer.Option("--recipe", help="Named hyperparameters.")]
+EpochsOption = Annotated[
+    int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")
+]
+
+
+def print_json(value: object) -> None:
+    """Print a value for programs."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
