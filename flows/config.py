@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -115,6 +115,12 @@ class CycleConfig(BaseModel):
         title="Compare with",
         description="The base decoded offline by the same command, or the imported baseline.",
     )
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Base and tuned model, as people read them."""
+        name = PurePath(self.base).name
+        return name, f"{name} tuned"
 
     def full_recipe(self) -> Recipe:
         """The named recipe with what this run changes in it."""

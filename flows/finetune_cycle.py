@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import flow, task
@@ -34,6 +34,8 @@ from tasks.decision import Decision, decide
 from tasks.errors import InputError
 from tasks.evaluation import Baseline, audio_set, hypotheses
 from tasks.gate import GatePolicy, GateResult
+from tasks.grow_plan import plan_for
+from tasks.grow_plan_files import write_plan
 from tasks.hypotheses import write_hypotheses
 from tasks.preflight import PreflightResult
 from tasks.runtime import Runtime
@@ -90,6 +92,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     transcripts = transcribe_cycle(config, cycle, checked, (base, trained.model), runtime)
     pairing = compare(config, cycle, checked, data, transcripts, baseline)
     decided = decision(config, cycle, pairing)
+    planned = grow_plan(config, cycle, pairing, decided)
     record = run_record.RunRecord(
         started=started,
         config=config.model_dump(mode="json"),
@@ -99,6 +102,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
         sft=trained,
         transcripts=transcripts,
         decision=decided.as_dict(),
+        more=planned,
     )
     run_record.write(cycle.next, record)
     if store is not None:
@@ -207,8 +211,8 @@ def compare(
     """Score both models, write cycle N+1's leaderboard, and pair it with cycle N row by row."""
     base_rows, tuned_rows = (hypotheses(checked.rows, one, data.split) for one in transcripts)
     before, after = score(base_rows), score(tuned_rows)
-    name = PurePath(config.base).name
-    entries = leaderboard.tuned_entries(name, before, f"{name} tuned", after)
+    base_name, tuned_name = config.names
+    entries = leaderboard.tuned_entries(base_name, before, tuned_name, after)
     held_out = len(data.split.validation)
     notes = [f"{held_out} rows were held out from training: theirs are the figures to trust."]
     pairing = diff.pair(before, after)
@@ -241,6 +245,17 @@ def decision(config: CycleConfig, cycle: Cycle, pairing: diff.Pairing) -> Decisi
     run_record.write_decision(cycle.next, decided, literal, held_out, everything)
     publish.decision(cycle.next, decided, literal, held_out)
     return decided
+
+
+@task(name="grow-plan")
+def grow_plan(
+    config: CycleConfig, cycle: Cycle, pairing: diff.Pairing, decided: Decision
+) -> list[Path]:
+    """Where the decision sends the user to the build stage: what to add, worst first."""
+    plan = plan_for(decided, pairing, config.priority, config.names)
+    written = write_plan(cycle.next, plan)
+    publish.grow_plan(cycle.next, plan)
+    return written
 
 
 def worth_retrying(_task: object, _run: object, state: State[object]) -> bool:

@@ -23,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from tasks.archive import clinic_of
+from tasks.grow_plan_files import MD_NAME, as_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from tasks.decision import Decision
     from tasks.diff import Delta
     from tasks.gate import GateResult
+    from tasks.grow_plan import GrowPlan
     from tasks.leaderboard import Leaderboard
     from tasks.sft import SftResult
     from tasks.split import Split
@@ -201,6 +203,18 @@ def decision(
         key=artifact_key(cycle, "diff"),
         description=f"KER by category on held-out rows, cycle {cycle.number}",
         table=[{"category": category, **delta.as_dict()} for category, delta in held_out.items()],
+    )
+
+
+def grow_plan(cycle: Cycle, plan: GrowPlan | None) -> None:
+    """What to add before the next turn, if the decision asks for it."""
+    if plan is None:
+        return
+    stage("grow", f"{plan.rows} rows to add: {cycle.path / MD_NAME}")
+    create_markdown_artifact(
+        key=artifact_key(cycle, "growth"),
+        description=f"What to add after cycle {cycle.number}",
+        markdown=as_markdown(plan, cycle.number),
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tasks.manifest import Utterance
-    from tasks.scoring import Scores
+    from tasks.scoring import Scores, Share
 
 _LANGUAGE_SAMPLE_CHARS = 50_000
 _SHORTEST_LANGUAGE_SAMPLE = 200
@@ -244,22 +244,42 @@ def _base_refusals(base: Base, method: Method) -> Iterable[Reason]:
         )
 
 
-def _pronunciation_refusals(baseline: Scores, policy: GatePolicy) -> Iterable[Reason]:
-    sources = baseline.by("ipa_source")
+@dataclass(frozen=True, slots=True)
+class PronunciationGap:
+    """Dictionary pronunciations are recognised, guessed ones are not (contracts, Routing)."""
+
+    known: Share
+    guessed: Share
+
+    def __str__(self) -> str:
+        return (
+            f"merriam-webster rows are good (KER {self.known.rate:.3f}, n={self.known.n}) and "
+            f"magpie_g2p rows are bad (KER {self.guessed.rate:.3f}, n={self.guessed.n})"
+        )
+
+
+def pronunciation_gap(scores: Scores, policy: GatePolicy) -> PronunciationGap | None:
+    """The first diagnostic: is it the pronunciation, and not the model, that is lacking?"""
+    sources = scores.by("ipa_source")
     if "merriam-webster" not in sources or "magpie_g2p" not in sources:
-        return
+        return None
     known, guessed = sources["merriam-webster"].keyword, sources["magpie_g2p"].keyword
     if known.rate is None or guessed.rate is None:
-        return
+        return None
     if min(known.n, guessed.n) < policy.min_source_rows:
-        return
+        return None
     if known.rate <= policy.good_pronunciation and guessed.rate > policy.bad_pronunciation:
+        return PronunciationGap(known, guessed)
+    return None
+
+
+def _pronunciation_refusals(baseline: Scores, policy: GatePolicy) -> Iterable[Reason]:
+    gap = pronunciation_gap(baseline, policy)
+    if gap is not None:
         yield Reason(
             Action.FIX_PRONUNCIATION,
             routing.BUILD,
-            "A pronunciation gap, not a model gap: merriam-webster rows are good "
-            f"(KER {known.rate:.3f}, n={known.n}) and magpie_g2p rows are bad "
-            f"(KER {guessed.rate:.3f}, n={guessed.n}). Give those terms a pronunciation: "
+            f"A pronunciation gap, not a model gap: {gap}. Give those terms a pronunciation: "
             f"{routing.BUILD}, step 2d.",
         )
 

@@ -15,6 +15,7 @@ from tasks.sft import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from tasks.cycle import Cycle
     from tasks.decision import Decision
@@ -65,6 +66,8 @@ class RunRecord:
     sft: SftResult
     transcripts: Sequence[Transcript]
     decision: Mapping[str, Any]
+    more: Sequence[Path] = ()
+    """Further files that the run made in the cycle's folder."""
 
 
 def is_complete(cycle: Cycle) -> bool:
@@ -138,6 +141,7 @@ def write(cycle: Cycle, record: RunRecord) -> None:
         cycle.leaderboard.name,
         cycle.leaderboard.with_suffix(".json").name,
         DECISION_NAME,
+        *(path.relative_to(cycle.path).as_posix() for path in record.more),
     )
     files.write_json(
         cycle.path / RECORD_NAME,

@@ -15,7 +15,7 @@ from prefect.testing.utilities import prefect_test_harness
 from asr_flywheel.demo.benchmark import synthesise_cycle
 from flows.config import CycleConfig
 from flows.finetune_cycle import Outcome, finetune_cycle
-from tasks import files, stages
+from tasks import files, routing, stages
 from tasks.cycle import open_cycle
 
 if TYPE_CHECKING:
@@ -56,6 +56,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def to_be_grown(outcome: Outcome) -> bool:
+    """Whether the decision sends the user to the build stage."""
+    assert outcome.decision is not None
+    return outcome.decision.route == routing.BUILD
+
+
 def test_every_file_is_there_and_the_record_knows_them(outcome: Outcome, clinic: Path) -> None:
     """All artifacts of the specification exist; run.json holds the hash of each."""
     first, second = clinic / "cycle1", clinic / "cycle2"
@@ -69,6 +75,7 @@ def test_every_file_is_there_and_the_record_knows_them(outcome: Outcome, clinic:
         "leaderboard_cycle2.md",
         "leaderboard_cycle2.json",
         "decision.json",
+        *(("grow_plan.csv", "grow_plan.md") if to_be_grown(outcome) else ()),
     }
     for name, sha256 in record["files"].items():
         assert files.sha256_file(second / name) == sha256
@@ -139,6 +146,7 @@ def test_prefect_shows_the_artifacts(outcome: Outcome) -> None:
         "diff",
         "decision",
         "training",
+        *(("growth",) if to_be_grown(outcome) else ()),
     }
 
 

@@ -1,0 +1,438 @@
+"""The grow plan: which rows the build stage should add before the next turn, worst first.
+
+A decision that sends the user back to the build stage is only of use with a list that it can work
+through: which terms, in which voices, noise levels and contexts, how many rows each, and why. The
+build stage crosses terms with conditions (its step 2e), and so does a line of this plan.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+from tasks import routing
+from tasks.decision import Verdict
+from tasks.gate import GatePolicy, pronunciation_gap
+from tasks.hypotheses import Part
+from tasks.normalise import normalise
+from tasks.scoring import Scores, Share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tasks.decision import Decision
+    from tasks.diff import Pairing
+    from tasks.gate import PronunciationGap
+    from tasks.scoring import RowScore
+
+USUAL_ROWS_PER_TERM = 12
+"""2 voices x 2 noise levels x 3 contexts, as in the build stage's own example."""
+LEAST_ROWS = 100
+"""Of a manifest (specification, rule 6)."""
+GROWTH = 2.0
+"""How much larger a priority category becomes where nothing says how many rows would settle it."""
+_DEFAULTS = {
+    "noise_level": ("clean", "snr_15db", "snr_5db"),
+    "context_type": ("dictation", "handoff", "chart_note", "history"),
+}
+_FEWEST_VOICES = 2
+_DIMENSIONS = ("voice_id", "noise_level", "context_type")
+TITLES = {"voice_id": "voice", "noise_level": "noise level", "context_type": "context"}
+_GUESSED = "magpie_g2p"
+
+Cell = tuple[str | None, str | None, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What to add for one term: every new combination of these voices, levels and contexts.
+
+    Attributes:
+        term: as the manifest spells it.
+        category: its entity_category.
+        rows: how many rows that makes, those that the manifest has already left out.
+        voices: voice_id values; empty where the manifest names none.
+        noise_levels: likewise.
+        context_types: likewise.
+        ipa_source: where its pronunciation comes from; the weakest source if there are several.
+        held_out: its rows that the model missed, of those that it was not trained on.
+        trained: the same of the rows that it was trained on.
+        why: one sentence.
+    """
+
+    term: str
+    category: str
+    rows: int
+    voices: tuple[str, ...]
+    noise_levels: tuple[str, ...]
+    context_types: tuple[str, ...]
+    ipa_source: str | None
+    held_out: Share
+    trained: Share
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A voice, a noise level or a context: how the model does there, and what the plan adds."""
+
+    dimension: str
+    value: str
+    missed: Share
+    added: int
+
+
+@dataclass(frozen=True, slots=True)
+class GrowPlan:
+    """The plan; ``lines`` are worst first.
+
+    Attributes:
+        model: whose misses it is made from.
+        basis: which rows the KER figures are from.
+        lines: a line a term.
+        new_terms: by category, how many terms more to find beside those that are known.
+        conditions: worst first within each dimension.
+        advice: what no line of the table can say, the most fundamental first.
+    """
+
+    model: str
+    basis: str
+    lines: tuple[Line, ...]
+    new_terms: Mapping[str, int]
+    conditions: tuple[Condition, ...]
+    advice: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows that it adds, those of new terms included."""
+        return sum(line.rows for line in self.lines) + USUAL_ROWS_PER_TERM * sum(
+            self.new_terms.values()
+        )
+
+
+def make_plan(
+    scores: Scores,
+    priority: Sequence[str],
+    *,
+    model: str,
+    rows_needed: int | None = None,
+    gap: PronunciationGap | None = None,
+) -> GrowPlan:
+    """Plan the rows to add.
+
+    A priority category grows to twice its rows, or to as many as it takes to hold out
+    ``rows_needed``; the rows go to the terms that the model misses, at most
+    ``USUAL_ROWS_PER_TERM`` each, and what is left over to new terms. In other categories a term
+    that was missed gets the few rows that let one of them be held out.
+
+    Args:
+        scores: the evaluation of the model that the next turn starts from.
+        priority: the categories that decide.
+        model: its name, for people.
+        rows_needed: held-out rows of the priority categories that would settle the question.
+        gap: the pronunciation gap, if there is one.
+    """
+    judged = _Judged.of(scores, priority)
+    lines: list[Line] = []
+    new_terms: dict[str, int] = {}
+    for category in sorted(judged.by_category, key=judged.rank):
+        terms = judged.missed_terms(category)
+        each = judged.least_rows
+        if category in priority:
+            wanted = judged.rows_to_add(category, rows_needed)
+            each = min(USUAL_ROWS_PER_TERM, max(each, math.ceil(wanted / max(1, len(terms)))))
+        made = [judged.line(term, each) for term in terms]
+        lines += made
+        if category in priority:
+            left = wanted - sum(line.rows for line in made)
+            if (more := math.ceil(left / USUAL_ROWS_PER_TERM)) > 0:
+                new_terms[category] = more
+    if gap is not None:
+        lines.sort(key=lambda line: line.ipa_source != _GUESSED)
+    return GrowPlan(
+        model=model,
+        basis="held-out" if judged.parted else "all",
+        lines=tuple(lines),
+        new_terms=new_terms,
+        conditions=tuple(judged.conditions(lines)),
+        advice=tuple(_advice(judged, new_terms, gap, rows_needed)),
+    )
+
+
+def plan_for(
+    decided: Decision, pairing: Pairing, priority: Sequence[str], names: tuple[str, str]
+) -> GrowPlan | None:
+    """The plan that a decision asks for; None where it does not send the user to the build stage.
+
+    After a discarded model the next turn starts from the base again, so that the base's misses
+    count; otherwise the tuned model's.
+
+    Args:
+        decided: the decision.
+        pairing: the rows as both models scored them.
+        priority: the categories that decided.
+        names: of base and tuned model.
+    """
+    if decided.route != routing.BUILD:
+        return None
+    discarded = decided.verdict is Verdict.DISCARD
+    scores = pairing.before if discarded else Scores(tuple(one.after for one in pairing.pairs))
+    unseen = scores.where(lambda row: row.row.part is not Part.TRAINED)
+    return make_plan(
+        scores,
+        priority,
+        model=names[0] if discarded else names[1],
+        gap=pronunciation_gap(unseen, GatePolicy(priority=tuple(priority))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """The rows of one term in one category."""
+
+    rows: tuple[RowScore, ...]
+
+    def missed(self, *parts: Part | None) -> Share:
+        chosen = [bool(row.term_missed) for row in self.rows if row.row.part in parts]
+        return Share(sum(chosen), len(chosen))
+
+    @property
+    def held_out(self) -> Share:
+        return self.missed(Part.HELD_OUT, None)
+
+    @property
+    def trained(self) -> Share:
+        return self.missed(Part.TRAINED)
+
+    @property
+    def weakness(self) -> tuple[float, float, str]:
+        """Sorts the worst first."""
+        return (-_expected(self.held_out), -_expected(self.trained), self.name)
+
+    @property
+    def name(self) -> str:
+        return self.rows[0].row.term or ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """An evaluation's rows that have a term and a category, and what they tell."""
+
+    by_category: Mapping[str, Mapping[str, _Term]]
+    priority: Sequence[str]
+    manifest_rows: int
+    unplaced: int
+    parted: bool
+    held_out_share: float
+
+    @classmethod
+    def of(cls, scores: Scores, priority: Sequence[str]) -> _Judged:
+        found: dict[str, dict[str, list[RowScore]]] = {}
+        for row in scores.rows:
+            if row.term_missed is None or row.row.term is None or row.row.entity_category is None:
+                continue
+            terms = found.setdefault(row.row.entity_category, {})
+            terms.setdefault(normalise(row.row.term), []).append(row)
+        placed = sum(len(rows) for terms in found.values() for rows in terms.values())
+        held_out = sum(row.row.part is Part.HELD_OUT for row in scores.rows)
+        parted = any(row.row.part is not None for row in scores.rows)
+        return cls(
+            {
+                category: {name: _Term(tuple(rows)) for name, rows in terms.items()}
+                for category, terms in found.items()
+            },
+            priority,
+            scores.n,
+            scores.n - placed,
+            parted,
+            held_out / scores.n if parted and held_out else 1.0,
+        )
+
+    def rank(self, category: str) -> tuple[int, float, str]:
+        """Priority categories first, then the worst."""
+        first = 0 if category in self.priority else 1
+        terms = self.by_category[category].values()
+        return (first, -_expected(sum((term.held_out for term in terms), Share(0, 0))), category)
+
+    @property
+    def least_rows(self) -> int:
+        """So many rows let one of them be held out."""
+        return min(USUAL_ROWS_PER_TERM, math.ceil(1 / self.held_out_share))
+
+    def missed_terms(self, category: str) -> list[_Term]:
+        """The terms that were missed, worst first; outside of priority only on held-out rows."""
+        terms = [
+            term
+            for term in self.by_category[category].values()
+            if term.held_out.hits or (category in self.priority and term.trained.hits)
+        ]
+        return sorted(terms, key=lambda term: term.weakness)
+
+    def rows_to_add(self, category: str, rows_needed: int | None) -> int:
+        """Rows that a priority category lacks."""
+        now = sum(len(term.rows) for term in self.by_category[category].values())
+        wanted = math.ceil(GROWTH * now)
+        if rows_needed is not None:
+            wanted = max(now, math.ceil(rows_needed / len(self.priority) / self.held_out_share))
+        lacking = math.ceil(max(0, LEAST_ROWS - self.manifest_rows) / len(self.priority))
+        return max(wanted - now, lacking)
+
+    def line(self, term: _Term, wanted: int) -> Line:
+        """Cross the worst conditions in which the term has not been recorded."""
+        category = str(term.rows[0].row.entity_category)
+        pools = [self._worst_first(category, dimension, term) for dimension in _DIMENSIONS]
+        there = Counter(_cell(row) for row in term.rows)
+        counts = _shape([len(pool) for pool in pools], wanted, pools, there)
+        chosen = [pool[:count] for pool, count in zip(pools, counts, strict=True)]
+        sources = [row.row.ipa_source for row in term.rows if row.row.ipa_source]
+        voices, noise_levels, contexts = (tuple(values) for values in chosen)
+        return Line(
+            term=term.name,
+            category=category,
+            # Where every combination is there already, these rows are new sentences.
+            rows=_new_cells(chosen, there) or _cells(chosen),
+            voices=voices,
+            noise_levels=noise_levels,
+            context_types=contexts,
+            ipa_source=_GUESSED if _GUESSED in sources else next(iter(sources), None),
+            held_out=term.held_out,
+            trained=term.trained,
+            why=_why(term, parted=self.parted),
+        )
+
+    def _worst_first(self, category: str, dimension: str, term: _Term) -> list[str]:
+        """A dimension's values: first those without a row of the term, then the worst."""
+        shares = _shares(self._rows(category), dimension)
+        used = Counter(getattr(row.row, dimension) for row in term.rows)
+        return sorted(shares, key=lambda value: (used[value], -_expected(shares[value]), value))
+
+    def _rows(self, *categories: str) -> list[RowScore]:
+        return [
+            row
+            for category in categories or tuple(self.by_category)
+            for term in self.by_category[category].values()
+            for row in term.rows
+        ]
+
+    def conditions(self, lines: Sequence[Line]) -> Iterable[Condition]:
+        """Every value of every dimension, worst first."""
+        for dimension in _DIMENSIONS:
+            added: Counter[str] = Counter()
+            for line in lines:
+                values = _values(line, dimension)
+                for value in values:
+                    added[value] += round(line.rows / len(values))
+            shares = _shares(self._rows(), dimension)
+            for value in sorted(shares, key=lambda one: (-_expected(shares[one]), one)):
+                yield Condition(dimension, value, shares[value], added[value])
+
+    def values(self, dimension: str) -> set[str]:
+        """The values that the rows have."""
+        return {value for row in self._rows() if (value := getattr(row.row, dimension)) is not None}
+
+
+def _values(line: Line, dimension: str) -> tuple[str, ...]:
+    return {
+        "voice_id": line.voices,
+        "noise_level": line.noise_levels,
+        "context_type": line.context_types,
+    }[dimension]
+
+
+def _shares(rows: Iterable[RowScore], dimension: str) -> dict[str, Share]:
+    """Missed rows by a field's values, trained rows not counted."""
+    found: dict[str, Share] = {}
+    for row in rows:
+        value = getattr(row.row, dimension)
+        if value is None:
+            continue
+        counts = row.row.part is not Part.TRAINED
+        seen = Share(int(bool(row.term_missed)), 1) if counts else Share(0, 0)
+        found[value] = found.get(value, Share(0, 0)) + seen
+    return found
+
+
+def _expected(share: Share) -> float:
+    """KER by Laplace's rule of succession, so that one row of one does not lead a list."""
+    return (share.hits + 1) / (share.n + 2)
+
+
+def _cell(row: RowScore) -> Cell:
+    return (row.row.voice_id, row.row.noise_level, row.row.context_type)
+
+
+def _cells(chosen: Sequence[Sequence[str]]) -> int:
+    return math.prod(max(1, len(values)) for values in chosen)
+
+
+def _new_cells(chosen: Sequence[Sequence[str]], there: Mapping[Cell, int]) -> int:
+    return sum(cell not in there for cell in product(*(values or (None,) for values in chosen)))
+
+
+def _shape(
+    most: Sequence[int], wanted: int, pools: Sequence[Sequence[str]], there: Mapping[Cell, int]
+) -> tuple[int, ...]:
+    """How many values of each dimension to cross: the fewest new rows that are enough.
+
+    Of equal ones the most balanced, since rows that differ in one thing only teach less.
+    """
+
+    def worth(counts: tuple[int, ...]) -> tuple[bool, int, int, tuple[int, ...]]:
+        rows = _new_cells([pool[:n] for pool, n in zip(pools, counts, strict=True)], there)
+        enough = rows >= wanted
+        return (not enough, rows if enough else -rows, max(counts) - min(counts), counts)
+
+    ranges = [range(1, min(size, USUAL_ROWS_PER_TERM) + 1) if size else range(1) for size in most]
+    # More than twice the usual rows are never wanted: that bounds the search.
+    shapes = (one for one in product(*ranges) if math.prod(one) <= 2 * USUAL_ROWS_PER_TERM)
+    return min(shapes, key=worth)
+
+
+def _why(term: _Term, *, parted: bool) -> str:
+    held_out, trained = term.held_out, term.trained
+    said: list[str] = []
+    if held_out.hits:
+        kind = "held-out rows" if parted else "rows"
+        said.append(f"missed in {held_out.hits} of {held_out.n} {kind}")
+    if trained.hits:
+        said.append(f"missed in {trained.hits} of {trained.n} rows that were trained on")
+    if any(row.row.ipa_source == _GUESSED for row in term.rows):
+        said.append("its pronunciation is guessed: audition it first (step 2d)")
+    return "; ".join(said)
+
+
+def _advice(
+    judged: _Judged,
+    new_terms: Mapping[str, int],
+    gap: PronunciationGap | None,
+    rows_needed: int | None,
+) -> Iterable[str]:
+    if gap is not None:
+        yield (
+            f"Pronunciation first: {gap}. Audition the terms whose ipa_source is {_GUESSED} and "
+            "add them to pronunciation_overrides.csv (step 2d) before any row is added; they "
+            "stand first in the table."
+        )
+    if rows_needed is not None:
+        yield (
+            f"About {rows_needed} held-out rows of the priority categories would settle the "
+            "question."
+        )
+    for category, count in new_terms.items():
+        yield (
+            f"Find {count} new {category} terms, {USUAL_ROWS_PER_TERM} rows each: the known terms "
+            "that are missed cannot carry all rows that the category lacks."
+        )
+    if len(judged.values("voice_id")) < _FEWEST_VOICES:
+        yield "Use at least two voices: with one, a model learns the speaker with the terms."
+    for dimension, usual in _DEFAULTS.items():
+        if absent := [value for value in usual if value not in judged.values(dimension)]:
+            yield f"No row has the {TITLES[dimension]} {', '.join(absent)}: add some."
+    if judged.unplaced:
+        yield (
+            f"{judged.unplaced} rows have no term or no entity_category and count for no KER: "
+            "give them both, or do not count them among the rows that the gate asks for."
+        )
