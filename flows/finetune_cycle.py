@@ -238,12 +238,12 @@ def compare(
 
 @task(name="decide")
 def decision(config: CycleConfig, cycle: Cycle, pairing: diff.Pairing) -> Decision:
-    """Keep, grow or discard, by the held-out rows; the table over all rows stands beside it."""
-    held_out, everything = diff.deltas(pairing.held_out), diff.deltas(pairing)
-    decided = decide(held_out, config.priority, leaderboard.HELD_OUT)
-    literal = decide(everything, config.priority, leaderboard.ALL)
-    run_record.write_decision(cycle.next, decided, literal, held_out, everything)
-    publish.decision(cycle.next, decided, literal, held_out)
+    """Keep, grow, discard or inconclusive, by held-out rows; the bare table stands beside it."""
+    grounds = stages.evidence(pairing)
+    decided = decide(grounds, config.priority)
+    all_rows = stages.read_all_rows(pairing, config.priority)
+    run_record.write_decision(cycle.next, decided, all_rows, grounds.judged, diff.deltas(pairing))
+    publish.decision(cycle.next, decided, all_rows, grounds.judged)
     return decided
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tasks.archive import Kept
     from tasks.course import Progress
     from tasks.cycle import Cycle
-    from tasks.decision import Decision
+    from tasks.decision import Decision, TableReading
     from tasks.diff import Delta
     from tasks.gate import GateResult
     from tasks.grow_plan import GrowPlan
@@ -178,13 +178,14 @@ def leaderboard(cycle: Cycle, board: Leaderboard) -> None:
 
 
 def decision(
-    cycle: Cycle, decided: Decision, literal: Decision, held_out: Mapping[str, Delta]
+    cycle: Cycle, decided: Decision, all_rows: TableReading, held_out: Mapping[str, Delta]
 ) -> None:
     """The decision and the differences that it rests on."""
     stage("decision", f"{decided.verdict.value.upper()} (by {decided.basis} rows)")
     for line in decided.reasons:
         stage("", line)
-    stage("", f"The same table over {literal.basis}: {literal.verdict.value}.")
+    literal = f"The specification's table over {all_rows.basis}: {all_rows.verdict.value}."
+    stage("", literal)
     create_markdown_artifact(
         key=artifact_key(cycle, "decision"),
         description=f"Decision, cycle {cycle.number}",
@@ -195,7 +196,7 @@ def decision(
                 f"By {decided.basis} rows. Next: `{decided.route}`.",
                 "",
                 *(f"- {reason}" for reason in decided.reasons),
-                f"- The same table over {literal.basis}: {literal.verdict.value}.",
+                f"- {literal}",
             ]
         ),
     )

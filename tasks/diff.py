@@ -1,7 +1,7 @@
 """Cycle N against cycle N+1, category by category (specification, 4e).
 
 Two evaluations are compared on the rows that both hold, row by row; what only one of them holds is
-counted and said. This is the place where intervals and tests of the differences belong.
+counted and said. Every difference knows how sure it is: a p-value and an interval.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tasks import statistics
 from tasks.errors import InputError
 from tasks.hypotheses import Part
 from tasks.matching import keys
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tasks.scoring import RowScore
+    from tasks.statistics import Interval
 
 ALL_CATEGORIES = "(all)"
 
@@ -55,9 +57,19 @@ class Pairing:
         )
 
     @property
+    def after(self) -> Scores:
+        """The later evaluation's common rows."""
+        return Scores(tuple(one.after for one in self.pairs))
+
+    @property
     def held_out(self) -> Pairing:
         """The pairs whose row the later model was not trained on."""
         return self.where(lambda pair: pair.after.row.part is Part.HELD_OUT)
+
+    @property
+    def trained(self) -> Pairing:
+        """The pairs whose row the later model was trained on."""
+        return self.where(lambda pair: pair.after.row.part is Part.TRAINED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +95,8 @@ class Delta:
             raise ValueError("a difference needs the same rows on both sides")
         if self.before.hits - self.after.hits != self.fixed - self.broken:
             raise ValueError("fixed and broken rows do not explain the difference")
+        if not (0 <= self.fixed <= self.before.hits and 0 <= self.broken <= self.after.hits):
+            raise ValueError("more rows were fixed or broken than were missed")
 
     @property
     def n(self) -> int:
@@ -96,6 +110,16 @@ class Delta:
             return None
         return (self.after.hits - self.before.hits) / self.before.hits
 
+    @property
+    def p(self) -> float | None:
+        """McNemar's mid-p value, two-sided; None without rows."""
+        return statistics.mcnemar_mid_p(self.fixed, self.broken) if self.n else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % interval of (KER after - KER before); None without rows."""
+        return statistics.paired_difference(self.fixed, self.broken, self.n)
+
     def as_dict(self) -> dict[str, object]:
         """What ``asr-flywheel diff --json`` prints of a category."""
         return {
@@ -103,6 +127,8 @@ class Delta:
             "ker_a": self.before.rate,
             "ker_b": self.after.rate,
             "relative": self.relative,
+            "p": self.p,
+            "ci": None if self.interval is None else self.interval.as_list(),
             "fixed": self.fixed,
             "broken": self.broken,
         }
@@ -134,20 +160,32 @@ def pair(before: Scores, after: Scores) -> Pairing:
     )
 
 
-def deltas(pairing: Pairing) -> dict[str, Delta]:
-    """The KER difference of each category, and of all rows together under ``ALL_CATEGORIES``."""
-    groups: dict[str, list[Pair]] = {ALL_CATEGORIES: []}
+def term_missed(row: RowScore) -> bool | None:
+    """Whether the row's term was missed; None where it has none."""
+    return row.term_missed
+
+
+def deltas(
+    pairing: Pairing, missed: Callable[[RowScore], bool | None] = term_missed
+) -> dict[str, Delta]:
+    """The difference of each category, and of all rows together under ``ALL_CATEGORIES``.
+
+    Args:
+        pairing: the rows.
+        missed: what counts as missed, by default that the row's term was; None leaves a row out.
+    """
+    groups: dict[str, list[tuple[bool, bool]]] = {ALL_CATEGORIES: []}
     for one in pairing.pairs:
-        if one.before.term_missed is None or one.after.term_missed is None:
+        before, after = missed(one.before), missed(one.after)
+        if before is None or after is None:
             continue
-        groups[ALL_CATEGORIES].append(one)
+        groups[ALL_CATEGORIES].append((before, after))
         if (category := one.after.row.entity_category) is not None:
-            groups.setdefault(category, []).append(one)
-    return {category: _delta(category, pairs) for category, pairs in sorted(groups.items())}
+            groups.setdefault(category, []).append((before, after))
+    return {category: _delta(category, rows) for category, rows in sorted(groups.items())}
 
 
-def _delta(category: str, pairs: Sequence[Pair]) -> Delta:
-    missed = [(bool(one.before.term_missed), bool(one.after.term_missed)) for one in pairs]
+def _delta(category: str, missed: Sequence[tuple[bool, bool]]) -> Delta:
     return Delta(
         category=category,
         before=Share(sum(before for before, _ in missed), len(missed)),

@@ -257,6 +257,14 @@ class PronunciationGap:
             f"magpie_g2p rows are bad (KER {self.guessed.rate:.3f}, n={self.guessed.n})"
         )
 
+    @property
+    def advice(self) -> str:
+        """The finding, and what mends it."""
+        return (
+            f"A pronunciation gap, not a model gap: {self}. Give those terms a pronunciation: "
+            f"{routing.BUILD}, step 2d."
+        )
+
 
 def pronunciation_gap(scores: Scores, policy: GatePolicy) -> PronunciationGap | None:
     """The first diagnostic: is it the pronunciation, and not the model, that is lacking?"""
@@ -276,12 +284,7 @@ def pronunciation_gap(scores: Scores, policy: GatePolicy) -> PronunciationGap | 
 def _pronunciation_refusals(baseline: Scores, policy: GatePolicy) -> Iterable[Reason]:
     gap = pronunciation_gap(baseline, policy)
     if gap is not None:
-        yield Reason(
-            Action.FIX_PRONUNCIATION,
-            routing.BUILD,
-            f"A pronunciation gap, not a model gap: {gap}. Give those terms a pronunciation: "
-            f"{routing.BUILD}, step 2d.",
-        )
+        yield Reason(Action.FIX_PRONUNCIATION, routing.BUILD, gap.advice)
 
 
 def _ker_refusals(evidence: Evidence, baseline: Scores, policy: GatePolicy) -> Iterable[Reason]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.cycle import Cycle
-    from tasks.decision import Decision
+    from tasks.decision import Decision, TableReading
     from tasks.diff import Delta
     from tasks.leaderboard import Leaderboard
     from tasks.preflight import PreflightResult
@@ -116,7 +116,7 @@ def write_leaderboard(cycle: Cycle, board: Leaderboard) -> None:
 def write_decision(
     cycle: Cycle,
     decided: Decision,
-    literal: Decision,
+    all_rows: TableReading,
     held_out: Mapping[str, Delta],
     everything: Mapping[str, Delta],
 ) -> None:
@@ -125,7 +125,7 @@ def write_decision(
         cycle.path / DECISION_NAME,
         {
             **decided.as_dict(),
-            "all_rows": literal.as_dict(),
+            "all_rows": all_rows.as_dict(),
             "by": {category: delta.as_dict() for category, delta in held_out.items()},
             "by_all_rows": {category: delta.as_dict() for category, delta in everything.items()},
         },

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from tasks import bases, diff, files, hardware, leaderboard, manifest, run_record
 from tasks import transcribe as transcription
 from tasks.cycle import Cycle, open_cycle
-from tasks.decision import decide
+from tasks.decision import Evidence, TableReading, decide, read_table, require_rows
 from tasks.errors import InputError
 from tasks.evaluation import Baseline, audio_set, hypotheses, read_baseline
-from tasks.gate import Evidence, GatePolicy, GateResult, check_gate
+from tasks.gate import Evidence as GateEvidence
+from tasks.gate import GatePolicy, GateResult, check_gate, pronunciation_gap
 from tasks.hypotheses import OFFLINE_NAME, Part, write_hypotheses
+from tasks.keywords import shouting, vocabulary
 from tasks.matching import keys
 from tasks.nemo_archive import open_archive
 from tasks.preflight import Limits, PreflightResult, preflight
@@ -29,9 +31,10 @@ from tasks.transcripts import TranscriptStore
 from tasks.writing_style import style_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from tasks.guardrail import Guardrail
     from tasks.recipes import Method, Recipe
     from tasks.runtime import Runtime
     from tasks.scoring import Scores
@@ -57,7 +60,7 @@ def judge(
     """
     before = cycle.previous
     known_before = before is not None and before.manifest.is_file()
-    evidence = Evidence(
+    evidence = GateEvidence(
         utterances=manifest.read_manifest(cycle.manifest) if cycle.manifest.is_file() else None,
         baseline=None if baseline is None else baseline.unseen,
         base=bases.describe(base),
@@ -131,7 +134,7 @@ def require_decidable(
     if baseline is not None and baseline.imported:
         hosted = diff.pair(baseline.scores, planned)
         pairing = hosted if decides else pairing
-    decide(diff.deltas(pairing.held_out), priority, leaderboard.HELD_OUT)
+    require_rows(diff.deltas(pairing.held_out), priority, leaderboard.HELD_OUT)
 
 
 def kept_transcripts(cycle: Cycle, runtime: Runtime) -> TranscriptStore:
@@ -186,6 +189,50 @@ def transcribe_baseline(
     return [cycle.offline_hyps, cycle.leaderboard]
 
 
+def judged_rows(pairing: diff.Pairing) -> tuple[diff.Pairing, str]:
+    """The rows that decide, and what they are called: held-out ones, where rows are marked."""
+    if any(pair.after.row.part is not None for pair in pairing.pairs):
+        return pairing.held_out, leaderboard.HELD_OUT
+    return pairing, leaderboard.UNTUNED
+
+
+def evidence(
+    pairing: diff.Pairing,
+    *,
+    guardrail: Guardrail | None = None,
+    overfit: str | None = None,
+    previous: Mapping[str, float | None] | None = None,
+) -> Evidence:
+    """What a decision on these rows rests on.
+
+    The held-out rows decide wherever the later evaluation marks its rows. Where it does not, it is
+    not known what was trained on, and all rows do.
+    """
+    judged, basis = judged_rows(pairing)
+    gap = pronunciation_gap(judged.after, GatePolicy())
+    found = shouting(judged, vocabulary(pair.after.row.term for pair in pairing.pairs))
+    return Evidence(
+        judged=diff.deltas(judged),
+        basis=basis,
+        trained=diff.deltas(pairing.trained),
+        unshouted=found.unshouted,
+        shouting=found.rows,
+        guardrail=guardrail,
+        pronunciation_gap=None if gap is None else gap.advice,
+        overfit=overfit,
+        previous=previous or {},
+    )
+
+
+def read_all_rows(pairing: diff.Pairing, priority: Sequence[str]) -> TableReading:
+    """The specification's table over all rows, trained ones too, as its own headline has it."""
+    _, basis = judged_rows(pairing)
+    basis = leaderboard.ALL if basis == leaderboard.HELD_OUT else basis
+    found = diff.deltas(pairing)
+    require_rows(found, priority, basis)
+    return read_table(found, priority, basis)
+
+
 def compare(
     before: Path, after: Path, held_out: Path | None, priority: Sequence[str]
 ) -> dict[str, Any]:
@@ -201,28 +248,33 @@ def compare(
     earlier, later = _evaluation(before), _evaluation(after)
     scores = later.scores if held_out is None else _mark(later.scores, held_out)
     pairing = diff.pair(earlier.scores, scores)
-    whole = leaderboard.UNTUNED
-    basis, judged = whole, pairing
-    if any(pair.after.row.part is not None for pair in pairing.pairs):
-        whole, basis, judged = leaderboard.ALL, leaderboard.HELD_OUT, pairing.held_out
-    found = diff.deltas(judged)
-    decided = decide(found, priority, basis).as_dict()
-    literal = decide(diff.deltas(pairing), priority, whole)
+    grounds = evidence(pairing)
+    decided = decide(grounds, priority)
     notes = [f"{one.path.name}: {one.label}." for one in (earlier, later) if one.imported]
     if pairing.only_before or pairing.only_after:
         notes.append(
             f"{pairing.only_before} rows are only in the earlier evaluation and "
             f"{pairing.only_after} only in the later one; they are not compared."
         )
+    if grounds.basis == leaderboard.UNTUNED:
+        notes.append(
+            "It is not known which rows were trained on: name the others with --held-out MANIFEST."
+        )
     return {
-        **decided,
-        "bare_decision": literal.verdict.value,
+        **decided.as_dict(),
+        "all_rows": read_all_rows(pairing, priority).as_dict(),
         "notes": notes,
-        "rows": len(judged.pairs),
+        "rows": len(judged_rows(pairing)[0].pairs),
         "only_in_a": pairing.only_before,
         "only_in_b": pairing.only_after,
-        "by": {category: delta.as_dict() for category, delta in found.items()},
+        **_differences(grounds.judged),
     }
+
+
+def _differences(found: Mapping[str, diff.Delta]) -> dict[str, object]:
+    """The differences by category, and of all categories together."""
+    told = {category: delta.as_dict() for category, delta in found.items()}
+    return {"overall": told.pop(diff.ALL_CATEGORIES), "by": told}
 
 
 def _evaluation(path: Path) -> Baseline:

@@ -319,9 +319,13 @@ def test_diff_compares_two_files_and_decides(
         "ker_a": 0.8,
         "ker_b": 0.2,
         "relative": -0.75,
+        "p": pytest.approx(2 / 2**6 - 1 / 2**6),
+        "ci": [pytest.approx(-0.8652, abs=1e-4), pytest.approx(-0.1348, abs=1e-4)],
         "fixed": 6,
         "broken": 0,
     }
+    assert (told["bare_decision"], told["rows_needed"]) == ("keep", None)
+    assert any("Forgetting was not checked" in reason for reason in told["reasons"])
     code, out, _ = run("diff", tmp_path / "a.jsonl", tmp_path / "b.jsonl")
     assert code == 0
     assert out.startswith("keep (by held-out rows)\n")
@@ -341,4 +345,5 @@ def test_diff_of_two_cycles_reads_what_lies_in_them(
     (second / "offline_hyps.jsonl").unlink()
     told = json.loads(run("diff", first, second, "--json")[1])
     assert told["decision"] == "keep"
-    assert told["notes"] == ["per_sample.json: imported per_sample.json (another decoder)."]
+    assert told["notes"][0] == "per_sample.json: imported per_sample.json (another decoder)."
+    assert "--held-out" in told["notes"][1]

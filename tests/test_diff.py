@@ -89,6 +89,10 @@ def test_a_hand_counted_difference() -> None:
         "ker_a": pytest.approx(2 / 3),
         "ker_b": pytest.approx(1 / 3),
         "relative": -0.5,
+        # Two of three flips one way: 2 * (1/8) of a more extreme split, and 3/8 of this one.
+        "p": pytest.approx(0.625),
+        # (2 - 3) / 5 and 1.96 standard errors of sqrt((1 - 0.04) / 5) on either side.
+        "ci": [-1.0, pytest.approx(0.6588, abs=1e-4)],
         "fixed": 2,
         "broken": 1,
     }
@@ -149,3 +153,15 @@ def test_a_difference_between_different_rows_cannot_be_made() -> None:
         Delta("drug", Share(1, 2), Share(1, 3), 0, 0)
     with pytest.raises(ValueError, match="do not explain"):
         Delta("drug", Share(2, 3), Share(1, 3), 0, 0)
+    with pytest.raises(ValueError, match="more rows were fixed"):
+        Delta("drug", Share(2, 3), Share(1, 3), 3, 2)
+
+
+def test_no_rows_have_no_p_value_and_no_interval() -> None:
+    """Nothing compared is not a difference of nothing."""
+    none = Delta("drug", Share(0, 0), Share(0, 0), 0, 0)
+    assert (none.p, none.interval, none.relative) == (None, None, None)
+    same = Delta("drug", Share(5, 20), Share(5, 20), 0, 0)
+    assert same.p == 1.0
+    assert same.interval is not None
+    assert same.interval.low < 0 < same.interval.high

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tasks import grow_plan_files
 from tasks.cycle import open_cycle
-from tasks.decision import Decision, decide
+from tasks.decision import Decision, Evidence, decide
 from tasks.diff import Pairing, deltas, pair
 from tasks.gate import GatePolicy, pronunciation_gap
 from tasks.grow_plan import USUAL_ROWS_PER_TERM, GrowPlan, make_plan, plan_for
@@ -200,7 +200,7 @@ def test_rows_without_conditions_can_be_planned_too() -> None:
 def decided(before: Scores, after: Scores) -> tuple[Decision, Pairing]:
     """The decision on held-out rows and the pairs it rests on."""
     pairing = pair(before, after)
-    return decide(deltas(pairing.held_out), ["drug"], "held-out"), pairing
+    return decide(Evidence(deltas(pairing.held_out), "held-out"), ["drug"]), pairing
 
 
 def five_drugs(*missed: int) -> Scores:
@@ -217,7 +217,7 @@ def test_the_plan_follows_the_decision() -> None:
     bad, good, worse = five_drugs(4, 0, 0, 0), five_drugs(0, 1, 0, 0), five_drugs(4, 0, 5, 0)
     little = five_drugs(4, 4, 4)
     names = ("base", "tuned")
-    kept, pairing = decided(bad, good)
+    kept, pairing = decided(little, good)
     assert plan_for(kept, pairing, ["drug"], names) is None
     discarded, pairing = decided(bad, worse)
     found = plan_for(discarded, pairing, ["drug"], names)

@@ -108,11 +108,13 @@ def evaluations(tmp_path: Path, *, marked: bool) -> tuple[Path, Path]:
 
 
 def test_a_comparison_rests_on_the_held_out_rows_that_are_marked(tmp_path: Path) -> None:
-    """The decision over all rows stands beside it, and says keep where held-out rows say grow."""
+    """The table over all rows stands beside it, and says keep where held-out rows say grow."""
     found = stages.compare(*evaluations(tmp_path, marked=True), None, ["drug"])
     assert found["basis"] == "held-out"
-    assert found["decision"] == "grow"
-    assert found["bare_decision"] == "keep"
+    assert found["decision"] == "inconclusive"
+    assert found["rows_needed"] > 4
+    assert found["bare_decision"] == "grow"
+    assert found["all_rows"]["decision"] == "keep"
     assert found["rows"] == 4
     assert found["by"]["drug"]["n"] == 4
     assert (found["only_in_a"], found["only_in_b"]) == (0, 0)
@@ -133,7 +135,7 @@ def test_a_manifest_can_say_which_rows_were_held_out(tmp_path: Path) -> None:
         [{"audio_filepath": f"/x/{n}.wav", "text": "Give aspirin, now."} for n in range(4)],
     )
     found = stages.compare(*evaluations(tmp_path, marked=False), held_out, ["drug"])
-    assert (found["basis"], found["decision"], found["rows"]) == ("held-out", "grow", 4)
+    assert (found["basis"], found["bare_decision"], found["rows"]) == ("held-out", "grow", 4)
 
 
 def test_a_manifest_of_other_rows_is_bad_input(tmp_path: Path) -> None:
@@ -170,7 +172,7 @@ def test_two_cycle_folders_can_be_compared(tmp_path: Path) -> None:
     second = fill(tmp_path / "cycle2", 100, 7, 10)
     found = stages.compare(first, second, None, ["drug"])
     assert found["by"]["drug"]["relative"] == -0.125
-    assert found["decision"] == "grow"
+    assert found["decision"] == "inconclusive"
     (second / "offline_hyps.jsonl").unlink()
     with pytest.raises(InputError, match="no evaluation result in this cycle"):
         stages.compare(first, second, None, ["drug"])

@@ -1,0 +1,362 @@
+"""Intervals and tests, in numpy alone (docs/verdict.md says which is used where, and why).
+
+- Shares of rows (KER, SER): Wilson's score interval (Wilson 1927; Brown, Cai & DasGupta 2001).
+- The same rows before and after: McNemar's test with the mid-p value (Fagerland, Lydersen & Laake
+  2013), and Bonett and Price's interval for a paired difference of proportions (2012).
+- Rates (WER, CER): bootstrap over blocks of rows (Bisani & Ney 2004; Liu & Peng 2020), since rows
+  that share a term are not independent. A block travels as its sums, and a resample is a row of
+  multinomial weights, so that a thousand resamples are one product of matrices.
+
+Everything is two-sided, at 95 % unless said otherwise, and seeded.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+SEED = 20260
+FEWEST_BLOCKS = 5
+"""Fewer blocks than this say nothing about how blocks differ: no interval."""
+_WEIGHTS_AT_ONCE = 1 << 21
+_EXACT_POWER_ROWS = 3000
+_LARGEST_STUDY = 10_000_000
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A confidence interval, both ends included."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise ValueError(f"[{self.low}, {self.high}] is not an interval")
+
+    def excludes(self, value: float) -> bool:
+        """Whether a value lies outside."""
+        return not self.low <= value <= self.high
+
+    def as_list(self) -> list[float]:
+        """As JSON holds it: ``[low, high]``."""
+        return [self.low, self.high]
+
+
+def _z(confidence: float) -> float:
+    return NormalDist().inv_cdf(0.5 + confidence / 2)
+
+
+def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> Interval | None:
+    """Wilson's score interval of a share; None without rows."""
+    if not n:
+        return None
+    z = _z(confidence)
+    rate, spread = hits / n, z * z / n
+    middle = (rate + spread / 2) / (1 + spread)
+    half = z * math.sqrt(rate * (1 - rate) / n + spread / (4 * n)) / (1 + spread)
+    # At the ends the exact bound is 0 or 1; only rounding keeps the formula from it.
+    low = 0.0 if hits == 0 else max(0.0, middle - half)
+    high = 1.0 if hits == n else min(1.0, middle + half)
+    return Interval(low, high)
+
+
+@lru_cache(maxsize=4)
+def _log_factorial_table(size: int) -> Floats:
+    table: Floats = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, size)))])
+    return table
+
+
+def _log_binomials(n: int) -> Floats:
+    """The logarithms of C(n, 0) to C(n, n), shape (n + 1,)."""
+    # Tables by powers of two: whoever asks for many n has few tables.
+    logs = _log_factorial_table(1 << max(10, (n + 1).bit_length()))[: n + 1]
+    binomials: Floats = logs[n] - logs - logs[::-1]
+    return binomials
+
+
+@lru_cache(maxsize=1 << 16)
+def mcnemar_mid_p(fixed: int, broken: int) -> float:
+    """McNemar's mid-p value, two-sided: could as many rows have flipped either way by chance?
+
+    Twice the probability of a more extreme split plus that of the observed one, under a fair coin
+    for each row that changed (Fagerland, Lydersen & Laake 2013). An even split, and no change at
+    all, are no evidence: 1.
+
+    Args:
+        fixed: rows that were wrong before and right after.
+        broken: rows that were right before and wrong after.
+    """
+    if min(fixed, broken) < 0:
+        raise ValueError("counts cannot be negative")
+    changed, fewer = fixed + broken, min(fixed, broken)
+    if fixed == broken:
+        return 1.0
+    masses = np.exp(_log_binomials(changed)[: fewer + 1] - changed * math.log(2))
+    return min(1.0, float(2 * masses[:-1].sum() + masses[-1]))
+
+
+def paired_difference(
+    fixed: int, broken: int, n: int, confidence: float = CONFIDENCE
+) -> Interval | None:
+    """Bonett and Price's interval of (share after - share before) on the same n rows.
+
+    An adjusted Wald interval: one row is added that was fixed, and one that was broken. Chosen by
+    simulation over Wald's, Newcombe's and Tango's (docs/verdict.md). None without rows.
+    """
+    if not n:
+        return None
+    if min(fixed, broken) < 0 or fixed + broken > n:
+        raise ValueError(f"{fixed} fixed and {broken} broken rows do not fit into {n}")
+    down, up = (fixed + 1) / (n + 2), (broken + 1) / (n + 2)
+    difference = up - down
+    half = _z(confidence) * math.sqrt((down + up - difference**2) / (n + 2))
+    return Interval(max(-1.0, difference - half), min(1.0, difference + half))
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Holm's (1979) adjusted p-values: any false alarm among them is as rare as one test's."""
+    adjusted: dict[str, float] = {}
+    highest = 0.0
+    ranked = sorted(p_values, key=lambda name: p_values[name])
+    for place, name in enumerate(ranked):
+        highest = max(highest, min(1.0, (len(ranked) - place) * p_values[name]))
+        adjusted[name] = highest
+    return {name: adjusted[name] for name in p_values}
+
+
+# Rates over rows that hang together in blocks
+
+
+def by_block(blocks: Iterable[Hashable], *columns: Sequence[float]) -> Floats:
+    """Sums of each column over the rows of each block, shape (columns, blocks)."""
+    numbers: dict[Hashable, int] = {}
+    places = [numbers.setdefault(block, len(numbers)) for block in blocks]
+    sums = [np.bincount(places, weights=column, minlength=len(numbers)) for column in columns]
+    stacked: Floats = np.array(sums, dtype=np.float64).reshape(len(columns), len(numbers))
+    return stacked
+
+
+def rate_interval(
+    sums: Floats,
+    confidence: float = CONFIDENCE,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Interval | None:
+    """Interval of a rate, by the bootstrap over blocks.
+
+    Args:
+        sums: numerators and denominators of the blocks, shape (2, blocks).
+        confidence: of the interval.
+        resamples: how often the blocks are drawn anew.
+        seed: of the draws.
+
+    Returns:
+        The interval, or None with fewer than ``FEWEST_BLOCKS`` blocks.
+    """
+    return _interval(sums, lambda drawn: _ratio(drawn[0], drawn[1]), confidence, resamples, seed)
+
+
+def rate_difference(
+    sums: Floats,
+    confidence: float = CONFIDENCE,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Interval | None:
+    """Interval of (rate after - rate before) on the same rows: both are drawn together.
+
+    Args:
+        sums: numerators and denominators before, then after, shape (4, blocks).
+        confidence: of the interval.
+        resamples: how often the blocks are drawn anew.
+        seed: of the draws.
+    """
+    return _interval(
+        sums,
+        lambda drawn: _ratio(drawn[2], drawn[3]) - _ratio(drawn[0], drawn[1]),
+        confidence,
+        resamples,
+        seed,
+    )
+
+
+def _ratio(numerators: Floats, denominators: Floats) -> Floats:
+    ratio: Floats = numerators / np.maximum(denominators, 1e-300)
+    return ratio
+
+
+def _interval(
+    sums: Floats,
+    statistic: Callable[[Floats], Floats],
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> Interval | None:
+    blocks = sums.shape[1]
+    if blocks < FEWEST_BLOCKS:
+        return None
+    values = statistic(_resampled(sums, resamples, seed))
+    # The plain percentile interval is too short for few blocks, by sqrt(1 - 1/blocks) and by the
+    # normal's quantile where Student's is due; so its ends move outwards (Hesterberg 2015).
+    stretched = math.sqrt(blocks / (blocks - 1)) * student_quantile(confidence, blocks - 1)
+    tail = NormalDist().cdf(-stretched)
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return Interval(float(low), float(high))
+
+
+def _resampled(sums: Floats, resamples: int, seed: int) -> Floats:
+    """The sums over each resample of the blocks, shape (columns, resamples)."""
+    blocks = sums.shape[1]
+    rng = np.random.default_rng(seed)
+    at_once = max(1, _WEIGHTS_AT_ONCE // blocks)
+    parts = []
+    for start in range(0, resamples, at_once):
+        size = min(at_once, resamples - start)
+        weights = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=size)
+        parts.append(sums @ weights.T.astype(np.float64))
+    resampled: Floats = np.concatenate(parts, axis=1)
+    return resampled
+
+
+@lru_cache(maxsize=1 << 12)
+def student_quantile(confidence: float, freedom: int) -> float:
+    """The two-sided quantile of Student's t (Abramowitz & Stegun 26.7.5), to 0.1 % at 95 %."""
+    z = _z(confidence)
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return float(sum(term / freedom**power for power, term in enumerate(terms)))
+
+
+# How many rows would settle it
+
+
+def mcnemar_power(fixed: float, broken: float, n: int, alpha: float) -> float:
+    """The chance that n rows show a drop by the mid-p test, exactly.
+
+    Args:
+        fixed: the chance that a row is fixed.
+        broken: the chance that a row is broken.
+        n: rows.
+        alpha: of the two-sided test.
+    """
+    changed = fixed + broken
+    if not 0 < changed <= 1:
+        return 0.0
+    counts = np.arange(n + 1)
+    masses = _binomial_masses(n, changed)
+    likely = counts[masses > 1e-9]  # noqa: PLR2004 - the rest adds nothing that could be seen
+    chances = [_chance_of_drop(int(count), fixed / changed, alpha) for count in likely]
+    return float(np.dot(masses[likely], np.array(chances)))
+
+
+def _chance_of_drop(changed: int, fixed_share: float, alpha: float) -> float:
+    needed = _fixed_needed(changed, alpha)
+    if needed is None:
+        return 0.0
+    return float(np.sum(_binomial_masses(changed, fixed_share)[needed:]))
+
+
+@lru_cache(maxsize=1 << 14)
+def _fixed_needed(changed: int, alpha: float) -> int | None:
+    """The fewest fixed rows, of those that changed, that the mid-p test accepts as a drop."""
+    low, high = changed // 2 + 1, changed
+    if changed == 0 or mcnemar_mid_p(changed, 0) >= alpha:
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        if mcnemar_mid_p(middle, changed - middle) < alpha:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _binomial_masses(n: int, chance: float) -> Floats:
+    counts = np.arange(n + 1)
+    chance = min(max(chance, 1e-12), 1 - 1e-12)
+    masses: Floats = np.exp(
+        _log_binomials(n) + counts * math.log(chance) + (n - counts) * math.log1p(-chance)
+    )
+    return masses
+
+
+def rows_to_show(fixed: float, broken: float, alpha: float, power: float) -> int | None:
+    """How many rows would show, with this power, that the two sides differ.
+
+    Exact up to a few thousand rows, then Connor's (1987) approximation.
+
+    Args:
+        fixed: the chance that a row is fixed.
+        broken: the chance that a row is broken.
+        alpha: of the two-sided mid-p test.
+        power: the wanted chance of seeing the difference.
+
+    Returns:
+        Rows, or None where the two chances are too close for any study.
+    """
+    fixed, broken = max(fixed, broken), min(fixed, broken)
+    changed, difference = fixed + broken, fixed - broken
+    if difference <= 0:
+        return None
+    z_alpha, z_power = NormalDist().inv_cdf(1 - alpha / 2), NormalDist().inv_cdf(power)
+    spread = math.sqrt(max(changed - difference**2, 0.0))
+    estimate = ((z_alpha * math.sqrt(changed) + z_power * spread) / difference) ** 2
+    if estimate > _LARGEST_STUDY:
+        return None
+    if estimate > _EXACT_POWER_ROWS:
+        return math.ceil(estimate)
+    low, high = 1, max(8, math.ceil(estimate))
+    while mcnemar_power(fixed, broken, high, alpha) < power:
+        low, high = high, high + high // 2
+    while low < high:
+        middle = (low + high) // 2
+        if mcnemar_power(fixed, broken, middle, alpha) < power:
+            low = middle + 1
+        else:
+            high = middle
+    return high
+
+
+def rows_to_exclude(
+    fixed: float, broken: float, margin: float, power: float, confidence: float = CONFIDENCE
+) -> int | None:
+    """How many rows would show that the drop is smaller than a margin.
+
+    Args:
+        fixed: the chance that a row is fixed.
+        broken: the chance that a row is broken.
+        margin: the drop, in share of rows, that the interval must exclude.
+        power: the wanted chance that it does.
+        confidence: of the interval.
+
+    Returns:
+        Rows, or None where the drop is not smaller, or too close to it for any study.
+    """
+    short_of = margin - (fixed - broken)
+    if short_of <= 0:
+        return None
+    quantiles = _z(confidence) + NormalDist().inv_cdf(power)
+    scale, variance = (quantiles / short_of) ** 2, fixed + broken - (fixed - broken) ** 2
+    # n = scale * (variance + 2 / n), since the interval adds two changed rows to those found.
+    estimate = scale * variance / 2 + math.sqrt((scale * variance / 2) ** 2 + 2 * scale)
+    return None if estimate > _LARGEST_STUDY else math.ceil(estimate)

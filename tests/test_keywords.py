@@ -1,0 +1,68 @@
+"""False keywords: terms that stand in a hypothesis though nobody said them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks import diff
+from tasks.hypotheses import Hypothesis
+from tasks.keywords import shouting, vocabulary
+from tasks.normalise import contains_words, normalise
+from tasks.scoring import Scores, Share, score
+
+
+@pytest.mark.parametrize(
+    ("ref", "hyp", "found"),
+    [
+        ("give aspirin now", "give aspirin now", ()),
+        ("give aspirin now", "give warfarin now", ("warfarin",)),
+        ("give aspirin now", "give aspirin warfarin now", ("warfarin",)),
+        ("give aspirin now", "give insulin glargine now", ("insulin", "insulin glargine")),
+        ("give insulin glargine", "give insulin", ()),
+        ("give insulin", "give insulin glargine", ("insulin glargine",)),
+        ("give aspirin now", "glargine insulin", ("insulin",)),
+        ("give aspirin now", "give aspirins now", ()),
+        ("give aspirin now", "", ()),
+    ],
+)
+def test_a_term_nobody_said_is_false(ref: str, hyp: str, found: tuple[str, ...]) -> None:
+    """By whole words, in order and adjacent, as KER finds a term."""
+    words = vocabulary(["Aspirin", "warfarin", "insulin", "insulin glargine", None, "?"])
+    assert words.false_in(ref, hyp) == found
+
+
+phrases = st.lists(st.sampled_from(["a", "b", "c", "a-b"]), max_size=6).map(" ".join)
+
+
+@given(st.lists(phrases, max_size=5), phrases, phrases)
+def test_the_index_by_first_words_misses_nothing(terms: list[str], ref: str, hyp: str) -> None:
+    """It finds what looking for each term in turn would find."""
+    wanted = {
+        term
+        for term in map(normalise, terms)
+        if term
+        and contains_words(hyp.split(), term.split())
+        and not contains_words(ref.split(), term.split())
+    }
+    assert set(vocabulary(terms).false_in(ref, hyp)) == wanted
+
+
+def test_shouting_is_counted_on_both_sides() -> None:
+    """Two of three rows hold a false keyword after; counted as missed, nothing was gained."""
+    terms = ["aspirin", "warfarin", "insulin"]
+
+    def rows(hyps: list[str]) -> Scores:
+        return score(
+            Hypothesis(f"{term}.wav", f"give {term}", hyp, term, "drug")
+            for term, hyp in zip(terms, hyps, strict=True)
+        )
+
+    before = rows(["give x", "give warfarin", "give y"])
+    after = rows(["give aspirin warfarin", "give warfarin", "give insulin aspirin"])
+    found = shouting(diff.pair(before, after), vocabulary(terms))
+    assert found.rows["drug"].before == Share(0, 3)
+    assert found.rows["drug"].after == Share(2, 3)
+    assert found.unshouted["drug"].before == found.unshouted["drug"].after == Share(2, 3)
+    assert diff.deltas(diff.pair(before, after))["drug"].after == Share(0, 3)
