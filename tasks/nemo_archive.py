@@ -53,30 +53,81 @@ class NemoArchive:
         path: the file.
         config: its model_config.yaml, as plain Python values.
         tokenizer_model: the serialised SentencePiece model, or None for a character model.
+        has_weights: whether the archive holds weights.
     """
 
     path: Path
     config: Mapping[str, Any]
     tokenizer_model: bytes | None
+    has_weights: bool = True
 
     @cached_property
     def decoder(self) -> Decoder:
         """The decoder, from the class and the loss that the configuration names."""
-        target = str(self.config.get("target", "")).lower()
-        has_durations = bool(_dig(self.config, "model_defaults", "tdt_durations"))
-        is_tdt = has_durations or _dig(self.config, "loss", "loss_name") == "tdt"
-        if "hybrid" in target:
+        is_tdt = bool(self._signs["tdt"])
+        if self._signs["hybrid"]:
             return Decoder.HYBRID_TDT_CTC if is_tdt else Decoder.HYBRID_RNNT_CTC
-        if "rnnt" in target or _dig(self.config, "joint") is not None:
+        if self._signs["transducer"]:
             return Decoder.TDT if is_tdt else Decoder.RNNT
         return Decoder.CTC
+
+    @property
+    def decoder_evidence(self) -> tuple[str, ...]:
+        """The fields that tell the decoder; empty where none does and CTC is a mere guess.
+
+        A model of another kind, such as an attention decoder, names none of these.
+        """
+        wanted = {
+            Decoder.CTC: ("ctc",),
+            Decoder.RNNT: ("transducer",),
+            Decoder.TDT: ("tdt", "transducer"),
+            Decoder.HYBRID_RNNT_CTC: ("hybrid",),
+            Decoder.HYBRID_TDT_CTC: ("hybrid", "tdt"),
+        }[self.decoder]
+        return tuple(sign for kind in wanted for sign in self._signs[kind])
+
+    @cached_property
+    def _signs(self) -> dict[str, list[str]]:
+        """What the configuration says of each kind of decoder, as ``field: value``."""
+        found: dict[str, list[str]] = {"hybrid": [], "transducer": [], "tdt": [], "ctc": []}
+        for keys in (("target",), ("decoder", "_target_"), ("joint", "_target_")):
+            value = str(_dig(self.config, *keys) or "")
+            name = value.lower()
+            sign = f"{'.'.join(keys)}: {value}"
+            if "hybrid" in name:
+                found["hybrid"].append(sign)
+            elif "rnnt" in name or "transducer" in name:
+                found["transducer"].append(sign)
+            elif "ctc" in name or "convasrdecoder" in name:
+                found["ctc"].append(sign)
+        if _dig(self.config, "joint") is not None:
+            if _dig(self.config, "aux_ctc") is not None:
+                found["hybrid"].append("joint and aux_ctc")
+            found["transducer"].append("joint")
+        found["tdt"] = self._duration_signs()
+        return found
+
+    def _duration_signs(self) -> list[str]:
+        """What says that a transducer predicts durations."""
+        found = []
+        loss = str(_dig(self.config, "loss", "loss_name") or "").lower()
+        if loss.startswith("tdt"):  # also its slower twin, tdt_pytorch
+            found.append(f"loss.loss_name: {loss}")
+        if str(_dig(self.config, "decoding", "model_type") or "").lower() == "tdt":
+            found.append("decoding.model_type: tdt")
+        places = (("model_defaults", "tdt_durations"), ("decoding", "durations"))
+        return found + [
+            f"{'.'.join(keys)}: {durations}"
+            for keys in places
+            if (durations := _dig(self.config, *keys))
+        ]
 
     @cached_property
     def is_cache_aware(self) -> bool:
         """Whether the encoder is a streaming one with limited, cached context."""
         encoder = self.config.get("encoder") or {}
         return (
-            encoder.get("att_context_style") == "chunked_limited"
+            str(encoder.get("att_context_style") or "").startswith("chunked_limited")
             or encoder.get("conv_context_size") == "causal"
             or bool(encoder.get("causal_downsampling"))
         )
@@ -126,8 +177,12 @@ def _dig(config: Mapping[str, Any], *keys: str) -> Any:  # noqa: ANN401 - YAML h
     return value
 
 
-def open_archive(path: Path) -> NemoArchive:
+def open_archive(path: Path, *, needs_weights: bool = True) -> NemoArchive:
     """Read a .nemo's configuration and tokenizer.
+
+    Args:
+        path: the file.
+        needs_weights: False where its configuration alone is asked for.
 
     Raises:
         InputError: no such file, not a .nemo, truncated, or without configuration or weights.
@@ -137,7 +192,8 @@ def open_archive(path: Path) -> NemoArchive:
         with tarfile.open(path, "r:*") as archive:
             # Walking the whole archive finds one that was cut short.
             members = {member.name.removeprefix("./"): member for member in archive.getmembers()}
-            if _CONFIG_NAME not in members or _WEIGHTS_NAME not in members:
+            weights = members.get(_WEIGHTS_NAME)
+            if _CONFIG_NAME not in members or (needs_weights and weights is None):
                 raise InputError(
                     f"{path}: not a .nemo: it lacks {_CONFIG_NAME} or its weights. {remedy}"
                 )
@@ -146,14 +202,14 @@ def open_archive(path: Path) -> NemoArchive:
                 raise InputError(f"{path}: its {_CONFIG_NAME} is not a mapping. {remedy}")
             tokenizer = _tokenizer_member(config)
             model = _read(archive, members[tokenizer]) if tokenizer in members else None
-            weights = members[_WEIGHTS_NAME]
-            if weights.offset_data + weights.size > path.stat().st_size and not _compressed(path):
+            ends = 0 if weights is None else weights.offset_data + weights.size
+            if ends > path.stat().st_size and not _compressed(path):
                 raise InputError(f"{path}: cut short inside its weights. {remedy}")
     except FileNotFoundError as missing:
         raise InputError(f"{path}: there is no such model. {remedy}") from missing
     except (OSError, tarfile.TarError, EOFError, yaml.YAMLError) as wrong:
         raise InputError(f"{path}: not readable as a .nemo archive ({wrong}). {remedy}") from wrong
-    return NemoArchive(path, config, model)
+    return NemoArchive(path, config, model, weights is not None)
 
 
 def _compressed(path: Path) -> bool:

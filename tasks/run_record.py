@@ -107,6 +107,33 @@ def begin(cycle: Cycle) -> None:
     (cycle.path / RECORD_NAME).unlink(missing_ok=True)
 
 
+def read(cycle: Cycle) -> dict[str, Any]:
+    """The run.json of a finished run.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return dict(files.read_json(cycle.path / RECORD_NAME))
+
+
+def read_decision(cycle: Cycle) -> dict[str, Any]:
+    """The decision.json of a finished run.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return dict(files.read_json(cycle.path / DECISION_NAME))
+
+
+def read_leaderboard(cycle: Cycle) -> dict[str, Any]:
+    """The leaderboard of a cycle, as JSON has it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return dict(files.read_json(cycle.leaderboard.with_suffix(".json")))
+
+
 def write_leaderboard(cycle: Cycle, board: Leaderboard) -> None:
     """Write leaderboard_cycle<N>.md and the same content as JSON."""
     files.write_text(cycle.leaderboard, board.as_markdown())

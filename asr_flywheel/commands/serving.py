@@ -1,0 +1,155 @@
+"""From a base's name to a served model: bases, handoff."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asr_flywheel.options import EXIT_REFUSED, JsonOption, print_json
+from tasks.errors import InputError
+
+if TYPE_CHECKING:
+    from tasks.handoff import Accepted, Refusal
+
+app = typer.Typer()
+
+
+@app.command("bases")
+def bases_command(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Resolve this one to its pinned file, downloading it if need be."),
+    ] = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """List the base models that this tool knows, or resolve one to a pinned, hashed file."""
+    from tasks import base_cache, bases
+
+    if name is not None:
+        found = bases.resolve_pinned(name)
+        if as_json:
+            print_json(
+                {"path": str(found.path), "revision": found.revision, "sha256": found.sha256}
+            )
+        else:
+            typer.echo(f"{found.path}\nrevision {found.revision or 'none'}\nsha256 {found.sha256}")
+        return
+    table = [
+        {
+            **base.as_dict(),
+            "recommended": base.name == bases.RECOMMENDED,
+            "cached": base_cache.find_cached(base.name, base.revision) is not None,
+        }
+        for base in bases.CATALOGUE.values()
+    ]
+    if as_json:
+        print_json(table)
+        return
+    for row in table:
+        size = f"{row['millions']} M"
+        cached = ", in the cache" if row["cached"] else ""
+        typer.echo(
+            f"{row['name']:<42} {row['status']:<9} {row['decoder']:<5} {size:>6}  "
+            f"{row['nim_family']:<20} {row['licence']}, {'/'.join(row['languages'])}{cached}"
+        )
+        typer.echo(f"    {row['note']}; {row['source']}")
+
+
+@app.command()
+def handoff(
+    cycle: Annotated[
+        Path | None, typer.Argument(help="The cycle that the model was tuned on.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Instead: only say how this .nemo is served.")
+    ] = None,
+    decoder: Annotated[
+        str | None,
+        typer.Option("--decoder", help="ctc, rnnt or tdt, as you believe; checked, never trusted."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Instead of handoff/ in the evaluated cycle.")
+    ] = None,
+    verify: Annotated[
+        Path | None, typer.Option("--verify", help="Open this hand-off as the next stage would.")
+    ] = None,
+    *,
+    even_if_not_kept: Annotated[
+        bool, typer.Option(help="Hand on a model whose decision was not to keep it.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Prepare a tuned model for serving: its card, its decoder, the commands. Exit 3: refused."""
+    if sum(one is not None for one in (cycle, model, verify)) != 1:
+        raise InputError("handoff: name either a cycle, or --model FILE, or --verify FOLDER.")
+    if verify is not None:
+        _verify(verify, as_json=as_json)
+    elif model is not None:
+        _describe(model, decoder, as_json=as_json)
+    elif cycle is not None:
+        _write(cycle, decoder, out, even_if_not_kept=even_if_not_kept, as_json=as_json)
+
+
+def _verify(folder: Path, *, as_json: bool) -> None:
+    from tasks import handoff_folder
+
+    checked = handoff_folder.verify(folder)
+    if as_json:
+        print_json({"folder": str(folder), "checked": checked})
+    else:
+        typer.echo("\n".join(checked))
+
+
+def _describe(model: Path, decoder: str | None, *, as_json: bool) -> None:
+    from tasks import handoff as deciding
+
+    found = _accepted(deciding.judge(model, decoder, needs_weights=False), as_json=as_json)
+    told = found.as_dict()
+    if as_json:
+        print_json(told)
+        return
+    for name in ("decoder", "riva_decoder_flag", "nim_family"):
+        typer.echo(f"{name:<18} {told[name]}")
+    for warning in found.warnings:
+        typer.echo(f"warning: {warning}")
+
+
+def _write(
+    cycle: Path, decoder: str | None, out: Path | None, *, even_if_not_kept: bool, as_json: bool
+) -> None:
+    from tasks import handoff_folder
+    from tasks.cycle import open_cycle
+
+    tuned = handoff_folder.find_tuned(open_cycle(cycle))
+    found = _accepted(
+        handoff_folder.judge_tuned(tuned, decoder, even_if_not_kept=even_if_not_kept),
+        as_json=as_json,
+    )
+    folder = out or tuned.evaluated.path / handoff_folder.FOLDER_NAME
+    record = handoff_folder.write(tuned, found, folder)
+    checked = handoff_folder.verify(folder)
+    if as_json:
+        print_json({**found.as_dict(), "folder": str(folder), "record": str(record)})
+        return
+    typer.echo(f"{folder}: {tuned.model.parent.name}, decision {tuned.verdict}")
+    typer.echo("\n".join(f"- {line}" for line in checked))
+    typer.echo(
+        f"Next, on the host that will serve: NIM_IMAGE=<a container of {found.target.family}> "
+        f"{folder / handoff_folder.SCRIPT_NAME}"
+    )
+
+
+def _accepted(found: Accepted | Refusal, *, as_json: bool) -> Accepted:
+    """The model that may be handed on; a refusal is printed and ends the program."""
+    from tasks.handoff import Accepted
+
+    if isinstance(found, Accepted):
+        return found
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        typer.echo(f"refused: {found.reason}")
+    raise typer.Exit(EXIT_REFUSED)

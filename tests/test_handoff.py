@@ -1,0 +1,386 @@
+"""Hand-off: the decoder is the model's own, wrong claims are refused, the folder is whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asr_flywheel.cli import main
+from tasks import files, handoff, handoff_folder, riva_build, sft
+from tasks.bases import embedded_path
+from tasks.cycle import open_cycle
+from tasks.errors import InputError
+from tasks.nemo_archive import Decoder
+from tests import nemo_models, runs, samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+FIELDS = ("decoder", "riva_decoder_flag", "nim_family")
+TABLE = {
+    "ctc": dict(zip(FIELDS, ("ctc", "decoder=greedy_ctc", "parakeet-*-ctc-*"), strict=True)),
+    "rnnt": dict(zip(FIELDS, ("rnnt", "decoder=nemo", "parakeet-rnnt-*"), strict=True)),
+    "tdt": dict(zip(FIELDS, ("tdt", "decoder=nemo", "parakeet-tdt-*"), strict=True)),
+}
+"""The specification's table 4f."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A real model of each kind, made and saved by NeMo."""
+    folder = tmp_path_factory.mktemp("made")
+    kinds = ("ctc", "rnnt", "tdt", "hybrid", "streaming")
+    return {kind: nemo_models.make(folder / f"{kind}.nemo", kind) for kind in kinds}
+
+
+@pytest.fixture
+def ask(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, dict[str, Any]]]:
+    """Call ``asr-flywheel handoff … --json``; the function returns exit code and answer."""
+
+    def call(*arguments: object) -> tuple[int, dict[str, Any]]:
+        monkeypatch.setattr("sys.argv", ["asr-flywheel", "handoff", *map(str, arguments), "--json"])
+        code: Any = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        printed = capsys.readouterr()
+        return code, json.loads(printed.out) if printed.out else {"error": printed.err}
+
+    return call
+
+
+def shown(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The three fields of the table."""
+    return {name: answer[name] for name in FIELDS}
+
+
+@pytest.mark.parametrize("kind", TABLE)
+def test_each_decoder_that_nemo_makes_gets_its_row_of_the_table(
+    made: dict[str, Path], ask: Callable[..., Any], kind: str
+) -> None:
+    """With the right claim, and without any."""
+    for claim in ([], ["--decoder", kind]):
+        code, answer = ask("--model", made[kind], *claim)
+        assert code == 0
+        assert shown(answer) == TABLE[kind]
+        assert answer["evidence"]
+
+
+@pytest.mark.parametrize("kind", [*TABLE, "hybrid", "streaming"])
+@pytest.mark.parametrize("claim", [*TABLE, "whisper", ""])
+def test_a_wrong_claim_is_refused(
+    made: dict[str, Path], ask: Callable[..., Any], kind: str, claim: str
+) -> None:
+    """With exit code 3 and a reason that names what the model says of itself."""
+    if claim == kind:
+        return
+    code, answer = ask("--model", made[kind], "--decoder", claim)
+    assert code == 3
+    assert answer["refused"] is True
+    assert answer["reason"]
+    assert answer["decoder"] == {"streaming": "cache-aware-rnnt"}.get(kind, kind)
+    assert "riva_decoder_flag" not in answer
+
+
+@pytest.mark.parametrize("kind", ["hybrid", "streaming"])
+def test_what_cannot_be_served_is_refused_whatever_is_claimed(
+    made: dict[str, Path], ask: Callable[..., Any], kind: str
+) -> None:
+    """A streaming base, whose tuning is broken, and a model with two heads; each with a way out."""
+    way_out = {"hybrid": "convert_nemo_asr_hybrid_to_ctc", "streaming": "parakeet-tdt-0.6b-v2"}
+    for claim in ([], ["--decoder", kind]):
+        code, answer = ask("--model", made[kind], *claim)
+        assert code == 3
+        assert way_out[kind] in answer["reason"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "kind"),
+    [
+        ("CTC", "ctc"),
+        ("Conformer-CTC", "ctc"),
+        ("parakeet_ctc", "ctc"),
+        ("greedy_ctc", "ctc"),
+        ("rnnt", "rnnt"),
+        ("RNN-T", "rnnt"),
+        ("rnn_t", "rnnt"),
+        (" Rnn T ", "rnnt"),
+        ("FastConformer-RNNT", "rnnt"),
+        ("transducer", "rnnt"),
+        ("TDT", "tdt"),
+        ("Conformer-TDT", "tdt"),
+        ("token-and-duration transducer", "tdt"),
+    ],
+)
+def test_usual_spellings_of_a_decoder_are_understood(
+    tmp_path: Path, ask: Callable[..., Any], claim: str, kind: str
+) -> None:
+    """Case, dashes and the encoder's name do not matter."""
+    config = {"ctc": samples.CTC_CONFIG, "rnnt": samples.RNNT_CONFIG, "tdt": samples.TDT_CONFIG}
+    path = samples.write_nemo(tmp_path / "m.nemo", config[kind])
+    assert ask("--model", path, "--decoder", claim)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "decoder"),
+    [
+        ({"decoder": {"_target_": "nemo.collections.asr.modules.ConvASRDecoder"}}, "ctc"),
+        ({"decoder": {"_target_": "nemo.collections.asr.modules.RNNTDecoder"}}, "rnnt"),
+        ({"joint": {"num_classes": 5}, "loss": {"loss_name": "warprnnt_numba"}}, "rnnt"),
+        ({"joint": {"num_classes": 5}, "loss": {"loss_name": "tdt_pytorch"}}, "tdt"),
+        ({"joint": {"num_classes": 5}, "decoding": {"model_type": "tdt"}}, "tdt"),
+        ({"joint": {"num_classes": 5}, "decoding": {"durations": [0, 1, 2]}}, "tdt"),
+    ],
+)
+def test_any_one_field_can_tell_the_decoder(
+    tmp_path: Path, ask: Callable[..., Any], config: dict[str, Any], decoder: str
+) -> None:
+    """Old and shortened configurations lack some; a gzipped archive is as good as a plain one."""
+    path = samples.write_nemo(tmp_path / "m.nemo", config, mode="w:gz")
+    assert ask("--model", path)[1]["decoder"] == decoder
+
+
+def test_a_model_of_another_kind_is_refused_not_guessed(
+    tmp_path: Path, ask: Callable[..., Any]
+) -> None:
+    """An attention decoder is none of the table's."""
+    target = "nemo.collections.asr.models.aed_multitask_models.EncDecMultiTaskModel"
+    path = samples.write_nemo(tmp_path / "canary.nemo", {"target": target})
+    code, answer = ask("--model", path, "--decoder", "ctc")
+    assert (code, answer["decoder"]) == (3, "unknown")
+    assert target in answer["reason"]
+
+
+def test_an_archive_without_weights_tells_its_decoder_and_warns(
+    tmp_path: Path, ask: Callable[..., Any]
+) -> None:
+    """The question is answered from the configuration; nothing is handed on."""
+    path = samples.write_tar(tmp_path / "m.nemo", {"model_config.yaml": b"target: EncDecCTCModel"})
+    code, answer = ask("--model", path, "--decoder", "ctc")
+    assert (code, answer["decoder"]) == (0, "ctc")
+    assert "no weights" in answer["warnings"][0]
+
+
+def test_what_is_no_model_is_bad_input(tmp_path: Path, ask: Callable[..., Any]) -> None:
+    """Exit code 2 and the file's name; so is naming nothing, or two things."""
+    path = tmp_path / "m.nemo"
+    path.write_text("not a model")
+    for arguments in (["--model", path], [], ["--model", path, "--verify", tmp_path]):
+        assert ask(*arguments)[0] == 2
+
+
+@pytest.mark.parametrize("kind", TABLE)
+def test_a_runs_model_is_handed_on_whole(
+    made: dict[str, Path], cycle: Path, ask: Callable[..., Any], kind: str
+) -> None:
+    """Model, card, script and record; opening it as the next stage would finds nothing wrong."""
+    evaluated = runs.finish(cycle, made[kind], base=f"/models/my-{kind}.nemo")
+    code, answer = ask(cycle, "--decoder", kind)
+    assert code == 0
+    assert shown(answer) == TABLE[kind]
+    folder = evaluated.path / "handoff"
+    assert {path.name for path in folder.iterdir()} == {
+        "adapted_model.nemo",
+        "MODEL_CARD.md",
+        "deploy.sh",
+        "handoff.json",
+    }
+    assert (folder / "adapted_model.nemo").read_bytes() == made[kind].read_bytes()
+    line = json.loads((folder / "handoff.json").read_text())["commands"]["riva_build"]
+    assert TABLE[kind]["riva_decoder_flag"] in shlex.split(line)
+    assert ask("--verify", folder)[0] == 0
+    assert ask(evaluated.path)[0] == 0, "the evaluated cycle names the same run"
+
+
+def test_the_card_says_what_was_measured(cycle: Path, ask: Callable[..., Any]) -> None:
+    """Held-out figures first, then those on trained rows; data, recipe, licence and limits."""
+    evaluated = runs.finish(cycle, embedded_path())
+    ask(cycle)
+    card = (evaluated.path / "handoff" / "MODEL_CARD.md").read_text()
+    assert 0 < card.index("| held-out |") < card.index("| trained on |")
+    for part in (
+        "Apache-2.0",
+        "| Languages | en |",
+        "0.100",
+        "Decision: **keep**",
+        "| Trained on | 100 |",
+        "| Peak learning rate | 0.0003 |",
+        "Only 20 rows were held out",
+        "not for any clinical use",
+        "decoder=greedy_ctc",
+    ):
+        assert part in card, part
+
+
+def test_a_model_that_was_not_kept_is_refused(cycle: Path, ask: Callable[..., Any]) -> None:
+    """Unless it is asked for by name; then its card says so first."""
+    evaluated = runs.finish(cycle, embedded_path(), after=10)
+    code, answer = ask(cycle)
+    assert code == 3
+    assert "'grow', not 'keep'" in answer["reason"]
+    assert not (evaluated.path / "handoff").exists()
+    assert ask(cycle, "--even-if-not-kept")[0] == 0
+    card = (evaluated.path / "handoff" / "MODEL_CARD.md").read_text()
+    assert "Handed on although the decision was 'grow'" in card[:300]
+
+
+def test_a_base_whose_tuning_is_broken_is_refused(cycle: Path, ask: Callable[..., Any]) -> None:
+    """By its name, even where the file's configuration does not tell."""
+    runs.finish(cycle, embedded_path(), base="nvidia/nemotron-speech-streaming-en-0.6b")
+    code, answer = ask(cycle, "--even-if-not-kept")
+    assert code == 3
+    assert "UNK" in answer["reason"]
+
+
+def test_a_cycle_without_a_finished_run_is_bad_input(cycle: Path) -> None:
+    """The message says how to make one."""
+    with pytest.raises(InputError, match="asr-flywheel run cycle1"):
+        handoff_folder.find_tuned(open_cycle(cycle))
+
+
+def test_only_the_model_that_was_measured_is_handed_on(cycle: Path) -> None:
+    """Another file at its place is noticed by its hash; moved cycles find it beside them."""
+    runs.finish(cycle, embedded_path())
+    moved = cycle.parent.with_name("elsewhere")
+    cycle.parent.rename(moved)
+    tuned = handoff_folder.find_tuned(open_cycle(moved / cycle.name))
+    assert tuned.model.is_relative_to(moved)
+    tuned.model.write_bytes(tuned.model.read_bytes()[:-1] + b"!")
+    with pytest.raises(InputError, match="the run that was measured made"):
+        handoff_folder.find_tuned(open_cycle(moved / cycle.name))
+    tuned.model.unlink()
+    with pytest.raises(InputError, match="asr-flywheel fetch"):
+        handoff_folder.find_tuned(open_cycle(moved / cycle.name))
+
+
+def handed_on(cycle: Path) -> Path:
+    """A hand-off of the embedded base."""
+    runs.finish(cycle, embedded_path())
+    tuned = handoff_folder.find_tuned(open_cycle(cycle))
+    accepted = handoff_folder.judge_tuned(tuned, None)
+    assert isinstance(accepted, handoff.Accepted)
+    return handoff_folder.write(tuned, accepted, cycle.parent / "handed").parent
+
+
+def rewrite(name: str, old: str, new: str) -> Callable[[Path], None]:
+    """Change a file and write its new hash into the record, as a careless editor might."""
+
+    def change(folder: Path) -> None:
+        path = folder / name
+        path.write_text(path.read_text().replace(old, new))
+        record = json.loads((folder / "handoff.json").read_text())
+        if name in record["files"]:
+            record["files"][name] = files.sha256_file(path)
+            (folder / "handoff.json").write_text(json.dumps(record))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda folder: (folder / "handoff.json").unlink(), "no whole hand-off"),
+        (lambda folder: (folder / "adapted_model.nemo").unlink(), "is missing"),
+        (lambda folder: (folder / "MODEL_CARD.md").write_text("kept"), "SHA-256"),
+        (rewrite("handoff.json", '"decoder": "ctc"', '"decoder": "tdt"'), "own configuration"),
+        (rewrite("handoff.json", "decoder=greedy_ctc", "decoder=nemo"), "riva_decoder_flag"),
+        (rewrite("handoff.json", "parakeet-*-ctc-*", "parakeet-tdt-*"), "nim_family"),
+        (rewrite("handoff.json", "deploy/adapted_model.nemo", "deploy/m.nemo"), "not there"),
+        (rewrite("deploy.sh", "decoder=greedy_ctc", "decoder=nemo"), "another riva-build"),
+    ],
+)
+def test_verifying_finds_what_is_wrong_with_a_hand_off(
+    cycle: Path, change: Callable[[Path], object], told: str
+) -> None:
+    """Missing, changed, or at odds with the model's own decoder."""
+    folder = handed_on(cycle)
+    assert len(handoff_folder.verify(folder)) == 3
+    change(folder)
+    with pytest.raises(InputError, match=told):
+        handoff_folder.verify(folder)
+
+
+def test_a_hand_off_replaces_an_earlier_one_and_nothing_else(cycle: Path) -> None:
+    """A folder that is something else stays as it is."""
+    folder = handed_on(cycle)
+    tuned = handoff_folder.find_tuned(open_cycle(cycle))
+    accepted = handoff_folder.judge_tuned(tuned, "ctc")
+    assert isinstance(accepted, handoff.Accepted)
+    (folder / "MODEL_CARD.md").write_text("old")
+    handoff_folder.write(tuned, accepted, folder)
+    assert (folder / "MODEL_CARD.md").read_text() != "old"
+    other = cycle / "audio"
+    before = samples.snapshot(cycle)
+    with pytest.raises(InputError, match="no hand-off"):
+        handoff_folder.write(tuned, accepted, other)
+    assert samples.snapshot(cycle) == before
+
+
+DOCKER = """#!/bin/bash
+# Runs what the container would run, with the mounts' paths as they are here; notes the rest.
+printf '%s\\n' "docker" "$@" >> "$TOLD"
+[[ "$*" == *--entrypoint* ]] || exit 0
+inside="${@: -1}"
+inside="${inside//\\/riva_build_deploy/$PWD}"
+inside="${inside//\\/model_tar/$NIM_EXPORT_PATH}"
+bash -e -c "${inside//\\/data\\/models/$NIM_EXPORT_PATH\\/models}"
+"""
+BUILD = """#!/bin/bash
+printf '%s\\n' "$(basename "$0")" "$@" >> "$TOLD"
+for one in "$@"; do case "$one" in
+  output_path=*) touch "${one#output_path=}" ;;
+  /*models) mkdir -p "$one" && touch "$one/model" ;;
+esac; done
+"""
+
+
+def test_the_script_runs_the_commands_as_they_stand(cycle: Path, tmp_path: Path) -> None:
+    """Through two layers of quoting, riva-build gets its words whole; no key is among them."""
+    folder = handed_on(cycle)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in (("docker", DOCKER), ("riva-build", BUILD), ("riva-deploy", BUILD)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    told = tmp_path / "told"
+    environment = {
+        **os.environ,
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "TOLD": str(told),
+        "NIM_EXPORT_PATH": str(tmp_path / "export"),
+        "NIM_IMAGE": "nvcr.io/nim/nvidia/parakeet-ctc:1",
+        "NGC_API_KEY": "planted-key",
+    }
+    subprocess.run([folder / "deploy.sh"], env=environment, check=True)
+    words = told.read_text().split("\n")
+    model = folder / sft.MODEL_NAME
+    block = "{format: onnx, onnx_opset: 19, max_dim: 1000}"
+    assert f"source_path=[{{path: {model}, nemo2riva: {block}}}]" in words
+    assert "decoder=greedy_ctc" in words
+    assert words.index("riva-build") < words.index("riva-deploy")
+    assert "NIM_DISABLE_MODEL_DOWNLOAD=true" in words
+    assert (tmp_path / "export" / "custom_model.tar.gz").is_file()
+    assert "planted-key" not in told.read_text()
+    without = {name: text for name, text in environment.items() if name != "NIM_IMAGE"}
+    failed = subprocess.run([folder / "deploy.sh"], env=without, capture_output=True, check=False)
+    assert b"parakeet-*-ctc-*" in failed.stderr
+
+
+def test_the_script_is_good_shell() -> None:
+    """Bash reads it for every decoder."""
+    assert shutil.which("bash")
+    for kind in (Decoder.CTC, Decoder.TDT):
+        found = riva_build.target(kind)
+        assert found is not None
+        text = riva_build.script(found, riva_build.commands(found, "m.nemo", "name"))
+        subprocess.run(["bash", "-n"], input=text.encode(), check=True)
