@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks import diff, files, leaderboard, run_record, sft
+from tasks import diff, files, leaderboard, run_record, sft, stages
 from tasks.cycle import Cycle, open_cycle
 from tasks.decision import decide
 from tasks.hypotheses import Part, write_hypotheses
@@ -48,16 +48,16 @@ def finish(cycle: Path, model: Path, *, base: str = "embedded", after: int = 2) 
     before = score([*samples.evaluated(10, 20, part=held), *_more(40, trained)])
     now = score([*samples.evaluated(after, 20, part=held), *_more(5, trained)])
     pairing = diff.pair(before, now)
-    found, everything = diff.deltas(pairing.held_out), diff.deltas(pairing)
-    decided = decide(found, ["drug"], leaderboard.HELD_OUT)
-    literal = decide(everything, ["drug"], leaderboard.ALL)
+    grounds = stages.evidence(pairing)
+    decided = decide(grounds, ["drug"])
+    all_rows = stages.read_all_rows(pairing, ["drug"])
     following = opened.next
     run_record.begin(following)
     write_hypotheses(following.path / "baseline_hyps.jsonl", [row.row for row in before.rows])
     write_hypotheses(following.offline_hyps, [row.row for row in now.rows])
     entries = leaderboard.tuned_entries(base, before, f"{base} tuned", now)
     run_record.write_leaderboard(following, leaderboard.Leaderboard(following.number, entries))
-    run_record.write_decision(following, decided, literal, found, everything)
+    run_record.write_decision(following, decided, all_rows, grounds.judged, diff.deltas(pairing))
     files.write_json(
         following.path / run_record.RECORD_NAME,
         {

@@ -227,11 +227,11 @@ def test_a_model_that_was_not_kept_is_refused(cycle: Path, ask: Callable[..., An
     evaluated = runs.finish(cycle, embedded_path(), after=10)
     code, answer = ask(cycle)
     assert code == 3
-    assert "'grow', not 'keep'" in answer["reason"]
+    assert "not 'keep'" in answer["reason"]
     assert not (evaluated.path / "handoff").exists()
     assert ask(cycle, "--even-if-not-kept")[0] == 0
     card = (evaluated.path / "handoff" / "MODEL_CARD.md").read_text()
-    assert "Handed on although the decision was 'grow'" in card[:300]
+    assert "Handed on although the decision was 'inconclusive'" in card[:300]
 
 
 def test_a_base_whose_tuning_is_broken_is_refused(cycle: Path, ask: Callable[..., Any]) -> None:
