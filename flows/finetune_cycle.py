@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow, task
 from prefect.runtime import flow_run
@@ -38,6 +38,7 @@ from tasks.grow_plan import plan_for
 from tasks.grow_plan_files import write_plan
 from tasks.hypotheses import write_hypotheses
 from tasks.preflight import PreflightResult
+from tasks.report import write_report
 from tasks.runtime import Runtime
 from tasks.scoring import Scores, score
 from tasks.store import Store, StoreError
@@ -102,9 +103,10 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
         sft=trained,
         transcripts=transcripts,
         decision=decided.as_dict(),
-        more=planned,
     )
-    run_record.write(cycle.next, record)
+    told = run_record.describe(record)
+    shown = report(cycle, told)
+    run_record.write(cycle.next, told, [*planned, *shown])
     if store is not None:
         keep(config, cycle, store, trained.model, decided)
     return Outcome(verdict, decided, cycle.next.path)
@@ -229,7 +231,7 @@ def compare(
     board = leaderboard.Leaderboard(cycle.next.number, entries, tuple(notes))
     following = cycle.next
     run_record.begin(following)
-    write_hypotheses(following.path / "baseline_hyps.jsonl", base_rows)
+    write_hypotheses(following.path / run_record.BASELINE_NAME, base_rows)
     write_hypotheses(following.offline_hyps, tuned_rows)
     run_record.write_leaderboard(following, board)
     publish.leaderboard(following, board)
@@ -255,6 +257,14 @@ def grow_plan(
     plan = plan_for(decided, pairing, config.priority, config.names)
     written = write_plan(cycle.next, plan)
     publish.grow_plan(cycle.next, plan)
+    return written
+
+
+@task(name="report")
+def report(cycle: Cycle, told: dict[str, Any]) -> list[Path]:
+    """The page that people look at, and its figures."""
+    written = write_report(cycle.next, told)
+    publish.report(cycle.next, written)
     return written
 
 

@@ -7,6 +7,7 @@ in the UI is the history of one clinic's cycles.
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
@@ -27,6 +28,7 @@ from tasks.grow_plan_files import MD_NAME, as_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
     from uuid import UUID
 
     from tasks.archive import Kept
@@ -216,6 +218,20 @@ def grow_plan(cycle: Cycle, plan: GrowPlan | None) -> None:
         key=artifact_key(cycle, "growth"),
         description=f"What to add after cycle {cycle.number}",
         markdown=as_markdown(plan, cycle.number),
+    )
+
+
+def report(cycle: Cycle, written: Sequence[Path]) -> None:
+    """Where the report lies, and its figures, which Prefect shows."""
+    stage("report", str(written[0]))
+    shown = [
+        f"![{path.stem}](data:image/png;base64,{b64encode(path.read_bytes()).decode()})"
+        for path in written[1:]
+    ]
+    create_markdown_artifact(
+        key=artifact_key(cycle, "report"),
+        description=f"Figures of cycle {cycle.number}",
+        markdown="\n\n".join([f"The whole report: `{written[0]}`", *shown]),
     )
 
 

@@ -12,6 +12,7 @@ import io
 from typing import TYPE_CHECKING
 
 from tasks import files, routing
+from tasks.errors import InputError
 from tasks.grow_plan import TITLES
 
 if TYPE_CHECKING:
@@ -116,3 +117,19 @@ def write_plan(cycle: Cycle, plan: GrowPlan | None) -> list[Path]:
     files.write_text(table, as_csv(plan))
     files.write_text(text, as_markdown(plan, cycle.number))
     return [table, text]
+
+
+def read_lines(cycle: Cycle) -> list[dict[str, str]]:
+    """The lines of a cycle's grow_plan.csv by its columns' names; empty where there is none.
+
+    Raises:
+        InputError: it is there and cannot be read.
+    """
+    path = cycle.path / CSV_NAME
+    if not path.is_file():
+        return []
+    try:
+        lines = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+    except (OSError, UnicodeDecodeError, csv.Error) as wrong:
+        raise InputError(f"{path}: cannot be read ({wrong}).") from wrong
+    return [line for line in lines if set(line) == set(_COLUMNS)]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 RECORD_NAME = "run.json"
 DECISION_NAME = "decision.json"
+BASELINE_NAME = "baseline_hyps.jsonl"
 _BEGUN = ".run-begun"
 
 
@@ -66,13 +67,16 @@ class RunRecord:
     sft: SftResult
     transcripts: Sequence[Transcript]
     decision: Mapping[str, Any]
-    more: Sequence[Path] = ()
-    """Further files that the run made in the cycle's folder."""
 
 
 def is_complete(cycle: Cycle) -> bool:
     """Whether the folder holds a finished run's evaluation."""
     return (cycle.path / RECORD_NAME).is_file()
+
+
+def was_begun(cycle: Cycle) -> bool:
+    """Whether a run has begun to write into the folder and has not finished."""
+    return (cycle.path / _BEGUN).exists()
 
 
 def require_free(cycle: Cycle) -> None:
@@ -90,7 +94,7 @@ def require_free(cycle: Cycle) -> None:
             f"{cycle.path}: the next cycle's results cannot be written there. "
             f"Fix: make {place} a folder that you may write to."
         )
-    if is_complete(cycle) or (cycle.path / _BEGUN).exists():
+    if is_complete(cycle) or was_begun(cycle):
         return
     for path in (cycle.offline_hyps, cycle.leaderboard, cycle.path / DECISION_NAME):
         if path.exists():
@@ -159,58 +163,115 @@ def write_decision(
     )
 
 
-def write(cycle: Cycle, record: RunRecord) -> None:
-    """Write run.json, with the hash of every other file of the cycle's folder that a run makes."""
+def read_decision(cycle: Cycle) -> dict[str, Any]:
+    """What decision.json holds.
+
+    Raises:
+        InputError: it is not there, or cannot be read.
+    """
+    return _read(cycle.path / DECISION_NAME, ("decision", "reasons", "route", "basis", "all_rows"))
+
+
+def read(cycle: Cycle) -> dict[str, Any]:
+    """What run.json holds.
+
+    Raises:
+        InputError: the folder holds no finished run, or its record cannot be read.
+    """
+    path = cycle.path / RECORD_NAME
+    if not path.is_file():
+        raise InputError(
+            f"{cycle.path}: holds no finished run ({RECORD_NAME}). Fix: name the folder that a run "
+            "left its evaluation in, or run `asr-flywheel run` first."
+        )
+    return _read(path, ("config", "gate", "split", "sft", "decision", "versions", "files"))
+
+
+def _read(path: Path, needed: Sequence[str]) -> dict[str, Any]:
+    found = files.read_json(path)
+    if not isinstance(found, dict) or not all(name in found for name in needed):
+        raise InputError(f"{path}: is not what a run of this tool writes; it may be damaged.")
+    return found
+
+
+def describe(record: RunRecord) -> dict[str, Any]:
+    """What run.json says of a run, but for the hashes of its files."""
     preflight, split = record.preflight, record.data.split
+    return {
+        "started": _utc(record.started),
+        "finished": _utc(time.time()),
+        "config": record.config,
+        "gate": record.gate,
+        "preflight": {
+            "rows": len(preflight.rows),
+            "audio_seconds": round(sum(r.utterance.duration or 0 for r in preflight.rows), 3),
+            "manifest_sha256": files.sha256_file(preflight.manifest),
+            "warnings": [finding.as_dict() for finding in preflight.warnings],
+        },
+        "split": {
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "warnings": list(split.warnings),
+            "content_sha256": record.data.content,
+        },
+        "sft": {
+            "model": str(record.sft.model),
+            "model_sha256": record.sft.model_sha256,
+            "training_run_info": str(record.sft.info),
+            "reused": record.sft.reused,
+        },
+        "transcription": [
+            {
+                "model": str(one.model),
+                "rows_decoded": one.decoded,
+                "audio_seconds": one.audio_seconds,
+                "seconds": one.seconds,
+                "rtfx": round(one.rtfx, 1),
+            }
+            for one in record.transcripts
+        ],
+        "decision": record.decision,
+        "versions": versions(),
+    }
+
+
+def write(cycle: Cycle, described: Mapping[str, Any], more: Sequence[Path] = ()) -> None:
+    """Write run.json, the mark of a finished run.
+
+    Args:
+        cycle: cycle N+1.
+        described: from ``describe``.
+        more: further files that the run made in the cycle's folder; their hashes are kept too.
+    """
     names = (
-        "baseline_hyps.jsonl",
+        BASELINE_NAME,
         cycle.offline_hyps.name,
         cycle.leaderboard.name,
         cycle.leaderboard.with_suffix(".json").name,
         DECISION_NAME,
-        *(path.relative_to(cycle.path).as_posix() for path in record.more),
+        *(path.relative_to(cycle.path).as_posix() for path in more),
     )
-    files.write_json(
-        cycle.path / RECORD_NAME,
-        {
-            "started": _utc(record.started),
-            "finished": _utc(time.time()),
-            "config": record.config,
-            "gate": record.gate,
-            "preflight": {
-                "rows": len(preflight.rows),
-                "audio_seconds": round(sum(r.utterance.duration or 0 for r in preflight.rows), 3),
-                "manifest_sha256": files.sha256_file(preflight.manifest),
-                "warnings": [finding.as_dict() for finding in preflight.warnings],
-            },
-            "split": {
-                "train": len(split.train),
-                "validation": len(split.validation),
-                "warnings": list(split.warnings),
-                "content_sha256": record.data.content,
-            },
-            "sft": {
-                "model": str(record.sft.model),
-                "model_sha256": record.sft.model_sha256,
-                "training_run_info": str(record.sft.info),
-                "reused": record.sft.reused,
-            },
-            "transcription": [
-                {
-                    "model": str(one.model),
-                    "rows_decoded": one.decoded,
-                    "audio_seconds": one.audio_seconds,
-                    "seconds": one.seconds,
-                    "rtfx": round(one.rtfx, 1),
-                }
-                for one in record.transcripts
-            ],
-            "decision": record.decision,
-            "versions": versions(),
-            "files": {name: files.sha256_file(cycle.path / name) for name in names},
-        },
-    )
+    _write(cycle, {**described, "files": dict.fromkeys(names)})
     (cycle.path / _BEGUN).unlink(missing_ok=True)
+
+
+def add_files(cycle: Cycle, made: Sequence[Path]) -> None:
+    """Take files that were made after the run into its record, or their new hashes.
+
+    Raises:
+        InputError: the folder holds no finished run.
+    """
+    record = read(cycle)
+    names = [path.relative_to(cycle.path).as_posix() for path in made]
+    _write(cycle, {**record, "files": {**record["files"], **dict.fromkeys(names)}})
+
+
+def _write(cycle: Cycle, record: Mapping[str, Any]) -> None:
+    hashes = {
+        name: known or files.sha256_file(cycle.path / name)
+        for name, known in record["files"].items()
+    }
+    files.write_json(cycle.path / RECORD_NAME, {**record, "files": hashes})
 
 
 def _utc(seconds: float) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tasks.alignment import align, worst
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.alignment import align, columns, worst
 from tasks.hypotheses import Hypothesis
 from tasks.scoring import score
 
@@ -37,3 +40,25 @@ def test_missed_terms_are_worse_than_any_word_error() -> None:
         Hypothesis("c.wav", "no term here", "no"),
     ]  # fmt: skip
     assert [row.row.audio_filepath for row in worst(score(rows), 2)] == ["b.wav", "a.wav"]
+
+
+def test_two_hypotheses_stand_under_one_reference() -> None:
+    """Equal, other, left-out and put-in words, each in its column; the term's are marked."""
+    found = columns("Give aspirin, now!", ["uh give as prin now", "give now"], "Aspirin")
+    assert [(column.ref, column.hyps, column.of_term) for column in found] == [
+        (None, ("uh", None), False),
+        ("give", ("give", "give"), False),
+        (None, ("as", None), False),
+        ("aspirin", ("prin", None), True),
+        ("now", ("now", "now"), False),
+    ]
+
+
+@given(st.text("ab ", max_size=12), st.text("abc ", max_size=12), st.text("b ", max_size=6))
+def test_columns_keep_every_word(ref: str, one: str, other: str) -> None:
+    """Reading down a row of the alignment gives the sentence again."""
+    found = columns(ref, [one, other])
+    assert [column.ref for column in found if column.ref is not None] == ref.split()
+    for place, hyp in enumerate((one, other)):
+        words = [column.hyps[place] for column in found]
+        assert [word for word in words if word is not None] == hyp.split()

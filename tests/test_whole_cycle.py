@@ -75,6 +75,11 @@ def test_every_file_is_there_and_the_record_knows_them(outcome: Outcome, clinic:
         "leaderboard_cycle2.md",
         "leaderboard_cycle2.json",
         "decision.json",
+        "report_cycle2.html",
+        "figures/ker_by_category.png",
+        "figures/ker_by_ipa_source.png",
+        "figures/ker_by_noise.png",
+        "figures/training.png",
         *(("grow_plan.csv", "grow_plan.md") if to_be_grown(outcome) else ()),
     }
     for name, sha256 in record["files"].items():
@@ -146,6 +151,7 @@ def test_prefect_shows_the_artifacts(outcome: Outcome) -> None:
         "diff",
         "decision",
         "training",
+        "report",
         *(("growth",) if to_be_grown(outcome) else ()),
     }
 

@@ -1,0 +1,63 @@
+"""Recordings small enough to travel inside a page: MP3 as data URIs, within a limit for all."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import soundfile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+LONGEST_S = 30.0
+MOST_BYTES = 1_500_000
+"""Of all recordings of a page together, encoded."""
+_COMPRESSION = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A recording for the page; without ``uri`` it was left out, and ``why`` tells the reason."""
+
+    uri: str = ""
+    seconds: float = 0.0
+    why: str = ""
+
+
+def clips(paths: Sequence[Path]) -> list[Clip]:
+    """Pack recordings in their order until the page's limit is reached."""
+    packed: list[Clip] = []
+    used = 0
+    for path in paths:
+        clip = _pack(path)
+        if used + len(clip.uri) > MOST_BYTES:
+            clip = Clip(why="left out: the page's limit for audio is reached")
+        used += len(clip.uri)
+        packed.append(clip)
+    return packed
+
+
+def _pack(path: Path) -> Clip:
+    try:
+        with soundfile.SoundFile(path) as sound:
+            seconds = sound.frames / sound.samplerate
+            if seconds > LONGEST_S:
+                return Clip(why=f"left out: {seconds:.0f} s long")
+            samples, rate = sound.read(dtype="float32"), sound.samplerate
+        packed = io.BytesIO()
+        soundfile.write(
+            packed,
+            samples,
+            rate,
+            format="MP3",
+            subtype="MPEG_LAYER_III",
+            compression_level=_COMPRESSION,
+        )
+    except (soundfile.SoundFileError, OSError, ValueError, TypeError):
+        return Clip(why="left out: the recording is not there or cannot be read")
+    data = base64.b64encode(packed.getvalue()).decode("ascii")
+    return Clip(f"data:audio/mpeg;base64,{data}", seconds)
