@@ -18,7 +18,7 @@ from tasks.decision import Verdict
 from tasks.gate import GatePolicy, pronunciation_gap
 from tasks.hypotheses import Part
 from tasks.normalise import normalise
-from tasks.scoring import Scores, Share
+from tasks.scoring import Share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tasks.decision import Decision
     from tasks.diff import Pairing
     from tasks.gate import PronunciationGap
-    from tasks.scoring import RowScore
+    from tasks.scoring import RowScore, Scores
 
 USUAL_ROWS_PER_TERM = 12
 """2 voices x 2 noise levels x 3 contexts, as in the build stage's own example."""
@@ -179,12 +179,13 @@ def plan_for(
     if decided.route != routing.BUILD:
         return None
     discarded = decided.verdict is Verdict.DISCARD
-    scores = pairing.before if discarded else Scores(tuple(one.after for one in pairing.pairs))
+    scores = pairing.before if discarded else pairing.after
     unseen = scores.where(lambda row: row.row.part is not Part.TRAINED)
     return make_plan(
         scores,
         priority,
         model=names[0] if discarded else names[1],
+        rows_needed=decided.rows_needed,
         gap=pronunciation_gap(unseen, GatePolicy(priority=tuple(priority))),
     )
 

@@ -9,27 +9,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import diff, files, ledger, run_record
 from tasks.cycle import open_cycle
+from tasks.decision_table import POLICY
 from tasks.errors import InputError
 from tasks.hypotheses import Part
-from tasks.scoring import Scores, Share
 from tasks.statistics import mcnemar_mid_p, wilson
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from tasks.cycle import Cycle
+    from tasks.scoring import Scores, Share
 
-FLOOR = 0.05
-"""Two turns in a row with a relative KER drop under this are a floor (contracts, Stopping)."""
-ALPHA = 0.05
 CHAMPION_RULE = (
     "The champion is the newest kept model, unless an earlier kept one misses fewer terms of the "
-    f"priority categories on the rows that both hold and neither was trained on (mid-p < {ALPHA})."
+    "priority categories on the rows that both hold and neither was trained on "
+    f"(mid-p < {POLICY.alpha})."
 )
 
 
@@ -89,15 +88,14 @@ class Turn:
     def drops(self) -> dict[str, float | None]:
         """Relative change of each priority category's KER by this turn, on unseen rows."""
         pairing = diff.pair(self.before, self.after)
-        unseen = pairing.where(lambda pair: pair.after.row.part is not Part.TRAINED)
-        deltas = diff.deltas(unseen)
+        deltas = diff.deltas(pairing.where(lambda pair: pair.after.row.part is not Part.TRAINED))
         return {name: deltas[name].relative for name in self.priority if name in deltas}
 
     @property
     def at_floor(self) -> bool:
         """Whether no priority category dropped by as much as the floor."""
         known = [drop for drop in self.drops.values() if drop is not None]
-        return bool(known) and all(drop > -FLOOR for drop in known)
+        return bool(known) and all(drop > -POLICY.measurable_change for drop in known)
 
     @property
     def overfit(self) -> bool:
@@ -172,7 +170,7 @@ class Comparison:
     @property
     def earlier_is_better(self) -> bool:
         """Whether the earlier model is shown to miss fewer terms."""
-        return self.broken > self.fixed and self.p is not None and self.p < ALPHA
+        return self.broken > self.fixed and self.p is not None and self.p < POLICY.alpha
 
     def __str__(self) -> str:
         names = f"Cycles {self.earlier} and {self.later}"
@@ -317,7 +315,7 @@ def _read_turn(cycle: Cycle, costs: Mapping[int, float], problems: list[str]) ->
             manifest=record["preflight"]["manifest_sha256"],
             model=record["sft"]["model"],
             before=evidence.pairing.before,
-            after=Scores(tuple(pair.after for pair in evidence.pairing.pairs)),
+            after=evidence.pairing.after,
             epochs=tuple(evidence.training.get("epochs", ())),
             seconds=evidence.training.get("wall_seconds"),
             usd=costs.get(cycle.number - 1),
@@ -371,8 +369,8 @@ def _advice(turns: Sequence[Turn]) -> Iterable[str]:
     if len(turns) > 1 and all(turn.at_floor for turn in turns[-2:]):
         yield (
             f"Floor: two turns in a row (cycles {turns[-2].cycle} and {turns[-1].cycle}) lowered "
-            f"the priority KER by less than {FLOOR:.0%}. Do not tune again on this manifest: grow "
-            "it, or stop."
+            f"the priority KER by less than {POLICY.measurable_change:.0%}. Do not tune again on "
+            "this manifest: grow it, or stop."
         )
     if turns[-1].overfit:
         yield (

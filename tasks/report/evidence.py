@@ -11,7 +11,7 @@ from tasks.course import Epoch
 from tasks.errors import InputError
 from tasks.hypotheses import IMPORTED_NAME, OFFLINE_NAME, Part, read_hypotheses
 from tasks.normalise import normalise
-from tasks.scoring import Scores, Share, score
+from tasks.scoring import Share, score
 from tasks.sft import INFO_NAME
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Evidence:
     @property
     def trained(self) -> Pairing:
         """The rows that the tuned model was trained on."""
-        return self.pairing.where(lambda pair: pair.after.row.part is Part.TRAINED)
+        return self.pairing.trained
 
     def deltas(self) -> dict[str, Delta]:
         """Differences by category: the priority ones first, then by name, all together last."""
@@ -99,8 +99,7 @@ class Evidence:
 
     def changes(self, dimension: str) -> list[Change]:
         """KER by the values of a field on the judged rows; rows without the field are left out."""
-        before, after = both(self.judged)
-        groups = before.by(dimension), after.by(dimension)
+        groups = self.judged.before.by(dimension), self.judged.after.by(dimension)
         return [
             Change(value, groups[0][value].keyword, groups[1][value].keyword)
             for value in sorted((v for v in groups[1] if v is not None), key=_condition)
@@ -166,11 +165,6 @@ def _term(pairs: Sequence[Pair]) -> TermChange:
 
 def _missed(rows: Sequence[bool]) -> Share:
     return Share(sum(rows), len(rows))
-
-
-def both(pairing: Pairing) -> tuple[Scores, Scores]:
-    """The scores before and after, on the same rows."""
-    return pairing.before, Scores(tuple(pair.after for pair in pairing.pairs))
 
 
 def gather(cycle: Cycle, record: Mapping[str, Any]) -> Evidence:

@@ -83,8 +83,7 @@ def _forest(evidence: Evidence) -> Figure | None:
         axes.axvline(0, color=_MUTED, linewidth=1)
         for place, delta in enumerate(deltas):
             change = 100 * ((delta.after.rate or 0.0) - (delta.before.rate or 0.0))
-            interval = statistics.paired_difference(delta.fixed, delta.broken, delta.n)
-            if interval is not None:
+            if (interval := delta.interval) is not None:
                 ends = (100 * interval.low, 100 * interval.high)
                 axes.plot(ends, (place, place), color="black", linewidth=1.6, marker="|")
             colour = _TUNED if change < 0 else _WORSE if change > 0 else _MUTED

@@ -11,17 +11,16 @@ import jinja2
 from tasks import alignment, diff, grow_plan_files, statistics
 from tasks.report import charts
 from tasks.report.audio import clips
-from tasks.report.evidence import both
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from markupsafe import Markup
 
-    from tasks.diff import Delta, Pair
+    from tasks.diff import Delta, Pair, Pairing
     from tasks.report.audio import Clip
     from tasks.report.evidence import Change, Evidence
-    from tasks.scoring import Scores, Share
+    from tasks.scoring import Share
 
 HEARD_ROWS = 12
 """Rows with recording and alignment."""
@@ -135,8 +134,8 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "bare": decision.get("bare_decision"),
         "all_rows": decision["all_rows"]["decision"],
         "guardrail": decision.get("guardrail"),
-        "metrics": list(_metrics(*both(evidence.judged))),
-        "trained_metrics": list(_metrics(*both(evidence.trained))),
+        "metrics": list(_metrics(evidence.judged)),
+        "trained_metrics": list(_metrics(evidence.trained)),
         "judged_n": len(evidence.judged.pairs),
         "trained_n": len(evidence.trained.pairs),
         "forest": _forest(deltas, evidence.priority),
@@ -159,7 +158,8 @@ def _content(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _metrics(before: Scores, after: Scores) -> Iterable[tuple[str, str, str, str]]:
+def _metrics(pairing: Pairing) -> Iterable[tuple[str, str, str, str]]:
+    before, after = pairing.before, pairing.after
     for name, what, field in _METRICS:
         yield name, what, _rate(getattr(before, field)), _rate(getattr(after, field))
 
@@ -171,13 +171,9 @@ def _rate(value: float | None) -> str:
 def _difference_axis(deltas: Mapping[str, Delta]) -> charts.Axis:
     values: list[float] = []
     for delta in deltas.values():
-        interval = _interval(delta)
+        interval = delta.interval
         values += [] if interval is None else [interval.low, interval.high]
     return charts.axis(values)
-
-
-def _interval(delta: Delta) -> statistics.Interval | None:
-    return statistics.paired_difference(delta.fixed, delta.broken, delta.n)
 
 
 def _forest(deltas: Mapping[str, Delta], priority: Sequence[str]) -> list[ForestLine]:
@@ -186,7 +182,7 @@ def _forest(deltas: Mapping[str, Delta], priority: Sequence[str]) -> list[Forest
     for category, delta in deltas.items():
         name = "all categories" if category == diff.ALL_CATEGORIES else category
         change = (delta.after.rate or 0.0) - (delta.before.rate or 0.0)
-        interval = _interval(delta)
+        interval = delta.interval
         between = "" if interval is None else f"{points(interval.low)} to {points(interval.high)}"
         label = f"{name}: {points(change)} points, 95 % interval {between}, n = {delta.n}"
         lines.append(
