@@ -297,7 +297,7 @@ def _read_turn(cycle: Cycle, costs: Mapping[int, float], problems: list[str]) ->
             )
         return None
     record = run_record.read(cycle)
-    for name, sha256 in record["files"].items():
+    for name, sha256 in record.get("files", {}).items():
         path = cycle.path / name
         if not path.is_file():
             problems.append(f"{path}: the run's record has it, and it is gone.")

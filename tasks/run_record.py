@@ -111,24 +111,6 @@ def begin(cycle: Cycle) -> None:
     (cycle.path / RECORD_NAME).unlink(missing_ok=True)
 
 
-def read(cycle: Cycle) -> dict[str, Any]:
-    """The run.json of a finished run.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    return dict(files.read_json(cycle.path / RECORD_NAME))
-
-
-def read_decision(cycle: Cycle) -> dict[str, Any]:
-    """The decision.json of a finished run.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    return dict(files.read_json(cycle.path / DECISION_NAME))
-
-
 def read_leaderboard(cycle: Cycle) -> dict[str, Any]:
     """The leaderboard of a cycle, as JSON has it.
 
@@ -184,7 +166,7 @@ def read(cycle: Cycle) -> dict[str, Any]:
             f"{cycle.path}: holds no finished run ({RECORD_NAME}). Fix: name the folder that a run "
             "left its evaluation in, or run `asr-flywheel run` first."
         )
-    return _read(path, ("config", "gate", "split", "sft", "decision", "versions", "files"))
+    return _read(path, ("preflight", "sft", "decision"))
 
 
 def _read(path: Path, needed: Sequence[str]) -> dict[str, Any]:
@@ -263,7 +245,7 @@ def add_files(cycle: Cycle, made: Sequence[Path]) -> None:
     """
     record = read(cycle)
     names = [path.relative_to(cycle.path).as_posix() for path in made]
-    _write(cycle, {**record, "files": {**record["files"], **dict.fromkeys(names)}})
+    _write(cycle, {**record, "files": {**record.get("files", {}), **dict.fromkeys(names)}})
 
 
 def _write(cycle: Cycle, record: Mapping[str, Any]) -> None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tasks.diff import Delta, Pair, Pairing
 
 
+_NEEDED = ("started", "config", "gate", "preflight", "split", "sft", "versions")
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """KER before and after in one group of rows, the same rows on both sides."""
@@ -177,6 +180,11 @@ def gather(cycle: Cycle, record: Mapping[str, Any]) -> Evidence:
     Raises:
         InputError: a file of the run is not there or cannot be read.
     """
+    if lacking := [name for name in _NEEDED if name not in record]:
+        raise InputError(
+            f"{cycle.path / run_record.RECORD_NAME}: lacks {', '.join(lacking)}; it may be damaged, "
+            "or another version's. Fix: run the cycle again; what was trained is not trained again."
+        )
     before = score(read_hypotheses(_compared_with(cycle, record)))
     after = score(read_hypotheses(cycle.path / OFFLINE_NAME))
     return Evidence(
