@@ -183,7 +183,7 @@ def gather(cycle: Cycle, record: Mapping[str, Any]) -> Evidence:
     if lacking := [name for name in _NEEDED if name not in record]:
         raise InputError(
             f"{cycle.path / run_record.RECORD_NAME}: lacks {', '.join(lacking)}; it may be "
-            "damaged, or another version's. Fix: run the cycle again; what was trained is not trained again."
+            "damaged, or another version's. Fix: run the cycle again; it trains nothing twice."
         )
     before = score(read_hypotheses(_compared_with(cycle, record)))
     after = score(read_hypotheses(cycle.path / OFFLINE_NAME))
