@@ -278,7 +278,7 @@ def _check_term(number: int, term: object, text: object) -> Iterable[Finding]:
             "nothing is left of the term once it is normalised",
             "give a term with letters or digits, or remove it",
         )
-    elif not contains_words(normalise(text).split(), words):
+    elif not contains_words(normalise(text), " ".join(words)):
         yield findings.error(
             "term-not-in-text",
             number,

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tasks.hypotheses import Hypothesis
 from tasks.normalise import normalise
-from tasks.scoring import DIMENSIONS, RowScore, Scores, Share, score, score_row, scores_as_dict
+from tasks.scoring import DIMENSIONS, RowScore, Scores, Share, score, score_row
+from tasks.tally import summarise, summary_as_dict
 from tests import samples
 
 if TYPE_CHECKING:
@@ -265,15 +266,15 @@ def test_groups_hold_each_row_once() -> None:
 
 def test_what_score_prints() -> None:
     """n, wer, cer, ker, ser, pooled_wer, and for each field's value the rows with a term."""
-    printed = scores_as_dict(
-        score(
+    printed = summary_as_dict(
+        summarise(
             [
                 *samples.evaluated(1, 2, "drug", ipa_source="override"),
                 row("one two", "one", entity_category="lab"),
             ]
         )
     )
-    assert list(printed) == ["n", "wer", "cer", "ker", "ser", "pooled_wer", "by"]
+    assert list(printed) == ["n", "wer", "cer", "ker", "ser", "pooled_wer", "by", "intervals"]
     # give aspirin now / give as prin now: 2 of 3; right: 0; one two / one: 1 of 2.
     assert printed["wer"] == pytest.approx((2 / 3 + 0 + 1 / 2) / 3)
     assert printed["pooled_wer"] == pytest.approx(3 / 8)

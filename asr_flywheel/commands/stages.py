@@ -183,13 +183,10 @@ def score(
     worst: Annotated[int, typer.Option(min=0, help="Show this many of the worst rows.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Score per-row results: WER, CER, KER, SER, pooled WER, and KER by field."""
-    from tasks.hypotheses import read_hypotheses
-    from tasks.scoring import score as score_rows
-    from tasks.scoring import scores_as_dict
+    """Score per-row results of any length: WER, CER, KER, SER, pooled WER, and KER by field."""
+    from tasks.tally import summarise_file, summary_as_dict
 
-    scores = score_rows(read_hypotheses(hyps))
-    figures = scores_as_dict(scores)
+    figures = summary_as_dict(summarise_file(hyps))
     if as_json:
         print_json(figures)
         return
@@ -200,8 +197,10 @@ def score(
         )
     if worst:
         from tasks import alignment
+        from tasks.hypotheses import read_hypotheses
+        from tasks.scoring import score as score_rows
 
-        for row in alignment.worst(scores, worst):
+        for row in alignment.worst(score_rows(read_hypotheses(hyps)), worst):
             typer.echo(f"\n{row.row.audio_filepath}  WER {row.wer:.3f}, term {row.row.term!r}")
             typer.echo(alignment.align(row.row))
 

@@ -1,0 +1,182 @@
+"""Scoring a long file: the same figures as row by row, by several processes, in flat memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.errors import InputError
+from tasks.hypotheses import Hypothesis, iterate_hypotheses, stretches, write_hypotheses
+from tasks.scoring import COUNTED, DIMENSIONS, Counts, score, total
+from tasks.tally import Summary, intervals, summarise, summarise_file, summary_as_dict
+from tests import samples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+texts = st.lists(st.sampled_from(["give", "aspirin", "now", "5", "no", "é."]), max_size=6).map(
+    " ".join
+)
+rows = st.lists(
+    st.builds(
+        Hypothesis,
+        st.just("a.wav"),
+        texts,
+        texts,
+        st.none() | st.sampled_from(["aspirin", "now", "?"]),
+        st.none() | st.sampled_from(["drug", "lab"]),
+        noise_level=st.none() | st.sampled_from(["clean", "snr_5db"]),
+    ),
+    max_size=12,
+)
+
+
+def assert_same(summary: Summary, found: list[Hypothesis]) -> None:
+    """The tally's figures are those of the scores that keep their rows."""
+    scores = score(found)
+
+    def near(one: Counts) -> list[object]:
+        return [pytest.approx(getattr(one, name)) for name in COUNTED]
+
+    def told(one: Counts) -> list[object]:
+        return [getattr(one, name) for name in COUNTED]
+
+    assert told(summary.counts) == near(scores.counts)
+    for dimension in DIMENSIONS:
+        groups = scores.by(dimension)
+        assert set(summary.by[dimension]) == set(groups)
+        for value, group in groups.items():
+            assert told(summary.by[dimension][value]) == near(group.counts)
+    wanted = sorted(scores.blocks, key=told)
+    assert [told(one) for one in sorted(summary.blocks, key=told)] == [near(x) for x in wanted]
+
+
+@given(rows)
+def test_a_tally_is_the_scores_without_the_rows(found: list[Hypothesis]) -> None:
+    """In all counts, all breakdowns and all blocks."""
+    assert_same(summarise(found), found)
+
+
+@given(rows, rows)
+def test_counts_add_up_and_their_rates_follow(
+    first: list[Hypothesis], second: list[Hypothesis]
+) -> None:
+    """Adding two sets is scoring them together; nobody can average rates by mistake."""
+    both = score(first).counts + score(second).counts
+    whole = score(first + second).counts
+    assert both.wer == (None if whole.wer is None else pytest.approx(whole.wer))
+    assert both.keyword == whole.keyword
+    assert total([]) == Counts()
+
+
+def test_counts_that_contradict_each_other_are_refused() -> None:
+    """More missed than there are, or more with a term than rows."""
+    with pytest.raises(ValueError, match="contradict"):
+        Counts(n=1, with_term=1, terms_missed=2)
+    with pytest.raises(ValueError, match="contradict"):
+        Counts(n=1, with_term=2)
+
+
+def many(n: int) -> list[Hypothesis]:
+    """Rows of two categories and seven terms, some right, some wrong."""
+    return [
+        Hypothesis(
+            f"{place}.wav",
+            f"please give term{place % 7} {place % 3} mg now",
+            f"please give term{place % 7 if place % 4 else 'x'} {place % 5} mg now",
+            f"term{place % 7}" if place % 11 else None,
+            "drug" if place % 2 else "lab",
+            voice_id=f"v{place % 13}",
+        )
+        for place in range(n)
+    ]
+
+
+def test_several_processes_count_what_one_does(tmp_path: Path) -> None:
+    """A stretch of the file each; figures, intervals and what lies beyond are the same."""
+    found = many(3000)
+    path = tmp_path / "h.jsonl"
+    write_hypotheses(path, found)
+    one, two = summarise_file(path, 1), summarise_file(path, 2)
+    assert_same(one, found)
+    first, second = summary_as_dict(one), summary_as_dict(two)
+    for name in ("n", "ker", "ser", "by", "false_keywords", "near_misses", "strict"):
+        assert first[name] == second[name]
+    assert first["wer"] == pytest.approx(second["wer"])
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 3, 7, 50])
+def test_stretches_cover_every_row_once(tmp_path: Path, wanted: int) -> None:
+    """Whatever the lines' lengths, and with a byte order mark and blank lines."""
+    path = tmp_path / "h.jsonl"
+    lines = [json.dumps(row.as_dict(), ensure_ascii=False) for row in many(20)]
+    path.write_bytes(b"\xef\xbb\xbf" + "\n\n".join(lines).encode())
+    parts = stretches(path, wanted)
+    assert len(parts) <= wanted
+    got = [row for part in parts for row in iterate_hypotheses(path, part)]
+    assert got == many(20)
+
+
+def test_a_json_array_is_one_stretch(tmp_path: Path) -> None:
+    """It cannot be cut, and is scored all the same."""
+    path = tmp_path / "per_sample.json"
+    path.write_text(json.dumps([row.as_dict() for row in many(20)]))
+    assert len(stretches(path, 4)) == 1
+    assert_same(summarise_file(path, 4), many(20))
+
+
+def test_a_bad_row_is_named_by_its_number_in_the_file(tmp_path: Path) -> None:
+    """Also where another process has found it."""
+    path = tmp_path / "h.jsonl"
+    good = [row.as_dict() for row in many(400)]
+    samples.write_rows(path, [*good[:300], {**good[300], "hyp": 5}, *good[301:]])
+    for processes in (1, 2):
+        with pytest.raises(InputError, match="row 301: hyp must be text, not 5"):
+            summarise_file(path, processes)
+    path.write_text("\n")
+    with pytest.raises(InputError, match="no rows"):
+        summarise_file(path)
+    with pytest.raises(InputError, match="no evaluation result"):
+        summarise_file(tmp_path / "none.jsonl")
+
+
+def test_every_figure_has_its_interval() -> None:
+    """Around the figure itself; None where there are no rows, or too few terms."""
+    scores = score(many(300))
+    found = intervals(scores.counts, scores.blocks)
+    for name, one in found.items():
+        figure = getattr(scores.counts, name)
+        assert one is not None
+        assert one.low <= figure <= one.high
+    few = score(samples.evaluated(1, 4))
+    assert intervals(few.counts, few.blocks)["wer"] is None
+    assert intervals(few.counts, few.blocks)["ker"] is not None
+    assert set(intervals(Counts(), ()).values()) == {None}
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from tasks.tally import summarise_file
+summarise_file(Path(sys.argv[1]), 1)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_ten_times_the_rows_take_no_more_memory(tmp_path: Path) -> None:
+    """Peak resident memory of a process of its own: within 15 MB."""
+    peaks = []
+    for n in (3_000, 30_000):
+        path = tmp_path / f"{n}.jsonl"
+        write_hypotheses(path, many(n))
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, path], capture_output=True, text=True, check=True
+        )
+        peaks.append(int(done.stdout))
+    assert peaks[1] - peaks[0] < 15_000
