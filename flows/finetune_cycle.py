@@ -228,7 +228,9 @@ def compare(
     if (imported := imported_scores(config, baseline)) is not None:
         pairing = diff.pair(imported, after)
         notes.append("The decision compares two decoders as well as two models.")
-    board = leaderboard.Leaderboard(cycle.next.number, entries, tuple(notes))
+    board = leaderboard.Leaderboard(
+        cycle.next.number, entries, tuple(notes), diff.changes(pairing.held_out)
+    )
     following = cycle.next
     run_record.begin(following)
     write_hypotheses(following.path / run_record.BASELINE_NAME, base_rows)

@@ -13,7 +13,7 @@ from tasks import statistics
 from tasks.errors import InputError
 from tasks.hypotheses import Part
 from tasks.matching import keys
-from tasks.scoring import Scores, Share
+from tasks.scoring import Scores, Share, block_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,6 +132,84 @@ class Delta:
             "fixed": self.fixed,
             "broken": self.broken,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One figure before and after on the same rows.
+
+    Attributes:
+        name: WER, CER, pooled WER, KER or SER.
+        n: rows.
+        before: the figure before; None without rows.
+        after: the figure after.
+        interval: 95 % interval of (after - before).
+        p: McNemar's mid-p for KER and SER; the bootstrap of a rate gives an interval alone.
+    """
+
+    name: str
+    n: int
+    before: float | None
+    after: float | None
+    interval: Interval | None
+    p: float | None = None
+
+    @property
+    def difference(self) -> float | None:
+        """After minus before."""
+        if self.before is None or self.after is None:
+            return None
+        return self.after - self.before
+
+    def as_dict(self) -> dict[str, object]:
+        """The change for programs."""
+        return {
+            "figure": self.name,
+            "n": self.n,
+            "before": self.before,
+            "after": self.after,
+            "difference": self.difference,
+            "ci": None if self.interval is None else self.interval.as_list(),
+            "p": self.p,
+        }
+
+
+def changes(pairing: Pairing) -> tuple[Change, ...]:
+    """Every headline figure's difference, with its interval.
+
+    Rates by the paired bootstrap over terms, shares of rows by McNemar and Bonett-Price. Mean and
+    pooled WER are two figures, each under its own name.
+    """
+    before = Scores(tuple(one.before for one in pairing.pairs))
+    after = pairing.after
+    terms = [block_of(one.after.row.term, place) for place, one in enumerate(pairing.pairs)]
+
+    def rate(name: str, figure: str, numerator: str, denominator: str) -> Change:
+        columns = [
+            [float(getattr(row.counts, column)) for row in scores.rows]
+            for scores in (before, after)
+            for column in (numerator, denominator)
+        ]
+        interval = statistics.rate_difference(statistics.by_block(terms, *columns))
+        return Change(
+            name,
+            len(pairing.pairs),
+            getattr(before.counts, figure),
+            getattr(after.counts, figure),
+            interval,
+        )
+
+    def share(name: str, missed: Callable[[RowScore], bool | None]) -> Change:
+        delta = deltas(pairing, missed)[ALL_CATEGORIES]
+        return Change(name, delta.n, delta.before.rate, delta.after.rate, delta.interval, delta.p)
+
+    return (
+        rate("WER", "wer", "wer_sum", "n"),
+        rate("CER", "cer", "cer_sum", "n"),
+        share("KER", term_missed),
+        share("SER", lambda row: row.sentence_wrong),
+        rate("pooled WER", "pooled_wer", "word_edits", "ref_words"),
+    )
 
 
 def pair(before: Scores, after: Scores) -> Pairing:

@@ -1,22 +1,31 @@
 """The five-section leaderboard (contracts, Leaderboard), as Markdown and as JSON.
 
 1 headline, 2 KER by entity_category, 3 KER by ipa_source, 4 KER by noise_level, 5 KER by term,
-worst first. Every figure stands with its n. Held-out rows come first; trained rows are always
-labelled.
+worst first. Every figure stands with its n and its 95 % interval: Wilson's for KER and SER, the
+bootstrap over terms for WER and CER. Held-out rows come first; trained rows are always labelled.
+What KER does not see (tasks/beyond.py) and the differences with their intervals follow under their
+own names.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from tasks.beyond import Beyond, look_beyond
+from tasks.critical import Kind
 from tasks.hypotheses import Part
+from tasks.keywords import Vocabulary, vocabulary
 from tasks.scoring import Share
+from tasks.tally import intervals
 
 if TYPE_CHECKING:
+    from tasks.diff import Change
     from tasks.scoring import Scores
+    from tasks.statistics import Interval
 
 HELD_OUT = "held-out"
 TRAINED = "trained on"
@@ -46,38 +55,31 @@ class Entry:
     scores: Scores
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Leaderboard:
-    """The leaderboard of a cycle; the first entry is the one that terms are ordered by."""
+    """The leaderboard of a cycle.
+
+    Attributes:
+        cycle: its number.
+        entries: models on sets of rows; terms are ordered by the first.
+        notes: what a reader must know first.
+        changes: what differs between base and tuned model on the held-out rows.
+    """
 
     cycle: int
     entries: tuple[Entry, ...]
     notes: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
 
     def headline(self) -> pd.DataFrame:
-        """Section 1: a line an entry."""
-        return pd.DataFrame(
-            [
-                {
-                    "model": entry.model,
-                    "rows": entry.rows,
-                    "n": entry.scores.n,
-                    "WER": entry.scores.wer,
-                    "CER": entry.scores.cer,
-                    "KER": entry.scores.ker,
-                    "n with term": entry.scores.keyword.n,
-                    "SER": entry.scores.ser,
-                    "pooled WER": entry.scores.pooled_wer,
-                }
-                for entry in self.entries
-            ]
-        )
+        """Section 1: a line an entry; each figure's interval is in a column of its own."""
+        return pd.DataFrame([_headline(entry) for entry in self.entries])
 
     def breakdown(self, dimension: str) -> pd.DataFrame:
         """KER by the values of a field: a line for each value, entry and its number of rows.
 
-        Columns: the field, model, rows, n, KER. Terms stand worst first by the first entry, then
-        by the others; other values by name. Rows that lack the field are under "(none)".
+        Columns: the field, model, rows, n, KER, KER ci. Terms stand worst first by the first entry,
+        then by the others; other values by name. Rows that lack the field are under "(none)".
         """
         # Where a model's held-out and trained rows stand apart, their sum is for the headline only.
         parted = {entry.model for entry in self.entries if entry.rows == TRAINED}
@@ -102,11 +104,12 @@ class Leaderboard:
                     "rows": entry.rows,
                     "n": share.n,
                     "KER": share.rate,
+                    "KER ci": _ends(share.interval),
                 }
                 for value in order
                 for entry, share in zip(entries, shares[value], strict=True)
             ],
-            columns=[dimension, "model", "rows", "n", "KER"],
+            columns=[dimension, "model", "rows", "n", "KER", "KER ci"],
         )
 
     def as_dict(self) -> dict[str, object]:
@@ -118,12 +121,39 @@ class Leaderboard:
                 "headline": _records(self.headline()),
                 **{dimension: _records(self.breakdown(dimension)) for dimension, _ in _SECTIONS},
             },
+            "beyond": [
+                {"model": entry.model, "rows": entry.rows, **self._beyond(entry).as_dict()}
+                for entry in self.entries
+            ],
+            "differences": [change.as_dict() for change in self.changes],
         }
+
+    def _beyond(self, entry: Entry) -> Beyond:
+        """What KER does not see; the terms of all entries are listened for."""
+        return look_beyond(entry.scores, self._listened_for)
+
+    @cached_property
+    def _listened_for(self) -> Vocabulary:
+        return vocabulary(row.row.term for entry in self.entries for row in entry.scores.rows)
+
+    def _beyond_lines(self) -> list[str]:
+        """False keywords and the strict view: a line an entry."""
+        found = [(entry, self._beyond(entry)) for entry in self.entries]
+        return [
+            f"- {_cell(entry.model)}, {entry.rows}: FKR {_figure(one.false_keywords)}, "
+            f"strict {_figure(one.strict_share())}"
+            + "".join(
+                f", {kind} {_figure(one.strict_share(kind))}"
+                for kind in Kind
+                if one.strict_share(kind).n
+            )
+            for entry, one in found
+        ]
 
     def as_markdown(self) -> str:
         """The leaderboard as people read it."""
         parts = [f"# Leaderboard, cycle {self.cycle}", *(f"> {note}" for note in self.notes)]
-        parts += ["## 1. Headline", _table(self.headline())]
+        parts += ["## 1. Headline", _table(_with_intervals(self.headline()))]
         for number, (dimension, title) in enumerate(_SECTIONS, start=2):
             parts.append(f"## {number}. {title}")
             frame = self.breakdown(dimension)
@@ -131,6 +161,10 @@ class Leaderboard:
                 parts.append(f"The manifest has no `{dimension}`: this breakdown cannot be made.")
             else:
                 parts.append(_table(_side_by_side(frame, dimension)))
+        # Lists under a heading of another level: the five sections stay five, and their tables too.
+        if self.changes:
+            parts += ["# Differences, held-out rows", "\n".join(map(_change, self.changes))]
+        parts += ["# Beyond KER", _BEYOND, "\n".join(self._beyond_lines())]
         return "\n\n".join(parts) + "\n"
 
 
@@ -140,9 +174,12 @@ def _worst_first(shares: list[Share]) -> list[tuple[float, int]]:
 
 
 def _side_by_side(frame: pd.DataFrame, dimension: str) -> pd.DataFrame:
-    """One line a value, one column an entry: "KER (n)"."""
+    """One line a value, one column an entry: "KER (n) [interval]"."""
     column = frame["rows"] + ": " + frame["model"] + " KER (n)"
-    figure = [f"{_cell(ker)} ({n})" for ker, n in zip(frame["KER"], frame["n"], strict=True)]
+    figure = [
+        f"{_cell(ker)} ({n}){_bracket(ends)}"
+        for ker, n, ends in zip(frame["KER"], frame["n"], frame["KER ci"], strict=True)
+    ]
     long = pd.DataFrame({dimension: frame[dimension], "column": column, "figure": figure})
     wide = long.pivot_table(
         index=dimension, columns="column", values="figure", aggfunc="first", sort=False
@@ -150,9 +187,72 @@ def _side_by_side(frame: pd.DataFrame, dimension: str) -> pd.DataFrame:
     return wide.reset_index()
 
 
+def _headline(entry: Entry) -> dict[str, object]:
+    scores = entry.scores
+    found = intervals(scores.counts, scores.blocks)
+    figures = {
+        "model": entry.model,
+        "rows": entry.rows,
+        "n": scores.n,
+        "WER": scores.wer,
+        "CER": scores.cer,
+        "KER": scores.ker,
+        "n with term": scores.keyword.n,
+        "SER": scores.ser,
+        "pooled WER": scores.pooled_wer,
+    }
+    return {
+        **figures,
+        **{f"{name} ci": _ends(found[_FIGURES[name]]) for name in _FIGURES},
+    }
+
+
+_FIGURES = {"WER": "wer", "CER": "cer", "KER": "ker", "SER": "ser", "pooled WER": "pooled_wer"}
+_BEYOND = (
+    "FKR: rows that hold a keyword nobody said. Strict: of the rows with a number, dose, frequency "
+    "or negation on either side, those in which one differs."
+)
+
+
+def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
+    """Each figure and its interval in one cell."""
+    shown = frame.drop(columns=[f"{name} ci" for name in _FIGURES])
+    for name in _FIGURES:
+        shown[name] = [
+            _cell(figure) + _bracket(ends)
+            for figure, ends in zip(frame[name], frame[f"{name} ci"], strict=True)
+        ]
+    return shown
+
+
+def _ends(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else interval.as_list()
+
+
+def _bracket(ends: list[float] | None, form: str = ".2f") -> str:
+    return "" if ends is None else f" [{ends[0]:{form}}, {ends[1]:{form}}]"
+
+
+def _figure(share: Share) -> str:
+    return f"{_cell(share.rate)} ({share.n}){_bracket(_ends(share.interval))}"
+
+
+def _change(change: Change) -> str:
+    between = "" if change.interval is None else _bracket(change.interval.as_list(), "+.3f")
+    by_chance = "" if change.p is None else f", p {change.p:.3g}"
+    difference = "–" if change.difference is None else f"{change.difference:+.3f}"
+    return (
+        f"- {change.name}: {_cell(change.before)} → {_cell(change.after)} ({change.n}), "
+        f"{difference}{between}{by_chance}"
+    )
+
+
 def _records(frame: pd.DataFrame) -> list[dict[str, object]]:
     return [
-        {str(name): None if pd.isna(value) else value for name, value in record.items()}
+        {
+            str(name): value if isinstance(value, list) or not pd.isna(value) else None
+            for name, value in record.items()
+        }
         for record in frame.astype(object).to_dict(orient="records")
     ]
 
