@@ -67,19 +67,16 @@ def _turns(found: History) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, title="Turns, rows not trained on", title_justify="left")
-    for name in (
-        "cycle",
-        "rows",
-        "held out",
-        "base",
-        "recipe",
-        "decision",
-        "WER",
-        "cost",
-        "trained",
-    ):
-        table.add_column(name, justify="left" if name in {"base", "recipe"} else "right")
+    table = Table(
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title="Turns, rows not trained on",
+        title_justify="left",
+    )
+    for name in ("cycle", "base", "recipe", "decision"):
+        table.add_column(name, no_wrap=name != "base")
+    for name in ("rows", "held out", "WER", "cost", "training"):
+        table.add_column(name, no_wrap=True, justify="right")
     for turn in found.turns:
         wer = turn.unseen.wer
         table.add_row(
@@ -102,7 +99,7 @@ def _trend(found: History) -> Table:
     from rich.table import Table
 
     title = "KER, rows not trained on (95 % interval, n)"
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=title, title_justify="left")
     table.add_column("category")
     for turn in found.turns:
         table.add_column(f"cycle {turn.cycle}", no_wrap=True)

@@ -55,7 +55,7 @@ def difference(scale: Axis, value: float, interval: Interval | None, label: str)
     """One line of a forest plot: the difference and its interval over the axis' grid."""
     parts = [*_grid(scale)]
     if interval is not None:
-        parts += _whisker(scale.at(interval.low), scale.at(interval.high))
+        parts += _whisker(scale.at(interval.low), scale.at(interval.high), "whisker")
     kind = "better" if value < 0 else "worse" if value > 0 else "same"
     parts.append(
         Markup('<circle class="dot {}" cx="{}%" cy="50%" r="6"/>').format(kind, scale.at(value))
@@ -68,12 +68,11 @@ def _grid(scale: Axis) -> Iterable[Markup]:
         yield _line(scale.at(tick), "0", scale.at(tick), "100%", "grid" if tick else "zero")
 
 
-def _whisker(low: float, high: float) -> Iterable[Markup]:
-    """An interval with a halo, so that it stands out on a filled bar too."""
-    for kind in ("halo", "whisker"):
-        yield _line(low, "50%", high, "50%", kind)
-        for end in (low, high):
-            yield _line(end, "28%", end, "72%", kind)
+def _whisker(low: float, high: float, kind: str) -> Iterable[Markup]:
+    """An interval: a line with an end at either side."""
+    yield _line(low, "50%", high, "50%", kind)
+    for end in (low, high):
+        yield _line(end, "28%", end, "72%", kind)
 
 
 def bar(value: float, interval: Interval | None, kind: str, label: str) -> Markup:
@@ -86,7 +85,9 @@ def bar(value: float, interval: Interval | None, kind: str, label: str) -> Marku
         ),
     ]
     if interval is not None:
-        parts += _whisker(round(100 * interval.low, 2), round(100 * interval.high, 2))
+        ends = round(100 * interval.low, 2), round(100 * interval.high, 2)
+        # With a halo below, so that it stands out on the bar's filling.
+        parts += [*_whisker(*ends, "halo"), *_whisker(*ends, "whisker")]
     return _svg("bars", _BAR_PX, label, parts)
 
 

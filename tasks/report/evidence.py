@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tasks.diff import Delta, Pair, Pairing
 
 
+_ROWS_PER_TERM = 2
 _NEEDED = ("started", "config", "gate", "preflight", "split", "sft", "versions")
 
 
@@ -119,8 +121,11 @@ class Evidence:
         return sorted(map(_term, groups.values()), key=lambda term: term.worst_first)
 
     def worst_rows(self, n: int) -> list[Pair]:
-        """Judged rows to listen to: what tuning broke, what it left missed, then by WER."""
-        return sorted(
+        """Judged rows to listen to: what tuning broke, what it left missed, then by WER.
+
+        At most two of a term, so that one hard word does not fill the list.
+        """
+        ranked = sorted(
             self.judged.pairs,
             key=lambda pair: (
                 not (pair.after.term_missed and pair.before.term_missed is False),
@@ -129,7 +134,15 @@ class Evidence:
                 -pair.after.wer,
                 pair.after.row.audio_filepath,
             ),
-        )[:n]
+        )
+        taken: Counter[str] = Counter()
+        chosen = []
+        for pair in ranked:
+            term = normalise(pair.after.row.term or "")
+            if not term or taken[term] < _ROWS_PER_TERM:
+                taken[term] += 1
+                chosen.append(pair)
+        return chosen[:n]
 
     def audio(self, pair: Pair) -> Path:
         """Where a row's recording lies; relative paths are the tuned cycle's."""

@@ -133,6 +133,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "parted": evidence.parted,
         "bare": decision.get("bare_decision"),
         "all_rows": decision["all_rows"]["decision"],
+        "rows_needed": decision.get("rows_needed"),
         "guardrail": decision.get("guardrail"),
         "metrics": list(_metrics(evidence.judged)),
         "trained_metrics": list(_metrics(evidence.trained)),
@@ -223,14 +224,14 @@ def _curves(evidence: Evidence) -> Iterable[Curve]:
     best = min(known)[1] if known else None
     if best is not None:
         label = f"Validation WER by epoch; the least in epoch {best + 1}"
-        note = f"by the training script; epoch {best + 1} was kept"
+        note = f"epoch {best + 1} was kept"
         yield Curve("Validation WER", note, charts.curve(wer, best, label))
     for title, values in (
         ("Training loss", [epoch.train_loss for epoch in epochs]),
         ("Validation loss", [epoch.val_loss for epoch in epochs]),
     ):
         if drawing := charts.curve(values, None, f"{title} by epoch"):
-            yield Curve(title, "mean of each epoch", drawing)
+            yield Curve(title, "by epoch", drawing)
 
 
 def _heard(evidence: Evidence) -> Iterable[HeardRow]:
