@@ -145,15 +145,28 @@ def tdt_config(tokenizer: Path) -> dict[str, Any]:
 
 
 def make_model(folder: Path) -> Path:
-    """The graph with random weights as a .nemo; the tokenizer knows made-up words."""
+    """The graph with random weights as a .nemo."""
+    path = folder / "tdt-617m-random.nemo"
+    build_model(tdt_config(make_tokenizer(folder))).save_to(str(path))
+    return path
+
+
+def build_model(config: dict[str, Any]) -> Any:  # noqa: ANN401 - NeMo ships no types
+    """A graph with random weights, always the same ones."""
     import torch  # noqa: PLC0415 - the orchestrator's tasks are imported without it
     from nemo.collections.asr.models import EncDecRNNTBPEModel  # noqa: PLC0415
-    from nemo.collections.common.tokenizers.sentencepiece_tokenizer import (  # noqa: PLC0415
-        create_spt_model,
-    )
     from omegaconf import OmegaConf  # noqa: PLC0415
 
     torch.manual_seed(0)
+    return EncDecRNNTBPEModel(cfg=OmegaConf.create(config))
+
+
+def make_tokenizer(folder: Path) -> Path:
+    """A tokenizer that knows made-up words."""
+    from nemo.collections.common.tokenizers.sentencepiece_tokenizer import (  # noqa: PLC0415
+        create_spt_model,
+    )
+
     rng = np.random.default_rng(0)
     syllables = [c + v + e for c in "bcdfghklmnprstvwz" for v in "aeiou" for e in ("", "n", "l")]
     text = folder / "text.txt"
@@ -174,10 +187,7 @@ def make_model(folder: Path) -> Path:
         tokenizer_type="bpe",
         output_dir=str(tokenizer),
     )
-    model = EncDecRNNTBPEModel(cfg=OmegaConf.create(tdt_config(tokenizer)))
-    path = folder / "tdt-617m-random.nemo"
-    model.save_to(str(path))
-    return path
+    return tokenizer
 
 
 def long_rows(source: Cycle, folder: Path, count: int) -> Cycle:

@@ -139,7 +139,8 @@ def require_decidable(
 
 def kept_transcripts(cycle: Cycle, runtime: Runtime) -> TranscriptStore:
     """The hypotheses that were made before of this cycle's recordings, where it decodes now."""
-    decoder = [files.sha256_file(ENTRY / transcription.PROGRAM), runtime.identity]
+    programs = [files.sha256_file(ENTRY / name) for name in transcription.DECODER]
+    decoder = [*programs, runtime.identity]
     return TranscriptStore(cycle.path / ".transcripts", files.fingerprint(decoder))
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tasks.transcripts import TranscriptStore
 
 PROGRAM = "transcribe.py"
-_BATCH_SIZE = 16
+# What decodes, beside the program itself: other code may hear something else.
+DECODER = (PROGRAM, "batches.py", "pipeline.py", "recogniser.py", "sound.py")
 _LOG_TAIL_LINES = 15
 
 
@@ -156,7 +157,6 @@ def _request(
     wanted: Sequence[tuple[Path, AudioSet]], outs: Sequence[Path], inside: Callable[[Path], str]
 ) -> dict[str, Any]:
     return {
-        "batch_size": _BATCH_SIZE,
         "jobs": [
             {
                 "model": inside(model),

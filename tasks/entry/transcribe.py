@@ -2,11 +2,12 @@
 
 Usage: transcribe.py REQUEST.json
 
-The request: {"batch_size": int, "jobs": [{"model": path, "sets": [{"audio": [path, ...],
-"durations": [seconds, ...], "out": path}]}]}; where nobody else ends an abandoned job, "heartbeat":
-path and "abandoned_after_s"; on a GPU "locks": folder and "locks_wait_s". Each ``out`` becomes
-JSONL with one {"audio", "hyp"} a row in the order asked for; it appears only when it is whole.
-Progress goes to standard output as JSON, one object a line.
+The request: {"jobs": [{"model": path, "sets": [{"audio": [path, ...], "durations": [seconds, ...],
+"out": path}]}]}; optionally "dtype": "float32" or "bfloat16" (by default bfloat16 on a GPU that
+has it); where nobody else ends an abandoned job, "heartbeat": path and "abandoned_after_s"; on a
+GPU "locks": folder and "locks_wait_s". Each ``out`` becomes JSONL with one {"audio", "hyp"} a row
+in the order asked for; it appears only when it is whole. Progress goes to standard output as JSON,
+one object a line. Seconds are those of decoding: neither loading the model nor warming up counts.
 """
 
 from __future__ import annotations
@@ -16,58 +17,52 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pipeline  # type: ignore[import-not-found]  # lies beside this file
 import torch
-from devices import hold  # type: ignore[import-not-found]  # lies beside this file
+from devices import hold  # type: ignore[import-not-found]  # likewise
 from heartbeat import watch  # type: ignore[import-not-found]  # likewise
-from nemo.collections.asr.models import ASRModel
 from nemo.utils import logging
-from omegaconf import OmegaConf, open_dict
+from recogniser import Recogniser, restore  # type: ignore[import-not-found]  # likewise
 
-_BATCHES_A_CALL = 8
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-
-def _report(event: str, **values: object) -> None:
-    print(json.dumps({"event": event, **values}), flush=True)
-
-
-def load(path: str) -> Any:  # noqa: ANN401 - NeMo ships no types
-    """Restore a model for inference, on a GPU if there is one."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = ASRModel.restore_from(path, map_location=device)
-    if model.cfg.get("validation_ds") is None:
-        # transcribe() reads this key, and a model that was never validated lacks it.
-        with open_dict(model.cfg):
-            model.cfg.validation_ds = OmegaConf.create({"sample_rate": model.cfg.sample_rate})
-    return model.to(device).eval()
+_REPORT_EVERY_S = 1.0
 
 
-def transcribe(model: Any, one_set: dict[str, Any], batch_size: int) -> list[str]:  # noqa: ANN401
-    """Hypotheses of one set in the order of its audio.
+class Reporter:
+    """Prints events; of progress only what is news to a person."""
 
-    Files are decoded longest first: a batch is as slow as its longest file, and what does not
-    fit into memory shows at once.
-    """
-    audio, durations = one_set["audio"], one_set["durations"]
-    order = sorted(range(len(audio)), key=lambda place: -durations[place])
-    texts: list[str] = [""] * len(audio)
-    width = batch_size * _BATCHES_A_CALL
-    for start in range(0, len(order), width):
-        places = order[start : start + width]
-        with torch.inference_mode():
-            answer = model.transcribe(
-                [audio[place] for place in places],
-                batch_size=batch_size,
-                num_workers=0,
-                verbose=False,
-            )
-        # Older releases answer (best, all) for transducers.
-        best = answer[0] if isinstance(answer, tuple) else answer
-        for place, hypothesis in zip(places, best, strict=True):
-            texts[place] = getattr(hypothesis, "text", hypothesis)
-        _report("progress", done=start + len(places), of=len(order))
-    return texts
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def __call__(self, event: str, **values: object) -> None:
+        """Print an event with its values."""
+        now = time.monotonic()
+        if event == "progress" and now - self._last < _REPORT_EVERY_S:
+            return
+        self._last = now
+        print(json.dumps({"event": event, **values}), flush=True)
+
+
+def load(path: str, dtype: str | None) -> Any:  # noqa: ANN401 - NeMo ships no types
+    """A recogniser, on a GPU if there is one."""
+    on_gpu = torch.cuda.is_available()
+    chosen = torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported() else torch.float32
+    if dtype is not None:
+        chosen = {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
+    return Recogniser(restore(path, "cuda" if on_gpu else "cpu"), chosen)
+
+
+def write(out: Path, audio: Sequence[str], texts: Sequence[str]) -> None:
+    """Write a set's rows; the file appears only when it is whole."""
+    part = out.with_name(out.name + ".part")
+    with part.open("w", encoding="utf-8") as stream:
+        for path, text in zip(audio, texts, strict=True):
+            stream.write(json.dumps({"audio": path, "hyp": text}) + "\n")
+    os.replace(part, out)  # noqa: PTH105 - atomic on every platform
 
 
 def main() -> None:
@@ -78,26 +73,27 @@ def main() -> None:
     if "locks" in request:
         hold(request["locks"], request["locks_wait_s"])
     logging.setLevel(logging.ERROR)
+    report = Reporter()
     for job in request["jobs"]:
-        model = load(job["model"])
+        model = load(job["model"], request.get("dtype"))
+        longest = max(max(one_set["durations"]) for one_set in job["sets"])
+        budget = pipeline.prepare(model, longest)
+        report("model", model=job["model"], how=model.describe())
         for one_set in job["sets"]:
+            audio, durations = one_set["audio"], one_set["durations"]
             started = time.monotonic()
-            texts = transcribe(model, one_set, request["batch_size"])
+            texts = pipeline.transcribe(model, audio, durations, budget, report)
             seconds = time.monotonic() - started
-            out = Path(one_set["out"])
-            part = out.with_name(out.name + ".part")
-            with part.open("w", encoding="utf-8") as stream:
-                for path, text in zip(one_set["audio"], texts, strict=True):
-                    stream.write(json.dumps({"audio": path, "hyp": text}) + "\n")
-            os.replace(part, out)  # noqa: PTH105 - atomic on every platform
-            _report(
+            write(Path(one_set["out"]), audio, texts)
+            report(
                 "set",
                 model=job["model"],
-                out=str(out),
+                out=one_set["out"],
                 rows=len(texts),
-                audio_seconds=round(sum(one_set["durations"]), 3),
+                audio_seconds=round(sum(durations), 3),
                 seconds=round(seconds, 3),
             )
+        model.release()
         del model
 
 
