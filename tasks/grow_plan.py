@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from tasks import routing
 from tasks.decision import Verdict
 from tasks.gate import GatePolicy, pronunciation_gap
+from tasks.guardrail import GuardrailStatus
 from tasks.hypotheses import Part
-from tasks.normalise import normalise
+from tasks.normalise import normalise_term
 from tasks.scoring import Share
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tasks.decision import Decision
     from tasks.diff import Pairing
     from tasks.gate import PronunciationGap
+    from tasks.guardrail import Guardrail
     from tasks.scoring import RowScore, Scores
 
 USUAL_ROWS_PER_TERM = 12
@@ -185,9 +187,14 @@ def plan_for(
         scores,
         priority,
         model=names[0] if discarded else names[1],
-        rows_needed=decided.rows_needed,
+        # Where the guardrail is what is unclear, the decision asks for sentences, not for rows.
+        rows_needed=None if _unclear(decided.guardrail) else decided.rows_needed,
         gap=pronunciation_gap(unseen, GatePolicy(priority=tuple(priority))),
     )
+
+
+def _unclear(guardrail: Guardrail | None) -> bool:
+    return guardrail is not None and guardrail.status is GuardrailStatus.UNCLEAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +243,7 @@ class _Judged:
             if row.term_missed is None or row.row.term is None or row.row.entity_category is None:
                 continue
             terms = found.setdefault(row.row.entity_category, {})
-            terms.setdefault(normalise(row.row.term), []).append(row)
+            terms.setdefault(normalise_term(row.row.term), []).append(row)
         placed = sum(len(rows) for terms in found.values() for rows in terms.values())
         held_out = sum(row.row.part is Part.HELD_OUT for row in scores.rows)
         parted = any(row.row.part is not None for row in scores.rows)

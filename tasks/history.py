@@ -16,7 +16,7 @@ from tasks.cycle import open_cycle
 from tasks.decision_table import POLICY
 from tasks.errors import InputError
 from tasks.hypotheses import Part
-from tasks.statistics import mcnemar_mid_p, wilson
+from tasks.statistics import mcnemar_mid_p
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -129,7 +129,7 @@ class Turn:
 
 
 def _share(share: Share) -> dict[str, Any]:
-    interval = wilson(share.hits, share.n)
+    interval = share.interval
     return {
         "n": share.n,
         "missed": share.hits,

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from tasks.guardrail import Guardrail
+
 NASTY = '<script>alert("1")</script>'
 RTL = "אספירין"
 EMOJI = "💊 “pill” & co"
@@ -30,6 +32,8 @@ class Turn:
         seconds: of training.
         val_wer: by epoch.
         train_loss: by epoch.
+        base: as the user named it.
+        guardrail: of decision.json.
     """
 
     held_out: tuple[int, int, int] = (12, 9, 4)
@@ -39,6 +43,7 @@ class Turn:
     val_wer: Sequence[float] = (0.2, 0.15, 0.17)
     train_loss: Sequence[float] = (40.0, 20.0, 9.0)
     base: str = "embedded"
+    guardrail: Guardrail | None = None
 
 
 def rows(turn: Turn, which: int, terms: Sequence[str] = TERMS) -> list[Hypothesis]:
@@ -102,7 +107,7 @@ def finish_turn(parent: Path, number: int, turn: Turn, terms: Sequence[str] = TE
         if turn.decision == "keep"
         else "/digital-health-clinical-asr-build",
         "basis": "held-out",
-        "guardrail": None,
+        "guardrail": None if turn.guardrail is None else turn.guardrail.as_dict(),
         "all_rows": reading,
         "by": {},
         "by_all_rows": {},

@@ -16,6 +16,7 @@ from asr_flywheel.cli import app
 from tasks import files, run_record
 from tasks.cycle import open_cycle
 from tasks.errors import InputError
+from tasks.guardrail import Guardrail
 from tasks.report import audio, charts, write_report
 from tasks.report.evidence import gather
 from tasks.report.page import points, render
@@ -120,6 +121,27 @@ def test_each_verdict_has_its_sentence(finished: Path, tmp_path: Path) -> None:
         told[verdict] = re.findall("<h1>(.*)</h1>", text)[0]
         assert ("About 60 held-out rows would settle it." in text) == (verdict == "inconclusive")
     assert len(set(told.values())) == 4
+
+
+def test_a_guardrail_is_told_with_its_limit(tmp_path: Path) -> None:
+    """Where it is unclear, the number of sentences is not told as a number of rows."""
+    between = Interval(-0.002, 0.022)
+    guardrail = Guardrail(200, 0.036, 0.046, 0.04, 0.05, between, 0.005)
+    turn = prepared.Turn(decision="inconclusive", guardrail=guardrail)
+    cycle = open_cycle(prepared.finish_turn(tmp_path, 1, turn))
+    text = render(gather(cycle, run_record.read(cycle)))
+    assert "unclear" in text
+    assert "3.6 % → 4.6 % on 200 sentences (difference -0.2 to +2.2 points)" in text
+    assert "may rise by 0.5" in text
+    assert "would settle it" not in text
+
+
+def test_metrics_have_intervals_and_go_beyond_the_four(page: str) -> None:
+    """KER of 4 in 12 rows by Wilson; false keywords, the strict view, what was heard instead."""
+    assert "13.8 to 60.9" in page
+    assert "rows with a keyword that nobody said" in page
+    assert "wrong number, dose, unit or negation" in page
+    assert "heard: <bdi>uh as prin</bdi>" in page
 
 
 def test_the_same_run_gives_the_same_file(finished: Path, page: str) -> None:

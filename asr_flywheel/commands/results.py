@@ -110,9 +110,7 @@ def _trend(found: History) -> Table:
 
 
 def _ker(share: Share | None) -> str:
-    from tasks.statistics import wilson
-
-    interval = None if share is None else wilson(share.hits, share.n)
+    interval = None if share is None else share.interval
     if share is None or interval is None:
         return "–"
     return f"{share.rate:.3f} ({interval.low:.2f} to {interval.high:.2f}, {share.n})"

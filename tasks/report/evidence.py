@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import diff, files, run_record
+from tasks.beyond import heard_instead
 from tasks.course import Epoch
 from tasks.errors import InputError
 from tasks.hypotheses import IMPORTED_NAME, OFFLINE_NAME, Part, read_hypotheses
-from tasks.normalise import normalise
+from tasks.normalise import normalise, normalise_term
 from tasks.scoring import Share, score
 from tasks.sft import INFO_NAME
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 
 _ROWS_PER_TERM = 2
+_FORMS = 3
 _NEEDED = ("started", "config", "gate", "preflight", "split", "sft", "versions")
 
 
@@ -37,14 +39,23 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class TermChange:
-    """One term; ``trained`` are its rows that the tuned model was trained on, labelled so."""
+    """One term as both models missed it.
+
+    Attributes:
+        term: as the manifest spells it.
+        category: its entity_category, or nothing.
+        before: judged rows that the base missed.
+        after: judged rows that the tuned model missed.
+        trained: rows that the tuned model was trained on and missed all the same.
+        heard: what the tuned model heard instead, most often first.
+    """
 
     term: str
     category: str
     before: Share
     after: Share
     trained: Share
-    rows: tuple[Pair, ...]
+    heard: tuple[str, ...]
 
     @property
     def worst_first(self) -> tuple[float, float, float, str]:
@@ -175,8 +186,17 @@ def _term(pairs: Sequence[Pair]) -> TermChange:
         _missed([bool(pair.before.term_missed) for pair in judged]),
         _missed([bool(pair.after.term_missed) for pair in judged]),
         _missed([bool(pair.after.term_missed) for pair in trained]),
-        tuple(pairs),
+        _heard_instead(pairs),
     )
+
+
+def _heard_instead(pairs: Sequence[Pair]) -> tuple[str, ...]:
+    forms: Counter[str] = Counter()
+    for row in (pair.after.row for pair in pairs if pair.after.term_missed):
+        term = normalise_term(row.term or "")
+        if (heard := heard_instead(normalise(row.ref), normalise(row.hyp), term)) is not None:
+            forms[heard] += 1
+    return tuple(form for form, _ in forms.most_common(_FORMS))
 
 
 def _missed(rows: Sequence[bool]) -> Share:

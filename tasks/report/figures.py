@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tasks import diff, files, statistics
+from tasks import diff, files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -115,7 +115,7 @@ def _bars(changes: Sequence[Change], what: str) -> Figure | None:
                 name = ("base" if hatch else "tuned") if place == 0 else None
                 fill, at = "white" if hatch else shade, place + shift
                 axes.barh(at, rate, 0.32, hatch=hatch, label=name, fc=fill, ec=shade)
-                if (found := statistics.wilson(share.hits, share.n)) is not None:
+                if (found := share.interval) is not None:
                     ends = (100 * found.low, 100 * found.high)
                     for colour, width in (("white", 3.6), ("black", 1.4)):
                         axes.plot(ends, (at, at), color=colour, linewidth=width, marker="|")

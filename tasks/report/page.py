@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from tasks import alignment, diff, grow_plan_files, statistics
+from tasks import alignment, diff, grow_plan_files
+from tasks.guardrail import GuardrailStatus
+from tasks.keywords import vocabulary
 from tasks.report import charts
 from tasks.report.audio import clips
+from tasks.report.metrics import metric_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from markupsafe import Markup
 
-    from tasks.diff import Delta, Pair, Pairing
+    from tasks.diff import Delta, Pair
     from tasks.report.audio import Clip
     from tasks.report.evidence import Change, Evidence
     from tasks.scoring import Share
@@ -34,13 +37,6 @@ _HEADLINES = {
     "inconclusive": "These rows cannot settle it.",
 }
 _SIGNS = {"keep": "✓", "grow": "↗", "discard": "✕", "inconclusive": "?"}
-_METRICS = (
-    ("WER", "word error rate, mean of rows", "wer"),
-    ("CER", "character error rate, mean of rows", "cer"),
-    ("KER", "rows whose clinical term was missed", "ker"),
-    ("SER", "rows with any error", "ser"),
-    ("pooled WER", "all word errors over all words", "pooled_wer"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +115,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
     deltas = evidence.deltas()
     terms = evidence.terms()
     heard = list(_heard(evidence))
+    words = vocabulary(pair.after.row.term for pair in evidence.pairing.pairs)
     return {
         "cycle": evidence.cycle.number,
         "clinic": evidence.cycle.path.parent.name,
@@ -133,10 +130,10 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "parted": evidence.parted,
         "bare": decision.get("bare_decision"),
         "all_rows": decision["all_rows"]["decision"],
-        "rows_needed": decision.get("rows_needed"),
+        "rows_needed": _rows_needed(decision),
         "guardrail": decision.get("guardrail"),
-        "metrics": list(_metrics(evidence.judged)),
-        "trained_metrics": list(_metrics(evidence.trained)),
+        "metrics": list(metric_lines(evidence.judged, words)),
+        "trained_metrics": list(metric_lines(evidence.trained, words)),
         "judged_n": len(evidence.judged.pairs),
         "trained_n": len(evidence.trained.pairs),
         "forest": _forest(deltas, evidence.priority),
@@ -159,14 +156,15 @@ def _content(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _metrics(pairing: Pairing) -> Iterable[tuple[str, str, str, str]]:
-    before, after = pairing.before, pairing.after
-    for name, what, field in _METRICS:
-        yield name, what, _rate(getattr(before, field)), _rate(getattr(after, field))
+def _rows_needed(decision: Mapping[str, Any]) -> int | None:
+    """Rows of the decision's basis that would settle it.
 
-
-def _rate(value: float | None) -> str:
-    return "–" if value is None else f"{_POINTS * value:.1f} %"
+    Where the guardrail is what is unclear, the decision's number counts general sentences, and its
+    reason says so.
+    """
+    guardrail = decision.get("guardrail")
+    unclear = guardrail is not None and guardrail["status"] == GuardrailStatus.UNCLEAR
+    return None if unclear else decision.get("rows_needed")
 
 
 def _difference_axis(deltas: Mapping[str, Delta]) -> charts.Axis:
@@ -214,7 +212,7 @@ def _bar_line(change: Change) -> BarLine:
 
 def _bar(share: Share, kind: str, name: str) -> Markup:
     label = f"{kind} model, {name}: {share.hits} of {share.n} rows missed"
-    return charts.bar(share.rate or 0.0, statistics.wilson(share.hits, share.n), kind, label)
+    return charts.bar(share.rate or 0.0, share.interval, kind, label)
 
 
 def _curves(evidence: Evidence) -> Iterable[Curve]:
