@@ -294,9 +294,17 @@ def _evaluation(path: Path) -> Baseline:
 
 
 def _mark(scores: Scores, held_out: Path) -> Scores:
-    """Mark the rows that a manifest of held-out rows names; the others were trained on."""
+    """Mark the rows that a file of held-out rows names; the others were trained on.
+
+    Where the file gives no texts, a row is known by its audio alone.
+    """
     rows = [row.row for row in scores.rows]
-    wanted, found = keys(held_out_rows(held_out), [(row.audio_filepath, row.ref) for row in rows])
+    named = held_out_rows(held_out)
+    by_text = all(text is not None for _, text in named)
+    wanted, found = keys(
+        [(audio, text or "") for audio, text in named],
+        [(row.audio_filepath, row.ref if by_text else "") for row in rows],
+    )
     chosen = set(wanted)
     marked = [
         dataclasses.replace(row, part=Part.HELD_OUT if key in chosen else Part.TRAINED)

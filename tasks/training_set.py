@@ -106,18 +106,27 @@ def _copied(row: CheckedRow, locate: Callable[[CheckedRow], str]) -> Utterance:
     )
 
 
-def held_out_rows(path: Path) -> list[tuple[str, str]]:
-    """The rows of validation.jsonl, or of any manifest: audio path and the user's text.
+def held_out_rows(path: Path) -> list[tuple[str, str | None]]:
+    """The rows of validation.jsonl, of any manifest, or of per-row results.
+
+    Returns:
+        Of each row the audio's path and the user's text, None where the row gives none.
 
     Raises:
-        InputError: it cannot be read, or a row lacks its audio's path or its text.
+        InputError: it cannot be read, it is empty, or a row lacks its audio's path.
     """
-    rows = []
+    rows: list[tuple[str, str | None]] = []
     for number, row in enumerate(files.read_jsonl(path), start=1):
-        audio, text = row.get("audio_filepath"), row.get(ORIGINAL_TEXT, row.get("text"))
-        if not isinstance(audio, str) or not isinstance(text, str):
-            raise InputError(f"{path}: row {number}: audio_filepath and text must be text.")
+        audio = row.get("audio_filepath")
+        text = next((row[name] for name in (ORIGINAL_TEXT, "text", "ref") if name in row), None)
+        if not isinstance(audio, str) or not isinstance(text, str | None):
+            raise InputError(
+                f"{path}: row {number}: audio_filepath must be text, not {audio!r}, and so must "
+                "text, where it is given. Fix: name the validation.jsonl of the cycle."
+            )
         rows.append((audio, text))
+    if not rows:
+        raise InputError(f"{path}: no rows. Fix: name the validation.jsonl of the cycle.")
     return rows
 
 

@@ -128,11 +128,15 @@ def test_where_it_is_not_known_all_rows_are_counted_and_labelled(tmp_path: Path)
     assert found["rows"] == 20
 
 
-def test_a_manifest_can_say_which_rows_were_held_out(tmp_path: Path) -> None:
-    """By audio name and text, also in another folder."""
+@pytest.mark.parametrize(
+    "more",
+    [{"text": "Give aspirin, now."}, {"ref": "give aspirin now", "hyp": "anything"}, {}],
+    ids=["manifest", "per-row results", "audio alone"],
+)
+def test_a_file_can_say_which_rows_were_held_out(tmp_path: Path, more: dict[str, str]) -> None:
+    """By audio name and, where it gives one, by text; also in another folder."""
     held_out = samples.write_rows(
-        tmp_path / "validation.jsonl",
-        [{"audio_filepath": f"/x/{n}.wav", "text": "Give aspirin, now."} for n in range(4)],
+        tmp_path / "validation.jsonl", [{"audio_filepath": f"/x/{n}.wav", **more} for n in range(4)]
     )
     found = stages.compare(*evaluations(tmp_path, marked=False), held_out, ["drug"])
     assert (found["basis"], found["bare_decision"], found["rows"]) == ("held-out", "grow", 4)
