@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path, PurePath
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,7 +14,10 @@ from tasks import runtime as runtimes
 from tasks.bases import RECOMMENDED
 from tasks.container import ContainerRuntime, ContainerSettings
 from tasks.errors import InputError
-from tasks.recipes import Method, Recipe, RecipeName, recipe
+from tasks.recipes import Method, Precision, Recipe, RecipeName, batch_for, recipe
+
+if TYPE_CHECKING:
+    from tasks.hardware import Hardware
 
 Category = Literal["drug", "procedure", "anatomy", "condition", "lab", "role"]
 
@@ -57,6 +60,18 @@ class CycleConfig(BaseModel):
     )
     epochs: int | None = Field(
         None, ge=1, le=1000, title="Epochs", description="Instead of the recipe's."
+    )
+    batch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] | None = Field(
+        None,
+        title="Batch",
+        description="Rows a batch and GPU: by default the recipe's 4; auto: what the GPU's memory "
+        "and the number of rows make worth while. The effective batch is in the run's record.",
+    )
+    precision: Precision | None = Field(
+        None,
+        title="Precision",
+        description="Instead of the recipe's, on a GPU. fp16-mixed only where fp32 is too slow: a "
+        "loss that is no number ends the run.",
     )
     max_duration: float | None = Field(
         None, gt=0, title="Longest row (s)", description="Instead of the recipe's."
@@ -124,10 +139,33 @@ class CycleConfig(BaseModel):
 
     def full_recipe(self) -> Recipe:
         """The named recipe with what this run changes in it."""
-        changes = {"epochs": self.epochs, "max_duration": self.max_duration, "seed": self.seed}
+        changes = {
+            "epochs": self.epochs,
+            "max_duration": self.max_duration,
+            "seed": self.seed,
+            "batch_size": None if self.batch == "auto" else self.batch,
+            "precision": self.precision,
+        }
         return recipe(self.recipe).model_copy(
             update={name: value for name, value in changes.items() if value is not None}
         )
+
+    def recipe_on(self, hardware: Hardware, rows: int) -> Recipe:
+        """The full recipe for these GPUs and so many rows to train on.
+
+        Raises:
+            InputError: a precision that this host does not have.
+        """
+        if self.precision not in {None, Precision.FP32} and not hardware.has_gpu:
+            raise InputError(
+                f"precision {self.precision!s}: there is no GPU here, and a CPU trains in fp32. "
+                "Fix: leave it out."
+            )
+        found = self.full_recipe()
+        if self.batch != "auto":
+            return found
+        batch = batch_for(hardware.smallest_gpu_mib, rows, max(1, len(hardware.gpus)))
+        return found.model_copy(update={"batch_size": batch})
 
     def roots(self, cycle: Path) -> tuple[Path, ...]:
         """The folders under which all audio of the cycle lies, links followed."""

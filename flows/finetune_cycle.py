@@ -86,6 +86,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
         store.check()
     checked = check_manifest(config, cycle, base)
     sft.check_fit(base, config.base, runtime.hardware)
+    config.recipe_on(runtime.hardware, len(checked.rows))
     runtime.check(lambda line: publish.stage("runtime", line))
     data = split(config, cycle, base, checked)
     stages.require_decidable(checked, data, config.priority, baseline, decides=imported is not None)
@@ -160,7 +161,7 @@ def tune(
     config: CycleConfig, cycle: Cycle, base: Path, data: TrainingSet, runtime: Runtime
 ) -> sft.SftResult:
     """Stock SFT; a run that was already finished with the same content is not run again."""
-    recipe = config.full_recipe()
+    recipe = config.recipe_on(runtime.hardware, len(data.split.train))
     key = sft.run_key(files.sha256_file(base), data.content, recipe, runtime.identity)
     name = sft.run_name(config.base, recipe, key)
     request = sft.SftRequest(
@@ -176,7 +177,7 @@ def tune(
     )
     finished = sft.find_finished(request)
     if finished is None:
-        with slots.gpu_slot(), publish.training(recipe.epochs) as report:
+        with slots.gpu_slot(), publish.training(recipe, len(runtime.hardware.gpus)) as report:
             finished = ladder.climb(request, runtime, report)
     publish.training_curve(cycle, finished)
     return finished

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tasks.gate import GateResult
     from tasks.grow_plan import GrowPlan
     from tasks.leaderboard import Leaderboard
+    from tasks.recipes import Recipe
     from tasks.sft import SftResult
     from tasks.split import Split
     from tasks.transcribe import Transcript
@@ -94,9 +95,11 @@ def split(parts: Split) -> None:
 
 
 @contextmanager
-def training(epochs: int) -> Iterator[Callable[[Progress], None]]:
+def training(recipe: Recipe, gpus: int) -> Iterator[Callable[[Progress], None]]:
     """Yield a function that shows training progress, on the terminal and as an artifact."""
-    stage("sft", f"{epochs} epochs" if epochs > 1 else "one epoch")
+    epochs = f"{recipe.epochs} epochs" if recipe.epochs > 1 else "one epoch"
+    rows = recipe.effective_batch * max(1, gpus)
+    stage("sft", f"{epochs}, {rows} rows a step" + (f" on {gpus} GPUs" if gpus > 1 else ""))
     # In a synchronous flow it answers at once; its published type allows for a coroutine.
     artifact = cast("UUID", create_progress_artifact(progress=0.0, description="SFT"))
     bar = Bar(
@@ -152,6 +155,7 @@ def training_curve(cycle: Cycle, trained: SftResult) -> None:
                 "validation WER": epoch.val_wer,
                 "seconds": epoch.seconds,
                 "GPU memory (MiB)": epoch.gpu_memory_mib,
+                "GPU utilisation (%)": epoch.gpu_utilisation,
             }
             for epoch in trained.epochs
         ],

@@ -8,6 +8,7 @@ one whose owner still lives is left alone, and the new run is refused.
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import time
 from dataclasses import dataclass, replace
@@ -41,6 +42,7 @@ _INPUTS = PurePosixPath("/workspace/in")
 _PROGRAMS = PurePosixPath("/opt/asr-flywheel")
 _LOCKS = PurePosixPath("/workspace/locks")
 _HEARTBEAT_EVERY_S = 2.0
+_SCRATCH = "scratch"
 
 
 class ContainerSettings(BaseModel):
@@ -102,9 +104,37 @@ class ContainerSettings(BaseModel):
         description="The container ends itself when no worker has waited for it this long.",
     )
 
+    def chosen(self, host: Hardware) -> tuple[Gpu, ...]:
+        """The GPUs that are meant, as far as the host tells of them.
+
+        Raises:
+            InputError: the host has GPUs, but not so many, or none of that number.
+        """
+        if self.gpus == "none" or (self.gpus == "auto" and not host.gpus):
+            return ()
+        if self.gpus in {"auto", "all"} and host.gpus:
+            return host.gpus
+        if not host.gpus:
+            # GPUs that nvidia-smi does not show here are still some; the engine will tell.
+            return (Gpu(f"GPUs {self.gpus}"),)
+        count = self.gpus.removeprefix("count=")
+        ids = range(int(count)) if count != self.gpus else [int(one) for one in count.split(",")]
+        if max(ids) >= len(host.gpus):
+            raise InputError(
+                f"gpus {self.gpus!r}: this user sees {len(host.gpus)} GPUs here, numbered from 0. "
+                "Fix: ask for some of those, or for auto."
+            )
+        return tuple(host.gpus[number] for number in ids)
+
     def devices(self, host: Hardware) -> str:
-        """The GPUs to ask the engine for: as ``gpus``, but "" for none, and never "auto"."""
-        return {"none": "", "auto": "all" if host.has_gpu else ""}.get(self.gpus, self.gpus)
+        """The GPUs to ask the engine for: all, count=N, ids, or "" for none.
+
+        Where the host tells their names it is by name: CUDA_VISIBLE_DEVICES may hide some.
+        """
+        names = [gpu.uuid for gpu in self.chosen(host)]
+        if all(names):
+            return ",".join(names)
+        return "all" if self.gpus == "auto" else self.gpus
 
     def user_id(self) -> str:
         """The "uid:gid" of the container's user."""
@@ -129,6 +159,9 @@ class ContainerSettings(BaseModel):
                 "HF_HUB_OFFLINE": "1",
                 # Nothing may be written beside the mounted programs.
                 "PYTHONDONTWRITEBYTECODE": "1",
+                # Libraries ask for the user's name, and the image knows none with this number.
+                "USER": "asr-flywheel",
+                "LOGNAME": "asr-flywheel",
             },
             user=self.user_id(),
             gpus=self.devices(host),
@@ -155,17 +188,7 @@ class ContainerRuntime:
     @property
     def hardware(self) -> Hardware:
         """What the container may use: the chosen GPUs only."""
-        chosen = self.settings.devices(self.host)
-        if not chosen:
-            return replace(self.host, gpus=())
-        # GPUs that nvidia-smi does not show here are still some; nothing more is known of them.
-        gpus = self.host.gpus or (Gpu(f"GPUs {chosen}"),)
-        if chosen.startswith("count="):
-            gpus = gpus[: int(chosen.removeprefix("count="))]
-        elif chosen != "all":
-            ids = [int(number) for number in chosen.split(",")]
-            gpus = tuple(gpus[number] for number in ids if number < len(gpus)) or gpus
-        return replace(self.host, gpus=gpus)
+        return replace(self.host, gpus=self.settings.chosen(self.host))
 
     @property
     def script(self) -> Script:
@@ -185,7 +208,14 @@ class ContainerRuntime:
 
         Raises:
             FaultError: none does, its socket may not be used, or the image cannot be had.
+            InputError: the host lacks the chosen GPUs, or outputs cannot belong to the chosen user.
         """
+        self.settings.chosen(self.host)
+        if self.settings.user != "caller" and os.getuid() != 0:
+            raise InputError(
+                f"user {self.settings.user!r}: only a worker that runs as root can give outputs to "
+                "somebody else. Fix: leave it at caller."
+            )
         engine.ensure_image(engine.connect(), self.settings.image, report)
 
     def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
@@ -205,6 +235,10 @@ class ContainerRuntime:
         """
         client = engine.connect()
         _clear_orphans(client, job)
+        # NeMo unpacks gigabytes of weights; /tmp is in memory.
+        scratch = job.work / _SCRATCH
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
         heartbeat = job.work / "heartbeat"
         job.write_request(
             {
@@ -214,6 +248,7 @@ class ContainerRuntime:
             }
         )
         heartbeat.touch()
+        self._hand_over(job.work)
         beat = _Heartbeat(heartbeat)
 
         with job.log.open("w", encoding="utf-8") as log:
@@ -227,32 +262,44 @@ class ContainerRuntime:
                 beat.touch()
                 poll()
 
-            return engine.run(client, self._spec(job), line, tick)
+            return engine.run(client, self._spec(client, job), line, tick)
 
-    def _spec(self, job: Job) -> ContainerSpec:
+    def _hand_over(self, work: Path) -> None:
+        """Let the container's user, if it is another one than ours, write to the work folder."""
+        if self.settings.user == "caller":
+            return
+        user, _, group = self.settings.user.partition(":")
+        for path in (work, *work.rglob("*")):
+            os.chown(path, int(user), int(group), follow_symlinks=False)
+
+    def _spec(self, client: Any, job: Job) -> ContainerSpec:
         place = self.inside(job.work, job.reads)
         binds = (*_binds(job.work, job.reads), Bind(ENTRY, _PROGRAMS))
         if self.hardware.has_gpu:
             binds = (*binds, Bind(LOCKS, _LOCKS, writable=True))
-        return self.settings.spec(
+        spec = self.settings.spec(
             (self.settings.python, str(_PROGRAMS / job.program), place(job.request_file)),
             binds,
             self.host,
             {**job.labels, "job": job.name, "owner": owner()},
         )
+        environment = {**spec.environment, "TMPDIR": place(job.work / _SCRATCH)}
+        # In a rootless engine the caller is root inside, and nobody else is.
+        rootless = self.settings.user == "caller" and engine.is_rootless(client)
+        return replace(spec, environment=environment, user="0:0" if rootless else spec.user)
 
 
 def _binds(work: Path, reads: Sequence[Path]) -> tuple[Bind, ...]:
     """The work folder writable; every other input read-only under a name of our own.
 
-    The host's names never appear inside, so that no character of theirs can matter there.
+    The host's names never appear inside, so that no character of theirs can matter there. A file
+    is a model; in a hub's cache it may lie under a name without an ending.
     """
-    distinct = dict.fromkeys(reads)
     return (
         Bind(work, _WORK, writable=True),
         *(
-            Bind(path, _INPUTS / f"{number}{path.suffix if path.is_file() else ''}")
-            for number, path in enumerate(distinct)
+            Bind(path, _INPUTS / (f"{number}.nemo" if path.is_file() else str(number)))
+            for number, path in enumerate(dict.fromkeys(reads))
         ),
     )
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks.faults import Fault, FaultError, from_log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tasks.recipes import Recipe
     from tasks.runtime import Ended
 
 _LOG_TAIL_LINES = 15
+# SIGINT, SIGKILL and SIGTERM, as a shell and as subprocess tell them; 75: see entry/heartbeat.py.
+_STOPPED = {130, 137, 143, -2, -9, -15, 75}
 _UNK_LINES = 8
+_UNK_LINES_AT_VALIDATION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One epoch's course; None where the script reported no figure, 0 MiB without a GPU."""
+    """One epoch's course.
+
+    ``seconds`` from its first batch to the end of its validation; ``gpu_utilisation`` in percent
+    while it trained. None where there is no figure, 0 MiB without a GPU.
+    """
 
     epoch: int
     step: int
@@ -30,6 +37,7 @@ class Epoch:
     val_wer: float | None
     seconds: float
     gpu_memory_mib: int = 0
+    gpu_utilisation: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +106,14 @@ class Events:
 class UnkWatch:
     """Notices validation that collapsed to all-UNK, the mark of a base whose tuning is broken.
 
-    NeMo logs one prediction a validation batch. A base that has only just begun to learn writes
-    letters; one that collapsed writes nothing but unknown symbols, batch after batch.
+    NeMo logs one prediction a validation batch, and one of a training batch now and then. A base
+    that has only just begun to learn writes letters; one that collapsed writes nothing but unknown
+    symbols, batch after batch. Where there are few batches, two at the end of a validation tell.
     """
 
     def __init__(self) -> None:
         self._in_a_row = 0
+        self._validated = 0
 
     def see(self, line: str) -> None:
         """Look at a line of the script's log."""
@@ -115,26 +125,55 @@ class UnkWatch:
         if self._in_a_row >= _UNK_LINES:
             raise FaultError(Fault.UNK_COLLAPSE, line)
 
+    def validated(self, epochs: int) -> None:
+        """Take note of how many epochs have been validated."""
+        if epochs > self._validated and self._in_a_row >= _UNK_LINES_AT_VALIDATION:
+            raise FaultError(Fault.UNK_COLLAPSE, f"after epoch {epochs}")
+        self._validated = epochs
 
-def progress(events: Iterator[dict[str, Any]], epochs: int) -> Progress:
-    """Where training stands, from its events."""
-    batches_per_epoch, batch, epoch, validated, memory = 0, 0, 0, 0, 0
-    loss = val_wer = None
-    for event in events:
+
+class Following:
+    """Follows a growing events file; what it has read once it does not read again."""
+
+    def __init__(self, path: Path, epochs: int) -> None:
+        self._path = path
+        self._read = 0
+        self._now = Progress(0, epochs, 0, 0, 0, None, None, 0)
+
+    def look(self) -> Progress:
+        """Where training stands now."""
+        if self._path.is_file():
+            with self._path.open("rb") as stream:
+                stream.seek(self._read)
+                new = stream.read()
+            whole = new[: new.rfind(b"\n") + 1]  # the rest is still being written
+            self._read += len(whole)
+            for line in whole.splitlines():
+                self._take(json.loads(line))
+        return self._now
+
+    def _take(self, event: dict[str, Any]) -> None:
+        now = self._now
         if event["event"] == "start":
-            batches_per_epoch = event["batches_per_epoch"]
+            now = replace(now, batches=event["batches_per_epoch"] * now.epochs)
         elif event["event"] == "step":
-            batch, epoch, loss = event["batch"], event["epoch"], event["loss"]
-            memory = max(memory, event["gpu_memory_mib"])
+            memory = max(now.gpu_memory_mib, event["gpu_memory_mib"])
+            now = replace(
+                now,
+                batch=event["batch"],
+                epoch=event["epoch"],
+                loss=event["loss"],
+                gpu_memory_mib=memory,
+            )
         elif event["event"] == "epoch":
-            validated, val_wer = event["epoch"] + 1, event["val_wer"]
-    total = batches_per_epoch * epochs
-    return Progress(epoch, epochs, batch, total, validated, loss, val_wer, memory)
+            now = replace(now, validated=event["epoch"] + 1, val_wer=event["val_wer"])
+        self._now = now
 
 
-def epochs_validated(events: list[dict[str, Any]]) -> int:
-    """How many epochs reached their validation."""
-    return max((event["epoch"] + 1 for event in events if event["event"] == "epoch"), default=0)
+def best_of(epochs: Sequence[Epoch]) -> Epoch | None:
+    """The epoch of the lowest validation WER, whose weights are kept."""
+    validated = [epoch for epoch in epochs if epoch.val_wer is not None]
+    return min(validated, key=lambda epoch: epoch.val_wer or 0.0, default=None)
 
 
 def check_outcome(
@@ -152,11 +191,15 @@ def check_outcome(
         raise FaultError(Fault.HOST_MEMORY, _tail(log))
     if ended.exit_code != 0:
         text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-        raise FaultError(from_log(text), f"exit code {ended.exit_code}\n{_tail(log)}")
+        fault = from_log(text)
+        if fault is Fault.SCRIPT_FAILED and ended.exit_code in _STOPPED:
+            fault = Fault.STOPPED
+        raise FaultError(fault, f"exit code {ended.exit_code}\n{_tail(log)}")
     # A resumed run may validate an epoch again; its later word counts.
     by_epoch = {event["epoch"]: event for event in events if event["event"] == "epoch"}
+    names = Epoch.__dataclass_fields__
     epochs = tuple(
-        Epoch(**{name: by_epoch[number][name] for name in Epoch.__dataclass_fields__})
+        Epoch(**{name: value for name, value in by_epoch[number].items() if name in names})
         for number in sorted(by_epoch)
     )
     ends = [event for event in events if event["event"] == "end"]
@@ -170,4 +213,4 @@ def _tail(log: Path) -> str:
     if not log.is_file():
         return ""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
-    return f"the end of {log}:\n" + "\n".join(f"  {line}" for line in lines)
+    return "the end of its log:\n" + "\n".join(f"  {line}" for line in lines)

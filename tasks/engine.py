@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
-from docker.types import DeviceRequest, Mount, Ulimit
+from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
 from tasks.faults import Fault, FaultError, from_engine
 from tasks.runtime import Ended
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 GRACE_S = 20
 _POLL_S = 0.5
 _LOG_WAIT_S = 10.0
+_ENGINE_BACK_S = 30.0
 LABEL = "org.clinical-asr-flywheel"
 
 
@@ -90,6 +91,11 @@ def connect() -> Any:
     return client
 
 
+def is_rootless(client: Any) -> bool:
+    """Whether the engine runs without root, so that its root is the caller."""
+    return any("rootless" in option for option in client.info().get("SecurityOptions") or ())
+
+
 def ensure_image(client: Any, image: str, report: Callable[[str], None]) -> str:
     """Pull the image if it is not here, before anything is created.
 
@@ -123,8 +129,16 @@ def _pull(client: Any, image: str, report: Callable[[str], None]) -> None:
                 done[line["id"]] = (size["current"], size["total"])
                 got, of = (sum(pair) for pair in zip(*done.values(), strict=True))
                 report(f"pulling {image}: {got >> 20} of {of >> 20} MiB")
-    except (APIError, requests.RequestException) as wrong:
+    except APIError as wrong:
         raise FaultError(from_engine(str(wrong)), str(wrong)) from wrong
+    except requests.ReadTimeout as stalled:
+        raise FaultError(
+            Fault.NO_NETWORK, f"{image}: the registry stalled ({stalled})"
+        ) from stalled
+    except requests.RequestException as gone:
+        raise FaultError(Fault.ENGINE_LOST, str(gone)) from gone
+    except DockerException as unhelpful:  # docker login's helper program is missing, or failed
+        raise FaultError(Fault.NO_CREDENTIALS, str(unhelpful)) from unhelpful
 
 
 def _options(spec: ContainerSpec) -> dict[str, Any]:
@@ -151,6 +165,8 @@ def _options(spec: ContainerSpec) -> dict[str, Any]:
         "security_opt": ["no-new-privileges"],
         # A plain first process ignores SIGTERM and reaps nobody.
         "init": True,
+        # Whatever this engine does with logs by default: not at all, elsewhere, or cut short.
+        "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "1g"}),
         "working_dir": "/tmp",  # noqa: S108
         "stdin_open": False,
         "tty": False,
@@ -220,6 +236,10 @@ def _answers() -> Iterator[None]:
     """The engine's refusals, and its silence, as faults."""
     try:
         yield
+    except ImageNotFound as pruned:
+        raise FaultError(Fault.IMAGE_ABSENT, str(pruned)) from pruned
+    except NotFound as gone:
+        raise FaultError(Fault.STOPPED, f"somebody removed the container ({gone})") from gone
     except APIError as wrong:
         raise FaultError(from_engine(str(wrong)), str(wrong)) from wrong
     except requests.RequestException as gone:
@@ -258,41 +278,64 @@ def _follow(
 ) -> None:
     """Hand on the log as it grows, until the container is no longer running.
 
-    The log is read by a thread, since the stream blocks while the script is silent; its end is not
-    the end of the job, and only the engine knows that.
+    The log's end is not the end of the job, and only the engine knows that. An engine that is
+    being restarted is waited for: under live-restore the container goes on meanwhile.
     """
-    chunks: queue.Queue[bytes] = queue.Queue()
-    reader = threading.Thread(target=_read_log, args=(container, chunks), daemon=True)
-    reader.start()
     lines = _Lines(on_line)
+    log = _Log(container, lines.bytes_seen)
+    gone: float | None = None
     running = True
     while running:
-        container.reload()
-        running = container.status in {"created", "running", "restarting", "paused"}
-        lines.feed(_drain(chunks))
+        try:
+            container.reload()
+        except APIError:
+            raise
+        except requests.RequestException:
+            gone = gone or time.monotonic()
+            if time.monotonic() - gone > _ENGINE_BACK_S:
+                raise
+        else:
+            running = container.status in {"created", "running", "restarting", "paused"}
+            if gone is not None:
+                lines.feed(log.drain())
+                log, gone = _Log(container, lines.bytes_seen), None
+        lines.feed(log.drain())
         if running:
             poll()
             time.sleep(_POLL_S)
-    reader.join(_LOG_WAIT_S)
-    lines.feed(_drain(chunks))
+    log.join()
+    lines.feed(log.drain())
     # The stream may end before the last words; the log that the engine keeps has them.
     lines.feed(container.logs()[lines.bytes_seen :])
     lines.close()
 
 
-def _read_log(container: Any, chunks: queue.Queue[bytes]) -> None:
-    # A broken stream is noticed by whoever asks the engine how the container is.
-    with suppress(APIError, requests.RequestException):
-        for chunk in container.logs(stream=True, follow=True):
-            chunks.put(chunk)
+class _Log:
+    """A container's log, read by a thread: the stream blocks while the script is silent."""
 
+    def __init__(self, container: Any, skip: int) -> None:
+        self._chunks: queue.Queue[bytes] = queue.Queue()
+        self._thread = threading.Thread(target=self._read, args=(container, skip), daemon=True)
+        self._thread.start()
 
-def _drain(chunks: queue.Queue[bytes]) -> bytes:
-    parts = []
-    with suppress(queue.Empty):
-        while True:
-            parts.append(chunks.get_nowait())
-    return b"".join(parts)
+    def _read(self, container: Any, skip: int) -> None:
+        # A broken stream is noticed by whoever asks the engine how the container is.
+        with suppress(APIError, requests.RequestException):
+            for chunk in container.logs(stream=True, follow=True):
+                self._chunks.put(chunk[skip:])
+                skip = max(0, skip - len(chunk))
+
+    def drain(self) -> bytes:
+        """What has come since the last call."""
+        parts = []
+        with suppress(queue.Empty):
+            while True:
+                parts.append(self._chunks.get_nowait())
+        return b"".join(parts)
+
+    def join(self) -> None:
+        """Wait for the stream's end, but not for ever."""
+        self._thread.join(_LOG_WAIT_S)
 
 
 class _Lines:

@@ -29,6 +29,7 @@ class Fault(StrEnum):
     NO_CREDENTIALS = "no-credentials"
     NO_NETWORK = "no-network"
     NO_GPU_RUNTIME = "no-gpu-runtime"
+    NO_USABLE_GPU = "no-usable-gpu"
     DRIVER_TOO_OLD = "driver-too-old"
     DISK_FULL = "disk-full"
     BAD_MOUNT = "bad-mount"
@@ -58,15 +59,20 @@ _REMEDIES = {
     "nvcr.io` (user $oauthtoken, an NGC key as the password).",
     Fault.NO_NETWORK: "the registry cannot be reached. Pull the image where there is a network, or "
     "bring it with `docker save` and `docker load`.",
-    Fault.NO_GPU_RUNTIME: "the engine has no NVIDIA runtime. Install the NVIDIA Container Toolkit, "
-    "then `nvidia-ctk runtime configure --runtime=docker` and restart the engine.",
-    Fault.DRIVER_TOO_OLD: "the host's NVIDIA driver is too old for the image. Update the driver, "
-    "or use an image for an older CUDA; CUDA-graph decoding wants a driver for CUDA 12.6.",
+    Fault.NO_GPU_RUNTIME: "the engine has no NVIDIA runtime, or its host no driver. See that "
+    "`nvidia-smi` works, install the NVIDIA Container Toolkit, then `nvidia-ctk runtime configure "
+    "--runtime=docker` and restart the engine.",
+    Fault.NO_USABLE_GPU: "the host has a GPU, and CUDA finds none where training runs. In a "
+    "container: see that `docker run --gpus all IMAGE nvidia-smi` shows it. Here: install a torch "
+    "with CUDA, or hide the GPU (CUDA_VISIBLE_DEVICES=) to train on the CPU.",
+    Fault.DRIVER_TOO_OLD: "the host's NVIDIA driver is too old for the image, or for CUDA graphs "
+    "(those want a driver for CUDA 12.6). Update the driver, or use an image for an older CUDA.",
     Fault.DISK_FULL: "the disk is full. Free space (`docker system df`, `docker image prune`); the "
     "specification's image alone is a download of about 12 GB.",
     Fault.BAD_MOUNT: "a folder that the container needs cannot be mounted. Check that it exists on "
     "the engine's host and may be read.",
-    Fault.BAD_REQUEST: "the engine refused to create the container as it was asked for.",
+    Fault.BAD_REQUEST: "the engine refused to run the container as it was asked for. Check the "
+    "image's interpreter, and the container's user and limits.",
     Fault.GPU_BUSY: "another job of this host holds the GPU. Wait for it, or choose another GPU.",
     Fault.GPU_MEMORY: "out of GPU memory. Drop batch_size to 2 and raise accumulate_grad_batches "
     "to 2, which keeps the effective batch size; rows over 20 s cost the most.",
@@ -89,25 +95,36 @@ _REMEDIES = {
     Fault.SCRIPT_FAILED: "the training script failed.",
 }
 
+HOPELESS = frozenset({Fault.NAN_LOSS, Fault.UNK_COLLAPSE})
+"""Where a second start from the last checkpoint would end in the same way."""
+
 _IN_LOG = (
     (Fault.GPU_BUSY, r"GpuBusy: another job holds"),
     (Fault.GPU_MEMORY, r"CUDA out of memory|torch\.OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED"),
     (Fault.SHARED_MEMORY, r"insufficient shared memory|unable to (open|allocate) shared memory"),
+    (Fault.SHARED_MEMORY, r"unable to write to file </torch_"),
     (Fault.NO_BF16, r"(does not|doesn't) support (bfloat16|bf16)|bf16 is not supported"),
+    (Fault.NO_BF16, r"CUBLAS_STATUS_NOT_SUPPORTED.*CUDA_R_16BF"),
     (Fault.NAN_LOSS, r"FloatingPointError: NaN loss"),
-    (Fault.UNK_COLLAPSE, r"UnkCollapse"),
     (Fault.ROWS_LOST, r"RowsLost"),
     (Fault.DRIVER_TOO_OLD, r"CUDA driver version is insufficient|driver on your system is too old"),
+    (Fault.DRIVER_TOO_OLD, r"compatibility mode is UNAVAILABLE|cudaErrorInsufficientDriver"),
+    (Fault.DRIVER_TOO_OLD, r"CUDA failure! 35\b|cudaErrorStreamCapture|when stream is capturing"),
+    (Fault.NO_USABLE_GPU, r"NoUsableGpu"),
     (Fault.DISK_FULL, r"No space left on device|Errno 28"),
+    (Fault.BAD_REQUEST, r"\[FATAL tini"),  # there is no such interpreter in the image
 )  # fmt: skip
 _IN_ENGINE = (
     (Fault.NO_GPU_RUNTIME, r"could not select device driver|unknown or invalid runtime name"),
+    (Fault.NO_GPU_RUNTIME, r"libnvidia-ml|driver not loaded"),
     (Fault.DRIVER_TOO_OLD, r"unsatisfied condition: (cuda|driver)|driver/library version mismatch"),
     (Fault.DISK_FULL, r"no space left on device"),
     (Fault.BAD_MOUNT, r"bind source path does not exist|invalid mount|mount denied|mounts denied"),
     (Fault.NO_CREDENTIALS, r"unauthorized|authentication required|access denied|forbidden"),
-    (Fault.IMAGE_ABSENT, r"manifest unknown|not found|does not exist|no such image"),
+    (Fault.IMAGE_ABSENT, r"(manifest|name) unknown|(manifest|repository) .*not found"),
+    (Fault.IMAGE_ABSENT, r"does not exist|no such image|invalid reference format"),
     (Fault.NO_NETWORK, r"dial tcp|no such host|i/o timeout|TLS handshake|Client\.Timeout"),
+    (Fault.NO_NETWORK, r"connection reset by peer"),
     (Fault.NO_PERMISSION, r"permission denied"),
 )  # fmt: skip
 

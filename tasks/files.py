@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +66,12 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def move(source: Path, target: Path) -> None:
+    """Move a file; from another file system it is copied, and appears only when it is whole."""
+    with atomic_path(target) as temporary:
+        shutil.move(source, temporary)
 
 
 def write_text(target: Path, text: str) -> None:

@@ -10,25 +10,27 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tasks import sft
+from tasks import files, sft
 from tasks.course import Rung
 from tasks.faults import Fault, FaultError
+from tasks.recipes import Precision, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tasks.course import Progress
-    from tasks.recipes import Recipe
     from tasks.runtime import Runtime
+
+_STATE = "ladder.json"
 
 
 def next_recipe(recipe: Recipe, fault: Fault) -> Recipe | None:
     """The recipe of the next rung, or None where no change of ours can help."""
     if fault is Fault.GPU_MEMORY and recipe.batch_size > 1:
         return _smaller_batch(recipe)
-    if fault is Fault.NO_BF16 and recipe.precision.startswith("bf16"):
+    if fault is Fault.NO_BF16 and recipe.precision is Precision.BF16:
         smaller = _smaller_batch(recipe) if recipe.batch_size > 1 else recipe
-        return smaller.model_copy(update={"precision": "32-true"})
+        return smaller.model_copy(update={"precision": Precision.FP32})
     return None
 
 
@@ -47,18 +49,46 @@ def climb(
 ) -> sft.SftResult:
     """Train, and go down the ladder as long as a rung can help.
 
+    A run that was killed on a lower rung goes on there: its checkpoint belongs to that batch.
+
     Raises:
         FaultError: of the last rung.
         InputError: the request cannot end well.
     """
-    rungs: list[Rung] = []
+    request = _recall(request)
     while True:
         try:
-            return sft.train(replace(request, rungs=tuple(rungs)), runtime, report)
+            return sft.train(request, runtime, report)
         except FaultError as failed:
             smaller = next_recipe(request.recipe, failed.fault)
             if smaller is None:
                 raise
-            rungs.append(Rung(request.recipe, failed.fault))
             sft.forget_checkpoints(request)
-            request = replace(request, recipe=smaller)
+            rungs = (*request.rungs, Rung(request.recipe, failed.fault))
+            request = replace(request, recipe=smaller, rungs=rungs)
+            _remember(request)
+
+
+def _remember(request: sft.SftRequest) -> None:
+    files.write_json(
+        request.work_dir / _STATE,
+        {
+            "key": request.key,
+            "recipe": request.recipe.model_dump(mode="json"),
+            "rungs": [
+                {"recipe": rung.recipe.model_dump(mode="json"), "fault": rung.fault.value}
+                for rung in request.rungs
+            ],
+        },
+    )
+
+
+def _recall(request: sft.SftRequest) -> sft.SftRequest:
+    """The request on the rung that an earlier, killed start of it had reached."""
+    state = request.work_dir / _STATE
+    if not state.is_file() or (left := files.read_json(state)).get("key") != request.key:
+        return request
+    rungs = tuple(
+        Rung(Recipe.model_validate(rung["recipe"]), Fault(rung["fault"])) for rung in left["rungs"]
+    )
+    return replace(request, recipe=Recipe.model_validate(left["recipe"]), rungs=rungs)

@@ -26,6 +26,19 @@ class Method(StrEnum):
     ADAPTER = "adapter"
 
 
+class Precision(StrEnum):
+    """What training computes in, on a GPU; a CPU always computes in fp32."""
+
+    BF16 = "bf16-mixed"
+    FP32 = "fp32"
+    FP16 = "fp16-mixed"
+
+    @property
+    def lightning(self) -> str:
+        """The name that Lightning's Trainer knows it by."""
+        return {"fp32": "32-true", "fp16-mixed": "16-mixed"}.get(self.value, self.value)
+
+
 class Recipe(BaseModel):
     """Hyperparameters of one tuning run; the defaults are the specification's verified values."""
 
@@ -46,7 +59,10 @@ class Recipe(BaseModel):
     )
     accumulate_grad_batches: int = Field(1, ge=1, description="Batches per optimiser step.")
     gradient_clip_val: float = Field(1.0, ge=0, description="Defensive.")
-    precision: str = Field("bf16-mixed", description="On a GPU; a CPU always trains in fp32.")
+    precision: Precision = Field(
+        Precision.BF16,
+        description="On a GPU. fp16-mixed only if asked for: TDT's loss may overflow.",
+    )
     min_duration: float = Field(0.1, ge=0, description="Seconds; NeMo drops shorter rows.")
     max_duration: float = Field(20.0, gt=0, description="Seconds; NeMo drops longer rows.")
     seed: int = Field(42, ge=0, lt=2**32, description="Seeds Python, NumPy, torch and workers.")
@@ -68,18 +84,32 @@ class Recipe(BaseModel):
         return min(500, max(5, steps // 10))
 
 
+# The verified run's 39 rows gave so many optimiser steps an epoch; with fewer, three epochs hardly
+# move the weights (docs/experiments.md: batch 16 on 195 rows stayed at a validation WER of 1.0).
+_LEAST_STEPS = 8
+_SMALLEST_BATCH = 4
 # Rows a batch by the GPU's memory: (from MiB, rows). The specification's values up to 48 GB; 32 on
 # 80 GB as measured. Bound by rows of 20 s on the 617 M TDT base, whose peaks are 16.3, 33.2 and
 # 44.7 GiB at 4, 16 and 32, and which 64 overflows (docs/experiments.md). So 16 GB holds a batch of
 # 4 only if the rows are short; the ladder catches the rest.
-_BATCH_BY_MEMORY = ((76_000, 32), (44_000, 16), (0, 4))
+_BATCH_BY_MEMORY = ((76_000, 32), (44_000, 16), (0, _SMALLEST_BATCH))
 # fp32 weights, their gradients and Adam's two moments.
 _BYTES_PER_PARAMETER = 16
 
 
-def batch_for(gpu_memory_mib: int) -> int:
-    """Rows a batch for a GPU of this size (specification, 4d); the CPU takes the smallest."""
-    return next(rows for least, rows in _BATCH_BY_MEMORY if gpu_memory_mib >= least)
+def batch_for(gpu_memory_mib: int, rows: int, devices: int = 1) -> int:
+    """Rows a batch and GPU: as many as its memory holds, if the set is large enough to gain.
+
+    Args:
+        gpu_memory_mib: of the smallest GPU (specification, 4d); 0 for a CPU or an unknown one,
+            which takes the smallest batch.
+        rows: to train on; a batch is halved as long as an epoch has fewer than eight steps.
+        devices: GPUs that share the rows.
+    """
+    batch = next(held for least, held in _BATCH_BY_MEMORY if gpu_memory_mib >= least)
+    while batch > _SMALLEST_BATCH and rows // (batch * devices) < _LEAST_STEPS:
+        batch //= 2
+    return batch
 
 
 def least_memory_mib(parameters: int) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import files
 from tasks.errors import InputError
-from tasks.sft import versions
+from tasks.training_record import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

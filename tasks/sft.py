@@ -7,30 +7,19 @@ model when it is whole, and training_run_info.json, written last, marks it compl
 
 from __future__ import annotations
 
-import platform
 import shutil
-import statistics
 import time
-from dataclasses import asdict, dataclass, field
-from importlib import metadata
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tasks import files
-from tasks.course import (
-    Epoch,
-    Events,
-    Progress,
-    Rung,
-    UnkWatch,
-    check_outcome,
-    epochs_validated,
-    progress,
-)
+from tasks import files, override_list, training_record
+from tasks.course import Epoch, Events, Following, Progress, Rung, UnkWatch, best_of, check_outcome
 from tasks.errors import InputError
-from tasks.faults import Fault, FaultError, disk_full_is_a_fault
+from tasks.faults import HOPELESS, Fault, FaultError, disk_full_is_a_fault
 from tasks.nemo_archive import open_archive
-from tasks.overrides import Override
+from tasks.override_list import EXPERIMENT
 from tasks.recipes import least_memory_mib
 from tasks.runtime import Job, Runtime
 
@@ -47,9 +36,10 @@ RECORDINGS_NAME = "trained_recordings.txt"
 LOG_NAME = "training.log"
 EVENTS_NAME = "training_events.jsonl"
 _LAUNCHER = "launch.py"
-_EXPERIMENT = "sft"
-_EVENTS = "events.jsonl"
-_VALIDATION_BATCH = 16
+_FIELDS = ("duration", "text", "lang")
+# Best, last and the one that is being written, each of weights and two moments; two .nemo, and the
+# weights that NeMo unpacks. In sizes of the base's archive.
+_DISK_PER_BASE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +76,25 @@ class SftRequest:
         return self.model_dir.with_name(f".{self.model_dir.name}.work")
 
     @property
+    def experiment(self) -> Path:
+        """The script's own folder, with its checkpoints."""
+        return self.work_dir / "experiment"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where it writes them, and the .nemo at its end."""
+        return self.experiment / EXPERIMENT / "checkpoints"
+
+    @property
+    def events(self) -> Path:
+        """What the launcher writes down."""
+        return self.work_dir / "events.jsonl"
+
+    def copy(self, side: str) -> Path:
+        """The copy of train.jsonl or validation.jsonl that training reads."""
+        return self.work_dir / f"{side}.jsonl"
+
+    @property
     def reads(self) -> tuple[Path, ...]:
         """What training reads besides its work folder."""
         return (self.base, *self.audio_roots)
@@ -104,8 +113,7 @@ class SftResult:
     @property
     def best(self) -> Epoch | None:
         """The epoch whose weights were kept."""
-        validated = [epoch for epoch in self.epochs if epoch.val_wer is not None]
-        return min(validated, key=lambda epoch: epoch.val_wer or 0.0, default=None)
+        return best_of(self.epochs)
 
 
 def run_name(base_name: str, recipe: Recipe, key: str) -> str:
@@ -127,90 +135,29 @@ def run_key(base_sha256: str, content: str, recipe: Recipe, runtime: str) -> str
     return files.fingerprint([base_sha256, content, recipe.model_dump(mode="json"), runtime])
 
 
-def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
-    """The whole override list: data, recipe, hardware and experiment folder, in this order."""
-    recipe, hardware = request.recipe, runtime.hardware
-    inside = runtime.inside(request.work_dir, request.reads)
-    # On a CPU the cores are busy with the model; loader processes would only take from them.
-    workers = min(8, hardware.cores) if hardware.has_gpu else 0
-    listed = [
-        Override("init_from_nemo_model", inside(request.base)),
-        Override("name", _EXPERIMENT),
-        Override("model.train_ds.manifest_filepath", inside(_copy(request, "train"))),
-        Override("model.train_ds.batch_size", recipe.batch_size),
-        Override("model.train_ds.min_duration", recipe.min_duration),
-        Override("model.train_ds.max_duration", recipe.max_duration),
-        Override("model.validation_ds.manifest_filepath", inside(_copy(request, "validation"))),
-        Override("model.validation_ds.batch_size", _VALIDATION_BATCH),
-        Override("model.optim.lr", recipe.lr),
-        Override("model.optim.sched.name", "CosineAnnealing"),
-        Override(
-            "model.optim.sched.warmup_steps", recipe.warmup_for(len(request.data.split.train))
-        ),
-        Override("model.optim.sched.min_lr", recipe.min_lr),
-        Override("trainer.max_epochs", recipe.epochs),
-        Override("trainer.accumulate_grad_batches", recipe.accumulate_grad_batches),
-        Override("trainer.gradient_clip_val", recipe.gradient_clip_val),
-        Override("trainer.enable_progress_bar", False),
-        *(
-            Override(f"model.{dataset}.{key}", value)
-            for dataset in ("train_ds", "validation_ds")
-            for key, value in (("num_workers", workers), ("pin_memory", hardware.has_gpu))
-        ),
-    ]
-    if hardware.has_gpu:
-        listed.append(Override("trainer.precision", recipe.precision))
-    else:
-        listed += [
-            Override("trainer.accelerator", "cpu"),
-            Override("trainer.devices", 1),
-            Override("trainer.precision", 32),
-            Override("trainer.sync_batchnorm", False),
-        ]
-    return [*listed, *_experiment_overrides(request, inside)]
-
-
-def _experiment_overrides(request: SftRequest, inside: Callable[[Path], str]) -> list[Override]:
-    callback = "exp_manager.checkpoint_callback_params"
-    listed = [
-        Override("exp_manager.exp_dir", inside(_experiment(request).parent)),
-        Override("exp_manager.create_tensorboard_logger", False),
-        # A fixed folder, so that a second start of a broken run goes on from its checkpoint.
-        Override("exp_manager.use_datetime_version", False, added=True),
-        Override("exp_manager.resume_if_exists", True),
-        Override("exp_manager.resume_ignore_no_checkpoint", True),
-        # The script's own .nemo would be the last epoch; these make it the best.
-        Override(f"{callback}.save_best_model", True, added=True),
-        Override(f"{callback}.save_top_k", 1),
-        Override(f"{callback}.always_save_nemo", False),
-    ]
-    if request.recipe.early_stopping_patience is not None:
-        stopping = "exp_manager.early_stopping_callback_params"
-        listed += [
-            Override("exp_manager.create_early_stopping_callback", True, added=True),
-            Override(f"{stopping}.monitor", "val_wer", added=True),
-            Override(f"{stopping}.mode", "min", added=True),
-            Override(f"{stopping}.patience", request.recipe.early_stopping_patience, added=True),
-        ]
-    return listed
-
-
-def _copy(request: SftRequest, side: str) -> Path:
-    return request.work_dir / f"{side}.jsonl"
-
-
-def _experiment(request: SftRequest) -> Path:
-    return request.work_dir / "experiment" / _EXPERIMENT
-
-
 def check_request(request: SftRequest, runtime: Runtime) -> None:
     """Refuse what cannot end well, before anything is spent.
 
     Raises:
         InputError: a TDT base without a GPU, a GPU that is too small, or no script to run.
+        FaultError: the disk cannot hold what training writes.
     """
     check_fit(request.base, request.base_name, runtime.hardware)
+    _check_disk(request)
     runtime.check()
+
+
+def _check_disk(request: SftRequest) -> None:
+    place = request.work_dir
+    while not place.exists():
+        place = place.parent
+    needed, free = _DISK_PER_BASE * request.base.stat().st_size, shutil.disk_usage(place).free
+    if place != request.work_dir and free < needed:
+        raise FaultError(
+            Fault.DISK_FULL,
+            f"{request.model_dir.parent}: training writes about {needed / 1e9:.1f} GB there "
+            f"(checkpoints and models), and {free / 1e9:.1f} GB are free.",
+        )
 
 
 def check_fit(base: Path, name: str, hardware: Hardware) -> None:
@@ -283,64 +230,114 @@ def train(request: SftRequest, runtime: Runtime, report: Callable[[Progress], No
         request.work_dir.mkdir(parents=True, exist_ok=True)
     except OSError as wrong:
         raise InputError(f"{request.work_dir}: cannot be made ({wrong}).") from wrong
-    _write_copies(request, runtime)
     job = _job(request, runtime)
-    events = Events(request.work_dir / _EVENTS)
-    watch = UnkWatch()
-    started = time.monotonic()
-    with disk_full_is_a_fault():
-        ended = runtime.execute(
-            job, watch.see, lambda: report(progress(events.read(), request.recipe.epochs))
-        )
-    seconds = time.monotonic() - started
-    course = list(events.read())
     try:
-        epochs = check_outcome(ended, course, request.recipe.epochs, job.log)
+        with disk_full_is_a_fault():
+            _write_copies(request, runtime)
+            course = _run(request, runtime, job, report)
+            return _publish(request, runtime, course)
     except FaultError as failed:
-        if failed.fault is Fault.STOPPED and epochs_validated(course) >= request.recipe.epochs:
-            # Nothing is left to train after this checkpoint, and it never became a model.
-            forget_checkpoints(request)
+        log = _leave(request, job, failed.fault)
+        if log is None:
+            raise
+        raise FaultError(failed.fault, f"{failed.detail}\nThe whole log: {log}") from failed
+    except BaseException:
+        _leave(request, job, Fault.STOPPED)
         raise
-    with disk_full_is_a_fault():
-        return _publish(request, runtime, _Course(epochs, course, seconds, ended.image, job.log))
+
+
+def _run(
+    request: SftRequest, runtime: Runtime, job: Job, report: Callable[[Progress], None]
+) -> training_record.Course:
+    """Start the script and watch it to its end."""
+    following = Following(request.events, request.recipe.epochs)
+    watch = UnkWatch()
+
+    def poll() -> None:
+        now = following.look()
+        watch.validated(now.validated)
+        report(now)
+
+    started = time.monotonic()
+    ended = runtime.execute(job, watch.see, poll)
+    seconds = time.monotonic() - started
+    events = list(Events(request.events).read())
+    epochs = check_outcome(ended, events, request.recipe.epochs, job.log)
+    return training_record.Course(epochs, events, seconds, ended.image, job.log)
+
+
+def _leave(request: SftRequest, job: Job, fault: Fault) -> Path | None:
+    """What stays of a run that made no model: its checkpoints, or only its log; where that is."""
+    checkpoints = any(request.experiment.rglob("*.ckpt"))
+    # An engine that went away may have left the container running, with its folder in use.
+    if fault is Fault.ENGINE_LOST or (checkpoints and fault not in HOPELESS):
+        return job.log if job.log.is_file() else None
+    log = failed_log(request)
+    if job.log.is_file() and job.log.stat().st_size:
+        job.log.replace(log)
+    shutil.rmtree(request.work_dir, ignore_errors=True)
+    if log.is_file():
+        return log
+    with suppress(OSError):  # other runs are in it
+        request.work_dir.parent.rmdir()
+    return None
+
+
+def failed_log(request: SftRequest) -> Path:
+    """Where the log of a start goes that left nothing else."""
+    return request.model_dir.with_name(f"{request.model_dir.name}.failed.log")
 
 
 def forget_checkpoints(request: SftRequest) -> None:
     """Start from the base again: a checkpoint belongs to the batch that it was made with."""
-    shutil.rmtree(request.work_dir / "experiment", ignore_errors=True)
-    (request.work_dir / _EVENTS).unlink(missing_ok=True)
+    shutil.rmtree(request.experiment, ignore_errors=True)
+    request.events.unlink(missing_ok=True)
 
 
 def _write_copies(request: SftRequest, runtime: Runtime) -> None:
-    """Copies of train.jsonl and validation.jsonl whose paths resolve where training runs."""
+    """Copies of train.jsonl and validation.jsonl whose paths resolve where training runs.
+
+    They hold what training needs and nothing else: NeMo gives other fields, which may be a user's
+    own (audio_filename, offset, context), meanings that would change what it trains on.
+    """
     inside = runtime.inside(request.work_dir, request.reads)
     for side, source in (("train", request.data.train), ("validation", request.data.validation)):
-        rows = files.read_jsonl(source)
         files.write_jsonl(
-            _copy(request, side),
-            ({**row, "audio_filepath": inside(Path(row["audio_filepath"]))} for row in rows),
+            request.copy(side),
+            (
+                {
+                    "audio_filepath": inside(Path(row["audio_filepath"])),
+                    **{name: row[name] for name in _FIELDS if name in row},
+                }
+                for row in files.read_jsonl(source)
+            ),
         )
 
 
 def _job(request: SftRequest, runtime: Runtime) -> Job:
     inside = runtime.inside(request.work_dir, request.reads)
-    listed = overrides(request, runtime)
+    listed = override_list.overrides(request, runtime)
     return Job(
         name="training",
         program=_LAUNCHER,
         request={
-            "events": inside(request.work_dir / _EVENTS),
+            "events": inside(request.events),
             "seed": request.recipe.seed,
             "script": runtime.script.path,
             "config": runtime.script.config,
             "arguments": [*runtime.script.arguments, *map(str, listed)],
             "keys": [override.key for override in listed if not override.added],
-            "manifests": {side: inside(_copy(request, side)) for side in ("train", "validation")},
+            "manifests": {side: inside(request.copy(side)) for side in ("train", "validation")},
             "rows": {
                 "train": len(request.data.split.train),
                 "validation": len(request.data.split.validation),
             },
             "limits": [request.recipe.min_duration, request.recipe.max_duration],
+            "base": inside(request.base),
+            "checkpoints": inside(request.checkpoints),
+            "model_name": f"{EXPERIMENT}.nemo",
+            "epochs": request.recipe.epochs,
+            "precision": request.recipe.precision.lightning,
         },
         work=request.work_dir,
         reads=request.reads,
@@ -348,101 +345,33 @@ def _job(request: SftRequest, runtime: Runtime) -> Job:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Course:
-    """How a run went, for the record."""
-
-    epochs: tuple[Epoch, ...]
-    events: list[dict[str, Any]]
-    seconds: float
-    image: str
-    log: Path
-
-
-def _publish(request: SftRequest, runtime: Runtime, course: _Course) -> SftResult:
-    produced = _experiment(request) / "checkpoints" / f"{_EXPERIMENT}.nemo"
+def _publish(request: SftRequest, runtime: Runtime, course: training_record.Course) -> SftResult:
+    """Move the model and its record to their place; the record, which is last, makes it whole."""
+    produced = request.checkpoints / f"{EXPERIMENT}.nemo"
     try:
         open_archive(produced)
     except InputError as broken:
         raise FaultError(Fault.NO_MODEL, str(broken)) from broken
-    request.model_dir.mkdir(parents=True, exist_ok=True)
-    model = request.model_dir / MODEL_NAME
-    shutil.move(produced, model)
-    shutil.copy2(course.log, request.model_dir / LOG_NAME)
-    shutil.copy2(request.work_dir / _EVENTS, request.model_dir / EVENTS_NAME)
-    model_sha256 = files.sha256_file(model)
+    model_sha256 = files.sha256_file(produced)
+    ready = request.work_dir / "ready"
+    ready.mkdir(exist_ok=True)
     recordings = sorted(request.trained_before | request.data.trained_recordings)
-    files.write_text(request.model_dir / RECORDINGS_NAME, "".join(f"{r}\n" for r in recordings))
-    info = request.model_dir / INFO_NAME
-    files.write_json(info, _info(request, runtime, course, model_sha256))
+    files.write_text(ready / RECORDINGS_NAME, "".join(f"{one}\n" for one in recordings))
+    listed = [str(override) for override in override_list.overrides(request, runtime)]
+    record = training_record.of(request, runtime, course, model_sha256, listed)
+    files.write_json(ready / INFO_NAME, record)
+    request.model_dir.mkdir(parents=True, exist_ok=True)
+    # All of it is written by now: what follows renames files and cannot meet a full disk.
+    for source, name in (
+        (produced, MODEL_NAME),
+        (course.log, LOG_NAME),
+        (request.events, EVENTS_NAME),
+        (ready / RECORDINGS_NAME, RECORDINGS_NAME),
+        (ready / INFO_NAME, INFO_NAME),
+    ):
+        files.move(source, request.model_dir / name)
     shutil.rmtree(request.work_dir)
-    return SftResult(model, model_sha256, info, course.epochs)
-
-
-def _info(
-    request: SftRequest, runtime: Runtime, course: _Course, model_sha256: str
-) -> dict[str, Any]:
-    """The content of training_run_info.json."""
-    data, recipe = request.data, request.recipe
-    starts = [event for event in course.events if event["event"] == "start"]
-    steps = [event for event in course.events if event["event"] == "step"]
-    return {
-        "key": request.key,
-        "model": MODEL_NAME,
-        "model_sha256": model_sha256,
-        "base": {
-            "name": request.base_name,
-            "path": str(request.base),
-            "sha256": files.sha256_file(request.base),
-            "parameters": starts[0]["parameters"],
-        },
-        "recipe": {
-            **recipe.model_dump(mode="json"),
-            "effective_batch": recipe.effective_batch * starts[-1]["devices"],
-            "devices": starts[-1]["devices"],
-            "warmup_steps": recipe.warmup_for(len(data.split.train)),
-        },
-        "ladder": [rung.as_dict() for rung in request.rungs],
-        "runtime": {
-            "image": course.image or None,
-            "script": runtime.script.path,
-            "gpus": [gpu.name for gpu in runtime.hardware.gpus],
-            "drivers": sorted({gpu.driver for gpu in runtime.hardware.gpus if gpu.driver}),
-            "cores": runtime.hardware.cores,
-            "precision": recipe.precision if runtime.hardware.has_gpu else "32-true",
-            "nemo": starts[-1]["nemo"],
-            "torch": starts[-1]["torch"],
-        },
-        "overrides": [str(override) for override in overrides(request, runtime)],
-        "dataset": {
-            "train_rows": len(data.split.train),
-            "validation_rows": len(data.split.validation),
-            "rows_loaded": starts[-1]["rows"],
-            "train_sha256": files.sha256_file(data.train),
-            "validation_sha256": files.sha256_file(data.validation),
-            "content_sha256": data.content,
-        },
-        "starts": [{"epoch": start["epoch"], "step": start["step"]} for start in starts],
-        "epochs": [asdict(epoch) for epoch in course.epochs],
-        "best_epoch": min(
-            (epoch for epoch in course.epochs if epoch.val_wer is not None),
-            key=lambda epoch: epoch.val_wer or 0.0,
-        ).epoch,
-        "steps": course.epochs[-1].step if course.epochs else 0,
-        # A run that was resumed after its last batch has none of its own.
-        "median_batch_seconds": statistics.median(s["seconds"] for s in steps) if steps else None,
-        "peak_gpu_memory_mib": max((step["gpu_memory_mib"] for step in steps), default=None),
-        "wall_seconds": round(course.seconds, 1),
-        "versions": versions(),
-    }
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a figure depends on here; what is not installed is left out."""
-    found = {"python": platform.python_version()}
-    for name in ("clinical-asr-flywheel", "nemo_toolkit", "torch", "lightning", "prefect", "jiwer"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    failed_log(request).unlink(missing_ok=True)
+    return SftResult(
+        request.model_dir / MODEL_NAME, model_sha256, request.model_dir / INFO_NAME, course.epochs
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -183,33 +182,6 @@ def test_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(FaultError, match="systemctl start docker") as refused:
         engine.connect()
     assert refused.value.fault is Fault.ENGINE_DOWN
-
-
-@pytest.mark.usefixtures("client")
-def test_no_permission() -> None:
-    """A user who may not use the socket is told to join the docker group."""
-    socket = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    if os.getuid() != 0:
-        pytest.skip("only root can become another user")
-    program = """
-import os, sys
-from tasks import engine
-from tasks.faults import FaultError
-os.setgid(65534); os.setuid(65534)
-try:
-    engine.connect()
-except FaultError as refused:
-    print(refused.fault.value)
-"""
-    answer = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "DOCKER_HOST": socket},
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent.parent,
-    )
-    assert answer.stdout.strip() == "no-permission", answer.stderr
 
 
 def test_a_container_stopped_by_another_is_noticed(client: Any, image: str) -> None:

@@ -9,8 +9,8 @@ from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 
 from blocks.nemo_container import NemoContainer
 from tasks import engine
-from tasks.container import ContainerSettings
-from tasks.errors import TrainingError
+from tasks.container import ContainerRuntime, ContainerSettings
+from tasks.errors import InputError, TrainingError
 from tasks.hardware import Gpu, Hardware
 from tests import engines
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from prefect.blocks.core import Block
 
 LABELS = {"run": "test-nemo-container"}
+TWO_GPUS = Hardware(
+    (Gpu("NVIDIA L40S", 46_068, "580.1", "GPU-aa"), Gpu("NVIDIA L4", 23_034, "580.1", "GPU-bb")), 8
+)
 ONE_GPU = Hardware((Gpu("NVIDIA L40S", 46_068),), 8)
 
 
@@ -105,14 +108,26 @@ def test_an_interrupted_wait_leaves_no_container(
         ("auto", ONE_GPU, "all"),
         ("none", ONE_GPU, ""),
         ("all", Hardware((), 2), "all"),
-        ("count=2", ONE_GPU, "count=2"),
-        ("0,1", ONE_GPU, "0,1"),
+        ("count=2", Hardware((), 2), "count=2"),
+        ("0,1", Hardware((), 2), "0,1"),
+        ("auto", TWO_GPUS, "GPU-aa,GPU-bb"),
+        ("all", TWO_GPUS, "GPU-aa,GPU-bb"),
+        ("count=1", TWO_GPUS, "GPU-aa"),
+        ("1", TWO_GPUS, "GPU-bb"),
     ],
 )
 def test_gpus_are_asked_for_as_set(gpus: str, host: Hardware, asked: str) -> None:
-    """Auto takes what the host has; the rest is taken at its word."""
+    """By name where the host tells it, since the engine counts GPUs that this user may not see."""
     spec = ContainerSettings(gpus=gpus).spec(("true",), (), host, {})
     assert spec.gpus == asked
+
+
+@pytest.mark.parametrize("gpus", ["2", "0,5", "count=3"])
+def test_gpus_that_the_host_lacks_are_refused(gpus: str) -> None:
+    """Before an image is pulled; with how many there are."""
+    runtime = ContainerRuntime(ContainerSettings(gpus=gpus), TWO_GPUS)
+    with pytest.raises(InputError, match="sees 2 GPUs here"):
+        runtime.check()
 
 
 def test_settings_reach_the_engine() -> None:

@@ -114,7 +114,16 @@ def test_a_recipe_cannot_be_changed() -> None:
 )
 def test_the_batch_fits_the_gpu(card: str, memory_mib: int, batch: int) -> None:
     """The specification's values for 16, 24 and 48 GB; the measured one for 80 GB."""
-    assert batch_for(memory_mib) == batch, card
+    assert batch_for(memory_mib, 2000) == batch, card
+
+
+@pytest.mark.parametrize(
+    ("rows", "gpus", "batch"),
+    [(31, 1, 4), (127, 1, 8), (128, 1, 16), (255, 1, 16), (256, 1, 32), (256, 2, 16), (3, 1, 4)],
+)
+def test_a_small_set_keeps_its_steps(rows: int, gpus: int, batch: int) -> None:
+    """A large batch on few rows would leave an epoch fewer than eight optimiser steps."""
+    assert batch_for(81_559, rows, gpus) == batch
 
 
 def test_the_least_memory_of_the_recommended_base() -> None:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import course, files, runtime, sft
+from tasks import course, files, override_list, runtime, sft
 from tasks.errors import InputError, TrainingError
+from tasks.faults import Fault, FaultError
 from tasks.hardware import Gpu, Hardware
-from tasks.recipes import Recipe, RecipeName, recipe
+from tasks.recipes import Precision, Recipe, RecipeName, recipe
 from tasks.runtime import Ended, Job, LocalRuntime
 from tasks.split import Split
 from tasks.training_set import TrainingSet
@@ -165,7 +166,7 @@ def local(hardware: Hardware = CPU) -> LocalRuntime:
 
 def listed(request: sft.SftRequest, hardware: Hardware) -> dict[str, str]:
     """The overrides as the script gets them."""
-    return dict(str(one).split("=", 1) for one in sft.overrides(request, local(hardware)))
+    return dict(str(one).split("=", 1) for one in override_list.overrides(request, local(hardware)))
 
 
 def test_on_a_gpu_the_verified_recipe_becomes_these_overrides(request_: sft.SftRequest) -> None:
@@ -202,7 +203,7 @@ def test_on_a_gpu_the_verified_recipe_becomes_these_overrides(request_: sft.SftR
         "exp_manager.checkpoint_callback_params.save_top_k": "1",
         "exp_manager.checkpoint_callback_params.always_save_nemo": "false",
     }
-    keys = [one.key for one in sft.overrides(request_, local(GPU))]
+    keys = [one.key for one in override_list.overrides(request_, local(GPU))]
     assert len(set(keys)) == len(keys)
 
 
@@ -246,7 +247,7 @@ def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None
         "batch_size": 8,
         "accumulate_grad_batches": 2,
         "gradient_clip_val": 0.5,
-        "precision": "32",
+        "precision": Precision.FP32,
         "min_duration": 0.2,
         "max_duration": 10.0,
         "seed": 43,
@@ -397,7 +398,72 @@ def test_exit_code_0_before_the_last_epoch_is_no_success(
         sft.train(request_, local(), lambda _: None)
     assert not request_.model_dir.exists()
     assert sft.find_finished(request_) is None
-    assert request_.work_dir.is_dir()  # a second start goes on from its checkpoint
+    # Nothing to go on from: only the log stays.
+    assert list(request_.model_dir.parent.iterdir()) == [sft.failed_log(request_)]
+
+
+def test_a_failed_run_leaves_what_the_next_one_can_use(
+    request_: sft.SftRequest, plan: Callable[..., None]
+) -> None:
+    """Its checkpoints, and the log in their folder, whose place the message tells."""
+    plan([start(), epoch(0)])
+    request_.checkpoints.mkdir(parents=True)
+    (request_.checkpoints / "sft-last.ckpt").touch()
+    with pytest.raises(TrainingError, match=r"The whole log: .*\.run\.work/training\.log"):
+        sft.train(request_, local(), lambda _: None)
+    assert (request_.checkpoints / "sft-last.ckpt").is_file()
+    assert not request_.model_dir.exists()
+
+
+def test_a_run_that_began_nothing_leaves_nothing(
+    request_: sft.SftRequest, plan: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the folder of the models."""
+
+    def refuse(*_: object) -> None:
+        raise FaultError(Fault.BAD_MOUNT)
+
+    plan([])
+    monkeypatch.setattr(LocalRuntime, "execute", refuse)
+    with pytest.raises(FaultError):
+        sft.train(request_, local(), lambda _: None)
+    assert not request_.model_dir.parent.exists()
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_started(
+    request_: sft.SftRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what is needed, what there is, and where."""
+    usage = shutil.disk_usage("/")._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(FaultError, match=r"models: training writes about .* GB are free") as told:
+        sft.train(request_, local(), lambda _: None)
+    assert told.value.fault is Fault.DISK_FULL
+    assert not request_.model_dir.parent.exists()
+
+
+def test_training_reads_no_field_that_nemo_would_take_otherwise(
+    tmp_path: Path, lower_nemo: Path, plan: Callable[..., None]
+) -> None:
+    """NeMo prefers audio_filename to the path that was checked, and cuts at an offset."""
+    request = request_in(tmp_path, lower_nemo)
+    row = {
+        "audio_filepath": str(request.audio_roots[0] / "a.wav"),
+        "text": "hello",
+        "duration": 1.0,
+        "lang": "en",
+        "audio_filename": "/etc/passwd",
+        "offset": 0.5,
+        "context": "x",
+    }
+    samples.write_rows(request.data.train, [row, row])
+    plan([start()])
+    request.checkpoints.mkdir(parents=True)
+    (request.checkpoints / "sft-last.ckpt").touch()  # so that the copy stays
+    with pytest.raises(TrainingError):
+        sft.train(request, local(), lambda _: None)
+    copied = files.read_jsonl(request.copy("train"))[0]
+    assert sorted(copied) == ["audio_filepath", "duration", "lang", "text"]
 
 
 def test_early_stopping_is_a_success(request_: sft.SftRequest, plan: Callable[..., None]) -> None:
@@ -455,9 +521,17 @@ def test_half_a_line_of_events_is_left_for_later(tmp_path: Path) -> None:
     assert [one["event"] for one in events.read()] == ["start"]
 
 
-def test_progress_is_the_newest_that_is_known() -> None:
+def test_progress_is_the_newest_that_is_known(tmp_path: Path) -> None:
     """Batches over all epochs, the newest loss and validation WER, the peak of memory."""
-    now = course.progress(iter([start(), step(0, 1, 9.0), epoch(0, 0.8), step(1, 3, 4.0)]), 3)
+    path = tmp_path / "events.jsonl"
+    following = course.Following(path, 3)
+    assert following.look().share == 0.0
+    before = [json.dumps(one) + "\n" for one in (start(), step(0, 1, 9.0), epoch(0, 0.8))]
+    path.write_text("".join(before) + '{"event": "st')
+    assert following.look().validated == 1
+    with path.open("a") as out:
+        out.write(json.dumps(step(1, 3, 4.0)).removeprefix('{"event": "st') + "\n")
+    now = following.look()
     assert now == course.Progress(
         epoch=1,
         epochs=3,
@@ -469,7 +543,6 @@ def test_progress_is_the_newest_that_is_known() -> None:
         gpu_memory_mib=103,
     )
     assert now.share == 0.5
-    assert course.progress(iter([]), 3).share == 0.0
 
 
 def test_a_best_epoch_needs_a_validation() -> None:
@@ -571,6 +644,8 @@ def test_the_script_gets_the_recipes_seed_and_the_users_paths(
 ) -> None:
     """The launcher's request, as the stand-in found it, after a run that did not end well."""
     plan([start()])
+    request_.checkpoints.mkdir(parents=True)
+    (request_.checkpoints / "sft-last.ckpt").touch()  # so that the request stays
     with pytest.raises(TrainingError):
         sft.train(request_, local(), lambda _: None)
     told = json.loads((request_.work_dir / "training.request.json").read_text(encoding="utf-8"))

@@ -23,7 +23,7 @@ from asr_flywheel.options import (
     SeedOption,
 )
 from tasks.errors import FlywheelError, InputError
-from tasks.recipes import Method, RecipeName
+from tasks.recipes import Method, Precision, RecipeName
 
 if TYPE_CHECKING:
     from flows.finetune_cycle import Outcome
@@ -53,6 +53,12 @@ def run(
     recipe: RecipeOption = RecipeName.VERIFIED,
     priority: PriorityOption = None,
     epochs: EpochsOption = None,
+    batch: Annotated[
+        str | None, typer.Option(help="Rows a batch and GPU: a number, or auto; else the recipe's.")
+    ] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="On a GPU, instead of the recipe's.")
+    ] = None,
     seed: SeedOption = 42,
     fraction: Annotated[float, typer.Option(help="Share of each category to hold out.")] = 0.2,
     max_duration: MaxDurationOption = None,
@@ -87,6 +93,8 @@ def run(
         recipe=recipe,
         priority=priority or ["drug"],
         epochs=epochs,
+        batch=batch,
+        precision=precision,
         seed=seed,
         validation_fraction=fraction,
         max_duration=max_duration,

@@ -8,18 +8,20 @@ Lightning's Trainer, and then runs the script as ``__main__``. The request:
 
     {"script", "config": paths, "arguments": [Hydra argument, ...], "keys": [key that the YAML must
     have, ...], "manifests": {"train", "validation"}, "rows": {"train", "validation"}, "limits":
-    [shortest, longest seconds], "seed", "events": path, "heartbeat": path, "abandoned_after_s",
-    "locks": folder, "locks_wait_s"}
+    [shortest, longest seconds], "seed", "events": path, "base": path, "checkpoints": folder,
+    "epochs", "precision"; "heartbeat": path and "abandoned_after_s" where nobody else ends an
+    abandoned job; "locks": folder and "locks_wait_s" where a GPU is promised}
 
-With several GPUs it becomes torchrun, which starts it once more for each of them.
+With several GPUs it becomes torchrun, which starts it once more for each of them. It ends an
+earlier, killed start's checkpoints so that the script can go on from them; see checkpoints.py.
 
 The events file gets one JSON object a line:
 
     {"event": "start", "epoch", "step", "batches_per_epoch", "rows", "parameters", "devices",
-     "nemo", "torch"}
+     "cuda_graphs", "nemo", "torch"}
     {"event": "step", "epoch", "step", "batch", "loss", "lr", "seconds", "gpu_memory_mib"}
     {"event": "epoch", "epoch", "step", "train_loss", "val_loss", "val_wer", "seconds",
-     "gpu_memory_mib"}
+     "gpu_memory_mib", "gpu_utilisation"}
     {"event": "end", "epoch", "step", "stopped_early"}
 
 It ends with an error at the first loss that is not finite: every further second would be wasted.
@@ -36,12 +38,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import checkpoints  # type: ignore[import-not-found]  # lies beside this file
+import devices  # type: ignore[import-not-found]  # likewise
 import lightning.pytorch as pl
 import nemo
 import torch
-from devices import hold  # type: ignore[import-not-found]  # lies beside this file
 from heartbeat import watch  # type: ignore[import-not-found]  # likewise
 from omegaconf import OmegaConf
+from utilisation import Utilisation  # type: ignore[import-not-found]  # likewise
 
 _MIB = 1 << 20
 
@@ -53,11 +57,16 @@ class RowsLostError(Exception):
 class EventWriter(pl.Callback):
     """Writes the course of training to a file, line by line, on the first rank only."""
 
-    def __init__(self, path: Path, rows: int) -> None:
+    def __init__(
+        self, path: Path, rows: dict[str, int], utilisation: Utilisation, *, graphs: bool | None
+    ) -> None:
         self._path = path
         self._rows = rows
+        self._utilisation = utilisation
+        self._graphs = graphs
         self._losses: list[float] = []
         self._started = 0.0
+        self._busy: float | None = None
         self._batch_started = 0.0
 
     def _write(self, trainer: Any, event: str, **values: object) -> None:  # noqa: ANN401
@@ -67,10 +76,11 @@ class EventWriter(pl.Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401
         """The data is loaded and the model is ready."""
-        dataset: Any = getattr(trainer.train_dataloader, "dataset", None)
-        rows = len(dataset) if hasattr(dataset, "__len__") else None
-        if rows is not None and rows < self._rows:
-            raise RowsLostError(f"NeMo loaded {rows} of {self._rows} rows to train on")
+        rows = _rows(trainer.train_dataloader)
+        held_out = _rows(pl_module.val_dataloader())  # the trainer gets its own only later
+        for side, found in (("train", rows), ("validation", held_out)):
+            if found is not None and found < self._rows[side]:
+                raise RowsLostError(f"{side}: NeMo loaded {found} of {self._rows[side]} rows")
         self._write(
             trainer,
             "start",
@@ -80,6 +90,7 @@ class EventWriter(pl.Callback):
             rows=rows,
             parameters=sum(p.numel() for p in pl_module.parameters()),
             devices=trainer.world_size,
+            cuda_graphs=self._graphs,
             nemo=nemo.__version__,
             torch=torch.__version__,
         )
@@ -87,6 +98,7 @@ class EventWriter(pl.Callback):
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
         """A new epoch has its own mean loss."""
         self._losses = []
+        self._utilisation.take()
         self._started = self._batch_started = time.monotonic()
 
     def on_train_batch_end(
@@ -119,6 +131,24 @@ class EventWriter(pl.Callback):
             gpu_memory_mib=_gpu_memory_mib(),
         )
 
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
+        """The epoch's training is done; how busy the GPU is while it validates does not count."""
+        self._busy = self._utilisation.take()
+
+    def on_validation_batch_start(
+        self,
+        trainer: Any,  # noqa: ANN401, ARG002
+        pl_module: Any,  # noqa: ANN401
+        batch: Any,  # noqa: ANN401, ARG002
+        batch_idx: int,
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> None:
+        """NeMo switches CUDA graphs on before every validation, whatever the driver."""
+        if self._graphs is False and batch_idx == 0:
+            decoder = getattr(getattr(pl_module, "decoding", None), "decoding", None)
+            if (off := getattr(decoder, "disable_cuda_graphs", None)) is not None:
+                off()
+
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
         """A validation is done; with the stock settings that ends an epoch."""
         if trainer.sanity_checking:
@@ -134,6 +164,7 @@ class EventWriter(pl.Callback):
             val_wer=_number(metrics.get("val_wer")),
             seconds=round(time.monotonic() - self._started, 3),
             gpu_memory_mib=_gpu_memory_mib(),
+            gpu_utilisation=self._busy,
         )
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
@@ -149,6 +180,14 @@ class EventWriter(pl.Callback):
             step=trainer.global_step,
             stopped_early=early,
         )
+
+
+def _rows(loader: Any) -> int | None:  # noqa: ANN401
+    """The rows behind a data loader, or the only one of a list; None if it cannot tell."""
+    if isinstance(loader, list) and len(loader) == 1:
+        (loader,) = loader
+    dataset: Any = getattr(loader, "dataset", None)
+    return len(dataset) if hasattr(dataset, "__len__") else None
 
 
 def _gpu_memory_mib() -> int:
@@ -201,20 +240,47 @@ def become_torchrun() -> None:
     os.execv(sys.executable, [sys.executable, *torchrun, *sys.argv])  # noqa: S606
 
 
+def take_up(request: dict[str, Any]) -> bool:
+    """Go on from what an earlier start left; whether there is nothing left to train."""
+    folder = Path(request["checkpoints"])
+    checkpoints.mend(folder)
+    out = folder / request["model_name"]
+    ended = checkpoints.finish(folder, Path(request["base"]), request["epochs"], out)
+    if ended is None:
+        return False
+    with Path(request["events"]).open("a", encoding="utf-8") as events:
+        events.write(json.dumps({"event": "end", **ended, "stopped_early": False}) + "\n")
+    return True
+
+
+def begin(request: dict[str, Any]) -> None:
+    """What one process does for all ranks; ends the program where nothing is left to train."""
+    check(request)
+    if "locks" in request:
+        devices.require(request["precision"])
+        devices.hold(request["locks"], request["locks_wait_s"])
+    if take_up(request):
+        sys.exit()
+    if torch.cuda.device_count() > 1:
+        become_torchrun()
+
+
 def main() -> None:
     """Check, seed, hang in the callback, run the script."""
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     if "heartbeat" in request:
         watch(request["heartbeat"], request["abandoned_after_s"])
-    if "LOCAL_RANK" not in os.environ:
-        check(request)
-        if "locks" in request:
-            hold(request["locks"], request["locks_wait_s"])
-        if torch.cuda.device_count() > 1:
-            become_torchrun()
+    rank = os.environ.get("LOCAL_RANK")
+    if rank is None:
+        begin(request)
     pl.seed_everything(request["seed"], workers=True)
     create = pl.Trainer.__init__
-    writer = EventWriter(Path(request["events"]), request["rows"]["train"])
+    writer = EventWriter(
+        Path(request["events"]),
+        request["rows"],
+        Utilisation(devices.names() if rank in {None, "0"} else []),
+        graphs=devices.graphs_allowed(),
+    )
 
     def create_with_events(trainer: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         callbacks = kwargs.pop("callbacks", None) or []

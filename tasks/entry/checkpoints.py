@@ -1,0 +1,69 @@
+"""What a killed run left in its checkpoint folder, made fit for the next start.
+
+NeMo's experiment manager takes up a run at its ``*last.ckpt``. It refuses for ever where a run was
+killed between the new last checkpoint and the removal of the old one (two of them), or while it
+marked one as written (an unfinished one alone). And it has no way on from the checkpoint of the
+last epoch: nothing is left to train then, and no .nemo is written.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import torch
+from nemo.collections.asr.models import ASRModel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MARK = "-unfinished"
+
+
+def mend(folder: Path) -> None:
+    """Remove what was not written to its end, and all last checkpoints but the newest."""
+    for mark in folder.glob(f"*{_MARK}"):
+        mark.with_name(mark.name.removesuffix(_MARK) + ".ckpt").unlink(missing_ok=True)
+        mark.unlink()
+    for path in folder.glob("*.ckpt"):
+        if not zipfile.is_zipfile(path):  # cut short: torch writes zip archives, their index last
+            path.unlink()
+    for older in _last(folder)[:-1]:
+        older.unlink()
+
+
+def _last(folder: Path) -> list[Path]:
+    """The last checkpoints, the newest at the end."""
+    return sorted(folder.glob("*last.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def finish(folder: Path, base: Path, epochs: int, out: Path) -> dict[str, int] | None:
+    """Write the .nemo of a run that was killed after its last checkpoint.
+
+    Args:
+        folder: of the checkpoints, mended.
+        base: the .nemo that the run started from.
+        epochs: how many were asked for.
+        out: where the script would have written its .nemo.
+
+    Returns:
+        Epoch and step of the last checkpoint; None if there is still something to train.
+    """
+    last = _last(folder)
+    if not last:
+        return None
+    found = _load(last[-1])
+    if found["epoch"] < epochs - 1:
+        return None
+    # Of the others one is kept, the best by validation WER; without it the last one is the best.
+    best = [path for path in folder.glob("*.ckpt") if path not in last]
+    model = ASRModel.restore_from(str(base), map_location="cpu")
+    model.load_state_dict(_load((best or last)[-1])["state_dict"])
+    model.save_to(str(out))
+    return {"epoch": int(found["epoch"]), "step": int(found["global_step"])}
+
+
+def _load(path: Path) -> dict[str, Any]:
+    # It holds more than tensors; this run wrote it itself.
+    loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=False, mmap=True)
+    return loaded

@@ -1,0 +1,89 @@
+"""The Hydra overrides of a run: data, recipe, hardware and experiment folder (specification, 4d).
+
+The stock script and our own get the same list, here and in a container.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tasks.overrides import Override
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tasks.runtime import Runtime
+    from tasks.sft import SftRequest
+
+EXPERIMENT = "sft"
+"""The script's name for the run; the .nemo that it writes is named so."""
+_VALIDATION_BATCH = 16
+
+
+def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
+    """The whole override list: data, recipe, hardware and experiment folder, in this order."""
+    recipe, hardware = request.recipe, runtime.hardware
+    inside = runtime.inside(request.work_dir, request.reads)
+    # On a CPU the cores are busy with the model; loader processes would only take from them.
+    workers = min(8, hardware.cores) if hardware.has_gpu else 0
+    listed = [
+        Override("init_from_nemo_model", inside(request.base)),
+        Override("name", EXPERIMENT),
+        Override("model.train_ds.manifest_filepath", inside(request.copy("train"))),
+        Override("model.train_ds.batch_size", recipe.batch_size),
+        Override("model.train_ds.min_duration", recipe.min_duration),
+        Override("model.train_ds.max_duration", recipe.max_duration),
+        Override("model.validation_ds.manifest_filepath", inside(request.copy("validation"))),
+        Override("model.validation_ds.batch_size", _VALIDATION_BATCH),
+        Override("model.optim.lr", recipe.lr),
+        Override("model.optim.sched.name", "CosineAnnealing"),
+        Override(
+            "model.optim.sched.warmup_steps", recipe.warmup_for(len(request.data.split.train))
+        ),
+        Override("model.optim.sched.min_lr", recipe.min_lr),
+        Override("trainer.max_epochs", recipe.epochs),
+        Override("trainer.accumulate_grad_batches", recipe.accumulate_grad_batches),
+        Override("trainer.gradient_clip_val", recipe.gradient_clip_val),
+        Override("trainer.enable_progress_bar", False),
+        *(
+            Override(f"model.{dataset}.{key}", value)
+            for dataset in ("train_ds", "validation_ds")
+            for key, value in (("num_workers", workers), ("pin_memory", hardware.has_gpu))
+        ),
+    ]
+    if hardware.has_gpu:
+        listed.append(Override("trainer.precision", recipe.precision.lightning))
+    else:
+        listed += [
+            Override("trainer.accelerator", "cpu"),
+            Override("trainer.devices", 1),
+            Override("trainer.precision", 32),
+            Override("trainer.sync_batchnorm", False),
+        ]
+    return [*listed, *_experiment_overrides(request, inside)]
+
+
+def _experiment_overrides(request: SftRequest, inside: Callable[[Path], str]) -> list[Override]:
+    callback = "exp_manager.checkpoint_callback_params"
+    listed = [
+        Override("exp_manager.exp_dir", inside(request.experiment)),
+        Override("exp_manager.create_tensorboard_logger", False),
+        # A fixed folder, so that a second start of a broken run goes on from its checkpoint.
+        Override("exp_manager.use_datetime_version", False, added=True),
+        Override("exp_manager.resume_if_exists", True),
+        Override("exp_manager.resume_ignore_no_checkpoint", True),
+        # The script's own .nemo would be the last epoch; these make it the best.
+        Override(f"{callback}.save_best_model", True, added=True),
+        Override(f"{callback}.save_top_k", 1),
+        Override(f"{callback}.always_save_nemo", False),
+    ]
+    if request.recipe.early_stopping_patience is not None:
+        stopping = "exp_manager.early_stopping_callback_params"
+        listed += [
+            Override("exp_manager.create_early_stopping_callback", True, added=True),
+            Override(f"{stopping}.monitor", "val_wer", added=True),
+            Override(f"{stopping}.mode", "min", added=True),
+            Override(f"{stopping}.patience", request.recipe.early_stopping_patience, added=True),
+        ]
+    return listed
