@@ -10,7 +10,7 @@ from prefect.artifacts import create_table_artifact
 
 from flows import slots
 from flows.publish import stage
-from tasks import container, engine, hardware
+from tasks import engine, hardware, orphans
 from tasks.faults import FaultError
 
 
@@ -52,7 +52,7 @@ def _images() -> str:
         client = engine.connect()
     except FaultError:
         return "no Docker Engine: local runtime only"
-    for left in container.reap(client):
+    for left in orphans.reap(client):
         stage("worker", f"removed container {left}, whose owner is gone")
     found = sorted(tag for image in client.images.list() for tag in image.tags if "nemo" in tag)
     return f"Docker Engine with {', '.join(found) or 'no NeMo image yet'}"

@@ -14,9 +14,10 @@ from prefect.blocks.abstract import JobBlock, JobRun
 from pydantic import Field, HttpUrl
 
 from tasks import engine, hardware
-from tasks.container import ContainerSettings, owner
+from tasks.container import ContainerSettings
 from tasks.engine import Bind
 from tasks.errors import TrainingError
+from tasks.orphans import owner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

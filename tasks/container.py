@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks import engine
+from tasks import engine, orphans
 from tasks.engine import Bind, ContainerSpec
 from tasks.errors import InputError
 from tasks.hardware import Gpu, Hardware
@@ -234,12 +233,13 @@ class ContainerRuntime:
             InputError: another live process is running the same job.
         """
         client = engine.connect()
-        _clear_orphans(client, job)
+        orphans.reap(client)
+        orphans.clear(client, job)
         # NeMo unpacks gigabytes of weights; /tmp is in memory.
         scratch = job.work / _SCRATCH
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        heartbeat = job.work / "heartbeat"
+        heartbeat = job.work / orphans.HEARTBEAT
         job.write_request(
             {
                 "heartbeat": str(_WORK / heartbeat.name),
@@ -281,7 +281,7 @@ class ContainerRuntime:
             (self.settings.python, str(_PROGRAMS / job.program), place(job.request_file)),
             binds,
             self.host,
-            {**job.labels, "job": job.name, "owner": owner()},
+            {**job.labels, "job": job.name, "owner": orphans.owner()},
         )
         environment = {**spec.environment, "TMPDIR": place(job.work / _SCRATCH)}
         # In a rootless engine the caller is root inside, and nobody else is.
@@ -316,51 +316,3 @@ class _Heartbeat:
         if time.monotonic() - self._last > _HEARTBEAT_EVERY_S:
             self._last = time.monotonic()
             self._path.touch()
-
-
-def owner() -> str:
-    """This process, so that another one can tell whether it still lives."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_start_time(os.getpid())}"
-
-
-def _start_time(pid: int) -> str:
-    """The kernel's start time of a process: a number that a later process of the same id lacks."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-    return stat.rpartition(")")[2].split()[19]
-
-
-def _lives(whose: str) -> bool:
-    host, _, process = whose.partition(":")
-    pid, _, started = process.partition(":")
-    if host != socket.gethostname() or not pid.isdigit():
-        return False
-    return bool(started) and _start_time(int(pid)) == started
-
-
-def reap(client: Any) -> list[str]:
-    """Remove every container of this project whose owner, on this host, is gone.
-
-    Returns:
-        Their names.
-    """
-    found = []
-    for container in engine.orphans(client, {}):
-        theirs = container.labels.get(f"{engine.LABEL}.owner", "")
-        if theirs.startswith(f"{socket.gethostname()}:") and not _lives(theirs):
-            engine.remove(container)
-            found.append(str(container.name))
-    return found
-
-
-def _clear_orphans(client: Any, job: Job) -> None:
-    for container in engine.orphans(client, {**job.labels, "job": job.name}):
-        theirs = container.labels.get(f"{engine.LABEL}.owner", "")
-        if _lives(theirs) and theirs != owner():
-            raise InputError(
-                f"container {container.name} already runs this job for process {theirs}. "
-                "Fix: wait for it, or stop that process."
-            )
-        engine.remove(container)
