@@ -2,8 +2,9 @@
 
 NeMo's experiment manager takes up a run at its ``*last.ckpt``. It refuses for ever where a run was
 killed between the new last checkpoint and the removal of the old one (two of them), or while it
-marked one as written (an unfinished one alone). And it has no way on from the checkpoint of the
-last epoch: nothing is left to train then, and no .nemo is written.
+marked one as written (an unfinished one alone). The best checkpoint is written before the last one,
+and holds as much. And there is no way on from the checkpoint of the last epoch: nothing is left to
+train then, and no .nemo is written.
 """
 
 from __future__ import annotations
@@ -21,20 +22,29 @@ _MARK = "-unfinished"
 
 
 def mend(folder: Path) -> None:
-    """Remove what was not written to its end, and all last checkpoints but the newest."""
+    """Remove what was not written to its end, and make the newest checkpoint the only last one."""
     for mark in folder.glob(f"*{_MARK}"):
         mark.with_name(mark.name.removesuffix(_MARK) + ".ckpt").unlink(missing_ok=True)
         mark.unlink()
     for path in folder.glob("*.ckpt"):
         if not zipfile.is_zipfile(path):  # cut short: torch writes zip archives, their index last
             path.unlink()
-    for older in _last(folder)[:-1]:
+    newest = max(folder.glob("*.ckpt"), key=_written, default=None)
+    last = _last(folder)
+    if newest is not None and (not last or _written(newest) > _written(last[-1])):
+        last.append(newest.with_name(f"{newest.stem}-last.ckpt"))
+        last[-1].hardlink_to(newest)
+    for older in last[:-1]:
         older.unlink()
 
 
 def _last(folder: Path) -> list[Path]:
     """The last checkpoints, the newest at the end."""
-    return sorted(folder.glob("*last.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+    return sorted(folder.glob("*last.ckpt"), key=_written)
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns
 
 
 def finish(folder: Path, base: Path, epochs: int, out: Path) -> dict[str, int] | None:
