@@ -207,7 +207,20 @@ def _check_fields(number: int, record: Mapping[str, Any]) -> Iterable[Finding]:
         elif name in _VOCABULARIES and value not in _VOCABULARIES[name]:
             yield _unknown_word(number, name, value)
     yield from _check_term(number, record.get("term"), record.get("text"))
+    yield from _check_offset(number, record.get("offset"))
     yield from _check_extra(number, record)
+
+
+def _check_offset(number: int, value: object) -> Iterable[Finding]:
+    """NeMo would cut the recording there; every figure here is of whole recordings."""
+    if value is not None and value != 0:
+        yield findings.error(
+            "audio-segment",
+            number,
+            value,
+            "offset names a part of a recording, and a row here is a whole one",
+            "cut the part into a file of its own and remove offset",
+        )
 
 
 def _check_extra(number: int, record: Mapping[str, Any]) -> Iterable[Finding]:

@@ -106,8 +106,9 @@ def preflight(
     utterances, found = parse_manifest(manifest)
     roots = [root.expanduser().resolve() for root in (manifest.parent, *limits.extra_roots)]
     problems = list(found)
-    located = [(u, _locate(manifest, u)) for u in utterances]
+    located = [(u, _locate(manifest, u, roots)) for u in utterances]
     problems.extend(_check_places(located, roots))
+    problems.extend(_check_moved(located))
     problems.extend(_check_duplicate_rows(located))
     readable = [(u, path) for u, path in located if _inside(path, roots) and _is_file(path)]
     facts = audio.probe_all([path for _, path in readable])
@@ -134,10 +135,40 @@ def _rewritten(style: WritingStyle | None, text: str) -> str:
     return text if style is None else style.rewrite(text)
 
 
-def _locate(manifest: Path, utterance: Utterance) -> Path:
-    """The real path of a row's audio, links followed; it need not exist."""
+def _locate(manifest: Path, utterance: Utterance, roots: Sequence[Path]) -> Path:
+    """The real path of a row's audio, links followed; it need not exist.
+
+    A manifest that came from another host names folders that are not here. What follows the name of
+    the cycle's folder, or of another root, is then looked for in that.
+    """
     written = Path(utterance.audio_filepath)
+    if written.is_absolute() and not os.path.lexists(written):
+        for root in roots:
+            for place in reversed(range(1, len(written.parts))):
+                moved = root.joinpath(*written.parts[place + 1 :])
+                if written.parts[place] == root.name and _is_file(moved):
+                    return Path(os.path.realpath(moved))
     return Path(os.path.realpath(written if written.is_absolute() else manifest.parent / written))
+
+
+def _check_moved(located: Sequence[tuple[Utterance, Path]]) -> Iterable[Finding]:
+    moved = [
+        (utterance, path)
+        for utterance, path in located
+        if os.path.isabs(utterance.audio_filepath)  # noqa: PTH117 - a name of any length
+        and not os.path.lexists(utterance.audio_filepath)
+        and _is_file(path)
+    ]
+    if moved:
+        first, path = moved[0]
+        yield findings.warning(
+            "audio-moved",
+            first.row,
+            first.audio_filepath,
+            f"{len(moved)} rows name audio by a path that is not here; it is read from {path} "
+            "and beside it",
+            "nothing, if that is the audio; `asr-flywheel paths` rewrites a manifest for this host",
+        )
 
 
 def _inside(path: Path, roots: Iterable[Path]) -> bool:
@@ -154,7 +185,16 @@ def _check_places(
 ) -> Iterable[Finding]:
     for utterance, path in located:
         name = utterance.audio_filepath
-        if not _inside(path, roots):
+        if not _inside(path, roots) and not os.path.lexists(path):
+            yield findings.error(
+                "audio-missing",
+                utterance.row,
+                name,
+                "there is no such audio file on this host",
+                "copy the recordings into the cycle's folder, laid out as they were, or rewrite "
+                "the manifest: asr-flywheel paths MANIFEST --out COPY --map THEIRS=OURS",
+            )
+        elif not _inside(path, roots):
             yield findings.error(
                 "audio-outside",
                 utterance.row,

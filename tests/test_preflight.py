@@ -578,3 +578,47 @@ def test_an_audio_file_that_may_not_be_read_is_a_finding(cycle: Path, lower_nemo
         pytest.skip("an administrator may read everything")
     (cycle / "audio/0.wav").chmod(0)
     assert codes(run(cycle, lower_nemo)) == [("audio-unreadable", 1)]
+
+
+def test_a_manifest_of_another_host_finds_its_audio_here(
+    tmp_path: Path, cycle: Path, lower_nemo: Path
+) -> None:
+    """By what follows the name of the cycle's folder, or of an audio root; the user is told."""
+    more = tmp_path / "recordings"
+    (more / "ward").mkdir(parents=True)
+    rows = samples.cycle_rows()
+    name = rows[0]["audio_filepath"]
+    rows[0]["audio_filepath"] = f"/home/alice/{cycle.name}/old/{cycle.name}/{name}"
+    shutil.move(cycle / rows[1]["audio_filepath"], more / "ward" / "1.wav")
+    rows[1]["audio_filepath"] = "/mnt/recordings/ward/1.wav"
+    samples.write_rows(cycle / "manifest.jsonl", rows)
+    limits = Limits(16000, (more,), 0.1, 20.0)
+    result = preflight(cycle / "manifest.jsonl", limits, None)
+    assert codes(result) == [("audio-moved", 1)]
+    assert result.findings[0].severity is Severity.WARNING
+    assert "2 rows" in str(result.findings[0])
+    assert [row.audio for row in result.rows[:2]] == [cycle / name, more / "ward" / "1.wav"]
+
+
+def test_audio_of_another_host_that_is_not_here_is_told_with_its_remedy(
+    cycle: Path, lower_nemo: Path
+) -> None:
+    """Not as a path that is forbidden."""
+    rows = samples.cycle_rows()
+    rows[3]["audio_filepath"] = "/home/alice/clinic/audio/3.wav"
+    result = run(cycle, lower_nemo, rows)
+    assert codes(result) == [("audio-missing", 4)]
+    assert "asr-flywheel paths" in str(result.findings[0])
+
+
+@pytest.mark.parametrize(
+    ("offset", "found"),
+    [(None, []), (0, []), (1.5, [("audio-segment", 3)]), ("1", [("audio-segment", 3)])],
+)
+def test_a_part_of_a_recording_is_refused(
+    cycle: Path, lower_nemo: Path, offset: object, found: list[tuple[str, int]]
+) -> None:
+    """NeMo would train on the part, and the row's audio was checked as a whole."""
+    rows = samples.cycle_rows()
+    rows[2]["offset"] = offset
+    assert codes(run(cycle, lower_nemo, rows)) == found
