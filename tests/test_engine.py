@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from pathlib import Path, PurePosixPath
@@ -105,6 +108,29 @@ def test_container_has_no_network_and_no_capability(client: Any, image: str) -> 
     assert not any(line.startswith("eth") for line in lines)
     assert "CapEff:\t0000000000000000" in lines
     assert "NoNewPrivs:\t1" in lines
+
+
+def test_an_image_with_a_user_and_an_entry_point(client: Any, image: str, tmp_path: Path) -> None:
+    """As NVIDIA's has: its banner comes first, and outputs belong to the caller all the same."""
+    repository, tag = "asr-flywheel/tiny", "entry"
+    script = '#!/bin/sh\necho banner; exec "$@"\n'
+    made = client.containers.create(image, ["true"])
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        entry = tarfile.TarInfo("entry.sh")
+        entry.size, entry.mode = len(script), 0o755
+        tar.addfile(entry, io.BytesIO(script.encode()))
+    made.put_archive("/", archive.getvalue())
+    changes = 'ENTRYPOINT ["/entry.sh"]\nUSER 1000:1000\nWORKDIR /tmp'
+    made.commit(repository, tag, changes=changes)
+    made.remove()
+    binds = (Bind(tmp_path, PurePosixPath("/out"), writable=True),)
+    user = f"{os.getuid()}:{os.getgid()}"
+    _, lines = shell(
+        client, f"{repository}:{tag}", "touch /out/a && echo ok", binds=binds, user=user
+    )
+    assert lines == ["banner", "ok"]
+    assert (tmp_path / "a").stat().st_uid == os.getuid()
 
 
 def test_out_of_memory_is_known(client: Any, image: str) -> None:
