@@ -21,7 +21,7 @@ from tasks import (
     archive,
     bases,
     diff,
-    files,
+    hashes,
     ladder,
     leaderboard,
     run_record,
@@ -162,7 +162,7 @@ def tune(
 ) -> sft.SftResult:
     """Stock SFT; a run that was already finished with the same content is not run again."""
     recipe = config.recipe_on(runtime.hardware, len(data.split.train))
-    key = sft.run_key(files.sha256_file(base), data.content, recipe, runtime.identity)
+    key = sft.run_key(hashes.sha256(base), data.content, recipe, runtime.identity)
     name = sft.run_name(config.base, recipe, key)
     request = sft.SftRequest(
         base=base,

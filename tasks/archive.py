@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tasks import files
+from tasks import files, hashes
 from tasks.run_record import RECORD_NAME
 from tasks.store import StoreError
 
@@ -105,7 +105,7 @@ def keep(
     sent = 0
     for path in _files(cycle, model.parent, audio=audio):
         name = path.relative_to(cycle.path.parent).as_posix()
-        content[name] = {"sha256": files.sha256_file(path), "bytes": path.stat().st_size}
+        content[name] = {"sha256": hashes.sha256(path), "bytes": path.stat().st_size}
         sent += store.put(prefix + name, path, content[name]["sha256"])
     told = {
         "format": _FORMAT,

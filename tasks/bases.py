@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tasks import base_cache, files
+from tasks import base_cache, hashes
 from tasks.base_cache import Pinned
 from tasks.errors import InputError
 from tasks.nemo_archive import Decoder, open_archive
@@ -250,5 +250,5 @@ def resolve_pinned(name: str) -> Pinned:
     known = in_catalogue(name)
     if known is None or Path(name).expanduser().is_file():
         path = _local_file(name)
-        return Pinned(path, "", files.sha256_file(path))
+        return Pinned(path, "", hashes.sha256(path))
     return base_cache.resolve(known.name, known.revision, known.sha256)

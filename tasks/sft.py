@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from tasks import files, override_list, training_record
+from tasks import files, hashes, override_list, training_record
 from tasks.course import Epoch, Events, Following, Progress, Rung, UnkWatch, best_of, check_outcome
 from tasks.errors import InputError
 from tasks.faults import HOPELESS, Fault, FaultError, disk_full_is_a_fault
@@ -205,7 +205,7 @@ def find_finished(request: SftRequest) -> SftResult | None:
     if not info_path.is_file() or not model.is_file():
         return None
     info = files.read_json(info_path)
-    if not isinstance(info, dict) or info.get("model_sha256") != files.sha256_file(model):
+    if not isinstance(info, dict) or info.get("model_sha256") != hashes.sha256(model):
         return None
     if info.get("key") != request.key:
         return None
@@ -370,6 +370,7 @@ def _publish(request: SftRequest, runtime: Runtime, course: training_record.Cour
         (ready / INFO_NAME, INFO_NAME),
     ):
         files.move(source, request.model_dir / name)
+    hashes.note(request.model_dir / MODEL_NAME, model_sha256)
     shutil.rmtree(request.work_dir)
     failed_log(request).unlink(missing_ok=True)
     return SftResult(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from tasks import files
+from tasks import files, hashes
 from tasks.course import best_of
 from tasks.recipes import Precision
 
@@ -55,7 +55,7 @@ def of(
         "base": {
             "name": request.base_name,
             "path": str(request.base),
-            "sha256": files.sha256_file(request.base),
+            "sha256": hashes.sha256(request.base),
             "parameters": starts[0]["parameters"],
         },
         "recipe": {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks import files
+from tasks import files, hashes
 from tasks.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,5 +50,5 @@ class TranscriptStore:
         )
 
     def _file(self, model: Path) -> Path:
-        name = files.fingerprint([files.sha256_file(model), self.decoder])
+        name = files.fingerprint([hashes.sha256(model), self.decoder])
         return self.folder / f"{name[:32]}.jsonl"

@@ -97,7 +97,7 @@ def cycle(whole: Cycle) -> Cycle:
     folder = whole.path.parent / "few" / "cycle1"
     shutil.copytree(whole.path, folder, symlinks=True)
     rows = files.read_jsonl(folder / "manifest.jsonl")
-    files.write_jsonl(folder / "manifest.jsonl", [row for row in rows[::5] + rows[1::5]][:24])
+    files.write_jsonl(folder / "manifest.jsonl", rows[::4])
     return open_cycle(folder)
 
 
