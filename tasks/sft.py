@@ -37,9 +37,9 @@ LOG_NAME = "training.log"
 EVENTS_NAME = "training_events.jsonl"
 _LAUNCHER = "launch.py"
 _FIELDS = ("duration", "text", "lang")
-# Best, last and the one that is being written, each of weights and two moments; two .nemo, and the
-# weights that NeMo unpacks. In sizes of the base's archive.
-_DISK_PER_BASE = 12
+# Best, last, the one that is being written and one that was resumed from, each of weights and two
+# moments; two .nemo, and the weights that NeMo unpacks. In sizes of the base's archive.
+_DISK_PER_BASE = 15
 
 
 @dataclass(frozen=True, slots=True)

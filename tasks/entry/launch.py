@@ -67,6 +67,7 @@ class EventWriter(pl.Callback):
         self._losses: list[float] = []
         self._started = 0.0
         self._busy: float | None = None
+        self._untold: tuple[torch.Tensor, dict[str, Any]] | None = None
         self._batch_started = 0.0
 
     def _write(self, trainer: Any, event: str, **values: object) -> None:  # noqa: ANN401
@@ -97,6 +98,7 @@ class EventWriter(pl.Callback):
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
         """A new epoch has its own mean loss."""
+        self._tell(trainer)
         self._losses = []
         self._utilisation.take()
         self._started = self._batch_started = time.monotonic()
@@ -110,29 +112,43 @@ class EventWriter(pl.Callback):
         batch_idx: int,
     ) -> None:
         """One batch is done."""
-        # Lightning divides the loss that it reports by the batches it accumulates.
-        loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
+        self._tell(trainer)
+        batches = int(trainer.num_training_batches)
+        # Lightning divides the loss that it reports by the batches it accumulates. Reading it waits
+        # for the GPU, which would get nothing to do meanwhile: it is read after the next batch.
+        self._untold = (
+            outputs["loss"].detach() * trainer.accumulate_grad_batches,
+            {
+                "epoch": trainer.current_epoch,
+                "step": trainer.global_step,
+                "batch": trainer.current_epoch * batches + batch_idx + 1,
+                "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            },
+        )
+
+    def _tell(self, trainer: Any) -> None:  # noqa: ANN401
+        """Write down the batch before this one; its time is from one reading to the next."""
+        if self._untold is None:
+            return
+        (loss_on_device, values), self._untold = self._untold, None
+        loss = float(loss_on_device)
         if not math.isfinite(loss):
             raise FloatingPointError(f"NaN loss: the training loss became {loss}")
         self._losses.append(loss)
-        batch_number = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx + 1
-        # Reading the loss waited for the GPU, so that this is the batch's whole time.
         now = time.monotonic()
         seconds, self._batch_started = now - self._batch_started, now
         self._write(
             trainer,
             "step",
-            epoch=trainer.current_epoch,
-            step=trainer.global_step,
-            batch=batch_number,
+            **values,
             loss=loss,
-            lr=trainer.optimizers[0].param_groups[0]["lr"],
             seconds=round(seconds, 4),
             gpu_memory_mib=_gpu_memory_mib(),
         )
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
         """The epoch's training is done; how busy the GPU is while it validates does not count."""
+        self._tell(trainer)
         self._busy = self._utilisation.take()
 
     def on_validation_batch_start(
@@ -169,6 +185,7 @@ class EventWriter(pl.Callback):
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
         """Training ended by itself; a killed run never writes this."""
+        self._tell(trainer)
         early = any(
             getattr(callback, "stopped_epoch", 0) > 0
             for callback in trainer.early_stopping_callbacks
@@ -288,6 +305,9 @@ def main() -> None:
 
     # The script makes its own Trainer and offers no other place for a callback.
     pl.Trainer.__init__ = create_with_events  # type: ignore[method-assign,assignment]
+    pl.Trainer.save_checkpoint = checkpoints.write_once(  # type: ignore[method-assign]
+        pl.Trainer.save_checkpoint
+    )
     sys.argv = [request["script"], *request["arguments"]]
     runpy.run_path(request["script"], run_name="__main__")
 
