@@ -10,12 +10,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING
 
 from tasks import routing
 from tasks.decision import Verdict
 from tasks.gate import GatePolicy, pronunciation_gap
+from tasks.grow_crossing import (
+    USUAL_ROWS_PER_TERM,
+    cell_of,
+    cells,
+    expected,
+    new_cells,
+    shape,
+    shares_by,
+)
 from tasks.guardrail import GuardrailStatus
 from tasks.hypotheses import Part
 from tasks.normalise import normalise_term
@@ -30,8 +38,6 @@ if TYPE_CHECKING:
     from tasks.guardrail import Guardrail
     from tasks.scoring import RowScore, Scores
 
-USUAL_ROWS_PER_TERM = 12
-"""2 voices x 2 noise levels x 3 contexts, as in the build stage's own example."""
 LEAST_ROWS = 100
 """Of a manifest (specification, rule 6)."""
 GROWTH = 2.0
@@ -44,8 +50,6 @@ _FEWEST_VOICES = 2
 _DIMENSIONS = ("voice_id", "noise_level", "context_type")
 TITLES = {"voice_id": "voice", "noise_level": "noise level", "context_type": "context"}
 _GUESSED = "magpie_g2p"
-
-Cell = tuple[str | None, str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +222,7 @@ class _Term:
     @property
     def weakness(self) -> tuple[float, float, str]:
         """Sorts the worst first."""
-        return (-_expected(self.held_out), -_expected(self.trained), self.name)
+        return (-expected(self.held_out), -expected(self.trained), self.name)
 
     @property
     def name(self) -> str:
@@ -263,7 +267,7 @@ class _Judged:
         """Priority categories first, then the worst."""
         first = 0 if category in self.priority else 1
         terms = self.by_category[category].values()
-        return (first, -_expected(sum((term.held_out for term in terms), Share(0, 0))), category)
+        return (first, -expected(sum((term.held_out for term in terms), Share(0, 0))), category)
 
     @property
     def least_rows(self) -> int:
@@ -292,8 +296,8 @@ class _Judged:
         """Cross the worst conditions in which the term has not been recorded."""
         category = str(term.rows[0].row.entity_category)
         pools = [self._worst_first(category, dimension, term) for dimension in _DIMENSIONS]
-        there = Counter(_cell(row) for row in term.rows)
-        counts = _shape([len(pool) for pool in pools], wanted, pools, there)
+        there = Counter(cell_of(row) for row in term.rows)
+        counts = shape(pools, wanted, there)
         chosen = [pool[:count] for pool, count in zip(pools, counts, strict=True)]
         sources = [row.row.ipa_source for row in term.rows if row.row.ipa_source]
         voices, noise_levels, contexts = (tuple(values) for values in chosen)
@@ -301,7 +305,7 @@ class _Judged:
             term=term.name,
             category=category,
             # Where every combination is there already, these rows are new sentences.
-            rows=_new_cells(chosen, there) or _cells(chosen),
+            rows=new_cells(chosen, there) or cells(chosen),
             voices=voices,
             noise_levels=noise_levels,
             context_types=contexts,
@@ -313,9 +317,9 @@ class _Judged:
 
     def _worst_first(self, category: str, dimension: str, term: _Term) -> list[str]:
         """A dimension's values: first those without a row of the term, then the worst."""
-        shares = _shares(self._rows(category), dimension)
+        shares = shares_by(self._rows(category), dimension)
         used = Counter(getattr(row.row, dimension) for row in term.rows)
-        return sorted(shares, key=lambda value: (used[value], -_expected(shares[value]), value))
+        return sorted(shares, key=lambda value: (used[value], -expected(shares[value]), value))
 
     def _rows(self, *categories: str) -> list[RowScore]:
         return [
@@ -333,8 +337,8 @@ class _Judged:
                 values = _values(line, dimension)
                 for value in values:
                     added[value] += round(line.rows / len(values))
-            shares = _shares(self._rows(), dimension)
-            for value in sorted(shares, key=lambda one: (-_expected(shares[one]), one)):
+            shares = shares_by(self._rows(), dimension)
+            for value in sorted(shares, key=lambda one: (-expected(shares[one]), one)):
                 yield Condition(dimension, value, shares[value], added[value])
 
     def values(self, dimension: str) -> set[str]:
@@ -348,55 +352,6 @@ def _values(line: Line, dimension: str) -> tuple[str, ...]:
         "noise_level": line.noise_levels,
         "context_type": line.context_types,
     }[dimension]
-
-
-def _shares(rows: Iterable[RowScore], dimension: str) -> dict[str, Share]:
-    """Missed rows by a field's values, trained rows not counted."""
-    found: dict[str, Share] = {}
-    for row in rows:
-        value = getattr(row.row, dimension)
-        if value is None:
-            continue
-        counts = row.row.part is not Part.TRAINED
-        seen = Share(int(bool(row.term_missed)), 1) if counts else Share(0, 0)
-        found[value] = found.get(value, Share(0, 0)) + seen
-    return found
-
-
-def _expected(share: Share) -> float:
-    """KER by Laplace's rule of succession, so that one row of one does not lead a list."""
-    return (share.hits + 1) / (share.n + 2)
-
-
-def _cell(row: RowScore) -> Cell:
-    return (row.row.voice_id, row.row.noise_level, row.row.context_type)
-
-
-def _cells(chosen: Sequence[Sequence[str]]) -> int:
-    return math.prod(max(1, len(values)) for values in chosen)
-
-
-def _new_cells(chosen: Sequence[Sequence[str]], there: Mapping[Cell, int]) -> int:
-    return sum(cell not in there for cell in product(*(values or (None,) for values in chosen)))
-
-
-def _shape(
-    most: Sequence[int], wanted: int, pools: Sequence[Sequence[str]], there: Mapping[Cell, int]
-) -> tuple[int, ...]:
-    """How many values of each dimension to cross: the fewest new rows that are enough.
-
-    Of equal ones the most balanced, since rows that differ in one thing only teach less.
-    """
-
-    def worth(counts: tuple[int, ...]) -> tuple[bool, int, int, tuple[int, ...]]:
-        rows = _new_cells([pool[:n] for pool, n in zip(pools, counts, strict=True)], there)
-        enough = rows >= wanted
-        return (not enough, rows if enough else -rows, max(counts) - min(counts), counts)
-
-    ranges = [range(1, min(size, USUAL_ROWS_PER_TERM) + 1) if size else range(1) for size in most]
-    # More than twice the usual rows are never wanted: that bounds the search.
-    shapes = (one for one in product(*ranges) if math.prod(one) <= 2 * USUAL_ROWS_PER_TERM)
-    return min(shapes, key=worth)
 
 
 def _why(term: _Term, *, parted: bool) -> str:

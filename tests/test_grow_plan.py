@@ -17,7 +17,8 @@ from tasks.cycle import open_cycle
 from tasks.decision import Decision, Evidence, decide
 from tasks.diff import Pairing, deltas, pair
 from tasks.gate import GatePolicy, pronunciation_gap
-from tasks.grow_plan import USUAL_ROWS_PER_TERM, GrowPlan, make_plan, plan_for
+from tasks.grow_crossing import USUAL_ROWS_PER_TERM
+from tasks.grow_plan import GrowPlan, make_plan, plan_for
 from tasks.hypotheses import Hypothesis, Part
 from tasks.manifest import CATEGORIES
 from tasks.scoring import Scores, score
