@@ -14,6 +14,7 @@ from tasks import runtime as runtimes
 from tasks.bases import RECOMMENDED
 from tasks.container import ContainerRuntime, ContainerSettings
 from tasks.errors import InputError
+from tasks.guardrail import GuardrailPolicy
 from tasks.recipes import Method, Precision, Recipe, RecipeName, batch_for, recipe
 
 if TYPE_CHECKING:
@@ -125,6 +126,28 @@ class CycleConfig(BaseModel):
         title="Baseline",
         description="per_sample.json or offline_hyps.jsonl; by default the cycle folder's.",
     )
+    general: Path | None = Field(
+        None,
+        title="General English",
+        description="A manifest of ordinary sentences. Base and tuned model decode them: a model "
+        "that forgets the language is discarded. Without it, forgetting is not checked.",
+    )
+    general_limit: float | None = Field(
+        None,
+        ge=0,
+        le=100,
+        title="Limit of forgetting (points)",
+        description="How far the pooled WER of general English may rise. By default half a point, "
+        "or 5 % of the base's WER where that is above 10 %.",
+    )
+    replay_share: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        title="Replay share",
+        description="Share of general sentences among the rows trained on, against forgetting; "
+        "they are taken from one half of the set, and the other half is the guardrail.",
+    )
     compare_with: Comparison = Field(
         Comparison.OFFLINE,
         title="Compare with",
@@ -169,7 +192,14 @@ class CycleConfig(BaseModel):
 
     def roots(self, cycle: Path) -> tuple[Path, ...]:
         """The folders under which all audio of the cycle lies, links followed."""
-        return tuple(path.expanduser().resolve() for path in (cycle, *self.audio_roots))
+        general = () if self.general is None else (self.general.parent,)
+        return tuple(path.expanduser().resolve() for path in (cycle, *self.audio_roots, *general))
+
+    def guardrail(self) -> GuardrailPolicy:
+        """The limit of forgetting, which stands before the run."""
+        if self.general_limit is None:
+            return GuardrailPolicy()
+        return GuardrailPolicy(absolute=self.general_limit / 100, weak_base=1.0)
 
     def make_runtime(self) -> runtimes.Runtime:
         """Where training and transcription run."""

@@ -29,13 +29,16 @@ from tasks import (
     stages,
     transcribe,
 )
+from tasks.course import overfit
 from tasks.cycle import Cycle, open_cycle
-from tasks.decision import Decision, decide
+from tasks.decision import UNCHECKED, Decision, decide
 from tasks.errors import InputError
 from tasks.evaluation import Baseline, audio_set, hypotheses
 from tasks.gate import GatePolicy, GateResult
+from tasks.general import GeneralSet
 from tasks.grow_plan import plan_for
 from tasks.grow_plan_files import write_plan
+from tasks.guardrail import Guardrail, check_guardrail
 from tasks.hypotheses import write_hypotheses
 from tasks.preflight import PreflightResult
 from tasks.report import write_report
@@ -47,6 +50,10 @@ from tasks.transcribe import Transcript
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
+
+
+Pair = tuple[Transcript, Transcript]
+"""What base and tuned model made of one set."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +95,16 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     sft.check_fit(base, config.base, runtime.hardware)
     config.recipe_on(runtime.hardware, len(checked.rows))
     runtime.check(lambda line: publish.stage("runtime", line))
-    data = split(config, cycle, base, checked)
+    general = general_english(config, base, checked)
+    data = split(config, cycle, base, checked, general)
     stages.require_decidable(checked, data, config.priority, baseline, decides=imported is not None)
     trained = tune(config, cycle, base, data, runtime)
-    transcripts = transcribe_cycle(config, cycle, checked, (base, trained.model), runtime)
-    pairing = compare(config, cycle, checked, data, transcripts, baseline)
-    decided = decision(config, cycle, pairing)
+    models = (base, trained.model)
+    transcripts, spoken = transcribe_cycle(config, cycle, checked, general, models, runtime)
+    run_record.begin(cycle.next)
+    forgetting = guardrail(config, cycle, general, spoken)
+    pairing = compare(config, cycle, checked, data, transcripts, baseline, forgetting)
+    decided = decision(config, cycle, pairing, trained, forgetting)
     planned = grow_plan(config, cycle, pairing, decided)
     record = run_record.RunRecord(
         started=started,
@@ -107,7 +118,10 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     )
     told = run_record.describe(record)
     shown = report(cycle, told)
-    run_record.write(cycle.next, told, [*planned, *shown])
+    heard = () if general is None else run_record.GENERAL_NAMES
+    run_record.write(
+        cycle.next, told, [*(cycle.next.path / name for name in heard), *planned, *shown]
+    )
     if store is not None:
         keep(config, cycle, store, trained.model, decided)
     return Outcome(verdict, decided, cycle.next.path)
@@ -147,11 +161,37 @@ def check_manifest(config: CycleConfig, cycle: Cycle, base: Path) -> PreflightRe
     return checked
 
 
+@task(name="general-english")
+def general_english(config: CycleConfig, base: Path, checked: PreflightResult) -> GeneralSet | None:
+    """Check the guardrail's sentences, and choose those that are replayed in training."""
+    if config.general is None:
+        return None
+    trained = (1 - config.validation_fraction) * len(checked.rows)
+    found = stages.general_set(
+        config.general,
+        base,
+        config.full_recipe(),
+        checked,
+        audio_roots=config.audio_roots,
+        replay=round(trained * config.replay_share / (1 - config.replay_share)),
+        keep_style=config.keep_style,
+    )
+    publish.general(found)
+    return found
+
+
 @task(name="stratified-split")
-def split(config: CycleConfig, cycle: Cycle, base: Path, checked: PreflightResult) -> TrainingSet:
+def split(
+    config: CycleConfig,
+    cycle: Cycle,
+    base: Path,
+    checked: PreflightResult,
+    general: GeneralSet | None,
+) -> TrainingSet:
     """Hold out a share of each category and write train.jsonl and validation.jsonl."""
     known = sft.trained_before(base)
-    data = stages.split(cycle, checked, config.validation_fraction, config.seed, known)
+    replay = () if general is None else general.replay
+    data = stages.split(cycle, checked, config.validation_fraction, config.seed, known, replay)
     publish.split(data.split)
     return data
 
@@ -161,7 +201,7 @@ def tune(
     config: CycleConfig, cycle: Cycle, base: Path, data: TrainingSet, runtime: Runtime
 ) -> sft.SftResult:
     """Stock SFT; a run that was already finished with the same content is not run again."""
-    recipe = config.recipe_on(runtime.hardware, len(data.split.train))
+    recipe = config.recipe_on(runtime.hardware, data.train_rows)
     key = sft.run_key(hashes.sha256(base), data.content, recipe, runtime.identity)
     name = sft.run_name(config.base, recipe, key)
     request = sft.SftRequest(
@@ -188,18 +228,41 @@ def transcribe_cycle(
     config: CycleConfig,
     cycle: Cycle,
     checked: PreflightResult,
+    general: GeneralSet | None,
     models: tuple[Path, Path],
     runtime: Runtime,
-) -> tuple[Transcript, Transcript]:
-    """Decode the cycle by base and tuned model, with the same command."""
-    publish.stage("transcribe", f"{len(checked.rows)} rows by base and tuned model")
+) -> tuple[Pair, Pair]:
+    """Decode cycle and general English by base and tuned model, with the same command, in one job.
+
+    Returns:
+        The transcripts of the cycle, and those of general English, each by base and tuned model.
+    """
+    rows = checked.rows + (() if general is None else general.guardrail)
+    publish.stage("transcribe", f"{len(rows)} rows by base and tuned model")
     kept = stages.kept_transcripts(cycle, runtime)
     with slots.gpu_slot():
         before, after = transcribe.transcribe(
-            models, audio_set(checked.rows, config.roots(cycle.path)), runtime, kept
+            models, audio_set(rows, config.roots(cycle.path)), runtime, kept
         )
     publish.speed(before, after)
-    return before, after
+    of_cycle = len(checked.rows)
+    return (
+        (before.part(0, of_cycle), after.part(0, of_cycle)),
+        (before.part(of_cycle), after.part(of_cycle)),
+    )
+
+
+@task(name="guardrail")
+def guardrail(
+    config: CycleConfig, cycle: Cycle, general: GeneralSet | None, spoken: Pair
+) -> Guardrail | None:
+    """Hold the loss of general English against the limit; both models' rows are kept."""
+    if general is None:
+        return None
+    before, after = (hypotheses(general.guardrail, one) for one in spoken)
+    for name, rows in zip(run_record.GENERAL_NAMES, (before, after), strict=True):
+        write_hypotheses(cycle.next.path / name, rows)
+    return check_guardrail(score(before), score(after), config.guardrail())
 
 
 @task(name="leaderboard-diff")
@@ -210,6 +273,7 @@ def compare(
     data: TrainingSet,
     transcripts: tuple[Transcript, Transcript],
     baseline: Baseline | None,
+    forgetting: Guardrail | None,
 ) -> diff.Pairing:
     """Score both models, write cycle N+1's leaderboard, and pair it with cycle N row by row."""
     base_rows, tuned_rows = (hypotheses(checked.rows, one, data.split) for one in transcripts)
@@ -218,6 +282,7 @@ def compare(
     entries = leaderboard.tuned_entries(base_name, before, tuned_name, after)
     held_out = len(data.split.validation)
     notes = [f"{held_out} rows were held out from training: theirs are the figures to trust."]
+    notes.append(UNCHECKED if forgetting is None else str(forgetting))
     pairing = diff.pair(before, after)
     if baseline is not None and baseline.imported:
         hosted = diff.pair(baseline.scores, after)
@@ -233,7 +298,6 @@ def compare(
         cycle.next.number, entries, tuple(notes), diff.changes(pairing.held_out)
     )
     following = cycle.next
-    run_record.begin(following)
     write_hypotheses(following.path / run_record.BASELINE_NAME, base_rows)
     write_hypotheses(following.offline_hyps, tuned_rows)
     run_record.write_leaderboard(following, board)
@@ -242,9 +306,20 @@ def compare(
 
 
 @task(name="decide")
-def decision(config: CycleConfig, cycle: Cycle, pairing: diff.Pairing) -> Decision:
+def decision(
+    config: CycleConfig,
+    cycle: Cycle,
+    pairing: diff.Pairing,
+    trained: sft.SftResult,
+    forgetting: Guardrail | None,
+) -> Decision:
     """Keep, grow, discard or inconclusive, by held-out rows; the bare table stands beside it."""
-    grounds = stages.evidence(pairing)
+    grounds = stages.evidence(
+        pairing,
+        guardrail=forgetting,
+        overfit=overfit(trained.epochs),
+        previous=run_record.relative_changes(cycle),
+    )
     decided = decide(grounds, config.priority)
     all_rows = stages.read_all_rows(pairing, config.priority)
     run_record.write_decision(cycle.next, decided, all_rows, grounds.judged, diff.deltas(pairing))

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tasks.decision import Decision, TableReading
     from tasks.diff import Delta
     from tasks.gate import GateResult
+    from tasks.general import GeneralSet
     from tasks.grow_plan import GrowPlan
     from tasks.leaderboard import Leaderboard
     from tasks.recipes import Recipe
@@ -85,6 +86,12 @@ def warnings(lines: Sequence[str]) -> None:
     stage("preflight", f"{len(lines)} warnings" if lines else "no findings")
     for line in lines[:10]:
         stage("", line)
+
+
+def general(found: GeneralSet) -> None:
+    """What guards, and what is replayed."""
+    replayed = f", {len(found.replay)} more replayed in training" if found.replay else ""
+    stage("general", f"{len(found.guardrail)} sentences guard against forgetting{replayed}")
 
 
 def split(parts: Split) -> None:

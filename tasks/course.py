@@ -176,6 +176,25 @@ def best_of(epochs: Sequence[Epoch]) -> Epoch | None:
     return min(validated, key=lambda epoch: epoch.val_wer or 0.0, default=None)
 
 
+def overfit(epochs: Sequence[Epoch]) -> str | None:
+    """The finding that validation WER rose while the training loss fell, if it did so at the end.
+
+    One of the specification's stopping rules (contracts, Routing).
+    """
+    course = [
+        (epoch.val_wer, epoch.train_loss)
+        for epoch in epochs
+        if epoch.val_wer is not None and epoch.train_loss is not None
+    ]
+    best = min(course, default=None)
+    if best is None or course[-1][0] <= best[0] or course[-1][1] >= best[1]:
+        return None
+    return (
+        f"Validation WER rose from {best[0]:.3f} to {course[-1][0]:.3f} while the training loss "
+        f"fell from {best[1]:.3f} to {course[-1][1]:.3f}."
+    )
+
+
 def check_outcome(
     ended: Ended, events: list[dict[str, Any]], wanted: int, log: Path
 ) -> tuple[Epoch, ...]:

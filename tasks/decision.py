@@ -10,14 +10,14 @@ The specification's table compares two shares. Here each verdict needs evidence:
   the specification's stopping rules say so;
 - inconclusive: none of these; it names how many rows would settle it.
 
-"Shown" is McNemar's mid-p under alpha. For a keep the p-values of all priority categories are
-corrected together (Holm 1979), so that more categories are not more chances; for harm they are not.
+"Shown" is McNemar's mid-p under alpha; a gain must be shown over terms too, where enough of them
+changed (tasks/shown.py). For a keep the p-values of all priority categories are corrected together
+(Holm 1979), so that more categories are not more chances; for harm they are not.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tasks import routing, statistics
@@ -33,6 +33,7 @@ from tasks.decision_table import (
 )
 from tasks.errors import InputError
 from tasks.guardrail import Guardrail, GuardrailStatus
+from tasks.shown import Finding, find, p_of_gain, rows_needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,17 +57,6 @@ __all__ = [
 ]
 
 UNCHECKED = "Forgetting was not checked: there is no guardrail set of general English."
-
-
-class Finding(StrEnum):
-    """What the rows show about one category."""
-
-    IMPROVED = "shown to drop meaningfully"
-    MOVED = "shown to drop, but less than wanted"
-    SMALLER = "shown that no wanted drop is there"
-    NOTHING = "nothing was missed before or after"
-    WORSE = "shown to be worse"
-    UNSETTLED = "not settled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +95,7 @@ class Decision:
         verdict: keep, grow, discard or inconclusive.
         bare: the specification's table, read literally on the same rows.
         findings: what is shown about each priority category.
-        p_adjusted: each priority category's p-value, corrected for their number (Holm).
+        p_adjusted: each priority category's p-value of a gain, corrected for their number (Holm).
         reasons: sentences that give the figures, the ground of the verdict first among them.
         route: the stage that takes the next step.
         basis: which rows it rests on, in words.
@@ -163,48 +153,6 @@ def require_rows(found: Mapping[str, Delta], priority: Sequence[str], basis: str
             )
 
 
-def find(delta: Delta, p_adjusted: float, policy: DecisionPolicy = POLICY) -> Finding:
-    """What the rows show about one category; ``p_adjusted`` counts for a drop, p for harm."""
-    p, interval = delta.p, delta.interval
-    if p is None or interval is None:
-        return Finding.UNSETTLED
-    if delta.broken > delta.fixed and p < policy.alpha:
-        return Finding.WORSE
-    if not delta.before.hits and not delta.after.hits:
-        return Finding.NOTHING
-    if delta.fixed > delta.broken and p_adjusted < policy.alpha:
-        dropped = movement(delta, policy) is Movement.DROPPED
-        return Finding.IMPROVED if dropped else Finding.MOVED
-    if delta.before.hits and interval.low > -policy.meaningful_drop * (delta.before.rate or 0.0):
-        return Finding.SMALLER
-    return Finding.UNSETTLED
-
-
-def rows_needed(delta: Delta, categories: int, policy: DecisionPolicy = POLICY) -> int | None:
-    """Rows that would settle a category, if its rows go on being fixed and broken at this rate.
-
-    Either way of settling counts: that a difference is shown, or that no wanted drop is left in the
-    interval; the cheaper one is named. Half a row is added to either count, since what was not seen
-    on few rows is not impossible.
-
-    Args:
-        delta: what was found.
-        categories: how many are tested together.
-        policy: alpha, power and the wanted drop.
-
-    Returns:
-        Rows, those that are there included; None where no study of any size could settle it.
-    """
-    fixed, broken = (delta.fixed + 0.5) / (delta.n + 1), (delta.broken + 0.5) / (delta.n + 1)
-    wanted = policy.meaningful_drop * (delta.before.rate or 0.0)
-    ways = [
-        statistics.rows_to_show(fixed, broken, policy.alpha / categories, policy.power),
-        statistics.rows_to_exclude(fixed, broken, wanted, policy.power),
-    ]
-    known = [way for way in ways if way is not None]
-    return max(delta.n + 1, min(known)) if known else None
-
-
 def decide(
     evidence: Evidence, priority: Sequence[str], policy: DecisionPolicy = POLICY
 ) -> Decision:
@@ -215,7 +163,9 @@ def decide(
     """
     require_rows(evidence.judged, priority, evidence.basis)
     judged = {category: evidence.judged[category] for category in priority}
-    adjusted = statistics.holm({category: delta.p or 0.0 for category, delta in judged.items()})
+    adjusted = statistics.holm(
+        {category: p_of_gain(delta, policy) for category, delta in judged.items()}
+    )
     findings = {
         category: find(delta, adjusted[category], policy) for category, delta in judged.items()
     }
@@ -224,7 +174,10 @@ def decide(
     verdict, grounds, needed = found.verdict()
     reasons = [
         *([] if evidence.pronunciation_gap is None else [evidence.pronunciation_gap]),
-        *(_figures(delta, bare.movements[name], findings[name]) for name, delta in judged.items()),
+        *(
+            _figures(delta, bare.movements[name], findings[name], policy)
+            for name, delta in judged.items()
+        ),
         *grounds,
         *found.remarks(verdict),
     ]
@@ -254,12 +207,15 @@ _OVERLOOKED = {
 }
 
 
-def _figures(delta: Delta, row: Movement, finding: Finding) -> str:
+def _figures(delta: Delta, row: Movement, finding: Finding, policy: DecisionPolicy) -> str:
     interval = delta.interval
     between = (
         "" if interval is None else f", 95 % interval {interval.low:+.3f} to {interval.high:+.3f}"
     )
-    return f"{describe(delta, row)[:-2]}; mid-p {delta.p:.3g}{between}): {finding.value}."
+    by_chance = f"mid-p {delta.p:.3g}"
+    if delta.p_terms is not None and len(delta.nets) >= policy.fewest_terms:
+        by_chance += f", over terms {delta.p_terms:.3g}"
+    return f"{describe(delta, row)[:-2]}; {by_chance}{between}): {finding.value}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +237,8 @@ class _Found:
         if Finding.MOVED in seen:
             return Verdict.GROW, ["Expand the manifest: signal density beats LR sweeps."], None
         if stopped := [*self._stopping()]:
-            return Verdict.GROW, stopped, None
+            asked = self._unsettled()[1] if Finding.UNSETTLED in seen else []
+            return Verdict.GROW, [*stopped, *asked], None
         if Finding.UNSETTLED not in seen:
             return self._nothing_there()
         return self._unsettled()
@@ -306,7 +263,7 @@ class _Found:
         if rise is None or honest is None or rise.p is None or honest.p is None:
             return False
         rose = rise.broken > rise.fixed and rise.p < self.policy.alpha
-        left = find(honest, honest.p, self.policy)
+        left = find(honest, p_of_gain(honest, self.policy), self.policy)
         gained = self.findings[category] in (Finding.IMPROVED, Finding.MOVED)
         return rose and (left is Finding.WORSE or (gained and left is not Finding.IMPROVED))
 
@@ -351,7 +308,7 @@ class _Found:
             for category, delta in self.evidence.trained.items()
             if category in self.findings
             and delta.p is not None
-            and find(delta, delta.p, self.policy) is Finding.IMPROVED
+            and find(delta, p_of_gain(delta, self.policy), self.policy) is Finding.IMPROVED
         ]
         if memorised:
             learnt = self.evidence.trained[memorised[0]]

@@ -39,12 +39,15 @@ class DecisionPolicy:
         measurable_change: relative: a drop under 5 % is a floor, not progress (contracts, Routing,
             Stopping).
         alpha: a difference is shown if its mid-p value is under this.
+        fewest_terms: if the rows of this many terms changed, a gain must also be shown over terms,
+            whose rows may change together; fewer terms cannot show anything.
         power: with this chance the number of rows that is asked for settles the matter.
     """
 
     meaningful_drop: float = 0.20
     measurable_change: float = 0.05
     alpha: float = 0.05
+    fewest_terms: int = 5
     power: float = 0.80
 
     def __post_init__(self) -> None:

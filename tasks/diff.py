@@ -7,7 +7,7 @@ counted and said. Every difference knows how sure it is: a p-value and an interv
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tasks import statistics
 from tasks.errors import InputError
@@ -82,6 +82,7 @@ class Delta:
         after: the same after.
         fixed: rows missed before and found after.
         broken: rows found before and missed after.
+        nets: of each term whose rows changed, rows fixed less rows broken.
     """
 
     category: str
@@ -89,6 +90,7 @@ class Delta:
     after: Share
     fixed: int
     broken: int
+    nets: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.before.n != self.after.n:
@@ -97,6 +99,8 @@ class Delta:
             raise ValueError("fixed and broken rows do not explain the difference")
         if not (0 <= self.fixed <= self.before.hits and 0 <= self.broken <= self.after.hits):
             raise ValueError("more rows were fixed or broken than were missed")
+        if self.nets and sum(self.nets) != self.fixed - self.broken:
+            raise ValueError("the terms' changes do not add up to the rows'")
 
     @property
     def n(self) -> int:
@@ -116,6 +120,11 @@ class Delta:
         return statistics.mcnemar_mid_p(self.fixed, self.broken) if self.n else None
 
     @property
+    def p_terms(self) -> float | None:
+        """The p-value where all rows of a term may change together; None if that is not known."""
+        return statistics.clustered_p(self.nets) if self.nets else None
+
+    @property
     def interval(self) -> Interval | None:
         """The 95 % interval of (KER after - KER before); None without rows."""
         return statistics.paired_difference(self.fixed, self.broken, self.n)
@@ -131,6 +140,7 @@ class Delta:
             "ci": None if self.interval is None else self.interval.as_list(),
             "fixed": self.fixed,
             "broken": self.broken,
+            "p_terms": self.p_terms,
         }
 
 
@@ -252,22 +262,34 @@ def deltas(
         pairing: the rows.
         missed: what counts as missed, by default that the row's term was; None leaves a row out.
     """
-    groups: dict[str, list[tuple[bool, bool]]] = {ALL_CATEGORIES: []}
-    for one in pairing.pairs:
+    groups: dict[str, list[_Flip]] = {ALL_CATEGORIES: []}
+    for place, one in enumerate(pairing.pairs):
         before, after = missed(one.before), missed(one.after)
         if before is None or after is None:
             continue
-        groups[ALL_CATEGORIES].append((before, after))
+        flip = _Flip(before, after, block_of(one.after.row.term, place))
+        groups[ALL_CATEGORIES].append(flip)
         if (category := one.after.row.entity_category) is not None:
-            groups.setdefault(category, []).append((before, after))
-    return {category: _delta(category, rows) for category, rows in sorted(groups.items())}
+            groups.setdefault(category, []).append(flip)
+    return {category: _delta(category, flips) for category, flips in sorted(groups.items())}
 
 
-def _delta(category: str, missed: Sequence[tuple[bool, bool]]) -> Delta:
+class _Flip(NamedTuple):
+    before: bool
+    after: bool
+    term: str | int
+
+
+def _delta(category: str, flips: Sequence[_Flip]) -> Delta:
+    nets: dict[str | int, int] = {}
+    for one in flips:
+        if one.before is not one.after:
+            nets[one.term] = nets.get(one.term, 0) + (1 if one.before else -1)
     return Delta(
         category=category,
-        before=Share(sum(before for before, _ in missed), len(missed)),
-        after=Share(sum(after for _, after in missed), len(missed)),
-        fixed=sum(before and not after for before, after in missed),
-        broken=sum(after and not before for before, after in missed),
+        before=Share(sum(one.before for one in flips), len(flips)),
+        after=Share(sum(one.after for one in flips), len(flips)),
+        fixed=sum(one.before and not one.after for one in flips),
+        broken=sum(one.after and not one.before for one in flips),
+        nets=tuple(nets.values()),
     )

@@ -38,9 +38,7 @@ def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
         Override("model.validation_ds.batch_size", _VALIDATION_BATCH),
         Override("model.optim.lr", recipe.lr),
         Override("model.optim.sched.name", "CosineAnnealing"),
-        Override(
-            "model.optim.sched.warmup_steps", recipe.warmup_for(len(request.data.split.train))
-        ),
+        Override("model.optim.sched.warmup_steps", recipe.warmup_for(request.data.train_rows)),
         Override("model.optim.sched.min_lr", recipe.min_lr),
         Override("trainer.max_epochs", recipe.epochs),
         Override("trainer.accumulate_grad_batches", recipe.accumulate_grad_batches),

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tasks.transcribe import Transcript
 
 RECORD_NAME = "run.json"
+GENERAL_NAMES = ("general_baseline_hyps.jsonl", "general_hyps.jsonl")
+"""General English by the base and by the tuned model, where there is a guardrail."""
 DECISION_NAME = "decision.json"
 BASELINE_NAME = "baseline_hyps.jsonl"
 _BEGUN = ".run-begun"
@@ -152,6 +154,14 @@ def read_decision(cycle: Cycle) -> dict[str, Any]:
         InputError: it is not there, or cannot be read.
     """
     return _read(cycle.path / DECISION_NAME, ("decision", "reasons", "route", "basis", "all_rows"))
+
+
+def relative_changes(cycle: Cycle) -> dict[str, float | None]:
+    """Each category's relative change of KER in the turn that led to this cycle, if one did."""
+    if not is_complete(cycle):
+        return {}
+    found = read_decision(cycle).get("by", {})
+    return {category: figures.get("relative") for category, figures in found.items()}
 
 
 def read(cycle: Cycle) -> dict[str, Any]:

@@ -329,7 +329,7 @@ def _job(request: SftRequest, runtime: Runtime) -> Job:
             "keys": [override.key for override in listed if not override.added],
             "manifests": {side: inside(request.copy(side)) for side in ("train", "validation")},
             "rows": {
-                "train": len(request.data.split.train),
+                "train": request.data.train_rows,
                 "validation": len(request.data.split.validation),
             },
             "limits": [request.recipe.min_duration, request.recipe.max_duration],

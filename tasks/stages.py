@@ -10,7 +10,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
-from tasks import bases, diff, files, hardware, leaderboard, manifest, run_record
+from tasks import bases, diff, files, hardware, leaderboard, manifest, run_record, sft
 from tasks import transcribe as transcription
 from tasks.cycle import Cycle, open_cycle
 from tasks.decision import Evidence, TableReading, decide, read_table, require_rows
@@ -18,6 +18,7 @@ from tasks.errors import InputError
 from tasks.evaluation import Baseline, audio_set, hypotheses, read_baseline
 from tasks.gate import Evidence as GateEvidence
 from tasks.gate import GatePolicy, GateResult, check_gate, pronunciation_gap
+from tasks.general import GeneralSet, divide
 from tasks.hypotheses import OFFLINE_NAME, Part, write_hypotheses
 from tasks.keywords import shouting, vocabulary
 from tasks.matching import keys
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.guardrail import Guardrail
+    from tasks.preflight import CheckedRow
     from tasks.recipes import Method, Recipe
     from tasks.runtime import Runtime
     from tasks.scoring import Scores
@@ -95,16 +97,52 @@ def check(
     return result
 
 
+def general_set(
+    general: Path,
+    base: Path,
+    recipe: Recipe,
+    checked: PreflightResult,
+    *,
+    audio_roots: Sequence[Path] = (),
+    replay: int = 0,
+    keep_style: bool = False,
+) -> GeneralSet:
+    """The general English that guards a cycle, and what of it is replayed in training.
+
+    Raises:
+        InputError: lists every error of the set's manifest and audio; or it is too small, or
+            shares a recording with the cycle.
+    """
+    archive = open_archive(base)
+    manifest_path = general.expanduser().resolve()
+    found = preflight(
+        manifest_path,
+        Limits(archive.sample_rate, tuple(audio_roots), recipe.min_duration, math.inf),
+        style_of(archive),
+        restyle=not keep_style,
+    )
+    found.raise_errors()
+    return divide(
+        manifest_path,
+        found.rows,
+        checked.rows,
+        replay=replay,
+        longest=recipe.max_duration,
+        trained_before=sft.trained_before(base),
+    )
+
+
 def split(
     cycle: Cycle,
     checked: PreflightResult,
     fraction: float,
     seed: int,
     trained_before: frozenset[str] = frozenset(),
+    replay: Sequence[CheckedRow] = (),
 ) -> TrainingSet:
     """Hold out a share of each category; write train.jsonl and validation.jsonl."""
     parts = split_checked(checked.rows, fraction=fraction, seed=seed, trained_before=trained_before)
-    return write_training_set(cycle, checked.rows, parts)
+    return write_training_set(cycle, checked.rows, parts, replay=replay)
 
 
 def require_decidable(

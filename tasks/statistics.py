@@ -2,7 +2,8 @@
 
 - Shares of rows (KER, SER): Wilson's score interval (Wilson 1927; Brown, Cai & DasGupta 2001).
 - The same rows before and after: McNemar's test with the mid-p value (Fagerland, Lydersen & Laake
-  2013), and Bonett and Price's interval for a paired difference of proportions (2012).
+  2013), and Bonett and Price's interval for a paired difference of proportions (2012). Where the
+  rows of a term may change together, McNemar's test over terms (after Obuchowski 1998).
 - Rates (WER, CER): bootstrap over blocks of rows (Bisani & Ney 2004; Liu & Peng 2020), since rows
   that share a term are not independent. A block travels as its sums, and a resample is a row of
   multinomial weights, so that a thousand resamples are one product of matrices.
@@ -107,6 +108,29 @@ def mcnemar_mid_p(fixed: int, broken: int) -> float:
         return 1.0
     masses = np.exp(_log_binomials(changed)[: fewer + 1] - changed * math.log(2))
     return min(1.0, float(2 * masses[:-1].sum() + masses[-1]))
+
+
+def clustered_p(nets: Sequence[int]) -> float:
+    """Could the rows have flipped by chance, if all rows of a term may flip together?
+
+    McNemar's test for pairs in clusters, two-sided, by the normal's approximation: the sum of the
+    terms' net changes over the root of the sum of their squares (after Obuchowski 1998 and
+    Durkalski et al. 2003). With one changed row a term it is McNemar's own.
+
+    Args:
+        nets: rows fixed less rows broken, of each term.
+    """
+    net, spread = sum(nets), math.sqrt(sum(one * one for one in nets))
+    return 2 * NormalDist().cdf(-abs(net) / spread) if net else 1.0
+
+
+def rows_to_show_clustered(nets: Sequence[int], n: int, alpha: float, power: float) -> int | None:
+    """How many rows of as many more terms would show the net change; None if there is none."""
+    net, squares = sum(nets), sum(one * one for one in nets)
+    if not net:
+        return None
+    quantiles = NormalDist().inv_cdf(1 - alpha / 2) + NormalDist().inv_cdf(power)
+    return math.ceil(n * quantiles**2 * squares / net**2)
 
 
 def paired_difference(
@@ -300,6 +324,7 @@ def _binomial_masses(n: int, chance: float) -> Floats:
     return masses
 
 
+@lru_cache(maxsize=1 << 14)
 def rows_to_show(fixed: float, broken: float, alpha: float, power: float) -> int | None:
     """How many rows would show, with this power, that the two sides differ.
 

@@ -62,7 +62,7 @@ def of(
             **recipe.model_dump(mode="json"),
             "effective_batch": recipe.effective_batch * starts[-1]["devices"],
             "devices": starts[-1]["devices"],
-            "warmup_steps": recipe.warmup_for(len(data.split.train)),
+            "warmup_steps": recipe.warmup_for(data.train_rows),
         },
         "ladder": [rung.as_dict() for rung in request.rungs],
         "runtime": {
@@ -80,7 +80,8 @@ def of(
         },
         "overrides": list(overrides),
         "dataset": {
-            "train_rows": len(data.split.train),
+            "train_rows": data.train_rows,
+            "replayed_rows": data.replayed,
             "validation_rows": len(data.split.validation),
             "rows_loaded": starts[-1]["rows"],
             "train_sha256": files.sha256_file(data.train),

@@ -38,6 +38,7 @@ class TrainingSet:
         content: hash over what training sees: audio content, text and side of each row. It does
             not depend on paths or times, so that the same data is recognised anywhere.
         trained_recordings: content hashes of the recordings on the training side.
+        replayed: rows of general English at the end of train.jsonl; see tasks/general.py.
     """
 
     train: Path
@@ -45,6 +46,12 @@ class TrainingSet:
     split: Split
     content: str
     trained_recordings: frozenset[str] = frozenset()
+    replayed: int = 0
+
+    @property
+    def train_rows(self) -> int:
+        """Rows of train.jsonl."""
+        return len(self.split.train) + self.replayed
 
 
 def split_checked(
@@ -76,6 +83,7 @@ def write_training_set(
     rows: Sequence[CheckedRow],
     split: Split,
     locate: Callable[[CheckedRow], str] = lambda row: str(row.audio),
+    replay: Sequence[CheckedRow] = (),
 ) -> TrainingSet:
     """Write train.jsonl and validation.jsonl beside the manifest.
 
@@ -84,13 +92,21 @@ def write_training_set(
         rows: the checked rows.
         split: which row goes where.
         locate: gives a row's audio path where training runs; the absolute path by default.
+        replay: rows of general English that are trained on too.
     """
     by_number = {row.utterance.row: row for row in rows}
     paths = cycle.path / "train.jsonl", cycle.path / "validation.jsonl"
-    for path, numbers in zip(paths, (split.train, split.validation), strict=True):
-        manifest.write_manifest(path, (_copied(by_number[number], locate) for number in numbers))
-    trained = frozenset(by_number[number].audio_sha256 for number in split.train)
-    return TrainingSet(*paths, split, _content(by_number, split), trained)
+    train = [*(by_number[number] for number in split.train), *replay]
+    validation = [by_number[number] for number in split.validation]
+    for path, side in zip(paths, (train, validation), strict=True):
+        manifest.write_manifest(path, (_copied(row, locate) for row in side))
+    return TrainingSet(
+        *paths,
+        split,
+        _content(train, validation),
+        frozenset(row.audio_sha256 for row in train),
+        len(replay),
+    )
 
 
 def _copied(row: CheckedRow, locate: Callable[[CheckedRow], str]) -> Utterance:
@@ -130,12 +146,9 @@ def held_out_rows(path: Path) -> list[tuple[str, str | None]]:
     return rows
 
 
-def _content(rows: dict[int, CheckedRow], split: Split) -> str:
+def _content(*sides: Sequence[CheckedRow]) -> str:
     return files.fingerprint(
-        [
-            sorted((rows[number].audio_sha256, rows[number].training_text) for number in numbers)
-            for numbers in (split.train, split.validation)
-        ]
+        [sorted((row.audio_sha256, row.training_text) for row in side) for side in sides]
     )
 
 

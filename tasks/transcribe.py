@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,10 @@ class Transcript:
     def rtfx(self) -> float:
         """Seconds of audio per second of decoding; 0 where nothing was decoded."""
         return self.audio_seconds / self.seconds if self.seconds else 0.0
+
+    def part(self, start: int, end: int | None = None) -> Transcript:
+        """The hypotheses of a part of the set, with the whole set's speed."""
+        return replace(self, hypotheses=self.hypotheses[start:end])
 
 
 def transcribe(

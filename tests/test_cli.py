@@ -330,6 +330,7 @@ def test_diff_compares_two_files_and_decides(
         "ci": [pytest.approx(-0.8652, abs=1e-4), pytest.approx(-0.1348, abs=1e-4)],
         "fixed": 6,
         "broken": 0,
+        "p_terms": pytest.approx(0.3173, abs=1e-4),
     }
     assert (told["bare_decision"], told["rows_needed"]) == ("keep", None)
     assert any("Forgetting was not checked" in reason for reason in told["reasons"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -187,6 +188,23 @@ def test_more_priority_categories_are_not_more_chances() -> None:
     decided = decide(both, ["drug", "lab"])
     assert decided.verdict is Verdict.INCONCLUSIVE
     assert decided.p_adjusted == {"drug": 0.0625, "lab": 1.0}
+
+
+def test_rows_of_a_term_that_change_together_are_not_as_many_chances() -> None:
+    """Twelve rows fixed and two broken are shown (mid-p 0.008), unless most are of one term."""
+    rows = moved(12, 2, 20, 40)
+    assert decide(evidence(rows), ["drug"]).verdict is Verdict.KEEP
+    together = dataclasses.replace(rows, nets=(2, 2, 2, 2, 1, 1, 1, 1, -1, -1))
+    assert decide(evidence(together), ["drug"]).verdict is Verdict.KEEP
+    uneven = dataclasses.replace(rows, nets=(8, 1, 1, 1, -1))
+    decided = decide(evidence(uneven), ["drug"])
+    assert decided.verdict is Verdict.INCONCLUSIVE
+    assert decided.rows_needed is not None
+    assert decided.rows_needed > 40
+    assert "over terms" in decided.reasons[0]
+    # Three terms could not show anything, whatever they did.
+    few = dataclasses.replace(rows, nets=(8, 1, 1))
+    assert decide(evidence(few), ["drug"]).verdict is Verdict.KEEP
 
 
 def test_a_category_that_is_shown_to_be_worse_outweighs_a_gain() -> None:

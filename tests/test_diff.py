@@ -95,6 +95,8 @@ def test_a_hand_counted_difference() -> None:
         "ci": [-1.0, pytest.approx(0.6588, abs=1e-4)],
         "fixed": 2,
         "broken": 1,
+        # All rows are of one term: a net change of one, over the root of one.
+        "p_terms": pytest.approx(0.3173, abs=1e-4),
     }
 
 
@@ -153,6 +155,8 @@ def test_a_difference_between_different_rows_cannot_be_made() -> None:
         Delta("drug", Share(1, 2), Share(1, 3), 0, 0)
     with pytest.raises(ValueError, match="do not explain"):
         Delta("drug", Share(2, 3), Share(1, 3), 0, 0)
+    with pytest.raises(ValueError, match="terms' changes"):
+        Delta("drug", Share(2, 3), Share(1, 3), 1, 0, (2,))
     with pytest.raises(ValueError, match="more rows were fixed"):
         Delta("drug", Share(2, 3), Share(1, 3), 3, 2)
 

@@ -49,6 +49,23 @@ def test_mcnemar_mid_p_is_the_exact_p_less_half_of_the_observed_split(
     assert got == statistics.mcnemar_mid_p(broken, fixed)
 
 
+@given(st.integers(1, 60), st.integers(0, 60))
+def test_over_terms_of_one_row_the_test_is_mcnemars(fixed: int, broken: int) -> None:
+    """Without the correction for continuity, as statsmodels has it."""
+    got = statistics.clustered_p([1] * fixed + [-1] * broken)
+    wanted = mcnemar([[0, fixed], [broken, 0]], exact=False, correction=False).pvalue
+    assert got == pytest.approx(wanted, abs=1e-9)
+
+
+def test_rows_that_flip_together_are_less_evidence() -> None:
+    """Ten rows of two terms are two, not ten; and more terms would be needed to show it."""
+    assert statistics.clustered_p([5, 5]) == pytest.approx(2 * stats.norm.sf(math.sqrt(2)))
+    assert statistics.clustered_p([1] * 10) < 0.01
+    assert statistics.clustered_p([2, -2]) == 1.0
+    assert statistics.rows_to_show_clustered([5, 5], 20, 0.05, 0.8) == 79
+    assert statistics.rows_to_show_clustered([2, -2], 20, 0.05, 0.8) is None
+
+
 def test_five_one_sided_flips_are_the_least_that_is_shown() -> None:
     """Four give 0.0625, five 0.03125; a million rows are no harder."""
     assert statistics.mcnemar_mid_p(4, 0) == pytest.approx(0.0625)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from flows.finetune_cycle import Outcome
 
 app = typer.Typer()
+ReplayOption = Annotated[
+    float, typer.Option("--replay-share", help="Share of general sentences to train on.")
+]
 
 
 @app.command()
@@ -77,6 +80,14 @@ def run(
         typer.Option(help="Keep all files there: a folder, s3://bucket/prefix, or a block."),
     ] = None,
     store_audio: Annotated[bool, typer.Option(help="Keep the recordings too.")] = True,
+    general: Annotated[
+        Path | None,
+        typer.Option(help="A manifest of general English: the guardrail against forgetting."),
+    ] = None,
+    general_limit: Annotated[
+        float | None, typer.Option(help="Points that its WER may rise; by default 0.5.")
+    ] = None,
+    replay_share: ReplayOption = 0.0,
 ) -> None:
     """Turn the flywheel once: gate, split, SFT, transcribe, score, decide."""
     _turn(
@@ -106,6 +117,9 @@ def run(
         keep_style=keep_style,
         store=store,
         store_audio=store_audio,
+        general=general,
+        general_limit=general_limit,
+        replay_share=replay_share,
     )
 
 
@@ -117,12 +131,20 @@ def demo(
     seed: SeedOption = 42,
     recipe: RecipeOption = RecipeName.VERIFIED,
     epochs: EpochsOption = None,
+    replay_share: ReplayOption = 0.0,
 ) -> None:
     """Watch a whole cycle on synthetic clinical speech and the embedded base, without a GPU."""
-    from asr_flywheel.demo.prepare import prepare_cycle
+    from asr_flywheel.demo.prepare import prepare_cycle, prepare_general
 
-    cycle = prepare_cycle(directory, seed=seed)
-    _turn(cycle=cycle, base="embedded", recipe=recipe, epochs=epochs, seed=seed)
+    _turn(
+        cycle=prepare_cycle(directory, seed=seed),
+        general=prepare_general(directory),
+        base="embedded",
+        recipe=recipe,
+        epochs=epochs,
+        seed=seed,
+        replay_share=replay_share,
+    )
 
 
 def _turn(**parameters: Any) -> Outcome:  # noqa: ANN401 - the model checks them

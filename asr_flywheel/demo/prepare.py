@@ -31,11 +31,7 @@ def prepare_cycle(directory: Path, *, seed: int) -> Path:
                 "Fix: choose another folder with --dir."
             )
     else:
-        if importlib.util.find_spec("hibari") is None:
-            raise InputError(
-                "the demo's speech synthesiser is not installed. Fix: pip install "
-                "'clinical-asr-flywheel[demo]'."
-            )
+        _require_synthesiser()
         # Speech synthesis is an extra that nothing but the demo needs.
         from asr_flywheel.demo.benchmark import synthesise_cycle  # noqa: PLC0415
 
@@ -49,3 +45,30 @@ def prepare_cycle(directory: Path, *, seed: int) -> Path:
         stage("baseline", "decoding the cycle by the embedded base")
         transcribe_baseline(cycle, "embedded", None, (), lambda line: stage("", line))
     return folder
+
+
+def prepare_general(directory: Path) -> Path:
+    """Speak the embedded sentences of general English into ``directory``/general.
+
+    None of them is in the base's training text, nor in the cycle. What is there is kept.
+
+    Returns:
+        The manifest.
+    """
+    folder = directory / "general"
+    manifest = folder / "manifest.jsonl"
+    if manifest.is_file():
+        return manifest
+    _require_synthesiser()
+    from asr_flywheel.demo.benchmark import synthesise_general  # noqa: PLC0415
+
+    stage("demo", "synthesising general English, the guardrail against forgetting")
+    return synthesise_general(folder)
+
+
+def _require_synthesiser() -> None:
+    if importlib.util.find_spec("hibari") is None:
+        raise InputError(
+            "the demo's speech synthesiser is not installed. Fix: pip install "
+            "'clinical-asr-flywheel[demo]'."
+        )
