@@ -13,20 +13,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tasks.hardware import Hardware
     from tasks.runtime import Runtime
     from tasks.sft import SftRequest
 
 EXPERIMENT = "sft"
 """The script's name for the run; the .nemo that it writes is named so."""
 _VALIDATION_BATCH = 16
+_MOST_WORKERS = 8
 
 
 def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
     """The whole override list: data, recipe, hardware and experiment folder, in this order."""
     recipe, hardware = request.recipe, runtime.hardware
     inside = runtime.inside(request.work_dir, request.reads)
-    # On a CPU the cores are busy with the model; loader processes would only take from them.
-    workers = min(8, hardware.cores) if hardware.has_gpu else 0
+    split = request.data.split
+    loaders = {
+        "train_ds": _workers(hardware, len(split.train), recipe.batch_size),
+        "validation_ds": _workers(hardware, len(split.validation), _VALIDATION_BATCH),
+    }
     listed = [
         Override("init_from_nemo_model", inside(request.base)),
         Override("name", EXPERIMENT),
@@ -46,7 +51,7 @@ def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
         Override("trainer.enable_progress_bar", False),
         *(
             Override(f"model.{dataset}.{key}", value)
-            for dataset in ("train_ds", "validation_ds")
+            for dataset, workers in loaders.items()
             for key, value in (("num_workers", workers), ("pin_memory", hardware.has_gpu))
         ),
     ]
@@ -60,6 +65,20 @@ def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
             Override("trainer.sync_batchnorm", False),
         ]
     return [*listed, *_experiment_overrides(request, inside)]
+
+
+def _workers(hardware: Hardware, rows: int, batch: int) -> int:
+    """Data-loader processes of each GPU's process.
+
+    On a CPU the cores are busy with the model; loader processes would only take from them. With a
+    GPU each process keeps a core for itself. More than half as many as there are batches only cost:
+    NeMo starts them anew in every epoch.
+    """
+    if not hardware.has_gpu:
+        return 0
+    gpus = len(hardware.gpus)
+    batches = -(-rows // (batch * gpus))
+    return max(1, min(_MOST_WORKERS, hardware.cores // gpus - 1, -(-batches // 2)))
 
 
 def _experiment_overrides(request: SftRequest, inside: Callable[[Path], str]) -> list[Override]:

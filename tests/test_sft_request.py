@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,9 +190,9 @@ def test_on_a_gpu_the_verified_recipe_becomes_these_overrides(request_: sft.SftR
         "trainer.accumulate_grad_batches": "1",
         "trainer.gradient_clip_val": "1.0",
         "trainer.enable_progress_bar": "false",
-        "model.train_ds.num_workers": "8",
+        "model.train_ds.num_workers": "1",
         "model.train_ds.pin_memory": "true",
-        "model.validation_ds.num_workers": "8",
+        "model.validation_ds.num_workers": "1",
         "model.validation_ds.pin_memory": "true",
         "trainer.precision": "'bf16-mixed'",
         "exp_manager.exp_dir": f"'{folder}/experiment'",
@@ -279,6 +280,27 @@ def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None
 def test_a_runs_folder_name_is_harmless(base: str, name: str) -> None:
     """Letters, digits and dashes of the base's name, the recipe, the fingerprint's start."""
     assert sft.run_name(base, recipe("verified"), "0123456789abcdef") == name
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cores", "rows", "workers"),
+    [
+        (1, 16, 2000, 8),
+        (1, 16, 24, 3),
+        (1, 4, 2000, 3),
+        (1, 1, 2000, 1),
+        (8, 64, 9000, 7),
+        (0, 64, 9000, 0),
+    ],
+)
+def test_loader_processes_fit_the_machine_and_the_set(
+    request_: sft.SftRequest, gpus: int, cores: int, rows: int, workers: int
+) -> None:
+    """Each GPU's process keeps a core; a small set does not start more than it can keep busy."""
+    split = Split(tuple(range(rows)), (rows,), ())
+    request = replace(request_, data=replace(request_.data, split=split))
+    found = listed(request, Hardware((Gpu("NVIDIA L40S"),) * gpus, cores))
+    assert found["model.train_ds.num_workers"] == str(workers)
 
 
 @pytest.mark.parametrize("config", [samples.TDT_CONFIG])

@@ -15,7 +15,7 @@ Lightning's Trainer, and then runs the script as ``__main__``. The request:
 With several GPUs it becomes torchrun, which starts it once more for each of them. It ends an
 earlier, killed start's checkpoints so that the script can go on from them; see checkpoints.py.
 
-The events file gets one JSON object a line:
+The events file gets one JSON object a line, each with the "time" in seconds since 1970:
 
     {"event": "start", "epoch", "step", "batches_per_epoch", "rows", "parameters", "devices",
      "cuda_graphs", "nemo", "torch"}
@@ -73,7 +73,7 @@ class EventWriter(pl.Callback):
     def _write(self, trainer: Any, event: str, **values: object) -> None:  # noqa: ANN401
         if trainer.is_global_zero:
             with self._path.open("a", encoding="utf-8") as out:
-                out.write(json.dumps({"event": event, **values}) + "\n")
+                out.write(json.dumps({"event": event, "time": time.time(), **values}) + "\n")
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401
         """The data is loaded and the model is ready."""

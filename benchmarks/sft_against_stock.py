@@ -1,0 +1,374 @@
+"""An epoch of SFT: our launcher with our overrides against the bare stock script, in one run.
+
+    python -m benchmarks.sft_against_stock --stock-script PATH --out FILE.json
+
+Both train the 617 M Parakeet-TDT graph (random weights) on the same 2,000 rows of 15 s at the same
+batch, one after the other, on all GPUs that are visible. The bare script gets the specification's
+overrides and nothing else. Times come from what each writes down of every tenth batch (our events,
+its TensorBoard file), GPU utilisation and memory from nvidia-smi. Whoever exceeds its share of
+``--budget-s`` is ended, and what it has reached is reported. ``--tiny`` takes the embedded base
+on a CPU: that proves the benchmark, not the product.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import soundfile
+
+from benchmarks.sft_on_gpu import make_model
+from tasks import bases, files, hardware, sft
+from tasks.course import Events
+from tasks.errors import TrainingError
+from tasks.overrides import Override
+from tasks.recipes import Recipe
+from tasks.runtime import LocalRuntime, stop_group
+from tasks.split import Split
+from tasks.training_set import TrainingSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+RATE = 16_000
+_WRITTEN_EVERY = 10  # as the stock script logs
+_SYLLABLES = [c + v for c in "bdfgklmnprstv" for v in "aeiou"]
+
+
+class OutOfTimeError(Exception):
+    """A side used up its share."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The two manifests that both sides read."""
+
+    data: TrainingSet
+    folder: Path
+
+
+def make_rows(folder: Path, train: int, validation: int, seconds: float) -> Rows:
+    """Quiet noise and made-up words: time and memory do not depend on what is said."""
+    rng = np.random.default_rng(0)
+    (folder / "audio").mkdir(parents=True)
+    made = []
+    for number in range(train + validation):
+        audio = rng.normal(0, 300, int(seconds * RATE)).astype(np.int16)
+        path = folder / "audio" / f"{number:05}.wav"
+        soundfile.write(path, audio, RATE)
+        words = ("".join(rng.choice(_SYLLABLES, 2)) for _ in range(int(2.5 * seconds)))
+        made.append({"audio_filepath": str(path), "duration": seconds, "text": " ".join(words)})
+    sides = folder / "train.jsonl", folder / "validation.jsonl"
+    files.write_jsonl(sides[0], made[:train])
+    files.write_jsonl(sides[1], made[train:])
+    split = Split(tuple(range(train)), tuple(range(train, train + validation)), ())
+    return Rows(TrainingSet(*sides, split, content="benchmark"), folder)
+
+
+class Sampler:
+    """What nvidia-smi tells of all visible GPUs, with the time: utilisation (%), memory (MiB)."""
+
+    def __init__(self, gpus: Sequence[hardware.Gpu]) -> None:
+        self._seen: list[tuple[float, float, float]] = []
+        program = shutil.which("nvidia-smi")
+        self._process: subprocess.Popen[str] | None = None
+        if program is None or not gpus:
+            return
+        query = ["--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
+        ids = ",".join(gpu.uuid for gpu in gpus)
+        self._process = subprocess.Popen(
+            [program, *query, f"--id={ids}", "--loop-ms=250"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process is not None  # noqa: S101 - only started with one
+        for line in self._process.stdout or ():
+            busy, _, memory = line.partition(",")
+            if busy.strip().isdigit() and memory.strip().isdigit():
+                self._seen.append((time.time(), float(busy), float(memory)))
+
+    def between(self, start: float, end: float) -> tuple[float | None, float | None]:
+        """Mean utilisation and peak memory."""
+        seen = [one for one in self._seen if start <= one[0] <= end]
+        if not seen:
+            return None, None
+        return round(statistics.mean(one[1] for one in seen), 1), max(one[2] for one in seen)
+
+    def stop(self) -> None:
+        """End nvidia-smi."""
+        if self._process is not None:
+            self._process.terminate()
+
+
+@dataclass
+class Side:
+    """One side's course, in seconds since 1970.
+
+    Attributes:
+        per_epoch: batches of an epoch.
+        steps: (epoch, batch within the run, time) of every tenth batch.
+        validated: the end of each epoch's validation.
+        wall_s: of the whole process.
+        ended: how it ended.
+    """
+
+    per_epoch: int
+    steps: list[tuple[int, int, float]] = field(default_factory=list)
+    validated: list[float] = field(default_factory=list)
+    wall_s: float = 0.0
+    ended: str = ""
+
+    @property
+    def batch_s(self) -> float | None:
+        """Median seconds a batch; the run's first batches, which warm up, are left out."""
+        found = [
+            (after[2] - before[2]) / (after[1] - before[1])
+            for before, after in zip(self.steps, self.steps[1:], strict=False)
+            if after[0] == before[0] and before[1] >= self.per_epoch // 5
+        ]
+        return statistics.median(found) if found else None
+
+    @property
+    def epoch_s(self) -> float | None:
+        """Seconds of the last whole epoch, its validation with it, checkpoints left out.
+
+        The batches before its first one that was written down count with the median.
+        """
+        last = len(self.validated) - 1
+        of_it = [one for one in self.steps if one[0] == last]
+        if not of_it or self.batch_s is None:
+            return None
+        before = of_it[0][1] - last * self.per_epoch
+        return self.validated[last] - of_it[0][2] + before * self.batch_s
+
+    @property
+    def period_s(self) -> float | None:
+        """Seconds from the end of one validation to the end of the next: checkpoints counted."""
+        if len(self.validated) < 2:  # noqa: PLR2004 - two ends make one period
+            return None
+        return self.validated[-1] - self.validated[-2]
+
+    def figures(self, sampler: Sampler) -> dict[str, Any]:
+        """What is reported."""
+        window = (self.steps[0][2], self.steps[-1][2]) if self.steps else (0.0, 0.0)
+        busy, memory = sampler.between(*window)
+        return {
+            "ended": self.ended,
+            "batches": self.steps[-1][1] if self.steps else 0,
+            "median_batch_s": _rounded(self.batch_s),
+            "epoch_s": _rounded(self.epoch_s),
+            "epoch_with_checkpoints_s": _rounded(self.period_s),
+            "gpu_utilisation": busy,
+            "peak_gpu_memory_mib": memory,
+            "wall_s": round(self.wall_s, 1),
+        }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def ours(base: Path, rows: Rows, given: argparse.Namespace, limit_s: float) -> Side:
+    """The product's own code path, with the stock script."""
+    runtime = LocalRuntime(hardware.detect(), given.stock_script)
+    request = sft.SftRequest(
+        base=base,
+        base_name="benchmark",
+        data=rows.data,
+        recipe=Recipe(batch_size=given.batch, epochs=given.epochs),
+        model_dir=rows.folder / "models" / "ours",
+        audio_roots=(rows.folder,),
+        key="benchmark",
+    )
+    side = Side(given.per_epoch)
+    started = time.monotonic()
+    events: list[dict[str, Any]] = []
+
+    def in_time(_: object) -> None:
+        if time.monotonic() - started > limit_s:
+            events.extend(Events(request.events).read())
+            raise OutOfTimeError
+
+    try:
+        result = sft.train(request, runtime, in_time)
+        events = files.read_jsonl(result.info.with_name(sft.EVENTS_NAME))
+        side.ended = "whole"
+    except OutOfTimeError:
+        side.ended = f"ended after {limit_s:.0f} s"
+    except TrainingError as failed:
+        side.ended = str(failed)[:2000]
+    side.wall_s = time.monotonic() - started
+    side.steps = [
+        (event["epoch"], event["batch"], event["time"])
+        for event in events
+        if event["event"] == "step" and event["batch"] % _WRITTEN_EVERY == 0
+    ]
+    side.validated = [e["time"] for e in events if e["event"] == "epoch"]
+    shutil.rmtree(rows.folder / "models", ignore_errors=True)
+    return side
+
+
+def bare(base: Path, rows: Rows, given: argparse.Namespace, limit_s: float) -> Side:
+    """The stock script as the specification starts it (4d), the base as a file."""
+    overrides = [
+        Override("init_from_nemo_model", str(base)),
+        Override("model.train_ds.manifest_filepath", str(rows.data.train)),
+        Override("model.validation_ds.manifest_filepath", str(rows.data.validation)),
+        Override("model.train_ds.batch_size", given.batch),
+        Override("model.optim.lr", 3e-4),
+        Override("model.optim.sched.warmup_steps", 5),
+        Override("trainer.max_epochs", given.epochs),
+        Override("trainer.gradient_clip_val", 1.0),
+        Override("exp_manager.exp_dir", str(rows.folder / "bare")),
+    ]
+    if given.tiny:
+        overrides += [
+            Override("trainer.accelerator", "cpu"),
+            Override("trainer.devices", 1),
+            Override("trainer.sync_batchnorm", value=False),
+        ]
+    else:
+        overrides.append(Override("trainer.precision", "bf16-mixed"))
+    side = Side(given.per_epoch)
+    started = time.monotonic()
+    log = rows.folder / "bare.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, str(given.stock_script), *map(str, overrides)],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            cwd=tempfile.gettempdir(),
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(limit_s)
+            side.ended = "whole" if code == 0 else f"exit code {code}: {_tail(log)}"
+        except subprocess.TimeoutExpired:
+            side.ended = f"ended after {limit_s:.0f} s"
+        finally:
+            stop_group(process)
+    side.wall_s = time.monotonic() - started
+    for event, epoch, batch, at in _tensorboard(rows.folder / "bare"):
+        if event == "train_loss":
+            side.steps.append((epoch, batch, at))
+        else:
+            side.validated.append(at)
+    shutil.rmtree(rows.folder / "bare", ignore_errors=True)
+    return side
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")[-1500:]
+
+
+def _tensorboard(folder: Path) -> Iterator[tuple[str, int, int, float]]:
+    """(scalar, epoch, batches so far, time) of each loss and validation that was logged."""
+    from tensorboard.backend.event_processing.event_accumulator import (  # noqa: PLC0415 - slow
+        EventAccumulator,
+    )
+
+    found: list[tuple[str, int, float]] = []
+    for path in folder.rglob("events.out.tfevents.*"):
+        read = EventAccumulator(str(path), size_guidance={"scalars": 0})
+        read.Reload()
+        for name in ("train_loss", "val_wer"):
+            if name in read.Tags()["scalars"]:
+                found += [(name, one.step, one.wall_time) for one in read.Scalars(name)]
+    epoch = 0
+    for name, step, at in sorted(found, key=lambda one: one[2]):
+        # Lightning numbers steps from 0, and its validation by the last step before it.
+        yield name, epoch, step + 1, at
+        epoch += name == "val_wer"
+
+
+def ratio(mine: dict[str, Any], other: dict[str, Any], name: str) -> float | None:
+    """How many times less time we take; over 1 is better."""
+    if not mine.get(name) or not other.get(name):
+        return None
+    return round(float(other[name]) / float(mine[name]), 3)
+
+
+def table(report: dict[str, Any]) -> list[tuple[str, float, float, float]]:
+    """Rows of (what, ours, theirs, ratio) for the table of all benchmarks; theirs/ours of times."""
+    if "bare" not in report.get("sides", {}):
+        return []
+    mine, other = report["sides"]["ours"], report["sides"]["bare"]
+    return [
+        (f"SFT, {name}", mine[name], other[name], found)
+        for name in TIMES
+        if (found := ratio(mine, other, name)) is not None
+    ]
+
+
+TIMES = ("median_batch_s", "epoch_s", "epoch_with_checkpoints_s", "wall_s")
+
+
+def main() -> None:
+    """Make base and rows, run both sides, print each as it comes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stock-script", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--budget-s", type=float, default=460.0, help="For everything.")
+    parser.add_argument("--tiny", action="store_true", help="The embedded base on a CPU.")
+    given = parser.parse_args()
+    deadline = time.monotonic() + given.budget_s
+    host = hardware.detect()
+    if given.tiny:
+        host = hardware.Hardware((), host.cores)
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    report: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "command": sys.argv[1:],
+        "gpus": [gpu.name for gpu in host.gpus],
+        "drivers": sorted({gpu.driver for gpu in host.gpus}),
+        "cores": host.cores,
+        "rows": given.rows,
+        "row_s": given.seconds,
+        "batch": given.batch,
+        "effective_batch": given.batch * max(1, len(host.gpus)),
+        "sides": {},
+    }
+    given.per_epoch = -(-given.rows // (given.batch * max(1, len(host.gpus))))
+    sampler = Sampler(host.gpus)
+    try:
+        with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as made:
+            folder = Path(made)
+            base = bases.embedded_path() if given.tiny else make_model(folder)
+            rows = make_rows(folder / "rows", given.rows, max(8, given.rows // 20), given.seconds)
+            print(f"base and rows made, {deadline - time.monotonic():.0f} s are left", flush=True)
+            for name, side in (("ours", ours), ("bare", bare)):
+                left = deadline - time.monotonic()
+                limit = left * 0.5 if name == "ours" else left - 10
+                report["sides"][name] = side(base, rows, given, limit).figures(sampler)
+                print(json.dumps({name: report["sides"][name]}), flush=True)
+                given.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
+    finally:
+        sampler.stop()
+    report["ratios"] = {name: found for name, _, _, found in table(report)}
+    print(json.dumps({"bare / ours": report["ratios"]}), flush=True)
+    given.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
