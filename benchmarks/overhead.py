@@ -1,0 +1,222 @@
+"""What orchestration costs: the demo's cycle as a Prefect flow against its steps called directly.
+
+    python -m benchmarks.overhead [--epochs 1] [--rows 18] [--out FILE.json]
+
+Both turn the same cycle with the embedded base, one after the other, each in a folder of its own;
+the direct one calls the very functions that the tasks wrap. Two trainings on a shared machine differ
+by more than what is to be measured, so that the flow's own share is also measured from within: the
+time in which no step was at work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from asr_flywheel.demo.benchmark import synthesise_cycle
+from tasks import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HELP_RUNS = 5
+_ARTIFACTS = (
+    "create_markdown_artifact",
+    "create_progress_artifact",
+    "create_table_artifact",
+    "update_progress_artifact",
+)
+
+
+def make_cycle(folder: Path, per_category: int) -> Path:
+    """Some of the demo's rows with a baseline that missed every term, so that the gate passes."""
+    cycle = folder / "cycle1"
+    synthesise_cycle(cycle)
+    chosen: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in files.read_jsonl(cycle / "manifest.jsonl"):
+        chosen[row["entity_category"]].append(row)
+    rows = [row for several in chosen.values() for row in several[:per_category]]
+    files.write_jsonl(cycle / "manifest.jsonl", rows)
+    files.write_jsonl(
+        cycle / "per_sample.json", ({**row, "ref": row["text"], "hyp": ""} for row in rows)
+    )
+    return cycle
+
+
+class Clock:
+    """Seconds by what they were spent on."""
+
+    def __init__(self) -> None:
+        self.spent: defaultdict[str, float] = defaultdict(float)
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, whose time is added to a name's."""
+
+        @wraps(function)  # Prefect reads a task's parameters from its signature
+        def call(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - as the function
+            with self.spending(name):
+                return function(*given, **named)
+
+        return call
+
+    @contextmanager
+    def spending(self, name: str) -> Iterator[None]:
+        """Add the block's time to a name's."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent[name] += time.perf_counter() - started
+
+
+def _tasks(flow: Any) -> dict[str, Any]:  # noqa: ANN401 - a module
+    from prefect import Task  # noqa: PLC0415 - a second that --help need not pay
+
+    return {name: found for name, found in vars(flow).items() if isinstance(found, Task)}
+
+
+def directly(config: Any) -> float:  # noqa: ANN401 - flows are imported late
+    """Seconds of the steps alone: no flow, no task, no artifact, no slot."""
+    from flows import finetune_cycle as flow  # noqa: PLC0415
+    from flows import publish, slots  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        for name, task in _tasks(flow).items():
+            stack.enter_context(patch.object(flow, name, task.fn))
+        for name in _ARTIFACTS:
+            stack.enter_context(patch.object(publish, name, lambda *_, **__: None))
+        stack.enter_context(patch.object(slots, "gpu_slot", nullcontext))
+        started = time.perf_counter()
+        flow.finetune_cycle.fn(config)
+        return time.perf_counter() - started
+
+
+def orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
+    """Seconds of the whole flow, and what they were spent on besides the steps."""
+    from flows import finetune_cycle as flow  # noqa: PLC0415
+    from flows import publish, slots  # noqa: PLC0415
+
+    clock = Clock()
+    with ExitStack() as stack:
+        for name, task in _tasks(flow).items():
+            stack.enter_context(patch.object(task, "fn", clock.timed("inside", task.fn)))
+            stack.enter_context(patch.object(flow, name, clock.timed("tasks", task)))
+        for name in _ARTIFACTS:
+            made = clock.timed("artifacts", getattr(publish, name))
+            stack.enter_context(patch.object(publish, name, made))
+        slot = slots.gpu_slot
+
+        @contextmanager
+        def timed_slot() -> Iterator[None]:
+            held = slot()
+            with clock.spending("slots"):
+                held.__enter__()
+            try:
+                yield
+            finally:
+                with clock.spending("slots"):
+                    held.__exit__(None, None, None)
+
+        stack.enter_context(patch.object(slots, "gpu_slot", timed_slot))
+        hashed = clock.timed("hashes", files.sha256_file)
+        stack.enter_context(patch.object(files, "sha256_file", hashed))
+        stack.enter_context(patch.object(flow, "turn", clock.timed("turn", flow.turn)))
+        started = time.perf_counter()
+        flow.finetune_cycle(config)
+        total = time.perf_counter() - started
+    spent = clock.spent
+    return total, {
+        "flow start and end": total - spent["turn"],
+        "tasks": spent["tasks"] - spent["inside"],
+        "artifacts": spent["artifacts"],
+        "slots": spent["slots"],
+        "file hashes": spent["hashes"],
+    }
+
+
+def help_seconds() -> float:
+    """The best of a few ``asr-flywheel --help``: what else the machine does is not meant."""
+    found = []
+    for _ in range(HELP_RUNS):
+        started = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "asr_flywheel", "--help"], check=True, capture_output=True
+        )
+        found.append(time.perf_counter() - started)
+    return min(found)
+
+
+def measure(per_category: int, epochs: int) -> dict[str, Any]:
+    """Both ways, and what the difference is made of; ``share`` is of the steps' own time."""
+    from flows.config import CycleConfig  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as made:
+        first = make_cycle(Path(made) / "direct", per_category)
+        second = Path(shutil.copytree(first, Path(made) / "orchestrated" / "cycle1"))
+        direct, flow = (
+            CycleConfig.model_validate({"cycle": cycle, "base": "embedded", "epochs": epochs})
+            for cycle in (first, second)
+        )
+        alone = directly(direct)
+        total, spent = orchestrated(flow)
+    # Hashes are the steps' own work, and are told because they are not free.
+    overhead = sum(seconds for name, seconds in spent.items() if name != "file hashes")
+    return {
+        "direct_s": round(alone, 2),
+        "orchestrated_s": round(total, 2),
+        "overhead_s": round(overhead, 2),
+        "share": round(overhead / (total - overhead), 4),
+        "spent_s": {name: round(seconds, 3) for name, seconds in spent.items()},
+        "help_s": round(help_seconds(), 3),
+        "cores": len(os.sched_getaffinity(0)),
+    }
+
+
+def table(found: dict[str, Any]) -> list[tuple[str, float, float, float]]:
+    """Rows of (what, ours, theirs, theirs / ours) for the table of all benchmarks, in seconds."""
+    steps = found["orchestrated_s"] - found["overhead_s"]
+    return [
+        ("a cycle: flow, its steps directly (two runs)", *_pair(found, "direct_s")),
+        (
+            "a cycle: flow, its own steps (one run)",
+            found["orchestrated_s"],
+            round(steps, 2),
+            round(steps / found["orchestrated_s"], 3),
+        ),
+    ]
+
+
+def _pair(found: dict[str, Any], other: str) -> tuple[float, float, float]:
+    ours, theirs = found["orchestrated_s"], found[other]
+    return ours, theirs, round(theirs / ours, 3)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--rows", type=int, default=18, help="Of each category; 17 pass the gate.")
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    # The stages print their own lines; Prefect's console log would repeat them.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    found = measure(given.rows, given.epochs)
+    print(json.dumps(found, indent=1))
+    if given.out is not None:
+        given.out.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
