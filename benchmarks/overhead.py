@@ -4,8 +4,8 @@
 
 Both turn the same cycle with the embedded base, one after the other, each in its own folder; the
 direct one calls the very functions that the tasks wrap. Two trainings on a shared machine differ by
-more than what is to be measured, so that the flow's own share is also measured from within: the time
-in which no step was at work.
+more than what is to be measured, so that the flow's own share is also measured from within: the
+time in which no step was at work.
 """
 
 from __future__ import annotations

@@ -283,31 +283,38 @@ def _follow(
     """
     lines = _Lines(on_line)
     log = _Log(container, lines.bytes_seen)
-    gone: float | None = None
     running = True
     while running:
+        _patiently(container.reload, poll)
+        running = container.status in {"created", "running", "restarting", "paused"}
+        lines.feed(log.drain())
+        if running:
+            if log.is_over:  # the engine was restarted meanwhile
+                lines.feed(log.drain())
+                log = _Log(container, lines.bytes_seen)
+            poll()
+            time.sleep(_POLL_S)
+    log.join()
+    lines.feed(log.drain())
+    # The stream may end before the last words; the log that the engine keeps has them.
+    lines.feed(_patiently(container.logs, poll)[lines.bytes_seen :])
+    lines.close()
+
+
+def _patiently(ask: Callable[[], Any], poll: Callable[[], None]) -> Any:
+    """The engine's answer; one that is being restarted is asked again for a while."""
+    gone: float | None = None
+    while True:
         try:
-            container.reload()
+            return ask()
         except APIError:
             raise
         except requests.RequestException:
             gone = gone or time.monotonic()
             if time.monotonic() - gone > _ENGINE_BACK_S:
                 raise
-        else:
-            running = container.status in {"created", "running", "restarting", "paused"}
-            if gone is not None:
-                lines.feed(log.drain())
-                log, gone = _Log(container, lines.bytes_seen), None
-        lines.feed(log.drain())
-        if running:
-            poll()
-            time.sleep(_POLL_S)
-    log.join()
-    lines.feed(log.drain())
-    # The stream may end before the last words; the log that the engine keeps has them.
-    lines.feed(container.logs()[lines.bytes_seen :])
-    lines.close()
+        poll()
+        time.sleep(_POLL_S)
 
 
 class _Log:
@@ -324,6 +331,11 @@ class _Log:
             for chunk in container.logs(stream=True, follow=True):
                 self._chunks.put(chunk[skip:])
                 skip = max(0, skip - len(chunk))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the stream has ended, or broken."""
+        return not self._thread.is_alive()
 
     def drain(self) -> bytes:
         """What has come since the last call."""
@@ -360,8 +372,9 @@ class _Lines:
 
 
 def _ended(container: Any, digest: str) -> Ended:
-    code = int(container.wait(timeout=GRACE_S)["StatusCode"])
-    container.reload()
+    answer = _patiently(lambda: container.wait(timeout=GRACE_S), lambda: None)
+    code = int(answer["StatusCode"])
+    _patiently(container.reload, lambda: None)
     state = container.attrs["State"]
     # An OOM kill of a child alone leaves the script to report it; the engine knows all the same.
     return Ended(code, bool(state.get("OOMKilled")), digest)

@@ -367,13 +367,9 @@ def test_the_ladder_in_real_containers(
     assert info["recipe"]["effective_batch"] == 4
 
 
-def test_an_engine_that_is_killed_and_comes_back(
-    play: Callable[[str], None],
-    tmp_path: Path,
-    lower_nemo: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The run says that the engine went away; the next start clears up and finishes."""
+@pytest.fixture
+def control(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Up and down with an engine of the test's own, which may be killed."""
     engines.client()
     require("root", present=os.getuid() == 0, how="run the tests as root")
     # A socket's path may have no more than 107 characters.
@@ -386,34 +382,61 @@ def test_an_engine_that_is_killed_and_comes_back(
     monkeypatch.setenv("DOCKER_HOST", f"unix://{home}/docker.sock")
 
     def control(verb: str) -> None:
-        subprocess.run(["bash", str(ENGINE), verb], env=environment, check=True)
+        if verb == "kill":
+            for file in (home / "docker.pid", home / "exec" / "containerd" / "containerd.pid"):
+                os.kill(int(file.read_text()), signal.SIGKILL)
+        elif verb == "restart":
+            pid = int((home / "docker.pid").read_text())
+            os.kill(pid, signal.SIGTERM)
+            while (
+                Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text()
+            ):
+                time.sleep(0.1)
+            control("up")
+        else:
+            subprocess.run(["bash", str(ENGINE), verb], env=environment, check=True)
 
     control("up")
     try:
-        own = engines.client()
-        play("echo up; sleep 600")
-        request = request_for(tmp_path, lower_nemo)
-
-        def kill() -> None:
-            log = request.work_dir / "training.log"
-            while not (log.exists() and "up" in log.read_text()):
-                time.sleep(0.1)
-            for pid in (home / "docker.pid", home / "exec" / "containerd" / "containerd.pid"):
-                os.kill(int(pid.read_text()), signal.SIGKILL)
-
-        killer = threading.Thread(target=kill)
-        killer.start()
-        with pytest.raises(FaultError) as failed:
-            sft.train(request, runtime(own), lambda _: None)
-        killer.join()
-        assert failed.value.fault is Fault.ENGINE_LOST
-        assert not request.model_dir.exists()
-
-        control("up")
-        play(GOOD + SAVE)
-        result = sft.train(request, runtime(engines.client()), lambda _: None)
-        assert result.model.read_bytes() == lower_nemo.read_bytes()
-        assert engine.orphans(engines.client(), LABELS) == []
+        yield control
     finally:
         control("down")
         shutil.rmtree(home, ignore_errors=True)
+
+
+def test_an_engine_that_goes_away(
+    control: Callable[[str], None],
+    play: Callable[[str], None],
+    tmp_path: Path,
+    lower_nemo: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Restarted, it stopped the run; killed, it is lost. The next start clears up and finishes."""
+    request = request_for(tmp_path, lower_nemo)
+
+    def train_while(what: str) -> Fault:
+        play("echo up; sleep 600")
+
+        def happen() -> None:
+            log = request.work_dir / "training.log"
+            while not (log.exists() and "up" in log.read_text()):
+                time.sleep(0.1)
+            control(what)
+
+        meanwhile = threading.Thread(target=happen)
+        meanwhile.start()
+        with pytest.raises(FaultError) as failed:
+            sft.train(request, runtime(engines.client()), lambda _: None)
+        meanwhile.join()
+        assert not request.model_dir.exists()
+        return failed.value.fault
+
+    assert train_while("restart") is Fault.STOPPED
+    assert engine.orphans(engines.client(), LABELS) == []
+    monkeypatch.setattr(engine, "_ENGINE_BACK_S", 1)
+    assert train_while("kill") is Fault.ENGINE_LOST
+    control("up")
+    play(GOOD + SAVE)
+    result = sft.train(request, runtime(engines.client()), lambda _: None)
+    assert result.model.read_bytes() == lower_nemo.read_bytes()
+    assert engine.orphans(engines.client(), LABELS) == []
