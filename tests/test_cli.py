@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +84,8 @@ print("IMPORTED", *sorted(heavy & set(sys.modules)))
 
 @pytest.mark.parametrize("command", ["", "gate", "split", "run", "demo", "score", "diff"])
 def test_help_imports_nothing_that_costs_time(command: str) -> None:
-    """Neither torch nor Prefect nor pandas, and it answers within two seconds."""
-    began = time.monotonic()
+    """Neither torch nor Prefect nor pandas, and it takes a second of a processor at most."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-c", IMPORTED, *command.split(), "--help"],
         capture_output=True,
@@ -93,7 +93,9 @@ def test_help_imports_nothing_that_costs_time(command: str) -> None:
         check=True,
         timeout=60,
     )
-    assert time.monotonic() - began < 2
+    # Not by the clock: what else this machine does is not meant.
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
     assert done.stdout.splitlines()[-1].strip() == "IMPORTED"
     assert "Usage: asr-flywheel" in done.stdout
 
