@@ -17,6 +17,7 @@ from tasks import files, run_record
 from tasks.cycle import open_cycle
 from tasks.errors import InputError
 from tasks.guardrail import Guardrail
+from tasks.hypotheses import write_hypotheses
 from tasks.report import audio, charts, write_report
 from tasks.report.evidence import gather
 from tasks.report.page import points, render
@@ -166,6 +167,19 @@ def test_folders_that_were_moved_still_give_their_report(finished: Path, tmp_pat
     text = render(gather(open_cycle(copy / "cycle2"), record))
     assert "data:audio/mpeg;base64," in text
     assert "How training went" in text
+
+
+def test_an_imported_baseline_is_what_the_tuned_model_is_shown_against(
+    finished: Path, tmp_path: Path
+) -> None:
+    """Where the decision compared with the eval stage's result, so does the report."""
+    copy = Path(shutil.copytree(finished.parent, tmp_path / "clinic"))
+    hosted = prepared.rows(prepared.Turn(held_out=(12, 12, 4)), 1)
+    write_hypotheses(copy / "cycle1" / "per_sample.json", hosted)
+    record = json.loads((copy / "cycle2" / "run.json").read_text())
+    record["config"]["compare_with"] = "imported"
+    evidence = gather(open_cycle(copy / "cycle2"), record)
+    assert evidence.deltas()["(all)"].before.hits == 12
 
 
 @pytest.mark.parametrize("name", ["run.json", "decision.json", "offline_hyps.jsonl"])

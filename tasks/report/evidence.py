@@ -234,7 +234,8 @@ def _compared_with(cycle: Cycle, record: Mapping[str, Any]) -> Path:
     config = record["config"]
     if config["compare_with"] != "imported":
         return cycle.path / run_record.BASELINE_NAME
-    return Path(config["baseline"] or _tuned_folder(cycle) / IMPORTED_NAME)
+    named = config["baseline"]
+    return Path(named).expanduser() if named else _tuned_folder(cycle) / IMPORTED_NAME
 
 
 def _tuned_folder(cycle: Cycle) -> Path:
