@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks import routing
+from tasks import diff, routing
 from tasks.decision import Verdict
 from tasks.gate import GatePolicy, pronunciation_gap
 from tasks.grow_crossing import (
@@ -24,10 +24,10 @@ from tasks.grow_crossing import (
     shape,
     shares_by,
 )
-from tasks.guardrail import GuardrailStatus
 from tasks.hypotheses import Part
 from tasks.normalise import normalise_term
 from tasks.scoring import Share
+from tasks.shown import Finding, rows_needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,11 +35,12 @@ if TYPE_CHECKING:
     from tasks.decision import Decision
     from tasks.diff import Pairing
     from tasks.gate import PronunciationGap
-    from tasks.guardrail import Guardrail
     from tasks.scoring import RowScore, Scores
 
 LEAST_ROWS = 100
 """Of a manifest (specification, rule 6)."""
+MOST_GROWTH = 4.0
+"""In one turn: who needs more should look at the result of this much first."""
 GROWTH = 2.0
 """How much larger a priority category becomes where nothing says how many rows would settle it."""
 _DEFAULTS = {
@@ -124,31 +125,32 @@ def make_plan(
     priority: Sequence[str],
     *,
     model: str,
-    rows_needed: int | None = None,
+    needed: Mapping[str, int] | None = None,
     gap: PronunciationGap | None = None,
 ) -> GrowPlan:
     """Plan the rows to add.
 
-    A priority category grows to twice its rows, or to as many as it takes to hold out
-    ``rows_needed``; the rows go to the terms that the model misses, at most
-    ``USUAL_ROWS_PER_TERM`` each, and what is left over to new terms. In other categories a term
-    that was missed gets the few rows that let one of them be held out.
+    A priority category grows to twice its rows, or to as many as it takes to hold out the
+    ``needed`` rows, but at most to ``MOST_GROWTH`` times its rows in one turn. They go to the terms
+    that the model misses, at most ``USUAL_ROWS_PER_TERM`` each, and what is left over to new terms.
+    In other categories a missed term gets the few rows that let one of them be held out.
 
     Args:
         scores: the evaluation of the model that the next turn starts from.
         priority: the categories that decide.
         model: its name, for people.
-        rows_needed: held-out rows of the priority categories that would settle the question.
+        needed: by category, the held-out rows that would settle the question.
         gap: the pronunciation gap, if there is one.
     """
     judged = _Judged.of(scores, priority)
+    needed = needed or {}
     lines: list[Line] = []
     new_terms: dict[str, int] = {}
     for category in sorted(judged.by_category, key=judged.rank):
         terms = judged.missed_terms(category)
         each = judged.least_rows
         if category in priority:
-            wanted = judged.rows_to_add(category, rows_needed)
+            wanted = judged.rows_to_add(category, needed.get(category))
             each = min(USUAL_ROWS_PER_TERM, max(each, math.ceil(wanted / max(1, len(terms)))))
         made = [judged.line(term, each) for term in terms]
         lines += made
@@ -164,7 +166,7 @@ def make_plan(
         lines=tuple(lines),
         new_terms=new_terms,
         conditions=tuple(judged.conditions(lines)),
-        advice=tuple(_advice(judged, new_terms, gap, rows_needed)),
+        advice=tuple(_advice(judged, new_terms, gap, needed)),
     )
 
 
@@ -191,14 +193,20 @@ def plan_for(
         scores,
         priority,
         model=names[0] if discarded else names[1],
-        # Where the guardrail is what is unclear, the decision asks for sentences, not for rows.
-        rows_needed=None if _unclear(decided.guardrail) else decided.rows_needed,
+        needed=_unsettled(decided, pairing),
         gap=pronunciation_gap(unseen, GatePolicy(priority=tuple(priority))),
     )
 
 
-def _unclear(guardrail: Guardrail | None) -> bool:
-    return guardrail is not None and guardrail.status is GuardrailStatus.UNCLEAR
+def _unsettled(decided: Decision, pairing: Pairing) -> dict[str, int]:
+    """The held-out rows that would settle each priority category which is not settled."""
+    found = diff.deltas(pairing.where(lambda pair: pair.after.row.part is not Part.TRAINED))
+    needed = {
+        category: rows_needed(found[category], len(decided.findings))
+        for category, finding in decided.findings.items()
+        if finding is Finding.UNSETTLED
+    }
+    return {category: rows for category, rows in needed.items() if rows is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,12 +291,13 @@ class _Judged:
         ]
         return sorted(terms, key=lambda term: term.weakness)
 
-    def rows_to_add(self, category: str, rows_needed: int | None) -> int:
+    def rows_to_add(self, category: str, needed: int | None) -> int:
         """Rows that a priority category lacks."""
         now = sum(len(term.rows) for term in self.by_category[category].values())
         wanted = math.ceil(GROWTH * now)
-        if rows_needed is not None:
-            wanted = max(now, math.ceil(rows_needed / len(self.priority) / self.held_out_share))
+        if needed is not None:
+            wanted = max(now, math.ceil(needed / self.held_out_share))
+        wanted = min(wanted, math.ceil(MOST_GROWTH * now))
         lacking = math.ceil(max(0, LEAST_ROWS - self.manifest_rows) / len(self.priority))
         return max(wanted - now, lacking)
 
@@ -371,7 +380,7 @@ def _advice(
     judged: _Judged,
     new_terms: Mapping[str, int],
     gap: PronunciationGap | None,
-    rows_needed: int | None,
+    needed: Mapping[str, int],
 ) -> Iterable[str]:
     if gap is not None:
         yield (
@@ -379,10 +388,11 @@ def _advice(
             "add them to pronunciation_overrides.csv (step 2d) before any row is added; they "
             "stand first in the table."
         )
-    if rows_needed is not None:
+    for category, rows in needed.items():
         yield (
-            f"About {rows_needed} held-out rows of the priority categories would settle the "
-            "question."
+            f"About {rows} held-out rows of {category} would settle the question, out of about "
+            f"{math.ceil(rows / judged.held_out_share)} rows of it in all; one turn adds at most "
+            f"{MOST_GROWTH - 1:.0f} times what is there."
         )
     for category, count in new_terms.items():
         yield (

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tasks import diff, files, ledger, run_record
+from tasks.course import overfit
 from tasks.cycle import open_cycle
 from tasks.decision_table import POLICY
 from tasks.errors import InputError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from tasks.course import Epoch
     from tasks.cycle import Cycle
     from tasks.scoring import Scores, Share
 
@@ -62,7 +64,7 @@ class Turn:
     model: str
     before: Scores
     after: Scores
-    epochs: tuple[Mapping[str, Any], ...]
+    epochs: tuple[Epoch, ...]
     seconds: float | None
     usd: float | None
 
@@ -97,17 +99,6 @@ class Turn:
         known = [drop for drop in self.drops.values() if drop is not None]
         return bool(known) and all(drop > -POLICY.measurable_change for drop in known)
 
-    @property
-    def overfit(self) -> bool:
-        """Whether validation WER had risen at the end while the training loss still fell."""
-        course = [
-            (epoch["val_wer"], epoch["train_loss"])
-            for epoch in self.epochs
-            if epoch["val_wer"] is not None and epoch["train_loss"] is not None
-        ]
-        best = min(course, default=None)
-        return best is not None and course[-1][0] > best[0] and course[-1][1] < best[1]
-
     def as_dict(self) -> dict[str, Any]:
         """What ``asr-flywheel history --json`` prints of a turn."""
         return {
@@ -123,7 +114,7 @@ class Turn:
             "usd": self.usd,
             "training_seconds": self.seconds,
             "at_floor": self.at_floor,
-            "overfit": self.overfit,
+            "overfit": overfit(self.epochs),
             "model": self.model,
         }
 
@@ -316,7 +307,7 @@ def _read_turn(cycle: Cycle, costs: Mapping[int, float], problems: list[str]) ->
             model=record["sft"]["model"],
             before=evidence.pairing.before,
             after=evidence.pairing.after,
-            epochs=tuple(evidence.training.get("epochs", ())),
+            epochs=evidence.epochs,
             seconds=evidence.training.get("wall_seconds"),
             usd=costs.get(cycle.number - 1),
         )
@@ -372,8 +363,8 @@ def _advice(turns: Sequence[Turn]) -> Iterable[str]:
             f"the priority KER by less than {POLICY.measurable_change:.0%}. Do not tune again on "
             "this manifest: grow it, or stop."
         )
-    if turns[-1].overfit:
+    if (found := overfit(turns[-1].epochs)) is not None:
         yield (
-            f"Overfit: in cycle {turns[-1].cycle} validation WER rose while the training loss "
-            "fell. The best epoch was taken; grow the manifest before training longer."
+            f"Overfit in cycle {turns[-1].cycle}: {found} The best epoch was taken; grow the "
+            "manifest before training longer."
         )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tasks import grow_plan_files
 from tasks.cycle import open_cycle
-from tasks.decision import Decision, Evidence, decide
+from tasks.decision import Decision, Evidence, Verdict, decide
 from tasks.diff import Pairing, deltas, pair
 from tasks.gate import GatePolicy, pronunciation_gap
 from tasks.grow_crossing import USUAL_ROWS_PER_TERM
@@ -119,10 +119,22 @@ def test_a_priority_category_doubles_and_has_at_least_the_gates_rows() -> None:
 
 
 def test_the_rows_that_would_settle_it_are_planned() -> None:
-    """They are held-out rows: a fifth of the manifest's."""
-    found = plan(clinic(), rows_needed=60)
-    assert found.rows >= 60 * 5 - 15
-    assert any("About 60 held-out rows" in line for line in found.advice)
+    """They are held-out rows, a fifth of all; one turn adds at most three times what is there."""
+    many = [row for n in range(20) for row in rows_of(f"drug{n}", [True, *[False] * 4])]
+    found = plan(clinic(*many), needed={"drug": 60})
+    assert found.rows >= 60 * 5 - 115
+    assert any("About 60 held-out rows of drug" in line for line in found.advice)
+    assert plan(clinic(*many), needed={"drug": 6000}).rows <= 3 * 115 + USUAL_ROWS_PER_TERM
+
+
+def test_an_unsettled_decision_plans_the_rows_that_it_lacks() -> None:
+    """The number is the decision's own."""
+    before, after = five_drugs(3, 2, 0, 0), five_drugs(2, 0, 1, 1)
+    unsettled, pairing = decided(before, after)
+    assert unsettled.verdict is Verdict.INCONCLUSIVE
+    found = plan_for(unsettled, pairing, ["drug"], ("base", "tuned"))
+    assert found is not None
+    assert any(f"About {unsettled.rows_needed} held-out rows" in line for line in found.advice)
 
 
 def test_other_categories_get_what_lets_one_row_be_held_out() -> None:

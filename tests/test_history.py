@@ -119,15 +119,15 @@ def test_two_turns_without_a_drop_are_a_floor(
 
 
 @pytest.mark.parametrize(
-    ("val_wer", "train_loss", "overfit"),
+    ("val_wer", "train_loss", "told"),
     [((0.2, 0.1, 0.2), (9, 6, 3), True), ((0.3, 0.2, 0.1), (9, 6, 3), False)],
 )
 def test_overfitting_is_told(
-    tmp_path: Path, val_wer: tuple[float, ...], train_loss: tuple[float, ...], *, overfit: bool
+    tmp_path: Path, val_wer: tuple[float, ...], train_loss: tuple[float, ...], *, told: bool
 ) -> None:
     """Validation WER up while the loss falls; not where both fall."""
     found = clinic(tmp_path, held_out(24, 12, val_wer=val_wer, train_loss=train_loss))
-    assert any(line.startswith("Overfit") for line in found.advice) == overfit
+    assert any(line.startswith("Overfit in cycle 2") for line in found.advice) == told
 
 
 def test_a_damaged_or_unfinished_cycle_is_told_and_not_fatal(tmp_path: Path) -> None:
