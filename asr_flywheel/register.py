@@ -14,9 +14,10 @@ from prefect.workers.process import ProcessWorker
 
 from asr_flywheel.site import POOL
 from blocks.nemo_container import NemoContainer
+from blocks.riva_endpoint import RivaEndpoint
 from blocks.stores import LocalArtifactStore, S3ArtifactStore
 
-BLOCKS = (NemoContainer, LocalArtifactStore, S3ArtifactStore)
+BLOCKS = (NemoContainer, LocalArtifactStore, S3ArtifactStore, RivaEndpoint)
 
 
 def main() -> None:
