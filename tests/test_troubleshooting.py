@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks import attribution, bases, doctor, faults, parity, stages
+from tasks.course import UnkWatch
 from tasks.decision import decide
 from tasks.diff import pair
 from tasks.errors import InputError
@@ -55,7 +56,13 @@ def unk_collapse(_: Path) -> str:
     """The gate refuses the base; a run that collapses all the same is ended with the route."""
     told = doctor.base(doctor.ask("local", STREAMING, None, None, bases.embedded_path()))
     assert told.state is doctor.State.MISSING
-    return gate(STREAMING) + told.fix + log("UnkCollapse: all UNK", faults.Fault.UNK_COLLAPSE)
+    watch = UnkWatch()
+    watch.see("WER predicted: ⁇ ⁇ ⁇")
+    watch.see("WER predicted: ⁇")
+    with pytest.raises(faults.FaultError) as ended:
+        watch.validated(1)
+    assert ended.value.fault is faults.Fault.UNK_COLLAPSE
+    return gate(STREAMING) + told.fix + str(ended.value)
 
 
 def paths_in_the_container(folder: Path) -> str:

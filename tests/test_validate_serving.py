@@ -299,6 +299,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
         "PREFECT_API_URL": "",
         "ASR_NVCF_FUNCTION_ID": "function-1",
         "NVIDIA_API_KEY": KEY,
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     }
     with riva_server.running(tmp_path, Faults(key=KEY), certificate=(private, public)) as server:
         address = server.address.replace("127.0.0.1", "localhost")

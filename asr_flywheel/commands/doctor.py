@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asr_flywheel.options import DEFAULT_BASE, EXIT_FAILED, BaseOption, JsonOption, print_json
-from tasks.errors import InputError
+from tasks.errors import FlywheelError, InputError
 
 app = typer.Typer()
 
@@ -59,4 +59,9 @@ def doctor(
 def _try_store(name: str) -> None:
     from blocks.stores import open_store
 
-    open_store(name).check()
+    try:
+        open_store(name).check()
+    except RuntimeError as unreachable:  # Prefect's, where a block cannot be looked up
+        raise FlywheelError(
+            f"{name}: {unreachable} Fix: start the server that PREFECT_API_URL names."
+        ) from unreachable
