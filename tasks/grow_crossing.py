@@ -58,7 +58,8 @@ def shape(
 ) -> tuple[int, ...]:
     """How many values of each dimension to cross: the fewest new rows that are enough.
 
-    Of equal ones the most balanced, since rows that differ in one thing only teach less.
+    Of equal ones the most balanced, since rows that differ in one thing only teach less; then the
+    one with more values in the first dimensions.
 
     Args:
         pools: the values of each dimension, those to take first in front.
@@ -69,7 +70,8 @@ def shape(
     def worth(counts: tuple[int, ...]) -> tuple[bool, int, int, tuple[int, ...]]:
         rows = new_cells([pool[:n] for pool, n in zip(pools, counts, strict=True)], there)
         enough = rows >= wanted
-        return (not enough, rows if enough else -rows, max(counts) - min(counts), counts)
+        fewer = tuple(-count for count in counts)
+        return (not enough, rows if enough else -rows, max(counts) - min(counts), fewer)
 
     ranges = [
         range(1, min(len(pool), USUAL_ROWS_PER_TERM) + 1) if pool else range(1) for pool in pools

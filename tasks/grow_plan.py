@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tasks import diff, routing
@@ -24,6 +24,7 @@ from tasks.grow_crossing import (
     shape,
     shares_by,
 )
+from tasks.guardrail import GuardrailStatus
 from tasks.hypotheses import Part
 from tasks.normalise import normalise_term
 from tasks.scoring import Share
@@ -125,8 +126,10 @@ def make_plan(
     priority: Sequence[str],
     *,
     model: str,
+    trained: bool = True,
     needed: Mapping[str, int] | None = None,
     gap: PronunciationGap | None = None,
+    forgets: bool = False,
 ) -> GrowPlan:
     """Plan the rows to add.
 
@@ -139,10 +142,12 @@ def make_plan(
         scores: the evaluation of the model that the next turn starts from.
         priority: the categories that decide.
         model: its name, for people.
+        trained: whether it was trained on the rows that are marked so; a base was not.
         needed: by category, the held-out rows that would settle the question.
         gap: the pronunciation gap, if there is one.
+        forgets: whether the tuned model broke the guardrail of general English.
     """
-    judged = _Judged.of(scores, priority)
+    judged = _Judged.of(scores, priority, trained=trained)
     needed = needed or {}
     lines: list[Line] = []
     new_terms: dict[str, int] = {}
@@ -166,7 +171,7 @@ def make_plan(
         lines=tuple(lines),
         new_terms=new_terms,
         conditions=tuple(judged.conditions(lines)),
-        advice=tuple(_advice(judged, new_terms, gap, needed)),
+        advice=tuple(_advice(judged, new_terms, gap, needed, forgets=forgets)),
     )
 
 
@@ -189,12 +194,15 @@ def plan_for(
     discarded = decided.verdict is Verdict.DISCARD
     scores = pairing.before if discarded else pairing.after
     unseen = scores.where(lambda row: row.row.part is not Part.TRAINED)
+    guardrail = decided.guardrail
     return make_plan(
         scores,
         priority,
         model=names[0] if discarded else names[1],
+        trained=not discarded,
         needed=_unsettled(decided, pairing),
         gap=pronunciation_gap(unseen, GatePolicy(priority=tuple(priority))),
+        forgets=guardrail is not None and guardrail.status is GuardrailStatus.BROKEN,
     )
 
 
@@ -249,13 +257,15 @@ class _Judged:
     held_out_share: float
 
     @classmethod
-    def of(cls, scores: Scores, priority: Sequence[str]) -> _Judged:
+    def of(cls, scores: Scores, priority: Sequence[str], *, trained: bool) -> _Judged:
         found: dict[str, dict[str, list[RowScore]]] = {}
         for row in scores.rows:
             if row.term_missed is None or row.row.term is None or row.row.entity_category is None:
                 continue
             terms = found.setdefault(row.row.entity_category, {})
-            terms.setdefault(normalise_term(row.row.term), []).append(row)
+            # To a model that was trained on none of the rows, all of them are held out.
+            shown = row if trained else replace(row, row=replace(row.row, part=None))
+            terms.setdefault(normalise_term(row.row.term), []).append(shown)
         placed = sum(len(rows) for terms in found.values() for rows in terms.values())
         held_out = sum(row.row.part is Part.HELD_OUT for row in scores.rows)
         parted = any(row.row.part is not None for row in scores.rows)
@@ -267,7 +277,7 @@ class _Judged:
             priority,
             scores.n,
             scores.n - placed,
-            parted,
+            parted and trained,
             held_out / scores.n if parted and held_out else 1.0,
         )
 
@@ -381,7 +391,14 @@ def _advice(
     new_terms: Mapping[str, int],
     gap: PronunciationGap | None,
     needed: Mapping[str, int],
+    *,
+    forgets: bool,
 ) -> Iterable[str]:
+    if forgets:
+        yield (
+            "More clinical rows do not mend forgetting: tune the next time with general sentences "
+            "among the rows (--replay-share) or with --recipe conservative."
+        )
     if gap is not None:
         yield (
             f"Pronunciation first: {gap}. Audition the terms whose ipa_source is {_GUESSED} and "

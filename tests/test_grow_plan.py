@@ -118,6 +118,12 @@ def test_a_priority_category_doubles_and_has_at_least_the_gates_rows() -> None:
     assert any("new drug terms" in line for line in found.advice)
 
 
+def test_after_forgetting_replay_is_advised_first() -> None:
+    """More rows of the clinic's own would not bring general English back."""
+    assert "--replay-share" in plan(clinic(), forgets=True).advice[0]
+    assert "--replay-share" not in " ".join(plan(clinic()).advice)
+
+
 def test_the_rows_that_would_settle_it_are_planned() -> None:
     """They are held-out rows, a fifth of all; one turn adds at most three times what is there."""
     many = [row for n in range(20) for row in rows_of(f"drug{n}", [True, *[False] * 4])]
@@ -236,6 +242,7 @@ def test_the_plan_follows_the_decision() -> None:
     found = plan_for(discarded, pairing, ["drug"], names)
     assert found is not None
     assert (found.model, [line.term for line in found.lines]) == ("base", ["drug0"])
+    assert found.lines[0].why == "missed in 4 of 5 rows"
     unmoved, pairing = decided(little, little)
     found = plan_for(unmoved, pairing, ["drug"], names)
     assert found is not None

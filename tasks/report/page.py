@@ -36,6 +36,11 @@ _HEADLINES = {
     "discard": "Discard the tuned model.",
     "inconclusive": "These rows cannot settle it.",
 }
+_GUARDRAIL_WORDS = {
+    "held": "the limit is kept",
+    "broken": "the limit is broken",
+    "unclear": "whether the limit is kept is not clear",
+}
 _SIGNS = {"keep": "✓", "grow": "↗", "discard": "✕", "inconclusive": "?"}
 
 
@@ -132,6 +137,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "all_rows": decision["all_rows"]["decision"],
         "rows_needed": _rows_needed(decision),
         "guardrail": decision.get("guardrail"),
+        "guardrail_words": _GUARDRAIL_WORDS,
         "metrics": list(metric_lines(evidence.judged, words)),
         "trained_metrics": list(metric_lines(evidence.trained, words)),
         "judged_n": len(evidence.judged.pairs),
