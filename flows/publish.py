@@ -142,7 +142,8 @@ def training(recipe: Recipe, gpus: int) -> Iterator[Callable[[Progress], None]]:
             memory = f", GPU {now.gpu_memory_mib} MiB" if now.gpu_memory_mib else ""
             text = "starting"
             if now.batch:
-                text = f"epoch {now.epoch + 1} of {now.epochs}{loss}{wer}{memory}"
+                done = f"epoch {now.epoch + 1} of {now.epochs}, batch {now.batch} of {now.batches}"
+                text = f"{done}{loss}{wer}{memory}"
             bar.update(line, total=now.batches or None, completed=now.batch, description=text)
             if now.validated > validated:
                 validated = now.validated

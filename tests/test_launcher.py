@@ -1,0 +1,147 @@
+"""The launcher's watch on training, with a trainer that is planned: NaN, lost rows, CUDA graphs.
+
+It runs in a process of its own, as where NeMo is; what it writes down is read as the flow reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tasks import course
+from tasks.faults import Fault, from_log
+from tasks.runtime import ENTRY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROGRAM = """
+import json, sys, traceback
+from pathlib import Path
+from types import SimpleNamespace as Thing
+sys.path.insert(0, sys.argv[1])
+import torch
+import devices
+from launch import EventWriter, Utilisation
+
+def told(function, *given):
+    try:
+        function(*given)
+        return ""
+    except BaseException:
+        return traceback.format_exc()
+
+def loader(rows):
+    return Thing(dataset=range(rows))
+
+def writer(name, graphs=None):
+    path = Path(sys.argv[2]) / name
+    return EventWriter(path, {"train": 8, "validation": 3}, Utilisation([]), graphs=graphs)
+
+trainer = Thing(
+    is_global_zero=True, current_epoch=0, global_step=0, num_training_batches=2, world_size=1,
+    accumulate_grad_batches=2, sanity_checking=False, train_dataloader=loader(8),
+    callback_metrics={"val_loss": torch.tensor(2.0), "val_wer": torch.tensor(0.5)},
+    optimizers=[Thing(param_groups=[{"lr": 1e-4}])], early_stopping_callbacks=[],
+)
+off = []
+model = Thing(
+    parameters=lambda: [torch.zeros(7)], val_dataloader=lambda: [loader(3)],
+    decoding=Thing(decoding=Thing(disable_cuda_graphs=lambda: off.append(1))),
+)
+
+def epoch(watch, losses):
+    watch.on_train_start(trainer, model)
+    watch.on_train_epoch_start(trainer, model)
+    for number, loss in enumerate(losses):
+        trainer.global_step = number + 1
+        watch.on_train_batch_end(trainer, model, {"loss": torch.tensor(loss)}, None, number)
+    watch.on_validation_start(trainer, model)
+    for number in range(2):
+        watch.on_validation_batch_start(trainer, model, None, number)
+    watch.on_validation_end(trainer, model)
+    watch.on_train_end(trainer, model)
+
+found = {"whole": told(epoch, writer("whole", graphs=False), [3.0, 1.0]), "off": len(off)}
+found["nan"] = told(epoch, writer("nan"), [3.0, float("nan")])
+found["inf"] = told(epoch, writer("inf"), [float("inf"), 1.0])
+found["kept on"] = len(off)
+model.val_dataloader = lambda: [loader(2)]
+found["held out"] = told(epoch, writer("lost"), [1.0])
+trainer.train_dataloader = loader(7)
+found["train"] = told(epoch, writer("lost"), [1.0])
+found["no GPU"] = told(devices.require, "bf16-mixed")
+torch.cuda.is_available = lambda: True
+torch.cuda.device_count = lambda: 2
+torch.cuda.get_device_name = lambda number: "Tesla T4"
+torch.cuda.get_device_capability = lambda number: (7, 5)
+found["old GPU"] = told(devices.require, "bf16-mixed")
+found["old GPU, fp16"] = told(devices.require, "16-mixed")
+devices.driver_cuda = lambda: (12, 4)
+found["old driver"] = devices.graphs_allowed()
+devices.driver_cuda = lambda: (12, 6)
+found["driver"] = devices.graphs_allowed()
+Path(sys.argv[2], "found.json").write_text(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the planned trainings left."""
+    made = tmp_path_factory.mktemp("launcher")
+    program = [sys.executable, "-c", PROGRAM, str(ENTRY), str(made)]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> dict[str, Any]:
+    """What was raised in them."""
+    read: dict[str, Any] = json.loads((folder / "found.json").read_text())
+    return read
+
+
+def test_a_whole_epoch_is_written_down(folder: Path, found: dict[str, Any]) -> None:
+    """Each batch once with the loss that was not divided, then the epoch with their mean."""
+    assert found["whole"] == ""
+    events = list(course.Events(folder / "whole").read())
+    assert [event["event"] for event in events] == ["start", "step", "step", "epoch", "end"]
+    assert [event["loss"] for event in events[1:3]] == [6.0, 2.0]
+    assert [event["step"] for event in events[1:3]] == [1, 2]
+    assert (events[3]["train_loss"], events[3]["val_wer"]) == (4.0, 0.5)
+    assert events[3]["gpu_utilisation"] is None
+    assert (events[0]["rows"], events[0]["parameters"], events[0]["cuda_graphs"]) == (8, 7, False)
+    assert course.Following(folder / "whole", 1).look().share == 1.0
+
+
+@pytest.mark.parametrize("loss", ["nan", "inf"])
+def test_a_loss_that_is_no_number_ends_the_run(found: dict[str, Any], loss: str) -> None:
+    """Whatever the precision, the last batch before a validation too."""
+    assert from_log(found[loss]) is Fault.NAN_LOSS
+
+
+@pytest.mark.parametrize(("side", "words"), [("train", "7 of 8"), ("held out", "2 of 3")])
+def test_rows_that_nemo_drops_end_the_run(found: dict[str, Any], side: str, words: str) -> None:
+    """On either side."""
+    assert from_log(found[side]) is Fault.ROWS_LOST
+    assert words in found[side]
+
+
+def test_cuda_graphs_are_off_where_the_driver_is_too_old(found: dict[str, Any]) -> None:
+    """In every validation, since NeMo switches them on; where the driver is new they stay on."""
+    assert (found["old driver"], found["driver"]) == (False, True)
+    assert (found["off"], found["kept on"]) == (1, 1)
+
+
+def test_a_gpu_is_looked_at_before_anything_is_loaded(found: dict[str, Any]) -> None:
+    """One that CUDA cannot use, and one without bf16, which fp16 does not need."""
+    assert from_log(found["no GPU"]) is Fault.NO_USABLE_GPU
+    assert from_log(found["old GPU"]) is Fault.NO_BF16
+    assert found["old GPU, fp16"] == ""
