@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.course import UnkWatch
 from tasks.faults import Fault, FaultError, from_engine, from_log
 
 # Words of the Docker Engine and of NVIDIA's runtime hook, as their users report them; the ones that
@@ -129,3 +130,31 @@ def test_every_fault_has_its_own_message(fault: Fault) -> None:
 def test_remedies_are_the_specifications(fault: Fault, remedy: str) -> None:
     """Where the specification's troubleshooting table has a remedy, it is the one that is given."""
     assert remedy in str(FaultError(fault)).replace("\n", " ")
+
+
+def heard(watch: UnkWatch, *predicted: str) -> None:
+    """Lines as NeMo logs them."""
+    for words in predicted:
+        watch.see(f"[NeMo I wer:318] WER predicted:{words}")
+
+
+def test_a_validation_that_ends_in_unknown_words_is_a_collapse() -> None:
+    """A small set has few batches to tell by: two at a validation's end are enough."""
+    watch = UnkWatch()
+    heard(watch, "give aspirin", "⁇", "<unk> ⁇")
+    with pytest.raises(FaultError) as told:
+        watch.validated(1)
+    assert told.value.fault is Fault.UNK_COLLAPSE
+
+
+def test_one_unknown_word_is_no_collapse() -> None:
+    """Nor are several before a validation that ends in words; an empty prediction says nothing."""
+    watch = UnkWatch()
+    heard(watch, "⁇", "⁇", "⁇", "give ⁇")
+    watch.validated(1)
+    heard(watch, "⁇", "", "")
+    watch.validated(2)
+    heard(watch, *["⁇"] * 6)
+    watch.validated(2)
+    with pytest.raises(FaultError):
+        heard(watch, "⁇")

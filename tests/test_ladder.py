@@ -127,3 +127,40 @@ def test_the_last_rungs_fault_is_the_users(tmp_path: Path, lower_nemo: Path) -> 
         ladder.climb(request_in(tmp_path, lower_nemo), runtime, lambda _: None)
     assert failed.value.fault is Fault.GPU_MEMORY
     assert len(runtime.arguments) == 3
+
+
+def test_a_run_that_was_killed_on_a_lower_rung_goes_on_there(
+    tmp_path: Path, lower_nemo: Path
+) -> None:
+    """Its checkpoint belongs to that batch, and the rung that failed stays in the record."""
+
+    class KilledOnce(Runtime):
+        def execute(
+            self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
+        ) -> Ended:
+            if self._says or len(self.arguments) != 1:
+                return super().execute(job, on_line, poll)
+            self.arguments.append(job.request["arguments"])
+            checkpoint = job.work / "experiment" / "sft" / "checkpoints" / "sft-last.ckpt"
+            checkpoint.parent.mkdir(parents=True)
+            checkpoint.touch()
+            raise KeyboardInterrupt
+
+    request = request_in(tmp_path, lower_nemo)
+    with pytest.raises(KeyboardInterrupt):
+        ladder.climb(request, KilledOnce(lower_nemo, ["CUDA out of memory"]), lambda _: None)
+    checkpoints = request.checkpoints
+
+    class GoesOn(Runtime):
+        def execute(
+            self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
+        ) -> Ended:
+            assert (checkpoints / "sft-last.ckpt").exists()
+            shutil.rmtree(checkpoints)
+            return super().execute(job, on_line, poll)
+
+    again = GoesOn(lower_nemo, [])
+    info = json.loads(ladder.climb(request, again, lambda _: None).info.read_text())
+    assert any("model.train_ds.batch_size=2" in argument for argument in again.arguments[0])
+    assert [(rung["batch_size"], rung["fault"]) for rung in info["ladder"]] == [(4, "gpu-memory")]
+    assert info["recipe"]["effective_batch"] == 4
