@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Set-up is done again only when what it depends on has changed.
 STAMP := $(VENV)/.set-up-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 
-.PHONY: setup demo test lint engine engine-down standin-image site site-down clean
+.PHONY: setup demo test lint engine engine-down standin-image site site-down screenshots clean
 
 setup: $(STAMP)
 
@@ -46,6 +46,10 @@ site: setup
 
 site-down:
 	$(BIN)/asr-flywheel site down --port $(PORT)
+
+# The README's pictures, from a site of their own in a headless Chromium.
+screenshots: setup
+	$(BIN)/python -m tests.screenshots
 
 clean:
 	rm -rf $(VENV) demo-run .site build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

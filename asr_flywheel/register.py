@@ -13,11 +13,19 @@ from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
 from asr_flywheel.site import POOL
+from blocks.email import EmailNotification
 from blocks.nemo_container import NemoContainer
-from blocks.riva_endpoint import RivaEndpoint
+from blocks.policies import GateThresholds, TuningRecipe
 from blocks.stores import LocalArtifactStore, S3ArtifactStore
 
-BLOCKS = (NemoContainer, LocalArtifactStore, S3ArtifactStore, RivaEndpoint)
+BLOCKS = (
+    NemoContainer,
+    LocalArtifactStore,
+    S3ArtifactStore,
+    GateThresholds,
+    TuningRecipe,
+    EmailNotification,
+)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +39,12 @@ class Site:
     Attributes:
         folder: holds the database, the logs and the processes' ids.
         port: of server and UI.
+        settings: more of Prefect's, such as another database or credentials.
     """
 
     folder: Path
     port: int
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def url(self) -> str:
@@ -61,6 +63,17 @@ class Site:
             # A run goes on through a restart of the server.
             "PREFECT_CLIENT_MAX_RETRIES": "8",
             "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+            # The command line silences it, and the logs of server and worker would be empty.
+            "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
+            # A schedule that is set now may fire within a minute.
+            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "10",
+            # On disk: a restarted server still knows who holds a GPU slot. In memory, its default,
+            # it forgets the holder but not the slot, which then stays taken for ever.
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage."
+            "filesystem",
+            # What the automation "lost runs" listens to.
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "60",
+            **self.settings,
         }
 
     def up(self, runs_at_once: int = 4) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
+from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.nemo_container import NemoContainer
+from blocks.policies import GateThresholds, TuningRecipe
 from tasks import hardware
 from tasks import runtime as runtimes
 from tasks.bases import RECOMMENDED
 from tasks.container import ContainerRuntime, ContainerSettings
 from tasks.errors import InputError
+from tasks.gate import GatePolicy
 from tasks.guardrail import GuardrailPolicy
 from tasks.recipes import Method, Precision, Recipe, RecipeName, batch_for, recipe
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from tasks.hardware import Hardware
 
 Category = Literal["drug", "procedure", "anatomy", "condition", "lab", "role"]
+Kind = TypeVar("Kind", bound=Block)
 
 
 class RuntimeName(StrEnum):
@@ -37,14 +41,55 @@ class Comparison(StrEnum):
     IMPORTED = "imported"
 
 
+class WhenBusy(StrEnum):
+    """What a run does while another one works on the same cycle folder."""
+
+    REFUSE = "refuse"
+    WAIT = "wait"
+
+
+# What the forms of several flows ask.
+CycleField = Annotated[
+    Path,
+    Field(
+        title="Cycle folder", description="A folder named `cycle<N>` that holds `manifest.jsonl`."
+    ),
+]
+RuntimeField = Annotated[
+    RuntimeName,
+    Field(title="Runtime", description="local: this environment; container: NVIDIA's image."),
+]
+ContainerField = Annotated[
+    ContainerSettings,
+    Field(title="Container", description="For the container runtime, unless a block is named."),
+]
+ContainerBlockField = Annotated[
+    str | None,
+    Field(
+        title="Container block",
+        description="Name of a saved NeMo Container block, whose settings count instead.",
+    ),
+]
+AudioRootsField = Annotated[
+    tuple[Path, ...],
+    Field(title="More audio folders", description="Besides the cycle's own folder."),
+]
+WhenBusyField = Annotated[
+    WhenBusy,
+    Field(
+        title="When the cycle is busy",
+        description="Another run works on this folder: refuse ends this run at once and says so; "
+        "wait begins when the other has ended, and takes over what it left.",
+    ),
+]
+
+
 class CycleConfig(BaseModel):
     """One turn of the flywheel."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    cycle: Path = Field(
-        title="Cycle folder", description="A folder named cycle<N> that holds manifest.jsonl."
-    )
+    cycle: CycleField
     base: str = Field(
         RECOMMENDED,
         title="Base model",
@@ -58,6 +103,16 @@ class CycleConfig(BaseModel):
     )
     recipe: RecipeName = Field(
         RecipeName.VERIFIED, title="Recipe", description="Named hyperparameters."
+    )
+    recipe_block: str | None = Field(
+        None,
+        title="Recipe block",
+        description="Name of a saved Tuning Recipe block, which counts instead.",
+    )
+    gate_policy_block: str | None = Field(
+        None,
+        title="Gate policy block",
+        description="Name of a saved Gate Policy block; empty: the specification's thresholds.",
     )
     epochs: int | None = Field(
         None, ge=1, le=1000, title="Epochs", description="Instead of the recipe's."
@@ -84,21 +139,9 @@ class CycleConfig(BaseModel):
     method: Method = Field(
         Method.SFT, title="Method", description="Adapters are refused: they break TDT and RNN-T."
     )
-    runtime: RuntimeName = Field(
-        RuntimeName.LOCAL,
-        title="Runtime",
-        description="local: this environment; container: NVIDIA's image.",
-    )
-    container: ContainerSettings = Field(
-        ContainerSettings(),
-        title="Container",
-        description="For the container runtime, unless a block is named.",
-    )
-    container_block: str | None = Field(
-        None,
-        title="Container block",
-        description="Name of a saved NeMo Container block, whose settings count instead.",
-    )
+    runtime: RuntimeField = RuntimeName.LOCAL
+    container: ContainerField = ContainerSettings()
+    container_block: ContainerBlockField = None
     store: str | None = Field(
         None,
         title="Store",
@@ -118,9 +161,7 @@ class CycleConfig(BaseModel):
         title="Keep casing and punctuation",
         description="Train on the text as written, not in the base's style.",
     )
-    audio_roots: tuple[Path, ...] = Field(
-        (), title="More audio folders", description="Besides the cycle's own folder."
-    )
+    audio_roots: AudioRootsField = ()
     baseline: Path | None = Field(
         None,
         title="Baseline",
@@ -154,6 +195,8 @@ class CycleConfig(BaseModel):
         description="The base decoded offline by the same command, or the imported baseline.",
     )
 
+    when_busy: WhenBusyField = WhenBusy.REFUSE
+
     @property
     def names(self) -> tuple[str, str]:
         """Base and tuned model, as people read them."""
@@ -161,7 +204,11 @@ class CycleConfig(BaseModel):
         return name, f"{name} tuned"
 
     def full_recipe(self) -> Recipe:
-        """The named recipe with what this run changes in it."""
+        """The recipe, a named or a saved one, with what this run changes in it.
+
+        Raises:
+            InputError: there is no such block.
+        """
         changes = {
             "epochs": self.epochs,
             "max_duration": self.max_duration,
@@ -169,7 +216,10 @@ class CycleConfig(BaseModel):
             "batch_size": None if self.batch == "auto" else self.batch,
             "precision": self.precision,
         }
-        return recipe(self.recipe).model_copy(
+        chosen = recipe(self.recipe)
+        if self.recipe_block is not None:
+            chosen = saved(TuningRecipe, self.recipe_block, "recipe_block").recipe
+        return chosen.model_copy(
             update={name: value for name, value in changes.items() if value is not None}
         )
 
@@ -190,10 +240,21 @@ class CycleConfig(BaseModel):
         batch = batch_for(hardware.smallest_gpu_mib, rows, max(1, len(hardware.gpus)))
         return found.model_copy(update={"batch_size": batch})
 
+    def gate_policy(self) -> GatePolicy:
+        """The gate's policy, the specification's or a saved one.
+
+        Raises:
+            InputError: there is no such block.
+        """
+        if self.gate_policy_block is None:
+            return GatePolicy(priority=self.priority)
+        block = saved(GateThresholds, self.gate_policy_block, "gate_policy_block")
+        return block.policy(self.priority)
+
     def roots(self, cycle: Path) -> tuple[Path, ...]:
         """The folders under which all audio of the cycle lies, links followed."""
         general = () if self.general is None else (self.general.parent,)
-        return tuple(path.expanduser().resolve() for path in (cycle, *self.audio_roots, *general))
+        return audio_roots(cycle, (*self.audio_roots, *general))
 
     def guardrail(self) -> GuardrailPolicy:
         """The limit of forgetting, which stands before the run."""
@@ -203,24 +264,79 @@ class CycleConfig(BaseModel):
 
     def make_runtime(self) -> runtimes.Runtime:
         """Where training and transcription run."""
-        host = hardware.detect()
         if self.runtime is RuntimeName.LOCAL:
-            return runtimes.LocalRuntime(host, self.stock_script)
+            return runtimes.LocalRuntime(hardware.detect(), self.stock_script)
         if self.stock_script is not None:
             raise InputError(
                 "stock_script: the container runs the script of its image. Fix: leave it out, or "
                 "use the local runtime."
             )
-        return ContainerRuntime(self._container_settings(), host)
+        return container_runtime(self.container, self.container_block)
 
-    def _container_settings(self) -> ContainerSettings:
-        if self.container_block is None:
-            return self.container
-        try:
-            block = NemoContainer.load(self.container_block)
-        except ValueError as unknown:
-            raise InputError(
-                f"container_block: there is no NeMo Container block {self.container_block!r}. "
-                "Fix: save one in the UI, or leave the field empty."
-            ) from unknown
-        return cast("NemoContainer", block).settings
+
+class EvaluationConfig(BaseModel):
+    """One evaluation: a cycle's recordings, decoded and scored by one model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cycle: CycleField
+    model: str = Field(
+        RECOMMENDED,
+        title="Model",
+        description="A known name, the path of a .nemo file, or `embedded` for the demo's.",
+    )
+    out: Path | None = Field(
+        None,
+        title="Result",
+        description="A JSONL file for the hypotheses. Empty: they become the cycle's own "
+        "evaluation (offline_hyps.jsonl, with its leaderboard), from which a later run starts.",
+    )
+    runtime: RuntimeField = RuntimeName.LOCAL
+    container: ContainerField = ContainerSettings()
+    container_block: ContainerBlockField = None
+    audio_roots: AudioRootsField = ()
+    when_busy: WhenBusyField = WhenBusy.REFUSE
+
+    def roots(self, cycle: Path) -> tuple[Path, ...]:
+        """The folders under which all audio of the cycle lies, links followed."""
+        return audio_roots(cycle, self.audio_roots)
+
+    def make_runtime(self) -> runtimes.Runtime:
+        """Where transcription runs."""
+        if self.runtime is RuntimeName.LOCAL:
+            return runtimes.LocalRuntime(hardware.detect())
+        return container_runtime(self.container, self.container_block)
+
+
+def audio_roots(cycle: Path, more: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The folders under which all audio lies, links followed."""
+    return tuple(path.expanduser().resolve() for path in (cycle, *more))
+
+
+def container_runtime(settings: ContainerSettings, block: str | None) -> ContainerRuntime:
+    """The container runtime, with the settings of a saved block if one is named.
+
+    Raises:
+        InputError: there is no such block.
+    """
+    if block is not None:
+        settings = saved(NemoContainer, block, "container_block").settings
+    return ContainerRuntime(settings, hardware.detect())
+
+
+def saved(kind: type[Kind], name: str, parameter: str) -> Kind:
+    """A block that somebody has saved on the server.
+
+    Raises:
+        InputError: there is none of this kind and name.
+    """
+    try:
+        found = kind.load(name)
+    except ValueError as unknown:
+        raise InputError(
+            f"{parameter}: there is no {kind.get_block_type_slug()} block {name!r}. "
+            "Fix: save one in the UI, or leave the field empty."
+        ) from unknown
+    if not isinstance(found, kind):
+        raise TypeError(f"{parameter}: {name!r} is a {type(found).__name__}")
+    return found

@@ -2,6 +2,7 @@
 
 Each stage takes what the one before returned. The stages are thin Prefect tasks; what they do is
 in tasks/. Tasks are called directly, not submitted, so that a cancellation reaches them at once.
+They have no cache of Prefect's: what was made before is found by its content, where it lies.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from blocks.stores import open_store
-from flows import publish, slots
-from flows.config import Comparison, CycleConfig
+from flows import events, publish, slots
+from flows.config import Comparison, CycleConfig, WhenBusy
 from tasks import (
     archive,
     bases,
+    cost,
     diff,
     hashes,
     ladder,
@@ -34,7 +37,7 @@ from tasks.cycle import Cycle, open_cycle
 from tasks.decision import UNCHECKED, Decision, decide
 from tasks.errors import InputError
 from tasks.evaluation import Baseline, audio_set, hypotheses
-from tasks.gate import GatePolicy, GateResult
+from tasks.gate import GateResult
 from tasks.general import GeneralSet
 from tasks.grow_plan import plan_for
 from tasks.grow_plan_files import write_plan
@@ -69,7 +72,8 @@ class Outcome:
 def finetune_cycle(config: CycleConfig) -> Outcome:
     """Turn the flywheel once: from cycle N's manifest and baseline to cycle N+1's decision."""
     cycle = open_cycle(config.cycle)
-    with run_record.claim(cycle):
+    wait = config.when_busy is WhenBusy.WAIT
+    with run_record.claim(cycle, (lambda: publish.waiting(cycle)) if wait else None):
         return turn(config, cycle)
 
 
@@ -122,6 +126,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     run_record.write(
         cycle.next, told, [*(cycle.next.path / name for name in heard), *planned, *shown]
     )
+    publish.cost(cycle, cost.cost(cycle, trained, transcripts))
     if store is not None:
         keep(config, cycle, store, trained.model, decided)
     return Outcome(verdict, decided, cycle.next.path)
@@ -143,16 +148,16 @@ def imported_scores(config: CycleConfig, baseline: Baseline | None) -> Scores | 
     return baseline.scores
 
 
-@task(name="gate-check")
+@task(name="gate-check", cache_policy=NO_CACHE)
 def gate(config: CycleConfig, cycle: Cycle, baseline: Baseline | None) -> GateResult:
     """Is tuning worth it?"""
-    policy = GatePolicy(priority=config.priority)
-    verdict = stages.judge(cycle, config.base, policy, baseline, config.method)
+    verdict = stages.judge(cycle, config.base, config.gate_policy(), baseline, config.method)
     publish.gate(cycle, verdict)
+    events.gate(cycle, verdict)
     return verdict
 
 
-@task(name="preflight")
+@task(name="preflight", cache_policy=NO_CACHE)
 def check_manifest(config: CycleConfig, cycle: Cycle, base: Path) -> PreflightResult:
     """Check every row, its audio and its text before anything is spent."""
     recipe = config.full_recipe()
@@ -161,7 +166,7 @@ def check_manifest(config: CycleConfig, cycle: Cycle, base: Path) -> PreflightRe
     return checked
 
 
-@task(name="general-english")
+@task(name="general-english", cache_policy=NO_CACHE)
 def general_english(config: CycleConfig, base: Path, checked: PreflightResult) -> GeneralSet | None:
     """Check the guardrail's sentences, and choose those that are replayed in training."""
     if config.general is None:
@@ -180,7 +185,7 @@ def general_english(config: CycleConfig, base: Path, checked: PreflightResult) -
     return found
 
 
-@task(name="stratified-split")
+@task(name="stratified-split", cache_policy=NO_CACHE)
 def split(
     config: CycleConfig,
     cycle: Cycle,
@@ -196,7 +201,7 @@ def split(
     return data
 
 
-@task(name="sft")
+@task(name="sft", cache_policy=NO_CACHE)
 def tune(
     config: CycleConfig, cycle: Cycle, base: Path, data: TrainingSet, runtime: Runtime
 ) -> sft.SftResult:
@@ -220,10 +225,11 @@ def tune(
         with slots.gpu_slot(), publish.training(recipe, len(runtime.hardware.gpus)) as report:
             finished = ladder.climb(request, runtime, report)
     publish.training_curve(cycle, finished)
+    events.trained(cycle, finished)
     return finished
 
 
-@task(name="offline-transcribe")
+@task(name="offline-transcribe", cache_policy=NO_CACHE)
 def transcribe_cycle(
     config: CycleConfig,
     cycle: Cycle,
@@ -244,7 +250,7 @@ def transcribe_cycle(
         before, after = transcribe.transcribe(
             models, audio_set(rows, config.roots(cycle.path)), runtime, kept
         )
-    publish.speed(before, after)
+    publish.speed({"base": before, "tuned": after})
     of_cycle = len(checked.rows)
     return (
         (before.part(0, of_cycle), after.part(0, of_cycle)),
@@ -252,7 +258,7 @@ def transcribe_cycle(
     )
 
 
-@task(name="guardrail")
+@task(name="guardrail", cache_policy=NO_CACHE)
 def guardrail(
     config: CycleConfig, cycle: Cycle, general: GeneralSet | None, spoken: Pair
 ) -> Guardrail | None:
@@ -265,7 +271,7 @@ def guardrail(
     return check_guardrail(score(before), score(after), config.guardrail())
 
 
-@task(name="leaderboard-diff")
+@task(name="leaderboard-diff", cache_policy=NO_CACHE)
 def compare(
     config: CycleConfig,
     cycle: Cycle,
@@ -301,11 +307,11 @@ def compare(
     write_hypotheses(following.path / run_record.BASELINE_NAME, base_rows)
     write_hypotheses(following.offline_hyps, tuned_rows)
     run_record.write_leaderboard(following, board)
-    publish.leaderboard(following, board)
+    publish.leaderboard(following, board, following.leaderboard)
     return pairing
 
 
-@task(name="decide")
+@task(name="decide", cache_policy=NO_CACHE)
 def decision(
     config: CycleConfig,
     cycle: Cycle,
@@ -324,10 +330,11 @@ def decision(
     all_rows = stages.read_all_rows(pairing, config.priority)
     run_record.write_decision(cycle.next, decided, all_rows, grounds.judged, diff.deltas(pairing))
     publish.decision(cycle.next, decided, all_rows, grounds.judged)
+    events.decided(cycle, decided)
     return decided
 
 
-@task(name="grow-plan")
+@task(name="grow-plan", cache_policy=NO_CACHE)
 def grow_plan(
     config: CycleConfig, cycle: Cycle, pairing: diff.Pairing, decided: Decision
 ) -> list[Path]:
@@ -338,7 +345,7 @@ def grow_plan(
     return written
 
 
-@task(name="report")
+@task(name="report", cache_policy=NO_CACHE)
 def report(cycle: Cycle, told: dict[str, Any]) -> list[Path]:
     """The page that people look at, and its figures."""
     written = write_report(cycle.next, told)
@@ -354,8 +361,9 @@ def worth_retrying(_task: object, _run: object, state: State[object]) -> bool:
 
 @task(
     name="keep-artifacts",
+    cache_policy=NO_CACHE,
     retries=3,
-    retry_delay_seconds=[5, 20, 60],
+    retry_delay_seconds=[3, 10, 30],
     retry_condition_fn=worth_retrying,
 )
 def keep(
@@ -364,5 +372,6 @@ def keep(
     """Keep every file of the cycle under the run's id; the list with the hashes comes last."""
     run = str(flow_run.id or "unknown")
     found = archive.keep(store, cycle, run, model, decided.verdict.value, audio=config.store_audio)
-    publish.kept(cycle.next, found)
+    held = store.url(found.prefix + model.relative_to(cycle.path.parent).as_posix())
+    publish.kept(cycle.next, found, held)
     return found

@@ -6,13 +6,14 @@ in the UI is the history of one clinic's cycles.
 
 from __future__ import annotations
 
+import base64
 import time
-from base64 import b64encode
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 from prefect import get_run_logger
 from prefect.artifacts import (
+    create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
@@ -23,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from tasks import curve
 from tasks.archive import clinic_of
 from tasks.grow_plan_files import MD_NAME, as_markdown
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from tasks.archive import Kept
+    from tasks.cost import Cost
     from tasks.course import Progress
     from tasks.cycle import Cycle
     from tasks.decision import Decision, TableReading
@@ -55,19 +58,6 @@ def stage(name: str, text: str) -> None:
     console.print(text, markup=False)
     with suppress(MissingContextError):
         get_run_logger().info("%s: %s" if name else "%s%s", name, text)
-
-
-def sparingly(every_s: float, name: str) -> Callable[[str], None]:
-    """A function that shows a line of progress, but not more often than this."""
-    last = float("-inf")
-
-    def report(text: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= every_s:
-            last = time.monotonic()
-            stage(name, text)
-
-    return report
 
 
 def artifact_key(cycle: Cycle, what: str) -> str:
@@ -164,28 +154,43 @@ def training_curve(cycle: Cycle, trained: SftResult) -> None:
     best = trained.best
     if best is not None:
         stage("", f"best epoch {best.epoch + 1}: validation WER {best.val_wer:.3f}")
-    create_table_artifact(
+    picture = base64.b64encode(curve.draw(curve.curve(trained.events.read()))).decode()
+    create_markdown_artifact(
         key=artifact_key(cycle, "training"),
         description=f"Training, cycle {cycle.number}",
-        table=[
-            {
-                "epoch": epoch.epoch + 1,
-                "step": epoch.step,
-                "training loss": epoch.train_loss,
-                "validation loss": epoch.val_loss,
-                "validation WER": epoch.val_wer,
-                "seconds": epoch.seconds,
-                "GPU memory (MiB)": epoch.gpu_memory_mib,
-                "GPU utilisation (%)": epoch.gpu_utilisation,
-            }
-            for epoch in trained.epochs
-        ],
+        markdown="\n".join(
+            [
+                f"# Training, cycle {cycle.number}",
+                "",
+                f"![Loss and validation WER](data:image/png;base64,{picture})",
+                "",
+                "| epoch | step | loss | validation loss | validation WER | s | GPU MiB | GPU % |",
+                "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+                *(
+                    f"| {one.epoch + 1} | {one.step} | {_figure(one.train_loss)} | "
+                    f"{_figure(one.val_loss)} | {_figure(one.val_wer)} | {one.seconds:.1f} | "
+                    f"{one.gpu_memory_mib} | {_percent(one.gpu_utilisation)} |"
+                    for one in trained.epochs
+                ),
+                "",
+                f"`{trained.model}`"
+                + (", trained by an earlier run with the same content" if trained.reused else ""),
+            ]
+        ),
     )
 
 
-def speed(before: Transcript, after: Transcript) -> None:
-    """How fast the two models decoded, or that they did not have to."""
-    for name, one in (("base", before), ("tuned", after)):
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}"
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def speed(transcripts: Mapping[str, Transcript]) -> None:
+    """How fast each model decoded, or that it did not have to."""
+    for name, one in transcripts.items():
         kept = len(one.hypotheses) - one.decoded
         again = f"{kept} rows decoded before by the same model" if kept else ""
         new = f"{one.audio_seconds:.0f} s of audio, {one.rtfx:.0f} x real time"
@@ -194,9 +199,14 @@ def speed(before: Transcript, after: Transcript) -> None:
         )
 
 
-def leaderboard(cycle: Cycle, board: Leaderboard) -> None:
-    """The leaderboard of cycle N+1."""
-    stage("leaderboard", str(cycle.leaderboard))
+def waiting(cycle: Cycle) -> None:
+    """That another run works on the same cycle."""
+    stage("claim", f"another run works on {cycle.path}: waiting until it has ended")
+
+
+def leaderboard(cycle: Cycle, board: Leaderboard, place: Path) -> None:
+    """A cycle's leaderboard."""
+    stage("leaderboard", str(place))
     create_markdown_artifact(
         key=artifact_key(cycle, "leaderboard"),
         description=f"Leaderboard, cycle {cycle.number}",
@@ -230,8 +240,26 @@ def decision(
     create_table_artifact(
         key=artifact_key(cycle, "diff"),
         description=f"KER by category on held-out rows, cycle {cycle.number}",
-        table=[{"category": category, **delta.as_dict()} for category, delta in held_out.items()],
+        table=[_row(category, delta) for category, delta in held_out.items()],
     )
+
+
+def _row(category: str, delta: Delta) -> dict[str, str | int]:
+    """A row of the diff's table; the UI shows nothing of a nested cell."""
+    interval = delta.interval
+    return {
+        "category": category,
+        "n": delta.n,
+        "KER before": _figure(delta.before.rate),
+        "KER after": _figure(delta.after.rate),
+        "relative": "" if delta.relative is None else f"{delta.relative:+.0%}",
+        "95 % interval of the difference": ""
+        if interval is None
+        else " to ".join(f"{end:+.3f}" for end in interval.as_list()),
+        "p": "" if delta.p is None else f"{delta.p:.3g}",
+        "fixed": delta.fixed,
+        "broken": delta.broken,
+    }
 
 
 def grow_plan(cycle: Cycle, plan: GrowPlan | None) -> None:
@@ -250,7 +278,7 @@ def report(cycle: Cycle, written: Sequence[Path]) -> None:
     """Where the report lies, and its figures, which Prefect shows."""
     stage("report", str(written[0]))
     shown = [
-        f"![{path.stem}](data:image/png;base64,{b64encode(path.read_bytes()).decode()})"
+        f"![{path.stem}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})"
         for path in written[1:]
     ]
     create_markdown_artifact(
@@ -260,12 +288,53 @@ def report(cycle: Cycle, written: Sequence[Path]) -> None:
     )
 
 
-def kept(cycle: Cycle, found: Kept) -> None:
+def cost(cycle: Cycle, found: Cost) -> None:
+    """What the cycle has cost so far."""
+    place = ", ".join(found.gpus) or "CPU"
+    before = "" if found.trained_now else " (by an earlier run)"
+    rows = [
+        ("training", f"{found.training_s:.0f} s on {place}{before}"),
+        ("decoding", f"{found.decoding_s:.0f} s for {found.decoded_audio_s:.0f} s of audio"),
+        ("rented hosts, this cycle", f"{found.rented_usd:.2f} USD"),
+        ("rented hosts, all cycles", f"{found.rented_usd_all:.2f} USD"),
+    ]
+    stage("cost", "; ".join(f"{name} {what}" for name, what in rows[:3]))
+    create_markdown_artifact(
+        key=artifact_key(cycle, "cost"),
+        description=f"Cost, cycle {cycle.number}",
+        markdown="\n".join(
+            [
+                f"# Cost, cycle {cycle.number}",
+                "",
+                "| what | cost |",
+                "| --- | --- |",
+                *(f"| {name} | {what} |" for name, what in rows),
+                "",
+                "Rentals count when they have ended; their provider's bill is what counts.",
+            ]
+        ),
+    )
+
+
+def kept(cycle: Cycle, found: Kept, model: str) -> None:
     """Where the cycle's files are."""
     size = f"{found.bytes / 1e6:.1f} MB"
     stage("store", f"{found.url}: {found.files} files, {size}, {found.sent} of them new")
     create_markdown_artifact(
         key=artifact_key(cycle, "store"),
         description=f"Files of cycle {cycle.number}",
-        markdown=f"{found.files} files, {size}. The list with their hashes: `{found.url}`.\n",
+        markdown="\n".join(
+            [
+                f"# {found.files} files, {size}",
+                "",
+                f"- The tuned model: `{model}`",
+                f"- All files with their hashes: `{found.url}`",
+            ]
+        ),
+    )
+    create_link_artifact(
+        key=artifact_key(cycle, "model"),
+        link=model,
+        link_text=f"Tuned model of cycle {cycle.number}",
+        description=f"Tuned model, cycle {cycle.number}",
     )

@@ -88,6 +88,11 @@ class GatePolicy:
                     f"priority: {category!r} is not a category. "
                     f"Fix: use one of {', '.join(CATEGORIES)}."
                 )
+        if not 0 <= self.harden_below <= self.tune_above <= 1:
+            raise InputError(
+                f"gate policy: harden_below {self.harden_below} and tune_above {self.tune_above} "
+                "contradict each other. Fix: 0 <= harden_below <= tune_above <= 1."
+            )
 
 
 @dataclass(frozen=True, slots=True)

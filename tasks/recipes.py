@@ -44,7 +44,11 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: RecipeName = RecipeName.VERIFIED
+    name: str = Field(
+        RecipeName.VERIFIED.value,
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$",
+        description="Small letters, digits and dashes; part of the run's folder name.",
+    )
     lr: float = Field(3e-4, gt=0, le=1, description="Peak learning rate; cosine annealing.")
     min_lr: float = Field(5e-6, ge=0, description="Learning rate at the end of the schedule.")
     warmup_steps: int | None = Field(
@@ -119,9 +123,9 @@ def least_memory_mib(parameters: int) -> int:
 
 _RECIPES = {
     RecipeName.VERIFIED: Recipe(),
-    RecipeName.CONSERVATIVE: Recipe(name=RecipeName.CONSERVATIVE, lr=3e-5),
+    RecipeName.CONSERVATIVE: Recipe(name=RecipeName.CONSERVATIVE.value, lr=3e-5),
     RecipeName.PRODUCTION: Recipe(
-        name=RecipeName.PRODUCTION, epochs=20, early_stopping_patience=3, warmup_steps=None
+        name=RecipeName.PRODUCTION.value, epochs=20, early_stopping_patience=3, warmup_steps=None
     ),
 }
 

@@ -111,6 +111,11 @@ class SftResult:
     reused: bool = False
 
     @property
+    def events(self) -> Events:
+        """What training wrote while it ran."""
+        return Events(self.model.with_name(EVENTS_NAME))
+
+    @property
     def best(self) -> Epoch | None:
         """The epoch whose weights were kept."""
         return best_of(self.epochs)
@@ -120,7 +125,7 @@ def run_name(base_name: str, recipe: Recipe, key: str) -> str:
     """A folder name for a run: what was tuned how, and the start of its fingerprint."""
     name = PurePath(base_name.lower()).name.removesuffix(".nemo")
     base = "".join(char if char.isalnum() else "-" for char in name)
-    return f"{base[:40].strip('-')}-{recipe.name.value}-{key[:8]}"
+    return f"{base[:40].strip('-')}-{recipe.name}-{key[:8]}"
 
 
 def run_key(base_sha256: str, content: str, recipe: Recipe, runtime: str) -> str:

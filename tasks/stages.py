@@ -182,6 +182,55 @@ def kept_transcripts(cycle: Cycle, runtime: Runtime) -> TranscriptStore:
     return TranscriptStore(cycle.path / ".transcripts", files.fingerprint(decoder))
 
 
+def evaluation_target(cycle: Cycle, out: Path | None) -> Path:
+    """Where an evaluation's hypotheses go: ``out``, or the cycle's own offline_hyps.jsonl.
+
+    Raises:
+        InputError: it cannot be written, or is a tuned model's evaluation.
+    """
+    target = out or cycle.offline_hyps
+    files.check_target(target)
+    if out is None and run_record.is_complete(cycle):
+        raise InputError(
+            f"{cycle.path}: holds the evaluation of a tuned model ({run_record.RECORD_NAME}), "
+            "which a new baseline would overwrite. Fix: write it elsewhere with --out FILE, "
+            "and name it to gate and run with --baseline FILE."
+        )
+    return target
+
+
+def check_audio(cycle: Cycle, model: Path, audio_roots: Sequence[Path]) -> PreflightResult:
+    """The preflight of a cycle for decoding only.
+
+    Raises:
+        InputError: lists every error that was found.
+    """
+    limits = Limits(open_archive(model).sample_rate, tuple(audio_roots), 0.0, math.inf)
+    checked = preflight(cycle.manifest, limits, None)
+    checked.raise_errors()
+    return checked
+
+
+def write_evaluation(
+    cycle: Cycle, target: Path, model: str, checked: PreflightResult, transcript: Transcript
+) -> leaderboard.Leaderboard:
+    """Score an evaluation and write its hypotheses; the cycle's own gets its leaderboard too.
+
+    Args:
+        cycle: that was decoded.
+        target: from ``evaluation_target``.
+        model: its name for the leaderboard.
+        checked: the cycle's rows.
+        transcript: of them.
+    """
+    rows = hypotheses(checked.rows, transcript)
+    board = leaderboard.Leaderboard(cycle.number, leaderboard.baseline_entries(model, score(rows)))
+    write_hypotheses(target, rows)
+    if target == cycle.offline_hyps:
+        run_record.write_leaderboard(cycle, board)
+    return board
+
+
 def transcribe_baseline(
     cycle: Cycle,
     model: str,
@@ -196,21 +245,12 @@ def transcribe_baseline(
     Returns:
         The files that were written.
     """
-    target = out or cycle.offline_hyps
-    files.check_target(target)
-    if out is None and run_record.is_complete(cycle):
-        raise InputError(
-            f"{cycle.path}: holds the evaluation of a tuned model ({run_record.RECORD_NAME}), "
-            "which a new baseline would overwrite. Fix: write it elsewhere with --out FILE, "
-            "and name it to gate and run with --baseline FILE."
-        )
+    target = evaluation_target(cycle, out)
     roots = tuple(root.expanduser().resolve() for root in (cycle.path, *audio_roots))
     path = bases.resolve(model)
     runtime = LocalRuntime(hardware.detect())
     runtime.check()
-    limits = Limits(open_archive(path).sample_rate, tuple(audio_roots), 0.0, math.inf)
-    checked = preflight(cycle.manifest, limits, None)
-    checked.raise_errors()
+    checked = check_audio(cycle, path, audio_roots)
     (transcript,) = transcription.transcribe(
         (path,), audio_set(checked.rows, roots), runtime, kept_transcripts(cycle, runtime), report
     )
@@ -219,13 +259,8 @@ def transcribe_baseline(
         if transcript.decoded
         else "every row was decoded before by the same model"
     )
-    rows = hypotheses(checked.rows, transcript)
-    write_hypotheses(target, rows)
-    if out is not None:
-        return [out]
-    entries = leaderboard.baseline_entries(model, score(rows))
-    run_record.write_leaderboard(cycle, leaderboard.Leaderboard(cycle.number, entries))
-    return [cycle.offline_hyps, cycle.leaderboard]
+    write_evaluation(cycle, target, model, checked, transcript)
+    return [target] if target != cycle.offline_hyps else [target, cycle.leaderboard]
 
 
 def judged_rows(pairing: diff.Pairing) -> tuple[diff.Pairing, str]:

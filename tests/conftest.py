@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
-from tests import samples
+from tests import samples, sites
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
+
+    from asr_flywheel.site import Site
 
 # The same examples on every machine: a failure in one place can be repeated in another.
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=150)
@@ -49,3 +53,36 @@ def cased_nemo(tmp_path_factory: pytest.TempPathFactory, cased_spelling: bytes) 
 def cycle(tmp_path: Path) -> Path:
     """A cycle folder with ten rows and their recordings."""
     return samples.make_cycle(tmp_path / "clinic")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One site for all tests: server, pool, deployments and a worker."""
+    with sites.running(tmp_path_factory.mktemp("site")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half of the embedded benchmark, with its baseline; for copies."""
+    return sites.speak_cycle(tmp_path_factory.mktemp("spoken") / "cycle1")
+
+
+@pytest.fixture(scope="session")
+def turned(spoken: Path, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after a run, for copies: a run of them trains and decodes nothing, in seconds."""
+    copy = shutil.copytree(spoken, tmp_path_factory.mktemp("turned") / "clinic" / "cycle1")
+    sites.ends(site, sites.launch(site, sites.quick(Path(copy))), "Completed")
+    return Path(copy)
+
+
+@pytest.fixture
+def spoken_cycle(spoken: Path, tmp_path: Path) -> Path:
+    """A cycle to be trained, of the test's own."""
+    return Path(shutil.copytree(spoken, tmp_path / "clinic" / "cycle1"))
+
+
+@pytest.fixture
+def turned_cycle(turned: Path, tmp_path: Path) -> Path:
+    """A cycle that was trained before, of the test's own; its results are not there."""
+    return Path(shutil.copytree(turned, tmp_path / "clinic" / "cycle1"))

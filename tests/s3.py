@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ import boto3
 import httpx
 from botocore.config import Config
 
-from tests.sites import wait_for
+from tests.sites import free_port, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,23 +23,45 @@ ENVIRONMENT = {
 }
 
 
+class Server:
+    """An S3 server on a fixed free port, which can be switched off and on.
+
+    It keeps its buckets in memory: switched on again, it is empty.
+    """
+
+    def __init__(self) -> None:
+        self.endpoint = f"http://127.0.0.1:{free_port()}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def on(self, *buckets: str) -> None:
+        """Start it, with these buckets."""
+        port = self.endpoint.rpartition(":")[2]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(lambda: answers(self.endpoint), 60)
+        for bucket in buckets:
+            client(self.endpoint).create_bucket(Bucket=bucket)
+
+    def off(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
 @contextmanager
 def serving() -> Iterator[str]:
     """The endpoint of an S3 server, ended afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    endpoint = f"http://127.0.0.1:{port}"
-    with subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as server:
-        try:
-            wait_for(lambda: answers(endpoint), 60)
-            yield endpoint
-        finally:
-            server.kill()
+    server = Server()
+    try:
+        server.on()
+        yield server.endpoint
+    finally:
+        server.off()
 
 
 def answers(endpoint: str) -> bool:

@@ -5,27 +5,36 @@ from __future__ import annotations
 import shutil
 import socket
 import time
+import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from asr_flywheel.demo.benchmark import synthesise_cycle
 from asr_flywheel.site import Site
+from tasks import files, stages
+from tasks.cycle import open_cycle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 DEPLOYMENT = "finetune-cycle/finetune-cycle"
 
 
-@contextmanager
-def running(folder: Path) -> Iterator[Site]:
-    """A site on a free port, ended and removed afterwards."""
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    site = Site(folder / "site", port)
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Site]:
+    """A site on a free port, ended and removed afterwards."""
+    site = Site(folder / "site", free_port(), settings or {})
     try:
         site.up()
         yield site
@@ -34,21 +43,76 @@ def running(folder: Path) -> Iterator[Site]:
         shutil.rmtree(folder / "site", ignore_errors=True)
 
 
-def call(site: Site, method: str, path: str, **body: Any) -> Any:
-    """One request to the API; its answer's JSON.
+@contextmanager
+def speaking_to(site: Site) -> Iterator[None]:
+    """Let Prefect's client in this process talk to the site."""
+    with temporary_settings({PREFECT_API_URL: f"{site.url}/api"}):
+        yield
+
+
+def speak_cycle(folder: Path) -> Path:
+    """Every second row of the embedded benchmark, 120 in all, with its baseline."""
+    manifest = synthesise_cycle(folder)
+    rows = files.read_jsonl(manifest)
+    for row in rows[1::2]:
+        (folder / row["audio_filepath"]).unlink()
+    files.write_jsonl(manifest, rows[::2])
+    stages.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
+    return folder
+
+
+def quick(cycle: Path, **more: Any) -> dict[str, Any]:
+    """Parameters of a quick run: the embedded base, one epoch."""
+    return {"cycle": str(cycle), "base": "embedded", "epochs": 1, **more}
+
+
+def trained_batches(cycle: Path) -> int:
+    """How far training has come, by the events that it has written."""
+    return sum(
+        path.read_text().count('"step", "epoch"')
+        for path in (cycle / "models").glob(".*.work/events.jsonl")
+    )
+
+
+def credentials(site: Site) -> tuple[str, str] | None:
+    """User and password, where the site asks for them."""
+    user, _, password = site.environment.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    return (user, password) if user else None
+
+
+def call(
+    site: Site, method: str, path: str, content: Sequence[Any] | None = None, **body: Any
+) -> Any:
+    """One request to the API with a list or an object as its body; its answer's JSON.
+
+    A busy SQLite answers 503, and Prefect's own clients try again then: so does this.
 
     Raises:
         httpx.HTTPStatusError: the API refused.
     """
-    answer = httpx.request(method, f"{site.url}/api/{path}", json=body or None, timeout=30)
+    for pause in (1, 2, 4, 8, 0):
+        answer = httpx.request(
+            method,
+            f"{site.url}/api/{path}",
+            json=content or body or None,
+            auth=credentials(site),
+            timeout=60,
+        )
+        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            break
+        time.sleep(pause)
     answer.raise_for_status()
     return answer.json() if answer.content else None
 
 
-def launch(site: Site, config: Mapping[str, Any], **more: Any) -> str:
-    """Ask for a run of the deployment over the API; the flow run's id."""
-    deployment = call(site, "GET", f"deployments/name/{DEPLOYMENT}")
+def launch(
+    site: Site, config: Mapping[str, Any], deployment_name: str = DEPLOYMENT, **more: Any
+) -> str:
+    """Ask for a run of a deployment over the API; the flow run's id."""
+    deployment = call(site, "GET", f"deployments/name/{deployment_name}")
     path = f"deployments/{deployment['id']}/create_flow_run"
+    # With a key, asking again is not a second run.
+    more = {"idempotency_key": str(uuid.uuid4()), **more}
     made = call(site, "POST", path, parameters={"config": dict(config)}, **more)
     return str(made["id"])
 
@@ -71,7 +135,7 @@ def wait_for(what: Callable[[], object], seconds: float = 120.0) -> None:
         time.sleep(0.3)
 
 
-def ends(site: Site, run: str, wanted: str, seconds: float = 240.0) -> None:
+def ends(site: Site, run: str, wanted: str, seconds: float = 600.0) -> None:
     """Wait until a run has ended, and see that it ended as wanted.
 
     Raises:
@@ -82,6 +146,32 @@ def ends(site: Site, run: str, wanted: str, seconds: float = 240.0) -> None:
     found = state(site, run)
     if found != wanted:
         raise AssertionError(f"{found}, not {wanted}:\n" + "\n".join(log(site, run)))
+
+
+def retry(site: Site, run: str) -> None:
+    """What the UI's Retry button asks of the API."""
+    wanted = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
+    answer = call(site, "POST", f"flow_runs/{run}/set_state", state=wanted, force=True)
+    if answer["status"] != "ACCEPT":
+        raise AssertionError(answer)
+
+
+def task_runs(site: Site, run: str) -> dict[str, str]:
+    """The state of each task of a run, by the task's name."""
+    found = call(site, "POST", "task_runs/filter", task_runs={"flow_run_id": {"any_": [run]}})
+    return {str(one["name"]).rpartition("-")[0]: str(one["state"]["name"]) for one in found}
+
+
+def says(site: Site, run: str, text: str) -> None:
+    """See that a run's log says something; its last lines arrive after its end.
+
+    Raises:
+        AssertionError: it does not; holds the log.
+    """
+    try:
+        wait_for(lambda: any(text in line for line in log(site, run)), 20)
+    except TimeoutError:
+        raise AssertionError(f"no {text!r} in:\n" + "\n".join(log(site, run))) from None
 
 
 def log(site: Site, run: str) -> list[str]:

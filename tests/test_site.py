@@ -8,57 +8,24 @@ import shutil
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from docker.errors import ImageNotFound
 
-from asr_flywheel.demo.benchmark import synthesise_cycle
-from tasks import engine, sft, stages
-from tasks.cycle import open_cycle
+from tasks import engine, sft
 from tests import engines, sites
 from tests.needs import require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from asr_flywheel.site import Site
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One site for the module."""
-    with sites.running(tmp_path_factory.mktemp("site")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The embedded benchmark with its baseline."""
-    folder = tmp_path_factory.mktemp("benchmark") / "cycle1"
-    synthesise_cycle(folder)
-    stages.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
-    return folder
-
-
 @pytest.fixture
-def cycle(benchmark: Path, tmp_path: Path) -> Path:
-    """A cycle of its own."""
-    return Path(shutil.copytree(benchmark, tmp_path / "clinic" / "cycle1"))
-
-
-def config(cycle: Path, **more: Any) -> dict[str, Any]:
-    """The embedded base, one epoch."""
-    return {"cycle": str(cycle), "base": "embedded", "epochs": 1, **more}
-
-
-def trained_batches(cycle: Path) -> int:
-    """How far training has come, by the events that it has written."""
-    return sum(
-        path.read_text().count('"step", "epoch"')
-        for path in (cycle / "models").glob(".*.work/events.jsonl")
-    )
+def cycle(spoken_cycle: Path) -> Path:
+    """Real speech, to be trained on."""
+    return spoken_cycle
 
 
 @pytest.mark.parametrize(
@@ -69,7 +36,7 @@ def test_bad_parameters_are_refused_over_the_api(
 ) -> None:
     """Before a run is made, with the field's name."""
     with pytest.raises(httpx.HTTPStatusError) as refused:
-        sites.launch(site, config(cycle, **{field: value}))
+        sites.launch(site, sites.quick(cycle, **{field: value}))
     assert refused.value.response.status_code == 409
     assert field in refused.value.response.text
 
@@ -90,9 +57,9 @@ def test_cancelling_while_a_container_trains_leaves_nothing(site: Site, cycle: P
         present = False
     require("standin-image", present=present, how="`make standin-image`")
     settings = {"image": engines.STANDIN}
-    run = sites.launch(site, config(cycle, epochs=50, runtime="container", container=settings))
+    run = sites.launch(site, sites.quick(cycle, epochs=50, runtime="container", container=settings))
     labels = {"cycle": str(cycle)}
-    sites.wait_for(lambda: trained_batches(cycle) > 0)
+    sites.wait_for(lambda: sites.trained_batches(cycle) > 0)
     assert len(engine.orphans(client, labels)) == 1
     sites.call(
         site,
@@ -109,13 +76,11 @@ def test_cancelling_while_a_container_trains_leaves_nothing(site: Site, cycle: P
 
 
 def test_of_two_runs_one_waits_for_the_gpu_and_both_finish(
-    site: Site, benchmark: Path, tmp_path: Path
+    site: Site, spoken: Path, tmp_path: Path
 ) -> None:
     """Both are taken at once; the second trains only when the first has given the slot back."""
-    cycles = [
-        Path(shutil.copytree(benchmark, tmp_path / clinic / "cycle1")) for clinic in ("a", "b")
-    ]
-    runs = [sites.launch(site, config(cycle)) for cycle in cycles]
+    cycles = [Path(shutil.copytree(spoken, tmp_path / clinic / "cycle1")) for clinic in ("a", "b")]
+    runs = [sites.launch(site, sites.quick(cycle)) for cycle in cycles]
     overlap = False
 
     def both_trained() -> bool:
@@ -132,21 +97,21 @@ def test_of_two_runs_one_waits_for_the_gpu_and_both_finish(
 
 def test_a_second_run_of_the_same_cycle_is_refused(site: Site, cycle: Path) -> None:
     """Two runs would write the same files; the first goes on."""
-    first = sites.launch(site, config(cycle))
-    sites.wait_for(lambda: trained_batches(cycle) > 0)
-    second = sites.launch(site, config(cycle))
+    first = sites.launch(site, sites.quick(cycle))
+    sites.wait_for(lambda: sites.trained_batches(cycle) > 0)
+    second = sites.launch(site, sites.quick(cycle))
     sites.ends(site, second, "Failed")
-    assert any("another run works on this cycle" in line for line in sites.log(site, second))
+    sites.says(site, second, "another run works on this cycle")
     sites.ends(site, first, "Completed")
 
 
 def test_a_killed_worker_does_not_hold_the_gpu_for_ever(site: Site, cycle: Path) -> None:
     """Worker and run are killed while they hold the slot; a new worker's run trains and ends."""
-    lost = sites.launch(site, config(cycle, epochs=50))
-    sites.wait_for(lambda: trained_batches(cycle) > 0)
+    lost = sites.launch(site, sites.quick(cycle, epochs=50))
+    sites.wait_for(lambda: sites.trained_batches(cycle) > 0)
     site.stop("worker", signal.SIGKILL)
     process = sites.call(site, "GET", f"flow_runs/{lost}")["infrastructure_pid"]
     os.kill(int(process.rpartition(":")[2]), signal.SIGKILL)
     site.start_worker()
-    again = sites.launch(site, config(cycle))
+    again = sites.launch(site, sites.quick(cycle))
     sites.ends(site, again, "Completed", 300)

@@ -13,10 +13,12 @@ from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 
 from asr_flywheel.demo.benchmark import synthesise_cycle
-from flows.config import CycleConfig
+from flows.config import CycleConfig, EvaluationConfig
+from flows.evaluate_cycle import evaluate_cycle
 from flows.finetune_cycle import Outcome, finetune_cycle
 from tasks import files, routing, stages
 from tasks.cycle import open_cycle
+from tasks.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,7 +155,36 @@ def test_prefect_shows_the_artifacts(outcome: Outcome) -> None:
         "training",
         "report",
         *(("growth",) if to_be_grown(outcome) else ()),
+        "cost",
     }
+
+
+def test_the_training_curve_travels_inside_its_artifact(outcome: Outcome) -> None:
+    """A picture of this run, with a line for each epoch, and the cost of it."""
+    assert outcome.gate.passed
+    with get_client(sync_client=True) as client:
+        told = {artifact.key: str(artifact.data) for artifact in client.read_artifacts()}
+    (training,) = [text for key, text in told.items() if key and key.endswith("-training")]
+    (cost,) = [text for key, text in told.items() if key and key.endswith("-cost")]
+    assert "](data:image/png;base64,iVBOR" in training
+    assert "| 1 | 49 |" in training
+    assert " s on CPU |" in cost
+
+
+def test_a_model_can_be_evaluated_alone(outcome: Outcome, clinic: Path, tmp_path: Path) -> None:
+    """The tuned model over the cycle, again: not decoded twice, and with the run's hypotheses."""
+    assert outcome.gate.passed
+    (model,) = (clinic / "cycle1").glob("models/*/adapted_model.nemo")
+    out = tmp_path / "again.jsonl"
+    found = evaluate_cycle(EvaluationConfig(cycle=clinic / "cycle1", model=str(model), out=out))
+    assert found.hypotheses == out
+    again, before = (
+        [row["hyp"] for row in read_rows(path)]
+        for path in (out, clinic / "cycle2" / "offline_hyps.jsonl")
+    )
+    assert again == before
+    with pytest.raises(InputError, match="holds the evaluation of a tuned model"):
+        evaluate_cycle(EvaluationConfig(cycle=clinic / "cycle2", model="embedded"))
 
 
 def test_a_second_run_does_not_train_again_and_decides_the_same(

@@ -47,3 +47,25 @@ def site(
         stage("site", f"ended: {', '.join(here.down()) or 'nothing ran'}")
     else:
         raise InputError(f"site: {what!r} is neither 'up' nor 'down'.")
+
+
+@app.command()
+def automations(
+    webhook: Annotated[
+        str | None, typer.Option(help="Notify this saved Webhook block of Prefect's.")
+    ] = None,
+    email: Annotated[str | None, typer.Option(help="Notify this saved SMTP E-mail block.")] = None,
+    longest_hours: Annotated[
+        float, typer.Option(min=0.1, help="Notify of runs that take longer than this.")
+    ] = 12.0,
+    *,
+    enable: Annotated[bool, typer.Option("--enable", help="Switch them on.")] = False,
+) -> None:
+    """Register the automations with the server that PREFECT_API_URL names; off by default."""
+    from datetime import timedelta
+
+    from asr_flywheel.automations import Wanted, register
+
+    wanted = Wanted(webhook, email, timedelta(hours=longest_hours))
+    for one in register(wanted, enable=enable):
+        typer.echo(f"{'on ' if one.enabled else 'off'}  {one.name}: {one.description}")

@@ -80,6 +80,15 @@ def run(
         typer.Option(help="Keep all files there: a folder, s3://bucket/prefix, or a block."),
     ] = None,
     store_audio: Annotated[bool, typer.Option(help="Keep the recordings too.")] = True,
+    gate_policy_block: Annotated[
+        str | None, typer.Option(help="A saved Gate Policy block, for other thresholds.")
+    ] = None,
+    recipe_block: Annotated[
+        str | None, typer.Option(help="A saved Tuning Recipe block, instead of --recipe.")
+    ] = None,
+    when_busy: Annotated[
+        str, typer.Option(help="Another run works on the cycle: refuse, or wait for it.")
+    ] = "refuse",
     general: Annotated[
         Path | None,
         typer.Option(help="A manifest of general English: the guardrail against forgetting."),
@@ -117,6 +126,9 @@ def run(
         keep_style=keep_style,
         store=store,
         store_audio=store_audio,
+        gate_policy_block=gate_policy_block,
+        recipe_block=recipe_block,
+        when_busy=when_busy,
         general=general,
         general_limit=general_limit,
         replay_share=replay_share,

@@ -1,0 +1,79 @@
+"""The flow: a cycle's recordings decoded and scored by one model, without training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows import publish, slots
+from flows.config import EvaluationConfig, WhenBusy
+from tasks import bases, run_record, stages, transcribe
+from tasks.cycle import Cycle, open_cycle
+from tasks.evaluation import audio_set
+from tasks.leaderboard import Leaderboard
+from tasks.preflight import PreflightResult
+from tasks.runtime import Runtime
+from tasks.transcribe import Transcript
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation ended in."""
+
+    hypotheses: Path
+    leaderboard: Leaderboard
+
+
+@flow(name="evaluate-cycle")
+def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
+    """Decode a cycle by one model, score it and write its leaderboard."""
+    cycle = open_cycle(config.cycle)
+    wait = config.when_busy is WhenBusy.WAIT
+    with run_record.claim(cycle, (lambda: publish.waiting(cycle)) if wait else None):
+        target = stages.evaluation_target(cycle, config.out)
+        model = bases.resolve(config.model)
+        runtime = config.make_runtime()
+        runtime.check(lambda line: publish.stage("runtime", line))
+        checked = check_manifest(config, cycle, model)
+        transcript = transcribe_cycle(config, cycle, checked, model, runtime)
+        return Evaluated(target, evaluate(config, cycle, target, checked, transcript))
+
+
+@task(name="preflight", cache_policy=NO_CACHE)
+def check_manifest(config: EvaluationConfig, cycle: Cycle, model: Path) -> PreflightResult:
+    """Check every row and its audio before anything is decoded."""
+    checked = stages.check_audio(cycle, model, config.audio_roots)
+    publish.warnings([str(finding) for finding in checked.warnings])
+    return checked
+
+
+@task(name="offline-transcribe", cache_policy=NO_CACHE)
+def transcribe_cycle(
+    config: EvaluationConfig, cycle: Cycle, checked: PreflightResult, model: Path, runtime: Runtime
+) -> Transcript:
+    """Decode the cycle; rows that the model has decoded before are not decoded again."""
+    publish.stage("transcribe", f"{len(checked.rows)} rows by {config.model}")
+    kept = stages.kept_transcripts(cycle, runtime)
+    with slots.gpu_slot():
+        (transcript,) = transcribe.transcribe(
+            (model,), audio_set(checked.rows, config.roots(cycle.path)), runtime, kept
+        )
+    publish.speed({config.model: transcript})
+    return transcript
+
+
+@task(name="leaderboard", cache_policy=NO_CACHE)
+def evaluate(
+    config: EvaluationConfig,
+    cycle: Cycle,
+    target: Path,
+    checked: PreflightResult,
+    transcript: Transcript,
+) -> Leaderboard:
+    """Score the hypotheses, write them and their leaderboard."""
+    board = stages.write_evaluation(cycle, target, config.model, checked, transcript)
+    publish.leaderboard(cycle, board, target)
+    return board

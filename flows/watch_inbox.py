@@ -1,0 +1,81 @@
+"""The flow: looks for new or grown manifests in a store's inbox and tells of each, once.
+
+It trains nothing. It brings the cycle's files here and emits an event, which the automation "next
+cycle" (off until somebody switches it on) answers with a run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel, ConfigDict, Field
+
+from blocks.stores import open_store
+from flows import events, publish
+from flows.config import CycleConfig
+from tasks import inbox
+from tasks.store import Store
+
+
+class WatchConfig(BaseModel):
+    """Where cycles arrive, where they go, and how the runs that they start are to be made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    store: str = Field(
+        title="Store",
+        description="Where the build stage leaves cycles: a block such as s3-artifact-store/NAME, "
+        "s3://bucket/prefix, or a folder of the worker's host.",
+    )
+    prefix: str = Field(
+        "",
+        title="Inbox",
+        pattern=r"^$|^[^/].*/$",
+        description="Before `cycle<N>/manifest.jsonl` in the store, such as `inbox/ward-7/`.",
+    )
+    cycles: Path = Field(
+        title="Folder of cycles",
+        description="On the worker's host; gets `cycle<N>` with its audio.",
+    )
+    settings: dict[str, Any] = Field(
+        default_factory=dict,
+        title="Settings of the run",
+        description="As the form of finetune-cycle names them, without the cycle; for instance "
+        '{"base": "embedded", "recipe": "production"}.',
+    )
+
+    def run_for(self, cycle: Path) -> CycleConfig:
+        """The parameters of the run that a cycle's arrival starts.
+
+        Raises:
+            ValidationError: of pydantic, if a setting is wrong; names it.
+        """
+        return CycleConfig.model_validate({**self.settings, "cycle": cycle})
+
+
+@flow(name="watch-inbox")
+def watch_inbox(config: WatchConfig) -> int:
+    """Tell of every manifest that is new or has grown.
+
+    Returns:
+        How many there were.
+    """
+    config.run_for(config.cycles / "cycle1")  # a wrong setting shows now, not at the first arrival
+    store = open_store(config.store)
+    found = inbox.arrivals(store, config.prefix, config.cycles)
+    publish.stage("inbox", f"{store.url(config.prefix)}: {len(found)} new manifests")
+    for arrival in found:
+        take(config, store, arrival)
+    return len(found)
+
+
+@task(name="take", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[5, 30])
+def take(config: WatchConfig, store: Store, arrival: inbox.Arrival) -> None:
+    """Bring the cycle here, tell of it, and then remember it."""
+    cycle = inbox.bring(store, arrival, config.cycles, lambda line: publish.stage("", line))
+    run = config.run_for(cycle.path)
+    events.arrived(cycle, arrival, run.model_dump(mode="json", exclude_unset=True))
+    inbox.remember(config.cycles, arrival)

@@ -1,0 +1,85 @@
+"""docs/api.md does what it says, against a real site; and a schedule fires by itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from tests import pages, sites
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from asr_flywheel.site import Site
+
+
+def run(site: Site, cycle: Path, line: list[str]) -> str:
+    """Run a script as a reader would; its output."""
+    more = {
+        "PREFECT_API_URL": f"{site.url}/api",
+        "CYCLE": str(cycle),
+        "KEY": str(uuid.uuid4()),
+    }
+    done = subprocess.run(
+        line,
+        env={**os.environ, **more},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_pages_curl_lines_work(site: Site, turned_cycle: Path) -> None:
+    """Launch, follow, decision, cancel, refusal with the field's name, schedule."""
+    script = "set -euo pipefail\n" + pages.script("api.md", "bash")
+    told = run(site, turned_cycle, ["bash", "-c", script])
+    assert ": Completed" in told
+    assert "# Cycle 2: " in told
+    _, cancelled, refused = told.rpartition(": Cancelled")
+    assert cancelled
+    assert "409" in refused
+    assert "config.epochs" in refused
+
+
+def test_the_pages_python_works(site: Site, turned_cycle: Path) -> None:
+    """Launch, follow, decision, cancel."""
+    told = run(site, turned_cycle, [sys.executable, "-c", pages.script("api.md", "python")])
+    assert " Completed" in told
+    assert "# Cycle 2: " in told
+    assert " Cancelled" in told
+
+
+def test_a_schedule_fires_within_a_minute(site: Site, turned_cycle: Path) -> None:
+    """Set over the API with the cycle's parameters; its run ends well, with nobody looking."""
+    deployment = sites.call(site, "GET", f"deployments/name/{sites.DEPLOYMENT}")["id"]
+    soon = datetime.now(UTC) + timedelta(seconds=40)
+    schedule = {
+        "active": True,
+        "schedule": {"interval": 86400, "anchor_date": soon.isoformat()},
+        "parameters": {"config": sites.quick(turned_cycle)},
+    }
+    made = sites.call(site, "POST", f"deployments/{deployment}/schedules", content=[schedule])
+    try:
+        sites.wait_for(lambda: begun(site, turned_cycle), 120)
+        (found,) = begun(site, turned_cycle)
+        assert found["auto_scheduled"]
+        planned = datetime.fromisoformat(found["expected_start_time"])
+        assert abs(planned - soon) < timedelta(seconds=1)
+        sites.ends(site, found["id"], "Completed")
+    finally:
+        sites.call(site, "DELETE", f"deployments/{deployment}/schedules/{made[0]['id']}")
+
+
+def begun(site: Site, cycle: Path) -> list[dict[str, Any]]:
+    """The cycle's runs that have started."""
+    found = sites.call(
+        site, "POST", "flow_runs/filter", flow_runs={"start_time": {"is_null_": False}}
+    )
+    return [one for one in found if one["parameters"].get("config", {}).get("cycle") == str(cycle)]

@@ -1,0 +1,120 @@
+"""Automations on a real site: an arrival starts a run, a failed run tells hook and mailbox."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prefect.blocks.webhook import Webhook
+from pydantic import SecretStr
+
+from asr_flywheel import automations
+from asr_flywheel.automations import Wanted
+from blocks.email import EmailNotification
+from tests import receivers, samples, sites
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from asr_flywheel.site import Site
+
+
+def registered(site: Site) -> dict[str, bool]:
+    """Which automations there are, and whether they are on."""
+    found = sites.call(site, "POST", "automations/filter")
+    return {one["name"]: one["enabled"] for one in found}
+
+
+@pytest.fixture
+def clean(site: Site) -> Iterator[None]:
+    """No automation is left for other tests."""
+    yield
+    for one in sites.call(site, "POST", "automations/filter"):
+        sites.call(site, "DELETE", f"automations/{one['id']}")
+
+
+@pytest.mark.usefixtures("clean")
+def test_automations_are_off_until_switched_on_and_stay_on(site: Site) -> None:
+    """Registering again leaves what a user has switched on."""
+    with sites.speaking_to(site):
+        automations.register(Wanted())
+        assert registered(site) == {automations.NEXT_CYCLE: False, automations.LOST: False}
+        automations.register(Wanted(), enable=True)
+        automations.register(Wanted())
+    assert registered(site) == {automations.NEXT_CYCLE: True, automations.LOST: True}
+
+
+@pytest.mark.usefixtures("clean")
+def test_an_arrival_starts_its_cycle_once_and_a_grown_manifest_again(
+    site: Site, tmp_path: Path
+) -> None:
+    """The run has the settings of the watch; here its gate asks for a baseline."""
+    inbox, cycles = tmp_path / "store", tmp_path / "ward-7"
+    shutil.copytree(samples.make_cycle(tmp_path / "made"), inbox / "inbox" / "cycle1")
+    watch = {
+        "store": str(inbox),
+        "prefix": "inbox/",
+        "cycles": str(cycles),
+        "settings": {"base": "embedded", "priority": ["procedure"]},
+    }
+    with sites.speaking_to(site):
+        automations.register(Wanted(), enable=True)
+
+    def look() -> None:
+        run = sites.launch(site, watch, "watch-inbox/watch-inbox")
+        sites.ends(site, run, "Completed")
+
+    look()
+    sites.wait_for(lambda: len(started(site, cycles)) == 1)
+    (first,) = started(site, cycles)
+    assert first["parameters"]["config"] == {
+        "cycle": str(cycles / "cycle1"),
+        "base": "embedded",
+        "priority": ["procedure"],
+    }
+    sites.ends(site, first["id"], "Completed")
+    sites.says(site, first["id"], "refused: go to /digital-health-clinical-asr")
+    look()
+    manifest = inbox / "inbox" / "cycle1" / "manifest.jsonl"
+    manifest.write_text(manifest.read_text() + manifest.read_text().splitlines()[0] + "\n")
+    look()
+    sites.wait_for(lambda: len(started(site, cycles)) == 2)
+    for run in started(site, cycles):
+        sites.ends(site, run["id"], "Completed")
+
+
+def started(site: Site, cycles: Path) -> list[dict[str, Any]]:
+    """The runs of a cycle."""
+    found = sites.call(
+        site, "POST", "flow_runs/filter", flows={"name": {"any_": ["finetune-cycle"]}}
+    )
+    wanted = str(cycles / "cycle1")
+    return [one for one in found if one["parameters"].get("config", {}).get("cycle") == wanted]
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_failed_run_tells_a_webhook_and_a_mailbox(site: Site, tmp_path: Path) -> None:
+    """With the run's name, its state and why; both blocks are sent from the server."""
+    with receivers.webhook() as (url, hooks), receivers.mailbox() as (port, mails):
+        with sites.speaking_to(site):
+            Webhook(url=SecretStr(url)).save("clinic-hook", overwrite=True)
+            EmailNotification(
+                host="127.0.0.1",
+                port=port,
+                security="insecure",
+                sender="flywheel@clinic.example",
+                recipients=["asr@clinic.example"],
+            ).save("clinic-mail", overwrite=True)
+            automations.register(Wanted("clinic-hook", "clinic-mail"), enable=True)
+        run = sites.launch(site, sites.quick(tmp_path / "cycle1"))
+        sites.ends(site, run, "Failed")
+        sites.wait_for(lambda: hooks and mails)
+    name = sites.call(site, "GET", f"flow_runs/{run}")["name"]
+    (hook,), (mail,) = hooks, mails
+    assert (hook["run"], hook["run_id"], hook["state"]) == (name, run, "Failed")
+    assert "there is no such cycle folder" in hook["message"]
+    assert hook["url"].endswith(f"/flow-run/{run}")
+    assert name in mail["subject"]
+    assert "there is no such cycle folder" in mail.as_string().replace("=\n", "")

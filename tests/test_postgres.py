@@ -1,0 +1,158 @@
+"""A site as a team runs it: Postgres below, credentials in front, backup, restore, retention.
+
+The server has the settings of deployments/compose.yaml, and its secrets come through
+with-secrets.sh; only the containers are missing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from tests import compose, postgres, sites
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from asr_flywheel.site import Site
+    from tests.postgres import Postgres
+
+CREDENTIALS = "flywheel:planted-site-4711"
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Postgres]:
+    """The database."""
+    with postgres.running() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the secrets' files."""
+    folder = tmp_path_factory.mktemp("secrets")
+    (folder / "database_password").write_text(f"{postgres.PASSWORD}\n")
+    (folder / "site_credentials").write_text(f"{CREDENTIALS}\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(
+    database: Postgres, secrets: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """A site with the compose file's settings; nothing but host and port is another."""
+    settings = compose.settings("server") | compose.settings("register")
+    folder = tmp_path_factory.mktemp("team")
+    settings |= {
+        "PREFECT_HOME": str(folder / "home"),
+        "PREFECT_SERVER_DATABASE_HOST": "127.0.0.1",
+        "PREFECT_SERVER_DATABASE_PORT": str(database.port),
+        # Looks at once for what is too old, not every hour.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "5",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ORPHAN_CLEANUP_LOOP_SECONDS": "5",
+        **compose.with_secrets(secrets),
+    }
+    del settings["PREFECT_API_URL"]
+    with sites.running(folder, settings) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def finished(site: Site, spoken: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run in whose middle the server was restarted."""
+    folder = tmp_path_factory.mktemp("postgres-run") / "clinic" / "cycle1"
+    cycle = Path(shutil.copytree(spoken, folder))
+    run = sites.launch(site, sites.quick(cycle))
+    sites.wait_for(lambda: sites.trained_batches(cycle) > 0)
+    site.stop("server")
+    site.start_server()
+    sites.ends(site, run, "Completed")
+    return run
+
+
+def record(site: Site, run: str) -> dict[str, Any]:
+    """What the server knows of a run: states, tasks, artifacts, log."""
+    flow_runs = {"flow_run_id": {"any_": [run]}}
+    return {
+        "state": sites.state(site, run),
+        "tasks": sites.task_runs(site, run),
+        "artifacts": sorted(
+            one["key"] or ""
+            for one in sites.call(site, "POST", "artifacts/filter", artifacts=flow_runs)
+        ),
+        "log": sites.log(site, run),
+    }
+
+
+def test_nobody_gets_in_without_credentials(site: Site) -> None:
+    """Reading and writing are refused; only the health check is open."""
+    assert httpx.get(f"{site.url}/api/health").status_code == 200
+    for wrong in (None, ("flywheel", "guess")):
+        answer = httpx.post(f"{site.url}/api/flow_runs/filter", json={}, auth=wrong)
+        assert answer.status_code == 401
+    assert sites.call(site, "POST", "flow_runs/filter") is not None
+
+
+def test_a_restart_in_mid_run_loses_nothing_on_postgres(site: Site, finished: str) -> None:
+    """Every stage with its end, every artifact, the log from first to last line."""
+    sites.says(site, finished, "Finished in state Completed")
+    found = record(site, finished)
+    assert set(found["tasks"].values()) == {"Completed"}
+    assert set(found["tasks"]) >= {"gate-check", "sft", "offline-transcribe", "decide"}
+    kinds = {key.rpartition("-")[2] for key in found["artifacts"]}
+    assert {"gate", "training", "leaderboard", "diff", "decision", "cost"} <= kinds
+    assert any("gate: passed" in line for line in found["log"])
+
+
+def test_secrets_are_in_no_log_and_on_no_command_line(site: Site, finished: str) -> None:
+    """Neither the site's password nor the database's."""
+    told = "".join(path.read_text() for path in site.folder.glob("*.log"))
+    told += "\n".join(sites.log(site, finished))
+    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    for secret in (CREDENTIALS.partition(":")[2], postgres.PASSWORD):
+        assert secret not in told
+        assert secret not in lines
+
+
+def test_the_database_comes_back_from_its_backup(
+    site: Site, database: Postgres, finished: str, tmp_path: Path
+) -> None:
+    """Dumped while the site runs, dropped, restored as docs/operations.md says: nothing differs."""
+    before = record(site, finished)
+    dump = tmp_path / "prefect.dump"
+
+    def run(*line: str | Path) -> None:
+        subprocess.run(line, env=database.environment, check=True, capture_output=True)
+
+    run("pg_dump", "--format=custom", f"--file={dump}", "prefect")
+    site.down()
+    run("dropdb", "--maintenance-db=postgres", "--force", "prefect")
+    run("createdb", "--maintenance-db=postgres", "prefect")
+    run("pg_restore", "--exit-on-error", "--dbname=prefect", dump)
+    site.start_server()
+    assert record(site, finished) == before
+
+
+def test_what_is_too_old_goes_with_all_that_belongs_to_it(
+    site: Site, database: Postgres, finished: str
+) -> None:
+    """After a year, as the compose file says: the run, its log and its artifacts."""
+    flow_runs = {"flow_run_id": {"any_": [finished]}}
+    old = "UPDATE flow_run SET end_time = now() - interval '366 days', updated = end_time"
+    line = ["psql", "--quiet", "--command", f"{old} WHERE id = '{finished}'"]
+    subprocess.run(line, env=database.environment, check=True, capture_output=True)
+
+    def left() -> bool:
+        return bool(
+            sites.call(site, "POST", "flow_runs/filter", flow_runs={"id": {"any_": [finished]}})
+            or sites.call(site, "POST", "logs/filter", logs=flow_runs)
+            or sites.call(site, "POST", "artifacts/filter", artifacts=flow_runs)
+        )
+
+    assert left()
+    sites.wait_for(lambda: not left(), 60)

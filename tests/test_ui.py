@@ -1,0 +1,61 @@
+"""The UI in a real browser: a run is started from its form, watched, retried, and read."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import sites, ui
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+    from asr_flywheel.site import Site
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """A browser's page."""
+    with ui.opened() as found:
+        yield found
+
+
+def test_a_run_is_started_from_the_form_and_its_artifacts_render(
+    site: Site, page: Page, turned_cycle: Path
+) -> None:
+    """From the list of deployments to leaderboard, diff, decision and training curve."""
+    ui.open_form(page, site, "finetune-cycle")
+    values = {"Cycle folder": str(turned_cycle), "Base model": "embedded", "Epochs": 1}
+    ui.fill(page, values)
+    run = ui.submit(page, site)
+    asked = sites.call(site, "GET", f"flow_runs/{run}")["parameters"]["config"]
+    assert (asked["cycle"], asked["base"], asked["epochs"]) == tuple(values.values())
+    sites.ends(site, run, "Completed")
+    ui.show_artifact(page, site, "clinic-leaderboard", "KER by entity category")
+    ui.show_artifact(page, site, "clinic-diff", "drug")
+    decision = sites.call(site, "GET", "artifacts/clinic-decision/latest")["data"]
+    ui.show_artifact(page, site, "clinic-decision", decision.splitlines()[0].lstrip("# "))
+    ui.show_artifact(page, site, "clinic-training", "validation WER")
+    picture = page.locator("img[alt='Loss and validation WER']")
+    assert picture.evaluate("image => image.complete && image.naturalWidth") > 400
+
+
+def test_a_failed_run_is_retried_by_the_button(
+    site: Site, page: Page, turned: Path, tmp_path: Path
+) -> None:
+    """The same run, by its id, goes on to its end when what it lacked is there."""
+    folder = tmp_path / "late" / "cycle1"
+    run = sites.launch(site, sites.quick(folder))
+    sites.ends(site, run, "Failed")
+    shutil.copytree(turned, folder)
+    ui.show_run(page, site, run)
+    page.get_by_role("button", name="Retry", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Retry", exact=True).click()
+    sites.wait_for(lambda: sites.state(site, run) != "Failed")
+    sites.ends(site, run, "Completed")
+    assert (folder.parent / "cycle2" / "run.json").is_file()
