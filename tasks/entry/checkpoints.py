@@ -12,6 +12,7 @@ train then, and no .nemo is written.
 
 from __future__ import annotations
 
+import functools
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ def write_once(save: Callable[..., None]) -> Callable[..., None]:
     """
     saved: tuple[int, Path] | None = None
 
+    # NeMo checks the signature of what it overrides; where there are ranks it comes after this.
+    @functools.wraps(save)
     def save_checkpoint(trainer: Any, filepath: Any, *more: Any, **options: Any) -> None:  # noqa: ANN401
         nonlocal saved
         path = Path(filepath)
