@@ -1,0 +1,72 @@
+"""What a run may change in its recipe: batch and precision, stated and never in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import pytest
+
+from flows.config import CycleConfig
+from tasks.errors import InputError
+from tasks.hardware import Gpu, Hardware
+from tasks.recipes import Precision
+
+CPU = Hardware((), 2)
+H100 = Hardware((Gpu("NVIDIA H100 80GB HBM3", 81_559),), 16)
+L4 = Hardware((Gpu("NVIDIA L4", 23_034),), 8)
+TWO = Hardware((Gpu("NVIDIA L40S", 46_068), Gpu("NVIDIA L4", 23_034)), 16)
+
+
+def config(**fields: Any) -> CycleConfig:
+    """A run with these fields."""
+    return CycleConfig(cycle=Path("cycle1"), **fields)
+
+
+@pytest.mark.parametrize(
+    ("asked", "hardware", "rows", "batch"),
+    [
+        (None, H100, 2000, 4),  # the specification's, until something else is asked for
+        ("16", L4, 2000, 16),  # as the command line hands it over
+        (3, CPU, 2000, 3),
+        ("auto", CPU, 2000, 4),
+        ("auto", L4, 2000, 4),
+        ("auto", H100, 2000, 32),
+        ("auto", H100, 80, 8),
+        ("auto", TWO, 2000, 4),  # the smaller GPU bounds it
+        ("auto", Hardware((Gpu("unknown"),), 4), 2000, 4),
+    ],
+)
+def test_the_batch_is_the_recipes_unless_asked_for(
+    asked: Any, hardware: Hardware, rows: int, batch: int
+) -> None:
+    """A number, or what GPU and rows make worth while; learning rate and epochs stay."""
+    found = config(batch=asked).recipe_on(hardware, rows)
+    assert found.batch_size == batch
+    plain = config().full_recipe()
+    assert found.model_copy(update={"batch_size": plain.batch_size}) == plain
+
+
+@pytest.mark.parametrize("asked", ["0", 0, -4, "many", 4096])
+def test_a_batch_that_is_none_is_refused(asked: Any) -> None:
+    """When the run is asked for."""
+    with pytest.raises(pydantic.ValidationError, match="batch"):
+        config(batch=asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "lightning"),
+    [(None, "bf16-mixed"), ("fp32", "32-true"), ("fp16-mixed", "16-mixed")],
+)
+def test_fp16_only_when_asked_for(asked: str | None, lightning: str) -> None:
+    """By the specification's names."""
+    assert config(precision=asked).recipe_on(H100, 100).precision.lightning == lightning
+
+
+def test_a_cpu_has_fp32_alone() -> None:
+    """What it lacks is refused if it was asked for; the recipe's own is passed over."""
+    assert config(precision="fp32").recipe_on(CPU, 100).precision is Precision.FP32
+    assert config().recipe_on(CPU, 100).precision is Precision.BF16
+    with pytest.raises(InputError, match="there is no GPU here"):
+        config(precision="fp16-mixed").recipe_on(CPU, 100)
