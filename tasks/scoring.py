@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from rapidfuzz.distance import Levenshtein
 
@@ -34,15 +34,8 @@ DIMENSIONS = (
 """The fields by which a score is broken down; the leaderboard shows four of them."""
 
 
-class Measured(NamedTuple):
-    """The counts of one row, of normalised strings; ``RowScore`` says what each is."""
-
-    word_edits: int
-    ref_words: int
-    char_edits: int
-    ref_chars: int
-    term_missed: bool | None
-    sentence_wrong: bool
+Measured = tuple[int, int, int, int, bool | None, bool]
+"""The counts of one row, in the order of the fields of ``RowScore``."""
 
 
 def measure(ref: str, hyp: str, term: str | None) -> Measured:
@@ -52,12 +45,15 @@ def measure(ref: str, hyp: str, term: str | None) -> Measured:
         ref: what was said, normalised.
         hyp: what was recognised, normalised.
         term: the flagged term, normalised; None or "" where there is none.
+
+    Returns:
+        word_edits, ref_words, char_edits, ref_chars, term_missed, sentence_wrong.
     """
     missed = not contains_words(hyp, term) if term else None
     if ref == hyp:
-        return Measured(0, ref.count(" ") + 1 if ref else 0, 0, len(ref), missed, False)
+        return 0, ref.count(" ") + 1 if ref else 0, 0, len(ref), missed, False
     words = ref.split()
-    return Measured(
+    return (
         Levenshtein.distance(words, hyp.split()),
         len(words),
         Levenshtein.distance(ref, hyp),

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from array import array
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +39,9 @@ _TERMLESS_BLOCKS = 4096
 _WORTH_A_PROCESS_BYTES = 16_000_000
 
 Floats = npt.NDArray[np.float64]
+
+
+_values_of = attrgetter(*DIMENSIONS)
 
 
 class _Table:
@@ -97,8 +102,9 @@ class Tally:
     def __init__(self, listened_for: Vocabulary | None = None) -> None:
         self.beyond = None if listened_for is None else Beyond(listened_for)
         self._tables = {name: _Table() for name in (*DIMENSIONS, "block")}
-        self._values: dict[str, list[Hashable]] = {name: [] for name in self._tables}
-        self._counted: list[tuple[float, ...]] = []
+        self._values: list[tuple[Hashable, ...]] = []
+        self._blocks: list[Hashable] = []
+        self._counted = array("d")
         self._rows = 0
 
     def add(self, row: Hypothesis) -> None:
@@ -107,28 +113,29 @@ class Tally:
         words, ref_words, chars, ref_chars, missed, wrong = measure(
             ref, hyp, normalise_term(row.term) if row.term else None
         )
-        self._counted.append(
+        self._counted.extend(
             (1, words / (ref_words or 1), chars / (ref_chars or 1), words, ref_words, chars,
              ref_chars, wrong, missed is not None, missed or 0)
         )  # fmt: skip
-        for name in DIMENSIONS:
-            self._values[name].append(getattr(row, name))
-        self._values["block"].append(block_of(row.term, self._rows % _TERMLESS_BLOCKS))
+        self._values.append(_values_of(row))
+        self._blocks.append(block_of(row.term, self._rows % _TERMLESS_BLOCKS))
         self._rows += 1
         if self.beyond is not None:
             self.beyond.add(row, ref, hyp, term_missed=missed)
-        if len(self._counted) == _ROWS_AT_ONCE:
+        if len(self._values) == _ROWS_AT_ONCE:
             self.flush()
 
     def flush(self) -> None:
         """Add what has been gathered to the tables."""
-        if not self._counted:
+        if not self._values:
             return
-        counted = np.array(self._counted, dtype=np.float64)
-        for name, table in self._tables.items():
-            table.add(self._values[name], counted)
-            self._values[name].clear()
-        self._counted.clear()
+        counted = np.array(self._counted).reshape(-1, len(COUNTED))
+        columns = (*zip(*self._values, strict=True), self._blocks)
+        for table, values in zip(self._tables.values(), columns, strict=True):
+            table.add(values, counted)
+        self._values.clear()
+        self._blocks.clear()
+        del self._counted[:]
         if self.beyond is not None:
             self.beyond.prune()
 

@@ -1,0 +1,225 @@
+"""How fast an evaluation is scored, and in how much memory.
+
+    python -m benchmarks.scoring [--rows N] [--sizes 10000 100000 1000000]
+
+Rows are sentences of about twenty words from the demo's carriers, with a word in ten misheard. In
+one run, on the same rows in memory and with the same normaliser: our tally (the four metrics, the
+pooled WER and all breakdowns), jiwer (WER and CER in one call each for all rows, which is its
+fastest way; KER and SER in Python), and a literal reading of the specification in pure Python. Then
+files of several sizes by ``asr-flywheel score``'s own road, with everything that it prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import unicodedata
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jiwer
+
+from asr_flywheel.demo.carriers import CARRIERS, CONTEXTS
+from asr_flywheel.demo.terms import TERMS
+from tasks.hypotheses import Hypothesis, write_hypotheses
+from tasks.normalise import normalise
+from tasks.tally import Summary, summarise, summarise_file, summary_as_dict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+ROWS = 20_000
+LITERAL_ROWS = 300
+SIZES = (10_000, 100_000, 1_000_000)
+REPEATS = 3
+LETTER = "the specification's letter"
+_WORDS = 20
+_MISHEARD = 0.1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        what: what was measured.
+        rows: how many rows were scored.
+        seconds: of wall time; the best of several runs.
+        peak_mib: resident memory, where it was measured.
+    """
+
+    what: str
+    rows: int
+    seconds: float
+    peak_mib: float | None = None
+
+    @property
+    def rate(self) -> float:
+        """Rows a second."""
+        return self.rows / self.seconds
+
+
+def evaluation(n: int, seed: int = 1) -> Iterator[Hypothesis]:
+    """Rows of an evaluation, each of another sentence, some of it misheard."""
+    rng = random.Random(seed)  # noqa: S311 - a benchmark's text
+    fillers = [
+        carrier.format(term="", dose="ten milligrams daily")
+        for context, category in product(CONTEXTS, sorted({term.category for term in TERMS}))
+        for carrier in CARRIERS[context][category]
+    ]
+    for place in range(n):
+        term = rng.choice(TERMS)
+        context = rng.choice(CONTEXTS)
+        carrier = rng.choice(CARRIERS[context][term.category])
+        words = carrier.format(term=term.text, dose=term.dose).split()
+        words += rng.choice(fillers).split()[: max(0, _WORDS - len(words))]
+        heard = [word if rng.random() > _MISHEARD else f"{word[:3]}ing" for word in words]
+        yield Hypothesis(
+            f"audio/{place:07d}.wav",
+            " ".join(words).capitalize() + ".",
+            " ".join(heard),
+            term.text,
+            term.category,
+            "override" if term.ipa else "magpie_g2p",
+            f"voice_{place % 8}",
+            ("clean", "snr_15db", "snr_5db")[place % 3],
+            context,
+        )
+
+
+def by_jiwer(found: Sequence[Hypothesis]) -> dict[str, float]:
+    """The four metrics by jiwer, on text from the same normaliser."""
+    refs = [normalise(row.ref) for row in found]
+    hyps = [normalise(row.hyp) for row in found]
+    terms = [normalise(row.term or "") for row in found]
+    n = len(found)
+    return {
+        "wer": sum(_rates(jiwer.process_words(refs, hyps))) / n,
+        "cer": sum(_rates(jiwer.process_characters(refs, hyps))) / n,
+        "ker": sum(f" {t} " not in f" {h} " for t, h in zip(terms, hyps, strict=True)) / n,
+        "ser": sum(r != h for r, h in zip(refs, hyps, strict=True)) / n,
+    }
+
+
+def _rates(output: jiwer.WordOutput | jiwer.CharacterOutput) -> Iterator[float]:
+    """Each row's error rate, from its alignment."""
+    for ref, steps in zip(output.references, output.alignments, strict=True):
+        edits = sum(
+            max(step.ref_end_idx - step.ref_start_idx, step.hyp_end_idx - step.hyp_start_idx)
+            for step in steps
+            if step.type != "equal"
+        )
+        yield edits / max(len(ref), 1)
+
+
+def by_the_letter(found: Sequence[Hypothesis]) -> dict[str, float]:
+    """The four metrics as the specification reads, in pure Python."""
+    sums = dict.fromkeys(("wer", "cer", "ker", "ser"), 0.0)
+    for row in found:
+        ref, hyp, term = (_literal_normalise(text) for text in (row.ref, row.hyp, row.term or ""))
+        sums["wer"] += _literal_distance(ref.split(), hyp.split()) / max(len(ref.split()), 1)
+        sums["cer"] += _literal_distance(ref, hyp) / max(len(ref), 1)
+        sums["ker"] += f" {term} " not in f" {hyp} "
+        sums["ser"] += ref != hyp
+    return {name: value / len(found) for name, value in sums.items()}
+
+
+def _literal_normalise(text: str) -> str:
+    text = re.sub(r"[^\w\s-]", "", unicodedata.normalize("NFKD", text).lower())
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def _literal_distance(left: Sequence[str], right: Sequence[str]) -> int:
+    above = list(range(len(right) + 1))
+    for i, one in enumerate(left, start=1):
+        line = [i]
+        for j, other in enumerate(right, start=1):
+            line.append(min(above[j] + 1, line[-1] + 1, above[j - 1] + (one != other)))
+        above = line
+    return above[-1]
+
+
+def _best(what: str, found: Sequence[Hypothesis], call: Callable[[], object]) -> Row:
+    seconds = []
+    for _ in range(REPEATS):
+        began = time.process_time()
+        call()
+        seconds.append(time.process_time() - began)
+    return Row(what, len(found), min(seconds))
+
+
+def rows(n: int = ROWS, sizes: Sequence[int] = SIZES) -> Iterator[Row]:
+    """Ours, jiwer and the literal reading on the same rows; then files of several sizes."""
+    found = list(evaluation(n))
+    few = found[:LITERAL_ROWS]
+    _check(summarise(found), by_jiwer(found))
+    _check(summarise(few), by_the_letter(few))
+    yield _best("ours, one process", found, lambda: summarise(found))
+    yield _best("jiwer", found, lambda: by_jiwer(found))
+    yield _best(LETTER, few, lambda: by_the_letter(few))
+    with tempfile.TemporaryDirectory() as folder:
+        for size in sizes:
+            path = Path(folder) / f"{size}.jsonl"
+            write_hypotheses(path, evaluation(size))
+            yield _file(path, size)
+            path.unlink()
+
+
+def _check(ours: Summary, theirs: dict[str, float]) -> None:
+    """Whoever is faster must have the same figures."""
+    for name, value in theirs.items():
+        if abs(getattr(ours.counts, name) - value) > 1e-9:  # noqa: PLR2004 - rounding
+            raise AssertionError(f"{name}: {getattr(ours.counts, name)} is not {value}")
+
+
+def _file(path: Path, size: int) -> Row:
+    """A file in a process of its own, so that its peak memory is its own."""
+    command = [sys.executable, "-m", "benchmarks.scoring", "--file", str(path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds, peak = done.stdout.split()
+    return Row("a file, all that score prints", size, float(seconds), float(peak))
+
+
+def _score_file(path: Path) -> None:
+    """Print the seconds and the peak memory (MiB) of scoring a file, helpers' included."""
+    began = time.process_time()
+    summary_as_dict(summarise_file(path))
+    seconds = time.process_time() - began
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    helper = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    print(seconds, (own + 2 * helper) / 1024)
+
+
+def main() -> None:
+    """Print the table and the ratios."""
+    parser = argparse.ArgumentParser(description="Scoring speed and memory.")
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--sizes", type=int, nargs="*", default=list(SIZES))
+    parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.file is not None:
+        _score_file(given.file)
+        return
+    rates: dict[str, float] = {}
+    for row in rows(given.rows, given.sizes):
+        rates.setdefault(row.what, row.rate)
+        peak = "" if row.peak_mib is None else f"{row.peak_mib:8.0f} MiB"
+        print(
+            f"{row.what:30} {row.rows:9,} rows {row.seconds:8.2f} s {row.rate:10,.0f} rows/s{peak}",
+            flush=True,
+        )
+    ours = rates["ours, one process"]
+    print(f"ours / jiwer: {ours / rates['jiwer']:.1f}")
+    print(f"ours / the letter: {ours / rates[LETTER]:.0f}")
+
+
+if __name__ == "__main__":
+    main()
