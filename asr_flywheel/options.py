@@ -35,6 +35,15 @@ KeepStyleOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 MethodOption = Annotated[Method, typer.Option(help="Adapters are always refused.")]
+GeneralLimitOption = Annotated[
+    float | None,
+    typer.Option(
+        "--general-limit", min=0, help="Points that the WER of general English may rise; else 0.5."
+    ),
+]
+HoldOutTermsOption = Annotated[
+    bool, typer.Option("--hold-out-terms", help="Hold out whole terms: none on both sides.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seeds the split and training.")]
 RecipeOption = Annotated[RecipeName, typer.Option("--recipe", help="Named hyperparameters.")]
 EpochsOption = Annotated[

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from prefect.blocks.core import Block
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from blocks.nemo_container import NemoContainer
 from blocks.policies import GateThresholds, TuningRecipe
@@ -167,6 +167,21 @@ class CycleConfig(BaseModel):
         title="Baseline",
         description="per_sample.json or offline_hyps.jsonl; by default the cycle folder's.",
     )
+    hold_out_terms: bool = Field(
+        False,
+        title="Hold out whole terms",
+        description="No term on both sides of the split: how are terms heard that were never "
+        "trained on?",
+    )
+    folds: int = Field(
+        0,
+        ge=0,
+        le=20,
+        title="Folds",
+        description="Cross-fit: so many models are trained, each without one fold of the rows, "
+        "which it then scores. The decision rests on all rows and grades the recipe; the model "
+        "that is shipped is trained on the split. 0: no.",
+    )
     general: Path | None = Field(
         None,
         title="General English",
@@ -256,11 +271,16 @@ class CycleConfig(BaseModel):
         general = () if self.general is None else (self.general.parent,)
         return audio_roots(cycle, (*self.audio_roots, *general))
 
+    @field_validator("folds")
+    @classmethod
+    def _not_one(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold would leave nothing to train on; 0 for none, or 2 and more")
+        return folds
+
     def guardrail(self) -> GuardrailPolicy:
         """The limit of forgetting, which stands before the run."""
-        if self.general_limit is None:
-            return GuardrailPolicy()
-        return GuardrailPolicy(absolute=self.general_limit / 100, weak_base=1.0)
+        return GuardrailPolicy.of_points(self.general_limit)
 
     def make_runtime(self) -> runtimes.Runtime:
         """Where training and transcription run."""

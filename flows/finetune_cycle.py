@@ -7,6 +7,7 @@ They have no cache of Prefect's: what was made before is found by its content, w
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,14 @@ from prefect.runtime import flow_run
 from blocks.stores import open_store
 from flows import events, publish, slots
 from flows.config import Comparison, CycleConfig, WhenBusy
+from flows.guardrail import Pair, general_english, guardrail
 from tasks import (
     archive,
     bases,
     cost,
     diff,
     hashes,
+    judgement,
     ladder,
     leaderboard,
     run_record,
@@ -41,8 +44,7 @@ from tasks.gate import GateResult
 from tasks.general import GeneralSet
 from tasks.grow_plan import plan_for
 from tasks.grow_plan_files import write_plan
-from tasks.guardrail import Guardrail, check_guardrail
-from tasks.hypotheses import write_hypotheses
+from tasks.hypotheses import Hypothesis, write_hypotheses
 from tasks.preflight import PreflightResult
 from tasks.report import write_report
 from tasks.runtime import Runtime
@@ -54,9 +56,20 @@ from tasks.transcribe import Transcript
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
+    from tasks.guardrail import Guardrail
 
-Pair = tuple[Transcript, Transcript]
-"""What base and tuned model made of one set."""
+
+@dataclass(frozen=True)
+class Beside:
+    """What the decision looks at besides the split's rows.
+
+    Attributes:
+        forgetting: general English before and after; None without a set.
+        crossed: every row by a model that never saw it; None without folds.
+    """
+
+    forgetting: Guardrail | None
+    crossed: diff.Pairing | None
 
 
 @dataclass(frozen=True)
@@ -102,13 +115,14 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     general = general_english(config, base, checked)
     data = split(config, cycle, base, checked, general)
     stages.require_decidable(checked, data, config.priority, baseline, decides=imported is not None)
+    crossed = cross_fit(config, cycle, base, checked, general, runtime)
     trained = tune(config, cycle, base, data, runtime)
     models = (base, trained.model)
     transcripts, spoken = transcribe_cycle(config, cycle, checked, general, models, runtime)
     run_record.begin(cycle.next)
-    forgetting = guardrail(config, cycle, general, spoken)
-    pairing = compare(config, cycle, checked, data, transcripts, baseline, forgetting)
-    decided = decision(config, cycle, pairing, trained, forgetting)
+    beside = Beside(guardrail(config, cycle, general, spoken), crossed)
+    pairing = compare(config, cycle, checked, data, transcripts, baseline, beside)
+    decided = decision(config, cycle, pairing, trained, beside)
     planned = grow_plan(config, cycle, pairing, decided)
     record = run_record.RunRecord(
         started=started,
@@ -122,7 +136,10 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     )
     told = run_record.describe(record)
     shown = report(cycle, told)
-    heard = () if general is None else run_record.GENERAL_NAMES
+    heard = [
+        *(() if general is None else run_record.GENERAL_NAMES),
+        *(() if crossed is None else (run_record.CROSS_FITTED_NAME,)),
+    ]
     run_record.write(
         cycle.next, told, [*(cycle.next.path / name for name in heard), *planned, *shown]
     )
@@ -166,25 +183,6 @@ def check_manifest(config: CycleConfig, cycle: Cycle, base: Path) -> PreflightRe
     return checked
 
 
-@task(name="general-english", cache_policy=NO_CACHE)
-def general_english(config: CycleConfig, base: Path, checked: PreflightResult) -> GeneralSet | None:
-    """Check the guardrail's sentences, and choose those that are replayed in training."""
-    if config.general is None:
-        return None
-    trained = (1 - config.validation_fraction) * len(checked.rows)
-    found = stages.general_set(
-        config.general,
-        base,
-        config.full_recipe(),
-        checked,
-        audio_roots=config.audio_roots,
-        replay=round(trained * config.replay_share / (1 - config.replay_share)),
-        keep_style=config.keep_style,
-    )
-    publish.general(found)
-    return found
-
-
 @task(name="stratified-split", cache_policy=NO_CACHE)
 def split(
     config: CycleConfig,
@@ -196,9 +194,50 @@ def split(
     """Hold out a share of each category and write train.jsonl and validation.jsonl."""
     known = sft.trained_before(base)
     replay = () if general is None else general.replay
-    data = stages.split(cycle, checked, config.validation_fraction, config.seed, known, replay)
+    data = stages.split(
+        cycle,
+        checked,
+        config.validation_fraction,
+        config.seed,
+        known,
+        replay,
+        by_term=config.hold_out_terms,
+    )
     publish.split(data.split)
     return data
+
+
+def cross_fit(
+    config: CycleConfig,
+    cycle: Cycle,
+    base: Path,
+    checked: PreflightResult,
+    general: GeneralSet | None,
+    runtime: Runtime,
+) -> diff.Pairing | None:
+    """Score every row by a model that never saw it: one training a fold, each found again if done.
+
+    Returns:
+        The rows by the base and by their fold's model; None without folds.
+    """
+    if not config.folds:
+        return None
+    known = sft.trained_before(base)
+    replay = () if general is None else general.replay
+    by_number = {row.utterance.row: row for row in checked.rows}
+    before: list[Hypothesis] = []
+    after: list[Hypothesis] = []
+    dealt = stages.folds(cycle, checked, config.folds, config.seed, known, replay)
+    for place, data in enumerate(dealt, start=1):
+        publish.stage("fold", f"{place} of {len(dealt)}: {len(data.split.validation)} rows")
+        model = tune(config, cycle, base, data, runtime).model
+        fold = dataclasses.replace(
+            checked, rows=tuple(by_number[number] for number in data.split.validation)
+        )
+        pair, _ = transcribe_cycle(config, cycle, fold, None, (base, model), runtime)
+        for rows, one in zip((before, after), pair, strict=True):
+            rows.extend(hypotheses(fold.rows, one, data.split))
+    return diff.pair(score(before), score(after))
 
 
 @task(name="sft", cache_policy=NO_CACHE)
@@ -258,19 +297,6 @@ def transcribe_cycle(
     )
 
 
-@task(name="guardrail", cache_policy=NO_CACHE)
-def guardrail(
-    config: CycleConfig, cycle: Cycle, general: GeneralSet | None, spoken: Pair
-) -> Guardrail | None:
-    """Hold the loss of general English against the limit; both models' rows are kept."""
-    if general is None:
-        return None
-    before, after = (hypotheses(general.guardrail, one) for one in spoken)
-    for name, rows in zip(run_record.GENERAL_NAMES, (before, after), strict=True):
-        write_hypotheses(cycle.next.path / name, rows)
-    return check_guardrail(score(before), score(after), config.guardrail())
-
-
 @task(name="leaderboard-diff", cache_policy=NO_CACHE)
 def compare(
     config: CycleConfig,
@@ -279,7 +305,7 @@ def compare(
     data: TrainingSet,
     transcripts: tuple[Transcript, Transcript],
     baseline: Baseline | None,
-    forgetting: Guardrail | None,
+    beside: Beside,
 ) -> diff.Pairing:
     """Score both models, write cycle N+1's leaderboard, and pair it with cycle N row by row."""
     base_rows, tuned_rows = (hypotheses(checked.rows, one, data.split) for one in transcripts)
@@ -288,7 +314,7 @@ def compare(
     entries = leaderboard.tuned_entries(base_name, before, tuned_name, after)
     held_out = len(data.split.validation)
     notes = [f"{held_out} rows were held out from training: theirs are the figures to trust."]
-    notes.append(UNCHECKED if forgetting is None else str(forgetting))
+    notes.append(UNCHECKED if beside.forgetting is None else str(beside.forgetting))
     pairing = diff.pair(before, after)
     if baseline is not None and baseline.imported:
         hosted = diff.pair(baseline.scores, after)
@@ -300,8 +326,24 @@ def compare(
     if (imported := imported_scores(config, baseline)) is not None:
         pairing = diff.pair(imported, after)
         notes.append("The decision compares two decoders as well as two models.")
+    if (crossed := beside.crossed) is not None:
+        base_name, tuned_name = config.names
+        entries += (
+            leaderboard.Entry(tuned_name, leaderboard.CROSS_FITTED, crossed.after),
+            leaderboard.Entry(base_name, leaderboard.CROSS_FITTED, crossed.before),
+        )
+        rows = (row.row for row in crossed.after.rows)
+        write_hypotheses(cycle.next.path / run_record.CROSS_FITTED_NAME, rows)
+        notes.append(
+            f"Cross-fitted over {config.folds} folds: each row was scored by a model that had not "
+            "seen it. That grades the recipe; the model that is shipped was trained on the split."
+        )
     board = leaderboard.Leaderboard(
-        cycle.next.number, entries, tuple(notes), diff.changes(pairing.held_out)
+        cycle.next.number,
+        entries,
+        tuple(notes),
+        diff.changes(pairing.held_out),
+        diff.exposure(pairing),
     )
     following = cycle.next
     write_hypotheses(following.path / run_record.BASELINE_NAME, base_rows)
@@ -317,17 +359,18 @@ def decision(
     cycle: Cycle,
     pairing: diff.Pairing,
     trained: sft.SftResult,
-    forgetting: Guardrail | None,
+    beside: Beside,
 ) -> Decision:
     """Keep, grow, discard or inconclusive, by held-out rows; the bare table stands beside it."""
-    grounds = stages.evidence(
+    grounds = judgement.evidence(
         pairing,
-        guardrail=forgetting,
+        cross_fitted=beside.crossed,
+        guardrail=beside.forgetting,
         overfit=overfit(trained.epochs),
         previous=run_record.relative_changes(cycle),
     )
     decided = decide(grounds, config.priority)
-    all_rows = stages.read_all_rows(pairing, config.priority)
+    all_rows = judgement.read_all_rows(pairing, config.priority)
     run_record.write_decision(cycle.next, decided, all_rows, grounds.judged, diff.deltas(pairing))
     publish.decision(cycle.next, decided, all_rows, grounds.judged)
     events.decided(cycle, decided)

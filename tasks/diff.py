@@ -13,6 +13,7 @@ from tasks import statistics
 from tasks.errors import InputError
 from tasks.hypotheses import Part
 from tasks.matching import keys
+from tasks.normalise import normalise_term
 from tasks.scoring import Scores, Share, block_of
 
 if TYPE_CHECKING:
@@ -220,6 +221,31 @@ def changes(pairing: Pairing) -> tuple[Change, ...]:
         share("SER", lambda row: row.sentence_wrong),
         rate("pooled WER", "pooled_wer", "word_edits", "ref_words"),
     )
+
+
+def exposure(pairing: Pairing) -> tuple[Delta, ...]:
+    """KER on held-out rows, by whether training saw their term, or their voice, in other rows.
+
+    Empty where it is not known what was trained on.
+    """
+    found = []
+    for what, name in (("term", "term"), ("voice", "voice_id")):
+        seen = {_known(one, name) for one in pairing.trained.pairs} - {None}
+        if not seen:
+            continue
+        for label, wanted in ((f"seen {what}", True), (f"unseen {what}", False)):
+            rows = pairing.held_out.where(
+                lambda one, name=name, seen=seen, wanted=wanted: (  # type: ignore[misc]
+                    (known := _known(one, name)) is not None and (known in seen) is wanted
+                )
+            )
+            found.append(replace(deltas(rows)[ALL_CATEGORIES], category=label))
+    return tuple(found)
+
+
+def _known(one: Pair, name: str) -> str | None:
+    value = getattr(one.after.row, name)
+    return normalise_term(value) if value else None
 
 
 def pair(before: Scores, after: Scores) -> Pairing:

@@ -46,6 +46,11 @@ class GuardrailPolicy:
         if not (self.absolute >= 0 and self.relative >= 0 and self.weak_base >= 0):
             raise ValueError("a limit cannot be negative")
 
+    @classmethod
+    def of_points(cls, points: float | None) -> GuardrailPolicy:
+        """A limit in points of WER, for any base; None for the default."""
+        return cls() if points is None else cls(absolute=points / 100, weak_base=1.0)
+
     def limit(self, before: float) -> float:
         """The largest rise allowed to a base of this WER."""
         return self.relative * before if before > self.weak_base else self.absolute

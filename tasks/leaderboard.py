@@ -23,13 +23,14 @@ from tasks.scoring import Share
 from tasks.tally import intervals
 
 if TYPE_CHECKING:
-    from tasks.diff import Change
+    from tasks.diff import Change, Delta
     from tasks.scoring import Scores
     from tasks.statistics import Interval
 
 HELD_OUT = "held-out"
 TRAINED = "trained on"
 ALL = "all, trained on included"
+CROSS_FITTED = "cross-fitted"
 UNTUNED = "all"
 NO_VALUE = "(none)"
 _SECTIONS = (
@@ -64,12 +65,14 @@ class Leaderboard:
         entries: models on sets of rows; terms are ordered by the first.
         notes: what a reader must know first.
         changes: what differs between base and tuned model on the held-out rows.
+        exposure: KER on those rows by whether their term or voice was trained on.
     """
 
     cycle: int
     entries: tuple[Entry, ...]
     notes: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
+    exposure: tuple[Delta, ...] = ()
 
     def headline(self) -> pd.DataFrame:
         """Section 1: a line an entry; each figure's interval is in a column of its own."""
@@ -126,6 +129,7 @@ class Leaderboard:
                 for entry in self.entries
             ],
             "differences": [change.as_dict() for change in self.changes],
+            "exposure": {one.category: one.as_dict() for one in self.exposure},
         }
 
     def _beyond(self, entry: Entry) -> Beyond:
@@ -164,6 +168,11 @@ class Leaderboard:
         # Lists under a heading of another level: the five sections stay five, and their tables too.
         if self.changes:
             parts += ["# Differences, held-out rows", "\n".join(map(_change, self.changes))]
+        if self.exposure:
+            parts += [
+                "# By what was trained on, held-out rows",
+                "\n".join(map(_seen, self.exposure)),
+            ]
         parts += ["# Beyond KER", _BEYOND, "\n".join(self._beyond_lines())]
         return "\n\n".join(parts) + "\n"
 
@@ -245,6 +254,10 @@ def _change(change: Change) -> str:
         f"- {change.name}: {_cell(change.before)} → {_cell(change.after)} ({change.n}), "
         f"{difference}{between}{by_chance}"
     )
+
+
+def _seen(delta: Delta) -> str:
+    return f"- {delta.category}: KER {_figure(delta.before)} → {_figure(delta.after)}"
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, object]]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tasks.transcribe import Transcript
 
 RECORD_NAME = "run.json"
+CROSS_FITTED_NAME = "crossfit_hyps.jsonl"
+"""Every row by a model that never saw it, where the run cross-fitted."""
 GENERAL_NAMES = ("general_baseline_hyps.jsonl", "general_hyps.jsonl")
 """General English by the base and by the tuned model, where there is a guardrail."""
 DECISION_NAME = "decision.json"

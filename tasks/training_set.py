@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from tasks import files, manifest
 from tasks.errors import InputError
-from tasks.split import UNCATEGORISED, Split, SplitRow, split_rows
+from tasks.normalise import normalise_term
+from tasks.split import UNCATEGORISED, Split, SplitRow, fold_rows, split_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from tasks.cycle import Cycle
     from tasks.manifest import Utterance
     from tasks.preflight import CheckedRow
 
@@ -60,42 +60,60 @@ def split_checked(
     fraction: float,
     seed: int,
     trained_before: frozenset[str] = frozenset(),
+    by_term: bool = False,
 ) -> Split:
     """Split the rows that passed the preflight; see ``split_rows``."""
     return split_rows(
-        [
-            SplitRow(
-                row=row.utterance.row,
-                category=row.utterance.entity_category or UNCATEGORISED,
-                recording=row.audio_sha256,
-                text=row.utterance.text,
-            )
-            for row in rows
-        ],
+        _split_rows(rows),
         fraction=fraction,
         seed=seed,
         trained_before=trained_before,
+        by_term=by_term,
     )
 
 
+def fold_checked(
+    rows: Sequence[CheckedRow],
+    folds: int,
+    *,
+    seed: int,
+    trained_before: frozenset[str] = frozenset(),
+) -> tuple[Split, ...]:
+    """Deal the rows that passed the preflight into folds; see ``fold_rows``."""
+    return fold_rows(_split_rows(rows), folds, seed=seed, trained_before=trained_before)
+
+
+def _split_rows(rows: Sequence[CheckedRow]) -> list[SplitRow]:
+    return [
+        SplitRow(
+            row=row.utterance.row,
+            category=row.utterance.entity_category or UNCATEGORISED,
+            recording=row.audio_sha256,
+            text=row.utterance.text,
+            term=normalise_term(row.utterance.term) if row.utterance.term else "",
+        )
+        for row in rows
+    ]
+
+
 def write_training_set(
-    cycle: Cycle,
+    folder: Path,
     rows: Sequence[CheckedRow],
     split: Split,
     locate: Callable[[CheckedRow], str] = lambda row: str(row.audio),
     replay: Sequence[CheckedRow] = (),
 ) -> TrainingSet:
-    """Write train.jsonl and validation.jsonl beside the manifest.
+    """Write train.jsonl and validation.jsonl.
 
     Args:
-        cycle: whose folder they go into.
+        folder: where they go: the cycle's, beside the manifest, or a fold's.
         rows: the checked rows.
         split: which row goes where.
         locate: gives a row's audio path where training runs; the absolute path by default.
         replay: rows of general English that are trained on too.
     """
     by_number = {row.utterance.row: row for row in rows}
-    paths = cycle.path / "train.jsonl", cycle.path / "validation.jsonl"
+    paths = folder / "train.jsonl", folder / "validation.jsonl"
     train = [*(by_number[number] for number in split.train), *replay]
     validation = [by_number[number] for number in split.validation]
     for path, side in zip(paths, (train, validation), strict=True):

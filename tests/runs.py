@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks import diff, files, leaderboard, run_record, sft, stages
+from tasks import diff, files, judgement, leaderboard, run_record, sft
 from tasks.cycle import Cycle, open_cycle
 from tasks.decision import decide
 from tasks.hypotheses import Part, write_hypotheses
@@ -48,9 +48,9 @@ def finish(cycle: Path, model: Path, *, base: str = "embedded", after: int = 2) 
     before = score([*samples.evaluated(10, 20, part=held), *_more(40, trained)])
     now = score([*samples.evaluated(after, 20, part=held), *_more(5, trained)])
     pairing = diff.pair(before, now)
-    grounds = stages.evidence(pairing)
+    grounds = judgement.evidence(pairing)
     decided = decide(grounds, ["drug"])
-    all_rows = stages.read_all_rows(pairing, ["drug"])
+    all_rows = judgement.read_all_rows(pairing, ["drug"])
     following = opened.next
     run_record.begin(following)
     write_hypotheses(following.path / "baseline_hyps.jsonl", [row.row for row in before.rows])

@@ -341,6 +341,25 @@ def test_diff_compares_two_files_and_decides(
     assert out.startswith("keep (by held-out rows)\n")
 
 
+def test_diff_checks_forgetting_where_it_is_given_general_english(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """A model that gained and forgot is discarded; the limit can be set."""
+    write_hypotheses(tmp_path / "a.jsonl", samples.evaluated(9, 10))
+    write_hypotheses(tmp_path / "b.jsonl", samples.evaluated(1, 10, part=Part.HELD_OUT))
+    write_hypotheses(tmp_path / "before.jsonl", samples.evaluated(1, 60, None))
+    write_hypotheses(tmp_path / "after.jsonl", samples.evaluated(9, 60, None))
+    general = ("--general", tmp_path / "before.jsonl", tmp_path / "after.jsonl", "--json")
+    told = json.loads(run("diff", tmp_path / "a.jsonl", tmp_path / "b.jsonl", *general)[1])
+    assert (told["decision"], told["bare_decision"]) == ("discard", "keep")
+    assert told["guardrail"]["status"] == "broken"
+    # Two of three words are wrong in eight rows more.
+    assert told["guardrail"]["rise"] == pytest.approx(16 / 180)
+    wide = ("--general-limit", "20", *general)
+    told = json.loads(run("diff", tmp_path / "a.jsonl", tmp_path / "b.jsonl", *wide)[1])
+    assert (told["decision"], told["guardrail"]["status"]) == ("keep", "held")
+
+
 def test_diff_of_two_cycles_reads_what_lies_in_them(
     run: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:

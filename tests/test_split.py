@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tasks.errors import InputError
-from tasks.split import Split, SplitRow, split_rows
+from tasks.split import Split, SplitRow, fold_rows, split_rows
 
 CATEGORIES = ("drug", "procedure", "anatomy", "condition", "lab", "role")
 
@@ -228,3 +228,85 @@ def test_too_few_fresh_rows_are_said() -> None:
     )
     with pytest.raises(InputError, match="the base was trained on all of them"):
         split_rows(rows, trained_before=learnt | {"recording 1"})
+
+
+terms_and_rows = st.lists(
+    st.tuples(st.sampled_from(CATEGORIES[:3]), st.integers(0, 12), st.integers(0, 40)),
+    min_size=8,
+    max_size=60,
+)
+
+
+def rows_with_terms(drawn: list[tuple[str, int, int]]) -> list[SplitRow]:
+    """Rows whose terms and recordings repeat."""
+    return [
+        SplitRow(number, category, f"recording {recording}", f"text {number}", f"term {term}")
+        for number, (category, term, recording) in enumerate(drawn, start=1)
+    ]
+
+
+@given(terms_and_rows, st.integers(0, 3))
+def test_held_out_terms_stand_on_one_side(drawn: list[tuple[str, int, int]], seed: int) -> None:
+    """Neither a term nor a recording is on both; all rows are on one."""
+    rows = rows_with_terms(drawn)
+    with contextlib.suppress(InputError):
+        split = split_rows(rows, seed=seed, by_term=True)
+        by_number = {row.row: row for row in rows}
+        for what in ("term", "recording"):
+            train, held_out = (
+                {getattr(by_number[number], what) for number in side}
+                for side in (split.train, split.validation)
+            )
+            assert not train & held_out
+        assert sorted(split.train + split.validation) == sorted(by_number)
+
+
+def test_holding_out_terms_takes_about_the_share_of_rows() -> None:
+    """Ten terms of four rows: a fifth is two of them."""
+    rows = [
+        SplitRow(n, "drug", f"recording {n}", f"text {n}", f"term {n % 10}") for n in range(1, 41)
+    ]
+    split = split_rows(rows, by_term=True)
+    assert len(split.validation) == 8
+    assert len({number % 10 for number in split.validation}) == 2
+
+
+@given(terms_and_rows, st.integers(2, 5), st.integers(0, 3))
+def test_every_row_is_held_out_by_one_fold(
+    drawn: list[tuple[str, int, int]], folds: int, seed: int
+) -> None:
+    """Rows of one recording by the same; the order of the manifest does not matter."""
+    rows = rows_with_terms(drawn)
+    recordings = {row.recording for row in rows}
+    if len(recordings) < folds:
+        with pytest.raises(InputError, match="fewer folds"):
+            fold_rows(rows, folds, seed=seed)
+        return
+    found = fold_rows(rows, folds, seed=seed)
+    held_out = [number for split in found for number in split.validation]
+    assert sorted(held_out) == [row.row for row in rows]
+    recording = {row.row: row.recording for row in rows}
+    for split in found:
+        inside = {recording[number] for number in split.validation}
+        assert not inside & {recording[number] for number in split.train}
+        assert sorted(split.train + split.validation) == sorted(recording)
+    again = fold_rows(rows[::-1], folds, seed=seed)
+    assert [split.validation for split in again] == [split.validation for split in found]
+
+
+def test_folds_are_even_and_stratified() -> None:
+    """Of ten drugs and five labs each of five folds has two and one."""
+    rows = rows_of({"drug": 10, "lab": 5})
+    for split in fold_rows(rows, 5):
+        assert counts(rows, split.validation) == Counter({"drug": 2, "lab": 1})
+
+
+def test_no_fold_holds_out_what_the_base_has_learnt() -> None:
+    """It stays on the training side of each; one fold is no fold."""
+    rows = rows_of({"drug": 10})
+    learnt = frozenset({"recording 1", "recording 2"})
+    found = fold_rows(rows, 4, trained_before=learnt)
+    assert sorted(n for split in found for n in split.validation) == list(range(3, 11))
+    assert all({1, 2} <= set(split.train) for split in found)
+    with pytest.raises(InputError, match="at least 2"):
+        fold_rows(rows, 1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import stages
+from tasks import judgement, stages
 from tasks.cycle import open_cycle
 from tasks.errors import InputError
 from tasks.evaluation import Baseline
@@ -109,7 +109,7 @@ def evaluations(tmp_path: Path, *, marked: bool) -> tuple[Path, Path]:
 
 def test_a_comparison_rests_on_the_held_out_rows_that_are_marked(tmp_path: Path) -> None:
     """The table over all rows stands beside it, and says keep where held-out rows say grow."""
-    found = stages.compare(*evaluations(tmp_path, marked=True), None, ["drug"])
+    found = judgement.compare(*evaluations(tmp_path, marked=True), None, ["drug"])
     assert found["basis"] == "held-out"
     assert found["decision"] == "inconclusive"
     assert found["rows_needed"] > 4
@@ -122,7 +122,7 @@ def test_a_comparison_rests_on_the_held_out_rows_that_are_marked(tmp_path: Path)
 
 def test_where_it_is_not_known_all_rows_are_counted_and_labelled(tmp_path: Path) -> None:
     """Nobody claims that any of them was trained on."""
-    found = stages.compare(*evaluations(tmp_path, marked=False), None, ["drug"])
+    found = judgement.compare(*evaluations(tmp_path, marked=False), None, ["drug"])
     assert found["basis"] == "all"
     assert found["decision"] == "keep"
     assert found["rows"] == 20
@@ -138,7 +138,7 @@ def test_a_file_can_say_which_rows_were_held_out(tmp_path: Path, more: dict[str,
     held_out = samples.write_rows(
         tmp_path / "validation.jsonl", [{"audio_filepath": f"/x/{n}.wav", **more} for n in range(4)]
     )
-    found = stages.compare(*evaluations(tmp_path, marked=False), held_out, ["drug"])
+    found = judgement.compare(*evaluations(tmp_path, marked=False), held_out, ["drug"])
     assert (found["basis"], found["bare_decision"], found["rows"]) == ("held-out", "grow", 4)
 
 
@@ -148,7 +148,7 @@ def test_a_manifest_of_other_rows_is_bad_input(tmp_path: Path) -> None:
         tmp_path / "validation.jsonl", [{"audio_filepath": "y.wav", "text": "give aspirin now"}]
     )
     with pytest.raises(InputError, match="none of its rows"):
-        stages.compare(*evaluations(tmp_path, marked=False), held_out, ["drug"])
+        judgement.compare(*evaluations(tmp_path, marked=False), held_out, ["drug"])
 
 
 def test_held_out_rows_are_recognised_in_the_copy_of_the_bases_style(
@@ -166,7 +166,7 @@ def test_held_out_rows_are_recognised_in_the_copy_of_the_bases_style(
         for row in rows
     ]
     write_hypotheses(tmp_path / "h.jsonl", hyps)
-    found = stages.compare(tmp_path / "h.jsonl", tmp_path / "h.jsonl", data.validation, ["drug"])
+    found = judgement.compare(tmp_path / "h.jsonl", tmp_path / "h.jsonl", data.validation, ["drug"])
     assert found["rows"] == 2
 
 
@@ -174,18 +174,18 @@ def test_two_cycle_folders_can_be_compared(tmp_path: Path) -> None:
     """By the evaluation that each holds; a folder without one is bad input."""
     first = fill(tmp_path / "cycle1", 100, 8, 10)
     second = fill(tmp_path / "cycle2", 100, 7, 10)
-    found = stages.compare(first, second, None, ["drug"])
+    found = judgement.compare(first, second, None, ["drug"])
     assert found["by"]["drug"]["relative"] == -0.125
     assert found["decision"] == "inconclusive"
     (second / "offline_hyps.jsonl").unlink()
     with pytest.raises(InputError, match="no evaluation result in this cycle"):
-        stages.compare(first, second, None, ["drug"])
+        judgement.compare(first, second, None, ["drug"])
 
 
 def test_a_misspelt_category_is_named_before_anything_is_compared(tmp_path: Path) -> None:
     """Not told as a category without rows."""
     with pytest.raises(InputError, match="'drugs' is not a category"):
-        stages.compare(*evaluations(tmp_path, marked=True), None, ["drugs"])
+        judgement.compare(*evaluations(tmp_path, marked=True), None, ["drugs"])
 
 
 def test_a_decision_without_rows_is_refused_before_training(cycle: Path, lower_nemo: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from tasks.cycle import open_cycle
 from tasks.manifest import parse_manifest
 from tasks.nemo_archive import open_archive
 from tasks.preflight import CheckedRow, Limits, preflight
@@ -28,9 +27,7 @@ def checked(folder: Path, nemo: Path) -> tuple[CheckedRow, ...]:
 def written(folder: Path, nemo: Path, seed: int = 42) -> TrainingSet:
     """Split and write."""
     rows = checked(folder, nemo)
-    return write_training_set(
-        open_cycle(folder), rows, split_checked(rows, fraction=0.2, seed=seed)
-    )
+    return write_training_set(folder, rows, split_checked(rows, fraction=0.2, seed=seed))
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -74,9 +71,7 @@ def test_paths_may_be_those_of_another_place(cycle: Path, lower_nemo: Path) -> N
     """A container knows the audio by other names."""
     rows = checked(cycle, lower_nemo)
     split = split_checked(rows, fraction=0.2, seed=42)
-    data = write_training_set(
-        open_cycle(cycle), rows, split, lambda row: f"/workspace/{row.audio.name}"
-    )
+    data = write_training_set(cycle, rows, split, lambda row: f"/workspace/{row.audio.name}")
     assert all(row["audio_filepath"].startswith("/workspace/") for row in read(data.train))
 
 

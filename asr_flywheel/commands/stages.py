@@ -14,6 +14,8 @@ from asr_flywheel.options import (
     BaselineOption,
     BaseOption,
     CycleArgument,
+    GeneralLimitOption,
+    HoldOutTermsOption,
     JsonOption,
     KeepStyleOption,
     MaxDurationOption,
@@ -108,6 +110,7 @@ def split(
     audio_root: AudioRootOption = None,
     max_duration: MaxDurationOption = None,
     keep_style: KeepStyleOption = False,
+    hold_out_terms: HoldOutTermsOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write train.jsonl and validation.jsonl beside the manifest."""
@@ -123,7 +126,7 @@ def split(
         audio_root or [],
         keep_style=keep_style,
     )
-    data = stages.split(folder, checked, fraction, seed)
+    data = stages.split(folder, checked, fraction, seed, by_term=hold_out_terms)
     if as_json:
         print_json(
             {
@@ -215,12 +218,25 @@ def diff(
     ] = None,
     priority: PriorityOption = None,
     *,
+    general: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(help="General English by the earlier and by the later model: two files."),
+    ] = None,
+    general_limit: GeneralLimitOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two evaluations row by row and decide: keep, grow or discard."""
-    from tasks import stages
+    """Compare two evaluations row by row and decide: keep, grow, discard or inconclusive."""
+    from tasks import judgement
+    from tasks.guardrail import GuardrailPolicy
 
-    found = stages.compare(before, after, held_out, priority or ["drug"])
+    found = judgement.compare(
+        before,
+        after,
+        held_out,
+        priority or ["drug"],
+        general=general,
+        limit=GuardrailPolicy.of_points(general_limit),
+    )
     if as_json:
         print_json(found)
         return

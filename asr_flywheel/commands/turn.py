@@ -15,6 +15,8 @@ from asr_flywheel.options import (
     BaseOption,
     CycleArgument,
     EpochsOption,
+    GeneralLimitOption,
+    HoldOutTermsOption,
     KeepStyleOption,
     MaxDurationOption,
     MethodOption,
@@ -89,13 +91,16 @@ def run(
     when_busy: Annotated[
         str, typer.Option(help="Another run works on the cycle: refuse, or wait for it.")
     ] = "refuse",
+    folds: Annotated[
+        int,
+        typer.Option(min=0, help="Cross-fit: every row decides, scored unseen; 5 is usual."),
+    ] = 0,
+    hold_out_terms: HoldOutTermsOption = False,
     general: Annotated[
         Path | None,
         typer.Option(help="A manifest of general English: the guardrail against forgetting."),
     ] = None,
-    general_limit: Annotated[
-        float | None, typer.Option(help="Points that its WER may rise; by default 0.5.")
-    ] = None,
+    general_limit: GeneralLimitOption = None,
     replay_share: ReplayOption = 0.0,
 ) -> None:
     """Turn the flywheel once: gate, split, SFT, transcribe, score, decide."""
@@ -129,6 +134,8 @@ def run(
         gate_policy_block=gate_policy_block,
         recipe_block=recipe_block,
         when_busy=when_busy,
+        folds=folds,
+        hold_out_terms=hold_out_terms,
         general=general,
         general_limit=general_limit,
         replay_share=replay_share,
