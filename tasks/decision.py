@@ -33,7 +33,7 @@ from tasks.decision_table import (
 )
 from tasks.errors import InputError
 from tasks.guardrail import Guardrail, GuardrailStatus
-from tasks.shown import Finding, find, p_of_gain, rows_needed
+from tasks.shown import Finding, find, rows_needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,6 +56,8 @@ __all__ = [
     "rows_needed",
 ]
 
+EVERY_ROW = "all"
+"""The basis where it is not known which rows were trained on."""
 UNCHECKED = "Forgetting was not checked: there is no guardrail set of general English."
 
 
@@ -95,7 +97,7 @@ class Decision:
         verdict: keep, grow, discard or inconclusive.
         bare: the specification's table, read literally on the same rows.
         findings: what is shown about each priority category.
-        p_adjusted: each priority category's p-value of a gain, corrected for their number (Holm).
+        p_adjusted: each priority category's mid-p, corrected for their number (Holm).
         reasons: sentences that give the figures, the ground of the verdict first among them.
         route: the stage that takes the next step.
         basis: which rows it rests on, in words.
@@ -164,7 +166,7 @@ def decide(
     require_rows(evidence.judged, priority, evidence.basis)
     judged = {category: evidence.judged[category] for category in priority}
     adjusted = statistics.holm(
-        {category: p_of_gain(delta, policy) for category, delta in judged.items()}
+        {category: 1.0 if delta.p is None else delta.p for category, delta in judged.items()}
     )
     findings = {
         category: find(delta, adjusted[category], policy) for category, delta in judged.items()
@@ -263,7 +265,7 @@ class _Found:
         if rise is None or honest is None or rise.p is None or honest.p is None:
             return False
         rose = rise.broken > rise.fixed and rise.p < self.policy.alpha
-        left = find(honest, p_of_gain(honest, self.policy), self.policy)
+        left = find(honest, honest.p, self.policy)
         gained = self.findings[category] in (Finding.IMPROVED, Finding.MOVED)
         return rose and (left is Finding.WORSE or (gained and left is not Finding.IMPROVED))
 
@@ -308,7 +310,7 @@ class _Found:
             for category, delta in self.evidence.trained.items()
             if category in self.findings
             and delta.p is not None
-            and find(delta, p_of_gain(delta, self.policy), self.policy) is Finding.IMPROVED
+            and find(delta, delta.p, self.policy) is Finding.IMPROVED
         ]
         if memorised:
             learnt = self.evidence.trained[memorised[0]]
@@ -341,10 +343,10 @@ class _Found:
             return Verdict.INCONCLUSIVE, [ground], None
         category = min(known, key=lambda name: known[name])
         has = self.judged[category].n
+        rows = "rows" if self.evidence.basis == EVERY_ROW else f"{self.evidence.basis} rows"
         ground = (
-            f"Chance explains the difference. About {known[category]} {self.evidence.basis} rows "
-            f"of {category} would settle it at these rates (now {has}; "
-            f"power {self.policy.power:.0%})."
+            f"Chance explains the difference. About {known[category]} {rows} of {category} would "
+            f"settle it at these rates (now {has}; power {self.policy.power:.0%})."
         )
         return Verdict.INCONCLUSIVE, [ground], known[category]
 

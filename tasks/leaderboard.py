@@ -17,6 +17,7 @@ import pandas as pd
 
 from tasks.beyond import Beyond, look_beyond
 from tasks.critical import Kind
+from tasks.decision import EVERY_ROW
 from tasks.hypotheses import Part
 from tasks.keywords import Vocabulary, vocabulary
 from tasks.scoring import Share
@@ -31,7 +32,7 @@ HELD_OUT = "held-out"
 TRAINED = "trained on"
 ALL = "all, trained on included"
 CROSS_FITTED = "cross-fitted"
-UNTUNED = "all"
+UNTUNED = EVERY_ROW
 NO_VALUE = "(none)"
 _SECTIONS = (
     ("entity_category", "KER by entity category"),

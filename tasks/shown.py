@@ -28,14 +28,10 @@ class Finding(StrEnum):
     UNSETTLED = "not settled"
 
 
-def p_of_gain(delta: Delta, policy: DecisionPolicy = POLICY) -> float:
-    """The p-value that a gain must pass: over rows, and over terms if enough of them changed."""
-    over_rows, over_terms = delta.p, delta.p_terms
-    if over_rows is None:
-        return 1.0
-    if over_terms is None or len(delta.nets) < policy.fewest_terms:
-        return over_rows
-    return max(over_rows, over_terms)
+def shown_over_terms(delta: Delta, policy: DecisionPolicy = POLICY) -> bool:
+    """Whether a gain is shown over terms too, or too few of them changed to ask."""
+    p = delta.p_terms
+    return p is None or len(delta.nets) < policy.fewest_terms or p < policy.alpha
 
 
 def find(delta: Delta, p_adjusted: float, policy: DecisionPolicy = POLICY) -> Finding:
@@ -47,7 +43,8 @@ def find(delta: Delta, p_adjusted: float, policy: DecisionPolicy = POLICY) -> Fi
         return Finding.WORSE
     if not delta.before.hits and not delta.after.hits:
         return Finding.NOTHING
-    if delta.fixed > delta.broken and p_adjusted < policy.alpha:
+    gained = delta.fixed > delta.broken and p_adjusted < policy.alpha
+    if gained and shown_over_terms(delta, policy):
         dropped = movement(delta, policy) is Movement.DROPPED
         return Finding.IMPROVED if dropped else Finding.MOVED
     if delta.before.hits and interval.low > -policy.meaningful_drop * (delta.before.rate or 0.0):
@@ -75,7 +72,9 @@ def rows_needed(delta: Delta, categories: int, policy: DecisionPolicy = POLICY) 
     alpha = policy.alpha / categories
     shown = statistics.rows_to_show(fixed, broken, alpha, policy.power)
     if shown is not None and len(delta.nets) >= policy.fewest_terms:
-        over_terms = statistics.rows_to_show_clustered(delta.nets, delta.n, alpha, policy.power)
+        over_terms = statistics.rows_to_show_clustered(
+            delta.nets, delta.n, policy.alpha, policy.power
+        )
         shown = None if over_terms is None else max(shown, over_terms)
     ways = [
         shown,
