@@ -16,6 +16,7 @@ from asr_flywheel.site import POOL
 from blocks.email import EmailNotification
 from blocks.nemo_container import NemoContainer
 from blocks.policies import GateThresholds, TuningRecipe
+from blocks.riva_endpoint import RivaEndpoint
 from blocks.stores import LocalArtifactStore, S3ArtifactStore
 
 BLOCKS = (
@@ -25,6 +26,7 @@ BLOCKS = (
     GateThresholds,
     TuningRecipe,
     EmailNotification,
+    RivaEndpoint,
 )
 
 

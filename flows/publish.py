@@ -60,6 +60,19 @@ def stage(name: str, text: str) -> None:
         get_run_logger().info("%s: %s" if name else "%s%s", name, text)
 
 
+def sparingly(every_s: float, name: str) -> Callable[[str], None]:
+    """A function that shows a line of progress, but not more often than this."""
+    last = float("-inf")
+
+    def report(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= every_s:
+            last = time.monotonic()
+            stage(name, text)
+
+    return report
+
+
 def artifact_key(cycle: Cycle, what: str) -> str:
     """A key for Prefect: lower-case letters, digits and dashes only."""
     return f"{clinic_of(cycle)}-{what}"

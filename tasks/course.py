@@ -195,6 +195,18 @@ def overfit(epochs: Sequence[Epoch]) -> str | None:
     )
 
 
+def fault_of(ended: Ended, log: Path) -> Fault | None:
+    """Why a job did not end well, by the engine's word, its log and its exit code."""
+    if ended.oom_killed:
+        return Fault.HOST_MEMORY
+    if ended.exit_code == 0:
+        return None
+    fault = from_log(log.read_text(encoding="utf-8", errors="replace") if log.is_file() else "")
+    if fault is Fault.SCRIPT_FAILED and ended.exit_code in _STOPPED:
+        return Fault.STOPPED
+    return fault
+
+
 def check_outcome(
     ended: Ended, events: list[dict[str, Any]], wanted: int, log: Path
 ) -> tuple[Epoch, ...]:
@@ -206,13 +218,7 @@ def check_outcome(
     Raises:
         FaultError: it did not reach its end; says why.
     """
-    if ended.oom_killed:
-        raise FaultError(Fault.HOST_MEMORY, _tail(log))
-    if ended.exit_code != 0:
-        text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-        fault = from_log(text)
-        if fault is Fault.SCRIPT_FAILED and ended.exit_code in _STOPPED:
-            fault = Fault.STOPPED
+    if (fault := fault_of(ended, log)) is not None:
         raise FaultError(fault, f"exit code {ended.exit_code}\n{_tail(log)}")
     # A resumed run may validate an epoch again; its later word counts.
     by_epoch = {event["epoch"]: event for event in events if event["event"] == "epoch"}

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.course import fault_of
 from tasks.errors import TranscriptionError
+from tasks.faults import Fault, FaultError
 from tasks.runtime import Job, Runtime
 
 if TYPE_CHECKING:
@@ -24,6 +26,16 @@ PROGRAM = "transcribe.py"
 # What decodes, beside the program itself: other code may hear something else.
 DECODER = (PROGRAM, "batches.py", "pipeline.py", "recogniser.py", "sound.py")
 _LOG_TAIL_LINES = 15
+# Faults whose remedies are for any job; the others' speak of training.
+_OF_THE_HOST = {
+    Fault.HOST_MEMORY,
+    Fault.SHARED_MEMORY,
+    Fault.DISK_FULL,
+    Fault.DRIVER_TOO_OLD,
+    Fault.NO_USABLE_GPU,
+    Fault.GPU_BUSY,
+    Fault.BAD_REQUEST,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +205,10 @@ def _run(job: Job, runtime: Runtime, report: Callable[[str], None]) -> list[dict
     ended = runtime.execute(job, see, lambda: None)
     if ended.exit_code != 0:
         tail = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        fault = fault_of(ended, job.log)
+        why = f"{FaultError(fault)}\n" if fault in _OF_THE_HOST else ""
         raise TranscriptionError(
-            f"transcription ended with exit code {ended.exit_code}. The end of its log:\n"
+            f"{why}transcription ended with exit code {ended.exit_code}. The end of its log:\n"
             + "\n".join(f"  {line}" for line in tail[-_LOG_TAIL_LINES:])
         )
     return sets

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tasks.errors import TranscriptionError
 from tasks.hardware import Hardware
 from tasks.runtime import Ended, Job, Script
 from tasks.transcribe import AudioSet, transcribe
@@ -125,3 +126,25 @@ def test_another_decoder_decodes_for_itself(tmp_path: Path, models: tuple[Path, 
             models[:1], audio(tmp_path, "xyz"), runtime, TranscriptStore(tmp_path / "kept", decoder)
         )
     assert len(runtime.decoded) == 2
+
+
+def test_what_the_host_lacks_is_told_with_its_remedy(tmp_path: Path) -> None:
+    """A container that was killed for its memory is not just an exit code."""
+
+    class Killed(Planned):
+        def execute(
+            self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
+        ) -> Ended:
+            job.log.write_text("loading\n")
+            return Ended(137, oom_killed=True)
+
+    model = tmp_path / "model.nemo"
+    model.write_bytes(b"weights")
+    with pytest.raises(TranscriptionError, match=r"host-memory: .*memory limit(.|\n)*loading"):
+        transcribe(
+            (model,),
+            audio(tmp_path, "a"),
+            Killed(),
+            TranscriptStore(tmp_path / "kept", "by"),
+            print,
+        )

@@ -1,16 +1,26 @@
-"""From a base's name to a served model: bases, handoff."""
+"""From a base's name to a served model: bases, handoff, validate-serving."""
 
 from __future__ import annotations
 
+import sys
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr_flywheel.options import EXIT_REFUSED, JsonOption, print_json
+from asr_flywheel.options import (
+    EXIT_REFUSED,
+    AudioRootOption,
+    CycleArgument,
+    JsonOption,
+    print_json,
+)
 from tasks.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tasks.handoff import Accepted, Refusal
 
 app = typer.Typer()
@@ -153,3 +163,80 @@ def _accepted(found: Accepted | Refusal, *, as_json: bool) -> Accepted:
     else:
         typer.echo(f"refused: {found.reason}")
     raise typer.Exit(EXIT_REFUSED)
+
+
+@app.command("validate-serving")
+def validate_serving(
+    cycle: CycleArgument,
+    *,
+    endpoint: Annotated[
+        str, typer.Option(help="host:port of your own server; else ASR_ENDPOINT, else hosted.")
+    ] = "",
+    endpoint_block: Annotated[
+        str | None, typer.Option(help="A saved Riva Endpoint block, instead.")
+    ] = None,
+    api_key_secret: Annotated[
+        str | None, typer.Option(help="A Prefect Secret block with the key; else NVIDIA_API_KEY.")
+    ] = None,
+    tls: Annotated[bool, typer.Option(help="Encrypt the connection to --endpoint.")] = False,
+    tls_root: Annotated[
+        Path | None, typer.Option(help="PEM file to trust, if not the system's.")
+    ] = None,
+    language: Annotated[str, typer.Option(help="Language code of the request.")] = "en-US",
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Consent to audio leaving this machine.")
+    ] = False,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Calls at once.")] = 4,
+    probing: Annotated[
+        bool, typer.Option(help="Send differing rows again, changed, to find out why.")
+    ] = True,
+    offline: Annotated[
+        Path | None, typer.Option(help="The evaluation to compare with, if not the cycle's own.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="The .nemo that is served, if not the run's.")
+    ] = None,
+    audio_root: AudioRootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare what an endpoint writes with the offline evaluation. Exit 3: it diverges."""
+    from flows.serving_config import ServingConfig
+    from flows.validate_serving import find_endpoint
+    from flows.validate_serving import validate_serving as flow
+    from tasks.riva_endpoint import EndpointSettings
+
+    config = ServingConfig(
+        cycle=cycle,
+        endpoint=EndpointSettings(
+            address=endpoint, tls=tls, tls_root=tls_root, language_code=language
+        ),
+        endpoint_block=endpoint_block,
+        api_key_secret=api_key_secret,
+        audio_may_leave=yes,
+        concurrency=concurrency,
+        probing=probing,
+        offline=offline,
+        model=model,
+        audio_roots=tuple(audio_root or ()),
+    )
+    if not yes and sys.stdin.isatty() and not (where := find_endpoint(config)).is_local:
+        typer.confirm(f"All recordings of {cycle} will be sent to {where.host}. Go on?", abort=True)
+        config = config.model_copy(update={"audio_may_leave": True})
+    with quiet() if as_json else nullcontext():
+        report = flow(config)
+    if as_json:
+        print_json(report.as_dict())
+    if report.verdict == "diverges":
+        raise typer.Exit(EXIT_REFUSED)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing but the JSON on standard output."""
+    from flows.publish import console
+
+    console.quiet = True
+    try:
+        yield
+    finally:
+        console.quiet = False

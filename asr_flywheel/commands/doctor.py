@@ -1,0 +1,67 @@
+"""doctor: what a run needs on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr_flywheel.options import DEFAULT_BASE, EXIT_FAILED, BaseOption, JsonOption, print_json
+from tasks.errors import FlywheelError, InputError
+
+app = typer.Typer()
+
+_MARKS = {"ok": "ok  ", "note": "note", "missing": "MISS"}
+
+
+@app.command()
+def doctor(
+    *,
+    base: BaseOption = DEFAULT_BASE,
+    runtime: Annotated[str, typer.Option(help="local or container.")] = "local",
+    image: Annotated[
+        str | None, typer.Option(help="For the container; by default the specification's.")
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(help="A folder, s3://bucket/prefix, or a saved block.")
+    ] = None,
+    directory: Annotated[Path, typer.Option("--dir", help="Where the cycles are.")] = Path(),
+    pool: Annotated[str, typer.Option(help="The work pool.")] = "gpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Check everything that a run needs, and say what mends it. Exit 1: the run cannot go."""
+    from asr_flywheel import site_checks
+    from tasks import doctor as checks
+
+    if runtime not in {"local", "container"}:
+        raise InputError(f"runtime {runtime!r}: must be 'local' or 'container'.")
+    question = checks.ask(runtime, base, image, store, directory.absolute())
+
+    found = (
+        *checks.examine(question),
+        checks.store(question, _try_store),
+        *site_checks.examine(pool),
+    )
+    goes = checks.can_go(found)
+    if as_json:
+        print_json({"ok": goes, "findings": [one.as_dict() for one in found]})
+    else:
+        for one in found:
+            typer.echo(f"{_MARKS[one.state]}  {one.check:<14}  {one.says}")
+            if one.fix:
+                typer.echo(f"{'':>22}fix: {one.fix}")
+        typer.echo(f"A {runtime} run {'can go' if goes else 'cannot go yet'}.")
+    if not goes:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _try_store(name: str) -> None:
+    from blocks.stores import open_store
+
+    try:
+        open_store(name).check()
+    except RuntimeError as unreachable:  # Prefect's, where a block cannot be looked up
+        raise FlywheelError(
+            f"{name}: {unreachable} Fix: start the server that PREFECT_API_URL names."
+        ) from unreachable

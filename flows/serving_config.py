@@ -1,0 +1,56 @@
+"""The parameters of the flow that validates a served model. No secret is one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.riva_endpoint import EndpointSettings
+
+
+class ServingConfig(BaseModel):
+    """One comparison of what is served with what was measured."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cycle: Path = Field(
+        title="Cycle folder", description="Whose recordings are sent: cycle<N> with manifest.jsonl."
+    )
+    endpoint: EndpointSettings = Field(
+        EndpointSettings(),
+        title="Endpoint",
+        description="Where the model is served, unless a block is named.",
+    )
+    endpoint_block: str | None = Field(
+        None, title="Endpoint block", description="Name of a saved Riva Endpoint block."
+    )
+    api_key_secret: str | None = Field(
+        None,
+        title="API key's Secret block",
+        description="Name of a Prefect Secret block; else NVIDIA_API_KEY of the worker.",
+    )
+    audio_may_leave: bool = Field(
+        False,
+        title="Audio may leave the machine",
+        description="Consent to sending all recordings of the cycle to a host other than this.",
+    )
+    concurrency: int = Field(
+        4, ge=1, le=64, title="Calls at once", description="Fewer if the service limits the rate."
+    )
+    probing: bool = Field(
+        True,
+        title="Probes",
+        description="Send a few differing rows again, changed on purpose, to find out why.",
+    )
+    offline: Path | None = Field(
+        None,
+        title="Offline evaluation",
+        description="By default the tuned model's offline_hyps.jsonl, else the cycle's.",
+    )
+    model: Path | None = Field(
+        None, title="Model", description="The .nemo that is served, if not the run's."
+    )
+    audio_roots: tuple[Path, ...] = Field(
+        (), title="More audio folders", description="Besides the cycle's own folder."
+    )

@@ -1,0 +1,105 @@
+"""The flow: does the endpoint write what the offline evaluation wrote, and if not, why?"""
+
+from __future__ import annotations
+
+import os
+from typing import cast
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.blocks.system import Secret
+
+from blocks.riva_endpoint import RivaEndpoint
+from flows import publish
+from flows.serving_config import ServingConfig
+from tasks import parity_report, run_record, serving, serving_parity
+from tasks.cycle import open_cycle
+from tasks.errors import InputError
+from tasks.parity_report import Report
+from tasks.riva_endpoint import KEY_VARIABLE, Client, Endpoint
+from tasks.serving import Served
+from tasks.serving_parity import Plan
+
+
+@flow(name="validate-serving")
+def validate_serving(config: ServingConfig) -> Report:
+    """Send a cycle's recordings to an endpoint and compare its answers with the offline ones."""
+    cycle = open_cycle(config.cycle)
+    endpoint = find_endpoint(config)
+    with run_record.claim(cycle):
+        plan = serving_parity.plan(
+            cycle, offline=config.offline, model=config.model, audio_roots=config.audio_roots
+        )
+        leaving = serving.leaving(plan.rows, endpoint)
+        publish.stage("serving", str(leaving))
+        serving.require_consent(leaving, given=config.audio_may_leave)
+        client = Client(endpoint)
+        try:
+            served = transcribe(config, plan, client)
+            return compare(config, plan, client, served)
+        finally:
+            client.close()
+
+
+def find_endpoint(config: ServingConfig) -> Endpoint:
+    """The endpoint with its key, which comes from a Secret block or from the environment.
+
+    Raises:
+        InputError: there is no such block, or the endpoint is not whole.
+    """
+    settings, secret = config.endpoint, config.api_key_secret
+    if config.endpoint_block is not None:
+        try:
+            block = cast("RivaEndpoint", RivaEndpoint.load(config.endpoint_block))
+        except ValueError as unknown:
+            raise _no_block("endpoint_block", config.endpoint_block) from unknown
+        settings, secret = block.settings, secret or block.api_key_secret
+
+    def key() -> str:
+        if secret is None:
+            return os.environ.get(KEY_VARIABLE, "")
+        try:
+            return str(cast("Secret[str]", Secret.load(secret)).get())
+        except ValueError as unknown:
+            raise _no_block("api_key_secret", secret) from unknown
+
+    return settings.endpoint(key)
+
+
+def _no_block(field: str, name: str) -> InputError:
+    return InputError(f"{field}: there is no such block {name!r}. Fix: save one in the UI.")
+
+
+# Neither task's inputs may reach a log or a cache: the client holds the key.
+@task(name="serving-transcribe", persist_result=False)
+def transcribe(config: ServingConfig, plan: Plan, client: Client) -> Served:
+    """Every row by the endpoint, one offline call each."""
+    target = plan.folder / serving.SERVED_NAME
+    served = serving.transcribe(
+        plan.rows, client, target, config.concurrency, publish.sparingly(10.0, "serving")
+    )
+    waits = f", {served.attempts} further attempts" if served.attempts else ""
+    publish.stage("serving", f"{target}: {len(served.heard)} rows, {served.asked} asked for{waits}")
+    return served
+
+
+@task(name="serving-parity", persist_result=False)
+def compare(config: ServingConfig, plan: Plan, client: Client, served: Served) -> Report:
+    """Row by row against the offline evaluation, with the causes of a difference."""
+    report = serving_parity.compare(
+        plan,
+        client,
+        served,
+        probing=config.probing,
+        report=lambda line: publish.stage("", line),
+    )
+    parity_report.write(plan.folder, report)
+    publish.stage("parity", f"{report.verdict} ({plan.folder / parity_report.MARKDOWN_NAME})")
+    for cause in report.causes:
+        publish.stage("", f"{cause.name.value}: {'; '.join(cause.evidence)}. {cause.remedy}.")
+    create_markdown_artifact(
+        key=publish.artifact_key(plan.cycle, "serving-parity"),
+        description=f"Serving parity, cycle {plan.cycle.number}: {report.verdict}",
+        markdown=report.as_markdown(),
+    )
+    return report

@@ -1,0 +1,287 @@
+"""The doctor: each check finds what it is for, with the command that mends it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asr_flywheel import site_checks
+from asr_flywheel.cli import main
+from tasks import bases, doctor
+from tasks.doctor import Finding, Question, State
+from tasks.hardware import Gpu, Hardware
+from tests import engines, samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+H100 = Hardware((Gpu("NVIDIA H100", 81559, "570.86.15", "GPU-1"),), 16)
+CPU = Hardware((), 2)
+
+
+def question(runtime: str = "local", **more: Any) -> Question:
+    """A run of the embedded base on a machine without a GPU, but for what is given."""
+    values = {
+        "runtime": runtime,
+        "base": "embedded",
+        "image": engines.TINY,
+        "store": None,
+        "folder": Path.cwd(),
+        "host": CPU,
+        **more,
+    }
+    return Question(**values)
+
+
+def no_engine(monkeypatch: pytest.MonkeyPatch, address: str = "unix:///nowhere.sock") -> None:
+    """Point Docker's client at an engine that is not there."""
+    monkeypatch.setenv("DOCKER_HOST", address)
+
+
+def smi(monkeypatch: pytest.MonkeyPatch, folder: Path, answer: str, code: int = 0) -> None:
+    """Put a stand-in for nvidia-smi first on the PATH: there is no driver here."""
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho '{answer}'\nexit {code}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def room(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Let every file system have this size, all of it free, in bytes."""
+    usage = SimpleNamespace(total=size, used=0, free=size)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+
+
+def test_a_machine_with_everything_passes() -> None:
+    """This one trains the embedded base on its CPU: nothing is missing."""
+    found = doctor.examine(question())
+    assert doctor.can_go(found)
+    assert {one.check for one in found} >= {"python", "torch", "NeMo", "GPU", "disk", "base"}
+    assert all(one.fix for one in found if one.state is State.MISSING)
+
+
+def test_another_python_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Releases that the packages do not support."""
+    monkeypatch.setattr("tasks.doctor.sys.version_info", (3, 13, 0))
+    found = doctor.python(question())
+    assert (found.state, found.says) == (State.MISSING, "3.13.0")
+
+
+@pytest.mark.parametrize("check", [doctor.torch, doctor.nemo])
+def test_a_missing_package_matters_to_the_local_runtime_only(
+    monkeypatch: pytest.MonkeyPatch, check: Callable[[Question], Finding]
+) -> None:
+    """The container brings its own; another release than the tried one is a note."""
+
+    def absent(_: str) -> str:
+        raise metadata.PackageNotFoundError
+
+    monkeypatch.setattr(metadata, "version", absent)
+    assert check(question()).state is State.MISSING
+    assert "pip install" in check(question()).fix
+    assert check(question("container")).state is State.NOTE
+    monkeypatch.setattr(metadata, "version", lambda _: "1.0.0")
+    assert check(question()).state is State.NOTE
+
+
+def test_a_driver_without_a_gpu_is_missing_hardware(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """nvidia-smi that fails is a broken driver; none at all is a machine without a GPU."""
+    assert doctor.gpu(question()).state is State.NOTE
+    smi(monkeypatch, tmp_path, "no devices were found", 6)
+    assert doctor.gpu(question()).state is State.MISSING
+
+
+@pytest.mark.parametrize(
+    ("memory", "state"), [(81559, State.OK), (23034, State.OK), (11019, State.NOTE), (0, State.OK)]
+)
+def test_a_small_card_is_told(memory: int, state: State) -> None:
+    """The specification asks for 16 GB; a card that does not tell its memory is not judged."""
+    host = Hardware((Gpu("card", memory, "570.1", "GPU-1"),), 8)
+    assert doctor.gpu(question(host=host)).state is state
+
+
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [("570.86.15", State.OK), ("560.28.03", State.OK), ("550.54.15", State.NOTE), ("", State.OK)],
+)
+def test_a_driver_older_than_cuda_12_6_is_told(version: str, state: State) -> None:
+    """CUDA-graph decoding would fall back without a word."""
+    host = Hardware((Gpu("card", 81559, version, "GPU-1"),), 8)
+    assert doctor.driver(question(host=host)).state is state
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [("9.0", State.OK), ("8.9\n7.5", State.NOTE), ("7.0", State.NOTE), ("[N/A]", State.NOTE)],
+)
+def test_a_card_without_bf16_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: str, state: State
+) -> None:
+    """Turing and Volta; the weakest card counts."""
+    smi(monkeypatch, tmp_path, answer)
+    assert doctor.bf16(question(host=H100)).state is state
+
+
+def test_an_engine_that_is_not_there_stops_a_container_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the fault's own remedy; a local run does without."""
+    no_engine(monkeypatch)
+    for check in (doctor.docker_engine, doctor.image):
+        assert check(question("container")).state is State.MISSING
+        assert check(question()).state is State.NOTE
+    assert "systemctl start docker" in doctor.docker_engine(question("container")).fix
+    assert doctor.nvidia_runtime(question("container", host=H100)).state is State.MISSING
+
+
+def test_a_socket_that_may_not_be_used_is_another_finding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It names the docker group."""
+    from docker.errors import DockerException  # noqa: PLC0415 - what the client raises
+
+    def refused() -> None:
+        raise DockerException("PermissionError(13, 'Permission denied')")
+
+    monkeypatch.setattr("docker.from_env", refused)
+    assert "docker group" in doctor.docker_engine(question("container")).fix
+
+
+def test_a_real_engine_its_image_and_its_runtime() -> None:
+    """An image that is here is found; one that is not names its pull; no GPU runtime is told."""
+    client = engines.client()
+    engines.tiny_image(client)
+    assert doctor.docker_engine(question("container")).state is State.OK
+    assert doctor.image(question("container")).state is State.OK
+    absent = doctor.image(question("container", image="asr-flywheel/never:1"))
+    assert (absent.state, absent.fix) == (State.MISSING, "docker pull asr-flywheel/never:1")
+    runtime = doctor.nvidia_runtime(question("container", host=H100))
+    if "nvidia" not in client.info()["Runtimes"]:
+        assert runtime.state is State.MISSING
+        assert "nvidia-ctk runtime configure" in runtime.fix
+
+
+def test_nobody_is_logged_in_where_the_image_comes_from(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The log-in is named only where there is none; credentials are not printed."""
+    engines.client()
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    there = question("container", image="nvcr.io/nvidia/nemo:never")
+    assert doctor.image(there).fix.startswith("docker login nvcr.io")
+    secret = base64.b64encode(b"$oauthtoken:planted-key").decode()
+    config = {"auths": {"nvcr.io": {"auth": secret}}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    found = doctor.image(there)
+    assert found.fix == "docker pull nvcr.io/nvidia/nemo:never"
+    assert secret not in str(found)
+
+
+def test_room_is_asked_for_by_the_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """24 GB for 600 M parameters, more for an image that is still to come; also in a new folder."""
+    room(monkeypatch, 25_000_000_000)
+    large: dict[str, Any] = {"base": bases.RECOMMENDED, "folder": tmp_path / "not" / "yet"}
+    assert doctor.disk(question(**large)).state is State.OK
+    no_engine(monkeypatch)
+    assert doctor.disk(question("container", **large)).state is State.MISSING
+    room(monkeypatch, 100_000_000)
+    assert doctor.disk(question()).state is State.MISSING
+
+
+def test_little_shared_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker's 64 MB, for a run inside a container of the user's own."""
+    room(monkeypatch, 64 << 20)
+    assert doctor.shared_memory(question()).state is State.NOTE
+    assert doctor.shared_memory(question("container")).state is State.OK
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "state", "told"),
+    [
+        ("embedded", CPU, State.OK, "ctc"),
+        (bases.RECOMMENDED, CPU, State.MISSING, "needs CUDA"),
+        (bases.RECOMMENDED, H100, State.NOTE, "downloads it first"),
+        ("nvidia/nemotron-speech-streaming-en-0.6b", H100, State.MISSING, "UNK"),
+        ("no-such-base", H100, State.MISSING, "neither a file nor a known base"),
+    ],
+)
+def test_the_base(
+    monkeypatch: pytest.MonkeyPatch, name: str, host: Hardware, state: State, told: str
+) -> None:
+    """Broken, unknown, not tunable here, still to be downloaded, or fine."""
+    monkeypatch.setattr("tasks.base_cache.find_cached", lambda *_: None)
+    found = doctor.base(question(base=name, host=host))
+    assert found.state is state
+    assert told in found.says
+    assert found.fix or state is State.OK
+
+
+def test_a_damaged_base_is_found(tmp_path: Path) -> None:
+    """Before anything is spent."""
+    path = samples.write_nemo(tmp_path / "m.nemo")
+    path.write_bytes(path.read_bytes()[:1000])
+    found = doctor.base(question(base=str(path)))
+    assert found.state is State.MISSING
+    assert "m.nemo" in found.says
+
+
+def test_a_store_is_really_tried(tmp_path: Path) -> None:
+    """A folder that cannot be written, and one that can."""
+    from blocks.stores import open_store  # noqa: PLC0415 - time that only this test pays
+
+    def check(name: str) -> None:
+        open_store(name).check()
+
+    assert doctor.store(question(), check).state is State.OK
+    assert doctor.store(question(store=str(tmp_path / "kept")), check).state is State.OK
+    (tmp_path / "file").write_text("")
+    found = doctor.store(question(store=str(tmp_path / "file")), check)
+    assert found.state is State.MISSING
+    assert found.fix
+
+
+def test_without_a_server_runs_go_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A note; a server that is named but does not answer is missing."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    (found,) = site_checks.examine("gpu")
+    assert found.state is State.NOTE
+    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 - a second
+
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        (found,) = site_checks.examine("gpu")
+    assert found.state is State.MISSING
+    assert "PREFECT_API_URL" in found.fix
+
+
+def test_the_command_prints_json_and_its_exit_code_says_whether_a_run_can_go(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """0 it can, 1 it cannot, 2 for a runtime that there is not."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+
+    def call(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["asr-flywheel", "doctor", *arguments])
+        code: Any = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        return code, capsys.readouterr().out
+
+    code, printed = call("--base", "embedded", "--json")
+    assert (code, json.loads(printed)["ok"]) == (0, True)
+    code, printed = call("--base", "nvidia/nemotron-speech-streaming-en-0.6b", "--json")
+    assert (code, json.loads(printed)["ok"]) == (1, False)
+    code, printed = call("--base", "embedded")
+    assert "A local run can go." in printed
+    assert call("--runtime", "cloud")[0] == 2

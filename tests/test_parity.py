@@ -1,0 +1,230 @@
+"""Served against offline: how rows differ, and why, as far as texts and probes alone can tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tasks import attribution, parity, probes
+from tasks.attribution import CauseName, Evidence
+from tasks.errors import InputError
+from tasks.hypotheses import Hypothesis
+from tasks.parity import Kind
+from tasks.probes import Finds, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SAID = "please give twenty five milligrams of metoprolol tartrate every morning before she eats"
+
+
+@pytest.mark.parametrize(
+    ("served", "kind"),
+    [
+        (SAID, Kind.EXACT),
+        (SAID.capitalize(), Kind.STYLE),
+        (f"{SAID.capitalize()}.", Kind.STYLE),
+        (SAID.replace("twenty five", "25"), Kind.NUMBERS),
+        (SAID.replace(" before she eats", ""), Kind.CUT),
+        (SAID.replace("fore she eats", ""), Kind.CUT),
+        (SAID.removeprefix("please give twenty "), Kind.CUT),
+        ("please give twenty five milligrams of metal", Kind.CUT),
+        ("", Kind.CUT),
+        (SAID.replace("tartrate", "⁇"), Kind.ARTEFACT),
+        ("".join(letter * 2 for letter in SAID), Kind.ARTEFACT),
+        (" ".join(word + word[-2:] for word in SAID.split()), Kind.ARTEFACT),
+        (SAID.replace("metoprolol", "metropolol"), Kind.WORDS),
+        (SAID.replace("milligrams of ", ""), Kind.WORDS),
+        (f"{SAID} again", Kind.WORDS),
+        ("the train leaves at nine and nobody knows why it is late today at all", Kind.WORDS),
+    ],
+)
+def test_how_a_row_differs(served: str, kind: Kind) -> None:
+    """Style, numbers, cuts at either end, the decoder's symbols, and other words."""
+    assert parity.kind_of(SAID, served) is kind
+
+
+def rows(texts: Sequence[str]) -> list[Hypothesis]:
+    """An evaluation of so many recordings."""
+    return [
+        Hypothesis(f"audio/{place}.wav", f"{SAID} {place}", text)
+        for place, text in enumerate(texts)
+    ]
+
+
+def compared(
+    change: Callable[[int, str], str], n: int = 20, facts: Callable[[str], Any] | None = None
+) -> parity.Comparison:
+    """``n`` rows against themselves after a change of their text."""
+    offline = [f"{SAID} in room number {chr(97 + place)}" for place in range(n)]
+    served = [change(place, text) for place, text in enumerate(offline)]
+    more = () if facts is None else (facts,)
+    return parity.compare(rows(offline), rows(served), *more)
+
+
+def names(found: parity.Comparison, evidence: Evidence = Evidence()) -> list[CauseName]:  # noqa: B008 - frozen
+    """The causes that are named; each has evidence and a remedy."""
+    causes = attribution.attribute(found, evidence)
+    assert all(cause.evidence and cause.remedy and cause.rows for cause in causes)
+    return [cause.name for cause in causes]
+
+
+def garble(place: int, text: str) -> str:
+    """Another word in every row."""
+    return text.replace("milligrams", f"{'abc'[place % 3]}milligrow")
+
+
+def outcome(finds: Finds, edits: int, *, restores: bool = False, tried: int = 6) -> Outcome:
+    """A probe that leaves so many of 20 differing words."""
+    probe = probes.Probe("planted", finds, restores, lambda samples, _: samples, "planted")
+    return Outcome(probe, edits, 20, tried)
+
+
+NOTICED = outcome(Finds.CONTROL, 30)
+CASES: dict[str, tuple[Callable[[int, str], str], Evidence, list[CauseName]]] = {
+    "nothing": (lambda _, text: text, Evidence(), []),
+    "casing": (lambda _, text: text.upper(), Evidence(), [CauseName.STYLE]),
+    "digits": (
+        lambda _, text: text.replace("twenty five", "25"),
+        Evidence(),
+        [CauseName.NUMBERS],
+    ),
+    "cut": (lambda _, text: " ".join(text.split()[:5]), Evidence(), [CauseName.TRUNCATION]),
+    "cut and casing": (
+        lambda place, text: " ".join(text.split()[:5]) if place % 2 else text.title(),
+        Evidence(),
+        [CauseName.TRUNCATION, CauseName.STYLE],
+    ),
+    "silence": (lambda *_: "", Evidence(), [CauseName.DECODER]),
+    "symbols": (lambda _, text: text.replace("please", "⁇ ⁇"), Evidence(), [CauseName.DECODER]),
+    "another model": (garble, Evidence(), [CauseName.OTHER_MODEL]),
+    "another model, probed": (
+        garble,
+        Evidence(probes=(outcome(Finds.SAMPLE_RATE, 19, restores=True), NOTICED)),
+        [CauseName.OTHER_MODEL],
+    ),
+    "a rate that restores": (
+        garble,
+        Evidence(probes=(outcome(Finds.SAMPLE_RATE, 2, restores=True),)),
+        [CauseName.SAMPLE_RATE],
+    ),
+    "a band that goes unnoticed": (
+        garble,
+        Evidence(probes=(outcome(Finds.SAMPLE_RATE, 2), NOTICED)),
+        [CauseName.SAMPLE_RATE],
+    ),
+    "a service that notices nothing": (
+        garble,
+        Evidence(probes=(outcome(Finds.SAMPLE_RATE, 2), outcome(Finds.CONTROL, 2))),
+        [CauseName.OTHER_MODEL],
+    ),
+    "a level that restores": (
+        garble,
+        Evidence(probes=(outcome(Finds.CONVERSION, 1, restores=True), NOTICED)),
+        [CauseName.CONVERSION],
+    ),
+    "too few probed": (
+        garble,
+        Evidence(probes=(outcome(Finds.CONVERSION, 1, restores=True, tried=2),)),
+        [CauseName.OTHER_MODEL],
+    ),
+    "two answers": (
+        garble,
+        Evidence(probes=(outcome(Finds.STEADY, 3), outcome(Finds.CONVERSION, 1, restores=True))),
+        [CauseName.UNSTEADY],
+    ),
+    "the wrong decoder, as it says itself": (
+        garble,
+        Evidence(
+            flag="decoder=greedy_ctc",
+            served_models=({"model": "m", "parameters": {"decoder_type": "nemo"}},),
+        ),
+        [CauseName.DECODER],
+    ),
+    "the right decoder": (
+        garble,
+        Evidence(
+            flag="decoder=greedy_ctc",
+            served_models=({"model": "m", "parameters": {"decoder_type": "greedy"}},),
+        ),
+        [CauseName.OTHER_MODEL],
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "evidence", "wanted"), CASES.values(), ids=list(CASES))
+def test_a_cause_needs_its_evidence(
+    change: Callable[[int, str], str], evidence: Evidence, wanted: list[CauseName]
+) -> None:
+    """The same rows mean another cause where another probe holds."""
+    assert names(compared(change), evidence) == wanted
+
+
+def test_a_few_words_are_arithmetic() -> None:
+    """Half precision moves some; half of the rows it does not."""
+    one = compared(lambda place, text: garble(place, text) if place == 3 else text, n=40)
+    assert names(one) == [CauseName.PRECISION]
+    some = compared(lambda place, text: garble(place, text) if place < 8 else text, n=40)
+    assert names(some) == [CauseName.UNEXPLAINED]
+
+
+def test_the_untuned_base_is_recognised_by_its_own_evaluation() -> None:
+    """What the endpoint answers is word by word what the base had answered."""
+    found = compared(garble)
+    base = {row.offline.audio_filepath: row.served.upper() for row in found.rows}
+    assert names(found, Evidence(others={"the base": base})) == [CauseName.BASE]
+    other = dict.fromkeys(base, "something else")
+    assert names(found, Evidence(others={"the base": other})) == [CauseName.OTHER_MODEL]
+
+
+def test_files_that_were_converted_are_suspected_if_they_alone_differ() -> None:
+    """Not where the others differ as much."""
+
+    def facts(audio: str) -> tuple[float, float, bool]:
+        return 5.0, 0.0, int(audio[6:-4]) < 6
+
+    only = compared(lambda place, text: garble(place, text) if place < 6 else text, facts=facts)
+    assert names(only) == [CauseName.CONVERSION]
+    assert names(compared(garble, facts=facts)) == [CauseName.OTHER_MODEL]
+
+
+def test_audio_that_the_service_did_not_process_is_a_cut() -> None:
+    """Even where other words were heard."""
+    found = compared(garble, facts=lambda _: (10.0, 4.0, False))
+    assert names(found) == [CauseName.TRUNCATION]
+
+
+def test_evaluations_without_a_common_row_are_bad_input() -> None:
+    """The message says which file to name."""
+    with pytest.raises(InputError, match="--offline"):
+        parity.compare(rows(["one"]), [Hypothesis("audio/x.wav", "other", "one")])
+
+
+def test_rows_are_paired_over_hosts() -> None:
+    """By the end of the path and the reference; what only one has is counted."""
+    offline = [Hypothesis("/lab/c1/audio/1.wav", "a", "a"), Hypothesis("/lab/2.wav", "b", "b")]
+    found = parity.compare(offline, [Hypothesis("audio/1.wav", "a", "A")])
+    assert (len(found.rows), found.only_offline, found.only_served) == (1, 1, 0)
+    assert found.rows[0].audio == "audio/1.wav"
+
+
+@pytest.mark.parametrize("probe", probes.probes(16000), ids=lambda probe: probe.name)
+def test_a_probe_changes_what_it_says(probe: probes.Probe) -> None:
+    """Rate, band or level of a chirp; 16-bit samples in, 16-bit samples out."""
+    time = np.arange(16000) / 16000
+    chirp = (12000 * np.sin(2 * np.pi * (100 * time + 3900 * time**2))).astype(np.int16)
+    made = probe.change(chirp, 16000)
+    assert made.dtype == np.int16
+    spectrum = np.abs(np.fft.rfft(made))
+    high = (spectrum[6000:] ** 2).sum() / (spectrum**2).sum()
+    if probe.name == "again":
+        assert (made == chirp).all()
+    elif probe.name.startswith("samples at"):
+        assert len(made) == int(probe.name.split()[2])
+    elif probe.name.startswith("nothing above"):
+        assert high < 1e-3
+        assert len(made) == len(chirp)
+    else:
+        assert np.abs(made).max() == pytest.approx(3000, abs=2)

@@ -1,0 +1,357 @@
+"""Serving parity over real gRPC: a clean server is exact, each planted fault gets its name."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import numpy as np
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from asr_flywheel.demo import benchmark
+from tasks import probes, serving, serving_parity, stages
+from tasks.attribution import CauseName
+from tasks.bases import embedded_path
+from tasks.cycle import open_cycle
+from tasks.errors import InputError
+from tasks.hypotheses import read_hypotheses
+from tasks.parity import Kind
+from tasks.riva_endpoint import Client, Endpoint, EndpointSettings, Retry, ServingError
+from tests import riva_server, secrets
+from tests.riva_server import Faults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tasks.parity_report import Report
+    from tasks.serving_parity import Plan
+
+QUICK = Retry(attempts=60, first_s=0.05, longest_s=0.5)
+KEY = "nvapi-planted-KEY-0123456789"
+
+
+@pytest.fixture(scope="module")
+def cycle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen rows of the demo's speech with the embedded base's offline evaluation."""
+    folder = tmp_path_factory.mktemp("serving") / "cycle1"
+    whole = benchmark.plan_cycle
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmark, "plan_cycle", lambda seed: whole(seed)[::15])
+        benchmark.synthesise_cycle(folder, workers=1)
+    stages.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
+    return folder
+
+
+@pytest.fixture
+def plan(cycle: Path) -> Iterator[Plan]:
+    """What to compare; what a test wrote beside the offline evaluation goes."""
+    yield serving_parity.plan(open_cycle(cycle), model=embedded_path())
+    for path in (*cycle.glob("serv*"), *cycle.glob(".serv*")):
+        path.unlink()
+
+
+def validate(plan: Plan, faults: Faults, folder: Path) -> Report:
+    """Everything that the flow does, against a server with a fault."""
+    with riva_server.running(folder, faults) as server:
+        client = Client(Endpoint(server.address), QUICK)
+        served = serving.transcribe(plan.rows, client, plan.folder / serving.SERVED_NAME, 4)
+        report = serving_parity.compare(plan, client, served)
+        client.close()
+    return report
+
+
+def causes(report: Report) -> list[CauseName]:
+    """The names of the causes."""
+    return [cause.name for cause in report.causes]
+
+
+def test_a_clean_server_writes_exactly_what_was_measured(plan: Plan, tmp_path: Path) -> None:
+    """Every row, to the letter; nothing is attributed, and no probe is sent."""
+    report = validate(plan, Faults(), tmp_path)
+    assert report.verdict == "exact"
+    assert report.comparison.counts[Kind.EXACT] == len(plan.rows) == 16
+    assert (report.causes, report.probes) == ((), ())
+    told = {line["evaluation"]: line for line in report.figures}
+    assert told["offline"]["ker"] == told["served"]["ker"]
+
+
+def narrow(samples: Any) -> Any:
+    """Through 8 kHz and back, as a telephone line."""
+    return probes.resample(probes.resample(samples, 16000, 8000), 8000, 16000)
+
+
+def too_fast(samples: Any) -> Any:
+    """Read as 24 kHz, whatever the request declares."""
+    return probes.resample(samples, 24000, 16000)
+
+
+def clipped(samples: Any) -> Any:
+    """Raised until it clips."""
+    return np.clip(samples.astype(np.int32) * 12, -32768, 32767).astype(np.int16)
+
+
+PLANTED: dict[str, tuple[Faults, CauseName]] = {
+    "resampled to 8 kHz": (Faults(audio=narrow), CauseName.SAMPLE_RATE),
+    "read at another rate": (Faults(audio=too_fast), CauseName.SAMPLE_RATE),
+    "raised until it clips": (Faults(audio=clipped), CauseName.CONVERSION),
+    "casing": (Faults(text=str.upper), CauseName.STYLE),
+    "punctuation": (Faults(text=lambda text: f"{text.capitalize()}."), CauseName.STYLE),
+    "audio cut": (Faults(cut_s=2.0), CauseName.TRUNCATION),
+    "text cut": (Faults(text=lambda text: " ".join(text.split()[:4])), CauseName.TRUNCATION),
+    "frames not collapsed": (Faults(raw_frames=True), CauseName.DECODER),
+    "nothing comes back": (Faults(text=lambda _: ""), CauseName.DECODER),
+    "another model": (Faults(noise=0.25), CauseName.OTHER_MODEL),
+}
+
+
+@pytest.mark.parametrize(("faults", "wanted"), PLANTED.values(), ids=list(PLANTED))
+def test_a_planted_fault_is_named(
+    plan: Plan, tmp_path: Path, faults: Faults, wanted: CauseName
+) -> None:
+    """Alone, with evidence and a remedy; words that did not change count alike."""
+    report = validate(plan, faults, tmp_path)
+    assert causes(report) == [wanted]
+    assert report.causes[0].evidence
+    assert report.verdict == ("same words" if wanted is CauseName.STYLE else "diverges")
+    text = report.as_markdown()
+    assert f"**{wanted.value}**" in text
+    assert "/riva-asr-custom" in text
+
+
+def test_rate_limits_lose_no_row(plan: Plan, tmp_path: Path) -> None:
+    """Two of three calls are refused as too many; every row is answered in the end."""
+    report = validate(plan, Faults(busy=3), tmp_path)
+    assert report.verdict == "exact"
+    assert report.attempts >= len(plan.rows)
+
+
+def test_a_cut_connection_loses_no_row(plan: Plan, tmp_path: Path) -> None:
+    """The server goes away in mid-cycle, with calls under way, and comes back."""
+    report = validate(plan, Faults(drops=7), tmp_path)
+    assert report.verdict == "exact"
+    assert len(read_hypotheses(plan.folder / serving.SERVED_NAME)) == len(plan.rows)
+
+
+def test_what_was_answered_is_not_asked_for_again(plan: Plan, tmp_path: Path) -> None:
+    """A server that stays away ends the run; the next start goes on where it ended."""
+    target = plan.folder / serving.SERVED_NAME
+    with riva_server.running(tmp_path, Faults(gone_after=9)) as server:
+        client = Client(Endpoint(server.address), Retry(attempts=2, first_s=0.01, longest_s=0.01))
+        with pytest.raises(ServingError, match=r"UNAVAILABLE .*tried 2 times.*goes on there"):
+            serving.transcribe(plan.rows, client, target, 1)
+        assert not target.exists()
+        (part,) = plan.folder.glob(".served*.part")
+        part.write_text(part.read_text() + '{"audio_sha256": "cut by a kill')
+        server.servicer.faults.gone_after = 0
+        served = serving.transcribe(plan.rows, client, target, 4)
+        client.close()
+    assert served.asked == len(plan.rows) - 9
+    assert server.servicer.answered == len(plan.rows)
+    assert not part.exists()
+    assert [row.hyp for row in read_hypotheses(target)] == [
+        row.hyp for row in read_hypotheses(plan.offline)
+    ]
+
+
+def test_answers_of_another_model_are_not_mixed_in(plan: Plan, tmp_path: Path) -> None:
+    """What the endpoint says that it serves tells two deployments at one address apart."""
+    target = plan.folder / serving.SERVED_NAME
+    with riva_server.running(tmp_path) as server:
+        client = Client(Endpoint(server.address), QUICK)
+        first = serving.partial_path(target, client, client.served())
+        server.servicer.faults.parameters = {"version": "2"}
+        assert serving.partial_path(target, client, client.served()) != first
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (grpc.StatusCode.UNAUTHENTICATED, "NVIDIA_API_KEY"),
+        (grpc.StatusCode.NOT_FOUND, "ASR_NVCF_FUNCTION_ID"),
+        (grpc.StatusCode.UNIMPLEMENTED, "streaming-only"),
+        (grpc.StatusCode.INVALID_ARGUMENT, "language"),
+        (grpc.StatusCode.INTERNAL, "log"),
+    ],
+)
+def test_a_refused_row_is_named_and_not_tried_again(
+    plan: Plan, tmp_path: Path, code: grpc.StatusCode, told: str
+) -> None:
+    """Waiting does not mend these."""
+    with riva_server.running(tmp_path, Faults(refuses=code)) as server:
+        client = Client(Endpoint(server.address), QUICK)
+        target = plan.folder / serving.SERVED_NAME
+        with pytest.raises(ServingError, match=told) as failed:
+            serving.transcribe(plan.rows[:1], client, target, 1)
+        client.close()
+    assert server.servicer.calls == 1
+    assert plan.rows[0].utterance.audio_filepath in str(failed.value)
+
+
+def test_the_request_is_the_contracts(plan: Plan, tmp_path: Path) -> None:
+    """16-bit mono PCM at the file's rate, one offline call a row; no key on a plain connection."""
+    with riva_server.running(tmp_path) as server:
+        client = Client(Endpoint(server.address), QUICK)
+        serving.transcribe(plan.rows, client, plan.folder / serving.SERVED_NAME, 4)
+        client.close()
+    assert server.servicer.calls == len(plan.rows)
+    for one in server.servicer.configs:
+        assert (one.sample_rate_hertz, one.audio_channel_count, one.encoding) == (16000, 1, 1)
+        assert (one.language_code, one.max_alternatives) == ("en-US", 1)
+        assert not one.enable_automatic_punctuation
+    assert not any("authorization" in one for one in server.servicer.metadata)
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("localhost:50051", True),
+        ("127.0.0.1:50051", True),
+        ("[::1]:50051", True),
+        ("10.0.0.5:50051", False),
+        ("localhost.evil.example:50051", False),
+        ("grpc.nvcf.nvidia.com:443", False),
+    ],
+)
+def test_audio_leaves_the_machine_only_with_consent(
+    plan: Plan, address: str, *, local: bool
+) -> None:
+    """Rows, minutes and host are said first."""
+    found = serving.leaving(plan.rows, Endpoint(address))
+    assert found.local is local
+    serving.require_consent(found, given=True)
+    if local:
+        serving.require_consent(found, given=False)
+        return
+    with pytest.raises(InputError, match=r"16 recordings \([0-9.]+ minutes") as told:
+        serving.require_consent(found, given=False)
+    assert Endpoint(address).host in str(told.value)
+
+
+def test_where_the_endpoint_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address of one's own goes before a hosted function, which needs a key and TLS."""
+    for name in ("ASR_ENDPOINT", "ASR_NVCF_FUNCTION_ID", "ASR_MODEL_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match="ASR_ENDPOINT"):
+        EndpointSettings().endpoint(str)
+    monkeypatch.setenv("ASR_NVCF_FUNCTION_ID", "f-1")
+    monkeypatch.setenv("ASR_MODEL_NAME", "ours")
+    with pytest.raises(InputError, match="NVIDIA_API_KEY"):
+        EndpointSettings().endpoint(str)
+    hosted = EndpointSettings().endpoint(lambda: KEY)
+    assert (hosted.address, hosted.tls, hosted.name) == ("grpc.nvcf.nvidia.com:443", True, "ours")
+    assert KEY not in repr(hosted) + json.dumps(hosted.as_dict())
+    monkeypatch.setenv("ASR_ENDPOINT", "localhost:50051")
+    own = EndpointSettings().endpoint(lambda: KEY)
+    assert (own.address, own.tls, own.api_key) == ("localhost:50051", False, "")
+    with pytest.raises(InputError, match="TLS only"):
+        EndpointSettings(address="a:1", function_id="f").endpoint(lambda: KEY)
+    with pytest.raises(InputError, match="host:port"):
+        EndpointSettings(address="http://localhost:50051").endpoint(str)
+
+
+def certificate() -> tuple[bytes, bytes]:
+    """A key and a certificate for localhost, signed by itself, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return private, made.public_bytes(serialization.Encoding.PEM)
+
+
+def test_the_key_goes_to_the_server_and_nowhere_else(
+    plan: Plan, cycle: Path, tmp_path: Path
+) -> None:
+    """Over TLS, through the whole flow: in no log, artifact, database, file or process list."""
+    private, public = certificate()
+    (tmp_path / "root.pem").write_bytes(public)
+    home = tmp_path / "prefect"
+    environment = {
+        **os.environ,
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": "",
+        "ASR_NVCF_FUNCTION_ID": "function-1",
+        "NVIDIA_API_KEY": KEY,
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    }
+    with riva_server.running(tmp_path, Faults(key=KEY), certificate=(private, public)) as server:
+        address = server.address.replace("127.0.0.1", "localhost")
+        code = (
+            "from flows.validate_serving import validate_serving\n"
+            "from flows.serving_config import ServingConfig\n"
+            "from tasks.riva_endpoint import EndpointSettings\n"
+            f"settings = EndpointSettings(address={address!r}, tls=True, function_id='function-1',"
+            f" tls_root={str(tmp_path / 'root.pem')!r})\n"
+            f"report = validate_serving(ServingConfig(cycle={str(cycle)!r}, endpoint=settings))\n"
+            "assert report.verdict == 'exact', report.verdict\n"
+        )
+        with secrets.watched_processes() as lines, (tmp_path / "output").open("wb") as out:
+            subprocess.run(
+                [sys.executable, "-c", code], env=environment, stdout=out, stderr=out, check=False
+            )
+        first = server.servicer.metadata[0]
+    assert "parity: exact" in (tmp_path / "output").read_text(), (tmp_path / "output").read_text()
+    assert (first["authorization"], first["function-id"]) == (f"Bearer {KEY}", "function-1")
+    assert list(home.rglob("*.db"))
+    assert secrets.files_with(KEY, home, cycle.parent, tmp_path / "output") == []
+    assert not any(KEY in line for line in lines)
+
+
+def test_a_refused_key_is_not_in_the_error(plan: Plan, tmp_path: Path) -> None:
+    """Even where the server quotes it."""
+    private, public = certificate()
+    (tmp_path / "root.pem").write_bytes(public)
+    with riva_server.running(
+        tmp_path, Faults(key="another"), certificate=(private, public)
+    ) as server:
+        address = server.address.replace("127.0.0.1", "localhost")
+        root = tmp_path / "root.pem"
+        endpoint = Endpoint(address, True, "f-1", tls_root=root, api_key=KEY)
+        client = Client(endpoint, QUICK)
+        with pytest.raises(ServingError, match="UNAUTHENTICATED") as failed:
+            serving.transcribe(plan.rows, client, plan.folder / serving.SERVED_NAME, 2)
+        client.close()
+    assert "Bearer (key)" in str(failed.value)
+    assert KEY not in str(failed.value)
+
+
+def test_a_cancelled_run_ends_at_once(plan: Plan, tmp_path: Path) -> None:
+    """A busy server is not waited for when the run is stopped."""
+
+    def stop() -> None:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    with riva_server.running(tmp_path, Faults(busy=10_000, on_call=stop)) as server:
+        client = Client(Endpoint(server.address), Retry(attempts=99, first_s=300, longest_s=300))
+        started = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            serving.transcribe(plan.rows, client, plan.folder / serving.SERVED_NAME, 1)
+        client.close()
+    assert time.monotonic() - started < 60
