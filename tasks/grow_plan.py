@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 
 LEAST_ROWS = 100
 """Of a manifest (specification, rule 6)."""
+AGAINST_FORGETTING = (
+    "More clinical rows do not mend forgetting: tune the next time with general sentences among the "
+    "rows (--replay-share) or with --recipe conservative."
+)
 MOST_GROWTH = 4.0
 """In one turn: who needs more should look at the result of this much first."""
 GROWTH = 2.0
@@ -395,10 +399,7 @@ def _advice(
     forgets: bool,
 ) -> Iterable[str]:
     if forgets:
-        yield (
-            "More clinical rows do not mend forgetting: tune the next time with general sentences "
-            "among the rows (--replay-share) or with --recipe conservative."
-        )
+        yield AGAINST_FORGETTING
     if gap is not None:
         yield (
             f"Pronunciation first: {gap}. Audition the terms whose ipa_source is {_GUESSED} and "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from tasks import alignment, diff, grow_plan_files
+from tasks.grow_plan import AGAINST_FORGETTING
 from tasks.guardrail import GuardrailStatus
 from tasks.keywords import vocabulary
 from tasks.report import charts
@@ -137,6 +138,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "all_rows": decision["all_rows"]["decision"],
         "rows_needed": _rows_needed(decision),
         "guardrail": decision.get("guardrail"),
+        "against_forgetting": AGAINST_FORGETTING,
         "guardrail_words": _GUARDRAIL_WORDS,
         "metrics": list(metric_lines(evidence.judged, words)),
         "trained_metrics": list(metric_lines(evidence.trained, words)),
