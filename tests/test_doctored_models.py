@@ -18,7 +18,7 @@ from sentencepiece import sentencepiece_model_pb2
 from asr_flywheel.demo import speech
 from asr_flywheel.demo.benchmark import Utterance, general_sentences, plan_cycle, speak
 from asr_flywheel.demo.voices import VOICES
-from tasks import bases, diff, hardware, sft, stages
+from tasks import bases, diff, hardware, judgement, sft, stages
 from tasks.cycle import Cycle, open_cycle
 from tasks.decision import Decision, TableReading, Verdict, decide
 from tasks.evaluation import audio_set, hypotheses
@@ -86,7 +86,9 @@ def tune_too_hard(cycle: Cycle, checked: PreflightResult, sets: Sequence[str]) -
         )
         for side in ("train", LEARNT)
     }
-    data = write_training_set(cycle, checked.rows, Split(numbers["train"], numbers[LEARNT], ()))
+    data = write_training_set(
+        cycle.path, checked.rows, Split(numbers["train"], numbers[LEARNT], ())
+    )
     request = sft.SftRequest(
         base=bases.resolve(BASE),
         base_name=BASE,
@@ -148,8 +150,8 @@ class Heard:
     ) -> tuple[Decision, TableReading]:
         """Our decision, held out is one of the sets; and the bare table over all rows."""
         pairing = diff.pair(*(self.scores(one, "train", held_out) for one in ("base", model)))
-        decided = decide(stages.evidence(pairing, guardrail=guardrail), ["drug"])
-        return decided, stages.read_all_rows(pairing, ["drug"])
+        decided = decide(judgement.evidence(pairing, guardrail=guardrail), ["drug"])
+        return decided, judgement.read_all_rows(pairing, ["drug"])
 
 
 @pytest.fixture(scope="module")
