@@ -102,7 +102,7 @@ class Decision:
         route: the stage that takes the next step.
         basis: which rows it rests on, in words.
         rows_needed: rows of the basis, those that are there included, that would settle an
-            inconclusive verdict; None for another verdict, or where no study of any size could.
+            inconclusive verdict; None for another verdict, or where rows could not settle it.
         guardrail: general English before and after; None without a set.
     """
 
@@ -184,9 +184,12 @@ def decide(
         *found.remarks(verdict),
     ]
     if bare.verdict is not verdict:
+        overlooked = _OVERLOOKED[verdict]
+        if verdict is Verdict.INCONCLUSIVE and Finding.IMPROVED in findings.values():
+            overlooked = "does not look at general English"
         reasons.append(
-            f"The specification's table says {bare.verdict.value} on the same rows: it "
-            f"{_OVERLOOKED[verdict]}."
+            f"The specification's table says {bare.verdict.value} on the same rows: "
+            f"it {overlooked}."
         )
     return Decision(
         verdict=verdict,
@@ -283,7 +286,8 @@ class _Found:
             needed = guardrail.sentences_needed
             count = "" if needed is None else f" About {needed} sentences would settle it."
             ground = f"The gain is shown, but whether the model forgets is not. {guardrail}{count}"
-            return Verdict.INCONCLUSIVE, [ground], needed
+            # More rows of the manifest would not settle that.
+            return Verdict.INCONCLUSIVE, [ground], None
         return Verdict.KEEP, [f"Keep the .nemo; to deploy it, hand it to {routing.SERVING}."], None
 
     def _stopping(self) -> Iterable[str]:

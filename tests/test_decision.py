@@ -241,6 +241,9 @@ def test_a_gain_does_not_outweigh_forgetting(
     assert decided.verdict is verdict
     assert any(word in reason for reason in decided.reasons)
     assert not any("Forgetting was not checked" in reason for reason in decided.reasons)
+    if verdict is Verdict.INCONCLUSIVE:
+        assert decided.rows_needed is None
+        assert decided.reasons[-1].endswith("it does not look at general English.")
 
 
 def shouted(before: int, after: int, n: int, rows: tuple[int, int]) -> dict[str, Any]:
