@@ -53,7 +53,7 @@ def take(site: Site, cycle: Path, out: Path) -> None:
             ("training", "validation WER"),
         ):
             ui.show_artifact(page, site, f"{clinic}-{what}", text)
-            shoot(page, out, f"ui-{what}")
+            shoot(page, out, "leaderboard" if what == "leaderboard" else f"ui-{what}")
 
 
 def main() -> None:

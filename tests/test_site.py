@@ -48,6 +48,17 @@ def test_the_worker_says_what_it_has(site: Site) -> None:
     assert json.loads(told["data"])[0]["cores"] == len(os.sched_getaffinity(0))
 
 
+def test_a_run_that_does_not_fit_is_refused_in_words(site: Site, cycle: Path) -> None:
+    """Its log names the image that this host cannot have, and nothing was trained or written."""
+    engines.client()
+    settings = {"image": "nowhere.invalid/nemo:1"}
+    run = sites.launch(site, sites.quick(cycle, runtime="container", container=settings))
+    sites.ends(site, run, "Failed")
+    sites.says(site, run, "nowhere.invalid/nemo:1")
+    assert not (cycle / "models").exists()
+    assert not (cycle.parent / "cycle2").exists()
+
+
 def test_cancelling_while_a_container_trains_leaves_nothing(site: Site, cycle: Path) -> None:
     """The container is gone within the grace period, the run is Cancelled, and no model is left."""
     client = engines.client()
