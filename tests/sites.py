@@ -6,7 +6,7 @@ import shutil
 import socket
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEPLOYMENT = "finetune-cycle/finetune-cycle"
+OVER = {"Completed", "Failed", "Crashed", "Cancelled"}
 
 
 def free_port() -> int:
@@ -78,6 +79,22 @@ def credentials(site: Site) -> tuple[str, str] | None:
     """User and password, where the site asks for them."""
     user, _, password = site.environment.get("PREFECT_API_AUTH_STRING", "").partition(":")
     return (user, password) if user else None
+
+
+def trains(site: Site, run: str, cycle: Path, seconds: float = 300.0) -> None:
+    """Wait until a run trains.
+
+    Raises:
+        AssertionError: it does not, or it has ended; holds its log.
+    """
+
+    def begun_or_over() -> bool:
+        return trained_batches(cycle) > 0 or state(site, run) in OVER
+
+    with suppress(TimeoutError):
+        wait_for(begun_or_over, seconds)
+    if not trained_batches(cycle):
+        raise AssertionError(f"{state(site, run)}:\n" + "\n".join(log(site, run)))
 
 
 def call(
@@ -141,8 +158,7 @@ def ends(site: Site, run: str, wanted: str, seconds: float = 600.0) -> None:
     Raises:
         AssertionError: it ended otherwise; holds its log.
     """
-    over = {"Completed", "Failed", "Crashed", "Cancelled"}
-    wait_for(lambda: state(site, run) in over, seconds)
+    wait_for(lambda: state(site, run) in OVER, seconds)
     found = state(site, run)
     if found != wanted:
         raise AssertionError(f"{found}, not {wanted}:\n" + "\n".join(log(site, run)))

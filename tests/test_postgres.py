@@ -68,7 +68,7 @@ def finished(site: Site, spoken: Path, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("postgres-run") / "clinic" / "cycle1"
     cycle = Path(shutil.copytree(spoken, folder))
     run = sites.launch(site, sites.quick(cycle))
-    sites.wait_for(lambda: sites.trained_batches(cycle) > 0)
+    sites.trains(site, run, cycle)
     site.stop("server")
     site.start_server()
     sites.ends(site, run, "Completed")

@@ -76,7 +76,7 @@ def story(site: Site, cycle: Path, store: s3.Server, block: S3ArtifactStore) -> 
     """Server restarted and store gone while it trains; failed; store back; retried."""
     store_name = f"{block.get_block_type_slug()}/{BLOCK}"
     told = Story(sites.launch(site, sites.quick(cycle, store=store_name)))
-    sites.wait_for(lambda: sites.trained_batches(cycle) > 0)
+    sites.trains(site, told.run, cycle)
     store.off()
     site.stop("server")
     site.start_server()

@@ -70,7 +70,7 @@ def test_cancelling_while_a_container_trains_leaves_nothing(site: Site, cycle: P
     settings = {"image": engines.STANDIN}
     run = sites.launch(site, sites.quick(cycle, epochs=50, runtime="container", container=settings))
     labels = {"cycle": str(cycle)}
-    sites.wait_for(lambda: sites.trained_batches(cycle) > 0)
+    sites.trains(site, run, cycle)
     assert len(engine.orphans(client, labels)) == 1
     sites.call(
         site,
@@ -109,7 +109,7 @@ def test_of_two_runs_one_waits_for_the_gpu_and_both_finish(
 def test_a_second_run_of_the_same_cycle_is_refused(site: Site, cycle: Path) -> None:
     """Two runs would write the same files; the first goes on."""
     first = sites.launch(site, sites.quick(cycle))
-    sites.wait_for(lambda: sites.trained_batches(cycle) > 0)
+    sites.trains(site, first, cycle)
     second = sites.launch(site, sites.quick(cycle))
     sites.ends(site, second, "Failed")
     sites.says(site, second, "another run works on this cycle")
@@ -119,7 +119,7 @@ def test_a_second_run_of_the_same_cycle_is_refused(site: Site, cycle: Path) -> N
 def test_a_killed_worker_does_not_hold_the_gpu_for_ever(site: Site, cycle: Path) -> None:
     """Worker and run are killed while they hold the slot; a new worker's run trains and ends."""
     lost = sites.launch(site, sites.quick(cycle, epochs=50))
-    sites.wait_for(lambda: sites.trained_batches(cycle) > 0)
+    sites.trains(site, lost, cycle)
     site.stop("worker", signal.SIGKILL)
     process = sites.call(site, "GET", f"flow_runs/{lost}")["infrastructure_pid"]
     os.kill(int(process.rpartition(":")[2]), signal.SIGKILL)

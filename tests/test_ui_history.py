@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from asr_flywheel.cli import app
 from flows import publish
-from tasks import diff, run_record, stages
+from tasks import diff, judgement, run_record
 from tasks.cycle import open_cycle
 from tasks.decision import decide
 from tasks.hypotheses import read_hypotheses
@@ -39,11 +39,11 @@ def finish(site: Site, root: Path, number: int, turn: Turn) -> None:
         for path in (cycle.path / run_record.BASELINE_NAME, cycle.offline_hyps)
     )
     pairing = diff.pair(before, after)
-    grounds = stages.evidence(pairing)
+    grounds = judgement.evidence(pairing)
     decided = decide(grounds, PRIORITY)
     finish_turn(root, number, replace(turn, decision=decided.verdict.value), TERMS)
     with sites.speaking_to(site):
-        all_rows = stages.read_all_rows(pairing, PRIORITY)
+        all_rows = judgement.read_all_rows(pairing, PRIORITY)
         publish.decision(cycle, decided, all_rows, grounds.judged)
 
 
