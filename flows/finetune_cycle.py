@@ -123,7 +123,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     beside = Beside(guardrail(config, cycle, general, spoken), crossed)
     pairing = compare(config, cycle, checked, data, transcripts, baseline, beside)
     decided = decision(config, cycle, pairing, trained, beside)
-    planned = grow_plan(config, cycle, pairing, decided)
+    planned = grow_plan(config, cycle, pairing if crossed is None else crossed, decided)
     record = run_record.RunRecord(
         started=started,
         config=config.model_dump(mode="json"),

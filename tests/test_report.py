@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html.parser
 import json
 import re
@@ -17,7 +18,7 @@ from tasks import files, run_record
 from tasks.cycle import open_cycle
 from tasks.errors import InputError
 from tasks.guardrail import Guardrail
-from tasks.hypotheses import write_hypotheses
+from tasks.hypotheses import Part, write_hypotheses
 from tasks.report import audio, charts, write_report
 from tasks.report.evidence import gather
 from tasks.report.page import points, render
@@ -167,6 +168,22 @@ def test_folders_that_were_moved_still_give_their_report(finished: Path, tmp_pat
     text = render(gather(open_cycle(copy / "cycle2"), record))
     assert "data:audio/mpeg;base64," in text
     assert "How training went" in text
+
+
+def test_with_folds_the_cross_fitted_rows_are_shown(finished: Path, tmp_path: Path) -> None:
+    """All 30, since each was heard by a model that never saw it; trained ones stay apart."""
+    copy = Path(shutil.copytree(finished.parent, tmp_path / "clinic"))
+    crossed = prepared.rows(prepared.Turn(held_out=(12, 9, 6), trained=(18, 14, 7)), 2)
+    unseen = [dataclasses.replace(row, part=Part.HELD_OUT) for row in crossed]
+    write_hypotheses(copy / "cycle2" / run_record.CROSS_FITTED_NAME, unseen)
+    record = json.loads((copy / "cycle2" / "run.json").read_text())
+    record["config"]["folds"] = 5
+    evidence = gather(open_cycle(copy / "cycle2"), record)
+    everything = evidence.deltas()["(all)"]
+    assert (everything.before.hits, everything.after.hits, everything.n) == (23, 13, 30)
+    assert sum(term.after.n for term in evidence.terms()) == 30
+    assert sum(term.trained.n for term in evidence.terms()) == 18
+    assert "Cross-fitted rows" in render(evidence)
 
 
 def test_an_imported_baseline_is_what_the_tuned_model_is_shown_against(

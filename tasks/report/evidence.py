@@ -11,7 +11,7 @@ from tasks import diff, files, run_record
 from tasks.beyond import heard_instead
 from tasks.course import Epoch
 from tasks.errors import InputError
-from tasks.hypotheses import IMPORTED_NAME, OFFLINE_NAME, Part, read_hypotheses
+from tasks.hypotheses import IMPORTED_NAME, OFFLINE_NAME, read_hypotheses
 from tasks.normalise import normalise, normalise_term
 from tasks.scoring import Share, score
 from tasks.sft import INFO_NAME
@@ -73,6 +73,7 @@ class Evidence:
         decision: what decision.json holds.
         pairing: every row as base and tuned model heard it.
         training: what training_run_info.json holds; empty if that is not to be found.
+        crossed: every row by the base and by a model that never saw it; None without folds.
     """
 
     cycle: Cycle
@@ -80,6 +81,7 @@ class Evidence:
     decision: Mapping[str, Any]
     pairing: Pairing
     training: Mapping[str, Any]
+    crossed: Pairing | None = None
 
     @property
     def base(self) -> str:
@@ -99,6 +101,8 @@ class Evidence:
     @property
     def judged(self) -> Pairing:
         """The rows that the verdict rests on: held-out ones wherever they are known."""
+        if self.crossed is not None:
+            return self.crossed
         return self.pairing.held_out if self.parted else self.pairing
 
     @property
@@ -124,12 +128,17 @@ class Evidence:
 
     def terms(self) -> list[TermChange]:
         """Every term, worst first by the tuned model on the judged rows."""
-        groups: dict[tuple[str, str], list[Pair]] = {}
-        for pair in self.pairing.pairs:
-            if pair.after.term_missed is not None:
-                key = (normalise(pair.after.row.term or ""), pair.after.row.entity_category or "")
-                groups.setdefault(key, []).append(pair)
-        return sorted(map(_term, groups.values()), key=lambda term: term.worst_first)
+        groups: dict[tuple[str, str], tuple[list[Pair], list[Pair]]] = {}
+        for side, pairing in enumerate((self.judged, self.trained)):
+            for pair in pairing.pairs:
+                if pair.after.term_missed is not None:
+                    row = pair.after.row
+                    key = (normalise_term(row.term or ""), row.entity_category or "")
+                    groups.setdefault(key, ([], []))[side].append(pair)
+        return sorted(
+            (_term(judged, trained) for judged, trained in groups.values()),
+            key=lambda term: term.worst_first,
+        )
 
     def worst_rows(self, n: int) -> list[Pair]:
         """Judged rows to listen to: what tuning broke, what it left missed, then by WER.
@@ -176,17 +185,15 @@ def _condition(value: str) -> tuple[int, str]:
     return (known.index(value) if value in known else len(known), value)
 
 
-def _term(pairs: Sequence[Pair]) -> TermChange:
-    judged = [pair for pair in pairs if pair.after.row.part is not Part.TRAINED]
-    trained = [pair for pair in pairs if pair.after.row.part is Part.TRAINED]
-    row = pairs[0].after.row
+def _term(judged: Sequence[Pair], trained: Sequence[Pair]) -> TermChange:
+    row = (*judged, *trained)[0].after.row
     return TermChange(
         row.term or "",
         row.entity_category or "",
         _missed([bool(pair.before.term_missed) for pair in judged]),
         _missed([bool(pair.after.term_missed) for pair in judged]),
         _missed([bool(pair.after.term_missed) for pair in trained]),
-        _heard_instead(pairs),
+        _heard_instead((*judged, *trained)),
     )
 
 
@@ -226,7 +233,16 @@ def gather(cycle: Cycle, record: Mapping[str, Any]) -> Evidence:
         run_record.read_decision(cycle),
         diff.pair(before, after),
         _training(cycle, record),
+        _crossed(cycle, record),
     )
+
+
+def _crossed(cycle: Cycle, record: Mapping[str, Any]) -> Pairing | None:
+    """Every row by the base and by its fold's model, if the run had folds."""
+    if not record["config"].get("folds"):
+        return None
+    base = score(read_hypotheses(cycle.path / run_record.BASELINE_NAME))
+    return diff.pair(base, score(read_hypotheses(cycle.path / run_record.CROSS_FITTED_NAME)))
 
 
 def _compared_with(cycle: Cycle, record: Mapping[str, Any]) -> Path:

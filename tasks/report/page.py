@@ -134,6 +134,7 @@ def _content(evidence: Evidence) -> dict[str, Any]:
         "decision": decision,
         "basis": decision["basis"],
         "parted": evidence.parted,
+        "crossed": evidence.crossed is not None,
         "bare": decision.get("bare_decision"),
         "all_rows": decision["all_rows"]["decision"],
         "rows_needed": _rows_needed(decision),
