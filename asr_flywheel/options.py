@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from tasks.errors import InputError
 from tasks.recipes import Method, RecipeName
+
+if TYPE_CHECKING:
+    import pydantic
+
+Model = TypeVar("Model", bound="pydantic.BaseModel")
 
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_REFUSED = 1, 2, 3
 DEFAULT_BASE = "nvidia/parakeet-tdt-0.6b-v2"
@@ -49,6 +55,24 @@ RecipeOption = Annotated[RecipeName, typer.Option("--recipe", help="Named hyperp
 EpochsOption = Annotated[
     int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")
 ]
+
+
+def validated(model: type[Model], parameters: dict[str, Any]) -> Model:
+    """A flow's parameters, checked by their model.
+
+    Raises:
+        InputError: names each field, what is wrong with it and its value.
+    """
+    import pydantic  # noqa: PLC0415 - --help never pays for it
+
+    try:
+        return model.model_validate(parameters)
+    except pydantic.ValidationError as wrong:
+        lines = [
+            f"{'.'.join(map(str, one['loc']))}: {one['msg']} (got {one['input']!r})"
+            for one in wrong.errors()
+        ]
+        raise InputError("; ".join(lines)) from wrong
 
 
 def print_json(value: object) -> None:

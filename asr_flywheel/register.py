@@ -13,6 +13,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
 from asr_flywheel.site import POOL
+from blocks import gpu_host
 from blocks.email import EmailNotification
 from blocks.nemo_container import NemoContainer
 from blocks.policies import GateThresholds, TuningRecipe
@@ -27,6 +28,7 @@ BLOCKS = (
     TuningRecipe,
     EmailNotification,
     RivaEndpoint,
+    *gpu_host.BLOCKS,
 )
 
 

@@ -13,16 +13,22 @@ from flows.publish import stage
 from tasks import engine, hardware, orphans
 from tasks.faults import FaultError
 
+QUEUE = "default"
 
-def start(pool: str, at_once: int) -> None:
+
+def start(pool: str, at_once: int, queue: str = QUEUE, name: str | None = None) -> None:
     """Announce this host to the server, then become Prefect's worker; does not return.
 
     Args:
         pool: the work pool.
         at_once: runs in flight; only one of them holds the GPUs at any time.
+        queue: the pool's queue that runs are taken from. A worker that names none takes from all
+            of them, so also the runs that are meant for a rented host.
+        name: of the worker; by default the host's.
     """
     announce()
-    arguments = ["--pool", pool, "--limit", str(at_once), "--name", socket.gethostname()]
+    arguments = ["--pool", pool, "--work-queue", queue, "--limit", str(at_once)]
+    arguments += ["--name", name or socket.gethostname()]
     os.execv(  # noqa: S606 - a list, no shell
         sys.executable, [sys.executable, "-m", "prefect", "worker", "start", *arguments]
     )

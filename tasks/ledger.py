@@ -36,6 +36,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"  # the gate refused the cycle, on the host
     FAILED = "failed"
     CANCELLED = "cancelled"
+    NOT_CREATED = "not-created"  # no host was asked for: it could not be had
     REAPED = "reaped"  # its owner was gone; a later start gave the host back
     NOT_GIVEN_BACK = "not-given-back"  # the host may still bill: somebody was alarmed
 

@@ -77,7 +77,7 @@ def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
     moved: list[str] = []
     lost: list[str] = []
     for row in rows:
-        path = _normal(folder / row.audio_filepath)
+        path = normal(folder / row.audio_filepath)
         mapping = next((one for one in ordered if path.is_relative_to(one.source)), None)
         if mapping is None:
             lost.append(f"  row {row.row}: {row.audio_filepath!r} is under no mapped folder")
@@ -93,7 +93,7 @@ def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
     return len(rows)
 
 
-def _normal(path: PurePosixPath) -> PurePosixPath:
+def normal(path: PurePosixPath) -> PurePosixPath:
     """The path without ``..``, resolved as text: the folders may be another host's."""
     parts: list[str] = []
     for part in path.parts:

@@ -259,7 +259,12 @@ def write(cycle: Cycle, described: Mapping[str, Any], more: Sequence[Path] = ())
         DECISION_NAME,
         *(path.relative_to(cycle.path).as_posix() for path in more),
     )
-    _write(cycle, {**described, "files": dict.fromkeys(names)})
+    complete(cycle, {**described, "files": dict.fromkeys(names)})
+
+
+def complete(cycle: Cycle, record: Mapping[str, Any]) -> None:
+    """Write run.json as the last file of a run, made here or brought from another host."""
+    _write(cycle, record)
     (cycle.path / _BEGUN).unlink(missing_ok=True)
 
 

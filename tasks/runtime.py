@@ -193,7 +193,7 @@ class LocalRuntime:
             "TOKENIZERS_PARALLELISM": "false",
             "PYTHONUNBUFFERED": "1",
         }
-        line = [*_die_with_us(), sys.executable, str(ENTRY / job.program), str(job.request_file)]
+        line = [*die_with_us(), sys.executable, str(ENTRY / job.program), str(job.request_file)]
         # Libraries print what they like, and a character may be half written when it is read.
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         with job.log.open("wb") as out, job.log.open("rb") as reader:
@@ -238,7 +238,7 @@ def device_locks(hardware: Hardware, folder: str | None = None) -> dict[str, Any
     return {"locks": folder or str(LOCKS), "locks_wait_s": _LOCKS_WAIT_S}
 
 
-def _die_with_us() -> list[str]:
+def die_with_us() -> list[str]:
     """Have the kernel end the job if this process is killed and can clean up no more."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL"] if setpriv else []

@@ -39,7 +39,7 @@ def test_schedules_are_off_until_somebody_switches_them_on() -> None:
 def test_the_form_explains_every_field() -> None:
     """Each field of each deployment's form has a title and a description."""
     for deployment in deployments():
-        schema = parameter_schema(load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"])))
+        schema = parameter_schema(load_flow_from_entrypoint(deployment["entrypoint"]))
         for model in schema.definitions.values():
             for name, field in model.get("properties", {}).items():
                 assert field.get("title") or field.get("$ref"), name

@@ -22,11 +22,13 @@ def worker(
     at_once: Annotated[
         int, typer.Option(min=1, help="Runs in flight; one at a time holds the GPUs.")
     ] = 4,
+    queue: Annotated[str, typer.Option(help="The pool's queue to take runs from.")] = "default",
+    name: Annotated[str | None, typer.Option(help="Of the worker; by default the host's.")] = None,
 ) -> None:
     """Take runs from a work pool of the server that PREFECT_API_URL names."""
     from asr_flywheel.worker import start
 
-    start(pool, at_once)
+    start(pool, at_once, queue, name)
 
 
 @app.command()

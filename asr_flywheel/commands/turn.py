@@ -23,8 +23,9 @@ from asr_flywheel.options import (
     PriorityOption,
     RecipeOption,
     SeedOption,
+    validated,
 )
-from tasks.errors import FlywheelError, InputError
+from tasks.errors import FlywheelError
 from tasks.recipes import Method, Precision, RecipeName
 
 if TYPE_CHECKING:
@@ -167,18 +168,9 @@ def demo(
 
 
 def _turn(**parameters: Any) -> Outcome:  # noqa: ANN401 - the model checks them
-    import pydantic
-
     from flows.config import CycleConfig
 
-    try:
-        config = CycleConfig(**parameters)
-    except pydantic.ValidationError as wrong:
-        lines = [
-            f"{'.'.join(map(str, one['loc']))}: {one['msg']} (got {one['input']!r})"
-            for one in wrong.errors()
-        ]
-        raise InputError("; ".join(lines)) from wrong
+    config = validated(CycleConfig, parameters)
     from flows.finetune_cycle import finetune_cycle
 
     try:

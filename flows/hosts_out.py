@@ -1,0 +1,143 @@
+"""Giving hosts back, this run's and those that a killed one left, and the alarm if that fails."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.events import emit_event
+from prefect.settings import get_current_settings
+from prefect.states import Cancelled
+
+from asr_flywheel.site import POOL
+from flows import slots
+from flows.publish import stage
+from tasks import lease as leases
+from tasks.ledger import Outcome
+from tasks.ssh import HostError
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+    from tasks.lease import Lease
+
+_TRIES = 3
+_PAUSE_S = 2.0
+
+
+class HostStillOutError(HostError):
+    """A host could not be given back, and may bill on. The message names it."""
+
+
+def give_back(lease: Lease, outcome: Outcome, hostname: str = "") -> None:
+    """Give a host back, whatever became of the run on it; the ledger gets the cost.
+
+    Args:
+        lease: of the host.
+        outcome: for the ledger, if it is given back.
+        hostname: its own name, if it is known: nobody shall wait for its GPU any more.
+
+    Raises:
+        HostStillOutError: it may still bill; the alarm was raised and the record stays.
+    """
+    failure: Exception | None = None
+    for again in range(_TRIES):
+        try:
+            lease.open().give_back()
+        except (HostError, OSError) as wrong:
+            failure = wrong
+            if again + 1 < _TRIES:
+                time.sleep(_PAUSE_S)
+        else:
+            failure = None
+            break
+    if failure is not None:
+        leases.write(lease.count(Outcome.NOT_GIVEN_BACK))
+        raise alarm(lease, str(failure)) from failure
+    entry = lease.entry(outcome)
+    leases.remove(lease)
+    lease.count(outcome)
+    stage("rent", f"gave back {lease.host}: {entry.seconds / 60:.1f} minutes, {entry.usd:.2f} $")
+    _tidy(lease, hostname)
+
+
+def _tidy(lease: Lease, hostname: str) -> None:
+    """Take the host's run, queue and GPU slot off the server; all of it is only about order."""
+    if not _has_server():
+        return
+    with suppress(Exception), get_client(sync_client=True) as client:
+        if lease.run:
+            run = client.read_flow_run(UUID(lease.run))
+            if run.state is not None and not run.state.is_final():
+                gone: State = Cancelled(message=f"Its host, {lease.host}, was given back.")
+                client.set_flow_run_state(run.id, gone, force=True)
+        queue = client.read_work_queue_by_name(lease.queue, POOL)
+        client.delete_work_queue_by_id(queue.id)
+    with suppress(Exception):
+        if hostname and slots.slot_name(hostname) != slots.slot_name():
+            slots.withdraw(hostname)
+
+
+def _has_server() -> bool:
+    """Whether there is a server to tell; without one, Prefect would start one for that."""
+    return bool(get_current_settings().api.url)
+
+
+def alarm(lease: Lease, why: str) -> HostStillOutError:
+    """Say on standard error, in an artifact and by an event that a host is still out."""
+    text = (
+        f"HOST STILL OUT: {lease.host} ({lease.provider['provider']}, {lease.sku}, "
+        f"{lease.usd_per_hour:.2f} $ an hour, lease {lease.lease}) could not be given back: {why} "
+        f"Fix: `asr-flywheel rent --reap` tries again; or end it at its provider by hand, then "
+        f"`asr-flywheel rent --forget {lease.lease}`."
+    )
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - whoever looks must see it
+    if not _has_server():
+        return HostStillOutError(text)
+    with suppress(Exception):
+        create_markdown_artifact(
+            key=f"host-still-out-{lease.lease}",
+            description=f"A host is still out: {lease.host}",
+            markdown=f"# A host is still out\n\n{text}\n",
+        )
+    with suppress(Exception):
+        emit_event(
+            event="asr-flywheel.host.still-out",
+            resource={
+                "prefect.resource.id": f"asr-flywheel.host.{lease.lease}",
+                "prefect.resource.name": lease.host,
+            },
+            payload={"why": why, "usd_per_hour": lease.usd_per_hour, "sku": lease.sku},
+        )
+    return HostStillOutError(text)
+
+
+def reap() -> list[str]:
+    """Give back every host whose owner is gone.
+
+    Returns:
+        The names of the hosts that were given back.
+
+    Raises:
+        HostStillOutError: one of them could not be; the others were tried all the same.
+    """
+    returned: list[str] = []
+    failed: list[HostStillOutError] = []
+    for lease in leases.all_leases():
+        try:
+            with leases.hold(lease):
+                stage("rent", f"{lease.host} is still out; its owner is gone")
+                give_back(lease, Outcome.REAPED)
+                returned.append(lease.host)
+        except BlockingIOError:
+            continue  # its owner lives
+        except HostStillOutError as out:
+            failed.append(out)
+    if failed:
+        raise HostStillOutError("\n".join(str(one) for one in failed))
+    return returned

@@ -1,0 +1,237 @@
+"""The flow: show the costs, wait for a YES, rent a host, run a cycle there, fetch it, give it back.
+
+The order matters. Everything that can be refused is refused before anybody is asked; the record of
+the host is written before it is created; the host's own clock runs before anything else does; and
+whatever happens then, the host is given back, or an alarm names it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path  # noqa: TC003 - Prefect reads the flow's result type
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.exceptions import TerminationSignal
+from prefect.states import Cancelled
+
+from asr_flywheel.site import PROJECT
+from flows import hosts_out, rented_run
+from flows.config import RuntimeName
+from flows.confirm import confirmed
+from flows.publish import artifact_key, stage
+from flows.rent import RentConfig
+from flows.rent_plan import Plan, plan
+from tasks import lease as leases
+from tasks import remote, run_record, shipment
+from tasks.hosts import BrevHost, NothingCreatedError
+from tasks.lease import Lease
+from tasks.ledger import Outcome
+from tasks.ssh import HostError
+
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.client.schemas.objects import FlowRun, State
+
+    from tasks.hosts import Host
+    from tasks.shipment import Fetched
+
+NOTHING_CREATED = "cancelled: no YES, so no GPU host was created"
+
+
+@dataclass(frozen=True)
+class Rental:
+    """What a rental ended in.
+
+    Attributes:
+        outcome: as the ledger has it.
+        host: that was rented; empty where the gate refused before that.
+        next_cycle: the folder with the results, if there are some.
+    """
+
+    outcome: Outcome
+    host: str = ""
+    next_cycle: Path | None = None
+
+
+def reap_at_once(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
+    """A killed run's host is given back by its hook, not only at the next start."""
+    del flow, flow_run, state
+    hosts_out.reap()
+
+
+@flow(name="provision-gpu", on_crashed=[reap_at_once], on_cancellation=[reap_at_once])
+def provision_gpu(config: RentConfig) -> Rental:
+    """Rent a host for a cycle, after a person's YES, and give it back in every outcome."""
+    hosts_out.reap()
+    rented_run.require_server()
+    planned = plan(config)
+    if not planned.gate.passed:
+        stage("gate", f"refused: go to {planned.gate.route}. Nothing to rent a host for.")
+        for reason in planned.gate.reasons:
+            stage("", reason.message)
+        return Rental(Outcome.REFUSED)
+    rented_run.require_deployment(config.deployment)
+    with run_record.claim(planned.cycle):
+        show(planned)
+        if not confirmed(planned.lines(), config.answer_minutes * 60):
+            stage("rent", NOTHING_CREATED)
+            return Cancelled(message=NOTHING_CREATED)  # type: ignore[return-value]
+        return rent(config, planned)
+
+
+def show(planned: Plan) -> None:
+    """The costs, on the terminal and as an artifact."""
+    for line in planned.lines():
+        stage("rent", line)
+    create_markdown_artifact(
+        key=artifact_key(planned.cycle, "rent"),
+        description=f"What renting a host for cycle {planned.cycle.number} costs",
+        markdown="\n".join(["# Costs of a host", "", *(f"- {one}" for one in planned.lines())]),
+    )
+
+
+def rent(config: RentConfig, planned: Plan) -> Rental:
+    """Everything after the YES."""
+    lease = Lease(
+        provider=planned.provider.model_dump(mode="json"),
+        host="",
+        cycle=str(planned.cycle.path),
+        number=planned.cycle.number,
+        sku=config.sku,
+        usd_per_hour=planned.cost.usd_per_hour,
+    )
+    host = lease.open()
+    lease = replace(lease, host=host.name)
+    visit = Visit(config, planned, lease, host)
+    outcome = Outcome.FAILED
+    with leases.hold(lease):
+        leases.write(lease)
+        try:
+            fetched = visit.run()
+            outcome = Outcome.REFUSED if fetched is None else Outcome.COMPLETED
+        except (TerminationSignal, KeyboardInterrupt):
+            outcome = Outcome.CANCELLED
+            raise
+        except NothingCreatedError:
+            outcome = Outcome.NOT_CREATED
+            raise
+        finally:
+            if outcome is Outcome.NOT_CREATED:
+                leases.remove(lease)
+                lease.count(outcome)
+            else:
+                hosts_out.give_back(visit.lease, outcome, visit.hostname)
+    return Rental(outcome, lease.host, None if fetched is None else fetched.next_cycle)
+
+
+@dataclass
+class Visit:
+    """A stay on a host: what is known of it grows from step to step."""
+
+    config: RentConfig
+    planned: Plan
+    lease: Lease
+    host: Host
+    hostname: str = ""
+
+    def run(self) -> Fetched | None:
+        """Create, wait, send, run, fetch; None where the gate refused on the host.
+
+        Raises:
+            HostError: one of them failed.
+        """
+        config, connection = self.config, self.host.connection
+        stage("host", f"asking for {self.host.name}")
+        kind = self.planned.cost.sku
+        self.host.create(kind.gpu, config.disk_gb, self.planned.cost.usd_per_hour)
+        self.host.wait_until_reachable(config.reach_s)
+        root = self._begin()
+        self._check(root)
+        placed = shipment.send(connection, root, self.planned.cargo)
+        stage("host", f"the cycle is at {placed.cycle}")
+        python = self._python(root)
+        with rented_run.reachable_from(connection) as (url, tunnel):
+            rented_run.start(connection, self.lease, root, python, url, config)
+            self.lease = rented_run.launch(self.lease, config, placed)
+            deadline = self.lease.started + 60 * config.limit_minutes
+            watch = rented_run.Watch(
+                connection, self.lease, root, tunnel, deadline, config.patience_s
+            )
+            ended = watch.until_it_ends(UUID(self.lease.run))
+        if not ended.is_completed():
+            raise HostError(
+                f"the run on {self.host.name} ended as {ended.name}: {ended.message or ''}. "
+                f"Its log is in Prefect, flow run {self.lease.run}."
+            )
+        if not shipment.has_results(connection, placed, self.planned.cycle):
+            stage("host", "the gate refused on the host: there is nothing to fetch")
+            return None
+        fetched = shipment.fetch(connection, placed, self.planned.cycle, self._told())
+        stage("host", f"{fetched.files} files are here, each with the SHA-256 of its record")
+        return fetched
+
+    def _begin(self) -> str:
+        """The lease's folder on the host, whose clock runs from now on."""
+        provider, limit_s = self.planned.provider, 60 * self.config.limit_minutes
+        script = remote.begin(
+            "asr-flywheel" if isinstance(provider, BrevHost) else provider.folder,
+            self.lease.lease,
+            limit_s,
+            provider.at_limit,
+        )
+        root, clock = self.host.connection.check(script).splitlines()[:2]
+        stage("host", f"ends by itself after {self.config.limit_minutes} minutes ({clock})")
+        return root
+
+    def _check(self, root: str) -> None:
+        found = remote.parse_look(self.host.connection.check(remote.look(root)))
+        for line in found.lines():
+            stage("host", line)
+        self.hostname = found.hostname
+        container = self.config.run.runtime is RuntimeName.CONTAINER
+        remote.require(
+            found,
+            gpu=self.config.gpu_required,
+            container=container,
+            need_gib=self.config.need_gib,
+        )
+
+    def _python(self, root: str) -> str:
+        """The Python there that has this project; installs it where the user named none."""
+        named = self.planned.provider.python
+        connection = self.host.connection
+        if named is not None:
+            connection.check(f"{named} -c 'import asr_flywheel.worker'", timeout_s=120)
+            return named
+        stage("host", "installing this project there")
+        listed = subprocess.run(
+            ["git", "-C", str(PROJECT), "ls-files", "-z"],  # noqa: S607 - whichever git is here
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        names = [name for name in listed.stdout.split("\0") if name]
+        if not names:
+            raise HostError(
+                f"{PROJECT}: is no checkout, so there is nothing to install on the host. Fix: "
+                "install the project there, and name its Python."
+            )
+        connection.copy_to(PROJECT, names, f"{root}/project")
+        local = self.config.run.runtime is RuntimeName.LOCAL
+        script = remote.install(root, "[nemo]" if local else "")
+        return connection.check(script, timeout_s=1800).split()[-1]
+
+    def _told(self) -> dict[str, Any]:
+        return {
+            "lease": self.lease.lease,
+            "provider": self.planned.provider.provider,
+            "sku": self.lease.sku,
+            "host": self.lease.host,
+            "hostname": self.hostname,
+            "flow_run": self.lease.run,
+            "usd_per_hour": self.lease.usd_per_hour,
+        }

@@ -1,0 +1,127 @@
+"""What is known before a host is rented: whether it is worth it, what it costs, what is sent."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks import bases, run_record, skus, stages
+from tasks.cycle import Cycle, open_cycle
+from tasks.errors import InputError
+from tasks.gate import GatePolicy, GateResult
+from tasks.hosts import BrevHost, OwnHost
+from tasks.manifest import read_manifest
+from tasks.preflight import Limits, preflight
+from tasks.shipment import Cargo
+
+if TYPE_CHECKING:
+    from flows.config import CycleConfig
+    from flows.rent import RentConfig
+
+# Of every base in the catalogue; a recording that differs is found before a host is paid for.
+_SAMPLE_RATE = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A rental that nobody has said YES to yet.
+
+    Attributes:
+        cycle: to be run on the host.
+        gate: the verdict; where it refuses, there is nothing to rent for.
+        provider: of the host.
+        cost: what a person is shown.
+        cargo: what is sent.
+    """
+
+    cycle: Cycle
+    gate: GateResult
+    provider: OwnHost | BrevHost
+    cost: skus.CostShape
+    cargo: Cargo
+
+    def lines(self) -> list[str]:
+        """What is about to happen and what it costs."""
+        whose = "Brev creates" if isinstance(self.provider, BrevHost) else "your own host runs"
+        return [
+            f"{whose} cycle {self.cycle.number} of {self.cycle.path.parent}",
+            *self.cost.lines(),
+        ]
+
+
+def plan(config: RentConfig) -> Plan:
+    """Check everything that can be checked here; calls nobody.
+
+    Raises:
+        InputError: the cycle cannot be run on another host, or does not fit on it.
+    """
+    run = config.run
+    provider = config.provider()
+    cycle = open_cycle(run.cycle)
+    _check_movable(run)
+    _check_programs(provider)
+    baseline = stages.find_baseline(cycle, run.baseline)
+    policy = GatePolicy(priority=run.priority)
+    verdict = stages.judge(cycle, run.base, policy, baseline, run.method)
+    run_record.require_free(cycle.next)
+    base = _own_base(run.base)
+    if verdict.passed:
+        _check_rows(run, cycle, base)
+    size = None if base is None else base.stat().st_size
+    parameters = skus.parameters_of(run.base if base is None else base.name, size)
+    recipe = run.full_recipe()
+    durations = [row.duration for row in read_manifest(cycle.manifest)]
+    work = skus.work(
+        durations, run.validation_fraction, recipe.epochs, recipe.batch_size, parameters
+    )
+    cost = skus.cost_shape(skus.sku(config.sku), work, config.disk_gb, config.usd_per_hour)
+    cargo = Cargo(cycle, run.base, run.baseline, run.audio_roots)
+    return Plan(cycle, verdict, provider, cost, cargo)
+
+
+def _check_programs(provider: OwnHost | BrevHost) -> None:
+    """Refuse to ask anybody where the programs that would be called are missing."""
+    if isinstance(provider, BrevHost) and shutil.which(provider.program) is None:
+        raise InputError(
+            f"{provider.program}: not installed. Fix: install Brev's CLI "
+            "(docs.nvidia.com/brev/cli), then `brev login`."
+        )
+    missing = [name for name in ("ssh", "rsync") if shutil.which(name) is None]
+    if missing:
+        raise InputError(
+            f"rent: needs {' and '.join(missing)}. Fix: apt-get install openssh-client rsync."
+        )
+
+
+def _check_movable(run: CycleConfig) -> None:
+    """Refuse what only makes sense on this machine."""
+    if run.stock_script is not None:
+        raise InputError(
+            "stock_script: is a file of this machine. Fix: leave it out, or use the container "
+            "runtime, whose image has the script."
+        )
+    if run.store is not None and not run.store.startswith(("s3://", "s3-artifact-store/")):
+        raise InputError(
+            f"store {run.store!r}: a folder of a host that is given back is lost. Fix: name an S3 "
+            "store, or leave it out: the results come back here by themselves."
+        )
+
+
+def _own_base(name: str) -> Path | None:
+    """The file of a base that is here already; None for one that the host will fetch."""
+    if name == bases.EMBEDDED:
+        return bases.embedded_path()
+    path = Path(name).expanduser()
+    return path if path.is_file() else None
+
+
+def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None) -> None:
+    """The preflight, as far as it goes without the base."""
+    recipe = run.full_recipe()
+    if base is not None:
+        stages.check(cycle, base, recipe, run.audio_roots, keep_style=run.keep_style)
+        return
+    limits = Limits(_SAMPLE_RATE, run.audio_roots, recipe.min_duration, recipe.max_duration)
+    preflight(cycle.manifest, limits, None).raise_errors()

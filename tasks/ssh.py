@@ -1,0 +1,295 @@
+"""A host over SSH: run a script there, copy files to it and back, and let it reach a port of ours.
+
+Everything goes through the user's own ssh and rsync, with their keys, agents and configuration: no
+password or token passes through this program. A script travels on standard input, so that nothing
+of it is on a command line, here or there.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.errors import FlywheelError
+from tasks.runtime import die_with_us
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_ALLOCATED = re.compile(r"Allocated port (\d+) for remote forward")
+# ssh's own exit code for a connection that failed or broke.
+_SSH_FAILED = 255
+# What rsync returns when its connection broke.
+_RSYNC_BROKEN = (12, 23, 30, 35, 255)
+_TAIL = 15
+
+
+class HostError(FlywheelError):
+    """The host refused, failed or cannot be reached."""
+
+
+class ConnectionLostError(HostError):
+    """The host cannot be reached, now or any more; a later try may succeed."""
+
+
+class SshSettings(BaseModel):
+    """How a host is reached."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    destination: str = Field(
+        title="Host",
+        description="user@host, or a name of your ssh configuration.",
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@%+-]*$",
+    )
+    port: int | None = Field(None, ge=1, le=65535, title="Port", description="Of sshd.")
+    identity: Path | None = Field(
+        None, title="Key", description="File of the private key; else ssh's own choice."
+    )
+    known_hosts: Path | None = Field(
+        None, title="Known hosts", description="File with the host's key; else ssh's own."
+    )
+    config: Path | None = Field(
+        None, title="ssh configuration", description="Instead of ~/.ssh/config."
+    )
+    new_host_key: bool = Field(
+        False,
+        title="Accept a new host key",
+        description="Take an unknown host's key on first contact; a changed key is always refused.",
+    )
+    connect_s: int = Field(
+        10, ge=1, le=300, title="Time to connect (s)", description="Before a try counts as failed."
+    )
+
+    def command(self, program: str = "ssh") -> list[str]:
+        """The program with its options, without a destination."""
+        checking = "accept-new" if self.new_host_key else "yes"
+        options = {
+            "BatchMode": "yes",
+            "ConnectTimeout": self.connect_s,
+            "ServerAliveInterval": 5,
+            "ServerAliveCountMax": 3,
+            "StrictHostKeyChecking": checking,
+            **({"UserKnownHostsFile": self.known_hosts} if self.known_hosts else {}),
+            **({"IdentitiesOnly": "yes"} if self.identity else {}),
+        }
+        line = [program]
+        if self.config is not None:
+            line += ["-F", str(self.config.expanduser())]
+        if self.port is not None:
+            line += ["-p", str(self.port)]
+        if self.identity is not None:
+            line += ["-i", str(self.identity.expanduser())]
+        for name, value in options.items():
+            line += ["-o", f"{name}={value}"]
+        return line
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A script that ended on the host."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A host that is reached over SSH."""
+
+    settings: SshSettings
+
+    def run(self, script: str, *, timeout_s: float = 60.0) -> Done:
+        """Run a POSIX shell script, which travels on standard input.
+
+        Raises:
+            ConnectionLostError: the host cannot be reached, or does not answer in time.
+        """
+        line = [*self.settings.command(), self.settings.destination, "sh -s"]
+        try:
+            done = subprocess.run(
+                line, input=script, capture_output=True, text=True, timeout=timeout_s, check=False
+            )
+        except subprocess.TimeoutExpired as late:
+            raise ConnectionLostError(
+                f"{self.settings.destination}: no answer within {timeout_s:.0f} s."
+            ) from late
+        if done.returncode == _SSH_FAILED:
+            raise ConnectionLostError(
+                f"{self.settings.destination}: cannot be reached ({_end(done.stderr)})."
+            )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def check(self, script: str, *, timeout_s: float = 60.0) -> str:
+        """Run a script that must succeed; what it printed.
+
+        Raises:
+            HostError: it failed; holds the end of what it said.
+            ConnectionLostError: the host cannot be reached.
+        """
+        done = self.run(script, timeout_s=timeout_s)
+        if done.code != 0:
+            raise HostError(
+                f"{self.settings.destination}: a step on the host failed (exit code {done.code}): "
+                f"{_end(done.err or done.out)}"
+            )
+        return done.out
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the host answers.
+
+        Raises:
+            ConnectionLostError: it does not in time; holds ssh's last words.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.check("true", timeout_s=self.settings.connect_s + 5)
+            except ConnectionLostError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(min(2.0, seconds / 10))
+            else:
+                return
+
+    def copy_to(self, folder: Path, names: Iterable[str], target: str) -> None:
+        """Copy some files below a folder to the same places below a folder of the host.
+
+        Args:
+            folder: here.
+            names: paths below it.
+            target: an absolute path there, made if need be.
+
+        Raises:
+            HostError: not all of them arrived.
+        """
+        listed = "".join(f"{name}\0" for name in names)
+        arguments = ["--from0", "--files-from=-", "--copy-links", f"{folder}/"]
+        self._rsync([*arguments, self._remote(target)], listed)
+
+    def copy_back(self, source: str, target: Path, leave: Sequence[str] = ()) -> None:
+        """Copy what is below a folder of the host to below a folder here.
+
+        Args:
+            source: an absolute path there.
+            target: here, made if need be.
+            leave: rsync patterns of what is not wanted.
+
+        Raises:
+            HostError: not everything arrived; what did stays, so that a second try goes on.
+        """
+        target.mkdir(parents=True, exist_ok=True)
+        left = [f"--exclude={pattern}" for pattern in leave]
+        self._rsync([*left, self._remote(source), f"{target}/"], "")
+
+    def _remote(self, path: str) -> str:
+        return f"{self.settings.destination}:{path}/"
+
+    def _rsync(self, arguments: Sequence[str], given: str) -> None:
+        # rsync splits -e at blanks and knows quotes, so that a path with a blank stays whole.
+        shell = " ".join(f"'{part}'" if " " in part else part for part in self.settings.command())
+        line = ["rsync", "-a", "-s", "--partial", "--timeout=60", "-e", shell, *arguments]
+        try:
+            done = subprocess.run(line, input=given, capture_output=True, text=True, check=False)
+        except FileNotFoundError as absent:
+            raise HostError("rsync is not installed here. Fix: apt-get install rsync.") from absent
+        if done.returncode == 0:
+            return
+        kind = ConnectionLostError if done.returncode in _RSYNC_BROKEN else HostError
+        raise kind(
+            f"{self.settings.destination}: rsync failed (exit code {done.returncode}): "
+            f"{_end(done.stderr)}"
+        )
+
+
+@dataclass(slots=True)
+class Tunnel:
+    """A port of the host that leads to a port of ours, as long as its ssh lives.
+
+    Attributes:
+        settings: of the host.
+        host: that the port here is of, usually 127.0.0.1.
+        port: here.
+        remote_port: there; chosen by the host at the first start and kept afterwards.
+    """
+
+    settings: SshSettings
+    host: str
+    port: int
+    remote_port: int = 0
+    _process: subprocess.Popen[str] | None = field(default=None, repr=False)
+
+    def open(self) -> int:
+        """Start it; the port there. Again, after it broke, it leads through the same port.
+
+        Raises:
+            ConnectionLostError: the host cannot be reached, or the port there is taken.
+        """
+        self.close()
+        line = [
+            *die_with_us(),
+            *self.settings.command(),
+            *("-o", "ExitOnForwardFailure=yes", "-N"),
+            *("-R", f"127.0.0.1:{self.remote_port}:{self.host}:{self.port}"),
+            self.settings.destination,
+        ]
+        self._process = subprocess.Popen(
+            line, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        if self.remote_port:
+            # ssh says nothing when a port that was asked for by number is there.
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(1.0)
+            if not self.alive:
+                raise ConnectionLostError(f"{self.settings.destination}: the tunnel broke.")
+            self._drain()
+            return self.remote_port
+        said = []
+        assert self._process.stderr is not None  # noqa: S101 - it was asked for above
+        for text in self._process.stderr:
+            said.append(text)
+            if (found := _ALLOCATED.search(text)) is not None:
+                self.remote_port = int(found[1])
+                self._drain()
+                return self.remote_port
+        raise ConnectionLostError(
+            f"{self.settings.destination}: no tunnel to it ({_end(''.join(said))})."
+        )
+
+    def _drain(self) -> None:
+        """Read on what ssh says: a full pipe would stop it."""
+        assert self._process is not None  # noqa: S101 - called where it has just started
+        assert self._process.stderr is not None  # noqa: S101 - likewise
+        arguments = (self._process.stderr, 0)
+        threading.Thread(target=deque, args=arguments, daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its ssh runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def close(self) -> None:
+        """End it; again is as good as once."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        if self.alive:
+            self._process.kill()
+        self._process = None
+
+
+def _end(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "; ".join(lines[-_TAIL:]) or "it said nothing"

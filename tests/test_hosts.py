@@ -1,0 +1,449 @@
+"""Hosts without a run: the question, the host's own clock, what is sent, Brev's command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
+
+from blocks import gpu_host
+from flows import confirm
+from flows.provision_gpu import rent
+from flows.rent import RentConfig
+from flows.rent_plan import plan
+from tasks import files, lease, ledger, remote, shipment
+from tasks.cycle import open_cycle
+from tasks.errors import InputError
+from tasks.hosts import NothingCreatedError, OwnHost, open_host
+from tasks.ssh import Connection, HostError, SshSettings
+from tests import remote_runs, samples
+from tests.sites import wait_for
+from tests.sshd import Loopback, program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prefect.blocks.core import Block
+
+LEASE = "0123abcd"
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
+    """A real sshd on loopback."""
+    program()
+    found = Loopback(tmp_path_factory.mktemp("host"))
+    found.prepare()
+    found.start()
+    yield found
+    found.kill()
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place of the test's own for records of hosts that are out."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+class TestStandards(BlockStandardTestSuite):
+    """What Prefect asks of every block: documentation, an example, described fields."""
+
+    @pytest.fixture(params=gpu_host.BLOCKS)
+    def block(self, request: pytest.FixtureRequest) -> Any:
+        """Each of the two blocks."""
+        return request.param
+
+    def test_has_a_valid_image(self, block: type[Block]) -> None:
+        """It has none: a logo is fetched from another host, and a clinic's site has no way out."""
+        assert block._logo_url is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "yes"),
+    [
+        ("YES\n", True),
+        ("yes\n", False),
+        ("Y\n", False),
+        (" YES\n", False),
+        ("YES please\n", False),
+        ("\n", False),
+        ("\x04", False),  # Ctrl-D: the end of the input
+        ("", False),  # nobody there until the time is up
+    ],
+)
+def test_only_yes_is_a_yes(typed: str, yes: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+    """At a terminal, exactly these letters; anything else, the end and a time-out are a no."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        os.write(ours, typed.encode())
+        assert confirm.confirmed([], 0.5) is yes
+    os.close(ours)
+
+
+def test_without_a_terminal_it_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that pipes YES in is no person."""
+    read, write = os.pipe()
+    os.write(write, b"YES\n")
+    with os.fdopen(read) as pipe:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        assert confirm.confirmed([], 0.5) is False
+    os.close(write)
+
+
+def on(host: Loopback, script: str) -> str:
+    """Run a script on the host."""
+    return Connection(SshSettings.model_validate(host.ssh)).check(script)
+
+
+def busy(host: Loopback) -> None:
+    """Start what a worker would: something in a session of its own that ignores TERM."""
+    command = "trap '' TERM; sleep 600 & sleep 600"
+    on(
+        host,
+        f'FLYWHEEL_LEASE={LEASE} setsid nohup sh -c "{command}" >/dev/null 2>&1 </dev/null &',
+    )
+
+
+def test_the_host_ends_everything_itself_at_its_time_limit(host: Loopback, tmp_path: Path) -> None:
+    """Nobody has to reach it: processes end, secrets go, and the user's command runs."""
+    mark = tmp_path / "limit"
+    folder = f"{host.folder}/disk"
+    root, clock = on(host, remote.begin(folder, LEASE, 5, f"touch {mark}")).split()
+    # The clock starts once: a second start of the same lease does not prolong it.
+    assert on(host, remote.begin(folder, LEASE, 600, "")).split() == [root, clock]
+    Path(root, "env").write_text("PREFECT_API_AUTH_STRING='planted'\n")
+    busy(host)
+    count, _, _ = on(host, remote.alive(root, LEASE)).partition("\n")
+    assert int(count) >= 2
+    wait_for(mark.exists, 30)
+    said = on(host, remote.alive(root, LEASE))
+    assert said.split("\n")[:2] == ["0", "the time limit of 5 s was reached"]
+    assert not Path(root, "env").exists()
+    assert on(host, remote.end(folder, LEASE)) == ""
+    assert not Path(root).exists()
+
+
+def test_giving_back_leaves_nothing_and_may_be_repeated(host: Loopback) -> None:
+    """Processes that ignore TERM, the clock and the files are gone; a second call is as good."""
+    own = open_host(OwnHost.model_validate(host.settings), LEASE)
+    root = on(host, remote.begin(f"{host.folder}/disk", LEASE, 600, "")).split()[0]
+    busy(host)
+    assert own.state().value == "running"
+    own.give_back()
+    own.give_back()
+    assert own.state().value == "absent"
+    assert not Path(root).exists()
+
+
+def test_a_host_whose_key_is_another_is_refused(host: Loopback, tmp_path: Path) -> None:
+    """The host's key is checked against the known ones; nothing is sent to another host."""
+    shutil.copy(host.folder / "user_key.pub", tmp_path / "key")
+    kind, key, *_ = (tmp_path / "key").read_text().split()
+    (tmp_path / "known_hosts").write_text(f"[127.0.0.1]:{host.port} {kind} {key}\n")
+    settings = {**host.ssh, "known_hosts": tmp_path / "known_hosts"}
+    with pytest.raises(HostError, match="Host key verification failed"):
+        Connection(SshSettings.model_validate(settings)).check("true")
+
+
+def sent(host: Loopback, tmp_path: Path, cargo: shipment.Cargo) -> tuple[shipment.Placed, Path]:
+    """Send a cargo; where it is, and the folder that is the host's disk."""
+    root = tmp_path / "disk"
+    return shipment.send(Connection(SshSettings.model_validate(host.ssh)), str(root), cargo), root
+
+
+def test_only_what_the_run_reads_is_sent(host: Loopback, cycle: Path, tmp_path: Path) -> None:
+    """The manifest byte for byte, its recordings and the evaluation: no other file of the cycle."""
+    (cycle / "private.txt").write_text("not for others")
+    (cycle / "audio" / "unused.wav").write_bytes(b"not for others")
+    (cycle / "per_sample.json").write_text("[]")
+    placed, root = sent(host, tmp_path, shipment.Cargo(open_cycle(cycle), "embedded"))
+    there = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    assert there == {
+        "clinic/cycle1/manifest.jsonl",
+        "clinic/cycle1/per_sample.json",
+        *(f"clinic/cycle1/audio/{number}.wav" for number in range(10)),
+    }
+    assert placed.cycle == f"{root}/clinic/cycle1"
+    assert (
+        Path(placed.cycle, "manifest.jsonl").read_bytes() == (cycle / "manifest.jsonl").read_bytes()
+    )
+
+
+def test_paths_of_this_machine_become_those_of_the_host(
+    host: Loopback, cycle: Path, tmp_path: Path
+) -> None:
+    """Absolute and foreign recordings, a base and a baseline of one's own arrive and are found."""
+    elsewhere = tmp_path / "more audio"
+    elsewhere.mkdir()
+    rows = samples.cycle_rows()
+    shutil.move(cycle / "audio" / "3.wav", elsewhere / "3.wav")
+    rows[3]["audio_filepath"] = str(elsewhere / "3.wav")
+    rows[4]["audio_filepath"] = str(cycle / "audio" / "4.wav")
+    samples.write_rows(cycle / "manifest.jsonl", rows)
+    before = (cycle / "manifest.jsonl").read_bytes()
+    base = samples.write_nemo(tmp_path / "adapted_model.nemo")
+    (tmp_path / "trained_recordings.txt").write_text("abc\n")
+    (tmp_path / "mine.jsonl").write_text("{}\n")
+    cargo = shipment.Cargo(open_cycle(cycle), str(base), tmp_path / "mine.jsonl", (elsewhere,))
+    placed, _ = sent(host, tmp_path, cargo)
+    for row in files.read_jsonl(Path(placed.cycle, "manifest.jsonl")):
+        assert Path(row["audio_filepath"]).is_file()
+        assert Path(row["audio_filepath"]).is_relative_to(tmp_path / "disk")
+    assert Path(placed.base).read_bytes() == base.read_bytes()
+    assert Path(placed.base).with_name("trained_recordings.txt").is_file()
+    assert placed.baseline is not None
+    assert Path(placed.baseline).is_file()
+    assert (cycle / "manifest.jsonl").read_bytes() == before
+
+
+def test_a_recording_outside_of_what_is_sent_is_named(cycle: Path, host: Loopback) -> None:
+    """With its row and the option that allows its folder."""
+    rows = samples.cycle_rows()
+    rows[2]["audio_filepath"] = "/elsewhere/2.wav"
+    samples.write_rows(cycle / "manifest.jsonl", rows)
+    cargo = shipment.Cargo(open_cycle(cycle), "embedded")
+    with pytest.raises(InputError, match=r"row 3: '/elsewhere/2.wav' .* --audio-root"):
+        sent(host, cycle, cargo)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "cycle2/decision.json",
+        f"cycle1/models/{remote_runs.RUN}/adapted_model.nemo",
+        "cycle1/train.jsonl",
+    ],
+)
+def test_a_file_that_is_not_what_was_recorded_is_not_taken_over(
+    cycle: Path, tmp_path: Path, broken: str
+) -> None:
+    """One changed byte, and the error names the file."""
+    staging = tmp_path / "staging"
+    (staging / "cycle1").mkdir(parents=True)
+    remote_runs.write_results(staging / "cycle1")
+    assert shipment.verify(staging, open_cycle(cycle)) == (5, remote_runs.RUN)
+    with (staging / broken).open("ab") as out:
+        out.write(b"!")
+    with pytest.raises(HostError, match=f"{broken}: is not what the run wrote"):
+        shipment.verify(staging, open_cycle(cycle))
+    (staging / broken).unlink()
+    with pytest.raises(HostError, match=f"{broken}: is missing"):
+        shipment.verify(staging, open_cycle(cycle))
+
+
+class Brev:
+    """Brev's CLI as a recorded stand-in."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        monkeypatch.setenv("BREV_STANDIN", str(folder))
+        (folder / "instances.json").write_text("{}")
+        self.goes()
+        self.program = folder / "brev"
+        source = Path(__file__).with_name("brev_standin.py")
+        self.program.write_text(f"#!{sys.executable}\n" + source.read_text())
+        self.program.chmod(0o755)
+
+    def goes(self, **script: Any) -> None:
+        """What happens from now on: failures by command, the state of new instances, prices."""
+        (self.folder / "script.json").write_text(json.dumps(script))
+
+    @property
+    def calls(self) -> list[list[str]]:
+        """What it was asked."""
+        path = self.folder / "calls"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    @property
+    def instances(self) -> dict[str, Any]:
+        """What is out."""
+        found = json.loads((self.folder / "instances.json").read_text())
+        assert isinstance(found, dict)
+        return found
+
+    def config(self, cycle: Path, **more: Any) -> RentConfig:
+        """A rental there that gives up soon."""
+        own = more.pop("host", {})
+        return RentConfig.model_validate(
+            {
+                "run": {"cycle": cycle, "base": "embedded"},
+                "host": {
+                    "provider": "brev",
+                    "program": str(self.program),
+                    "ssh_config": str(self.folder / "ssh_config"),
+                    "python": sys.executable,
+                    "at_limit": "",
+                    **own,
+                },
+                "reach_s": 1,
+                **more,
+            }
+        )
+
+
+@pytest.fixture
+def brev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Brev:
+    """The stand-in, with nothing out."""
+    folder = tmp_path / "brev"
+    folder.mkdir()
+    return Brev(folder, monkeypatch)
+
+
+@pytest.fixture
+def worth(tmp_path: Path) -> Path:
+    """A cycle that passes the gate: 100 rows with a baseline that misses its terms."""
+    folder = tmp_path / "clinic" / "cycle1"
+    (folder / "audio").mkdir(parents=True)
+    rows = [
+        {**samples.cycle_rows()[row % 10], "audio_filepath": f"audio/{row}.wav"}
+        for row in range(100)
+    ]
+    for row in range(100):
+        samples.write_wav(folder / "audio" / f"{row}.wav", seed=row)
+    samples.write_rows(folder / "manifest.jsonl", rows)
+    told = [{**row, "ref": row["text"], "hyp": "the doctor wrote into it"} for row in rows]
+    files.write_jsonl(folder / "per_sample.json", told)
+    return folder
+
+
+def outcomes(cycle: Path) -> list[str]:
+    """What the ledger says."""
+    return [one.outcome.value for one in ledger.read(cycle.parent).entries]
+
+
+def test_a_brev_host_that_cannot_be_created_is_deleted_all_the_same(
+    brev: Brev, worth: Path
+) -> None:
+    """A call that failed may have created something: it is deleted, and the ledger has a line."""
+    brev.goes(fail={"create": "insufficient quota"})
+    config = brev.config(worth)
+    with pytest.raises(HostError, match="insufficient quota"):
+        rent(config, plan(config))
+    assert [call[0] for call in brev.calls] == ["ls", "search", "create", "delete", "ls"]
+    assert lease.all_leases() == []
+    assert outcomes(worth) == ["failed"]
+
+
+def test_brev_is_asked_for_exactly_the_type_whose_price_was_looked_at(
+    brev: Brev, worth: Path
+) -> None:
+    """The cheapest with one L40S, by its type and disk; not reachable in time, it is deleted."""
+    brev.goes(status="DEPLOYING")
+    config = brev.config(worth, disk_gb=250)
+    with pytest.raises(HostError, match="is not ready after 1 s"):
+        rent(config, plan(config))
+    search = next(call for call in brev.calls if call[0] == "search")
+    assert search[1:] == ["--gpu-name", "L40S", "--min-disk", "250", "--sort", "price", "--json"]
+    name, *options = next(call for call in brev.calls if call[0] == "create")[1:]
+    assert name.startswith("digital-health-clinical-asr-sft-")
+    assert options[:-1] == ["--detached"]
+    assert json.loads(options[-1]) == [{"type": "nebius_L40S", "target_disk_gb": 250}]
+    assert ["delete", name] in brev.calls
+    assert brev.instances == {}
+    assert lease.all_leases() == []
+
+
+def test_a_price_above_the_one_that_was_shown_creates_nothing(brev: Brev, worth: Path) -> None:
+    """YES was said to 1.50 $ an hour; at 2.98 $ nobody is asked for a host."""
+    brev.goes(prices=2.0)
+    config = brev.config(worth)
+    with pytest.raises(HostError, match=r"costs 2\.98 \$ an hour now .* YES was said to 1\.50"):
+        rent(config, plan(config))
+    assert [call[0] for call in brev.calls] == ["ls", "search"]
+    assert outcomes(worth) == ["not-created"]
+
+
+def test_nobody_logged_in_is_no_host_out(brev: Brev, worth: Path) -> None:
+    """Brev's own words are passed on; since no host was asked for, there is no alarm."""
+    brev.goes(fail={"ls": "you are not logged in: run brev login"})
+    config = brev.config(worth)
+    with pytest.raises(NothingCreatedError, match="run brev login"):
+        rent(config, plan(config))
+    assert lease.all_leases() == []
+    assert ledger.read(worth.parent).usd == 0
+
+
+def test_a_host_that_cannot_be_deleted_raises_the_alarm_and_is_found_again(
+    brev: Brev, worth: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The alarm names it; `rent --reap` fails while it is out, and gives it back when it can."""
+    brev.goes(status="DEPLOYING", fail={"delete": "internal error"})
+    config = brev.config(worth)
+    with pytest.raises(HostError, match="HOST STILL OUT"):
+        rent(config, plan(config))
+    (name,) = brev.instances
+    assert f"HOST STILL OUT: {name} (brev, l40s, 1.50 $ an hour" in capfd.readouterr().err
+    (left,) = lease.all_leases()
+    assert (left.host, left.sku) == (name, "l40s")
+    reap = [sys.executable, "-m", "asr_flywheel.cli", "rent", "--reap"]
+    failed = subprocess.run(reap, capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert name in failed.stderr
+    brev.goes()
+    done = subprocess.run(reap, capture_output=True, text=True, check=False)
+    assert (done.returncode, brev.instances, lease.all_leases()) == (0, {}, [])
+    assert f"gave back {name}" in done.stdout
+    assert outcomes(worth) == ["not-given-back", "not-given-back", "reaped"]
+
+
+def test_stopping_keeps_the_disk_and_asks_for_a_host_that_can_be_stopped(
+    brev: Brev, worth: Path
+) -> None:
+    """With ending=stop the search is for stoppable types, and the end is a stop, not a deletion."""
+    brev.goes(status="DEPLOYING")
+    config = brev.config(worth, host={"ending": "stop"})
+    with pytest.raises(HostError, match="not ready"):
+        rent(config, plan(config))
+    commands = [call[0] for call in brev.calls]
+    assert "--stoppable" in next(call for call in brev.calls if call[0] == "search")
+    assert "stop" in commands
+    assert "delete" not in commands
+
+
+def test_an_absent_program_says_how_to_get_it(worth: Path, brev: Brev) -> None:
+    """Before anybody is asked for a YES."""
+    config = brev.config(worth, host={"program": "no-such-brev"})
+    with pytest.raises(InputError, match="install Brev's CLI"):
+        plan(config)
+
+
+def test_a_lease_is_held_while_its_owner_lives(worth: Path) -> None:
+    """Nobody reaps a host whose rental is going on."""
+    own = lease.Lease({"provider": "brev"}, "name", str(worth), 1, "l40s", 1.5)
+    with lease.hold(own), pytest.raises(BlockingIOError), lease.hold(own):
+        pass
+    with lease.hold(own):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("store", "some/folder", "a folder of a host that is given back is lost"),
+        ("stock_script", "script.py", "is a file of this machine"),
+    ],
+)
+def test_what_makes_sense_only_here_is_refused_before_anybody_is_asked(
+    brev: Brev, worth: Path, field: str, value: str, said: str
+) -> None:
+    """And nothing is called."""
+    config = brev.config(worth, run={"cycle": worth, "base": "embedded", field: value})
+    with pytest.raises(InputError, match=said):
+        plan(config)
+    assert brev.calls == []
+
+
+def test_a_cycle_that_the_gate_refuses_needs_no_host(brev: Brev, cycle: Path) -> None:
+    """Ten rows without a baseline: the plan holds the refusal, and nobody is asked."""
+    assert plan(brev.config(cycle)).gate.passed is False
+    assert brev.calls == []

@@ -1,0 +1,344 @@
+"""A cycle on a rented host, for real: a site, a worker on a host behind sshd, and every bad end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from asr_flywheel.site import PROJECT
+from flows import hosts_out
+from flows.provision_gpu import NOTHING_CREATED, rent
+from flows.rent import RentConfig
+from flows.rent_plan import plan
+from tasks import files, lease, ledger, remote
+from tasks.errors import FlywheelError
+from tasks.ssh import Connection, HostError, SshSettings
+from tests import remote_runs, rentals, sites
+from tests.sshd import Loopback, program
+from tests.test_hosts import Brev
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from asr_flywheel.site import Site
+
+SECRET = "planted-secret-0815"  # noqa: S105 - planted, to be looked for
+
+
+@pytest.fixture(scope="module")
+def prepared(site: Site) -> Site:
+    """The site, with the runs that stand in for a cycle's."""
+    program()
+    remote_runs.deploy(site)
+    return site
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Loopback]:
+    """A host of the test's own: some of them lose it."""
+    folder = tmp_path / "host"
+    folder.mkdir()
+    found = Loopback(folder)
+    found.prepare()
+    found.start()
+    yield found
+    found.kill()
+
+
+@pytest.fixture(autouse=True)
+def here(prepared: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process talks to the site; the host's worker finds the tests' runs."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    monkeypatch.setenv("PLANTED", SECRET)
+    with temporary_settings({PREFECT_API_URL: f"{prepared.url}/api"}):
+        yield
+
+
+def parameters(cycle: Path, host: Loopback, run: str, **more: Any) -> dict[str, Any]:
+    """A rental of the loopback host, impatient."""
+    return {
+        "run": {"cycle": str(cycle), "base": "embedded", "epochs": 1},
+        "host": host.settings,
+        "gpu_required": False,
+        "need_gib": 0.5,
+        "deployment": f"{run}/{run}",
+        "pass_on": ["PYTHONPATH", "PLANTED"],
+        "patience_s": 1,
+        **more,
+    }
+
+
+def environment(site: Site, tmp_path: Path) -> dict[str, str]:
+    """Of a person's shell at this site."""
+    return {
+        **site.environment,
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "PREFECT_API_AUTH_STRING": f"clinic:{SECRET}",
+    }
+
+
+def outcomes(cycle: Path) -> list[str]:
+    """What the ledger says."""
+    return [one.outcome.value for one in ledger.read(cycle.parent).entries]
+
+
+def started(host: Loopback) -> bool:
+    """Whether the stand-in run works on the host."""
+    return any((host.folder / "disk").glob("*/*/cycle1/started.json"))
+
+
+def nothing_left(host: Loopback, cycle: Path) -> None:
+    """The host was given back: no file, no record, no hidden folder beside the cycle."""
+    assert list((host.folder / "disk").iterdir()) == []
+    assert lease.all_leases() == []
+    assert not list(cycle.parent.glob(".rented-*"))
+
+
+def test_yes_rents_runs_fetches_verifies_and_gives_back(
+    prepared: Site, host: Loopback, spoken_cycle: Path, tmp_path: Path
+) -> None:
+    """A whole cycle, trained on the host, through a connection that breaks in between.
+
+    The secret that the worker needs is on no command line meanwhile, and in no file afterwards.
+    """
+    cycle = spoken_cycle
+    manifest = (cycle / "manifest.jsonl").read_bytes()
+    options = {
+        "--provider": "ssh",
+        "--host": host.ssh["destination"],
+        "--port": host.port,
+        "--identity": host.ssh["identity"],
+        "--known-hosts": host.ssh["known_hosts"],
+        "--folder": host.settings["folder"],
+        "--python": sys.executable,
+        "--base": "embedded",
+        "--epochs": 1,
+        "--runtime": "local",
+    }
+    line = [sys.executable, "-m", "asr_flywheel.cli", "rent", str(cycle), "--no-gpu-required"]
+    line += [str(part) for pair in options.items() for part in pair]
+    renting = rentals.start(line, environment(prepared, tmp_path), tmp_path / "log")
+    seen: list[str] = []
+    try:
+        renting.type("YES\n")
+        trained = host.folder / "disk"
+        sites.wait_for(lambda: any(trained.glob("*/*/cycle1/models/.*.work/events.jsonl")), 240)
+        seen.append(rentals.command_lines())
+        (env,) = trained.glob("*/env")
+        assert SECRET in env.read_text()
+        assert env.stat().st_mode & 0o777 == 0o600
+        host.drop()
+        assert renting.ends(600) == 0, renting.said
+    finally:
+        renting.kill()
+    assert "1.50 $ an hour" in renting.said
+    assert "36.00 $ by the next day, 252.00 $ in a week" in renting.said
+    assert "is back" in renting.said
+    nothing_left(host, cycle)
+    (entry,) = ledger.read(cycle.parent).entries
+    assert (entry.outcome.value, entry.provider, entry.cycle) == ("completed", "ssh", 1)
+    assert entry.usd == pytest.approx(entry.seconds * 1.5 / 3600, abs=1e-3)
+    record = files.read_json(cycle.parent / "cycle2" / "run.json")
+    for name, sha256 in record["files"].items():
+        assert files.sha256_file(cycle.parent / "cycle2" / name) == sha256
+    model = Path(record["sft"]["model"])
+    assert model.is_relative_to(cycle)
+    assert files.sha256_file(model) == record["sft"]["model_sha256"]
+    assert record["rented"]["flow_run"] == entry.run
+    assert (cycle / "manifest.jsonl").read_bytes() == manifest
+    run = sites.call(prepared, "GET", f"flow_runs/{entry.run}")
+    assert run["state"]["name"] == "Completed"
+    workers = sites.call(prepared, "POST", "work_pools/gpu/workers/filter")
+    assert f"rented-{record['rented']['lease']}" in {one["name"] for one in workers}
+    assert SECRET not in "".join(seen)
+    assert SECRET not in renting.said
+    assert SECRET not in json.dumps(sites.call(prepared, "POST", "artifacts/filter"))
+    assert SECRET not in "\n".join(sites.log(prepared, entry.run))
+    for path in cycle.parent.rglob("*"):
+        assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
+
+
+def test_without_a_person_nothing_is_called(
+    prepared: Site, spoken_cycle: Path, tmp_path: Path
+) -> None:
+    """No terminal, no YES: neither brev nor ssh nor rsync is started, and nothing is recorded."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("brev", "ssh", "rsync"):
+        (tools / name).write_text(f'#!/bin/sh\necho {name} "$@" >> {tools}/calls\n')
+        (tools / name).chmod(0o755)
+    shell = environment(prepared, tmp_path)
+    shell["PATH"] = f"{tools}:{shell['PATH']}"
+    line = [sys.executable, "-m", "asr_flywheel.cli", "rent", str(spoken_cycle), "--base=embedded"]
+    renting = rentals.start(line, shell, tmp_path / "log", tty=False)
+    assert renting.ends() == 1
+    renting.kill()
+    assert NOTHING_CREATED in renting.said
+    assert not (tools / "calls").exists()
+    assert not (tmp_path / "state").exists()
+    assert not (spoken_cycle.parent / "cost_ledger.jsonl").exists()
+
+
+def test_in_the_ui_only_yes_rents_and_a_cancelled_run_gives_the_host_back(
+    prepared: Site, host: Loopback, spoken_cycle: Path, tmp_path: Path
+) -> None:
+    """An empty resume is refused, `yes` cancels, YES rents; cancelling then ends all of it."""
+    config = parameters(spoken_cycle, host, "sleeper")
+    names = ("XDG_STATE_HOME", "PYTHONPATH", "PLANTED")
+    variables = {"env": {name: os.environ[name] for name in names}}
+    deployment = sites.call(prepared, "GET", "deployments/name/provision-gpu/provision-gpu")
+    path = f"deployments/{deployment['id']}/create_flow_run"
+
+    def ask() -> str:
+        made = sites.call(
+            prepared, "POST", path, parameters={"config": config}, job_variables=variables
+        )
+        sites.wait_for(lambda: sites.state(prepared, made["id"]) == "Paused", 180)
+        return str(made["id"])
+
+    def resume(run: str, **answer: str) -> Any:
+        return sites.call(prepared, "POST", f"flow_runs/{run}/resume", run_input=answer)
+
+    run = ask()
+    assert resume(run)["status"] == "REJECT"
+    assert resume(run, answer="yes")["status"] == "ACCEPT"
+    sites.ends(prepared, run, "Cancelled")
+    assert list((host.folder / "disk").iterdir()) == []
+    assert outcomes(spoken_cycle) == []
+    run = ask()
+    resume(run, answer="YES")
+    sites.wait_for(lambda: started(host), 240)
+    wanted = {"type": "CANCELLING", "name": "Cancelling"}
+    sites.call(prepared, "POST", f"flow_runs/{run}/set_state", state=wanted)
+    sites.ends(prepared, run, "Cancelled")
+    sites.wait_for(lambda: not list((host.folder / "disk").iterdir()), 60)
+    sites.wait_for(lambda: not lease.all_leases(), 30)
+    nothing_left(host, spoken_cycle)
+    assert outcomes(spoken_cycle)[-1] in {"cancelled", "reaped"}
+
+
+def test_the_connection_is_lost_for_good_in_mid_run(
+    prepared: Site, host: Loopback, spoken_cycle: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The alarm names the host, its record stays, and once it is reachable it is given back."""
+    config = RentConfig.model_validate(parameters(spoken_cycle, host, "sleeper"))
+    planned = plan(config)
+
+    def cut() -> None:
+        sites.wait_for(lambda: started(host), 240)
+        host.kill()
+
+    cutter = threading.Thread(target=cut)
+    cutter.start()
+    with pytest.raises(HostError, match="HOST STILL OUT") as raised:
+        rent(config, planned)
+    cutter.join()
+    assert "not reachable for 1 s in mid-run" in str(raised.value.__context__)
+    name = host.ssh["destination"]
+    assert f"HOST STILL OUT: {name}" in capfd.readouterr().err
+    (left,) = lease.all_leases()
+    told = sites.call(prepared, "POST", "artifacts/latest/filter")
+    (alarm,) = [one for one in told if one["key"] == f"host-still-out-{left.lease}"]
+    assert name in alarm["data"]
+    with pytest.raises(FlywheelError, match=f"HOST STILL OUT: {name}"):
+        hosts_out.reap()
+    host.start()
+    assert hosts_out.reap() == [name]
+    nothing_left(host, spoken_cycle)
+    assert outcomes(spoken_cycle) == ["not-given-back", "not-given-back", "reaped"]
+    assert sites.state(prepared, left.run) == "Cancelled"
+
+
+def test_a_killed_flow_is_found_by_the_next_one(
+    prepared: Site, host: Loopback, spoken_cycle: Path, tmp_path: Path
+) -> None:
+    """Killed with SIGKILL in mid-run: the host goes on, until the next start gives it back."""
+    shell = {**environment(prepared, tmp_path), "PYTHONPATH": str(PROJECT), "PLANTED": SECRET}
+    config = parameters(spoken_cycle, host, "sleeper")
+    renting = rentals.flow(config, shell, tmp_path / "log")
+    try:
+        renting.type("YES\n")
+        sites.wait_for(lambda: started(host), 240)
+    finally:
+        renting.kill()
+    (mark,) = (host.folder / "disk").glob("*/*/cycle1/started.json")
+    pid = json.loads(mark.read_text())["pid"]
+    assert Path(f"/proc/{pid}").exists()
+    (left,) = lease.all_leases()
+    assert hosts_out.reap() == [host.ssh["destination"]]
+    assert not Path(f"/proc/{pid}").exists()
+    nothing_left(host, spoken_cycle)
+    assert outcomes(spoken_cycle) == ["reaped"]
+    assert sites.state(prepared, left.run) == "Cancelled"
+
+
+@pytest.mark.parametrize(
+    ("run", "more", "said"),
+    [
+        ("failer", {}, "training broke on"),
+        ("liar", {}, "adapted_model.nemo: is not what the run wrote"),
+        ("finisher", {"gpu_required": True}, "nvidia-smi finds no GPU"),
+    ],
+)
+def test_every_failure_gives_the_host_back(
+    host: Loopback, spoken_cycle: Path, run: str, more: dict[str, Any], said: str
+) -> None:
+    """The run fails, the results are not what was recorded, the host lacks a GPU."""
+    if run == "finisher" and shutil.which("nvidia-smi"):
+        pytest.skip("this machine has a GPU")
+    config = RentConfig.model_validate(parameters(spoken_cycle, host, run, **more))
+    before = {path.name for path in spoken_cycle.iterdir()}
+    with pytest.raises(HostError, match=said):
+        rent(config, plan(config))
+    nothing_left(host, spoken_cycle)
+    assert outcomes(spoken_cycle) == ["failed"]
+    assert {path.name for path in spoken_cycle.iterdir()} == before
+    assert not (spoken_cycle.parent / "cycle2").exists()
+
+
+def test_a_brev_host_from_creation_to_deletion(
+    host: Loopback, spoken_cycle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Brev's stand-in creates; the host behind it is real, and its results come back."""
+    folder = tmp_path / "brev"
+    folder.mkdir()
+    brev = Brev(folder, monkeypatch)
+    ssh = host.ssh
+    user, _, address = ssh["destination"].partition("@")
+    brev.goes(
+        ssh=f"  HostName {address}\n  User {user}\n  Port {host.port}\n"
+        f"  IdentityFile {ssh['identity']}\n  UserKnownHostsFile {ssh['known_hosts']}\n"
+    )
+    own = {**parameters(spoken_cycle, host, "finisher", reach_s=60), "host": {}}
+    config = brev.config(spoken_cycle, **own)
+    ended = rent(config, plan(config))
+    record = files.read_json(spoken_cycle.parent / "cycle2" / "run.json")
+    # What its deletion does to a real instance.
+    Connection(SshSettings.model_validate(ssh)).check(
+        remote.end("asr-flywheel", record["rented"]["lease"])
+    )
+    assert ended.outcome.value == "completed"
+    assert (spoken_cycle / "models" / remote_runs.RUN / "adapted_model.nemo").is_file()
+    assert record["rented"]["provider"] == "brev"
+    assert record["config"]["cycle"] == str(spoken_cycle)
+    assert [call[0] for call in brev.calls] == [
+        "ls",
+        "search",
+        "create",
+        "ls",
+        "refresh",
+        "delete",
+        "ls",
+    ]
+    assert brev.instances == {}
+    assert lease.all_leases() == []
+    assert outcomes(spoken_cycle) == ["completed"]
