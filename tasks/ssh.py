@@ -15,7 +15,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -250,9 +250,9 @@ class Tunnel:
             # ssh says nothing when a port that was asked for by number is there.
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(1.0)
+            self._drain()
             if not self.alive:
                 raise ConnectionLostError(f"{self.settings.destination}: the tunnel broke.")
-            self._drain()
             return self.remote_port
         said = []
         assert self._process.stderr is not None  # noqa: S101 - it was asked for above
@@ -262,6 +262,7 @@ class Tunnel:
                 self.remote_port = int(found[1])
                 self._drain()
                 return self.remote_port
+        self._process.stderr.close()
         raise ConnectionLostError(
             f"{self.settings.destination}: no tunnel to it ({_end(''.join(said))})."
         )
@@ -270,8 +271,7 @@ class Tunnel:
         """Read on what ssh says: a full pipe would stop it."""
         assert self._process is not None  # noqa: S101 - called where it has just started
         assert self._process.stderr is not None  # noqa: S101 - likewise
-        arguments = (self._process.stderr, 0)
-        threading.Thread(target=deque, args=arguments, daemon=True).start()
+        threading.Thread(target=_read_out, args=(self._process.stderr,), daemon=True).start()
 
     @property
     def alive(self) -> bool:
@@ -288,6 +288,11 @@ class Tunnel:
         if self.alive:
             self._process.kill()
         self._process = None
+
+
+def _read_out(stream: IO[str]) -> None:
+    with stream:
+        deque(stream, 0)
 
 
 def _end(text: str) -> str:
