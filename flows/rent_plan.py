@@ -11,6 +11,7 @@ from tasks import bases, run_record, skus, stages
 from tasks.cycle import Cycle, open_cycle
 from tasks.errors import InputError
 from tasks.gate import GatePolicy, GateResult
+from tasks.hardware import Gpu, Hardware
 from tasks.hosts import BrevHost, OwnHost
 from tasks.manifest import read_manifest
 from tasks.preflight import Limits, preflight
@@ -71,13 +72,15 @@ def plan(config: RentConfig) -> Plan:
         _check_rows(run, cycle, base)
     size = None if base is None else base.stat().st_size
     parameters = skus.parameters_of(run.base if base is None else base.name, size)
-    recipe = run.full_recipe()
+    kind = skus.sku(config.sku)
     durations = [row.duration for row in read_manifest(cycle.manifest)]
+    there = Hardware((Gpu(kind.gpu, kind.memory_mib),), cores=1)
+    recipe = run.recipe_on(there, len(durations))
     work = skus.work(
         durations, run.validation_fraction, recipe.epochs, recipe.batch_size, parameters
     )
-    cost = skus.cost_shape(skus.sku(config.sku), work, config.disk_gb, config.usd_per_hour)
-    cargo = Cargo(cycle, run.base, run.baseline, run.audio_roots)
+    cost = skus.cost_shape(kind, work, config.disk_gb, config.usd_per_hour)
+    cargo = Cargo(cycle, run.base, run.baseline, run.general, run.audio_roots)
     return Plan(cycle, verdict, provider, cost, cargo)
 
 

@@ -133,6 +133,7 @@ def launch(lease: Lease, config: RentConfig, placed: Placed) -> Lease:
         "cycle": placed.cycle,
         "base": placed.base,
         "baseline": placed.baseline,
+        "general": placed.general,
         "audio_roots": list(placed.audio_roots),
     }
     asked = cast(

@@ -22,7 +22,7 @@ from tasks.manifest import read_manifest
 from tasks.ssh import ConnectionLostError, HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tasks.cycle import Cycle
     from tasks.ssh import Connection
@@ -40,12 +40,14 @@ class Cargo:
         cycle: the cycle.
         base: a known name, or the path of a file here, which is sent.
         baseline: an evaluation that lies elsewhere than the cycle's own.
+        general: the manifest of general English, if there is one.
         audio_roots: more folders in which recordings lie.
     """
 
     cycle: Cycle
     base: str
     baseline: Path | None = None
+    general: Path | None = None
     audio_roots: tuple[Path, ...] = ()
 
 
@@ -57,6 +59,7 @@ class Placed:
     cycle: str
     base: str
     baseline: str | None
+    general: str | None
     audio_roots: tuple[str, ...]
 
 
@@ -84,11 +87,14 @@ def send(connection: Connection, root: str, cargo: Cargo) -> Placed:
     clinic = f"{root}/{cycle.path.parent.name if _plain(cycle.path.parent) else clinic_of(cycle)}"
     place = f"{clinic}/{cycle.path.name}"
     inputs = f"{clinic}/inputs"
+    audio = _both_names(
+        (root, f"{inputs}/audio{number}") for number, root in enumerate(cargo.audio_roots)
+    )
     with tempfile.TemporaryDirectory(prefix="asr-flywheel-") as folder:
-        parts, placed = _recordings(cargo, place, inputs)
-        parts.append(_manifest(cargo, placed, place, Path(folder)))
+        own = _both_names([(cycle.path, place)])
+        parts = _speech(cycle.manifest, place, own + audio, Path(folder, "cycle"))
         parts += _evaluations(cycle, place, clinic)
-        base, baseline = cargo.base, None
+        base, baseline, general = cargo.base, None, None
         if (model := Path(cargo.base).expanduser()).is_file():
             names = [model.name]
             if model.name == sft.MODEL_NAME:
@@ -96,55 +102,63 @@ def send(connection: Connection, root: str, cargo: Cargo) -> Placed:
             parts.append(_Part(model.parent, tuple(names), f"{inputs}/base"))
             base = f"{inputs}/base/{model.name}"
         if cargo.baseline is not None:
-            own = cargo.baseline.expanduser().absolute()
-            parts.append(_Part(own.parent, (own.name,), f"{inputs}/baseline"))
-            baseline = f"{inputs}/baseline/{own.name}"
+            named = cargo.baseline.expanduser().absolute()
+            parts.append(_Part(named.parent, (named.name,), f"{inputs}/baseline"))
+            baseline = f"{inputs}/baseline/{named.name}"
+        if cargo.general is not None:
+            named = cargo.general.expanduser().absolute()
+            roots = _both_names([(named.parent, f"{inputs}/general")]) + audio
+            parts += _speech(named, f"{inputs}/general", roots, Path(folder, "general"))
+            general = f"{inputs}/general/{named.name}"
         made = " ".join(f'"{part.target}"' for part in parts)
         connection.check(f"mkdir -p {made}")
         for part in parts:
             _again(partial(connection.copy_to, part.folder, part.names, part.target))
-    roots = tuple(f"{inputs}/audio{number}" for number in range(len(cargo.audio_roots)))
-    return Placed(clinic, place, base, baseline, roots)
+    there = tuple(f"{inputs}/audio{number}" for number in range(len(cargo.audio_roots)))
+    return Placed(clinic, place, base, baseline, general, there)
 
 
 def _plain(folder: Path) -> bool:
     return all(char.isalnum() or char in "._-" for char in folder.name) and folder.name.isascii()
 
 
-def _recordings(
-    cargo: Cargo, place: str, inputs: str
-) -> tuple[list[_Part], list[tuple[Path, str]]]:
-    """The recordings that the manifest names, by the folder that holds them."""
-    cycle = cargo.cycle.path
-    roots = [(cycle, place), (cycle.resolve(), place)]
-    for number, root in enumerate(cargo.audio_roots):
-        target = f"{inputs}/audio{number}"
-        roots += [(root.expanduser().absolute(), target), (root.expanduser().resolve(), target)]
+def _both_names(folders: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Folders by their given and by their real name, each with its place on the host."""
+    return [
+        (name, there)
+        for here, there in folders
+        for name in (here.expanduser().absolute(), here.expanduser().resolve())
+    ]
+
+
+def _speech(
+    manifest: Path, place: str, roots: Sequence[tuple[Path, str]], staging: Path
+) -> list[_Part]:
+    """A manifest and the recordings that it names.
+
+    The manifest goes as it is, or as a copy with the host's paths where some row needs that.
+    """
     # The innermost folder that holds a recording counts, as in a rewrite.
-    roots.sort(key=lambda one: len(one[0].parts), reverse=True)
+    ordered = sorted(roots, key=lambda one: len(one[0].parts), reverse=True)
     found: dict[tuple[Path, str], dict[str, None]] = {}
-    for row in read_manifest(cargo.cycle.manifest):
-        audio = Path(paths.normal(PurePosixPath(cycle) / row.audio_filepath))
-        holding = next((one for one in roots if audio.is_relative_to(one[0])), None)
+    plain = True
+    for row in read_manifest(manifest):
+        name = PurePosixPath(row.audio_filepath)
+        plain = plain and not name.is_absolute() and ".." not in name.parts
+        audio = Path(paths.normal(PurePosixPath(manifest.parent) / name))
+        holding = next((one for one in ordered if audio.is_relative_to(one[0])), None)
         if holding is None:
             raise InputError(
-                f"{cargo.cycle.manifest}: row {row.row}: {row.audio_filepath!r} lies under no "
-                "folder that is sent. Fix: name its folder with --audio-root."
+                f"{manifest}: row {row.row}: {row.audio_filepath!r} lies under no folder that is "
+                "sent. Fix: name its folder with --audio-root."
             )
         found.setdefault(holding, {})[audio.relative_to(holding[0]).as_posix()] = None
     parts = [_Part(here, tuple(names), there) for (here, there), names in found.items()]
-    return parts, roots
-
-
-def _manifest(cargo: Cargo, roots: Sequence[tuple[Path, str]], place: str, folder: Path) -> _Part:
-    """The manifest as it is, or a copy with the host's paths where some row needs that."""
-    source = cargo.cycle.manifest
-    names = [PurePosixPath(row.audio_filepath) for row in read_manifest(source)]
-    if all(not name.is_absolute() and ".." not in name.parts for name in names):
-        return _Part(source.parent, (source.name,), place)
+    if plain:
+        return [*parts, _Part(manifest.parent, (manifest.name,), place)]
     mappings = [paths.Mapping(PurePosixPath(here), PurePosixPath(there)) for here, there in roots]
-    paths.rewrite(source, folder / source.name, mappings)
-    return _Part(folder, (source.name,), place)
+    paths.rewrite(manifest, staging / manifest.name, mappings)
+    return [*parts, _Part(staging, (manifest.name,), place)]
 
 
 def _evaluations(cycle: Cycle, place: str, clinic: str) -> list[_Part]:

@@ -33,6 +33,8 @@ _SETUP_MINUTES = 15.0
 _RTFX = 296.0
 # Where rows tell no duration: the recipe's longest.
 _LONGEST_ROW_S = 20.0
+# Enough for memory alone to bound the batch.
+_MANY_ROWS = 100_000
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)b(?:$|-)")
 # The batch of the specification's smallest recipe with rows of 20 s: 16.3 GiB at REFERENCE.
 _LEAST_COMFORT_MIB = 16_700
@@ -161,7 +163,7 @@ def fit(kind: Sku, parameters: int) -> Fit:
     """
     scaled = round(kind.memory_mib * REFERENCE_PARAMETERS / max(parameters, REFERENCE_PARAMETERS))
     return Fit(
-        batch=batch_for(scaled),
+        batch=batch_for(scaled, _MANY_ROWS),
         possible=least_memory_mib(parameters) < kind.memory_mib,
         comfortable=scaled >= _LEAST_COMFORT_MIB,
     )

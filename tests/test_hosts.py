@@ -194,13 +194,26 @@ def test_paths_of_this_machine_become_those_of_the_host(
     base = samples.write_nemo(tmp_path / "adapted_model.nemo")
     (tmp_path / "trained_recordings.txt").write_text("abc\n")
     (tmp_path / "mine.jsonl").write_text("{}\n")
-    cargo = shipment.Cargo(open_cycle(cycle), str(base), tmp_path / "mine.jsonl", (elsewhere,))
+    (tmp_path / "general").mkdir()
+    samples.write_wav(tmp_path / "general" / "hello.wav")
+    samples.write_rows(
+        tmp_path / "general" / "english.jsonl", [{"audio_filepath": "hello.wav", "text": "hello"}]
+    )
+    cargo = shipment.Cargo(
+        open_cycle(cycle),
+        str(base),
+        tmp_path / "mine.jsonl",
+        tmp_path / "general" / "english.jsonl",
+        (elsewhere,),
+    )
     placed, _ = sent(host, tmp_path, cargo)
     for row in files.read_jsonl(Path(placed.cycle, "manifest.jsonl")):
         assert Path(row["audio_filepath"]).is_file()
         assert Path(row["audio_filepath"]).is_relative_to(tmp_path / "disk")
     assert Path(placed.base).read_bytes() == base.read_bytes()
     assert Path(placed.base).with_name("trained_recordings.txt").is_file()
+    assert placed.general is not None
+    assert Path(placed.general).with_name("hello.wav").is_file()
     assert placed.baseline is not None
     assert Path(placed.baseline).is_file()
     assert (cycle / "manifest.jsonl").read_bytes() == before

@@ -62,6 +62,9 @@ def rent(
     seed: SeedOption = 42,
     baseline: BaselineOption = None,
     audio_root: AudioRootOption = None,
+    general: Annotated[
+        Path | None, typer.Option(help="A manifest of general English, against forgetting.")
+    ] = None,
     keep_style: KeepStyleOption = False,
     store: Annotated[
         str | None, typer.Option(help="Keep all files there too: s3://bucket/prefix or a block.")
@@ -105,6 +108,7 @@ def rent(
                 "epochs": epochs,
                 "seed": seed,
                 "baseline": baseline,
+                "general": general,
                 "audio_roots": audio_root or [],
                 "keep_style": keep_style,
                 "store": store,
