@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from tasks.errors import InputError
+from tasks.errors import FlywheelError, InputError
 from tasks.recipes import Method, RecipeName
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pydantic
 
 Model = TypeVar("Model", bound="pydantic.BaseModel")
@@ -73,6 +76,25 @@ def validated(model: type[Model], parameters: dict[str, Any]) -> Model:
             for one in wrong.errors()
         ]
         raise InputError("; ".join(lines)) from wrong
+
+
+@contextmanager
+def server_answers() -> Iterator[None]:
+    """Turn Prefect's words on a server that is out of reach into an error with its fix.
+
+    Raises:
+        FlywheelError: the server does not answer.
+    """
+    try:
+        yield
+    except RuntimeError as wrong:
+        # Prefect has no class of its own for these two.
+        if "Failed to reach API" in str(wrong) or "ephemeral Prefect API" in str(wrong):
+            raise FlywheelError(
+                f"Prefect: {wrong} Fix: start the server that PREFECT_API_URL names, or unset it; "
+                "without a server, PREFECT_HOME must be a folder that you may write to."
+            ) from wrong
+        raise
 
 
 def print_json(value: object) -> None:

@@ -39,6 +39,30 @@ def run(
     return call
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name a cycle"),
+        (["cycle1", "--provider", "ssh"], "--provider ssh needs --host user@host"),
+        (["cycle1", "--provider", "ssh", "--host", "-oProxyCommand=x"], "host.ssh.ssh.destination"),
+        (["cycle1", "--sku", "l40s"], "needs a Prefect server"),
+        (["--forget", "0123abcd"], "no such record"),
+    ],
+)
+def test_a_rental_that_cannot_be_asks_nobody(
+    run: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: list[str],
+    said: str,
+) -> None:
+    """No cycle, no host, no server: exit 2, with the fix, at once."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    code, _, errors = run("rent", *arguments)
+    assert code == 2
+    assert said in errors
+
+
 def evaluated_cycle(folder: Path, rows: int = 120, missed: int = 42) -> Path:
     """A cycle with a manifest and a baseline of 100 rows, whose audio is not there."""
     folder.mkdir(parents=True)

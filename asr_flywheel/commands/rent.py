@@ -19,6 +19,7 @@ from asr_flywheel.options import (
     PriorityOption,
     RecipeOption,
     SeedOption,
+    server_answers,
     validated,
 )
 from tasks.errors import InputError
@@ -132,13 +133,17 @@ def _rent(parameters: dict[str, Any]) -> None:
 
     from flows.provision_gpu import provision_gpu
     from flows.rent import RentConfig
+    from flows.rented_run import require_server
     from tasks.ledger import Outcome
 
     config = validated(RentConfig, parameters)
+    # Without one, Prefect would first start a server of its own, only to be told so.
+    require_server()
     # A closed terminal or laptop: as if Ctrl-C had been pressed, so that the host is given back.
     signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
-        ended = provision_gpu(config)
+        with server_answers():
+            ended = provision_gpu(config)
     except CancelledRun as no:
         raise typer.Exit(EXIT_FAILED) from no
     if ended.outcome is Outcome.REFUSED:

@@ -23,9 +23,9 @@ from asr_flywheel.options import (
     PriorityOption,
     RecipeOption,
     SeedOption,
+    server_answers,
     validated,
 )
-from tasks.errors import FlywheelError
 from tasks.recipes import Method, Precision, RecipeName
 
 if TYPE_CHECKING:
@@ -173,16 +173,8 @@ def _turn(**parameters: Any) -> Outcome:  # noqa: ANN401 - the model checks them
     config = validated(CycleConfig, parameters)
     from flows.finetune_cycle import finetune_cycle
 
-    try:
+    with server_answers():
         outcome = finetune_cycle(config)
-    except RuntimeError as wrong:
-        # Prefect has no class of its own for these two.
-        if "Failed to reach API" in str(wrong) or "ephemeral Prefect API" in str(wrong):
-            raise FlywheelError(
-                f"Prefect: {wrong} Fix: start the server that PREFECT_API_URL names, or unset it; "
-                "without a server, PREFECT_HOME must be a folder that you may write to."
-            ) from wrong
-        raise
     if outcome.decision is None:
         raise typer.Exit(EXIT_REFUSED)
     return outcome
