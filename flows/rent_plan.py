@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tasks import bases, run_record, skus, stages
 from tasks.cycle import Cycle, open_cycle
 from tasks.errors import InputError
-from tasks.gate import GatePolicy, GateResult
+from tasks.gate import GateResult
 from tasks.hardware import Gpu, Hardware
 from tasks.hosts import BrevHost, OwnHost
 from tasks.manifest import read_manifest
@@ -64,8 +64,7 @@ def plan(config: RentConfig) -> Plan:
     _check_movable(run)
     _check_programs(provider)
     baseline = stages.find_baseline(cycle, run.baseline)
-    policy = GatePolicy(priority=run.priority)
-    verdict = stages.judge(cycle, run.base, policy, baseline, run.method)
+    verdict = stages.judge(cycle, run.base, run.gate_policy(), baseline, run.method)
     run_record.require_free(cycle.next)
     base = _own_base(run.base)
     if verdict.passed:

@@ -47,7 +47,7 @@ class OwnHost(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    provider: Literal["ssh"] = "ssh"
+    provider: Literal["ssh"] = Field("ssh", title="Provider", description="A host of your own.")
     ssh: SshSettings = Field(title="SSH", description="How it is reached.")
     folder: str = Field(
         "asr-flywheel",
@@ -78,7 +78,7 @@ class BrevHost(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    provider: Literal["brev"] = "brev"
+    provider: Literal["brev"] = Field("brev", title="Provider", description="NVIDIA Brev.")
     program: str = Field("brev", title="Program", description="Brev's CLI, logged in.")
     organisation: str = Field(
         "", title="Organisation", description="Instead of the active one of brev's CLI."

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from asr_flywheel.demo.benchmark import synthesise_cycle
 from asr_flywheel.site import PROJECT
 from flows import hosts_out
 from flows.provision_gpu import NOTHING_CREATED, rent
 from flows.rent import RentConfig
 from flows.rent_plan import plan
-from tasks import files, lease, ledger, remote, stages
-from tasks.cycle import open_cycle
+from tasks import files, lease, ledger, remote
 from tasks.errors import FlywheelError
 from tasks.ssh import Connection, HostError, SshSettings
 from tests import remote_runs, rentals, sites
@@ -33,29 +31,6 @@ if TYPE_CHECKING:
     from asr_flywheel.site import Site
 
 SECRET = "planted-secret-0815"  # noqa: S105 - planted, to be looked for
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One site for the module."""
-    with sites.running(tmp_path_factory.mktemp("site")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Half of the embedded benchmark, 120 rows, with its baseline."""
-    folder = tmp_path_factory.mktemp("spoken") / "cycle1"
-    manifest = synthesise_cycle(folder)
-    files.write_jsonl(manifest, files.read_jsonl(manifest)[::2])
-    stages.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
-    return folder
-
-
-@pytest.fixture
-def spoken_cycle(spoken: Path, tmp_path: Path) -> Path:
-    """A cycle of the test's own."""
-    return Path(shutil.copytree(spoken, tmp_path / "clinic" / "cycle1"))
 
 
 @pytest.fixture(scope="module")
