@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from tasks import bases, run_record, skus, stages
 from tasks.cycle import Cycle, open_cycle
 from tasks.errors import InputError
-from tasks.gate import GateResult
 from tasks.hardware import Gpu, Hardware
 from tasks.hosts import BrevHost, OwnHost
 from tasks.manifest import read_manifest
@@ -20,6 +19,7 @@ from tasks.shipment import Cargo
 if TYPE_CHECKING:
     from flows.config import CycleConfig
     from flows.rent import RentConfig
+    from tasks.gate import GateResult
 
 # Of every base in the catalogue; a recording that differs is found before a host is paid for.
 _SAMPLE_RATE = 16_000
