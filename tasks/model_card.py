@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tasks.hypotheses import Hypothesis
     from tasks.riva_build import Target
 
+_INTERVAL = " ci"
+_TITLES = {"ker_a": "KER of the base", "ker_b": "KER tuned", "ci": "95 % interval"}
 _FEW_ROWS = 100
 """Held-out rows under which the card says that the figures are noisy (specification, 4b)."""
 
@@ -156,6 +158,7 @@ def _recipe(info: Mapping[str, Any]) -> dict[str, str]:
 
 def _limits(facts: Facts) -> list[str]:
     held_out = sum(row.part is Part.HELD_OUT for row in facts.rows)
+    guardrail = facts.decision.get("guardrail")
     found = [
         (
             "It was measured on the cycle's own kind of speech: other speakers, rooms, "
@@ -164,6 +167,9 @@ def _limits(facts: Facts) -> list[str]:
         (
             "Tuning may have cost general vocabulary (catastrophic forgetting): score it on "
             "everyday speech of yours before it replaces the base."
+            if guardrail is None
+            else "General English was checked on the guardrail set alone; the decision's reasons "
+            "above say what it cost there."
         ),
         "It writes what it hears; it does not check a dose, a drug or a negation. A person must.",
     ]
@@ -179,21 +185,28 @@ def _limits(facts: Facts) -> list[str]:
 
 
 def _figures(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A table of whatever figures the cycle's files have, intervals included."""
+    """A table of whatever figures the cycle's files have; an interval stands with its figure."""
     if not rows:
         return "None."
     names = list(dict.fromkeys(name for row in rows for name in row))
-    flat = [
-        name for name in names if not any(isinstance(row.get(name), dict | str) for row in rows)
+    shown = [
+        name
+        for name in names
+        if not name.endswith(_INTERVAL) and not any(isinstance(r.get(name), dict) for r in rows)
     ]
-    words = [name for name in names if any(isinstance(row.get(name), str) for row in rows)]
-    columns = [*words, *flat]
+    words = [name for name in shown if any(isinstance(row.get(name), str) for row in rows)]
+    columns = [*words, *(name for name in shown if name not in words)]
     lines = [
-        "| " + " | ".join(columns) + " |",
-        "|" + " --- |" * len(words) + " ---: |" * len(flat),
-        *("| " + " | ".join(_cell(row.get(name)) for name in columns) + " |" for row in rows),
+        "| " + " | ".join(_TITLES.get(name, name) for name in columns) + " |",
+        "|" + " --- |" * len(words) + " ---: |" * (len(columns) - len(words)),
+        *("| " + " | ".join(_figure(row, name) for name in columns) + " |" for row in rows),
     ]
     return "\n".join(lines)
+
+
+def _figure(row: Mapping[str, Any], name: str) -> str:
+    interval = row.get(f"{name}{_INTERVAL}")
+    return f"{_cell(row.get(name))} ({_cell(interval)})" if interval else _cell(row.get(name))
 
 
 def _cell(value: object) -> str:

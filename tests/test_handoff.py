@@ -211,7 +211,7 @@ def test_the_card_says_what_was_measured(cycle: Path, ask: Callable[..., Any]) -
     for part in (
         "Apache-2.0",
         "| Languages | en |",
-        "0.100",
+        "0.100 (0.028 to 0.301)",
         "Decision: **keep**",
         "| Trained on | 100 |",
         "| Peak learning rate | 0.0003 |",

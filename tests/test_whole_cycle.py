@@ -16,7 +16,7 @@ from asr_flywheel.demo.benchmark import synthesise_cycle
 from flows.config import CycleConfig, EvaluationConfig
 from flows.evaluate_cycle import evaluate_cycle
 from flows.finetune_cycle import Outcome, finetune_cycle
-from tasks import files, routing, stages
+from tasks import files, handoff, handoff_folder, routing, stages
 from tasks.cycle import open_cycle
 from tasks.errors import InputError
 
@@ -216,6 +216,22 @@ def test_one_changed_recording_redoes_what_depends_on_it_and_no_more(
     record = json.loads((copy / "cycle2/run.json").read_text())
     assert record["sft"]["reused"] is False
     assert [one["rows_decoded"] for one in record["transcription"]] == [1, 240]
+
+
+def test_the_tuned_model_is_handed_on_whole(outcome: Outcome, clinic: Path, tmp_path: Path) -> None:
+    """Its decoder is its own, a wrong claim is refused, its card has the run's own figures."""
+    assert outcome.decision is not None
+    tuned = handoff_folder.find_tuned(open_cycle(clinic / "cycle1"))
+    wrong = handoff_folder.judge_tuned(tuned, "tdt", even_if_not_kept=True)
+    assert isinstance(wrong, handoff.Refusal)
+    accepted = handoff_folder.judge_tuned(tuned, "ctc", even_if_not_kept=True)
+    assert isinstance(accepted, handoff.Accepted)
+    folder = handoff_folder.write(tuned, accepted, tmp_path / "handed").parent
+    assert len(handoff_folder.verify(folder)) == 3
+    card = (folder / "MODEL_CARD.md").read_text()
+    drug = json.loads((clinic / "cycle2/decision.json").read_text())["by"]["drug"]
+    assert f"| {drug['ker_a']:.3f} | {drug['ker_b']:.3f} |" in card
+    assert f"Decision: **{outcome.decision.verdict.value}**" in card
 
 
 def test_a_refused_cycle_spends_nothing(clinic: Path, tmp_path: Path) -> None:
