@@ -68,9 +68,9 @@ def quick(cycle: Path, **more: Any) -> dict[str, Any]:
 
 
 def trained_batches(cycle: Path) -> int:
-    """How far training has come, by the events that it has written."""
+    """How far training has come, by the events that it has written; its start counts as one."""
     return sum(
-        path.read_text().count('"step", "epoch"')
+        path.read_text().count('"event": "step"') + path.read_text().count('"event": "start"')
         for path in (cycle / "models").glob(".*.work/events.jsonl")
     )
 
