@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import os
 import platform
 import random
 import subprocess
@@ -170,6 +171,42 @@ def run_stock(
     stock(model, clips.by_duration().first(2 * batch), batch, workers)
     _, seconds = timed(lambda: stock(model, clips, batch, workers))
     return add_row(report, name, clips, seconds, batch=batch, workers=workers)
+
+
+def texts_of(
+    model: Any,  # noqa: ANN401
+    clips: Clips,
+    dtype: torch.dtype,
+    *,
+    overlap: bool = True,
+    graphs: bool = True,
+    pinned: bool = True,
+) -> list[str]:
+    """Texts of ours, as shipped or one batch after the other."""
+    forget_graphs(model)
+    computer: Any = model.decoding.decoding.decoding_computer
+    ours = recogniser.Recogniser(model, dtype)
+    if not graphs:
+        computer.disable_cuda_graphs()
+    try:
+        budget = pipeline.prepare(ours, max(clips.seconds))
+        if overlap:
+            return list(pipeline.transcribe(ours, clips.paths, clips.seconds, budget))
+        texts = [""] * len(clips.paths)
+        plan = pipeline.batches.plan(clips.seconds, budget)
+        with (
+            torch.inference_mode(),
+            sound.Reader(clips.paths, RATE, 4, pinned=pinned and ON_GPU) as reader,
+        ):
+            for batch in reader.batches(plan, 1):
+                encoded = ours.encode(batch.signal, batch.lengths)
+                wait()
+                found = ours.spell(ours.decode([encoded]))
+                for place, text in zip(batch.places, found, strict=True):
+                    texts[place] = text
+        return texts
+    finally:
+        computer.maybe_enable_cuda_graphs()
 
 
 def run_ours(
@@ -335,7 +372,7 @@ def changed(before: Sequence[str], after: Sequence[str]) -> str:
     return f"{sum(a != b for a, b in zip(before, after, strict=True))} of {len(before)}"
 
 
-def demo_in_bf16(report: Report, folder: Path) -> None:
+def demo_in_16_bits(report: Report, folder: Path) -> None:
     """The embedded base on the demo's cycle: rows that change and KER, in fp32 and bf16."""
     from asr_flywheel.demo.benchmark import synthesise_cycle  # noqa: PLC0415
     from tasks.bases import resolve  # noqa: PLC0415
@@ -362,6 +399,21 @@ def demo_in_bf16(report: Report, folder: Path) -> None:
             f"demo, embedded base, {name}",
             {"changed": changed(plain, found), "KER": scores.ker, "WER": scores.wer},
         )
+
+
+def demo_by_itself(report: Report) -> None:
+    """The demo's part in a process of its own, before anything else has been loaded."""
+    with tempfile.TemporaryDirectory() as made:
+        out = Path(made) / "demo.json"
+        line = [sys.executable, "-m", "benchmarks.transcribe_on_gpu", "--demo", "--out", str(out)]
+        done = subprocess.run(
+            line, capture_output=True, text=True, check=False, timeout=300, cwd=ENTRY.parents[1]
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr[-1500:])
+        for name, value in json.loads(out.read_text(encoding="utf-8")).items():
+            if name.startswith("demo"):
+                report.note(name, value)
 
 
 def small(config: dict[str, Any]) -> dict[str, Any]:
@@ -425,6 +477,30 @@ class Comparison:
         self.preprocessor = copy.deepcopy(self.model.preprocessor)
         self.texts: dict[str, list[str]] = {}
         self.rtfx: dict[str, float] = {}
+
+    def compare_texts(self) -> None:
+        """Ours against transcribe(), changed rows, with one part of ours after the other off."""
+        report, model, few = self.report, self.model, self.few
+        for dtype in dict.fromkeys([torch.float32, self.low]):
+            forget_graphs(model.to(dtype))
+            plain = report.attempt("texts", partial(stock, model, few, 32))
+            again = report.attempt("texts again", partial(stock, model, few, 16))
+            model.preprocessor = copy.deepcopy(self.preprocessor)
+            for name, settings in (
+                ("ours", {}),
+                ("ours, batch after batch", {"overlap": False}),
+                ("ours, batch after batch, no CUDA graphs", {"overlap": False, "graphs": False}),
+                ("ours, batch after batch, pageable memory", {"overlap": False, "pinned": False}),
+            ):
+                do = partial(texts_of, model, few, dtype, **settings)
+                texts = report.attempt(name, do)
+                if plain and texts:
+                    report.note(f"changed, transcribe() to {name}, {dtype}", changed(plain, texts))
+            if plain and again:
+                rows = changed(plain, again)
+                report.note(f"changed, transcribe() at batch 32 to 16, {dtype}", rows)
+        model.to(torch.float32)
+        model.preprocessor = copy.deepcopy(self.preprocessor)
 
     def full_precision(self) -> None:
         """The default setting, and ours, with equal texts."""
@@ -513,35 +589,101 @@ class Comparison:
 
     def run(self) -> None:
         """Everything."""
+        self.compare_texts()
         self.full_precision()
         self.sweep()
         best = self.budgets()
         self.conclude()
         self.explain(best)
         self.report.attempt("variants", partial(variants, self.report, self, best))
-        if not self.tiny:
-            self.report.attempt("demo", lambda: demo_in_bf16(self.report, self.folder))
+        if torch.cuda.device_count() > 1:
+            self.report.attempt("two GPUs", lambda: two_gpus(self.report, self))
+
+
+def compiled(report: Report, given: Comparison, frames: int | None) -> None:
+    """The encoder's layers through torch.compile, which takes its time first."""
+    layers = given.model.encoder.layers
+    for layer in layers:
+        layer.compile(dynamic=True)
+    try:
+        run_ours(
+            report,
+            given.model,
+            given.every,
+            "ours, encoder layers compiled",
+            given.low,
+            frames,
+        )
+    finally:
+        for layer in layers:
+            layer._compiled_call_impl = None  # noqa: SLF001 - there is no public way back
+
+
+def two_gpus(report: Report, given: Comparison) -> None:
+    """The program itself: all clips on one GPU, and half of them on each of two at once."""
+    model = given.folder / "model.nemo"
+    given.model.to(torch.float32).save_to(str(model))
+    clips = given.every
+    shares = {
+        "one GPU": [(0, clips)],
+        "two GPUs": [
+            (number, Clips(clips.paths[number::2], clips.seconds[number::2])) for number in (0, 1)
+        ],
+    }
+    seconds = {}
+    for name, jobs in shares.items():
+        started = time.monotonic()
+        running = [start_program(given.folder, model, gpu, share) for gpu, share in jobs]
+        events = [finish_program(process) for process in running]
+        seconds[name] = max(event["seconds"] for event in events)
+        report.row(
+            setting=f"the program, {name}",
+            rtfx=round(sum(clips.seconds) / seconds[name]),
+            seconds=seconds[name],
+            with_loading_s=round(time.monotonic() - started, 1),
+        )
+    ratio = seconds["one GPU"] / seconds["two GPUs"]
+    report.note("two shards at once on two GPUs, times one", round(ratio, 2))
+
+
+def start_program(folder: Path, model: Path, gpu: int, clips: Clips) -> subprocess.Popen[str]:
+    """tasks/entry/transcribe.py on one GPU."""
+    request = folder / f"request-{gpu}-{len(clips.paths)}.json"
+    sets = [
+        {
+            "audio": clips.paths,
+            "durations": clips.seconds,
+            "out": str(request.with_suffix(".jsonl")),
+        }
+    ]
+    request.write_text(json.dumps({"jobs": [{"model": str(model), "sets": sets}]}))
+    return subprocess.Popen(
+        [sys.executable, str(ENTRY / "transcribe.py"), str(request)],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": str(gpu)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish_program(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Its last event."""
+    out, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError(out[-2000:])
+    *_, last = [line for line in out.splitlines() if line.startswith('{"event": "set"')]
+    found: dict[str, Any] = json.loads(last)
+    return found
 
 
 def variants(report: Report, given: Comparison, frames: int | None) -> None:
     """Settings that might become the default."""
     model, clips, dtype = given.model, given.every, given.low
     together = recogniser.GPU_DECODED_TOGETHER
-    for rows in (256, 512, 2048):
+    for rows in (1024, 4096):
         recogniser.GPU_DECODED_TOGETHER = rows
         run_ours(report, model, clips, f"ours, {rows} rows decoded together", dtype, frames)
     recogniser.GPU_DECODED_TOGETHER = together
-    attentions = [
-        layer.self_attn
-        for layer in model.encoder.layers
-        if hasattr(layer.self_attn, "use_pytorch_sdpa")
-    ]
-    for attention in attentions:
-        attention.use_pytorch_sdpa = True
-        attention.use_pytorch_sdpa_backends = []
-    run_ours(report, model, clips, "ours, fused attention (SDPA)", dtype, frames)
-    for attention in attentions:
-        attention.use_pytorch_sdpa = False
+    compiled(report, given, frames)
 
 
 def main() -> None:
@@ -550,10 +692,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--clips", type=int, default=5000)
     parser.add_argument("--tiny", action="store_true", help="a small graph and few clips")
+    parser.add_argument("--demo", action="store_true", help="only the embedded base on the demo")
     given = parser.parse_args()
     nemo_logging.setLevel(nemo_logging.ERROR)
     report = Report(given.out)
+    if given.demo:
+        with tempfile.TemporaryDirectory() as made:
+            demo_in_16_bits(report, Path(made))
+        return
     describe_machine(report)
+    if not given.tiny:
+        report.attempt("demo", lambda: demo_by_itself(report))
     with tempfile.TemporaryDirectory() as made:
         Comparison(report, Path(made), given.clips, tiny=given.tiny).run()
     print(json.dumps(report.values.get("settings"), indent=1), flush=True)

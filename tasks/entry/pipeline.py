@@ -45,6 +45,7 @@ def prepare(model: Any, longest: float, frames: int | None = None) -> Any:  # no
         return None
     if not model.on_gpu:
         torch.set_num_threads(max(1, cores() // cpu_workers()))
+    model.model.eval()
     with torch.inference_mode():
         most = batches.frames(longest)
         budget = model.budget(most, frames)
@@ -74,7 +75,7 @@ def transcribe(
     """
     if model.whole:
         return _by_itself(model, audio, durations, report)
-    model.model.eval()  # transcribe() leaves parts of a model in training mode
+    model.model.eval()  # transcribe() leaves parts of it in training mode
     texts: list[str | None] = [None] * len(audio)
     while left := [place for place, text in enumerate(texts) if text is None]:
         try:

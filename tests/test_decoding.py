@@ -1,0 +1,236 @@
+"""Our decoding loop against NeMo's transcribe(): the same texts, whatever is decoded together."""
+
+# ruff: noqa: PLC0415 - torch and NeMo take ten seconds that collecting tests need not pay
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.bases import resolve
+from tasks.runtime import ENTRY
+from tests import samples
+
+# The programs of tasks/entry find each other beside themselves.
+sys.path.insert(0, str(ENTRY))
+import batches  # type: ignore[import-not-found]
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+durations = st.lists(st.floats(0.1, 60), max_size=200)
+budgets = st.builds(
+    batches.Budget,
+    st.integers(1, 20_000),
+    st.integers(1, 64),
+    st.floats(0, 1000),
+    st.floats(0, 1),
+    st.integers(0, 10**7),
+)
+
+
+@given(durations, budgets)
+def test_batches_hold_every_recording_once_within_the_budget(
+    seconds: list[float], budget: Any
+) -> None:
+    """The longest come first; what is over the budget alone is decoded alone."""
+    found = list(batches.plan(seconds, budget))
+    assert sorted(place for batch in found for place in batch) == list(range(len(seconds)))
+    longest = [seconds[batch[0]] for batch in found]
+    assert longest == sorted(longest, reverse=True)
+    for batch in found:
+        assert len(batch) == 1 or budget.fits(len(batch), batches.frames(seconds[batch[0]]))
+
+
+@given(budgets)
+def test_a_halved_budget_ends_at_one_recording(budget: Any) -> None:
+    """Halving again and again cannot go on for ever."""
+    for _ in range(40):
+        budget = budget.halved()
+    assert (budget.frames, budget.rows) == (1, 1)
+
+
+def tiny_config(tokenizer: Path, decoder: str) -> dict[str, Any]:
+    """An RNN-T or TDT of a few thousand weights."""
+    durations = [0, 1, 2, 3, 4] if decoder == "tdt" else []
+    loss = {"loss_name": decoder if durations else "default"}
+    if durations:
+        loss |= {"tdt_kwargs": {"durations": durations}}  # type: ignore[dict-item]
+    return {
+        "sample_rate": samples.RATE,
+        "compute_eval_loss": False,
+        "rnnt_reduction": "mean_volume",
+        "model_defaults": {
+            "enc_hidden": 32,
+            "pred_hidden": 32,
+            "joint_hidden": 32,
+            **({"tdt_durations": durations, "num_tdt_durations": 5} if durations else {}),
+        },
+        "tokenizer": {"dir": str(tokenizer), "type": "bpe"},
+        "preprocessor": {
+            "_target_": "nemo.collections.asr.modules.AudioToMelSpectrogramPreprocessor",
+            "sample_rate": samples.RATE,
+            "features": 80,
+            "pad_to": 16,
+        },
+        "encoder": {
+            "_target_": "nemo.collections.asr.modules.ConformerEncoder",
+            "feat_in": 80,
+            "n_layers": 2,
+            "d_model": 32,
+            "n_heads": 2,
+            "subsampling": "dw_striding",
+            "subsampling_factor": 8,
+            "subsampling_conv_channels": 16,
+            "conv_kernel_size": 9,
+        },
+        "decoder": {
+            "_target_": "nemo.collections.asr.modules.RNNTDecoder",
+            "normalization_mode": None,
+            "random_state_sampling": False,
+            "blank_as_pad": True,
+            "prednet": {"pred_hidden": 32, "pred_rnn_layers": 1, "dropout": 0.2},
+        },
+        "joint": {
+            "_target_": "nemo.collections.asr.modules.RNNTJoint",
+            "log_softmax": None,
+            "jointnet": {"joint_hidden": 32, "activation": "relu", "dropout": 0.2},
+            "num_extra_outputs": len(durations),
+        },
+        "decoding": {
+            "strategy": "greedy_batch",
+            "model_type": decoder,
+            "greedy": {"max_symbols": 5},
+            **({"durations": durations} if durations else {}),
+        },
+        "loss": loss,
+    }
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], list[float]]:
+    """Noise of a voice's loudness, of 14 different lengths."""
+    folder = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(3)
+    seconds = [round(float(length), 2) for length in rng.uniform(0.4, 2.5, 14)]
+    paths = []
+    for number, length in enumerate(seconds):
+        samples_ = rng.standard_normal(round(length * samples.RATE)) * rng.uniform(0.02, 0.3)
+        path = folder / f"{number}.wav"
+        soundfile.write(path, samples_, samples.RATE, subtype="PCM_16")
+        paths.append(str(path))
+    return paths, seconds
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Another number of threads adds up in another order: enough to sway a random model."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", params=["ctc", "rnnt", "tdt"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The embedded base, and tiny transducers with random weights."""
+    import torch
+    from nemo.collections.asr.models import EncDecRNNTBPEModel
+    from nemo.utils import logging
+    from omegaconf import OmegaConf
+    from recogniser import restore  # type: ignore[import-not-found]
+
+    logging.setLevel(logging.ERROR)
+    if request.param == "ctc":
+        return restore(str(resolve("embedded")), "cpu")
+    folder = tmp_path_factory.mktemp("tokenizer")
+    (folder / "tokenizer.model").write_bytes(samples.tokenizer(samples.LOWER_SENTENCES))
+    (folder / "vocab.txt").write_text("a\n")
+    torch.manual_seed(1)
+    made = EncDecRNNTBPEModel(cfg=OmegaConf.create(tiny_config(folder, request.param)))
+    made.cfg.validation_ds = OmegaConf.create({"sample_rate": samples.RATE})
+    return made.eval()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_texts_are_those_of_transcribe(model: Any, clips: tuple[list[str], list[float]]) -> None:
+    """In the asked order, for any budget, also just after transcribe() has used the model."""
+    import pipeline  # type: ignore[import-not-found]
+    from recogniser import Recogniser
+
+    paths, seconds = clips
+    plain = [one.text for one in model.transcribe(paths, batch_size=4, verbose=False)]
+    assert len(set(plain)) > 4
+    ours = Recogniser(model)
+    assert not ours.whole
+    shipped = pipeline.prepare(ours, max(seconds))
+    for budget in (shipped, batches.Budget(1, 1), batches.Budget(700, 5)):
+        assert pipeline.transcribe(ours, paths, seconds, budget) == plain
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_out_of_memory_halves_the_budget_and_goes_on(
+    model: Any, clips: tuple[list[str], list[float]]
+) -> None:
+    """What was decoded before is not decoded again; a batch of one that fails is an error."""
+    import pipeline
+    from recogniser import Recogniser
+
+    paths, seconds = clips
+    ours = Recogniser(model)
+    plain = pipeline.transcribe(ours, paths, seconds, batches.Budget(1, 1))
+    encode, sizes, most = ours.encode, [], 3
+
+    def limited(signal: Any, lengths: Any) -> Any:
+        if len(lengths) > most:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 1 GiB")
+        sizes.append(len(lengths))
+        return encode(signal, lengths)
+
+    ours.encode = limited
+    told: list[str] = []
+
+    def report(event: str, **values: object) -> None:
+        if event == "memory":
+            told.append(json.dumps(values))
+
+    assert pipeline.transcribe(ours, paths, seconds, batches.Budget(2400, 64), report) == plain
+    assert told
+    assert sum(sizes) == len(paths)
+    most = 0
+    with pytest.raises(RuntimeError, match="out of memory"):
+        pipeline.transcribe(ours, paths, seconds, batches.Budget(2400, 64), report)
+
+
+def test_a_recording_at_another_rate_is_resampled(tmp_path: Path) -> None:
+    """To the model's rate, as one channel, with its length in seconds kept."""
+    import sound  # type: ignore[import-not-found]
+
+    path = samples.write_wav(tmp_path / "a.wav", 0.5, rate=44_100, channels=2)
+    assert len(sound.read(str(path), samples.RATE)) == samples.RATE // 2
+
+
+def test_other_models_decode_by_themselves(model: Any) -> None:
+    """Beam search, or a forward pass of its own, is not taken apart, and it is said."""
+    import recogniser
+
+    class Other(type(model)):  # type: ignore[misc]
+        def _transcribe_forward(self, *_: Sequence[object]) -> None:
+            """Another forward pass."""
+
+    known = type(model)
+    try:
+        model.__class__ = Other
+        assert "its own transcribe()" in recogniser.Recogniser(model).describe()
+    finally:
+        model.__class__ = known
