@@ -598,6 +598,10 @@ class Comparison:
         self.report.attempt("variants", partial(variants, self.report, self, best))
         if torch.cuda.device_count() > 1:
             self.report.attempt("two GPUs", lambda: two_gpus(self.report, self))
+            self.model.to(self.low)
+            self.model.preprocessor = copy.deepcopy(self.preprocessor)
+        if not self.tiny:
+            self.report.attempt("compiled", lambda: compiled(self.report, self, best))
 
 
 def compiled(report: Report, given: Comparison, frames: int | None) -> None:
@@ -683,7 +687,6 @@ def variants(report: Report, given: Comparison, frames: int | None) -> None:
         recogniser.GPU_DECODED_TOGETHER = rows
         run_ours(report, model, clips, f"ours, {rows} rows decoded together", dtype, frames)
     recogniser.GPU_DECODED_TOGETHER = together
-    compiled(report, given, frames)
 
 
 def main() -> None:

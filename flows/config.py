@@ -162,6 +162,13 @@ class CycleConfig(BaseModel):
         description="Train on the text as written, not in the base's style.",
     )
     audio_roots: AudioRootsField = ()
+    shards: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        title="Shards",
+        description="Decode in at most so many shards, which all workers of the pool take.",
+    )
     baseline: Path | None = Field(
         None,
         title="Baseline",

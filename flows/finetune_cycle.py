@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from blocks.stores import open_store
-from flows import events, publish, slots
+from flows import events, publish, slots, transcribe_shards
 from flows.config import Comparison, CycleConfig, WhenBusy
 from flows.guardrail import Pair, general_english, guardrail
 from tasks import (
@@ -51,7 +51,8 @@ from tasks.runtime import Runtime
 from tasks.scoring import Scores, score
 from tasks.store import Store, StoreError
 from tasks.training_set import TrainingSet
-from tasks.transcribe import Transcript
+from tasks.transcribe import AudioSet, Transcript
+from tasks.transcripts import TranscriptStore
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -108,6 +109,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     store = None if config.store is None else open_store(config.store)
     if store is not None:
         store.check()
+    transcribe_shards.check(config)
     checked = check_manifest(config, cycle, base)
     sft.check_fit(base, config.base, runtime.hardware)
     config.recipe_on(runtime.hardware, len(checked.rows))
@@ -118,7 +120,11 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     crossed = cross_fit(config, cycle, base, checked, general, runtime)
     trained = tune(config, cycle, base, data, runtime)
     models = (base, trained.model)
-    transcripts, spoken = transcribe_cycle(config, cycle, checked, general, models, runtime)
+    kept = stages.kept_transcripts(cycle, runtime)
+    rows = checked.rows + (() if general is None else general.guardrail)
+    audio = audio_set(rows, config.roots(cycle.path))
+    transcribe_shards.share(config, models, audio, kept)
+    transcripts, spoken = transcribe_cycle(models, audio, len(checked.rows), runtime, kept)
     run_record.begin(cycle.next)
     beside = Beside(guardrail(config, cycle, general, spoken), crossed)
     pairing = compare(config, cycle, checked, data, transcripts, baseline, beside)
@@ -270,27 +276,28 @@ def tune(
 
 @task(name="offline-transcribe", cache_policy=NO_CACHE)
 def transcribe_cycle(
-    config: CycleConfig,
-    cycle: Cycle,
-    checked: PreflightResult,
-    general: GeneralSet | None,
     models: tuple[Path, Path],
+    audio: AudioSet,
+    of_cycle: int,
     runtime: Runtime,
+    kept: TranscriptStore,
 ) -> tuple[Pair, Pair]:
     """Decode cycle and general English by base and tuned model, with the same command, in one job.
+
+    Args:
+        models: base and tuned model.
+        audio: the cycle's recordings, and after them those of general English.
+        of_cycle: how many are the cycle's.
+        runtime: where to decode.
+        kept: what was decoded before.
 
     Returns:
         The transcripts of the cycle, and those of general English, each by base and tuned model.
     """
-    rows = checked.rows + (() if general is None else general.guardrail)
-    publish.stage("transcribe", f"{len(rows)} rows by base and tuned model")
-    kept = stages.kept_transcripts(cycle, runtime)
+    publish.stage("transcribe", f"{len(audio.audio)} rows by base and tuned model")
     with slots.gpu_slot():
-        before, after = transcribe.transcribe(
-            models, audio_set(rows, config.roots(cycle.path)), runtime, kept
-        )
+        before, after = transcribe.transcribe(models, audio, runtime, kept)
     publish.speed({"base": before, "tuned": after})
-    of_cycle = len(checked.rows)
     return (
         (before.part(0, of_cycle), after.part(0, of_cycle)),
         (before.part(of_cycle), after.part(of_cycle)),

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tasks.preflight import CheckedRow
     from tasks.recipes import Method, Recipe
     from tasks.runtime import Runtime
+    from tasks.transcribe import AudioSet
 
 
 def find_baseline(cycle: Cycle, named: Path | None) -> Baseline | None:
@@ -263,10 +264,20 @@ def transcribe_baseline(
     out: Path | None,
     audio_roots: Sequence[Path],
     report: Callable[[str], None],
+    share: Callable[[Sequence[Path], AudioSet, TranscriptStore], None] | None = None,
 ) -> list[Path]:
     """Decode a cycle by one model.
 
     Without ``out`` the result becomes the cycle's own evaluation, with its leaderboard.
+
+    Args:
+        cycle: the cycle.
+        model: a .nemo file or a known name.
+        out: where the hypotheses go instead.
+        audio_roots: more folders under which audio may lie.
+        report: is called with lines for a person.
+        share: has others decode what is missing, and returns when it is kept; without it
+            everything is decoded here.
 
     Returns:
         The files that were written.
@@ -275,15 +286,17 @@ def transcribe_baseline(
     roots = tuple(root.expanduser().resolve() for root in (cycle.path, *audio_roots))
     path = bases.resolve(model)
     runtime = LocalRuntime(hardware.detect())
-    runtime.check()
+    if share is None:
+        runtime.check()
     checked = check_audio(cycle, path, audio_roots)
-    (transcript,) = transcription.transcribe(
-        (path,), audio_set(checked.rows, roots), runtime, kept_transcripts(cycle, runtime), report
-    )
+    audio, kept = audio_set(checked.rows, roots), kept_transcripts(cycle, runtime)
+    if share is not None:
+        share((path,), audio, kept)
+    (transcript,) = transcription.transcribe((path,), audio, runtime, kept, report)
     report(
         f"{transcript.rtfx:.0f} x real time"
         if transcript.decoded
-        else "every row was decoded before by the same model"
+        else "every row has been decoded by this model already"
     )
     write_evaluation(cycle, target, model, checked, transcript)
     return [target] if target != cycle.offline_hyps else [target, cycle.leaderboard]

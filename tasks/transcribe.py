@@ -1,17 +1,19 @@
 """Offline transcription (specification, 4e): any models over one set, in one job.
 
 Base and tuned model are decoded by the same command on the same rows; NeMo is imported once and
-each model is loaded once.
+each model is loaded once. What was decoded is kept piece by piece; see tasks/shards.py.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tasks import shards
 from tasks.course import fault_of
 from tasks.errors import TranscriptionError
 from tasks.faults import Fault, FaultError
@@ -68,6 +70,10 @@ class AudioSet:
         )
 
 
+# A model, and recordings that it decodes together; see tasks/shards.py.
+Piece: TypeAlias = tuple[Path, AudioSet]
+
+
 @dataclass(frozen=True, slots=True)
 class Transcript:
     """What one model made of one set.
@@ -118,60 +124,106 @@ def transcribe(
     Raises:
         TranscriptionError: a model could not be loaded or decoding failed; holds the log's end.
     """
-    known = [kept.read(model) for model in models]
-    todo = [_missing(audio, one) for one in known]
-    sets = _decode(
-        [pair for pair in zip(models, todo, strict=True) if pair[1].audio], runtime, report
-    )
+    todo = missing(models, audio, kept)
+    took = decode(todo, runtime, kept, report)
     transcripts = []
-    for model, before, new in zip(models, known, todo, strict=True):
-        seconds = 0.0
-        if new.audio:
-            found, seconds = sets.pop(0)
-            before.update(zip(new.recordings, found, strict=True))
-            kept.keep(model, before)
-        texts = tuple(before[recording] for recording in audio.recordings)
+    for model in models:
+        known = kept.read(model)
+        new = [(one, spent) for (by, one), spent in zip(todo, took, strict=True) if by == model]
         transcripts.append(
-            Transcript(model, texts, len(new.audio), round(sum(new.durations), 3), seconds)
+            Transcript(
+                model,
+                tuple(known[recording] for recording in audio.recordings),
+                sum(len(one.audio) for one, _ in new),
+                round(sum(sum(one.durations) for one, _ in new), 3),
+                sum(spent for _, spent in new),
+            )
         )
     return tuple(transcripts)
 
 
-def _missing(audio: AudioSet, known: Mapping[str, str]) -> AudioSet:
-    """The recordings without a hypothesis, each once."""
+def missing(models: Sequence[Path], audio: AudioSet, kept: TranscriptStore) -> list[Piece]:
+    """What each model has not decoded yet, in pieces; each recording once a model."""
+    return [(model, piece) for model in models for piece in _missing(audio, kept.read(model))]
+
+
+def _missing(audio: AudioSet, known: Mapping[str, str]) -> list[AudioSet]:
+    """What has no hypothesis yet, each recording once, in the pieces that are decoded together."""
     first = {recording: place for place, recording in reversed([*enumerate(audio.recordings)])}
-    return audio.only(sorted(first[recording] for recording in first.keys() - known.keys()))
+    once = audio.only(sorted(first.values()))
+    cut = [once.only(places) for places in shards.pieces(once.durations, once.recordings)]
+    left = [
+        piece.only([n for n, recording in enumerate(piece.recordings) if recording not in known])
+        for piece in cut
+    ]
+    return [piece for piece in left if piece.audio]
 
 
-def _decode(
-    wanted: Sequence[tuple[Path, AudioSet]], runtime: Runtime, report: Callable[[str], None]
-) -> list[tuple[tuple[str, ...], float]]:
-    """Hypotheses and seconds of each model with its set; one job for all of them."""
-    if not wanted:
+def decode(
+    todo: Sequence[Piece],
+    runtime: Runtime,
+    kept: TranscriptStore,
+    report: Callable[[str], None] = lambda _: None,
+) -> list[float]:
+    """Decode pieces in one job, and keep each as soon as it is done.
+
+    Args:
+        todo: the pieces; those of one model stand together, so that it is loaded once.
+        runtime: where to decode.
+        kept: gets the hypotheses; a job that is killed loses one piece and no more.
+        report: is called with lines for a person.
+
+    Returns:
+        The seconds that each piece took.
+
+    Raises:
+        TranscriptionError: a model could not be loaded or decoding failed; holds the log's end.
+    """
+    if not todo:
         return []
     with tempfile.TemporaryDirectory(prefix="asr-flywheel-") as folder:
         work = Path(folder)
-        outs = [work / f"{number}.jsonl" for number in range(len(wanted))]
-        roots = [root for _, audio in wanted for root in audio.roots]
-        reads = tuple(dict.fromkeys([*(model for model, _ in wanted), *roots]))
+        outs = [work / f"{number}.jsonl" for number in range(len(todo))]
+        roots = [root for _, audio in todo for root in audio.roots]
+        reads = tuple(dict.fromkeys([*(model for model, _ in todo), *roots]))
         job = Job(
             name="transcription",
             program=PROGRAM,
-            request=_request(wanted, outs, runtime.inside(work, reads)),
+            request=_request(todo, outs, runtime.inside(work, reads)),
             work=work,
             reads=reads,
             labels={"run": "transcription"},
         )
-        sets = _run(job, runtime, report)
-        return [
-            (_read(out, audio), float(event["seconds"]))
-            for (_, audio), out, event in zip(wanted, outs, sets, strict=True)
-        ]
+        took: list[float] = []
+        rows = sum(len(audio.audio) for _, audio in todo)
+        before = 0
+
+        def see(line: str) -> None:
+            nonlocal before
+            if not line.startswith('{"event"'):
+                return  # libraries print to standard output as well
+            event = json.loads(line)
+            if event["event"] == "progress":
+                report(f"{before + event['done']} of {rows} rows")
+            elif event["event"] == "model":
+                report(event["how"])
+            elif event["event"] == "memory":
+                report(f"out of memory: batches of {event['frames']} frames from here on")
+            elif event["event"] == "set":
+                model, audio = todo[len(took)]
+                texts = _read(outs[len(took)], audio)
+                kept.keep(model, dict(zip(audio.recordings, texts, strict=True)))
+                before += len(texts)
+                took.append(float(event["seconds"]))
+
+        _run(job, runtime, see)
+        return took
 
 
 def _request(
-    wanted: Sequence[tuple[Path, AudioSet]], outs: Sequence[Path], inside: Callable[[Path], str]
+    todo: Sequence[Piece], outs: Sequence[Path], inside: Callable[[Path], str]
 ) -> dict[str, Any]:
+    pairs = zip(todo, outs, strict=True)
     return {
         "jobs": [
             {
@@ -182,26 +234,16 @@ def _request(
                         "durations": audio.durations,
                         "out": inside(out),
                     }
+                    for (_, audio), out in sets
                 ],
             }
-            for (model, audio), out in zip(wanted, outs, strict=True)
+            for model, sets in itertools.groupby(pairs, key=lambda pair: pair[0][0])
         ],
     }
 
 
-def _run(job: Job, runtime: Runtime, report: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Run the job; the finished sets, in their order."""
-    sets: list[dict[str, Any]] = []
-
-    def see(line: str) -> None:
-        if not line.startswith('{"event"'):
-            return  # libraries print to standard output as well
-        event = json.loads(line)
-        if event["event"] == "progress":
-            report(f"{event['done']} of {event['of']} rows")
-        elif event["event"] == "set":
-            sets.append(event)
-
+def _run(job: Job, runtime: Runtime, see: Callable[[str], None]) -> None:
+    """Run the job to its end."""
     ended = runtime.execute(job, see, lambda: None)
     if ended.exit_code != 0:
         tail = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -211,7 +253,6 @@ def _run(job: Job, runtime: Runtime, report: Callable[[str], None]) -> list[dict
             f"{why}transcription ended with exit code {ended.exit_code}. The end of its log:\n"
             + "\n".join(f"  {line}" for line in tail[-_LOG_TAIL_LINES:])
         )
-    return sets
 
 
 def _read(out: Path, audio: AudioSet) -> tuple[str, ...]:

@@ -1,20 +1,25 @@
 """Hypotheses that were made before, so that nothing is decoded twice.
 
 A hypothesis depends on the model, on the program that decodes and on the recording, all three by
-content. One file a model lies in the cycle's folder; losing it costs time and nothing else.
+content. One folder a model lies in the cycle's folder, one file a piece that was decoded together;
+a file's name holds the hash of its bytes, so that a damaged one is not believed. Losing any of it
+costs time and nothing else. Several workers may write at once: they write different files.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks import files, hashes
-from tasks.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+_NAME_DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +36,18 @@ class TranscriptStore:
 
     def read(self, model: Path) -> dict[str, str]:
         """Hypotheses by the recordings' hashes; empty where none are kept, or none can be read."""
-        try:
-            rows = files.read_jsonl(self._file(model))
-            return {row["audio_sha256"]: row["hyp"] for row in rows}
-        except (InputError, KeyError):
-            return {}
+        found: dict[str, str] = {}
+        for path in sorted(self._of(model).glob("*.jsonl")):
+            try:
+                content = path.read_bytes()
+            except OSError:
+                continue
+            if _digest(content) != path.stem:
+                continue
+            for line in content.decode().split("\n")[:-1]:
+                row = json.loads(line)
+                found[row["audio_sha256"]] = row["hyp"]
+        return found
 
     def keep(self, model: Path, found: Mapping[str, str]) -> None:
         """Keep these hypotheses beside those that are there.
@@ -43,12 +55,17 @@ class TranscriptStore:
         Raises:
             InputError: the folder cannot be written.
         """
-        rows = {**self.read(model), **found}
-        files.write_jsonl(
-            self._file(model),
-            ({"audio_sha256": recording, "hyp": text} for recording, text in rows.items()),
-        )
+        lines = [
+            json.dumps({"audio_sha256": recording, "hyp": found[recording]}, ensure_ascii=False)
+            for recording in sorted(found)
+        ]
+        text = "".join(f"{line}\n" for line in lines)
+        files.write_text(self._of(model) / f"{_digest(text.encode())}.jsonl", text)
 
-    def _file(self, model: Path) -> Path:
+    def _of(self, model: Path) -> Path:
         name = files.fingerprint([hashes.sha256(model), self.decoder])
-        return self.folder / f"{name[:32]}.jsonl"
+        return self.folder / name[:_NAME_DIGITS]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:_NAME_DIGITS]

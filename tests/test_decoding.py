@@ -75,6 +75,7 @@ def tiny_config(tokenizer: Path, decoder: str) -> dict[str, Any]:
             **({"tdt_durations": durations, "num_tdt_durations": 5} if durations else {}),
         },
         "tokenizer": {"dir": str(tokenizer), "type": "bpe"},
+        "validation_ds": {"manifest_filepath": None, "sample_rate": samples.RATE, "batch_size": 4},
         "preprocessor": {
             "_target_": "nemo.collections.asr.modules.AudioToMelSpectrogramPreprocessor",
             "sample_rate": samples.RATE,
@@ -158,7 +159,6 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     (folder / "vocab.txt").write_text("a\n")
     torch.manual_seed(1)
     made = EncDecRNNTBPEModel(cfg=OmegaConf.create(tiny_config(folder, request.param)))
-    made.cfg.validation_ds = OmegaConf.create({"sample_rate": samples.RATE})
     return made.eval()
 
 

@@ -27,6 +27,7 @@ class Planned:
     script: Script = field(default_factory=lambda: Script("", ""))
     hardware: Hardware = field(default_factory=lambda: Hardware((), 1))
     decoded: list[list[str]] = field(default_factory=list)
+    fails_after: int | None = None
 
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:
         """Nothing to refuse."""
@@ -36,9 +37,12 @@ class Planned:
         return str
 
     def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
-        """Write what the program would write."""
-        for one in job.request["jobs"]:
-            (wanted,) = one["sets"]
+        """Write what the program would write, or die on the way."""
+        job.write_request()
+        job.log.touch()
+        for wanted in [one_set for one in job.request["jobs"] for one_set in one["sets"]]:
+            if self.fails_after is not None and len(self.decoded) == self.fails_after:
+                return Ended(1)
             self.decoded.append([path.rsplit("/", 1)[-1] for path in wanted["audio"]])
             with open(wanted["out"], "w", encoding="utf-8") as out:  # noqa: PTH123 - a string
                 out.writelines(
@@ -85,7 +89,10 @@ def test_only_new_recordings_and_new_models_are_decoded(
     runtime, kept = Planned(), TranscriptStore(tmp_path / "kept", "decoder")
     transcribe(models[:1], audio(tmp_path, "xyz"), runtime, kept)
     both = transcribe(models, audio(tmp_path, "xwz"), runtime, kept)
-    assert runtime.decoded[1:] == [["1.wav"], ["0.wav", "1.wav", "2.wav"]]
+    assert [sorted(names) for names in runtime.decoded[1:]] == [
+        ["1.wav"],
+        ["0.wav", "1.wav", "2.wav"],
+    ]
     assert [one.decoded for one in both] == [1, 3]
     models[0].write_bytes(b"changed")
     transcribe(models[:1], audio(tmp_path, "xyz"), runtime, kept)
@@ -110,12 +117,26 @@ def test_a_broken_store_costs_time_and_nothing_else(
     """What cannot be read is decoded again, and written anew."""
     runtime, kept = Planned(), TranscriptStore(tmp_path / "kept", "decoder")
     transcribe(models[:1], audio(tmp_path, "xyz"), runtime, kept)
-    (file,) = (tmp_path / "kept").iterdir()
+    (file,) = (tmp_path / "kept").rglob("*.jsonl")
     file.write_text(broken)
     (found,) = transcribe(models[:1], audio(tmp_path, "xyz"), runtime, kept)
     assert found.decoded == 3
     (once_more,) = transcribe(models[:1], audio(tmp_path, "xyz"), runtime, kept)
     assert once_more.decoded == 0
+
+
+def test_a_killed_job_loses_one_piece(tmp_path: Path, models: tuple[Path, Path]) -> None:
+    """What was decoded before its end is kept; the next run decodes the rest."""
+    kept = TranscriptStore(tmp_path / "kept", "decoder")
+    many = audio(tmp_path, "".join(chr(0x4E00 + number) for number in range(100)))
+    dying = Planned(fails_after=3)
+    with pytest.raises(TranscriptionError, match="exit code 1"):
+        transcribe(models[:1], many, dying, kept)
+    first = sum(map(len, dying.decoded))
+    assert 0 < first < 100
+    (found,) = transcribe(models[:1], many, Planned(), kept)
+    assert found.decoded == 100 - first
+    assert found.hypotheses == tuple(f"said {path.name[-5]}" for path in many.audio)
 
 
 def test_another_decoder_decodes_for_itself(tmp_path: Path, models: tuple[Path, Path]) -> None:

@@ -167,14 +167,29 @@ def transcribe(
         Path | None, typer.Option("--out", help="Instead of the cycle's offline_hyps.jsonl.")
     ] = None,
     audio_root: AudioRootOption = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(min=1, max=1000, help="Have the GPU pool's workers decode, in so many parts."),
+    ] = None,
 ) -> None:
     """Decode a cycle offline; without --out the result becomes the cycle's baseline."""
-    from tasks import stages
-    from tasks.cycle import open_cycle
+    if shards is not None:
+        from flows.config import CycleConfig
+        from flows.transcribe_shards import transcribe_in_shards
 
-    written = stages.transcribe_baseline(
-        open_cycle(cycle), model, out, audio_root or [], lambda line: typer.echo(line, err=True)
-    )
+        written = transcribe_in_shards(
+            CycleConfig(
+                cycle=cycle, base=model, audio_roots=tuple(audio_root or []), shards=shards
+            ),
+            out,
+        )
+    else:
+        from tasks import stages
+        from tasks.cycle import open_cycle
+
+        written = stages.transcribe_baseline(
+            open_cycle(cycle), model, out, audio_root or [], lambda line: typer.echo(line, err=True)
+        )
     for path in written:
         typer.echo(str(path))
 

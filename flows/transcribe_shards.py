@@ -1,0 +1,171 @@
+"""Transcription by several workers: shards of a cycle as runs of a deployment of their own.
+
+Prefect distributes them: every worker of the GPU pool takes shards as it gets free. The run that
+asks for them holds no GPU meanwhile. Each worker keeps what it decodes piece by piece in the
+cycle's folder, which all of them must see under one path; afterwards the cycle reads it from there
+as if it had decoded it itself. A shard whose worker is lost is asked for again by the next run,
+less the pieces that were kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.deployments import arun_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows import publish, slots
+from flows.config import CycleConfig
+from tasks import run_record, shard_lists, stages, transcribe
+from tasks.cycle import open_cycle
+from tasks.errors import InputError, TranscriptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from prefect.client.schemas.objects import FlowRun
+
+    from tasks.transcribe import AudioSet, Piece
+    from tasks.transcripts import TranscriptStore
+
+DEPLOYMENT = "transcribe-shard/transcribe-shard"
+_LISTS = ".shards"
+_LOOK_EVERY_S = 2.0
+
+
+class ShardConfig(BaseModel):
+    """One shard of a cycle's transcription."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    turn: CycleConfig = Field(
+        title="Cycle", description="The run that the shard is part of: its cycle and its runtime."
+    )
+    listing: Path = Field(
+        title="List", description="The shard's list of recordings, written by that run."
+    )
+
+
+@flow(name="transcribe-shard")
+def transcribe_shard(config: ShardConfig) -> int:
+    """Decode one shard; the number of recordings that were decoded now."""
+    cycle = open_cycle(config.turn.cycle)
+    runtime = config.turn.make_runtime()
+    runtime.check(lambda line: publish.stage("runtime", line))
+    kept = stages.kept_transcripts(cycle, runtime)
+    todo = shard_lists.read(config.listing)
+    with slots.gpu_slot():
+        took = transcribe.decode(todo, runtime, kept, lambda line: publish.stage("", line))
+    rows = sum(len(audio.audio) for _, audio in todo)
+    seconds = sum(sum(audio.durations) for _, audio in todo)
+    publish.stage("shard", f"{rows} rows, {seconds / max(sum(took), 1e-9):.0f} x real time")
+    return rows
+
+
+def check(config: CycleConfig) -> None:
+    """Make sure, before anything is spent, that there is somebody to share with.
+
+    Raises:
+        InputError: shards are asked for, but no server is named or it lacks the deployment.
+    """
+    if config.shards is None:
+        return
+    if not PREFECT_API_URL.value():
+        raise InputError(
+            "shards: decoding in shards needs a Prefect server whose workers take them. "
+            "Fix: set PREFECT_API_URL, or leave shards out."
+        )
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_deployment_by_name(DEPLOYMENT)
+        except ObjectNotFound as unknown:
+            raise InputError(
+                f"shards: the server has no deployment {DEPLOYMENT}. Fix: deploy it from the "
+                "project's root: prefect --no-prompt deploy --all --prefect-file "
+                "deployments/prefect.yaml"
+            ) from unknown
+
+
+@flow(name="transcribe-cycle")
+def transcribe_in_shards(config: CycleConfig, out: Path | None = None) -> list[Path]:
+    """Decode a cycle by one model, its base, in shards; the files that were written."""
+    check(config)
+    cycle = open_cycle(config.cycle)
+    with run_record.claim(cycle):
+        return stages.transcribe_baseline(
+            cycle,
+            config.base,
+            out,
+            config.audio_roots,
+            lambda line: publish.stage("transcribe", line),
+            partial(share, config),
+        )
+
+
+def share(
+    config: CycleConfig,
+    models: Sequence[Path],
+    audio: AudioSet,
+    kept: TranscriptStore,
+) -> None:
+    """Have workers decode what the models have not decoded yet; waits for all of them.
+
+    To be called in a flow, whose children the shards become. With ``config.shards`` None, or with
+    nothing left to decode, nothing happens.
+
+    Raises:
+        TranscriptionError: a shard did not finish; says how much is kept.
+    """
+    if config.shards is None:
+        return
+    todo = transcribe.missing(models, audio, kept)
+    if not todo:
+        return
+    shards = shard_lists.cut(todo, config.shards)
+    publish.stage("shards", f"{_rows(todo)} rows in {len(shards)} shards")
+    folder = kept.folder / _LISTS
+    lists = [shard_lists.write(folder, shard) for shard in shards]
+    runs = asyncio.run(_ask(config, lists))
+    shutil.rmtree(folder, ignore_errors=True)
+    failed = [run for run in runs if run.state is None or not run.state.is_completed()]
+    if failed:
+        left = transcribe.missing(models, audio, kept)
+        named = ", ".join(f"{run.name} ({run.state_name})" for run in failed)
+        raise TranscriptionError(
+            f"{len(failed)} of {len(shards)} shards did not finish: {named}. "
+            f"{_rows(todo) - _rows(left)} of {_rows(todo)} rows are decoded and kept. "
+            "Fix: see the log of these runs, then start again; only the rest is decoded."
+        )
+
+
+async def _ask(config: CycleConfig, lists: Sequence[Path]) -> list[FlowRun]:
+    """One run of the deployment a list, all at once."""
+    asking = f"{flow_run.get_id()}-{flow_run.get_run_count()}"
+    return await asyncio.gather(
+        *(
+            arun_deployment(
+                DEPLOYMENT,
+                parameters={
+                    "config": {"turn": config.model_dump(mode="json"), "listing": str(listing)}
+                },
+                # A request that is sent again, as when the server was busy, is the same one.
+                idempotency_key=f"{asking}-{listing.stem}",
+                poll_interval=_LOOK_EVERY_S,
+                as_subflow=True,
+            )
+            for listing in lists
+        )
+    )
+
+
+def _rows(pieces: Sequence[Piece]) -> int:
+    return sum(len(audio.audio) for _, audio in pieces)
