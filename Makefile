@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Set-up is done again only when what it depends on has changed.
 STAMP := $(VENV)/.set-up-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 
-.PHONY: setup demo test lint engine engine-down standin-image site site-down screenshots clean
+.PHONY: setup demo test lint bench engine engine-down standin-image site site-down screenshots clean
 
 setup: $(STAMP)
 
@@ -28,6 +28,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Ours against the alternatives; JSON=FILE writes the table too, NEMO=PATH adds NeMo's own script.
+bench: setup
+	$(BIN)/python -m benchmarks $(if $(JSON),--json "$(JSON)") $(if $(NEMO),--nemo "$(NEMO)")
 
 # A Docker Engine where there is none (root, Debian).
 engine:

@@ -120,11 +120,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     crossed = cross_fit(config, cycle, base, checked, general, runtime)
     trained = tune(config, cycle, base, data, runtime)
     models = (base, trained.model)
-    kept = stages.kept_transcripts(cycle, runtime)
-    rows = checked.rows + (() if general is None else general.guardrail)
-    audio = audio_set(rows, config.roots(cycle.path))
-    transcribe_shards.share(config, models, audio, kept)
-    transcripts, spoken = transcribe_cycle(models, audio, len(checked.rows), runtime, kept)
+    transcripts, spoken = listen(config, cycle, checked, general, models, runtime)
     run_record.begin(cycle.next)
     beside = Beside(guardrail(config, cycle, general, spoken), crossed)
     pairing = compare(config, cycle, checked, data, transcripts, baseline, beside)
@@ -240,7 +236,7 @@ def cross_fit(
         fold = dataclasses.replace(
             checked, rows=tuple(by_number[number] for number in data.split.validation)
         )
-        pair, _ = transcribe_cycle(config, cycle, fold, None, (base, model), runtime)
+        pair, _ = listen(config, cycle, fold, None, (base, model), runtime)
         for rows, one in zip((before, after), pair, strict=True):
             rows.extend(hypotheses(fold.rows, one, data.split))
     return diff.pair(score(before), score(after))
@@ -272,6 +268,26 @@ def tune(
     publish.training_curve(cycle, finished)
     events.trained(cycle, finished)
     return finished
+
+
+def listen(
+    config: CycleConfig,
+    cycle: Cycle,
+    checked: PreflightResult,
+    general: GeneralSet | None,
+    models: tuple[Path, Path],
+    runtime: Runtime,
+) -> tuple[Pair, Pair]:
+    """Decode cycle and general English by base and tuned model, with others where it is asked.
+
+    Returns:
+        The transcripts of the cycle, and those of general English, each by base and tuned model.
+    """
+    rows = checked.rows + (() if general is None else general.guardrail)
+    audio, kept = audio_set(rows, config.roots(cycle.path)), stages.kept_transcripts(cycle, runtime)
+    # Shards are runs of their own, which a task cannot have.
+    transcribe_shards.share(config, models, audio, kept)
+    return transcribe_cycle(models, audio, len(checked.rows), runtime, kept)
 
 
 @task(name="offline-transcribe", cache_policy=NO_CACHE)

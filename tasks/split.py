@@ -10,7 +10,7 @@ ranked by a hash instead. The counts are the sketch's: ``max(1, int(fraction * n
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -84,15 +84,14 @@ def split_rows(
     """
     if not 0 < fraction < 1:
         raise InputError(f"fraction {fraction:g}: must lie between 0 and 1. Fix: 0.2 is usual.")
-    groups = _together(rows, by_term=by_term)
+    groups: defaultdict[str, list[list[SplitRow]]] = defaultdict(list)
+    for group in _together(rows, by_term=by_term):
+        groups[group[0].category].append(group)
     sizes = Counter(row.category for row in rows)
     held_out: set[int] = set()
     warnings: list[str] = []
     for category in sorted(sizes):
-        candidates = sorted(
-            (group for group in groups if group[0].category == category),
-            key=lambda group: _rank(seed, group),
-        )
+        candidates = sorted(groups[category], key=lambda group: _rank(seed, group))
         if sizes[category] < 2 or len(candidates) < 2:  # noqa: PLR2004 - two sides need two
             what = "row" if sizes[category] == 1 else "term" if by_term else "recording"
             warnings.append(f"category {category} has a single {what}: forced to train")

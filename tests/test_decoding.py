@@ -75,7 +75,13 @@ def tiny_config(tokenizer: Path, decoder: str) -> dict[str, Any]:
             **({"tdt_durations": durations, "num_tdt_durations": 5} if durations else {}),
         },
         "tokenizer": {"dir": str(tokenizer), "type": "bpe"},
-        "validation_ds": {"manifest_filepath": None, "sample_rate": samples.RATE, "batch_size": 4},
+        "validation_ds": {
+            "manifest_filepath": None,
+            "sample_rate": samples.RATE,
+            "batch_size": 4,
+            "shuffle": False,
+            "num_workers": 0,
+        },
         "preprocessor": {
             "_target_": "nemo.collections.asr.modules.AudioToMelSpectrogramPreprocessor",
             "sample_rate": samples.RATE,

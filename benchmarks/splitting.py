@@ -1,0 +1,58 @@
+"""The split against pandas, which draws rows of each category and knows nothing of recordings."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from benchmarks.rows import Row
+from tasks.manifest import CATEGORIES
+from tasks.split import SplitRow, split_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROWS = 200_000
+TURNS = 3
+
+
+def manifest_rows(count: int) -> list[SplitRow]:
+    """Rows as a large manifest has them: every tenth recording stands in two of them."""
+    return [
+        SplitRow(
+            row,
+            CATEGORIES[row % len(CATEGORIES)],
+            # The ninth of ten rows is the tenth one's recording under another name.
+            f"{row // 10 * 10 + min(row % 10, 8):064x}",
+            f"the patient takes medicine number {row} twice a day",
+        )
+        for row in range(count)
+    ]
+
+
+def rows() -> Iterator[Row]:
+    """Ours against pandas' stratified draw, in processor seconds, the best of some turns."""
+    made = manifest_rows(ROWS)
+    frame = pd.DataFrame(
+        {"row": [one.row for one in made], "category": [one.category for one in made]}
+    )
+
+    def pandas() -> None:
+        held_out = frame.groupby("category").sample(frac=0.2, random_state=42)
+        frame.drop(held_out.index)
+
+    note = "pandas keeps no recording on one side and depends on the rows' order"
+    ours, theirs = best(lambda: split_rows(made)), best(pandas)
+    yield Row(f"split of {ROWS:,} rows: pandas' stratified sample", ours, theirs, "s", note)
+
+
+def best(do: Callable[[], object]) -> float:
+    """Processor seconds of the fastest turn, so that a busy machine does not decide."""
+    found = []
+    for _ in range(TURNS):
+        began = time.process_time()
+        do()
+        found.append(time.process_time() - began)
+    return min(found)

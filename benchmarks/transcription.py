@@ -1,0 +1,171 @@
+"""Our transcription against NeMo's, on the embedded base and the demo's recordings, on a CPU.
+
+The settings take turns, so that a busy machine troubles all of them alike, and the best turn of
+each counts: wall time, after a warm-up, the model loaded once. The texts must be equal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import soundfile
+
+from asr_flywheel.demo.benchmark import synthesise_cycle
+from benchmarks.rows import Row
+from tasks import files
+from tasks.bases import resolve
+from tasks.runtime import ENTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+TURNS = 3
+_UNIT = "x real time"
+_STOCK = Path("examples/asr/transcribe_speech.py")
+_MEASURED = re.compile(r"Model RTFx on the dataset: ([0-9.]+)")
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Paths and seconds."""
+
+    paths: list[str]
+    seconds: list[float]
+
+
+def rows(nemo: Path | None = None, turns: int = TURNS) -> Iterator[Row]:
+    """Ours against transcribe() and, where a checkout of NeMo is named, its transcription script.
+
+    Raises:
+        AssertionError: a text differs.
+    """
+    with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as made:
+        recordings = _record(Path(made))
+        yield from _against_transcribe(recordings, turns)
+        if nemo is not None:
+            yield _against_the_script(recordings, nemo, Path(made))
+
+
+def _record(folder: Path) -> Recordings:
+    """The demo's cycle, spoken."""
+    cycle = folder / "cycle1"
+    synthesise_cycle(cycle)
+    found = files.read_jsonl(cycle / "manifest.jsonl")
+    paths = [str(cycle / row["audio_filepath"]) for row in found]
+    return Recordings(paths, [soundfile.info(path).duration for path in paths])
+
+
+def _against_transcribe(recordings: Recordings, turns: int) -> Iterator[Row]:
+    import torch  # noqa: PLC0415 - the other benchmarks need not wait for it
+    from nemo.utils import logging  # noqa: PLC0415
+
+    # The programs of tasks/entry find each other beside themselves.
+    sys.path.insert(0, str(ENTRY))
+    import pipeline  # type: ignore[import-not-found]  # noqa: PLC0415
+    from recogniser import Recogniser, restore  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    logging.setLevel(logging.ERROR)
+    cores = len(os.sched_getaffinity(0))
+    model = restore(str(resolve("embedded")), "cpu")
+    by_length = sorted(range(len(recordings.paths)), key=lambda n: -recordings.seconds[n])
+    ours = Recogniser(model)
+
+    def stock(order: list[int], batch: int) -> list[str]:
+        torch.set_num_threads(cores)
+        named = [recordings.paths[place] for place in order]
+        found = model.transcribe(named, batch_size=batch, verbose=False)
+        texts = dict(zip(order, found, strict=True))
+        return [texts[place].text for place in range(len(order))]
+
+    def own() -> list[str]:
+        budget = pipeline.prepare(ours, max(recordings.seconds))
+        return list(pipeline.transcribe(ours, recordings.paths, recordings.seconds, budget))
+
+    as_given = list(range(len(by_length)))
+    settings: dict[str, Callable[[], list[str]]] = {
+        "ours": own,
+        "transcribe() as documented, batch 4": lambda: stock(as_given, 4),
+        "transcribe(), batch 16, sorted by hand": lambda: stock(by_length, 16),
+    }
+    best = dict.fromkeys(settings, 0.0)
+    texts: dict[str, list[str]] = {}
+    for turn in range(turns + 1):
+        for name, do in settings.items():
+            began = time.monotonic()
+            texts[name] = do()
+            took = time.monotonic() - began
+            if turn:  # the first one warms up
+                best[name] = max(best[name], sum(recordings.seconds) / took)
+    mine = texts.pop("ours")
+    for name, theirs in texts.items():
+        changed = sum(a != b for a, b in zip(mine, theirs, strict=True))
+        if changed:
+            raise AssertionError(f"{changed} texts differ from those of {name}")
+        note = f"{len(mine)} texts, all equal"
+        yield Row(f"transcription: {name}", best["ours"], best[name], _UNIT, note)
+
+
+def _against_the_script(recordings: Recordings, nemo: Path, folder: Path) -> Row:
+    """NeMo's own program, started as a user starts it, by the speed that it measures itself."""
+    manifest = folder / "stock.jsonl"
+    files.write_jsonl(
+        manifest,
+        (
+            {"audio_filepath": path, "duration": seconds, "text": ""}
+            for path, seconds in zip(recordings.paths, recordings.seconds, strict=True)
+        ),
+    )
+    settings = {
+        "model_path": resolve("embedded"),
+        "dataset_manifest": manifest,
+        "output_filename": folder / "stock-out.jsonl",
+        "batch_size": 32,
+        "calculate_rtfx": "true",
+        "warmup_steps": 1,
+    }
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(nemo / _STOCK),
+            *(f"{key}={value}" for key, value in settings.items()),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+    )
+    found = _MEASURED.search(done.stdout + done.stderr)
+    if found is None:
+        raise RuntimeError(f"{nemo / _STOCK}:\n{(done.stdout + done.stderr)[-2000:]}")
+    ours = _program(recordings, folder)
+    return Row("transcription: NeMo's transcribe_speech.py, batch 32", ours, float(found[1]), _UNIT)
+
+
+def _program(recordings: Recordings, folder: Path) -> float:
+    """Our own program, started as a run starts it; by the speed that it reports."""
+    one_set = {
+        "audio": recordings.paths,
+        "durations": recordings.seconds,
+        "out": str(folder / "ours.jsonl"),
+    }
+    request = folder / "request.json"
+    files.write_json(request, {"jobs": [{"model": str(resolve("embedded")), "sets": [one_set]}]})
+    done = subprocess.run(
+        [sys.executable, str(ENTRY / "transcribe.py"), str(request)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    events: list[dict[str, Any]] = [
+        json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"event": "set"')
+    ]
+    return float(events[-1]["audio_seconds"] / events[-1]["seconds"])
