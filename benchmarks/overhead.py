@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,12 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HELP_RUNS = 5
-_ARTIFACTS = (
-    "create_markdown_artifact",
-    "create_progress_artifact",
-    "create_table_artifact",
-    "update_progress_artifact",
-)
+_ARTIFACT = re.compile(r"(create|update)_\w+_artifact")
 
 
 def make_cycle(folder: Path, per_category: int) -> Path:
@@ -87,6 +83,10 @@ def _tasks(flow: Any) -> dict[str, Any]:  # noqa: ANN401 - a module
     return {name: found for name, found in vars(flow).items() if isinstance(found, Task)}
 
 
+def _artifacts(publish: Any) -> list[str]:  # noqa: ANN401 - a module
+    return [name for name in vars(publish) if _ARTIFACT.fullmatch(name)]
+
+
 def directly(config: Any) -> float:  # noqa: ANN401 - flows are imported late
     """Seconds of the steps alone: no flow, no task, no artifact, no slot."""
     from flows import finetune_cycle as flow  # noqa: PLC0415
@@ -95,7 +95,7 @@ def directly(config: Any) -> float:  # noqa: ANN401 - flows are imported late
     with ExitStack() as stack:
         for name, task in _tasks(flow).items():
             stack.enter_context(patch.object(flow, name, task.fn))
-        for name in _ARTIFACTS:
+        for name in _artifacts(publish):
             stack.enter_context(patch.object(publish, name, lambda *_, **__: None))
         stack.enter_context(patch.object(slots, "gpu_slot", nullcontext))
         started = time.perf_counter()
@@ -113,7 +113,7 @@ def orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
         for name, task in _tasks(flow).items():
             stack.enter_context(patch.object(task, "fn", clock.timed("inside", task.fn)))
             stack.enter_context(patch.object(flow, name, clock.timed("tasks", task)))
-        for name in _ARTIFACTS:
+        for name in _artifacts(publish):
             made = clock.timed("artifacts", getattr(publish, name))
             stack.enter_context(patch.object(publish, name, made))
         slot = slots.gpu_slot
