@@ -173,8 +173,14 @@ def retry(site: Site, run: str) -> None:
 
 
 def task_runs(site: Site, run: str) -> dict[str, str]:
-    """The state of each task of a run, by the task's name."""
-    found = call(site, "POST", "task_runs/filter", task_runs={"flow_run_id": {"any_": [run]}})
+    """The state of each task of a run, by the task's name; of several tries the last one's."""
+    found = call(
+        site,
+        "POST",
+        "task_runs/filter",
+        task_runs={"flow_run_id": {"any_": [run]}},
+        sort="EXPECTED_START_TIME_ASC",
+    )
     return {str(one["name"]).rpartition("-")[0]: str(one["state"]["name"]) for one in found}
 
 
