@@ -168,21 +168,38 @@ def fold_rows(
 
 def _together(rows: Iterable[SplitRow], *, by_term: bool) -> list[list[SplitRow]]:
     """Rows that share a recording (or a term), together, each group in its content's own order."""
+    groups = _sharing(rows) if by_term else _recordings(rows)
+    for group in groups:
+        if len(group) > 1:
+            group.sort(key=lambda row: (row.category, row.text, row.recording))
+    return groups
+
+
+def _recordings(rows: Iterable[SplitRow]) -> list[list[SplitRow]]:
+    groups: defaultdict[str, list[SplitRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.recording].append(row)
+    return list(groups.values())
+
+
+def _sharing(rows: Iterable[SplitRow]) -> list[list[SplitRow]]:
+    """Rows that share a recording or a term: two terms of one recording become one group."""
     groups: dict[str, list[SplitRow]] = {}
     for row in rows:
-        shared = [f"recording {row.recording}"]
-        if by_term and row.term:
-            shared.append(f"term {row.term}")
-        # A row joins the groups of all that it shares: two terms of one recording become one.
-        merged = [row]
-        for group in {id(groups[key]): groups[key] for key in shared if key in groups}.values():
-            merged += group
-        for one in merged:
-            groups[f"recording {one.recording}"] = merged
-            if by_term and one.term:
-                groups[f"term {one.term}"] = merged
-    unique = {id(group): group for group in groups.values()}.values()
-    return [sorted(group, key=lambda r: (r.category, r.text, r.recording)) for group in unique]
+        found = {id(groups[key]): groups[key] for key in _shared(row) if key in groups}
+        # Into the largest, so that a term of many rows costs no more than many terms.
+        home = max(found.values(), key=len, default=[])
+        home.append(row)
+        moved = [one for group in found.values() if group is not home for one in group]
+        home += moved
+        for one in (row, *moved):
+            groups.update(dict.fromkeys(_shared(one), home))
+    return list({id(group): group for group in groups.values()}.values())
+
+
+def _shared(row: SplitRow) -> list[str]:
+    """What a row may share with others."""
+    return [f"recording {row.recording}", *([f"term {row.term}"] if row.term else [])]
 
 
 def _learnt(group: Sequence[SplitRow], trained_before: frozenset[str]) -> bool:
