@@ -342,6 +342,15 @@ def test_a_refused_key_is_not_in_the_error(plan: Plan, tmp_path: Path) -> None:
     assert KEY not in str(failed.value)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell starts what it puts into the background with SIGINT ignored; here it interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_cancelled_run_ends_at_once(plan: Plan, tmp_path: Path) -> None:
     """A busy server is not waited for when the run is stopped."""
 
