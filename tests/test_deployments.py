@@ -27,6 +27,8 @@ def test_every_entrypoint_is_a_flow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A renamed flow would otherwise show only when a worker takes a run."""
     monkeypatch.chdir(ROOT)
     for deployment in deployments():
+        # A path would be looked for in a run's own folder, which holds nothing.
+        assert "/" not in deployment["entrypoint"]
         assert load_flow_from_entrypoint(deployment["entrypoint"]).name == deployment["name"]
 
 
