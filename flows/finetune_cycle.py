@@ -29,7 +29,6 @@ from tasks import (
     hashes,
     judgement,
     ladder,
-    leaderboard,
     run_record,
     sft,
     stages,
@@ -37,7 +36,7 @@ from tasks import (
 )
 from tasks.course import overfit
 from tasks.cycle import Cycle, open_cycle
-from tasks.decision import UNCHECKED, Decision, decide
+from tasks.decision import Decision, decide
 from tasks.errors import InputError
 from tasks.evaluation import Baseline, audio_set, hypotheses
 from tasks.gate import GateResult
@@ -45,6 +44,7 @@ from tasks.general import GeneralSet
 from tasks.grow_plan import plan_for
 from tasks.grow_plan_files import write_plan
 from tasks.hypotheses import Hypothesis, write_hypotheses
+from tasks.next_board import Beside, next_board
 from tasks.preflight import PreflightResult
 from tasks.report import write_report
 from tasks.runtime import Runtime
@@ -56,21 +56,6 @@ from tasks.transcripts import TranscriptStore
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
-
-    from tasks.guardrail import Guardrail
-
-
-@dataclass(frozen=True)
-class Beside:
-    """What the decision looks at besides the split's rows.
-
-    Attributes:
-        forgetting: general English before and after; None without a set.
-        crossed: every row by a model that never saw it; None without folds.
-    """
-
-    forgetting: Guardrail | None
-    crossed: diff.Pairing | None
 
 
 @dataclass(frozen=True)
@@ -122,7 +107,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     models = (base, trained.model)
     transcripts, spoken = listen(config, cycle, checked, general, models, runtime)
     run_record.begin(cycle.next)
-    beside = Beside(guardrail(config, cycle, general, spoken), crossed)
+    beside = Beside(guardrail(config, cycle, general, spoken), crossed, config.folds)
     pairing = compare(config, cycle, checked, data, transcripts, baseline, beside)
     decided = decision(config, cycle, pairing, trained, beside)
     planned = grow_plan(config, cycle, pairing if crossed is None else crossed, decided)
@@ -332,45 +317,21 @@ def compare(
 ) -> diff.Pairing:
     """Score both models, write cycle N+1's leaderboard, and pair it with cycle N row by row."""
     base_rows, tuned_rows = (hypotheses(checked.rows, one, data.split) for one in transcripts)
-    before, after = score(base_rows), score(tuned_rows)
-    base_name, tuned_name = config.names
-    entries = leaderboard.tuned_entries(base_name, before, tuned_name, after)
-    held_out = len(data.split.validation)
-    notes = [f"{held_out} rows were held out from training: theirs are the figures to trust."]
-    notes.append(UNCHECKED if beside.forgetting is None else str(beside.forgetting))
-    pairing = diff.pair(before, after)
-    if baseline is not None and baseline.imported:
-        hosted = diff.pair(baseline.scores, after)
-        entries += leaderboard.parted(baseline.label, hosted.before)
-        notes.append(
-            f"{baseline.path.name} was made by another decoder than this tool's; "
-            f"{hosted.only_after} rows of this cycle are not in it."
-        )
-    if (imported := imported_scores(config, baseline)) is not None:
-        pairing = diff.pair(imported, after)
-        notes.append("The decision compares two decoders as well as two models.")
-    if (crossed := beside.crossed) is not None:
-        base_name, tuned_name = config.names
-        entries += (
-            leaderboard.Entry(tuned_name, leaderboard.CROSS_FITTED, crossed.after),
-            leaderboard.Entry(base_name, leaderboard.CROSS_FITTED, crossed.before),
-        )
-        rows = (row.row for row in crossed.after.rows)
-        write_hypotheses(cycle.next.path / run_record.CROSS_FITTED_NAME, rows)
-        notes.append(
-            f"Cross-fitted over {config.folds} folds: each row was scored by a model that had not "
-            "seen it. That grades the recipe; the model that is shipped was trained on the split."
-        )
-    board = leaderboard.Leaderboard(
-        cycle.next.number,
-        entries,
-        tuple(notes),
-        diff.changes(pairing.held_out),
-        diff.exposure(pairing),
-    )
     following = cycle.next
+    board, pairing = next_board(
+        following.number,
+        config.names,
+        score(base_rows),
+        score(tuned_rows),
+        baseline,
+        imported_scores(config, baseline),
+        beside,
+    )
     write_hypotheses(following.path / run_record.BASELINE_NAME, base_rows)
     write_hypotheses(following.offline_hyps, tuned_rows)
+    if beside.crossed is not None:
+        rows = (row.row for row in beside.crossed.after.rows)
+        write_hypotheses(following.path / run_record.CROSS_FITTED_NAME, rows)
     run_record.write_leaderboard(following, board)
     publish.leaderboard(following, board, following.leaderboard)
     return pairing

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import time
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -289,6 +291,7 @@ class Client:
 
         Raises:
             ServingError: the endpoint refuses the row, or stayed busy or out of reach.
+            CancelledError: the event was set between two attempts.
         """
         config = self._riva.RecognitionConfig(
             encoding=self._riva.AudioEncoding.LINEAR_PCM,
@@ -327,18 +330,20 @@ class Client:
             pause = state.next_action.sleep if state.next_action else 0.0
             report(f"{code}: attempt {state.attempt_number + 1} in {pause:.1f} s")
 
-        stop: Any = tenacity.stop_after_attempt(self._retry.attempts)
-        more: dict[str, Any] = {}
-        if stopping is not None:
-            stop |= tenacity.stop_when_event_set(stopping)
-            more["sleep"] = tenacity.sleep_using_event(stopping)
+        def rest(seconds: float) -> None:
+            # Woken by the event, tenacity's own sleep would let one more call through.
+            if stopping is None:
+                time.sleep(seconds)
+            elif stopping.wait(seconds):
+                raise CancelledError
+
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(self._is_transient),
             wait=tenacity.wait_random_exponential(self._retry.first_s, self._retry.longest_s),
-            stop=stop,
+            stop=tenacity.stop_after_attempt(self._retry.attempts),
+            sleep=rest,
             before_sleep=again,
             reraise=True,
-            **more,
         )
         return retrying(call)
 

@@ -173,8 +173,9 @@ def _ask(
                 report(f"{len(rows) - len(under_way)} of {len(rows)} rows")
         except BaseException:
             # Also a cancelled run: what is under way ends at once instead of waiting its turn.
-            stopping.set()
+            # Rows that wait are cancelled first: a worker set free would take the next of them.
             pool.shutdown(wait=False, cancel_futures=True)
+            stopping.set()
             _keep_finished(out, under_way, known)
             raise
     return len(waited)
