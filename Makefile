@@ -21,8 +21,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/asr-flywheel demo --dir "$(DIR)"
 
+# JOBS=2 shares the tests among two processes.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(if $(JOBS),--numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -21,6 +21,29 @@ settings.register_profile("repeatable", deadline=None, derandomize=True, max_exa
 settings.load_profile("repeatable")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, what shares a site or an engine stays together.
+
+    The site's tests take longest, so they begin.
+    """
+    if not getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        group = item.path.stem
+        if "site" in getattr(item, "fixturenames", ()):
+            group = "site"
+        elif hasattr(getattr(item, "module", None), "engines"):
+            group = "engine"
+        item.add_marker(pytest.mark.xdist_group(group))
+    first = {"site": 0, "engine": 1}
+
+    def rank(item: pytest.Item) -> int:
+        marker = item.get_closest_marker("xdist_group")
+        return first.get(marker.args[0], 2) if marker else 2
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session")
 def lower_spelling() -> bytes:
     """A tokenizer that knows small letters and nothing else."""
