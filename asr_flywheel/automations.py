@@ -38,8 +38,6 @@ LONG = "asr-flywheel: long runs"
 # Which runs are ours: every deployment of deployments/prefect.yaml has this tag.
 _OURS = {"prefect.resource.id": "prefect.tag.asr", "prefect.resource.role": "tag"}
 _ENDS = {f"prefect.flow-run.{how}" for how in ("Completed", "Failed", "Crashed", "Cancelled")}
-# A server that was away for two minutes must not crash runs that live.
-_LOST_AFTER = timedelta(minutes=10)
 _SUBJECT = "{{ flow_run.name }} ({{ flow.name }}): {{ event.event.rpartition('.')[2] }}"
 _BODY = """{{ flow.name }} {{ flow_run.name }}: {{ flow_run.state.name }}
 {{ flow_run.state.message or '' }}
@@ -63,11 +61,14 @@ class Wanted:
         webhook: name of a saved Webhook block of Prefect's, or None.
         email: name of a saved SMTP E-mail block, or None.
         longest: a run that takes longer is told of.
+        lost_after: a run without heartbeat for so long is crashed; a server that was away for two
+            minutes must not crash runs that live.
     """
 
     webhook: str | None = None
     email: str | None = None
     longest: timedelta = timedelta(hours=12)
+    lost_after: timedelta = timedelta(minutes=10)
 
 
 def register(wanted: Wanted, *, enable: bool = False) -> list[Automation]:
@@ -80,7 +81,7 @@ def register(wanted: Wanted, *, enable: bool = False) -> list[Automation]:
     Raises:
         InputError: a block that is named is not there.
     """
-    made = [next_cycle(), lost_runs()]
+    made = [next_cycle(), lost_runs(wanted.lost_after)]
     told = _notify(wanted)
     if told:
         made += [failed_runs(told), long_runs(told, wanted.longest)]
@@ -111,12 +112,12 @@ def next_cycle() -> Automation:
     )
 
 
-def lost_runs() -> Automation:
+def lost_runs(after: timedelta) -> Automation:
     """A run whose heartbeat has stopped is marked Crashed: the server would never notice."""
     beat = "prefect.flow-run.heartbeat"
     return Automation(
         name=LOST,
-        description="No heartbeat for ten minutes: its host or its process is gone.",
+        description=f"Marks as crashed what had no heartbeat for {after}: its process is gone.",
         trigger=EventTrigger(
             after={beat},
             expect={beat, *_ENDS},
@@ -124,7 +125,7 @@ def lost_runs() -> Automation:
             match_related=_OURS,
             posture=Posture.Proactive,
             threshold=1,
-            within=_LOST_AFTER,
+            within=after,
         ),
         actions=[
             ChangeFlowRunState(

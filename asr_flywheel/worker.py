@@ -21,31 +21,35 @@ def start(pool: str, at_once: int, queue: str = QUEUE, name: str | None = None) 
 
     Args:
         pool: the work pool.
-        at_once: runs in flight; only one of them holds the GPUs at any time.
+        at_once: runs in flight; only one of them holds a GPU at any time.
         queue: the pool's queue that runs are taken from. A worker that names none takes from all
             of them, so also the runs that are meant for a rented host.
         name: of the worker; by default the host's.
     """
-    announce()
-    arguments = ["--pool", pool, "--work-queue", queue, "--limit", str(at_once)]
-    arguments += ["--name", name or socket.gethostname()]
+    name = name or socket.gethostname()
+    announce(name)
+    arguments = ["--pool", pool, "--work-queue", queue, "--limit", str(at_once), "--name", name]
     os.execv(  # noqa: S606 - a list, no shell
         sys.executable, [sys.executable, "-m", "prefect", "worker", "start", *arguments]
     )
 
 
-def announce() -> None:
-    """Publish what this host has, offer its GPUs, and remove containers without an owner."""
+def announce(worker: str) -> None:
+    """Publish what a worker has here, offer its GPUs, and remove containers without an owner.
+
+    Its GPUs are those that CUDA_VISIBLE_DEVICES leaves it: of two workers of a host each may have
+    some.
+    """
     host = hardware.detect()
     images = _images()
     rows = [
         {"GPU": gpu.name, "memory (MiB)": gpu.memory_mib, "driver": gpu.driver, "cores": host.cores}
         for gpu in host.gpus
     ] or [{"GPU": "none: trains on the CPU", "memory (MiB)": 0, "driver": "", "cores": host.cores}]
-    name = slots.offer()
+    slots.offer(host.gpus)
     create_table_artifact(
-        key=f"worker-{name.removeprefix('gpu-')}",
-        description=f"Worker {socket.gethostname()}: {images}",
+        key=f"worker-{slots.slug(worker)}",
+        description=f"Worker {worker} on {socket.gethostname()}: {images}",
         table=rows,
     )
     for row in rows:

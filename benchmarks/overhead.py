@@ -30,7 +30,9 @@ from asr_flywheel.demo.benchmark import synthesise_cycle
 from tasks import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tasks.hardware import Gpu
 
 HELP_RUNS = 5
 _ARTIFACT = re.compile(r"(create|update)_\w+_artifact")
@@ -119,8 +121,8 @@ def orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
         slot = slots.gpu_slot
 
         @contextmanager
-        def timed_slot() -> Iterator[None]:
-            held = slot()
+        def timed_slot(gpus: Sequence[Gpu]) -> Iterator[None]:
+            held = slot(gpus)
             with clock.spending("slots"):
                 held.__enter__()
             try:

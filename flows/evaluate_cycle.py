@@ -57,7 +57,7 @@ def transcribe_cycle(
     """Decode the cycle; rows that the model has decoded before are not decoded again."""
     publish.stage("transcribe", f"{len(checked.rows)} rows by {config.model}")
     kept = stages.kept_transcripts(cycle, runtime)
-    with slots.gpu_slot():
+    with slots.gpu_slot(runtime.hardware.gpus):
         (transcript,) = transcribe.transcribe(
             (model,), audio_set(checked.rows, config.roots(cycle.path)), runtime, kept
         )

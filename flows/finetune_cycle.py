@@ -248,7 +248,8 @@ def tune(
     )
     finished = sft.find_finished(request)
     if finished is None:
-        with slots.gpu_slot(), publish.training(recipe, len(runtime.hardware.gpus)) as report:
+        gpus = runtime.hardware.gpus
+        with slots.gpu_slot(gpus), publish.training(recipe, len(gpus)) as report:
             finished = ladder.climb(request, runtime, report)
     publish.training_curve(cycle, finished)
     events.trained(cycle, finished)
@@ -296,7 +297,7 @@ def transcribe_cycle(
         The transcripts of the cycle, and those of general English, each by base and tuned model.
     """
     publish.stage("transcribe", f"{len(audio.audio)} rows by base and tuned model")
-    with slots.gpu_slot():
+    with slots.gpu_slot(runtime.hardware.gpus):
         before, after = transcribe.transcribe(models, audio, runtime, kept)
     publish.speed({"base": before, "tuned": after})
     return (

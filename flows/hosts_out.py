@@ -79,7 +79,7 @@ def _tidy(lease: Lease, hostname: str) -> None:
         queue = client.read_work_queue_by_name(lease.queue, POOL)
         client.delete_work_queue_by_id(queue.id)
     with suppress(Exception):
-        if hostname and slots.slot_name(hostname) != slots.slot_name():
+        if hostname and slots.host_slot(hostname) != slots.host_slot():
             slots.withdraw(hostname)
 
 

@@ -1,9 +1,10 @@
-"""GPU slots: at most one run trains or transcribes on a host's GPUs at any time.
+"""GPU slots: at most one run trains or transcribes on a GPU at any time.
 
-A global concurrency limit of the Prefect server, named after the host, is held only while a GPU is
-in use, so that a gate or a report never waits for one. The holder renews its lease while it lives:
-a run that was killed frees the slot when the lease ends. Where a server has no such limit, as in a
-run without a worker, there is nothing to wait for; the locks of tasks/entry/devices.py still hold.
+Each GPU has a global concurrency limit on the Prefect server, and each host one of its own for jobs
+that use none. They are held only while a GPU is in use, so that a gate or a report never waits for
+one. The holder renews its lease while it lives: a run that was killed frees the slot when the lease
+ends. Where a server has no such limit, as in a run without a worker, there is nothing to wait for;
+the locks of tasks/entry/devices.py still hold.
 """
 
 from __future__ import annotations
@@ -16,44 +17,59 @@ from typing import TYPE_CHECKING
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.concurrency.sync import concurrency
-from prefect.exceptions import ObjectNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from tasks.hardware import Gpu
 
 # The shortest that Prefect allows.
 _LEASE_S = 60.0
+# Enough of a UUID to tell the GPUs of one host apart.
+_SHORT = 8
+_PAGE = 200
 
 
-def slot_name(host: str | None = None) -> str:
-    """The name of a host's limit."""
-    return "gpu-" + re.sub(r"[^a-z0-9]+", "-", (host or socket.gethostname()).lower()).strip("-")
+def slot_names(gpus: Sequence[Gpu] = (), host: str | None = None) -> list[str]:
+    """The limits of these GPUs, or, where there are none, the host's own."""
+    own = host_slot(host)
+    shorts = {gpu.uuid.removeprefix("GPU-")[:_SHORT] for gpu in gpus}
+    # A GPU that nvidia-smi does not tell of has no name: whoever uses it holds the host's slot.
+    return sorted(f"{own}.{short}" if short else own for short in shorts) or [own]
 
 
-def offer(slots: int = 1) -> str:
-    """Let this host's GPUs be used by so many runs at once, and no more.
+def host_slot(host: str | None = None) -> str:
+    """The name of a host's own limit."""
+    return "gpu-" + slug(host or socket.gethostname())
 
-    Returns:
-        The limit's name.
-    """
+
+def slug(name: str) -> str:
+    """A name in the letters that Prefect's keys are made of."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def offer(gpus: Sequence[Gpu]) -> None:
+    """Let each of these GPUs, and this host without one, be used by one run at a time."""
     with get_client(sync_client=True) as client:
-        client.upsert_global_concurrency_limit_by_name(slot_name(), slots)
-    return slot_name()
+        for name in {*slot_names(), *slot_names(gpus)}:
+            client.upsert_global_concurrency_limit_by_name(name, 1)
 
 
-def withdraw(host: str | None = None) -> None:
-    """Switch a host's limit off, so that nobody waits for a host that is gone."""
+def withdraw(host: str) -> None:
+    """Switch a host's limits off, so that nobody waits for a host that is gone."""
+    own = host_slot(host)
     with get_client(sync_client=True) as client:
-        try:
-            client.update_global_concurrency_limit(
-                slot_name(host), GlobalConcurrencyLimitUpdate(active=False)
-            )
-        except ObjectNotFound:
-            return
+        offset = 0
+        while page := client.read_global_concurrency_limits(limit=_PAGE, offset=offset):
+            offset += len(page)
+            for limit in page:
+                if limit.name == own or limit.name.startswith(f"{own}."):
+                    off = GlobalConcurrencyLimitUpdate(active=False)
+                    client.update_global_concurrency_limit(limit.name, off)
 
 
 @contextmanager
-def gpu_slot() -> Iterator[None]:
-    """Hold this host's GPUs; waits until they are free."""
-    with concurrency(slot_name(), lease_duration=_LEASE_S):
+def gpu_slot(gpus: Sequence[Gpu]) -> Iterator[None]:
+    """Hold these GPUs, all of them at once; waits until they are free."""
+    with concurrency(slot_names(gpus), lease_duration=_LEASE_S):
         yield

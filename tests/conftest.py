@@ -81,7 +81,9 @@ def cycle(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One site for all tests: server, pool, deployments and a worker."""
-    with sites.running(tmp_path_factory.mktemp("site")) as found:
+    # As often as Prefect allows, so that a lost run is found soon.
+    beats = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+    with sites.running(tmp_path_factory.mktemp("site"), beats) as found:
         yield found
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _PROGRAM = """
-import sys
+import signal, sys
+# As at a terminal: whoever starts this in the background hands on that SIGINT is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from flows.provision_gpu import provision_gpu
 from flows.rent import RentConfig
 try:
@@ -71,6 +73,10 @@ class Renting:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(self.said) from None
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C: all that the terminal has started hears it."""
+        os.killpg(self.process.pid, signal.SIGINT)
 
     def kill(self) -> None:
         """Kill it, if it still runs, and whatever it has started here."""

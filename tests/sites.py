@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import time
 import uuid
@@ -95,6 +97,13 @@ def trains(site: Site, run: str, cycle: Path, seconds: float = 300.0) -> None:
         wait_for(begun_or_over, seconds)
     if not trained_batches(cycle):
         raise AssertionError(f"{state(site, run)}:\n" + "\n".join(log(site, run)))
+
+
+def lose(site: Site, run: str) -> None:
+    """Kill a run and the worker that watches it, as a host that is switched off does."""
+    site.stop("worker", signal.SIGKILL)
+    process = call(site, "GET", f"flow_runs/{run}")["infrastructure_pid"]
+    os.kill(int(process.rpartition(":")[2]), signal.SIGKILL)
 
 
 def call(

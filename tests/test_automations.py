@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +14,8 @@ from pydantic import SecretStr
 from asr_flywheel import automations
 from asr_flywheel.automations import Wanted
 from blocks.email import EmailNotification
+from tasks import run_record
+from tasks.cycle import open_cycle
 from tests import receivers, samples, sites
 
 if TYPE_CHECKING:
@@ -118,3 +122,45 @@ def test_a_failed_run_tells_a_webhook_and_a_mailbox(site: Site, tmp_path: Path) 
     assert hook["url"].endswith(f"/flow-run/{run}")
     assert name in mail["subject"]
     assert "there is no such cycle folder" in mail.as_string().replace("=\n", "")
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_run_that_waits_for_another_is_told_of_and_goes_on(
+    site: Site, turned_cycle: Path
+) -> None:
+    """``when_busy: wait``, behind a run that takes too long: a webhook hears of it."""
+    with receivers.webhook() as (url, hooks):
+        with sites.speaking_to(site):
+            Webhook(url=SecretStr(url)).save("clinic-hook", overwrite=True)
+            longest = dt.timedelta(seconds=10)
+            automations.register(Wanted("clinic-hook", longest=longest), enable=True)
+        with run_record.claim(open_cycle(turned_cycle)):
+            run = sites.launch(site, sites.quick(turned_cycle, when_busy="wait"))
+            sites.wait_for(lambda: hooks)
+            assert sites.state(site, run) == "Running"
+            sites.says(site, run, "another run works on")
+            assert not (turned_cycle.parent / "cycle2").exists()
+        sites.ends(site, run, "Completed")
+    assert (turned_cycle.parent / "cycle2" / "run.json").is_file()
+    assert {(hook["automation"], hook["run_id"]) for hook in hooks} == {(automations.LONG, run)}
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_run_whose_host_is_gone_is_marked_as_crashed(site: Site, turned_cycle: Path) -> None:
+    """Run and worker are killed; without the automation it would be Running for ever."""
+    with sites.speaking_to(site):
+        automations.register(Wanted(lost_after=dt.timedelta(seconds=45)), enable=True)
+    with run_record.claim(open_cycle(turned_cycle)):
+        run = sites.launch(site, sites.quick(turned_cycle, when_busy="wait"))
+        sites.wait_for(lambda: sites.state(site, run) == "Running")
+        sites.says(site, run, "another run works on")
+        # Alive, and silent but for its heartbeat, for longer than a lost run would be.
+        time.sleep(60)
+        assert sites.state(site, run) == "Running"
+        sites.lose(site, run)
+        try:
+            sites.ends(site, run, "Crashed", 180)
+        finally:
+            site.start_worker()
+    said = sites.call(site, "GET", f"flow_runs/{run}")["state"]["message"]
+    assert "heartbeat has stopped" in said

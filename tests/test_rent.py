@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -197,34 +198,35 @@ def test_without_a_person_nothing_is_called(
     assert not (spoken_cycle.parent / "cost_ledger.jsonl").exists()
 
 
+def ask(site: Site, config: dict[str, Any]) -> str:
+    """Start the deployment; the run's id, once it waits for an answer."""
+    names = ("XDG_STATE_HOME", "PYTHONPATH", "PLANTED")
+    variables = {"env": {name: os.environ[name] for name in names}}
+    deployment = sites.call(site, "GET", "deployments/name/provision-gpu/provision-gpu")
+    path = f"deployments/{deployment['id']}/create_flow_run"
+    made = sites.call(site, "POST", path, parameters={"config": config}, job_variables=variables)
+    sites.wait_for(lambda: sites.state(site, made["id"]) == "Paused", 180)
+    return str(made["id"])
+
+
+def resume(site: Site, run: str, **answer: str) -> Any:
+    """What the form of a paused run sends."""
+    return sites.call(site, "POST", f"flow_runs/{run}/resume", run_input=answer)
+
+
 def test_in_the_ui_only_yes_rents_and_a_cancelled_run_gives_the_host_back(
     prepared: Site, host: Loopback, spoken_cycle: Path, tmp_path: Path
 ) -> None:
     """An empty resume is refused, `yes` cancels, YES rents; cancelling then ends all of it."""
     config = parameters(spoken_cycle, host, "sleeper")
-    names = ("XDG_STATE_HOME", "PYTHONPATH", "PLANTED")
-    variables = {"env": {name: os.environ[name] for name in names}}
-    deployment = sites.call(prepared, "GET", "deployments/name/provision-gpu/provision-gpu")
-    path = f"deployments/{deployment['id']}/create_flow_run"
-
-    def ask() -> str:
-        made = sites.call(
-            prepared, "POST", path, parameters={"config": config}, job_variables=variables
-        )
-        sites.wait_for(lambda: sites.state(prepared, made["id"]) == "Paused", 180)
-        return str(made["id"])
-
-    def resume(run: str, **answer: str) -> Any:
-        return sites.call(prepared, "POST", f"flow_runs/{run}/resume", run_input=answer)
-
-    run = ask()
-    assert resume(run)["status"] == "REJECT"
-    assert resume(run, answer="yes")["status"] == "ACCEPT"
+    run = ask(prepared, config)
+    assert resume(prepared, run)["status"] == "REJECT"
+    assert resume(prepared, run, answer="yes")["status"] == "ACCEPT"
     sites.ends(prepared, run, "Cancelled")
     assert list((host.folder / "disk").iterdir()) == []
     assert outcomes(spoken_cycle) == []
-    run = ask()
-    resume(run, answer="YES")
+    run = ask(prepared, config)
+    resume(prepared, run, answer="YES")
     sites.wait_for(lambda: started(host), 240)
     wanted = {"type": "CANCELLING", "name": "Cancelling"}
     sites.call(prepared, "POST", f"flow_runs/{run}/set_state", state=wanted)
@@ -255,6 +257,13 @@ def test_the_connection_is_lost_for_good_in_mid_run(
     name = host.ssh["destination"]
     assert f"HOST STILL OUT: {name}" in capfd.readouterr().err
     (left,) = lease.all_leases()
+    still_out = {"event": {"name": ["asr-flywheel.host.still-out"]}}
+
+    def events() -> list[dict[str, Any]]:
+        return list(sites.call(prepared, "POST", "events/filter", filter=still_out)["events"])
+
+    sites.wait_for(events)
+    assert [one["resource"]["prefect.resource.name"] for one in events()] == [name]
     told = sites.call(prepared, "POST", "artifacts/latest/filter")
     (alarm,) = [one for one in told if one["key"] == f"host-still-out-{left.lease}"]
     assert name in alarm["data"]
@@ -288,6 +297,38 @@ def test_a_killed_flow_is_found_by_the_next_one(
     nothing_left(host, spoken_cycle)
     assert outcomes(spoken_cycle) == ["reaped"]
     assert sites.state(prepared, left.run) == "Cancelled"
+
+
+def test_a_run_that_the_worker_loses_gives_the_host_back(
+    prepared: Site, host: Loopback, spoken_cycle: Path
+) -> None:
+    """Its process is killed; the hook of the crash gives the host back, no later start does."""
+    run = ask(prepared, parameters(spoken_cycle, host, "sleeper"))
+    resume(prepared, run, answer="YES")
+    sites.wait_for(lambda: started(host), 240)
+    process = sites.call(prepared, "GET", f"flow_runs/{run}")["infrastructure_pid"]
+    os.kill(int(process.rpartition(":")[2]), signal.SIGKILL)
+    sites.ends(prepared, run, "Crashed")
+    sites.wait_for(lambda: not lease.all_leases(), 60)
+    nothing_left(host, spoken_cycle)
+    assert outcomes(spoken_cycle) == ["reaped"]
+
+
+def test_ctrl_c_gives_the_host_back(
+    prepared: Site, host: Loopback, spoken_cycle: Path, tmp_path: Path
+) -> None:
+    """At the terminal that rents, in mid-run: connections and all hear it, and the host goes."""
+    shell = {**environment(prepared, tmp_path), "PYTHONPATH": str(PROJECT), "PLANTED": SECRET}
+    renting = rentals.flow(parameters(spoken_cycle, host, "sleeper"), shell, tmp_path / "log")
+    try:
+        renting.type("YES\n")
+        sites.wait_for(lambda: started(host), 240)
+        renting.interrupt()
+        assert renting.ends(120) != 0
+    finally:
+        renting.kill()
+    nothing_left(host, spoken_cycle)
+    assert outcomes(spoken_cycle) == ["cancelled"], renting.said
 
 
 @pytest.mark.parametrize(

@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
+import socket
+import subprocess
+import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import cast
 
 import httpx
 import pytest
 from docker.errors import ImageNotFound
+from prefect.blocks.system import Secret
 
+from asr_flywheel.site import Site
+from flows import slots
 from tasks import engine, sft
-from tests import engines, sites
+from tasks.hardware import Gpu
+from tests import engines, pages, sites
 from tests.needs import require
-
-if TYPE_CHECKING:
-    from asr_flywheel.site import Site
 
 
 @pytest.fixture
@@ -44,7 +47,8 @@ def test_bad_parameters_are_refused_over_the_api(
 def test_the_worker_says_what_it_has(site: Site) -> None:
     """An artifact tells which GPU, driver and image the host has."""
     found = sites.call(site, "POST", "artifacts/latest/filter")
-    (told,) = [one for one in found if one["key"].startswith("worker-")]
+    here = f"worker-{slots.slug(socket.gethostname())}"
+    (told,) = [one for one in found if one["key"] == here]
     assert json.loads(told["data"])[0]["cores"] == len(os.sched_getaffinity(0))
 
 
@@ -106,6 +110,37 @@ def test_of_two_runs_one_waits_for_the_gpu_and_both_finish(
         sites.ends(site, run, "Completed")
 
 
+def test_each_gpu_of_a_host_is_used_by_one_run_at_a_time(site: Site) -> None:
+    """Two holders at once; who wants both GPUs waits for both; a host that is gone has none."""
+    pair = (Gpu("one", uuid="GPU-aaaaaaaa-1"), Gpu("two", uuid="GPU-bbbbbbbb-2"))
+    got = threading.Event()
+
+    def wants_both() -> None:
+        with sites.speaking_to(site), slots.gpu_slot(pair):
+            got.set()
+
+    waits = threading.Thread(target=wants_both, daemon=True)
+    with sites.speaking_to(site):
+        slots.offer(pair)
+        with slots.gpu_slot(pair[1:]):
+            with slots.gpu_slot(pair[:1]):
+                waits.start()
+                assert not got.wait(3)
+            assert not got.wait(3)
+        assert got.wait(60)
+        waits.join()
+        names = {*slots.slot_names(pair), slots.host_slot()}
+        assert len(names) == 3
+        limits = sites.call(site, "POST", "v2/concurrency_limits/filter")
+        assert {one["limit"] for one in limits if one["name"] in names} == {1}
+        slots.withdraw(socket.gethostname())
+        limits = sites.call(site, "POST", "v2/concurrency_limits/filter")
+        assert not any(one["active"] for one in limits if one["name"] in names)
+        slots.offer(pair)
+        limits = sites.call(site, "POST", "v2/concurrency_limits/filter")
+        assert all(one["active"] for one in limits if one["name"] in names)
+
+
 def test_a_second_run_of_the_same_cycle_is_refused(site: Site, cycle: Path) -> None:
     """Two runs would write the same files; the first goes on."""
     first = sites.launch(site, sites.quick(cycle))
@@ -120,9 +155,30 @@ def test_a_killed_worker_does_not_hold_the_gpu_for_ever(site: Site, cycle: Path)
     """Worker and run are killed while they hold the slot; a new worker's run trains and ends."""
     lost = sites.launch(site, sites.quick(cycle, epochs=50))
     sites.trains(site, lost, cycle)
-    site.stop("worker", signal.SIGKILL)
-    process = sites.call(site, "GET", f"flow_runs/{lost}")["infrastructure_pid"]
-    os.kill(int(process.rpartition(":")[2]), signal.SIGKILL)
+    sites.lose(site, lost)
     site.start_worker()
     again = sites.launch(site, sites.quick(cycle))
     sites.ends(site, again, "Completed", 300)
+
+
+def test_the_database_comes_back_from_its_backup(site: Site, turned: Path, tmp_path: Path) -> None:
+    """Copied while the site runs, as docs/operations.md says; blocks can still be read."""
+    assert turned.is_dir()
+    with sites.speaking_to(site):
+        Secret(value="planted").save("kept-secret", overwrite=True)
+    restored = Site(tmp_path / "restored", sites.free_port())
+    backup = restored.folder / "prefect" / "prefect.db"
+    backup.parent.mkdir(parents=True)
+    shell = {**os.environ, "SITE": str(site.folder), "BACKUP": str(backup)}
+    line = ["bash", "-euo", "pipefail", "-c", pages.script("operations.md", "bash")]
+    subprocess.run(line, env=shell, check=True)
+    try:
+        restored.start_server()
+        for what in ("flow_runs", "task_runs", "artifacts", "deployments"):
+            before, after = (sites.call(one, "POST", f"{what}/count") for one in (site, restored))
+            assert before == after > 0, what
+        with sites.speaking_to(restored):
+            kept = cast("Secret[str]", Secret.load("kept-secret"))
+            assert kept.get() == "planted"
+    finally:
+        restored.down()

@@ -60,6 +60,9 @@ def automations(
     longest_hours: Annotated[
         float, typer.Option(min=0.1, help="Notify of runs that take longer than this.")
     ] = 12.0,
+    lost_minutes: Annotated[
+        float, typer.Option(min=2, help="Crash runs without heartbeat for this long.")
+    ] = 10.0,
     *,
     enable: Annotated[bool, typer.Option("--enable", help="Switch them on.")] = False,
 ) -> None:
@@ -68,6 +71,7 @@ def automations(
 
     from asr_flywheel.automations import Wanted, register
 
-    wanted = Wanted(webhook, email, timedelta(hours=longest_hours))
+    longest, lost = timedelta(hours=longest_hours), timedelta(minutes=lost_minutes)
+    wanted = Wanted(webhook, email, longest, lost)
     for one in register(wanted, enable=enable):
         typer.echo(f"{'on ' if one.enabled else 'off'}  {one.name}: {one.description}")
