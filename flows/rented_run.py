@@ -215,6 +215,9 @@ class Watch:
         except ConnectionLostError as lost:
             self._count_lost(lost)
             return
+        # Failed looks are of one outage only if none between them went well.
+        if self.tunnel is None or self.tunnel.alive:
+            self._lost_since = None
         count, _, log = said.partition("\n")
         if int(count) == 0:
             raise HostError(f"{self.lease.host}: the worker is gone. Its last words:\n{log}")

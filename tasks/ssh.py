@@ -11,7 +11,6 @@ import re
 import subprocess
 import threading
 import time
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,9 @@ _SSH_FAILED = 255
 # What rsync returns when its connection broke.
 _RSYNC_BROKEN = (12, 23, 30, 35, 255)
 _TAIL = 15
+# What the host says once a tunnel stands, and how long it has for that beyond the time to connect.
+_STANDS = "asr-flywheel-tunnel-stands"
+_STANDS_S = 20.0
 
 
 class HostError(FlywheelError):
@@ -79,6 +81,14 @@ class SshSettings(BaseModel):
             "ServerAliveInterval": 5,
             "ServerAliveCountMax": 3,
             "StrictHostKeyChecking": checking,
+            # A host's entry may share connections, as those that `brev refresh` writes do. A shared
+            # one tells no port, ends with its owner, and outlives this program.
+            "ControlMaster": "no",
+            "ControlPath": "none",
+            "LogLevel": "INFO",  # quieter, the port that the host has chosen is not told
+            "RequestTTY": "no",
+            "RemoteCommand": "none",
+            "ForwardAgent": "no",  # nobody's keys are of use on a rented host
             **({"UserKnownHostsFile": self.known_hosts} if self.known_hosts else {}),
             **({"IdentitiesOnly": "yes"} if self.identity else {}),
         }
@@ -233,45 +243,32 @@ class Tunnel:
         """Start it; the port there. Again, after it broke, it leads through the same port.
 
         Raises:
-            ConnectionLostError: the host cannot be reached, or the port there is taken.
+            ConnectionLostError: the host cannot be reached, does not answer in time, or the port
+                there is taken.
         """
         self.close()
         line = [
             *die_with_us(),
             *self.settings.command(),
-            *("-o", "ExitOnForwardFailure=yes", "-N"),
+            *("-o", "ExitOnForwardFailure=yes"),
             *("-R", f"127.0.0.1:{self.remote_port}:{self.host}:{self.port}"),
             self.settings.destination,
+            # Forwards are settled before a command runs, so that its word means that they stand;
+            # it ends with the connection.
+            f"echo {_STANDS}; exec cat >/dev/null",
         ]
-        self._process = subprocess.Popen(
-            line, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        if self.remote_port:
-            # ssh says nothing when a port that was asked for by number is there.
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(1.0)
-            self._drain()
-            if not self.alive:
-                raise ConnectionLostError(f"{self.settings.destination}: the tunnel broke.")
-            return self.remote_port
-        said = []
-        assert self._process.stderr is not None  # noqa: S101 - it was asked for above
-        for text in self._process.stderr:
-            said.append(text)
-            if (found := _ALLOCATED.search(text)) is not None:
-                self.remote_port = int(found[1])
-                self._drain()
-                return self.remote_port
-        self._process.stderr.close()
-        raise ConnectionLostError(
-            f"{self.settings.destination}: no tunnel to it ({_end(''.join(said))})."
-        )
-
-    def _drain(self) -> None:
-        """Read on what ssh says: a full pipe would stop it."""
-        assert self._process is not None  # noqa: S101 - called where it has just started
-        assert self._process.stderr is not None  # noqa: S101 - likewise
-        threading.Thread(target=_read_out, args=(self._process.stderr,), daemon=True).start()
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        heard = _Heard(self._process)
+        deadline = time.monotonic() + self.settings.connect_s + _STANDS_S
+        while time.monotonic() < deadline and self.alive:
+            if heard.stands and (port := self.remote_port or heard.port):
+                self.remote_port = port
+                return port
+            time.sleep(0.05)
+        said = heard.said if self.alive else heard.all_said()
+        self.close()
+        raise ConnectionLostError(f"{self.settings.destination}: no tunnel to it ({_end(said)}).")
 
     @property
     def alive(self) -> bool:
@@ -287,12 +284,55 @@ class Tunnel:
             self._process.wait(5)
         if self.alive:
             self._process.kill()
+            self._process.wait()
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
         self._process = None
 
 
-def _read_out(stream: IO[str]) -> None:
-    with stream:
-        deque(stream, 0)
+class _Heard:
+    """What an ssh says, read as it comes: a full pipe would stop it."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None  # noqa: S101 - both were asked for as pipes
+        assert process.stderr is not None  # noqa: S101 - likewise
+        self.stands = False
+        self._said: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._listen, args=[process.stdout], daemon=True),
+            threading.Thread(target=self._note, args=[process.stderr], daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _listen(self, stream: IO[str]) -> None:
+        with stream:
+            for text in stream:
+                # A login may print more than what it was asked for.
+                self.stands = self.stands or text.strip() == _STANDS
+
+    def _note(self, stream: IO[str]) -> None:
+        with stream:
+            for text in stream:
+                self._said = [*self._said[-_TAIL:], text]
+
+    @property
+    def said(self) -> str:
+        """The end of it so far."""
+        return "".join(self._said)
+
+    def all_said(self) -> str:
+        """The end of it, of an ssh that has ended."""
+        for reader in self._readers:
+            reader.join(1.0)
+        return self.said
+
+    @property
+    def port(self) -> int:
+        """That the host has chosen; 0: it has not been told."""
+        found = _ALLOCATED.search(self.said)
+        return 0 if found is None else int(found[1])
 
 
 def _end(text: str) -> str:

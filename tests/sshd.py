@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,30 @@ class Loopback:
             "known_hosts": str(self.folder / "known_hosts"),
             "connect_s": 3,
         }
+
+    @property
+    def as_brev_writes(self) -> str:
+        """Its lines in an ssh configuration, those that `brev refresh` writes (July 2026).
+
+        But for the folder of the control socket, whose real one is the user's own ~/.ssh.
+        """
+        return f"""\
+  Hostname 127.0.0.1
+  IdentityFile {self.folder}/user_key
+  User {getpass.getuser()}
+  ServerAliveInterval 30
+  UserKnownHostsFile /dev/null
+  IdentitiesOnly yes
+  StrictHostKeyChecking no
+  PasswordAuthentication no
+  AddKeysToAgent yes
+  ForwardAgent yes
+  RequestTTY yes
+  ControlMaster auto
+  ControlPath {tempfile.gettempdir()}/brev-control-%C
+  ControlPersist 10m
+  Port {self.port}
+"""
 
     @property
     def settings(self) -> dict[str, Any]:

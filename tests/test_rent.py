@@ -362,18 +362,13 @@ def test_a_brev_host_from_creation_to_deletion(
     folder = tmp_path / "brev"
     folder.mkdir()
     brev = Brev(folder, monkeypatch)
-    ssh = host.ssh
-    user, _, address = ssh["destination"].partition("@")
-    brev.goes(
-        ssh=f"  HostName {address}\n  User {user}\n  Port {host.port}\n"
-        f"  IdentityFile {ssh['identity']}\n  UserKnownHostsFile {ssh['known_hosts']}\n"
-    )
+    brev.goes(ssh=host.as_brev_writes)
     own = {**parameters(spoken_cycle, host, "finisher", reach_s=60), "host": {}}
     config = brev.config(spoken_cycle, **own)
     ended = rent(config, plan(config))
     record = files.read_json(spoken_cycle.parent / "cycle2" / "run.json")
     # What its deletion does to a real instance.
-    Connection(SshSettings.model_validate(ssh)).check(
+    Connection(SshSettings.model_validate(host.ssh)).check(
         remote.end("asr-flywheel", record["rented"]["lease"])
     )
     assert ended.outcome.value == "completed"
