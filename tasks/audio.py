@@ -8,12 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import soundfile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy.typing as npt
+
+    Samples = npt.NDArray[np.int16]
+
+PCM_16 = "PCM_16"
+"""libsndfile's name for samples that are 16-bit integers in the file already."""
+_FULL_SCALE = 32768
 _BLOCK_FRAMES = 1 << 18
 _READERS = 4
 # Format tags whose samples have a fixed size: PCM, float, and either in an extensible header.
@@ -31,9 +39,11 @@ class AudioFacts:
         channels: number of channels.
         frames: samples per channel that could be decoded.
         header_frames: samples per channel that the header promises.
-        peak: largest absolute sample, 0 to 32768: 0 is digital silence.
+        peak: largest absolute sample at 16 bits, 0 to 32768: 0 is digital silence.
         sha256: hash of the decoded 16-bit samples, so that the same recording under another name,
-            or with other tags in its header, is recognised as the same.
+            with other tags in its header, or with wider samples is recognised as the same.
+        over_range: samples beyond full scale, of all channels; only floating point can hold them.
+        not_finite: samples that are NaN or infinite, likewise.
     """
 
     sample_rate: int
@@ -42,11 +52,18 @@ class AudioFacts:
     header_frames: int
     peak: int
     sha256: str
+    over_range: int = 0
+    not_finite: int = 0
 
     @property
     def duration(self) -> float:
         """Seconds."""
         return self.frames / self.sample_rate
+
+    @property
+    def over_range_share(self) -> float:
+        """Samples beyond full scale over all samples."""
+        return self.over_range / max(self.frames * self.channels, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +76,64 @@ class Unreadable:
 def probe(path: Path) -> AudioFacts | Unreadable:
     """Decode a file once and describe it."""
     digest = hashlib.sha256()
-    frames = 0
-    peak = 0
+    frames = peak = over_range = not_finite = 0
     try:
         with soundfile.SoundFile(str(path)) as sound:
             rate, channels, promised = sound.samplerate, sound.channels, sound.frames
             promised = _wav_frames(path) or promised
             digest.update(f"{rate} {channels}\n".encode())
-            while len(block := sound.read(_BLOCK_FRAMES, dtype="int16")):
+            while len((read := _read(sound, _BLOCK_FRAMES)).samples):
+                block = read.samples
                 frames += len(block)
+                over_range += read.over_range
+                not_finite += read.not_finite
                 # abs() of -32768 overflows in 16 bits.
                 peak = max(peak, int(block.max()), -int(block.min()))
                 digest.update(block.tobytes())
     except (soundfile.SoundFileError, OSError, ValueError, TypeError) as wrong:
         return Unreadable(str(wrong))
-    return AudioFacts(rate, channels, frames, promised, peak, digest.hexdigest())
+    sha256 = digest.hexdigest()
+    return AudioFacts(rate, channels, frames, promised, peak, sha256, over_range, not_finite)
+
+
+def read_16_bits(path: Path) -> tuple[Samples, int]:
+    """A recording as 16-bit samples, shape (frames,) or (frames, channels), and its rate in Hz.
+
+    These are the samples whose hash names the recording.
+
+    Raises:
+        soundfile.SoundFileError: it cannot be read.
+    """
+    with soundfile.SoundFile(str(path)) as sound:
+        return _read(sound, -1).samples, int(sound.samplerate)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Some samples at 16 bits, and what had to be changed for that."""
+
+    samples: Samples
+    over_range: int = 0
+    not_finite: int = 0
+
+
+def _read(sound: soundfile.SoundFile, frames: int) -> _Read:
+    """The next samples at 16 bits; -1 frames are all that are left.
+
+    libsndfile converts integers to integers, but passes floating point on as it is: as int16, a
+    speech of -1.0 to 1.0 would become -1, 0 and 1 (and overshooting Vorbis would wrap around). So
+    everything but 16-bit integers is read as floating point, which holds 24 bits, and rounded here.
+    """
+    if sound.subtype == PCM_16:
+        return _Read(sound.read(frames, dtype="int16"))
+    wide = sound.read(frames, dtype="float32")
+    not_finite = wide.size - int(np.count_nonzero(np.isfinite(wide)))
+    if not_finite:
+        wide = np.nan_to_num(wide, nan=0.0, posinf=0.0, neginf=0.0)
+    over_range = int(np.count_nonzero(np.abs(wide) > 1.0))
+    rounded = np.rint(np.clip(wide, -1.0, 1.0) * np.float32(_FULL_SCALE))
+    samples = np.minimum(rounded, _FULL_SCALE - 1).astype(np.int16)
+    return _Read(samples, over_range, not_finite)
 
 
 def _wav_frames(path: Path) -> int | None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import audio, findings
-from tasks.audio import AudioFacts, Unreadable
+from tasks import audio, audio_checks, findings
+from tasks.audio import AudioFacts
 from tasks.manifest import parse_manifest
 from tasks.normalise import normalise
 
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from tasks.findings import Finding
     from tasks.manifest import Utterance
     from tasks.writing_style import WritingStyle
-
-# A header and a manifest may round differently; more than both of these is another recording.
-_DURATION_SLACK_S = 0.1
-_DURATION_SLACK_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +114,7 @@ def preflight(
         text = _rewritten(rewriter, utterance.text)
         if style is not None:
             problems.extend(_check_text(utterance, text, style))
-        problems.extend(_check_audio(utterance, fact, limits))
+        problems.extend(audio_checks.check(utterance, fact, limits))
         if isinstance(fact, AudioFacts) and fact.frames:
             # To a millisecond, so that the copy does not depend on how a float prints.
             filled = replace(utterance, duration=round(fact.duration, 3))
@@ -260,82 +256,6 @@ def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[Finding]:
                     where,
                     "remove one; until then both stay on one side of the split",
                 )
-
-
-def _check_audio(
-    utterance: Utterance, fact: AudioFacts | Unreadable, limits: Limits
-) -> Iterable[Finding]:
-    row, name = utterance.row, utterance.audio_filepath
-    if isinstance(fact, Unreadable):
-        yield findings.error(
-            "audio-unreadable",
-            row,
-            name,
-            f"the audio cannot be decoded: {fact.reason}",
-            "replace it by 16-bit PCM WAV or FLAC",
-        )
-        return
-    if not fact.frames:
-        yield findings.error(
-            "audio-empty", row, name, "the audio has no samples", "record or copy it again"
-        )
-        return
-    convert = f"convert it: sox IN -r {limits.sample_rate} -c 1 -b 16 OUT.wav"
-    if fact.sample_rate != limits.sample_rate:
-        yield findings.error(
-            "audio-rate",
-            row,
-            f"{fact.sample_rate} Hz",
-            f"{name} is not sampled at {limits.sample_rate} Hz",
-            convert,
-        )
-    if fact.channels != 1:
-        yield findings.error(
-            "audio-channels", row, f"{fact.channels} channels", f"{name} is not mono", convert
-        )
-    if fact.frames < fact.header_frames:
-        yield findings.error(
-            "audio-truncated",
-            row,
-            name,
-            f"the header promises {fact.header_frames} samples, the file holds {fact.frames}",
-            "copy it again",
-        )
-    if not fact.peak:
-        yield findings.error(
-            "audio-silent", row, name, "every sample is zero", "record or copy it again"
-        )
-    yield from _check_length(utterance, fact, limits)
-
-
-def _check_length(utterance: Utterance, fact: AudioFacts, limits: Limits) -> Iterable[Finding]:
-    row, seconds, stated = utterance.row, fact.duration, utterance.duration
-    if stated is not None:
-        gap = abs(stated - seconds)
-        if gap > max(_DURATION_SLACK_S, _DURATION_SLACK_SHARE * seconds):
-            yield findings.error(
-                "duration-differs",
-                row,
-                stated,
-                f"duration differs from the audio's {seconds:.3f} s ({utterance.audio_filepath})",
-                "check that it is the right file; then correct duration or write null",
-            )
-    if seconds > limits.max_duration:
-        yield findings.error(
-            "audio-too-long",
-            row,
-            f"{seconds:.3f} s",
-            f"over max_duration {limits.max_duration:g} s: NeMo would silently drop the row",
-            "cut the recording, or raise --max-duration",
-        )
-    elif seconds < limits.min_duration:
-        yield findings.error(
-            "audio-too-short",
-            row,
-            f"{seconds:.3f} s",
-            f"under min_duration {limits.min_duration:g} s: NeMo would silently drop the row",
-            "remove the row or record it again",
-        )
 
 
 def _check_text(utterance: Utterance, text: str, style: WritingStyle) -> Iterable[Finding]:

@@ -13,9 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import soundfile
-
-from tasks import files
+from tasks import audio, files
 from tasks.errors import InputError
 from tasks.hypotheses import hypothesis_for, write_hypotheses
 from tasks.riva_endpoint import Heard
@@ -88,12 +86,6 @@ class Served:
     attempts: int
 
 
-def pcm(path: Path) -> tuple[bytes, int]:
-    """A recording as 16-bit mono PCM, and its rate in Hz."""
-    samples, rate = soundfile.read(str(path), dtype="int16")
-    return samples.tobytes(), int(rate)
-
-
 def partial_path(target: Path, client: Client, models: Sequence[dict[str, Any]]) -> Path:
     """Where answers wait until the cycle is whole: another endpoint, model or request has another.
 
@@ -156,8 +148,10 @@ def _ask(
         report(line)
 
     def one(row: CheckedRow) -> Heard:
-        audio, rate = pcm(row.audio)
-        return client.recognise(audio, rate, row.utterance.audio_filepath, stopping, again)
+        samples, rate = audio.read_16_bits(row.audio)
+        return client.recognise(
+            samples.tobytes(), rate, row.utterance.audio_filepath, stopping, again
+        )
 
     with part.open("a", encoding="utf-8") as out, ThreadPoolExecutor(concurrency) as pool:
         under_way: dict[Future[Heard], CheckedRow] = {pool.submit(one, row): row for row in rows}

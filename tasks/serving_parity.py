@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import soundfile
 
 from tasks import attribution, parity, parity_report, probes, riva_build, run_record, serving
+from tasks.audio import PCM_16, read_16_bits
 from tasks.errors import InputError
 from tasks.handoff_folder import find_tuned
 from tasks.hypotheses import read_hypotheses
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from tasks.riva_endpoint import Client
 
 _USUAL_RATE = 16000
-_PCM = "PCM_16"
 BASELINE_NAME = "baseline_hyps.jsonl"
 
 
@@ -118,7 +117,7 @@ def compare(
 
     def facts(audio: str) -> tuple[float, float, bool]:
         row, heard = by_audio[audio]
-        converted = soundfile.info(str(row.audio)).subtype != _PCM
+        converted = soundfile.info(str(row.audio)).subtype != PCM_16
         return row.utterance.duration or 0.0, heard.audio_seconds, converted
 
     comparison = parity.compare(offline, told, facts)
@@ -159,8 +158,7 @@ def _probe(
 ) -> tuple[probes.Outcome, ...]:
     def audio(row: Row) -> tuple[probes.Samples, int]:
         checked, _ = by_audio[row.audio]
-        data, rate = serving.pcm(checked.audio)
-        return np.frombuffer(data, dtype=np.int16), rate
+        return read_16_bits(checked.audio)
 
     def ask(samples: probes.Samples, rate: int, what: str) -> str:
         return client.recognise(samples.tobytes(), rate, what).text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import numpy as np
 import pytest
+import soundfile
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -85,6 +87,26 @@ def test_a_clean_server_writes_exactly_what_was_measured(plan: Plan, tmp_path: P
     assert (report.causes, report.probes) == ((), ())
     told = {line["evaluation"]: line for line in report.figures}
     assert told["offline"]["ker"] == told["served"]["ker"]
+
+
+KEPT_AS = (("WAV", "FLOAT"), ("WAV", "DOUBLE"), ("WAV", "PCM_24"), ("FLAC", "PCM_24"))
+
+
+def test_recordings_of_any_kind_of_samples_are_served_as_measured(
+    cycle: Path, tmp_path: Path
+) -> None:
+    """Floating point and 24 bits leave at their level; answers are known by the same hashes."""
+    other = shutil.copytree(cycle, tmp_path / "cycle1")
+    for place, path in enumerate(sorted((other / "audio").iterdir())):
+        wave, rate = soundfile.read(path)
+        kind, subtype = KEPT_AS[place % len(KEPT_AS)]
+        soundfile.write(path, wave, rate, format=kind, subtype=subtype)
+    plan = serving_parity.plan(open_cycle(other), model=embedded_path())
+    before = serving_parity.plan(open_cycle(cycle), model=embedded_path())
+    assert [row.audio_sha256 for row in plan.rows] == [row.audio_sha256 for row in before.rows]
+    report = validate(plan, Faults(), tmp_path)
+    assert report.verdict == "exact"
+    assert all(row.converted for row in report.comparison.rows)
 
 
 def narrow(samples: Any) -> Any:
