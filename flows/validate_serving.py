@@ -27,9 +27,7 @@ def validate_serving(config: ServingConfig) -> Report:
     cycle = open_cycle(config.cycle)
     endpoint = find_endpoint(config)
     with run_record.claim(cycle):
-        plan = serving_parity.plan(
-            cycle, offline=config.offline, model=config.model, audio_roots=config.audio_roots
-        )
+        plan = find_plan(config)
         leaving = serving.leaving(plan.rows, endpoint)
         publish.stage("serving", str(leaving))
         serving.require_consent(leaving, given=config.audio_may_leave)
@@ -39,6 +37,20 @@ def validate_serving(config: ServingConfig) -> Report:
             return compare(config, plan, client, served)
         finally:
             client.close()
+
+
+def find_plan(config: ServingConfig) -> Plan:
+    """What would be sent and compared.
+
+    Raises:
+        InputError: there is no offline evaluation, or a recording cannot be sent.
+    """
+    return serving_parity.plan(
+        open_cycle(config.cycle),
+        offline=config.offline,
+        model=config.model,
+        audio_roots=config.audio_roots,
+    )
 
 
 def find_endpoint(config: ServingConfig) -> Endpoint:
@@ -95,6 +107,8 @@ def compare(config: ServingConfig, plan: Plan, client: Client, served: Served) -
     )
     parity_report.write(plan.folder, report)
     publish.stage("parity", f"{report.verdict} ({plan.folder / parity_report.MARKDOWN_NAME})")
+    for line in report.not_compared:
+        publish.stage("", line)
     for cause in report.causes:
         publish.stage("", f"{cause.name.value}: {'; '.join(cause.evidence)}. {cause.remedy}.")
     create_markdown_artifact(

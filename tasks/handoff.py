@@ -145,9 +145,10 @@ def judge(model: Path, claimed: str | None, *, needs_weights: bool = True) -> Ac
     if found is None:
         return refuse(
             "it is a hybrid with a transducer and a CTC head, which riva-build's inline conversion "
-            "cannot export. Make a model of one head with NeMo's "
+            "cannot export. Make a base of one head from the hybrid base with NeMo's "
             "examples/asr/asr_hybrid_transducer_ctc/helpers/convert_nemo_asr_hybrid_to_ctc.py, "
-            "and hand that on with --model."
+            "tune that (`asr-flywheel run CYCLE --base FILE.nemo`), and hand that run on: what is "
+            "handed on is what was measured."
         )
     return Accepted(archive, found, _warnings(archive))
 

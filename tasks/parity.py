@@ -111,11 +111,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All rows that both have, and how many only one of them has."""
+    """All rows that both have, and the recordings of those that only one of them has."""
 
     rows: tuple[Row, ...]
-    only_offline: int = 0
-    only_served: int = 0
+    only_offline: tuple[str, ...] = ()
+    only_served: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each row of either evaluation was compared."""
+        return not self.only_offline and not self.only_served
 
     @property
     def counts(self) -> dict[Kind, int]:
@@ -246,4 +251,11 @@ def compare(
             "the offline and the served evaluation have no row in common (audio file and text). "
             "Fix: name the offline_hyps.jsonl of the same cycle with --offline."
         )
-    return Comparison(tuple(rows), len(offline) - len(rows), len(served) - len(rows))
+    answered = set(theirs)
+    return Comparison(
+        tuple(rows),
+        tuple(one.audio_filepath for key, one in by_key.items() if key not in answered),
+        tuple(
+            row.audio_filepath for key, row in zip(theirs, served, strict=True) if key not in by_key
+        ),
+    )

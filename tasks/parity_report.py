@@ -55,12 +55,30 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """``exact``, ``same words``, ``within tolerance`` or ``diverges``."""
-        if all(row.kind is Kind.EXACT for row in self.comparison.rows):
-            return "exact"
-        if not self.comparison.different:
-            return "same words"
-        return "within tolerance" if self._tolerable(THRESHOLDS) else "diverges"
+        """``diverges``, ``incomplete``, ``within tolerance``, ``same words`` or ``exact``.
+
+        Rows that could not be compared prove nothing: what looks equal is then ``incomplete``.
+        """
+        if self.comparison.different and not self._tolerable(THRESHOLDS):
+            return "diverges"
+        if not self.comparison.is_whole:
+            return "incomplete"
+        if self.comparison.different:
+            return "within tolerance"
+        exact = all(row.kind is Kind.EXACT for row in self.comparison.rows)
+        return "exact" if exact else "same words"
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether what is served is what was measured, as far as anyone can ask."""
+        return self.verdict not in {"diverges", "incomplete"}
+
+    @property
+    def not_compared(self) -> tuple[str, ...]:
+        """What to say of rows that only one of the two evaluations has; () if there are none."""
+        found = self.comparison
+        only = (("offline", found.only_offline), ("served", found.only_served))
+        return tuple(_only(name, rows) for name, rows in only if rows)
 
     def _tolerable(self, limits: Thresholds) -> bool:
         share = len(self.comparison.different) / len(self.comparison.rows)
@@ -94,8 +112,8 @@ class Report:
             "verdict": self.verdict,
             "endpoint": dict(self.endpoint),
             "rows": len(self.comparison.rows),
-            "only_offline": self.comparison.only_offline,
-            "only_served": self.comparison.only_served,
+            "only_offline": list(self.comparison.only_offline),
+            "only_served": list(self.comparison.only_served),
             "kinds": {kind.value: n for kind, n in self.comparison.counts.items()},
             "word_difference": self.comparison.word_difference,
             "figures": self.figures,
@@ -114,6 +132,7 @@ class Report:
             f"# Serving parity, cycle {self.cycle}: {self.verdict}",
             f"`{self.endpoint['address']}` against the offline evaluation, {len(found.rows)} rows.",
             _table(("", "rows"), ((kind.value, n) for kind, n in found.counts.items() if n)),
+            *(f"**Not compared**: {line}" for line in self.not_compared),
             "## Figures",
             _table(
                 ("rows", "evaluation", "n", *(name.upper() for name in _METRICS)),
@@ -140,6 +159,16 @@ class Report:
 def _worst_first(found: Comparison) -> list[Row]:
     differing = [row for row in found.rows if row.kind is not Kind.EXACT]
     return sorted(differing, key=lambda row: -row.edits)
+
+
+def _only(evaluation: str, rows: Sequence[str]) -> str:
+    shown = ", ".join(f"`{row}`" for row in rows[:_SHOWN_ROWS])
+    more = f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""
+    return (
+        f"{len(rows)} rows are in the {evaluation} evaluation only ({shown}{more}): recording and "
+        "reference are the same in no row of the other. Make the offline evaluation again of the "
+        "manifest as it is now, or name its own with --offline."
+    )
 
 
 def _row(row: Row) -> dict[str, Any]:

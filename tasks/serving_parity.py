@@ -66,7 +66,6 @@ def plan(
     offline: Path | None = None,
     model: Path | None = None,
     audio_roots: Sequence[Path] = (),
-    most_rows: int | None = None,
 ) -> Plan:
     """Find the offline evaluation and check the recordings; nothing is sent.
 
@@ -91,7 +90,7 @@ def plan(
     rate = _USUAL_RATE if archive is None else archive.sample_rate
     checked = preflight(cycle.manifest, Limits(rate, tuple(audio_roots), 0.0, math.inf), None)
     checked.raise_errors()
-    return Plan(cycle, checked.rows[:most_rows], offline, archive)
+    return Plan(cycle, checked.rows, offline, archive)
 
 
 def compare(

@@ -96,12 +96,18 @@ def test_a_wrong_claim_is_refused(
 def test_what_cannot_be_served_is_refused_whatever_is_claimed(
     made: dict[str, Path], ask: Callable[..., Any], kind: str
 ) -> None:
-    """A streaming base, whose tuning is broken, and a model with two heads; each with a way out."""
+    """A streaming base, whose tuning is broken, and a model with two heads; each with a way out.
+
+    What --model names is only described, so it is no way to hand anything on.
+    """
     way_out = {"hybrid": "convert_nemo_asr_hybrid_to_ctc", "streaming": "parakeet-tdt-0.6b-v2"}
     for claim in ([], ["--decoder", kind]):
         code, answer = ask("--model", made[kind], *claim)
         assert code == 3
         assert way_out[kind] in answer["reason"]
+        assert "--model" not in answer["reason"]
+    if kind == "hybrid":
+        assert "--base FILE.nemo" in answer["reason"]
 
 
 @pytest.mark.parametrize(

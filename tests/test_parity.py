@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tasks.attribution import CauseName, Evidence
 from tasks.errors import InputError
 from tasks.hypotheses import Hypothesis
 from tasks.parity import Kind
+from tasks.parity_report import Report
 from tasks.probes import Finds, Outcome
 
 if TYPE_CHECKING:
@@ -203,11 +205,61 @@ def test_evaluations_without_a_common_row_are_bad_input() -> None:
 
 
 def test_rows_are_paired_over_hosts() -> None:
-    """By the end of the path and the reference; what only one has is counted."""
+    """By the end of the path and the reference; what only one has is named."""
     offline = [Hypothesis("/lab/c1/audio/1.wav", "a", "a"), Hypothesis("/lab/2.wav", "b", "b")]
     found = parity.compare(offline, [Hypothesis("audio/1.wav", "a", "A")])
-    assert (len(found.rows), found.only_offline, found.only_served) == (1, 1, 0)
+    assert (len(found.rows), found.only_offline, found.only_served) == (1, ("/lab/2.wav",), ())
     assert found.rows[0].audio == "audio/1.wav"
+
+
+def report_of(found: parity.Comparison) -> Report:
+    """The report of a comparison, without causes."""
+    offline = tuple(row.offline for row in found.rows)
+    served = tuple(
+        replace(row, hyp=one.served) for row, one in zip(offline, found.rows, strict=True)
+    )
+    endpoint = {"address": "localhost:50051"}
+    return Report(1, endpoint, found, (), offline, served, (), (), asked=1, attempts=0)
+
+
+@pytest.mark.parametrize(
+    ("served", "verdict"),
+    [
+        ([SAID] * 40, "exact"),
+        ([SAID.upper()] * 40, "same words"),
+        ([*[SAID] * 39, SAID.replace("give", "gave")], "within tolerance"),
+        ([*[SAID] * 20, *["something else"] * 20], "diverges"),
+    ],
+)
+def test_the_verdict_says_what_was_compared(served: list[str], verdict: str) -> None:
+    """Equal texts are equal only if no row was left out on either side; a difference stays one."""
+    offline, theirs = rows([SAID] * 40), rows(served)
+    report = report_of(parity.compare(offline, theirs))
+    assert report.verdict == verdict
+    assert report.is_equal is (verdict != "diverges")
+    for mine, other in ((offline, theirs[10:]), (offline[10:], theirs)):
+        report = report_of(parity.compare(mine, other))
+        assert report.verdict == ("diverges" if verdict == "diverges" else "incomplete")
+        assert not report.is_equal
+
+
+def test_rows_of_one_evaluation_alone_are_named() -> None:
+    """A hundred rows each, one in common: 99 that were not compared are no parity."""
+    offline = rows(["a"] * 100)
+    served = [
+        replace(row, ref=f"corrected {row.ref}", hyp="garbage") if place else row
+        for place, row in enumerate(offline)
+    ]
+    report = report_of(parity.compare(offline, served))
+    assert report.verdict == "incomplete"
+    names_ = [f"audio/{place}.wav" for place in range(1, 100)]
+    told = report.as_dict()
+    assert (told["rows"], told["only_offline"], told["only_served"]) == (1, names_, names_)
+    text = report.as_markdown()
+    assert "# Serving parity, cycle 1: incomplete" in text
+    assert "99 rows are in the offline evaluation only (`audio/1.wav`, " in text
+    assert "99 rows are in the served evaluation only" in text
+    assert "and 79 more" in text
 
 
 @pytest.mark.parametrize("probe", probes.probes(16000), ids=lambda probe: probe.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+import flows.validate_serving
+from asr_flywheel import cli
 from asr_flywheel.demo import benchmark
 from tasks import probes, serving, serving_parity, stages
 from tasks.attribution import CauseName
@@ -30,13 +33,14 @@ from tasks.errors import InputError
 from tasks.hypotheses import read_hypotheses
 from tasks.parity import Kind
 from tasks.riva_endpoint import Client, Endpoint, EndpointSettings, Retry, ServingError
-from tests import riva_server, secrets
+from tests import riva_server, samples, secrets
 from tests.riva_server import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from flows.serving_config import ServingConfig
     from tasks.parity_report import Report
     from tasks.serving_parity import Plan
 
@@ -152,6 +156,28 @@ def test_a_planted_fault_is_named(
     assert "/riva-asr-custom" in text
 
 
+def test_rows_that_were_not_compared_are_no_parity(
+    cycle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A reference that was corrected after the evaluation: the row is named, and the exit is 3."""
+    other = shutil.copytree(cycle, tmp_path / "cycle1")
+    rows = [json.loads(line) for line in (other / "manifest.jsonl").read_text().splitlines()]
+    rows[3]["text"] += " today"
+    samples.write_rows(other / "manifest.jsonl", rows)
+    plan = serving_parity.plan(open_cycle(other), model=embedded_path())
+    report = validate(plan, Faults(), tmp_path)
+    assert (report.verdict, report.comparison.counts[Kind.EXACT]) == ("incomplete", 15)
+    monkeypatch.setattr(flows.validate_serving, "validate_serving", lambda _: report)
+    line = ["validate-serving", str(other), "--endpoint", "localhost:1", "--json"]
+    monkeypatch.setattr(sys, "argv", ["asr-flywheel", *line])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 3
+    told = json.loads(capsys.readouterr().out)
+    assert told["verdict"] == "incomplete"
+    assert told["only_offline"] == told["only_served"] == [rows[3]["audio_filepath"]]
+
+
 def test_rate_limits_lose_no_row(plan: Plan, tmp_path: Path) -> None:
     """Two of three calls are refused as too many; every row is answered in the end."""
     report = validate(plan, Faults(busy=3), tmp_path)
@@ -260,6 +286,38 @@ def test_audio_leaves_the_machine_only_with_consent(
     with pytest.raises(InputError, match=r"16 recordings \([0-9.]+ minutes") as told:
         serving.require_consent(found, given=False)
     assert Endpoint(address).host in str(told.value)
+
+
+@pytest.mark.parametrize(("typed", "goes"), [("n\n", False), ("\x04", False), ("y\n", True)])
+def test_a_person_is_asked_after_hearing_what_leaves(
+    plan: Plan,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    typed: str,
+    goes: bool,
+) -> None:
+    """At the terminal: rows and minutes, then the question; nothing goes before the answer."""
+    started: list[ServingConfig] = []
+
+    def flow(config: ServingConfig) -> Report:
+        started.append(config)
+        raise InputError("not in this test")
+
+    monkeypatch.setattr(flows.validate_serving, "validate_serving", flow)
+    line = ["validate-serving", str(plan.cycle.path), "--endpoint", "192.0.2.1:50051"]
+    monkeypatch.setattr(sys, "argv", ["asr-flywheel", *line, "--model", str(embedded_path())])
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        os.write(ours, typed.encode())
+        with pytest.raises(SystemExit):
+            cli.main()
+    os.close(ours)
+    told = capsys.readouterr().err
+    assert told.index("16 recordings (") < told.index("leave this machine for 192.0.2.1")
+    assert told.index("stop here") < told.index("Send them to 192.0.2.1?")
+    assert [config.audio_may_leave for config in started] == [True] * goes
 
 
 def test_where_the_endpoint_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:

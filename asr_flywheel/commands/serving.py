@@ -21,6 +21,7 @@ from tasks.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from flows.serving_config import ServingConfig
     from tasks.handoff import Accepted, Refusal
 
 app = typer.Typer()
@@ -199,9 +200,8 @@ def validate_serving(
     audio_root: AudioRootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare what an endpoint writes with the offline evaluation. Exit 3: it diverges."""
+    """Compare what an endpoint writes with the offline evaluation. Exit 3: not the same."""
     from flows.serving_config import ServingConfig
-    from flows.validate_serving import find_endpoint
     from flows.validate_serving import validate_serving as flow
     from tasks.riva_endpoint import EndpointSettings
 
@@ -219,15 +219,27 @@ def validate_serving(
         model=model,
         audio_roots=tuple(audio_root or ()),
     )
-    if not yes and sys.stdin.isatty() and not (where := find_endpoint(config)).is_local:
-        typer.confirm(f"All recordings of {cycle} will be sent to {where.host}. Go on?", abort=True)
-        config = config.model_copy(update={"audio_may_leave": True})
+    if not yes and sys.stdin.isatty():
+        config = _ask_for_consent(config)
     with quiet() if as_json else nullcontext():
         report = flow(config)
     if as_json:
         print_json(report.as_dict())
-    if report.verdict == "diverges":
+    if not report.is_equal:
         raise typer.Exit(EXIT_REFUSED)
+
+
+def _ask_for_consent(config: ServingConfig) -> ServingConfig:
+    """Show a person how much audio leaves for where, and ask; a no ends the program."""
+    from flows.validate_serving import find_endpoint, find_plan
+    from tasks import serving
+
+    endpoint = find_endpoint(config)
+    if endpoint.is_local:
+        return config
+    typer.echo(str(serving.leaving(find_plan(config).rows, endpoint)), err=True)
+    typer.confirm(f"Send them to {endpoint.host}?", abort=True, err=True)
+    return config.model_copy(update={"audio_may_leave": True})
 
 
 @contextmanager
