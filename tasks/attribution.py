@@ -133,14 +133,14 @@ class _Reasoning:
             yield Cause(CauseName.STYLE, len(style), (_style_evidence(style),))
 
     def _symbols(self, left: Sequence[Row]) -> tuple[Cause | None, Sequence[Row]]:
-        """Whether the decoder's own symbols are in the text, or the endpoint names another one."""
+        """Whether the decoder's own symbols are in the text of most rows."""
         rows = [row for row in left if row.kind is Kind.ARTEFACT]
-        told = [*self._wrong_decoder()] if left else []
-        if rows and len(rows) >= self.limits.systematic * len(left):
-            shown = rows[0].served[:60]
-            told.append(f"{len(rows)} rows hold raw symbols or repeated pieces: {shown!r}")
-        # A build for another decoder explains whatever comes out of it.
-        return (Cause(CauseName.DECODER, len(left), tuple(told)), left) if told else (None, ())
+        if not rows or len(rows) < self.limits.systematic * len(left):
+            return None, ()
+        # Where most rows hold symbols, another build's decoder made the other words too.
+        explained = [row for row in left if row.kind in (Kind.ARTEFACT, Kind.WORDS)]
+        says = f"{len(rows)} rows hold raw symbols or repeated pieces: {rows[0].served[:60]!r}"
+        return Cause(CauseName.DECODER, len(explained), (says, *self._declared())), explained
 
     def _silence(self, left: Sequence[Row]) -> tuple[Cause | None, Sequence[Row]]:
         """Whether most speech comes back empty: a build for another decoder does that."""
@@ -149,7 +149,7 @@ class _Reasoning:
         if not empty or len(empty) < self.limits.systematic * len(spoken):
             return None, ()
         says = f"{len(empty)} of {len(spoken)} rows with speech came back empty"
-        return Cause(CauseName.DECODER, len(empty), (says,)), empty
+        return Cause(CauseName.DECODER, len(empty), (says, *self._declared())), empty
 
     def _cut(self, left: Sequence[Row]) -> tuple[Cause | None, Sequence[Row]]:
         """Whether rows lack their end, or their beginning."""
@@ -169,13 +169,29 @@ class _Reasoning:
             told.append(f"the service says that it processed only a part of {len(short)} rows")
         return Cause(CauseName.TRUNCATION, len(explained), tuple(told)), explained
 
-    def _wrong_decoder(self) -> Iterable[str]:
+    def _asked(self) -> Sequence[Mapping[str, Any]]:
+        """The models that can have answered: a request for offline recognition names none."""
+        return [
+            one
+            for one in self.evidence.served_models
+            if one["parameters"].get("type", _OFFLINE) == _OFFLINE
+        ]
+
+    def _declared(self) -> Sequence[str]:
+        """What the endpoint says of its decoder, if that is known to be another than is needed.
+
+        Several models of one endpoint tell something only where all of them tell the same.
+        """
         wanted = self.evidence.flag.partition("=")[2]
-        for one in self.evidence.served_models:
-            for name, value in one["parameters"].items():
-                kinds = {value.startswith("greedy"), wanted.startswith("greedy")}
-                if "decoder" in name.lower() and wanted and value and len(kinds) == 2:  # noqa: PLR2004 - they differ
-                    yield f"the endpoint says {name}={value}; the model needs decoder={wanted}"
+        told = {(name, value) for one in self._asked() for name, value in _decoders(one)}
+        meant = {_SAME_DECODER.get(value) for _, value in told}
+        silent = any(not _decoders(one) for one in self._asked())
+        if not wanted or silent or len(meant) != 1 or meant <= {None, _SAME_DECODER.get(wanted)}:
+            return ()
+        return [
+            f"the endpoint says {name}={value}; the hand-off's build has decoder={wanted}"
+            for name, value in sorted(told)
+        ]
 
     def _of_words(self, rows: Sequence[Row]) -> Cause:
         """The cause of rows whose words differ without a pattern of their own."""
@@ -190,6 +206,8 @@ class _Reasoning:
             and self.found.word_difference <= self.limits.tolerated_words
         ):
             return Cause(CauseName.PRECISION, len(rows), (f"{told}, {words}",))
+        if declared := self._declared():
+            return Cause(CauseName.DECODER, len(rows), (f"{told}, {words}", *declared))
         if share >= self.limits.systematic:
             said = [f"{told}, {words}, without a pattern"]
             if self.evidence.probes:
@@ -241,7 +259,7 @@ class _Reasoning:
         return Cause(_SPEAKS_FOR[best.probe.finds], len(rows), told)
 
     def _other_rate(self) -> Iterable[str]:
-        for one in self.evidence.served_models:
+        for one in self._asked():
             rate = str(one["parameters"].get("sample_rate", ""))
             if rate and self.evidence.sample_rate and rate != str(self.evidence.sample_rate):
                 yield f"the endpoint says {rate} Hz, the model has {self.evidence.sample_rate}"
@@ -263,6 +281,26 @@ class _Reasoning:
             f"the {len(others)} others"
         )
         return Cause(CauseName.CONVERSION, len(rows), (says,))
+
+
+_OFFLINE = "offline"
+"""What a Riva server calls the ``type`` of such a model; a streaming one is ``online``."""
+_DECODER_KEYS = ("decoder", "decoder_type")
+_SAME_DECODER = {
+    "greedy": "greedy",
+    "greedy_ctc": "greedy",
+    "nemo": "nemo",
+    "flashlight": "flashlight",
+    "os2s": "os2s",
+    "pass_through": "pass_through",
+}
+"""The values of riva-build's decoder flag, old and new; those that mean the same have one value."""
+
+
+def _decoders(model: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    """What a model's parameters say of its decoder: name and value, of the exact names alone."""
+    named = model["parameters"]
+    return [(name, named[name]) for name in _DECODER_KEYS if named.get(name)]
 
 
 _SPEAKS_FOR = {

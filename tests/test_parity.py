@@ -84,6 +84,12 @@ def outcome(finds: Finds, edits: int, *, restores: bool = False, tried: int = 6)
     return Outcome(probe, edits, 20, tried)
 
 
+def serving(*parameters: dict[str, str]) -> Evidence:
+    """A greedy CTC model behind an endpoint that says this of the models it serves."""
+    models = [{"model": "m", "parameters": one} for one in parameters]
+    return Evidence(flag="decoder=greedy_ctc", served_models=models)
+
+
 NOTICED = outcome(Finds.CONTROL, 30)
 CASES: dict[str, tuple[Callable[[int, str], str], Evidence, list[CauseName]]] = {
     "nothing": (lambda _, text: text, Evidence(), []),
@@ -139,19 +145,58 @@ CASES: dict[str, tuple[Callable[[int, str], str], Evidence, list[CauseName]]] = 
     ),
     "the wrong decoder, as it says itself": (
         garble,
-        Evidence(
-            flag="decoder=greedy_ctc",
-            served_models=({"model": "m", "parameters": {"decoder_type": "nemo"}},),
-        ),
+        serving({"decoder_type": "nemo"}),
         [CauseName.DECODER],
     ),
-    "the right decoder": (
+    "with a language model, as it says itself": (
         garble,
-        Evidence(
-            flag="decoder=greedy_ctc",
-            served_models=({"model": "m", "parameters": {"decoder_type": "greedy"}},),
-        ),
+        serving({"decoder": "flashlight", "type": "offline"}),
+        [CauseName.DECODER],
+    ),
+    "the right decoder": (garble, serving({"decoder_type": "greedy"}), [CauseName.OTHER_MODEL]),
+    "a parameter whose name holds the word": (
+        garble,
+        serving({"decoder_chunk_size": "1.12", "flashlight_decoder.beam_size": "32"}),
         [CauseName.OTHER_MODEL],
+    ),
+    "a decoder that nobody knows": (
+        garble,
+        serving({"decoder": "1.12"}),
+        [CauseName.OTHER_MODEL],
+    ),
+    "the decoder of a streaming model beside it": (
+        garble,
+        serving({"decoder": "nemo", "type": "online"}, {"decoder": "greedy", "type": "offline"}),
+        [CauseName.OTHER_MODEL],
+    ),
+    "several models, any of which may answer": (
+        garble,
+        serving({"decoder": "nemo"}, {"decoder": "greedy"}),
+        [CauseName.OTHER_MODEL],
+    ),
+    "several models, one of which is silent": (
+        garble,
+        serving({"decoder": "nemo"}, {"version": "1"}),
+        [CauseName.OTHER_MODEL],
+    ),
+    "cut, whatever decoder it says": (
+        lambda _, text: " ".join(text.split()[:5]),
+        serving({"decoder": "nemo"}),
+        [CauseName.TRUNCATION],
+    ),
+    "a rate that restores, whatever decoder it says": (
+        garble,
+        replace(
+            serving({"decoder": "nemo"}), probes=(outcome(Finds.SAMPLE_RATE, 2, restores=True),)
+        ),
+        [CauseName.SAMPLE_RATE],
+    ),
+    "some rows cut, the others with symbols": (
+        lambda place, text: (
+            " ".join(text.split()[:5]) if place < 8 else text.replace("please", "⁇ ⁇")
+        ),
+        serving({"decoder": "nemo"}),
+        [CauseName.DECODER, CauseName.TRUNCATION],
     ),
 }
 
@@ -168,8 +213,20 @@ def test_a_few_words_are_arithmetic() -> None:
     """Half precision moves some; half of the rows it does not."""
     one = compared(lambda place, text: garble(place, text) if place == 3 else text, n=40)
     assert names(one) == [CauseName.PRECISION]
+    assert names(one, serving({"decoder": "nemo"})) == [CauseName.PRECISION]
     some = compared(lambda place, text: garble(place, text) if place < 8 else text, n=40)
     assert names(some) == [CauseName.UNEXPLAINED]
+
+
+def test_what_the_endpoint_says_of_its_decoder_is_quoted() -> None:
+    """Beside the symbols, too; rows that are whole but cut are not put down to it."""
+    for change in (garble, lambda _, text: text.replace("please", "⁇ ⁇"), lambda *_: ""):
+        found = compared(change)
+        (cause,) = attribution.attribute(found, serving({"decoder": "nemo", "type": "offline"}))
+        assert cause.name is CauseName.DECODER
+        assert cause.evidence[-1] == (
+            "the endpoint says decoder=nemo; the hand-off's build has decoder=greedy_ctc"
+        )
 
 
 def test_the_untuned_base_is_recognised_by_its_own_evaluation() -> None:
