@@ -1,24 +1,35 @@
-"""Tells a Prefect server about this project: the GPU pool and the block types.
+"""Tells a Prefect server about this project: the GPU pool, the block types and the deployments.
 
     python -m asr_flywheel.register
 
-Again is as good as once; what a user has changed on the server stays.
+Again is as good as once; what a user has changed on the server stays: schedules, default parameters
+and pauses of the deployments too, which `prefect deploy` alone would set back.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
-from asr_flywheel.site import POOL
+from asr_flywheel.site import POOL, PREFECT_FILE, PROJECT
 from blocks import gpu_host
 from blocks.email import EmailNotification
 from blocks.nemo_container import NemoContainer
 from blocks.policies import GateThresholds, TuningRecipe
 from blocks.riva_endpoint import RivaEndpoint
 from blocks.stores import LocalArtifactStore, S3ArtifactStore
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 BLOCKS = (
     NemoContainer,
@@ -33,7 +44,7 @@ BLOCKS = (
 
 
 def main() -> None:
-    """Register pool and blocks with the server that PREFECT_API_URL names."""
+    """Register all of it with the server that PREFECT_API_URL names."""
     for block in BLOCKS:
         block.register_type_and_schema()
     with get_client(sync_client=True) as client:
@@ -48,6 +59,34 @@ def main() -> None:
                     base_job_template=job_template(),
                 )
             )
+    deploy()
+
+
+def deploy() -> None:
+    """Make the deployments that are missing, and bring the others to this version of the code."""
+    wanted = yaml.safe_load(PREFECT_FILE.read_text(encoding="utf-8"))
+    paused: list[UUID] = []
+    with get_client(sync_client=True) as client:
+        for one in wanted["deployments"]:
+            try:
+                known = client.read_deployment_by_name(f"{one['name']}/{one['name']}")
+            except ObjectNotFound:
+                continue
+            # Without schedules of its own, deploying leaves alone those that are there.
+            one["schedules"] = []
+            one["parameters"] = known.parameters
+            if known.paused:
+                paused.append(known.id)
+        with tempfile.TemporaryDirectory(prefix="asr-flywheel-") as folder:
+            file = Path(folder) / "prefect.yaml"
+            file.write_text(yaml.safe_dump(wanted), encoding="utf-8")
+            line = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+            line += ["--prefect-file", str(file)]
+            done = subprocess.run(line, cwd=PROJECT, stderr=subprocess.STDOUT, check=False)
+        for deployment in paused:
+            client.pause_deployment(deployment)
+    if done.returncode != 0:
+        sys.exit(done.returncode)
 
 
 def job_template() -> dict[str, object]:

@@ -91,8 +91,20 @@ class Site:
         """Start the server and wait until it answers.
 
         Raises:
-            FlywheelError: it does not; its log says why.
+            FlywheelError: it does not, and its log says why; or the port is somebody else's.
         """
+        if self._running("server"):
+            if (port := self._noted("server").get("port", self.port)) != self.port:
+                raise FlywheelError(
+                    f"{self.folder}: this site runs on port {port}. Fix: use that one, or end it: "
+                    f"asr-flywheel site down --dir {self.folder}"
+                )
+        elif self.answers():
+            # It would answer for ours, and get our deployments and a worker of ours.
+            raise FlywheelError(
+                f"port {self.port}: another Prefect server answers there. "
+                "Fix: choose another port, or end that server."
+            )
         prefect = [sys.executable, "-m", "prefect"]
         self._start(
             "server", [*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
@@ -119,9 +131,6 @@ class Site:
             FlywheelError: Prefect refuses; holds its words.
         """
         self._run(["-m", "asr_flywheel.register"])
-        self._run(
-            ["-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE)]
-        )
 
     def start_worker(self, runs_at_once: int = 4) -> None:
         """Start a worker of the GPU pool."""
@@ -177,18 +186,24 @@ class Site:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        files.write_json(self._record(name), {"pid": process.pid, "started": _started(process.pid)})
+        noted = {"pid": process.pid, "started": _started(process.pid), "port": self.port}
+        files.write_json(self._record(name), noted)
 
     def _record(self, name: str) -> Path:
         return self.folder / f"{name}.json"
 
+    def _noted(self, name: str) -> dict[str, Any]:
+        """What was written down of a process when it was started; empty where nothing was."""
+        if not self._record(name).is_file():
+            return {}
+        return dict(json.loads(self._record(name).read_text(encoding="utf-8")))
+
     def _known(self, name: str) -> int | None:
         """The process's id, if it is still the one that was started."""
-        if not self._record(name).is_file():
+        if not (noted := self._noted(name)):
             return None
-        record: Mapping[str, Any] = json.loads(self._record(name).read_text(encoding="utf-8"))
-        pid = int(record["pid"])
-        return pid if record["started"] and _started(pid) == record["started"] else None
+        pid = int(noted["pid"])
+        return pid if noted["started"] and _started(pid) == noted["started"] else None
 
     def _running(self, name: str) -> bool:
         return self._known(name) is not None

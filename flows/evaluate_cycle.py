@@ -10,7 +10,8 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import publish, slots
 from flows.config import EvaluationConfig, WhenBusy
-from tasks import bases, run_record, stages, transcribe
+from tasks import bases, stages, transcribe
+from tasks.claims import claim
 from tasks.cycle import Cycle, open_cycle
 from tasks.evaluation import audio_set
 from tasks.leaderboard import Leaderboard
@@ -32,7 +33,7 @@ def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
     """Decode a cycle by one model, score it and write its leaderboard."""
     cycle = open_cycle(config.cycle)
     wait = config.when_busy is WhenBusy.WAIT
-    with run_record.claim(cycle, (lambda: publish.waiting(cycle)) if wait else None):
+    with claim(cycle, (lambda: publish.waiting(cycle)) if wait else None):
         target = stages.evaluation_target(cycle, config.out)
         model = bases.resolve(config.model)
         runtime = config.make_runtime()
@@ -57,10 +58,10 @@ def transcribe_cycle(
     """Decode the cycle; rows that the model has decoded before are not decoded again."""
     publish.stage("transcribe", f"{len(checked.rows)} rows by {config.model}")
     kept = stages.kept_transcripts(cycle, runtime)
-    with slots.gpu_slot(runtime.hardware.gpus):
-        (transcript,) = transcribe.transcribe(
-            (model,), audio_set(checked.rows, config.roots(cycle.path)), runtime, kept
-        )
+    audio = audio_set(checked.rows, config.roots(cycle.path))
+    todo = transcribe.missing((model,), audio, kept)
+    with slots.gpu_slot(runtime.hardware.gpus, needed=bool(todo)):
+        (transcript,) = transcribe.transcribe((model,), audio, runtime, kept)
     publish.speed({config.model: transcript})
     return transcript
 

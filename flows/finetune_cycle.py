@@ -11,7 +11,7 @@ import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -21,6 +21,7 @@ from blocks.stores import open_store
 from flows import events, publish, slots, transcribe_shards
 from flows.config import Comparison, CycleConfig, WhenBusy
 from flows.guardrail import Pair, general_english, guardrail
+from flows.retrying import worth_retrying
 from tasks import (
     archive,
     bases,
@@ -34,6 +35,7 @@ from tasks import (
     stages,
     transcribe,
 )
+from tasks.claims import claim
 from tasks.course import overfit
 from tasks.cycle import Cycle, open_cycle
 from tasks.decision import Decision, decide
@@ -49,13 +51,10 @@ from tasks.preflight import PreflightResult
 from tasks.report import write_report
 from tasks.runtime import Runtime
 from tasks.scoring import Scores, score
-from tasks.store import Store, StoreError
+from tasks.store import Store
 from tasks.training_set import TrainingSet
 from tasks.transcribe import AudioSet, Transcript
 from tasks.transcripts import TranscriptStore
-
-if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,8 @@ def finetune_cycle(config: CycleConfig) -> Outcome:
     """Turn the flywheel once: from cycle N's manifest and baseline to cycle N+1's decision."""
     cycle = open_cycle(config.cycle)
     wait = config.when_busy is WhenBusy.WAIT
-    with run_record.claim(cycle, (lambda: publish.waiting(cycle)) if wait else None):
+    on_wait = (lambda: publish.waiting(cycle)) if wait else None
+    with claim(cycle, on_wait, following=True):
         return turn(config, cycle)
 
 
@@ -297,7 +297,8 @@ def transcribe_cycle(
         The transcripts of the cycle, and those of general English, each by base and tuned model.
     """
     publish.stage("transcribe", f"{len(audio.audio)} rows by base and tuned model")
-    with slots.gpu_slot(runtime.hardware.gpus):
+    todo = transcribe.missing(models, audio, kept)
+    with slots.gpu_slot(runtime.hardware.gpus, needed=bool(todo)):
         before, after = transcribe.transcribe(models, audio, runtime, kept)
     publish.speed({"base": before, "tuned": after})
     return (
@@ -379,12 +380,6 @@ def report(cycle: Cycle, told: dict[str, Any]) -> list[Path]:
     written = write_report(cycle.next, told)
     publish.report(cycle.next, written)
     return written
-
-
-def worth_retrying(_task: object, _run: object, state: State[object]) -> bool:
-    """Whether a second try can help: an endpoint may come back, an expired key does not."""
-    failure = state.result(raise_on_failure=False)
-    return isinstance(failure, StoreError) and failure.transient
 
 
 @task(

@@ -26,7 +26,8 @@ from flows.publish import artifact_key, stage
 from flows.rent import RentConfig
 from flows.rent_plan import Plan, plan
 from tasks import lease as leases
-from tasks import remote, run_record, shipment
+from tasks import remote, shipment
+from tasks.claims import claim
 from tasks.hosts import BrevHost, NothingCreatedError
 from tasks.lease import Lease
 from tasks.ledger import Outcome
@@ -75,7 +76,7 @@ def provision_gpu(config: RentConfig) -> Rental:
             stage("", reason.message)
         return Rental(Outcome.REFUSED)
     rented_run.require_deployment(config.deployment)
-    with run_record.claim(planned.cycle):
+    with claim(planned.cycle, following=True):
         show(planned)
         if not confirmed(planned.lines(), config.answer_minutes * 60):
             stage("rent", NOTHING_CREATED)

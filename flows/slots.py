@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectAlreadyExists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,24 +53,38 @@ def offer(gpus: Sequence[Gpu]) -> None:
     """Let each of these GPUs, and this host without one, be used by one run at a time."""
     with get_client(sync_client=True) as client:
         for name in {*slot_names(), *slot_names(gpus)}:
-            client.upsert_global_concurrency_limit_by_name(name, 1)
+            # It may be there: another worker of this host offers it too.
+            with suppress(ObjectAlreadyExists):
+                wanted = GlobalConcurrencyLimitCreate(name=name, limit=1)
+                client.create_global_concurrency_limit(wanted)
 
 
 def withdraw(host: str) -> None:
-    """Switch a host's limits off, so that nobody waits for a host that is gone."""
+    """Remove a host's limits, so that nobody waits for a host that is gone.
+
+    Switched off instead, one that a killed run holds could never be given back: Prefect frees slots
+    of active limits only.
+    """
     own = host_slot(host)
     with get_client(sync_client=True) as client:
-        offset = 0
-        while page := client.read_global_concurrency_limits(limit=_PAGE, offset=offset):
-            offset += len(page)
-            for limit in page:
-                if limit.name == own or limit.name.startswith(f"{own}."):
-                    off = GlobalConcurrencyLimitUpdate(active=False)
-                    client.update_global_concurrency_limit(limit.name, off)
+        names: list[str] = []
+        while page := client.read_global_concurrency_limits(limit=_PAGE, offset=len(names)):
+            names += [limit.name for limit in page]
+        for name in names:
+            if name == own or name.startswith(f"{own}."):
+                client.delete_global_concurrency_limit_by_name(name)
 
 
 @contextmanager
-def gpu_slot(gpus: Sequence[Gpu]) -> Iterator[None]:
-    """Hold these GPUs, all of them at once; waits until they are free."""
+def gpu_slot(gpus: Sequence[Gpu], *, needed: bool = True) -> Iterator[None]:
+    """Hold these GPUs, all of them at once; waits until they are free.
+
+    Args:
+        gpus: of the job; none for one on the CPU.
+        needed: whether there is anything to do; if not, nobody is waited for.
+    """
+    if not needed:
+        yield
+        return
     with concurrency(slot_names(gpus), lease_duration=_LEASE_S):
         yield

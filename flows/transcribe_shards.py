@@ -25,7 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows import publish, slots
 from flows.config import CycleConfig
-from tasks import run_record, shard_lists, stages, transcribe
+from tasks import shard_lists, stages, transcribe
+from tasks.claims import claim
 from tasks.cycle import open_cycle
 from tasks.errors import InputError, TranscriptionError
 
@@ -63,7 +64,7 @@ def transcribe_shard(config: ShardConfig) -> int:
     runtime.check(lambda line: publish.stage("runtime", line))
     kept = stages.kept_transcripts(cycle, runtime)
     todo = shard_lists.read(config.listing)
-    with slots.gpu_slot(runtime.hardware.gpus):
+    with slots.gpu_slot(runtime.hardware.gpus, needed=bool(todo)):
         took = transcribe.decode(todo, runtime, kept, lambda line: publish.stage("", line))
     rows = sum(len(audio.audio) for _, audio in todo)
     seconds = sum(sum(audio.durations) for _, audio in todo)
@@ -89,9 +90,8 @@ def check(config: CycleConfig) -> None:
             client.read_deployment_by_name(DEPLOYMENT)
         except ObjectNotFound as unknown:
             raise InputError(
-                f"shards: the server has no deployment {DEPLOYMENT}. Fix: deploy it from the "
-                "project's root: prefect --no-prompt deploy --all --prefect-file "
-                "deployments/prefect.yaml"
+                f"shards: the server has no deployment {DEPLOYMENT}. "
+                "Fix: make it with python -m asr_flywheel.register."
             ) from unknown
 
 
@@ -100,7 +100,7 @@ def transcribe_in_shards(config: CycleConfig, out: Path | None = None) -> list[P
     """Decode a cycle by one model, its base, in shards; the files that were written."""
     check(config)
     cycle = open_cycle(config.cycle)
-    with run_record.claim(cycle):
+    with claim(cycle):
         return stages.transcribe_baseline(
             cycle,
             config.base,

@@ -12,7 +12,8 @@ from prefect.blocks.system import Secret
 from blocks.riva_endpoint import RivaEndpoint
 from flows import publish
 from flows.serving_config import ServingConfig
-from tasks import parity_report, run_record, serving, serving_parity
+from tasks import parity_report, serving, serving_parity
+from tasks.claims import claim
 from tasks.cycle import open_cycle
 from tasks.errors import InputError
 from tasks.parity_report import Report
@@ -26,7 +27,7 @@ def validate_serving(config: ServingConfig) -> Report:
     """Send a cycle's recordings to an endpoint and compare its answers with the offline ones."""
     cycle = open_cycle(config.cycle)
     endpoint = find_endpoint(config)
-    with run_record.claim(cycle):
+    with claim(cycle):
         plan = find_plan(config)
         leaving = serving.leaving(plan.rows, endpoint)
         publish.stage("serving", str(leaving))

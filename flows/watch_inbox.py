@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.stores import open_store
 from flows import events, publish
-from flows.config import CycleConfig
+from flows.config import CycleConfig, WhenBusy
+from flows.retrying import worth_retrying
 from tasks import inbox
+from tasks.claims import BusyError
 from tasks.store import Store
 
 
@@ -53,7 +55,9 @@ class WatchConfig(BaseModel):
         Raises:
             ValidationError: of pydantic, if a setting is wrong; names it.
         """
-        return CycleConfig.model_validate({**self.settings, "cycle": cycle})
+        # Behind a run that still works on the cycle before: refused, it would never be asked again.
+        waits = {"when_busy": WhenBusy.WAIT}
+        return CycleConfig.model_validate({**waits, **self.settings, "cycle": cycle})
 
 
 @flow(name="watch-inbox")
@@ -72,10 +76,20 @@ def watch_inbox(config: WatchConfig) -> int:
     return len(found)
 
 
-@task(name="take", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[5, 30])
+@task(
+    name="take",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=worth_retrying,
+)
 def take(config: WatchConfig, store: Store, arrival: inbox.Arrival) -> None:
-    """Bring the cycle here, tell of it, and then remember it."""
-    cycle = inbox.bring(store, arrival, config.cycles, lambda line: publish.stage("", line))
+    """Bring the cycle here, tell of it, and then remember it; later, if a run works on it."""
+    try:
+        cycle = inbox.bring(store, arrival, config.cycles, lambda line: publish.stage("", line))
+    except BusyError as busy:
+        publish.stage("inbox", f"left for the next look: {busy}")
+        return
     run = config.run_for(cycle.path)
     events.arrived(cycle, arrival, run.model_dump(mode="json", exclude_unset=True))
     inbox.remember(config.cycles, arrival)

@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tasks import files
+from tasks.claims import claim
 from tasks.cycle import Cycle, open_cycle
 from tasks.errors import InputError
 
@@ -79,14 +80,23 @@ def bring(
 ) -> Cycle:
     """Bring a cycle's files into the folder of cycles; the manifest comes last.
 
+    Never under a run that works on the cycle: it would end by another manifest than it began by.
     What is there already with the same content stays; nothing that is only here is removed.
 
     Raises:
         StoreError: the store does not answer.
+        BusyError: a run works on the cycle.
         InputError: a file's name leads out of the cycle's folder.
     """
     place = folder / f"cycle{arrival.number}"
     place.mkdir(parents=True, exist_ok=True)
+    cycle = open_cycle(place)
+    with claim(cycle):
+        _copy(store, arrival, place, report)
+    return cycle
+
+
+def _copy(store: Store, arrival: Arrival, place: Path, report: Callable[[str], None]) -> None:
     keys = sorted(store.keys(arrival.prefix), key=lambda key: (key.endswith(f"/{_MANIFEST}"), key))
     new = 0
     for key in keys:
@@ -100,7 +110,6 @@ def bring(
             temporary.write_bytes(content)
         new += 1
     report(f"{place}: {len(keys)} files, {new} of them new; {arrival.rows} rows")
-    return open_cycle(place)
 
 
 def remember(folder: Path, arrival: Arrival) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +12,7 @@ from tasks.errors import InputError
 from tasks.training_record import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tasks.cycle import Cycle
@@ -34,43 +32,6 @@ GENERAL_NAMES = ("general_baseline_hyps.jsonl", "general_hyps.jsonl")
 DECISION_NAME = "decision.json"
 BASELINE_NAME = "baseline_hyps.jsonl"
 _BEGUN = ".run-begun"
-_CLAIM_EVERY_S = 1.0
-
-
-@contextmanager
-def claim(cycle: Cycle, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Keep a cycle's folder for this run alone; the kernel gives it back if the run is killed.
-
-    Args:
-        cycle: whose folder.
-        on_wait: is called once before waiting for another run; None: do not wait.
-
-    Raises:
-        InputError: another run works on the same cycle, and this one shall not wait.
-    """
-    # The folder itself is locked, so that nothing is written into it.
-    handle = os.open(cycle.path, os.O_RDONLY)
-    try:
-        if not _locked(handle):
-            if on_wait is None:
-                raise InputError(
-                    f"{cycle.path}: another run works on this cycle, and two would write the same "
-                    "files. Fix: wait for it (when_busy: wait), or cancel it."
-                )
-            on_wait()
-            while not _locked(handle):
-                time.sleep(_CLAIM_EVERY_S)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _locked(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,9 @@ STOCK_CONFIG = "conf/asr_finetune/speech_to_text_finetune.yaml"
 # What no layer between here and NeMo's data loader takes for anything but part of a name.
 _PLAIN = re.compile(r"[A-Za-z0-9_./@+=: -]+")
 LOCKS = Path("/var/tmp/asr-flywheel-gpus")  # noqa: S108 - one place for all users of the host
-# A container that lost its owner needs its two minutes to end itself.
-_LOCKS_WAIT_S = 150.0
+# A GPU that somebody uses without a slot of the server's is waited for, as a slot is: a training
+# takes hours. A container that lost its owner ends itself after two minutes.
+_LOCKS_WAIT_S = 24 * 3600.0
 _POLL_S = 0.25
 _GRACE_S = 15.0
 

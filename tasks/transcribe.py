@@ -181,7 +181,9 @@ def decode(
     """
     if not todo:
         return []
-    with tempfile.TemporaryDirectory(prefix="asr-flywheel-") as folder:
+    # Beside the cycle: an engine finds there what a worker in a container of its own writes.
+    kept.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".work-", dir=kept.folder) as folder:
         work = Path(folder)
         outs = [work / f"{number}.jsonl" for number in range(len(todo))]
         roots = [root for _, audio in todo for root in audio.roots]

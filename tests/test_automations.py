@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from asr_flywheel import automations
 from asr_flywheel.automations import Wanted
 from blocks.email import EmailNotification
-from tasks import run_record
+from tasks.claims import claim
 from tasks.cycle import open_cycle
 from tests import receivers, samples, sites
 
@@ -75,6 +75,7 @@ def test_an_arrival_starts_its_cycle_once_and_a_grown_manifest_again(
     (first,) = started(site, cycles)
     assert first["parameters"]["config"] == {
         "cycle": str(cycles / "cycle1"),
+        "when_busy": "wait",
         "base": "embedded",
         "priority": ["procedure"],
     }
@@ -134,7 +135,7 @@ def test_a_run_that_waits_for_another_is_told_of_and_goes_on(
             Webhook(url=SecretStr(url)).save("clinic-hook", overwrite=True)
             longest = dt.timedelta(seconds=10)
             automations.register(Wanted("clinic-hook", longest=longest), enable=True)
-        with run_record.claim(open_cycle(turned_cycle)):
+        with claim(open_cycle(turned_cycle)):
             run = sites.launch(site, sites.quick(turned_cycle, when_busy="wait"))
             sites.wait_for(lambda: hooks)
             assert sites.state(site, run) == "Running"
@@ -150,7 +151,7 @@ def test_a_run_whose_host_is_gone_is_marked_as_crashed(site: Site, turned_cycle:
     """Run and worker are killed; without the automation it would be Running for ever."""
     with sites.speaking_to(site):
         automations.register(Wanted(lost_after=dt.timedelta(seconds=45)), enable=True)
-    with run_record.claim(open_cycle(turned_cycle)):
+    with claim(open_cycle(turned_cycle)):
         run = sites.launch(site, sites.quick(turned_cycle, when_busy="wait"))
         sites.wait_for(lambda: sites.state(site, run) == "Running")
         sites.says(site, run, "another run works on")

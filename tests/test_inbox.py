@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks import inbox
+from tasks.claims import BusyError, claim
+from tasks.cycle import open_cycle
 from tasks.errors import InputError
 from tasks.store import LocalStore
 from tests import samples
@@ -100,3 +102,22 @@ def test_a_name_cannot_lead_out_of_the_folder(
     with pytest.raises(InputError, match="leads out"):
         inbox.bring(store, new, tmp_path / "here")
     assert not (tmp_path / "escaped").exists()
+
+
+def test_nothing_is_brought_under_a_run_that_works_on_the_cycle(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    """It would end by another manifest than it began by; the next look finds the arrival again."""
+    folder = tmp_path / "here"
+    (new,) = inbox.arrivals(store, PREFIX, folder)
+    brought = inbox.bring(store, new, folder)
+    inbox.remember(folder, new)
+    before = brought.manifest.read_bytes()
+    grow(store)
+    (grown,) = inbox.arrivals(store, PREFIX, folder)
+    with claim(open_cycle(brought.path)), pytest.raises(BusyError):
+        inbox.bring(store, grown, folder)
+    assert brought.manifest.read_bytes() == before
+    assert inbox.arrivals(store, PREFIX, folder) == [grown]
+    inbox.bring(store, grown, folder)
+    assert brought.manifest.read_bytes() != before

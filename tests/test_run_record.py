@@ -59,21 +59,3 @@ def test_a_file_in_the_next_cycles_place_is_named_before_training(tmp_path: Path
     (tmp_path / "cycle2").write_text("")
     with pytest.raises(InputError, match="cannot be written there"):
         run_record.require_free(open_cycle(tmp_path / "cycle1").next)
-
-
-def test_two_runs_of_one_cycle_are_one_too_many(tmp_path: Path) -> None:
-    """The second is refused in words; afterwards, or for another cycle, the way is free."""
-    for name in ("cycle1", "cycle2"):
-        (tmp_path / name).mkdir()
-    first, other = open_cycle(tmp_path / "cycle1"), open_cycle(tmp_path / "cycle2")
-    with run_record.claim(first):
-        with (
-            pytest.raises(InputError, match="another run works on this cycle"),
-            run_record.claim(first),
-        ):
-            pass
-        with run_record.claim(other):
-            pass
-    with run_record.claim(first):
-        pass
-    assert list((tmp_path / "cycle1").iterdir()) == []

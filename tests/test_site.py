@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -20,6 +20,7 @@ from prefect.blocks.system import Secret
 from asr_flywheel.site import Site
 from flows import slots
 from tasks import engine, sft
+from tasks.errors import FlywheelError
 from tasks.hardware import Gpu
 from tests import engines, pages, sites
 from tests.needs import require
@@ -46,9 +47,14 @@ def test_bad_parameters_are_refused_over_the_api(
 
 def test_the_worker_says_what_it_has(site: Site) -> None:
     """An artifact tells which GPU, driver and image the host has."""
-    found = sites.call(site, "POST", "artifacts/latest/filter")
     here = f"worker-{slots.slug(socket.gethostname())}"
-    (told,) = [one for one in found if one["key"] == here]
+
+    def told_of() -> list[dict[str, Any]]:
+        found = sites.call(site, "POST", "artifacts/latest/filter")
+        return [one for one in found if one["key"] == here]
+
+    sites.wait_for(told_of)
+    (told,) = told_of()
     assert json.loads(told["data"])[0]["cores"] == len(os.sched_getaffinity(0))
 
 
@@ -110,6 +116,11 @@ def test_of_two_runs_one_waits_for_the_gpu_and_both_finish(
         sites.ends(site, run, "Completed")
 
 
+def limits_of(site: Site) -> list[dict[str, Any]]:
+    """The server's global concurrency limits."""
+    return list(sites.call(site, "POST", "v2/concurrency_limits/filter", limit=200))
+
+
 def test_each_gpu_of_a_host_is_used_by_one_run_at_a_time(site: Site) -> None:
     """Two holders at once; who wants both GPUs waits for both; a host that is gone has none."""
     pair = (Gpu("one", uuid="GPU-aaaaaaaa-1"), Gpu("two", uuid="GPU-bbbbbbbb-2"))
@@ -131,14 +142,52 @@ def test_each_gpu_of_a_host_is_used_by_one_run_at_a_time(site: Site) -> None:
         waits.join()
         names = {*slots.slot_names(pair), slots.host_slot()}
         assert len(names) == 3
-        limits = sites.call(site, "POST", "v2/concurrency_limits/filter")
-        assert {one["limit"] for one in limits if one["name"] in names} == {1}
-        slots.withdraw(socket.gethostname())
-        limits = sites.call(site, "POST", "v2/concurrency_limits/filter")
-        assert not any(one["active"] for one in limits if one["name"] in names)
+        assert {one["limit"] for one in limits_of(site) if one["name"] in names} == {1}
+        with slots.gpu_slot(pair):
+            # As when a rented host goes whose run was killed.
+            slots.withdraw(socket.gethostname())
+            assert not names & {one["name"] for one in limits_of(site)}
         slots.offer(pair)
-        limits = sites.call(site, "POST", "v2/concurrency_limits/filter")
-        assert all(one["active"] for one in limits if one["name"] in names)
+        slots.offer(pair[:1])
+        assert names <= {one["name"] for one in limits_of(site)}
+        with slots.gpu_slot(pair):
+            pass
+
+
+def test_a_second_start_keeps_what_somebody_has_set(site: Site) -> None:
+    """Schedules, default parameters and pauses of the deployments; the code's version is new."""
+    names = ("finetune-cycle", "evaluate-cycle")
+    tuned, evaluated = (sites.call(site, "GET", f"deployments/name/{one}/{one}") for one in names)
+    place = f"deployments/{tuned['id']}"
+    weekly = {"schedule": {"cron": "0 4 * * 0", "timezone": "Europe/Zurich"}, "active": False}
+    sites.call(site, "POST", f"{place}/schedules", [weekly])
+    default = {"config": {"cycle": "/srv/ward-7/cycle1"}}
+    sites.call(site, "PATCH", place, parameters=default, version="older")
+    sites.call(site, "POST", f"deployments/{evaluated['id']}/pause_deployment")
+    try:
+        before = sites.call(site, "GET", place)
+        site.configure()
+        after = sites.call(site, "GET", place)
+        assert after["schedules"] == before["schedules"]
+        assert len(after["schedules"]) == 2
+        assert after["parameters"] == default
+        assert after["version"] == tuned["version"]
+        assert sites.call(site, "GET", f"deployments/{evaluated['id']}")["paused"]
+    finally:
+        for one in sites.call(site, "GET", place)["schedules"]:
+            if one["schedule"].get("cron") == "0 4 * * 0":
+                sites.call(site, "DELETE", f"{place}/schedules/{one['id']}")
+        sites.call(site, "PATCH", place, parameters={})
+        sites.call(site, "POST", f"deployments/{evaluated['id']}/resume_deployment")
+
+
+def test_a_site_does_not_take_another_ones_port(site: Site, tmp_path: Path) -> None:
+    """Its deployments and its worker would go to a foreign server; a site has one port."""
+    with pytest.raises(FlywheelError, match=f"port {site.port}: another Prefect server answers"):
+        Site(tmp_path / "another", site.port).up()
+    with pytest.raises(FlywheelError, match=f"this site runs on port {site.port}"):
+        Site(site.folder, sites.free_port()).up()
+    assert site.answers()
 
 
 def test_a_second_run_of_the_same_cycle_is_refused(site: Site, cycle: Path) -> None:

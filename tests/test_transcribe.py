@@ -27,6 +27,7 @@ class Planned:
     script: Script = field(default_factory=lambda: Script("", ""))
     hardware: Hardware = field(default_factory=lambda: Hardware((), 1))
     decoded: list[list[str]] = field(default_factory=list)
+    worked_in: list[Path] = field(default_factory=list)
     fails_after: int | None = None
 
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:
@@ -40,6 +41,7 @@ class Planned:
         """Write what the program would write, or die on the way."""
         job.write_request()
         job.log.touch()
+        self.worked_in.append(job.work)
         for wanted in [one_set for one in job.request["jobs"] for one_set in one["sets"]]:
             if self.fails_after is not None and len(self.decoded) == self.fails_after:
                 return Ended(1)
@@ -169,3 +171,15 @@ def test_what_the_host_lacks_is_told_with_its_remedy(tmp_path: Path) -> None:
             TranscriptStore(tmp_path / "kept", "by"),
             print,
         )
+
+
+def test_decoding_works_beside_the_cycle_and_leaves_nothing(tmp_path: Path) -> None:
+    """Not in this process's /tmp: an engine outside a worker's container does not know that one."""
+    runtime, kept = Planned(), TranscriptStore(tmp_path / "cycle1" / ".transcripts", "d")
+    model = tmp_path / "m.nemo"
+    model.write_bytes(b"model")
+    transcribe((model,), audio(tmp_path, "ab"), runtime, kept)
+    (work,) = runtime.worked_in
+    assert work.is_relative_to(tmp_path / "cycle1")
+    assert not work.exists()
+    assert not list(kept.folder.glob(".work-*"))

@@ -1,0 +1,113 @@
+"""A cycle's folder belongs to one run at a time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tasks import claims
+from tasks.claims import BusyError, claim
+from tasks.cycle import Cycle, open_cycle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FOREIGN = """
+import sys
+from pathlib import Path
+from tasks.claims import claim
+from tasks.cycle import open_cycle
+with claim(open_cycle(Path(sys.argv[1])), following=len(sys.argv) > 2):
+    print("mine", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def cycles(tmp_path: Path) -> list[Cycle]:
+    """Cycles 1 to 3 of a clinic."""
+    for number in (1, 2, 3):
+        (tmp_path / f"cycle{number}").mkdir()
+    return [open_cycle(tmp_path / f"cycle{number}") for number in (1, 2, 3)]
+
+
+def refused(cycle: Cycle, *, following: bool = False) -> bool:
+    """Whether a claim is refused at once."""
+    try:
+        with claim(cycle, following=following):
+            return False
+    except BusyError as busy:
+        return "another run works on this cycle" in str(busy)
+
+
+def test_two_runs_of_one_cycle_are_one_too_many(cycles: list[Cycle]) -> None:
+    """The second is refused in words; afterwards, or for another cycle, the way is free."""
+    first, second, _ = cycles
+    with claim(first):
+        assert refused(first)
+        assert not refused(second)
+    assert not refused(first)
+    assert list(first.path.iterdir()) == []
+
+
+def test_who_writes_the_next_cycle_has_that_too(cycles: list[Cycle]) -> None:
+    """Even before its folder is there; one that is refused leaves no half of its claim behind."""
+    first, second, third = cycles
+    second.path.rmdir()
+    with claim(first, following=True):
+        second.path.mkdir()
+        assert refused(second)
+        assert refused(second, following=True)
+        assert not refused(third)
+    with claim(second):
+        assert refused(first, following=True)
+        assert not refused(first)
+    assert not refused(first, following=True)
+
+
+def test_another_hosts_claim_counts(cycles: list[Cycle], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As over NFS, where the lock of a folder stays on its host: the bytes in the file remain."""
+    nothing = claims._Lock(lambda: None, lambda: None)
+    monkeypatch.setattr(claims, "_folder_lock", lambda *_: nothing)
+    first, second, _ = cycles
+    with claim(first, following=True):
+        assert refused(first)
+        assert refused(second)
+
+
+def test_a_folder_that_is_reached_by_a_link_is_the_same(
+    cycles: list[Cycle], tmp_path: Path
+) -> None:
+    """From another place with a file of claims of its own."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "cycle1").symlink_to(cycles[0].path)
+    with claim(cycles[0]):
+        assert refused(open_cycle(other / "cycle1"))
+
+
+def test_a_killed_run_gives_its_claim_back_to_who_waits(cycles: list[Cycle]) -> None:
+    """The kernel does; the one that waits says so once, and goes on."""
+    first, second, _ = cycles
+    line = [sys.executable, "-c", FOREIGN, str(first.path), "following"]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"mine\n"
+        said: list[str] = []
+        got = threading.Event()
+
+        def wait() -> None:
+            with claim(second, lambda: said.append("waits")):
+                got.set()
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert not got.wait(2)
+        other.kill()
+        waiting.join(30)
+    assert got.is_set()
+    assert said == ["waits"]
