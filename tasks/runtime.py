@@ -191,6 +191,8 @@ class LocalRuntime:
         job.write_request(device_locks(self.hardware))
         environment = {
             **os.environ,
+            # nvidia-smi's order, by which GPUs are chosen and recorded; CUDA's own is by speed.
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
             "TOKENIZERS_PARALLELISM": "false",
             "PYTHONUNBUFFERED": "1",
         }
