@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
-from pydantic import Field, HttpUrl
+from pydantic import Field, HttpUrl, ValidationError
 
+from blocks import places
 from tasks.errors import InputError
 from tasks.store import LEAST_PART_BYTES, LocalStore, S3Store
 
@@ -36,15 +38,17 @@ class LocalArtifactStore(Block):
     """
 
     _block_type_name = "Local Artifact Store"
-    _block_type_slug = "local-artifact-store"
+    _block_type_slug = places.LOCAL_BLOCK
     _description = "Keeps the files of every cycle in a folder of the worker's host."
     _documentation_url = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
 
-    root: Path = Field(title="Folder", description="Made if it is not there.")
+    root: places.AbsolutePath = Field(
+        title="Folder", description="Absolute. Made if it is not there."
+    )
 
     def open(self) -> Store:
         """The store."""
-        return LocalStore(self.root.expanduser())
+        return LocalStore(self.root)
 
 
 class S3ArtifactStore(Block):
@@ -60,7 +64,7 @@ class S3ArtifactStore(Block):
     """
 
     _block_type_name = "S3 Artifact Store"
-    _block_type_slug = "s3-artifact-store"
+    _block_type_slug = places.S3_BLOCK
     _description = "Keeps the files of every cycle in a bucket of AWS or of any other S3 API."
     _documentation_url = HttpUrl("https://docs.prefect.io/integrations/prefect-aws")
 
@@ -113,22 +117,44 @@ def open_store(name: str) -> Store:
     Args:
         name: ``local-artifact-store/NAME`` or ``s3-artifact-store/NAME`` for a saved block;
             ``s3://bucket/prefix`` with the credentials and endpoint of AWS's own variables and
-            profiles; else a folder.
+            profiles; else an absolute folder.
 
     Raises:
-        InputError: there is no such block.
+        InputError: no store has such a name, there is no such block, or it cannot be used.
     """
+    try:
+        places.store(name)
+    except ValueError as wrong:
+        raise InputError(f"store {name!r}: {wrong}.") from wrong
     kind, _, block = name.partition("/")
-    if kind in _Kinds.by_slug:
-        try:
-            found: Store = _Kinds.by_slug[kind].load(block).open()
-        except ValueError as unknown:
-            raise InputError(
-                f"store: there is no block {name!r}. Fix: save one in the UI, or name a folder."
-            ) from unknown
-        return found
-    if (address := _ADDRESS.fullmatch(name)) is not None:
-        prefix = (address["prefix"] or "").rstrip("/")
-        client = boto3.client("s3", config=_CONFIG)
-        return S3Store(client, address["bucket"], f"{prefix}/" if prefix else "")
-    return LocalStore(Path(name).expanduser().absolute())
+    try:
+        if kind in _Kinds.by_slug:
+            return _saved(kind, block)
+        if (address := _ADDRESS.fullmatch(name)) is not None:
+            prefix = (address["prefix"] or "").rstrip("/")
+            client = boto3.client("s3", config=_CONFIG)
+            return S3Store(client, address["bucket"], f"{prefix}/" if prefix else "")
+    except BotoCoreError as wrong:  # such as a profile that is not there
+        raise InputError(f"store {name!r}: {wrong}. Fix: mend AWS's variables.") from wrong
+    return LocalStore(places.absolute(Path(name)))
+
+
+def _saved(kind: str, block: str) -> Store:
+    """The store of a saved block.
+
+    Raises:
+        InputError: there is no such block, or what it holds cannot be right.
+    """
+    try:
+        found: Store = _Kinds.by_slug[kind].load(block).open()
+    except RuntimeError as refused:  # Prefect's, around pydantic's; or no server answers
+        if not isinstance(wrong := refused.__cause__, ValidationError):
+            raise
+        fields = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong.errors())
+        raise InputError(f"block {kind}/{block}: {fields}. Mend it in the UI.") from wrong
+    except ValueError as unknown:
+        raise InputError(
+            f"store: there is no block {f'{kind}/{block}'!r}. Fix: save one in the UI, or name a "
+            "folder."
+        ) from unknown
+    return found

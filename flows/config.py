@@ -10,6 +10,7 @@ from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from blocks.nemo_container import NemoContainer
+from blocks.places import AbsolutePath, StoreName
 from blocks.policies import GateThresholds, TuningRecipe
 from tasks import hardware
 from tasks import runtime as runtimes
@@ -142,11 +143,12 @@ class CycleConfig(BaseModel):
     runtime: RuntimeField = RuntimeName.LOCAL
     container: ContainerField = ContainerSettings()
     container_block: ContainerBlockField = None
-    store: str | None = Field(
+    store: StoreName | None = Field(
         None,
         title="Store",
         description="Where all files of the cycle are kept: a block such as s3-artifact-store/NAME "
-        "or local-artifact-store/NAME, s3://bucket/prefix, or a folder of the worker's host.",
+        "or local-artifact-store/NAME, s3://bucket/prefix, or an absolute folder of the worker's "
+        "host.",
     )
     store_audio: bool = Field(
         True, title="Keep the audio", description="Keep the cycle's recordings in the store too."
@@ -312,11 +314,12 @@ class EvaluationConfig(BaseModel):
         title="Model",
         description="A known name, the path of a .nemo file, or `embedded` for the demo's.",
     )
-    out: Path | None = Field(
+    out: AbsolutePath | None = Field(
         None,
         title="Result",
-        description="A JSONL file for the hypotheses. Empty: they become the cycle's own "
-        "evaluation (offline_hyps.jsonl, with its leaderboard), from which a later run starts.",
+        description="A JSONL file for the hypotheses, by its absolute path. Empty: they become the "
+        "cycle's own evaluation (offline_hyps.jsonl, with its leaderboard), from which a later run "
+        "starts.",
     )
     runtime: RuntimeField = RuntimeName.LOCAL
     container: ContainerField = ContainerSettings()

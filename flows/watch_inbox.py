@@ -6,13 +6,13 @@ cycle" (off until somebody switches it on) answers with a run.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
+from blocks.places import AbsolutePath, StoreName
 from blocks.stores import open_store
 from flows import events, publish
 from flows.config import CycleConfig, WhenBusy
@@ -21,16 +21,19 @@ from tasks import inbox
 from tasks.claims import BusyError
 from tasks.store import Store
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 class WatchConfig(BaseModel):
     """Where cycles arrive, where they go, and how the runs that they start are to be made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    store: str = Field(
+    store: StoreName = Field(
         title="Store",
         description="Where the build stage leaves cycles: a block such as s3-artifact-store/NAME, "
-        "s3://bucket/prefix, or a folder of the worker's host.",
+        "s3://bucket/prefix, or an absolute folder of the worker's host.",
     )
     prefix: str = Field(
         "",
@@ -38,9 +41,9 @@ class WatchConfig(BaseModel):
         pattern=r"^$|^[^/].*/$",
         description="Before `cycle<N>/manifest.jsonl` in the store, such as `inbox/ward-7/`.",
     )
-    cycles: Path = Field(
+    cycles: AbsolutePath = Field(
         title="Folder of cycles",
-        description="On the worker's host; gets `cycle<N>` with its audio.",
+        description="Absolute, on the worker's host; gets `cycle<N>` with its audio.",
     )
     settings: dict[str, Any] = Field(
         default_factory=dict,

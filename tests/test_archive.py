@@ -214,3 +214,19 @@ def test_another_process_keeps_and_the_command_line_fetches(
         for name in tree(cycle.path.parent)
         if "/." not in name and "older" not in name and "notes" not in name
     }
+
+
+def test_a_relative_folder_is_the_shells_own(
+    cycle: Cycle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`runs` and `fetch` find a store beside the caller; a mistyped block is none."""
+    keep(LocalStore(tmp_path / "store"), cycle)
+    monkeypatch.chdir(tmp_path)
+    listed = CliRunner().invoke(cli.app, ["runs", "store", "--json"])
+    assert [run["run"] for run in json.loads(listed.stdout)] == ["run-1"]
+    line = ["fetch", "store", "my-clinic/cycle1", "--dir", "back"]
+    assert CliRunner().invoke(cli.app, line).exit_code == 0
+    assert (tmp_path / "back" / "cycle2" / "run.json").is_file()
+    refused = CliRunner().invoke(cli.app, ["runs", "s3-artefact-store/clinic"])
+    assert refused.exit_code != 0
+    assert "s3-artifact-store/NAME" in str(refused.exception)

@@ -442,7 +442,7 @@ def test_a_lease_is_held_while_its_owner_lives(worth: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("store", "some/folder", "a folder of a host that is given back is lost"),
+        ("store", "/some/folder", "a folder of a host that is given back is lost"),
         ("stock_script", "script.py", "is a file of this machine"),
     ],
 )

@@ -18,9 +18,10 @@ from docker.errors import ImageNotFound
 from prefect.blocks.system import Secret
 
 from asr_flywheel.site import Site
+from blocks.stores import LocalArtifactStore, open_store
 from flows import slots
 from tasks import engine, sft
-from tasks.errors import FlywheelError
+from tasks.errors import FlywheelError, InputError
 from tasks.hardware import Gpu
 from tests import engines, pages, sites
 from tests.needs import require
@@ -33,7 +34,8 @@ def cycle(spoken_cycle: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("epochs", 0), ("priority", ["drugs"]), ("recipe", "best")]
+    ("field", "value"),
+    [("epochs", 0), ("priority", ["drugs"]), ("recipe", "best"), ("store", "archive")],
 )
 def test_bad_parameters_are_refused_over_the_api(
     site: Site, cycle: Path, field: str, value: object
@@ -43,6 +45,18 @@ def test_bad_parameters_are_refused_over_the_api(
         sites.launch(site, sites.quick(cycle, **{field: value}))
     assert refused.value.response.status_code == 409
     assert field in refused.value.response.text
+
+
+def test_a_block_with_a_relative_folder_is_refused(site: Site, tmp_path: Path) -> None:
+    """Saved before folders had to be absolute, or by a program: it is named with its field."""
+    with sites.speaking_to(site):
+        saved = LocalArtifactStore(root=tmp_path / "kept").save("kept-here", overwrite=True)
+        open_store("local-artifact-store/kept-here").check()
+        sites.call(site, "PATCH", f"block_documents/{saved}", data={"root": "kept"})
+        with pytest.raises(InputError, match=r"local-artifact-store/kept-here: root: .*relative"):
+            open_store("local-artifact-store/kept-here")
+        with pytest.raises(InputError, match="there is no block 'local-artifact-store/never-made'"):
+            open_store("local-artifact-store/never-made")
 
 
 def test_the_worker_says_what_it_has(site: Site) -> None:

@@ -27,10 +27,11 @@ def runs_command(
     as_json: JsonOption = False,
 ) -> None:
     """List the complete runs of a store, the newest first."""
+    from blocks.places import store_from_here
     from blocks.stores import open_store
     from tasks import archive
 
-    found = [run.as_dict() for run in archive.runs(open_store(store), prefix)]
+    found = [run.as_dict() for run in archive.runs(open_store(store_from_here(store)), prefix)]
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
@@ -50,10 +51,11 @@ def fetch(
     directory: Annotated[Path, typer.Option("--dir", help="The cycles' folder.")] = Path(),
 ) -> None:
     """Bring a cycle's files back from a store, and check every one of them."""
+    from blocks.places import store_from_here
     from blocks.stores import open_store
     from tasks import archive
 
-    place = open_store(store)
+    place = open_store(store_from_here(store))
     found = [one for one in archive.runs(place, cycle) if run in {None, one.run}]
     if not found:
         raise InputError(

@@ -32,11 +32,13 @@ def doctor(
 ) -> None:
     """Check everything that a run needs, and say what mends it. Exit 1: the run cannot go."""
     from asr_flywheel import site_checks
+    from blocks.places import store_from_here
     from tasks import doctor as checks
 
     if runtime not in {"local", "container"}:
         raise InputError(f"runtime {runtime!r}: must be 'local' or 'container'.")
-    question = checks.ask(runtime, base, image, store, directory.absolute())
+    where = None if store is None else store_from_here(store)
+    question = checks.ask(runtime, base, image, where, directory.absolute())
 
     found = (
         *checks.examine(question),

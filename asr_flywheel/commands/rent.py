@@ -84,6 +84,8 @@ def rent(
     if reap:
         _reap()
         return
+    from blocks.places import store_from_here
+
     if cycle is None:
         raise InputError("rent: name a cycle, or --reap.")
     if provider == "ssh":
@@ -112,7 +114,7 @@ def rent(
                 "general": general,
                 "audio_roots": audio_root or [],
                 "keep_style": keep_style,
-                "store": store,
+                "store": None if store is None else store_from_here(store),
             },
             "host": place,
             "host_block": host_block,

@@ -105,6 +105,8 @@ def run(
     replay_share: ReplayOption = 0.0,
 ) -> None:
     """Turn the flywheel once: gate, split, SFT, transcribe, score, decide."""
+    from blocks.places import store_from_here
+
     _turn(
         cycle=cycle,
         base=base,
@@ -130,7 +132,7 @@ def run(
         compare_with=compare_with,
         audio_roots=audio_root or [],
         keep_style=keep_style,
-        store=store,
+        store=None if store is None else store_from_here(store),
         store_audio=store_audio,
         gate_policy_block=gate_policy_block,
         recipe_block=recipe_block,

@@ -1,0 +1,61 @@
+"""Where things lie, as parameters and blocks name it: absolute paths, and stores by their name.
+
+Nothing relative: a worker runs each flow in a folder that is removed when the run has ended, with
+everything in it. Who types a relative folder in a shell means one of the folder that he is in:
+``store_from_here``. Each type has a pattern besides, so that the server refuses a value before
+there is a run.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+LOCAL_BLOCK, S3_BLOCK = "local-artifact-store", "s3-artifact-store"
+_ABSOLUTE = r"^(/|~/)"
+_STORE = rf"{_ABSOLUTE}|^s3://[^/]+|^({LOCAL_BLOCK}|{S3_BLOCK})/[^/]+$"
+# An address of some kind, or a block of some kind: a slip of the pen, and not a folder's name.
+_NO_FOLDER = re.compile(r"[A-Za-z0-9]+:|[^/]+-store/|$")
+
+
+def absolute(path: Path) -> Path:
+    """A path that means the same wherever a worker runs; ``~`` is the worker's user.
+
+    Raises:
+        ValueError: it is relative.
+    """
+    if re.match(_ABSOLUTE, str(path)) is None:
+        raise ValueError(
+            "is relative, and a worker removes the folder that it runs in. Fix: begin with /"
+        )
+    return path.expanduser()
+
+
+def store(name: str) -> str:
+    """The name of a store, of one of the four kinds.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    if re.match(_STORE, name) is None:
+        raise ValueError(
+            f"no store is named so. Fix: {S3_BLOCK}/NAME or {LOCAL_BLOCK}/NAME (a saved block), "
+            "s3://bucket/prefix, or a folder that begins with /"
+        )
+    return name
+
+
+def store_from_here(name: str) -> str:
+    """The same for what was typed in a shell, where a folder may be relative to the current one."""
+    if re.match(_STORE, name) or _NO_FOLDER.match(name):
+        return name
+    return str(Path(name).expanduser().absolute())
+
+
+AbsolutePath = Annotated[
+    Path, AfterValidator(absolute), Field(json_schema_extra={"pattern": _ABSOLUTE})
+]
+StoreName = Annotated[str, AfterValidator(store), Field(json_schema_extra={"pattern": _STORE})]

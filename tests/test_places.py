@@ -1,0 +1,123 @@
+"""Where a run keeps and writes things: nothing that a worker would remove with its own folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prefect.utilities.schema_tools import validation
+from pydantic import BaseModel, ValidationError
+
+from blocks import places
+from blocks.stores import LocalArtifactStore, S3ArtifactStore, open_store
+from flows.config import CycleConfig, EvaluationConfig
+from flows.watch_inbox import WatchConfig
+from tasks.errors import InputError
+from tasks.store import LocalStore, S3Store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NO_STORES = [
+    "archive",
+    "./archive",
+    "s3-artefact-store/clinic",
+    "s3-artifact-store",
+    "s3-artifact-store/",
+    "local-artifact-store/a/b",
+    "S3://clinic/asr",
+    "s3:/clinic/asr",
+    "s3://",
+    "s3:///asr",
+    "file:///srv/store",
+    "",
+]
+CYCLE = "/srv/cycles/cycle1"
+
+
+def refused(model: type[BaseModel], parameters: Mapping[str, Any], field: str) -> str:
+    """See that both refuse a field: the model, and the server by the model's JSON schema."""
+    with pytest.raises(ValidationError) as by_model:
+        model.model_validate(parameters)
+    (wrong,) = by_model.value.errors()
+    assert wrong["loc"] == (field,)
+    with pytest.raises(validation.ValidationError, match=re.escape(field)):
+        validation.validate(dict(parameters), model.model_json_schema(), raise_on_error=True)
+    return wrong["msg"]
+
+
+@pytest.mark.parametrize("name", NO_STORES)
+def test_what_names_no_store_is_refused_by_the_field(name: str) -> None:
+    """Each once was a folder that the worker removed after a green run."""
+    for model, more in ((CycleConfig, {"cycle": CYCLE}), (WatchConfig, {"cycles": "/srv"})):
+        assert "s3-artifact-store/NAME" in refused(model, {**more, "store": name}, "store")
+    with pytest.raises(InputError, match=r"store .*Fix: s3-artifact-store/NAME"):
+        open_store(name)
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "field"),
+    [
+        (EvaluationConfig, {"cycle": CYCLE}, "out"),
+        (WatchConfig, {"store": "/srv/store"}, "cycles"),
+        (LocalArtifactStore, {}, "root"),
+    ],
+)
+@pytest.mark.parametrize("path", ["kept", "../kept", "~", ""])
+def test_a_relative_path_to_write_to_is_refused_by_the_field(
+    model: type[BaseModel], parameters: dict[str, Any], field: str, path: str
+) -> None:
+    """The same for an evaluation's result, the folder of cycles and a block's folder."""
+    assert "Fix: begin with /" in refused(model, {**parameters, field: path}, field)
+
+
+def test_what_names_a_store_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the model and by the server; ``~`` is the worker's home."""
+    monkeypatch.setenv("HOME", "/home/worker")
+    schema = CycleConfig.model_json_schema()
+    for name in (
+        "/srv/store", "~/store", "s3://clinic", "s3://clinic/asr/", "s3-artifact-store/clinic",
+        "local-artifact-store/clinic", None,
+    ):  # fmt: skip
+        assert CycleConfig.model_validate({"cycle": CYCLE, "store": name}).store == name
+        validation.validate({"cycle": CYCLE, "store": name}, schema, raise_on_error=True)
+    assert open_store("/srv/store") == LocalStore(Path("/srv/store"))
+    assert open_store("~/store") == LocalStore(Path("/home/worker/store"))
+    watch = WatchConfig.model_validate({"store": "/srv/store", "cycles": "~/cycles"})
+    assert watch.cycles == Path("/home/worker/cycles")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    remote = open_store("s3://clinic/asr")
+    assert isinstance(remote, S3Store)
+    assert (remote.bucket, remote.prefix) == ("clinic", "asr/")
+
+
+def test_the_names_of_blocks_are_the_blocks_own() -> None:
+    """What the pattern knows is what Prefect calls them."""
+    kinds = (LocalArtifactStore, S3ArtifactStore)
+    slugs = [kind.get_block_type_slug() for kind in kinds]
+    assert slugs == [places.LOCAL_BLOCK, places.S3_BLOCK]
+
+
+def test_a_profile_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As bad input, with botocore's words."""
+    monkeypatch.setenv("AWS_PROFILE", "never-made")
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    with pytest.raises(InputError, match="never-made"):
+        open_store("s3://clinic/asr")
+
+
+def test_a_folder_typed_in_a_shell_is_of_the_current_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slip of the pen is not a folder."""
+    monkeypatch.chdir(tmp_path)
+    assert places.store_from_here("kept") == str(tmp_path / "kept")
+    assert places.store_from_here("a/b") == str(tmp_path / "a" / "b")
+    for name in ("/srv/store", "s3://clinic/asr", "s3-artifact-store/clinic"):
+        assert places.store_from_here(name) == name
+    for name in NO_STORES:
+        if name not in {"archive", "./archive", "s3-artifact-store"}:
+            with pytest.raises(ValueError, match="Fix: s3-artifact-store/NAME"):
+                places.store(places.store_from_here(name))
