@@ -7,7 +7,9 @@ whatever happens then, the host is given back, or an alarm names it.
 
 from __future__ import annotations
 
+import math
 import subprocess
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path  # noqa: TC003 - Prefect reads the flow's result type
 from typing import TYPE_CHECKING, Any
@@ -122,8 +124,8 @@ def rent(config: RentConfig, planned: Plan) -> Rental:
             raise
         finally:
             if outcome is Outcome.NOT_CREATED:
-                leases.remove(lease)
-                lease.count(outcome)
+                visit.lease.count(outcome)
+                leases.remove(visit.lease)
             else:
                 hosts_out.give_back(visit.lease, outcome, visit.hostname)
     return Rental(outcome, lease.host, None if fetched is None else fetched.next_cycle)
@@ -145,10 +147,9 @@ class Visit:
         Raises:
             HostError: one of them failed.
         """
-        config, connection = self.config, self.host.connection
-        stage("host", f"asking for {self.host.name}")
-        kind = self.planned.cost.sku
-        self.host.create(kind.gpu, config.disk_gb, self.planned.cost.usd_per_hour)
+        config = self.config
+        self._order()
+        connection = self.host.connection
         self.host.wait_until_reachable(config.reach_s)
         root = self._begin()
         self._check(root)
@@ -174,6 +175,23 @@ class Visit:
         fetched = shipment.fetch(connection, placed, self.planned.cycle, self._told())
         stage("host", f"{fetched.files} files are here, each with the SHA-256 of its record")
         return fetched
+
+    def _order(self) -> None:
+        """Ask for the host; its record tells before that what it costs, and on whose bill."""
+        config, cost = self.config, self.planned.cost
+        kind = cost.sku
+        terms = self.host.look(kind.gpu, kind.memory_gb, config.disk_gb, cost.usd_per_hour)
+        stage("host", f"asking for {self.host.name}: {terms.usd_per_hour:.2f} $ an hour")
+        self.lease = replace(
+            self.lease,
+            usd_per_hour=terms.usd_per_hour,
+            account=terms.account,
+            started=time.time(),
+        )
+        leases.write(self.lease)
+        self.host = self.lease.open()
+        # Whoever has reached it sets a clock that ends earlier.
+        self.host.create(terms, 60 * config.limit_minutes + math.ceil(config.reach_s))
 
     def _begin(self) -> str:
         """The lease's folder on the host, whose clock runs from now on."""

@@ -34,7 +34,8 @@ class RentConfig(BaseModel):
         None,
         ge=0,
         title="Price ($ an hour)",
-        description="Your own figure, instead of the table's. At Brev also the most that is paid.",
+        description="Your own figure, instead of the table's; at Brev also the most that is paid. "
+        "A host of your own counts as free without one.",
     )
     disk_gb: int = Field(200, ge=50, title="Disk (GB)", description="Of a host that is created.")
     gpu_required: bool = Field(

@@ -78,7 +78,10 @@ def plan(config: RentConfig) -> Plan:
     work = skus.work(
         durations, run.validation_fraction, recipe.epochs, recipe.batch_size, parameters
     )
-    cost = skus.cost_shape(kind, work, config.disk_gb, config.usd_per_hour)
+    if isinstance(provider, OwnHost):
+        cost = skus.own_cost_shape(kind, work, config.usd_per_hour)
+    else:
+        cost = skus.cost_shape(kind, work, config.disk_gb, config.usd_per_hour)
     cargo = Cargo(cycle, run.base, run.baseline, run.general, run.audio_roots)
     return Plan(cycle, verdict, provider, cost, cargo)
 

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import json
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.ssh import ConnectionLostError, HostError
 
-# What it says of a host that is not (any more) there.
-_NOT_FOUND = "not found"
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What it says where it was logged in with a key, which belongs to one organisation.
+_BY_KEY = "api key auth"
 _ANSWER_S = 120.0
+# A card's memory is told rounded, and the next smaller card has half.
+_SAME_CARD = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,15 @@ class Offer:
     cloud: str
     usd_per_hour: float
     disk_gb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """A line of ``brev ls orgs --json``; create, delete and ls work in the active one only."""
+
+    id: str
+    name: str
+    active: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,77 +64,96 @@ class Brev:
 
     Attributes:
         program: its name on the PATH, or its path.
-        organisation: instead of the active one; empty: the active one.
     """
 
     program: str = "brev"
-    organisation: str = ""
 
-    def cheapest(self, gpu: str, disk_gb: int, *, stoppable: bool) -> Offer:
-        """The cheapest type with such a GPU that can be had now.
+    def organisations(self) -> list[Organisation]:
+        """Those that the user is in; none where an API key is used, which knows only its own.
+
+        Raises:
+            HostError: it cannot tell, for instance because nobody is logged in.
+        """
+        try:
+            found = self._json("ls", "orgs", "--json")
+        except HostError as wrong:
+            if _BY_KEY in str(wrong).lower():
+                return []
+            raise
+        with _expected("ls orgs"):
+            return [
+                Organisation(str(one["id"]), str(one["name"]), one["is_active"] is True)
+                for one in found
+            ]
+
+    def cheapest(self, gpu: str, memory_gb: int, disk_gb: int) -> Offer:
+        """The cheapest type with one such GPU that can be had now.
 
         Args:
             gpu: as its search names it, such as L40S.
+            memory_gb: of the GPU: there are A100s with 40 GB and with 80.
             disk_gb: at least.
-            stoppable: whether it must be possible to stop and not delete it.
 
         Raises:
             HostError: there is none.
         """
         wanted = ["--gpu-name", gpu, "--min-disk", str(disk_gb), "--sort", "price", "--json"]
-        found = self._json("search", *wanted, *(["--stoppable"] if stoppable else []))
-        for one in found or []:
-            # A search for A100 also finds other names that hold it; more GPUs cost more.
-            if one["gpu_name"].upper() == gpu.upper() and one["gpu_count"] == 1:
-                fixed = one["disk_min_gb"] == one["disk_max_gb"]
-                disk = one["disk_min_gb"] if fixed else max(disk_gb, one["disk_min_gb"])
-                return Offer(one["type"], one["cloud"], float(one["price_per_hour"]), disk)
+        found = self._json("search", *wanted)
+        with _expected("search"):
+            for one in found or []:
+                # A search for A100 also finds other names that hold it; more GPUs cost more.
+                fits = one["vram_per_gpu_gb"] >= _SAME_CARD * memory_gb
+                if one["gpu_name"].upper() == gpu.upper() and one["gpu_count"] == 1 and fits:
+                    fixed = one["disk_min_gb"] == one["disk_max_gb"]
+                    disk = one["disk_min_gb"] if fixed else max(disk_gb, one["disk_min_gb"])
+                    return Offer(one["type"], one["cloud"], float(one["price_per_hour"]), disk)
         raise HostError(
-            f"brev: no instance with one {gpu} and {disk_gb} GB of disk can be had now. "
-            "Fix: try another SKU, or later."
+            f"brev: no instance with one {gpu} of {memory_gb} GB and {disk_gb} GB of disk can be "
+            "had now. Fix: try another SKU, or later."
         )
 
-    def create(self, name: str, offer: Offer) -> None:
+    def create(self, name: str, offer: Offer, at_boot: str = "") -> None:
         """Ask for an instance of exactly this type, and do not wait for it.
 
         The type comes on standard input, as from a pipe of ``brev search --json``: ``--type`` would
         take no size of the disk.
 
+        Args:
+            name: of the instance.
+            offer: what is asked for.
+            at_boot: a script that the instance runs when it boots.
+
         Raises:
-            HostError: it refuses.
+            HostError: it refuses, or does not answer: an instance may come all the same.
         """
         wanted = [{"type": offer.type, "target_disk_gb": offer.disk_gb}]
-        self._run("create", name, "--detached", given=json.dumps(wanted))
+        script = ["--startup-script", at_boot] if at_boot else []
+        self._run("create", name, "--detached", *script, given=json.dumps(wanted))
 
     def instances(self) -> list[Instance]:
-        """The user's instances.
+        """The instances of the active organisation, also those of its other users.
 
         Raises:
             HostError: it cannot tell, for instance because nobody is logged in.
         """
-        where = ["--org", self.organisation] if self.organisation else []
-        found = self._json("ls", "--json", *where)["workspaces"] or []
-        return [Instance(one["name"], one["status"], one.get("build_status", "")) for one in found]
+        found = self._json("ls", "--json", "--all")
+        with _expected("ls"):
+            return [
+                Instance(one["name"], one["status"], one.get("build_status", ""))
+                for one in found["workspaces"] or []
+            ]
 
     def find(self, name: str) -> Instance | None:
         """An instance by its name, if it is there."""
         return next((one for one in self.instances() if one.name == name), None)
 
-    def start(self, name: str) -> None:
-        """Start an instance that was stopped."""
-        self._run("start", name, "--detached")
-
-    def stop(self, name: str) -> None:
-        """Stop an instance; its disk goes on costing."""
-        self._run("stop", name)
-
     def delete(self, name: str) -> None:
-        """Delete an instance with its disk; one that is not there is as good as deleted."""
-        try:
-            self._run("delete", name)
-        except HostError as wrong:
-            if _NOT_FOUND not in str(wrong):
-                raise
+        """Delete an instance with its disk.
+
+        Raises:
+            HostError: it refuses, or finds no such instance among the user's own.
+        """
+        self._run("delete", name)
 
     def refresh(self) -> None:
         """Write the ssh configuration entries of the instances that run."""
@@ -155,3 +189,19 @@ class Brev:
         if done.returncode != 0:
             raise HostError(f"brev {arguments[0]}: {(done.stderr or done.stdout).strip()}")
         return done.stdout
+
+
+@contextmanager
+def _expected(command: str) -> Iterator[None]:
+    """What it tells has the form that is read here.
+
+    Raises:
+        HostError: it has not.
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as wrong:
+        raise HostError(
+            f"brev {command}: told something else than was expected ({wrong!r}). "
+            "Fix: is this version of brev newer than July 2026?"
+        ) from wrong

@@ -1,7 +1,6 @@
 """GPU hosts of two providers behind one interface: Brev, and a host that the user already has.
 
-Each call may be made again: a host that is there is not created twice, and one that is gone counts
-as deleted. What happens on the host itself is in tasks/remote.py.
+Giving back may be asked for again. What happens on the host itself is in tasks/remote.py.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks import remote
-from tasks.brev import Brev
+from tasks.brev import Brev, Instance, Offer
 from tasks.ssh import Connection, HostError, SshSettings
 
 _POLL_S = 5.0
@@ -33,13 +32,13 @@ class State(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     ENDING = "ending"  # the provider has taken the order
-    STOPPED = "stopped"
+    STOPPED = "stopped"  # by somebody else; its disk bills on
     FAILED = "failed"
 
     @property
     def given_back(self) -> bool:
-        """Whether it bills no more, but for a disk."""
-        return self in {State.ABSENT, State.ENDING, State.STOPPED}
+        """Whether it bills no more."""
+        return self in {State.ABSENT, State.ENDING}
 
 
 class OwnHost(BaseModel):
@@ -81,12 +80,10 @@ class BrevHost(BaseModel):
     provider: Literal["brev"] = Field("brev", title="Provider", description="NVIDIA Brev.")
     program: str = Field("brev", title="Program", description="Brev's CLI, logged in.")
     organisation: str = Field(
-        "", title="Organisation", description="Instead of the active one of brev's CLI."
-    )
-    ending: Literal["delete", "stop"] = Field(
-        "delete",
-        title="At the end",
-        description="delete frees the disk; stop keeps it, and it goes on costing.",
+        "",
+        title="Organisation",
+        description="Name or id of the one that pays; it must be the active one of brev's CLI "
+        "(`brev set NAME`). Empty: whichever is active.",
     )
     ssh_config: str | None = Field(
         None, title="ssh configuration", description="Where brev refresh writes, if not ~/.ssh."
@@ -100,9 +97,31 @@ class BrevHost(BaseModel):
         description="Runs on the host if nobody gave it back in time. Whether a host that shut "
         "itself down bills on is the cloud's decision: look with `brev ls`.",
     )
+    settle_s: float = Field(
+        180,
+        ge=0,
+        title="Time to be listed (s)",
+        description="How long an order may take to show in `brev ls`. Before, a host that is not "
+        "listed there does not count as absent.",
+    )
 
 
 Provider = Annotated[OwnHost | BrevHost, Field(discriminator="provider")]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a provider offers.
+
+    Attributes:
+        usd_per_hour: its price now.
+        account: whose bill it will be, so that nobody looks for the host in another one later.
+        offer: what Brev is to be asked for.
+    """
+
+    usd_per_hour: float
+    account: str = ""
+    offer: Offer | None = None
 
 
 class Host(Protocol):
@@ -116,11 +135,21 @@ class Host(Protocol):
     def connection(self) -> Connection:
         """How scripts, files and tunnels reach it."""
 
-    def create(self, gpu: str, disk_gb: int, most_usd_per_hour: float) -> None:
-        """Have it, by this call or by an earlier one.
+    def look(self, gpu: str, memory_gb: int, disk_gb: int, most_usd_per_hour: float) -> Terms:
+        """See what it would cost now; nothing is asked for.
 
         Raises:
             NothingCreatedError: it cannot be had, or only at a higher price.
+        """
+
+    def create(self, terms: Terms, limit_s: int) -> None:
+        """Have it.
+
+        Args:
+            terms: from ``look``.
+            limit_s: after which it ends by itself, even if nobody ever reaches it.
+
+        Raises:
             HostError: it was asked for, and that failed: it may bill all the same.
         """
 
@@ -163,13 +192,17 @@ class Own:
         """To the host."""
         return Connection(self.settings.ssh)
 
-    def create(self, gpu: str, disk_gb: int, most_usd_per_hour: float) -> None:
-        """It is there already, or it is not."""
-        del gpu, disk_gb, most_usd_per_hour
+    def look(self, gpu: str, memory_gb: int, disk_gb: int, most_usd_per_hour: float) -> Terms:
+        """It is there already, or it is not; it costs what its owner says."""
+        del gpu, memory_gb, disk_gb
         try:
             self.connection.check("true", timeout_s=self.settings.ssh.connect_s + 5)
         except HostError as away:
             raise NothingCreatedError(str(away)) from away
+        return Terms(most_usd_per_hour)
+
+    def create(self, terms: Terms, limit_s: int) -> None:
+        """It is there."""
 
     def wait_until_reachable(self, seconds: float) -> None:
         """Wait for sshd."""
@@ -188,10 +221,19 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class Rented:
-    """An instance at Brev."""
+    """An instance at Brev.
+
+    Attributes:
+        settings: of Brev.
+        lease: of the instance.
+        account: id of the organisation that it was asked for in; empty: nobody knows.
+        asked: when, in seconds since the epoch.
+    """
 
     settings: BrevHost
     lease: str
+    account: str = ""
+    asked: float = 0.0
 
     @property
     def name(self) -> str:
@@ -214,20 +256,15 @@ class Rented:
 
     @property
     def _brev(self) -> Brev:
-        return Brev(self.settings.program, self.settings.organisation)
+        return Brev(self.settings.program)
 
-    def create(self, gpu: str, disk_gb: int, most_usd_per_hour: float) -> None:
-        """Rent the cheapest that is offered, if it is as cheap as the person was told."""
-        brev = self._brev
+    def look(self, gpu: str, memory_gb: int, disk_gb: int, most_usd_per_hour: float) -> Terms:
+        """The cheapest that is offered, if it is as cheap as the person was told."""
         try:
-            there = brev.find(self.name)
-            offer = brev.cheapest(gpu, disk_gb, stoppable=self.settings.ending == "stop")
+            account = self._account()
+            offer = self._brev.cheapest(gpu, memory_gb, disk_gb)
         except HostError as refused:
             raise NothingCreatedError(str(refused)) from refused
-        if there is not None:
-            if there.status == "STOPPED":
-                brev.start(self.name)
-            return
         # Half a cent is rounding.
         if offer.usd_per_hour > most_usd_per_hour + 0.005:
             raise NothingCreatedError(
@@ -236,7 +273,27 @@ class Rented:
                 f"Nothing was created. Fix: say --usd-per-hour {offer.usd_per_hour:.2f}, and look "
                 "at the costs again."
             )
-        brev.create(self.name, offer)
+        return Terms(offer.usd_per_hour, account, offer)
+
+    def _account(self) -> str:
+        """The id of the active organisation; empty where an API key does not tell it."""
+        active = next((one for one in self._brev.organisations() if one.active), None)
+        wanted = self.settings.organisation
+        if wanted and (active is None or wanted not in {active.id, active.name}):
+            found = "unknown" if active is None else active.name
+            raise HostError(
+                f"brev: the organisation is to be {wanted!r}, and the active one is {found}. "
+                f"Fix: `brev set {wanted}`."
+            )
+        return "" if active is None else active.id
+
+    def create(self, terms: Terms, limit_s: int) -> None:
+        """Rent what was offered; its clock starts when it boots."""
+        if terms.offer is None:
+            raise ValueError("these terms are not Brev's")
+        command = self.settings.at_limit
+        script = remote.clock_at_boot(self.lease, limit_s, command) if command else ""
+        self._brev.create(self.name, terms.offer, script)
 
     def wait_until_reachable(self, seconds: float) -> None:
         """Wait until Brev calls it ready, then for sshd."""
@@ -256,36 +313,87 @@ class Rented:
         self.connection.wait(max(deadline - time.monotonic(), 1.0))
 
     def give_back(self) -> None:
-        """Delete or stop it, and see that Brev has taken the order."""
+        """Delete it, and see that Brev has taken the order.
+
+        It counts as absent only in the organisation that it was asked for in, and only when that
+        was long enough ago for an order that was cut off to show.
+        """
+        self._require_account()
         brev = self._brev
-        if self.settings.ending == "stop":
-            found = brev.find(self.name)
-            if found is None or found.status in {"STOPPED", "STOPPING", "DELETING"}:
-                return
-            brev.stop(self.name)
-        else:
+        while (found := brev.find(self.name)) is None:
+            wait = self.asked + self.settings.settle_s - time.time()
+            if wait <= 0:
+                break
+            time.sleep(min(_POLL_S, wait))
+        if found is None:
+            self._require_known_account()
+            return
+        try:
             brev.delete(self.name)
+        except HostError:
+            # Somebody else may have deleted it meanwhile.
+            if not self._status().given_back:
+                raise
         deadline = time.monotonic() + _GONE_S
-        while not (state := self.state()).given_back:
+        while not (state := self._status()).given_back:
             if time.monotonic() > deadline:
                 raise HostError(f"brev: {self.name} is {state} after it was given back.")
             time.sleep(1.0)
 
+    def _require_account(self) -> None:
+        """Refuse to look for it in an organisation that it is not in."""
+        known = self._brev.organisations()
+        active = next((one for one in known if one.active), None)
+        if (active.id if active else "") == self.account:
+            return
+        own = next((one.name for one in known if one.id == self.account), None)
+        raise HostError(
+            f"brev: it was asked for in the organisation {own or self.account or 'of an API key'}, "
+            f"and the active one is {active.name if active else 'that of an API key'}. "
+            f"Fix: `brev {f'set {own}' if own else 'login'}` as before, then try again."
+        )
+
+    def _require_known_account(self) -> None:
+        """Believe in its absence only where it would be seen."""
+        if not self.account:
+            raise HostError(
+                "brev: it is not listed, but with an API key nobody can tell whether this is the "
+                "organisation that it was asked for in. Fix: look in Brev's console."
+            )
+
     def state(self) -> State:
-        """By ``brev ls``."""
-        found = self._brev.find(self.name)
-        if found is None:
-            return State.ABSENT
-        return {
-            "RUNNING": State.RUNNING,
-            "UNHEALTHY": State.RUNNING,
-            "STOPPING": State.ENDING,
-            "DELETING": State.ENDING,
-            "STOPPED": State.STOPPED,
-            "FAILURE": State.FAILED,
-        }.get(found.status, State.STARTING)
+        """By ``brev ls``, in its own organisation."""
+        self._require_account()
+        return self._status()
+
+    def _status(self) -> State:
+        return _state(self._brev.find(self.name))
 
 
-def open_host(settings: OwnHost | BrevHost, lease: str) -> Host:
-    """The host of a lease."""
-    return Own(settings, lease) if isinstance(settings, OwnHost) else Rented(settings, lease)
+def _state(found: Instance | None) -> State:
+    if found is None:
+        return State.ABSENT
+    return {
+        "RUNNING": State.RUNNING,
+        "UNHEALTHY": State.RUNNING,
+        "STOPPING": State.STOPPED,
+        "STOPPED": State.STOPPED,
+        "DELETING": State.ENDING,
+        "FAILURE": State.FAILED,
+    }.get(found.status, State.STARTING)
+
+
+def open_host(
+    settings: OwnHost | BrevHost, lease: str, account: str = "", asked: float = 0.0
+) -> Host:
+    """The host of a lease.
+
+    Args:
+        settings: of its provider.
+        lease: its id.
+        account: whose bill it is, once it has been asked for.
+        asked: when it was, in seconds since the epoch.
+    """
+    if isinstance(settings, OwnHost):
+        return Own(settings, lease)
+    return Rented(settings, lease, account, asked)

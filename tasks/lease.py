@@ -36,8 +36,9 @@ class Lease:
         cycle: the cycle's folder.
         number: the cycle's number.
         sku: what was asked for.
-        usd_per_hour: what the person was told.
-        started: seconds since the epoch.
+        usd_per_hour: what the person was told; from the order on, the provider's price.
+        account: whose bill it is, as the provider names it.
+        started: when it was asked for, seconds since the epoch.
         counted_until: up to when its cost is in the ledger already.
         run: id of the flow run on it, once there is one.
         queue: the work queue of its worker.
@@ -53,6 +54,7 @@ class Lease:
     started: float = field(default_factory=time.time)
     counted_until: float = 0.0
     run: str = ""
+    account: str = ""
 
     @property
     def queue(self) -> str:
@@ -62,7 +64,7 @@ class Lease:
     def open(self) -> Host:
         """The host."""
         settings: Any = TypeAdapter(Provider).validate_python(dict(self.provider))
-        return open_host(settings, self.lease)
+        return open_host(settings, self.lease, self.account, self.started)
 
     def entry(self, outcome: Outcome, ended: float | None = None) -> ledger.Entry:
         """What the ledger gets for the time that is not in it yet."""

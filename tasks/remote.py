@@ -80,6 +80,29 @@ echo detached | tee clock
 """
 
 
+def clock_at_boot(lease: str, limit_s: int, command: str) -> str:
+    """A script for a host's first boot, which starts a clock of its own and returns at once.
+
+    It holds where nobody ever reaches the host, so that ``begin`` is never run on it.
+
+    Args:
+        lease: the lease's id.
+        limit_s: seconds from now.
+        command: what runs then.
+    """
+    unit = f"asr-flywheel-boot-{lease}"
+    return f"""#!/bin/sh
+command={shlex.quote(command)}
+if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
+  for as in "" "sudo -n"; do
+    $as systemd-run --quiet --collect --unit={unit} --on-active={limit_s} \\
+      sh -c "$command" 2>/dev/null && exit 0
+  done
+fi
+setsid nohup sh -c "sleep {limit_s}; $command" >/dev/null 2>&1 </dev/null &
+"""
+
+
 def end(folder: str, lease: str, command: str = "") -> str:
     """End everything of a lease and remove its folder; fails if something is left running."""
     return f"""{_FUNCTIONS.format(lease=lease)}

@@ -8,7 +8,7 @@ of the other cards are estimates and are marked as such.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.errors import InputError
@@ -234,7 +234,7 @@ class CostShape:
         priced: when and where the price was found.
         minutes: that this run is expected to take.
         estimated: whether the step time behind it is an estimate.
-        disk_gb: of the host.
+        disk_gb: of a host that is created; 0: none is.
         warnings: about memory.
     """
 
@@ -273,9 +273,15 @@ class CostShape:
         lines = [
             f"{name}: {self.usd_per_hour:.2f} $ an hour ({self.priced})",
             f"this run: about {self.minutes:.0f} minutes, {self.usd_run:.2f} $ ({about})",
-            f"forgotten: {self.usd_night:.2f} $ by the next day, {self.usd_week:.2f} $ in a week",
-            f"stopped, not deleted: {self.usd_disk_month:.2f} $ a month ({self.disk_gb} GB disk)",
         ]
+        if self.usd_per_hour:
+            week = f"{self.usd_week:.2f} $ in a week"
+            lines.append(f"forgotten: {self.usd_night:.2f} $ by the next day, {week}")
+        if self.disk_gb:
+            lines.append(
+                f"stopped, not deleted: {self.usd_disk_month:.2f} $ a month "
+                f"({self.disk_gb} GB disk); so it is deleted"
+            )
         return lines + [f"warning: {line}" for line in self.warnings]
 
     def as_dict(self) -> dict[str, Any]:
@@ -294,8 +300,24 @@ class CostShape:
         }
 
 
+def own_cost_shape(kind: Sku, work: Work, usd_per_hour: float | None = None) -> CostShape:
+    """The cost of a run on a host of the user's own: what he says, else nothing, and no disk.
+
+    Args:
+        kind: the SKU that the host is like.
+        work: to do there.
+        usd_per_hour: what the user says that it costs.
+
+    Raises:
+        InputError: the base does not fit on the SKU.
+    """
+    shape = cost_shape(kind, work, 0, usd_per_hour or 0.0)
+    free = "a host of your own; --usd-per-hour puts a price on it"
+    return replace(shape, priced=shape.priced if usd_per_hour else free)
+
+
 def cost_shape(kind: Sku, work: Work, disk_gb: int, usd_per_hour: float | None = None) -> CostShape:
-    """The cost of a run on a SKU.
+    """The cost of a run on a SKU that is rented.
 
     Args:
         kind: of host.

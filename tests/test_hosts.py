@@ -1,12 +1,10 @@
-"""Hosts without a run: the question, the host's own clock, what is sent, Brev's command line."""
+"""Hosts without a run: the question, the host's own clock, what is sent."""
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +14,10 @@ from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 
 from blocks import gpu_host
 from flows import confirm
-from flows.provision_gpu import rent
-from flows.rent import RentConfig
-from flows.rent_plan import plan
-from tasks import files, lease, ledger, remote, shipment
+from tasks import files, lease, remote, shipment
 from tasks.cycle import open_cycle
 from tasks.errors import InputError
-from tasks.hosts import NothingCreatedError, OwnHost, open_host
+from tasks.hosts import OwnHost, open_host
 from tasks.ssh import Connection, HostError, SshSettings
 from tests import remote_runs, samples
 from tests.sites import wait_for
@@ -254,209 +249,10 @@ def test_a_file_that_is_not_what_was_recorded_is_not_taken_over(
         shipment.verify(staging, open_cycle(cycle))
 
 
-class Brev:
-    """Brev's CLI as a recorded stand-in."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        monkeypatch.setenv("BREV_STANDIN", str(folder))
-        (folder / "instances.json").write_text("{}")
-        self.goes()
-        self.program = folder / "brev"
-        source = Path(__file__).with_name("brev_standin.py")
-        self.program.write_text(f"#!{sys.executable}\n" + source.read_text())
-        self.program.chmod(0o755)
-
-    def goes(self, **script: Any) -> None:
-        """What happens from now on: failures by command, the state of new instances, prices."""
-        (self.folder / "script.json").write_text(json.dumps(script))
-
-    @property
-    def calls(self) -> list[list[str]]:
-        """What it was asked."""
-        path = self.folder / "calls"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    @property
-    def instances(self) -> dict[str, Any]:
-        """What is out."""
-        found = json.loads((self.folder / "instances.json").read_text())
-        assert isinstance(found, dict)
-        return found
-
-    def config(self, cycle: Path, **more: Any) -> RentConfig:
-        """A rental there that gives up soon."""
-        own = more.pop("host", {})
-        return RentConfig.model_validate(
-            {
-                "run": {"cycle": cycle, "base": "embedded"},
-                "host": {
-                    "provider": "brev",
-                    "program": str(self.program),
-                    "ssh_config": str(self.folder / "ssh_config"),
-                    "python": sys.executable,
-                    "at_limit": "",
-                    **own,
-                },
-                "reach_s": 1,
-                **more,
-            }
-        )
-
-
-@pytest.fixture
-def brev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Brev:
-    """The stand-in, with nothing out."""
-    folder = tmp_path / "brev"
-    folder.mkdir()
-    return Brev(folder, monkeypatch)
-
-
-@pytest.fixture
-def worth(tmp_path: Path) -> Path:
-    """A cycle that passes the gate: 100 rows with a baseline that misses its terms."""
-    folder = tmp_path / "clinic" / "cycle1"
-    (folder / "audio").mkdir(parents=True)
-    rows = [
-        {**samples.cycle_rows()[row % 10], "audio_filepath": f"audio/{row}.wav"}
-        for row in range(100)
-    ]
-    for row in range(100):
-        samples.write_wav(folder / "audio" / f"{row}.wav", seed=row)
-    samples.write_rows(folder / "manifest.jsonl", rows)
-    told = [{**row, "ref": row["text"], "hyp": "the doctor wrote into it"} for row in rows]
-    files.write_jsonl(folder / "per_sample.json", told)
-    return folder
-
-
-def outcomes(cycle: Path) -> list[str]:
-    """What the ledger says."""
-    return [one.outcome.value for one in ledger.read(cycle.parent).entries]
-
-
-def test_a_brev_host_that_cannot_be_created_is_deleted_all_the_same(
-    brev: Brev, worth: Path
-) -> None:
-    """A call that failed may have created something: it is deleted, and the ledger has a line."""
-    brev.goes(fail={"create": "insufficient quota"})
-    config = brev.config(worth)
-    with pytest.raises(HostError, match="insufficient quota"):
-        rent(config, plan(config))
-    assert [call[0] for call in brev.calls] == ["ls", "search", "create", "delete", "ls"]
-    assert lease.all_leases() == []
-    assert outcomes(worth) == ["failed"]
-
-
-def test_brev_is_asked_for_exactly_the_type_whose_price_was_looked_at(
-    brev: Brev, worth: Path
-) -> None:
-    """The cheapest with one L40S, by its type and disk; not reachable in time, it is deleted."""
-    brev.goes(status="DEPLOYING")
-    config = brev.config(worth, disk_gb=250)
-    with pytest.raises(HostError, match="is not ready after 1 s"):
-        rent(config, plan(config))
-    search = next(call for call in brev.calls if call[0] == "search")
-    assert search[1:] == ["--gpu-name", "L40S", "--min-disk", "250", "--sort", "price", "--json"]
-    name, *options = next(call for call in brev.calls if call[0] == "create")[1:]
-    assert name.startswith("digital-health-clinical-asr-sft-")
-    assert options[:-1] == ["--detached"]
-    assert json.loads(options[-1]) == [{"type": "nebius_L40S", "target_disk_gb": 250}]
-    assert ["delete", name] in brev.calls
-    assert brev.instances == {}
-    assert lease.all_leases() == []
-
-
-def test_a_price_above_the_one_that_was_shown_creates_nothing(brev: Brev, worth: Path) -> None:
-    """YES was said to 1.50 $ an hour; at 2.98 $ nobody is asked for a host."""
-    brev.goes(prices=2.0)
-    config = brev.config(worth)
-    with pytest.raises(HostError, match=r"costs 2\.98 \$ an hour now .* YES was said to 1\.50"):
-        rent(config, plan(config))
-    assert [call[0] for call in brev.calls] == ["ls", "search"]
-    assert outcomes(worth) == ["not-created"]
-
-
-def test_nobody_logged_in_is_no_host_out(brev: Brev, worth: Path) -> None:
-    """Brev's own words are passed on; since no host was asked for, there is no alarm."""
-    brev.goes(fail={"ls": "you are not logged in: run brev login"})
-    config = brev.config(worth)
-    with pytest.raises(NothingCreatedError, match="run brev login"):
-        rent(config, plan(config))
-    assert lease.all_leases() == []
-    assert ledger.read(worth.parent).usd == 0
-
-
-def test_a_host_that_cannot_be_deleted_raises_the_alarm_and_is_found_again(
-    brev: Brev, worth: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """The alarm names it; `rent --reap` fails while it is out, and gives it back when it can."""
-    brev.goes(status="DEPLOYING", fail={"delete": "internal error"})
-    config = brev.config(worth)
-    with pytest.raises(HostError, match="HOST STILL OUT"):
-        rent(config, plan(config))
-    (name,) = brev.instances
-    assert f"HOST STILL OUT: {name} (brev, l40s, 1.50 $ an hour" in capfd.readouterr().err
-    (left,) = lease.all_leases()
-    assert (left.host, left.sku) == (name, "l40s")
-    reap = [sys.executable, "-m", "asr_flywheel.cli", "rent", "--reap"]
-    failed = subprocess.run(reap, capture_output=True, text=True, check=False)
-    assert failed.returncode == 1
-    assert name in failed.stderr
-    brev.goes()
-    done = subprocess.run(reap, capture_output=True, text=True, check=False)
-    assert (done.returncode, brev.instances, lease.all_leases()) == (0, {}, [])
-    assert f"gave back {name}" in done.stdout
-    assert outcomes(worth) == ["not-given-back", "not-given-back", "reaped"]
-
-
-def test_stopping_keeps_the_disk_and_asks_for_a_host_that_can_be_stopped(
-    brev: Brev, worth: Path
-) -> None:
-    """With ending=stop the search is for stoppable types, and the end is a stop, not a deletion."""
-    brev.goes(status="DEPLOYING")
-    config = brev.config(worth, host={"ending": "stop"})
-    with pytest.raises(HostError, match="not ready"):
-        rent(config, plan(config))
-    commands = [call[0] for call in brev.calls]
-    assert "--stoppable" in next(call for call in brev.calls if call[0] == "search")
-    assert "stop" in commands
-    assert "delete" not in commands
-
-
-def test_an_absent_program_says_how_to_get_it(worth: Path, brev: Brev) -> None:
-    """Before anybody is asked for a YES."""
-    config = brev.config(worth, host={"program": "no-such-brev"})
-    with pytest.raises(InputError, match="install Brev's CLI"):
-        plan(config)
-
-
-def test_a_lease_is_held_while_its_owner_lives(worth: Path) -> None:
+def test_a_lease_is_held_while_its_owner_lives(tmp_path: Path) -> None:
     """Nobody reaps a host whose rental is going on."""
-    own = lease.Lease({"provider": "brev"}, "name", str(worth), 1, "l40s", 1.5)
+    own = lease.Lease({"provider": "brev"}, "name", str(tmp_path), 1, "l40s", 1.5)
     with lease.hold(own), pytest.raises(BlockingIOError), lease.hold(own):
         pass
     with lease.hold(own):
         pass
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "said"),
-    [
-        ("store", "/some/folder", "a folder of a host that is given back is lost"),
-        ("stock_script", "script.py", "is a file of this machine"),
-    ],
-)
-def test_what_makes_sense_only_here_is_refused_before_anybody_is_asked(
-    brev: Brev, worth: Path, field: str, value: str, said: str
-) -> None:
-    """And nothing is called."""
-    config = brev.config(worth, run={"cycle": worth, "base": "embedded", field: value})
-    with pytest.raises(InputError, match=said):
-        plan(config)
-    assert brev.calls == []
-
-
-def test_a_cycle_that_the_gate_refuses_needs_no_host(brev: Brev, cycle: Path) -> None:
-    """Ten rows without a baseline: the plan holds the refusal, and nobody is asked."""
-    assert plan(brev.config(cycle)).gate.passed is False
-    assert brev.calls == []

@@ -23,8 +23,8 @@ from tasks import files, lease, ledger, remote
 from tasks.errors import FlywheelError
 from tasks.ssh import Connection, HostError, SshSettings
 from tests import remote_runs, rentals, sites
+from tests.brevs import Brev
 from tests.sshd import Loopback, program
-from tests.test_hosts import Brev
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,6 +130,7 @@ def test_yes_rents_runs_fetches_verifies_and_gives_back(
         "--known-hosts": host.ssh["known_hosts"],
         "--folder": host.settings["folder"],
         "--python": sys.executable,
+        "--usd-per-hour": 1.5,
         "--base": "embedded",
         "--epochs": 1,
         "--runtime": "local",
@@ -375,12 +376,14 @@ def test_a_brev_host_from_creation_to_deletion(
     assert (spoken_cycle / "models" / remote_runs.RUN / "adapted_model.nemo").is_file()
     assert record["rented"]["provider"] == "brev"
     assert record["config"]["cycle"] == str(spoken_cycle)
-    assert [call[0] for call in brev.calls] == [
-        "ls",
+    assert brev.commands == [
+        "ls orgs",
         "search",
         "create",
         "ls",
         "refresh",
+        "ls orgs",
+        "ls",
         "delete",
         "ls",
     ]

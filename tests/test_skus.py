@@ -105,3 +105,18 @@ def test_an_unknown_sku_is_named() -> None:
     """With the ones that there are."""
     with pytest.raises(InputError, match=r"sku 'rtx4090': .* l40s, a10g, a100, h100"):
         skus.sku("rtx4090")
+
+
+def test_a_host_of_ones_own_is_free_until_its_owner_says_otherwise() -> None:
+    """No list price, no price of forgetting it, no disk; with a price of one's own, its costs."""
+    kind = skus.sku("l40s")
+    work = skus.work([3.0] * 100, 0.2, 3, 4, skus.REFERENCE_PARAMETERS)
+    free = skus.own_cost_shape(kind, work)
+    assert (free.usd_per_hour, free.usd_run) == (0.0, 0.0)
+    said = "\n".join(free.lines())
+    assert "0.00 $ an hour (a host of your own" in said
+    assert not any(word in said for word in ("forgotten", "stopped", "1.50"))
+    priced = "\n".join(skus.own_cost_shape(kind, work, 0.5).lines())
+    assert "0.50 $ an hour (your own figure)" in priced
+    assert "forgotten: 12.00 $" in priced
+    assert "disk" not in priced

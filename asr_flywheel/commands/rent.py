@@ -49,7 +49,6 @@ def rent(
         str | None, typer.Option(help="There, with this project; else it is installed.")
     ] = None,
     folder: Annotated[str | None, typer.Option(help="ssh: a folder on the host.")] = None,
-    ending: Annotated[str, typer.Option(help="brev: delete, or stop (keeps the disk).")] = "delete",
     usd_per_hour: Annotated[float | None, typer.Option(help="Your own price.")] = None,
     disk_gb: Annotated[int, typer.Option(help="Of a host that is created.")] = 200,
     gpu_required: Annotated[bool, typer.Option(help="Refuse a host without a GPU.")] = True,
@@ -99,7 +98,7 @@ def rent(
             **({} if folder is None else {"folder": folder}),
         }
     else:
-        place = {"provider": provider, "python": python, "ending": ending}
+        place = {"provider": provider, "python": python}
     _rent(
         {
             "run": {
