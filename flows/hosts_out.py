@@ -18,6 +18,7 @@ from asr_flywheel.site import POOL
 from flows import slots
 from flows.publish import stage
 from tasks import lease as leases
+from tasks.errors import FlywheelError, InputError
 from tasks.ledger import Outcome
 from tasks.ssh import HostError
 
@@ -45,25 +46,55 @@ def give_back(lease: Lease, outcome: Outcome, hostname: str = "") -> None:
     Raises:
         HostStillOutError: it may still bill; the alarm was raised and the record stays.
     """
-    failure: Exception | None = None
-    for again in range(_TRIES):
-        try:
-            lease.open().give_back()
-        except (HostError, OSError) as wrong:
-            failure = wrong
-            if again + 1 < _TRIES:
-                time.sleep(_PAUSE_S)
-        else:
-            failure = None
-            break
-    if failure is not None:
-        leases.write(lease.count(Outcome.NOT_GIVEN_BACK))
-        raise alarm(lease, str(failure)) from failure
+    try:
+        _try_to_give_back(lease)
+    # Whatever went wrong, a second Ctrl-C too: somebody must know that the host may still bill.
+    except BaseException as failure:
+        raised = alarm(lease, str(failure) or type(failure).__name__)
+        if (counted := _count(lease, Outcome.NOT_GIVEN_BACK)) is not None:
+            with suppress(FlywheelError, OSError):
+                leases.write(counted)
+        if isinstance(failure, Exception):
+            raise raised from failure
+        raise
     entry = lease.entry(outcome)
-    leases.remove(lease)
-    lease.count(outcome)
+    close(lease, outcome)
     stage("rent", f"gave back {lease.host}: {entry.seconds / 60:.1f} minutes, {entry.usd:.2f} $")
     _tidy(lease, hostname)
+
+
+def close(lease: Lease, outcome: Outcome) -> None:
+    """A host that bills no more: its cost is counted, then its record goes."""
+    _count(lease, outcome)
+    leases.remove(lease)
+
+
+def _try_to_give_back(lease: Lease) -> None:
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            lease.open().give_back()
+        except Exception:
+            if not tries_left:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return
+
+
+def _count(lease: Lease, outcome: Outcome) -> Lease | None:
+    """Put the cost into the ledger; where that fails, say what it would have said."""
+    try:
+        return lease.count(outcome)
+    except (FlywheelError, OSError) as wrong:
+        row = lease.entry(outcome).model_dump_json()
+        _cry(f"rent: no ledger takes this row: {row} ({wrong})")
+        return None
+
+
+def _cry(text: str) -> None:
+    """Say it on standard error, which is gone where a terminal was closed."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - whoever looks must see it
 
 
 def _tidy(lease: Lease, hostname: str) -> None:
@@ -96,7 +127,7 @@ def alarm(lease: Lease, why: str) -> HostStillOutError:
         f"Fix: `asr-flywheel rent --reap` tries again; or end it at its provider by hand, then "
         f"`asr-flywheel rent --forget {lease.lease}`."
     )
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - whoever looks must see it
+    _cry(text)
     if not _has_server():
         return HostStillOutError(text)
     with suppress(Exception):
@@ -128,9 +159,12 @@ def reap() -> list[str]:
     """
     returned: list[str] = []
     failed: list[HostStillOutError] = []
-    for lease in leases.all_leases():
+    for known in leases.ids():
         try:
-            with leases.hold(lease):
+            with leases.hold(known):
+                lease = leases.read(known)
+                if lease is None:
+                    continue  # another one has just given it back
                 stage("rent", f"{lease.host} is still out; its owner is gone")
                 give_back(lease, Outcome.REAPED)
                 returned.append(lease.host)
@@ -138,6 +172,9 @@ def reap() -> list[str]:
             continue  # its owner lives
         except HostStillOutError as out:
             failed.append(out)
+        except InputError as damaged:
+            failed.append(HostStillOutError(str(damaged)))
+            _cry(str(damaged))
     if failed:
         raise HostStillOutError("\n".join(str(one) for one in failed))
     return returned

@@ -111,7 +111,7 @@ def rent(config: RentConfig, planned: Plan) -> Rental:
     lease = replace(lease, host=host.name)
     visit = Visit(config, planned, lease, host)
     outcome = Outcome.FAILED
-    with leases.hold(lease):
+    with leases.hold(lease.lease):
         leases.write(lease)
         try:
             fetched = visit.run()
@@ -124,8 +124,7 @@ def rent(config: RentConfig, planned: Plan) -> Rental:
             raise
         finally:
             if outcome is Outcome.NOT_CREATED:
-                visit.lease.count(outcome)
-                leases.remove(visit.lease)
+                hosts_out.close(visit.lease, outcome)
             else:
                 hosts_out.give_back(visit.lease, outcome, visit.hostname)
     return Rental(outcome, lease.host, None if fetched is None else fetched.next_cycle)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from tasks import files, ledger
+from tasks.errors import InputError
 from tasks.hosts import Host, Provider, open_host
 from tasks.ledger import Outcome
 
@@ -81,11 +82,19 @@ class Lease:
         )
 
     def count(self, outcome: Outcome) -> Lease:
-        """Put its cost so far into the ledger beside its cycle."""
+        """Put its cost so far into the ledger beside its cycle, or else into the state folder.
+
+        Raises:
+            InputError: neither can be written.
+        """
         now = self.started if outcome is Outcome.NOT_CREATED else time.time()
         folder = Path(self.cycle).parent
-        # The folder may be gone when a forgotten host is found; its cost must not go with it.
-        ledger.append(folder if folder.is_dir() else place(), self.entry(outcome, now))
+        entry = self.entry(outcome, now)
+        # The folder may be gone, or another's, when a forgotten host is found; its cost must stay.
+        try:
+            ledger.append(folder if folder.is_dir() else place(), entry)
+        except (InputError, OSError):
+            ledger.append(place(), entry)
         return replace(self, counted_until=now)
 
 
@@ -96,14 +105,16 @@ def place() -> Path:
 
 
 @contextmanager
-def hold(lease: Lease) -> Iterator[None]:
-    """Hold the lock of a lease; whoever is killed holds it no more.
+def hold(lease: str) -> Iterator[None]:
+    """Hold the lock of a lease, by its id; whoever is killed holds it no more.
+
+    What was read of the lease before may be old by now: see ``read``.
 
     Raises:
         BlockingIOError: somebody else holds it.
     """
     place().mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(_lock(lease.lease), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = os.open(_lock(lease), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -123,14 +134,40 @@ def write(lease: Lease) -> None:
 
 def remove(lease: Lease) -> None:
     """The host was given back."""
-    _record(lease.lease).unlink(missing_ok=True)
+    forget(lease.lease)
+
+
+def forget(lease: str) -> None:
+    """Remove a record by its id, whatever is in it."""
+    _record(lease).unlink(missing_ok=True)
     with suppress(OSError):
-        _lock(lease.lease).unlink(missing_ok=True)
+        _lock(lease).unlink(missing_ok=True)
 
 
-def all_leases() -> list[Lease]:
-    """Every record that is there."""
-    return [Lease(**files.read_json(path)) for path in sorted(place().glob("*.json"))]
+def ids() -> list[str]:
+    """The ids of all records that are there, readable or not."""
+    return sorted(path.stem for path in place().glob("*.json"))
+
+
+def read(lease: str) -> Lease | None:
+    """A record by its id; None if it is not there (any more).
+
+    Raises:
+        InputError: it cannot be read: nobody knows which host it is of.
+    """
+    path = _record(lease)
+    try:
+        found = Lease(**files.read_json(path))
+        found.open()
+    except (InputError, TypeError, ValueError) as wrong:
+        if not path.exists():
+            return None
+        raise InputError(
+            f"{path}: the record of a host that may be out cannot be read ({wrong}). Fix: look for "
+            f"a host with {lease} in its name at its provider (at Brev: `brev ls --all`) and end "
+            f"it by hand, then `asr-flywheel rent --forget {lease}`."
+        ) from wrong
+    return found
 
 
 def _record(lease: str) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.rent import RentConfig
-from tasks import files, ledger
+from tasks import files, lease, ledger
 from tests import samples
 
 if TYPE_CHECKING:
@@ -89,3 +89,8 @@ def worth_tuning(folder: Path) -> Path:
 def outcomes(cycle: Path) -> list[str]:
     """What the ledger says."""
     return [one.outcome.value for one in ledger.read(cycle.parent).entries]
+
+
+def all_leases() -> list[lease.Lease]:
+    """Every record of a host that is out."""
+    return [found for one in lease.ids() if (found := lease.read(one)) is not None]

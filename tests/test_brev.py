@@ -12,11 +12,11 @@ import pytest
 from flows import hosts_out
 from flows.provision_gpu import rent
 from flows.rent_plan import plan
-from tasks import lease, ledger
+from tasks import ledger
 from tasks.errors import InputError
 from tasks.hosts import NothingCreatedError
 from tasks.ssh import HostError
-from tests.brevs import Brev, outcomes, worth_tuning
+from tests.brevs import Brev, all_leases, outcomes, worth_tuning
 from tests.sites import wait_for
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def test_a_host_that_cannot_be_created_is_looked_for_all_the_same(brev: Brev, wo
     with pytest.raises(HostError, match="insufficient quota"):
         rent(config, plan(config))
     assert brev.commands == ["ls orgs", "search", "create", "ls orgs", "ls"]
-    assert lease.all_leases() == []
+    assert all_leases() == []
     assert outcomes(worth) == ["failed"]
 
 
@@ -72,7 +72,7 @@ def test_brev_is_asked_for_exactly_the_type_whose_price_was_looked_at(
     assert json.loads(options[-1]) == [{"type": "nebius_L40S", "target_disk_gb": 250}]
     assert ["delete", name] in brev.calls
     assert brev.instances == {}
-    assert lease.all_leases() == []
+    assert all_leases() == []
 
 
 def test_a_price_above_the_one_that_was_shown_creates_nothing(brev: Brev, worth: Path) -> None:
@@ -91,7 +91,7 @@ def test_nobody_logged_in_is_no_host_out(brev: Brev, worth: Path) -> None:
     config = brev.config(worth)
     with pytest.raises(NothingCreatedError, match="run brev login"):
         rent(config, plan(config))
-    assert lease.all_leases() == []
+    assert all_leases() == []
     assert ledger.read(worth.parent).usd == 0
 
 
@@ -105,7 +105,7 @@ def test_a_host_that_cannot_be_deleted_raises_the_alarm_and_is_found_again(
         rent(config, plan(config))
     (name,) = brev.instances
     assert f"HOST STILL OUT: {name} (brev, l40s, 1.49 $ an hour" in capfd.readouterr().err
-    (left,) = lease.all_leases()
+    (left,) = all_leases()
     assert (left.host, left.sku) == (name, "l40s")
     reap = [sys.executable, "-m", "asr_flywheel.cli", "rent", "--reap"]
     failed = subprocess.run(reap, capture_output=True, text=True, check=False)
@@ -113,7 +113,7 @@ def test_a_host_that_cannot_be_deleted_raises_the_alarm_and_is_found_again(
     assert name in failed.stderr
     brev.goes()
     done = subprocess.run(reap, capture_output=True, text=True, check=False)
-    assert (done.returncode, brev.instances, lease.all_leases()) == (0, {}, [])
+    assert (done.returncode, brev.instances, all_leases()) == (0, {}, [])
     assert f"gave back {name}" in done.stdout
     assert outcomes(worth) == ["not-given-back", "not-given-back", "reaped"]
 
@@ -163,7 +163,7 @@ def test_a_host_is_not_absent_because_another_login_does_not_find_it(
     with pytest.raises(HostError, match=f"HOST STILL OUT: {name}") as raised:
         hosts_out.reap()
     assert said in str(raised.value)
-    assert [one.host for one in lease.all_leases()] == list(brev.instances) == [name]
+    assert [one.host for one in all_leases()] == list(brev.instances) == [name]
     brev.goes()
     assert hosts_out.reap() == [name]
     assert brev.instances == {}

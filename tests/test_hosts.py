@@ -252,7 +252,7 @@ def test_a_file_that_is_not_what_was_recorded_is_not_taken_over(
 def test_a_lease_is_held_while_its_owner_lives(tmp_path: Path) -> None:
     """Nobody reaps a host whose rental is going on."""
     own = lease.Lease({"provider": "brev"}, "name", str(tmp_path), 1, "l40s", 1.5)
-    with lease.hold(own), pytest.raises(BlockingIOError), lease.hold(own):
+    with lease.hold(own.lease), pytest.raises(BlockingIOError), lease.hold(own.lease):
         pass
-    with lease.hold(own):
+    with lease.hold(own.lease):
         pass

@@ -19,11 +19,11 @@ from flows import hosts_out
 from flows.provision_gpu import NOTHING_CREATED, rent
 from flows.rent import RentConfig
 from flows.rent_plan import plan
-from tasks import files, lease, ledger, remote
+from tasks import files, ledger, remote
 from tasks.errors import FlywheelError
 from tasks.ssh import Connection, HostError, SshSettings
 from tests import remote_runs, rentals, sites
-from tests.brevs import Brev
+from tests.brevs import Brev, all_leases, outcomes
 from tests.sshd import Loopback, program
 
 if TYPE_CHECKING:
@@ -87,11 +87,6 @@ def environment(site: Site, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def outcomes(cycle: Path) -> list[str]:
-    """What the ledger says."""
-    return [one.outcome.value for one in ledger.read(cycle.parent).entries]
-
-
 def started(host: Loopback) -> bool:
     """Whether the stand-in run works on the host."""
     return any((host.folder / "disk").glob("*/*/cycle1/started.json"))
@@ -109,7 +104,7 @@ def works(pid: int) -> bool:
 def nothing_left(host: Loopback, cycle: Path) -> None:
     """The host was given back: no file, no record, no hidden folder beside the cycle."""
     assert list((host.folder / "disk").iterdir()) == []
-    assert lease.all_leases() == []
+    assert all_leases() == []
     assert not list(cycle.parent.glob(".rented-*"))
 
 
@@ -233,7 +228,7 @@ def test_in_the_ui_only_yes_rents_and_a_cancelled_run_gives_the_host_back(
     sites.call(prepared, "POST", f"flow_runs/{run}/set_state", state=wanted)
     sites.ends(prepared, run, "Cancelled")
     sites.wait_for(lambda: not list((host.folder / "disk").iterdir()), 60)
-    sites.wait_for(lambda: not lease.all_leases(), 30)
+    sites.wait_for(lambda: not all_leases(), 30)
     nothing_left(host, spoken_cycle)
     assert outcomes(spoken_cycle)[-1] in {"cancelled", "reaped"}
 
@@ -257,7 +252,7 @@ def test_the_connection_is_lost_for_good_in_mid_run(
     assert "not reachable for 1 s in mid-run" in str(raised.value.__context__)
     name = host.ssh["destination"]
     assert f"HOST STILL OUT: {name}" in capfd.readouterr().err
-    (left,) = lease.all_leases()
+    (left,) = all_leases()
     still_out = {"event": {"name": ["asr-flywheel.host.still-out"]}}
 
     def events() -> list[dict[str, Any]]:
@@ -292,7 +287,7 @@ def test_a_killed_flow_is_found_by_the_next_one(
     (mark,) = (host.folder / "disk").glob("*/*/cycle1/started.json")
     pid = json.loads(mark.read_text())["pid"]
     assert works(pid)
-    (left,) = lease.all_leases()
+    (left,) = all_leases()
     assert hosts_out.reap() == [host.ssh["destination"]]
     assert not works(pid)
     nothing_left(host, spoken_cycle)
@@ -310,7 +305,7 @@ def test_a_run_that_the_worker_loses_gives_the_host_back(
     process = sites.call(prepared, "GET", f"flow_runs/{run}")["infrastructure_pid"]
     os.kill(int(process.rpartition(":")[2]), signal.SIGKILL)
     sites.ends(prepared, run, "Crashed")
-    sites.wait_for(lambda: not lease.all_leases(), 60)
+    sites.wait_for(lambda: not all_leases(), 60)
     nothing_left(host, spoken_cycle)
     assert outcomes(spoken_cycle) == ["reaped"]
 
@@ -388,5 +383,5 @@ def test_a_brev_host_from_creation_to_deletion(
         "ls",
     ]
     assert brev.instances == {}
-    assert lease.all_leases() == []
+    assert all_leases() == []
     assert outcomes(spoken_cycle) == ["completed"]

@@ -161,9 +161,19 @@ def _reap() -> None:
 def _forget(wanted: str) -> None:
     from tasks import lease as leases
 
-    found = [one for one in leases.all_leases() if one.lease == wanted]
-    if not found:
-        known = ", ".join(f"{one.lease} ({one.host})" for one in leases.all_leases())
+    if wanted not in leases.ids():
+        known = ", ".join(map(_described, leases.ids()))
         raise InputError(f"--forget {wanted}: no such record. There is: {known or 'none'}.")
-    leases.remove(found[0])
-    typer.echo(f"forgot {found[0].host}")
+    described = _described(wanted)
+    leases.forget(wanted)
+    typer.echo(f"forgot {described}")
+
+
+def _described(lease: str) -> str:
+    from tasks import lease as leases
+
+    try:
+        found = leases.read(lease)
+    except InputError:
+        return f"{lease} (a damaged record)"
+    return lease if found is None else f"{lease} ({found.host})"
