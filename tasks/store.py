@@ -11,17 +11,29 @@ import errno
 import hashlib
 import os
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ChecksumError,
+    ClientError,
+    ConnectionError,  # noqa: A004 - botocore's name for it
+    CredentialRetrievalError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
+)
 
 from tasks import files
 from tasks.errors import FlywheelError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from hashlib import _Hash
     from pathlib import Path
 
 # S3 takes no smaller part but the last.
@@ -32,6 +44,8 @@ _PROBE = ".asr-flywheel-probe"
 _REMEDIES = {
     "ExpiredToken": "the credentials have expired. Fix: renew them",
     "ExpiredTokenException": "the credentials have expired. Fix: renew them",
+    "InvalidToken": "the session token is wrong. Fix: renew the credentials",
+    "RequestTimeTooSkewed": "this host's clock is wrong. Fix: set it, best by NTP",
     "InvalidAccessKeyId": "the store does not know the access key. Fix: mend the credentials",
     "SignatureDoesNotMatch": "the secret key is wrong. Fix: mend the credentials",
     "AccessDenied": "access denied. Fix: allow reading, writing and listing for this key",
@@ -44,8 +58,21 @@ _REMEDIES = {
     "XMinioStorageFull": "the store is full. Fix: free space in it",
 }
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
+# What a refused HEAD says: the answer has no body, so its status is all that boto3 can tell.
+_MUTE = {"400", "403"}
 _TRANSIENT = {"BadDigest", "SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout"}
 _SERVER_ERROR = 500
+# What may pass: the network, and a service that hands out short-lived keys. All else of boto3's is
+# about this host's settings: no key, a profile that is not there, a login that has ended.
+_PASSING = (
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    ChecksumError,
+    FlexibleChecksumError,
+    MetadataRetrievalError,
+    CredentialRetrievalError,
+)
 
 
 class StoreError(FlywheelError):
@@ -127,13 +154,13 @@ class LocalStore:
         if target.is_file() and files.sha256_file(target) == sha256:
             return False
         with _disk(target), path.open("rb") as source:
-            _receive(source, target, sha256, f"{path}")
+            _receive(source, target, partial(_require_unchanged, path, sha256))
         return True
 
     def get(self, key: str, target: Path, sha256: str) -> None:
         """Copy it back."""
         with _disk(target), (self.root / key).open("rb") as source:
-            _receive(source, target, sha256, self.url(key))
+            _receive(source, target, partial(_require_kept, self.url(key), sha256))
 
     def read(self, key: str) -> bytes:
         """Read a file."""
@@ -171,7 +198,7 @@ def _disk(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: {what}.") from wrong
 
 
-def _receive(source: BinaryIO, target: Path, sha256: str, name: str) -> None:
+def _receive(source: BinaryIO, target: Path, require: Callable[[_Hash], None]) -> None:
     """Write a stream beside its place, check what was written, and rename it there."""
     with files.atomic_path(target) as temporary:
         digest = hashlib.sha256()
@@ -180,11 +207,7 @@ def _receive(source: BinaryIO, target: Path, sha256: str, name: str) -> None:
                 digest.update(chunk)
                 out.write(chunk)
         _flush(temporary)
-        if digest.hexdigest() != sha256:
-            raise StoreError(
-                f"{name}: its SHA-256 is {digest.hexdigest()}, not {sha256}, which was kept. "
-                "It was changed or cut. Fix: bring it back from a backup, or run the cycle again."
-            )
+        require(digest)
 
 
 def _flush(path: Path) -> None:
@@ -239,7 +262,9 @@ class S3Store:
             return False
         with _disk(path), self._answers(key):
             if path.stat().st_size <= self.part_bytes:
-                self._put_whole(key, path.read_bytes(), sha256)
+                content = path.read_bytes()
+                _require_unchanged(path, sha256, hashlib.sha256(content))
+                self._put_whole(key, content, sha256)
             else:
                 self._put_parts(key, path, sha256)
         if self._sha256_of(key) != sha256:
@@ -253,7 +278,7 @@ class S3Store:
         """Fetch it."""
         with self._answers(key), _disk(target):
             body = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"]
-            _receive(body, target, sha256, self.url(key))
+            _receive(body, target, partial(_require_kept, self.url(key), sha256))
 
     def read(self, key: str) -> bytes:
         """Fetch a small object."""
@@ -282,10 +307,21 @@ class S3Store:
             try:
                 found = self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)
             except ClientError as wrong:
-                if wrong.response["Error"]["Code"] in _ABSENT:
+                code = wrong.response["Error"]["Code"]
+                if code in _ABSENT:
                     return None
+                if code in _MUTE:
+                    self._learn_why(key)
                 raise
         return str(found["Metadata"].get(_HASH, ""))
+
+    def _learn_why(self, key: str) -> None:
+        """Ask for the object itself: what is refused then has a body, with the error's name.
+
+        Raises:
+            ClientError: of botocore, with that name.
+        """
+        self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"].close()
 
     def _put_whole(self, key: str, content: bytes, sha256: str) -> None:
         self.client.put_object(
@@ -305,10 +341,12 @@ class S3Store:
                 **whole, ChecksumAlgorithm="SHA256", Metadata={_HASH: sha256}, **self._options
             )["UploadId"]
         parts = []
+        digest = hashlib.sha256()
         with path.open("rb") as source:
             number = 0
             while content := source.read(self.part_bytes):
                 number += 1
+                digest.update(content)
                 checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
                 known = arrived.get(number)
                 if known is None or not _is(known, content, checksum):
@@ -322,6 +360,12 @@ class S3Store:
                 parts.append(
                     {"PartNumber": number, "ETag": known["ETag"], "ChecksumSHA256": checksum}
                 )
+        try:
+            _require_unchanged(path, sha256, digest)
+        except StoreError:
+            with suppress(ClientError, BotoCoreError):
+                self.client.abort_multipart_upload(**whole, UploadId=upload)
+            raise
         self.client.complete_multipart_upload(
             **whole, UploadId=upload, MultipartUpload={"Parts": parts}
         )
@@ -356,8 +400,35 @@ class S3Store:
             raise StoreError(
                 f"{self.url(key)}: {wrong}. Fix: look at the endpoint, the network and the "
                 "credentials.",
-                transient=not type(wrong).__name__.endswith("CredentialsError"),
+                transient=isinstance(wrong, _PASSING),
             ) from wrong
+
+
+def _require_kept(name: str, sha256: str, found: _Hash) -> None:
+    """Refuse to hand out another content than was kept.
+
+    Raises:
+        StoreError: what came back is not that.
+    """
+    if found.hexdigest() != sha256:
+        raise StoreError(
+            f"{name}: its SHA-256 is {found.hexdigest()}, not {sha256}, which was kept. "
+            "It was changed or cut. Fix: bring it back from a backup, or run the cycle again."
+        )
+
+
+def _require_unchanged(path: Path, sha256: str, sent: _Hash) -> None:
+    """Refuse to keep another content under a hash; a second try hashes the file again.
+
+    Raises:
+        StoreError: what was read is not what was hashed before.
+    """
+    if sent.hexdigest() != sha256:
+        raise StoreError(
+            f"{path}: has changed since it was hashed ({sha256}). Fix: leave the cycle's files "
+            "alone while a run works on them, and try again.",
+            transient=True,
+        )
 
 
 def _is(part: dict[str, Any], content: bytes, checksum: str) -> bool:

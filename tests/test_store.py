@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore import exceptions
 
 from tasks import files
 from tasks.store import LEAST_PART_BYTES, LocalStore, S3Store, Store, StoreError
@@ -161,11 +162,30 @@ def test_a_cut_upload_of_another_content_is_not_mixed_in(remote: S3Store, tmp_pa
     assert (tmp_path / "back").read_bytes() == path.read_bytes()
 
 
+@pytest.mark.parametrize("size", [1000, 2 * LEAST_PART_BYTES + 17])
+def test_a_file_that_changes_after_it_was_hashed_is_not_kept(
+    store: Store, tmp_path: Path, size: int
+) -> None:
+    """In one piece or in parts: the key would carry another content's hash for ever."""
+    path, sha256 = make(tmp_path / "file", size)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=f"has changed since it was hashed.*{sha256}") as refused:
+        store.put("key", path, sha256)
+    assert refused.value.transient
+    assert list(store.keys("")) == []
+    if isinstance(store, S3Store):
+        begun = store.client.list_multipart_uploads(Bucket=BUCKET, Prefix=store.prefix)
+        assert "Uploads" not in begun
+    assert store.put("key", path, files.sha256_file(path))
+
+
 class Refusing(http.server.BaseHTTPRequestHandler):
     """An endpoint that answers every request with the error that its path begins with."""
 
     def answer(self) -> None:
-        """S3's own XML."""
+        """S3's own XML; after a HEAD, the status alone."""
         length = int(self.headers.get("Content-Length") or 0)
         self.rfile.read(length)
         status, code = {
@@ -177,9 +197,11 @@ class Refusing(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
-    do_PUT = answer  # noqa: N815 - the names are http.server's
+    do_HEAD = answer  # noqa: N815 - the names are http.server's
+    do_PUT = answer  # noqa: N815
     do_GET = answer  # noqa: N815
 
     def log_message(self, *_: Any) -> None:
@@ -211,6 +233,60 @@ def test_refusals_are_told_with_their_fix(
         S3Store(s3.client(refusing), bucket).check()
     assert refused.value.transient is transient
     assert s3.ENVIRONMENT["AWS_SECRET_ACCESS_KEY"] not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("bucket", "words", "transient"),
+    [
+        ("expired", "the credentials have expired. Fix: renew them", False),
+        ("denied", "access denied. Fix: allow", False),
+        ("slow", "503", True),
+    ],
+)
+def test_keeping_a_file_tells_why_it_was_refused(
+    refusing: str, tmp_path: Path, bucket: str, words: str, *, transient: bool
+) -> None:
+    """It begins with a HEAD, whose refusal has no body: the error's name is asked for."""
+    path, sha256 = make(tmp_path / "file")
+    with pytest.raises(StoreError, match=words) as refused:
+        S3Store(s3.client(refusing), bucket).put("key", path, sha256)
+    assert refused.value.transient is transient
+
+
+@pytest.mark.parametrize(
+    ("wrong", "transient"),
+    [
+        (exceptions.NoCredentialsError(), False),
+        (exceptions.PartialCredentialsError(provider="env", cred_var="key"), False),
+        (exceptions.NoAuthTokenError(), False),
+        (exceptions.TokenRetrievalError(provider="sso", error_msg="expired"), False),
+        (exceptions.UnauthorizedSSOTokenError(), False),
+        (exceptions.SSOTokenLoadError(error_msg="no file"), False),
+        (exceptions.LoginRefreshRequired(), False),
+        (exceptions.ProfileNotFound(profile="clinic"), False),
+        (exceptions.ParamValidationError(report="no bucket"), False),
+        (exceptions.EndpointConnectionError(endpoint_url="http://s3"), True),
+        (exceptions.ReadTimeoutError(endpoint_url="http://s3"), True),
+        (exceptions.ConnectionClosedError(endpoint_url="http://s3"), True),
+        (exceptions.ResponseStreamingError(error="cut"), True),
+        (exceptions.IncompleteReadError(actual_bytes=1, expected_bytes=2), True),
+        (exceptions.CredentialRetrievalError(provider="iam-role", error_msg="silent"), True),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(
+    wrong: Exception, tmp_path: Path, *, transient: bool
+) -> None:
+    """A login that has ended stays so; a network, and a service that hands out keys, come back."""
+    client = s3.client("http://127.0.0.1:9")
+
+    def fail(**_: Any) -> None:
+        raise wrong
+
+    client.meta.events.register("before-send.s3", fail)
+    path, sha256 = make(tmp_path / "file")
+    with pytest.raises(StoreError, match="Fix: look at the endpoint") as refused:
+        S3Store(client, BUCKET).put("key", path, sha256)
+    assert refused.value.transient is transient
 
 
 def test_no_such_bucket(endpoint: str) -> None:
