@@ -236,27 +236,27 @@ class _Reasoning:
             if one.probe.finds is Finds.STEADY and one.edits:
                 says = f"{one.tried} rows were sent twice, and {one.edits} words differ"
                 return Cause(CauseName.UNSTEADY, len(rows), (says,))
-        control = [one.left for one in found if one.probe.finds is Finds.CONTROL]
-        deaf = any(left <= self.limits.probe_left for left in control)
-        held = [
-            one
-            for one in found
-            if one.probe.finds in _SPEAKS_FOR
-            and one.left <= self.limits.probe_left
-            and (one.probe.restores or not deaf)
-        ]
-        if not held:
-            return None
-        # Of bands that go unnoticed the narrowest says most; it comes first.
+        control = [one.worse for one in found if one.probe.finds is Finds.CONTROL]
+        deaf = any(worse < self.limits.noticed for worse in control)
+        held = [one for one in found if one.probe.finds in _SPEAKS_FOR and self._holds(one)]
         restoring = sorted((o for o in held if o.probe.restores), key=lambda one: one.left)
-        best = (restoring or held)[0]
-        how = "brings the offline text back" if best.probe.restores else "goes unnoticed"
+        # Of two bands that go unnoticed alike the wider says more; it comes first.
+        unnoticed = sorted((o for o in held if not o.probe.restores), key=lambda one: one.worse)
+        if not restoring and (deaf or not unnoticed):
+            return None
+        best = (restoring or unnoticed)[0]
+        how = "brings the offline text back" if best.probe.restores else "makes nothing worse"
         says = (
-            f"probe {best.probe.name!r} {how}: of {best.difference} differing words {best.edits} "
-            f"are left on {best.tried} rows; {best.probe.says}"
+            f"probe {best.probe.name!r} {how}: {best.difference} words differed on {best.tried} "
+            f"rows, {best.edits} do with it; {best.probe.says}"
         )
         told = (says, *self._other_rate())
         return Cause(_SPEAKS_FOR[best.probe.finds], len(rows), told)
+
+    def _holds(self, one: Outcome) -> bool:
+        if one.probe.restores:
+            return one.left <= self.limits.probe_left
+        return one.worse <= self.limits.unnoticed
 
     def _other_rate(self) -> Iterable[str]:
         for one in self._asked():

@@ -38,7 +38,9 @@ class Thresholds:
         systematic: share of the rows with other words from which a kind of difference, or a probe,
             is a cause and not a coincidence.
         explained: share of the rows that another evaluation must explain to be believed.
-        probe_left: share of the difference that a probe that holds may leave, in words.
+        probe_left: share of the difference that a probe that restores may leave, in words.
+        unnoticed: share of the difference that a probe that goes unnoticed may add, in words.
+        noticed: share of the difference that the control must add, likewise.
         longer: how much longer a text with frames that were not collapsed must be.
         probed: rows that are sent again for probes.
         least_probed: fewer probed rows than this show nothing.
@@ -51,6 +53,8 @@ class Thresholds:
     systematic: float = 0.5
     explained: float = 0.8
     probe_left: float = 0.5
+    unnoticed: float = 0.25
+    noticed: float = 0.5
     longer: float = 1.08
     probed: int = 6
     least_probed: int = 3

@@ -142,10 +142,7 @@ class Report:
         if self.causes:
             parts += ["## Why they differ", *(_cause(cause) for cause in self.causes)]
         if self.probes:
-            lines = (
-                (one.probe.name, "offline" if one.probe.restores else "served", one.edits)
-                for one in self.probes
-            )
+            lines = ((one.probe.name, one.probe.against, one.edits) for one in self.probes)
             head = ("changed audio, sent again", "compared with", "differing words")
             differing = f"Served and offline differ in {self.probes[0].difference} words there."
             parts += ["## Probes", differing, _table(head, lines)]

@@ -79,7 +79,7 @@ def garble(place: int, text: str) -> str:
 
 
 def outcome(finds: Finds, edits: int, *, restores: bool = False, tried: int = 6) -> Outcome:
-    """A probe that leaves so many of 20 differing words."""
+    """A probe with which so many words differ, where 20 did without it."""
     probe = probes.Probe("planted", finds, restores, lambda samples, _: samples, "planted")
     return Outcome(probe, edits, 20, tried)
 
@@ -90,7 +90,7 @@ def serving(*parameters: dict[str, str]) -> Evidence:
     return Evidence(flag="decoder=greedy_ctc", served_models=models)
 
 
-NOTICED = outcome(Finds.CONTROL, 30)
+NOTICED = outcome(Finds.CONTROL, 40)
 CASES: dict[str, tuple[Callable[[int, str], str], Evidence, list[CauseName]]] = {
     "nothing": (lambda _, text: text, Evidence(), []),
     "casing": (lambda _, text: text.upper(), Evidence(), [CauseName.STYLE]),
@@ -120,12 +120,17 @@ CASES: dict[str, tuple[Callable[[int, str], str], Evidence, list[CauseName]]] = 
     ),
     "a band that goes unnoticed": (
         garble,
-        Evidence(probes=(outcome(Finds.SAMPLE_RATE, 2), NOTICED)),
+        Evidence(probes=(outcome(Finds.SAMPLE_RATE, 24), NOTICED)),
         [CauseName.SAMPLE_RATE],
     ),
-    "a service that notices nothing": (
+    "a band that is noticed": (
         garble,
-        Evidence(probes=(outcome(Finds.SAMPLE_RATE, 2), outcome(Finds.CONTROL, 2))),
+        Evidence(probes=(outcome(Finds.SAMPLE_RATE, 28), NOTICED)),
+        [CauseName.OTHER_MODEL],
+    ),
+    "a service that gets no worse by anything": (
+        garble,
+        Evidence(probes=(outcome(Finds.SAMPLE_RATE, 20), outcome(Finds.CONTROL, 26))),
         [CauseName.OTHER_MODEL],
     ),
     "a level that restores": (
@@ -335,5 +340,16 @@ def test_a_probe_changes_what_it_says(probe: probes.Probe) -> None:
     elif probe.name.startswith("nothing above"):
         assert high < 1e-3
         assert len(made) == len(chirp)
+    elif probe.name.startswith("noise above"):
+        low = int(probe.name.split()[2])
+        assert len(made) == len(chirp)
+        level = np.abs(np.fft.rfft(made))[100:low] / np.abs(np.fft.rfft(chirp))[100:low]
+        assert level.std() < 0.05 * level.mean(), "what lies below is the same, at another level"
+        assert np.abs(made).max() <= 32767
+        assert (spectrum[low:] ** 2).sum() > 10 * (spectrum[:low] ** 2).sum()
+    elif probe.name == "every second sample made up":
+        assert (made[::2] == chirp[::2]).all()
+        assert not (made[1::2] == chirp[1::2]).all()
+        assert (made[1:-1:2] == (chirp[:-2:2].astype(int) + chirp[2::2]) // 2).all()
     else:
         assert np.abs(made).max() == pytest.approx(3000, abs=2)

@@ -25,19 +25,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import flows.validate_serving
 from asr_flywheel import cli
 from asr_flywheel.demo import benchmark
-from tasks import probes, serving, serving_parity, stages
+from tasks import files, serving, serving_parity, stages
 from tasks.attribution import CauseName
 from tasks.bases import embedded_path
 from tasks.cycle import open_cycle
 from tasks.errors import InputError
-from tasks.hypotheses import read_hypotheses
+from tasks.hypotheses import read_hypotheses, write_hypotheses
 from tasks.parity import Kind
 from tasks.riva_endpoint import Client, Endpoint, EndpointSettings, Retry, ServingError
 from tests import riva_server, samples, secrets
 from tests.riva_server import Faults
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from flows.serving_config import ServingConfig
@@ -49,14 +49,28 @@ KEY = "nvapi-planted-KEY-0123456789"
 
 
 @pytest.fixture(scope="module")
-def cycle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixteen rows of the demo's speech with the embedded base's offline evaluation."""
-    folder = tmp_path_factory.mktemp("serving") / "cycle1"
-    whole = benchmark.plan_cycle
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(benchmark, "plan_cycle", lambda seed: whole(seed)[::15])
-        benchmark.synthesise_cycle(folder, workers=1)
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's whole cycle with the embedded base's offline evaluation."""
+    folder = tmp_path_factory.mktemp("demo") / "cycle1"
+    benchmark.synthesise_cycle(folder)
     stages.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cycle(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen rows of it."""
+    folder = tmp_path_factory.mktemp("serving") / "cycle1"
+    (folder / "audio").mkdir(parents=True)
+    rows = files.read_jsonl(demo / "manifest.jsonl")[::15]
+    for row in rows:
+        shutil.copy(demo / row["audio_filepath"], folder / "audio")
+    files.write_jsonl(folder / "manifest.jsonl", rows)
+    names = {row["audio_filepath"] for row in rows}
+    offline = read_hypotheses(open_cycle(demo).offline_hyps)
+    write_hypotheses(
+        open_cycle(folder).offline_hyps, [row for row in offline if row.audio_filepath in names]
+    )
     return folder
 
 
@@ -83,11 +97,12 @@ def causes(report: Report) -> list[CauseName]:
     return [cause.name for cause in report.causes]
 
 
-def test_a_clean_server_writes_exactly_what_was_measured(plan: Plan, tmp_path: Path) -> None:
-    """Every row, to the letter; nothing is attributed, and no probe is sent."""
-    report = validate(plan, Faults(), tmp_path)
+def test_a_clean_server_writes_exactly_what_was_measured(demo: Path, tmp_path: Path) -> None:
+    """The whole demo cycle, to the letter; nothing is attributed, and no probe is sent."""
+    whole = serving_parity.plan(open_cycle(demo), model=embedded_path())
+    report = validate(whole, Faults(), tmp_path)
     assert report.verdict == "exact"
-    assert report.comparison.counts[Kind.EXACT] == len(plan.rows) == 16
+    assert report.comparison.counts[Kind.EXACT] == len(whole.rows) == 240
     assert (report.causes, report.probes) == ((), ())
     told = {line["evaluation"]: line for line in report.figures}
     assert told["offline"]["ker"] == told["served"]["ker"]
@@ -113,24 +128,38 @@ def test_recordings_of_any_kind_of_samples_are_served_as_measured(
     assert all(row.converted for row in report.comparison.rows)
 
 
-def narrow(samples: Any) -> Any:
-    """Through 8 kHz and back, as a telephone line."""
-    return probes.resample(probes.resample(samples, 16000, 8000), 8000, 16000)
+def narrow(rate: int) -> Callable[[Any], Any]:
+    """Through another rate and back, as over a telephone line."""
+
+    def change(wave: Any) -> Any:
+        return riva_server.resample(riva_server.resample(wave, 16000, rate), rate, 16000)
+
+    return change
 
 
-def too_fast(samples: Any) -> Any:
-    """Read as 24 kHz, whatever the request declares."""
-    return probes.resample(samples, 24000, 16000)
+def dropped(wave: Any) -> Any:
+    """Every second sample left out, without a filter, and put back by a straight line."""
+    kept = wave[::2]
+    return np.interp(np.arange(len(wave)) / 2, np.arange(len(kept)), kept).astype(np.int16)
 
 
-def clipped(samples: Any) -> Any:
+def read_as(rate: int) -> Callable[[Any], Any]:
+    """As if the samples had been made at another rate, whatever the request declares."""
+    return lambda wave: riva_server.resample(wave, rate, 16000)
+
+
+def clipped(wave: Any) -> Any:
     """Raised until it clips."""
-    return np.clip(samples.astype(np.int32) * 12, -32768, 32767).astype(np.int16)
+    return np.clip(wave.astype(np.int32) * 12, -32768, 32767).astype(np.int16)
 
 
 PLANTED: dict[str, tuple[Faults, CauseName]] = {
-    "resampled to 8 kHz": (Faults(audio=narrow), CauseName.SAMPLE_RATE),
-    "read at another rate": (Faults(audio=too_fast), CauseName.SAMPLE_RATE),
+    "resampled to 8 kHz": (Faults(audio=narrow(8000)), CauseName.SAMPLE_RATE),
+    "resampled to 11.025 kHz": (Faults(audio=narrow(11025)), CauseName.SAMPLE_RATE),
+    "every second sample dropped": (Faults(audio=dropped), CauseName.SAMPLE_RATE),
+    "read as 8 kHz": (Faults(audio=read_as(8000)), CauseName.SAMPLE_RATE),
+    "read as 24 kHz": (Faults(audio=read_as(24000)), CauseName.SAMPLE_RATE),
+    "read as 44.1 kHz": (Faults(audio=read_as(44100)), CauseName.SAMPLE_RATE),
     "raised until it clips": (Faults(audio=clipped), CauseName.CONVERSION),
     "casing": (Faults(text=str.upper), CauseName.STYLE),
     "punctuation": (Faults(text=lambda text: f"{text.capitalize()}."), CauseName.STYLE),
