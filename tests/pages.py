@@ -9,7 +9,15 @@ DOCS = Path(__file__).parent.parent / "docs"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def script(page: str, language: str) -> str:
-    """All blocks of one language of a page, one after the other."""
+def blocks(page: str, language: str, heading: str | None = None) -> list[str]:
+    """The blocks of one language of a page, or of what stands there below one heading."""
     text = (DOCS / page).read_text(encoding="utf-8")
-    return "\n".join(body for kind, body in _BLOCK.findall(text) if kind == language)
+    if heading is not None:
+        _, text = re.split(rf"^#+ {re.escape(heading)}$", text, maxsplit=1, flags=re.MULTILINE)
+        text = re.split(r"^##+ ", text, maxsplit=1, flags=re.MULTILINE)[0]
+    return [body for kind, body in _BLOCK.findall(text) if kind == language]
+
+
+def script(page: str, language: str, heading: str | None = None) -> str:
+    """The same as one script."""
+    return "\n".join(blocks(page, language, heading))

@@ -51,6 +51,15 @@ class Postgres:
             "PGDATABASE": DATABASE,
         }
 
+    @property
+    def inside(self) -> dict[str, str]:
+        """What they have in the image's container: a local connection is trusted, no name is set.
+
+        So whoever leaves a name out is taken for the container's root, whom no database knows.
+        """
+        named = {"PGUSER", "PGDATABASE"}
+        return {key: value for key, value in self.environment.items() if key not in named}
+
 
 def _programs() -> Path | None:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))

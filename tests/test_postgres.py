@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests import compose, postgres, sites
+from tests import compose, pages, postgres, sites, ui
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +98,19 @@ def test_nobody_gets_in_without_credentials(site: Site) -> None:
     assert sites.call(site, "POST", "flow_runs/filter") is not None
 
 
+def test_the_ui_asks_whom_the_browser_has_it_from(site: Site) -> None:
+    """Under another name than the server's own, as behind a proxy: log in, and see the pool."""
+    asked = set()
+    origin = f"http://localhost:{site.port}"
+    with ui.opened() as page:
+        page.on("request", lambda request: asked.add(request.url))
+        page.goto(f"{origin}/work-pools")
+        page.locator("input").first.fill(CREDENTIALS)
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name="gpu", exact=True).first.wait_for()
+    assert {url.partition("/api/")[0] for url in asked if "/api/" in url} == {origin}
+
+
 def test_a_restart_in_mid_run_loses_nothing_on_postgres(site: Site, finished: str) -> None:
     """Every stage with its end, every artifact, the log from first to last line."""
     sites.says(site, finished, "Finished in state Completed")
@@ -122,20 +135,25 @@ def test_secrets_are_in_no_log_and_on_no_command_line(site: Site, finished: str)
 def test_the_database_comes_back_from_its_backup(
     site: Site, database: Postgres, finished: str, tmp_path: Path
 ) -> None:
-    """Dumped while the site runs, dropped, restored as docs/operations.md says: nothing differs."""
+    """Dumped and restored by the very lines of docs/operations.md: nothing differs."""
     before = record(site, finished)
-    dump = tmp_path / "prefect.dump"
+    backup, restore = pages.blocks("operations.md", "bash", "Postgres")
+    environment = compose.standing_in(tmp_path, site, {"database": database.inside})
 
-    def run(*line: str | Path) -> None:
-        subprocess.run(line, env=database.environment, check=True, capture_output=True)
+    def run(script: str) -> None:
+        line = ["bash", "-euo", "pipefail", "-c", script]
+        done = subprocess.run(
+            line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
-    run("pg_dump", "--format=custom", f"--file={dump}", "prefect")
-    site.down()
-    run("dropdb", "--maintenance-db=postgres", "--force", "prefect")
-    run("createdb", "--maintenance-db=postgres", "prefect")
-    run("pg_restore", "--exit-on-error", "--dbname=prefect", dump)
-    site.start_server()
+    run(backup)
+    # What happens after the backup is not in it.
+    later = sites.launch(site, sites.quick(tmp_path / "cycle1"))
+    run(restore)
     assert record(site, finished) == before
+    with pytest.raises(httpx.HTTPStatusError):
+        sites.state(site, later)
 
 
 def test_what_is_too_old_goes_with_all_that_belongs_to_it(

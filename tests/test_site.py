@@ -233,7 +233,7 @@ def test_the_database_comes_back_from_its_backup(site: Site, turned: Path, tmp_p
     backup = restored.folder / "prefect" / "prefect.db"
     backup.parent.mkdir(parents=True)
     shell = {**os.environ, "SITE": str(site.folder), "BACKUP": str(backup)}
-    line = ["bash", "-euo", "pipefail", "-c", pages.script("operations.md", "bash")]
+    line = ["bash", "-euo", "pipefail", "-c", pages.script("operations.md", "bash", "SQLite")]
     subprocess.run(line, env=shell, check=True)
     try:
         restored.start_server()

@@ -4,7 +4,14 @@
 # Secrets come from files, one each, of /run/secrets (or $FLYWHEEL_SECRETS):
 #   database_password  of Prefect's database
 #   site_credentials   user:password that server and clients share
+#
+# Refuses to run anything as root: the worker holds the socket of the host's engine.
 set -eu
+if [ "$(id -u)" -eq 0 ]; then
+  echo "with-secrets: does not run as root. Fix: set FLYWHEEL_UID and FLYWHEEL_GID to the user whom" \
+    "the cycles belong to (id -u, id -g as that user)" >&2
+  exit 2
+fi
 folder=${FLYWHEEL_SECRETS:-/run/secrets}
 
 secret() { # NAME; its content without the line's end
