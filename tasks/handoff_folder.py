@@ -75,7 +75,8 @@ def find_tuned(cycle: Cycle) -> Tuned:
             return _read_tuned(evaluated)
     raise InputError(
         f"{cycle.path}: no finished run has tuned a model on this cycle. Fix: "
-        f"`asr-flywheel run {cycle.path.name}`, or hand a .nemo on with --model."
+        f"`asr-flywheel run {cycle.path.name}`; `asr-flywheel handoff --model FILE` only says how "
+        "a .nemo is served."
     )
 
 

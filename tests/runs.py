@@ -1,4 +1,4 @@
-"""A finished run's files around any model, by the writers that a run uses."""
+"""A finished run's files around any model, or a real training, by the writers that a run uses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def finish(cycle: Path, model: Path, *, base: str = "embedded", after: int = 2) 
 
     Args:
         cycle: a cycle's folder.
-        model: any .nemo; it is copied.
+        model: any .nemo, which is copied and gets a training's record; or what a real training has
+            left in one of the cycle's models, which stays as it is.
         base: the base's name.
         after: how many of the 20 rows the tuned model misses: 2 is a keep, 10 is not.
 
@@ -30,20 +31,9 @@ def finish(cycle: Path, model: Path, *, base: str = "embedded", after: int = 2) 
         The cycle that holds the evaluation.
     """
     opened = open_cycle(cycle)
-    run = opened.path / "models" / "run-1"
-    run.mkdir(parents=True)
-    tuned = run / sft.MODEL_NAME
-    tuned.write_bytes(model.read_bytes())
+    trained_here = model.with_name(sft.INFO_NAME).is_file()
+    tuned = model if trained_here else _plant(opened, model, base)
     sha256 = files.sha256_file(tuned)
-    info = {
-        "model_sha256": sha256,
-        "base": {"name": base, "path": "/base", "sha256": "b" * 64, "parameters": 5891185},
-        "recipe": {"name": "verified", "lr": 3e-4, "epochs": 3, "effective_batch": 4, "seed": 42},
-        "runtime": {"gpus": [], "precision": "32-true", "nemo": "3.0.0", "torch": "2.13.0"},
-        "dataset": {"train_rows": 100, "validation_rows": 20},
-        "best_epoch": 1,
-    }
-    files.write_json(run / sft.INFO_NAME, info)
     held, trained = Part.HELD_OUT, Part.TRAINED
     before = score([*samples.evaluated(10, 20, part=held), *_more(40, trained)])
     now = score([*samples.evaluated(after, 20, part=held), *_more(5, trained)])
@@ -68,6 +58,24 @@ def finish(cycle: Path, model: Path, *, base: str = "embedded", after: int = 2) 
         },
     )
     return following
+
+
+def _plant(cycle: Cycle, model: Path, base: str) -> Path:
+    """A run's folder without a training."""
+    run = cycle.path / "models" / "run-1"
+    run.mkdir(parents=True)
+    tuned = run / sft.MODEL_NAME
+    tuned.write_bytes(model.read_bytes())
+    info = {
+        "model_sha256": files.sha256_file(tuned),
+        "base": {"name": base, "path": "/base", "sha256": "b" * 64, "parameters": 5891185},
+        "recipe": {"name": "verified", "lr": 3e-4, "epochs": 3, "effective_batch": 4, "seed": 42},
+        "runtime": {"gpus": [], "precision": "32-true", "nemo": "3.0.0", "torch": "2.13.0"},
+        "dataset": {"train_rows": 100, "validation_rows": 20},
+        "best_epoch": 1,
+    }
+    files.write_json(run / sft.INFO_NAME, info)
+    return tuned
 
 
 def _more(missed: int, part: Part) -> list[Hypothesis]:

@@ -17,7 +17,8 @@ from tasks.bases import embedded_path
 from tasks.cycle import open_cycle
 from tasks.errors import InputError
 from tasks.nemo_archive import Decoder
-from tests import nemo_models, runs, samples
+from tasks.recipes import Recipe
+from tests import nemo_models, runs, samples, trainings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -206,6 +207,32 @@ def test_a_runs_model_is_handed_on_whole(
     assert TABLE[kind]["riva_decoder_flag"] in shlex.split(line)
     assert ask("--verify", folder)[0] == 0
     assert ask(evaluated.path)[0] == 0, "the evaluated cycle names the same run"
+
+
+def test_an_rnnt_that_was_really_tuned_is_handed_on(
+    made: dict[str, Path], tmp_path: Path, ask: Callable[..., Any]
+) -> None:
+    """NeMo trains and saves it; decoder, command and card are read from what that has left.
+
+    A tuned CTC is handed on in test_whole_cycle.py; a TDT is not trained on a CPU.
+    """
+    cycle = trainings.make_cycle(tmp_path / "clinic")
+    result = trainings.tune(cycle, made["rnnt"], Recipe(epochs=1))
+    evaluated = runs.finish(cycle, result.model, base="my-rnnt")
+    code, answer = ask(cycle, "--decoder", "rnnt")
+    assert code == 0
+    assert shown(answer) == TABLE["rnnt"]
+    for wrong in ("ctc", "tdt"):
+        assert ask(cycle, "--decoder", wrong)[0] == 3
+    folder = evaluated.path / "handoff"
+    handed = folder / "adapted_model.nemo"
+    assert files.sha256_file(handed) == result.model_sha256 != files.sha256_file(made["rnnt"])
+    line = json.loads((folder / "handoff.json").read_text())["commands"]["riva_build"]
+    assert "decoder=nemo" in shlex.split(line)
+    card = (folder / "MODEL_CARD.md").read_text()
+    for part in ("| Trained on | 8 |", "| Epochs, at most | 1 |", "Peak learning rate | 0.0003 |"):
+        assert part in card, card
+    assert ask("--verify", folder)[0] == 0
 
 
 def test_the_card_says_what_was_measured(cycle: Path, ask: Callable[..., Any]) -> None:

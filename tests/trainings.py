@@ -1,0 +1,46 @@
+"""Real trainings, as small as they can be: ten recordings of noise, one epoch, on the CPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tasks import files, ladder, sft, stages
+from tasks.cycle import open_cycle
+from tasks.hardware import Hardware
+from tasks.runtime import LocalRuntime
+from tests import samples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tasks.recipes import Recipe
+
+
+def make_cycle(parent: Path) -> Path:
+    """A cycle whose recordings are long enough for their texts."""
+    folder = samples.make_cycle(parent)
+    for place, row in enumerate(samples.cycle_rows()):
+        samples.write_wav(folder / row["audio_filepath"], 2.0, seed=place)
+    return folder
+
+
+def tune(cycle: Path, base: Path, recipe: Recipe) -> sft.SftResult:
+    """Tune a base on a cycle as a run does: preflight, split, NeMo, the run's folder.
+
+    Raises:
+        FaultError: training made no model.
+    """
+    opened = open_cycle(cycle)
+    runtime = LocalRuntime(Hardware((), 2))
+    data = stages.split(opened, stages.check(opened, base, recipe), 0.2, recipe.seed)
+    key = sft.run_key(files.sha256_file(base), data.content, recipe, runtime.identity)
+    request = sft.SftRequest(
+        base=base,
+        base_name=str(base),
+        data=data,
+        recipe=recipe,
+        model_dir=opened.path / "models" / sft.run_name(str(base), recipe, key),
+        audio_roots=(opened.path,),
+        key=key,
+    )
+    return ladder.climb(request, runtime, lambda _: None)
