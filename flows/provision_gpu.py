@@ -28,7 +28,7 @@ from flows.publish import artifact_key, stage
 from flows.rent import RentConfig
 from flows.rent_plan import Plan, plan
 from tasks import lease as leases
-from tasks import remote, shipment
+from tasks import remote, retrieval, shipment
 from tasks.claims import claim
 from tasks.hosts import BrevHost, NothingCreatedError
 from tasks.lease import Lease
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
 
     from tasks.hosts import Host
-    from tasks.shipment import Fetched
+    from tasks.retrieval import Fetched
 
 NOTHING_CREATED = "cancelled: no YES, so no GPU host was created"
 
@@ -152,7 +152,8 @@ class Visit:
         self.host.wait_until_reachable(config.reach_s)
         root = self._begin()
         self._check(root)
-        placed = shipment.send(connection, root, self.planned.cargo)
+        cargo = self.planned.cargo
+        placed = shipment.send(connection, root, cargo, config.patience_s)
         stage("host", f"the cycle is at {placed.cycle}")
         python = self._python(root)
         with rented_run.reachable_from(connection) as (url, tunnel):
@@ -168,11 +169,13 @@ class Visit:
                 f"the run on {self.host.name} ended as {ended.name}: {ended.message or ''}. "
                 f"Its log is in Prefect, flow run {self.lease.run}."
             )
-        if not shipment.has_results(connection, placed, self.planned.cycle):
+        if not retrieval.has_results(connection, placed, cargo.cycle, config.patience_s):
             stage("host", "the gate refused on the host: there is nothing to fetch")
             return None
-        fetched = shipment.fetch(connection, placed, self.planned.cycle, self._told())
+        fetched = retrieval.fetch(connection, placed, cargo, self._told(), config.patience_s)
         stage("host", f"{fetched.files} files are here, each with the SHA-256 of its record")
+        for kept in fetched.kept:
+            stage("host", f"another model of that name lay here; it is {kept.name} now")
         return fetched
 
     def _order(self) -> None:

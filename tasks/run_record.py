@@ -187,6 +187,7 @@ def describe(record: RunRecord) -> dict[str, Any]:
             "model": str(record.sft.model),
             "model_sha256": record.sft.model_sha256,
             "training_run_info": str(record.sft.info),
+            "training_run_info_sha256": files.sha256_file(record.sft.info),
             "reused": record.sft.reused,
         },
         "transcription": [

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,14 +22,18 @@ from tasks.errors import FlywheelError
 from tasks.runtime import die_with_us
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+T = TypeVar("T")
 _ALLOCATED = re.compile(r"Allocated port (\d+) for remote forward")
 # ssh's own exit code for a connection that failed or broke.
 _SSH_FAILED = 255
 # What rsync returns when its connection broke.
 _RSYNC_BROKEN = (12, 23, 30, 35, 255)
 _TAIL = 15
+_PAUSE_S = 2.0
+# A try that fails because the host is away takes less, with all time-outs of ssh and rsync.
+_WENT_WELL_S = 90.0
 # What the host says once a tunnel stands, and how long it has for that beyond the time to connect.
 _STANDS = "asr-flywheel-tunnel-stands"
 _STANDS_S = 20.0
@@ -41,6 +45,31 @@ class HostError(FlywheelError):
 
 class ConnectionLostError(HostError):
     """The host cannot be reached, now or any more; a later try may succeed."""
+
+
+def patiently(step: Callable[[], T], patience_s: float) -> T:
+    """Do a step that may be done again until no outage stops it any more.
+
+    Args:
+        step: what is to be done.
+        patience_s: how long an outage may last.
+
+    Raises:
+        ConnectionLostError: it lasts longer.
+    """
+    lost: float | None = None
+    while True:
+        begun = time.monotonic()
+        try:
+            return step()
+        except ConnectionLostError:
+            now = time.monotonic()
+            # What went well for so long has met another outage.
+            if lost is None or now - begun > _WENT_WELL_S:
+                lost = now
+            if now - lost > patience_s:
+                raise
+            time.sleep(min(_PAUSE_S, max(patience_s, 0.1)))
 
 
 class SshSettings(BaseModel):

@@ -49,26 +49,32 @@ def failer(config: dict[str, Any]) -> None:
     raise RuntimeError(f"training broke on {config['cycle']}")
 
 
-def write_results(cycle: Path) -> None:
+def write_results(cycle: Path, weights: bytes = b"weights" * 1000) -> None:
     """Cycle N's training and cycle N+1's evaluation, as far as they are fetched and checked."""
     model = cycle / "models" / RUN / "adapted_model.nemo"
     model.parent.mkdir(parents=True)
-    model.write_bytes(b"weights" * 1000)
+    model.write_bytes(weights)
     for name in ("train.jsonl", "validation.jsonl"):
         (cycle / name).write_text(f'{{"audio_filepath": "{cycle}/audio/0.wav"}}\n')
     hashes = {
         f"{side}_sha256": files.sha256_file(cycle / f"{side}.jsonl")
         for side in ("train", "validation")
     }
-    files.write_json(model.parent / "training_run_info.json", {"dataset": hashes})
+    info = model.parent / "training_run_info.json"
+    files.write_json(info, {"dataset": hashes})
     following = cycle.with_name("cycle2")
     following.mkdir()
-    (following / "offline_hyps.jsonl").write_text("{}\n")
+    (following / "offline_hyps.jsonl").write_text(f'{{"audio_filepath": "{cycle}/audio/0.wav"}}\n')
     files.write_json(following / "decision.json", {"decision": "keep"})
     names = ("offline_hyps.jsonl", "decision.json")
     record = {
         "config": {"cycle": str(cycle)},
-        "sft": {"model": str(model), "model_sha256": files.sha256_file(model)},
+        "sft": {
+            "model": str(model),
+            "model_sha256": files.sha256_file(model),
+            "training_run_info": str(info),
+            "training_run_info_sha256": files.sha256_file(info),
+        },
         "files": {name: files.sha256_file(following / name) for name in names},
     }
     files.write_json(following / "run.json", record)

@@ -14,7 +14,7 @@ from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 
 from blocks import gpu_host
 from flows import confirm
-from tasks import files, lease, remote, shipment
+from tasks import files, lease, remote, retrieval, shipment
 from tasks.cycle import open_cycle
 from tasks.errors import InputError
 from tasks.hosts import OwnHost, open_host
@@ -229,6 +229,7 @@ def test_a_recording_outside_of_what_is_sent_is_named(cycle: Path, host: Loopbac
     [
         "cycle2/decision.json",
         f"cycle1/models/{remote_runs.RUN}/adapted_model.nemo",
+        f"cycle1/models/{remote_runs.RUN}/training_run_info.json",
         "cycle1/train.jsonl",
     ],
 )
@@ -239,14 +240,14 @@ def test_a_file_that_is_not_what_was_recorded_is_not_taken_over(
     staging = tmp_path / "staging"
     (staging / "cycle1").mkdir(parents=True)
     remote_runs.write_results(staging / "cycle1")
-    assert shipment.verify(staging, open_cycle(cycle)) == (5, remote_runs.RUN)
+    assert retrieval.verify(staging, open_cycle(cycle)) == (6, remote_runs.RUN)
     with (staging / broken).open("ab") as out:
         out.write(b"!")
     with pytest.raises(HostError, match=f"{broken}: is not what the run wrote"):
-        shipment.verify(staging, open_cycle(cycle))
+        retrieval.verify(staging, open_cycle(cycle))
     (staging / broken).unlink()
     with pytest.raises(HostError, match=f"{broken}: is missing"):
-        shipment.verify(staging, open_cycle(cycle))
+        retrieval.verify(staging, open_cycle(cycle))
 
 
 def test_a_lease_is_held_while_its_owner_lives(tmp_path: Path) -> None:

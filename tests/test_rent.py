@@ -345,6 +345,10 @@ def test_every_failure_gives_the_host_back(
     before = {path.name for path in spoken_cycle.iterdir()}
     with pytest.raises(HostError, match=said):
         rent(config, plan(config))
+    kept = list(spoken_cycle.parent.glob(".rented-*"))
+    assert len(kept) == (run == "liar"), "what has arrived of a run is kept, and only that"
+    for folder in kept:
+        shutil.rmtree(folder)
     nothing_left(host, spoken_cycle)
     assert outcomes(spoken_cycle) == ["failed"]
     assert {path.name for path in spoken_cycle.iterdir()} == before
