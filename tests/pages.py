@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 DOCS = Path(__file__).parent.parent / "docs"
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(page: str, language: str, heading: str | None = None) -> list[str]:
@@ -16,6 +16,11 @@ def blocks(page: str, language: str, heading: str | None = None) -> list[str]:
         _, text = re.split(rf"^#+ {re.escape(heading)}$", text, maxsplit=1, flags=re.MULTILINE)
         text = re.split(r"^##+ ", text, maxsplit=1, flags=re.MULTILINE)[0]
     return [body for kind, body in _BLOCK.findall(text) if kind == language]
+
+
+def languages(page: str) -> list[str]:
+    """The language of each block of a page; "" where it has none."""
+    return [kind for kind, _ in _BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))]
 
 
 def script(page: str, language: str, heading: str | None = None) -> str:

@@ -52,7 +52,7 @@ def take(site: Site, cycle: Path, out: Path) -> None:
             ("diff", "drug"),
             ("training", "validation WER"),
         ):
-            ui.show_artifact(page, site, f"{clinic}-{what}", text)
+            ui.show_artifact(page, site, run, f"{clinic}-{what}", text)
             shoot(page, out, "leaderboard" if what == "leaderboard" else f"ui-{what}")
 
 

@@ -193,6 +193,19 @@ def task_runs(site: Site, run: str) -> dict[str, str]:
     return {str(one["name"]).rpartition("-")[0]: str(one["state"]["name"]) for one in found}
 
 
+def artifact(site: Site, run: str, key: str) -> dict[str, Any]:
+    """What a run left under a key, which other runs of the same clinic use too.
+
+    Raises:
+        AssertionError: nothing, or more than one.
+    """
+    wanted = {"key": {"any_": [key]}, "flow_run_id": {"any_": [run]}}
+    found = call(site, "POST", "artifacts/filter", artifacts=wanted)
+    if len(found) != 1:
+        raise AssertionError(f"{len(found)} artifacts {key} of run {run}")
+    return dict(found[0])
+
+
 def says(site: Site, run: str, text: str) -> None:
     """See that a run's log says something; its last lines arrive after its end.
 

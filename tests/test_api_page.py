@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -36,14 +37,22 @@ def run(site: Site, cycle: Path, line: list[str]) -> str:
     return done.stdout
 
 
+def test_every_block_of_the_page_is_run() -> None:
+    """By one of the two tests below: no block has another language, or none."""
+    assert set(pages.languages("api.md")) == {"bash", "python"}
+
+
 def test_the_pages_curl_lines_work(site: Site, turned_cycle: Path) -> None:
-    """Launch, follow, decision, cancel, refusal with the field's name, schedule."""
+    """Launch, follow, decision, cancel, refusal with the field's name, retry, schedule."""
     script = "set -euo pipefail\n" + pages.script("api.md", "bash")
     told = run(site, turned_cycle, ["bash", "-c", script])
-    assert ": Completed" in told
+    first, cancelled, late, again = re.findall(r"run ([0-9a-f-]{36}): (\w+)", told)
+    assert [first[1], cancelled[1], late[1], again[1]] == [
+        "Completed", "Cancelled", "Failed", "Completed",
+    ]  # fmt: skip
+    assert late[0] == again[0]
     assert "# Cycle 2: " in told
-    _, cancelled, refused = told.rpartition(": Cancelled")
-    assert cancelled
+    _, _, refused = told.partition(f"run {cancelled[0]}")
     assert "409" in refused
     assert "config.epochs" in refused
 
@@ -70,8 +79,11 @@ def test_a_schedule_fires_within_a_minute(site: Site, turned_cycle: Path) -> Non
         sites.wait_for(lambda: begun(site, turned_cycle), 120)
         (found,) = begun(site, turned_cycle)
         assert found["auto_scheduled"]
-        planned = datetime.fromisoformat(found["expected_start_time"])
+        planned, started = (
+            datetime.fromisoformat(found[name]) for name in ("expected_start_time", "start_time")
+        )
         assert abs(planned - soon) < timedelta(seconds=1)
+        assert timedelta(seconds=-1) < started - soon < timedelta(minutes=1)
         sites.ends(site, found["id"], "Completed")
     finally:
         sites.call(site, "DELETE", f"deployments/{deployment}/schedules/{made[0]['id']}")

@@ -16,6 +16,7 @@ from botocore import exceptions
 from tasks import files
 from tasks.store import LEAST_PART_BYTES, LocalStore, S3Store, Store, StoreError
 from tests import s3
+from tests.needs import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -314,23 +315,40 @@ def test_encryption_is_asked_for(endpoint: str, tmp_path: Path) -> None:
         assert head["ServerSideEncryption"] == "AES256"
 
 
-def test_a_full_disk_leaves_the_old_content(tmp_path: Path) -> None:
-    """Nothing is half-visible, and nothing temporary stays."""
-    small = tmp_path / "small"
-    small.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(small)], check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("only root can mount a small disk")
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    line = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
+    mounted = subprocess.run(line, capture_output=True, check=False).returncode == 0
+    require("mount", present=mounted, how="run the tests as a root who may mount a tmpfs")
     try:
-        store = LocalStore(small)
-        path, sha256 = make(tmp_path / "file", 1000)
-        store.put("key", path, sha256)
-        large, wanted = make(tmp_path / "large", 2 << 20)
-        with pytest.raises(StoreError, match="the disk is full"):
-            store.put("key", large, wanted)
-        store.get("key", tmp_path / "back", sha256)
-        assert [one.name for one in small.iterdir()] == ["key"]
+        yield folder
     finally:
-        subprocess.run(["umount", str(small)], check=True)
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_leaves_what_a_folder_kept(small_disk: Path, tmp_path: Path) -> None:
+    """Nothing is half-visible, and nothing temporary stays."""
+    store = LocalStore(small_disk)
+    path, sha256 = make(tmp_path / "file", 1000)
+    store.put("key", path, sha256)
+    large, wanted = make(tmp_path / "large", 2 << 20)
+    with pytest.raises(StoreError, match="the disk is full"):
+        store.put("key", large, wanted)
+    store.get("key", tmp_path / "back", sha256)
+    assert [one.name for one in small_disk.iterdir()] == ["key"]
+
+
+def test_a_full_disk_leaves_what_was_fetched_before(
+    store: Store, small_disk: Path, tmp_path: Path
+) -> None:
+    """From either kind: the target keeps its content, and nothing temporary stays."""
+    large, wanted = make(tmp_path / "large", 2 << 20)
+    store.put("key", large, wanted)
+    target = small_disk / "model.nemo"
+    target.write_text("old")
+    with pytest.raises(StoreError, match="the disk is full"):
+        store.get("key", target, wanted)
+    assert [(one.name, one.read_text()) for one in small_disk.iterdir()] == [("model.nemo", "old")]

@@ -36,11 +36,11 @@ def test_a_run_is_started_from_the_form_and_its_artifacts_render(
     asked = sites.call(site, "GET", f"flow_runs/{run}")["parameters"]["config"]
     assert (asked["cycle"], asked["base"], asked["epochs"]) == tuple(values.values())
     sites.ends(site, run, "Completed")
-    ui.show_artifact(page, site, "clinic-leaderboard", "KER by entity category")
-    ui.show_artifact(page, site, "clinic-diff", "drug")
-    decision = sites.call(site, "GET", "artifacts/clinic-decision/latest")["data"]
-    ui.show_artifact(page, site, "clinic-decision", decision.splitlines()[0].lstrip("# "))
-    ui.show_artifact(page, site, "clinic-training", "validation WER")
+    ui.show_artifact(page, site, run, "clinic-leaderboard", "KER by entity category")
+    ui.show_artifact(page, site, run, "clinic-diff", "drug")
+    decision = sites.artifact(site, run, "clinic-decision")["data"]
+    ui.show_artifact(page, site, run, "clinic-decision", decision.splitlines()[0].lstrip("# "))
+    ui.show_artifact(page, site, run, "clinic-training", "validation WER")
     picture = page.locator("img[alt='Loss and validation WER']")
     assert picture.evaluate("image => image.complete && image.naturalWidth") > 400
 

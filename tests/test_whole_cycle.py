@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,10 +192,13 @@ def test_a_model_can_be_evaluated_alone(outcome: Outcome, clinic: Path, tmp_path
 def test_a_second_run_does_not_train_again_and_decides_the_same(
     outcome: Outcome, clinic: Path, config: CycleConfig
 ) -> None:
-    """With nothing changed the trained model is taken as it is, and the scores are the same."""
+    """With nothing changed it takes seconds: the trained model as it is, and the same scores."""
     before = (clinic / "cycle2/decision.json").read_bytes()
     hyps = (clinic / "cycle2/offline_hyps.jsonl").read_bytes()
+    started = time.monotonic()
     again = finetune_cycle(config)
+    # Generous, for a machine that is busy: it was 2 s here.
+    assert time.monotonic() - started < 60
     assert again.decision == outcome.decision
     record = json.loads((clinic / "cycle2/run.json").read_text())
     assert record["sft"]["reused"] is True

@@ -65,13 +65,9 @@ def _runs(site: Site) -> set[str]:
     return {one["id"] for one in sites.call(site, "POST", "flow_runs/filter")}
 
 
-def show_artifact(page: Page, site: Site, key: str, text: str) -> None:
-    """Open the newest artifact of a key and wait until a text of it is rendered."""
-    wanted = {"key": {"any_": [key]}}
-    newest = sites.call(
-        site, "POST", "artifacts/filter", artifacts=wanted, sort="CREATED_DESC", limit=1
-    )
-    page.goto(f"{site.url}/artifacts/artifact/{newest[0]['id']}")
+def show_artifact(page: Page, site: Site, run: str, key: str, text: str) -> None:
+    """Open the artifact that a run left under a key, and wait until a text of it is rendered."""
+    page.goto(f"{site.url}/artifacts/artifact/{sites.artifact(site, run, key)['id']}")
     page.get_by_text(text).first.wait_for()
 
 
