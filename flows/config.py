@@ -287,6 +287,11 @@ class CycleConfig(BaseModel):
             raise ValueError("one fold would leave nothing to train on; 0 for none, or 2 and more")
         return folds
 
+    def replayed(self, rows: int) -> int:
+        """How many general sentences are mixed into training, beside a cycle of so many rows."""
+        trained = (1 - self.validation_fraction) * rows
+        return round(trained * self.replay_share / (1 - self.replay_share))
+
     def guardrail(self) -> GuardrailPolicy:
         """The limit of forgetting, which stands before the run."""
         return GuardrailPolicy.of_points(self.general_limit)

@@ -28,14 +28,13 @@ def general_english(config: CycleConfig, base: Path, checked: PreflightResult) -
     """Check the guardrail's sentences, and choose those that are replayed in training."""
     if config.general is None:
         return None
-    trained = (1 - config.validation_fraction) * len(checked.rows)
     found = stages.general_set(
         config.general,
         base,
         config.full_recipe(),
         checked,
         audio_roots=config.audio_roots,
-        replay=round(trained * config.replay_share / (1 - config.replay_share)),
+        replay=config.replayed(len(checked.rows)),
         keep_style=config.keep_style,
     )
     publish.general(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -73,6 +74,19 @@ class RentConfig(BaseModel):
         description="Names of environment variables of here, such as HF_TOKEN; never on a command "
         "line, and removed with the host.",
     )
+
+    def passed_on(self) -> dict[str, str]:
+        """The variables to pass on, with their values: secrets.
+
+        Raises:
+            InputError: one of them is not set here.
+        """
+        if missing := [name for name in self.pass_on if name not in os.environ]:
+            raise InputError(
+                f"pass_on: {', '.join(missing)} is not set here. Fix: set it where the rental is "
+                "started (a worker's variables are those of its own environment), or leave it out."
+            )
+        return {name: os.environ[name] for name in self.pass_on}
 
     def provider(self) -> OwnHost | BrevHost:
         """The settings of the provider, from the block if one is named.

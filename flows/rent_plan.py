@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import bases, run_record, skus, stages
+from tasks import bases, run_record, shipment, skus, stages
 from tasks.cycle import Cycle, open_cycle
 from tasks.errors import InputError
+from tasks.general import divide
 from tasks.hardware import Gpu, Hardware
 from tasks.hosts import BrevHost, OwnHost
 from tasks.manifest import read_manifest
@@ -62,13 +64,16 @@ def plan(config: RentConfig) -> Plan:
     provider = config.provider()
     cycle = open_cycle(run.cycle)
     _check_movable(run)
+    config.passed_on()
     _check_programs(provider)
     baseline = stages.find_baseline(cycle, run.baseline)
     verdict = stages.judge(cycle, run.base, run.gate_policy(), baseline, run.method)
     run_record.require_free(cycle.next)
     base = _own_base(run.base)
+    cargo = Cargo(cycle, run.base, run.baseline, run.general, run.audio_roots)
     if verdict.passed:
         _check_rows(run, cycle, base)
+        shipment.check(cargo)
     size = None if base is None else base.stat().st_size
     parameters = skus.parameters_of(run.base if base is None else base.name, size)
     kind = skus.sku(config.sku)
@@ -82,7 +87,6 @@ def plan(config: RentConfig) -> Plan:
         cost = skus.own_cost_shape(kind, work, config.usd_per_hour)
     else:
         cost = skus.cost_shape(kind, work, config.disk_gb, config.usd_per_hour)
-    cargo = Cargo(cycle, run.base, run.baseline, run.general, run.audio_roots)
     return Plan(cycle, verdict, provider, cost, cargo)
 
 
@@ -123,10 +127,30 @@ def _own_base(name: str) -> Path | None:
 
 
 def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None) -> None:
-    """The preflight, as far as it goes without the base."""
+    """The preflight of cycle and general English, as far as it goes without the base."""
     recipe = run.full_recipe()
     if base is not None:
-        stages.check(cycle, base, recipe, run.audio_roots, keep_style=run.keep_style)
+        checked = stages.check(cycle, base, recipe, run.audio_roots, keep_style=run.keep_style)
+    else:
+        limits = Limits(_SAMPLE_RATE, run.audio_roots, recipe.min_duration, recipe.max_duration)
+        checked = preflight(cycle.manifest, limits, None)
+        checked.raise_errors()
+    if run.general is None:
         return
-    limits = Limits(_SAMPLE_RATE, run.audio_roots, recipe.min_duration, recipe.max_duration)
-    preflight(cycle.manifest, limits, None).raise_errors()
+    replay = run.replayed(len(checked.rows))
+    if base is not None:
+        stages.general_set(
+            run.general,
+            base,
+            recipe,
+            checked,
+            audio_roots=run.audio_roots,
+            replay=replay,
+            keep_style=run.keep_style,
+        )
+        return
+    manifest = run.general.expanduser().resolve()
+    limits = Limits(_SAMPLE_RATE, run.audio_roots, recipe.min_duration, math.inf)
+    found = preflight(manifest, limits, None)
+    found.raise_errors()
+    divide(manifest, found.rows, checked.rows, replay=replay, longest=recipe.max_duration)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from tasks.errors import InputError
 from tasks.ssh import ConnectionLostError, HostError, Tunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from uuid import UUID
 
     from prefect.client.schemas.objects import FlowRun, State
@@ -104,17 +103,14 @@ def start(
         except ObjectNotFound:
             client.create_work_queue(lease.queue, work_pool_name=POOL)
     line = f"worker --pool {POOL} --queue {lease.queue} --name {lease.queue} --at-once 1"
-    environment = _environment(root, url, config.pass_on)
+    environment = _environment(root, url, config.passed_on())
     connection.check(remote.start_worker(root, lease.lease, python, line, environment))
 
 
-def _environment(root: str, url: str, pass_on: tuple[str, ...]) -> dict[str, str]:
+def _environment(root: str, url: str, passed_on: Mapping[str, str]) -> dict[str, str]:
     """What the worker needs; holds secrets, which go into a file of its owner's alone."""
     api = get_current_settings().api
     secrets = {"PREFECT_API_AUTH_STRING": api.auth_string, "PREFECT_API_KEY": api.key}
-    missing = [name for name in pass_on if name not in os.environ]
-    if missing:
-        raise InputError(f"pass_on: {', '.join(missing)} is not set here.")
     return {
         "PREFECT_API_URL": url,
         "PREFECT_HOME": f"{root}/prefect",
@@ -123,7 +119,7 @@ def _environment(root: str, url: str, pass_on: tuple[str, ...]) -> dict[str, str
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
         **{name: value.get_secret_value() for name, value in secrets.items() if value},
-        **{name: os.environ[name] for name in pass_on},
+        **passed_on,
     }
 
 

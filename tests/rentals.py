@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.sites import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 _PROGRAM = """
 import signal, sys
@@ -109,14 +109,3 @@ def flow(
 ) -> Renting:
     """Start the flow with parameters that the command line has no option for."""
     return start([sys.executable, "-c", _PROGRAM, json.dumps(config)], environment, log, tty=tty)
-
-
-def command_lines() -> str:
-    """The command lines of every process of this machine."""
-    found = []
-    for one in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found.append(one.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:
-            continue
-    return "\n".join(found)

@@ -12,10 +12,11 @@ import pytest
 from flows import hosts_out
 from flows.provision_gpu import rent
 from flows.rent_plan import plan
-from tasks import ledger
+from tasks import files, ledger
 from tasks.errors import InputError
 from tasks.hosts import NothingCreatedError
 from tasks.ssh import HostError
+from tests import samples
 from tests.brevs import Brev, all_leases, outcomes, worth_tuning
 from tests.sites import wait_for
 
@@ -257,4 +258,56 @@ def test_what_makes_sense_only_here_is_refused_before_anybody_is_asked(
 def test_a_cycle_that_the_gate_refuses_needs_no_host(brev: Brev, cycle: Path) -> None:
     """Ten rows without a baseline: the plan holds the refusal, and nobody is asked."""
     assert plan(brev.config(cycle)).gate.passed is False
+    assert brev.calls == []
+
+
+def test_a_variable_that_is_not_set_is_told_before_anybody_is_asked(
+    brev: Brev, worth: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name; its value, where it has one, is told nobody."""
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    config = brev.config(worth, pass_on=["PATH", "HF_TOKEN"])
+    with pytest.raises(InputError, match="pass_on: HF_TOKEN is not set here"):
+        plan(config)
+    monkeypatch.setenv("HF_TOKEN", "planted")
+    assert "planted" not in repr(plan(config))
+    assert brev.calls == []
+
+
+@pytest.mark.parametrize("base", ["embedded", "nvidia/parakeet-tdt-0.6b-v2"])
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("absent", "english.jsonl"),
+        ("no audio", "english.jsonl"),
+        ("small", "fewer than 20"),
+    ],
+)
+def test_general_english_that_cannot_be_used_is_told_before_anybody_is_asked(
+    brev: Brev, worth: Path, tmp_path: Path, base: str, broken: str, said: str
+) -> None:
+    """No manifest, no recordings, too few of them; with a base here, and one yet to be fetched."""
+    general = tmp_path / "english" / "english.jsonl"
+    general.parent.mkdir()
+    row = {"audio_filepath": "1.wav", "text": "hello", "duration": None}
+    if broken != "absent":
+        samples.write_rows(general, [row])
+    if broken == "small":
+        samples.write_wav(general.parent / "1.wav", seed=4711)
+    config = brev.config(worth, run={"cycle": worth, "base": base, "general": general})
+    with pytest.raises(InputError, match=said):
+        plan(config)
+    assert brev.calls == []
+
+
+def test_a_recording_that_cannot_be_sent_is_told_before_anybody_is_asked(
+    brev: Brev, worth: Path
+) -> None:
+    """A manifest of another machine is understood here, but its paths lie in no folder of ours."""
+    rows = files.read_jsonl(worth / "manifest.jsonl")
+    rows[2]["audio_filepath"] = "/elsewhere/cycle1/audio/2.wav"
+    samples.write_rows(worth / "manifest.jsonl", rows)
+    config = brev.config(worth)
+    with pytest.raises(InputError, match=r"row 3: '/elsewhere/cycle1/audio/2.wav' lies"):
+        plan(config)
     assert brev.calls == []

@@ -69,6 +69,10 @@ def rent(
     store: Annotated[
         str | None, typer.Option(help="Keep all files there too: s3://bucket/prefix or a block.")
     ] = None,
+    pass_on: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A variable for the worker, such as HF_TOKEN; repeat."),
+    ] = None,
     reap: Annotated[
         bool, typer.Option("--reap", help="Only give back hosts that a killed run left.")
     ] = False,
@@ -123,6 +127,7 @@ def rent(
             "gpu_required": gpu_required,
             "limit_minutes": limit_minutes,
             "answer_minutes": answer_minutes,
+            "pass_on": pass_on or [],
         }
     )
 
