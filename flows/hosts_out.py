@@ -46,17 +46,20 @@ def give_back(lease: Lease, outcome: Outcome, hostname: str = "") -> None:
     Raises:
         HostStillOutError: it may still bill; the alarm was raised and the record stays.
     """
+    failure: BaseException | None = None
     try:
         _try_to_give_back(lease)
     # Whatever went wrong, a second Ctrl-C too: somebody must know that the host may still bill.
-    except BaseException as failure:
+    except BaseException as wrong:  # noqa: BLE001 - it is raised below, beside the run's own failure
+        failure = wrong
+    if failure is not None:
         raised = alarm(lease, str(failure) or type(failure).__name__)
         if (counted := _count(lease, Outcome.NOT_GIVEN_BACK)) is not None:
             with suppress(FlywheelError, OSError):
                 leases.write(counted)
-        if isinstance(failure, Exception):
-            raise raised from failure
-        raise
+        if not isinstance(failure, Exception):
+            raise failure
+        raise raised from failure
     entry = lease.entry(outcome)
     close(lease, outcome)
     stage("rent", f"gave back {lease.host}: {entry.seconds / 60:.1f} minutes, {entry.usd:.2f} $")
