@@ -105,10 +105,8 @@ class Site:
                 f"port {self.port}: another Prefect server answers there. "
                 "Fix: choose another port, or end that server."
             )
-        prefect = [sys.executable, "-m", "prefect"]
-        self._start(
-            "server", [*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
-        )
+        program = [sys.executable, "-m", "asr_flywheel.server"]
+        self._start("server", [*program, "--host", "127.0.0.1", "--port", str(self.port)])
         deadline = time.monotonic() + _WAIT_S
         while not self.answers():
             if time.monotonic() > deadline or not self._running("server"):

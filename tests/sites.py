@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from asr_flywheel.demo.benchmark import synthesise_cycle
 from asr_flywheel.site import Site
@@ -49,8 +49,21 @@ def running(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator
 @contextmanager
 def speaking_to(site: Site) -> Iterator[None]:
     """Let Prefect's client in this process talk to the site."""
-    with temporary_settings({PREFECT_API_URL: f"{site.url}/api"}):
+    settings: dict[Any, str] = {PREFECT_API_URL: f"{site.url}/api"}
+    if (known := credentials(site)) is not None:
+        settings[PREFECT_API_AUTH_STRING] = ":".join(known)
+    with temporary_settings(settings):
         yield
+
+
+def slots_taken(site: Site) -> dict[str, int]:
+    """How many slots are taken of each limit of a GPU or host, by the limit's name."""
+    found = call(site, "POST", "v2/concurrency_limits/filter")
+    return {
+        str(one["name"]): int(one["active_slots"])
+        for one in found
+        if one["name"].startswith("gpu-")
+    }
 
 
 def speak_cycle(folder: Path) -> Path:

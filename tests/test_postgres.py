@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from flows import slots
 from tests import compose, pages, postgres, sites, ui
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def finished(site: Site, spoken: Path, tmp_path_factory: pytest.TempPathFactory)
     sites.trains(site, run, cycle)
     site.stop("server")
     site.start_server()
+    # Its lease outlived the server, and so the slot is taken.
+    assert sites.slots_taken(site) == {slots.host_slot(): 1}
     sites.ends(site, run, "Completed")
     return run
 
@@ -135,7 +138,10 @@ def test_secrets_are_in_no_log_and_on_no_command_line(site: Site, finished: str)
 def test_the_database_comes_back_from_its_backup(
     site: Site, database: Postgres, finished: str, tmp_path: Path
 ) -> None:
-    """Dumped and restored by the very lines of docs/operations.md: nothing differs."""
+    """Dumped and restored by the very lines of docs/operations.md: nothing differs.
+
+    While it was dumped a run held the host's slot, which nobody does any more: the slot is free.
+    """
     before = record(site, finished)
     backup, restore = pages.blocks("operations.md", "bash", "Postgres")
     environment = compose.standing_in(tmp_path, site, {"database": database.inside})
@@ -147,13 +153,17 @@ def test_the_database_comes_back_from_its_backup(
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    run(backup)
+    with sites.speaking_to(site), slots.gpu_slot(()):
+        run(backup)
     # What happens after the backup is not in it.
     later = sites.launch(site, sites.quick(tmp_path / "cycle1"))
     run(restore)
     assert record(site, finished) == before
     with pytest.raises(httpx.HTTPStatusError):
         sites.state(site, later)
+    assert sites.slots_taken(site) == {slots.host_slot(): 0}
+    with sites.speaking_to(site), slots.gpu_slot(()):
+        assert sites.slots_taken(site) == {slots.host_slot(): 1}
 
 
 def test_what_is_too_old_goes_with_all_that_belongs_to_it(

@@ -225,7 +225,7 @@ def test_a_killed_worker_does_not_hold_the_gpu_for_ever(site: Site, cycle: Path)
 
 
 def test_the_database_comes_back_from_its_backup(site: Site, turned: Path, tmp_path: Path) -> None:
-    """Copied while the site runs, as docs/operations.md says; blocks can still be read."""
+    """Copied while a run holds a slot, as docs/operations.md says; it is free, blocks are there."""
     assert turned.is_dir()
     with sites.speaking_to(site):
         Secret(value="planted").save("kept-secret", overwrite=True)
@@ -234,12 +234,14 @@ def test_the_database_comes_back_from_its_backup(site: Site, turned: Path, tmp_p
     backup.parent.mkdir(parents=True)
     shell = {**os.environ, "SITE": str(site.folder), "BACKUP": str(backup)}
     line = ["bash", "-euo", "pipefail", "-c", pages.script("operations.md", "bash", "SQLite")]
-    subprocess.run(line, env=shell, check=True)
+    with sites.speaking_to(site), slots.gpu_slot(()):
+        subprocess.run(line, env=shell, check=True)
     try:
         restored.start_server()
         for what in ("flow_runs", "task_runs", "artifacts", "deployments"):
             before, after = (sites.call(one, "POST", f"{what}/count") for one in (site, restored))
             assert before == after > 0, what
+        assert sites.slots_taken(restored)[slots.host_slot()] == 0
         with sites.speaking_to(restored):
             kept = cast("Secret[str]", Secret.load("kept-secret"))
             assert kept.get() == "planted"
