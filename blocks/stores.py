@@ -15,7 +15,8 @@ from pydantic import Field, HttpUrl, ValidationError
 
 from blocks import places
 from tasks.errors import InputError
-from tasks.store import LEAST_PART_BYTES, LocalStore, S3Store
+from tasks.s3_store import LEAST_PART_BYTES, S3Store
+from tasks.store import LocalStore
 
 if TYPE_CHECKING:
     from tasks.store import Store

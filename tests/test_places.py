@@ -15,7 +15,8 @@ from blocks.stores import LocalArtifactStore, S3ArtifactStore, open_store
 from flows.config import CycleConfig, EvaluationConfig
 from flows.watch_inbox import WatchConfig
 from tasks.errors import InputError
-from tasks.store import LocalStore, S3Store
+from tasks.s3_store import S3Store
+from tasks.store import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

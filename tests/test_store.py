@@ -14,7 +14,8 @@ import pytest
 from botocore import exceptions
 
 from tasks import files
-from tasks.store import LEAST_PART_BYTES, LocalStore, S3Store, Store, StoreError
+from tasks.s3_store import LEAST_PART_BYTES, S3Store
+from tasks.store import LocalStore, Store, StoreError
 from tests import s3
 from tests.needs import require
 
@@ -106,7 +107,7 @@ UPLOAD = """
 import os, sys
 from pathlib import Path
 from tasks import files
-from tasks.store import S3Store, LEAST_PART_BYTES
+from tasks.s3_store import S3Store, LEAST_PART_BYTES
 from tests import s3
 client = s3.client(sys.argv[1])
 sent = 0
