@@ -23,7 +23,7 @@ demo: setup
 
 # JOBS=2 shares the tests among two processes.
 test: lint
-	$(BIN)/python -m pytest $(if $(JOBS),--numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder)
+	$(BIN)/python -m pytest $(if $(JOBS),--numprocesses $(JOBS) --no-loadscope-reorder)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests import samples, sites
 
@@ -16,33 +18,42 @@ if TYPE_CHECKING:
 
     from asr_flywheel.site import Site
 
+ROOT = Path(__file__).parent.parent
 # The same examples on every machine: a failure in one place can be repeated in another.
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=150)
 settings.load_profile("repeatable")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes share the tests, what shares a site or an engine stays together.
+@cache
+def group(file: str) -> str:
+    """What a file's tests share with other files' tests, if anything; else its own name.
 
-    The site's tests take longest, so they begin.
+    The site and the Docker Engine: two processes would make two sites, and what one removes from an
+    engine another may miss.
     """
-    if not getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        group = item.path.stem
-        if "site" in getattr(item, "fixturenames", ()):
-            group = "site"
-        elif hasattr(getattr(item, "module", None), "engines"):
-            group = "engine"
-        item.add_marker(pytest.mark.xdist_group(group))
+    text = (ROOT / file).read_text(encoding="utf-8")
+    if "site: Site" in text and "def site(" not in text:
+        return "site"
+    return "engine" if "engines.client()" in text else file
+
+
+class TogetherScheduling(LoadScopeScheduling):  # type: ignore[misc]  # no types
+    """Gives the tests of one group to one process, the groups in the order in which they stand."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid.partition("::")[0])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherScheduling:
+    """Where several processes share the tests."""
+    return TogetherScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The largest groups first, so that no process waits for another at the end."""
     first = {"site": 0, "engine": 1}
-
-    def rank(item: pytest.Item) -> int:
-        marker = item.get_closest_marker("xdist_group")
-        return first.get(marker.args[0], 2) if marker else 2
-
-    items.sort(key=rank)
+    items.sort(key=lambda item: first.get(group(item.nodeid.partition("::")[0]), 2))
 
 
 @pytest.fixture(scope="session")
