@@ -6,9 +6,12 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 import uuid
 from contextlib import contextmanager, suppress
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -110,6 +113,53 @@ def trains(site: Site, run: str, cycle: Path, seconds: float = 300.0) -> None:
         wait_for(begun_or_over, seconds)
     if not trained_batches(cycle):
         raise AssertionError(f"{state(site, run)}:\n" + "\n".join(log(site, run)))
+
+
+_HOLDER = """
+import sys
+from flows import slots
+from tasks.hardware import Gpu
+with slots.gpu_slot([Gpu("planted", uuid=uuid) for uuid in sys.argv[1:]]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def asking_for_slot(site: Site, *uuids: str) -> Iterator[Event]:
+    """A process that holds the slots of these GPUs, or the host's, as soon as it gets them.
+
+    Not this process: Prefect's client for slots stays with the first server that it has spoken to.
+    """
+    got = Event()
+    line = [sys.executable, "-c", _HOLDER, *uuids]
+    with subprocess.Popen(
+        line, env=site.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+
+        def watch() -> None:
+            if holder.stdout is not None and b"held" in holder.stdout.readline():
+                got.set()
+
+        watching = Thread(target=watch, daemon=True)
+        watching.start()
+        try:
+            yield got
+        finally:
+            if not got.is_set():
+                holder.kill()
+            elif holder.stdin is not None:
+                holder.stdin.close()
+            holder.wait(60)
+            watching.join()
+
+
+@contextmanager
+def holding_slot(site: Site, *uuids: str) -> Iterator[None]:
+    """The same, held when the block begins."""
+    with asking_for_slot(site, *uuids) as got:
+        assert got.wait(60)
+        yield
 
 
 def lose(site: Site, run: str) -> None:

@@ -153,7 +153,7 @@ def test_the_database_comes_back_from_its_backup(
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    with sites.speaking_to(site), slots.gpu_slot(()):
+    with sites.holding_slot(site):
         run(backup)
     # What happens after the backup is not in it.
     later = sites.launch(site, sites.quick(tmp_path / "cycle1"))
@@ -162,7 +162,7 @@ def test_the_database_comes_back_from_its_backup(
     with pytest.raises(httpx.HTTPStatusError):
         sites.state(site, later)
     assert sites.slots_taken(site) == {slots.host_slot(): 0}
-    with sites.speaking_to(site), slots.gpu_slot(()):
+    with sites.holding_slot(site):
         assert sites.slots_taken(site) == {slots.host_slot(): 1}
 
 

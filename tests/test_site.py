@@ -7,8 +7,8 @@ import os
 import shutil
 import socket
 import subprocess
-import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
@@ -138,33 +138,29 @@ def limits_of(site: Site) -> list[dict[str, Any]]:
 def test_each_gpu_of_a_host_is_used_by_one_run_at_a_time(site: Site) -> None:
     """Two holders at once; who wants both GPUs waits for both; a host that is gone has none."""
     pair = (Gpu("one", uuid="GPU-aaaaaaaa-1"), Gpu("two", uuid="GPU-bbbbbbbb-2"))
-    got = threading.Event()
-
-    def wants_both() -> None:
-        with sites.speaking_to(site), slots.gpu_slot(pair):
-            got.set()
-
-    waits = threading.Thread(target=wants_both, daemon=True)
+    one, two = (gpu.uuid for gpu in pair)
     with sites.speaking_to(site):
         slots.offer(pair)
-        with slots.gpu_slot(pair[1:]):
-            with slots.gpu_slot(pair[:1]):
-                waits.start()
-                assert not got.wait(3)
-            assert not got.wait(3)
-        assert got.wait(60)
-        waits.join()
+        with ExitStack() as first, ExitStack() as second:
+            first.enter_context(sites.holding_slot(site, one))
+            second.enter_context(sites.holding_slot(site, two))
+            with sites.asking_for_slot(site, one, two) as both:
+                assert not both.wait(12)
+                second.close()
+                assert not both.wait(5)
+                first.close()
+                assert both.wait(60)
         names = {*slots.slot_names(pair), slots.host_slot()}
         assert len(names) == 3
         assert {one["limit"] for one in limits_of(site) if one["name"] in names} == {1}
-        with slots.gpu_slot(pair):
+        with sites.holding_slot(site, one, two):
             # As when a rented host goes whose run was killed.
             slots.withdraw(socket.gethostname())
             assert not names & {one["name"] for one in limits_of(site)}
         slots.offer(pair)
         slots.offer(pair[:1])
         assert names <= {one["name"] for one in limits_of(site)}
-        with slots.gpu_slot(pair):
+        with sites.holding_slot(site, one, two):
             pass
 
 
@@ -234,7 +230,7 @@ def test_the_database_comes_back_from_its_backup(site: Site, turned: Path, tmp_p
     backup.parent.mkdir(parents=True)
     shell = {**os.environ, "SITE": str(site.folder), "BACKUP": str(backup)}
     line = ["bash", "-euo", "pipefail", "-c", pages.script("operations.md", "bash", "SQLite")]
-    with sites.speaking_to(site), slots.gpu_slot(()):
+    with sites.holding_slot(site):
         subprocess.run(line, env=shell, check=True)
     try:
         restored.start_server()
