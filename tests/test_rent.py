@@ -130,6 +130,7 @@ def test_yes_rents_runs_fetches_verifies_and_gives_back(
         "--python": sys.executable,
         "--usd-per-hour": 1.5,
         "--pass-on": "HF_TOKEN",
+        "--need-gib": 1,
         "--base": "embedded",
         "--epochs": 1,
         "--runtime": "local",
