@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +143,17 @@ def test_the_database_comes_back_from_its_backup(
 
     While it was dumped a run held the host's slot, which nobody does any more: the slot is free.
     """
-    before = record(site, finished)
+    # The last lines of the log arrive a while after the run's end.
+    sites.says(site, finished, "Finished in state Completed")
+    seen = [record(site, finished)]
+
+    def settled() -> bool:
+        time.sleep(5)
+        seen.append(record(site, finished))
+        return seen[-1] == seen[-2]
+
+    sites.wait_for(settled)
+    before = seen[-1]
     backup, restore = pages.blocks("operations.md", "bash", "Postgres")
     environment = compose.standing_in(tmp_path, site, {"database": database.inside})
 
