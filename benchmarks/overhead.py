@@ -99,7 +99,7 @@ def directly(config: Any) -> float:  # noqa: ANN401 - flows are imported late
             stack.enter_context(patch.object(flow, name, task.fn))
         for name in _artifacts(publish):
             stack.enter_context(patch.object(publish, name, lambda *_, **__: None))
-        stack.enter_context(patch.object(slots, "gpu_slot", lambda *_, **__: nullcontext()))
+        stack.enter_context(patch.object(slots, "gpu_slot", lambda _: nullcontext()))
         started = time.perf_counter()
         flow.finetune_cycle.fn(config)
         return time.perf_counter() - started
@@ -121,8 +121,8 @@ def orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
         slot = slots.gpu_slot
 
         @contextmanager
-        def timed_slot(gpus: Sequence[Gpu], *, needed: bool = True) -> Iterator[None]:
-            held = slot(gpus, needed=needed)
+        def timed_slot(gpus: Sequence[Gpu]) -> Iterator[None]:
+            held = slot(gpus)
             with clock.spending("slots"):
                 held.__enter__()
             try:

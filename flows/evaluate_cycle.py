@@ -59,9 +59,8 @@ def transcribe_cycle(
     publish.stage("transcribe", f"{len(checked.rows)} rows by {config.model}")
     kept = stages.kept_transcripts(cycle, runtime)
     audio = audio_set(checked.rows, config.roots(cycle.path))
-    todo = transcribe.missing((model,), audio, kept)
-    with slots.gpu_slot(runtime.hardware.gpus, needed=bool(todo)):
-        (transcript,) = transcribe.transcribe((model,), audio, runtime, kept)
+    slot = slots.gpu_slot(runtime.hardware.gpus)
+    (transcript,) = transcribe.transcribe((model,), audio, runtime, kept, holding=slot)
     publish.speed({config.model: transcript})
     return transcript
 

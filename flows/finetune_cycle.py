@@ -297,9 +297,8 @@ def transcribe_cycle(
         The transcripts of the cycle, and those of general English, each by base and tuned model.
     """
     publish.stage("transcribe", f"{len(audio.audio)} rows by base and tuned model")
-    todo = transcribe.missing(models, audio, kept)
-    with slots.gpu_slot(runtime.hardware.gpus, needed=bool(todo)):
-        before, after = transcribe.transcribe(models, audio, runtime, kept)
+    slot = slots.gpu_slot(runtime.hardware.gpus)
+    before, after = transcribe.transcribe(models, audio, runtime, kept, holding=slot)
     publish.speed({"base": before, "tuned": after})
     return (
         (before.part(0, of_cycle), after.part(0, of_cycle)),

@@ -76,15 +76,11 @@ def withdraw(host: str) -> None:
 
 
 @contextmanager
-def gpu_slot(gpus: Sequence[Gpu], *, needed: bool = True) -> Iterator[None]:
+def gpu_slot(gpus: Sequence[Gpu]) -> Iterator[None]:
     """Hold these GPUs, all of them at once; waits until they are free.
 
     Args:
         gpus: of the job; none for one on the CPU.
-        needed: whether there is anything to do; if not, nobody is waited for.
     """
-    if not needed:
-        yield
-        return
     with concurrency(slot_names(gpus), lease_duration=_LEASE_S):
         yield

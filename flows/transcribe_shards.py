@@ -64,7 +64,7 @@ def transcribe_shard(config: ShardConfig) -> int:
     runtime.check(lambda line: publish.stage("runtime", line))
     kept = stages.kept_transcripts(cycle, runtime)
     todo = shard_lists.read(config.listing)
-    with slots.gpu_slot(runtime.hardware.gpus, needed=bool(todo)):
+    with slots.gpu_slot(runtime.hardware.gpus):
         took = transcribe.decode(todo, runtime, kept, lambda line: publish.stage("", line))
     rows = sum(len(audio.audio) for _, audio in todo)
     seconds = sum(sum(audio.durations) for _, audio in todo)

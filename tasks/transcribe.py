@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -21,6 +22,7 @@ from tasks.runtime import Job, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from tasks.transcripts import TranscriptStore
 
@@ -108,6 +110,8 @@ def transcribe(
     runtime: Runtime,
     kept: TranscriptStore,
     report: Callable[[str], None] = lambda _: None,
+    *,
+    holding: AbstractContextManager[object] | None = None,
 ) -> tuple[Transcript, ...]:
     """Decode one set by each model; what a model has decoded before is not decoded again.
 
@@ -117,6 +121,7 @@ def transcribe(
         runtime: where to decode.
         kept: the hypotheses that were made before; gets the new ones.
         report: is called with a line of progress now and then.
+        holding: is entered while something is decoded, and not at all where nothing has to be.
 
     Returns:
         One transcript a model, in their order.
@@ -125,7 +130,8 @@ def transcribe(
         TranscriptionError: a model could not be loaded or decoding failed; holds the log's end.
     """
     todo = missing(models, audio, kept)
-    took = decode(todo, runtime, kept, report)
+    with holding if todo and holding is not None else nullcontext():
+        took = decode(todo, runtime, kept, report)
     transcripts = []
     for model in models:
         known = kept.read(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from tasks.transcribe import AudioSet, transcribe
 from tasks.transcripts import TranscriptStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -183,3 +184,19 @@ def test_decoding_works_beside_the_cycle_and_leaves_nothing(tmp_path: Path) -> N
     assert work.is_relative_to(tmp_path / "cycle1")
     assert not work.exists()
     assert not list(kept.folder.glob(".work-*"))
+
+
+def test_nobody_is_waited_for_where_nothing_is_to_be_decoded(tmp_path: Path) -> None:
+    """A GPU is asked for by the first run, and not by one that finds all texts."""
+    entered: list[str] = []
+
+    @contextmanager
+    def slot(name: str) -> Iterator[None]:
+        entered.append(name)
+        yield
+
+    kept, model = TranscriptStore(tmp_path / "kept", "d"), tmp_path / "m.nemo"
+    model.write_bytes(b"model")
+    for name in ("first", "again"):
+        transcribe((model,), audio(tmp_path, "ab"), Planned(), kept, holding=slot(name))
+    assert entered == ["first"]
