@@ -21,10 +21,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/asr-flywheel demo --dir "$(DIR)"
 
-# JOBS=2 shares the tests among two processes, each with a site of its own: for a machine with cores
-# to spare, with OMP_NUM_THREADS=1.
 test: lint
-	$(BIN)/python -m pytest $(if $(JOBS),--numprocesses $(JOBS) --no-loadscope-reorder)
+	$(BIN)/python -m pytest
 
 lint: setup
 	$(BIN)/ruff check .

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 class Brev:
-    """Brev's CLI as a recorded stand-in."""
+    """Brev's CLI as a recorded stand-in, with nothing out; in a folder that it makes."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder.mkdir()
         self.folder = folder
         monkeypatch.setenv("BREV_STANDIN", str(folder))
         (folder / "instances.json").write_text("{}")

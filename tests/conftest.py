@@ -3,57 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from xdist.scheduler import LoadScopeScheduling
 
-from tests import samples, sites
+from tests import samples, sites, sshd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from asr_flywheel.site import Site
+    from tests.sshd import Loopback
 
-ROOT = Path(__file__).parent.parent
 # The same examples on every machine: a failure in one place can be repeated in another.
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=150)
 settings.load_profile("repeatable")
-
-
-@cache
-def rank(file: str) -> int:
-    """Where several processes share the tests: the longest files first, so that none waits long."""
-    text = (ROOT / file).read_text(encoding="utf-8")
-    return 0 if "site: Site" in text else 1 if "engines.client()" in text else 2
-
-
-@cache
-def group(file: str) -> str:
-    """Files that go to one process; what one removes from the Docker Engine another may miss."""
-    return "engine" if rank(file) == 1 else file
-
-
-class TogetherScheduling(LoadScopeScheduling):  # type: ignore[misc]  # no types
-    """Gives the tests of one group to one process, the groups in the order in which they stand."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return group(nodeid.partition("::")[0])
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherScheduling:
-    """Where several processes share the tests."""
-    return TogetherScheduling(config, log)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The order for several processes; one goes by name."""
-    if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: rank(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")
@@ -123,3 +89,10 @@ def spoken_cycle(spoken: Path, tmp_path: Path) -> Path:
 def turned_cycle(turned: Path, tmp_path: Path) -> Path:
     """A cycle that was trained before, of the test's own; its results are not there."""
     return Path(shutil.copytree(turned, tmp_path / "clinic" / "cycle1"))
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
+    """A real sshd on loopback, for a module's tests."""
+    with sshd.running(tmp_path_factory.mktemp("host")) as found:
+        yield found

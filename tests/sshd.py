@@ -9,12 +9,16 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.needs import require
 from tests.sites import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def program() -> str:
@@ -143,3 +147,16 @@ class Loopback:
             "folder": str(self.folder / "disk"),
             "python": sys.executable,
         }
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Loopback]:
+    """One that listens until the block ends; skips the test where there is no sshd."""
+    program()
+    found = Loopback(folder)
+    found.prepare()
+    found.start()
+    try:
+        yield found
+    finally:
+        found.kill()

@@ -35,9 +35,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def brev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Brev:
     """The stand-in, with nothing out."""
-    folder = tmp_path / "brev"
-    folder.mkdir()
-    return Brev(folder, monkeypatch)
+    return Brev(tmp_path / "brev", monkeypatch)
 
 
 @pytest.fixture

@@ -17,22 +17,12 @@ from flows.rented_run import Watch
 from tasks import remote, ssh
 from tasks.lease import Lease
 from tasks.ssh import Connection, ConnectionLostError, HostError, SshSettings, Tunnel
-from tests.sshd import Loopback, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
-    """A real sshd on loopback."""
-    program()
-    found = Loopback(tmp_path_factory.mktemp("host"))
-    found.prepare()
-    found.start()
-    yield found
-    found.kill()
+    from tests.sshd import Loopback
 
 
 @pytest.fixture

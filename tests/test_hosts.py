@@ -21,25 +21,13 @@ from tasks.hosts import OwnHost, open_host
 from tasks.ssh import Connection, HostError, SshSettings
 from tests import remote_runs, samples
 from tests.sites import wait_for
-from tests.sshd import Loopback, program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from prefect.blocks.core import Block
 
+    from tests.sshd import Loopback
+
 LEASE = "0123abcd"
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
-    """A real sshd on loopback."""
-    program()
-    found = Loopback(tmp_path_factory.mktemp("host"))
-    found.prepare()
-    found.start()
-    yield found
-    found.kill()
 
 
 @pytest.fixture(autouse=True)

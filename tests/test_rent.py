@@ -22,7 +22,7 @@ from flows.rent_plan import plan
 from tasks import files, ledger, remote
 from tasks.errors import FlywheelError
 from tasks.ssh import Connection, HostError, SshSettings
-from tests import remote_runs, rentals, secrets, sites
+from tests import remote_runs, rentals, secrets, sites, sshd
 from tests.brevs import Brev, all_leases, outcomes
 from tests.sshd import Loopback, program
 
@@ -47,11 +47,8 @@ def host(tmp_path: Path) -> Iterator[Loopback]:
     """A host of the test's own: some of them lose it."""
     folder = tmp_path / "host"
     folder.mkdir()
-    found = Loopback(folder)
-    found.prepare()
-    found.start()
-    yield found
-    found.kill()
+    with sshd.running(folder) as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)
@@ -369,9 +366,7 @@ def test_a_brev_host_from_creation_to_deletion(
     host: Loopback, spoken_cycle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Brev's stand-in creates; the host behind it is real, and its results come back."""
-    folder = tmp_path / "brev"
-    folder.mkdir()
-    brev = Brev(folder, monkeypatch)
+    brev = Brev(tmp_path / "brev", monkeypatch)
     brev.goes(ssh=host.as_brev_writes)
     own = {**parameters(spoken_cycle, host, "finisher", reach_s=60), "host": {}}
     config = brev.config(spoken_cycle, **own)

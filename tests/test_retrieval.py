@@ -17,28 +17,18 @@ from tasks.cycle import open_cycle
 from tasks.shipment import Cargo, Placed
 from tasks.ssh import Connection, HostError, SshSettings
 from tests import remote_runs
+from tests.needs import require
 from tests.remote_runs import RUN
 from tests.sites import wait_for
-from tests.sshd import Loopback, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tasks.cycle import Cycle
+    from tests.sshd import Loopback
 
 TOLD: dict[str, Any] = {"lease": "0123abcd"}
 MODEL = f"models/{RUN}/{sft.MODEL_NAME}"
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
-    """A real sshd on loopback."""
-    program()
-    found = Loopback(tmp_path_factory.mktemp("host"))
-    found.prepare()
-    found.start()
-    yield found
-    found.kill()
 
 
 @pytest.fixture
@@ -144,12 +134,13 @@ def test_what_has_arrived_is_kept_where_the_host_is_lost_for_good(
 @pytest.fixture
 def elsewhere() -> Iterator[Path]:
     """A folder on another file system."""
-    memory = "/dev/shm"  # noqa: S108 - a file system that Linux has beside the disk's
-    if not os.access(memory, os.W_OK):
-        pytest.skip("there is no second file system")
+    memory = Path("/dev/shm")  # noqa: S108 - a file system that Linux has beside the disk's
+    present = (
+        os.access(memory, os.W_OK)
+        and memory.stat().st_dev != Path(tempfile.gettempdir()).stat().st_dev
+    )
+    require("shm", present=present, how="a /dev/shm that is not the disk's")
     with tempfile.TemporaryDirectory(dir=memory) as folder:
-        if Path(folder).stat().st_dev == Path(tempfile.gettempdir()).stat().st_dev:
-            pytest.skip("there is no second file system")
         yield Path(folder)
 
 
