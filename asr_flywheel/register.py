@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 from prefect.client.orchestration import get_client
@@ -27,9 +26,6 @@ from blocks.nemo_container import NemoContainer
 from blocks.policies import GateThresholds, TuningRecipe
 from blocks.riva_endpoint import RivaEndpoint
 from blocks.stores import LocalArtifactStore, S3ArtifactStore
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 BLOCKS = (
     NemoContainer,
@@ -65,7 +61,6 @@ def main() -> None:
 def deploy() -> None:
     """Make the deployments that are missing, and bring the others to this version of the code."""
     wanted = yaml.safe_load(PREFECT_FILE.read_text(encoding="utf-8"))
-    paused: list[UUID] = []
     with get_client(sync_client=True) as client:
         for one in wanted["deployments"]:
             try:
@@ -75,16 +70,13 @@ def deploy() -> None:
             # Without schedules of its own, deploying leaves alone those that are there.
             one["schedules"] = []
             one["parameters"] = known.parameters
-            if known.paused:
-                paused.append(known.id)
-        with tempfile.TemporaryDirectory(prefix="asr-flywheel-") as folder:
-            file = Path(folder) / "prefect.yaml"
-            file.write_text(yaml.safe_dump(wanted), encoding="utf-8")
-            line = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-            line += ["--prefect-file", str(file)]
-            done = subprocess.run(line, cwd=PROJECT, stderr=subprocess.STDOUT, check=False)
-        for deployment in paused:
-            client.pause_deployment(deployment)
+            one["paused"] = known.paused
+    with tempfile.TemporaryDirectory(prefix="asr-flywheel-") as folder:
+        file = Path(folder) / "prefect.yaml"
+        file.write_text(yaml.safe_dump(wanted), encoding="utf-8")
+        line = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+        line += ["--prefect-file", str(file)]
+        done = subprocess.run(line, cwd=PROJECT, stderr=subprocess.STDOUT, check=False)
     if done.returncode != 0:
         sys.exit(done.returncode)
 
