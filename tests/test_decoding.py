@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -182,6 +183,31 @@ def test_texts_are_those_of_transcribe(model: Any, clips: tuple[list[str], list[
     shipped = pipeline.prepare(ours, max(seconds))
     for budget in (shipped, batches.Budget(1, 1), batches.Budget(700, 5)):
         assert pipeline.transcribe(ours, paths, seconds, budget) == plain
+
+
+def test_matrix_products_on_a_cpu_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By oneDNN, with the same results; where this PyTorch lacks the operator, nothing changes."""
+    import packed  # type: ignore[import-not-found]
+    import torch
+    from recogniser import restore
+
+    encoder = restore(str(resolve("embedded")), "cpu").encoder
+    heard = torch.randn(2, 80, 200), torch.tensor([200, 150])
+
+    def encoded() -> Any:
+        with torch.inference_mode():
+            return encoder(audio_signal=heard[0], length=heard[1])[0]
+
+    plain = encoded()
+    with monkeypatch.context() as old:
+        # As a release without it answers.
+        old.setattr(torch, "ops", SimpleNamespace(mkldnn=SimpleNamespace()))
+        assert packed.pack(encoder) == 0
+    assert torch.equal(encoded(), plain)
+    linear = sum(type(one) is torch.nn.Linear for one in encoder.modules())
+    assert packed.pack(encoder) > linear
+    assert not any(type(one) is torch.nn.Linear for one in encoder.modules())
+    assert torch.allclose(encoded(), plain, atol=1e-3)
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -20,8 +20,10 @@ from nemo.collections.asr.models import ASRModel
 from nemo.collections.asr.models.ctc_models import EncDecCTCModel
 from nemo.collections.asr.models.hybrid_rnnt_ctc_models import EncDecHybridRNNTCTCModel
 from nemo.collections.asr.models.rnnt_models import EncDecRNNTModel
+from nemo.collections.asr.modules import ConformerEncoder
 from nemo.collections.asr.parts.utils.rnnt_utils import Hypothesis
 from omegaconf import OmegaConf, open_dict
+from packed import pack  # type: ignore[import-not-found]  # likewise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,7 +85,8 @@ class Recogniser:
         """Take a restored model apart.
 
         Args:
-            model: as ``restore`` returns it; its weights are cast to ``dtype``.
+            model: as ``restore`` returns it; its weights are cast to ``dtype``, and on a CPU its
+                linear layers are replaced (``packed``), so that it is the recogniser's from here.
             dtype: of encoder and decoder; features are always computed in 32 bits.
         """
         # Not only for the caller's sake: transcribe() leaves parts of a model in training mode, and
@@ -98,8 +101,13 @@ class Recogniser:
         self.rate = int(model.cfg.sample_rate)
         self._forward: Any
         self._forward, self._decoding, self.whole = _taken_apart(model)
+        self._packed = 0
         if self.whole:
             return
+        # Other encoders might read a layer's weights instead of calling it.
+        calls_layers = isinstance(model.encoder, ConformerEncoder)
+        if calls_layers and dtype == torch.float32 and not self.on_gpu:
+            self._packed = pack(model.encoder)
         featurizer = getattr(model.preprocessor, "featurizer", None)
         # As transcribe() sets them: no noise, no padding.
         for name, value in (("dither", 0.0), ("pad_to", 0)):
@@ -132,6 +140,8 @@ class Recogniser:
             return self.whole
         kind = "transducer" if self.is_transducer else "CTC"
         said = f"{kind} in {str(self.dtype).removeprefix('torch.')} on {self.device.type}"
+        if self._packed:
+            said += ", matrix products by oneDNN"
         if not self.decodes_together:
             return said
         mode = getattr(self._computer, "cuda_graphs_mode", None)

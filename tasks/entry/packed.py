@@ -1,0 +1,107 @@
+"""Linear layers of a model on a CPU, computed by oneDNN with weights laid out for it once.
+
+PyTorch hands 32-bit matrix products on a CPU to MKL, which uses half of what an AMD core can do
+(docs/speed.md has the figures); oneDNN, which PyTorch carries for convolutions anyway, does not.
+It is the operator that PyTorch's own compiler puts in place of a linear layer whose weights are
+frozen. Sums are added in another order, so that results differ in the last bits, as they do
+between two processors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+# Rows for which weights are laid out; others are computed as well.
+_ROWS = 1024
+
+
+class Packed(torch.nn.Module):
+    """A linear layer, or a convolution of kernel 1 over time, with weights laid out for oneDNN.
+
+    Takes (..., inputs) and returns (..., outputs); a convolution's (recordings, inputs, frames)
+    and (recordings, outputs, frames).
+    """
+
+    def __init__(self, layer: torch.nn.Linear | torch.nn.Conv1d) -> None:
+        """Lay the weights out.
+
+        Args:
+            layer: on a CPU, in 32 bits.
+
+        Raises:
+            RuntimeError: this PyTorch, or this processor, cannot.
+        """
+        super().__init__()
+        self._over_time = isinstance(layer, torch.nn.Conv1d)
+        weight = layer.weight.detach()
+        if self._over_time:
+            weight = weight.squeeze(-1)
+        self._operator: Any = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001 - the compiler's
+        pack: Any = torch.ops.mkldnn._reorder_linear_weight  # noqa: SLF001 - likewise
+        self._weight = pack(weight.contiguous(), _ROWS)
+        self._bias = None if layer.bias is None else layer.bias.detach()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The layer's output."""
+        if self._over_time:
+            return self._product(x.transpose(1, 2)).transpose(1, 2)
+        return self._product(x)
+
+    def _product(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self._operator(x, self._weight, self._bias, "none", [], "")
+        return found
+
+
+def pack(model: torch.nn.Module) -> int:
+    """Put packed layers in the place of a model's linear ones, where this PyTorch has them.
+
+    The model is good for inference on this CPU only, afterwards.
+
+    Args:
+        model: on a CPU, in 32 bits.
+
+    Returns:
+        How many layers were replaced; 0 where oneDNN is not to be had.
+    """
+    available: Any = torch.backends.mkldnn.is_available
+    if not available():
+        return 0
+    try:
+        replaced = [
+            (parent, name, _packed(layer))
+            for parent in model.modules()
+            for name, layer in parent.named_children()
+            if _is_product(layer)
+        ]
+    except (AttributeError, RuntimeError):
+        # Another release's operators: the model stays as it is.
+        return 0
+    for parent, name, packed in replaced:
+        setattr(parent, name, packed)
+    return len(replaced)
+
+
+def _is_product(layer: torch.nn.Module) -> bool:
+    """Whether it multiplies by a matrix and nothing else; subclasses may do more."""
+    if type(layer) is torch.nn.Linear:
+        return True
+    return (
+        type(layer) is torch.nn.Conv1d
+        and layer.kernel_size == layer.stride == (1,)
+        and layer.padding == (0,)
+        and layer.groups == 1
+    )
+
+
+def _packed(layer: Any) -> Packed:  # noqa: ANN401 - either kind of layer
+    """The layer, packed; RuntimeError unless both compute the same."""
+    packed = Packed(layer)
+    over_time = isinstance(layer, torch.nn.Conv1d)
+    shape = (2, layer.in_channels, 3) if over_time else (2, 3, layer.in_features)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        if not torch.allclose(layer(x), packed(x), rtol=1e-4, atol=1e-4):
+            raise RuntimeError("oneDNN computes something else")
+    return packed
