@@ -3,21 +3,22 @@
 Each GPU has a global concurrency limit on the Prefect server, and each host one of its own for jobs
 that use none. They are held only while a GPU is in use, so that a gate or a report never waits for
 one. The holder renews its lease while it lives: a run that was killed frees the slot when the lease
-ends. Where a server has no such limit, as in a run without a worker, there is nothing to wait for;
-the locks of tasks/entry/devices.py still hold.
+ends. Where a server has no such limit there is nothing to wait for, nor where a run starts a server
+for itself; the locks of tasks/entry/devices.py still hold.
 """
 
 from __future__ import annotations
 
 import re
 import socket
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.settings import get_current_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,5 +83,8 @@ def gpu_slot(gpus: Sequence[Gpu]) -> Iterator[None]:
     Args:
         gpus: of the job; none for one on the CPU.
     """
-    with concurrency(slot_names(gpus), lease_duration=_LEASE_S):
+    # A run's own server knows of no other run, and is seconds late with the answer: its SQLite is
+    # busy with the run's states, and the client asks again only after two seconds.
+    shared = get_current_settings().api.url is not None
+    with concurrency(slot_names(gpus), lease_duration=_LEASE_S) if shared else nullcontext():
         yield
