@@ -83,8 +83,8 @@ def gpu_slot(gpus: Sequence[Gpu]) -> Iterator[None]:
     Args:
         gpus: of the job; none for one on the CPU.
     """
-    # A run's own server knows of no other run, and is seconds late with the answer: its SQLite is
-    # busy with the run's states, and the client asks again only after two seconds.
+    # A run's own server knows of no other run, and often refuses the first request for a slot,
+    # which Prefect's client repeats only after two seconds (docs/experiments.md).
     shared = get_current_settings().api.url is not None
     with concurrency(slot_names(gpus), lease_duration=_LEASE_S) if shared else nullcontext():
         yield

@@ -1,10 +1,9 @@
 """Linear layers of a model on a CPU, computed by oneDNN with weights laid out for it once.
 
-PyTorch hands 32-bit matrix products on a CPU to MKL, which uses half of what an AMD core can do
-(docs/speed.md has the figures); oneDNN, which PyTorch carries for convolutions anyway, does not.
-It is the operator that PyTorch's own compiler puts in place of a linear layer whose weights are
-frozen. Sums are added in another order, so that results differ in the last bits, as they do
-between two processors.
+PyTorch hands 32-bit matrix products on a CPU to MKL, which on AMD took twice as long as oneDNN
+(docs/speed.md has the figures); PyTorch carries oneDNN for convolutions anyway. Its operator is the
+one that PyTorch's own compiler puts in place of a linear layer whose weights are frozen. Sums are
+added in another order, so that results differ in the last bits, as they do between two processors.
 """
 
 from __future__ import annotations
@@ -31,7 +30,8 @@ class Packed(torch.nn.Module):
             layer: on a CPU, in 32 bits.
 
         Raises:
-            RuntimeError: this PyTorch, or this processor, cannot.
+            AttributeError: this PyTorch has no such operator.
+            RuntimeError: it has another, or this processor cannot.
         """
         super().__init__()
         self._over_time = isinstance(layer, torch.nn.Conv1d)
