@@ -29,6 +29,8 @@ def main() -> None:
     """Run the command line; what the user can mend is printed without a traceback."""
     # The stages print their own lines; Prefect's console log would repeat them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    # A clinic's machine calls nobody: the server that a run starts for itself would send telemetry.
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     try:
         app()
     except InputError as wrong:

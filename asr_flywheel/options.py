@@ -1,8 +1,9 @@
-"""Options that several commands share, exit codes, and how a command prints JSON."""
+"""What several commands share: options, exit codes, a run's own server, and printing JSON."""
 
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -95,6 +96,21 @@ def server_answers() -> Iterator[None]:
                 "without a server, PREFECT_HOME must be a folder that you may write to."
             ) from wrong
         raise
+
+
+@contextmanager
+def server_meanwhile() -> Iterator[None]:
+    """Have Prefect start the run's own server while the block prepares the run.
+
+    Where PREFECT_API_URL names a server there is none to start.
+    """
+    from prefect.client.orchestration import get_client  # noqa: PLC0415 - slow
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        # Making a client is what starts it; the run finds it up.
+        started = pool.submit(get_client, sync_client=True)
+        yield
+        started.result()
 
 
 def print_json(value: object) -> None:

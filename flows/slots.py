@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 import socket
-from contextlib import contextmanager, nullcontext, suppress
+import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from prefect.client.orchestration import get_client
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
 # The shortest that Prefect allows.
 _LEASE_S = 60.0
+# A task's start is written down while its body runs. A slot asked for meanwhile is refused by a
+# server on SQLite: it reads the limit, cannot then write what another transaction has changed, and
+# answers 503, which Prefect's client repeats after two seconds. After a tenth of a second none was
+# refused (docs/experiments.md).
+_WRITTEN_DOWN_S = 0.2
 # Enough of a UUID to tell the GPUs of one host apart.
 _SHORT = 8
 _PAGE = 200
@@ -83,8 +89,10 @@ def gpu_slot(gpus: Sequence[Gpu]) -> Iterator[None]:
     Args:
         gpus: of the job; none for one on the CPU.
     """
-    # A run's own server knows of no other run, and often refuses the first request for a slot,
-    # which Prefect's client repeats only after two seconds (docs/experiments.md).
-    shared = get_current_settings().api.url is not None
-    with concurrency(slot_names(gpus), lease_duration=_LEASE_S) if shared else nullcontext():
+    # A run's own server knows of no other run.
+    if get_current_settings().api.url is None:
+        yield
+        return
+    time.sleep(_WRITTEN_DOWN_S)
+    with concurrency(slot_names(gpus), lease_duration=_LEASE_S):
         yield

@@ -14,16 +14,17 @@ if TYPE_CHECKING:
 
 
 def test_only_a_shared_server_is_asked_for_a_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that a run starts for itself knows of no other run."""
-    asked: list[list[str]] = []
+    """And only after a moment; one that a run starts for itself knows of no other run."""
+    done: list[object] = []
 
     def concurrency(names: list[str], **_: object) -> nullcontext[None]:
-        asked.append(names)
+        done.append(names)
         return nullcontext()
 
     monkeypatch.setattr(slots, "concurrency", concurrency)
+    monkeypatch.setattr(slots.time, "sleep", lambda _: done.append("waited"))
     with temporary_settings(restore_defaults={PREFECT_API_URL}), slots.gpu_slot(()):
-        assert not asked
+        assert not done
     served = {PREFECT_API_URL: "http://127.0.0.1:4200/api"}
     with temporary_settings(served), slots.gpu_slot(()):
-        assert asked == [slots.slot_names()]
+        assert done == ["waited", slots.slot_names()]

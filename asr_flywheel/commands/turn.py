@@ -24,6 +24,7 @@ from asr_flywheel.options import (
     RecipeOption,
     SeedOption,
     server_answers,
+    server_meanwhile,
     validated,
 )
 from tasks.recipes import Method, Precision, RecipeName
@@ -158,9 +159,11 @@ def demo(
     """Watch a whole cycle on synthetic clinical speech and the embedded base, without a GPU."""
     from asr_flywheel.demo.prepare import prepare_cycle, prepare_general
 
+    with server_answers(), server_meanwhile():
+        cycle, general = prepare_cycle(directory, seed=seed), prepare_general(directory)
     _turn(
-        cycle=prepare_cycle(directory, seed=seed),
-        general=prepare_general(directory),
+        cycle=cycle,
+        general=general,
         base="embedded",
         recipe=recipe,
         epochs=epochs,
