@@ -2,8 +2,8 @@
 
     python -m benchmarks [--json FILE] [--only NAME …] [--nemo PATH]
 
-Each line is ours against an alternative, both measured in this run. A GPU has programs of its own:
-benchmarks.transcribe_on_gpu, benchmarks.sft_on_gpu and benchmarks.sft_against_stock.
+Each line is ours against an alternative, both measured in this run. A GPU has programs of its own
+besides: benchmarks.transcribe_on_gpu and benchmarks.sft_on_gpu.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import argparse
 import importlib
 import os
 import platform
+import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -20,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import splitting, transcription
 from benchmarks.rows import Row
-from tasks import files
+from benchmarks.sft_against_stock import BARE, BY_LENGTH, OURS
+from tasks import files, hardware
 from tasks.training_record import versions
 
 if TYPE_CHECKING:
@@ -45,17 +48,38 @@ def _overhead() -> Iterator[Row]:
         yield Row(what, ours, theirs, "s")
 
 
+def _sft(nemo: Path | None) -> Iterator[Row]:
+    """An epoch, with the embedded base where there is no GPU; needs NeMo's own script."""
+    if nemo is None:
+        return
+    script = str(nemo / "examples" / "asr" / "speech_to_text_finetune.py")
+    small = ["--tiny", "--rows=80", "--batch=4", "--shortest=1", "--seconds=4", "--budget-s=200"]
+    with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as made:
+        out = Path(made) / "sft.json"
+        program = [sys.executable, "-m", "benchmarks.sft_against_stock", "--stock-script", script]
+        more = [] if hardware.detect().has_gpu else small
+        # A process of its own, which can hide the GPUs and whose libraries may print.
+        subprocess.run([*program, *more, "--out", str(out)], check=True, capture_output=True)
+        sides = files.read_json(out)["sides"]
+    ours = sides[OURS]["epoch_s"]
+    yield Row("SFT, an epoch: the bare stock script", ours, sides[BARE]["epoch_s"], "s")
+    if BY_LENGTH in sides:
+        by_length = sides[BY_LENGTH]["epoch_s"]
+        yield Row("SFT, an epoch: batches by length, against any order", by_length, ours, "s")
+
+
 def main() -> None:
     """Run them, print a line each as it comes, and write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="Write the table there as well.")
-    parser.add_argument("--nemo", type=Path, help="A checkout of NeMo, for its own script.")
-    parser.add_argument("--only", nargs="*", help="transcription, scoring, split, overhead.")
+    parser.add_argument("--nemo", type=Path, help="A checkout of NeMo, for its own scripts.")
+    parser.add_argument("--only", nargs="*", help="transcription, scoring, split, sft, overhead.")
     given = parser.parse_args()
     parts: dict[str, Callable[[], Iterable[Row]]] = {
         "split": splitting.rows,
         "scoring": _scoring,
         "transcription": lambda: transcription.rows(given.nemo),
+        "sft": lambda: _sft(given.nemo),
         "overhead": _overhead,
     }
     found: list[Row] = []

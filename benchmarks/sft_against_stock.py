@@ -4,16 +4,19 @@
 
 Both train the 617 M Parakeet-TDT graph (random weights) on the same 2,000 rows of 15 s at the same
 batch, one after the other, on all GPUs that are visible. The bare script gets the specification's
-overrides and nothing else. Times come from what each writes down of every tenth batch (our events,
-its TensorBoard file), GPU utilisation and memory from nvidia-smi. Whoever exceeds its share of
-``--budget-s`` is ended, and what it has reached is reported. ``--tiny`` takes the embedded base
-on a CPU: that proves the benchmark, not the product.
+overrides and nothing else. Where there are several GPUs, ours trains on one of them too; with
+``--shortest 3``, rows have 3 to 15 s, and ours also trains in batches by length. Times come from
+what each writes down of every tenth batch (our events, its TensorBoard file), GPU utilisation and
+memory from nvidia-smi. Whoever exceeds its share of ``--budget-s`` is ended, and what it has
+reached is reported. ``--sides`` names those to run. ``--tiny`` takes the embedded base on a CPU:
+that proves the benchmark, not the product.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import statistics
@@ -23,8 +26,10 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 import soundfile
@@ -40,7 +45,7 @@ from tasks.split import Split
 from tasks.training_set import TrainingSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 RATE = 16_000
 _WRITTEN_EVERY = 10  # as the stock script logs
@@ -59,12 +64,20 @@ class Rows:
     folder: Path
 
 
-def make_rows(folder: Path, train: int, validation: int, seconds: float) -> Rows:
-    """Quiet noise and made-up words: time and memory do not depend on what is said."""
+def make_rows(folder: Path, train: int, validation: int, lengths: tuple[float, float]) -> Rows:
+    """Quiet noise and made-up words: time and memory do not depend on what is said.
+
+    Args:
+        folder: where they go.
+        train: rows to train on.
+        validation: rows held out.
+        lengths: the shortest and the longest row's seconds; all lengths between are as likely.
+    """
     rng = np.random.default_rng(0)
     (folder / "audio").mkdir(parents=True)
     made = []
     for number in range(train + validation):
+        seconds = round(float(rng.uniform(*lengths)), 3)
         audio = rng.normal(0, 300, int(seconds * RATE)).astype(np.int16)
         path = folder / "audio" / f"{number:05}.wav"
         soundfile.write(path, audio, RATE)
@@ -184,19 +197,26 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def ours(base: Path, rows: Rows, given: argparse.Namespace, limit_s: float) -> Side:
+def ours(
+    base: Path,
+    rows: Rows,
+    given: argparse.Namespace,
+    limit_s: float,
+    *,
+    by_length: bool = False,
+) -> Side:
     """The product's own code path, with the stock script."""
-    runtime = LocalRuntime(hardware.detect(), given.stock_script)
+    runtime = LocalRuntime(_host(given), given.stock_script)
     request = sft.SftRequest(
         base=base,
         base_name="benchmark",
         data=rows.data,
-        recipe=Recipe(batch_size=given.batch, epochs=given.epochs),
+        recipe=Recipe(batch_size=given.batch, epochs=given.epochs, by_length=by_length),
         model_dir=rows.folder / "models" / "ours",
         audio_roots=(rows.folder,),
         key="benchmark",
     )
-    side = Side(given.per_epoch)
+    side = Side(_per_epoch(given))
     started = time.monotonic()
     events: list[dict[str, Any]] = []
 
@@ -224,6 +244,24 @@ def ours(base: Path, rows: Rows, given: argparse.Namespace, limit_s: float) -> S
     return side
 
 
+def on_one_gpu(base: Path, rows: Rows, given: argparse.Namespace, limit_s: float) -> Side:
+    """As ours, on the first of the visible GPUs: its batches are smaller steps."""
+    (first, *_) = hardware.detect().gpus
+    with patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": first.uuid}):
+        return ours(base, rows, given, limit_s)
+
+
+def _host(given: argparse.Namespace) -> hardware.Hardware:
+    found = hardware.detect()
+    return hardware.Hardware((), found.cores) if given.tiny else found
+
+
+def _per_epoch(given: argparse.Namespace) -> int:
+    """Batches of each GPU."""
+    batches: int = math.ceil(given.rows / (given.batch * max(1, len(_host(given).gpus))))
+    return batches
+
+
 def bare(base: Path, rows: Rows, given: argparse.Namespace, limit_s: float) -> Side:
     """The stock script as the specification starts it (4d), the base as a file."""
     overrides = [
@@ -245,7 +283,7 @@ def bare(base: Path, rows: Rows, given: argparse.Namespace, limit_s: float) -> S
         ]
     else:
         overrides.append(Override("trainer.precision", "bf16-mixed"))
-    side = Side(given.per_epoch)
+    side = Side(_per_epoch(given))
     started = time.monotonic()
     log = rows.folder / "bare.log"
     with log.open("wb") as out:
@@ -305,19 +343,31 @@ def ratio(mine: dict[str, Any], other: dict[str, Any], name: str) -> float | Non
     return round(float(other[name]) / float(mine[name]), 3)
 
 
-def table(report: dict[str, Any]) -> list[tuple[str, float, float, float]]:
-    """Rows of (what, ours, theirs, ratio) for the table of all benchmarks; theirs/ours of times."""
-    if "bare" not in report.get("sides", {}):
-        return []
-    mine, other = report["sides"]["ours"], report["sides"]["bare"]
-    return [
-        (f"SFT, {name}", mine[name], other[name], found)
-        for name in TIMES
-        if (found := ratio(mine, other, name)) is not None
-    ]
+def ratios(sides: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """The time of each other side over ours, by what was timed."""
+    mine = sides.get(OURS, {})
+    return {
+        side: {name: found for name in _TIMES if (found := ratio(mine, other, name)) is not None}
+        for side, other in sides.items()
+        if side != OURS
+    }
 
 
-TIMES = ("median_batch_s", "epoch_s", "epoch_with_checkpoints_s", "wall_s")
+OURS, ON_ONE, BY_LENGTH, BARE = "ours", "ours on one GPU", "ours by length", "bare"
+_TIMES = ("median_batch_s", "epoch_s", "epoch_with_checkpoints_s", "wall_s")
+SIDES: dict[str, Callable[[Path, Rows, argparse.Namespace, float], Side]] = {
+    OURS: ours,
+    ON_ONE: on_one_gpu,
+    BY_LENGTH: partial(ours, by_length=True),
+    BARE: bare,
+}
+
+
+def wanted(given: argparse.Namespace) -> list[str]:
+    """The sides to run: those that were asked for, or all that tell something here."""
+    several, unlike = len(_host(given).gpus) > 1, given.shortest < given.seconds
+    told = {ON_ONE: several, BY_LENGTH: unlike}
+    return given.sides or [name for name in SIDES if told.get(name, True)]
 
 
 def main() -> None:
@@ -328,15 +378,18 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--seconds", type=float, default=15.0, help="Of the longest row.")
+    parser.add_argument("--shortest", type=float, help="Seconds; by default all rows are as long.")
+    parser.add_argument("--sides", nargs="+", choices=list(SIDES), help="In this order.")
     parser.add_argument("--budget-s", type=float, default=460.0, help="For everything.")
     parser.add_argument("--tiny", action="store_true", help="The embedded base on a CPU.")
     given = parser.parse_args()
     deadline = time.monotonic() + given.budget_s
-    host = hardware.detect()
     if given.tiny:
-        host = hardware.Hardware((), host.cores)
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if given.shortest is None:
+        given.shortest = given.seconds
+    host = _host(given)
     report: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "command": sys.argv[1:],
@@ -344,29 +397,30 @@ def main() -> None:
         "drivers": sorted({gpu.driver for gpu in host.gpus}),
         "cores": host.cores,
         "rows": given.rows,
-        "row_s": given.seconds,
+        "row_s": [given.shortest, given.seconds],
         "batch": given.batch,
         "effective_batch": given.batch * max(1, len(host.gpus)),
         "sides": {},
     }
-    given.per_epoch = -(-given.rows // (given.batch * max(1, len(host.gpus))))
     sampler = Sampler(host.gpus)
     try:
         with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as made:
             folder = Path(made)
             base = bases.embedded_path() if given.tiny else make_model(folder)
-            rows = make_rows(folder / "rows", given.rows, max(8, given.rows // 20), given.seconds)
+            lengths = given.shortest, given.seconds
+            rows = make_rows(folder / "rows", given.rows, max(8, given.rows // 20), lengths)
             print(f"base and rows made, {deadline - time.monotonic():.0f} s are left", flush=True)
-            for name, side in (("ours", ours), ("bare", bare)):
-                left = deadline - time.monotonic()
-                limit = left * 0.5 if name == "ours" else left - 10
-                report["sides"][name] = side(base, rows, given, limit).figures(sampler)
+            names = wanted(given)
+            for done, name in enumerate(names):
+                limit = (deadline - time.monotonic() - 10) / (len(names) - done)
+                found = SIDES[name](base, rows, given, limit).figures(sampler)
+                report["sides"][name] = found
                 print(json.dumps({name: report["sides"][name]}), flush=True)
                 given.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
     finally:
         sampler.stop()
-    report["ratios"] = {name: found for name, _, _, found in table(report)}
-    print(json.dumps({"bare / ours": report["ratios"]}), flush=True)
+    report["ratios"] = ratios(report["sides"])
+    print(json.dumps({"others / ours": report["ratios"]}), flush=True)
     given.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 

@@ -19,9 +19,19 @@ from tasks.container import ContainerRuntime, ContainerSettings
 from tasks.errors import InputError
 from tasks.gate import GatePolicy
 from tasks.guardrail import GuardrailPolicy
-from tasks.recipes import Method, Precision, Recipe, RecipeName, batch_for, recipe
+from tasks.recipes import (
+    Method,
+    Precision,
+    Recipe,
+    RecipeName,
+    batch_for,
+    recipe,
+    worth_sorting,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tasks.hardware import Hardware
 
 Category = Literal["drug", "procedure", "anatomy", "condition", "lab", "role"]
@@ -85,6 +95,17 @@ WhenBusyField = Annotated[
 ]
 
 
+ShardsField = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=1000,
+        title="Shards",
+        description="Decode in at most so many shards, which all workers of the pool take.",
+    ),
+]
+
+
 class CycleConfig(BaseModel):
     """One turn of the flywheel."""
 
@@ -122,7 +143,8 @@ class CycleConfig(BaseModel):
         None,
         title="Batch",
         description="Rows a batch and GPU: by default the recipe's 4; auto: what the GPU's memory "
-        "and the number of rows make worth while. The effective batch is in the run's record.",
+        "and the number of rows make worth while; on a CPU also rows of about one length, where "
+        "that saves padding. The effective batch is in the run's record.",
     )
     precision: Precision | None = Field(
         None,
@@ -164,13 +186,7 @@ class CycleConfig(BaseModel):
         description="Train on the text as written, not in the base's style.",
     )
     audio_roots: AudioRootsField = ()
-    shards: int | None = Field(
-        None,
-        ge=1,
-        le=1000,
-        title="Shards",
-        description="Decode in at most so many shards, which all workers of the pool take.",
-    )
+    shards: ShardsField = None
     baseline: Path | None = Field(
         None,
         title="Baseline",
@@ -247,8 +263,12 @@ class CycleConfig(BaseModel):
             update={name: value for name, value in changes.items() if value is not None}
         )
 
-    def recipe_on(self, hardware: Hardware, rows: int) -> Recipe:
-        """The full recipe for these GPUs and so many rows to train on.
+    def recipe_on(self, hardware: Hardware, durations: Sequence[float]) -> Recipe:
+        """The full recipe for these GPUs and these rows to train on.
+
+        Args:
+            hardware: what trains.
+            durations: seconds of each row.
 
         Raises:
             InputError: a precision that this host does not have.
@@ -261,8 +281,10 @@ class CycleConfig(BaseModel):
         found = self.full_recipe()
         if self.batch != "auto":
             return found
-        batch = batch_for(hardware.smallest_gpu_mib, rows, max(1, len(hardware.gpus)))
-        return found.model_copy(update={"batch_size": batch})
+        batch = batch_for(hardware.smallest_gpu_mib, len(durations), max(1, len(hardware.gpus)))
+        # On a GPU a step takes as long whatever is padded (docs/experiments.md).
+        by_length = found.by_length or (not hardware.has_gpu and worth_sorting(durations, batch))
+        return found.model_copy(update={"batch_size": batch, "by_length": by_length})
 
     def gate_policy(self) -> GatePolicy:
         """The gate's policy, the specification's or a saved one.
@@ -330,7 +352,14 @@ class EvaluationConfig(BaseModel):
     container: ContainerField = ContainerSettings()
     container_block: ContainerBlockField = None
     audio_roots: AudioRootsField = ()
+    shards: ShardsField = None
     when_busy: WhenBusyField = WhenBusy.REFUSE
+
+    @property
+    def turn(self) -> CycleConfig:
+        """What shards are told: they decode for this cycle, in this runtime."""
+        told = {"cycle", "runtime", "container", "container_block", "audio_roots", "shards"}
+        return CycleConfig(base=self.model, **{name: getattr(self, name) for name in told})
 
     def roots(self, cycle: Path) -> tuple[Path, ...]:
         """The folders under which all audio of the cycle lies, links followed."""

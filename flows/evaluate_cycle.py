@@ -8,7 +8,7 @@ from pathlib import Path
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import publish, slots
+from flows import publish, slots, transcribe_shards
 from flows.config import EvaluationConfig, WhenBusy
 from tasks import bases, stages, transcribe
 from tasks.claims import claim
@@ -17,7 +17,8 @@ from tasks.evaluation import audio_set
 from tasks.leaderboard import Leaderboard
 from tasks.preflight import PreflightResult
 from tasks.runtime import Runtime
-from tasks.transcribe import Transcript
+from tasks.transcribe import AudioSet, Transcript
+from tasks.transcripts import TranscriptStore
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,16 @@ def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
     wait = config.when_busy is WhenBusy.WAIT
     with claim(cycle, (lambda: publish.waiting(cycle)) if wait else None):
         target = stages.evaluation_target(cycle, config.out)
+        transcribe_shards.check(config.turn)
         model = bases.resolve(config.model)
         runtime = config.make_runtime()
         runtime.check(lambda line: publish.stage("runtime", line))
         checked = check_manifest(config, cycle, model)
-        transcript = transcribe_cycle(config, cycle, checked, model, runtime)
+        audio = audio_set(checked.rows, config.roots(cycle.path))
+        kept = stages.kept_transcripts(cycle, runtime)
+        # Shards are runs of their own, which a task cannot have.
+        transcribe_shards.share(config.turn, (model,), audio, kept)
+        transcript = transcribe_cycle(config, model, audio, runtime, kept)
         return Evaluated(target, evaluate(config, cycle, target, checked, transcript))
 
 
@@ -53,12 +59,10 @@ def check_manifest(config: EvaluationConfig, cycle: Cycle, model: Path) -> Prefl
 
 @task(name="offline-transcribe", cache_policy=NO_CACHE)
 def transcribe_cycle(
-    config: EvaluationConfig, cycle: Cycle, checked: PreflightResult, model: Path, runtime: Runtime
+    config: EvaluationConfig, model: Path, audio: AudioSet, runtime: Runtime, kept: TranscriptStore
 ) -> Transcript:
     """Decode the cycle; rows that the model has decoded before are not decoded again."""
-    publish.stage("transcribe", f"{len(checked.rows)} rows by {config.model}")
-    kept = stages.kept_transcripts(cycle, runtime)
-    audio = audio_set(checked.rows, config.roots(cycle.path))
+    publish.stage("transcribe", f"{len(audio.audio)} rows by {config.model}")
     slot = slots.gpu_slot(runtime.hardware.gpus)
     (transcript,) = transcribe.transcribe((model,), audio, runtime, kept, holding=slot)
     publish.speed({config.model: transcript})

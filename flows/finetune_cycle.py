@@ -97,7 +97,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     transcribe_shards.check(config)
     checked = check_manifest(config, cycle, base)
     sft.check_fit(base, config.base, runtime.hardware)
-    config.recipe_on(runtime.hardware, len(checked.rows))
+    config.recipe_on(runtime.hardware, ())  # before anything is spent
     runtime.check(lambda line: publish.stage("runtime", line))
     general = general_english(config, base, checked)
     data = split(config, cycle, base, checked, general)
@@ -232,7 +232,7 @@ def tune(
     config: CycleConfig, cycle: Cycle, base: Path, data: TrainingSet, runtime: Runtime
 ) -> sft.SftResult:
     """Stock SFT; a run that was already finished with the same content is not run again."""
-    recipe = config.recipe_on(runtime.hardware, data.train_rows)
+    recipe = config.recipe_on(runtime.hardware, data.durations)
     key = sft.run_key(hashes.sha256(base), data.content, recipe, runtime.identity)
     name = sft.run_name(config.base, recipe, key)
     request = sft.SftRequest(

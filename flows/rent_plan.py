@@ -79,7 +79,7 @@ def plan(config: RentConfig) -> Plan:
     kind = skus.sku(config.sku)
     durations = [row.duration for row in read_manifest(cycle.manifest)]
     there = Hardware((Gpu(kind.gpu, kind.memory_mib),), cores=1)
-    recipe = run.recipe_on(there, len(durations))
+    recipe = run.recipe_on(there, [seconds or 0.0 for seconds in durations])
     work = skus.work(
         durations, run.validation_fraction, recipe.epochs, recipe.batch_size, parameters
     )

@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasks.overrides import Override
+from tasks.recipes import LENGTH_NOISE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tasks.hardware import Hardware
+    from tasks.recipes import Recipe
     from tasks.runtime import Runtime
     from tasks.sft import SftRequest
 
@@ -49,6 +51,7 @@ def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
         Override("trainer.accumulate_grad_batches", recipe.accumulate_grad_batches),
         Override("trainer.gradient_clip_val", recipe.gradient_clip_val),
         Override("trainer.enable_progress_bar", False),
+        *_by_length(recipe),
         *(
             Override(f"model.{dataset}.{key}", value)
             for dataset, workers in loaders.items()
@@ -65,6 +68,18 @@ def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
             Override("trainer.sync_batchnorm", False),
         ]
     return [*listed, *_experiment_overrides(request, inside)]
+
+
+def _by_length(recipe: Recipe) -> list[Override]:
+    """NeMo's semi-sorted batches, where the recipe wants them."""
+    if not recipe.by_length:
+        return []
+    wanted = {
+        "use_semi_sorted_batching": True,
+        "randomization_factor": LENGTH_NOISE,
+        "semi_sort_sampler_seed": recipe.seed,
+    }
+    return [Override(f"model.train_ds.{key}", value, added=True) for key, value in wanted.items()]
 
 
 def _workers(hardware: Hardware, rows: int, batch: int) -> int:

@@ -39,6 +39,7 @@ class TrainingSet:
             not depend on paths or times, so that the same data is recognised anywhere.
         trained_recordings: content hashes of the recordings on the training side.
         replayed: rows of general English at the end of train.jsonl; see tasks/general.py.
+        durations: seconds of each row of train.jsonl.
     """
 
     train: Path
@@ -47,6 +48,7 @@ class TrainingSet:
     content: str
     trained_recordings: frozenset[str] = frozenset()
     replayed: int = 0
+    durations: tuple[float, ...] = ()
 
     @property
     def train_rows(self) -> int:
@@ -124,6 +126,7 @@ def write_training_set(
         _content(train, validation),
         frozenset(row.audio_sha256 for row in train),
         len(replay),
+        tuple(row.utterance.duration or 0.0 for row in train),
     )
 
 

@@ -42,10 +42,20 @@ def test_the_batch_is_the_recipes_unless_asked_for(
     asked: Any, hardware: Hardware, rows: int, batch: int
 ) -> None:
     """A number, or what GPU and rows make worth while; learning rate and epochs stay."""
-    found = config(batch=asked).recipe_on(hardware, rows)
+    found = config(batch=asked).recipe_on(hardware, [3.0] * rows)
     assert found.batch_size == batch
     plain = config().full_recipe()
     assert found.model_copy(update={"batch_size": plain.batch_size}) == plain
+
+
+def test_batches_by_length_only_where_auto_finds_them_worth_it() -> None:
+    """Many rows of unlike length on a CPU; never in the recipe's own batch that nobody changed."""
+    unlike = [2.0 + 13.0 * (place % 100) / 100 for place in range(400)]
+    assert config(batch="auto").recipe_on(CPU, unlike).by_length
+    assert not config(batch="auto").recipe_on(CPU, unlike[:196]).by_length  # 49 batches
+    assert not config(batch="auto").recipe_on(CPU, [15.0] * 400).by_length
+    assert not config(batch="auto").recipe_on(H100, unlike * 10).by_length
+    assert not config().recipe_on(CPU, unlike).by_length
 
 
 @pytest.mark.parametrize("asked", ["0", 0, -4, "many", 4096])
@@ -61,12 +71,12 @@ def test_a_batch_that_is_none_is_refused(asked: Any) -> None:
 )
 def test_fp16_only_when_asked_for(asked: str | None, lightning: str) -> None:
     """By the specification's names."""
-    assert config(precision=asked).recipe_on(H100, 100).precision.lightning == lightning
+    assert config(precision=asked).recipe_on(H100, ()).precision.lightning == lightning
 
 
 def test_a_cpu_has_fp32_alone() -> None:
     """What it lacks is refused if it was asked for; the recipe's own is passed over."""
-    assert config(precision="fp32").recipe_on(CPU, 100).precision is Precision.FP32
-    assert config().recipe_on(CPU, 100).precision is Precision.BF16
+    assert config(precision="fp32").recipe_on(CPU, ()).precision is Precision.FP32
+    assert config().recipe_on(CPU, ()).precision is Precision.BF16
     with pytest.raises(InputError, match="there is no GPU here"):
-        config(precision="fp16-mixed").recipe_on(CPU, 100)
+        config(precision="fp16-mixed").recipe_on(CPU, ())

@@ -9,6 +9,8 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tasks import bases, hardware, sft, stages
 from tasks.course import Events
 from tasks.cycle import open_cycle
@@ -21,10 +23,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_two_ranks_train_one_model(cycle: Path) -> None:
+@pytest.mark.parametrize("by_length", [False, True])
+def test_two_ranks_train_one_model(cycle: Path, *, by_length: bool) -> None:
     """They share the rows of an epoch; one of them tells of it and writes the model."""
     opened = open_cycle(cycle)
-    recipe = Recipe(epochs=1, batch_size=2)
+    recipe = Recipe(epochs=1, batch_size=2, by_length=by_length)
     checked = stages.check(opened, bases.embedded_path(), recipe)
     request = sft.SftRequest(
         base=bases.embedded_path(),
@@ -56,6 +59,7 @@ def test_two_ranks_train_one_model(cycle: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert ("Semi Sorted Batch Sampler will be used" in done.stdout + done.stderr) is by_length
     events = list(Events(request.events).read())
     (start,) = [event for event in events if event["event"] == "start"]
     # Eight rows in batches of two on two devices.

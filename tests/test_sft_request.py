@@ -235,6 +235,18 @@ def test_production_stops_early_on_validation_wer(tmp_path: Path, lower_nemo: Pa
     assert found["trainer.max_epochs"] == "20"
 
 
+def test_batches_by_length_are_nemos_semi_sorted_ones(tmp_path: Path, lower_nemo: Path) -> None:
+    """Only where they are wanted; the rows a batch stay."""
+    plain = listed(request_in(tmp_path, lower_nemo, Recipe(seed=7)), GPU)
+    found = listed(request_in(tmp_path, lower_nemo, Recipe(seed=7, by_length=True)), GPU)
+    assert {key: found[key] for key in found.keys() - plain.keys()} == {
+        "++model.train_ds.use_semi_sorted_batching": "true",
+        "++model.train_ds.randomization_factor": "0.2",
+        "++model.train_ds.semi_sort_sampler_seed": "7",
+    }
+    assert {key: found[key] for key in plain} == plain
+
+
 def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None:
     """Two runs that differ in anything that changes the model differ in their key."""
     first = recipe("verified")
@@ -246,6 +258,7 @@ def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None
         "epochs": 4,
         "early_stopping_patience": 2,
         "batch_size": 8,
+        "by_length": True,
         "accumulate_grad_batches": 2,
         "gradient_clip_val": 0.5,
         "precision": Precision.FP32,

@@ -71,9 +71,14 @@ def decoding(site: Site) -> list[str]:
 
 
 def test_a_killed_shard_costs_its_own_rows_and_no_other(tmp_path: Path) -> None:
-    """The next run decodes only those, and the file has the bytes that one process writes."""
+    """The next run decodes only those, and the file has the bytes that one process writes.
+
+    An evaluation from the form has its cycle decoded in shards too.
+    """
     cycle = make_cycle(tmp_path / "clinic" / "cycle1")
-    alone = Path(shutil.copytree(cycle, tmp_path / "alone" / "cycle1"))
+    alone, asked = (
+        Path(shutil.copytree(cycle, tmp_path / name / "cycle1")) for name in ("alone", "asked")
+    )
     with sites.running(tmp_path) as site:
         first = transcribe(cycle, site.environment, "--shards", "2")
         # Of two shards on one host one holds the GPU's slot; the other one is killed.
@@ -94,8 +99,14 @@ def test_a_killed_shard_costs_its_own_rows_and_no_other(tmp_path: Path) -> None:
         log = [line for run, _, _ in shard_runs(site)[2:] for line in sites.log(site, run)]
         decoded = [int(line.split()[1]) for line in log if line.startswith("shard: ")]
         assert sum(decoded) == ROWS - len(done)
+
+        before = len(shard_runs(site))
+        form = {"cycle": str(asked), "model": "embedded", "shards": 2}
+        sites.ends(site, sites.launch(site, form, "evaluate-cycle/evaluate-cycle"), "Completed")
+        assert len(shard_runs(site)) == before + 2
     plain = transcribe(alone, dict(os.environ))
     said, _ = plain.communicate(timeout=300)
     assert plain.returncode == 0, said
     name = "offline_hyps.jsonl"
     assert (alone / name).read_bytes() == (cycle / name).read_bytes()
+    assert (alone / name).read_bytes() == (asked / name).read_bytes()

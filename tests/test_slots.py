@@ -22,7 +22,7 @@ def test_only_a_shared_server_is_asked_for_a_slot(monkeypatch: pytest.MonkeyPatc
         return nullcontext()
 
     monkeypatch.setattr(slots, "concurrency", concurrency)
-    monkeypatch.setattr(slots.time, "sleep", lambda _: done.append("waited"))
+    monkeypatch.setattr("flows.slots.time.sleep", lambda _: done.append("waited"))
     with temporary_settings(restore_defaults={PREFECT_API_URL}), slots.gpu_slot(()):
         assert not done
     served = {PREFECT_API_URL: "http://127.0.0.1:4200/api"}
