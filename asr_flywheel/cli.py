@@ -29,8 +29,10 @@ def main() -> None:
     """Run the command line; what the user can mend is printed without a traceback."""
     # The stages print their own lines; Prefect's console log would repeat them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    # A clinic's machine calls nobody: the server that a run starts for itself would send telemetry.
+    # A clinic's machine calls nobody: the server that a run starts for itself would send telemetry,
+    # and so would Prefect's client.
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     try:
         app()
     except InputError as wrong:

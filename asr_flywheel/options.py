@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -106,11 +106,22 @@ def server_meanwhile() -> Iterator[None]:
     """
     from prefect.client.orchestration import get_client  # noqa: PLC0415 - slow
 
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        # Making a client is what starts it; the run finds it up.
-        started = pool.submit(get_client, sync_client=True)
-        yield
-        started.result()
+    failed: list[Exception] = []
+
+    def start() -> None:
+        try:
+            # Making a client is what starts it; the run finds it up.
+            get_client(sync_client=True)
+        except Exception as wrong:  # noqa: BLE001 - raised below, where it can be handled
+            failed.append(wrong)
+
+    # A daemon: what the block raises, Ctrl-C too, does not wait for a server that nobody needs.
+    starting = Thread(target=start, daemon=True)
+    starting.start()
+    yield
+    starting.join()
+    if failed:
+        raise failed[0]
 
 
 def print_json(value: object) -> None:

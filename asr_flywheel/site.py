@@ -60,6 +60,7 @@ class Site:
             "PREFECT_API_URL": f"{self.url}/api",
             "PREFECT_SERVER_UI_API_URL": f"{self.url}/api",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
             # A run goes on through a restart of the server.
             "PREFECT_CLIENT_MAX_RETRIES": "8",
             "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 
+# Of a program that failed, what says why.
+_TAIL = 2000
+
+
 def _scoring() -> Iterator[Row]:
     try:
         scoring: Any = importlib.import_module("benchmarks.scoring")
@@ -59,8 +63,15 @@ def _sft(nemo: Path | None) -> Iterator[Row]:
         program = [sys.executable, "-m", "benchmarks.sft_against_stock", "--stock-script", script]
         more = [] if hardware.detect().has_gpu else small
         # A process of its own, which can hide the GPUs and whose libraries may print.
-        subprocess.run([*program, *more, "--out", str(out)], check=True, capture_output=True)
+        done = subprocess.run(
+            [*program, *more, "--out", str(out)], check=False, capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr[-_TAIL:])
         sides = files.read_json(out)["sides"]
+    for name, side in sides.items():
+        if side["epoch_s"] is None:
+            raise RuntimeError(f"{name}: no epoch: {side['ended']}")
     ours = sides[OURS]["epoch_s"]
     yield Row("SFT, an epoch: the bare stock script", ours, sides[BARE]["epoch_s"], "s")
     if BY_LENGTH in sides:

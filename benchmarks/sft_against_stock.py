@@ -75,7 +75,7 @@ def make_rows(folder: Path, train: int, validation: int, lengths: tuple[float, f
     """
     rng = np.random.default_rng(0)
     (folder / "audio").mkdir(parents=True)
-    made = []
+    made: list[dict[str, Any]] = []
     for number in range(train + validation):
         seconds = round(float(rng.uniform(*lengths)), 3)
         audio = rng.normal(0, 300, int(seconds * RATE)).astype(np.int16)
@@ -87,7 +87,8 @@ def make_rows(folder: Path, train: int, validation: int, lengths: tuple[float, f
     files.write_jsonl(sides[0], made[:train])
     files.write_jsonl(sides[1], made[train:])
     split = Split(tuple(range(train)), tuple(range(train, train + validation)), ())
-    return Rows(TrainingSet(*sides, split, content="benchmark"), folder)
+    durations = tuple(row["duration"] for row in made[:train])
+    return Rows(TrainingSet(*sides, split, durations, content="benchmark"), folder)
 
 
 class Sampler:
@@ -371,7 +372,7 @@ def wanted(given: argparse.Namespace) -> list[str]:
 
 
 def main() -> None:
-    """Make base and rows, run both sides, print each as it comes."""
+    """Make base and rows, run the sides, print each as it comes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stock-script", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -390,6 +391,8 @@ def main() -> None:
     if given.shortest is None:
         given.shortest = given.seconds
     host = _host(given)
+    if ON_ONE in (given.sides or ()) and not host.gpus:
+        parser.error(f"--sides '{ON_ONE}': there is no GPU here")
     report: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "command": sys.argv[1:],

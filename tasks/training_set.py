@@ -35,25 +35,25 @@ class TrainingSet:
         train: path of train.jsonl.
         validation: path of validation.jsonl: the held-out rows.
         split: the rows' numbers on either side.
+        durations: seconds of each row of train.jsonl.
         content: hash over what training sees: audio content, text and side of each row. It does
             not depend on paths or times, so that the same data is recognised anywhere.
         trained_recordings: content hashes of the recordings on the training side.
         replayed: rows of general English at the end of train.jsonl; see tasks/general.py.
-        durations: seconds of each row of train.jsonl.
     """
 
     train: Path
     validation: Path
     split: Split
+    durations: tuple[float, ...]
     content: str
     trained_recordings: frozenset[str] = frozenset()
     replayed: int = 0
-    durations: tuple[float, ...] = ()
 
     @property
     def train_rows(self) -> int:
         """Rows of train.jsonl."""
-        return len(self.split.train) + self.replayed
+        return len(self.durations)
 
 
 def split_checked(
@@ -123,10 +123,10 @@ def write_training_set(
     return TrainingSet(
         *paths,
         split,
+        tuple(row.utterance.duration or 0.0 for row in train),
         _content(train, validation),
         frozenset(row.audio_sha256 for row in train),
         len(replay),
-        tuple(row.utterance.duration or 0.0 for row in train),
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from flows.config import CycleConfig
 from tasks.errors import InputError
 from tasks.hardware import Gpu, Hardware
-from tasks.recipes import Precision
+from tasks.recipes import Precision, Recipe
 
 CPU = Hardware((), 2)
 H100 = Hardware((Gpu("NVIDIA H100 80GB HBM3", 81_559),), 16)
@@ -56,6 +56,14 @@ def test_batches_by_length_only_where_auto_finds_them_worth_it() -> None:
     assert not config(batch="auto").recipe_on(CPU, [15.0] * 400).by_length
     assert not config(batch="auto").recipe_on(H100, unlike * 10).by_length
     assert not config().recipe_on(CPU, unlike).by_length
+
+
+def test_a_recipe_that_wants_batches_by_length_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where auto would not choose them."""
+    wanted = Recipe(by_length=True)
+    monkeypatch.setattr(CycleConfig, "full_recipe", lambda _: wanted)
+    assert config(batch="auto").recipe_on(H100, [3.0] * 10).by_length
+    assert config().recipe_on(H100, [3.0] * 10).by_length
 
 
 @pytest.mark.parametrize("asked", ["0", 0, -4, "many", 4096])

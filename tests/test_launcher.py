@@ -11,6 +11,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from tasks import course
@@ -27,7 +28,8 @@ from types import SimpleNamespace as Thing
 sys.path.insert(0, sys.argv[1])
 import torch
 import devices
-from launch import EventWriter, Utilisation
+import numpy
+from launch import EventWriter, Utilisation, seed
 
 def told(function, *given):
     try:
@@ -68,6 +70,10 @@ def epoch(watch, losses):
     watch.on_train_end(trainer, model)
 
 found = {"whole": told(epoch, writer("whole", graphs=False), [3.0, 1.0]), "off": len(off)}
+found["drawn"] = []
+for name in ("never", "whole"):
+    seed(7, Path(sys.argv[2]) / name)
+    found["drawn"].append([float(numpy.random.random()), float(torch.rand(()))])
 found["nan"] = told(epoch, writer("nan"), [3.0, float("nan")])
 found["inf"] = told(epoch, writer("inf"), [float("inf"), 1.0])
 found["kept on"] = len(off)
@@ -106,6 +112,14 @@ def found(folder: Path) -> dict[str, Any]:
     """What was raised in them."""
     read: dict[str, Any] = json.loads((folder / "found.json").read_text())
     return read
+
+
+def test_a_resumed_run_draws_other_batches_by_length(found: dict[str, Any]) -> None:
+    """NumPy's generator goes on by the starts before; all others are as at the first start."""
+    (first, torch_first), (resumed, torch_resumed) = found["drawn"]
+    assert first == np.random.RandomState(7).random_sample()
+    assert resumed != first
+    assert torch_resumed == torch_first
 
 
 def test_a_whole_epoch_is_written_down(folder: Path, found: dict[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pydantic
 import pytest
 
@@ -12,6 +14,7 @@ from tasks.recipes import (
     least_memory_mib,
     padding_saved,
     recipe,
+    worth_sorting,
 )
 
 
@@ -146,3 +149,16 @@ def test_padding_saved_is_what_sorting_spares() -> None:
     assert padding_saved([4.0] * 100, 16) == 0
     assert padding_saved([1.0, 9.0], 1) == 0
     assert padding_saved([], 16) == 0
+
+
+def test_batches_by_length_are_worth_it_from_fifty_batches_and_a_fifth_saved_on() -> None:
+    """Whatever the order in which the manifest has the rows."""
+    rows = [3.0 + place % 9 for place in range(200)]
+    assert padding_saved(rows, 4) > 0.2
+    assert worth_sorting(rows, 4)
+    assert not worth_sorting(rows[:199], 4)
+    alike = [3.0 + place % 9 / 3 for place in range(200)]
+    assert 0.1 < padding_saved(alike, 4) < 0.2
+    assert not worth_sorting(alike, 4)
+    shuffled = random.Random(1).sample(rows, len(rows))  # noqa: S311 - any order
+    assert padding_saved(shuffled, 4) == padding_saved(rows, 4)

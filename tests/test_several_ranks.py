@@ -18,16 +18,40 @@ from tasks.nemo_archive import open_archive
 from tasks.override_list import EXPERIMENT
 from tasks.recipes import Recipe
 from tasks.runtime import ENTRY, LocalRuntime
+from tests import samples
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Runs a script as it is, and writes down which rows of the training side each rank reads.
+READ = """
+import os, runpy
+from pathlib import Path
+from nemo.collections.asr.data.audio_to_text import AudioToBPEDataset
+
+plain = AudioToBPEDataset.__getitem__
+
+def told(dataset, index):
+    if len(dataset) == {train}:
+        rows = [int(one) for one in index] if hasattr(index, "__len__") else [int(index)]
+        with Path("{folder}", os.environ["LOCAL_RANK"]).open("a") as out:
+            out.write("".join(f"{{row}}\\n" for row in rows))
+    return plain(dataset, index)
+
+AudioToBPEDataset.__getitem__ = told
+runpy.run_path("{script}", run_name="__main__")
+"""
+TRAINED_ON = 8
+
+
 @pytest.mark.parametrize("by_length", [False, True])
-def test_two_ranks_train_one_model(cycle: Path, *, by_length: bool) -> None:
-    """They share the rows of an epoch; one of them tells of it and writes the model."""
+def test_two_ranks_train_one_model(cycle: Path, tmp_path: Path, *, by_length: bool) -> None:
+    """They share the rows of each epoch; one of them tells of it and writes the model."""
+    for place, row in enumerate(samples.cycle_rows()):
+        samples.write_wav(cycle / row["audio_filepath"], 0.5 + place / 10, seed=place)
     opened = open_cycle(cycle)
-    recipe = Recipe(epochs=1, batch_size=2, by_length=by_length)
+    recipe = Recipe(epochs=2, batch_size=2, by_length=by_length)
     checked = stages.check(opened, bases.embedded_path(), recipe)
     request = sft.SftRequest(
         base=bases.embedded_path(),
@@ -47,7 +71,13 @@ def test_two_ranks_train_one_model(cycle: Path, *, by_length: bool) -> None:
         for one in job.request["arguments"]
     ]
     assert "trainer.devices=2" in arguments
-    whole = {**job.request, "arguments": [*arguments, "++trainer.strategy=ddp"]}
+    script = tmp_path / "read.py"
+    script.write_text(READ.format(train=TRAINED_ON, folder=tmp_path, script=job.request["script"]))
+    whole = {
+        **job.request,
+        "script": str(script),
+        "arguments": [*arguments, "++trainer.strategy=ddp"],
+    }
     job.request_file.write_text(json.dumps(whole))
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
@@ -64,5 +94,11 @@ def test_two_ranks_train_one_model(cycle: Path, *, by_length: bool) -> None:
     (start,) = [event for event in events if event["event"] == "start"]
     # Eight rows in batches of two on two devices.
     assert (start["devices"], start["batches_per_epoch"]) == (2, 2)
-    assert [event["event"] for event in events[1:]] == ["step", "step", "epoch", "end"]
+    epoch = ["step", "step", "epoch"]
+    assert [event["event"] for event in events[1:]] == [*epoch, *epoch, "end"]
+    read = [[int(row) for row in (tmp_path / rank).read_text().split()] for rank in ("0", "1")]
+    each = TRAINED_ON // 2
+    for start_of in (0, each):
+        shared = [rows[start_of : start_of + each] for rows in read]
+        assert sorted(shared[0] + shared[1]) == list(range(TRAINED_ON))
     open_archive(request.checkpoints / f"{EXPERIMENT}.nemo")

@@ -114,6 +114,7 @@ def request_in(folder: Path, nemo: Path, wanted: Recipe | None = None) -> sft.Sf
         train=samples.write_rows(folder / "train.jsonl", rows[:2]),
         validation=samples.write_rows(folder / "validation.jsonl", rows[2:]),
         split=Split((1, 2), (3,), ()),
+        durations=(1.0, 1.0),
         content="content",
     )
     return sft.SftRequest(
@@ -267,6 +268,11 @@ def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None
         "seed": 43,
     }
     assert set(other) == set(Recipe.model_fields)
+    # Finished before there were batches by length: still the same training.
+    told = first.model_dump(mode="json", exclude={"by_length"})
+    assert sft.run_key("base", "content", first, "script") == files.fingerprint(
+        ["base", "content", told, "script"]
+    )
     recipes = [first, *(first.model_copy(update={name: value}) for name, value in other.items())]
     keys = [sft.run_key("base", "content", one, "script") for one in recipes]
     keys += [

@@ -48,6 +48,7 @@ def test_each_row_goes_to_one_copy_with_a_path_that_resolves(cycle: Path, lower_
     places = [row["audio_filepath"] for row in train + validation]
     assert sorted(places) == [str(cycle.resolve() / f"audio/{n}.wav") for n in range(10)]
     assert all(row["duration"] == 0.3 for row in train + validation)
+    assert data.durations == (0.3,) * 8
     held_out = {number - 1 for number in data.split.validation}
     assert {row["text"] for row in validation} == {
         row["text"] for place, row in enumerate(samples.cycle_rows()) if place in held_out
