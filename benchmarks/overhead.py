@@ -1,11 +1,13 @@
 """What orchestration costs: the demo's cycle as a Prefect flow against its steps called directly.
 
     python -m benchmarks.overhead [--epochs 1] [--rows 18] [--out FILE.json]
+    python -m benchmarks.overhead --demo 3 [--out FILE.json]
 
 Both turn the same cycle with the embedded base, one after the other, each in its own folder; the
 direct one calls the very functions that the tasks wrap. Two trainings on a shared machine differ by
 more than what is to be measured, so that the flow's own share is also measured from within: the
-time in which no step was at work.
+time in which no step was at work. ``--demo`` compares the whole demo command, the start of its
+server with it, with the same program without Prefect: so many of each, in turns.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from asr_flywheel.demo.benchmark import synthesise_cycle
+from asr_flywheel.options import server_meanwhile
 from tasks import files
 
 if TYPE_CHECKING:
@@ -90,15 +94,16 @@ def _artifacts(publish: Any) -> list[str]:  # noqa: ANN401 - a module
 
 
 def directly(config: Any) -> float:  # noqa: ANN401 - flows are imported late
-    """Seconds of the steps alone: no flow, no task, no artifact, no slot."""
+    """Seconds of the steps alone: no flow, no task, no artifact, no event, no slot."""
+    from flows import events, publish, slots  # noqa: PLC0415
     from flows import finetune_cycle as flow  # noqa: PLC0415
-    from flows import publish, slots  # noqa: PLC0415
 
     with ExitStack() as stack:
         for name, task in _tasks(flow).items():
             stack.enter_context(patch.object(flow, name, task.fn))
         for name in _artifacts(publish):
             stack.enter_context(patch.object(publish, name, lambda *_, **__: None))
+        stack.enter_context(patch.object(events, "emit_event", lambda **_: None))
         stack.enter_context(patch.object(slots, "gpu_slot", lambda _: nullcontext()))
         started = time.perf_counter()
         flow.finetune_cycle.fn(config)
@@ -150,7 +155,6 @@ def orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
         total = time.perf_counter() - started
     spent = clock.spent
     return total, {
-        # Without PREFECT_API_URL a server of its own is started for the run.
         "flow start": began - started,
         "flow end": total - spent["turn"] - (began - started),
         "tasks": spent["tasks"] - spent["inside"],
@@ -177,7 +181,9 @@ def measure(per_category: int, epochs: int) -> dict[str, Any]:
     from flows.config import CycleConfig  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as made:
-        first = make_cycle(Path(made) / "direct", per_category)
+        # Without PREFECT_API_URL a server is started for the run, meanwhile as in the demo.
+        with server_meanwhile():
+            first = make_cycle(Path(made) / "direct", per_category)
         second = Path(shutil.copytree(first, Path(made) / "orchestrated" / "cycle1"))
         direct, flow = (
             CycleConfig.model_validate({"cycle": cycle, "base": "embedded", "epochs": epochs})
@@ -194,6 +200,40 @@ def measure(per_category: int, epochs: int) -> dict[str, Any]:
         "share": round(overhead / (total - overhead), 4),
         "spent_s": {name: round(seconds, 3) for name, seconds in spent.items()},
         "help_s": round(help_seconds(), 3),
+        **_machine(),
+    }
+
+
+def demo_directly(folder: Path) -> None:
+    """What the demo command does, without Prefect."""
+    from asr_flywheel.demo.prepare import prepare_cycle, prepare_general  # noqa: PLC0415
+    from flows.config import CycleConfig  # noqa: PLC0415
+
+    cycle, general = prepare_cycle(folder, seed=42), prepare_general(folder)
+    directly(CycleConfig(cycle=cycle, general=general, base="embedded"))
+
+
+def whole_demo(turns: int) -> dict[str, Any]:
+    """Wall seconds of the demo command and of the same without Prefect, each in a new process."""
+    ways = {
+        "orchestrated_s": ["asr_flywheel", "demo", "--dir"],
+        "direct_s": ["benchmarks.overhead", "--directly"],
+    }
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(turns):
+        for name, line in ways.items():
+            with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as made:
+                program = [sys.executable, "-m", *line, str(Path(made) / "demo")]
+                started = time.perf_counter()
+                subprocess.run(program, check=True, capture_output=True)
+                found[name].append(round(time.perf_counter() - started, 2))
+                print(name, found[name][-1], flush=True)
+    ours, theirs = (statistics.mean(seconds) for seconds in found.values())
+    return {**found, "share": round(ours / theirs - 1, 4), **_machine()}
+
+
+def _machine() -> dict[str, Any]:
+    return {
         "cores": len(os.sched_getaffinity(0)),
         # Well over the number of cores, these figures tell of the other programs.
         "load": [round(one, 1) for one in os.getloadavg()],
@@ -224,11 +264,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--rows", type=int, default=18, help="Of each category; 17 pass the gate.")
+    parser.add_argument("--demo", type=int, metavar="TURNS", help="The whole demo command.")
+    parser.add_argument("--directly", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     # The stages print their own lines; Prefect's console log would repeat them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    found = measure(given.rows, given.epochs)
+    if given.directly is not None:
+        demo_directly(given.directly)
+        return
+    found = measure(given.rows, given.epochs) if given.demo is None else whole_demo(given.demo)
     print(json.dumps(found, indent=1))
     if given.out is not None:
         given.out.write_text(json.dumps(found, indent=1), encoding="utf-8")
