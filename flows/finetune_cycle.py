@@ -98,7 +98,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     transcribe_shards.check(config)
     checked = check_manifest(config, cycle, base)
     sft.check_fit(base, config.base, runtime.hardware)
-    config.recipe_on(runtime.hardware, ())  # before anything is spent
+    config.recipe_on(runtime.hardware, ())  # refuses a precision that the host lacks
     runtime.check(lambda line: publish.stage("runtime", line))
     general = general_english(config, base, checked)
     data = split(config, cycle, base, checked, general)

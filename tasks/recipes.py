@@ -109,8 +109,8 @@ _SMALLEST_BATCH = 4
 _BATCH_BY_MEMORY = ((76_000, 32), (44_000, 16), (0, _SMALLEST_BATCH))
 LENGTH_NOISE = 0.2
 """How far batches by length are from sorted: the share of the range of lengths that each row's
-length is blurred by (Ge et al., "Speed up training with variable length inputs by efficient
-batching strategies", Interspeech 2021, who found no loss of accuracy at 0.2)."""
+length is blurred by. 0.2 is what NeMo's sampler quotes from Ge et al., "Speed up training with
+variable length inputs by efficient batching strategies", Interspeech 2021."""
 # A small set's batches by length would be nearly the same ones in every epoch.
 _LEAST_BATCHES_BY_LENGTH = 50
 # On a CPU 28 % of padding saved made an epoch 1.45 times faster, 21 % 1.07 times.
