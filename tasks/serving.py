@@ -154,8 +154,10 @@ def _ask(
         )
 
     with part.open("a", encoding="utf-8") as out, ThreadPoolExecutor(concurrency) as pool:
-        under_way: dict[Future[Heard], CheckedRow] = {pool.submit(one, row): row for row in rows}
+        under_way: dict[Future[Heard], CheckedRow] = {}
         try:
+            for row in rows:
+                under_way[pool.submit(one, row)] = row
             while under_way:
                 finished, _ = wait(under_way, return_when=FIRST_COMPLETED)
                 # The answers first: the row that failed may have come with others that did not.
