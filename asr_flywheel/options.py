@@ -81,13 +81,24 @@ def validated(model: type[Model], parameters: dict[str, Any]) -> Model:
 
 @contextmanager
 def server_answers() -> Iterator[None]:
-    """Turn Prefect's words on a server that is out of reach into an error with its fix.
+    """For a block that runs a flow: a server out of reach becomes an error with its fix.
 
     Raises:
         FlywheelError: the server does not answer.
     """
+    from prefect.settings import (  # noqa: PLC0415 - slow
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
+
+    # A server that a run starts for itself ends with it: nobody is left to miss the heartbeat,
+    # whose thread ends up to a second after the flow.
+    own = PREFECT_API_URL.value() is None
+    beats = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if own else {}
     try:
-        yield
+        with temporary_settings(updates=beats):
+            yield
     except RuntimeError as wrong:
         # Prefect has no class of its own for these two.
         if "Failed to reach API" in str(wrong) or "ephemeral Prefect API" in str(wrong):

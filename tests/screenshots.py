@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asr_flywheel.demo.prepare import prepare_cycle
+from asr_flywheel.demo.prepare import prepare_baseline, prepare_cycle
 from tests import sites, ui
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def main() -> None:
     arguments = parser.parse_args()
     work = arguments.work or Path(tempfile.mkdtemp())
     cycle = prepare_cycle(work.resolve() / "demo-run", seed=42)
+    prepare_baseline(cycle)
     with sites.running(Path(tempfile.mkdtemp())) as site:
         take(site, cycle, arguments.out)
 

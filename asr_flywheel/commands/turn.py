@@ -157,10 +157,13 @@ def demo(
     replay_share: ReplayOption = 0.0,
 ) -> None:
     """Watch a whole cycle on synthetic clinical speech and the embedded base, without a GPU."""
-    from asr_flywheel.demo.prepare import prepare_cycle, prepare_general
+    from asr_flywheel.demo.prepare import prepare_baseline, prepare_cycle, prepare_general
 
+    cycle = prepare_cycle(directory, seed=seed)
+    # Synthesis has every core at work; most of the baseline is one core that imports NeMo.
     with server_answers(), server_meanwhile():
-        cycle, general = prepare_cycle(directory, seed=seed), prepare_general(directory)
+        prepare_baseline(cycle)
+    general = prepare_general(directory)
     _turn(
         cycle=cycle,
         general=general,

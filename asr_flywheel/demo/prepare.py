@@ -1,4 +1,4 @@
-"""The demo's cycle 1: the embedded benchmark, and the embedded base's baseline on it."""
+"""What the demo turns: the embedded benchmark, the embedded base's baseline on it, a guardrail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def prepare_cycle(directory: Path, *, seed: int) -> Path:
-    """Make ``directory``/cycle1 with manifest, audio and baseline; what is there is kept.
+    """Make ``directory``/cycle1 with manifest and audio; what is there is kept.
 
     Returns:
         The cycle's folder.
@@ -40,11 +40,15 @@ def prepare_cycle(directory: Path, *, seed: int) -> Path:
         files.write_json(made_with, {"seed": seed})
         synthesise_cycle(folder, seed=seed)
         stage("", f"{folder} in {time.monotonic() - started:.0f} s")
+    return folder
+
+
+def prepare_baseline(folder: Path) -> None:
+    """Decode a cycle by the embedded base, unless it has a baseline."""
     cycle = open_cycle(folder)
     if cycle.find_baseline() is None:
         stage("baseline", "decoding the cycle by the embedded base")
         transcribe_baseline(cycle, "embedded", None, (), lambda line: stage("", line))
-    return folder
 
 
 def prepare_general(directory: Path) -> Path:
