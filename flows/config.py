@@ -1,4 +1,7 @@
-"""The parameters of a flow: one pydantic model each, so that the form in the UI explains itself."""
+"""What a flow is asked: one pydantic model each, so that the form in the UI explains itself.
+
+Here are those of a cycle, and the fields that several flows share.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from blocks.nemo_container import NemoContainer
-from blocks.places import AbsolutePath, StoreName
+from blocks.places import StoreName
 from blocks.policies import GateThresholds, TuningRecipe
 from tasks import hardware
 from tasks import runtime as runtimes
@@ -327,48 +330,6 @@ class CycleConfig(BaseModel):
                 "stock_script: the container runs the script of its image. Fix: leave it out, or "
                 "use the local runtime."
             )
-        return container_runtime(self.container, self.container_block)
-
-
-class EvaluationConfig(BaseModel):
-    """One evaluation: a cycle's recordings, decoded and scored by one model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    cycle: CycleField
-    model: str = Field(
-        RECOMMENDED,
-        title="Model",
-        description="A known name, the path of a .nemo file, or `embedded` for the demo's.",
-    )
-    out: AbsolutePath | None = Field(
-        None,
-        title="Result",
-        description="A JSONL file for the hypotheses, by its absolute path. Empty: they become the "
-        "cycle's own evaluation (offline_hyps.jsonl, with its leaderboard), from which a later run "
-        "starts.",
-    )
-    runtime: RuntimeField = RuntimeName.LOCAL
-    container: ContainerField = ContainerSettings()
-    container_block: ContainerBlockField = None
-    audio_roots: AudioRootsField = ()
-    shards: ShardsField = None
-    when_busy: WhenBusyField = WhenBusy.REFUSE
-
-    @property
-    def turn(self) -> CycleConfig:
-        """What shards are told: they decode for this cycle, in this runtime."""
-        told = {"cycle", "runtime", "container", "container_block", "audio_roots", "shards"}
-        return CycleConfig(base=self.model, **{name: getattr(self, name) for name in told})
-
-    def roots(self, cycle: Path) -> tuple[Path, ...]:
-        """The folders under which all audio of the cycle lies, links followed."""
-        return audio_roots(cycle, self.audio_roots)
-
-    def make_runtime(self) -> runtimes.Runtime:
-        """Where transcription runs."""
-        if self.runtime is RuntimeName.LOCAL:
-            return runtimes.LocalRuntime(hardware.detect())
         return container_runtime(self.container, self.container_block)
 
 

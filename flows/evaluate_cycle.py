@@ -7,18 +7,77 @@ from pathlib import Path
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel, ConfigDict, Field
 
+from blocks.places import AbsolutePath
 from flows import publish, slots, transcribe_shards
-from flows.config import EvaluationConfig, WhenBusy
-from tasks import bases, stages, transcribe
+from flows.config import (
+    AudioRootsField,
+    ContainerBlockField,
+    ContainerField,
+    CycleConfig,
+    CycleField,
+    RuntimeField,
+    RuntimeName,
+    ShardsField,
+    WhenBusy,
+    WhenBusyField,
+    audio_roots,
+    container_runtime,
+)
+from tasks import bases, hardware, stages, transcribe
+from tasks.bases import RECOMMENDED
 from tasks.claims import claim
+from tasks.container import ContainerSettings
 from tasks.cycle import Cycle, open_cycle
 from tasks.evaluation import audio_set
 from tasks.leaderboard import Leaderboard
 from tasks.preflight import PreflightResult
-from tasks.runtime import Runtime
+from tasks.runtime import LocalRuntime, Runtime
 from tasks.transcribe import AudioSet, Transcript
 from tasks.transcripts import TranscriptStore
+
+
+class EvaluationConfig(BaseModel):
+    """One evaluation: a cycle's recordings, decoded and scored by one model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cycle: CycleField
+    model: str = Field(
+        RECOMMENDED,
+        title="Model",
+        description="A known name, the path of a .nemo file, or `embedded` for the demo's.",
+    )
+    out: AbsolutePath | None = Field(
+        None,
+        title="Result",
+        description="A JSONL file for the hypotheses, by its absolute path. Empty: they become the "
+        "cycle's own evaluation (offline_hyps.jsonl, with its leaderboard), from which a later run "
+        "starts.",
+    )
+    runtime: RuntimeField = RuntimeName.LOCAL
+    container: ContainerField = ContainerSettings()
+    container_block: ContainerBlockField = None
+    audio_roots: AudioRootsField = ()
+    shards: ShardsField = None
+    when_busy: WhenBusyField = WhenBusy.REFUSE
+
+    @property
+    def turn(self) -> CycleConfig:
+        """What shards are told: they decode for this cycle, in this runtime."""
+        told = {"cycle", "runtime", "container", "container_block", "audio_roots", "shards"}
+        return CycleConfig(base=self.model, **{name: getattr(self, name) for name in told})
+
+    def roots(self, cycle: Path) -> tuple[Path, ...]:
+        """The folders under which all audio of the cycle lies, links followed."""
+        return audio_roots(cycle, self.audio_roots)
+
+    def make_runtime(self) -> Runtime:
+        """Where transcription runs."""
+        if self.runtime is RuntimeName.LOCAL:
+            return LocalRuntime(hardware.detect())
+        return container_runtime(self.container, self.container_block)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROWS, SENTENCES, REPLAYED = 100, 48, 9
+FEW = 70
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +44,19 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CycleConfig]:
             general=general,
             general_limit=1.0,
             replay_share=0.1,
+            batch="auto",
         )
 
 
 @pytest.fixture(scope="module")
-def outcome(config: CycleConfig) -> Outcome:
-    """Three trainings: a fold each, and the model that is shipped."""
-    return finetune_cycle(config)
+def outcome(config: CycleConfig) -> Iterator[Outcome]:
+    """Three trainings: a fold each, and the model that is shipped.
+
+    The split has enough rows for batches by length, a fold has not.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flows.config.worth_sorting", lambda durations, _: len(durations) > FEW)
+        yield finetune_cycle(config)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -76,6 +83,18 @@ def test_every_row_is_scored_by_a_model_that_never_saw_it(
         assert not own & {row["audio_filepath"] for row in rows(fold / "train.jsonl")}
     assert len(held_out[0] | held_out[1]) == ROWS
     assert len(list((config.cycle / "models").iterdir())) == 3
+
+
+@pytest.mark.usefixtures("outcome")
+def test_folds_are_trained_by_the_recipe_of_the_model_that_is_shipped(config: CycleConfig) -> None:
+    """Also where their own rows would ask for another: they grade what is shipped."""
+    trained = (config.cycle / "models").glob("*/training_run_info.json")
+    recipes = [json.loads(path.read_text())["recipe"] for path in trained]
+    assert len(recipes) == 3
+    assert recipes[0]["by_length"]
+    assert recipes == recipes[:1] * 3
+    for fold in (config.cycle / "folds").iterdir():
+        assert len(rows(fold / "train.jsonl")) < FEW < len(rows(config.cycle / "train.jsonl"))
 
 
 def test_the_decision_rests_on_all_rows_and_says_that_it_grades_the_recipe(

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from blocks import places
 from blocks.stores import LocalArtifactStore, S3ArtifactStore, open_store
-from flows.config import CycleConfig, EvaluationConfig
+from flows.config import CycleConfig
+from flows.evaluate_cycle import EvaluationConfig
 from flows.watch_inbox import WatchConfig
 from tasks.errors import InputError
 from tasks.s3_store import S3Store

@@ -14,8 +14,8 @@ from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 
 from asr_flywheel.demo.benchmark import synthesise_cycle
-from flows.config import CycleConfig, EvaluationConfig
-from flows.evaluate_cycle import evaluate_cycle
+from flows.config import CycleConfig
+from flows.evaluate_cycle import EvaluationConfig, evaluate_cycle
 from flows.finetune_cycle import Outcome, finetune_cycle
 from tasks import files, handoff, handoff_folder, routing, stages
 from tasks.claims import LOCK_NAME

@@ -1,0 +1,144 @@
+"""What one side of an SFT benchmark took: batches and epochs, and what the GPUs did meanwhile."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from tasks.hardware import Gpu
+
+
+class Sampler:
+    """What nvidia-smi tells of all visible GPUs, with the time: utilisation (%), memory (MiB)."""
+
+    def __init__(self, gpus: Sequence[Gpu]) -> None:
+        self._seen: list[tuple[float, float, float]] = []
+        program = shutil.which("nvidia-smi")
+        self._process: subprocess.Popen[str] | None = None
+        if program is None or not gpus:
+            return
+        query = ["--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
+        ids = ",".join(gpu.uuid for gpu in gpus)
+        self._process = subprocess.Popen(
+            [program, *query, f"--id={ids}", "--loop-ms=250"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process is not None  # noqa: S101 - only started with one
+        for line in self._process.stdout or ():
+            busy, _, memory = line.partition(",")
+            if busy.strip().isdigit() and memory.strip().isdigit():
+                self._seen.append((time.time(), float(busy), float(memory)))
+
+    def between(self, start: float, end: float) -> tuple[float | None, float | None]:
+        """Mean utilisation and peak memory."""
+        seen = [one for one in self._seen if start <= one[0] <= end]
+        if not seen:
+            return None, None
+        return round(statistics.mean(one[1] for one in seen), 1), max(one[2] for one in seen)
+
+    def stop(self) -> None:
+        """End nvidia-smi."""
+        if self._process is not None:
+            self._process.terminate()
+
+
+@dataclass
+class Side:
+    """One side's course, in seconds since 1970.
+
+    Attributes:
+        per_epoch: batches of an epoch.
+        steps: (epoch, batch within the run, time) of every tenth batch.
+        validated: the end of each epoch's validation.
+        wall_s: of the whole process.
+        ended: how it ended.
+    """
+
+    per_epoch: int
+    steps: list[tuple[int, int, float]] = field(default_factory=list)
+    validated: list[float] = field(default_factory=list)
+    wall_s: float = 0.0
+    ended: str = ""
+
+    @property
+    def batch_s(self) -> float | None:
+        """Median seconds a batch; the run's first batches, which warm up, are left out."""
+        found = [
+            (after[2] - before[2]) / (after[1] - before[1])
+            for before, after in zip(self.steps, self.steps[1:], strict=False)
+            if after[0] == before[0] and before[1] >= self.per_epoch // 5
+        ]
+        return statistics.median(found) if found else None
+
+    @property
+    def epoch_s(self) -> float | None:
+        """Seconds of the last whole epoch, its validation with it, checkpoints left out.
+
+        The batches before its first one that was written down count with the median.
+        """
+        last = len(self.validated) - 1
+        of_it = [one for one in self.steps if one[0] == last]
+        if not of_it or self.batch_s is None:
+            return None
+        before = of_it[0][1] - last * self.per_epoch
+        return self.validated[last] - of_it[0][2] + before * self.batch_s
+
+    @property
+    def period_s(self) -> float | None:
+        """Seconds from the end of one validation to the end of the next: checkpoints counted."""
+        if len(self.validated) < 2:  # noqa: PLR2004 - two ends make one period
+            return None
+        return self.validated[-1] - self.validated[-2]
+
+    def figures(self, sampler: Sampler) -> dict[str, Any]:
+        """What is reported."""
+        window = (self.steps[0][2], self.steps[-1][2]) if self.steps else (0.0, 0.0)
+        busy, memory = sampler.between(*window)
+        return {
+            "ended": self.ended,
+            "batches": self.steps[-1][1] if self.steps else 0,
+            "median_batch_s": _rounded(self.batch_s),
+            "epoch_s": _rounded(self.epoch_s),
+            "epoch_with_checkpoints_s": _rounded(self.period_s),
+            "gpu_utilisation": busy,
+            "peak_gpu_memory_mib": memory,
+            "wall_s": round(self.wall_s, 1),
+        }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def logged(folder: Path) -> Iterator[tuple[str, int, int, float]]:
+    """(scalar, epoch, batches so far, time) of each loss and validation that was logged."""
+    from tensorboard.backend.event_processing.event_accumulator import (  # noqa: PLC0415 - slow
+        EventAccumulator,
+    )
+
+    found: list[tuple[str, int, float]] = []
+    for path in folder.rglob("events.out.tfevents.*"):
+        read = EventAccumulator(str(path), size_guidance={"scalars": 0})
+        read.Reload()
+        for name in ("train_loss", "val_wer"):
+            if name in read.Tags()["scalars"]:
+                found += [(name, one.step, one.wall_time) for one in read.Scalars(name)]
+    epoch = 0
+    for name, step, at in sorted(found, key=lambda one: one[2]):
+        # Lightning numbers steps from 0, and its validation by the last step before it.
+        yield name, epoch, step + 1, at
+        epoch += name == "val_wer"
