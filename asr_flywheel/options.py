@@ -81,24 +81,13 @@ def validated(model: type[Model], parameters: dict[str, Any]) -> Model:
 
 @contextmanager
 def server_answers() -> Iterator[None]:
-    """For a block that runs a flow: a server out of reach becomes an error with its fix.
+    """Turn Prefect's words on a server that is out of reach into an error with its fix.
 
     Raises:
         FlywheelError: the server does not answer.
     """
-    from prefect.settings import (  # noqa: PLC0415 - slow
-        PREFECT_API_URL,
-        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-        temporary_settings,
-    )
-
-    # A server that a run starts for itself ends with it: nobody is left to miss the heartbeat,
-    # whose thread ends up to a second after the flow.
-    own = PREFECT_API_URL.value() is None
-    beats = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if own else {}
     try:
-        with temporary_settings(updates=beats):
-            yield
+        yield
     except RuntimeError as wrong:
         # Prefect has no class of its own for these two.
         if "Failed to reach API" in str(wrong) or "ephemeral Prefect API" in str(wrong):
@@ -107,6 +96,25 @@ def server_answers() -> Iterator[None]:
                 "without a server, PREFECT_HOME must be a folder that you may write to."
             ) from wrong
         raise
+
+
+@contextmanager
+def no_idle_heartbeat() -> Iterator[None]:
+    """Flows in the block send no heartbeat to a server of the run's own.
+
+    It ends with the run, so that nobody is left to miss one; the heartbeat's thread ends up to a
+    second after its flow, and Prefect waits for it.
+    """
+    from prefect.settings import (  # noqa: PLC0415 - slow
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
+
+    from flows.slots import has_own_server  # noqa: PLC0415 - slow
+
+    none = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if has_own_server() else {}
+    with temporary_settings(updates=none):
+        yield
 
 
 @contextmanager

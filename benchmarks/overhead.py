@@ -1,14 +1,15 @@
 """What orchestration costs: the demo's cycle as a Prefect flow against its steps called directly.
 
     python -m benchmarks.overhead [--epochs 1] [--rows 18] [--out FILE.json]
-    python -m benchmarks.overhead --demo 3 [--out FILE.json]
+    python -m benchmarks.overhead --demo 4 [--out FILE.json]
 
 Both turn the same cycle with the embedded base, one after the other, each in its own folder; the
 direct one calls the very functions that the tasks wrap. Two trainings on a shared machine differ by
 more than what is to be measured, so that the flow's own share is also measured from within: the
-time in which no step was at work. ``--demo`` compares the whole demo command, the start of its
-server with it, with the same program without Prefect: so many of each, in turns, each of them
-first in every second turn.
+time in which no step was at work. ``--demo`` compares the whole demo command, start and end of its
+own server with it, with the same program without server, flow, task and artifact: so many of each,
+an even number, each of them first in every second turn. What importing Prefect takes, which both
+do, is added to what orchestration costs.
 """
 
 from __future__ import annotations
@@ -33,15 +34,16 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from asr_flywheel.demo.benchmark import synthesise_cycle
-from asr_flywheel.options import server_meanwhile
+from asr_flywheel.options import no_idle_heartbeat, server_meanwhile
 from tasks import files
+from tasks.training_record import versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tasks.hardware import Gpu
 
-HELP_RUNS = 5
+STARTS = 5
 _ARTIFACT = re.compile(r"(create|update)_\w+_artifact")
 
 
@@ -153,6 +155,7 @@ def orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
                 return turn(*given)
 
         stack.enter_context(patch.object(flow, "turn", timed_turn))
+        stack.enter_context(no_idle_heartbeat())  # as the command line does
         started = time.perf_counter()
         flow.finetune_cycle(config)
         total = time.perf_counter() - started
@@ -167,14 +170,12 @@ def orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
     }
 
 
-def help_seconds() -> float:
-    """The best of a few ``asr-flywheel --help``: what else the machine does is not meant."""
+def best_seconds(*arguments: str) -> float:
+    """The best of a few starts of Python: what else the machine does is not meant."""
     found = []
-    for _ in range(HELP_RUNS):
+    for _ in range(STARTS):
         started = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "asr_flywheel", "--help"], check=True, capture_output=True
-        )
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
         found.append(time.perf_counter() - started)
     return min(found)
 
@@ -202,13 +203,13 @@ def measure(per_category: int, epochs: int) -> dict[str, Any]:
         "overhead_s": round(overhead, 2),
         "share": round(overhead / (total - overhead), 4),
         "spent_s": {name: round(seconds, 3) for name, seconds in spent.items()},
-        "help_s": round(help_seconds(), 3),
+        "help_s": round(best_seconds("-m", "asr_flywheel", "--help"), 3),
         **_machine(),
     }
 
 
 def demo_directly(folder: Path) -> None:
-    """What the demo command does, without Prefect; it ends as quickly."""
+    """What the demo command does, without server and flow; it ends as quickly."""
     atexit.register(gc.freeze)
     from asr_flywheel.demo.prepare import (  # noqa: PLC0415
         prepare_baseline,
@@ -224,27 +225,43 @@ def demo_directly(folder: Path) -> None:
 
 
 def whole_demo(turns: int) -> dict[str, Any]:
-    """Wall seconds of the demo command and of the same without Prefect, each in a new process."""
+    """Wall seconds of the demo command and of its steps alone, each in a new process.
+
+    ``share`` is what orchestration costs, the import of Prefect with it, over the steps without.
+    """
     ways = {
         "orchestrated_s": ["asr_flywheel", "demo", "--dir"],
         "direct_s": ["benchmarks.overhead", "--directly"],
     }
+    imported = best_seconds("-c", "import prefect") - best_seconds("-c", "")
     found: dict[str, list[float]] = {name: [] for name in ways}
+    # The command starts a server of its own, whatever this shell is used for.
+    own = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     for turn in range(turns):
         # Each goes first as often: what the machine does in between favours neither.
         for name, line in sorted(ways.items(), reverse=turn % 2 == 0):
             with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as made:
                 program = [sys.executable, "-m", *line, str(Path(made) / "demo")]
                 started = time.perf_counter()
-                subprocess.run(program, check=True, capture_output=True)
+                subprocess.run(program, check=True, capture_output=True, env=own)
                 found[name].append(round(time.perf_counter() - started, 2))
                 print(name, found[name][-1], flush=True)
     ours, theirs = (statistics.mean(seconds) for seconds in found.values())
-    return {**found, "share": round(ours / theirs - 1, 4), **_machine()}
+    alone = theirs - imported
+    return {
+        **found,
+        "import_s": round(imported, 3),
+        "share": round((ours - alone) / alone, 4),
+        **_machine(),
+    }
 
 
 def _machine() -> dict[str, Any]:
     return {
+        "date": time.strftime("%Y-%m-%d"),
+        "command": " ".join(["python -m benchmarks.overhead", *sys.argv[1:]]),
+        "versions": versions(),
+        "server": os.environ.get("PREFECT_API_URL") or "of its own",
         "cores": len(os.sched_getaffinity(0)),
         # Well over the number of cores, these figures tell of the other programs.
         "load": [round(one, 1) for one in os.getloadavg()],
@@ -275,10 +292,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--rows", type=int, default=18, help="Of each category; 17 pass the gate.")
-    parser.add_argument("--demo", type=int, metavar="TURNS", help="The whole demo command.")
+    parser.add_argument("--demo", type=int, metavar="TURNS", help="The whole demo; an even number.")
     parser.add_argument("--directly", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
+    if given.demo is not None and (given.demo < 2 or given.demo % 2):  # noqa: PLR2004 - a pair
+        parser.error(f"--demo {given.demo}: must be even, so that each goes first as often")
     # The stages print their own lines; Prefect's console log would repeat them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     if given.directly is not None:

@@ -41,6 +41,7 @@ from tasks.overrides import Override
 from tasks.recipes import Recipe
 from tasks.runtime import LocalRuntime, stop_group
 from tasks.split import Split
+from tasks.training_record import versions
 from tasks.training_set import TrainingSet
 
 if TYPE_CHECKING:
@@ -141,7 +142,9 @@ def on_one_gpu(base: Path, rows: Rows, given: argparse.Namespace, limit_s: float
     """As ours, on the first of the visible GPUs: its batches are smaller steps."""
     (first, *_) = hardware.detect().gpus
     with patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": first.uuid}):
-        return ours(base, rows, given, limit_s)
+        side = ours(base, rows, given, limit_s)
+    side.only = first.uuid
+    return side
 
 
 def _host(given: argparse.Namespace) -> hardware.Hardware:
@@ -271,6 +274,7 @@ def main() -> None:
         "gpus": [gpu.name for gpu in host.gpus],
         "drivers": sorted({gpu.driver for gpu in host.gpus}),
         "cores": host.cores,
+        "versions": versions(),
         "rows": given.rows,
         "row_s": [given.shortest, given.seconds],
         "batch": given.batch,

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class Sampler:
-    """What nvidia-smi tells of all visible GPUs, with the time: utilisation (%), memory (MiB)."""
+    """What nvidia-smi tells of each visible GPU, with the time: utilisation (%), memory (MiB)."""
 
     def __init__(self, gpus: Sequence[Gpu]) -> None:
-        self._seen: list[tuple[float, float, float]] = []
+        self._seen: list[tuple[float, str, float, float]] = []
         program = shutil.which("nvidia-smi")
         self._process: subprocess.Popen[str] | None = None
         if program is None or not gpus:
             return
-        query = ["--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
+        query = ["--query-gpu=uuid,utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
         ids = ",".join(gpu.uuid for gpu in gpus)
         self._process = subprocess.Popen(
             [program, *query, f"--id={ids}", "--loop-ms=250"],
@@ -39,16 +39,19 @@ class Sampler:
     def _read(self) -> None:
         assert self._process is not None  # noqa: S101 - only started with one
         for line in self._process.stdout or ():
-            busy, _, memory = line.partition(",")
-            if busy.strip().isdigit() and memory.strip().isdigit():
-                self._seen.append((time.time(), float(busy), float(memory)))
+            gpu, *told = (part.strip() for part in line.split(","))
+            if len(told) == 2 and all(one.isdigit() for one in told):  # noqa: PLR2004 - as asked
+                busy, memory = map(float, told)
+                self._seen.append((time.time(), gpu, busy, memory))
 
-    def between(self, start: float, end: float) -> tuple[float | None, float | None]:
-        """Mean utilisation and peak memory."""
-        seen = [one for one in self._seen if start <= one[0] <= end]
+    def between(
+        self, start: float, end: float, only: str | None
+    ) -> tuple[float | None, float | None]:
+        """Mean utilisation and peak memory, of one GPU where one is named."""
+        seen = [one for one in self._seen if start <= one[0] <= end and only in {None, one[1]}]
         if not seen:
             return None, None
-        return round(statistics.mean(one[1] for one in seen), 1), max(one[2] for one in seen)
+        return round(statistics.mean(one[2] for one in seen), 1), max(one[3] for one in seen)
 
     def stop(self) -> None:
         """End nvidia-smi."""
@@ -66,6 +69,7 @@ class Side:
         validated: the end of each epoch's validation.
         wall_s: of the whole process.
         ended: how it ended.
+        only: the GPU that it had, if not all of them.
     """
 
     per_epoch: int
@@ -73,6 +77,7 @@ class Side:
     validated: list[float] = field(default_factory=list)
     wall_s: float = 0.0
     ended: str = ""
+    only: str | None = None
 
     @property
     def batch_s(self) -> float | None:
@@ -107,7 +112,7 @@ class Side:
     def figures(self, sampler: Sampler) -> dict[str, Any]:
         """What is reported."""
         window = (self.steps[0][2], self.steps[-1][2]) if self.steps else (0.0, 0.0)
-        busy, memory = sampler.between(*window)
+        busy, memory = sampler.between(*window, self.only)
         return {
             "ended": self.ended,
             "batches": self.steps[-1][1] if self.steps else 0,

@@ -82,6 +82,11 @@ def withdraw(host: str) -> None:
                 client.delete_global_concurrency_limit_by_name(name)
 
 
+def has_own_server() -> bool:
+    """Whether this run has started a server for itself: it names none."""
+    return not get_current_settings().api.url
+
+
 @contextmanager
 def gpu_slot(gpus: Sequence[Gpu]) -> Iterator[None]:
     """Hold these GPUs, all of them at once; waits until they are free.
@@ -90,7 +95,7 @@ def gpu_slot(gpus: Sequence[Gpu]) -> Iterator[None]:
         gpus: of the job; none for one on the CPU.
     """
     # A run's own server knows of no other run.
-    if get_current_settings().api.url is None:
+    if has_own_server():
         yield
         return
     time.sleep(_WRITTEN_DOWN_S)

@@ -52,10 +52,10 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CycleConfig]:
 def outcome(config: CycleConfig) -> Iterator[Outcome]:
     """Three trainings: a fold each, and the model that is shipped.
 
-    The split has enough rows for batches by length, a fold has not.
+    The split's rows ask for batches of four, a fold's fewer rows would ask for less.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flows.config.worth_sorting", lambda durations, _: len(durations) > FEW)
+        patch.setattr("flows.config.batch_for", lambda _, rows, __: 4 if rows > FEW else 3)
         yield finetune_cycle(config)
 
 
@@ -91,7 +91,7 @@ def test_folds_are_trained_by_the_recipe_of_the_model_that_is_shipped(config: Cy
     trained = (config.cycle / "models").glob("*/training_run_info.json")
     recipes = [json.loads(path.read_text())["recipe"] for path in trained]
     assert len(recipes) == 3
-    assert recipes[0]["by_length"]
+    assert recipes[0]["batch_size"] == 4
     assert recipes == recipes[:1] * 3
     for fold in (config.cycle / "folds").iterdir():
         assert len(rows(fold / "train.jsonl")) < FEW < len(rows(config.cycle / "train.jsonl"))

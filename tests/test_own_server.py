@@ -9,7 +9,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from asr_flywheel import cli
-from asr_flywheel.options import server_answers, server_meanwhile
+from asr_flywheel.options import no_idle_heartbeat, server_meanwhile
 
 MAKES = "prefect.client.orchestration.get_client"
 
@@ -57,13 +57,13 @@ def test_what_ends_the_preparation_does_not_wait_for_the_server(
     never.set()
 
 
-@pytest.mark.parametrize("url", [None, "http://site.example:4200/api"])
+@pytest.mark.parametrize("url", [None, "", "http://site.example:4200/api"])
 def test_only_a_server_that_outlives_the_run_gets_its_heartbeat(url: str | None) -> None:
     """The automation of a site marks a run without one as crashed."""
     with temporary_settings(updates={PREFECT_API_URL: url}):
         before = get_current_settings().flows.heartbeat_frequency
         assert before is not None
-        with server_answers():
+        with no_idle_heartbeat():
             beats = get_current_settings().flows.heartbeat_frequency
             assert beats == (before if url else None)
         assert get_current_settings().flows.heartbeat_frequency == before

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -483,4 +484,26 @@ def test_a_cancelled_run_ends_at_once(plan: Plan, cycle: Path, tmp_path: Path) -
             finally:
                 process.kill()
         assert told.rstrip().endswith("KeyboardInterrupt"), told
+        assert server.servicer.calls == 1
+
+
+def test_a_run_cancelled_while_rows_are_handed_out_ends_at_once(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row that is under way by then waits for nothing more either."""
+    called = threading.Event()
+
+    class Cancelled(ThreadPoolExecutor):
+        def submit(self, *given: Any, **named: Any) -> Any:
+            if self._threads:
+                assert called.wait(60)
+                raise KeyboardInterrupt
+            return super().submit(*given, **named)
+
+    monkeypatch.setattr(serving, "ThreadPoolExecutor", Cancelled)
+    with riva_server.running(tmp_path, Faults(busy=10_000, on_call=called.set)) as server:
+        client = Client(Endpoint(server.address), Retry(attempts=99, first_s=5e6, longest_s=5e6))
+        with pytest.raises(KeyboardInterrupt):
+            serving.transcribe(plan.rows, client, plan.folder / serving.SERVED_NAME, 2)
+        client.close()
         assert server.servicer.calls == 1

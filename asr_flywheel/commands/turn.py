@@ -23,6 +23,7 @@ from asr_flywheel.options import (
     PriorityOption,
     RecipeOption,
     SeedOption,
+    no_idle_heartbeat,
     server_answers,
     server_meanwhile,
     validated,
@@ -181,7 +182,7 @@ def _turn(**parameters: Any) -> Outcome:  # noqa: ANN401 - the model checks them
     config = validated(CycleConfig, parameters)
     from flows.finetune_cycle import finetune_cycle
 
-    with server_answers():
+    with server_answers(), no_idle_heartbeat():
         outcome = finetune_cycle(config)
     if outcome.decision is None:
         raise typer.Exit(EXIT_REFUSED)

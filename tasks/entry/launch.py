@@ -45,6 +45,7 @@ import nemo
 import numpy as np
 import torch
 from heartbeat import watch  # type: ignore[import-not-found]  # likewise
+from late import Late  # type: ignore[import-not-found]  # likewise
 from omegaconf import OmegaConf
 from utilisation import Utilisation  # type: ignore[import-not-found]  # likewise
 
@@ -68,7 +69,7 @@ class EventWriter(pl.Callback):
         self._losses: list[float] = []
         self._started = 0.0
         self._busy: float | None = None
-        self._untold: tuple[torch.Tensor, dict[str, Any]] | None = None
+        self._untold: tuple[Late, dict[str, Any]] | None = None
         self._batch_started = 0.0
 
     def _write(self, trainer: Any, event: str, **values: object) -> None:  # noqa: ANN401
@@ -115,10 +116,9 @@ class EventWriter(pl.Callback):
         """One batch is done."""
         self._tell(trainer)
         batches = int(trainer.num_training_batches)
-        # Lightning divides the loss that it reports by the batches it accumulates. Reading it waits
-        # for the GPU, which would get nothing to do meanwhile: it is read after the next batch.
+        # Reading it now would wait for the GPU, which would get nothing to do meanwhile.
         self._untold = (
-            outputs["loss"].detach() * trainer.accumulate_grad_batches,
+            Late(outputs["loss"]),
             {
                 "epoch": trainer.current_epoch,
                 "step": trainer.global_step,
@@ -131,8 +131,9 @@ class EventWriter(pl.Callback):
         """Write down the batch before this one; its time is from one reading to the next."""
         if self._untold is None:
             return
-        (loss_on_device, values), self._untold = self._untold, None
-        loss = float(loss_on_device)
+        (late, values), self._untold = self._untold, None
+        # Lightning divides the loss that it reports by the batches it accumulates.
+        loss = late.read() * trainer.accumulate_grad_batches
         if not math.isfinite(loss):
             raise FloatingPointError(f"NaN loss: the training loss became {loss}")
         self._losses.append(loss)
