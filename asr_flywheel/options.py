@@ -110,10 +110,10 @@ def no_idle_heartbeat() -> Iterator[None]:
         temporary_settings,
     )
 
-    from flows.slots import has_own_server  # noqa: PLC0415 - slow
+    from flows import server  # noqa: PLC0415 - imports Prefect
 
-    none = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if has_own_server() else {}
-    with temporary_settings(updates=none):
+    updates = {} if server.is_named() else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    with temporary_settings(updates=updates):
         yield
 
 

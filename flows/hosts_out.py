@@ -11,11 +11,10 @@ from uuid import UUID
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.events import emit_event
-from prefect.settings import get_current_settings
 from prefect.states import Cancelled
 
 from asr_flywheel.site import POOL
-from flows import slots
+from flows import server, slots
 from flows.publish import stage
 from tasks import lease as leases
 from tasks.errors import FlywheelError, InputError
@@ -102,7 +101,7 @@ def _cry(text: str) -> None:
 
 def _tidy(lease: Lease, hostname: str) -> None:
     """Take the host's run, queue and GPU slot off the server; all of it is only about order."""
-    if not _has_server():
+    if not server.is_named():  # Prefect would start one for that
         return
     with suppress(Exception), get_client(sync_client=True) as client:
         if lease.run:
@@ -117,11 +116,6 @@ def _tidy(lease: Lease, hostname: str) -> None:
             slots.withdraw(hostname)
 
 
-def _has_server() -> bool:
-    """Whether there is a server to tell; without one, Prefect would start one for that."""
-    return bool(get_current_settings().api.url)
-
-
 def alarm(lease: Lease, why: str) -> HostStillOutError:
     """Say on standard error, in an artifact and by an event that a host is still out."""
     text = (
@@ -131,7 +125,7 @@ def alarm(lease: Lease, why: str) -> HostStillOutError:
         f"`asr-flywheel rent --forget {lease.lease}`."
     )
     _cry(text)
-    if not _has_server():
+    if not server.is_named():
         return HostStillOutError(text)
     with suppress(Exception):
         create_markdown_artifact(

@@ -19,7 +19,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists
-from prefect.settings import get_current_settings
+
+from flows import server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,11 +83,6 @@ def withdraw(host: str) -> None:
                 client.delete_global_concurrency_limit_by_name(name)
 
 
-def has_own_server() -> bool:
-    """Whether this run has started a server for itself: it names none."""
-    return not get_current_settings().api.url
-
-
 @contextmanager
 def gpu_slot(gpus: Sequence[Gpu]) -> Iterator[None]:
     """Hold these GPUs, all of them at once; waits until they are free.
@@ -95,7 +91,7 @@ def gpu_slot(gpus: Sequence[Gpu]) -> Iterator[None]:
         gpus: of the job; none for one on the CPU.
     """
     # A run's own server knows of no other run.
-    if has_own_server():
+    if not server.is_named():
         yield
         return
     time.sleep(_WRITTEN_DOWN_S)

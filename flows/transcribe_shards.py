@@ -20,10 +20,9 @@ from prefect.client.orchestration import get_client
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
-from prefect.settings import PREFECT_API_URL
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows import publish, slots
+from flows import publish, server, slots
 from flows.config import CycleConfig
 from tasks import shard_lists, stages, transcribe
 from tasks.claims import claim
@@ -80,7 +79,7 @@ def check(config: CycleConfig) -> None:
     """
     if config.shards is None:
         return
-    if not PREFECT_API_URL.value():
+    if not server.is_named():
         raise InputError(
             "shards: decoding in shards needs a Prefect server whose workers take them. "
             "Fix: set PREFECT_API_URL, or leave shards out."
