@@ -230,7 +230,14 @@ def ratios(sides: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 OURS, ON_ONE, BY_LENGTH, BARE = "ours", "ours on one GPU", "ours by length", "bare"
-_TIMES = ("median_batch_s", "epoch_s", "epoch_with_checkpoints_s", "wall_s")
+_TIMES = (
+    "median_batch_s",
+    "mean_batch_s",
+    "validation_s",
+    "epoch_s",
+    "epoch_with_checkpoints_s",
+    "wall_s",
+)
 SIDES: dict[str, Callable[[Path, Rows, argparse.Namespace, float], Side]] = {
     OURS: ours,
     ON_ONE: on_one_gpu,

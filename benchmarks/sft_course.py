@@ -90,17 +90,34 @@ class Side:
         return statistics.median(found) if found else None
 
     @property
+    def _last_epoch(self) -> list[tuple[int, int, float]]:
+        """What was written down of the last epoch that was validated."""
+        return [one for one in self.steps if one[0] == len(self.validated) - 1]
+
+    @property
     def epoch_s(self) -> float | None:
         """Seconds of the last whole epoch, its validation with it, checkpoints left out.
 
         The batches before its first one that was written down count with the median.
         """
-        last = len(self.validated) - 1
-        of_it = [one for one in self.steps if one[0] == last]
+        of_it = self._last_epoch
         if not of_it or self.batch_s is None:
             return None
-        before = of_it[0][1] - last * self.per_epoch
-        return self.validated[last] - of_it[0][2] + before * self.batch_s
+        before = of_it[0][1] - (len(self.validated) - 1) * self.per_epoch
+        return self.validated[-1] - of_it[0][2] + before * self.batch_s
+
+    @property
+    def mean_batch_s(self) -> float | None:
+        """Mean seconds a batch of the last whole epoch, from the first to the last written down."""
+        if len(self._last_epoch) < 2:  # noqa: PLR2004 - two ends make one stretch
+            return None
+        (_, first, started), *_, (_, last, ended) = self._last_epoch
+        return (ended - started) / (last - first)
+
+    @property
+    def validation_s(self) -> float | None:
+        """Seconds from the last batch written down to the end of the last validation."""
+        return self.validated[-1] - self._last_epoch[-1][2] if self._last_epoch else None
 
     @property
     def period_s(self) -> float | None:
@@ -110,18 +127,24 @@ class Side:
         return self.validated[-1] - self.validated[-2]
 
     def figures(self, sampler: Sampler) -> dict[str, Any]:
-        """What is reported."""
-        window = (self.steps[0][2], self.steps[-1][2]) if self.steps else (0.0, 0.0)
+        """What is reported; GPU utilisation while the last epoch's batches ran."""
+        batches = self._last_epoch or self.steps
+        window = (batches[0][2], batches[-1][2]) if batches else (0.0, 0.0)
         busy, memory = sampler.between(*window, self.only)
+        start = self.steps[0][2] if self.steps else 0.0
         return {
             "ended": self.ended,
             "batches": self.steps[-1][1] if self.steps else 0,
             "median_batch_s": _rounded(self.batch_s),
+            "mean_batch_s": _rounded(self.mean_batch_s),
+            "validation_s": _rounded(self.validation_s),
             "epoch_s": _rounded(self.epoch_s),
             "epoch_with_checkpoints_s": _rounded(self.period_s),
             "gpu_utilisation": busy,
             "peak_gpu_memory_mib": memory,
             "wall_s": round(self.wall_s, 1),
+            "batches_at_s": [[batch, round(at - start, 3)] for _, batch, at in self.steps],
+            "validated_at_s": [round(at - start, 3) for at in self.validated],
         }
 
 

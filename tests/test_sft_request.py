@@ -191,6 +191,7 @@ def test_on_a_gpu_the_verified_recipe_becomes_these_overrides(request_: sft.SftR
         "trainer.accumulate_grad_batches": "1",
         "trainer.gradient_clip_val": "1.0",
         "trainer.enable_progress_bar": "false",
+        "trainer.log_every_n_steps": "100",
         "model.train_ds.num_workers": "1",
         "model.train_ds.pin_memory": "true",
         "model.validation_ds.num_workers": "1",
