@@ -15,6 +15,7 @@ that proves the benchmark, not the product.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -34,7 +35,7 @@ import soundfile
 
 from benchmarks.sft_course import Sampler, Side, logged
 from benchmarks.sft_on_gpu import make_model
-from tasks import bases, files, hardware, sft
+from tasks import bases, files, hardware, override_list, sft
 from tasks.course import Events
 from tasks.errors import TrainingError
 from tasks.overrides import Override
@@ -111,6 +112,7 @@ def ours(
         key="benchmark",
     )
     side = Side(_per_epoch(given))
+    side.arguments = list(map(str, override_list.overrides(request, runtime)))
     started = time.monotonic()
     events: list[dict[str, Any]] = []
 
@@ -128,10 +130,14 @@ def ours(
     except TrainingError as failed:
         side.ended = str(failed)[:2000]
     side.wall_s = time.monotonic() - started
+    # A loss is read, and its event written, at the end of the batch after it; that of an epoch's
+    # last batch when validation starts, which is no batch's end.
     side.steps = [
-        (event["epoch"], event["batch"], event["time"])
+        (event["epoch"], event["batch"] + 1, event["time"])
         for event in events
-        if event["event"] == "step" and event["batch"] % _WRITTEN_EVERY == 0
+        if event["event"] == "step"
+        and (event["batch"] + 1) % _WRITTEN_EVERY == 0
+        and event["batch"] % side.per_epoch
     ]
     side.validated = [e["time"] for e in events if e["event"] == "epoch"]
     shutil.rmtree(rows.folder / "models", ignore_errors=True)
@@ -179,12 +185,12 @@ def bare(base: Path, rows: Rows, given: argparse.Namespace, limit_s: float) -> S
         ]
     else:
         overrides.append(Override("trainer.precision", "bf16-mixed"))
-    side = Side(_per_epoch(given))
+    side = Side(_per_epoch(given), arguments=list(map(str, overrides)))
     started = time.monotonic()
     log = rows.folder / "bare.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, str(given.stock_script), *map(str, overrides)],
+            [sys.executable, str(given.stock_script), *side.arguments],
             stdout=out,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -230,14 +236,7 @@ def ratios(sides: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 OURS, ON_ONE, BY_LENGTH, BARE = "ours", "ours on one GPU", "ours by length", "bare"
-_TIMES = (
-    "median_batch_s",
-    "mean_batch_s",
-    "validation_s",
-    "epoch_s",
-    "epoch_with_checkpoints_s",
-    "wall_s",
-)
+_TIMES = ("median_batch_s", "mean_batch_s", "epoch_s", "epoch_with_checkpoints_s", "wall_s")
 SIDES: dict[str, Callable[[Path, Rows, argparse.Namespace, float], Side]] = {
     OURS: ours,
     ON_ONE: on_one_gpu,
@@ -278,6 +277,7 @@ def main() -> None:
     report: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "command": sys.argv[1:],
+        "stock_script_sha256": hashlib.sha256(given.stock_script.read_bytes()).hexdigest(),
         "gpus": [gpu.name for gpu in host.gpus],
         "drivers": sorted({gpu.driver for gpu in host.gpus}),
         "cores": host.cores,

@@ -65,11 +65,12 @@ class Side:
 
     Attributes:
         per_epoch: batches of an epoch.
-        steps: (epoch, batch within the run, time) of every tenth batch.
+        steps: (epoch, batch within the run, time of its end) of every tenth batch.
         validated: the end of each epoch's validation.
         wall_s: of the whole process.
         ended: how it ended.
         only: the GPU that it had, if not all of them.
+        arguments: what the stock script got.
     """
 
     per_epoch: int
@@ -78,6 +79,7 @@ class Side:
     wall_s: float = 0.0
     ended: str = ""
     only: str | None = None
+    arguments: list[str] = field(default_factory=list)
 
     @property
     def batch_s(self) -> float | None:
@@ -115,11 +117,6 @@ class Side:
         return (ended - started) / (last - first)
 
     @property
-    def validation_s(self) -> float | None:
-        """Seconds from the last batch written down to the end of the last validation."""
-        return self.validated[-1] - self._last_epoch[-1][2] if self._last_epoch else None
-
-    @property
     def period_s(self) -> float | None:
         """Seconds from the end of one validation to the end of the next: checkpoints counted."""
         if len(self.validated) < 2:  # noqa: PLR2004 - two ends make one period
@@ -133,11 +130,11 @@ class Side:
         busy, memory = sampler.between(*window, self.only)
         start = self.steps[0][2] if self.steps else 0.0
         return {
+            "arguments": self.arguments,
             "ended": self.ended,
             "batches": self.steps[-1][1] if self.steps else 0,
             "median_batch_s": _rounded(self.batch_s),
             "mean_batch_s": _rounded(self.mean_batch_s),
-            "validation_s": _rounded(self.validation_s),
             "epoch_s": _rounded(self.epoch_s),
             "epoch_with_checkpoints_s": _rounded(self.period_s),
             "gpu_utilisation": busy,

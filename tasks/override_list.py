@@ -23,7 +23,7 @@ EXPERIMENT = "sft"
 """The script's name for the run; the .nemo that it writes is named so."""
 _VALIDATION_BATCH = 16
 _MOST_WORKERS = 8
-_DECODE_EVERY = 100
+_DECODED_EVERY = 10, 100
 
 
 def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
@@ -52,9 +52,7 @@ def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
         Override("trainer.accumulate_grad_batches", recipe.accumulate_grad_batches),
         Override("trainer.gradient_clip_val", recipe.gradient_clip_val),
         Override("trainer.enable_progress_bar", False),
-        # NeMo decodes the training batch whenever it logs, by default each tenth: a tenth of the
-        # time on an H100. Nobody reads that WER; a prediction now and then is for the UNK watch.
-        Override("trainer.log_every_n_steps", _DECODE_EVERY),
+        Override("trainer.log_every_n_steps", _decoded_every(hardware, len(split.train), recipe)),
         *_by_length(recipe),
         *(
             Override(f"model.{dataset}.{key}", value)
@@ -95,9 +93,24 @@ def _workers(hardware: Hardware, rows: int, batch: int) -> int:
     """
     if not hardware.has_gpu:
         return 0
-    gpus = len(hardware.gpus)
-    batches = -(-rows // (batch * gpus))
-    return max(1, min(_MOST_WORKERS, hardware.cores // gpus - 1, -(-batches // 2)))
+    half = -(-_batches(hardware, rows, batch) // 2)
+    return max(1, min(_MOST_WORKERS, hardware.cores // len(hardware.gpus) - 1, half))
+
+
+def _decoded_every(hardware: Hardware, rows: int, recipe: Recipe) -> int:
+    """After how many batches NeMo decodes one that it trains on, which it does whenever it logs.
+
+    Each tenth by default, for a WER that nobody reads; that took about a tenth of the time on an
+    H100 (docs/experiments.md). The watch on an all-UNK collapse wants to see some: two an epoch
+    or more.
+    """
+    least, most = _DECODED_EVERY
+    return min(most, max(least, _batches(hardware, rows, recipe.batch_size) // 2))
+
+
+def _batches(hardware: Hardware, rows: int, batch: int) -> int:
+    """Batches an epoch of each GPU, or of the CPU."""
+    return -(-rows // (batch * max(1, len(hardware.gpus))))
 
 
 def _experiment_overrides(request: SftRequest, inside: Callable[[Path], str]) -> list[Override]:

@@ -191,7 +191,7 @@ def test_on_a_gpu_the_verified_recipe_becomes_these_overrides(request_: sft.SftR
         "trainer.accumulate_grad_batches": "1",
         "trainer.gradient_clip_val": "1.0",
         "trainer.enable_progress_bar": "false",
-        "trainer.log_every_n_steps": "100",
+        "trainer.log_every_n_steps": "10",
         "model.train_ds.num_workers": "1",
         "model.train_ds.pin_memory": "true",
         "model.validation_ds.num_workers": "1",
@@ -321,6 +321,20 @@ def test_loader_processes_fit_the_machine_and_the_set(
     request = replace(request_, data=replace(request_.data, split=split))
     found = listed(request, Hardware((Gpu("NVIDIA L40S"),) * gpus, cores))
     assert found["model.train_ds.num_workers"] == str(workers)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "rows", "batches"),
+    [(1, 39, 10), (1, 120, 15), (2, 120, 10), (0, 120, 15), (1, 9000, 100)],
+)
+def test_two_batches_an_epoch_are_decoded_while_training(
+    request_: sft.SftRequest, gpus: int, rows: int, batches: int
+) -> None:
+    """No more than each tenth, as the stock script has it, and no fewer than each hundredth."""
+    split = Split(tuple(range(rows)), (rows,), ())
+    request = replace(request_, data=replace(request_.data, split=split))
+    found = listed(request, Hardware((Gpu("NVIDIA L40S"),) * gpus, 16))
+    assert found["trainer.log_every_n_steps"] == str(batches)
 
 
 @pytest.mark.parametrize("config", [samples.TDT_CONFIG])

@@ -1,0 +1,14 @@
+"""The modules of tasks/entry, which find each other as neighbours of the program that runs."""
+
+from __future__ import annotations
+
+import sys
+
+from tasks.runtime import ENTRY
+
+sys.path.insert(0, str(ENTRY))
+import pipeline  # type: ignore[import-not-found]  # lies beside the program
+import recogniser  # type: ignore[import-not-found]
+import sound  # type: ignore[import-not-found]
+
+__all__ = ["pipeline", "recogniser", "sound"]

@@ -1,0 +1,126 @@
+"""One setting of transcribe(), or of ours: warmed up, decoded, timed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks.clips import ON_GPU, RATE, Clips, Report, add_row, timed, wait
+from benchmarks.entry import pipeline, recogniser, sound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def stock(model: Any, clips: Clips, batch: int, workers: int = 0) -> list[str]:  # noqa: ANN401
+    """Plain transcribe()."""
+    with torch.inference_mode():
+        answer = model.transcribe(clips.paths, batch_size=batch, num_workers=workers, verbose=False)
+    best = answer[0] if isinstance(answer, tuple) else answer
+    return [getattr(one, "text", one) for one in best]
+
+
+def forget_graphs(model: Any) -> None:  # noqa: ANN401
+    """Graphs that were captured with other weights or for another size."""
+    computer: Any = getattr(model.decoding.decoding, "decoding_computer", None)
+    if hasattr(computer, "reset_cuda_graphs_state"):
+        computer.reset_cuda_graphs_state()
+    if ON_GPU:
+        torch.cuda.empty_cache()
+
+
+def run_stock(
+    report: Report,
+    model: Any,  # noqa: ANN401
+    clips: Clips,
+    name: str,
+    batch: int,
+    workers: int = 0,
+) -> float:
+    """One transcribe() setting, warmed up by two batches that hold the longest clips."""
+    forget_graphs(model)
+    stock(model, clips.by_duration().first(2 * batch), batch, workers)
+    _, seconds = timed(lambda: stock(model, clips, batch, workers))
+    return add_row(report, name, clips, seconds, batch=batch, workers=workers)
+
+
+def texts_of(
+    model: Any,  # noqa: ANN401
+    clips: Clips,
+    dtype: torch.dtype,
+    *,
+    overlap: bool = True,
+    graphs: bool = True,
+    pinned: bool = True,
+) -> list[str]:
+    """Texts of ours, as shipped or one batch after the other."""
+    forget_graphs(model)
+    computer: Any = model.decoding.decoding.decoding_computer
+    ours = recogniser.Recogniser(model, dtype)
+    if not graphs:
+        computer.disable_cuda_graphs()
+    try:
+        budget = pipeline.prepare(ours, max(clips.seconds))
+        if overlap:
+            return list(pipeline.transcribe(ours, clips.paths, clips.seconds, budget))
+        texts = [""] * len(clips.paths)
+        plan = pipeline.batches.plan(clips.seconds, budget)
+        with (
+            torch.inference_mode(),
+            sound.Reader(clips.paths, RATE, 4, pinned=pinned and ON_GPU) as reader,
+        ):
+            for batch in reader.batches(plan, 1):
+                encoded = ours.encode(batch.signal, batch.lengths)
+                wait()
+                found = ours.spell(ours.decode([encoded]))
+                for place, text in zip(batch.places, found, strict=True):
+                    texts[place] = text
+        return texts
+    finally:
+        computer.maybe_enable_cuda_graphs()
+
+
+def run_ours(
+    report: Report,
+    model: Any,  # noqa: ANN401
+    clips: Clips,
+    name: str,
+    dtype: torch.dtype,
+    frames: int | None = None,
+) -> tuple[list[str], float]:
+    """One frame budget of ours; its warm-up is its own."""
+    forget_graphs(model)
+    ours = recogniser.Recogniser(model, dtype)
+    events: list[str] = []
+    budget, warm_up = timed(lambda: pipeline.prepare(ours, max(clips.seconds), frames))
+    if ON_GPU:
+        torch.cuda.reset_peak_memory_stats()
+    texts, seconds = timed(
+        lambda: pipeline.transcribe(
+            ours,
+            clips.paths,
+            clips.seconds,
+            budget,
+            lambda event, **values: (
+                events.append(f"{event} {values}") if event == "memory" else None
+            ),
+        )
+    )
+    rtfx = add_row(
+        report,
+        name,
+        clips,
+        seconds,
+        budget=str(budget),
+        warm_up_s=round(warm_up, 2),
+        how=ours.describe(),
+        peak_mib=torch.cuda.max_memory_allocated() >> 20 if ON_GPU else 0,
+        out_of_memory=events,
+    )
+    return texts, rtfx
+
+
+def changed(before: Sequence[str], after: Sequence[str]) -> str:
+    """How many texts differ."""
+    return f"{sum(a != b for a, b in zip(before, after, strict=True))} of {len(before)}"

@@ -1,0 +1,114 @@
+"""Where the time of our transcription goes: each stage alone, its kernels, the arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from benchmarks.clips import DEVICE, ON_GPU, RATE, Clips, Report, timed, wait
+from benchmarks.entry import pipeline, recogniser, sound
+
+
+def matmul_rate(dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a large matrix product."""
+    size = 8192 if ON_GPU else 512
+    left, right = (torch.randn(size, size, device=DEVICE, dtype=dtype) for _ in range(2))
+    for _ in range(3):
+        left @ right
+    _, seconds = timed(lambda: [left @ right for _ in range(20)])
+    return float(20 * 2 * size**3 / seconds)
+
+
+def encoder_operations(ours: Any, seconds: float) -> float:  # noqa: ANN401
+    """Floating-point operations of the encoder for one second of audio, counted while it runs."""
+    from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415
+
+    samples = round(seconds * RATE)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        ours.encode(torch.zeros(4, samples), torch.full((4,), samples))
+    return float(counter.get_total_flops() / (4 * seconds))
+
+
+def stages(report: Report, ours: Any, clips: Clips, budget: Any) -> None:  # noqa: ANN401
+    """Every stage alone, one after the other: where the time goes when nothing overlaps."""
+    plan = list(pipeline.batches.plan(clips.seconds, budget))
+
+    def read() -> list[Any]:
+        readers = min(8, pipeline.cores())
+        with sound.Reader(clips.paths, RATE, readers, pinned=ON_GPU) as reader:
+            return list(reader.batches(plan, 3))
+
+    with torch.inference_mode():
+        read_batches, reading = timed(read)
+        moved, moving = timed(
+            lambda: [(one.signal.to(DEVICE), one.lengths.to(DEVICE)) for one in read_batches]
+        )
+        model = ours.model
+        features, preprocessing = timed(
+            lambda: [model.preprocessor(input_signal=s, length=n) for s, n in moved]
+        )
+        encoded, encoding = timed(
+            lambda: [
+                recogniser.Encoded(
+                    *ours._forward(  # noqa: SLF001
+                        model, *model.encoder(audio_signal=f.to(ours.dtype), length=n)
+                    )
+                )
+                for f, n in features
+            ]
+        )
+        groups: list[list[Any]] = [[]]
+        for one in encoded:
+            rows = sum(len(each.lengths) for each in groups[-1]) + len(one.lengths)
+            if groups[-1] and rows > recogniser.GPU_DECODED_TOGETHER:
+                groups.append([])
+            groups[-1].append(one)
+        ours.decode(groups[0])
+        labels, decoding = timed(lambda: [ours.decode(group) for group in groups])
+        _, spelling = timed(lambda: [ours.spell(one) for one in labels])
+    found = {
+        "audio": reading,
+        "to the device": moving,
+        "preprocessor": preprocessing,
+        "encoder": encoding,
+        "decoder": decoding,
+        "text": spelling,
+    }
+    audio = sum(clips.seconds)
+    report.note(
+        "stages alone, RTFx of each",
+        {name: round(audio / seconds) for name, seconds in found.items()},
+    )
+    report.note("stages alone, seconds", {name: round(s, 3) for name, s in found.items()})
+    report.note(
+        "labels a second of audio", round(sum(int(one.lengths.sum()) for one in labels) / audio, 1)
+    )
+
+
+def kernels(report: Report, ours: Any, clips: Clips, budget: Any) -> None:  # noqa: ANN401
+    """The operations that take most of the device's time, by PyTorch's profiler."""
+    from torch.profiler import ProfilerActivity, profile  # noqa: PLC0415
+
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if ON_GPU else [])]
+    (places, *_) = list(pipeline.batches.plan(clips.seconds, budget))
+    with sound.Reader(clips.paths, RATE, 4, pinned=ON_GPU) as reader:
+        (batch,) = reader.batches([places], 1)
+    with torch.inference_mode():
+        encoded = ours.encode(batch.signal, batch.lengths)
+        wait()
+        for name, do in (
+            ("encode", lambda: ours.encode(batch.signal, batch.lengths)),
+            ("decode", lambda: ours.decode([encoded])),
+        ):
+            with profile(activities=activities) as profiler:
+                do()  # type: ignore[no-untyped-call]
+                wait()
+            key = "self_device_time_total" if ON_GPU else "self_cpu_time_total"
+            table = profiler.key_averages().table(
+                sort_by=key, row_limit=18, max_name_column_width=60
+            )
+            print(f"{name}, {len(places)} clips:\n{table}", flush=True)
+            report.values[f"profile of {name}"] = table.splitlines()
+    report.write()
