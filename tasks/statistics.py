@@ -244,16 +244,19 @@ def _interval(
 
 
 def _resampled(sums: Floats, resamples: int, seed: int) -> Floats:
-    """The sums over each resample of the blocks, shape (columns, resamples)."""
+    """The sums over each resample of the blocks, shape (columns, resamples).
+
+    One product a resample: in one of many, a sum's last digit may depend on how many there are.
+    """
     blocks = sums.shape[1]
     rng = np.random.default_rng(seed)
     at_once = max(1, _WEIGHTS_AT_ONCE // blocks)
-    parts = []
+    parts: list[Floats] = []
     for start in range(0, resamples, at_once):
         size = min(at_once, resamples - start)
         weights = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=size)
-        parts.append(sums @ weights.T.astype(np.float64))
-    resampled: Floats = np.concatenate(parts, axis=1)
+        parts += [sums @ drawn for drawn in weights.astype(np.float64)]
+    resampled: Floats = np.stack(parts, axis=1)
     return resampled
 
 
