@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from tasks.runtime import ENTRY
 
@@ -11,4 +12,7 @@ import pipeline  # type: ignore[import-not-found]  # lies beside the program
 import recogniser  # type: ignore[import-not-found]
 import sound  # type: ignore[import-not-found]
 
-__all__ = ["pipeline", "recogniser", "sound"]
+Untyped = Any
+"""A model of NeMo's, or an object of these modules: neither tells a type."""
+
+__all__ = ["Untyped", "pipeline", "recogniser", "sound"]

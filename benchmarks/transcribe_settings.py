@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks.clips import ON_GPU, RATE, Clips, Report, add_row, timed, wait
-from benchmarks.entry import pipeline, recogniser, sound
+from benchmarks.entry import Untyped, pipeline, recogniser, sound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def stock(model: Any, clips: Clips, batch: int, workers: int = 0) -> list[str]:  # noqa: ANN401
+def stock(model: Untyped, clips: Clips, batch: int, workers: int = 0) -> list[str]:
     """Plain transcribe()."""
     with torch.inference_mode():
         answer = model.transcribe(clips.paths, batch_size=batch, num_workers=workers, verbose=False)
@@ -21,7 +21,7 @@ def stock(model: Any, clips: Clips, batch: int, workers: int = 0) -> list[str]: 
     return [getattr(one, "text", one) for one in best]
 
 
-def forget_graphs(model: Any) -> None:  # noqa: ANN401
+def forget_graphs(model: Untyped) -> None:
     """Graphs that were captured with other weights or for another size."""
     computer: Any = getattr(model.decoding.decoding, "decoding_computer", None)
     if hasattr(computer, "reset_cuda_graphs_state"):
@@ -32,7 +32,7 @@ def forget_graphs(model: Any) -> None:  # noqa: ANN401
 
 def run_stock(
     report: Report,
-    model: Any,  # noqa: ANN401
+    model: Untyped,
     clips: Clips,
     name: str,
     batch: int,
@@ -46,7 +46,7 @@ def run_stock(
 
 
 def texts_of(
-    model: Any,  # noqa: ANN401
+    model: Untyped,
     clips: Clips,
     dtype: torch.dtype,
     *,
@@ -83,7 +83,7 @@ def texts_of(
 
 def run_ours(
     report: Report,
-    model: Any,  # noqa: ANN401
+    model: Untyped,
     clips: Clips,
     name: str,
     dtype: torch.dtype,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.clips import DEVICE, ON_GPU, RATE, Clips, Report, timed, wait
-from benchmarks.entry import pipeline, recogniser, sound
+from benchmarks.entry import Untyped, pipeline, recogniser, sound
 
 
 def matmul_rate(dtype: torch.dtype) -> float:
@@ -20,10 +22,8 @@ def matmul_rate(dtype: torch.dtype) -> float:
     return float(20 * 2 * size**3 / seconds)
 
 
-def encoder_operations(ours: Any, seconds: float) -> float:  # noqa: ANN401
+def encoder_operations(ours: Untyped, seconds: float) -> float:
     """Floating-point operations of the encoder for one second of audio, counted while it runs."""
-    from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415
-
     samples = round(seconds * RATE)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
@@ -31,7 +31,7 @@ def encoder_operations(ours: Any, seconds: float) -> float:  # noqa: ANN401
     return float(counter.get_total_flops() / (4 * seconds))
 
 
-def stages(report: Report, ours: Any, clips: Clips, budget: Any) -> None:  # noqa: ANN401
+def stages(report: Report, ours: Untyped, clips: Clips, budget: Untyped) -> None:
     """Every stage alone, one after the other: where the time goes when nothing overlaps."""
     plan = list(pipeline.batches.plan(clips.seconds, budget))
 
@@ -52,7 +52,7 @@ def stages(report: Report, ours: Any, clips: Clips, budget: Any) -> None:  # noq
         encoded, encoding = timed(
             lambda: [
                 recogniser.Encoded(
-                    *ours._forward(  # noqa: SLF001
+                    *ours._forward(  # noqa: SLF001 - a stage alone
                         model, *model.encoder(audio_signal=f.to(ours.dtype), length=n)
                     )
                 )
@@ -87,10 +87,8 @@ def stages(report: Report, ours: Any, clips: Clips, budget: Any) -> None:  # noq
     )
 
 
-def kernels(report: Report, ours: Any, clips: Clips, budget: Any) -> None:  # noqa: ANN401
+def kernels(report: Report, ours: Untyped, clips: Clips, budget: Untyped) -> None:
     """The operations that take most of the device's time, by PyTorch's profiler."""
-    from torch.profiler import ProfilerActivity, profile  # noqa: PLC0415
-
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if ON_GPU else [])]
     (places, *_) = list(pipeline.batches.plan(clips.seconds, budget))
     with sound.Reader(clips.paths, RATE, 4, pinned=ON_GPU) as reader:

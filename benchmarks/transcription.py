@@ -71,17 +71,14 @@ def _against_transcribe(recordings: Recordings, turns: int) -> Iterator[Row]:
     import torch  # noqa: PLC0415 - the other benchmarks need not wait for it
     from nemo.utils import logging  # noqa: PLC0415
 
-    # The programs of tasks/entry find each other beside themselves.
-    sys.path.insert(0, str(ENTRY))
-    import pipeline  # type: ignore[import-not-found]  # noqa: PLC0415
-    from recogniser import Recogniser, restore  # type: ignore[import-not-found]  # noqa: PLC0415
+    from benchmarks.entry import pipeline, recogniser  # noqa: PLC0415 - likewise
 
     logging.setLevel(logging.ERROR)
     cores = len(os.sched_getaffinity(0))
-    model = restore(str(resolve("embedded")), "cpu")
+    model = recogniser.restore(str(resolve("embedded")), "cpu")
     by_length = sorted(range(len(recordings.paths)), key=lambda n: -recordings.seconds[n])
     # A model of its own: the recogniser changes what it is given.
-    ours = Recogniser(restore(str(resolve("embedded")), "cpu"))
+    ours = recogniser.Recogniser(recogniser.restore(str(resolve("embedded")), "cpu"))
 
     def stock(order: Sequence[int], batch: int) -> list[str]:
         torch.set_num_threads(cores)

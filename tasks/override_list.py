@@ -101,8 +101,8 @@ def _decoded_every(hardware: Hardware, rows: int, recipe: Recipe) -> int:
     """After how many batches NeMo decodes one that it trains on, which it does whenever it logs.
 
     Each tenth by default, for a WER that nobody reads; that took about a tenth of the time on an
-    H100 (docs/experiments.md). The watch on an all-UNK collapse wants to see some: two an epoch
-    or more.
+    H100 (docs/experiments.md). The watch on an all-UNK collapse wants to see some: two an epoch,
+    none sooner than by default, and in a long epoch each hundredth.
     """
     least, most = _DECODED_EVERY
     return min(most, max(least, _batches(hardware, rows, recipe.batch_size) // 2))
