@@ -1,4 +1,4 @@
-"""Intervals and tests, in numpy alone (docs/verdict.md says which is used where, and why).
+"""Intervals and tests (docs/verdict.md says which is used where, and why).
 
 - Shares of rows (KER, SER): Wilson's score interval (Wilson 1927; Brown, Cai & DasGupta 2001).
 - The same rows before and after: McNemar's test with the mid-p value (Fagerland, Lydersen & Laake
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -75,20 +76,6 @@ def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> Interval | None
     return Interval(low, high)
 
 
-@lru_cache(maxsize=4)
-def _log_factorial_table(size: int) -> Floats:
-    table: Floats = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, size)))])
-    return table
-
-
-def _log_binomials(n: int) -> Floats:
-    """The logarithms of C(n, 0) to C(n, n), shape (n + 1,)."""
-    # Tables by powers of two: whoever asks for many n has few tables.
-    logs = _log_factorial_table(1 << max(10, (n + 1).bit_length()))[: n + 1]
-    binomials: Floats = logs[n] - logs - logs[::-1]
-    return binomials
-
-
 @lru_cache(maxsize=1 << 16)
 def mcnemar_mid_p(fixed: int, broken: int) -> float:
     """McNemar's mid-p value, two-sided: could as many rows have flipped either way by chance?
@@ -103,11 +90,12 @@ def mcnemar_mid_p(fixed: int, broken: int) -> float:
     """
     if min(fixed, broken) < 0:
         raise ValueError("counts cannot be negative")
-    changed, fewer = fixed + broken, min(fixed, broken)
-    if fixed == broken:
+    fewer, more = sorted((fixed, broken))
+    if fewer == more:
         return 1.0
-    masses = np.exp(_log_binomials(changed)[: fewer + 1] - changed * math.log(2))
-    return min(1.0, float(2 * masses[:-1].sum() + masses[-1]))
+    # Of a fair coin: P(X <= fewer) + P(X > more), so that the observed split counts half a tail.
+    changed = fewer + more
+    return min(1.0, float(special.bdtr(fewer, changed, 0.5) + special.bdtrc(more, changed, 0.5)))
 
 
 def clustered_p(nets: Sequence[int]) -> float:
@@ -237,7 +225,9 @@ def _interval(
     values = statistic(_resampled(sums, resamples, seed))
     # The plain percentile interval is too short for few blocks, by sqrt(1 - 1/blocks) and by the
     # normal's quantile where Student's is due; so its ends move outwards (Hesterberg 2015).
-    stretched = math.sqrt(blocks / (blocks - 1)) * student_quantile(confidence, blocks - 1)
+    stretched = math.sqrt(blocks / (blocks - 1)) * float(
+        special.stdtrit(blocks - 1, 0.5 + confidence / 2)
+    )
     tail = NormalDist().cdf(-stretched)
     low, high = np.quantile(values, [tail, 1 - tail])
     return Interval(float(low), float(high))
@@ -260,20 +250,6 @@ def _resampled(sums: Floats, resamples: int, seed: int) -> Floats:
     return resampled
 
 
-@lru_cache(maxsize=1 << 12)
-def student_quantile(confidence: float, freedom: int) -> float:
-    """The two-sided quantile of Student's t (Abramowitz & Stegun 26.7.5), to 0.1 % at 95 %."""
-    z = _z(confidence)
-    terms = (
-        z,
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return float(sum(term / freedom**power for power, term in enumerate(terms)))
-
-
 # How many rows would settle it
 
 
@@ -290,7 +266,7 @@ def mcnemar_power(fixed: float, broken: float, n: int, alpha: float) -> float:
     if not 0 < changed <= 1:
         return 0.0
     counts = np.arange(n + 1)
-    masses = _binomial_masses(n, changed)
+    masses = np.diff(special.bdtr(counts, n, changed), prepend=0.0)
     likely = counts[masses > 1e-9]  # noqa: PLR2004 - the rest adds nothing that could be seen
     chances = [_chance_of_drop(int(count), fixed / changed, alpha) for count in likely]
     return float(np.dot(masses[likely], np.array(chances)))
@@ -300,7 +276,7 @@ def _chance_of_drop(changed: int, fixed_share: float, alpha: float) -> float:
     needed = _fixed_needed(changed, alpha)
     if needed is None:
         return 0.0
-    return float(np.sum(_binomial_masses(changed, fixed_share)[needed:]))
+    return float(special.bdtrc(needed - 1, changed, fixed_share))
 
 
 @lru_cache(maxsize=1 << 14)
@@ -316,15 +292,6 @@ def _fixed_needed(changed: int, alpha: float) -> int | None:
         else:
             low = middle + 1
     return low
-
-
-def _binomial_masses(n: int, chance: float) -> Floats:
-    counts = np.arange(n + 1)
-    chance = min(max(chance, 1e-12), 1 - 1e-12)
-    masses: Floats = np.exp(
-        _log_binomials(n) + counts * math.log(chance) + (n - counts) * math.log1p(-chance)
-    )
-    return masses
 
 
 @lru_cache(maxsize=1 << 14)

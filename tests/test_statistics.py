@@ -102,13 +102,6 @@ def test_holm_is_statsmodels(p_values: list[float]) -> None:
     assert list(got.values()) == pytest.approx(list(wanted), abs=1e-12)
 
 
-def test_students_quantile_is_scipys() -> None:
-    """To 1e-3 from four degrees of freedom on, the fewest that are asked for."""
-    for freedom in (4, 5, 8, 20, 100, 4000):
-        got = statistics.student_quantile(0.95, freedom)
-        assert got == pytest.approx(stats.t.ppf(0.975, freedom), abs=1e-3)
-
-
 WORDS = [
     "the",
     "patient",
