@@ -23,11 +23,36 @@ settings.register_profile("repeatable", deadline=None, derandomize=True, max_exa
 settings.load_profile("repeatable")
 
 
+# What takes minutes together: it starts a site, or a process that imports NeMo to train or decode.
+# `make test-fast` leaves it out, and ends a test that takes a minute: then it belongs here.
+WHOLE_FIXTURES = {"site", "spoken"}
+WHOLE_MODULES = {
+    "test_cross_fitting",
+    "test_decoding",
+    "test_demo_benchmark",
+    "test_doctored_models",
+    "test_parity",
+    "test_postgres",
+    "test_several_ranks",
+    "test_site_shards",
+    "test_validate_serving",
+    "test_whole_cycle",
+}
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Hide the programs that a test has to ask for."""
     hiding = ExitStack()
     hiding.enter_context(needs.PATH.used())
     config.add_cleanup(hiding.close)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes minutes."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if item.path.stem in WHOLE_MODULES or fixtures & WHOLE_FIXTURES:
+            item.add_marker("whole")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator
 
 # Where administrators' programs are, which an ordinary user's PATH leaves out.
 _SYSTEM = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -102,7 +102,7 @@ def _debian(*packages: str, programs: tuple[str, ...]) -> Need:
     return Need(f"apt-get install {' '.join(packages)}", programs, packages=packages)
 
 
-NEEDS: Mapping[str, Need] = {
+NEEDS: dict[str, Need] = {
     # Programs.
     "chromium": _debian("chromium", programs=("chromium",)),
     "compose": _debian("docker-compose", programs=("docker-compose",)),
@@ -125,7 +125,7 @@ NEEDS: Mapping[str, Need] = {
     # An engine, and what is in it.
     "engine": Need("`make engine`", check=_engine),
     "dockerd": Need("`make engine`", ("docker", "dockerd")),
-    "busybox": Need("apt-get install busybox-static", check=BUSYBOX.is_file),
+    "busybox": Need("`make engine`", check=BUSYBOX.is_file),
     "standin-image": Need("`make standin-image`", check=lambda: _engine(STANDIN)),
     # The machine, and who runs the tests.
     "gpu": Need("a GPU that CUDA can use", check=_gpu),
@@ -136,7 +136,7 @@ NEEDS: Mapping[str, Need] = {
     "shm": Need("a /dev/shm that is not the disk's", check=_shared_memory),
     "proc": Need("Linux's /proc", check=Path("/proc/self/stat").exists),
 }
-_HIDDEN = {name for need in NEEDS.values() for name in need.programs}
+HIDDEN = {name for need in NEEDS.values() for name in need.programs}
 # As it was before any of it was hidden.
 _PATH = os.environ.get("PATH", os.defpath)
 
@@ -149,7 +149,8 @@ def find(program: str) -> str | None:
 class HidingPath:
     """One folder in the place of the whole PATH; programs are in it while they are asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str, hidden: Container[str]) -> None:
+        self._path, self._hidden = path, hidden
         self._folder: Path | None = None
         self._places: dict[str, Path] = {}
         self._shown: Counter[str] = Counter()
@@ -159,19 +160,19 @@ class HidingPath:
     def used(self) -> Iterator[None]:
         """Be the PATH of this process and of those that it starts."""
         with tempfile.TemporaryDirectory(prefix="asr-flywheel-path-") as name:
-            for folder in map(Path, reversed(_PATH.split(os.pathsep))):
+            for folder in map(Path, reversed(self._path.split(os.pathsep))):
                 found = folder.iterdir() if folder.is_dir() else ()
                 self._places.update({one.name: one.absolute() for one in found})
             self._folder = Path(name)
             self._folder.chmod(0o755)  # tests start programs as other users too
             for program, place in self._places.items():
-                if program not in _HIDDEN:
+                if program not in self._hidden:
                     (self._folder / program).symlink_to(place)
             os.environ["PATH"] = name
             try:
                 yield
             finally:
-                os.environ["PATH"], self._folder = _PATH, None
+                os.environ["PATH"], self._folder = self._path, None
 
     @contextmanager
     def asking(self) -> Iterator[list[str]]:
@@ -200,7 +201,7 @@ class HidingPath:
                 (self._folder / program).unlink(missing_ok=True)
 
 
-PATH = HidingPath()
+PATH = HidingPath(_PATH, HIDDEN)
 
 
 @cache
