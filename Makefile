@@ -26,7 +26,7 @@ test: lint
 
 # The same without what starts a site, trains or decodes: two minutes.
 test-fast: lint
-	$(BIN)/python -m pytest -m "not whole" --timeout=60
+	$(BIN)/python -m pytest -m "not whole" --timeout=120
 
 lint: setup
 	$(BIN)/ruff check .

@@ -24,7 +24,8 @@ settings.load_profile("repeatable")
 
 
 # What takes minutes together: it starts a site, or a process that imports NeMo to train or decode.
-# `make test-fast` leaves it out, and ends a test that takes a minute: then it belongs here.
+# `make test-fast` leaves it out, and ends a test that takes two minutes: it belongs here, or has the
+# mark itself.
 WHOLE_FIXTURES = {"site", "spoken"}
 WHOLE_MODULES = {
     "test_cross_fitting",
@@ -33,6 +34,7 @@ WHOLE_MODULES = {
     "test_doctored_models",
     "test_parity",
     "test_postgres",
+    "test_secrets",
     "test_several_ranks",
     "test_site_shards",
     "test_validate_serving",

@@ -49,6 +49,7 @@ def test_config_has_what_transcribing_and_tuning_read() -> None:
     assert set("".join(pieces)) == set("abcdefghijklmnopqrstuvwxyz'\u2581")
 
 
+@pytest.mark.whole
 def test_base_knows_general_english(tmp_path: Path) -> None:
     """Restored from its 16-bit file as it is, it hears held-out sentences well."""
     import torch  # noqa: PLC0415 - ten seconds that the other tests need not pay
