@@ -24,8 +24,8 @@ settings.load_profile("repeatable")
 
 
 # What takes minutes together: it starts a site, or a process that imports NeMo to train or decode.
-# `make test-fast` leaves it out, and ends a test that takes two minutes: it belongs here, or has the
-# mark itself.
+# `make test-fast` leaves it out, and ends a test that takes two minutes: that one belongs here, or
+# has the mark itself.
 WHOLE_FIXTURES = {"site", "spoken"}
 WHOLE_MODULES = {
     "test_cross_fitting",
