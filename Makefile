@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Set-up is done again only when what it depends on has changed.
 STAMP := $(VENV)/.set-up-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 
-.PHONY: setup demo test lint bench engine engine-down standin-image site site-down screenshots clean
+.PHONY: setup demo test test-fast lint bench engine engine-down standin-image site site-down screenshots clean
 
 setup: $(STAMP)
 
@@ -23,6 +23,10 @@ demo: setup
 
 test: lint
 	$(BIN)/python -m pytest
+
+# The same without what starts a site, trains or decodes: two minutes.
+test-fast: lint
+	$(BIN)/python -m pytest -m "not whole" --timeout=120
 
 lint: setup
 	$(BIN)/ruff check .

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tests.needs import require
+from tests import needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser
 
-CHROMIUM = shutil.which("chromium")
 # It must not call home from a test.
 _FLAGS = (
     "--no-sandbox",
@@ -28,11 +26,11 @@ _FLAGS = (
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A headless browser; skips the test where there is none."""
-    require("chromium", present=CHROMIUM is not None, how="apt-get install chromium")
+    needs.require("chromium")
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only where it is used
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        browser = playwright.chromium.launch(executable_path=needs.find("chromium"), args=_FLAGS)
         try:
             yield browser
         finally:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
-from tests import samples, sites, sshd
+from tests import needs, samples, sites, sshd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from asr_flywheel.site import Site
     from tests.sshd import Loopback
@@ -20,6 +21,66 @@ if TYPE_CHECKING:
 # The same examples on every machine: a failure in one place can be repeated in another.
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=150)
 settings.load_profile("repeatable")
+
+
+# What takes minutes together: it starts a site, or a process that imports NeMo to train or decode.
+# `make test-fast` leaves it out, and ends a test that takes two minutes: that one belongs here, or
+# has the mark itself.
+WHOLE_FIXTURES = {"site", "spoken"}
+WHOLE_MODULES = {
+    "test_cross_fitting",
+    "test_decoding",
+    "test_demo_benchmark",
+    "test_doctored_models",
+    "test_parity",
+    "test_postgres",
+    "test_secrets",
+    "test_several_ranks",
+    "test_site_shards",
+    "test_validate_serving",
+    "test_whole_cycle",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide the programs that a test has to ask for."""
+    hiding = ExitStack()
+    hiding.enter_context(needs.PATH.used())
+    config.add_cleanup(hiding.close)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes minutes."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if item.path.stem in WHOLE_MODULES or fixtures & WHOLE_FIXTURES:
+            item.add_marker("whole")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, Any, Any]:
+    """What a test asks for is there until its end."""
+    with needs.PATH.asking() as asked:
+        try:
+            return (yield)
+        finally:
+            needs.PATH.hide(asked)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+    """What a fixture asks for is there until the fixture's own end."""
+    with needs.PATH.asking() as asked:
+        # The first to be added is the last to be called.
+        fixturedef.addfinalizer(lambda: needs.PATH.hide(asked))
+        return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that lacks what its marks name, before its fixtures are made."""
+    for mark in item.iter_markers("needs"):
+        needs.require(*mark.args)
 
 
 @pytest.fixture(scope="session")

@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import io
 import tarfile
-from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import DockerException
 
-from tests.needs import require
+from tests import needs
+from tests.needs import BUSYBOX, require
 
-BUSYBOX = Path("/bin/busybox")
+STANDIN = needs.STANDIN
 TINY = "asr-flywheel/tiny:test"
-STANDIN = "asr-flywheel/nemo-standin"
 _APPLETS = ("sh", "sleep", "echo", "id", "touch", "cat", "ls", "printf", "dd", "true", "false")
 
 
 def client() -> Any:
     """A client of the engine; skips the test where there is none."""
-    try:
-        found = docker.from_env()
-        found.ping()
-    except DockerException:
-        found = None
-    require("engine", present=found is not None, how="`make engine`")
-    return found
+    require("engine")
+    return docker.from_env()
+
+
+def with_standin() -> Any:
+    """A client of the engine that holds the stand-in image; skips the test where there is none."""
+    require("engine", "standin-image")
+    return docker.from_env()
 
 
 def tiny_image(engine: Any) -> str:
     """An image of one program with a few names; made in a second, without a registry."""
-    require("engine", present=BUSYBOX.is_file(), how="install busybox-static")
+    require("busybox")
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for folder in ("bin", "tmp", "etc", "proc", "sys", "dev"):

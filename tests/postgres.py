@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests import sites
-from tests.needs import require
+from tests.needs import postgres_programs, require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,16 +61,11 @@ class Postgres:
         return {key: value for key, value in self.environment.items() if key not in named}
 
 
-def _programs() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    return found[-1].parent if found else None
-
-
 @contextmanager
 def running() -> Iterator[Postgres]:
     """A Postgres, ended and removed afterwards; skips the test where there is none."""
-    programs = _programs()
-    require("postgresql", present=programs is not None, how="`apt-get install postgresql`")
+    require("postgresql")
+    programs = postgres_programs()
     assert programs is not None
     # Postgres refuses to run as root, and pytest's own folders are for their owner only.
     unprivileged = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.needs import require
+from tests import needs
 from tests.sites import wait_for
 
 if TYPE_CHECKING:
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
 def program() -> str:
     """The path of sshd; skips the test where ssh, sshd or rsync is missing."""
-    found = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
-    present = bool(found and shutil.which("ssh") and shutil.which("rsync"))
-    require("sshd", present=present, how="apt-get install openssh-server rsync")
-    return str(found)
+    needs.require("sshd", "ssh", "rsync")
+    return str(needs.find("sshd"))
 
 
 @dataclass

@@ -10,6 +10,8 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests import pages, sites
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ def test_every_block_of_the_page_is_run() -> None:
     assert set(pages.languages("api.md")) == {"bash", "python"}
 
 
+@pytest.mark.needs("curl")
 def test_the_pages_curl_lines_work(site: Site, turned_cycle: Path) -> None:
     """Launch, follow, decision, cancel, refusal with the field's name, retry, schedule."""
     script = "set -euo pipefail\n" + pages.script("api.md", "bash")

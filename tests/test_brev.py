@@ -21,6 +21,7 @@ from tests.brevs import Brev, all_leases, outcomes, worth_tuning
 from tests.sites import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -33,9 +34,16 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def brev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Brev:
-    """The stand-in, with nothing out."""
-    return Brev(tmp_path / "brev", monkeypatch)
+def brev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Brev]:
+    """The stand-in, with nothing out; no host gets ready, so nobody calls ssh or rsync."""
+    found = Brev(tmp_path / "brev", monkeypatch)
+    for name in ("ssh", "rsync"):
+        program = found.folder / name
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >>{found.folder}/reached\nexit 255\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(found.folder), prepend=":")
+    yield found
+    assert not (found.folder / "reached").exists()
 
 
 @pytest.fixture

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from tests import compose, pages
-from tests.needs import require
+from tests import compose, needs, pages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,9 +27,8 @@ HOST = {
 
 def config(**variables: str) -> subprocess.CompletedProcess[str]:
     """What docker-compose makes of the file; skips the test where there is none."""
-    program = shutil.which("docker-compose")
-    require("compose", present=program is not None, how="`apt-get install docker-compose`")
-    line = [str(program), "-f", str(compose.FILE), "config"]
+    needs.require("compose")
+    line = [str(needs.find("docker-compose")), "-f", str(compose.FILE), "config"]
     environment = {"PATH": os.environ["PATH"], **variables}
     return subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
 
@@ -150,7 +147,7 @@ def test_secrets_reach_the_program_by_its_environment(tmp_path: Path) -> None:
 def test_nothing_runs_as_root(tmp_path: Path) -> None:
     """FLYWHEEL_UID=$(id -u) of root: the worker would have the engine's socket, and all of it."""
     (tmp_path / "site_credentials").write_text("flywheel:password")
-    require("root", present=os.getuid() == 0, how="run the tests as root")
+    needs.require("root")
     refused = subprocess.run(
         [compose.WITH_SECRETS, "echo", "ran"],
         env={"PATH": os.environ["PATH"], "FLYWHEEL_SECRETS": str(tmp_path)},

@@ -85,6 +85,7 @@ def test_a_tunnel_through_an_entry_that_brev_wrote_leads_to_our_port(
     assert not shared
 
 
+@pytest.mark.needs("ssh")
 @pytest.mark.parametrize("remote_port", [0, 40_123])
 def test_a_host_that_hangs_is_no_open_tunnel(
     silent: int, monkeypatch: pytest.MonkeyPatch, remote_port: int

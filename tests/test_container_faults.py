@@ -139,8 +139,7 @@ def no_engine(stage: Stage) -> None:
 
 def no_permission(_: Stage) -> None:
     """As another user; the fault comes back from a process of its own."""
-    if os.getuid() != 0:
-        pytest.skip("only root can become another user")
+    require("root")
     program = """
 import os
 from tasks import engine
@@ -165,9 +164,8 @@ def disk_full(stage: Stage) -> None:
     """Under the work folder, while the script writes a checkpoint."""
     small = stage.folder / "small"
     small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(small)]
-    if subprocess.run(mount, check=False).returncode != 0:
-        pytest.skip("only root can mount a small disk")
+    require("mount")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(small)], check=True)
     try:
         stage.play("dd if=/dev/zero of=/workspace/out/checkpoint bs=1M count=32; exit 1")
         stage.request = replace(stage.request, model_dir=small / "models" / "run")
@@ -371,7 +369,7 @@ def test_the_ladder_in_real_containers(
 def control(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Up and down with an engine of the test's own, which may be killed."""
     engines.client()
-    require("root", present=os.getuid() == 0, how="run the tests as root")
+    require("root", "dockerd", "curl")
     # A socket's path may have no more than 107 characters.
     home = Path("/var/tmp") / f"flywheel-test-{os.getpid()}"  # noqa: S108
     environment = {

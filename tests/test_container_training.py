@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from docker.errors import ImageNotFound
 
 from asr_flywheel.demo.benchmark import synthesise_cycle
 from tasks import bases, engine, files, hardware, sft, stages
@@ -26,7 +25,6 @@ from tasks.hardware import Hardware
 from tasks.recipes import Recipe
 from tasks.runtime import LocalRuntime
 from tests import engines
-from tests.needs import require
 
 if TYPE_CHECKING:
     from tasks.training_set import TrainingSet
@@ -37,14 +35,7 @@ NASTY = "clinic $HOME ${x} 'a' \"b\", c=d [e] {f} é #&;"
 @pytest.fixture(scope="module")
 def client() -> Any:
     """The engine, with the stand-in image in it."""
-    found = engines.client()
-    try:
-        found.images.get(engines.STANDIN)
-        present = True
-    except ImageNotFound:
-        present = False
-    require("standin-image", present=present, how="`make standin-image`")
-    return found
+    return engines.with_standin()
 
 
 @pytest.fixture(scope="module")

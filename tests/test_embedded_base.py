@@ -49,6 +49,7 @@ def test_config_has_what_transcribing_and_tuning_read() -> None:
     assert set("".join(pieces)) == set("abcdefghijklmnopqrstuvwxyz'\u2581")
 
 
+@pytest.mark.whole
 def test_base_knows_general_english(tmp_path: Path) -> None:
     """Restored from its 16-bit file as it is, it hears held-out sentences well."""
     import torch  # noqa: PLC0415 - ten seconds that the other tests need not pay
@@ -100,11 +101,7 @@ def test_benchmark_sentence_is_caught_by_its_carrier_alone() -> None:
 
 def test_training_text_is_the_one_on_the_card() -> None:
     """Made again from WordNet, and checked for leaks on the way, the text has the card's hash."""
-    require(
-        "wordnet",
-        present=(text.WORDNET / "data.noun").is_file(),
-        how="apt-get install wordnet-base",
-    )
+    require("wordnet")
     made = text.build()
     assert made.sha256() == card_sha256("SHA-256 of the training text")
     assert not set(made.validation) & set(made.train)

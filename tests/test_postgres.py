@@ -126,6 +126,7 @@ def test_a_restart_in_mid_run_loses_nothing_on_postgres(site: Site, finished: st
     assert any("gate: passed" in line for line in found["log"])
 
 
+@pytest.mark.needs("ps")
 def test_secrets_are_in_no_log_and_on_no_command_line(site: Site, finished: str) -> None:
     """Neither the site's password nor the database's."""
     told = "".join(path.read_text() for path in site.folder.glob("*.log"))

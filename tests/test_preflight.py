@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +18,7 @@ from tasks.nemo_archive import open_archive
 from tasks.preflight import Limits, PreflightResult, preflight
 from tasks.writing_style import style_of
 from tests import samples
+from tests.needs import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -569,8 +569,7 @@ def test_a_finding_keeps_its_parts_for_the_run_record(cycle: Path, lower_nemo: P
 
 def test_an_audio_file_that_may_not_be_read_is_a_finding(cycle: Path, lower_nemo: Path) -> None:
     """Where the system refuses to open a file, that is said like any other fault."""
-    if os.geteuid() == 0:
-        pytest.skip("an administrator may read everything")
+    require("ordinary-user")
     (cycle / "audio/0.wav").chmod(0)
     assert codes(run(cycle, lower_nemo)) == [("audio-unreadable", 1)]
 

@@ -17,7 +17,7 @@ from tasks.cycle import open_cycle
 from tasks.shipment import Cargo, Placed
 from tasks.ssh import Connection, HostError, SshSettings
 from tests import remote_runs
-from tests.needs import require
+from tests.needs import MEMORY, require
 from tests.remote_runs import RUN
 from tests.sites import wait_for
 
@@ -56,6 +56,7 @@ def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rsync takes its time: 4 MiB a second."""
     tools = tmp_path / "tools"
     tools.mkdir()
+    require("rsync")
     real = shutil.which("rsync")
     (tools / "rsync").write_text(f'#!/bin/sh\nexec {real} --bwlimit=4m "$@"\n')
     (tools / "rsync").chmod(0o755)
@@ -134,13 +135,8 @@ def test_what_has_arrived_is_kept_where_the_host_is_lost_for_good(
 @pytest.fixture
 def elsewhere() -> Iterator[Path]:
     """A folder on another file system."""
-    memory = Path("/dev/shm")  # noqa: S108 - a file system that Linux has beside the disk's
-    present = (
-        os.access(memory, os.W_OK)
-        and memory.stat().st_dev != Path(tempfile.gettempdir()).stat().st_dev
-    )
-    require("shm", present=present, how="a /dev/shm that is not the disk's")
-    with tempfile.TemporaryDirectory(dir=memory) as folder:
+    require("shm")
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         yield Path(folder)
 
 

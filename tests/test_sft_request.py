@@ -645,7 +645,7 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+@pytest.mark.needs("proc")
 @pytest.mark.parametrize("family", [FAMILY, STUBBORN], ids=["polite", "stubborn"])
 def test_nothing_is_left_running_when_the_watcher_gives_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str

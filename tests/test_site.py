@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from docker.errors import ImageNotFound
 from prefect.blocks.system import Secret
 
 from asr_flywheel.site import Site
@@ -24,7 +23,6 @@ from tasks import engine, sft
 from tasks.errors import FlywheelError, InputError
 from tasks.hardware import Gpu
 from tests import engines, pages, sites
-from tests.needs import require
 
 
 @pytest.fixture
@@ -85,12 +83,7 @@ def test_a_run_that_does_not_fit_is_refused_in_words(site: Site, cycle: Path) ->
 
 def test_cancelling_while_a_container_trains_leaves_nothing(site: Site, cycle: Path) -> None:
     """The container is gone within the grace period, the run is Cancelled, and no model is left."""
-    client = engines.client()
-    try:
-        present = bool(client.images.get(engines.STANDIN))
-    except ImageNotFound:
-        present = False
-    require("standin-image", present=present, how="`make standin-image`")
+    client = engines.with_standin()
     settings = {"image": engines.STANDIN}
     run = sites.launch(site, sites.quick(cycle, epochs=50, runtime="container", container=settings))
     labels = {"cycle": str(cycle)}
