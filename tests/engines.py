@@ -15,6 +15,7 @@ from tests.needs import require
 BUSYBOX = Path("/bin/busybox")
 TINY = "asr-flywheel/tiny:test"
 STANDIN = "asr-flywheel/nemo-standin"
+NEMO_LABEL = "asr-flywheel.nemo"
 _APPLETS = ("sh", "sleep", "echo", "id", "touch", "cat", "ls", "printf", "dd", "true", "false")
 
 
