@@ -3,11 +3,12 @@ VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DIR ?= demo-run
 PORT ?= 4200
+MATRIX ?= .matrix
 BIN := $(VENV)/bin
 # Set-up is done again only when what it depends on has changed.
 STAMP := $(VENV)/.set-up-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 
-.PHONY: setup demo test test-fast lint bench engine engine-down standin-image site site-down screenshots clean
+.PHONY: setup demo test test-fast lint bench matrix engine engine-down standin-image site site-down screenshots clean
 
 setup: $(STAMP)
 
@@ -37,6 +38,12 @@ lint: setup
 bench: setup
 	$(BIN)/python -m benchmarks $(if $(JSON),--json "$(JSON)") $(if $(NEMO),--nemo "$(NEMO)")
 
+# A whole cycle and the decoding tests with each version of NeMo, each in an environment of its own.
+matrix: setup
+	$(BIN)/python -m benchmarks.matrix --folder "$(MATRIX)" $(if $(VERSIONS),--versions "$(VERSIONS)") \
+	  $(if $(PYTHONS),--python "$(PYTHONS)") $(if $(CYCLES),--cycles "$(CYCLES)") \
+	  $(if $(JSON),--json "$(JSON)")
+
 # A Docker Engine where there is none (root, Debian).
 engine:
 	deployments/engine/engine.sh up
@@ -44,9 +51,11 @@ engine:
 engine-down:
 	deployments/engine/engine.sh down
 
-# An image that stands in for NVIDIA's where that cannot be had.
+# An image that stands in for NVIDIA's where that cannot be had; NEMO=2.6.0 is the version in it.
 standin-image: setup
-	deployments/engine/standin-image.sh $(VENV)
+	$(if $(NEMO),python=$$($(BIN)/python -m benchmarks.environments "$(NEMO)" --folder "$(MATRIX)") && \
+	  deployments/engine/standin-image.sh "$${python%/bin/python}",\
+	  deployments/engine/standin-image.sh $(VENV))
 
 # Server, UI, GPU pool, deployments, blocks and a worker, on loopback.
 site: setup
@@ -60,4 +69,4 @@ screenshots: setup
 	$(BIN)/python -m tests.screenshots
 
 clean:
-	rm -rf $(VENV) demo-run .site build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(MATRIX) demo-run .site build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,7 +19,8 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,11 +38,15 @@ _OWN_CONFIG = "conf/sft.yaml"
 STOCK_CONFIG = "conf/asr_finetune/speech_to_text_finetune.yaml"
 # What no layer between here and NeMo's data loader takes for anything but part of a name.
 _PLAIN = re.compile(r"[A-Za-z0-9_./@+=: -]+")
+PYTHON_VARIABLE = "ASR_FLYWHEEL_NEMO_PYTHON"
+"""Names the interpreter of another environment that has NeMo, where this one has none or a
+version that shall not be used; NeMo 2.x and this project want different versions of jiwer."""
 LOCKS = Path("/var/tmp/asr-flywheel-gpus")  # noqa: S108 - one place for all users of the host
 # A GPU that somebody uses without a slot of the server's is waited for, as a slot is: a training
 # takes hours. A container that lost its owner ends itself after two minutes.
 _LOCKS_WAIT_S = 24 * 3600.0
 _POLL_S = 0.25
+_ASK_S = 60.0
 _GRACE_S = 15.0
 
 
@@ -137,15 +142,17 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LocalRuntime:
-    """A process on this machine, in this Python environment.
+    """A process on this machine, in this Python environment or in the one that a variable names.
 
     Attributes:
         hardware: what this machine has.
         stock_script: the user's copy of the stock script, or None for our own.
+        python: the interpreter that has NeMo.
     """
 
     hardware: Hardware
     stock_script: Path | None = None
+    python: str = field(default_factory=lambda: nemo_python())  # noqa: PLW0108 - stands below
 
     @property
     def script(self) -> Script:
@@ -157,19 +164,25 @@ class LocalRuntime:
 
     @property
     def identity(self) -> str:
-        """The content of the script and of its YAML."""
-        return " ".join(files.sha256_file(Path(p)) for p in (self.script.path, self.script.config))
+        """The content of the script and of its YAML, and another environment's NeMo."""
+        parts = [files.sha256_file(Path(p)) for p in (self.script.path, self.script.config)]
+        if self.python != sys.executable:
+            parts.append(f"nemo {nemo_of(self.python)}")
+        return " ".join(parts)
 
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:  # noqa: ARG002
         """Refuse what cannot run.
 
         Raises:
-            InputError: NeMo is not installed here, or the script or its YAML is missing.
+            InputError: there is no NeMo, or the script or its YAML is missing.
         """
-        if importlib.util.find_spec("nemo") is None or importlib.util.find_spec("torch") is None:
+        if self.python != sys.executable:
+            nemo_of(self.python)
+        elif importlib.util.find_spec("nemo") is None or importlib.util.find_spec("torch") is None:
             raise InputError(
                 "NeMo is not installed in this environment. Fix: pip install "
-                "'clinical-asr-flywheel[nemo]', or use --runtime container."
+                f"'clinical-asr-flywheel[nemo]', or set {PYTHON_VARIABLE} to the Python of an "
+                "environment that has it, or use --runtime container."
             )
         for needed in (self.script.path, self.script.config):
             if not Path(needed).is_file():
@@ -196,7 +209,7 @@ class LocalRuntime:
             "TOKENIZERS_PARALLELISM": "false",
             "PYTHONUNBUFFERED": "1",
         }
-        line = [*die_with_us(), sys.executable, str(ENTRY / job.program), str(job.request_file)]
+        line = [*die_with_us(), self.python, str(ENTRY / job.program), str(job.request_file)]
         # Libraries print what they like, and a character may be half written when it is read.
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         with job.log.open("wb") as out, job.log.open("rb") as reader:
@@ -224,6 +237,52 @@ class LocalRuntime:
                 return Ended(process.wait())
             finally:
                 stop_group(process)
+
+
+def nemo_python() -> str:
+    """The interpreter that runs NeMo: the variable's, else this one."""
+    named = os.environ.get(PYTHON_VARIABLE, "")
+    # Never resolved: a virtual environment's interpreter is a link, and is known by its own path.
+    return str(Path(named).expanduser().absolute()) if named else sys.executable
+
+
+_ASK_NEMO = """
+from importlib import metadata
+for name in ("torch", "nemo_toolkit"):
+    try:
+        print(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        raise SystemExit(f"it has no {name}")
+"""
+
+
+@cache
+def nemo_of(python: str) -> str:
+    """The version of NeMo in another environment.
+
+    Raises:
+        InputError: the variable names no interpreter, or one without NeMo or PyTorch.
+    """
+    wrong = ""
+    try:
+        answer = subprocess.run(
+            [python, "-c", _ASK_NEMO],
+            cwd=tempfile.gettempdir(),
+            capture_output=True,
+            text=True,
+            timeout=_ASK_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        wrong = f"it does not start ({error})"
+    else:
+        if answer.returncode == 0:
+            return answer.stdout.split()[-1]
+        wrong = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[-1]
+    raise InputError(
+        f"{PYTHON_VARIABLE}: {python}: {wrong}. Fix: name the bin/python of an environment that "
+        "has torch and nemo_toolkit[asr], or unset it."
+    )
 
 
 def device_locks(hardware: Hardware, folder: str | None = None) -> dict[str, Any]:

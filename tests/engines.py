@@ -13,6 +13,7 @@ from tests.needs import BUSYBOX, require
 
 STANDIN = needs.STANDIN
 TINY = "asr-flywheel/tiny:test"
+NEMO_LABEL = "asr-flywheel.nemo"
 _APPLETS = ("sh", "sleep", "echo", "id", "touch", "cat", "ls", "printf", "dd", "true", "false")
 
 

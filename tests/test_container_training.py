@@ -166,6 +166,7 @@ def test_container_and_local_runtime_train_the_same(
     info = json.loads(inside.info.read_text())
     assert info["runtime"]["image"].startswith("sha256:")
     assert info["gpu_utilisation"] is None
+    assert info["runtime"]["nemo"] == client.images.get(engines.STANDIN).labels[engines.NEMO_LABEL]
     assert inside.model.stat().st_uid == os.getuid()
     assert engine.orphans(client, {"cycle": str(cycle.path)}) == []
     # To the last digit only where both have as many threads.

@@ -20,6 +20,7 @@ read -r prefix version < <("$venv/bin/python" -c '
 import sys
 print(sys.base_prefix, "python%d.%d" % sys.version_info[:2])')
 packages=$venv/lib/$version/site-packages
+nemo=$("$venv/bin/python" -c 'from importlib import metadata; print(metadata.version("nemo_toolkit"))')
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
@@ -64,4 +65,5 @@ tar -C "$packages" -c --exclude='__editable__*' --exclude=./pip --exclude=./pref
   --exclude=./mypy . | tar -C "$root$prefix/lib/$version/site-packages" -x
 
 tar -C "$root" -c . | docker import --change 'ENV PATH=/usr/bin:/bin' --change 'WORKDIR /workspace' \
-  --change 'CMD ["python"]' --message 'stand-in for nvcr.io/nvidia/nemo, without CUDA' - "$tag"
+  --change 'CMD ["python"]' --change "LABEL asr-flywheel.nemo=$nemo" \
+  --message 'stand-in for nvcr.io/nvidia/nemo, without CUDA' - "$tag"

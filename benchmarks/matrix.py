@@ -1,0 +1,442 @@
+"""Whole cycles and the decoding tests with every version of NeMo: the same figures and texts?
+
+    python -m benchmarks.matrix [--versions 2.6.0,3.0.0] [--python 3.11,3.12] [--json FILE]
+                                [--cycles wav,endings] [--folder .matrix] [--resume]
+
+Each version of NeMo gets an environment of its own (benchmarks.environments), in which the
+product's own commands run it. Two cycles: recordings in 16-bit WAV; the same recordings in
+files whose endings and kinds NeMo 2.x knows nothing of (.FLAC, .opus, .WAV of floats and of
+µ-law, .wave). What differs from the reference, the newest version on the oldest Python, is an
+error that names version, cycle, figure or row, and both values. Nothing here needs a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import soundfile
+
+from asr_flywheel.demo.benchmark import synthesise_cycle
+from benchmarks.environments import FOLDER, Environment
+from tasks import files, nemo_versions
+from tasks.errors import FlywheelError, TrainingError
+from tasks.runtime import PYTHON_VARIABLE
+from tasks.training_record import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+ROWS_A_CATEGORY = 18
+"""Of the embedded benchmark's 40: the least that passes the gate's hundred rows."""
+KINDS = (
+    (".FLAC", "FLAC", "PCM_16"),
+    (".opus", "OGG", "OPUS"),
+    (".WAV", "WAV", "FLOAT"),
+    (".WAV", "WAV", "ULAW"),
+    (".wave", "WAV", "PCM_24"),
+)
+"""Ending, format and subtype as libsndfile has them; row by row in turn."""
+TESTS = (
+    "tests/test_decoding.py",
+    "tests/test_audio.py::test_training_and_transcription_hear_what_is_sent",
+)
+"""What runs in each version's environment; it needs none of the project's fixtures."""
+_ROOT = Path(__file__).resolve().parents[1]
+_PRODUCT = ("asr_flywheel", "benchmarks/matrix.py", "blocks", "flows", "tasks", "tests/samples.py")
+_TAIL_LINES = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What one cycle came to with one version.
+
+    Attributes:
+        figures: losses, validation WER, hash of the weights, drug KER, verdict; by name.
+        texts: what base and tuned model heard; by model and recording.
+        seconds: of the whole cycle.
+    """
+
+    figures: Mapping[str, str | float | None]
+    texts: Mapping[str, str]
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The course as a record holds it, the texts by their hash."""
+        said = "\n".join(f"{row}\t{text}" for row, text in sorted(self.texts.items()))
+        digest = hashlib.sha256(said.encode()).hexdigest()
+        return {
+            **self.figures,
+            "texts": len(self.texts),
+            "texts_sha256": digest,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One version on one Python.
+
+    Attributes:
+        nemo: version of nemo_toolkit.
+        python: minor version.
+        packages: versions of what else the figures could depend on.
+        courses: by the cycle's name.
+        tests: how many of the decoding and reader tests passed.
+        tests_s: seconds that they took.
+        install_s: seconds that the environment took; 0 where it was there.
+        product: fingerprint of the code that was run.
+    """
+
+    nemo: str
+    python: str
+    packages: Mapping[str, str]
+    courses: Mapping[str, Course]
+    tests: int
+    tests_s: float
+    install_s: float
+    product: str
+
+    @property
+    def name(self) -> str:
+        """As messages call it."""
+        return f"NeMo {self.nemo} on Python {self.python}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as the record holds it."""
+        return {
+            "nemo": self.nemo,
+            "python": self.python,
+            "packages": dict(self.packages),
+            "cycles": {name: course.as_dict() for name, course in self.courses.items()},
+            "tests_passed": self.tests,
+            "tests_s": round(self.tests_s, 1),
+            "install_s": round(self.install_s, 1),
+        }
+
+
+def differences(reference: Result, other: Result) -> list[str]:
+    """Each figure and text in which a version differs from the reference, in words."""
+    found = []
+    for cycle in sorted({*reference.courses, *other.courses}):
+        ours, theirs = reference.courses.get(cycle), other.courses.get(cycle)
+        if ours is None or theirs is None:
+            there = reference if theirs is None else other
+            found.append(f"{other.name}: cycle {cycle}: only {there.name} has it")
+            continue
+        pairs: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = [
+            (ours.figures, theirs.figures),
+            (ours.texts, theirs.texts),
+        ]
+        found += [
+            f"{other.name}: cycle {cycle}: {name}: {there.get(name)!r}, "
+            f"with {reference.name} {here.get(name)!r}"
+            for here, there in pairs
+            for name in sorted({*here, *there})
+            if here.get(name) != there.get(name)
+        ]
+    if reference.tests != other.tests:
+        found.append(
+            f"{other.name}: {other.tests} tests passed, with {reference.name} {reference.tests}"
+        )
+    return found
+
+
+def reference_of(results: Sequence[Result]) -> Result:
+    """The newest version, on the oldest Python that ran it."""
+
+    def place(one: Result) -> tuple[int, ...]:
+        nemo, python = ([int(part) for part in text.split(".")] for text in (one.nemo, one.python))
+        return (*nemo, *(-part for part in python))
+
+    return max(results, key=place)
+
+
+def make_cycles(folder: Path) -> dict[str, Path]:
+    """Both cycles, spoken once and kept; a baseline that missed every term lets them pass."""
+    cycles = {name: folder / name / "cycle1" for name in ("wav", "endings")}
+    if all((path / "per_sample.json").is_file() for path in cycles.values()):
+        return cycles
+    shutil.rmtree(folder, ignore_errors=True)
+    synthesise_cycle(cycles["wav"])
+    by_category: dict[str, list[dict[str, Any]]] = {}
+    for row in files.read_jsonl(cycles["wav"] / "manifest.jsonl"):
+        by_category.setdefault(row["entity_category"], []).append(row)
+    rows = [row for several in by_category.values() for row in several[:ROWS_A_CATEGORY]]
+    (cycles["endings"] / "audio").mkdir(parents=True)
+    others = []
+    for number, row in enumerate(rows):
+        ending, kind, subtype = KINDS[number % len(KINDS)]
+        wave, rate = soundfile.read(cycles["wav"] / row["audio_filepath"])
+        name = f"audio/{Path(row['audio_filepath']).stem}{ending}"
+        path = cycles["endings"] / name
+        soundfile.write(path, wave, rate, subtype=subtype, format=kind)
+        others.append({**row, "audio_filepath": name, "duration": soundfile.info(path).duration})
+    for name, its in (("wav", rows), ("endings", others)):
+        files.write_jsonl(cycles[name] / "manifest.jsonl", its)
+        heard = [{**row, "ref": row["text"], "hyp": ""} for row in its]
+        files.write_jsonl(cycles[name] / "per_sample.json", heard)
+    return cycles
+
+
+def turn(source: Path, work: Path, python: Path) -> Course:
+    """Run a copy of a cycle by the product's command and read what it left.
+
+    Raises:
+        TrainingError: the command fails.
+    """
+    shutil.rmtree(work, ignore_errors=True)
+    first = Path(shutil.copytree(source, work / "cycle1"))
+    environment = {
+        **os.environ,
+        PYTHON_VARIABLE: str(python),
+        "PREFECT_HOME": str(work / "prefect"),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
+        # As many threads everywhere: another number adds up in another order.
+        "OMP_NUM_THREADS": "1",
+    }
+    line = [sys.executable, "-m", "asr_flywheel", "run", str(first), "--base=embedded"]
+    started = time.monotonic()
+    _run([*line, "--epochs=1"], environment)
+    seconds = time.monotonic() - started
+    (info_file,) = first.glob("models/*/training_run_info.json")
+    info = files.read_json(info_file)
+    decision = files.read_json(work / "cycle2" / "decision.json")
+    figures: dict[str, str | float | None] = {"verdict": decision["verdict"]}
+    for epoch in info["epochs"]:
+        figures |= {
+            f"epoch {epoch['epoch']} {name}": epoch[name]
+            for name in ("train_loss", "val_loss", "val_wer")
+        }
+    figures["steps"] = info["steps"]
+    figures["weights"] = weights_hash(info_file.parent / info["model"])
+    for rows, by in (("held-out", "by"), ("all", "by_all_rows")):
+        figures[f"{rows} drug KER base"] = decision[by]["drug"]["ker_a"]
+        figures[f"{rows} drug KER tuned"] = decision[by]["drug"]["ker_b"]
+    texts = {}
+    for model, name in (("base", "baseline_hyps.jsonl"), ("tuned", "offline_hyps.jsonl")):
+        for row in files.read_jsonl(work / "cycle2" / name):
+            texts[f"{model} {Path(row['audio_filepath']).name}"] = row["hyp"]
+    if info["runtime"]["nemo"] not in str(python):
+        raise TrainingError(f"{python}: trained by NeMo {info['runtime']['nemo']}, not its own")
+    return Course(figures, texts, seconds)
+
+
+def weights_hash(model: Path) -> str:
+    """The weights' names, shapes and bits, whatever file holds them."""
+    import torch  # noqa: PLC0415 - takes seconds that --help need not pay
+
+    with tarfile.open(model) as archive:
+        (member,) = (one for one in archive.getmembers() if one.name.endswith("_weights.ckpt"))
+        stream = archive.extractfile(member)
+        assert stream is not None  # noqa: S101 - a member that is a file
+        weights = torch.load(stream, map_location="cpu", weights_only=True)
+    digest = hashlib.sha256()
+    for name, one in sorted(weights.items()):
+        digest.update(f"{name} {one.dtype} {tuple(one.shape)}\n".encode())
+        digest.update(one.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def run_tests(python: Path) -> int:
+    """Run the decoding and reader tests in a version's environment.
+
+    Returns:
+        How many passed.
+
+    Raises:
+        TrainingError: one fails, or none ran.
+    """
+    # conftest.py wants the project's environment. CI has hypothesis set no deadline.
+    line = [str(python), "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    said = _run([*line, *TESTS], {**environment, "CI": "1"})
+    passed = re.search(r"(\d+) passed", said)
+    if passed is None or "skipped" in said:
+        raise TrainingError(f"{python}: of {' '.join(TESTS)} some were skipped:\n{said[-2000:]}")
+    return int(passed.group(1))
+
+
+def _run(line: Sequence[str], environment: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        line,
+        cwd=_ROOT,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        tail = "\n".join(done.stdout.splitlines()[-_TAIL_LINES:])
+        raise TrainingError(f"{' '.join(line)} ended with {done.returncode}:\n{tail}")
+    return done.stdout
+
+
+def measure(environment: Environment, cycles: Mapping[str, Path], product: str) -> Result:
+    """Make a version's environment, run both cycles and the tests with it.
+
+    Raises:
+        FlywheelError: one of them fails.
+    """
+    install_s = environment.make()
+    work = environment.folder.absolute() / "runs" / environment.name
+    courses = {name: turn(path, work / name, environment.python) for name, path in cycles.items()}
+    started = time.monotonic()
+    tests = run_tests(environment.python)
+    return Result(
+        nemo=environment.nemo,
+        python=environment.minor,
+        packages=environment.versions(),
+        courses=courses,
+        tests=tests,
+        tests_s=time.monotonic() - started,
+        install_s=install_s,
+        product=product,
+    )
+
+
+def kept(environment: Environment, product: str) -> Result | None:
+    """The result of an earlier call, if the same code made it."""
+    path = _kept_at(environment)
+    if not path.is_file():
+        return None
+    told = files.read_json(path)
+    if told["product"] != product:
+        return None
+    courses = {name: Course(**course) for name, course in told["courses"].items()}
+    return Result(**{**told, "courses": courses})
+
+
+def keep(environment: Environment, result: Result) -> None:
+    """Keep a result, its texts too, for a later call with ``--resume``."""
+    path = _kept_at(environment)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_json(path, asdict(result))
+
+
+def _kept_at(environment: Environment) -> Path:
+    return environment.folder / "results" / f"{environment.name}.json"
+
+
+def product_fingerprint() -> str:
+    """Of the code whose behaviour the matrix compares."""
+    found = []
+    for name in (*_PRODUCT, *(test.partition("::")[0] for test in TESTS)):
+        path = _ROOT / name
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        found += [
+            (str(one.relative_to(_ROOT)), files.sha256_file(one))
+            for one in inside
+            if one.is_file() and "__pycache__" not in one.parts
+        ]
+    return files.fingerprint(found)
+
+
+def default_cells() -> list[tuple[str, str]]:
+    """Every version on each Python on which it is known to run."""
+    return [(one.nemo, minor) for one in nemo_versions.TRIED for minor in one.pythons]
+
+
+def table(results: Iterable[Result]) -> str:
+    """The results for a person."""
+    head = f"{'NeMo':<7} {'Python':<7} {'cycle':<8} {'train loss':>10} {'val. WER':>9} "
+    lines = [head + f"{'KER base':>9} {'tuned':>6} {'texts':>6} {'tests':>6} {'seconds':>8}"]
+    for one in results:
+        for name, course in one.courses.items():
+            shown = course.figures
+            lines.append(
+                f"{one.nemo:<7} {one.python:<7} {name:<8} {shown['epoch 0 train_loss']:>10.4f} "
+                f"{shown['epoch 0 val_wer']:>9.4f} {shown['all drug KER base']:>9.3f} "
+                f"{shown['all drug KER tuned']:>6.3f} {len(course.texts):>6} {one.tests:>6} "
+                f"{course.seconds:>8.0f}"
+            )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run the matrix."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--versions", help="of nemo_toolkit, separated by commas")
+    parser.add_argument("--python", help="minor versions, separated by commas")
+    parser.add_argument("--cycles", default="wav,endings", help="which of them: wav, endings")
+    parser.add_argument("--json", type=Path, help="where the record goes")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="environments and cycles")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep what the same code has run before"
+    )
+    given = parser.parse_args()
+    cells = chosen(given.versions, given.python)
+    product = product_fingerprint()
+    made = make_cycles(given.folder / "cycles")
+    cycles = {name: made[name] for name in given.cycles.split(",")}
+    results, wrong = [], []
+    for nemo, minor in cells:
+        environment = Environment(nemo, minor, given.folder)
+        result = kept(environment, product) if given.resume else None
+        if result is not None and set(result.courses) != set(cycles):
+            result = None
+        try:
+            result = result or measure(environment, cycles, product)
+        except FlywheelError as error:
+            wrong.append(f"NeMo {nemo} on Python {minor}: {error}")
+            print(wrong[-1], file=sys.stderr, flush=True)
+            continue
+        keep(environment, result)
+        results.append(result)
+        print(table([result]), flush=True)
+    if results:
+        reference = reference_of(results)
+        for one in results:
+            wrong += differences(reference, one)
+        print(table(results))
+        if given.json:
+            files.write_json(given.json, record(results, wrong))
+    print("\n".join(wrong) or "every version: the same figures and texts")
+    return 1 if wrong else 0
+
+
+def chosen(versions_asked: str | None, pythons_asked: str | None) -> list[tuple[str, str]]:
+    """The cells of the matrix that are asked for; without a wish all that are known to run."""
+    nemos = versions_asked.split(",") if versions_asked else None
+    minors = pythons_asked.split(",") if pythons_asked else None
+    if nemos and minors:
+        return [(nemo, minor) for nemo in nemos for minor in minors]
+    known = [
+        (nemo, minor)
+        for nemo, minor in default_cells()
+        if (nemos is None or nemo in nemos) and (minors is None or minor in minors)
+    ]
+    unknown = [nemo for nemo in nemos or () if nemo not in {one for one, _ in known}]
+    return [*known, *((nemo, "3.11") for nemo in unknown)]
+
+
+def record(results: Sequence[Result], wrong: Sequence[str]) -> dict[str, Any]:
+    """What the JSON file holds."""
+    return {
+        "what": "whole cycles and decoding tests with every version of NeMo, on a CPU",
+        "when": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": {"processor": platform.processor() or platform.machine(), "threads": 1},
+        "project": versions(),
+        "rows": sum(1 for text in next(iter(results[0].courses.values())).texts) // 2,
+        "reference": reference_of(results).name,
+        "results": [one.as_dict() for one in results],
+        "differences": list(wrong),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
