@@ -42,6 +42,7 @@ class Fault(StrEnum):
     UNK_COLLAPSE = "unk-collapse"
     NO_BF16 = "no-bf16"
     ROWS_LOST = "rows-lost"
+    BYTES_OVERWRITTEN = "bytes-overwritten"
     STOPPED = "stopped"
     ENGINE_LOST = "engine-lost"
     NO_MODEL = "no-model"
@@ -87,6 +88,10 @@ _REMEDIES = {
     Fault.NO_BF16: "this GPU does not support bf16 (Turing and Volta do not). Use fp32 with a "
     "smaller batch; fp16-mixed only if that is too slow, watching for NaN losses.",
     Fault.ROWS_LOST: "NeMo would load fewer rows than were sent. Check durations and limits.",
+    Fault.BYTES_OVERWRITTEN: "a library overwrote bytes that its whole process shares, which can "
+    "neither read nor write models after that. Nothing of it was kept. NeMo's CUDA-graph "
+    "decoders do so, and the guard in tasks/entry/nvrtc_guard.py does not know this release: take "
+    "nemo_toolkit 3.0.0 with cuda-bindings 13.3.1, and report the versions that you have.",
     Fault.STOPPED: "it was stopped from outside before its last epoch. Start it again: it goes on "
     "from its last checkpoint.",
     Fault.ENGINE_LOST: "the Docker Engine went away during the run. Start the engine and this "
@@ -107,6 +112,7 @@ _IN_LOG = (
     (Fault.NO_BF16, r"CUBLAS_STATUS_NOT_SUPPORTED.*CUDA_R_16BF"),
     (Fault.NAN_LOSS, r"FloatingPointError: NaN loss"),
     (Fault.ROWS_LOST, r"RowsLost"),
+    (Fault.BYTES_OVERWRITTEN, r"CorruptedBytes"),
     (Fault.DRIVER_TOO_OLD, r"CUDA driver version is insufficient|driver on your system is too old"),
     (Fault.DRIVER_TOO_OLD, r"compatibility mode is UNAVAILABLE|cudaErrorInsufficientDriver"),
     (Fault.DRIVER_TOO_OLD, r"CUDA failure! 35\b|cudaErrorStreamCapture|when stream is capturing"),

@@ -39,6 +39,7 @@ _OF_THE_HOST = {
     Fault.NO_USABLE_GPU,
     Fault.GPU_BUSY,
     Fault.BAD_REQUEST,
+    Fault.BYTES_OVERWRITTEN,
 }
 
 

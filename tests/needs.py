@@ -116,6 +116,12 @@ NEEDS: dict[str, Need] = {
         check=lambda: postgres_programs() is not None,
         packages=("postgresql",),
     ),
+    # A compiler of CUDA kernels, which needs no GPU.
+    "nvrtc": Need(
+        "pip install --no-deps --target FOLDER cuda-bindings==13.3.1 cuda-pathfinder==1.9.1 "
+        "nvidia-cuda-nvrtc==13.3.33, and name it in FLYWHEEL_NVRTC",
+        check=lambda: bool(os.environ.get("FLYWHEEL_NVRTC")),
+    ),
     # Data.
     "wordnet": Need(
         "apt-get install wordnet-base",

@@ -43,6 +43,7 @@ import devices  # type: ignore[import-not-found]  # likewise
 import lightning.pytorch as pl
 import nemo
 import numpy as np
+import nvrtc_guard  # type: ignore[import-not-found]  # likewise
 import torch
 from heartbeat import watch  # type: ignore[import-not-found]  # likewise
 from late import Late  # type: ignore[import-not-found]  # likewise
@@ -169,6 +170,7 @@ class EventWriter(pl.Callback):
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
         """A validation is done; with the stock settings that ends an epoch."""
+        nvrtc_guard.check()  # before anything is written that this process may have garbled
         if trainer.sanity_checking:
             return
         metrics = trainer.callback_metrics
@@ -185,8 +187,18 @@ class EventWriter(pl.Callback):
             gpu_utilisation=self._busy,
         )
 
+    def on_save_checkpoint(
+        self,
+        trainer: Any,  # noqa: ANN401, ARG002
+        pl_module: Any,  # noqa: ANN401, ARG002
+        checkpoint: dict[str, Any],  # noqa: ARG002
+    ) -> None:
+        """A checkpoint is about to be written; training batches are decoded now and then, too."""
+        nvrtc_guard.check()
+
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
         """Training ended by itself; a killed run never writes this."""
+        nvrtc_guard.check()  # the script writes its last .nemo after this
         self._tell(trainer)
         early = any(
             getattr(callback, "stopped_epoch", 0) > 0
@@ -305,6 +317,7 @@ def main() -> None:
     if rank is None:
         begin(request)
     seed(request["seed"], Path(request["events"]))
+    nvrtc_guard.install()  # validation decodes, and the script writes models afterwards
     create = pl.Trainer.__init__
     writer = EventWriter(
         Path(request["events"]),

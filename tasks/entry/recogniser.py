@@ -14,8 +14,9 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import nvrtc_guard  # type: ignore[import-not-found]  # lies beside this file
 import torch
-from batches import Budget  # type: ignore[import-not-found]  # lies beside this file
+from batches import Budget  # type: ignore[import-not-found]  # likewise
 from nemo.collections.asr.models import ASRModel
 from nemo.collections.asr.models.ctc_models import EncDecCTCModel
 from nemo.collections.asr.models.hybrid_rnnt_ctc_models import EncDecHybridRNNTCTCModel
@@ -62,7 +63,8 @@ class Labels:
 
 
 def restore(path: str, device: str) -> Any:  # noqa: ANN401 - NeMo ships no types
-    """Restore a model for inference."""
+    """Restore a model for inference; from here on NVRTC is guarded."""
+    nvrtc_guard.install()
     model = ASRModel.restore_from(path, map_location=device)
     if model.cfg.get("validation_ds") is None:
         # transcribe() reads this key, and a model that was never validated lacks it.

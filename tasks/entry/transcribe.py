@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pipeline  # type: ignore[import-not-found]  # lies beside this file
+import nvrtc_guard  # type: ignore[import-not-found]  # lies beside this file
+import pipeline  # type: ignore[import-not-found]  # likewise
 import torch
 from devices import hold  # type: ignore[import-not-found]  # likewise
 from heartbeat import watch  # type: ignore[import-not-found]  # likewise
@@ -92,6 +93,7 @@ def main() -> None:
             started = time.monotonic()
             texts = pipeline.transcribe(model, audio, durations, budget, report)
             seconds = time.monotonic() - started
+            nvrtc_guard.check()  # before texts are kept that this process may have garbled
             write(Path(one_set["out"]), audio, texts)
             report(
                 "set",
