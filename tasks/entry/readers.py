@@ -6,9 +6,8 @@ Before 3.0 it goes by the end of the file's name, and by its case: ``.FLAC``, ``
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
-
-from nemo.collections.asr.parts.preprocessing import segment
 
 
 class _Every:
@@ -24,7 +23,8 @@ def by_content() -> bool:
     Returns:
         Whether this NeMo has to be told; a newer one does so by itself.
     """
-    module: Any = segment
+    # Seconds, which a process that only starts others need not pay.
+    module: Any = importlib.import_module("nemo.collections.asr.parts.preprocessing.segment")
     if not hasattr(module, "sf_supported_formats"):
         return False
     module.sf_supported_formats = _Every()
