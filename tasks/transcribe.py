@@ -27,8 +27,20 @@ if TYPE_CHECKING:
     from tasks.transcripts import TranscriptStore
 
 PROGRAM = "transcribe.py"
-# What decodes, beside the program itself: other code may hear something else.
-DECODER = (PROGRAM, "batches.py", "pipeline.py", "recogniser.py", "sound.py")
+# Every file of the program that decodes: other code may hear something else.
+DECODER = (
+    PROGRAM,
+    "batches.py",
+    "devices.py",
+    "graphs.py",
+    "heartbeat.py",
+    "nvrtc_guard.py",
+    "packed.py",
+    "pipeline.py",
+    "readers.py",
+    "recogniser.py",
+    "sound.py",
+)
 _LOG_TAIL_LINES = 15
 # Faults whose remedies are for any job; the others' speak of training.
 _OF_THE_HOST = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -13,10 +15,12 @@ import soundfile
 
 from tasks import audio
 from tasks.audio import AudioFacts
+from tasks.bases import resolve
 from tasks.findings import Severity
 from tasks.preflight import Limits, PreflightResult, preflight
 from tasks.runtime import ENTRY
 from tests import samples
+from tests.needs import require
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +92,62 @@ def test_training_and_transcription_hear_what_is_sent(
     path = str(write(tmp_path / "it", wave / 32768, subtype, kind))
     assert np.array_equal(sound.read(path, RATE), np.float32(wave / 32768))
     assert np.array_equal(AudioSegment.from_file(path).samples, np.float32(wave / 32768))
+
+
+# Names that NeMo before 3.0 does not take for a recording, or takes for another kind.
+BY_NAME = {
+    "a.FLAC": ("FLAC", "PCM_16"),
+    "b.WAV": ("WAV", "FLOAT"),
+    "c.wave": ("WAV", "PCM_16"),
+    "d": ("WAV", "PCM_24"),
+    "e.WAV": ("WAV", "ULAW"),
+    "f.opus": ("OGG", "OPUS"),
+    "g.wav": ("WAV", "FLOAT"),
+    "h.wav": ("WAV", "ULAW"),
+}
+HEAR = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import numpy, readers
+assert readers.by_content()
+from nemo.collections.asr.parts.preprocessing.segment import AudioSegment
+for path in sys.argv[2:]:
+    numpy.save(path + ".npy", AudioSegment.from_file(path).samples)
+"""
+
+
+def test_nemo_before_3_hears_what_preflight_heard(tmp_path: Path) -> None:
+    """Whatever a file's name ends in; without the mend NeMo 2.6 has ffprobe read some of these."""
+    python = os.environ.get("FLYWHEEL_NEMO26_PYTHON", "")
+    require(
+        "nemo26",
+        present=bool(python),
+        how="name in FLYWHEEL_NEMO26_PYTHON an interpreter that has nemo_toolkit[asr] 2.6.x",
+    )
+    sys.path.insert(0, str(ENTRY))
+    import sound  # noqa: PLC0415 - torch takes seconds
+
+    for name, (kind, subtype) in BY_NAME.items():
+        write(tmp_path / name, loud() / 32768 / 2, subtype, kind)
+    paths = [str(tmp_path / name) for name in BY_NAME]
+    program = [python, "-c", HEAR, str(ENTRY), *paths]
+    environment = {**os.environ, "PATH": str(tmp_path)}  # no ffprobe is found there
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for path in paths:
+        rate = soundfile.info(path).samplerate
+        assert np.array_equal(np.load(f"{path}.npy"), sound.read(path, rate)), path
+
+
+def test_a_model_that_decodes_by_itself_reads_by_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From when it is restored, where NeMo has a list of endings, as before 3.0."""
+    sys.path.insert(0, str(ENTRY))
+    import recogniser  # type: ignore[import-not-found]  # noqa: PLC0415 - torch takes seconds
+    from nemo.collections.asr.parts.preprocessing import segment  # noqa: PLC0415 - likewise
+
+    monkeypatch.setattr(segment, "sf_supported_formats", [".wav"], raising=False)
+    recogniser.restore(str(resolve("embedded")), "cpu")
+    assert all(ending in segment.sf_supported_formats for ending in (".FLAC", ".opus", ""))
 
 
 @pytest.mark.parametrize("subtype", ["PCM_24", "PCM_32", "FLOAT", "DOUBLE"])

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
 from types import SimpleNamespace
@@ -16,8 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.bases import resolve
+from tasks.faults import Fault, from_log
 from tasks.runtime import ENTRY
-from tests import samples
+from tasks.transcribe import DECODER, PROGRAM
+from tests import nemo_models, samples
 
 # The programs of tasks/entry find each other beside themselves.
 sys.path.insert(0, str(ENTRY))
@@ -149,9 +152,8 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module", params=["ctc", "rnnt", "tdt"])
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The embedded base, and tiny transducers with random weights."""
+def fresh(kind: str, folder: Path) -> Any:
+    """The embedded base, or a tiny transducer with random weights."""
     import torch
     from nemo.collections.asr.models import EncDecRNNTBPEModel
     from nemo.utils import logging
@@ -159,14 +161,21 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     from recogniser import restore  # type: ignore[import-not-found]
 
     logging.setLevel(logging.ERROR)
-    if request.param == "ctc":
+    if kind == "ctc":
         return restore(str(resolve("embedded")), "cpu")
-    folder = tmp_path_factory.mktemp("tokenizer")
     (folder / "tokenizer.model").write_bytes(samples.tokenizer(samples.LOWER_SENTENCES))
     (folder / "vocab.txt").write_text("a\n")
     torch.manual_seed(1)
-    made = EncDecRNNTBPEModel(cfg=OmegaConf.create(tiny_config(folder, request.param)))
+    if kind == "hybrid":
+        return restore(str(nemo_models.make(folder / "hybrid.nemo", kind)), "cpu")
+    made = EncDecRNNTBPEModel(cfg=OmegaConf.create(tiny_config(folder, kind)))
     return made.eval()
+
+
+@pytest.fixture(scope="module", params=["ctc", "rnnt", "tdt"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The embedded base, and tiny transducers with random weights."""
+    return fresh(request.param, tmp_path_factory.mktemp("tokenizer"))
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -183,6 +192,178 @@ def test_texts_are_those_of_transcribe(model: Any, clips: tuple[list[str], list[
     shipped = pipeline.prepare(ours, max(seconds))
     for budget in (shipped, batches.Budget(1, 1), batches.Budget(700, 5)):
         assert pipeline.transcribe(ours, paths, seconds, budget) == plain
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("kind", ["ctc", "rnnt", "tdt", "hybrid"])
+def test_a_base_that_was_asked_for_timestamps_is_decoded_as_any_other(
+    kind: str, clips: tuple[list[str], list[float]], tmp_path: Path
+) -> None:
+    """Its archive asks for ever; our loop's texts are those of transcribe(), and it stays as is."""
+    import pipeline
+    from omegaconf import open_dict
+    from recogniser import Recogniser, restore
+
+    path = tmp_path / "base.nemo"
+    asked = fresh(kind, tmp_path)
+    with open_dict(asked.cfg):
+        asked.cfg.decoding.compute_timestamps = True
+        asked.cfg.decoding.preserve_alignments = True
+        asked.cfg.decoding.confidence_cfg = {"preserve_frame_confidence": True}
+    asked.save_to(str(path))
+    archive = path.read_bytes()
+
+    paths, seconds = clips
+    plain = restore(str(path), "cpu")
+    assert plain.decoding.compute_timestamps
+    heard = plain.transcribe(paths, batch_size=4, verbose=False)
+    heard = heard[0] if isinstance(heard, tuple) else heard
+    texts = [one.text for one in heard]
+    assert len(set(texts)) > 3
+
+    ours = Recogniser(restore(str(path), "cpu"))
+    assert not ours.whole
+    assert pipeline.transcribe(ours, paths, seconds, batches.Budget(700, 5)) == texts
+    assert path.read_bytes() == archive
+
+
+@pytest.fixture(scope="module")
+def looping(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A tiny TDT model whose decoding has a loop that a GPU would run as a graph."""
+    import torch
+    from recogniser import restore
+
+    torch.manual_seed(2)
+    path = tmp_path_factory.mktemp("looping") / "tdt.nemo"
+    return restore(str(nemo_models.make(path, "tdt")), "cpu")
+
+
+@pytest.fixture
+def decoder(looping: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Its decoder as on a GPU, with the loop in one graph: here nothing of this compiles."""
+    computer = looping.decoding.decoding.decoding_computer
+    monkeypatch.setattr(computer, "cuda_graphs_mode", computer.CudaGraphsMode.FULL_GRAPH)
+    monkeypatch.setattr(computer, "no_graph_because", "", raising=False)
+    monkeypatch.setattr(computer, "_warmup_for_cuda_graphs", lambda: None)
+    computer.reset_cuda_graphs_state()
+    return computer
+
+
+def graph_and_loop(computer: Any) -> tuple[Any, Any]:
+    """Labels of noise by the way for a GPU, and by the plain loop."""
+    import torch
+
+    width = computer.joint.enc.in_features
+    noise = torch.randn(5, 30, width, generator=torch.Generator().manual_seed(1))
+    frames = torch.tensor([30, 20, 25, 7, 1])
+    with torch.inference_mode():
+        made = [
+            way(encoder_output=noise, encoder_output_length=frames)[0]
+            for way in (computer.cuda_graphs_impl, computer.torch_impl)
+        ]
+    counts = [one.current_lengths[:5].tolist() for one in made]
+    assert sum(counts[1]) > 0
+    return tuple(
+        [row[:count].tolist() for row, count in zip(one.transcript, many, strict=False)]
+        for one, many in zip(made, counts, strict=True)
+    )
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_where_no_graph_compiles_decoding_goes_on_without(
+    decoder: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """NeMo's own decoder with the same labels; it is said, and is no fault."""
+    import graphs  # type: ignore[import-not-found]
+
+    by_graph, by_loop = graph_and_loop(decoder)
+    assert by_graph == by_loop
+    assert decoder.cuda_graphs_mode is decoder.CudaGraphsMode.NO_GRAPHS
+    said = capsys.readouterr().out.splitlines()
+    told = [line for line in said if line.startswith(graphs.PREFIX)]
+    assert ["partial graphs from here on" in line for line in told] == [True, False]
+    assert ["no graphs from here on" in line for line in told] == [False, True]
+    assert graphs.why_not(decoder)
+    line = f"{graphs.PREFIX}it did not compile: CUDA failure! 35"
+    assert from_log(f"{line}\nFloatingPointError: NaN loss") is Fault.NAN_LOSS
+    assert from_log(line) is Fault.SCRIPT_FAILED
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_where_the_loop_does_not_compile_its_parts_do(
+    decoder: Any, looping: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Partial graphs are used then; describe() says so."""
+    import recogniser
+
+    def compile_parts() -> None:
+        steps = {
+            "before_outer_loop": "_before_outer_loop",
+            "before_inner_loop": "_before_inner_loop_get_joint_output",
+            "inner_loop_code": "_inner_loop_step_find_next_non_blank",
+            "after_inner_loop": "_after_inner_loop_step",
+        }
+        parts = {
+            name: SimpleNamespace(replay=getattr(decoder, step)) for name, step in steps.items()
+        }
+        decoder.separate_graphs = SimpleNamespace(**parts)
+
+    monkeypatch.setattr(decoder, "_partial_graphs_compile", compile_parts)
+    by_graph, by_loop = graph_and_loop(decoder)
+    assert by_graph == by_loop
+    assert decoder.cuda_graphs_mode is decoder.CudaGraphsMode.NO_WHILE_LOOPS
+    ours = recogniser.Recogniser(looping)
+    monkeypatch.setattr(recogniser.Recogniser, "decodes_together", True)
+    assert "with partial CUDA graphs" in ours.describe()
+    assert "did not compile" in ours.describe()
+
+
+@pytest.mark.parametrize("method", ["_full_graph_compile", "_partial_graphs_compile"])
+def test_memory_that_runs_out_is_no_failure_of_graphs(
+    decoder: Any, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is raised, so that the batch is halved, and graphs stay as they were."""
+    import graphs
+
+    def no_memory(_: object) -> None:
+        raise RuntimeError("CUDA failure! cudaErrorMemoryAllocation")
+
+    wrap = {"_full_graph_compile": graphs._or_partial, "_partial_graphs_compile": graphs._or_none}
+    monkeypatch.setattr(type(decoder), method, wrap[method](no_memory))
+    with pytest.raises(RuntimeError, match="MemoryAllocation"):
+        getattr(decoder, method)()
+    assert decoder.cuda_graphs_mode is decoder.CudaGraphsMode.FULL_GRAPH
+    assert not graphs.why_not(decoder)
+
+
+def test_every_decoder_of_nemo_falls_back() -> None:
+    """Those of CTC, RNN-T and TDT, greedy and beam; once each."""
+    import importlib
+
+    import graphs
+
+    assert graphs.install() in {0, len(graphs._MODULES)}
+    assert graphs.install() == 0
+    for name in graphs._MODULES:
+        module = importlib.import_module(f"{graphs._FOLDER}.{name}")
+        assert any(hasattr(one, "no_graph_because") for one in vars(module).values()), name
+
+
+def test_every_file_that_decodes_names_the_hypotheses() -> None:
+    """A kept hypothesis is of these very files; one that is not named would change unseen."""
+    files, left = set(), [PROGRAM]
+    while left:
+        files.add(name := left.pop())
+        tree = ast.parse((ENTRY / name).read_text())
+        imported = {
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import)
+            for alias in node.names
+        } | {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        found = {f"{one}.py" for one in imported if (ENTRY / f"{one}.py").is_file()}
+        left += sorted(found - files)
+    assert set(DECODER) == files
 
 
 def test_matrix_products_on_a_cpu_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:

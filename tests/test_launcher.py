@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROGRAM = """
-import json, sys, traceback
+import ctypes, json, sys, traceback
 from pathlib import Path
 from types import SimpleNamespace as Thing
 sys.path.insert(0, sys.argv[1])
@@ -74,6 +74,14 @@ found["drawn"] = []
 for name in ("never", "whole"):
     seed(7, Path(sys.argv[2]) / name)
     found["drawn"].append([float(numpy.random.random()), float(torch.rand(()))])
+singleton = id(bytes(range(256))[7:8]) + bytes.__basicsize__ - 1
+ctypes.memset(singleton, 0, 1)
+found["overwritten"] = [
+    told(writer("garbled").on_validation_end, trainer, model),
+    told(writer("garbled").on_save_checkpoint, trainer, model, {}),
+    told(writer("garbled").on_train_end, trainer, model),
+]
+ctypes.memset(singleton, 7, 1)
 found["nan"] = told(epoch, writer("nan"), [3.0, float("nan")])
 found["inf"] = told(epoch, writer("inf"), [float("inf"), 1.0])
 found["kept on"] = len(off)
@@ -94,6 +102,51 @@ devices.driver_cuda = lambda: (12, 6)
 found["driver"] = devices.graphs_allowed()
 Path(sys.argv[2], "found.json").write_text(json.dumps(found))
 """
+
+
+# Its first lines make of any NeMo an older one, which reads by the ends of names.
+STARTED = """
+import json, runpy, sys
+from nemo.collections.asr.parts.preprocessing import segment
+segment.sf_supported_formats = [".wav"]
+sys.path.insert(0, sys.argv.pop(1))
+runpy.run_path(sys.path[0] + "/launch.py", run_name="__main__")
+"""
+SCRIPT = """
+import importlib.util, json, sys
+from pathlib import Path
+from nemo.collections.asr.parts.preprocessing import segment
+from nemo.collections.asr.parts.submodules.transducer_decoding import tdt_label_looping
+found = {"heard": [name in segment.sf_supported_formats for name in (".FLAC", ".opus", "")]}
+decoder = tdt_label_looping.GreedyBatchedTDTLabelLoopingComputer
+found["falls back"] = decoder.no_graph_because == ""
+if importlib.util.find_spec("cuda") and importlib.util.find_spec("cuda.bindings"):
+    from cuda.bindings import nvrtc
+    found["guarded"] = hasattr(nvrtc.nvrtcGetProgramLog, "never_shared")
+Path(sys.argv[1]).write_text(json.dumps(found))
+"""
+
+
+def test_every_rank_starts_the_script_with_nemo_put_right(tmp_path: Path) -> None:
+    """Readers go by content, graphs that do not compile are done without, NVRTC is guarded."""
+    script, told = tmp_path / "script.py", tmp_path / "told.json"
+    script.write_text(SCRIPT)
+    request = {
+        "script": str(script),
+        "arguments": [str(told)],
+        "seed": 1,
+        "events": str(tmp_path / "events.jsonl"),
+        "rows": {"train": 1, "validation": 1},
+    }
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    program = [sys.executable, "-c", STARTED, str(ENTRY), str(tmp_path / "request.json")]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "LOCAL_RANK": "1"}
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(told.read_text())
+    assert found.pop("heard") == [True] * 3
+    assert found["falls back"]
+    assert all(found.values())
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +192,12 @@ def test_a_whole_epoch_is_written_down(folder: Path, found: dict[str, Any]) -> N
 def test_a_loss_that_is_no_number_ends_the_run(found: dict[str, Any], loss: str) -> None:
     """Whatever the precision, the last batch before a validation too."""
     assert from_log(found[loss]) is Fault.NAN_LOSS
+
+
+def test_bytes_that_were_overwritten_end_the_run(found: dict[str, Any]) -> None:
+    """After a validation, before a checkpoint, and before the script's last model is written."""
+    faults = [from_log(one) for one in found["overwritten"]]
+    assert faults == [Fault.BYTES_OVERWRITTEN] * 3
 
 
 @pytest.mark.parametrize(("side", "words"), [("train", "7 of 8"), ("held out", "2 of 3")])

@@ -129,6 +129,39 @@ def test_the_older_bindings_and_functions_taken_by_name(
     assert bool(found["said"]) is not guarded
 
 
+_DECODE = """
+import ctypes
+import pipeline, transcribe
+class Model:
+    def describe(self): return "planned"
+transcribe.load = lambda *_: Model()
+pipeline.prepare = lambda *_: None
+def garble(*_):
+    ctypes.memset(id(bytes(range(256))[7:8]) + bytes.__basicsize__ - 1, 0, 1)
+    return ["a text"]
+pipeline.transcribe = garble
+transcribe.main()
+"""
+
+
+def test_texts_of_a_garbled_process_are_not_kept(tmp_path: Path) -> None:
+    """The transcription ends with a fault of its own before it writes them."""
+    out = tmp_path / "out.jsonl"
+    one_set = {"audio": ["a.wav"], "durations": [1.0], "out": str(out)}
+    request = {"jobs": [{"model": "a.nemo", "sets": [one_set]}]}
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    done = subprocess.run(
+        [sys.executable, "-c", _DECODE, str(tmp_path / "request.json")],
+        env={**os.environ, "PYTHONPATH": str(ENTRY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert from_log(done.stderr) is Fault.BYTES_OVERWRITTEN
+    assert not out.exists()
+
+
 def test_without_the_bindings_there_is_nothing_to_guard(tmp_path: Path) -> None:
     """Most machines without a GPU have no cuda-python."""
     hidden = "import sys\nsys.modules['cuda'] = None\nimport nvrtc_guard\n"

@@ -40,10 +40,12 @@ from typing import Any
 
 import checkpoints  # type: ignore[import-not-found]  # lies beside this file
 import devices  # type: ignore[import-not-found]  # likewise
+import graphs  # type: ignore[import-not-found]  # likewise
 import lightning.pytorch as pl
 import nemo
 import numpy as np
 import nvrtc_guard  # type: ignore[import-not-found]  # likewise
+import readers  # type: ignore[import-not-found]  # likewise
 import torch
 from heartbeat import watch  # type: ignore[import-not-found]  # likewise
 from late import Late  # type: ignore[import-not-found]  # likewise
@@ -318,6 +320,8 @@ def main() -> None:
         begin(request)
     seed(request["seed"], Path(request["events"]))
     nvrtc_guard.install()  # validation decodes, and the script writes models afterwards
+    graphs.install()
+    readers.by_content()
     create = pl.Trainer.__init__
     writer = EventWriter(
         Path(request["events"]),

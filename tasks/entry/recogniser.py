@@ -14,7 +14,9 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import nvrtc_guard  # type: ignore[import-not-found]  # lies beside this file
+import graphs  # type: ignore[import-not-found]  # lies beside this file
+import nvrtc_guard  # type: ignore[import-not-found]  # likewise
+import readers  # type: ignore[import-not-found]  # likewise
 import torch
 from batches import Budget  # type: ignore[import-not-found]  # likewise
 from nemo.collections.asr.models import ASRModel
@@ -63,8 +65,10 @@ class Labels:
 
 
 def restore(path: str, device: str) -> Any:  # noqa: ANN401 - NeMo ships no types
-    """Restore a model for inference; from here on NVRTC is guarded."""
+    """Restore a model for inference; from here on NeMo is guarded against what it does itself."""
     nvrtc_guard.install()
+    graphs.install()
+    readers.by_content()  # for those that their own transcribe() decodes
     model = ASRModel.restore_from(path, map_location=device)
     if model.cfg.get("validation_ds") is None:
         # transcribe() reads this key, and a model that was never validated lacks it.
@@ -147,6 +151,10 @@ class Recogniser:
         if not self.decodes_together:
             return said
         mode = getattr(self._computer, "cuda_graphs_mode", None)
+        why_not = graphs.why_not(self._computer)
+        if why_not:
+            kept = "with partial" if "while" in str(getattr(mode, "value", mode)) else "without"
+            return f"{said}, {kept} CUDA graphs, which is slower: {why_not}"
         if mode is None:
             return f"{said}, without CUDA graphs, which this decoder does not allow"
         if "full" in str(getattr(mode, "value", mode)).lower():
@@ -253,15 +261,59 @@ def _taken_apart(model: Any) -> tuple[Callable[..., Any] | None, Any, str]:  # n
         return None, None, f"{type(model).__name__} is decoded by its own transcribe()"
     decoding = getattr(model, name)
     greedy = decoding.decoding
-    plain = str(decoding.cfg.get("strategy", "")) in {"greedy", "greedy_batch"}
-    if forward is _transducer:
-        computer = getattr(greedy, "decoding_computer", None)
-        records_all = getattr(computer, "record_all_steps", False)
-        plain = plain and computer is not None and not records_all
-    fused = getattr(greedy, "fusion_models", None) or getattr(greedy, "ngram_lm_batch", None)
-    if not plain or fused or getattr(decoding, "compute_timestamps", False):
-        return None, None, "its decoding is not plain greedy: decoded by its own transcribe()"
+    strategy = str(decoding.cfg.get("strategy", ""))
+    if strategy not in {"greedy", "greedy_batch"}:
+        return None, None, f"its decoding is {strategy}, not greedy: by its own transcribe()"
+    if getattr(greedy, "fusion_models", None) or getattr(greedy, "ngram_lm_batch", None):
+        return (
+            None,
+            None,
+            "its decoding heeds more than sound: by its own transcribe()",
+        )
+    if _records_more(decoding.cfg):
+        decoding = _without_records(model, name, decoding.cfg)
+    computer = getattr(decoding.decoding, "decoding_computer", None)
+    if forward is _transducer and computer is None:
+        return None, None, "its greedy decoding has no loop over labels: by its own transcribe()"
+    if getattr(computer, "record_all_steps", False):
+        return None, None, "its decoding records every step: by its own transcribe()"
     return forward, decoding, ""
+
+
+# What a decoder can be asked to tell beside its labels, which are the same without it. An archive
+# whose model was asked once asks for ever.
+_RECORDS = (
+    "compute_timestamps",
+    "preserve_alignments",
+    "preserve_frame_confidence",
+    "preserve_token_confidence",
+    "preserve_word_confidence",
+    "tdt_include_token_duration",
+    "tdt_include_duration_confidence",
+)
+_HAVE_RECORDS = ("greedy", "confidence_cfg")
+
+
+def _records_more(cfg: Any) -> bool:  # noqa: ANN401 - of a decoding
+    """Whether a decoding was asked for more than labels."""
+    parts = [cfg, *(cfg.get(name) for name in _HAVE_RECORDS)]
+    return any(part is not None and part.get(name) for part in parts for name in _RECORDS)
+
+
+def _without_records(model: Any, name: str, cfg: Any) -> Any:  # noqa: ANN401
+    """A decoding that makes labels and nothing else; the archive stays as it is."""
+    plain = copy.deepcopy(cfg)
+    with open_dict(plain):
+        for part in (plain, *(plain.get(name) for name in _HAVE_RECORDS)):
+            for record in _RECORDS:
+                if part is not None and part.get(record):
+                    part[record] = False
+    if isinstance(model, EncDecHybridRNNTCTCModel):
+        kind = "ctc" if name == "ctc_decoding" else "rnnt"
+        model.change_decoding_strategy(plain, decoder_type=kind)
+    else:
+        model.change_decoding_strategy(plain)
+    return getattr(model, name)
 
 
 def _ctc(model: Any, output: Any, counts: Any) -> tuple[Any, Any]:  # noqa: ANN401
