@@ -82,12 +82,15 @@ class Progress:
 
 
 def learning_rate(progress: float) -> float:
-    """The rate at a share of the time budget: a linear climb, then half a cosine to almost zero."""
+    """The rate at a share of the time budget."""
+    return PEAK_RATE * share_of_peak(progress) + 1e-6
+
+
+def share_of_peak(progress: float) -> float:
+    """The share of the peak rate: a linear climb, then half a cosine to zero."""
     if progress < WARM_UP:
-        factor = progress / WARM_UP
-    else:
-        factor = 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARM_UP) / (1 - WARM_UP))))
-    return PEAK_RATE * factor + 1e-6
+        return progress / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARM_UP) / (1 - WARM_UP))))
 
 
 def features_of(

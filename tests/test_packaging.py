@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_a_wheel_holds_everything_that_a_run_reads(tmp_path: Path) -> None:
-    """Scripts for training, their YAML, the embedded base and its card, the general sentences."""
+    """Training scripts, their YAML, the embedded bases and their cards, the general sentences."""
     # A copy, since setuptools leaves what an earlier build had in the folder that it builds in.
     source = tmp_path / "source"
     unwanted = shutil.ignore_patterns(".*", "build", "*.egg-info", "demo-run", "__pycache__")
@@ -28,6 +28,10 @@ def test_a_wheel_holds_everything_that_a_run_reads(tmp_path: Path) -> None:
         "tasks/entry/sft_script.py",
         "asr_flywheel/embedded/embedded_ctc.nemo",
         "asr_flywheel/embedded/MODEL_CARD.md",
+        "asr_flywheel/embedded/embedded_rnnt.nemo",
+        "asr_flywheel/embedded/MODEL_CARD_RNNT.md",
+        "asr_flywheel/embedded/embedded_tdt.nemo",
+        "asr_flywheel/embedded/MODEL_CARD_TDT.md",
         "asr_flywheel/demo/general_english.txt",
         "flows/finetune_cycle.py",
     }
