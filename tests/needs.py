@@ -62,10 +62,10 @@ def postgres_programs() -> Path | None:
 
 def _mounts() -> bool:
     with tempfile.TemporaryDirectory() as folder:
-        line = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder]
+        line = [str(find("mount")), "-t", "tmpfs", "-o", "size=1m", "none", folder]
         if subprocess.run(line, capture_output=True, check=False).returncode:
             return False
-        subprocess.run(["umount", folder], check=True)
+        subprocess.run([str(find("umount")), folder], check=True)
     return True
 
 
@@ -138,7 +138,7 @@ NEEDS: dict[str, Need] = {
     "no-gpu": Need("a machine without a GPU", check=lambda: find("nvidia-smi") is None),
     "root": Need("run the tests as root", check=lambda: os.geteuid() == 0),
     "ordinary-user": Need("run the tests as an ordinary user", check=lambda: os.geteuid() != 0),
-    "mount": Need("run the tests as a root who may mount a tmpfs", check=_mounts),
+    "mount": Need("run the tests as a root who may mount a tmpfs", ("mount", "umount"), _mounts),
     "shm": Need("a /dev/shm that is not the disk's", check=_shared_memory),
     "proc": Need("Linux's /proc", check=Path("/proc/self/stat").exists),
 }

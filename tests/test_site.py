@@ -117,7 +117,7 @@ def test_of_two_runs_one_waits_for_the_gpu_and_both_finish(
         overlap = overlap or all(busy)
         return all((cycle.parent / "cycle2" / "run.json").exists() for cycle in cycles)
 
-    sites.wait_for(both_trained, 300)
+    sites.wait_for(both_trained, 600)
     assert not overlap
     for run in runs:
         sites.ends(site, run, "Completed")
