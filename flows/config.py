@@ -118,7 +118,8 @@ class CycleConfig(BaseModel):
     base: str = Field(
         RECOMMENDED,
         title="Base model",
-        description="A known name, the path of a .nemo file, or `embedded` for the demo's.",
+        description="A known name, the path of a .nemo file, or `embedded`, `embedded-tdt` or "
+        "`embedded-rnnt` for this project's own.",
     )
     priority: tuple[Category, ...] = Field(
         ("drug",),

@@ -47,7 +47,8 @@ class EvaluationConfig(BaseModel):
     model: str = Field(
         RECOMMENDED,
         title="Model",
-        description="A known name, the path of a .nemo file, or `embedded` for the demo's.",
+        description="A known name, the path of a .nemo file, or `embedded`, `embedded-tdt` or "
+        "`embedded-rnnt` for this project's own.",
     )
     out: AbsolutePath | None = Field(
         None,

@@ -120,8 +120,8 @@ def _check_movable(run: CycleConfig) -> None:
 
 def _own_base(name: str) -> Path | None:
     """The file of a base that is here already; None for one that the host will fetch."""
-    if name == bases.EMBEDDED:
-        return bases.embedded_path()
+    if name in bases.SHIPPED:
+        return bases.resolve(name)
     path = Path(name).expanduser()
     return path if path.is_file() else None
 

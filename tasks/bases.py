@@ -1,7 +1,8 @@
 """The base models: which may be tuned, and where a named one comes from (specification, 4c).
 
-This is the one place that knows them. A base is named by ``embedded`` (the small model that ships
-with this project), by a catalogue name, or by the path of a .nemo file.
+This is the one place that knows them. A base is named by ``embedded``, ``embedded-tdt`` or
+``embedded-rnnt`` (the small models that ship with this project), by a catalogue name, or by the
+path of a .nemo file.
 
 Licences, sizes, revisions and hashes are those of the models' public pages, read in November 2026.
 Nothing of this machine's has tuned them: only the specification's own result makes one verified.
@@ -85,6 +86,46 @@ class Base:
         told["decoder"], told["status"] = self.decoder.value, self.status.value
         told["languages"] = list(self.languages)
         return {**told, "nim_family": self.nim_family}
+
+
+def _shipped(name: str, decoder: Decoder, status: Status, note: str) -> Base:
+    """A small English model that ships with this project."""
+    return Base(
+        name,
+        decoder,
+        status,
+        f"{note}, it is not for a clinic",
+        millions=6,
+        licence="Apache-2.0",
+        languages=("en",),
+        source="asr_flywheel/embedded/MODEL_CARD.md",
+    )
+
+
+SHIPPED: dict[str, Base] = {
+    base.name: base
+    for base in (
+        _shipped(
+            EMBEDDED,
+            Decoder.CTC,
+            Status.VERIFIED,
+            "the small demo model of this project; it shows the loop",
+        ),
+        _shipped(
+            "embedded-tdt",
+            Decoder.TDT,
+            Status.EXPECTED,
+            "a small TDT model of this project; it rehearses the loop on a GPU",
+        ),
+        _shipped(
+            "embedded-rnnt",
+            Decoder.RNNT,
+            Status.EXPECTED,
+            "a small RNN-T model of this project; it rehearses the loop",
+        ),
+    )
+}
+"""The models in asr_flywheel/embedded, by the names that they are given everywhere."""
 
 
 def _nvidia(
@@ -175,9 +216,10 @@ CATALOGUE: dict[str, Base] = {
 }
 
 
-def embedded_path() -> Path:
-    """Where the shipped demo base lies."""
-    return Path(str(resources.files("asr_flywheel.embedded") / "embedded_ctc.nemo"))
+def embedded_path(name: str = EMBEDDED) -> Path:
+    """Return where a shipped base lies; an installation may lack its file."""
+    file = f"embedded_{SHIPPED[name].decoder.value}.nemo"
+    return Path(str(resources.files("asr_flywheel.embedded") / file))
 
 
 def describe(name: str) -> Base:
@@ -188,26 +230,14 @@ def describe(name: str) -> Base:
     """
     if (known := in_catalogue(name)) is not None:
         return known
-    archive = open_archive(_local_file(name))
+    path = _local_file(name)
+    if name in SHIPPED:
+        return SHIPPED[name]
+    archive = open_archive(path)
     if archive.is_cache_aware:
         return Base(name, archive.decoder, Status.BROKEN, _UNK_COLLAPSE, cache_aware=True)
-    if name == EMBEDDED:
-        return _embedded(archive.decoder)
     return Base(
         name, archive.decoder, Status.UNKNOWN, "a .nemo of your own; no result is on record"
-    )
-
-
-def _embedded(decoder: Decoder) -> Base:
-    return Base(
-        EMBEDDED,
-        decoder,
-        Status.VERIFIED,
-        "the small demo model of this project; it shows the loop, it is not for a clinic",
-        millions=6,
-        licence="Apache-2.0",
-        languages=("en",),
-        source="asr_flywheel/embedded/MODEL_CARD.md",
     )
 
 
@@ -221,15 +251,25 @@ def in_catalogue(name: str) -> Base | None:
 
 
 def _local_file(name: str) -> Path:
-    if name == EMBEDDED:
-        return embedded_path()
+    if name in SHIPPED:
+        return _shipped_file(name)
     path = Path(name).expanduser()
     if path.is_file():
         return path.resolve()
     raise InputError(
         f"base {name!r}: neither a file nor a known base. Fix: name a .nemo file, "
-        f"{EMBEDDED!r}, or one of {', '.join(CATALOGUE)}."
+        f"{', '.join(map(repr, SHIPPED))}, or one of {', '.join(CATALOGUE)}."
     )
+
+
+def _shipped_file(name: str) -> Path:
+    path = embedded_path(name)
+    if not path.is_file():
+        raise InputError(
+            f"base {name!r}: this installation lacks its file, {path.name}. Fix: install a release "
+            f"that ships it, or name {EMBEDDED!r}."
+        )
+    return path
 
 
 def resolve(name: str) -> Path:

@@ -16,7 +16,7 @@ import pytest
 from tasks import bases
 from tasks.bases import CATALOGUE, Status
 from tasks.errors import InputError
-from tasks.nemo_archive import Decoder
+from tasks.nemo_archive import Decoder, open_archive
 from tests import samples
 
 if TYPE_CHECKING:
@@ -96,6 +96,33 @@ def test_an_unknown_name_is_bad_input(
             use(name)
         assert "'embedded'" in str(told.value)
         assert bases.RECOMMENDED in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "decoder"), [("embedded-tdt", Decoder.TDT), ("embedded-rnnt", Decoder.RNNT)]
+)
+def test_a_shipped_base_is_named_without_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, decoder: Decoder
+) -> None:
+    """Its file is the package's; an installation without the file says so by the file's name."""
+    file = tmp_path / f"embedded_{decoder.value}.nemo"
+    monkeypatch.setattr(bases.resources, "files", lambda _: tmp_path)
+    for use in (bases.describe, bases.resolve):
+        with pytest.raises(InputError, match=f"lacks its file, {file.name}"):
+            use(name)
+    samples.write_nemo(file)
+    assert bases.resolve(name) == file
+    base = bases.describe(name)
+    assert (base.name, base.decoder, base.licence) == (name, decoder, "Apache-2.0")
+
+
+@pytest.mark.parametrize("name", list(bases.SHIPPED))
+def test_a_shipped_file_has_the_decoder_of_its_name(name: str) -> None:
+    """The table says what the file's own configuration says."""
+    path = bases.embedded_path(name)
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not in this checkout")
+    assert open_archive(path).decoder is bases.SHIPPED[name].decoder
 
 
 FAMILY = {
