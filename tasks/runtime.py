@@ -142,10 +142,12 @@ class LocalRuntime:
     Attributes:
         hardware: what this machine has.
         stock_script: the user's copy of the stock script, or None for our own.
+        trust: whether a .nemo may run code of its own.
     """
 
     hardware: Hardware
     stock_script: Path | None = None
+    trust: bool = False
 
     @property
     def script(self) -> Script:
@@ -188,7 +190,7 @@ class LocalRuntime:
 
     def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
         """Run the job in a process group of its own."""
-        job.write_request(device_locks(self.hardware))
+        job.write_request({**device_locks(self.hardware), "trust": self.trust})
         environment = {
             **os.environ,
             # nvidia-smi's order, by which GPUs are chosen and recorded; CUDA's own is by speed.
