@@ -25,7 +25,10 @@ DEFAULT_BASE = "nvidia/parakeet-tdt-0.6b-v2"
 
 CycleArgument = Annotated[Path, typer.Argument(help="A folder cycle<N> with manifest.jsonl.")]
 BaseOption = Annotated[
-    str, typer.Option("--base", help="A known base, a .nemo file, or 'embedded' (the demo's).")
+    str, typer.Option("--base", help="A known base, a .nemo file, embedded, embedded-tdt or -rnnt.")
+]
+TrustOption = Annotated[
+    bool, typer.Option("--trust", help="Load a model that may run code of its own.")
 ]
 PriorityOption = Annotated[
     list[str] | None, typer.Option("--priority", help="Category that decides; may be repeated.")

@@ -109,6 +109,15 @@ ShardsField = Annotated[
 ]
 
 
+TrustField = Annotated[
+    bool,
+    Field(
+        title="Trust the model",
+        description="Load a .nemo of your own that holds more than weights: it may run any code.",
+    ),
+]
+
+
 class CycleConfig(BaseModel):
     """One turn of the flywheel."""
 
@@ -118,8 +127,10 @@ class CycleConfig(BaseModel):
     base: str = Field(
         RECOMMENDED,
         title="Base model",
-        description="A known name, the path of a .nemo file, or `embedded` for the demo's.",
+        description="A known name, the path of a .nemo file, or `embedded`, `embedded-tdt` or "
+        "`embedded-rnnt` for this project's own.",
     )
+    trust: TrustField = False
     priority: tuple[Category, ...] = Field(
         ("drug",),
         min_length=1,
@@ -163,7 +174,9 @@ class CycleConfig(BaseModel):
         0.2, gt=0, lt=1, title="Held-out share", description="Of each category's rows."
     )
     method: Method = Field(
-        Method.SFT, title="Method", description="Adapters are refused: they break TDT and RNN-T."
+        Method.SFT,
+        title="Method",
+        description="Adapters are refused: the specification found NaN weights on TDT and RNN-T.",
     )
     runtime: RuntimeField = RuntimeName.LOCAL
     container: ContainerField = ContainerSettings()
@@ -324,13 +337,13 @@ class CycleConfig(BaseModel):
     def make_runtime(self) -> runtimes.Runtime:
         """Where training and transcription run."""
         if self.runtime is RuntimeName.LOCAL:
-            return runtimes.LocalRuntime(hardware.detect(), self.stock_script)
+            return runtimes.LocalRuntime(hardware.detect(), self.stock_script, self.trust)
         if self.stock_script is not None:
             raise InputError(
                 "stock_script: the container runs the script of its image. Fix: leave it out, or "
                 "use the local runtime."
             )
-        return container_runtime(self.container, self.container_block)
+        return container_runtime(self.container, self.container_block, trust=self.trust)
 
 
 def audio_roots(cycle: Path, more: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -338,7 +351,9 @@ def audio_roots(cycle: Path, more: tuple[Path, ...]) -> tuple[Path, ...]:
     return tuple(path.expanduser().resolve() for path in (cycle, *more))
 
 
-def container_runtime(settings: ContainerSettings, block: str | None) -> ContainerRuntime:
+def container_runtime(
+    settings: ContainerSettings, block: str | None, *, trust: bool = False
+) -> ContainerRuntime:
     """The container runtime, with the settings of a saved block if one is named.
 
     Raises:
@@ -346,7 +361,7 @@ def container_runtime(settings: ContainerSettings, block: str | None) -> Contain
     """
     if block is not None:
         settings = saved(NemoContainer, block, "container_block").settings
-    return ContainerRuntime(settings, hardware.detect())
+    return ContainerRuntime(settings, hardware.detect(), trust)
 
 
 def saved(kind: type[Kind], name: str, parameter: str) -> Kind:

@@ -20,6 +20,7 @@ from flows.config import (
     RuntimeField,
     RuntimeName,
     ShardsField,
+    TrustField,
     WhenBusy,
     WhenBusyField,
     audio_roots,
@@ -47,8 +48,10 @@ class EvaluationConfig(BaseModel):
     model: str = Field(
         RECOMMENDED,
         title="Model",
-        description="A known name, the path of a .nemo file, or `embedded` for the demo's.",
+        description="A known name, the path of a .nemo file, or `embedded`, `embedded-tdt` or "
+        "`embedded-rnnt` for this project's own.",
     )
+    trust: TrustField = False
     out: AbsolutePath | None = Field(
         None,
         title="Result",
@@ -66,7 +69,15 @@ class EvaluationConfig(BaseModel):
     @property
     def turn(self) -> CycleConfig:
         """What shards are told: they decode for this cycle, in this runtime."""
-        told = {"cycle", "runtime", "container", "container_block", "audio_roots", "shards"}
+        told = {
+            "cycle",
+            "runtime",
+            "container",
+            "container_block",
+            "audio_roots",
+            "shards",
+            "trust",
+        }
         return CycleConfig(base=self.model, **{name: getattr(self, name) for name in told})
 
     def roots(self, cycle: Path) -> tuple[Path, ...]:
@@ -76,8 +87,8 @@ class EvaluationConfig(BaseModel):
     def make_runtime(self) -> Runtime:
         """Where transcription runs."""
         if self.runtime is RuntimeName.LOCAL:
-            return LocalRuntime(hardware.detect())
-        return container_runtime(self.container, self.container_block)
+            return LocalRuntime(hardware.detect(), trust=self.trust)
+        return container_runtime(self.container, self.container_block, trust=self.trust)
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,7 @@ def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
     with claim(cycle, (lambda: publish.waiting(cycle)) if wait else None):
         target = stages.evaluation_target(cycle, config.out)
         transcribe_shards.check(config.turn)
-        model = bases.resolve(config.model)
+        model = bases.resolve(config.model, trust=config.trust)
         runtime = config.make_runtime()
         runtime.check(lambda line: publish.stage("runtime", line))
         checked = check_manifest(config, cycle, model)

@@ -89,7 +89,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     verdict = gate(config, cycle, baseline)
     if not verdict.passed:
         return Outcome(verdict)
-    base = bases.resolve(config.base)
+    base = bases.resolve(config.base, trust=config.trust)
     runtime = config.make_runtime()
     run_record.require_free(cycle.next)
     store = None if config.store is None else open_store(config.store)

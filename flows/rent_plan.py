@@ -69,7 +69,7 @@ def plan(config: RentConfig) -> Plan:
     baseline = stages.find_baseline(cycle, run.baseline)
     verdict = stages.judge(cycle, run.base, run.gate_policy(), baseline, run.method)
     run_record.require_free(cycle.next)
-    base = _own_base(run.base)
+    base = _own_base(run.base, trust=run.trust)
     cargo = Cargo(cycle, run.base, run.baseline, run.general, run.audio_roots)
     if verdict.passed:
         _check_rows(run, cycle, base)
@@ -118,12 +118,11 @@ def _check_movable(run: CycleConfig) -> None:
         )
 
 
-def _own_base(name: str) -> Path | None:
+def _own_base(name: str, *, trust: bool) -> Path | None:
     """The file of a base that is here already; None for one that the host will fetch."""
-    if name == bases.EMBEDDED:
-        return bases.embedded_path()
-    path = Path(name).expanduser()
-    return path if path.is_file() else None
+    if name in bases.SHIPPED or Path(name).expanduser().is_file():
+        return bases.resolve(name, trust=trust)
+    return None
 
 
 def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None) -> None:

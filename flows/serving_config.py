@@ -48,8 +48,10 @@ class ServingConfig(BaseModel):
         title="Offline evaluation",
         description="By default the tuned model's offline_hyps.jsonl, else the cycle's.",
     )
-    model: Path | None = Field(
-        None, title="Model", description="The .nemo that is served, if not the run's."
+    model: str | None = Field(
+        None,
+        title="Model",
+        description="The .nemo that is served, or a base's name, if it is not the run's.",
     )
     audio_roots: tuple[Path, ...] = Field(
         (), title="More audio folders", description="Besides the cycle's own folder."

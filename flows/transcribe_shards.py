@@ -107,6 +107,7 @@ def transcribe_in_shards(config: CycleConfig, out: Path | None = None) -> list[P
             config.audio_roots,
             lambda line: publish.stage("transcribe", line),
             partial(share, config),
+            trust=config.trust,
         )
 
 

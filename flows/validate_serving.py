@@ -12,7 +12,7 @@ from prefect.blocks.system import Secret
 from blocks.riva_endpoint import RivaEndpoint
 from flows import publish
 from flows.serving_config import ServingConfig
-from tasks import parity_report, serving, serving_parity
+from tasks import bases, parity_report, serving, serving_parity
 from tasks.claims import claim
 from tasks.cycle import open_cycle
 from tasks.errors import InputError
@@ -49,7 +49,7 @@ def find_plan(config: ServingConfig) -> Plan:
     return serving_parity.plan(
         open_cycle(config.cycle),
         offline=config.offline,
-        model=config.model,
+        model=None if config.model is None else bases.resolve_pinned(config.model).path,
         audio_roots=config.audio_roots,
     )
 

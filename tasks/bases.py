@@ -1,7 +1,8 @@
 """The base models: which may be tuned, and where a named one comes from (specification, 4c).
 
-This is the one place that knows them. A base is named by ``embedded`` (the small model that ships
-with this project), by a catalogue name, or by the path of a .nemo file.
+This is the one place that knows them. A base is named by ``embedded``, ``embedded-tdt`` or
+``embedded-rnnt`` (the small models that ship with this project), by a catalogue name, or by the
+path of a .nemo file.
 
 Licences, sizes, revisions and hashes are those of the models' public pages, read in November 2026.
 Nothing of this machine's has tuned them: only the specification's own result makes one verified.
@@ -15,11 +16,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tasks import base_cache, hashes
+from tasks import base_cache, hashes, nemo_archive
 from tasks.base_cache import Pinned
 from tasks.errors import InputError
 from tasks.nemo_archive import Decoder, open_archive
-from tasks.riva_build import STREAMING_FAMILY, target
+from tasks.riva_build import target
 
 RECOMMENDED = "nvidia/parakeet-tdt-0.6b-v2"
 LEGACY_FALLBACK = "nvidia/stt_en_conformer_ctc_large"
@@ -28,6 +29,22 @@ _UNK_COLLAPSE = (
     "its tuning is broken: validation collapses to all-UNK after the first training step, at any "
     "hyperparameter. For streaming serving, Riva chunks a non-streaming base just fine"
 )
+
+
+_OWN_STREAMING = (
+    "a cache-aware (streaming) .nemo of your own; no result is on record, and stock tuning of "
+    "nemotron-speech-streaming-en-0.6b collapsed to all-UNK: training stops if this one does too"
+)
+_ENGLISH = ("en",)
+_V3_LANGUAGES = (
+    "bg", "hr", "cs", "da", "nl", "en", "et", "fi", "fr", "de", "el", "hu", "it", "lv", "lt",
+    "mt", "pl", "pt", "ro", "sk", "sl", "es", "sv", "ru", "uk",
+)  # fmt: skip
+_NEMOTRON_3_5_LANGUAGES = (
+    "en", "es", "de", "fr", "it", "ar", "ja", "ko", "pt", "ru", "hi", "zh", "vi", "he", "nl",
+    "cs", "da", "pl", "no", "sv", "th", "tr", "bg", "el", "et", "fi", "hr", "hu", "lt", "lv",
+    "ro", "sk", "uk", "mt", "sl",
+)  # fmt: skip
 
 
 class Status(StrEnum):
@@ -48,7 +65,7 @@ class Base:
         decoder: its decoder, from the catalogue or from the .nemo's own configuration.
         status: what is known of stock tuning on it.
         note: why, in words that end no sentence.
-        cache_aware: whether it is a streaming encoder, whose tuning is broken.
+        cache_aware: whether its encoder is a streaming one with limited, cached context.
         millions: parameters in millions, rounded as its makers do; None where not known.
         licence: under which its weights are published; "" where not known.
         languages: that it writes, as ISO 639 codes.
@@ -72,12 +89,14 @@ class Base:
     sha256: str = ""
 
     @property
+    def is_multilingual(self) -> bool:
+        """Whether it writes other languages than English."""
+        return any(language != "en" for language in self.languages)
+
+    @property
     def nim_family(self) -> str:
-        """The NIM containers that serve it (specification, table 4f); "" for a hybrid."""
-        if self.cache_aware:
-            return STREAMING_FAMILY
-        found = target(self.decoder)
-        return "" if found is None else found.family
+        """The NIM containers that serve it, or a hybrid's transducer (specification, table 4f)."""
+        return target(self.decoder, cache_aware=self.cache_aware).family
 
     def as_dict(self) -> dict[str, Any]:
         """What ``asr-flywheel bases --json`` prints."""
@@ -85,6 +104,46 @@ class Base:
         told["decoder"], told["status"] = self.decoder.value, self.status.value
         told["languages"] = list(self.languages)
         return {**told, "nim_family": self.nim_family}
+
+
+def _shipped(name: str, decoder: Decoder, status: Status, note: str) -> Base:
+    """A small English model that ships with this project."""
+    return Base(
+        name,
+        decoder,
+        status,
+        f"{note}, it is not for a clinic",
+        millions=6,
+        licence="Apache-2.0",
+        languages=("en",),
+        source="asr_flywheel/embedded/MODEL_CARD.md",
+    )
+
+
+SHIPPED: dict[str, Base] = {
+    base.name: base
+    for base in (
+        _shipped(
+            EMBEDDED,
+            Decoder.CTC,
+            Status.VERIFIED,
+            "the small demo model of this project; it shows the loop",
+        ),
+        _shipped(
+            "embedded-tdt",
+            Decoder.TDT,
+            Status.EXPECTED,
+            "a small TDT model of this project; it rehearses the loop on a GPU",
+        ),
+        _shipped(
+            "embedded-rnnt",
+            Decoder.RNNT,
+            Status.EXPECTED,
+            "a small RNN-T model of this project; it rehearses the loop",
+        ),
+    )
+}
+"""The models in asr_flywheel/embedded, by the names that they are given everywhere."""
 
 
 def _nvidia(
@@ -96,10 +155,11 @@ def _nvidia(
     *,
     cache_aware: bool = False,
     licence: str = "CC-BY-4.0",
+    languages: tuple[str, ...] = _ENGLISH,
     revision: str = "",
     sha256: str = "",
 ) -> Base:
-    """A row of the table: an English model that NVIDIA publishes on Hugging Face."""
+    """A row of the table: a model that NVIDIA publishes on Hugging Face."""
     return Base(
         f"nvidia/{name}",
         decoder,
@@ -108,7 +168,7 @@ def _nvidia(
         cache_aware,
         millions,
         licence,
-        ("en",),
+        languages,
         f"https://huggingface.co/nvidia/{name}",
         revision,
         sha256,
@@ -171,13 +231,50 @@ CATALOGUE: dict[str, Base] = {
             1100,
             sha256="8e91253dd1380b0988e34606d0b6bdfdf244a4fbb0f67e01a088083fc7485a08",
         ),
+        _nvidia(
+            "parakeet-tdt-0.6b-v3",
+            Decoder.TDT,
+            Status.EXPECTED,
+            "multilingual, it detects the language by itself; whether English tuning costs it the "
+            f"other languages is not measured; {_NOT_ON_RECORD}",
+            600,
+            languages=_V3_LANGUAGES,
+        ),
+        _nvidia(
+            "parakeet-unified-en-0.6b",
+            Decoder.RNNT,
+            Status.UNKNOWN,
+            "one model for offline and streaming use; no result is on record, and public copies "
+            "name two licences: read its page",
+            600,
+            licence="",
+        ),
+        _nvidia(
+            "parakeet-tdt_ctc-110m",
+            Decoder.HYBRID_TDT_CTC,
+            Status.EXPECTED,
+            f"a hybrid, of which the hand-off makes a model of one head; {_NOT_ON_RECORD}",
+            110,
+        ),
+        _nvidia(
+            "nemotron-3.5-asr-streaming-0.6b",
+            Decoder.RNNT,
+            Status.UNKNOWN,
+            "cache-aware and prompted with a language; its makers have a tuning guide of their "
+            "own, the stock recipe has not been tried on it",
+            600,
+            cache_aware=True,
+            licence="OpenMDW-1.1",
+            languages=_NEMOTRON_3_5_LANGUAGES,
+        ),
     )
 }
 
 
-def embedded_path() -> Path:
-    """Where the shipped demo base lies."""
-    return Path(str(resources.files("asr_flywheel.embedded") / "embedded_ctc.nemo"))
+def embedded_path(name: str = EMBEDDED) -> Path:
+    """Return where a shipped base lies; an installation may lack its file."""
+    file = f"embedded_{SHIPPED[name].decoder.value}.nemo"
+    return Path(str(resources.files("asr_flywheel.embedded") / file))
 
 
 def describe(name: str) -> Base:
@@ -188,26 +285,14 @@ def describe(name: str) -> Base:
     """
     if (known := in_catalogue(name)) is not None:
         return known
-    archive = open_archive(_local_file(name))
+    path = _local_file(name)
+    if name in SHIPPED:
+        return SHIPPED[name]
+    archive = open_archive(path)
     if archive.is_cache_aware:
-        return Base(name, archive.decoder, Status.BROKEN, _UNK_COLLAPSE, cache_aware=True)
-    if name == EMBEDDED:
-        return _embedded(archive.decoder)
+        return Base(name, archive.decoder, Status.UNKNOWN, _OWN_STREAMING, cache_aware=True)
     return Base(
         name, archive.decoder, Status.UNKNOWN, "a .nemo of your own; no result is on record"
-    )
-
-
-def _embedded(decoder: Decoder) -> Base:
-    return Base(
-        EMBEDDED,
-        decoder,
-        Status.VERIFIED,
-        "the small demo model of this project; it shows the loop, it is not for a clinic",
-        millions=6,
-        licence="Apache-2.0",
-        languages=("en",),
-        source="asr_flywheel/embedded/MODEL_CARD.md",
     )
 
 
@@ -221,28 +306,57 @@ def in_catalogue(name: str) -> Base | None:
 
 
 def _local_file(name: str) -> Path:
-    if name == EMBEDDED:
-        return embedded_path()
+    if name in SHIPPED:
+        return _shipped_file(name)
     path = Path(name).expanduser()
     if path.is_file():
         return path.resolve()
     raise InputError(
         f"base {name!r}: neither a file nor a known base. Fix: name a .nemo file, "
-        f"{EMBEDDED!r}, or one of {', '.join(CATALOGUE)}."
+        f"{', '.join(map(repr, SHIPPED))}, or one of {', '.join(CATALOGUE)}."
     )
 
 
-def resolve(name: str) -> Path:
+def _shipped_file(name: str) -> Path:
+    path = embedded_path(name)
+    if not path.is_file():
+        raise InputError(
+            f"base {name!r}: this installation lacks its file, {path.name}. Fix: install a release "
+            f"that ships it, or name {EMBEDDED!r}."
+        )
+    return path
+
+
+def resolve(name: str, *, trust: bool = False) -> Path:
     """The .nemo file of a base; a catalogue name becomes a pinned file with a checked hash.
 
     The base is resolved to a file before training starts: with a name, the stock script sleeps a
     minute on one GPU, and what was trained could not be pinned by its hash.
 
+    Args:
+        name: of the base, or the path of a file.
+        trust: whether the file may run code of its own when NeMo restores it.
+
     Raises:
-        InputError: no such file, a catalogue base that is neither cached nor reachable, or one
-            whose content is not the pinned one.
+        InputError: no such file, a catalogue base that is neither cached nor reachable, one whose
+            content is not the pinned one, or one that is not trusted and holds more than weights.
     """
-    return resolve_pinned(name).path
+    path = resolve_pinned(name).path
+    if not trust:
+        nemo_archive.check_safe(path)
+    return path
+
+
+def at_hand(name: str) -> Path | None:
+    """Return the file of a base that needs no download, or None.
+
+    Raises:
+        InputError: neither a file nor a known base.
+    """
+    known = in_catalogue(name)
+    if known is None or Path(name).expanduser().is_file():
+        return _local_file(name)
+    return base_cache.find_cached(known.name, known.revision)
 
 
 def resolve_pinned(name: str) -> Pinned:

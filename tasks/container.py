@@ -179,10 +179,12 @@ class ContainerRuntime:
     Attributes:
         settings: of the container.
         host: what this machine has.
+        trust: whether a .nemo may run code of its own.
     """
 
     settings: ContainerSettings
     host: Hardware
+    trust: bool = False
 
     @property
     def hardware(self) -> Hardware:
@@ -244,6 +246,7 @@ class ContainerRuntime:
             {
                 "heartbeat": str(_WORK / heartbeat.name),
                 "abandoned_after_s": self.settings.abandoned_after_s,
+                "trust": self.trust,
                 **device_locks(self.hardware, str(_LOCKS)),
             }
         )

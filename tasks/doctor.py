@@ -24,7 +24,7 @@ from tasks.bases import Status
 from tasks.container import IMAGE
 from tasks.errors import FlywheelError, InputError
 from tasks.faults import FaultError
-from tasks.nemo_archive import open_archive
+from tasks.nemo_archive import check_safe, open_archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -290,10 +290,21 @@ def base(question: Question) -> Finding:
         says = f"{known.name}: its TDT loss needs CUDA, and there is no GPU"
         fix = "a host with a GPU, or a CTC or RNN-T base such as --base embedded"
         return Finding("base", State.MISSING, says, fix)
-    listed = bases.in_catalogue(question.base)
-    if listed is None or Path(question.base).expanduser().is_file():
-        decoder = open_archive(bases.resolve(question.base)).decoder.value
-        return Finding("base", State.OK, f"{known.name} ({decoder})")
+    return _at_hand(question.base, known.name)
+
+
+def _at_hand(name: str, shown: str) -> Finding:
+    """Whether a base's file is here, and holds no more than weights."""
+    listed = bases.in_catalogue(name)
+    if listed is None or Path(name).expanduser().is_file():
+        path = bases.resolve_pinned(name).path
+        decoder = open_archive(path).decoder.value
+        try:
+            check_safe(path)
+        except InputError as unsafe:
+            says, _, fix = str(unsafe).partition(" Fix: ")
+            return Finding("base", State.NOTE, says, fix)
+        return Finding("base", State.OK, f"{shown} ({decoder})")
     if base_cache.find_cached(listed.name, listed.revision) is not None:
         return Finding("base", State.OK, f"{listed.name} is in the cache")
     says = f"{listed.name} is not in the Hugging Face cache: the run downloads it first"

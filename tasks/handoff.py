@@ -11,13 +11,16 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks import riva_build, routing
-from tasks.bases import LEGACY_FALLBACK, RECOMMENDED
+from tasks import bases, riva_build, routing
+from tasks.bases import Status
 from tasks.nemo_archive import Decoder, NemoArchive, open_archive
+from tasks.riva_build import STREAMING_FAMILY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from tasks.bases import Base
     from tasks.riva_build import Target
 
 _STREAMING = "cache-aware-rnnt"
@@ -43,6 +46,7 @@ _SPELLINGS = {
     "rnntctc": _HYBRID,
 }
 _USUAL_RATE = 16000
+_V3_VOCABULARY = 8192
 _ENCODERS = re.compile(r"^(fast)?(conformer|parakeet)")
 
 
@@ -78,23 +82,27 @@ class Accepted:
     """A model that can be served.
 
     Attributes:
-        archive: its file's configuration.
+        decoder: that is served: the model's own, or of a hybrid's heads the one that is taken.
         target: how its decoder is served.
+        evidence: the fields that told the decoder.
+        hybrid: whether that head must first be made a model of its own.
         warnings: what does not stop it.
     """
 
-    archive: NemoArchive
+    decoder: Decoder
     target: Target
+    evidence: tuple[str, ...]
+    hybrid: bool = False
     warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """What ``asr-flywheel handoff --model … --json`` prints."""
         return {
             "refused": False,
-            "decoder": self.archive.decoder.value,
+            "decoder": self.decoder.value,
             "riva_decoder_flag": self.target.flag,
             "nim_family": self.target.family,
-            "evidence": list(self.archive.decoder_evidence),
+            "evidence": list(self.evidence),
             "warnings": list(self.warnings),
         }
 
@@ -128,29 +136,65 @@ def judge(model: Path, claimed: str | None, *, needs_weights: bool = True) -> Ac
             f"{archive.config.get('target')!r}): Riva's build for such a model is not known here. "
             f"Ask {routing.SERVING}."
         )
-    if archive.is_cache_aware:
-        return refuse(
-            "its encoder is cache-aware (streaming), a base whose tuning is broken: validation "
-            "collapses to all-UNK after the first step. Tune "
-            f"{RECOMMENDED} or {LEGACY_FALLBACK} instead; Riva chunks a non-streaming base for "
-            "streaming serving."
-        )
-    if wanted is not None and wanted != told:
+    served = _served(archive, wanted)
+    if served is None:
         return refuse(
             f"--decoder says {wanted!r}, but the model's own configuration says {told!r} "
             f"({'; '.join(archive.decoder_evidence)}). The wrong NIM container makes a broken RMIR "
             f"without a clear error. Leave --decoder out, or say {told}."
         )
-    found = riva_build.target(archive.decoder)
-    if found is None:
-        return refuse(
-            "it is a hybrid with a transducer and a CTC head, which riva-build's inline conversion "
-            "cannot export. Make a base of one head from the hybrid base with NeMo's "
-            "examples/asr/asr_hybrid_transducer_ctc/helpers/convert_nemo_asr_hybrid_to_ctc.py, "
-            "tune that (`asr-flywheel run CYCLE --base FILE.nemo`), and hand that run on: what is "
-            "handed on is what was measured."
+    target = riva_build.target(served, cache_aware=archive.is_cache_aware)
+    hybrid = served is not archive.decoder
+    found = _warnings(archive, served, hybrid=hybrid)
+    return Accepted(served, target, archive.decoder_evidence, hybrid, tuple(found))
+
+
+def judge_named(name: str, claimed: str | None) -> Accepted | Refusal:
+    """``judge`` for a .nemo or a known base, which is not downloaded for that.
+
+    Raises:
+        InputError: neither a known base nor a readable .nemo.
+    """
+    known = bases.in_catalogue(name)
+    if known is not None and known.status is Status.BROKEN:
+        return Refusal(f"{known.name}: {known.note}.", known.decoder.value, claimed or "", ())
+    if (path := bases.at_hand(name)) is not None or known is None:
+        return judge(bases.resolve(name) if path is None else path, claimed, needs_weights=False)
+    return _judge_listed(known, claimed)
+
+
+def _judge_listed(base: Base, claimed: str | None) -> Accepted | Refusal:
+    """By the table alone."""
+    evidence = (f"the table of bases: {base.decoder.value}",)
+    served = _head(base.decoder, None if claimed is None else _meant(claimed))
+    if served is None and base.cache_aware and _meant(claimed or "") == _STREAMING:
+        served = base.decoder
+    if served is None:
+        return Refusal(
+            f"--decoder says {claimed!r}, but {base.name} is {base.decoder.value}.",
+            base.decoder.value,
+            claimed or "",
+            evidence,
         )
-    return Accepted(archive, found, _warnings(archive))
+    target = riva_build.target(served, cache_aware=base.cache_aware)
+    return Accepted(served, target, evidence, hybrid=served is not base.decoder)
+
+
+def _served(archive: NemoArchive, wanted: str | None) -> Decoder | None:
+    """The decoder that is handed on; None where the user's word is at odds with the file's."""
+    if archive.is_cache_aware and archive.decoder.has_transducer:
+        return _head(archive.decoder, None) if wanted in (None, _STREAMING) else None
+    return _head(archive.decoder, wanted)
+
+
+def _head(decoder: Decoder, wanted: str | None) -> Decoder | None:
+    """The head of a decoder that a word means; of a hybrid the transducer, which is measured."""
+    if decoder not in (Decoder.HYBRID_RNNT_CTC, Decoder.HYBRID_TDT_CTC):
+        return decoder if wanted in (None, decoder.value) else None
+    transducer = Decoder.TDT if decoder.is_tdt else Decoder.RNNT
+    if wanted in (None, _HYBRID, transducer.value):
+        return transducer
+    return Decoder.CTC if wanted == Decoder.CTC.value else None
 
 
 def _told(archive: NemoArchive) -> str:
@@ -170,12 +214,25 @@ def _meant(claimed: str) -> str | None:
     return _SPELLINGS.get(_ENCODERS.sub("", word))
 
 
-def _warnings(archive: NemoArchive) -> tuple[str, ...]:
-    found = []
+def _warnings(archive: NemoArchive, served: Decoder, *, hybrid: bool) -> Iterator[str]:
     if not archive.has_weights:
-        found.append("the archive holds no weights: its decoder is known, but nothing can serve it")
+        yield "the archive holds no weights: its decoder is known, but nothing can serve it"
     if archive.sample_rate != _USUAL_RATE:
-        found.append(
-            f"the model listens at {archive.sample_rate} Hz, NVIDIA's containers at {_USUAL_RATE}"
+        yield f"the model listens at {archive.sample_rate} Hz, NVIDIA's containers at {_USUAL_RATE}"
+    if hybrid:
+        other = "CTC head" if served.has_transducer else "transducer, which is what is measured,"
+        yield (
+            f"a hybrid: its {served.value} head is handed on as a model of its own, with the same "
+            f"texts; the {other} stays behind"
         )
-    return tuple(found)
+    if archive.is_cache_aware:
+        yield (
+            "its encoder is cache-aware (streaming): stock tuning of such a base has collapsed "
+            f"before; containers of {STREAMING_FAMILY} serve it, as streams only"
+        )
+    if served is Decoder.TDT and len(archive.vocabulary) < _V3_VOCABULARY:
+        yield (
+            "NIM 26.10 lists one TDT container, parakeet-0.6b-tdt, with the multilingual v3. "
+            "Whether it takes a model of another vocabulary, as a tuned v2, is not said: try it "
+            "before you count on it"
+        )

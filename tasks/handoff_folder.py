@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import bases, files, model_card, riva_build, run_record, sft
+from tasks import bases, files, model_card, riva_build, run_record, sft, single_head
 from tasks.bases import Base, Status
 from tasks.decision import Verdict
 from tasks.errors import InputError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 RECORD_NAME = "handoff.json"
 SCRIPT_NAME = "deploy.sh"
+BUILD_NAME = riva_build.BUILD_NAME
 CARD_NAME = "MODEL_CARD.md"
 FOLDER_NAME = "handoff"
 _FORMAT = 1
@@ -120,9 +121,7 @@ def judge_tuned(
         )
     else:
         return found
-    return Refusal(
-        reason, found.archive.decoder.value, claimed or "", found.archive.decoder_evidence
-    )
+    return Refusal(reason, found.decoder.value, claimed or "", found.evidence)
 
 
 def write(tuned: Tuned, accepted: Accepted, folder: Path) -> Path:
@@ -140,28 +139,38 @@ def write(tuned: Tuned, accepted: Accepted, folder: Path) -> Path:
         raise InputError(
             f"{folder}: is there already, and it is no hand-off. Fix: name another with --out."
         )
-    name = _SLUG.sub("-", f"{accepted.archive.decoder.value}-{tuned.model.parent.name}").strip("-")
+    name = _SLUG.sub("-", f"{accepted.decoder.value}-{tuned.model.parent.name}").strip("-")
     lines = riva_build.commands(accepted.target, sft.MODEL_NAME, name)
     work = folder.with_name(f".{folder.name}.work")
     shutil.rmtree(work, ignore_errors=True)
     try:
         work.mkdir(parents=True)
-        _link_or_copy(tuned.model, work / sft.MODEL_NAME)
-        files.write_text(work / SCRIPT_NAME, riva_build.script(accepted.target, lines))
-        (work / SCRIPT_NAME).chmod(0o755)
+        if accepted.hybrid:
+            single_head.convert(tuned.model, accepted.decoder, work / sft.MODEL_NAME)
+        else:
+            _link_or_copy(tuned.model, work / sft.MODEL_NAME)
+        scripts = {
+            SCRIPT_NAME: riva_build.script(accepted.target, lines),
+            BUILD_NAME: riva_build.build_script(accepted.target, sft.MODEL_NAME, lines),
+        }
+        for script, text in scripts.items():
+            files.write_text(work / script, text)
+            (work / script).chmod(0o755)
         files.write_text(work / CARD_NAME, model_card.render(_facts(tuned, accepted)))
-        content = (sft.MODEL_NAME, SCRIPT_NAME, CARD_NAME)
+        content = (sft.MODEL_NAME, *scripts, CARD_NAME)
         files.write_json(
             work / RECORD_NAME,
             {
                 "format": _FORMAT,
                 "model": sft.MODEL_NAME,
-                "decoder": accepted.archive.decoder.value,
+                "decoder": accepted.decoder.value,
                 "riva_decoder_flag": accepted.target.flag,
                 "nim_family": accepted.target.family,
                 "base": tuned.base_name,
                 "decision": tuned.verdict,
                 "commands": dict(lines),
+                "warnings": list(accepted.warnings),
+                "measured_model_sha256": tuned.sha256,
                 "documentation": riva_build.DOCUMENTATION,
                 "files": {one: files.sha256_file(work / one) for one in content},
             },
@@ -196,7 +205,7 @@ def _facts(tuned: Tuned, accepted: Accepted) -> model_card.Facts:
         headline=run_record.read_leaderboard(evaluated)["sections"]["headline"],
         rows=read_hypotheses(evaluated.offline_hyps),
         base=_base(tuned.base_name),
-        decoder=accepted.archive.decoder.value,
+        decoder=accepted.decoder.value,
         target=accepted.target,
     )
 
@@ -254,6 +263,6 @@ def _check_command(folder: Path, line: str, flag: str) -> str:
             raise InputError(f"{folder}: riva-build names {name}, which is not there. {_AGAIN}")
     if flag not in line.split():
         raise InputError(f"{folder}: riva-build lacks {flag}. {_AGAIN}")
-    if line not in (folder / SCRIPT_NAME).read_text(encoding="utf-8").replace("'\\''", "'"):
-        raise InputError(f"{folder / SCRIPT_NAME}: runs another riva-build. {_AGAIN}")
+    if line not in (folder / BUILD_NAME).read_text(encoding="utf-8"):
+        raise InputError(f"{folder / BUILD_NAME}: runs another riva-build. {_AGAIN}")
     return f"riva-build has {flag} and reads {', '.join(named)}"

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasks.bases import SHIPPED
 from tasks.decision import Verdict
 from tasks.hypotheses import Part
 from tasks.riva_build import DOCUMENTATION, SUPPORT_MATRIX
@@ -179,7 +180,7 @@ def _limits(facts: Facts) -> list[str]:
         )
     if facts.base is not None and facts.base.languages == ("en",):
         found.append("English only: another language needs another base and a new validation.")
-    if facts.base is not None and facts.base.name == "embedded":
+    if facts.base is not None and facts.base.name in SHIPPED:
         found.append("Its base is this project's demonstration model: not for any clinical use.")
     return found
 

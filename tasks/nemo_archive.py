@@ -6,7 +6,12 @@ Importing NeMo for this would cost ten seconds; reading the archive costs millis
 
 from __future__ import annotations
 
+import lzma
+import re
+import sys
 import tarfile
+import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -15,14 +20,25 @@ from typing import TYPE_CHECKING, Any
 import sentencepiece
 import yaml
 
+from tasks import pickle_scan
 from tasks.errors import InputError
+from tasks.tar_members import read_members
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 _CONFIG_NAME = "model_config.yaml"
 _WEIGHTS_NAME = "model_weights.ckpt"
+_PICKLED = (".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".bin")
+_MOST_CONFIG_BYTES = 16 << 20
+_MOST_TOKENIZER_BYTES = 256 << 20
+_REMEDY = "Fix: name a whole .nemo file; copy or download it again if this one was cut short."
+# NeMo instantiates what these name.
+_CLASS_KEYS = ("target", "_target_", "cls")
+_CLASS = re.compile(r"(nemo\.(collections|core)|torch\.(nn|optim))(\.[A-Za-z_]\w*)*\.[A-Z]\w*")
+# Any module's imports are its attributes: nemo.….os.system is a path through one of these.
+_NOT_THROUGH = sys.stdlib_module_names - {"collections"}
 
 
 class Decoder(StrEnum):
@@ -187,40 +203,97 @@ def open_archive(path: Path, *, needs_weights: bool = True) -> NemoArchive:
     Raises:
         InputError: no such file, not a .nemo, truncated, or without configuration or weights.
     """
-    remedy = "Fix: name a whole .nemo file; copy or download it again if this one was cut short."
+    with _reading(path) as (archive, members):
+        weights = members.get(_WEIGHTS_NAME)
+        if _CONFIG_NAME not in members or (needs_weights and weights is None):
+            raise InputError(
+                f"{path}: not a .nemo: it lacks {_CONFIG_NAME} or its weights. {_REMEDY}"
+            )
+        config = yaml.safe_load(_read(archive, members[_CONFIG_NAME], _MOST_CONFIG_BYTES))
+        if not isinstance(config, dict):
+            raise InputError(f"{path}: its {_CONFIG_NAME} is not a mapping. {_REMEDY}")
+        tokenizer = members.get(_tokenizer_member(config))
+        model = None if tokenizer is None else _read(archive, tokenizer, _MOST_TOKENIZER_BYTES)
+    return NemoArchive(path, config, model, weights is not None)
+
+
+def check_safe(path: Path) -> None:
+    """Refuse a .nemo that could run code of its own when NeMo restores it.
+
+    Raises:
+        InputError: its weights hold more than tensors, or its configuration names a class that is
+            not NeMo's or torch's; what ``open_archive`` raises.
+    """
+    held = open_archive(path)
+    danger = next(_foreign_classes(held.config), "")
+    with _reading(path) as (archive, members):
+        for name, member in members.items():
+            if not danger and member.isreg() and name.endswith(_PICKLED):
+                stream = archive.extractfile(member)
+                if stream is not None and (why := pickle_scan.find_danger(stream, member.size)):
+                    danger = f"{name} is {why}"
+    if danger:
+        raise InputError(
+            f"{path}: may run code when it is loaded: {danger}. Fix: take the model from a maker "
+            "who saves weights alone; if you trust this one as you trust a program: --trust."
+        )
+
+
+def _foreign_classes(config: object) -> Iterator[str]:
+    """Yield each class of the configuration that restoring would take from elsewhere."""
+    # YAML's aliases make one value appear in many places: each is looked at once.
+    todo, seen = [config], set[int]()
+    while todo:
+        value = todo.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, list):
+            todo.extend(value)
+        elif isinstance(value, dict):
+            todo.extend(value.values())
+            for key in _CLASS_KEYS:
+                named = value.get(key)
+                if isinstance(named, str) and (key == "_target_" or "." in named):
+                    known = _CLASS.fullmatch(named)
+                    if known is None or not _NOT_THROUGH.isdisjoint(named.split(".")[1:]):
+                        yield f"{_CONFIG_NAME} has {key}: {named}"
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[tuple[tarfile.TarFile, dict[str, tarfile.TarInfo]]]:
+    """Open an archive with its members; whatever does not read is bad input."""
     try:
         with tarfile.open(path, "r:*") as archive:
-            # Walking the whole archive finds one that was cut short.
-            members = {member.name.removeprefix("./"): member for member in archive.getmembers()}
-            weights = members.get(_WEIGHTS_NAME)
-            if _CONFIG_NAME not in members or (needs_weights and weights is None):
-                raise InputError(
-                    f"{path}: not a .nemo: it lacks {_CONFIG_NAME} or its weights. {remedy}"
-                )
-            config = yaml.safe_load(_read(archive, members[_CONFIG_NAME]))
-            if not isinstance(config, dict):
-                raise InputError(f"{path}: its {_CONFIG_NAME} is not a mapping. {remedy}")
-            tokenizer = _tokenizer_member(config)
-            model = _read(archive, members[tokenizer]) if tokenizer in members else None
-            ends = 0 if weights is None else weights.offset_data + weights.size
+            members = read_members(archive, path)
+            ends = max((one.offset_data + one.size for one in members.values()), default=0)
             if ends > path.stat().st_size and not _compressed(path):
-                raise InputError(f"{path}: cut short inside its weights. {remedy}")
+                raise InputError(f"{path}: cut short inside its weights. {_REMEDY}")
+            yield archive, members
     except FileNotFoundError as missing:
-        raise InputError(f"{path}: there is no such model. {remedy}") from missing
-    except (OSError, tarfile.TarError, EOFError, yaml.YAMLError) as wrong:
-        raise InputError(f"{path}: not readable as a .nemo archive ({wrong}). {remedy}") from wrong
-    return NemoArchive(path, config, model, weights is not None)
+        raise InputError(f"{path}: there is no such model. {_REMEDY}") from missing
+    except (
+        OSError,
+        tarfile.TarError,
+        EOFError,
+        yaml.YAMLError,
+        zlib.error,
+        lzma.LZMAError,
+    ) as wrong:
+        raise InputError(f"{path}: not readable as a .nemo archive ({wrong}). {_REMEDY}") from wrong
 
 
 def _compressed(path: Path) -> bool:
     with path.open("rb") as stream:
-        return stream.read(2) == b"\x1f\x8b"
+        return stream.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0"))
 
 
-def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+def _read(archive: tarfile.TarFile, member: tarfile.TarInfo, most: int) -> bytes:
     stream = archive.extractfile(member)
     if stream is None:
         raise tarfile.ReadError(f"{member.name} is not a file")
+    if member.size > most:
+        raise tarfile.ReadError(f"{member.name} has {member.size} bytes, more than {most}")
     return stream.read()
 
 

@@ -25,6 +25,10 @@ STREAMING_FAMILY = "nemotron-streaming-*"
 MOUNT = PurePosixPath("/riva_build_deploy")
 """Where the hand-off folder is seen inside NVIDIA's container."""
 EXPORT = PurePosixPath("/model_tar")
+BUILD_NAME = "build.sh"
+CONTAINER_USER = 1000
+LEAST_CAPABILITY = 8
+"""Of a GPU, by the support matrix."""
 DOCUMENTATION = (
     "https://docs.nvidia.com/nim/speech/latest/asr/customization/pipeline-configuration.html"
 )
@@ -39,11 +43,15 @@ class Target:
         flag: what riva-build is told.
         family: the NIM containers that serve it, as a pattern of their names.
         conversion: the inline nemo2riva block.
+        mode: riva-build's configuration: offline or streaming.
+        more: what riva-build is told besides.
     """
 
     flag: str
     family: str
     conversion: str
+    mode: str = "offline"
+    more: tuple[str, ...] = ()
 
 
 _TARGETS = {
@@ -55,9 +63,21 @@ _TARGETS = {
 }
 
 
-def target(decoder: Decoder) -> Target | None:
-    """How a decoder is served; None for a hybrid, of which one head must be chosen first."""
-    return _TARGETS.get(decoder)
+_STREAMING_TARGET = Target(
+    "decoder=nemo",
+    STREAMING_FAMILY,
+    "{format: nemo}",
+    "streaming",
+    ("nemo_decoder.use_stateful_decoding=true",),
+)
+_HEADS = {Decoder.HYBRID_RNNT_CTC: Decoder.RNNT, Decoder.HYBRID_TDT_CTC: Decoder.TDT}
+
+
+def target(decoder: Decoder, *, cache_aware: bool = False) -> Target:
+    """How a decoder is served; of a hybrid, its transducer."""
+    if cache_aware and decoder.has_transducer:
+        return _STREAMING_TARGET
+    return _TARGETS[_HEADS.get(decoder, decoder)]
 
 
 def commands(found: Target, model: str, name: str) -> Mapping[str, str]:
@@ -69,20 +89,32 @@ def commands(found: Target, model: str, name: str) -> Mapping[str, str]:
         name: of the pipeline.
 
     Returns:
-        ``riva_build`` and ``riva_deploy``, which run inside the container, ``pack``, likewise, and
-        ``serve``, which starts the NIM.
+        ``riva_build``, ``riva_build_older`` for images that know the positional form alone,
+        ``riva_deploy`` and ``pack``, which run inside the container, and ``serve``, which starts
+        the NIM.
     """
     rmir = MOUNT / f"{PurePosixPath(model).stem}.rmir"
     source = f"source_path=[{{path: {MOUNT / model}, nemo2riva: {found.conversion}}}]"
     build = [
         "riva-build",
-        "--config-path=pkg://servicemaker.configs.asr",
-        "--config-name=offline",
+        *_configs(found),
         "force=true",
         f"output_path={rmir}",
         source,
         f"name={name}",
+        *found.more,
+        # The last word: the script puts the name there that the image's riva-build knows.
         found.flag,
+    ]
+    older = [
+        "riva-build",
+        "speech_recognition",
+        str(rmir),
+        str((MOUNT / model).with_suffix(".riva")),
+        f"--name={name}",
+        *(["--offline"] if found.mode == "offline" else []),
+        *(f"--{one}" for one in found.more),
+        f"--decoder_type={found.flag.removeprefix('decoder=')}",
     ]
     serve = [
         "docker", "run", "--rm", "--runtime=nvidia", "--gpus", '"device=0"', "--shm-size=8GB",
@@ -96,6 +128,7 @@ def commands(found: Target, model: str, name: str) -> Mapping[str, str]:
     ]  # fmt: skip
     return {
         "riva_build": shlex.join(build),
+        "riva_build_older": shlex.join(older),
         "riva_deploy": shlex.join(["riva-deploy", "-f", str(rmir), "/data/models"]),
         "pack": f"tar -C /data/models -czf {EXPORT / 'custom_model.tar.gz'} .",
         "serve": shlex.join(serve) + ' -v "$NIM_EXPORT_PATH:/opt/nim/export" "$NIM_IMAGE"',
@@ -108,11 +141,53 @@ def files_read(riva_build: str) -> list[str]:
     return re.findall(rf"path: {re.escape(str(MOUNT))}/([^,}}]+)", source)
 
 
+def _configs(found: Target) -> list[str]:
+    return ["--config-path=pkg://servicemaker.configs.asr", f"--config-name={found.mode}"]
+
+
+def build_script(found: Target, model: str, lines: Mapping[str, str]) -> str:
+    """The commands that run inside the container, which asks its riva-build what it knows."""
+    mounted = MOUNT / model
+    riva = mounted.with_suffix(".riva")
+    return f"""#!/usr/bin/env bash
+# Runs inside the NIM container: builds, deploys and packs the model of this folder.
+set -euo pipefail
+new=({lines["riva_build"]})
+older=({lines["riva_build_older"]})
+known=$(riva-build {shlex.join(_configs(found))} -h 2>&1) || known=""
+if grep -q source_path <<<"$known"; then
+  build=("${{new[@]}}")
+elif riva-build -h 2>&1 | grep -w speech_recognition >/dev/null; then
+  build=("${{older[@]}}")
+  known=$(riva-build speech_recognition -h 2>&1) || true
+  if [ ! -f {riva} ]; then
+    command -v nemo2riva >/dev/null || {{
+      echo "This image's riva-build takes {riva.name}, not a .nemo. Fix: make it beside it" \
+        "(nemo2riva --out {riva.name} {model}), or take an image of 2026." >&2
+      exit 1
+    }}
+    nemo2riva --out {riva} {mounted}
+  fi
+else
+  echo "This image's riva-build knows neither source_path nor speech_recognition. Fix: NIM_IMAGE" \
+    "must be a NIM container for speech recognition." >&2
+  exit 1
+fi
+# The greedy decoder of CTC is greedy_ctc to some riva-builds, greedy to others.
+last=${{build[-1]}}
+if [ "${{last#*=}}" = greedy_ctc ] && ! grep -qw greedy_ctc <<<"$known"; then
+  build[-1]="${{last%%=*}}=greedy"
+fi
+rm -f {mounted.with_suffix(".rmir")}
+echo "${{build[*]}}"
+"${{build[@]}}"
+{lines["riva_deploy"]}
+{lines["pack"]}
+"""
+
+
 def script(found: Target, lines: Mapping[str, str]) -> str:
     """The commands as a script that is run on the GPU host, in the hand-off folder."""
-    inside = " && \\\n    ".join(
-        lines[step].replace("'", "'\\''") for step in ("riva_build", "riva_deploy", "pack")
-    )
     return f"""#!/usr/bin/env bash
 # Builds, deploys and serves the model of this folder, on the host whose GPU will serve.
 # NIM_IMAGE: a container of the family {found.family}; its name and tag are in
@@ -124,11 +199,34 @@ cd "$(dirname "$0")"
 : "${{NGC_API_KEY:?export your NGC key}}"
 export NGC_API_KEY
 export NIM_EXPORT_PATH="${{NIM_EXPORT_PATH:-$HOME/nim_export}}"
-mkdir -p "$NIM_EXPORT_PATH" # the container's user, 1000, must be able to write there
 
+# Step 1, GPU class: what is built here serves on this class of GPU.
+if gpu=$(nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader -i 0 2>/dev/null); then
+  class=${{gpu##*, }}
+  echo "GPU: ${{gpu%,*}}, compute capability $class. The build serves on this class of GPU."
+  if [ "${{class%%.*}}" -lt {LEAST_CAPABILITY} ]; then
+    echo "NIM needs compute capability {LEAST_CAPABILITY}.0 or higher. Fix: take another GPU." >&2
+    exit 1
+  fi
+else
+  echo "nvidia-smi does not answer: the GPU's class was not checked." >&2
+fi
+
+# Step 2, owner: the container's user {CONTAINER_USER} writes into both folders.
+mkdir -p "$NIM_EXPORT_PATH"
+for folder in "$PWD" "$NIM_EXPORT_PATH"; do
+  [ "$(stat -c %u "$folder")" = {CONTAINER_USER} ] && continue
+  chown {CONTAINER_USER}:{CONTAINER_USER} "$folder" 2>/dev/null || {{
+    echo "Fix: sudo chown {CONTAINER_USER}:{CONTAINER_USER} $folder" >&2
+    exit 1
+  }}
+done
+
+# Step 3, build: the image's riva-build is asked what it knows.
 docker run --rm --gpus all --ulimit nofile=65536:65536 \\
-  -v "$PWD:{MOUNT}" -v "$NIM_EXPORT_PATH:{EXPORT}" --entrypoint /bin/bash "$NIM_IMAGE" -c '
-    {inside}'
+  -v "$PWD:{MOUNT}" -v "$NIM_EXPORT_PATH:{EXPORT}" --entrypoint /bin/bash "$NIM_IMAGE" \\
+  {MOUNT / BUILD_NAME}
 
+# Step 4, serve.
 {lines["serve"]}
 """

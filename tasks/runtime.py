@@ -148,11 +148,13 @@ class LocalRuntime:
         hardware: what this machine has.
         stock_script: the user's copy of the stock script, or None for our own.
         python: the interpreter that has NeMo.
+        trust: whether a .nemo may run code of its own.
     """
 
     hardware: Hardware
     stock_script: Path | None = None
     python: str = field(default_factory=lambda: nemo_python())  # noqa: PLW0108 - stands below
+    trust: bool = False
 
     @property
     def script(self) -> Script:
@@ -201,7 +203,7 @@ class LocalRuntime:
 
     def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
         """Run the job in a process group of its own."""
-        job.write_request(device_locks(self.hardware))
+        job.write_request({**device_locks(self.hardware), "trust": self.trust})
         environment = {
             **os.environ,
             # nvidia-smi's order, by which GPUs are chosen and recorded; CUDA's own is by speed.

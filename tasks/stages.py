@@ -265,6 +265,8 @@ def transcribe_baseline(
     audio_roots: Sequence[Path],
     report: Callable[[str], None],
     share: Callable[[Sequence[Path], AudioSet, TranscriptStore], None] | None = None,
+    *,
+    trust: bool = False,
 ) -> list[Path]:
     """Decode a cycle by one model.
 
@@ -278,14 +280,15 @@ def transcribe_baseline(
         report: is called with lines for a person.
         share: has others decode what is missing, and returns when it is kept; without it
             everything is decoded here.
+        trust: whether the model may run code of its own.
 
     Returns:
         The files that were written.
     """
     target = evaluation_target(cycle, out)
     roots = tuple(root.expanduser().resolve() for root in (cycle.path, *audio_roots))
-    path = bases.resolve(model)
-    runtime = LocalRuntime(hardware.detect())
+    path = bases.resolve(model, trust=trust)
+    runtime = LocalRuntime(hardware.detect(), trust=trust)
     if share is None:
         runtime.check()
     checked = check_audio(cycle, path, audio_roots)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import tarfile
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -139,18 +141,28 @@ def write_nemo(
     config: Mapping[str, Any] = CTC_CONFIG,
     spelling: bytes | None = None,
     *,
-    weights: bytes = b"weights" * 100,
+    weights: bytes | None = None,
     mode: str = "w",
 ) -> Path:
     """A .nemo that is whole in all but the meaning of its weights."""
     content = dict(config)
-    members = {"model_weights.ckpt": weights}
+    members = {"model_weights.ckpt": no_tensors() if weights is None else weights}
     if spelling is not None:
         content["tokenizer"] = {"type": "bpe", "model_path": "nemo:0123_tokenizer.model"}
         members["0123_tokenizer.model"] = spelling
     members = {"model_config.yaml": yaml.safe_dump(content).encode(), **members}
     write_tar(path, members, mode=mode)
     return path
+
+
+def no_tensors(pickled: bytes | None = None, **more: bytes) -> bytes:
+    """Weights as torch saves them, of no tensor; or with a pickle of one's own, and more files."""
+    data = pickle.dumps({}, protocol=2) if pickled is None else pickled
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, value in {"data.pkl": data, "version": b"3\n", **more}.items():
+            archive.writestr(f"model_weights/{name}", value)
+    return content.getvalue()
 
 
 def write_tar(path: Path, members: Mapping[str, bytes], *, mode: str = "w") -> Path:

@@ -16,7 +16,7 @@ import pytest
 from tasks import bases
 from tasks.bases import CATALOGUE, Status
 from tasks.errors import InputError
-from tasks.nemo_archive import Decoder
+from tasks.nemo_archive import Decoder, open_archive
 from tests import samples
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ TABLE = {
     "nvidia/parakeet-rnnt-1.1b": (Decoder.RNNT, Status.EXPECTED),
     "nvidia/parakeet-ctc-0.6b": (Decoder.CTC, Status.EXPECTED),
     "nvidia/parakeet-ctc-1.1b": (Decoder.CTC, Status.EXPECTED),
+    "nvidia/parakeet-tdt-0.6b-v3": (Decoder.TDT, Status.EXPECTED),
+    "nvidia/parakeet-unified-en-0.6b": (Decoder.RNNT, Status.UNKNOWN),
+    "nvidia/parakeet-tdt_ctc-110m": (Decoder.HYBRID_TDT_CTC, Status.EXPECTED),
+    "nvidia/nemotron-3.5-asr-streaming-0.6b": (Decoder.RNNT, Status.UNKNOWN),
 }
 
 
@@ -48,7 +52,8 @@ def test_the_table_has_no_other_rows() -> None:
     assert set(CATALOGUE) == set(TABLE)
     assert bases.RECOMMENDED == "nvidia/parakeet-tdt-0.6b-v2"
     assert "0.513 to 0.128" in CATALOGUE[bases.RECOMMENDED].note
-    broken = CATALOGUE["nvidia/nemotron-speech-streaming-en-0.6b"]
+    (broken,) = [base for base in CATALOGUE.values() if base.status is Status.BROKEN]
+    assert broken.name == "nvidia/nemotron-speech-streaming-en-0.6b"
     assert broken.cache_aware
     assert "UNK" in broken.note
 
@@ -59,11 +64,12 @@ def test_a_nemo_of_ones_own_is_described_by_its_configuration(tmp_path: Path) ->
     assert (base.decoder, base.status, base.cache_aware) == (Decoder.TDT, Status.UNKNOWN, False)
 
 
-def test_a_streaming_nemo_is_broken_whatever_its_name(tmp_path: Path) -> None:
-    """Its encoder tells."""
+def test_a_streaming_nemo_of_ones_own_is_unknown(tmp_path: Path) -> None:
+    """Only the base that the specification names is broken; what happened to that one is told."""
     path = samples.write_nemo(tmp_path / "parakeet-tdt.nemo", samples.STREAMING_CONFIG)
     base = bases.describe(str(path))
-    assert (base.status, base.cache_aware) == (Status.BROKEN, True)
+    assert (base.status, base.cache_aware) == (Status.UNKNOWN, True)
+    assert "nemotron-speech-streaming-en-0.6b collapsed to all-UNK" in base.note
 
 
 def test_a_file_resolves_to_its_absolute_path(
@@ -98,19 +104,51 @@ def test_an_unknown_name_is_bad_input(
         assert bases.RECOMMENDED in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "decoder"), [("embedded-tdt", Decoder.TDT), ("embedded-rnnt", Decoder.RNNT)]
+)
+def test_a_shipped_base_is_named_without_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, decoder: Decoder
+) -> None:
+    """Its file is the package's; an installation without the file says so by the file's name."""
+    file = tmp_path / f"embedded_{decoder.value}.nemo"
+    monkeypatch.setattr(bases.resources, "files", lambda _: tmp_path)
+    for use in (bases.describe, bases.resolve):
+        with pytest.raises(InputError, match=f"lacks its file, {file.name}"):
+            use(name)
+    samples.write_nemo(file)
+    assert bases.resolve(name) == file
+    base = bases.describe(name)
+    assert (base.name, base.decoder, base.licence) == (name, decoder, "Apache-2.0")
+
+
+@pytest.mark.parametrize("name", list(bases.SHIPPED))
+def test_a_shipped_file_has_the_decoder_of_its_name(name: str) -> None:
+    """The table says what the file's own configuration says."""
+    path = bases.embedded_path(name)
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not in this checkout")
+    assert open_archive(path).decoder is bases.SHIPPED[name].decoder
+
+
 FAMILY = {
     Decoder.CTC: "parakeet-*-ctc-*",
     Decoder.RNNT: "parakeet-rnnt-*",
     Decoder.TDT: "parakeet-tdt-*",
+    Decoder.HYBRID_TDT_CTC: "parakeet-tdt-*",
 }
+LANGUAGES = {"nvidia/parakeet-tdt-0.6b-v3": 25, "nvidia/nemotron-3.5-asr-streaming-0.6b": 35}
 
 
 @pytest.mark.parametrize("base", CATALOGUE.values(), ids=list(CATALOGUE))
 def test_every_base_says_what_a_user_must_know(base: bases.Base) -> None:
     """Size, licence, languages, source and NIM family; a pin is a whole commit or hash."""
     assert base.millions
-    assert base.licence in ("CC-BY-4.0", "NVIDIA Open Model License")
-    assert base.languages == ("en",)
+    known = ("CC-BY-4.0", "NVIDIA Open Model License", "OpenMDW-1.1")
+    assert base.licence in known or "two licences" in base.note
+    assert "en" in base.languages
+    assert len(set(base.languages)) == len(base.languages) == LANGUAGES.get(base.name, 1)
+    assert base.is_multilingual is (base.name in LANGUAGES)
     assert base.source == f"https://huggingface.co/{base.name}"
     wanted = "nemotron-streaming-*" if base.cache_aware else FAMILY[base.decoder]
     assert base.nim_family == wanted

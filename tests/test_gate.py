@@ -271,14 +271,27 @@ def test_adapters_are_refused_and_on_transducers_are_called_broken(
     result = judge(ker(42, 100), base=base, method=Method.ADAPTER)
     message = refused(result, Action.STOCK_SFT, routing.FINETUNE)
     assert ("72 NaN" in message) is broken
+    assert ("none in 96" in message) is broken
     assert "stock full-model tuning" in message
 
 
-def test_a_cache_aware_nemo_is_refused_whatever_its_name(tmp_path: Path) -> None:
-    """A streaming encoder is recognised by its configuration."""
+def test_a_cache_aware_nemo_of_ones_own_passes_with_a_warning(tmp_path: Path) -> None:
+    """A streaming encoder is recognised by its configuration; the broken base is named."""
     path = samples.write_nemo(tmp_path / "our-model.nemo", samples.STREAMING_CONFIG)
-    message = refused(judge(ker(42, 100), base=str(path)), Action.SUBSTITUTE_BASE, routing.FINETUNE)
-    assert RECOMMENDED in message
+    result = judge(ker(42, 100), base=str(path))
+    assert result.passed
+    assert any(NEMOTRON.removeprefix("nvidia/") in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "warned"), [("parakeet-tdt-0.6b-v3", True), ("parakeet-tdt-0.6b-v2", False)]
+)
+def test_a_multilingual_base_is_told_that_english_is_the_default(
+    name: str, *, warned: bool
+) -> None:
+    """The English base is named instead."""
+    warnings = judge(ker(42, 100), base=CATALOGUE[f"nvidia/{name}"]).warnings
+    assert any("25 languages" in one and RECOMMENDED in one for one in warnings) is warned
 
 
 @pytest.mark.parametrize("config", [samples.CTC_CONFIG, samples.TDT_CONFIG, samples.RNNT_CONFIG])

@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -77,14 +78,21 @@ def test_each_decoder_that_nemo_makes_gets_its_row_of_the_table(
         assert answer["evidence"]
 
 
-@pytest.mark.parametrize("kind", [*TABLE, "hybrid", "streaming"])
-@pytest.mark.parametrize("claim", [*TABLE, "whisper", ""])
+WRONG = {
+    **{kind: {*TABLE, "hybrid", "streaming"} - {kind} for kind in TABLE},
+    "hybrid": {"tdt", "streaming"},
+    "streaming": {*TABLE, "hybrid"},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "claim"),
+    [(kind, claim) for kind, wrong in WRONG.items() for claim in sorted(wrong | {"whisper", ""})],
+)
 def test_a_wrong_claim_is_refused(
     made: dict[str, Path], ask: Callable[..., Any], kind: str, claim: str
 ) -> None:
     """With exit code 3 and a reason that names what the model says of itself."""
-    if claim == kind:
-        return
     code, answer = ask("--model", made[kind], "--decoder", claim)
     assert code == 3
     assert answer["refused"] is True
@@ -93,22 +101,79 @@ def test_a_wrong_claim_is_refused(
     assert "riva_decoder_flag" not in answer
 
 
-@pytest.mark.parametrize("kind", ["hybrid", "streaming"])
-def test_what_cannot_be_served_is_refused_whatever_is_claimed(
-    made: dict[str, Path], ask: Callable[..., Any], kind: str
+def test_a_hybrid_is_handed_on_by_the_head_that_is_named(
+    made: dict[str, Path], ask: Callable[..., Any]
 ) -> None:
-    """A streaming base, whose tuning is broken, and a model with two heads; each with a way out.
+    """By its transducer if none is, since that is measured; a warning says what stays behind."""
+    for claim, kind in (
+        ((), "rnnt"),
+        (("hybrid",), "rnnt"),
+        (("rnnt",), "rnnt"),
+        (("ctc",), "ctc"),
+    ):
+        arguments = ["--decoder", *claim] if claim else []
+        code, answer = ask("--model", made["hybrid"], *arguments)
+        assert (code, shown(answer)) == (0, TABLE[kind])
+        (warning,) = answer["warnings"]
+        assert ("transducer, which is what is measured, stays behind" in warning) is (kind == "ctc")
 
-    What --model names is only described, so it is no way to hand anything on.
-    """
-    way_out = {"hybrid": "convert_nemo_asr_hybrid_to_ctc", "streaming": "parakeet-tdt-0.6b-v2"}
-    for claim in ([], ["--decoder", kind]):
-        code, answer = ask("--model", made[kind], *claim)
-        assert code == 3
-        assert way_out[kind] in answer["reason"]
-        assert "--model" not in answer["reason"]
-    if kind == "hybrid":
-        assert "--base FILE.nemo" in answer["reason"]
+
+def test_a_streaming_model_of_ones_own_is_served_as_streams(
+    made: dict[str, Path], ask: Callable[..., Any]
+) -> None:
+    """With a warning that such a base has collapsed before."""
+    for claim in ([], ["--decoder", "streaming"]):
+        code, answer = ask("--model", made["streaming"], *claim)
+        assert (code, answer["riva_decoder_flag"]) == (0, "decoder=nemo")
+        assert answer["nim_family"] == "nemotron-streaming-*"
+        assert "collapsed before" in answer["warnings"][0]
+    target = riva_build.target(Decoder.RNNT, cache_aware=True)
+    assert "--config-name=streaming" in riva_build.commands(target, "m.nemo", "m")["riva_build"]
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("embedded", TABLE["ctc"]),
+        ("parakeet-tdt-0.6b-v2", TABLE["tdt"]),
+        ("nvidia/parakeet-rnnt-1.1b", TABLE["rnnt"]),
+        ("parakeet-tdt_ctc-110m", TABLE["tdt"]),
+    ],
+)
+def test_a_known_base_is_named_without_a_file(
+    ask: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    name: str,
+    row: dict[str, str],
+) -> None:
+    """The table answers for what is not downloaded; a wrong claim is refused as of a file."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    code, answer = ask("--model", name)
+    assert (code, shown(answer)) == (0, row)
+    assert answer["evidence"]
+    assert ask("--model", name, "--decoder", "streaming")[0] == 3
+
+
+def test_the_broken_base_is_refused_by_its_name(ask: Callable[..., Any]) -> None:
+    """And a name that nobody knows is bad input."""
+    code, answer = ask("--model", "nemotron-speech-streaming-en-0.6b")
+    assert code == 3
+    assert "UNK" in answer["reason"]
+    assert ask("--model", "embeded")[0] == 2
+
+
+def test_a_tdt_that_is_no_v3_is_told_what_is_unknown(
+    ask: Callable[..., Any], tmp_path: Path
+) -> None:
+    """NVIDIA's one TDT container is the multilingual one."""
+    path = samples.write_nemo(tmp_path / "m.nemo", samples.TDT_CONFIG)
+    assert "parakeet-0.6b-tdt" in ask("--model", path)[1]["warnings"][0]
+    many = [str(number) for number in range(8192)]
+    config = {**samples.TDT_CONFIG, "joint": {"vocabulary": many}}
+    path = samples.write_nemo(tmp_path / "v3.nemo", config)
+    assert ask("--model", path)[1]["warnings"] == []
 
 
 @pytest.mark.parametrize(
@@ -199,6 +264,7 @@ def test_a_runs_model_is_handed_on_whole(
     assert {path.name for path in folder.iterdir()} == {
         "adapted_model.nemo",
         "MODEL_CARD.md",
+        "build.sh",
         "deploy.sh",
         "handoff.json",
     }
@@ -329,7 +395,7 @@ def rewrite(name: str, old: str, new: str) -> Callable[[Path], None]:
         (rewrite("handoff.json", "decoder=greedy_ctc", "decoder=nemo"), "riva_decoder_flag"),
         (rewrite("handoff.json", "parakeet-*-ctc-*", "parakeet-tdt-*"), "nim_family"),
         (rewrite("handoff.json", "deploy/adapted_model.nemo", "deploy/m.nemo"), "not there"),
-        (rewrite("deploy.sh", "decoder=greedy_ctc", "decoder=nemo"), "another riva-build"),
+        (rewrite("build.sh", "decoder=greedy_ctc", "decoder=nemo"), "another riva-build"),
     ],
 )
 def test_verifying_finds_what_is_wrong_with_a_hand_off(
@@ -363,57 +429,170 @@ DOCKER = """#!/bin/bash
 # Runs what the container would run, with the mounts' paths as they are here; notes the rest.
 printf '%s\\n' "docker" "$@" >> "$TOLD"
 [[ "$*" == *--entrypoint* ]] || exit 0
-inside="${@: -1}"
+inside="$(cat "${@: -1}" 2>/dev/null || cat "$PWD/$(basename "${@: -1}")")"
 inside="${inside//\\/riva_build_deploy/$PWD}"
 inside="${inside//\\/model_tar/$NIM_EXPORT_PATH}"
-bash -e -c "${inside//\\/data\\/models/$NIM_EXPORT_PATH\\/models}"
+bash -c "${inside//\\/data\\/models/$NIM_EXPORT_PATH\\/models}"
 """
-BUILD = """#!/bin/bash
+NOTE = """#!/bin/bash
 printf '%s\\n' "$(basename "$0")" "$@" >> "$TOLD"
 for one in "$@"; do case "$one" in
   output_path=*) touch "${one#output_path=}" ;;
+  *.rmir) touch "$one" ;;
   /*models) mkdir -p "$one" && touch "$one/model" ;;
 esac; done
 """
+# A riva-build of either form, which knows the greedy decoder by $GREEDY.
+CONFIGS = """#!/bin/bash
+if [[ "$*" == *" -h" ]]; then
+  [[ "$*" == --config-path* ]] || exit 2
+  echo "source_path: ??? decoder: flashlight, $GREEDY or nemo"; exit
+fi
+"""
+POSITIONAL = """#!/bin/bash
+case "$*" in
+  -h) echo "usage: riva-build [-h] {speech_recognition,speech_synthesis} ..."; exit ;;
+  "speech_recognition -h") echo "--decoder_type {flashlight,$GREEDY,nemo}"; exit ;;
+  --config-path*) echo "invalid choice" >&2; exit 2 ;;
+esac
+"""
+NEITHER = """#!/bin/bash
+[[ "$*" == *-h ]] && { echo "usage: riva-build {speech_synthesis}"; exit; }
+"""
 
 
-def test_the_script_runs_the_commands_as_they_stand(cycle: Path, tmp_path: Path) -> None:
-    """Through two layers of quoting, riva-build gets its words whole; no key is among them."""
-    folder = handed_on(cycle)
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name, text in (("docker", DOCKER), ("riva-build", BUILD), ("riva-deploy", BUILD)):
-        (programs / name).write_text(text)
-        (programs / name).chmod(0o755)
-    told = tmp_path / "told"
-    environment = {
-        **os.environ,
-        "PATH": f"{programs}:{os.environ['PATH']}",
-        "TOLD": str(told),
-        "NIM_EXPORT_PATH": str(tmp_path / "export"),
-        "NIM_IMAGE": "nvcr.io/nim/nvidia/parakeet-ctc:1",
-        "NGC_API_KEY": "planted-key",
-    }
-    subprocess.run([folder / "deploy.sh"], env=environment, check=True)
-    words = told.read_text().split("\n")
-    model = folder / sft.MODEL_NAME
+@dataclass(frozen=True)
+class Host:
+    """A GPU host of stand-ins that note what they get."""
+
+    folder: Path
+    programs: Path
+    told: Path
+    export: Path
+
+    def install(self, name: str, text: str) -> None:
+        """Put a program first on the PATH."""
+        (self.programs / name).write_text(text)
+        (self.programs / name).chmod(0o755)
+
+    def deploy(self, **more: str) -> tuple[int, str, list[str]]:
+        """Run deploy.sh: its exit code, what it says of errors, and the words that were noted."""
+        environment = {
+            **os.environ,
+            "PATH": f"{self.programs}:{os.environ['PATH']}",
+            "TOLD": str(self.told),
+            "GREEDY": "greedy",
+            "NIM_EXPORT_PATH": str(self.export),
+            "NIM_IMAGE": "nvcr.io/nim/nvidia/parakeet-ctc:1",
+            "NGC_API_KEY": "planted-key",
+            **more,
+        }
+        self.told.write_text("")
+        script = [self.folder / "deploy.sh"]
+        done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr, self.told.read_text().split("\n")
+
+
+@pytest.fixture
+def host(cycle: Path, tmp_path: Path) -> Host:
+    """With a hand-off of the embedded base, and a GPU of class 8.9."""
+    found = Host(handed_on(cycle), tmp_path / "bin", tmp_path / "told", tmp_path / "export")
+    found.programs.mkdir()
+    note = NOTE.partition("\n")[2]
+    for name, text in {
+        "docker": DOCKER,
+        "riva-build": CONFIGS + note,
+        "riva-deploy": NOTE,
+        "chown": NOTE,
+        "nvidia-smi": '#!/bin/bash\necho "NVIDIA L40S, ${CAPABILITY:-8.9}"\n',
+    }.items():
+        found.install(name, text)
+    return found
+
+
+def test_the_script_runs_the_commands_as_they_stand(host: Host) -> None:
+    """riva-build gets its words whole; no key is among them."""
+    code, told, words = host.deploy(GREEDY="greedy_ctc")
+    assert code == 0, told
+    model = host.folder / sft.MODEL_NAME
     block = "{format: onnx, onnx_opset: 19, max_dim: 1000}"
     assert f"source_path=[{{path: {model}, nemo2riva: {block}}}]" in words
     assert "decoder=greedy_ctc" in words
     assert words.index("riva-build") < words.index("riva-deploy")
     assert "NIM_DISABLE_MODEL_DOWNLOAD=true" in words
-    assert (tmp_path / "export" / "custom_model.tar.gz").is_file()
-    assert "planted-key" not in told.read_text()
-    without = {name: text for name, text in environment.items() if name != "NIM_IMAGE"}
-    failed = subprocess.run([folder / "deploy.sh"], env=without, capture_output=True, check=False)
-    assert b"parakeet-*-ctc-*" in failed.stderr
+    assert (host.export / "custom_model.tar.gz").is_file()
+    assert "planted-key" not in words
+    code, told, _ = host.deploy(NIM_IMAGE="")
+    assert code != 0
+    assert "parakeet-*-ctc-*" in told
 
 
-def test_the_script_is_good_shell() -> None:
-    """Bash reads it for every decoder."""
+@pytest.mark.parametrize("greedy", ["greedy", "greedy_ctc"])
+@pytest.mark.parametrize("form", [CONFIGS, POSITIONAL], ids=["configs", "positional"])
+def test_the_script_asks_riva_build_what_it_knows(host: Host, form: str, greedy: str) -> None:
+    """Form of the command and name of the greedy decoder are the image's own."""
+    host.install("riva-build", form + NOTE.partition("\n")[2])
+    host.install("nemo2riva", NOTE)
+    code, told, words = host.deploy(GREEDY=greedy)
+    assert code == 0, told
+    if form is CONFIGS:
+        assert "--config-name=offline" in words
+        assert f"decoder={greedy}" in words
+        assert "nemo2riva" not in words
+    else:
+        place = words.index("speech_recognition")
+        rmir, riva = words[place + 1 : place + 3]
+        assert (rmir, riva) == (
+            str(host.folder / "adapted_model.rmir"),
+            str(host.folder / "adapted_model.riva"),
+        )
+        assert {"--offline", f"--decoder_type={greedy}"} < set(words)
+        assert words.index("nemo2riva") < place
+
+
+def test_the_script_says_what_an_image_lacks(host: Host) -> None:
+    """An older riva-build without nemo2riva, and one that knows no speech recognition."""
+    note = NOTE.partition("\n")[2]
+    host.install("riva-build", POSITIONAL + note)
+    code, told, words = host.deploy()
+    assert code == 1
+    assert "nemo2riva --out adapted_model.riva adapted_model.nemo" in told
+    host.install("riva-build", NEITHER + note)
+    code, told, words = host.deploy()
+    assert code == 1
+    assert "NIM_IMAGE must be" in told
+    assert "riva-deploy" not in words
+
+
+def test_the_script_checks_owner_and_gpu_first(host: Host) -> None:
+    """Both folders are given to the container's user; too old a GPU ends it before any build."""
+    code, told, words = host.deploy()
+    assert code == 0, told
+    owned = {str(host.folder.resolve()), str(host.export)}
+    given = {words[place + 2] for place, word in enumerate(words) if word == "chown"}
+    mine = os.getuid() == riva_build.CONTAINER_USER
+    assert given == (set() if mine else owned)
+    code, told, words = host.deploy(CAPABILITY="7.5")
+    assert code == 1
+    assert "compute capability 8.0" in told
+    assert "docker" not in words
+    if not mine:
+        host.install("chown", "#!/bin/bash\nexit 1\n")
+        code, told, words = host.deploy()
+        assert code == 1
+        assert "sudo chown 1000:1000" in told
+        assert "docker" not in words
+
+
+@pytest.mark.parametrize("kind", list(Decoder))
+def test_the_scripts_are_good_shell(kind: Decoder) -> None:
+    """Bash reads them for every decoder."""
     assert shutil.which("bash")
-    for kind in (Decoder.CTC, Decoder.TDT):
-        found = riva_build.target(kind)
-        assert found is not None
-        text = riva_build.script(found, riva_build.commands(found, "m.nemo", "name"))
-        subprocess.run(["bash", "-n"], input=text.encode(), check=True)
+    for cache_aware in (False, True):
+        found = riva_build.target(kind, cache_aware=cache_aware)
+        lines = riva_build.commands(found, "m.nemo", "name")
+        for text in (
+            riva_build.script(found, lines),
+            riva_build.build_script(found, "m.nemo", lines),
+        ):
+            subprocess.run(["bash", "-n"], input=text.encode(), check=True)

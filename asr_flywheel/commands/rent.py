@@ -19,6 +19,7 @@ from asr_flywheel.options import (
     PriorityOption,
     RecipeOption,
     SeedOption,
+    TrustOption,
     server_answers,
     validated,
 )
@@ -56,6 +57,7 @@ def rent(
     limit_minutes: Annotated[int, typer.Option(help="Kept by the host itself.")] = 240,
     answer_minutes: Annotated[float, typer.Option(help="Without a YES by then: nothing.")] = 60,
     base: BaseOption = DEFAULT_BASE,
+    trust: TrustOption = False,
     runtime: Annotated[str, typer.Option(help="On the host: container, local.")] = "container",
     recipe: RecipeOption = RecipeName.VERIFIED,
     priority: PriorityOption = None,
@@ -109,6 +111,7 @@ def rent(
             "run": {
                 "cycle": cycle,
                 "base": base,
+                "trust": trust,
                 "runtime": runtime,
                 "recipe": recipe,
                 "priority": priority or ["drug"],

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tasks.handoff import Accepted, Refusal
 
 app = typer.Typer()
+_MANY_LANGUAGES = 5
 
 
 @app.command("bases")
@@ -37,7 +38,7 @@ def bases_command(
     as_json: JsonOption = False,
 ) -> None:
     """List the base models that this tool knows, or resolve one to a pinned, hashed file."""
-    from tasks import base_cache, bases
+    from tasks import bases
 
     if name is not None:
         found = bases.resolve_pinned(name)
@@ -52,9 +53,9 @@ def bases_command(
         {
             **base.as_dict(),
             "recommended": base.name == bases.RECOMMENDED,
-            "cached": base_cache.find_cached(base.name, base.revision) is not None,
+            "cached": base.name in bases.CATALOGUE and bases.at_hand(base.name) is not None,
         }
-        for base in bases.CATALOGUE.values()
+        for base in (*bases.CATALOGUE.values(), *bases.SHIPPED.values())
     ]
     if as_json:
         print_json(table)
@@ -62,11 +63,16 @@ def bases_command(
     for row in table:
         size = f"{row['millions']} M"
         cached = ", in the cache" if row["cached"] else ""
+        licence = row["licence"] or "licence: see its page"
         typer.echo(
-            f"{row['name']:<42} {row['status']:<9} {row['decoder']:<5} {size:>6}  "
-            f"{row['nim_family']:<20} {row['licence']}, {'/'.join(row['languages'])}{cached}"
+            f"{row['name']:<42} {row['status']:<9} {row['decoder']:<14} {size:>6}  "
+            f"{row['nim_family']:<20} {licence}, {_languages(row['languages'])}{cached}"
         )
         typer.echo(f"    {row['note']}; {row['source']}")
+
+
+def _languages(codes: list[str]) -> str:
+    return "/".join(codes) if len(codes) < _MANY_LANGUAGES else f"{len(codes)} languages"
 
 
 @app.command()
@@ -75,7 +81,8 @@ def handoff(
         Path | None, typer.Argument(help="The cycle that the model was tuned on.")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option("--model", help="Instead: only say how this .nemo is served.")
+        str | None,
+        typer.Option("--model", help="Instead: only say how a .nemo or a known base is served."),
     ] = None,
     decoder: Annotated[
         str | None,
@@ -114,10 +121,10 @@ def _verify(folder: Path, *, as_json: bool) -> None:
         typer.echo("\n".join(checked))
 
 
-def _describe(model: Path, decoder: str | None, *, as_json: bool) -> None:
+def _describe(model: str, decoder: str | None, *, as_json: bool) -> None:
     from tasks import handoff as deciding
 
-    found = _accepted(deciding.judge(model, decoder, needs_weights=False), as_json=as_json)
+    found = _accepted(deciding.judge_named(model, decoder), as_json=as_json)
     told = found.as_dict()
     if as_json:
         print_json(told)
@@ -195,7 +202,8 @@ def validate_serving(
         Path | None, typer.Option(help="The evaluation to compare with, if not the cycle's own.")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option("--model", help="The .nemo that is served, if not the run's.")
+        str | None,
+        typer.Option("--model", help="The .nemo or base that is served, if not the run's."),
     ] = None,
     audio_root: AudioRootOption = None,
     as_json: JsonOption = False,

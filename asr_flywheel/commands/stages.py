@@ -23,6 +23,7 @@ from asr_flywheel.options import (
     PriorityOption,
     RecipeOption,
     SeedOption,
+    TrustOption,
     print_json,
 )
 from tasks import recipes
@@ -81,6 +82,7 @@ def preflight(
     *,
     max_duration: MaxDurationOption = None,
     keep_style: KeepStyleOption = False,
+    trust: TrustOption = False,
 ) -> None:
     """Check manifest, audio and text before anything is spent; writes nothing."""
     from tasks import bases, stages
@@ -89,7 +91,7 @@ def preflight(
 
     result = stages.check(
         open_cycle(cycle),
-        bases.resolve(base),
+        bases.resolve(base, trust=trust),
         _limited(recipe, max_duration),
         audio_root or [],
         keep_style=keep_style,
@@ -111,6 +113,7 @@ def split(
     max_duration: MaxDurationOption = None,
     keep_style: KeepStyleOption = False,
     hold_out_terms: HoldOutTermsOption = False,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write train.jsonl and validation.jsonl beside the manifest."""
@@ -121,7 +124,7 @@ def split(
     folder = open_cycle(cycle)
     checked = stages.check(
         folder,
-        bases.resolve(base),
+        bases.resolve(base, trust=trust),
         _limited(recipe, max_duration),
         audio_root or [],
         keep_style=keep_style,
@@ -171,6 +174,8 @@ def transcribe(
         int | None,
         typer.Option(min=1, max=1000, help="Have the GPU pool's workers decode, in so many parts."),
     ] = None,
+    *,
+    trust: TrustOption = False,
 ) -> None:
     """Decode a cycle offline; without --out the result becomes the cycle's baseline."""
     if shards is not None:
@@ -179,7 +184,11 @@ def transcribe(
 
         written = transcribe_in_shards(
             CycleConfig(
-                cycle=cycle, base=model, audio_roots=tuple(audio_root or []), shards=shards
+                cycle=cycle,
+                base=model,
+                audio_roots=tuple(audio_root or []),
+                shards=shards,
+                trust=trust,
             ),
             out,
         )
@@ -188,7 +197,12 @@ def transcribe(
         from tasks.cycle import open_cycle
 
         written = stages.transcribe_baseline(
-            open_cycle(cycle), model, out, audio_root or [], lambda line: typer.echo(line, err=True)
+            open_cycle(cycle),
+            model,
+            out,
+            audio_root or [],
+            lambda line: typer.echo(line, err=True),
+            trust=trust,
         )
     for path in written:
         typer.echo(str(path))

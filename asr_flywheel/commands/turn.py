@@ -23,6 +23,7 @@ from asr_flywheel.options import (
     PriorityOption,
     RecipeOption,
     SeedOption,
+    TrustOption,
     no_idle_heartbeat,
     server_answers,
     server_meanwhile,
@@ -105,6 +106,7 @@ def run(
     ] = None,
     general_limit: GeneralLimitOption = None,
     replay_share: ReplayOption = 0.0,
+    trust: TrustOption = False,
 ) -> None:
     """Turn the flywheel once: gate, split, SFT, transcribe, score, decide."""
     from blocks.places import store_from_here
@@ -144,6 +146,7 @@ def run(
         general=general,
         general_limit=general_limit,
         replay_share=replay_share,
+        trust=trust,
     )
 
 

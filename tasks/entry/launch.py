@@ -51,6 +51,7 @@ from heartbeat import watch  # type: ignore[import-not-found]  # likewise
 from late import Late  # type: ignore[import-not-found]  # likewise
 from omegaconf import OmegaConf
 from utilisation import Utilisation  # type: ignore[import-not-found]  # likewise
+from weights_only import load_tensors_only  # type: ignore[import-not-found]  # likewise
 
 _MIB = 1 << 20
 
@@ -339,6 +340,7 @@ def main() -> None:
     pl.Trainer.save_checkpoint = checkpoints.write_once(  # type: ignore[method-assign]
         pl.Trainer.save_checkpoint
     )
+    load_tensors_only(trust=request.get("trust", False))
     sys.argv = [request["script"], *request["arguments"]]
     runpy.run_path(request["script"], run_name="__main__")
 

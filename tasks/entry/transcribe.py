@@ -27,6 +27,7 @@ from devices import hold  # type: ignore[import-not-found]  # likewise
 from heartbeat import watch  # type: ignore[import-not-found]  # likewise
 from nemo.utils import logging
 from recogniser import Recogniser, restore  # type: ignore[import-not-found]  # likewise
+from weights_only import load_tensors_only  # type: ignore[import-not-found]  # likewise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +82,7 @@ def main() -> None:
         watch(request["heartbeat"], request["abandoned_after_s"])
     if "locks" in request:
         hold(request["locks"], request["locks_wait_s"])
+    load_tensors_only(trust=request.get("trust", False))
     logging.setLevel(logging.ERROR)
     report = Reporter()
     for job in request["jobs"]:
