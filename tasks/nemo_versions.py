@@ -1,0 +1,56 @@
+"""NeMo's versions that this project was run with: the one place that names them.
+
+`make matrix` runs a whole cycle and the decoding tests with each of them and writes a record;
+tests/test_nemo_versions.py compares this table with that record.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A version of nemo_toolkit, and what it was run on.
+
+    Attributes:
+        nemo: the version of nemo_toolkit.
+        pythons: minor versions of Python on which the matrix ran it.
+        on: date of that run.
+        image: NVIDIA's image that holds this version, or "".
+    """
+
+    nemo: str
+    pythons: tuple[str, ...]
+    on: str
+    image: str = ""
+
+
+RECORD = "benchmarks/results/2026-11-28-matrix.json"
+"""The matrix's last complete run."""
+TRIED = (
+    Tried("2.5.0", ("3.11",), "2026-11-28", "nvcr.io/nvidia/nemo:25.09"),
+    Tried("2.5.3", ("3.11",), "2026-11-28"),
+    Tried("2.6.0", ("3.11",), "2026-11-28", "nvcr.io/nvidia/nemo:25.11.01"),
+    Tried("2.6.2", ("3.11",), "2026-11-28"),
+    Tried("2.7.0", ("3.11",), "2026-11-28", "nvcr.io/nvidia/nemo:26.02"),
+    Tried("2.7.3", ("3.11",), "2026-11-28"),
+    Tried("3.0.0", ("3.11",), "2026-11-28", "nvcr.io/nvidia/nemo-speech:26.07.00"),
+)
+"""Oldest first."""
+
+
+def tried(nemo: str) -> Tried | None:
+    """The version as it was run, or None for one that never was."""
+    return next((one for one in TRIED if one.nemo == nemo), None)
+
+
+def within(nemo: str) -> bool:
+    """Whether a version lies between the oldest and the newest that were run."""
+    return _key(TRIED[0].nemo) <= _key(nemo) <= _key(TRIED[-1].nemo)
+
+
+def _key(version: str) -> tuple[int, ...]:
+    """Major, minor and patch; what follows them (rc0, +abc) does not count."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
