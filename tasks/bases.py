@@ -180,6 +180,15 @@ def embedded_path() -> Path:
     return Path(str(resources.files("asr_flywheel.embedded") / "embedded_ctc.nemo"))
 
 
+def embedded_speech() -> Path:
+    """A second and a half of synthetic speech that every installation can decode."""
+    return Path(str(resources.files("asr_flywheel.embedded") / "speech.wav"))
+
+
+EMBEDDED_SPEECH_SAYS = "take a seat"
+"""What is said there."""
+
+
 def describe(name: str) -> Base:
     """What the gate must know of a base; nothing is downloaded.
 
