@@ -12,7 +12,17 @@ import sys
 
 import typer
 
-from asr_flywheel.commands import archive, doctor, rent, results, serving, site, stages, turn
+from asr_flywheel.commands import (
+    archive,
+    doctor,
+    rehearse,
+    rent,
+    results,
+    serving,
+    site,
+    stages,
+    turn,
+)
 from asr_flywheel.options import EXIT_BAD_INPUT, EXIT_FAILED
 from tasks.errors import FlywheelError, InputError
 
@@ -23,7 +33,7 @@ app = typer.Typer(
     help="Fine-tune a speech recogniser on a clinic's vocabulary and prove whether it helped.",
 )
 # Without a name of their own, their commands are this program's.
-for group in (stages, turn, rent, results, archive, serving, site, doctor):
+for group in (stages, turn, rent, results, archive, serving, site, doctor, rehearse):
     app.add_typer(group.app)
 
 

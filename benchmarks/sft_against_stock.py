@@ -33,8 +33,8 @@ from unittest.mock import patch
 import numpy as np
 import soundfile
 
+from benchmarks.entry import parakeet_graph
 from benchmarks.sft_course import Sampler, Side, logged
-from benchmarks.sft_on_gpu import make_model
 from tasks import bases, files, hardware, override_list, sft
 from tasks.course import Events
 from tasks.errors import TrainingError
@@ -292,7 +292,7 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as made:
             folder = Path(made)
-            base = bases.embedded_path() if given.tiny else make_model(folder)
+            base = bases.embedded_path() if given.tiny else parakeet_graph.make_model(folder)
             lengths = given.shortest, given.seconds
             rows = make_rows(folder / "rows", given.rows, max(8, given.rows // 20), lengths)
             print(f"base and rows made, {deadline - time.monotonic():.0f} s are left", flush=True)

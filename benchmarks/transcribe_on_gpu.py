@@ -29,8 +29,7 @@ import torch
 from nemo.utils import logging as nemo_logging
 
 from benchmarks.clips import DEVICE, ON_GPU, Clips, Report, make_clips
-from benchmarks.entry import pipeline, recogniser
-from benchmarks.sft_on_gpu import build_model, make_tokenizer, tdt_config
+from benchmarks.entry import parakeet_graph, pipeline, recogniser
 from benchmarks.transcribe_settings import (
     changed,
     forget_graphs,
@@ -142,8 +141,8 @@ class Comparison:
         self.every = make_clips(folder, 64 if tiny else clips, shortest, longest)
         self.few, self.some = self.every.first(16 if tiny else 400), self.every.first(2000)
         report.note("clips", f"{len(self.every.paths)}, {sum(self.every.seconds):.0f} s")
-        config = tdt_config(make_tokenizer(folder))
-        self.model = build_model(small(config) if tiny else config).to(DEVICE).eval()
+        config = parakeet_graph.tdt_config(parakeet_graph.make_tokenizer(folder))
+        self.model = parakeet_graph.build_model(small(config) if tiny else config).to(DEVICE).eval()
         report.note("parameters", sum(one.numel() for one in self.model.parameters()))
         self.preprocessor = copy.deepcopy(self.model.preprocessor)
         self.texts: dict[str, list[str]] = {}

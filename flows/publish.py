@@ -207,6 +207,8 @@ def speed(transcripts: Mapping[str, Transcript]) -> None:
         kept = len(one.hypotheses) - one.decoded
         again = f"{kept} rows decoded before by the same model" if kept else ""
         new = f"{one.audio_seconds:.0f} s of audio, {one.rtfx:.0f} x real time"
+        if one.how:
+            stage("", f"{name}: {one.how}")
         stage(
             "", f"{name}: {'; '.join(part for part in (again, new if one.decoded else '') if part)}"
         )

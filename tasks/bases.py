@@ -277,6 +277,15 @@ def embedded_path(name: str = EMBEDDED) -> Path:
     return Path(str(resources.files("asr_flywheel.embedded") / file))
 
 
+def embedded_speech() -> Path:
+    """A second and a half of synthetic speech that every installation can decode."""
+    return Path(str(resources.files("asr_flywheel.embedded") / "speech.wav"))
+
+
+EMBEDDED_SPEECH_SAYS = "take a seat"
+"""What is said there."""
+
+
 def describe(name: str) -> Base:
     """What the gate must know of a base; nothing is downloaded.
 

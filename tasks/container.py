@@ -23,6 +23,7 @@ from tasks.hardware import Gpu, Hardware
 from tasks.runtime import (
     ENTRY,
     LOCKS,
+    LOCKS_WAIT_S,
     STOCK_CONFIG,
     Ended,
     Job,
@@ -180,11 +181,13 @@ class ContainerRuntime:
         settings: of the container.
         host: what this machine has.
         trust: whether a .nemo may run code of its own.
+        locks_wait_s: how long a job waits for a GPU that another one holds.
     """
 
     settings: ContainerSettings
     host: Hardware
     trust: bool = False
+    locks_wait_s: float = LOCKS_WAIT_S
 
     @property
     def hardware(self) -> Hardware:
@@ -247,7 +250,7 @@ class ContainerRuntime:
                 "heartbeat": str(_WORK / heartbeat.name),
                 "abandoned_after_s": self.settings.abandoned_after_s,
                 "trust": self.trust,
-                **device_locks(self.hardware, str(_LOCKS)),
+                **device_locks(self.hardware, str(_LOCKS), self.locks_wait_s),
             }
         )
         heartbeat.touch()

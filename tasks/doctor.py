@@ -7,33 +7,49 @@ asr_flywheel/site_checks.py.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks import base_cache, bases, engine, hardware
+from tasks import (
+    base_cache,
+    bases,
+    engine,
+    files,
+    hardware,
+    nemo_versions,
+    rehearsal,
+    transcribe,
+)
 from tasks.bases import Status
-from tasks.container import IMAGE
+from tasks.container import IMAGE, ContainerRuntime, ContainerSettings
 from tasks.errors import FlywheelError, InputError
-from tasks.faults import FaultError
+from tasks.faults import Fault, FaultError
 from tasks.nemo_archive import check_safe, open_archive
+from tasks.runtime import LocalRuntime
+from tasks.transcripts import TranscriptStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tasks.hardware import Hardware
+    from tasks.rehearsal import Record
+    from tasks.runtime import Runtime
 
 PYTHON = ((3, 11), (3, 13))
-PINNED = {"torch": "2.13.", "nemo_toolkit": "3.0."}
-"""Releases that were tried; see pyproject.toml."""
+TORCH = "2.13."
+"""The release that pyproject.toml pins."""
 LEAST_GPU_MIB = 15_000
 """A "16 GB" card; the specification asks for 16 GB of VRAM at least (4a)."""
 GRAPHS_DRIVER = (560, 28)
@@ -117,25 +133,36 @@ def python(_: Question) -> Finding:
 
 
 def _package(question: Question, name: str, check: str) -> Finding:
-    missing = question.needs(local=True)
-    fix = "pip install 'clinical-asr-flywheel[nemo]' -c constraints.txt, or --runtime container"
     try:
-        version = metadata.version(name)
+        return Finding(check, State.OK, metadata.version(name))
     except metadata.PackageNotFoundError:
-        return Finding(check, missing, "not installed", fix)
-    if not version.startswith(PINNED[name]):
-        return Finding(check, State.NOTE, f"{version}; {PINNED[name]}x is what was tried", fix)
-    return Finding(check, State.OK, version)
+        return Finding(check, question.needs(local=True), "not installed", _INSTALL)
+
+
+_INSTALL = "pip install 'clinical-asr-flywheel[nemo]' -c constraints.txt, or --runtime container"
 
 
 def torch(question: Question) -> Finding:
     """PyTorch, without importing it."""
-    return _package(question, "torch", "torch")
+    found = _package(question, "torch", "torch")
+    if found.state is State.OK and not found.says.startswith(TORCH):
+        says = f"{found.says}; the project's own tests run with {TORCH}x"
+        return Finding(found.check, State.NOTE, says, _INSTALL)
+    return found
 
 
 def nemo(question: Question) -> Finding:
-    """NeMo, without importing it."""
-    return _package(question, "nemo_toolkit", "NeMo")
+    """NeMo, without importing it, against the versions that the matrix ran."""
+    found = _package(question, "nemo_toolkit", "NeMo")
+    if found.state is not State.OK:
+        return found
+    tried = nemo_versions.tried(found.says)
+    if tried is not None:
+        return Finding(found.check, State.OK, f"{found.says}, run in the matrix on {tried.on}")
+    others = ", ".join(one.nemo for one in nemo_versions.TRIED)
+    where = "between" if nemo_versions.within(found.says) else "outside"
+    says = f"{found.says}: not run in the matrix, {where} the versions that were ({others})"
+    return Finding(found.check, State.NOTE, says, _INSTALL)
 
 
 def gpu(question: Question) -> Finding:
@@ -335,6 +362,12 @@ def audio_decoder(_: Question) -> Finding:
     return Finding("audio", State.OK, f"{soundfile.__libsndfile_version__}; ffmpeg is not needed")
 
 
+def _seconds(path: Path) -> float:
+    import soundfile  # noqa: PLC0415 - reads a shared library
+
+    return float(soundfile.info(path).duration)
+
+
 def riva(_: Question) -> Finding:
     """The client for validating a served model."""
     try:
@@ -371,3 +404,106 @@ def can_go(findings: Sequence[Finding]) -> bool:
 def _remedy(fault: FaultError) -> str:
     """The fault's remedy without its name and the engine's own words."""
     return str(fault).split("\n", maxsplit=1)[0].partition(": ")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What came of decoding a second of speech where a run would.
+
+    Attributes:
+        finding: for people.
+        figures: for a record: no text.
+    """
+
+    finding: Finding
+    figures: dict[str, Any]
+
+
+def decode(question: Question) -> Decoded:
+    """Decode the bundled speech by the embedded base, where and on what a run would."""
+    check = "decoding"
+    runtime = _runtime(question)
+    if isinstance(runtime, Finding):
+        return Decoded(runtime, {})
+    speech, base_file = bases.embedded_speech(), bases.embedded_path()
+    seconds = _seconds(speech)
+    audio = transcribe.AudioSet(
+        (speech,), (seconds,), (files.sha256_file(speech),), (speech.parent,)
+    )
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as made:
+        kept = TranscriptStore(Path(made), "doctor")
+        try:
+            (found,) = transcribe.transcribe([base_file], audio, runtime, kept)
+        except FlywheelError as wrong:
+            first, *more = str(wrong).splitlines()
+            raised = [line.strip() for line in more if line.strip()][-1:]
+            says = "; ".join([first, *raised])
+            if first.startswith(Fault.GPU_BUSY.value):
+                return Decoded(Finding(check, State.NOTE, f"not tried: {first}"), {})
+            return Decoded(Finding(check, State.MISSING, says, _DECODE_FIX), {"decoded": False})
+    took = time.monotonic() - started
+    (text,) = found.hypotheses
+    right = text.strip() == bases.EMBEDDED_SPEECH_SAYS
+    said = (
+        f"{text.strip()!r} from {seconds:.1f} s of speech in {found.seconds:.2f} s, "
+        f"{took:.0f} s with start-up; {found.how}"
+    )
+    figures = {
+        "decoded": right,
+        "decode_seconds": round(found.seconds, 3),
+        "decode_wall_seconds": round(took, 1),
+        "decode_rtfx": round(found.rtfx, 1),
+        "decode_how": found.how,
+    }
+    if right:
+        return Decoded(Finding(check, State.OK, said), figures)
+    says = f"{said}; {bases.EMBEDDED_SPEECH_SAYS!r} was said"
+    return Decoded(Finding(check, State.MISSING, says, _DECODE_FIX), figures)
+
+
+_DECODE_FIX = "`asr-flywheel rehearse --only doctor` keeps the whole log; see docs/rehearsal.md"
+_BUSY_WAIT_S = 10.0
+
+
+def _runtime(question: Question) -> Runtime | Finding:
+    """Where to decode; or why that cannot be tried."""
+    if not question.contained:
+        if any(importlib.util.find_spec(name) is None for name in ("nemo", "torch")):
+            return Finding("decoding", State.NOTE, "not tried: NeMo is not installed here")
+        return LocalRuntime(question.host, locks_wait_s=_BUSY_WAIT_S)
+    if image(question).state is not State.OK:
+        return Finding("decoding", State.NOTE, "not tried: no engine, or the image is not here")
+    settings = ContainerSettings.model_validate({"image": question.image})
+    return ContainerRuntime(settings, question.host, _BUSY_WAIT_S)
+
+
+def rehearsed(question: Question, records: Sequence[Record]) -> Finding:
+    """The newest rehearsal on a machine like this one.
+
+    Args:
+        question: the run.
+        records: newest first.
+    """
+    try:
+        version = metadata.version("nemo_toolkit")
+    except metadata.PackageNotFoundError:
+        version = ""
+    host, runtime = question.host, question.runtime
+    for record in records:
+        if not rehearsal.matches(record, host, runtime, version):
+            continue
+        failed = [step.name for step in record.steps if step.state is rehearsal.State.FAILED]
+        passed = sum(step.state is rehearsal.State.PASSED for step in record.steps)
+        of = "a CPU" if not record.machine["gpus"] else record.machine["gpus"][0]["name"]
+        by = record.versions.get("nemo_toolkit", "its image's")
+        says = f"{record.started[:10]} on {of}, NeMo {by}: {passed} steps passed"
+        if failed:
+            return Finding(
+                "rehearsal", State.NOTE, f"{says}, {', '.join(failed)} failed", _REHEARSE
+            )
+        return Finding("rehearsal", State.OK, says)
+    return Finding("rehearsal", State.NOTE, "no record matches this machine", _REHEARSE)
+
+
+_REHEARSE = "asr-flywheel rehearse"

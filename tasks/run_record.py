@@ -197,6 +197,7 @@ def describe(record: RunRecord) -> dict[str, Any]:
                 "audio_seconds": one.audio_seconds,
                 "seconds": one.seconds,
                 "rtfx": round(one.rtfx, 1),
+                "how": one.how,
             }
             for one in record.transcripts
         ],

@@ -44,7 +44,7 @@ version that shall not be used; NeMo 2.x and this project want different version
 LOCKS = Path("/var/tmp/asr-flywheel-gpus")  # noqa: S108 - one place for all users of the host
 # A GPU that somebody uses without a slot of the server's is waited for, as a slot is: a training
 # takes hours. A container that lost its owner ends itself after two minutes.
-_LOCKS_WAIT_S = 24 * 3600.0
+LOCKS_WAIT_S = 24 * 3600.0
 _POLL_S = 0.25
 _ASK_S = 60.0
 _GRACE_S = 15.0
@@ -155,6 +155,7 @@ class LocalRuntime:
     stock_script: Path | None = None
     python: str = field(default_factory=lambda: nemo_python())  # noqa: PLW0108 - stands below
     trust: bool = False
+    locks_wait_s: float = LOCKS_WAIT_S
 
     @property
     def script(self) -> Script:
@@ -203,7 +204,9 @@ class LocalRuntime:
 
     def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
         """Run the job in a process group of its own."""
-        job.write_request({**device_locks(self.hardware), "trust": self.trust})
+        job.write_request(
+            {**device_locks(self.hardware, wait_s=self.locks_wait_s), "trust": self.trust}
+        )
         environment = {
             **os.environ,
             # nvidia-smi's order, by which GPUs are chosen and recorded; CUDA's own is by speed.
@@ -287,19 +290,22 @@ def nemo_of(python: str) -> str:
     )
 
 
-def device_locks(hardware: Hardware, folder: str | None = None) -> dict[str, Any]:
+def device_locks(
+    hardware: Hardware, folder: str | None = None, wait_s: float = LOCKS_WAIT_S
+) -> dict[str, Any]:
     """What a request says of the locks that keep two jobs off one GPU; nothing on a CPU.
 
     Args:
         hardware: what the job may use.
         folder: the path of ``LOCKS`` where the job runs, if it is another one.
+        wait_s: how long the job waits for a GPU that another one holds.
     """
     if not hardware.has_gpu:
         return {}
     LOCKS.mkdir(exist_ok=True)
     with suppress(PermissionError):  # another user made it, for everybody
         LOCKS.chmod(0o1777)
-    return {"locks": folder or str(LOCKS), "locks_wait_s": _LOCKS_WAIT_S}
+    return {"locks": folder or str(LOCKS), "locks_wait_s": wait_s}
 
 
 def die_with_us() -> list[str]:

@@ -99,6 +99,7 @@ class Transcript:
         decoded: how many of them were decoded now; the others were kept from before.
         audio_seconds: of what was decoded now.
         seconds: that decoding took; loading the model is not counted.
+        how: it decoded, in the decoder's own words; "" where nothing was decoded here.
     """
 
     model: Path
@@ -106,6 +107,7 @@ class Transcript:
     decoded: int
     audio_seconds: float
     seconds: float
+    how: str = ""
 
     @property
     def rtfx(self) -> float:
@@ -143,8 +145,9 @@ def transcribe(
         TranscriptionError: a model could not be loaded or decoding failed; holds the log's end.
     """
     todo = missing(models, audio, kept)
+    how: dict[Path, str] = {}
     with holding if todo and holding is not None else nullcontext():
-        took = decode(todo, runtime, kept, report)
+        took = decode(todo, runtime, kept, report, how)
     transcripts = []
     for model in models:
         known = kept.read(model)
@@ -156,6 +159,7 @@ def transcribe(
                 sum(len(one.audio) for one, _ in new),
                 round(sum(sum(one.durations) for one, _ in new), 3),
                 sum(spent for _, spent in new),
+                how.get(model, ""),
             )
         )
     return tuple(transcripts)
@@ -183,6 +187,7 @@ def decode(
     runtime: Runtime,
     kept: TranscriptStore,
     report: Callable[[str], None] = lambda _: None,
+    how: dict[Path, str] | None = None,
 ) -> list[float]:
     """Decode pieces in one job, and keep each as soon as it is done.
 
@@ -191,6 +196,7 @@ def decode(
         runtime: where to decode.
         kept: gets the hypotheses; a job that is killed loses one piece and no more.
         report: is called with lines for a person.
+        how: gets the words in which each model's decoder says how it decoded.
 
     Returns:
         The seconds that each piece took.
@@ -228,6 +234,8 @@ def decode(
                 report(f"{before + event['done']} of {rows} rows")
             elif event["event"] == "model":
                 report(event["how"])
+                if how is not None:
+                    how[todo[len(took)][0]] = event["how"]
             elif event["event"] == "memory":
                 report(f"out of memory: batches of {event['frames']} frames from here on")
             elif event["event"] == "set":

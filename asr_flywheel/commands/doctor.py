@@ -28,12 +28,16 @@ def doctor(
     ] = None,
     directory: Annotated[Path, typer.Option("--dir", help="Where the cycles are.")] = Path(),
     pool: Annotated[str, typer.Option(help="The work pool.")] = "gpu",
+    decode: Annotated[
+        bool, typer.Option(help="Decode a second of speech where a run would, too.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Check everything that a run needs, and say what mends it. Exit 1: the run cannot go."""
     from asr_flywheel import site_checks
     from blocks.places import store_from_here
     from tasks import doctor as checks
+    from tasks import rehearsal
 
     if runtime not in {"local", "container"}:
         raise InputError(f"runtime {runtime!r}: must be 'local' or 'container'.")
@@ -44,10 +48,20 @@ def doctor(
         *checks.examine(question),
         checks.store(question, _try_store),
         *site_checks.examine(pool),
+        checks.rehearsed(question, rehearsal.known()),
     )
+    decoded = checks.decode(question) if decode else None
+    if decoded is not None:
+        found = (*found, decoded.finding)
     goes = checks.can_go(found)
     if as_json:
-        print_json({"ok": goes, "findings": [one.as_dict() for one in found]})
+        print_json(
+            {
+                "ok": goes,
+                "findings": [one.as_dict() for one in found],
+                "decoded": None if decoded is None else decoded.figures,
+            }
+        )
     else:
         for one in found:
             typer.echo(f"{_MARKS[one.state]}  {one.check:<14}  {one.says}")

@@ -1,0 +1,567 @@
+"""Rehearse on this machine what a user does first, by the product's own commands.
+
+Every step runs `asr-flywheel` or a program of tasks/entry in a process of its own, so that a crash
+there ends that step alone. What a step prints goes to a log that stays on this machine; the record
+gets names and figures (tasks/rehearsal.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from tasks import bases, files, hardware, rehearsal, run_record
+from tasks.cycle import open_cycle
+from tasks.errors import InputError
+from tasks.nemo_archive import open_archive
+from tasks.rehearsal import Failure, Record, State, StepResult
+from tasks.runtime import ENTRY, die_with_us
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tasks.hardware import Hardware
+
+LIMIT_S = 420.0
+"""Of one command: a step that hangs ends, and the next ones go on."""
+LARGE_GPU_MIB = 40_000
+"""The 617 M graph trained with a peak of 27 GB at batch 16 of 15 s (benchmarks/results)."""
+LARGE_DISK_BYTES = 45_000_000_000
+"""Its checkpoints; the product asks for fifteen times the archive of 2.5 GB."""
+JOBS = 3
+_CORES_EACH = 4
+_RUN_EPOCHS, _RESUME_EPOCHS = 2, 3
+_STOP_S = 60.0
+_POLL_S = 0.05
+_LARGE_NAME = "tdt-617m-random.nemo"  # as entry/parakeet_graph.py names it
+_WAITS_FOR_CHECKPOINT = 1
+"""The epoch in which a run is stopped: by then the one before has left a checkpoint."""
+
+
+class SkippedError(Exception):
+    """A step cannot run here; the message says why."""
+
+
+class FailedError(Exception):
+    """A step failed.
+
+    Attributes:
+        failure: what the record says.
+        figures: what was measured before.
+    """
+
+    def __init__(
+        self, failure: Failure, reason: str = "", figures: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.failure = failure
+        self.reason = reason
+        self.figures = figures or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is rehearsed, and where.
+
+    Attributes:
+        out: folder of the record, the logs and the cycles.
+        host: this machine.
+        base: the user's base; None for the bundled ones.
+        image: of the container runtime; None for the local runtime.
+        jobs: steps at a time, once the first ones are done; a lock lets one job at a time on a GPU.
+    """
+
+    out: Path
+    host: Hardware
+    base: Path | None = None
+    image: str | None = None
+    jobs: int = 1
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps in their order."""
+        return BUNDLED if self.base is None else OWN
+
+    @property
+    def speech(self) -> Path:
+        """Where the synthetic speech lies: cycle1 and general."""
+        return self.out / "demo"
+
+    @property
+    def runtime(self) -> list[str]:
+        """The options that choose the runtime."""
+        if self.image is None:
+            return []
+        return ["--runtime", "container", "--image", self.image]
+
+    @property
+    def record_path(self) -> Path:
+        """The record's file."""
+        return self.out / "rehearsal.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that is rehearsed.
+
+    Attributes:
+        name: as ``--only`` takes it.
+        does: what it does, for people.
+        run: does it and returns its figures.
+        alone: whether no other step may run beside it.
+    """
+
+    name: str
+    does: str
+    run: Callable[[Plan, Commands], dict[str, Any]]
+    alone: bool = False
+
+
+@dataclass
+class Commands:
+    """Starts commands for one step and keeps what they print.
+
+    Attributes:
+        plan: of the rehearsal.
+        step: its name.
+    """
+
+    plan: Plan
+    step: str
+    _log: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._log = self.plan.out / "logs" / f"{self.step}.log"
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+
+    def flywheel(self, *arguments: str | Path) -> str:
+        """Run an `asr-flywheel` command to its end and return what it printed.
+
+        Raises:
+            FailedError: it did not end with exit code 0.
+        """
+        return self.program("-m", "asr_flywheel", *arguments)
+
+    def program(self, *arguments: str | Path) -> str:
+        """Run a Python program to its end and return what it printed.
+
+        Raises:
+            FailedError: it did not end with exit code 0.
+        """
+        code, printed = self.wait(self.start(*arguments), LIMIT_S)
+        if code != 0:
+            raise FailedError(rehearsal.failure(printed, code))
+        return printed
+
+    def start(self, *arguments: str | Path) -> Started:
+        """Start a Python program with the interpreter of this process."""
+        line = [*die_with_us(), sys.executable, *map(str, arguments)]
+        with self._log.open("ab") as out:
+            out.write(f"$ {' '.join(line)}\n".encode())
+            out.flush()
+            begins = out.tell()
+            process = subprocess.Popen(
+                line,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=self.plan.out,
+                env=self._environment(),
+            )
+        return Started(process, begins)
+
+    def wait(self, started: Started, limit_s: float) -> tuple[int, str]:
+        """The exit code and the output of a program; one that runs too long is ended.
+
+        Raises:
+            FailedError: it ran longer than ``limit_s``.
+        """
+        try:
+            code = started.process.wait(limit_s)
+        except subprocess.TimeoutExpired as late:
+            started.end()
+            raise FailedError(Failure("TimeoutExpired"), f"ran over {limit_s:.0f} s") from late
+        finally:
+            started.end()
+        return code, self._printed(started)
+
+    def _printed(self, started: Started) -> str:
+        with self._log.open("rb") as log:
+            log.seek(started.begins)
+            return log.read().decode("utf-8", errors="replace")
+
+    def _environment(self) -> dict[str, str]:
+        """A Prefect of the step's own: the user's site is not touched, and steps share no file."""
+        without = {"PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE"}
+        kept = {name: value for name, value in os.environ.items() if name not in without}
+        return {
+            **kept,
+            "PREFECT_HOME": str(self.plan.out / "prefect" / self.step),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A program that was started, and where its output begins in the log."""
+
+    process: subprocess.Popen[bytes]
+    begins: int
+
+    def end(self) -> None:
+        """End it if it still runs; the kernel ends its jobs with it."""
+        for ask in (self.process.terminate, self.process.kill):
+            if self.process.poll() is not None:
+                return
+            ask()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(15)
+
+
+def rehearse(
+    plan: Plan,
+    record: Record,
+    wanted: Sequence[Step],
+    report: Callable[[StepResult], None] = lambda _: None,
+) -> Record:
+    """Run steps and write the record after each of them.
+
+    Args:
+        plan: of the rehearsal.
+        record: what an earlier start has left, or a new one.
+        wanted: the steps to run now, in their order.
+        report: is called with each result.
+
+    Returns:
+        The record, with every result.
+    """
+    started, before = time.monotonic(), record.seconds
+    order = [step.name for step in plan.steps]
+    lock = Lock()
+    now = record
+
+    def do(step: Step) -> None:
+        nonlocal now
+        result = _run(plan, step)
+        with lock:
+            now = replace(now.with_step(result, order), seconds=before + time.monotonic() - started)
+            save(plan, now)
+            report(result)
+
+    for together in _groups(wanted):
+        if plan.jobs == 1 or len(together) == 1:
+            for step in together:
+                do(step)
+        else:
+            with ThreadPoolExecutor(plan.jobs) as pool:
+                list(pool.map(do, together))
+    now = replace(now, finished=rehearsal.now())
+    save(plan, now)
+    return now
+
+
+def _groups(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    """Steps that may run beside each other; one that wants to be alone is a group of one."""
+    together: list[Step] = []
+    for step in steps:
+        if step.alone:
+            if together:
+                yield together
+            yield [step]
+            together = []
+        else:
+            together.append(step)
+    if together:
+        yield together
+
+
+def _run(plan: Plan, step: Step) -> StepResult:
+    """One step; whatever goes wrong in it becomes its result."""
+    started = time.monotonic()
+
+    def ended(state: State, **more: Any) -> StepResult:  # noqa: ANN401 - fields of the record
+        return StepResult(step.name, state, round(time.monotonic() - started, 1), **more)
+
+    try:
+        return ended(State.PASSED, figures=step.run(plan, Commands(plan, step.name)))
+    except SkippedError as skipped:
+        return ended(State.SKIPPED, reason=str(skipped))
+    except FailedError as failed:
+        return ended(
+            State.FAILED, reason=failed.reason, failure=failed.failure, figures=failed.figures
+        )
+    except Exception as wrong:  # noqa: BLE001 - the next step must run, whatever this one met
+        return ended(State.FAILED, failure=Failure(type(wrong).__name__))
+
+
+def begin(plan: Plan) -> Record:
+    """A record without steps."""
+    return Record(
+        started=rehearsal.now(),
+        base="bundled" if plan.base is None else "own",
+        runtime="local" if plan.image is None else "container",
+        image=rehearsal.public_image(plan.image),
+        machine=rehearsal.machine(plan.host),
+        versions=rehearsal.versions(),
+    )
+
+
+def save(plan: Plan, record: Record) -> None:
+    """Write the record where it was asked for, and where doctor looks for it."""
+    files.write_json(plan.record_path, record.as_dict())
+    # A home that cannot be written must not end a rehearsal.
+    with suppress(InputError, OSError):
+        name = f"{record.started.replace(':', '')}-rehearsal.json"
+        files.write_json(rehearsal.home() / name, record.as_dict())
+
+
+def choose(plan: Plan, only: Sequence[str], earlier: Record | None) -> list[Step]:
+    """The steps to run.
+
+    Args:
+        plan: of the rehearsal.
+        only: names; empty for all.
+        earlier: the record to go on from; what passed there is not run again.
+
+    Raises:
+        InputError: a name that is no step.
+    """
+    names = [step.name for step in plan.steps]
+    for name in only:
+        if name not in names:
+            raise InputError(f"--only {name!r}: no such step. Fix: one of {', '.join(names)}.")
+    passed = {
+        step.name
+        for step in (earlier.steps if earlier is not None else ())
+        if step.state is State.PASSED
+    }
+    return [
+        step for step in plan.steps if (not only or step.name in only) and step.name not in passed
+    ]
+
+
+def jobs_for(host: Hardware) -> int:
+    """How many steps at a time pay here: with few cores, start-ups would only slow each other."""
+    return max(1, min(JOBS, host.cores // _CORES_EACH)) if host.has_gpu else 1
+
+
+def plan_here(out: Path, base: Path | None, image: str | None, jobs: int | None) -> Plan:
+    """The plan for this machine."""
+    host = hardware.detect()
+    return Plan(out, host, base, image, jobs or jobs_for(host))
+
+
+# What the steps do.
+
+
+def _doctor(plan: Plan, commands: Commands) -> dict[str, Any]:
+    base = str(plan.base) if plan.base is not None else bases.EMBEDDED
+    started = commands.start(
+        "-m", "asr_flywheel", "doctor", "--base", base, "--json", "--dir", plan.out, *plan.runtime
+    )
+    code, printed = commands.wait(started, LIMIT_S)
+    told = _last_json(printed)
+    if told is None:
+        raise FailedError(rehearsal.failure(printed, code))
+    states = {one["check"]: one["state"] for one in told["findings"]}
+    figures = {"checks": states, **(told.get("decoded") or {})}
+    if code != 0:
+        missing = [check for check, state in states.items() if state == "missing"]
+        raise FailedError(Failure("", code), f"doctor finds missing: {', '.join(missing)}", figures)
+    return figures
+
+
+def _last_json(printed: str) -> dict[str, Any] | None:
+    """The JSON document that a command printed; a library may have printed something before it."""
+    start = 0 if printed.startswith("{") else printed.find("\n{") + 1
+    try:
+        found = json.loads(printed[start:])
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "findings" in found else None
+
+
+def _demo(plan: Plan, commands: Commands) -> dict[str, Any]:
+    commands.flywheel("demo", "--dir", plan.speech)
+    return _figures(plan.speech / "cycle1")
+
+
+def _whole(name: str, base: Path) -> Callable[[Plan, Commands], dict[str, Any]]:
+    """A step that runs a whole cycle of one of the bundled bases."""
+
+    def run(plan: Plan, commands: Commands) -> dict[str, Any]:
+        if not base.is_file():
+            raise SkippedError("this installation has no such base")
+        return _cycle(plan, commands, base, name)
+
+    return run
+
+
+def _own(plan: Plan, commands: Commands) -> dict[str, Any]:
+    if plan.base is None:
+        raise SkippedError("no base was named")
+    return _cycle(plan, commands, plan.base, "own")
+
+
+def _cycle(plan: Plan, commands: Commands, base: Path, name: str) -> dict[str, Any]:
+    """Baseline, then a whole cycle in which base and tuned model are decoded by one process."""
+    _require_trainable(plan, base)
+    cycle = _lay_out(plan, commands, name)
+    commands.flywheel("transcribe", cycle, "--model", base)
+    commands.flywheel(*_run_line(plan, cycle, base, _RUN_EPOCHS))
+    figures = _figures(cycle)
+    if not all(figures["decode_rows"].values()):
+        raise FailedError(
+            Failure(), "base and tuned model were not decoded by one process", figures
+        )
+    return figures
+
+
+def _resume(plan: Plan, commands: Commands) -> dict[str, Any]:
+    """Stop a run in the middle of an epoch as Ctrl-C does, and run it again."""
+    base = plan.base or bases.embedded_path()
+    _require_trainable(plan, base)
+    cycle = _lay_out(plan, commands, "resume")
+    commands.flywheel("transcribe", cycle, "--model", base)
+    line = _run_line(plan, cycle, base, _RESUME_EPOCHS, general=False)
+    started = commands.start("-m", "asr_flywheel", *line)
+    deadline = time.monotonic() + LIMIT_S
+    try:
+        while (epochs := _epochs_done(cycle)) < _WAITS_FOR_CHECKPOINT:
+            if started.process.poll() is not None or time.monotonic() > deadline:
+                code, printed = commands.wait(started, 0.1)
+                raise FailedError(
+                    rehearsal.failure(printed, code), "the run ended before it could be stopped"
+                )
+            time.sleep(_POLL_S)
+        asked = time.monotonic()
+        started.process.send_signal(signal.SIGINT)
+        stopped, _ = commands.wait(started, _STOP_S)
+    finally:
+        started.end()
+    figures: dict[str, Any] = {
+        "stopped_after_epochs": epochs,
+        "stopping_seconds": round(time.monotonic() - asked, 1),
+        "stopped_exit_code": stopped,
+    }
+    if stopped == 0:
+        raise FailedError(Failure("", stopped), "a stopped run ended with exit code 0", figures)
+    commands.flywheel(*line)
+    figures |= _figures(cycle)
+    starts = figures["starts"]
+    if len(starts) <= 1 or not starts[-1]["step"]:
+        raise FailedError(Failure(), "the second run did not go on from a checkpoint", figures)
+    return figures
+
+
+def _epochs_done(cycle: Path) -> int:
+    """Epochs whose end a running training has written down and whose next one has begun."""
+    done = 0
+    for events in (cycle / "models").glob(".*.work/events.jsonl"):
+        seen = 0
+        for line in events.read_text(encoding="utf-8", errors="replace").splitlines():
+            if '"event": "epoch"' in line:
+                seen += 1
+            elif '"event": "step"' in line:
+                done = max(done, seen)
+    return done
+
+
+def _large(plan: Plan, commands: Commands) -> dict[str, Any]:
+    """The 617 M graph with random weights: one epoch, best checkpoint, restore, decode."""
+    if not plan.host.has_gpu:
+        raise SkippedError("no GPU")
+    if plan.host.smallest_gpu_mib < LARGE_GPU_MIB:
+        raise SkippedError(f"the GPU has less than {LARGE_GPU_MIB} MiB")
+    if shutil.disk_usage(plan.out).free < LARGE_DISK_BYTES:
+        raise SkippedError(f"less than {LARGE_DISK_BYTES // 10**9} GB of disk are free")
+    folder = plan.out / "large"
+    try:
+        commands.program(ENTRY / "parakeet_graph.py", folder / "base")
+        base = folder / "base" / _LARGE_NAME
+        cycle = _lay_out(plan, commands, "large")
+        commands.flywheel("transcribe", cycle, "--model", base)
+        commands.flywheel(*_run_line(plan, cycle, base, 1), "--batch", "16")
+        return _figures(cycle)
+    finally:
+        # Some 15 GB that nobody needs.
+        shutil.rmtree(folder / "base", ignore_errors=True)
+        shutil.rmtree(folder / "cycle1" / "models", ignore_errors=True)
+
+
+def _require_trainable(plan: Plan, base: Path) -> None:
+    if not plan.host.has_gpu and open_archive(base).decoder.is_tdt:
+        raise SkippedError("a TDT base cannot be trained on a CPU: its loss needs CUDA")
+
+
+def _lay_out(plan: Plan, commands: Commands, name: str) -> Path:
+    """A cycle of the synthetic speech in a folder of its own."""
+    if not (plan.speech / "general" / "manifest.jsonl").is_file():
+        commands.program("-m", "asr_flywheel.demo", plan.speech)
+    cycle = plan.out / name / "cycle1"
+    # What an earlier try left would be found again instead of being rehearsed.
+    shutil.rmtree(plan.out / name / "cycle1", ignore_errors=True)
+    shutil.rmtree(plan.out / name / "cycle2", ignore_errors=True)
+    source = plan.speech / "cycle1"
+    shutil.copytree(source / "audio", cycle / "audio")
+    shutil.copy(source / "manifest.jsonl", cycle / "manifest.jsonl")
+    return cycle
+
+
+def _run_line(
+    plan: Plan, cycle: Path, base: Path, epochs: int, *, general: bool = True
+) -> list[str | Path]:
+    line: list[str | Path] = ["run", cycle, "--base", base, "--epochs", str(epochs), *plan.runtime]
+    if general:
+        line += ["--general", plan.speech / "general" / "manifest.jsonl"]
+        line += ["--audio-root", plan.speech / "general"]
+    return line
+
+
+def _figures(cycle: Path) -> dict[str, Any]:
+    """The figures of the cycle that has just been run.
+
+    Raises:
+        FailedError: it left no decision.
+    """
+    following = open_cycle(cycle).next
+    try:
+        run = run_record.read(following)
+        info = files.read_json(Path(run["sft"]["training_run_info"]))
+        return rehearsal.cycle_figures(run_record.read_decision(following), run, info)
+    except InputError as wrong:
+        raise FailedError(Failure(type(wrong).__name__), "the cycle left no decision") from wrong
+
+
+_DOCTOR = Step("doctor", "what a run needs, and a second of speech decoded", _doctor, alone=True)
+_RESUME = Step("resume", "a run is stopped in training and goes on from its checkpoint", _resume)
+BUNDLED = (
+    _DOCTOR,
+    Step("demo", "the whole demo, with the embedded base", _demo, alone=True),
+    Step(
+        "tdt",
+        "a whole cycle with a TDT base, base and tuned model decoded by one process",
+        _whole("tdt", bases.embedded_path().with_name("embedded_tdt.nemo")),
+    ),
+    Step(
+        "rnnt",
+        "a whole cycle with an RNN-T base",
+        _whole("rnnt", bases.embedded_path().with_name("embedded_rnnt.nemo")),
+    ),
+    _RESUME,
+    Step("large", "the 617 M TDT graph with random weights, one epoch and decoding", _large),
+)
+"""Without a base of the user's."""
+OWN = (_DOCTOR, Step("cycle", "a whole cycle with your base", _own, alone=True), _RESUME)
+"""With one."""

@@ -1,0 +1,1 @@
+"""Records of the project's own rehearsals; docs/rehearsal.md says how they are made."""

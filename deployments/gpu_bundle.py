@@ -1,0 +1,382 @@
+"""Collect what a GPU host without a network lacks to run this project, in parts that can be moved.
+
+    python deployments/gpu_bundle.py --out FOLDER --have freeze.txt [--part-mib 60] [--nemo 3.0.0]
+
+`freeze.txt` is `pip list --format=freeze` of the host. What it holds in a version that our packages
+admit stays out; what clashes is taken along. PyTorch and what belongs to its CUDA are the host's
+and are never taken. Each part is a folder with wheels, a manifest with their hashes and install.sh:
+
+    sh FOLDER/part-1/install.sh TARGET FOLDER/part-1 FOLDER/part-2 …
+
+It installs each part into a folder of its own below TARGET and prints the PYTHONPATH. Parts may
+come one after the other. A second bundle for another NeMo is small if `--have` also names the first
+one's freeze.txt; put its folders first on PYTHONPATH.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.markers import Marker, default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+ROOT = Path(__file__).resolve().parent.parent
+# The host's, whatever its version: another one would not fit its driver, or weighs gigabytes.
+HOSTS = re.compile(
+    r"torch|torchaudio|torchvision|triton|nvidia-(?!riva-client).*|cuda-.*|cupy.*|numba-cuda"
+)
+# Published without a wheel, and built anywhere alike.
+PURE_SOURCES = ("antlr4-python3-runtime==4.9.3",)
+GLIBC = ("2_34", "2_31", "2_28", "2_27", "2_24", "2_17", "2_12", "2_5")
+MIB = 1 << 20
+INSTALL = """#!/bin/sh
+# install.sh TARGET PART…: install parts of a bundle without a network; prints the PYTHONPATH.
+# Each part gets a folder of its own: pip would replace what packages of several parts share.
+set -eu
+target=$1; shift
+python=${PYTHON:-python3}
+mkdir -p "$target"
+target=$(cd "$target" && pwd)
+for part in "$@"; do
+  (cd "$part" && sha256sum --quiet --check SHA256SUMS)
+  into=$target/$(basename "$part")
+  "$python" -m pip install --quiet --no-index --no-deps --no-compile --disable-pip-version-check \\
+    --upgrade --target "$into" "$part"/*.whl
+  # Where a program of a part is started by its name.
+  printf '%s\\n' "$into" >> "$target/paths.new"
+done
+touch "$target/paths"
+{ cat "$target/paths.new" "$target/paths"; } | awk '!seen[$0]++' > "$target/paths.all"
+mv "$target/paths.all" "$target/paths"; rm -f "$target/paths.new"
+printf 'PYTHONPATH=%s\\n' "$(paste -sd: "$target/paths")"
+"""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package as the resolver chose it.
+
+    Attributes:
+        name: normalised.
+        version: the chosen one.
+        requires: its requirements, as its metadata has them.
+    """
+
+    name: str
+    version: str
+    requires: tuple[str, ...]
+
+
+def read_freeze(paths: list[Path]) -> dict[str, str]:
+    """Versions by name of one or more freeze files; later files count more.
+
+    Raises:
+        SystemExit: a line that is not NAME==VERSION.
+    """
+    found: dict[str, str] = {}
+    for path in paths:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            text = line.partition("#")[0].strip()
+            if not text or text.startswith("-e ") or " @ " in text:
+                continue
+            name, same, version = text.partition("==")
+            try:
+                Version(version)
+            except InvalidVersion:
+                same = ""
+            if not same:
+                sys.exit(
+                    f"{path}, line {number}: {line!r} is not NAME==VERSION. Fix: make the file "
+                    "with `python3 -m pip list --format=freeze` on the host."
+                )
+            found[canonicalize_name(name)] = version
+    return found
+
+
+def is_hosts(name: str) -> bool:
+    """Whether a package belongs to PyTorch and its CUDA, which is the host's."""
+    return bool(HOSTS.fullmatch(name))
+
+
+def environment(python: str) -> dict[str, str]:
+    """What markers are evaluated against: Linux on x86-64 with this Python."""
+    return {
+        **{key: str(value) for key, value in default_environment().items()},
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "platform_machine": "x86_64",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+    }
+
+
+def left_out(
+    packages: list[Package], have: dict[str, str], roots: list[str], python: str
+) -> set[str]:
+    """Packages that the host has in a version that every requirement on them admits."""
+    wanted = [Requirement(text) for text in roots]
+    for package in packages:
+        wanted += [Requirement(text) for text in package.requires]
+    extras: dict[str, set[str]] = {}
+    for one in wanted:
+        extras.setdefault(canonicalize_name(one.name), set()).update(one.extras)
+    where = environment(python)
+
+    def applies(owner: str, marker: Marker | None) -> bool:
+        names = {"", *extras.get(owner, set())}
+        return marker is None or any(marker.evaluate({**where, "extra": name}) for name in names)
+
+    admits: dict[str, list[Requirement]] = {}
+    for owner, text in [("", root) for root in roots] + [
+        (package.name, text) for package in packages for text in package.requires
+    ]:
+        one = Requirement(text)
+        if applies(owner, one.marker):
+            admits.setdefault(canonicalize_name(one.name), []).append(one)
+    return {
+        package.name
+        for package in packages
+        if is_hosts(package.name)
+        or (
+            package.name in have
+            and all(
+                one.specifier.contains(have[package.name], prereleases=True)
+                for one in admits.get(package.name, [])
+            )
+        )
+    }
+
+
+def cut(sizes: dict[str, int], limit: int) -> list[list[str]]:
+    """Files in as few parts as first-fit finds, none larger than ``limit`` bytes.
+
+    Raises:
+        SystemExit: a file that is larger than a part.
+    """
+    parts: list[tuple[int, list[str]]] = []
+    for name in sorted(sizes, key=lambda one: (-sizes[one], one)):
+        if sizes[name] > limit:
+            sys.exit(
+                f"{name}: {sizes[name] / MIB:.0f} MiB are more than a part of {limit / MIB:.0f} "
+                "MiB. Fix: a larger PART_MIB, or install it on the host and name it in HAVE."
+            )
+        for place, (held, names) in enumerate(parts):
+            if held + sizes[name] <= limit:
+                parts[place] = (held + sizes[name], [*names, name])
+                break
+        else:
+            parts.append((sizes[name], [name]))
+    return [sorted(names) for _, names in parts]
+
+
+def stub(folder: Path, name: str, version: str) -> None:
+    """A wheel with nothing in it: stands for a package of the host's while pip resolves."""
+    base = f"{name.replace('-', '_')}-{version}"
+    with zipfile.ZipFile(folder / f"{base}-py3-none-any.whl", "w") as wheel:
+        info = f"{base}.dist-info"
+        wheel.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        wheel.writestr(
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: gpu_bundle\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+class Pip:
+    """Pip for the host's Python.
+
+    Attributes:
+        links: a folder with wheels that no index has.
+    """
+
+    def __init__(self, python: str, links: Path) -> None:
+        self.links = links
+        self._target = ["--python-version", python, "--implementation", "cp", "--only-binary=:all:"]
+        for version in GLIBC:
+            self._target += ["--platform", f"manylinux_{version}_x86_64"]
+        for name in ("manylinux2014", "manylinux2010", "manylinux1"):
+            self._target += ["--platform", f"{name}_x86_64"]
+        self._target += ["--find-links", str(links)]
+
+    def resolve(self, roots: list[str], constraints: Path) -> list[Package]:
+        """Everything that the roots need."""
+        report = self.links / "report.json"
+        self._run(
+            "install", "--dry-run", "--ignore-installed", "--target", str(self.links / "none"),
+            "--report", str(report), "--constraint", str(constraints), *self._target, *roots,
+        )  # fmt: skip
+        told: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+        return [
+            Package(
+                canonicalize_name(one["metadata"]["name"]),
+                one["metadata"]["version"],
+                tuple(one["metadata"].get("requires_dist", ())),
+            )
+            for one in told["install"]
+        ]
+
+    def download(self, packages: list[Package], into: Path) -> None:
+        """The wheels of these packages and no others."""
+        names = [f"{one.name}=={one.version}" for one in packages]
+        self._run("download", "--no-deps", "--dest", str(into), *self._target, *names)
+
+    def build(self, source: str, into: Path) -> Path:
+        """The wheel of a package that has none, or of a folder; it must fit any Python 3."""
+        with tempfile.TemporaryDirectory() as made:
+            self._run("wheel", "--no-deps", "--wheel-dir", made, source)
+            (wheel,) = Path(made).glob("*.whl")
+            if not wheel.name.endswith("-none-any.whl"):
+                sys.exit(f"{wheel.name}: is made for this machine alone, not for the host.")
+            return Path(shutil.copy(wheel, into / wheel.name))
+
+    @staticmethod
+    def _run(*arguments: str) -> None:
+        line = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+        done = subprocess.run([*line, "--quiet"], check=False)
+        if done.returncode:
+            sys.exit(f"pip {arguments[0]} ended with exit code {done.returncode}")
+
+
+def project_requirements(nemo: str) -> list[str]:
+    """What the project needs to train, decode and speak, with this version of NeMo."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [
+        *project["dependencies"],
+        f"nemo_toolkit[asr]=={nemo}",
+        # lightning's callbacks still call row_stack, which 2.5 dropped.
+        "numpy<2.5",
+        # An older one fails with recent releases of torch.
+        "lhotse>=1.33",
+        "hibari-tts",
+    ]
+
+
+def constraints(nemo: str, stubs: dict[str, str]) -> list[str]:
+    """The project's pins, where they bind; the host's own for what is the host's."""
+    pins = []
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        name = canonicalize_name(line.partition("==")[0].strip())
+        if not line.strip() or line.startswith("#") or is_hosts(name) or name == "nemo-toolkit":
+            continue
+        # What another NeMo asks for may be older than what ours was tried with.
+        if nemo != "3.0.0" and name not in PREFECTS:
+            continue
+        pins.append(line.strip())
+    return [*pins, *(f"{name}=={version}" for name, version in stubs.items())]
+
+
+PREFECTS = {
+    "prefect", "prefect-aws", "fastapi", "starlette", "sqlalchemy", "pydantic", "pydantic-core",
+    "docker", "boto3", "botocore", "typer", "rich", "jiwer", "rapidfuzz", "numpy", "lhotse",
+    "hibari-tts", "py3langid", "redis", "pydocket", "py-key-value-aio", "burner-redis",
+    "lightning", "hydra-core", "omegaconf", "websockets", "packaging", "fsspec",
+}  # fmt: skip
+"""Pins that hold with every NeMo."""
+
+
+def write_parts(wheels: Path, out: Path, limit: int, about: dict[str, Any]) -> None:
+    """Cut the wheels into parts, each with its manifest, its hashes and install.sh."""
+    sizes = {path.name: path.stat().st_size for path in wheels.glob("*.whl")}
+    parts = cut(sizes, limit)
+    for number, names in enumerate(parts, start=1):
+        part = out / f"part-{number}"
+        part.mkdir(parents=True)
+        for name in names:
+            shutil.move(wheels / name, part / name)
+        hashes = {name: hashlib.sha256((part / name).read_bytes()).hexdigest() for name in names}
+        (part / "SHA256SUMS").write_text(
+            "".join(f"{sha}  {name}\n" for name, sha in hashes.items()), encoding="utf-8"
+        )
+        told = {
+            **about,
+            "part": number,
+            "parts": len(parts),
+            "wheels": [
+                {"name": name, "bytes": sizes[name], "sha256": hashes[name]} for name in names
+            ],
+        }
+        (part / "manifest.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        script = part / "install.sh"
+        script.write_text(INSTALL, encoding="utf-8")
+        script.chmod(0o755)
+        print(f"{part}: {len(names)} wheels, {sum(sizes[n] for n in names) / MIB:.0f} MiB")
+
+
+def main() -> None:
+    """Resolve, leave out, download, cut."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--have", type=Path, nargs="+", required=True)
+    parser.add_argument("--part-mib", type=float, default=60)
+    parser.add_argument("--nemo", default="3.0.0")
+    parser.add_argument("--python", default="3.12")
+    given = parser.parse_args()
+    have = read_freeze(given.have)
+    if "torch" not in have:
+        sys.exit("HAVE names no torch. Fix: install PyTorch with CUDA on the host first.")
+    if given.out.exists() and any(given.out.iterdir()):
+        sys.exit(f"{given.out}: is not empty. Fix: name another folder, or remove it.")
+    with tempfile.TemporaryDirectory() as made:
+        links, wheels = Path(made) / "links", Path(made) / "wheels"
+        links.mkdir()
+        wheels.mkdir()
+        pip = Pip(given.python, links)
+        for source in PURE_SOURCES:
+            pip.build(source, links)
+        # A local version is newer than the index's own, so that pip takes the stand-in.
+        stubs = {
+            name: version if "+" in version else f"{version}+host"
+            for name, version in have.items()
+            if is_hosts(name)
+        }
+        for name, version in stubs.items():
+            stub(links, name, version)
+        pins = links / "constraints.txt"
+        pins.write_text("\n".join(constraints(given.nemo, stubs)) + "\n", encoding="utf-8")
+        roots = project_requirements(given.nemo)
+        chosen = pip.resolve(roots, pins)
+        out = left_out(chosen, have, roots, given.python)
+        taken = [one for one in chosen if one.name not in out]
+        pip.download(taken, wheels)
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+        if "clinical-asr-flywheel" not in have:
+            # A copy: setuptools takes in what an earlier build left in its folder.
+            source = Path(made) / "source"
+            unwanted = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
+            shutil.copytree(ROOT, source, ignore=unwanted)
+            pip.build(str(source), wheels)
+        given.out.mkdir(parents=True, exist_ok=True)
+        about = {
+            "project": project["project"]["version"],
+            "nemo": given.nemo,
+            "python": given.python,
+            "left_to_the_host": {name: have.get(name, "") for name in sorted(out)},
+        }
+        write_parts(wheels, given.out, int(given.part_mib * MIB), about)
+        mine = {one.name: one.version for one in taken} | {
+            "clinical-asr-flywheel": project["project"]["version"]
+        }
+        lines = [f"{name}=={number}" for name, number in sorted({**have, **mine}.items())]
+        (given.out / "freeze.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
