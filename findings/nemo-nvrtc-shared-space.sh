@@ -6,6 +6,7 @@
 # So the first start after an installation without compiled files fails, the second does not, and a
 # user who may not write beside the package (a container's, say) fails every time. No GPU is needed.
 set -euo pipefail
+unset PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3.11 -m venv "$work/venv"
