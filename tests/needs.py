@@ -122,6 +122,11 @@ NEEDS: dict[str, Need] = {
         "nvidia-cuda-nvrtc==13.3.33, and name it in FLYWHEEL_NVRTC",
         check=lambda: bool(os.environ.get("FLYWHEEL_NVRTC")),
     ),
+    # The NeMo of the default image.
+    "nemo26": Need(
+        "name in FLYWHEEL_NEMO26_PYTHON an interpreter that has nemo_toolkit[asr] 2.6.x",
+        check=lambda: bool(os.environ.get("FLYWHEEL_NEMO26_PYTHON")),
+    ),
     # Data.
     "wordnet": Need(
         "apt-get install wordnet-base",
