@@ -70,7 +70,7 @@ def decoding(site: Site) -> list[str]:
     ]
 
 
-def test_a_killed_shard_costs_its_own_rows_and_no_other(site: Site, tmp_path: Path) -> None:
+def test_a_killed_shard_costs_its_own_rows_and_no_other(tmp_path: Path) -> None:
     """The next run decodes only those, and the file has the bytes that one process writes.
 
     An evaluation from the form has its cycle decoded in shards too.
@@ -79,30 +79,31 @@ def test_a_killed_shard_costs_its_own_rows_and_no_other(site: Site, tmp_path: Pa
     alone, asked = (
         Path(shutil.copytree(cycle, tmp_path / name / "cycle1")) for name in ("alone", "asked")
     )
-    first = transcribe(cycle, site.environment, "--shards", "2")
-    # Of two shards on one host one holds the GPU's slot; the other one is killed.
-    sites.wait_for(lambda: decoding(site), 240)
-    (process,) = [pid for run, _, pid in shard_runs(site) if run not in decoding(site)]
-    os.kill(int(process.rpartition(":")[2]), signal.SIGKILL)
-    said, _ = first.communicate(timeout=120)
-    assert first.returncode == 1, said
-    done = kept(cycle)
-    assert 0 < len(done) < ROWS
-    assert f"{len(done)} of {ROWS} rows are decoded and kept" in said
-    assert not (cycle / "offline_hyps.jsonl").exists()
+    with sites.running(tmp_path) as site:
+        first = transcribe(cycle, site.environment, "--shards", "2")
+        # Of two shards on one host one holds the GPU's slot; the other one is killed.
+        sites.wait_for(lambda: decoding(site), 240)
+        (process,) = [pid for run, _, pid in shard_runs(site) if run not in decoding(site)]
+        os.kill(int(process.rpartition(":")[2]), signal.SIGKILL)
+        said, _ = first.communicate(timeout=120)
+        assert first.returncode == 1, said
+        done = kept(cycle)
+        assert 0 < len(done) < ROWS
+        assert f"{len(done)} of {ROWS} rows are decoded and kept" in said
+        assert not (cycle / "offline_hyps.jsonl").exists()
 
-    again = transcribe(cycle, site.environment, "--shards", "2")
-    said, _ = again.communicate(timeout=300)
-    assert again.returncode == 0, said
-    assert len(kept(cycle)) == ROWS
-    log = [line for run, _, _ in shard_runs(site)[2:] for line in sites.log(site, run)]
-    decoded = [int(line.split()[1]) for line in log if line.startswith("shard: ")]
-    assert sum(decoded) == ROWS - len(done)
+        again = transcribe(cycle, site.environment, "--shards", "2")
+        said, _ = again.communicate(timeout=300)
+        assert again.returncode == 0, said
+        assert len(kept(cycle)) == ROWS
+        log = [line for run, _, _ in shard_runs(site)[2:] for line in sites.log(site, run)]
+        decoded = [int(line.split()[1]) for line in log if line.startswith("shard: ")]
+        assert sum(decoded) == ROWS - len(done)
 
-    before = len(shard_runs(site))
-    form = {"cycle": str(asked), "model": "embedded", "shards": 2}
-    sites.ends(site, sites.launch(site, form, "evaluate-cycle/evaluate-cycle"), "Completed")
-    assert len(shard_runs(site)) == before + 2
+        before = len(shard_runs(site))
+        form = {"cycle": str(asked), "model": "embedded", "shards": 2}
+        sites.ends(site, sites.launch(site, form, "evaluate-cycle/evaluate-cycle"), "Completed")
+        assert len(shard_runs(site)) == before + 2
     plain = transcribe(alone, dict(os.environ))
     said, _ = plain.communicate(timeout=300)
     assert plain.returncode == 0, said
