@@ -117,7 +117,7 @@ class Stage:
     def holds(self, settings: dict[str, Any] | None = None, **held: object) -> None:
         """Train in an image in which the probe finds this."""
         told = images.PREFIX + json.dumps({**HELD, **held})
-        (container.ENTRY / images.PROBE).write_text(f"echo '{told}'\n")
+        (self.folder / "entry" / images.PROBE).write_text(f"echo '{told}'\n")
         self.train(**settings or {})
 
     def recorded(self, answers: dict[str, Any], **settings: Any) -> None:
