@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks import engine, orphans
+from tasks import engine, files, images, orphans
 from tasks.engine import Bind, ContainerSpec
 from tasks.errors import InputError
+from tasks.faults import Fault, FaultError, from_log
 from tasks.hardware import Gpu, Hardware
 from tasks.runtime import (
     ENTRY,
     LOCKS,
     LOCKS_WAIT_S,
+    OWN_CONFIG,
+    OWN_SCRIPT,
     STOCK_CONFIG,
     Ended,
     Job,
@@ -35,6 +38,8 @@ from tasks.runtime import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from tasks.images import Held
+
 IMAGE = "nvcr.io/nvidia/nemo:25.11.01"
 EXAMPLES = "/opt/NeMo/examples/asr"
 _WORK = PurePosixPath("/workspace/out")
@@ -43,6 +48,10 @@ _PROGRAMS = PurePosixPath("/opt/asr-flywheel")
 _LOCKS = PurePosixPath("/workspace/locks")
 _HEARTBEAT_EVERY_S = 2.0
 _SCRATCH = "scratch"
+# A cold start of an interpreter from a disk that has just got 12 GB; no image takes longer.
+_PROBE_S = 300.0
+_PROBED: dict[tuple[str, str, str], Held] = {}
+"""What the images of this process hold: the engine may be gone when the record is written."""
 
 
 class ContainerSettings(BaseModel):
@@ -196,22 +205,28 @@ class ContainerRuntime:
 
     @property
     def script(self) -> Script:
-        """The stock script in the image."""
-        return Script(
-            f"{self.settings.examples}/speech_to_text_finetune.py",
-            f"{self.settings.examples}/{STOCK_CONFIG}",
-        )
+        """The stock script in the image, or our own where the image has none."""
+        examples = self.held().examples
+        if not examples:
+            return Script(str(_PROGRAMS / OWN_SCRIPT.name), str(_PROGRAMS / OWN_CONFIG), own=True)
+        return Script(f"{examples}/speech_to_text_finetune.py", f"{examples}/{STOCK_CONFIG}")
 
     @property
     def identity(self) -> str:
-        """The image, whose script it is."""
-        return self.settings.image
+        """The image, whose script it is; of a script of ours also the content."""
+        if not self.script.own:
+            return self.settings.image
+        hashes = [files.sha256_file(path) for path in (OWN_SCRIPT, ENTRY / OWN_CONFIG)]
+        return " ".join([self.settings.image, *hashes])
 
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:
-        """Make sure that an engine answers and has the image; it is pulled if it must be.
+        """Make sure that an engine answers and has an image that can train here.
+
+        It is pulled if it must be, but not if its name tells that the driver is too old for it.
 
         Raises:
-            FaultError: none does, its socket may not be used, or the image cannot be had.
+            FaultError: none does, its socket may not be used, the image cannot be had, holds no
+                NeMo or no script where one was named, or wants a newer driver.
             InputError: the host lacks the chosen GPUs, or outputs cannot belong to the chosen user.
         """
         self.settings.chosen(self.host)
@@ -220,7 +235,99 @@ class ContainerRuntime:
                 f"user {self.settings.user!r}: only a worker that runs as root can give outputs to "
                 "somebody else. Fix: leave it at caller."
             )
-        engine.ensure_image(engine.connect(), self.settings.image, report)
+        image, gpus = self.settings.image, self.settings.chosen(self.host)
+        client = engine.connect()
+        images.require_driver(image, images.need(image, {}), gpus)
+        engine.ensure_image(client, image, report)
+        environment = engine.environment(client, image)
+        images.require_driver(image, images.need(image, environment), gpus)
+        held = self._probe(client, report)
+        word = images.require_driver(image, images.need(image, environment, held.cuda), gpus)
+        for line in (word, held.untried()):
+            if line:
+                report(f"{image}: {line}")
+        _require_nemo(image, held)
+        self._require_script(held, report)
+
+    def held(self) -> Held:
+        """What the image holds, by a probe that is run once for each image.
+
+        Raises:
+            FaultError: the image cannot be had, or cannot be probed.
+        """
+        known = _PROBED.get(self._key)
+        return known or self._probe(engine.connect(), lambda _: None)
+
+    @property
+    def _key(self) -> tuple[str, str, str]:
+        return (self.settings.image, self.settings.python, self.settings.examples)
+
+    def _probe(self, client: Any, report: Callable[[str], None]) -> Held:
+        settings = self.settings
+        image_id = engine.image_id(client, settings.image, report)
+        program = ENTRY / images.PROBE
+        key = images.key_of(image_id, settings.python, settings.examples, program)
+        held = images.remembered(key)
+        if held is None:
+            held = self._look(client)
+            images.remember(key, held)
+            report(f"{settings.image}: {held.words}")
+        _PROBED[self._key] = held
+        return held
+
+    def _look(self, client: Any) -> Held:
+        """A container of the image, without a GPU, that tells what it holds."""
+        settings = self.settings
+        orphans.reap(client)
+        spec = self._as_caller(
+            client,
+            settings.spec(
+                (settings.python, str(_PROGRAMS / images.PROBE), settings.examples),
+                (Bind(ENTRY, _PROGRAMS),),
+                Hardware((), self.host.cores),
+                {"job": "probe", "owner": orphans.owner()},
+            ),
+        )
+        began = time.monotonic()
+        output: list[str] = []
+
+        def poll() -> None:
+            if time.monotonic() - began > _PROBE_S:
+                raise FaultError(
+                    Fault.BAD_REQUEST,
+                    f"{settings.image}: its Python told nothing within {_PROBE_S:.0f} s",
+                )
+
+        ended = engine.run(client, replace(spec, gpus="", network="none"), output.append, poll)
+        held = images.parse(output)
+        if held is None:
+            told = "\n".join(output[-20:])
+            fault = from_log(told)
+            raise FaultError(
+                Fault.BAD_REQUEST if fault is Fault.SCRIPT_FAILED else fault,
+                f"{settings.image}: {settings.python} could not be asked what the image holds "
+                f"(exit code {ended.exit_code})\n{told}",
+            )
+        return held
+
+    def _require_script(self, held: Held, report: Callable[[str], None]) -> None:
+        settings = self.settings
+        if held.examples == settings.examples:
+            return
+        if settings.examples != EXAMPLES:
+            elsewhere = f"; there is one in {held.examples}" if held.examples else ""
+            raise FaultError(
+                Fault.NO_SCRIPT,
+                f"{settings.image}: no speech_to_text_finetune.py with {STOCK_CONFIG} in "
+                f"{settings.examples}{elsewhere}",
+            )
+        if held.examples:
+            report(f"{settings.image}: the stock script lies in {held.examples}")
+        else:
+            report(
+                f"{settings.image}: holds no stock script; training runs this project's own, "
+                f"{OWN_SCRIPT.name}, which takes the same keys"
+            )
 
     def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
         """Host paths to paths in the container.
@@ -290,9 +397,25 @@ class ContainerRuntime:
             {**job.labels, "job": job.name, "owner": orphans.owner()},
         )
         environment = {**spec.environment, "TMPDIR": place(job.work / _SCRATCH)}
+        return replace(self._as_caller(client, spec), environment=environment)
+
+    def _as_caller(self, client: Any, spec: ContainerSpec) -> ContainerSpec:
         # In a rootless engine the caller is root inside, and nobody else is.
         rootless = self.settings.user == "caller" and engine.is_rootless(client)
-        return replace(spec, environment=environment, user="0:0" if rootless else spec.user)
+        return replace(spec, user="0:0") if rootless else spec
+
+
+def _require_nemo(image: str, held: Held) -> None:
+    if held.asr:
+        return
+    where = (
+        f"the package nemo in {held.package} has no collections/asr"
+        if held.package
+        else ("no package nemo")
+    )
+    raise FaultError(
+        Fault.NO_NEMO, f"{image}: {where} (Python {held.python}, torch {held.torch or 'none'})"
+    )
 
 
 def _binds(work: Path, reads: Sequence[Path]) -> tuple[Bind, ...]:

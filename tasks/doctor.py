@@ -28,6 +28,7 @@ from tasks import (
     engine,
     files,
     hardware,
+    images,
     nemo_versions,
     rehearsal,
     transcribe,
@@ -244,7 +245,15 @@ def image(question: Question) -> Finding:
         client = engine.connect()
     except FaultError:
         return Finding("image", question.needs(local=False), "no engine to ask")
-    if client.images.list(question.image):
+    here = bool(client.images.list(question.image))
+    told = engine.environment(client, question.image) if here else {}
+    verdict = images.judge(images.need(question.image, told), question.host.gpus)
+    if not verdict.fits:
+        says = f"{question.image}: {verdict.says}"
+        return Finding("image", question.needs(local=False), says, verdict.fix)
+    if here and verdict.says:
+        return Finding("image", State.NOTE, f"{question.image}: {verdict.says}", verdict.fix)
+    if here:
         return Finding("image", State.OK, question.image)
     fix = f"docker pull {question.image}"
     registry = question.image.partition("/")[0]

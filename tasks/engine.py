@@ -117,6 +117,28 @@ def ensure_image(client: Any, image: str, report: Callable[[str], None]) -> str:
     return str(digests[0] if digests else found.id)
 
 
+def image_id(client: Any, image: str, report: Callable[[str], None]) -> str:
+    """The id of an image's content; it is pulled if it is not here.
+
+    Raises:
+        FaultError: it cannot be had.
+    """
+    ensure_image(client, image, report)
+    with _answers():
+        return str(client.images.get(image).id)
+
+
+def environment(client: Any, image: str) -> dict[str, str]:
+    """The variables that an image sets, which for NVIDIA's tell what they need.
+
+    Raises:
+        FaultError: the image is not here, or the engine went away.
+    """
+    with _answers():
+        told = (client.images.get(image).attrs.get("Config") or {}).get("Env") or []
+    return dict(line.partition("=")[::2] for line in told)
+
+
 def _pull(client: Any, image: str, report: Callable[[str], None]) -> None:
     repository, tag = docker.utils.parse_repository_tag(image)
     done: dict[str, tuple[int, int]] = {}

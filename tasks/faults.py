@@ -27,6 +27,8 @@ class Fault(StrEnum):
     NO_PERMISSION = "no-permission"
     IMAGE_ABSENT = "image-absent"
     NO_CREDENTIALS = "no-credentials"
+    NO_NEMO = "no-nemo"
+    NO_SCRIPT = "no-script"
     NO_NETWORK = "no-network"
     NO_GPU_RUNTIME = "no-gpu-runtime"
     NO_USABLE_GPU = "no-usable-gpu"
@@ -58,6 +60,12 @@ _REMEDIES = {
     "the specification's is nvcr.io/nvidia/nemo:25.11.01.",
     Fault.NO_CREDENTIALS: "the registry refuses to hand out the image. Log in with `docker login "
     "nvcr.io` (user $oauthtoken, an NGC key as the password).",
+    Fault.NO_NEMO: "the image holds no NeMo that trains speech recognition: from 26.04 on "
+    "NVIDIA has that in nemo-speech, not in nemo. Take nvcr.io/nvidia/nemo:25.11.01 (NeMo 2.6), or "
+    "nvcr.io/nvidia/nemo-speech:26.07.00 (NeMo 3.0, driver 595.58 or newer).",
+    Fault.NO_SCRIPT: "the image has no stock script in the folder that was named. Name the folder "
+    "that holds speech_to_text_finetune.py in the image (examples), or leave it out: an image "
+    "without one is trained in by this project's own script.",
     Fault.NO_NETWORK: "the registry cannot be reached. Pull the image where there is a network, or "
     "bring it with `docker save` and `docker load`.",
     Fault.NO_GPU_RUNTIME: "the engine has no NVIDIA runtime, or its host no driver. See that "

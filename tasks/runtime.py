@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 ENTRY = Path(__file__).parent / "entry"
 OWN_SCRIPT = ENTRY / "sft_script.py"
-_OWN_CONFIG = "conf/sft.yaml"
+OWN_CONFIG = "conf/sft.yaml"
 STOCK_CONFIG = "conf/asr_finetune/speech_to_text_finetune.yaml"
 # What no layer between here and NeMo's data loader takes for anything but part of a name.
 _PLAIN = re.compile(r"[A-Za-z0-9_./@+=: -]+")
@@ -67,10 +67,17 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The fine-tuning script and its YAML, as paths where training runs."""
+    """The fine-tuning script and its YAML, as paths where training runs.
+
+    Attributes:
+        path: of the script.
+        config: of the YAML.
+        own: whether it is this project's, not NVIDIA's.
+    """
 
     path: str
     config: str
+    own: bool = False
 
     @property
     def arguments(self) -> list[str]:
@@ -161,7 +168,7 @@ class LocalRuntime:
     def script(self) -> Script:
         """Our own script, or the user's copy with the YAML beside it."""
         if self.stock_script is None:
-            return Script(str(OWN_SCRIPT), str(ENTRY / _OWN_CONFIG))
+            return Script(str(OWN_SCRIPT), str(ENTRY / OWN_CONFIG), own=True)
         path = self.stock_script.expanduser().resolve()
         return Script(str(path), str(path.parent / STOCK_CONFIG))
 

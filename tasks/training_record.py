@@ -68,6 +68,7 @@ def of(
         "runtime": {
             "image": course.image or None,
             "script": runtime.script.path,
+            "own_script": runtime.script.own,
             "gpus": [gpu.name for gpu in runtime.hardware.gpus],
             "drivers": sorted({gpu.driver for gpu in runtime.hardware.gpus if gpu.driver}),
             "cores": runtime.hardware.cores,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import container, engine, ladder, sft
+from tasks import container, engine, images, ladder, sft
 from tasks.container import ContainerRuntime, ContainerSettings
 from tasks.faults import Fault, FaultError
 from tasks.hardware import Hardware
@@ -32,12 +32,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LABELS = {"run": "test-container-faults"}
+HELD = {
+    "nemo": "2.6.0",
+    "torch": "",
+    "cuda": "",
+    "python": "3.12.3",
+    "package": "/opt/NeMo/nemo",
+    "asr": True,
+    "examples": container.EXAMPLES,
+}
 ENGINE = Path(__file__).parent.parent / "deployments" / "engine" / "engine.sh"
 GOOD = f"""
 cat >/workspace/out/events.jsonl <<'END'
 {chr(10).join(json.dumps(event) for event in WHOLE)}
 END
 mkdir -p /workspace/out/experiment/sft/checkpoints
+"""
+PROBE = f"""echo '{images.PREFIX}{json.dumps(HELD)}'
 """
 SAVE = "cat /opt/asr-flywheel/model.nemo >/workspace/out/experiment/sft/checkpoints/sft.nemo\n"
 
@@ -58,6 +69,7 @@ def play(
     entry = tmp_path / "entry"
     entry.mkdir()
     shutil.copy(lower_nemo, entry / "model.nemo")
+    (entry / "probe.py").write_text(PROBE)
     monkeypatch.setattr(container, "ENTRY", entry)
 
     def write(script: str) -> None:
@@ -101,6 +113,12 @@ class Stage:
         """Train with a script that prints this and ends so."""
         told = "\n".join(lines)
         self.plays(f"cat <<'END'\n{told}\nEND\nexit {code}")
+
+    def holds(self, settings: dict[str, Any] | None = None, **held: object) -> None:
+        """Train in an image in which the probe finds this."""
+        told = images.PREFIX + json.dumps({**HELD, **held})
+        (self.folder / "entry" / images.PROBE).write_text(f"echo '{told}'\n")
+        self.train(**settings or {})
 
     def recorded(self, answers: dict[str, Any], **settings: Any) -> None:
         """Train in an engine that gives these answers."""
@@ -217,6 +235,8 @@ REACHED: dict[Fault, Callable[[Stage], None]] = {
         'Head "https://nvcr.io/v2/nvidia/nemo/manifests/25.11.01": unauthorized: authentication '
         "required"
     ),
+    Fault.NO_NEMO: lambda stage: stage.holds(package="", asr=False),
+    Fault.NO_SCRIPT: lambda stage: stage.holds(examples="", settings={"examples": "/opt/mine"}),
     Fault.NO_NETWORK: lambda stage: ContainerRuntime(
         ContainerSettings(image="registry.invalid/nemo:1"), Hardware((), 2)
     ).check(),
@@ -260,6 +280,8 @@ REMEDIES = {
     Fault.NO_PERMISSION: "docker group",
     Fault.IMAGE_ABSENT: "nvcr.io/nvidia/nemo:25.11.01",
     Fault.NO_CREDENTIALS: "docker login nvcr.io",
+    Fault.NO_NEMO: "nvcr.io/nvidia/nemo-speech:26.07.00",
+    Fault.NO_SCRIPT: "Name the folder",
     Fault.NO_NETWORK: "docker save",
     Fault.NO_GPU_RUNTIME: "NVIDIA Container Toolkit",
     Fault.NO_USABLE_GPU: "nvidia-smi",
