@@ -120,49 +120,6 @@ def test_nemo_before_3_hears_what_preflight_heard(tmp_path: Path) -> None:
     """Whatever a file's name ends in; without the mend NeMo 2.6 has ffprobe read some of these."""
     python = os.environ["FLYWHEEL_NEMO26_PYTHON"]
     sys.path.insert(0, str(ENTRY))
-    import sound  # type: ignore[import-not-found]  # noqa: PLC0415 - torch takes seconds
-    from nemo.collections.asr.parts.preprocessing.segment import (  # noqa: PLC0415 - likewise
-        AudioSegment,
-    )
-
-    wave = loud()
-    path = str(write(tmp_path / "it", wave / 32768, subtype, kind))
-    assert np.array_equal(sound.read(path, RATE), np.float32(wave / 32768))
-    assert np.array_equal(AudioSegment.from_file(path).samples, np.float32(wave / 32768))
-
-
-# Names that NeMo before 3.0 does not take for a recording, or takes for another kind.
-BY_NAME = {
-    "a.FLAC": ("FLAC", "PCM_16"),
-    "b.WAV": ("WAV", "FLOAT"),
-    "c.wave": ("WAV", "PCM_16"),
-    "d": ("WAV", "PCM_24"),
-    "e.WAV": ("WAV", "ULAW"),
-    "f.opus": ("OGG", "OPUS"),
-    "g.wav": ("WAV", "FLOAT"),
-    "h.wav": ("WAV", "ULAW"),
-}
-HEAR = """
-import sys
-sys.path.insert(0, sys.argv[1])
-import numpy, readers
-assert readers.by_content()
-from nemo.collections.asr.parts.preprocessing.segment import AudioSegment
-for path in sys.argv[2:]:
-    numpy.save(path + ".npy", AudioSegment.from_file(path).samples)
-"""
-
-
-@pytest.mark.needs("nemo26")
-def test_nemo_before_3_hears_what_preflight_heard(tmp_path: Path) -> None:
-    """Whatever a file's name ends in; without the mend NeMo 2.6 has ffprobe read some of these."""
-    python = os.environ.get("FLYWHEEL_NEMO26_PYTHON", "")
-    require(
-        "nemo26",
-        present=bool(python),
-        how="name in FLYWHEEL_NEMO26_PYTHON an interpreter that has nemo_toolkit[asr] 2.6.x",
-    )
-    sys.path.insert(0, str(ENTRY))
     import sound  # noqa: PLC0415 - torch takes seconds
 
     for name, (kind, subtype) in BY_NAME.items():
