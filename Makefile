@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Set-up is done again only when what it depends on has changed.
 STAMP := $(VENV)/.set-up-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 
-.PHONY: setup demo test lint bench engine engine-down standin-image site site-down screenshots clean
+.PHONY: setup demo test lint bench gpu-bundle engine engine-down standin-image site site-down screenshots clean
 
 setup: $(STAMP)
 
@@ -32,6 +32,14 @@ lint: setup
 # Ours against the alternatives; JSON=FILE writes the table too, NEMO=PATH adds NeMo's own script.
 bench: setup
 	$(BIN)/python -m benchmarks $(if $(JSON),--json "$(JSON)") $(if $(NEMO),--nemo "$(NEMO)")
+
+# Wheels for a GPU host without a network, in parts; HAVE=freeze.txt is what the host holds
+# (docs/rehearsal.md).
+PART_MIB ?= 60
+OUT ?= gpu-bundle
+gpu-bundle: setup
+	$(BIN)/python deployments/gpu_bundle.py --out "$(OUT)" --have $(HAVE) \
+		--part-mib "$(PART_MIB)" --nemo "$(if $(NEMO),$(NEMO),3.0.0)"
 
 # A Docker Engine where there is none (root, Debian).
 engine:

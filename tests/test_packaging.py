@@ -24,10 +24,12 @@ def test_a_wheel_holds_everything_that_a_run_reads(tmp_path: Path) -> None:
     assert names >= {
         "tasks/entry/conf/sft.yaml",
         "tasks/entry/launch.py",
+        "tasks/entry/parakeet_graph.py",
         "tasks/entry/transcribe.py",
         "tasks/entry/sft_script.py",
         "asr_flywheel/embedded/embedded_ctc.nemo",
         "asr_flywheel/embedded/MODEL_CARD.md",
+        "asr_flywheel/embedded/speech.wav",
         "asr_flywheel/demo/general_english.txt",
         "flows/finetune_cycle.py",
     }
