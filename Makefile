@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 # Set-up is done again only when what it depends on has changed.
 STAMP := $(VENV)/.set-up-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 
-.PHONY: setup demo test test-fast lint bench matrix engine engine-down standin-image site site-down screenshots clean
+.PHONY: setup demo test test-fast lint bench matrix gpu-bundle engine engine-down standin-image site \
+  site-down screenshots clean
 
 setup: $(STAMP)
 
@@ -43,6 +44,14 @@ matrix: setup
 	$(BIN)/python -m benchmarks.matrix --folder "$(MATRIX)" $(if $(VERSIONS),--versions "$(VERSIONS)") \
 	  $(if $(PYTHONS),--python "$(PYTHONS)") $(if $(CYCLES),--cycles "$(CYCLES)") \
 	  $(if $(JSON),--json "$(JSON)")
+
+# Wheels for a GPU host without a network, in parts; HAVE=freeze.txt is what the host holds
+# (docs/rehearsal.md).
+PART_MIB ?= 60
+OUT ?= gpu-bundle
+gpu-bundle: setup
+	$(BIN)/python deployments/gpu_bundle.py --out "$(OUT)" --have $(HAVE) \
+		--part-mib "$(PART_MIB)" --nemo "$(if $(NEMO),$(NEMO),3.0.0)"
 
 # A Docker Engine where there is none (root, Debian).
 engine:

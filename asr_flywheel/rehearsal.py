@@ -205,9 +205,11 @@ class Commands:
         """A Prefect of the step's own: the user's site is not touched, and steps share no file."""
         without = {"PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE"}
         kept = {name: value for name, value in os.environ.items() if name not in without}
+        home = self.plan.out / "prefect" / self.step
+        home.mkdir(parents=True, exist_ok=True)
         return {
             **kept,
-            "PREFECT_HOME": str(self.plan.out / "prefect" / self.step),
+            "PREFECT_HOME": str(home),
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -255,7 +257,9 @@ def rehearse(
         nonlocal now
         result = _run(plan, step)
         with lock:
-            now = replace(now.with_step(result, order), seconds=before + time.monotonic() - started)
+            now = replace(
+                now.with_step(result, order), seconds=round(before + time.monotonic() - started, 1)
+            )
             save(plan, now)
             report(result)
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from packaging.markers import Marker, default_environment
+from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -126,41 +126,52 @@ def environment(python: str) -> dict[str, str]:
     }
 
 
-def left_out(
+def taken(
     packages: list[Package], have: dict[str, str], roots: list[str], python: str
-) -> set[str]:
-    """Packages that the host has in a version that every requirement on them admits."""
-    wanted = [Requirement(text) for text in roots]
-    for package in packages:
-        wanted += [Requirement(text) for text in package.requires]
-    extras: dict[str, set[str]] = {}
-    for one in wanted:
-        extras.setdefault(canonicalize_name(one.name), set()).update(one.extras)
+) -> list[Package]:
+    """What the host needs: reached from the roots, and not there in a version that is admitted.
+
+    Only the requirements of what is taken count: what the host has fits its own packages.
+    """
+    by_name = {package.name: package for package in packages}
     where = environment(python)
-
-    def applies(owner: str, marker: Marker | None) -> bool:
-        names = {"", *extras.get(owner, set())}
-        return marker is None or any(marker.evaluate({**where, "extra": name}) for name in names)
-
-    admits: dict[str, list[Requirement]] = {}
-    for owner, text in [("", root) for root in roots] + [
-        (package.name, text) for package in packages for text in package.requires
-    ]:
-        one = Requirement(text)
-        if applies(owner, one.marker):
-            admits.setdefault(canonicalize_name(one.name), []).append(one)
-    return {
-        package.name
-        for package in packages
-        if is_hosts(package.name)
-        or (
-            package.name in have
-            and all(
-                one.specifier.contains(have[package.name], prereleases=True)
-                for one in admits.get(package.name, [])
+    chosen: set[str] = set()
+    while True:
+        wanted = [Requirement(text) for text in roots]
+        reached: set[str] = set()
+        admits: dict[str, list[Requirement]] = {}
+        looked: set[tuple[str, str]] = set()
+        while wanted:
+            one = wanted.pop()
+            name = canonicalize_name(one.name)
+            admits.setdefault(name, []).append(one)
+            reached.add(name)
+            if name not in by_name or (name in have and name not in chosen) or is_hosts(name):
+                continue
+            for extra in {"", *one.extras}:
+                if (name, extra) in looked:
+                    continue
+                looked.add((name, extra))
+                for text in by_name[name].requires:
+                    needed = Requirement(text)
+                    if needed.marker is None or needed.marker.evaluate({**where, "extra": extra}):
+                        wanted.append(needed)
+        clash = {
+            name
+            for name in reached & by_name.keys() & have.keys() - chosen
+            if not is_hosts(name)
+            and not all(
+                one.specifier.contains(have[name], prereleases=True) for one in admits[name]
             )
-        )
-    }
+        }
+        if not clash:
+            break
+        chosen |= clash
+    return [
+        by_name[name]
+        for name in sorted(reached & by_name.keys())
+        if not is_hosts(name) and (name not in have or name in chosen)
+    ]
 
 
 def cut(sizes: dict[str, int], limit: int) -> list[list[str]]:
@@ -353,9 +364,8 @@ def main() -> None:
         pins.write_text("\n".join(constraints(given.nemo, stubs)) + "\n", encoding="utf-8")
         roots = project_requirements(given.nemo)
         chosen = pip.resolve(roots, pins)
-        out = left_out(chosen, have, roots, given.python)
-        taken = [one for one in chosen if one.name not in out]
-        pip.download(taken, wheels)
+        needed = taken(chosen, have, roots, given.python)
+        pip.download(needed, wheels)
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
         if "clinical-asr-flywheel" not in have:
             # A copy: setuptools takes in what an earlier build left in its folder.
@@ -368,10 +378,14 @@ def main() -> None:
             "project": project["project"]["version"],
             "nemo": given.nemo,
             "python": given.python,
-            "left_to_the_host": {name: have.get(name, "") for name in sorted(out)},
+            "left_to_the_host": {
+                one.name: have.get(one.name, "")
+                for one in sorted(chosen, key=lambda one: one.name)
+                if one not in needed
+            },
         }
         write_parts(wheels, given.out, int(given.part_mib * MIB), about)
-        mine = {one.name: one.version for one in taken} | {
+        mine = {one.name: one.version for one in needed} | {
             "clinical-asr-flywheel": project["project"]["version"]
         }
         lines = [f"{name}=={number}" for name, number in sorted({**have, **mine}.items())]

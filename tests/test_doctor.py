@@ -14,9 +14,10 @@ import pytest
 
 from asr_flywheel import site_checks
 from asr_flywheel.cli import main
-from tasks import bases, doctor
+from tasks import bases, doctor, nemo_versions
 from tasks.doctor import Finding, Question, State
 from tasks.hardware import Gpu, Hardware
+from tasks.runtime import Ended, Job
 from tests import engines, samples
 
 if TYPE_CHECKING:
@@ -89,6 +90,84 @@ def test_a_missing_package_matters_to_the_local_runtime_only(
     assert check(question("container")).state is State.NOTE
     monkeypatch.setattr(metadata, "version", lambda _: "1.0.0")
     assert check(question()).state is State.NOTE
+
+
+@pytest.mark.parametrize(
+    ("version", "state", "says"),
+    [
+        (nemo_versions.TRIED[-1].nemo, State.OK, "run in the matrix"),
+        ("2.6.99", State.NOTE, "between the versions"),
+        ("9.0.0", State.NOTE, "outside the versions"),
+    ],
+)
+def test_nemo_is_held_against_the_matrix(
+    monkeypatch: pytest.MonkeyPatch, version: str, state: State, says: str
+) -> None:
+    """A version that was run passes; for another one doctor names those that were."""
+    monkeypatch.setattr(metadata, "version", lambda _: version)
+    found = doctor.nemo(question())
+    assert found.state is state
+    assert says in found.says
+
+
+class Decoder:
+    """A runtime whose decoder writes a text, or fails with a log."""
+
+    hardware = CPU
+
+    def __init__(self, text: str | None, log: str = "") -> None:
+        self.text, self.log = text, log
+
+    def inside(self, *_: object) -> Callable[[Path], str]:
+        """Every path is itself."""
+        return str
+
+    def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
+        """Write what a decoder would."""
+        job.work.mkdir(parents=True, exist_ok=True)
+        job.log.write_text(self.log)
+        if self.text is None:
+            return Ended(1)
+        (one,) = job.request["jobs"][0]["sets"]
+        Path(one["out"]).write_text(json.dumps({"audio": one["audio"][0], "hyp": self.text}) + "\n")
+        on_line(json.dumps({"event": "model", "how": "CTC in float32 on cpu"}))
+        on_line(json.dumps({"event": "set", "seconds": 0.5}))
+        return Ended(0)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "state", "says"),
+    [
+        (Decoder("take a seat"), State.OK, "CTC in float32 on cpu"),
+        (Decoder("take a sheet"), State.MISSING, "'take a sheet'"),
+        (Decoder(None, "UnpicklingError: no\n"), State.MISSING, "UnpicklingError"),
+        (Decoder(None, "GpuBusy: another job holds GPU 1\n"), State.NOTE, "not tried: gpu-busy"),
+    ],
+)
+def test_what_a_second_of_speech_decodes_to_is_told(
+    monkeypatch: pytest.MonkeyPatch, runtime: Decoder, state: State, says: str
+) -> None:
+    """The right text passes; another one or a failure is missing; a busy GPU is no fault."""
+    monkeypatch.setattr(doctor, "_runtime", lambda _: runtime)
+    found = doctor.decode(question()).finding
+    assert found.state is state
+    assert says in found.says
+
+
+def test_decoding_is_not_tried_without_nemo_or_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other checks say so already."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert doctor.decode(question()).finding.state is State.NOTE
+    no_engine(monkeypatch)
+    assert doctor.decode(question("container")).finding.state is State.NOTE
+
+
+def test_the_embedded_base_hears_the_bundled_speech() -> None:
+    """By the entry program, in a process of its own."""
+    decoded = doctor.decode(question())
+    assert decoded.finding.state is State.OK, decoded.finding.says
+    assert decoded.figures["decode_rtfx"] > 0
+    assert bases.EMBEDDED_SPEECH_SAYS not in json.dumps(decoded.figures)
 
 
 def test_a_driver_without_a_gpu_is_missing_hardware(
@@ -270,7 +349,8 @@ def test_the_command_prints_json_and_its_exit_code_says_whether_a_run_can_go(
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
 
     def call(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["asr-flywheel", "doctor", *arguments])
+        line = ["asr-flywheel", "doctor", "--no-decode", *arguments]
+        monkeypatch.setattr("sys.argv", line)
         code: Any = 0
         try:
             main()

@@ -24,6 +24,7 @@ def test_a_wheel_holds_everything_that_a_run_reads(tmp_path: Path) -> None:
     assert names >= {
         "tasks/entry/conf/sft.yaml",
         "tasks/entry/launch.py",
+        "tasks/entry/parakeet_graph.py",
         "tasks/entry/transcribe.py",
         "tasks/entry/sft_script.py",
         "asr_flywheel/embedded/embedded_ctc.nemo",
@@ -32,6 +33,7 @@ def test_a_wheel_holds_everything_that_a_run_reads(tmp_path: Path) -> None:
         "asr_flywheel/embedded/MODEL_CARD_RNNT.md",
         "asr_flywheel/embedded/embedded_tdt.nemo",
         "asr_flywheel/embedded/MODEL_CARD_TDT.md",
+        "asr_flywheel/embedded/speech.wav",
         "asr_flywheel/demo/general_english.txt",
         "flows/finetune_cycle.py",
     }

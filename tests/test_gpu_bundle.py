@@ -1,0 +1,118 @@
+"""The bundle for GPU hosts without a network: what is taken, how it is cut, how it installs."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+PROGRAM = Path(__file__).parent.parent / "deployments" / "gpu_bundle.py"
+
+
+def _load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("gpu_bundle", PROGRAM)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["gpu_bundle"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+bundle = _load()
+
+
+def test_what_the_host_has_stays_out_if_what_is_taken_admits_it() -> None:
+    """Extras count where they are asked for; PyTorch's CUDA is the host's in any version."""
+    packages = [
+        bundle.Package("app", "1", ("numpy<2.5", "hub>=1", "torch>=9", "client[fast]>=1")),
+        bundle.Package("client", "1", ("speed>=3; extra == 'fast'", "rare>=9; extra == 'slow'")),
+        bundle.Package("torch", "9", ("nvidia-cublas",)),
+        bundle.Package("speed", "9", ("nvidia-riva-client",)),
+        *(bundle.Package(name, "9", ()) for name in ("numpy", "hub", "rare")),
+        bundle.Package("nvidia-cublas", "9", ()),
+        bundle.Package("nvidia-riva-client", "2", ()),
+    ]
+    have = {"numpy": "2.5.1", "hub": "1.10", "torch": "2.11.0", "speed": "2", "rare": "1"}
+    names = [one.name for one in bundle.taken(packages, have, ["app"], "3.12")]
+    assert names == ["app", "client", "numpy", "nvidia-riva-client", "speed"]
+
+
+def test_requirements_of_what_is_left_to_the_host_do_not_count() -> None:
+    """The host's numba goes with the host's llvmlite, whatever a newer numba would ask for."""
+    packages = [
+        bundle.Package("app", "1", ("numba>=0.60",)),
+        bundle.Package("numba", "0.68", ("llvmlite>=0.50", "small")),
+        bundle.Package("llvmlite", "0.50", ()),
+        bundle.Package("small", "1", ()),
+    ]
+    have = {"numba": "0.65", "llvmlite": "0.47"}
+    assert [one.name for one in bundle.taken(packages, have, ["app"], "3.12")] == ["app"]
+    found = bundle.taken(packages, {**have, "numba": "0.59"}, ["app"], "3.12")
+    assert [one.name for one in found] == ["app", "llvmlite", "numba", "small"]
+
+
+def test_parts_hold_everything_once_and_none_is_too_large() -> None:
+    """First fit, the largest first."""
+    sizes = {"a": 50, "b": 40, "c": 30, "d": 10, "e": 5}
+    parts = bundle.cut(sizes, 60)
+    assert sorted(name for part in parts for name in part) == sorted(sizes)
+    assert all(sum(sizes[name] for name in part) <= 60 for part in parts)
+    assert len(parts) == 3
+    with pytest.raises(SystemExit, match=r"a: .* Fix: a larger PART_MIB"):
+        bundle.cut(sizes, 45)
+
+
+def test_a_freeze_file_is_read_and_a_wrong_line_is_named(tmp_path: Path) -> None:
+    """Names are normalised, later files count more."""
+    first, second = tmp_path / "a.txt", tmp_path / "b.txt"
+    first.write_text("# pip\nNumPy==2.5.0\nhuggingface_hub==1.1\n-e git+x\nx @ file:///x\n")
+    second.write_text("numpy==2.4.6\n")
+    assert bundle.read_freeze([first, second]) == {"numpy": "2.4.6", "huggingface-hub": "1.1"}
+    second.write_text("numpy>=2\n")
+    with pytest.raises(SystemExit, match="line 1: 'numpy>=2' is not NAME==VERSION"):
+        bundle.read_freeze([second])
+
+
+def test_parts_install_without_a_network_beside_each_other(tmp_path: Path) -> None:
+    """Two parts that share a namespace, one after the other; a damaged wheel is refused."""
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for name in ("one", "two"):
+        bundle.stub(wheels, name, "1.0")
+    out = tmp_path / "out"
+    size = max(path.stat().st_size for path in wheels.iterdir())
+    bundle.write_parts(wheels, out, size, {})
+    script, target = out / "part-1" / "install.sh", tmp_path / "target"
+    for part in ("part-1", "part-2"):
+        line = ["sh", str(script), str(target), str(out / part)]
+        done = subprocess.run(
+            line,
+            env={"PATH": "/usr/bin:/bin", "PYTHON": sys.executable, "PIP_NO_INDEX": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    places = done.stdout.strip().removeprefix("PYTHONPATH=")
+    assert set(places.split(":")) == {str(target / "part-1"), str(target / "part-2")}
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import importlib.metadata as m; m.version('one'); m.version('two')",
+        ],
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": places},
+        check=False,
+    )
+    assert found.returncode == 0
+    (wheel,) = (out / "part-2").glob("*.whl")
+    wheel.write_bytes(wheel.read_bytes() + b"x")
+    refused = subprocess.run(line, capture_output=True, check=False)
+    assert refused.returncode != 0
