@@ -127,13 +127,26 @@ def environment(python: str) -> dict[str, str]:
 
 
 def taken(
-    packages: list[Package], have: dict[str, str], roots: list[str], python: str
+    packages: list[Package],
+    have: dict[str, str],
+    roots: list[str],
+    python: str,
+    theirs: list[Package] | None = None,
 ) -> list[Package]:
     """What the host needs: reached from the roots, and not there in a version that is admitted.
 
-    Only the requirements of what is taken count: what the host has fits its own packages.
+    What stays the host's fits its own packages, but not always those that are taken in the place
+    of others: where it does not, it is taken too.
+
+    Args:
+        packages: everything that the roots need, as the resolver chose it.
+        have: the host's versions.
+        roots: what is asked for.
+        python: the host's, such as 3.12.
+        theirs: the host's own releases of these packages, with their requirements.
     """
     by_name = {package.name: package for package in packages}
+    own = {package.name: package for package in theirs or []}
     where = environment(python)
     chosen: set[str] = set()
     while True:
@@ -164,6 +177,12 @@ def taken(
                 one.specifier.contains(have[name], prereleases=True) for one in admits[name]
             )
         }
+        replaced = {name: by_name[name].version for name in chosen | clash}
+        clash |= {
+            name
+            for name in (reached & own.keys()) - replaced.keys()
+            if not is_hosts(name) and _refuses(own[name], replaced, where)
+        }
         if not clash:
             break
         chosen |= clash
@@ -172,6 +191,20 @@ def taken(
         for name in sorted(reached & by_name.keys())
         if not is_hosts(name) and (name not in have or name in chosen)
     ]
+
+
+def _refuses(package: Package, versions: dict[str, str], where: dict[str, str]) -> bool:
+    """Whether a package does not admit one of these versions of others."""
+    for text in package.requires:
+        needed = Requirement(text)
+        version = versions.get(canonicalize_name(needed.name))
+        if version is None or (
+            needed.marker is not None and not needed.marker.evaluate({**where, "extra": ""})
+        ):
+            continue
+        if not needed.specifier.contains(version, prereleases=True):
+            return True
+    return False
 
 
 def cut(sizes: dict[str, int], limit: int) -> list[list[str]]:
@@ -229,10 +262,23 @@ class Pip:
 
     def resolve(self, roots: list[str], constraints: Path) -> list[Package]:
         """Everything that the roots need."""
+        return self._report("--constraint", str(constraints), *roots)
+
+    def describe(self, versions: dict[str, str]) -> list[Package]:
+        """These releases, without what they need; one that no index has is told and left out."""
+        found = []
+        for name, version in versions.items():
+            try:
+                found += self._report("--no-deps", f"{name}=={version}")
+            except SystemExit:
+                print(f"{name} {version}: not in the index, so that its needs are not known")
+        return found
+
+    def _report(self, *what: str) -> list[Package]:
         report = self.links / "report.json"
         self._run(
             "install", "--dry-run", "--ignore-installed", "--target", str(self.links / "none"),
-            "--report", str(report), "--constraint", str(constraints), *self._target, *roots,
+            "--report", str(report), *self._target, *what,
         )  # fmt: skip
         told: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
         return [
@@ -364,7 +410,12 @@ def main() -> None:
         pins.write_text("\n".join(constraints(given.nemo, stubs)) + "\n", encoding="utf-8")
         roots = project_requirements(given.nemo)
         chosen = pip.resolve(roots, pins)
-        needed = taken(chosen, have, roots, given.python)
+        left = {
+            one.name: have[one.name]
+            for one in chosen
+            if one.name in have and have[one.name] != one.version and not is_hosts(one.name)
+        }
+        needed = taken(chosen, have, roots, given.python, pip.describe(left))
         pip.download(needed, wheels)
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
         if "clinical-asr-flywheel" not in have:

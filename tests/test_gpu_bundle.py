@@ -59,6 +59,22 @@ def test_requirements_of_what_is_left_to_the_host_do_not_count() -> None:
     assert [one.name for one in found] == ["app", "llvmlite", "numba", "small"]
 
 
+def test_what_the_host_keeps_must_admit_what_is_taken() -> None:
+    """The host's transformers wants an older hub than ours brings; so it is taken as well."""
+    packages = [
+        bundle.Package("app", "1", ("data>=5", "transformers")),
+        bundle.Package("data", "5", ("hub>=1.31",)),
+        bundle.Package("hub", "2.4", ()),
+        bundle.Package("transformers", "5.23", ("hub>=2",)),
+    ]
+    have = {"hub": "1.10", "transformers": "5.5"}
+    theirs = [bundle.Package("transformers", "5.5", ("hub<2; python_version > '3'",))]
+    found = bundle.taken(packages, have, ["app"], "3.12", theirs)
+    assert [one.name for one in found] == ["app", "data", "hub", "transformers"]
+    found = bundle.taken(packages, {**have, "hub": "1.33"}, ["app"], "3.12", theirs)
+    assert [one.name for one in found] == ["app", "data"]
+
+
 def test_parts_hold_everything_once_and_none_is_too_large() -> None:
     """First fit, the largest first."""
     sizes = {"a": 50, "b": 40, "c": 30, "d": 10, "e": 5}
