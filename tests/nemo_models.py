@@ -19,7 +19,8 @@ def make(path: Path, kind: str) -> Path:
 
     Args:
         path: of the .nemo.
-        kind: ctc, rnnt, tdt, hybrid (RNN-T and CTC) or streaming (a cache-aware RNN-T).
+        kind: ctc, rnnt, tdt, hybrid (RNN-T and CTC), hybrid-tdt (TDT and CTC) or streaming (a
+            cache-aware RNN-T).
     """
     # Ten seconds that only the tests of real archives pay.
     from nemo.collections.asr import models  # noqa: PLC0415
@@ -41,8 +42,8 @@ def make(path: Path, kind: str) -> Path:
     if kind != "ctc":
         chosen = models.EncDecRNNTBPEModel
         head = config["decoder"]
-        config |= _transducer(durations=kind == "tdt")
-        if kind == "hybrid":
+        config |= _transducer(durations=kind.endswith("tdt"))
+        if kind.startswith("hybrid"):
             chosen = models.EncDecHybridRNNTCTCBPEModel
             config["aux_ctc"] = {
                 "ctc_loss_weight": 0.3,

@@ -112,7 +112,7 @@ def test_a_shipped_base_is_named_without_a_path(
 ) -> None:
     """Its file is the package's; an installation without the file says so by the file's name."""
     file = tmp_path / f"embedded_{decoder.value}.nemo"
-    monkeypatch.setattr(bases.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
     for use in (bases.describe, bases.resolve):
         with pytest.raises(InputError, match=f"lacks its file, {file.name}"):
             use(name)

@@ -17,7 +17,7 @@ from tasks import files, handoff, handoff_folder, riva_build, sft
 from tasks.bases import embedded_path
 from tasks.cycle import open_cycle
 from tasks.errors import InputError
-from tasks.nemo_archive import Decoder
+from tasks.nemo_archive import Decoder, open_archive
 from tasks.recipes import Recipe
 from tests import nemo_models, runs, samples, trainings
 
@@ -273,6 +273,22 @@ def test_a_runs_model_is_handed_on_whole(
     assert TABLE[kind]["riva_decoder_flag"] in shlex.split(line)
     assert ask("--verify", folder)[0] == 0
     assert ask(evaluated.path)[0] == 0, "the evaluated cycle names the same run"
+
+
+def test_a_run_of_a_hybrid_is_handed_on_by_its_transducer(
+    made: dict[str, Path], cycle: Path, ask: Callable[..., Any]
+) -> None:
+    """The folder's model has one head; the record tells the measured file's hash."""
+    evaluated = runs.finish(cycle, made["hybrid"], base="/models/my-hybrid.nemo")
+    code, answer = ask(cycle)
+    assert code == 0, answer
+    assert shown(answer) == TABLE["rnnt"]
+    folder = evaluated.path / "handoff"
+    assert open_archive(folder / "adapted_model.nemo").decoder is Decoder.RNNT
+    record = json.loads((folder / "handoff.json").read_text())
+    assert record["measured_model_sha256"] == files.sha256_file(made["hybrid"])
+    assert "stays behind" in record["warnings"][0]
+    assert ask("--verify", folder)[0] == 0
 
 
 def test_an_rnnt_that_was_really_tuned_is_handed_on(

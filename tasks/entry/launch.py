@@ -316,6 +316,7 @@ def main() -> None:
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     if "heartbeat" in request:
         watch(request["heartbeat"], request["abandoned_after_s"])
+    load_tensors_only(trust=request.get("trust", False))
     rank = os.environ.get("LOCAL_RANK")
     if rank is None:
         begin(request)
@@ -340,7 +341,6 @@ def main() -> None:
     pl.Trainer.save_checkpoint = checkpoints.write_once(  # type: ignore[method-assign]
         pl.Trainer.save_checkpoint
     )
-    load_tensors_only(trust=request.get("trust", False))
     sys.argv = [request["script"], *request["arguments"]]
     runpy.run_path(request["script"], run_name="__main__")
 
