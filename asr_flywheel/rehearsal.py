@@ -210,6 +210,8 @@ class Commands:
         return {
             **kept,
             "PREFECT_HOME": str(home),
+            # A new home's server makes its database first, several of them at a time.
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
             "PYTHONUNBUFFERED": "1",
         }
 

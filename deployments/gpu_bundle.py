@@ -26,6 +26,7 @@ import tempfile
 import tomllib
 import zipfile
 from dataclasses import dataclass
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,9 @@ HOSTS = re.compile(
 )
 # Published without a wheel, and built anywhere alike.
 PURE_SOURCES = ("antlr4-python3-runtime==4.9.3",)
+# Likewise; NeMo 2.x alone needs them.
+PURE_SOURCES_2 = ("wget==3.2", "kaldi-python-io==1.2.2")
+PINNED_NEMO = "3.0.0"
 GLIBC = ("2_34", "2_31", "2_28", "2_27", "2_24", "2_17", "2_12", "2_5")
 MIB = 1 << 20
 INSTALL = """#!/bin/sh
@@ -313,40 +317,47 @@ class Pip:
 
 
 def project_requirements(nemo: str) -> list[str]:
-    """What the project needs to train, decode and speak, with this version of NeMo."""
+    """What the project needs to train, decode and speak, without NeMo."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return [
         *project["dependencies"],
-        f"nemo_toolkit[asr]=={nemo}",
         # lightning's callbacks still call row_stack, which 2.5 dropped.
         "numpy<2.5",
         # An older one fails with recent releases of torch.
         "lhotse>=1.33",
         "hibari-tts",
+        *([f"nemo_toolkit[asr]=={nemo}"] if nemo == PINNED_NEMO else []),
     ]
 
 
-def constraints(nemo: str, stubs: dict[str, str]) -> list[str]:
-    """The project's pins, where they bind; the host's own for what is the host's."""
+def loosened(wheel: Path, python: str) -> list[str]:
+    """What another NeMo requires for ASR, without its upper bounds.
+
+    NeMo 2.x pins releases that the project, or a recent torch, does not admit (jiwer, lhotse,
+    numba-cuda); `make matrix` runs it with the project's own.
+    """
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [one for one in archive.namelist() if one.endswith(".dist-info/METADATA")]
+        told = message_from_bytes(archive.read(name))
+    found = []
+    for text in told.get_all("Requires-Dist") or ():
+        one = Requirement(text)
+        where = {**environment(python), "extra": "asr"}
+        if one.marker is None or one.marker.evaluate(where):
+            least = [str(bound) for bound in one.specifier if bound.operator in {">=", ">"}]
+            found.append(one.name + ",".join(least))
+    return found
+
+
+def constraints(stubs: dict[str, str]) -> list[str]:
+    """The project's pins, and stand-ins for what is the host's."""
     pins = []
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
         name = canonicalize_name(line.partition("==")[0].strip())
         if not line.strip() or line.startswith("#") or is_hosts(name) or name == "nemo-toolkit":
             continue
-        # What another NeMo asks for may be older than what ours was tried with.
-        if nemo != "3.0.0" and name not in PREFECTS:
-            continue
         pins.append(line.strip())
     return [*pins, *(f"{name}=={version}" for name, version in stubs.items())]
-
-
-PREFECTS = {
-    "prefect", "prefect-aws", "fastapi", "starlette", "sqlalchemy", "pydantic", "pydantic-core",
-    "docker", "boto3", "botocore", "typer", "rich", "jiwer", "rapidfuzz", "numpy", "lhotse",
-    "hibari-tts", "py3langid", "redis", "pydocket", "py-key-value-aio", "burner-redis",
-    "lightning", "hydra-core", "omegaconf", "websockets", "packaging", "fsspec",
-}  # fmt: skip
-"""Pins that hold with every NeMo."""
 
 
 def write_parts(wheels: Path, out: Path, limit: int, about: dict[str, Any]) -> None:
@@ -396,7 +407,8 @@ def main() -> None:
         links.mkdir()
         wheels.mkdir()
         pip = Pip(given.python, links)
-        for source in PURE_SOURCES:
+        pinned = given.nemo == PINNED_NEMO
+        for source in (*PURE_SOURCES, *(() if pinned else PURE_SOURCES_2)):
             pip.build(source, links)
         # A local version is newer than the index's own, so that pip takes the stand-in.
         stubs = {
@@ -407,8 +419,12 @@ def main() -> None:
         for name, version in stubs.items():
             stub(links, name, version)
         pins = links / "constraints.txt"
-        pins.write_text("\n".join(constraints(given.nemo, stubs)) + "\n", encoding="utf-8")
+        pins.write_text("\n".join(constraints(stubs)) + "\n", encoding="utf-8")
         roots = project_requirements(given.nemo)
+        if not pinned:
+            pip.download([Package("nemo-toolkit", given.nemo, ())], wheels)
+            (nemo,) = wheels.glob("nemo_toolkit-*.whl")
+            roots += loosened(nemo, given.python)
         chosen = pip.resolve(roots, pins)
         left = {
             one.name: have[one.name]
@@ -437,7 +453,8 @@ def main() -> None:
         }
         write_parts(wheels, given.out, int(given.part_mib * MIB), about)
         mine = {one.name: one.version for one in needed} | {
-            "clinical-asr-flywheel": project["project"]["version"]
+            "nemo-toolkit": given.nemo,
+            "clinical-asr-flywheel": project["project"]["version"],
         }
         lines = [f"{name}=={number}" for name, number in sorted({**have, **mine}.items())]
         (given.out / "freeze.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
