@@ -163,15 +163,25 @@ def taken(
             name = canonicalize_name(one.name)
             admits.setdefault(name, []).append(one)
             reached.add(name)
-            if name not in by_name or (name in have and name not in chosen) or is_hosts(name):
+            if name not in by_name or is_hosts(name):
                 continue
-            for extra in {"", *one.extras}:
+            # The host's own may lack an extra that is asked for.
+            kept = name in have and name not in chosen
+            for extra in set(one.extras) if kept else {"", *one.extras}:
                 if (name, extra) in looked:
                     continue
                 looked.add((name, extra))
                 for text in by_name[name].requires:
                     needed = Requirement(text)
-                    if needed.marker is None or needed.marker.evaluate({**where, "extra": extra}):
+                    if needed.marker is None:
+                        asked = not kept
+                    else:
+                        asked = needed.marker.evaluate({**where, "extra": extra})
+                        # Of a kept package, only what the extra adds.
+                        asked = asked and not (
+                            kept and needed.marker.evaluate({**where, "extra": ""})
+                        )
+                    if asked:
                         wanted.append(needed)
         clash = {
             name

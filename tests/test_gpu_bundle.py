@@ -75,6 +75,19 @@ def test_what_the_host_keeps_must_admit_what_is_taken() -> None:
     assert [one.name for one in found] == ["app", "data"]
 
 
+def test_an_extra_of_a_package_that_the_host_has_is_taken() -> None:
+    """Prefect asks for httpx[http2]; a host's httpx has come without h2."""
+    packages = [
+        bundle.Package("app", "1", ("httpx[http2]>=0.23",)),
+        bundle.Package(
+            "httpx", "0.28", ("anyio", "h2>=3; extra == 'http2'", "x; python_version>'3'")
+        ),
+        *(bundle.Package(name, "9", ()) for name in ("anyio", "h2", "x")),
+    ]
+    found = bundle.taken(packages, {"httpx": "0.28"}, ["app"], "3.12")
+    assert [one.name for one in found] == ["app", "h2"]
+
+
 def test_parts_hold_everything_once_and_none_is_too_large() -> None:
     """First fit, the largest first."""
     sizes = {"a": 50, "b": 40, "c": 30, "d": 10, "e": 5}
