@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -435,7 +434,10 @@ def _cycle(plan: Plan, commands: Commands, base: Path, name: str) -> dict[str, A
 
 
 def _resume(plan: Plan, commands: Commands) -> dict[str, Any]:
-    """Stop a run in the middle of an epoch as Ctrl-C does, and run it again."""
+    """Stop a run in the middle of an epoch by SIGTERM, and run it again.
+
+    Not by SIGINT: a shell has what it starts in the background ignore that.
+    """
     base = plan.base or bases.embedded_path()
     _require_trainable(plan, base)
     cycle = _lay_out(plan, commands, "resume")
@@ -452,7 +454,7 @@ def _resume(plan: Plan, commands: Commands) -> dict[str, Any]:
                 )
             time.sleep(_POLL_S)
         asked = time.monotonic()
-        started.process.send_signal(signal.SIGINT)
+        started.process.terminate()
         stopped, _ = commands.wait(started, _STOP_S)
     finally:
         started.end()

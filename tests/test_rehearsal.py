@@ -62,7 +62,9 @@ def test_a_failed_step_is_recorded_and_the_next_ones_go_on(tmp_path: Path) -> No
         return {"printed": len(commands.program("-c", "print('hello')"))}
 
     here = plan(tmp_path / "out")
-    wanted = [step(str(n), do) for n, do in enumerate((fails, killed, buggy, cannot, passes))]
+    done: list[Callable[[Plan, Commands], dict[str, Any]]]
+    done = [fails, killed, buggy, cannot, passes]
+    wanted = [step(str(n), do) for n, do in enumerate(done)]
     record = steps.rehearse(here, steps.begin(here), wanted)
     states = [(one.state, one.failure) for one in record.steps]
     assert states == [
