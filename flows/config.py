@@ -337,7 +337,7 @@ class CycleConfig(BaseModel):
     def make_runtime(self) -> runtimes.Runtime:
         """Where training and transcription run."""
         if self.runtime is RuntimeName.LOCAL:
-            return runtimes.LocalRuntime(hardware.detect(), self.stock_script, self.trust)
+            return runtimes.LocalRuntime(hardware.detect(), self.stock_script, trust=self.trust)
         if self.stock_script is not None:
             raise InputError(
                 "stock_script: the container runs the script of its image. Fix: leave it out, or "

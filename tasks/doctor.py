@@ -484,7 +484,7 @@ def _runtime(question: Question) -> Runtime | Finding:
     if image(question).state is not State.OK:
         return Finding("decoding", State.NOTE, "not tried: no engine, or the image is not here")
     settings = ContainerSettings.model_validate({"image": question.image})
-    return ContainerRuntime(settings, question.host, _BUSY_WAIT_S)
+    return ContainerRuntime(settings, question.host, locks_wait_s=_BUSY_WAIT_S)
 
 
 def rehearsed(question: Question, records: Sequence[Record]) -> Finding:

@@ -263,10 +263,11 @@ def graph_and_loop(computer: Any) -> tuple[Any, Any]:
         ]
     counts = [one.current_lengths[:5].tolist() for one in made]
     assert sum(counts[1]) > 0
-    return tuple(
+    rows = [
         [row[:count].tolist() for row, count in zip(one.transcript, many, strict=False)]
         for one, many in zip(made, counts, strict=True)
-    )
+    ]
+    return rows[0], rows[1]
 
 
 @pytest.mark.usefixtures("one_thread")
