@@ -38,7 +38,7 @@ from tasks.container import IMAGE, ContainerRuntime, ContainerSettings
 from tasks.errors import FlywheelError, InputError
 from tasks.faults import Fault, FaultError
 from tasks.nemo_archive import check_safe, open_archive
-from tasks.runtime import LocalRuntime
+from tasks.runtime import LocalRuntime, nemo_python, packages_of
 from tasks.transcripts import TranscriptStore
 
 if TYPE_CHECKING:
@@ -134,6 +134,13 @@ def python(_: Question) -> Finding:
 
 
 def _package(question: Question, name: str, check: str) -> Finding:
+    other = nemo_python()
+    if other != sys.executable:
+        try:
+            return Finding(check, State.OK, packages_of(other)[name])
+        except InputError as wrong:
+            says, _, fix = str(wrong).partition(" Fix: ")
+            return Finding(check, question.needs(local=True), says, fix)
     try:
         return Finding(check, State.OK, metadata.version(name))
     except metadata.PackageNotFoundError:

@@ -1,7 +1,7 @@
 """NeMo's versions that this project was run with: the one place that names them.
 
 `make matrix` runs a whole cycle and the decoding tests with each of them and writes a record;
-tests/test_nemo_versions.py compares this table with that record.
+tests/test_matrix.py compares this table with that record.
 """
 
 from __future__ import annotations

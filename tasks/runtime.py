@@ -177,7 +177,7 @@ class LocalRuntime:
         """The content of the script and of its YAML, and another environment's NeMo."""
         parts = [files.sha256_file(Path(p)) for p in (self.script.path, self.script.config)]
         if self.python != sys.executable:
-            parts.append(f"nemo {nemo_of(self.python)}")
+            parts.append(f"nemo {packages_of(self.python)['nemo_toolkit']}")
         return " ".join(parts)
 
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:  # noqa: ARG002
@@ -187,7 +187,7 @@ class LocalRuntime:
             InputError: there is no NeMo, or the script or its YAML is missing.
         """
         if self.python != sys.executable:
-            nemo_of(self.python)
+            packages_of(self.python)
         elif importlib.util.find_spec("nemo") is None or importlib.util.find_spec("torch") is None:
             raise InputError(
                 "NeMo is not installed in this environment. Fix: pip install "
@@ -262,15 +262,15 @@ _ASK_NEMO = """
 from importlib import metadata
 for name in ("torch", "nemo_toolkit"):
     try:
-        print(metadata.version(name))
+        print(name, metadata.version(name))
     except metadata.PackageNotFoundError:
         raise SystemExit(f"it has no {name}")
 """
 
 
 @cache
-def nemo_of(python: str) -> str:
-    """The version of NeMo in another environment.
+def packages_of(python: str) -> Mapping[str, str]:
+    """The versions of torch and nemo_toolkit in another environment.
 
     Raises:
         InputError: the variable names no interpreter, or one without NeMo or PyTorch.
@@ -289,7 +289,7 @@ def nemo_of(python: str) -> str:
         wrong = f"it does not start ({error})"
     else:
         if answer.returncode == 0:
-            return answer.stdout.split()[-1]
+            return dict(line.split(maxsplit=1) for line in answer.stdout.splitlines())
         wrong = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[-1]
     raise InputError(
         f"{PYTHON_VARIABLE}: {python}: {wrong}. Fix: name the bin/python of an environment that "

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tasks import doctor
+from tasks.doctor import State
 from tasks.errors import InputError
 from tasks.hardware import Hardware
 from tasks.runtime import PYTHON_VARIABLE, Job, LocalRuntime
@@ -69,6 +71,23 @@ def test_another_nemo_trains_another_model(environment: Path) -> None:
     runtime.check()
     assert runtime.identity.endswith(" nemo 2.6.2")
     assert runtime.identity != LocalRuntime(CPU, python=sys.executable).identity
+
+
+@pytest.mark.usefixtures("other")
+def test_doctor_looks_where_nemo_is(
+    environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its versions are held against the matrix; an interpreter that is not there is named."""
+    install(environment, "torch", "2.13.0")
+    install(environment, "nemo_toolkit", "2.6.2")
+    asked = doctor.ask("local", "embedded", None, None, tmp_path)
+    assert doctor.nemo(asked).says.startswith("2.6.2, run in the matrix")
+    assert doctor.torch(asked).says == "2.13.0"
+    monkeypatch.setenv(PYTHON_VARIABLE, "/no/such/python")
+    found = doctor.nemo(asked)
+    assert found.state is State.MISSING
+    assert found.says.startswith(f"{PYTHON_VARIABLE}: /no/such/python: it does not start")
+    assert "unset it" in found.fix
 
 
 def test_jobs_run_there(other: Path, tmp_path: Path) -> None:
