@@ -290,23 +290,24 @@ def _run(line: Sequence[str], environment: Mapping[str, str]) -> str:
 
 
 def measure(environment: Environment, cycles: Mapping[str, Path], product: str) -> Result:
-    """Make a version's environment, run both cycles and the tests with it.
+    """Make a version's environment, run the tests and both cycles with it.
 
     Raises:
         FlywheelError: one of them fails.
     """
     install_s = environment.make()
-    work = environment.folder.absolute() / "runs" / environment.name
-    courses = {name: turn(path, work / name, environment.python) for name, path in cycles.items()}
     started = time.monotonic()
     tests = run_tests(environment.python)
+    tests_s = time.monotonic() - started
+    work = environment.folder.absolute() / "runs" / environment.name
+    courses = {name: turn(path, work / name, environment.python) for name, path in cycles.items()}
     return Result(
         nemo=environment.nemo,
         python=environment.minor,
         packages=environment.versions(),
         courses=courses,
         tests=tests,
-        tests_s=time.monotonic() - started,
+        tests_s=tests_s,
         install_s=install_s,
         product=product,
     )

@@ -40,6 +40,7 @@ DECODER = (
     "readers.py",
     "recogniser.py",
     "sound.py",
+    "weights_only.py",
 )
 _LOG_TAIL_LINES = 15
 # Faults whose remedies are for any job; the others' speak of training.

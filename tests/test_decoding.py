@@ -338,16 +338,22 @@ def test_memory_that_runs_out_is_no_failure_of_graphs(
 
 
 def test_every_decoder_of_nemo_falls_back() -> None:
-    """Those of CTC, RNN-T and TDT, greedy and beam; once each."""
+    """Those of CTC, RNN-T and TDT, greedy and beam; once each.
+
+    Before 2.7 CTC's greedy decoder has one graph, of decoding with a language model, and no parts.
+    """
     import importlib
 
     import graphs
+    import nemo
 
-    assert graphs.install() in {0, len(graphs._MODULES)}
+    whole = {"ctc_greedy_decoding"} if nemo.__version__ < "2.7" else set()
+    assert graphs.install() in {0, len(graphs._MODULES) - len(whole)}
     assert graphs.install() == 0
     for name in graphs._MODULES:
         module = importlib.import_module(f"{graphs._FOLDER}.{name}")
-        assert any(hasattr(one, "no_graph_because") for one in vars(module).values()), name
+        falls_back = any(hasattr(one, "no_graph_because") for one in vars(module).values())
+        assert falls_back == (name not in whole), name
 
 
 def test_every_file_that_decodes_names_the_hypotheses() -> None:
