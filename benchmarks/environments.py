@@ -29,7 +29,7 @@ FOLDER = Path(".matrix")
 _ROOT = Path(__file__).resolve().parents[1]
 # The last one with which 2.x was released fails with PyTorch 2.13.
 _LHOTSE = "lhotse==1.33.0"
-_TESTS = ("pytest", "pytest-timeout", "hypothesis")
+_TESTS = ("pytest", "pytest-timeout", "hypothesis", "rapidfuzz")
 _TAIL_LINES = 15
 
 
