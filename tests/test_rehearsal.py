@@ -93,7 +93,7 @@ def test_the_record_is_written_after_each_step(tmp_path: Path) -> None:
     record = steps.rehearse(here, steps.begin(here), wanted)
     assert seen == [["doctor"], ["doctor", "demo"]]
     assert rehearsal.read(here.record_path) == record
-    assert rehearsal.known() == [record]
+    assert record in rehearsal.known()
 
 
 def test_a_resumed_rehearsal_runs_what_has_not_passed(tmp_path: Path) -> None:
