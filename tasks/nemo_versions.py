@@ -32,11 +32,11 @@ RECORD = "benchmarks/results/2026-11-28-matrix.json"
 TRIED = (
     Tried("2.5.0", ("3.11",), "2026-11-28", "nvcr.io/nvidia/nemo:25.09"),
     Tried("2.5.3", ("3.11",), "2026-11-28"),
-    Tried("2.6.0", ("3.11",), "2026-11-28", "nvcr.io/nvidia/nemo:25.11.01"),
+    Tried("2.6.0", ("3.11", "3.12"), "2026-11-28", "nvcr.io/nvidia/nemo:25.11.01"),
     Tried("2.6.2", ("3.11",), "2026-11-28"),
     Tried("2.7.0", ("3.11",), "2026-11-28", "nvcr.io/nvidia/nemo:26.02"),
     Tried("2.7.3", ("3.11",), "2026-11-28"),
-    Tried("3.0.0", ("3.11",), "2026-11-28", "nvcr.io/nvidia/nemo-speech:26.07.00"),
+    Tried("3.0.0", ("3.11", "3.12", "3.13"), "2026-11-28", "nvcr.io/nvidia/nemo-speech:26.07.00"),
 )
 """Oldest first."""
 
