@@ -263,6 +263,8 @@ def _check_command(folder: Path, line: str, flag: str) -> str:
             raise InputError(f"{folder}: riva-build names {name}, which is not there. {_AGAIN}")
     if flag not in line.split():
         raise InputError(f"{folder}: riva-build lacks {flag}. {_AGAIN}")
+    if not (folder / BUILD_NAME).is_file():
+        raise InputError(f"{folder / BUILD_NAME}: is missing. {_AGAIN}")
     if line not in (folder / BUILD_NAME).read_text(encoding="utf-8"):
         raise InputError(f"{folder / BUILD_NAME}: runs another riva-build. {_AGAIN}")
     return f"riva-build has {flag} and reads {', '.join(named)}"

@@ -401,10 +401,19 @@ def rewrite(name: str, old: str, new: str) -> Callable[[Path], None]:
     return change
 
 
+def as_before_build_scripts(folder: Path) -> None:
+    """A hand-off of an earlier version: it has no build.sh, and its record knows of none."""
+    (folder / "build.sh").unlink()
+    record = json.loads((folder / "handoff.json").read_text())
+    del record["files"]["build.sh"]
+    (folder / "handoff.json").write_text(json.dumps(record))
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         (lambda folder: (folder / "handoff.json").unlink(), "no whole hand-off"),
+        (as_before_build_scripts, "build.sh: is missing"),
         (lambda folder: (folder / "adapted_model.nemo").unlink(), "is missing"),
         (lambda folder: (folder / "MODEL_CARD.md").write_text("kept"), "SHA-256"),
         (rewrite("handoff.json", '"decoder": "ctc"', '"decoder": "tdt"'), "own configuration"),
