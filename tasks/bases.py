@@ -106,7 +106,7 @@ class Base:
         return {**told, "nim_family": self.nim_family}
 
 
-def _shipped(name: str, decoder: Decoder, status: Status, note: str) -> Base:
+def _shipped(name: str, decoder: Decoder, status: Status, note: str, card: str) -> Base:
     """A small English model that ships with this project."""
     return Base(
         name,
@@ -116,7 +116,7 @@ def _shipped(name: str, decoder: Decoder, status: Status, note: str) -> Base:
         millions=6,
         licence="Apache-2.0",
         languages=("en",),
-        source="asr_flywheel/embedded/MODEL_CARD.md",
+        source=f"asr_flywheel/embedded/{card}",
     )
 
 
@@ -128,18 +128,21 @@ SHIPPED: dict[str, Base] = {
             Decoder.CTC,
             Status.VERIFIED,
             "the small demo model of this project; it shows the loop",
+            "MODEL_CARD.md",
         ),
         _shipped(
             "embedded-tdt",
             Decoder.TDT,
             Status.EXPECTED,
             "a small TDT model of this project; it rehearses the loop on a GPU",
+            "MODEL_CARD_TDT.md",
         ),
         _shipped(
             "embedded-rnnt",
             Decoder.RNNT,
             Status.EXPECTED,
             "a small RNN-T model of this project; it rehearses the loop",
+            "MODEL_CARD_RNNT.md",
         ),
     )
 }

@@ -28,6 +28,8 @@ settings.load_profile("repeatable")
 # has the mark itself.
 WHOLE_FIXTURES = {"site", "spoken"}
 WHOLE_MODULES = {
+    "test_container_faults",
+    "test_container_training",
     "test_cross_fitting",
     "test_decoding",
     "test_demo_benchmark",

@@ -22,11 +22,12 @@ print(sys.base_prefix, "python%d.%d" % sys.version_info[:2])')
 packages=$venv/lib/$version/site-packages
 nemo=$("$venv/bin/python" -c 'from importlib import metadata; print(metadata.version("nemo_toolkit"))')
 
-root=$(mktemp -d)
+# Beside the packages, so that they can be linked.
+root=$(mktemp -d "$venv/standin-image.XXXXXX" 2>/dev/null || mktemp -d)
 trap 'rm -rf "$root"' EXIT
 chmod 755 "$root"
 lib=usr/lib/x86_64-linux-gnu
-mkdir -p "$root"/{usr/bin,usr/lib64,$lib,etc,proc,sys,dev,root,tmp,workspace} "$root$prefix/lib/$version/site-packages"
+mkdir -p "$root"/{usr/bin,usr/lib64,$lib,etc,proc,sys,dev,root,tmp,workspace} "$root$prefix/lib/$version"
 chmod 1777 "$root/tmp"
 for name in bin lib lib64; do ln -s "usr/$name" "$root/$name"; done
 
@@ -60,9 +61,11 @@ else
   cp "$project/tasks/entry/conf/sft.yaml" "$root$examples/$yaml"
 fi
 
-# Only what NeMo needs: the orchestrator's own packages would hide a dependency on them.
-tar -C "$packages" -c --exclude='__editable__*' --exclude=./pip --exclude=./prefect \
-  --exclude=./mypy . | tar -C "$root$prefix/lib/$version/site-packages" -x
+# Only what NeMo needs: the orchestrator's own packages would hide a dependency on them. Two
+# gigabytes: linked, where the folders share a file system.
+site="$root$prefix/lib/$version/site-packages"
+cp -a --link "$packages/." "$site" 2>/dev/null || cp -a "$packages/." "$site"
+rm -rf "$site"/__editable__* "$site"/{pip,prefect,mypy}
 
 tar -C "$root" -c . | docker import --change 'ENV PATH=/usr/bin:/bin' --change 'WORKDIR /workspace' \
   --change 'CMD ["python"]' --change "LABEL asr-flywheel.nemo=$nemo" \
