@@ -39,7 +39,7 @@ def rehearse(
 ) -> None:
     """Rehearse on this machine: doctor, whole cycles, a stop and a resume. Exit 1: a step failed.
 
-    The steps without --base: doctor, demo, tdt, rnnt, resume, large. With --base: doctor, cycle,
+    The steps without --base: doctor, demo, large, tdt, rnnt, resume. With --base: doctor, cycle,
     resume. OUT/rehearsal.json is written after each step. It holds versions, times and figures, no
     texts, no paths and no names, so that it can be sent in. OUT/logs stays with you.
     """
