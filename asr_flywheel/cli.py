@@ -17,14 +17,14 @@ from asr_flywheel.commands import (
     doctor,
     rehearse,
     rent,
-    results,
+    report,
+    run,
     serving,
     site,
     stages,
-    turn,
 )
 from asr_flywheel.options import EXIT_BAD_INPUT, EXIT_FAILED
-from tasks.errors import FlywheelError, InputError
+from tasks.common.errors import FlywheelError, InputError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,7 +33,7 @@ app = typer.Typer(
     help="Fine-tune a speech recogniser on a clinic's vocabulary and prove whether it helped.",
 )
 # Without a name of their own, their commands are this program's.
-for group in (stages, turn, rent, results, archive, serving, site, doctor, rehearse):
+for group in (stages, run, rent, report, archive, serving, site, doctor, rehearse):
     app.add_typer(group.app)
 
 

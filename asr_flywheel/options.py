@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from tasks.errors import FlywheelError, InputError
-from tasks.recipes import Method, RecipeName
+from tasks.common.errors import FlywheelError, InputError
+from tasks.training.recipes import Method, RecipeName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,9 +113,9 @@ def no_idle_heartbeat() -> Iterator[None]:
         temporary_settings,
     )
 
-    from flows import server  # noqa: PLC0415 - imports Prefect
+    from flows import prefect_helpers  # noqa: PLC0415 - imports Prefect
 
-    updates = {} if server.is_named() else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    updates = {} if prefect_helpers.is_named() else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
     with temporary_settings(updates=updates):
         yield
 

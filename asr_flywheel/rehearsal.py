@@ -1,8 +1,8 @@
 """Rehearse on this machine what a user does first, by the product's own commands.
 
-Every step runs `asr-flywheel` or a program of tasks/entry in a process of its own, so that a crash
-there ends that step alone. What a step prints goes to a log that stays on this machine; the record
-gets names and figures (tasks/rehearsal.py).
+Every step runs `asr-flywheel` or a program of tasks/entrypoints in a process of its own, so that a
+crash there ends that step alone. What a step prints goes to a log that stays on this machine; the
+record gets names and figures (tasks/records/rehearsal.py).
 """
 
 from __future__ import annotations
@@ -20,17 +20,20 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from tasks import bases, files, hardware, rehearsal, run_record
-from tasks.cycle import open_cycle
-from tasks.errors import InputError
-from tasks.nemo_archive import open_archive
-from tasks.rehearsal import Failure, Record, State, StepResult
-from tasks.runtime import ENTRY, die_with_us
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.data.cycle_folder import open_cycle
+from tasks.models import catalog
+from tasks.models.nemo_archive import open_archive
+from tasks.records import rehearsal, run_record
+from tasks.records.rehearsal import Failure, Record, State, StepResult
+from tasks.runtimes import hardware
+from tasks.runtimes.base import ENTRY, die_with_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tasks.hardware import Hardware
+    from tasks.runtimes.hardware import Hardware
 
 LIMIT_S = 420.0
 """Of one command: a step that hangs ends, and the next ones go on."""
@@ -45,7 +48,7 @@ _CORES_EACH = 4
 _RUN_EPOCHS, _RESUME_EPOCHS = 2, 3
 _STOP_S = 60.0
 _POLL_S = 0.05
-_LARGE_NAME = "tdt-617m-random.nemo"  # as entry/parakeet_graph.py names it
+_LARGE_NAME = "tdt-617m-random.nemo"  # as entrypoints/parakeet_graph.py names it
 _WAITS_FOR_CHECKPOINT = 1
 """The epoch in which a run is stopped: by then the one before has left a checkpoint."""
 
@@ -326,11 +329,11 @@ def begin(plan: Plan) -> Record:
 
 def save(plan: Plan, record: Record) -> None:
     """Write the record where it was asked for, and where doctor looks for it."""
-    files.write_json(plan.record_path, record.as_dict())
+    atomic_files.write_json(plan.record_path, record.as_dict())
     # A home that cannot be written must not end a rehearsal.
     with suppress(InputError, OSError):
         name = f"{record.started.replace(':', '')}-rehearsal.json"
-        files.write_json(rehearsal.home() / name, record.as_dict())
+        atomic_files.write_json(rehearsal.home() / name, record.as_dict())
 
 
 def choose(plan: Plan, only: Sequence[str], earlier: Record | None) -> list[Step]:
@@ -373,7 +376,7 @@ def plan_here(out: Path, base: Path | None, image: str | None, jobs: int | None)
 
 
 def _doctor(plan: Plan, commands: Commands) -> dict[str, Any]:
-    base = str(plan.base) if plan.base is not None else bases.EMBEDDED
+    base = str(plan.base) if plan.base is not None else catalog.EMBEDDED
     started = commands.start(
         "-m", "asr_flywheel", "doctor", "--base", base, "--json", "--dir", plan.out, *plan.runtime
     )
@@ -440,7 +443,7 @@ def _resume(plan: Plan, commands: Commands) -> dict[str, Any]:
 
     Not by SIGINT: a shell has what it starts in the background ignore that.
     """
-    base = plan.base or bases.embedded_path()
+    base = plan.base or catalog.embedded_path()
     _require_trainable(plan, base)
     cycle = _lay_out(plan, commands, "resume")
     commands.flywheel("transcribe", cycle, "--model", base)
@@ -556,7 +559,7 @@ def _figures(cycle: Path) -> dict[str, Any]:
     following = open_cycle(cycle).next
     try:
         run = run_record.read(following)
-        info = files.read_json(Path(run["sft"]["training_run_info"]))
+        info = atomic_files.read_json(Path(run["sft"]["training_run_info"]))
         return rehearsal.cycle_figures(run_record.read_decision(following), run, info)
     except InputError as wrong:
         raise FailedError(Failure(type(wrong).__name__), "the cycle left no decision") from wrong
@@ -572,12 +575,12 @@ BUNDLED = (
     Step(
         "tdt",
         "a whole cycle with a TDT base, base and tuned model decoded by one process",
-        _whole("tdt", bases.embedded_path().with_name("embedded_tdt.nemo")),
+        _whole("tdt", catalog.embedded_path().with_name("embedded_tdt.nemo")),
     ),
     Step(
         "rnnt",
         "a whole cycle with an RNN-T base",
-        _whole("rnnt", bases.embedded_path().with_name("embedded_rnnt.nemo")),
+        _whole("rnnt", catalog.embedded_path().with_name("embedded_rnnt.nemo")),
     ),
     _RESUME,
 )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asr_flywheel.demo import speech
+from asr_flywheel.demo import synthesis
 from asr_flywheel.demo.voices import VOICES, Voice
 
 SHARD_LINES = 500
@@ -42,8 +42,8 @@ class ShardTask:
 
 
 @cache
-def _synthesiser() -> speech.Synthesiser:
-    return speech.Synthesiser()
+def _synthesiser() -> synthesis.Synthesiser:
+    return synthesis.Synthesiser()
 
 
 def speak_shard(task: ShardTask) -> float:
@@ -56,7 +56,7 @@ def speak_shard(task: ShardTask) -> float:
     for index, line in enumerate(task.lines, start=task.first):
         rng = random.Random(index)
         voice = rng.choice(VOICES) if task.demo_voices else random_voice(rng)
-        pieces.append(speech.to_pcm(_synthesiser().speak(line, voice, seed=index)))
+        pieces.append(synthesis.to_pcm(_synthesiser().speak(line, voice, seed=index)))
     unfinished = task.path.with_suffix(".tmp")
     with unfinished.open("wb") as file:
         np.savez(
@@ -66,7 +66,7 @@ def speak_shard(task: ShardTask) -> float:
             lines=np.arange(task.first, task.first + len(pieces), dtype=np.int32),
         )
     unfinished.rename(task.path)
-    return sum(map(len, pieces)) / speech.SAMPLE_RATE / 3600
+    return sum(map(len, pieces)) / synthesis.SAMPLE_RATE / 3600
 
 
 def random_voice(rng: random.Random) -> Voice:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import jiwer
 from nemo.collections.asr.models import ASRModel
 
-from asr_flywheel.demo.benchmark import synthesise_cycle, synthesise_general
+from asr_flywheel.demo.dataset import synthesise_cycle, synthesise_general
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

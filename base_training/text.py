@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asr_flywheel.demo.benchmark import general_sentences, possible_sentences
+from asr_flywheel.demo.dataset import general_sentences, possible_sentences
 from asr_flywheel.demo.terms import TERMS, unfamiliar_words
-from base_training.carriers import CARRIERS, SLOT_WORDS
+from base_training.sentence_templates import CARRIERS, SLOT_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import splitting, transcription
 from benchmarks.rows import Row
 from benchmarks.sft_against_stock import BARE, BY_LENGTH, OURS
-from tasks import files, hardware
-from tasks.training_record import versions
+from tasks.common import atomic_files
+from tasks.runtimes import hardware
+from tasks.training.run_info import versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -68,7 +69,7 @@ def _sft(nemo: Path | None) -> Iterator[Row]:
         )
         if done.returncode != 0:
             raise RuntimeError(done.stderr[-_TAIL:])
-        sides = files.read_json(out)["sides"]
+        sides = atomic_files.read_json(out)["sides"]
     for name, side in sides.items():
         if side["epoch_s"] is None:
             raise RuntimeError(f"{name}: no epoch: {side['ended']}")
@@ -107,7 +108,7 @@ def main() -> None:
             failed = True
             traceback.print_exc()
     if given.json is not None:
-        files.write_json(
+        atomic_files.write_json(
             given.json,
             {
                 "date": time.strftime("%Y-%m-%d"),

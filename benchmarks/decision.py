@@ -9,7 +9,7 @@ learnt), where the rows of a term change together. A *gain* makes a share of the
 
 Two designs: a fifth of the rows held out, as the specification splits, and cross-fitting, where
 every row is scored by a model that has not seen it (``--folds``). Two rules on the same rows: ours
-(tasks/decision.py) and the specification's bare table (tasks/decision_table.py).
+(tasks/decision/verdict.py) and the specification's bare table (tasks/decision/decision_table.py).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tasks.decision import Evidence, Verdict, decide
-from tasks.diff import Delta
-from tasks.scoring import Share
+from tasks.decision.verdict import Evidence, Verdict, decide
+from tasks.evaluation.diff import Delta
+from tasks.evaluation.scoring import Share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import files
-from tasks.errors import FlywheelError, InputError
+from tasks.common import atomic_files
+from tasks.common.errors import FlywheelError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +89,9 @@ class Environment:
             InputError: there is no such Python.
             InstallError: pip fails.
         """
-        pins = files.fingerprint([*map(str, self.steps), files.sha256_file(self.constraints)])
+        pins = atomic_files.fingerprint(
+            [*map(str, self.steps), atomic_files.sha256_file(self.constraints)]
+        )
         home = self.python.parents[1]
         stamp = home / f".installed-{pins[:16]}"
         if stamp.is_file():

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.splitting import manifest_rows
-from tasks import files
-from tasks.preflight import Limits, preflight
-from tasks.split import split_rows
+from tasks.common import atomic_files
+from tasks.data.preflight import Limits, preflight
+from tasks.data.split import split_rows
 
 ROWS = (10_000, 100_000, 1_000_000, 10_000_000)
 FILES = (1_000, 10_000, 100_000)
@@ -93,7 +93,7 @@ def _recordings(folder: Path, count: int) -> Path:
                 "entity_category": "drug",
             }
         )
-    files.write_jsonl(folder / "manifest.jsonl", rows)
+    atomic_files.write_jsonl(folder / "manifest.jsonl", rows)
     return folder / "manifest.jsonl"
 
 

@@ -28,12 +28,13 @@ from typing import TYPE_CHECKING, Any
 
 import soundfile
 
-from asr_flywheel.demo.benchmark import synthesise_cycle
+from asr_flywheel.demo.dataset import synthesise_cycle
 from benchmarks.environments import FOLDER, Environment
-from tasks import files, nemo_versions
-from tasks.errors import FlywheelError, TrainingError
-from tasks.runtime import PYTHON_VARIABLE
-from tasks.training_record import versions
+from tasks.common import atomic_files
+from tasks.common.errors import FlywheelError, TrainingError
+from tasks.runtimes import nemo_versions
+from tasks.runtimes.base import PYTHON_VARIABLE
+from tasks.training.run_info import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -173,7 +174,7 @@ def make_cycles(folder: Path) -> dict[str, Path]:
     shutil.rmtree(folder, ignore_errors=True)
     synthesise_cycle(cycles["wav"])
     by_category: dict[str, list[dict[str, Any]]] = {}
-    for row in files.read_jsonl(cycles["wav"] / "manifest.jsonl"):
+    for row in atomic_files.read_jsonl(cycles["wav"] / "manifest.jsonl"):
         by_category.setdefault(row["entity_category"], []).append(row)
     rows = [row for several in by_category.values() for row in several[:ROWS_A_CATEGORY]]
     (cycles["endings"] / "audio").mkdir(parents=True)
@@ -186,9 +187,9 @@ def make_cycles(folder: Path) -> dict[str, Path]:
         soundfile.write(path, wave, rate, subtype=subtype, format=kind)
         others.append({**row, "audio_filepath": name, "duration": soundfile.info(path).duration})
     for name, its in (("wav", rows), ("endings", others)):
-        files.write_jsonl(cycles[name] / "manifest.jsonl", its)
+        atomic_files.write_jsonl(cycles[name] / "manifest.jsonl", its)
         heard = [{**row, "ref": row["text"], "hyp": ""} for row in its]
-        files.write_jsonl(cycles[name] / "per_sample.json", heard)
+        atomic_files.write_jsonl(cycles[name] / "per_sample.json", heard)
     return cycles
 
 
@@ -213,8 +214,8 @@ def turn(source: Path, work: Path, python: Path) -> Course:
     _run([*line, "--epochs=1"], environment)
     seconds = time.monotonic() - started
     (info_file,) = first.glob("models/*/training_run_info.json")
-    info = files.read_json(info_file)
-    decision = files.read_json(work / "cycle2" / "decision.json")
+    info = atomic_files.read_json(info_file)
+    decision = atomic_files.read_json(work / "cycle2" / "decision.json")
     figures: dict[str, str | float | None] = {"verdict": decision["decision"]}
     for epoch in info["epochs"]:
         figures |= {
@@ -228,7 +229,7 @@ def turn(source: Path, work: Path, python: Path) -> Course:
         figures[f"{rows} drug KER tuned"] = decision[by]["drug"]["ker_b"]
     texts = {}
     for model, name in (("base", "baseline_hyps.jsonl"), ("tuned", "offline_hyps.jsonl")):
-        for row in files.read_jsonl(work / "cycle2" / name):
+        for row in atomic_files.read_jsonl(work / "cycle2" / name):
             texts[f"{model} {Path(row['audio_filepath']).name}"] = row["hyp"]
     if info["runtime"]["nemo"] not in str(python):
         raise TrainingError(f"{python}: trained by NeMo {info['runtime']['nemo']}, not its own")
@@ -318,7 +319,7 @@ def kept(environment: Environment, product: str) -> Result | None:
     path = _kept_at(environment)
     if not path.is_file():
         return None
-    told = files.read_json(path)
+    told = atomic_files.read_json(path)
     if told["product"] != product:
         return None
     courses = {name: Course(**course) for name, course in told["courses"].items()}
@@ -329,7 +330,7 @@ def keep(environment: Environment, result: Result) -> None:
     """Keep a result, its texts too, for a later call with ``--resume``."""
     path = _kept_at(environment)
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_json(path, asdict(result))
+    atomic_files.write_json(path, asdict(result))
 
 
 def _kept_at(environment: Environment) -> Path:
@@ -343,11 +344,11 @@ def product_fingerprint() -> str:
         path = _ROOT / name
         inside = sorted(path.rglob("*")) if path.is_dir() else [path]
         found += [
-            (str(one.relative_to(_ROOT)), files.sha256_file(one))
+            (str(one.relative_to(_ROOT)), atomic_files.sha256_file(one))
             for one in inside
             if one.is_file() and "__pycache__" not in one.parts and one.name != _TABLE
         ]
-    return files.fingerprint(found)
+    return atomic_files.fingerprint(found)
 
 
 def default_cells() -> list[tuple[str, str]]:
@@ -408,7 +409,7 @@ def main() -> int:
             wrong += differences(reference, one)
         print(table(results))
         if given.json:
-            files.write_json(given.json, record(results, wrong))
+            atomic_files.write_json(given.json, record(results, wrong))
     print("\n".join(wrong) or "every version: the same figures and texts")
     return 1 if wrong else 0
 

@@ -33,15 +33,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from asr_flywheel.demo.benchmark import synthesise_cycle
+from asr_flywheel.demo.dataset import synthesise_cycle
 from asr_flywheel.options import no_idle_heartbeat, server_meanwhile
-from tasks import files
-from tasks.training_record import versions
+from tasks.common import atomic_files
+from tasks.training.run_info import versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tasks.hardware import Gpu
+    from tasks.runtimes.hardware import Gpu
 
 STARTS = 5
 _ARTIFACT = re.compile(r"(create|update)_\w+_artifact")
@@ -52,11 +52,11 @@ def make_cycle(folder: Path, per_category: int) -> Path:
     cycle = folder / "cycle1"
     synthesise_cycle(cycle)
     chosen: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in files.read_jsonl(cycle / "manifest.jsonl"):
+    for row in atomic_files.read_jsonl(cycle / "manifest.jsonl"):
         chosen[row["entity_category"]].append(row)
     rows = [row for several in chosen.values() for row in several[:per_category]]
-    files.write_jsonl(cycle / "manifest.jsonl", rows)
-    files.write_jsonl(
+    atomic_files.write_jsonl(cycle / "manifest.jsonl", rows)
+    atomic_files.write_jsonl(
         cycle / "per_sample.json", ({**row, "ref": row["text"], "hyp": ""} for row in rows)
     )
     return cycle
@@ -100,16 +100,16 @@ def _artifacts(publish: Any) -> list[str]:  # noqa: ANN401 - a module
 
 def directly(config: Any) -> float:  # noqa: ANN401 - flows are imported late
     """Seconds of the steps alone: no flow, no task, no artifact, no event, no slot."""
-    from flows import events, publish, slots  # noqa: PLC0415
+    from flows import artifacts, events, gpu_slots  # noqa: PLC0415
     from flows import finetune_cycle as flow  # noqa: PLC0415
 
     with ExitStack() as stack:
         for name, task in _tasks(flow).items():
             stack.enter_context(patch.object(flow, name, task.fn))
-        for name in _artifacts(publish):
-            stack.enter_context(patch.object(publish, name, lambda *_, **__: None))
+        for name in _artifacts(artifacts):
+            stack.enter_context(patch.object(artifacts, name, lambda *_, **__: None))
         stack.enter_context(patch.object(events, "emit_event", lambda **_: None))
-        stack.enter_context(patch.object(slots, "gpu_slot", lambda _: nullcontext()))
+        stack.enter_context(patch.object(gpu_slots, "gpu_slot", lambda _: nullcontext()))
         started = time.perf_counter()
         flow.finetune_cycle.fn(config)
         return time.perf_counter() - started
@@ -117,18 +117,18 @@ def directly(config: Any) -> float:  # noqa: ANN401 - flows are imported late
 
 def orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
     """Seconds of the whole flow, and what they were spent on besides the steps."""
+    from flows import artifacts, gpu_slots  # noqa: PLC0415
     from flows import finetune_cycle as flow  # noqa: PLC0415
-    from flows import publish, slots  # noqa: PLC0415
 
     clock = Clock()
     with ExitStack() as stack:
         for name, task in _tasks(flow).items():
             stack.enter_context(patch.object(task, "fn", clock.timed("inside", task.fn)))
             stack.enter_context(patch.object(flow, name, clock.timed("tasks", task)))
-        for name in _artifacts(publish):
-            made = clock.timed("artifacts", getattr(publish, name))
-            stack.enter_context(patch.object(publish, name, made))
-        slot = slots.gpu_slot
+        for name in _artifacts(artifacts):
+            made = clock.timed("artifacts", getattr(artifacts, name))
+            stack.enter_context(patch.object(artifacts, name, made))
+        slot = gpu_slots.gpu_slot
 
         @contextmanager
         def timed_slot(gpus: Sequence[Gpu]) -> Iterator[None]:
@@ -141,9 +141,9 @@ def orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
                 with clock.spending("slots"):
                     held.__exit__(None, None, None)
 
-        stack.enter_context(patch.object(slots, "gpu_slot", timed_slot))
-        hashed = clock.timed("hashes", files.sha256_file)
-        stack.enter_context(patch.object(files, "sha256_file", hashed))
+        stack.enter_context(patch.object(gpu_slots, "gpu_slot", timed_slot))
+        hashed = clock.timed("hashes", atomic_files.sha256_file)
+        stack.enter_context(patch.object(atomic_files, "sha256_file", hashed))
         turn = flow.turn
         began = 0.0
 
@@ -211,11 +211,7 @@ def measure(per_category: int, epochs: int) -> dict[str, Any]:
 def demo_directly(folder: Path) -> None:
     """What the demo command does, without server and flow; it ends as quickly."""
     atexit.register(gc.freeze)
-    from asr_flywheel.demo.prepare import (  # noqa: PLC0415
-        prepare_baseline,
-        prepare_cycle,
-        prepare_general,
-    )
+    from asr_flywheel.demo.prepare import prepare_baseline, prepare_cycle, prepare_general  # noqa: PLC0415
     from flows.config import CycleConfig  # noqa: PLC0415
 
     cycle = prepare_cycle(folder, seed=42)

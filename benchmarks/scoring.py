@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING
 
 import jiwer
 
-from asr_flywheel.demo.carriers import CARRIERS, CONTEXTS
+from asr_flywheel.demo.sentence_templates import CARRIERS, CONTEXTS
 from asr_flywheel.demo.terms import TERMS
-from tasks.hypotheses import Hypothesis, write_hypotheses
-from tasks.normalise import normalise
-from tasks.tally import Summary, summarise, summarise_file, summary_as_dict
+from tasks.data.text_normalizer import normalise
+from tasks.evaluation.hypotheses import Hypothesis, write_hypotheses
+from tasks.evaluation.incremental_scoring import Summary, summarise, summarise_file, summary_as_dict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -35,15 +35,18 @@ import soundfile
 
 from benchmarks.entry import parakeet_graph
 from benchmarks.sft_course import Sampler, Side, logged
-from tasks import bases, files, hardware, override_list, sft
-from tasks.course import Events
-from tasks.errors import TrainingError
-from tasks.overrides import Override
-from tasks.recipes import Recipe
-from tasks.runtime import LocalRuntime, stop_group
-from tasks.split import Split
-from tasks.training_record import versions
-from tasks.training_set import TrainingSet
+from tasks.common import atomic_files
+from tasks.common.errors import TrainingError
+from tasks.data.split import Split
+from tasks.data.training_set import TrainingSet
+from tasks.models import catalog
+from tasks.runtimes import hardware
+from tasks.runtimes.base import LocalRuntime, stop_group
+from tasks.training import hydra_overrides, sft
+from tasks.training.overrides import Override
+from tasks.training.progress import Events
+from tasks.training.recipes import Recipe
+from tasks.training.run_info import versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,8 +88,8 @@ def make_rows(folder: Path, train: int, validation: int, lengths: tuple[float, f
         words = ("".join(rng.choice(_SYLLABLES, 2)) for _ in range(int(2.5 * seconds)))
         made.append({"audio_filepath": str(path), "duration": seconds, "text": " ".join(words)})
     sides = folder / "train.jsonl", folder / "validation.jsonl"
-    files.write_jsonl(sides[0], made[:train])
-    files.write_jsonl(sides[1], made[train:])
+    atomic_files.write_jsonl(sides[0], made[:train])
+    atomic_files.write_jsonl(sides[1], made[train:])
     split = Split(tuple(range(train)), tuple(range(train, train + validation)), ())
     durations = tuple(row["duration"] for row in made[:train])
     return Rows(TrainingSet(*sides, split, durations, content="benchmark"), folder)
@@ -112,7 +115,7 @@ def ours(
         key="benchmark",
     )
     side = Side(_per_epoch(given))
-    side.arguments = list(map(str, override_list.overrides(request, runtime)))
+    side.arguments = list(map(str, hydra_overrides.overrides(request, runtime)))
     started = time.monotonic()
     events: list[dict[str, Any]] = []
 
@@ -123,7 +126,7 @@ def ours(
 
     try:
         result = sft.train(request, runtime, in_time)
-        events = files.read_jsonl(result.info.with_name(sft.EVENTS_NAME))
+        events = atomic_files.read_jsonl(result.info.with_name(sft.EVENTS_NAME))
         side.ended = "whole"
     except OutOfTimeError:
         side.ended = f"ended after {limit_s:.0f} s"
@@ -292,7 +295,7 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as made:
             folder = Path(made)
-            base = bases.embedded_path() if given.tiny else parakeet_graph.make_model(folder)
+            base = catalog.embedded_path() if given.tiny else parakeet_graph.make_model(folder)
             lengths = given.shortest, given.seconds
             rows = make_rows(folder / "rows", given.rows, max(8, given.rows // 20), lengths)
             print(f"base and rows made, {deadline - time.monotonic():.0f} s are left", flush=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from tasks.hardware import Gpu
+    from tasks.runtimes.hardware import Gpu
 
 
 class Sampler:

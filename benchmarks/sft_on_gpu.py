@@ -23,20 +23,23 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from asr_flywheel.demo.benchmark import synthesise_cycle
+from asr_flywheel.demo.dataset import synthesise_cycle
 from benchmarks.entry import parakeet_graph
-from tasks import files, hardware, sft, stages
-from tasks.cycle import Cycle, open_cycle
-from tasks.faults import FaultError
-from tasks.recipes import Recipe
-from tasks.runtime import LocalRuntime
+from tasks.common import atomic_files
+from tasks.data.cycle_folder import Cycle, open_cycle
+from tasks.runtimes import hardware
+from tasks.runtimes.base import LocalRuntime
+from tasks.runtimes.failures import FaultError
+from tasks.stages import prepare
+from tasks.training import sft
+from tasks.training.recipes import Recipe
 
 LONGEST_S = 19.8
 
 
 def long_rows(source: Cycle, folder: Path, count: int) -> Cycle:
     """A cycle of rows just under the recipe's limit, joined from another cycle's rows."""
-    rows = files.read_jsonl(source.manifest)
+    rows = atomic_files.read_jsonl(source.manifest)
     audio = [soundfile.read(source.path / row["audio_filepath"], dtype="int16")[0] for row in rows]
     target = folder / "cycle1"
     (target / "audio").mkdir(parents=True)
@@ -62,7 +65,7 @@ def long_rows(source: Cycle, folder: Path, count: int) -> Cycle:
                 "duration": len(joined) / 16_000,
             }
         )
-    files.write_jsonl(target / "manifest.jsonl", made)
+    atomic_files.write_jsonl(target / "manifest.jsonl", made)
     return open_cycle(target)
 
 
@@ -82,8 +85,8 @@ def run(case: Case, base: Path, runtime: LocalRuntime, logs: Path) -> dict[str, 
     The run's log goes into ``logs``.
     """
     recipe = Recipe(batch_size=case.batch, epochs=case.epochs)
-    checked = stages.check(case.cycle, base, recipe)
-    data = stages.split(case.cycle, checked, 0.2, 42)
+    checked = prepare.check(case.cycle, base, recipe)
+    data = prepare.split(case.cycle, checked, 0.2, 42)
     name = f"{case.rows}-{case.batch}"
     request = sft.SftRequest(
         base=base,
@@ -102,10 +105,10 @@ def run(case: Case, base: Path, runtime: LocalRuntime, logs: Path) -> dict[str, 
     except FaultError as failed:
         shutil.rmtree(request.work_dir, ignore_errors=True)
         return {**found, "fault": failed.fault.value, "wall_s": round(time.monotonic() - started)}
-    info = files.read_json(result.info)
+    info = atomic_files.read_json(result.info)
     steps = [
         event
-        for event in files.read_jsonl(request.model_dir / sft.EVENTS_NAME)
+        for event in atomic_files.read_jsonl(request.model_dir / sft.EVENTS_NAME)
         if event["event"] == "step"
     ]
     losses = [step["loss"] for step in steps]

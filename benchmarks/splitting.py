@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from benchmarks.rows import Row
-from tasks.manifest import CATEGORIES
-from tasks.split import SplitRow, split_rows
+from tasks.data.manifest import CATEGORIES
+from tasks.data.split import SplitRow, split_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

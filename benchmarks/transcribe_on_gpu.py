@@ -29,7 +29,7 @@ import torch
 from nemo.utils import logging as nemo_logging
 
 from benchmarks.clips import DEVICE, ON_GPU, Clips, Report, make_clips
-from benchmarks.entry import parakeet_graph, pipeline, recogniser
+from benchmarks.entry import decoding_pipeline, greedy_decoder, parakeet_graph
 from benchmarks.transcribe_settings import (
     changed,
     forget_graphs,
@@ -39,16 +39,16 @@ from benchmarks.transcribe_settings import (
     texts_of,
 )
 from benchmarks.transcribe_stages import encoder_operations, kernels, matmul_rate, stages
-from tasks.runtime import ENTRY
+from tasks.runtimes.base import ENTRY
 
 
 def demo_in_16_bits(report: Report, folder: Path) -> None:
     """The embedded base on the demo's cycle: rows that change and KER, in fp32 and bf16."""
-    from asr_flywheel.demo.benchmark import synthesise_cycle  # noqa: PLC0415
-    from tasks.bases import resolve  # noqa: PLC0415
-    from tasks.hypotheses import hypothesis_for  # noqa: PLC0415
-    from tasks.manifest import read_manifest  # noqa: PLC0415
-    from tasks.scoring import score  # noqa: PLC0415
+    from asr_flywheel.demo.dataset import synthesise_cycle  # noqa: PLC0415
+    from tasks.data.manifest import read_manifest  # noqa: PLC0415
+    from tasks.evaluation.hypotheses import hypothesis_for  # noqa: PLC0415
+    from tasks.evaluation.scoring import score  # noqa: PLC0415
+    from tasks.models.catalog import resolve  # noqa: PLC0415
 
     cycle = folder / "demo" / "cycle1"
     synthesise_cycle(cycle)
@@ -57,11 +57,13 @@ def demo_in_16_bits(report: Report, folder: Path) -> None:
     clips = Clips(paths, [soundfile.info(path).duration for path in paths])
     texts = {}
     for dtype in (torch.float32, torch.bfloat16):
-        ours = recogniser.Recogniser(recogniser.restore(str(resolve("embedded")), DEVICE), dtype)
+        ours = greedy_decoder.Recogniser(
+            greedy_decoder.restore(str(resolve("embedded")), DEVICE), dtype
+        )
         if dtype is torch.float32:
             texts["transcribe(), fp32"] = stock(ours.model, clips, 16)
-        budget = pipeline.prepare(ours, max(clips.seconds))
-        texts[str(dtype)] = pipeline.transcribe(ours, clips.paths, clips.seconds, budget)
+        budget = decoding_pipeline.prepare(ours, max(clips.seconds))
+        texts[str(dtype)] = decoding_pipeline.transcribe(ours, clips.paths, clips.seconds, budget)
     plain = texts["transcribe(), fp32"]
     for name, found in texts.items():
         scores = score([hypothesis_for(row, text) for row, text in zip(rows, found, strict=True)])
@@ -117,7 +119,7 @@ def describe_machine(report: Report) -> None:
             "python": platform.python_version(),
             "torch": torch.__version__,
             "nemo": nemo.__version__,
-            "cores": pipeline.cores(),
+            "cores": decoding_pipeline.cores(),
         },
     )
 
@@ -239,8 +241,8 @@ class Comparison:
     def explain(self, frames: int | None) -> None:
         """Where the time goes, and the floor."""
         report = self.report
-        ours = recogniser.Recogniser(self.model, self.low)
-        budget = pipeline.prepare(ours, max(self.every.seconds), frames)
+        ours = greedy_decoder.Recogniser(self.model, self.low)
+        budget = decoding_pipeline.prepare(ours, max(self.every.seconds), frames)
         report.attempt("stages", lambda: stages(report, ours, self.some, budget))
         report.attempt("floor", lambda: self._floor(ours))
         report.attempt("profile", lambda: kernels(report, ours, self.some, budget))
@@ -321,7 +323,7 @@ def two_gpus(report: Report, given: Comparison) -> None:
 
 
 def start_program(folder: Path, model: Path, gpu: int, clips: Clips) -> subprocess.Popen[str]:
-    """tasks/entry/transcribe.py on one GPU."""
+    """tasks/entrypoints/transcribe.py on one GPU."""
     request = folder / f"request-{gpu}-{len(clips.paths)}.json"
     sets = [
         {
@@ -352,11 +354,11 @@ def finish_program(process: subprocess.Popen[str]) -> dict[str, Any]:
 def variants(report: Report, given: Comparison, frames: int | None) -> None:
     """Settings that might become the default."""
     model, clips, dtype = given.model, given.every, given.low
-    together = recogniser.GPU_DECODED_TOGETHER
+    together = greedy_decoder.GPU_DECODED_TOGETHER
     for rows in (1024, 4096):
-        recogniser.GPU_DECODED_TOGETHER = rows
+        greedy_decoder.GPU_DECODED_TOGETHER = rows
         run_ours(report, model, clips, f"ours, {rows} rows decoded together", dtype, frames)
-    recogniser.GPU_DECODED_TOGETHER = together
+    greedy_decoder.GPU_DECODED_TOGETHER = together
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks.clips import ON_GPU, RATE, Clips, Report, add_row, timed, wait
-from benchmarks.entry import Untyped, pipeline, recogniser, sound
+from benchmarks.entry import Untyped, audio_reader, decoding_pipeline, greedy_decoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,18 +57,18 @@ def texts_of(
     """Texts of ours, as shipped or one batch after the other."""
     forget_graphs(model)
     computer: Any = model.decoding.decoding.decoding_computer
-    ours = recogniser.Recogniser(model, dtype)
+    ours = greedy_decoder.Recogniser(model, dtype)
     if not graphs:
         computer.disable_cuda_graphs()
     try:
-        budget = pipeline.prepare(ours, max(clips.seconds))
+        budget = decoding_pipeline.prepare(ours, max(clips.seconds))
         if overlap:
-            return list(pipeline.transcribe(ours, clips.paths, clips.seconds, budget))
+            return list(decoding_pipeline.transcribe(ours, clips.paths, clips.seconds, budget))
         texts = [""] * len(clips.paths)
-        plan = pipeline.batches.plan(clips.seconds, budget)
+        plan = decoding_pipeline.length_batching.plan(clips.seconds, budget)
         with (
             torch.inference_mode(),
-            sound.Reader(clips.paths, RATE, 4, pinned=pinned and ON_GPU) as reader,
+            audio_reader.Reader(clips.paths, RATE, 4, pinned=pinned and ON_GPU) as reader,
         ):
             for batch in reader.batches(plan, 1):
                 encoded = ours.encode(batch.signal, batch.lengths)
@@ -91,13 +91,13 @@ def run_ours(
 ) -> tuple[list[str], float]:
     """One frame budget of ours; its warm-up is its own."""
     forget_graphs(model)
-    ours = recogniser.Recogniser(model, dtype)
+    ours = greedy_decoder.Recogniser(model, dtype)
     events: list[str] = []
-    budget, warm_up = timed(lambda: pipeline.prepare(ours, max(clips.seconds), frames))
+    budget, warm_up = timed(lambda: decoding_pipeline.prepare(ours, max(clips.seconds), frames))
     if ON_GPU:
         torch.cuda.reset_peak_memory_stats()
     texts, seconds = timed(
-        lambda: pipeline.transcribe(
+        lambda: decoding_pipeline.transcribe(
             ours,
             clips.paths,
             clips.seconds,

@@ -9,7 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.clips import DEVICE, ON_GPU, RATE, Clips, Report, timed, wait
-from benchmarks.entry import Untyped, pipeline, recogniser, sound
+from benchmarks.entry import Untyped, audio_reader, decoding_pipeline, greedy_decoder
 
 
 def matmul_rate(dtype: torch.dtype) -> float:
@@ -33,11 +33,11 @@ def encoder_operations(ours: Untyped, seconds: float) -> float:
 
 def stages(report: Report, ours: Untyped, clips: Clips, budget: Untyped) -> None:
     """Every stage alone, one after the other: where the time goes when nothing overlaps."""
-    plan = list(pipeline.batches.plan(clips.seconds, budget))
+    plan = list(decoding_pipeline.length_batching.plan(clips.seconds, budget))
 
     def read() -> list[Any]:
-        readers = min(8, pipeline.cores())
-        with sound.Reader(clips.paths, RATE, readers, pinned=ON_GPU) as reader:
+        readers = min(8, decoding_pipeline.cores())
+        with audio_reader.Reader(clips.paths, RATE, readers, pinned=ON_GPU) as reader:
             return list(reader.batches(plan, 3))
 
     with torch.inference_mode():
@@ -51,7 +51,7 @@ def stages(report: Report, ours: Untyped, clips: Clips, budget: Untyped) -> None
         )
         encoded, encoding = timed(
             lambda: [
-                recogniser.Encoded(
+                greedy_decoder.Encoded(
                     *ours._forward(  # noqa: SLF001 - a stage alone
                         model, *model.encoder(audio_signal=f.to(ours.dtype), length=n)
                     )
@@ -62,7 +62,7 @@ def stages(report: Report, ours: Untyped, clips: Clips, budget: Untyped) -> None
         groups: list[list[Any]] = [[]]
         for one in encoded:
             rows = sum(len(each.lengths) for each in groups[-1]) + len(one.lengths)
-            if groups[-1] and rows > recogniser.GPU_DECODED_TOGETHER:
+            if groups[-1] and rows > greedy_decoder.GPU_DECODED_TOGETHER:
                 groups.append([])
             groups[-1].append(one)
         ours.decode(groups[0])
@@ -90,8 +90,8 @@ def stages(report: Report, ours: Untyped, clips: Clips, budget: Untyped) -> None
 def kernels(report: Report, ours: Untyped, clips: Clips, budget: Untyped) -> None:
     """The operations that take most of the device's time, by PyTorch's profiler."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if ON_GPU else [])]
-    (places, *_) = list(pipeline.batches.plan(clips.seconds, budget))
-    with sound.Reader(clips.paths, RATE, 4, pinned=ON_GPU) as reader:
+    (places, *_) = list(decoding_pipeline.length_batching.plan(clips.seconds, budget))
+    with audio_reader.Reader(clips.paths, RATE, 4, pinned=ON_GPU) as reader:
         (batch,) = reader.batches([places], 1)
     with torch.inference_mode():
         encoded = ours.encode(batch.signal, batch.lengths)

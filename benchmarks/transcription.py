@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import soundfile
 
-from asr_flywheel.demo.benchmark import synthesise_cycle
+from asr_flywheel.demo.dataset import synthesise_cycle
 from benchmarks.rows import Row
-from tasks import files
-from tasks.bases import resolve
-from tasks.runtime import ENTRY
+from tasks.common import atomic_files
+from tasks.models.catalog import resolve
+from tasks.runtimes.base import ENTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -62,7 +62,7 @@ def _record(folder: Path) -> Recordings:
     """The demo's cycle, spoken."""
     cycle = folder / "cycle1"
     synthesise_cycle(cycle)
-    found = files.read_jsonl(cycle / "manifest.jsonl")
+    found = atomic_files.read_jsonl(cycle / "manifest.jsonl")
     paths = [str(cycle / row["audio_filepath"]) for row in found]
     return Recordings(paths, [soundfile.info(path).duration for path in paths])
 
@@ -71,14 +71,14 @@ def _against_transcribe(recordings: Recordings, turns: int) -> Iterator[Row]:
     import torch  # noqa: PLC0415 - the other benchmarks need not wait for it
     from nemo.utils import logging  # noqa: PLC0415
 
-    from benchmarks.entry import pipeline, recogniser  # noqa: PLC0415 - likewise
+    from benchmarks.entry import decoding_pipeline, greedy_decoder  # noqa: PLC0415 - likewise
 
     logging.setLevel(logging.ERROR)
     cores = len(os.sched_getaffinity(0))
-    model = recogniser.restore(str(resolve("embedded")), "cpu")
+    model = greedy_decoder.restore(str(resolve("embedded")), "cpu")
     by_length = sorted(range(len(recordings.paths)), key=lambda n: -recordings.seconds[n])
     # A model of its own: the recogniser changes what it is given.
-    ours = recogniser.Recogniser(recogniser.restore(str(resolve("embedded")), "cpu"))
+    ours = greedy_decoder.Recogniser(greedy_decoder.restore(str(resolve("embedded")), "cpu"))
 
     def stock(order: Sequence[int], batch: int) -> list[str]:
         torch.set_num_threads(cores)
@@ -89,8 +89,8 @@ def _against_transcribe(recordings: Recordings, turns: int) -> Iterator[Row]:
     def own(order: Sequence[int]) -> list[str]:
         named = [recordings.paths[place] for place in order]
         seconds = [recordings.seconds[place] for place in order]
-        budget = pipeline.prepare(ours, max(recordings.seconds))
-        return list(pipeline.transcribe(ours, named, seconds, budget))
+        budget = decoding_pipeline.prepare(ours, max(recordings.seconds))
+        return list(decoding_pipeline.transcribe(ours, named, seconds, budget))
 
     as_given = range(len(by_length))
     settings: dict[str, tuple[Sequence[int], Callable[[Sequence[int]], list[str]]]] = {
@@ -120,7 +120,7 @@ def _against_transcribe(recordings: Recordings, turns: int) -> Iterator[Row]:
 def _against_the_script(recordings: Recordings, nemo: Path, folder: Path) -> Row:
     """NeMo's own program, started as a user starts it, by the speed that it measures itself."""
     manifest = folder / "stock.jsonl"
-    files.write_jsonl(
+    atomic_files.write_jsonl(
         manifest,
         (
             {"audio_filepath": path, "duration": seconds, "text": ""}
@@ -161,7 +161,9 @@ def _program(recordings: Recordings, folder: Path) -> float:
         "out": str(folder / "ours.jsonl"),
     }
     request = folder / "request.json"
-    files.write_json(request, {"jobs": [{"model": str(resolve("embedded")), "sets": [one_set]}]})
+    atomic_files.write_json(
+        request, {"jobs": [{"model": str(resolve("embedded")), "sets": [one_set]}]}
+    )
     done = subprocess.run(
         [sys.executable, str(ENTRY / "transcribe.py"), str(request)],
         capture_output=True,

@@ -1,7 +1,7 @@
 """GPU hosts as Prefect blocks: settle once from whom a host comes; rentals refer to it by name.
 
 What a host can do (create, wait, run a script, copy, give back, tell its state) is one interface in
-tasks/hosts.py; ``open`` gives it for one rental.
+tasks/gpu_hosts/providers.py; ``open`` gives it for one rental.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl
 
-from tasks.hosts import BrevHost, Host, OwnHost, open_host
+from tasks.gpu_hosts.providers import BrevHost, Host, OwnHost, open_host
 
 
 class SshGpuHost(Block):

@@ -1,7 +1,8 @@
 """The NeMo container as a Prefect block: settle it once in the UI, then refer to it by name.
 
 A cycle's flow takes the block's settings by its name (``container_block``). By itself the block
-runs any command in the same safe container: trigger, wait, fetch. Both go through tasks/engine.py.
+runs any command in the same safe container: trigger, wait, fetch. Both go through
+tasks/runtimes/docker_engine.py.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 from prefect.blocks.abstract import JobBlock, JobRun
 from pydantic import Field, HttpUrl
 
-from tasks import engine, hardware
-from tasks.container import ContainerSettings
-from tasks.engine import Bind
-from tasks.errors import TrainingError
-from tasks.orphans import owner
+from tasks.common.errors import TrainingError
+from tasks.runtimes import docker_engine, hardware
+from tasks.runtimes.container import ContainerSettings
+from tasks.runtimes.docker_engine import Bind
+from tasks.runtimes.orphaned_containers import owner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tasks.engine import Started
-    from tasks.runtime import Ended
+    from tasks.runtimes.base import Ended
+    from tasks.runtimes.docker_engine import Started
 
 _TAIL_LINES = 15
 
@@ -135,7 +136,9 @@ class NemoContainer(JobBlock[Any]):
         """
         host = hardware.detect()
         spec = self.settings.spec(tuple(self.command), self._binds(), host, self._labels())
-        return NemoContainerRun(engine.start(engine.connect(), spec, self.logger.info))
+        return NemoContainerRun(
+            docker_engine.start(docker_engine.connect(), spec, self.logger.info)
+        )
 
     def run(self) -> Ended:
         """Trigger, wait and fetch in one.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl
 
-from tasks.gate import GatePolicy
-from tasks.recipes import Recipe
+from tasks.decision.gate import GatePolicy
+from tasks.training.recipes import Recipe
 
 _DEFAULT = GatePolicy()
 _BLOCKS = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")

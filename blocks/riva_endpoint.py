@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl
 
-from tasks.riva_endpoint import EndpointSettings
+from tasks.serving.riva_client import EndpointSettings
 
 
 class RivaEndpoint(Block):

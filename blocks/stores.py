@@ -13,13 +13,13 @@ from prefect.blocks.core import Block
 from prefect_aws import AwsCredentials
 from pydantic import Field, HttpUrl, ValidationError
 
-from blocks import places
-from tasks.errors import InputError
-from tasks.s3_store import LEAST_PART_BYTES, S3Store
-from tasks.store import LocalStore
+from blocks import parameter_types
+from tasks.common.errors import InputError
+from tasks.records.s3_store import LEAST_PART_BYTES, S3Store
+from tasks.records.store import LocalStore
 
 if TYPE_CHECKING:
-    from tasks.store import Store
+    from tasks.records.store import Store
 
 _ADDRESS = re.compile(r"s3://(?P<bucket>[^/]+)(?:/(?P<prefix>.*))?")
 # Seconds to connect and to wait for an answer, and how often botocore tries by itself.
@@ -39,11 +39,11 @@ class LocalArtifactStore(Block):
     """
 
     _block_type_name = "Local Artifact Store"
-    _block_type_slug = places.LOCAL_BLOCK
+    _block_type_slug = parameter_types.LOCAL_BLOCK
     _description = "Keeps the files of every cycle in a folder of the worker's host."
     _documentation_url = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
 
-    root: places.AbsolutePath = Field(
+    root: parameter_types.AbsolutePath = Field(
         title="Folder", description="Absolute. Made if it is not there."
     )
 
@@ -65,7 +65,7 @@ class S3ArtifactStore(Block):
     """
 
     _block_type_name = "S3 Artifact Store"
-    _block_type_slug = places.S3_BLOCK
+    _block_type_slug = parameter_types.S3_BLOCK
     _description = "Keeps the files of every cycle in a bucket of AWS or of any other S3 API."
     _documentation_url = HttpUrl("https://docs.prefect.io/integrations/prefect-aws")
 
@@ -124,7 +124,7 @@ def open_store(name: str) -> Store:
         InputError: no store has such a name, there is no such block, or it cannot be used.
     """
     try:
-        places.store(name)
+        parameter_types.store(name)
     except ValueError as wrong:
         raise InputError(f"store {name!r}: {wrong}.") from wrong
     kind, _, block = name.partition("/")
@@ -137,7 +137,7 @@ def open_store(name: str) -> Store:
             return S3Store(client, address["bucket"], f"{prefix}/" if prefix else "")
     except BotoCoreError as wrong:  # such as a profile that is not there
         raise InputError(f"store {name!r}: {wrong}. Fix: mend AWS's variables.") from wrong
-    return LocalStore(places.absolute(Path(name)))
+    return LocalStore(parameter_types.absolute(Path(name)))
 
 
 def _saved(kind: str, block: str) -> Store:

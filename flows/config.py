@@ -13,16 +13,16 @@ from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from blocks.nemo_container import NemoContainer
-from blocks.places import StoreName
+from blocks.parameter_types import StoreName
 from blocks.policies import GateThresholds, TuningRecipe
-from tasks import hardware
-from tasks import runtime as runtimes
-from tasks.bases import RECOMMENDED
-from tasks.container import ContainerRuntime, ContainerSettings
-from tasks.errors import InputError
-from tasks.gate import GatePolicy
-from tasks.guardrail import GuardrailPolicy
-from tasks.recipes import (
+from tasks.common.errors import InputError
+from tasks.decision.gate import GatePolicy
+from tasks.decision.guardrail import GuardrailPolicy
+from tasks.models.catalog import RECOMMENDED
+from tasks.runtimes import base as runtimes
+from tasks.runtimes import hardware
+from tasks.runtimes.container import ContainerRuntime, ContainerSettings
+from tasks.training.recipes import (
     Method,
     Precision,
     Recipe,
@@ -35,7 +35,7 @@ from tasks.recipes import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tasks.hardware import Hardware
+    from tasks.runtimes.hardware import Hardware
 
 Category = Literal["drug", "procedure", "anatomy", "condition", "lab", "role"]
 Kind = TypeVar("Kind", bound=Block)

@@ -9,8 +9,8 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
-from blocks.places import AbsolutePath
-from flows import publish, slots, transcribe_shards
+from blocks.parameter_types import AbsolutePath
+from flows import artifacts, gpu_slots, transcribe_shards
 from flows.config import (
     AudioRootsField,
     ContainerBlockField,
@@ -26,17 +26,20 @@ from flows.config import (
     audio_roots,
     container_runtime,
 )
-from tasks import bases, hardware, stages, transcribe
-from tasks.bases import RECOMMENDED
-from tasks.claims import claim
-from tasks.container import ContainerSettings
-from tasks.cycle import Cycle, open_cycle
-from tasks.evaluation import audio_set
-from tasks.leaderboard import Leaderboard
-from tasks.preflight import PreflightResult
-from tasks.runtime import LocalRuntime, Runtime
-from tasks.transcribe import AudioSet, Transcript
-from tasks.transcripts import TranscriptStore
+from tasks.data.cycle_folder import Cycle, open_cycle
+from tasks.data.cycle_lock import claim
+from tasks.data.preflight import PreflightResult
+from tasks.evaluation.baseline import audio_set
+from tasks.evaluation.leaderboard import Leaderboard
+from tasks.models import catalog
+from tasks.models.catalog import RECOMMENDED
+from tasks.runtimes import hardware
+from tasks.runtimes.base import LocalRuntime, Runtime
+from tasks.runtimes.container import ContainerSettings
+from tasks.stages import prepare
+from tasks.transcription import offline
+from tasks.transcription.hypothesis_cache import TranscriptStore
+from tasks.transcription.offline import AudioSet, Transcript
 
 
 class EvaluationConfig(BaseModel):
@@ -104,15 +107,15 @@ def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
     """Decode a cycle by one model, score it and write its leaderboard."""
     cycle = open_cycle(config.cycle)
     wait = config.when_busy is WhenBusy.WAIT
-    with claim(cycle, (lambda: publish.waiting(cycle)) if wait else None):
-        target = stages.evaluation_target(cycle, config.out)
+    with claim(cycle, (lambda: artifacts.waiting(cycle)) if wait else None):
+        target = prepare.evaluation_target(cycle, config.out)
         transcribe_shards.check(config.turn)
-        model = bases.resolve(config.model, trust=config.trust)
+        model = catalog.resolve(config.model, trust=config.trust)
         runtime = config.make_runtime()
-        runtime.check(lambda line: publish.stage("runtime", line))
+        runtime.check(lambda line: artifacts.stage("runtime", line))
         checked = check_manifest(config, cycle, model)
         audio = audio_set(checked.rows, config.roots(cycle.path))
-        kept = stages.kept_transcripts(cycle, runtime)
+        kept = prepare.kept_transcripts(cycle, runtime)
         # Shards are runs of their own, which a task cannot have.
         transcribe_shards.share(config.turn, (model,), audio, kept)
         transcript = transcribe_cycle(config, model, audio, runtime, kept)
@@ -122,8 +125,8 @@ def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
 @task(name="preflight", cache_policy=NO_CACHE)
 def check_manifest(config: EvaluationConfig, cycle: Cycle, model: Path) -> PreflightResult:
     """Check every row and its audio before anything is decoded."""
-    checked = stages.check_audio(cycle, model, config.audio_roots)
-    publish.warnings([str(finding) for finding in checked.warnings])
+    checked = prepare.check_audio(cycle, model, config.audio_roots)
+    artifacts.warnings([str(finding) for finding in checked.warnings])
     return checked
 
 
@@ -132,10 +135,10 @@ def transcribe_cycle(
     config: EvaluationConfig, model: Path, audio: AudioSet, runtime: Runtime, kept: TranscriptStore
 ) -> Transcript:
     """Decode the cycle; rows that the model has decoded before are not decoded again."""
-    publish.stage("transcribe", f"{len(audio.audio)} rows by {config.model}")
-    slot = slots.gpu_slot(runtime.hardware.gpus)
-    (transcript,) = transcribe.transcribe((model,), audio, runtime, kept, holding=slot)
-    publish.speed({config.model: transcript})
+    artifacts.stage("transcribe", f"{len(audio.audio)} rows by {config.model}")
+    slot = gpu_slots.gpu_slot(runtime.hardware.gpus)
+    (transcript,) = offline.transcribe((model,), audio, runtime, kept, holding=slot)
+    artifacts.speed({config.model: transcript})
     return transcript
 
 
@@ -148,6 +151,6 @@ def evaluate(
     transcript: Transcript,
 ) -> Leaderboard:
     """Score the hypotheses, write them and their leaderboard."""
-    board = stages.write_evaluation(cycle, target, config.model, checked, transcript)
-    publish.leaderboard(cycle, board, target)
+    board = prepare.write_evaluation(cycle, target, config.model, checked, transcript)
+    artifacts.leaderboard(cycle, board, target)
     return board

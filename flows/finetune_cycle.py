@@ -18,44 +18,39 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from blocks.stores import open_store
-from flows import events, publish, slots, transcribe_shards
+from flows import artifacts, events, gpu_slots, transcribe_shards
 from flows.config import Comparison, CycleConfig, WhenBusy
-from flows.guardrail import Pair, general_english, guardrail
+from flows.guardrail_tasks import Pair, general_english, guardrail
 from flows.retrying import worth_retrying
-from tasks import (
-    archive,
-    bases,
-    cost,
-    diff,
-    hashes,
-    judgement,
-    ladder,
-    run_record,
-    sft,
-    stages,
-    transcribe,
-)
-from tasks.claims import claim
-from tasks.course import overfit
-from tasks.cycle import Cycle, open_cycle
-from tasks.decision import Decision, decide
-from tasks.errors import InputError
-from tasks.evaluation import Baseline, audio_set, hypotheses
-from tasks.gate import GateResult
-from tasks.general import GeneralSet
-from tasks.grow_plan import plan_for
-from tasks.grow_plan_files import write_plan
-from tasks.hypotheses import Hypothesis, write_hypotheses
-from tasks.next_board import Beside, next_board
-from tasks.preflight import PreflightResult
-from tasks.recipes import Recipe
-from tasks.report import write_report
-from tasks.runtime import Runtime
-from tasks.scoring import Scores, score
-from tasks.store import Store
-from tasks.training_set import TrainingSet
-from tasks.transcribe import AudioSet, Transcript
-from tasks.transcripts import TranscriptStore
+from tasks.common import hashing
+from tasks.common.errors import InputError
+from tasks.data.cycle_folder import Cycle, open_cycle
+from tasks.data.cycle_lock import claim
+from tasks.data.general_english import GeneralSet
+from tasks.data.preflight import PreflightResult
+from tasks.data.training_set import TrainingSet
+from tasks.decision import evidence
+from tasks.decision.gate import GateResult
+from tasks.decision.grow_plan import plan_for
+from tasks.decision.grow_plan_files import write_plan
+from tasks.decision.verdict import Decision, decide
+from tasks.evaluation import diff
+from tasks.evaluation.baseline import Baseline, audio_set, hypotheses
+from tasks.evaluation.hypotheses import Hypothesis, write_hypotheses
+from tasks.evaluation.scoring import Scores, score
+from tasks.models import catalog
+from tasks.records import archive, cycle_cost, run_record
+from tasks.records.store import Store
+from tasks.reporting.html import write_report
+from tasks.runtimes.base import Runtime
+from tasks.stages import prepare
+from tasks.stages.compare import Beside, next_board
+from tasks.training import fallback, sft
+from tasks.training.progress import overfit
+from tasks.training.recipes import Recipe
+from tasks.transcription import offline
+from tasks.transcription.hypothesis_cache import TranscriptStore
+from tasks.transcription.offline import AudioSet, Transcript
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ def finetune_cycle(config: CycleConfig) -> Outcome:
     """Turn the flywheel once: from cycle N's manifest and baseline to cycle N+1's decision."""
     cycle = open_cycle(config.cycle)
     wait = config.when_busy is WhenBusy.WAIT
-    on_wait = (lambda: publish.waiting(cycle)) if wait else None
+    on_wait = (lambda: artifacts.waiting(cycle)) if wait else None
     with claim(cycle, on_wait, following=True):
         return turn(config, cycle)
 
@@ -84,12 +79,12 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     failure, does again only what depends on what has changed.
     """
     started = time.time()
-    baseline = stages.find_baseline(cycle, config.baseline)
+    baseline = prepare.find_baseline(cycle, config.baseline)
     imported = imported_scores(config, baseline)
     verdict = gate(config, cycle, baseline)
     if not verdict.passed:
         return Outcome(verdict)
-    base = bases.resolve(config.base, trust=config.trust)
+    base = catalog.resolve(config.base, trust=config.trust)
     runtime = config.make_runtime()
     run_record.require_free(cycle.next)
     store = None if config.store is None else open_store(config.store)
@@ -99,10 +94,12 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     checked = check_manifest(config, cycle, base)
     sft.check_fit(base, config.base, runtime.hardware)
     config.recipe_on(runtime.hardware, ())  # refuses a precision that the host lacks
-    runtime.check(lambda line: publish.stage("runtime", line))
+    runtime.check(lambda line: artifacts.stage("runtime", line))
     general = general_english(config, base, checked)
     data = split(config, cycle, base, checked, general)
-    stages.require_decidable(checked, data, config.priority, baseline, decides=imported is not None)
+    prepare.require_decidable(
+        checked, data, config.priority, baseline, decides=imported is not None
+    )
     # Folds grade the recipe that is shipped, also where their fewer rows would ask for another.
     recipe = config.recipe_on(runtime.hardware, data.durations)
     crossed = cross_fit(config, recipe, cycle, base, checked, general, runtime)
@@ -133,7 +130,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     run_record.write(
         cycle.next, told, [*(cycle.next.path / name for name in heard), *planned, *shown]
     )
-    publish.cost(cycle, cost.cost(cycle, trained, transcripts))
+    artifacts.cost(cycle, cycle_cost.cost(cycle, trained, transcripts))
     if store is not None:
         keep(config, cycle, store, trained.model, decided)
     return Outcome(verdict, decided, cycle.next.path)
@@ -158,8 +155,8 @@ def imported_scores(config: CycleConfig, baseline: Baseline | None) -> Scores | 
 @task(name="gate-check", cache_policy=NO_CACHE)
 def gate(config: CycleConfig, cycle: Cycle, baseline: Baseline | None) -> GateResult:
     """Is tuning worth it?"""
-    verdict = stages.judge(cycle, config.base, config.gate_policy(), baseline, config.method)
-    publish.gate(cycle, verdict)
+    verdict = prepare.judge(cycle, config.base, config.gate_policy(), baseline, config.method)
+    artifacts.gate(cycle, verdict)
     events.gate(cycle, verdict)
     return verdict
 
@@ -168,8 +165,8 @@ def gate(config: CycleConfig, cycle: Cycle, baseline: Baseline | None) -> GateRe
 def check_manifest(config: CycleConfig, cycle: Cycle, base: Path) -> PreflightResult:
     """Check every row, its audio and its text before anything is spent."""
     recipe = config.full_recipe()
-    checked = stages.check(cycle, base, recipe, config.audio_roots, keep_style=config.keep_style)
-    publish.warnings([str(finding) for finding in checked.warnings])
+    checked = prepare.check(cycle, base, recipe, config.audio_roots, keep_style=config.keep_style)
+    artifacts.warnings([str(finding) for finding in checked.warnings])
     return checked
 
 
@@ -184,7 +181,7 @@ def split(
     """Hold out a share of each category and write train.jsonl and validation.jsonl."""
     known = sft.trained_before(base)
     replay = () if general is None else general.replay
-    data = stages.split(
+    data = prepare.split(
         cycle,
         checked,
         config.validation_fraction,
@@ -193,7 +190,7 @@ def split(
         replay,
         by_term=config.hold_out_terms,
     )
-    publish.split(data.split)
+    artifacts.split(data.split)
     return data
 
 
@@ -218,9 +215,9 @@ def cross_fit(
     by_number = {row.utterance.row: row for row in checked.rows}
     before: list[Hypothesis] = []
     after: list[Hypothesis] = []
-    dealt = stages.folds(cycle, checked, config.folds, config.seed, known, replay)
+    dealt = prepare.folds(cycle, checked, config.folds, config.seed, known, replay)
     for place, data in enumerate(dealt, start=1):
-        publish.stage("fold", f"{place} of {len(dealt)}: {len(data.split.validation)} rows")
+        artifacts.stage("fold", f"{place} of {len(dealt)}: {len(data.split.validation)} rows")
         model = tune(config, recipe, cycle, base, data, runtime).model
         fold = dataclasses.replace(
             checked, rows=tuple(by_number[number] for number in data.split.validation)
@@ -241,7 +238,7 @@ def tune(
     runtime: Runtime,
 ) -> sft.SftResult:
     """Stock SFT; a run that was already finished with the same content is not run again."""
-    key = sft.run_key(hashes.sha256(base), data.content, recipe, runtime.identity)
+    key = sft.run_key(hashing.sha256(base), data.content, recipe, runtime.identity)
     name = sft.run_name(config.base, recipe, key)
     request = sft.SftRequest(
         base=base,
@@ -257,9 +254,9 @@ def tune(
     finished = sft.find_finished(request)
     if finished is None:
         gpus = runtime.hardware.gpus
-        with slots.gpu_slot(gpus), publish.training(recipe, len(gpus)) as report:
-            finished = ladder.climb(request, runtime, report)
-    publish.training_curve(cycle, finished)
+        with gpu_slots.gpu_slot(gpus), artifacts.training(recipe, len(gpus)) as report:
+            finished = fallback.climb(request, runtime, report)
+    artifacts.training_curve(cycle, finished)
     events.trained(cycle, finished)
     return finished
 
@@ -278,7 +275,10 @@ def listen(
         The transcripts of the cycle, and those of general English, each by base and tuned model.
     """
     rows = checked.rows + (() if general is None else general.guardrail)
-    audio, kept = audio_set(rows, config.roots(cycle.path)), stages.kept_transcripts(cycle, runtime)
+    audio, kept = (
+        audio_set(rows, config.roots(cycle.path)),
+        prepare.kept_transcripts(cycle, runtime),
+    )
     # Shards are runs of their own, which a task cannot have.
     transcribe_shards.share(config, models, audio, kept)
     return transcribe_cycle(models, audio, len(checked.rows), runtime, kept)
@@ -304,10 +304,10 @@ def transcribe_cycle(
     Returns:
         The transcripts of the cycle, and those of general English, each by base and tuned model.
     """
-    publish.stage("transcribe", f"{len(audio.audio)} rows by base and tuned model")
-    slot = slots.gpu_slot(runtime.hardware.gpus)
-    before, after = transcribe.transcribe(models, audio, runtime, kept, holding=slot)
-    publish.speed({"base": before, "tuned": after})
+    artifacts.stage("transcribe", f"{len(audio.audio)} rows by base and tuned model")
+    slot = gpu_slots.gpu_slot(runtime.hardware.gpus)
+    before, after = offline.transcribe(models, audio, runtime, kept, holding=slot)
+    artifacts.speed({"base": before, "tuned": after})
     return (
         (before.part(0, of_cycle), after.part(0, of_cycle)),
         (before.part(of_cycle), after.part(of_cycle)),
@@ -342,7 +342,7 @@ def compare(
         rows = (row.row for row in beside.crossed.after.rows)
         write_hypotheses(following.path / run_record.CROSS_FITTED_NAME, rows)
     run_record.write_leaderboard(following, board)
-    publish.leaderboard(following, board, following.leaderboard)
+    artifacts.leaderboard(following, board, following.leaderboard)
     return pairing
 
 
@@ -355,7 +355,7 @@ def decision(
     beside: Beside,
 ) -> Decision:
     """Keep, grow, discard or inconclusive, by held-out rows; the bare table stands beside it."""
-    grounds = judgement.evidence(
+    grounds = evidence.evidence(
         pairing,
         cross_fitted=beside.crossed,
         guardrail=beside.forgetting,
@@ -363,9 +363,9 @@ def decision(
         previous=run_record.relative_changes(cycle),
     )
     decided = decide(grounds, config.priority)
-    all_rows = judgement.read_all_rows(pairing, config.priority)
+    all_rows = evidence.read_all_rows(pairing, config.priority)
     run_record.write_decision(cycle.next, decided, all_rows, grounds.judged, diff.deltas(pairing))
-    publish.decision(cycle.next, decided, all_rows, grounds.judged)
+    artifacts.decision(cycle.next, decided, all_rows, grounds.judged)
     events.decided(cycle, decided)
     return decided
 
@@ -377,7 +377,7 @@ def grow_plan(
     """Where the decision sends the user to the build stage: what to add, worst first."""
     plan = plan_for(decided, pairing, config.priority, config.names)
     written = write_plan(cycle.next, plan)
-    publish.grow_plan(cycle.next, plan)
+    artifacts.grow_plan(cycle.next, plan)
     return written
 
 
@@ -385,7 +385,7 @@ def grow_plan(
 def report(cycle: Cycle, told: dict[str, Any]) -> list[Path]:
     """The page that people look at, and its figures."""
     written = write_report(cycle.next, told)
-    publish.report(cycle.next, written)
+    artifacts.report(cycle.next, written)
     return written
 
 
@@ -403,5 +403,5 @@ def keep(
     run = str(flow_run.id or "unknown")
     found = archive.keep(store, cycle, run, model, decided.verdict.value, audio=config.store_audio)
     held = store.url(found.prefix + model.relative_to(cycle.path.parent).as_posix())
-    publish.kept(cycle.next, found, held)
+    artifacts.kept(cycle.next, found, held)
     return found

@@ -20,27 +20,27 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.exceptions import TerminationSignal
 from prefect.states import Cancelled
 
-from asr_flywheel.site import PROJECT
-from flows import hosts_out, rented_run
+from asr_flywheel.site.local_site import PROJECT
+from flows.artifacts import artifact_key, stage
 from flows.config import RuntimeName
-from flows.confirm import confirmed
-from flows.publish import artifact_key, stage
-from flows.rent import RentConfig
-from flows.rent_plan import Plan, plan
-from tasks import lease as leases
-from tasks import remote, retrieval, shipment
-from tasks.claims import claim
-from tasks.hosts import BrevHost, NothingCreatedError
-from tasks.lease import Lease
-from tasks.ledger import Outcome
-from tasks.ssh import HostError
+from flows.rental import host_release, remote_run
+from flows.rental.config import RentConfig
+from flows.rental.confirm import confirmed
+from flows.rental.plan import Plan, plan
+from tasks.data.cycle_lock import claim
+from tasks.gpu_hosts import download, remote_scripts, upload
+from tasks.gpu_hosts import lease as leases
+from tasks.gpu_hosts.lease import Lease
+from tasks.gpu_hosts.providers import BrevHost, NothingCreatedError
+from tasks.gpu_hosts.ssh import HostError
+from tasks.records.cost_ledger import Outcome
 
 if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.schemas.objects import FlowRun, State
 
-    from tasks.hosts import Host
-    from tasks.retrieval import Fetched
+    from tasks.gpu_hosts.download import Fetched
+    from tasks.gpu_hosts.providers import Host
 
 NOTHING_CREATED = "cancelled: no YES, so no GPU host was created"
 
@@ -63,21 +63,21 @@ class Rental:
 def reap_at_once(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     """A killed run's host is given back by its hook, not only at the next start."""
     del flow, flow_run, state
-    hosts_out.reap()
+    host_release.reap()
 
 
 @flow(name="provision-gpu", on_crashed=[reap_at_once], on_cancellation=[reap_at_once])
 def provision_gpu(config: RentConfig) -> Rental:
     """Rent a host for a cycle, after a person's YES, and give it back in every outcome."""
-    hosts_out.reap()
-    rented_run.require_server()
+    host_release.reap()
+    remote_run.require_server()
     planned = plan(config)
     if not planned.gate.passed:
         stage("gate", f"refused: go to {planned.gate.route}. Nothing to rent a host for.")
         for reason in planned.gate.reasons:
             stage("", reason.message)
         return Rental(Outcome.REFUSED)
-    rented_run.require_deployment(config.deployment)
+    remote_run.require_deployment(config.deployment)
     with claim(planned.cycle, following=True):
         show(planned)
         if not confirmed(planned.lines(), config.answer_minutes * 60):
@@ -124,9 +124,9 @@ def rent(config: RentConfig, planned: Plan) -> Rental:
             raise
         finally:
             if outcome is Outcome.NOT_CREATED:
-                hosts_out.close(visit.lease, outcome)
+                host_release.close(visit.lease, outcome)
             else:
-                hosts_out.give_back(visit.lease, outcome, visit.hostname)
+                host_release.give_back(visit.lease, outcome, visit.hostname)
     return Rental(outcome, lease.host, None if fetched is None else fetched.next_cycle)
 
 
@@ -153,14 +153,14 @@ class Visit:
         root = self._begin()
         self._check(root)
         cargo = self.planned.cargo
-        placed = shipment.send(connection, root, cargo, config.patience_s)
+        placed = upload.send(connection, root, cargo, config.patience_s)
         stage("host", f"the cycle is at {placed.cycle}")
         python = self._python(root)
-        with rented_run.reachable_from(connection) as (url, tunnel):
-            rented_run.start(connection, self.lease, root, python, url, config)
-            self.lease = rented_run.launch(self.lease, config, placed)
+        with remote_run.reachable_from(connection) as (url, tunnel):
+            remote_run.start(connection, self.lease, root, python, url, config)
+            self.lease = remote_run.launch(self.lease, config, placed)
             deadline = self.lease.started + 60 * config.limit_minutes
-            watch = rented_run.Watch(
+            watch = remote_run.Watch(
                 connection, self.lease, root, tunnel, deadline, config.patience_s
             )
             ended = watch.until_it_ends(UUID(self.lease.run))
@@ -169,10 +169,10 @@ class Visit:
                 f"the run on {self.host.name} ended as {ended.name}: {ended.message or ''}. "
                 f"Its log is in Prefect, flow run {self.lease.run}."
             )
-        if not retrieval.has_results(connection, placed, cargo.cycle, config.patience_s):
+        if not download.has_results(connection, placed, cargo.cycle, config.patience_s):
             stage("host", "the gate refused on the host: there is nothing to fetch")
             return None
-        fetched = retrieval.fetch(connection, placed, cargo, self._told(), config.patience_s)
+        fetched = download.fetch(connection, placed, cargo, self._told(), config.patience_s)
         stage("host", f"{fetched.files} files are here, each with the SHA-256 of its record")
         for kept in fetched.kept:
             stage("host", f"another model of that name lay here; it is {kept.name} now")
@@ -198,7 +198,7 @@ class Visit:
     def _begin(self) -> str:
         """The lease's folder on the host, whose clock runs from now on."""
         provider, limit_s = self.planned.provider, 60 * self.config.limit_minutes
-        script = remote.begin(
+        script = remote_scripts.begin(
             "asr-flywheel" if isinstance(provider, BrevHost) else provider.folder,
             self.lease.lease,
             limit_s,
@@ -209,12 +209,12 @@ class Visit:
         return root
 
     def _check(self, root: str) -> None:
-        found = remote.parse_look(self.host.connection.check(remote.look(root)))
+        found = remote_scripts.parse_look(self.host.connection.check(remote_scripts.look(root)))
         for line in found.lines():
             stage("host", line)
         self.hostname = found.hostname
         container = self.config.run.runtime is RuntimeName.CONTAINER
-        remote.require(
+        remote_scripts.require(
             found,
             gpu=self.config.gpu_required,
             container=container,
@@ -226,7 +226,7 @@ class Visit:
         named = self.planned.provider.python
         connection = self.host.connection
         if named is not None:
-            connection.check(f"{named} -c 'import asr_flywheel.worker'", timeout_s=120)
+            connection.check(f"{named} -c 'import asr_flywheel.site.worker'", timeout_s=120)
             return named
         stage("host", "installing this project there")
         listed = subprocess.run(
@@ -243,7 +243,7 @@ class Visit:
             )
         connection.copy_to(PROJECT, names, f"{root}/project")
         local = self.config.run.runtime is RuntimeName.LOCAL
-        script = remote.install(root, "[nemo]" if local else "")
+        script = remote_scripts.install(root, "[nemo]" if local else "")
         return connection.check(script, timeout_s=1800).split()[-1]
 
     def _told(self) -> dict[str, Any]:

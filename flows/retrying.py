@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.store import StoreError
+from tasks.records.store import StoreError
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State

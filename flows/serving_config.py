@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.riva_endpoint import EndpointSettings
+from tasks.serving.riva_client import EndpointSettings
 
 
 class ServingConfig(BaseModel):

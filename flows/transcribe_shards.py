@@ -22,20 +22,21 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows import publish, server, slots
+from flows import artifacts, gpu_slots, prefect_helpers
 from flows.config import CycleConfig
-from tasks import shard_lists, stages, transcribe
-from tasks.claims import claim
-from tasks.cycle import open_cycle
-from tasks.errors import InputError, TranscriptionError
+from tasks.common.errors import InputError, TranscriptionError
+from tasks.data.cycle_folder import open_cycle
+from tasks.data.cycle_lock import claim
+from tasks.stages import prepare
+from tasks.transcription import offline, shard_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from prefect.client.schemas.objects import FlowRun
 
-    from tasks.transcribe import AudioSet, Piece
-    from tasks.transcripts import TranscriptStore
+    from tasks.transcription.hypothesis_cache import TranscriptStore
+    from tasks.transcription.offline import AudioSet, Piece
 
 DEPLOYMENT = "transcribe-shard/transcribe-shard"
 _LISTS = ".shards"
@@ -60,14 +61,14 @@ def transcribe_shard(config: ShardConfig) -> int:
     """Decode one shard; the number of recordings that were decoded now."""
     cycle = open_cycle(config.turn.cycle)
     runtime = config.turn.make_runtime()
-    runtime.check(lambda line: publish.stage("runtime", line))
-    kept = stages.kept_transcripts(cycle, runtime)
-    todo = shard_lists.read(config.listing)
-    with slots.gpu_slot(runtime.hardware.gpus):
-        took = transcribe.decode(todo, runtime, kept, lambda line: publish.stage("", line))
+    runtime.check(lambda line: artifacts.stage("runtime", line))
+    kept = prepare.kept_transcripts(cycle, runtime)
+    todo = shard_files.read(config.listing)
+    with gpu_slots.gpu_slot(runtime.hardware.gpus):
+        took = offline.decode(todo, runtime, kept, lambda line: artifacts.stage("", line))
     rows = sum(len(audio.audio) for _, audio in todo)
     seconds = sum(sum(audio.durations) for _, audio in todo)
-    publish.stage("shard", f"{rows} rows, {seconds / max(sum(took), 1e-9):.0f} x real time")
+    artifacts.stage("shard", f"{rows} rows, {seconds / max(sum(took), 1e-9):.0f} x real time")
     return rows
 
 
@@ -79,7 +80,7 @@ def check(config: CycleConfig) -> None:
     """
     if config.shards is None:
         return
-    if not server.is_named():
+    if not prefect_helpers.is_named():
         raise InputError(
             "shards: decoding in shards needs a Prefect server whose workers take them. "
             "Fix: set PREFECT_API_URL, or leave shards out."
@@ -90,7 +91,7 @@ def check(config: CycleConfig) -> None:
         except ObjectNotFound as unknown:
             raise InputError(
                 f"shards: the server has no deployment {DEPLOYMENT}. "
-                "Fix: make it with python -m asr_flywheel.register."
+                "Fix: make it with python -m asr_flywheel.site.register."
             ) from unknown
 
 
@@ -100,12 +101,12 @@ def transcribe_in_shards(config: CycleConfig, out: Path | None = None) -> list[P
     check(config)
     cycle = open_cycle(config.cycle)
     with claim(cycle):
-        return stages.transcribe_baseline(
+        return prepare.transcribe_baseline(
             cycle,
             config.base,
             out,
             config.audio_roots,
-            lambda line: publish.stage("transcribe", line),
+            lambda line: artifacts.stage("transcribe", line),
             partial(share, config),
             trust=config.trust,
         )
@@ -127,18 +128,18 @@ def share(
     """
     if config.shards is None:
         return
-    todo = transcribe.missing(models, audio, kept)
+    todo = offline.missing(models, audio, kept)
     if not todo:
         return
-    shards = shard_lists.cut(todo, config.shards)
-    publish.stage("shards", f"{_rows(todo)} rows in {len(shards)} shards")
+    shards = shard_files.cut(todo, config.shards)
+    artifacts.stage("shards", f"{_rows(todo)} rows in {len(shards)} shards")
     folder = kept.folder / _LISTS
-    lists = [shard_lists.write(folder, shard) for shard in shards]
+    lists = [shard_files.write(folder, shard) for shard in shards]
     runs = asyncio.run(_ask(config, lists))
     shutil.rmtree(folder, ignore_errors=True)
     failed = [run for run in runs if run.state is None or not run.state.is_completed()]
     if failed:
-        left = transcribe.missing(models, audio, kept)
+        left = offline.missing(models, audio, kept)
         named = ", ".join(f"{run.name} ({run.state_name})" for run in failed)
         raise TranscriptionError(
             f"{len(failed)} of {len(shards)} shards did not finish: {named}. "

@@ -10,16 +10,17 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.blocks.system import Secret
 
 from blocks.riva_endpoint import RivaEndpoint
-from flows import publish
+from flows import artifacts
 from flows.serving_config import ServingConfig
-from tasks import bases, parity_report, serving, serving_parity
-from tasks.claims import claim
-from tasks.cycle import open_cycle
-from tasks.errors import InputError
-from tasks.parity_report import Report
-from tasks.riva_endpoint import KEY_VARIABLE, Client, Endpoint
-from tasks.serving import Served
-from tasks.serving_parity import Plan
+from tasks.common.errors import InputError
+from tasks.data.cycle_folder import open_cycle
+from tasks.data.cycle_lock import claim
+from tasks.models import catalog
+from tasks.serving import endpoint_transcription, parity_report, validation
+from tasks.serving.endpoint_transcription import Served
+from tasks.serving.parity_report import Report
+from tasks.serving.riva_client import KEY_VARIABLE, Client, Endpoint
+from tasks.serving.validation import Plan
 
 
 @flow(name="validate-serving")
@@ -29,9 +30,9 @@ def validate_serving(config: ServingConfig) -> Report:
     endpoint = find_endpoint(config)
     with claim(cycle):
         plan = find_plan(config)
-        leaving = serving.leaving(plan.rows, endpoint)
-        publish.stage("serving", str(leaving))
-        serving.require_consent(leaving, given=config.audio_may_leave)
+        leaving = endpoint_transcription.leaving(plan.rows, endpoint)
+        artifacts.stage("serving", str(leaving))
+        endpoint_transcription.require_consent(leaving, given=config.audio_may_leave)
         client = Client(endpoint)
         try:
             served = transcribe(config, plan, client)
@@ -46,10 +47,10 @@ def find_plan(config: ServingConfig) -> Plan:
     Raises:
         InputError: there is no offline evaluation, or a recording cannot be sent.
     """
-    return serving_parity.plan(
+    return validation.plan(
         open_cycle(config.cycle),
         offline=config.offline,
-        model=None if config.model is None else bases.resolve_pinned(config.model).path,
+        model=None if config.model is None else catalog.resolve_pinned(config.model).path,
         audio_roots=config.audio_roots,
     )
 
@@ -87,33 +88,35 @@ def _no_block(field: str, name: str) -> InputError:
 @task(name="serving-transcribe", persist_result=False)
 def transcribe(config: ServingConfig, plan: Plan, client: Client) -> Served:
     """Every row by the endpoint, one offline call each."""
-    target = plan.folder / serving.SERVED_NAME
-    served = serving.transcribe(
-        plan.rows, client, target, config.concurrency, publish.sparingly(10.0, "serving")
+    target = plan.folder / endpoint_transcription.SERVED_NAME
+    served = endpoint_transcription.transcribe(
+        plan.rows, client, target, config.concurrency, artifacts.sparingly(10.0, "serving")
     )
     waits = f", {served.attempts} further attempts" if served.attempts else ""
-    publish.stage("serving", f"{target}: {len(served.heard)} rows, {served.asked} asked for{waits}")
+    artifacts.stage(
+        "serving", f"{target}: {len(served.heard)} rows, {served.asked} asked for{waits}"
+    )
     return served
 
 
 @task(name="serving-parity", persist_result=False)
 def compare(config: ServingConfig, plan: Plan, client: Client, served: Served) -> Report:
     """Row by row against the offline evaluation, with the causes of a difference."""
-    report = serving_parity.compare(
+    report = validation.compare(
         plan,
         client,
         served,
         probing=config.probing,
-        report=lambda line: publish.stage("", line),
+        report=lambda line: artifacts.stage("", line),
     )
     parity_report.write(plan.folder, report)
-    publish.stage("parity", f"{report.verdict} ({plan.folder / parity_report.MARKDOWN_NAME})")
+    artifacts.stage("parity", f"{report.verdict} ({plan.folder / parity_report.MARKDOWN_NAME})")
     for line in report.not_compared:
-        publish.stage("", line)
+        artifacts.stage("", line)
     for cause in report.causes:
-        publish.stage("", f"{cause.name.value}: {'; '.join(cause.evidence)}. {cause.remedy}.")
+        artifacts.stage("", f"{cause.name.value}: {'; '.join(cause.evidence)}. {cause.remedy}.")
     create_markdown_artifact(
-        key=publish.artifact_key(plan.cycle, "serving-parity"),
+        key=artifacts.artifact_key(plan.cycle, "serving-parity"),
         description=f"Serving parity, cycle {plan.cycle.number}: {report.verdict}",
         markdown=report.as_markdown(),
     )

@@ -12,14 +12,14 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
-from blocks.places import AbsolutePath, StoreName
+from blocks.parameter_types import AbsolutePath, StoreName
 from blocks.stores import open_store
-from flows import events, publish
+from flows import artifacts, events
 from flows.config import CycleConfig, WhenBusy
 from flows.retrying import worth_retrying
-from tasks import inbox
-from tasks.claims import BusyError
-from tasks.store import Store
+from tasks.data.cycle_lock import BusyError
+from tasks.records import inbox
+from tasks.records.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ def watch_inbox(config: WatchConfig) -> int:
     config.run_for(config.cycles / "cycle1")  # a wrong setting shows now, not at the first arrival
     store = open_store(config.store)
     found = inbox.arrivals(store, config.prefix, config.cycles)
-    publish.stage("inbox", f"{store.url(config.prefix)}: {len(found)} new manifests")
+    artifacts.stage("inbox", f"{store.url(config.prefix)}: {len(found)} new manifests")
     for arrival in found:
         take(config, store, arrival)
     return len(found)
@@ -89,9 +89,9 @@ def watch_inbox(config: WatchConfig) -> int:
 def take(config: WatchConfig, store: Store, arrival: inbox.Arrival) -> None:
     """Bring the cycle here, tell of it, and then remember it; later, if a run works on it."""
     try:
-        cycle = inbox.bring(store, arrival, config.cycles, lambda line: publish.stage("", line))
+        cycle = inbox.bring(store, arrival, config.cycles, lambda line: artifacts.stage("", line))
     except BusyError as busy:
-        publish.stage("inbox", f"left for the next look: {busy}")
+        artifacts.stage("inbox", f"left for the next look: {busy}")
         return
     run = config.run_for(cycle.path)
     events.arrived(cycle, arrival, run.model_dump(mode="json", exclude_unset=True))

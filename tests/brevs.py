@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.rent import RentConfig
-from tasks import files, lease, ledger
+from flows.rental.config import RentConfig
+from tasks.common import atomic_files
+from tasks.gpu_hosts import lease
+from tasks.records import cost_ledger
 from tests import samples
 
 if TYPE_CHECKING:
@@ -83,13 +85,13 @@ def worth_tuning(folder: Path) -> Path:
         samples.write_wav(folder / "audio" / f"{row}.wav", seed=row)
     samples.write_rows(folder / "manifest.jsonl", rows)
     told = [{**row, "ref": row["text"], "hyp": "the doctor wrote into it"} for row in rows]
-    files.write_jsonl(folder / "per_sample.json", told)
+    atomic_files.write_jsonl(folder / "per_sample.json", told)
     return folder
 
 
 def outcomes(cycle: Path) -> list[str]:
     """What the ledger says."""
-    return [one.outcome.value for one in ledger.read(cycle.parent).entries]
+    return [one.outcome.value for one in cost_ledger.read(cycle.parent).entries]
 
 
 def all_leases() -> list[lease.Lease]:

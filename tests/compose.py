@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tasks import files
+from tasks.common import atomic_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from asr_flywheel.site import Site
+    from asr_flywheel.site.local_site import Site
 
 FILE = Path(__file__).parent.parent / "deployments" / "compose.yaml"
 # A user and group that every Debian has and that own nothing.
@@ -49,7 +49,7 @@ def standing_in(
         inside: the environment that `exec` gives to programs of a service.
     """
     told = {"folder": str(site.folder), "port": site.port, "settings": dict(site.settings)}
-    files.write_json(folder / "site.json", {**told, "inside": inside})
+    atomic_files.write_json(folder / "site.json", {**told, "inside": inside})
     program = folder / "docker"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STANDIN}" "$@"\n')
     program.chmod(0o755)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from asr_flywheel.site import Site
+from asr_flywheel.site.local_site import Site
 
 
 def main() -> None:

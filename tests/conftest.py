@@ -15,7 +15,7 @@ from tests import needs, samples, sites, sshd
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from asr_flywheel.site import Site
+    from asr_flywheel.site.local_site import Site
     from tests.sshd import Loopback
 
 # The same examples on every machine: a failure in one place can be repeated in another.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tarfile
 from typing import TYPE_CHECKING, Any
 
-from tasks.bases import embedded_path
+from tasks.models.catalog import embedded_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,14 +6,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.hypotheses import Hypothesis, Part, write_hypotheses
+from tasks.evaluation.hypotheses import Hypothesis, Part, write_hypotheses
 from tests import samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tasks.guardrail import Guardrail
+    from tasks.decision.guardrail import Guardrail
 
 NASTY = '<script>alert("1")</script>'
 RTL = "אספירין"

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import flow
 
-from tasks import files
+from tasks.common import atomic_files
 from tests import sites
 
 if TYPE_CHECKING:
-    from asr_flywheel.site import Site
+    from asr_flywheel.site.local_site import Site
 
 RUN = "embedded-verified-0123"
 
@@ -57,27 +57,27 @@ def write_results(cycle: Path, weights: bytes = b"weights" * 1000) -> None:
     for name in ("train.jsonl", "validation.jsonl"):
         (cycle / name).write_text(f'{{"audio_filepath": "{cycle}/audio/0.wav"}}\n')
     hashes = {
-        f"{side}_sha256": files.sha256_file(cycle / f"{side}.jsonl")
+        f"{side}_sha256": atomic_files.sha256_file(cycle / f"{side}.jsonl")
         for side in ("train", "validation")
     }
     info = model.parent / "training_run_info.json"
-    files.write_json(info, {"dataset": hashes})
+    atomic_files.write_json(info, {"dataset": hashes})
     following = cycle.with_name("cycle2")
     following.mkdir()
     (following / "offline_hyps.jsonl").write_text(f'{{"audio_filepath": "{cycle}/audio/0.wav"}}\n')
-    files.write_json(following / "decision.json", {"decision": "keep"})
+    atomic_files.write_json(following / "decision.json", {"decision": "keep"})
     names = ("offline_hyps.jsonl", "decision.json")
     record = {
         "config": {"cycle": str(cycle)},
         "sft": {
             "model": str(model),
-            "model_sha256": files.sha256_file(model),
+            "model_sha256": atomic_files.sha256_file(model),
             "training_run_info": str(info),
-            "training_run_info_sha256": files.sha256_file(info),
+            "training_run_info_sha256": atomic_files.sha256_file(info),
         },
-        "files": {name: files.sha256_file(following / name) for name in names},
+        "files": {name: atomic_files.sha256_file(following / name) for name in names},
     }
-    files.write_json(following / "run.json", record)
+    atomic_files.write_json(following / "run.json", record)
 
 
 def deploy(site: Site) -> None:

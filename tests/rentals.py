@@ -22,7 +22,7 @@ import signal, sys
 # As at a terminal: whoever starts this in the background hands on that SIGINT is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from flows.provision_gpu import provision_gpu
-from flows.rent import RentConfig
+from flows.rental.config import RentConfig
 try:
     print("ended:", provision_gpu(RentConfig.model_validate_json(sys.argv[1])).outcome, flush=True)
 except Exception as wrong:

@@ -19,7 +19,7 @@ import soundfile
 import soxr
 from riva.client.proto import riva_asr_pb2, riva_asr_pb2_grpc
 
-from tasks.bases import embedded_path
+from tasks.models.catalog import embedded_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

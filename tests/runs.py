@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks import diff, files, judgement, leaderboard, run_record, sft
-from tasks.cycle import Cycle, open_cycle
-from tasks.decision import decide
-from tasks.hypotheses import Part, write_hypotheses
-from tasks.scoring import score
+from tasks.common import atomic_files
+from tasks.data.cycle_folder import Cycle, open_cycle
+from tasks.decision import evidence
+from tasks.decision.verdict import decide
+from tasks.evaluation import diff, leaderboard
+from tasks.evaluation.hypotheses import Part, write_hypotheses
+from tasks.evaluation.scoring import score
+from tasks.records import run_record
+from tasks.training import sft
 from tests import samples
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tasks.hypotheses import Hypothesis
+    from tasks.evaluation.hypotheses import Hypothesis
 
 
 def finish(cycle: Path, model: Path, *, base: str = "embedded", after: int = 2) -> Cycle:
@@ -33,14 +37,14 @@ def finish(cycle: Path, model: Path, *, base: str = "embedded", after: int = 2) 
     opened = open_cycle(cycle)
     trained_here = model.with_name(sft.INFO_NAME).is_file()
     tuned = model if trained_here else _plant(opened, model, base)
-    sha256 = files.sha256_file(tuned)
+    sha256 = atomic_files.sha256_file(tuned)
     held, trained = Part.HELD_OUT, Part.TRAINED
     before = score([*samples.evaluated(10, 20, part=held), *_more(40, trained)])
     now = score([*samples.evaluated(after, 20, part=held), *_more(5, trained)])
     pairing = diff.pair(before, now)
-    grounds = judgement.evidence(pairing)
+    grounds = evidence.evidence(pairing)
     decided = decide(grounds, ["drug"])
-    all_rows = judgement.read_all_rows(pairing, ["drug"])
+    all_rows = evidence.read_all_rows(pairing, ["drug"])
     following = opened.next
     run_record.begin(following)
     write_hypotheses(following.path / "baseline_hyps.jsonl", [row.row for row in before.rows])
@@ -48,7 +52,7 @@ def finish(cycle: Path, model: Path, *, base: str = "embedded", after: int = 2) 
     entries = leaderboard.tuned_entries(base, before, f"{base} tuned", now)
     run_record.write_leaderboard(following, leaderboard.Leaderboard(following.number, entries))
     run_record.write_decision(following, decided, all_rows, grounds.judged, diff.deltas(pairing))
-    files.write_json(
+    atomic_files.write_json(
         following.path / run_record.RECORD_NAME,
         {
             "finished": "2026-11-24T22:00:00Z",
@@ -67,14 +71,14 @@ def _plant(cycle: Cycle, model: Path, base: str) -> Path:
     tuned = run / sft.MODEL_NAME
     tuned.write_bytes(model.read_bytes())
     info = {
-        "model_sha256": files.sha256_file(tuned),
+        "model_sha256": atomic_files.sha256_file(tuned),
         "base": {"name": base, "path": "/base", "sha256": "b" * 64, "parameters": 5891185},
         "recipe": {"name": "verified", "lr": 3e-4, "epochs": 3, "effective_batch": 4, "seed": 42},
         "runtime": {"gpus": [], "precision": "32-true", "nemo": "3.0.0", "torch": "2.13.0"},
         "dataset": {"train_rows": 100, "validation_rows": 20},
         "best_epoch": 1,
     }
-    files.write_json(run / sft.INFO_NAME, info)
+    atomic_files.write_json(run / sft.INFO_NAME, info)
     return tuned
 
 

@@ -14,10 +14,10 @@ import sentencepiece
 import soundfile
 import yaml
 
-from tasks.diff import Delta
-from tasks.hypotheses import Hypothesis, Part
-from tasks.manifest import Utterance
-from tasks.scoring import Scores, Share, score
+from tasks.data.manifest import Utterance
+from tasks.evaluation.diff import Delta
+from tasks.evaluation.hypotheses import Hypothesis, Part
+from tasks.evaluation.scoring import Scores, Share, score
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

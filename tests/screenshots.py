@@ -16,7 +16,7 @@ from tests import sites, ui
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-    from asr_flywheel.site import Site
+    from asr_flywheel.site.local_site import Site
 
 _MOST_BYTES = 200_000
 

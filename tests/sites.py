@@ -18,10 +18,10 @@ import httpx
 import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from asr_flywheel.demo.benchmark import plan_cycle, synthesise_cycle
-from asr_flywheel.site import Site
-from tasks import stages
-from tasks.cycle import open_cycle
+from asr_flywheel.demo.dataset import plan_cycle, synthesise_cycle
+from asr_flywheel.site.local_site import Site
+from tasks.data.cycle_folder import open_cycle
+from tasks.stages import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,9 +79,9 @@ def speak_cycle(folder: Path) -> Path:
     """Every second row of the embedded benchmark, 120 in all, with its baseline."""
     with pytest.MonkeyPatch.context() as patch:
         # The others are not even spoken.
-        patch.setattr("asr_flywheel.demo.benchmark.plan_cycle", lambda seed: plan_cycle(seed)[::2])
+        patch.setattr("asr_flywheel.demo.dataset.plan_cycle", lambda seed: plan_cycle(seed)[::2])
         synthesise_cycle(folder)
-    stages.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
+    prepare.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
     return folder
 
 
@@ -122,8 +122,8 @@ def trains(site: Site, run: str, cycle: Path, seconds: float = 300.0) -> None:
 
 _HOLDER = """
 import sys
-from flows import slots
-from tasks.hardware import Gpu
+from flows import gpu_slots as slots
+from tasks.runtimes.hardware import Gpu
 with slots.gpu_slot([Gpu("planted", uuid=uuid) for uuid in sys.argv[1:]]):
     print("held", flush=True)
     sys.stdin.read()

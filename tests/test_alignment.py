@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.alignment import align, columns, worst
-from tasks.hypotheses import Hypothesis
-from tasks.scoring import score
+from tasks.evaluation.alignment import align, columns, worst
+from tasks.evaluation.hypotheses import Hypothesis
+from tasks.evaluation.scoring import score
 
 
 def test_errors_are_marked_under_the_words() -> None:

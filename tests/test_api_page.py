@@ -17,7 +17,7 @@ from tests import pages, sites
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from asr_flywheel.site import Site
+    from asr_flywheel.site.local_site import Site
 
 
 def run(site: Site, cycle: Path, line: list[str]) -> str:

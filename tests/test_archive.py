@@ -13,9 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from asr_flywheel import cli
-from tasks import archive, files
-from tasks.cycle import Cycle, open_cycle
-from tasks.store import LocalStore, StoreError
+from tasks.common import atomic_files
+from tasks.data.cycle_folder import Cycle, open_cycle
+from tasks.records import archive
+from tasks.records.store import LocalStore, StoreError
 from tests import s3, samples
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def cycle(tmp_path: Path) -> Cycle:
     second.mkdir()
     (second / "decision.json").write_text('{"decision": "keep"}')
     (second / "notes.txt").write_text("the user's own")
-    record = {"files": {"decision.json": files.sha256_file(second / "decision.json")}}
-    files.write_json(second / "run.json", record)
+    record = {"files": {"decision.json": atomic_files.sha256_file(second / "decision.json")}}
+    atomic_files.write_json(second / "run.json", record)
     return open_cycle(first)
 
 
@@ -179,8 +180,8 @@ KEEP = """
 import sys
 from pathlib import Path
 from blocks.stores import open_store
-from tasks import archive
-from tasks.cycle import open_cycle
+from tasks.records import archive
+from tasks.data.cycle_folder import open_cycle
 cycle = open_cycle(Path(sys.argv[1]))
 model = cycle.path / "models" / "run" / "adapted_model.nemo"
 print(archive.keep(open_store("s3://clinic/asr"), cycle, "run-1", model, "keep").url)

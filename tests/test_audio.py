@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 import soundfile
 
-from tasks import audio
-from tasks.audio import AudioFacts
-from tasks.bases import resolve
-from tasks.findings import Severity
-from tasks.preflight import Limits, PreflightResult, preflight
-from tasks.runtime import ENTRY
+from tasks.data import audio_probe
+from tasks.data.audio_probe import AudioFacts
+from tasks.data.findings import Severity
+from tasks.data.preflight import Limits, PreflightResult, preflight
+from tasks.models.catalog import resolve
+from tasks.runtimes.base import ENTRY
 from tests import samples
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tasks.audio import Samples
+    from tasks.data.audio_probe import Samples
 
 RATE = samples.RATE
 HOLD_16_BITS = {
@@ -55,7 +55,7 @@ def write(path: Path, wave: Any, subtype: str = "FLOAT", kind: str = "WAV") -> P
 
 def facts(path: Path) -> AudioFacts:
     """What is said of a file that can be read."""
-    found = audio.probe(path)
+    found = audio_probe.probe(path)
     assert isinstance(found, AudioFacts)
     return found
 
@@ -67,7 +67,7 @@ def test_a_recording_is_the_same_in_whatever_samples_it_is_kept(
     """What is hashed and sent are its 16-bit samples, at their level; the hash never changes."""
     wave = loud()
     path = write(tmp_path / "it", wave / 32768, subtype, kind)
-    heard, rate = audio.read_16_bits(path)
+    heard, rate = audio_probe.read_16_bits(path)
     assert rate == RATE
     assert heard.dtype == np.int16
     assert np.array_equal(heard, wave)
@@ -82,14 +82,14 @@ def test_training_and_transcription_hear_what_is_sent(
 ) -> None:
     """NeMo's loader and our own have the same samples between -1 and 1."""
     sys.path.insert(0, str(ENTRY))
-    import sound  # type: ignore[import-not-found]  # noqa: PLC0415 - torch takes seconds
+    import audio_reader  # type: ignore[import-not-found]  # noqa: PLC0415 - torch takes seconds
     from nemo.collections.asr.parts.preprocessing.segment import (  # noqa: PLC0415 - likewise
         AudioSegment,
     )
 
     wave = loud()
     path = str(write(tmp_path / "it", wave / 32768, subtype, kind))
-    assert np.array_equal(sound.read(path, RATE), np.float32(wave / 32768))
+    assert np.array_equal(audio_reader.read(path, RATE), np.float32(wave / 32768))
     assert np.array_equal(AudioSegment.from_file(path).samples, np.float32(wave / 32768))
 
 
@@ -120,7 +120,7 @@ def test_nemo_before_3_hears_what_preflight_heard(tmp_path: Path) -> None:
     """Whatever a file's name ends in; without the mend NeMo 2.6 has ffprobe read some of these."""
     python = os.environ["FLYWHEEL_NEMO26_PYTHON"]
     sys.path.insert(0, str(ENTRY))
-    import sound  # noqa: PLC0415 - torch takes seconds
+    import audio_reader  # noqa: PLC0415 - torch takes seconds
 
     for name, (kind, subtype) in BY_NAME.items():
         write(tmp_path / name, loud() / 32768 / 2, subtype, kind)
@@ -131,17 +131,17 @@ def test_nemo_before_3_hears_what_preflight_heard(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for path in paths:
         rate = soundfile.info(path).samplerate
-        assert np.array_equal(np.load(f"{path}.npy"), sound.read(path, rate)), path
+        assert np.array_equal(np.load(f"{path}.npy"), audio_reader.read(path, rate)), path
 
 
 def test_a_model_that_decodes_by_itself_reads_by_content(monkeypatch: pytest.MonkeyPatch) -> None:
     """From when it is restored, where NeMo has a list of endings, as before 3.0."""
     sys.path.insert(0, str(ENTRY))
-    import recogniser  # type: ignore[import-not-found]  # noqa: PLC0415 - torch takes seconds
+    import greedy_decoder  # type: ignore[import-not-found]  # noqa: PLC0415 - torch takes seconds
     from nemo.collections.asr.parts.preprocessing import segment  # noqa: PLC0415 - likewise
 
     monkeypatch.setattr(segment, "sf_supported_formats", [".wav"], raising=False)
-    recogniser.restore(str(resolve("embedded")), "cpu")
+    greedy_decoder.restore(str(resolve("embedded")), "cpu")
     assert all(ending in segment.sf_supported_formats for ending in (".FLAC", ".opus", ""))
 
 
@@ -150,7 +150,7 @@ def test_wider_samples_are_rounded(tmp_path: Path, subtype: str) -> None:
     """To the nearest of 16 bits, in every kind of file alike."""
     wave = np.random.default_rng(4).integers(-(2**23), 2**23, 4000) / 2**23
     wanted = np.minimum(np.rint(wave * 32768), 32767)
-    heard, _ = audio.read_16_bits(write(tmp_path / "it", wave, subtype))
+    heard, _ = audio_probe.read_16_bits(write(tmp_path / "it", wave, subtype))
     assert np.array_equal(heard, wanted)
 
 

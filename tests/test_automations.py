@@ -11,11 +11,11 @@ import pytest
 from prefect.blocks.webhook import Webhook
 from pydantic import SecretStr
 
-from asr_flywheel import automations
-from asr_flywheel.automations import Wanted
+from asr_flywheel.site import automations
+from asr_flywheel.site.automations import Wanted
 from blocks.email import EmailNotification
-from tasks.claims import claim
-from tasks.cycle import open_cycle
+from tasks.data.cycle_folder import open_cycle
+from tasks.data.cycle_lock import claim
 from tests import receivers, samples, sites
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
     from pathlib import Path
 
-    from asr_flywheel.site import Site
+    from asr_flywheel.site.local_site import Site
 
 
 def registered(site: Site) -> dict[str, bool]:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from tasks import bases
-from tasks.bases import CATALOGUE, Status
-from tasks.errors import InputError
-from tasks.nemo_archive import Decoder, open_archive
+from tasks.common.errors import InputError
+from tasks.models import catalog
+from tasks.models.catalog import CATALOGUE, Status
+from tasks.models.nemo_archive import Decoder, open_archive
 from tests import samples
 
 if TYPE_CHECKING:
@@ -43,15 +43,15 @@ TABLE = {
 def test_every_row_of_the_base_table(name: str, row: tuple[Decoder, Status]) -> None:
     """Decoder and status, by the full and by the short name, in any casing."""
     for spelling in (name, name.removeprefix("nvidia/"), name.upper()):
-        base = bases.describe(spelling)
+        base = catalog.describe(spelling)
         assert (base.name, base.decoder, base.status) == (name, *row)
 
 
 def test_the_table_has_no_other_rows() -> None:
     """One base is verified and recommended, one is broken and says why."""
     assert set(CATALOGUE) == set(TABLE)
-    assert bases.RECOMMENDED == "nvidia/parakeet-tdt-0.6b-v2"
-    assert "0.513 to 0.128" in CATALOGUE[bases.RECOMMENDED].note
+    assert catalog.RECOMMENDED == "nvidia/parakeet-tdt-0.6b-v2"
+    assert "0.513 to 0.128" in CATALOGUE[catalog.RECOMMENDED].note
     (broken,) = [base for base in CATALOGUE.values() if base.status is Status.BROKEN]
     assert broken.name == "nvidia/nemotron-speech-streaming-en-0.6b"
     assert broken.cache_aware
@@ -60,14 +60,14 @@ def test_the_table_has_no_other_rows() -> None:
 
 def test_a_nemo_of_ones_own_is_described_by_its_configuration(tmp_path: Path) -> None:
     """Decoder from the archive; nothing is on record."""
-    base = bases.describe(str(samples.write_nemo(tmp_path / "mine.nemo", samples.TDT_CONFIG)))
+    base = catalog.describe(str(samples.write_nemo(tmp_path / "mine.nemo", samples.TDT_CONFIG)))
     assert (base.decoder, base.status, base.cache_aware) == (Decoder.TDT, Status.UNKNOWN, False)
 
 
 def test_a_streaming_nemo_of_ones_own_is_unknown(tmp_path: Path) -> None:
     """Only the base that the specification names is broken; what happened to that one is told."""
     path = samples.write_nemo(tmp_path / "parakeet-tdt.nemo", samples.STREAMING_CONFIG)
-    base = bases.describe(str(path))
+    base = catalog.describe(str(path))
     assert (base.status, base.cache_aware) == (Status.UNKNOWN, True)
     assert "nemotron-speech-streaming-en-0.6b collapsed to all-UNK" in base.note
 
@@ -78,7 +78,7 @@ def test_a_file_resolves_to_its_absolute_path(
     """Nothing is downloaded for a file that is there."""
     path = samples.write_nemo(tmp_path / "mine.nemo")
     monkeypatch.chdir(tmp_path)
-    assert bases.resolve("mine.nemo") == path.resolve()
+    assert catalog.resolve("mine.nemo") == path.resolve()
 
 
 def test_a_file_named_like_a_known_base_is_that_file(
@@ -87,8 +87,8 @@ def test_a_file_named_like_a_known_base_is_that_file(
     """A copy in the working folder is used as it is, and the table's word on it holds."""
     path = samples.write_nemo(tmp_path / "parakeet-tdt-0.6b-v2.nemo", samples.TDT_CONFIG)
     monkeypatch.chdir(tmp_path)
-    assert bases.resolve(path.name) == path.resolve()
-    assert bases.describe(path.name).status is Status.VERIFIED
+    assert catalog.resolve(path.name) == path.resolve()
+    assert catalog.describe(path.name).status is Status.VERIFIED
 
 
 @pytest.mark.parametrize("name", ["nothing.nemo", "nvidia/parakeet", "", "embeded"])
@@ -97,11 +97,11 @@ def test_an_unknown_name_is_bad_input(
 ) -> None:
     """The message lists what is known."""
     monkeypatch.chdir(tmp_path)
-    for use in (bases.describe, bases.resolve):
+    for use in (catalog.describe, catalog.resolve):
         with pytest.raises(InputError, match="neither a file nor a known base") as told:
             use(name)
         assert "'embedded'" in str(told.value)
-        assert bases.RECOMMENDED in str(told.value)
+        assert catalog.RECOMMENDED in str(told.value)
 
 
 @pytest.mark.parametrize(
@@ -113,20 +113,20 @@ def test_a_shipped_base_is_named_without_a_path(
     """Its file is the package's; an installation without the file says so by the file's name."""
     file = tmp_path / f"embedded_{decoder.value}.nemo"
     monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
-    for use in (bases.describe, bases.resolve):
+    for use in (catalog.describe, catalog.resolve):
         with pytest.raises(InputError, match=f"lacks its file, {file.name}"):
             use(name)
     samples.write_nemo(file)
-    assert bases.resolve(name) == file
-    base = bases.describe(name)
+    assert catalog.resolve(name) == file
+    base = catalog.describe(name)
     assert (base.name, base.decoder, base.licence) == (name, decoder, "Apache-2.0")
 
 
-@pytest.mark.parametrize("name", list(bases.SHIPPED))
+@pytest.mark.parametrize("name", list(catalog.SHIPPED))
 def test_a_shipped_file_has_the_decoder_of_its_name(name: str) -> None:
     """The table says what the file's own configuration says."""
-    path = bases.embedded_path(name)
-    assert open_archive(path).decoder is bases.SHIPPED[name].decoder
+    path = catalog.embedded_path(name)
+    assert open_archive(path).decoder is catalog.SHIPPED[name].decoder
 
 
 FAMILY = {
@@ -139,7 +139,7 @@ LANGUAGES = {"nvidia/parakeet-tdt-0.6b-v3": 25, "nvidia/nemotron-3.5-asr-streami
 
 
 @pytest.mark.parametrize("base", CATALOGUE.values(), ids=list(CATALOGUE))
-def test_every_base_says_what_a_user_must_know(base: bases.Base) -> None:
+def test_every_base_says_what_a_user_must_know(base: catalog.Base) -> None:
     """Size, licence, languages, source and NIM family; a pin is a whole commit or hash."""
     assert base.millions
     known = ("CC-BY-4.0", "NVIDIA Open Model License", "OpenMDW-1.1")

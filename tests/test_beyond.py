@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.beyond import NOTHING_HEARD, Beyond, heard_instead, look_beyond
-from tasks.critical import Kind
-from tasks.hypotheses import Hypothesis
-from tasks.keywords import vocabulary
-from tasks.scoring import Share, score
+from tasks.evaluation.clinical_values import Kind
+from tasks.evaluation.false_keywords import vocabulary
+from tasks.evaluation.hypotheses import Hypothesis
+from tasks.evaluation.scoring import Share, score
+from tasks.evaluation.secondary_metrics import NOTHING_HEARD, Beyond, heard_instead, look_beyond
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_parts_add_up() -> None:
 
 def test_memory_stays_flat(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many near misses the frequent ones are kept."""
-    monkeypatch.setattr("tasks.beyond._PAIRS_KEPT", 3)
+    monkeypatch.setattr("tasks.evaluation.secondary_metrics._PAIRS_KEPT", 3)
     found = Beyond(vocabulary([]))
     for place in range(10):
         found.near["aspirin", f"form {place}"] = place

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows import hosts_out
 from flows.provision_gpu import rent
-from flows.rent_plan import plan
-from tasks import files, ledger
-from tasks.errors import InputError
-from tasks.hosts import NothingCreatedError
-from tasks.ssh import HostError
+from flows.rental import host_release
+from flows.rental.plan import plan
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.gpu_hosts.providers import NothingCreatedError
+from tasks.gpu_hosts.ssh import HostError
+from tasks.records import cost_ledger
 from tests import samples
 from tests.brevs import Brev, all_leases, outcomes, worth_tuning
 from tests.sites import wait_for
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place of the test's own for records of hosts that are out."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(hosts_out, "_PAUSE_S", 0.05)
+    monkeypatch.setattr(host_release, "_PAUSE_S", 0.05)
     return tmp_path / "state"
 
 
@@ -99,7 +100,7 @@ def test_nobody_logged_in_is_no_host_out(brev: Brev, worth: Path) -> None:
     with pytest.raises(NothingCreatedError, match="run brev login"):
         rent(config, plan(config))
     assert all_leases() == []
-    assert ledger.read(worth.parent).usd == 0
+    assert cost_ledger.read(worth.parent).usd == 0
 
 
 def test_a_host_that_cannot_be_deleted_raises_the_alarm_and_is_found_again(
@@ -168,11 +169,11 @@ def test_a_host_is_not_absent_because_another_login_does_not_find_it(
     name = out(brev, worth)
     brev.goes(**now)
     with pytest.raises(HostError, match=f"HOST STILL OUT: {name}") as raised:
-        hosts_out.reap()
+        host_release.reap()
     assert said in str(raised.value)
     assert [one.host for one in all_leases()] == list(brev.instances) == [name]
     brev.goes()
-    assert hosts_out.reap() == [name]
+    assert host_release.reap() == [name]
     assert brev.instances == {}
 
 
@@ -183,9 +184,9 @@ def test_with_an_api_key_absence_is_not_believed(brev: Brev, worth: Path) -> Non
     brev.goes(api_key=True)
     (brev.folder / "instances.json").write_text("{}")
     with pytest.raises(HostError, match="with an API key nobody can tell"):
-        hosts_out.reap()
+        host_release.reap()
     (brev.folder / "instances.json").write_text(listed)
-    assert hosts_out.reap() == [name]
+    assert host_release.reap() == [name]
 
 
 def test_the_organisation_that_pays_must_be_the_active_one(brev: Brev, worth: Path) -> None:
@@ -205,7 +206,7 @@ def test_the_ledger_has_the_price_of_the_offer(brev: Brev, worth: Path) -> None:
     config = brev.config(worth, usd_per_hour=3.0)
     with pytest.raises(HostError, match="not ready"):
         rent(config, plan(config))
-    (entry,) = ledger.read(worth.parent).entries
+    (entry,) = cost_ledger.read(worth.parent).entries
     assert entry.usd_per_hour == 1.49
 
 
@@ -310,7 +311,7 @@ def test_a_recording_that_cannot_be_sent_is_told_before_anybody_is_asked(
     brev: Brev, worth: Path
 ) -> None:
     """A manifest of another machine is understood here, but its paths lie in no folder of ours."""
-    rows = files.read_jsonl(worth / "manifest.jsonl")
+    rows = atomic_files.read_jsonl(worth / "manifest.jsonl")
     rows[2]["audio_filepath"] = "/elsewhere/cycle1/audio/2.wav"
     samples.write_rows(worth / "manifest.jsonl", rows)
     config = brev.config(worth)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks.entry import checkpoints
+from tasks.entrypoints import checkpoints
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import claims
-from tasks.claims import BusyError, claim
-from tasks.cycle import Cycle, open_cycle
+from tasks.data import cycle_lock
+from tasks.data.cycle_folder import Cycle, open_cycle
+from tasks.data.cycle_lock import BusyError, claim
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 FOREIGN = """
 import sys
 from pathlib import Path
-from tasks.claims import claim
-from tasks.cycle import open_cycle
+from tasks.data.cycle_lock import claim
+from tasks.data.cycle_folder import open_cycle
 with claim(open_cycle(Path(sys.argv[1])), following=len(sys.argv) > 2):
     print("mine", flush=True)
     sys.stdin.read()
@@ -71,8 +71,8 @@ def test_who_writes_the_next_cycle_has_that_too(cycles: list[Cycle]) -> None:
 
 def test_another_hosts_claim_counts(cycles: list[Cycle], monkeypatch: pytest.MonkeyPatch) -> None:
     """As over NFS, where the lock of a folder stays on its host: the bytes in the file remain."""
-    nothing = claims._Lock(lambda: None, lambda: None)
-    monkeypatch.setattr(claims, "_folder_lock", lambda *_: nothing)
+    nothing = cycle_lock._Lock(lambda: None, lambda: None)
+    monkeypatch.setattr(cycle_lock, "_folder_lock", lambda *_: nothing)
     first, second, _ = cycles
     with claim(first, following=True):
         assert refused(first)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asr_flywheel import cli
-from tasks import bases
-from tasks.hypotheses import Part, write_hypotheses
+from tasks.evaluation.hypotheses import Part, write_hypotheses
+from tasks.models import catalog
 from tests import samples
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def test_a_gate_that_passes_exits_0_and_prints_its_figures(
     """JSON and nothing else on standard output."""
     folder = evaluated_cycle(tmp_path / "cycle1")
     before = samples.snapshot(folder)
-    code, out, err = run("gate", folder, "--base", bases.RECOMMENDED, "--json")
+    code, out, err = run("gate", folder, "--base", catalog.RECOMMENDED, "--json")
     assert (code, err) == (0, "")
     told = json.loads(out)
     assert set(told) >= {"passed", "action", "route", "reasons", "figures"}

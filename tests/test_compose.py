@@ -96,7 +96,7 @@ def test_an_image_knows_the_commit_that_it_was_built_from(tmp_path: Path) -> Non
 def test_the_server_sees_to_its_slots_before_it_starts() -> None:
     """By the same program as `make site`, with the server's own leases in reach."""
     server = compose.services()["server"]
-    assert server["command"][:3] == ["python", "-m", "asr_flywheel.server"]
+    assert server["command"][:3] == ["python", "-m", "asr_flywheel.site.server"]
     assert f"server:{server['environment']['PREFECT_HOME']}" in server["volumes"]
 
 

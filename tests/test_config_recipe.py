@@ -9,9 +9,9 @@ import pydantic
 import pytest
 
 from flows.config import CycleConfig
-from tasks.errors import InputError
-from tasks.hardware import Gpu, Hardware
-from tasks.recipes import Precision, Recipe
+from tasks.common.errors import InputError
+from tasks.runtimes.hardware import Gpu, Hardware
+from tasks.training.recipes import Precision, Recipe
 
 CPU = Hardware((), 2)
 H100 = Hardware((Gpu("NVIDIA H100 80GB HBM3", 81_559),), 16)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows import rented_run
-from flows.rented_run import Watch
-from tasks import remote, ssh
-from tasks.lease import Lease
-from tasks.ssh import Connection, ConnectionLostError, HostError, SshSettings, Tunnel
+from flows.rental import remote_run
+from flows.rental.remote_run import Watch
+from tasks.gpu_hosts import remote_scripts, ssh
+from tasks.gpu_hosts.lease import Lease
+from tasks.gpu_hosts.ssh import Connection, ConnectionLostError, HostError, SshSettings, Tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,8 +104,8 @@ def test_failed_looks_add_up_only_without_a_good_one_between_them(
     host: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two short outages are two; one that is longer than the patience ends the run."""
-    monkeypatch.setattr(rented_run, "_LOOK_EVERY_S", 0.0)
-    monkeypatch.setattr(remote, "alive", lambda *_: "echo 1")
+    monkeypatch.setattr(remote_run, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(remote_scripts, "alive", lambda *_: "echo 1")
     lease = Lease({"provider": "ssh"}, "host", "/clinic/cycle1", 1, "l40s", 1.5)
     connection = Connection(SshSettings.model_validate(host.ssh))
     watch = Watch(connection, lease, "/", None, time.time() + 60, patience_s=0.5)

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import container, engine, images, ladder, sft
-from tasks.container import ContainerRuntime, ContainerSettings
-from tasks.faults import Fault, FaultError
-from tasks.hardware import Hardware
+from tasks.runtimes import container, docker_engine, images
+from tasks.runtimes.container import ContainerRuntime, ContainerSettings
+from tasks.runtimes.failures import Fault, FaultError
+from tasks.runtimes.hardware import Hardware
+from tasks.training import fallback, sft
 from tests import engines, recorded_engine
 from tests.needs import require
 from tests.test_sft_request import WHOLE, request_in
@@ -58,7 +59,7 @@ def client() -> Iterator[Any]:
     """The engine; nothing of the test stays in it."""
     found = engines.client()
     yield found
-    assert engine.orphans(found, LABELS) == []
+    assert docker_engine.orphans(found, LABELS) == []
 
 
 @pytest.fixture
@@ -69,11 +70,11 @@ def play(
     entry = tmp_path / "entry"
     entry.mkdir()
     shutil.copy(lower_nemo, entry / "model.nemo")
-    (entry / "probe.py").write_text(PROBE)
+    (entry / "image_probe.py").write_text(PROBE)
     monkeypatch.setattr(container, "ENTRY", entry)
 
     def write(script: str) -> None:
-        (entry / "launch.py").write_text(script)
+        (entry / "launch_training.py").write_text(script)
 
     return write
 
@@ -102,7 +103,7 @@ class Stage:
 
     def train(self, **settings: Any) -> None:
         """Go the whole way: ladder, runtime, engine, outcome."""
-        ladder.climb(self.request, runtime(self.client, **settings), lambda _: None)
+        fallback.climb(self.request, runtime(self.client, **settings), lambda _: None)
 
     def plays(self, script: str, **settings: Any) -> None:
         """Train with this script in the launcher's place."""
@@ -127,7 +128,7 @@ class Stage:
         with recorded_engine.answering(socket, answers) as engine_:
             try:
                 chosen = ContainerSettings(python="sh", **settings)
-                ladder.climb(
+                fallback.climb(
                     self.request, ContainerRuntime(chosen, Hardware((), 2)), lambda _: None
                 )
             finally:
@@ -160,8 +161,8 @@ def no_permission(_: Stage) -> None:
     require("root")
     program = """
 import os
-from tasks import engine
-from tasks.faults import FaultError
+from tasks.runtimes import docker_engine as engine
+from tasks.runtimes.failures import FaultError
 os.setgid(65534); os.setuid(65534)
 try:
     engine.connect()
@@ -200,7 +201,10 @@ def removed_by_another(stage: Stage) -> None:
     stage.play("echo up; sleep 600")
 
     def remove() -> None:
-        while not (found := engine.orphans(stage.client, LABELS)) or found[0].status != "running":
+        while (
+            not (found := docker_engine.orphans(stage.client, LABELS))
+            or found[0].status != "running"
+        ):
             time.sleep(0.1)
         found[0].remove(force=True)
 
@@ -214,8 +218,8 @@ def removed_by_another(stage: Stage) -> None:
 
 def engine_gone(stage: Stage) -> None:
     """It answers until the container runs, and then no more."""
-    stage.monkeypatch.setattr(engine, "_ENGINE_BACK_S", 0.3)
-    stage.monkeypatch.setattr(engine, "_LOG_WAIT_S", 0.3)
+    stage.monkeypatch.setattr(docker_engine, "_ENGINE_BACK_S", 0.3)
+    stage.monkeypatch.setattr(docker_engine, "_LOG_WAIT_S", 0.3)
     path = f"GET /containers/{recorded_engine.ID}/json"
     alive = recorded_engine.PRESENT[path]
     stage.recorded({path: [alive, alive, recorded_engine.VANISHES]})
@@ -356,7 +360,7 @@ def test_other_ways_to_the_same_faults(
     play(script)
     request = request_for(tmp_path, lower_nemo)
     with pytest.raises(FaultError) as failed:
-        ladder.climb(request, runtime(client), lambda _: None)
+        fallback.climb(request, runtime(client), lambda _: None)
     assert failed.value.fault is fault
     assert not request.model_dir.exists()
 
@@ -379,7 +383,7 @@ def test_the_ladder_in_real_containers(
 ) -> None:
     """It goes down until a rung holds, and says which ones did not."""
     play(f"case $(cat $1) in *{fits}*) ;; *) echo '{message}'; exit 1;; esac\n" + GOOD + SAVE)
-    result = ladder.climb(request_for(tmp_path, lower_nemo), runtime(client), lambda _: None)
+    result = fallback.climb(request_for(tmp_path, lower_nemo), runtime(client), lambda _: None)
     info = json.loads(result.info.read_text())
     assert [
         (rung["batch_size"], rung["accumulate_grad_batches"]) for rung in info["ladder"]
@@ -452,11 +456,11 @@ def test_an_engine_that_goes_away(
         return failed.value.fault
 
     assert train_while("restart") is Fault.STOPPED
-    assert engine.orphans(engines.client(), LABELS) == []
-    monkeypatch.setattr(engine, "_ENGINE_BACK_S", 1)
+    assert docker_engine.orphans(engines.client(), LABELS) == []
+    monkeypatch.setattr(docker_engine, "_ENGINE_BACK_S", 1)
     assert train_while("kill") is Fault.ENGINE_LOST
     control("up")
     play(GOOD + SAVE)
     result = sft.train(request, runtime(engines.client()), lambda _: None)
     assert result.model.read_bytes() == lower_nemo.read_bytes()
-    assert engine.orphans(engines.client(), LABELS) == []
+    assert docker_engine.orphans(engines.client(), LABELS) == []

@@ -17,17 +17,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from asr_flywheel.demo.benchmark import synthesise_cycle
-from tasks import bases, engine, files, hardware, sft, stages
-from tasks.container import ContainerRuntime, ContainerSettings
-from tasks.cycle import Cycle, open_cycle
-from tasks.hardware import Hardware
-from tasks.recipes import Recipe
-from tasks.runtime import LocalRuntime
+from asr_flywheel.demo.dataset import synthesise_cycle
+from tasks.common import atomic_files
+from tasks.data.cycle_folder import Cycle, open_cycle
+from tasks.models import catalog
+from tasks.runtimes import docker_engine, hardware
+from tasks.runtimes.base import LocalRuntime
+from tasks.runtimes.container import ContainerRuntime, ContainerSettings
+from tasks.runtimes.hardware import Hardware
+from tasks.stages import prepare
+from tasks.training import sft
+from tasks.training.recipes import Recipe
 from tests import engines
 
 if TYPE_CHECKING:
-    from tasks.training_set import TrainingSet
+    from tasks.data.training_set import TrainingSet
 
 NASTY = "clinic $HOME ${x} 'a' \"b\", c=d [e] {f} é #&;"
 
@@ -57,7 +61,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, more_audio: Path) -> Cycle:
     folder = tmp_path_factory.mktemp("containers") / NASTY / "cycle1"
     synthesise_cycle(folder)
     by_category: dict[str, list[dict[str, Any]]] = {}
-    for row in files.read_jsonl(folder / "manifest.jsonl"):
+    for row in atomic_files.read_jsonl(folder / "manifest.jsonl"):
         by_category.setdefault(row["entity_category"], []).append(row)
     rows = [row for several in by_category.values() for row in several[:18]]
     assert len(rows) >= 100
@@ -75,8 +79,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory, more_audio: Path) -> Cycle:
             audio.rename(audio.with_suffix(".real.wav"))
             audio.symlink_to(audio.with_suffix(".real.wav").name)
         row["audio_filename"] = "/etc/passwd"  # NeMo would prefer it to the path that was checked
-    files.write_jsonl(folder / "manifest.jsonl", rows)
-    files.write_jsonl(
+    atomic_files.write_jsonl(folder / "manifest.jsonl", rows)
+    atomic_files.write_jsonl(
         folder / "per_sample.json", ({**row, "ref": row["text"], "hyp": ""} for row in rows)
     )
     return open_cycle(folder)
@@ -87,8 +91,8 @@ def cycle(whole: Cycle) -> Cycle:
     """A few rows of it: for what needs no gate."""
     folder = whole.path.parent / "few" / "cycle1"
     shutil.copytree(whole.path, folder, symlinks=True)
-    rows = files.read_jsonl(folder / "manifest.jsonl")
-    files.write_jsonl(folder / "manifest.jsonl", rows[::4])
+    rows = atomic_files.read_jsonl(folder / "manifest.jsonl")
+    atomic_files.write_jsonl(folder / "manifest.jsonl", rows[::4])
     return open_cycle(folder)
 
 
@@ -101,8 +105,8 @@ def roots(whole: Cycle, more_audio: Path) -> tuple[Path, ...]:
 @pytest.fixture(scope="module")
 def data(cycle: Cycle, roots: tuple[Path, ...]) -> TrainingSet:
     """Its split."""
-    checked = stages.check(cycle, bases.embedded_path(), Recipe(), roots)
-    return stages.split(cycle, checked, 0.2, 42)
+    checked = prepare.check(cycle, catalog.embedded_path(), Recipe(), roots)
+    return prepare.split(cycle, checked, 0.2, 42)
 
 
 def container() -> ContainerRuntime:
@@ -116,7 +120,7 @@ def request_for(
 ) -> sft.SftRequest:
     """A tuning run of the embedded base."""
     return sft.SftRequest(
-        base=bases.embedded_path(),
+        base=catalog.embedded_path(),
         base_name="embedded",
         data=data,
         recipe=Recipe(epochs=epochs),
@@ -168,7 +172,7 @@ def test_container_and_local_runtime_train_the_same(
     assert info["gpu_utilisation"] is None
     assert info["runtime"]["nemo"] == client.images.get(engines.STANDIN).labels[engines.NEMO_LABEL]
     assert inside.model.stat().st_uid == os.getuid()
-    assert engine.orphans(client, {"cycle": str(cycle.path)}) == []
+    assert docker_engine.orphans(client, {"cycle": str(cycle.path)}) == []
     # To the last digit only where both have as many threads.
     assert inside.epochs[0].train_loss == pytest.approx(here.epochs[0].train_loss, rel=1e-3)
     expected = weights(here.model)
@@ -219,20 +223,18 @@ def test_a_killed_run_costs_no_trained_epoch(
     assert [start["step"] for start in info["starts"]] == [0, steps]
     assert [epoch["epoch"] for epoch in info["epochs"]] == [0, 1]
     assert (whole.path.parent / "cycle2" / "run.json").is_file()
-    assert engine.orphans(client, {"cycle": str(whole.path)}) == []
+    assert docker_engine.orphans(client, {"cycle": str(whole.path)}) == []
 
 
 ABANDONED = """
 import sys
 from pathlib import Path
 from tests.test_container_training import container, request_for
-from tasks import sft, stages, bases
-from tasks.cycle import open_cycle
-from tasks.recipes import Recipe
-cycle, roots = open_cycle(Path(sys.argv[1])), tuple(map(Path, sys.argv[2:]))
-checked = stages.check(cycle, bases.embedded_path(), Recipe(), roots)
-data = stages.split(cycle, checked, 0.2, 42)
-report = lambda now: print(now.batch, flush=True)
+from tasks.training import sft; from tasks.stages.prepare import prepare as stages; from
+tasks.models import catalog as bases from tasks.data.cycle_folder import open_cycle from
+tasks.training.recipes import Recipe cycle, roots = open_cycle(Path(sys.argv[1])), tuple(map(Path,
+sys.argv[2:])) checked = stages.check(cycle, bases.embedded_path(), Recipe(), roots) data =
+stages.split(cycle, checked, 0.2, 42) report = lambda now: print(now.batch, flush=True)
 sft.train(request_for(cycle, data, roots, "abandoned", 50), container(), report)
 """
 
@@ -253,12 +255,12 @@ def test_a_container_without_owner_ends_itself(
             if line.strip() not in {"", "0"}:
                 break
         worker.send_signal(signal.SIGKILL)
-    (orphan,) = engine.orphans(client, request.labels)
+    (orphan,) = docker_engine.orphans(client, request.labels)
     deadline = time.monotonic() + 60
     while orphan.status == "running" and time.monotonic() < deadline:
         time.sleep(1)
         orphan.reload()
     assert orphan.status == "exited"
     assert orphan.attrs["State"]["ExitCode"] == 75
-    engine.remove(orphan)
+    docker_engine.remove(orphan)
     shutil.rmtree(request.work_dir)

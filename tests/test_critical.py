@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.critical import Kind, compare, critical
+from tasks.evaluation.clinical_values import Kind, compare, critical
 
 
 @pytest.mark.parametrize(

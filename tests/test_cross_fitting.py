@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prefect.testing.utilities import prefect_test_harness
 
-from asr_flywheel.demo.benchmark import plan_cycle, synthesise_cycle, synthesise_general
+from asr_flywheel.demo.dataset import plan_cycle, synthesise_cycle, synthesise_general
 from flows.config import CycleConfig
 from flows.finetune_cycle import Outcome, finetune_cycle
-from tasks import stages
-from tasks.cycle import open_cycle
-from tasks.sft import RECORDINGS_NAME
+from tasks.data.cycle_folder import open_cycle
+from tasks.stages import prepare
+from tasks.training.sft import RECORDINGS_NAME
 from tests import samples
 
 if TYPE_CHECKING:
@@ -29,13 +29,11 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CycleConfig]:
     """The demo's first hundred rows, general English, two folds, and some of it replayed."""
     folder = tmp_path_factory.mktemp("clinic")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "asr_flywheel.demo.benchmark.plan_cycle", lambda seed: plan_cycle(seed)[:ROWS]
-        )
+        patch.setattr("asr_flywheel.demo.dataset.plan_cycle", lambda seed: plan_cycle(seed)[:ROWS])
         synthesise_cycle(folder / "cycle1", workers=1)
     general = synthesise_general(folder / "general", n=SENTENCES)
     with prefect_test_harness(server_startup_timeout=120):
-        stages.transcribe_baseline(open_cycle(folder / "cycle1"), "embedded", None, (), print)
+        prepare.transcribe_baseline(open_cycle(folder / "cycle1"), "embedded", None, (), print)
         yield CycleConfig(
             cycle=folder / "cycle1",
             base="embedded",

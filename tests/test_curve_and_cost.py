@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
-from tasks import files, ledger
-from tasks.cost import cost
-from tasks.curve import Curve, curve, draw
-from tasks.cycle import open_cycle
-from tasks.sft import SftResult
-from tasks.transcribe import Transcript
+from tasks.common import atomic_files
+from tasks.data.cycle_folder import open_cycle
+from tasks.records import cost_ledger
+from tasks.records.cycle_cost import cost
+from tasks.reporting.training_curve import Curve, curve, draw
+from tasks.training.sft import SftResult
+from tasks.transcription.offline import Transcript
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ def test_the_picture_is_small_and_shows_both_lines() -> None:
 def test_a_cycles_cost_counts_its_own_rentals(cycle: Path, *, reused: bool) -> None:
     """Seconds come from the records; dollars of other cycles stand apart."""
     for number, usd in ((1, 3.0), (1, 1.5), (2, 9.0)):
-        entry = ledger.entry(
+        entry = cost_ledger.entry(
             started=0.0,
             ended=3600.0,
             cycle=number,
@@ -63,11 +64,11 @@ def test_a_cycles_cost_counts_its_own_rentals(cycle: Path, *, reused: bool) -> N
             sku="l40s",
             host="h",
             usd_per_hour=usd,
-            outcome=ledger.Outcome.COMPLETED,
+            outcome=cost_ledger.Outcome.COMPLETED,
         )
-        ledger.append(cycle.parent, entry)
+        cost_ledger.append(cycle.parent, entry)
     info = cycle / "training_run_info.json"
-    files.write_json(info, {"wall_seconds": 86.6, "runtime": {"gpus": ["NVIDIA L40S"]}})
+    atomic_files.write_json(info, {"wall_seconds": 86.6, "runtime": {"gpus": ["NVIDIA L40S"]}})
     trained = SftResult(cycle / "adapted_model.nemo", "", info, (), reused=reused)
     transcripts = [Transcript(cycle, ("a",), 1, 30.0, 2.0), Transcript(cycle, ("a",), 0, 0.0, 0.0)]
     found = cost(open_cycle(cycle), trained, transcripts)

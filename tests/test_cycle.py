@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.cycle import open_cycle
-from tasks.errors import InputError
+from tasks.common.errors import InputError
+from tasks.data.cycle_folder import open_cycle
 
 
 def test_a_cycle_knows_its_files_and_neighbours(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import routing
-from tasks.decision import (
+from tasks.common import neighbour_stages
+from tasks.common.errors import InputError
+from tasks.decision.guardrail import Guardrail
+from tasks.decision.verdict import (
     Evidence,
     Finding,
     Movement,
@@ -20,11 +22,9 @@ from tasks.decision import (
     read_table,
     rows_needed,
 )
-from tasks.diff import Delta
-from tasks.errors import InputError
-from tasks.guardrail import Guardrail
-from tasks.scoring import Share
-from tasks.statistics import Interval
+from tasks.evaluation.diff import Delta
+from tasks.evaluation.scoring import Share
+from tasks.evaluation.statistics import Interval
 from tests.samples import delta
 
 BUILD = "/digital-health-clinical-asr-build"
@@ -100,7 +100,7 @@ def test_scenario_c_a_ker_that_barely_moved_goes_back_to_build() -> None:
     decided = decide(evidence(delta(42, 40, 100)), ["drug"])
     assert decided.verdict is Verdict.GROW
     assert decided.bare.verdict is Verdict.GROW
-    assert decided.route == routing.BUILD == BUILD
+    assert decided.route == neighbour_stages.BUILD == BUILD
 
 
 def test_the_reference_result_is_kept() -> None:

@@ -16,15 +16,15 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.bases import resolve
-from tasks.faults import Fault, from_log
-from tasks.runtime import ENTRY
-from tasks.transcribe import DECODER, PROGRAM
+from tasks.models.catalog import resolve
+from tasks.runtimes.base import ENTRY
+from tasks.runtimes.failures import Fault, from_log
+from tasks.transcription.offline import DECODER, PROGRAM
 from tests import nemo_models, samples
 
-# The programs of tasks/entry find each other beside themselves.
+# The programs of tasks/entrypoints find each other beside themselves.
 sys.path.insert(0, str(ENTRY))
-import batches  # type: ignore[import-not-found]
+import length_batching  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 durations = st.lists(st.floats(0.1, 60), max_size=200)
 budgets = st.builds(
-    batches.Budget,
+    length_batching.Budget,
     st.integers(1, 20_000),
     st.integers(1, 64),
     st.floats(0, 1000),
@@ -46,12 +46,12 @@ def test_batches_hold_every_recording_once_within_the_budget(
     seconds: list[float], budget: Any
 ) -> None:
     """The longest come first; what is over the budget alone is decoded alone."""
-    found = list(batches.plan(seconds, budget))
+    found = list(length_batching.plan(seconds, budget))
     assert sorted(place for batch in found for place in batch) == list(range(len(seconds)))
     longest = [seconds[batch[0]] for batch in found]
     assert longest == sorted(longest, reverse=True)
     for batch in found:
-        assert len(batch) == 1 or budget.fits(len(batch), batches.frames(seconds[batch[0]]))
+        assert len(batch) == 1 or budget.fits(len(batch), length_batching.frames(seconds[batch[0]]))
 
 
 @given(budgets)
@@ -155,10 +155,10 @@ def one_thread() -> Iterator[None]:
 def fresh(kind: str, folder: Path) -> Any:
     """The embedded base, or a tiny transducer with random weights."""
     import torch
+    from greedy_decoder import restore  # type: ignore[import-not-found]
     from nemo.collections.asr.models import EncDecRNNTBPEModel
     from nemo.utils import logging
     from omegaconf import OmegaConf
-    from recogniser import restore  # type: ignore[import-not-found]
 
     logging.setLevel(logging.ERROR)
     if kind == "ctc":
@@ -181,17 +181,17 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.usefixtures("one_thread")
 def test_texts_are_those_of_transcribe(model: Any, clips: tuple[list[str], list[float]]) -> None:
     """In the asked order, for any budget, also just after transcribe() has used the model."""
-    import pipeline  # type: ignore[import-not-found]
-    from recogniser import Recogniser
+    import decoding_pipeline  # type: ignore[import-not-found]
+    from greedy_decoder import Recogniser
 
     paths, seconds = clips
     plain = [one.text for one in model.transcribe(paths, batch_size=4, verbose=False)]
     assert len(set(plain)) > 4
     ours = Recogniser(model)
     assert not ours.whole
-    shipped = pipeline.prepare(ours, max(seconds))
-    for budget in (shipped, batches.Budget(1, 1), batches.Budget(700, 5)):
-        assert pipeline.transcribe(ours, paths, seconds, budget) == plain
+    shipped = decoding_pipeline.prepare(ours, max(seconds))
+    for budget in (shipped, length_batching.Budget(1, 1), length_batching.Budget(700, 5)):
+        assert decoding_pipeline.transcribe(ours, paths, seconds, budget) == plain
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -200,9 +200,9 @@ def test_a_base_that_was_asked_for_timestamps_is_decoded_as_any_other(
     kind: str, clips: tuple[list[str], list[float]], tmp_path: Path
 ) -> None:
     """Its archive asks for ever; our loop's texts are those of transcribe(), and it stays as is."""
-    import pipeline
+    import decoding_pipeline
+    from greedy_decoder import Recogniser, restore
     from omegaconf import open_dict
-    from recogniser import Recogniser, restore
 
     path = tmp_path / "base.nemo"
     asked = fresh(kind, tmp_path)
@@ -223,7 +223,9 @@ def test_a_base_that_was_asked_for_timestamps_is_decoded_as_any_other(
 
     ours = Recogniser(restore(str(path), "cpu"))
     assert not ours.whole
-    assert pipeline.transcribe(ours, paths, seconds, batches.Budget(700, 5)) == texts
+    assert (
+        decoding_pipeline.transcribe(ours, paths, seconds, length_batching.Budget(700, 5)) == texts
+    )
     assert path.read_bytes() == archive
 
 
@@ -231,7 +233,7 @@ def test_a_base_that_was_asked_for_timestamps_is_decoded_as_any_other(
 def looping(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A tiny TDT model whose decoding has a loop that a GPU would run as a graph."""
     import torch
-    from recogniser import restore
+    from greedy_decoder import restore
 
     torch.manual_seed(2)
     path = tmp_path_factory.mktemp("looping") / "tdt.nemo"
@@ -275,17 +277,17 @@ def test_where_no_graph_compiles_decoding_goes_on_without(
     decoder: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """NeMo's own decoder with the same labels; it is said, and is no fault."""
-    import graphs  # type: ignore[import-not-found]
+    import cuda_graphs  # type: ignore[import-not-found]
 
     by_graph, by_loop = graph_and_loop(decoder)
     assert by_graph == by_loop
     assert decoder.cuda_graphs_mode is decoder.CudaGraphsMode.NO_GRAPHS
     said = capsys.readouterr().out.splitlines()
-    told = [line for line in said if line.startswith(graphs.PREFIX)]
+    told = [line for line in said if line.startswith(cuda_graphs.PREFIX)]
     assert ["partial graphs from here on" in line for line in told] == [True, False]
     assert ["no graphs from here on" in line for line in told] == [False, True]
-    assert graphs.why_not(decoder)
-    line = f"{graphs.PREFIX}it did not compile: CUDA failure! 35"
+    assert cuda_graphs.why_not(decoder)
+    line = f"{cuda_graphs.PREFIX}it did not compile: CUDA failure! 35"
     assert from_log(f"{line}\nFloatingPointError: NaN loss") is Fault.NAN_LOSS
     assert from_log(line) is Fault.SCRIPT_FAILED
 
@@ -295,7 +297,7 @@ def test_where_the_loop_does_not_compile_its_parts_do(
     decoder: Any, looping: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Partial graphs are used then; describe() says so."""
-    import recogniser
+    import greedy_decoder
 
     def compile_parts() -> None:
         steps = {
@@ -313,8 +315,8 @@ def test_where_the_loop_does_not_compile_its_parts_do(
     by_graph, by_loop = graph_and_loop(decoder)
     assert by_graph == by_loop
     assert decoder.cuda_graphs_mode is decoder.CudaGraphsMode.NO_WHILE_LOOPS
-    ours = recogniser.Recogniser(looping)
-    monkeypatch.setattr(recogniser.Recogniser, "decodes_together", True)
+    ours = greedy_decoder.Recogniser(looping)
+    monkeypatch.setattr(greedy_decoder.Recogniser, "decodes_together", True)
     assert "with partial CUDA graphs" in ours.describe()
     assert "did not compile" in ours.describe()
 
@@ -324,17 +326,20 @@ def test_memory_that_runs_out_is_no_failure_of_graphs(
     decoder: Any, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is raised, so that the batch is halved, and graphs stay as they were."""
-    import graphs
+    import cuda_graphs
 
     def no_memory(_: object) -> None:
         raise RuntimeError("CUDA failure! cudaErrorMemoryAllocation")
 
-    wrap = {"_full_graph_compile": graphs._or_partial, "_partial_graphs_compile": graphs._or_none}
+    wrap = {
+        "_full_graph_compile": cuda_graphs._or_partial,
+        "_partial_graphs_compile": cuda_graphs._or_none,
+    }
     monkeypatch.setattr(type(decoder), method, wrap[method](no_memory))
     with pytest.raises(RuntimeError, match="MemoryAllocation"):
         getattr(decoder, method)()
     assert decoder.cuda_graphs_mode is decoder.CudaGraphsMode.FULL_GRAPH
-    assert not graphs.why_not(decoder)
+    assert not cuda_graphs.why_not(decoder)
 
 
 def test_every_decoder_of_nemo_falls_back() -> None:
@@ -344,14 +349,14 @@ def test_every_decoder_of_nemo_falls_back() -> None:
     """
     import importlib
 
-    import graphs
+    import cuda_graphs
     import nemo
 
     whole = {"ctc_greedy_decoding"} if nemo.__version__ < "2.7" else set()
-    assert graphs.install() in {0, len(graphs._MODULES) - len(whole)}
-    assert graphs.install() == 0
-    for name in graphs._MODULES:
-        module = importlib.import_module(f"{graphs._FOLDER}.{name}")
+    assert cuda_graphs.install() in {0, len(cuda_graphs._MODULES) - len(whole)}
+    assert cuda_graphs.install() == 0
+    for name in cuda_graphs._MODULES:
+        module = importlib.import_module(f"{cuda_graphs._FOLDER}.{name}")
         falls_back = any(hasattr(one, "no_graph_because") for one in vars(module).values())
         assert falls_back == (name not in whole), name
 
@@ -375,9 +380,9 @@ def test_every_file_that_decodes_names_the_hypotheses() -> None:
 
 def test_matrix_products_on_a_cpu_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
     """By oneDNN, with the same results; where this PyTorch lacks the operator, nothing changes."""
-    import packed  # type: ignore[import-not-found]
+    import onednn_linear  # type: ignore[import-not-found]
     import torch
-    from recogniser import restore
+    from greedy_decoder import restore
 
     encoder = restore(str(resolve("embedded")), "cpu").encoder
     heard = torch.randn(2, 80, 200), torch.tensor([200, 150])
@@ -390,10 +395,10 @@ def test_matrix_products_on_a_cpu_are_packed(monkeypatch: pytest.MonkeyPatch) ->
     with monkeypatch.context() as old:
         # As a release without it answers.
         old.setattr(torch, "ops", SimpleNamespace(mkldnn=SimpleNamespace()))
-        assert packed.pack(encoder) == 0
+        assert onednn_linear.pack(encoder) == 0
     assert torch.equal(encoded(), plain)
     linear = sum(type(one) is torch.nn.Linear for one in encoder.modules())
-    assert packed.pack(encoder) > linear
+    assert onednn_linear.pack(encoder) > linear
     assert not any(type(one) is torch.nn.Linear for one in encoder.modules())
     assert torch.allclose(encoded(), plain, atol=1e-3)
 
@@ -403,12 +408,12 @@ def test_out_of_memory_halves_the_budget_and_goes_on(
     model: Any, clips: tuple[list[str], list[float]]
 ) -> None:
     """What was decoded before is not decoded again; a batch of one that fails is an error."""
-    import pipeline
-    from recogniser import Recogniser
+    import decoding_pipeline
+    from greedy_decoder import Recogniser
 
     paths, seconds = clips
     ours = Recogniser(model)
-    plain = pipeline.transcribe(ours, paths, seconds, batches.Budget(1, 1))
+    plain = decoding_pipeline.transcribe(ours, paths, seconds, length_batching.Budget(1, 1))
     encode, sizes, most = ours.encode, [], 3
 
     def limited(signal: Any, lengths: Any) -> Any:
@@ -424,25 +429,28 @@ def test_out_of_memory_halves_the_budget_and_goes_on(
         if event == "memory":
             told.append(json.dumps(values))
 
-    assert pipeline.transcribe(ours, paths, seconds, batches.Budget(2400, 64), report) == plain
+    assert (
+        decoding_pipeline.transcribe(ours, paths, seconds, length_batching.Budget(2400, 64), report)
+        == plain
+    )
     assert told
     assert sum(sizes) == len(paths)
     most = 0
     with pytest.raises(RuntimeError, match="out of memory"):
-        pipeline.transcribe(ours, paths, seconds, batches.Budget(2400, 64), report)
+        decoding_pipeline.transcribe(ours, paths, seconds, length_batching.Budget(2400, 64), report)
 
 
 def test_a_recording_at_another_rate_is_resampled(tmp_path: Path) -> None:
     """To the model's rate, as one channel, with its length in seconds kept."""
-    import sound  # type: ignore[import-not-found]
+    import audio_reader  # type: ignore[import-not-found]
 
     path = samples.write_wav(tmp_path / "a.wav", 0.5, rate=44_100, channels=2)
-    assert len(sound.read(str(path), samples.RATE)) == samples.RATE // 2
+    assert len(audio_reader.read(str(path), samples.RATE)) == samples.RATE // 2
 
 
 def test_other_models_decode_by_themselves(model: Any) -> None:
     """Beam search, or a forward pass of its own, is not taken apart, and it is said."""
-    import recogniser
+    import greedy_decoder
 
     class Other(type(model)):  # type: ignore[misc]
         def _transcribe_forward(self, *_: Sequence[object]) -> None:
@@ -451,6 +459,6 @@ def test_other_models_decode_by_themselves(model: Any) -> None:
     known = type(model)
     try:
         model.__class__ = Other
-        assert "its own transcribe()" in recogniser.Recogniser(model).describe()
+        assert "its own transcribe()" in greedy_decoder.Recogniser(model).describe()
     finally:
         model.__class__ = known

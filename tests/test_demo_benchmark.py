@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from asr_flywheel.demo import benchmark, speech
+from asr_flywheel.demo import dataset, synthesis
 from asr_flywheel.demo.terms import TERMS
 from asr_flywheel.demo.voices import VOICES
 
@@ -37,7 +37,7 @@ def read_pcm(path: Path) -> np.ndarray[Any, np.dtype[np.int16]]:
 @pytest.fixture(scope="module")
 def cycle_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole benchmark, spoken once."""
-    return benchmark.synthesise_cycle(tmp_path_factory.mktemp("clinical") / "cycle1").parent
+    return dataset.synthesise_cycle(tmp_path_factory.mktemp("clinical") / "cycle1").parent
 
 
 @pytest.fixture(scope="module")
@@ -91,30 +91,30 @@ def test_audio_is_what_the_manifest_says(cycle_dir: Path, rows: Rows) -> None:
 
 def test_noise_is_as_loud_as_its_label(cycle_dir: Path) -> None:
     """A recording without its speech is as many decibels below it as the label says."""
-    noisy = [row for row in benchmark.plan_cycle(42) if row.utterance.noise_level != "clean"][::9]
+    noisy = [row for row in dataset.plan_cycle(42) if row.utterance.noise_level != "clean"][::9]
     for row in noisy:
-        clean = benchmark.speak(replace(row.utterance, noise_level="clean")).astype(float)
+        clean = dataset.speak(replace(row.utterance, noise_level="clean")).astype(float)
         heard = read_pcm(cycle_dir / f"audio/{row.utterance.name}.wav") / 32767
         voice = clean * (heard @ clean) / (clean @ clean)
         snr_db = 10 * np.log10(np.sum(voice**2) / np.sum((heard - voice) ** 2))
-        assert snr_db == pytest.approx(benchmark.SNR_DB[row.utterance.noise_level], abs=0.6)
+        assert snr_db == pytest.approx(dataset.SNR_DB[row.utterance.noise_level], abs=0.6)
 
 
 def test_same_seed_same_plan_and_same_samples(cycle_dir: Path) -> None:
     """Another process, asked again, says every word the same."""
-    plan = benchmark.plan_cycle(42)
-    assert plan == benchmark.plan_cycle(42)
-    assert plan != benchmark.plan_cycle(43)
+    plan = dataset.plan_cycle(42)
+    assert plan == dataset.plan_cycle(42)
+    assert plan != dataset.plan_cycle(43)
     for row in plan[::40]:
-        again = speech.to_pcm(benchmark.speak(row.utterance))
+        again = synthesis.to_pcm(dataset.speak(row.utterance))
         assert np.array_equal(again, read_pcm(cycle_dir / f"audio/{row.utterance.name}.wav"))
 
 
 def test_same_seed_same_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Manifests of one seed are equal byte for byte, with or without worker processes."""
-    monkeypatch.setattr(benchmark, "TERMS", TERMS[:3])
-    alone = benchmark.synthesise_cycle(tmp_path / "alone", workers=1)
-    together = benchmark.synthesise_cycle(tmp_path / "together", workers=2)
+    monkeypatch.setattr(dataset, "TERMS", TERMS[:3])
+    alone = dataset.synthesise_cycle(tmp_path / "alone", workers=1)
+    together = dataset.synthesise_cycle(tmp_path / "together", workers=2)
     assert alone.read_bytes() == together.read_bytes()
 
 
@@ -124,21 +124,21 @@ def test_manifest_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def interrupt(*_: object) -> float:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(benchmark, "_speak_to_file", interrupt)
+    monkeypatch.setattr(dataset, "_speak_to_file", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        benchmark.synthesise_cycle(tmp_path, workers=1)
+        dataset.synthesise_cycle(tmp_path, workers=1)
     assert not list(tmp_path.glob("*manifest*"))
 
 
 def test_general_sentences_are_plain_english_without_terms(tmp_path: Path) -> None:
     """The held-out sentences are written as spoken, hold no term, and are spoken clean."""
-    sentences = benchmark.general_sentences()
+    sentences = dataset.general_sentences()
     assert len(sentences) == len(set(sentences)) == 200
     terms = re.compile("|".join(term.text for term in TERMS))
     for sentence in sentences:
         assert re.fullmatch(r"[a-z']+( [a-z']+)*", sentence)
         assert not terms.search(sentence)
-    rows = read_rows(benchmark.synthesise_general(tmp_path, n=3, workers=1))
+    rows = read_rows(dataset.synthesise_general(tmp_path, n=3, workers=1))
     assert [row["text"] for row in rows] == list(sentences[:3])
     assert {row["noise_level"] for row in rows} == {"clean"}
     assert all("term" not in row for row in rows)

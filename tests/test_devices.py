@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import hardware
-from tasks.faults import Fault, from_log
-from tasks.hardware import Gpu
-from tasks.runtime import ENTRY
+from tasks.runtimes import hardware
+from tasks.runtimes.base import ENTRY
+from tasks.runtimes.failures import Fault, from_log
+from tasks.runtimes.hardware import Gpu
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ HOLD = """
 import os, sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from devices import lock_all
+from gpu_locks import lock_all
 lock_all(Path(sys.argv[2]), sys.argv[4].split(","), float(sys.argv[3]))
 print("held", flush=True)
 if len(sys.argv) > 5:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.diff import ALL_CATEGORIES, Delta, deltas, pair
-from tasks.errors import InputError
-from tasks.hypotheses import Hypothesis, Part
-from tasks.scoring import Share, score
+from tasks.common.errors import InputError
+from tasks.evaluation.diff import ALL_CATEGORIES, Delta, deltas, pair
+from tasks.evaluation.hypotheses import Hypothesis, Part
+from tasks.evaluation.scoring import Share, score
 from tests import samples
 
 

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asr_flywheel import site_checks
 from asr_flywheel.cli import main
-from tasks import bases, doctor, nemo_versions
-from tasks.doctor import Finding, Question, State
-from tasks.hardware import Gpu, Hardware
-from tasks.runtime import Ended, Job
+from asr_flywheel.site import checks
+from tasks.models import catalog
+from tasks.runtimes import nemo_versions
+from tasks.runtimes.base import Ended, Job
+from tasks.runtimes.hardware import Gpu, Hardware
+from tasks.stages import host_checks
+from tasks.stages.host_checks import Finding, Question, State
 from tests import engines, samples
 
 if TYPE_CHECKING:
@@ -62,20 +64,20 @@ def room(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
 
 def test_a_machine_with_everything_passes() -> None:
     """This one trains the embedded base on its CPU: nothing is missing."""
-    found = doctor.examine(question())
-    assert doctor.can_go(found)
+    found = host_checks.examine(question())
+    assert host_checks.can_go(found)
     assert {one.check for one in found} >= {"python", "torch", "NeMo", "GPU", "disk", "base"}
     assert all(one.fix for one in found if one.state is State.MISSING)
 
 
 def test_another_python_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Releases that the packages do not support."""
-    monkeypatch.setattr("tasks.doctor.sys.version_info", (3, 13, 0))
-    found = doctor.python(question())
+    monkeypatch.setattr("tasks.stages.host_checks.sys.version_info", (3, 13, 0))
+    found = host_checks.python(question())
     assert (found.state, found.says) == (State.MISSING, "3.13.0")
 
 
-@pytest.mark.parametrize("check", [doctor.torch, doctor.nemo])
+@pytest.mark.parametrize("check", [host_checks.torch, host_checks.nemo])
 def test_a_missing_package_matters_to_the_local_runtime_only(
     monkeypatch: pytest.MonkeyPatch, check: Callable[[Question], Finding]
 ) -> None:
@@ -105,7 +107,7 @@ def test_nemo_is_held_against_the_matrix(
 ) -> None:
     """A version that was run passes; for another one doctor names those that were."""
     monkeypatch.setattr(metadata, "version", lambda _: version)
-    found = doctor.nemo(question())
+    found = host_checks.nemo(question())
     assert found.state is state
     assert says in found.says
 
@@ -148,8 +150,8 @@ def test_what_a_second_of_speech_decodes_to_is_told(
     monkeypatch: pytest.MonkeyPatch, runtime: Decoder, state: State, says: str
 ) -> None:
     """The right text passes; another one or a failure is missing; a busy GPU is no fault."""
-    monkeypatch.setattr(doctor, "_runtime", lambda _: runtime)
-    found = doctor.decode(question()).finding
+    monkeypatch.setattr(host_checks, "_runtime", lambda _: runtime)
+    found = host_checks.decode(question()).finding
     assert found.state is state
     assert says in found.says
 
@@ -157,26 +159,26 @@ def test_what_a_second_of_speech_decodes_to_is_told(
 def test_decoding_is_not_tried_without_nemo_or_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other checks say so already."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    assert doctor.decode(question()).finding.state is State.NOTE
+    assert host_checks.decode(question()).finding.state is State.NOTE
     no_engine(monkeypatch)
-    assert doctor.decode(question("container")).finding.state is State.NOTE
+    assert host_checks.decode(question("container")).finding.state is State.NOTE
 
 
 def test_the_embedded_base_hears_the_bundled_speech() -> None:
     """By the entry program, in a process of its own."""
-    decoded = doctor.decode(question())
+    decoded = host_checks.decode(question())
     assert decoded.finding.state is State.OK, decoded.finding.says
     assert decoded.figures["decode_rtfx"] > 0
-    assert bases.EMBEDDED_SPEECH_SAYS not in json.dumps(decoded.figures)
+    assert catalog.EMBEDDED_SPEECH_SAYS not in json.dumps(decoded.figures)
 
 
 def test_a_driver_without_a_gpu_is_missing_hardware(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """nvidia-smi that fails is a broken driver; none at all is a machine without a GPU."""
-    assert doctor.gpu(question()).state is State.NOTE
+    assert host_checks.gpu(question()).state is State.NOTE
     smi(monkeypatch, tmp_path, "no devices were found", 6)
-    assert doctor.gpu(question()).state is State.MISSING
+    assert host_checks.gpu(question()).state is State.MISSING
 
 
 @pytest.mark.parametrize(
@@ -185,7 +187,7 @@ def test_a_driver_without_a_gpu_is_missing_hardware(
 def test_a_small_card_is_told(memory: int, state: State) -> None:
     """The specification asks for 16 GB; a card that does not tell its memory is not judged."""
     host = Hardware((Gpu("card", memory, "570.1", "GPU-1"),), 8)
-    assert doctor.gpu(question(host=host)).state is state
+    assert host_checks.gpu(question(host=host)).state is state
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ def test_a_small_card_is_told(memory: int, state: State) -> None:
 def test_a_driver_older_than_cuda_12_6_is_told(version: str, state: State) -> None:
     """CUDA-graph decoding would fall back without a word."""
     host = Hardware((Gpu("card", 81559, version, "GPU-1"),), 8)
-    assert doctor.driver(question(host=host)).state is state
+    assert host_checks.driver(question(host=host)).state is state
 
 
 @pytest.mark.parametrize(
@@ -207,7 +209,7 @@ def test_a_card_without_bf16_is_told(
 ) -> None:
     """Turing and Volta; the weakest card counts."""
     smi(monkeypatch, tmp_path, answer)
-    assert doctor.bf16(question(host=H100)).state is state
+    assert host_checks.bf16(question(host=H100)).state is state
 
 
 def test_an_engine_that_is_not_there_stops_a_container_run(
@@ -215,11 +217,11 @@ def test_an_engine_that_is_not_there_stops_a_container_run(
 ) -> None:
     """With the fault's own remedy; a local run does without."""
     no_engine(monkeypatch)
-    for check in (doctor.docker_engine, doctor.image):
+    for check in (host_checks.docker_engine, host_checks.image):
         assert check(question("container")).state is State.MISSING
         assert check(question()).state is State.NOTE
-    assert "systemctl start docker" in doctor.docker_engine(question("container")).fix
-    assert doctor.nvidia_runtime(question("container", host=H100)).state is State.MISSING
+    assert "systemctl start docker" in host_checks.docker_engine(question("container")).fix
+    assert host_checks.nvidia_runtime(question("container", host=H100)).state is State.MISSING
 
 
 def test_a_socket_that_may_not_be_used_is_another_finding(
@@ -232,18 +234,18 @@ def test_a_socket_that_may_not_be_used_is_another_finding(
         raise DockerException("PermissionError(13, 'Permission denied')")
 
     monkeypatch.setattr("docker.from_env", refused)
-    assert "docker group" in doctor.docker_engine(question("container")).fix
+    assert "docker group" in host_checks.docker_engine(question("container")).fix
 
 
 def test_a_real_engine_its_image_and_its_runtime() -> None:
     """An image that is here is found; one that is not names its pull; no GPU runtime is told."""
     client = engines.client()
     engines.tiny_image(client)
-    assert doctor.docker_engine(question("container")).state is State.OK
-    assert doctor.image(question("container")).state is State.OK
-    absent = doctor.image(question("container", image="asr-flywheel/never:1"))
+    assert host_checks.docker_engine(question("container")).state is State.OK
+    assert host_checks.image(question("container")).state is State.OK
+    absent = host_checks.image(question("container", image="asr-flywheel/never:1"))
     assert (absent.state, absent.fix) == (State.MISSING, "docker pull asr-flywheel/never:1")
-    runtime = doctor.nvidia_runtime(question("container", host=H100))
+    runtime = host_checks.nvidia_runtime(question("container", host=H100))
     if "nvidia" not in client.info()["Runtimes"]:
         assert runtime.state is State.MISSING
         assert "nvidia-ctk runtime configure" in runtime.fix
@@ -256,11 +258,11 @@ def test_nobody_is_logged_in_where_the_image_comes_from(
     engines.client()
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     there = question("container", image="nvcr.io/nvidia/nemo:never")
-    assert doctor.image(there).fix.startswith("docker login nvcr.io")
+    assert host_checks.image(there).fix.startswith("docker login nvcr.io")
     secret = base64.b64encode(b"$oauthtoken:planted-key").decode()
     config = {"auths": {"nvcr.io": {"auth": secret}}}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    found = doctor.image(there)
+    found = host_checks.image(there)
     assert found.fix == "docker pull nvcr.io/nvidia/nemo:never"
     assert secret not in str(found)
 
@@ -268,27 +270,27 @@ def test_nobody_is_logged_in_where_the_image_comes_from(
 def test_room_is_asked_for_by_the_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """24 GB for 600 M parameters, more for an image that is still to come; also in a new folder."""
     room(monkeypatch, 25_000_000_000)
-    large: dict[str, Any] = {"base": bases.RECOMMENDED, "folder": tmp_path / "not" / "yet"}
-    assert doctor.disk(question(**large)).state is State.OK
+    large: dict[str, Any] = {"base": catalog.RECOMMENDED, "folder": tmp_path / "not" / "yet"}
+    assert host_checks.disk(question(**large)).state is State.OK
     no_engine(monkeypatch)
-    assert doctor.disk(question("container", **large)).state is State.MISSING
+    assert host_checks.disk(question("container", **large)).state is State.MISSING
     room(monkeypatch, 100_000_000)
-    assert doctor.disk(question()).state is State.MISSING
+    assert host_checks.disk(question()).state is State.MISSING
 
 
 def test_little_shared_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Docker's 64 MB, for a run inside a container of the user's own."""
     room(monkeypatch, 64 << 20)
-    assert doctor.shared_memory(question()).state is State.NOTE
-    assert doctor.shared_memory(question("container")).state is State.OK
+    assert host_checks.shared_memory(question()).state is State.NOTE
+    assert host_checks.shared_memory(question("container")).state is State.OK
 
 
 @pytest.mark.parametrize(
     ("name", "host", "state", "told"),
     [
         ("embedded", CPU, State.OK, "ctc"),
-        (bases.RECOMMENDED, CPU, State.MISSING, "needs CUDA"),
-        (bases.RECOMMENDED, H100, State.NOTE, "downloads it first"),
+        (catalog.RECOMMENDED, CPU, State.MISSING, "needs CUDA"),
+        (catalog.RECOMMENDED, H100, State.NOTE, "downloads it first"),
         ("nvidia/nemotron-speech-streaming-en-0.6b", H100, State.MISSING, "UNK"),
         ("no-such-base", H100, State.MISSING, "neither a file nor a known base"),
     ],
@@ -297,8 +299,8 @@ def test_the_base(
     monkeypatch: pytest.MonkeyPatch, name: str, host: Hardware, state: State, told: str
 ) -> None:
     """Broken, unknown, not tunable here, still to be downloaded, or fine."""
-    monkeypatch.setattr("tasks.base_cache.find_cached", lambda *_: None)
-    found = doctor.base(question(base=name, host=host))
+    monkeypatch.setattr("tasks.models.hub_cache.find_cached", lambda *_: None)
+    found = host_checks.base(question(base=name, host=host))
     assert found.state is state
     assert told in found.says
     assert found.fix or state is State.OK
@@ -308,7 +310,7 @@ def test_a_damaged_base_is_found(tmp_path: Path) -> None:
     """Before anything is spent."""
     path = samples.write_nemo(tmp_path / "m.nemo")
     path.write_bytes(path.read_bytes()[:1000])
-    found = doctor.base(question(base=str(path)))
+    found = host_checks.base(question(base=str(path)))
     assert found.state is State.MISSING
     assert "m.nemo" in found.says
 
@@ -320,10 +322,10 @@ def test_a_store_is_really_tried(tmp_path: Path) -> None:
     def check(name: str) -> None:
         open_store(name).check()
 
-    assert doctor.store(question(), check).state is State.OK
-    assert doctor.store(question(store=str(tmp_path / "kept")), check).state is State.OK
+    assert host_checks.store(question(), check).state is State.OK
+    assert host_checks.store(question(store=str(tmp_path / "kept")), check).state is State.OK
     (tmp_path / "file").write_text("")
-    found = doctor.store(question(store=str(tmp_path / "file")), check)
+    found = host_checks.store(question(store=str(tmp_path / "file")), check)
     assert found.state is State.MISSING
     assert found.fix
 
@@ -331,13 +333,13 @@ def test_a_store_is_really_tried(tmp_path: Path) -> None:
 def test_without_a_server_runs_go_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """A note; a server that is named but does not answer is missing."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    (found,) = site_checks.examine("gpu")
+    (found,) = checks.examine("gpu")
     assert found.state is State.NOTE
     from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 - a second
 
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-        (found,) = site_checks.examine("gpu")
+        (found,) = checks.examine("gpu")
     assert found.state is State.MISSING
     assert "PREFECT_API_URL" in found.fix
 

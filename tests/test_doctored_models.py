@@ -15,29 +15,34 @@ from typing import TYPE_CHECKING
 import pytest
 from sentencepiece import sentencepiece_model_pb2
 
-from asr_flywheel.demo import speech
-from asr_flywheel.demo.benchmark import Utterance, general_sentences, plan_cycle, speak
+from asr_flywheel.demo import synthesis
+from asr_flywheel.demo.dataset import Utterance, general_sentences, plan_cycle, speak
 from asr_flywheel.demo.voices import VOICES
-from tasks import bases, diff, hardware, judgement, sft, stages
-from tasks.cycle import Cycle, open_cycle
-from tasks.decision import Decision, TableReading, Verdict, decide
-from tasks.evaluation import audio_set, hypotheses
-from tasks.guardrail import Guardrail, GuardrailPolicy, check_guardrail
-from tasks.manifest import Utterance as Row
-from tasks.manifest import write_manifest
-from tasks.recipes import Recipe
-from tasks.runtime import LocalRuntime
-from tasks.scoring import Scores, score
-from tasks.split import Split
-from tasks.training_set import write_training_set
-from tasks.transcribe import transcribe
+from tasks.data.cycle_folder import Cycle, open_cycle
+from tasks.data.manifest import Utterance as Row
+from tasks.data.manifest import write_manifest
+from tasks.data.split import Split
+from tasks.data.training_set import write_training_set
+from tasks.decision import evidence
+from tasks.decision.guardrail import Guardrail, GuardrailPolicy, check_guardrail
+from tasks.decision.verdict import Decision, TableReading, Verdict, decide
+from tasks.evaluation import diff
+from tasks.evaluation.baseline import audio_set, hypotheses
+from tasks.evaluation.scoring import Scores, score
+from tasks.models import catalog
+from tasks.runtimes import hardware
+from tasks.runtimes.base import LocalRuntime
+from tasks.stages import prepare
+from tasks.training import sft
+from tasks.training.recipes import Recipe
+from tasks.transcription.offline import transcribe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tasks.hypotheses import Hypothesis
-    from tasks.preflight import CheckedRow, PreflightResult
+    from tasks.data.preflight import CheckedRow, PreflightResult
+    from tasks.evaluation.hypotheses import Hypothesis
 
 BASE = "embedded"
 LEARNT, FRESH, GENERAL = "learnt", "fresh", "general"
@@ -71,7 +76,7 @@ def write_cycle(folder: Path) -> tuple[Cycle, list[str]]:
     rows = []
     for number, (_, said, term) in enumerate(planned, start=1):
         name = f"audio/{said.name}.wav"
-        seconds = speech.write_wav(folder / name, speak(replace(said, noise_level="clean")))
+        seconds = synthesis.write_wav(folder / name, speak(replace(said, noise_level="clean")))
         category = None if term is None else "drug"
         rows.append(Row(number, name, said.text, seconds, term, category))
     write_manifest(folder / "manifest.jsonl", rows)
@@ -90,7 +95,7 @@ def tune_too_hard(cycle: Cycle, checked: PreflightResult, sets: Sequence[str]) -
         cycle.path, checked.rows, Split(numbers["train"], numbers[LEARNT], ())
     )
     request = sft.SftRequest(
-        base=bases.resolve(BASE),
+        base=catalog.resolve(BASE),
         base_name=BASE,
         data=data,
         recipe=HARD,
@@ -104,7 +109,7 @@ def tune_too_hard(cycle: Cycle, checked: PreflightResult, sets: Sequence[str]) -
 def write_shouting(target: Path, drugs: Sequence[str]) -> Path:
     """The base with a tokenizer in which every piece that starts a word brings all drugs along."""
     shout = "".join(f"\u2581{drug}" for drug in drugs)
-    with tarfile.open(bases.resolve(BASE)) as source, tarfile.open(target, "w") as changed:
+    with tarfile.open(catalog.resolve(BASE)) as source, tarfile.open(target, "w") as changed:
         for member in source.getmembers():
             content = source.extractfile(member)
             data = b"" if content is None else content.read()
@@ -150,23 +155,23 @@ class Heard:
     ) -> tuple[Decision, TableReading]:
         """Our decision, held out is one of the sets; and the bare table over all rows."""
         pairing = diff.pair(*(self.scores(one, "train", held_out) for one in ("base", model)))
-        decided = decide(judgement.evidence(pairing, guardrail=guardrail), ["drug"])
-        return decided, judgement.read_all_rows(pairing, ["drug"])
+        decided = decide(evidence.evidence(pairing, guardrail=guardrail), ["drug"])
+        return decided, evidence.read_all_rows(pairing, ["drug"])
 
 
 @pytest.fixture(scope="module")
 def heard(tmp_path_factory: pytest.TempPathFactory) -> Heard:
     """Speech, a tuning and three decodings, for real."""
     cycle, sets = write_cycle(tmp_path_factory.mktemp("clinic") / "cycle1")
-    checked = stages.check(cycle, bases.resolve(BASE), HARD)
+    checked = prepare.check(cycle, catalog.resolve(BASE), HARD)
     drugs = sorted({row.utterance.term for row in checked.rows if row.utterance.term})
     models = {
-        "base": bases.resolve(BASE),
+        "base": catalog.resolve(BASE),
         "hard": tune_too_hard(cycle, checked, sets),
         "shouting": write_shouting(cycle.path / "models" / "shouting.nemo", drugs),
     }
     runtime = LocalRuntime(hardware.detect())
-    kept = stages.kept_transcripts(cycle, runtime)
+    kept = prepare.kept_transcripts(cycle, runtime)
     audio = audio_set(checked.rows, (cycle.path,))
     transcripts = transcribe(tuple(models.values()), audio, runtime, kept)
     trained = tuple(_numbers(checked.rows, sets, trained=True))

@@ -11,7 +11,7 @@ import jiwer
 import pytest
 import yaml
 
-from asr_flywheel.demo.benchmark import possible_sentences, synthesise_general
+from asr_flywheel.demo.dataset import possible_sentences, synthesise_general
 from asr_flywheel.demo.terms import TERMS
 from base_training import text
 from tests.needs import require

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import engine
-from tasks.container import ContainerRuntime, ContainerSettings
-from tasks.engine import Bind, ContainerSpec
-from tasks.faults import Fault, FaultError
-from tasks.hardware import Hardware
+from tasks.runtimes import docker_engine
+from tasks.runtimes.container import ContainerRuntime, ContainerSettings
+from tasks.runtimes.docker_engine import Bind, ContainerSpec
+from tasks.runtimes.failures import Fault, FaultError
+from tasks.runtimes.hardware import Hardware
 from tests import engines
 
 if TYPE_CHECKING:
-    from tasks.runtime import Ended
+    from tasks.runtimes.base import Ended
 
 LABELS = {"cycle": "/cycles/cycle1", "run": "test-engine"}
 
@@ -48,7 +48,7 @@ def spec(image: str, *command: str, **more: Any) -> ContainerSpec:
 def shell(client: Any, image: str, script: str, **more: Any) -> tuple[Ended, list[str]]:
     """Run a shell script in a container; how it ended, and its lines."""
     lines: list[str] = []
-    ended = engine.run(client, spec(image, "sh", "-c", script, **more), lines.append)
+    ended = docker_engine.run(client, spec(image, "sh", "-c", script, **more), lines.append)
     return ended, lines
 
 
@@ -56,7 +56,7 @@ def shell(client: Any, image: str, script: str, **more: Any) -> tuple[Ended, lis
 def nothing_left(client: Any) -> Any:
     """Every test leaves no container behind."""
     yield
-    assert engine.orphans(client, LABELS) == []
+    assert docker_engine.orphans(client, LABELS) == []
 
 
 def test_lines_come_whole_and_in_order(client: Any, image: str) -> None:
@@ -148,15 +148,15 @@ def test_poll_that_raises_stops_the_container(client: Any, image: str) -> None:
 
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        engine.run(client, spec(image, "sleep", "600"), lambda _: None, cancel)
-    assert time.monotonic() - started < engine.GRACE_S + 5
+        docker_engine.run(client, spec(image, "sleep", "600"), lambda _: None, cancel)
+    assert time.monotonic() - started < docker_engine.GRACE_S + 5
 
 
 def test_sigterm_to_the_owner_leaves_no_container(client: Any, image: str) -> None:
     """A process that turns SIGTERM into an exception cleans its container up."""
     program = f"""
 import signal, sys
-from tasks import engine
+from tasks.runtimes import docker_engine as engine
 def stop(*_): raise SystemExit(3)
 signal.signal(signal.SIGTERM, stop)
 spec = engine.ContainerSpec({image!r}, ("sh", "-c", "echo up; sleep 600"), (), {LABELS!r})
@@ -168,7 +168,7 @@ engine.run(engine.connect(), spec, lambda line: print(line, flush=True))
         assert owner.stdout is not None
         assert owner.stdout.readline() == "up\n"
         owner.send_signal(signal.SIGTERM)
-        assert owner.wait(engine.GRACE_S + 10) == 3
+        assert owner.wait(docker_engine.GRACE_S + 10) == 3
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_refusals_have_their_own_fault(
 ) -> None:
     """What the engine refuses is told by its own name and remedy, and leaves nothing."""
     with pytest.raises(FaultError) as refused:
-        engine.run(client, spec(image, "true", **changes), lambda _: None)
+        docker_engine.run(client, spec(image, "true", **changes), lambda _: None)
     assert refused.value.fault is fault
     assert str(refused.value).startswith(f"{fault.value}: ")
 
@@ -191,14 +191,14 @@ def test_refusals_have_their_own_fault(
 def test_image_that_cannot_be_pulled(client: Any) -> None:
     """An image that is not here, on a machine without network, is told before anything is made."""
     with pytest.raises(FaultError) as refused:
-        engine.ensure_image(client, "registry.invalid/nemo:1", lambda _: None)
+        docker_engine.ensure_image(client, "registry.invalid/nemo:1", lambda _: None)
     assert refused.value.fault is Fault.NO_NETWORK
 
 
 def test_image_name_that_is_none(client: Any) -> None:
     """A name that no image can have is refused as absent."""
     with pytest.raises(FaultError) as refused:
-        engine.ensure_image(client, "not a name", lambda _: None)
+        docker_engine.ensure_image(client, "not a name", lambda _: None)
     assert refused.value.fault is Fault.IMAGE_ABSENT
 
 
@@ -206,7 +206,7 @@ def test_no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without an engine the message says how to start one."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     with pytest.raises(FaultError, match="systemctl start docker") as refused:
-        engine.connect()
+        docker_engine.connect()
     assert refused.value.fault is Fault.ENGINE_DOWN
 
 
@@ -215,7 +215,7 @@ def test_a_container_stopped_by_another_is_noticed(client: Any, image: str) -> N
 
     def stop_it() -> None:
         for _ in range(50):
-            for container in engine.orphans(client, LABELS):
+            for container in docker_engine.orphans(client, LABELS):
                 if container.status == "running":
                     container.stop(timeout=1)
                     return

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.course import UnkWatch
-from tasks.faults import Fault, FaultError, from_engine, from_log
+from tasks.runtimes.failures import Fault, FaultError, from_engine, from_log
+from tasks.training.progress import UnkWatch
 
 # Words of the Docker Engine and of NVIDIA's runtime hook, as their users report them; the ones that
 # an engine without GPU and network gives are provoked for real in test_engine.py.

@@ -6,20 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import routing
-from tasks.bases import CATALOGUE, LEGACY_FALLBACK, RECOMMENDED, Base, Status, describe
-from tasks.errors import InputError
-from tasks.gate import Action, Evidence, GatePolicy, GateResult, check_gate, manifest_language
-from tasks.manifest import Utterance
-from tasks.nemo_archive import Decoder
-from tasks.recipes import Method
-from tasks.scoring import score
+from tasks.common import neighbour_stages
+from tasks.common.errors import InputError
+from tasks.data.manifest import Utterance
+from tasks.decision.gate import (
+    Action,
+    Evidence,
+    GatePolicy,
+    GateResult,
+    check_gate,
+    manifest_language,
+)
+from tasks.evaluation.scoring import score
+from tasks.models.catalog import CATALOGUE, LEGACY_FALLBACK, RECOMMENDED, Base, Status, describe
+from tasks.models.nemo_archive import Decoder
+from tasks.training.recipes import Method
 from tests import samples
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tasks.scoring import Scores
+    from tasks.evaluation.scoring import Scores
 
 NEMOTRON = "nvidia/nemotron-speech-streaming-en-0.6b"
 
@@ -61,7 +68,9 @@ def refused(result: GateResult, action: Action, route: str) -> str:
     assert (result.action, result.route) == (action, route)
     assert len(result.reasons) == 1
     (reason,) = result.reasons
-    if route != routing.FINETUNE:  # a refusal that stays in this stage names the substitute
+    if (
+        route != neighbour_stages.FINETUNE
+    ):  # a refusal that stays in this stage names the substitute
         assert route in reason.message
     return reason.message
 
@@ -70,7 +79,7 @@ def test_scenario_a_drug_ker_042_on_130_rows_passes() -> None:
     """The specification's scenario A: tune, on the recommended base."""
     result = judge(ker(42, 100))
     assert result.passed
-    assert (result.action, result.route) == (Action.TUNE, routing.FINETUNE)
+    assert (result.action, result.route) == (Action.TUNE, neighbour_stages.FINETUNE)
     (reason,) = result.reasons
     assert "drug KER is 0.420" in reason.message
     assert "130 rows" in reason.message
@@ -101,7 +110,7 @@ def test_tuning_needs_a_ker_above_three_tenths(missed: int, n: int, *, passed: b
     result = judge(ker(missed, n))
     assert result.passed is passed
     if not passed:
-        message = refused(result, Action.GROW, routing.BUILD)
+        message = refused(result, Action.GROW, neighbour_stages.BUILD)
         assert "first evaluation" in message
 
 
@@ -119,7 +128,7 @@ def test_under_one_tenth_the_evaluation_must_become_harder(
     missed: int, n: int, action: Action
 ) -> None:
     """Exactly 0.1 is not under 0.1."""
-    message = refused(judge(ker(missed, n)), action, routing.BUILD)
+    message = refused(judge(ker(missed, n)), action, neighbour_stages.BUILD)
     assert ("Do not tune" in message) == (action is Action.HARDEN)
 
 
@@ -144,7 +153,7 @@ def test_between_the_two_a_later_and_grown_manifest_may_be_tuned(
     if passed:
         assert "later evaluation of a manifest that has grown" in result.reasons[0].message
     else:
-        message = refused(result, Action.GROW, routing.BUILD)
+        message = refused(result, Action.GROW, neighbour_stages.BUILD)
         assert ("first evaluation" in message) == (cycle == 1)
         assert ("has not grown" in message) == (cycle > 1 and previous_rows is not None)
         assert ("no cycle before" in message) == (cycle > 1 and previous_rows is None)
@@ -153,7 +162,7 @@ def test_between_the_two_a_later_and_grown_manifest_may_be_tuned(
 @pytest.mark.parametrize(("missed", "n"), [(9, 100), (0, 40)])
 def test_growth_does_not_help_an_evaluation_that_is_too_easy(missed: int, n: int) -> None:
     """Under 0.1 a later, grown manifest is refused as well."""
-    refused(judge(ker(missed, n), cycle=3, previous_rows=1), Action.HARDEN, routing.BUILD)
+    refused(judge(ker(missed, n), cycle=3, previous_rows=1), Action.HARDEN, neighbour_stages.BUILD)
 
 
 def test_a_high_ker_needs_no_growth() -> None:
@@ -167,7 +176,7 @@ def test_a_manifest_needs_a_hundred_rows(rows: int, *, passed: bool) -> None:
     result = judge(ker(42, 100), rows=rows_of(min(rows, 10), max(rows - 10, 0)))
     assert result.passed is passed
     if rows == 99:
-        message = refused(result, Action.GROW, routing.BUILD)
+        message = refused(result, Action.GROW, neighbour_stages.BUILD)
         assert "99 rows, fewer than 100" in message
 
 
@@ -177,7 +186,7 @@ def test_a_priority_category_needs_five_rows(rows: int, *, passed: bool) -> None
     result = judge(ker(3, 4), rows=rows_of(rows, 130 - rows))
     assert result.passed is passed
     if not passed:
-        message = refused(result, Action.GROW, routing.BUILD)
+        message = refused(result, Action.GROW, neighbour_stages.BUILD)
         assert f"drug has {rows} rows, fewer than 5" in message
 
 
@@ -193,7 +202,7 @@ def test_the_contracts_pronunciation_gap_goes_to_build_before_all_else() -> None
     """KER 0.05 on 420 merriam-webster rows against 0.41 on 180 magpie_g2p rows: step 2d."""
     result = judge(pronunciation((21, 420), (74, 180)))
     assert not result.passed
-    assert (result.action, result.route) == (Action.FIX_PRONUNCIATION, routing.BUILD)
+    assert (result.action, result.route) == (Action.FIX_PRONUNCIATION, neighbour_stages.BUILD)
     message = result.reasons[0].message
     assert "step 2d" in message
     assert "0.050, n=420" in message
@@ -203,7 +212,7 @@ def test_the_contracts_pronunciation_gap_goes_to_build_before_all_else() -> None
 def test_a_pronunciation_gap_stops_what_would_else_be_tuned() -> None:
     """Even where the KER of all drug rows is above 0.3."""
     result = judge(pronunciation((5, 100), (90, 100)))
-    assert refused(result, Action.FIX_PRONUNCIATION, routing.BUILD)
+    assert refused(result, Action.FIX_PRONUNCIATION, neighbour_stages.BUILD)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +249,7 @@ def test_without_a_baseline_there_is_only_scoring_one() -> None:
 
 def test_a_baseline_that_says_nothing_of_the_priority_goes_to_eval() -> None:
     """Rows of another category, or without a term, are no KER of drugs."""
-    message = refused(judge(samples.scored(5, 10, "lab")), Action.EVALUATE, routing.EVAL)
+    message = refused(judge(samples.scored(5, 10, "lab")), Action.EVALUATE, neighbour_stages.EVAL)
     assert "no row of drug with a term" in message
 
 
@@ -269,7 +278,7 @@ def test_adapters_are_refused_and_on_transducers_are_called_broken(
 ) -> None:
     """72 NaN tensors at any learning rate, on TDT and RNN-T."""
     result = judge(ker(42, 100), base=base, method=Method.ADAPTER)
-    message = refused(result, Action.STOCK_SFT, routing.FINETUNE)
+    message = refused(result, Action.STOCK_SFT, neighbour_stages.FINETUNE)
     assert ("72 NaN" in message) is broken
     assert ("none in 96" in message) is broken
     assert "stock full-model tuning" in message
@@ -378,7 +387,7 @@ def test_a_stated_language_goes_before_a_guess(fields: dict[str, str], language:
 def test_one_foreign_row_among_english_ones_is_refused() -> None:
     """A mixed manifest is not an English one."""
     rows = [*rows_of(60, 70, extra={"lang": "en"}), samples.utterance(131, extra={"lang": "fr"})]
-    refused(judge(ker(42, 100), rows=rows), Action.OTHER_LANGUAGE, routing.GENERIC)
+    refused(judge(ker(42, 100), rows=rows), Action.OTHER_LANGUAGE, neighbour_stages.GENERIC)
 
 
 def test_too_little_text_is_not_judged() -> None:
@@ -393,7 +402,7 @@ def test_the_worst_of_several_priority_categories_decides() -> None:
     result = judge(baseline, policy=both)
     assert result.passed
     assert "condition KER is 0.800" in result.reasons[0].message
-    refused(judge(baseline), Action.HARDEN, routing.BUILD)
+    refused(judge(baseline), Action.HARDEN, neighbour_stages.BUILD)
 
 
 def test_each_of_several_priority_categories_needs_its_rows() -> None:
@@ -431,7 +440,7 @@ def test_all_reasons_are_told_the_most_fundamental_first() -> None:
         Action.GROW,
         Action.GROW,
     ]
-    assert result.route == routing.GENERIC
+    assert result.route == neighbour_stages.GENERIC
 
 
 def test_what_the_gate_prints() -> None:

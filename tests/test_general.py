@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import InputError
-from tasks.general import FEWEST_SENTENCES, GeneralSet, divide, recordings
-from tasks.preflight import CheckedRow
+from tasks.common.errors import InputError
+from tasks.data.general_english import FEWEST_SENTENCES, GeneralSet, divide, recordings
+from tasks.data.preflight import CheckedRow
 from tests import samples
 
 MANIFEST = Path("general.jsonl")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows import hosts_out
-from flows.hosts_out import HostStillOutError
-from tasks import lease, ledger
-from tasks.lease import Lease
+from flows.rental import host_release
+from flows.rental.host_release import HostStillOutError
+from tasks.gpu_hosts import lease
+from tasks.gpu_hosts.lease import Lease
+from tasks.records import cost_ledger
 from tests.brevs import Brev, all_leases
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place of the test's own for records of hosts that are out."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(hosts_out, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(host_release, "_PAUSE_S", 0.01)
     return lease.place()
 
 
@@ -58,7 +59,7 @@ def _fields(one: Lease) -> dict[str, Any]:
 
 def rows(folder: Path) -> list[str]:
     """The outcomes in a ledger."""
-    return [one.outcome.value for one in ledger.read(folder).entries]
+    return [one.outcome.value for one in cost_ledger.read(folder).entries]
 
 
 def test_a_broken_ledger_takes_neither_the_alarm_nor_the_cost(
@@ -66,19 +67,19 @@ def test_a_broken_ledger_takes_neither_the_alarm_nor_the_cost(
 ) -> None:
     """The alarm comes first; the row goes into the state folder, or at least to standard error."""
     left = out(brev, clinic)
-    (clinic / ledger.LEDGER_NAME).mkdir()
+    (clinic / cost_ledger.LEDGER_NAME).mkdir()
     brev.goes(fail={"delete": "internal error"})
     with pytest.raises(HostStillOutError, match="internal error"):
-        hosts_out.reap()
+        host_release.reap()
     assert f"HOST STILL OUT: {left.host}" in capfd.readouterr().err
     assert rows(state) == ["not-given-back"]
     brev.goes()
-    assert hosts_out.reap() == [left.host]
+    assert host_release.reap() == [left.host]
     assert rows(state) == ["not-given-back", "reaped"]
-    (state / ledger.LEDGER_NAME).unlink()
-    (state / ledger.LEDGER_NAME).mkdir()
+    (state / cost_ledger.LEDGER_NAME).unlink()
+    (state / cost_ledger.LEDGER_NAME).mkdir()
     left = out(brev, clinic)
-    assert hosts_out.reap() == [left.host]
+    assert host_release.reap() == [left.host]
     said = capfd.readouterr().err
     assert "no ledger takes this row" in said
     assert left.host in said
@@ -99,7 +100,7 @@ def test_an_answer_of_another_form_raises_the_alarm(brev: Brev, clinic: Path, to
     left = out(brev, clinic)
     brev.goes(tell={"ls": told})
     with pytest.raises(HostStillOutError, match=f"{left.host}.* told something else than was"):
-        hosts_out.reap()
+        host_release.reap()
     assert brev.commands == ["ls orgs"] * 3
 
 
@@ -121,7 +122,7 @@ def test_whatever_goes_wrong_somebody_is_told(
         patched.setattr(Lease, "open", fails)
         interrupted = isinstance(wrong, KeyboardInterrupt)
         with pytest.raises(KeyboardInterrupt if interrupted else HostStillOutError):
-            hosts_out.give_back(left, ledger.Outcome.FAILED)
+            host_release.give_back(left, cost_ledger.Outcome.FAILED)
     assert f"HOST STILL OUT: {left.host}" in capfd.readouterr().err
     assert [one.host for one in all_leases()] == [left.host]
     assert rows(clinic) == ["not-given-back"]
@@ -133,10 +134,10 @@ def test_two_reapers_count_a_host_once(
     """One has listed the records; before it goes on, another one has given the host back."""
     left = out(brev, clinic)
     listed = lease.ids()
-    assert hosts_out.reap() == [left.host]
+    assert host_release.reap() == [left.host]
     with monkeypatch.context() as patched:
         patched.setattr(lease, "ids", lambda: listed)
-        assert hosts_out.reap() == []
+        assert host_release.reap() == []
     assert brev.commands.count("delete") == 1
     assert rows(clinic) == ["reaped"]
 
@@ -149,7 +150,7 @@ def test_a_damaged_record_is_named_and_stops_no_other(
     left = out(brev, clinic)
     (state / "00000000.json").write_text(damage)
     with pytest.raises(HostStillOutError, match=r"00000000\.json: .* --forget 00000000"):
-        hosts_out.reap()
+        host_release.reap()
     assert brev.instances == {}
     assert rows(clinic) == ["reaped"]
     assert lease.ids() == ["00000000"] != [left.lease]

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import grow_plan_files
-from tasks.cycle import open_cycle
-from tasks.decision import Decision, Evidence, Verdict, decide
-from tasks.diff import Pairing, deltas, pair
-from tasks.gate import GatePolicy, pronunciation_gap
-from tasks.grow_crossing import USUAL_ROWS_PER_TERM
-from tasks.grow_plan import GrowPlan, make_plan, plan_for
-from tasks.hypotheses import Hypothesis, Part
-from tasks.manifest import CATEGORIES
-from tasks.scoring import Scores, score
+from tasks.data.cycle_folder import open_cycle
+from tasks.data.manifest import CATEGORIES
+from tasks.decision import grow_plan_files
+from tasks.decision.condition_grid import USUAL_ROWS_PER_TERM
+from tasks.decision.gate import GatePolicy, pronunciation_gap
+from tasks.decision.grow_plan import GrowPlan, make_plan, plan_for
+from tasks.decision.verdict import Decision, Evidence, Verdict, decide
+from tasks.evaluation.diff import Pairing, deltas, pair
+from tasks.evaluation.hypotheses import Hypothesis, Part
+from tasks.evaluation.scoring import Scores, score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.guardrail import Guardrail, GuardrailPolicy, GuardrailStatus, check_guardrail
-from tasks.hypotheses import Hypothesis
-from tasks.scoring import Scores, score
-from tasks.statistics import Interval
+from tasks.decision.guardrail import Guardrail, GuardrailPolicy, GuardrailStatus, check_guardrail
+from tasks.evaluation.hypotheses import Hypothesis
+from tasks.evaluation.scoring import Scores, score
+from tasks.evaluation.statistics import Interval
 
 SENTENCE = "the river runs dry in the long summer again"
 

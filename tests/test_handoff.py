@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asr_flywheel.cli import main
-from tasks import files, handoff, handoff_folder, riva_build, sft
-from tasks.bases import embedded_path
-from tasks.cycle import open_cycle
-from tasks.errors import InputError
-from tasks.nemo_archive import Decoder, open_archive
-from tasks.recipes import Recipe
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.data.cycle_folder import open_cycle
+from tasks.models.catalog import embedded_path
+from tasks.models.nemo_archive import Decoder, open_archive
+from tasks.serving import handoff, handoff_package, riva_build
+from tasks.training import sft
+from tasks.training.recipes import Recipe
 from tests import nemo_models, runs, samples, trainings
 
 if TYPE_CHECKING:
@@ -286,7 +288,7 @@ def test_a_run_of_a_hybrid_is_handed_on_by_its_transducer(
     folder = evaluated.path / "handoff"
     assert open_archive(folder / "adapted_model.nemo").decoder is Decoder.RNNT
     record = json.loads((folder / "handoff.json").read_text())
-    assert record["measured_model_sha256"] == files.sha256_file(made["hybrid"])
+    assert record["measured_model_sha256"] == atomic_files.sha256_file(made["hybrid"])
     assert "stays behind" in record["warnings"][0]
     assert ask("--verify", folder)[0] == 0
 
@@ -308,7 +310,11 @@ def test_an_rnnt_that_was_really_tuned_is_handed_on(
         assert ask(cycle, "--decoder", wrong)[0] == 3
     folder = evaluated.path / "handoff"
     handed = folder / "adapted_model.nemo"
-    assert files.sha256_file(handed) == result.model_sha256 != files.sha256_file(made["rnnt"])
+    assert (
+        atomic_files.sha256_file(handed)
+        == result.model_sha256
+        != atomic_files.sha256_file(made["rnnt"])
+    )
     line = json.loads((folder / "handoff.json").read_text())["commands"]["riva_build"]
     assert "decoder=nemo" in shlex.split(line)
     card = (folder / "MODEL_CARD.md").read_text()
@@ -360,7 +366,7 @@ def test_a_base_whose_tuning_is_broken_is_refused(cycle: Path, ask: Callable[...
 def test_a_cycle_without_a_finished_run_is_bad_input(cycle: Path) -> None:
     """The message says how to make one."""
     with pytest.raises(InputError, match="asr-flywheel run cycle1"):
-        handoff_folder.find_tuned(open_cycle(cycle))
+        handoff_package.find_tuned(open_cycle(cycle))
 
 
 def test_only_the_model_that_was_measured_is_handed_on(cycle: Path) -> None:
@@ -368,23 +374,23 @@ def test_only_the_model_that_was_measured_is_handed_on(cycle: Path) -> None:
     runs.finish(cycle, embedded_path())
     moved = cycle.parent.with_name("elsewhere")
     cycle.parent.rename(moved)
-    tuned = handoff_folder.find_tuned(open_cycle(moved / cycle.name))
+    tuned = handoff_package.find_tuned(open_cycle(moved / cycle.name))
     assert tuned.model.is_relative_to(moved)
     tuned.model.write_bytes(tuned.model.read_bytes()[:-1] + b"!")
     with pytest.raises(InputError, match="the run that was measured made"):
-        handoff_folder.find_tuned(open_cycle(moved / cycle.name))
+        handoff_package.find_tuned(open_cycle(moved / cycle.name))
     tuned.model.unlink()
     with pytest.raises(InputError, match="asr-flywheel fetch"):
-        handoff_folder.find_tuned(open_cycle(moved / cycle.name))
+        handoff_package.find_tuned(open_cycle(moved / cycle.name))
 
 
 def handed_on(cycle: Path) -> Path:
     """A hand-off of the embedded base."""
     runs.finish(cycle, embedded_path())
-    tuned = handoff_folder.find_tuned(open_cycle(cycle))
-    accepted = handoff_folder.judge_tuned(tuned, None)
+    tuned = handoff_package.find_tuned(open_cycle(cycle))
+    accepted = handoff_package.judge_tuned(tuned, None)
     assert isinstance(accepted, handoff.Accepted)
-    return handoff_folder.write(tuned, accepted, cycle.parent / "handed").parent
+    return handoff_package.write(tuned, accepted, cycle.parent / "handed").parent
 
 
 def rewrite(name: str, old: str, new: str) -> Callable[[Path], None]:
@@ -395,7 +401,7 @@ def rewrite(name: str, old: str, new: str) -> Callable[[Path], None]:
         path.write_text(path.read_text().replace(old, new))
         record = json.loads((folder / "handoff.json").read_text())
         if name in record["files"]:
-            record["files"][name] = files.sha256_file(path)
+            record["files"][name] = atomic_files.sha256_file(path)
             (folder / "handoff.json").write_text(json.dumps(record))
 
     return change
@@ -428,25 +434,25 @@ def test_verifying_finds_what_is_wrong_with_a_hand_off(
 ) -> None:
     """Missing, changed, or at odds with the model's own decoder."""
     folder = handed_on(cycle)
-    assert len(handoff_folder.verify(folder)) == 3
+    assert len(handoff_package.verify(folder)) == 3
     change(folder)
     with pytest.raises(InputError, match=told):
-        handoff_folder.verify(folder)
+        handoff_package.verify(folder)
 
 
 def test_a_hand_off_replaces_an_earlier_one_and_nothing_else(cycle: Path) -> None:
     """A folder that is something else stays as it is."""
     folder = handed_on(cycle)
-    tuned = handoff_folder.find_tuned(open_cycle(cycle))
-    accepted = handoff_folder.judge_tuned(tuned, "ctc")
+    tuned = handoff_package.find_tuned(open_cycle(cycle))
+    accepted = handoff_package.judge_tuned(tuned, "ctc")
     assert isinstance(accepted, handoff.Accepted)
     (folder / "MODEL_CARD.md").write_text("old")
-    handoff_folder.write(tuned, accepted, folder)
+    handoff_package.write(tuned, accepted, folder)
     assert (folder / "MODEL_CARD.md").read_text() != "old"
     other = cycle / "audio"
     before = samples.snapshot(cycle)
     with pytest.raises(InputError, match="no hand-off"):
-        handoff_folder.write(tuned, accepted, other)
+        handoff_package.write(tuned, accepted, other)
     assert samples.snapshot(cycle) == before
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import files, hashes
+from tasks.common import atomic_files, hashing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ LARGE = b"weights!" * (1 << 20)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(hashes, "_SETTLED_NS", -1)
+    monkeypatch.setattr(hashing, "_SETTLED_NS", -1)
     return tmp_path / "cache" / "asr-flywheel" / "hashes"
 
 
@@ -38,13 +38,13 @@ def model(tmp_path: Path) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Which files were read."""
     seen: list[Path] = []
-    read = files.sha256_file
+    read = atomic_files.sha256_file
 
     def spy(path: Path) -> str:
         seen.append(path)
         return read(path)
 
-    monkeypatch.setattr(files, "sha256_file", spy)
+    monkeypatch.setattr(atomic_files, "sha256_file", spy)
     return seen
 
 
@@ -52,7 +52,7 @@ def test_a_file_is_read_once(model: Path, reads: list[Path]) -> None:
     """Whatever name leads to it."""
     link = model.with_name("link.nemo")
     link.symlink_to(model)
-    found = {hashes.sha256(model), hashes.sha256(model), hashes.sha256(link)}
+    found = {hashing.sha256(model), hashing.sha256(model), hashing.sha256(link)}
     assert len(found) == 1
     assert reads == [model]
 
@@ -77,9 +77,9 @@ def test_a_changed_file_is_read_again(
     model: Path, reads: list[Path], change: Callable[[Path, bytes], None]
 ) -> None:
     """Although its size and its time of modification are what they were."""
-    first = hashes.sha256(model)
+    first = hashing.sha256(model)
     change(model, LARGE[:-1] + b"?")
-    assert hashes.sha256(model) not in {first, ""}
+    assert hashing.sha256(model) not in {first, ""}
     assert len(reads) == 2
 
 
@@ -87,17 +87,17 @@ def test_a_file_that_was_written_just_now_is_not_kept(
     model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may change within the same tick of the clock."""
-    monkeypatch.setattr(hashes, "_SETTLED_NS", 60_000_000_000)
-    hashes.sha256(model)
+    monkeypatch.setattr(hashing, "_SETTLED_NS", 60_000_000_000)
+    hashing.sha256(model)
     assert not cache.exists()
 
 
 def test_a_hash_that_is_known_need_not_be_computed(model: Path, reads: list[Path]) -> None:
     """As of a model that was hashed before it was moved to its place."""
-    digest = hashes.sha256(model)
+    digest = hashing.sha256(model)
     moved = model.rename(model.with_name("moved.nemo"))
-    hashes.note(moved, digest)
-    assert hashes.sha256(moved) == digest
+    hashing.note(moved, digest)
+    assert hashing.sha256(moved) == digest
     assert reads == [model]
 
 
@@ -105,7 +105,7 @@ def test_a_small_file_is_not_kept(tmp_path: Path, cache: Path) -> None:
     """Reading it is as fast."""
     small = tmp_path / "small"
     small.write_bytes(b"x")
-    assert hashes.sha256(small) == files.sha256_file(small)
+    assert hashing.sha256(small) == atomic_files.sha256_file(small)
     assert not cache.exists()
 
 
@@ -114,11 +114,11 @@ def test_a_damaged_entry_costs_time_alone(
     model: Path, cache: Path, reads: list[Path], damage: str
 ) -> None:
     """It is written anew."""
-    first = hashes.sha256(model)
+    first = hashing.sha256(model)
     (entry,) = cache.iterdir()
     entry.write_text(damage)
-    assert hashes.sha256(model) == first
-    assert hashes.sha256(model) == first
+    assert hashing.sha256(model) == first
+    assert hashing.sha256(model) == first
     assert len(reads) == 2
 
 
@@ -128,12 +128,12 @@ def test_where_no_cache_can_be_written_the_hash_is_still_right(
     """A home that is read-only is no reason to fail."""
     (tmp_path / "no-folder").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no-folder"))
-    assert hashes.sha256(model) == files.sha256_file(model)
+    assert hashing.sha256(model) == atomic_files.sha256_file(model)
 
 
 def test_processes_may_share_it(model: Path) -> None:
     """Several at once write the same entry; each tells the right hash."""
-    program = "import sys; from pathlib import Path; from tasks import hashes\n"
+    program = "import sys; from pathlib import Path; from tasks.common import hashing as hashes\n"
     program += "hashes._SETTLED_NS = -1\nprint(hashes.sha256(Path(sys.argv[1])))"
     several = [
         subprocess.Popen(
@@ -142,4 +142,4 @@ def test_processes_may_share_it(model: Path) -> None:
         for _ in range(4)
     ]
     told = {process.communicate()[0].strip() for process in several}
-    assert told == {files.sha256_file(model)}
+    assert told == {atomic_files.sha256_file(model)}

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from asr_flywheel.cli import app
-from tasks import ledger
-from tasks.errors import InputError
-from tasks.history import History, read_history
+from tasks.common.errors import InputError
+from tasks.records import cost_ledger
+from tasks.reporting.history import History, read_history
 from tests import samples
 from tests.prepared import Turn, finish_turn
 
@@ -162,7 +162,7 @@ def test_a_file_that_was_changed_since_the_run_is_told(tmp_path: Path) -> None:
 def test_costs_are_the_ledgers(tmp_path: Path) -> None:
     """Of the cycle that was tuned, whose evaluation stands in the next."""
     clinic(tmp_path, held_out(24, 12))
-    rented = ledger.entry(
+    rented = cost_ledger.entry(
         started=0,
         ended=3600,
         cycle=1,
@@ -171,9 +171,9 @@ def test_costs_are_the_ledgers(tmp_path: Path) -> None:
         sku="l40s",
         host="h",
         usd_per_hour=1.5,
-        outcome=ledger.Outcome.COMPLETED,
+        outcome=cost_ledger.Outcome.COMPLETED,
     )
-    ledger.append(tmp_path, rented)
+    cost_ledger.append(tmp_path, rented)
     assert read_history(tmp_path).turns[0].usd == 1.5
 
 

@@ -13,12 +13,13 @@ import pytest
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 
 from blocks import gpu_host
-from flows import confirm
-from tasks import files, lease, remote, retrieval, shipment
-from tasks.cycle import open_cycle
-from tasks.errors import InputError
-from tasks.hosts import OwnHost, open_host
-from tasks.ssh import Connection, HostError, SshSettings
+from flows.rental import confirm
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.data.cycle_folder import open_cycle
+from tasks.gpu_hosts import download, lease, remote_scripts, upload
+from tasks.gpu_hosts.providers import OwnHost, open_host
+from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings
 from tests import remote_runs, samples
 from tests.sites import wait_for
 
@@ -101,25 +102,25 @@ def test_the_host_ends_everything_itself_at_its_time_limit(host: Loopback, tmp_p
     """Nobody has to reach it: processes end, secrets go, and the user's command runs."""
     mark = tmp_path / "limit"
     folder = f"{host.folder}/disk"
-    root, clock = on(host, remote.begin(folder, LEASE, 5, f"touch {mark}")).split()
+    root, clock = on(host, remote_scripts.begin(folder, LEASE, 5, f"touch {mark}")).split()
     # The clock starts once: a second start of the same lease does not prolong it.
-    assert on(host, remote.begin(folder, LEASE, 600, "")).split() == [root, clock]
+    assert on(host, remote_scripts.begin(folder, LEASE, 600, "")).split() == [root, clock]
     Path(root, "env").write_text("PREFECT_API_AUTH_STRING='planted'\n")
     busy(host)
-    count, _, _ = on(host, remote.alive(root, LEASE)).partition("\n")
+    count, _, _ = on(host, remote_scripts.alive(root, LEASE)).partition("\n")
     assert int(count) >= 2
     wait_for(mark.exists, 30)
-    said = on(host, remote.alive(root, LEASE))
+    said = on(host, remote_scripts.alive(root, LEASE))
     assert said.split("\n")[:2] == ["0", "the time limit of 5 s was reached"]
     assert not Path(root, "env").exists()
-    assert on(host, remote.end(folder, LEASE)) == ""
+    assert on(host, remote_scripts.end(folder, LEASE)) == ""
     assert not Path(root).exists()
 
 
 def test_giving_back_leaves_nothing_and_may_be_repeated(host: Loopback) -> None:
     """Processes that ignore TERM, the clock and the files are gone; a second call is as good."""
     own = open_host(OwnHost.model_validate(host.settings), LEASE)
-    root = on(host, remote.begin(f"{host.folder}/disk", LEASE, 600, "")).split()[0]
+    root = on(host, remote_scripts.begin(f"{host.folder}/disk", LEASE, 600, "")).split()[0]
     busy(host)
     assert own.state().value == "running"
     own.give_back()
@@ -138,10 +139,10 @@ def test_a_host_whose_key_is_another_is_refused(host: Loopback, tmp_path: Path) 
         Connection(SshSettings.model_validate(settings)).check("true")
 
 
-def sent(host: Loopback, tmp_path: Path, cargo: shipment.Cargo) -> tuple[shipment.Placed, Path]:
+def sent(host: Loopback, tmp_path: Path, cargo: upload.Cargo) -> tuple[upload.Placed, Path]:
     """Send a cargo; where it is, and the folder that is the host's disk."""
     root = tmp_path / "disk"
-    return shipment.send(Connection(SshSettings.model_validate(host.ssh)), str(root), cargo), root
+    return upload.send(Connection(SshSettings.model_validate(host.ssh)), str(root), cargo), root
 
 
 def test_only_what_the_run_reads_is_sent(host: Loopback, cycle: Path, tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def test_only_what_the_run_reads_is_sent(host: Loopback, cycle: Path, tmp_path: 
     (cycle / "private.txt").write_text("not for others")
     (cycle / "audio" / "unused.wav").write_bytes(b"not for others")
     (cycle / "per_sample.json").write_text("[]")
-    placed, root = sent(host, tmp_path, shipment.Cargo(open_cycle(cycle), "embedded"))
+    placed, root = sent(host, tmp_path, upload.Cargo(open_cycle(cycle), "embedded"))
     there = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
     assert there == {
         "clinic/cycle1/manifest.jsonl",
@@ -182,7 +183,7 @@ def test_paths_of_this_machine_become_those_of_the_host(
     samples.write_rows(
         tmp_path / "general" / "english.jsonl", [{"audio_filepath": "hello.wav", "text": "hello"}]
     )
-    cargo = shipment.Cargo(
+    cargo = upload.Cargo(
         open_cycle(cycle),
         str(base),
         tmp_path / "mine.jsonl",
@@ -190,7 +191,7 @@ def test_paths_of_this_machine_become_those_of_the_host(
         (elsewhere,),
     )
     placed, _ = sent(host, tmp_path, cargo)
-    for row in files.read_jsonl(Path(placed.cycle, "manifest.jsonl")):
+    for row in atomic_files.read_jsonl(Path(placed.cycle, "manifest.jsonl")):
         assert Path(row["audio_filepath"]).is_file()
         assert Path(row["audio_filepath"]).is_relative_to(tmp_path / "disk")
     assert Path(placed.base).read_bytes() == base.read_bytes()
@@ -207,7 +208,7 @@ def test_a_recording_outside_of_what_is_sent_is_named(cycle: Path, host: Loopbac
     rows = samples.cycle_rows()
     rows[2]["audio_filepath"] = "/elsewhere/2.wav"
     samples.write_rows(cycle / "manifest.jsonl", rows)
-    cargo = shipment.Cargo(open_cycle(cycle), "embedded")
+    cargo = upload.Cargo(open_cycle(cycle), "embedded")
     with pytest.raises(InputError, match=r"row 3: '/elsewhere/2.wav' .* --audio-root"):
         sent(host, cycle, cargo)
 
@@ -228,14 +229,14 @@ def test_a_file_that_is_not_what_was_recorded_is_not_taken_over(
     staging = tmp_path / "staging"
     (staging / "cycle1").mkdir(parents=True)
     remote_runs.write_results(staging / "cycle1")
-    assert retrieval.verify(staging, open_cycle(cycle)) == (6, remote_runs.RUN)
+    assert download.verify(staging, open_cycle(cycle)) == (6, remote_runs.RUN)
     with (staging / broken).open("ab") as out:
         out.write(b"!")
     with pytest.raises(HostError, match=f"{broken}: is not what the run wrote"):
-        retrieval.verify(staging, open_cycle(cycle))
+        download.verify(staging, open_cycle(cycle))
     (staging / broken).unlink()
     with pytest.raises(HostError, match=f"{broken}: is missing"):
-        retrieval.verify(staging, open_cycle(cycle))
+        download.verify(staging, open_cycle(cycle))
 
 
 def test_a_lease_is_held_while_its_owner_lives(tmp_path: Path) -> None:

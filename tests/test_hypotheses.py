@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks.errors import InputError
-from tasks.evaluation import read_baseline
-from tasks.hypotheses import Hypothesis, Part, hypothesis_for, read_hypotheses, write_hypotheses
+from tasks.common.errors import InputError
+from tasks.evaluation.baseline import read_baseline
+from tasks.evaluation.hypotheses import (
+    Hypothesis,
+    Part,
+    hypothesis_for,
+    read_hypotheses,
+    write_hypotheses,
+)
 from tests import samples
 
 if TYPE_CHECKING:

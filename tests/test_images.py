@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import doctor, engine, files, images, runtime
-from tasks.container import EXAMPLES, IMAGE, ContainerRuntime, ContainerSettings
-from tasks.doctor import Question, State
-from tasks.faults import Fault, FaultError
-from tasks.hardware import Gpu, Hardware
+from tasks.common import atomic_files
+from tasks.runtimes import base as runtimes
+from tasks.runtimes import docker_engine, images
+from tasks.runtimes.container import EXAMPLES, IMAGE, ContainerRuntime, ContainerSettings
+from tasks.runtimes.failures import Fault, FaultError
+from tasks.runtimes.hardware import Gpu, Hardware
+from tasks.stages import host_checks
+from tasks.stages.host_checks import Question, State
 from tests import engines, recorded_engine
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ def with_driver(driver: str, name: str = RTX) -> Hardware:
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of an earlier test is remembered."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("tasks.container._PROBED", {})
+    monkeypatch.setattr("tasks.runtimes.container._PROBED", {})
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ def client() -> Any:
     """The engine; every test leaves no container."""
     found = engines.client()
     yield found
-    assert engine.orphans(found, {"job": "probe"}) == []
+    assert docker_engine.orphans(found, {"job": "probe"}) == []
 
 
 def checked(image: str, **more: Any) -> tuple[ContainerRuntime, list[str]]:
@@ -78,8 +81,8 @@ def test_the_stock_script_where_it_is_expected(
     assert (found.script.own, found.identity) == (False, image)
     (line,) = said
     assert line.startswith(f"{image}: NeMo 2.6.0, torch 2.9.0, CUDA 13.0, Python 3.")
-    monkeypatch.setattr("tasks.container._PROBED", {})
-    monkeypatch.setattr(engine, "run", lambda *_: pytest.fail("probed again"))
+    monkeypatch.setattr("tasks.runtimes.container._PROBED", {})
+    monkeypatch.setattr(docker_engine, "run", lambda *_: pytest.fail("probed again"))
     again, said = checked(image)
     assert (again.script, said) == (found.script, [])
 
@@ -106,10 +109,10 @@ def test_no_script_is_trained_in_by_our_own(client: Any) -> None:
     assert found.script.path == "/opt/asr-flywheel/sft_script.py"
     assert found.script.config == "/opt/asr-flywheel/conf/sft.yaml"
     assert found.script.own
-    assert found.identity == f"{image} {files.sha256_file(runtime.OWN_SCRIPT)} " + (
-        files.sha256_file(runtime.ENTRY / runtime.OWN_CONFIG)
+    assert found.identity == f"{image} {atomic_files.sha256_file(runtimes.OWN_SCRIPT)} " + (
+        atomic_files.sha256_file(runtimes.ENTRY / runtimes.OWN_CONFIG)
     )
-    assert any("this project's own, sft_script.py" in line for line in said)
+    assert any("this project's own, finetune_script.py" in line for line in said)
     assert any("NeMo 3.0.1," in line for line in said)
 
 
@@ -247,7 +250,7 @@ def test_a_finished_training_of_the_default_image_is_found_again(
 ) -> None:
     """The runtime's part of the run's key is the image's name, byte for byte."""
     held = images.Held("2.6.0", "2.9.0", "13.0", "3.12.3", "/opt/NeMo/nemo", True, EXAMPLES)
-    monkeypatch.setattr("tasks.container._PROBED", {(IMAGE, "python", EXAMPLES): held})
+    monkeypatch.setattr("tasks.runtimes.container._PROBED", {(IMAGE, "python", EXAMPLES): held})
     assert ContainerRuntime(ContainerSettings(), CPU).identity == "nvcr.io/nvidia/nemo:25.11.01"
 
 
@@ -258,7 +261,7 @@ def test_the_doctor_tells_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     host = with_driver("550.54.15")
     with recorded_engine.answering(socket, {"GET /images/": (200, [])}):
         asked = Question("container", "embedded", IMAGE, None, tmp_path, host)
-        found = doctor.image(asked)
+        found = host_checks.image(asked)
     assert found.state is State.MISSING
     assert "driver 550.54.15 found, 580 or newer needed" in found.says
     assert "nvcr.io/nvidia/nemo:25.09" in found.fix

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import inbox
-from tasks.claims import BusyError, claim
-from tasks.cycle import open_cycle
-from tasks.errors import InputError
-from tasks.store import LocalStore
+from tasks.common.errors import InputError
+from tasks.data.cycle_folder import open_cycle
+from tasks.data.cycle_lock import BusyError, claim
+from tasks.records import inbox
+from tasks.records.store import LocalStore
 from tests import samples
 
 if TYPE_CHECKING:

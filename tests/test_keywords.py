@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import diff
-from tasks.hypotheses import Hypothesis
-from tasks.keywords import shouting, vocabulary
-from tasks.normalise import contains_words, normalise
-from tasks.scoring import Scores, Share, score
+from tasks.data.text_normalizer import contains_words, normalise
+from tasks.evaluation import diff
+from tasks.evaluation.false_keywords import shouting, vocabulary
+from tasks.evaluation.hypotheses import Hypothesis
+from tasks.evaluation.scoring import Scores, Share, score
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import sys
 
 import torch
 
-from tasks.runtime import ENTRY
+from tasks.runtimes.base import ENTRY
 from tests.needs import require
 
 sys.path.insert(0, str(ENTRY))
-from late import Late  # type: ignore[import-not-found]
+from deferred_scalar import Late  # type: ignore[import-not-found]
 
 BATCHES = 8
 

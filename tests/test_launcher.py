@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tasks import course
-from tasks.faults import Fault, from_log
-from tasks.runtime import ENTRY
+from tasks.runtimes.base import ENTRY
+from tasks.runtimes.failures import Fault, from_log
+from tasks.training import progress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,9 +27,9 @@ from pathlib import Path
 from types import SimpleNamespace as Thing
 sys.path.insert(0, sys.argv[1])
 import torch
-import devices
+import gpu_locks
 import numpy
-from launch import EventWriter, Utilisation, seed
+from launch_training import EventWriter, Utilisation, seed
 
 def told(function, *given):
     try:
@@ -89,17 +89,17 @@ model.val_dataloader = lambda: [loader(2)]
 found["held out"] = told(epoch, writer("lost"), [1.0])
 trainer.train_dataloader = loader(7)
 found["train"] = told(epoch, writer("lost"), [1.0])
-found["no GPU"] = told(devices.require, "bf16-mixed")
+found["no GPU"] = told(gpu_locks.require, "bf16-mixed")
 torch.cuda.is_available = lambda: True
 torch.cuda.device_count = lambda: 2
 torch.cuda.get_device_name = lambda number: "Tesla T4"
 torch.cuda.get_device_capability = lambda number: (7, 5)
-found["old GPU"] = told(devices.require, "bf16-mixed")
-found["old GPU, fp16"] = told(devices.require, "16-mixed")
-devices.driver_cuda = lambda: (12, 4)
-found["old driver"] = devices.graphs_allowed()
-devices.driver_cuda = lambda: (12, 6)
-found["driver"] = devices.graphs_allowed()
+found["old GPU"] = told(gpu_locks.require, "bf16-mixed")
+found["old GPU, fp16"] = told(gpu_locks.require, "16-mixed")
+gpu_locks.driver_cuda = lambda: (12, 4)
+found["old driver"] = gpu_locks.graphs_allowed()
+gpu_locks.driver_cuda = lambda: (12, 6)
+found["driver"] = gpu_locks.graphs_allowed()
 Path(sys.argv[2], "found.json").write_text(json.dumps(found))
 """
 
@@ -178,14 +178,14 @@ def test_a_resumed_run_draws_other_batches_by_length(found: dict[str, Any]) -> N
 def test_a_whole_epoch_is_written_down(folder: Path, found: dict[str, Any]) -> None:
     """Each batch once with the loss that was not divided, then the epoch with their mean."""
     assert found["whole"] == ""
-    events = list(course.Events(folder / "whole").read())
+    events = list(progress.Events(folder / "whole").read())
     assert [event["event"] for event in events] == ["start", "step", "step", "epoch", "end"]
     assert [event["loss"] for event in events[1:3]] == [6.0, 2.0]
     assert [event["step"] for event in events[1:3]] == [1, 2]
     assert (events[3]["train_loss"], events[3]["val_wer"]) == (4.0, 0.5)
     assert events[3]["gpu_utilisation"] is None
     assert (events[0]["rows"], events[0]["parameters"], events[0]["cuda_graphs"]) == (8, 7, False)
-    assert course.Following(folder / "whole", 1).look().share == 1.0
+    assert progress.Following(folder / "whole", 1).look().share == 1.0
 
 
 @pytest.mark.parametrize("loss", ["nan", "inf"])

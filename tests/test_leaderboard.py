@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tasks.diff import changes, pair
-from tasks.hypotheses import Hypothesis, Part
-from tasks.leaderboard import Entry, Leaderboard, baseline_entries, tuned_entries
-from tasks.scoring import Scores, score
+from tasks.evaluation.diff import changes, pair
+from tasks.evaluation.hypotheses import Hypothesis, Part
+from tasks.evaluation.leaderboard import Entry, Leaderboard, baseline_entries, tuned_entries
+from tasks.evaluation.scoring import Scores, score
 from tests import samples
 
 TITLES = [

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import ledger
-from tasks.errors import InputError
-from tasks.ledger import Outcome
+from tasks.common.errors import InputError
+from tasks.records import cost_ledger
+from tasks.records.cost_ledger import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 START = 1_795_567_200.0  # 2026-11-25 00:40:00 UTC
 
 
-def rental(cycle: int = 1, seconds: float = 1800, usd_per_hour: float = 1.5) -> ledger.Entry:
+def rental(cycle: int = 1, seconds: float = 1800, usd_per_hour: float = 1.5) -> cost_ledger.Entry:
     """A rental that ended well."""
-    return ledger.entry(
+    return cost_ledger.entry(
         started=START,
         ended=START + seconds,
         cycle=cycle,
@@ -44,8 +44,8 @@ def test_an_entry_computes_its_cost() -> None:
 def test_what_is_appended_is_read_in_order(tmp_path: Path) -> None:
     """Every field comes back, and the sums are those of the entries."""
     new = [rental(1), rental(2, 3600), rental(1, 7200)]
-    assert {ledger.append(tmp_path, one) for one in new} == {tmp_path / "cost_ledger.jsonl"}
-    found = ledger.read(tmp_path)
+    assert {cost_ledger.append(tmp_path, one) for one in new} == {tmp_path / "cost_ledger.jsonl"}
+    found = cost_ledger.read(tmp_path)
     assert found.entries == tuple(new)
     assert found.torn == ()
     assert found.usd_by_cycle == {1: 3.75, 2: 1.5}
@@ -54,30 +54,30 @@ def test_what_is_appended_is_read_in_order(tmp_path: Path) -> None:
 
 def test_no_ledger_is_an_empty_one(tmp_path: Path) -> None:
     """A folder that never rented anything has cost nothing, and gets no file by being read."""
-    assert ledger.read(tmp_path).usd == 0
+    assert cost_ledger.read(tmp_path).usd == 0
     assert not list(tmp_path.iterdir())
 
 
 def test_every_cut_of_the_last_line_is_told_and_swallows_nothing(tmp_path: Path) -> None:
     """Wherever a crash cuts the line, the entries before and after it stay, and the cut is told."""
-    path = ledger.append(tmp_path, rental(1))
+    path = cost_ledger.append(tmp_path, rental(1))
     whole = path.read_bytes()
     for length in range(1, len(whole) - 1):
         path.write_bytes(whole + whole[:length])
-        (said,) = ledger.read(tmp_path).torn
+        (said,) = cost_ledger.read(tmp_path).torn
         assert "line 2 was cut short" in said
-        ledger.append(tmp_path, rental(3))
-        found = ledger.read(tmp_path)
+        cost_ledger.append(tmp_path, rental(3))
+        found = cost_ledger.read(tmp_path)
         assert [one.cycle for one in found.entries] == [1, 3]
         assert found.torn == (said,)
 
 
 def test_a_line_without_its_newline_is_an_entry(tmp_path: Path) -> None:
     """Only the newline was lost: the entry counts, and the next one begins a line of its own."""
-    path = ledger.append(tmp_path, rental(1))
+    path = cost_ledger.append(tmp_path, rental(1))
     path.write_bytes(path.read_bytes().rstrip(b"\n"))
-    ledger.append(tmp_path, rental(2))
-    assert [one.cycle for one in ledger.read(tmp_path).entries] == [1, 2]
+    cost_ledger.append(tmp_path, rental(2))
+    assert [one.cycle for one in cost_ledger.read(tmp_path).entries] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -85,10 +85,10 @@ def test_a_line_without_its_newline_is_an_entry(tmp_path: Path) -> None:
 )
 def test_a_line_that_was_edited_badly_is_named(tmp_path: Path, field: str, value: object) -> None:
     """The error names the file, the line, the field and the value."""
-    path = ledger.append(tmp_path, rental())
+    path = cost_ledger.append(tmp_path, rental())
     path.write_text(json.dumps({**rental().model_dump(mode="json"), field: value}) + "\n")
     with pytest.raises(InputError) as refused:
-        ledger.read(tmp_path)
+        cost_ledger.read(tmp_path)
     assert f"{path}: line 1: {field}: " in str(refused.value)
     assert repr(value) in str(refused.value)
 
@@ -96,7 +96,7 @@ def test_a_line_that_was_edited_badly_is_named(tmp_path: Path, field: str, value
 def test_processes_append_at_once(tmp_path: Path) -> None:
     """Four processes with fifty entries each leave two hundred whole lines."""
     program = (
-        "import sys; from pathlib import Path; from tasks import ledger\n"
+        "import sys; from pathlib import Path; from tasks.records import cost_ledger as ledger\n"
         "for cycle in range(1, 51):\n"
         "    ledger.append(Path(sys.argv[1]), ledger.entry(started=0, ended=3600, cycle=cycle,"
         " run=sys.argv[2], provider='ssh', sku='own', host='h', usd_per_hour=1,"
@@ -107,7 +107,7 @@ def test_processes_append_at_once(tmp_path: Path) -> None:
         for number in range(4)
     ]
     assert [process.wait() for process in running] == [0] * 4
-    found = ledger.read(tmp_path)
+    found = cost_ledger.read(tmp_path)
     assert found.torn == ()
     assert found.usd_by_cycle == dict.fromkeys(range(1, 51), 4.0)
 
@@ -116,4 +116,4 @@ def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     """A folder in the ledger's place is an error with its path, not a traceback."""
     (tmp_path / "cost_ledger.jsonl").mkdir()
     with pytest.raises(InputError, match=r"cost_ledger\.jsonl: is a folder"):
-        ledger.append(tmp_path, rental())
+        cost_ledger.append(tmp_path, rental())

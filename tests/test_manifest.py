@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import manifest
-from tasks.errors import InputError
-from tasks.manifest import CATEGORIES, CLINICAL_FIELDS, IPA_SOURCES, Utterance
+from tasks.common.errors import InputError
+from tasks.data import manifest
+from tasks.data.manifest import CATEGORIES, CLINICAL_FIELDS, IPA_SOURCES, Utterance
 from tests import samples
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.errors import InputError
-from tasks.matching import keys
+from tasks.common.errors import InputError
+from tasks.evaluation.row_matching import keys
 
 
 def test_the_name_and_the_text_are_enough_where_they_are_unique() -> None:

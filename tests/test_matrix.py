@@ -14,8 +14,9 @@ from packaging.version import Version
 from benchmarks import environments, matrix
 from benchmarks.environments import Environment, find_python
 from benchmarks.matrix import Course, Result
-from tasks import files, nemo_versions
-from tasks.errors import InputError
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.runtimes import nemo_versions
 
 ROOT = Path(__file__).parents[1]
 
@@ -95,7 +96,7 @@ def test_a_result_is_kept_for_the_code_that_made_it(tmp_path: Path) -> None:
 
 def test_the_table_of_tried_versions_is_the_record() -> None:
     """No version is called tried that the record does not hold, and none of it is left out."""
-    record = files.read_json(ROOT / nemo_versions.RECORD)
+    record = atomic_files.read_json(ROOT / nemo_versions.RECORD)
     assert record["differences"] == []
     ran: dict[str, list[str]] = {}
     for one in record["results"]:

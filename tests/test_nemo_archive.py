@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks.errors import InputError
-from tasks.nemo_archive import Decoder, open_archive
+from tasks.common.errors import InputError
+from tasks.models.nemo_archive import Decoder, open_archive
 from tests import samples
 
 if TYPE_CHECKING:

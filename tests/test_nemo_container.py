@@ -8,10 +8,10 @@ import pytest
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 
 from blocks.nemo_container import NemoContainer
-from tasks import engine
-from tasks.container import ContainerRuntime, ContainerSettings
-from tasks.errors import InputError, TrainingError
-from tasks.hardware import Gpu, Hardware
+from tasks.common.errors import InputError, TrainingError
+from tasks.runtimes import docker_engine
+from tasks.runtimes.container import ContainerRuntime, ContainerSettings
+from tasks.runtimes.hardware import Gpu, Hardware
 from tests import engines
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def client() -> Any:
     """The engine; every test leaves no container."""
     found = engines.client()
     yield found
-    assert engine.orphans(found, LABELS) == []
+    assert docker_engine.orphans(found, LABELS) == []
 
 
 def block(client: Any, *command: str, **more: Any) -> NemoContainer:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import doctor
-from tasks.doctor import State
-from tasks.errors import InputError
-from tasks.hardware import Hardware
-from tasks.runtime import PYTHON_VARIABLE, Job, LocalRuntime
+from tasks.common.errors import InputError
+from tasks.runtimes.base import PYTHON_VARIABLE, Job, LocalRuntime
+from tasks.runtimes.hardware import Hardware
+from tasks.stages import host_checks
+from tasks.stages.host_checks import State
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,11 +80,11 @@ def test_doctor_looks_where_nemo_is(
     """Its versions are held against the matrix; an interpreter that is not there is named."""
     install(environment, "torch", "2.13.0")
     install(environment, "nemo_toolkit", "2.6.2")
-    asked = doctor.ask("local", "embedded", None, None, tmp_path)
-    assert doctor.nemo(asked).says.startswith("2.6.2, run in the matrix")
-    assert doctor.torch(asked).says == "2.13.0"
+    asked = host_checks.ask("local", "embedded", None, None, tmp_path)
+    assert host_checks.nemo(asked).says.startswith("2.6.2, run in the matrix")
+    assert host_checks.torch(asked).says == "2.13.0"
     monkeypatch.setenv(PYTHON_VARIABLE, "/no/such/python")
-    found = doctor.nemo(asked)
+    found = host_checks.nemo(asked)
     assert found.state is State.MISSING
     assert found.says.startswith(f"{PYTHON_VARIABLE}: /no/such/python: it does not start")
     assert "unset it" in found.fix

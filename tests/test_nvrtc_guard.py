@@ -1,4 +1,4 @@
-"""NVRTC must not write into bytes that the interpreter shares; see tasks/entry/nvrtc_guard.py.
+"""NVRTC must not write into bytes that the interpreter shares; see nvrtc_guard.py.
 
 Without the guard an interpreter is unusable afterwards, so that each case has one of its own.
 """
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.faults import Fault, from_log
-from tasks.runtime import ENTRY
+from tasks.runtimes.base import ENTRY
+from tasks.runtimes.failures import Fault, from_log
 
 # A kernel that compiles without a word: its log is the terminator alone.
 _KERNEL = 'extern "C" __global__ void silent() {}'
@@ -131,15 +131,15 @@ def test_the_older_bindings_and_functions_taken_by_name(
 
 _DECODE = """
 import ctypes
-import pipeline, transcribe
+import decoding_pipeline, transcribe
 class Model:
     def describe(self): return "planned"
 transcribe.load = lambda *_: Model()
-pipeline.prepare = lambda *_: None
+decoding_pipeline.prepare = lambda *_: None
 def garble(*_):
     ctypes.memset(id(bytes(range(256))[7:8]) + bytes.__basicsize__ - 1, 0, 1)
     return ["a text"]
-pipeline.transcribe = garble
+decoding_pipeline.transcribe = garble
 transcribe.main()
 """
 

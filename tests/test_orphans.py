@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import engine, orphans
-from tasks.engine import Bind, ContainerSpec
-from tasks.errors import InputError
-from tasks.runtime import Job
+from tasks.common.errors import InputError
+from tasks.runtimes import docker_engine, orphaned_containers
+from tasks.runtimes.base import Job
+from tasks.runtimes.docker_engine import Bind, ContainerSpec
 from tests import engines
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def client() -> Iterator[Any]:
     """The engine; what a test starts is removed."""
     found = engines.client()
     yield found
-    for left in engine.orphans(found, LABELS):
+    for left in docker_engine.orphans(found, LABELS):
         left.remove(force=True)
 
 
@@ -41,20 +41,20 @@ def leave(client: Any, tmp_path: Path) -> Callable[..., Any]:
     def start(owner: str, folder: Path = tmp_path, *, waited_s: float | None = None) -> Any:
         folder.mkdir(exist_ok=True)
         if waited_s is not None:
-            beat = folder / orphans.HEARTBEAT
+            beat = folder / orphaned_containers.HEARTBEAT
             beat.touch()
             os.utime(beat, (time.time() - waited_s,) * 2)
         binds = (Bind(folder, PurePosixPath("/out"), writable=True),)
         labels = {**LABELS, "job": "training", "owner": owner}
         spec = ContainerSpec(image, ("sleep", "600"), binds, labels)
-        return engine.start(client, spec, lambda _: None).container
+        return docker_engine.start(client, spec, lambda _: None).container
 
     return start
 
 
 def dead() -> str:
     """The owner that a process was which has ended."""
-    program = "from tasks import orphans; print(orphans.owner())"
+    program = "from tasks.runtimes import orphaned_containers as orphans; print(orphans.owner())"
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -72,11 +72,11 @@ def test_what_a_dead_process_left_is_reaped(
     gone = [leave(dead()).name, leave(dead(), tmp_path / "b", waited_s=60).name]
     kept = [
         leave(dead(), tmp_path / "c", waited_s=1).name,
-        leave(orphans.owner(), tmp_path / "d").name,
+        leave(orphaned_containers.owner(), tmp_path / "d").name,
         leave(elsewhere(), tmp_path / "e").name,
     ]
-    assert set(gone) <= set(orphans.reap(client))
-    assert {one.name for one in engine.orphans(client, LABELS)} == set(kept)
+    assert set(gone) <= set(orphaned_containers.reap(client))
+    assert {one.name for one in docker_engine.orphans(client, LABELS)} == set(kept)
 
 
 def test_an_earlier_start_of_the_same_job_is_cleared(
@@ -84,13 +84,15 @@ def test_an_earlier_start_of_the_same_job_is_cleared(
 ) -> None:
     """At once, however lately its owner died; the same job in another folder is another job."""
     leave(dead(), waited_s=0)
-    leave(orphans.owner())
+    leave(orphaned_containers.owner())
     other = leave(dead(), tmp_path / "other", waited_s=0)
-    orphans.clear(client, Job("training", "launch.py", {}, tmp_path, (), {}))
-    assert [one.name for one in engine.orphans(client, LABELS)] == [other.name]
+    orphaned_containers.clear(client, Job("training", "launch_training.py", {}, tmp_path, (), {}))
+    assert [one.name for one in docker_engine.orphans(client, LABELS)] == [other.name]
 
 
-@pytest.mark.parametrize("alive", [lambda: f"{orphans.owner()}", elsewhere], ids=["here", "there"])
+@pytest.mark.parametrize(
+    "alive", [lambda: f"{orphaned_containers.owner()}", elsewhere], ids=["here", "there"]
+)
 def test_a_job_that_runs_is_not_started_again(
     client: Any,
     leave: Callable[..., Any],
@@ -100,7 +102,9 @@ def test_a_job_that_runs_is_not_started_again(
 ) -> None:
     """By a process of this host, or by one that this process cannot see."""
     container = leave(alive(), waited_s=0)
-    monkeypatch.setattr(orphans, "owner", lambda: "this:1:1")
+    monkeypatch.setattr(orphaned_containers, "owner", lambda: "this:1:1")
     with pytest.raises(InputError, match=f"{container.name} already runs this job"):
-        orphans.clear(client, Job("training", "launch.py", {}, tmp_path, (), {}))
-    assert len(engine.orphans(client, LABELS)) == 1
+        orphaned_containers.clear(
+            client, Job("training", "launch_training.py", {}, tmp_path, (), {})
+        )
+    assert len(docker_engine.orphans(client, LABELS)) == 1

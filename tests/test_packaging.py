@@ -22,11 +22,11 @@ def test_a_wheel_holds_everything_that_a_run_reads(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert names >= {
-        "tasks/entry/conf/sft.yaml",
-        "tasks/entry/launch.py",
-        "tasks/entry/parakeet_graph.py",
-        "tasks/entry/transcribe.py",
-        "tasks/entry/sft_script.py",
+        "tasks/entrypoints/conf/sft.yaml",
+        "tasks/entrypoints/launch_training.py",
+        "tasks/entrypoints/parakeet_graph.py",
+        "tasks/entrypoints/transcribe.py",
+        "tasks/entrypoints/finetune_script.py",
         "asr_flywheel/embedded/embedded_ctc.nemo",
         "asr_flywheel/embedded/MODEL_CARD.md",
         "asr_flywheel/embedded/embedded_rnnt.nemo",

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tasks import attribution, parity, probes
-from tasks.attribution import CauseName, Evidence
-from tasks.errors import InputError
-from tasks.hypotheses import Hypothesis
-from tasks.parity import Kind
-from tasks.parity_report import Report
-from tasks.probes import Finds, Outcome
+from tasks.common.errors import InputError
+from tasks.evaluation.hypotheses import Hypothesis
+from tasks.serving import attribution, parity, probes
+from tasks.serving.attribution import CauseName, Evidence
+from tasks.serving.parity import Kind
+from tasks.serving.parity_report import Report
+from tasks.serving.probes import Finds, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.errors import InputError
-from tasks.paths import parse_mapping, rewrite
+from tasks.common.errors import InputError
+from tasks.data.path_mapping import parse_mapping, rewrite
 from tests import samples
 
 if TYPE_CHECKING:

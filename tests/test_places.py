@@ -10,14 +10,14 @@ import pytest
 from prefect.utilities.schema_tools import validation
 from pydantic import BaseModel, ValidationError
 
-from blocks import places
+from blocks import parameter_types
 from blocks.stores import LocalArtifactStore, S3ArtifactStore, open_store
 from flows.config import CycleConfig
 from flows.evaluate_cycle import EvaluationConfig
 from flows.watch_inbox import WatchConfig
-from tasks.errors import InputError
-from tasks.s3_store import S3Store
-from tasks.store import LocalStore
+from tasks.common.errors import InputError
+from tasks.records.s3_store import S3Store
+from tasks.records.store import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ def test_the_names_of_blocks_are_the_blocks_own() -> None:
     """What the pattern knows is what Prefect calls them."""
     kinds = (LocalArtifactStore, S3ArtifactStore)
     slugs = [kind.get_block_type_slug() for kind in kinds]
-    assert slugs == [places.LOCAL_BLOCK, places.S3_BLOCK]
+    assert slugs == [parameter_types.LOCAL_BLOCK, parameter_types.S3_BLOCK]
 
 
 def test_a_profile_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,11 +115,11 @@ def test_a_folder_typed_in_a_shell_is_of_the_current_one(
 ) -> None:
     """A slip of the pen is not a folder."""
     monkeypatch.chdir(tmp_path)
-    assert places.store_from_here("kept") == str(tmp_path / "kept")
-    assert places.store_from_here("a/b") == str(tmp_path / "a" / "b")
+    assert parameter_types.store_from_here("kept") == str(tmp_path / "kept")
+    assert parameter_types.store_from_here("a/b") == str(tmp_path / "a" / "b")
     for name in ("/srv/store", "s3://clinic/asr", "s3-artifact-store/clinic"):
-        assert places.store_from_here(name) == name
+        assert parameter_types.store_from_here(name) == name
     for name in NO_STORES:
         if name not in {"archive", "./archive", "s3-artifact-store"}:
             with pytest.raises(ValueError, match="Fix: s3-artifact-store/NAME"):
-                places.store(places.store_from_here(name))
+                parameter_types.store(parameter_types.store_from_here(name))

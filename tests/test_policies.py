@@ -11,17 +11,17 @@ import pytest
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from pydantic import SecretStr
 
-from asr_flywheel.register import BLOCKS
+from asr_flywheel.site.register import BLOCKS
 from blocks.email import EmailNotification
 from blocks.policies import GateThresholds, TuningRecipe
 from flows.config import CycleConfig
-from tasks.errors import InputError
-from tasks.gate import GatePolicy
-from tasks.recipes import Recipe, recipe
+from tasks.common.errors import InputError
+from tasks.decision.gate import GatePolicy
+from tasks.training.recipes import Recipe, recipe
 from tests import receivers, sites
 
 if TYPE_CHECKING:
-    from asr_flywheel.site import Site
+    from asr_flywheel.site.local_site import Site
 
 
 class TestStandards(BlockStandardTestSuite):

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from flows import slots
+from flows import gpu_slots
 from tests import compose, pages, postgres, sites, ui
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from asr_flywheel.site import Site
+    from asr_flywheel.site.local_site import Site
     from tests.postgres import Postgres
 
 CREDENTIALS = "flywheel:planted-site-4711"
@@ -74,7 +74,7 @@ def finished(site: Site, spoken: Path, tmp_path_factory: pytest.TempPathFactory)
     site.stop("server")
     site.start_server()
     # Its lease outlived the server, and so the slot is taken.
-    assert sites.slots_taken(site) == {slots.host_slot(): 1}
+    assert sites.slots_taken(site) == {gpu_slots.host_slot(): 1}
     sites.ends(site, run, "Completed")
     return run
 
@@ -173,9 +173,9 @@ def test_the_database_comes_back_from_its_backup(
     assert record(site, finished) == before
     with pytest.raises(httpx.HTTPStatusError):
         sites.state(site, later)
-    assert sites.slots_taken(site) == {slots.host_slot(): 0}
+    assert sites.slots_taken(site) == {gpu_slots.host_slot(): 0}
     with sites.holding_slot(site):
-        assert sites.slots_taken(site) == {slots.host_slot(): 1}
+        assert sites.slots_taken(site) == {gpu_slots.host_slot(): 1}
 
 
 def test_what_is_too_old_goes_with_all_that_belongs_to_it(

@@ -12,11 +12,11 @@ import pytest
 import soundfile
 
 from asr_flywheel import cli
-from tasks.errors import InputError
-from tasks.findings import Severity
-from tasks.nemo_archive import open_archive
-from tasks.preflight import Limits, PreflightResult, preflight
-from tasks.writing_style import style_of
+from tasks.common.errors import InputError
+from tasks.data.findings import Severity
+from tasks.data.preflight import Limits, PreflightResult, preflight
+from tasks.models.nemo_archive import open_archive
+from tasks.models.text_style import style_of
 from tests import samples
 from tests.needs import require
 

@@ -7,7 +7,7 @@ import random
 import pydantic
 import pytest
 
-from tasks.recipes import (
+from tasks.training.recipes import (
     Recipe,
     RecipeName,
     batch_for,

@@ -13,10 +13,11 @@ import pytest
 from asr_flywheel import rehearsal as steps
 from asr_flywheel.cli import main
 from asr_flywheel.rehearsal import Commands, FailedError, Plan, SkippedError, Step
-from tasks import doctor, rehearsal
-from tasks.errors import InputError
-from tasks.hardware import Gpu, Hardware
-from tasks.rehearsal import Failure, Record, State, StepResult
+from tasks.common.errors import InputError
+from tasks.records import rehearsal
+from tasks.records.rehearsal import Failure, Record, State, StepResult
+from tasks.runtimes.hardware import Gpu, Hardware
+from tasks.stages import host_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -237,7 +238,7 @@ def test_figures_hold_no_text_and_no_path() -> None:
     ],
 )
 def test_the_use_of_cuda_graphs_is_read_from_the_decoder(described: str, kind: str) -> None:
-    """As entry/recogniser.py says it."""
+    """As entrypoints/greedy_decoder.py says it."""
     assert rehearsal.graphs(described) == kind
 
 
@@ -273,14 +274,14 @@ def test_doctor_names_the_newest_record_of_a_machine_like_this_one() -> None:
     old = record(1, CPU, "3.0.0", steps=failed)
     new = record(2, CPU, "3.0.1", steps=passed)
     others = [record(3, H100, "3.0.0"), record(4, CPU, "2.6.2")]
-    question = doctor.Question("local", "embedded", "image", None, Path(), CPU)
-    none = doctor.rehearsed(question, others)
-    assert (none.state, none.fix) == (doctor.State.NOTE, "asr-flywheel rehearse")
+    question = host_checks.Question("local", "embedded", "image", None, Path(), CPU)
+    none = host_checks.rehearsed(question, others)
+    assert (none.state, none.fix) == (host_checks.State.NOTE, "asr-flywheel rehearse")
     assert "no record" in none.says
-    found = doctor.rehearsed(question, [*reversed(others), new, old])
-    assert (found.state, found.says[:10]) == (doctor.State.OK, "2026-11-02")
-    found = doctor.rehearsed(question, [old])
-    assert found.state is doctor.State.NOTE
+    found = host_checks.rehearsed(question, [*reversed(others), new, old])
+    assert (found.state, found.says[:10]) == (host_checks.State.OK, "2026-11-02")
+    found = host_checks.rehearsed(question, [old])
+    assert found.state is host_checks.State.NOTE
     assert "tdt failed" in found.says
 
 

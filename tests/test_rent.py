@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from asr_flywheel.site import PROJECT
-from flows import hosts_out
+from asr_flywheel.site.local_site import PROJECT
 from flows.provision_gpu import NOTHING_CREATED, rent
-from flows.rent import RentConfig
-from flows.rent_plan import plan
-from tasks import files, ledger, remote
-from tasks.errors import FlywheelError
-from tasks.ssh import Connection, HostError, SshSettings
+from flows.rental import host_release
+from flows.rental.config import RentConfig
+from flows.rental.plan import plan
+from tasks.common import atomic_files
+from tasks.common.errors import FlywheelError
+from tasks.gpu_hosts import remote_scripts
+from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings
+from tasks.records import cost_ledger
 from tests import remote_runs, rentals, secrets, sites, sshd
 from tests.brevs import Brev, all_leases, outcomes
 from tests.needs import require
@@ -30,7 +32,7 @@ from tests.sshd import Loopback, program
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from asr_flywheel.site import Site
+    from asr_flywheel.site.local_site import Site
 
 SECRET = "planted-secret-0815"  # noqa: S105 - planted, to be looked for
 
@@ -155,15 +157,15 @@ def test_yes_rents_runs_fetches_verifies_and_gives_back(
     assert "36.00 $ by the next day, 252.00 $ in a week" in renting.said
     assert "is back" in renting.said
     nothing_left(host, cycle)
-    (entry,) = ledger.read(cycle.parent).entries
+    (entry,) = cost_ledger.read(cycle.parent).entries
     assert (entry.outcome.value, entry.provider, entry.cycle) == ("completed", "ssh", 1)
     assert entry.usd == pytest.approx(entry.seconds * 1.5 / 3600, abs=1e-3)
-    record = files.read_json(cycle.parent / "cycle2" / "run.json")
+    record = atomic_files.read_json(cycle.parent / "cycle2" / "run.json")
     for name, sha256 in record["files"].items():
-        assert files.sha256_file(cycle.parent / "cycle2" / name) == sha256
+        assert atomic_files.sha256_file(cycle.parent / "cycle2" / name) == sha256
     model = Path(record["sft"]["model"])
     assert model.is_relative_to(cycle)
-    assert files.sha256_file(model) == record["sft"]["model_sha256"]
+    assert atomic_files.sha256_file(model) == record["sft"]["model_sha256"]
     assert record["rented"]["flow_run"] == entry.run
     assert (cycle / "manifest.jsonl").read_bytes() == manifest
     run = sites.call(prepared, "GET", f"flow_runs/{entry.run}")
@@ -272,9 +274,9 @@ def test_the_connection_is_lost_for_good_in_mid_run(
     (alarm,) = [one for one in told if one["key"] == f"host-still-out-{left.lease}"]
     assert name in alarm["data"]
     with pytest.raises(FlywheelError, match=f"HOST STILL OUT: {name}"):
-        hosts_out.reap()
+        host_release.reap()
     host.start()
-    assert hosts_out.reap() == [name]
+    assert host_release.reap() == [name]
     nothing_left(host, spoken_cycle)
     assert outcomes(spoken_cycle) == ["not-given-back", "not-given-back", "reaped"]
     assert sites.state(prepared, left.run) == "Cancelled"
@@ -296,7 +298,7 @@ def test_a_killed_flow_is_found_by_the_next_one(
     pid = json.loads(mark.read_text())["pid"]
     assert works(pid)
     (left,) = all_leases()
-    assert hosts_out.reap() == [host.ssh["destination"]]
+    assert host_release.reap() == [host.ssh["destination"]]
     assert not works(pid)
     nothing_left(host, spoken_cycle)
     assert outcomes(spoken_cycle) == ["reaped"]
@@ -372,10 +374,10 @@ def test_a_brev_host_from_creation_to_deletion(
     own = {**parameters(spoken_cycle, host, "finisher", reach_s=60), "host": {}}
     config = brev.config(spoken_cycle, **own)
     ended = rent(config, plan(config))
-    record = files.read_json(spoken_cycle.parent / "cycle2" / "run.json")
+    record = atomic_files.read_json(spoken_cycle.parent / "cycle2" / "run.json")
     # What its deletion does to a real instance.
     Connection(SshSettings.model_validate(host.ssh)).check(
-        remote.end("asr-flywheel", record["rented"]["lease"])
+        remote_scripts.end("asr-flywheel", record["rented"]["lease"])
     )
     assert ended.outcome.value == "completed"
     assert (spoken_cycle / "models" / remote_runs.RUN / "adapted_model.nemo").is_file()

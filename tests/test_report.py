@@ -14,15 +14,16 @@ import pytest
 from typer.testing import CliRunner
 
 from asr_flywheel.cli import app
-from tasks import files, run_record
-from tasks.cycle import open_cycle
-from tasks.errors import InputError
-from tasks.guardrail import Guardrail
-from tasks.hypotheses import Part, write_hypotheses
-from tasks.report import audio, charts, write_report
-from tasks.report.evidence import gather
-from tasks.report.page import points, render
-from tasks.statistics import Interval
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.data.cycle_folder import open_cycle
+from tasks.decision.guardrail import Guardrail
+from tasks.evaluation.hypotheses import Part, write_hypotheses
+from tasks.evaluation.statistics import Interval
+from tasks.records import run_record
+from tasks.reporting.html import audio_clips, svg_charts, write_report
+from tasks.reporting.html.page import points, render
+from tasks.reporting.html.report_data import gather
 from tests import prepared, samples
 from tests.browsers import chromium
 
@@ -156,7 +157,7 @@ def test_the_same_run_gives_the_same_file(finished: Path, page: str) -> None:
     hashes = json.loads((finished / "run.json").read_text())["files"]
     assert set(hashes) >= {"report_cycle2.html", "figures/ker_by_category.png"}
     for name, sha256 in hashes.items():
-        assert files.sha256_file(finished / name) == sha256
+        assert atomic_files.sha256_file(finished / name) == sha256
 
 
 def test_folders_that_were_moved_still_give_their_report(finished: Path, tmp_path: Path) -> None:
@@ -220,13 +221,13 @@ def test_recordings_are_small_and_what_is_left_out_is_said(
     long = samples.write_wav(tmp_path / "long.wav", 31.0)
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF")
-    found = audio.clips([short, long, broken, tmp_path / "none.wav"])
+    found = audio_clips.clips([short, long, broken, tmp_path / "none.wav"])
     assert found[0].uri.startswith("data:audio/mpeg;base64,")
     assert len(found[0].uri) < short.stat().st_size / 2
     assert [clip.uri for clip in found[1:]] == [""] * 3
     assert "31 s long" in found[1].why
-    monkeypatch.setattr(audio, "MOST_BYTES", 50_000)
-    many = audio.clips([short] * 10)
+    monkeypatch.setattr(audio_clips, "MOST_BYTES", 50_000)
+    many = audio_clips.clips([short] * 10)
     assert 0 < sum(len(clip.uri) for clip in many) <= 50_000
     assert "limit" in many[-1].why
 
@@ -237,7 +238,7 @@ def test_recordings_are_small_and_what_is_left_out_is_said(
 )
 def test_an_axis_holds_its_values_and_zero(values: list[float], low: float, high: float) -> None:
     """With few, round ticks, one of them zero, and room at both ends."""
-    scale = charts.axis(values)
+    scale = svg_charts.axis(values)
     assert (scale.low, scale.high) == (low, high)
     assert 0.0 in scale.ticks
     assert all(0 < scale.at(value) < 100 for value in values)
@@ -245,13 +246,13 @@ def test_an_axis_holds_its_values_and_zero(values: list[float], low: float, high
 
 def test_a_difference_without_an_interval_is_a_dot() -> None:
     """And with one it has a line; better, worse and no change differ in kind."""
-    scale = charts.axis([-0.5, 0.5])
-    assert charts.difference(scale, 0.0, None, "x").count("whisker") == 0
-    drawn = charts.difference(scale, -0.2, Interval(-0.4, 0.1), 'a "quoted" <name>')
+    scale = svg_charts.axis([-0.5, 0.5])
+    assert svg_charts.difference(scale, 0.0, None, "x").count("whisker") == 0
+    drawn = svg_charts.difference(scale, -0.2, Interval(-0.4, 0.1), 'a "quoted" <name>')
     assert "whisker" in drawn
     assert "dot better" in drawn
     assert "&#34;quoted&#34; &lt;name&gt;" in drawn
-    assert "dot worse" in charts.difference(scale, 0.2, None, "x")
+    assert "dot worse" in svg_charts.difference(scale, 0.2, None, "x")
 
 
 def test_points_have_a_real_minus_sign() -> None:

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import files, retrieval, run_record, sft
-from tasks.cycle import open_cycle
-from tasks.shipment import Cargo, Placed
-from tasks.ssh import Connection, HostError, SshSettings
+from tasks.common import atomic_files
+from tasks.data.cycle_folder import open_cycle
+from tasks.gpu_hosts import download
+from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings
+from tasks.gpu_hosts.upload import Cargo, Placed
+from tasks.records import run_record
+from tasks.training import sft
 from tests import remote_runs
 from tests.needs import MEMORY, require
 from tests.remote_runs import RUN
@@ -24,7 +27,7 @@ from tests.sites import wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tasks.cycle import Cycle
+    from tasks.data.cycle_folder import Cycle
     from tests.sshd import Loopback
 
 TOLD: dict[str, Any] = {"lease": "0123abcd"}
@@ -100,11 +103,11 @@ def test_results_survive_a_connection_that_is_cut_while_they_come(
     """Away for some seconds in mid-file, and again when it is asked for results: all is whole."""
     placed = there(tmp_path / "disk", weights=os.urandom(8 << 20))
     with cut_in_mid_file(host, cycle, 5.5):
-        fetched = retrieval.fetch(connection, placed, cargo(cycle), TOLD, patience_s=30)
+        fetched = download.fetch(connection, placed, cargo(cycle), TOLD, patience_s=30)
     assert fetched.model.read_bytes() == Path(placed.cycle, MODEL).read_bytes()
     assert run_record.is_complete(open_cycle(cycle).next)
     with lost(host, 3.0):
-        assert retrieval.has_results(connection, placed, open_cycle(cycle), patience_s=30)
+        assert download.has_results(connection, placed, open_cycle(cycle), patience_s=30)
 
 
 @pytest.mark.usefixtures("slow")
@@ -119,7 +122,7 @@ def test_what_has_arrived_is_kept_where_the_host_is_lost_for_good(
         cut_in_mid_file(host, cycle, 4.0),
         pytest.raises(HostError, match=f"What has arrived is kept in {staging}"),
     ):
-        retrieval.fetch(connection, placed, cargo(cycle), TOLD, patience_s=0.5)
+        download.fetch(connection, placed, cargo(cycle), TOLD, patience_s=0.5)
     assert (staging / "cycle1" / MODEL).stat().st_size > 0
     assert {path.name for path in cycle.iterdir()} == before
     assert not (cycle.parent / "cycle2").exists()
@@ -127,7 +130,7 @@ def test_what_has_arrived_is_kept_where_the_host_is_lost_for_good(
     shutil.rmtree(staging)
     away = Connection(SshSettings(destination="127.0.0.1", port=9))
     with pytest.raises(HostError, match=r"rsync failed") as raised:
-        retrieval.fetch(away, placed, cargo(cycle), TOLD)
+        download.fetch(away, placed, cargo(cycle), TOLD)
     assert "is kept in" not in str(raised.value)
     assert not staging.exists()
 
@@ -148,7 +151,7 @@ def test_results_reach_folders_that_are_links_to_another_disk(
         (elsewhere / name).mkdir()
         link.symlink_to(elsewhere / name)
     placed = there(tmp_path / "disk")
-    fetched = retrieval.fetch(connection, placed, cargo(cycle), TOLD)
+    fetched = download.fetch(connection, placed, cargo(cycle), TOLD)
     assert (elsewhere / MODEL).read_bytes() == Path(placed.cycle, MODEL).read_bytes()
     assert fetched.model.is_file()
     assert run_record.is_complete(open_cycle(cycle).next)
@@ -163,8 +166,8 @@ def test_verified_results_are_kept_where_they_cannot_be_put(
     placed = there(tmp_path / "disk")
     staging = cycle.parent / ".rented-0123abcd"
     with pytest.raises(HostError, match=f"What has arrived is kept in {staging}"):
-        retrieval.fetch(connection, placed, cargo(cycle), TOLD)
-    assert retrieval.verify(staging, open_cycle(cycle)) == (6, RUN)
+        download.fetch(connection, placed, cargo(cycle), TOLD)
+    assert download.verify(staging, open_cycle(cycle)) == (6, RUN)
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -179,7 +182,7 @@ def test_another_model_of_the_same_name_is_not_overwritten(
     old = cycle / MODEL
     old.parent.mkdir(parents=True)
     old.write_bytes(Path(placed.cycle, MODEL).read_bytes() if same else b"trained here")
-    fetched = retrieval.fetch(connection, placed, cargo(cycle), TOLD)
+    fetched = download.fetch(connection, placed, cargo(cycle), TOLD)
     kept = cycle / "models" / f"{RUN}.before-0123abcd"
     assert fetched.kept == (() if same else (kept,))
     assert kept.exists() is not same
@@ -193,27 +196,27 @@ def test_paths_of_the_host_become_those_of_this_machine(
     """In rows, of further folders too, and in records; each file has the hash that is recorded."""
     placed = there(tmp_path / "disk")
     far, hyps = Path(placed.clinic), "offline_hyps.jsonl"
-    record = files.read_json(far / "cycle2" / "run.json")
+    record = atomic_files.read_json(far / "cycle2" / "run.json")
     rows = [
         {"audio_filepath": f"{placed.audio_roots[0]}/1.wav", "ref": "a"},
         {"audio_filepath": f"{placed.cycle}/audio/2.wav", "ref": f"{placed.clinic}er"},
         {"audio_filepath": "audio/3.wav", "ref": "c"},
     ]
-    files.write_jsonl(far / "cycle2" / hyps, rows)
-    record["files"][hyps] = files.sha256_file(far / "cycle2" / hyps)
-    files.write_json(far / "cycle2" / "run.json", record)
-    retrieval.fetch(connection, placed, cargo(cycle), TOLD)
+    atomic_files.write_jsonl(far / "cycle2" / hyps, rows)
+    record["files"][hyps] = atomic_files.sha256_file(far / "cycle2" / hyps)
+    atomic_files.write_json(far / "cycle2" / "run.json", record)
+    download.fetch(connection, placed, cargo(cycle), TOLD)
     following = open_cycle(cycle).next
-    assert [row["audio_filepath"] for row in files.read_jsonl(following.path / hyps)] == [
+    assert [row["audio_filepath"] for row in atomic_files.read_jsonl(following.path / hyps)] == [
         str(cycle.parent / "more" / "1.wav"),
         str(cycle / "audio" / "2.wav"),
         "audio/3.wav",
     ]
     for side in ("train", "validation"):
-        (row,) = files.read_jsonl(cycle / f"{side}.jsonl")
+        (row,) = atomic_files.read_jsonl(cycle / f"{side}.jsonl")
         assert Path(row["audio_filepath"]).is_file()
     _hashes_hold(cycle, following)
-    told = files.read_json(following.path / "run.json")
+    told = atomic_files.read_json(following.path / "run.json")
     changed = told["rented"]["sha256_there"]
     assert changed[f"cycle2/{hyps}"] == record["files"][hyps]
     assert "cycle2/decision.json" not in changed
@@ -221,14 +224,14 @@ def test_paths_of_the_host_become_those_of_this_machine(
 
 
 def _hashes_hold(cycle: Path, following: Cycle) -> None:
-    record = files.read_json(following.path / "run.json")
+    record = atomic_files.read_json(following.path / "run.json")
     for name, sha256 in record["files"].items():
-        assert files.sha256_file(following.path / name) == sha256
+        assert atomic_files.sha256_file(following.path / name) == sha256
     told = record["sft"]
     assert told["model"] == str(cycle / MODEL)
-    assert files.sha256_file(cycle / MODEL) == told["model_sha256"]
+    assert atomic_files.sha256_file(cycle / MODEL) == told["model_sha256"]
     info = Path(told["training_run_info"])
-    assert files.sha256_file(info) == told["training_run_info_sha256"]
-    dataset = files.read_json(info)["dataset"]
+    assert atomic_files.sha256_file(info) == told["training_run_info_sha256"]
+    dataset = atomic_files.read_json(info)["dataset"]
     for side in ("train", "validation"):
-        assert files.sha256_file(cycle / f"{side}.jsonl") == dataset[f"{side}_sha256"]
+        assert atomic_files.sha256_file(cycle / f"{side}.jsonl") == dataset[f"{side}_sha256"]

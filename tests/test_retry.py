@@ -13,13 +13,14 @@ from prefect_aws import AwsClientParameters, AwsCredentials
 from pydantic import SecretStr
 
 from blocks.stores import S3ArtifactStore
-from tasks import archive, files
+from tasks.common import atomic_files
+from tasks.records import archive
 from tests import s3, sites
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from asr_flywheel.site import Site
+    from asr_flywheel.site.local_site import Site
 
 BLOCK = "retry-clinic"
 BUCKET = "clinic"
@@ -139,5 +140,5 @@ def test_the_store_holds_the_run_whole(
     (run,) = archive.runs(place)
     assert run.run == story.run
     archive.fetch(place, run, tmp_path)
-    back: dict[str, Any] = files.read_json(tmp_path / "cycle2" / "run.json")
-    assert back == files.read_json(cycle.parent / "cycle2" / "run.json")
+    back: dict[str, Any] = atomic_files.read_json(tmp_path / "cycle2" / "run.json")
+    assert back == atomic_files.read_json(cycle.parent / "cycle2" / "run.json")

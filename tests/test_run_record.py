@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import run_record
-from tasks.cycle import open_cycle
-from tasks.errors import InputError
+from tasks.common.errors import InputError
+from tasks.data.cycle_folder import open_cycle
+from tasks.records import run_record
 
 if TYPE_CHECKING:
     from pathlib import Path

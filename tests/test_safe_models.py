@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import bases, pickle_scan, tar_members
-from tasks.errors import InputError
-from tasks.nemo_archive import check_safe, open_archive
+from tasks.common.errors import InputError
+from tasks.models import catalog, pickle_scan, tar_members
+from tasks.models.nemo_archive import check_safe, open_archive
 from tests import samples
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ def test_weights_that_are_more_than_tensors_are_refused(
     """With the file, what it holds and the way out; ``--trust`` takes it."""
     path = samples.write_nemo(tmp_path / "m.nemo", weights=weights)
     with pytest.raises(InputError, match=told) as refused:
-        bases.resolve(str(path))
+        catalog.resolve(str(path))
     assert str(path) in str(refused.value)
     assert "--trust" in str(refused.value)
-    assert bases.resolve(str(path), trust=True) == path
+    assert catalog.resolve(str(path), trust=True) == path
 
 
 def test_a_name_twice_in_the_weights_is_refused(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_weights_of_tensors_pass(tmp_path: Path, mode: str) -> None:
     """Both formats that torch writes, and the shipped base; in a compressed archive too."""
     check_safe(samples.write_nemo(tmp_path / "m.nemo", mode=mode))
     check_safe(samples.write_nemo(tmp_path / "old.nemo", weights=PLAIN * 5 + b"raw", mode=mode))
-    check_safe(bases.embedded_path())
+    check_safe(catalog.embedded_path())
 
 
 def test_a_second_checkpoint_in_the_archive_is_read_too(tmp_path: Path) -> None:
@@ -157,9 +157,9 @@ def test_a_class_from_elsewhere_is_refused(tmp_path: Path, config: dict[str, Any
     """NeMo instantiates what the configuration names."""
     path = samples.write_nemo(tmp_path / "m.nemo", {**samples.CTC_CONFIG, **config})
     with pytest.raises(InputError, match=r"model_config\.yaml has (target|_target_|cls): ") as told:
-        bases.resolve(str(path))
+        catalog.resolve(str(path))
     assert "--trust" in str(told.value)
-    assert bases.resolve(str(path), trust=True) == path
+    assert catalog.resolve(str(path), trust=True) == path
 
 
 @pytest.mark.parametrize(
@@ -228,8 +228,8 @@ def test_tricks_of_an_archive_are_refused_whoever_is_trusted(
     for read in (
         open_archive,
         check_safe,
-        lambda one: bases.describe(str(one)),
-        lambda one: bases.resolve(str(one)),
+        lambda one: catalog.describe(str(one)),
+        lambda one: catalog.resolve(str(one)),
     ):
         with pytest.raises(InputError, match=told) as refused:
             read(path)
@@ -278,6 +278,6 @@ def test_a_configuration_or_tokenizer_of_endless_size_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each has a limit of its own."""
-    monkeypatch.setattr("tasks.nemo_archive._MOST_CONFIG_BYTES", 40)
+    monkeypatch.setattr("tasks.models.nemo_archive._MOST_CONFIG_BYTES", 40)
     with pytest.raises(InputError, match="more than 40"):
         open_archive(samples.write_nemo(tmp_path / "m.nemo"))

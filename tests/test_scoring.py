@@ -11,10 +11,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tasks.hypotheses import Hypothesis
-from tasks.normalise import normalise
-from tasks.scoring import DIMENSIONS, RowScore, Scores, Share, score, score_row
-from tasks.tally import summarise, summary_as_dict
+from tasks.data.text_normalizer import normalise
+from tasks.evaluation.hypotheses import Hypothesis
+from tasks.evaluation.incremental_scoring import summarise, summary_as_dict
+from tasks.evaluation.scoring import DIMENSIONS, RowScore, Scores, Share, score, score_row
 from tests import samples
 
 if TYPE_CHECKING:

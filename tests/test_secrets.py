@@ -37,8 +37,8 @@ from flows.config import CycleConfig
 from flows.finetune_cycle import finetune_cycle
 from flows.serving_config import ServingConfig
 from flows.validate_serving import find_endpoint, validate_serving
-from tasks.errors import FlywheelError
-from tasks.riva_endpoint import EndpointSettings
+from tasks.common.errors import FlywheelError
+from tasks.serving.riva_client import EndpointSettings
 
 folder, secret = Path(sys.argv[1]), sys.stdin.read()
 Secret(value=secret).save("riva-key")

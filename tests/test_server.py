@@ -20,7 +20,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from asr_flywheel.server import free_slots
+from asr_flywheel.site.server import free_slots
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import bases, hardware, sft, stages
-from tasks.course import Events
-from tasks.cycle import open_cycle
-from tasks.nemo_archive import open_archive
-from tasks.override_list import EXPERIMENT
-from tasks.recipes import Recipe
-from tasks.runtime import ENTRY, LocalRuntime
+from tasks.data.cycle_folder import open_cycle
+from tasks.models import catalog
+from tasks.models.nemo_archive import open_archive
+from tasks.runtimes import hardware
+from tasks.runtimes.base import ENTRY, LocalRuntime
+from tasks.stages import prepare
+from tasks.training import sft
+from tasks.training.hydra_overrides import EXPERIMENT
+from tasks.training.progress import Events
+from tasks.training.recipes import Recipe
 from tests import samples
 
 if TYPE_CHECKING:
@@ -52,11 +55,11 @@ def test_two_ranks_train_one_model(cycle: Path, tmp_path: Path, *, by_length: bo
         samples.write_wav(cycle / row["audio_filepath"], 0.5 + place / 10, seed=place)
     opened = open_cycle(cycle)
     recipe = Recipe(epochs=2, batch_size=2, by_length=by_length)
-    checked = stages.check(opened, bases.embedded_path(), recipe)
+    checked = prepare.check(opened, catalog.embedded_path(), recipe)
     request = sft.SftRequest(
-        base=bases.embedded_path(),
+        base=catalog.embedded_path(),
         base_name="embedded",
-        data=stages.split(opened, checked, 0.2, 42),
+        data=prepare.split(opened, checked, 0.2, 42),
         recipe=recipe,
         model_dir=cycle / "models" / "ranks",
         audio_roots=(cycle,),

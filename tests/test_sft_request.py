@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import course, files, override_list, runtime, sft
-from tasks.errors import InputError, TrainingError
-from tasks.faults import Fault, FaultError
-from tasks.hardware import Gpu, Hardware
-from tasks.recipes import Precision, Recipe, RecipeName, recipe
-from tasks.runtime import Ended, Job, LocalRuntime
-from tasks.split import Split
-from tasks.training_set import TrainingSet
+from tasks.common import atomic_files
+from tasks.common.errors import InputError, TrainingError
+from tasks.data.split import Split
+from tasks.data.training_set import TrainingSet
+from tasks.runtimes import base as runtimes
+from tasks.runtimes.base import Ended, Job, LocalRuntime
+from tasks.runtimes.failures import Fault, FaultError
+from tasks.runtimes.hardware import Gpu, Hardware
+from tasks.training import hydra_overrides, progress, sft
+from tasks.training.recipes import Precision, Recipe, RecipeName, recipe
 from tests import samples
 
 if TYPE_CHECKING:
@@ -138,10 +140,10 @@ def request_(tmp_path: Path, lower_nemo: Path) -> sft.SftRequest:
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lower_nemo: Path) -> Callable[..., None]:
     """Put the stand-in in the launcher's place; the returned function says what it shall do."""
     entry = tmp_path / "entry"
-    shutil.copytree(runtime.ENTRY / "conf", entry / "conf")
-    (entry / "launch.py").write_text(STAND_IN)
-    monkeypatch.setattr(runtime, "ENTRY", entry)
-    monkeypatch.setattr(runtime, "_POLL_S", 0.01)
+    shutil.copytree(runtimes.ENTRY / "conf", entry / "conf")
+    (entry / "launch_training.py").write_text(STAND_IN)
+    monkeypatch.setattr(runtimes, "ENTRY", entry)
+    monkeypatch.setattr(runtimes, "_POLL_S", 0.01)
 
     def make(
         events: list[dict[str, Any]],
@@ -168,7 +170,9 @@ def local(hardware: Hardware = CPU) -> LocalRuntime:
 
 def listed(request: sft.SftRequest, hardware: Hardware) -> dict[str, str]:
     """The overrides as the script gets them."""
-    return dict(str(one).split("=", 1) for one in override_list.overrides(request, local(hardware)))
+    return dict(
+        str(one).split("=", 1) for one in hydra_overrides.overrides(request, local(hardware))
+    )
 
 
 def test_on_a_gpu_the_verified_recipe_becomes_these_overrides(request_: sft.SftRequest) -> None:
@@ -206,7 +210,7 @@ def test_on_a_gpu_the_verified_recipe_becomes_these_overrides(request_: sft.SftR
         "exp_manager.checkpoint_callback_params.save_top_k": "1",
         "exp_manager.checkpoint_callback_params.always_save_nemo": "false",
     }
-    keys = [one.key for one in override_list.overrides(request_, local(GPU))]
+    keys = [one.key for one in hydra_overrides.overrides(request_, local(GPU))]
     assert len(set(keys)) == len(keys)
 
 
@@ -271,7 +275,7 @@ def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None
     assert set(other) == set(Recipe.model_fields)
     # Finished before there were batches by length: still the same training.
     told = first.model_dump(mode="json", exclude={"by_length"})
-    assert sft.run_key("base", "content", first, "script") == files.fingerprint(
+    assert sft.run_key("base", "content", first, "script") == atomic_files.fingerprint(
         ["base", "content", told, "script"]
     )
     recipes = [first, *(first.model_copy(update={name: value}) for name, value in other.items())]
@@ -372,10 +376,10 @@ def test_a_whole_run_leaves_model_and_record_and_nothing_else(
 ) -> None:
     """The best epoch is the one of lowest validation WER; the work folder goes."""
     plan(WHOLE)
-    seen: list[course.Progress] = []
+    seen: list[progress.Progress] = []
     result = sft.train(request_, local(), seen.append)
     assert result.model.read_bytes() == lower_nemo.read_bytes()
-    assert result.model_sha256 == files.sha256_file(lower_nemo)
+    assert result.model_sha256 == atomic_files.sha256_file(lower_nemo)
     assert [one.val_wer for one in result.epochs] == [0.9, 0.4, 0.6]
     assert result.best is not None
     assert result.best.epoch == 1
@@ -387,14 +391,14 @@ def test_a_whole_run_leaves_model_and_record_and_nothing_else(
         "trained_recordings.txt",
         "training.log",
     }
-    info = files.read_json(result.info)
+    info = atomic_files.read_json(result.info)
     assert info["model_sha256"] == result.model_sha256
-    assert info["base"]["sha256"] == files.sha256_file(lower_nemo)
+    assert info["base"]["sha256"] == atomic_files.sha256_file(lower_nemo)
     assert info["recipe"]["lr"] == 3e-4
     assert info["recipe"]["warmup_steps"] == 5
     assert info["dataset"]["train_rows"] == 2
     assert info["dataset"]["validation_rows"] == 1
-    assert info["dataset"]["train_sha256"] == files.sha256_file(request_.data.train)
+    assert info["dataset"]["train_sha256"] == atomic_files.sha256_file(request_.data.train)
     assert [one["val_wer"] for one in info["epochs"]] == [0.9, 0.4, 0.6]
     assert info["peak_gpu_memory_mib"] == 102
     assert info["key"] == request_.key
@@ -518,7 +522,7 @@ def test_training_reads_no_field_that_nemo_would_take_otherwise(
     (request.checkpoints / "sft-last.ckpt").touch()  # so that the copy stays
     with pytest.raises(TrainingError):
         sft.train(request, local(), lambda _: None)
-    copied = files.read_jsonl(request.copy("train"))[0]
+    copied = atomic_files.read_jsonl(request.copy("train"))[0]
     assert sorted(copied) == ["audio_filepath", "duration", "lang", "text"]
 
 
@@ -565,13 +569,13 @@ def test_a_run_without_a_whole_model_is_no_success(
 def test_a_run_killed_for_its_memory_says_so(tmp_path: Path) -> None:
     """Not as a script that failed."""
     with pytest.raises(TrainingError, match="host-memory"):
-        course.check_outcome(Ended(137, oom_killed=True), [], 3, tmp_path / "no.log")
+        progress.check_outcome(Ended(137, oom_killed=True), [], 3, tmp_path / "no.log")
 
 
 def test_half_a_line_of_events_is_left_for_later(tmp_path: Path) -> None:
     """What is still being written is not read."""
     path = tmp_path / "events.jsonl"
-    events = course.Events(path)
+    events = progress.Events(path)
     assert list(events.read()) == []
     path.write_text(json.dumps(start()) + "\n" + '{"event": "st')
     assert [one["event"] for one in events.read()] == ["start"]
@@ -580,7 +584,7 @@ def test_half_a_line_of_events_is_left_for_later(tmp_path: Path) -> None:
 def test_progress_is_the_newest_that_is_known(tmp_path: Path) -> None:
     """Batches over all epochs, the newest loss and validation WER, the peak of memory."""
     path = tmp_path / "events.jsonl"
-    following = course.Following(path, 3)
+    following = progress.Following(path, 3)
     assert following.look().share == 0.0
     before = [json.dumps(one) + "\n" for one in (start(), step(0, 1, 9.0), epoch(0, 0.8))]
     path.write_text("".join(before) + '{"event": "st')
@@ -588,7 +592,7 @@ def test_progress_is_the_newest_that_is_known(tmp_path: Path) -> None:
     with path.open("a") as out:
         out.write(json.dumps(step(1, 3, 4.0)).removeprefix('{"event": "st') + "\n")
     now = following.look()
-    assert now == course.Progress(
+    assert now == progress.Progress(
         epoch=1,
         epochs=3,
         batch=3,
@@ -603,7 +607,7 @@ def test_progress_is_the_newest_that_is_known(tmp_path: Path) -> None:
 
 def test_a_best_epoch_needs_a_validation() -> None:
     """Epochs without a figure cannot be the best."""
-    made = [course.Epoch(n, n, 1.0, 1.0, wer, 1.0) for n, wer in enumerate([None, 0.0, 0.2])]
+    made = [progress.Epoch(n, n, 1.0, 1.0, wer, 1.0) for n, wer in enumerate([None, 0.0, 0.2])]
     result = sft.SftResult(Path(), "", Path(), tuple(made))
     assert result.best == made[1]
     assert sft.SftResult(Path(), "", Path(), (made[0],)).best is None
@@ -654,8 +658,8 @@ def test_nothing_is_left_running_when_the_watcher_gives_up(
     entry, work = tmp_path / "entry", tmp_path / "work"
     entry.mkdir()
     (entry / "family.py").write_text(family)
-    monkeypatch.setattr(runtime, "ENTRY", entry)
-    monkeypatch.setattr(runtime, "_POLL_S", 0.01)
+    monkeypatch.setattr(runtimes, "ENTRY", entry)
+    monkeypatch.setattr(runtimes, "_POLL_S", 0.01)
     pids: list[int] = []
 
     def report() -> None:
@@ -686,7 +690,7 @@ def test_every_line_of_a_programs_output_is_seen_and_logged(
         "import sys, json\nprint('one ⁇')\nprint('two', file=sys.stderr)\n"
         "print(json.load(open(sys.argv[1]))['word'])\nsys.exit(5)\n"
     )
-    monkeypatch.setattr(runtime, "ENTRY", entry)
+    monkeypatch.setattr(runtimes, "ENTRY", entry)
     job = Job("talk", "talk.py", {"word": "three é"}, tmp_path / "work", (), {})
     seen: list[str] = []
     ended = local().execute(job, seen.append, lambda: None)
@@ -725,7 +729,7 @@ def test_output_that_is_no_utf_8_does_not_end_a_run(
     (entry / "noise.py").write_text(
         "import sys\nsys.stdout.buffer.write(b'caf\\xe9\\n')\nprint('after')\n"
     )
-    monkeypatch.setattr(runtime, "ENTRY", entry)
+    monkeypatch.setattr(runtimes, "ENTRY", entry)
     seen: list[str] = []
     job = Job("noise", "noise.py", {}, tmp_path / "work", (), {})
     assert local().execute(job, seen.append, lambda: None) == Ended(0)
@@ -743,8 +747,8 @@ def test_a_character_that_is_half_written_does_not_end_a_run(
         "out.write(b'\\xe2\\x81'); out.flush(); time.sleep(0.4)\n"
         "out.write(b'\\x87\\n'); out.flush()\n"
     )
-    monkeypatch.setattr(runtime, "ENTRY", entry)
-    monkeypatch.setattr(runtime, "_POLL_S", 0.02)
+    monkeypatch.setattr(runtimes, "ENTRY", entry)
+    monkeypatch.setattr(runtimes, "_POLL_S", 0.02)
     seen: list[str] = []
     job = Job("slow", "slow.py", {}, tmp_path / "work", (), {})
     assert local().execute(job, seen.append, lambda: None) == Ended(0)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import shard_lists, shards
-from tasks.errors import InputError
-from tasks.transcribe import AudioSet
+from tasks.common.errors import InputError
+from tasks.transcription import shard_files, sharding
+from tasks.transcription.offline import AudioSet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def test_pieces_hold_every_recording_once_whatever_the_order(
     found = [
         [
             [one[place][0] for place in piece]
-            for piece in shards.pieces([s for _, s in one], [str(name) for name, _ in one])
+            for piece in sharding.pieces([s for _, s in one], [str(name) for name, _ in one])
         ]
         for one in (rows, shuffled)
     ]
@@ -46,15 +46,15 @@ def test_pieces_hold_every_recording_once_whatever_the_order(
 def test_a_million_rows_make_pieces_of_one_size() -> None:
     """A worker loses at most 8192 rows when it is killed."""
     count = 1_000_000
-    found = shards.pieces([3.0] * count, [f"{n:06}" for n in range(count)])
-    assert {len(piece) for piece in found[:-1]} == {shards.MOST_ROWS}
+    found = sharding.pieces([3.0] * count, [f"{n:06}" for n in range(count)])
+    assert {len(piece) for piece in found[:-1]} == {sharding.MOST_ROWS}
     assert sum(map(len, found)) == count
 
 
 @given(seconds, st.integers(1, 20))
 def test_shards_are_even_and_none_is_empty(lengths: list[float], count: int) -> None:
     """Every piece is dealt once; no shard is longer than its fair share by more than a piece."""
-    dealt = shards.deal(lengths, count)
+    dealt = sharding.deal(lengths, count)
     assert sorted(piece for one in dealt for piece in one) == list(range(len(lengths)))
     assert all(dealt)
     assert len(dealt) == min(count, len(lengths))
@@ -66,17 +66,17 @@ def test_shards_are_even_and_none_is_empty(lengths: list[float], count: int) -> 
 def test_a_recording_that_stands_twice_is_refused() -> None:
     """It would be decoded twice."""
     with pytest.raises(ValueError, match="once"):
-        shards.pieces([1.0, 1.0], ["x", "x"])
+        sharding.pieces([1.0, 1.0], ["x", "x"])
 
 
 def test_a_list_is_read_as_it_was_written(tmp_path: Path) -> None:
     """Also with names that are not ASCII; a changed list is refused."""
     audio = AudioSet((tmp_path / "ä b.wav",), (1.25,), ("x",), (tmp_path,))
     todo = [(tmp_path / "m.nemo", audio)]
-    path = shard_lists.write(tmp_path / "lists", todo)
-    assert shard_lists.read(path) == todo
+    path = shard_files.write(tmp_path / "lists", todo)
+    assert shard_files.read(path) == todo
     content = json.loads(path.read_text())
     content["pieces"][0]["durations"] = [2.0]
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="not what its name says"):
-        shard_lists.read(path)
+        shard_files.read(path)

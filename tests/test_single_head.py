@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import single_head
-from tasks.errors import FlywheelError
-from tasks.nemo_archive import Decoder, check_safe, open_archive
-from tasks.runtime import ENTRY
+from tasks.common.errors import FlywheelError
+from tasks.models.nemo_archive import Decoder, check_safe, open_archive
+from tasks.runtimes.base import ENTRY
+from tasks.serving import single_head
 from tests import nemo_models, samples
 
 sys.path.insert(0, str(ENTRY))

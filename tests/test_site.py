@@ -16,12 +16,13 @@ import httpx
 import pytest
 from prefect.blocks.system import Secret
 
-from asr_flywheel.site import Site
+from asr_flywheel.site.local_site import Site
 from blocks.stores import LocalArtifactStore, open_store
-from flows import slots
-from tasks import engine, sft
-from tasks.errors import FlywheelError, InputError
-from tasks.hardware import Gpu
+from flows import gpu_slots
+from tasks.common.errors import FlywheelError, InputError
+from tasks.runtimes import docker_engine
+from tasks.runtimes.hardware import Gpu
+from tasks.training import sft
 from tests import engines, pages, sites
 
 
@@ -59,7 +60,7 @@ def test_a_block_with_a_relative_folder_is_refused(site: Site, tmp_path: Path) -
 
 def test_the_worker_says_what_it_has(site: Site) -> None:
     """An artifact tells which GPU, driver and image the host has."""
-    here = f"worker-{slots.slug(socket.gethostname())}"
+    here = f"worker-{gpu_slots.slug(socket.gethostname())}"
 
     def told_of() -> list[dict[str, Any]]:
         found = sites.call(site, "POST", "artifacts/latest/filter")
@@ -88,7 +89,7 @@ def test_cancelling_while_a_container_trains_leaves_nothing(site: Site, cycle: P
     run = sites.launch(site, sites.quick(cycle, epochs=50, runtime="container", container=settings))
     labels = {"cycle": str(cycle)}
     sites.trains(site, run, cycle)
-    assert len(engine.orphans(client, labels)) == 1
+    assert len(docker_engine.orphans(client, labels)) == 1
     sites.call(
         site,
         "POST",
@@ -96,8 +97,8 @@ def test_cancelling_while_a_container_trains_leaves_nothing(site: Site, cycle: P
         state={"type": "CANCELLING", "name": "Cancelling"},
     )
     started = time.monotonic()
-    sites.wait_for(lambda: not engine.orphans(client, labels), engine.GRACE_S + 10)
-    assert time.monotonic() - started < engine.GRACE_S + 10
+    sites.wait_for(lambda: not docker_engine.orphans(client, labels), docker_engine.GRACE_S + 10)
+    assert time.monotonic() - started < docker_engine.GRACE_S + 10
     sites.ends(site, run, "Cancelled")
     assert not list(cycle.glob(f"models/*/{sft.MODEL_NAME}"))
     assert not (cycle.parent / "cycle2").exists()
@@ -133,7 +134,7 @@ def test_each_gpu_of_a_host_is_used_by_one_run_at_a_time(site: Site) -> None:
     pair = (Gpu("one", uuid="GPU-aaaaaaaa-1"), Gpu("two", uuid="GPU-bbbbbbbb-2"))
     one, two = (gpu.uuid for gpu in pair)
     with sites.speaking_to(site):
-        slots.offer(pair)
+        gpu_slots.offer(pair)
         with ExitStack() as first, ExitStack() as second:
             first.enter_context(sites.holding_slot(site, one))
             second.enter_context(sites.holding_slot(site, two))
@@ -143,15 +144,15 @@ def test_each_gpu_of_a_host_is_used_by_one_run_at_a_time(site: Site) -> None:
                 assert not both.wait(5)
                 first.close()
                 assert both.wait(60)
-        names = {*slots.slot_names(pair), slots.host_slot()}
+        names = {*gpu_slots.slot_names(pair), gpu_slots.host_slot()}
         assert len(names) == 3
         assert {one["limit"] for one in limits_of(site) if one["name"] in names} == {1}
         with sites.holding_slot(site, one, two):
             # As when a rented host goes whose run was killed.
-            slots.withdraw(socket.gethostname())
+            gpu_slots.withdraw(socket.gethostname())
             assert not names & {one["name"] for one in limits_of(site)}
-        slots.offer(pair)
-        slots.offer(pair[:1])
+        gpu_slots.offer(pair)
+        gpu_slots.offer(pair[:1])
         assert names <= {one["name"] for one in limits_of(site)}
         with sites.holding_slot(site, one, two):
             pass
@@ -230,7 +231,7 @@ def test_the_database_comes_back_from_its_backup(site: Site, turned: Path, tmp_p
         for what in ("flow_runs", "task_runs", "artifacts", "deployments"):
             before, after = (sites.call(one, "POST", f"{what}/count") for one in (site, restored))
             assert before == after > 0, what
-        assert sites.slots_taken(restored)[slots.host_slot()] == 0
+        assert sites.slots_taken(restored)[gpu_slots.host_slot()] == 0
         with sites.speaking_to(restored):
             kept = cast("Secret[str]", Secret.load("kept-secret"))
             assert kept.get() == "planted"

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import files
+from tasks.common import atomic_files
 from tests import samples, sites
 
 if TYPE_CHECKING:
-    from asr_flywheel.site import Site
+    from asr_flywheel.site.local_site import Site
 
 ROWS = 72
 SHARD = "transcribe-shard"
@@ -48,7 +48,7 @@ def transcribe(cycle: Path, environment: dict[str, str], *more: str) -> subproce
 def kept(cycle: Path) -> set[str]:
     """The recordings whose hypotheses are kept."""
     found = (cycle / ".transcripts").glob("*/*.jsonl")
-    return {row["audio_sha256"] for path in found for row in files.read_jsonl(path)}
+    return {row["audio_sha256"] for path in found for row in atomic_files.read_jsonl(path)}
 
 
 def shard_runs(site: Site) -> list[tuple[str, str, str]]:

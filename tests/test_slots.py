@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows import slots
+from flows import gpu_slots
 
 if TYPE_CHECKING:
     import pytest
@@ -21,14 +21,14 @@ def test_only_a_shared_server_is_asked_for_a_slot(monkeypatch: pytest.MonkeyPatc
         done.append(names)
         return nullcontext()
 
-    monkeypatch.setattr(slots, "concurrency", concurrency)
-    monkeypatch.setattr("flows.slots.time.sleep", done.append)
-    with temporary_settings(restore_defaults={PREFECT_API_URL}), slots.gpu_slot(()):
+    monkeypatch.setattr(gpu_slots, "concurrency", concurrency)
+    monkeypatch.setattr("flows.gpu_slots.time.sleep", done.append)
+    with temporary_settings(restore_defaults={PREFECT_API_URL}), gpu_slots.gpu_slot(()):
         assert not done
     served = {PREFECT_API_URL: "http://127.0.0.1:4200/api"}
-    with temporary_settings(served), slots.gpu_slot(()):
+    with temporary_settings(served), gpu_slots.gpu_slot(()):
         moment, names = done
-        assert names == slots.slot_names()
+        assert names == gpu_slots.slot_names()
         # After 0.1 s no request was refused (docs/experiments.md).
         assert isinstance(moment, float)
         assert 0.1 <= moment < 1

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tasks.errors import InputError
-from tasks.split import Split, SplitRow, fold_rows, split_rows
+from tasks.common.errors import InputError
+from tasks.data.split import Split, SplitRow, fold_rows, split_rows
 
 CATEGORIES = ("drug", "procedure", "anatomy", "condition", "lab", "role")
 

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import judgement, stages
-from tasks.cycle import open_cycle
-from tasks.errors import InputError
-from tasks.evaluation import Baseline
-from tasks.gate import Action, GatePolicy, GateResult
-from tasks.hypotheses import Hypothesis, Part, write_hypotheses
-from tasks.recipes import Method, recipe
-from tasks.scoring import score
+from tasks.common.errors import InputError
+from tasks.data.cycle_folder import open_cycle
+from tasks.decision import evidence
+from tasks.decision.gate import Action, GatePolicy, GateResult
+from tasks.evaluation.baseline import Baseline
+from tasks.evaluation.hypotheses import Hypothesis, Part, write_hypotheses
+from tasks.evaluation.scoring import score
+from tasks.stages import prepare
+from tasks.training.recipes import Method, recipe
 from tests import samples
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 def judged(folder: Path) -> GateResult:
     """The gate on a cycle's folder, with what lies in it."""
     cycle = open_cycle(folder)
-    return stages.judge(
+    return prepare.judge(
         cycle,
         "parakeet-tdt-0.6b-v2",
         GatePolicy(),
-        stages.find_baseline(cycle, None),
+        prepare.find_baseline(cycle, None),
         Method.SFT,
     )
 
@@ -80,19 +81,19 @@ def test_a_named_evaluation_goes_before_the_cycles_own(tmp_path: Path) -> None:
     cycle = open_cycle(fill(tmp_path / "cycle1", 100, 5, 10))
     other = tmp_path / "other.jsonl"
     write_hypotheses(other, samples.evaluated(1, 10))
-    found = stages.find_baseline(cycle, other)
+    found = prepare.find_baseline(cycle, other)
     assert found is not None
     assert found.scores.ker == 0.1
     with pytest.raises(InputError, match="no evaluation result"):
-        stages.find_baseline(cycle, tmp_path / "none.jsonl")
+        prepare.find_baseline(cycle, tmp_path / "none.jsonl")
 
 
 def test_the_limits_of_the_preflight_are_the_recipes(cycle: Path, lower_nemo: Path) -> None:
     """A recording over the recipe's longest row is an error."""
     short = recipe("verified").model_copy(update={"max_duration": 0.25})
     with pytest.raises(InputError, match=r"over max_duration 0\.25 s"):
-        stages.check(open_cycle(cycle), lower_nemo, short)
-    assert len(stages.check(open_cycle(cycle), lower_nemo, recipe("verified")).rows) == 10
+        prepare.check(open_cycle(cycle), lower_nemo, short)
+    assert len(prepare.check(open_cycle(cycle), lower_nemo, recipe("verified")).rows) == 10
 
 
 def evaluations(tmp_path: Path, *, marked: bool) -> tuple[Path, Path]:
@@ -109,7 +110,7 @@ def evaluations(tmp_path: Path, *, marked: bool) -> tuple[Path, Path]:
 
 def test_a_comparison_rests_on_the_held_out_rows_that_are_marked(tmp_path: Path) -> None:
     """The table over all rows stands beside it, and says keep where held-out rows say grow."""
-    found = judgement.compare(*evaluations(tmp_path, marked=True), None, ["drug"])
+    found = evidence.compare(*evaluations(tmp_path, marked=True), None, ["drug"])
     assert found["basis"] == "held-out"
     assert found["decision"] == "inconclusive"
     assert found["rows_needed"] > 4
@@ -122,7 +123,7 @@ def test_a_comparison_rests_on_the_held_out_rows_that_are_marked(tmp_path: Path)
 
 def test_where_it_is_not_known_all_rows_are_counted_and_labelled(tmp_path: Path) -> None:
     """Nobody claims that any of them was trained on."""
-    found = judgement.compare(*evaluations(tmp_path, marked=False), None, ["drug"])
+    found = evidence.compare(*evaluations(tmp_path, marked=False), None, ["drug"])
     assert found["basis"] == "all"
     assert found["decision"] == "keep"
     assert found["rows"] == 20
@@ -138,7 +139,7 @@ def test_a_file_can_say_which_rows_were_held_out(tmp_path: Path, more: dict[str,
     held_out = samples.write_rows(
         tmp_path / "validation.jsonl", [{"audio_filepath": f"/x/{n}.wav", **more} for n in range(4)]
     )
-    found = judgement.compare(*evaluations(tmp_path, marked=False), held_out, ["drug"])
+    found = evidence.compare(*evaluations(tmp_path, marked=False), held_out, ["drug"])
     assert (found["basis"], found["bare_decision"], found["rows"]) == ("held-out", "grow", 4)
 
 
@@ -148,7 +149,7 @@ def test_a_manifest_of_other_rows_is_bad_input(tmp_path: Path) -> None:
         tmp_path / "validation.jsonl", [{"audio_filepath": "y.wav", "text": "give aspirin now"}]
     )
     with pytest.raises(InputError, match="none of its rows"):
-        judgement.compare(*evaluations(tmp_path, marked=False), held_out, ["drug"])
+        evidence.compare(*evaluations(tmp_path, marked=False), held_out, ["drug"])
 
 
 def test_held_out_rows_are_recognised_in_the_copy_of_the_bases_style(
@@ -159,14 +160,14 @@ def test_held_out_rows_are_recognised_in_the_copy_of_the_bases_style(
     for row in rows:
         row["text"] += " after the x-ray"
     samples.write_rows(cycle / "manifest.jsonl", rows)
-    checked = stages.check(open_cycle(cycle), lower_nemo, recipe("verified"))
-    data = stages.split(open_cycle(cycle), checked, 0.2, 42)
+    checked = prepare.check(open_cycle(cycle), lower_nemo, recipe("verified"))
+    data = prepare.split(open_cycle(cycle), checked, 0.2, 42)
     hyps = [
         Hypothesis(row["audio_filepath"], row["text"], "", row["term"], row["entity_category"])
         for row in rows
     ]
     write_hypotheses(tmp_path / "h.jsonl", hyps)
-    found = judgement.compare(tmp_path / "h.jsonl", tmp_path / "h.jsonl", data.validation, ["drug"])
+    found = evidence.compare(tmp_path / "h.jsonl", tmp_path / "h.jsonl", data.validation, ["drug"])
     assert found["rows"] == 2
 
 
@@ -174,47 +175,47 @@ def test_two_cycle_folders_can_be_compared(tmp_path: Path) -> None:
     """By the evaluation that each holds; a folder without one is bad input."""
     first = fill(tmp_path / "cycle1", 100, 8, 10)
     second = fill(tmp_path / "cycle2", 100, 7, 10)
-    found = judgement.compare(first, second, None, ["drug"])
+    found = evidence.compare(first, second, None, ["drug"])
     assert found["by"]["drug"]["relative"] == -0.125
     assert found["decision"] == "inconclusive"
     (second / "offline_hyps.jsonl").unlink()
     with pytest.raises(InputError, match="no evaluation result in this cycle"):
-        judgement.compare(first, second, None, ["drug"])
+        evidence.compare(first, second, None, ["drug"])
 
 
 def test_a_misspelt_category_is_named_before_anything_is_compared(tmp_path: Path) -> None:
     """Not told as a category without rows."""
     with pytest.raises(InputError, match="'drugs' is not a category"):
-        judgement.compare(*evaluations(tmp_path, marked=True), None, ["drugs"])
+        evidence.compare(*evaluations(tmp_path, marked=True), None, ["drugs"])
 
 
 def test_a_decision_without_rows_is_refused_before_training(cycle: Path, lower_nemo: Path) -> None:
     """A priority category with nothing held out is named while nothing has been spent."""
-    checked = stages.check(open_cycle(cycle), lower_nemo, recipe("verified"))
-    data = stages.split(open_cycle(cycle), checked, 0.2, 42)
-    stages.require_decidable(checked, data, ["drug", "procedure"], None)
+    checked = prepare.check(open_cycle(cycle), lower_nemo, recipe("verified"))
+    data = prepare.split(open_cycle(cycle), checked, 0.2, 42)
+    prepare.require_decidable(checked, data, ["drug", "procedure"], None)
     with pytest.raises(InputError, match="no held-out row of category 'lab'"):
-        stages.require_decidable(checked, data, ["lab"], None)
+        prepare.require_decidable(checked, data, ["lab"], None)
 
 
 def test_an_imported_evaluation_must_have_the_held_out_rows(cycle: Path, lower_nemo: Path) -> None:
     """Comparing with rows that it lacks would fail only after the training."""
-    checked = stages.check(open_cycle(cycle), lower_nemo, recipe("verified"))
-    data = stages.split(open_cycle(cycle), checked, 0.2, 42)
+    checked = prepare.check(open_cycle(cycle), lower_nemo, recipe("verified"))
+    data = prepare.split(open_cycle(cycle), checked, 0.2, 42)
     rows = [
         Hypothesis(row["audio_filepath"], row["text"], "", row["term"], row["entity_category"])
         for row in samples.cycle_rows()
     ]
     name = cycle / "per_sample.json"
-    stages.require_decidable(checked, data, ["drug"], Baseline(name, score(rows)), decides=True)
+    prepare.require_decidable(checked, data, ["drug"], Baseline(name, score(rows)), decides=True)
     trained = [row for place, row in enumerate(rows, start=1) if place not in data.split.held_out]
     poor = Baseline(name, score(trained))
-    stages.require_decidable(checked, data, ["drug"], poor)
+    prepare.require_decidable(checked, data, ["drug"], poor)
     with pytest.raises(InputError, match="no held-out row of category 'drug'"):
-        stages.require_decidable(checked, data, ["drug"], poor, decides=True)
+        prepare.require_decidable(checked, data, ["drug"], poor, decides=True)
     other = Baseline(name, score(samples.evaluated(1, 2)))
     with pytest.raises(InputError, match="no row in common"):
-        stages.require_decidable(checked, data, ["drug"], other)
+        prepare.require_decidable(checked, data, ["drug"], other)
 
 
 def test_the_gate_does_not_count_rows_that_were_trained_on(tmp_path: Path) -> None:
@@ -235,5 +236,5 @@ def test_a_runs_results_are_not_replaced_by_a_baseline(cycle: Path, lower_nemo: 
     (cycle / "run.json").write_text("{}")
     before = samples.snapshot(cycle)
     with pytest.raises(InputError, match="--baseline FILE"):
-        stages.transcribe_baseline(open_cycle(cycle), str(lower_nemo), None, (), print)
+        prepare.transcribe_baseline(open_cycle(cycle), str(lower_nemo), None, (), print)
     assert samples.snapshot(cycle) == before

@@ -15,8 +15,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from tasks import statistics
-from tasks.statistics import Interval
+from tasks.evaluation import statistics
+from tasks.evaluation.statistics import Interval
 
 counts = st.integers(0, 400)
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore import exceptions
 
-from tasks import files
-from tasks.s3_store import LEAST_PART_BYTES, S3Store
-from tasks.store import LocalStore, Store, StoreError
+from tasks.common import atomic_files
+from tasks.records.s3_store import LEAST_PART_BYTES, S3Store
+from tasks.records.store import LocalStore, Store, StoreError
 from tests import s3
 from tests.needs import require
 
@@ -52,7 +52,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 def make(path: Path, size: int = 3) -> tuple[Path, str]:
     """A file that no compression and no luck makes equal to another, and its hash."""
     path.write_bytes(os.urandom(size))
-    return path, files.sha256_file(path)
+    return path, atomic_files.sha256_file(path)
 
 
 @pytest.mark.parametrize("size", [0, 3, 2 * LEAST_PART_BYTES + 17])
@@ -106,8 +106,8 @@ def test_a_damaged_object_is_not_handed_out(store: Store, tmp_path: Path) -> Non
 UPLOAD = """
 import os, sys
 from pathlib import Path
-from tasks import files
-from tasks.s3_store import S3Store, LEAST_PART_BYTES
+from tasks.common import atomic_files as files
+from tasks.records.s3_store import S3Store, LEAST_PART_BYTES
 from tests import s3
 client = s3.client(sys.argv[1])
 sent = 0
@@ -180,7 +180,7 @@ def test_a_file_that_changes_after_it_was_hashed_is_not_kept(
     if isinstance(store, S3Store):
         begun = store.client.list_multipart_uploads(Bucket=BUCKET, Prefix=store.prefix)
         assert "Uploads" not in begun
-    assert store.put("key", path, files.sha256_file(path))
+    assert store.put("key", path, atomic_files.sha256_file(path))
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):

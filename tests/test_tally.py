@@ -11,10 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.errors import InputError
-from tasks.hypotheses import Hypothesis, iterate_hypotheses, stretches, write_hypotheses
-from tasks.scoring import COUNTED, DIMENSIONS, Counts, score, total
-from tasks.tally import Summary, intervals, summarise, summarise_file, summary_as_dict
+from tasks.common.errors import InputError
+from tasks.evaluation.hypotheses import Hypothesis, iterate_hypotheses, stretches, write_hypotheses
+from tasks.evaluation.incremental_scoring import (
+    Summary,
+    intervals,
+    summarise,
+    summarise_file,
+    summary_as_dict,
+)
+from tasks.evaluation.scoring import COUNTED, DIMENSIONS, Counts, score, total
 from tests import samples
 
 if TYPE_CHECKING:
@@ -163,7 +169,7 @@ def test_every_figure_has_its_interval() -> None:
 PEAK = """
 import resource, sys
 from pathlib import Path
-from tasks.tally import summarise_file
+from tasks.evaluation.incremental_scoring import summarise_file
 summarise_file(Path(sys.argv[1]), 1)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

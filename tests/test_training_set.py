@@ -6,11 +6,11 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from tasks.manifest import parse_manifest
-from tasks.nemo_archive import open_archive
-from tasks.preflight import CheckedRow, Limits, preflight
-from tasks.training_set import TrainingSet, counts, split_checked, write_training_set
-from tasks.writing_style import style_of
+from tasks.data.manifest import parse_manifest
+from tasks.data.preflight import CheckedRow, Limits, preflight
+from tasks.data.training_set import TrainingSet, counts, split_checked, write_training_set
+from tasks.models.nemo_archive import open_archive
+from tasks.models.text_style import style_of
 from tests import samples
 
 if TYPE_CHECKING:

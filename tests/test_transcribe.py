@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks.errors import TranscriptionError
-from tasks.hardware import Hardware
-from tasks.runtime import Ended, Job, Script
-from tasks.transcribe import AudioSet, transcribe
-from tasks.transcripts import TranscriptStore
+from tasks.common.errors import TranscriptionError
+from tasks.runtimes.base import Ended, Job, Script
+from tasks.runtimes.hardware import Hardware
+from tasks.transcription.hypothesis_cache import TranscriptStore
+from tasks.transcription.offline import AudioSet, transcribe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

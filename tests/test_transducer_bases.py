@@ -11,9 +11,9 @@ import jiwer
 import pytest
 import yaml
 
-from asr_flywheel.demo.benchmark import synthesise_general
-from tasks.bases import embedded_path
-from tasks.recipes import Recipe
+from asr_flywheel.demo.dataset import synthesise_general
+from tasks.models.catalog import embedded_path
+from tasks.training.recipes import Recipe
 from tests import trainings
 
 if TYPE_CHECKING:

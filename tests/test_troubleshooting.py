@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks import attribution, bases, doctor, faults, judgement, parity
-from tasks.course import UnkWatch
-from tasks.decision import decide
-from tasks.diff import pair
-from tasks.errors import InputError
-from tasks.gate import Evidence, GatePolicy, check_gate
-from tasks.hypotheses import Hypothesis, Part
-from tasks.preflight import Limits, preflight
-from tasks.recipes import Method, Recipe
-from tasks.runtime import place_in
+from tasks.common.errors import InputError
+from tasks.data.preflight import Limits, preflight
+from tasks.decision import evidence
+from tasks.decision.gate import Evidence, GatePolicy, check_gate
+from tasks.decision.verdict import decide
+from tasks.evaluation.diff import pair
+from tasks.evaluation.hypotheses import Hypothesis, Part
+from tasks.models import catalog
+from tasks.runtimes import failures
+from tasks.runtimes.base import place_in
+from tasks.serving import attribution, parity
+from tasks.stages import host_checks
+from tasks.training.progress import UnkWatch
+from tasks.training.recipes import Method, Recipe
 from tests import nemo_models, samples, trainings
 
 if TYPE_CHECKING:
@@ -35,7 +39,7 @@ def gate(base: str, method: Method = Method.SFT, rows: int = 120) -> str:
         Evidence(
             utterances=[samples.utterance(row, term="aspirin") for row in range(rows)],
             baseline=samples.scored(rows // 2, rows),
-            base=bases.describe(base),
+            base=catalog.describe(base),
             method=method,
             cycle=1,
             previous_rows=None,
@@ -46,22 +50,24 @@ def gate(base: str, method: Method = Method.SFT, rows: int = 120) -> str:
     return f"{' '.join(reason.message for reason in verdict.reasons)} {verdict.route}"
 
 
-def log(line: str, fault: faults.Fault) -> str:
+def log(line: str, fault: failures.Fault) -> str:
     """What a run says whose script printed this line, which only a GPU can provoke."""
-    assert faults.from_log(line) is fault
-    return str(faults.FaultError(fault))
+    assert failures.from_log(line) is fault
+    return str(failures.FaultError(fault))
 
 
 def unk_collapse(_: Path) -> str:
     """The gate refuses the base; a run that collapses all the same is ended with the route."""
-    told = doctor.base(doctor.ask("local", STREAMING, None, None, bases.embedded_path()))
-    assert told.state is doctor.State.MISSING
+    told = host_checks.base(
+        host_checks.ask("local", STREAMING, None, None, catalog.embedded_path())
+    )
+    assert told.state is host_checks.State.MISSING
     watch = UnkWatch()
     watch.see("WER predicted: ⁇ ⁇ ⁇")
     watch.see("WER predicted: ⁇")
-    with pytest.raises(faults.FaultError) as ended:
+    with pytest.raises(failures.FaultError) as ended:
         watch.validated(1)
-    assert ended.value.fault is faults.Fault.UNK_COLLAPSE
+    assert ended.value.fault is failures.Fault.UNK_COLLAPSE
     return gate(STREAMING) + told.fix + str(ended.value)
 
 
@@ -84,7 +90,7 @@ def decided(before: int, after: int) -> str:
         samples.scored(before, 60, part=Part.HELD_OUT),
         samples.scored(after, 60, part=Part.HELD_OUT),
     )
-    made = decide(judgement.evidence(pairing), ["drug"])
+    made = decide(evidence.evidence(pairing), ["drug"])
     return f"{made.verdict.value} {' '.join(made.reasons)} {made.route}"
 
 
@@ -94,9 +100,9 @@ def absurd_learning_rate(folder: Path) -> str:
     cycle = trainings.make_cycle(folder)
     # More than a recipe may ask for, so that the second step is enough.
     absurd = Recipe(epochs=1, batch_size=2).model_copy(update={"lr": 1e30})
-    with pytest.raises(faults.FaultError) as ended:
+    with pytest.raises(failures.FaultError) as ended:
         trainings.tune(cycle, base, absurd)
-    assert ended.value.fault is faults.Fault.NAN_LOSS
+    assert ended.value.fault is failures.Fault.NAN_LOSS
     assert not list((cycle / "models").glob("*/adapted_model.nemo"))
     return str(ended.value)
 
@@ -130,7 +136,7 @@ TABLE: dict[str, tuple[Callable[[Path], str], tuple[str, ...]]] = {
     ),
     "served numbers diverge from offline ones": (diverging, ("another model", "/riva-asr-custom")),
     "bf16-mixed errors": (
-        lambda _: log("RuntimeError: bf16 is not supported on this GPU", faults.Fault.NO_BF16),
+        lambda _: log("RuntimeError: bf16 is not supported on this GPU", failures.Fault.NO_BF16),
         ("fp32", "smaller batch", "NaN"),
     ),
     "fp16 with NaN losses": (
@@ -138,15 +144,15 @@ TABLE: dict[str, tuple[Callable[[Path], str], tuple[str, ...]]] = {
         ("bf16-mixed", "fp32", "FloatingPointError: NaN loss"),
     ),
     "out of memory on 24 GB": (
-        lambda _: log("torch.OutOfMemoryError: CUDA out of memory", faults.Fault.GPU_MEMORY),
+        lambda _: log("torch.OutOfMemoryError: CUDA out of memory", failures.Fault.GPU_MEMORY),
         ("batch_size to 2", "accumulate_grad_batches"),
     ),
     "adapters on TDT or RNN-T": (
-        lambda _: gate(bases.RECOMMENDED, Method.ADAPTER),
+        lambda _: gate(catalog.RECOMMENDED, Method.ADAPTER),
         ("adapter", "NaN"),
     ),
     "tiny manifest": (
-        lambda _: gate(bases.RECOMMENDED, rows=40),
+        lambda _: gate(catalog.RECOMMENDED, rows=40),
         ("100", "/digital-health-clinical-asr-build"),
     ),
 }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from asr_flywheel.site import Site
+    from asr_flywheel.site.local_site import Site
 
 
 @pytest.fixture(scope="module")

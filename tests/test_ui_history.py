@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 from typer.testing import CliRunner
 
 from asr_flywheel.cli import app
-from flows import publish
-from tasks import diff, judgement, run_record
-from tasks.cycle import open_cycle
-from tasks.decision import decide
-from tasks.hypotheses import read_hypotheses
-from tasks.scoring import score
+from flows import artifacts
+from tasks.data.cycle_folder import open_cycle
+from tasks.decision import evidence
+from tasks.decision.verdict import decide
+from tasks.evaluation import diff
+from tasks.evaluation.hypotheses import read_hypotheses
+from tasks.evaluation.scoring import score
+from tasks.records import run_record
 from tests import sites
 from tests.prepared import Turn, finish_turn
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from asr_flywheel.site import Site
+    from asr_flywheel.site.local_site import Site
 
 PRIORITY = ("drug",)
 TERMS = ("aspirin", "metformin", "warfarin")
@@ -39,12 +41,12 @@ def finish(site: Site, root: Path, number: int, turn: Turn) -> None:
         for path in (cycle.path / run_record.BASELINE_NAME, cycle.offline_hyps)
     )
     pairing = diff.pair(before, after)
-    grounds = judgement.evidence(pairing)
+    grounds = evidence.evidence(pairing)
     decided = decide(grounds, PRIORITY)
     finish_turn(root, number, replace(turn, decision=decided.verdict.value), TERMS)
     with sites.speaking_to(site):
-        all_rows = judgement.read_all_rows(pairing, PRIORITY)
-        publish.decision(cycle, decided, all_rows, grounds.judged)
+        all_rows = evidence.read_all_rows(pairing, PRIORITY)
+        artifacts.decision(cycle, decided, all_rows, grounds.judged)
 
 
 def history_of(site: Site, key: str) -> list[dict[str, Any]]:

@@ -25,15 +25,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import flows.validate_serving
 from asr_flywheel import cli
-from asr_flywheel.demo import benchmark
-from tasks import files, serving, serving_parity, stages
-from tasks.attribution import CauseName
-from tasks.bases import embedded_path
-from tasks.cycle import open_cycle
-from tasks.errors import InputError
-from tasks.hypotheses import read_hypotheses, write_hypotheses
-from tasks.parity import Kind
-from tasks.riva_endpoint import Client, Endpoint, EndpointSettings, Retry, ServingError
+from asr_flywheel.demo import dataset
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.data.cycle_folder import open_cycle
+from tasks.evaluation.hypotheses import read_hypotheses, write_hypotheses
+from tasks.models.catalog import embedded_path
+from tasks.serving import endpoint_transcription, validation
+from tasks.serving.attribution import CauseName
+from tasks.serving.parity import Kind
+from tasks.serving.riva_client import Client, Endpoint, EndpointSettings, Retry, ServingError
+from tasks.stages import prepare
 from tests import riva_server, samples, secrets
 from tests.riva_server import Faults
 
@@ -42,8 +44,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flows.serving_config import ServingConfig
-    from tasks.parity_report import Report
-    from tasks.serving_parity import Plan
+    from tasks.serving.parity_report import Report
+    from tasks.serving.validation import Plan
 
 QUICK = Retry(attempts=60, first_s=0.05, longest_s=0.5)
 KEY = "nvapi-planted-KEY-0123456789"
@@ -53,8 +55,8 @@ KEY = "nvapi-planted-KEY-0123456789"
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's whole cycle with the embedded base's offline evaluation."""
     folder = tmp_path_factory.mktemp("demo") / "cycle1"
-    benchmark.synthesise_cycle(folder)
-    stages.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
+    dataset.synthesise_cycle(folder)
+    prepare.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
     return folder
 
 
@@ -63,10 +65,10 @@ def cycle(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixteen rows of it."""
     folder = tmp_path_factory.mktemp("serving") / "cycle1"
     (folder / "audio").mkdir(parents=True)
-    rows = files.read_jsonl(demo / "manifest.jsonl")[::15]
+    rows = atomic_files.read_jsonl(demo / "manifest.jsonl")[::15]
     for row in rows:
         shutil.copy(demo / row["audio_filepath"], folder / "audio")
-    files.write_jsonl(folder / "manifest.jsonl", rows)
+    atomic_files.write_jsonl(folder / "manifest.jsonl", rows)
     names = {row["audio_filepath"] for row in rows}
     offline = read_hypotheses(open_cycle(demo).offline_hyps)
     write_hypotheses(
@@ -78,7 +80,7 @@ def cycle(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def plan(cycle: Path) -> Iterator[Plan]:
     """What to compare; what a test wrote beside the offline evaluation goes."""
-    yield serving_parity.plan(open_cycle(cycle), model=embedded_path())
+    yield validation.plan(open_cycle(cycle), model=embedded_path())
     for path in (*cycle.glob("serv*"), *cycle.glob(".serv*")):
         path.unlink()
 
@@ -87,8 +89,10 @@ def validate(plan: Plan, faults: Faults, folder: Path) -> Report:
     """Everything that the flow does, against a server with a fault."""
     with riva_server.running(folder, faults) as server:
         client = Client(Endpoint(server.address), QUICK)
-        served = serving.transcribe(plan.rows, client, plan.folder / serving.SERVED_NAME, 4)
-        report = serving_parity.compare(plan, client, served)
+        served = endpoint_transcription.transcribe(
+            plan.rows, client, plan.folder / endpoint_transcription.SERVED_NAME, 4
+        )
+        report = validation.compare(plan, client, served)
         client.close()
     return report
 
@@ -100,7 +104,7 @@ def causes(report: Report) -> list[CauseName]:
 
 def test_a_clean_server_writes_exactly_what_was_measured(demo: Path, tmp_path: Path) -> None:
     """The whole demo cycle, to the letter; nothing is attributed, and no probe is sent."""
-    whole = serving_parity.plan(open_cycle(demo), model=embedded_path())
+    whole = validation.plan(open_cycle(demo), model=embedded_path())
     report = validate(whole, Faults(), tmp_path)
     assert report.verdict == "exact"
     assert report.comparison.counts[Kind.EXACT] == len(whole.rows) == 240
@@ -121,8 +125,8 @@ def test_recordings_of_any_kind_of_samples_are_served_as_measured(
         wave, rate = soundfile.read(path)
         kind, subtype = KEPT_AS[place % len(KEPT_AS)]
         soundfile.write(path, wave, rate, format=kind, subtype=subtype)
-    plan = serving_parity.plan(open_cycle(other), model=embedded_path())
-    before = serving_parity.plan(open_cycle(cycle), model=embedded_path())
+    plan = validation.plan(open_cycle(other), model=embedded_path())
+    before = validation.plan(open_cycle(cycle), model=embedded_path())
     assert [row.audio_sha256 for row in plan.rows] == [row.audio_sha256 for row in before.rows]
     report = validate(plan, Faults(), tmp_path)
     assert report.verdict == "exact"
@@ -194,7 +198,7 @@ def test_rows_that_were_not_compared_are_no_parity(
     rows = [json.loads(line) for line in (other / "manifest.jsonl").read_text().splitlines()]
     rows[3]["text"] += " today"
     samples.write_rows(other / "manifest.jsonl", rows)
-    plan = serving_parity.plan(open_cycle(other), model=embedded_path())
+    plan = validation.plan(open_cycle(other), model=embedded_path())
     report = validate(plan, Faults(), tmp_path)
     assert (report.verdict, report.comparison.counts[Kind.EXACT]) == ("incomplete", 15)
     monkeypatch.setattr(flows.validate_serving, "validate_serving", lambda _: report)
@@ -219,21 +223,21 @@ def test_a_cut_connection_loses_no_row(plan: Plan, tmp_path: Path) -> None:
     """The server goes away in mid-cycle, with calls under way, and comes back."""
     report = validate(plan, Faults(drops=7), tmp_path)
     assert report.verdict == "exact"
-    assert len(read_hypotheses(plan.folder / serving.SERVED_NAME)) == len(plan.rows)
+    assert len(read_hypotheses(plan.folder / endpoint_transcription.SERVED_NAME)) == len(plan.rows)
 
 
 def test_what_was_answered_is_not_asked_for_again(plan: Plan, tmp_path: Path) -> None:
     """A server that stays away ends the run; the next start goes on where it ended."""
-    target = plan.folder / serving.SERVED_NAME
+    target = plan.folder / endpoint_transcription.SERVED_NAME
     with riva_server.running(tmp_path, Faults(gone_after=9)) as server:
         client = Client(Endpoint(server.address), Retry(attempts=2, first_s=0.01, longest_s=0.01))
         with pytest.raises(ServingError, match=r"UNAVAILABLE .*tried 2 times.*goes on there"):
-            serving.transcribe(plan.rows, client, target, 1)
+            endpoint_transcription.transcribe(plan.rows, client, target, 1)
         assert not target.exists()
         (part,) = plan.folder.glob(".served*.part")
         part.write_text(part.read_text() + '{"audio_sha256": "cut by a kill')
         server.servicer.faults.gone_after = 0
-        served = serving.transcribe(plan.rows, client, target, 4)
+        served = endpoint_transcription.transcribe(plan.rows, client, target, 4)
         client.close()
     assert served.asked == len(plan.rows) - 9
     assert server.servicer.answered == len(plan.rows)
@@ -245,12 +249,12 @@ def test_what_was_answered_is_not_asked_for_again(plan: Plan, tmp_path: Path) ->
 
 def test_answers_of_another_model_are_not_mixed_in(plan: Plan, tmp_path: Path) -> None:
     """What the endpoint says that it serves tells two deployments at one address apart."""
-    target = plan.folder / serving.SERVED_NAME
+    target = plan.folder / endpoint_transcription.SERVED_NAME
     with riva_server.running(tmp_path) as server:
         client = Client(Endpoint(server.address), QUICK)
-        first = serving.partial_path(target, client, client.served())
+        first = endpoint_transcription.partial_path(target, client, client.served())
         server.servicer.faults.parameters = {"version": "2"}
-        assert serving.partial_path(target, client, client.served()) != first
+        assert endpoint_transcription.partial_path(target, client, client.served()) != first
         client.close()
 
 
@@ -270,9 +274,9 @@ def test_a_refused_row_is_named_and_not_tried_again(
     """Waiting does not mend these."""
     with riva_server.running(tmp_path, Faults(refuses=code)) as server:
         client = Client(Endpoint(server.address), QUICK)
-        target = plan.folder / serving.SERVED_NAME
+        target = plan.folder / endpoint_transcription.SERVED_NAME
         with pytest.raises(ServingError, match=told) as failed:
-            serving.transcribe(plan.rows[:1], client, target, 1)
+            endpoint_transcription.transcribe(plan.rows[:1], client, target, 1)
         client.close()
     assert server.servicer.calls == 1
     assert plan.rows[0].utterance.audio_filepath in str(failed.value)
@@ -282,7 +286,9 @@ def test_the_request_is_the_contracts(plan: Plan, tmp_path: Path) -> None:
     """16-bit mono PCM at the file's rate, one offline call a row; no key on a plain connection."""
     with riva_server.running(tmp_path) as server:
         client = Client(Endpoint(server.address), QUICK)
-        serving.transcribe(plan.rows, client, plan.folder / serving.SERVED_NAME, 4)
+        endpoint_transcription.transcribe(
+            plan.rows, client, plan.folder / endpoint_transcription.SERVED_NAME, 4
+        )
         client.close()
     assert server.servicer.calls == len(plan.rows)
     for one in server.servicer.configs:
@@ -307,14 +313,14 @@ def test_audio_leaves_the_machine_only_with_consent(
     plan: Plan, address: str, *, local: bool
 ) -> None:
     """Rows, minutes and host are said first."""
-    found = serving.leaving(plan.rows, Endpoint(address))
+    found = endpoint_transcription.leaving(plan.rows, Endpoint(address))
     assert found.local is local
-    serving.require_consent(found, given=True)
+    endpoint_transcription.require_consent(found, given=True)
     if local:
-        serving.require_consent(found, given=False)
+        endpoint_transcription.require_consent(found, given=False)
         return
     with pytest.raises(InputError, match=r"16 recordings \([0-9.]+ minutes") as told:
-        serving.require_consent(found, given=False)
+        endpoint_transcription.require_consent(found, given=False)
     assert Endpoint(address).host in str(told.value)
 
 
@@ -416,7 +422,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
         code = (
             "from flows.validate_serving import validate_serving\n"
             "from flows.serving_config import ServingConfig\n"
-            "from tasks.riva_endpoint import EndpointSettings\n"
+            "from tasks.serving.riva_client import EndpointSettings\n"
             f"settings = EndpointSettings(address={address!r}, tls=True, function_id='function-1',"
             f" tls_root={str(tmp_path / 'root.pem')!r})\n"
             f"report = validate_serving(ServingConfig(cycle={str(cycle)!r}, endpoint=settings))\n"
@@ -446,7 +452,9 @@ def test_a_refused_key_is_not_in_the_error(plan: Plan, tmp_path: Path) -> None:
         endpoint = Endpoint(address, True, "f-1", tls_root=root, api_key=KEY)
         client = Client(endpoint, QUICK)
         with pytest.raises(ServingError, match="UNAUTHENTICATED") as failed:
-            serving.transcribe(plan.rows, client, plan.folder / serving.SERVED_NAME, 2)
+            endpoint_transcription.transcribe(
+                plan.rows, client, plan.folder / endpoint_transcription.SERVED_NAME, 2
+            )
         client.close()
     assert "Bearer (key)" in str(failed.value)
     assert KEY not in str(failed.value)
@@ -455,10 +463,10 @@ def test_a_refused_key_is_not_in_the_error(plan: Plan, tmp_path: Path) -> None:
 INTERRUPTIBLE = """
 import signal, sys
 from pathlib import Path
-from tasks import serving, serving_parity
-from tasks.bases import embedded_path
-from tasks.cycle import open_cycle
-from tasks.riva_endpoint import Client, Endpoint, Retry
+from tasks.serving.endpoint_transcription import endpoint_transcription as serving; from
+tasks.serving.endpoint_transcription import validation as serving_parity from tasks.models.catalog
+import embedded_path from tasks.data.cycle_folder import open_cycle from tasks.serving.riva_client
+import Client, Endpoint, Retry
 
 # What a shell starts in the background ignores SIGINT; here it interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -500,10 +508,12 @@ def test_a_run_cancelled_while_rows_are_handed_out_ends_at_once(
                 raise KeyboardInterrupt
             return super().submit(*given, **named)
 
-    monkeypatch.setattr(serving, "ThreadPoolExecutor", Cancelled)
+    monkeypatch.setattr(endpoint_transcription, "ThreadPoolExecutor", Cancelled)
     with riva_server.running(tmp_path, Faults(busy=10_000, on_call=called.set)) as server:
         client = Client(Endpoint(server.address), Retry(attempts=99, first_s=5e6, longest_s=5e6))
         with pytest.raises(KeyboardInterrupt):
-            serving.transcribe(plan.rows, client, plan.folder / serving.SERVED_NAME, 2)
+            endpoint_transcription.transcribe(
+                plan.rows, client, plan.folder / endpoint_transcription.SERVED_NAME, 2
+            )
         client.close()
         assert server.servicer.calls == 1

@@ -13,14 +13,16 @@ import soundfile
 from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 
-from asr_flywheel.demo.benchmark import synthesise_cycle
+from asr_flywheel.demo.dataset import synthesise_cycle
 from flows.config import CycleConfig
 from flows.evaluate_cycle import EvaluationConfig, evaluate_cycle
 from flows.finetune_cycle import Outcome, finetune_cycle
-from tasks import files, handoff, handoff_folder, routing, stages
-from tasks.claims import LOCK_NAME
-from tasks.cycle import open_cycle
-from tasks.errors import InputError
+from tasks.common import atomic_files, neighbour_stages
+from tasks.common.errors import InputError
+from tasks.data.cycle_folder import open_cycle
+from tasks.data.cycle_lock import LOCK_NAME
+from tasks.serving import handoff, handoff_package
+from tasks.stages import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +53,7 @@ def manifest_before(clinic: Path) -> bytes:
 def outcome(clinic: Path, config: CycleConfig, manifest_before: bytes) -> Outcome:
     """What the flow ended in, after a real baseline."""
     assert manifest_before
-    stages.transcribe_baseline(open_cycle(clinic / "cycle1"), "embedded", None, (), print)
+    prepare.transcribe_baseline(open_cycle(clinic / "cycle1"), "embedded", None, (), print)
     return finetune_cycle(config)
 
 
@@ -63,7 +65,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def to_be_grown(outcome: Outcome) -> bool:
     """Whether the decision sends the user to the build stage."""
     assert outcome.decision is not None
-    return outcome.decision.route == routing.BUILD
+    return outcome.decision.route == neighbour_stages.BUILD
 
 
 def test_every_file_is_there_and_the_record_knows_them(outcome: Outcome, clinic: Path) -> None:
@@ -87,10 +89,10 @@ def test_every_file_is_there_and_the_record_knows_them(outcome: Outcome, clinic:
         *(("grow_plan.csv", "grow_plan.md") if to_be_grown(outcome) else ()),
     }
     for name, sha256 in record["files"].items():
-        assert files.sha256_file(second / name) == sha256
+        assert atomic_files.sha256_file(second / name) == sha256
     (run,) = (first / "models").iterdir()
     info = json.loads((run / "training_run_info.json").read_text())
-    assert info["model_sha256"] == files.sha256_file(run / "adapted_model.nemo")
+    assert info["model_sha256"] == atomic_files.sha256_file(run / "adapted_model.nemo")
     assert info["epochs"][0]["val_wer"] is not None
     assert info["dataset"]["rows_loaded"] == info["dataset"]["train_rows"] == 195
 
@@ -226,13 +228,13 @@ def test_one_changed_recording_redoes_what_depends_on_it_and_no_more(
 def test_the_tuned_model_is_handed_on_whole(outcome: Outcome, clinic: Path, tmp_path: Path) -> None:
     """Its decoder is its own, a wrong claim is refused, its card has the run's own figures."""
     assert outcome.decision is not None
-    tuned = handoff_folder.find_tuned(open_cycle(clinic / "cycle1"))
-    wrong = handoff_folder.judge_tuned(tuned, "tdt", even_if_not_kept=True)
+    tuned = handoff_package.find_tuned(open_cycle(clinic / "cycle1"))
+    wrong = handoff_package.judge_tuned(tuned, "tdt", even_if_not_kept=True)
     assert isinstance(wrong, handoff.Refusal)
-    accepted = handoff_folder.judge_tuned(tuned, "ctc", even_if_not_kept=True)
+    accepted = handoff_package.judge_tuned(tuned, "ctc", even_if_not_kept=True)
     assert isinstance(accepted, handoff.Accepted)
-    folder = handoff_folder.write(tuned, accepted, tmp_path / "handed").parent
-    assert len(handoff_folder.verify(folder)) == 3
+    folder = handoff_package.write(tuned, accepted, tmp_path / "handed").parent
+    assert len(handoff_package.verify(folder)) == 3
     card = (folder / "MODEL_CARD.md").read_text()
     drug = json.loads((clinic / "cycle2/decision.json").read_text())["by"]["drug"]
     assert f"| {drug['ker_a']:.3f} | {drug['ker_b']:.3f} |" in card

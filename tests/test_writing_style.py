@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.nemo_archive import open_archive
-from tasks.writing_style import WritingStyle, style_of
+from tasks.models.nemo_archive import open_archive
+from tasks.models.text_style import WritingStyle, style_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks import files, ladder, sft, stages
-from tasks.cycle import open_cycle
-from tasks.hardware import Hardware
-from tasks.runtime import LocalRuntime
+from tasks.common import atomic_files
+from tasks.data.cycle_folder import open_cycle
+from tasks.runtimes.base import LocalRuntime
+from tasks.runtimes.hardware import Hardware
+from tasks.stages import prepare
+from tasks.training import fallback, sft
 from tests import samples
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tasks.recipes import Recipe
+    from tasks.training.recipes import Recipe
 
 
 def make_cycle(parent: Path) -> Path:
@@ -32,8 +34,8 @@ def tune(cycle: Path, base: Path, recipe: Recipe) -> sft.SftResult:
     """
     opened = open_cycle(cycle)
     runtime = LocalRuntime(Hardware((), 2))
-    data = stages.split(opened, stages.check(opened, base, recipe), 0.2, recipe.seed)
-    key = sft.run_key(files.sha256_file(base), data.content, recipe, runtime.identity)
+    data = prepare.split(opened, prepare.check(opened, base, recipe), 0.2, recipe.seed)
+    key = sft.run_key(atomic_files.sha256_file(base), data.content, recipe, runtime.identity)
     request = sft.SftRequest(
         base=base,
         base_name=str(base),
@@ -43,4 +45,4 @@ def tune(cycle: Path, base: Path, recipe: Recipe) -> sft.SftResult:
         audio_roots=(opened.path,),
         key=key,
     )
-    return ladder.climb(request, runtime, lambda _: None)
+    return fallback.climb(request, runtime, lambda _: None)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Locator, Page
 
-    from asr_flywheel.site import Site
+    from asr_flywheel.site.local_site import Site
 
 _WAIT_MS = 90_000
 

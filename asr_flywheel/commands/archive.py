@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from asr_flywheel.options import JsonOption
-from tasks.errors import InputError
+from tasks.common.errors import InputError
 
 app = typer.Typer()
 
@@ -27,9 +27,9 @@ def runs_command(
     as_json: JsonOption = False,
 ) -> None:
     """List the complete runs of a store, the newest first."""
-    from blocks.places import store_from_here
+    from blocks.parameter_types import store_from_here
     from blocks.stores import open_store
-    from tasks import archive
+    from tasks.records import archive
 
     found = [run.as_dict() for run in archive.runs(open_store(store_from_here(store)), prefix)]
     if as_json:
@@ -51,9 +51,9 @@ def fetch(
     directory: Annotated[Path, typer.Option("--dir", help="The cycles' folder.")] = Path(),
 ) -> None:
     """Bring a cycle's files back from a store, and check every one of them."""
-    from blocks.places import store_from_here
+    from blocks.parameter_types import store_from_here
     from blocks.stores import open_store
-    from tasks import archive
+    from tasks.records import archive
 
     place = open_store(store_from_here(store))
     found = [one for one in archive.runs(place, cycle) if run in {None, one.run}]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asr_flywheel.options import DEFAULT_BASE, EXIT_FAILED, BaseOption, JsonOption, print_json
-from tasks.errors import FlywheelError, InputError
+from tasks.common.errors import FlywheelError, InputError
 
 app = typer.Typer()
 
@@ -34,26 +34,26 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Check everything that a run needs, and say what mends it. Exit 1: the run cannot go."""
-    from asr_flywheel import site_checks
-    from blocks.places import store_from_here
-    from tasks import doctor as checks
-    from tasks import rehearsal
+    from asr_flywheel.site import checks
+    from blocks.parameter_types import store_from_here
+    from tasks.records import rehearsal
+    from tasks.stages import host_checks
 
     if runtime not in {"local", "container"}:
         raise InputError(f"runtime {runtime!r}: must be 'local' or 'container'.")
     where = None if store is None else store_from_here(store)
-    question = checks.ask(runtime, base, image, where, directory.absolute())
+    question = host_checks.ask(runtime, base, image, where, directory.absolute())
 
     found = (
-        *checks.examine(question),
-        checks.store(question, _try_store),
-        *site_checks.examine(pool),
-        checks.rehearsed(question, rehearsal.known()),
+        *host_checks.examine(question),
+        host_checks.store(question, _try_store),
+        *checks.examine(pool),
+        host_checks.rehearsed(question, rehearsal.known()),
     )
-    decoded = checks.decode(question) if decode else None
+    decoded = host_checks.decode(question) if decode else None
     if decoded is not None:
         found = (*found, decoded.finding)
-    goes = checks.can_go(found)
+    goes = host_checks.can_go(found)
     if as_json:
         print_json(
             {

@@ -44,8 +44,8 @@ def rehearse(
     texts, no paths and no names, so that it can be sent in. OUT/logs stays with you.
     """
     from asr_flywheel import rehearsal as steps
-    from tasks import rehearsal
-    from tasks.errors import InputError
+    from tasks.common.errors import InputError
+    from tasks.records import rehearsal
 
     if base is not None and not base.expanduser().is_file():
         raise InputError(f"--base {base}: no such file. Fix: name a .nemo file.")

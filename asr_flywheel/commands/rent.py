@@ -23,8 +23,8 @@ from asr_flywheel.options import (
     server_answers,
     validated,
 )
-from tasks.errors import InputError
-from tasks.recipes import RecipeName
+from tasks.common.errors import InputError
+from tasks.training.recipes import RecipeName
 
 app = typer.Typer()
 
@@ -90,7 +90,7 @@ def rent(
     if reap:
         _reap()
         return
-    from blocks.places import store_from_here
+    from blocks.parameter_types import store_from_here
 
     if cycle is None:
         raise InputError("rent: name a cycle, or --reap.")
@@ -143,9 +143,9 @@ def _rent(parameters: dict[str, Any]) -> None:
     from prefect.exceptions import CancelledRun
 
     from flows.provision_gpu import provision_gpu
-    from flows.rent import RentConfig
-    from flows.rented_run import require_server
-    from tasks.ledger import Outcome
+    from flows.rental.config import RentConfig
+    from flows.rental.remote_run import require_server
+    from tasks.records.cost_ledger import Outcome
 
     config = validated(RentConfig, parameters)
     # Without one, Prefect would first start a server of its own, only to be told so.
@@ -162,14 +162,14 @@ def _rent(parameters: dict[str, Any]) -> None:
 
 
 def _reap() -> None:
-    from flows import hosts_out
+    from flows.rental import host_release
 
-    returned = hosts_out.reap()
+    returned = host_release.reap()
     typer.echo("\n".join(f"gave back {name}" for name in returned) or "no host is out")
 
 
 def _forget(wanted: str) -> None:
-    from tasks import lease as leases
+    from tasks.gpu_hosts import lease as leases
 
     if wanted not in leases.ids():
         known = ", ".join(map(_described, leases.ids()))
@@ -180,7 +180,7 @@ def _forget(wanted: str) -> None:
 
 
 def _described(lease: str) -> str:
-    from tasks import lease as leases
+    from tasks.gpu_hosts import lease as leases
 
     try:
         found = leases.read(lease)

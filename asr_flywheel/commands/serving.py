@@ -16,13 +16,13 @@ from asr_flywheel.options import (
     JsonOption,
     print_json,
 )
-from tasks.errors import InputError
+from tasks.common.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flows.serving_config import ServingConfig
-    from tasks.handoff import Accepted, Refusal
+    from tasks.serving.handoff import Accepted, Refusal
 
 app = typer.Typer()
 _MANY_LANGUAGES = 5
@@ -38,10 +38,10 @@ def bases_command(
     as_json: JsonOption = False,
 ) -> None:
     """List the base models that this tool knows, or resolve one to a pinned, hashed file."""
-    from tasks import bases
+    from tasks.models import catalog
 
     if name is not None:
-        found = bases.resolve_pinned(name)
+        found = catalog.resolve_pinned(name)
         if as_json:
             print_json(
                 {"path": str(found.path), "revision": found.revision, "sha256": found.sha256}
@@ -52,10 +52,10 @@ def bases_command(
     table = [
         {
             **base.as_dict(),
-            "recommended": base.name == bases.RECOMMENDED,
-            "cached": base.name in bases.CATALOGUE and bases.at_hand(base.name) is not None,
+            "recommended": base.name == catalog.RECOMMENDED,
+            "cached": base.name in catalog.CATALOGUE and catalog.at_hand(base.name) is not None,
         }
-        for base in (*bases.CATALOGUE.values(), *bases.SHIPPED.values())
+        for base in (*catalog.CATALOGUE.values(), *catalog.SHIPPED.values())
     ]
     if as_json:
         print_json(table)
@@ -112,9 +112,9 @@ def handoff(
 
 
 def _verify(folder: Path, *, as_json: bool) -> None:
-    from tasks import handoff_folder
+    from tasks.serving import handoff_package
 
-    checked = handoff_folder.verify(folder)
+    checked = handoff_package.verify(folder)
     if as_json:
         print_json({"folder": str(folder), "checked": checked})
     else:
@@ -122,7 +122,7 @@ def _verify(folder: Path, *, as_json: bool) -> None:
 
 
 def _describe(model: str, decoder: str | None, *, as_json: bool) -> None:
-    from tasks import handoff as deciding
+    from tasks.serving import handoff as deciding
 
     found = _accepted(deciding.judge_named(model, decoder), as_json=as_json)
     told = found.as_dict()
@@ -138,17 +138,17 @@ def _describe(model: str, decoder: str | None, *, as_json: bool) -> None:
 def _write(
     cycle: Path, decoder: str | None, out: Path | None, *, even_if_not_kept: bool, as_json: bool
 ) -> None:
-    from tasks import handoff_folder
-    from tasks.cycle import open_cycle
+    from tasks.data.cycle_folder import open_cycle
+    from tasks.serving import handoff_package
 
-    tuned = handoff_folder.find_tuned(open_cycle(cycle))
+    tuned = handoff_package.find_tuned(open_cycle(cycle))
     found = _accepted(
-        handoff_folder.judge_tuned(tuned, decoder, even_if_not_kept=even_if_not_kept),
+        handoff_package.judge_tuned(tuned, decoder, even_if_not_kept=even_if_not_kept),
         as_json=as_json,
     )
-    folder = out or tuned.evaluated.path / handoff_folder.FOLDER_NAME
-    record = handoff_folder.write(tuned, found, folder)
-    checked = handoff_folder.verify(folder)
+    folder = out or tuned.evaluated.path / handoff_package.FOLDER_NAME
+    record = handoff_package.write(tuned, found, folder)
+    checked = handoff_package.verify(folder)
     if as_json:
         print_json({**found.as_dict(), "folder": str(folder), "record": str(record)})
         return
@@ -156,13 +156,13 @@ def _write(
     typer.echo("\n".join(f"- {line}" for line in checked))
     typer.echo(
         f"Next, on the host that will serve: NIM_IMAGE=<a container of {found.target.family}> "
-        f"{folder / handoff_folder.SCRIPT_NAME}"
+        f"{folder / handoff_package.SCRIPT_NAME}"
     )
 
 
 def _accepted(found: Accepted | Refusal, *, as_json: bool) -> Accepted:
     """The model that may be handed on; a refusal is printed and ends the program."""
-    from tasks.handoff import Accepted
+    from tasks.serving.handoff import Accepted
 
     if isinstance(found, Accepted):
         return found
@@ -211,7 +211,7 @@ def validate_serving(
     """Compare what an endpoint writes with the offline evaluation. Exit 3: not the same."""
     from flows.serving_config import ServingConfig
     from flows.validate_serving import validate_serving as flow
-    from tasks.riva_endpoint import EndpointSettings
+    from tasks.serving.riva_client import EndpointSettings
 
     config = ServingConfig(
         cycle=cycle,
@@ -240,12 +240,12 @@ def validate_serving(
 def _ask_for_consent(config: ServingConfig) -> ServingConfig:
     """Show a person how much audio leaves for where, and ask; a no ends the program."""
     from flows.validate_serving import find_endpoint, find_plan
-    from tasks import serving
+    from tasks.serving import endpoint_transcription
 
     endpoint = find_endpoint(config)
     if endpoint.is_local:
         return config
-    typer.echo(str(serving.leaving(find_plan(config).rows, endpoint)), err=True)
+    typer.echo(str(endpoint_transcription.leaving(find_plan(config).rows, endpoint)), err=True)
     typer.confirm(f"Send them to {endpoint.host}?", abort=True, err=True)
     return config.model_copy(update={"audio_may_leave": True})
 
@@ -253,7 +253,7 @@ def _ask_for_consent(config: ServingConfig) -> ServingConfig:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Nothing but the JSON on standard output."""
-    from flows.publish import console
+    from flows.artifacts import console
 
     console.quiet = True
     try:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tasks.errors import InputError
+from tasks.common.errors import InputError
 
 app = typer.Typer()
 
@@ -26,7 +26,7 @@ def worker(
     name: Annotated[str | None, typer.Option(help="Of the worker; by default the host's.")] = None,
 ) -> None:
     """Take runs from a work pool of the server that PREFECT_API_URL names."""
-    from asr_flywheel.worker import start
+    from asr_flywheel.site.worker import start
 
     start(pool, at_once, queue, name)
 
@@ -38,8 +38,8 @@ def site(
     directory: SiteOption = Path(".site"),
 ) -> None:
     """A whole site on loopback: server, UI, GPU pool, deployments, blocks and a worker."""
-    from asr_flywheel.site import Site
-    from flows.publish import stage
+    from asr_flywheel.site.local_site import Site
+    from flows.artifacts import stage
 
     here = Site(directory.resolve(), port)
     if what == "up":
@@ -69,7 +69,7 @@ def automations(
     """Register the automations with the server that PREFECT_API_URL names; off by default."""
     from datetime import timedelta
 
-    from asr_flywheel.automations import Wanted, register
+    from asr_flywheel.site.automations import Wanted, register
 
     longest, lost = timedelta(hours=longest_hours), timedelta(minutes=lost_minutes)
     wanted = Wanted(webhook, email, longest, lost)

@@ -26,8 +26,8 @@ from asr_flywheel.options import (
     TrustOption,
     print_json,
 )
-from tasks import recipes
-from tasks.recipes import Method, Recipe, RecipeName
+from tasks.training import recipes
+from tasks.training.recipes import Method, Recipe, RecipeName
 
 app = typer.Typer()
 
@@ -49,16 +49,16 @@ def gate(
     as_json: JsonOption = False,
 ) -> None:
     """Say whether tuning is worth it, and where to go if not."""
-    from tasks import stages
-    from tasks.cycle import open_cycle
-    from tasks.gate import GatePolicy
+    from tasks.data.cycle_folder import open_cycle
+    from tasks.decision.gate import GatePolicy
+    from tasks.stages import prepare
 
     folder = open_cycle(cycle)
-    verdict = stages.judge(
+    verdict = prepare.judge(
         folder,
         base,
         GatePolicy(priority=tuple(priority or ["drug"])),
-        stages.find_baseline(folder, baseline),
+        prepare.find_baseline(folder, baseline),
         method,
     )
     if as_json:
@@ -85,13 +85,14 @@ def preflight(
     trust: TrustOption = False,
 ) -> None:
     """Check manifest, audio and text before anything is spent; writes nothing."""
-    from tasks import bases, stages
-    from tasks.cycle import open_cycle
-    from tasks.findings import summarise
+    from tasks.data.cycle_folder import open_cycle
+    from tasks.data.findings import summarise
+    from tasks.models import catalog
+    from tasks.stages import prepare
 
-    result = stages.check(
+    result = prepare.check(
         open_cycle(cycle),
-        bases.resolve(base, trust=trust),
+        catalog.resolve(base, trust=trust),
         _limited(recipe, max_duration),
         audio_root or [],
         keep_style=keep_style,
@@ -117,19 +118,20 @@ def split(
     as_json: JsonOption = False,
 ) -> None:
     """Write train.jsonl and validation.jsonl beside the manifest."""
-    from tasks import bases, stages
-    from tasks.cycle import open_cycle
-    from tasks.training_set import counts
+    from tasks.data.cycle_folder import open_cycle
+    from tasks.data.training_set import counts
+    from tasks.models import catalog
+    from tasks.stages import prepare
 
     folder = open_cycle(cycle)
-    checked = stages.check(
+    checked = prepare.check(
         folder,
-        bases.resolve(base, trust=trust),
+        catalog.resolve(base, trust=trust),
         _limited(recipe, max_duration),
         audio_root or [],
         keep_style=keep_style,
     )
-    data = stages.split(folder, checked, fraction, seed, by_term=hold_out_terms)
+    data = prepare.split(folder, checked, fraction, seed, by_term=hold_out_terms)
     if as_json:
         print_json(
             {
@@ -156,9 +158,9 @@ def paths(
     ],
 ) -> None:
     """Copy a manifest with audio paths for a container or another host."""
-    from tasks import paths as rewriting
+    from tasks.data import path_mapping
 
-    rows = rewriting.rewrite(manifest, out, [rewriting.parse_mapping(one) for one in mapping])
+    rows = path_mapping.rewrite(manifest, out, [path_mapping.parse_mapping(one) for one in mapping])
     typer.echo(f"{out}: {rows} rows")
 
 
@@ -193,10 +195,10 @@ def transcribe(
             out,
         )
     else:
-        from tasks import stages
-        from tasks.cycle import open_cycle
+        from tasks.data.cycle_folder import open_cycle
+        from tasks.stages import prepare
 
-        written = stages.transcribe_baseline(
+        written = prepare.transcribe_baseline(
             open_cycle(cycle),
             model,
             out,
@@ -216,7 +218,7 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """Score per-row results of any length: WER, CER, KER, SER, pooled WER, and KER by field."""
-    from tasks.tally import summarise_file, summary_as_dict
+    from tasks.evaluation.incremental_scoring import summarise_file, summary_as_dict
 
     figures = summary_as_dict(summarise_file(hyps))
     if as_json:
@@ -228,9 +230,9 @@ def score(
             f"{name:>10}  {value:.4f}" if isinstance(value, float) else f"{name:>10}  {value}"
         )
     if worst:
-        from tasks import alignment
-        from tasks.hypotheses import read_hypotheses
-        from tasks.scoring import score as score_rows
+        from tasks.evaluation import alignment
+        from tasks.evaluation.hypotheses import read_hypotheses
+        from tasks.evaluation.scoring import score as score_rows
 
         for row in alignment.worst(score_rows(read_hypotheses(hyps)), worst):
             typer.echo(f"\n{row.row.audio_filepath}  WER {row.wer:.3f}, term {row.row.term!r}")
@@ -255,10 +257,10 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two evaluations row by row and decide: keep, grow, discard or inconclusive."""
-    from tasks import judgement
-    from tasks.guardrail import GuardrailPolicy
+    from tasks.decision import evidence
+    from tasks.decision.guardrail import GuardrailPolicy
 
-    found = judgement.compare(
+    found = evidence.compare(
         before,
         after,
         held_out,

@@ -6,11 +6,11 @@ import importlib.util
 import time
 from typing import TYPE_CHECKING
 
-from flows.publish import stage
-from tasks import files
-from tasks.cycle import open_cycle
-from tasks.errors import InputError
-from tasks.stages import transcribe_baseline
+from flows.artifacts import stage
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.data.cycle_folder import open_cycle
+from tasks.stages.prepare import transcribe_baseline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ def prepare_cycle(directory: Path, *, seed: int) -> Path:
     folder = directory / "cycle1"
     made_with = directory / "benchmark.json"
     if (folder / "manifest.jsonl").is_file():
-        if not made_with.is_file() or files.read_json(made_with) != {"seed": seed}:
+        if not made_with.is_file() or atomic_files.read_json(made_with) != {"seed": seed}:
             raise InputError(
                 f"{folder}: holds a cycle that was not made with seed {seed}. "
                 "Fix: choose another folder with --dir."
@@ -33,11 +33,11 @@ def prepare_cycle(directory: Path, *, seed: int) -> Path:
     else:
         _require_synthesiser()
         # Speech synthesis is an extra that nothing but the demo needs.
-        from asr_flywheel.demo.benchmark import synthesise_cycle  # noqa: PLC0415
+        from asr_flywheel.demo.dataset import synthesise_cycle  # noqa: PLC0415
 
         started = time.monotonic()
         stage("demo", "synthesising clinical speech")
-        files.write_json(made_with, {"seed": seed})
+        atomic_files.write_json(made_with, {"seed": seed})
         synthesise_cycle(folder, seed=seed)
         stage("", f"{folder} in {time.monotonic() - started:.0f} s")
     return folder
@@ -64,7 +64,7 @@ def prepare_general(directory: Path) -> Path:
     if manifest.is_file():
         return manifest
     _require_synthesiser()
-    from asr_flywheel.demo.benchmark import synthesise_general  # noqa: PLC0415
+    from asr_flywheel.demo.dataset import synthesise_general  # noqa: PLC0415
 
     stage("demo", "synthesising general English, the guardrail against forgetting")
     return synthesise_general(folder)

@@ -57,8 +57,8 @@ if [ -n "$theirs" ]; then
   cp "$theirs/speech_to_text_finetune.py" "$root$examples/"
   cp "$theirs/$yaml" "$root$examples/$yaml"
 else
-  cp "$project/tasks/entry/sft_script.py" "$root$examples/speech_to_text_finetune.py"
-  cp "$project/tasks/entry/conf/sft.yaml" "$root$examples/$yaml"
+  cp "$project/tasks/entrypoints/finetune_script.py" "$root$examples/speech_to_text_finetune.py"
+  cp "$project/tasks/entrypoints/conf/sft.yaml" "$root$examples/$yaml"
 fi
 
 # Only what NeMo needs: the orchestrator's own packages would hide a dependency on them. Two

@@ -1,0 +1,116 @@
+"""What cycles left: a run's report, and the history of all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asr_flywheel.options import JsonOption, print_json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tasks.evaluation.scoring import Share
+    from tasks.reporting.history import History
+
+app = typer.Typer()
+
+
+@app.command()
+def report(
+    cycle: Annotated[Path, typer.Argument(help="The folder cycle<N+1> that a run has finished.")],
+) -> None:
+    """Make a finished run's report and figures again, in its folder."""
+    from tasks.data.cycle_folder import open_cycle
+    from tasks.records import run_record
+    from tasks.reporting.html import write_report
+
+    folder = open_cycle(cycle)
+    written = write_report(folder, run_record.read(folder))
+    run_record.add_files(folder, written)
+    for path in written:
+        typer.echo(str(path))
+
+
+@app.command()
+def history(
+    root: Annotated[Path, typer.Argument(help="The folder that holds cycle1, cycle2, …")] = Path(),
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what each cycle gave, the trend of KER, and which model is the champion."""
+    from rich.console import Console
+
+    from tasks.reporting.history import read_history
+
+    found = read_history(root)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(_turns(found), soft_wrap=False)
+    console.print(_trend(found), soft_wrap=False)
+    for line in (*found.comparisons, *found.advice):
+        console.print(f"- {line}", markup=False)
+    best = found.champion
+    name = "none was kept" if best is None else f"cycle {best.cycle}'s model, {best.model}"
+    console.print(f"Champion: {name}", markup=False)
+    console.print(found.rule, style="dim", markup=False)
+    for line in found.problems:
+        console.print(f"Problem: {line}", style="red", markup=False)
+
+
+def _turns(found: History) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title="Turns, rows not trained on",
+        title_justify="left",
+    )
+    for name in ("cycle", "base", "recipe", "decision"):
+        table.add_column(name, no_wrap=name != "base")
+    for name in ("rows", "held out", "WER", "cost", "training"):
+        table.add_column(name, no_wrap=True, justify="right")
+    for turn in found.turns:
+        wer = turn.unseen.wer
+        table.add_row(
+            f"{turn.cycle}{' ★' if turn is found.champion else ''}",
+            escape(Path(turn.base).name),
+            escape(turn.recipe),
+            escape(turn.decision),
+            str(turn.after.n),
+            str(turn.unseen.n),
+            "–" if wer is None else f"{wer:.3f}",
+            "–" if turn.usd is None else f"${turn.usd:.2f}",
+            "–" if turn.seconds is None else f"{turn.seconds:.0f} s",
+        )
+    return table
+
+
+def _trend(found: History) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    title = "KER, rows not trained on (95 % interval, n)"
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=title, title_justify="left")
+    table.add_column("category")
+    for turn in found.turns:
+        table.add_column(f"cycle {turn.cycle}", no_wrap=True)
+    for category, by_cycle in found.trend().items():
+        figures = (by_cycle.get(turn.cycle) for turn in found.turns)
+        table.add_row(escape(category), *(escape(_ker(share)) for share in figures))
+    return table
+
+
+def _ker(share: Share | None) -> str:
+    interval = None if share is None else share.interval
+    if share is None or interval is None:
+        return "–"
+    return f"{share.rate:.3f} ({interval.low:.2f} to {interval.high:.2f}, {share.n})"

@@ -1,0 +1,1 @@
+"""A local Prefect site: server, worker, registration and automations."""

@@ -1,0 +1,357 @@
+"""What a person sees while a cycle runs: lines on the terminal, artifacts in Prefect.
+
+Artifact keys are made of the name of the folder that holds the cycles, so that each key's history
+in the UI is the history of one clinic's cycles.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, cast
+
+from prefect import get_run_logger
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.exceptions import MissingContextError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from tasks.decision.grow_plan_files import MD_NAME, as_markdown
+from tasks.records.archive import clinic_of
+from tasks.reporting import training_curve as training_curves
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+    from uuid import UUID
+
+    from tasks.data.cycle_folder import Cycle
+    from tasks.data.general_english import GeneralSet
+    from tasks.data.split import Split
+    from tasks.decision.gate import GateResult
+    from tasks.decision.grow_plan import GrowPlan
+    from tasks.decision.verdict import Decision, TableReading
+    from tasks.evaluation.diff import Delta
+    from tasks.evaluation.leaderboard import Leaderboard
+    from tasks.records.archive import Kept
+    from tasks.records.cycle_cost import Cost
+    from tasks.training.progress import Progress
+    from tasks.training.recipes import Recipe
+    from tasks.training.sft import SftResult
+    from tasks.transcription.offline import Transcript
+
+_ARTIFACT_EVERY_S = 2.0
+console = Console(highlight=False, soft_wrap=True)
+
+
+def stage(name: str, text: str) -> None:
+    """One line of what is being done: on the terminal and, inside a run, in its log."""
+    console.print(f"[bold cyan]{name:>11}[/]  ", end="")
+    console.print(text, markup=False)
+    with suppress(MissingContextError):
+        get_run_logger().info("%s: %s" if name else "%s%s", name, text)
+
+
+def sparingly(every_s: float, name: str) -> Callable[[str], None]:
+    """A function that shows a line of progress, but not more often than this."""
+    last = float("-inf")
+
+    def report(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= every_s:
+            last = time.monotonic()
+            stage(name, text)
+
+    return report
+
+
+def artifact_key(cycle: Cycle, what: str) -> str:
+    """A key for Prefect: lower-case letters, digits and dashes only."""
+    return f"{clinic_of(cycle)}-{what}"
+
+
+def gate(cycle: Cycle, verdict: GateResult) -> None:
+    """The gate's verdict."""
+    stage("gate", "passed" if verdict.passed else f"refused: go to {verdict.route}")
+    for line in (*(reason.message for reason in verdict.reasons), *verdict.warnings):
+        stage("", line)
+    create_markdown_artifact(
+        key=artifact_key(cycle, "gate"),
+        description=f"Gate, cycle {cycle.number}",
+        markdown="\n".join(
+            [
+                f"# Gate, cycle {cycle.number}: {'passed' if verdict.passed else 'refused'}",
+                "",
+                *(f"- {reason.message}" for reason in verdict.reasons),
+                *(f"- Warning: {warning}" for warning in verdict.warnings),
+            ]
+        ),
+    )
+
+
+def warnings(lines: Sequence[str]) -> None:
+    """What the preflight found that stops nothing."""
+    stage("preflight", f"{len(lines)} warnings" if lines else "no findings")
+    for line in lines[:10]:
+        stage("", line)
+
+
+def general(found: GeneralSet) -> None:
+    """What guards, and what is replayed."""
+    replayed = f", {len(found.replay)} more replayed in training" if found.replay else ""
+    stage("general", f"{len(found.guardrail)} sentences guard against forgetting{replayed}")
+
+
+def split(parts: Split) -> None:
+    """The sizes of the split."""
+    stage("split", f"{len(parts.train)} rows to train on, {len(parts.validation)} held out")
+    for line in parts.warnings:
+        stage("", f"warning: {line}")
+
+
+@contextmanager
+def training(recipe: Recipe, gpus: int) -> Iterator[Callable[[Progress], None]]:
+    """Yield a function that shows training progress, on the terminal and as an artifact."""
+    epochs = f"{recipe.epochs} epochs" if recipe.epochs > 1 else "one epoch"
+    rows = recipe.effective_batch * max(1, gpus)
+    stage("sft", f"{epochs}, {rows} rows a step" + (f" on {gpus} GPUs" if gpus > 1 else ""))
+    # In a synchronous flow it answers at once; its published type allows for a coroutine.
+    artifact = cast("UUID", create_progress_artifact(progress=0.0, description="SFT"))
+    bar = Bar(
+        TextColumn("             "),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+    last_update = 0.0
+    validated = 0
+    with bar:
+        line = bar.add_task("starting", total=None)
+
+        def report(now: Progress) -> None:
+            nonlocal last_update, validated
+            loss = "" if now.loss is None else f", loss {now.loss:.3f}"
+            wer = "" if now.val_wer is None else f", validation WER {now.val_wer:.3f}"
+            memory = f", GPU {now.gpu_memory_mib} MiB" if now.gpu_memory_mib else ""
+            text = "starting"
+            if now.batch:
+                done = f"epoch {now.epoch + 1} of {now.epochs}, batch {now.batch} of {now.batches}"
+                text = f"{done}{loss}{wer}{memory}"
+            bar.update(line, total=now.batches or None, completed=now.batch, description=text)
+            if now.validated > validated:
+                validated = now.validated
+                if not console.is_terminal:
+                    stage("", text)
+            if time.monotonic() - last_update > _ARTIFACT_EVERY_S:
+                last_update = time.monotonic()
+                update_progress_artifact(artifact, progress=100 * now.share, description=text)
+
+        yield report
+    update_progress_artifact(artifact, progress=100.0, description="SFT finished")
+
+
+def training_curve(cycle: Cycle, trained: SftResult) -> None:
+    """Loss and validation WER of each epoch."""
+    if trained.reused:
+        stage("sft", f"already trained with the same content: {trained.model.parent.name}")
+    best = trained.best
+    if best is not None:
+        stage("", f"best epoch {best.epoch + 1}: validation WER {best.val_wer:.3f}")
+    picture = base64.b64encode(
+        training_curves.draw(training_curves.curve(trained.events.read()))
+    ).decode()
+    create_markdown_artifact(
+        key=artifact_key(cycle, "training"),
+        description=f"Training, cycle {cycle.number}",
+        markdown="\n".join(
+            [
+                f"# Training, cycle {cycle.number}",
+                "",
+                f"![Loss and validation WER](data:image/png;base64,{picture})",
+                "",
+                "| epoch | step | loss | validation loss | validation WER | s | GPU MiB | GPU % |",
+                "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+                *(
+                    f"| {one.epoch + 1} | {one.step} | {_figure(one.train_loss)} | "
+                    f"{_figure(one.val_loss)} | {_figure(one.val_wer)} | {one.seconds:.1f} | "
+                    f"{one.gpu_memory_mib} | {_percent(one.gpu_utilisation)} |"
+                    for one in trained.epochs
+                ),
+                "",
+                f"`{trained.model}`"
+                + (", trained by an earlier run with the same content" if trained.reused else ""),
+            ]
+        ),
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}"
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def speed(transcripts: Mapping[str, Transcript]) -> None:
+    """How fast each model decoded, or that it did not have to."""
+    for name, one in transcripts.items():
+        kept = len(one.hypotheses) - one.decoded
+        again = f"{kept} rows decoded before by the same model" if kept else ""
+        new = f"{one.audio_seconds:.0f} s of audio, {one.rtfx:.0f} x real time"
+        if one.how:
+            stage("", f"{name}: {one.how}")
+        stage(
+            "", f"{name}: {'; '.join(part for part in (again, new if one.decoded else '') if part)}"
+        )
+
+
+def waiting(cycle: Cycle) -> None:
+    """That another run works on the same cycle."""
+    stage("claim", f"another run works on {cycle.path}: waiting until it has ended")
+
+
+def leaderboard(cycle: Cycle, board: Leaderboard, place: Path) -> None:
+    """A cycle's leaderboard."""
+    stage("leaderboard", str(place))
+    create_markdown_artifact(
+        key=artifact_key(cycle, "leaderboard"),
+        description=f"Leaderboard, cycle {cycle.number}",
+        markdown=board.as_markdown(),
+    )
+
+
+def decision(
+    cycle: Cycle, decided: Decision, all_rows: TableReading, held_out: Mapping[str, Delta]
+) -> None:
+    """The decision and the differences that it rests on."""
+    stage("decision", f"{decided.verdict.value.upper()} (by {decided.basis} rows)")
+    for line in decided.reasons:
+        stage("", line)
+    literal = f"The specification's table over {all_rows.basis}: {all_rows.verdict.value}."
+    stage("", literal)
+    create_markdown_artifact(
+        key=artifact_key(cycle, "decision"),
+        description=f"Decision, cycle {cycle.number}",
+        markdown="\n".join(
+            [
+                f"# Cycle {cycle.number}: {decided.verdict.value}",
+                "",
+                f"By {decided.basis} rows. Next: `{decided.route}`.",
+                "",
+                *(f"- {reason}" for reason in decided.reasons),
+                f"- {literal}",
+            ]
+        ),
+    )
+    create_table_artifact(
+        key=artifact_key(cycle, "diff"),
+        description=f"KER by category on held-out rows, cycle {cycle.number}",
+        table=[_row(category, delta) for category, delta in held_out.items()],
+    )
+
+
+def _row(category: str, delta: Delta) -> dict[str, str | int]:
+    """A row of the diff's table; the UI shows nothing of a nested cell."""
+    interval = delta.interval
+    return {
+        "category": category,
+        "n": delta.n,
+        "KER before": _figure(delta.before.rate),
+        "KER after": _figure(delta.after.rate),
+        "relative": "" if delta.relative is None else f"{delta.relative:+.0%}",
+        "95 % interval of the difference": ""
+        if interval is None
+        else " to ".join(f"{end:+.3f}" for end in interval.as_list()),
+        "p": "" if delta.p is None else f"{delta.p:.3g}",
+        "fixed": delta.fixed,
+        "broken": delta.broken,
+    }
+
+
+def grow_plan(cycle: Cycle, plan: GrowPlan | None) -> None:
+    """What to add before the next turn, if the decision asks for it."""
+    if plan is None:
+        return
+    stage("grow", f"{plan.rows} rows to add: {cycle.path / MD_NAME}")
+    create_markdown_artifact(
+        key=artifact_key(cycle, "growth"),
+        description=f"What to add after cycle {cycle.number}",
+        markdown=as_markdown(plan, cycle.number),
+    )
+
+
+def report(cycle: Cycle, written: Sequence[Path]) -> None:
+    """Where the report lies, and its figures, which Prefect shows."""
+    stage("report", str(written[0]))
+    shown = [
+        f"![{path.stem}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})"
+        for path in written[1:]
+    ]
+    create_markdown_artifact(
+        key=artifact_key(cycle, "report"),
+        description=f"Figures of cycle {cycle.number}",
+        markdown="\n\n".join([f"The whole report: `{written[0]}`", *shown]),
+    )
+
+
+def cost(cycle: Cycle, found: Cost) -> None:
+    """What the cycle has cost so far."""
+    place = ", ".join(found.gpus) or "CPU"
+    before = "" if found.trained_now else " (by an earlier run)"
+    rows = [
+        ("training", f"{found.training_s:.0f} s on {place}{before}"),
+        ("decoding", f"{found.decoding_s:.0f} s for {found.decoded_audio_s:.0f} s of audio"),
+        ("rented hosts, this cycle", f"{found.rented_usd:.2f} USD"),
+        ("rented hosts, all cycles", f"{found.rented_usd_all:.2f} USD"),
+    ]
+    stage("cost", "; ".join(f"{name} {what}" for name, what in rows[:3]))
+    create_markdown_artifact(
+        key=artifact_key(cycle, "cost"),
+        description=f"Cost, cycle {cycle.number}",
+        markdown="\n".join(
+            [
+                f"# Cost, cycle {cycle.number}",
+                "",
+                "| what | cost |",
+                "| --- | --- |",
+                *(f"| {name} | {what} |" for name, what in rows),
+                "",
+                "Rentals count when they have ended; their provider's bill is what counts.",
+            ]
+        ),
+    )
+
+
+def kept(cycle: Cycle, found: Kept, model: str) -> None:
+    """Where the cycle's files are."""
+    size = f"{found.bytes / 1e6:.1f} MB"
+    stage("store", f"{found.url}: {found.files} files, {size}, {found.sent} of them new")
+    create_markdown_artifact(
+        key=artifact_key(cycle, "store"),
+        description=f"Files of cycle {cycle.number}",
+        markdown="\n".join(
+            [
+                f"# {found.files} files, {size}",
+                "",
+                f"- The tuned model: `{model}`",
+                f"- All files with their hashes: `{found.url}`",
+            ]
+        ),
+    )
+    create_link_artifact(
+        key=artifact_key(cycle, "model"),
+        link=model,
+        link_text=f"Tuned model of cycle {cycle.number}",
+        description=f"Tuned model, cycle {cycle.number}",
+    )

@@ -1,0 +1,110 @@
+"""The parameters of a rental: which cycle, on which host, and when to give up."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from blocks.gpu_host import BLOCKS
+from flows.config import CycleConfig
+from tasks.common.errors import InputError
+from tasks.gpu_hosts import gpu_prices
+from tasks.gpu_hosts.providers import BrevHost, OwnHost, Provider
+
+
+class RentConfig(BaseModel):
+    """A cycle on a host that is rented for it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run: CycleConfig = Field(title="Cycle", description="What is run on the host.")
+    host: Provider = Field(
+        BrevHost(),
+        title="Host",
+        description="From whom, unless a block is named.",
+    )
+    host_block: str | None = Field(
+        None,
+        title="Host block",
+        description="A saved block, such as ssh-gpu-host/NAME or brev-gpu-host/NAME.",
+    )
+    sku: str = Field(
+        gpu_prices.RECOMMENDED, title="SKU", description=f"One of {', '.join(gpu_prices.SKUS)}."
+    )
+    usd_per_hour: float | None = Field(
+        None,
+        ge=0,
+        title="Price ($ an hour)",
+        description="Your own figure, instead of the table's; at Brev also the most that is paid. "
+        "A host of your own counts as free without one.",
+    )
+    disk_gb: int = Field(200, ge=50, title="Disk (GB)", description="Of a host that is created.")
+    gpu_required: bool = Field(
+        True,
+        title="A GPU is required",
+        description="Off: a host without one trains a small CTC base on its processor.",
+    )
+    limit_minutes: int = Field(
+        240,
+        ge=1,
+        le=7 * 24 * 60,
+        title="Time limit (minutes)",
+        description="Kept by the host itself, from its start, even if nobody can reach it.",
+    )
+    answer_minutes: float = Field(
+        60, gt=0, title="Time to answer (minutes)", description="Without a YES nothing is created."
+    )
+    reach_s: float = Field(
+        900, gt=0, title="Time to boot (s)", description="Until the host must be reachable."
+    )
+    patience_s: float = Field(
+        300, ge=0, title="Patience (s)", description="How long the connection may be gone."
+    )
+    need_gib: float = Field(
+        40, ge=0, title="Free disk (GiB)", description="That the host must have: image and models."
+    )
+    deployment: str = Field(
+        "finetune-cycle/finetune-cycle",
+        title="Deployment",
+        description="What runs on the host; takes the cycle as its parameter config.",
+    )
+    pass_on: tuple[str, ...] = Field(
+        (),
+        title="Variables to pass on",
+        description="Names of environment variables of here, such as HF_TOKEN; never on a command "
+        "line, and removed with the host.",
+    )
+
+    def passed_on(self) -> dict[str, str]:
+        """The variables to pass on, with their values: secrets.
+
+        Raises:
+            InputError: one of them is not set here.
+        """
+        if missing := [name for name in self.pass_on if name not in os.environ]:
+            raise InputError(
+                f"pass_on: {', '.join(missing)} is not set here. Fix: set it where the rental is "
+                "started (a worker's variables are those of its own environment), or leave it out."
+            )
+        return {name: os.environ[name] for name in self.pass_on}
+
+    def provider(self) -> OwnHost | BrevHost:
+        """The settings of the provider, from the block if one is named.
+
+        Raises:
+            InputError: there is no such block.
+        """
+        if self.host_block is None:
+            return self.host
+        kind, _, name = self.host_block.partition("/")
+        block: Any = {one.get_block_type_slug(): one for one in BLOCKS}.get(kind)
+        try:
+            if block is None:
+                raise ValueError(kind)  # noqa: TRY301 - one message for both
+            return cast("OwnHost | BrevHost", cast("Any", block).load(name).settings)
+        except ValueError as unknown:
+            raise InputError(
+                f"host_block: there is no block {self.host_block!r}. Fix: save one in the UI."
+            ) from unknown

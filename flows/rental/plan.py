@@ -1,0 +1,158 @@
+"""What is known before a host is rented: whether it is worth it, what it costs, what is sent."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.common.errors import InputError
+from tasks.data.cycle_folder import Cycle, open_cycle
+from tasks.data.general_english import divide
+from tasks.data.manifest import read_manifest
+from tasks.data.preflight import Limits, preflight
+from tasks.gpu_hosts import gpu_prices, upload
+from tasks.gpu_hosts.providers import BrevHost, OwnHost
+from tasks.gpu_hosts.upload import Cargo
+from tasks.models import catalog
+from tasks.records import run_record
+from tasks.runtimes.hardware import Gpu, Hardware
+from tasks.stages import prepare
+
+if TYPE_CHECKING:
+    from flows.config import CycleConfig
+    from flows.rental.config import RentConfig
+    from tasks.decision.gate import GateResult
+
+# Of every base in the catalogue; a recording that differs is found before a host is paid for.
+_SAMPLE_RATE = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A rental that nobody has said YES to yet.
+
+    Attributes:
+        cycle: to be run on the host.
+        gate: the verdict; where it refuses, there is nothing to rent for.
+        provider: of the host.
+        cost: what a person is shown.
+        cargo: what is sent.
+    """
+
+    cycle: Cycle
+    gate: GateResult
+    provider: OwnHost | BrevHost
+    cost: gpu_prices.CostShape
+    cargo: Cargo
+
+    def lines(self) -> list[str]:
+        """What is about to happen and what it costs."""
+        whose = "Brev creates" if isinstance(self.provider, BrevHost) else "your own host runs"
+        return [
+            f"{whose} cycle {self.cycle.number} of {self.cycle.path.parent}",
+            *self.cost.lines(),
+        ]
+
+
+def plan(config: RentConfig) -> Plan:
+    """Check everything that can be checked here; calls nobody.
+
+    Raises:
+        InputError: the cycle cannot be run on another host, or does not fit on it.
+    """
+    run = config.run
+    provider = config.provider()
+    cycle = open_cycle(run.cycle)
+    _check_movable(run)
+    config.passed_on()
+    _check_programs(provider)
+    baseline = prepare.find_baseline(cycle, run.baseline)
+    verdict = prepare.judge(cycle, run.base, run.gate_policy(), baseline, run.method)
+    run_record.require_free(cycle.next)
+    base = _own_base(run.base, trust=run.trust)
+    cargo = Cargo(cycle, run.base, run.baseline, run.general, run.audio_roots)
+    if verdict.passed:
+        _check_rows(run, cycle, base)
+        upload.check(cargo)
+    size = None if base is None else base.stat().st_size
+    parameters = gpu_prices.parameters_of(run.base if base is None else base.name, size)
+    kind = gpu_prices.sku(config.sku)
+    durations = [row.duration for row in read_manifest(cycle.manifest)]
+    there = Hardware((Gpu(kind.gpu, kind.memory_mib),), cores=1)
+    recipe = run.recipe_on(there, [seconds or 0.0 for seconds in durations])
+    work = gpu_prices.work(
+        durations, run.validation_fraction, recipe.epochs, recipe.batch_size, parameters
+    )
+    if isinstance(provider, OwnHost):
+        cost = gpu_prices.own_cost_shape(kind, work, config.usd_per_hour)
+    else:
+        cost = gpu_prices.cost_shape(kind, work, config.disk_gb, config.usd_per_hour)
+    return Plan(cycle, verdict, provider, cost, cargo)
+
+
+def _check_programs(provider: OwnHost | BrevHost) -> None:
+    """Refuse to ask anybody where the programs that would be called are missing."""
+    if isinstance(provider, BrevHost) and shutil.which(provider.program) is None:
+        raise InputError(
+            f"{provider.program}: not installed. Fix: install Brev's CLI "
+            "(docs.nvidia.com/brev/cli), then `brev login`."
+        )
+    missing = [name for name in ("ssh", "rsync") if shutil.which(name) is None]
+    if missing:
+        raise InputError(
+            f"rent: needs {' and '.join(missing)}. Fix: apt-get install openssh-client rsync."
+        )
+
+
+def _check_movable(run: CycleConfig) -> None:
+    """Refuse what only makes sense on this machine."""
+    if run.stock_script is not None:
+        raise InputError(
+            "stock_script: is a file of this machine. Fix: leave it out, or use the container "
+            "runtime, whose image has the script."
+        )
+    if run.store is not None and not run.store.startswith(("s3://", "s3-artifact-store/")):
+        raise InputError(
+            f"store {run.store!r}: a folder of a host that is given back is lost. Fix: name an S3 "
+            "store, or leave it out: the results come back here by themselves."
+        )
+
+
+def _own_base(name: str, *, trust: bool) -> Path | None:
+    """The file of a base that is here already; None for one that the host will fetch."""
+    if name in catalog.SHIPPED or Path(name).expanduser().is_file():
+        return catalog.resolve(name, trust=trust)
+    return None
+
+
+def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None) -> None:
+    """The preflight of cycle and general English, as far as it goes without the base."""
+    recipe = run.full_recipe()
+    if base is not None:
+        checked = prepare.check(cycle, base, recipe, run.audio_roots, keep_style=run.keep_style)
+    else:
+        limits = Limits(_SAMPLE_RATE, run.audio_roots, recipe.min_duration, recipe.max_duration)
+        checked = preflight(cycle.manifest, limits, None)
+        checked.raise_errors()
+    if run.general is None:
+        return
+    replay = run.replayed(len(checked.rows))
+    if base is not None:
+        prepare.general_set(
+            run.general,
+            base,
+            recipe,
+            checked,
+            audio_roots=run.audio_roots,
+            replay=replay,
+            keep_style=run.keep_style,
+        )
+        return
+    manifest = run.general.expanduser().resolve()
+    limits = Limits(_SAMPLE_RATE, run.audio_roots, recipe.min_duration, math.inf)
+    found = preflight(manifest, limits, None)
+    found.raise_errors()
+    divide(manifest, found.rows, checked.rows, replay=replay, longest=recipe.max_duration)

@@ -1,0 +1,1 @@
+"""Errors, atomic writes, hashing and child processes; imports nothing of the project."""

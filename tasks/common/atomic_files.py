@@ -1,0 +1,141 @@
+"""Writing files so that a reader never sees half of one, and hashing them.
+
+Everything is written under a temporary name in the target's own folder and then renamed, which is
+atomic on one file system.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.common.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+_CHUNK_BYTES = 1 << 20
+
+
+def check_target(target: Path) -> None:
+    """Refuse a file's place that is a folder, or whose folder cannot be one.
+
+    Raises:
+        InputError: nothing could be written there.
+    """
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder. Fix: name a file in it.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error}). Choose another place.") from error
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``target`` and rename it there if the block ends well.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    check_target(target)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
+    except OSError as error:
+        raise InputError(
+            f"{target}: cannot be written ({error}). Choose a writable place."
+        ) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files that only their owner can read; a result is an ordinary file.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def move(source: Path, target: Path) -> None:
+    """Move a file; from another file system it is copied, and appears only when it is whole."""
+    with atomic_path(target) as temporary:
+        shutil.move(source, temporary)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(target: Path, value: object) -> None:
+    """Write one JSON document atomically: indented, so that people can read it."""
+    write_text(target, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def write_jsonl(target: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line, atomically."""
+    with (
+        atomic_path(target) as temporary,
+        temporary.open("w", encoding="utf-8", newline="\n") as out,
+    ):
+        for row in rows:
+            out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - the caller owns the format and checks it
+    """Read one JSON document.
+
+    Raises:
+        InputError: there is no such file, or it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file.") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as JSON ({error}).") from error
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Read JSONL that this tool wrote itself; a user's files are read by their own module.
+
+    Raises:
+        InputError: there is no such file, or a line is not a JSON object.
+    """
+    try:
+        # Not splitlines(): it also splits at characters that may stand inside a JSON string.
+        lines = path.read_text(encoding="utf-8").split("\n")
+        rows = [json.loads(line) for line in lines if line]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as JSON lines ({error}).") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise InputError(f"{path}: every line must be a JSON object.")
+    return rows
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def fingerprint(value: object) -> str:
+    """SHA-256 of a JSON-able value, independent of key order and of the Python version."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -1,0 +1,76 @@
+"""SHA-256 of large files, computed once a host: a base of 2.4 GB takes seconds each time.
+
+What was computed is kept for this user, one small file a path. It counts as long as the file's
+size, times, inode and device are what they were; a file that was written just now is hashed again
+next time, since a clock's tick could hide a later change. Losing the cache costs time alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+
+# Hashing less is as fast as looking it up.
+_LEAST_BYTES = 4 << 20
+# File systems stamp at worst every two seconds.
+_SETTLED_NS = 2_000_000_000
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal; the same as ``files.sha256_file``."""
+    before = _state(path)
+    if before["bytes"] < _LEAST_BYTES:
+        return atomic_files.sha256_file(path)
+    entry = _entry(path)
+    known = _read(entry)
+    if known.get("state") == before and isinstance(known.get("sha256"), str):
+        return str(known["sha256"])
+    found = atomic_files.sha256_file(path)
+    settled = time.time_ns() - max(before["modified_ns"], before["changed_ns"]) > _SETTLED_NS
+    if settled and _state(path) == before:
+        _keep(entry, {"path": str(path), "state": before, "sha256": found})
+    return found
+
+
+def note(path: Path, digest: str) -> None:
+    """Take note of a hash that is known: of a file that was hashed before it was moved here."""
+    _keep(_entry(path), {"path": str(path), "state": _state(path), "sha256": digest})
+
+
+def _state(path: Path) -> dict[str, int]:
+    found = path.stat()
+    return {
+        "bytes": found.st_size,
+        "modified_ns": found.st_mtime_ns,
+        "changed_ns": found.st_ctime_ns,
+        "inode": found.st_ino,
+        "device": found.st_dev,
+    }
+
+
+def _entry(path: Path) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
+    return cache / "asr-flywheel" / "hashes" / f"{name}.json"
+
+
+def _read(entry: Path) -> dict[str, Any]:
+    try:
+        found = atomic_files.read_json(entry)
+    except InputError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _keep(entry: Path, value: dict[str, Any]) -> None:
+    try:
+        # By a rename: another process reads the old or the new one.
+        atomic_files.write_json(entry, value)
+    except InputError:
+        return  # no cache can be written here; it only saves time

@@ -1,0 +1,1 @@
+"""A cycle folder and its rows: manifest, audio, preflight, split, training set."""

@@ -1,0 +1,121 @@
+"""What can be wrong with one recording: its form, its level and its length."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tasks.data import findings
+from tasks.data.audio_probe import Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tasks.data.audio_probe import AudioFacts
+    from tasks.data.findings import Finding
+    from tasks.data.manifest import Utterance
+    from tasks.data.preflight import Limits
+
+# A header and a manifest may round differently; more than both of these is another recording.
+_DURATION_SLACK_S = 0.1
+_DURATION_SLACK_SHARE = 0.02
+# A decoder of MP3 overshoots now and then; more is a file scaled to another range than -1 to 1.
+_MOST_OVER_RANGE = 0.01
+
+
+def check(utterance: Utterance, fact: AudioFacts | Unreadable, limits: Limits) -> Iterable[Finding]:
+    """Everything that is wrong with a row's recording."""
+    row, name = utterance.row, utterance.audio_filepath
+    if isinstance(fact, Unreadable):
+        yield findings.error(
+            "audio-unreadable",
+            row,
+            name,
+            f"the audio cannot be decoded: {fact.reason}",
+            "replace it by 16-bit PCM WAV or FLAC",
+        )
+        return
+    if not fact.frames:
+        yield findings.error(
+            "audio-empty", row, name, "the audio has no samples", "record or copy it again"
+        )
+        return
+    convert = f"convert it: sox IN -r {limits.sample_rate} -c 1 -b 16 OUT.wav"
+    if fact.sample_rate != limits.sample_rate:
+        yield findings.error(
+            "audio-rate",
+            row,
+            f"{fact.sample_rate} Hz",
+            f"{name} is not sampled at {limits.sample_rate} Hz",
+            convert,
+        )
+    if fact.channels != 1:
+        yield findings.error(
+            "audio-channels", row, f"{fact.channels} channels", f"{name} is not mono", convert
+        )
+    if fact.frames < fact.header_frames:
+        yield findings.error(
+            "audio-truncated",
+            row,
+            name,
+            f"the header promises {fact.header_frames} samples, the file holds {fact.frames}",
+            "copy it again",
+        )
+    yield from _check_level(utterance, fact)
+    yield from _check_length(utterance, fact, limits)
+
+
+def _check_level(utterance: Utterance, fact: AudioFacts) -> Iterable[Finding]:
+    row, name = utterance.row, utterance.audio_filepath
+    if fact.not_finite:
+        yield findings.error(
+            "audio-not-finite",
+            row,
+            f"{fact.not_finite} samples",
+            f"{name} holds samples that are NaN or infinite: one of them spoils the whole training",
+            "record or export it again",
+        )
+    elif not fact.peak:
+        yield findings.error(
+            "audio-silent", row, name, "every sample is zero at 16 bits", "record or copy it again"
+        )
+    if fact.over_range:
+        wild = fact.over_range_share > _MOST_OVER_RANGE
+        tell = findings.error if wild else findings.warning
+        yield tell(
+            "audio-over-range",
+            row,
+            f"{fact.over_range} samples",
+            f"{name} has samples beyond full scale (-1 to 1), which are clipped at 16 bits and "
+            "so where the model is served, but not in training",
+            "export it again with samples from -1 to 1",
+        )
+
+
+def _check_length(utterance: Utterance, fact: AudioFacts, limits: Limits) -> Iterable[Finding]:
+    row, seconds, stated = utterance.row, fact.duration, utterance.duration
+    if stated is not None:
+        gap = abs(stated - seconds)
+        if gap > max(_DURATION_SLACK_S, _DURATION_SLACK_SHARE * seconds):
+            yield findings.error(
+                "duration-differs",
+                row,
+                stated,
+                f"duration differs from the audio's {seconds:.3f} s ({utterance.audio_filepath})",
+                "check that it is the right file; then correct duration or write null",
+            )
+    if seconds > limits.max_duration:
+        yield findings.error(
+            "audio-too-long",
+            row,
+            f"{seconds:.3f} s",
+            f"over max_duration {limits.max_duration:g} s: NeMo would silently drop the row",
+            "cut the recording, or raise --max-duration",
+        )
+    elif seconds < limits.min_duration:
+        yield findings.error(
+            "audio-too-short",
+            row,
+            f"{seconds:.3f} s",
+            f"under min_duration {limits.min_duration:g} s: NeMo would silently drop the row",
+            "remove the row or record it again",
+        )

@@ -1,0 +1,84 @@
+"""Where a cycle's files lie.
+
+A cycle is a folder ``cycle<N>`` with manifest.jsonl. train.jsonl, validation.jsonl and
+models/<run>/ go into it; ``cycle<N+1>`` beside it gets what the tuned model's evaluation gives.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.common.errors import InputError
+from tasks.evaluation.hypotheses import IMPORTED_NAME, OFFLINE_NAME
+
+_FOLDER = re.compile(r"cycle([1-9][0-9]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """One cycle's folder: an absolute path whose name is ``cycle<number>``."""
+
+    path: Path
+    number: int
+
+    @property
+    def manifest(self) -> Path:
+        """The user's manifest; never written to."""
+        return self.path / "manifest.jsonl"
+
+    @property
+    def offline_hyps(self) -> Path:
+        """Per-row results of an offline transcription."""
+        return self.path / OFFLINE_NAME
+
+    @property
+    def leaderboard(self) -> Path:
+        """The leaderboard as Markdown; the same content lies beside it as JSON."""
+        return self.path / f"leaderboard_cycle{self.number}.md"
+
+    @property
+    def next(self) -> Cycle:
+        """The cycle that the tuned model's evaluation makes."""
+        return self._sibling(self.number + 1)
+
+    @property
+    def previous(self) -> Cycle | None:
+        """The cycle before, if its folder is there."""
+        before = self._sibling(self.number - 1)
+        return before if before.path.is_dir() else None
+
+    def _sibling(self, number: int) -> Cycle:
+        return Cycle(self.path.parent / f"cycle{number}", number)
+
+    def find_baseline(self) -> Path | None:
+        """The cycle's evaluation result: an imported one, else this tool's own, else None.
+
+        The imported one goes first: a user who put it there made it for this cycle, whereas
+        offline_hyps.jsonl may stem from the tuning of the cycle before.
+        """
+        for name in (IMPORTED_NAME, OFFLINE_NAME):
+            if (candidate := self.path / name).is_file():
+                return candidate
+        return None
+
+
+def open_cycle(path: Path) -> Cycle:
+    """A cycle from its folder.
+
+    Raises:
+        InputError: no such folder, or its name is not ``cycle<N>``.
+    """
+    # The name as given counts: a link cycle1 has its next cycle beside it, not beside its target.
+    path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() follows links
+    match = _FOLDER.fullmatch(path.name)
+    if match is None:
+        raise InputError(
+            f"{path}: a cycle's folder is named cycle1, cycle2, …, not {path.name!r}. "
+            "Fix: rename the folder, so that the next cycle has its number."
+        )
+    if not path.is_dir():
+        raise InputError(f"{path}: there is no such cycle folder.")
+    return Cycle(path, int(match.group(1)))

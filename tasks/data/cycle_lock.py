@@ -1,0 +1,109 @@
+"""A cycle's folder belongs to one run at a time, on this host and between hosts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.common.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tasks.data.cycle_folder import Cycle
+
+LOCK_NAME = ".asr-flywheel.lock"
+"""Beside the cycles; empty, and never removed: who waits for it has it open."""
+_LOOK_EVERY_S = 1.0
+
+
+class BusyError(InputError):
+    """Another run works on the cycle."""
+
+
+@contextmanager
+def claim(
+    cycle: Cycle, on_wait: Callable[[], None] | None = None, *, following: bool = False
+) -> Iterator[None]:
+    """Keep a cycle's folder for this run alone; the kernel gives it back if the run is killed.
+
+    Two locks: one of the folder itself, which holds on this host, by whatever link the folder was
+    reached; and the cycle's byte in a file beside it, which holds between hosts too (NFS passes on
+    locks of bytes in files, but not those of folders).
+
+    Args:
+        cycle: whose folder.
+        on_wait: is called once before waiting for another run; None: do not wait.
+        following: keep cycle N+1 too, because results are written there.
+
+    Raises:
+        BusyError: another run works on one of them, and this one shall not wait.
+    """
+    with ExitStack() as open_files:
+        locks = [_folder_lock(cycle, open_files)]
+        if (beside := _bytes_lock(cycle, 2 if following else 1, open_files)) is not None:
+            locks.append(beside)
+        if not _locked(locks):
+            if on_wait is None:
+                raise BusyError(
+                    f"{cycle.path}: another run works on this cycle"
+                    f"{' or on the next one' if following else ''}, and two would write the same "
+                    "files. Fix: wait for it (when_busy: wait), or cancel it."
+                )
+            on_wait()
+            while not _locked(locks):
+                time.sleep(_LOOK_EVERY_S)
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class _Lock:
+    """What is asked of the kernel, to take a lock and to give it back."""
+
+    take: Callable[[], object]
+    give_back: Callable[[], object]
+
+
+def _folder_lock(cycle: Cycle, open_files: ExitStack) -> _Lock:
+    # The folder itself is locked, so that nothing is written into it.
+    handle = os.open(cycle.path, os.O_RDONLY)
+    open_files.callback(os.close, handle)
+    return _Lock(
+        lambda: fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB),
+        lambda: fcntl.flock(handle, fcntl.LOCK_UN),
+    )
+
+
+def _bytes_lock(cycle: Cycle, cycles: int, open_files: ExitStack) -> _Lock | None:
+    """Bytes N and, for two cycles, N+1 of a file beside the cycles; None where none can be made."""
+    try:
+        handle = os.open(cycle.path.parent / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:
+        return None
+    open_files.callback(os.close, handle)
+
+    def ask(kind: int) -> None:
+        # Of the open file and not of the process: two claims of one process exclude each other.
+        wanted = struct.pack("hhqqi4x", kind, os.SEEK_SET, cycle.number, cycles, 0)
+        fcntl.fcntl(handle, fcntl.F_OFD_SETLK, wanted)
+
+    return _Lock(lambda: ask(fcntl.F_WRLCK), lambda: ask(fcntl.F_UNLCK))
+
+
+def _locked(locks: Sequence[_Lock]) -> bool:
+    """Take all of them, or none."""
+    taken: list[_Lock] = []
+    for lock in locks:
+        try:
+            lock.take()
+        except BlockingIOError:
+            for other in taken:
+                other.give_back()
+            return False
+        taken.append(lock)
+    return True

@@ -1,0 +1,92 @@
+"""What a check found: which row, which value, and how to mend it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from tasks.common.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+_SHOWN_OF_A_KIND = 5
+_LONGEST_VALUE = 120
+
+
+class Severity(StrEnum):
+    """Errors stop the run before anything is spent; warnings are kept in the run record."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing wrong with one row (1-based line number) or, with ``row`` None, the whole file."""
+
+    code: str
+    severity: Severity
+    row: int | None
+    value: str
+    problem: str
+    fix: str
+
+    def __str__(self) -> str:
+        where = f"row {self.row}: " if self.row is not None else ""
+        shown = (
+            self.value if len(self.value) <= _LONGEST_VALUE else self.value[:_LONGEST_VALUE] + "…"
+        )
+        value = f" ({shown!r})" if shown else ""
+        return f"{where}{self.problem}{value}. Fix: {self.fix}"
+
+    def as_dict(self) -> dict[str, str | int | None]:
+        """The finding as the run record keeps it."""
+        return {
+            "code": self.code,
+            "severity": self.severity.value,
+            "row": self.row,
+            "value": self.value,
+            "problem": self.problem,
+            "fix": self.fix,
+        }
+
+
+def error(code: str, row: int | None, value: object, problem: str, fix: str) -> Finding:
+    """An error about a row's value."""
+    return Finding(code, Severity.ERROR, row, _text(value), problem, fix)
+
+
+def warning(code: str, row: int | None, value: object, problem: str, fix: str) -> Finding:
+    """A warning about a row's value."""
+    return Finding(code, Severity.WARNING, row, _text(value), problem, fix)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def summarise(findings: Sequence[Finding]) -> str:
+    """The findings a line each; of one kind only the first few, then how many more there are."""
+    totals = Counter(finding.code for finding in findings)
+    shown: Counter[str] = Counter()
+    lines: list[str] = []
+    for finding in findings:
+        shown[finding.code] += 1
+        if shown[finding.code] <= _SHOWN_OF_A_KIND:
+            lines.append(f"  {finding}")
+        elif shown[finding.code] == _SHOWN_OF_A_KIND + 1:
+            more = totals[finding.code] - _SHOWN_OF_A_KIND
+            lines.append(f"  … and {more} more of this kind ({finding.code})")
+    return "\n".join(lines)
+
+
+def raise_errors(path: Path, findings: Iterable[Finding]) -> None:
+    """Raise one InputError with all errors among ``findings``; do nothing if there is none."""
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    if errors:
+        plural = "error" if len(errors) == 1 else "errors"
+        raise InputError(f"{path}: {len(errors)} {plural}\n{summarise(errors)}")

@@ -1,0 +1,98 @@
+"""General English beside the clinic's words: what the guardrail decodes, and what is replayed.
+
+The set is the user's manifest of ordinary sentences. None of those that the guardrail decodes is
+trained on. With a replay share, one half of the set, always the same by the recordings' hashes, may
+be mixed into training as a remedy against forgetting, and the guardrail decodes the other half.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.common.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from tasks.data.preflight import CheckedRow
+
+FEWEST_SENTENCES = 20
+"""Fewer sentences than this cannot show whether a limit was kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeneralSet:
+    """A set of general English, divided.
+
+    Attributes:
+        guardrail: decoded by base and tuned model, never trained on.
+        replay: mixed into training; empty unless asked for.
+    """
+
+    guardrail: tuple[CheckedRow, ...]
+    replay: tuple[CheckedRow, ...] = ()
+
+    def __post_init__(self) -> None:
+        if recordings(self.guardrail) & recordings(self.replay):
+            raise ValueError("a sentence of the guardrail is replayed in training")
+
+
+def recordings(rows: Iterable[CheckedRow]) -> frozenset[str]:
+    """The content hashes of rows' audio."""
+    return frozenset(row.audio_sha256 for row in rows)
+
+
+def divide(
+    manifest: Path,
+    rows: Iterable[CheckedRow],
+    clinic: Iterable[CheckedRow],
+    *,
+    replay: int = 0,
+    longest: float,
+    trained_before: frozenset[str] = frozenset(),
+) -> GeneralSet:
+    """Divide a set into guardrail and replay.
+
+    Args:
+        manifest: the set's manifest, for messages.
+        rows: its checked rows.
+        clinic: the cycle's rows, none of which may be in the set.
+        replay: sentences that are wanted for training.
+        longest: seconds; a longer sentence is not trained on.
+        trained_before: recordings that the base has learnt already; they guard nothing.
+
+    Raises:
+        InputError: the set shares a recording with the cycle, or has too few sentences.
+    """
+    # Each recording once, in an order that does not depend on the manifest's.
+    by_recording = {row.audio_sha256: row for row in rows}
+    ranked = [by_recording[key] for key in sorted(by_recording, key=_rank)]
+    shared = recordings(clinic) & by_recording.keys()
+    if shared:
+        name = by_recording[min(shared)].utterance.audio_filepath
+        raise InputError(
+            f"{manifest}: {len(shared)} of its recordings are in the cycle too, such as {name}; "
+            "what is trained on guards nothing. Fix: remove them from the general set."
+        )
+    half = len(ranked) // 2 if replay else 0
+    pool = [row for row in ranked[:half] if (row.utterance.duration or 0.0) <= longest]
+    if replay > len(pool):
+        raise InputError(
+            f"{manifest}: {replay} sentences are wanted for replay, and {len(pool)} of its "
+            f"{len(ranked)} may be taken (half; the other half is the guardrail). "
+            "Fix: lower the replay share, or give a larger set."
+        )
+    guardrail = [row for row in ranked[half:] if row.audio_sha256 not in trained_before]
+    if len(guardrail) < FEWEST_SENTENCES:
+        raise InputError(
+            f"{manifest}: {len(guardrail)} sentences are left to guard with, fewer than "
+            f"{FEWEST_SENTENCES}. Fix: give a larger set of general English."
+        )
+    return GeneralSet(tuple(guardrail), tuple(pool[:replay]))
+
+
+def _rank(recording: str) -> str:
+    return hashlib.sha256(f"general\n{recording}".encode()).hexdigest()

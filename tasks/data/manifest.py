@@ -1,0 +1,308 @@
+"""The manifest: a NeMo JSONL manifest with clinical fields (contracts, section Manifest).
+
+This module owns the format: it reads, checks and writes it. The user's own file is never changed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.data import findings
+from tasks.data.text_normalizer import contains_words, normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from tasks.data.findings import Finding
+
+CATEGORIES = ("drug", "procedure", "anatomy", "condition", "lab", "role")
+IPA_SOURCES = ("override", "merriam-webster", "magpie_g2p")
+CLINICAL_FIELDS = (
+    "term",
+    "entity_category",
+    "ipa_source",
+    "voice_id",
+    "noise_level",
+    "context_type",
+)
+_VOCABULARIES = {"entity_category": CATEGORIES, "ipa_source": IPA_SOURCES}
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One row of a manifest.
+
+    Attributes:
+        row: 1-based line number in the file it came from.
+        audio_filepath: as written: absolute, or relative to the manifest's folder.
+        text: the reference transcript.
+        duration: seconds, or None where the manifest leaves it to the audio header.
+        term: the clinical term whose recognition counts for KER.
+        entity_category: one of ``CATEGORIES``.
+        ipa_source: one of ``IPA_SOURCES``: where the pronunciation came from.
+        voice_id: the speaker or synthetic voice.
+        noise_level: clean, snr_15db, snr_5db or the user's own.
+        context_type: dictation, handoff, chart_note, history or the user's own.
+        extra: fields that this tool does not know; they are kept.
+    """
+
+    row: int
+    audio_filepath: str
+    text: str
+    duration: float | None = None
+    term: str | None = None
+    entity_category: str | None = None
+    ipa_source: str | None = None
+    voice_id: str | None = None
+    noise_level: str | None = None
+    context_type: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_audio(self, audio_filepath: str) -> Utterance:
+        """The same row with its audio at another path."""
+        return replace(self, audio_filepath=audio_filepath)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row as a manifest holds it; absent clinical fields stay absent."""
+        known: dict[str, Any] = {
+            "audio_filepath": self.audio_filepath,
+            "text": self.text,
+            "duration": self.duration,
+        }
+        for name in CLINICAL_FIELDS:
+            if (value := getattr(self, name)) is not None:
+                known[name] = value
+        return {**known, **self.extra}
+
+
+_KNOWN_FIELDS = frozenset(f.name for f in fields(Utterance)) - {"row", "extra"}
+
+
+def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:
+    """Write a manifest atomically."""
+    atomic_files.write_jsonl(path, (utterance.as_dict() for utterance in utterances))
+
+
+def read_manifest(path: Path) -> tuple[Utterance, ...]:
+    """Read a manifest that must be free of errors in its schema.
+
+    Raises:
+        InputError: names every offending row, its value and the fix.
+    """
+    utterances, found = parse_manifest(path)
+    findings.raise_errors(path, found)
+    return utterances
+
+
+def parse_manifest(path: Path) -> tuple[tuple[Utterance, ...], tuple[Finding, ...]]:
+    """Read a manifest and report all that is wrong with its schema.
+
+    Returns:
+        The rows that could be read, and the findings on all rows.
+
+    Raises:
+        InputError: there is no file, or it is not text in UTF-8.
+    """
+    utterances: list[Utterance] = []
+    found: list[Finding] = []
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            found.append(
+                findings.error("blank-line", number, "", "the line is blank", "delete the line")
+            )
+            continue
+        record, problem = _parse_line(number, line)
+        if problem is not None:
+            found.append(problem)
+            continue
+        problems = list(_check_fields(number, record))
+        found.extend(problems)
+        if not problems:
+            utterances.append(_utterance(number, record))
+    if not utterances and not found:
+        found.append(
+            findings.error(
+                "empty-manifest",
+                None,
+                "",
+                "the manifest has no rows",
+                "build it with /digital-health-clinical-asr-build",
+            )
+        )
+    return tuple(utterances), tuple(found)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as missing:
+        raise InputError(
+            f"{path}: there is no manifest. Fix: build one with "
+            "/digital-health-clinical-asr-build, or name the right cycle folder."
+        ) from missing
+    except OSError as unreadable:
+        raise InputError(f"{path}: cannot be read ({unreadable.strerror}).") from unreadable
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        row = data[: wrong.start].count(b"\n") + 1
+        raise InputError(
+            f"{path}: row {row}: byte 0x{data[wrong.start]:02x} is not UTF-8. "
+            "Fix: save the manifest as UTF-8."
+        ) from wrong
+    # Not splitlines(): it also splits at characters that may stand inside a JSON string.
+    lines = text.split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def _parse_line(number: int, line: str) -> tuple[dict[str, Any], Finding | None]:
+    def no_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"key {twice[0]!r} stands twice")
+        return dict(pairs)
+
+    try:
+        record = json.loads(line, object_pairs_hook=no_duplicates)
+        # Half of a surrogate pair is JSON, but it cannot be written as UTF-8 again.
+        json.dumps(record, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as wrong:
+        return {}, findings.error(
+            "not-json",
+            number,
+            line.strip(),
+            f"not a JSON object ({wrong})",
+            "write one JSON object a line",
+        )
+    if not isinstance(record, dict):
+        return {}, findings.error(
+            "not-an-object",
+            number,
+            line.strip(),
+            "the line is JSON but not an object",
+            'write {"audio_filepath": …, "text": …}',
+        )
+    return record, None
+
+
+def _check_fields(number: int, record: Mapping[str, Any]) -> Iterable[Finding]:
+    yield from _check_required_text(number, record, "audio_filepath", "name the row's audio file")
+    yield from _check_required_text(number, record, "text", "give the reference transcript")
+    yield from _check_duration(number, record.get("duration"))
+    for name in CLINICAL_FIELDS:
+        value = record.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, str) or not value.strip():
+            yield findings.error(
+                f"bad-{name}", number, value, f"{name} must be text", f"correct or remove {name}"
+            )
+        elif name in _VOCABULARIES and value not in _VOCABULARIES[name]:
+            yield _unknown_word(number, name, value)
+    yield from _check_term(number, record.get("term"), record.get("text"))
+    yield from _check_offset(number, record.get("offset"))
+    yield from _check_extra(number, record)
+
+
+def _check_offset(number: int, value: object) -> Iterable[Finding]:
+    """NeMo would cut the recording there; every figure here is of whole recordings."""
+    if value is not None and value != 0:
+        yield findings.error(
+            "audio-segment",
+            number,
+            value,
+            "offset names a part of a recording, and a row here is a whole one",
+            "cut the part into a file of its own and remove offset",
+        )
+
+
+def _check_extra(number: int, record: Mapping[str, Any]) -> Iterable[Finding]:
+    for name, value in record.items():
+        try:
+            json.dumps(value if name not in _KNOWN_FIELDS else None, allow_nan=False)
+        except ValueError:
+            yield findings.error(
+                "bad-number",
+                number,
+                value,
+                f"{name} holds a number that JSON does not have",
+                "write null instead of NaN or Infinity",
+            )
+
+
+def _check_required_text(
+    number: int, record: Mapping[str, Any], name: str, fix: str
+) -> Iterable[Finding]:
+    if name not in record:
+        yield findings.error(f"no-{name}", number, "", f"{name} is missing", fix)
+    elif not isinstance(record[name], str):
+        yield findings.error(f"bad-{name}", number, record[name], f"{name} must be text", fix)
+    elif not record[name].strip():
+        yield findings.error(f"empty-{name}", number, "", f"{name} is empty", fix)
+    elif "\0" in record[name]:
+        yield findings.error(f"bad-{name}", number, record[name], f"{name} holds a NUL", fix)
+
+
+def _check_duration(number: int, value: object) -> Iterable[Finding]:
+    if value is None:
+        return
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(float(str(value))) or float(str(value)) <= 0:
+        yield findings.error(
+            "bad-duration",
+            number,
+            value,
+            "duration must be a positive number of seconds",
+            "correct it, or write null: it is then filled from the audio header",
+        )
+
+
+def _unknown_word(number: int, name: str, value: str) -> Finding:
+    vocabulary = _VOCABULARIES[name]
+    close = difflib.get_close_matches(value.lower(), vocabulary, n=1)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    return findings.error(
+        f"unknown-{name}",
+        number,
+        value,
+        f"{name} is not in the fixed vocabulary",
+        f"{guess}use one of {', '.join(vocabulary)}",
+    )
+
+
+def _check_term(number: int, term: object, text: object) -> Iterable[Finding]:
+    if not isinstance(term, str) or not term.strip():
+        return
+    if not isinstance(text, str) or not text.strip():
+        return  # reported as a missing or empty text
+    words = normalise(term).split()
+    if not words:
+        yield findings.error(
+            "unscorable-term",
+            number,
+            term,
+            "nothing is left of the term once it is normalised",
+            "give a term with letters or digits, or remove it",
+        )
+    elif not contains_words(normalise(text), " ".join(words)):
+        yield findings.error(
+            "term-not-in-text",
+            number,
+            term,
+            "the term does not stand in the row's text, so that its KER could never be 0",
+            "correct the term or the text",
+        )
+
+
+def _utterance(number: int, record: Mapping[str, Any]) -> Utterance:
+    known = {name: record[name] for name in _KNOWN_FIELDS if name in record}
+    extra = {name: value for name, value in record.items() if name not in _KNOWN_FIELDS}
+    return Utterance(row=number, **known, extra=extra)

@@ -1,0 +1,104 @@
+"""Rewriting a manifest's audio paths for where it will be read (specification, container paths).
+
+Host paths do not resolve in a container or on a rented host. A rewrite always makes a copy: the
+manifest it came from is never edited.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from tasks.common.errors import InputError
+from tasks.data.manifest import read_manifest, write_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A folder's path here (or on the host the manifest came from) and where it will be.
+
+    Attributes:
+        source: absolute path of a folder.
+        target: absolute path of the same folder where the manifest will be read.
+    """
+
+    source: PurePosixPath
+    target: PurePosixPath
+
+    def __post_init__(self) -> None:
+        for path in (self.source, self.target):
+            if not path.is_absolute() or ".." in path.parts:
+                raise InputError(
+                    f"mapping {self.source}={self.target}: {path} must be an absolute path "
+                    "without '..'. Fix: --map /home/me/cycle1=/workspace."
+                )
+
+
+def parse_mapping(text: str) -> Mapping:
+    """A mapping written as ``SOURCE=TARGET``; the last ``=`` divides.
+
+    Raises:
+        InputError: it is not of that form.
+    """
+    source, found, target = text.rpartition("=")
+    if not found or not source or not target:
+        raise InputError(f"mapping {text!r}: write SOURCE=TARGET, such as /data/cycle1=/workspace.")
+    return Mapping(PurePosixPath(source), PurePosixPath(target))
+
+
+def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
+    """Write a copy of a manifest whose audio paths are those of its new place.
+
+    A relative path counts from the manifest's folder. The mapping with the longest source that
+    holds a path applies. The audio need not exist here, since the manifest may be another host's.
+
+    Args:
+        manifest: the manifest to copy.
+        out: where the copy goes.
+        mappings: which folder becomes which.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        InputError: the manifest is broken, ``out`` is the manifest itself, or no mapping holds a
+            path; names every such row.
+    """
+    if out.resolve() == manifest.resolve():
+        raise InputError(f"{out}: is the manifest itself, which is never edited. Fix: name a copy.")
+    rows = read_manifest(manifest)
+    folder = PurePosixPath(manifest.resolve().parent)
+    ordered = sorted(mappings, key=lambda one: len(one.source.parts), reverse=True)
+    moved: list[str] = []
+    lost: list[str] = []
+    for row in rows:
+        path = normal(folder / row.audio_filepath)
+        mapping = next((one for one in ordered if path.is_relative_to(one.source)), None)
+        if mapping is None:
+            lost.append(f"  row {row.row}: {row.audio_filepath!r} is under no mapped folder")
+        else:
+            moved.append(str(mapping.target / path.relative_to(mapping.source)))
+    if lost:
+        sources = ", ".join(str(one.source) for one in ordered)
+        raise InputError(
+            f"{manifest}: {len(lost)} rows cannot be rewritten (mapped: {sources}). "
+            "Fix: add a --map for their folder.\n" + "\n".join(lost[:20])
+        )
+    write_manifest(out, (row.with_audio(path) for row, path in zip(rows, moved, strict=True)))
+    return len(rows)
+
+
+def normal(path: PurePosixPath) -> PurePosixPath:
+    """The path without ``..``, resolved as text: the folders may be another host's."""
+    parts: list[str] = []
+    for part in path.parts:
+        if part == ".." and len(parts) > 1:
+            parts.pop()
+        elif part != "..":
+            parts.append(part)
+    return PurePosixPath(*parts)

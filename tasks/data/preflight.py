@@ -1,0 +1,322 @@
+"""Preflight: everything about a manifest that would waste GPU time or spoil a figure.
+
+It reads every row and every audio file before anything is spent, reports all findings at once and
+writes nothing. Errors stop the run; warnings are kept in the run record.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.data import audio_checks, audio_probe, findings
+from tasks.data.audio_probe import AudioFacts
+from tasks.data.manifest import parse_manifest
+from tasks.data.text_normalizer import normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tasks.data.findings import Finding
+    from tasks.data.manifest import Utterance
+    from tasks.models.text_style import WritingStyle
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRow:
+    """A row that may be trained on and scored.
+
+    Attributes:
+        utterance: the row as the user wrote it, its duration filled from the audio header.
+        audio: the resolved, absolute path of its audio.
+        audio_sha256: hash of its decoded samples.
+        training_text: its text in the base's writing style.
+        training_term: its term in that style.
+    """
+
+    utterance: Utterance
+    audio: Path
+    audio_sha256: str
+    training_text: str
+    training_term: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightResult:
+    """The checked rows and all findings; ``rows`` is complete only if no finding is an error."""
+
+    manifest: Path
+    rows: tuple[CheckedRow, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The findings that do not stop a run."""
+        return tuple(f for f in self.findings if f.severity is findings.Severity.WARNING)
+
+    @property
+    def restyled(self) -> int:
+        """Rows whose training text differs from the user's text."""
+        return sum(row.training_text != row.utterance.text for row in self.rows)
+
+    def raise_errors(self) -> None:
+        """Raise one InputError that holds every error, if there is any."""
+        findings.raise_errors(self.manifest, self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a row must satisfy.
+
+    Attributes:
+        sample_rate: Hz, the base's.
+        extra_roots: folders besides the manifest's own under which audio may lie, links followed.
+        min_duration: seconds; NeMo silently drops shorter rows from training.
+        max_duration: seconds; NeMo silently drops longer rows from training.
+    """
+
+    sample_rate: int
+    extra_roots: tuple[Path, ...] = ()
+    min_duration: float = 0.0
+    max_duration: float = math.inf
+
+
+def preflight(
+    manifest: Path, limits: Limits, style: WritingStyle | None, *, restyle: bool = True
+) -> PreflightResult:
+    """Check a manifest, its audio and its text.
+
+    Args:
+        manifest: the user's manifest.
+        limits: what each row must satisfy.
+        style: how the base writes; None leaves text unchecked, as scoring alone needs no spelling.
+        restyle: bring the training text to that style; otherwise it stays as it is.
+
+    Raises:
+        InputError: the manifest cannot be read at all.
+    """
+    utterances, found = parse_manifest(manifest)
+    roots = [root.expanduser().resolve() for root in (manifest.parent, *limits.extra_roots)]
+    problems = list(found)
+    located = [(u, _locate(manifest, u, roots)) for u in utterances]
+    problems.extend(_check_places(located, roots))
+    problems.extend(_check_moved(located))
+    problems.extend(_check_duplicate_rows(located))
+    readable = [(u, path) for u, path in located if _inside(path, roots) and _is_file(path)]
+    facts = audio_probe.probe_all([path for _, path in readable])
+    rows = []
+    for (utterance, path), fact in zip(readable, facts, strict=True):
+        rewriter = style if restyle else None
+        text = _rewritten(rewriter, utterance.text)
+        if style is not None:
+            problems.extend(_check_text(utterance, text, style))
+        problems.extend(audio_checks.check(utterance, fact, limits))
+        if isinstance(fact, AudioFacts) and fact.frames:
+            # To a millisecond, so that the copy does not depend on how a float prints.
+            filled = replace(utterance, duration=round(fact.duration, 3))
+            term = utterance.term and _rewritten(rewriter, utterance.term)
+            rows.append(CheckedRow(filled, path, fact.sha256, text, term))
+    problems.extend(_check_duplicate_audio(rows))
+    if style is not None:
+        problems.extend(_check_whole(rows, style))
+    problems.sort(key=lambda finding: (finding.severity.value, finding.row or 0))
+    return PreflightResult(manifest, tuple(rows), tuple(problems))
+
+
+def _rewritten(style: WritingStyle | None, text: str) -> str:
+    return text if style is None else style.rewrite(text)
+
+
+def _locate(manifest: Path, utterance: Utterance, roots: Sequence[Path]) -> Path:
+    """The real path of a row's audio, links followed; it need not exist.
+
+    A manifest that came from another host names folders that are not here. What follows the name of
+    the cycle's folder, or of another root, is then looked for in that.
+    """
+    written = Path(utterance.audio_filepath)
+    if written.is_absolute() and not os.path.lexists(written):
+        for root in roots:
+            for place in reversed(range(1, len(written.parts))):
+                moved = root.joinpath(*written.parts[place + 1 :])
+                if written.parts[place] == root.name and _is_file(moved):
+                    return Path(os.path.realpath(moved))
+    return Path(os.path.realpath(written if written.is_absolute() else manifest.parent / written))
+
+
+def _check_moved(located: Sequence[tuple[Utterance, Path]]) -> Iterable[Finding]:
+    moved = [
+        (utterance, path)
+        for utterance, path in located
+        if os.path.isabs(utterance.audio_filepath)  # noqa: PTH117 - a name of any length
+        and not os.path.lexists(utterance.audio_filepath)
+        and _is_file(path)
+    ]
+    if moved:
+        first, path = moved[0]
+        yield findings.warning(
+            "audio-moved",
+            first.row,
+            first.audio_filepath,
+            f"{len(moved)} rows name audio by a path that is not here; it is read from {path} "
+            "and beside it",
+            "nothing, if that is the audio; `asr-flywheel paths` rewrites a manifest for this host",
+        )
+
+
+def _inside(path: Path, roots: Iterable[Path]) -> bool:
+    return any(path.is_relative_to(root) for root in roots)
+
+
+def _is_file(path: Path) -> bool:
+    # Path.is_file raises where a name is too long for the file system.
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def _check_places(
+    located: Sequence[tuple[Utterance, Path]], roots: Sequence[Path]
+) -> Iterable[Finding]:
+    for utterance, path in located:
+        name = utterance.audio_filepath
+        if not _inside(path, roots) and not os.path.lexists(path):
+            yield findings.error(
+                "audio-missing",
+                utterance.row,
+                name,
+                "there is no such audio file on this host",
+                "copy the recordings into the cycle's folder, laid out as they were, or rewrite "
+                "the manifest: asr-flywheel paths MANIFEST --out COPY --map THEIRS=OURS",
+            )
+        elif not _inside(path, roots):
+            yield findings.error(
+                "audio-outside",
+                utterance.row,
+                name,
+                f"the audio lies outside the cycle's folder, at {path}",
+                "copy it into the cycle, or allow its folder with --audio-root",
+            )
+        elif not os.path.exists(path):  # noqa: PTH110 - a name that is too long does not exist
+            yield findings.error(
+                "audio-missing",
+                utterance.row,
+                name,
+                "there is no such audio file",
+                "put the file there or correct audio_filepath (relative to the manifest's folder)",
+            )
+        elif not _is_file(path):
+            yield findings.error(
+                "audio-not-a-file",
+                utterance.row,
+                name,
+                "audio_filepath is not a file",
+                "name the audio file itself",
+            )
+
+
+def _check_duplicate_rows(located: Sequence[tuple[Utterance, Path]]) -> Iterable[Finding]:
+    first: dict[Path, int] = {}
+    for utterance, path in located:
+        if path in first:
+            yield findings.error(
+                "duplicate-row",
+                utterance.row,
+                utterance.audio_filepath,
+                f"the same audio file stands already in row {first[path]}",
+                "keep one of the two rows",
+            )
+        first.setdefault(path, utterance.row)
+
+
+def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[Finding]:
+    by_content: defaultdict[str, list[CheckedRow]] = defaultdict(list)
+    for row in rows:
+        by_content[row.audio_sha256].append(row)
+    for same in by_content.values():
+        first = same[0]
+        for other in same[1:]:
+            if other.audio == first.audio:
+                continue  # reported as a duplicate row
+            where = f"the same recording as row {first.utterance.row}, under another name"
+            if normalise(other.utterance.text) != normalise(first.utterance.text):
+                yield findings.error(
+                    "conflicting-text",
+                    other.utterance.row,
+                    other.utterance.text,
+                    f"{where}, with another text",
+                    "correct one of the two transcripts",
+                )
+            else:
+                yield findings.warning(
+                    "duplicate-audio",
+                    other.utterance.row,
+                    other.utterance.audio_filepath,
+                    where,
+                    "remove one; until then both stay on one side of the split",
+                )
+
+
+def _check_text(utterance: Utterance, text: str, style: WritingStyle) -> Iterable[Finding]:
+    row = utterance.row
+    if unknown := style.unknown_in(text):
+        shown = " ".join(repr(part) for part in unknown)
+        yield findings.error(
+            "text-unspellable",
+            row,
+            utterance.text,
+            f"the base's tokenizer cannot spell {shown}: training would teach it to write ⁇",
+            "write it as it is spoken (1.5 mg: one point five milligrams)",
+        )
+    elif not text:
+        yield findings.error(
+            "text-empties",
+            row,
+            utterance.text,
+            "nothing is left of the text in the base's style",
+            "give a transcript with words",
+        )
+    if utterance.term:
+        written = normalise(style.rewrite(utterance.term))
+        if written != normalise(utterance.term):
+            yield findings.warning(
+                "term-style",
+                row,
+                utterance.term,
+                f"the base writes the term as {written!r}, so that its KER counts it as missed",
+                "write term and text as the base does",
+            )
+
+
+def _check_whole(rows: Sequence[CheckedRow], style: WritingStyle) -> Iterable[Finding]:
+    """Where the manifest as a whole is written otherwise than the base writes."""
+    texts = [row.utterance.text for row in rows]
+    if not texts:
+        return
+    fix = "nothing, if normalised text is all you need; else write the manifest as the base does"
+    if style.cased and not any(char.isupper() for text in texts for char in text):
+        yield findings.warning(
+            "casing-differs",
+            None,
+            texts[0],
+            "the base writes capitals, no row has any: tuning will teach it lower case",
+            fix,
+        )
+    if style.punctuated and not any(char in ".,?" for text in texts for char in text):
+        yield findings.warning(
+            "punctuation-differs",
+            None,
+            texts[0],
+            "the base writes punctuation, no row has any: tuning will teach it to leave it out",
+            fix,
+        )
+    changed = [row for row in rows if row.training_text != row.utterance.text]
+    if changed:
+        yield findings.warning(
+            "restyled",
+            changed[0].utterance.row,
+            changed[0].training_text,
+            f"{len(changed)} rows are written in the base's style in the training copy",
+            "nothing; --keep-style turns it off",
+        )

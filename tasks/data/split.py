@@ -1,0 +1,222 @@
+"""The term-aware split (specification, 4b): row-disjoint and stratified by entity_category.
+
+The same term may stand on both sides through different rows; the same recording never does, not
+even under two names. A row's side depends on the seed and on what the row is, not on where it
+stands: the order of the manifest, the machine and the Python version do not matter. The
+specification's sketch shuffles with ``random``, which depends on the order; here each recording is
+ranked by a hash instead. The counts are the sketch's: ``max(1, int(fraction * n))`` a category.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from tasks.common.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+UNCATEGORISED = "(none)"
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRow:
+    """What the split must know of a row.
+
+    Attributes:
+        row: the row's number in the manifest.
+        category: its entity_category, or ``UNCATEGORISED``.
+        recording: the content hash of its audio: rows that share it stay together.
+        text: its reference transcript.
+        term: its term, normalised; "" where it has none.
+    """
+
+    row: int
+    category: str
+    recording: str
+    text: str
+    term: str = ""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows' numbers on either side, in the manifest's order, and what to tell the user."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    warnings: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if set(self.train) & set(self.validation):
+            raise ValueError("a row stands on both sides of the split")
+
+    @cached_property
+    def held_out(self) -> frozenset[int]:
+        """The numbers of the rows that training must not see."""
+        return frozenset(self.validation)
+
+
+def split_rows(
+    rows: Sequence[SplitRow],
+    *,
+    fraction: float = 0.2,
+    seed: int = 42,
+    trained_before: frozenset[str] = frozenset(),
+    by_term: bool = False,
+) -> Split:
+    """Split rows into train and validation.
+
+    Args:
+        rows: all rows of the manifest.
+        fraction: share of each category's rows to hold out, between 0 and 1.
+        seed: another seed gives another split.
+        trained_before: recordings that the base has learnt already; they go to train, since a
+            figure on them would not be held out.
+        by_term: hold out whole terms, so that none stands on both sides: a harder question than
+            the specification's, which wants a term on both.
+
+    Raises:
+        InputError: the fraction is out of bounds, or nothing can be held out.
+    """
+    if not 0 < fraction < 1:
+        raise InputError(f"fraction {fraction:g}: must lie between 0 and 1. Fix: 0.2 is usual.")
+    groups: defaultdict[str, list[list[SplitRow]]] = defaultdict(list)
+    for group in _together(rows, by_term=by_term):
+        groups[group[0].category].append(group)
+    sizes = Counter(row.category for row in rows)
+    held_out: set[int] = set()
+    warnings: list[str] = []
+    for category in sorted(sizes):
+        candidates = sorted(groups[category], key=lambda group: _rank(seed, group))
+        if sizes[category] < 2 or len(candidates) < 2:  # noqa: PLR2004 - two sides need two
+            what = "row" if sizes[category] == 1 else "term" if by_term else "recording"
+            warnings.append(f"category {category} has a single {what}: forced to train")
+            continue
+        wanted = max(1, int(fraction * sizes[category]))
+        fresh = [group for group in candidates if not _learnt(group, trained_before)]
+        # The last candidate stays on the training side, unless what was learnt before is there.
+        taken = list(_take(fresh if len(fresh) < len(candidates) else fresh[:-1], wanted))
+        if len(taken) < wanted and len(fresh) < len(candidates):
+            warnings.append(
+                f"category {category}: {len(taken)} rows held out instead of {wanted}, since the "
+                "base was trained on the others"
+            )
+        held_out.update(taken)
+    if not held_out:
+        raise InputError(
+            "nothing can be held out: every category has a single recording, or the base was "
+            "trained on all of them. "
+            "Fix: grow the manifest with /digital-health-clinical-asr-build."
+        )
+    numbers = sorted(row.row for row in rows)
+    return Split(
+        train=tuple(number for number in numbers if number not in held_out),
+        validation=tuple(number for number in numbers if number in held_out),
+        warnings=tuple(warnings),
+    )
+
+
+def fold_rows(
+    rows: Sequence[SplitRow],
+    folds: int,
+    *,
+    seed: int = 42,
+    trained_before: frozenset[str] = frozenset(),
+) -> tuple[Split, ...]:
+    """Deal rows into folds, each of which is held out once: cross-fitting.
+
+    Every category is dealt evenly, whole recordings at a time.
+
+    Args:
+        rows: all rows of the manifest.
+        folds: how many.
+        seed: another seed gives other folds.
+        trained_before: recordings that the base has learnt already; no fold holds them out.
+
+    Raises:
+        InputError: fewer than two folds, or a fold without a row.
+    """
+    if folds < 2:  # noqa: PLR2004 - one fold would leave nothing to train on
+        raise InputError(f"folds {folds}: at least 2 are needed. Fix: 5 is usual.")
+    dealt: list[list[int]] = [[] for _ in range(folds)]
+    fresh = [
+        group for group in _together(rows, by_term=False) if not _learnt(group, trained_before)
+    ]
+    # One deal through all categories, so that the folds differ by one recording at most.
+    fresh.sort(key=lambda group: (group[0].category, _rank(seed, group)))
+    for place, group in enumerate(fresh):
+        dealt[place % folds].extend(row.row for row in group)
+    if not all(dealt):
+        raise InputError(
+            f"folds {folds}: there are {len(fresh)} recordings that the base has not learnt. "
+            "Fix: fewer folds, or a larger manifest."
+        )
+    numbers = sorted(row.row for row in rows)
+    return tuple(
+        Split(
+            train=tuple(number for number in numbers if number not in held_out),
+            validation=tuple(sorted(held_out)),
+            warnings=(),
+        )
+        for held_out in map(frozenset, dealt)
+    )
+
+
+def _together(rows: Iterable[SplitRow], *, by_term: bool) -> list[list[SplitRow]]:
+    """Rows that share a recording (or a term), together, each group in its content's own order."""
+    groups = _sharing(rows) if by_term else _recordings(rows)
+    for group in groups:
+        if len(group) > 1:
+            group.sort(key=lambda row: (row.category, row.text, row.recording))
+    return groups
+
+
+def _recordings(rows: Iterable[SplitRow]) -> list[list[SplitRow]]:
+    groups: defaultdict[str, list[SplitRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.recording].append(row)
+    return list(groups.values())
+
+
+def _sharing(rows: Iterable[SplitRow]) -> list[list[SplitRow]]:
+    """Rows that share a recording or a term: two terms of one recording become one group."""
+    groups: dict[str, list[SplitRow]] = {}
+    for row in rows:
+        found = {id(groups[key]): groups[key] for key in _shared(row) if key in groups}
+        # Into the largest, so that a term of many rows costs no more than many terms.
+        home = max(found.values(), key=len, default=[])
+        home.append(row)
+        moved = [one for group in found.values() if group is not home for one in group]
+        home += moved
+        for one in (row, *moved):
+            groups.update(dict.fromkeys(_shared(one), home))
+    return list({id(group): group for group in groups.values()}.values())
+
+
+def _shared(row: SplitRow) -> list[str]:
+    """What a row may share with others."""
+    return [f"recording {row.recording}", *([f"term {row.term}"] if row.term else [])]
+
+
+def _learnt(group: Sequence[SplitRow], trained_before: frozenset[str]) -> bool:
+    return any(row.recording in trained_before for row in group)
+
+
+def _rank(seed: int, group: Sequence[SplitRow]) -> str:
+    return hashlib.sha256(f"{seed}\n{group[0].recording}\n{group[0].text}".encode()).hexdigest()
+
+
+def _take(candidates: Sequence[Sequence[SplitRow]], wanted: int) -> Iterable[int]:
+    """Row numbers of whole recordings, up to ``wanted`` rows, and at least one recording."""
+    taken = 0
+    for group in candidates:
+        if taken and taken + len(group) > wanted:
+            continue
+        yield from (row.row for row in group)
+        taken += len(group)
+        if taken >= wanted:
+            return

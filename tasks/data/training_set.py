@@ -1,0 +1,184 @@
+"""The copies of the manifest that training reads: train.jsonl and validation.jsonl.
+
+They stand beside the manifest, which itself is never edited. Their text is in the base's writing
+style and their audio paths resolve where training runs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.data import manifest
+from tasks.data.split import UNCATEGORISED, Split, SplitRow, fold_rows, split_rows
+from tasks.data.text_normalizer import normalise_term
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from tasks.data.manifest import Utterance
+    from tasks.data.preflight import CheckedRow
+
+
+ORIGINAL_TEXT = "asr_flywheel_original_text"
+"""The field of a copy that holds what the user wrote, where the base would write it otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """The two files and the split that they hold.
+
+    Attributes:
+        train: path of train.jsonl.
+        validation: path of validation.jsonl: the held-out rows.
+        split: the rows' numbers on either side.
+        durations: seconds of each row of train.jsonl.
+        content: hash over what training sees: audio content, text and side of each row. It does
+            not depend on paths or times, so that the same data is recognised anywhere.
+        trained_recordings: content hashes of the recordings on the training side.
+        replayed: rows of general English at the end of train.jsonl; see
+            tasks/data/general_english.py.
+    """
+
+    train: Path
+    validation: Path
+    split: Split
+    durations: tuple[float, ...]
+    content: str
+    trained_recordings: frozenset[str] = frozenset()
+    replayed: int = 0
+
+    @property
+    def train_rows(self) -> int:
+        """Rows of train.jsonl."""
+        return len(self.durations)
+
+
+def split_checked(
+    rows: Sequence[CheckedRow],
+    *,
+    fraction: float,
+    seed: int,
+    trained_before: frozenset[str] = frozenset(),
+    by_term: bool = False,
+) -> Split:
+    """Split the rows that passed the preflight; see ``split_rows``."""
+    return split_rows(
+        _split_rows(rows),
+        fraction=fraction,
+        seed=seed,
+        trained_before=trained_before,
+        by_term=by_term,
+    )
+
+
+def fold_checked(
+    rows: Sequence[CheckedRow],
+    folds: int,
+    *,
+    seed: int,
+    trained_before: frozenset[str] = frozenset(),
+) -> tuple[Split, ...]:
+    """Deal the rows that passed the preflight into folds; see ``fold_rows``."""
+    return fold_rows(_split_rows(rows), folds, seed=seed, trained_before=trained_before)
+
+
+def _split_rows(rows: Sequence[CheckedRow]) -> list[SplitRow]:
+    return [
+        SplitRow(
+            row=row.utterance.row,
+            category=row.utterance.entity_category or UNCATEGORISED,
+            recording=row.audio_sha256,
+            text=row.utterance.text,
+            term=normalise_term(row.utterance.term) if row.utterance.term else "",
+        )
+        for row in rows
+    ]
+
+
+def write_training_set(
+    folder: Path,
+    rows: Sequence[CheckedRow],
+    split: Split,
+    locate: Callable[[CheckedRow], str] = lambda row: str(row.audio),
+    replay: Sequence[CheckedRow] = (),
+) -> TrainingSet:
+    """Write train.jsonl and validation.jsonl.
+
+    Args:
+        folder: where they go: the cycle's, beside the manifest, or a fold's.
+        rows: the checked rows.
+        split: which row goes where.
+        locate: gives a row's audio path where training runs; the absolute path by default.
+        replay: rows of general English that are trained on too.
+    """
+    by_number = {row.utterance.row: row for row in rows}
+    paths = folder / "train.jsonl", folder / "validation.jsonl"
+    train = [*(by_number[number] for number in split.train), *replay]
+    validation = [by_number[number] for number in split.validation]
+    for path, side in zip(paths, (train, validation), strict=True):
+        manifest.write_manifest(path, (_copied(row, locate) for row in side))
+    return TrainingSet(
+        *paths,
+        split,
+        tuple(row.utterance.duration or 0.0 for row in train),
+        _content(train, validation),
+        frozenset(row.audio_sha256 for row in train),
+        len(replay),
+    )
+
+
+def _copied(row: CheckedRow, locate: Callable[[CheckedRow], str]) -> Utterance:
+    """The row as training reads it; the user's own text stays beside a text that was rewritten."""
+    original = row.utterance
+    restyled = row.training_text != original.text
+    return replace(
+        original,
+        audio_filepath=locate(row),
+        text=row.training_text,
+        term=row.training_term,
+        extra={**original.extra, **({ORIGINAL_TEXT: original.text} if restyled else {})},
+    )
+
+
+def held_out_rows(path: Path) -> list[tuple[str, str | None]]:
+    """The rows of validation.jsonl, of any manifest, or of per-row results.
+
+    Returns:
+        Of each row the audio's path and the user's text, None where the row gives none.
+
+    Raises:
+        InputError: it cannot be read, it is empty, or a row lacks its audio's path.
+    """
+    rows: list[tuple[str, str | None]] = []
+    for number, row in enumerate(atomic_files.read_jsonl(path), start=1):
+        audio = row.get("audio_filepath")
+        text = next((row[name] for name in (ORIGINAL_TEXT, "text", "ref") if name in row), None)
+        if not isinstance(audio, str) or not isinstance(text, str | None):
+            raise InputError(
+                f"{path}: row {number}: audio_filepath must be text, not {audio!r}, and so must "
+                "text, where it is given. Fix: name the validation.jsonl of the cycle."
+            )
+        rows.append((audio, text))
+    if not rows:
+        raise InputError(f"{path}: no rows. Fix: name the validation.jsonl of the cycle.")
+    return rows
+
+
+def _content(*sides: Sequence[CheckedRow]) -> str:
+    return atomic_files.fingerprint(
+        [sorted((row.audio_sha256, row.training_text) for row in side) for side in sides]
+    )
+
+
+def counts(rows: Sequence[CheckedRow], split: Split) -> dict[str, dict[str, int]]:
+    """Rows of each category on either side."""
+    category = {row.utterance.row: row.utterance.entity_category or UNCATEGORISED for row in rows}
+    return {
+        side: dict(sorted(Counter(category[number] for number in numbers).items()))
+        for side, numbers in (("train", split.train), ("validation", split.validation))
+    }

@@ -1,0 +1,1 @@
+"""Gate, guardrail, significance, verdict and grow plan; pure."""

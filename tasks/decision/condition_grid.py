@@ -1,0 +1,81 @@
+"""Crossing a term with conditions: how weak each is, and how many of each to take."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import TYPE_CHECKING
+
+from tasks.evaluation.hypotheses import Part
+from tasks.evaluation.scoring import Share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tasks.evaluation.scoring import RowScore
+
+USUAL_ROWS_PER_TERM = 12
+"""2 voices x 2 noise levels x 3 contexts, as in the build stage's own example."""
+
+Cell = tuple[str | None, str | None, str | None]
+
+
+def shares_by(rows: Iterable[RowScore], dimension: str) -> dict[str, Share]:
+    """Missed rows by a field's values, trained rows not counted."""
+    found: dict[str, Share] = {}
+    for row in rows:
+        value = getattr(row.row, dimension)
+        if value is None:
+            continue
+        counts = row.row.part is not Part.TRAINED
+        seen = Share(int(bool(row.term_missed)), 1) if counts else Share(0, 0)
+        found[value] = found.get(value, Share(0, 0)) + seen
+    return found
+
+
+def expected(share: Share) -> float:
+    """KER by Laplace's rule of succession, so that one row of one does not lead a list."""
+    return (share.hits + 1) / (share.n + 2)
+
+
+def cell_of(row: RowScore) -> Cell:
+    """A row's voice, noise level and context."""
+    return (row.row.voice_id, row.row.noise_level, row.row.context_type)
+
+
+def cells(chosen: Sequence[Sequence[str]]) -> int:
+    """How many combinations there are; a dimension without values does not count."""
+    return math.prod(max(1, len(values)) for values in chosen)
+
+
+def new_cells(chosen: Sequence[Sequence[str]], there: Mapping[Cell, int]) -> int:
+    """How many combinations have no row yet."""
+    return sum(cell not in there for cell in product(*(values or (None,) for values in chosen)))
+
+
+def shape(
+    pools: Sequence[Sequence[str]], wanted: int, there: Mapping[Cell, int]
+) -> tuple[int, ...]:
+    """How many values of each dimension to cross: the fewest new rows that are enough.
+
+    Of equal ones the most balanced, since rows that differ in one thing only teach less; then the
+    one with more values in the first dimensions.
+
+    Args:
+        pools: the values of each dimension, those to take first in front.
+        wanted: how many new rows.
+        there: the combinations that have a row.
+    """
+
+    def worth(counts: tuple[int, ...]) -> tuple[bool, int, int, tuple[int, ...]]:
+        rows = new_cells([pool[:n] for pool, n in zip(pools, counts, strict=True)], there)
+        enough = rows >= wanted
+        fewer = tuple(-count for count in counts)
+        return (not enough, rows if enough else -rows, max(counts) - min(counts), fewer)
+
+    ranges = [
+        range(1, min(len(pool), USUAL_ROWS_PER_TERM) + 1) if pool else range(1) for pool in pools
+    ]
+    # More than twice the usual rows are never wanted: that bounds the search.
+    shapes = (one for one in product(*ranges) if math.prod(one) <= 2 * USUAL_ROWS_PER_TERM)
+    return min(shapes, key=worth)

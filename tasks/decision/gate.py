@@ -1,0 +1,437 @@
+"""The gate: is tuning worth the GPU time? (specification, rules 4 to 6; contracts, Routing).
+
+A refusal is a verdict, not an error: it names its route. All reasons are collected, the most
+fundamental first; the first one's action and route are the gate's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import py3langid
+
+from tasks.common import neighbour_stages
+from tasks.common.errors import InputError
+from tasks.data.manifest import CATEGORIES
+from tasks.data.text_normalizer import normalise
+from tasks.models.catalog import LEGACY_FALLBACK, RECOMMENDED, Base, Status
+from tasks.training.recipes import Method
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tasks.data.manifest import Utterance
+    from tasks.evaluation.scoring import Scores, Share
+
+_LANGUAGE_SAMPLE_CHARS = 50_000
+_SHORTEST_LANGUAGE_SAMPLE = 200
+# Frequent words of English, and of German, French, Spanish, Italian, Portuguese, Dutch, Swedish and
+# Polish as far as English clinical text lacks them. Words with accents and of other alphabets count
+# beside the latter.
+_ENGLISH_WORDS = "the of and with was for she he her his which to is at on by"
+_FOREIGN_WORDS = """
+    der das und ist nicht mit ein eine wird bei von zu le les et est une du pour dans avec
+    el los las un una y es por del il di che non della sono o os da uma com para
+    het een van voor en de och att som av ett si jest w z
+"""
+_ENGLISH = frozenset(_ENGLISH_WORDS.split())
+_FOREIGN = frozenset(_FOREIGN_WORDS.split())
+_FOREIGN_SHARE = 0.05
+
+
+class Action(StrEnum):
+    """What to do next."""
+
+    TUNE = "tune"
+    BUILD = "build-manifest"
+    EVALUATE = "evaluate-baseline"
+    GROW = "grow-manifest"
+    HARDEN = "make-eval-harder"
+    FIX_PRONUNCIATION = "fix-pronunciation"
+    SUBSTITUTE_BASE = "substitute-base"
+    STOCK_SFT = "use-stock-sft"
+    OTHER_LANGUAGE = "other-language"
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """The thresholds; the defaults are the specification's.
+
+    Attributes:
+        priority: entity categories whose KER decides.
+        tune_above: tuning is worth it above this KER, exclusive.
+        harden_below: below this KER, exclusive, the evaluation is too easy.
+        min_rows: rows that the manifest must have.
+        min_priority_rows: rows that each priority category must have.
+        min_source_rows: rows that a pronunciation source must have to be compared.
+        good_pronunciation: a dictionary's rows are good at or under this KER.
+        bad_pronunciation: guessed pronunciations are bad above this KER.
+    """
+
+    priority: tuple[str, ...] = ("drug",)
+    tune_above: float = 0.3
+    harden_below: float = 0.1
+    min_rows: int = 100
+    min_priority_rows: int = 5
+    min_source_rows: int = 5
+    good_pronunciation: float = 0.1
+    bad_pronunciation: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not self.priority:
+            raise InputError("priority: name at least one category. Fix: --priority drug")
+        for category in self.priority:
+            if category not in CATEGORIES:
+                raise InputError(
+                    f"priority: {category!r} is not a category. "
+                    f"Fix: use one of {', '.join(CATEGORIES)}."
+                )
+        if not 0 <= self.harden_below <= self.tune_above <= 1:
+            raise InputError(
+                f"gate policy: harden_below {self.harden_below} and tune_above {self.tune_above} "
+                "contradict each other. Fix: 0 <= harden_below <= tune_above <= 1."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the gate judges.
+
+    Attributes:
+        utterances: the manifest's rows, or None where there is no manifest.
+        baseline: the cycle's scored evaluation result, or None where there is none.
+        base: the model that is to be tuned.
+        method: how.
+        cycle: the cycle's number, from 1; a later cycle's number is above 1.
+        previous_rows: rows of the cycle before, or None if that is not known.
+    """
+
+    utterances: Sequence[Utterance] | None
+    baseline: Scores | None
+    base: Base
+    method: Method = Method.SFT
+    cycle: int = 1
+    previous_rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One ground for the verdict, with where it sends the user."""
+
+    action: Action
+    route: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """The verdict. ``route`` is where to go next; for a passed gate, on with this stage."""
+
+    passed: bool
+    reasons: tuple[Reason, ...]
+    warnings: tuple[str, ...] = ()
+    figures: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def action(self) -> Action:
+        """What to do next: the first reason's."""
+        return self.reasons[0].action
+
+    @property
+    def route(self) -> str:
+        """Which stage does it: the first reason's."""
+        return self.reasons[0].route
+
+    def as_dict(self) -> dict[str, object]:
+        """What ``asr-flywheel gate --json`` prints."""
+        return {
+            "passed": self.passed,
+            "action": self.action.value,
+            "route": self.route,
+            "reasons": [reason.message for reason in self.reasons],
+            "warnings": list(self.warnings),
+            "figures": self.figures,
+        }
+
+
+def check_gate(evidence: Evidence, policy: GatePolicy) -> GateResult:
+    """Judge whether tuning is worth it."""
+    refusals = list(_refusals(evidence, policy))
+    warnings = tuple(_warnings(evidence))
+    figures = _figures(evidence, policy)
+    if refusals:
+        return GateResult(False, tuple(refusals), warnings, figures)
+    return GateResult(True, (_passed(evidence, policy),), warnings, figures)
+
+
+def _refusals(evidence: Evidence, policy: GatePolicy) -> Iterable[Reason]:
+    if evidence.utterances is None:
+        yield Reason(
+            Action.BUILD,
+            neighbour_stages.BUILD,
+            f"There is no manifest: build one first with {neighbour_stages.BUILD}.",
+        )
+    elif evidence.baseline is None:
+        yield Reason(
+            Action.EVALUATE,
+            neighbour_stages.EVAL,
+            f"There is no baseline: score the cycle first with {neighbour_stages.EVAL} "
+            "(or `asr-flywheel transcribe`).",
+        )
+    yield from _language_refusals(evidence.utterances or ())
+    yield from _base_refusals(evidence.base, evidence.method)
+    if evidence.utterances is not None and evidence.baseline is not None:
+        yield from _pronunciation_refusals(evidence.baseline, policy)
+        yield from _ker_refusals(evidence, evidence.baseline, policy)
+    if evidence.utterances is not None:
+        yield from _size_refusals(evidence.utterances, policy)
+
+
+def _language_refusals(utterances: Sequence[Utterance]) -> Iterable[Reason]:
+    language = manifest_language(utterances)
+    if language is not None and language != "en":
+        yield Reason(
+            Action.OTHER_LANGUAGE,
+            neighbour_stages.GENERIC,
+            f"The manifest's language is {language!r}, not English. The bases and the recipe are "
+            "for US English: another language needs another base and a recipe validated on it "
+            f"({neighbour_stages.GENERIC}). If it is English after all, such as notes in "
+            'shorthand, say so: give its rows a field "lang": "en".',
+        )
+
+
+def manifest_language(utterances: Sequence[Utterance]) -> str | None:
+    """The manifest's language (ISO 639-1), from its ``lang`` fields or else from its text.
+
+    None where there is too little text to tell.
+    """
+    stated = {
+        str(utterance.extra.get("lang") or utterance.extra.get("language") or "").lower()[:2]
+        for utterance in utterances
+    } - {""}
+    if others := sorted(stated - {"en"}):
+        return others[0]
+    if stated:
+        return "en"
+    sample = " ".join(utterance.text for utterance in utterances)[:_LANGUAGE_SAMPLE_CHARS]
+    if len(sample) < _SHORTEST_LANGUAGE_SAMPLE:
+        return None
+    guess = str(py3langid.classify(sample)[0])
+    if guess == "en":
+        return guess
+    # Drug names and shorthand look like many a language: a guess needs evidence to be believed.
+    words = sample.lower().split()
+    english = sum(word in _ENGLISH for word in words)
+    foreign = sum(word in _FOREIGN or not word.isascii() for word in words)
+    return guess if foreign > max(english, _FOREIGN_SHARE * len(words)) else "en"
+
+
+def _base_refusals(base: Base, method: Method) -> Iterable[Reason]:
+    if base.status is Status.BROKEN:
+        yield Reason(
+            Action.SUBSTITUTE_BASE,
+            neighbour_stages.FINETUNE,
+            f"Do not tune {base.name}: {base.note}. Use {RECOMMENDED} instead "
+            f"(legacy fallback: {LEGACY_FALLBACK}).",
+        )
+    if method is Method.ADAPTER:
+        why = (
+            "on TDT and RNN-T decoders the specification found 72 NaN tensors at any learning "
+            "rate. NeMo 3.0 with random weights showed none in 96 here, which clears no real model"
+            if base.decoder.has_transducer
+            else "adapters are not part of this recipe"
+        )
+        yield Reason(
+            Action.STOCK_SFT,
+            neighbour_stages.FINETUNE,
+            f"No adapter on {base.name}: {why}. Use stock full-model tuning.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PronunciationGap:
+    """Dictionary pronunciations are recognised, guessed ones are not (contracts, Routing)."""
+
+    known: Share
+    guessed: Share
+
+    def __str__(self) -> str:
+        return (
+            f"merriam-webster rows are good (KER {self.known.rate:.3f}, n={self.known.n}) and "
+            f"magpie_g2p rows are bad (KER {self.guessed.rate:.3f}, n={self.guessed.n})"
+        )
+
+    @property
+    def advice(self) -> str:
+        """The finding, and what mends it."""
+        return (
+            f"A pronunciation gap, not a model gap: {self}. Give those terms a pronunciation: "
+            f"{neighbour_stages.BUILD}, step 2d."
+        )
+
+
+def pronunciation_gap(scores: Scores, policy: GatePolicy) -> PronunciationGap | None:
+    """The first diagnostic: is it the pronunciation, and not the model, that is lacking?"""
+    sources = scores.by("ipa_source")
+    if "merriam-webster" not in sources or "magpie_g2p" not in sources:
+        return None
+    known, guessed = sources["merriam-webster"].keyword, sources["magpie_g2p"].keyword
+    if known.rate is None or guessed.rate is None:
+        return None
+    if min(known.n, guessed.n) < policy.min_source_rows:
+        return None
+    if known.rate <= policy.good_pronunciation and guessed.rate > policy.bad_pronunciation:
+        return PronunciationGap(known, guessed)
+    return None
+
+
+def _pronunciation_refusals(baseline: Scores, policy: GatePolicy) -> Iterable[Reason]:
+    gap = pronunciation_gap(baseline, policy)
+    if gap is not None:
+        yield Reason(Action.FIX_PRONUNCIATION, neighbour_stages.BUILD, gap.advice)
+
+
+def _ker_refusals(evidence: Evidence, baseline: Scores, policy: GatePolicy) -> Iterable[Reason]:
+    worst = _worst_priority(baseline, policy)
+    if worst is None:
+        utterances = evidence.utterances or ()
+        if any(_rows_of(utterances, one) < policy.min_priority_rows for one in policy.priority):
+            return  # the manifest lacks the rows: evaluating it again could not help
+        names = ", ".join(policy.priority)
+        yield Reason(
+            Action.EVALUATE,
+            neighbour_stages.EVAL,
+            f"The baseline has no row of {names} with a term, so that there is no KER to judge: "
+            f"score the whole manifest with {neighbour_stages.EVAL}.",
+        )
+        return
+    category, ker = worst
+    if ker > policy.tune_above:
+        return
+    if ker < policy.harden_below:
+        yield Reason(
+            Action.HARDEN,
+            neighbour_stages.BUILD,
+            f"Do not tune: {category} KER is {ker:.3f}, under {policy.harden_below}. Make the "
+            "evaluation harder (voices, noise, contexts, adversarial terms) with "
+            f"{neighbour_stages.BUILD}.",
+        )
+    elif not _later_and_grown(evidence):
+        when = "and the manifest has not grown since the cycle before"
+        if evidence.cycle == 1:
+            when = "on a first evaluation"
+        elif evidence.previous_rows is None:
+            when = "and no cycle before is there to show that the manifest has grown"
+        yield Reason(
+            Action.GROW,
+            neighbour_stages.BUILD,
+            f"{category} KER is {ker:.3f}, not above {policy.tune_above}, {when}: grow the term "
+            f"list with {neighbour_stages.BUILD}.",
+        )
+
+
+def _later_and_grown(evidence: Evidence) -> bool:
+    rows = len(evidence.utterances or ())
+    return (
+        evidence.cycle > 1 and evidence.previous_rows is not None and rows > evidence.previous_rows
+    )
+
+
+def _size_refusals(utterances: Sequence[Utterance], policy: GatePolicy) -> Iterable[Reason]:
+    if len(utterances) < policy.min_rows:
+        yield Reason(
+            Action.GROW,
+            neighbour_stages.BUILD,
+            f"The manifest has {len(utterances)} rows, fewer than {policy.min_rows}: the result "
+            f"would be noise. Grow it with {neighbour_stages.BUILD}.",
+        )
+    for category in policy.priority:
+        rows = _rows_of(utterances, category)
+        if rows < policy.min_priority_rows:
+            yield Reason(
+                Action.GROW,
+                neighbour_stages.BUILD,
+                f"The priority category {category} has {rows} rows, fewer than "
+                f"{policy.min_priority_rows}: held-out figures would be noise. Grow it with "
+                f"{neighbour_stages.BUILD}.",
+            )
+
+
+def _rows_of(utterances: Sequence[Utterance], category: str) -> int:
+    return sum(utterance.entity_category == category for utterance in utterances)
+
+
+def _worst_priority(baseline: Scores, policy: GatePolicy) -> tuple[str, float] | None:
+    groups = baseline.by("entity_category")
+    known = [
+        (category, ker)
+        for category in policy.priority
+        if category in groups and (ker := groups[category].ker) is not None
+    ]
+    return max(known, key=lambda item: item[1], default=None)
+
+
+def _passed(evidence: Evidence, policy: GatePolicy) -> Reason:
+    worst = _worst_priority(evidence.baseline, policy) if evidence.baseline else None
+    if worst is None:
+        raise ValueError("a gate without a priority KER cannot have passed")
+    category, ker = worst
+    ground = (
+        f"above {policy.tune_above}"
+        if ker > policy.tune_above
+        else "on a later evaluation of a manifest that has grown"
+    )
+    return Reason(
+        Action.TUNE,
+        neighbour_stages.FINETUNE,
+        f"Tune: {category} KER is {ker:.3f}, {ground}, on {len(evidence.utterances or ())} rows. "
+        f"Base {evidence.base.name}: {evidence.base.note}.",
+    )
+
+
+def _warnings(evidence: Evidence) -> Iterable[str]:
+    if evidence.base.cache_aware and evidence.base.status is Status.UNKNOWN:
+        yield f"{evidence.base.name} is {evidence.base.note}."
+    if evidence.base.is_multilingual:
+        yield (
+            f"{evidence.base.name} writes {len(evidence.base.languages)} languages. English is the "
+            "default here: the recipe, the scores and the guardrail are English, and what tuning "
+            f"costs the other languages is not measured. The English base is {RECOMMENDED}."
+        )
+    if evidence.utterances is None or evidence.baseline is None:
+        return
+    scored = {normalise(row.row.ref) for row in evidence.baseline.rows}
+    missing = sum(normalise(utterance.text) not in scored for utterance in evidence.utterances)
+    if missing:
+        yield (
+            f"{missing} of {len(evidence.utterances)} rows of the manifest are not in the "
+            "baseline: it may be older than the manifest. Score it again with "
+            f"{neighbour_stages.EVAL}."
+        )
+
+
+def _figures(evidence: Evidence, policy: GatePolicy) -> dict[str, object]:
+    utterances, baseline = evidence.utterances, evidence.baseline
+    figures: dict[str, object] = {"base": evidence.base.name, "cycle": evidence.cycle}
+    if utterances is not None:
+        figures["rows"] = len(utterances)
+        figures["language"] = manifest_language(utterances)
+    if baseline is not None:
+        figures["baseline_rows"] = baseline.n
+        figures["ker"] = baseline.ker
+        figures["ipa_source"] = {
+            source or "(none)": {"n": group.keyword.n, "ker": group.ker}
+            for source, group in baseline.by("ipa_source").items()
+        }
+    groups = baseline.by("entity_category") if baseline is not None else {}
+    figures["priority"] = {
+        category: {
+            "rows": _rows_of(utterances or (), category),
+            "n": groups[category].keyword.n if category in groups else 0,
+            "ker": groups[category].ker if category in groups else None,
+        }
+        for category in policy.priority
+    }
+    return figures

@@ -1,0 +1,430 @@
+"""The grow plan: which rows the build stage should add before the next turn, worst first.
+
+A decision that sends the user back to the build stage is only of use with a list that it can work
+through: which terms, in which voices, noise levels and contexts, how many rows each, and why. The
+build stage crosses terms with conditions (its step 2e), and so does a line of this plan.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tasks.common import neighbour_stages
+from tasks.data.text_normalizer import normalise_term
+from tasks.decision.condition_grid import (
+    USUAL_ROWS_PER_TERM,
+    cell_of,
+    cells,
+    expected,
+    new_cells,
+    shape,
+    shares_by,
+)
+from tasks.decision.gate import GatePolicy, pronunciation_gap
+from tasks.decision.guardrail import GuardrailStatus
+from tasks.decision.significance import Finding, rows_needed
+from tasks.decision.verdict import Verdict
+from tasks.evaluation import diff
+from tasks.evaluation.hypotheses import Part
+from tasks.evaluation.scoring import Share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tasks.decision.gate import PronunciationGap
+    from tasks.decision.verdict import Decision
+    from tasks.evaluation.diff import Pairing
+    from tasks.evaluation.scoring import RowScore, Scores
+
+LEAST_ROWS = 100
+"""Of a manifest (specification, rule 6)."""
+AGAINST_FORGETTING = (
+    "More clinical rows do not mend forgetting: tune the next time with general sentences among "
+    "the rows (--replay-share) or with --recipe conservative."
+)
+MOST_GROWTH = 4.0
+"""In one turn: who needs more should look at the result of this much first."""
+GROWTH = 2.0
+"""How much larger a priority category becomes where nothing says how many rows would settle it."""
+_DEFAULTS = {
+    "noise_level": ("clean", "snr_15db", "snr_5db"),
+    "context_type": ("dictation", "handoff", "chart_note", "history"),
+}
+_FEWEST_VOICES = 2
+_DIMENSIONS = ("voice_id", "noise_level", "context_type")
+TITLES = {"voice_id": "voice", "noise_level": "noise level", "context_type": "context"}
+_GUESSED = "magpie_g2p"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What to add for one term: every new combination of these voices, levels and contexts.
+
+    Attributes:
+        term: as the manifest spells it.
+        category: its entity_category.
+        rows: how many rows that makes, those that the manifest has already left out.
+        voices: voice_id values; empty where the manifest names none.
+        noise_levels: likewise.
+        context_types: likewise.
+        ipa_source: where its pronunciation comes from; the weakest source if there are several.
+        held_out: its rows that the model missed, of those that it was not trained on.
+        trained: the same of the rows that it was trained on.
+        why: one sentence.
+    """
+
+    term: str
+    category: str
+    rows: int
+    voices: tuple[str, ...]
+    noise_levels: tuple[str, ...]
+    context_types: tuple[str, ...]
+    ipa_source: str | None
+    held_out: Share
+    trained: Share
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A voice, a noise level or a context: how the model does there, and what the plan adds."""
+
+    dimension: str
+    value: str
+    missed: Share
+    added: int
+
+
+@dataclass(frozen=True, slots=True)
+class GrowPlan:
+    """The plan; ``lines`` are worst first.
+
+    Attributes:
+        model: whose misses it is made from.
+        basis: which rows the KER figures are from.
+        lines: a line a term.
+        new_terms: by category, how many terms more to find beside those that are known.
+        conditions: worst first within each dimension.
+        advice: what no line of the table can say, the most fundamental first.
+    """
+
+    model: str
+    basis: str
+    lines: tuple[Line, ...]
+    new_terms: Mapping[str, int]
+    conditions: tuple[Condition, ...]
+    advice: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows that it adds, those of new terms included."""
+        return sum(line.rows for line in self.lines) + USUAL_ROWS_PER_TERM * sum(
+            self.new_terms.values()
+        )
+
+
+def make_plan(
+    scores: Scores,
+    priority: Sequence[str],
+    *,
+    model: str,
+    trained: bool = True,
+    needed: Mapping[str, int] | None = None,
+    gap: PronunciationGap | None = None,
+    forgets: bool = False,
+) -> GrowPlan:
+    """Plan the rows to add.
+
+    A priority category grows to twice its rows, or to as many as it takes to hold out the
+    ``needed`` rows, but at most to ``MOST_GROWTH`` times its rows in one turn. They go to the terms
+    that the model misses, at most ``USUAL_ROWS_PER_TERM`` each, and what is left over to new terms.
+    In other categories a missed term gets the few rows that let one of them be held out.
+
+    Args:
+        scores: the evaluation of the model that the next turn starts from.
+        priority: the categories that decide.
+        model: its name, for people.
+        trained: whether it was trained on the rows that are marked so; a base was not.
+        needed: by category, the held-out rows that would settle the question.
+        gap: the pronunciation gap, if there is one.
+        forgets: whether the tuned model broke the guardrail of general English.
+    """
+    judged = _Judged.of(scores, priority, trained=trained)
+    needed = needed or {}
+    lines: list[Line] = []
+    new_terms: dict[str, int] = {}
+    for category in sorted(judged.by_category, key=judged.rank):
+        terms = judged.missed_terms(category)
+        each = judged.least_rows
+        if category in priority:
+            wanted = judged.rows_to_add(category, needed.get(category))
+            each = min(USUAL_ROWS_PER_TERM, max(each, math.ceil(wanted / max(1, len(terms)))))
+        made = [judged.line(term, each) for term in terms]
+        lines += made
+        if category in priority:
+            left = wanted - sum(line.rows for line in made)
+            if (more := math.ceil(left / USUAL_ROWS_PER_TERM)) > 0:
+                new_terms[category] = more
+    if gap is not None:
+        lines.sort(key=lambda line: line.ipa_source != _GUESSED)
+    return GrowPlan(
+        model=model,
+        basis="held-out" if judged.parted else "all",
+        lines=tuple(lines),
+        new_terms=new_terms,
+        conditions=tuple(judged.conditions(lines)),
+        advice=tuple(_advice(judged, new_terms, gap, needed, forgets=forgets)),
+    )
+
+
+def plan_for(
+    decided: Decision, pairing: Pairing, priority: Sequence[str], names: tuple[str, str]
+) -> GrowPlan | None:
+    """The plan that a decision asks for; None where it does not send the user to the build stage.
+
+    After a discarded model the next turn starts from the base again, so that the base's misses
+    count; otherwise the tuned model's.
+
+    Args:
+        decided: the decision.
+        pairing: the rows as both models scored them.
+        priority: the categories that decided.
+        names: of base and tuned model.
+    """
+    if decided.route != neighbour_stages.BUILD:
+        return None
+    discarded = decided.verdict is Verdict.DISCARD
+    scores = pairing.before if discarded else pairing.after
+    unseen = scores.where(lambda row: row.row.part is not Part.TRAINED)
+    guardrail = decided.guardrail
+    return make_plan(
+        scores,
+        priority,
+        model=names[0] if discarded else names[1],
+        trained=not discarded,
+        needed=_unsettled(decided, pairing),
+        gap=pronunciation_gap(unseen, GatePolicy(priority=tuple(priority))),
+        forgets=guardrail is not None and guardrail.status is GuardrailStatus.BROKEN,
+    )
+
+
+def _unsettled(decided: Decision, pairing: Pairing) -> dict[str, int]:
+    """The held-out rows that would settle each priority category which is not settled."""
+    found = diff.deltas(pairing.where(lambda pair: pair.after.row.part is not Part.TRAINED))
+    needed = {
+        category: rows_needed(found[category], len(decided.findings))
+        for category, finding in decided.findings.items()
+        if finding is Finding.UNSETTLED
+    }
+    return {category: rows for category, rows in needed.items() if rows is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """The rows of one term in one category."""
+
+    rows: tuple[RowScore, ...]
+
+    def missed(self, *parts: Part | None) -> Share:
+        chosen = [bool(row.term_missed) for row in self.rows if row.row.part in parts]
+        return Share(sum(chosen), len(chosen))
+
+    @property
+    def held_out(self) -> Share:
+        return self.missed(Part.HELD_OUT, None)
+
+    @property
+    def trained(self) -> Share:
+        return self.missed(Part.TRAINED)
+
+    @property
+    def weakness(self) -> tuple[float, float, str]:
+        """Sorts the worst first."""
+        return (-expected(self.held_out), -expected(self.trained), self.name)
+
+    @property
+    def name(self) -> str:
+        return self.rows[0].row.term or ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """An evaluation's rows that have a term and a category, and what they tell."""
+
+    by_category: Mapping[str, Mapping[str, _Term]]
+    priority: Sequence[str]
+    manifest_rows: int
+    unplaced: int
+    parted: bool
+    held_out_share: float
+
+    @classmethod
+    def of(cls, scores: Scores, priority: Sequence[str], *, trained: bool) -> _Judged:
+        found: dict[str, dict[str, list[RowScore]]] = {}
+        for row in scores.rows:
+            if row.term_missed is None or row.row.term is None or row.row.entity_category is None:
+                continue
+            terms = found.setdefault(row.row.entity_category, {})
+            # To a model that was trained on none of the rows, all of them are held out.
+            shown = row if trained else replace(row, row=replace(row.row, part=None))
+            terms.setdefault(normalise_term(row.row.term), []).append(shown)
+        placed = sum(len(rows) for terms in found.values() for rows in terms.values())
+        held_out = sum(row.row.part is Part.HELD_OUT for row in scores.rows)
+        parted = any(row.row.part is not None for row in scores.rows)
+        return cls(
+            {
+                category: {name: _Term(tuple(rows)) for name, rows in terms.items()}
+                for category, terms in found.items()
+            },
+            priority,
+            scores.n,
+            scores.n - placed,
+            parted and trained,
+            held_out / scores.n if parted and held_out else 1.0,
+        )
+
+    def rank(self, category: str) -> tuple[int, float, str]:
+        """Priority categories first, then the worst."""
+        first = 0 if category in self.priority else 1
+        terms = self.by_category[category].values()
+        return (first, -expected(sum((term.held_out for term in terms), Share(0, 0))), category)
+
+    @property
+    def least_rows(self) -> int:
+        """So many rows let one of them be held out."""
+        return min(USUAL_ROWS_PER_TERM, math.ceil(1 / self.held_out_share))
+
+    def missed_terms(self, category: str) -> list[_Term]:
+        """The terms that were missed, worst first; outside of priority only on held-out rows."""
+        terms = [
+            term
+            for term in self.by_category[category].values()
+            if term.held_out.hits or (category in self.priority and term.trained.hits)
+        ]
+        return sorted(terms, key=lambda term: term.weakness)
+
+    def rows_to_add(self, category: str, needed: int | None) -> int:
+        """Rows that a priority category lacks."""
+        now = sum(len(term.rows) for term in self.by_category[category].values())
+        wanted = math.ceil(GROWTH * now)
+        if needed is not None:
+            wanted = max(now, math.ceil(needed / self.held_out_share))
+        wanted = min(wanted, math.ceil(MOST_GROWTH * now))
+        lacking = math.ceil(max(0, LEAST_ROWS - self.manifest_rows) / len(self.priority))
+        return max(wanted - now, lacking)
+
+    def line(self, term: _Term, wanted: int) -> Line:
+        """Cross the worst conditions in which the term has not been recorded."""
+        category = str(term.rows[0].row.entity_category)
+        pools = [self._worst_first(category, dimension, term) for dimension in _DIMENSIONS]
+        there = Counter(cell_of(row) for row in term.rows)
+        counts = shape(pools, wanted, there)
+        chosen = [pool[:count] for pool, count in zip(pools, counts, strict=True)]
+        sources = [row.row.ipa_source for row in term.rows if row.row.ipa_source]
+        voices, noise_levels, contexts = (tuple(values) for values in chosen)
+        return Line(
+            term=term.name,
+            category=category,
+            # Where every combination is there already, these rows are new sentences.
+            rows=new_cells(chosen, there) or cells(chosen),
+            voices=voices,
+            noise_levels=noise_levels,
+            context_types=contexts,
+            ipa_source=_GUESSED if _GUESSED in sources else next(iter(sources), None),
+            held_out=term.held_out,
+            trained=term.trained,
+            why=_why(term, parted=self.parted),
+        )
+
+    def _worst_first(self, category: str, dimension: str, term: _Term) -> list[str]:
+        """A dimension's values: first those without a row of the term, then the worst."""
+        shares = shares_by(self._rows(category), dimension)
+        used = Counter(getattr(row.row, dimension) for row in term.rows)
+        return sorted(shares, key=lambda value: (used[value], -expected(shares[value]), value))
+
+    def _rows(self, *categories: str) -> list[RowScore]:
+        return [
+            row
+            for category in categories or tuple(self.by_category)
+            for term in self.by_category[category].values()
+            for row in term.rows
+        ]
+
+    def conditions(self, lines: Sequence[Line]) -> Iterable[Condition]:
+        """Every value of every dimension, worst first."""
+        for dimension in _DIMENSIONS:
+            added: Counter[str] = Counter()
+            for line in lines:
+                values = _values(line, dimension)
+                for value in values:
+                    added[value] += round(line.rows / len(values))
+            shares = shares_by(self._rows(), dimension)
+            for value in sorted(shares, key=lambda one: (-expected(shares[one]), one)):
+                yield Condition(dimension, value, shares[value], added[value])
+
+    def values(self, dimension: str) -> set[str]:
+        """The values that the rows have."""
+        return {value for row in self._rows() if (value := getattr(row.row, dimension)) is not None}
+
+
+def _values(line: Line, dimension: str) -> tuple[str, ...]:
+    return {
+        "voice_id": line.voices,
+        "noise_level": line.noise_levels,
+        "context_type": line.context_types,
+    }[dimension]
+
+
+def _why(term: _Term, *, parted: bool) -> str:
+    held_out, trained = term.held_out, term.trained
+    said: list[str] = []
+    if held_out.hits:
+        kind = "held-out rows" if parted else "rows"
+        said.append(f"missed in {held_out.hits} of {held_out.n} {kind}")
+    if trained.hits:
+        said.append(f"missed in {trained.hits} of {trained.n} rows that were trained on")
+    if any(row.row.ipa_source == _GUESSED for row in term.rows):
+        said.append("its pronunciation is guessed: audition it first (step 2d)")
+    return "; ".join(said)
+
+
+def _advice(
+    judged: _Judged,
+    new_terms: Mapping[str, int],
+    gap: PronunciationGap | None,
+    needed: Mapping[str, int],
+    *,
+    forgets: bool,
+) -> Iterable[str]:
+    if forgets:
+        yield AGAINST_FORGETTING
+    if gap is not None:
+        yield (
+            f"Pronunciation first: {gap}. Audition the terms whose ipa_source is {_GUESSED} and "
+            "add them to pronunciation_overrides.csv (step 2d) before any row is added; they "
+            "stand first in the table."
+        )
+    for category, rows in needed.items():
+        yield (
+            f"About {rows} held-out rows of {category} would settle the question, out of about "
+            f"{math.ceil(rows / judged.held_out_share)} rows of it in all; one turn adds at most "
+            f"{MOST_GROWTH - 1:.0f} times what is there."
+        )
+    for category, count in new_terms.items():
+        yield (
+            f"Find {count} new {category} terms, {USUAL_ROWS_PER_TERM} rows each: the known terms "
+            "that are missed cannot carry all rows that the category lacks."
+        )
+    if len(judged.values("voice_id")) < _FEWEST_VOICES:
+        yield "Use at least two voices: with one, a model learns the speaker with the terms."
+    for dimension, usual in _DEFAULTS.items():
+        if absent := [value for value in usual if value not in judged.values(dimension)]:
+            yield f"No row has the {TITLES[dimension]} {', '.join(absent)}: add some."
+    if judged.unplaced:
+        yield (
+            f"{judged.unplaced} rows have no term or no entity_category and count for no KER: "
+            "give them both, or do not count them among the rows that the gate asks for."
+        )

@@ -1,0 +1,84 @@
+"""What the rows show about one category, and how many would show it.
+
+A drop is shown if chance explains it in fewer than one of twenty such comparisons, over rows and,
+where enough terms changed, over terms: a model that learns one term and forgets another flips all
+their rows together. That no wanted drop is there is shown by the interval.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from tasks.decision.decision_table import POLICY, DecisionPolicy, Movement, movement
+from tasks.evaluation import statistics
+
+if TYPE_CHECKING:
+    from tasks.evaluation.diff import Delta
+
+
+class Finding(StrEnum):
+    """What the rows show about one category."""
+
+    IMPROVED = "shown to drop meaningfully"
+    MOVED = "shown to drop, but less than wanted"
+    SMALLER = "shown that no wanted drop is there"
+    NOTHING = "nothing was missed before or after"
+    WORSE = "shown to be worse"
+    UNSETTLED = "not settled"
+
+
+def shown_over_terms(delta: Delta, policy: DecisionPolicy = POLICY) -> bool:
+    """Whether a gain is shown over terms too, or too few of them changed to ask."""
+    p = delta.p_terms
+    return p is None or len(delta.nets) < policy.fewest_terms or p < policy.alpha
+
+
+def find(delta: Delta, p_adjusted: float, policy: DecisionPolicy = POLICY) -> Finding:
+    """What the rows show about one category; ``p_adjusted`` counts for a drop, p for harm."""
+    p, interval = delta.p, delta.interval
+    if p is None or interval is None:
+        return Finding.UNSETTLED
+    if delta.broken > delta.fixed and p < policy.alpha:
+        return Finding.WORSE
+    if not delta.before.hits and not delta.after.hits:
+        return Finding.NOTHING
+    gained = delta.fixed > delta.broken and p_adjusted < policy.alpha
+    if gained and shown_over_terms(delta, policy):
+        dropped = movement(delta, policy) is Movement.DROPPED
+        return Finding.IMPROVED if dropped else Finding.MOVED
+    if delta.before.hits and interval.low > -policy.meaningful_drop * (delta.before.rate or 0.0):
+        return Finding.SMALLER
+    return Finding.UNSETTLED
+
+
+def rows_needed(delta: Delta, categories: int, policy: DecisionPolicy = POLICY) -> int | None:
+    """Rows that would settle a category, if its rows go on being fixed and broken at this rate.
+
+    Either way of settling counts: that a difference is shown, or that no wanted drop is left in the
+    interval; the cheaper one is named. Half a row is added to either count, since what was not seen
+    on few rows is not impossible.
+
+    Args:
+        delta: what was found.
+        categories: how many are tested together.
+        policy: alpha, power and the wanted drop.
+
+    Returns:
+        Rows, those that are there included; None where no study of any size could settle it.
+    """
+    fixed, broken = (delta.fixed + 0.5) / (delta.n + 1), (delta.broken + 0.5) / (delta.n + 1)
+    wanted = policy.meaningful_drop * (delta.before.rate or 0.0)
+    alpha = policy.alpha / categories
+    shown = statistics.rows_to_show(fixed, broken, alpha, policy.power)
+    if shown is not None and len(delta.nets) >= policy.fewest_terms:
+        over_terms = statistics.rows_to_show_clustered(
+            delta.nets, delta.n, policy.alpha, policy.power
+        )
+        shown = None if over_terms is None else max(shown, over_terms)
+    ways = [
+        shown,
+        statistics.rows_to_exclude(fixed, broken, wanted, policy.power),
+    ]
+    known = [way for way in ways if way is not None]
+    return max(delta.n + 1, min(known)) if known else None

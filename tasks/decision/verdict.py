@@ -1,0 +1,371 @@
+"""Keep the model, grow the manifest, discard, or say that the rows cannot tell (docs/verdict.md).
+
+The specification's table compares two shares. Here each verdict needs evidence:
+
+- keep: the drop on a priority category is meaningful and shown, no priority category is shown to be
+  worse, the gain does not come from shouting, and the guardrail held where there is one;
+- discard: a priority category is shown to be worse, or the guardrail is broken, or the gain is
+  shouted, or it is on trained rows alone;
+- grow: the drop is shown, but smaller than wanted; or no wanted drop is left in the interval; or
+  the specification's stopping rules say so;
+- inconclusive: none of these; it names how many rows would settle it.
+
+"Shown" is McNemar's mid-p under alpha; a gain must be shown over terms too, where enough of them
+changed (tasks/decision/significance.py). For a keep the p-values of all priority categories are
+corrected together (Holm 1979), so that more categories are not more chances; for harm they are not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tasks.common import neighbour_stages
+from tasks.common.errors import InputError
+from tasks.decision.decision_table import (
+    POLICY,
+    DecisionPolicy,
+    Movement,
+    TableReading,
+    Verdict,
+    describe,
+    movement,
+    read_table,
+)
+from tasks.decision.guardrail import Guardrail, GuardrailStatus
+from tasks.decision.significance import Finding, find, rows_needed
+from tasks.evaluation import statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tasks.evaluation.diff import Delta
+
+__all__ = [
+    "POLICY",
+    "Decision",
+    "DecisionPolicy",
+    "Evidence",
+    "Finding",
+    "Movement",
+    "TableReading",
+    "Verdict",
+    "decide",
+    "movement",
+    "read_table",
+    "require_rows",
+    "rows_needed",
+]
+
+EVERY_ROW = "all"
+"""The basis where it is not known which rows were trained on."""
+UNCHECKED = "Forgetting was not checked: there is no guardrail set of general English."
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a decision rests on.
+
+    Attributes:
+        judged: the differences by category on the rows that decide.
+        basis: which rows those are, in words.
+        trained: the same on the rows that were trained on; empty if it is not known which.
+        unshouted: the judged differences, where a row that holds a false keyword counts as missed;
+            empty if that was not looked at.
+        shouting: by category, rows that hold a false keyword before and after.
+        guardrail: general English before and after; None without a set.
+        pronunciation_gap: the finding that it is no model gap (tasks/decision/gate.py), if it is
+            there.
+        overfit: the finding that validation WER rose while the training loss fell, if it is there.
+        previous: each category's relative change in the cycle before, where it is known.
+    """
+
+    judged: Mapping[str, Delta]
+    basis: str
+    trained: Mapping[str, Delta] = field(default_factory=dict)
+    unshouted: Mapping[str, Delta] = field(default_factory=dict)
+    shouting: Mapping[str, Delta] = field(default_factory=dict)
+    guardrail: Guardrail | None = None
+    pronunciation_gap: str | None = None
+    overfit: str | None = None
+    previous: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The verdict with its grounds.
+
+    Attributes:
+        verdict: keep, grow, discard or inconclusive.
+        bare: the specification's table, read literally on the same rows.
+        findings: what is shown about each priority category.
+        p_adjusted: each priority category's mid-p, corrected for their number (Holm).
+        reasons: sentences that give the figures, the ground of the verdict first among them.
+        route: the stage that takes the next step.
+        basis: which rows it rests on, in words.
+        rows_needed: rows of the basis, those that are there included, that would settle an
+            inconclusive verdict; None for another verdict, or where rows could not settle it.
+        guardrail: general English before and after; None without a set.
+    """
+
+    verdict: Verdict
+    bare: TableReading
+    findings: Mapping[str, Finding]
+    p_adjusted: Mapping[str, float]
+    reasons: tuple[str, ...]
+    route: str
+    basis: str
+    rows_needed: int | None = None
+    guardrail: Guardrail | None = None
+
+    def __post_init__(self) -> None:
+        if self.rows_needed is not None and self.verdict is not Verdict.INCONCLUSIVE:
+            raise ValueError("only an inconclusive verdict asks for rows")
+
+    @property
+    def movements(self) -> Mapping[str, Movement]:
+        """The table's row for each priority category."""
+        return self.bare.movements
+
+    def as_dict(self) -> dict[str, object]:
+        """The decision as decision.json holds it."""
+        return {
+            "decision": self.verdict.value,
+            "bare_decision": self.bare.verdict.value,
+            "reasons": list(self.reasons),
+            "rows_needed": self.rows_needed,
+            "route": self.route,
+            "basis": self.basis,
+            "findings": {category: found.value for category, found in self.findings.items()},
+            "p_adjusted": dict(self.p_adjusted),
+            "movements": {category: row.value for category, row in self.movements.items()},
+            "guardrail": None if self.guardrail is None else self.guardrail.as_dict(),
+        }
+
+
+def require_rows(found: Mapping[str, Delta], priority: Sequence[str], basis: str) -> None:
+    """Make sure that there is something to decide on.
+
+    Raises:
+        InputError: a priority category has no row with a term.
+    """
+    for category in priority:
+        if category not in found or not found[category].n:
+            raise InputError(
+                f"no {basis} row of category {category!r} has a term: there is nothing to decide "
+                "on. Fix: name another category with --priority, or grow the manifest."
+            )
+
+
+def decide(
+    evidence: Evidence, priority: Sequence[str], policy: DecisionPolicy = POLICY
+) -> Decision:
+    """Judge a tuned model by its evidence on the priority categories.
+
+    Raises:
+        InputError: a priority category has no row with a term.
+    """
+    require_rows(evidence.judged, priority, evidence.basis)
+    judged = {category: evidence.judged[category] for category in priority}
+    adjusted = statistics.holm(
+        {category: 1.0 if delta.p is None else delta.p for category, delta in judged.items()}
+    )
+    findings = {
+        category: find(delta, adjusted[category], policy) for category, delta in judged.items()
+    }
+    bare = read_table(evidence.judged, priority, evidence.basis, policy)
+    found = _Found(evidence, judged, findings, policy)
+    verdict, grounds, needed = found.verdict()
+    reasons = [
+        *([] if evidence.pronunciation_gap is None else [evidence.pronunciation_gap]),
+        *(
+            _figures(delta, bare.movements[name], findings[name], policy)
+            for name, delta in judged.items()
+        ),
+        *grounds,
+        *found.remarks(verdict),
+    ]
+    if bare.verdict is not verdict:
+        overlooked = _OVERLOOKED[verdict]
+        if verdict is Verdict.INCONCLUSIVE and Finding.IMPROVED in findings.values():
+            overlooked = "does not look at general English"
+        reasons.append(
+            f"The specification's table says {bare.verdict.value} on the same rows: "
+            f"it {overlooked}."
+        )
+    return Decision(
+        verdict=verdict,
+        bare=bare,
+        findings=findings,
+        p_adjusted=adjusted,
+        reasons=tuple(reasons),
+        route=neighbour_stages.SERVING if verdict is Verdict.KEEP else neighbour_stages.BUILD,
+        basis=evidence.basis,
+        rows_needed=needed,
+        guardrail=evidence.guardrail,
+    )
+
+
+_OVERLOOKED = {
+    Verdict.KEEP: "counts a rise that chance explains as harm",
+    Verdict.DISCARD: "looks at the two shares alone, not at what else is shown here",
+    Verdict.GROW: "does not ask what the rows exclude",
+    Verdict.INCONCLUSIVE: "does not ask whether chance explains the difference",
+}
+
+
+def _figures(delta: Delta, row: Movement, finding: Finding, policy: DecisionPolicy) -> str:
+    interval = delta.interval
+    between = (
+        "" if interval is None else f", 95 % interval {interval.low:+.3f} to {interval.high:+.3f}"
+    )
+    by_chance = f"mid-p {delta.p:.3g}"
+    if delta.p_terms is not None and len(delta.nets) >= policy.fewest_terms:
+        by_chance += f", over terms {delta.p_terms:.3g}"
+    return f"{describe(delta, row)[:-2]}; {by_chance}{between}): {finding.value}."
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The rules, one a method, over what was found."""
+
+    evidence: Evidence
+    judged: Mapping[str, Delta]
+    findings: Mapping[str, Finding]
+    policy: DecisionPolicy
+
+    def verdict(self) -> tuple[Verdict, list[str], int | None]:
+        """The verdict, its grounds, and the rows that would settle it."""
+        if harms := [*self._harms()]:
+            return Verdict.DISCARD, harms, None
+        seen = set(self.findings.values())
+        if Finding.IMPROVED in seen:
+            return self._kept_or_not()
+        if Finding.MOVED in seen:
+            return Verdict.GROW, ["Expand the manifest: signal density beats LR sweeps."], None
+        if stopped := [*self._stopping()]:
+            asked = self._unsettled()[1] if Finding.UNSETTLED in seen else []
+            return Verdict.GROW, [*stopped, *asked], None
+        if Finding.UNSETTLED not in seen:
+            return self._nothing_there()
+        return self._unsettled()
+
+    def _harms(self) -> Iterable[str]:
+        """Grounds to discard, whatever was gained."""
+        guardrail = self.evidence.guardrail
+        if guardrail is not None and guardrail.status is GuardrailStatus.BROKEN:
+            yield f"The model forgets. {guardrail}"
+        for category, finding in self.findings.items():
+            if finding is Finding.WORSE:
+                yield (
+                    f"{category} is shown to be worse: overfit on a small manifest. Grow it before "
+                    "retraining; do not tune harder."
+                )
+            elif self._shouted(category):
+                yield self._shouting_ground(category)
+
+    def _shouted(self, category: str) -> bool:
+        """Whether false keywords rose, and no gain is left without the rows that hold them."""
+        rise, honest = self.evidence.shouting.get(category), self.evidence.unshouted.get(category)
+        if rise is None or honest is None or rise.p is None or honest.p is None:
+            return False
+        rose = rise.broken > rise.fixed and rise.p < self.policy.alpha
+        left = find(honest, honest.p, self.policy)
+        gained = self.findings[category] in (Finding.IMPROVED, Finding.MOVED)
+        return rose and (left is Finding.WORSE or (gained and left is not Finding.IMPROVED))
+
+    def _shouting_ground(self, category: str) -> str:
+        rise, honest = self.evidence.shouting[category], self.evidence.unshouted[category]
+        return (
+            f"{category} is gained by shouting: {rise.before.hits} → {rise.after.hits} of {rise.n} "
+            "rows hold a keyword that nobody said. Counted as missed, KER goes "
+            f"{honest.before.rate:.3f} → {honest.after.rate:.3f}."
+        )
+
+    def _kept_or_not(self) -> tuple[Verdict, list[str], int | None]:
+        guardrail = self.evidence.guardrail
+        if guardrail is not None and guardrail.status is GuardrailStatus.UNCLEAR:
+            needed = guardrail.sentences_needed
+            count = "" if needed is None else f" About {needed} sentences would settle it."
+            ground = f"The gain is shown, but whether the model forgets is not. {guardrail}{count}"
+            # More rows of the manifest would not settle that.
+            return Verdict.INCONCLUSIVE, [ground], None
+        return (
+            Verdict.KEEP,
+            [f"Keep the .nemo; to deploy it, hand it to {neighbour_stages.SERVING}."],
+            None,
+        )
+
+    def _stopping(self) -> Iterable[str]:
+        """The specification's stopping rules."""
+        if self.evidence.overfit is not None:
+            yield f"{self.evidence.overfit} Overfit: grow the manifest."
+        floor = -self.policy.measurable_change
+        now_and_before = [
+            change
+            for category, delta in self.judged.items()
+            for change in (delta.relative, self.evidence.previous.get(category))
+        ]
+        if all(change is not None and change > floor for change in now_and_before):
+            yield (
+                "Two cycles in a row with a KER drop under "
+                f"{self.policy.measurable_change:.0%} relative: a floor. Grow the manifest, or "
+                "accept the base."
+            )
+
+    def _nothing_there(self) -> tuple[Verdict, list[str], int | None]:
+        """Every category is shown to lack the wanted drop."""
+        memorised = [
+            category
+            for category, delta in self.evidence.trained.items()
+            if category in self.findings
+            and delta.p is not None
+            and find(delta, delta.p, self.policy) is Finding.IMPROVED
+        ]
+        if memorised:
+            learnt = self.evidence.trained[memorised[0]]
+            ground = (
+                f"Memorised: {memorised[0]} KER fell {learnt.before.rate:.3f} → "
+                f"{learnt.after.rate:.3f} on the rows that were trained on, and on the "
+                f"{self.evidence.basis} rows no such drop is there."
+            )
+            return Verdict.DISCARD, [ground], None
+        if set(self.findings.values()) == {Finding.NOTHING}:
+            ground = "Nothing was missed before: make the evaluation harder before tuning again."
+        else:
+            ground = (
+                "The wanted drop is not there: check the figures by category, since some may be in "
+                "the base's vocabulary already; then grow the manifest."
+            )
+        return Verdict.GROW, [ground], None
+
+    def _unsettled(self) -> tuple[Verdict, list[str], int | None]:
+        open_ones = {
+            category: rows_needed(self.judged[category], len(self.judged), self.policy)
+            for category, finding in self.findings.items()
+            if finding is Finding.UNSETTLED
+        }
+        known = {category: rows for category, rows in open_ones.items() if rows is not None}
+        if not known:
+            ground = (
+                "Chance explains the difference, and no number of rows would settle so small a one."
+            )
+            return Verdict.INCONCLUSIVE, [ground], None
+        category = min(known, key=lambda name: known[name])
+        has = self.judged[category].n
+        rows = "rows" if self.evidence.basis == EVERY_ROW else f"{self.evidence.basis} rows"
+        ground = (
+            f"Chance explains the difference. About {known[category]} {rows} of {category} would "
+            f"settle it at these rates (now {has}; power {self.policy.power:.0%})."
+        )
+        return Verdict.INCONCLUSIVE, [ground], known[category]
+
+    def remarks(self, verdict: Verdict) -> Iterable[str]:
+        """What a reader of any verdict must know."""
+        guardrail = self.evidence.guardrail
+        if guardrail is None:
+            yield UNCHECKED
+        elif guardrail.status is GuardrailStatus.HELD:
+            yield str(guardrail)
+        if verdict is Verdict.KEEP and self.evidence.overfit is not None:
+            yield f"{self.evidence.overfit} The best checkpoint was taken."

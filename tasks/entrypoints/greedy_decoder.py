@@ -1,0 +1,391 @@
+"""NeMo's recognisers, taken apart: features and encoder, greedy decoding, text.
+
+``transcribe()`` does these one after the other, batch by batch, and waits for each. Here they are
+three steps that the pipeline may run at the same time. What is computed is the same: the model's
+own modules are called, and the text is spelt by its own decoding object.
+
+Models whose forward pass is another than CTC's, RNN-T's or TDT's, and beam search, are not taken
+apart: ``whole`` says so, and they are decoded by their own ``transcribe()``.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cuda_graphs  # type: ignore[import-not-found]  # lies beside this file
+import nemo_audio_formats  # type: ignore[import-not-found]  # likewise
+import nvrtc_guard  # type: ignore[import-not-found]  # likewise
+import torch
+from length_batching import Budget  # type: ignore[import-not-found]  # likewise
+from nemo.collections.asr.models import ASRModel
+from nemo.collections.asr.models.ctc_models import EncDecCTCModel
+from nemo.collections.asr.models.hybrid_rnnt_ctc_models import EncDecHybridRNNTCTCModel
+from nemo.collections.asr.models.rnnt_models import EncDecRNNTModel
+from nemo.collections.asr.modules import ConformerEncoder
+from nemo.collections.asr.parts.utils.rnnt_utils import Hypothesis
+from omegaconf import OmegaConf, open_dict
+from onednn_linear import pack  # type: ignore[import-not-found]  # likewise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+# A frame budget beyond which a GPU's arithmetic units are busy anyway, measured on an H100.
+GPU_FRAMES = 200_000
+GPU_ROWS = 512
+# Greedy decoding of transducers takes as long for many rows as for few.
+GPU_DECODED_TOGETHER = 2048
+# On a CPU small batches stay in its caches, measured with the embedded base on two cores.
+CPU_FRAMES = 3_000
+CPU_ROWS = 16
+_MEMORY_SHARE = 0.7
+_PROBE_FRAMES = 30_000
+# Texts that are spelt by both ways.
+_SPELT_TWICE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What the encoder made of a batch: (recordings, dimensions, frames), and each one's frames.
+
+    Of a CTC model these are the best label of every frame: (recordings, frames).
+    """
+
+    output: torch.Tensor
+    lengths: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Greedy labels on the host: (recordings, labels), and how many of them count."""
+
+    ids: torch.Tensor
+    lengths: torch.Tensor
+
+
+def restore(path: str, device: str) -> Any:  # noqa: ANN401 - NeMo ships no types
+    """Restore a model for inference; from here on NeMo is guarded against what it does itself."""
+    nvrtc_guard.install()
+    cuda_graphs.install()
+    nemo_audio_formats.by_content()  # for those that their own transcribe() decodes
+    model = ASRModel.restore_from(path, map_location=device)
+    if model.cfg.get("validation_ds") is None:
+        # transcribe() reads this key, and a model that was never validated lacks it.
+        with open_dict(model.cfg):
+            model.cfg.validation_ds = OmegaConf.create({"sample_rate": model.cfg.sample_rate})
+    return model.to(device).eval()
+
+
+class Recogniser:
+    """A model, ready to decode batch by batch.
+
+    Attributes:
+        model: NeMo's.
+        device: where it is.
+        rate: Hz of the audio it hears.
+        whole: why it is decoded by its own ``transcribe()``, or "".
+    """
+
+    def __init__(self, model: Any, dtype: torch.dtype = torch.float32) -> None:  # noqa: ANN401
+        """Take a restored model apart.
+
+        Args:
+            model: as ``restore`` returns it; its weights are cast to ``dtype``, and on a CPU its
+                linear layers are replaced (``packed``), so that it is the recogniser's from here.
+            dtype: of encoder and decoder; features are always computed in 32 bits.
+        """
+        # Not only for the caller's sake: transcribe() leaves parts of a model in training mode, and
+        # a graph that is captured with dropout keeps it.
+        self.model = model.eval()
+        self.dtype = dtype
+        for name, part in model.named_children():
+            # 16 bits are too few for a waveform and its spectrum.
+            if name != "preprocessor":
+                part.to(dtype)
+        self.device: torch.device = next(model.parameters()).device
+        self.rate = int(model.cfg.sample_rate)
+        self._forward: Any
+        self._forward, self._decoding, self.whole = _taken_apart(model)
+        self._packed = 0
+        if self.whole:
+            return
+        # Other encoders might read a layer's weights instead of calling it.
+        calls_layers = isinstance(model.encoder, ConformerEncoder)
+        if calls_layers and dtype == torch.float32 and not self.on_gpu:
+            self._packed = pack(model.encoder)
+        featurizer = getattr(model.preprocessor, "featurizer", None)
+        # As transcribe() sets them: no noise, no padding.
+        for name, value in (("dither", 0.0), ("pad_to", 0)):
+            if hasattr(featurizer, name):
+                setattr(featurizer, name, value)
+        self._computer: Any = getattr(self._decoding.decoding, "decoding_computer", None)
+        self._speller = Speller(model, self._decoding, ctc=not self.is_transducer)
+        if self.decodes_together:
+            enable: Any = getattr(self._computer, "maybe_enable_cuda_graphs", lambda: None)
+            enable()
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it decodes on a GPU."""
+        return self.device.type == "cuda"
+
+    @property
+    def is_transducer(self) -> bool:
+        """Whether it is an RNN-T or TDT, whose decoder runs label by label."""
+        return self._forward is _transducer
+
+    @property
+    def decodes_together(self) -> bool:
+        """Whether greedy decoding takes as long for many rows as for few."""
+        return self.is_transducer and self.on_gpu
+
+    def describe(self) -> str:
+        """How it decodes, for the log; true once it has decoded something."""
+        if self.whole:
+            return self.whole
+        kind = "transducer" if self.is_transducer else "CTC"
+        said = f"{kind} in {str(self.dtype).removeprefix('torch.')} on {self.device.type}"
+        if self._packed:
+            said += ", matrix products by oneDNN"
+        if not self.decodes_together:
+            return said
+        mode = getattr(self._computer, "cuda_graphs_mode", None)
+        why_not = cuda_graphs.why_not(self._computer)
+        if why_not:
+            kept = "with partial" if "while" in str(getattr(mode, "value", mode)) else "without"
+            return f"{said}, {kept} CUDA graphs, which is slower: {why_not}"
+        if mode is None:
+            return f"{said}, without CUDA graphs, which this decoder does not allow"
+        if "full" in str(getattr(mode, "value", mode)).lower():
+            return f"{said}, its loop in one CUDA graph"
+        return (
+            f"{said}, its loop in partial CUDA graphs, which is slower: loops inside a graph need "
+            "a driver for CUDA 12.6 or newer, and the cuda-python package"
+        )
+
+    def encode(self, signal: torch.Tensor, lengths: torch.Tensor) -> Encoded:
+        """Features and encoder; on a GPU it returns before they are computed."""
+        signal = signal.to(self.device, non_blocking=True)
+        lengths = lengths.to(self.device, non_blocking=True)
+        features, counts = self.model.preprocessor(input_signal=signal, length=lengths)
+        output, counts = self.model.encoder(audio_signal=features.to(self.dtype), length=counts)
+        return Encoded(*self._forward(self.model, output, counts))
+
+    def decode(self, encoded: Sequence[Encoded]) -> Labels:
+        """Greedy labels of several batches at once; waits until they are on the host."""
+        merged = _merge(encoded)
+        if not self.is_transducer:
+            return Labels(merged.output.cpu(), merged.lengths.cpu())
+        # An older release answers (hypotheses, alignments, state).
+        found, *_ = self._computer(x=merged.output.transpose(1, 2), out_len=merged.lengths)
+        rows = merged.lengths.shape[0]
+        counts = found.current_lengths[:rows].cpu()
+        most = max(1, int(counts.max()))
+        return Labels(found.transcript[:rows, :most].cpu(), counts)
+
+    def spell(self, labels: Labels) -> list[str]:
+        """The text of each recording."""
+        counts = labels.lengths.tolist()
+        rows = [row[:count] for row, count in zip(labels.ids.tolist(), counts, strict=True)]
+        return self._speller(rows)
+
+    def budget(self, longest: int, frames: int | None = None) -> Budget:
+        """How much a batch may hold here.
+
+        On a GPU two trial batches tell what a frame costs in memory, and warm everything up.
+
+        Args:
+            longest: frames of the longest recording.
+            frames: of a batch, instead of the measured default.
+        """
+        if not self.on_gpu:
+            return Budget(frames or CPU_FRAMES, CPU_ROWS if frames is None else 1 << 20)
+        free, _ = torch.cuda.mem_get_info(self.device)
+        reserved = torch.cuda.memory_reserved(self.device)
+        free += reserved - torch.cuda.memory_allocated(self.device)
+        short = max(longest // 4, 100)
+        costs = [self._frame_bytes(length) for length in (short, max(longest, short + 1))]
+        each = max(0.0, (costs[1] - costs[0]) / max(1, longest - short))
+        return Budget(
+            frames or GPU_FRAMES,
+            GPU_ROWS,
+            max(costs[0] - each * short, 1.0),
+            each,
+            int(free * _MEMORY_SHARE),
+        )
+
+    def _frame_bytes(self, frames: int) -> float:
+        """Bytes that a frame of a batch takes at the worst moment, by a trial batch."""
+        rows = max(1, _PROBE_FRAMES // frames)
+        samples = frames * self.rate // 100
+        before = torch.cuda.memory_allocated(self.device)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        self.encode(torch.zeros(rows, samples), torch.full((rows,), samples))
+        torch.cuda.synchronize(self.device)
+        return (torch.cuda.max_memory_allocated(self.device) - before) / (rows * frames)
+
+    def warm_up(self, longest: int) -> None:
+        """Run once through everything, with the longest recording's number of frames.
+
+        A transducer's graph is captured for the largest group that will come, so that it need not
+        be captured anew.
+        """
+        samples = longest * self.rate // 100
+        one = self.encode(torch.zeros(1, samples), torch.tensor([samples]))
+        rows = GPU_DECODED_TOGETHER if self.decodes_together else 1
+        output = one.output.expand(rows, *one.output.shape[1:])
+        self.spell(self.decode([Encoded(output, one.lengths.expand(rows))]))
+
+    def release(self) -> None:
+        """Give back what memory can be given back."""
+        if self.on_gpu:
+            if hasattr(self._computer, "reset_cuda_graphs_state"):
+                self._computer.reset_cuda_graphs_state()
+            torch.cuda.empty_cache()
+
+
+def _taken_apart(model: Any) -> tuple[Callable[..., Any] | None, Any, str]:  # noqa: ANN401
+    """What follows the encoder, the decoding object, and why neither can be used, if so."""
+    known = {
+        EncDecCTCModel._transcribe_forward: (_ctc, "decoding"),  # noqa: SLF001 - tells them apart
+        EncDecRNNTModel._transcribe_forward: (_transducer, "decoding"),  # noqa: SLF001
+        EncDecHybridRNNTCTCModel._transcribe_forward: (  # noqa: SLF001
+            (_hybrid_ctc, "ctc_decoding")
+            if getattr(model, "cur_decoder", "") == "ctc"
+            else (_transducer, "decoding")
+        ),
+    }
+    forward, name = known.get(type(model)._transcribe_forward, (None, ""))  # noqa: SLF001
+    if forward is None:
+        return None, None, f"{type(model).__name__} is decoded by its own transcribe()"
+    decoding = getattr(model, name)
+    greedy = decoding.decoding
+    strategy = str(decoding.cfg.get("strategy", ""))
+    if strategy not in {"greedy", "greedy_batch"}:
+        return None, None, f"its decoding is {strategy}, not greedy: by its own transcribe()"
+    if getattr(greedy, "fusion_models", None) or getattr(greedy, "ngram_lm_batch", None):
+        return (
+            None,
+            None,
+            "its decoding heeds more than sound: by its own transcribe()",
+        )
+    if _records_more(decoding.cfg):
+        decoding = _without_records(model, name, decoding.cfg)
+    computer = getattr(decoding.decoding, "decoding_computer", None)
+    if forward is _transducer and computer is None:
+        return None, None, "its greedy decoding has no loop over labels: by its own transcribe()"
+    if getattr(computer, "record_all_steps", False):
+        return None, None, "its decoding records every step: by its own transcribe()"
+    return forward, decoding, ""
+
+
+# What a decoder can be asked to tell beside its labels, which are the same without it. An archive
+# whose model was asked once asks for ever.
+_RECORDS = (
+    "compute_timestamps",
+    "preserve_alignments",
+    "preserve_frame_confidence",
+    "preserve_token_confidence",
+    "preserve_word_confidence",
+    "tdt_include_token_duration",
+    "tdt_include_duration_confidence",
+)
+_HAVE_RECORDS = ("greedy", "confidence_cfg")
+
+
+def _records_more(cfg: Any) -> bool:  # noqa: ANN401 - of a decoding
+    """Whether a decoding was asked for more than labels."""
+    parts = [cfg, *(cfg.get(name) for name in _HAVE_RECORDS)]
+    return any(part is not None and part.get(name) for part in parts for name in _RECORDS)
+
+
+def _without_records(model: Any, name: str, cfg: Any) -> Any:  # noqa: ANN401
+    """A decoding that makes labels and nothing else; the archive stays as it is."""
+    plain = copy.deepcopy(cfg)
+    with open_dict(plain):
+        for part in (plain, *(plain.get(name) for name in _HAVE_RECORDS)):
+            for record in _RECORDS:
+                if part is not None and part.get(record):
+                    part[record] = False
+    if isinstance(model, EncDecHybridRNNTCTCModel):
+        kind = "ctc" if name == "ctc_decoding" else "rnnt"
+        model.change_decoding_strategy(plain, decoder_type=kind)
+    else:
+        model.change_decoding_strategy(plain)
+    return getattr(model, name)
+
+
+def _ctc(model: Any, output: Any, counts: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    return model.decoder(encoder_output=output).argmax(dim=-1), counts
+
+
+def _hybrid_ctc(model: Any, output: Any, counts: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    return model.ctc_decoder(encoder_output=output).argmax(dim=-1), counts
+
+
+def _transducer(_: Any, output: Any, counts: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    return output, counts
+
+
+def _merge(encoded: Sequence[Encoded]) -> Encoded:
+    """Several batches as one; shorter ones are padded."""
+    if len(encoded) == 1:
+        return encoded[0]
+    longest = max(one.output.shape[-1] for one in encoded)
+    padded = [
+        torch.nn.functional.pad(one.output, (0, longest - one.output.shape[-1])) for one in encoded
+    ]
+    return Encoded(torch.cat(padded), torch.cat([one.lengths for one in encoded]))
+
+
+class Speller:
+    """Turns greedy labels into text as NeMo's decoding object does, and faster where it may.
+
+    NeMo looks up label after label. The tokenizer's own method does the same at once; it is used
+    if both agree on the first texts.
+    """
+
+    def __init__(self, model: Any, decoding: Any, *, ctc: bool) -> None:  # noqa: ANN401
+        self._decoding = decoding
+        self._ctc = ctc
+        self._quick: Any = None
+        self._agreed = 0
+        tokenizer: Any = getattr(model, "tokenizer", None)
+        if hasattr(tokenizer, "ids_to_text") and hasattr(
+            decoding, "decode_tokens_to_str_with_strip_punctuation"
+        ):
+            self._quick = copy.copy(decoding)
+            self._quick.decode_ids_to_str = tokenizer.ids_to_text
+
+    def __call__(self, rows: Sequence[list[int]]) -> list[str]:
+        """The texts of rows of labels; a CTC model's still have repetitions and blanks."""
+        if self._quick is None:
+            return self._exact(rows)
+        texts = [self._quickly(row) for row in rows]
+        if self._agreed < _SPELT_TWICE:
+            if texts != (exact := self._exact(rows)):
+                self._quick = None
+                return exact
+            self._agreed += len(rows)
+        return texts
+
+    def _exact(self, rows: Sequence[list[int]]) -> list[str]:
+        hypotheses = [Hypothesis(score=0.0, y_sequence=row) for row in rows]
+        if self._ctc:
+            found = self._decoding.decode_hypothesis(hypotheses, fold_consecutive=True)
+        else:
+            found = self._decoding.decode_hypothesis(hypotheses)
+        return [one.text for one in found]
+
+    def _quickly(self, row: list[int]) -> str:
+        blank = self._decoding.blank_id
+        if self._ctc:
+            row = [
+                label
+                for label, before in zip(row, [blank, *row], strict=False)
+                if label not in {before, blank}
+            ]
+        else:
+            row = [label for label in row if label != blank]
+        return str(self._quick.decode_tokens_to_str_with_strip_punctuation(row))

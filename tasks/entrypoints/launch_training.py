@@ -1,0 +1,349 @@
+"""Starts an untouched fine-tuning script with a seed, and writes down what happens.
+
+Usage: launch_training.py REQUEST.json
+
+The stock script sets no seed, keeps no record that a program could read, and drops rows in silence.
+This launcher checks what the script will find, seeds everything, hangs one callback into
+Lightning's Trainer, and then runs the script as ``__main__``. The request:
+
+    {"script", "config": paths, "arguments": [Hydra argument, ...], "keys": [key that the YAML must
+    have, ...], "manifests": {"train", "validation"}, "rows": {"train", "validation"}, "limits":
+    [shortest, longest seconds], "seed", "events": path, "base": path, "checkpoints": folder,
+    "epochs", "precision"; "heartbeat": path and "abandoned_after_s" where nobody else ends an
+    abandoned job; "locks": folder and "locks_wait_s" where a GPU is promised}
+
+With several GPUs it becomes torchrun, which starts it once more for each of them. It ends an
+earlier, killed start's checkpoints so that the script can go on from them; see checkpoints.py.
+
+The events file gets one JSON object a line, each with the "time" in seconds since 1970:
+
+    {"event": "start", "epoch", "step", "batches_per_epoch", "rows", "parameters", "devices",
+     "cuda_graphs", "nemo", "torch"}
+    {"event": "step", "epoch", "step", "batch", "loss", "lr", "seconds", "gpu_memory_mib"}
+    {"event": "epoch", "epoch", "step", "train_loss", "val_loss", "val_wer", "seconds",
+     "gpu_memory_mib", "gpu_utilisation"}
+    {"event": "end", "epoch", "step", "stopped_early"}
+
+It ends with an error at the first loss that is not finite: every further second would be wasted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import runpy
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import checkpoints  # type: ignore[import-not-found]  # lies beside this file
+import cuda_graphs  # type: ignore[import-not-found]  # likewise
+import gpu_locks  # type: ignore[import-not-found]  # likewise
+import lightning.pytorch as pl
+import nemo
+import nemo_audio_formats  # type: ignore[import-not-found]  # likewise
+import numpy as np
+import nvrtc_guard  # type: ignore[import-not-found]  # likewise
+import torch
+from deferred_scalar import Late  # type: ignore[import-not-found]  # likewise
+from gpu_monitor import Utilisation  # type: ignore[import-not-found]  # likewise
+from heartbeat import watch  # type: ignore[import-not-found]  # likewise
+from omegaconf import OmegaConf
+from weights_only import load_tensors_only  # type: ignore[import-not-found]  # likewise
+
+_MIB = 1 << 20
+
+
+class RowsLostError(Exception):
+    """NeMo would train on fewer rows than were sent."""
+
+
+class EventWriter(pl.Callback):
+    """Writes the course of training to a file, line by line, on the first rank only."""
+
+    def __init__(
+        self, path: Path, rows: dict[str, int], utilisation: Utilisation, *, graphs: bool | None
+    ) -> None:
+        self._path = path
+        self._rows = rows
+        self._utilisation = utilisation
+        self._graphs = graphs
+        self._losses: list[float] = []
+        self._started = 0.0
+        self._busy: float | None = None
+        self._untold: tuple[Late, dict[str, Any]] | None = None
+        self._batch_started = 0.0
+
+    def _write(self, trainer: Any, event: str, **values: object) -> None:  # noqa: ANN401
+        if trainer.is_global_zero:
+            with self._path.open("a", encoding="utf-8") as out:
+                out.write(json.dumps({"event": event, "time": time.time(), **values}) + "\n")
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401
+        """The data is loaded and the model is ready."""
+        rows = _rows(trainer.train_dataloader)
+        held_out = _rows(pl_module.val_dataloader())  # the trainer gets its own only later
+        for side, found in (("train", rows), ("validation", held_out)):
+            if found is not None and found < self._rows[side]:
+                raise RowsLostError(f"{side}: NeMo loaded {found} of {self._rows[side]} rows")
+        self._write(
+            trainer,
+            "start",
+            epoch=trainer.current_epoch,
+            step=trainer.global_step,
+            batches_per_epoch=int(trainer.num_training_batches),
+            rows=rows,
+            parameters=sum(p.numel() for p in pl_module.parameters()),
+            devices=trainer.world_size,
+            cuda_graphs=self._graphs,
+            nemo=nemo.__version__,
+            torch=torch.__version__,
+        )
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
+        """A new epoch has its own mean loss."""
+        self._tell(trainer)
+        self._losses = []
+        self._utilisation.take()
+        self._started = self._batch_started = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: Any,  # noqa: ANN401
+        pl_module: Any,  # noqa: ANN401, ARG002
+        outputs: Any,  # noqa: ANN401
+        batch: Any,  # noqa: ANN401, ARG002
+        batch_idx: int,
+    ) -> None:
+        """One batch is done."""
+        self._tell(trainer)
+        batches = int(trainer.num_training_batches)
+        # Reading it now would wait for the GPU, which would get nothing to do meanwhile.
+        self._untold = (
+            Late(outputs["loss"]),
+            {
+                "epoch": trainer.current_epoch,
+                "step": trainer.global_step,
+                "batch": trainer.current_epoch * batches + batch_idx + 1,
+                "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            },
+        )
+
+    def _tell(self, trainer: Any) -> None:  # noqa: ANN401
+        """Write down the batch before this one; its time is from one reading to the next."""
+        if self._untold is None:
+            return
+        (late, values), self._untold = self._untold, None
+        # Lightning divides the loss that it reports by the batches it accumulates.
+        loss = late.read() * trainer.accumulate_grad_batches
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"NaN loss: the training loss became {loss}")
+        self._losses.append(loss)
+        now = time.monotonic()
+        seconds, self._batch_started = now - self._batch_started, now
+        self._write(
+            trainer,
+            "step",
+            **values,
+            loss=loss,
+            seconds=round(seconds, 4),
+            gpu_memory_mib=_gpu_memory_mib(),
+        )
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
+        """The epoch's training is done; how busy the GPU is while it validates does not count."""
+        self._tell(trainer)
+        self._busy = self._utilisation.take()
+
+    def on_validation_batch_start(
+        self,
+        trainer: Any,  # noqa: ANN401, ARG002
+        pl_module: Any,  # noqa: ANN401
+        batch: Any,  # noqa: ANN401, ARG002
+        batch_idx: int,
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> None:
+        """NeMo switches CUDA graphs on before every validation, whatever the driver."""
+        if self._graphs is False and batch_idx == 0:
+            decoder = getattr(getattr(pl_module, "decoding", None), "decoding", None)
+            if (off := getattr(decoder, "disable_cuda_graphs", None)) is not None:
+                off()
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
+        """A validation is done; with the stock settings that ends an epoch."""
+        nvrtc_guard.check()  # before anything is written that this process may have garbled
+        if trainer.sanity_checking:
+            return
+        metrics = trainer.callback_metrics
+        self._write(
+            trainer,
+            "epoch",
+            epoch=trainer.current_epoch,
+            step=trainer.global_step,
+            train_loss=sum(self._losses) / len(self._losses) if self._losses else None,
+            val_loss=_number(metrics.get("val_loss")),
+            val_wer=_number(metrics.get("val_wer")),
+            seconds=round(time.monotonic() - self._started, 3),
+            gpu_memory_mib=_gpu_memory_mib(),
+            gpu_utilisation=self._busy,
+        )
+
+    def on_save_checkpoint(
+        self,
+        trainer: Any,  # noqa: ANN401, ARG002
+        pl_module: Any,  # noqa: ANN401, ARG002
+        checkpoint: dict[str, Any],  # noqa: ARG002
+    ) -> None:
+        """A checkpoint is about to be written; training batches are decoded now and then, too."""
+        nvrtc_guard.check()
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
+        """Training ended by itself; a killed run never writes this."""
+        nvrtc_guard.check()  # the script writes its last .nemo after this
+        self._tell(trainer)
+        early = any(
+            getattr(callback, "stopped_epoch", 0) > 0
+            for callback in trainer.early_stopping_callbacks
+        )
+        self._write(
+            trainer,
+            "end",
+            epoch=trainer.current_epoch,
+            step=trainer.global_step,
+            stopped_early=early,
+        )
+
+
+def _rows(loader: Any) -> int | None:  # noqa: ANN401
+    """The rows behind a data loader, or the only one of a list; None if it cannot tell."""
+    if isinstance(loader, list) and len(loader) == 1:
+        (loader,) = loader
+    dataset: Any = getattr(loader, "dataset", None)
+    return len(dataset) if hasattr(dataset, "__len__") else None
+
+
+def _gpu_memory_mib() -> int:
+    """The peak so far of this rank's GPU."""
+    return torch.cuda.max_memory_allocated() // _MIB if torch.cuda.is_available() else 0
+
+
+def _number(value: object) -> float | None:
+    number = None if value is None else float(value)  # type: ignore[arg-type]  # a 0-d tensor
+    return number if number is not None and math.isfinite(number) else None
+
+
+def check(request: dict[str, Any]) -> None:
+    """Make sure of what the script will find, before the model is loaded.
+
+    Raises:
+        SystemExit: the script, a key of its YAML or an audio file is not there.
+        RowsLostError: rows that NeMo would drop.
+    """
+    print(f"NeMo {nemo.__version__}, torch {torch.__version__}, CUDA {torch.version.cuda}")
+    if not Path(request["script"]).is_file():
+        sys.exit(f"{request['script']}: there is no such script in this image")
+    config = OmegaConf.to_container(OmegaConf.load(request["config"]))
+    for key in request["keys"]:
+        node: Any = config
+        for name in key.split("."):
+            node = node.get(name, ...) if isinstance(node, dict) else ...
+        if node is ...:
+            sys.exit(f"{request['config']}: the script's YAML has no key {key}")
+    shortest, longest = request["limits"]
+    for side, path in request["manifests"].items():
+        with Path(path).open(encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines]
+        for row in rows:
+            if not Path(row["audio_filepath"]).is_file():
+                sys.exit(f"{path}: {row['audio_filepath']!r} does not resolve where training runs")
+        kept = sum(shortest <= row["duration"] <= longest for row in rows)
+        print(f"{side}: {kept} of {request['rows'][side]} rows")
+        if kept < request["rows"][side]:
+            raise RowsLostError(f"{side}: NeMo would load {kept} of {request['rows'][side]} rows")
+
+
+def become_torchrun() -> None:
+    """Start this program once for each GPU.
+
+    Left to itself, Lightning would start the plain script for the other ranks, without a seed and
+    without the watch on their losses.
+    """
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=gpu"]
+    os.execv(sys.executable, [sys.executable, *torchrun, *sys.argv])  # noqa: S606
+
+
+def take_up(request: dict[str, Any]) -> bool:
+    """Go on from what an earlier start left; whether there is nothing left to train."""
+    folder = Path(request["checkpoints"])
+    checkpoints.mend(folder)
+    out = folder / request["model_name"]
+    ended = checkpoints.finish(folder, Path(request["base"]), request["epochs"], out)
+    if ended is None:
+        return False
+    with Path(request["events"]).open("a", encoding="utf-8") as events:
+        events.write(json.dumps({"event": "end", **ended, "stopped_early": False}) + "\n")
+    return True
+
+
+def begin(request: dict[str, Any]) -> None:
+    """What one process does for all ranks; ends the program where nothing is left to train."""
+    check(request)
+    if "locks" in request:
+        gpu_locks.require(request["precision"])
+        gpu_locks.hold(request["locks"], request["locks_wait_s"])
+    if take_up(request):
+        sys.exit()
+    if torch.cuda.device_count() > 1:
+        become_torchrun()
+
+
+def seed(value: int, events: Path) -> None:
+    """Seed everything, for NumPy by how often this run was started before.
+
+    NeMo's batches by length draw from NumPy's generator alone: seeded alike, the first epoch after
+    a resume would have the batches of the run's first one again.
+    """
+    pl.seed_everything(value, workers=True)
+    lines = events.read_text(encoding="utf-8").splitlines() if events.is_file() else []
+    starts = sum('"event": "start"' in line for line in lines)
+    np.random.seed((value + starts) % 2**32)  # noqa: NPY002 - the generator that NeMo draws from
+
+
+def main() -> None:
+    """Check, seed, hang in the callback, run the script."""
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    if "heartbeat" in request:
+        watch(request["heartbeat"], request["abandoned_after_s"])
+    load_tensors_only(trust=request.get("trust", False))
+    rank = os.environ.get("LOCAL_RANK")
+    if rank is None:
+        begin(request)
+    seed(request["seed"], Path(request["events"]))
+    nvrtc_guard.install()  # validation decodes, and the script writes models afterwards
+    cuda_graphs.install()
+    nemo_audio_formats.by_content()
+    create = pl.Trainer.__init__
+    writer = EventWriter(
+        Path(request["events"]),
+        request["rows"],
+        Utilisation(gpu_locks.names() if rank in {None, "0"} else []),
+        graphs=gpu_locks.graphs_allowed(),
+    )
+
+    def create_with_events(trainer: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        callbacks = kwargs.pop("callbacks", None) or []
+        create(trainer, *args, callbacks=[*callbacks, writer], **kwargs)
+
+    # The script makes its own Trainer and offers no other place for a callback.
+    pl.Trainer.__init__ = create_with_events  # type: ignore[method-assign,assignment]
+    pl.Trainer.save_checkpoint = checkpoints.write_once(  # type: ignore[method-assign]
+        pl.Trainer.save_checkpoint
+    )
+    sys.argv = [request["script"], *request["arguments"]]
+    runpy.run_path(request["script"], run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

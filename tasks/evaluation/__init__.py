@@ -1,0 +1,1 @@
+"""Hypotheses, metrics, statistics, comparison and leaderboard; pure."""

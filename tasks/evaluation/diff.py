@@ -1,0 +1,321 @@
+"""Cycle N against cycle N+1, category by category (specification, 4e).
+
+Two evaluations are compared on the rows that both hold, row by row; what only one of them holds is
+counted and said. Every difference knows how sure it is: a p-value and an interval.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from tasks.common.errors import InputError
+from tasks.data.text_normalizer import normalise_term
+from tasks.evaluation import statistics
+from tasks.evaluation.hypotheses import Part
+from tasks.evaluation.row_matching import keys
+from tasks.evaluation.scoring import Scores, Share, block_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tasks.evaluation.scoring import RowScore
+    from tasks.evaluation.statistics import Interval
+
+ALL_CATEGORIES = "(all)"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One row as both evaluations scored it."""
+
+    before: RowScore
+    after: RowScore
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """The rows that two evaluations have in common, and how many only one of them has."""
+
+    pairs: tuple[Pair, ...]
+    only_before: int
+    only_after: int
+
+    def where(self, keep: Callable[[Pair], bool]) -> Pairing:
+        """The pairs that ``keep`` accepts."""
+        return Pairing(
+            tuple(pair for pair in self.pairs if keep(pair)), self.only_before, self.only_after
+        )
+
+    @property
+    def before(self) -> Scores:
+        """The earlier evaluation's common rows, marked as the later one marks them."""
+        return Scores(
+            tuple(
+                replace(one.before, row=replace(one.before.row, part=one.after.row.part))
+                for one in self.pairs
+            )
+        )
+
+    @property
+    def after(self) -> Scores:
+        """The later evaluation's common rows."""
+        return Scores(tuple(one.after for one in self.pairs))
+
+    @property
+    def held_out(self) -> Pairing:
+        """The pairs whose row the later model was not trained on."""
+        return self.where(lambda pair: pair.after.row.part is Part.HELD_OUT)
+
+    @property
+    def trained(self) -> Pairing:
+        """The pairs whose row the later model was trained on."""
+        return self.where(lambda pair: pair.after.row.part is Part.TRAINED)
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """KER before and after on the same rows.
+
+    Attributes:
+        category: an entity_category, or ``ALL_CATEGORIES``.
+        before: rows whose term was missed before, of the rows that have a term.
+        after: the same after.
+        fixed: rows missed before and found after.
+        broken: rows found before and missed after.
+        nets: of each term whose rows changed, rows fixed less rows broken.
+    """
+
+    category: str
+    before: Share
+    after: Share
+    fixed: int
+    broken: int
+    nets: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.before.n != self.after.n:
+            raise ValueError("a difference needs the same rows on both sides")
+        if self.before.hits - self.after.hits != self.fixed - self.broken:
+            raise ValueError("fixed and broken rows do not explain the difference")
+        if not (0 <= self.fixed <= self.before.hits and 0 <= self.broken <= self.after.hits):
+            raise ValueError("more rows were fixed or broken than were missed")
+        if self.nets and sum(self.nets) != self.fixed - self.broken:
+            raise ValueError("the terms' changes do not add up to the rows'")
+
+    @property
+    def n(self) -> int:
+        """Rows with a term."""
+        return self.before.n
+
+    @property
+    def relative(self) -> float | None:
+        """Relative change, negative for a drop; None where there is nothing to relate to."""
+        if not self.before.hits:
+            return None
+        return (self.after.hits - self.before.hits) / self.before.hits
+
+    @property
+    def p(self) -> float | None:
+        """McNemar's mid-p value, two-sided; None without rows."""
+        return statistics.mcnemar_mid_p(self.fixed, self.broken) if self.n else None
+
+    @property
+    def p_terms(self) -> float | None:
+        """The p-value where all rows of a term may change together; None if that is not known."""
+        return statistics.clustered_p(self.nets) if self.nets else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % interval of (KER after - KER before); None without rows."""
+        return statistics.paired_difference(self.fixed, self.broken, self.n)
+
+    def as_dict(self) -> dict[str, object]:
+        """What ``asr-flywheel diff --json`` prints of a category."""
+        return {
+            "n": self.n,
+            "ker_a": self.before.rate,
+            "ker_b": self.after.rate,
+            "relative": self.relative,
+            "p": self.p,
+            "ci": None if self.interval is None else self.interval.as_list(),
+            "fixed": self.fixed,
+            "broken": self.broken,
+            "p_terms": self.p_terms,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One figure before and after on the same rows.
+
+    Attributes:
+        name: WER, CER, pooled WER, KER or SER.
+        n: rows.
+        before: the figure before; None without rows.
+        after: the figure after.
+        interval: 95 % interval of (after - before).
+        p: McNemar's mid-p for KER and SER; the bootstrap of a rate gives an interval alone.
+    """
+
+    name: str
+    n: int
+    before: float | None
+    after: float | None
+    interval: Interval | None
+    p: float | None = None
+
+    @property
+    def difference(self) -> float | None:
+        """After minus before."""
+        if self.before is None or self.after is None:
+            return None
+        return self.after - self.before
+
+    def as_dict(self) -> dict[str, object]:
+        """The change for programs."""
+        return {
+            "figure": self.name,
+            "n": self.n,
+            "before": self.before,
+            "after": self.after,
+            "difference": self.difference,
+            "ci": None if self.interval is None else self.interval.as_list(),
+            "p": self.p,
+        }
+
+
+def changes(pairing: Pairing) -> tuple[Change, ...]:
+    """Every headline figure's difference, with its interval.
+
+    Rates by the paired bootstrap over terms, shares of rows by McNemar and Bonett-Price. Mean and
+    pooled WER are two figures, each under its own name.
+    """
+    before = Scores(tuple(one.before for one in pairing.pairs))
+    after = pairing.after
+    terms = [block_of(one.after.row.term, place) for place, one in enumerate(pairing.pairs)]
+
+    def rate(name: str, figure: str, numerator: str, denominator: str) -> Change:
+        columns = [
+            [float(getattr(row.counts, column)) for row in scores.rows]
+            for scores in (before, after)
+            for column in (numerator, denominator)
+        ]
+        interval = statistics.rate_difference(statistics.by_block(terms, *columns))
+        return Change(
+            name,
+            len(pairing.pairs),
+            getattr(before.counts, figure),
+            getattr(after.counts, figure),
+            interval,
+        )
+
+    def share(name: str, missed: Callable[[RowScore], bool | None]) -> Change:
+        delta = deltas(pairing, missed)[ALL_CATEGORIES]
+        return Change(name, delta.n, delta.before.rate, delta.after.rate, delta.interval, delta.p)
+
+    return (
+        rate("WER", "wer", "wer_sum", "n"),
+        rate("CER", "cer", "cer_sum", "n"),
+        share("KER", term_missed),
+        share("SER", lambda row: row.sentence_wrong),
+        rate("pooled WER", "pooled_wer", "word_edits", "ref_words"),
+    )
+
+
+def exposure(pairing: Pairing) -> tuple[Delta, ...]:
+    """KER on held-out rows, by whether training saw their term, or their voice, in other rows.
+
+    Empty where it is not known what was trained on.
+    """
+    found = []
+    for what, name in (("term", "term"), ("voice", "voice_id")):
+        seen = {_known(one, name) for one in pairing.trained.pairs} - {None}
+        if not seen:
+            continue
+        for label, wanted in ((f"seen {what}", True), (f"unseen {what}", False)):
+            rows = pairing.held_out.where(
+                lambda one, name=name, seen=seen, wanted=wanted: (  # type: ignore[misc]
+                    (known := _known(one, name)) is not None and (known in seen) is wanted
+                )
+            )
+            found.append(replace(deltas(rows)[ALL_CATEGORIES], category=label))
+    return tuple(found)
+
+
+def _known(one: Pair, name: str) -> str | None:
+    value = getattr(one.after.row, name)
+    return normalise_term(value) if value else None
+
+
+def pair(before: Scores, after: Scores) -> Pairing:
+    """Match two evaluations row by row.
+
+    A row is known by its audio's path and its reference; see tasks/evaluation/row_matching.py.
+
+    Raises:
+        InputError: they have no row in common, or one of them holds a row twice.
+    """
+    first, second = keys(
+        *([(one.row.audio_filepath, one.row.ref) for one in s.rows] for s in (before, after))
+    )
+    earlier = dict(zip(first, before.rows, strict=True))
+    later = dict(zip(second, after.rows, strict=True))
+    common = [key for key in later if key in earlier]
+    if not common:
+        raise InputError(
+            "the two evaluations have no row in common (audio file name and reference). "
+            "Fix: compare evaluations of the same manifest."
+        )
+    return Pairing(
+        tuple(Pair(earlier[key], later[key]) for key in common),
+        only_before=len(earlier) - len(common),
+        only_after=len(later) - len(common),
+    )
+
+
+def term_missed(row: RowScore) -> bool | None:
+    """Whether the row's term was missed; None where it has none."""
+    return row.term_missed
+
+
+def deltas(
+    pairing: Pairing, missed: Callable[[RowScore], bool | None] = term_missed
+) -> dict[str, Delta]:
+    """The difference of each category, and of all rows together under ``ALL_CATEGORIES``.
+
+    Args:
+        pairing: the rows.
+        missed: what counts as missed, by default that the row's term was; None leaves a row out.
+    """
+    groups: dict[str, list[_Flip]] = {ALL_CATEGORIES: []}
+    for place, one in enumerate(pairing.pairs):
+        before, after = missed(one.before), missed(one.after)
+        if before is None or after is None:
+            continue
+        flip = _Flip(before, after, block_of(one.after.row.term, place))
+        groups[ALL_CATEGORIES].append(flip)
+        if (category := one.after.row.entity_category) is not None:
+            groups.setdefault(category, []).append(flip)
+    return {category: _delta(category, flips) for category, flips in sorted(groups.items())}
+
+
+class _Flip(NamedTuple):
+    before: bool
+    after: bool
+    term: str | int
+
+
+def _delta(category: str, flips: Sequence[_Flip]) -> Delta:
+    nets: dict[str | int, int] = {}
+    for one in flips:
+        if one.before is not one.after:
+            nets[one.term] = nets.get(one.term, 0) + (1 if one.before else -1)
+    return Delta(
+        category=category,
+        before=Share(sum(one.before for one in flips), len(flips)),
+        after=Share(sum(one.after for one in flips), len(flips)),
+        fixed=sum(one.before and not one.after for one in flips),
+        broken=sum(one.after and not one.before for one in flips),
+        nets=tuple(nets.values()),
+    )

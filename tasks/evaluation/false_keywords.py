@@ -1,0 +1,73 @@
+"""Keywords that a model writes though nobody said them.
+
+KER counts only whether a row's own term is there, so that a model that writes every drug name into
+every row looks perfect. A *false keyword* is a term of the evaluation that stands in a hypothesis
+and not in its reference. FKR, the false keyword rate, is the share of rows that hold one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.data.text_normalizer import normalise
+from tasks.evaluation.diff import deltas
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tasks.evaluation.diff import Delta, Pairing
+    from tasks.evaluation.scoring import RowScore
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The terms that are listened for, by their first word, each between spaces."""
+
+    by_first_word: Mapping[str, tuple[str, ...]]
+
+    def false_in(self, ref: str, hyp: str) -> tuple[str, ...]:
+        """The terms in a normalised hypothesis that its normalised reference lacks, in order."""
+        said, heard = f" {ref} ", f" {hyp} "
+        return tuple(
+            term[1:-1]
+            for word in sorted(self.by_first_word.keys() & set(hyp.split()))
+            for term in self.by_first_word[word]
+            if term in heard and term not in said
+        )
+
+
+def vocabulary(terms: Iterable[str | None]) -> Vocabulary:
+    """A vocabulary of terms as they are written in a manifest; None and empty ones are left out."""
+    index: defaultdict[str, list[str]] = defaultdict(list)
+    for term in sorted({normalise(term) for term in terms if term} - {""}):
+        index[term.split()[0]].append(f" {term} ")
+    return Vocabulary({word: tuple(found) for word, found in index.items()})
+
+
+@dataclass(frozen=True)
+class Shouting:
+    """What false keywords do to a comparison.
+
+    Attributes:
+        rows: by category, rows with a term that hold a false keyword before and after.
+        unshouted: by category, KER where a row that holds a false keyword counts as missed.
+    """
+
+    rows: Mapping[str, Delta]
+    unshouted: Mapping[str, Delta]
+
+
+def shouting(pairing: Pairing, listened_for: Vocabulary) -> Shouting:
+    """Count the false keywords on both sides of a comparison."""
+
+    def holds_one(row: RowScore) -> bool | None:
+        if row.term_missed is None:
+            return None
+        return bool(listened_for.false_in(normalise(row.row.ref), normalise(row.row.hyp)))
+
+    def missed_or_shouted(row: RowScore) -> bool | None:
+        return holds_one(row) or row.term_missed
+
+    return Shouting(deltas(pairing, holds_one), deltas(pairing, missed_or_shouted))

@@ -1,0 +1,293 @@
+"""Scoring a file of any length in memory that does not grow with it.
+
+The counts of each row are those of tasks/evaluation/scoring.py; they go into one table for each
+field by which a score is broken down, a line for each of its values, and the row is forgotten. A
+long file of JSON lines is counted by several processes, each a stretch of it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from array import array
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.common.errors import InputError
+from tasks.data.text_normalizer import normalise, normalise_term
+from tasks.evaluation.false_keywords import vocabulary
+from tasks.evaluation.hypotheses import iterate_hypotheses, stretches, terms
+from tasks.evaluation.scoring import COUNTED, DIMENSIONS, Counts, block_of, measure
+from tasks.evaluation.secondary_metrics import Beyond
+from tasks.evaluation.statistics import rate_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable
+    from pathlib import Path
+
+    from tasks.evaluation.false_keywords import Vocabulary
+    from tasks.evaluation.hypotheses import Hypothesis, Stretch
+    from tasks.evaluation.statistics import Interval
+
+_ROWS_AT_ONCE = 8192
+_TERMLESS_BLOCKS = 4096
+_WORTH_A_PROCESS_BYTES = 16_000_000
+
+Floats = npt.NDArray[np.float64]
+
+
+_values_of = attrgetter(*DIMENSIONS)
+
+
+class _Table:
+    """Counts by the values of one field: shape (values, counts), a line a value."""
+
+    def __init__(self) -> None:
+        self.lines: dict[Hashable, int] = {}
+        self.sums: Floats = np.zeros((16, len(COUNTED)))
+
+    def add(self, values: Iterable[Hashable], counted: Floats) -> None:
+        """Add rows: their values of the field, and their counts, shape (rows, counts)."""
+        lines = self.lines
+        places = np.array([lines.setdefault(value, len(lines)) for value in values], dtype=np.intp)
+        if len(lines) > len(self.sums):
+            grown = np.zeros((2 * len(lines), len(COUNTED)))
+            grown[: len(self.sums)] = self.sums
+            self.sums = grown
+        for column in range(len(COUNTED)):
+            self.sums[: len(lines), column] += np.bincount(
+                places, weights=counted[:, column], minlength=len(lines)
+            )
+
+    def merge(self, other: _Table) -> None:
+        """Add another table's lines."""
+        self.add(other.lines, other.sums[: len(other.lines)])
+
+    def counts(self) -> dict[Hashable, Counts]:
+        """The counts of each value."""
+        return {value: _counts(self.sums[line]) for value, line in self.lines.items()}
+
+
+def _counts(sums: Floats) -> Counts:
+    whole = [round(value) for value in sums]
+    n, _wer, _cer, *rest = whole
+    return Counts(n, float(sums[1]), float(sums[2]), *rest)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The scores of a set of rows without the rows.
+
+    Attributes:
+        counts: of all rows.
+        by: of each field, the counts of each of its values; None stands for rows that lack it.
+        blocks: the counts of the rows that belong together, for the bootstrap.
+        beyond: the figures beyond the four metrics, where they were asked for.
+    """
+
+    counts: Counts
+    by: dict[str, dict[str | None, Counts]]
+    blocks: tuple[Counts, ...]
+    beyond: Beyond | None = None
+
+
+class Tally:
+    """Adds rows up."""
+
+    def __init__(self, listened_for: Vocabulary | None = None) -> None:
+        self.beyond = None if listened_for is None else Beyond(listened_for)
+        self._tables = {name: _Table() for name in (*DIMENSIONS, "block")}
+        self._values: list[tuple[Hashable, ...]] = []
+        self._blocks: list[Hashable] = []
+        self._counted = array("d")
+        self._rows = 0
+
+    def add(self, row: Hypothesis) -> None:
+        """Score one row and forget it."""
+        ref, hyp = normalise(row.ref), normalise(row.hyp)
+        words, ref_words, chars, ref_chars, missed, wrong = measure(
+            ref, hyp, normalise_term(row.term) if row.term else None
+        )
+        self._counted.extend(
+            (1, words / (ref_words or 1), chars / (ref_chars or 1), words, ref_words, chars,
+             ref_chars, wrong, missed is not None, missed or 0)
+        )  # fmt: skip
+        self._values.append(_values_of(row))
+        self._blocks.append(block_of(row.term, self._rows % _TERMLESS_BLOCKS))
+        self._rows += 1
+        if self.beyond is not None:
+            self.beyond.add(row, ref, hyp, term_missed=missed)
+        if len(self._values) == _ROWS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Add what has been gathered to the tables."""
+        if not self._values:
+            return
+        counted = np.array(self._counted).reshape(-1, len(COUNTED))
+        columns = (*zip(*self._values, strict=True), self._blocks)
+        for table, values in zip(self._tables.values(), columns, strict=True):
+            table.add(values, counted)
+        self._values.clear()
+        self._blocks.clear()
+        del self._counted[:]
+        if self.beyond is not None:
+            self.beyond.prune()
+
+    def merge(self, other: Tally) -> None:
+        """Add what was counted of another stretch."""
+        self.flush()
+        other.flush()
+        for name, table in self._tables.items():
+            table.merge(other._tables[name])
+        if self.beyond is not None and other.beyond is not None:
+            self.beyond.merge(other.beyond)
+
+    def summary(self) -> Summary:
+        """What was counted so far."""
+        self.flush()
+        by = {name: self._tables[name].counts() for name in DIMENSIONS}
+        blocks = self._tables["block"]
+        return Summary(
+            counts=_counts(blocks.sums.sum(axis=0)),
+            by={
+                name: {None if value is None else str(value): one for value, one in found.items()}
+                for name, found in by.items()
+            },
+            blocks=tuple(blocks.counts().values()),
+            beyond=self.beyond,
+        )
+
+
+def summarise(rows: Iterable[Hypothesis], listened_for: Vocabulary | None = None) -> Summary:
+    """Score rows one by one."""
+    tally = Tally(listened_for)
+    for row in rows:
+        tally.add(row)
+    return tally.summary()
+
+
+def summarise_file(path: Path, processes: int | None = None) -> Summary:
+    """Score a file of per-row results, with the figures beyond the four metrics.
+
+    Args:
+        path: JSON lines, of any length; or one JSON array, which is read whole.
+        processes: by default one a core, as far as the file is long enough to be worth it.
+
+    Raises:
+        InputError: it cannot be read, or has no rows; names the row.
+    """
+    parts = stretches(path, processes or _processes(path))
+    try:
+        summary = _summarise_one(parts[0]) if len(parts) == 1 else _summarise_many(parts)
+    except InputError:
+        _read_through(path)
+        raise
+    if not summary.counts.n:
+        _read_through(path)
+    return summary
+
+
+def _read_through(path: Path) -> None:
+    """Raise what is wrong with a file; a stretch alone does not know which row it begins with."""
+    for _ in iterate_hypotheses(path):
+        pass
+
+
+def _processes(path: Path) -> int:
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return 1  # reading it will say what is wrong
+    return max(1, min(os.cpu_count() or 1, size // _WORTH_A_PROCESS_BYTES))
+
+
+def _summarise_one(part: Stretch) -> Summary:
+    return _tally(part, vocabulary(terms(part))).summary()
+
+
+def _summarise_many(parts: list[Stretch]) -> Summary:
+    # Spawned, not forked: the caller may hold threads, which a fork would break.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(parts), mp_context=context) as pool:
+        words = vocabulary(term for found in pool.map(terms, parts) for term in found)
+        tallies = pool.map(_tally, parts, [words] * len(parts))
+        whole = next(tallies)
+        for one in tallies:
+            whole.merge(one)
+    return whole.summary()
+
+
+def _tally(part: Stretch, words: Vocabulary) -> Tally:
+    tally = Tally(words)
+    for row in iterate_hypotheses(part.path, part):
+        tally.add(row)
+    tally.flush()
+    return tally
+
+
+# What is printed and kept of a summary
+
+
+def intervals(counts: Counts, blocks: Iterable[Counts]) -> dict[str, Interval | None]:
+    """The 95 % interval of each figure: Wilson for shares, the block bootstrap for rates."""
+    table = np.array([[getattr(block, name) for name in COUNTED] for block in blocks]).T
+    column = dict(zip(COUNTED, table, strict=True)) if table.size else {}
+
+    def rate(numerator: str, denominator: str) -> Interval | None:
+        if not column:
+            return None
+        return rate_interval(np.array([column[numerator], column[denominator]]))
+
+    return {
+        "wer": rate("wer_sum", "n"),
+        "cer": rate("cer_sum", "n"),
+        "ker": counts.keyword.interval,
+        "ser": counts.sentence.interval,
+        "pooled_wer": rate("word_edits", "ref_words"),
+    }
+
+
+def summary_as_dict(summary: Summary) -> dict[str, object]:
+    """What ``asr-flywheel score --json`` prints.
+
+    ``by`` maps each dimension to its values, each with the number of rows that carry a term and
+    their KER. Rows that lack the dimension's field are under ``(none)``. ``intervals`` holds the
+    95 % interval of every figure, in the same shape; where there are no rows, null.
+    """
+    counts = summary.counts
+    ordered = {
+        dimension: sorted(found.items(), key=lambda item: item[0] or "")
+        for dimension, found in summary.by.items()
+    }
+    return {
+        "n": counts.n,
+        "wer": counts.wer,
+        "cer": counts.cer,
+        "ker": counts.ker,
+        "ser": counts.ser,
+        "pooled_wer": counts.pooled_wer,
+        "by": {
+            dimension: {
+                value or "(none)": {"n": one.keyword.n, "ker": one.ker} for value, one in found
+            }
+            for dimension, found in ordered.items()
+        },
+        "intervals": {
+            **{name: _ends(one) for name, one in intervals(counts, summary.blocks).items()},
+            "by": {
+                dimension: {value or "(none)": _ends(one.keyword.interval) for value, one in found}
+                for dimension, found in ordered.items()
+            },
+        },
+        **({} if summary.beyond is None else summary.beyond.as_dict()),
+    }
+
+
+def _ends(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else interval.as_list()

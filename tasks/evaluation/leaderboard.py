@@ -1,0 +1,315 @@
+"""The five-section leaderboard (contracts, Leaderboard), as Markdown and as JSON.
+
+1 headline, 2 KER by entity_category, 3 KER by ipa_source, 4 KER by noise_level, 5 KER by term,
+worst first. Every figure stands with its n and its 95 % interval: Wilson's for KER and SER, the
+bootstrap over terms for WER and CER. Held-out rows come first; trained rows are always labelled.
+What KER does not see (tasks/evaluation/secondary_metrics.py) and the differences with their
+intervals follow under their own names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from tasks.decision.verdict import EVERY_ROW
+from tasks.evaluation.clinical_values import Kind
+from tasks.evaluation.false_keywords import Vocabulary, vocabulary
+from tasks.evaluation.hypotheses import Part
+from tasks.evaluation.incremental_scoring import intervals
+from tasks.evaluation.scoring import Share
+from tasks.evaluation.secondary_metrics import Beyond, look_beyond
+
+if TYPE_CHECKING:
+    from tasks.evaluation.diff import Change, Delta
+    from tasks.evaluation.scoring import Scores
+    from tasks.evaluation.statistics import Interval
+
+HELD_OUT = "held-out"
+TRAINED = "trained on"
+ALL = "all, trained on included"
+CROSS_FITTED = "cross-fitted"
+UNTUNED = EVERY_ROW
+NO_VALUE = "(none)"
+_SECTIONS = (
+    ("entity_category", "KER by entity category"),
+    ("ipa_source", "KER by pronunciation source (ipa_source)"),
+    ("noise_level", "KER by noise level"),
+    ("term", "KER by term, worst first"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model on one set of rows.
+
+    Attributes:
+        model: the model's name, with its decoder where that is another one.
+        rows: which rows, one of the labels above.
+        scores: the scores on them.
+    """
+
+    model: str
+    rows: str
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The leaderboard of a cycle.
+
+    Attributes:
+        cycle: its number.
+        entries: models on sets of rows; terms are ordered by the first.
+        notes: what a reader must know first.
+        changes: what differs between base and tuned model on the held-out rows.
+        exposure: KER on those rows by whether their term or voice was trained on.
+    """
+
+    cycle: int
+    entries: tuple[Entry, ...]
+    notes: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    exposure: tuple[Delta, ...] = ()
+
+    def headline(self) -> pd.DataFrame:
+        """Section 1: a line an entry; each figure's interval is in a column of its own."""
+        return pd.DataFrame([_headline(entry) for entry in self.entries])
+
+    def breakdown(self, dimension: str) -> pd.DataFrame:
+        """KER by the values of a field: a line for each value, entry and its number of rows.
+
+        Columns: the field, model, rows, n, KER, KER ci. Terms stand worst first by the first entry,
+        then by the others; other values by name. Rows that lack the field are under "(none)".
+        """
+        # Where a model's held-out and trained rows stand apart, their sum is for the headline only.
+        parted = {entry.model for entry in self.entries if entry.rows == TRAINED}
+        entries = [e for e in self.entries if e.rows != ALL or e.model not in parted]
+        groups = [entry.scores.by(dimension) for entry in entries]
+        shares = {
+            value: [group[value].keyword if value in group else Share(0, 0) for group in groups]
+            for value in {value for group in groups for value in group}
+        }
+        order = sorted(
+            (value for value in shares if any(share.n for share in shares[value])),
+            key=lambda value: (
+                _worst_first(shares[value]) if dimension == "term" else [],
+                value or "",
+            ),
+        )
+        return pd.DataFrame(
+            [
+                {
+                    dimension: value or NO_VALUE,
+                    "model": entry.model,
+                    "rows": entry.rows,
+                    "n": share.n,
+                    "KER": share.rate,
+                    "KER ci": _ends(share.interval),
+                }
+                for value in order
+                for entry, share in zip(entries, shares[value], strict=True)
+            ],
+            columns=[dimension, "model", "rows", "n", "KER", "KER ci"],
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """The same content for programs; a figure without rows is null."""
+        return {
+            "cycle": self.cycle,
+            "notes": list(self.notes),
+            "sections": {
+                "headline": _records(self.headline()),
+                **{dimension: _records(self.breakdown(dimension)) for dimension, _ in _SECTIONS},
+            },
+            "beyond": [
+                {"model": entry.model, "rows": entry.rows, **self._beyond(entry).as_dict()}
+                for entry in self.entries
+            ],
+            "differences": [change.as_dict() for change in self.changes],
+            "exposure": {one.category: one.as_dict() for one in self.exposure},
+        }
+
+    def _beyond(self, entry: Entry) -> Beyond:
+        """What KER does not see; the terms of all entries are listened for."""
+        return look_beyond(entry.scores, self._listened_for)
+
+    @cached_property
+    def _listened_for(self) -> Vocabulary:
+        return vocabulary(row.row.term for entry in self.entries for row in entry.scores.rows)
+
+    def _beyond_lines(self) -> list[str]:
+        """False keywords and the strict view: a line an entry."""
+        found = [(entry, self._beyond(entry)) for entry in self.entries]
+        return [
+            f"- {_cell(entry.model)}, {entry.rows}: FKR {_figure(one.false_keywords)}, "
+            f"strict {_figure(one.strict_share())}"
+            + "".join(
+                f", {kind} {_figure(one.strict_share(kind))}"
+                for kind in Kind
+                if one.strict_share(kind).n
+            )
+            for entry, one in found
+        ]
+
+    def as_markdown(self) -> str:
+        """The leaderboard as people read it."""
+        parts = [f"# Leaderboard, cycle {self.cycle}", *(f"> {note}" for note in self.notes)]
+        parts += ["## 1. Headline", _table(_with_intervals(self.headline()))]
+        for number, (dimension, title) in enumerate(_SECTIONS, start=2):
+            parts.append(f"## {number}. {title}")
+            frame = self.breakdown(dimension)
+            if set(frame[dimension]) <= {NO_VALUE}:
+                parts.append(f"The manifest has no `{dimension}`: this breakdown cannot be made.")
+            else:
+                parts.append(_table(_side_by_side(frame, dimension)))
+        # Lists under a heading of another level: the five sections stay five, and their tables too.
+        if self.changes:
+            parts += ["# Differences, held-out rows", "\n".join(map(_change, self.changes))]
+        if self.exposure:
+            parts += [
+                "# By what was trained on, held-out rows",
+                "\n".join(map(_seen, self.exposure)),
+            ]
+        parts += ["# Beyond KER", _BEYOND, "\n".join(self._beyond_lines())]
+        return "\n\n".join(parts) + "\n"
+
+
+def _worst_first(shares: list[Share]) -> list[tuple[float, int]]:
+    """Sorts the highest KER first, more rows before fewer, and what has no rows last."""
+    return [(-share.rate if share.rate is not None else 1.0, -share.n) for share in shares]
+
+
+def _side_by_side(frame: pd.DataFrame, dimension: str) -> pd.DataFrame:
+    """One line a value, one column an entry: "KER (n) [interval]"."""
+    column = frame["rows"] + ": " + frame["model"] + " KER (n)"
+    figure = [
+        f"{_cell(ker)} ({n}){_bracket(ends)}"
+        for ker, n, ends in zip(frame["KER"], frame["n"], frame["KER ci"], strict=True)
+    ]
+    long = pd.DataFrame({dimension: frame[dimension], "column": column, "figure": figure})
+    wide = long.pivot_table(
+        index=dimension, columns="column", values="figure", aggfunc="first", sort=False
+    )
+    return wide.reset_index()
+
+
+def _headline(entry: Entry) -> dict[str, object]:
+    scores = entry.scores
+    found = intervals(scores.counts, scores.blocks)
+    figures = {
+        "model": entry.model,
+        "rows": entry.rows,
+        "n": scores.n,
+        "WER": scores.wer,
+        "CER": scores.cer,
+        "KER": scores.ker,
+        "n with term": scores.keyword.n,
+        "SER": scores.ser,
+        "pooled WER": scores.pooled_wer,
+    }
+    return {
+        **figures,
+        **{f"{name} ci": _ends(found[_FIGURES[name]]) for name in _FIGURES},
+    }
+
+
+_FIGURES = {"WER": "wer", "CER": "cer", "KER": "ker", "SER": "ser", "pooled WER": "pooled_wer"}
+_BEYOND = (
+    "FKR: rows that hold a keyword nobody said. Strict: of the rows with a number, dose, frequency "
+    "or negation on either side, those in which one differs."
+)
+
+
+def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
+    """Each figure and its interval in one cell."""
+    shown = frame.drop(columns=[f"{name} ci" for name in _FIGURES])
+    for name in _FIGURES:
+        shown[name] = [
+            _cell(figure) + _bracket(ends)
+            for figure, ends in zip(frame[name], frame[f"{name} ci"], strict=True)
+        ]
+    return shown
+
+
+def _ends(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else interval.as_list()
+
+
+def _bracket(ends: list[float] | None, form: str = ".2f") -> str:
+    return "" if ends is None else f" [{ends[0]:{form}}, {ends[1]:{form}}]"
+
+
+def _figure(share: Share) -> str:
+    return f"{_cell(share.rate)} ({share.n}){_bracket(_ends(share.interval))}"
+
+
+def _change(change: Change) -> str:
+    between = "" if change.interval is None else _bracket(change.interval.as_list(), "+.3f")
+    by_chance = "" if change.p is None else f", p {change.p:.3g}"
+    difference = "–" if change.difference is None else f"{change.difference:+.3f}"
+    return (
+        f"- {change.name}: {_cell(change.before)} → {_cell(change.after)} ({change.n}), "
+        f"{difference}{between}{by_chance}"
+    )
+
+
+def _seen(delta: Delta) -> str:
+    return f"- {delta.category}: KER {_figure(delta.before)} → {_figure(delta.after)}"
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, object]]:
+    return [
+        {
+            str(name): value if isinstance(value, list) or not pd.isna(value) else None
+            for name, value in record.items()
+        }
+        for record in frame.astype(object).to_dict(orient="records")
+    ]
+
+
+def _table(frame: pd.DataFrame) -> str:
+    lines = [
+        "| " + " | ".join(_cell(name) for name in frame.columns) + " |",
+        "|" + "|".join(" --- " if name in _TEXT else " ---: " for name in frame.columns) + "|",
+    ]
+    lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in frame.itertuples(index=False)]
+    return "\n".join(lines)
+
+
+_TEXT = frozenset(("model", "rows", *(dimension for dimension, _ in _SECTIONS)))
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "–" if pd.isna(value) else f"{value:.3f}"
+    if value is None:
+        return "–"
+    return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+
+
+def baseline_entries(model: str, scores: Scores) -> tuple[Entry, ...]:
+    """The entries of a cycle that no model was tuned for."""
+    return (Entry(model, UNTUNED, scores),)
+
+
+def parted(model: str, scores: Scores) -> tuple[Entry, ...]:
+    """A model on held-out rows, on trained rows, and on all."""
+
+    def part(wanted: Part) -> Scores:
+        return scores.where(lambda row: row.row.part is wanted)
+
+    return (
+        Entry(model, HELD_OUT, part(Part.HELD_OUT)),
+        Entry(model, TRAINED, part(Part.TRAINED)),
+        Entry(model, ALL, scores),
+    )
+
+
+def tuned_entries(base: str, before: Scores, tuned: str, after: Scores) -> tuple[Entry, ...]:
+    """Base and tuned model on held-out rows, then on trained rows, then on all."""
+    pairs = zip(parted(tuned, after), parted(base, before), strict=True)
+    return tuple(entry for pair in pairs for entry in pair)

@@ -1,0 +1,45 @@
+"""Recognising the same row in two files that may have been made on hosts with other folders.
+
+A row is known by the end of its audio's path and by its normalised reference. How much of the end
+is needed depends on the files: the name alone usually, the folder too where voice_a/001.wav and
+voice_b/001.wav say the same sentence.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from tasks.common.errors import InputError
+from tasks.data.text_normalizer import normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Key = tuple[tuple[str, ...], str]
+
+
+def keys(*sets: Sequence[tuple[str, str]]) -> list[list[Key]]:
+    """A key for each row of each set, such that no set has two rows with one key.
+
+    Args:
+        sets: of each file, the rows' (audio path, reference).
+
+    Raises:
+        InputError: two rows of one file cannot be told apart by path and reference.
+    """
+    split = [
+        [(PurePath(audio).parts, normalise(text)) for audio, text in one_set] for one_set in sets
+    ]
+    deepest = max((len(parts) for one_set in split for parts, _ in one_set), default=1)
+    for depth in range(1, deepest + 1):
+        found = [[(parts[-depth:], text) for parts, text in one_set] for one_set in split]
+        if all(len(set(one_set)) == len(one_set) for one_set in found):
+            return found
+    twice = next(
+        row for one_set in split for place, row in enumerate(one_set) if row in one_set[:place]
+    )
+    raise InputError(
+        f"audio {'/'.join(twice[0])!r} stands in two rows of one file with the same reference. "
+        "Fix: remove one of them."
+    )

@@ -1,0 +1,317 @@
+"""WER, CER, KER and SER (contracts, section Metrics).
+
+Counts travel, rates are properties. A metric over rows is the MEAN of the per-row values; the
+pooled, corpus-level WER (total edits over total reference words) is another figure under its own
+name. No rows is its own value, None, never 0. KER, the keyword error rate, is the share of rows
+whose flagged term was missed; rows without a term do not count for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rapidfuzz.distance import Levenshtein
+
+from tasks.data.text_normalizer import contains_words, normalise, normalise_term
+from tasks.evaluation import statistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tasks.evaluation.hypotheses import Hypothesis
+    from tasks.evaluation.statistics import Interval
+
+DIMENSIONS = (
+    "entity_category",
+    "ipa_source",
+    "noise_level",
+    "context_type",
+    "voice_id",
+    "term",
+)
+"""The fields by which a score is broken down; the leaderboard shows four of them."""
+
+
+Measured = tuple[int, int, int, int, bool | None, bool]
+"""The counts of one row, in the order of the fields of ``RowScore``."""
+
+
+def measure(ref: str, hyp: str, term: str | None) -> Measured:
+    """Every metric's counts of one row. This is the only place where they are made.
+
+    Args:
+        ref: what was said, normalised.
+        hyp: what was recognised, normalised.
+        term: the flagged term, normalised; None or "" where there is none.
+
+    Returns:
+        word_edits, ref_words, char_edits, ref_chars, term_missed, sentence_wrong.
+    """
+    missed = not contains_words(hyp, term) if term else None
+    if ref == hyp:
+        return 0, ref.count(" ") + 1 if ref else 0, 0, len(ref), missed, False
+    words = ref.split()
+    return (
+        Levenshtein.distance(words, hyp.split()),
+        len(words),
+        Levenshtein.distance(ref, hyp),
+        len(ref),
+        missed,
+        True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RowScore:
+    """The counts of one row after normalisation.
+
+    Attributes:
+        row: the hypothesis that was scored.
+        word_edits: Levenshtein distance in words.
+        ref_words: words in the reference.
+        char_edits: Levenshtein distance in characters.
+        ref_chars: characters in the reference, spaces included.
+        term_missed: whether the flagged term is absent from the hypothesis; None without a term.
+        sentence_wrong: whether the normalised strings differ.
+    """
+
+    row: Hypothesis
+    word_edits: int
+    ref_words: int
+    char_edits: int
+    ref_chars: int
+    term_missed: bool | None
+    sentence_wrong: bool
+
+    def __post_init__(self) -> None:
+        if min(self.word_edits, self.ref_words, self.char_edits, self.ref_chars) < 0:
+            raise ValueError("counts cannot be negative")
+        if not self.sentence_wrong and (self.word_edits or self.char_edits):
+            raise ValueError("a sentence without an error cannot have edits")
+
+    @property
+    def wer(self) -> float:
+        """Word error rate of the row."""
+        return self.word_edits / max(self.ref_words, 1)
+
+    @property
+    def cer(self) -> float:
+        """Character error rate of the row."""
+        return self.char_edits / max(self.ref_chars, 1)
+
+    @property
+    def counts(self) -> Counts:
+        """The row as a set of one."""
+        missed = self.term_missed
+        return Counts(
+            n=1,
+            wer_sum=self.wer,
+            cer_sum=self.cer,
+            word_edits=self.word_edits,
+            ref_words=self.ref_words,
+            char_edits=self.char_edits,
+            ref_chars=self.ref_chars,
+            sentences_wrong=int(self.sentence_wrong),
+            with_term=int(missed is not None),
+            terms_missed=int(bool(missed)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many of ``n`` rows: a binary rate that knows its counts."""
+
+    hits: int
+    n: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hits <= self.n:
+            raise ValueError(f"{self.hits} of {self.n} is not a share")
+
+    @property
+    def rate(self) -> float | None:
+        """The share, or None where there are no rows."""
+        return self.hits / self.n if self.n else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """Wilson's 95 % interval, or None where there are no rows."""
+        return statistics.wilson(self.hits, self.n)
+
+    def __add__(self, other: Share) -> Share:
+        return Share(self.hits + other.hits, self.n + other.n)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The counts of a set of rows: they add up, and the rates follow from them.
+
+    Attributes:
+        n: rows.
+        wer_sum: sum of the rows' word error rates.
+        cer_sum: sum of the rows' character error rates.
+        word_edits: edits in words.
+        ref_words: reference words.
+        char_edits: edits in characters.
+        ref_chars: reference characters.
+        sentences_wrong: rows with any error.
+        with_term: rows that have a term.
+        terms_missed: rows whose term was missed.
+    """
+
+    n: int = 0
+    wer_sum: float = 0.0
+    cer_sum: float = 0.0
+    word_edits: int = 0
+    ref_words: int = 0
+    char_edits: int = 0
+    ref_chars: int = 0
+    sentences_wrong: int = 0
+    with_term: int = 0
+    terms_missed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (
+            0 <= self.terms_missed <= self.with_term <= self.n and self.sentences_wrong <= self.n
+        ):
+            raise ValueError(f"these counts contradict each other: {self}")
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, name) + getattr(other, name) for name in COUNTED))
+
+    @property
+    def wer(self) -> float | None:
+        """Mean of the rows' word error rates."""
+        return self.wer_sum / self.n if self.n else None
+
+    @property
+    def cer(self) -> float | None:
+        """Mean of the rows' character error rates."""
+        return self.cer_sum / self.n if self.n else None
+
+    @property
+    def keyword(self) -> Share:
+        """Rows whose term was missed, of the rows that have a term."""
+        return Share(self.terms_missed, self.with_term)
+
+    @property
+    def sentence(self) -> Share:
+        """Rows with any error."""
+        return Share(self.sentences_wrong, self.n)
+
+    @property
+    def ker(self) -> float | None:
+        """Keyword error rate; None where no row has a term."""
+        return self.keyword.rate
+
+    @property
+    def ser(self) -> float | None:
+        """Sentence error rate."""
+        return self.sentence.rate
+
+    @property
+    def pooled_wer(self) -> float | None:
+        """All word edits over all reference words."""
+        return self.word_edits / max(self.ref_words, 1) if self.n else None
+
+
+COUNTED = tuple(field.name for field in fields(Counts))
+"""The names of the counts, in their order."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The four metrics over a set of rows, and the pooled WER beside them."""
+
+    rows: tuple[RowScore, ...]
+
+    @property
+    def n(self) -> int:
+        """Rows scored."""
+        return len(self.rows)
+
+    @cached_property
+    def counts(self) -> Counts:
+        """The rows' counts, added up."""
+        return total(row.counts for row in self.rows)
+
+    @property
+    def wer(self) -> float | None:
+        """Mean of the rows' word error rates."""
+        return self.counts.wer
+
+    @property
+    def cer(self) -> float | None:
+        """Mean of the rows' character error rates."""
+        return self.counts.cer
+
+    @property
+    def keyword(self) -> Share:
+        """Rows whose term was missed, of the rows that have a term."""
+        return self.counts.keyword
+
+    @property
+    def sentence(self) -> Share:
+        """Rows with any error."""
+        return self.counts.sentence
+
+    @property
+    def ker(self) -> float | None:
+        """Keyword error rate; None where no row has a term."""
+        return self.counts.ker
+
+    @property
+    def ser(self) -> float | None:
+        """Sentence error rate."""
+        return self.counts.ser
+
+    @property
+    def pooled_wer(self) -> float | None:
+        """All word edits over all reference words."""
+        return self.counts.pooled_wer
+
+    @cached_property
+    def blocks(self) -> tuple[Counts, ...]:
+        """The rows of each term together, and each row without a term for itself.
+
+        Rows of one term are not independent; the bootstrap draws them as one.
+        """
+        by_block: dict[object, list[Counts]] = {}
+        for place, row in enumerate(self.rows):
+            by_block.setdefault(block_of(row.row.term, place), []).append(row.counts)
+        return tuple(total(counts) for counts in by_block.values())
+
+    def where(self, keep: Callable[[RowScore], bool]) -> Scores:
+        """The scores over the rows that ``keep`` accepts."""
+        return Scores(tuple(row for row in self.rows if keep(row)))
+
+    def by(self, dimension: str) -> dict[str | None, Scores]:
+        """The scores for each value of a field, None standing for rows that lack it."""
+        groups: dict[str | None, list[RowScore]] = {}
+        for row in self.rows:
+            groups.setdefault(getattr(row.row, dimension), []).append(row)
+        return {value: Scores(tuple(rows)) for value, rows in groups.items()}
+
+
+def block_of(term: str | None, place: int) -> str | int:
+    """What a row is drawn together with: its term, or itself where it has none."""
+    return (normalise_term(term) if term else "") or place
+
+
+def total(counts: Iterable[Counts]) -> Counts:
+    """Counts, added up."""
+    columns = zip(*([getattr(one, name) for name in COUNTED] for one in counts), strict=True)
+    return Counts(*map(sum, columns))
+
+
+def score_row(row: Hypothesis) -> RowScore:
+    """Score one row by the contract's definitions."""
+    term = normalise_term(row.term) if row.term else None
+    return RowScore(row, *measure(normalise(row.ref), normalise(row.hyp), term))
+
+
+def score(rows: Iterable[Hypothesis]) -> Scores:
+    """Score rows; the order is kept."""
+    return Scores(tuple(score_row(row) for row in rows))

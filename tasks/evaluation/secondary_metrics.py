@@ -1,0 +1,179 @@
+"""What KER does not see: false keywords, what was heard instead, and the strict view.
+
+Each has its own name and its own n; none of them changes the four metrics.
+
+- FKR, the false keyword rate: the share of rows whose hypothesis holds a term that nobody said;
+- near misses: the words that stand where a missed term should;
+- the strict view: the share of rows, of those with a number, dose, frequency or negation on either
+  side, in which these differ.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rapidfuzz.distance import Levenshtein
+
+from tasks.data.text_normalizer import contains_words, normalise, normalise_term
+from tasks.evaluation.clinical_values import Kind, compare
+from tasks.evaluation.false_keywords import Vocabulary, vocabulary
+from tasks.evaluation.scoring import Share
+
+if TYPE_CHECKING:
+    from tasks.evaluation.hypotheses import Hypothesis
+    from tasks.evaluation.scoring import Scores
+
+NOTHING_HEARD = "(nothing)"
+_PAIRS_KEPT = 50_000
+
+
+def heard_instead(ref: str, hyp: str, term: str) -> str | None:
+    """The words of a hypothesis that stand where its reference has a term.
+
+    Both are aligned by the fewest edits; what was inserted beside the term counts, since one word
+    is often heard as two.
+
+    Args:
+        ref: the normalised reference.
+        hyp: the normalised hypothesis.
+        term: the normalised term.
+
+    Returns:
+        The words, ``NOTHING_HEARD``, or None where the reference does not have the term.
+    """
+    if not contains_words(ref, term):
+        return None
+    said, heard = ref.split(), hyp.split()
+    start = f" {ref} "[: f" {ref} ".index(f" {term} ")].count(" ")
+    end = start + len(term.split())
+    places: list[int] = []
+    for step in Levenshtein.opcodes(said, heard):
+        if step.tag == "insert":
+            if start <= step.src_start <= end:
+                places.extend(range(step.dest_start, step.dest_end))
+        elif step.tag != "delete":
+            shift = step.dest_start - step.src_start
+            common = range(max(start, step.src_start), min(end, step.src_end))
+            places.extend(place + shift for place in common)
+    return " ".join(heard[place] for place in places) or NOTHING_HEARD
+
+
+@dataclass
+class Beyond:
+    """The figures beyond the four metrics, over rows that are added one by one.
+
+    Attributes:
+        listened_for: the terms that count as keywords.
+        rows: rows looked at, by entity_category.
+        shouted: rows that hold a false keyword, by entity_category.
+        false_terms: how often each term stood where nobody said it.
+        near: how often a term was missed and these words heard instead.
+        strict: rows that hold something critical, and rows in which it is wrong, by kind.
+        strict_any: the same of any kind: rows, wrong.
+    """
+
+    listened_for: Vocabulary
+    rows: Counter[str | None] = field(default_factory=Counter)
+    shouted: Counter[str | None] = field(default_factory=Counter)
+    false_terms: Counter[str] = field(default_factory=Counter)
+    near: Counter[tuple[str, str]] = field(default_factory=Counter)
+    strict: Counter[tuple[Kind, bool]] = field(default_factory=Counter)
+    strict_any: Counter[bool] = field(default_factory=Counter)
+
+    def add(self, row: Hypothesis, ref: str, hyp: str, *, term_missed: bool | None) -> None:
+        """Look at one row; ``ref`` and ``hyp`` are its normalised strings."""
+        category = row.entity_category
+        self.rows[category] += 1
+        if ref != hyp:
+            if false := self.listened_for.false_in(ref, hyp):
+                self.shouted[category] += 1
+                self.false_terms.update(false)
+            if term_missed and row.term:
+                term = normalise_term(row.term)
+                if (heard := heard_instead(ref, hyp, term)) is not None:
+                    self.near[term, heard] += 1
+        view = compare(row.ref, row.hyp)
+        if view.kinds:
+            self.strict_any[bool(view.wrong)] += 1
+            for kind in view.kinds:
+                self.strict[kind, kind in view.wrong] += 1
+
+    def prune(self) -> None:
+        """Keep memory flat: what was heard once in a million rows is forgotten first."""
+        if len(self.near) > 2 * _PAIRS_KEPT:
+            self.near = Counter(dict(self.near.most_common(_PAIRS_KEPT)))
+
+    def merge(self, other: Beyond) -> None:
+        """Add what another part of the rows has given."""
+        for name in ("rows", "shouted", "false_terms", "near", "strict", "strict_any"):
+            getattr(self, name).update(getattr(other, name))
+
+    @property
+    def false_keywords(self) -> Share:
+        """FKR over all rows."""
+        return Share(self.shouted.total(), self.rows.total())
+
+    def false_keywords_of(self, category: str | None) -> Share:
+        """FKR over a category's rows."""
+        return Share(self.shouted[category], self.rows[category])
+
+    def strict_share(self, kind: Kind | None = None) -> Share:
+        """Rows in which a kind of critical item, or any, is wrong, of the rows that hold one."""
+        if kind is None:
+            return Share(self.strict_any[True], self.strict_any.total())
+        wrong = self.strict[kind, True]
+        return Share(wrong, wrong + self.strict[kind, False])
+
+    def near_misses(self, terms: int = 50, forms: int = 5) -> dict[str, dict[str, int]]:
+        """The terms that were missed most, and what was heard instead, most often first."""
+        missed: Counter[str] = Counter()
+        for (term, _), times in self.near.items():
+            missed[term] += times
+        ranked = sorted(self.near.items(), key=lambda item: (-item[1], item[0]))
+        chosen = sorted(missed, key=lambda term: (-missed[term], term))[:terms]
+        found: dict[str, dict[str, int]] = {term: {} for term in chosen}
+        for (term, heard), times in ranked:
+            if term in found and len(found[term]) < forms:
+                found[term][heard] = times
+        return found
+
+    def as_dict(self) -> dict[str, object]:
+        """The figures for programs, each with its n and its 95 % interval (Wilson)."""
+        categories = sorted(self.rows, key=lambda category: category or "")
+        return {
+            "false_keywords": {
+                **_share("fkr", self.false_keywords),
+                "by": {
+                    category or "(none)": _share("fkr", self.false_keywords_of(category))
+                    for category in categories
+                },
+                "terms": dict(self.false_terms.most_common(50)),
+            },
+            "near_misses": self.near_misses(),
+            "strict": {
+                **_share("rate", self.strict_share()),
+                "by": {kind.value: _share("rate", self.strict_share(kind)) for kind in Kind},
+            },
+        }
+
+
+def _share(name: str, share: Share) -> dict[str, object]:
+    interval = share.interval
+    return {
+        "n": share.n,
+        name: share.rate,
+        "ci": None if interval is None else interval.as_list(),
+    }
+
+
+def look_beyond(scores: Scores, listened_for: Vocabulary | None = None) -> Beyond:
+    """The figures over scored rows; by default their own terms are listened for."""
+    words = listened_for or vocabulary(row.row.term for row in scores.rows)
+    found = Beyond(words)
+    for row in scores.rows:
+        found.add(
+            row.row, normalise(row.row.ref), normalise(row.row.hyp), term_missed=row.term_missed
+        )
+    return found

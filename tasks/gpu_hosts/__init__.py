@@ -1,0 +1,1 @@
+"""GPU hosts, rented and own: provision, upload, run, download, release."""

@@ -1,0 +1,246 @@
+"""A run's results come back from another host, are checked, and take their place beside the cycle.
+
+They are paid for. So an outage is waited out, nothing that lies here is overwritten by another
+model, and what has arrived stays where it is if anything fails. run.json, the mark of a whole run,
+comes last.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files
+from tasks.gpu_hosts.ssh import HostError, patiently
+from tasks.records import run_record
+from tasks.training import sft
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tasks.data.cycle_folder import Cycle
+    from tasks.gpu_hosts.ssh import Connection
+    from tasks.gpu_hosts.upload import Cargo, Placed
+
+_NOT_BACK = ("*.wav", "*.flac", "*.WAV", "*.FLAC", ".*", "inputs", "manifest.jsonl")
+_SPLIT = ("train", "validation")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A run's results, here.
+
+    Attributes:
+        files: how many were checked against their hashes.
+        model: the tuned model.
+        next_cycle: the folder with the evaluation.
+        kept: models that lay here under the same names; they were others.
+    """
+
+    files: int
+    model: Path
+    next_cycle: Path
+    kept: tuple[Path, ...] = ()
+
+
+def has_results(
+    connection: Connection, placed: Placed, cycle: Cycle, patience_s: float = 0.0
+) -> bool:
+    """Whether the run on the host went to its end; the gate may have refused it there.
+
+    Raises:
+        ConnectionLostError: the host cannot be reached for longer than ``patience_s``.
+    """
+    record = f"{placed.clinic}/{cycle.next.path.name}/{run_record.RECORD_NAME}"
+    look = partial(connection.run, f'test -f "{record}"')
+    return patiently(look, patience_s).code == 0
+
+
+def fetch(
+    connection: Connection,
+    placed: Placed,
+    cargo: Cargo,
+    told: Mapping[str, Any],
+    patience_s: float = 0.0,
+) -> Fetched:
+    """Bring a run's results back, check every file, and put them beside the cycle.
+
+    Args:
+        connection: to the host.
+        placed: where they are there.
+        cargo: what was sent.
+        told: what run.json shall say of the host.
+        patience_s: how long the connection may be gone.
+
+    Raises:
+        HostError: they did not arrive whole, or cannot be put there; names the folder in which
+            what did arrive is kept.
+    """
+    cycle = cargo.cycle
+    # Beside the cycle, so that a rename moves it; hidden, so that nothing takes it for a cycle.
+    staging = cycle.path.parent / f".rented-{told['lease']}"
+    try:
+        bring = partial(connection.copy_back, placed.clinic, staging, _NOT_BACK)
+        patiently(bring, patience_s)
+        checked, run = verify(staging, cycle)
+        changed = _localise(staging, cycle, run, _homes(placed, cargo))
+        kept = _install(staging, cycle, {**told, **changed})
+    except Exception as failure:
+        with suppress(OSError):
+            staging.rmdir()  # if nothing has arrived
+        if not staging.exists():
+            raise
+        raise HostError(
+            f"{failure} What has arrived is kept in {staging}; remove that if it is of no use."
+        ) from failure
+    shutil.rmtree(staging, ignore_errors=True)
+    model = cycle.path / "models" / run / sft.MODEL_NAME
+    return Fetched(checked, model, cycle.next.path, kept)
+
+
+def verify(staging: Path, cycle: Cycle) -> tuple[int, str]:
+    """Check a run's files against the hashes in its own records.
+
+    Returns:
+        How many files were checked, and the name of the model's folder.
+
+    Raises:
+        HostError: a file is missing or another one than was recorded.
+    """
+    results = staging / cycle.next.path.name
+    record = atomic_files.read_json(results / run_record.RECORD_NAME)
+    run = PurePosixPath(record["sft"]["model"]).parent.name
+    model = staging / cycle.path.name / "models" / run
+    wanted = {results / name: sha256 for name, sha256 in record["files"].items()}
+    wanted[model / sft.MODEL_NAME] = record["sft"]["model_sha256"]
+    # The record of a host with an older version of this project does not tell it.
+    if (sha256 := record["sft"].get("training_run_info_sha256")) is not None:
+        wanted[model / sft.INFO_NAME] = sha256
+    _compare(wanted, staging, cycle)
+    dataset = atomic_files.read_json(model / sft.INFO_NAME)["dataset"]
+    sides = {staging / cycle.path.name / f"{side}.jsonl": f"{side}_sha256" for side in _SPLIT}
+    _compare({path: dataset[name] for path, name in sides.items()}, staging, cycle)
+    return len(wanted) + len(sides), run
+
+
+def _compare(wanted: Mapping[Path, str], staging: Path, cycle: Cycle) -> None:
+    for path, sha256 in wanted.items():
+        if not path.is_file() or atomic_files.sha256_file(path) != sha256:
+            what = "is not what the run wrote" if path.is_file() else "is missing"
+            raise HostError(
+                f"{path.relative_to(staging)}: {what} (its SHA-256 in "
+                f"{cycle.next.path.name}/{run_record.RECORD_NAME} is another). Nothing was "
+                "taken over."
+            )
+
+
+def _homes(placed: Placed, cargo: Cargo) -> list[tuple[str, str]]:
+    """Each place on the host with the one here that it stands for, the innermost first."""
+    pairs = [(placed.clinic, cargo.cycle.path.parent)]
+    pairs += zip(placed.audio_roots, cargo.audio_roots, strict=True)
+    if placed.base != cargo.base:
+        pairs.append((placed.base, Path(cargo.base)))
+    if placed.baseline is not None and cargo.baseline is not None:
+        pairs.append((placed.baseline, cargo.baseline))
+    if placed.general is not None and cargo.general is not None:
+        pairs.append((placed.general.rpartition("/")[0], cargo.general.expanduser().parent))
+    homes = [(there, str(here.expanduser().absolute())) for there, here in pairs]
+    return sorted(homes, key=lambda one: len(one[0]), reverse=True)
+
+
+def _localise(
+    staging: Path, cycle: Cycle, run: str, homes: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    """Turn the host's paths into those of this machine, in every file of rows and every record.
+
+    Returns:
+        What run.json shall say of it: the SHA-256 on the host of each file that is changed.
+    """
+    there: dict[str, str] = {}
+
+    def rewritten(path: Path) -> str:
+        """The SHA-256 of a file, now."""
+        before = atomic_files.sha256_file(path)
+        if path.suffix == ".jsonl":
+            rows = atomic_files.read_jsonl(path)
+            if (moved := _at_home(rows, homes)) != rows:
+                atomic_files.write_jsonl(path, moved)
+        elif path.suffix == ".json":
+            value = atomic_files.read_json(path)
+            if (moved := _at_home(value, homes)) != value:
+                atomic_files.write_json(path, moved)
+        if (now := atomic_files.sha256_file(path)) != before:
+            there[path.relative_to(staging).as_posix()] = before
+        return now
+
+    own, results = staging / cycle.path.name, staging / cycle.next.path.name
+    info_path = own / "models" / run / sft.INFO_NAME
+    info, before = atomic_files.read_json(info_path), atomic_files.sha256_file(info_path)
+    hashes = {f"{side}_sha256": rewritten(own / f"{side}.jsonl") for side in _SPLIT}
+    if there:
+        atomic_files.write_json(info_path, {**info, "dataset": {**info["dataset"], **hashes}})
+        there[info_path.relative_to(staging).as_posix()] = before
+    record = _at_home(atomic_files.read_json(results / run_record.RECORD_NAME), homes)
+    record["files"] = {name: rewritten(results / name) for name in record["files"]}
+    record["sft"]["training_run_info_sha256"] = atomic_files.sha256_file(info_path)
+    atomic_files.write_json(results / run_record.RECORD_NAME, record)
+    return {"sha256_there": there} if there else {}
+
+
+def _at_home(value: Any, homes: Sequence[tuple[str, str]]) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(value, dict):
+        return {key: _at_home(one, homes) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_at_home(one, homes) for one in value]
+    if isinstance(value, str):
+        for there, here in homes:
+            if value == there or value.startswith(f"{there}/"):
+                return here + value.removeprefix(there)
+    return value
+
+
+def _install(staging: Path, cycle: Cycle, told: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Move everything to its place, which may be a link to another disk; the models kept."""
+    own, results = staging / cycle.path.name, staging / cycle.next.path.name
+    models = cycle.path / "models"
+    models.mkdir(exist_ok=True)
+    placed = [
+        _place(trained, models / trained.name, f"before-{told['lease']}")
+        for trained in sorted((own / "models").iterdir())
+    ]
+    for side in _SPLIT:
+        atomic_files.move(own / f"{side}.jsonl", cycle.path / f"{side}.jsonl")
+    run_record.begin(cycle.next)
+    record = atomic_files.read_json(results / run_record.RECORD_NAME)
+    for name in record["files"]:
+        atomic_files.move(results / name, cycle.next.path / name)
+    run_record.complete(cycle.next, {**record, "rented": dict(told)})
+    return tuple(kept for kept in placed if kept is not None)
+
+
+def _place(arrived: Path, target: Path, suffix: str) -> Path | None:
+    """Put a model's folder in its place; where another model that lay there is kept."""
+    if arrived.is_file():
+        atomic_files.move(arrived, target)
+        return None
+    whole = target.with_name(f".{target.name}.arriving")
+    shutil.rmtree(whole, ignore_errors=True)
+    shutil.move(arrived, whole)
+    kept = None
+    if target.exists():
+        kept = target.with_name(f"{target.name}.{suffix}")
+        target.rename(kept)
+    whole.rename(target)
+    if kept is not None and _model(kept) == _model(target):
+        shutil.rmtree(kept)
+        return None
+    return kept
+
+
+def _model(folder: Path) -> str | None:
+    path = folder / sft.MODEL_NAME
+    return atomic_files.sha256_file(path) if path.is_file() else None

@@ -1,0 +1,400 @@
+"""GPU hosts of two providers behind one interface: Brev, and a host that the user already has.
+
+Giving back may be asked for again. What happens on the host itself is in
+tasks/gpu_hosts/remote_scripts.py.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.gpu_hosts import remote_scripts
+from tasks.gpu_hosts.brev import Brev, Instance, Offer
+from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings
+
+_POLL_S = 5.0
+# A cancelled flow has 30 s to live; within this, deletion must at least have begun.
+_GONE_S = 15.0
+
+
+class NothingCreatedError(HostError):
+    """No host was asked for, so that there is none to give back."""
+
+
+class State(StrEnum):
+    """What a host is doing, as far as it costs."""
+
+    ABSENT = "absent"
+    STARTING = "starting"
+    RUNNING = "running"
+    ENDING = "ending"  # the provider has taken the order
+    STOPPED = "stopped"  # by somebody else; its disk bills on
+    FAILED = "failed"
+
+    @property
+    def given_back(self) -> bool:
+        """Whether it bills no more."""
+        return self in {State.ABSENT, State.ENDING}
+
+
+class OwnHost(BaseModel):
+    """A host that the user already has, over SSH."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: Literal["ssh"] = Field("ssh", title="Provider", description="A host of your own.")
+    ssh: SshSettings = Field(title="SSH", description="How it is reached.")
+    folder: str = Field(
+        "asr-flywheel",
+        title="Folder",
+        description="On the host: an absolute path, or one below the home folder.",
+        pattern=r"^[A-Za-z0-9_./-]+$",
+    )
+    python: str | None = Field(
+        None,
+        title="Python",
+        description="On the host, with this project installed; empty: it is installed there.",
+        pattern=r"^[A-Za-z0-9_./+-]+$",
+    )
+    give_back: str = Field(
+        "",
+        title="Command at the end",
+        description="Runs on the host when it is given back, such as sudo shutdown -h now.",
+    )
+    at_limit: str = Field(
+        "",
+        title="Command at the time limit",
+        description="Runs on the host if nobody gave it back in time.",
+    )
+
+
+class BrevHost(BaseModel):
+    """A host that NVIDIA Brev rents out by the second."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: Literal["brev"] = Field("brev", title="Provider", description="NVIDIA Brev.")
+    program: str = Field("brev", title="Program", description="Brev's CLI, logged in.")
+    organisation: str = Field(
+        "",
+        title="Organisation",
+        description="Name or id of the one that pays; it must be the active one of brev's CLI "
+        "(`brev set NAME`). Empty: whichever is active.",
+    )
+    ssh_config: str | None = Field(
+        None, title="ssh configuration", description="Where brev refresh writes, if not ~/.ssh."
+    )
+    python: str | None = Field(
+        None, title="Python", description="On the host; empty: this project is installed there."
+    )
+    at_limit: str = Field(
+        "sudo shutdown -h now",
+        title="Command at the time limit",
+        description="Runs on the host if nobody gave it back in time. Whether a host that shut "
+        "itself down bills on is the cloud's decision: look with `brev ls`.",
+    )
+    settle_s: float = Field(
+        180,
+        ge=0,
+        title="Time to be listed (s)",
+        description="How long an order may take to show in `brev ls`. Before, a host that is not "
+        "listed there does not count as absent.",
+    )
+
+
+Provider = Annotated[OwnHost | BrevHost, Field(discriminator="provider")]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a provider offers.
+
+    Attributes:
+        usd_per_hour: its price now.
+        account: whose bill it will be, so that nobody looks for the host in another one later.
+        offer: what Brev is to be asked for.
+    """
+
+    usd_per_hour: float
+    account: str = ""
+    offer: Offer | None = None
+
+
+class Host(Protocol):
+    """A host for one rental."""
+
+    @property
+    def name(self) -> str:
+        """Under which a person finds it at its provider."""
+
+    @property
+    def connection(self) -> Connection:
+        """How scripts, files and tunnels reach it."""
+
+    def look(self, gpu: str, memory_gb: int, disk_gb: int, most_usd_per_hour: float) -> Terms:
+        """See what it would cost now; nothing is asked for.
+
+        Raises:
+            NothingCreatedError: it cannot be had, or only at a higher price.
+        """
+
+    def create(self, terms: Terms, limit_s: int) -> None:
+        """Have it.
+
+        Args:
+            terms: from ``look``.
+            limit_s: after which it ends by itself, even if nobody ever reaches it.
+
+        Raises:
+            HostError: it was asked for, and that failed: it may bill all the same.
+        """
+
+    def wait_until_reachable(self, seconds: float) -> None:
+        """Wait until scripts can be run on it.
+
+        Raises:
+            HostError: it failed, or is not reachable in time.
+        """
+
+    def give_back(self) -> None:
+        """End what it costs: delete it, or stop it if that was settled.
+
+        Raises:
+            HostError: it may still bill.
+        """
+
+    def state(self) -> State:
+        """What it is doing.
+
+        Raises:
+            HostError: nobody can tell.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A user's own host: there is nothing to create; giving back is to leave nothing running."""
+
+    settings: OwnHost
+    lease: str
+
+    @property
+    def name(self) -> str:
+        """user@host, or the name in the ssh configuration."""
+        return self.settings.ssh.destination
+
+    @property
+    def connection(self) -> Connection:
+        """To the host."""
+        return Connection(self.settings.ssh)
+
+    def look(self, gpu: str, memory_gb: int, disk_gb: int, most_usd_per_hour: float) -> Terms:
+        """It is there already, or it is not; it costs what its owner says."""
+        del gpu, memory_gb, disk_gb
+        try:
+            self.connection.check("true", timeout_s=self.settings.ssh.connect_s + 5)
+        except HostError as away:
+            raise NothingCreatedError(str(away)) from away
+        return Terms(most_usd_per_hour)
+
+    def create(self, terms: Terms, limit_s: int) -> None:
+        """It is there."""
+
+    def wait_until_reachable(self, seconds: float) -> None:
+        """Wait for sshd."""
+        self.connection.wait(seconds)
+
+    def give_back(self) -> None:
+        """End the worker and what it started, and remove every file of the lease."""
+        script = remote_scripts.end(self.settings.folder, self.lease, self.settings.give_back)
+        self.connection.check(script, timeout_s=60)
+
+    def state(self) -> State:
+        """Running as long as a process or a file of the lease is there."""
+        left = self.connection.check(remote_scripts.left(self.settings.folder, self.lease)).strip()
+        return State.RUNNING if left else State.ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Rented:
+    """An instance at Brev.
+
+    Attributes:
+        settings: of Brev.
+        lease: of the instance.
+        account: id of the organisation that it was asked for in; empty: nobody knows.
+        asked: when, in seconds since the epoch.
+    """
+
+    settings: BrevHost
+    lease: str
+    account: str = ""
+    asked: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The specification's name, made unique."""
+        return f"digital-health-clinical-asr-sft-{self.lease}"
+
+    @property
+    def connection(self) -> Connection:
+        """By the entry that ``brev refresh`` writes."""
+        return Connection(
+            SshSettings.model_validate(
+                # Nobody can know the key of a host that did not exist a minute ago.
+                {
+                    "destination": self.name,
+                    "config": self.settings.ssh_config,
+                    "new_host_key": True,
+                }
+            )
+        )
+
+    @property
+    def _brev(self) -> Brev:
+        return Brev(self.settings.program)
+
+    def look(self, gpu: str, memory_gb: int, disk_gb: int, most_usd_per_hour: float) -> Terms:
+        """The cheapest that is offered, if it is as cheap as the person was told."""
+        try:
+            account = self._account()
+            offer = self._brev.cheapest(gpu, memory_gb, disk_gb)
+        except HostError as refused:
+            raise NothingCreatedError(str(refused)) from refused
+        # Half a cent is rounding.
+        if offer.usd_per_hour > most_usd_per_hour + 0.005:
+            raise NothingCreatedError(
+                f"brev: one {gpu} costs {offer.usd_per_hour:.2f} $ an hour now "
+                f"({offer.type} of {offer.cloud}), and YES was said to {most_usd_per_hour:.2f} $. "
+                f"Nothing was created. Fix: say --usd-per-hour {offer.usd_per_hour:.2f}, and look "
+                "at the costs again."
+            )
+        return Terms(offer.usd_per_hour, account, offer)
+
+    def _account(self) -> str:
+        """The id of the active organisation; empty where an API key does not tell it."""
+        active = next((one for one in self._brev.organisations() if one.active), None)
+        wanted = self.settings.organisation
+        if wanted and (active is None or wanted not in {active.id, active.name}):
+            found = "unknown" if active is None else active.name
+            raise HostError(
+                f"brev: the organisation is to be {wanted!r}, and the active one is {found}. "
+                f"Fix: `brev set {wanted}`."
+            )
+        return "" if active is None else active.id
+
+    def create(self, terms: Terms, limit_s: int) -> None:
+        """Rent what was offered; its clock starts when it boots."""
+        if terms.offer is None:
+            raise ValueError("these terms are not Brev's")
+        command = self.settings.at_limit
+        script = remote_scripts.clock_at_boot(self.lease, limit_s, command) if command else ""
+        self._brev.create(self.name, terms.offer, script)
+
+    def wait_until_reachable(self, seconds: float) -> None:
+        """Wait until Brev calls it ready, then for sshd."""
+        deadline = time.monotonic() + seconds
+        brev = self._brev
+        while True:
+            found = brev.find(self.name)
+            if found is not None and found.ready:
+                break
+            if found is not None and found.status == "FAILURE":
+                raise HostError(f"brev: {self.name} failed to start.")
+            if time.monotonic() > deadline:
+                status = "not there" if found is None else f"{found.status}, {found.build}"
+                raise HostError(f"brev: {self.name} is not ready after {seconds:.0f} s ({status}).")
+            time.sleep(min(_POLL_S, seconds / 10))
+        brev.refresh()
+        self.connection.wait(max(deadline - time.monotonic(), 1.0))
+
+    def give_back(self) -> None:
+        """Delete it, and see that Brev has taken the order.
+
+        It counts as absent only in the organisation that it was asked for in, and only when that
+        was long enough ago for an order that was cut off to show.
+        """
+        self._require_account()
+        brev = self._brev
+        while (found := brev.find(self.name)) is None:
+            wait = self.asked + self.settings.settle_s - time.time()
+            if wait <= 0:
+                break
+            time.sleep(min(_POLL_S, wait))
+        if found is None:
+            self._require_known_account()
+            return
+        try:
+            brev.delete(self.name)
+        except HostError:
+            # Somebody else may have deleted it meanwhile.
+            if not self._status().given_back:
+                raise
+        deadline = time.monotonic() + _GONE_S
+        while not (state := self._status()).given_back:
+            if time.monotonic() > deadline:
+                raise HostError(f"brev: {self.name} is {state} after it was given back.")
+            time.sleep(1.0)
+
+    def _require_account(self) -> None:
+        """Refuse to look for it in an organisation that it is not in."""
+        known = self._brev.organisations()
+        active = next((one for one in known if one.active), None)
+        if (active.id if active else "") == self.account:
+            return
+        own = next((one.name for one in known if one.id == self.account), None)
+        raise HostError(
+            f"brev: it was asked for in the organisation {own or self.account or 'of an API key'}, "
+            f"and the active one is {active.name if active else 'that of an API key'}. "
+            f"Fix: `brev {f'set {own}' if own else 'login'}` as before, then try again."
+        )
+
+    def _require_known_account(self) -> None:
+        """Believe in its absence only where it would be seen."""
+        if not self.account:
+            raise HostError(
+                "brev: it is not listed, but with an API key nobody can tell whether this is the "
+                "organisation that it was asked for in. Fix: look in Brev's console."
+            )
+
+    def state(self) -> State:
+        """By ``brev ls``, in its own organisation."""
+        self._require_account()
+        return self._status()
+
+    def _status(self) -> State:
+        return _state(self._brev.find(self.name))
+
+
+def _state(found: Instance | None) -> State:
+    if found is None:
+        return State.ABSENT
+    return {
+        "RUNNING": State.RUNNING,
+        "UNHEALTHY": State.RUNNING,
+        "STOPPING": State.STOPPED,
+        "STOPPED": State.STOPPED,
+        "DELETING": State.ENDING,
+        "FAILURE": State.FAILED,
+    }.get(found.status, State.STARTING)
+
+
+def open_host(
+    settings: OwnHost | BrevHost, lease: str, account: str = "", asked: float = 0.0
+) -> Host:
+    """The host of a lease.
+
+    Args:
+        settings: of its provider.
+        lease: its id.
+        account: whose bill it is, once it has been asked for.
+        asked: when it was, in seconds since the epoch.
+    """
+    if isinstance(settings, OwnHost):
+        return Own(settings, lease)
+    return Rented(settings, lease, account, asked)

@@ -1,0 +1,248 @@
+"""What is done on a rented host, as POSIX shell scripts.
+
+Everything of a lease lies in one folder there, and every process that it starts carries the
+lease's id in its environment: so whatever a worker has started, in whatever session, is found and
+ended. A time limit is set before anything else; it holds when nobody can reach the host any more.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.gpu_hosts.ssh import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MARK, _CLOCK_MARK = "FLYWHEEL_LEASE", "FLYWHEEL_CLOCK"
+_DRIVER = re.compile(r"(\d+)\.")
+
+_FUNCTIONS = """
+members() {{ grep -lszx "$1={lease}" /proc/[0-9]*/environ | cut -d/ -f3; }}
+finish() {{
+  for signal in TERM KILL KILL; do
+    [ -n "$(members "$1")" ] || return 0
+    kill -$signal $(members "$1") 2>/dev/null || true
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+      [ -n "$(members "$1")" ] || return 0
+      sleep 0.3
+    done
+  done
+  [ -z "$(members "$1")" ]
+}}
+"""
+
+
+def _root(folder: str, lease: str) -> str:
+    """The lease's folder, as a word of a script."""
+    place = folder if folder.startswith("/") else f"$HOME/{folder}"
+    return f'"{place}/{lease}"'
+
+
+def begin(folder: str, lease: str, limit_s: int, at_limit: str) -> str:
+    """Make the lease's folder and start the clock; prints the folder and what keeps the time.
+
+    At the limit the worker and what it started are ended, the secrets are removed, and
+    ``at_limit`` runs.
+    """
+    functions = _FUNCTIONS.format(lease=lease)
+    return f"""set -eu
+umask 077
+root={_root(folder, lease)}
+mkdir -p "$root"
+cd "$root"
+printf '%s\\n' "$root"
+if [ -e clock ]; then cat clock; exit 0; fi
+cat > at_limit.sh <<'END_OF_SCRIPT'
+{functions}
+cd "$(dirname "$0")"
+echo "the time limit of {limit_s} s was reached" > limit
+finish {_MARK}
+rm -f env
+{at_limit}
+END_OF_SCRIPT
+if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
+  for as in "" "sudo -n"; do
+    if $as systemd-run --quiet --collect --unit=asr-flywheel-{lease} --on-active={limit_s} \\
+        sh "$root/at_limit.sh" 2>/dev/null; then
+      echo systemd | tee clock
+      exit 0
+    fi
+  done
+fi
+wait_first='sleep {limit_s}; unset {_CLOCK_MARK}; exec sh at_limit.sh'
+{_CLOCK_MARK}={lease} setsid nohup sh -c "$wait_first" \\
+  >/dev/null 2>&1 </dev/null &
+echo detached | tee clock
+"""
+
+
+def clock_at_boot(lease: str, limit_s: int, command: str) -> str:
+    """A script for a host's first boot, which starts a clock of its own and returns at once.
+
+    It holds where nobody ever reaches the host, so that ``begin`` is never run on it.
+
+    Args:
+        lease: the lease's id.
+        limit_s: seconds from now.
+        command: what runs then.
+    """
+    unit = f"asr-flywheel-boot-{lease}"
+    return f"""#!/bin/sh
+command={shlex.quote(command)}
+if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
+  for as in "" "sudo -n"; do
+    $as systemd-run --quiet --collect --unit={unit} --on-active={limit_s} \\
+      sh -c "$command" 2>/dev/null && exit 0
+  done
+fi
+setsid nohup sh -c "sleep {limit_s}; $command" >/dev/null 2>&1 </dev/null &
+"""
+
+
+def end(folder: str, lease: str, command: str = "") -> str:
+    """End everything of a lease and remove its folder; fails if something is left running."""
+    return f"""{_FUNCTIONS.format(lease=lease)}
+root={_root(folder, lease)}
+rm -f "$root/env"
+finish {_MARK} || {{ echo "processes are left: $(members {_MARK})" >&2; exit 1; }}
+if [ "$(cat "$root/clock" 2>/dev/null)" = systemd ]; then
+  systemctl stop asr-flywheel-{lease}.timer 2>/dev/null ||
+    sudo -n systemctl stop asr-flywheel-{lease}.timer 2>/dev/null
+fi
+finish {_CLOCK_MARK}
+cd /
+rm -rf "$root"
+[ ! -e "$root" ] || {{ echo "$root: cannot be removed" >&2; exit 1; }}
+{command}
+"""
+
+
+def left(folder: str, lease: str) -> str:
+    """Print what is left of a lease: its processes and its folder; nothing if it is gone."""
+    return f"""{_FUNCTIONS.format(lease=lease)}
+root={_root(folder, lease)}
+members {_MARK}; members {_CLOCK_MARK}
+[ ! -e "$root" ] || printf '%s\\n' "$root"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a host has.
+
+    Attributes:
+        hostname: its own name for itself.
+        gpus: name, memory and driver of each, as nvidia-smi tells them.
+        docker: version of its engine; empty if it cannot be used.
+        free_gib: on the disk of the lease's folder.
+    """
+
+    hostname: str
+    gpus: tuple[str, ...]
+    docker: str
+    free_gib: float
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        return [
+            f"{self.hostname}: {', '.join(self.gpus) or 'no GPU'}",
+            f"Docker Engine {self.docker or 'absent'}, {self.free_gib:.0f} GiB free",
+        ]
+
+
+def look(root: str) -> str:
+    """Print what the host has; see ``parse_look``."""
+    query = "--query-gpu=name,memory.total,driver_version --format=csv,noheader"
+    return f"""
+echo "hostname=$(hostname)"
+nvidia-smi {query} 2>/dev/null | sed 's/^/gpu=/'
+echo "docker=$(docker version --format '{{{{.Server.Version}}}}' 2>/dev/null)"
+echo "free=$(df -Pk {shlex.quote(root)} | awk 'NR==2 {{print $4}}')"
+"""
+
+
+def parse_look(said: str) -> Found:
+    """What ``look`` printed."""
+    pairs = [line.partition("=")[::2] for line in said.splitlines() if "=" in line]
+    told = dict(pairs)
+    return Found(
+        hostname=told.get("hostname", ""),
+        gpus=tuple(value for key, value in pairs if key == "gpu"),
+        docker=told.get("docker", ""),
+        free_gib=int(told.get("free") or 0) / 2**20,
+    )
+
+
+def require(found: Found, *, gpu: bool, container: bool, need_gib: float) -> None:
+    """Refuse a host that lacks what the run needs.
+
+    Raises:
+        HostError: names what is missing.
+    """
+    if gpu and not found.gpus:
+        raise HostError(
+            f"{found.hostname}: nvidia-smi finds no GPU. Fix: take another image or SKU; or "
+            "switch 'a GPU is required' off, to train on the processor."
+        )
+    if container and not found.docker:
+        raise HostError(
+            f"{found.hostname}: no Docker Engine answers, and this run wants a container. "
+            "Fix: take an image with Docker and the NVIDIA Container Toolkit."
+        )
+    if found.free_gib < need_gib:
+        raise HostError(
+            f"{found.hostname}: {found.free_gib:.1f} GiB are free and about {need_gib:.0f} are "
+            "needed. Fix: ask for a larger disk."
+        )
+
+
+def install(root: str, extra: str) -> str:
+    """Install the project that was copied to ``<root>/project``; prints the Python to use."""
+    at = shlex.quote(root)
+    return f"""set -eu
+cd {at}
+for python in python3.11 python3.12 python3; do
+  command -v $python >/dev/null || continue
+  $python -c 'import sys; sys.exit(sys.version_info < (3, 11))' && break
+done
+[ -x venv/bin/python ] || $python -m venv venv
+venv/bin/python -m pip install --quiet --constraint project/constraints.txt "./project{extra}" >&2
+echo {at}/venv/bin/python
+"""
+
+
+def start_worker(
+    root: str, lease: str, python: str, line: str, environment: Mapping[str, str]
+) -> str:
+    """Start the worker, apart from this connection; its secrets go into a file of its owner's.
+
+    Args:
+        root: the lease's folder.
+        lease: its id.
+        python: there.
+        line: the arguments of ``asr_flywheel.cli``.
+        environment: what the worker needs; may hold secrets.
+    """
+    rows = "".join(f"{name}={shlex.quote(value)}\n" for name, value in environment.items())
+    return f"""set -eu
+umask 077
+cd {shlex.quote(root)}
+cat > env <<'END_OF_ENVIRONMENT'
+{rows}END_OF_ENVIRONMENT
+set -a; . ./env; set +a
+{_MARK}={lease} setsid nohup {shlex.quote(python)} -m asr_flywheel.cli {line} \\
+  >> worker.log 2>&1 </dev/null &
+"""
+
+
+def alive(root: str, lease: str) -> str:
+    """Print how many processes of the lease live, then the end of the worker's log."""
+    return f"""{_FUNCTIONS.format(lease=lease)}
+members {_MARK} | wc -l
+cat {shlex.quote(root)}/limit 2>/dev/null
+tail -n 15 {shlex.quote(root)}/worker.log 2>/dev/null || true
+"""

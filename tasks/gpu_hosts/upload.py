@@ -1,0 +1,187 @@
+"""What a cycle needs on another host, and how it gets there; download.py is the way back.
+
+Only what the run reads is sent: the manifest, the recordings that it names, the baseline, and a
+base of the user's own.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from tasks.common.errors import InputError
+from tasks.data import path_mapping
+from tasks.data.manifest import read_manifest
+from tasks.gpu_hosts.ssh import patiently
+from tasks.records.archive import clinic_of
+from tasks.training import sft
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tasks.data.cycle_folder import Cycle
+    from tasks.gpu_hosts.ssh import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Cargo:
+    """What is sent.
+
+    Attributes:
+        cycle: the cycle.
+        base: a known name, or the path of a file here, which is sent.
+        baseline: an evaluation that lies elsewhere than the cycle's own.
+        general: the manifest of general English, if there is one.
+        audio_roots: more folders in which recordings lie.
+    """
+
+    cycle: Cycle
+    base: str
+    baseline: Path | None = None
+    general: Path | None = None
+    audio_roots: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where it all is on the host: absolute paths."""
+
+    clinic: str
+    cycle: str
+    base: str
+    baseline: str | None
+    general: str | None
+    audio_roots: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    folder: Path
+    names: tuple[str, ...]
+    target: str
+
+
+def check(cargo: Cargo) -> None:
+    """Make sure, while nothing is paid for yet, that all of it can be sent.
+
+    Raises:
+        InputError: a recording lies under none of the cargo's folders, or a manifest is broken.
+    """
+    with tempfile.TemporaryDirectory(prefix="asr-flywheel-") as folder:
+        _pack("/", cargo, Path(folder))
+
+
+def send(connection: Connection, root: str, cargo: Cargo, patience_s: float = 0.0) -> Placed:
+    """Send a cycle to a host; again sends what is not there yet.
+
+    Args:
+        connection: to the host.
+        root: the lease's folder there.
+        cargo: what to send.
+        patience_s: how long the connection may be gone.
+
+    Raises:
+        InputError: a recording lies under none of the cargo's folders.
+        HostError: not everything arrived.
+    """
+    with tempfile.TemporaryDirectory(prefix="asr-flywheel-") as folder:
+        placed, parts = _pack(root, cargo, Path(folder))
+        made = " ".join(f'"{part.target}"' for part in parts)
+        patiently(partial(connection.check, f"mkdir -p {made}"), patience_s)
+        for part in parts:
+            step = partial(connection.copy_to, part.folder, part.names, part.target)
+            patiently(step, patience_s)
+    return placed
+
+
+def _pack(root: str, cargo: Cargo, staging: Path) -> tuple[Placed, list[_Part]]:
+    """Which files go where, and what the run is told of them."""
+    cycle = cargo.cycle
+    # The folder's name is kept: it names the clinic in the store and in Prefect.
+    clinic = f"{root}/{cycle.path.parent.name if _plain(cycle.path.parent) else clinic_of(cycle)}"
+    place = f"{clinic}/{cycle.path.name}"
+    inputs = f"{clinic}/inputs"
+    audio = _both_names(
+        (root, f"{inputs}/audio{number}") for number, root in enumerate(cargo.audio_roots)
+    )
+    own = _both_names([(cycle.path, place)])
+    parts = _speech(cycle.manifest, place, own + audio, staging / "cycle")
+    parts += _evaluations(cycle, place, clinic)
+    base, baseline, general = cargo.base, None, None
+    if (model := Path(cargo.base).expanduser()).is_file():
+        names = [model.name]
+        if model.name == sft.MODEL_NAME:
+            names += [sft.RECORDINGS_NAME] * (model.parent / sft.RECORDINGS_NAME).is_file()
+        parts.append(_Part(model.parent, tuple(names), f"{inputs}/base"))
+        base = f"{inputs}/base/{model.name}"
+    if cargo.baseline is not None:
+        named = cargo.baseline.expanduser().absolute()
+        parts.append(_Part(named.parent, (named.name,), f"{inputs}/baseline"))
+        baseline = f"{inputs}/baseline/{named.name}"
+    if cargo.general is not None:
+        named = cargo.general.expanduser().absolute()
+        roots = _both_names([(named.parent, f"{inputs}/general")]) + audio
+        parts += _speech(named, f"{inputs}/general", roots, staging / "general")
+        general = f"{inputs}/general/{named.name}"
+    there = tuple(f"{inputs}/audio{number}" for number in range(len(cargo.audio_roots)))
+    return Placed(clinic, place, base, baseline, general, there), parts
+
+
+def _plain(folder: Path) -> bool:
+    return all(char.isalnum() or char in "._-" for char in folder.name) and folder.name.isascii()
+
+
+def _both_names(folders: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Folders by their given and by their real name, each with its place on the host."""
+    return [
+        (name, there)
+        for here, there in folders
+        for name in (here.expanduser().absolute(), here.expanduser().resolve())
+    ]
+
+
+def _speech(
+    manifest: Path, place: str, roots: Sequence[tuple[Path, str]], staging: Path
+) -> list[_Part]:
+    """A manifest and the recordings that it names.
+
+    The manifest goes as it is, or as a copy with the host's paths where some row needs that.
+    """
+    # The innermost folder that holds a recording counts, as in a rewrite.
+    ordered = sorted(roots, key=lambda one: len(one[0].parts), reverse=True)
+    found: dict[tuple[Path, str], dict[str, None]] = {}
+    plain = True
+    for row in read_manifest(manifest):
+        name = PurePosixPath(row.audio_filepath)
+        plain = plain and not name.is_absolute() and ".." not in name.parts
+        audio = Path(path_mapping.normal(PurePosixPath(manifest.parent) / name))
+        holding = next((one for one in ordered if audio.is_relative_to(one[0])), None)
+        if holding is None:
+            raise InputError(
+                f"{manifest}: row {row.row}: {row.audio_filepath!r} lies under no folder that is "
+                "sent. Fix: name its folder with --audio-root."
+            )
+        found.setdefault(holding, {})[audio.relative_to(holding[0]).as_posix()] = None
+    parts = [_Part(here, tuple(names), there) for (here, there), names in found.items()]
+    if plain:
+        return [*parts, _Part(manifest.parent, (manifest.name,), place)]
+    mappings = [
+        path_mapping.Mapping(PurePosixPath(here), PurePosixPath(there)) for here, there in roots
+    ]
+    path_mapping.rewrite(manifest, staging / manifest.name, mappings)
+    return [*parts, _Part(staging, (manifest.name,), place)]
+
+
+def _evaluations(cycle: Cycle, place: str, clinic: str) -> list[_Part]:
+    """What the gate reads: this cycle's evaluation, and how large the one before was."""
+    parts = []
+    if (own := cycle.find_baseline()) is not None:
+        parts.append(_Part(own.parent, (own.name,), place))
+    before = cycle.previous
+    if before is not None and before.manifest.is_file():
+        names = (before.manifest.name,)
+        parts.append(_Part(before.path, names, f"{clinic}/{before.path.name}"))
+    return parts

@@ -1,0 +1,1 @@
+"""Base models: catalogue, download, .nemo archive, text style, Riva's decoder targets."""

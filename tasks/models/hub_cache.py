@@ -1,0 +1,119 @@
+"""A catalogue base as a file: from the Hugging Face cache if it is there, pinned and hashed.
+
+The first time, the revision and the hash of the file are written down; from then on a file with
+another content is refused, whoever changed it. A hash that the catalogue knows counts from the
+first time. The hash is computed again only when the file's size or time has changed.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """A base's file.
+
+    Attributes:
+        path: where it is.
+        revision: the commit of its repository, or "" for a file of the user's own.
+        sha256: of its content.
+    """
+
+    path: Path
+    revision: str
+    sha256: str
+
+
+def pins_file() -> Path:
+    """Where revisions and hashes are written down, for this user."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "asr-flywheel" / "bases.json"
+
+
+def resolve(name: str, revision: str, sha256: str) -> Pinned:
+    """The .nemo of a repository, downloaded only if the cache lacks it.
+
+    Args:
+        name: such as nvidia/parakeet-tdt-0.6b-v2, whose file is parakeet-tdt-0.6b-v2.nemo.
+        revision: the commit that the catalogue names, or "".
+        sha256: the hash that the catalogue names, or "".
+
+    Raises:
+        InputError: it is neither cached nor reachable, or its content is not the pinned one.
+    """
+    pins = _read()
+    pin = pins.get(name, {})
+    revision = pin.get("revision") or revision
+    path = find_cached(name, revision) or _download(name, revision)
+    state = path.stat()
+    now = {"bytes": state.st_size, "modified_ns": state.st_mtime_ns}
+    found = pin.get("sha256", "") if now == _state(pin) else atomic_files.sha256_file(path)
+    expected = sha256 or pin.get("sha256", "")
+    if expected and found != expected:
+        raise InputError(
+            f"base {name!r}: the file's SHA-256 is {found}, the pinned one is {expected} ({path}). "
+            "It was changed, damaged, or replaced upstream. Fix: download it again "
+            f"(`hf cache rm`, then `{_command(name, revision)}`); if the new content is meant, "
+            f"remove {name!r} from {pins_file()}."
+        )
+    commit = path.parent.name
+    if pin != (new := {"revision": commit, "sha256": found, **now}):
+        atomic_files.write_json(pins_file(), {**pins, name: new})
+    return Pinned(path.resolve(), commit, found)
+
+
+def find_cached(name: str, revision: str = "") -> Path | None:
+    """The file in the cache, as its snapshot names it: the pinned revision's, else the newest's.
+
+    A copy of another revision may hold the same file; whether it does, its hash tells.
+    """
+    import huggingface_hub  # noqa: PLC0415 - half a second that only a named base pays
+
+    for wanted in dict.fromkeys((revision or None, None)):
+        found = huggingface_hub.try_to_load_from_cache(name, _filename(name), revision=wanted)
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def _download(name: str, revision: str) -> Path:
+    import huggingface_hub  # noqa: PLC0415 - as above
+
+    try:
+        return Path(
+            huggingface_hub.hf_hub_download(name, _filename(name), revision=revision or None)
+        )
+    except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as unreachable:
+        raise InputError(
+            f"base {name!r}: not in the local cache, and it cannot be downloaded "
+            f"({type(unreachable).__name__}). Fix: on a machine with network run "
+            f"`{_command(name, revision)}` and copy its Hugging Face cache here, or pass the path "
+            "of the .nemo with --base."
+        ) from unreachable
+
+
+def _filename(name: str) -> str:
+    return name.rsplit("/", maxsplit=1)[-1] + ".nemo"
+
+
+def _command(name: str, revision: str) -> str:
+    pinned = f" --revision {revision}" if revision else ""
+    return f"hf download {name} {_filename(name)}{pinned}"
+
+
+def _read() -> dict[str, Any]:
+    if not pins_file().is_file():
+        return {}
+    found = atomic_files.read_json(pins_file())
+    return found if isinstance(found, dict) else {}
+
+
+def _state(pin: dict[str, Any]) -> dict[str, Any]:
+    return {"bytes": pin.get("bytes"), "modified_ns": pin.get("modified_ns")}

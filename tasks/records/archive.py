@@ -1,0 +1,216 @@
+"""A run's files in the store, and back.
+
+``<clinic>/cycle<N>/<run>/<path>`` holds them, where the paths are those below the folder that
+holds the cycles: ``cycle<N>/manifest.jsonl``, ``cycle<N+1>/decision.json`` and so on.
+MANIFEST.json, with the hash of each, comes last: a run without it is not there. Audio from other
+folders than the cycle's own is not kept; the manifest says where it lies.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files, hashing
+from tasks.records.run_record import RECORD_NAME
+from tasks.records.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tasks.data.cycle_folder import Cycle
+    from tasks.records.store import Store
+
+MANIFEST = "MANIFEST.json"
+_FORMAT = 1
+_SLUG = re.compile(r"[^a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A run in the store.
+
+    Attributes:
+        prefix: of its keys.
+        url: of its MANIFEST.json.
+        files: how many it has.
+        sent: how many of them were not there yet.
+        bytes: of all files.
+    """
+
+    prefix: str
+    url: str
+    files: int
+    sent: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A complete run, as its MANIFEST.json tells it."""
+
+    clinic: str
+    cycle: int
+    run: str
+    created: str
+    verdict: str
+    content: dict[str, dict[str, Any]]
+
+    @property
+    def prefix(self) -> str:
+        """Of its keys."""
+        return _prefix(self.clinic, self.cycle, self.run)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``asr-flywheel runs --json`` prints."""
+        return {
+            "clinic": self.clinic,
+            "cycle": self.cycle,
+            "run": self.run,
+            "created": self.created,
+            "verdict": self.verdict,
+            "files": len(self.content),
+            "bytes": sum(one["bytes"] for one in self.content.values()),
+        }
+
+
+def clinic_of(cycle: Cycle) -> str:
+    """The name of the folder that holds the cycles: small letters, digits and dashes."""
+    return _SLUG.sub("-", cycle.path.parent.name.lower()).strip("-") or "cycles"
+
+
+def keep(
+    store: Store, cycle: Cycle, run: str, model: Path, verdict: str, *, audio: bool = True
+) -> Kept:
+    """Keep a finished run; what is there already is not sent again.
+
+    Args:
+        store: where.
+        cycle: that was tuned; the results lie in the one after it.
+        run: its id.
+        model: the tuned model, whose folder is kept.
+        verdict: of the decision.
+        audio: whether the cycle's recordings are kept too.
+
+    Raises:
+        StoreError: something could not be kept; the run stays invisible.
+    """
+    clinic = clinic_of(cycle)
+    prefix = _prefix(clinic, cycle.number, run)
+    content: dict[str, dict[str, Any]] = {}
+    sent = 0
+    for path in _files(cycle, model.parent, audio=audio):
+        name = path.relative_to(cycle.path.parent).as_posix()
+        content[name] = {"sha256": hashing.sha256(path), "bytes": path.stat().st_size}
+        sent += store.put(prefix + name, path, content[name]["sha256"])
+    told = {
+        "format": _FORMAT,
+        "clinic": clinic,
+        "cycle": cycle.number,
+        "run": run,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "verdict": verdict,
+        "files": content,
+    }
+    store.write(prefix + MANIFEST, json.dumps(told, indent=1, sort_keys=True).encode())
+    total = sum(one["bytes"] for one in content.values())
+    return Kept(prefix, store.url(prefix + MANIFEST), len(content), sent, total)
+
+
+def _prefix(clinic: str, cycle: int, run: str) -> str:
+    return f"{clinic}/cycle{cycle}/{run}/"
+
+
+def _files(cycle: Cycle, model_dir: Path, *, audio: bool) -> Iterator[Path]:
+    """What the run read and wrote, hidden files left out, in a fixed order."""
+    for path in sorted(cycle.path.rglob("*")):
+        inside = path.relative_to(cycle.path)
+        hidden = any(part.startswith(".") for part in inside.parts)
+        other_model = inside.parts[0] == "models" and not path.is_relative_to(model_dir)
+        recording = path.suffix.lower() in {".wav", ".flac"}
+        if path.is_file() and not hidden and not other_model and (audio or not recording):
+            yield path
+    following = cycle.next.path
+    for name in (*atomic_files.read_json(following / RECORD_NAME)["files"], RECORD_NAME):
+        yield following / name
+
+
+def runs(store: Store, prefix: str = "") -> list[StoredRun]:
+    """The complete runs, the newest first.
+
+    Args:
+        store: where.
+        prefix: "", a clinic, or clinic/cycle<N>.
+
+    Raises:
+        StoreError: the store does not answer, or a run's manifest cannot be read.
+    """
+    start = f"{prefix.rstrip('/')}/" if prefix else ""
+    found = [
+        _read(store, key)
+        for key in store.keys(start)
+        if key.endswith(f"/{MANIFEST}") and key.count("/") == _prefix("c", 1, "r").count("/")
+    ]
+    return sorted(found, key=lambda run: (run.created, run.run), reverse=True)
+
+
+def _read(store: Store, key: str) -> StoredRun:
+    try:
+        told = json.loads(store.read(key))
+        if told["format"] != _FORMAT:
+            raise StoreError(
+                f"{store.url(key)}: has format {told['format']!r}; this version reads {_FORMAT}."
+            )
+        run = StoredRun(
+            str(told["clinic"]),
+            int(told["cycle"]),
+            str(told["run"]),
+            str(told["created"]),
+            str(told["verdict"]),
+            {
+                name: {"sha256": str(one["sha256"]), "bytes": int(one["bytes"])}
+                for name, one in told["files"].items()
+            },
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as wrong:
+        raise StoreError(f"{store.url(key)}: is not a run's manifest ({wrong!r}).") from wrong
+    if run.prefix + MANIFEST != key:
+        raise StoreError(f"{store.url(key)}: belongs to another place ({run.prefix}).")
+    for name in run.content:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\\" in name:
+            raise StoreError(f"{store.url(key)}: names a file outside of its run: {name!r}.")
+    return run
+
+
+def fetch(
+    store: Store, run: StoredRun, folder: Path, report: Callable[[str], None] = lambda _: None
+) -> list[Path]:
+    """Bring a run's files back and check each; run.json, the mark of a whole run, comes last.
+
+    Files that are there already with the same content stay, so that a second call goes on.
+
+    Returns:
+        The files.
+
+    Raises:
+        StoreError: a file is not what was kept, or another one stands in its place.
+    """
+    names = sorted(run.content, key=lambda name: (PurePosixPath(name).name == RECORD_NAME, name))
+    found = []
+    for name in names:
+        target, sha256 = folder / name, run.content[name]["sha256"]
+        if not target.exists():
+            store.get(run.prefix + name, target, sha256)
+        elif atomic_files.sha256_file(target) != sha256:
+            raise StoreError(
+                f"{target}: is there already, with another content. Fix: fetch into an empty "
+                "folder."
+            )
+        found.append(target)
+    report(f"{len(found)} files, each with the SHA-256 that it was kept with")
+    return found

@@ -1,0 +1,58 @@
+"""What a cycle has cost: seconds of training and decoding, and dollars of rented hosts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.common import atomic_files
+from tasks.records import cost_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tasks.data.cycle_folder import Cycle
+    from tasks.training.sft import SftResult
+    from tasks.transcription.offline import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A cycle's cost.
+
+    Attributes:
+        training_s: wall time of the training that made the model.
+        trained_now: whether this run did it; else an earlier one.
+        gpus: that it ran on; empty for a CPU.
+        decoding_s: of this run's decoding, without loading the models.
+        decoded_audio_s: of the audio that was decoded for it.
+        rented_usd: of this cycle's rentals that have ended.
+        rented_usd_all: of all cycles beside it.
+    """
+
+    training_s: float
+    trained_now: bool
+    gpus: tuple[str, ...]
+    decoding_s: float
+    decoded_audio_s: float
+    rented_usd: float
+    rented_usd_all: float
+
+
+def cost(cycle: Cycle, trained: SftResult, transcripts: Sequence[Transcript]) -> Cost:
+    """Add up what a run's stages say.
+
+    Raises:
+        InputError: the training's record or the ledger cannot be read.
+    """
+    info = atomic_files.read_json(trained.info)
+    rented = cost_ledger.read(cycle.path.parent)
+    return Cost(
+        training_s=float(info["wall_seconds"]),
+        trained_now=not trained.reused,
+        gpus=tuple(info["runtime"]["gpus"]),
+        decoding_s=round(sum(one.seconds for one in transcripts), 1),
+        decoded_audio_s=round(sum(one.audio_seconds for one in transcripts), 1),
+        rented_usd=rented.usd_by_cycle.get(cycle.number, 0.0),
+        rented_usd_all=rented.usd,
+    )

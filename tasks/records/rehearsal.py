@@ -1,0 +1,356 @@
+"""The record of a rehearsal: what ran on which machine, how it ended, and its figures.
+
+A record can be sent in: it holds no transcript, no file name, no path and no host name. It is
+written again after each step, so that a rehearsal that is killed leaves what it had.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import re
+import signal
+import time
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from importlib import metadata, resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.runtimes.failures import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tasks.runtimes.hardware import Hardware
+
+SCHEMA = "asr-flywheel-rehearsal/1"
+PACKAGES = (
+    "clinical-asr-flywheel", "nemo_toolkit", "torch", "lightning", "numpy", "numba", "numba-cuda",
+    "cuda-bindings", "nvidia-cuda-nvrtc", "lhotse", "prefect",
+)  # fmt: skip
+"""Packages whose versions a record names."""
+_PUBLIC_IMAGE = re.compile(r"nvcr\.io/nvidia/[\w./:@-]+")
+_CUDA = re.compile(r"^cuda\b[^=]*= *['\"]([\d.]+)['\"]", re.MULTILINE)
+_RAISED = re.compile(
+    r"^\W*(?:\w+\.)*([A-Z]\w*(?:Error|Exception|Fault|Busy|Gpu|Lost))\b", re.MULTILINE
+)
+_FAULT = re.compile(r"^failed: ([a-z0-9-]+):", re.MULTILINE)
+_OURS = {"error: ": "InputError", "failed: ": "FlywheelError"}
+
+
+class State(StrEnum):
+    """How a step ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a step failed, in names that say nothing of the user's data.
+
+    Attributes:
+        error: class of the last exception in the log, or a signal's name; "" if none is known.
+        exit_code: of the command that failed; negative for a signal, None if none ended.
+        fault: the product's own name of the fault (tasks/runtimes/failures.py), or "".
+    """
+
+    error: str = ""
+    exit_code: int | None = None
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """How one step ended.
+
+    Attributes:
+        name: of the step.
+        state: how it ended.
+        seconds: wall time; waiting for another step's GPU counts.
+        reason: why it was skipped, or what it found wrong; "" otherwise.
+        failure: where it failed.
+        figures: what it measured.
+    """
+
+    name: str
+    state: State
+    seconds: float = 0.0
+    reason: str = ""
+    failure: Failure | None = None
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The step as the record holds it."""
+        told = asdict(self)
+        return {**told, "state": self.state.value}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One rehearsal.
+
+    Attributes:
+        started: UTC.
+        base: bundled, or own where the user named a base.
+        runtime: local or container.
+        image: a public image of NVIDIA's by its name, "own" for another one, "" without.
+        machine: the host; see ``machine``.
+        versions: of Python, CUDA and packages; see ``versions``.
+        steps: those that have ended, in the order of the plan.
+        finished: UTC; "" while steps are left.
+        seconds: wall time of all steps, those of an earlier start included.
+    """
+
+    started: str
+    base: str
+    runtime: str
+    image: str
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+    steps: tuple[StepResult, ...] = ()
+    finished: str = ""
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether no step failed."""
+        return all(step.state is not State.FAILED for step in self.steps)
+
+    def with_step(self, result: StepResult, order: Iterable[str]) -> Record:
+        """The record with a step's result in its place; an earlier result of the step goes."""
+        places = {name: place for place, name in enumerate(order)}
+        steps = [step for step in self.steps if step.name != result.name] + [result]
+        return replace(
+            self, steps=tuple(sorted(steps, key=lambda step: places.get(step.name, len(places))))
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record as its file holds it."""
+        return {
+            "schema": SCHEMA,
+            "date": self.started[:10],
+            "started": self.started,
+            "finished": self.finished or None,
+            "seconds": round(self.seconds, 1),
+            "ok": self.ok,
+            "base": self.base,
+            "runtime": self.runtime,
+            "image": self.image,
+            "machine": dict(self.machine),
+            "versions": dict(self.versions),
+            "steps": [step.as_dict() for step in self.steps],
+        }
+
+
+def read(path: Path) -> Record:
+    """Read a record.
+
+    Raises:
+        InputError: no such file, or it is no record of this schema.
+    """
+    found = atomic_files.read_json(path)
+    try:
+        if found["schema"] != SCHEMA:
+            raise InputError(f"{path}: schema {found['schema']!r}; this version reads {SCHEMA!r}.")
+        return Record(
+            started=found["started"],
+            base=found["base"],
+            runtime=found["runtime"],
+            image=found["image"],
+            machine=found["machine"],
+            versions=found["versions"],
+            steps=tuple(_step(step) for step in found["steps"]),
+            finished=found["finished"] or "",
+            seconds=found["seconds"],
+        )
+    except (KeyError, TypeError, ValueError) as wrong:
+        raise InputError(
+            f"{path}: is not a rehearsal's record ({wrong!r}). Fix: move it away and run "
+            "`asr-flywheel rehearse` again."
+        ) from wrong
+
+
+def _step(told: Mapping[str, Any]) -> StepResult:
+    failure = told["failure"]
+    return StepResult(
+        name=told["name"],
+        state=State(told["state"]),
+        seconds=told["seconds"],
+        reason=told["reason"],
+        failure=None if failure is None else Failure(**failure),
+        figures=told["figures"],
+    )
+
+
+def machine(host: Hardware) -> dict[str, Any]:
+    """The host, without its name."""
+    return {
+        "gpus": [{"name": gpu.name, "memory_mib": gpu.memory_mib} for gpu in host.gpus],
+        "drivers": sorted({gpu.driver for gpu in host.gpus if gpu.driver}),
+        "cores": host.cores,
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "os": _os_name(),
+        "architecture": platform.machine(),
+    }
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return platform.system()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of the CUDA that torch was built for, and of packages; no import."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    cuda = _torch_cuda()
+    return {**found, **({"cuda": cuda} if cuda else {})}
+
+
+def _torch_cuda() -> str:
+    """The CUDA version in torch's own version file; "" for a build without CUDA."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return ""
+    written = Path(spec.origin).with_name("version.py")
+    told = _CUDA.search(written.read_text(encoding="utf-8")) if written.is_file() else None
+    return told.group(1) if told else ""
+
+
+def public_image(image: str | None) -> str:
+    """NVIDIA's public images by name; another name may be a user's secret."""
+    if image is None:
+        return ""
+    return image if _PUBLIC_IMAGE.fullmatch(image) else "own"
+
+
+def failure(log: str, exit_code: int | None) -> Failure:
+    """What a failed command's output tells, in names alone."""
+    told = [name for name in _FAULT.findall(log) if name in {fault.value for fault in Fault}]
+    raised = _RAISED.findall(log)
+    error = raised[-1] if raised else ""
+    if not error and exit_code is not None and exit_code < 0:
+        error = signal.Signals(-exit_code).name
+    if not error:
+        starts = [line for line in log.splitlines() if line.startswith(tuple(_OURS))]
+        error = next(
+            (name for mark, name in _OURS.items() if starts[-1:] and starts[-1].startswith(mark)),
+            "",
+        )
+    return Failure(error, exit_code, told[-1] if told else "")
+
+
+def graphs(described: str) -> str:
+    """How a decoder used CUDA graphs, from how it describes itself: full, partial, none, or ""."""
+    for words, kind in (
+        ("partial CUDA graphs", "partial"),
+        ("without CUDA graphs", "none"),
+        ("CUDA graph", "full"),
+    ):
+        if words in described:
+            return kind
+    return ""
+
+
+def cycle_figures(
+    decision: Mapping[str, Any], run: Mapping[str, Any], info: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The figures of a finished cycle: numbers and names of ours, no text and no path.
+
+    Args:
+        decision: decision.json.
+        run: run.json.
+        info: training_run_info.json.
+    """
+    drug = decision["by"].get("drug", {})
+    general = decision.get("guardrail") or {}
+    decoded = dict(zip(("base", "tuned"), run["transcription"], strict=True))
+    return {
+        "verdict": decision["decision"],
+        "drug_rows": drug.get("n"),
+        "drug_ker_base": drug.get("ker_a"),
+        "drug_ker_tuned": drug.get("ker_b"),
+        "general_status": general.get("status"),
+        "general_wer_base": general.get("pooled_wer_a"),
+        "general_wer_tuned": general.get("pooled_wer_b"),
+        "decode_rtfx": {name: one["rtfx"] for name, one in decoded.items()},
+        "decode_rows": {name: one["rows_decoded"] for name, one in decoded.items()},
+        "cuda_graphs": {name: graphs(one.get("how", "")) for name, one in decoded.items()},
+        **training_figures(info),
+    }
+
+
+def training_figures(info: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a training's own record."""
+    runtime = info["runtime"]
+    return {
+        "parameters": info["base"]["parameters"],
+        "validation_wer": [epoch["val_wer"] for epoch in info["epochs"]],
+        "train_loss": [epoch["train_loss"] for epoch in info["epochs"]],
+        "best_epoch": info["best_epoch"],
+        "steps": info["steps"],
+        "starts": info["starts"],
+        "rungs": [{"fault": rung.get("fault")} for rung in info["ladder"]],
+        "training_seconds": info["wall_seconds"],
+        "median_batch_seconds": info["median_batch_seconds"],
+        "peak_gpu_memory_mib": info["peak_gpu_memory_mib"],
+        "gpu_utilisation": info["gpu_utilisation"],
+        "precision": runtime["precision"],
+        "graphs_in_validation": runtime["cuda_graphs"],
+        "nemo": runtime["nemo"],
+        "torch": runtime["torch"],
+    }
+
+
+def home() -> Path:
+    """Where the user's own records are kept, beside what they were asked to be written to."""
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "asr-flywheel" / "rehearsals"
+
+
+def shipped() -> Path:
+    """Where the package keeps the project's own records."""
+    return Path(str(resources.files("asr_flywheel") / "rehearsals"))
+
+
+def known(folders: Iterable[Path] | None = None) -> list[Record]:
+    """Every record that can be read, newest first; others are passed over."""
+    found = []
+    for folder in folders if folders is not None else (home(), shipped()):
+        for path in sorted(folder.glob("*rehearsal*.json")):
+            try:
+                found.append(read(path))
+            except InputError:
+                continue
+    return sorted(found, key=lambda record: record.started, reverse=True)
+
+
+def matches(record: Record, host: Hardware, runtime: str, nemo: str) -> bool:
+    """Whether a record is of a machine like this one.
+
+    Alike are the GPU's name (or its absence), the runtime, and NeMo's major and minor version; for
+    a container the image's NeMo is not known here, and any record of a container will do.
+    """
+    names = {gpu["name"] for gpu in record.machine["gpus"]}
+    same = names == {gpu.name for gpu in host.gpus} and record.runtime == runtime
+    if runtime == "container":
+        return same
+    then = record.versions.get("nemo_toolkit", "")
+    return same and nemo.split(".")[:2] == then.split(".")[:2]
+
+
+def now() -> str:
+    """This moment, UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

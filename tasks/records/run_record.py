@@ -1,0 +1,254 @@
+"""What cycle N+1's folder gets from a run; run.json comes last and marks it complete."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.training.run_info import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from tasks.data.cycle_folder import Cycle
+    from tasks.data.preflight import PreflightResult
+    from tasks.data.training_set import TrainingSet
+    from tasks.decision.verdict import Decision, TableReading
+    from tasks.evaluation.diff import Delta
+    from tasks.evaluation.leaderboard import Leaderboard
+    from tasks.training.sft import SftResult
+    from tasks.transcription.offline import Transcript
+
+RECORD_NAME = "run.json"
+CROSS_FITTED_NAME = "crossfit_hyps.jsonl"
+"""Every row by a model that never saw it, where the run cross-fitted."""
+GENERAL_NAMES = ("general_baseline_hyps.jsonl", "general_hyps.jsonl")
+"""General English by the base and by the tuned model, where there is a guardrail."""
+DECISION_NAME = "decision.json"
+BASELINE_NAME = "baseline_hyps.jsonl"
+_BEGUN = ".run-begun"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """Everything that says which code, data and model made a decision."""
+
+    started: float
+    config: Mapping[str, Any]
+    gate: Mapping[str, Any]
+    preflight: PreflightResult
+    data: TrainingSet
+    sft: SftResult
+    transcripts: Sequence[Transcript]
+    decision: Mapping[str, Any]
+
+
+def is_complete(cycle: Cycle) -> bool:
+    """Whether the folder holds a finished run's evaluation."""
+    return (cycle.path / RECORD_NAME).is_file()
+
+
+def was_begun(cycle: Cycle) -> bool:
+    """Whether a run has begun to write into the folder and has not finished."""
+    return (cycle.path / _BEGUN).exists()
+
+
+def require_free(cycle: Cycle) -> None:
+    """Make sure, before anything is trained, that a run may write its results into the folder.
+
+    Results of an earlier run, finished or not, may be replaced; files that somebody else put
+    there may not.
+
+    Raises:
+        InputError: it is no folder, cannot be made, or holds results that no run wrote.
+    """
+    place = cycle.path if cycle.path.exists() else cycle.path.parent
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise InputError(
+            f"{cycle.path}: the next cycle's results cannot be written there. "
+            f"Fix: make {place} a folder that you may write to."
+        )
+    if is_complete(cycle) or was_begun(cycle):
+        return
+    for path in (cycle.offline_hyps, cycle.leaderboard, cycle.path / DECISION_NAME):
+        if path.exists():
+            raise InputError(
+                f"{path}: is there already, and no run of this tool wrote it. "
+                "Fix: move it away, so that the results of this run can stand there."
+            )
+
+
+def begin(cycle: Cycle) -> None:
+    """Mark the results as being written: the completion mark goes, a mark of the start comes."""
+    cycle.path.mkdir(exist_ok=True)
+    (cycle.path / _BEGUN).touch()
+    (cycle.path / RECORD_NAME).unlink(missing_ok=True)
+
+
+def read_leaderboard(cycle: Cycle) -> dict[str, Any]:
+    """The leaderboard of a cycle, as JSON has it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return dict(atomic_files.read_json(cycle.leaderboard.with_suffix(".json")))
+
+
+def write_leaderboard(cycle: Cycle, board: Leaderboard) -> None:
+    """Write leaderboard_cycle<N>.md and the same content as JSON."""
+    atomic_files.write_text(cycle.leaderboard, board.as_markdown())
+    atomic_files.write_json(cycle.leaderboard.with_suffix(".json"), board.as_dict())
+
+
+def write_decision(
+    cycle: Cycle,
+    decided: Decision,
+    all_rows: TableReading,
+    held_out: Mapping[str, Delta],
+    everything: Mapping[str, Delta],
+) -> None:
+    """Write decision.json: the decision, the specification's literal reading, and the figures."""
+    atomic_files.write_json(
+        cycle.path / DECISION_NAME,
+        {
+            **decided.as_dict(),
+            "all_rows": all_rows.as_dict(),
+            "by": {category: delta.as_dict() for category, delta in held_out.items()},
+            "by_all_rows": {category: delta.as_dict() for category, delta in everything.items()},
+        },
+    )
+
+
+def read_decision(cycle: Cycle) -> dict[str, Any]:
+    """What decision.json holds.
+
+    Raises:
+        InputError: it is not there, or cannot be read.
+    """
+    return _read(cycle.path / DECISION_NAME, ("decision", "reasons", "route", "basis", "all_rows"))
+
+
+def relative_changes(cycle: Cycle) -> dict[str, float | None]:
+    """Each category's relative change of KER in the turn that led to this cycle, if one did."""
+    if not is_complete(cycle):
+        return {}
+    found = read_decision(cycle).get("by", {})
+    return {category: figures.get("relative") for category, figures in found.items()}
+
+
+def read(cycle: Cycle) -> dict[str, Any]:
+    """What run.json holds.
+
+    Raises:
+        InputError: the folder holds no finished run, or its record cannot be read.
+    """
+    path = cycle.path / RECORD_NAME
+    if not path.is_file():
+        raise InputError(
+            f"{cycle.path}: holds no finished run ({RECORD_NAME}). Fix: name the folder that a run "
+            "left its evaluation in, or run `asr-flywheel run` first."
+        )
+    return _read(path, ("preflight", "sft", "decision"))
+
+
+def _read(path: Path, needed: Sequence[str]) -> dict[str, Any]:
+    found = atomic_files.read_json(path)
+    if not isinstance(found, dict) or not all(name in found for name in needed):
+        raise InputError(f"{path}: is not what a run of this tool writes; it may be damaged.")
+    return found
+
+
+def describe(record: RunRecord) -> dict[str, Any]:
+    """What run.json says of a run, but for the hashes of its files."""
+    preflight, split = record.preflight, record.data.split
+    return {
+        "started": _utc(record.started),
+        "finished": _utc(time.time()),
+        "config": record.config,
+        "gate": record.gate,
+        "preflight": {
+            "rows": len(preflight.rows),
+            "audio_seconds": round(sum(r.utterance.duration or 0 for r in preflight.rows), 3),
+            "manifest_sha256": atomic_files.sha256_file(preflight.manifest),
+            "warnings": [finding.as_dict() for finding in preflight.warnings],
+        },
+        "split": {
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "warnings": list(split.warnings),
+            "content_sha256": record.data.content,
+        },
+        "sft": {
+            "model": str(record.sft.model),
+            "model_sha256": record.sft.model_sha256,
+            "training_run_info": str(record.sft.info),
+            "training_run_info_sha256": atomic_files.sha256_file(record.sft.info),
+            "reused": record.sft.reused,
+        },
+        "transcription": [
+            {
+                "model": str(one.model),
+                "rows_decoded": one.decoded,
+                "audio_seconds": one.audio_seconds,
+                "seconds": one.seconds,
+                "rtfx": round(one.rtfx, 1),
+                "how": one.how,
+            }
+            for one in record.transcripts
+        ],
+        "decision": record.decision,
+        "versions": versions(),
+    }
+
+
+def write(cycle: Cycle, described: Mapping[str, Any], more: Sequence[Path] = ()) -> None:
+    """Write run.json, the mark of a finished run.
+
+    Args:
+        cycle: cycle N+1.
+        described: from ``describe``.
+        more: further files that the run made in the cycle's folder; their hashes are kept too.
+    """
+    names = (
+        BASELINE_NAME,
+        cycle.offline_hyps.name,
+        cycle.leaderboard.name,
+        cycle.leaderboard.with_suffix(".json").name,
+        DECISION_NAME,
+        *(path.relative_to(cycle.path).as_posix() for path in more),
+    )
+    complete(cycle, {**described, "files": dict.fromkeys(names)})
+
+
+def complete(cycle: Cycle, record: Mapping[str, Any]) -> None:
+    """Write run.json as the last file of a run, made here or brought from another host."""
+    _write(cycle, record)
+    (cycle.path / _BEGUN).unlink(missing_ok=True)
+
+
+def add_files(cycle: Cycle, made: Sequence[Path]) -> None:
+    """Take files that were made after the run into its record, or their new hashes.
+
+    Raises:
+        InputError: the folder holds no finished run.
+    """
+    record = read(cycle)
+    names = [path.relative_to(cycle.path).as_posix() for path in made]
+    _write(cycle, {**record, "files": {**record.get("files", {}), **dict.fromkeys(names)}})
+
+
+def _write(cycle: Cycle, record: Mapping[str, Any]) -> None:
+    hashes = {
+        name: known or atomic_files.sha256_file(cycle.path / name)
+        for name, known in record["files"].items()
+    }
+    atomic_files.write_json(cycle.path / RECORD_NAME, {**record, "files": hashes})
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -1,0 +1,1 @@
+"""Training curve, history of cycles, and the HTML report."""

@@ -1,0 +1,42 @@
+"""The report that people look at: one self-contained HTML file a cycle, and figures as PNG.
+
+report_data.py gathers what it tells, svg_charts.py draws it into the page, audio_clips.py packs the
+recordings, page.py fills the template; png_figures.py draws the same as PNG.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files
+from tasks.reporting.html.page import render
+from tasks.reporting.html.png_figures import write_figures
+from tasks.reporting.html.report_data import gather
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tasks.data.cycle_folder import Cycle
+
+__all__ = ["write_report"]
+
+
+def write_report(cycle: Cycle, record: Mapping[str, Any]) -> list[Path]:
+    """Write report_cycle<N+1>.html and its figures into cycle N+1's folder.
+
+    Args:
+        cycle: cycle N+1, with the evaluations and the decision of a run.
+        record: what run.json holds or will hold.
+
+    Returns:
+        The files, the page first.
+
+    Raises:
+        InputError: a file of the run is missing or damaged.
+    """
+    evidence = gather(cycle, record)
+    figures = write_figures(evidence)
+    page = cycle.path / f"report_cycle{cycle.number}.html"
+    atomic_files.write_text(page, render(evidence))
+    return [page, *figures]

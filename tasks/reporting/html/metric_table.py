@@ -1,0 +1,76 @@
+"""The metrics of both models on one set of rows, each with its 95 % interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.evaluation.incremental_scoring import intervals
+from tasks.evaluation.secondary_metrics import look_beyond
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tasks.evaluation.diff import Pairing
+    from tasks.evaluation.false_keywords import Vocabulary
+    from tasks.evaluation.scoring import Scores
+    from tasks.evaluation.statistics import Interval
+
+_MEASURES = (
+    ("WER", "word error rate, mean of rows", "wer"),
+    ("CER", "character error rate, mean of rows", "cer"),
+    ("KER", "rows whose clinical term was missed", "ker"),
+    ("SER", "rows with any error", "ser"),
+    ("pooled WER", "all word errors over all words", "pooled_wer"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A rate and its interval, as people read them."""
+
+    value: str
+    between: str
+
+    @classmethod
+    def of(cls, value: float | None, interval: Interval | None) -> Figure:
+        """A dash where there are no rows."""
+        return cls(
+            "–" if value is None else f"{100 * value:.1f} %",
+            "" if interval is None else f"{100 * interval.low:.1f} to {100 * interval.high:.1f}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MetricLine:
+    """One metric of base and tuned model."""
+
+    name: str
+    what: str
+    before: Figure
+    after: Figure
+
+
+def metric_lines(pairing: Pairing, listened_for: Vocabulary) -> Iterable[MetricLine]:
+    """The four metrics and pooled WER, and those of secondary_metrics.py."""
+    if not pairing.pairs:
+        return
+    models = pairing.before, pairing.after
+    found = [_measured(scores) for scores in models]
+    for name, what, key in _MEASURES:
+        yield MetricLine(name, what, *(one[key] for one in found))
+    beyond = [look_beyond(scores, listened_for) for scores in models]
+    for name, what, shares in (
+        ("FKR", "rows with a keyword that nobody said", [one.false_keywords for one in beyond]),
+        (
+            "strict",
+            "rows with a wrong number, dose, unit or negation, of those that have one",
+            [one.strict_share() for one in beyond],
+        ),
+    ):
+        yield MetricLine(name, what, *(Figure.of(one.rate, one.interval) for one in shares))
+
+
+def _measured(scores: Scores) -> dict[str, Figure]:
+    between = intervals(scores.counts, scores.blocks)
+    return {key: Figure.of(getattr(scores, key), between[key]) for _, _, key in _MEASURES}

@@ -1,0 +1,303 @@
+"""The HTML page: what was gathered, put into words and into the template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from tasks.decision import grow_plan_files
+from tasks.decision.grow_plan import AGAINST_FORGETTING
+from tasks.decision.guardrail import GuardrailStatus
+from tasks.evaluation import alignment, diff
+from tasks.evaluation.false_keywords import vocabulary
+from tasks.reporting.html import svg_charts
+from tasks.reporting.html.audio_clips import clips
+from tasks.reporting.html.metric_table import metric_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from markupsafe import Markup
+
+    from tasks.evaluation.diff import Delta, Pair
+    from tasks.evaluation.scoring import Share
+    from tasks.reporting.html.audio_clips import Clip
+    from tasks.reporting.html.report_data import Change, Evidence
+
+HEARD_ROWS = 12
+"""Rows with recording and alignment."""
+SHOWN_TERMS = 250
+_PLAN_LINES = 8
+_POINTS = 100
+_HEADLINES = {
+    "keep": "Keep the tuned model.",
+    "grow": "Grow the manifest, then tune again.",
+    "discard": "Discard the tuned model.",
+    "inconclusive": "These rows cannot settle it.",
+}
+_GUARDRAIL_WORDS = {
+    "held": "the limit is kept",
+    "broken": "the limit is broken",
+    "unclear": "whether the limit is kept is not clear",
+}
+_SIGNS = {"keep": "✓", "grow": "↗", "discard": "✕", "inconclusive": "?"}
+
+
+@dataclass(frozen=True, slots=True)
+class ForestLine:
+    """A category's difference, drawn and in figures."""
+
+    name: str
+    priority: bool
+    n: int
+    before: str
+    after: str
+    difference: str
+    interval: str
+    drawing: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class BarLine:
+    """A group's KER before and after, drawn and in figures."""
+
+    name: str
+    n: int
+    before: str
+    after: str
+    before_drawing: Markup
+    after_drawing: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One chart of the training's course."""
+
+    title: str
+    note: str
+    drawing: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class HeardRow:
+    """A row to listen to."""
+
+    pair: Pair
+    clip: Clip
+    columns: Sequence[alignment.Column]
+    name: str
+
+
+def percent(value: float | None) -> str:
+    """A share as people read it; a dash where there is none."""
+    return "–" if value is None else f"{_POINTS * value:.0f} %"
+
+
+def points(value: float) -> str:
+    """A difference of shares in percentage points, with a real minus sign."""
+    rounded = round(_POINTS * value)
+    return f"{rounded:+d}".replace("-", "\u2212") if rounded else "0"
+
+
+def render(evidence: Evidence) -> str:
+    """The page of a cycle: one file, without a script or anything from elsewhere."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tasks.reporting.html", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"percent": percent, "points": points}
+    return environment.get_template("template.html").render(**_content(evidence)) + "\n"
+
+
+def _content(evidence: Evidence) -> dict[str, Any]:
+    """What the template names."""
+    decision = evidence.decision
+    verdict = str(decision["decision"])
+    deltas = evidence.deltas()
+    terms = evidence.terms()
+    heard = list(_heard(evidence))
+    words = vocabulary(pair.after.row.term for pair in evidence.pairing.pairs)
+    return {
+        "cycle": evidence.cycle.number,
+        "clinic": evidence.cycle.path.parent.name,
+        "base": evidence.base,
+        "started": str(evidence.record["started"]).replace("T", " ").removesuffix("Z"),
+        "verdict": verdict,
+        "sign": _SIGNS.get(verdict, "?"),
+        "headline": _HEADLINES.get(verdict, verdict),
+        "lead": [deltas[one] for one in evidence.priority if one in deltas],
+        "decision": decision,
+        "basis": decision["basis"],
+        "parted": evidence.parted,
+        "crossed": evidence.crossed is not None,
+        "bare": decision.get("bare_decision"),
+        "all_rows": decision["all_rows"]["decision"],
+        "rows_needed": _rows_needed(decision),
+        "guardrail": decision.get("guardrail"),
+        "against_forgetting": AGAINST_FORGETTING,
+        "guardrail_words": _GUARDRAIL_WORDS,
+        "metrics": list(metric_lines(evidence.judged, words)),
+        "trained_metrics": list(metric_lines(evidence.trained, words)),
+        "judged_n": len(evidence.judged.pairs),
+        "trained_n": len(evidence.trained.pairs),
+        "forest": _forest(deltas, evidence.priority),
+        "axis": _difference_axis(deltas),
+        "noise": [_bar_line(one) for one in evidence.changes("noise_level")],
+        "sources": [_bar_line(one) for one in evidence.changes("ipa_source")],
+        "curves": list(_curves(evidence)),
+        "terms": terms[:SHOWN_TERMS],
+        "terms_left": max(0, len(terms) - SHOWN_TERMS),
+        "heard": heard,
+        "heard_terms": {row.pair.after.row.term for row in heard},
+        "rows_left": max(0, len(evidence.judged.pairs) - len(heard)),
+        "plan": grow_plan_files.read_lines(evidence.cycle)[:_PLAN_LINES],
+        "provenance": list(_provenance(evidence)),
+        "hashes": list(_hashes(evidence)),
+        "warnings": [
+            *evidence.record["gate"]["warnings"],
+            *evidence.record["split"]["warnings"],
+        ],
+    }
+
+
+def _rows_needed(decision: Mapping[str, Any]) -> int | None:
+    """Rows of the decision's basis that would settle it.
+
+    Where the guardrail is what is unclear, the decision's number counts general sentences, and its
+    reason says so.
+    """
+    guardrail = decision.get("guardrail")
+    unclear = guardrail is not None and guardrail["status"] == GuardrailStatus.UNCLEAR
+    return None if unclear else decision.get("rows_needed")
+
+
+def _difference_axis(deltas: Mapping[str, Delta]) -> svg_charts.Axis:
+    values: list[float] = []
+    for delta in deltas.values():
+        interval = delta.interval
+        values += [] if interval is None else [interval.low, interval.high]
+    return svg_charts.axis(values)
+
+
+def _forest(deltas: Mapping[str, Delta], priority: Sequence[str]) -> list[ForestLine]:
+    scale = _difference_axis(deltas)
+    lines = []
+    for category, delta in deltas.items():
+        name = "all categories" if category == diff.ALL_CATEGORIES else category
+        change = (delta.after.rate or 0.0) - (delta.before.rate or 0.0)
+        interval = delta.interval
+        between = "" if interval is None else f"{points(interval.low)} to {points(interval.high)}"
+        label = f"{name}: {points(change)} points, 95 % interval {between}, n = {delta.n}"
+        lines.append(
+            ForestLine(
+                name,
+                category in priority,
+                delta.n,
+                percent(delta.before.rate),
+                percent(delta.after.rate),
+                points(change),
+                between,
+                svg_charts.difference(scale, change, interval, label),
+            )
+        )
+    return lines
+
+
+def _bar_line(change: Change) -> BarLine:
+    return BarLine(
+        change.name,
+        change.after.n,
+        percent(change.before.rate),
+        percent(change.after.rate),
+        _bar(change.before, "base", change.name),
+        _bar(change.after, "tuned", change.name),
+    )
+
+
+def _bar(share: Share, kind: str, name: str) -> Markup:
+    label = f"{kind} model, {name}: {share.hits} of {share.n} rows missed"
+    return svg_charts.bar(share.rate or 0.0, share.interval, kind, label)
+
+
+def _curves(evidence: Evidence) -> Iterable[Curve]:
+    epochs = evidence.epochs
+    wer = [epoch.val_wer for epoch in epochs]
+    known = [(value, place) for place, value in enumerate(wer) if value is not None]
+    best = min(known)[1] if known else None
+    if best is not None:
+        label = f"Validation WER by epoch; the least in epoch {best + 1}"
+        note = f"epoch {best + 1} was kept"
+        yield Curve("Validation WER", note, svg_charts.curve(wer, best, label))
+    for title, values in (
+        ("Training loss", [epoch.train_loss for epoch in epochs]),
+        ("Validation loss", [epoch.val_loss for epoch in epochs]),
+    ):
+        if drawing := svg_charts.curve(values, None, f"{title} by epoch"):
+            yield Curve(title, "by epoch", drawing)
+
+
+def _heard(evidence: Evidence) -> Iterable[HeardRow]:
+    pairs = [pair for pair in evidence.worst_rows(HEARD_ROWS) if pair.after.sentence_wrong]
+    packed = clips([evidence.audio(pair) for pair in pairs])
+    for pair, clip in zip(pairs, packed, strict=True):
+        row = pair.after.row
+        found = alignment.columns(row.ref, [pair.before.row.hyp, row.hyp], row.term)
+        yield HeardRow(pair, clip, found, PurePath(row.audio_filepath).name)
+
+
+def _provenance(evidence: Evidence) -> Iterable[tuple[str, str]]:
+    """What made the figures, in words; a part that a record lacks is left out."""
+    record, training = evidence.record, evidence.training
+    config, split = record["config"], record["split"]
+    gate = "; ".join(record["gate"]["reasons"])
+    yield "Gate", gate
+    yield (
+        "Split",
+        (
+            f"{split['train']} rows to train on, {split['validation']} held out, by category, "
+            f"seed {config['seed']}"
+        ),
+    )
+    if recipe := training.get("recipe"):
+        yield (
+            "Recipe",
+            (
+                f"{recipe['name']}: peak learning rate {recipe['lr']:g}, warm-up "
+                f"{recipe['warmup_steps']} steps, {recipe['epochs']} epochs at most, effective "
+                f"batch {recipe['effective_batch']}, seed {recipe['seed']}"
+            ),
+        )
+    if base := training.get("base"):
+        yield "Base", f"{base['name']}, {base['parameters'] / 1e6:.1f} M parameters"
+    if where := training.get("runtime"):
+        place = where["image"] or "this tool's own environment"
+        processor = ", ".join(where["gpus"]) or f"CPU, {where['cores']} cores"
+        yield "Trained in", f"{place}, on {processor}, {where['precision']}"
+    if seconds := training.get("wall_seconds"):
+        yield "Training took", f"{seconds:.0f} s"
+    yield "Versions", ", ".join(f"{name} {one}" for name, one in record["versions"].items())
+    yield "Run", f"started {record['started']}"
+    yield (
+        "KER",
+        (
+            "a row is missed if its term's words do not stand in order and adjacent in the "
+            "transcript; texts are normalised first"
+        ),
+    )
+    yield "Intervals", "95 %: Wilson for shares, Bonett and Price for paired differences"
+
+
+def _hashes(evidence: Evidence) -> Iterable[tuple[str, str]]:
+    """SHA-256 of what went in and what came out."""
+    record, training = evidence.record, evidence.training
+    if base := training.get("base"):
+        yield "base model", base["sha256"]
+    yield "tuned model", record["sft"]["model_sha256"]
+    yield "manifest", record["preflight"]["manifest_sha256"]
+    yield "training data (audio, text, side)", record["split"]["content_sha256"]

@@ -1,0 +1,153 @@
+"""The report's charts as PNG, for a leaderboard or a slide: figures/*.png of cycle N+1.
+
+matplotlib is imported when a figure is drawn, and draws without a display.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files
+from tasks.evaluation import diff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+    from tasks.reporting.html.report_data import Change, Evidence
+
+FOLDER = "figures"
+_BASE, _TUNED, _WORSE, _MUTED = "#e69f00", "#0072b2", "#d55e00", "#56636f"
+_DPI = 150
+_STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": _MUTED,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.titlesize": 11,
+    # A dollar in a term is a dollar, not the start of a formula.
+    "text.parse_math": False,
+}
+
+
+def write_figures(evidence: Evidence) -> list[Path]:
+    """Draw and write every figure that the rows allow; an earlier run's others are removed.
+
+    Returns:
+        The files.
+    """
+    folder = evidence.cycle.path / FOLDER
+    drawn = {
+        "ker_by_category.png": _forest(evidence),
+        "ker_by_noise.png": _bars(evidence.changes("noise_level"), "noise level"),
+        "ker_by_ipa_source.png": _bars(evidence.changes("ipa_source"), "pronunciation source"),
+        "training.png": _training(evidence),
+    }
+    written = []
+    for name, figure in drawn.items():
+        target = folder / name
+        if figure is None:
+            target.unlink(missing_ok=True)
+            continue
+        with atomic_files.atomic_path(target) as temporary:
+            # No date and no version inside: the same content gives the same file.
+            figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": None})
+        written.append(target)
+    return written
+
+
+def _figure(height: float, draw: Callable[[Figure], None]) -> Figure:
+    import matplotlib as mpl  # noqa: PLC0415 - takes a second
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    with mpl.rc_context():
+        mpl.rcParams.update(_STYLE)
+        figure = Figure(figsize=(7.2, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure)
+        figure.canvas.draw()
+    return figure
+
+
+def _forest(evidence: Evidence) -> Figure | None:
+    deltas = [delta for delta in evidence.deltas().values() if delta.n]
+    if not deltas:
+        return None
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.axvline(0, color=_MUTED, linewidth=1)
+        for place, delta in enumerate(deltas):
+            change = 100 * ((delta.after.rate or 0.0) - (delta.before.rate or 0.0))
+            if (interval := delta.interval) is not None:
+                ends = (100 * interval.low, 100 * interval.high)
+                axes.plot(ends, (place, place), color="black", linewidth=1.6, marker="|")
+            colour = _TUNED if change < 0 else _WORSE if change > 0 else _MUTED
+            axes.plot(change, place, "o", color=colour, markersize=7)
+        names = [
+            "all categories" if delta.category == diff.ALL_CATEGORIES else delta.category
+            for delta in deltas
+        ]
+        labels = [f"{name} (n={delta.n})" for name, delta in zip(names, deltas, strict=True)]
+        axes.set_yticks(range(len(deltas)), labels)
+        axes.set_ylim(len(deltas) - 0.4, -0.6)
+        axes.set_xlabel("KER, tuned minus base, percentage points (95 % interval); left is better")
+        rows = evidence.decision["basis"]
+        axes.set_title(f"Cycle {evidence.cycle.number}: change in missed terms, {rows} rows")
+
+    return _figure(1.5 + 0.38 * len(deltas), draw)
+
+
+def _bars(changes: Sequence[Change], what: str) -> Figure | None:
+    if not changes:
+        return None
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for place, change in enumerate(changes):
+            pairs = ((change.before, -0.19, _BASE, "//"), (change.after, 0.19, _TUNED, None))
+            for share, shift, shade, hatch in pairs:
+                rate = 100 * (share.rate or 0.0)
+                name = ("base" if hatch else "tuned") if place == 0 else None
+                fill, at = "white" if hatch else shade, place + shift
+                axes.barh(at, rate, 0.32, hatch=hatch, label=name, fc=fill, ec=shade)
+                if (found := share.interval) is not None:
+                    ends = (100 * found.low, 100 * found.high)
+                    for colour, width in (("white", 3.6), ("black", 1.4)):
+                        axes.plot(ends, (at, at), color=colour, linewidth=width, marker="|")
+        labels = [f"{change.name} (n={change.after.n})" for change in changes]
+        axes.set_yticks(range(len(changes)), labels)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("KER, % of rows whose term was missed (95 % interval)")
+        axes.set_title(f"Missed terms by {what}")
+        axes.legend(loc="lower right", frameon=True)
+
+    return _figure(1.5 + 0.62 * len(changes), draw)
+
+
+def _training(evidence: Evidence) -> Figure | None:
+    epochs = evidence.epochs
+    if not epochs:
+        return None
+
+    def draw(figure: Figure) -> None:
+        series = (
+            ("validation WER", [epoch.val_wer for epoch in epochs], "o-"),
+            ("training loss", [epoch.train_loss for epoch in epochs], "s--"),
+        )
+        for axes, (name, values, marks) in zip(figure.subplots(1, 2), series, strict=True):
+            known = [(n, value) for n, value in enumerate(values, 1) if value is not None]
+            axes.plot([n for n, _ in known], [value for _, value in known], marks, color=_TUNED)
+            axes.set_ylim(0, 1.15 * max((value for _, value in known), default=1.0))
+            axes.set_xlim(0.5, len(epochs) + 0.5)
+            axes.set_xlabel("epoch")
+            axes.set_title(name)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+
+    return _figure(2.6, draw)

@@ -1,0 +1,274 @@
+"""What a report tells, gathered from cycle N+1's folder and the record of the run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.data.text_normalizer import normalise, normalise_term
+from tasks.evaluation import diff
+from tasks.evaluation.hypotheses import IMPORTED_NAME, OFFLINE_NAME, read_hypotheses
+from tasks.evaluation.scoring import Share, score
+from tasks.evaluation.secondary_metrics import heard_instead
+from tasks.records import run_record
+from tasks.training.progress import Epoch
+from tasks.training.sft import INFO_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tasks.data.cycle_folder import Cycle
+    from tasks.evaluation.diff import Delta, Pair, Pairing
+
+
+_ROWS_PER_TERM = 2
+_FORMS = 3
+_NEEDED = ("started", "config", "gate", "preflight", "split", "sft", "versions")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """KER before and after in one group of rows, the same rows on both sides."""
+
+    name: str
+    before: Share
+    after: Share
+
+
+@dataclass(frozen=True, slots=True)
+class TermChange:
+    """One term as both models missed it.
+
+    Attributes:
+        term: as the manifest spells it.
+        category: its entity_category, or nothing.
+        before: judged rows that the base missed.
+        after: judged rows that the tuned model missed.
+        trained: rows that the tuned model was trained on and missed all the same.
+        heard: what the tuned model heard instead, most often first.
+    """
+
+    term: str
+    category: str
+    before: Share
+    after: Share
+    trained: Share
+    heard: tuple[str, ...]
+
+    @property
+    def worst_first(self) -> tuple[float, float, float, str]:
+        """A key to sort by."""
+        return (-(self.after.rate or 0), -self.after.hits, -(self.trained.rate or 0), self.term)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that a report shows.
+
+    Attributes:
+        cycle: cycle N+1, whose folder gets the report.
+        record: what run.json holds, its hashes of files left out.
+        decision: what decision.json holds.
+        pairing: every row as base and tuned model heard it.
+        training: what training_run_info.json holds; empty if that is not to be found.
+        crossed: every row by the base and by a model that never saw it; None without folds.
+    """
+
+    cycle: Cycle
+    record: Mapping[str, Any]
+    decision: Mapping[str, Any]
+    pairing: Pairing
+    training: Mapping[str, Any]
+    crossed: Pairing | None = None
+
+    @property
+    def base(self) -> str:
+        """The base's name."""
+        return Path(self.record["config"]["base"]).name
+
+    @property
+    def priority(self) -> tuple[str, ...]:
+        """The categories that decided."""
+        return tuple(self.record["config"]["priority"])
+
+    @property
+    def parted(self) -> bool:
+        """Whether it is known which rows were trained on."""
+        return any(pair.after.row.part is not None for pair in self.pairing.pairs)
+
+    @property
+    def judged(self) -> Pairing:
+        """The rows that the verdict rests on: held-out ones wherever they are known."""
+        if self.crossed is not None:
+            return self.crossed
+        return self.pairing.held_out if self.parted else self.pairing
+
+    @property
+    def trained(self) -> Pairing:
+        """The rows that the tuned model was trained on."""
+        return self.pairing.trained
+
+    def deltas(self) -> dict[str, Delta]:
+        """Differences by category: the priority ones first, then by name, all together last."""
+        found = diff.deltas(self.judged)
+        order = [one for one in self.priority if one in found]
+        order += [one for one in found if one not in order and one != diff.ALL_CATEGORIES]
+        return {one: found[one] for one in (*order, diff.ALL_CATEGORIES)}
+
+    def changes(self, dimension: str) -> list[Change]:
+        """KER by the values of a field on the judged rows; rows without the field are left out."""
+        groups = self.judged.before.by(dimension), self.judged.after.by(dimension)
+        return [
+            Change(value, groups[0][value].keyword, groups[1][value].keyword)
+            for value in sorted((v for v in groups[1] if v is not None), key=_condition)
+            if groups[1][value].keyword.n
+        ]
+
+    def terms(self) -> list[TermChange]:
+        """Every term, worst first by the tuned model on the judged rows."""
+        groups: dict[tuple[str, str], tuple[list[Pair], list[Pair]]] = {}
+        for side, pairing in enumerate((self.judged, self.trained)):
+            for pair in pairing.pairs:
+                if pair.after.term_missed is not None:
+                    row = pair.after.row
+                    key = (normalise_term(row.term or ""), row.entity_category or "")
+                    groups.setdefault(key, ([], []))[side].append(pair)
+        return sorted(
+            (_term(judged, trained) for judged, trained in groups.values()),
+            key=lambda term: term.worst_first,
+        )
+
+    def worst_rows(self, n: int) -> list[Pair]:
+        """Judged rows to listen to: what tuning broke, what it left missed, then by WER.
+
+        At most two of a term, so that one hard word does not fill the list.
+        """
+        ranked = sorted(
+            self.judged.pairs,
+            key=lambda pair: (
+                not (pair.after.term_missed and pair.before.term_missed is False),
+                not pair.after.term_missed,
+                (pair.after.row.entity_category or "") not in self.priority,
+                -pair.after.wer,
+                pair.after.row.audio_filepath,
+            ),
+        )
+        taken: Counter[str] = Counter()
+        chosen = []
+        for pair in ranked:
+            term = normalise(pair.after.row.term or "")
+            if not term or taken[term] < _ROWS_PER_TERM:
+                taken[term] += 1
+                chosen.append(pair)
+        return chosen[:n]
+
+    def audio(self, pair: Pair) -> Path:
+        """Where a row's recording lies; relative paths are the tuned cycle's."""
+        name = pair.after.row.audio_filepath
+        told = Path(self.record["config"]["cycle"]) / name
+        return told if told.is_file() else _tuned_folder(self.cycle) / name
+
+    @property
+    def epochs(self) -> tuple[Epoch, ...]:
+        """The course of training."""
+        return tuple(
+            Epoch(**{name: epoch.get(name) for name in Epoch.__dataclass_fields__})
+            for epoch in self.training.get("epochs", ())
+        )
+
+
+def _condition(value: str) -> tuple[int, str]:
+    """Noise from clean to loud, pronunciations from verified to guessed; others by name."""
+    known = ("clean", "snr_15db", "snr_5db", "override", "merriam-webster", "magpie_g2p")
+    return (known.index(value) if value in known else len(known), value)
+
+
+def _term(judged: Sequence[Pair], trained: Sequence[Pair]) -> TermChange:
+    row = (*judged, *trained)[0].after.row
+    return TermChange(
+        row.term or "",
+        row.entity_category or "",
+        _missed([bool(pair.before.term_missed) for pair in judged]),
+        _missed([bool(pair.after.term_missed) for pair in judged]),
+        _missed([bool(pair.after.term_missed) for pair in trained]),
+        _heard_instead((*judged, *trained)),
+    )
+
+
+def _heard_instead(pairs: Sequence[Pair]) -> tuple[str, ...]:
+    forms: Counter[str] = Counter()
+    for row in (pair.after.row for pair in pairs if pair.after.term_missed):
+        term = normalise_term(row.term or "")
+        if (heard := heard_instead(normalise(row.ref), normalise(row.hyp), term)) is not None:
+            forms[heard] += 1
+    return tuple(form for form, _ in forms.most_common(_FORMS))
+
+
+def _missed(rows: Sequence[bool]) -> Share:
+    return Share(sum(rows), len(rows))
+
+
+def gather(cycle: Cycle, record: Mapping[str, Any]) -> Evidence:
+    """Gather a report's content from cycle N+1's folder.
+
+    Args:
+        cycle: cycle N+1.
+        record: what run.json holds or will hold.
+
+    Raises:
+        InputError: a file of the run is not there or cannot be read.
+    """
+    if lacking := [name for name in _NEEDED if name not in record]:
+        raise InputError(
+            f"{cycle.path / run_record.RECORD_NAME}: lacks {', '.join(lacking)}; it may be "
+            "damaged, or another version's. Fix: run the cycle again; it trains nothing twice."
+        )
+    before = score(read_hypotheses(_compared_with(cycle, record)))
+    after = score(read_hypotheses(cycle.path / OFFLINE_NAME))
+    return Evidence(
+        cycle,
+        record,
+        run_record.read_decision(cycle),
+        diff.pair(before, after),
+        _training(cycle, record),
+        _crossed(cycle, record),
+    )
+
+
+def _crossed(cycle: Cycle, record: Mapping[str, Any]) -> Pairing | None:
+    """Every row by the base and by its fold's model, if the run had folds."""
+    if not record["config"].get("folds"):
+        return None
+    base = score(read_hypotheses(cycle.path / run_record.BASELINE_NAME))
+    return diff.pair(base, score(read_hypotheses(cycle.path / run_record.CROSS_FITTED_NAME)))
+
+
+def _compared_with(cycle: Cycle, record: Mapping[str, Any]) -> Path:
+    """The evaluation that the tuned model was compared with."""
+    config = record["config"]
+    if config["compare_with"] != "imported":
+        return cycle.path / run_record.BASELINE_NAME
+    named = config["baseline"]
+    return Path(named).expanduser() if named else _tuned_folder(cycle) / IMPORTED_NAME
+
+
+def _tuned_folder(cycle: Cycle) -> Path:
+    """Cycle N's folder, beside cycle N+1's, wherever both have been moved to."""
+    return cycle.path.parent / f"cycle{cycle.number - 1}"
+
+
+def _training(cycle: Cycle, record: Mapping[str, Any]) -> dict[str, Any]:
+    """training_run_info.json: where the record says, or beside the folder if all was moved."""
+    told = Path(record["sft"]["training_run_info"])
+    moved = _tuned_folder(cycle) / "models" / told.parent.name / INFO_NAME
+    for path in (told, moved):
+        if path.is_file():
+            info = atomic_files.read_json(path)
+            if not isinstance(info, dict):
+                raise InputError(f"{path}: is not the record of a training run.")
+            return info
+    return {}

@@ -1,0 +1,144 @@
+"""Charts as inline SVG that stretch with the page: positions in percent, text in pixels.
+
+Base and tuned model differ in shape and filling as well as in colour (Okabe & Ito's palette, set in
+the style sheet), so that print and colour-blind readers lose nothing. Each chart says in its
+``aria-label`` what it shows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tasks.evaluation.statistics import Interval
+
+_STRIP_PX = 34
+_BAR_PX = 18
+_CURVE_PX = 190
+_CURVE_TOP_PX, _CURVE_BOTTOM_PX = 26, 30
+_LEFT, _RIGHT = 9.0, 91.0
+_MOST_TICKS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A linear axis from ``low`` to ``high`` with its ticks."""
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+
+    def at(self, value: float) -> float:
+        """Where a value lies, in percent of the width."""
+        return round(100 * (value - self.low) / (self.high - self.low), 2)
+
+
+def axis(values: Iterable[float], step: float = 0.1) -> Axis:
+    """An axis that holds zero and all values, with round ticks and a margin at the ends."""
+    held = [0.0, *values]
+    low, high = min(held), max(held)
+    while (high - low) / step > _MOST_TICKS - 2:
+        step *= 2
+    first, last = math.floor(low / step - 0.25), math.ceil(high / step + 0.25)
+    ticks = tuple(round(number * step, 6) for number in range(first, last + 1))
+    return Axis(ticks[0], ticks[-1], ticks)
+
+
+def difference(scale: Axis, value: float, interval: Interval | None, label: str) -> Markup:
+    """One line of a forest plot: the difference and its interval over the axis' grid."""
+    parts = [*_grid(scale)]
+    if interval is not None:
+        parts += _whisker(scale.at(interval.low), scale.at(interval.high), "whisker")
+    kind = "better" if value < 0 else "worse" if value > 0 else "same"
+    parts.append(
+        Markup('<circle class="dot {}" cx="{}%" cy="50%" r="6"/>').format(kind, scale.at(value))
+    )
+    return _svg("strip", _STRIP_PX, label, parts)
+
+
+def _grid(scale: Axis) -> Iterable[Markup]:
+    for tick in scale.ticks:
+        yield _line(scale.at(tick), "0", scale.at(tick), "100%", "grid" if tick else "zero")
+
+
+def _whisker(low: float, high: float, kind: str) -> Iterable[Markup]:
+    """An interval: a line with an end at either side."""
+    yield _line(low, "50%", high, "50%", kind)
+    for end in (low, high):
+        yield _line(end, "28%", end, "72%", kind)
+
+
+def bar(value: float, interval: Interval | None, kind: str, label: str) -> Markup:
+    """A share from 0 to 1 as a bar, with its interval; ``kind`` is base or tuned."""
+    width = round(100 * value, 2)
+    parts = [
+        Markup('<rect class="track" x="0" y="25%" width="100%" height="50%" rx="2"/>'),
+        Markup('<rect class="bar {0}" x="0" y="12%" width="{1}%" height="76%" rx="2"/>').format(
+            kind, width
+        ),
+    ]
+    if interval is not None:
+        ends = round(100 * interval.low, 2), round(100 * interval.high, 2)
+        # With a halo below, so that it stands out on the bar's filling.
+        parts += [*_whisker(*ends, "halo"), *_whisker(*ends, "whisker")]
+    return _svg("bars", _BAR_PX, label, parts)
+
+
+def curve(values: Sequence[float | None], best: int | None, label: str) -> Markup:
+    """A value an epoch as a line with dots; ``best`` (an index) gets a ring and its figure."""
+    known = [(place, value) for place, value in enumerate(values) if value is not None]
+    if not known:
+        return Markup()
+    top = max(value for _, value in known) or 1.0
+    steps = max(1, len(values) - 1)
+    points = [
+        (
+            round(_LEFT + (_RIGHT - _LEFT) * place / steps, 2),
+            round(
+                _CURVE_TOP_PX
+                + (_CURVE_PX - _CURVE_TOP_PX - _CURVE_BOTTOM_PX) * (1 - value / (1.08 * top)),
+                1,
+            ),
+        )
+        for place, value in known
+    ]
+    floor = _CURVE_PX - _CURVE_BOTTOM_PX
+    parts = [_line(_LEFT - 4, str(floor), _RIGHT + 2, str(floor), "zero")]
+    parts += [_line(x1, str(y1), x2, str(y2), "curve") for (x1, y1), (x2, y2) in pairwise(points)]
+    told = {known[0][0], known[-1][0], best}
+    for (place, value), (x, y) in zip(known, points, strict=True):
+        ring = " best" if place == best else ""
+        parts.append(
+            Markup('<circle class="node{}" cx="{}%" cy="{}" r="{}"/>').format(
+                ring, x, y, 6 if ring else 4
+            )
+        )
+        if place in told:
+            parts.append(_text(x, y - 12, f"{value:.3g}", "figure"))
+            parts.append(_text(x, _CURVE_PX - 10, f"epoch {place + 1}", "tick"))
+    return _svg("curves", _CURVE_PX, label, parts)
+
+
+def _svg(kind: str, height: int, label: str, parts: Iterable[Markup]) -> Markup:
+    return Markup(
+        '<svg class="{}" width="100%" height="{}" role="img" aria-label="{}">{}</svg>'
+    ).format(kind, height, label, Markup().join(parts))
+
+
+def _line(x1: float, y1: str, x2: float, y2: str, kind: str) -> Markup:
+    return Markup('<line class="{}" x1="{}%" y1="{}" x2="{}%" y2="{}"/>').format(
+        kind, x1, y1, x2, y2
+    )
+
+
+def _text(x: float, y: float, text: str, kind: str) -> Markup:
+    return Markup('<text class="{}" x="{}%" y="{}" text-anchor="middle">{}</text>').format(
+        kind, x, y, escape(text)
+    )

@@ -1,0 +1,1 @@
+"""Where NeMo runs: a local process or a container; hardware and failures."""

@@ -1,0 +1,375 @@
+"""Where NeMo runs: in a process here, or in a container. Both get the same job.
+
+A job is a program of tasks/entrypoints with a JSON request. A runtime says by which paths the job's
+files are known where it runs, runs it to its end, and leaves nothing running behind.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tasks.runtimes.hardware import Hardware
+
+ENTRY = Path(__file__).parents[1] / "entrypoints"
+OWN_SCRIPT = ENTRY / "finetune_script.py"
+OWN_CONFIG = "conf/sft.yaml"
+STOCK_CONFIG = "conf/asr_finetune/speech_to_text_finetune.yaml"
+# What no layer between here and NeMo's data loader takes for anything but part of a name.
+_PLAIN = re.compile(r"[A-Za-z0-9_./@+=: -]+")
+PYTHON_VARIABLE = "ASR_FLYWHEEL_NEMO_PYTHON"
+"""Names the interpreter of another environment that has NeMo, where this one has none or a
+version that shall not be used; NeMo 2.x and this project want different versions of jiwer."""
+LOCKS = Path("/var/tmp/asr-flywheel-gpus")  # noqa: S108 - one place for all users of the host
+# A GPU that somebody uses without a slot of the server's is waited for, as a slot is: a training
+# takes hours. A container that lost its owner ends itself after two minutes.
+LOCKS_WAIT_S = 24 * 3600.0
+_POLL_S = 0.25
+_ASK_S = 60.0
+_GRACE_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a job ended.
+
+    Attributes:
+        exit_code: the program's; negative for a signal.
+        oom_killed: whether the kernel killed it for its memory, where that is known.
+        image: the image's digest, or "" for a process here.
+    """
+
+    exit_code: int
+    oom_killed: bool = False
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The fine-tuning script and its YAML, as paths where training runs.
+
+    Attributes:
+        path: of the script.
+        config: of the YAML.
+        own: whether it is this project's, not NVIDIA's.
+    """
+
+    path: str
+    config: str
+    own: bool = False
+
+    @property
+    def arguments(self) -> list[str]:
+        """What tells Hydra where the YAML is."""
+        folder, _, name = self.config.rpartition("/")
+        return [f"--config-path={folder}", f"--config-name={name.removesuffix('.yaml')}"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A program of tasks/entrypoints to run.
+
+    Attributes:
+        name: of the stage, for labels and messages.
+        program: file name within tasks/entrypoints.
+        request: what it reads as JSON; all paths in it come from ``Runtime.inside``.
+        work: the one folder that it may write to.
+        reads: files and folders that it reads.
+        labels: how a container of this job is found again.
+    """
+
+    name: str
+    program: str
+    request: Mapping[str, Any]
+    work: Path
+    reads: tuple[Path, ...]
+    labels: Mapping[str, str]
+
+    @property
+    def request_file(self) -> Path:
+        """Where the request is written for the program to read."""
+        return self.work / f"{self.name}.request.json"
+
+    @property
+    def log(self) -> Path:
+        """The program's whole output."""
+        return self.work / f"{self.name}.log"
+
+    def write_request(self, more: Mapping[str, Any] | None = None) -> None:
+        """Make the work folder and write the request, with what a runtime adds, into it."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        atomic_files.write_text(self.request_file, json.dumps({**self.request, **(more or {})}))
+
+
+class Runtime(Protocol):
+    """Where jobs run."""
+
+    @property
+    def hardware(self) -> Hardware:
+        """What training may use there."""
+
+    @property
+    def script(self) -> Script:
+        """The fine-tuning script there."""
+
+    @property
+    def identity(self) -> str:
+        """What trains: two runtimes that share it train the same model from the same data."""
+
+    def check(self, report: Callable[[str], None] = lambda _: None) -> None:
+        """Refuse what cannot work, before anything is spent; ``report`` gets lines of progress."""
+
+    def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
+        """A function that gives the path by which the job knows a file of the host."""
+
+    def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
+        """Run a job to its end; what ``poll`` or ``on_line`` raises ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRuntime:
+    """A process on this machine, in this Python environment or in the one that a variable names.
+
+    Attributes:
+        hardware: what this machine has.
+        stock_script: the user's copy of the stock script, or None for our own.
+        python: the interpreter that has NeMo.
+        trust: whether a .nemo may run code of its own.
+    """
+
+    hardware: Hardware
+    stock_script: Path | None = None
+    python: str = field(default_factory=lambda: nemo_python())  # noqa: PLW0108 - stands below
+    trust: bool = False
+    locks_wait_s: float = LOCKS_WAIT_S
+
+    @property
+    def script(self) -> Script:
+        """Our own script, or the user's copy with the YAML beside it."""
+        if self.stock_script is None:
+            return Script(str(OWN_SCRIPT), str(ENTRY / OWN_CONFIG), own=True)
+        path = self.stock_script.expanduser().resolve()
+        return Script(str(path), str(path.parent / STOCK_CONFIG))
+
+    @property
+    def identity(self) -> str:
+        """The content of the script and of its YAML, and another environment's NeMo."""
+        parts = [atomic_files.sha256_file(Path(p)) for p in (self.script.path, self.script.config)]
+        if self.python != sys.executable:
+            parts.append(f"nemo {packages_of(self.python)['nemo_toolkit']}")
+        return " ".join(parts)
+
+    def check(self, report: Callable[[str], None] = lambda _: None) -> None:  # noqa: ARG002
+        """Refuse what cannot run.
+
+        Raises:
+            InputError: there is no NeMo, or the script or its YAML is missing.
+        """
+        if self.python != sys.executable:
+            packages_of(self.python)
+        elif importlib.util.find_spec("nemo") is None or importlib.util.find_spec("torch") is None:
+            raise InputError(
+                "NeMo is not installed in this environment. Fix: pip install "
+                f"'clinical-asr-flywheel[nemo]', or set {PYTHON_VARIABLE} to the Python of an "
+                "environment that has it, or use --runtime container."
+            )
+        for needed in (self.script.path, self.script.config):
+            if not Path(needed).is_file():
+                raise InputError(
+                    f"{needed}: no such file. Fix: give the path of speech_to_text_finetune.py "
+                    "inside a checkout of NVIDIA NeMo, whose conf folder lies beside it."
+                )
+
+    def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
+        """Every file is where it is, but by a plain name.
+
+        NeMo splits a manifest's path at commas and resolves ``${…}`` in it more than once, so that
+        no quoting helps: a folder with such a name is reached through a link of ours.
+        """
+        return place_in([(path, _plain(path)) for path in (work, *reads)])
+
+    def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
+        """Run the job in a process group of its own."""
+        job.write_request(
+            {**device_locks(self.hardware, wait_s=self.locks_wait_s), "trust": self.trust}
+        )
+        environment = {
+            **os.environ,
+            # nvidia-smi's order, by which GPUs are chosen and recorded; CUDA's own is by speed.
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+            "TOKENIZERS_PARALLELISM": "false",
+            "PYTHONUNBUFFERED": "1",
+        }
+        line = [*die_with_us(), self.python, str(ENTRY / job.program), str(job.request_file)]
+        # Libraries print what they like, and a character may be half written when it is read.
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        with job.log.open("wb") as out, job.log.open("rb") as reader:
+            process = subprocess.Popen(
+                line,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                # Hydra resolves the name of its working directory, which must be a plain one.
+                cwd=tempfile.gettempdir(),
+                start_new_session=True,
+            )
+            try:
+                running = True
+                rest = ""
+                while running:
+                    running = process.poll() is None
+                    *lines, rest = (rest + decode(reader.read())).split("\n")
+                    for one in lines:
+                        on_line(one)
+                    poll()
+                    if running:
+                        time.sleep(_POLL_S)
+                return Ended(process.wait())
+            finally:
+                stop_group(process)
+
+
+def nemo_python() -> str:
+    """The interpreter that runs NeMo: the variable's, else this one."""
+    named = os.environ.get(PYTHON_VARIABLE, "")
+    # Never resolved: a virtual environment's interpreter is a link, and is known by its own path.
+    return str(Path(named).expanduser().absolute()) if named else sys.executable
+
+
+_ASK_NEMO = """
+from importlib import metadata
+for name in ("torch", "nemo_toolkit"):
+    try:
+        print(name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        raise SystemExit(f"it has no {name}")
+"""
+
+
+@cache
+def packages_of(python: str) -> Mapping[str, str]:
+    """The versions of torch and nemo_toolkit in another environment.
+
+    Raises:
+        InputError: the variable names no interpreter, or one without NeMo or PyTorch.
+    """
+    wrong = ""
+    try:
+        answer = subprocess.run(
+            [python, "-c", _ASK_NEMO],
+            cwd=tempfile.gettempdir(),
+            capture_output=True,
+            text=True,
+            timeout=_ASK_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        wrong = f"it does not start ({error})"
+    else:
+        if answer.returncode == 0:
+            return dict(line.split(maxsplit=1) for line in answer.stdout.splitlines())
+        wrong = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[-1]
+    raise InputError(
+        f"{PYTHON_VARIABLE}: {python}: {wrong}. Fix: name the bin/python of an environment that "
+        "has torch and nemo_toolkit[asr], or unset it."
+    )
+
+
+def device_locks(
+    hardware: Hardware, folder: str | None = None, wait_s: float = LOCKS_WAIT_S
+) -> dict[str, Any]:
+    """What a request says of the locks that keep two jobs off one GPU; nothing on a CPU.
+
+    Args:
+        hardware: what the job may use.
+        folder: the path of ``LOCKS`` where the job runs, if it is another one.
+        wait_s: how long the job waits for a GPU that another one holds.
+    """
+    if not hardware.has_gpu:
+        return {}
+    LOCKS.mkdir(exist_ok=True)
+    with suppress(PermissionError):  # another user made it, for everybody
+        LOCKS.chmod(0o1777)
+    return {"locks": folder or str(LOCKS), "locks_wait_s": wait_s}
+
+
+def die_with_us() -> list[str]:
+    """Have the kernel end the job if this process is killed and can clean up no more."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+
+
+def place_in(places: Sequence[tuple[Path, PurePath]]) -> Callable[[Path], str]:
+    """A function that maps a path under one of some folders to where that folder is seen.
+
+    Args:
+        places: folders or files here, and their paths there; the innermost that holds a path
+            counts.
+
+    Raises (from the function):
+        InputError: none of them holds the path.
+    """
+
+    def place(path: Path) -> str:
+        holding = [(here, there) for here, there in places if path.is_relative_to(here)]
+        if not holding:
+            roots = ", ".join(str(here) for here, _ in places)
+            raise InputError(
+                f"{path}: not under any folder that training may read ({roots}). "
+                "Fix: allow its folder with --audio-root."
+            )
+        here, there = max(holding, key=lambda one: len(one[0].parts))
+        return str(there / path.relative_to(here))
+
+    return place
+
+
+def _plain(path: Path) -> Path:
+    """The path, or a link to it where its name holds a character that NeMo reads as its own.
+
+    The link's name depends on the path alone, so that a second start finds its checkpoints.
+    """
+    if _PLAIN.fullmatch(str(path)):
+        return path
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    ending = path.suffix if path.is_file() else ""
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
+    link = cache / "asr-flywheel" / "links" / f"{name}{ending}"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        with suppress(FileExistsError):  # another process has just made the same link
+            link.symlink_to(path)
+    return link
+
+
+def stop_group(process: subprocess.Popen[bytes]) -> None:
+    """End a whole process group: politely, then not; also what its leader left behind."""
+    for wanted in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, wanted)
+        except ProcessLookupError:
+            break  # nobody is left
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_S)

@@ -1,0 +1,450 @@
+"""The container runtime: NVIDIA's image in a Docker Engine (specification, 4d).
+
+Inputs are mounted read-only, one folder is writable, there is no network, and outputs belong to
+the caller. A container that an earlier, killed run left behind is found by its labels and removed;
+one whose owner still lives is left alone, and the new run is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.runtimes import docker_engine, images, orphaned_containers
+from tasks.runtimes.base import (
+    ENTRY,
+    LOCKS,
+    LOCKS_WAIT_S,
+    OWN_CONFIG,
+    OWN_SCRIPT,
+    STOCK_CONFIG,
+    Ended,
+    Job,
+    Script,
+    device_locks,
+    place_in,
+)
+from tasks.runtimes.docker_engine import Bind, ContainerSpec
+from tasks.runtimes.failures import Fault, FaultError, from_log
+from tasks.runtimes.hardware import Gpu, Hardware
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tasks.runtimes.images import Held
+
+IMAGE = "nvcr.io/nvidia/nemo:25.11.01"
+EXAMPLES = "/opt/NeMo/examples/asr"
+_WORK = PurePosixPath("/workspace/out")
+_INPUTS = PurePosixPath("/workspace/in")
+_PROGRAMS = PurePosixPath("/opt/asr-flywheel")
+_LOCKS = PurePosixPath("/workspace/locks")
+_HEARTBEAT_EVERY_S = 2.0
+_SCRATCH = "scratch"
+# A cold start of an interpreter from a disk that has just got 12 GB; no image takes longer.
+_PROBE_S = 300.0
+_PROBED: dict[tuple[str, str, str], Held] = {}
+"""What the images of this process hold: the engine may be gone when the record is written."""
+
+
+class ContainerSettings(BaseModel):
+    """What a user settles once about the container; a block saves it under a name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image: str = Field(
+        IMAGE,
+        pattern=r"^\S*[^\s:/]+(:[\w.-]+|@sha256:[0-9a-f]{64})?$",
+        title="Image",
+        description="Name with tag or digest; pulled if it is not here, recorded by its digest.",
+    )
+    gpus: str = Field(
+        "auto",
+        pattern=r"^(auto|none|all|count=[1-9][0-9]*|[0-9]+(,[0-9]+)*)$",
+        title="GPUs",
+        description="auto (all that the host has), none, all, count=2, or ids such as 0,1.",
+    )
+    shm_gib: int = Field(
+        8,
+        ge=1,
+        title="Shared memory (GiB)",
+        description="Size of /dev/shm, through which data-loader workers hand over batches.",
+    )
+    memory_gib: int | None = Field(
+        None, ge=1, title="Memory limit (GiB)", description="Of the container; none: the host's."
+    )
+    tmp_gib: int = Field(
+        4, ge=1, title="Size of /tmp (GiB)", description="In memory; all else is read-only."
+    )
+    unlimited_memlock: bool = Field(
+        False,
+        title="Unlimited memlock",
+        description="Lift the limit on locked memory (RDMA between GPUs); some engines refuse it.",
+    )
+    user: str = Field(
+        "caller",
+        pattern=r"^(caller|[0-9]+:[0-9]+)$",
+        title="User",
+        description="Whom outputs belong to: caller (the worker's user), or uid:gid.",
+    )
+    network: Literal["none", "bridge"] = Field(
+        "none",
+        title="Network",
+        description="none: a base is always a file by then, so that a run has nothing to download.",
+    )
+    python: str = Field("python", title="Interpreter", description="Python in the image.")
+    examples: str = Field(
+        EXAMPLES,
+        pattern=r"^/",
+        title="Stock examples",
+        description="The folder of speech_to_text_finetune.py in the image.",
+    )
+    abandoned_after_s: float = Field(
+        120.0,
+        ge=10,
+        title="Abandoned after (s)",
+        description="The container ends itself when no worker has waited for it this long.",
+    )
+
+    def chosen(self, host: Hardware) -> tuple[Gpu, ...]:
+        """The GPUs that are meant, as far as the host tells of them.
+
+        Raises:
+            InputError: the host has GPUs, but not so many, or none of that number.
+        """
+        if self.gpus == "none" or (self.gpus == "auto" and not host.gpus):
+            return ()
+        if self.gpus in {"auto", "all"} and host.gpus:
+            return host.gpus
+        if not host.gpus:
+            # GPUs that nvidia-smi does not show here are still some; the engine will tell.
+            return (Gpu(f"GPUs {self.gpus}"),)
+        count = self.gpus.removeprefix("count=")
+        ids = range(int(count)) if count != self.gpus else [int(one) for one in count.split(",")]
+        if max(ids) >= len(host.gpus):
+            raise InputError(
+                f"gpus {self.gpus!r}: this user sees {len(host.gpus)} GPUs here, numbered from 0. "
+                "Fix: ask for some of those, or for auto."
+            )
+        return tuple(host.gpus[number] for number in ids)
+
+    def devices(self, host: Hardware) -> str:
+        """The GPUs to ask the engine for: all, count=N, ids, or "" for none.
+
+        Where the host tells their names it is by name: CUDA_VISIBLE_DEVICES may hide some.
+        """
+        names = [gpu.uuid for gpu in self.chosen(host)]
+        if all(names):
+            return ",".join(names)
+        return "all" if self.gpus == "auto" else self.gpus
+
+    def user_id(self) -> str:
+        """The "uid:gid" of the container's user."""
+        return f"{os.getuid()}:{os.getgid()}" if self.user == "caller" else self.user
+
+    def spec(
+        self,
+        command: tuple[str, ...],
+        binds: tuple[Bind, ...],
+        host: Hardware,
+        labels: Mapping[str, str],
+    ) -> ContainerSpec:
+        """Everything about one container of these settings."""
+        return ContainerSpec(
+            image=self.image,
+            command=command,
+            binds=binds,
+            labels=labels,
+            environment={
+                "PYTHONUNBUFFERED": "1",
+                "TOKENIZERS_PARALLELISM": "false",
+                "HF_HUB_OFFLINE": "1",
+                # Nothing may be written beside the mounted programs.
+                "PYTHONDONTWRITEBYTECODE": "1",
+                # Libraries ask for the user's name, and the image knows none with this number.
+                "USER": "asr-flywheel",
+                "LOGNAME": "asr-flywheel",
+            },
+            user=self.user_id(),
+            gpus=self.devices(host),
+            shm_bytes=self.shm_gib << 30,
+            memory_bytes=None if self.memory_gib is None else self.memory_gib << 30,
+            tmp_bytes=self.tmp_gib << 30,
+            network=self.network,
+            unlimited_memlock=self.unlimited_memlock,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRuntime:
+    """Runs jobs in containers of one image.
+
+    Attributes:
+        settings: of the container.
+        host: what this machine has.
+        trust: whether a .nemo may run code of its own.
+        locks_wait_s: how long a job waits for a GPU that another one holds.
+    """
+
+    settings: ContainerSettings
+    host: Hardware
+    trust: bool = False
+    locks_wait_s: float = LOCKS_WAIT_S
+
+    @property
+    def hardware(self) -> Hardware:
+        """What the container may use: the chosen GPUs only."""
+        return replace(self.host, gpus=self.settings.chosen(self.host))
+
+    @property
+    def script(self) -> Script:
+        """The stock script in the image, or our own where the image has none."""
+        examples = self.held().examples
+        if not examples:
+            return Script(str(_PROGRAMS / OWN_SCRIPT.name), str(_PROGRAMS / OWN_CONFIG), own=True)
+        return Script(f"{examples}/speech_to_text_finetune.py", f"{examples}/{STOCK_CONFIG}")
+
+    @property
+    def identity(self) -> str:
+        """The image, whose script it is; of a script of ours also the content."""
+        if not self.script.own:
+            return self.settings.image
+        hashes = [atomic_files.sha256_file(path) for path in (OWN_SCRIPT, ENTRY / OWN_CONFIG)]
+        return " ".join([self.settings.image, *hashes])
+
+    def check(self, report: Callable[[str], None] = lambda _: None) -> None:
+        """Make sure that an engine answers and has an image that can train here.
+
+        It is pulled if it must be, but not if its name tells that the driver is too old for it.
+
+        Raises:
+            FaultError: none does, its socket may not be used, the image cannot be had, holds no
+                NeMo or no script where one was named, or wants a newer driver.
+            InputError: the host lacks the chosen GPUs, or outputs cannot belong to the chosen user.
+        """
+        self.settings.chosen(self.host)
+        if self.settings.user != "caller" and os.getuid() != 0:
+            raise InputError(
+                f"user {self.settings.user!r}: only a worker that runs as root can give outputs to "
+                "somebody else. Fix: leave it at caller."
+            )
+        image, gpus = self.settings.image, self.settings.chosen(self.host)
+        client = docker_engine.connect()
+        images.require_driver(image, images.need(image, {}), gpus)
+        docker_engine.ensure_image(client, image, report)
+        environment = docker_engine.environment(client, image)
+        images.require_driver(image, images.need(image, environment), gpus)
+        held = self._probe(client, report)
+        word = images.require_driver(image, images.need(image, environment, held.cuda), gpus)
+        for line in (word, held.untried()):
+            if line:
+                report(f"{image}: {line}")
+        _require_nemo(image, held)
+        self._require_script(held, report)
+
+    def held(self) -> Held:
+        """What the image holds, by a probe that is run once for each image.
+
+        Raises:
+            FaultError: the image cannot be had, or cannot be probed.
+        """
+        known = _PROBED.get(self._key)
+        return known or self._probe(docker_engine.connect(), lambda _: None)
+
+    @property
+    def _key(self) -> tuple[str, str, str]:
+        return (self.settings.image, self.settings.python, self.settings.examples)
+
+    def _probe(self, client: Any, report: Callable[[str], None]) -> Held:
+        settings = self.settings
+        image_id = docker_engine.image_id(client, settings.image, report)
+        program = ENTRY / images.PROBE
+        key = images.key_of(image_id, settings.python, settings.examples, program)
+        held = images.remembered(key)
+        if held is None:
+            held = self._look(client)
+            images.remember(key, held)
+            report(f"{settings.image}: {held.words}")
+        _PROBED[self._key] = held
+        return held
+
+    def _look(self, client: Any) -> Held:
+        """A container of the image, without a GPU, that tells what it holds."""
+        settings = self.settings
+        orphaned_containers.reap(client)
+        spec = self._as_caller(
+            client,
+            settings.spec(
+                (settings.python, str(_PROGRAMS / images.PROBE), settings.examples),
+                (Bind(ENTRY, _PROGRAMS),),
+                Hardware((), self.host.cores),
+                {"job": "probe", "owner": orphaned_containers.owner()},
+            ),
+        )
+        began = time.monotonic()
+        output: list[str] = []
+
+        def poll() -> None:
+            if time.monotonic() - began > _PROBE_S:
+                raise FaultError(
+                    Fault.BAD_REQUEST,
+                    f"{settings.image}: its Python told nothing within {_PROBE_S:.0f} s",
+                )
+
+        ended = docker_engine.run(
+            client, replace(spec, gpus="", network="none"), output.append, poll
+        )
+        held = images.parse(output)
+        if held is None:
+            told = "\n".join(output[-20:])
+            fault = from_log(told)
+            raise FaultError(
+                Fault.BAD_REQUEST if fault is Fault.SCRIPT_FAILED else fault,
+                f"{settings.image}: {settings.python} could not be asked what the image holds "
+                f"(exit code {ended.exit_code})\n{told}",
+            )
+        return held
+
+    def _require_script(self, held: Held, report: Callable[[str], None]) -> None:
+        settings = self.settings
+        if held.examples == settings.examples:
+            return
+        if settings.examples != EXAMPLES:
+            elsewhere = f"; there is one in {held.examples}" if held.examples else ""
+            raise FaultError(
+                Fault.NO_SCRIPT,
+                f"{settings.image}: no speech_to_text_finetune.py with {STOCK_CONFIG} in "
+                f"{settings.examples}{elsewhere}",
+            )
+        if held.examples:
+            report(f"{settings.image}: the stock script lies in {held.examples}")
+        else:
+            report(
+                f"{settings.image}: holds no stock script; training runs this project's own, "
+                f"{OWN_SCRIPT.name}, which takes the same keys"
+            )
+
+    def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
+        """Host paths to paths in the container.
+
+        Raises (from the function):
+            InputError: a path that no mount holds.
+        """
+        return place_in([(bind.source, bind.target) for bind in _binds(work, reads)])
+
+    def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
+        """Run the job in a container of its own.
+
+        Raises:
+            FaultError: the engine cannot run it.
+            InputError: another live process is running the same job.
+        """
+        client = docker_engine.connect()
+        orphaned_containers.reap(client)
+        orphaned_containers.clear(client, job)
+        # NeMo unpacks gigabytes of weights; /tmp is in memory.
+        scratch = job.work / _SCRATCH
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        heartbeat = job.work / orphaned_containers.HEARTBEAT
+        job.write_request(
+            {
+                "heartbeat": str(_WORK / heartbeat.name),
+                "abandoned_after_s": self.settings.abandoned_after_s,
+                "trust": self.trust,
+                **device_locks(self.hardware, str(_LOCKS), self.locks_wait_s),
+            }
+        )
+        heartbeat.touch()
+        self._hand_over(job.work)
+        beat = _Heartbeat(heartbeat)
+
+        with job.log.open("w", encoding="utf-8") as log:
+
+            def line(text: str) -> None:
+                log.write(text + "\n")
+                log.flush()
+                on_line(text)
+
+            def tick() -> None:
+                beat.touch()
+                poll()
+
+            return docker_engine.run(client, self._spec(client, job), line, tick)
+
+    def _hand_over(self, work: Path) -> None:
+        """Let the container's user, if it is another one than ours, write to the work folder."""
+        if self.settings.user == "caller":
+            return
+        user, _, group = self.settings.user.partition(":")
+        for path in (work, *work.rglob("*")):
+            os.chown(path, int(user), int(group), follow_symlinks=False)
+
+    def _spec(self, client: Any, job: Job) -> ContainerSpec:
+        place = self.inside(job.work, job.reads)
+        binds = (*_binds(job.work, job.reads), Bind(ENTRY, _PROGRAMS))
+        if self.hardware.has_gpu:
+            binds = (*binds, Bind(LOCKS, _LOCKS, writable=True))
+        spec = self.settings.spec(
+            (self.settings.python, str(_PROGRAMS / job.program), place(job.request_file)),
+            binds,
+            self.host,
+            {**job.labels, "job": job.name, "owner": orphaned_containers.owner()},
+        )
+        environment = {**spec.environment, "TMPDIR": place(job.work / _SCRATCH)}
+        return replace(self._as_caller(client, spec), environment=environment)
+
+    def _as_caller(self, client: Any, spec: ContainerSpec) -> ContainerSpec:
+        # In a rootless engine the caller is root inside, and nobody else is.
+        rootless = self.settings.user == "caller" and docker_engine.is_rootless(client)
+        return replace(spec, user="0:0") if rootless else spec
+
+
+def _require_nemo(image: str, held: Held) -> None:
+    if held.asr:
+        return
+    where = (
+        f"the package nemo in {held.package} has no collections/asr"
+        if held.package
+        else ("no package nemo")
+    )
+    raise FaultError(
+        Fault.NO_NEMO, f"{image}: {where} (Python {held.python}, torch {held.torch or 'none'})"
+    )
+
+
+def _binds(work: Path, reads: Sequence[Path]) -> tuple[Bind, ...]:
+    """The work folder writable; every other input read-only under a name of our own.
+
+    The host's names never appear inside, so that no character of theirs can matter there. A file
+    is a model; in a hub's cache it may lie under a name without an ending.
+    """
+    return (
+        Bind(work, _WORK, writable=True),
+        *(
+            Bind(path, _INPUTS / (f"{number}.nemo" if path.is_file() else str(number)))
+            for number, path in enumerate(dict.fromkeys(reads))
+        ),
+    )
+
+
+class _Heartbeat:
+    """Touches a file, but not more often than needed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last = 0.0
+
+    def touch(self) -> None:
+        """Tell the job that somebody waits for it."""
+        if time.monotonic() - self._last > _HEARTBEAT_EVERY_S:
+            self._last = time.monotonic()
+            self._path.touch()

@@ -1,0 +1,416 @@
+"""One container in a Docker Engine, from the image's check to the container's removal.
+
+The container never outlives the call: whatever ends it, an error, a signal, a cancelled run, the
+container is stopped and removed. The engine's answers become faults with remedies.
+"""
+
+from __future__ import annotations
+
+import queue
+import re
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
+
+from tasks.runtimes.base import Ended
+from tasks.runtimes.failures import Fault, FaultError, from_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path, PurePosixPath
+
+GRACE_S = 20
+_POLL_S = 0.5
+_LOG_WAIT_S = 10.0
+_ENGINE_BACK_S = 30.0
+LABEL = "org.clinical-asr-flywheel"
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A host path at a path inside the container."""
+
+    source: Path
+    target: PurePosixPath
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """Everything about one container.
+
+    Attributes:
+        image: name with tag or digest.
+        command: program and arguments; no shell.
+        binds: what it sees of the host; a missing source is an error, never made up.
+        labels: under ``org.clinical-asr-flywheel``: how an orphan is found again.
+        environment: variables; no secrets, since anybody with the engine can read them.
+        user: "uid:gid", so that its outputs belong to the caller.
+        gpus: "all", "count=N", device ids joined by commas, or "" for none.
+        shm_bytes: size of /dev/shm, which data-loader workers share batches through.
+        memory_bytes: limit, or None.
+        tmp_bytes: size of /tmp, the only place besides the binds that can be written.
+        network: "none" unless the run must download.
+        unlimited_memlock: for RDMA between GPUs; some engines refuse it.
+    """
+
+    image: str
+    command: tuple[str, ...]
+    binds: tuple[Bind, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    gpus: str = ""
+    shm_bytes: int = 1 << 30
+    memory_bytes: int | None = None
+    tmp_bytes: int = 4 << 30
+    network: str = "none"
+    unlimited_memlock: bool = False
+
+
+def connect() -> Any:
+    """A client of the engine that DOCKER_HOST names, or of the default one.
+
+    Raises:
+        FaultError: no engine answers, or its socket may not be used.
+    """
+    try:
+        client = docker.from_env()
+        client.ping()
+    except DockerException as wrong:
+        refused = "Permission denied" in str(wrong)
+        fault = Fault.NO_PERMISSION if refused else Fault.ENGINE_DOWN
+        raise FaultError(fault, str(wrong)) from wrong
+    return client
+
+
+def is_rootless(client: Any) -> bool:
+    """Whether the engine runs without root, so that its root is the caller."""
+    return any("rootless" in option for option in client.info().get("SecurityOptions") or ())
+
+
+def ensure_image(client: Any, image: str, report: Callable[[str], None]) -> str:
+    """Pull the image if it is not here, before anything is created.
+
+    Returns:
+        Its digest in the registry, or its id where it never came from one.
+
+    Raises:
+        FaultError: it cannot be had.
+    """
+    try:
+        found = client.images.get(image)
+    except ImageNotFound:
+        report(f"pulling {image}")
+        _pull(client, image, report)
+        found = client.images.get(image)
+    except APIError as wrong:
+        raise FaultError(from_engine(str(wrong)), str(wrong)) from wrong
+    digests = found.attrs.get("RepoDigests") or []
+    return str(digests[0] if digests else found.id)
+
+
+def image_id(client: Any, image: str, report: Callable[[str], None]) -> str:
+    """The id of an image's content; it is pulled if it is not here.
+
+    Raises:
+        FaultError: it cannot be had.
+    """
+    ensure_image(client, image, report)
+    with _answers():
+        return str(client.images.get(image).id)
+
+
+def environment(client: Any, image: str) -> dict[str, str]:
+    """The variables that an image sets, which for NVIDIA's tell what they need.
+
+    Raises:
+        FaultError: the image is not here, or the engine went away.
+    """
+    with _answers():
+        told = (client.images.get(image).attrs.get("Config") or {}).get("Env") or []
+    return dict(line.partition("=")[::2] for line in told)
+
+
+def _pull(client: Any, image: str, report: Callable[[str], None]) -> None:
+    repository, tag = docker.utils.parse_repository_tag(image)
+    done: dict[str, tuple[int, int]] = {}
+    try:
+        for line in client.api.pull(repository, tag=tag or "latest", stream=True, decode=True):
+            if "error" in line:
+                raise FaultError(from_engine(line["error"]), line["error"])
+            size = line.get("progressDetail") or {}
+            if line.get("status") == "Downloading" and size.get("total"):
+                done[line["id"]] = (size["current"], size["total"])
+                got, of = (sum(pair) for pair in zip(*done.values(), strict=True))
+                report(f"pulling {image}: {got >> 20} of {of >> 20} MiB")
+    except APIError as wrong:
+        raise FaultError(from_engine(str(wrong)), str(wrong)) from wrong
+    except requests.ReadTimeout as stalled:
+        raise FaultError(
+            Fault.NO_NETWORK, f"{image}: the registry stalled ({stalled})"
+        ) from stalled
+    except requests.RequestException as gone:
+        raise FaultError(Fault.ENGINE_LOST, str(gone)) from gone
+    except DockerException as unhelpful:  # docker login's helper program is missing, or failed
+        raise FaultError(Fault.NO_CREDENTIALS, str(unhelpful)) from unhelpful
+
+
+def _options(spec: ContainerSpec) -> dict[str, Any]:
+    return {
+        "mounts": [
+            Mount(str(bind.target), str(bind.source), type="bind", read_only=not bind.writable)
+            for bind in spec.binds
+        ],
+        "environment": {"HOME": "/tmp", **spec.environment},  # noqa: S108 - its own tmpfs
+        "user": spec.user or None,
+        "labels": {LABEL: "1", **{f"{LABEL}.{name}": text for name, text in spec.labels.items()}},
+        "device_requests": _devices(spec.gpus),
+        "shm_size": spec.shm_bytes,
+        "mem_limit": spec.memory_bytes,
+        "network_mode": spec.network,
+        # Threads of a data loader need stack; memlock is for RDMA and refused on some engines.
+        "ulimits": [
+            Ulimit(name="stack", soft=67108864, hard=67108864),
+            *([Ulimit(name="memlock", soft=-1, hard=-1)] if spec.unlimited_memlock else []),
+        ],
+        "read_only": True,
+        "tmpfs": {"/tmp": f"rw,exec,size={spec.tmp_bytes},mode=1777"},  # noqa: S108
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        # A plain first process ignores SIGTERM and reaps nobody.
+        "init": True,
+        # Whatever this engine does with logs by default: not at all, elsewhere, or cut short.
+        "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "1g"}),
+        "working_dir": "/tmp",  # noqa: S108
+        "stdin_open": False,
+        "tty": False,
+    }
+
+
+def _devices(gpus: str) -> list[DeviceRequest]:
+    if not gpus:
+        return []
+    if gpus == "all":
+        return [DeviceRequest(count=-1, capabilities=[["gpu"]])]
+    if gpus.startswith("count="):
+        return [DeviceRequest(count=int(gpus.removeprefix("count=")), capabilities=[["gpu"]])]
+    return [DeviceRequest(device_ids=gpus.split(","), capabilities=[["gpu"]])]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A container that was started: follow it, ask how it ended, and remove it in every outcome."""
+
+    container: Any
+    digest: str
+
+    def follow(self, on_line: Callable[[str], None], poll: Callable[[], None]) -> None:
+        """Hand on its output, line by line, until it no longer runs.
+
+        Raises:
+            FaultError: the engine went away.
+        """
+        with _answers():
+            _follow(self.container, on_line, poll)
+
+    def ended(self) -> Ended:
+        """How it ended; waits for the engine's last word.
+
+        Raises:
+            FaultError: the engine went away.
+        """
+        with _answers():
+            return _ended(self.container, self.digest)
+
+    def remove(self) -> None:
+        """Stop it within the grace period, and remove it."""
+        remove(self.container)
+
+
+def start(client: Any, spec: ContainerSpec, report: Callable[[str], None]) -> Started:
+    """Create and start a container; nothing is left of one that does not start.
+
+    Raises:
+        FaultError: the image cannot be had, or the engine refused, or went away.
+    """
+    digest = ensure_image(client, spec.image, report)
+    with _answers():
+        container = client.containers.create(spec.image, list(spec.command), **_options(spec))
+    try:
+        with _answers():
+            container.start()
+    except BaseException:
+        remove(container)
+        raise
+    return Started(container, digest)
+
+
+@contextmanager
+def _answers() -> Iterator[None]:
+    """The engine's refusals, and its silence, as faults."""
+    try:
+        yield
+    except ImageNotFound as pruned:
+        raise FaultError(Fault.IMAGE_ABSENT, str(pruned)) from pruned
+    except NotFound as gone:
+        raise FaultError(Fault.STOPPED, f"somebody removed the container ({gone})") from gone
+    except APIError as wrong:
+        raise FaultError(from_engine(str(wrong)), str(wrong)) from wrong
+    except requests.RequestException as gone:
+        raise FaultError(Fault.ENGINE_LOST, str(gone)) from gone
+
+
+def run(
+    client: Any,
+    spec: ContainerSpec,
+    on_line: Callable[[str], None],
+    poll: Callable[[], None] = lambda: None,
+) -> Ended:
+    """Run one container to its end.
+
+    Args:
+        client: from ``connect``.
+        spec: what to run; the image is pulled if it is not here.
+        on_line: gets each line of output, whole, without its line break.
+        poll: is called a few times a second; what it raises stops the container.
+
+    Raises:
+        FaultError: the engine refused to start it, or went away.
+    """
+    started = start(client, spec, on_line)
+    try:
+        started.follow(on_line, poll)
+        return started.ended()
+    finally:
+        started.remove()
+
+
+def _follow(
+    container: Any,
+    on_line: Callable[[str], None],
+    poll: Callable[[], None],
+) -> None:
+    """Hand on the log as it grows, until the container is no longer running.
+
+    The log's end is not the end of the job, and only the engine knows that. An engine that is
+    being restarted is waited for: under live-restore the container goes on meanwhile.
+    """
+    lines = _Lines(on_line)
+    log = _Log(container, lines.bytes_seen)
+    running = True
+    while running:
+        _patiently(container.reload, poll)
+        running = container.status in {"created", "running", "restarting", "paused"}
+        lines.feed(log.drain())
+        if running:
+            if log.is_over:  # the engine was restarted meanwhile
+                lines.feed(log.drain())
+                log = _Log(container, lines.bytes_seen)
+            poll()
+            time.sleep(_POLL_S)
+    log.join()
+    lines.feed(log.drain())
+    # The stream may end before the last words; the log that the engine keeps has them.
+    lines.feed(_patiently(container.logs, poll)[lines.bytes_seen :])
+    lines.close()
+
+
+def _patiently(ask: Callable[[], Any], poll: Callable[[], None]) -> Any:
+    """The engine's answer; one that is being restarted is asked again for a while."""
+    gone: float | None = None
+    while True:
+        try:
+            return ask()
+        except APIError:
+            raise
+        except requests.RequestException:
+            gone = gone or time.monotonic()
+            if time.monotonic() - gone > _ENGINE_BACK_S:
+                raise
+        poll()
+        time.sleep(_POLL_S)
+
+
+class _Log:
+    """A container's log, read by a thread: the stream blocks while the script is silent."""
+
+    def __init__(self, container: Any, skip: int) -> None:
+        self._chunks: queue.Queue[bytes] = queue.Queue()
+        self._thread = threading.Thread(target=self._read, args=(container, skip), daemon=True)
+        self._thread.start()
+
+    def _read(self, container: Any, skip: int) -> None:
+        # A broken stream is noticed by whoever asks the engine how the container is.
+        with suppress(APIError, requests.RequestException):
+            for chunk in container.logs(stream=True, follow=True):
+                self._chunks.put(chunk[skip:])
+                skip = max(0, skip - len(chunk))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the stream has ended, or broken."""
+        return not self._thread.is_alive()
+
+    def drain(self) -> bytes:
+        """What has come since the last call."""
+        parts = []
+        with suppress(queue.Empty):
+            while True:
+                parts.append(self._chunks.get_nowait())
+        return b"".join(parts)
+
+    def join(self) -> None:
+        """Wait for the stream's end, but not for ever."""
+        self._thread.join(_LOG_WAIT_S)
+
+
+class _Lines:
+    """Joins chunks, which end anywhere, even inside a character, into whole lines."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
+        self._rest = b""
+        self.bytes_seen = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take more output and hand on the lines that it completes."""
+        self.bytes_seen += len(data)
+        *lines, self._rest = re.split(rb"[\r\n]+", self._rest + data)
+        for line in lines:
+            self._on_line(line.decode("utf-8", errors="replace"))
+
+    def close(self) -> None:
+        """Hand on a last line without a line break."""
+        if self._rest:
+            self.feed(b"\n")
+
+
+def _ended(container: Any, digest: str) -> Ended:
+    answer = _patiently(lambda: container.wait(timeout=GRACE_S), lambda: None)
+    code = int(answer["StatusCode"])
+    _patiently(container.reload, lambda: None)
+    state = container.attrs["State"]
+    # An OOM kill of a child alone leaves the script to report it; the engine knows all the same.
+    return Ended(code, bool(state.get("OOMKilled")), digest)
+
+
+def remove(container: Any) -> None:
+    """Stop a container within the grace period, then remove it; gone already is as good."""
+    with suppress(NotFound, requests.RequestException):
+        with suppress(APIError):  # not started, or stopped already
+            container.stop(timeout=GRACE_S)
+        container.remove(force=True, v=True)
+
+
+def orphans(client: Any, labels: Mapping[str, str]) -> list[Any]:
+    """Containers of this project that carry all these labels, running or not."""
+    wanted = [LABEL, *(f"{LABEL}.{name}={text}" for name, text in labels.items())]
+    return list(client.containers.list(all=True, filters={"label": wanted}))

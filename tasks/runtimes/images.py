@@ -1,0 +1,320 @@
+"""What an image holds and what driver it needs: known facts, the probe's answer, the judgement.
+
+NVIDIA's rules (docs.nvidia.com/deploy/cuda-compatibility): a CUDA release runs on every driver from
+the first one of its major release on, with a limited feature set before its own minor release's
+driver; on data-centre GPUs the compatibility package in an image bridges some older branches too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files
+from tasks.runtimes.failures import Fault, FaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tasks.runtimes.hardware import Gpu
+
+PROBE = "image_probe.py"
+PREFIX = "asr-flywheel-image: "
+TRIED = ((2, 5), (3, 0))
+"""NeMo's oldest and newest release that whole cycles were run with."""
+
+_COMPATIBILITY = "docs.nvidia.com/deploy/cuda-compatibility"
+_VERSIONS = "NVIDIA-NeMo/Megatron-Bridge, docs/releases/software-versions.md"
+_MAJOR = {11: (450,), 12: (525,), 13: (580,)}
+"""First driver of a CUDA major release: from there on minor-version compatibility holds."""
+_MINOR = {
+    (12, 0): 525, (12, 1): 530, (12, 2): 535, (12, 3): 545, (12, 4): 550, (12, 5): 555,
+    (12, 6): 560, (12, 7): 565, (12, 8): 570, (12, 9): 575,
+    (13, 0): 580, (13, 1): 590, (13, 2): 595,
+}  # fmt: skip
+"""Driver branch that comes with a CUDA release (CUDA Toolkit release notes)."""
+_FORWARD = {12: (470,), 13: (535, 550, 565, 570, 575)}
+"""Branches that a CUDA's compatibility package takes on data-centre GPUs: for 13 those that
+nvidia/cuda:13.0's NVIDIA_REQUIRE_CUDA lists, for 12 what NVIDIA's release notes of 12.8 add."""
+_DATA_CENTRE = re.compile(
+    r"\b(A(2|10|10G|10M|16|30X?|40|100X?|800)|B(100|200|300)|GB?(200|300)|GH200|H(20|100|200|800)"
+    r"|L(2|4|20|40|40S|40G)|T4|V100\w*|P(4|40|100))(?![\w])"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An image that is known before it is pulled.
+
+    Attributes:
+        image: repository and tag; a patch tag of it counts as well.
+        nemo: its NeMo.
+        cuda: its CUDA.
+        driver: the driver that NVIDIA asks for this very image, if it does.
+        source: who says so.
+    """
+
+    image: str
+    nemo: str
+    cuda: tuple[int, int]
+    driver: tuple[int, ...] = ()
+    source: str = _VERSIONS
+
+    def is_meant(self, image: str) -> bool:
+        """Whether a name with a tag names this image, or a patch of it."""
+        return re.fullmatch(re.escape(self.image) + r"(\.[\w.-]+)?", image) is not None
+
+
+KNOWN = (
+    Known("nvcr.io/nvidia/nemo:25.09", "2.5.0", (12, 9)),
+    Known("nvcr.io/nvidia/nemo:25.11", "2.6.0", (13, 0)),
+    Known("nvcr.io/nvidia/nemo:26.02", "2.7.0", (13, 0)),
+    Known(
+        "nvcr.io/nvidia/nemo-speech:26.07", "3.0", (13, 2), (595, 58), "the image's page on NGC"
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What an image asks of the driver.
+
+    Attributes:
+        cuda: its CUDA.
+        driver: the driver that it asks for by itself, or ().
+        require: NVIDIA_REQUIRE_CUDA, which the engine's hook enforces.
+        source: who says so.
+    """
+
+    cuda: tuple[int, int]
+    driver: tuple[int, ...]
+    require: str
+    source: str
+
+    @property
+    def least(self) -> tuple[int, ...]:
+        """The oldest driver on which it is said to run, compatibility packages aside."""
+        return self.driver or _MAJOR.get(self.cuda[0], ())
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judgement on driver and image.
+
+    Attributes:
+        fits: whether the run can go.
+        says: what was found, needed, and by whom it is said; "" where all is well.
+        fix: both remedies.
+    """
+
+    fits: bool
+    says: str = ""
+    fix: str = ""
+
+
+def known(image: str) -> Known | None:
+    """What is known of an image by its name."""
+    return next((one for one in KNOWN if one.is_meant(image)), None)
+
+
+def need(image: str, environment: Mapping[str, str], torch_cuda: str = "") -> Need | None:
+    """What an image needs: by its name, else by its own words, else by the torch in it.
+
+    Args:
+        image: its name.
+        environment: of its configuration; empty before it is here.
+        torch_cuda: as the probe told it.
+    """
+    require = environment.get("NVIDIA_REQUIRE_CUDA", "")
+    listed = known(image)
+    if listed is not None:
+        return Need(listed.cuda, listed.driver, require, listed.source)
+    hook = re.search(r"cuda>=(\d+\.\d+)", require)
+    for source, told in (
+        ("the image's CUDA_VERSION", environment.get("CUDA_VERSION", "")),
+        ("torch in the image", torch_cuda),
+        ("the image's NVIDIA_REQUIRE_CUDA", hook.group(1) if hook else ""),
+    ):
+        found = re.match(r"(\d+)\.(\d+)", told)
+        if found:
+            return Need((int(found[1]), int(found[2])), (), require, source)
+    return None
+
+
+def judge(wanted: Need | None, gpus: Sequence[Gpu]) -> Verdict:
+    """Whether the host's driver does for an image; nothing to say without a GPU or its driver."""
+    drivers = [(gpu, _numbers(gpu.driver)) for gpu in gpus if _numbers(gpu.driver)]
+    if wanted is None or not drivers or not wanted.least:
+        return Verdict(True)
+    gpu, driver = min(drivers, key=lambda one: one[1])
+    cuda = ".".join(map(str, wanted.cuda))
+    least = _MINOR.get(wanted.cuda)
+    central = all(_DATA_CENTRE.search(one.name) and "RTX" not in one.name for one, _ in drivers)
+    major = wanted.cuda[0]
+    bridged = central and (
+        driver >= _MAJOR.get(major, wanted.least) or driver[0] in _FORWARD.get(major, ())
+    )
+    asked = ".".join(map(str, wanted.least))
+    source = wanted.source if wanted.driver else f"{wanted.source}; {_COMPATIBILITY}"
+    figures = (
+        f"driver {gpu.driver} found, {asked} or newer needed for CUDA {cuda} ({source})"
+    )  # fmt: skip
+    if not _hook_lets_in(wanted.require, driver, central=central):
+        hook = re.search(r"cuda>=[\d.]+", wanted.require)
+        told = hook.group() if hook else wanted.require
+        figures = f"driver {gpu.driver} found, {told} needed (the image's NVIDIA_REQUIRE_CUDA)"
+        return Verdict(False, figures, _remedy(wanted, driver))
+    if driver >= wanted.least:
+        if least is None or driver[0] >= least:
+            return Verdict(True)
+        return Verdict(
+            True,
+            f"driver {gpu.driver} is older than CUDA {cuda}'s own ({least}): it runs by minor-"
+            "version compatibility, and code that is compiled during the run (CUDA graphs of the "
+            f"decoder) may not load ({_COMPATIBILITY})",
+        )
+    if bridged:
+        return Verdict(
+            True,
+            f"{figures}; {gpu.name} is a data-centre GPU, on which the image's CUDA compatibility "
+            f"package may bridge R{driver[0]}",
+        )
+    return Verdict(False, figures, _remedy(wanted, driver))
+
+
+def require_driver(image: str, wanted: Need | None, gpus: Sequence[Gpu]) -> str:
+    """Refuse an image for which the driver is too old.
+
+    Returns:
+        A word about a driver that may do, or "".
+
+    Raises:
+        FaultError: it cannot do.
+    """
+    verdict = judge(wanted, gpus)
+    if not verdict.fits:
+        raise FaultError(Fault.DRIVER_TOO_OLD, f"{image}: {verdict.says}. Fix: {verdict.fix}.")
+    return verdict.says
+
+
+def _remedy(wanted: Need, driver: tuple[int, ...]) -> str:
+    branch = (_MINOR.get(wanted.cuda, wanted.least[0]),)
+    newer = f"install driver {'.'.join(map(str, max(wanted.least, branch)))} or newer"
+    fitting = [one for one in KNOWN if driver >= (one.driver or _MAJOR[one.cuda[0]])]
+    if not fitting:
+        return f"{newer}; no older image that this project knows runs on this driver"
+    best = max(fitting, key=lambda one: one.cuda)
+    return f"{newer}, or take {best.image} (CUDA {'.'.join(map(str, best.cuda))})"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def _hook_lets_in(require: str, driver: tuple[int, ...], *, central: bool) -> bool:
+    """Whether NVIDIA's hook would start the container: alternatives by spaces, each by commas.
+
+    Its alternatives for a brand are for the compatibility package, which data-centre GPUs take.
+    """
+    told = [option for option in require.split() if "cuda>=" in option or "driver>=" in option]
+    return not told or any(
+        all(_holds(one, driver, central=central) for one in option.split(",")) for option in told
+    )
+
+
+def _holds(condition: str, driver: tuple[int, ...], *, central: bool) -> bool:
+    found = re.fullmatch(r"(cuda|driver|brand)(>=|<|=)([\w.]+)", condition)
+    if found is None:
+        return True  # of a kind that only the hook knows
+    kind, sign, value = found.groups()
+    if kind == "brand":
+        return central
+    wanted = _numbers(value)
+    if kind == "cuda":
+        pair = (wanted[0], wanted[1] if len(wanted) > 1 else 0)
+        wanted = (_MINOR.get(pair, _MAJOR.get(pair[0], (0,))[0]),)
+    return driver < wanted if sign == "<" else driver >= wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the probe found in an image.
+
+    Attributes:
+        nemo: its version, or "".
+        torch: likewise.
+        cuda: that torch was built for, or "".
+        python: the interpreter's version.
+        package: NeMo's folder, or "".
+        asr: whether it can train speech recognition.
+        examples: the folder of the stock script and its YAML, or "".
+    """
+
+    nemo: str
+    torch: str
+    cuda: str
+    python: str
+    package: str
+    asr: bool
+    examples: str
+
+    @property
+    def words(self) -> str:
+        """The versions, for people."""
+        torch = f", torch {self.torch}" if self.torch else ""
+        cuda = f", CUDA {self.cuda}" if self.cuda else ""
+        return f"NeMo {self.nemo or 'of unknown version'}{torch}{cuda}, Python {self.python}"
+
+    def untried(self) -> str:
+        """A word about a NeMo that this project was not run with; "" where it was."""
+        release = _numbers(self.nemo)[:2]
+        if not release or TRIED[0] <= release <= TRIED[1]:
+            return ""
+        known_range = " to ".join(".".join(map(str, one)) for one in TRIED)
+        return f"NeMo {self.nemo} is not one that was tried ({known_range}); the run goes on"
+
+
+def parse(output: Sequence[str]) -> Held | None:
+    """What a probe printed, among what the image's own entry point prints."""
+    for line in reversed(output):
+        if line.startswith(PREFIX):
+            told: dict[str, Any] = json.loads(line.removeprefix(PREFIX))
+            return Held(**told)
+    return None
+
+
+def _file() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "asr-flywheel" / "images.json"
+
+
+def _remembered() -> dict[str, Any]:
+    try:
+        told = json.loads(_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def remembered(key: str) -> Held | None:
+    """What an earlier probe with this key found."""
+    found = _remembered().get(key)
+    try:
+        return None if found is None else Held(**found)
+    except TypeError:  # of another release
+        return None
+
+
+def remember(key: str, held: Held) -> None:
+    """Keep what a probe found, for this user."""
+    _file().parent.mkdir(parents=True, exist_ok=True)
+    atomic_files.write_text(_file(), json.dumps({**_remembered(), key: asdict(held)}, indent=1))
+
+
+def key_of(image_id: str, python: str, examples: str, probe: Path) -> str:
+    """What a probe's answer depends on."""
+    return atomic_files.fingerprint([image_id, python, examples, atomic_files.sha256_file(probe)])

@@ -1,0 +1,103 @@
+"""Containers that a killed run left behind: who owns one, and whether anybody still waits for it.
+
+A container carries its owner, a process, as a label, and its owner touches a heartbeat file in the
+one folder that the container writes to. What nobody waits for is removed; it would end itself in
+two minutes, but the next run need not wait for that.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.common.errors import InputError
+from tasks.runtimes import docker_engine
+
+if TYPE_CHECKING:
+    from tasks.runtimes.base import Job
+
+HEARTBEAT = "heartbeat"
+# Some of the owner's periods: a busy host may be late.
+_FRESH_S = 10.0
+
+
+def owner() -> str:
+    """This process, so that another one can tell whether it still lives."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_start_time(os.getpid())}"
+
+
+def _start_time(pid: int) -> str:
+    """The kernel's start time of a process: a number that a later process of the same id lacks."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]
+
+
+def _owner_of(container: Any) -> str:
+    return str(container.labels.get(f"{docker_engine.LABEL}.owner", ""))
+
+
+def _lives(whose: str) -> bool:
+    """Whether the owner is a process that runs on this host."""
+    host, _, process = whose.partition(":")
+    pid, _, started = process.partition(":")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    return bool(started) and _start_time(int(pid)) == started
+
+
+def _folders(container: Any) -> list[Path]:
+    """The folders of the host that it may write to."""
+    mounts = container.attrs.get("Mounts") or []
+    return [Path(mount["Source"]) for mount in mounts if mount.get("RW")]
+
+
+def _waited_for(container: Any) -> bool:
+    """Whether somebody touched its heartbeat just now: an owner that this process cannot see."""
+    beats = [folder / HEARTBEAT for folder in _folders(container)]
+    return any(beat.exists() and time.time() - beat.stat().st_mtime < _FRESH_S for beat in beats)
+
+
+def reap(client: Any) -> list[str]:
+    """Remove every container of this project whose owner, on this host, is gone.
+
+    Returns:
+        Their names.
+    """
+    found = []
+    for container in docker_engine.orphans(client, {}):
+        theirs = _owner_of(container)
+        ours = theirs.startswith(f"{socket.gethostname()}:")
+        if ours and not _lives(theirs) and not _waited_for(container):
+            docker_engine.remove(container)
+            found.append(str(container.name))
+    return found
+
+
+def clear(client: Any, job: Job) -> None:
+    """Remove the containers that an earlier start of this very job left.
+
+    Two starts of one job write to the same folder.
+
+    Raises:
+        InputError: another live process runs it.
+    """
+    for container in docker_engine.orphans(client, {"job": job.name}):
+        if job.work.resolve() not in {folder.resolve() for folder in _folders(container)}:
+            continue
+        theirs = _owner_of(container)
+        if theirs != owner() and (
+            _lives(theirs)
+            # Its host is another one, or its processes are hidden from this one.
+            or (not theirs.startswith(f"{socket.gethostname()}:") and _waited_for(container))
+        ):
+            raise InputError(
+                f"container {container.name} already runs this job for process {theirs}. "
+                "Fix: wait for it, or stop that process."
+            )
+        docker_engine.remove(container)

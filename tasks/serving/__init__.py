@@ -1,0 +1,1 @@
+"""Hand-off to Riva, and whether served and offline hypotheses agree."""

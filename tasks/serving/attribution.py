@@ -1,0 +1,321 @@
+"""Why served and offline differ: each cause with the evidence for it, its remedy and its route.
+
+A cause is named only where something speaks for it: the kind of difference, a probe that holds, a
+correlation with the files, what the endpoint says of itself, or that another model's evaluation is
+what it answers. Where nothing does, that is what the report says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import neighbour_stages
+from tasks.data.text_normalizer import normalise
+from tasks.serving.parity import THRESHOLDS, Comparison, Kind, Row, Thresholds
+from tasks.serving.probes import Finds, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+class CauseName(StrEnum):
+    """What can stand between a model and what is served."""
+
+    STYLE = "punctuation or casing"
+    NUMBERS = "inverse text normalisation"
+    TRUNCATION = "truncation"
+    DECODER = "decoder flag"
+    BASE = "the untuned base is served"
+    SAMPLE_RATE = "sample rate"
+    CONVERSION = "audio conversion"
+    UNSTEADY = "answers are not repeatable"
+    PRECISION = "arithmetic"
+    OTHER_MODEL = "another model"
+    UNEXPLAINED = "not explained"
+
+
+REMEDIES: Mapping[CauseName, str] = {
+    CauseName.STYLE: "no metric changes, since all normalise first. For the same text switch the "
+    "service's automatic punctuation off in the request, or leave its punctuation model out of "
+    "riva-build",
+    CauseName.NUMBERS: "ask for verbatim transcripts, or build without the inverse text "
+    "normalisation (wfst_tokenizer_model, wfst_verbalizer_model)",
+    CauseName.TRUNCATION: "read all results of an answer, not the first alone; raise the service's "
+    "limits for the length of a request, and look at its voice activity detection and endpointing",
+    CauseName.DECODER: "build again with the decoder flag of the hand-off's deploy.sh "
+    "(greedy_ctc for CTC, nemo for RNN-T and TDT), in a container of its NIM family",
+    CauseName.BASE: "start the container with NIM_DISABLE_MODEL_DOWNLOAD=true and the exported "
+    "model mounted: without it the container serves NVIDIA's own",
+    CauseName.SAMPLE_RATE: "send the model's own rate, 16-bit mono PCM, and declare it truly; take "
+    "resampling and telephony profiles out of the way between client and service",
+    CauseName.CONVERSION: "write the recordings as 16-bit mono PCM at the model's rate yourself, "
+    "and switch gain control off in front of the service",
+    CauseName.UNSTEADY: "look for several replicas with different models behind one address",
+    CauseName.PRECISION: "nothing: half precision and batching move a few words",
+    CauseName.OTHER_MODEL: "compare the SHA-256 of what was built with the hand-off's; build and "
+    "deploy again from that folder, and clear the old export",
+    CauseName.UNEXPLAINED: "look at the rows below and at the build's flags",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One reason, with what speaks for it."""
+
+    name: CauseName
+    rows: int
+    evidence: tuple[str, ...]
+
+    @property
+    def remedy(self) -> str:
+        """What to do, in words that end no sentence."""
+        return REMEDIES[self.name]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The cause as the report holds it."""
+        return {
+            "cause": self.name.value,
+            "rows": self.rows,
+            "evidence": list(self.evidence),
+            "remedy": self.remedy,
+            "route": neighbour_stages.SERVING,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that a cause can rest on besides the rows.
+
+    Attributes:
+        probes: what the probes found; () if none was sent.
+        served_models: what the endpoint says that it serves.
+        flag: riva-build's right decoder flag, or "" if the model's decoder is not known.
+        sample_rate: the model's, in Hz; 0 if not known.
+        others: evaluations of the same rows by other models: by name, texts by the audio file of
+            the offline row.
+    """
+
+    probes: Sequence[Outcome] = ()
+    served_models: Sequence[Mapping[str, Any]] = ()
+    flag: str = ""
+    sample_rate: int = 0
+    others: Mapping[str, Mapping[str, str]] | None = None
+
+
+def attribute(
+    found: Comparison, evidence: Evidence, thresholds: Thresholds = THRESHOLDS
+) -> tuple[Cause, ...]:
+    """The causes of a difference, the ones that change words first; () where there is none."""
+    return (*_Reasoning(found, evidence, thresholds).causes(),)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reasoning:
+    found: Comparison
+    evidence: Evidence
+    limits: Thresholds
+
+    def causes(self) -> Iterable[Cause]:
+        left = [row for row in self.found.different if row.kind is not Kind.NUMBERS]
+        for look in (self._symbols, self._silence, self._cut):
+            cause, explained = look(left)
+            if cause is not None:
+                yield cause
+                left = [row for row in left if row not in explained]
+        if left:
+            yield self._of_words(left)
+        if numbers := self.found.of(Kind.NUMBERS):
+            says = f"in {len(numbers)} rows words differ only where the service writes digits"
+            yield Cause(CauseName.NUMBERS, len(numbers), (says,))
+        if style := self.found.of(Kind.STYLE):
+            yield Cause(CauseName.STYLE, len(style), (_style_evidence(style),))
+
+    def _symbols(self, left: Sequence[Row]) -> tuple[Cause | None, Sequence[Row]]:
+        """Whether the decoder's own symbols are in the text of most rows."""
+        rows = [row for row in left if row.kind is Kind.ARTEFACT]
+        if not rows or len(rows) < self.limits.systematic * len(left):
+            return None, ()
+        # Where most rows hold symbols, another build's decoder made the other words too.
+        explained = [row for row in left if row.kind in (Kind.ARTEFACT, Kind.WORDS)]
+        says = f"{len(rows)} rows hold raw symbols or repeated pieces: {rows[0].served[:60]!r}"
+        return Cause(CauseName.DECODER, len(explained), (says, *self._declared())), explained
+
+    def _silence(self, left: Sequence[Row]) -> tuple[Cause | None, Sequence[Row]]:
+        """Whether most speech comes back empty: a build for another decoder does that."""
+        spoken = [row for row in self.found.rows if row.words]
+        empty = [row for row in left if row.words and not row.served.strip()]
+        if not empty or len(empty) < self.limits.systematic * len(spoken):
+            return None, ()
+        says = f"{len(empty)} of {len(spoken)} rows with speech came back empty"
+        return Cause(CauseName.DECODER, len(empty), (says, *self._declared())), empty
+
+    def _cut(self, left: Sequence[Row]) -> tuple[Cause | None, Sequence[Row]]:
+        """Whether rows lack their end, or their beginning."""
+        cut = [row for row in left if row.kind is Kind.CUT]
+        short = [
+            row
+            for row in left
+            if row.heard_seconds and row.heard_seconds < self.limits.short_audio * row.seconds
+        ]
+        if not short and (not cut or len(cut) < self.limits.systematic * len(left)):
+            return None, ()
+        # Where most rows are cut, one that is shorter and heard otherwise too was cut as well.
+        explained = [row for row in left if row in cut or row in short or _shorter(row)]
+        lost = sum(max(row.words - len(normalise(row.served).split()), 0) for row in explained)
+        told = [f"{len(explained)} of {len(left)} differing rows lack {lost} words at one end"]
+        if short:
+            told.append(f"the service says that it processed only a part of {len(short)} rows")
+        return Cause(CauseName.TRUNCATION, len(explained), tuple(told)), explained
+
+    def _asked(self) -> Sequence[Mapping[str, Any]]:
+        """The models that can have answered: a request for offline recognition names none."""
+        return [
+            one
+            for one in self.evidence.served_models
+            if one["parameters"].get("type", _OFFLINE) == _OFFLINE
+        ]
+
+    def _declared(self) -> Sequence[str]:
+        """What the endpoint says of its decoder, if that is known to be another than is needed.
+
+        Several models of one endpoint tell something only where all of them tell the same.
+        """
+        wanted = self.evidence.flag.partition("=")[2]
+        told = {(name, value) for one in self._asked() for name, value in _decoders(one)}
+        meant = {_SAME_DECODER.get(value) for _, value in told}
+        silent = any(not _decoders(one) for one in self._asked())
+        if not wanted or silent or len(meant) != 1 or meant <= {None, _SAME_DECODER.get(wanted)}:
+            return ()
+        return [
+            f"the endpoint says {name}={value}; the hand-off's build has decoder={wanted}"
+            for name, value in sorted(told)
+        ]
+
+    def _of_words(self, rows: Sequence[Row]) -> Cause:
+        """The cause of rows whose words differ without a pattern of their own."""
+        for look in (self._other_known, self._probed, self._converted):
+            if cause := look(rows):
+                return cause
+        share = len(rows) / len(self.found.rows)
+        told = f"words differ in {len(rows)} of {len(self.found.rows)} rows"
+        words = f"{self.found.word_difference:.1%} of the words"
+        if (
+            share <= self.limits.tolerated_rows
+            and self.found.word_difference <= self.limits.tolerated_words
+        ):
+            return Cause(CauseName.PRECISION, len(rows), (f"{told}, {words}",))
+        if declared := self._declared():
+            return Cause(CauseName.DECODER, len(rows), (f"{told}, {words}", *declared))
+        if share >= self.limits.systematic:
+            said = [f"{told}, {words}, without a pattern"]
+            if self.evidence.probes:
+                said.append("no change of the audio brings the offline text back")
+            return Cause(CauseName.OTHER_MODEL, len(rows), tuple(said))
+        return Cause(CauseName.UNEXPLAINED, len(rows), (f"{told}, {words}",))
+
+    def _other_known(self, rows: Sequence[Row]) -> Cause | None:
+        """Whether the endpoint answers what another model's evaluation holds."""
+        for name, texts in (self.evidence.others or {}).items():
+            told = [row for row in rows if row.offline.audio_filepath in texts]
+            same = [
+                row
+                for row in told
+                if normalise(texts[row.offline.audio_filepath]) == normalise(row.served)
+            ]
+            if told and len(same) >= self.limits.explained * len(told):
+                says = f"{len(same)} of {len(told)} differing rows are word by word those of {name}"
+                return Cause(CauseName.BASE, len(rows), (says,))
+        return None
+
+    def _probed(self, rows: Sequence[Row]) -> Cause | None:
+        """What the probe that leaves least of the difference speaks for, if it leaves little."""
+        found = [one for one in self.evidence.probes if one.tried >= self.limits.least_probed]
+        for one in found:
+            if one.probe.finds is Finds.STEADY and one.edits:
+                says = f"{one.tried} rows were sent twice, and {one.edits} words differ"
+                return Cause(CauseName.UNSTEADY, len(rows), (says,))
+        control = [one.worse for one in found if one.probe.finds is Finds.CONTROL]
+        deaf = any(worse < self.limits.noticed for worse in control)
+        held = [one for one in found if one.probe.finds in _SPEAKS_FOR and self._holds(one)]
+        restoring = sorted((o for o in held if o.probe.restores), key=lambda one: one.left)
+        # Of two bands that go unnoticed alike the wider says more; it comes first.
+        unnoticed = sorted((o for o in held if not o.probe.restores), key=lambda one: one.worse)
+        if not restoring and (deaf or not unnoticed):
+            return None
+        best = (restoring or unnoticed)[0]
+        how = "brings the offline text back" if best.probe.restores else "makes nothing worse"
+        says = (
+            f"probe {best.probe.name!r} {how}: {best.difference} words differed on {best.tried} "
+            f"rows, {best.edits} do with it; {best.probe.says}"
+        )
+        told = (says, *self._other_rate())
+        return Cause(_SPEAKS_FOR[best.probe.finds], len(rows), told)
+
+    def _holds(self, one: Outcome) -> bool:
+        if one.probe.restores:
+            return one.left <= self.limits.probe_left
+        return one.worse <= self.limits.unnoticed
+
+    def _other_rate(self) -> Iterable[str]:
+        for one in self._asked():
+            rate = str(one["parameters"].get("sample_rate", ""))
+            if rate and self.evidence.sample_rate and rate != str(self.evidence.sample_rate):
+                yield f"the endpoint says {rate} Hz, the model has {self.evidence.sample_rate}"
+
+    def _converted(self, rows: Sequence[Row]) -> Cause | None:
+        """Whether just those rows differ whose files had to be converted before sending."""
+        converted = [row for row in self.found.rows if row.converted]
+        others = [row for row in self.found.rows if not row.converted]
+        if len(converted) < self.limits.least_probed or not others:
+            return None
+        bad = sum(row.converted for row in rows)
+        rest = len(rows) - bad
+        if bad < self.limits.systematic * len(converted) or rest > self.limits.tolerated_rows * len(
+            others
+        ):
+            return None
+        says = (
+            f"{bad} of {len(converted)} rows whose files are not 16-bit PCM differ, and {rest} of "
+            f"the {len(others)} others"
+        )
+        return Cause(CauseName.CONVERSION, len(rows), (says,))
+
+
+_OFFLINE = "offline"
+"""What a Riva server calls the ``type`` of such a model; a streaming one is ``online``."""
+_DECODER_KEYS = ("decoder", "decoder_type")
+_SAME_DECODER = {
+    "greedy": "greedy",
+    "greedy_ctc": "greedy",
+    "nemo": "nemo",
+    "flashlight": "flashlight",
+    "os2s": "os2s",
+    "pass_through": "pass_through",
+}
+"""The values of riva-build's decoder flag, old and new; those that mean the same have one value."""
+
+
+def _decoders(model: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+    """What a model's parameters say of its decoder: name and value, of the exact names alone."""
+    named = model["parameters"]
+    return [(name, named[name]) for name in _DECODER_KEYS if named.get(name)]
+
+
+_SPEAKS_FOR = {
+    Finds.SAMPLE_RATE: CauseName.SAMPLE_RATE,
+    Finds.CONVERSION: CauseName.CONVERSION,
+}
+
+
+def _shorter(row: Row) -> bool:
+    return len(normalise(row.served).split()) < row.words
+
+
+def _style_evidence(rows: Sequence[Row]) -> str:
+    casing = sum(row.offline.hyp.casefold() == row.served.casefold() for row in rows)
+    return (
+        f"{len(rows)} rows have the same words; {casing} differ in casing alone, "
+        f"{len(rows) - casing} in punctuation too"
+    )

@@ -1,0 +1,211 @@
+"""Transcribing a cycle by a Riva endpoint: what leaves the machine, row by row, resumable.
+
+Each answer is appended to a file at once, so that a rate limit, a cut connection or a kill loses no
+row; when the cycle is whole, served_hyps.jsonl gets its name and that file goes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.data import audio_probe
+from tasks.evaluation.hypotheses import hypothesis_for, write_hypotheses
+from tasks.serving.riva_client import Heard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from tasks.data.preflight import CheckedRow
+    from tasks.serving.riva_client import Client, Endpoint
+
+SERVED_NAME = "served_hyps.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """What a transcription by an endpoint sends away.
+
+    Attributes:
+        rows: recordings.
+        seconds: of audio, all together.
+        host: where to.
+        local: whether that is this machine.
+    """
+
+    rows: int
+    seconds: float
+    host: str
+    local: bool
+
+    def __str__(self) -> str:
+        if self.local:
+            return f"{self.rows} recordings ({self.seconds / 60:.1f} min) stay on this machine."
+        return (
+            f"{self.rows} recordings ({self.seconds / 60:.1f} minutes of audio, no transcripts) "
+            f"leave this machine for {self.host}. If any of them is of a patient, stop here."
+        )
+
+
+def leaving(rows: Sequence[CheckedRow], endpoint: Endpoint) -> Leaving:
+    """What would be sent; nothing is sent yet."""
+    seconds = sum(row.utterance.duration or 0.0 for row in rows)
+    return Leaving(len(rows), round(seconds, 3), endpoint.host, endpoint.is_local)
+
+
+def require_consent(found: Leaving, *, given: bool) -> None:
+    """Stop before audio leaves the machine without somebody's word.
+
+    Raises:
+        InputError: it would, and nobody gave it.
+    """
+    if not found.local and not given:
+        raise InputError(
+            f"{found} Fix: consent with --yes (audio_may_leave), or serve on this machine."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the endpoint made of a cycle.
+
+    Attributes:
+        heard: one a row, in the cycle's order.
+        asked: how many of them were asked for now; the others were kept from before.
+        attempts: further attempts that were needed.
+    """
+
+    heard: tuple[Heard, ...]
+    asked: int
+    attempts: int
+
+
+def partial_path(target: Path, client: Client, models: Sequence[dict[str, Any]]) -> Path:
+    """Where answers wait until the cycle is whole: another endpoint, model or request has another.
+
+    A new deployment behind the same address shows in what the endpoint says that it serves.
+    """
+    key = atomic_files.fingerprint([client.endpoint.as_dict(), list(models)])
+    return target.with_name(f".{target.stem}.{key[:16]}.part")
+
+
+def transcribe(
+    rows: Sequence[CheckedRow],
+    client: Client,
+    target: Path,
+    concurrency: int,
+    report: Callable[[str], None] = lambda _: None,
+) -> Served:
+    """Recognise every row by the endpoint and write served_hyps.jsonl.
+
+    Args:
+        rows: that passed the preflight.
+        client: the endpoint's.
+        target: of the results.
+        concurrency: calls under way at once.
+        report: is told of progress and of waiting.
+
+    Raises:
+        ServingError: a row was not answered; all answers before it are kept for the next start.
+        InputError: the folder cannot be written.
+    """
+    atomic_files.check_target(target)
+    part = partial_path(target, client, client.served())
+    known = _read(part)
+    todo = {row.audio_sha256: row for row in rows if row.audio_sha256 not in known}
+    if known and todo:
+        report(f"{len(rows) - len(todo)} rows were answered before")
+    attempts = _ask([*todo.values()], client, part, known, concurrency, report) if todo else 0
+    heard = tuple(known[row.audio_sha256] for row in rows)
+    write_hypotheses(
+        target,
+        (hypothesis_for(row.utterance, one.text) for row, one in zip(rows, heard, strict=True)),
+    )
+    part.unlink(missing_ok=True)
+    return Served(heard, len(todo), attempts)
+
+
+def _ask(
+    rows: Sequence[CheckedRow],
+    client: Client,
+    part: Path,
+    known: dict[str, Heard],
+    concurrency: int,
+    report: Callable[[str], None],
+) -> int:
+    """Ask for rows, several at once; each answer is on disk before the next is taken."""
+    stopping = threading.Event()
+    waited: list[str] = []
+
+    def again(line: str) -> None:
+        waited.append(line)
+        report(line)
+
+    def one(row: CheckedRow) -> Heard:
+        samples, rate = audio_probe.read_16_bits(row.audio)
+        return client.recognise(
+            samples.tobytes(), rate, row.utterance.audio_filepath, stopping, again
+        )
+
+    with part.open("a", encoding="utf-8") as out, ThreadPoolExecutor(concurrency) as pool:
+        under_way: dict[Future[Heard], CheckedRow] = {}
+        try:
+            for row in rows:
+                under_way[pool.submit(one, row)] = row
+            while under_way:
+                finished, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                # The answers first: the row that failed may have come with others that did not.
+                for future in sorted(finished, key=lambda one: one.exception() is not None):
+                    row = under_way.pop(future)
+                    heard = future.result()
+                    known[row.audio_sha256] = heard
+                    _append(out, row.audio_sha256, heard)
+                report(f"{len(rows) - len(under_way)} of {len(rows)} rows")
+        except BaseException:
+            # Also a cancelled run: what is under way ends at once instead of waiting its turn.
+            # Rows that wait are cancelled first: a worker set free would take the next of them.
+            pool.shutdown(wait=False, cancel_futures=True)
+            stopping.set()
+            _keep_finished(out, under_way, known)
+            raise
+    return len(waited)
+
+
+def _keep_finished(
+    out: Any,  # noqa: ANN401 - a text file
+    under_way: dict[Future[Heard], CheckedRow],
+    known: dict[str, Heard],
+) -> None:
+    """Answers that came while another row failed."""
+    for future, row in under_way.items():
+        if future.done() and not future.cancelled() and future.exception() is None:
+            known[row.audio_sha256] = future.result()
+            _append(out, row.audio_sha256, future.result())
+
+
+def _append(out: Any, recording: str, heard: Heard) -> None:  # noqa: ANN401 - a text file
+    row = {"audio_sha256": recording, "text": heard.text, "results": heard.results}
+    out.write(json.dumps({**row, "audio_seconds": heard.audio_seconds}) + "\n")
+    out.flush()
+    os.fsync(out.fileno())
+
+
+def _read(part: Path) -> dict[str, Heard]:
+    """The answers of an earlier start; a last line that was cut by a kill does not count."""
+    if not part.is_file():
+        return {}
+    whole, _, cut = part.read_text(encoding="utf-8").rpartition("\n")
+    if cut:
+        atomic_files.write_text(part, whole + "\n" if whole else "")
+    rows = [json.loads(line) for line in whole.split("\n") if line]
+    return {
+        row["audio_sha256"]: Heard(row["text"], row["results"], row["audio_seconds"])
+        for row in rows
+    }

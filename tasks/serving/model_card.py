@@ -1,0 +1,228 @@
+"""The model card of a hand-off: what the model is, what it was measured on, what it is not for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks.decision.verdict import Verdict
+from tasks.evaluation.hypotheses import Part
+from tasks.models.catalog import SHIPPED
+from tasks.serving.riva_build import DOCUMENTATION, SUPPORT_MATRIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tasks.evaluation.hypotheses import Hypothesis
+    from tasks.models.catalog import Base
+    from tasks.serving.riva_build import Target
+
+_INTERVAL = " ci"
+_TITLES = {"ker_a": "KER of the base", "ker_b": "KER tuned", "ci": "95 % interval"}
+_FEW_ROWS = 100
+"""Held-out rows under which the card says that the figures are noisy (specification, 4b)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a card is made of.
+
+    Attributes:
+        record: run.json.
+        info: training_run_info.json.
+        decision: decision.json.
+        headline: section 1 of the leaderboard, held-out rows first.
+        rows: the tuned model's evaluation.
+        base: what is known of the base, or None.
+        decoder: the model's own.
+        target: how it is served.
+    """
+
+    record: Mapping[str, Any]
+    info: Mapping[str, Any]
+    decision: Mapping[str, Any]
+    headline: Sequence[Mapping[str, Any]]
+    rows: Sequence[Hypothesis]
+    base: Base | None
+    decoder: str
+    target: Target
+
+    @property
+    def kept(self) -> bool:
+        """Whether the decision was to keep the model."""
+        return bool(self.decision["decision"] == Verdict.KEEP)
+
+
+def render(facts: Facts) -> str:
+    """The card, as Markdown."""
+    parts = [
+        f"# {facts.info['base']['name']}, tuned on clinical terms",
+        *([] if facts.kept else [_not_kept(facts)]),
+        _table(_identity(facts)),
+        "## Figures",
+        (
+            "Held-out rows were never trained on: theirs are the figures to trust. Rows that were "
+            "trained on flatter, and are labelled."
+        ),
+        _figures(facts.headline),
+        "### Difference to the base, by category, on held-out rows",
+        _figures([{"category": name, **row} for name, row in facts.decision["by"].items()]),
+        f"Decision: **{facts.decision['decision']}**, by {facts.decision['basis']} rows.",
+        _list(facts.decision["reasons"]),
+        "## Data",
+        _table(_data(facts)),
+        "## Recipe",
+        _table(_recipe(facts.info)),
+        "## Limits",
+        _list(_limits(facts)),
+        "## Serving",
+        (
+            f"`{facts.target.flag}` in a container of the family `{facts.target.family}`: "
+            f"`deploy.sh` has the commands. The containers' names are in {SUPPORT_MATRIX}; the "
+            f"last word on riva-build's options for a model is {DOCUMENTATION} and "
+            "`riva-build … -h` inside the container (it may name the greedy decoder `greedy`). "
+            "Afterwards `asr-flywheel validate-serving` says whether what is served is what was "
+            "measured."
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _not_kept(facts: Facts) -> str:
+    return (
+        f"> **Handed on although the decision was {facts.decision['decision']!r}, not 'keep'.** "
+        "By the held-out rows this model is not shown to be better than its base."
+    )
+
+
+def _identity(facts: Facts) -> dict[str, str]:
+    base, info = facts.base, facts.info
+    licence = "not known: ask whoever made the base"
+    languages = "not known"
+    if base is not None:
+        licence, languages = base.licence or licence, ", ".join(base.languages) or languages
+    return {
+        "SHA-256 of adapted_model.nemo": f"`{info['model_sha256']}`",
+        "Decoder": facts.decoder,
+        "Base": f"{info['base']['name']}, SHA-256 `{info['base']['sha256']}`",
+        "Parameters": f"{info['base']['parameters']:,}".replace(",", " "),
+        "Licence of the base": licence,
+        "Languages": languages,
+        "Source of the base": base.source if base is not None and base.source else "not known",
+        "Tuned": str(facts.record["finished"]),
+    }
+
+
+def _data(facts: Facts) -> dict[str, str]:
+    told = facts.record["preflight"]
+    found = {
+        "Rows": f"{told['rows']}, {told['audio_seconds'] / 60:.1f} minutes of audio",
+        "Trained on": str(facts.info["dataset"]["train_rows"]),
+        "Held out": str(facts.info["dataset"]["validation_rows"]),
+        "SHA-256 of the manifest": f"`{told['manifest_sha256']}`",
+    }
+    for field, name in (
+        ("entity_category", "Categories"),
+        ("noise_level", "Noise"),
+        ("context_type", "Contexts"),
+        ("ipa_source", "Pronunciation sources"),
+    ):
+        counts = Counter(getattr(row, field) or "(none)" for row in facts.rows)
+        found[name] = ", ".join(f"{value} {n}" for value, n in counts.most_common())
+    found["Voices"] = str(len({row.voice_id for row in facts.rows if row.voice_id}))
+    found["Terms"] = str(len({row.term for row in facts.rows if row.term}))
+    return found
+
+
+def _recipe(info: Mapping[str, Any]) -> dict[str, str]:
+    recipe = info["recipe"]
+    return {
+        "Recipe": f"{recipe['name']}: stock full-model fine-tuning, no adapters",
+        **{
+            name: str(recipe[key])
+            for name, key in (
+                ("Peak learning rate", "lr"),
+                ("Warm-up steps", "warmup_steps"),
+                ("Epochs, at most", "epochs"),
+                ("Effective batch", "effective_batch"),
+                ("Seed", "seed"),
+            )
+            if key in recipe
+        },
+        "Precision": str(info["runtime"]["precision"]),
+        "Best epoch": str(info["best_epoch"] + 1),
+        "GPUs": ", ".join(info["runtime"]["gpus"]) or "none",
+        "NeMo, torch": f"{info['runtime']['nemo']}, {info['runtime']['torch']}",
+    }
+
+
+def _limits(facts: Facts) -> list[str]:
+    held_out = sum(row.part is Part.HELD_OUT for row in facts.rows)
+    guardrail = facts.decision.get("guardrail")
+    found = [
+        (
+            "It was measured on the cycle's own kind of speech: other speakers, rooms, "
+            "microphones and terms than the table above lists are not covered by the figures."
+        ),
+        (
+            "Tuning may have cost general vocabulary (catastrophic forgetting): score it on "
+            "everyday speech of yours before it replaces the base."
+            if guardrail is None
+            else "General English was checked on the guardrail set alone; the decision's reasons "
+            "above say what it cost there."
+        ),
+        "It writes what it hears; it does not check a dose, a drug or a negation. A person must.",
+    ]
+    if held_out < _FEW_ROWS:
+        found.insert(
+            0, f"Only {held_out} rows were held out: their figures move by chance as well."
+        )
+    if facts.base is not None and facts.base.languages == ("en",):
+        found.append("English only: another language needs another base and a new validation.")
+    if facts.base is not None and facts.base.name in SHIPPED:
+        found.append("Its base is this project's demonstration model: not for any clinical use.")
+    return found
+
+
+def _figures(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table of whatever figures the cycle's files have; an interval stands with its figure."""
+    if not rows:
+        return "None."
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    shown = [
+        name
+        for name in names
+        if not name.endswith(_INTERVAL) and not any(isinstance(r.get(name), dict) for r in rows)
+    ]
+    words = [name for name in shown if any(isinstance(row.get(name), str) for row in rows)]
+    columns = [*words, *(name for name in shown if name not in words)]
+    lines = [
+        "| " + " | ".join(_TITLES.get(name, name) for name in columns) + " |",
+        "|" + " --- |" * len(words) + " ---: |" * (len(columns) - len(words)),
+        *("| " + " | ".join(_figure(row, name) for name in columns) + " |" for row in rows),
+    ]
+    return "\n".join(lines)
+
+
+def _figure(row: Mapping[str, Any], name: str) -> str:
+    interval = row.get(f"{name}{_INTERVAL}")
+    return f"{_cell(row.get(name))} ({_cell(interval)})" if interval else _cell(row.get(name))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, list | tuple):
+        return " to ".join(_cell(one) for one in value)
+    return str(value).replace("|", "\\|")
+
+
+def _table(rows: Mapping[str, str]) -> str:
+    return "\n".join(["| | |", "| --- | --- |", *(f"| {k} | {v} |" for k, v in rows.items())])
+
+
+def _list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

@@ -1,0 +1,265 @@
+"""Served against offline, row by row: which rows differ, and how (specification, 4f).
+
+The offline path runs the same graph that the endpoint serves. Rows are sorted by what kind of
+difference they show; why they do is told by tasks/serving/attribution.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from rapidfuzz.distance import Levenshtein
+
+from tasks.common.errors import InputError
+from tasks.data.text_normalizer import normalise
+from tasks.evaluation.row_matching import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tasks.evaluation.hypotheses import Hypothesis
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Every number of the comparison and of its attribution.
+
+    Attributes:
+        cut_edits: of a row that was cut, the share of the words before the cut that may differ: a
+            recogniser hears the last ones otherwise when the audio ends there. Likewise of a text
+            whose repeated pieces were collapsed.
+        tolerated_rows: share of rows whose words may differ by arithmetic (half precision, batches)
+            before another cause is looked for.
+        tolerated_words: share of words that may, likewise.
+        systematic: share of the rows with other words from which a kind of difference, or a probe,
+            is a cause and not a coincidence.
+        explained: share of the rows that another evaluation must explain to be believed.
+        probe_left: share of the difference that a probe that restores may leave, in words.
+        unnoticed: share of the difference that a probe that goes unnoticed may add, in words.
+        noticed: share of the difference that the control must add, likewise.
+        longer: how much longer a text with frames that were not collapsed must be.
+        probed: rows that are sent again for probes.
+        least_probed: fewer probed rows than this show nothing.
+        short_audio: share of a row's audio under which the service has not processed it all.
+    """
+
+    cut_edits: float = 0.25
+    tolerated_rows: float = 0.05
+    tolerated_words: float = 0.005
+    systematic: float = 0.5
+    explained: float = 0.8
+    probe_left: float = 0.5
+    unnoticed: float = 0.25
+    noticed: float = 0.5
+    longer: float = 1.08
+    probed: int = 6
+    least_probed: int = 3
+    short_audio: float = 0.95
+
+
+THRESHOLDS = Thresholds()
+
+
+class Kind(StrEnum):
+    """How a served row differs from the offline one."""
+
+    EXACT = "exact"
+    STYLE = "casing or punctuation"
+    NUMBERS = "numbers written as digits"
+    CUT = "cut short"
+    ARTEFACT = "decoder's symbols in the text"
+    WORDS = "other words"
+
+
+_SYMBOLS = re.compile(r"⁇|<unk>|<blank>|<blk>|<pad>|▁|##")
+_REPEATED = re.compile(r"(.{1,12}?)\1+")
+_DIGITS = re.compile(r"\d")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as both have it.
+
+    Attributes:
+        audio: the recording, as this host's manifest names it; the offline file may name it by
+            another host's path.
+        offline: the offline evaluation's row.
+        served: the endpoint's text.
+        kind: how they differ.
+        words: of the normalised offline text.
+        edits: words to change to get the served text.
+        seconds: of the recording.
+        heard_seconds: that the service says it has processed; 0 if it does not say.
+        converted: whether the file is not 16-bit PCM and was converted before it was sent.
+    """
+
+    audio: str
+    offline: Hypothesis
+    served: str
+    kind: Kind
+    words: int
+    edits: int
+    seconds: float = 0.0
+    heard_seconds: float = 0.0
+    converted: bool = False
+
+    @property
+    def same_words(self) -> bool:
+        """Whether every metric counts the two alike."""
+        return self.kind in (Kind.EXACT, Kind.STYLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All rows that both have, and the recordings of those that only one of them has."""
+
+    rows: tuple[Row, ...]
+    only_offline: tuple[str, ...] = ()
+    only_served: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each row of either evaluation was compared."""
+        return not self.only_offline and not self.only_served
+
+    @property
+    def counts(self) -> dict[Kind, int]:
+        """Rows of each kind, in the order of the kinds."""
+        found = Counter(row.kind for row in self.rows)
+        return {kind: found[kind] for kind in Kind}
+
+    def of(self, *kinds: Kind) -> tuple[Row, ...]:
+        """The rows of these kinds."""
+        return tuple(row for row in self.rows if row.kind in kinds)
+
+    @property
+    def different(self) -> tuple[Row, ...]:
+        """The rows whose words differ."""
+        return tuple(row for row in self.rows if not row.same_words)
+
+    @property
+    def word_difference(self) -> float:
+        """Words to change over words of the offline text, all rows together."""
+        return sum(row.edits for row in self.rows) / max(sum(row.words for row in self.rows), 1)
+
+
+def kind_of(offline: str, served: str, thresholds: Thresholds = THRESHOLDS) -> Kind:
+    """How a served text differs from the offline one."""
+    if offline == served:
+        return Kind.EXACT
+    before, after = normalise(offline), normalise(served)
+    old, new = before.split(), after.split()
+    if _has_artefacts(offline, served, thresholds):
+        return Kind.ARTEFACT
+    if before == after:
+        return Kind.STYLE
+    if _only_numbers(old, new):
+        return Kind.NUMBERS
+    cut = _is_cut(old, new, thresholds) or _is_cut(old[::-1], new[::-1], thresholds)
+    return Kind.CUT if cut else Kind.WORDS
+
+
+def _has_artefacts(offline: str, served: str, thresholds: Thresholds) -> bool:
+    """Whether the decoder's symbols, or its frames not yet collapsed, stand in the text."""
+    if _SYMBOLS.search(served) and not _SYMBOLS.search(offline):
+        return True
+    before, after = (normalise(text).replace(" ", "") for text in (offline, served))
+    if not before or len(after) < thresholds.longer * len(before):
+        return False
+    difference = Levenshtein.normalized_distance(_collapsed(before), _collapsed(after))
+    return difference <= thresholds.cut_edits
+
+
+def _collapsed(text: str) -> str:
+    """The text with every piece that is repeated at once as one: what CTC does to its frames."""
+    return _REPEATED.sub(r"\1", text)
+
+
+def _only_numbers(old: Sequence[str], new: Sequence[str]) -> bool:
+    """Whether words differ only where the served text has digits and the offline text has none."""
+    same = Levenshtein.opcodes(old, new)
+    ends = [(0, 0)]
+    changed = []
+    for step in [one for one in same if one.tag == "equal"]:
+        changed.append((old[ends[-1][0] : step.src_start], new[ends[-1][1] : step.dest_start]))
+        ends.append((step.src_end, step.dest_end))
+    changed.append((old[ends[-1][0] :], new[ends[-1][1] :]))
+    stretches = [(one, other) for one, other in changed if one or other]
+    return bool(stretches) and all(
+        _DIGITS.search(" ".join(other)) and not _DIGITS.search(" ".join(one))
+        for one, other in stretches
+    )
+
+
+def _is_cut(old: Sequence[str], new: Sequence[str], thresholds: Thresholds) -> bool:
+    """Whether ``new`` is the beginning of ``old``, but for what is misheard at the cut."""
+    if len(new) >= len(old):
+        return False
+    if not new:
+        return True
+    edits = Levenshtein.distance(old[: len(new)], new)
+    # The word at the cut may be half of one.
+    half_word = old[: len(new) - 1] == new[:-1] and old[len(new) - 1].startswith(new[-1])
+    return half_word or edits <= thresholds.cut_edits * len(new)
+
+
+def compare(
+    offline: Sequence[Hypothesis],
+    served: Sequence[Hypothesis],
+    facts: Callable[[str], tuple[float, float, bool]] = lambda _: (0.0, 0.0, False),
+    thresholds: Thresholds = THRESHOLDS,
+) -> Comparison:
+    """Pair two evaluations of the same recordings.
+
+    Args:
+        offline: the offline evaluation.
+        served: the endpoint's.
+        facts: of a served row's audio_filepath: seconds, seconds that the service has processed,
+            whether it was converted.
+        thresholds: what counts as what.
+
+    Raises:
+        InputError: they have no row in common.
+    """
+    mine, theirs = keys(
+        [(row.audio_filepath, row.ref) for row in offline],
+        [(row.audio_filepath, row.ref) for row in served],
+    )
+    by_key = dict(zip(mine, offline, strict=True))
+    rows = []
+    for key, row in zip(theirs, served, strict=True):
+        if key not in by_key:
+            continue
+        before = by_key[key]
+        old, new = normalise(before.hyp).split(), normalise(row.hyp).split()
+        seconds, heard, converted = facts(row.audio_filepath)
+        rows.append(
+            Row(
+                row.audio_filepath,
+                before,
+                row.hyp,
+                kind_of(before.hyp, row.hyp, thresholds),
+                len(old),
+                Levenshtein.distance(old, new),
+                seconds,
+                heard,
+                converted,
+            )
+        )
+    if not rows:
+        raise InputError(
+            "the offline and the served evaluation have no row in common (audio file and text). "
+            "Fix: name the offline_hyps.jsonl of the same cycle with --offline."
+        )
+    answered = set(theirs)
+    return Comparison(
+        tuple(rows),
+        tuple(one.audio_filepath for key, one in by_key.items() if key not in answered),
+        tuple(
+            row.audio_filepath for key, row in zip(theirs, served, strict=True) if key not in by_key
+        ),
+    )

@@ -1,0 +1,206 @@
+"""The parity report, as JSON for programs and as Markdown for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files, neighbour_stages
+from tasks.evaluation.hypotheses import Part
+from tasks.evaluation.scoring import score
+from tasks.serving.parity import THRESHOLDS, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from tasks.evaluation.hypotheses import Hypothesis
+    from tasks.serving.attribution import Cause
+    from tasks.serving.parity import Comparison, Row, Thresholds
+    from tasks.serving.probes import Outcome
+
+JSON_NAME = "serving_parity.json"
+MARKDOWN_NAME = "serving_parity.md"
+_SHOWN_ROWS = 20
+_METRICS = ("wer", "cer", "ker", "ser")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that a comparison of served and offline found.
+
+    Attributes:
+        cycle: number of the cycle whose evaluation was compared.
+        endpoint: without its key.
+        comparison: row by row.
+        causes: why they differ.
+        offline: the offline rows that were compared.
+        served: the endpoint's rows, in the same order.
+        probes: what the probes found.
+        served_models: what the endpoint says that it serves.
+        asked: rows asked for in this run.
+        attempts: further attempts that rate limits and cut connections cost.
+    """
+
+    cycle: int
+    endpoint: Mapping[str, Any]
+    comparison: Comparison
+    causes: tuple[Cause, ...]
+    offline: tuple[Hypothesis, ...]
+    served: tuple[Hypothesis, ...]
+    probes: Sequence[Outcome]
+    served_models: Sequence[Mapping[str, Any]]
+    asked: int
+    attempts: int
+
+    @property
+    def verdict(self) -> str:
+        """``diverges``, ``incomplete``, ``within tolerance``, ``same words`` or ``exact``.
+
+        Rows that could not be compared prove nothing: what looks equal is then ``incomplete``.
+        """
+        if self.comparison.different and not self._tolerable(THRESHOLDS):
+            return "diverges"
+        if not self.comparison.is_whole:
+            return "incomplete"
+        if self.comparison.different:
+            return "within tolerance"
+        exact = all(row.kind is Kind.EXACT for row in self.comparison.rows)
+        return "exact" if exact else "same words"
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether what is served is what was measured, as far as anyone can ask."""
+        return self.verdict not in {"diverges", "incomplete"}
+
+    @property
+    def not_compared(self) -> tuple[str, ...]:
+        """What to say of rows that only one of the two evaluations has; () if there are none."""
+        found = self.comparison
+        only = (("offline", found.only_offline), ("served", found.only_served))
+        return tuple(_only(name, rows) for name, rows in only if rows)
+
+    def _tolerable(self, limits: Thresholds) -> bool:
+        share = len(self.comparison.different) / len(self.comparison.rows)
+        few = self.comparison.word_difference <= limits.tolerated_words
+        return share <= limits.tolerated_rows and few
+
+    @property
+    def figures(self) -> list[dict[str, Any]]:
+        """WER, CER, KER and SER of both, held-out rows first and trained rows labelled."""
+        parts: tuple[Part | None, ...] = (None,)
+        if any(row.part is not None for row in self.offline):
+            parts = (Part.HELD_OUT, Part.TRAINED, None)
+        lines = []
+        for part in parts:
+            for name, rows in (("offline", self.offline), ("served", self.served)):
+                chosen = score(row for row in rows if part in {None, row.part})
+                label = "all" if len(parts) == 1 else "all, trained on included"
+                lines.append(
+                    {
+                        "rows": label if part is None else part.value,
+                        "evaluation": name,
+                        "n": chosen.n,
+                        **{metric: getattr(chosen, metric) for metric in _METRICS},
+                    }
+                )
+        return lines
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as serving_parity.json holds it."""
+        return {
+            "verdict": self.verdict,
+            "endpoint": dict(self.endpoint),
+            "rows": len(self.comparison.rows),
+            "only_offline": list(self.comparison.only_offline),
+            "only_served": list(self.comparison.only_served),
+            "kinds": {kind.value: n for kind, n in self.comparison.counts.items()},
+            "word_difference": self.comparison.word_difference,
+            "figures": self.figures,
+            "causes": [cause.as_dict() for cause in self.causes],
+            "probes": [one.as_dict() for one in self.probes],
+            "served_models": [dict(one) for one in self.served_models],
+            "asked": self.asked,
+            "further_attempts": self.attempts,
+            "differences": [_row(row) for row in _worst_first(self.comparison)],
+        }
+
+    def as_markdown(self) -> str:
+        """The report as people read it."""
+        found = self.comparison
+        parts = [
+            f"# Serving parity, cycle {self.cycle}: {self.verdict}",
+            f"`{self.endpoint['address']}` against the offline evaluation, {len(found.rows)} rows.",
+            _table(("", "rows"), ((kind.value, n) for kind, n in found.counts.items() if n)),
+            *(f"**Not compared**: {line}" for line in self.not_compared),
+            "## Figures",
+            _table(
+                ("rows", "evaluation", "n", *(name.upper() for name in _METRICS)),
+                (tuple(line.values()) for line in self.figures),
+            ),
+        ]
+        if self.causes:
+            parts += ["## Why they differ", *(_cause(cause) for cause in self.causes)]
+        if self.probes:
+            lines = ((one.probe.name, one.probe.against, one.edits) for one in self.probes)
+            head = ("changed audio, sent again", "compared with", "differing words")
+            differing = f"Served and offline differ in {self.probes[0].difference} words there."
+            parts += ["## Probes", differing, _table(head, lines)]
+        if worst := _worst_first(found)[:_SHOWN_ROWS]:
+            lines4 = ((row.audio, row.kind.value, row.offline.hyp, row.served) for row in worst)
+            title = f"## Rows that differ ({len(worst)} of {len(_worst_first(found))})"
+            parts += [title, _table(("audio", "how", "offline", "served"), lines4)]
+        return "\n\n".join(parts) + "\n"
+
+
+def _worst_first(found: Comparison) -> list[Row]:
+    differing = [row for row in found.rows if row.kind is not Kind.EXACT]
+    return sorted(differing, key=lambda row: -row.edits)
+
+
+def _only(evaluation: str, rows: Sequence[str]) -> str:
+    shown = ", ".join(f"`{row}`" for row in rows[:_SHOWN_ROWS])
+    more = f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""
+    return (
+        f"{len(rows)} rows are in the {evaluation} evaluation only ({shown}{more}): recording and "
+        "reference are the same in no row of the other. Make the offline evaluation again of the "
+        "manifest as it is now, or name its own with --offline."
+    )
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "audio_filepath": row.audio,
+        "how": row.kind.value,
+        "offline": row.offline.hyp,
+        "served": row.served,
+        "word_edits": row.edits,
+    }
+
+
+def _cause(cause: Cause) -> str:
+    evidence = "; ".join(cause.evidence)
+    return (
+        f"**{cause.name.value}** ({cause.rows} rows). {evidence}. Remedy: {cause.remedy}. "
+        f"Route: `{neighbour_stages.SERVING}`."
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+
+
+def write(folder: Path, report: Report) -> None:
+    """Write serving_parity.md, then serving_parity.json."""
+    atomic_files.write_text(folder / MARKDOWN_NAME, report.as_markdown())
+    atomic_files.write_json(folder / JSON_NAME, report.as_dict())

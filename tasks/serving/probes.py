@@ -1,0 +1,247 @@
+"""Probes: recordings sent again, changed on purpose, to find out what serving does to them.
+
+A probe of one kind *restores*: if the service reads 16 kHz samples as if they were 24 kHz, then
+samples that were made at 24 kHz come out as the offline model hears the original. The other kind
+goes *unnoticed*: if the service throws away everything above 4 kHz, then noise that we add well
+above that makes nothing worse, whatever filter it throws it away with. Worse, not other: where a
+band is empty, the last bit of its samples decides between two words, and no text comes back as it
+was. A control must be noticed: a service whose answers are wrong anyway gets no worse by anything.
+All are experiments on the service alone; no model is needed here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+from tasks.data.text_normalizer import normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
+
+    from tasks.serving.parity import Row
+
+    Samples = npt.NDArray[np.int16]
+    Change = Callable[[Samples, int], Samples]
+
+_OTHER_RATES = (8000, 22050, 24000, 32000, 44100, 48000)
+_NARROW_RATES = (8000, 11025)
+# Over half of such a rate: where any filter for it has nothing left.
+_BEYOND = 1.15
+_NOISE = 4.0
+"""As a multiple of the recording's level."""
+_CONTROL_RATE = 2000
+_QUIETER = 0.25
+
+
+class Finds(StrEnum):
+    """What a probe that holds speaks for."""
+
+    SAMPLE_RATE = "sample rate"
+    CONVERSION = "audio conversion"
+    STEADY = "the same answer twice"
+    CONTROL = "control: must be noticed"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One change of the audio.
+
+    Attributes:
+        name: in reports.
+        finds: what it speaks for.
+        restores: whether it is to bring the offline text back; otherwise it is to make nothing
+            worse.
+        change: makes other samples of a recording; the declared rate stays.
+        says: the sentence that holds if it does.
+    """
+
+    name: str
+    finds: Finds
+    restores: bool
+    change: Change
+    says: str
+
+    @property
+    def against(self) -> str:
+        """Whose text its answers are compared with: offline, or served where nothing changed."""
+        return "served" if self.finds is Finds.STEADY else "offline"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A probe's result over the rows that it was tried on.
+
+    Attributes:
+        probe: which.
+        edits: words to change from what was heard now to the offline text; where the same was sent
+            again, to what was served before.
+        difference: words to change between what was served and the offline text, on these rows.
+        tried: rows.
+    """
+
+    probe: Probe
+    edits: int
+    difference: int
+    tried: int
+
+    @property
+    def left(self) -> float:
+        """The share of the difference between served and offline that is left; 0 is perfect."""
+        return self.edits / max(self.difference, 1)
+
+    @property
+    def worse(self) -> float:
+        """What was added to that difference, as a share of it; 0 is unnoticed."""
+        return max(self.left - 1.0, 0.0)
+
+    def as_dict(self) -> dict[str, object]:
+        """The outcome as the report holds it."""
+        return {
+            "probe": self.probe.name,
+            "finds": self.probe.finds.value,
+            "wanted": f"{self.probe.against} text",
+            "word_edits": self.edits,
+            "served_to_offline_word_edits": self.difference,
+            "rows": self.tried,
+        }
+
+
+def resample(samples: Samples, rate: int, to: int) -> Samples:
+    """The recording at another rate, with the same duration."""
+    from scipy.signal import resample_poly  # noqa: PLC0415 - half a second that few runs pay
+
+    step = int(np.gcd(rate, to))
+    out = resample_poly(samples.astype(np.float64), to // step, rate // step)
+    clipped: Samples = np.clip(np.rint(out), -32768, 32767).astype(np.int16)
+    return clipped
+
+
+def _at_rate(samples: Samples, rate: int, *, to: int) -> Samples:
+    return resample(samples, rate, to)
+
+
+def _narrowed(samples: Samples, rate: int, *, to: int) -> Samples:
+    return resample(resample(samples, rate, to), to, rate)[: len(samples)]
+
+
+def _noisy_above(samples: Samples, rate: int, *, low: float) -> Samples:
+    """Loud noise between ``low`` Hz and the end of the band."""
+    shape = np.fft.rfft(np.random.default_rng(0).standard_normal(len(samples)))
+    hertz = np.fft.rfftfreq(len(samples), 1 / rate)
+    noise = np.fft.irfft(
+        np.where((hertz >= low) & (hertz < 0.98 * rate / 2), shape, 0), len(samples)
+    )
+    wave = samples.astype(np.float64)
+    both = wave + noise * _NOISE * wave.std() / max(noise.std(), 1e-9)
+    # Clipping would spread the noise over the whole band.
+    both *= min(1.0, 32767 / max(np.abs(both).max(), 1.0))
+    out: Samples = np.rint(both).astype(np.int16)
+    return out
+
+
+def _half_made_up(samples: Samples, rate: int) -> Samples:  # noqa: ARG001 - one form for all
+    """Every second sample stays; the others lie between their neighbours."""
+    out: Samples = samples.copy()
+    inner = samples[0:-2:2].astype(np.int32) + samples[2::2]
+    out[1 : 2 * len(inner) : 2] = inner // 2
+    return out
+
+
+def _quieter(samples: Samples, rate: int) -> Samples:  # noqa: ARG001 - one form for all
+    out: Samples = np.rint(samples * _QUIETER).astype(np.int16)
+    return out
+
+
+def _same(samples: Samples, rate: int) -> Samples:  # noqa: ARG001 - one form for all
+    return samples
+
+
+def probes(rate: int) -> tuple[Probe, ...]:
+    """All probes for recordings of a rate, in Hz."""
+    return (
+        Probe("again", Finds.STEADY, restores=False, change=_same, says="it answers alike twice"),
+        *(
+            Probe(
+                f"samples at {other} Hz",
+                Finds.SAMPLE_RATE,
+                restores=True,
+                change=partial(_at_rate, to=other),
+                says=f"the service reads samples as {other} Hz, whatever the request declares",
+            )
+            for other in _OTHER_RATES
+            if other != rate
+        ),
+        *(
+            Probe(
+                f"noise above {_BEYOND * narrow / 2:.0f} Hz",
+                Finds.SAMPLE_RATE,
+                restores=False,
+                change=partial(_noisy_above, low=_BEYOND * narrow / 2),
+                says=f"the service resamples to {narrow} Hz or less: what lies above makes "
+                "nothing worse",
+            )
+            for narrow in _NARROW_RATES
+            if _BEYOND * narrow < rate
+        ),
+        Probe(
+            "every second sample made up",
+            Finds.SAMPLE_RATE,
+            restores=False,
+            change=_half_made_up,
+            says=f"the service resamples to {rate // 2} Hz by leaving out every second sample, "
+            "without a filter",
+        ),
+        Probe(
+            f"nothing above {_CONTROL_RATE // 2} Hz",
+            Finds.CONTROL,
+            restores=False,
+            change=partial(_narrowed, to=_CONTROL_RATE),
+            says="it notices what is missing",
+        ),
+        Probe(
+            f"at {_QUIETER:g} of the level",
+            Finds.CONVERSION,
+            restores=True,
+            change=_quieter,
+            says="the service raises the level until the audio clips",
+        ),
+    )  # fmt: skip
+
+
+def run(
+    rows: Sequence[Row],
+    audio: Callable[[Row], tuple[Samples, int]],
+    ask: Callable[[Samples, int, str], str],
+) -> tuple[Outcome, ...]:
+    """Send rows again with every change, and count the words that each leaves different.
+
+    Args:
+        rows: whose words differ.
+        audio: a row's samples and rate in Hz.
+        ask: recognises samples declared at a rate; is told what to call them.
+    """
+    if not rows:
+        return ()
+    loaded = [audio(row) for row in rows]
+    outcomes = []
+    for probe in probes(loaded[0][1]):
+        edits = 0
+        for row, (samples, rate) in zip(rows, loaded, strict=True):
+            what = f"{row.audio} ({probe.name})"
+            heard = ask(probe.change(samples, rate), rate, what)
+            wanted = row.served if probe.finds is Finds.STEADY else row.offline.hyp
+            edits += _words_between(heard, wanted)
+        outcomes.append(Outcome(probe, edits, sum(row.edits for row in rows), len(rows)))
+    return tuple(outcomes)
+
+
+def _words_between(one: str, other: str) -> int:
+    return Levenshtein.distance(normalise(one).split(), normalise(other).split())

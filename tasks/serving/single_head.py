@@ -1,0 +1,55 @@
+"""One head of a hybrid model as a model of its own, made by NeMo in a process of its own.
+
+riva-build's conversion exports one head and fails on two (NVIDIA/skills, asr-custom.md). The texts
+of the head are the hybrid's; what else the archive holds stays.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.common.errors import FlywheelError
+from tasks.runtimes import hardware
+from tasks.runtimes.base import Job, LocalRuntime
+
+if TYPE_CHECKING:
+    from tasks.models.nemo_archive import Decoder
+    from tasks.runtimes.base import Runtime
+
+PROGRAM = "single_head.py"
+_LOG_TAIL_LINES = 8
+
+
+def convert(model: Path, head: Decoder, out: Path, runtime: Runtime | None = None) -> None:
+    """Write one head of a hybrid as a .nemo that NeMo restores by the head's own class.
+
+    Args:
+        model: the hybrid.
+        head: its CTC head, or its transducer.
+        out: the .nemo to write.
+        runtime: where NeMo runs; by default on this machine.
+
+    Raises:
+        FlywheelError: NeMo could not do it; holds the end of its log.
+    """
+    runtime = runtime or LocalRuntime(hardware.detect())
+    with tempfile.TemporaryDirectory(prefix=".head-", dir=out.parent) as folder:
+        work = Path(folder)
+        inside = runtime.inside(work, (model,))
+        made = work / "head.nemo"
+        request = {
+            "model": inside(model),
+            "head": "transducer" if head.has_transducer else "ctc",
+            "out": inside(made),
+        }
+        job = Job("single-head", PROGRAM, request, work, (model,), {"run": "single-head"})
+        ended = runtime.execute(job, lambda _: None, lambda: None)
+        if ended.exit_code != 0:
+            lines = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            raise FlywheelError(
+                f"{model}: its {head.value} head could not be made a model of its own. The end of "
+                "the log:\n" + "\n".join(f"  {line}" for line in lines[-_LOG_TAIL_LINES:])
+            )
+        made.replace(out)

@@ -1,0 +1,188 @@
+"""One validation of a served model on a cycle's folder: transcribe, compare, probe, attribute."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import soundfile
+
+from tasks.common.errors import InputError
+from tasks.data.audio_probe import PCM_16, read_16_bits
+from tasks.data.preflight import Limits, preflight
+from tasks.evaluation.hypotheses import read_hypotheses
+from tasks.models.nemo_archive import open_archive
+from tasks.records import run_record
+from tasks.serving import (
+    attribution,
+    endpoint_transcription,
+    parity,
+    parity_report,
+    probes,
+    riva_build,
+)
+from tasks.serving.handoff_package import find_tuned
+from tasks.serving.parity import THRESHOLDS, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from tasks.data.cycle_folder import Cycle
+    from tasks.data.preflight import CheckedRow
+    from tasks.evaluation.hypotheses import Hypothesis
+    from tasks.models.nemo_archive import NemoArchive
+    from tasks.serving.parity import Row
+    from tasks.serving.riva_client import Client
+
+_USUAL_RATE = 16000
+BASELINE_NAME = "baseline_hyps.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be compared with what.
+
+    Attributes:
+        cycle: whose recordings are sent.
+        rows: of it that are sent, checked.
+        offline: path of the offline evaluation.
+        model: the .nemo that is to be served, if it is known.
+    """
+
+    cycle: Cycle
+    rows: tuple[CheckedRow, ...]
+    offline: Path
+    model: NemoArchive | None
+
+    @property
+    def folder(self) -> Path:
+        """Where the results go: beside the offline evaluation."""
+        return self.offline.parent
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz, the model's, or the usual one where the model is not here."""
+        return _USUAL_RATE if self.model is None else self.model.sample_rate
+
+
+def plan(
+    cycle: Cycle,
+    *,
+    offline: Path | None = None,
+    model: Path | None = None,
+    audio_roots: Sequence[Path] = (),
+) -> Plan:
+    """Find the offline evaluation and check the recordings; nothing is sent.
+
+    Without ``offline``, it is the evaluation of the model that was tuned on the cycle, else the
+    cycle's own.
+
+    Raises:
+        InputError: there is none, or a recording cannot be sent; lists every such row.
+    """
+    if offline is None:
+        tuned = cycle.next.offline_hyps if run_record.is_complete(cycle.next) else None
+        offline = tuned or cycle.offline_hyps
+    if not offline.is_file():
+        raise InputError(
+            f"{offline}: there is no offline evaluation to compare with. Fix: "
+            f"`asr-flywheel transcribe {cycle.path.name} --model …`, or name one with --offline."
+        )
+    archive = None if model is None else open_archive(model)
+    if archive is None:
+        with suppress(InputError):  # the model may be elsewhere; then less is known
+            archive = open_archive(find_tuned(cycle).model)
+    rate = _USUAL_RATE if archive is None else archive.sample_rate
+    checked = preflight(cycle.manifest, Limits(rate, tuple(audio_roots), 0.0, math.inf), None)
+    checked.raise_errors()
+    return Plan(cycle, checked.rows, offline, archive)
+
+
+def compare(
+    found: Plan,
+    client: Client,
+    served: endpoint_transcription.Served,
+    *,
+    probing: bool = True,
+    report: Callable[[str], None] = lambda _: None,
+) -> parity_report.Report:
+    """Compare what was served with the offline evaluation, and say why they differ.
+
+    Raises:
+        InputError: the two have no row in common.
+        ServingError: the endpoint does not answer a probe.
+    """
+    offline = read_hypotheses(found.offline)
+    told = read_hypotheses(found.folder / endpoint_transcription.SERVED_NAME)
+    by_audio = {
+        row.utterance.audio_filepath: (row, heard)
+        for row, heard in zip(found.rows, served.heard, strict=True)
+    }
+
+    def facts(audio: str) -> tuple[float, float, bool]:
+        row, heard = by_audio[audio]
+        converted = soundfile.info(str(row.audio)).subtype != PCM_16
+        return row.utterance.duration or 0.0, heard.audio_seconds, converted
+
+    comparison = parity.compare(offline, told, facts)
+    outcomes: tuple[probes.Outcome, ...] = ()
+    odd = [row for row in comparison.of(Kind.WORDS) if row.words]
+    telling = len(odd) >= THRESHOLDS.systematic * len(comparison.different)
+    odd = odd[: THRESHOLDS.probed]
+    if probing and telling and len(odd) >= THRESHOLDS.least_probed:
+        report(f"probing with {len(odd)} rows")
+        outcomes = _probe(odd, by_audio, client)
+    models = client.served()
+    evidence = attribution.Evidence(
+        probes=outcomes,
+        served_models=models,
+        flag=_flag(found.model),
+        sample_rate=found.sample_rate,
+        others=_other_models(found, offline),
+    )
+    compared = [row.offline for row in comparison.rows]
+    return parity_report.Report(
+        cycle=found.cycle.number,
+        endpoint=client.endpoint.as_dict(),
+        comparison=comparison,
+        causes=attribution.attribute(comparison, evidence),
+        offline=tuple(compared),
+        served=tuple(
+            replace(row, hyp=one.served) for row, one in zip(compared, comparison.rows, strict=True)
+        ),
+        probes=outcomes,
+        served_models=models,
+        asked=served.asked,
+        attempts=served.attempts,
+    )
+
+
+def _probe(
+    odd: Sequence[Row], by_audio: Mapping[str, tuple[CheckedRow, Any]], client: Client
+) -> tuple[probes.Outcome, ...]:
+    def audio(row: Row) -> tuple[probes.Samples, int]:
+        checked, _ = by_audio[row.audio]
+        return read_16_bits(checked.audio)
+
+    def ask(samples: probes.Samples, rate: int, what: str) -> str:
+        return client.recognise(samples.tobytes(), rate, what).text
+
+    return probes.run(odd, audio, ask)
+
+
+def _flag(model: NemoArchive | None) -> str:
+    target = None if model is None else riva_build.target(model.decoder)
+    return "" if target is None else target.flag
+
+
+def _other_models(found: Plan, offline: Sequence[Hypothesis]) -> dict[str, dict[str, str]]:
+    """The base's evaluation of the same rows, which a run leaves beside the tuned model's."""
+    path = found.folder / BASELINE_NAME
+    if not path.is_file() or path == found.offline:
+        return {}
+    mine = {row.audio_filepath for row in offline}
+    base = {row.audio_filepath: row.hyp for row in read_hypotheses(path)}
+    return {f"the base ({BASELINE_NAME})": {k: v for k, v in base.items() if k in mine}}

@@ -1,0 +1,1 @@
+"""SFT: recipes, Hydra overrides, the run and its record."""

@@ -1,0 +1,95 @@
+"""The ladder: what to change when a run failed for a reason that a change can mend.
+
+Out of GPU memory: half the batch and twice the accumulation, which keeps the effective batch, down
+to one row a batch (specification, Troubleshooting: 2 and 2; then 1 and 4). No bf16: fp32 with a
+smaller batch. Data, learning rate and effective batch never change, and every rung is recorded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tasks.common import atomic_files
+from tasks.runtimes.failures import Fault, FaultError
+from tasks.training import sft
+from tasks.training.progress import Rung
+from tasks.training.recipes import Precision, Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tasks.runtimes.base import Runtime
+    from tasks.training.progress import Progress
+
+_STATE = "ladder.json"
+
+
+def next_recipe(recipe: Recipe, fault: Fault) -> Recipe | None:
+    """The recipe of the next rung, or None where no change of ours can help."""
+    if fault is Fault.GPU_MEMORY and recipe.batch_size > 1:
+        return _smaller_batch(recipe)
+    if fault is Fault.NO_BF16 and recipe.precision is Precision.BF16:
+        smaller = _smaller_batch(recipe) if recipe.batch_size > 1 else recipe
+        return smaller.model_copy(update={"precision": Precision.FP32})
+    return None
+
+
+def _smaller_batch(recipe: Recipe) -> Recipe:
+    """Half the batch; the accumulation makes up for it, so that odd batches go to one row."""
+    half = recipe.batch_size // 2
+    if recipe.effective_batch % half:
+        half = 1
+    return recipe.model_copy(
+        update={"batch_size": half, "accumulate_grad_batches": recipe.effective_batch // half}
+    )
+
+
+def climb(
+    request: sft.SftRequest, runtime: Runtime, report: Callable[[Progress], None]
+) -> sft.SftResult:
+    """Train, and go down the ladder as long as a rung can help.
+
+    A run that was killed on a lower rung goes on there: its checkpoint belongs to that batch.
+
+    Raises:
+        FaultError: of the last rung.
+        InputError: the request cannot end well.
+    """
+    request = _recall(request)
+    while True:
+        try:
+            return sft.train(request, runtime, report)
+        except FaultError as failed:
+            smaller = next_recipe(request.recipe, failed.fault)
+            if smaller is None:
+                raise
+            sft.forget_checkpoints(request)
+            rungs = (*request.rungs, Rung(request.recipe, failed.fault))
+            request = replace(request, recipe=smaller, rungs=rungs)
+            _remember(request)
+
+
+def _remember(request: sft.SftRequest) -> None:
+    atomic_files.write_json(
+        request.work_dir / _STATE,
+        {
+            "key": request.key,
+            "recipe": request.recipe.model_dump(mode="json"),
+            "rungs": [
+                {"recipe": rung.recipe.model_dump(mode="json"), "fault": rung.fault.value}
+                for rung in request.rungs
+            ],
+        },
+    )
+
+
+def _recall(request: sft.SftRequest) -> sft.SftRequest:
+    """The request on the rung that an earlier, killed start of it had reached."""
+    state = request.work_dir / _STATE
+    if not state.is_file() or (left := atomic_files.read_json(state)).get("key") != request.key:
+        return request
+    rungs = tuple(
+        Rung(Recipe.model_validate(rung["recipe"]), Fault(rung["fault"])) for rung in left["rungs"]
+    )
+    return replace(request, recipe=Recipe.model_validate(left["recipe"]), rungs=rungs)

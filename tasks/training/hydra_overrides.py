@@ -1,0 +1,138 @@
+"""The Hydra overrides of a run: data, recipe, hardware and experiment folder (specification, 4d).
+
+The stock script and our own get the same list, here and in a container.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tasks.training.overrides import Override
+from tasks.training.recipes import LENGTH_NOISE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tasks.runtimes.base import Runtime
+    from tasks.runtimes.hardware import Hardware
+    from tasks.training.recipes import Recipe
+    from tasks.training.sft import SftRequest
+
+EXPERIMENT = "sft"
+"""The script's name for the run; the .nemo that it writes is named so."""
+_VALIDATION_BATCH = 16
+_MOST_WORKERS = 8
+_DECODED_EVERY = 10, 100
+
+
+def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
+    """The whole override list: data, recipe, hardware and experiment folder, in this order."""
+    recipe, hardware = request.recipe, runtime.hardware
+    inside = runtime.inside(request.work_dir, request.reads)
+    split = request.data.split
+    loaders = {
+        "train_ds": _workers(hardware, len(split.train), recipe.batch_size),
+        "validation_ds": _workers(hardware, len(split.validation), _VALIDATION_BATCH),
+    }
+    listed = [
+        Override("init_from_nemo_model", inside(request.base)),
+        Override("name", EXPERIMENT),
+        Override("model.train_ds.manifest_filepath", inside(request.copy("train"))),
+        Override("model.train_ds.batch_size", recipe.batch_size),
+        Override("model.train_ds.min_duration", recipe.min_duration),
+        Override("model.train_ds.max_duration", recipe.max_duration),
+        Override("model.validation_ds.manifest_filepath", inside(request.copy("validation"))),
+        Override("model.validation_ds.batch_size", _VALIDATION_BATCH),
+        Override("model.optim.lr", recipe.lr),
+        Override("model.optim.sched.name", "CosineAnnealing"),
+        Override("model.optim.sched.warmup_steps", recipe.warmup_for(request.data.train_rows)),
+        Override("model.optim.sched.min_lr", recipe.min_lr),
+        Override("trainer.max_epochs", recipe.epochs),
+        Override("trainer.accumulate_grad_batches", recipe.accumulate_grad_batches),
+        Override("trainer.gradient_clip_val", recipe.gradient_clip_val),
+        Override("trainer.enable_progress_bar", False),
+        Override("trainer.log_every_n_steps", _decoded_every(hardware, len(split.train), recipe)),
+        *_by_length(recipe),
+        *(
+            Override(f"model.{dataset}.{key}", value)
+            for dataset, workers in loaders.items()
+            for key, value in (("num_workers", workers), ("pin_memory", hardware.has_gpu))
+        ),
+    ]
+    if hardware.has_gpu:
+        listed.append(Override("trainer.precision", recipe.precision.lightning))
+    else:
+        listed += [
+            Override("trainer.accelerator", "cpu"),
+            Override("trainer.devices", 1),
+            Override("trainer.precision", 32),
+            Override("trainer.sync_batchnorm", False),
+        ]
+    return [*listed, *_experiment_overrides(request, inside)]
+
+
+def _by_length(recipe: Recipe) -> list[Override]:
+    """NeMo's semi-sorted batches, where the recipe wants them."""
+    if not recipe.by_length:
+        return []
+    wanted = {
+        "use_semi_sorted_batching": True,
+        "randomization_factor": LENGTH_NOISE,
+        "semi_sort_sampler_seed": recipe.seed,
+    }
+    return [Override(f"model.train_ds.{key}", value, added=True) for key, value in wanted.items()]
+
+
+def _workers(hardware: Hardware, rows: int, batch: int) -> int:
+    """Data-loader processes of each GPU's process.
+
+    On a CPU the cores are busy with the model; loader processes would only take from them. With a
+    GPU each process keeps a core for itself. More than half as many as there are batches only cost:
+    NeMo starts them anew in every epoch.
+    """
+    if not hardware.has_gpu:
+        return 0
+    half = -(-_batches(hardware, rows, batch) // 2)
+    return max(1, min(_MOST_WORKERS, hardware.cores // len(hardware.gpus) - 1, half))
+
+
+def _decoded_every(hardware: Hardware, rows: int, recipe: Recipe) -> int:
+    """After how many batches NeMo decodes one that it trains on, which it does whenever it logs.
+
+    Each tenth by default, for a WER that nobody reads; that took about a tenth of the time on an
+    H100 (docs/experiments.md). The watch on an all-UNK collapse wants to see some: two an epoch,
+    none sooner than by default, and in a long epoch each hundredth.
+    """
+    least, most = _DECODED_EVERY
+    return min(most, max(least, _batches(hardware, rows, recipe.batch_size) // 2))
+
+
+def _batches(hardware: Hardware, rows: int, batch: int) -> int:
+    """Batches an epoch of each GPU, or of the CPU."""
+    return -(-rows // (batch * max(1, len(hardware.gpus))))
+
+
+def _experiment_overrides(request: SftRequest, inside: Callable[[Path], str]) -> list[Override]:
+    callback = "exp_manager.checkpoint_callback_params"
+    listed = [
+        Override("exp_manager.exp_dir", inside(request.experiment)),
+        Override("exp_manager.create_tensorboard_logger", False),
+        # A fixed folder, so that a second start of a broken run goes on from its checkpoint.
+        Override("exp_manager.use_datetime_version", False, added=True),
+        Override("exp_manager.resume_if_exists", True),
+        Override("exp_manager.resume_ignore_no_checkpoint", True),
+        # The script's own .nemo would be the last epoch; these make it the best.
+        Override(f"{callback}.save_best_model", True, added=True),
+        Override(f"{callback}.save_top_k", 1),
+        Override(f"{callback}.always_save_nemo", False),
+    ]
+    if request.recipe.early_stopping_patience is not None:
+        stopping = "exp_manager.early_stopping_callback_params"
+        listed += [
+            Override("exp_manager.create_early_stopping_callback", True, added=True),
+            Override(f"{stopping}.monitor", "val_wer", added=True),
+            Override(f"{stopping}.mode", "min", added=True),
+            Override(f"{stopping}.patience", request.recipe.early_stopping_patience, added=True),
+        ]
+    return listed

@@ -1,0 +1,122 @@
+"""training_run_info.json: what a model was trained from, by what, how, and how fast."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files, hashing
+from tasks.training.progress import best_of
+from tasks.training.recipes import Precision
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tasks.runtimes.base import Runtime
+    from tasks.training.progress import Epoch
+    from tasks.training.sft import SftRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a run went, for the record."""
+
+    epochs: tuple[Epoch, ...]
+    events: list[dict[str, Any]]
+    seconds: float
+    image: str
+    log: Path
+
+
+def of(
+    request: SftRequest,
+    runtime: Runtime,
+    course: Course,
+    model_sha256: str,
+    overrides: Sequence[str],
+) -> dict[str, Any]:
+    """The content of training_run_info.json.
+
+    ``recipe.effective_batch`` is rows per optimiser step over all GPUs. ``gpu_utilisation`` is the
+    mean in percent while training, as nvidia-smi tells it; it and the peak memory are null where
+    there is no GPU to ask.
+    """
+    data, recipe = request.data, request.recipe
+    starts = [event for event in course.events if event["event"] == "start"]
+    steps = [event for event in course.events if event["event"] == "step"]
+    return {
+        "key": request.key,
+        "model": "adapted_model.nemo",
+        "model_sha256": model_sha256,
+        "base": {
+            "name": request.base_name,
+            "path": str(request.base),
+            "sha256": hashing.sha256(request.base),
+            "parameters": starts[0]["parameters"],
+        },
+        "recipe": {
+            **recipe.model_dump(mode="json"),
+            "effective_batch": recipe.effective_batch * starts[-1]["devices"],
+            "devices": starts[-1]["devices"],
+            "warmup_steps": recipe.warmup_for(data.train_rows),
+        },
+        "ladder": [rung.as_dict() for rung in request.rungs],
+        "runtime": {
+            "image": course.image or None,
+            "script": runtime.script.path,
+            "own_script": runtime.script.own,
+            "gpus": [gpu.name for gpu in runtime.hardware.gpus],
+            "drivers": sorted({gpu.driver for gpu in runtime.hardware.gpus if gpu.driver}),
+            "cores": runtime.hardware.cores,
+            "precision": (
+                recipe.precision if runtime.hardware.has_gpu else Precision.FP32
+            ).lightning,
+            "cuda_graphs": starts[-1].get("cuda_graphs"),
+            "nemo": starts[-1]["nemo"],
+            "torch": starts[-1]["torch"],
+        },
+        "overrides": list(overrides),
+        "dataset": {
+            "train_rows": data.train_rows,
+            "replayed_rows": data.replayed,
+            "validation_rows": len(data.split.validation),
+            "rows_loaded": starts[-1]["rows"],
+            "train_sha256": atomic_files.sha256_file(data.train),
+            "validation_sha256": atomic_files.sha256_file(data.validation),
+            "content_sha256": data.content,
+        },
+        "starts": [{"epoch": start["epoch"], "step": start["step"]} for start in starts],
+        "epochs": [asdict(epoch) for epoch in course.epochs],
+        "best_epoch": None if (best := best_of(course.epochs)) is None else best.epoch,
+        "steps": course.epochs[-1].step if course.epochs else 0,
+        # A run that was resumed after its last batch has none of its own.
+        "median_batch_seconds": statistics.median(s["seconds"] for s in steps) if steps else None,
+        "gpu_utilisation": _mean_utilisation(course.epochs),
+        "peak_gpu_memory_mib": max((step["gpu_memory_mib"] for step in steps), default=None),
+        "wall_seconds": round(course.seconds, 1),
+        "versions": versions(),
+    }
+
+
+def _mean_utilisation(epochs: Sequence[Epoch]) -> float | None:
+    """Over all epochs, by their length."""
+    known = [
+        (one.gpu_utilisation, one.seconds) for one in epochs if one.gpu_utilisation is not None
+    ]
+    seconds = sum(length for _, length in known)
+    return round(sum(busy * length for busy, length in known) / seconds, 1) if seconds else None
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a figure depends on here; what is not installed is left out."""
+    found = {"python": platform.python_version()}
+    for name in ("clinical-asr-flywheel", "nemo_toolkit", "torch", "lightning", "prefect", "jiwer"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,397 @@
+"""SFT: stock full-model fine-tuning (specification, 4d).
+
+The local runtime and the container get the same Hydra overrides. A run's files grow in a hidden
+work folder, where a second start finds the last checkpoint of the first; the model folder gets the
+model when it is whole, and training_run_info.json, written last, marks it complete.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from tasks.common import atomic_files, hashing
+from tasks.common.errors import InputError
+from tasks.models.nemo_archive import open_archive
+from tasks.runtimes.base import Job, Runtime
+from tasks.runtimes.failures import HOPELESS, Fault, FaultError, disk_full_is_a_fault
+from tasks.training import hydra_overrides, run_info
+from tasks.training.hydra_overrides import EXPERIMENT
+from tasks.training.progress import (
+    Epoch,
+    Events,
+    Following,
+    Progress,
+    Rung,
+    UnkWatch,
+    best_of,
+    check_outcome,
+)
+from tasks.training.recipes import least_memory_mib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tasks.data.training_set import TrainingSet
+    from tasks.runtimes.hardware import Hardware
+    from tasks.training.recipes import Recipe
+
+MODEL_NAME = "adapted_model.nemo"
+INFO_NAME = "training_run_info.json"
+RECORDINGS_NAME = "trained_recordings.txt"
+LOG_NAME = "training.log"
+EVENTS_NAME = "training_events.jsonl"
+_LAUNCHER = "launch_training.py"
+_FIELDS = ("duration", "text", "lang")
+# Best, last, the one that is being written and one that was resumed from, each of weights and two
+# moments; two .nemo, and the weights that NeMo unpacks. In sizes of the base's archive.
+_DISK_PER_BASE = 15
+
+
+@dataclass(frozen=True, slots=True)
+class SftRequest:
+    """One tuning run.
+
+    Attributes:
+        base: the .nemo file to start from.
+        base_name: as the user named it.
+        data: the training set; its files name audio by host paths.
+        recipe: hyperparameters.
+        model_dir: models/<run> of the cycle.
+        audio_roots: folders under which all audio lies.
+        labels: how a container of this run is found again.
+        key: the run's fingerprint, from ``run_key``; a rung of the ladder does not change it.
+        trained_before: recordings (content hashes) that the base itself was tuned on, if known.
+        rungs: the starts that failed before this one; see tasks/training/fallback.py.
+    """
+
+    base: Path
+    base_name: str
+    data: TrainingSet
+    recipe: Recipe
+    model_dir: Path
+    audio_roots: tuple[Path, ...]
+    key: str
+    trained_before: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    rungs: tuple[Rung, ...] = ()
+
+    @property
+    def work_dir(self) -> Path:
+        """Where the run's files grow; the same for every start of the same run."""
+        return self.model_dir.with_name(f".{self.model_dir.name}.work")
+
+    @property
+    def experiment(self) -> Path:
+        """The script's own folder, with its checkpoints."""
+        return self.work_dir / "experiment"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where it writes them, and the .nemo at its end."""
+        return self.experiment / EXPERIMENT / "checkpoints"
+
+    @property
+    def events(self) -> Path:
+        """What the launcher writes down."""
+        return self.work_dir / "events.jsonl"
+
+    def copy(self, side: str) -> Path:
+        """The copy of train.jsonl or validation.jsonl that training reads."""
+        return self.work_dir / f"{side}.jsonl"
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """What training reads besides its work folder."""
+        return (self.base, *self.audio_roots)
+
+
+@dataclass(frozen=True, slots=True)
+class SftResult:
+    """A finished run: the best checkpoint by validation WER, and how training went."""
+
+    model: Path
+    model_sha256: str
+    info: Path
+    epochs: tuple[Epoch, ...]
+    reused: bool = False
+
+    @property
+    def events(self) -> Events:
+        """What training wrote while it ran."""
+        return Events(self.model.with_name(EVENTS_NAME))
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch whose weights were kept."""
+        return best_of(self.epochs)
+
+
+def run_name(base_name: str, recipe: Recipe, key: str) -> str:
+    """A folder name for a run: what was tuned how, and the start of its fingerprint."""
+    name = PurePath(base_name.lower()).name.removesuffix(".nemo")
+    base = "".join(char if char.isalnum() else "-" for char in name)
+    return f"{base[:40].strip('-')}-{recipe.name}-{key[:8]}"
+
+
+def run_key(base_sha256: str, content: str, recipe: Recipe, runtime: str) -> str:
+    """The fingerprint of a run: two runs that share it train the same model.
+
+    Args:
+        base_sha256: hash of the base's file.
+        content: of the training set.
+        recipe: hyperparameters.
+        runtime: the identity of what trains.
+    """
+    told = recipe.model_dump(mode="json")
+    if not recipe.by_length:
+        # A training that was finished before the recipe had this field is the same one.
+        del told["by_length"]
+    return atomic_files.fingerprint([base_sha256, content, told, runtime])
+
+
+def check_request(request: SftRequest, runtime: Runtime) -> None:
+    """Refuse what cannot end well, before anything is spent.
+
+    Raises:
+        InputError: a TDT base without a GPU, a GPU that is too small, or no script to run.
+        FaultError: the disk cannot hold what training writes.
+    """
+    check_fit(request.base, request.base_name, runtime.hardware)
+    _check_disk(request)
+    runtime.check()
+
+
+def _check_disk(request: SftRequest) -> None:
+    place = request.work_dir
+    while not place.exists():
+        place = place.parent
+    needed, free = _DISK_PER_BASE * request.base.stat().st_size, shutil.disk_usage(place).free
+    if place != request.work_dir and free < needed:
+        raise FaultError(
+            Fault.DISK_FULL,
+            f"{request.model_dir.parent}: training writes about {needed / 1e9:.1f} GB there "
+            f"(checkpoints and models), and {free / 1e9:.1f} GB are free.",
+        )
+
+
+def check_fit(base: Path, name: str, hardware: Hardware) -> None:
+    """Refuse a base that this host cannot train at all.
+
+    Raises:
+        InputError: a TDT base without a GPU, or a GPU that is too small for the base.
+    """
+    if not hardware.has_gpu:
+        if open_archive(base).decoder.is_tdt:
+            raise InputError(
+                f"{name}: a TDT base cannot train on a CPU (its loss needs CUDA). "
+                "Fix: run on a GPU host, or take a CTC base."
+            )
+        return
+    smallest = min(hardware.gpus, key=lambda gpu: gpu.memory_mib)
+    # An archive holds at most four bytes a parameter, and hardly anything else.
+    needed = least_memory_mib(base.stat().st_size // 4)
+    if 0 < smallest.memory_mib < needed:
+        raise InputError(
+            f"{name}: tuning needs {needed} MiB for weights, gradients and optimiser alone, and "
+            f"{smallest.name} has {smallest.memory_mib} MiB. Fix: take a larger GPU or a smaller "
+            "base."
+        )
+
+
+def trained_before(base: Path) -> frozenset[str]:
+    """The recordings that a base of our own making was tuned on, over all its generations.
+
+    A row that the base has learnt cannot be held out any more. Empty for any other base.
+    """
+    known = base.with_name(RECORDINGS_NAME)
+    if base.name != MODEL_NAME or not known.is_file():
+        return frozenset()
+    return frozenset(known.read_text(encoding="utf-8").split())
+
+
+def find_finished(request: SftRequest) -> SftResult | None:
+    """The result of a run that was already done with the same fingerprint, if it is whole.
+
+    Raises:
+        InputError: the run's record cannot be read.
+    """
+    info_path, model = request.model_dir / INFO_NAME, request.model_dir / MODEL_NAME
+    if not info_path.is_file() or not model.is_file():
+        return None
+    info = atomic_files.read_json(info_path)
+    if not isinstance(info, dict) or info.get("model_sha256") != hashing.sha256(model):
+        return None
+    if info.get("key") != request.key:
+        return None
+    epochs = tuple(Epoch(**epoch) for epoch in info["epochs"])
+    return SftResult(model, info["model_sha256"], info_path, epochs, reused=True)
+
+
+def train(request: SftRequest, runtime: Runtime, report: Callable[[Progress], None]) -> SftResult:
+    """Train, keep the best checkpoint, write adapted_model.nemo and training_run_info.json.
+
+    Args:
+        request: what to train.
+        runtime: where to train.
+        report: is called with the progress, a few times a second at most.
+
+    Raises:
+        InputError: the request cannot end well; nothing was started.
+        FaultError: training ended without the model that was asked for; says why.
+    """
+    check_request(request, runtime)
+    try:
+        request.work_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as wrong:
+        raise InputError(f"{request.work_dir}: cannot be made ({wrong}).") from wrong
+    job = _job(request, runtime)
+    try:
+        with disk_full_is_a_fault():
+            _write_copies(request, runtime)
+            course = _run(request, runtime, job, report)
+            return _publish(request, runtime, course)
+    except FaultError as failed:
+        log = _leave(request, job, failed.fault)
+        if log is None:
+            raise
+        raise FaultError(failed.fault, f"{failed.detail}\nThe whole log: {log}") from failed
+    except BaseException:
+        _leave(request, job, Fault.STOPPED)
+        raise
+
+
+def _run(
+    request: SftRequest, runtime: Runtime, job: Job, report: Callable[[Progress], None]
+) -> run_info.Course:
+    """Start the script and watch it to its end."""
+    following = Following(request.events, request.recipe.epochs)
+    watch = UnkWatch()
+
+    def poll() -> None:
+        now = following.look()
+        watch.validated(now.validated)
+        report(now)
+
+    started = time.monotonic()
+    ended = runtime.execute(job, watch.see, poll)
+    seconds = time.monotonic() - started
+    events = list(Events(request.events).read())
+    epochs = check_outcome(ended, events, request.recipe.epochs, job.log)
+    return run_info.Course(epochs, events, seconds, ended.image, job.log)
+
+
+def _leave(request: SftRequest, job: Job, fault: Fault) -> Path | None:
+    """What stays of a run that made no model: its checkpoints, or only its log; where that is."""
+    checkpoints = any(request.experiment.rglob("*.ckpt"))
+    # An engine that went away may have left the container running, with its folder in use.
+    if fault is Fault.ENGINE_LOST or (checkpoints and fault not in HOPELESS):
+        return job.log if job.log.is_file() else None
+    log = failed_log(request)
+    if job.log.is_file() and job.log.stat().st_size:
+        job.log.replace(log)
+    shutil.rmtree(request.work_dir, ignore_errors=True)
+    if log.is_file():
+        return log
+    with suppress(OSError):  # other runs are in it
+        request.work_dir.parent.rmdir()
+    return None
+
+
+def failed_log(request: SftRequest) -> Path:
+    """Where the log of a start goes that left nothing else."""
+    return request.model_dir.with_name(f"{request.model_dir.name}.failed.log")
+
+
+def forget_checkpoints(request: SftRequest) -> None:
+    """Start from the base again: a checkpoint belongs to the batch that it was made with."""
+    shutil.rmtree(request.experiment, ignore_errors=True)
+    request.events.unlink(missing_ok=True)
+
+
+def _write_copies(request: SftRequest, runtime: Runtime) -> None:
+    """Copies of train.jsonl and validation.jsonl whose paths resolve where training runs.
+
+    They hold what training needs and nothing else: NeMo gives other fields, which may be a user's
+    own (audio_filename, offset, context), meanings that would change what it trains on.
+    """
+    inside = runtime.inside(request.work_dir, request.reads)
+    for side, source in (("train", request.data.train), ("validation", request.data.validation)):
+        atomic_files.write_jsonl(
+            request.copy(side),
+            (
+                {
+                    "audio_filepath": inside(Path(row["audio_filepath"])),
+                    **{name: row[name] for name in _FIELDS if name in row},
+                }
+                for row in atomic_files.read_jsonl(source)
+            ),
+        )
+
+
+def _job(request: SftRequest, runtime: Runtime) -> Job:
+    inside = runtime.inside(request.work_dir, request.reads)
+    listed = hydra_overrides.overrides(request, runtime)
+    return Job(
+        name="training",
+        program=_LAUNCHER,
+        request={
+            "events": inside(request.events),
+            "seed": request.recipe.seed,
+            "script": runtime.script.path,
+            "config": runtime.script.config,
+            "arguments": [*runtime.script.arguments, *map(str, listed)],
+            "keys": [override.key for override in listed if not override.added],
+            "manifests": {side: inside(request.copy(side)) for side in ("train", "validation")},
+            "rows": {
+                "train": request.data.train_rows,
+                "validation": len(request.data.split.validation),
+            },
+            "limits": [request.recipe.min_duration, request.recipe.max_duration],
+            "base": inside(request.base),
+            "checkpoints": inside(request.checkpoints),
+            "model_name": f"{EXPERIMENT}.nemo",
+            "epochs": request.recipe.epochs,
+            "precision": request.recipe.precision.lightning,
+        },
+        work=request.work_dir,
+        reads=request.reads,
+        labels=request.labels,
+    )
+
+
+def _publish(request: SftRequest, runtime: Runtime, course: run_info.Course) -> SftResult:
+    """Move the model and its record to their place; the record, which is last, makes it whole."""
+    produced = request.checkpoints / f"{EXPERIMENT}.nemo"
+    try:
+        open_archive(produced)
+    except InputError as broken:
+        raise FaultError(Fault.NO_MODEL, str(broken)) from broken
+    model_sha256 = atomic_files.sha256_file(produced)
+    ready = request.work_dir / "ready"
+    ready.mkdir(exist_ok=True)
+    recordings = sorted(request.trained_before | request.data.trained_recordings)
+    atomic_files.write_text(ready / RECORDINGS_NAME, "".join(f"{one}\n" for one in recordings))
+    listed = [str(override) for override in hydra_overrides.overrides(request, runtime)]
+    record = run_info.of(request, runtime, course, model_sha256, listed)
+    atomic_files.write_json(ready / INFO_NAME, record)
+    request.model_dir.mkdir(parents=True, exist_ok=True)
+    # All of it is written by now: what follows renames files and cannot meet a full disk.
+    for source, name in (
+        (produced, MODEL_NAME),
+        (course.log, LOG_NAME),
+        (request.events, EVENTS_NAME),
+        (ready / RECORDINGS_NAME, RECORDINGS_NAME),
+        (ready / INFO_NAME, INFO_NAME),
+    ):
+        atomic_files.move(source, request.model_dir / name)
+    hashing.note(request.model_dir / MODEL_NAME, model_sha256)
+    shutil.rmtree(request.work_dir)
+    failed_log(request).unlink(missing_ok=True)
+    return SftResult(
+        request.model_dir / MODEL_NAME, model_sha256, request.model_dir / INFO_NAME, course.epochs
+    )

@@ -1,0 +1,1 @@
+"""Offline decoding, the cache of hypotheses, and shards."""

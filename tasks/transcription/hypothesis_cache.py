@@ -1,0 +1,71 @@
+"""Hypotheses that were made before, so that nothing is decoded twice.
+
+A hypothesis depends on the model, on the program that decodes and on the recording, all three by
+content. One folder a model lies in the cycle's folder, one file a piece that was decoded together;
+a file's name holds the hash of its bytes, so that a damaged one is not believed. Losing any of it
+costs time and nothing else. Several workers may write at once: they write different files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.common import atomic_files, hashing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_NAME_DIGITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptStore:
+    """The kept hypotheses of one cycle.
+
+    Attributes:
+        folder: made when something is kept.
+        decoder: what decodes: the content of the program and of what it runs in.
+    """
+
+    folder: Path
+    decoder: str
+
+    def read(self, model: Path) -> dict[str, str]:
+        """Hypotheses by the recordings' hashes; empty where none are kept, or none can be read."""
+        found: dict[str, str] = {}
+        for path in sorted(self._of(model).glob("*.jsonl")):
+            try:
+                content = path.read_bytes()
+            except OSError:
+                continue
+            if _digest(content) != path.stem:
+                continue
+            for line in content.decode().split("\n")[:-1]:
+                row = json.loads(line)
+                found[row["audio_sha256"]] = row["hyp"]
+        return found
+
+    def keep(self, model: Path, found: Mapping[str, str]) -> None:
+        """Keep these hypotheses beside those that are there.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        lines = [
+            json.dumps({"audio_sha256": recording, "hyp": found[recording]}, ensure_ascii=False)
+            for recording in sorted(found)
+        ]
+        text = "".join(f"{line}\n" for line in lines)
+        atomic_files.write_text(self._of(model) / f"{_digest(text.encode())}.jsonl", text)
+
+    def _of(self, model: Path) -> Path:
+        name = atomic_files.fingerprint([hashing.sha256(model), self.decoder])
+        return self.folder / name[:_NAME_DIGITS]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:_NAME_DIGITS]
