@@ -34,6 +34,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # Ours against the alternatives; JSON=FILE writes the table too, NEMO=PATH adds NeMo's own script.
 bench: setup

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from tasks.common.errors import FlywheelError, InputError
-from tasks.training.recipes import Method, RecipeName
+from tasks.common.errors import InputError
+from tasks.models.catalog import Method
+from tasks.training.recipes import RecipeName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pydantic
 
 Model = TypeVar("Model", bound="pydantic.BaseModel")
@@ -80,70 +77,6 @@ def validated(model: type[Model], parameters: dict[str, Any]) -> Model:
             for one in wrong.errors()
         ]
         raise InputError("; ".join(lines)) from wrong
-
-
-@contextmanager
-def server_answers() -> Iterator[None]:
-    """Turn Prefect's words on a server that is out of reach into an error with its fix.
-
-    Raises:
-        FlywheelError: the server does not answer.
-    """
-    try:
-        yield
-    except RuntimeError as wrong:
-        # Prefect has no class of its own for these two.
-        if "Failed to reach API" in str(wrong) or "ephemeral Prefect API" in str(wrong):
-            raise FlywheelError(
-                f"Prefect: {wrong} Fix: start the server that PREFECT_API_URL names, or unset it; "
-                "without a server, PREFECT_HOME must be a folder that you may write to."
-            ) from wrong
-        raise
-
-
-@contextmanager
-def no_idle_heartbeat() -> Iterator[None]:
-    """Flows in the block send no heartbeat to a server of the run's own.
-
-    It ends with the run, so that nobody is left to miss one; the heartbeat's thread ends up to a
-    second after its flow, and Prefect waits for it.
-    """
-    from prefect.settings import (  # noqa: PLC0415 - slow
-        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-        temporary_settings,
-    )
-
-    from flows import prefect_helpers  # noqa: PLC0415 - imports Prefect
-
-    updates = {} if prefect_helpers.is_named() else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-    with temporary_settings(updates=updates):
-        yield
-
-
-@contextmanager
-def server_meanwhile() -> Iterator[None]:
-    """Have Prefect start the run's own server while the block prepares the run.
-
-    Where PREFECT_API_URL names a server there is none to start.
-    """
-    from prefect.client.orchestration import get_client  # noqa: PLC0415 - slow
-
-    failed: list[Exception] = []
-
-    def start() -> None:
-        try:
-            # Making a client is what starts it; the run finds it up.
-            get_client(sync_client=True)
-        except Exception as wrong:  # noqa: BLE001 - raised below, where it can be handled
-            failed.append(wrong)
-
-    # A daemon: what the block raises, Ctrl-C too, does not wait for a server that nobody needs.
-    starting = Thread(target=start, daemon=True)
-    starting.start()
-    yield
-    starting.join()
-    if failed:
-        raise failed[0]
 
 
 def print_json(value: object) -> None:

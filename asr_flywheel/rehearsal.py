@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
+from tasks.common.processes import die_with_us
 from tasks.data.cycle_folder import open_cycle
 from tasks.models import catalog
 from tasks.models.nemo_archive import open_archive
 from tasks.records import rehearsal, run_record
 from tasks.records.rehearsal import Failure, Record, State, StepResult
 from tasks.runtimes import hardware
-from tasks.runtimes.base import ENTRY, die_with_us
+from tasks.runtimes.base import ENTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

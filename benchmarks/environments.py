@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.common import atomic_files
+from tasks.common import hashing
 from tasks.common.errors import FlywheelError, InputError
 
 if TYPE_CHECKING:
@@ -89,9 +89,7 @@ class Environment:
             InputError: there is no such Python.
             InstallError: pip fails.
         """
-        pins = atomic_files.fingerprint(
-            [*map(str, self.steps), atomic_files.sha256_file(self.constraints)]
-        )
+        pins = hashing.fingerprint([*map(str, self.steps), hashing.sha256_file(self.constraints)])
         home = self.python.parents[1]
         stamp = home / f".installed-{pins[:16]}"
         if stamp.is_file():

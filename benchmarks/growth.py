@@ -22,7 +22,8 @@ from typing import Any
 
 from benchmarks.splitting import manifest_rows
 from tasks.common import atomic_files
-from tasks.data.preflight import Limits, preflight
+from tasks.data.audio_checks import AudioLimits
+from tasks.data.preflight import preflight
 from tasks.data.split import split_rows
 
 ROWS = (10_000, 100_000, 1_000_000, 10_000_000)
@@ -57,7 +58,7 @@ def check(count: int) -> dict[str, Any]:
         folder = Path(made) / "cycle1"
         manifest = _recordings(folder, count)
         began, wall = _both_times(), time.monotonic()
-        result = preflight(manifest, Limits(_RATE), None)
+        result = preflight(manifest, AudioLimits(_RATE), None)
         seconds, wall = _both_times() - began, time.monotonic() - wall
         result.raise_errors()
         return {

@@ -30,7 +30,7 @@ import soundfile
 
 from asr_flywheel.demo.dataset import synthesise_cycle
 from benchmarks.environments import FOLDER, Environment
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.common.errors import FlywheelError, TrainingError
 from tasks.runtimes import nemo_versions
 from tasks.runtimes.base import PYTHON_VARIABLE
@@ -344,11 +344,11 @@ def product_fingerprint() -> str:
         path = _ROOT / name
         inside = sorted(path.rglob("*")) if path.is_dir() else [path]
         found += [
-            (str(one.relative_to(_ROOT)), atomic_files.sha256_file(one))
+            (str(one.relative_to(_ROOT)), hashing.sha256_file(one))
             for one in inside
             if one.is_file() and "__pycache__" not in one.parts and one.name != _TABLE
         ]
-    return atomic_files.fingerprint(found)
+    return hashing.fingerprint(found)
 
 
 def default_cells() -> list[tuple[str, str]]:

@@ -34,8 +34,8 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from asr_flywheel.demo.dataset import synthesise_cycle
-from asr_flywheel.options import no_idle_heartbeat, server_meanwhile
-from tasks.common import atomic_files
+from asr_flywheel.run_server import no_idle_heartbeat, server_meanwhile
+from tasks.common import atomic_files, hashing
 from tasks.training.run_info import versions
 
 if TYPE_CHECKING:
@@ -142,8 +142,8 @@ def orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
                     held.__exit__(None, None, None)
 
         stack.enter_context(patch.object(gpu_slots, "gpu_slot", timed_slot))
-        hashed = clock.timed("hashes", atomic_files.sha256_file)
-        stack.enter_context(patch.object(atomic_files, "sha256_file", hashed))
+        hashed = clock.timed("hashes", hashing.sha256_file)
+        stack.enter_context(patch.object(hashing, "sha256_file", hashed))
         turn = flow.turn
         began = 0.0
 

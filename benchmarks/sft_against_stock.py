@@ -37,13 +37,15 @@ from benchmarks.entry import parakeet_graph
 from benchmarks.sft_course import Sampler, Side, logged
 from tasks.common import atomic_files
 from tasks.common.errors import TrainingError
+from tasks.common.processes import stop_group
 from tasks.data.split import Split
 from tasks.data.training_set import TrainingSet
 from tasks.models import catalog
 from tasks.runtimes import hardware
-from tasks.runtimes.base import LocalRuntime, stop_group
+from tasks.runtimes.local import LocalRuntime
 from tasks.training import hydra_overrides, sft
-from tasks.training.overrides import Override
+from tasks.training import run as training_run
+from tasks.training.hydra_overrides import Override
 from tasks.training.progress import Events
 from tasks.training.recipes import Recipe
 from tasks.training.run_info import versions
@@ -105,7 +107,7 @@ def ours(
 ) -> Side:
     """The product's own code path, with the stock script."""
     runtime = LocalRuntime(_host(given), given.stock_script)
-    request = sft.SftRequest(
+    request = training_run.SftRequest(
         base=base,
         base_name="benchmark",
         data=rows.data,
@@ -126,7 +128,7 @@ def ours(
 
     try:
         result = sft.train(request, runtime, in_time)
-        events = atomic_files.read_jsonl(result.info.with_name(sft.EVENTS_NAME))
+        events = atomic_files.read_jsonl(result.info.with_name(training_run.EVENTS_NAME))
         side.ended = "whole"
     except OutOfTimeError:
         side.ended = f"ended after {limit_s:.0f} s"

@@ -28,9 +28,10 @@ from benchmarks.entry import parakeet_graph
 from tasks.common import atomic_files
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.runtimes import hardware
-from tasks.runtimes.base import LocalRuntime
 from tasks.runtimes.failures import FaultError
+from tasks.runtimes.local import LocalRuntime
 from tasks.stages import prepare
+from tasks.training import run as training_run
 from tasks.training import sft
 from tasks.training.recipes import Recipe
 
@@ -88,7 +89,7 @@ def run(case: Case, base: Path, runtime: LocalRuntime, logs: Path) -> dict[str, 
     checked = prepare.check(case.cycle, base, recipe)
     data = prepare.split(case.cycle, checked, 0.2, 42)
     name = f"{case.rows}-{case.batch}"
-    request = sft.SftRequest(
+    request = training_run.SftRequest(
         base=base,
         base_name="tdt-617m-random",
         data=data,
@@ -108,7 +109,7 @@ def run(case: Case, base: Path, runtime: LocalRuntime, logs: Path) -> dict[str, 
     info = atomic_files.read_json(result.info)
     steps = [
         event
-        for event in atomic_files.read_jsonl(request.model_dir / sft.EVENTS_NAME)
+        for event in atomic_files.read_jsonl(request.model_dir / training_run.EVENTS_NAME)
         if event["event"] == "step"
     ]
     losses = [step["loss"] for step in steps]
@@ -128,7 +129,7 @@ def run(case: Case, base: Path, runtime: LocalRuntime, logs: Path) -> dict[str, 
         "overrides": info["overrides"],
         "versions": {"nemo": info["runtime"]["nemo"], "torch": info["runtime"]["torch"]},
     }
-    shutil.copy(request.model_dir / sft.LOG_NAME, logs / f"{name.replace(' ', '-')}.log")
+    shutil.copy(request.model_dir / training_run.LOG_NAME, logs / f"{name.replace(' ', '-')}.log")
     shutil.rmtree(request.model_dir)
     return found
 

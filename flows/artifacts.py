@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import base64
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
-from prefect import get_run_logger
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
@@ -19,13 +18,12 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
-from prefect.exceptions import MissingContextError
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from flows.console import console, stage
+from tasks.data.cycle_folder import clinic_of
 from tasks.decision.grow_plan_files import MD_NAME, as_markdown
-from tasks.records.archive import clinic_of
 from tasks.reporting import training_curve as training_curves
 
 if TYPE_CHECKING:
@@ -45,19 +43,10 @@ if TYPE_CHECKING:
     from tasks.records.cycle_cost import Cost
     from tasks.training.progress import Progress
     from tasks.training.recipes import Recipe
-    from tasks.training.sft import SftResult
+    from tasks.training.run import SftResult
     from tasks.transcription.offline import Transcript
 
 _ARTIFACT_EVERY_S = 2.0
-console = Console(highlight=False, soft_wrap=True)
-
-
-def stage(name: str, text: str) -> None:
-    """One line of what is being done: on the terminal and, inside a run, in its log."""
-    console.print(f"[bold cyan]{name:>11}[/]  ", end="")
-    console.print(text, markup=False)
-    with suppress(MissingContextError):
-        get_run_logger().info("%s: %s" if name else "%s%s", name, text)
 
 
 def sparingly(every_s: float, name: str) -> Callable[[str], None]:

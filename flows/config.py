@@ -18,19 +18,12 @@ from blocks.policies import GateThresholds, TuningRecipe
 from tasks.common.errors import InputError
 from tasks.decision.gate import GatePolicy
 from tasks.decision.guardrail import GuardrailPolicy
-from tasks.models.catalog import RECOMMENDED
+from tasks.models.catalog import RECOMMENDED, Method
 from tasks.runtimes import base as runtimes
 from tasks.runtimes import hardware
+from tasks.runtimes import local as local_runtime
 from tasks.runtimes.container import ContainerRuntime, ContainerSettings
-from tasks.training.recipes import (
-    Method,
-    Precision,
-    Recipe,
-    RecipeName,
-    batch_for,
-    recipe,
-    worth_sorting,
-)
+from tasks.training.recipes import Precision, Recipe, RecipeName, batch_for, recipe, worth_sorting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -337,7 +330,9 @@ class CycleConfig(BaseModel):
     def make_runtime(self) -> runtimes.Runtime:
         """Where training and transcription run."""
         if self.runtime is RuntimeName.LOCAL:
-            return runtimes.LocalRuntime(hardware.detect(), self.stock_script, trust=self.trust)
+            return local_runtime.LocalRuntime(
+                hardware.detect(), self.stock_script, trust=self.trust
+            )
         if self.stock_script is not None:
             raise InputError(
                 "stock_script: the container runs the script of its image. Fix: leave it out, or "

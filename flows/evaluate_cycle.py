@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.parameter_types import AbsolutePath
-from flows import artifacts, gpu_slots, transcribe_shards
+from flows import artifacts, console, gpu_slots, transcribe_shards
 from flows.config import (
     AudioRootsField,
     ContainerBlockField,
@@ -29,17 +29,18 @@ from flows.config import (
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.data.cycle_lock import claim
 from tasks.data.preflight import PreflightResult
-from tasks.evaluation.baseline import audio_set
 from tasks.evaluation.leaderboard import Leaderboard
 from tasks.models import catalog
 from tasks.models.catalog import RECOMMENDED
 from tasks.runtimes import hardware
-from tasks.runtimes.base import LocalRuntime, Runtime
+from tasks.runtimes.base import Runtime
 from tasks.runtimes.container import ContainerSettings
-from tasks.stages import prepare
+from tasks.runtimes.local import LocalRuntime
+from tasks.stages import evaluate as evaluation_stage
 from tasks.transcription import offline
 from tasks.transcription.hypothesis_cache import TranscriptStore
 from tasks.transcription.offline import AudioSet, Transcript
+from tasks.transcription.rows import audio_set
 
 
 class EvaluationConfig(BaseModel):
@@ -108,14 +109,14 @@ def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
     cycle = open_cycle(config.cycle)
     wait = config.when_busy is WhenBusy.WAIT
     with claim(cycle, (lambda: artifacts.waiting(cycle)) if wait else None):
-        target = prepare.evaluation_target(cycle, config.out)
+        target = evaluation_stage.evaluation_target(cycle, config.out)
         transcribe_shards.check(config.turn)
         model = catalog.resolve(config.model, trust=config.trust)
         runtime = config.make_runtime()
-        runtime.check(lambda line: artifacts.stage("runtime", line))
+        runtime.check(lambda line: console.stage("runtime", line))
         checked = check_manifest(config, cycle, model)
         audio = audio_set(checked.rows, config.roots(cycle.path))
-        kept = prepare.kept_transcripts(cycle, runtime)
+        kept = evaluation_stage.kept_transcripts(cycle, runtime)
         # Shards are runs of their own, which a task cannot have.
         transcribe_shards.share(config.turn, (model,), audio, kept)
         transcript = transcribe_cycle(config, model, audio, runtime, kept)
@@ -125,7 +126,7 @@ def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
 @task(name="preflight", cache_policy=NO_CACHE)
 def check_manifest(config: EvaluationConfig, cycle: Cycle, model: Path) -> PreflightResult:
     """Check every row and its audio before anything is decoded."""
-    checked = prepare.check_audio(cycle, model, config.audio_roots)
+    checked = evaluation_stage.check_audio(cycle, model, config.audio_roots)
     artifacts.warnings([str(finding) for finding in checked.warnings])
     return checked
 
@@ -135,7 +136,7 @@ def transcribe_cycle(
     config: EvaluationConfig, model: Path, audio: AudioSet, runtime: Runtime, kept: TranscriptStore
 ) -> Transcript:
     """Decode the cycle; rows that the model has decoded before are not decoded again."""
-    artifacts.stage("transcribe", f"{len(audio.audio)} rows by {config.model}")
+    console.stage("transcribe", f"{len(audio.audio)} rows by {config.model}")
     slot = gpu_slots.gpu_slot(runtime.hardware.gpus)
     (transcript,) = offline.transcribe((model,), audio, runtime, kept, holding=slot)
     artifacts.speed({config.model: transcript})
@@ -151,6 +152,6 @@ def evaluate(
     transcript: Transcript,
 ) -> Leaderboard:
     """Score the hypotheses, write them and their leaderboard."""
-    board = prepare.write_evaluation(cycle, target, config.model, checked, transcript)
+    board = evaluation_stage.write_evaluation(cycle, target, config.model, checked, transcript)
     artifacts.leaderboard(cycle, board, target)
     return board

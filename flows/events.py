@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.events import emit_event
 
-from tasks.records.archive import clinic_of
+from tasks.data.cycle_folder import clinic_of
 
 if TYPE_CHECKING:
     from tasks.data.cycle_folder import Cycle
     from tasks.decision.gate import GateResult
     from tasks.decision.verdict import Decision
     from tasks.records.inbox import Arrival
-    from tasks.training.sft import SftResult
+    from tasks.training.run import SftResult
 
 GATE_PASSED = "asr-flywheel.gate.passed"
 GATE_REFUSED = "asr-flywheel.gate.refused"

@@ -18,10 +18,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from blocks.stores import open_store
-from flows import artifacts, events, gpu_slots, transcribe_shards
+from flows import artifacts, console, events, gpu_slots, transcribe_shards
 from flows.config import Comparison, CycleConfig, WhenBusy
 from flows.guardrail_tasks import Pair, general_english, guardrail
-from flows.retrying import worth_retrying
+from flows.prefect_helpers import worth_retrying
 from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import Cycle, open_cycle
@@ -34,8 +34,9 @@ from tasks.decision.gate import GateResult
 from tasks.decision.grow_plan import plan_for
 from tasks.decision.grow_plan_files import write_plan
 from tasks.decision.verdict import Decision, decide
+from tasks.evaluation import baseline as baselines
 from tasks.evaluation import diff
-from tasks.evaluation.baseline import Baseline, audio_set, hypotheses
+from tasks.evaluation.baseline import Baseline
 from tasks.evaluation.hypotheses import Hypothesis, write_hypotheses
 from tasks.evaluation.scoring import Scores, score
 from tasks.models import catalog
@@ -43,14 +44,16 @@ from tasks.records import archive, cycle_cost, run_record
 from tasks.records.store import Store
 from tasks.reporting.html import write_report
 from tasks.runtimes.base import Runtime
-from tasks.stages import prepare
+from tasks.stages import evaluate, prepare
 from tasks.stages.compare import Beside, next_board
 from tasks.training import fallback, sft
+from tasks.training import run as training_run
 from tasks.training.progress import overfit
 from tasks.training.recipes import Recipe
 from tasks.transcription import offline
 from tasks.transcription.hypothesis_cache import TranscriptStore
 from tasks.transcription.offline import AudioSet, Transcript
+from tasks.transcription.rows import audio_set, hypotheses
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     failure, does again only what depends on what has changed.
     """
     started = time.time()
-    baseline = prepare.find_baseline(cycle, config.baseline)
+    baseline = baselines.find_baseline(cycle, config.baseline)
     imported = imported_scores(config, baseline)
     verdict = gate(config, cycle, baseline)
     if not verdict.passed:
@@ -94,7 +97,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     checked = check_manifest(config, cycle, base)
     sft.check_fit(base, config.base, runtime.hardware)
     config.recipe_on(runtime.hardware, ())  # refuses a precision that the host lacks
-    runtime.check(lambda line: artifacts.stage("runtime", line))
+    runtime.check(lambda line: console.stage("runtime", line))
     general = general_english(config, base, checked)
     data = split(config, cycle, base, checked, general)
     prepare.require_decidable(
@@ -179,7 +182,7 @@ def split(
     general: GeneralSet | None,
 ) -> TrainingSet:
     """Hold out a share of each category and write train.jsonl and validation.jsonl."""
-    known = sft.trained_before(base)
+    known = training_run.trained_before(base)
     replay = () if general is None else general.replay
     data = prepare.split(
         cycle,
@@ -210,14 +213,14 @@ def cross_fit(
     """
     if not config.folds:
         return None
-    known = sft.trained_before(base)
+    known = training_run.trained_before(base)
     replay = () if general is None else general.replay
     by_number = {row.utterance.row: row for row in checked.rows}
     before: list[Hypothesis] = []
     after: list[Hypothesis] = []
     dealt = prepare.folds(cycle, checked, config.folds, config.seed, known, replay)
     for place, data in enumerate(dealt, start=1):
-        artifacts.stage("fold", f"{place} of {len(dealt)}: {len(data.split.validation)} rows")
+        console.stage("fold", f"{place} of {len(dealt)}: {len(data.split.validation)} rows")
         model = tune(config, recipe, cycle, base, data, runtime).model
         fold = dataclasses.replace(
             checked, rows=tuple(by_number[number] for number in data.split.validation)
@@ -236,11 +239,11 @@ def tune(
     base: Path,
     data: TrainingSet,
     runtime: Runtime,
-) -> sft.SftResult:
+) -> training_run.SftResult:
     """Stock SFT; a run that was already finished with the same content is not run again."""
-    key = sft.run_key(hashing.sha256(base), data.content, recipe, runtime.identity)
-    name = sft.run_name(config.base, recipe, key)
-    request = sft.SftRequest(
+    key = training_run.run_key(hashing.sha256(base), data.content, recipe, runtime.identity)
+    name = training_run.run_name(config.base, recipe, key)
+    request = training_run.SftRequest(
         base=base,
         base_name=config.base,
         data=data,
@@ -248,10 +251,10 @@ def tune(
         model_dir=cycle.path / "models" / name,
         audio_roots=config.roots(cycle.path),
         key=key,
-        trained_before=sft.trained_before(base),
+        trained_before=training_run.trained_before(base),
         labels={"cycle": str(cycle.path), "run": name},
     )
-    finished = sft.find_finished(request)
+    finished = training_run.find_finished(request)
     if finished is None:
         gpus = runtime.hardware.gpus
         with gpu_slots.gpu_slot(gpus), artifacts.training(recipe, len(gpus)) as report:
@@ -277,7 +280,7 @@ def listen(
     rows = checked.rows + (() if general is None else general.guardrail)
     audio, kept = (
         audio_set(rows, config.roots(cycle.path)),
-        prepare.kept_transcripts(cycle, runtime),
+        evaluate.kept_transcripts(cycle, runtime),
     )
     # Shards are runs of their own, which a task cannot have.
     transcribe_shards.share(config, models, audio, kept)
@@ -304,7 +307,7 @@ def transcribe_cycle(
     Returns:
         The transcripts of the cycle, and those of general English, each by base and tuned model.
     """
-    artifacts.stage("transcribe", f"{len(audio.audio)} rows by base and tuned model")
+    console.stage("transcribe", f"{len(audio.audio)} rows by base and tuned model")
     slot = gpu_slots.gpu_slot(runtime.hardware.gpus)
     before, after = offline.transcribe(models, audio, runtime, kept, holding=slot)
     artifacts.speed({"base": before, "tuned": after})
@@ -351,7 +354,7 @@ def decision(
     config: CycleConfig,
     cycle: Cycle,
     pairing: diff.Pairing,
-    trained: sft.SftResult,
+    trained: training_run.SftResult,
     beside: Beside,
 ) -> Decision:
     """Keep, grow, discard or inconclusive, by held-out rows; the bare table stands beside it."""

@@ -13,12 +13,12 @@ from tasks.data.cycle_folder import Cycle
 from tasks.data.general_english import GeneralSet
 from tasks.data.preflight import PreflightResult
 from tasks.decision.guardrail import Guardrail, check_guardrail
-from tasks.evaluation.baseline import hypotheses
 from tasks.evaluation.hypotheses import write_hypotheses
 from tasks.evaluation.scoring import score
 from tasks.records import run_record
 from tasks.stages import prepare
 from tasks.transcription.offline import Transcript
+from tasks.transcription.rows import hypotheses
 
 Pair = tuple[Transcript, Transcript]
 """What base and tuned model made of one set."""

@@ -20,9 +20,10 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.exceptions import TerminationSignal
 from prefect.states import Cancelled
 
-from asr_flywheel.site.local_site import PROJECT
-from flows.artifacts import artifact_key, stage
+from flows.artifacts import artifact_key
 from flows.config import RuntimeName
+from flows.console import stage
+from flows.deployment_names import PROJECT
 from flows.rental import host_release, remote_run
 from flows.rental.config import RentConfig
 from flows.rental.confirm import confirmed

@@ -22,12 +22,12 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows import artifacts, gpu_slots, prefect_helpers
+from flows import console, gpu_slots, prefect_helpers
 from flows.config import CycleConfig
 from tasks.common.errors import InputError, TranscriptionError
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.cycle_lock import claim
-from tasks.stages import prepare
+from tasks.stages import evaluate
 from tasks.transcription import offline, shard_files
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ def transcribe_shard(config: ShardConfig) -> int:
     """Decode one shard; the number of recordings that were decoded now."""
     cycle = open_cycle(config.turn.cycle)
     runtime = config.turn.make_runtime()
-    runtime.check(lambda line: artifacts.stage("runtime", line))
-    kept = prepare.kept_transcripts(cycle, runtime)
+    runtime.check(lambda line: console.stage("runtime", line))
+    kept = evaluate.kept_transcripts(cycle, runtime)
     todo = shard_files.read(config.listing)
     with gpu_slots.gpu_slot(runtime.hardware.gpus):
-        took = offline.decode(todo, runtime, kept, lambda line: artifacts.stage("", line))
+        took = offline.decode(todo, runtime, kept, lambda line: console.stage("", line))
     rows = sum(len(audio.audio) for _, audio in todo)
     seconds = sum(sum(audio.durations) for _, audio in todo)
-    artifacts.stage("shard", f"{rows} rows, {seconds / max(sum(took), 1e-9):.0f} x real time")
+    console.stage("shard", f"{rows} rows, {seconds / max(sum(took), 1e-9):.0f} x real time")
     return rows
 
 
@@ -101,12 +101,12 @@ def transcribe_in_shards(config: CycleConfig, out: Path | None = None) -> list[P
     check(config)
     cycle = open_cycle(config.cycle)
     with claim(cycle):
-        return prepare.transcribe_baseline(
+        return evaluate.transcribe_baseline(
             cycle,
             config.base,
             out,
             config.audio_roots,
-            lambda line: artifacts.stage("transcribe", line),
+            lambda line: console.stage("transcribe", line),
             partial(share, config),
             trust=config.trust,
         )
@@ -132,7 +132,7 @@ def share(
     if not todo:
         return
     shards = shard_files.cut(todo, config.shards)
-    artifacts.stage("shards", f"{_rows(todo)} rows in {len(shards)} shards")
+    console.stage("shards", f"{_rows(todo)} rows in {len(shards)} shards")
     folder = kept.folder / _LISTS
     lists = [shard_files.write(folder, shard) for shard in shards]
     runs = asyncio.run(_ask(config, lists))

@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.blocks.system import Secret
 
 from blocks.riva_endpoint import RivaEndpoint
-from flows import artifacts
+from flows import artifacts, console
 from flows.serving_config import ServingConfig
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
@@ -31,7 +31,7 @@ def validate_serving(config: ServingConfig) -> Report:
     with claim(cycle):
         plan = find_plan(config)
         leaving = endpoint_transcription.leaving(plan.rows, endpoint)
-        artifacts.stage("serving", str(leaving))
+        console.stage("serving", str(leaving))
         endpoint_transcription.require_consent(leaving, given=config.audio_may_leave)
         client = Client(endpoint)
         try:
@@ -93,9 +93,7 @@ def transcribe(config: ServingConfig, plan: Plan, client: Client) -> Served:
         plan.rows, client, target, config.concurrency, artifacts.sparingly(10.0, "serving")
     )
     waits = f", {served.attempts} further attempts" if served.attempts else ""
-    artifacts.stage(
-        "serving", f"{target}: {len(served.heard)} rows, {served.asked} asked for{waits}"
-    )
+    console.stage("serving", f"{target}: {len(served.heard)} rows, {served.asked} asked for{waits}")
     return served
 
 
@@ -107,14 +105,14 @@ def compare(config: ServingConfig, plan: Plan, client: Client, served: Served) -
         client,
         served,
         probing=config.probing,
-        report=lambda line: artifacts.stage("", line),
+        report=lambda line: console.stage("", line),
     )
     parity_report.write(plan.folder, report)
-    artifacts.stage("parity", f"{report.verdict} ({plan.folder / parity_report.MARKDOWN_NAME})")
+    console.stage("parity", f"{report.verdict} ({plan.folder / parity_report.MARKDOWN_NAME})")
     for line in report.not_compared:
-        artifacts.stage("", line)
+        console.stage("", line)
     for cause in report.causes:
-        artifacts.stage("", f"{cause.name.value}: {'; '.join(cause.evidence)}. {cause.remedy}.")
+        console.stage("", f"{cause.name.value}: {'; '.join(cause.evidence)}. {cause.remedy}.")
     create_markdown_artifact(
         key=artifacts.artifact_key(plan.cycle, "serving-parity"),
         description=f"Serving parity, cycle {plan.cycle.number}: {report.verdict}",

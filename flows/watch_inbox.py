@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.parameter_types import AbsolutePath, StoreName
 from blocks.stores import open_store
-from flows import artifacts, events
+from flows import console, events
 from flows.config import CycleConfig, WhenBusy
-from flows.retrying import worth_retrying
+from flows.prefect_helpers import worth_retrying
 from tasks.data.cycle_lock import BusyError
 from tasks.records import inbox
 from tasks.records.store import Store
@@ -73,7 +73,7 @@ def watch_inbox(config: WatchConfig) -> int:
     config.run_for(config.cycles / "cycle1")  # a wrong setting shows now, not at the first arrival
     store = open_store(config.store)
     found = inbox.arrivals(store, config.prefix, config.cycles)
-    artifacts.stage("inbox", f"{store.url(config.prefix)}: {len(found)} new manifests")
+    console.stage("inbox", f"{store.url(config.prefix)}: {len(found)} new manifests")
     for arrival in found:
         take(config, store, arrival)
     return len(found)
@@ -89,9 +89,9 @@ def watch_inbox(config: WatchConfig) -> int:
 def take(config: WatchConfig, store: Store, arrival: inbox.Arrival) -> None:
     """Bring the cycle here, tell of it, and then remember it; later, if a run works on it."""
     try:
-        cycle = inbox.bring(store, arrival, config.cycles, lambda line: artifacts.stage("", line))
+        cycle = inbox.bring(store, arrival, config.cycles, lambda line: console.stage("", line))
     except BusyError as busy:
-        artifacts.stage("inbox", f"left for the next look: {busy}")
+        console.stage("inbox", f"left for the next look: {busy}")
         return
     run = config.run_for(cycle.path)
     events.arrived(cycle, arrival, run.model_dump(mode="json", exclude_unset=True))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import flow
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tests import sites
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def write_results(cycle: Path, weights: bytes = b"weights" * 1000) -> None:
     for name in ("train.jsonl", "validation.jsonl"):
         (cycle / name).write_text(f'{{"audio_filepath": "{cycle}/audio/0.wav"}}\n')
     hashes = {
-        f"{side}_sha256": atomic_files.sha256_file(cycle / f"{side}.jsonl")
+        f"{side}_sha256": hashing.sha256_file(cycle / f"{side}.jsonl")
         for side in ("train", "validation")
     }
     info = model.parent / "training_run_info.json"
@@ -71,11 +71,11 @@ def write_results(cycle: Path, weights: bytes = b"weights" * 1000) -> None:
         "config": {"cycle": str(cycle)},
         "sft": {
             "model": str(model),
-            "model_sha256": atomic_files.sha256_file(model),
+            "model_sha256": hashing.sha256_file(model),
             "training_run_info": str(info),
-            "training_run_info_sha256": atomic_files.sha256_file(info),
+            "training_run_info_sha256": hashing.sha256_file(info),
         },
-        "files": {name: atomic_files.sha256_file(following / name) for name in names},
+        "files": {name: hashing.sha256_file(following / name) for name in names},
     }
     atomic_files.write_json(following / "run.json", record)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.decision import evidence
 from tasks.decision.verdict import decide
@@ -12,7 +12,7 @@ from tasks.evaluation import diff, leaderboard
 from tasks.evaluation.hypotheses import Part, write_hypotheses
 from tasks.evaluation.scoring import score
 from tasks.records import run_record
-from tasks.training import sft
+from tasks.training import run as training_run
 from tests import samples
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def finish(cycle: Path, model: Path, *, base: str = "embedded", after: int = 2) 
         The cycle that holds the evaluation.
     """
     opened = open_cycle(cycle)
-    trained_here = model.with_name(sft.INFO_NAME).is_file()
+    trained_here = model.with_name(training_run.INFO_NAME).is_file()
     tuned = model if trained_here else _plant(opened, model, base)
-    sha256 = atomic_files.sha256_file(tuned)
+    sha256 = hashing.sha256_file(tuned)
     held, trained = Part.HELD_OUT, Part.TRAINED
     before = score([*samples.evaluated(10, 20, part=held), *_more(40, trained)])
     now = score([*samples.evaluated(after, 20, part=held), *_more(5, trained)])
@@ -68,17 +68,17 @@ def _plant(cycle: Cycle, model: Path, base: str) -> Path:
     """A run's folder without a training."""
     run = cycle.path / "models" / "run-1"
     run.mkdir(parents=True)
-    tuned = run / sft.MODEL_NAME
+    tuned = run / training_run.MODEL_NAME
     tuned.write_bytes(model.read_bytes())
     info = {
-        "model_sha256": atomic_files.sha256_file(tuned),
+        "model_sha256": hashing.sha256_file(tuned),
         "base": {"name": base, "path": "/base", "sha256": "b" * 64, "parameters": 5891185},
         "recipe": {"name": "verified", "lr": 3e-4, "epochs": 3, "effective_batch": 4, "seed": 42},
         "runtime": {"gpus": [], "precision": "32-true", "nemo": "3.0.0", "torch": "2.13.0"},
         "dataset": {"train_rows": 100, "validation_rows": 20},
         "best_epoch": 1,
     }
-    atomic_files.write_json(run / sft.INFO_NAME, info)
+    atomic_files.write_json(run / training_run.INFO_NAME, info)
     return tuned
 
 

@@ -21,7 +21,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from asr_flywheel.demo.dataset import plan_cycle, synthesise_cycle
 from asr_flywheel.site.local_site import Site
 from tasks.data.cycle_folder import open_cycle
-from tasks.stages import prepare
+from tasks.stages import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,7 +81,7 @@ def speak_cycle(folder: Path) -> Path:
         # The others are not even spoken.
         patch.setattr("asr_flywheel.demo.dataset.plan_cycle", lambda seed: plan_cycle(seed)[::2])
         synthesise_cycle(folder)
-    prepare.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
+    evaluate.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
     return folder
 
 

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from asr_flywheel import cli
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.records import archive
 from tasks.records.store import LocalStore, StoreError
@@ -38,7 +38,7 @@ def cycle(tmp_path: Path) -> Cycle:
     second.mkdir()
     (second / "decision.json").write_text('{"decision": "keep"}')
     (second / "notes.txt").write_text("the user's own")
-    record = {"files": {"decision.json": atomic_files.sha256_file(second / "decision.json")}}
+    record = {"files": {"decision.json": hashing.sha256_file(second / "decision.json")}}
     atomic_files.write_json(second / "run.json", record)
     return open_cycle(first)
 

@@ -14,9 +14,10 @@ import pytest
 import soundfile
 
 from tasks.data import audio_probe
+from tasks.data.audio_checks import AudioLimits
 from tasks.data.audio_probe import AudioFacts
 from tasks.data.findings import Severity
-from tasks.data.preflight import Limits, PreflightResult, preflight
+from tasks.data.preflight import PreflightResult, preflight
 from tasks.models.catalog import resolve
 from tasks.runtimes.base import ENTRY
 from tests import samples
@@ -167,7 +168,7 @@ def test_a_long_recording_is_read_in_pieces(tmp_path: Path, subtype: str) -> Non
 def checked(cycle: Path, wave: Any, subtype: str = "FLOAT") -> PreflightResult:
     """The preflight of a cycle whose third recording is this one."""
     write(cycle / "audio/2.wav", wave, subtype)
-    return preflight(cycle / "manifest.jsonl", Limits(RATE), None)
+    return preflight(cycle / "manifest.jsonl", AudioLimits(RATE), None)
 
 
 def speech(peak: float) -> Any:

@@ -25,6 +25,7 @@ from tasks.runtimes.container import ContainerRuntime, ContainerSettings
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.hardware import Hardware
 from tasks.training import fallback, sft
+from tasks.training import run as training_run
 from tests import engines, recorded_engine
 from tests.needs import require
 from tests.test_sft_request import WHOLE, request_in
@@ -86,7 +87,7 @@ def runtime(client: Any, **settings: Any) -> ContainerRuntime:
     return ContainerRuntime(chosen, Hardware((), 2))
 
 
-def request_for(folder: Path, nemo: Path) -> sft.SftRequest:
+def request_for(folder: Path, nemo: Path) -> training_run.SftRequest:
     """A run of the verified recipe."""
     return replace(request_in(folder, nemo), labels=LABELS)
 
@@ -96,7 +97,7 @@ class Stage:
     """What a fault is provoked with; the test looks at what is left afterwards."""
 
     client: Any
-    request: sft.SftRequest
+    request: training_run.SftRequest
     play: Callable[[str], None]
     folder: Path
     monkeypatch: pytest.MonkeyPatch

@@ -22,10 +22,11 @@ from tasks.common import atomic_files
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.models import catalog
 from tasks.runtimes import docker_engine, hardware
-from tasks.runtimes.base import LocalRuntime
 from tasks.runtimes.container import ContainerRuntime, ContainerSettings
 from tasks.runtimes.hardware import Hardware
+from tasks.runtimes.local import LocalRuntime
 from tasks.stages import prepare
+from tasks.training import run as training_run
 from tasks.training import sft
 from tasks.training.recipes import Recipe
 from tests import engines
@@ -117,9 +118,9 @@ def container() -> ContainerRuntime:
 
 def request_for(
     cycle: Cycle, data: TrainingSet, roots: tuple[Path, ...], name: str, epochs: int
-) -> sft.SftRequest:
+) -> training_run.SftRequest:
     """A tuning run of the embedded base."""
-    return sft.SftRequest(
+    return training_run.SftRequest(
         base=catalog.embedded_path(),
         base_name="embedded",
         data=data,
@@ -157,7 +158,7 @@ def test_container_and_local_runtime_train_the_same(
     left = cycle.path.parent / "left"
     publish = sft._publish
 
-    def keep(request: sft.SftRequest, *more: Any) -> sft.SftResult:
+    def keep(request: training_run.SftRequest, *more: Any) -> training_run.SftResult:
         shutil.copytree(request.work_dir, left)
         return publish(request, *more)
 
@@ -213,10 +214,10 @@ def test_a_killed_run_costs_no_trained_epoch(
         first.kill()
         first.wait()
     assert last_checkpoints(), (tmp_path / "first.log").read_text()
-    assert not list(whole.path.glob(f"models/embedded-*/{sft.MODEL_NAME}"))
+    assert not list(whole.path.glob(f"models/embedded-*/{training_run.MODEL_NAME}"))
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stdout + again.stderr
-    (record,) = whole.path.glob(f"models/embedded-*/{sft.INFO_NAME}")
+    (record,) = whole.path.glob(f"models/embedded-*/{training_run.INFO_NAME}")
     info = json.loads(record.read_text())
     # Rows in batches of 4; the first epoch was not trained again.
     steps = -(-info["dataset"]["train_rows"] // 4)

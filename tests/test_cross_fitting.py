@@ -13,8 +13,8 @@ from asr_flywheel.demo.dataset import plan_cycle, synthesise_cycle, synthesise_g
 from flows.config import CycleConfig
 from flows.finetune_cycle import Outcome, finetune_cycle
 from tasks.data.cycle_folder import open_cycle
-from tasks.stages import prepare
-from tasks.training.sft import RECORDINGS_NAME
+from tasks.stages import evaluate
+from tasks.training.run import RECORDINGS_NAME
 from tests import samples
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CycleConfig]:
         synthesise_cycle(folder / "cycle1", workers=1)
     general = synthesise_general(folder / "general", n=SENTENCES)
     with prefect_test_harness(server_startup_timeout=120):
-        prepare.transcribe_baseline(open_cycle(folder / "cycle1"), "embedded", None, (), print)
+        evaluate.transcribe_baseline(open_cycle(folder / "cycle1"), "embedded", None, (), print)
         yield CycleConfig(
             cycle=folder / "cycle1",
             base="embedded",

@@ -13,7 +13,7 @@ from tasks.data.cycle_folder import open_cycle
 from tasks.records import cost_ledger
 from tasks.records.cycle_cost import cost
 from tasks.reporting.training_curve import Curve, curve, draw
-from tasks.training.sft import SftResult
+from tasks.training.run import SftResult
 from tasks.transcription.offline import Transcript
 
 if TYPE_CHECKING:

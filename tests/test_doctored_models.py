@@ -27,15 +27,16 @@ from tasks.decision import evidence
 from tasks.decision.guardrail import Guardrail, GuardrailPolicy, check_guardrail
 from tasks.decision.verdict import Decision, TableReading, Verdict, decide
 from tasks.evaluation import diff
-from tasks.evaluation.baseline import audio_set, hypotheses
 from tasks.evaluation.scoring import Scores, score
 from tasks.models import catalog
 from tasks.runtimes import hardware
-from tasks.runtimes.base import LocalRuntime
-from tasks.stages import prepare
+from tasks.runtimes.local import LocalRuntime
+from tasks.stages import evaluate, prepare
+from tasks.training import run as training_run
 from tasks.training import sft
 from tasks.training.recipes import Recipe
 from tasks.transcription.offline import transcribe
+from tasks.transcription.rows import audio_set, hypotheses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +95,7 @@ def tune_too_hard(cycle: Cycle, checked: PreflightResult, sets: Sequence[str]) -
     data = write_training_set(
         cycle.path, checked.rows, Split(numbers["train"], numbers[LEARNT], ())
     )
-    request = sft.SftRequest(
+    request = training_run.SftRequest(
         base=catalog.resolve(BASE),
         base_name=BASE,
         data=data,
@@ -171,7 +172,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Heard:
         "shouting": write_shouting(cycle.path / "models" / "shouting.nemo", drugs),
     }
     runtime = LocalRuntime(hardware.detect())
-    kept = prepare.kept_transcripts(cycle, runtime)
+    kept = evaluate.kept_transcripts(cycle, runtime)
     audio = audio_set(checked.rows, (cycle.path,))
     transcripts = transcribe(tuple(models.values()), audio, runtime, kept)
     trained = tuple(_numbers(checked.rows, sets, trained=True))

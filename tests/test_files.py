@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tests import samples
 
@@ -121,15 +121,15 @@ def test_a_files_hash_is_that_of_its_bytes(tmp_path: Path) -> None:
     """Also where it is longer than a chunk."""
     data = bytes(range(256)) * 10_000
     (tmp_path / "a").write_bytes(data)
-    assert atomic_files.sha256_file(tmp_path / "a") == hashlib.sha256(data).hexdigest()
+    assert hashing.sha256_file(tmp_path / "a") == hashlib.sha256(data).hexdigest()
 
 
 def test_a_fingerprint_is_the_same_everywhere() -> None:
     """The literal was written down once; no machine, order or version changes it."""
     value = {"b": [1, 0.1, None, True], "a": "é"}
     wanted = hashlib.sha256(b'{"a":"\\u00e9","b":[1,0.1,null,true]}').hexdigest()
-    assert atomic_files.fingerprint(value) == wanted
-    assert atomic_files.fingerprint({"a": "é", "b": [1, 0.1, None, True]}) == wanted
+    assert hashing.fingerprint(value) == wanted
+    assert hashing.fingerprint({"a": "é", "b": [1, 0.1, None, True]}) == wanted
 
 
 json_values = st.recursive(
@@ -143,4 +143,4 @@ json_values = st.recursive(
 def test_equal_fingerprints_mean_equal_values(left: object, right: object) -> None:
     """As JSON tells values apart: 1 is not true."""
     same = json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
-    assert (atomic_files.fingerprint(left) == atomic_files.fingerprint(right)) is same
+    assert (hashing.fingerprint(left) == hashing.fingerprint(right)) is same

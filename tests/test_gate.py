@@ -18,9 +18,16 @@ from tasks.decision.gate import (
     manifest_language,
 )
 from tasks.evaluation.scoring import score
-from tasks.models.catalog import CATALOGUE, LEGACY_FALLBACK, RECOMMENDED, Base, Status, describe
+from tasks.models.catalog import (
+    CATALOGUE,
+    LEGACY_FALLBACK,
+    RECOMMENDED,
+    Base,
+    Method,
+    Status,
+    describe,
+)
 from tasks.models.nemo_archive import Decoder
-from tasks.training.recipes import Method
 from tests import samples
 
 if TYPE_CHECKING:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asr_flywheel.cli import main
-from tasks.common import atomic_files
+from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
+from tasks.models import decoder_targets
 from tasks.models.catalog import embedded_path
 from tasks.models.nemo_archive import Decoder, open_archive
 from tasks.serving import handoff, handoff_package, riva_build
-from tasks.training import sft
+from tasks.training import run as training_run
 from tasks.training.recipes import Recipe
 from tests import nemo_models, runs, samples, trainings
 
@@ -129,7 +130,7 @@ def test_a_streaming_model_of_ones_own_is_served_as_streams(
         assert (code, answer["riva_decoder_flag"]) == (0, "decoder=nemo")
         assert answer["nim_family"] == "nemotron-streaming-*"
         assert "collapsed before" in answer["warnings"][0]
-    target = riva_build.target(Decoder.RNNT, cache_aware=True)
+    target = decoder_targets.target(Decoder.RNNT, cache_aware=True)
     assert "--config-name=streaming" in riva_build.commands(target, "m.nemo", "m")["riva_build"]
 
 
@@ -288,7 +289,7 @@ def test_a_run_of_a_hybrid_is_handed_on_by_its_transducer(
     folder = evaluated.path / "handoff"
     assert open_archive(folder / "adapted_model.nemo").decoder is Decoder.RNNT
     record = json.loads((folder / "handoff.json").read_text())
-    assert record["measured_model_sha256"] == atomic_files.sha256_file(made["hybrid"])
+    assert record["measured_model_sha256"] == hashing.sha256_file(made["hybrid"])
     assert "stays behind" in record["warnings"][0]
     assert ask("--verify", folder)[0] == 0
 
@@ -310,11 +311,7 @@ def test_an_rnnt_that_was_really_tuned_is_handed_on(
         assert ask(cycle, "--decoder", wrong)[0] == 3
     folder = evaluated.path / "handoff"
     handed = folder / "adapted_model.nemo"
-    assert (
-        atomic_files.sha256_file(handed)
-        == result.model_sha256
-        != atomic_files.sha256_file(made["rnnt"])
-    )
+    assert hashing.sha256_file(handed) == result.model_sha256 != hashing.sha256_file(made["rnnt"])
     line = json.loads((folder / "handoff.json").read_text())["commands"]["riva_build"]
     assert "decoder=nemo" in shlex.split(line)
     card = (folder / "MODEL_CARD.md").read_text()
@@ -401,7 +398,7 @@ def rewrite(name: str, old: str, new: str) -> Callable[[Path], None]:
         path.write_text(path.read_text().replace(old, new))
         record = json.loads((folder / "handoff.json").read_text())
         if name in record["files"]:
-            record["files"][name] = atomic_files.sha256_file(path)
+            record["files"][name] = hashing.sha256_file(path)
             (folder / "handoff.json").write_text(json.dumps(record))
 
     return change
@@ -545,7 +542,7 @@ def test_the_script_runs_the_commands_as_they_stand(host: Host) -> None:
     """riva-build gets its words whole; no key is among them."""
     code, told, words = host.deploy(GREEDY="greedy_ctc")
     assert code == 0, told
-    model = host.folder / sft.MODEL_NAME
+    model = host.folder / training_run.MODEL_NAME
     block = "{format: onnx, onnx_opset: 19, max_dim: 1000}"
     assert f"source_path=[{{path: {model}, nemo2riva: {block}}}]" in words
     assert "decoder=greedy_ctc" in words
@@ -620,7 +617,7 @@ def test_the_scripts_are_good_shell(kind: Decoder) -> None:
     """Bash reads them for every decoder."""
     assert shutil.which("bash")
     for cache_aware in (False, True):
-        found = riva_build.target(kind, cache_aware=cache_aware)
+        found = decoder_targets.target(kind, cache_aware=cache_aware)
         lines = riva_build.commands(found, "m.nemo", "name")
         for text in (
             riva_build.script(found, lines),

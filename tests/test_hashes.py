@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.common import atomic_files, hashing
+from tasks.common import hashing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,13 +38,13 @@ def model(tmp_path: Path) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Which files were read."""
     seen: list[Path] = []
-    read = atomic_files.sha256_file
+    read = hashing.sha256_file
 
     def spy(path: Path) -> str:
         seen.append(path)
         return read(path)
 
-    monkeypatch.setattr(atomic_files, "sha256_file", spy)
+    monkeypatch.setattr(hashing, "sha256_file", spy)
     return seen
 
 
@@ -105,7 +105,7 @@ def test_a_small_file_is_not_kept(tmp_path: Path, cache: Path) -> None:
     """Reading it is as fast."""
     small = tmp_path / "small"
     small.write_bytes(b"x")
-    assert hashing.sha256(small) == atomic_files.sha256_file(small)
+    assert hashing.sha256(small) == hashing.sha256_file(small)
     assert not cache.exists()
 
 
@@ -128,7 +128,7 @@ def test_where_no_cache_can_be_written_the_hash_is_still_right(
     """A home that is read-only is no reason to fail."""
     (tmp_path / "no-folder").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no-folder"))
-    assert hashing.sha256(model) == atomic_files.sha256_file(model)
+    assert hashing.sha256(model) == hashing.sha256_file(model)
 
 
 def test_processes_may_share_it(model: Path) -> None:
@@ -142,4 +142,4 @@ def test_processes_may_share_it(model: Path) -> None:
         for _ in range(4)
     ]
     told = {process.communicate()[0].strip() for process in several}
-    assert told == {atomic_files.sha256_file(model)}
+    assert told == {hashing.sha256_file(model)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks.common import atomic_files
+from tasks.common import hashing
 from tasks.runtimes import base as runtimes
 from tasks.runtimes import docker_engine, images
 from tasks.runtimes.container import EXAMPLES, IMAGE, ContainerRuntime, ContainerSettings
@@ -109,8 +109,8 @@ def test_no_script_is_trained_in_by_our_own(client: Any) -> None:
     assert found.script.path == "/opt/asr-flywheel/sft_script.py"
     assert found.script.config == "/opt/asr-flywheel/conf/sft.yaml"
     assert found.script.own
-    assert found.identity == f"{image} {atomic_files.sha256_file(runtimes.OWN_SCRIPT)} " + (
-        atomic_files.sha256_file(runtimes.ENTRY / runtimes.OWN_CONFIG)
+    assert found.identity == f"{image} {hashing.sha256_file(runtimes.OWN_SCRIPT)} " + (
+        hashing.sha256_file(runtimes.ENTRY / runtimes.OWN_CONFIG)
     )
     assert any("this project's own, finetune_script.py" in line for line in said)
     assert any("NeMo 3.0.1," in line for line in said)

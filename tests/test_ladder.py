@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.runtimes.base import Ended, Job, LocalRuntime, Script
+from tasks.runtimes.base import Ended, Job, Script
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.hardware import Gpu, Hardware
-from tasks.training import fallback, sft
+from tasks.runtimes.local import LocalRuntime
+from tasks.training import fallback
+from tasks.training import run as training_run
 from tasks.training.recipes import Recipe
 from tests.test_sft_request import WHOLE, request_in
 
@@ -117,7 +119,7 @@ def test_each_rung_is_recorded(tmp_path: Path, lower_nemo: Path) -> None:
         for one in runtime.arguments
     ]
     assert batches == ["4", "2", "1"]
-    assert sft.find_finished(request_in(tmp_path, lower_nemo)) is not None
+    assert training_run.find_finished(request_in(tmp_path, lower_nemo)) is not None
 
 
 def test_the_last_rungs_fault_is_the_users(tmp_path: Path, lower_nemo: Path) -> None:

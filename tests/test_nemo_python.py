@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks.common.errors import InputError
-from tasks.runtimes.base import PYTHON_VARIABLE, Job, LocalRuntime
+from tasks.runtimes.base import PYTHON_VARIABLE, Job
 from tasks.runtimes.hardware import Hardware
+from tasks.runtimes.local import LocalRuntime
 from tasks.stages import host_checks
 from tasks.stages.host_checks import State
 

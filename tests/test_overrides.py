@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from tasks.training.overrides import Override
+from tasks.training.hydra_overrides import Override
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from asr_flywheel import cli
-from asr_flywheel.options import no_idle_heartbeat, server_meanwhile
+from asr_flywheel.run_server import no_idle_heartbeat, server_meanwhile
 
 MAKES = "prefect.client.orchestration.get_client"
 

@@ -13,8 +13,9 @@ import soundfile
 
 from asr_flywheel import cli
 from tasks.common.errors import InputError
+from tasks.data.audio_checks import AudioLimits
 from tasks.data.findings import Severity
-from tasks.data.preflight import Limits, PreflightResult, preflight
+from tasks.data.preflight import PreflightResult, preflight
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
 from tests import samples
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Rows = list[dict[str, Any]]
-LIMITS = Limits(sample_rate=16000, min_duration=0.1, max_duration=20.0)
+LIMITS = AudioLimits(sample_rate=16000, min_duration=0.1, max_duration=20.0)
 
 
 class Broken(NamedTuple):
@@ -509,7 +510,7 @@ def test_audio_under_another_named_root_is_allowed(cycle: Path, lower_nemo: Path
     rows = samples.cycle_rows()
     outside_by_name(cycle, rows)
     samples.write_rows(cycle / "manifest.jsonl", rows)
-    limits = Limits(16000, extra_roots=(cycle.parent,))
+    limits = AudioLimits(16000, extra_roots=(cycle.parent,))
     style = style_of(open_archive(lower_nemo))
     assert preflight(cycle / "manifest.jsonl", limits, style).findings == ()
 
@@ -586,7 +587,7 @@ def test_a_manifest_of_another_host_finds_its_audio_here(
     shutil.move(cycle / rows[1]["audio_filepath"], more / "ward" / "1.wav")
     rows[1]["audio_filepath"] = "/mnt/recordings/ward/1.wav"
     samples.write_rows(cycle / "manifest.jsonl", rows)
-    limits = Limits(16000, (more,), 0.1, 20.0)
+    limits = AudioLimits(16000, (more,), 0.1, 20.0)
     result = preflight(cycle / "manifest.jsonl", limits, None)
     assert codes(result) == [("audio-moved", 1)]
     assert result.findings[0].severity is Severity.WARNING

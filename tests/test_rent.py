@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from asr_flywheel.site.local_site import PROJECT
+from flows.deployment_names import PROJECT
 from flows.provision_gpu import NOTHING_CREATED, rent
 from flows.rental import host_release
 from flows.rental.config import RentConfig
 from flows.rental.plan import plan
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.common.errors import FlywheelError
 from tasks.gpu_hosts import remote_scripts
 from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings
@@ -162,10 +162,10 @@ def test_yes_rents_runs_fetches_verifies_and_gives_back(
     assert entry.usd == pytest.approx(entry.seconds * 1.5 / 3600, abs=1e-3)
     record = atomic_files.read_json(cycle.parent / "cycle2" / "run.json")
     for name, sha256 in record["files"].items():
-        assert atomic_files.sha256_file(cycle.parent / "cycle2" / name) == sha256
+        assert hashing.sha256_file(cycle.parent / "cycle2" / name) == sha256
     model = Path(record["sft"]["model"])
     assert model.is_relative_to(cycle)
-    assert atomic_files.sha256_file(model) == record["sft"]["model_sha256"]
+    assert hashing.sha256_file(model) == record["sft"]["model_sha256"]
     assert record["rented"]["flow_run"] == entry.run
     assert (cycle / "manifest.jsonl").read_bytes() == manifest
     run = sites.call(prepared, "GET", f"flow_runs/{entry.run}")

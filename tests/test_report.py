@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from asr_flywheel.cli import app
-from tasks.common import atomic_files
+from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.decision.guardrail import Guardrail
@@ -157,7 +157,7 @@ def test_the_same_run_gives_the_same_file(finished: Path, page: str) -> None:
     hashes = json.loads((finished / "run.json").read_text())["files"]
     assert set(hashes) >= {"report_cycle2.html", "figures/ker_by_category.png"}
     for name, sha256 in hashes.items():
-        assert atomic_files.sha256_file(finished / name) == sha256
+        assert hashing.sha256_file(finished / name) == sha256
 
 
 def test_folders_that_were_moved_still_give_their_report(finished: Path, tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.data.cycle_folder import open_cycle
 from tasks.gpu_hosts import download
 from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings
 from tasks.gpu_hosts.upload import Cargo, Placed
 from tasks.records import run_record
-from tasks.training import sft
+from tasks.training import run as training_run
 from tests import remote_runs
 from tests.needs import MEMORY, require
 from tests.remote_runs import RUN
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.sshd import Loopback
 
 TOLD: dict[str, Any] = {"lease": "0123abcd"}
-MODEL = f"models/{RUN}/{sft.MODEL_NAME}"
+MODEL = f"models/{RUN}/{training_run.MODEL_NAME}"
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def cut_in_mid_file(host: Loopback, cycle: Path, away_s: float) -> Iterator[None
     """Lose the host while the model is on its way, and for so long; it is back at the end."""
 
     def cut() -> None:
-        partial = f".rented-*/cycle1/models/{RUN}/.{sft.MODEL_NAME}.*"
+        partial = f".rented-*/cycle1/models/{RUN}/.{training_run.MODEL_NAME}.*"
         wait_for(lambda: list(cycle.parent.glob(partial)), 30)
         with lost(host, away_s):
             pass
@@ -186,7 +186,7 @@ def test_another_model_of_the_same_name_is_not_overwritten(
     kept = cycle / "models" / f"{RUN}.before-0123abcd"
     assert fetched.kept == (() if same else (kept,))
     assert kept.exists() is not same
-    assert same or (kept / sft.MODEL_NAME).read_bytes() == b"trained here"
+    assert same or (kept / training_run.MODEL_NAME).read_bytes() == b"trained here"
     assert fetched.model.read_bytes() == Path(placed.cycle, MODEL).read_bytes()
 
 
@@ -203,7 +203,7 @@ def test_paths_of_the_host_become_those_of_this_machine(
         {"audio_filepath": "audio/3.wav", "ref": "c"},
     ]
     atomic_files.write_jsonl(far / "cycle2" / hyps, rows)
-    record["files"][hyps] = atomic_files.sha256_file(far / "cycle2" / hyps)
+    record["files"][hyps] = hashing.sha256_file(far / "cycle2" / hyps)
     atomic_files.write_json(far / "cycle2" / "run.json", record)
     download.fetch(connection, placed, cargo(cycle), TOLD)
     following = open_cycle(cycle).next
@@ -226,12 +226,12 @@ def test_paths_of_the_host_become_those_of_this_machine(
 def _hashes_hold(cycle: Path, following: Cycle) -> None:
     record = atomic_files.read_json(following.path / "run.json")
     for name, sha256 in record["files"].items():
-        assert atomic_files.sha256_file(following.path / name) == sha256
+        assert hashing.sha256_file(following.path / name) == sha256
     told = record["sft"]
     assert told["model"] == str(cycle / MODEL)
-    assert atomic_files.sha256_file(cycle / MODEL) == told["model_sha256"]
+    assert hashing.sha256_file(cycle / MODEL) == told["model_sha256"]
     info = Path(told["training_run_info"])
-    assert atomic_files.sha256_file(info) == told["training_run_info_sha256"]
+    assert hashing.sha256_file(info) == told["training_run_info_sha256"]
     dataset = atomic_files.read_json(info)["dataset"]
     for side in ("train", "validation"):
-        assert atomic_files.sha256_file(cycle / f"{side}.jsonl") == dataset[f"{side}_sha256"]
+        assert hashing.sha256_file(cycle / f"{side}.jsonl") == dataset[f"{side}_sha256"]

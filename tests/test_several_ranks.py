@@ -15,12 +15,14 @@ from tasks.data.cycle_folder import open_cycle
 from tasks.models import catalog
 from tasks.models.nemo_archive import open_archive
 from tasks.runtimes import hardware
-from tasks.runtimes.base import ENTRY, LocalRuntime
+from tasks.runtimes.base import ENTRY
+from tasks.runtimes.local import LocalRuntime
 from tasks.stages import prepare
+from tasks.training import run as training_run
 from tasks.training import sft
-from tasks.training.hydra_overrides import EXPERIMENT
 from tasks.training.progress import Events
 from tasks.training.recipes import Recipe
+from tasks.training.run import EXPERIMENT
 from tests import samples
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def test_two_ranks_train_one_model(cycle: Path, tmp_path: Path, *, by_length: bo
     opened = open_cycle(cycle)
     recipe = Recipe(epochs=2, batch_size=2, by_length=by_length)
     checked = prepare.check(opened, catalog.embedded_path(), recipe)
-    request = sft.SftRequest(
+    request = training_run.SftRequest(
         base=catalog.embedded_path(),
         base_name="embedded",
         data=prepare.split(opened, checked, 0.2, 42),

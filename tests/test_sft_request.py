@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError, TrainingError
 from tasks.data.split import Split
 from tasks.data.training_set import TrainingSet
 from tasks.runtimes import base as runtimes
-from tasks.runtimes.base import Ended, Job, LocalRuntime
+from tasks.runtimes import local as local_runtime
+from tasks.runtimes.base import Ended, Job
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.hardware import Gpu, Hardware
+from tasks.runtimes.local import LocalRuntime
 from tasks.training import hydra_overrides, progress, sft
+from tasks.training import run as training_run
 from tasks.training.recipes import Precision, Recipe, RecipeName, recipe
 from tests import samples
 
@@ -106,7 +109,7 @@ def end(*, early: bool = False) -> dict[str, Any]:
 WHOLE = [start(), step(0, 1), step(0, 2), epoch(0, 0.9), epoch(1, 0.4), epoch(2, 0.6), end()]
 
 
-def request_in(folder: Path, nemo: Path, wanted: Recipe | None = None) -> sft.SftRequest:
+def request_in(folder: Path, nemo: Path, wanted: Recipe | None = None) -> training_run.SftRequest:
     """A run on two rows to train on and one held out."""
     rows = [
         {"audio_filepath": f"{folder}/audio/{n}.wav", "text": "hello", "duration": 1.0}
@@ -119,7 +122,7 @@ def request_in(folder: Path, nemo: Path, wanted: Recipe | None = None) -> sft.Sf
         durations=(1.0, 1.0),
         content="content",
     )
-    return sft.SftRequest(
+    return training_run.SftRequest(
         base=nemo,
         base_name="mine.nemo",
         data=data,
@@ -131,7 +134,7 @@ def request_in(folder: Path, nemo: Path, wanted: Recipe | None = None) -> sft.Sf
 
 
 @pytest.fixture
-def request_(tmp_path: Path, lower_nemo: Path) -> sft.SftRequest:
+def request_(tmp_path: Path, lower_nemo: Path) -> training_run.SftRequest:
     """A run of the verified recipe on a CTC base."""
     return request_in(tmp_path, lower_nemo)
 
@@ -142,8 +145,8 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lower_nemo: Path) -> C
     entry = tmp_path / "entry"
     shutil.copytree(runtimes.ENTRY / "conf", entry / "conf")
     (entry / "launch_training.py").write_text(STAND_IN)
-    monkeypatch.setattr(runtimes, "ENTRY", entry)
-    monkeypatch.setattr(runtimes, "_POLL_S", 0.01)
+    monkeypatch.setattr(local_runtime, "ENTRY", entry)
+    monkeypatch.setattr(local_runtime, "_POLL_S", 0.01)
 
     def make(
         events: list[dict[str, Any]],
@@ -168,14 +171,16 @@ def local(hardware: Hardware = CPU) -> LocalRuntime:
     return LocalRuntime(hardware)
 
 
-def listed(request: sft.SftRequest, hardware: Hardware) -> dict[str, str]:
+def listed(request: training_run.SftRequest, hardware: Hardware) -> dict[str, str]:
     """The overrides as the script gets them."""
     return dict(
         str(one).split("=", 1) for one in hydra_overrides.overrides(request, local(hardware))
     )
 
 
-def test_on_a_gpu_the_verified_recipe_becomes_these_overrides(request_: sft.SftRequest) -> None:
+def test_on_a_gpu_the_verified_recipe_becomes_these_overrides(
+    request_: training_run.SftRequest,
+) -> None:
     """The specification's keys and values, each once, and no other precision."""
     folder = request_.work_dir
     assert listed(request_, GPU) == {
@@ -214,7 +219,7 @@ def test_on_a_gpu_the_verified_recipe_becomes_these_overrides(request_: sft.SftR
     assert len(set(keys)) == len(keys)
 
 
-def test_on_a_cpu_training_is_in_fp32_without_workers(request_: sft.SftRequest) -> None:
+def test_on_a_cpu_training_is_in_fp32_without_workers(request_: training_run.SftRequest) -> None:
     """bf16 and loader processes would only cost time there."""
     on_cpu, on_gpu = listed(request_, CPU), listed(request_, GPU)
     changed = {key: value for key, value in on_cpu.items() if on_gpu.get(key) != value}
@@ -275,18 +280,18 @@ def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None
     assert set(other) == set(Recipe.model_fields)
     # Finished before there were batches by length: still the same training.
     told = first.model_dump(mode="json", exclude={"by_length"})
-    assert sft.run_key("base", "content", first, "script") == atomic_files.fingerprint(
+    assert training_run.run_key("base", "content", first, "script") == hashing.fingerprint(
         ["base", "content", told, "script"]
     )
     recipes = [first, *(first.model_copy(update={name: value}) for name, value in other.items())]
-    keys = [sft.run_key("base", "content", one, "script") for one in recipes]
+    keys = [training_run.run_key("base", "content", one, "script") for one in recipes]
     keys += [
-        sft.run_key("base 2", "content", first, "script"),
-        sft.run_key("base", "content 2", first, "script"),
-        sft.run_key("base", "content", first, "script 2"),
+        training_run.run_key("base 2", "content", first, "script"),
+        training_run.run_key("base", "content 2", first, "script"),
+        training_run.run_key("base", "content", first, "script 2"),
     ]
     assert len(set(keys)) == len(keys)
-    assert sft.run_key("base", "content", Recipe(), "script") == keys[0]
+    assert training_run.run_key("base", "content", Recipe(), "script") == keys[0]
 
 
 @pytest.mark.parametrize(
@@ -303,7 +308,7 @@ def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None
 )
 def test_a_runs_folder_name_is_harmless(base: str, name: str) -> None:
     """Letters, digits and dashes of the base's name, the recipe, the fingerprint's start."""
-    assert sft.run_name(base, recipe("verified"), "0123456789abcdef") == name
+    assert training_run.run_name(base, recipe("verified"), "0123456789abcdef") == name
 
 
 @pytest.mark.parametrize(
@@ -318,7 +323,7 @@ def test_a_runs_folder_name_is_harmless(base: str, name: str) -> None:
     ],
 )
 def test_loader_processes_fit_the_machine_and_the_set(
-    request_: sft.SftRequest, gpus: int, cores: int, rows: int, workers: int
+    request_: training_run.SftRequest, gpus: int, cores: int, rows: int, workers: int
 ) -> None:
     """Each GPU's process keeps a core; a small set does not start more than it can keep busy."""
     split = Split(tuple(range(rows)), (rows,), ())
@@ -332,7 +337,7 @@ def test_loader_processes_fit_the_machine_and_the_set(
     [(1, 39, 10), (1, 120, 15), (2, 120, 10), (0, 120, 15), (1, 9000, 100)],
 )
 def test_two_batches_an_epoch_are_decoded_while_training(
-    request_: sft.SftRequest, gpus: int, rows: int, batches: int
+    request_: training_run.SftRequest, gpus: int, rows: int, batches: int
 ) -> None:
     """No more than each tenth, as the stock script has it, and no fewer than each hundredth."""
     split = Split(tuple(range(rows)), (rows,), ())
@@ -356,7 +361,7 @@ def test_a_tdt_base_is_refused_on_a_cpu(tmp_path: Path, config: dict[str, Any]) 
 
 @pytest.mark.parametrize("missing", ["script", "yaml"])
 def test_a_stock_script_that_is_not_whole_is_refused(
-    tmp_path: Path, request_: sft.SftRequest, missing: str
+    tmp_path: Path, request_: training_run.SftRequest, missing: str
 ) -> None:
     """The script and the YAML beside it are both needed."""
     script = tmp_path / "nemo" / "speech_to_text_finetune.py"
@@ -372,14 +377,14 @@ def test_a_stock_script_that_is_not_whole_is_refused(
 
 
 def test_a_whole_run_leaves_model_and_record_and_nothing_else(
-    request_: sft.SftRequest, plan: Callable[..., None], lower_nemo: Path
+    request_: training_run.SftRequest, plan: Callable[..., None], lower_nemo: Path
 ) -> None:
     """The best epoch is the one of lowest validation WER; the work folder goes."""
     plan(WHOLE)
     seen: list[progress.Progress] = []
     result = sft.train(request_, local(), seen.append)
     assert result.model.read_bytes() == lower_nemo.read_bytes()
-    assert result.model_sha256 == atomic_files.sha256_file(lower_nemo)
+    assert result.model_sha256 == hashing.sha256_file(lower_nemo)
     assert [one.val_wer for one in result.epochs] == [0.9, 0.4, 0.6]
     assert result.best is not None
     assert result.best.epoch == 1
@@ -393,12 +398,12 @@ def test_a_whole_run_leaves_model_and_record_and_nothing_else(
     }
     info = atomic_files.read_json(result.info)
     assert info["model_sha256"] == result.model_sha256
-    assert info["base"]["sha256"] == atomic_files.sha256_file(lower_nemo)
+    assert info["base"]["sha256"] == hashing.sha256_file(lower_nemo)
     assert info["recipe"]["lr"] == 3e-4
     assert info["recipe"]["warmup_steps"] == 5
     assert info["dataset"]["train_rows"] == 2
     assert info["dataset"]["validation_rows"] == 1
-    assert info["dataset"]["train_sha256"] == atomic_files.sha256_file(request_.data.train)
+    assert info["dataset"]["train_sha256"] == hashing.sha256_file(request_.data.train)
     assert [one["val_wer"] for one in info["epochs"]] == [0.9, 0.4, 0.6]
     assert info["peak_gpu_memory_mib"] == 102
     assert info["key"] == request_.key
@@ -409,12 +414,14 @@ def test_a_whole_run_leaves_model_and_record_and_nothing_else(
     assert last.share == pytest.approx(1 / 3)
 
 
-def test_a_finished_run_is_found_again(request_: sft.SftRequest, plan: Callable[..., None]) -> None:
+def test_a_finished_run_is_found_again(
+    request_: training_run.SftRequest, plan: Callable[..., None]
+) -> None:
     """The same figures, marked as reused."""
-    assert sft.find_finished(request_) is None
+    assert training_run.find_finished(request_) is None
     plan(WHOLE)
     done = sft.train(request_, local(), lambda _: None)
-    found = sft.find_finished(request_)
+    found = training_run.find_finished(request_)
     assert found is not None
     assert found.reused
     assert not done.reused
@@ -423,7 +430,7 @@ def test_a_finished_run_is_found_again(request_: sft.SftRequest, plan: Callable[
 
 @pytest.mark.parametrize("damage", ["changed", "no model", "no record"])
 def test_a_run_that_is_not_whole_is_not_found(
-    request_: sft.SftRequest, plan: Callable[..., None], damage: str
+    request_: training_run.SftRequest, plan: Callable[..., None], damage: str
 ) -> None:
     """A model whose hash differs, or one without its record, is trained again."""
     plan(WHOLE)
@@ -435,7 +442,7 @@ def test_a_run_that_is_not_whole_is_not_found(
         done.model.unlink()
     else:
         done.info.unlink()
-    assert sft.find_finished(request_) is None
+    assert training_run.find_finished(request_) is None
 
 
 @pytest.mark.parametrize(
@@ -450,20 +457,20 @@ def test_a_run_that_is_not_whole_is_not_found(
     ],
 )
 def test_exit_code_0_before_the_last_epoch_is_no_success(
-    request_: sft.SftRequest, plan: Callable[..., None], events: list[dict[str, Any]]
+    request_: training_run.SftRequest, plan: Callable[..., None], events: list[dict[str, Any]]
 ) -> None:
     """A script that was stopped ends with 0 as well."""
     plan(events)
     with pytest.raises(TrainingError, match="of 3 epochs"):
         sft.train(request_, local(), lambda _: None)
     assert not request_.model_dir.exists()
-    assert sft.find_finished(request_) is None
+    assert training_run.find_finished(request_) is None
     # Nothing to go on from: only the log stays.
-    assert list(request_.model_dir.parent.iterdir()) == [sft.failed_log(request_)]
+    assert list(request_.model_dir.parent.iterdir()) == [training_run.failed_log(request_)]
 
 
 def test_a_failed_run_leaves_what_the_next_one_can_use(
-    request_: sft.SftRequest, plan: Callable[..., None]
+    request_: training_run.SftRequest, plan: Callable[..., None]
 ) -> None:
     """Its checkpoints, and the log in their folder, whose place the message tells."""
     plan([start(), epoch(0)])
@@ -476,7 +483,7 @@ def test_a_failed_run_leaves_what_the_next_one_can_use(
 
 
 def test_a_run_that_began_nothing_leaves_nothing(
-    request_: sft.SftRequest, plan: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    request_: training_run.SftRequest, plan: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even the folder of the models."""
 
@@ -491,7 +498,7 @@ def test_a_run_that_began_nothing_leaves_nothing(
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_started(
-    request_: sft.SftRequest, monkeypatch: pytest.MonkeyPatch
+    request_: training_run.SftRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With what is needed, what there is, and where."""
     usage = shutil.disk_usage("/")._replace(free=1000)
@@ -526,7 +533,9 @@ def test_training_reads_no_field_that_nemo_would_take_otherwise(
     assert sorted(copied) == ["audio_filepath", "duration", "lang", "text"]
 
 
-def test_early_stopping_is_a_success(request_: sft.SftRequest, plan: Callable[..., None]) -> None:
+def test_early_stopping_is_a_success(
+    request_: training_run.SftRequest, plan: Callable[..., None]
+) -> None:
     """Fewer epochs than asked for are enough where the script says that it stopped by itself."""
     plan([start(), epoch(0, 0.4), epoch(1, 0.5), end(early=True)])
     result = sft.train(request_, local(), lambda _: None)
@@ -534,7 +543,7 @@ def test_early_stopping_is_a_success(request_: sft.SftRequest, plan: Callable[..
 
 
 def test_a_failure_shows_the_end_of_the_log(
-    request_: sft.SftRequest, plan: Callable[..., None]
+    request_: training_run.SftRequest, plan: Callable[..., None]
 ) -> None:
     """The last lines, not all of them, and the exit code; whatever the epochs say."""
     plan(WHOLE, exit_code=7, says="RuntimeError: the very last word")
@@ -550,7 +559,7 @@ def test_a_failure_shows_the_end_of_the_log(
 
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
 def test_a_run_without_a_whole_model_is_no_success(
-    request_: sft.SftRequest,
+    request_: training_run.SftRequest,
     plan: Callable[..., None],
     tmp_path: Path,
     lower_nemo: Path,
@@ -562,7 +571,7 @@ def test_a_run_without_a_whole_model_is_no_success(
     plan(WHOLE, model=None if damage == "missing" else cut)
     with pytest.raises(TrainingError):
         sft.train(request_, local(), lambda _: None)
-    assert sft.find_finished(request_) is None
+    assert training_run.find_finished(request_) is None
     assert not (request_.model_dir / "adapted_model.nemo").exists()
 
 
@@ -608,9 +617,9 @@ def test_progress_is_the_newest_that_is_known(tmp_path: Path) -> None:
 def test_a_best_epoch_needs_a_validation() -> None:
     """Epochs without a figure cannot be the best."""
     made = [progress.Epoch(n, n, 1.0, 1.0, wer, 1.0) for n, wer in enumerate([None, 0.0, 0.2])]
-    result = sft.SftResult(Path(), "", Path(), tuple(made))
+    result = training_run.SftResult(Path(), "", Path(), tuple(made))
     assert result.best == made[1]
-    assert sft.SftResult(Path(), "", Path(), (made[0],)).best is None
+    assert training_run.SftResult(Path(), "", Path(), (made[0],)).best is None
 
 
 FAMILY = """
@@ -658,8 +667,8 @@ def test_nothing_is_left_running_when_the_watcher_gives_up(
     entry, work = tmp_path / "entry", tmp_path / "work"
     entry.mkdir()
     (entry / "family.py").write_text(family)
-    monkeypatch.setattr(runtimes, "ENTRY", entry)
-    monkeypatch.setattr(runtimes, "_POLL_S", 0.01)
+    monkeypatch.setattr(local_runtime, "ENTRY", entry)
+    monkeypatch.setattr(local_runtime, "_POLL_S", 0.01)
     pids: list[int] = []
 
     def report() -> None:
@@ -690,7 +699,7 @@ def test_every_line_of_a_programs_output_is_seen_and_logged(
         "import sys, json\nprint('one ⁇')\nprint('two', file=sys.stderr)\n"
         "print(json.load(open(sys.argv[1]))['word'])\nsys.exit(5)\n"
     )
-    monkeypatch.setattr(runtimes, "ENTRY", entry)
+    monkeypatch.setattr(local_runtime, "ENTRY", entry)
     job = Job("talk", "talk.py", {"word": "three é"}, tmp_path / "work", (), {})
     seen: list[str] = []
     ended = local().execute(job, seen.append, lambda: None)
@@ -700,7 +709,7 @@ def test_every_line_of_a_programs_output_is_seen_and_logged(
 
 
 def test_the_script_gets_the_recipes_seed_and_the_users_paths(
-    request_: sft.SftRequest, plan: Callable[..., None]
+    request_: training_run.SftRequest, plan: Callable[..., None]
 ) -> None:
     """The launcher's request, as the stand-in found it, after a run that did not end well."""
     plan([start()])
@@ -729,7 +738,7 @@ def test_output_that_is_no_utf_8_does_not_end_a_run(
     (entry / "noise.py").write_text(
         "import sys\nsys.stdout.buffer.write(b'caf\\xe9\\n')\nprint('after')\n"
     )
-    monkeypatch.setattr(runtimes, "ENTRY", entry)
+    monkeypatch.setattr(local_runtime, "ENTRY", entry)
     seen: list[str] = []
     job = Job("noise", "noise.py", {}, tmp_path / "work", (), {})
     assert local().execute(job, seen.append, lambda: None) == Ended(0)
@@ -747,8 +756,8 @@ def test_a_character_that_is_half_written_does_not_end_a_run(
         "out.write(b'\\xe2\\x81'); out.flush(); time.sleep(0.4)\n"
         "out.write(b'\\x87\\n'); out.flush()\n"
     )
-    monkeypatch.setattr(runtimes, "ENTRY", entry)
-    monkeypatch.setattr(runtimes, "_POLL_S", 0.02)
+    monkeypatch.setattr(local_runtime, "ENTRY", entry)
+    monkeypatch.setattr(local_runtime, "_POLL_S", 0.02)
     seen: list[str] = []
     job = Job("slow", "slow.py", {}, tmp_path / "work", (), {})
     assert local().execute(job, seen.append, lambda: None) == Ended(0)
@@ -756,7 +765,7 @@ def test_a_character_that_is_half_written_does_not_end_a_run(
 
 
 def test_a_run_that_was_stopped_after_its_last_validation_is_no_success(
-    request_: sft.SftRequest, plan: Callable[..., None]
+    request_: training_run.SftRequest, plan: Callable[..., None]
 ) -> None:
     """Without an orderly end the last epoch's checkpoint may not have been written."""
     plan([start(), epoch(0), epoch(1), epoch(2)])

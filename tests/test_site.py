@@ -22,7 +22,7 @@ from flows import gpu_slots
 from tasks.common.errors import FlywheelError, InputError
 from tasks.runtimes import docker_engine
 from tasks.runtimes.hardware import Gpu
-from tasks.training import sft
+from tasks.training import run as training_run
 from tests import engines, pages, sites
 
 
@@ -100,7 +100,7 @@ def test_cancelling_while_a_container_trains_leaves_nothing(site: Site, cycle: P
     sites.wait_for(lambda: not docker_engine.orphans(client, labels), docker_engine.GRACE_S + 10)
     assert time.monotonic() - started < docker_engine.GRACE_S + 10
     sites.ends(site, run, "Cancelled")
-    assert not list(cycle.glob(f"models/*/{sft.MODEL_NAME}"))
+    assert not list(cycle.glob(f"models/*/{training_run.MODEL_NAME}"))
     assert not (cycle.parent / "cycle2").exists()
 
 

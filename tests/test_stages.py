@@ -8,13 +8,14 @@ import pytest
 
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
-from tasks.decision import evidence
 from tasks.decision.gate import Action, GatePolicy, GateResult
+from tasks.evaluation import baseline
 from tasks.evaluation.baseline import Baseline
 from tasks.evaluation.hypotheses import Hypothesis, Part, write_hypotheses
 from tasks.evaluation.scoring import score
-from tasks.stages import prepare
-from tasks.training.recipes import Method, recipe
+from tasks.models.catalog import Method
+from tasks.stages import compare, evaluate, prepare
+from tasks.training.recipes import recipe
 from tests import samples
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def judged(folder: Path) -> GateResult:
         cycle,
         "parakeet-tdt-0.6b-v2",
         GatePolicy(),
-        prepare.find_baseline(cycle, None),
+        baseline.find_baseline(cycle, None),
         Method.SFT,
     )
 
@@ -81,11 +82,11 @@ def test_a_named_evaluation_goes_before_the_cycles_own(tmp_path: Path) -> None:
     cycle = open_cycle(fill(tmp_path / "cycle1", 100, 5, 10))
     other = tmp_path / "other.jsonl"
     write_hypotheses(other, samples.evaluated(1, 10))
-    found = prepare.find_baseline(cycle, other)
+    found = baseline.find_baseline(cycle, other)
     assert found is not None
     assert found.scores.ker == 0.1
     with pytest.raises(InputError, match="no evaluation result"):
-        prepare.find_baseline(cycle, tmp_path / "none.jsonl")
+        baseline.find_baseline(cycle, tmp_path / "none.jsonl")
 
 
 def test_the_limits_of_the_preflight_are_the_recipes(cycle: Path, lower_nemo: Path) -> None:
@@ -110,7 +111,7 @@ def evaluations(tmp_path: Path, *, marked: bool) -> tuple[Path, Path]:
 
 def test_a_comparison_rests_on_the_held_out_rows_that_are_marked(tmp_path: Path) -> None:
     """The table over all rows stands beside it, and says keep where held-out rows say grow."""
-    found = evidence.compare(*evaluations(tmp_path, marked=True), None, ["drug"])
+    found = compare.compare(*evaluations(tmp_path, marked=True), None, ["drug"])
     assert found["basis"] == "held-out"
     assert found["decision"] == "inconclusive"
     assert found["rows_needed"] > 4
@@ -123,7 +124,7 @@ def test_a_comparison_rests_on_the_held_out_rows_that_are_marked(tmp_path: Path)
 
 def test_where_it_is_not_known_all_rows_are_counted_and_labelled(tmp_path: Path) -> None:
     """Nobody claims that any of them was trained on."""
-    found = evidence.compare(*evaluations(tmp_path, marked=False), None, ["drug"])
+    found = compare.compare(*evaluations(tmp_path, marked=False), None, ["drug"])
     assert found["basis"] == "all"
     assert found["decision"] == "keep"
     assert found["rows"] == 20
@@ -139,7 +140,7 @@ def test_a_file_can_say_which_rows_were_held_out(tmp_path: Path, more: dict[str,
     held_out = samples.write_rows(
         tmp_path / "validation.jsonl", [{"audio_filepath": f"/x/{n}.wav", **more} for n in range(4)]
     )
-    found = evidence.compare(*evaluations(tmp_path, marked=False), held_out, ["drug"])
+    found = compare.compare(*evaluations(tmp_path, marked=False), held_out, ["drug"])
     assert (found["basis"], found["bare_decision"], found["rows"]) == ("held-out", "grow", 4)
 
 
@@ -149,7 +150,7 @@ def test_a_manifest_of_other_rows_is_bad_input(tmp_path: Path) -> None:
         tmp_path / "validation.jsonl", [{"audio_filepath": "y.wav", "text": "give aspirin now"}]
     )
     with pytest.raises(InputError, match="none of its rows"):
-        evidence.compare(*evaluations(tmp_path, marked=False), held_out, ["drug"])
+        compare.compare(*evaluations(tmp_path, marked=False), held_out, ["drug"])
 
 
 def test_held_out_rows_are_recognised_in_the_copy_of_the_bases_style(
@@ -167,7 +168,7 @@ def test_held_out_rows_are_recognised_in_the_copy_of_the_bases_style(
         for row in rows
     ]
     write_hypotheses(tmp_path / "h.jsonl", hyps)
-    found = evidence.compare(tmp_path / "h.jsonl", tmp_path / "h.jsonl", data.validation, ["drug"])
+    found = compare.compare(tmp_path / "h.jsonl", tmp_path / "h.jsonl", data.validation, ["drug"])
     assert found["rows"] == 2
 
 
@@ -175,18 +176,18 @@ def test_two_cycle_folders_can_be_compared(tmp_path: Path) -> None:
     """By the evaluation that each holds; a folder without one is bad input."""
     first = fill(tmp_path / "cycle1", 100, 8, 10)
     second = fill(tmp_path / "cycle2", 100, 7, 10)
-    found = evidence.compare(first, second, None, ["drug"])
+    found = compare.compare(first, second, None, ["drug"])
     assert found["by"]["drug"]["relative"] == -0.125
     assert found["decision"] == "inconclusive"
     (second / "offline_hyps.jsonl").unlink()
     with pytest.raises(InputError, match="no evaluation result in this cycle"):
-        evidence.compare(first, second, None, ["drug"])
+        compare.compare(first, second, None, ["drug"])
 
 
 def test_a_misspelt_category_is_named_before_anything_is_compared(tmp_path: Path) -> None:
     """Not told as a category without rows."""
     with pytest.raises(InputError, match="'drugs' is not a category"):
-        evidence.compare(*evaluations(tmp_path, marked=True), None, ["drugs"])
+        compare.compare(*evaluations(tmp_path, marked=True), None, ["drugs"])
 
 
 def test_a_decision_without_rows_is_refused_before_training(cycle: Path, lower_nemo: Path) -> None:
@@ -236,5 +237,5 @@ def test_a_runs_results_are_not_replaced_by_a_baseline(cycle: Path, lower_nemo: 
     (cycle / "run.json").write_text("{}")
     before = samples.snapshot(cycle)
     with pytest.raises(InputError, match="--baseline FILE"):
-        prepare.transcribe_baseline(open_cycle(cycle), str(lower_nemo), None, (), print)
+        evaluate.transcribe_baseline(open_cycle(cycle), str(lower_nemo), None, (), print)
     assert samples.snapshot(cycle) == before

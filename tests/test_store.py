@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore import exceptions
 
-from tasks.common import atomic_files
+from tasks.common import hashing
 from tasks.records.s3_store import LEAST_PART_BYTES, S3Store
 from tasks.records.store import LocalStore, Store, StoreError
 from tests import s3
@@ -52,7 +52,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 def make(path: Path, size: int = 3) -> tuple[Path, str]:
     """A file that no compression and no luck makes equal to another, and its hash."""
     path.write_bytes(os.urandom(size))
-    return path, atomic_files.sha256_file(path)
+    return path, hashing.sha256_file(path)
 
 
 @pytest.mark.parametrize("size", [0, 3, 2 * LEAST_PART_BYTES + 17])
@@ -106,7 +106,7 @@ def test_a_damaged_object_is_not_handed_out(store: Store, tmp_path: Path) -> Non
 UPLOAD = """
 import os, sys
 from pathlib import Path
-from tasks.common import atomic_files as files
+from tasks.common import hashing
 from tasks.records.s3_store import S3Store, LEAST_PART_BYTES
 from tests import s3
 client = s3.client(sys.argv[1])
@@ -119,7 +119,7 @@ def die(**_):
 client.meta.events.register("before-send.s3.UploadPart", die)
 path = Path(sys.argv[3])
 S3Store(client, sys.argv[2], "cut/", part_bytes=LEAST_PART_BYTES).put(
-    "model.nemo", path, files.sha256_file(path))
+    "model.nemo", path, hashing.sha256_file(path))
 """
 
 
@@ -180,7 +180,7 @@ def test_a_file_that_changes_after_it_was_hashed_is_not_kept(
     if isinstance(store, S3Store):
         begun = store.client.list_multipart_uploads(Bucket=BUCKET, Prefix=store.prefix)
         assert "Uploads" not in begun
-    assert store.put("key", path, atomic_files.sha256_file(path))
+    assert store.put("key", path, hashing.sha256_file(path))
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):

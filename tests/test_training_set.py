@@ -6,8 +6,9 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from tasks.data.audio_checks import AudioLimits
 from tasks.data.manifest import parse_manifest
-from tasks.data.preflight import CheckedRow, Limits, preflight
+from tasks.data.preflight import CheckedRow, preflight
 from tasks.data.training_set import TrainingSet, counts, split_checked, write_training_set
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def checked(folder: Path, nemo: Path) -> tuple[CheckedRow, ...]:
     """The rows of a sound cycle."""
-    result = preflight(folder / "manifest.jsonl", Limits(16000), style_of(open_archive(nemo)))
+    result = preflight(folder / "manifest.jsonl", AudioLimits(16000), style_of(open_archive(nemo)))
     result.raise_errors()
     return result.rows
 

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks.common.errors import InputError
-from tasks.data.preflight import Limits, preflight
+from tasks.data.audio_checks import AudioLimits
+from tasks.data.preflight import preflight
 from tasks.decision import evidence
 from tasks.decision.gate import Evidence, GatePolicy, check_gate
 from tasks.decision.verdict import decide
 from tasks.evaluation.diff import pair
 from tasks.evaluation.hypotheses import Hypothesis, Part
 from tasks.models import catalog
+from tasks.models.catalog import Method
 from tasks.runtimes import failures
 from tasks.runtimes.base import place_in
 from tasks.serving import attribution, parity
 from tasks.stages import host_checks
 from tasks.training.progress import UnkWatch
-from tasks.training.recipes import Method, Recipe
+from tasks.training.recipes import Recipe
 from tests import nemo_models, samples, trainings
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def paths_in_the_container(folder: Path) -> str:
     cycle = samples.make_cycle(folder)
     row = {**samples.cycle_rows()[0], "audio_filepath": "/home/nobody/here/0.wav"}
     samples.write_rows(cycle / "manifest.jsonl", [row])
-    found = preflight(cycle / "manifest.jsonl", Limits(16000), None)
+    found = preflight(cycle / "manifest.jsonl", AudioLimits(16000), None)
     with pytest.raises(InputError, match="row 1"):
         found.raise_errors()
     with pytest.raises(InputError) as told:

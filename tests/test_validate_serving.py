@@ -35,7 +35,7 @@ from tasks.serving import endpoint_transcription, validation
 from tasks.serving.attribution import CauseName
 from tasks.serving.parity import Kind
 from tasks.serving.riva_client import Client, Endpoint, EndpointSettings, Retry, ServingError
-from tasks.stages import prepare
+from tasks.stages import evaluate
 from tests import riva_server, samples, secrets
 from tests.riva_server import Faults
 
@@ -56,7 +56,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's whole cycle with the embedded base's offline evaluation."""
     folder = tmp_path_factory.mktemp("demo") / "cycle1"
     dataset.synthesise_cycle(folder)
-    prepare.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
+    evaluate.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
     return folder
 
 

@@ -17,12 +17,12 @@ from asr_flywheel.demo.dataset import synthesise_cycle
 from flows.config import CycleConfig
 from flows.evaluate_cycle import EvaluationConfig, evaluate_cycle
 from flows.finetune_cycle import Outcome, finetune_cycle
-from tasks.common import atomic_files, neighbour_stages
+from tasks.common import hashing, neighbour_stages
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.cycle_lock import LOCK_NAME
 from tasks.serving import handoff, handoff_package
-from tasks.stages import prepare
+from tasks.stages import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def manifest_before(clinic: Path) -> bytes:
 def outcome(clinic: Path, config: CycleConfig, manifest_before: bytes) -> Outcome:
     """What the flow ended in, after a real baseline."""
     assert manifest_before
-    prepare.transcribe_baseline(open_cycle(clinic / "cycle1"), "embedded", None, (), print)
+    evaluate.transcribe_baseline(open_cycle(clinic / "cycle1"), "embedded", None, (), print)
     return finetune_cycle(config)
 
 
@@ -89,10 +89,10 @@ def test_every_file_is_there_and_the_record_knows_them(outcome: Outcome, clinic:
         *(("grow_plan.csv", "grow_plan.md") if to_be_grown(outcome) else ()),
     }
     for name, sha256 in record["files"].items():
-        assert atomic_files.sha256_file(second / name) == sha256
+        assert hashing.sha256_file(second / name) == sha256
     (run,) = (first / "models").iterdir()
     info = json.loads((run / "training_run_info.json").read_text())
-    assert info["model_sha256"] == atomic_files.sha256_file(run / "adapted_model.nemo")
+    assert info["model_sha256"] == hashing.sha256_file(run / "adapted_model.nemo")
     assert info["epochs"][0]["val_wer"] is not None
     assert info["dataset"]["rows_loaded"] == info["dataset"]["train_rows"] == 195
 

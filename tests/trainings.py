@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.common import atomic_files
+from tasks.common import hashing
 from tasks.data.cycle_folder import open_cycle
-from tasks.runtimes.base import LocalRuntime
 from tasks.runtimes.hardware import Hardware
+from tasks.runtimes.local import LocalRuntime
 from tasks.stages import prepare
-from tasks.training import fallback, sft
+from tasks.training import fallback
+from tasks.training import run as training_run
 from tests import samples
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def make_cycle(parent: Path) -> Path:
     return folder
 
 
-def tune(cycle: Path, base: Path, recipe: Recipe) -> sft.SftResult:
+def tune(cycle: Path, base: Path, recipe: Recipe) -> training_run.SftResult:
     """Tune a base on a cycle as a run does: preflight, split, NeMo, the run's folder.
 
     Raises:
@@ -35,13 +36,13 @@ def tune(cycle: Path, base: Path, recipe: Recipe) -> sft.SftResult:
     opened = open_cycle(cycle)
     runtime = LocalRuntime(Hardware((), 2))
     data = prepare.split(opened, prepare.check(opened, base, recipe), 0.2, recipe.seed)
-    key = sft.run_key(atomic_files.sha256_file(base), data.content, recipe, runtime.identity)
-    request = sft.SftRequest(
+    key = training_run.run_key(hashing.sha256_file(base), data.content, recipe, runtime.identity)
+    request = training_run.SftRequest(
         base=base,
         base_name=str(base),
         data=data,
         recipe=recipe,
-        model_dir=opened.path / "models" / sft.run_name(str(base), recipe, key),
+        model_dir=opened.path / "models" / training_run.run_name(str(base), recipe, key),
         audio_roots=(opened.path,),
         key=key,
     )

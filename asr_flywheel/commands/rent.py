@@ -20,9 +20,9 @@ from asr_flywheel.options import (
     RecipeOption,
     SeedOption,
     TrustOption,
-    server_answers,
     validated,
 )
+from asr_flywheel.run_server import server_answers
 from tasks.common.errors import InputError
 from tasks.training.recipes import RecipeName
 

@@ -24,12 +24,11 @@ from asr_flywheel.options import (
     RecipeOption,
     SeedOption,
     TrustOption,
-    no_idle_heartbeat,
-    server_answers,
-    server_meanwhile,
     validated,
 )
-from tasks.training.recipes import Method, Precision, RecipeName
+from asr_flywheel.run_server import no_idle_heartbeat, server_answers, server_meanwhile
+from tasks.models.catalog import Method
+from tasks.training.recipes import Precision, RecipeName
 
 if TYPE_CHECKING:
     from flows.finetune_cycle import Outcome

@@ -253,7 +253,7 @@ def _ask_for_consent(config: ServingConfig) -> ServingConfig:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Nothing but the JSON on standard output."""
-    from flows.artifacts import console
+    from flows.console import console
 
     console.quiet = True
     try:

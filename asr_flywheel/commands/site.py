@@ -39,7 +39,7 @@ def site(
 ) -> None:
     """A whole site on loopback: server, UI, GPU pool, deployments, blocks and a worker."""
     from asr_flywheel.site.local_site import Site
-    from flows.artifacts import stage
+    from flows.console import stage
 
     here = Site(directory.resolve(), port)
     if what == "up":

@@ -26,8 +26,9 @@ from asr_flywheel.options import (
     TrustOption,
     print_json,
 )
+from tasks.models.catalog import Method
 from tasks.training import recipes
-from tasks.training.recipes import Method, Recipe, RecipeName
+from tasks.training.recipes import Recipe, RecipeName
 
 app = typer.Typer()
 
@@ -51,6 +52,7 @@ def gate(
     """Say whether tuning is worth it, and where to go if not."""
     from tasks.data.cycle_folder import open_cycle
     from tasks.decision.gate import GatePolicy
+    from tasks.evaluation import baseline as baselines
     from tasks.stages import prepare
 
     folder = open_cycle(cycle)
@@ -58,7 +60,7 @@ def gate(
         folder,
         base,
         GatePolicy(priority=tuple(priority or ["drug"])),
-        prepare.find_baseline(folder, baseline),
+        baselines.find_baseline(folder, baseline),
         method,
     )
     if as_json:
@@ -196,9 +198,9 @@ def transcribe(
         )
     else:
         from tasks.data.cycle_folder import open_cycle
-        from tasks.stages import prepare
+        from tasks.stages import evaluate
 
-        written = prepare.transcribe_baseline(
+        written = evaluate.transcribe_baseline(
             open_cycle(cycle),
             model,
             out,
@@ -257,10 +259,10 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two evaluations row by row and decide: keep, grow, discard or inconclusive."""
-    from tasks.decision import evidence
     from tasks.decision.guardrail import GuardrailPolicy
+    from tasks.stages import compare
 
-    found = evidence.compare(
+    found = compare.compare(
         before,
         after,
         held_out,

@@ -6,11 +6,11 @@ import importlib.util
 import time
 from typing import TYPE_CHECKING
 
-from flows.artifacts import stage
+from flows.console import stage
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
-from tasks.stages.prepare import transcribe_baseline
+from tasks.stages.evaluate import transcribe_baseline
 
 if TYPE_CHECKING:
     from pathlib import Path

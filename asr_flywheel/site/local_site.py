@@ -19,15 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from flows.deployment_names import POOL, PROJECT
 from tasks.common import atomic_files
 from tasks.common.errors import FlywheelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-PROJECT = Path(__file__).parent.parent
-PREFECT_FILE = PROJECT / "deployments" / "prefect.yaml"
-POOL = "gpu"
 _WAIT_S = 120.0
 _GRACE_S = 10.0
 

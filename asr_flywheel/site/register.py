@@ -19,13 +19,13 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
-from asr_flywheel.site.local_site import POOL, PREFECT_FILE, PROJECT
 from blocks import gpu_host
 from blocks.email import EmailNotification
 from blocks.nemo_container import NemoContainer
 from blocks.policies import GateThresholds, TuningRecipe
 from blocks.riva_endpoint import RivaEndpoint
 from blocks.stores import LocalArtifactStore, S3ArtifactStore
+from flows.deployment_names import POOL, PREFECT_FILE, PROJECT
 
 BLOCKS = (
     NemoContainer,

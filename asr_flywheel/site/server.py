@@ -21,7 +21,7 @@ import sqlalchemy
 from prefect.server.concurrency.lease_storage import get_concurrency_lease_storage
 from prefect.server.database import provide_database_interface
 
-from flows.artifacts import stage
+from flows.console import stage
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -9,7 +9,7 @@ import sys
 from prefect.artifacts import create_table_artifact
 
 from flows import gpu_slots
-from flows.artifacts import stage
+from flows.console import stage
 from tasks.runtimes import docker_engine, hardware, orphaned_containers
 from tasks.runtimes.failures import FaultError
 

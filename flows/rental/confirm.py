@@ -16,7 +16,7 @@ from prefect.input import RunInput
 from prefect.runtime import deployment
 from pydantic import Field
 
-from flows.artifacts import stage
+from flows.console import stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,9 @@ from prefect.client.orchestration import get_client
 from prefect.events import emit_event
 from prefect.states import Cancelled
 
-from asr_flywheel.site.local_site import POOL
 from flows import gpu_slots, prefect_helpers
-from flows.artifacts import stage
+from flows.console import stage
+from flows.deployment_names import POOL
 from tasks.common.errors import FlywheelError, InputError
 from tasks.gpu_hosts import lease as leases
 from tasks.gpu_hosts.ssh import HostError

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
+from tasks.data.audio_checks import AudioLimits
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.data.general_english import divide
 from tasks.data.manifest import read_manifest
-from tasks.data.preflight import Limits, preflight
+from tasks.data.preflight import preflight
+from tasks.evaluation import baseline as baselines
 from tasks.gpu_hosts import gpu_prices, upload
 from tasks.gpu_hosts.providers import BrevHost, OwnHost
 from tasks.gpu_hosts.upload import Cargo
@@ -69,7 +71,7 @@ def plan(config: RentConfig) -> Plan:
     _check_movable(run)
     config.passed_on()
     _check_programs(provider)
-    baseline = prepare.find_baseline(cycle, run.baseline)
+    baseline = baselines.find_baseline(cycle, run.baseline)
     verdict = prepare.judge(cycle, run.base, run.gate_policy(), baseline, run.method)
     run_record.require_free(cycle.next)
     base = _own_base(run.base, trust=run.trust)
@@ -134,7 +136,9 @@ def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None) -> None:
     if base is not None:
         checked = prepare.check(cycle, base, recipe, run.audio_roots, keep_style=run.keep_style)
     else:
-        limits = Limits(_SAMPLE_RATE, run.audio_roots, recipe.min_duration, recipe.max_duration)
+        limits = AudioLimits(
+            _SAMPLE_RATE, run.audio_roots, recipe.min_duration, recipe.max_duration
+        )
         checked = preflight(cycle.manifest, limits, None)
         checked.raise_errors()
     if run.general is None:
@@ -152,7 +156,7 @@ def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None) -> None:
         )
         return
     manifest = run.general.expanduser().resolve()
-    limits = Limits(_SAMPLE_RATE, run.audio_roots, recipe.min_duration, math.inf)
+    limits = AudioLimits(_SAMPLE_RATE, run.audio_roots, recipe.min_duration, math.inf)
     found = preflight(manifest, limits, None)
     found.raise_errors()
     divide(manifest, found.rows, checked.rows, replay=replay, longest=recipe.max_duration)

@@ -14,8 +14,8 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 
-from asr_flywheel.site.local_site import POOL
-from flows.artifacts import stage
+from flows.console import stage
+from flows.deployment_names import POOL
 from tasks.common.errors import InputError
 from tasks.gpu_hosts import lease as leases
 from tasks.gpu_hosts import remote_scripts

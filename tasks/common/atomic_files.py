@@ -6,7 +6,6 @@ atomic on one file system.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,8 +18,6 @@ from tasks.common.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-_CHUNK_BYTES = 1 << 20
 
 
 def check_target(target: Path) -> None:
@@ -124,18 +121,3 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     if not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path}: every line must be a JSON object.")
     return rows
-
-
-def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def fingerprint(value: object) -> str:
-    """SHA-256 of a JSON-able value, independent of key order and of the Python version."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -8,6 +8,7 @@ next time, since a clock's tick could hide a later change. Losing the cache cost
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from pathlib import Path
@@ -15,6 +16,9 @@ from typing import Any
 
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
+
+_CHUNK_BYTES = 1 << 20
+
 
 # Hashing less is as fast as looking it up.
 _LEAST_BYTES = 4 << 20
@@ -26,12 +30,12 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal; the same as ``files.sha256_file``."""
     before = _state(path)
     if before["bytes"] < _LEAST_BYTES:
-        return atomic_files.sha256_file(path)
+        return sha256_file(path)
     entry = _entry(path)
     known = _read(entry)
     if known.get("state") == before and isinstance(known.get("sha256"), str):
         return str(known["sha256"])
-    found = atomic_files.sha256_file(path)
+    found = sha256_file(path)
     settled = time.time_ns() - max(before["modified_ns"], before["changed_ns"]) > _SETTLED_NS
     if settled and _state(path) == before:
         _keep(entry, {"path": str(path), "state": before, "sha256": found})
@@ -74,3 +78,18 @@ def _keep(entry: Path, value: dict[str, Any]) -> None:
         atomic_files.write_json(entry, value)
     except InputError:
         return  # no cache can be written here; it only saves time
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def fingerprint(value: object) -> str:
+    """SHA-256 of a JSON-able value, independent of key order and of the Python version."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

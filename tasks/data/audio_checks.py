@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.data import findings
@@ -9,11 +11,29 @@ from tasks.data.audio_probe import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from tasks.data.audio_probe import AudioFacts
     from tasks.data.findings import Finding
     from tasks.data.manifest import Utterance
-    from tasks.data.preflight import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class AudioLimits:
+    """What a row must satisfy.
+
+    Attributes:
+        sample_rate: Hz, the base's.
+        extra_roots: folders besides the manifest's own under which audio may lie, links followed.
+        min_duration: seconds; NeMo silently drops shorter rows from training.
+        max_duration: seconds; NeMo silently drops longer rows from training.
+    """
+
+    sample_rate: int
+    extra_roots: tuple[Path, ...] = ()
+    min_duration: float = 0.0
+    max_duration: float = math.inf
+
 
 # A header and a manifest may round differently; more than both of these is another recording.
 _DURATION_SLACK_S = 0.1
@@ -22,7 +42,9 @@ _DURATION_SLACK_SHARE = 0.02
 _MOST_OVER_RANGE = 0.01
 
 
-def check(utterance: Utterance, fact: AudioFacts | Unreadable, limits: Limits) -> Iterable[Finding]:
+def check(
+    utterance: Utterance, fact: AudioFacts | Unreadable, limits: AudioLimits
+) -> Iterable[Finding]:
     """Everything that is wrong with a row's recording."""
     row, name = utterance.row, utterance.audio_filepath
     if isinstance(fact, Unreadable):
@@ -91,7 +113,7 @@ def _check_level(utterance: Utterance, fact: AudioFacts) -> Iterable[Finding]:
         )
 
 
-def _check_length(utterance: Utterance, fact: AudioFacts, limits: Limits) -> Iterable[Finding]:
+def _check_length(utterance: Utterance, fact: AudioFacts, limits: AudioLimits) -> Iterable[Finding]:
     row, seconds, stated = utterance.row, fact.duration, utterance.duration
     if stated is not None:
         gap = abs(stated - seconds)

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.common.errors import InputError
-from tasks.evaluation.hypotheses import IMPORTED_NAME, OFFLINE_NAME
+
+_SLUG = re.compile(r"[^a-z0-9]+")
+
+
+OFFLINE_NAME = "offline_hyps.jsonl"
+IMPORTED_NAME = "per_sample.json"
+
 
 _FOLDER = re.compile(r"cycle([1-9][0-9]*)")
 
@@ -82,3 +88,8 @@ def open_cycle(path: Path) -> Cycle:
     if not path.is_dir():
         raise InputError(f"{path}: there is no such cycle folder.")
     return Cycle(path, int(match.group(1)))
+
+
+def clinic_of(cycle: Cycle) -> str:
+    """The name of the folder that holds the cycles: small letters, digits and dashes."""
+    return _SLUG.sub("-", cycle.path.parent.name.lower()).strip("-") or "cycles"

@@ -6,7 +6,6 @@ writes nothing. Errors stop the run; warnings are kept in the run record.
 
 from __future__ import annotations
 
-import math
 import os
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from tasks.data.text_normalizer import normalise
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tasks.data.audio_checks import AudioLimits
     from tasks.data.findings import Finding
     from tasks.data.manifest import Utterance
     from tasks.models.text_style import WritingStyle
@@ -68,25 +68,8 @@ class PreflightResult:
         findings.raise_errors(self.manifest, self.findings)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a row must satisfy.
-
-    Attributes:
-        sample_rate: Hz, the base's.
-        extra_roots: folders besides the manifest's own under which audio may lie, links followed.
-        min_duration: seconds; NeMo silently drops shorter rows from training.
-        max_duration: seconds; NeMo silently drops longer rows from training.
-    """
-
-    sample_rate: int
-    extra_roots: tuple[Path, ...] = ()
-    min_duration: float = 0.0
-    max_duration: float = math.inf
-
-
 def preflight(
-    manifest: Path, limits: Limits, style: WritingStyle | None, *, restyle: bool = True
+    manifest: Path, limits: AudioLimits, style: WritingStyle | None, *, restyle: bool = True
 ) -> PreflightResult:
     """Check a manifest, its audio and its text.
 

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.data import manifest
 from tasks.data.split import UNCATEGORISED, Split, SplitRow, fold_rows, split_rows
@@ -170,7 +170,7 @@ def held_out_rows(path: Path) -> list[tuple[str, str | None]]:
 
 
 def _content(*sides: Sequence[CheckedRow]) -> str:
-    return atomic_files.fingerprint(
+    return hashing.fingerprint(
         [sorted((row.audio_sha256, row.training_text) for row in side) for side in sides]
     )
 

@@ -16,8 +16,7 @@ from tasks.common import neighbour_stages
 from tasks.common.errors import InputError
 from tasks.data.manifest import CATEGORIES
 from tasks.data.text_normalizer import normalise
-from tasks.models.catalog import LEGACY_FALLBACK, RECOMMENDED, Base, Status
-from tasks.training.recipes import Method
+from tasks.models.catalog import LEGACY_FALLBACK, RECOMMENDED, Base, Method, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

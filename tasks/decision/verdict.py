@@ -35,6 +35,7 @@ from tasks.decision.decision_table import (
 from tasks.decision.guardrail import Guardrail, GuardrailStatus
 from tasks.decision.significance import Finding, find, rows_needed
 from tasks.evaluation import statistics
+from tasks.evaluation.row_basis import EVERY_ROW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -57,8 +58,6 @@ __all__ = [
     "rows_needed",
 ]
 
-EVERY_ROW = "all"
-"""The basis where it is not known which rows were trained on."""
 UNCHECKED = "Forgetting was not checked: there is no guardrail set of general English."
 
 

@@ -5,23 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.evaluation.hypotheses import (
-    OFFLINE_NAME,
-    Hypothesis,
-    Part,
-    hypothesis_for,
-    read_hypotheses,
-)
+from tasks.data.cycle_folder import OFFLINE_NAME, Cycle
+from tasks.evaluation.hypotheses import Part, read_hypotheses
 from tasks.evaluation.scoring import Scores, score
-from tasks.transcription.offline import AudioSet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
-
-    from tasks.data.preflight import CheckedRow
-    from tasks.data.split import Split
-    from tasks.transcription.offline import Transcript
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +54,11 @@ def read_baseline(path: Path) -> Baseline:
     return Baseline(path, score(read_hypotheses(path)))
 
 
-def audio_set(rows: Sequence[CheckedRow], roots: tuple[Path, ...]) -> AudioSet:
-    """The audio of checked rows, in their order; ``roots`` are the folders that hold it."""
-    return AudioSet(
-        tuple(row.audio for row in rows),
-        tuple(row.utterance.duration or 0.0 for row in rows),
-        tuple(row.audio_sha256 for row in rows),
-        roots,
-    )
+def find_baseline(cycle: Cycle, named: Path | None) -> Baseline | None:
+    """The evaluation result that was named, else the cycle folder's, else None.
 
-
-def hypotheses(
-    rows: Sequence[CheckedRow], transcript: Transcript, split: Split | None = None
-) -> tuple[Hypothesis, ...]:
-    """The evaluation rows of a transcript; with a split, each says whether it was trained on."""
-    return tuple(
-        hypothesis_for(row.utterance, text, _part(row, split))
-        for row, text in zip(rows, transcript.hypotheses, strict=True)
-    )
-
-
-def _part(row: CheckedRow, split: Split | None) -> Part | None:
-    if split is None:
-        return None
-    return Part.HELD_OUT if row.utterance.row in split.held_out else Part.TRAINED
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = named or cycle.find_baseline()
+    return None if path is None else read_baseline(path.expanduser())

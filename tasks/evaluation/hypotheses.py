@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from tasks.data.manifest import Utterance
 
-OFFLINE_NAME = "offline_hyps.jsonl"
-IMPORTED_NAME = "per_sample.json"
 _REQUIRED = ("audio_filepath", "ref", "hyp")
 _BOM = b"\xef\xbb\xbf"
 _HEAD_BYTES = 4096

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tasks.decision.verdict import EVERY_ROW
 from tasks.evaluation.clinical_values import Kind
 from tasks.evaluation.false_keywords import Vocabulary, vocabulary
 from tasks.evaluation.hypotheses import Part
 from tasks.evaluation.incremental_scoring import intervals
+from tasks.evaluation.row_basis import ALL, HELD_OUT, TRAINED, UNTUNED
 from tasks.evaluation.scoring import Share
 from tasks.evaluation.secondary_metrics import Beyond, look_beyond
 
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
     from tasks.evaluation.scoring import Scores
     from tasks.evaluation.statistics import Interval
 
-HELD_OUT = "held-out"
-TRAINED = "trained on"
-ALL = "all, trained on included"
-CROSS_FITTED = "cross-fitted"
-UNTUNED = EVERY_ROW
 NO_VALUE = "(none)"
 _SECTIONS = (
     ("entity_category", "KER by entity category"),

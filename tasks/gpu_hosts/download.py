@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.gpu_hosts.ssh import HostError, patiently
 from tasks.records import run_record
-from tasks.training import sft
+from tasks.training import run as training_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,7 +98,7 @@ def fetch(
             f"{failure} What has arrived is kept in {staging}; remove that if it is of no use."
         ) from failure
     shutil.rmtree(staging, ignore_errors=True)
-    model = cycle.path / "models" / run / sft.MODEL_NAME
+    model = cycle.path / "models" / run / training_run.MODEL_NAME
     return Fetched(checked, model, cycle.next.path, kept)
 
 
@@ -116,12 +116,12 @@ def verify(staging: Path, cycle: Cycle) -> tuple[int, str]:
     run = PurePosixPath(record["sft"]["model"]).parent.name
     model = staging / cycle.path.name / "models" / run
     wanted = {results / name: sha256 for name, sha256 in record["files"].items()}
-    wanted[model / sft.MODEL_NAME] = record["sft"]["model_sha256"]
+    wanted[model / training_run.MODEL_NAME] = record["sft"]["model_sha256"]
     # The record of a host with an older version of this project does not tell it.
     if (sha256 := record["sft"].get("training_run_info_sha256")) is not None:
-        wanted[model / sft.INFO_NAME] = sha256
+        wanted[model / training_run.INFO_NAME] = sha256
     _compare(wanted, staging, cycle)
-    dataset = atomic_files.read_json(model / sft.INFO_NAME)["dataset"]
+    dataset = atomic_files.read_json(model / training_run.INFO_NAME)["dataset"]
     sides = {staging / cycle.path.name / f"{side}.jsonl": f"{side}_sha256" for side in _SPLIT}
     _compare({path: dataset[name] for path, name in sides.items()}, staging, cycle)
     return len(wanted) + len(sides), run
@@ -129,7 +129,7 @@ def verify(staging: Path, cycle: Cycle) -> tuple[int, str]:
 
 def _compare(wanted: Mapping[Path, str], staging: Path, cycle: Cycle) -> None:
     for path, sha256 in wanted.items():
-        if not path.is_file() or atomic_files.sha256_file(path) != sha256:
+        if not path.is_file() or hashing.sha256_file(path) != sha256:
             what = "is not what the run wrote" if path.is_file() else "is missing"
             raise HostError(
                 f"{path.relative_to(staging)}: {what} (its SHA-256 in "
@@ -164,7 +164,7 @@ def _localise(
 
     def rewritten(path: Path) -> str:
         """The SHA-256 of a file, now."""
-        before = atomic_files.sha256_file(path)
+        before = hashing.sha256_file(path)
         if path.suffix == ".jsonl":
             rows = atomic_files.read_jsonl(path)
             if (moved := _at_home(rows, homes)) != rows:
@@ -173,20 +173,20 @@ def _localise(
             value = atomic_files.read_json(path)
             if (moved := _at_home(value, homes)) != value:
                 atomic_files.write_json(path, moved)
-        if (now := atomic_files.sha256_file(path)) != before:
+        if (now := hashing.sha256_file(path)) != before:
             there[path.relative_to(staging).as_posix()] = before
         return now
 
     own, results = staging / cycle.path.name, staging / cycle.next.path.name
-    info_path = own / "models" / run / sft.INFO_NAME
-    info, before = atomic_files.read_json(info_path), atomic_files.sha256_file(info_path)
+    info_path = own / "models" / run / training_run.INFO_NAME
+    info, before = atomic_files.read_json(info_path), hashing.sha256_file(info_path)
     hashes = {f"{side}_sha256": rewritten(own / f"{side}.jsonl") for side in _SPLIT}
     if there:
         atomic_files.write_json(info_path, {**info, "dataset": {**info["dataset"], **hashes}})
         there[info_path.relative_to(staging).as_posix()] = before
     record = _at_home(atomic_files.read_json(results / run_record.RECORD_NAME), homes)
     record["files"] = {name: rewritten(results / name) for name in record["files"]}
-    record["sft"]["training_run_info_sha256"] = atomic_files.sha256_file(info_path)
+    record["sft"]["training_run_info_sha256"] = hashing.sha256_file(info_path)
     atomic_files.write_json(results / run_record.RECORD_NAME, record)
     return {"sha256_there": there} if there else {}
 
@@ -242,5 +242,5 @@ def _place(arrived: Path, target: Path, suffix: str) -> Path | None:
 
 
 def _model(folder: Path) -> str | None:
-    path = folder / sft.MODEL_NAME
-    return atomic_files.sha256_file(path) if path.is_file() else None
+    path = folder / training_run.MODEL_NAME
+    return hashing.sha256_file(path) if path.is_file() else None

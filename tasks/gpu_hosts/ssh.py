@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.common.errors import FlywheelError
-from tasks.runtimes.base import die_with_us
+from tasks.common.processes import die_with_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

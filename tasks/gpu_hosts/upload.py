@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
 from tasks.data import path_mapping
+from tasks.data.cycle_folder import clinic_of
 from tasks.data.manifest import read_manifest
 from tasks.gpu_hosts.ssh import patiently
-from tasks.records.archive import clinic_of
-from tasks.training import sft
+from tasks.training import run as training_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -113,8 +113,10 @@ def _pack(root: str, cargo: Cargo, staging: Path) -> tuple[Placed, list[_Part]]:
     base, baseline, general = cargo.base, None, None
     if (model := Path(cargo.base).expanduser()).is_file():
         names = [model.name]
-        if model.name == sft.MODEL_NAME:
-            names += [sft.RECORDINGS_NAME] * (model.parent / sft.RECORDINGS_NAME).is_file()
+        if model.name == training_run.MODEL_NAME:
+            names += [training_run.RECORDINGS_NAME] * (
+                model.parent / training_run.RECORDINGS_NAME
+            ).is_file()
         parts.append(_Part(model.parent, tuple(names), f"{inputs}/base"))
         base = f"{inputs}/base/{model.name}"
     if cargo.baseline is not None:

@@ -19,9 +19,17 @@ from typing import Any
 from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.models import hub_cache, nemo_archive
+from tasks.models.decoder_targets import target
 from tasks.models.hub_cache import Pinned
 from tasks.models.nemo_archive import Decoder, open_archive
-from tasks.serving.riva_build import target
+
+
+class Method(StrEnum):
+    """How the model is to be adapted; only stock full-model tuning is supported."""
+
+    SFT = "sft"
+    ADAPTER = "adapter"
+
 
 RECOMMENDED = "nvidia/parakeet-tdt-0.6b-v2"
 LEGACY_FALLBACK = "nvidia/stt_en_conformer_ctc_large"

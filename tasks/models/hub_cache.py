@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 
 
@@ -54,7 +54,7 @@ def resolve(name: str, revision: str, sha256: str) -> Pinned:
     path = find_cached(name, revision) or _download(name, revision)
     state = path.stat()
     now = {"bytes": state.st_size, "modified_ns": state.st_mtime_ns}
-    found = pin.get("sha256", "") if now == _state(pin) else atomic_files.sha256_file(path)
+    found = pin.get("sha256", "") if now == _state(pin) else hashing.sha256_file(path)
     expected = sha256 or pin.get("sha256", "")
     if expected and found != expected:
         raise InputError(

@@ -9,13 +9,13 @@ folders than the cycle's own is not kept; the manifest says where it lies.
 from __future__ import annotations
 
 import json
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
+from tasks.data.cycle_folder import clinic_of
 from tasks.records.run_record import RECORD_NAME
 from tasks.records.store import StoreError
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 MANIFEST = "MANIFEST.json"
 _FORMAT = 1
-_SLUG = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +75,6 @@ class StoredRun:
             "files": len(self.content),
             "bytes": sum(one["bytes"] for one in self.content.values()),
         }
-
-
-def clinic_of(cycle: Cycle) -> str:
-    """The name of the folder that holds the cycles: small letters, digits and dashes."""
-    return _SLUG.sub("-", cycle.path.parent.name.lower()).strip("-") or "cycles"
 
 
 def keep(
@@ -206,7 +200,7 @@ def fetch(
         target, sha256 = folder / name, run.content[name]["sha256"]
         if not target.exists():
             store.get(run.prefix + name, target, sha256)
-        elif atomic_files.sha256_file(target) != sha256:
+        elif hashing.sha256_file(target) != sha256:
             raise StoreError(
                 f"{target}: is there already, with another content. Fix: fetch into an empty "
                 "folder."

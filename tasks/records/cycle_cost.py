@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tasks.data.cycle_folder import Cycle
-    from tasks.training.sft import SftResult
+    from tasks.training.run import SftResult
     from tasks.transcription.offline import Transcript
 
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.training.run_info import versions
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tasks.decision.verdict import Decision, TableReading
     from tasks.evaluation.diff import Delta
     from tasks.evaluation.leaderboard import Leaderboard
-    from tasks.training.sft import SftResult
+    from tasks.training.run import SftResult
     from tasks.transcription.offline import Transcript
 
 RECORD_NAME = "run.json"
@@ -174,7 +174,7 @@ def describe(record: RunRecord) -> dict[str, Any]:
         "preflight": {
             "rows": len(preflight.rows),
             "audio_seconds": round(sum(r.utterance.duration or 0 for r in preflight.rows), 3),
-            "manifest_sha256": atomic_files.sha256_file(preflight.manifest),
+            "manifest_sha256": hashing.sha256_file(preflight.manifest),
             "warnings": [finding.as_dict() for finding in preflight.warnings],
         },
         "split": {
@@ -187,7 +187,7 @@ def describe(record: RunRecord) -> dict[str, Any]:
             "model": str(record.sft.model),
             "model_sha256": record.sft.model_sha256,
             "training_run_info": str(record.sft.info),
-            "training_run_info_sha256": atomic_files.sha256_file(record.sft.info),
+            "training_run_info_sha256": hashing.sha256_file(record.sft.info),
             "reused": record.sft.reused,
         },
         "transcription": [
@@ -244,7 +244,7 @@ def add_files(cycle: Cycle, made: Sequence[Path]) -> None:
 
 def _write(cycle: Cycle, record: Mapping[str, Any]) -> None:
     hashes = {
-        name: known or atomic_files.sha256_file(cycle.path / name)
+        name: known or hashing.sha256_file(cycle.path / name)
         for name, known in record["files"].items()
     }
     atomic_files.write_json(cycle.path / RECORD_NAME, {**record, "files": hashes})

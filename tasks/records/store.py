@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.common.errors import FlywheelError, InputError
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class LocalStore:
     def put(self, key: str, path: Path, sha256: str) -> bool:
         """Copy it beside its place, check it, and rename it there."""
         target = self.root / key
-        if target.is_file() and atomic_files.sha256_file(target) == sha256:
+        if target.is_file() and hashing.sha256_file(target) == sha256:
             return False
         with disk(target), path.open("rb") as source:
             receive(source, target, partial(require_unchanged, path, sha256))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from tasks.common import atomic_files
+from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.decision.decision_table import POLICY
@@ -294,7 +294,7 @@ def _read_turn(cycle: Cycle, costs: Mapping[int, float], problems: list[str]) ->
         path = cycle.path / name
         if not path.is_file():
             problems.append(f"{path}: the run's record has it, and it is gone.")
-        elif atomic_files.sha256_file(path) != sha256:
+        elif hashing.sha256_file(path) != sha256:
             problems.append(f"{path}: is not what the run wrote; it was changed since.")
     try:
         evidence = gather(cycle, record)

@@ -6,20 +6,13 @@ files are known where it runs, runs it to its end, and leaves nothing running be
 
 from __future__ import annotations
 
-import codecs
-import hashlib
-import importlib.util
 import json
 import os
-import re
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Protocol
@@ -36,8 +29,6 @@ ENTRY = Path(__file__).parents[1] / "entrypoints"
 OWN_SCRIPT = ENTRY / "finetune_script.py"
 OWN_CONFIG = "conf/sft.yaml"
 STOCK_CONFIG = "conf/asr_finetune/speech_to_text_finetune.yaml"
-# What no layer between here and NeMo's data loader takes for anything but part of a name.
-_PLAIN = re.compile(r"[A-Za-z0-9_./@+=: -]+")
 PYTHON_VARIABLE = "ASR_FLYWHEEL_NEMO_PYTHON"
 """Names the interpreter of another environment that has NeMo, where this one has none or a
 version that shall not be used; NeMo 2.x and this project want different versions of jiwer."""
@@ -45,9 +36,7 @@ LOCKS = Path("/var/tmp/asr-flywheel-gpus")  # noqa: S108 - one place for all use
 # A GPU that somebody uses without a slot of the server's is waited for, as a slot is: a training
 # takes hours. A container that lost its owner ends itself after two minutes.
 LOCKS_WAIT_S = 24 * 3600.0
-_POLL_S = 0.25
 _ASK_S = 60.0
-_GRACE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,110 +136,6 @@ class Runtime(Protocol):
         """Run a job to its end; what ``poll`` or ``on_line`` raises ends it."""
 
 
-@dataclass(frozen=True, slots=True)
-class LocalRuntime:
-    """A process on this machine, in this Python environment or in the one that a variable names.
-
-    Attributes:
-        hardware: what this machine has.
-        stock_script: the user's copy of the stock script, or None for our own.
-        python: the interpreter that has NeMo.
-        trust: whether a .nemo may run code of its own.
-    """
-
-    hardware: Hardware
-    stock_script: Path | None = None
-    python: str = field(default_factory=lambda: nemo_python())  # noqa: PLW0108 - stands below
-    trust: bool = False
-    locks_wait_s: float = LOCKS_WAIT_S
-
-    @property
-    def script(self) -> Script:
-        """Our own script, or the user's copy with the YAML beside it."""
-        if self.stock_script is None:
-            return Script(str(OWN_SCRIPT), str(ENTRY / OWN_CONFIG), own=True)
-        path = self.stock_script.expanduser().resolve()
-        return Script(str(path), str(path.parent / STOCK_CONFIG))
-
-    @property
-    def identity(self) -> str:
-        """The content of the script and of its YAML, and another environment's NeMo."""
-        parts = [atomic_files.sha256_file(Path(p)) for p in (self.script.path, self.script.config)]
-        if self.python != sys.executable:
-            parts.append(f"nemo {packages_of(self.python)['nemo_toolkit']}")
-        return " ".join(parts)
-
-    def check(self, report: Callable[[str], None] = lambda _: None) -> None:  # noqa: ARG002
-        """Refuse what cannot run.
-
-        Raises:
-            InputError: there is no NeMo, or the script or its YAML is missing.
-        """
-        if self.python != sys.executable:
-            packages_of(self.python)
-        elif importlib.util.find_spec("nemo") is None or importlib.util.find_spec("torch") is None:
-            raise InputError(
-                "NeMo is not installed in this environment. Fix: pip install "
-                f"'clinical-asr-flywheel[nemo]', or set {PYTHON_VARIABLE} to the Python of an "
-                "environment that has it, or use --runtime container."
-            )
-        for needed in (self.script.path, self.script.config):
-            if not Path(needed).is_file():
-                raise InputError(
-                    f"{needed}: no such file. Fix: give the path of speech_to_text_finetune.py "
-                    "inside a checkout of NVIDIA NeMo, whose conf folder lies beside it."
-                )
-
-    def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
-        """Every file is where it is, but by a plain name.
-
-        NeMo splits a manifest's path at commas and resolves ``${…}`` in it more than once, so that
-        no quoting helps: a folder with such a name is reached through a link of ours.
-        """
-        return place_in([(path, _plain(path)) for path in (work, *reads)])
-
-    def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
-        """Run the job in a process group of its own."""
-        job.write_request(
-            {**device_locks(self.hardware, wait_s=self.locks_wait_s), "trust": self.trust}
-        )
-        environment = {
-            **os.environ,
-            # nvidia-smi's order, by which GPUs are chosen and recorded; CUDA's own is by speed.
-            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-            "TOKENIZERS_PARALLELISM": "false",
-            "PYTHONUNBUFFERED": "1",
-        }
-        line = [*die_with_us(), self.python, str(ENTRY / job.program), str(job.request_file)]
-        # Libraries print what they like, and a character may be half written when it is read.
-        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-        with job.log.open("wb") as out, job.log.open("rb") as reader:
-            process = subprocess.Popen(
-                line,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                env=environment,
-                # Hydra resolves the name of its working directory, which must be a plain one.
-                cwd=tempfile.gettempdir(),
-                start_new_session=True,
-            )
-            try:
-                running = True
-                rest = ""
-                while running:
-                    running = process.poll() is None
-                    *lines, rest = (rest + decode(reader.read())).split("\n")
-                    for one in lines:
-                        on_line(one)
-                    poll()
-                    if running:
-                        time.sleep(_POLL_S)
-                return Ended(process.wait())
-            finally:
-                stop_group(process)
-
-
 def nemo_python() -> str:
     """The interpreter that runs NeMo: the variable's, else this one."""
     named = os.environ.get(PYTHON_VARIABLE, "")
@@ -315,12 +200,6 @@ def device_locks(
     return {"locks": folder or str(LOCKS), "locks_wait_s": wait_s}
 
 
-def die_with_us() -> list[str]:
-    """Have the kernel end the job if this process is killed and can clean up no more."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
-
-
 def place_in(places: Sequence[tuple[Path, PurePath]]) -> Callable[[Path], str]:
     """A function that maps a path under one of some folders to where that folder is seen.
 
@@ -344,32 +223,3 @@ def place_in(places: Sequence[tuple[Path, PurePath]]) -> Callable[[Path], str]:
         return str(there / path.relative_to(here))
 
     return place
-
-
-def _plain(path: Path) -> Path:
-    """The path, or a link to it where its name holds a character that NeMo reads as its own.
-
-    The link's name depends on the path alone, so that a second start finds its checkpoints.
-    """
-    if _PLAIN.fullmatch(str(path)):
-        return path
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    ending = path.suffix if path.is_file() else ""
-    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
-    link = cache / "asr-flywheel" / "links" / f"{name}{ending}"
-    link.parent.mkdir(parents=True, exist_ok=True)
-    if not link.is_symlink():
-        with suppress(FileExistsError):  # another process has just made the same link
-            link.symlink_to(path)
-    return link
-
-
-def stop_group(process: subprocess.Popen[bytes]) -> None:
-    """End a whole process group: politely, then not; also what its leader left behind."""
-    for wanted in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, wanted)
-        except ProcessLookupError:
-            break  # nobody is left
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_S)

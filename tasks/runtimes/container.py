@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.common import atomic_files
+from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.runtimes import docker_engine, images, orphaned_containers
 from tasks.runtimes.base import (
@@ -217,7 +217,7 @@ class ContainerRuntime:
         """The image, whose script it is; of a script of ours also the content."""
         if not self.script.own:
             return self.settings.image
-        hashes = [atomic_files.sha256_file(path) for path in (OWN_SCRIPT, ENTRY / OWN_CONFIG)]
+        hashes = [hashing.sha256_file(path) for path in (OWN_SCRIPT, ENTRY / OWN_CONFIG)]
         return " ".join([self.settings.image, *hashes])
 
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:

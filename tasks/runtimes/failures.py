@@ -18,6 +18,13 @@ from tasks.models.catalog import LEGACY_FALLBACK, RECOMMENDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from tasks.runtimes.base import Ended
+
+# SIGINT, SIGKILL and SIGTERM, as a shell and as subprocess tell them; 75: see
+# entrypoints/heartbeat.py.
+_STOPPED = {130, 137, 143, -2, -9, -15, 75}
 
 
 class Fault(StrEnum):
@@ -181,3 +188,15 @@ def _first(patterns: tuple[tuple[Fault, str], ...], text: str, otherwise: Fault)
         if re.search(pattern, text, re.IGNORECASE):
             return fault
     return otherwise
+
+
+def fault_of(ended: Ended, log: Path) -> Fault | None:
+    """Why a job did not end well, by the engine's word, its log and its exit code."""
+    if ended.oom_killed:
+        return Fault.HOST_MEMORY
+    if ended.exit_code == 0:
+        return None
+    fault = from_log(log.read_text(encoding="utf-8", errors="replace") if log.is_file() else "")
+    if fault is Fault.SCRIPT_FAILED and ended.exit_code in _STOPPED:
+        return Fault.STOPPED
+    return fault

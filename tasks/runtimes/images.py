@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.runtimes.failures import Fault, FaultError
 
 if TYPE_CHECKING:
@@ -317,4 +317,4 @@ def remember(key: str, held: Held) -> None:
 
 def key_of(image_id: str, python: str, examples: str, probe: Path) -> str:
     """What a probe's answer depends on."""
-    return atomic_files.fingerprint([image_id, python, examples, atomic_files.sha256_file(probe)])
+    return hashing.fingerprint([image_id, python, examples, hashing.sha256_file(probe)])

@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.data import audio_probe
 from tasks.evaluation.hypotheses import hypothesis_for, write_hypotheses
@@ -92,7 +92,7 @@ def partial_path(target: Path, client: Client, models: Sequence[dict[str, Any]])
 
     A new deployment behind the same address shows in what the endpoint says that it serves.
     """
-    key = atomic_files.fingerprint([client.endpoint.as_dict(), list(models)])
+    key = hashing.fingerprint([client.endpoint.as_dict(), list(models)])
     return target.with_name(f".{target.stem}.{key[:16]}.part")
 
 

@@ -12,18 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import neighbour_stages
-from tasks.models import catalog
+from tasks.models import catalog, decoder_targets
 from tasks.models.catalog import Status
+from tasks.models.decoder_targets import STREAMING_FAMILY
 from tasks.models.nemo_archive import Decoder, NemoArchive, open_archive
-from tasks.serving import riva_build
-from tasks.serving.riva_build import STREAMING_FAMILY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tasks.models.catalog import Base
-    from tasks.serving.riva_build import Target
+    from tasks.models.decoder_targets import Target
 
 _STREAMING = "cache-aware-rnnt"
 _HYBRID = "hybrid"
@@ -145,7 +144,7 @@ def judge(model: Path, claimed: str | None, *, needs_weights: bool = True) -> Ac
             f"({'; '.join(archive.decoder_evidence)}). The wrong NIM container makes a broken RMIR "
             f"without a clear error. Leave --decoder out, or say {told}."
         )
-    target = riva_build.target(served, cache_aware=archive.is_cache_aware)
+    target = decoder_targets.target(served, cache_aware=archive.is_cache_aware)
     hybrid = served is not archive.decoder
     found = _warnings(archive, served, hybrid=hybrid)
     return Accepted(served, target, archive.decoder_evidence, hybrid, tuple(found))
@@ -178,7 +177,7 @@ def _judge_listed(base: Base, claimed: str | None) -> Accepted | Refusal:
             claimed or "",
             evidence,
         )
-    target = riva_build.target(served, cache_aware=base.cache_aware)
+    target = decoder_targets.target(served, cache_aware=base.cache_aware)
     return Accepted(served, target, evidence, hybrid=served is not base.decoder)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.decision.verdict import Verdict
 from tasks.evaluation.hypotheses import read_hypotheses
@@ -23,7 +23,7 @@ from tasks.models.catalog import Base, Status
 from tasks.records import run_record
 from tasks.serving import model_card, riva_build, single_head
 from tasks.serving.handoff import Accepted, Refusal, judge
-from tasks.training import sft
+from tasks.training import run as training_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,18 +90,22 @@ def _read_tuned(evaluated: Cycle) -> Tuned:
     model, sha256 = Path(record["sft"]["model"]), str(record["sft"]["model_sha256"])
     if not model.is_file() and (before := evaluated.previous) is not None:
         # The cycles were moved, or fetched from a store, since the run.
-        model = before.path / "models" / model.parent.name / sft.MODEL_NAME
+        model = before.path / "models" / model.parent.name / training_run.MODEL_NAME
     if not model.is_file():
         raise InputError(
             f"{model}: the run's model is not there. Fix: bring it back with `asr-flywheel fetch`."
         )
-    if (found := atomic_files.sha256_file(model)) != sha256:
+    if (found := hashing.sha256_file(model)) != sha256:
         raise InputError(
             f"{model}: its SHA-256 is {found}, but the run that was measured made {sha256}. "
             "Fix: bring the measured model back with `asr-flywheel fetch`, or run the cycle again."
         )
     return Tuned(
-        evaluated, model, sha256, record, atomic_files.read_json(model.with_name(sft.INFO_NAME))
+        evaluated,
+        model,
+        sha256,
+        record,
+        atomic_files.read_json(model.with_name(training_run.INFO_NAME)),
     )
 
 
@@ -146,29 +150,29 @@ def write(tuned: Tuned, accepted: Accepted, folder: Path) -> Path:
             f"{folder}: is there already, and it is no hand-off. Fix: name another with --out."
         )
     name = _SLUG.sub("-", f"{accepted.decoder.value}-{tuned.model.parent.name}").strip("-")
-    lines = riva_build.commands(accepted.target, sft.MODEL_NAME, name)
+    lines = riva_build.commands(accepted.target, training_run.MODEL_NAME, name)
     work = folder.with_name(f".{folder.name}.work")
     shutil.rmtree(work, ignore_errors=True)
     try:
         work.mkdir(parents=True)
         if accepted.hybrid:
-            single_head.convert(tuned.model, accepted.decoder, work / sft.MODEL_NAME)
+            single_head.convert(tuned.model, accepted.decoder, work / training_run.MODEL_NAME)
         else:
-            _link_or_copy(tuned.model, work / sft.MODEL_NAME)
+            _link_or_copy(tuned.model, work / training_run.MODEL_NAME)
         scripts = {
             SCRIPT_NAME: riva_build.script(accepted.target, lines),
-            BUILD_NAME: riva_build.build_script(accepted.target, sft.MODEL_NAME, lines),
+            BUILD_NAME: riva_build.build_script(accepted.target, training_run.MODEL_NAME, lines),
         }
         for script, text in scripts.items():
             atomic_files.write_text(work / script, text)
             (work / script).chmod(0o755)
         atomic_files.write_text(work / CARD_NAME, model_card.render(_facts(tuned, accepted)))
-        content = (sft.MODEL_NAME, *scripts, CARD_NAME)
+        content = (training_run.MODEL_NAME, *scripts, CARD_NAME)
         atomic_files.write_json(
             work / RECORD_NAME,
             {
                 "format": _FORMAT,
-                "model": sft.MODEL_NAME,
+                "model": training_run.MODEL_NAME,
                 "decoder": accepted.decoder.value,
                 "riva_decoder_flag": accepted.target.flag,
                 "nim_family": accepted.target.family,
@@ -178,7 +182,7 @@ def write(tuned: Tuned, accepted: Accepted, folder: Path) -> Path:
                 "warnings": list(accepted.warnings),
                 "measured_model_sha256": tuned.sha256,
                 "documentation": riva_build.DOCUMENTATION,
-                "files": {one: atomic_files.sha256_file(work / one) for one in content},
+                "files": {one: hashing.sha256_file(work / one) for one in content},
             },
         )
         if folder.exists():
@@ -258,7 +262,7 @@ def verify(folder: Path) -> list[str]:
 def _check_file(path: Path, sha256: str) -> None:
     if not path.is_file():
         raise InputError(f"{path}: is missing. {_AGAIN}")
-    if (found := atomic_files.sha256_file(path)) != sha256:
+    if (found := hashing.sha256_file(path)) != sha256:
         raise InputError(f"{path}: its SHA-256 is {found}, the record says {sha256}. {_AGAIN}")
 
 

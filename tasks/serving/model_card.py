@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tasks.evaluation.hypotheses import Hypothesis
     from tasks.models.catalog import Base
-    from tasks.serving.riva_build import Target
+    from tasks.models.decoder_targets import Target
 
 _INTERVAL = " ci"
 _TITLES = {"ker_a": "KER of the base", "ker_b": "KER tuned", "ci": "95 % interval"}

@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
-
-from tasks.models.nemo_archive import Decoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-STREAMING_FAMILY = "nemotron-streaming-*"
+    from tasks.models.decoder_targets import Target
+
 MOUNT = PurePosixPath("/riva_build_deploy")
 """Where the hand-off folder is seen inside NVIDIA's container."""
 EXPORT = PurePosixPath("/model_tar")
@@ -33,51 +31,6 @@ DOCUMENTATION = (
     "https://docs.nvidia.com/nim/speech/latest/asr/customization/pipeline-configuration.html"
 )
 SUPPORT_MATRIX = "https://docs.nvidia.com/nim/speech/latest/reference/support-matrix/asr.html"
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """How a decoder is served.
-
-    Attributes:
-        flag: what riva-build is told.
-        family: the NIM containers that serve it, as a pattern of their names.
-        conversion: the inline nemo2riva block.
-        mode: riva-build's configuration: offline or streaming.
-        more: what riva-build is told besides.
-    """
-
-    flag: str
-    family: str
-    conversion: str
-    mode: str = "offline"
-    more: tuple[str, ...] = ()
-
-
-_TARGETS = {
-    Decoder.CTC: Target(
-        "decoder=greedy_ctc", "parakeet-*-ctc-*", "{format: onnx, onnx_opset: 19, max_dim: 1000}"
-    ),
-    Decoder.RNNT: Target("decoder=nemo", "parakeet-rnnt-*", "{format: nemo}"),
-    Decoder.TDT: Target("decoder=nemo", "parakeet-tdt-*", "{format: nemo}"),
-}
-
-
-_STREAMING_TARGET = Target(
-    "decoder=nemo",
-    STREAMING_FAMILY,
-    "{format: nemo}",
-    "streaming",
-    ("nemo_decoder.use_stateful_decoding=true",),
-)
-_HEADS = {Decoder.HYBRID_RNNT_CTC: Decoder.RNNT, Decoder.HYBRID_TDT_CTC: Decoder.TDT}
-
-
-def target(decoder: Decoder, *, cache_aware: bool = False) -> Target:
-    """How a decoder is served; of a hybrid, its transducer."""
-    if cache_aware and decoder.has_transducer:
-        return _STREAMING_TARGET
-    return _TARGETS[_HEADS.get(decoder, decoder)]
 
 
 def commands(found: Target, model: str, name: str) -> Mapping[str, str]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from tasks.common.errors import FlywheelError
 from tasks.runtimes import hardware
-from tasks.runtimes.base import Job, LocalRuntime
+from tasks.runtimes.base import Job
+from tasks.runtimes.local import LocalRuntime
 
 if TYPE_CHECKING:
     from tasks.models.nemo_archive import Decoder

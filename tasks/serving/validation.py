@@ -10,19 +10,14 @@ from typing import TYPE_CHECKING, Any
 import soundfile
 
 from tasks.common.errors import InputError
+from tasks.data.audio_checks import AudioLimits
 from tasks.data.audio_probe import PCM_16, read_16_bits
-from tasks.data.preflight import Limits, preflight
+from tasks.data.preflight import preflight
 from tasks.evaluation.hypotheses import read_hypotheses
+from tasks.models import decoder_targets
 from tasks.models.nemo_archive import open_archive
 from tasks.records import run_record
-from tasks.serving import (
-    attribution,
-    endpoint_transcription,
-    parity,
-    parity_report,
-    probes,
-    riva_build,
-)
+from tasks.serving import attribution, endpoint_transcription, parity, parity_report, probes
 from tasks.serving.handoff_package import find_tuned
 from tasks.serving.parity import THRESHOLDS, Kind
 
@@ -96,7 +91,7 @@ def plan(
         with suppress(InputError):  # the model may be elsewhere; then less is known
             archive = open_archive(find_tuned(cycle).model)
     rate = _USUAL_RATE if archive is None else archive.sample_rate
-    checked = preflight(cycle.manifest, Limits(rate, tuple(audio_roots), 0.0, math.inf), None)
+    checked = preflight(cycle.manifest, AudioLimits(rate, tuple(audio_roots), 0.0, math.inf), None)
     checked.raise_errors()
     return Plan(cycle, checked.rows, offline, archive)
 
@@ -174,7 +169,7 @@ def _probe(
 
 
 def _flag(model: NemoArchive | None) -> str:
-    target = None if model is None else riva_build.target(model.decoder)
+    target = None if model is None else decoder_targets.target(model.decoder)
     return "" if target is None else target.flag
 
 

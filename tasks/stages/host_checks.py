@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.common import atomic_files
+from tasks.common import hashing
 from tasks.common.errors import FlywheelError, InputError
 from tasks.models import catalog, hub_cache
 from tasks.models.catalog import Status
@@ -30,9 +30,10 @@ from tasks.models.nemo_archive import check_safe, open_archive
 from tasks.records import rehearsal
 from tasks.runtimes import docker_engine as engine
 from tasks.runtimes import hardware, images, nemo_versions
-from tasks.runtimes.base import LocalRuntime, nemo_python, packages_of
+from tasks.runtimes.base import nemo_python, packages_of
 from tasks.runtimes.container import IMAGE, ContainerRuntime, ContainerSettings
 from tasks.runtimes.failures import Fault, FaultError
+from tasks.runtimes.local import LocalRuntime
 from tasks.transcription import offline
 from tasks.transcription.hypothesis_cache import TranscriptStore
 
@@ -439,7 +440,7 @@ def decode(question: Question) -> Decoded:
     speech, base_file = catalog.embedded_speech(), catalog.embedded_path()
     seconds = _seconds(speech)
     audio = offline.AudioSet(
-        (speech,), (seconds,), (atomic_files.sha256_file(speech),), (speech.parent,)
+        (speech,), (seconds,), (hashing.sha256_file(speech),), (speech.parent,)
     )
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as made:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files
 from tasks.runtimes.failures import Fault, FaultError
+from tasks.training import run as training_run
 from tasks.training import sft
 from tasks.training.progress import Rung
 from tasks.training.recipes import Precision, Recipe
@@ -46,8 +47,8 @@ def _smaller_batch(recipe: Recipe) -> Recipe:
 
 
 def climb(
-    request: sft.SftRequest, runtime: Runtime, report: Callable[[Progress], None]
-) -> sft.SftResult:
+    request: training_run.SftRequest, runtime: Runtime, report: Callable[[Progress], None]
+) -> training_run.SftResult:
     """Train, and go down the ladder as long as a rung can help.
 
     A run that was killed on a lower rung goes on there: its checkpoint belongs to that batch.
@@ -70,7 +71,7 @@ def climb(
             _remember(request)
 
 
-def _remember(request: sft.SftRequest) -> None:
+def _remember(request: training_run.SftRequest) -> None:
     atomic_files.write_json(
         request.work_dir / _STATE,
         {
@@ -84,7 +85,7 @@ def _remember(request: sft.SftRequest) -> None:
     )
 
 
-def _recall(request: sft.SftRequest) -> sft.SftRequest:
+def _recall(request: training_run.SftRequest) -> training_run.SftRequest:
     """The request on the rung that an earlier, killed start of it had reached."""
     state = request.work_dir / _STATE
     if not state.is_file() or (left := atomic_files.read_json(state)).get("key") != request.key:

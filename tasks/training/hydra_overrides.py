@@ -5,10 +5,12 @@ The stock script and our own get the same list, here and in a container.
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.training.overrides import Override
 from tasks.training.recipes import LENGTH_NOISE
+from tasks.training.run import EXPERIMENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,10 +19,33 @@ if TYPE_CHECKING:
     from tasks.runtimes.base import Runtime
     from tasks.runtimes.hardware import Hardware
     from tasks.training.recipes import Recipe
-    from tasks.training.sft import SftRequest
+    from tasks.training.run import SftRequest
 
-EXPERIMENT = "sft"
-"""The script's name for the run; the .nemo that it writes is named so."""
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One ``key=value`` for Hydra.
+
+    Attributes:
+        key: dotted, as in the script's YAML.
+        value: text is quoted; a path must be given as text.
+        added: the key is not in the YAML (``++`` sets it whether or not it is).
+    """
+
+    key: str
+    value: str | int | float | bool | None
+    added: bool = False
+
+    def __post_init__(self) -> None:
+        if not _KEY.fullmatch(self.key):
+            raise ValueError(f"{self.key!r} is not a Hydra key")
+
+    def __str__(self) -> str:
+        return f"{'++' if self.added else ''}{self.key}={_literal(self.value)}"
+
+
 _VALIDATION_BATCH = 16
 _MOST_WORKERS = 8
 _DECODED_EVERY = 10, 100
@@ -136,3 +161,21 @@ def _experiment_overrides(request: SftRequest, inside: Callable[[Path], str]) ->
             Override(f"{stopping}.patience", request.recipe.early_stopping_patience, added=True),
         ]
     return listed
+
+
+def _literal(value: str | float | bool | None) -> str:  # noqa: FBT001
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if "\0" in value or "\n" in value:
+        raise ValueError(f"{value!r}: a line break cannot stand in a Hydra value")
+    # OmegaConf resolves ${…} even inside quotes unless it is escaped; a backslash before it must
+    # then be doubled. Hydra unescapes a backslash only before a quote or at the end.
+    escaped = re.sub(r"(\\*)\$\{", lambda m: m.group(1) * 2 + r"\${", value)
+    escaped = re.sub(
+        r"(\\*)('|$)", lambda m: m.group(1) * 2 + m.group(2).replace("'", r"\'"), escaped
+    )
+    return f"'{escaped}'"

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tasks.runtimes.failures import Fault, FaultError, from_log
+from tasks.runtimes.failures import Fault, FaultError, fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from tasks.training.recipes import Recipe
 
 _LOG_TAIL_LINES = 15
-# SIGINT, SIGKILL and SIGTERM, as a shell and as subprocess tell them; 75: see
-# entrypoints/heartbeat.py.
-_STOPPED = {130, 137, 143, -2, -9, -15, 75}
 _UNK_LINES = 8
 _UNK_LINES_AT_VALIDATION = 2
 
@@ -194,18 +191,6 @@ def overfit(epochs: Sequence[Epoch]) -> str | None:
         f"Validation WER rose from {best[0]:.3f} to {course[-1][0]:.3f} while the training loss "
         f"fell from {best[1]:.3f} to {course[-1][1]:.3f}."
     )
-
-
-def fault_of(ended: Ended, log: Path) -> Fault | None:
-    """Why a job did not end well, by the engine's word, its log and its exit code."""
-    if ended.oom_killed:
-        return Fault.HOST_MEMORY
-    if ended.exit_code == 0:
-        return None
-    fault = from_log(log.read_text(encoding="utf-8", errors="replace") if log.is_file() else "")
-    if fault is Fault.SCRIPT_FAILED and ended.exit_code in _STOPPED:
-        return Fault.STOPPED
-    return fault
 
 
 def check_outcome(

@@ -24,13 +24,6 @@ class RecipeName(StrEnum):
     PRODUCTION = "production"
 
 
-class Method(StrEnum):
-    """How the model is to be adapted; only stock full-model tuning is supported."""
-
-    SFT = "sft"
-    ADAPTER = "adapter"
-
-
 class Precision(StrEnum):
     """What training computes in, on a GPU; a CPU always computes in fp32."""
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from tasks.common import atomic_files, hashing
+from tasks.common import hashing
 from tasks.training.progress import best_of
 from tasks.training.recipes import Precision
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tasks.runtimes.base import Runtime
     from tasks.training.progress import Epoch
-    from tasks.training.sft import SftRequest
+    from tasks.training.run import SftRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,8 @@ def of(
             "replayed_rows": data.replayed,
             "validation_rows": len(data.split.validation),
             "rows_loaded": starts[-1]["rows"],
-            "train_sha256": atomic_files.sha256_file(data.train),
-            "validation_sha256": atomic_files.sha256_file(data.validation),
+            "train_sha256": hashing.sha256_file(data.train),
+            "validation_sha256": hashing.sha256_file(data.validation),
             "content_sha256": data.content,
         },
         "starts": [{"epoch": start["epoch"], "step": start["step"]} for start in starts],

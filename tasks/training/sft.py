@@ -10,8 +10,7 @@ from __future__ import annotations
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files, hashing
@@ -20,138 +19,36 @@ from tasks.models.nemo_archive import open_archive
 from tasks.runtimes.base import Job, Runtime
 from tasks.runtimes.failures import HOPELESS, Fault, FaultError, disk_full_is_a_fault
 from tasks.training import hydra_overrides, run_info
-from tasks.training.hydra_overrides import EXPERIMENT
 from tasks.training.progress import (
-    Epoch,
     Events,
     Following,
     Progress,
-    Rung,
     UnkWatch,
-    best_of,
     check_outcome,
 )
 from tasks.training.recipes import least_memory_mib
+from tasks.training.run import (
+    EVENTS_NAME,
+    EXPERIMENT,
+    INFO_NAME,
+    LOG_NAME,
+    MODEL_NAME,
+    RECORDINGS_NAME,
+    SftRequest,
+    SftResult,
+    failed_log,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from tasks.data.training_set import TrainingSet
     from tasks.runtimes.hardware import Hardware
-    from tasks.training.recipes import Recipe
 
-MODEL_NAME = "adapted_model.nemo"
-INFO_NAME = "training_run_info.json"
-RECORDINGS_NAME = "trained_recordings.txt"
-LOG_NAME = "training.log"
-EVENTS_NAME = "training_events.jsonl"
 _LAUNCHER = "launch_training.py"
 _FIELDS = ("duration", "text", "lang")
 # Best, last, the one that is being written and one that was resumed from, each of weights and two
 # moments; two .nemo, and the weights that NeMo unpacks. In sizes of the base's archive.
 _DISK_PER_BASE = 15
-
-
-@dataclass(frozen=True, slots=True)
-class SftRequest:
-    """One tuning run.
-
-    Attributes:
-        base: the .nemo file to start from.
-        base_name: as the user named it.
-        data: the training set; its files name audio by host paths.
-        recipe: hyperparameters.
-        model_dir: models/<run> of the cycle.
-        audio_roots: folders under which all audio lies.
-        labels: how a container of this run is found again.
-        key: the run's fingerprint, from ``run_key``; a rung of the ladder does not change it.
-        trained_before: recordings (content hashes) that the base itself was tuned on, if known.
-        rungs: the starts that failed before this one; see tasks/training/fallback.py.
-    """
-
-    base: Path
-    base_name: str
-    data: TrainingSet
-    recipe: Recipe
-    model_dir: Path
-    audio_roots: tuple[Path, ...]
-    key: str
-    trained_before: frozenset[str] = frozenset()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    rungs: tuple[Rung, ...] = ()
-
-    @property
-    def work_dir(self) -> Path:
-        """Where the run's files grow; the same for every start of the same run."""
-        return self.model_dir.with_name(f".{self.model_dir.name}.work")
-
-    @property
-    def experiment(self) -> Path:
-        """The script's own folder, with its checkpoints."""
-        return self.work_dir / "experiment"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Where it writes them, and the .nemo at its end."""
-        return self.experiment / EXPERIMENT / "checkpoints"
-
-    @property
-    def events(self) -> Path:
-        """What the launcher writes down."""
-        return self.work_dir / "events.jsonl"
-
-    def copy(self, side: str) -> Path:
-        """The copy of train.jsonl or validation.jsonl that training reads."""
-        return self.work_dir / f"{side}.jsonl"
-
-    @property
-    def reads(self) -> tuple[Path, ...]:
-        """What training reads besides its work folder."""
-        return (self.base, *self.audio_roots)
-
-
-@dataclass(frozen=True, slots=True)
-class SftResult:
-    """A finished run: the best checkpoint by validation WER, and how training went."""
-
-    model: Path
-    model_sha256: str
-    info: Path
-    epochs: tuple[Epoch, ...]
-    reused: bool = False
-
-    @property
-    def events(self) -> Events:
-        """What training wrote while it ran."""
-        return Events(self.model.with_name(EVENTS_NAME))
-
-    @property
-    def best(self) -> Epoch | None:
-        """The epoch whose weights were kept."""
-        return best_of(self.epochs)
-
-
-def run_name(base_name: str, recipe: Recipe, key: str) -> str:
-    """A folder name for a run: what was tuned how, and the start of its fingerprint."""
-    name = PurePath(base_name.lower()).name.removesuffix(".nemo")
-    base = "".join(char if char.isalnum() else "-" for char in name)
-    return f"{base[:40].strip('-')}-{recipe.name}-{key[:8]}"
-
-
-def run_key(base_sha256: str, content: str, recipe: Recipe, runtime: str) -> str:
-    """The fingerprint of a run: two runs that share it train the same model.
-
-    Args:
-        base_sha256: hash of the base's file.
-        content: of the training set.
-        recipe: hyperparameters.
-        runtime: the identity of what trains.
-    """
-    told = recipe.model_dump(mode="json")
-    if not recipe.by_length:
-        # A training that was finished before the recipe had this field is the same one.
-        del told["by_length"]
-    return atomic_files.fingerprint([base_sha256, content, told, runtime])
 
 
 def check_request(request: SftRequest, runtime: Runtime) -> None:
@@ -201,35 +98,6 @@ def check_fit(base: Path, name: str, hardware: Hardware) -> None:
             f"{smallest.name} has {smallest.memory_mib} MiB. Fix: take a larger GPU or a smaller "
             "base."
         )
-
-
-def trained_before(base: Path) -> frozenset[str]:
-    """The recordings that a base of our own making was tuned on, over all its generations.
-
-    A row that the base has learnt cannot be held out any more. Empty for any other base.
-    """
-    known = base.with_name(RECORDINGS_NAME)
-    if base.name != MODEL_NAME or not known.is_file():
-        return frozenset()
-    return frozenset(known.read_text(encoding="utf-8").split())
-
-
-def find_finished(request: SftRequest) -> SftResult | None:
-    """The result of a run that was already done with the same fingerprint, if it is whole.
-
-    Raises:
-        InputError: the run's record cannot be read.
-    """
-    info_path, model = request.model_dir / INFO_NAME, request.model_dir / MODEL_NAME
-    if not info_path.is_file() or not model.is_file():
-        return None
-    info = atomic_files.read_json(info_path)
-    if not isinstance(info, dict) or info.get("model_sha256") != hashing.sha256(model):
-        return None
-    if info.get("key") != request.key:
-        return None
-    epochs = tuple(Epoch(**epoch) for epoch in info["epochs"])
-    return SftResult(model, info["model_sha256"], info_path, epochs, reused=True)
 
 
 def train(request: SftRequest, runtime: Runtime, report: Callable[[Progress], None]) -> SftResult:
@@ -302,11 +170,6 @@ def _leave(request: SftRequest, job: Job, fault: Fault) -> Path | None:
     return None
 
 
-def failed_log(request: SftRequest) -> Path:
-    """Where the log of a start goes that left nothing else."""
-    return request.model_dir.with_name(f"{request.model_dir.name}.failed.log")
-
-
 def forget_checkpoints(request: SftRequest) -> None:
     """Start from the base again: a checkpoint belongs to the batch that it was made with."""
     shutil.rmtree(request.experiment, ignore_errors=True)
@@ -371,7 +234,7 @@ def _publish(request: SftRequest, runtime: Runtime, course: run_info.Course) -> 
         open_archive(produced)
     except InputError as broken:
         raise FaultError(Fault.NO_MODEL, str(broken)) from broken
-    model_sha256 = atomic_files.sha256_file(produced)
+    model_sha256 = hashing.sha256_file(produced)
     ready = request.work_dir / "ready"
     ready.mkdir(exist_ok=True)
     recordings = sorted(request.trained_before | request.data.trained_recordings)

@@ -63,7 +63,7 @@ class TranscriptStore:
         atomic_files.write_text(self._of(model) / f"{_digest(text.encode())}.jsonl", text)
 
     def _of(self, model: Path) -> Path:
-        name = atomic_files.fingerprint([hashing.sha256(model), self.decoder])
+        name = hashing.fingerprint([hashing.sha256(model), self.decoder])
         return self.folder / name[:_NAME_DIGITS]
 
 

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tasks.common.errors import TranscriptionError
 from tasks.runtimes.base import Job, Runtime
-from tasks.runtimes.failures import Fault, FaultError
-from tasks.training.progress import fault_of
+from tasks.runtimes.failures import Fault, FaultError, fault_of
 from tasks.transcription import sharding
 
 if TYPE_CHECKING:

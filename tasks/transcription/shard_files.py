@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.transcription import sharding
 from tasks.transcription.offline import AudioSet
@@ -46,7 +46,7 @@ def write(folder: Path, shard: Sequence[Piece]) -> Path:
         ]
     }
     text = json.dumps(content) + "\n"
-    path = folder / f"{atomic_files.fingerprint(content)}.json"
+    path = folder / f"{hashing.fingerprint(content)}.json"
     atomic_files.write_text(path, text)
     return path
 
@@ -58,7 +58,7 @@ def read(path: Path) -> list[Piece]:
         InputError: it is not there, or is not what its name says.
     """
     content = atomic_files.read_json(path)
-    if atomic_files.fingerprint(content) != path.stem:
+    if hashing.fingerprint(content) != path.stem:
         raise InputError(
             f"{path}: its content is not what its name says. Fix: start the transcription again; "
             "it writes the list anew and decodes only what is missing."

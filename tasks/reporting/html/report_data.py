@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
+from tasks.data.cycle_folder import IMPORTED_NAME, OFFLINE_NAME
 from tasks.data.text_normalizer import normalise, normalise_term
 from tasks.evaluation import diff
-from tasks.evaluation.hypotheses import IMPORTED_NAME, OFFLINE_NAME, read_hypotheses
+from tasks.evaluation.hypotheses import read_hypotheses
 from tasks.evaluation.scoring import Share, score
 from tasks.evaluation.secondary_metrics import heard_instead
 from tasks.records import run_record
 from tasks.training.progress import Epoch
-from tasks.training.sft import INFO_NAME
+from tasks.training.run import INFO_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

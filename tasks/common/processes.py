@@ -1,0 +1,28 @@
+"""Child processes that do not outlive their parent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from contextlib import suppress
+
+_GRACE_S = 15.0
+
+
+def die_with_us() -> list[str]:
+    """Have the kernel end the job if this process is killed and can clean up no more."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+
+
+def stop_group(process: subprocess.Popen[bytes]) -> None:
+    """End a whole process group: politely, then not; also what its leader left behind."""
+    for wanted in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, wanted)
+        except ProcessLookupError:
+            break  # nobody is left
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_S)

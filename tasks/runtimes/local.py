@@ -1,0 +1,167 @@
+"""The local runtime: jobs run in a process of this machine."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.common import hashing
+from tasks.common.errors import InputError
+from tasks.common.processes import die_with_us, stop_group
+from tasks.runtimes.base import (
+    ENTRY,
+    LOCKS_WAIT_S,
+    OWN_CONFIG,
+    OWN_SCRIPT,
+    PYTHON_VARIABLE,
+    STOCK_CONFIG,
+    Ended,
+    Job,
+    Script,
+    device_locks,
+    nemo_python,
+    packages_of,
+    place_in,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tasks.runtimes.hardware import Hardware
+
+# What no layer between here and NeMo's data loader takes for anything but part of a name.
+_PLAIN = re.compile(r"[A-Za-z0-9_./@+=: -]+")
+_POLL_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRuntime:
+    """A process on this machine, in this Python environment or in the one that a variable names.
+
+    Attributes:
+        hardware: what this machine has.
+        stock_script: the user's copy of the stock script, or None for our own.
+        python: the interpreter that has NeMo.
+        trust: whether a .nemo may run code of its own.
+    """
+
+    hardware: Hardware
+    stock_script: Path | None = None
+    python: str = field(default_factory=lambda: nemo_python())  # noqa: PLW0108 - stands below
+    trust: bool = False
+    locks_wait_s: float = LOCKS_WAIT_S
+
+    @property
+    def script(self) -> Script:
+        """Our own script, or the user's copy with the YAML beside it."""
+        if self.stock_script is None:
+            return Script(str(OWN_SCRIPT), str(ENTRY / OWN_CONFIG), own=True)
+        path = self.stock_script.expanduser().resolve()
+        return Script(str(path), str(path.parent / STOCK_CONFIG))
+
+    @property
+    def identity(self) -> str:
+        """The content of the script and of its YAML, and another environment's NeMo."""
+        parts = [hashing.sha256_file(Path(p)) for p in (self.script.path, self.script.config)]
+        if self.python != sys.executable:
+            parts.append(f"nemo {packages_of(self.python)['nemo_toolkit']}")
+        return " ".join(parts)
+
+    def check(self, report: Callable[[str], None] = lambda _: None) -> None:  # noqa: ARG002
+        """Refuse what cannot run.
+
+        Raises:
+            InputError: there is no NeMo, or the script or its YAML is missing.
+        """
+        if self.python != sys.executable:
+            packages_of(self.python)
+        elif importlib.util.find_spec("nemo") is None or importlib.util.find_spec("torch") is None:
+            raise InputError(
+                "NeMo is not installed in this environment. Fix: pip install "
+                f"'clinical-asr-flywheel[nemo]', or set {PYTHON_VARIABLE} to the Python of an "
+                "environment that has it, or use --runtime container."
+            )
+        for needed in (self.script.path, self.script.config):
+            if not Path(needed).is_file():
+                raise InputError(
+                    f"{needed}: no such file. Fix: give the path of speech_to_text_finetune.py "
+                    "inside a checkout of NVIDIA NeMo, whose conf folder lies beside it."
+                )
+
+    def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
+        """Every file is where it is, but by a plain name.
+
+        NeMo splits a manifest's path at commas and resolves ``${…}`` in it more than once, so that
+        no quoting helps: a folder with such a name is reached through a link of ours.
+        """
+        return place_in([(path, _plain(path)) for path in (work, *reads)])
+
+    def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
+        """Run the job in a process group of its own."""
+        job.write_request(
+            {**device_locks(self.hardware, wait_s=self.locks_wait_s), "trust": self.trust}
+        )
+        environment = {
+            **os.environ,
+            # nvidia-smi's order, by which GPUs are chosen and recorded; CUDA's own is by speed.
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+            "TOKENIZERS_PARALLELISM": "false",
+            "PYTHONUNBUFFERED": "1",
+        }
+        line = [*die_with_us(), self.python, str(ENTRY / job.program), str(job.request_file)]
+        # Libraries print what they like, and a character may be half written when it is read.
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        with job.log.open("wb") as out, job.log.open("rb") as reader:
+            process = subprocess.Popen(
+                line,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                # Hydra resolves the name of its working directory, which must be a plain one.
+                cwd=tempfile.gettempdir(),
+                start_new_session=True,
+            )
+            try:
+                running = True
+                rest = ""
+                while running:
+                    running = process.poll() is None
+                    *lines, rest = (rest + decode(reader.read())).split("\n")
+                    for one in lines:
+                        on_line(one)
+                    poll()
+                    if running:
+                        time.sleep(_POLL_S)
+                return Ended(process.wait())
+            finally:
+                stop_group(process)
+
+
+def _plain(path: Path) -> Path:
+    """The path, or a link to it where its name holds a character that NeMo reads as its own.
+
+    The link's name depends on the path alone, so that a second start finds its checkpoints.
+    """
+    if _PLAIN.fullmatch(str(path)):
+        return path
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    ending = path.suffix if path.is_file() else ""
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
+    link = cache / "asr-flywheel" / "links" / f"{name}{ending}"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        with suppress(FileExistsError):  # another process has just made the same link
+            link.symlink_to(path)
+    return link

@@ -1,0 +1,133 @@
+"""Decode a cycle by one model, and write its evaluation."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from tasks.common import atomic_files, hashing
+from tasks.common.errors import InputError
+from tasks.data.audio_checks import AudioLimits
+from tasks.data.preflight import PreflightResult, preflight
+from tasks.evaluation import leaderboard
+from tasks.evaluation.hypotheses import write_hypotheses
+from tasks.evaluation.scoring import score
+from tasks.models import catalog
+from tasks.models.nemo_archive import open_archive
+from tasks.records import run_record
+from tasks.runtimes import hardware
+from tasks.runtimes.base import ENTRY, Runtime
+from tasks.runtimes.local import LocalRuntime
+from tasks.transcription import offline
+from tasks.transcription.hypothesis_cache import TranscriptStore
+from tasks.transcription.rows import audio_set, hypotheses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from tasks.data.cycle_folder import Cycle
+    from tasks.transcription.offline import AudioSet, Transcript
+
+
+def kept_transcripts(cycle: Cycle, runtime: Runtime) -> TranscriptStore:
+    """The hypotheses that were made before of this cycle's recordings, where it decodes now."""
+    programs = [hashing.sha256_file(ENTRY / name) for name in offline.DECODER]
+    decoder = [*programs, runtime.identity]
+    return TranscriptStore(cycle.path / ".transcripts", hashing.fingerprint(decoder))
+
+
+def evaluation_target(cycle: Cycle, out: Path | None) -> Path:
+    """Where an evaluation's hypotheses go: ``out``, or the cycle's own offline_hyps.jsonl.
+
+    Raises:
+        InputError: it cannot be written, or is a tuned model's evaluation.
+    """
+    target = out or cycle.offline_hyps
+    atomic_files.check_target(target)
+    if out is None and run_record.is_complete(cycle):
+        raise InputError(
+            f"{cycle.path}: holds the evaluation of a tuned model ({run_record.RECORD_NAME}), "
+            "which a new baseline would overwrite. Fix: write it elsewhere with --out FILE, "
+            "and name it to gate and run with --baseline FILE."
+        )
+    return target
+
+
+def check_audio(cycle: Cycle, model: Path, audio_roots: Sequence[Path]) -> PreflightResult:
+    """The preflight of a cycle for decoding only.
+
+    Raises:
+        InputError: lists every error that was found.
+    """
+    limits = AudioLimits(open_archive(model).sample_rate, tuple(audio_roots), 0.0, math.inf)
+    checked = preflight(cycle.manifest, limits, None)
+    checked.raise_errors()
+    return checked
+
+
+def write_evaluation(
+    cycle: Cycle, target: Path, model: str, checked: PreflightResult, transcript: Transcript
+) -> leaderboard.Leaderboard:
+    """Score an evaluation and write its hypotheses; the cycle's own gets its leaderboard too.
+
+    Args:
+        cycle: that was decoded.
+        target: from ``evaluation_target``.
+        model: its name for the leaderboard.
+        checked: the cycle's rows.
+        transcript: of them.
+    """
+    rows = hypotheses(checked.rows, transcript)
+    board = leaderboard.Leaderboard(cycle.number, leaderboard.baseline_entries(model, score(rows)))
+    write_hypotheses(target, rows)
+    if target == cycle.offline_hyps:
+        run_record.write_leaderboard(cycle, board)
+    return board
+
+
+def transcribe_baseline(
+    cycle: Cycle,
+    model: str,
+    out: Path | None,
+    audio_roots: Sequence[Path],
+    report: Callable[[str], None],
+    share: Callable[[Sequence[Path], AudioSet, TranscriptStore], None] | None = None,
+    *,
+    trust: bool = False,
+) -> list[Path]:
+    """Decode a cycle by one model.
+
+    Without ``out`` the result becomes the cycle's own evaluation, with its leaderboard.
+
+    Args:
+        cycle: the cycle.
+        model: a .nemo file or a known name.
+        out: where the hypotheses go instead.
+        audio_roots: more folders under which audio may lie.
+        report: is called with lines for a person.
+        share: has others decode what is missing, and returns when it is kept; without it
+            everything is decoded here.
+        trust: whether the model may run code of its own.
+
+    Returns:
+        The files that were written.
+    """
+    target = evaluation_target(cycle, out)
+    roots = tuple(root.expanduser().resolve() for root in (cycle.path, *audio_roots))
+    path = catalog.resolve(model, trust=trust)
+    runtime = LocalRuntime(hardware.detect(), trust=trust)
+    if share is None:
+        runtime.check()
+    checked = check_audio(cycle, path, audio_roots)
+    audio, kept = audio_set(checked.rows, roots), kept_transcripts(cycle, runtime)
+    if share is not None:
+        share((path,), audio, kept)
+    (transcript,) = offline.transcribe((path,), audio, runtime, kept, report)
+    report(
+        f"{transcript.rtfx:.0f} x real time"
+        if transcript.decoded
+        else "every row has been decoded by this model already"
+    )
+    write_evaluation(cycle, target, model, checked, transcript)
+    return [target] if target != cycle.offline_hyps else [target, cycle.leaderboard]

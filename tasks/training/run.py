@@ -1,0 +1,162 @@
+"""A training run: its request, result, file names, name and fingerprint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from tasks.common import atomic_files, hashing
+from tasks.training.progress import Epoch, Events, Rung, best_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tasks.data.training_set import TrainingSet
+    from tasks.training.recipes import Recipe
+
+EXPERIMENT = "sft"
+"""The script's name for the run; the .nemo that it writes is named so."""
+
+
+MODEL_NAME = "adapted_model.nemo"
+INFO_NAME = "training_run_info.json"
+RECORDINGS_NAME = "trained_recordings.txt"
+LOG_NAME = "training.log"
+EVENTS_NAME = "training_events.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class SftRequest:
+    """One tuning run.
+
+    Attributes:
+        base: the .nemo file to start from.
+        base_name: as the user named it.
+        data: the training set; its files name audio by host paths.
+        recipe: hyperparameters.
+        model_dir: models/<run> of the cycle.
+        audio_roots: folders under which all audio lies.
+        labels: how a container of this run is found again.
+        key: the run's fingerprint, from ``run_key``; a rung of the ladder does not change it.
+        trained_before: recordings (content hashes) that the base itself was tuned on, if known.
+        rungs: the starts that failed before this one; see tasks/training/fallback.py.
+    """
+
+    base: Path
+    base_name: str
+    data: TrainingSet
+    recipe: Recipe
+    model_dir: Path
+    audio_roots: tuple[Path, ...]
+    key: str
+    trained_before: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    rungs: tuple[Rung, ...] = ()
+
+    @property
+    def work_dir(self) -> Path:
+        """Where the run's files grow; the same for every start of the same run."""
+        return self.model_dir.with_name(f".{self.model_dir.name}.work")
+
+    @property
+    def experiment(self) -> Path:
+        """The script's own folder, with its checkpoints."""
+        return self.work_dir / "experiment"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where it writes them, and the .nemo at its end."""
+        return self.experiment / EXPERIMENT / "checkpoints"
+
+    @property
+    def events(self) -> Path:
+        """What the launcher writes down."""
+        return self.work_dir / "events.jsonl"
+
+    def copy(self, side: str) -> Path:
+        """The copy of train.jsonl or validation.jsonl that training reads."""
+        return self.work_dir / f"{side}.jsonl"
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """What training reads besides its work folder."""
+        return (self.base, *self.audio_roots)
+
+
+@dataclass(frozen=True, slots=True)
+class SftResult:
+    """A finished run: the best checkpoint by validation WER, and how training went."""
+
+    model: Path
+    model_sha256: str
+    info: Path
+    epochs: tuple[Epoch, ...]
+    reused: bool = False
+
+    @property
+    def events(self) -> Events:
+        """What training wrote while it ran."""
+        return Events(self.model.with_name(EVENTS_NAME))
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch whose weights were kept."""
+        return best_of(self.epochs)
+
+
+def run_name(base_name: str, recipe: Recipe, key: str) -> str:
+    """A folder name for a run: what was tuned how, and the start of its fingerprint."""
+    name = PurePath(base_name.lower()).name.removesuffix(".nemo")
+    base = "".join(char if char.isalnum() else "-" for char in name)
+    return f"{base[:40].strip('-')}-{recipe.name}-{key[:8]}"
+
+
+def run_key(base_sha256: str, content: str, recipe: Recipe, runtime: str) -> str:
+    """The fingerprint of a run: two runs that share it train the same model.
+
+    Args:
+        base_sha256: hash of the base's file.
+        content: of the training set.
+        recipe: hyperparameters.
+        runtime: the identity of what trains.
+    """
+    told = recipe.model_dump(mode="json")
+    if not recipe.by_length:
+        # A training that was finished before the recipe had this field is the same one.
+        del told["by_length"]
+    return hashing.fingerprint([base_sha256, content, told, runtime])
+
+
+def trained_before(base: Path) -> frozenset[str]:
+    """The recordings that a base of our own making was tuned on, over all its generations.
+
+    A row that the base has learnt cannot be held out any more. Empty for any other base.
+    """
+    known = base.with_name(RECORDINGS_NAME)
+    if base.name != MODEL_NAME or not known.is_file():
+        return frozenset()
+    return frozenset(known.read_text(encoding="utf-8").split())
+
+
+def find_finished(request: SftRequest) -> SftResult | None:
+    """The result of a run that was already done with the same fingerprint, if it is whole.
+
+    Raises:
+        InputError: the run's record cannot be read.
+    """
+    info_path, model = request.model_dir / INFO_NAME, request.model_dir / MODEL_NAME
+    if not info_path.is_file() or not model.is_file():
+        return None
+    info = atomic_files.read_json(info_path)
+    if not isinstance(info, dict) or info.get("model_sha256") != hashing.sha256(model):
+        return None
+    if info.get("key") != request.key:
+        return None
+    epochs = tuple(Epoch(**epoch) for epoch in info["epochs"])
+    return SftResult(model, info["model_sha256"], info_path, epochs, reused=True)
+
+
+def failed_log(request: SftRequest) -> Path:
+    """Where the log of a start goes that left nothing else."""
+    return request.model_dir.with_name(f"{request.model_dir.name}.failed.log")

@@ -1,0 +1,41 @@
+"""A cycle's rows as recordings to decode, and their hypotheses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tasks.evaluation.hypotheses import Hypothesis, Part, hypothesis_for
+from tasks.transcription.offline import AudioSet, Transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tasks.data.preflight import CheckedRow
+    from tasks.data.split import Split
+
+
+def audio_set(rows: Sequence[CheckedRow], roots: tuple[Path, ...]) -> AudioSet:
+    """The audio of checked rows, in their order; ``roots`` are the folders that hold it."""
+    return AudioSet(
+        tuple(row.audio for row in rows),
+        tuple(row.utterance.duration or 0.0 for row in rows),
+        tuple(row.audio_sha256 for row in rows),
+        roots,
+    )
+
+
+def hypotheses(
+    rows: Sequence[CheckedRow], transcript: Transcript, split: Split | None = None
+) -> tuple[Hypothesis, ...]:
+    """The evaluation rows of a transcript; with a split, each says whether it was trained on."""
+    return tuple(
+        hypothesis_for(row.utterance, text, _part(row, split))
+        for row, text in zip(rows, transcript.hypotheses, strict=True)
+    )
+
+
+def _part(row: CheckedRow, split: Split | None) -> Part | None:
+    if split is None:
+        return None
+    return Part.HELD_OUT if row.utterance.row in split.held_out else Part.TRAINED
