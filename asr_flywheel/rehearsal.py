@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
-from tasks.common.processes import die_with_us
+from tasks.common.processes import end_with_parent
 from tasks.data.cycle_folder import open_cycle
 from tasks.models import catalog
 from tasks.models.nemo_archive import open_archive
 from tasks.records import rehearsal, run_record
-from tasks.records.rehearsal import Failure, Record, State, StepResult
+from tasks.records.rehearsal import Failure, Record, StepResult, StepStatus
 from tasks.runtimes import hardware
 from tasks.runtimes.base import ENTRY
 
@@ -76,7 +76,7 @@ class FailedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RehearsalPlan:
     """What is rehearsed, and where.
 
     Attributes:
@@ -94,7 +94,7 @@ class Plan:
     jobs: int = 1
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[RehearsalStep, ...]:
         """The steps in their order."""
         return BUNDLED if self.base is None else OWN
 
@@ -117,7 +117,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RehearsalStep:
     """One thing that is rehearsed.
 
     Attributes:
@@ -129,7 +129,7 @@ class Step:
 
     name: str
     does: str
-    run: Callable[[Plan, Commands], dict[str, Any]]
+    run: Callable[[RehearsalPlan, Commands], dict[str, Any]]
     alone: bool = False
 
 
@@ -142,7 +142,7 @@ class Commands:
         step: its name.
     """
 
-    plan: Plan
+    plan: RehearsalPlan
     step: str
     _log: Path = field(init=False)
 
@@ -169,9 +169,9 @@ class Commands:
             raise FailedError(rehearsal.failure(printed, code))
         return printed
 
-    def start(self, *arguments: str | Path) -> Started:
+    def start(self, *arguments: str | Path) -> StartedProgram:
         """Start a Python program with the interpreter of this process."""
-        line = [*die_with_us(), sys.executable, *map(str, arguments)]
+        line = [*end_with_parent(), sys.executable, *map(str, arguments)]
         with self._log.open("ab") as out:
             out.write(f"$ {' '.join(line)}\n".encode())
             out.flush()
@@ -184,9 +184,9 @@ class Commands:
                 cwd=self.plan.out,
                 env=self._environment(),
             )
-        return Started(process, begins)
+        return StartedProgram(process, begins)
 
-    def wait(self, started: Started, limit_s: float) -> tuple[int, str]:
+    def wait(self, started: StartedProgram, limit_s: float) -> tuple[int, str]:
         """The exit code and the output of a program; one that runs too long is ended.
 
         Raises:
@@ -201,7 +201,7 @@ class Commands:
             started.end()
         return code, self._printed(started)
 
-    def _printed(self, started: Started) -> str:
+    def _printed(self, started: StartedProgram) -> str:
         with self._log.open("rb") as log:
             log.seek(started.begins)
             return log.read().decode("utf-8", errors="replace")
@@ -222,7 +222,7 @@ class Commands:
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class StartedProgram:
     """A program that was started, and where its output begins in the log."""
 
     process: subprocess.Popen[bytes]
@@ -239,9 +239,9 @@ class Started:
 
 
 def rehearse(
-    plan: Plan,
+    plan: RehearsalPlan,
     record: Record,
-    wanted: Sequence[Step],
+    wanted: Sequence[RehearsalStep],
     report: Callable[[StepResult], None] = lambda _: None,
 ) -> Record:
     """Run steps and write the record after each of them.
@@ -260,7 +260,7 @@ def rehearse(
     lock = Lock()
     now = record
 
-    def do(step: Step) -> None:
+    def do(step: RehearsalStep) -> None:
         nonlocal now
         result = _run(plan, step)
         with lock:
@@ -282,9 +282,9 @@ def rehearse(
     return now
 
 
-def _groups(steps: Sequence[Step]) -> Iterator[list[Step]]:
+def _groups(steps: Sequence[RehearsalStep]) -> Iterator[list[RehearsalStep]]:
     """Steps that may run beside each other; one that wants to be alone is a group of one."""
-    together: list[Step] = []
+    together: list[RehearsalStep] = []
     for step in steps:
         if step.alone:
             if together:
@@ -297,26 +297,26 @@ def _groups(steps: Sequence[Step]) -> Iterator[list[Step]]:
         yield together
 
 
-def _run(plan: Plan, step: Step) -> StepResult:
+def _run(plan: RehearsalPlan, step: RehearsalStep) -> StepResult:
     """One step; whatever goes wrong in it becomes its result."""
     started = time.monotonic()
 
-    def ended(state: State, **more: Any) -> StepResult:  # noqa: ANN401 - fields of the record
+    def ended(state: StepStatus, **more: Any) -> StepResult:  # noqa: ANN401 - fields of the record
         return StepResult(step.name, state, round(time.monotonic() - started, 1), **more)
 
     try:
-        return ended(State.PASSED, figures=step.run(plan, Commands(plan, step.name)))
+        return ended(StepStatus.PASSED, figures=step.run(plan, Commands(plan, step.name)))
     except SkippedError as skipped:
-        return ended(State.SKIPPED, reason=str(skipped))
+        return ended(StepStatus.SKIPPED, reason=str(skipped))
     except FailedError as failed:
         return ended(
-            State.FAILED, reason=failed.reason, failure=failed.failure, figures=failed.figures
+            StepStatus.FAILED, reason=failed.reason, failure=failed.failure, figures=failed.figures
         )
     except Exception as wrong:  # noqa: BLE001 - the next step must run, whatever this one met
-        return ended(State.FAILED, failure=Failure(type(wrong).__name__))
+        return ended(StepStatus.FAILED, failure=Failure(type(wrong).__name__))
 
 
-def begin(plan: Plan) -> Record:
+def begin(plan: RehearsalPlan) -> Record:
     """A record without steps."""
     return Record(
         started=rehearsal.now(),
@@ -328,7 +328,7 @@ def begin(plan: Plan) -> Record:
     )
 
 
-def save(plan: Plan, record: Record) -> None:
+def save(plan: RehearsalPlan, record: Record) -> None:
     """Write the record where it was asked for, and where doctor looks for it."""
     atomic_files.write_json(plan.record_path, record.as_dict())
     # A home that cannot be written must not end a rehearsal.
@@ -337,7 +337,7 @@ def save(plan: Plan, record: Record) -> None:
         atomic_files.write_json(rehearsal.home() / name, record.as_dict())
 
 
-def choose(plan: Plan, only: Sequence[str], earlier: Record | None) -> list[Step]:
+def choose(plan: RehearsalPlan, only: Sequence[str], earlier: Record | None) -> list[RehearsalStep]:
     """The steps to run.
 
     Args:
@@ -355,7 +355,7 @@ def choose(plan: Plan, only: Sequence[str], earlier: Record | None) -> list[Step
     passed = {
         step.name
         for step in (earlier.steps if earlier is not None else ())
-        if step.state is State.PASSED
+        if step.state is StepStatus.PASSED
     }
     return [
         step for step in plan.steps if (not only or step.name in only) and step.name not in passed
@@ -367,16 +367,16 @@ def jobs_for(host: Hardware) -> int:
     return max(1, min(JOBS, host.cores // _CORES_EACH)) if host.has_gpu else 1
 
 
-def plan_here(out: Path, base: Path | None, image: str | None, jobs: int | None) -> Plan:
+def plan_here(out: Path, base: Path | None, image: str | None, jobs: int | None) -> RehearsalPlan:
     """The plan for this machine."""
     host = hardware.detect()
-    return Plan(out, host, base, image, jobs or jobs_for(host))
+    return RehearsalPlan(out, host, base, image, jobs or jobs_for(host))
 
 
 # What the steps do.
 
 
-def _doctor(plan: Plan, commands: Commands) -> dict[str, Any]:
+def _doctor(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     base = str(plan.base) if plan.base is not None else catalog.EMBEDDED
     started = commands.start(
         "-m", "asr_flywheel", "doctor", "--base", base, "--json", "--dir", plan.out, *plan.runtime
@@ -403,15 +403,15 @@ def _last_json(printed: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and "findings" in found else None
 
 
-def _demo(plan: Plan, commands: Commands) -> dict[str, Any]:
+def _demo(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     commands.flywheel("demo", "--dir", plan.speech)
     return _figures(plan.speech / "cycle1")
 
 
-def _whole(name: str, base: Path) -> Callable[[Plan, Commands], dict[str, Any]]:
+def _whole(name: str, base: Path) -> Callable[[RehearsalPlan, Commands], dict[str, Any]]:
     """A step that runs a whole cycle of one of the bundled bases."""
 
-    def run(plan: Plan, commands: Commands) -> dict[str, Any]:
+    def run(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
         if not base.is_file():
             raise SkippedError("this installation has no such base")
         return _cycle(plan, commands, base, name)
@@ -419,13 +419,13 @@ def _whole(name: str, base: Path) -> Callable[[Plan, Commands], dict[str, Any]]:
     return run
 
 
-def _own(plan: Plan, commands: Commands) -> dict[str, Any]:
+def _own(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     if plan.base is None:
         raise SkippedError("no base was named")
     return _cycle(plan, commands, plan.base, "own")
 
 
-def _cycle(plan: Plan, commands: Commands, base: Path, name: str) -> dict[str, Any]:
+def _cycle(plan: RehearsalPlan, commands: Commands, base: Path, name: str) -> dict[str, Any]:
     """Baseline, then a whole cycle in which base and tuned model are decoded by one process."""
     _require_trainable(plan, base)
     cycle = _lay_out(plan, commands, name)
@@ -439,7 +439,7 @@ def _cycle(plan: Plan, commands: Commands, base: Path, name: str) -> dict[str, A
     return figures
 
 
-def _resume(plan: Plan, commands: Commands) -> dict[str, Any]:
+def _resume(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     """Stop a run in the middle of an epoch by SIGTERM, and run it again.
 
     Not by SIGINT: a shell has what it starts in the background ignore that.
@@ -492,7 +492,7 @@ def _epochs_done(cycle: Path) -> int:
     return done
 
 
-def _large(plan: Plan, commands: Commands) -> dict[str, Any]:
+def _large(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     """The 617 M graph with random weights: one epoch, best checkpoint, restore, decode."""
     if not plan.host.has_gpu:
         raise SkippedError("no GPU")
@@ -514,12 +514,12 @@ def _large(plan: Plan, commands: Commands) -> dict[str, Any]:
         shutil.rmtree(folder / "cycle1" / "models", ignore_errors=True)
 
 
-def _require_trainable(plan: Plan, base: Path) -> None:
+def _require_trainable(plan: RehearsalPlan, base: Path) -> None:
     if not plan.host.has_gpu and open_archive(base).decoder.is_tdt:
         raise SkippedError("a TDT base cannot be trained on a CPU: its loss needs CUDA")
 
 
-def _lay_out(plan: Plan, commands: Commands, name: str, *, every: int = 1) -> Path:
+def _lay_out(plan: RehearsalPlan, commands: Commands, name: str, *, every: int = 1) -> Path:
     """A cycle of the synthetic speech in a folder of its own.
 
     Args:
@@ -542,7 +542,7 @@ def _lay_out(plan: Plan, commands: Commands, name: str, *, every: int = 1) -> Pa
 
 
 def _run_line(
-    plan: Plan, cycle: Path, base: Path, epochs: int, *, general: bool = True
+    plan: RehearsalPlan, cycle: Path, base: Path, epochs: int, *, general: bool = True
 ) -> list[str | Path]:
     line: list[str | Path] = ["run", cycle, "--base", base, "--epochs", str(epochs), *plan.runtime]
     if general:
@@ -566,19 +566,25 @@ def _figures(cycle: Path) -> dict[str, Any]:
         raise FailedError(Failure(type(wrong).__name__), "the cycle left no decision") from wrong
 
 
-_DOCTOR = Step("doctor", "what a run needs, and a second of speech decoded", _doctor, alone=True)
-_RESUME = Step("resume", "a run is stopped in training and goes on from its checkpoint", _resume)
+_DOCTOR = RehearsalStep(
+    "doctor", "what a run needs, and a second of speech decoded", _doctor, alone=True
+)
+_RESUME = RehearsalStep(
+    "resume", "a run is stopped in training and goes on from its checkpoint", _resume
+)
 BUNDLED = (
     _DOCTOR,
-    Step("demo", "the whole demo, with the embedded base", _demo, alone=True),
+    RehearsalStep("demo", "the whole demo, with the embedded base", _demo, alone=True),
     # The longest first, where steps run beside each other.
-    Step("large", "the 617 M TDT graph with random weights, one epoch and decoding", _large),
-    Step(
+    RehearsalStep(
+        "large", "the 617 M TDT graph with random weights, one epoch and decoding", _large
+    ),
+    RehearsalStep(
         "tdt",
         "a whole cycle with a TDT base, base and tuned model decoded by one process",
         _whole("tdt", catalog.embedded_path().with_name("embedded_tdt.nemo")),
     ),
-    Step(
+    RehearsalStep(
         "rnnt",
         "a whole cycle with an RNN-T base",
         _whole("rnnt", catalog.embedded_path().with_name("embedded_rnnt.nemo")),
@@ -586,5 +592,5 @@ BUNDLED = (
     _RESUME,
 )
 """Without a base of the user's."""
-OWN = (_DOCTOR, Step("cycle", "a whole cycle with your base", _own, alone=True), _RESUME)
+OWN = (_DOCTOR, RehearsalStep("cycle", "a whole cycle with your base", _own, alone=True), _RESUME)
 """With one."""

@@ -32,7 +32,7 @@ def server_answers() -> Iterator[None]:
 
 
 @contextmanager
-def no_idle_heartbeat() -> Iterator[None]:
+def without_heartbeat() -> Iterator[None]:
     """Flows in the block send no heartbeat to a server of the run's own.
 
     It ends with the run, so that nobody is left to miss one; the heartbeat's thread ends up to a
@@ -51,7 +51,7 @@ def no_idle_heartbeat() -> Iterator[None]:
 
 
 @contextmanager
-def server_meanwhile() -> Iterator[None]:
+def start_server_in_background() -> Iterator[None]:
     """Have Prefect start the run's own server while the block prepares the run.
 
     Where PREFECT_API_URL names a server there is none to start.

@@ -27,7 +27,7 @@ TALKERS = 5
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """Padded utterances.
 
     Attributes:
@@ -96,7 +96,7 @@ class Corpus:
 
     def epoch(
         self, batch_seconds: float, rng: np.random.Generator, longest_seconds: float = math.inf
-    ) -> Iterator[Batch]:
+    ) -> Iterator[TrainingBatch]:
         """Every utterance once, in batches of similar length and about equal cost.
 
         Args:
@@ -118,7 +118,7 @@ class Corpus:
         for number in rng.permutation(len(cuts)):
             yield self._batch(cuts[number])
 
-    def _batch(self, chosen: np.ndarray) -> Batch:
+    def _batch(self, chosen: np.ndarray) -> TrainingBatch:
         samples = -(-int(self._lengths[chosen].max()) // GRAIN) * GRAIN
         width = int(self._token_sizes[chosen].max())
         rows = torch.from_numpy(chosen)
@@ -129,7 +129,7 @@ class Corpus:
         index = (self._starts[rows, None] + place).clamp_(max=len(self._audio) - 1)
         audio = self._audio[index].float() / 32768
         audio *= place < lengths[:, None]
-        return Batch(
+        return TrainingBatch(
             audio=audio,
             lengths=lengths,
             tokens=self._padded[rows, :width],

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Hypothesis:
+class BaseHypothesis:
     """A manifest row and what the model heard."""
 
     row: dict[str, str]
@@ -39,20 +39,22 @@ class Hypothesis:
         return not re.search(rf"\b{re.escape(self.row['term'])}\b", self.heard)
 
 
-def transcribe(model: ASRModel, manifest: Path, batch_size: int = 16) -> list[Hypothesis]:
+def transcribe(model: ASRModel, manifest: Path, batch_size: int = 16) -> list[BaseHypothesis]:
     """What the model hears in each row of a manifest."""
     rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
     audio = [str(manifest.parent / row["audio_filepath"]) for row in rows]
     heard = model.transcribe(audio, batch_size=batch_size, verbose=False)
-    return [Hypothesis(row, result.text) for row, result in zip(rows, heard, strict=True)]
+    return [BaseHypothesis(row, result.text) for row, result in zip(rows, heard, strict=True)]
 
 
-def pooled(metric: Callable[[list[str], list[str]], float], rows: Sequence[Hypothesis]) -> float:
+def pooled(
+    metric: Callable[[list[str], list[str]], float], rows: Sequence[BaseHypothesis]
+) -> float:
     """An error rate over all words or characters of some rows together."""
     return float(metric([row.row["text"] for row in rows], [row.heard for row in rows]))
 
 
-def figures(general: Sequence[Hypothesis], clinical: Sequence[Hypothesis]) -> str:
+def figures(general: Sequence[BaseHypothesis], clinical: Sequence[BaseHypothesis]) -> str:
     """The figures as a Markdown table."""
     lines = [
         "| rows | n | WER | CER | KER |",
@@ -62,7 +64,7 @@ def figures(general: Sequence[Hypothesis], clinical: Sequence[Hypothesis]) -> st
             f"| {pooled(jiwer.cer, general):.3f} | |"
         ),
     ]
-    groups: defaultdict[str, list[Hypothesis]] = defaultdict(list)
+    groups: defaultdict[str, list[BaseHypothesis]] = defaultdict(list)
     for row in clinical:
         groups["all clinical rows"].append(row)
         groups[f"noise: {row.row['noise_level']}"].append(row)

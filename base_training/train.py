@@ -21,7 +21,7 @@ import torch
 from nemo.core.classes.common import typecheck
 
 from base_training import model as base
-from base_training.audio_batches import Batch, Corpus, add_noise
+from base_training.audio_batches import Corpus, TrainingBatch, add_noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,7 @@ STAGES = (
 
 
 @dataclass(frozen=True)
-class Progress:
+class BaseTrainingProgress:
     """What training reports while it runs, and at its end."""
 
     minutes: float
@@ -125,7 +125,7 @@ def encoder_frames(model: EncDecCTCModelBPE, lengths: torch.Tensor) -> torch.Ten
     return frames
 
 
-def loss_of(model: EncDecCTCModelBPE, batch: Batch, *, augmented: bool) -> torch.Tensor:
+def loss_of(model: EncDecCTCModelBPE, batch: TrainingBatch, *, augmented: bool) -> torch.Tensor:
     """The CTC loss of a batch, in nats a token; a scalar."""
     with torch.no_grad():
         audio = add_noise(batch.audio, batch.lengths) if augmented else batch.audio
@@ -205,9 +205,9 @@ def train(args: argparse.Namespace) -> None:
     steps = reported_steps = epochs = stage = 0
     mean_loss = torch.zeros((), device=model.device)
 
-    def report() -> Progress:
+    def report() -> BaseTrainingProgress:
         now = time.monotonic()
-        progress = Progress(
+        progress = BaseTrainingProgress(
             minutes=round((now - started) / 60, 2),
             steps=steps,
             steps_per_second=round((steps - reported_steps) / max(now - reported, 1e-9), 2),

@@ -23,8 +23,15 @@ from nemo.core.classes.common import typecheck
 from omegaconf import OmegaConf
 
 from base_training import transducer
-from base_training.audio_batches import Batch, Corpus, add_noise
-from base_training.train import CLIP, SEED, WEIGHT_DECAY, Progress, features_of, share_of_peak
+from base_training.audio_batches import Corpus, TrainingBatch, add_noise
+from base_training.train import (
+    CLIP,
+    SEED,
+    WEIGHT_DECAY,
+    BaseTrainingProgress,
+    features_of,
+    share_of_peak,
+)
 
 if TYPE_CHECKING:
     from nemo.collections.asr.models import EncDecRNNTBPEModel
@@ -38,7 +45,7 @@ BATCH_SECONDS = 500.0
 REFRESH_SECONDS = 10
 
 
-def loss_of(model: EncDecRNNTBPEModel, batch: Batch, *, frozen: bool) -> torch.Tensor:
+def loss_of(model: EncDecRNNTBPEModel, batch: TrainingBatch, *, frozen: bool) -> torch.Tensor:
     """The transducer loss of a batch, in nats a token; a scalar."""
     model.encoder.train(not frozen)  # a frozen one keeps its batch statistics, too
     with torch.no_grad():
@@ -140,9 +147,9 @@ def train(args: argparse.Namespace) -> None:
     steps = reported_steps = epochs = 0
     mean_loss = torch.zeros((), device=model.device)
 
-    def report() -> Progress:
+    def report() -> BaseTrainingProgress:
         now = time.monotonic()
-        progress = Progress(
+        progress = BaseTrainingProgress(
             minutes=round((now - started) / 60, 2),
             steps=steps,
             steps_per_second=round((steps - reported_steps) / max(now - reported, 1e-9), 2),
@@ -191,7 +198,9 @@ def train(args: argparse.Namespace) -> None:
 def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", type=transducer.Kind, choices=list(transducer.Kind))
+    parser.add_argument(
+        "kind", type=transducer.TransducerKind, choices=list(transducer.TransducerKind)
+    )
     parser.add_argument("--ctc", type=Path, required=True, help="the CTC base's .nemo")
     parser.add_argument("--text", type=Path, required=True, help="train.txt")
     parser.add_argument("--validation-text", type=Path, required=True, help="validation.txt")

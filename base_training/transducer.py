@@ -37,14 +37,14 @@ SHARED = (
 )
 
 
-class Kind(StrEnum):
+class TransducerKind(StrEnum):
     """Which transducer."""
 
     RNNT = "rnnt"
     TDT = "tdt"
 
 
-def config(kind: Kind, ctc: DictConfig, tokenizer: Path) -> DictConfig:
+def config(kind: TransducerKind, ctc: DictConfig, tokenizer: Path) -> DictConfig:
     """A transducer's configuration: what it shares with the CTC base, and its own networks.
 
     Args:
@@ -63,9 +63,9 @@ def config(kind: Kind, ctc: DictConfig, tokenizer: Path) -> DictConfig:
     )
 
 
-def _networks(kind: Kind, encoder_width: int) -> dict[str, Any]:
+def _networks(kind: TransducerKind, encoder_width: int) -> dict[str, Any]:
     """Prediction network, joint network, decoding and loss."""
-    durations = list(DURATIONS) if kind is Kind.TDT else []
+    durations = list(DURATIONS) if kind is TransducerKind.TDT else []
     timed = {"tdt_durations": durations, "num_tdt_durations": len(durations)}
     extra = {"num_extra_outputs": len(durations)}
     advancing = {"model_type": "tdt", "durations": durations}
@@ -113,7 +113,7 @@ def _networks(kind: Kind, encoder_width: int) -> dict[str, Any]:
     }
 
 
-def create(kind: Kind, ctc_base: Path, tokenizer: Path) -> EncDecRNNTBPEModel:
+def create(kind: TransducerKind, ctc_base: Path, tokenizer: Path) -> EncDecRNNTBPEModel:
     """A transducer whose encoder is the CTC base's and whose other weights are fresh.
 
     Args:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import splitting, transcription
-from benchmarks.rows import Row
+from benchmarks.rows import BenchmarkRow
 from benchmarks.sft_against_stock import BARE, BY_LENGTH, OURS
 from tasks.common import atomic_files
 from tasks.runtimes import hardware
@@ -35,25 +35,25 @@ if TYPE_CHECKING:
 _TAIL = 2000
 
 
-def _scoring() -> Iterator[Row]:
+def _scoring() -> Iterator[BenchmarkRow]:
     try:
         scoring: Any = importlib.import_module("benchmarks.scoring")
     except ModuleNotFoundError:
         return
     ours, *others = scoring.rows(sizes=())
     for other in others:
-        yield Row(f"scoring: {other.what}", ours.rate, other.rate, "rows/s")
+        yield BenchmarkRow(f"scoring: {other.what}", ours.rate, other.rate, "rows/s")
 
 
-def _overhead() -> Iterator[Row]:
+def _overhead() -> Iterator[BenchmarkRow]:
     from benchmarks import overhead  # noqa: PLC0415
 
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     for what, ours, theirs, _ in overhead.table(overhead.measure(18, 1)):
-        yield Row(what, ours, theirs, "s")
+        yield BenchmarkRow(what, ours, theirs, "s")
 
 
-def _sft(nemo: Path | None) -> Iterator[Row]:
+def _sft(nemo: Path | None) -> Iterator[BenchmarkRow]:
     """An epoch, with the embedded base where there is no GPU; needs NeMo's own script."""
     if nemo is None:
         return
@@ -74,10 +74,12 @@ def _sft(nemo: Path | None) -> Iterator[Row]:
         if side["epoch_s"] is None:
             raise RuntimeError(f"{name}: no epoch: {side['ended']}")
     ours = sides[OURS]["epoch_s"]
-    yield Row("SFT, an epoch: the bare stock script", ours, sides[BARE]["epoch_s"], "s")
+    yield BenchmarkRow("SFT, an epoch: the bare stock script", ours, sides[BARE]["epoch_s"], "s")
     if BY_LENGTH in sides:
         by_length = sides[BY_LENGTH]["epoch_s"]
-        yield Row("SFT, an epoch: batches by length, against any order", by_length, ours, "s")
+        yield BenchmarkRow(
+            "SFT, an epoch: batches by length, against any order", by_length, ours, "s"
+        )
 
 
 def main() -> None:
@@ -87,14 +89,14 @@ def main() -> None:
     parser.add_argument("--nemo", type=Path, help="A checkout of NeMo, for its own scripts.")
     parser.add_argument("--only", nargs="*", help="transcription, scoring, split, sft, overhead.")
     given = parser.parse_args()
-    parts: dict[str, Callable[[], Iterable[Row]]] = {
+    parts: dict[str, Callable[[], Iterable[BenchmarkRow]]] = {
         "split": splitting.rows,
         "scoring": _scoring,
         "transcription": lambda: transcription.rows(given.nemo),
         "sft": lambda: _sft(given.nemo),
         "overhead": _overhead,
     }
-    found: list[Row] = []
+    found: list[BenchmarkRow] = []
     failed = False
     print(f"{'':<66} {'ours':>10} {'theirs':>10} {'':<12}{'ratio':>7}", flush=True)
     for name, part in parts.items():

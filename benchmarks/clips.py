@@ -41,7 +41,7 @@ class Clips:
 
 
 @dataclass
-class Report:
+class BenchmarkReport:
     """What was measured so far; written anew after every setting."""
 
     out: Path
@@ -115,7 +115,9 @@ def timed(do: Callable[[], Any]) -> tuple[Any, float]:
     return found, time.monotonic() - started
 
 
-def add_row(report: Report, name: str, clips: Clips, seconds: float, **more: object) -> float:
+def add_row(
+    report: BenchmarkReport, name: str, clips: Clips, seconds: float, **more: object
+) -> float:
     """A measured setting's line; its RTFx."""
     rtfx = sum(clips.seconds) / seconds
     report.row(

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tasks.decision.verdict import Evidence, Verdict, decide
-from tasks.evaluation.diff import Delta
-from tasks.evaluation.scoring import Share
+from tasks.decision.verdict import DecisionEvidence, Verdict, decide
+from tasks.evaluation.diff import KeywordErrorChange
+from tasks.evaluation.scoring import Proportion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ Shares = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Row:
+class SimulatedRow:
     """One line of the table.
 
     Attributes:
@@ -108,7 +108,7 @@ MODELS = {
 }
 
 
-def rows(studies: int = STUDIES, sizes: tuple[int, ...] = SIZES) -> Iterator[Row]:
+def rows(studies: int = STUDIES, sizes: tuple[int, ...] = SIZES) -> Iterator[SimulatedRow]:
     """Every model, size, design and number of categories."""
     for (name, model), size, (design, share), categories in product(
         MODELS.items(), sizes, (("held out", HELD_OUT), ("cross-fitted", 1.0)), (1, 2)
@@ -125,7 +125,9 @@ def rows(studies: int = STUDIES, sizes: tuple[int, ...] = SIZES) -> Iterator[Row
             kept += verdict is Verdict.KEEP
             settled += verdict is not Verdict.INCONCLUSIVE
             bare += literal is Verdict.KEEP
-        yield Row(name, size, design, categories, kept / studies, bare / studies, settled / studies)
+        yield SimulatedRow(
+            name, size, design, categories, kept / studies, bare / studies, settled / studies
+        )
 
 
 def _verdicts(
@@ -138,18 +140,20 @@ def _verdicts(
         for number, category in enumerate(CATEGORIES[:categories])
         if (own := terms % categories == number).any()
     }
-    decided = decide(Evidence(found, "held-out"), list(found))
+    decided = decide(DecisionEvidence(found, "held-out"), list(found))
     return decided.verdict, decided.bare.verdict
 
 
-def _delta(category: str, was: Flags, now: Flags, terms: npt.NDArray[np.int64]) -> Delta:
+def _delta(
+    category: str, was: Flags, now: Flags, terms: npt.NDArray[np.int64]
+) -> KeywordErrorChange:
     changed = was != now
     nets = np.bincount(terms[changed], weights=np.where(was, 1, -1)[changed])
     touched = np.bincount(terms[changed]) > 0
-    return Delta(
+    return KeywordErrorChange(
         category,
-        Share(int(was.sum()), len(was)),
-        Share(int(now.sum()), len(now)),
+        Proportion(int(was.sum()), len(was)),
+        Proportion(int(now.sum()), len(now)),
         int((was & ~now).sum()),
         int((now & ~was).sum()),
         tuple(int(one) for one in nets[touched]),

@@ -62,7 +62,7 @@ _TAIL_LINES = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class VersionResult:
     """What one cycle came to with one version.
 
     Attributes:
@@ -105,7 +105,7 @@ class Result:
     nemo: str
     python: str
     packages: Mapping[str, str]
-    courses: Mapping[str, Course]
+    courses: Mapping[str, VersionResult]
     tests: int
     tests_s: float
     install_s: float
@@ -193,7 +193,7 @@ def make_cycles(folder: Path) -> dict[str, Path]:
     return cycles
 
 
-def turn(source: Path, work: Path, python: Path) -> Course:
+def run_version(source: Path, work: Path, python: Path) -> VersionResult:
     """Run a copy of a cycle by the product's command and read what it left.
 
     Raises:
@@ -233,7 +233,7 @@ def turn(source: Path, work: Path, python: Path) -> Course:
             texts[f"{model} {Path(row['audio_filepath']).name}"] = row["hyp"]
     if info["runtime"]["nemo"] not in str(python):
         raise TrainingError(f"{python}: trained by NeMo {info['runtime']['nemo']}, not its own")
-    return Course(figures, texts, seconds)
+    return VersionResult(figures, texts, seconds)
 
 
 def weights_hash(model: Path) -> str:
@@ -301,7 +301,9 @@ def measure(environment: Environment, cycles: Mapping[str, Path], product: str) 
     tests = run_tests(environment.python)
     tests_s = time.monotonic() - started
     work = environment.folder.absolute() / "runs" / environment.name
-    courses = {name: turn(path, work / name, environment.python) for name, path in cycles.items()}
+    courses = {
+        name: run_version(path, work / name, environment.python) for name, path in cycles.items()
+    }
     return Result(
         nemo=environment.nemo,
         python=environment.minor,
@@ -322,7 +324,7 @@ def kept(environment: Environment, product: str) -> Result | None:
     told = atomic_files.read_json(path)
     if told["product"] != product:
         return None
-    courses = {name: Course(**course) for name, course in told["courses"].items()}
+    courses = {name: VersionResult(**course) for name, course in told["courses"].items()}
     return Result(**{**told, "courses": courses})
 
 

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from asr_flywheel.demo.dataset import synthesise_cycle
-from asr_flywheel.run_server import no_idle_heartbeat, server_meanwhile
+from asr_flywheel.run_server import start_server_in_background, without_heartbeat
 from tasks.common import atomic_files, hashing
 from tasks.training.run_info import versions
 
@@ -144,7 +144,7 @@ def orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
         stack.enter_context(patch.object(gpu_slots, "gpu_slot", timed_slot))
         hashed = clock.timed("hashes", hashing.sha256_file)
         stack.enter_context(patch.object(hashing, "sha256_file", hashed))
-        turn = flow.turn
+        turn = flow.run_cycle
         began = 0.0
 
         @wraps(turn)
@@ -155,7 +155,7 @@ def orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
                 return turn(*given)
 
         stack.enter_context(patch.object(flow, "turn", timed_turn))
-        stack.enter_context(no_idle_heartbeat())  # as the command line does
+        stack.enter_context(without_heartbeat())  # as the command line does
         started = time.perf_counter()
         flow.finetune_cycle(config)
         total = time.perf_counter() - started
@@ -186,7 +186,7 @@ def measure(per_category: int, epochs: int) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as made:
         # Without PREFECT_API_URL a server is started for the run, meanwhile as in the demo.
-        with server_meanwhile():
+        with start_server_in_background():
             first = make_cycle(Path(made) / "direct", per_category)
         second = Path(shutil.copytree(first, Path(made) / "orchestrated" / "cycle1"))
         direct, flow = (

@@ -32,7 +32,7 @@ from asr_flywheel.demo.sentence_templates import CARRIERS, CONTEXTS
 from asr_flywheel.demo.terms import TERMS
 from tasks.data.text_normalizer import normalise
 from tasks.evaluation.hypotheses import Hypothesis, write_hypotheses
-from tasks.evaluation.incremental_scoring import Summary, summarise, summarise_file, summary_as_dict
+from tasks.evaluation.incremental_scoring import Summary, score_file, summarise, summary_as_dict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,7 +47,7 @@ _MISHEARD = 0.1
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoringRow:
     """One line of the table.
 
     Attributes:
@@ -151,16 +151,16 @@ def _literal_distance(left: Sequence[str], right: Sequence[str]) -> int:
     return above[-1]
 
 
-def _best(what: str, found: Sequence[Hypothesis], call: Callable[[], object]) -> Row:
+def _best(what: str, found: Sequence[Hypothesis], call: Callable[[], object]) -> ScoringRow:
     seconds = []
     for _ in range(REPEATS):
         began = time.process_time()
         call()
         seconds.append(time.process_time() - began)
-    return Row(what, len(found), min(seconds))
+    return ScoringRow(what, len(found), min(seconds))
 
 
-def rows(n: int = ROWS, sizes: Sequence[int] = SIZES) -> Iterator[Row]:
+def rows(n: int = ROWS, sizes: Sequence[int] = SIZES) -> Iterator[ScoringRow]:
     """Ours, jiwer and the literal reading on the same rows; then files of several sizes."""
     found = list(evaluation(n))
     few = found[:LITERAL_ROWS]
@@ -184,18 +184,18 @@ def _check(ours: Summary, theirs: dict[str, float]) -> None:
             raise AssertionError(f"{name}: {getattr(ours.counts, name)} is not {value}")
 
 
-def _file(path: Path, size: int) -> Row:
+def _file(path: Path, size: int) -> ScoringRow:
     """A file in a process of its own, so that its peak memory is its own."""
     command = [sys.executable, "-m", "benchmarks.scoring", "--file", str(path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds, wall, peak = map(float, done.stdout.split())
-    return Row("a file, all that score prints", size, seconds, wall, peak)
+    return ScoringRow("a file, all that score prints", size, seconds, wall, peak)
 
 
 def _score_file(path: Path) -> None:
     """Print core seconds, wall seconds and peak memory (MiB) of scoring a file."""
     began = time.perf_counter()
-    summary_as_dict(summarise_file(path))
+    summary_as_dict(score_file(path))
     wall = time.perf_counter() - began
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     seconds = sum(one.ru_utime + one.ru_stime for one in used)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from benchmarks.rows import Row
+from benchmarks.rows import BenchmarkRow
 from tasks.data.manifest import CATEGORIES
 from tasks.data.split import SplitRow, split_rows
 
@@ -32,7 +32,7 @@ def manifest_rows(count: int) -> list[SplitRow]:
     ]
 
 
-def rows() -> Iterator[Row]:
+def rows() -> Iterator[BenchmarkRow]:
     """Ours against pandas' stratified draw, in processor seconds, the best of some turns."""
     made = manifest_rows(ROWS)
     frame = pd.DataFrame(
@@ -45,7 +45,9 @@ def rows() -> Iterator[Row]:
 
     note = "pandas keeps no recording on one side and depends on the rows' order"
     ours, theirs = best(lambda: split_rows(made)), best(pandas)
-    yield Row(f"split of {ROWS:,} rows: pandas' stratified sample", ours, theirs, "s", note)
+    yield BenchmarkRow(
+        f"split of {ROWS:,} rows: pandas' stratified sample", ours, theirs, "s", note
+    )
 
 
 def best(do: Callable[[], object]) -> float:

@@ -28,7 +28,7 @@ import soundfile
 import torch
 from nemo.utils import logging as nemo_logging
 
-from benchmarks.clips import DEVICE, ON_GPU, Clips, Report, make_clips
+from benchmarks.clips import DEVICE, ON_GPU, BenchmarkReport, Clips, make_clips
 from benchmarks.entry import decoding_pipeline, greedy_decoder, parakeet_graph
 from benchmarks.transcribe_settings import (
     changed,
@@ -42,7 +42,7 @@ from benchmarks.transcribe_stages import encoder_operations, kernels, matmul_rat
 from tasks.runtimes.base import ENTRY
 
 
-def demo_in_16_bits(report: Report, folder: Path) -> None:
+def demo_in_16_bits(report: BenchmarkReport, folder: Path) -> None:
     """The embedded base on the demo's cycle: rows that change and KER, in fp32 and bf16."""
     from asr_flywheel.demo.dataset import synthesise_cycle  # noqa: PLC0415
     from tasks.data.manifest import read_manifest  # noqa: PLC0415
@@ -73,7 +73,7 @@ def demo_in_16_bits(report: Report, folder: Path) -> None:
         )
 
 
-def demo_by_itself(report: Report) -> None:
+def demo_by_itself(report: BenchmarkReport) -> None:
     """The demo's part in a process of its own, before anything else has been loaded."""
     with tempfile.TemporaryDirectory() as made:
         out = Path(made) / "demo.json"
@@ -102,7 +102,7 @@ def small(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def describe_machine(report: Report) -> None:
+def describe_machine(report: BenchmarkReport) -> None:
     """Hardware, versions, command."""
     import nemo  # noqa: PLC0415
 
@@ -124,7 +124,7 @@ def describe_machine(report: Report) -> None:
     )
 
 
-class Comparison:
+class SettingsSweep:
     """The settings, in an order in which what matters most comes first.
 
     Attributes:
@@ -134,7 +134,7 @@ class Comparison:
         low: the 16-bit type; on a CPU there is none worth having.
     """
 
-    def __init__(self, report: Report, folder: Path, clips: int, *, tiny: bool) -> None:
+    def __init__(self, report: BenchmarkReport, folder: Path, clips: int, *, tiny: bool) -> None:
         self.report = report
         self.folder = folder
         self.tiny = tiny
@@ -276,7 +276,7 @@ class Comparison:
             self.report.attempt("compiled", lambda: compiled(self.report, self, best))
 
 
-def compiled(report: Report, given: Comparison, frames: int | None) -> None:
+def compiled(report: BenchmarkReport, given: SettingsSweep, frames: int | None) -> None:
     """The encoder's layers through torch.compile, which takes its time first."""
     layers = given.model.encoder.layers
     for layer in layers:
@@ -295,7 +295,7 @@ def compiled(report: Report, given: Comparison, frames: int | None) -> None:
             layer._compiled_call_impl = None  # noqa: SLF001 - there is no public way back
 
 
-def two_gpus(report: Report, given: Comparison) -> None:
+def two_gpus(report: BenchmarkReport, given: SettingsSweep) -> None:
     """The program itself: all clips on one GPU, and half of them on each of two at once."""
     model = given.folder / "model.nemo"
     given.model.to(torch.float32).save_to(str(model))
@@ -351,7 +351,7 @@ def finish_program(process: subprocess.Popen[str]) -> dict[str, Any]:
     return found
 
 
-def variants(report: Report, given: Comparison, frames: int | None) -> None:
+def variants(report: BenchmarkReport, given: SettingsSweep, frames: int | None) -> None:
     """Settings that might become the default."""
     model, clips, dtype = given.model, given.every, given.low
     together = greedy_decoder.GPU_DECODED_TOGETHER
@@ -370,7 +370,7 @@ def main() -> None:
     parser.add_argument("--demo", action="store_true", help="only the embedded base on the demo")
     given = parser.parse_args()
     nemo_logging.setLevel(nemo_logging.ERROR)
-    report = Report(given.out)
+    report = BenchmarkReport(given.out)
     if given.demo:
         with tempfile.TemporaryDirectory() as made:
             demo_in_16_bits(report, Path(made))
@@ -379,7 +379,7 @@ def main() -> None:
     if not given.tiny:
         report.attempt("demo", lambda: demo_by_itself(report))
     with tempfile.TemporaryDirectory() as made:
-        Comparison(report, Path(made), given.clips, tiny=given.tiny).run()
+        SettingsSweep(report, Path(made), given.clips, tiny=given.tiny).run()
     print(json.dumps(report.values.get("settings"), indent=1), flush=True)
 
 

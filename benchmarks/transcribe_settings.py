@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.clips import ON_GPU, RATE, Clips, Report, add_row, timed, wait
+from benchmarks.clips import ON_GPU, RATE, BenchmarkReport, Clips, add_row, timed, wait
 from benchmarks.entry import Untyped, audio_reader, decoding_pipeline, greedy_decoder
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def forget_graphs(model: Untyped) -> None:
 
 
 def run_stock(
-    report: Report,
+    report: BenchmarkReport,
     model: Untyped,
     clips: Clips,
     name: str,
@@ -82,7 +82,7 @@ def texts_of(
 
 
 def run_ours(
-    report: Report,
+    report: BenchmarkReport,
     model: Untyped,
     clips: Clips,
     name: str,

@@ -8,7 +8,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.clips import DEVICE, ON_GPU, RATE, Clips, Report, timed, wait
+from benchmarks.clips import DEVICE, ON_GPU, RATE, BenchmarkReport, Clips, timed, wait
 from benchmarks.entry import Untyped, audio_reader, decoding_pipeline, greedy_decoder
 
 
@@ -31,7 +31,7 @@ def encoder_operations(ours: Untyped, seconds: float) -> float:
     return float(counter.get_total_flops() / (4 * seconds))
 
 
-def stages(report: Report, ours: Untyped, clips: Clips, budget: Untyped) -> None:
+def stages(report: BenchmarkReport, ours: Untyped, clips: Clips, budget: Untyped) -> None:
     """Every stage alone, one after the other: where the time goes when nothing overlaps."""
     plan = list(decoding_pipeline.length_batching.plan(clips.seconds, budget))
 
@@ -87,7 +87,7 @@ def stages(report: Report, ours: Untyped, clips: Clips, budget: Untyped) -> None
     )
 
 
-def kernels(report: Report, ours: Untyped, clips: Clips, budget: Untyped) -> None:
+def kernels(report: BenchmarkReport, ours: Untyped, clips: Clips, budget: Untyped) -> None:
     """The operations that take most of the device's time, by PyTorch's profiler."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if ON_GPU else [])]
     (places, *_) = list(decoding_pipeline.length_batching.plan(clips.seconds, budget))

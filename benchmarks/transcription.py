@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import soundfile
 
 from asr_flywheel.demo.dataset import synthesise_cycle
-from benchmarks.rows import Row
+from benchmarks.rows import BenchmarkRow
 from tasks.common import atomic_files
 from tasks.models.catalog import resolve
 from tasks.runtimes.base import ENTRY
@@ -45,7 +45,7 @@ class Recordings:
     seconds: list[float]
 
 
-def rows(nemo: Path | None = None, turns: int = TURNS) -> Iterator[Row]:
+def rows(nemo: Path | None = None, turns: int = TURNS) -> Iterator[BenchmarkRow]:
     """Ours against transcribe() and, where a checkout of NeMo is named, its transcription script.
 
     Raises:
@@ -67,7 +67,7 @@ def _record(folder: Path) -> Recordings:
     return Recordings(paths, [soundfile.info(path).duration for path in paths])
 
 
-def _against_transcribe(recordings: Recordings, turns: int) -> Iterator[Row]:
+def _against_transcribe(recordings: Recordings, turns: int) -> Iterator[BenchmarkRow]:
     import torch  # noqa: PLC0415 - the other benchmarks need not wait for it
     from nemo.utils import logging  # noqa: PLC0415
 
@@ -114,10 +114,10 @@ def _against_transcribe(recordings: Recordings, turns: int) -> Iterator[Row]:
         if changed:
             raise AssertionError(f"{changed} texts differ from those of {name}")
         note = f"{len(mine)} texts, all equal"
-        yield Row(f"transcription: {name}", best["ours"], best[name], _UNIT, note)
+        yield BenchmarkRow(f"transcription: {name}", best["ours"], best[name], _UNIT, note)
 
 
-def _against_the_script(recordings: Recordings, nemo: Path, folder: Path) -> Row:
+def _against_the_script(recordings: Recordings, nemo: Path, folder: Path) -> BenchmarkRow:
     """NeMo's own program, started as a user starts it, by the speed that it measures itself."""
     manifest = folder / "stock.jsonl"
     atomic_files.write_jsonl(
@@ -150,7 +150,9 @@ def _against_the_script(recordings: Recordings, nemo: Path, folder: Path) -> Row
     if found is None:
         raise RuntimeError(f"{nemo / _STOCK}:\n{(done.stdout + done.stderr)[-2000:]}")
     ours = _program(recordings, folder)
-    return Row("transcription: NeMo's transcribe_speech.py, batch 32", ours, float(found[1]), _UNIT)
+    return BenchmarkRow(
+        "transcription: NeMo's transcribe_speech.py, batch 32", ours, float(found[1]), _UNIT
+    )
 
 
 def _program(recordings: Recordings, folder: Path) -> float:

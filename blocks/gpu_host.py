@@ -9,7 +9,7 @@ from __future__ import annotations
 from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl
 
-from tasks.gpu_hosts.providers import BrevHost, Host, OwnHost, open_host
+from tasks.gpu_hosts.providers import BrevSettings, Host, SshHostSettings, open_host
 
 
 class SshGpuHost(Block):
@@ -29,7 +29,9 @@ class SshGpuHost(Block):
     _description = "A host that is there already: runs a cycle on it and leaves nothing running."
     _documentation_url = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
 
-    settings: OwnHost = Field(title="Host", description="How it is reached and what is on it.")
+    settings: SshHostSettings = Field(
+        title="Host", description="How it is reached and what is on it."
+    )
 
     def open(self, lease: str) -> Host:
         """The host for one rental, told from others by the lease's id."""
@@ -53,8 +55,10 @@ class BrevGpuHost(Block):
     _description = "Rents a host at NVIDIA Brev for a cycle and gives it back. Log in by yourself."
     _documentation_url = HttpUrl("https://docs.nvidia.com/brev/cli")
 
-    settings: BrevHost = Field(
-        default_factory=BrevHost, title="Brev", description="What happens at the end, and where."
+    settings: BrevSettings = Field(
+        default_factory=BrevSettings,
+        title="Brev",
+        description="What happens at the end, and where.",
     )
 
     def open(self, lease: str) -> Host:

@@ -23,8 +23,8 @@ from tasks.runtimes.orphaned_containers import owner
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tasks.runtimes.base import Ended
-    from tasks.runtimes.docker_engine import Started
+    from tasks.runtimes.base import JobResult
+    from tasks.runtimes.docker_engine import StartedContainer
 
 _TAIL_LINES = 15
 
@@ -32,9 +32,9 @@ _TAIL_LINES = 15
 class NemoContainerRun(JobRun[Any]):
     """A started container. ``wait_for_completion`` removes it, however the waiting ends."""
 
-    def __init__(self, started: Started) -> None:
+    def __init__(self, started: StartedContainer) -> None:
         self._started = started
-        self._ended: Ended | None = None
+        self._ended: JobResult | None = None
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
     @property
@@ -56,7 +56,7 @@ class NemoContainerRun(JobRun[Any]):
         finally:
             self._started.remove()
 
-    def fetch_result(self) -> Ended:  # type: ignore[override]
+    def fetch_result(self) -> JobResult:  # type: ignore[override]
         """How the container ended: exit code, whether it ran out of memory, the image's digest.
 
         Raises:
@@ -140,7 +140,7 @@ class NemoContainer(JobBlock[Any]):
             docker_engine.start(docker_engine.connect(), spec, self.logger.info)
         )
 
-    def run(self) -> Ended:
+    def run(self) -> JobResult:
         """Trigger, wait and fetch in one.
 
         Raises:

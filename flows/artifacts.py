@@ -21,7 +21,7 @@ from prefect.artifacts import (
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from flows.console import console, stage
+from flows.console import console, print_stage
 from tasks.data.cycle_folder import clinic_of
 from tasks.decision.grow_plan_files import MD_NAME, as_markdown
 from tasks.reporting import training_curve as training_curves
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from tasks.decision.gate import GateResult
     from tasks.decision.grow_plan import GrowPlan
     from tasks.decision.verdict import Decision, TableReading
-    from tasks.evaluation.diff import Delta
+    from tasks.evaluation.diff import KeywordErrorChange
     from tasks.evaluation.leaderboard import Leaderboard
     from tasks.records.archive import Kept
     from tasks.records.cycle_cost import Cost
-    from tasks.training.progress import Progress
+    from tasks.training.progress import TrainingProgress
     from tasks.training.recipes import Recipe
     from tasks.training.run import SftResult
     from tasks.transcription.offline import Transcript
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 _ARTIFACT_EVERY_S = 2.0
 
 
-def sparingly(every_s: float, name: str) -> Callable[[str], None]:
+def throttled_printer(every_s: float, name: str) -> Callable[[str], None]:
     """A function that shows a line of progress, but not more often than this."""
     last = float("-inf")
 
@@ -57,7 +57,7 @@ def sparingly(every_s: float, name: str) -> Callable[[str], None]:
         nonlocal last
         if time.monotonic() - last >= every_s:
             last = time.monotonic()
-            stage(name, text)
+            print_stage(name, text)
 
     return report
 
@@ -69,9 +69,9 @@ def artifact_key(cycle: Cycle, what: str) -> str:
 
 def gate(cycle: Cycle, verdict: GateResult) -> None:
     """The gate's verdict."""
-    stage("gate", "passed" if verdict.passed else f"refused: go to {verdict.route}")
+    print_stage("gate", "passed" if verdict.passed else f"refused: go to {verdict.route}")
     for line in (*(reason.message for reason in verdict.reasons), *verdict.warnings):
-        stage("", line)
+        print_stage("", line)
     create_markdown_artifact(
         key=artifact_key(cycle, "gate"),
         description=f"Gate, cycle {cycle.number}",
@@ -88,30 +88,30 @@ def gate(cycle: Cycle, verdict: GateResult) -> None:
 
 def warnings(lines: Sequence[str]) -> None:
     """What the preflight found that stops nothing."""
-    stage("preflight", f"{len(lines)} warnings" if lines else "no findings")
+    print_stage("preflight", f"{len(lines)} warnings" if lines else "no findings")
     for line in lines[:10]:
-        stage("", line)
+        print_stage("", line)
 
 
 def general(found: GeneralSet) -> None:
     """What guards, and what is replayed."""
     replayed = f", {len(found.replay)} more replayed in training" if found.replay else ""
-    stage("general", f"{len(found.guardrail)} sentences guard against forgetting{replayed}")
+    print_stage("general", f"{len(found.guardrail)} sentences guard against forgetting{replayed}")
 
 
 def split(parts: Split) -> None:
     """The sizes of the split."""
-    stage("split", f"{len(parts.train)} rows to train on, {len(parts.validation)} held out")
+    print_stage("split", f"{len(parts.train)} rows to train on, {len(parts.validation)} held out")
     for line in parts.warnings:
-        stage("", f"warning: {line}")
+        print_stage("", f"warning: {line}")
 
 
 @contextmanager
-def training(recipe: Recipe, gpus: int) -> Iterator[Callable[[Progress], None]]:
+def training(recipe: Recipe, gpus: int) -> Iterator[Callable[[TrainingProgress], None]]:
     """Yield a function that shows training progress, on the terminal and as an artifact."""
     epochs = f"{recipe.epochs} epochs" if recipe.epochs > 1 else "one epoch"
     rows = recipe.effective_batch * max(1, gpus)
-    stage("sft", f"{epochs}, {rows} rows a step" + (f" on {gpus} GPUs" if gpus > 1 else ""))
+    print_stage("sft", f"{epochs}, {rows} rows a step" + (f" on {gpus} GPUs" if gpus > 1 else ""))
     # In a synchronous flow it answers at once; its published type allows for a coroutine.
     artifact = cast("UUID", create_progress_artifact(progress=0.0, description="SFT"))
     bar = Bar(
@@ -127,7 +127,7 @@ def training(recipe: Recipe, gpus: int) -> Iterator[Callable[[Progress], None]]:
     with bar:
         line = bar.add_task("starting", total=None)
 
-        def report(now: Progress) -> None:
+        def report(now: TrainingProgress) -> None:
             nonlocal last_update, validated
             loss = "" if now.loss is None else f", loss {now.loss:.3f}"
             wer = "" if now.val_wer is None else f", validation WER {now.val_wer:.3f}"
@@ -140,7 +140,7 @@ def training(recipe: Recipe, gpus: int) -> Iterator[Callable[[Progress], None]]:
             if now.validated > validated:
                 validated = now.validated
                 if not console.is_terminal:
-                    stage("", text)
+                    print_stage("", text)
             if time.monotonic() - last_update > _ARTIFACT_EVERY_S:
                 last_update = time.monotonic()
                 update_progress_artifact(artifact, progress=100 * now.share, description=text)
@@ -152,10 +152,10 @@ def training(recipe: Recipe, gpus: int) -> Iterator[Callable[[Progress], None]]:
 def training_curve(cycle: Cycle, trained: SftResult) -> None:
     """Loss and validation WER of each epoch."""
     if trained.reused:
-        stage("sft", f"already trained with the same content: {trained.model.parent.name}")
+        print_stage("sft", f"already trained with the same content: {trained.model.parent.name}")
     best = trained.best
     if best is not None:
-        stage("", f"best epoch {best.epoch + 1}: validation WER {best.val_wer:.3f}")
+        print_stage("", f"best epoch {best.epoch + 1}: validation WER {best.val_wer:.3f}")
     picture = base64.b64encode(
         training_curves.draw(training_curves.curve(trained.events.read()))
     ).decode()
@@ -199,20 +199,20 @@ def speed(transcripts: Mapping[str, Transcript]) -> None:
         again = f"{kept} rows decoded before by the same model" if kept else ""
         new = f"{one.audio_seconds:.0f} s of audio, {one.rtfx:.0f} x real time"
         if one.how:
-            stage("", f"{name}: {one.how}")
-        stage(
+            print_stage("", f"{name}: {one.how}")
+        print_stage(
             "", f"{name}: {'; '.join(part for part in (again, new if one.decoded else '') if part)}"
         )
 
 
 def waiting(cycle: Cycle) -> None:
     """That another run works on the same cycle."""
-    stage("claim", f"another run works on {cycle.path}: waiting until it has ended")
+    print_stage("claim", f"another run works on {cycle.path}: waiting until it has ended")
 
 
 def leaderboard(cycle: Cycle, board: Leaderboard, place: Path) -> None:
     """A cycle's leaderboard."""
-    stage("leaderboard", str(place))
+    print_stage("leaderboard", str(place))
     create_markdown_artifact(
         key=artifact_key(cycle, "leaderboard"),
         description=f"Leaderboard, cycle {cycle.number}",
@@ -221,14 +221,17 @@ def leaderboard(cycle: Cycle, board: Leaderboard, place: Path) -> None:
 
 
 def decision(
-    cycle: Cycle, decided: Decision, all_rows: TableReading, held_out: Mapping[str, Delta]
+    cycle: Cycle,
+    decided: Decision,
+    all_rows: TableReading,
+    held_out: Mapping[str, KeywordErrorChange],
 ) -> None:
     """The decision and the differences that it rests on."""
-    stage("decision", f"{decided.verdict.value.upper()} (by {decided.basis} rows)")
+    print_stage("decision", f"{decided.verdict.value.upper()} (by {decided.basis} rows)")
     for line in decided.reasons:
-        stage("", line)
+        print_stage("", line)
     literal = f"The specification's table over {all_rows.basis}: {all_rows.verdict.value}."
-    stage("", literal)
+    print_stage("", literal)
     create_markdown_artifact(
         key=artifact_key(cycle, "decision"),
         description=f"Decision, cycle {cycle.number}",
@@ -250,7 +253,7 @@ def decision(
     )
 
 
-def _row(category: str, delta: Delta) -> dict[str, str | int]:
+def _row(category: str, delta: KeywordErrorChange) -> dict[str, str | int]:
     """A row of the diff's table; the UI shows nothing of a nested cell."""
     interval = delta.interval
     return {
@@ -272,7 +275,7 @@ def grow_plan(cycle: Cycle, plan: GrowPlan | None) -> None:
     """What to add before the next turn, if the decision asks for it."""
     if plan is None:
         return
-    stage("grow", f"{plan.rows} rows to add: {cycle.path / MD_NAME}")
+    print_stage("grow", f"{plan.rows} rows to add: {cycle.path / MD_NAME}")
     create_markdown_artifact(
         key=artifact_key(cycle, "growth"),
         description=f"What to add after cycle {cycle.number}",
@@ -282,7 +285,7 @@ def grow_plan(cycle: Cycle, plan: GrowPlan | None) -> None:
 
 def report(cycle: Cycle, written: Sequence[Path]) -> None:
     """Where the report lies, and its figures, which Prefect shows."""
-    stage("report", str(written[0]))
+    print_stage("report", str(written[0]))
     shown = [
         f"![{path.stem}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})"
         for path in written[1:]
@@ -304,7 +307,7 @@ def cost(cycle: Cycle, found: Cost) -> None:
         ("rented hosts, this cycle", f"{found.rented_usd:.2f} USD"),
         ("rented hosts, all cycles", f"{found.rented_usd_all:.2f} USD"),
     ]
-    stage("cost", "; ".join(f"{name} {what}" for name, what in rows[:3]))
+    print_stage("cost", "; ".join(f"{name} {what}" for name, what in rows[:3]))
     create_markdown_artifact(
         key=artifact_key(cycle, "cost"),
         description=f"Cost, cycle {cycle.number}",
@@ -325,7 +328,7 @@ def cost(cycle: Cycle, found: Cost) -> None:
 def kept(cycle: Cycle, found: Kept, model: str) -> None:
     """Where the cycle's files are."""
     size = f"{found.bytes / 1e6:.1f} MB"
-    stage("store", f"{found.url}: {found.files} files, {size}, {found.sent} of them new")
+    print_stage("store", f"{found.url}: {found.files} files, {size}, {found.sent} of them new")
     create_markdown_artifact(
         key=artifact_key(cycle, "store"),
         description=f"Files of cycle {cycle.number}",

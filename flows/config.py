@@ -41,7 +41,7 @@ class RuntimeName(StrEnum):
     CONTAINER = "container"
 
 
-class Comparison(StrEnum):
+class BaselineSource(StrEnum):
     """What the tuned model is compared with."""
 
     OFFLINE = "offline"
@@ -238,8 +238,8 @@ class CycleConfig(BaseModel):
         description="Share of general sentences among the rows trained on, against forgetting; "
         "they are taken from one half of the set, and the other half is the guardrail.",
     )
-    compare_with: Comparison = Field(
-        Comparison.OFFLINE,
+    compare_with: BaselineSource = Field(
+        BaselineSource.OFFLINE,
         title="Compare with",
         description="The base decoded offline by the same command, or the imported baseline.",
     )

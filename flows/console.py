@@ -11,7 +11,7 @@ from rich.console import Console
 console = Console(highlight=False, soft_wrap=True)
 
 
-def stage(name: str, text: str) -> None:
+def print_stage(name: str, text: str) -> None:
     """One line of what is being done: on the terminal and, inside a run, in its log."""
     console.print(f"[bold cyan]{name:>11}[/]  ", end="")
     console.print(text, markup=False)

@@ -27,7 +27,7 @@ from flows.config import (
     container_runtime,
 )
 from tasks.data.cycle_folder import Cycle, open_cycle
-from tasks.data.cycle_lock import claim
+from tasks.data.cycle_lock import lock_cycle
 from tasks.data.preflight import PreflightResult
 from tasks.evaluation.leaderboard import Leaderboard
 from tasks.models import catalog
@@ -108,15 +108,15 @@ def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
     """Decode a cycle by one model, score it and write its leaderboard."""
     cycle = open_cycle(config.cycle)
     wait = config.when_busy is WhenBusy.WAIT
-    with claim(cycle, (lambda: artifacts.waiting(cycle)) if wait else None):
+    with lock_cycle(cycle, (lambda: artifacts.waiting(cycle)) if wait else None):
         target = evaluation_stage.evaluation_target(cycle, config.out)
         transcribe_shards.check(config.turn)
         model = catalog.resolve(config.model, trust=config.trust)
         runtime = config.make_runtime()
-        runtime.check(lambda line: console.stage("runtime", line))
+        runtime.check(lambda line: console.print_stage("runtime", line))
         checked = check_manifest(config, cycle, model)
         audio = audio_set(checked.rows, config.roots(cycle.path))
-        kept = evaluation_stage.kept_transcripts(cycle, runtime)
+        kept = evaluation_stage.open_hypothesis_cache(cycle, runtime)
         # Shards are runs of their own, which a task cannot have.
         transcribe_shards.share(config.turn, (model,), audio, kept)
         transcript = transcribe_cycle(config, model, audio, runtime, kept)
@@ -136,7 +136,7 @@ def transcribe_cycle(
     config: EvaluationConfig, model: Path, audio: AudioSet, runtime: Runtime, kept: TranscriptStore
 ) -> Transcript:
     """Decode the cycle; rows that the model has decoded before are not decoded again."""
-    console.stage("transcribe", f"{len(audio.audio)} rows by {config.model}")
+    console.print_stage("transcribe", f"{len(audio.audio)} rows by {config.model}")
     slot = gpu_slots.gpu_slot(runtime.hardware.gpus)
     (transcript,) = offline.transcribe((model,), audio, runtime, kept, holding=slot)
     artifacts.speed({config.model: transcript})

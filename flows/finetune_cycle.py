@@ -19,13 +19,13 @@ from prefect.runtime import flow_run
 
 from blocks.stores import open_store
 from flows import artifacts, console, events, gpu_slots, transcribe_shards
-from flows.config import Comparison, CycleConfig, WhenBusy
+from flows.config import BaselineSource, CycleConfig, WhenBusy
 from flows.guardrail_tasks import Pair, general_english, guardrail
-from flows.prefect_helpers import worth_retrying
+from flows.prefect_helpers import is_transient_failure
 from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import Cycle, open_cycle
-from tasks.data.cycle_lock import claim
+from tasks.data.cycle_lock import lock_cycle
 from tasks.data.general_english import GeneralSet
 from tasks.data.preflight import PreflightResult
 from tasks.data.training_set import TrainingSet
@@ -45,7 +45,7 @@ from tasks.records.store import Store
 from tasks.reporting.html import write_report
 from tasks.runtimes.base import Runtime
 from tasks.stages import evaluate, prepare
-from tasks.stages.compare import Beside, next_board
+from tasks.stages.compare import SupplementaryResults, build_leaderboard
 from tasks.training import fallback, sft
 from tasks.training import run as training_run
 from tasks.training.progress import overfit
@@ -57,7 +57,7 @@ from tasks.transcription.rows import audio_set, hypotheses
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CycleOutcome:
     """What a turn of the flywheel ended in; ``decision`` is None where the gate refused."""
 
     gate: GateResult
@@ -66,16 +66,16 @@ class Outcome:
 
 
 @flow(name="finetune-cycle")
-def finetune_cycle(config: CycleConfig) -> Outcome:
+def finetune_cycle(config: CycleConfig) -> CycleOutcome:
     """Turn the flywheel once: from cycle N's manifest and baseline to cycle N+1's decision."""
     cycle = open_cycle(config.cycle)
     wait = config.when_busy is WhenBusy.WAIT
     on_wait = (lambda: artifacts.waiting(cycle)) if wait else None
-    with claim(cycle, on_wait, following=True):
-        return turn(config, cycle)
+    with lock_cycle(cycle, on_wait, following=True):
+        return run_cycle(config, cycle)
 
 
-def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
+def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
     """The stages, one after the other.
 
     Each looks for what it made before from the same content: a second run, or a retry after a
@@ -86,7 +86,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     imported = imported_scores(config, baseline)
     verdict = gate(config, cycle, baseline)
     if not verdict.passed:
-        return Outcome(verdict)
+        return CycleOutcome(verdict)
     base = catalog.resolve(config.base, trust=config.trust)
     runtime = config.make_runtime()
     run_record.require_free(cycle.next)
@@ -97,7 +97,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     checked = check_manifest(config, cycle, base)
     sft.check_fit(base, config.base, runtime.hardware)
     config.recipe_on(runtime.hardware, ())  # refuses a precision that the host lacks
-    runtime.check(lambda line: console.stage("runtime", line))
+    runtime.check(lambda line: console.print_stage("runtime", line))
     general = general_english(config, base, checked)
     data = split(config, cycle, base, checked, general)
     prepare.require_decidable(
@@ -106,13 +106,15 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     # Folds grade the recipe that is shipped, also where their fewer rows would ask for another.
     recipe = config.recipe_on(runtime.hardware, data.durations)
     crossed = cross_fit(config, recipe, cycle, base, checked, general, runtime)
-    trained = tune(config, recipe, cycle, base, data, runtime)
+    trained = train(config, recipe, cycle, base, data, runtime)
     models = (base, trained.model)
-    transcripts, spoken = listen(config, cycle, checked, general, models, runtime)
+    transcripts, spoken = transcribe_models(config, cycle, checked, general, models, runtime)
     run_record.begin(cycle.next)
-    beside = Beside(guardrail(config, cycle, general, spoken), crossed, config.folds)
-    pairing = compare(config, cycle, checked, data, transcripts, baseline, beside)
-    decided = decision(config, cycle, pairing, trained, beside)
+    supplementary = SupplementaryResults(
+        guardrail(config, cycle, general, spoken), crossed, config.folds
+    )
+    pairing = compare(config, cycle, checked, data, transcripts, baseline, supplementary)
+    decided = decision(config, cycle, pairing, trained, supplementary)
     planned = grow_plan(config, cycle, pairing if crossed is None else crossed, decided)
     record = run_record.RunRecord(
         started=started,
@@ -136,7 +138,7 @@ def turn(config: CycleConfig, cycle: Cycle) -> Outcome:
     artifacts.cost(cycle, cycle_cost.cost(cycle, trained, transcripts))
     if store is not None:
         keep(config, cycle, store, trained.model, decided)
-    return Outcome(verdict, decided, cycle.next.path)
+    return CycleOutcome(verdict, decided, cycle.next.path)
 
 
 def imported_scores(config: CycleConfig, baseline: Baseline | None) -> Scores | None:
@@ -145,7 +147,7 @@ def imported_scores(config: CycleConfig, baseline: Baseline | None) -> Scores | 
     Raises:
         InputError: it is, and there is none.
     """
-    if config.compare_with is not Comparison.IMPORTED:
+    if config.compare_with is not BaselineSource.IMPORTED:
         return None
     if baseline is None or not baseline.imported:
         raise InputError(
@@ -158,7 +160,7 @@ def imported_scores(config: CycleConfig, baseline: Baseline | None) -> Scores | 
 @task(name="gate-check", cache_policy=NO_CACHE)
 def gate(config: CycleConfig, cycle: Cycle, baseline: Baseline | None) -> GateResult:
     """Is tuning worth it?"""
-    verdict = prepare.judge(cycle, config.base, config.gate_policy(), baseline, config.method)
+    verdict = prepare.run_gate(cycle, config.base, config.gate_policy(), baseline, config.method)
     artifacts.gate(cycle, verdict)
     events.gate(cycle, verdict)
     return verdict
@@ -182,7 +184,7 @@ def split(
     general: GeneralSet | None,
 ) -> TrainingSet:
     """Hold out a share of each category and write train.jsonl and validation.jsonl."""
-    known = training_run.trained_before(base)
+    known = training_run.previously_trained_recordings(base)
     replay = () if general is None else general.replay
     data = prepare.split(
         cycle,
@@ -205,7 +207,7 @@ def cross_fit(
     checked: PreflightResult,
     general: GeneralSet | None,
     runtime: Runtime,
-) -> diff.Pairing | None:
+) -> diff.PairedScores | None:
     """Score every row by a model that never saw it: one training a fold, each found again if done.
 
     Returns:
@@ -213,26 +215,26 @@ def cross_fit(
     """
     if not config.folds:
         return None
-    known = training_run.trained_before(base)
+    known = training_run.previously_trained_recordings(base)
     replay = () if general is None else general.replay
     by_number = {row.utterance.row: row for row in checked.rows}
     before: list[Hypothesis] = []
     after: list[Hypothesis] = []
     dealt = prepare.folds(cycle, checked, config.folds, config.seed, known, replay)
     for place, data in enumerate(dealt, start=1):
-        console.stage("fold", f"{place} of {len(dealt)}: {len(data.split.validation)} rows")
-        model = tune(config, recipe, cycle, base, data, runtime).model
+        console.print_stage("fold", f"{place} of {len(dealt)}: {len(data.split.validation)} rows")
+        model = train(config, recipe, cycle, base, data, runtime).model
         fold = dataclasses.replace(
             checked, rows=tuple(by_number[number] for number in data.split.validation)
         )
-        pair, _ = listen(config, cycle, fold, None, (base, model), runtime)
+        pair, _ = transcribe_models(config, cycle, fold, None, (base, model), runtime)
         for rows, one in zip((before, after), pair, strict=True):
             rows.extend(hypotheses(fold.rows, one, data.split))
     return diff.pair(score(before), score(after))
 
 
 @task(name="sft", cache_policy=NO_CACHE)
-def tune(
+def train(
     config: CycleConfig,
     recipe: Recipe,
     cycle: Cycle,
@@ -251,20 +253,20 @@ def tune(
         model_dir=cycle.path / "models" / name,
         audio_roots=config.roots(cycle.path),
         key=key,
-        trained_before=training_run.trained_before(base),
+        trained_before=training_run.previously_trained_recordings(base),
         labels={"cycle": str(cycle.path), "run": name},
     )
     finished = training_run.find_finished(request)
     if finished is None:
         gpus = runtime.hardware.gpus
         with gpu_slots.gpu_slot(gpus), artifacts.training(recipe, len(gpus)) as report:
-            finished = fallback.climb(request, runtime, report)
+            finished = fallback.train_with_fallback(request, runtime, report)
     artifacts.training_curve(cycle, finished)
     events.trained(cycle, finished)
     return finished
 
 
-def listen(
+def transcribe_models(
     config: CycleConfig,
     cycle: Cycle,
     checked: PreflightResult,
@@ -280,7 +282,7 @@ def listen(
     rows = checked.rows + (() if general is None else general.guardrail)
     audio, kept = (
         audio_set(rows, config.roots(cycle.path)),
-        evaluate.kept_transcripts(cycle, runtime),
+        evaluate.open_hypothesis_cache(cycle, runtime),
     )
     # Shards are runs of their own, which a task cannot have.
     transcribe_shards.share(config, models, audio, kept)
@@ -307,7 +309,7 @@ def transcribe_cycle(
     Returns:
         The transcripts of the cycle, and those of general English, each by base and tuned model.
     """
-    console.stage("transcribe", f"{len(audio.audio)} rows by base and tuned model")
+    console.print_stage("transcribe", f"{len(audio.audio)} rows by base and tuned model")
     slot = gpu_slots.gpu_slot(runtime.hardware.gpus)
     before, after = offline.transcribe(models, audio, runtime, kept, holding=slot)
     artifacts.speed({"base": before, "tuned": after})
@@ -325,24 +327,24 @@ def compare(
     data: TrainingSet,
     transcripts: tuple[Transcript, Transcript],
     baseline: Baseline | None,
-    beside: Beside,
-) -> diff.Pairing:
+    supplementary: SupplementaryResults,
+) -> diff.PairedScores:
     """Score both models, write cycle N+1's leaderboard, and pair it with cycle N row by row."""
     base_rows, tuned_rows = (hypotheses(checked.rows, one, data.split) for one in transcripts)
     following = cycle.next
-    board, pairing = next_board(
+    board, pairing = build_leaderboard(
         following.number,
         config.names,
         score(base_rows),
         score(tuned_rows),
         baseline,
         imported_scores(config, baseline),
-        beside,
+        supplementary,
     )
     write_hypotheses(following.path / run_record.BASELINE_NAME, base_rows)
     write_hypotheses(following.offline_hyps, tuned_rows)
-    if beside.crossed is not None:
-        rows = (row.row for row in beside.crossed.after.rows)
+    if supplementary.cross_fitted is not None:
+        rows = (row.row for row in supplementary.cross_fitted.after.rows)
         write_hypotheses(following.path / run_record.CROSS_FITTED_NAME, rows)
     run_record.write_leaderboard(following, board)
     artifacts.leaderboard(following, board, following.leaderboard)
@@ -353,15 +355,15 @@ def compare(
 def decision(
     config: CycleConfig,
     cycle: Cycle,
-    pairing: diff.Pairing,
+    pairing: diff.PairedScores,
     trained: training_run.SftResult,
-    beside: Beside,
+    supplementary: SupplementaryResults,
 ) -> Decision:
     """Keep, grow, discard or inconclusive, by held-out rows; the bare table stands beside it."""
     grounds = evidence.evidence(
         pairing,
-        cross_fitted=beside.crossed,
-        guardrail=beside.forgetting,
+        cross_fitted=supplementary.cross_fitted,
+        guardrail=supplementary.guardrail,
         overfit=overfit(trained.epochs),
         previous=run_record.relative_changes(cycle),
     )
@@ -375,7 +377,7 @@ def decision(
 
 @task(name="grow-plan", cache_policy=NO_CACHE)
 def grow_plan(
-    config: CycleConfig, cycle: Cycle, pairing: diff.Pairing, decided: Decision
+    config: CycleConfig, cycle: Cycle, pairing: diff.PairedScores, decided: Decision
 ) -> list[Path]:
     """Where the decision sends the user to the build stage: what to add, worst first."""
     plan = plan_for(decided, pairing, config.priority, config.names)
@@ -397,7 +399,7 @@ def report(cycle: Cycle, told: dict[str, Any]) -> list[Path]:
     cache_policy=NO_CACHE,
     retries=3,
     retry_delay_seconds=[3, 10, 30],
-    retry_condition_fn=worth_retrying,
+    retry_condition_fn=is_transient_failure,
 )
 def keep(
     config: CycleConfig, cycle: Cycle, store: Store, model: Path, decided: Decision

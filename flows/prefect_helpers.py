@@ -17,7 +17,7 @@ def is_named() -> bool:
     return bool(get_current_settings().api.url)
 
 
-def worth_retrying(_task: object, _run: object, state: State[object]) -> bool:
+def is_transient_failure(_task: object, _run: object, state: State[object]) -> bool:
     """Whether a second try can help: an endpoint may come back, an expired key does not."""
     failure = state.result(raise_on_failure=False)
     return isinstance(failure, StoreError) and failure.transient

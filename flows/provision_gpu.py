@@ -22,25 +22,25 @@ from prefect.states import Cancelled
 
 from flows.artifacts import artifact_key
 from flows.config import RuntimeName
-from flows.console import stage
+from flows.console import print_stage
 from flows.deployment_names import PROJECT
 from flows.rental import host_release, remote_run
 from flows.rental.config import RentConfig
 from flows.rental.confirm import confirmed
-from flows.rental.plan import Plan, plan
-from tasks.data.cycle_lock import claim
+from flows.rental.plan import RentalPlan, plan
+from tasks.data.cycle_lock import lock_cycle
 from tasks.gpu_hosts import download, remote_scripts, upload
 from tasks.gpu_hosts import lease as leases
 from tasks.gpu_hosts.lease import Lease
-from tasks.gpu_hosts.providers import BrevHost, NothingCreatedError
+from tasks.gpu_hosts.providers import BrevSettings, NothingCreatedError
 from tasks.gpu_hosts.ssh import HostError
-from tasks.records.cost_ledger import Outcome
+from tasks.records.cost_ledger import RentalOutcome
 
 if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.schemas.objects import FlowRun, State
 
-    from tasks.gpu_hosts.download import Fetched
+    from tasks.gpu_hosts.download import DownloadedRun
     from tasks.gpu_hosts.providers import Host
 
 NOTHING_CREATED = "cancelled: no YES, so no GPU host was created"
@@ -56,7 +56,7 @@ class Rental:
         next_cycle: the folder with the results, if there are some.
     """
 
-    outcome: Outcome
+    outcome: RentalOutcome
     host: str = ""
     next_cycle: Path | None = None
 
@@ -64,33 +64,33 @@ class Rental:
 def reap_at_once(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     """A killed run's host is given back by its hook, not only at the next start."""
     del flow, flow_run, state
-    host_release.reap()
+    host_release.release_abandoned_hosts()
 
 
 @flow(name="provision-gpu", on_crashed=[reap_at_once], on_cancellation=[reap_at_once])
 def provision_gpu(config: RentConfig) -> Rental:
     """Rent a host for a cycle, after a person's YES, and give it back in every outcome."""
-    host_release.reap()
+    host_release.release_abandoned_hosts()
     remote_run.require_server()
     planned = plan(config)
     if not planned.gate.passed:
-        stage("gate", f"refused: go to {planned.gate.route}. Nothing to rent a host for.")
+        print_stage("gate", f"refused: go to {planned.gate.route}. Nothing to rent a host for.")
         for reason in planned.gate.reasons:
-            stage("", reason.message)
-        return Rental(Outcome.REFUSED)
+            print_stage("", reason.message)
+        return Rental(RentalOutcome.REFUSED)
     remote_run.require_deployment(config.deployment)
-    with claim(planned.cycle, following=True):
+    with lock_cycle(planned.cycle, following=True):
         show(planned)
         if not confirmed(planned.lines(), config.answer_minutes * 60):
-            stage("rent", NOTHING_CREATED)
+            print_stage("rent", NOTHING_CREATED)
             return Cancelled(message=NOTHING_CREATED)  # type: ignore[return-value]
         return rent(config, planned)
 
 
-def show(planned: Plan) -> None:
+def show(planned: RentalPlan) -> None:
     """The costs, on the terminal and as an artifact."""
     for line in planned.lines():
-        stage("rent", line)
+        print_stage("rent", line)
     create_markdown_artifact(
         key=artifact_key(planned.cycle, "rent"),
         description=f"What renting a host for cycle {planned.cycle.number} costs",
@@ -98,7 +98,7 @@ def show(planned: Plan) -> None:
     )
 
 
-def rent(config: RentConfig, planned: Plan) -> Rental:
+def rent(config: RentConfig, planned: RentalPlan) -> Rental:
     """Everything after the YES."""
     lease = Lease(
         provider=planned.provider.model_dump(mode="json"),
@@ -110,38 +110,38 @@ def rent(config: RentConfig, planned: Plan) -> Rental:
     )
     host = lease.open()
     lease = replace(lease, host=host.name)
-    visit = Visit(config, planned, lease, host)
-    outcome = Outcome.FAILED
+    visit = RentalSession(config, planned, lease, host)
+    outcome = RentalOutcome.FAILED
     with leases.hold(lease.lease):
         leases.write(lease)
         try:
             fetched = visit.run()
-            outcome = Outcome.REFUSED if fetched is None else Outcome.COMPLETED
+            outcome = RentalOutcome.REFUSED if fetched is None else RentalOutcome.COMPLETED
         except (TerminationSignal, KeyboardInterrupt):
-            outcome = Outcome.CANCELLED
+            outcome = RentalOutcome.CANCELLED
             raise
         except NothingCreatedError:
-            outcome = Outcome.NOT_CREATED
+            outcome = RentalOutcome.NOT_CREATED
             raise
         finally:
-            if outcome is Outcome.NOT_CREATED:
+            if outcome is RentalOutcome.NOT_CREATED:
                 host_release.close(visit.lease, outcome)
             else:
-                host_release.give_back(visit.lease, outcome, visit.hostname)
+                host_release.release_host(visit.lease, outcome, visit.hostname)
     return Rental(outcome, lease.host, None if fetched is None else fetched.next_cycle)
 
 
 @dataclass
-class Visit:
+class RentalSession:
     """A stay on a host: what is known of it grows from step to step."""
 
     config: RentConfig
-    planned: Plan
+    planned: RentalPlan
     lease: Lease
     host: Host
     hostname: str = ""
 
-    def run(self) -> Fetched | None:
+    def run(self) -> DownloadedRun | None:
         """Create, wait, send, run, fetch; None where the gate refused on the host.
 
         Raises:
@@ -155,7 +155,7 @@ class Visit:
         self._check(root)
         cargo = self.planned.cargo
         placed = upload.send(connection, root, cargo, config.patience_s)
-        stage("host", f"the cycle is at {placed.cycle}")
+        print_stage("host", f"the cycle is at {placed.cycle}")
         python = self._python(root)
         with remote_run.reachable_from(connection) as (url, tunnel):
             remote_run.start(connection, self.lease, root, python, url, config)
@@ -171,48 +171,48 @@ class Visit:
                 f"Its log is in Prefect, flow run {self.lease.run}."
             )
         if not download.has_results(connection, placed, cargo.cycle, config.patience_s):
-            stage("host", "the gate refused on the host: there is nothing to fetch")
+            print_stage("host", "the gate refused on the host: there is nothing to fetch")
             return None
         fetched = download.fetch(connection, placed, cargo, self._told(), config.patience_s)
-        stage("host", f"{fetched.files} files are here, each with the SHA-256 of its record")
+        print_stage("host", f"{fetched.files} files are here, each with the SHA-256 of its record")
         for kept in fetched.kept:
-            stage("host", f"another model of that name lay here; it is {kept.name} now")
+            print_stage("host", f"another model of that name lay here; it is {kept.name} now")
         return fetched
 
     def _order(self) -> None:
         """Ask for the host; its record tells before that what it costs, and on whose bill."""
         config, cost = self.config, self.planned.cost
         kind = cost.sku
-        terms = self.host.look(kind.gpu, kind.memory_gb, config.disk_gb, cost.usd_per_hour)
-        stage("host", f"asking for {self.host.name}: {terms.usd_per_hour:.2f} $ an hour")
+        quote = self.host.quote(kind.gpu, kind.memory_gb, config.disk_gb, cost.usd_per_hour)
+        print_stage("host", f"asking for {self.host.name}: {quote.usd_per_hour:.2f} $ an hour")
         self.lease = replace(
             self.lease,
-            usd_per_hour=terms.usd_per_hour,
-            account=terms.account,
+            usd_per_hour=quote.usd_per_hour,
+            account=quote.account,
             started=time.time(),
         )
         leases.write(self.lease)
         self.host = self.lease.open()
         # Whoever has reached it sets a clock that ends earlier.
-        self.host.create(terms, 60 * config.limit_minutes + math.ceil(config.reach_s))
+        self.host.provision(quote, 60 * config.limit_minutes + math.ceil(config.reach_s))
 
     def _begin(self) -> str:
         """The lease's folder on the host, whose clock runs from now on."""
         provider, limit_s = self.planned.provider, 60 * self.config.limit_minutes
         script = remote_scripts.begin(
-            "asr-flywheel" if isinstance(provider, BrevHost) else provider.folder,
+            "asr-flywheel" if isinstance(provider, BrevSettings) else provider.folder,
             self.lease.lease,
             limit_s,
             provider.at_limit,
         )
         root, clock = self.host.connection.check(script).splitlines()[:2]
-        stage("host", f"ends by itself after {self.config.limit_minutes} minutes ({clock})")
+        print_stage("host", f"ends by itself after {self.config.limit_minutes} minutes ({clock})")
         return root
 
     def _check(self, root: str) -> None:
         found = remote_scripts.parse_look(self.host.connection.check(remote_scripts.look(root)))
         for line in found.lines():
-            stage("host", line)
+            print_stage("host", line)
         self.hostname = found.hostname
         container = self.config.run.runtime is RuntimeName.CONTAINER
         remote_scripts.require(
@@ -229,7 +229,7 @@ class Visit:
         if named is not None:
             connection.check(f"{named} -c 'import asr_flywheel.site.worker'", timeout_s=120)
             return named
-        stage("host", "installing this project there")
+        print_stage("host", "installing this project there")
         listed = subprocess.run(
             ["git", "-C", str(PROJECT), "ls-files", "-z"],  # noqa: S607 - whichever git is here
             capture_output=True,

@@ -26,7 +26,7 @@ from flows import console, gpu_slots, prefect_helpers
 from flows.config import CycleConfig
 from tasks.common.errors import InputError, TranscriptionError
 from tasks.data.cycle_folder import open_cycle
-from tasks.data.cycle_lock import claim
+from tasks.data.cycle_lock import lock_cycle
 from tasks.stages import evaluate
 from tasks.transcription import offline, shard_files
 
@@ -61,14 +61,14 @@ def transcribe_shard(config: ShardConfig) -> int:
     """Decode one shard; the number of recordings that were decoded now."""
     cycle = open_cycle(config.turn.cycle)
     runtime = config.turn.make_runtime()
-    runtime.check(lambda line: console.stage("runtime", line))
-    kept = evaluate.kept_transcripts(cycle, runtime)
+    runtime.check(lambda line: console.print_stage("runtime", line))
+    kept = evaluate.open_hypothesis_cache(cycle, runtime)
     todo = shard_files.read(config.listing)
     with gpu_slots.gpu_slot(runtime.hardware.gpus):
-        took = offline.decode(todo, runtime, kept, lambda line: console.stage("", line))
+        took = offline.decode(todo, runtime, kept, lambda line: console.print_stage("", line))
     rows = sum(len(audio.audio) for _, audio in todo)
     seconds = sum(sum(audio.durations) for _, audio in todo)
-    console.stage("shard", f"{rows} rows, {seconds / max(sum(took), 1e-9):.0f} x real time")
+    console.print_stage("shard", f"{rows} rows, {seconds / max(sum(took), 1e-9):.0f} x real time")
     return rows
 
 
@@ -100,13 +100,13 @@ def transcribe_in_shards(config: CycleConfig, out: Path | None = None) -> list[P
     """Decode a cycle by one model, its base, in shards; the files that were written."""
     check(config)
     cycle = open_cycle(config.cycle)
-    with claim(cycle):
+    with lock_cycle(cycle):
         return evaluate.transcribe_baseline(
             cycle,
             config.base,
             out,
             config.audio_roots,
-            lambda line: console.stage("transcribe", line),
+            lambda line: console.print_stage("transcribe", line),
             partial(share, config),
             trust=config.trust,
         )
@@ -132,7 +132,7 @@ def share(
     if not todo:
         return
     shards = shard_files.cut(todo, config.shards)
-    console.stage("shards", f"{_rows(todo)} rows in {len(shards)} shards")
+    console.print_stage("shards", f"{_rows(todo)} rows in {len(shards)} shards")
     folder = kept.folder / _LISTS
     lists = [shard_files.write(folder, shard) for shard in shards]
     runs = asyncio.run(_ask(config, lists))

@@ -14,24 +14,24 @@ from flows import artifacts, console
 from flows.serving_config import ServingConfig
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
-from tasks.data.cycle_lock import claim
+from tasks.data.cycle_lock import lock_cycle
 from tasks.models import catalog
 from tasks.serving import endpoint_transcription, parity_report, validation
 from tasks.serving.endpoint_transcription import Served
-from tasks.serving.parity_report import Report
+from tasks.serving.parity_report import ParityReport
 from tasks.serving.riva_client import KEY_VARIABLE, Client, Endpoint
-from tasks.serving.validation import Plan
+from tasks.serving.validation import ValidationPlan
 
 
 @flow(name="validate-serving")
-def validate_serving(config: ServingConfig) -> Report:
+def validate_serving(config: ServingConfig) -> ParityReport:
     """Send a cycle's recordings to an endpoint and compare its answers with the offline ones."""
     cycle = open_cycle(config.cycle)
     endpoint = find_endpoint(config)
-    with claim(cycle):
+    with lock_cycle(cycle):
         plan = find_plan(config)
-        leaving = endpoint_transcription.leaving(plan.rows, endpoint)
-        console.stage("serving", str(leaving))
+        leaving = endpoint_transcription.outgoing_audio(plan.rows, endpoint)
+        console.print_stage("serving", str(leaving))
         endpoint_transcription.require_consent(leaving, given=config.audio_may_leave)
         client = Client(endpoint)
         try:
@@ -41,7 +41,7 @@ def validate_serving(config: ServingConfig) -> Report:
             client.close()
 
 
-def find_plan(config: ServingConfig) -> Plan:
+def find_plan(config: ServingConfig) -> ValidationPlan:
     """What would be sent and compared.
 
     Raises:
@@ -86,33 +86,37 @@ def _no_block(field: str, name: str) -> InputError:
 
 # Neither task's inputs may reach a log or a cache: the client holds the key.
 @task(name="serving-transcribe", persist_result=False)
-def transcribe(config: ServingConfig, plan: Plan, client: Client) -> Served:
+def transcribe(config: ServingConfig, plan: ValidationPlan, client: Client) -> Served:
     """Every row by the endpoint, one offline call each."""
     target = plan.folder / endpoint_transcription.SERVED_NAME
     served = endpoint_transcription.transcribe(
-        plan.rows, client, target, config.concurrency, artifacts.sparingly(10.0, "serving")
+        plan.rows, client, target, config.concurrency, artifacts.throttled_printer(10.0, "serving")
     )
     waits = f", {served.attempts} further attempts" if served.attempts else ""
-    console.stage("serving", f"{target}: {len(served.heard)} rows, {served.asked} asked for{waits}")
+    console.print_stage(
+        "serving", f"{target}: {len(served.heard)} rows, {served.asked} asked for{waits}"
+    )
     return served
 
 
 @task(name="serving-parity", persist_result=False)
-def compare(config: ServingConfig, plan: Plan, client: Client, served: Served) -> Report:
+def compare(
+    config: ServingConfig, plan: ValidationPlan, client: Client, served: Served
+) -> ParityReport:
     """Row by row against the offline evaluation, with the causes of a difference."""
     report = validation.compare(
         plan,
         client,
         served,
         probing=config.probing,
-        report=lambda line: console.stage("", line),
+        report=lambda line: console.print_stage("", line),
     )
     parity_report.write(plan.folder, report)
-    console.stage("parity", f"{report.verdict} ({plan.folder / parity_report.MARKDOWN_NAME})")
+    console.print_stage("parity", f"{report.verdict} ({plan.folder / parity_report.MARKDOWN_NAME})")
     for line in report.not_compared:
-        console.stage("", line)
+        console.print_stage("", line)
     for cause in report.causes:
-        console.stage("", f"{cause.name.value}: {'; '.join(cause.evidence)}. {cause.remedy}.")
+        console.print_stage("", f"{cause.name.value}: {'; '.join(cause.evidence)}. {cause.remedy}.")
     create_markdown_artifact(
         key=artifacts.artifact_key(plan.cycle, "serving-parity"),
         description=f"Serving parity, cycle {plan.cycle.number}: {report.verdict}",

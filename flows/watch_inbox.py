@@ -16,8 +16,8 @@ from blocks.parameter_types import AbsolutePath, StoreName
 from blocks.stores import open_store
 from flows import console, events
 from flows.config import CycleConfig, WhenBusy
-from flows.prefect_helpers import worth_retrying
-from tasks.data.cycle_lock import BusyError
+from flows.prefect_helpers import is_transient_failure
+from tasks.data.cycle_lock import CycleBusyError
 from tasks.records import inbox
 from tasks.records.store import Store
 
@@ -73,7 +73,7 @@ def watch_inbox(config: WatchConfig) -> int:
     config.run_for(config.cycles / "cycle1")  # a wrong setting shows now, not at the first arrival
     store = open_store(config.store)
     found = inbox.arrivals(store, config.prefix, config.cycles)
-    console.stage("inbox", f"{store.url(config.prefix)}: {len(found)} new manifests")
+    console.print_stage("inbox", f"{store.url(config.prefix)}: {len(found)} new manifests")
     for arrival in found:
         take(config, store, arrival)
     return len(found)
@@ -84,14 +84,16 @@ def watch_inbox(config: WatchConfig) -> int:
     cache_policy=NO_CACHE,
     retries=2,
     retry_delay_seconds=[5, 30],
-    retry_condition_fn=worth_retrying,
+    retry_condition_fn=is_transient_failure,
 )
 def take(config: WatchConfig, store: Store, arrival: inbox.Arrival) -> None:
     """Bring the cycle here, tell of it, and then remember it; later, if a run works on it."""
     try:
-        cycle = inbox.bring(store, arrival, config.cycles, lambda line: console.stage("", line))
-    except BusyError as busy:
-        console.stage("inbox", f"left for the next look: {busy}")
+        cycle = inbox.bring(
+            store, arrival, config.cycles, lambda line: console.print_stage("", line)
+        )
+    except CycleBusyError as busy:
+        console.print_stage("inbox", f"left for the next look: {busy}")
         return
     run = config.run_for(cycle.path)
     events.arrived(cycle, arrival, run.model_dump(mode="json", exclude_unset=True))

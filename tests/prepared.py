@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.evaluation.hypotheses import Hypothesis, Part, write_hypotheses
+from tasks.evaluation.hypotheses import Hypothesis, Partition, write_hypotheses
 from tests import samples
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ class Turn:
 def rows(turn: Turn, which: int, terms: Sequence[str] = TERMS) -> list[Hypothesis]:
     """The evaluation by base (1) or tuned model (2)."""
     found = []
-    for part, counts in ((Part.HELD_OUT, turn.held_out), (Part.TRAINED, turn.trained)):
+    for part, counts in ((Partition.HELD_OUT, turn.held_out), (Partition.TRAINED, turn.trained)):
         for place in range(counts[0]):
-            number = place + (turn.held_out[0] if part is Part.TRAINED else 0)
+            number = place + (turn.held_out[0] if part is Partition.TRAINED else 0)
             term = terms[number % len(terms)]
             heard = "as prin" if place < counts[which] else term
             found.append(

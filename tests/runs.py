@@ -9,7 +9,7 @@ from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.decision import evidence
 from tasks.decision.verdict import decide
 from tasks.evaluation import diff, leaderboard
-from tasks.evaluation.hypotheses import Part, write_hypotheses
+from tasks.evaluation.hypotheses import Partition, write_hypotheses
 from tasks.evaluation.scoring import score
 from tasks.records import run_record
 from tasks.training import run as training_run
@@ -38,7 +38,7 @@ def finish(cycle: Path, model: Path, *, base: str = "embedded", after: int = 2) 
     trained_here = model.with_name(training_run.INFO_NAME).is_file()
     tuned = model if trained_here else _plant(opened, model, base)
     sha256 = hashing.sha256_file(tuned)
-    held, trained = Part.HELD_OUT, Part.TRAINED
+    held, trained = Partition.HELD_OUT, Partition.TRAINED
     before = score([*samples.evaluated(10, 20, part=held), *_more(40, trained)])
     now = score([*samples.evaluated(after, 20, part=held), *_more(5, trained)])
     pairing = diff.pair(before, now)
@@ -82,5 +82,5 @@ def _plant(cycle: Cycle, model: Path, base: str) -> Path:
     return tuned
 
 
-def _more(missed: int, part: Part) -> list[Hypothesis]:
+def _more(missed: int, part: Partition) -> list[Hypothesis]:
     return samples.evaluated(missed, 100, start=100, part=part)

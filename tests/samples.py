@@ -15,9 +15,9 @@ import soundfile
 import yaml
 
 from tasks.data.manifest import Utterance
-from tasks.evaluation.diff import Delta
-from tasks.evaluation.hypotheses import Hypothesis, Part
-from tasks.evaluation.scoring import Scores, Share, score
+from tasks.evaluation.diff import KeywordErrorChange
+from tasks.evaluation.hypotheses import Hypothesis, Partition
+from tasks.evaluation.scoring import Proportion, Scores, score
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -187,7 +187,7 @@ def evaluated(
     category: str | None = "drug",
     *,
     start: int = 0,
-    part: Part | None = None,
+    part: Partition | None = None,
     **fields: Any,
 ) -> list[Hypothesis]:
     """``n`` rows of a category, the first ``missed`` of which miss their term."""
@@ -210,12 +210,12 @@ def scored(missed: int, n: int, category: str | None = "drug", **fields: Any) ->
     return score(evaluated(missed, n, category, **fields))
 
 
-def delta(before: int, after: int, n: int, category: str = "drug") -> Delta:
+def delta(before: int, after: int, n: int, category: str = "drug") -> KeywordErrorChange:
     """A difference without rows that changed to and fro."""
-    return Delta(
+    return KeywordErrorChange(
         category,
-        Share(before, n),
-        Share(after, n),
+        Proportion(before, n),
+        Proportion(after, n),
         fixed=max(before - after, 0),
         broken=max(after - before, 0),
     )

@@ -15,7 +15,7 @@ from asr_flywheel.site import automations
 from asr_flywheel.site.automations import Wanted
 from blocks.email import EmailNotification
 from tasks.data.cycle_folder import open_cycle
-from tasks.data.cycle_lock import claim
+from tasks.data.cycle_lock import lock_cycle
 from tests import receivers, samples, sites
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def test_a_run_that_waits_for_another_is_told_of_and_goes_on(
             Webhook(url=SecretStr(url)).save("clinic-hook", overwrite=True)
             longest = dt.timedelta(seconds=10)
             automations.register(Wanted("clinic-hook", longest=longest), enable=True)
-        with claim(open_cycle(turned_cycle)):
+        with lock_cycle(open_cycle(turned_cycle)):
             run = sites.launch(site, sites.quick(turned_cycle, when_busy="wait"))
             sites.wait_for(lambda: hooks)
             assert sites.state(site, run) == "Running"
@@ -157,7 +157,7 @@ def test_a_run_whose_host_is_gone_is_marked_as_crashed(site: Site, turned_cycle:
     """Run and worker are killed; without the automation it would be Running for ever."""
     with sites.speaking_to(site):
         automations.register(Wanted(lost_after=dt.timedelta(seconds=45)), enable=True)
-    with claim(open_cycle(turned_cycle)):
+    with lock_cycle(open_cycle(turned_cycle)):
         run = sites.launch(site, sites.quick(turned_cycle, when_busy="wait"))
         sites.wait_for(lambda: sites.state(site, run) == "Running")
         sites.says(site, run, "another run works on")

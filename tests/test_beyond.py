@@ -8,11 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.evaluation.clinical_values import Kind
-from tasks.evaluation.false_keywords import vocabulary
+from tasks.evaluation.clinical_values import ValueKind
+from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.hypotheses import Hypothesis
-from tasks.evaluation.scoring import Share, score
-from tasks.evaluation.secondary_metrics import NOTHING_HEARD, Beyond, heard_instead, look_beyond
+from tasks.evaluation.scoring import Proportion, score
+from tasks.evaluation.secondary_metrics import (
+    NOTHING_HEARD,
+    SecondaryMetrics,
+    compute_secondary_metrics,
+    misrecognised_as,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +38,7 @@ from tasks.evaluation.secondary_metrics import NOTHING_HEARD, Beyond, heard_inst
 )  # fmt: skip
 def test_what_was_heard_instead_of_a_term(ref: str, hyp: str, term: str, heard: str | None) -> None:
     """The words aligned with it, and those that were inserted beside it."""
-    assert heard_instead(ref, hyp, term) == heard
+    assert misrecognised_as(ref, hyp, term) == heard
 
 
 words = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=6)
@@ -46,14 +51,14 @@ def test_what_was_heard_stands_in_the_hypothesis(
     """Whatever is aligned with whatever, its words are the hypothesis', in their order."""
     start = data.draw(st.integers(0, len(said) - 1))
     term = " ".join(said[start : data.draw(st.integers(start + 1, len(said)))])
-    found = heard_instead(" ".join(said), " ".join(heard), term)
+    found = misrecognised_as(" ".join(said), " ".join(heard), term)
     assert found is not None
     rest = iter(heard)
     assert found == NOTHING_HEARD or all(word in rest for word in found.split())
 
 
 def rows() -> list[Hypothesis]:
-    """Four rows: right; a term for another; shouted; a dose ten times too high."""
+    """Four rows: right; a term for another; a false keyword; a dose ten times too high."""
     return [
         Hypothesis("0.wav", "give aspirin 5 mg", "give aspirin 5 mg", "aspirin", "drug"),
         Hypothesis("1.wav", "give aspirin 5 mg", "give warfarin 5 mg", "aspirin", "drug"),
@@ -64,7 +69,7 @@ def rows() -> list[Hypothesis]:
 
 def test_each_figure_has_its_name_and_its_n() -> None:
     """FKR by category, the term that was heard instead, and what is wrong in the strict view."""
-    told = json.loads(json.dumps(look_beyond(score(rows())).as_dict()))
+    told = json.loads(json.dumps(compute_secondary_metrics(score(rows())).as_dict()))
     assert told["false_keywords"]["fkr"] == 0.5
     assert told["false_keywords"]["n"] == 4
     assert told["false_keywords"]["by"]["drug"]["fkr"] == pytest.approx(1 / 3)
@@ -73,17 +78,19 @@ def test_each_figure_has_its_name_and_its_n() -> None:
     assert told["near_misses"] == {"aspirin": {"warfarin": 1}}
     # Of four rows with something critical, a dose is wrong in one and a negation in another.
     assert (told["strict"]["n"], told["strict"]["rate"]) == (4, 0.5)
-    assert told["strict"]["by"][Kind.NUMBER.value]["rate"] == pytest.approx(1 / 3)
-    assert told["strict"]["by"][Kind.FREQUENCY.value] == {"n": 0, "rate": None, "ci": None}
+    assert told["strict"]["by"][ValueKind.NUMBER.value]["rate"] == pytest.approx(1 / 3)
+    assert told["strict"]["by"][ValueKind.FREQUENCY.value] == {"n": 0, "rate": None, "ci": None}
     low, high = told["strict"]["ci"]
     assert 0 < low < 0.5 < high < 1
 
 
 def test_parts_add_up() -> None:
     """Two halves merged are the whole."""
-    whole = look_beyond(score(rows()))
-    terms = vocabulary(["aspirin", "warfarin", "biopsy"])
-    first, second = (look_beyond(score(part), terms) for part in (rows()[:1], rows()[1:]))
+    whole = compute_secondary_metrics(score(rows()))
+    terms = index_terms(["aspirin", "warfarin", "biopsy"])
+    first, second = (
+        compute_secondary_metrics(score(part), terms) for part in (rows()[:1], rows()[1:])
+    )
     first.merge(second)
     assert first == whole
 
@@ -91,9 +98,9 @@ def test_parts_add_up() -> None:
 def test_memory_stays_flat(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many near misses the frequent ones are kept."""
     monkeypatch.setattr("tasks.evaluation.secondary_metrics._PAIRS_KEPT", 3)
-    found = Beyond(vocabulary([]))
+    found = SecondaryMetrics(index_terms([]))
     for place in range(10):
         found.near["aspirin", f"form {place}"] = place
     found.prune()
     assert list(found.near_misses()["aspirin"]) == ["form 9", "form 8", "form 7"]
-    assert look_beyond(score([])).false_keywords == Share(0, 0)
+    assert compute_secondary_metrics(score([])).false_keywords == Proportion(0, 0)

@@ -169,11 +169,11 @@ def test_a_host_is_not_absent_because_another_login_does_not_find_it(
     name = out(brev, worth)
     brev.goes(**now)
     with pytest.raises(HostError, match=f"HOST STILL OUT: {name}") as raised:
-        host_release.reap()
+        host_release.release_abandoned_hosts()
     assert said in str(raised.value)
     assert [one.host for one in all_leases()] == list(brev.instances) == [name]
     brev.goes()
-    assert host_release.reap() == [name]
+    assert host_release.release_abandoned_hosts() == [name]
     assert brev.instances == {}
 
 
@@ -184,9 +184,9 @@ def test_with_an_api_key_absence_is_not_believed(brev: Brev, worth: Path) -> Non
     brev.goes(api_key=True)
     (brev.folder / "instances.json").write_text("{}")
     with pytest.raises(HostError, match="with an API key nobody can tell"):
-        host_release.reap()
+        host_release.release_abandoned_hosts()
     (brev.folder / "instances.json").write_text(listed)
-    assert host_release.reap() == [name]
+    assert host_release.release_abandoned_hosts() == [name]
 
 
 def test_the_organisation_that_pays_must_be_the_active_one(brev: Brev, worth: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tasks.data import cycle_lock
 from tasks.data.cycle_folder import Cycle, open_cycle
-from tasks.data.cycle_lock import BusyError, claim
+from tasks.data.cycle_lock import CycleBusyError, lock_cycle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,16 +38,16 @@ def cycles(tmp_path: Path) -> list[Cycle]:
 def refused(cycle: Cycle, *, following: bool = False) -> bool:
     """Whether a claim is refused at once."""
     try:
-        with claim(cycle, following=following):
+        with lock_cycle(cycle, following=following):
             return False
-    except BusyError as busy:
+    except CycleBusyError as busy:
         return "another run works on this cycle" in str(busy)
 
 
 def test_two_runs_of_one_cycle_are_one_too_many(cycles: list[Cycle]) -> None:
     """The second is refused in words; afterwards, or for another cycle, the way is free."""
     first, second, _ = cycles
-    with claim(first):
+    with lock_cycle(first):
         assert refused(first)
         assert not refused(second)
     assert not refused(first)
@@ -58,12 +58,12 @@ def test_who_writes_the_next_cycle_has_that_too(cycles: list[Cycle]) -> None:
     """Even before its folder is there; one that is refused leaves no half of its claim behind."""
     first, second, third = cycles
     second.path.rmdir()
-    with claim(first, following=True):
+    with lock_cycle(first, following=True):
         second.path.mkdir()
         assert refused(second)
         assert refused(second, following=True)
         assert not refused(third)
-    with claim(second):
+    with lock_cycle(second):
         assert refused(first, following=True)
         assert not refused(first)
     assert not refused(first, following=True)
@@ -74,7 +74,7 @@ def test_another_hosts_claim_counts(cycles: list[Cycle], monkeypatch: pytest.Mon
     nothing = cycle_lock._Lock(lambda: None, lambda: None)
     monkeypatch.setattr(cycle_lock, "_folder_lock", lambda *_: nothing)
     first, second, _ = cycles
-    with claim(first, following=True):
+    with lock_cycle(first, following=True):
         assert refused(first)
         assert refused(second)
 
@@ -86,7 +86,7 @@ def test_a_folder_that_is_reached_by_a_link_is_the_same(
     other = tmp_path / "other"
     other.mkdir()
     (other / "cycle1").symlink_to(cycles[0].path)
-    with claim(cycles[0]):
+    with lock_cycle(cycles[0]):
         assert refused(open_cycle(other / "cycle1"))
 
 
@@ -101,7 +101,7 @@ def test_a_killed_run_gives_its_claim_back_to_who_waits(cycles: list[Cycle]) -> 
         got = threading.Event()
 
         def wait() -> None:
-            with claim(second, lambda: said.append("waits")):
+            with lock_cycle(second, lambda: said.append("waits")):
                 got.set()
 
         waiting = threading.Thread(target=wait)

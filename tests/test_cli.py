@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asr_flywheel import cli
-from tasks.evaluation.hypotheses import Part, write_hypotheses
+from tasks.evaluation.hypotheses import Partition, write_hypotheses
 from tasks.models import catalog
 from tests import samples
 
@@ -342,7 +342,7 @@ def test_diff_compares_two_files_and_decides(
 ) -> None:
     """Decision, its basis, and each category's figures."""
     write_hypotheses(tmp_path / "a.jsonl", samples.evaluated(8, 10))
-    write_hypotheses(tmp_path / "b.jsonl", samples.evaluated(2, 10, part=Part.HELD_OUT))
+    write_hypotheses(tmp_path / "b.jsonl", samples.evaluated(2, 10, part=Partition.HELD_OUT))
     code, out, err = run("diff", tmp_path / "a.jsonl", tmp_path / "b.jsonl", "--json")
     assert (code, err) == (0, "")
     told = json.loads(out)
@@ -370,7 +370,7 @@ def test_diff_checks_forgetting_where_it_is_given_general_english(
 ) -> None:
     """A model that gained and forgot is discarded; the limit can be set."""
     write_hypotheses(tmp_path / "a.jsonl", samples.evaluated(9, 10))
-    write_hypotheses(tmp_path / "b.jsonl", samples.evaluated(1, 10, part=Part.HELD_OUT))
+    write_hypotheses(tmp_path / "b.jsonl", samples.evaluated(1, 10, part=Partition.HELD_OUT))
     write_hypotheses(tmp_path / "before.jsonl", samples.evaluated(1, 60, None))
     write_hypotheses(tmp_path / "after.jsonl", samples.evaluated(9, 60, None))
     general = ("--general", tmp_path / "before.jsonl", tmp_path / "after.jsonl", "--json")

@@ -104,7 +104,7 @@ class Stage:
 
     def train(self, **settings: Any) -> None:
         """Go the whole way: ladder, runtime, engine, outcome."""
-        fallback.climb(self.request, runtime(self.client, **settings), lambda _: None)
+        fallback.train_with_fallback(self.request, runtime(self.client, **settings), lambda _: None)
 
     def plays(self, script: str, **settings: Any) -> None:
         """Train with this script in the launcher's place."""
@@ -129,7 +129,7 @@ class Stage:
         with recorded_engine.answering(socket, answers) as engine_:
             try:
                 chosen = ContainerSettings(python="sh", **settings)
-                fallback.climb(
+                fallback.train_with_fallback(
                     self.request, ContainerRuntime(chosen, Hardware((), 2)), lambda _: None
                 )
             finally:
@@ -361,7 +361,7 @@ def test_other_ways_to_the_same_faults(
     play(script)
     request = request_for(tmp_path, lower_nemo)
     with pytest.raises(FaultError) as failed:
-        fallback.climb(request, runtime(client), lambda _: None)
+        fallback.train_with_fallback(request, runtime(client), lambda _: None)
     assert failed.value.fault is fault
     assert not request.model_dir.exists()
 
@@ -384,7 +384,9 @@ def test_the_ladder_in_real_containers(
 ) -> None:
     """It goes down until a rung holds, and says which ones did not."""
     play(f"case $(cat $1) in *{fits}*) ;; *) echo '{message}'; exit 1;; esac\n" + GOOD + SAVE)
-    result = fallback.climb(request_for(tmp_path, lower_nemo), runtime(client), lambda _: None)
+    result = fallback.train_with_fallback(
+        request_for(tmp_path, lower_nemo), runtime(client), lambda _: None
+    )
     info = json.loads(result.info.read_text())
     assert [
         (rung["batch_size"], rung["accumulate_grad_batches"]) for rung in info["ladder"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.evaluation.clinical_values import Kind, compare, critical
+from tasks.evaluation.clinical_values import ValueKind, compare, critical
 
 
 @pytest.mark.parametrize(
@@ -47,17 +47,17 @@ def test_what_is_critical_has_one_spelling(text: str, items: list[str]) -> None:
 @pytest.mark.parametrize(
     ("ref", "hyp", "wrong"),
     [
-        ("give 1.5 mg", "give 15 mg", {Kind.NUMBER}),
+        ("give 1.5 mg", "give 15 mg", {ValueKind.NUMBER}),
         ("give 1.5 mg", "give one point five milligrams please", set()),
-        ("give 5 mg", "give 5 mcg", {Kind.NUMBER}),
-        ("give 5 mg", "give mg", {Kind.NUMBER}),
-        ("no fever", "fever", {Kind.NEGATION}),
-        ("he has fever", "he has no fever", {Kind.NEGATION}),
-        ("5 mg twice daily", "5 mg daily", {Kind.FREQUENCY}),
-        ("no 5 mg", "4 mg", {Kind.NUMBER, Kind.NEGATION}),
+        ("give 5 mg", "give 5 mcg", {ValueKind.NUMBER}),
+        ("give 5 mg", "give mg", {ValueKind.NUMBER}),
+        ("no fever", "fever", {ValueKind.NEGATION}),
+        ("he has fever", "he has no fever", {ValueKind.NEGATION}),
+        ("5 mg twice daily", "5 mg daily", {ValueKind.FREQUENCY}),
+        ("no 5 mg", "4 mg", {ValueKind.NUMBER, ValueKind.NEGATION}),
     ],
 )
-def test_two_texts_agree_or_do_not(ref: str, hyp: str, wrong: set[Kind]) -> None:
+def test_two_texts_agree_or_do_not(ref: str, hyp: str, wrong: set[ValueKind]) -> None:
     """By kind."""
     assert compare(ref, hyp).wrong == wrong
 

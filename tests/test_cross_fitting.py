@@ -11,7 +11,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from asr_flywheel.demo.dataset import plan_cycle, synthesise_cycle, synthesise_general
 from flows.config import CycleConfig
-from flows.finetune_cycle import Outcome, finetune_cycle
+from flows.finetune_cycle import CycleOutcome, finetune_cycle
 from tasks.data.cycle_folder import open_cycle
 from tasks.stages import evaluate
 from tasks.training.run import RECORDINGS_NAME
@@ -47,7 +47,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CycleConfig]:
 
 
 @pytest.fixture(scope="module")
-def outcome(config: CycleConfig) -> Iterator[Outcome]:
+def outcome(config: CycleConfig) -> Iterator[CycleOutcome]:
     """Three trainings: a fold each, and the model that is shipped.
 
     The split's rows ask for batches of four, a fold's fewer rows would ask for less.
@@ -63,7 +63,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def test_every_row_is_scored_by_a_model_that_never_saw_it(
-    outcome: Outcome, config: CycleConfig
+    outcome: CycleOutcome, config: CycleConfig
 ) -> None:
     """Each row once; no fold's model was trained on what it scored."""
     assert outcome.decision is not None
@@ -96,7 +96,7 @@ def test_folds_are_trained_by_the_recipe_of_the_model_that_is_shipped(config: Cy
 
 
 def test_the_decision_rests_on_all_rows_and_says_that_it_grades_the_recipe(
-    outcome: Outcome, config: CycleConfig
+    outcome: CycleOutcome, config: CycleConfig
 ) -> None:
     """Missed terms counted by hand in the cross-fitted rows are the decision's figures."""
     second = config.cycle.parent / "cycle2"
@@ -116,7 +116,7 @@ def test_the_decision_rests_on_all_rows_and_says_that_it_grades_the_recipe(
 
 
 def test_the_guardrails_sentences_were_not_trained_on(
-    outcome: Outcome, config: CycleConfig
+    outcome: CycleOutcome, config: CycleConfig
 ) -> None:
     """Half of the set guards, by the limit that was set before; of the other some was replayed."""
     second = config.cycle.parent / "cycle2"
@@ -137,7 +137,7 @@ def test_the_guardrails_sentences_were_not_trained_on(
 
 
 def test_a_second_run_finds_every_fold_and_changes_nothing(
-    outcome: Outcome, config: CycleConfig
+    outcome: CycleOutcome, config: CycleConfig
 ) -> None:
     """No training, nothing decoded, the same decision to the byte."""
     second = config.cycle.parent / "cycle2"

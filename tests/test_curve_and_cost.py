@@ -12,7 +12,7 @@ from tasks.common import atomic_files
 from tasks.data.cycle_folder import open_cycle
 from tasks.records import cost_ledger
 from tasks.records.cycle_cost import cost
-from tasks.reporting.training_curve import Curve, curve, draw
+from tasks.reporting.training_curve import TrainingCurve, curve, draw
 from tasks.training.run import SftResult
 from tasks.transcription.offline import Transcript
 
@@ -33,19 +33,19 @@ def epoch(number: int, wer: float | None) -> dict[str, Any]:
 def test_validation_stands_at_the_batch_that_it_followed() -> None:
     """An epoch without a figure has no point."""
     events = [step(1, 9.0), step(2, 8.0), epoch(0, 0.5), step(3, 7.0), epoch(1, None)]
-    assert curve(events) == Curve(((1, 9.0), (2, 8.0), (3, 7.0)), ((2, 0.5),))
+    assert curve(events) == TrainingCurve(((1, 9.0), (2, 8.0), (3, 7.0)), ((2, 0.5),))
 
 
 def test_what_a_resumed_run_did_again_counts_once() -> None:
     """The later word is the one whose weights were kept."""
     events = [step(1, 9.0), step(2, 8.0), step(2, 6.0), epoch(0, 0.5), epoch(0, 0.4)]
-    assert curve(events) == Curve(((1, 9.0), (2, 6.0)), ((2, 0.4),))
+    assert curve(events) == TrainingCurve(((1, 9.0), (2, 6.0)), ((2, 0.4),))
 
 
 def test_the_picture_is_small_and_shows_both_lines() -> None:
     """It travels inside an artifact; both colours are in it, and more curve is more colour."""
     losses = tuple((batch, 10.0 / batch) for batch in range(1, 500))
-    picture = draw(Curve(losses, ((249, 0.3), (499, 0.1))))
+    picture = draw(TrainingCurve(losses, ((249, 0.3), (499, 0.1))))
     assert len(picture) < 100_000
     colours = set(Image.open(io.BytesIO(picture)).convert("RGB").get_flattened_data())
     assert {(0, 114, 178), (213, 94, 0)} <= colours
@@ -64,7 +64,7 @@ def test_a_cycles_cost_counts_its_own_rentals(cycle: Path, *, reused: bool) -> N
             sku="l40s",
             host="h",
             usd_per_hour=usd,
-            outcome=cost_ledger.Outcome.COMPLETED,
+            outcome=cost_ledger.RentalOutcome.COMPLETED,
         )
         cost_ledger.append(cycle.parent, entry)
     info = cycle / "training_run_info.json"

@@ -13,8 +13,8 @@ from tasks.common import neighbour_stages
 from tasks.common.errors import InputError
 from tasks.decision.guardrail import Guardrail
 from tasks.decision.verdict import (
-    Evidence,
-    Finding,
+    CategoryResult,
+    DecisionEvidence,
     Movement,
     Verdict,
     decide,
@@ -22,8 +22,8 @@ from tasks.decision.verdict import (
     read_table,
     rows_needed,
 )
-from tasks.evaluation.diff import Delta
-from tasks.evaluation.scoring import Share
+from tasks.evaluation.diff import KeywordErrorChange
+from tasks.evaluation.scoring import Proportion
 from tasks.evaluation.statistics import Interval
 from tests.samples import delta
 
@@ -64,15 +64,21 @@ def test_a_categorys_row_of_the_table(before: int, after: int, n: int, wanted: M
     assert movement(delta(before, after, n)) is wanted
 
 
-def evidence(*found: Delta, **more: Any) -> Evidence:
+def evidence(*found: KeywordErrorChange, **more: Any) -> DecisionEvidence:
     """Held-out differences, and what else is known."""
-    return Evidence({one.category: one for one in found}, "held-out", **more)
+    return DecisionEvidence({one.category: one for one in found}, "held-out", **more)
 
 
-def moved(fixed: int, broken: int, before: int, n: int, category: str = "drug") -> Delta:
+def moved(
+    fixed: int, broken: int, before: int, n: int, category: str = "drug"
+) -> KeywordErrorChange:
     """A difference in which rows changed to and fro."""
-    return Delta(
-        category, Share(before, n), Share(before - fixed + broken, n), fixed=fixed, broken=broken
+    return KeywordErrorChange(
+        category,
+        Proportion(before, n),
+        Proportion(before - fixed + broken, n),
+        fixed=fixed,
+        broken=broken,
     )
 
 
@@ -141,22 +147,24 @@ def test_the_table_over_several_priority_categories(
     ("found", "verdict", "finding"),
     [
         # Five rows fixed and none broken is the least that is shown (mid-p 0.031).
-        (moved(5, 0, 10, 20), Verdict.KEEP, Finding.IMPROVED),
-        (moved(4, 0, 10, 20), Verdict.INCONCLUSIVE, Finding.UNSETTLED),
-        (moved(3, 0, 3, 3), Verdict.INCONCLUSIVE, Finding.UNSETTLED),
+        (moved(5, 0, 10, 20), Verdict.KEEP, CategoryResult.IMPROVED),
+        (moved(4, 0, 10, 20), Verdict.INCONCLUSIVE, CategoryResult.UNSETTLED),
+        (moved(3, 0, 3, 3), Verdict.INCONCLUSIVE, CategoryResult.UNSETTLED),
         # A drop of 15 % that is shown is not the one that was wanted.
-        (moved(30, 0, 200, 300), Verdict.GROW, Finding.MOVED),
+        (moved(30, 0, 200, 300), Verdict.GROW, CategoryResult.MOVED),
         # Nothing moved: 300 rows show that no wanted drop is there, five do not.
-        (moved(0, 0, 150, 300), Verdict.GROW, Finding.SMALLER),
-        (moved(0, 0, 2, 5), Verdict.INCONCLUSIVE, Finding.UNSETTLED),
-        (moved(0, 0, 0, 50), Verdict.GROW, Finding.NOTHING),
-        (moved(0, 5, 10, 20), Verdict.DISCARD, Finding.WORSE),
-        (moved(0, 4, 10, 20), Verdict.GROW, Finding.SMALLER),
-        (moved(1, 3, 4, 20), Verdict.INCONCLUSIVE, Finding.UNSETTLED),
-        (moved(0, 6, 0, 20), Verdict.DISCARD, Finding.WORSE),
+        (moved(0, 0, 150, 300), Verdict.GROW, CategoryResult.SMALLER),
+        (moved(0, 0, 2, 5), Verdict.INCONCLUSIVE, CategoryResult.UNSETTLED),
+        (moved(0, 0, 0, 50), Verdict.GROW, CategoryResult.NOTHING),
+        (moved(0, 5, 10, 20), Verdict.DISCARD, CategoryResult.WORSE),
+        (moved(0, 4, 10, 20), Verdict.GROW, CategoryResult.SMALLER),
+        (moved(1, 3, 4, 20), Verdict.INCONCLUSIVE, CategoryResult.UNSETTLED),
+        (moved(0, 6, 0, 20), Verdict.DISCARD, CategoryResult.WORSE),
     ],
 )
-def test_what_the_rows_show_decides(found: Delta, verdict: Verdict, finding: Finding) -> None:
+def test_what_the_rows_show_decides(
+    found: KeywordErrorChange, verdict: Verdict, finding: CategoryResult
+) -> None:
     """Shown means mid-p under 0.05; a number of rows stands with what is not settled."""
     decided = decide(evidence(found), ["drug"])
     assert (decided.verdict, decided.findings["drug"]) == (verdict, finding)
@@ -246,17 +254,19 @@ def test_a_gain_does_not_outweigh_forgetting(
         assert decided.reasons[-1].endswith("it does not look at general English.")
 
 
-def shouted(before: int, after: int, n: int, rows: tuple[int, int]) -> dict[str, Any]:
-    """KER where shouted rows count as missed, and how many rows hold a false keyword."""
+def false_keyword_effect(before: int, after: int, n: int, rows: tuple[int, int]) -> dict[str, Any]:
+    """KER where rows that hold a false keyword count as missed, and how many such rows."""
     return {
-        "unshouted": {"drug": delta(before, after, n)},
-        "shouting": {"drug": delta(*rows, n)},
+        "with_false_keywords_as_misses": {"drug": delta(before, after, n)},
+        "false_keywords": {"drug": delta(*rows, n)},
     }
 
 
-def test_a_gain_by_shouting_is_discarded() -> None:
+def test_a_gain_by_false_keywords_is_discarded() -> None:
     """KER falls to nothing, since every row holds every name; counted as missed, none is left."""
-    decided = decide(evidence(delta(18, 0, 20), **shouted(18, 20, 20, (0, 20))), ["drug"])
+    decided = decide(
+        evidence(delta(18, 0, 20), **false_keyword_effect(18, 20, 20, (0, 20))), ["drug"]
+    )
     assert decided.verdict is Verdict.DISCARD
     assert any("0 → 20 of 20 rows hold a keyword that nobody said" in r for r in decided.reasons)
 
@@ -265,9 +275,9 @@ def test_a_gain_by_shouting_is_discarded() -> None:
     "more",
     [
         # The gain is left without the rows that hold a false keyword.
-        shouted(18, 6, 20, (0, 5)),
+        false_keyword_effect(18, 6, 20, (0, 5)),
         # There were as many false keywords before.
-        shouted(20, 20, 20, (10, 10)),
+        false_keyword_effect(20, 20, 20, (10, 10)),
     ],
 )
 def test_a_few_false_keywords_do_not_take_a_gain_away(more: dict[str, Any]) -> None:
@@ -328,10 +338,10 @@ def test_whatever_is_inconclusive_says_what_would_settle_it(
 
 
 @pytest.mark.parametrize("found", [{}, {"drug": delta(0, 0, 0)}])
-def test_nothing_to_decide_on_is_bad_input(found: dict[str, Delta]) -> None:
+def test_nothing_to_decide_on_is_bad_input(found: dict[str, KeywordErrorChange]) -> None:
     """No row of the category, or none with a term."""
     with pytest.raises(InputError, match="no held-out row of category 'drug'"):
-        decide(Evidence(found, "held-out"), ["drug"])
+        decide(DecisionEvidence(found, "held-out"), ["drug"])
 
 
 def test_what_decision_json_holds() -> None:

@@ -182,12 +182,12 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_texts_are_those_of_transcribe(model: Any, clips: tuple[list[str], list[float]]) -> None:
     """In the asked order, for any budget, also just after transcribe() has used the model."""
     import decoding_pipeline  # type: ignore[import-not-found]
-    from greedy_decoder import Recogniser
+    from greedy_decoder import GreedyRecognizer
 
     paths, seconds = clips
     plain = [one.text for one in model.transcribe(paths, batch_size=4, verbose=False)]
     assert len(set(plain)) > 4
-    ours = Recogniser(model)
+    ours = GreedyRecognizer(model)
     assert not ours.whole
     shipped = decoding_pipeline.prepare(ours, max(seconds))
     for budget in (shipped, length_batching.Budget(1, 1), length_batching.Budget(700, 5)):
@@ -201,7 +201,7 @@ def test_a_base_that_was_asked_for_timestamps_is_decoded_as_any_other(
 ) -> None:
     """Its archive asks for ever; our loop's texts are those of transcribe(), and it stays as is."""
     import decoding_pipeline
-    from greedy_decoder import Recogniser, restore
+    from greedy_decoder import GreedyRecognizer, restore
     from omegaconf import open_dict
 
     path = tmp_path / "base.nemo"
@@ -221,7 +221,7 @@ def test_a_base_that_was_asked_for_timestamps_is_decoded_as_any_other(
     texts = [one.text for one in heard]
     assert len(set(texts)) > 3
 
-    ours = Recogniser(restore(str(path), "cpu"))
+    ours = GreedyRecognizer(restore(str(path), "cpu"))
     assert not ours.whole
     assert (
         decoding_pipeline.transcribe(ours, paths, seconds, length_batching.Budget(700, 5)) == texts
@@ -315,8 +315,8 @@ def test_where_the_loop_does_not_compile_its_parts_do(
     by_graph, by_loop = graph_and_loop(decoder)
     assert by_graph == by_loop
     assert decoder.cuda_graphs_mode is decoder.CudaGraphsMode.NO_WHILE_LOOPS
-    ours = greedy_decoder.Recogniser(looping)
-    monkeypatch.setattr(greedy_decoder.Recogniser, "decodes_together", True)
+    ours = greedy_decoder.GreedyRecognizer(looping)
+    monkeypatch.setattr(greedy_decoder.GreedyRecognizer, "decodes_together", True)
     assert "with partial CUDA graphs" in ours.describe()
     assert "did not compile" in ours.describe()
 
@@ -395,10 +395,10 @@ def test_matrix_products_on_a_cpu_are_packed(monkeypatch: pytest.MonkeyPatch) ->
     with monkeypatch.context() as old:
         # As a release without it answers.
         old.setattr(torch, "ops", SimpleNamespace(mkldnn=SimpleNamespace()))
-        assert onednn_linear.pack(encoder) == 0
+        assert onednn_linear.use_onednn_linears(encoder) == 0
     assert torch.equal(encoded(), plain)
     linear = sum(type(one) is torch.nn.Linear for one in encoder.modules())
-    assert onednn_linear.pack(encoder) > linear
+    assert onednn_linear.use_onednn_linears(encoder) > linear
     assert not any(type(one) is torch.nn.Linear for one in encoder.modules())
     assert torch.allclose(encoded(), plain, atol=1e-3)
 
@@ -409,10 +409,10 @@ def test_out_of_memory_halves_the_budget_and_goes_on(
 ) -> None:
     """What was decoded before is not decoded again; a batch of one that fails is an error."""
     import decoding_pipeline
-    from greedy_decoder import Recogniser
+    from greedy_decoder import GreedyRecognizer
 
     paths, seconds = clips
-    ours = Recogniser(model)
+    ours = GreedyRecognizer(model)
     plain = decoding_pipeline.transcribe(ours, paths, seconds, length_batching.Budget(1, 1))
     encode, sizes, most = ours.encode, [], 3
 
@@ -459,6 +459,6 @@ def test_other_models_decode_by_themselves(model: Any) -> None:
     known = type(model)
     try:
         model.__class__ = Other
-        assert "its own transcribe()" in greedy_decoder.Recogniser(model).describe()
+        assert "its own transcribe()" in greedy_decoder.GreedyRecognizer(model).describe()
     finally:
         model.__class__ = known

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.common.errors import InputError
-from tasks.evaluation.diff import ALL_CATEGORIES, Delta, deltas, pair
-from tasks.evaluation.hypotheses import Hypothesis, Part
-from tasks.evaluation.scoring import Share, score
+from tasks.evaluation.diff import ALL_CATEGORIES, KeywordErrorChange, deltas, pair
+from tasks.evaluation.hypotheses import Hypothesis, Partition
+from tasks.evaluation.scoring import Proportion, score
 from tests import samples
 
 
@@ -79,10 +79,10 @@ def test_a_hand_counted_difference() -> None:
     found = deltas(pair(score([*before, lab]), score([*after, lab])))
     assert list(found) == [ALL_CATEGORIES, "drug", "lab"]
     drug = found["drug"]
-    assert (drug.before, drug.after) == (Share(2, 3), Share(1, 3))
+    assert (drug.before, drug.after) == (Proportion(2, 3), Proportion(1, 3))
     assert (drug.fixed, drug.broken, drug.n) == (2, 1, 3)
     assert drug.relative == -0.5
-    assert found[ALL_CATEGORIES].before == Share(2, 4)
+    assert found[ALL_CATEGORIES].before == Proportion(2, 4)
     assert found["lab"].relative is None
     assert drug.as_dict() == {
         "n": 3,
@@ -141,31 +141,31 @@ def test_held_out_rows_are_those_that_the_later_evaluation_marks() -> None:
     """Rows that were trained on, and rows of which it is not known, are left out."""
     before = score(samples.evaluated(5, 10))
     after = score(
-        samples.evaluated(1, 4, part=Part.HELD_OUT)
-        + samples.evaluated(0, 5, start=4, part=Part.TRAINED)
+        samples.evaluated(1, 4, part=Partition.HELD_OUT)
+        + samples.evaluated(0, 5, start=4, part=Partition.TRAINED)
         + samples.evaluated(0, 1, start=9)
     )
     held_out = deltas(pair(before, after).held_out)["drug"]
-    assert (held_out.before, held_out.after) == (Share(4, 4), Share(1, 4))
+    assert (held_out.before, held_out.after) == (Proportion(4, 4), Proportion(1, 4))
 
 
 def test_a_difference_between_different_rows_cannot_be_made() -> None:
     """The record checks that both sides have the same rows and that the changes add up."""
     with pytest.raises(ValueError, match="same rows"):
-        Delta("drug", Share(1, 2), Share(1, 3), 0, 0)
+        KeywordErrorChange("drug", Proportion(1, 2), Proportion(1, 3), 0, 0)
     with pytest.raises(ValueError, match="do not explain"):
-        Delta("drug", Share(2, 3), Share(1, 3), 0, 0)
+        KeywordErrorChange("drug", Proportion(2, 3), Proportion(1, 3), 0, 0)
     with pytest.raises(ValueError, match="terms' changes"):
-        Delta("drug", Share(2, 3), Share(1, 3), 1, 0, (2,))
+        KeywordErrorChange("drug", Proportion(2, 3), Proportion(1, 3), 1, 0, (2,))
     with pytest.raises(ValueError, match="more rows were fixed"):
-        Delta("drug", Share(2, 3), Share(1, 3), 3, 2)
+        KeywordErrorChange("drug", Proportion(2, 3), Proportion(1, 3), 3, 2)
 
 
 def test_no_rows_have_no_p_value_and_no_interval() -> None:
     """Nothing compared is not a difference of nothing."""
-    none = Delta("drug", Share(0, 0), Share(0, 0), 0, 0)
+    none = KeywordErrorChange("drug", Proportion(0, 0), Proportion(0, 0), 0, 0)
     assert (none.p, none.interval, none.relative) == (None, None, None)
-    same = Delta("drug", Share(5, 20), Share(5, 20), 0, 0)
+    same = KeywordErrorChange("drug", Proportion(5, 20), Proportion(5, 20), 0, 0)
     assert same.p == 1.0
     assert same.interval is not None
     assert same.interval.low < 0 < same.interval.high

@@ -16,10 +16,10 @@ from asr_flywheel.cli import main
 from asr_flywheel.site import checks
 from tasks.models import catalog
 from tasks.runtimes import nemo_versions
-from tasks.runtimes.base import Ended, Job
+from tasks.runtimes.base import Job, JobResult
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.stages import host_checks
-from tasks.stages.host_checks import Finding, Question, State
+from tasks.stages.host_checks import CheckContext, CheckResult, CheckStatus
 from tests import engines, samples
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ H100 = Hardware((Gpu("NVIDIA H100", 81559, "570.86.15", "GPU-1"),), 16)
 CPU = Hardware((), 2)
 
 
-def question(runtime: str = "local", **more: Any) -> Question:
+def question(runtime: str = "local", **more: Any) -> CheckContext:
     """A run of the embedded base on a machine without a GPU, but for what is given."""
     values = {
         "runtime": runtime,
@@ -40,7 +40,7 @@ def question(runtime: str = "local", **more: Any) -> Question:
         "host": CPU,
         **more,
     }
-    return Question(**values)
+    return CheckContext(**values)
 
 
 def no_engine(monkeypatch: pytest.MonkeyPatch, address: str = "unix:///nowhere.sock") -> None:
@@ -67,19 +67,19 @@ def test_a_machine_with_everything_passes() -> None:
     found = host_checks.examine(question())
     assert host_checks.can_go(found)
     assert {one.check for one in found} >= {"python", "torch", "NeMo", "GPU", "disk", "base"}
-    assert all(one.fix for one in found if one.state is State.MISSING)
+    assert all(one.fix for one in found if one.state is CheckStatus.MISSING)
 
 
 def test_another_python_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Releases that the packages do not support."""
     monkeypatch.setattr("tasks.stages.host_checks.sys.version_info", (3, 13, 0))
     found = host_checks.python(question())
-    assert (found.state, found.says) == (State.MISSING, "3.13.0")
+    assert (found.state, found.says) == (CheckStatus.MISSING, "3.13.0")
 
 
 @pytest.mark.parametrize("check", [host_checks.torch, host_checks.nemo])
 def test_a_missing_package_matters_to_the_local_runtime_only(
-    monkeypatch: pytest.MonkeyPatch, check: Callable[[Question], Finding]
+    monkeypatch: pytest.MonkeyPatch, check: Callable[[CheckContext], CheckResult]
 ) -> None:
     """The container brings its own; another release than the tried one is a note."""
 
@@ -87,23 +87,23 @@ def test_a_missing_package_matters_to_the_local_runtime_only(
         raise metadata.PackageNotFoundError
 
     monkeypatch.setattr(metadata, "version", absent)
-    assert check(question()).state is State.MISSING
+    assert check(question()).state is CheckStatus.MISSING
     assert "pip install" in check(question()).fix
-    assert check(question("container")).state is State.NOTE
+    assert check(question("container")).state is CheckStatus.NOTE
     monkeypatch.setattr(metadata, "version", lambda _: "1.0.0")
-    assert check(question()).state is State.NOTE
+    assert check(question()).state is CheckStatus.NOTE
 
 
 @pytest.mark.parametrize(
     ("version", "state", "says"),
     [
-        (nemo_versions.TRIED[-1].nemo, State.OK, "run in the matrix"),
-        ("2.6.99", State.NOTE, "between the versions"),
-        ("9.0.0", State.NOTE, "outside the versions"),
+        (nemo_versions.TRIED[-1].nemo, CheckStatus.OK, "run in the matrix"),
+        ("2.6.99", CheckStatus.NOTE, "between the versions"),
+        ("9.0.0", CheckStatus.NOTE, "outside the versions"),
     ],
 )
 def test_nemo_is_held_against_the_matrix(
-    monkeypatch: pytest.MonkeyPatch, version: str, state: State, says: str
+    monkeypatch: pytest.MonkeyPatch, version: str, state: CheckStatus, says: str
 ) -> None:
     """A version that was run passes; for another one doctor names those that were."""
     monkeypatch.setattr(metadata, "version", lambda _: version)
@@ -124,30 +124,36 @@ class Decoder:
         """Every path is itself."""
         return str
 
-    def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
+    def execute(
+        self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
+    ) -> JobResult:
         """Write what a decoder would."""
         job.work.mkdir(parents=True, exist_ok=True)
         job.log.write_text(self.log)
         if self.text is None:
-            return Ended(1)
+            return JobResult(1)
         (one,) = job.request["jobs"][0]["sets"]
         Path(one["out"]).write_text(json.dumps({"audio": one["audio"][0], "hyp": self.text}) + "\n")
         on_line(json.dumps({"event": "model", "how": "CTC in float32 on cpu"}))
         on_line(json.dumps({"event": "set", "seconds": 0.5}))
-        return Ended(0)
+        return JobResult(0)
 
 
 @pytest.mark.parametrize(
     ("runtime", "state", "says"),
     [
-        (Decoder("take a seat"), State.OK, "CTC in float32 on cpu"),
-        (Decoder("take a sheet"), State.MISSING, "'take a sheet'"),
-        (Decoder(None, "UnpicklingError: no\n"), State.MISSING, "UnpicklingError"),
-        (Decoder(None, "GpuBusy: another job holds GPU 1\n"), State.NOTE, "not tried: gpu-busy"),
+        (Decoder("take a seat"), CheckStatus.OK, "CTC in float32 on cpu"),
+        (Decoder("take a sheet"), CheckStatus.MISSING, "'take a sheet'"),
+        (Decoder(None, "UnpicklingError: no\n"), CheckStatus.MISSING, "UnpicklingError"),
+        (
+            Decoder(None, "GpuBusy: another job holds GPU 1\n"),
+            CheckStatus.NOTE,
+            "not tried: gpu-busy",
+        ),
     ],
 )
 def test_what_a_second_of_speech_decodes_to_is_told(
-    monkeypatch: pytest.MonkeyPatch, runtime: Decoder, state: State, says: str
+    monkeypatch: pytest.MonkeyPatch, runtime: Decoder, state: CheckStatus, says: str
 ) -> None:
     """The right text passes; another one or a failure is missing; a busy GPU is no fault."""
     monkeypatch.setattr(host_checks, "_runtime", lambda _: runtime)
@@ -159,15 +165,15 @@ def test_what_a_second_of_speech_decodes_to_is_told(
 def test_decoding_is_not_tried_without_nemo_or_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other checks say so already."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    assert host_checks.decode(question()).finding.state is State.NOTE
+    assert host_checks.decode(question()).finding.state is CheckStatus.NOTE
     no_engine(monkeypatch)
-    assert host_checks.decode(question("container")).finding.state is State.NOTE
+    assert host_checks.decode(question("container")).finding.state is CheckStatus.NOTE
 
 
 def test_the_embedded_base_hears_the_bundled_speech() -> None:
     """By the entry program, in a process of its own."""
     decoded = host_checks.decode(question())
-    assert decoded.finding.state is State.OK, decoded.finding.says
+    assert decoded.finding.state is CheckStatus.OK, decoded.finding.says
     assert decoded.figures["decode_rtfx"] > 0
     assert catalog.EMBEDDED_SPEECH_SAYS not in json.dumps(decoded.figures)
 
@@ -176,15 +182,21 @@ def test_a_driver_without_a_gpu_is_missing_hardware(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """nvidia-smi that fails is a broken driver; none at all is a machine without a GPU."""
-    assert host_checks.gpu(question()).state is State.NOTE
+    assert host_checks.gpu(question()).state is CheckStatus.NOTE
     smi(monkeypatch, tmp_path, "no devices were found", 6)
-    assert host_checks.gpu(question()).state is State.MISSING
+    assert host_checks.gpu(question()).state is CheckStatus.MISSING
 
 
 @pytest.mark.parametrize(
-    ("memory", "state"), [(81559, State.OK), (23034, State.OK), (11019, State.NOTE), (0, State.OK)]
+    ("memory", "state"),
+    [
+        (81559, CheckStatus.OK),
+        (23034, CheckStatus.OK),
+        (11019, CheckStatus.NOTE),
+        (0, CheckStatus.OK),
+    ],
 )
-def test_a_small_card_is_told(memory: int, state: State) -> None:
+def test_a_small_card_is_told(memory: int, state: CheckStatus) -> None:
     """The specification asks for 16 GB; a card that does not tell its memory is not judged."""
     host = Hardware((Gpu("card", memory, "570.1", "GPU-1"),), 8)
     assert host_checks.gpu(question(host=host)).state is state
@@ -192,9 +204,14 @@ def test_a_small_card_is_told(memory: int, state: State) -> None:
 
 @pytest.mark.parametrize(
     ("version", "state"),
-    [("570.86.15", State.OK), ("560.28.03", State.OK), ("550.54.15", State.NOTE), ("", State.OK)],
+    [
+        ("570.86.15", CheckStatus.OK),
+        ("560.28.03", CheckStatus.OK),
+        ("550.54.15", CheckStatus.NOTE),
+        ("", CheckStatus.OK),
+    ],
 )
-def test_a_driver_older_than_cuda_12_6_is_told(version: str, state: State) -> None:
+def test_a_driver_older_than_cuda_12_6_is_told(version: str, state: CheckStatus) -> None:
     """CUDA-graph decoding would fall back without a word."""
     host = Hardware((Gpu("card", 81559, version, "GPU-1"),), 8)
     assert host_checks.driver(question(host=host)).state is state
@@ -202,10 +219,15 @@ def test_a_driver_older_than_cuda_12_6_is_told(version: str, state: State) -> No
 
 @pytest.mark.parametrize(
     ("answer", "state"),
-    [("9.0", State.OK), ("8.9\n7.5", State.NOTE), ("7.0", State.NOTE), ("[N/A]", State.NOTE)],
+    [
+        ("9.0", CheckStatus.OK),
+        ("8.9\n7.5", CheckStatus.NOTE),
+        ("7.0", CheckStatus.NOTE),
+        ("[N/A]", CheckStatus.NOTE),
+    ],
 )
 def test_a_card_without_bf16_is_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: str, state: State
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: str, state: CheckStatus
 ) -> None:
     """Turing and Volta; the weakest card counts."""
     smi(monkeypatch, tmp_path, answer)
@@ -218,10 +240,10 @@ def test_an_engine_that_is_not_there_stops_a_container_run(
     """With the fault's own remedy; a local run does without."""
     no_engine(monkeypatch)
     for check in (host_checks.docker_engine, host_checks.image):
-        assert check(question("container")).state is State.MISSING
-        assert check(question()).state is State.NOTE
+        assert check(question("container")).state is CheckStatus.MISSING
+        assert check(question()).state is CheckStatus.NOTE
     assert "systemctl start docker" in host_checks.docker_engine(question("container")).fix
-    assert host_checks.nvidia_runtime(question("container", host=H100)).state is State.MISSING
+    assert host_checks.nvidia_runtime(question("container", host=H100)).state is CheckStatus.MISSING
 
 
 def test_a_socket_that_may_not_be_used_is_another_finding(
@@ -241,13 +263,13 @@ def test_a_real_engine_its_image_and_its_runtime() -> None:
     """An image that is here is found; one that is not names its pull; no GPU runtime is told."""
     client = engines.client()
     engines.tiny_image(client)
-    assert host_checks.docker_engine(question("container")).state is State.OK
-    assert host_checks.image(question("container")).state is State.OK
+    assert host_checks.docker_engine(question("container")).state is CheckStatus.OK
+    assert host_checks.image(question("container")).state is CheckStatus.OK
     absent = host_checks.image(question("container", image="asr-flywheel/never:1"))
-    assert (absent.state, absent.fix) == (State.MISSING, "docker pull asr-flywheel/never:1")
+    assert (absent.state, absent.fix) == (CheckStatus.MISSING, "docker pull asr-flywheel/never:1")
     runtime = host_checks.nvidia_runtime(question("container", host=H100))
     if "nvidia" not in client.info()["Runtimes"]:
-        assert runtime.state is State.MISSING
+        assert runtime.state is CheckStatus.MISSING
         assert "nvidia-ctk runtime configure" in runtime.fix
 
 
@@ -271,39 +293,39 @@ def test_room_is_asked_for_by_the_base(monkeypatch: pytest.MonkeyPatch, tmp_path
     """24 GB for 600 M parameters, more for an image that is still to come; also in a new folder."""
     room(monkeypatch, 25_000_000_000)
     large: dict[str, Any] = {"base": catalog.RECOMMENDED, "folder": tmp_path / "not" / "yet"}
-    assert host_checks.disk(question(**large)).state is State.OK
+    assert host_checks.disk(question(**large)).state is CheckStatus.OK
     no_engine(monkeypatch)
-    assert host_checks.disk(question("container", **large)).state is State.MISSING
+    assert host_checks.disk(question("container", **large)).state is CheckStatus.MISSING
     room(monkeypatch, 100_000_000)
-    assert host_checks.disk(question()).state is State.MISSING
+    assert host_checks.disk(question()).state is CheckStatus.MISSING
 
 
 def test_little_shared_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Docker's 64 MB, for a run inside a container of the user's own."""
     room(monkeypatch, 64 << 20)
-    assert host_checks.shared_memory(question()).state is State.NOTE
-    assert host_checks.shared_memory(question("container")).state is State.OK
+    assert host_checks.shared_memory(question()).state is CheckStatus.NOTE
+    assert host_checks.shared_memory(question("container")).state is CheckStatus.OK
 
 
 @pytest.mark.parametrize(
     ("name", "host", "state", "told"),
     [
-        ("embedded", CPU, State.OK, "ctc"),
-        (catalog.RECOMMENDED, CPU, State.MISSING, "needs CUDA"),
-        (catalog.RECOMMENDED, H100, State.NOTE, "downloads it first"),
-        ("nvidia/nemotron-speech-streaming-en-0.6b", H100, State.MISSING, "UNK"),
-        ("no-such-base", H100, State.MISSING, "neither a file nor a known base"),
+        ("embedded", CPU, CheckStatus.OK, "ctc"),
+        (catalog.RECOMMENDED, CPU, CheckStatus.MISSING, "needs CUDA"),
+        (catalog.RECOMMENDED, H100, CheckStatus.NOTE, "downloads it first"),
+        ("nvidia/nemotron-speech-streaming-en-0.6b", H100, CheckStatus.MISSING, "UNK"),
+        ("no-such-base", H100, CheckStatus.MISSING, "neither a file nor a known base"),
     ],
 )
 def test_the_base(
-    monkeypatch: pytest.MonkeyPatch, name: str, host: Hardware, state: State, told: str
+    monkeypatch: pytest.MonkeyPatch, name: str, host: Hardware, state: CheckStatus, told: str
 ) -> None:
     """Broken, unknown, not tunable here, still to be downloaded, or fine."""
     monkeypatch.setattr("tasks.models.hub_cache.find_cached", lambda *_: None)
     found = host_checks.base(question(base=name, host=host))
     assert found.state is state
     assert told in found.says
-    assert found.fix or state is State.OK
+    assert found.fix or state is CheckStatus.OK
 
 
 def test_a_damaged_base_is_found(tmp_path: Path) -> None:
@@ -311,7 +333,7 @@ def test_a_damaged_base_is_found(tmp_path: Path) -> None:
     path = samples.write_nemo(tmp_path / "m.nemo")
     path.write_bytes(path.read_bytes()[:1000])
     found = host_checks.base(question(base=str(path)))
-    assert found.state is State.MISSING
+    assert found.state is CheckStatus.MISSING
     assert "m.nemo" in found.says
 
 
@@ -322,11 +344,11 @@ def test_a_store_is_really_tried(tmp_path: Path) -> None:
     def check(name: str) -> None:
         open_store(name).check()
 
-    assert host_checks.store(question(), check).state is State.OK
-    assert host_checks.store(question(store=str(tmp_path / "kept")), check).state is State.OK
+    assert host_checks.store(question(), check).state is CheckStatus.OK
+    assert host_checks.store(question(store=str(tmp_path / "kept")), check).state is CheckStatus.OK
     (tmp_path / "file").write_text("")
     found = host_checks.store(question(store=str(tmp_path / "file")), check)
-    assert found.state is State.MISSING
+    assert found.state is CheckStatus.MISSING
     assert found.fix
 
 
@@ -334,13 +356,13 @@ def test_without_a_server_runs_go_all_the_same(monkeypatch: pytest.MonkeyPatch) 
     """A note; a server that is named but does not answer is missing."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     (found,) = checks.examine("gpu")
-    assert found.state is State.NOTE
+    assert found.state is CheckStatus.NOTE
     from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 - a second
 
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
         (found,) = checks.examine("gpu")
-    assert found.state is State.MISSING
+    assert found.state is CheckStatus.MISSING
     assert "PREFECT_API_URL" in found.fix
 
 

@@ -1,6 +1,6 @@
 """Models that must not be kept: real files decode real speech, and the verdict sees why.
 
-One shouts every drug's name, one has forgotten English, one has learnt its training rows by heart.
+One writes every drug's name, one has forgotten English, one has learnt its training rows by heart.
 The last two are one real tuning at three times the recipe's learning rate and on two dozen rows,
 judged on terms that it has heard and on terms that it has not.
 """
@@ -16,7 +16,7 @@ import pytest
 from sentencepiece import sentencepiece_model_pb2
 
 from asr_flywheel.demo import synthesis
-from asr_flywheel.demo.dataset import Utterance, general_sentences, plan_cycle, speak
+from asr_flywheel.demo.dataset import DemoUtterance, general_sentences, plan_cycle, speak
 from asr_flywheel.demo.voices import VOICES
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.data.manifest import Utterance as Row
@@ -50,12 +50,12 @@ LEARNT, FRESH, GENERAL = "learnt", "fresh", "general"
 HARD = Recipe(lr=1e-3, epochs=2, batch_size=4)
 
 
-def clinical_rows() -> list[tuple[str, Utterance, str]]:
+def clinical_rows() -> list[tuple[str, DemoUtterance, str]]:
     """Drug rows: which set, what is said, the term.
 
     Of twelve drugs two rows are trained on and one is held out; of the others two are held out.
     """
-    by_term: dict[str, list[Utterance]] = {}
+    by_term: dict[str, list[DemoUtterance]] = {}
     for row in plan_cycle(seed=7):
         if row.term.category == "drug":
             by_term.setdefault(row.term.text, []).append(row.utterance)
@@ -70,7 +70,7 @@ def write_cycle(folder: Path) -> tuple[Cycle, list[str]]:
     """Speak everything into a cycle; returns it and the set of each row."""
     (folder / "audio").mkdir(parents=True)
     general = [
-        (GENERAL, Utterance(f"general_{n}", text, VOICES[n % len(VOICES)], "clean", n), None)
+        (GENERAL, DemoUtterance(f"general_{n}", text, VOICES[n % len(VOICES)], "clean", n), None)
         for n, text in enumerate(general_sentences()[:30])
     ]
     planned = [*clinical_rows(), *general]
@@ -107,7 +107,7 @@ def tune_too_hard(cycle: Cycle, checked: PreflightResult, sets: Sequence[str]) -
     return sft.train(request, LocalRuntime(hardware.detect()), lambda _: None).model
 
 
-def write_shouting(target: Path, drugs: Sequence[str]) -> Path:
+def write_every_drug(target: Path, drugs: Sequence[str]) -> Path:
     """The base with a tokenizer in which every piece that starts a word brings all drugs along."""
     shout = "".join(f"\u2581{drug}" for drug in drugs)
     with tarfile.open(catalog.resolve(BASE)) as source, tarfile.open(target, "w") as changed:
@@ -169,10 +169,10 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Heard:
     models = {
         "base": catalog.resolve(BASE),
         "hard": tune_too_hard(cycle, checked, sets),
-        "shouting": write_shouting(cycle.path / "models" / "shouting.nemo", drugs),
+        "every-drug": write_every_drug(cycle.path / "models" / "every_drug.nemo", drugs),
     }
     runtime = LocalRuntime(hardware.detect())
-    kept = evaluate.kept_transcripts(cycle, runtime)
+    kept = evaluate.open_hypothesis_cache(cycle, runtime)
     audio = audio_set(checked.rows, (cycle.path,))
     transcripts = transcribe(tuple(models.values()), audio, runtime, kept)
     trained = tuple(_numbers(checked.rows, sets, trained=True))
@@ -194,14 +194,14 @@ def _numbers(rows: Sequence[CheckedRow], sets: Sequence[str], *, trained: bool) 
     ]
 
 
-def test_a_model_that_shouts_every_drug_is_discarded_for_shouting(heard: Heard) -> None:
+def test_a_model_that_writes_every_drug_is_discarded_for_false_keywords(heard: Heard) -> None:
     """It misses no drug at all, so that the bare table keeps it."""
-    decided, bare = heard.judge("shouting", FRESH)
+    decided, bare = heard.judge("every-drug", FRESH)
     assert heard.missed("base", FRESH) > 0.4
-    assert heard.missed("shouting", FRESH) == 0.0
+    assert heard.missed("every-drug", FRESH) == 0.0
     assert bare.verdict is Verdict.KEEP
     assert decided.verdict is Verdict.DISCARD
-    assert any("gained by shouting" in reason for reason in decided.reasons)
+    assert any("gained by false keywords" in reason for reason in decided.reasons)
 
 
 def test_a_model_that_forgot_english_is_discarded_for_forgetting(heard: Heard) -> None:

@@ -23,7 +23,7 @@ from tasks.runtimes.hardware import Hardware
 from tests import engines
 
 if TYPE_CHECKING:
-    from tasks.runtimes.base import Ended
+    from tasks.runtimes.base import JobResult
 
 LABELS = {"cycle": "/cycles/cycle1", "run": "test-engine"}
 
@@ -45,7 +45,7 @@ def spec(image: str, *command: str, **more: Any) -> ContainerSpec:
     return ContainerSpec(image, command, more.pop("binds", ()), LABELS, **more)
 
 
-def shell(client: Any, image: str, script: str, **more: Any) -> tuple[Ended, list[str]]:
+def shell(client: Any, image: str, script: str, **more: Any) -> tuple[JobResult, list[str]]:
     """Run a shell script in a container; how it ended, and its lines."""
     lines: list[str] = []
     ended = docker_engine.run(client, spec(image, "sh", "-c", script, **more), lines.append)

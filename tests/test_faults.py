@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tasks.runtimes.failures import Fault, FaultError, from_engine, from_log
-from tasks.training.progress import UnkWatch
+from tasks.training.progress import UnkCollapseDetector
 
 # Words of the Docker Engine and of NVIDIA's runtime hook, as their users report them; the ones that
 # an engine without GPU and network gives are provoked for real in test_engine.py.
@@ -132,15 +132,15 @@ def test_remedies_are_the_specifications(fault: Fault, remedy: str) -> None:
     assert remedy in str(FaultError(fault)).replace("\n", " ")
 
 
-def heard(watch: UnkWatch, *predicted: str) -> None:
+def heard(watch: UnkCollapseDetector, *predicted: str) -> None:
     """Lines as NeMo logs them."""
     for words in predicted:
-        watch.see(f"[NeMo I wer:318] WER predicted:{words}")
+        watch.observe(f"[NeMo I wer:318] WER predicted:{words}")
 
 
 def test_a_validation_that_ends_in_unknown_words_is_a_collapse() -> None:
     """A small set has few batches to tell by: two at a validation's end are enough."""
-    watch = UnkWatch()
+    watch = UnkCollapseDetector()
     heard(watch, "give aspirin", "⁇", "<unk> ⁇")
     with pytest.raises(FaultError) as told:
         watch.validated(1)
@@ -149,7 +149,7 @@ def test_a_validation_that_ends_in_unknown_words_is_a_collapse() -> None:
 
 def test_one_unknown_word_is_no_collapse() -> None:
     """Nor are several before a validation that ends in words; an empty prediction says nothing."""
-    watch = UnkWatch()
+    watch = UnkCollapseDetector()
     heard(watch, "⁇", "⁇", "⁇", "give ⁇")
     watch.validated(1)
     heard(watch, "⁇", "", "")

@@ -11,7 +11,7 @@ from tasks.common.errors import InputError
 from tasks.data.manifest import Utterance
 from tasks.decision.gate import (
     Action,
-    Evidence,
+    GateInputs,
     GatePolicy,
     GateResult,
     check_gate,
@@ -59,7 +59,7 @@ def judge(
 ) -> GateResult:
     """The gate's verdict on 130 rows, if nothing else is said."""
     return check_gate(
-        Evidence(
+        GateInputs(
             utterances=rows if rows is not None else rows_of(60, 70),
             baseline=baseline,
             base=base if isinstance(base, Base) else describe(base),
@@ -245,7 +245,7 @@ def test_the_gap_needs_a_good_dictionary_and_bad_guesses(
 
 def test_without_a_manifest_there_is_only_building_one() -> None:
     """The route is build."""
-    result = check_gate(Evidence(None, None, describe(RECOMMENDED)), GatePolicy())
+    result = check_gate(GateInputs(None, None, describe(RECOMMENDED)), GatePolicy())
     refused(result, Action.BUILD, "/digital-health-clinical-asr-build")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flows.rental import host_release
-from flows.rental.host_release import HostStillOutError
+from flows.rental.host_release import HostReleaseError
 from tasks.gpu_hosts import lease
 from tasks.gpu_hosts.lease import Lease
 from tasks.records import cost_ledger
@@ -69,17 +69,17 @@ def test_a_broken_ledger_takes_neither_the_alarm_nor_the_cost(
     left = out(brev, clinic)
     (clinic / cost_ledger.LEDGER_NAME).mkdir()
     brev.goes(fail={"delete": "internal error"})
-    with pytest.raises(HostStillOutError, match="internal error"):
-        host_release.reap()
+    with pytest.raises(HostReleaseError, match="internal error"):
+        host_release.release_abandoned_hosts()
     assert f"HOST STILL OUT: {left.host}" in capfd.readouterr().err
     assert rows(state) == ["not-given-back"]
     brev.goes()
-    assert host_release.reap() == [left.host]
+    assert host_release.release_abandoned_hosts() == [left.host]
     assert rows(state) == ["not-given-back", "reaped"]
     (state / cost_ledger.LEDGER_NAME).unlink()
     (state / cost_ledger.LEDGER_NAME).mkdir()
     left = out(brev, clinic)
-    assert host_release.reap() == [left.host]
+    assert host_release.release_abandoned_hosts() == [left.host]
     said = capfd.readouterr().err
     assert "no ledger takes this row" in said
     assert left.host in said
@@ -99,8 +99,8 @@ def test_an_answer_of_another_form_raises_the_alarm(brev: Brev, clinic: Path, to
     """A newer Brev may tell other fields: that is a failure like any other, and tried again."""
     left = out(brev, clinic)
     brev.goes(tell={"ls": told})
-    with pytest.raises(HostStillOutError, match=f"{left.host}.* told something else than was"):
-        host_release.reap()
+    with pytest.raises(HostReleaseError, match=f"{left.host}.* told something else than was"):
+        host_release.release_abandoned_hosts()
     assert brev.commands == ["ls orgs"] * 3
 
 
@@ -121,8 +121,8 @@ def test_whatever_goes_wrong_somebody_is_told(
     with monkeypatch.context() as patched:
         patched.setattr(Lease, "open", fails)
         interrupted = isinstance(wrong, KeyboardInterrupt)
-        with pytest.raises(KeyboardInterrupt if interrupted else HostStillOutError):
-            host_release.give_back(left, cost_ledger.Outcome.FAILED)
+        with pytest.raises(KeyboardInterrupt if interrupted else HostReleaseError):
+            host_release.release_host(left, cost_ledger.RentalOutcome.FAILED)
     assert f"HOST STILL OUT: {left.host}" in capfd.readouterr().err
     assert [one.host for one in all_leases()] == [left.host]
     assert rows(clinic) == ["not-given-back"]
@@ -134,10 +134,10 @@ def test_two_reapers_count_a_host_once(
     """One has listed the records; before it goes on, another one has given the host back."""
     left = out(brev, clinic)
     listed = lease.ids()
-    assert host_release.reap() == [left.host]
+    assert host_release.release_abandoned_hosts() == [left.host]
     with monkeypatch.context() as patched:
         patched.setattr(lease, "ids", lambda: listed)
-        assert host_release.reap() == []
+        assert host_release.release_abandoned_hosts() == []
     assert brev.commands.count("delete") == 1
     assert rows(clinic) == ["reaped"]
 
@@ -149,8 +149,8 @@ def test_a_damaged_record_is_named_and_stops_no_other(
     """The hosts of the others are given back; the record stays until a person has looked."""
     left = out(brev, clinic)
     (state / "00000000.json").write_text(damage)
-    with pytest.raises(HostStillOutError, match=r"00000000\.json: .* --forget 00000000"):
-        host_release.reap()
+    with pytest.raises(HostReleaseError, match=r"00000000\.json: .* --forget 00000000"):
+        host_release.release_abandoned_hosts()
     assert brev.instances == {}
     assert rows(clinic) == ["reaped"]
     assert lease.ids() == ["00000000"] != [left.lease]

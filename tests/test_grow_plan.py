@@ -18,9 +18,9 @@ from tasks.decision import grow_plan_files
 from tasks.decision.condition_grid import USUAL_ROWS_PER_TERM
 from tasks.decision.gate import GatePolicy, pronunciation_gap
 from tasks.decision.grow_plan import GrowPlan, make_plan, plan_for
-from tasks.decision.verdict import Decision, Evidence, Verdict, decide
-from tasks.evaluation.diff import Pairing, deltas, pair
-from tasks.evaluation.hypotheses import Hypothesis, Part
+from tasks.decision.verdict import Decision, DecisionEvidence, Verdict, decide
+from tasks.evaluation.diff import PairedScores, deltas, pair
+from tasks.evaluation.hypotheses import Hypothesis, Partition
 from tasks.evaluation.scoring import Scores, score
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def rows_of(term: str, missed: Sequence[bool], **fields: Any) -> list[Hypothesis
                 "voice_id": VOICES[place % 3],
                 "noise_level": NOISES[place % 3],
                 "context_type": CONTEXTS[place % 4],
-                "part": Part.TRAINED if place else Part.HELD_OUT,
+                "part": Partition.TRAINED if place else Partition.HELD_OUT,
                 **fields,
             },
         )
@@ -216,10 +216,10 @@ def test_rows_without_conditions_can_be_planned_too() -> None:
     assert any(x.startswith("1 rows have no term") for x in found.advice)
 
 
-def decided(before: Scores, after: Scores) -> tuple[Decision, Pairing]:
+def decided(before: Scores, after: Scores) -> tuple[Decision, PairedScores]:
     """The decision on held-out rows and the pairs it rests on."""
     pairing = pair(before, after)
-    return decide(Evidence(deltas(pairing.held_out), "held-out"), ["drug"]), pairing
+    return decide(DecisionEvidence(deltas(pairing.held_out), "held-out"), ["drug"]), pairing
 
 
 def five_drugs(*missed: int) -> Scores:
@@ -227,7 +227,7 @@ def five_drugs(*missed: int) -> Scores:
     return score(
         row
         for place, count in enumerate(missed)
-        for row in rows_of(f"drug{place}", [n < count for n in range(5)], part=Part.HELD_OUT)
+        for row in rows_of(f"drug{place}", [n < count for n in range(5)], part=Partition.HELD_OUT)
     )
 
 
@@ -257,7 +257,7 @@ def test_the_plan_follows_the_decision() -> None:
             st.sampled_from([*VOICES, None]),
             st.sampled_from([*NOISES, None]),
             st.booleans(),
-            st.sampled_from([*Part, None]),
+            st.sampled_from([*Partition, None]),
         ),
         max_size=40,
     )

@@ -171,7 +171,7 @@ def test_costs_are_the_ledgers(tmp_path: Path) -> None:
         sku="l40s",
         host="h",
         usd_per_hour=1.5,
-        outcome=cost_ledger.Outcome.COMPLETED,
+        outcome=cost_ledger.RentalOutcome.COMPLETED,
     )
     cost_ledger.append(tmp_path, rented)
     assert read_history(tmp_path).turns[0].usd == 1.5

@@ -18,7 +18,7 @@ from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.gpu_hosts import download, lease, remote_scripts, upload
-from tasks.gpu_hosts.providers import OwnHost, open_host
+from tasks.gpu_hosts.providers import SshHostSettings, open_host
 from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings
 from tests import remote_runs, samples
 from tests.sites import wait_for
@@ -119,12 +119,12 @@ def test_the_host_ends_everything_itself_at_its_time_limit(host: Loopback, tmp_p
 
 def test_giving_back_leaves_nothing_and_may_be_repeated(host: Loopback) -> None:
     """Processes that ignore TERM, the clock and the files are gone; a second call is as good."""
-    own = open_host(OwnHost.model_validate(host.settings), LEASE)
+    own = open_host(SshHostSettings.model_validate(host.settings), LEASE)
     root = on(host, remote_scripts.begin(f"{host.folder}/disk", LEASE, 600, "")).split()[0]
     busy(host)
     assert own.state().value == "running"
-    own.give_back()
-    own.give_back()
+    own.release()
+    own.release()
     assert own.state().value == "absent"
     assert not Path(root).exists()
 
@@ -139,7 +139,9 @@ def test_a_host_whose_key_is_another_is_refused(host: Loopback, tmp_path: Path) 
         Connection(SshSettings.model_validate(settings)).check("true")
 
 
-def sent(host: Loopback, tmp_path: Path, cargo: upload.Cargo) -> tuple[upload.Placed, Path]:
+def sent(
+    host: Loopback, tmp_path: Path, cargo: upload.UploadPlan
+) -> tuple[upload.RemotePaths, Path]:
     """Send a cargo; where it is, and the folder that is the host's disk."""
     root = tmp_path / "disk"
     return upload.send(Connection(SshSettings.model_validate(host.ssh)), str(root), cargo), root
@@ -150,7 +152,7 @@ def test_only_what_the_run_reads_is_sent(host: Loopback, cycle: Path, tmp_path: 
     (cycle / "private.txt").write_text("not for others")
     (cycle / "audio" / "unused.wav").write_bytes(b"not for others")
     (cycle / "per_sample.json").write_text("[]")
-    placed, root = sent(host, tmp_path, upload.Cargo(open_cycle(cycle), "embedded"))
+    placed, root = sent(host, tmp_path, upload.UploadPlan(open_cycle(cycle), "embedded"))
     there = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
     assert there == {
         "clinic/cycle1/manifest.jsonl",
@@ -183,7 +185,7 @@ def test_paths_of_this_machine_become_those_of_the_host(
     samples.write_rows(
         tmp_path / "general" / "english.jsonl", [{"audio_filepath": "hello.wav", "text": "hello"}]
     )
-    cargo = upload.Cargo(
+    cargo = upload.UploadPlan(
         open_cycle(cycle),
         str(base),
         tmp_path / "mine.jsonl",
@@ -208,7 +210,7 @@ def test_a_recording_outside_of_what_is_sent_is_named(cycle: Path, host: Loopbac
     rows = samples.cycle_rows()
     rows[2]["audio_filepath"] = "/elsewhere/2.wav"
     samples.write_rows(cycle / "manifest.jsonl", rows)
-    cargo = upload.Cargo(open_cycle(cycle), "embedded")
+    cargo = upload.UploadPlan(open_cycle(cycle), "embedded")
     with pytest.raises(InputError, match=r"row 3: '/elsewhere/2.wav' .* --audio-root"):
         sent(host, cycle, cargo)
 

@@ -11,7 +11,7 @@ from tasks.common.errors import InputError
 from tasks.evaluation.baseline import read_baseline
 from tasks.evaluation.hypotheses import (
     Hypothesis,
-    Part,
+    Partition,
     hypothesis_for,
     read_hypotheses,
     write_hypotheses,
@@ -51,8 +51,8 @@ def test_jsonl_and_one_array_are_the_same_evaluation(tmp_path: Path) -> None:
 def test_what_is_written_has_the_contracts_fields_and_is_read_again(tmp_path: Path) -> None:
     """Every field is written, also where it is null; the part of the split besides."""
     rows = [
-        Hypothesis("a.wav", "Ménière \u2028", "", "Ménière", part=Part.HELD_OUT),
-        *samples.evaluated(1, 2, ipa_source="override", part=Part.TRAINED),
+        Hypothesis("a.wav", "Ménière \u2028", "", "Ménière", part=Partition.HELD_OUT),
+        *samples.evaluated(1, 2, ipa_source="override", part=Partition.TRAINED),
     ]
     path = tmp_path / "offline_hyps.jsonl"
     write_hypotheses(path, rows)
@@ -82,7 +82,7 @@ def test_a_recognised_utterance_keeps_its_clinical_fields() -> None:
         noise_level="n",
         context_type="c",
     )
-    assert hypothesis_for(said, "check", Part.TRAINED) == Hypothesis(
+    assert hypothesis_for(said, "check", Partition.TRAINED) == Hypothesis(
         "audio/3.wav",
         "check the inr",
         "check",
@@ -92,7 +92,7 @@ def test_a_recognised_utterance_keeps_its_clinical_fields() -> None:
         "v",
         "n",
         "c",
-        Part.TRAINED,
+        Partition.TRAINED,
     )
 
 

@@ -14,7 +14,7 @@ from tasks.runtimes.container import EXAMPLES, IMAGE, ContainerRuntime, Containe
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.stages import host_checks
-from tasks.stages.host_checks import Question, State
+from tasks.stages.host_checks import CheckContext, CheckStatus
 from tests import engines, recorded_engine
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def test_drivers(
     image: str, environment: dict[str, str], driver: str, gpu: str, ends: str, says: str
 ) -> None:
     """NVIDIA's rules, by figures on both sides of each limit."""
-    verdict = images.judge(images.need(image, environment), with_driver(driver, gpu).gpus)
+    verdict = images.check_driver(images.need(image, environment), with_driver(driver, gpu).gpus)
     assert verdict.fits is (ends == FITS), verdict
     assert says in verdict.says
     assert bool(verdict.says) is bool(says)
@@ -241,7 +241,7 @@ def test_drivers(
 
 def test_a_driver_that_nothing_fits() -> None:
     """No older image is made up."""
-    verdict = images.judge(images.need(IMAGE, {}), with_driver("470.57").gpus)
+    verdict = images.check_driver(images.need(IMAGE, {}), with_driver("470.57").gpus)
     assert verdict.fix.endswith("no older image that this project knows runs on this driver")
 
 
@@ -260,9 +260,9 @@ def test_the_doctor_tells_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("DOCKER_HOST", f"unix://{socket}")
     host = with_driver("550.54.15")
     with recorded_engine.answering(socket, {"GET /images/": (200, [])}):
-        asked = Question("container", "embedded", IMAGE, None, tmp_path, host)
+        asked = CheckContext("container", "embedded", IMAGE, None, tmp_path, host)
         found = host_checks.image(asked)
-    assert found.state is State.MISSING
+    assert found.state is CheckStatus.MISSING
     assert "driver 550.54.15 found, 580 or newer needed" in found.says
     assert "nvcr.io/nvidia/nemo:25.09" in found.fix
 

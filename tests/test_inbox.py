@@ -9,7 +9,7 @@ import pytest
 
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
-from tasks.data.cycle_lock import BusyError, claim
+from tasks.data.cycle_lock import CycleBusyError, lock_cycle
 from tasks.records import inbox
 from tasks.records.store import LocalStore
 from tests import samples
@@ -115,7 +115,7 @@ def test_nothing_is_brought_under_a_run_that_works_on_the_cycle(
     before = brought.manifest.read_bytes()
     grow(store)
     (grown,) = inbox.arrivals(store, PREFIX, folder)
-    with claim(open_cycle(brought.path)), pytest.raises(BusyError):
+    with lock_cycle(open_cycle(brought.path)), pytest.raises(CycleBusyError):
         inbox.bring(store, grown, folder)
     assert brought.manifest.read_bytes() == before
     assert inbox.arrivals(store, PREFIX, folder) == [grown]

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from tasks.data.text_normalizer import contains_words, normalise
 from tasks.evaluation import diff
-from tasks.evaluation.false_keywords import shouting, vocabulary
+from tasks.evaluation.false_keywords import false_keyword_effect, index_terms
 from tasks.evaluation.hypotheses import Hypothesis
-from tasks.evaluation.scoring import Scores, Share, score
+from tasks.evaluation.scoring import Proportion, Scores, score
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from tasks.evaluation.scoring import Scores, Share, score
 )
 def test_a_term_nobody_said_is_false(ref: str, hyp: str, found: tuple[str, ...]) -> None:
     """By whole words, in order and adjacent, as KER finds a term."""
-    words = vocabulary(["Aspirin", "warfarin", "insulin", "insulin glargine", None, "?"])
+    words = index_terms(["Aspirin", "warfarin", "insulin", "insulin glargine", None, "?"])
     assert words.false_in(ref, hyp) == found
 
 
@@ -44,10 +44,10 @@ def test_the_index_by_first_words_misses_nothing(terms: list[str], ref: str, hyp
         for term in map(normalise, terms)
         if term and contains_words(hyp, term) and not contains_words(ref, term)
     }
-    assert set(vocabulary(terms).false_in(ref, hyp)) == wanted
+    assert set(index_terms(terms).false_in(ref, hyp)) == wanted
 
 
-def test_shouting_is_counted_on_both_sides() -> None:
+def test_false_keywords_are_counted_on_both_sides() -> None:
     """Two of three rows hold a false keyword after; counted as missed, nothing was gained."""
     terms = ["aspirin", "warfarin", "insulin"]
 
@@ -59,8 +59,12 @@ def test_shouting_is_counted_on_both_sides() -> None:
 
     before = rows(["give x", "give warfarin", "give y"])
     after = rows(["give aspirin warfarin", "give warfarin", "give insulin aspirin"])
-    found = shouting(diff.pair(before, after), vocabulary(terms))
-    assert found.rows["drug"].before == Share(0, 3)
-    assert found.rows["drug"].after == Share(2, 3)
-    assert found.unshouted["drug"].before == found.unshouted["drug"].after == Share(2, 3)
-    assert diff.deltas(diff.pair(before, after))["drug"].after == Share(0, 3)
+    found = false_keyword_effect(diff.pair(before, after), index_terms(terms))
+    assert found.rows["drug"].before == Proportion(0, 3)
+    assert found.rows["drug"].after == Proportion(2, 3)
+    assert (
+        found.with_false_keywords_as_misses["drug"].before
+        == found.with_false_keywords_as_misses["drug"].after
+        == Proportion(2, 3)
+    )
+    assert diff.deltas(diff.pair(before, after))["drug"].after == Proportion(0, 3)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.runtimes.base import Ended, Job, Script
+from tasks.runtimes.base import Job, JobResult, Script
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.runtimes.local import LocalRuntime
@@ -28,7 +28,7 @@ def test_effective_batch_never_changes(batch: int, accumulate: int) -> None:
     """All the way down, rows per optimiser step, learning rate and seed stay."""
     at = Recipe(batch_size=batch, accumulate_grad_batches=accumulate)
     seen = [at]
-    while (at_next := fallback.next_recipe(seen[-1], Fault.GPU_MEMORY)) is not None:
+    while (at_next := fallback.fallback_recipe(seen[-1], Fault.GPU_MEMORY)) is not None:
         seen.append(at_next)
     assert [one.batch_size for one in seen] == sorted({o.batch_size for o in seen}, reverse=True)
     assert seen[-1].batch_size == 1
@@ -40,28 +40,28 @@ def test_effective_batch_never_changes(batch: int, accumulate: int) -> None:
 
 def test_out_of_gpu_memory_goes_to_two_and_two_then_one_and_four() -> None:
     """The specification's rung, then the one below."""
-    second = fallback.next_recipe(Recipe(), Fault.GPU_MEMORY)
+    second = fallback.fallback_recipe(Recipe(), Fault.GPU_MEMORY)
     assert second is not None
     assert (second.batch_size, second.accumulate_grad_batches) == (2, 2)
-    third = fallback.next_recipe(second, Fault.GPU_MEMORY)
+    third = fallback.fallback_recipe(second, Fault.GPU_MEMORY)
     assert third is not None
     assert (third.batch_size, third.accumulate_grad_batches) == (1, 4)
-    assert fallback.next_recipe(third, Fault.GPU_MEMORY) is None
+    assert fallback.fallback_recipe(third, Fault.GPU_MEMORY) is None
 
 
 def test_no_bf16_goes_to_fp32_with_a_smaller_batch_once() -> None:
     """fp16 is never chosen by itself."""
-    second = fallback.next_recipe(Recipe(), Fault.NO_BF16)
+    second = fallback.fallback_recipe(Recipe(), Fault.NO_BF16)
     assert second is not None
     assert (second.precision.lightning, second.batch_size) == ("32-true", 2)
     assert second.effective_batch == 4
-    assert fallback.next_recipe(second, Fault.NO_BF16) is None
+    assert fallback.fallback_recipe(second, Fault.NO_BF16) is None
 
 
 @pytest.mark.parametrize("fault", sorted(set(Fault) - {Fault.GPU_MEMORY, Fault.NO_BF16}))
 def test_other_faults_have_no_rung(fault: Fault) -> None:
     """A second try that cannot help costs money."""
-    assert fallback.next_recipe(Recipe(), fault) is None
+    assert fallback.fallback_recipe(Recipe(), fault) is None
 
 
 class Runtime:
@@ -79,11 +79,13 @@ class Runtime:
     def check(self, report: Callable[[str], None] = print) -> None:
         """Nothing to refuse."""
 
-    def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
+    def path_mapper(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
         """Every file is where it is."""
-        return LocalRuntime(self.hardware).inside(work, reads)
+        return LocalRuntime(self.hardware).path_mapper(work, reads)
 
-    def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
+    def execute(
+        self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
+    ) -> JobResult:
         """Say the planned words and fail, or leave a finished run."""
         self.arguments.append(job.request["arguments"])
         job.log.write_text(self._says[0] if self._says else "")
@@ -92,20 +94,20 @@ class Runtime:
             checkpoint = job.work / "experiment" / "left.ckpt"
             checkpoint.parent.mkdir(exist_ok=True)
             checkpoint.touch()
-            return Ended(1)
+            return JobResult(1)
         assert not (job.work / "experiment" / "left.ckpt").exists()
         events = "".join(json.dumps(event) + "\n" for event in WHOLE)
         (job.work / "events.jsonl").write_text(events)
         made = job.work / "experiment" / "sft" / "checkpoints" / "sft.nemo"
         made.parent.mkdir(parents=True)
         shutil.copy(self._model, made)
-        return Ended(0)
+        return JobResult(0)
 
 
 def test_each_rung_is_recorded(tmp_path: Path, lower_nemo: Path) -> None:
     """The record names every start, what it ran with, and why it ended."""
     runtime = Runtime(lower_nemo, ["CUDA out of memory", "CUDA out of memory"])
-    result = fallback.climb(request_in(tmp_path, lower_nemo), runtime, lambda _: None)
+    result = fallback.train_with_fallback(request_in(tmp_path, lower_nemo), runtime, lambda _: None)
     info = json.loads(result.info.read_text())
     assert [(rung["batch_size"], rung["fault"]) for rung in info["ladder"]] == [
         (4, "gpu-memory"),
@@ -126,7 +128,7 @@ def test_the_last_rungs_fault_is_the_users(tmp_path: Path, lower_nemo: Path) -> 
     """When one row a batch is too much, the user learns so."""
     runtime = Runtime(lower_nemo, ["CUDA out of memory"] * 4)
     with pytest.raises(FaultError) as failed:
-        fallback.climb(request_in(tmp_path, lower_nemo), runtime, lambda _: None)
+        fallback.train_with_fallback(request_in(tmp_path, lower_nemo), runtime, lambda _: None)
     assert failed.value.fault is Fault.GPU_MEMORY
     assert len(runtime.arguments) == 3
 
@@ -139,7 +141,7 @@ def test_a_run_that_was_killed_on_a_lower_rung_goes_on_there(
     class KilledOnce(Runtime):
         def execute(
             self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
-        ) -> Ended:
+        ) -> JobResult:
             if self._says or len(self.arguments) != 1:
                 return super().execute(job, on_line, poll)
             self.arguments.append(job.request["arguments"])
@@ -150,19 +152,21 @@ def test_a_run_that_was_killed_on_a_lower_rung_goes_on_there(
 
     request = request_in(tmp_path, lower_nemo)
     with pytest.raises(KeyboardInterrupt):
-        fallback.climb(request, KilledOnce(lower_nemo, ["CUDA out of memory"]), lambda _: None)
+        fallback.train_with_fallback(
+            request, KilledOnce(lower_nemo, ["CUDA out of memory"]), lambda _: None
+        )
     checkpoints = request.checkpoints
 
     class GoesOn(Runtime):
         def execute(
             self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
-        ) -> Ended:
+        ) -> JobResult:
             assert (checkpoints / "sft-last.ckpt").exists()
             shutil.rmtree(checkpoints)
             return super().execute(job, on_line, poll)
 
     again = GoesOn(lower_nemo, [])
-    info = json.loads(fallback.climb(request, again, lambda _: None).info.read_text())
+    info = json.loads(fallback.train_with_fallback(request, again, lambda _: None).info.read_text())
     assert any("model.train_ds.batch_size=2" in argument for argument in again.arguments[0])
     assert [(rung["batch_size"], rung["fault"]) for rung in info["ladder"]] == [(4, "gpu-memory")]
     assert info["recipe"]["effective_batch"] == 4

@@ -10,7 +10,7 @@ from tasks.runtimes.base import ENTRY
 from tests.needs import require
 
 sys.path.insert(0, str(ENTRY))
-from deferred_scalar import Late  # type: ignore[import-not-found]
+from deferred_scalar import DeferredScalar  # type: ignore[import-not-found]
 
 BATCHES = 8
 
@@ -18,7 +18,7 @@ BATCHES = 8
 def test_a_number_is_read_as_it_was() -> None:
     """Also where it is part of a graph."""
     weight = torch.tensor(1.5, requires_grad=True)
-    late = Late(weight * 2)
+    late = DeferredScalar(weight * 2)
     assert late.read() == late.read() == 3.0
 
 
@@ -36,10 +36,10 @@ def test_reading_does_not_wait_for_the_batch_after() -> None:
     batch()
     torch.cuda.synchronize()
     losses = [batch()]
-    late = Late(losses[0])
+    late = DeferredScalar(losses[0])
     for number in range(1, BATCHES):
         losses.append(batch())
         read = late.read()
         assert not torch.cuda.current_stream().query(), "it waited for the next batch"
         assert read == float(losses[number - 1])
-        late = Late(losses[number])
+        late = DeferredScalar(losses[number])

@@ -185,7 +185,7 @@ def test_a_whole_epoch_is_written_down(folder: Path, found: dict[str, Any]) -> N
     assert (events[3]["train_loss"], events[3]["val_wer"]) == (4.0, 0.5)
     assert events[3]["gpu_utilisation"] is None
     assert (events[0]["rows"], events[0]["parameters"], events[0]["cuda_graphs"]) == (8, 7, False)
-    assert progress.Following(folder / "whole", 1).look().share == 1.0
+    assert progress.ProgressReader(folder / "whole", 1).read().share == 1.0
 
 
 @pytest.mark.parametrize("loss", ["nan", "inf"])

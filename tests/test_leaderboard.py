@@ -9,8 +9,13 @@ from typing import Any
 import pytest
 
 from tasks.evaluation.diff import changes, pair
-from tasks.evaluation.hypotheses import Hypothesis, Part
-from tasks.evaluation.leaderboard import Entry, Leaderboard, baseline_entries, tuned_entries
+from tasks.evaluation.hypotheses import Hypothesis, Partition
+from tasks.evaluation.leaderboard import (
+    Leaderboard,
+    LeaderboardEntry,
+    baseline_entries,
+    tuned_entries,
+)
 from tasks.evaluation.scoring import Scores, score
 from tests import samples
 
@@ -56,10 +61,10 @@ def tuned_board() -> Leaderboard:
     def rows(held: int, trained: int) -> Scores:
         fields: dict[str, Any] = {"ipa_source": "override", "noise_level": "clean"}
         return score(
-            samples.evaluated(held, 4, part=Part.HELD_OUT, **fields)
-            + samples.evaluated(trained, 6, start=4, part=Part.TRAINED, **fields)
-            + samples.evaluated(0, 1, "lab", start=10, part=Part.HELD_OUT, **fields)
-            + samples.evaluated(1, 1, "lab", start=11, part=Part.TRAINED, **fields)
+            samples.evaluated(held, 4, part=Partition.HELD_OUT, **fields)
+            + samples.evaluated(trained, 6, start=4, part=Partition.TRAINED, **fields)
+            + samples.evaluated(0, 1, "lab", start=10, part=Partition.HELD_OUT, **fields)
+            + samples.evaluated(1, 1, "lab", start=11, part=Partition.TRAINED, **fields)
         )
 
     return Leaderboard(2, tuned_entries("base", rows(4, 5), "tuned", rows(1, 0)), ("A note.",))
@@ -157,8 +162,8 @@ def test_terms_stand_worst_first() -> None:
 
 def test_terms_without_held_out_rows_come_last_and_say_so() -> None:
     """A term that was only trained on has no held-out figure, which is not a zero."""
-    rows = term_rows("warfarin", 0, 2, part=Part.HELD_OUT)
-    rows += term_rows("aspirin", 2, 2, part=Part.TRAINED)
+    rows = term_rows("warfarin", 0, 2, part=Partition.HELD_OUT)
+    rows += term_rows("aspirin", 2, 2, part=Partition.TRAINED)
     both = score(rows)
     lines = sections(Leaderboard(2, tuned_entries("b", both, "t", both)).as_markdown())[TITLES[4]]
     assert bare(lines[1:]) == [
@@ -233,7 +238,7 @@ def test_the_json_holds_the_same_figures() -> None:
 
 def test_figures_without_rows_are_null_in_the_json() -> None:
     """Nothing held out is not a zero."""
-    rows = score(samples.evaluated(1, 2, part=Part.TRAINED))
+    rows = score(samples.evaluated(1, 2, part=Partition.TRAINED))
     told = Leaderboard(2, tuned_entries("b", rows, "t", rows)).as_dict()
     held_out = told["sections"]["headline"][0]  # type: ignore[index]
     assert (held_out["rows"], held_out["n"], held_out["KER"], held_out["WER"]) == (
@@ -251,7 +256,9 @@ def test_notes_and_cycle_stand_at_the_top() -> None:
 
 def test_an_imported_evaluation_is_an_entry_of_its_own() -> None:
     """It stands under its own label, and does not hide the others."""
-    board = Leaderboard(1, (Entry("hosted (another decoder)", "all", samples.scored(1, 2)),))
+    board = Leaderboard(
+        1, (LeaderboardEntry("hosted (another decoder)", "all", samples.scored(1, 2)),)
+    )
     assert sections(board.as_markdown())[TITLES[0]][1][0] == "hosted (another decoder)"
 
 
@@ -266,7 +273,7 @@ def test_rates_have_an_interval_over_terms() -> None:
 
 
 def test_what_ker_does_not_see_stands_after_the_five_sections() -> None:
-    """A shouted keyword and a wrong dose, each with its n; the sections stay five."""
+    """A false keyword and a wrong dose, each with its n; the sections stay five."""
     rows = [
         Hypothesis("0.wav", "give aspirin 5 mg", "give aspirin 50 mg", "aspirin", "drug"),
         Hypothesis("1.wav", "give insulin", "give insulin aspirin", "insulin", "drug"),

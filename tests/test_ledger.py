@@ -11,7 +11,7 @@ import pytest
 
 from tasks.common.errors import InputError
 from tasks.records import cost_ledger
-from tasks.records.cost_ledger import Outcome
+from tasks.records.cost_ledger import RentalOutcome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 START = 1_795_567_200.0  # 2026-11-25 00:40:00 UTC
 
 
-def rental(cycle: int = 1, seconds: float = 1800, usd_per_hour: float = 1.5) -> cost_ledger.Entry:
+def rental(
+    cycle: int = 1, seconds: float = 1800, usd_per_hour: float = 1.5
+) -> cost_ledger.LedgerEntry:
     """A rental that ended well."""
     return cost_ledger.entry(
         started=START,
@@ -30,7 +32,7 @@ def rental(cycle: int = 1, seconds: float = 1800, usd_per_hour: float = 1.5) -> 
         sku="l40s",
         host="digital-health-clinical-asr-sft",
         usd_per_hour=usd_per_hour,
-        outcome=Outcome.COMPLETED,
+        outcome=RentalOutcome.COMPLETED,
     )
 
 

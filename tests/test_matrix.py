@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from benchmarks import environments, matrix
 from benchmarks.environments import Environment, find_python
-from benchmarks.matrix import Course, Result
+from benchmarks.matrix import Result, VersionResult
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.runtimes import nemo_versions
@@ -29,7 +29,7 @@ def result(nemo: str = "3.0.0", python: str = "3.11", **changes: Any) -> Result:
         nemo=nemo,
         python=python,
         packages={},
-        courses={"wav": Course(figures, texts, 60.0)},
+        courses={"wav": VersionResult(figures, texts, 60.0)},
         tests=14,
         tests_s=15.0,
         install_s=0.0,

@@ -13,7 +13,7 @@ from tasks.runtimes.base import PYTHON_VARIABLE, Job
 from tasks.runtimes.hardware import Hardware
 from tasks.runtimes.local import LocalRuntime
 from tasks.stages import host_checks
-from tasks.stages.host_checks import State
+from tasks.stages.host_checks import CheckStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +86,7 @@ def test_doctor_looks_where_nemo_is(
     assert host_checks.torch(asked).says == "2.13.0"
     monkeypatch.setenv(PYTHON_VARIABLE, "/no/such/python")
     found = host_checks.nemo(asked)
-    assert found.state is State.MISSING
+    assert found.state is CheckStatus.MISSING
     assert found.says.startswith(f"{PYTHON_VARIABLE}: /no/such/python: it does not start")
     assert "unset it" in found.fix
 

@@ -9,7 +9,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from asr_flywheel import cli
-from asr_flywheel.run_server import no_idle_heartbeat, server_meanwhile
+from asr_flywheel.run_server import start_server_in_background, without_heartbeat
 
 MAKES = "prefect.client.orchestration.get_client"
 
@@ -24,7 +24,7 @@ def test_a_server_is_started_while_the_run_is_prepared(monkeypatch: pytest.Monke
         up.set()
 
     monkeypatch.setattr(MAKES, make)
-    with server_meanwhile():
+    with start_server_in_background():
         assert not up.is_set()
         preparing.set()
     assert up.is_set()
@@ -40,7 +40,7 @@ def test_a_server_that_does_not_start_is_told_when_the_run_needs_it(
         raise RuntimeError("Timed out while attempting to connect to ephemeral Prefect API server.")
 
     monkeypatch.setattr(MAKES, make)
-    with pytest.raises(RuntimeError, match="ephemeral"), server_meanwhile():
+    with pytest.raises(RuntimeError, match="ephemeral"), start_server_in_background():
         prepared = True
     assert prepared
 
@@ -51,7 +51,7 @@ def test_what_ends_the_preparation_does_not_wait_for_the_server(
     """Ctrl-C ends it at once."""
     never = Event()
     monkeypatch.setattr(MAKES, lambda *, sync_client: never.wait(60))
-    with pytest.raises(KeyboardInterrupt), server_meanwhile():
+    with pytest.raises(KeyboardInterrupt), start_server_in_background():
         raise KeyboardInterrupt
     assert not never.is_set()
     never.set()
@@ -63,7 +63,7 @@ def test_only_a_server_that_outlives_the_run_gets_its_heartbeat(url: str | None)
     with temporary_settings(updates={PREFECT_API_URL: url}):
         before = get_current_settings().flows.heartbeat_frequency
         assert before is not None
-        with no_idle_heartbeat():
+        with without_heartbeat():
             beats = get_current_settings().flows.heartbeat_frequency
             assert beats == (before if url else None)
         assert get_current_settings().flows.heartbeat_frequency == before

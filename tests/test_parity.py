@@ -11,10 +11,10 @@ import pytest
 from tasks.common.errors import InputError
 from tasks.evaluation.hypotheses import Hypothesis
 from tasks.serving import attribution, parity, probes
-from tasks.serving.attribution import CauseName, Evidence
-from tasks.serving.parity import Kind
-from tasks.serving.parity_report import Report
-from tasks.serving.probes import Finds, Outcome
+from tasks.serving.attribution import CauseName, ServingEvidence
+from tasks.serving.parity import MismatchKind
+from tasks.serving.parity_report import ParityReport
+from tasks.serving.probes import ProbeCause, ProbeResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,25 +25,28 @@ SAID = "please give twenty five milligrams of metoprolol tartrate every morning 
 @pytest.mark.parametrize(
     ("served", "kind"),
     [
-        (SAID, Kind.EXACT),
-        (SAID.capitalize(), Kind.STYLE),
-        (f"{SAID.capitalize()}.", Kind.STYLE),
-        (SAID.replace("twenty five", "25"), Kind.NUMBERS),
-        (SAID.replace(" before she eats", ""), Kind.CUT),
-        (SAID.replace("fore she eats", ""), Kind.CUT),
-        (SAID.removeprefix("please give twenty "), Kind.CUT),
-        ("please give twenty five milligrams of metal", Kind.CUT),
-        ("", Kind.CUT),
-        (SAID.replace("tartrate", "⁇"), Kind.ARTEFACT),
-        ("".join(letter * 2 for letter in SAID), Kind.ARTEFACT),
-        (" ".join(word + word[-2:] for word in SAID.split()), Kind.ARTEFACT),
-        (SAID.replace("metoprolol", "metropolol"), Kind.WORDS),
-        (SAID.replace("milligrams of ", ""), Kind.WORDS),
-        (f"{SAID} again", Kind.WORDS),
-        ("the train leaves at nine and nobody knows why it is late today at all", Kind.WORDS),
+        (SAID, MismatchKind.EXACT),
+        (SAID.capitalize(), MismatchKind.STYLE),
+        (f"{SAID.capitalize()}.", MismatchKind.STYLE),
+        (SAID.replace("twenty five", "25"), MismatchKind.NUMBERS),
+        (SAID.replace(" before she eats", ""), MismatchKind.CUT),
+        (SAID.replace("fore she eats", ""), MismatchKind.CUT),
+        (SAID.removeprefix("please give twenty "), MismatchKind.CUT),
+        ("please give twenty five milligrams of metal", MismatchKind.CUT),
+        ("", MismatchKind.CUT),
+        (SAID.replace("tartrate", "⁇"), MismatchKind.ARTEFACT),
+        ("".join(letter * 2 for letter in SAID), MismatchKind.ARTEFACT),
+        (" ".join(word + word[-2:] for word in SAID.split()), MismatchKind.ARTEFACT),
+        (SAID.replace("metoprolol", "metropolol"), MismatchKind.WORDS),
+        (SAID.replace("milligrams of ", ""), MismatchKind.WORDS),
+        (f"{SAID} again", MismatchKind.WORDS),
+        (
+            "the train leaves at nine and nobody knows why it is late today at all",
+            MismatchKind.WORDS,
+        ),
     ],
 )
-def test_how_a_row_differs(served: str, kind: Kind) -> None:
+def test_how_a_row_differs(served: str, kind: MismatchKind) -> None:
     """Style, numbers, cuts at either end, the decoder's symbols, and other words."""
     assert parity.kind_of(SAID, served) is kind
 
@@ -58,7 +61,7 @@ def rows(texts: Sequence[str]) -> list[Hypothesis]:
 
 def compared(
     change: Callable[[int, str], str], n: int = 20, facts: Callable[[str], Any] | None = None
-) -> parity.Comparison:
+) -> parity.ParityComparison:
     """``n`` rows against themselves after a change of their text."""
     offline = [f"{SAID} in room number {chr(97 + place)}" for place in range(n)]
     served = [change(place, text) for place, text in enumerate(offline)]
@@ -66,7 +69,10 @@ def compared(
     return parity.compare(rows(offline), rows(served), *more)
 
 
-def names(found: parity.Comparison, evidence: Evidence = Evidence()) -> list[CauseName]:  # noqa: B008 - frozen
+def names(
+    found: parity.ParityComparison,
+    evidence: ServingEvidence = ServingEvidence(),  # noqa: B008 - frozen
+) -> list[CauseName]:
     """The causes that are named; each has evidence and a remedy."""
     causes = attribution.attribute(found, evidence)
     assert all(cause.evidence and cause.remedy and cause.rows for cause in causes)
@@ -78,74 +84,84 @@ def garble(place: int, text: str) -> str:
     return text.replace("milligrams", f"{'abc'[place % 3]}milligrow")
 
 
-def outcome(finds: Finds, edits: int, *, restores: bool = False, tried: int = 6) -> Outcome:
+def outcome(
+    finds: ProbeCause, edits: int, *, restores: bool = False, tried: int = 6
+) -> ProbeResult:
     """A probe with which so many words differ, where 20 did without it."""
     probe = probes.Probe("planted", finds, restores, lambda samples, _: samples, "planted")
-    return Outcome(probe, edits, 20, tried)
+    return ProbeResult(probe, edits, 20, tried)
 
 
-def serving(*parameters: dict[str, str]) -> Evidence:
+def serving(*parameters: dict[str, str]) -> ServingEvidence:
     """A greedy CTC model behind an endpoint that says this of the models it serves."""
     models = [{"model": "m", "parameters": one} for one in parameters]
-    return Evidence(flag="decoder=greedy_ctc", served_models=models)
+    return ServingEvidence(flag="decoder=greedy_ctc", served_models=models)
 
 
-NOTICED = outcome(Finds.CONTROL, 40)
-CASES: dict[str, tuple[Callable[[int, str], str], Evidence, list[CauseName]]] = {
-    "nothing": (lambda _, text: text, Evidence(), []),
-    "casing": (lambda _, text: text.upper(), Evidence(), [CauseName.STYLE]),
+NOTICED = outcome(ProbeCause.CONTROL, 40)
+CASES: dict[str, tuple[Callable[[int, str], str], ServingEvidence, list[CauseName]]] = {
+    "nothing": (lambda _, text: text, ServingEvidence(), []),
+    "casing": (lambda _, text: text.upper(), ServingEvidence(), [CauseName.STYLE]),
     "digits": (
         lambda _, text: text.replace("twenty five", "25"),
-        Evidence(),
+        ServingEvidence(),
         [CauseName.NUMBERS],
     ),
-    "cut": (lambda _, text: " ".join(text.split()[:5]), Evidence(), [CauseName.TRUNCATION]),
+    "cut": (lambda _, text: " ".join(text.split()[:5]), ServingEvidence(), [CauseName.TRUNCATION]),
     "cut and casing": (
         lambda place, text: " ".join(text.split()[:5]) if place % 2 else text.title(),
-        Evidence(),
+        ServingEvidence(),
         [CauseName.TRUNCATION, CauseName.STYLE],
     ),
-    "silence": (lambda *_: "", Evidence(), [CauseName.DECODER]),
-    "symbols": (lambda _, text: text.replace("please", "⁇ ⁇"), Evidence(), [CauseName.DECODER]),
-    "another model": (garble, Evidence(), [CauseName.OTHER_MODEL]),
+    "silence": (lambda *_: "", ServingEvidence(), [CauseName.DECODER]),
+    "symbols": (
+        lambda _, text: text.replace("please", "⁇ ⁇"),
+        ServingEvidence(),
+        [CauseName.DECODER],
+    ),
+    "another model": (garble, ServingEvidence(), [CauseName.OTHER_MODEL]),
     "another model, probed": (
         garble,
-        Evidence(probes=(outcome(Finds.SAMPLE_RATE, 19, restores=True), NOTICED)),
+        ServingEvidence(probes=(outcome(ProbeCause.SAMPLE_RATE, 19, restores=True), NOTICED)),
         [CauseName.OTHER_MODEL],
     ),
     "a rate that restores": (
         garble,
-        Evidence(probes=(outcome(Finds.SAMPLE_RATE, 2, restores=True),)),
+        ServingEvidence(probes=(outcome(ProbeCause.SAMPLE_RATE, 2, restores=True),)),
         [CauseName.SAMPLE_RATE],
     ),
     "a band that goes unnoticed": (
         garble,
-        Evidence(probes=(outcome(Finds.SAMPLE_RATE, 24), NOTICED)),
+        ServingEvidence(probes=(outcome(ProbeCause.SAMPLE_RATE, 24), NOTICED)),
         [CauseName.SAMPLE_RATE],
     ),
     "a band that is noticed": (
         garble,
-        Evidence(probes=(outcome(Finds.SAMPLE_RATE, 28), NOTICED)),
+        ServingEvidence(probes=(outcome(ProbeCause.SAMPLE_RATE, 28), NOTICED)),
         [CauseName.OTHER_MODEL],
     ),
     "a service that gets no worse by anything": (
         garble,
-        Evidence(probes=(outcome(Finds.SAMPLE_RATE, 20), outcome(Finds.CONTROL, 26))),
+        ServingEvidence(
+            probes=(outcome(ProbeCause.SAMPLE_RATE, 20), outcome(ProbeCause.CONTROL, 26))
+        ),
         [CauseName.OTHER_MODEL],
     ),
     "a level that restores": (
         garble,
-        Evidence(probes=(outcome(Finds.CONVERSION, 1, restores=True), NOTICED)),
+        ServingEvidence(probes=(outcome(ProbeCause.CONVERSION, 1, restores=True), NOTICED)),
         [CauseName.CONVERSION],
     ),
     "too few probed": (
         garble,
-        Evidence(probes=(outcome(Finds.CONVERSION, 1, restores=True, tried=2),)),
+        ServingEvidence(probes=(outcome(ProbeCause.CONVERSION, 1, restores=True, tried=2),)),
         [CauseName.OTHER_MODEL],
     ),
     "two answers": (
         garble,
-        Evidence(probes=(outcome(Finds.STEADY, 3), outcome(Finds.CONVERSION, 1, restores=True))),
+        ServingEvidence(
+            probes=(outcome(ProbeCause.STEADY, 3), outcome(ProbeCause.CONVERSION, 1, restores=True))
+        ),
         [CauseName.UNSTEADY],
     ),
     "the wrong decoder, as it says itself": (
@@ -192,7 +208,8 @@ CASES: dict[str, tuple[Callable[[int, str], str], Evidence, list[CauseName]]] = 
     "a rate that restores, whatever decoder it says": (
         garble,
         replace(
-            serving({"decoder": "nemo"}), probes=(outcome(Finds.SAMPLE_RATE, 2, restores=True),)
+            serving({"decoder": "nemo"}),
+            probes=(outcome(ProbeCause.SAMPLE_RATE, 2, restores=True),),
         ),
         [CauseName.SAMPLE_RATE],
     ),
@@ -208,7 +225,7 @@ CASES: dict[str, tuple[Callable[[int, str], str], Evidence, list[CauseName]]] = 
 
 @pytest.mark.parametrize(("change", "evidence", "wanted"), CASES.values(), ids=list(CASES))
 def test_a_cause_needs_its_evidence(
-    change: Callable[[int, str], str], evidence: Evidence, wanted: list[CauseName]
+    change: Callable[[int, str], str], evidence: ServingEvidence, wanted: list[CauseName]
 ) -> None:
     """The same rows mean another cause where another probe holds."""
     assert names(compared(change), evidence) == wanted
@@ -238,9 +255,9 @@ def test_the_untuned_base_is_recognised_by_its_own_evaluation() -> None:
     """What the endpoint answers is word by word what the base had answered."""
     found = compared(garble)
     base = {row.offline.audio_filepath: row.served.upper() for row in found.rows}
-    assert names(found, Evidence(others={"the base": base})) == [CauseName.BASE]
+    assert names(found, ServingEvidence(others={"the base": base})) == [CauseName.BASE]
     other = dict.fromkeys(base, "something else")
-    assert names(found, Evidence(others={"the base": other})) == [CauseName.OTHER_MODEL]
+    assert names(found, ServingEvidence(others={"the base": other})) == [CauseName.OTHER_MODEL]
 
 
 def test_files_that_were_converted_are_suspected_if_they_alone_differ() -> None:
@@ -274,14 +291,14 @@ def test_rows_are_paired_over_hosts() -> None:
     assert found.rows[0].audio == "audio/1.wav"
 
 
-def report_of(found: parity.Comparison) -> Report:
+def report_of(found: parity.ParityComparison) -> ParityReport:
     """The report of a comparison, without causes."""
     offline = tuple(row.offline for row in found.rows)
     served = tuple(
         replace(row, hyp=one.served) for row, one in zip(offline, found.rows, strict=True)
     )
     endpoint = {"address": "localhost:50051"}
-    return Report(1, endpoint, found, (), offline, served, (), (), asked=1, attempts=0)
+    return ParityReport(1, endpoint, found, (), offline, served, (), (), asked=1, attempts=0)
 
 
 @pytest.mark.parametrize(

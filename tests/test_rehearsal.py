@@ -12,10 +12,10 @@ import pytest
 
 from asr_flywheel import rehearsal as steps
 from asr_flywheel.cli import main
-from asr_flywheel.rehearsal import Commands, FailedError, Plan, SkippedError, Step
+from asr_flywheel.rehearsal import Commands, FailedError, RehearsalPlan, RehearsalStep, SkippedError
 from tasks.common.errors import InputError
 from tasks.records import rehearsal
-from tasks.records.rehearsal import Failure, Record, State, StepResult
+from tasks.records.rehearsal import Failure, Record, StepResult, StepStatus
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.stages import host_checks
 
@@ -26,15 +26,17 @@ CPU = Hardware((), 2)
 H100 = Hardware((Gpu("NVIDIA H100 80GB HBM3", 81559, "580.1", "GPU-1"),), 16)
 
 
-def plan(folder: Path, host: Hardware = CPU, **more: Any) -> Plan:
+def plan(folder: Path, host: Hardware = CPU, **more: Any) -> RehearsalPlan:
     """A plan in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Plan(folder, host, **more)
+    return RehearsalPlan(folder, host, **more)
 
 
-def step(name: str, run: Callable[[Plan, Commands], dict[str, Any]], **more: Any) -> Step:
+def step(
+    name: str, run: Callable[[RehearsalPlan, Commands], dict[str, Any]], **more: Any
+) -> RehearsalStep:
     """A step that does what it is given."""
-    return Step(name, "", run, **more)
+    return RehearsalStep(name, "", run, **more)
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +47,11 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_a_failed_step_is_recorded_and_the_next_ones_go_on(tmp_path: Path) -> None:
     """A command that fails, one that a signal ends, a bug of ours, and a step that cannot run."""
 
-    def fails(_: Plan, commands: Commands) -> dict[str, Any]:
+    def fails(_: RehearsalPlan, commands: Commands) -> dict[str, Any]:
         commands.program("-c", "import pickle; raise pickle.UnpicklingError('secret of a user')")
         return {}
 
-    def killed(_: Plan, commands: Commands) -> dict[str, Any]:
+    def killed(_: RehearsalPlan, commands: Commands) -> dict[str, Any]:
         commands.program("-c", "import os; os.kill(os.getpid(), 9)")
         return {}
 
@@ -59,21 +61,21 @@ def test_a_failed_step_is_recorded_and_the_next_ones_go_on(tmp_path: Path) -> No
     def cannot(*_: object) -> dict[str, Any]:
         raise SkippedError("no GPU")
 
-    def passes(_: Plan, commands: Commands) -> dict[str, Any]:
+    def passes(_: RehearsalPlan, commands: Commands) -> dict[str, Any]:
         return {"printed": len(commands.program("-c", "print('hello')"))}
 
     here = plan(tmp_path / "out")
-    done: list[Callable[[Plan, Commands], dict[str, Any]]]
+    done: list[Callable[[RehearsalPlan, Commands], dict[str, Any]]]
     done = [fails, killed, buggy, cannot, passes]
     wanted = [step(str(n), do) for n, do in enumerate(done)]
     record = steps.rehearse(here, steps.begin(here), wanted)
     states = [(one.state, one.failure) for one in record.steps]
     assert states == [
-        (State.FAILED, Failure("UnpicklingError", 1)),
-        (State.FAILED, Failure("SIGKILL", -9)),
-        (State.FAILED, Failure("KeyError")),
-        (State.SKIPPED, None),
-        (State.PASSED, None),
+        (StepStatus.FAILED, Failure("UnpicklingError", 1)),
+        (StepStatus.FAILED, Failure("SIGKILL", -9)),
+        (StepStatus.FAILED, Failure("KeyError")),
+        (StepStatus.SKIPPED, None),
+        (StepStatus.PASSED, None),
     ]
     assert not record.ok
     assert "secret" not in here.record_path.read_text()
@@ -104,9 +106,9 @@ def test_a_resumed_rehearsal_runs_what_has_not_passed(tmp_path: Path) -> None:
         steps.begin(here),
         seconds=100.0,
         steps=(
-            StepResult("doctor", State.PASSED, 3.0),
-            StepResult("demo", State.FAILED, 4.0, failure=Failure("OSError", 1, "disk-full")),
-            StepResult("tdt", State.SKIPPED, 0.0, "no GPU"),
+            StepResult("doctor", StepStatus.PASSED, 3.0),
+            StepResult("demo", StepStatus.FAILED, 4.0, failure=Failure("OSError", 1, "disk-full")),
+            StepResult("tdt", StepStatus.SKIPPED, 0.0, "no GPU"),
         ),
     )
     wanted = steps.choose(here, [], earlier)
@@ -115,9 +117,9 @@ def test_a_resumed_rehearsal_runs_what_has_not_passed(tmp_path: Path) -> None:
     assert steps.choose(here, ["doctor"], earlier) == []
     record = steps.rehearse(here, earlier, [step("demo", lambda *_: {"figure": 1})])
     assert [(one.name, one.state) for one in record.steps] == [
-        ("doctor", State.PASSED),
-        ("demo", State.PASSED),
-        ("tdt", State.SKIPPED),
+        ("doctor", StepStatus.PASSED),
+        ("demo", StepStatus.PASSED),
+        ("tdt", StepStatus.SKIPPED),
     ]
     assert record.seconds >= 100
 
@@ -139,7 +141,7 @@ def test_steps_beside_each_other_are_all_recorded(tmp_path: Path) -> None:
         alone.append(len(list(here.out.glob("*.mark"))))
         return {}
 
-    def mark(_: Plan, commands: Commands) -> dict[str, Any]:
+    def mark(_: RehearsalPlan, commands: Commands) -> dict[str, Any]:
         (here.out / f"{commands.step}.mark").touch()
         return {}
 
@@ -269,19 +271,19 @@ def test_doctor_names_the_newest_record_of_a_machine_like_this_one() -> None:
             **more,
         )
 
-    failed = (StepResult("tdt", State.FAILED), StepResult("demo", State.PASSED))
-    passed = (StepResult("demo", State.PASSED),)
+    failed = (StepResult("tdt", StepStatus.FAILED), StepResult("demo", StepStatus.PASSED))
+    passed = (StepResult("demo", StepStatus.PASSED),)
     old = record(1, CPU, "3.0.0", steps=failed)
     new = record(2, CPU, "3.0.1", steps=passed)
     others = [record(3, H100, "3.0.0"), record(4, CPU, "2.6.2")]
-    question = host_checks.Question("local", "embedded", "image", None, Path(), CPU)
+    question = host_checks.CheckContext("local", "embedded", "image", None, Path(), CPU)
     none = host_checks.rehearsed(question, others)
-    assert (none.state, none.fix) == (host_checks.State.NOTE, "asr-flywheel rehearse")
+    assert (none.state, none.fix) == (host_checks.CheckStatus.NOTE, "asr-flywheel rehearse")
     assert "no record" in none.says
     found = host_checks.rehearsed(question, [*reversed(others), new, old])
-    assert (found.state, found.says[:10]) == (host_checks.State.OK, "2026-11-02")
+    assert (found.state, found.says[:10]) == (host_checks.CheckStatus.OK, "2026-11-02")
     found = host_checks.rehearsed(question, [old])
-    assert found.state is host_checks.State.NOTE
+    assert found.state is host_checks.CheckStatus.NOTE
     assert "tdt failed" in found.says
 
 

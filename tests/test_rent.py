@@ -274,9 +274,9 @@ def test_the_connection_is_lost_for_good_in_mid_run(
     (alarm,) = [one for one in told if one["key"] == f"host-still-out-{left.lease}"]
     assert name in alarm["data"]
     with pytest.raises(FlywheelError, match=f"HOST STILL OUT: {name}"):
-        host_release.reap()
+        host_release.release_abandoned_hosts()
     host.start()
-    assert host_release.reap() == [name]
+    assert host_release.release_abandoned_hosts() == [name]
     nothing_left(host, spoken_cycle)
     assert outcomes(spoken_cycle) == ["not-given-back", "not-given-back", "reaped"]
     assert sites.state(prepared, left.run) == "Cancelled"
@@ -298,7 +298,7 @@ def test_a_killed_flow_is_found_by_the_next_one(
     pid = json.loads(mark.read_text())["pid"]
     assert works(pid)
     (left,) = all_leases()
-    assert host_release.reap() == [host.ssh["destination"]]
+    assert host_release.release_abandoned_hosts() == [host.ssh["destination"]]
     assert not works(pid)
     nothing_left(host, spoken_cycle)
     assert outcomes(spoken_cycle) == ["reaped"]

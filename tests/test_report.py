@@ -18,7 +18,7 @@ from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.decision.guardrail import Guardrail
-from tasks.evaluation.hypotheses import Part, write_hypotheses
+from tasks.evaluation.hypotheses import Partition, write_hypotheses
 from tasks.evaluation.statistics import Interval
 from tasks.records import run_record
 from tasks.reporting.html import audio_clips, svg_charts, write_report
@@ -175,7 +175,7 @@ def test_with_folds_the_cross_fitted_rows_are_shown(finished: Path, tmp_path: Pa
     """All 30, since each was heard by a model that never saw it; trained ones stay apart."""
     copy = Path(shutil.copytree(finished.parent, tmp_path / "clinic"))
     crossed = prepared.rows(prepared.Turn(held_out=(12, 9, 6), trained=(18, 14, 7)), 2)
-    unseen = [dataclasses.replace(row, part=Part.HELD_OUT) for row in crossed]
+    unseen = [dataclasses.replace(row, part=Partition.HELD_OUT) for row in crossed]
     write_hypotheses(copy / "cycle2" / run_record.CROSS_FITTED_NAME, unseen)
     record = json.loads((copy / "cycle2" / "run.json").read_text())
     record["config"]["folds"] = 5

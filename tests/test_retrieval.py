@@ -16,7 +16,7 @@ from tasks.common import atomic_files, hashing
 from tasks.data.cycle_folder import open_cycle
 from tasks.gpu_hosts import download
 from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings
-from tasks.gpu_hosts.upload import Cargo, Placed
+from tasks.gpu_hosts.upload import RemotePaths, UploadPlan
 from tasks.records import run_record
 from tasks.training import run as training_run
 from tests import remote_runs
@@ -40,18 +40,18 @@ def connection(host: Loopback) -> Connection:
     return Connection(SshSettings.model_validate(host.ssh))
 
 
-def there(disk: Path, **more: Any) -> Placed:
+def there(disk: Path, **more: Any) -> RemotePaths:
     """Where a finished run's files are on the "host"."""
     clinic = disk / "lease" / "clinic"
     (clinic / "cycle1").mkdir(parents=True)
     remote_runs.write_results(clinic / "cycle1", **more)
     audio = (f"{clinic}/inputs/audio0",)
-    return Placed(str(clinic), f"{clinic}/cycle1", "embedded", None, None, audio)
+    return RemotePaths(str(clinic), f"{clinic}/cycle1", "embedded", None, None, audio)
 
 
-def cargo(cycle: Path) -> Cargo:
+def cargo(cycle: Path) -> UploadPlan:
     """What was sent: there was a folder of more recordings."""
-    return Cargo(open_cycle(cycle), "embedded", audio_roots=(cycle.parent / "more",))
+    return UploadPlan(open_cycle(cycle), "embedded", audio_roots=(cycle.parent / "more",))
 
 
 @pytest.fixture

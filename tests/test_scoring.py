@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from tasks.data.text_normalizer import normalise
 from tasks.evaluation.hypotheses import Hypothesis
 from tasks.evaluation.incremental_scoring import summarise, summary_as_dict
-from tasks.evaluation.scoring import DIMENSIONS, RowScore, Scores, Share, score, score_row
+from tasks.evaluation.scoring import (
+    DIMENSIONS,
+    Proportion,
+    Scores,
+    UtteranceScore,
+    score,
+    score_row,
+)
 from tests import samples
 
 if TYPE_CHECKING:
@@ -149,7 +156,7 @@ def test_a_metric_over_rows_is_the_mean_of_the_rows(
     assert got.wer == pytest.approx(sum(wers) / len(wers))
     assert got.cer == pytest.approx(sum(cers) / len(cers))
     assert got.ser == pytest.approx(sum(sers) / len(sers))
-    assert got.keyword == Share(sum(kers), len(kers))
+    assert got.keyword == Proportion(sum(kers), len(kers))
     assert got.ker == (pytest.approx(sum(kers) / len(kers)) if kers else None)
 
 
@@ -240,7 +247,7 @@ def test_no_rows_have_no_figures() -> None:
 def test_rows_without_a_term_do_not_count_for_ker() -> None:
     """Two rows with a term, of three: KER has n 2."""
     got = score([row("a", "b", "a"), row("a", "a", "a"), row("a", "b"), row("a", "b", "?!")])
-    assert got.keyword == Share(1, 2)
+    assert got.keyword == Proportion(1, 2)
     assert got.ker == 0.5
     assert score([row("a", "b")]).ker is None
 
@@ -257,9 +264,9 @@ def test_groups_hold_each_row_once() -> None:
     )
     groups = got.by("noise_level")
     assert {value: group.keyword for value, group in groups.items()} == {
-        "clean": Share(1, 2),
-        "snr_5db": Share(1, 1),
-        None: Share(1, 1),
+        "clean": Proportion(1, 2),
+        "snr_5db": Proportion(1, 1),
+        None: Proportion(1, 1),
     }
     assert [one.row.hyp for one in groups["clean"].rows] == ["a", "c"]
 
@@ -292,24 +299,24 @@ def test_what_score_prints() -> None:
 
 def test_shares_add_up_by_their_counts() -> None:
     """One of two and none of eight is one of ten, not a quarter."""
-    assert (Share(1, 2) + Share(0, 8)).rate == 0.1
-    assert Share(0, 0).rate is None
+    assert (Proportion(1, 2) + Proportion(0, 8)).rate == 0.1
+    assert Proportion(0, 0).rate is None
 
 
 @pytest.mark.parametrize(("hits", "n"), [(2, 1), (-1, 3), (0, -1)])
 def test_a_share_cannot_be_more_than_the_whole(hits: int, n: int) -> None:
     """Counts that make no sense are refused when they are made."""
     with pytest.raises(ValueError, match="not a share"):
-        Share(hits, n)
+        Proportion(hits, n)
 
 
 def test_counts_that_contradict_each_other_are_refused() -> None:
     """A right sentence has no edits, and no count is negative."""
     one = row("a", "a")
     with pytest.raises(ValueError, match="without an error"):
-        RowScore(one, 1, 1, 0, 1, None, sentence_wrong=False)
+        UtteranceScore(one, 1, 1, 0, 1, None, sentence_wrong=False)
     with pytest.raises(ValueError, match="negative"):
-        RowScore(one, -1, 1, 0, 1, None, sentence_wrong=True)
+        UtteranceScore(one, -1, 1, 0, 1, None, sentence_wrong=True)
 
 
 def test_where_keeps_what_is_wanted() -> None:

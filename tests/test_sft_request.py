@@ -22,7 +22,7 @@ from tasks.data.split import Split
 from tasks.data.training_set import TrainingSet
 from tasks.runtimes import base as runtimes
 from tasks.runtimes import local as local_runtime
-from tasks.runtimes.base import Ended, Job
+from tasks.runtimes.base import Job, JobResult
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.runtimes.local import LocalRuntime
@@ -381,7 +381,7 @@ def test_a_whole_run_leaves_model_and_record_and_nothing_else(
 ) -> None:
     """The best epoch is the one of lowest validation WER; the work folder goes."""
     plan(WHOLE)
-    seen: list[progress.Progress] = []
+    seen: list[progress.TrainingProgress] = []
     result = sft.train(request_, local(), seen.append)
     assert result.model.read_bytes() == lower_nemo.read_bytes()
     assert result.model_sha256 == hashing.sha256_file(lower_nemo)
@@ -578,7 +578,7 @@ def test_a_run_without_a_whole_model_is_no_success(
 def test_a_run_killed_for_its_memory_says_so(tmp_path: Path) -> None:
     """Not as a script that failed."""
     with pytest.raises(TrainingError, match="host-memory"):
-        progress.check_outcome(Ended(137, oom_killed=True), [], 3, tmp_path / "no.log")
+        progress.check_outcome(JobResult(137, oom_killed=True), [], 3, tmp_path / "no.log")
 
 
 def test_half_a_line_of_events_is_left_for_later(tmp_path: Path) -> None:
@@ -593,15 +593,15 @@ def test_half_a_line_of_events_is_left_for_later(tmp_path: Path) -> None:
 def test_progress_is_the_newest_that_is_known(tmp_path: Path) -> None:
     """Batches over all epochs, the newest loss and validation WER, the peak of memory."""
     path = tmp_path / "events.jsonl"
-    following = progress.Following(path, 3)
-    assert following.look().share == 0.0
+    following = progress.ProgressReader(path, 3)
+    assert following.read().share == 0.0
     before = [json.dumps(one) + "\n" for one in (start(), step(0, 1, 9.0), epoch(0, 0.8))]
     path.write_text("".join(before) + '{"event": "st')
-    assert following.look().validated == 1
+    assert following.read().validated == 1
     with path.open("a") as out:
         out.write(json.dumps(step(1, 3, 4.0)).removeprefix('{"event": "st') + "\n")
-    now = following.look()
-    assert now == progress.Progress(
+    now = following.read()
+    assert now == progress.TrainingProgress(
         epoch=1,
         epochs=3,
         batch=3,
@@ -703,7 +703,7 @@ def test_every_line_of_a_programs_output_is_seen_and_logged(
     job = Job("talk", "talk.py", {"word": "three é"}, tmp_path / "work", (), {})
     seen: list[str] = []
     ended = local().execute(job, seen.append, lambda: None)
-    assert ended == Ended(5)
+    assert ended == JobResult(5)
     assert seen == ["one ⁇", "two", "three é"]
     assert job.log.read_text(encoding="utf-8").splitlines() == seen
 
@@ -741,7 +741,7 @@ def test_output_that_is_no_utf_8_does_not_end_a_run(
     monkeypatch.setattr(local_runtime, "ENTRY", entry)
     seen: list[str] = []
     job = Job("noise", "noise.py", {}, tmp_path / "work", (), {})
-    assert local().execute(job, seen.append, lambda: None) == Ended(0)
+    assert local().execute(job, seen.append, lambda: None) == JobResult(0)
     assert seen[-1] == "after"
 
 
@@ -760,7 +760,7 @@ def test_a_character_that_is_half_written_does_not_end_a_run(
     monkeypatch.setattr(local_runtime, "_POLL_S", 0.02)
     seen: list[str] = []
     job = Job("slow", "slow.py", {}, tmp_path / "work", (), {})
-    assert local().execute(job, seen.append, lambda: None) == Ended(0)
+    assert local().execute(job, seen.append, lambda: None) == JobResult(0)
     assert seen == ["⁇"]
 
 
@@ -798,18 +798,20 @@ def test_a_folder_of_any_name_is_reached_by_a_plain_one(
     work = tmp_path / name
     work.mkdir()
     (work / "train.jsonl").write_text("seen")
-    place = local().inside(work, ())
-    assert place(work / "train.jsonl") == local().inside(work, ())(work / "train.jsonl")
+    place = local().path_mapper(work, ())
+    assert place(work / "train.jsonl") == local().path_mapper(work, ())(work / "train.jsonl")
     assert name not in place(work / "train.jsonl")
     assert Path(place(work / "train.jsonl")).read_text() == "seen"
 
 
 def test_a_plain_path_is_left_as_it_is(tmp_path: Path) -> None:
     """No link is made where none is needed."""
-    assert local().inside(tmp_path, ())(tmp_path / "a b=c.jsonl") == str(tmp_path / "a b=c.jsonl")
+    assert local().path_mapper(tmp_path, ())(tmp_path / "a b=c.jsonl") == str(
+        tmp_path / "a b=c.jsonl"
+    )
 
 
 def test_audio_outside_of_all_roots_is_no_path_for_training(tmp_path: Path) -> None:
     """It is named before anything is started."""
     with pytest.raises(InputError, match="--audio-root"):
-        local().inside(tmp_path / "work", ())(tmp_path / "a.wav")
+        local().path_mapper(tmp_path / "work", ())(tmp_path / "a.wav")

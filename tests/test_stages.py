@@ -11,7 +11,7 @@ from tasks.data.cycle_folder import open_cycle
 from tasks.decision.gate import Action, GatePolicy, GateResult
 from tasks.evaluation import baseline
 from tasks.evaluation.baseline import Baseline
-from tasks.evaluation.hypotheses import Hypothesis, Part, write_hypotheses
+from tasks.evaluation.hypotheses import Hypothesis, Partition, write_hypotheses
 from tasks.evaluation.scoring import score
 from tasks.models.catalog import Method
 from tasks.stages import compare, evaluate, prepare
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def judged(folder: Path) -> GateResult:
     """The gate on a cycle's folder, with what lies in it."""
     cycle = open_cycle(folder)
-    return prepare.judge(
+    return prepare.run_gate(
         cycle,
         "parakeet-tdt-0.6b-v2",
         GatePolicy(),
@@ -100,7 +100,7 @@ def test_the_limits_of_the_preflight_are_the_recipes(cycle: Path, lower_nemo: Pa
 def evaluations(tmp_path: Path, *, marked: bool) -> tuple[Path, Path]:
     """Twenty rows; on the four held-out ones nothing changes, on the trained ones all."""
     before, after = tmp_path / "before.jsonl", tmp_path / "after.jsonl"
-    part = (Part.HELD_OUT, Part.TRAINED) if marked else (None, None)
+    part = (Partition.HELD_OUT, Partition.TRAINED) if marked else (None, None)
     write_hypotheses(before, samples.evaluated(20, 20))
     write_hypotheses(
         after,
@@ -224,8 +224,8 @@ def test_the_gate_does_not_count_rows_that_were_trained_on(tmp_path: Path) -> No
     folder = tmp_path / "cycle2"
     folder.mkdir()
     samples.write_rows(folder / "manifest.jsonl", manifest_rows(120))
-    missed = samples.evaluated(12, 20, part=Part.HELD_OUT)
-    learnt = samples.evaluated(0, 100, part=Part.TRAINED)
+    missed = samples.evaluated(12, 20, part=Partition.HELD_OUT)
+    learnt = samples.evaluated(0, 100, part=Partition.TRAINED)
     write_hypotheses(folder / "offline_hyps.jsonl", [*missed, *learnt])
     result = judged(folder)
     assert result.passed

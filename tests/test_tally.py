@@ -16,11 +16,11 @@ from tasks.evaluation.hypotheses import Hypothesis, iterate_hypotheses, stretche
 from tasks.evaluation.incremental_scoring import (
     Summary,
     intervals,
+    score_file,
     summarise,
-    summarise_file,
     summary_as_dict,
 )
-from tasks.evaluation.scoring import COUNTED, DIMENSIONS, Counts, score, total
+from tasks.evaluation.scoring import COUNTED, DIMENSIONS, ErrorCounts, score, total
 from tests import samples
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def assert_same(summary: Summary, found: list[Hypothesis]) -> None:
     """The tally's figures are those of the scores that keep their rows."""
     scores = score(found)
 
-    def near(one: Counts) -> list[object]:
+    def near(one: ErrorCounts) -> list[object]:
         return [pytest.approx(getattr(one, name)) for name in COUNTED]
 
-    def told(one: Counts) -> list[object]:
+    def told(one: ErrorCounts) -> list[object]:
         return [getattr(one, name) for name in COUNTED]
 
     assert told(summary.counts) == near(scores.counts)
@@ -78,15 +78,15 @@ def test_counts_add_up_and_their_rates_follow(
     whole = score(first + second).counts
     assert both.wer == (None if whole.wer is None else pytest.approx(whole.wer))
     assert both.keyword == whole.keyword
-    assert total([]) == Counts()
+    assert total([]) == ErrorCounts()
 
 
 def test_counts_that_contradict_each_other_are_refused() -> None:
     """More missed than there are, or more with a term than rows."""
     with pytest.raises(ValueError, match="contradict"):
-        Counts(n=1, with_term=1, terms_missed=2)
+        ErrorCounts(n=1, with_term=1, terms_missed=2)
     with pytest.raises(ValueError, match="contradict"):
-        Counts(n=1, with_term=2)
+        ErrorCounts(n=1, with_term=2)
 
 
 def many(n: int) -> list[Hypothesis]:
@@ -109,7 +109,7 @@ def test_several_processes_count_what_one_does(tmp_path: Path) -> None:
     found = many(3000)
     path = tmp_path / "h.jsonl"
     write_hypotheses(path, found)
-    one, two = summarise_file(path, 1), summarise_file(path, 2)
+    one, two = score_file(path, 1), score_file(path, 2)
     assert_same(one, found)
     first, second = summary_as_dict(one), summary_as_dict(two)
     for name in ("n", "ker", "ser", "by", "false_keywords", "near_misses", "strict"):
@@ -134,7 +134,7 @@ def test_a_json_array_is_one_stretch(tmp_path: Path) -> None:
     path = tmp_path / "per_sample.json"
     path.write_text(json.dumps([row.as_dict() for row in many(20)]))
     assert len(stretches(path, 4)) == 1
-    assert_same(summarise_file(path, 4), many(20))
+    assert_same(score_file(path, 4), many(20))
 
 
 def test_a_bad_row_is_named_by_its_number_in_the_file(tmp_path: Path) -> None:
@@ -144,12 +144,12 @@ def test_a_bad_row_is_named_by_its_number_in_the_file(tmp_path: Path) -> None:
     samples.write_rows(path, [*good[:300], {**good[300], "hyp": 5}, *good[301:]])
     for processes in (1, 2):
         with pytest.raises(InputError, match="row 301: hyp must be text, not 5"):
-            summarise_file(path, processes)
+            score_file(path, processes)
     path.write_text("\n")
     with pytest.raises(InputError, match="no rows"):
-        summarise_file(path)
+        score_file(path)
     with pytest.raises(InputError, match="no evaluation result"):
-        summarise_file(tmp_path / "none.jsonl")
+        score_file(tmp_path / "none.jsonl")
 
 
 def test_every_figure_has_its_interval() -> None:
@@ -163,7 +163,7 @@ def test_every_figure_has_its_interval() -> None:
     few = score(samples.evaluated(1, 4))
     assert intervals(few.counts, few.blocks)["wer"] is None
     assert intervals(few.counts, few.blocks)["ker"] is not None
-    assert set(intervals(Counts(), ()).values()) == {None}
+    assert set(intervals(ErrorCounts(), ()).values()) == {None}
 
 
 PEAK = """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks.common.errors import TranscriptionError
-from tasks.runtimes.base import Ended, Job, Script
+from tasks.runtimes.base import Job, JobResult, Script
 from tasks.runtimes.hardware import Hardware
 from tasks.transcription.hypothesis_cache import TranscriptStore
 from tasks.transcription.offline import AudioSet, transcribe
@@ -34,18 +34,20 @@ class Planned:
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:
         """Nothing to refuse."""
 
-    def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
+    def path_mapper(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
         """Everything is where it is."""
         return str
 
-    def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
+    def execute(
+        self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
+    ) -> JobResult:
         """Write what the program would write, or die on the way."""
         job.write_request()
         job.log.touch()
         self.worked_in.append(job.work)
         for wanted in [one_set for one in job.request["jobs"] for one_set in one["sets"]]:
             if self.fails_after is not None and len(self.decoded) == self.fails_after:
-                return Ended(1)
+                return JobResult(1)
             self.decoded.append([path.rsplit("/", 1)[-1] for path in wanted["audio"]])
             with open(wanted["out"], "w", encoding="utf-8") as out:  # noqa: PTH123 - a string
                 out.writelines(
@@ -53,7 +55,7 @@ class Planned:
                     for path in wanted["audio"]
                 )
             on_line(json.dumps({"event": "set", "seconds": 2.0}))
-        return Ended(0)
+        return JobResult(0)
 
 
 def audio(folder: Path, recordings: str) -> AudioSet:
@@ -158,9 +160,9 @@ def test_what_the_host_lacks_is_told_with_its_remedy(tmp_path: Path) -> None:
     class Killed(Planned):
         def execute(
             self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
-        ) -> Ended:
+        ) -> JobResult:
             job.log.write_text("loading\n")
-            return Ended(137, oom_killed=True)
+            return JobResult(137, oom_killed=True)
 
     model = tmp_path / "model.nemo"
     model.write_bytes(b"weights")

@@ -134,7 +134,9 @@ def test_recipe_starts_from_the_ctc_bases_encoder(kind: str, tmp_path: Path) -> 
 
     from base_training import transducer  # noqa: PLC0415
 
-    fresh = transducer.create(transducer.Kind(kind), embedded_path(), tmp_path / "tokenizer")
+    fresh = transducer.create(
+        transducer.TransducerKind(kind), embedded_path(), tmp_path / "tokenizer"
+    )
     ctc = ASRModel.restore_from(str(embedded_path()), map_location="cpu")
     theirs = ctc.encoder.state_dict()
     ours = fresh.encoder.state_dict()

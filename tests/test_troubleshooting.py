@@ -14,17 +14,17 @@ from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.preflight import preflight
 from tasks.decision import evidence
-from tasks.decision.gate import Evidence, GatePolicy, check_gate
+from tasks.decision.gate import GateInputs, GatePolicy, check_gate
 from tasks.decision.verdict import decide
 from tasks.evaluation.diff import pair
-from tasks.evaluation.hypotheses import Hypothesis, Part
+from tasks.evaluation.hypotheses import Hypothesis, Partition
 from tasks.models import catalog
 from tasks.models.catalog import Method
 from tasks.runtimes import failures
 from tasks.runtimes.base import place_in
 from tasks.serving import attribution, parity
 from tasks.stages import host_checks
-from tasks.training.progress import UnkWatch
+from tasks.training.progress import UnkCollapseDetector
 from tasks.training.recipes import Recipe
 from tests import nemo_models, samples, trainings
 
@@ -38,7 +38,7 @@ STREAMING = "nvidia/nemotron-speech-streaming-en-0.6b"
 def gate(base: str, method: Method = Method.SFT, rows: int = 120) -> str:
     """What the gate says of a cycle whose drug KER is 0.5."""
     verdict = check_gate(
-        Evidence(
+        GateInputs(
             utterances=[samples.utterance(row, term="aspirin") for row in range(rows)],
             baseline=samples.scored(rows // 2, rows),
             base=catalog.describe(base),
@@ -63,10 +63,10 @@ def unk_collapse(_: Path) -> str:
     told = host_checks.base(
         host_checks.ask("local", STREAMING, None, None, catalog.embedded_path())
     )
-    assert told.state is host_checks.State.MISSING
-    watch = UnkWatch()
-    watch.see("WER predicted: ⁇ ⁇ ⁇")
-    watch.see("WER predicted: ⁇")
+    assert told.state is host_checks.CheckStatus.MISSING
+    watch = UnkCollapseDetector()
+    watch.observe("WER predicted: ⁇ ⁇ ⁇")
+    watch.observe("WER predicted: ⁇")
     with pytest.raises(failures.FaultError) as ended:
         watch.validated(1)
     assert ended.value.fault is failures.Fault.UNK_COLLAPSE
@@ -89,8 +89,8 @@ def paths_in_the_container(folder: Path) -> str:
 def decided(before: int, after: int) -> str:
     """The decision on 60 held-out drug rows."""
     pairing = pair(
-        samples.scored(before, 60, part=Part.HELD_OUT),
-        samples.scored(after, 60, part=Part.HELD_OUT),
+        samples.scored(before, 60, part=Partition.HELD_OUT),
+        samples.scored(after, 60, part=Partition.HELD_OUT),
     )
     made = decide(evidence.evidence(pairing), ["drug"])
     return f"{made.verdict.value} {' '.join(made.reasons)} {made.route}"
@@ -115,7 +115,7 @@ def diverging(_: Path) -> str:
         Hypothesis(f"{n}.wav", f"give aspirin now {n}", f"give aspirin now {n}") for n in "abcdef"
     ]
     served = [Hypothesis(row.audio_filepath, row.ref, "gift as pirin no") for row in offline]
-    causes = attribution.attribute(parity.compare(offline, served), attribution.Evidence())
+    causes = attribution.attribute(parity.compare(offline, served), attribution.ServingEvidence())
     return " ".join(f"{one.name.value} {one.remedy} {one.as_dict()['route']}" for one in causes)
 
 

@@ -33,7 +33,7 @@ from tasks.evaluation.hypotheses import read_hypotheses, write_hypotheses
 from tasks.models.catalog import embedded_path
 from tasks.serving import endpoint_transcription, validation
 from tasks.serving.attribution import CauseName
-from tasks.serving.parity import Kind
+from tasks.serving.parity import MismatchKind
 from tasks.serving.riva_client import Client, Endpoint, EndpointSettings, Retry, ServingError
 from tasks.stages import evaluate
 from tests import riva_server, samples, secrets
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flows.serving_config import ServingConfig
-    from tasks.serving.parity_report import Report
-    from tasks.serving.validation import Plan
+    from tasks.serving.parity_report import ParityReport
+    from tasks.serving.validation import ValidationPlan
 
 QUICK = Retry(attempts=60, first_s=0.05, longest_s=0.5)
 KEY = "nvapi-planted-KEY-0123456789"
@@ -78,14 +78,14 @@ def cycle(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def plan(cycle: Path) -> Iterator[Plan]:
+def plan(cycle: Path) -> Iterator[ValidationPlan]:
     """What to compare; what a test wrote beside the offline evaluation goes."""
     yield validation.plan(open_cycle(cycle), model=embedded_path())
     for path in (*cycle.glob("serv*"), *cycle.glob(".serv*")):
         path.unlink()
 
 
-def validate(plan: Plan, faults: Faults, folder: Path) -> Report:
+def validate(plan: ValidationPlan, faults: Faults, folder: Path) -> ParityReport:
     """Everything that the flow does, against a server with a fault."""
     with riva_server.running(folder, faults) as server:
         client = Client(Endpoint(server.address), QUICK)
@@ -97,7 +97,7 @@ def validate(plan: Plan, faults: Faults, folder: Path) -> Report:
     return report
 
 
-def causes(report: Report) -> list[CauseName]:
+def causes(report: ParityReport) -> list[CauseName]:
     """The names of the causes."""
     return [cause.name for cause in report.causes]
 
@@ -107,7 +107,7 @@ def test_a_clean_server_writes_exactly_what_was_measured(demo: Path, tmp_path: P
     whole = validation.plan(open_cycle(demo), model=embedded_path())
     report = validate(whole, Faults(), tmp_path)
     assert report.verdict == "exact"
-    assert report.comparison.counts[Kind.EXACT] == len(whole.rows) == 240
+    assert report.comparison.counts[MismatchKind.EXACT] == len(whole.rows) == 240
     assert (report.causes, report.probes) == ((), ())
     told = {line["evaluation"]: line for line in report.figures}
     assert told["offline"]["ker"] == told["served"]["ker"]
@@ -178,7 +178,7 @@ PLANTED: dict[str, tuple[Faults, CauseName]] = {
 
 @pytest.mark.parametrize(("faults", "wanted"), PLANTED.values(), ids=list(PLANTED))
 def test_a_planted_fault_is_named(
-    plan: Plan, tmp_path: Path, faults: Faults, wanted: CauseName
+    plan: ValidationPlan, tmp_path: Path, faults: Faults, wanted: CauseName
 ) -> None:
     """Alone, with evidence and a remedy; words that did not change count alike."""
     report = validate(plan, faults, tmp_path)
@@ -200,7 +200,7 @@ def test_rows_that_were_not_compared_are_no_parity(
     samples.write_rows(other / "manifest.jsonl", rows)
     plan = validation.plan(open_cycle(other), model=embedded_path())
     report = validate(plan, Faults(), tmp_path)
-    assert (report.verdict, report.comparison.counts[Kind.EXACT]) == ("incomplete", 15)
+    assert (report.verdict, report.comparison.counts[MismatchKind.EXACT]) == ("incomplete", 15)
     monkeypatch.setattr(flows.validate_serving, "validate_serving", lambda _: report)
     line = ["validate-serving", str(other), "--endpoint", "localhost:1", "--json"]
     monkeypatch.setattr(sys, "argv", ["asr-flywheel", *line])
@@ -212,21 +212,21 @@ def test_rows_that_were_not_compared_are_no_parity(
     assert told["only_offline"] == told["only_served"] == [rows[3]["audio_filepath"]]
 
 
-def test_rate_limits_lose_no_row(plan: Plan, tmp_path: Path) -> None:
+def test_rate_limits_lose_no_row(plan: ValidationPlan, tmp_path: Path) -> None:
     """Two of three calls are refused as too many; every row is answered in the end."""
     report = validate(plan, Faults(busy=3), tmp_path)
     assert report.verdict == "exact"
     assert report.attempts >= len(plan.rows)
 
 
-def test_a_cut_connection_loses_no_row(plan: Plan, tmp_path: Path) -> None:
+def test_a_cut_connection_loses_no_row(plan: ValidationPlan, tmp_path: Path) -> None:
     """The server goes away in mid-cycle, with calls under way, and comes back."""
     report = validate(plan, Faults(drops=7), tmp_path)
     assert report.verdict == "exact"
     assert len(read_hypotheses(plan.folder / endpoint_transcription.SERVED_NAME)) == len(plan.rows)
 
 
-def test_what_was_answered_is_not_asked_for_again(plan: Plan, tmp_path: Path) -> None:
+def test_what_was_answered_is_not_asked_for_again(plan: ValidationPlan, tmp_path: Path) -> None:
     """A server that stays away ends the run; the next start goes on where it ended."""
     target = plan.folder / endpoint_transcription.SERVED_NAME
     with riva_server.running(tmp_path, Faults(gone_after=9)) as server:
@@ -247,7 +247,7 @@ def test_what_was_answered_is_not_asked_for_again(plan: Plan, tmp_path: Path) ->
     ]
 
 
-def test_answers_of_another_model_are_not_mixed_in(plan: Plan, tmp_path: Path) -> None:
+def test_answers_of_another_model_are_not_mixed_in(plan: ValidationPlan, tmp_path: Path) -> None:
     """What the endpoint says that it serves tells two deployments at one address apart."""
     target = plan.folder / endpoint_transcription.SERVED_NAME
     with riva_server.running(tmp_path) as server:
@@ -269,7 +269,7 @@ def test_answers_of_another_model_are_not_mixed_in(plan: Plan, tmp_path: Path) -
     ],
 )
 def test_a_refused_row_is_named_and_not_tried_again(
-    plan: Plan, tmp_path: Path, code: grpc.StatusCode, told: str
+    plan: ValidationPlan, tmp_path: Path, code: grpc.StatusCode, told: str
 ) -> None:
     """Waiting does not mend these."""
     with riva_server.running(tmp_path, Faults(refuses=code)) as server:
@@ -282,7 +282,7 @@ def test_a_refused_row_is_named_and_not_tried_again(
     assert plan.rows[0].utterance.audio_filepath in str(failed.value)
 
 
-def test_the_request_is_the_contracts(plan: Plan, tmp_path: Path) -> None:
+def test_the_request_is_the_contracts(plan: ValidationPlan, tmp_path: Path) -> None:
     """16-bit mono PCM at the file's rate, one offline call a row; no key on a plain connection."""
     with riva_server.running(tmp_path) as server:
         client = Client(Endpoint(server.address), QUICK)
@@ -310,10 +310,10 @@ def test_the_request_is_the_contracts(plan: Plan, tmp_path: Path) -> None:
     ],
 )
 def test_audio_leaves_the_machine_only_with_consent(
-    plan: Plan, address: str, *, local: bool
+    plan: ValidationPlan, address: str, *, local: bool
 ) -> None:
     """Rows, minutes and host are said first."""
-    found = endpoint_transcription.leaving(plan.rows, Endpoint(address))
+    found = endpoint_transcription.outgoing_audio(plan.rows, Endpoint(address))
     assert found.local is local
     endpoint_transcription.require_consent(found, given=True)
     if local:
@@ -326,7 +326,7 @@ def test_audio_leaves_the_machine_only_with_consent(
 
 @pytest.mark.parametrize(("typed", "goes"), [("n\n", False), ("\x04", False), ("y\n", True)])
 def test_a_person_is_asked_after_hearing_what_leaves(
-    plan: Plan,
+    plan: ValidationPlan,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     *,
@@ -336,7 +336,7 @@ def test_a_person_is_asked_after_hearing_what_leaves(
     """At the terminal: rows and minutes, then the question; nothing goes before the answer."""
     started: list[ServingConfig] = []
 
-    def flow(config: ServingConfig) -> Report:
+    def flow(config: ServingConfig) -> ParityReport:
         started.append(config)
         raise InputError("not in this test")
 
@@ -403,7 +403,7 @@ def certificate() -> tuple[bytes, bytes]:
 
 
 def test_the_key_goes_to_the_server_and_nowhere_else(
-    plan: Plan, cycle: Path, tmp_path: Path
+    plan: ValidationPlan, cycle: Path, tmp_path: Path
 ) -> None:
     """Over TLS, through the whole flow: in no log, artifact, database, file or process list."""
     private, public = certificate()
@@ -440,7 +440,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
     assert not any(KEY in line for line in lines)
 
 
-def test_a_refused_key_is_not_in_the_error(plan: Plan, tmp_path: Path) -> None:
+def test_a_refused_key_is_not_in_the_error(plan: ValidationPlan, tmp_path: Path) -> None:
     """Even where the server quotes it."""
     private, public = certificate()
     (tmp_path / "root.pem").write_bytes(public)
@@ -477,7 +477,7 @@ serving.transcribe(plan.rows, client, plan.folder / serving.SERVED_NAME, 1)
 """
 
 
-def test_a_cancelled_run_ends_at_once(plan: Plan, cycle: Path, tmp_path: Path) -> None:
+def test_a_cancelled_run_ends_at_once(plan: ValidationPlan, cycle: Path, tmp_path: Path) -> None:
     """A busy server is not waited for when the run is stopped, and not asked for another row."""
     assert len(plan.rows) > 1
     called = threading.Event()
@@ -496,7 +496,7 @@ def test_a_cancelled_run_ends_at_once(plan: Plan, cycle: Path, tmp_path: Path) -
 
 
 def test_a_run_cancelled_while_rows_are_handed_out_ends_at_once(
-    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plan: ValidationPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The row that is under way by then waits for nothing more either."""
     called = threading.Event()

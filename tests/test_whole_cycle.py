@@ -16,7 +16,7 @@ from prefect.testing.utilities import prefect_test_harness
 from asr_flywheel.demo.dataset import synthesise_cycle
 from flows.config import CycleConfig
 from flows.evaluate_cycle import EvaluationConfig, evaluate_cycle
-from flows.finetune_cycle import Outcome, finetune_cycle
+from flows.finetune_cycle import CycleOutcome, finetune_cycle
 from tasks.common import hashing, neighbour_stages
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
@@ -50,7 +50,7 @@ def manifest_before(clinic: Path) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def outcome(clinic: Path, config: CycleConfig, manifest_before: bytes) -> Outcome:
+def outcome(clinic: Path, config: CycleConfig, manifest_before: bytes) -> CycleOutcome:
     """What the flow ended in, after a real baseline."""
     assert manifest_before
     evaluate.transcribe_baseline(open_cycle(clinic / "cycle1"), "embedded", None, (), print)
@@ -62,13 +62,13 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def to_be_grown(outcome: Outcome) -> bool:
+def to_be_grown(outcome: CycleOutcome) -> bool:
     """Whether the decision sends the user to the build stage."""
     assert outcome.decision is not None
     return outcome.decision.route == neighbour_stages.BUILD
 
 
-def test_every_file_is_there_and_the_record_knows_them(outcome: Outcome, clinic: Path) -> None:
+def test_every_file_is_there_and_the_record_knows_them(outcome: CycleOutcome, clinic: Path) -> None:
     """All artifacts of the specification exist; run.json holds the hash of each."""
     first, second = clinic / "cycle1", clinic / "cycle2"
     assert outcome.next_cycle == second
@@ -98,7 +98,7 @@ def test_every_file_is_there_and_the_record_knows_them(outcome: Outcome, clinic:
 
 
 def test_the_users_manifest_is_untouched(
-    outcome: Outcome, clinic: Path, manifest_before: bytes
+    outcome: CycleOutcome, clinic: Path, manifest_before: bytes
 ) -> None:
     """Not a byte of the manifest changed, and no work folder is left."""
     assert outcome.gate.passed
@@ -111,7 +111,7 @@ def test_the_users_manifest_is_untouched(
 
 
 def test_the_decision_rests_on_rows_that_were_not_trained_on(
-    outcome: Outcome, clinic: Path
+    outcome: CycleOutcome, clinic: Path
 ) -> None:
     """Counting missed terms by hand on validation.jsonl's rows gives the decision's figures."""
     held_out = {
@@ -136,14 +136,14 @@ def test_the_decision_rests_on_rows_that_were_not_trained_on(
     assert outcome.decision.basis == "held-out"
 
 
-def test_tuning_really_changes_what_is_recognised(outcome: Outcome, clinic: Path) -> None:
+def test_tuning_really_changes_what_is_recognised(outcome: CycleOutcome, clinic: Path) -> None:
     """After an epoch the drug names of the trained rows are missed less often than before."""
     assert outcome.decision is not None
     everything = json.loads((clinic / "cycle2/decision.json").read_text())["by_all_rows"]["drug"]
     assert everything["ker_b"] < everything["ker_a"]
 
 
-def test_prefect_shows_the_artifacts(outcome: Outcome) -> None:
+def test_prefect_shows_the_artifacts(outcome: CycleOutcome) -> None:
     """Leaderboard, diff, decision and training curve are artifacts with stable keys."""
     assert outcome.gate.passed
     with get_client(sync_client=True) as client:
@@ -163,7 +163,7 @@ def test_prefect_shows_the_artifacts(outcome: Outcome) -> None:
     }
 
 
-def test_the_training_curve_travels_inside_its_artifact(outcome: Outcome) -> None:
+def test_the_training_curve_travels_inside_its_artifact(outcome: CycleOutcome) -> None:
     """A picture of this run, with a line for each epoch, and the cost of it."""
     assert outcome.gate.passed
     with get_client(sync_client=True) as client:
@@ -175,7 +175,9 @@ def test_the_training_curve_travels_inside_its_artifact(outcome: Outcome) -> Non
     assert " s on CPU |" in cost
 
 
-def test_a_model_can_be_evaluated_alone(outcome: Outcome, clinic: Path, tmp_path: Path) -> None:
+def test_a_model_can_be_evaluated_alone(
+    outcome: CycleOutcome, clinic: Path, tmp_path: Path
+) -> None:
     """The tuned model over the cycle, again: not decoded twice, and with the run's hypotheses."""
     assert outcome.gate.passed
     (model,) = (clinic / "cycle1").glob("models/*/adapted_model.nemo")
@@ -192,7 +194,7 @@ def test_a_model_can_be_evaluated_alone(outcome: Outcome, clinic: Path, tmp_path
 
 
 def test_a_second_run_does_not_train_again_and_decides_the_same(
-    outcome: Outcome, clinic: Path, config: CycleConfig
+    outcome: CycleOutcome, clinic: Path, config: CycleConfig
 ) -> None:
     """With nothing changed it takes seconds: the trained model as it is, and the same scores."""
     before = (clinic / "cycle2/decision.json").read_bytes()
@@ -210,7 +212,7 @@ def test_a_second_run_does_not_train_again_and_decides_the_same(
 
 
 def test_one_changed_recording_redoes_what_depends_on_it_and_no_more(
-    outcome: Outcome, clinic: Path, config: CycleConfig, tmp_path: Path
+    outcome: CycleOutcome, clinic: Path, config: CycleConfig, tmp_path: Path
 ) -> None:
     """The base decodes one row, not 240; the model, whose data changed, is trained anew."""
     assert outcome.gate.passed
@@ -225,7 +227,9 @@ def test_one_changed_recording_redoes_what_depends_on_it_and_no_more(
     assert [one["rows_decoded"] for one in record["transcription"]] == [1, 240]
 
 
-def test_the_tuned_model_is_handed_on_whole(outcome: Outcome, clinic: Path, tmp_path: Path) -> None:
+def test_the_tuned_model_is_handed_on_whole(
+    outcome: CycleOutcome, clinic: Path, tmp_path: Path
+) -> None:
     """Its decoder is its own, a wrong claim is refused, its card has the run's own figures."""
     assert outcome.decision is not None
     tuned = handoff_package.find_tuned(open_cycle(clinic / "cycle1"))

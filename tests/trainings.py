@@ -46,4 +46,4 @@ def tune(cycle: Path, base: Path, recipe: Recipe) -> training_run.SftResult:
         audio_roots=(opened.path,),
         key=key,
     )
-    return fallback.climb(request, runtime, lambda _: None)
+    return fallback.train_with_fallback(request, runtime, lambda _: None)

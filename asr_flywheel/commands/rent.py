@@ -145,7 +145,7 @@ def _rent(parameters: dict[str, Any]) -> None:
     from flows.provision_gpu import provision_gpu
     from flows.rental.config import RentConfig
     from flows.rental.remote_run import require_server
-    from tasks.records.cost_ledger import Outcome
+    from tasks.records.cost_ledger import RentalOutcome
 
     config = validated(RentConfig, parameters)
     # Without one, Prefect would first start a server of its own, only to be told so.
@@ -157,14 +157,14 @@ def _rent(parameters: dict[str, Any]) -> None:
             ended = provision_gpu(config)
     except CancelledRun as no:
         raise typer.Exit(EXIT_FAILED) from no
-    if ended.outcome is Outcome.REFUSED:
+    if ended.outcome is RentalOutcome.REFUSED:
         raise typer.Exit(EXIT_REFUSED)
 
 
 def _reap() -> None:
     from flows.rental import host_release
 
-    returned = host_release.reap()
+    returned = host_release.release_abandoned_hosts()
     typer.echo("\n".join(f"gave back {name}" for name in returned) or "no host is out")
 
 

@@ -12,7 +12,7 @@ from asr_flywheel.options import JsonOption, print_json
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tasks.evaluation.scoring import Share
+    from tasks.evaluation.scoring import Proportion
     from tasks.reporting.history import History
 
 app = typer.Typer()
@@ -109,7 +109,7 @@ def _trend(found: History) -> Table:
     return table
 
 
-def _ker(share: Share | None) -> str:
+def _ker(share: Proportion | None) -> str:
     interval = None if share is None else share.interval
     if share is None or interval is None:
         return "–"

@@ -26,12 +26,12 @@ from asr_flywheel.options import (
     TrustOption,
     validated,
 )
-from asr_flywheel.run_server import no_idle_heartbeat, server_answers, server_meanwhile
+from asr_flywheel.run_server import server_answers, start_server_in_background, without_heartbeat
 from tasks.models.catalog import Method
 from tasks.training.recipes import Precision, RecipeName
 
 if TYPE_CHECKING:
-    from flows.finetune_cycle import Outcome
+    from flows.finetune_cycle import CycleOutcome
 
 app = typer.Typer()
 ReplayOption = Annotated[
@@ -164,7 +164,7 @@ def demo(
 
     cycle = prepare_cycle(directory, seed=seed)
     # Synthesis has every core at work; most of the baseline is one core that imports NeMo.
-    with server_answers(), server_meanwhile():
+    with server_answers(), start_server_in_background():
         prepare_baseline(cycle)
     general = prepare_general(directory)
     _turn(
@@ -178,13 +178,13 @@ def demo(
     )
 
 
-def _turn(**parameters: Any) -> Outcome:  # noqa: ANN401 - the model checks them
+def _turn(**parameters: Any) -> CycleOutcome:  # noqa: ANN401 - the model checks them
     from flows.config import CycleConfig
 
     config = validated(CycleConfig, parameters)
     from flows.finetune_cycle import finetune_cycle
 
-    with server_answers(), no_idle_heartbeat():
+    with server_answers(), without_heartbeat():
         outcome = finetune_cycle(config)
     if outcome.decision is None:
         raise typer.Exit(EXIT_REFUSED)

@@ -245,7 +245,9 @@ def _ask_for_consent(config: ServingConfig) -> ServingConfig:
     endpoint = find_endpoint(config)
     if endpoint.is_local:
         return config
-    typer.echo(str(endpoint_transcription.leaving(find_plan(config).rows, endpoint)), err=True)
+    typer.echo(
+        str(endpoint_transcription.outgoing_audio(find_plan(config).rows, endpoint)), err=True
+    )
     typer.confirm(f"Send them to {endpoint.host}?", abort=True, err=True)
     return config.model_copy(update={"audio_may_leave": True})
 

@@ -39,14 +39,14 @@ def site(
 ) -> None:
     """A whole site on loopback: server, UI, GPU pool, deployments, blocks and a worker."""
     from asr_flywheel.site.local_site import Site
-    from flows.console import stage
+    from flows.console import print_stage
 
     here = Site(directory.resolve(), port)
     if what == "up":
         here.up()
-        stage("site", f"{here.url} (files in {here.folder})")
+        print_stage("site", f"{here.url} (files in {here.folder})")
     elif what == "down":
-        stage("site", f"ended: {', '.join(here.down()) or 'nothing ran'}")
+        print_stage("site", f"ended: {', '.join(here.down()) or 'nothing ran'}")
     else:
         raise InputError(f"site: {what!r} is neither 'up' nor 'down'.")
 

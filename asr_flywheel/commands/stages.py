@@ -56,7 +56,7 @@ def gate(
     from tasks.stages import prepare
 
     folder = open_cycle(cycle)
-    verdict = prepare.judge(
+    verdict = prepare.run_gate(
         folder,
         base,
         GatePolicy(priority=tuple(priority or ["drug"])),
@@ -220,9 +220,9 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """Score per-row results of any length: WER, CER, KER, SER, pooled WER, and KER by field."""
-    from tasks.evaluation.incremental_scoring import summarise_file, summary_as_dict
+    from tasks.evaluation.incremental_scoring import score_file, summary_as_dict
 
-    figures = summary_as_dict(summarise_file(hyps))
+    figures = summary_as_dict(score_file(hyps))
     if as_json:
         print_json(figures)
         return

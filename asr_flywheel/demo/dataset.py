@@ -42,7 +42,7 @@ NOISE_PATTERNS: tuple[tuple[NoiseLevel, ...], ...] = (
 
 
 @dataclass(frozen=True)
-class Utterance:
+class DemoUtterance:
     """Something to be said and written to disk.
 
     Attributes:
@@ -65,7 +65,7 @@ class Utterance:
 class ClinicalRow:
     """One row of the benchmark, before it has been spoken."""
 
-    utterance: Utterance
+    utterance: DemoUtterance
     term: Term
     context_type: ContextType
 
@@ -144,7 +144,7 @@ def synthesise_general(
     """
     rng = random.Random(seed)
     utterances = [
-        Utterance(f"general_{i:03d}", text, rng.choice(VOICES), "clean", rng.getrandbits(32))
+        DemoUtterance(f"general_{i:03d}", text, rng.choice(VOICES), "clean", rng.getrandbits(32))
         for i, text in enumerate(general_sentences()[:n])
     ]
     durations = _speak_all(utterances, out_dir, workers)
@@ -178,7 +178,7 @@ def plan_cycle(seed: int) -> tuple[ClinicalRow, ...]:
             rng.sample(noise, len(noise)),
             strict=True,
         ):
-            utterance = Utterance(
+            utterance = DemoUtterance(
                 name=f"{len(rows):03d}_{term.text.replace(' ', '_')}_{context}",
                 text=_fill(rng.choice(CARRIERS[context][term.category]), term),
                 voice=voice,
@@ -210,7 +210,7 @@ def general_sentences() -> tuple[str, ...]:
     )
 
 
-def speak(utterance: Utterance) -> synthesis.FloatAudio:
+def speak(utterance: DemoUtterance) -> synthesis.FloatAudio:
     """The finished audio of one utterance, noise included; samples of shape (n,)."""
     synthesiser, bank = _voice_box()
     audio = synthesiser.speak(
@@ -237,13 +237,13 @@ def _voice_box() -> tuple[synthesis.Synthesiser, tuple[synthesis.FloatAudio, ...
     return synthesiser, synthesis.babble_bank(synthesiser)
 
 
-def _speak_to_file(utterance: Utterance, audio_dir: Path) -> float:
+def _speak_to_file(utterance: DemoUtterance, audio_dir: Path) -> float:
     """Speak one utterance to its file; returns its duration in seconds."""
     return synthesis.write_wav(audio_dir / f"{utterance.name}.wav", speak(utterance))
 
 
 def _speak_all(
-    utterances: Sequence[Utterance], out_dir: Path, workers: int | None
+    utterances: Sequence[DemoUtterance], out_dir: Path, workers: int | None
 ) -> Sequence[float]:
     """Speak all utterances into ``out_dir/audio``; returns their durations in order."""
     audio_dir = out_dir / "audio"

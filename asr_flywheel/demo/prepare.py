@@ -6,7 +6,7 @@ import importlib.util
 import time
 from typing import TYPE_CHECKING
 
-from flows.console import stage
+from flows.console import print_stage
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
@@ -36,10 +36,10 @@ def prepare_cycle(directory: Path, *, seed: int) -> Path:
         from asr_flywheel.demo.dataset import synthesise_cycle  # noqa: PLC0415
 
         started = time.monotonic()
-        stage("demo", "synthesising clinical speech")
+        print_stage("demo", "synthesising clinical speech")
         atomic_files.write_json(made_with, {"seed": seed})
         synthesise_cycle(folder, seed=seed)
-        stage("", f"{folder} in {time.monotonic() - started:.0f} s")
+        print_stage("", f"{folder} in {time.monotonic() - started:.0f} s")
     return folder
 
 
@@ -47,8 +47,8 @@ def prepare_baseline(folder: Path) -> None:
     """Decode a cycle by the embedded base, unless it has a baseline."""
     cycle = open_cycle(folder)
     if cycle.find_baseline() is None:
-        stage("baseline", "decoding the cycle by the embedded base")
-        transcribe_baseline(cycle, "embedded", None, (), lambda line: stage("", line))
+        print_stage("baseline", "decoding the cycle by the embedded base")
+        transcribe_baseline(cycle, "embedded", None, (), lambda line: print_stage("", line))
 
 
 def prepare_general(directory: Path) -> Path:
@@ -66,7 +66,7 @@ def prepare_general(directory: Path) -> Path:
     _require_synthesiser()
     from asr_flywheel.demo.dataset import synthesise_general  # noqa: PLC0415
 
-    stage("demo", "synthesising general English, the guardrail against forgetting")
+    print_stage("demo", "synthesising general English, the guardrail against forgetting")
     return synthesise_general(folder)
 
 

@@ -4,46 +4,55 @@ from __future__ import annotations
 
 import os
 
-from tasks.stages.host_checks import Finding, State
+from tasks.stages.host_checks import CheckResult, CheckStatus
 
 _URL = "PREFECT_API_URL"
 _ONLINE = "ONLINE"
 
 
-def examine(pool: str) -> tuple[Finding, ...]:
+def examine(pool: str) -> tuple[CheckResult, ...]:
     """Server, pool and worker, where PREFECT_API_URL names a server; a run goes without one too."""
     url = os.environ.get(_URL)
     if not url:
         says = "none: runs go by themselves, without a UI that stays"
-        return (Finding("server", State.NOTE, says, "asr-flywheel site up, for a server and UI"),)
+        return (
+            CheckResult(
+                "server", CheckStatus.NOTE, says, "asr-flywheel site up, for a server and UI"
+            ),
+        )
     from prefect.client.orchestration import get_client  # noqa: PLC0415 - a second
 
     with get_client(sync_client=True) as client:
         if (wrong := client.api_healthcheck()) is not None:
             fix = f"start the server that {_URL} names, or unset it (asr-flywheel site up)"
-            return (Finding("server", State.MISSING, f"{url}: {type(wrong).__name__}", fix),)
+            return (
+                CheckResult("server", CheckStatus.MISSING, f"{url}: {type(wrong).__name__}", fix),
+            )
         return _with_server(url, pool)
 
 
-def _with_server(url: str, pool: str) -> tuple[Finding, ...]:
+def _with_server(url: str, pool: str) -> tuple[CheckResult, ...]:
     from prefect.client.orchestration import get_client  # noqa: PLC0415 - as above
     from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError  # noqa: PLC0415
 
-    server = Finding("server", State.OK, url)
+    server = CheckResult("server", CheckStatus.OK, url)
     with get_client(sync_client=True) as client:
         try:
             client.read_work_pool(pool)
         except ObjectNotFound:
             fix = "asr-flywheel site up, or python -m asr_flywheel.site.register"
-            return (server, Finding("pool", State.NOTE, f"no work pool {pool!r}", fix))
+            return (server, CheckResult("pool", CheckStatus.NOTE, f"no work pool {pool!r}", fix))
         except PrefectHTTPStatusError as refused:
             says = f"{url}: HTTP {refused.response.status_code}"
             fix = "set PREFECT_API_AUTH_STRING as the server's PREFECT_SERVER_API_AUTH_STRING"
-            return (Finding("server", State.MISSING, says, fix),)
+            return (CheckResult("server", CheckStatus.MISSING, says, fix),)
         workers = client.read_workers_for_work_pool(pool)
-    found = (server, Finding("pool", State.OK, pool))
+    found = (server, CheckResult("pool", CheckStatus.OK, pool))
     online = [one.name for one in workers if one.status and one.status.value == _ONLINE]
     if not online:
         says = f"none is online for pool {pool!r}: launched runs wait"
-        return (*found, Finding("worker", State.NOTE, says, f"asr-flywheel worker --pool {pool}"))
-    return (*found, Finding("worker", State.OK, ", ".join(online)))
+        return (
+            *found,
+            CheckResult("worker", CheckStatus.NOTE, says, f"asr-flywheel worker --pool {pool}"),
+        )
+    return (*found, CheckResult("worker", CheckStatus.OK, ", ".join(online)))

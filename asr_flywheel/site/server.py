@@ -21,7 +21,7 @@ import sqlalchemy
 from prefect.server.concurrency.lease_storage import get_concurrency_lease_storage
 from prefect.server.database import provide_database_interface
 
-from flows.console import stage
+from flows.console import print_stage
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -32,7 +32,7 @@ _PAGE = 200
 def main() -> None:
     """Free what nobody holds, then become the server; does not return."""
     for line in asyncio.run(free_slots()):
-        stage("slots", line)
+        print_stage("slots", line)
     os.execv(  # noqa: S606 - a list, no shell
         sys.executable, [sys.executable, "-m", "prefect", "server", "start", *sys.argv[1:]]
     )

@@ -9,7 +9,7 @@ import sys
 from prefect.artifacts import create_table_artifact
 
 from flows import gpu_slots
-from flows.console import stage
+from flows.console import print_stage
 from tasks.runtimes import docker_engine, hardware, orphaned_containers
 from tasks.runtimes.failures import FaultError
 
@@ -53,8 +53,10 @@ def announce(worker: str) -> None:
         table=rows,
     )
     for row in rows:
-        stage("worker", ", ".join(f"{key} {value}" for key, value in row.items() if value != ""))
-    stage("", images)
+        print_stage(
+            "worker", ", ".join(f"{key} {value}" for key, value in row.items() if value != "")
+        )
+    print_stage("", images)
 
 
 def _images() -> str:
@@ -63,6 +65,6 @@ def _images() -> str:
     except FaultError:
         return "no Docker Engine: local runtime only"
     for left in orphaned_containers.reap(client):
-        stage("worker", f"removed container {left}, whose owner is gone")
+        print_stage("worker", f"removed container {left}, whose owner is gone")
     found = sorted(tag for image in client.images.list() for tag in image.tags if "nemo" in tag)
     return f"Docker Engine with {', '.join(found) or 'no NeMo image yet'}"

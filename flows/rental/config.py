@@ -11,7 +11,7 @@ from blocks.gpu_host import BLOCKS
 from flows.config import CycleConfig
 from tasks.common.errors import InputError
 from tasks.gpu_hosts import gpu_prices
-from tasks.gpu_hosts.providers import BrevHost, OwnHost, Provider
+from tasks.gpu_hosts.providers import BrevSettings, Provider, SshHostSettings
 
 
 class RentConfig(BaseModel):
@@ -21,7 +21,7 @@ class RentConfig(BaseModel):
 
     run: CycleConfig = Field(title="Cycle", description="What is run on the host.")
     host: Provider = Field(
-        BrevHost(),
+        BrevSettings(),
         title="Host",
         description="From whom, unless a block is named.",
     )
@@ -90,7 +90,7 @@ class RentConfig(BaseModel):
             )
         return {name: os.environ[name] for name in self.pass_on}
 
-    def provider(self) -> OwnHost | BrevHost:
+    def provider(self) -> SshHostSettings | BrevSettings:
         """The settings of the provider, from the block if one is named.
 
         Raises:
@@ -103,7 +103,7 @@ class RentConfig(BaseModel):
         try:
             if block is None:
                 raise ValueError(kind)  # noqa: TRY301 - one message for both
-            return cast("OwnHost | BrevHost", cast("Any", block).load(name).settings)
+            return cast("SshHostSettings | BrevSettings", cast("Any", block).load(name).settings)
         except ValueError as unknown:
             raise InputError(
                 f"host_block: there is no block {self.host_block!r}. Fix: save one in the UI."

@@ -16,7 +16,7 @@ from prefect.input import RunInput
 from prefect.runtime import deployment
 from pydantic import Field
 
-from flows.console import stage
+from flows.console import print_stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def confirmed(lines: Sequence[str], seconds: float) -> bool:
 def _in_the_ui(lines: Sequence[str], seconds: float) -> bool:
     shown = "\n".join(["## About to rent a host", "", *(f"- {line}" for line in lines)])
     asked = Answer.with_initial_data(description=shown)
-    stage("rent", "waiting for YES in Prefect's UI (Resume)")
+    print_stage("rent", "waiting for YES in Prefect's UI (Resume)")
     try:
         given = pause_flow_run(wait_for_input=asked, timeout=round(seconds), poll_interval=2)
     except FlowPauseTimeout:
@@ -58,7 +58,7 @@ def _in_the_ui(lines: Sequence[str], seconds: float) -> bool:
 
 def _at_the_terminal(seconds: float) -> bool:
     if not sys.stdin.isatty():
-        stage("rent", "nobody can be asked: standard input is not a terminal")
+        print_stage("rent", "nobody can be asked: standard input is not a terminal")
         return False
     print("Type YES to rent (anything else cancels): ", end="", flush=True)  # noqa: T201
     if not select.select([sys.stdin], [], [], seconds)[0]:

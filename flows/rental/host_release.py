@@ -14,12 +14,12 @@ from prefect.events import emit_event
 from prefect.states import Cancelled
 
 from flows import gpu_slots, prefect_helpers
-from flows.console import stage
+from flows.console import print_stage
 from flows.deployment_names import POOL
 from tasks.common.errors import FlywheelError, InputError
 from tasks.gpu_hosts import lease as leases
 from tasks.gpu_hosts.ssh import HostError
-from tasks.records.cost_ledger import Outcome
+from tasks.records.cost_ledger import RentalOutcome
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -30,11 +30,11 @@ _TRIES = 3
 _PAUSE_S = 2.0
 
 
-class HostStillOutError(HostError):
+class HostReleaseError(HostError):
     """A host could not be given back, and may bill on. The message names it."""
 
 
-def give_back(lease: Lease, outcome: Outcome, hostname: str = "") -> None:
+def release_host(lease: Lease, outcome: RentalOutcome, hostname: str = "") -> None:
     """Give a host back, whatever became of the run on it; the ledger gets the cost.
 
     Args:
@@ -52,8 +52,8 @@ def give_back(lease: Lease, outcome: Outcome, hostname: str = "") -> None:
     except BaseException as wrong:  # noqa: BLE001 - it is raised below, beside the run's own failure
         failure = wrong
     if failure is not None:
-        raised = alarm(lease, str(failure) or type(failure).__name__)
-        if (counted := _count(lease, Outcome.NOT_GIVEN_BACK)) is not None:
+        raised = raise_release_alarm(lease, str(failure) or type(failure).__name__)
+        if (counted := _count(lease, RentalOutcome.NOT_GIVEN_BACK)) is not None:
             with suppress(FlywheelError, OSError):
                 leases.write(counted)
         if not isinstance(failure, Exception):
@@ -61,11 +61,13 @@ def give_back(lease: Lease, outcome: Outcome, hostname: str = "") -> None:
         raise raised from failure
     entry = lease.entry(outcome)
     close(lease, outcome)
-    stage("rent", f"gave back {lease.host}: {entry.seconds / 60:.1f} minutes, {entry.usd:.2f} $")
+    print_stage(
+        "rent", f"gave back {lease.host}: {entry.seconds / 60:.1f} minutes, {entry.usd:.2f} $"
+    )
     _tidy(lease, hostname)
 
 
-def close(lease: Lease, outcome: Outcome) -> None:
+def close(lease: Lease, outcome: RentalOutcome) -> None:
     """A host that bills no more: its cost is counted, then its record goes."""
     _count(lease, outcome)
     leases.remove(lease)
@@ -74,7 +76,7 @@ def close(lease: Lease, outcome: Outcome) -> None:
 def _try_to_give_back(lease: Lease) -> None:
     for tries_left in reversed(range(_TRIES)):
         try:
-            lease.open().give_back()
+            lease.open().release()
         except Exception:
             if not tries_left:
                 raise
@@ -83,17 +85,17 @@ def _try_to_give_back(lease: Lease) -> None:
             return
 
 
-def _count(lease: Lease, outcome: Outcome) -> Lease | None:
+def _count(lease: Lease, outcome: RentalOutcome) -> Lease | None:
     """Put the cost into the ledger; where that fails, say what it would have said."""
     try:
         return lease.count(outcome)
     except (FlywheelError, OSError) as wrong:
         row = lease.entry(outcome).model_dump_json()
-        _cry(f"rent: no ledger takes this row: {row} ({wrong})")
+        _print_alarm(f"rent: no ledger takes this row: {row} ({wrong})")
         return None
 
 
-def _cry(text: str) -> None:
+def _print_alarm(text: str) -> None:
     """Say it on standard error, which is gone where a terminal was closed."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - whoever looks must see it
@@ -116,7 +118,7 @@ def _tidy(lease: Lease, hostname: str) -> None:
             gpu_slots.withdraw(hostname)
 
 
-def alarm(lease: Lease, why: str) -> HostStillOutError:
+def raise_release_alarm(lease: Lease, why: str) -> HostReleaseError:
     """Say on standard error, in an artifact and by an event that a host is still out."""
     text = (
         f"HOST STILL OUT: {lease.host} ({lease.provider['provider']}, {lease.sku}, "
@@ -124,9 +126,9 @@ def alarm(lease: Lease, why: str) -> HostStillOutError:
         f"Fix: `asr-flywheel rent --reap` tries again; or end it at its provider by hand, then "
         f"`asr-flywheel rent --forget {lease.lease}`."
     )
-    _cry(text)
+    _print_alarm(text)
     if not prefect_helpers.is_named():
-        return HostStillOutError(text)
+        return HostReleaseError(text)
     with suppress(Exception):
         create_markdown_artifact(
             key=f"host-still-out-{lease.lease}",
@@ -142,10 +144,10 @@ def alarm(lease: Lease, why: str) -> HostStillOutError:
             },
             payload={"why": why, "usd_per_hour": lease.usd_per_hour, "sku": lease.sku},
         )
-    return HostStillOutError(text)
+    return HostReleaseError(text)
 
 
-def reap() -> list[str]:
+def release_abandoned_hosts() -> list[str]:
     """Give back every host whose owner is gone.
 
     Returns:
@@ -155,23 +157,23 @@ def reap() -> list[str]:
         HostStillOutError: one of them could not be; the others were tried all the same.
     """
     returned: list[str] = []
-    failed: list[HostStillOutError] = []
+    failed: list[HostReleaseError] = []
     for known in leases.ids():
         try:
             with leases.hold(known):
                 lease = leases.read(known)
                 if lease is None:
                     continue  # another one has just given it back
-                stage("rent", f"{lease.host} is still out; its owner is gone")
-                give_back(lease, Outcome.REAPED)
+                print_stage("rent", f"{lease.host} is still out; its owner is gone")
+                release_host(lease, RentalOutcome.REAPED)
                 returned.append(lease.host)
         except BlockingIOError:
             continue  # its owner lives
-        except HostStillOutError as out:
+        except HostReleaseError as out:
             failed.append(out)
         except InputError as damaged:
-            failed.append(HostStillOutError(str(damaged)))
-            _cry(str(damaged))
+            failed.append(HostReleaseError(str(damaged)))
+            _print_alarm(str(damaged))
     if failed:
-        raise HostStillOutError("\n".join(str(one) for one in failed))
+        raise HostReleaseError("\n".join(str(one) for one in failed))
     return returned

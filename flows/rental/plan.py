@@ -16,8 +16,8 @@ from tasks.data.manifest import read_manifest
 from tasks.data.preflight import preflight
 from tasks.evaluation import baseline as baselines
 from tasks.gpu_hosts import gpu_prices, upload
-from tasks.gpu_hosts.providers import BrevHost, OwnHost
-from tasks.gpu_hosts.upload import Cargo
+from tasks.gpu_hosts.providers import BrevSettings, SshHostSettings
+from tasks.gpu_hosts.upload import UploadPlan
 from tasks.models import catalog
 from tasks.records import run_record
 from tasks.runtimes.hardware import Gpu, Hardware
@@ -33,7 +33,7 @@ _SAMPLE_RATE = 16_000
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RentalPlan:
     """A rental that nobody has said YES to yet.
 
     Attributes:
@@ -46,20 +46,20 @@ class Plan:
 
     cycle: Cycle
     gate: GateResult
-    provider: OwnHost | BrevHost
+    provider: SshHostSettings | BrevSettings
     cost: gpu_prices.CostShape
-    cargo: Cargo
+    cargo: UploadPlan
 
     def lines(self) -> list[str]:
         """What is about to happen and what it costs."""
-        whose = "Brev creates" if isinstance(self.provider, BrevHost) else "your own host runs"
+        whose = "Brev creates" if isinstance(self.provider, BrevSettings) else "your own host runs"
         return [
             f"{whose} cycle {self.cycle.number} of {self.cycle.path.parent}",
             *self.cost.lines(),
         ]
 
 
-def plan(config: RentConfig) -> Plan:
+def plan(config: RentConfig) -> RentalPlan:
     """Check everything that can be checked here; calls nobody.
 
     Raises:
@@ -72,10 +72,10 @@ def plan(config: RentConfig) -> Plan:
     config.passed_on()
     _check_programs(provider)
     baseline = baselines.find_baseline(cycle, run.baseline)
-    verdict = prepare.judge(cycle, run.base, run.gate_policy(), baseline, run.method)
+    verdict = prepare.run_gate(cycle, run.base, run.gate_policy(), baseline, run.method)
     run_record.require_free(cycle.next)
     base = _own_base(run.base, trust=run.trust)
-    cargo = Cargo(cycle, run.base, run.baseline, run.general, run.audio_roots)
+    cargo = UploadPlan(cycle, run.base, run.baseline, run.general, run.audio_roots)
     if verdict.passed:
         _check_rows(run, cycle, base)
         upload.check(cargo)
@@ -88,16 +88,16 @@ def plan(config: RentConfig) -> Plan:
     work = gpu_prices.work(
         durations, run.validation_fraction, recipe.epochs, recipe.batch_size, parameters
     )
-    if isinstance(provider, OwnHost):
+    if isinstance(provider, SshHostSettings):
         cost = gpu_prices.own_cost_shape(kind, work, config.usd_per_hour)
     else:
         cost = gpu_prices.cost_shape(kind, work, config.disk_gb, config.usd_per_hour)
-    return Plan(cycle, verdict, provider, cost, cargo)
+    return RentalPlan(cycle, verdict, provider, cost, cargo)
 
 
-def _check_programs(provider: OwnHost | BrevHost) -> None:
+def _check_programs(provider: SshHostSettings | BrevSettings) -> None:
     """Refuse to ask anybody where the programs that would be called are missing."""
-    if isinstance(provider, BrevHost) and shutil.which(provider.program) is None:
+    if isinstance(provider, BrevSettings) and shutil.which(provider.program) is None:
         raise InputError(
             f"{provider.program}: not installed. Fix: install Brev's CLI "
             "(docs.nvidia.com/brev/cli), then `brev login`."

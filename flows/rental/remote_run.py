@@ -14,7 +14,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 
-from flows.console import stage
+from flows.console import print_stage
 from flows.deployment_names import POOL
 from tasks.common.errors import InputError
 from tasks.gpu_hosts import lease as leases
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from flows.rental.config import RentConfig
     from tasks.gpu_hosts.lease import Lease
     from tasks.gpu_hosts.ssh import Connection
-    from tasks.gpu_hosts.upload import Placed
+    from tasks.gpu_hosts.upload import RemotePaths
 
 _POLL_S = 2.0
 _LOOK_EVERY_S = 30.0
@@ -123,7 +123,7 @@ def _environment(root: str, url: str, passed_on: Mapping[str, str]) -> dict[str,
     }
 
 
-def launch(lease: Lease, config: RentConfig, placed: Placed) -> Lease:
+def launch(lease: Lease, config: RentConfig, placed: RemotePaths) -> Lease:
     """Ask for the run, in the host's queue; the lease with its id."""
     there = {
         "cycle": placed.cycle,
@@ -172,7 +172,7 @@ class Watch:
             state = _state(run)
             if state is not None and state.name != self._told:
                 self._told = str(state.name)
-                stage("host", f"the run on {self.lease.host} is {self._told.lower()}")
+                print_stage("host", f"the run on {self.lease.host} is {self._told.lower()}")
             if state is not None and state.is_final():
                 return state
             if time.time() > self.deadline:
@@ -190,12 +190,12 @@ class Watch:
             self._count_lost(lost)
         else:
             self._lost_since = None
-            stage("host", f"the connection to {self.lease.host} is back")
+            print_stage("host", f"the connection to {self.lease.host} is back")
 
     def _count_lost(self, lost: ConnectionLostError) -> None:
         if self._lost_since is None:
             self._lost_since = time.monotonic()
-            stage("host", f"the connection to {self.lease.host} is lost; trying again")
+            print_stage("host", f"the connection to {self.lease.host} is lost; trying again")
         elif time.monotonic() - self._lost_since > self.patience_s:
             raise HostError(
                 f"{self.lease.host}: not reachable for {self.patience_s:.0f} s in mid-run. {lost}"

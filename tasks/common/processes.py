@@ -11,7 +11,7 @@ from contextlib import suppress
 _GRACE_S = 15.0
 
 
-def die_with_us() -> list[str]:
+def end_with_parent() -> list[str]:
     """Have the kernel end the job if this process is killed and can clean up no more."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL"] if setpriv else []

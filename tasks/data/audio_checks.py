@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.data.audio_probe import AudioFacts
-    from tasks.data.findings import Finding
+    from tasks.data.findings import ManifestFinding
     from tasks.data.manifest import Utterance
 
 
@@ -44,7 +44,7 @@ _MOST_OVER_RANGE = 0.01
 
 def check(
     utterance: Utterance, fact: AudioFacts | Unreadable, limits: AudioLimits
-) -> Iterable[Finding]:
+) -> Iterable[ManifestFinding]:
     """Everything that is wrong with a row's recording."""
     row, name = utterance.row, utterance.audio_filepath
     if isinstance(fact, Unreadable):
@@ -86,7 +86,7 @@ def check(
     yield from _check_length(utterance, fact, limits)
 
 
-def _check_level(utterance: Utterance, fact: AudioFacts) -> Iterable[Finding]:
+def _check_level(utterance: Utterance, fact: AudioFacts) -> Iterable[ManifestFinding]:
     row, name = utterance.row, utterance.audio_filepath
     if fact.not_finite:
         yield findings.error(
@@ -113,7 +113,9 @@ def _check_level(utterance: Utterance, fact: AudioFacts) -> Iterable[Finding]:
         )
 
 
-def _check_length(utterance: Utterance, fact: AudioFacts, limits: AudioLimits) -> Iterable[Finding]:
+def _check_length(
+    utterance: Utterance, fact: AudioFacts, limits: AudioLimits
+) -> Iterable[ManifestFinding]:
     row, seconds, stated = utterance.row, fact.duration, utterance.duration
     if stated is not None:
         gap = abs(stated - seconds)

@@ -22,12 +22,12 @@ LOCK_NAME = ".asr-flywheel.lock"
 _LOOK_EVERY_S = 1.0
 
 
-class BusyError(InputError):
+class CycleBusyError(InputError):
     """Another run works on the cycle."""
 
 
 @contextmanager
-def claim(
+def lock_cycle(
     cycle: Cycle, on_wait: Callable[[], None] | None = None, *, following: bool = False
 ) -> Iterator[None]:
     """Keep a cycle's folder for this run alone; the kernel gives it back if the run is killed.
@@ -50,7 +50,7 @@ def claim(
             locks.append(beside)
         if not _locked(locks):
             if on_wait is None:
-                raise BusyError(
+                raise CycleBusyError(
                     f"{cycle.path}: another run works on this cycle"
                     f"{' or on the next one' if following else ''}, and two would write the same "
                     "files. Fix: wait for it (when_busy: wait), or cancel it."

@@ -25,7 +25,7 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ManifestFinding:
     """One thing wrong with one row (1-based line number) or, with ``row`` None, the whole file."""
 
     code: str
@@ -55,21 +55,21 @@ class Finding:
         }
 
 
-def error(code: str, row: int | None, value: object, problem: str, fix: str) -> Finding:
+def error(code: str, row: int | None, value: object, problem: str, fix: str) -> ManifestFinding:
     """An error about a row's value."""
-    return Finding(code, Severity.ERROR, row, _text(value), problem, fix)
+    return ManifestFinding(code, Severity.ERROR, row, _text(value), problem, fix)
 
 
-def warning(code: str, row: int | None, value: object, problem: str, fix: str) -> Finding:
+def warning(code: str, row: int | None, value: object, problem: str, fix: str) -> ManifestFinding:
     """A warning about a row's value."""
-    return Finding(code, Severity.WARNING, row, _text(value), problem, fix)
+    return ManifestFinding(code, Severity.WARNING, row, _text(value), problem, fix)
 
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else "" if value is None else str(value)
 
 
-def summarise(findings: Sequence[Finding]) -> str:
+def summarise(findings: Sequence[ManifestFinding]) -> str:
     """The findings a line each; of one kind only the first few, then how many more there are."""
     totals = Counter(finding.code for finding in findings)
     shown: Counter[str] = Counter()
@@ -84,7 +84,7 @@ def summarise(findings: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
-def raise_errors(path: Path, findings: Iterable[Finding]) -> None:
+def raise_errors(path: Path, findings: Iterable[ManifestFinding]) -> None:
     """Raise one InputError with all errors among ``findings``; do nothing if there is none."""
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     if errors:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from tasks.data.findings import Finding
+    from tasks.data.findings import ManifestFinding
 
 CATEGORIES = ("drug", "procedure", "anatomy", "condition", "lab", "role")
 IPA_SOURCES = ("override", "merriam-webster", "magpie_g2p")
@@ -101,7 +101,7 @@ def read_manifest(path: Path) -> tuple[Utterance, ...]:
     return utterances
 
 
-def parse_manifest(path: Path) -> tuple[tuple[Utterance, ...], tuple[Finding, ...]]:
+def parse_manifest(path: Path) -> tuple[tuple[Utterance, ...], tuple[ManifestFinding, ...]]:
     """Read a manifest and report all that is wrong with its schema.
 
     Returns:
@@ -111,7 +111,7 @@ def parse_manifest(path: Path) -> tuple[tuple[Utterance, ...], tuple[Finding, ..
         InputError: there is no file, or it is not text in UTF-8.
     """
     utterances: list[Utterance] = []
-    found: list[Finding] = []
+    found: list[ManifestFinding] = []
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             found.append(
@@ -162,7 +162,7 @@ def _lines(path: Path) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
-def _parse_line(number: int, line: str) -> tuple[dict[str, Any], Finding | None]:
+def _parse_line(number: int, line: str) -> tuple[dict[str, Any], ManifestFinding | None]:
     def no_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -193,7 +193,7 @@ def _parse_line(number: int, line: str) -> tuple[dict[str, Any], Finding | None]
     return record, None
 
 
-def _check_fields(number: int, record: Mapping[str, Any]) -> Iterable[Finding]:
+def _check_fields(number: int, record: Mapping[str, Any]) -> Iterable[ManifestFinding]:
     yield from _check_required_text(number, record, "audio_filepath", "name the row's audio file")
     yield from _check_required_text(number, record, "text", "give the reference transcript")
     yield from _check_duration(number, record.get("duration"))
@@ -212,7 +212,7 @@ def _check_fields(number: int, record: Mapping[str, Any]) -> Iterable[Finding]:
     yield from _check_extra(number, record)
 
 
-def _check_offset(number: int, value: object) -> Iterable[Finding]:
+def _check_offset(number: int, value: object) -> Iterable[ManifestFinding]:
     """NeMo would cut the recording there; every figure here is of whole recordings."""
     if value is not None and value != 0:
         yield findings.error(
@@ -224,7 +224,7 @@ def _check_offset(number: int, value: object) -> Iterable[Finding]:
         )
 
 
-def _check_extra(number: int, record: Mapping[str, Any]) -> Iterable[Finding]:
+def _check_extra(number: int, record: Mapping[str, Any]) -> Iterable[ManifestFinding]:
     for name, value in record.items():
         try:
             json.dumps(value if name not in _KNOWN_FIELDS else None, allow_nan=False)
@@ -240,7 +240,7 @@ def _check_extra(number: int, record: Mapping[str, Any]) -> Iterable[Finding]:
 
 def _check_required_text(
     number: int, record: Mapping[str, Any], name: str, fix: str
-) -> Iterable[Finding]:
+) -> Iterable[ManifestFinding]:
     if name not in record:
         yield findings.error(f"no-{name}", number, "", f"{name} is missing", fix)
     elif not isinstance(record[name], str):
@@ -251,7 +251,7 @@ def _check_required_text(
         yield findings.error(f"bad-{name}", number, record[name], f"{name} holds a NUL", fix)
 
 
-def _check_duration(number: int, value: object) -> Iterable[Finding]:
+def _check_duration(number: int, value: object) -> Iterable[ManifestFinding]:
     if value is None:
         return
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -265,7 +265,7 @@ def _check_duration(number: int, value: object) -> Iterable[Finding]:
         )
 
 
-def _unknown_word(number: int, name: str, value: str) -> Finding:
+def _unknown_word(number: int, name: str, value: str) -> ManifestFinding:
     vocabulary = _VOCABULARIES[name]
     close = difflib.get_close_matches(value.lower(), vocabulary, n=1)
     guess = f"did you mean {close[0]!r}? " if close else ""
@@ -278,7 +278,7 @@ def _unknown_word(number: int, name: str, value: str) -> Finding:
     )
 
 
-def _check_term(number: int, term: object, text: object) -> Iterable[Finding]:
+def _check_term(number: int, term: object, text: object) -> Iterable[ManifestFinding]:
     if not isinstance(term, str) or not term.strip():
         return
     if not isinstance(text, str) or not text.strip():

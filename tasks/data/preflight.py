@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tasks.data.audio_checks import AudioLimits
-    from tasks.data.findings import Finding
+    from tasks.data.findings import ManifestFinding
     from tasks.data.manifest import Utterance
     from tasks.models.text_style import WritingStyle
 
@@ -51,10 +51,10 @@ class PreflightResult:
 
     manifest: Path
     rows: tuple[CheckedRow, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[ManifestFinding, ...]
 
     @property
-    def warnings(self) -> tuple[Finding, ...]:
+    def warnings(self) -> tuple[ManifestFinding, ...]:
         """The findings that do not stop a run."""
         return tuple(f for f in self.findings if f.severity is findings.Severity.WARNING)
 
@@ -130,7 +130,7 @@ def _locate(manifest: Path, utterance: Utterance, roots: Sequence[Path]) -> Path
     return Path(os.path.realpath(written if written.is_absolute() else manifest.parent / written))
 
 
-def _check_moved(located: Sequence[tuple[Utterance, Path]]) -> Iterable[Finding]:
+def _check_moved(located: Sequence[tuple[Utterance, Path]]) -> Iterable[ManifestFinding]:
     moved = [
         (utterance, path)
         for utterance, path in located
@@ -161,7 +161,7 @@ def _is_file(path: Path) -> bool:
 
 def _check_places(
     located: Sequence[tuple[Utterance, Path]], roots: Sequence[Path]
-) -> Iterable[Finding]:
+) -> Iterable[ManifestFinding]:
     for utterance, path in located:
         name = utterance.audio_filepath
         if not _inside(path, roots) and not os.path.lexists(path):
@@ -199,7 +199,7 @@ def _check_places(
             )
 
 
-def _check_duplicate_rows(located: Sequence[tuple[Utterance, Path]]) -> Iterable[Finding]:
+def _check_duplicate_rows(located: Sequence[tuple[Utterance, Path]]) -> Iterable[ManifestFinding]:
     first: dict[Path, int] = {}
     for utterance, path in located:
         if path in first:
@@ -213,7 +213,7 @@ def _check_duplicate_rows(located: Sequence[tuple[Utterance, Path]]) -> Iterable
         first.setdefault(path, utterance.row)
 
 
-def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[Finding]:
+def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[ManifestFinding]:
     by_content: defaultdict[str, list[CheckedRow]] = defaultdict(list)
     for row in rows:
         by_content[row.audio_sha256].append(row)
@@ -241,7 +241,7 @@ def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[Finding]:
                 )
 
 
-def _check_text(utterance: Utterance, text: str, style: WritingStyle) -> Iterable[Finding]:
+def _check_text(utterance: Utterance, text: str, style: WritingStyle) -> Iterable[ManifestFinding]:
     row = utterance.row
     if unknown := style.unknown_in(text):
         shown = " ".join(repr(part) for part in unknown)
@@ -272,7 +272,7 @@ def _check_text(utterance: Utterance, text: str, style: WritingStyle) -> Iterabl
             )
 
 
-def _check_whole(rows: Sequence[CheckedRow], style: WritingStyle) -> Iterable[Finding]:
+def _check_whole(rows: Sequence[CheckedRow], style: WritingStyle) -> Iterable[ManifestFinding]:
     """Where the manifest as a whole is written otherwise than the base writes."""
     texts = [row.utterance.text for row in rows]
     if not texts:

@@ -6,13 +6,13 @@ import math
 from itertools import product
 from typing import TYPE_CHECKING
 
-from tasks.evaluation.hypotheses import Part
-from tasks.evaluation.scoring import Share
+from tasks.evaluation.hypotheses import Partition
+from tasks.evaluation.scoring import Proportion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tasks.evaluation.scoring import RowScore
+    from tasks.evaluation.scoring import UtteranceScore
 
 USUAL_ROWS_PER_TERM = 12
 """2 voices x 2 noise levels x 3 contexts, as in the build stage's own example."""
@@ -20,25 +20,25 @@ USUAL_ROWS_PER_TERM = 12
 Cell = tuple[str | None, str | None, str | None]
 
 
-def shares_by(rows: Iterable[RowScore], dimension: str) -> dict[str, Share]:
+def shares_by(rows: Iterable[UtteranceScore], dimension: str) -> dict[str, Proportion]:
     """Missed rows by a field's values, trained rows not counted."""
-    found: dict[str, Share] = {}
+    found: dict[str, Proportion] = {}
     for row in rows:
         value = getattr(row.row, dimension)
         if value is None:
             continue
-        counts = row.row.part is not Part.TRAINED
-        seen = Share(int(bool(row.term_missed)), 1) if counts else Share(0, 0)
-        found[value] = found.get(value, Share(0, 0)) + seen
+        counts = row.row.part is not Partition.TRAINED
+        seen = Proportion(int(bool(row.term_missed)), 1) if counts else Proportion(0, 0)
+        found[value] = found.get(value, Proportion(0, 0)) + seen
     return found
 
 
-def expected(share: Share) -> float:
+def expected(share: Proportion) -> float:
     """KER by Laplace's rule of succession, so that one row of one does not lead a list."""
     return (share.hits + 1) / (share.n + 2)
 
 
-def cell_of(row: RowScore) -> Cell:
+def cell_of(row: UtteranceScore) -> Cell:
     """A row's voice, noise level and context."""
     return (row.row.voice_id, row.row.noise_level, row.row.context_type)
 

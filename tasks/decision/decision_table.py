@@ -15,7 +15,7 @@ from tasks.common import neighbour_stages
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tasks.evaluation.diff import Delta
+    from tasks.evaluation.diff import KeywordErrorChange
 
 # A share such as 4/5 - 1 misses 0.20 by rounding; no real difference of counts is this small.
 _ROUNDING = 1e-9
@@ -95,7 +95,7 @@ class TableReading:
         }
 
 
-def movement(delta: Delta, policy: DecisionPolicy = POLICY) -> Movement:
+def movement(delta: KeywordErrorChange, policy: DecisionPolicy = POLICY) -> Movement:
     """The table's row for one category."""
     if delta.relative is None:
         return Movement.WORSE if delta.after.hits else Movement.UNCHANGED
@@ -109,7 +109,7 @@ def movement(delta: Delta, policy: DecisionPolicy = POLICY) -> Movement:
 
 
 def read_table(
-    found: Mapping[str, Delta],
+    found: Mapping[str, KeywordErrorChange],
     priority: Sequence[str],
     basis: str,
     policy: DecisionPolicy = POLICY,
@@ -138,7 +138,7 @@ def read_table(
     return TableReading(verdict, movements, action, basis)
 
 
-def describe(delta: Delta, row: Movement) -> str:
+def describe(delta: KeywordErrorChange, row: Movement) -> str:
     """A category's figures in a sentence."""
     relative = "" if delta.relative is None else f", {delta.relative:+.0%} relative"
     return (

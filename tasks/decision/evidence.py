@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasks.decision.gate import GatePolicy, pronunciation_gap
-from tasks.decision.verdict import Evidence, TableReading, read_table, require_rows
+from tasks.decision.verdict import DecisionEvidence, TableReading, read_table, require_rows
 from tasks.evaluation import diff, row_basis
-from tasks.evaluation.false_keywords import shouting, vocabulary
+from tasks.evaluation.false_keywords import false_keyword_effect, index_terms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tasks.decision.guardrail import Guardrail
 
 
-def judged_rows(pairing: diff.Pairing) -> tuple[diff.Pairing, str]:
+def judged_rows(pairing: diff.PairedScores) -> tuple[diff.PairedScores, str]:
     """The rows that decide, and what they are called: held-out ones, where rows are marked."""
     if any(pair.after.row.part is not None for pair in pairing.pairs):
         return pairing.held_out, row_basis.HELD_OUT
@@ -23,13 +23,13 @@ def judged_rows(pairing: diff.Pairing) -> tuple[diff.Pairing, str]:
 
 
 def evidence(
-    pairing: diff.Pairing,
+    pairing: diff.PairedScores,
     *,
-    cross_fitted: diff.Pairing | None = None,
+    cross_fitted: diff.PairedScores | None = None,
     guardrail: Guardrail | None = None,
     overfit: str | None = None,
     previous: Mapping[str, float | None] | None = None,
-) -> Evidence:
+) -> DecisionEvidence:
     """What a decision on these rows rests on.
 
     The held-out rows decide wherever the later evaluation marks its rows. Where it does not, it is
@@ -40,13 +40,13 @@ def evidence(
     if cross_fitted is not None:
         judged, basis = cross_fitted, row_basis.CROSS_FITTED
     gap = pronunciation_gap(judged.after, GatePolicy())
-    found = shouting(judged, vocabulary(pair.after.row.term for pair in pairing.pairs))
-    return Evidence(
+    found = false_keyword_effect(judged, index_terms(pair.after.row.term for pair in pairing.pairs))
+    return DecisionEvidence(
         judged=diff.deltas(judged),
         basis=basis,
         trained=diff.deltas(pairing.trained),
-        unshouted=found.unshouted,
-        shouting=found.rows,
+        with_false_keywords_as_misses=found.with_false_keywords_as_misses,
+        false_keywords=found.rows,
         guardrail=guardrail,
         pronunciation_gap=None if gap is None else gap.advice,
         overfit=overfit,
@@ -54,7 +54,7 @@ def evidence(
     )
 
 
-def read_all_rows(pairing: diff.Pairing, priority: Sequence[str]) -> TableReading:
+def read_all_rows(pairing: diff.PairedScores, priority: Sequence[str]) -> TableReading:
     """The specification's table over all rows, trained ones too, as its own headline has it."""
     _, basis = judged_rows(pairing)
     basis = row_basis.ALL if basis == row_basis.HELD_OUT else basis

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tasks.data.manifest import Utterance
-    from tasks.evaluation.scoring import Scores, Share
+    from tasks.evaluation.scoring import Proportion, Scores
 
 _LANGUAGE_SAMPLE_CHARS = 50_000
 _SHORTEST_LANGUAGE_SAMPLE = 200
@@ -95,7 +95,7 @@ class GatePolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class GateInputs:
     """What the gate judges.
 
     Attributes:
@@ -155,7 +155,7 @@ class GateResult:
         }
 
 
-def check_gate(evidence: Evidence, policy: GatePolicy) -> GateResult:
+def check_gate(evidence: GateInputs, policy: GatePolicy) -> GateResult:
     """Judge whether tuning is worth it."""
     refusals = list(_refusals(evidence, policy))
     warnings = tuple(_warnings(evidence))
@@ -165,7 +165,7 @@ def check_gate(evidence: Evidence, policy: GatePolicy) -> GateResult:
     return GateResult(True, (_passed(evidence, policy),), warnings, figures)
 
 
-def _refusals(evidence: Evidence, policy: GatePolicy) -> Iterable[Reason]:
+def _refusals(evidence: GateInputs, policy: GatePolicy) -> Iterable[Reason]:
     if evidence.utterances is None:
         yield Reason(
             Action.BUILD,
@@ -253,8 +253,8 @@ def _base_refusals(base: Base, method: Method) -> Iterable[Reason]:
 class PronunciationGap:
     """Dictionary pronunciations are recognised, guessed ones are not (contracts, Routing)."""
 
-    known: Share
-    guessed: Share
+    known: Proportion
+    guessed: Proportion
 
     def __str__(self) -> str:
         return (
@@ -292,7 +292,7 @@ def _pronunciation_refusals(baseline: Scores, policy: GatePolicy) -> Iterable[Re
         yield Reason(Action.FIX_PRONUNCIATION, neighbour_stages.BUILD, gap.advice)
 
 
-def _ker_refusals(evidence: Evidence, baseline: Scores, policy: GatePolicy) -> Iterable[Reason]:
+def _ker_refusals(evidence: GateInputs, baseline: Scores, policy: GatePolicy) -> Iterable[Reason]:
     worst = _worst_priority(baseline, policy)
     if worst is None:
         utterances = evidence.utterances or ()
@@ -331,7 +331,7 @@ def _ker_refusals(evidence: Evidence, baseline: Scores, policy: GatePolicy) -> I
         )
 
 
-def _later_and_grown(evidence: Evidence) -> bool:
+def _later_and_grown(evidence: GateInputs) -> bool:
     rows = len(evidence.utterances or ())
     return (
         evidence.cycle > 1 and evidence.previous_rows is not None and rows > evidence.previous_rows
@@ -372,7 +372,7 @@ def _worst_priority(baseline: Scores, policy: GatePolicy) -> tuple[str, float] |
     return max(known, key=lambda item: item[1], default=None)
 
 
-def _passed(evidence: Evidence, policy: GatePolicy) -> Reason:
+def _passed(evidence: GateInputs, policy: GatePolicy) -> Reason:
     worst = _worst_priority(evidence.baseline, policy) if evidence.baseline else None
     if worst is None:
         raise ValueError("a gate without a priority KER cannot have passed")
@@ -390,7 +390,7 @@ def _passed(evidence: Evidence, policy: GatePolicy) -> Reason:
     )
 
 
-def _warnings(evidence: Evidence) -> Iterable[str]:
+def _warnings(evidence: GateInputs) -> Iterable[str]:
     if evidence.base.cache_aware and evidence.base.status is Status.UNKNOWN:
         yield f"{evidence.base.name} is {evidence.base.note}."
     if evidence.base.is_multilingual:
@@ -411,7 +411,7 @@ def _warnings(evidence: Evidence) -> Iterable[str]:
         )
 
 
-def _figures(evidence: Evidence, policy: GatePolicy) -> dict[str, object]:
+def _figures(evidence: GateInputs, policy: GatePolicy) -> dict[str, object]:
     utterances, baseline = evidence.utterances, evidence.baseline
     figures: dict[str, object] = {"base": evidence.base.name, "cycle": evidence.cycle}
     if utterances is not None:

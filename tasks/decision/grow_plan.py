@@ -25,19 +25,19 @@ from tasks.decision.condition_grid import (
 )
 from tasks.decision.gate import GatePolicy, pronunciation_gap
 from tasks.decision.guardrail import GuardrailStatus
-from tasks.decision.significance import Finding, rows_needed
+from tasks.decision.significance import CategoryResult, rows_needed
 from tasks.decision.verdict import Verdict
 from tasks.evaluation import diff
-from tasks.evaluation.hypotheses import Part
-from tasks.evaluation.scoring import Share
+from tasks.evaluation.hypotheses import Partition
+from tasks.evaluation.scoring import Proportion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from tasks.decision.gate import PronunciationGap
     from tasks.decision.verdict import Decision
-    from tasks.evaluation.diff import Pairing
-    from tasks.evaluation.scoring import RowScore, Scores
+    from tasks.evaluation.diff import PairedScores
+    from tasks.evaluation.scoring import Scores, UtteranceScore
 
 LEAST_ROWS = 100
 """Of a manifest (specification, rule 6)."""
@@ -83,8 +83,8 @@ class Line:
     noise_levels: tuple[str, ...]
     context_types: tuple[str, ...]
     ipa_source: str | None
-    held_out: Share
-    trained: Share
+    held_out: Proportion
+    trained: Proportion
     why: str
 
 
@@ -94,7 +94,7 @@ class Condition:
 
     dimension: str
     value: str
-    missed: Share
+    missed: Proportion
     added: int
 
 
@@ -181,7 +181,7 @@ def make_plan(
 
 
 def plan_for(
-    decided: Decision, pairing: Pairing, priority: Sequence[str], names: tuple[str, str]
+    decided: Decision, pairing: PairedScores, priority: Sequence[str], names: tuple[str, str]
 ) -> GrowPlan | None:
     """The plan that a decision asks for; None where it does not send the user to the build stage.
 
@@ -198,7 +198,7 @@ def plan_for(
         return None
     discarded = decided.verdict is Verdict.DISCARD
     scores = pairing.before if discarded else pairing.after
-    unseen = scores.where(lambda row: row.row.part is not Part.TRAINED)
+    unseen = scores.where(lambda row: row.row.part is not Partition.TRAINED)
     guardrail = decided.guardrail
     return make_plan(
         scores,
@@ -211,13 +211,13 @@ def plan_for(
     )
 
 
-def _unsettled(decided: Decision, pairing: Pairing) -> dict[str, int]:
+def _unsettled(decided: Decision, pairing: PairedScores) -> dict[str, int]:
     """The held-out rows that would settle each priority category which is not settled."""
-    found = diff.deltas(pairing.where(lambda pair: pair.after.row.part is not Part.TRAINED))
+    found = diff.deltas(pairing.where(lambda pair: pair.after.row.part is not Partition.TRAINED))
     needed = {
         category: rows_needed(found[category], len(decided.findings))
         for category, finding in decided.findings.items()
-        if finding is Finding.UNSETTLED
+        if finding is CategoryResult.UNSETTLED
     }
     return {category: rows for category, rows in needed.items() if rows is not None}
 
@@ -226,19 +226,19 @@ def _unsettled(decided: Decision, pairing: Pairing) -> dict[str, int]:
 class _Term:
     """The rows of one term in one category."""
 
-    rows: tuple[RowScore, ...]
+    rows: tuple[UtteranceScore, ...]
 
-    def missed(self, *parts: Part | None) -> Share:
+    def missed(self, *parts: Partition | None) -> Proportion:
         chosen = [bool(row.term_missed) for row in self.rows if row.row.part in parts]
-        return Share(sum(chosen), len(chosen))
+        return Proportion(sum(chosen), len(chosen))
 
     @property
-    def held_out(self) -> Share:
-        return self.missed(Part.HELD_OUT, None)
+    def held_out(self) -> Proportion:
+        return self.missed(Partition.HELD_OUT, None)
 
     @property
-    def trained(self) -> Share:
-        return self.missed(Part.TRAINED)
+    def trained(self) -> Proportion:
+        return self.missed(Partition.TRAINED)
 
     @property
     def weakness(self) -> tuple[float, float, str]:
@@ -263,7 +263,7 @@ class _Judged:
 
     @classmethod
     def of(cls, scores: Scores, priority: Sequence[str], *, trained: bool) -> _Judged:
-        found: dict[str, dict[str, list[RowScore]]] = {}
+        found: dict[str, dict[str, list[UtteranceScore]]] = {}
         for row in scores.rows:
             if row.term_missed is None or row.row.term is None or row.row.entity_category is None:
                 continue
@@ -272,7 +272,7 @@ class _Judged:
             shown = row if trained else replace(row, row=replace(row.row, part=None))
             terms.setdefault(normalise_term(row.row.term), []).append(shown)
         placed = sum(len(rows) for terms in found.values() for rows in terms.values())
-        held_out = sum(row.row.part is Part.HELD_OUT for row in scores.rows)
+        held_out = sum(row.row.part is Partition.HELD_OUT for row in scores.rows)
         parted = any(row.row.part is not None for row in scores.rows)
         return cls(
             {
@@ -290,7 +290,11 @@ class _Judged:
         """Priority categories first, then the worst."""
         first = 0 if category in self.priority else 1
         terms = self.by_category[category].values()
-        return (first, -expected(sum((term.held_out for term in terms), Share(0, 0))), category)
+        return (
+            first,
+            -expected(sum((term.held_out for term in terms), Proportion(0, 0))),
+            category,
+        )
 
     @property
     def least_rows(self) -> int:
@@ -345,7 +349,7 @@ class _Judged:
         used = Counter(getattr(row.row, dimension) for row in term.rows)
         return sorted(shares, key=lambda value: (used[value], -expected(shares[value]), value))
 
-    def _rows(self, *categories: str) -> list[RowScore]:
+    def _rows(self, *categories: str) -> list[UtteranceScore]:
         return [
             row
             for category in categories or tuple(self.by_category)

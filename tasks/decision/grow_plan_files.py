@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tasks.data.cycle_folder import Cycle
     from tasks.decision.grow_plan import GrowPlan, Line
-    from tasks.evaluation.scoring import Share
+    from tasks.evaluation.scoring import Proportion
 
 CSV_NAME, MD_NAME = "grow_plan.csv", "grow_plan.md"
 _COLUMNS = (
@@ -53,7 +53,7 @@ def as_csv(plan: GrowPlan) -> str:
     return text.getvalue()
 
 
-def _of(share: Share) -> str:
+def _of(share: Proportion) -> str:
     """Not 1/4, which a spreadsheet takes for a date."""
     return f"{share.hits} of {share.n}" if share.n else ""
 
@@ -91,7 +91,7 @@ def _cells_of(line: Line) -> tuple[str, ...]:
     )
 
 
-def _rate(share: Share) -> str:
+def _rate(share: Proportion) -> str:
     return "–" if share.rate is None else f"{share.rate:.3f}"
 
 

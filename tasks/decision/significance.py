@@ -14,10 +14,10 @@ from tasks.decision.decision_table import POLICY, DecisionPolicy, Movement, move
 from tasks.evaluation import statistics
 
 if TYPE_CHECKING:
-    from tasks.evaluation.diff import Delta
+    from tasks.evaluation.diff import KeywordErrorChange
 
 
-class Finding(StrEnum):
+class CategoryResult(StrEnum):
     """What the rows show about one category."""
 
     IMPROVED = "shown to drop meaningfully"
@@ -28,31 +28,35 @@ class Finding(StrEnum):
     UNSETTLED = "not settled"
 
 
-def shown_over_terms(delta: Delta, policy: DecisionPolicy = POLICY) -> bool:
+def shown_over_terms(delta: KeywordErrorChange, policy: DecisionPolicy = POLICY) -> bool:
     """Whether a gain is shown over terms too, or too few of them changed to ask."""
     p = delta.p_terms
     return p is None or len(delta.nets) < policy.fewest_terms or p < policy.alpha
 
 
-def find(delta: Delta, p_adjusted: float, policy: DecisionPolicy = POLICY) -> Finding:
+def classify_change(
+    delta: KeywordErrorChange, p_adjusted: float, policy: DecisionPolicy = POLICY
+) -> CategoryResult:
     """What the rows show about one category; ``p_adjusted`` counts for a drop, p for harm."""
     p, interval = delta.p, delta.interval
     if p is None or interval is None:
-        return Finding.UNSETTLED
+        return CategoryResult.UNSETTLED
     if delta.broken > delta.fixed and p < policy.alpha:
-        return Finding.WORSE
+        return CategoryResult.WORSE
     if not delta.before.hits and not delta.after.hits:
-        return Finding.NOTHING
+        return CategoryResult.NOTHING
     gained = delta.fixed > delta.broken and p_adjusted < policy.alpha
     if gained and shown_over_terms(delta, policy):
         dropped = movement(delta, policy) is Movement.DROPPED
-        return Finding.IMPROVED if dropped else Finding.MOVED
+        return CategoryResult.IMPROVED if dropped else CategoryResult.MOVED
     if delta.before.hits and interval.low > -policy.meaningful_drop * (delta.before.rate or 0.0):
-        return Finding.SMALLER
-    return Finding.UNSETTLED
+        return CategoryResult.SMALLER
+    return CategoryResult.UNSETTLED
 
 
-def rows_needed(delta: Delta, categories: int, policy: DecisionPolicy = POLICY) -> int | None:
+def rows_needed(
+    delta: KeywordErrorChange, categories: int, policy: DecisionPolicy = POLICY
+) -> int | None:
     """Rows that would settle a category, if its rows go on being fixed and broken at this rate.
 
     Either way of settling counts: that a difference is shown, or that no wanted drop is left in the

@@ -3,9 +3,9 @@
 The specification's table compares two shares. Here each verdict needs evidence:
 
 - keep: the drop on a priority category is meaningful and shown, no priority category is shown to be
-  worse, the gain does not come from shouting, and the guardrail held where there is one;
+  worse, the gain does not come from false keywords, and the guardrail held where there is one;
 - discard: a priority category is shown to be worse, or the guardrail is broken, or the gain is
-  shouted, or it is on trained rows alone;
+  false keywords, or it is on trained rows alone;
 - grow: the drop is shown, but smaller than wanted; or no wanted drop is left in the interval; or
   the specification's stopping rules say so;
 - inconclusive: none of these; it names how many rows would settle it.
@@ -33,21 +33,21 @@ from tasks.decision.decision_table import (
     read_table,
 )
 from tasks.decision.guardrail import Guardrail, GuardrailStatus
-from tasks.decision.significance import Finding, find, rows_needed
+from tasks.decision.significance import CategoryResult, classify_change, rows_needed
 from tasks.evaluation import statistics
 from tasks.evaluation.row_basis import EVERY_ROW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tasks.evaluation.diff import Delta
+    from tasks.evaluation.diff import KeywordErrorChange
 
 __all__ = [
     "POLICY",
+    "CategoryResult",
     "Decision",
+    "DecisionEvidence",
     "DecisionPolicy",
-    "Evidence",
-    "Finding",
     "Movement",
     "TableReading",
     "Verdict",
@@ -62,16 +62,16 @@ UNCHECKED = "Forgetting was not checked: there is no guardrail set of general En
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class DecisionEvidence:
     """What a decision rests on.
 
     Attributes:
         judged: the differences by category on the rows that decide.
         basis: which rows those are, in words.
         trained: the same on the rows that were trained on; empty if it is not known which.
-        unshouted: the judged differences, where a row that holds a false keyword counts as missed;
-            empty if that was not looked at.
-        shouting: by category, rows that hold a false keyword before and after.
+        with_false_keywords_as_misses: the judged differences, where a row that holds a false
+            keyword counts as missed; empty if that was not looked at.
+        false_keywords: by category, rows that hold a false keyword before and after.
         guardrail: general English before and after; None without a set.
         pronunciation_gap: the finding that it is no model gap (tasks/decision/gate.py), if it is
             there.
@@ -79,11 +79,11 @@ class Evidence:
         previous: each category's relative change in the cycle before, where it is known.
     """
 
-    judged: Mapping[str, Delta]
+    judged: Mapping[str, KeywordErrorChange]
     basis: str
-    trained: Mapping[str, Delta] = field(default_factory=dict)
-    unshouted: Mapping[str, Delta] = field(default_factory=dict)
-    shouting: Mapping[str, Delta] = field(default_factory=dict)
+    trained: Mapping[str, KeywordErrorChange] = field(default_factory=dict)
+    with_false_keywords_as_misses: Mapping[str, KeywordErrorChange] = field(default_factory=dict)
+    false_keywords: Mapping[str, KeywordErrorChange] = field(default_factory=dict)
     guardrail: Guardrail | None = None
     pronunciation_gap: str | None = None
     overfit: str | None = None
@@ -109,7 +109,7 @@ class Decision:
 
     verdict: Verdict
     bare: TableReading
-    findings: Mapping[str, Finding]
+    findings: Mapping[str, CategoryResult]
     p_adjusted: Mapping[str, float]
     reasons: tuple[str, ...]
     route: str
@@ -142,7 +142,9 @@ class Decision:
         }
 
 
-def require_rows(found: Mapping[str, Delta], priority: Sequence[str], basis: str) -> None:
+def require_rows(
+    found: Mapping[str, KeywordErrorChange], priority: Sequence[str], basis: str
+) -> None:
     """Make sure that there is something to decide on.
 
     Raises:
@@ -157,7 +159,7 @@ def require_rows(found: Mapping[str, Delta], priority: Sequence[str], basis: str
 
 
 def decide(
-    evidence: Evidence, priority: Sequence[str], policy: DecisionPolicy = POLICY
+    evidence: DecisionEvidence, priority: Sequence[str], policy: DecisionPolicy = POLICY
 ) -> Decision:
     """Judge a tuned model by its evidence on the priority categories.
 
@@ -170,10 +172,11 @@ def decide(
         {category: 1.0 if delta.p is None else delta.p for category, delta in judged.items()}
     )
     findings = {
-        category: find(delta, adjusted[category], policy) for category, delta in judged.items()
+        category: classify_change(delta, adjusted[category], policy)
+        for category, delta in judged.items()
     }
     bare = read_table(evidence.judged, priority, evidence.basis, policy)
-    found = _Found(evidence, judged, findings, policy)
+    found = _DecisionRules(evidence, judged, findings, policy)
     verdict, grounds, needed = found.verdict()
     reasons = [
         *([] if evidence.pronunciation_gap is None else [evidence.pronunciation_gap]),
@@ -185,12 +188,11 @@ def decide(
         *found.remarks(verdict),
     ]
     if bare.verdict is not verdict:
-        overlooked = _OVERLOOKED[verdict]
-        if verdict is Verdict.INCONCLUSIVE and Finding.IMPROVED in findings.values():
-            overlooked = "does not look at general English"
+        caveat = _TABLE_CAVEATS[verdict]
+        if verdict is Verdict.INCONCLUSIVE and CategoryResult.IMPROVED in findings.values():
+            caveat = "does not look at general English"
         reasons.append(
-            f"The specification's table says {bare.verdict.value} on the same rows: "
-            f"it {overlooked}."
+            f"The specification's table says {bare.verdict.value} on the same rows: it {caveat}."
         )
     return Decision(
         verdict=verdict,
@@ -205,7 +207,7 @@ def decide(
     )
 
 
-_OVERLOOKED = {
+_TABLE_CAVEATS = {
     Verdict.KEEP: "counts a rise that chance explains as harm",
     Verdict.DISCARD: "looks at the two shares alone, not at what else is shown here",
     Verdict.GROW: "does not ask what the rows exclude",
@@ -213,7 +215,9 @@ _OVERLOOKED = {
 }
 
 
-def _figures(delta: Delta, row: Movement, finding: Finding, policy: DecisionPolicy) -> str:
+def _figures(
+    delta: KeywordErrorChange, row: Movement, finding: CategoryResult, policy: DecisionPolicy
+) -> str:
     interval = delta.interval
     between = (
         "" if interval is None else f", 95 % interval {interval.low:+.3f} to {interval.high:+.3f}"
@@ -225,63 +229,67 @@ def _figures(delta: Delta, row: Movement, finding: Finding, policy: DecisionPoli
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _DecisionRules:
     """The rules, one a method, over what was found."""
 
-    evidence: Evidence
-    judged: Mapping[str, Delta]
-    findings: Mapping[str, Finding]
+    evidence: DecisionEvidence
+    judged: Mapping[str, KeywordErrorChange]
+    findings: Mapping[str, CategoryResult]
     policy: DecisionPolicy
 
     def verdict(self) -> tuple[Verdict, list[str], int | None]:
         """The verdict, its grounds, and the rows that would settle it."""
-        if harms := [*self._harms()]:
+        if harms := [*self._discard_reasons()]:
             return Verdict.DISCARD, harms, None
         seen = set(self.findings.values())
-        if Finding.IMPROVED in seen:
-            return self._kept_or_not()
-        if Finding.MOVED in seen:
+        if CategoryResult.IMPROVED in seen:
+            return self._keep_or_inconclusive()
+        if CategoryResult.MOVED in seen:
             return Verdict.GROW, ["Expand the manifest: signal density beats LR sweeps."], None
         if stopped := [*self._stopping()]:
-            asked = self._unsettled()[1] if Finding.UNSETTLED in seen else []
+            asked = self._unsettled()[1] if CategoryResult.UNSETTLED in seen else []
             return Verdict.GROW, [*stopped, *asked], None
-        if Finding.UNSETTLED not in seen:
-            return self._nothing_there()
+        if CategoryResult.UNSETTLED not in seen:
+            return self._no_meaningful_drop()
         return self._unsettled()
 
-    def _harms(self) -> Iterable[str]:
+    def _discard_reasons(self) -> Iterable[str]:
         """Grounds to discard, whatever was gained."""
         guardrail = self.evidence.guardrail
         if guardrail is not None and guardrail.status is GuardrailStatus.BROKEN:
             yield f"The model forgets. {guardrail}"
         for category, finding in self.findings.items():
-            if finding is Finding.WORSE:
+            if finding is CategoryResult.WORSE:
                 yield (
                     f"{category} is shown to be worse: overfit on a small manifest. Grow it before "
                     "retraining; do not tune harder."
                 )
-            elif self._shouted(category):
-                yield self._shouting_ground(category)
+            elif self._gained_by_false_keywords(category):
+                yield self._false_keyword_reason(category)
 
-    def _shouted(self, category: str) -> bool:
+    def _gained_by_false_keywords(self, category: str) -> bool:
         """Whether false keywords rose, and no gain is left without the rows that hold them."""
-        rise, honest = self.evidence.shouting.get(category), self.evidence.unshouted.get(category)
+        rise = self.evidence.false_keywords.get(category)
+        honest = self.evidence.with_false_keywords_as_misses.get(category)
         if rise is None or honest is None or rise.p is None or honest.p is None:
             return False
         rose = rise.broken > rise.fixed and rise.p < self.policy.alpha
-        left = find(honest, honest.p, self.policy)
-        gained = self.findings[category] in (Finding.IMPROVED, Finding.MOVED)
-        return rose and (left is Finding.WORSE or (gained and left is not Finding.IMPROVED))
+        left = classify_change(honest, honest.p, self.policy)
+        gained = self.findings[category] in (CategoryResult.IMPROVED, CategoryResult.MOVED)
+        return rose and (
+            left is CategoryResult.WORSE or (gained and left is not CategoryResult.IMPROVED)
+        )
 
-    def _shouting_ground(self, category: str) -> str:
-        rise, honest = self.evidence.shouting[category], self.evidence.unshouted[category]
+    def _false_keyword_reason(self, category: str) -> str:
+        rise = self.evidence.false_keywords[category]
+        honest = self.evidence.with_false_keywords_as_misses[category]
         return (
-            f"{category} is gained by shouting: {rise.before.hits} → {rise.after.hits} of {rise.n} "
-            "rows hold a keyword that nobody said. Counted as missed, KER goes "
+            f"{category} is gained by false keywords: {rise.before.hits} → {rise.after.hits} of "
+            f"{rise.n} rows hold a keyword that nobody said. Counted as missed, KER goes "
             f"{honest.before.rate:.3f} → {honest.after.rate:.3f}."
         )
 
-    def _kept_or_not(self) -> tuple[Verdict, list[str], int | None]:
+    def _keep_or_inconclusive(self) -> tuple[Verdict, list[str], int | None]:
         guardrail = self.evidence.guardrail
         if guardrail is not None and guardrail.status is GuardrailStatus.UNCLEAR:
             needed = guardrail.sentences_needed
@@ -312,14 +320,14 @@ class _Found:
                 "accept the base."
             )
 
-    def _nothing_there(self) -> tuple[Verdict, list[str], int | None]:
+    def _no_meaningful_drop(self) -> tuple[Verdict, list[str], int | None]:
         """Every category is shown to lack the wanted drop."""
         memorised = [
             category
             for category, delta in self.evidence.trained.items()
             if category in self.findings
             and delta.p is not None
-            and find(delta, delta.p, self.policy) is Finding.IMPROVED
+            and classify_change(delta, delta.p, self.policy) is CategoryResult.IMPROVED
         ]
         if memorised:
             learnt = self.evidence.trained[memorised[0]]
@@ -329,7 +337,7 @@ class _Found:
                 f"{self.evidence.basis} rows no such drop is there."
             )
             return Verdict.DISCARD, [ground], None
-        if set(self.findings.values()) == {Finding.NOTHING}:
+        if set(self.findings.values()) == {CategoryResult.NOTHING}:
             ground = "Nothing was missed before: make the evaluation harder before tuning again."
         else:
             ground = (
@@ -342,7 +350,7 @@ class _Found:
         open_ones = {
             category: rows_needed(self.judged[category], len(self.judged), self.policy)
             for category, finding in self.findings.items()
-            if finding is Finding.UNSETTLED
+            if finding is CategoryResult.UNSETTLED
         }
         known = {category: rows for category, rows in open_ones.items() if rows is not None}
         if not known:

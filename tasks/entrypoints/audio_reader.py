@@ -22,7 +22,7 @@ Samples = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class AudioBatch:
     """Samples of some recordings.
 
     Attributes:
@@ -70,9 +70,9 @@ class Reader:
         self._files.shutdown(wait=False, cancel_futures=True)
         self._batches.shutdown(wait=False, cancel_futures=True)
 
-    def batches(self, plan: Iterable[list[int]], ahead: int) -> Iterator[Batch]:
+    def batches(self, plan: Iterable[list[int]], ahead: int) -> Iterator[AudioBatch]:
         """The batches of a plan, so many of them read in advance."""
-        waiting: deque[Future[Batch]] = deque()
+        waiting: deque[Future[AudioBatch]] = deque()
         for places in plan:
             files = [self._files.submit(read, self._audio[place], self._rate) for place in places]
             waiting.append(self._batches.submit(self._together, places, files))
@@ -81,7 +81,7 @@ class Reader:
         while waiting:
             yield waiting.popleft().result()
 
-    def _together(self, places: list[int], files: list[Future[Samples]]) -> Batch:
+    def _together(self, places: list[int], files: list[Future[Samples]]) -> AudioBatch:
         samples = [file.result() for file in files]
         lengths = [len(one) for one in samples]
         signal = torch.empty(
@@ -91,4 +91,4 @@ class Reader:
         for row, one in zip(rows, samples, strict=True):
             row[: len(one)] = one
             row[len(one) :] = 0.0
-        return Batch(places, signal, torch.tensor(lengths, dtype=torch.int64))
+        return AudioBatch(places, signal, torch.tensor(lengths, dtype=torch.int64))

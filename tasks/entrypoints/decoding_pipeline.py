@@ -80,7 +80,7 @@ def transcribe(
     while left := [place for place, text in enumerate(texts) if text is None]:
         try:
             with torch.inference_mode():
-                _Pass(model, audio, durations, texts, report).run(left, budget)
+                _DecodingRun(model, audio, durations, texts, report).run(left, budget)
         except RuntimeError as failed:
             if "out of memory" not in str(failed):
                 raise
@@ -121,7 +121,7 @@ def _by_itself(
     return texts
 
 
-class _Pass:
+class _DecodingRun:
     """One way through what is left to decode."""
 
     def __init__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 
-class Late:
+class DeferredScalar:
     """A number whose copy is queued now and waited for when it is read.
 
     Reading a tensor of the GPU copies it then, behind everything that was queued since: that waits

@@ -26,7 +26,7 @@ from nemo.collections.asr.models.rnnt_models import EncDecRNNTModel
 from nemo.collections.asr.modules import ConformerEncoder
 from nemo.collections.asr.parts.utils.rnnt_utils import Hypothesis
 from omegaconf import OmegaConf, open_dict
-from onednn_linear import pack  # type: ignore[import-not-found]  # likewise
+from onednn_linear import use_onednn_linears  # type: ignore[import-not-found]  # likewise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,7 +77,7 @@ def restore(path: str, device: str) -> Any:  # noqa: ANN401 - NeMo ships no type
     return model.to(device).eval()
 
 
-class Recogniser:
+class GreedyRecognizer:
     """A model, ready to decode batch by batch.
 
     Attributes:
@@ -113,14 +113,14 @@ class Recogniser:
         # Other encoders might read a layer's weights instead of calling it.
         calls_layers = isinstance(model.encoder, ConformerEncoder)
         if calls_layers and dtype == torch.float32 and not self.on_gpu:
-            self._packed = pack(model.encoder)
+            self._packed = use_onednn_linears(model.encoder)
         featurizer = getattr(model.preprocessor, "featurizer", None)
         # As transcribe() sets them: no noise, no padding.
         for name, value in (("dither", 0.0), ("pad_to", 0)):
             if hasattr(featurizer, name):
                 setattr(featurizer, name, value)
         self._computer: Any = getattr(self._decoding.decoding, "decoding_computer", None)
-        self._speller = Speller(model, self._decoding, ctc=not self.is_transducer)
+        self._speller = TokenDecoder(model, self._decoding, ctc=not self.is_transducer)
         if self.decodes_together:
             enable: Any = getattr(self._computer, "maybe_enable_cuda_graphs", lambda: None)
             enable()
@@ -339,7 +339,7 @@ def _merge(encoded: Sequence[Encoded]) -> Encoded:
     return Encoded(torch.cat(padded), torch.cat([one.lengths for one in encoded]))
 
 
-class Speller:
+class TokenDecoder:
     """Turns greedy labels into text as NeMo's decoding object does, and faster where it may.
 
     NeMo looks up label after label. The tokenizer's own method does the same at once; it is used

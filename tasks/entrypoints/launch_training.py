@@ -47,7 +47,7 @@ import nemo_audio_formats  # type: ignore[import-not-found]  # likewise
 import numpy as np
 import nvrtc_guard  # type: ignore[import-not-found]  # likewise
 import torch
-from deferred_scalar import Late  # type: ignore[import-not-found]  # likewise
+from deferred_scalar import DeferredScalar  # type: ignore[import-not-found]  # likewise
 from gpu_monitor import Utilisation  # type: ignore[import-not-found]  # likewise
 from heartbeat import watch  # type: ignore[import-not-found]  # likewise
 from omegaconf import OmegaConf
@@ -73,7 +73,7 @@ class EventWriter(pl.Callback):
         self._losses: list[float] = []
         self._started = 0.0
         self._busy: float | None = None
-        self._untold: tuple[Late, dict[str, Any]] | None = None
+        self._untold: tuple[DeferredScalar, dict[str, Any]] | None = None
         self._batch_started = 0.0
 
     def _write(self, trainer: Any, event: str, **values: object) -> None:  # noqa: ANN401
@@ -122,7 +122,7 @@ class EventWriter(pl.Callback):
         batches = int(trainer.num_training_batches)
         # Reading it now would wait for the GPU, which would get nothing to do meanwhile.
         self._untold = (
-            Late(outputs["loss"]),
+            DeferredScalar(outputs["loss"]),
             {
                 "epoch": trainer.current_epoch,
                 "step": trainer.global_step,

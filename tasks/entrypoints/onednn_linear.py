@@ -16,7 +16,7 @@ import torch
 _ROWS = 1024
 
 
-class Packed(torch.nn.Module):
+class OneDnnLinear(torch.nn.Module):
     """A linear layer, or a convolution of kernel 1 over time, with weights laid out for oneDNN.
 
     Takes (..., inputs) and returns (..., outputs); a convolution's (recordings, inputs, frames)
@@ -54,7 +54,7 @@ class Packed(torch.nn.Module):
         return found
 
 
-def pack(model: torch.nn.Module) -> int:
+def use_onednn_linears(model: torch.nn.Module) -> int:
     """Put packed layers in the place of a model's linear ones, where this PyTorch has them.
 
     The model is good for inference on this CPU only, afterwards.
@@ -95,9 +95,9 @@ def _is_product(layer: torch.nn.Module) -> bool:
     )
 
 
-def _packed(layer: Any) -> Packed:  # noqa: ANN401 - either kind of layer
+def _packed(layer: Any) -> OneDnnLinear:  # noqa: ANN401 - either kind of layer
     """The layer, packed; RuntimeError unless both compute the same."""
-    packed = Packed(layer)
+    packed = OneDnnLinear(layer)
     over_time = isinstance(layer, torch.nn.Conv1d)
     shape = (2, layer.in_channels, 3) if over_time else (2, 3, layer.in_features)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))

@@ -24,7 +24,7 @@ import decoding_pipeline  # type: ignore[import-not-found]  # lies beside this f
 import nvrtc_guard  # type: ignore[import-not-found]  # likewise
 import torch
 from gpu_locks import hold  # type: ignore[import-not-found]  # likewise
-from greedy_decoder import Recogniser, restore  # type: ignore[import-not-found]  # likewise
+from greedy_decoder import GreedyRecognizer, restore  # type: ignore[import-not-found]  # likewise
 from heartbeat import watch  # type: ignore[import-not-found]  # likewise
 from nemo.utils import logging
 from weights_only import load_tensors_only  # type: ignore[import-not-found]  # likewise
@@ -63,7 +63,7 @@ def load(path: str, dtype: str | None) -> Any:  # noqa: ANN401 - NeMo ships no t
         chosen = torch.bfloat16
     if dtype is not None:
         chosen = {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
-    return Recogniser(model, chosen)
+    return GreedyRecognizer(model, chosen)
 
 
 def write(out: Path, audio: Sequence[str], texts: Sequence[str]) -> None:

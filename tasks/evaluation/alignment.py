@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tasks.evaluation.hypotheses import Hypothesis
-    from tasks.evaluation.scoring import RowScore, Scores
+    from tasks.evaluation.scoring import Scores, UtteranceScore
 
 
-def worst(scores: Scores, n: int) -> list[RowScore]:
+def worst(scores: Scores, n: int) -> list[UtteranceScore]:
     """The ``n`` worst rows: missed terms first, then by WER, then by file name."""
     return sorted(
         scores.rows, key=lambda row: (not row.term_missed, -row.wer, row.row.audio_filepath)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.data.cycle_folder import OFFLINE_NAME, Cycle
-from tasks.evaluation.hypotheses import Part, read_hypotheses
+from tasks.evaluation.hypotheses import Partition, read_hypotheses
 from tasks.evaluation.scoring import Scores, score
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Baseline:
         A tuned model's own evaluation holds trained rows; a gate that counted them would find
         little left to tune.
         """
-        return self.scores.where(lambda row: row.row.part is not Part.TRAINED)
+        return self.scores.where(lambda row: row.row.part is not Partition.TRAINED)
 
     @property
     def label(self) -> str:

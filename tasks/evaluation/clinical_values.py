@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
-class Kind(StrEnum):
+class ValueKind(StrEnum):
     """What must not be wrong."""
 
     NUMBER = "numbers and doses"
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 class Item(NamedTuple):
     """Something critical, in one spelling: ``Item(Kind.NUMBER, "1.5 mg")``."""
 
-    kind: Kind
+    kind: ValueKind
     text: str
 
 
@@ -124,12 +124,12 @@ def _items(words: Sequence[str], starts: Sequence[int]) -> Iterator[Item]:
         number, after = _number(words, place)
         if number is not None:
             unit = _UNITS.get(words[after]) if after < len(words) else None
-            yield Item(Kind.NUMBER, f"{number} {unit}" if unit else number)
+            yield Item(ValueKind.NUMBER, f"{number} {unit}" if unit else number)
             free = after + (unit is not None)
         elif word in _FREQUENCIES:
-            yield Item(Kind.FREQUENCY, _FREQUENCIES[word])
+            yield Item(ValueKind.FREQUENCY, _FREQUENCIES[word])
         elif word in _NEGATIONS or word.endswith("n't"):
-            yield Item(Kind.NEGATION, _NEGATIONS.get(word, "not"))
+            yield Item(ValueKind.NEGATION, _NEGATIONS.get(word, "not"))
 
 
 def _number(tokens: Sequence[str], start: int) -> tuple[str | None, int]:
@@ -195,8 +195,8 @@ class StrictView:
         wrong: the kinds in which they differ.
     """
 
-    kinds: frozenset[Kind]
-    wrong: frozenset[Kind]
+    kinds: frozenset[ValueKind]
+    wrong: frozenset[ValueKind]
 
 
 _NOTHING: StrictView = StrictView(frozenset(), frozenset())

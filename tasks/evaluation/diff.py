@@ -12,38 +12,38 @@ from typing import TYPE_CHECKING, NamedTuple
 from tasks.common.errors import InputError
 from tasks.data.text_normalizer import normalise_term
 from tasks.evaluation import statistics
-from tasks.evaluation.hypotheses import Part
+from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.row_matching import keys
-from tasks.evaluation.scoring import Scores, Share, block_of
+from tasks.evaluation.scoring import Proportion, Scores, block_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tasks.evaluation.scoring import RowScore
+    from tasks.evaluation.scoring import UtteranceScore
     from tasks.evaluation.statistics import Interval
 
 ALL_CATEGORIES = "(all)"
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ScorePair:
     """One row as both evaluations scored it."""
 
-    before: RowScore
-    after: RowScore
+    before: UtteranceScore
+    after: UtteranceScore
 
 
 @dataclass(frozen=True, slots=True)
-class Pairing:
+class PairedScores:
     """The rows that two evaluations have in common, and how many only one of them has."""
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ScorePair, ...]
     only_before: int
     only_after: int
 
-    def where(self, keep: Callable[[Pair], bool]) -> Pairing:
+    def where(self, keep: Callable[[ScorePair], bool]) -> PairedScores:
         """The pairs that ``keep`` accepts."""
-        return Pairing(
+        return PairedScores(
             tuple(pair for pair in self.pairs if keep(pair)), self.only_before, self.only_after
         )
 
@@ -63,18 +63,18 @@ class Pairing:
         return Scores(tuple(one.after for one in self.pairs))
 
     @property
-    def held_out(self) -> Pairing:
+    def held_out(self) -> PairedScores:
         """The pairs whose row the later model was not trained on."""
-        return self.where(lambda pair: pair.after.row.part is Part.HELD_OUT)
+        return self.where(lambda pair: pair.after.row.part is Partition.HELD_OUT)
 
     @property
-    def trained(self) -> Pairing:
+    def trained(self) -> PairedScores:
         """The pairs whose row the later model was trained on."""
-        return self.where(lambda pair: pair.after.row.part is Part.TRAINED)
+        return self.where(lambda pair: pair.after.row.part is Partition.TRAINED)
 
 
 @dataclass(frozen=True, slots=True)
-class Delta:
+class KeywordErrorChange:
     """KER before and after on the same rows.
 
     Attributes:
@@ -87,8 +87,8 @@ class Delta:
     """
 
     category: str
-    before: Share
-    after: Share
+    before: Proportion
+    after: Proportion
     fixed: int
     broken: int
     nets: tuple[int, ...] = ()
@@ -146,7 +146,7 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class MetricChange:
     """One figure before and after on the same rows.
 
     Attributes:
@@ -185,7 +185,7 @@ class Change:
         }
 
 
-def changes(pairing: Pairing) -> tuple[Change, ...]:
+def changes(pairing: PairedScores) -> tuple[MetricChange, ...]:
     """Every headline figure's difference, with its interval.
 
     Rates by the paired bootstrap over terms, shares of rows by McNemar and Bonett-Price. Mean and
@@ -195,14 +195,14 @@ def changes(pairing: Pairing) -> tuple[Change, ...]:
     after = pairing.after
     terms = [block_of(one.after.row.term, place) for place, one in enumerate(pairing.pairs)]
 
-    def rate(name: str, figure: str, numerator: str, denominator: str) -> Change:
+    def rate(name: str, figure: str, numerator: str, denominator: str) -> MetricChange:
         columns = [
             [float(getattr(row.counts, column)) for row in scores.rows]
             for scores in (before, after)
             for column in (numerator, denominator)
         ]
         interval = statistics.rate_difference(statistics.by_block(terms, *columns))
-        return Change(
+        return MetricChange(
             name,
             len(pairing.pairs),
             getattr(before.counts, figure),
@@ -210,9 +210,11 @@ def changes(pairing: Pairing) -> tuple[Change, ...]:
             interval,
         )
 
-    def share(name: str, missed: Callable[[RowScore], bool | None]) -> Change:
+    def share(name: str, missed: Callable[[UtteranceScore], bool | None]) -> MetricChange:
         delta = deltas(pairing, missed)[ALL_CATEGORIES]
-        return Change(name, delta.n, delta.before.rate, delta.after.rate, delta.interval, delta.p)
+        return MetricChange(
+            name, delta.n, delta.before.rate, delta.after.rate, delta.interval, delta.p
+        )
 
     return (
         rate("WER", "wer", "wer_sum", "n"),
@@ -223,7 +225,7 @@ def changes(pairing: Pairing) -> tuple[Change, ...]:
     )
 
 
-def exposure(pairing: Pairing) -> tuple[Delta, ...]:
+def exposure(pairing: PairedScores) -> tuple[KeywordErrorChange, ...]:
     """KER on held-out rows, by whether training saw their term, or their voice, in other rows.
 
     Empty where it is not known what was trained on.
@@ -243,12 +245,12 @@ def exposure(pairing: Pairing) -> tuple[Delta, ...]:
     return tuple(found)
 
 
-def _known(one: Pair, name: str) -> str | None:
+def _known(one: ScorePair, name: str) -> str | None:
     value = getattr(one.after.row, name)
     return normalise_term(value) if value else None
 
 
-def pair(before: Scores, after: Scores) -> Pairing:
+def pair(before: Scores, after: Scores) -> PairedScores:
     """Match two evaluations row by row.
 
     A row is known by its audio's path and its reference; see tasks/evaluation/row_matching.py.
@@ -267,21 +269,21 @@ def pair(before: Scores, after: Scores) -> Pairing:
             "the two evaluations have no row in common (audio file name and reference). "
             "Fix: compare evaluations of the same manifest."
         )
-    return Pairing(
-        tuple(Pair(earlier[key], later[key]) for key in common),
+    return PairedScores(
+        tuple(ScorePair(earlier[key], later[key]) for key in common),
         only_before=len(earlier) - len(common),
         only_after=len(later) - len(common),
     )
 
 
-def term_missed(row: RowScore) -> bool | None:
+def term_missed(row: UtteranceScore) -> bool | None:
     """Whether the row's term was missed; None where it has none."""
     return row.term_missed
 
 
 def deltas(
-    pairing: Pairing, missed: Callable[[RowScore], bool | None] = term_missed
-) -> dict[str, Delta]:
+    pairing: PairedScores, missed: Callable[[UtteranceScore], bool | None] = term_missed
+) -> dict[str, KeywordErrorChange]:
     """The difference of each category, and of all rows together under ``ALL_CATEGORIES``.
 
     Args:
@@ -306,15 +308,15 @@ class _Flip(NamedTuple):
     term: str | int
 
 
-def _delta(category: str, flips: Sequence[_Flip]) -> Delta:
+def _delta(category: str, flips: Sequence[_Flip]) -> KeywordErrorChange:
     nets: dict[str | int, int] = {}
     for one in flips:
         if one.before is not one.after:
             nets[one.term] = nets.get(one.term, 0) + (1 if one.before else -1)
-    return Delta(
+    return KeywordErrorChange(
         category=category,
-        before=Share(sum(one.before for one in flips), len(flips)),
-        after=Share(sum(one.after for one in flips), len(flips)),
+        before=Proportion(sum(one.before for one in flips), len(flips)),
+        after=Proportion(sum(one.after for one in flips), len(flips)),
         fixed=sum(one.before and not one.after for one in flips),
         broken=sum(one.after and not one.before for one in flips),
         nets=tuple(nets.values()),

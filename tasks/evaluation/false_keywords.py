@@ -17,12 +17,12 @@ from tasks.evaluation.diff import deltas
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tasks.evaluation.diff import Delta, Pairing
-    from tasks.evaluation.scoring import RowScore
+    from tasks.evaluation.diff import KeywordErrorChange, PairedScores
+    from tasks.evaluation.scoring import UtteranceScore
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class TermIndex:
     """The terms that are listened for, by their first word, each between spaces."""
 
     by_first_word: Mapping[str, tuple[str, ...]]
@@ -38,36 +38,37 @@ class Vocabulary:
         )
 
 
-def vocabulary(terms: Iterable[str | None]) -> Vocabulary:
+def index_terms(terms: Iterable[str | None]) -> TermIndex:
     """A vocabulary of terms as they are written in a manifest; None and empty ones are left out."""
     index: defaultdict[str, list[str]] = defaultdict(list)
     for term in sorted({normalise(term) for term in terms if term} - {""}):
         index[term.split()[0]].append(f" {term} ")
-    return Vocabulary({word: tuple(found) for word, found in index.items()})
+    return TermIndex({word: tuple(found) for word, found in index.items()})
 
 
 @dataclass(frozen=True)
-class Shouting:
+class FalseKeywordEffect:
     """What false keywords do to a comparison.
 
     Attributes:
         rows: by category, rows with a term that hold a false keyword before and after.
-        unshouted: by category, KER where a row that holds a false keyword counts as missed.
+        with_false_keywords_as_misses: by category, KER where a row that holds a false
+            keyword counts as missed.
     """
 
-    rows: Mapping[str, Delta]
-    unshouted: Mapping[str, Delta]
+    rows: Mapping[str, KeywordErrorChange]
+    with_false_keywords_as_misses: Mapping[str, KeywordErrorChange]
 
 
-def shouting(pairing: Pairing, listened_for: Vocabulary) -> Shouting:
+def false_keyword_effect(pairing: PairedScores, term_index: TermIndex) -> FalseKeywordEffect:
     """Count the false keywords on both sides of a comparison."""
 
-    def holds_one(row: RowScore) -> bool | None:
+    def holds_one(row: UtteranceScore) -> bool | None:
         if row.term_missed is None:
             return None
-        return bool(listened_for.false_in(normalise(row.row.ref), normalise(row.row.hyp)))
+        return bool(term_index.false_in(normalise(row.row.ref), normalise(row.row.hyp)))
 
-    def missed_or_shouted(row: RowScore) -> bool | None:
+    def missed_or_false_keyword(row: UtteranceScore) -> bool | None:
         return holds_one(row) or row.term_missed
 
-    return Shouting(deltas(pairing, holds_one), deltas(pairing, missed_or_shouted))
+    return FalseKeywordEffect(deltas(pairing, holds_one), deltas(pairing, missed_or_false_keyword))

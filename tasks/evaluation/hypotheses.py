@@ -31,7 +31,7 @@ _HEAD_BYTES = 4096
 _TERM = re.compile(rb'"term"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
-class Part(StrEnum):
+class Partition(StrEnum):
     """Whether the tuned model was trained on a row. Figures on trained rows are always labelled."""
 
     HELD_OUT = "held-out"
@@ -51,7 +51,7 @@ class Hypothesis:
     voice_id: str | None = None
     noise_level: str | None = None
     context_type: str | None = None
-    part: Part | None = None
+    part: Partition | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The row as the file holds it; every field is written, None as null."""
@@ -64,7 +64,7 @@ class Hypothesis:
         }
 
 
-def hypothesis_for(utterance: Utterance, hyp: str, part: Part | None = None) -> Hypothesis:
+def hypothesis_for(utterance: Utterance, hyp: str, part: Partition | None = None) -> Hypothesis:
     """The evaluation row of an utterance that was recognised as ``hyp``."""
     return Hypothesis(
         audio_filepath=utterance.audio_filepath,
@@ -257,11 +257,11 @@ def _optional_text(path: Path, row: int, record: Mapping[str, Any], name: str) -
     )
 
 
-def _part(path: Path, row: int, value: object) -> Part | None:
+def _part(path: Path, row: int, value: object) -> Partition | None:
     if value is None:
         return None
     try:
-        return Part(str(value))
+        return Partition(str(value))
     except ValueError as wrong:
         raise InputError(
             f"{path}: row {row}: part must be 'held-out', 'trained' or null, not {value!r}."

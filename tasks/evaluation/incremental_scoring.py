@@ -20,17 +20,17 @@ import numpy.typing as npt
 
 from tasks.common.errors import InputError
 from tasks.data.text_normalizer import normalise, normalise_term
-from tasks.evaluation.false_keywords import vocabulary
+from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.hypotheses import iterate_hypotheses, stretches, terms
-from tasks.evaluation.scoring import COUNTED, DIMENSIONS, Counts, block_of, measure
-from tasks.evaluation.secondary_metrics import Beyond
+from tasks.evaluation.scoring import COUNTED, DIMENSIONS, ErrorCounts, block_of, measure
+from tasks.evaluation.secondary_metrics import SecondaryMetrics
 from tasks.evaluation.statistics import rate_interval
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
     from pathlib import Path
 
-    from tasks.evaluation.false_keywords import Vocabulary
+    from tasks.evaluation.false_keywords import TermIndex
     from tasks.evaluation.hypotheses import Hypothesis, Stretch
     from tasks.evaluation.statistics import Interval
 
@@ -68,15 +68,15 @@ class _Table:
         """Add another table's lines."""
         self.add(other.lines, other.sums[: len(other.lines)])
 
-    def counts(self) -> dict[Hashable, Counts]:
+    def counts(self) -> dict[Hashable, ErrorCounts]:
         """The counts of each value."""
         return {value: _counts(self.sums[line]) for value, line in self.lines.items()}
 
 
-def _counts(sums: Floats) -> Counts:
+def _counts(sums: Floats) -> ErrorCounts:
     whole = [round(value) for value in sums]
     n, _wer, _cer, *rest = whole
-    return Counts(n, float(sums[1]), float(sums[2]), *rest)
+    return ErrorCounts(n, float(sums[1]), float(sums[2]), *rest)
 
 
 @dataclass(frozen=True)
@@ -90,17 +90,17 @@ class Summary:
         beyond: the figures beyond the four metrics, where they were asked for.
     """
 
-    counts: Counts
-    by: dict[str, dict[str | None, Counts]]
-    blocks: tuple[Counts, ...]
-    beyond: Beyond | None = None
+    counts: ErrorCounts
+    by: dict[str, dict[str | None, ErrorCounts]]
+    blocks: tuple[ErrorCounts, ...]
+    beyond: SecondaryMetrics | None = None
 
 
-class Tally:
+class ScoreAccumulator:
     """Adds rows up."""
 
-    def __init__(self, listened_for: Vocabulary | None = None) -> None:
-        self.beyond = None if listened_for is None else Beyond(listened_for)
+    def __init__(self, term_index: TermIndex | None = None) -> None:
+        self.beyond = None if term_index is None else SecondaryMetrics(term_index)
         self._tables = {name: _Table() for name in (*DIMENSIONS, "block")}
         self._values: list[tuple[Hashable, ...]] = []
         self._blocks: list[Hashable] = []
@@ -139,7 +139,7 @@ class Tally:
         if self.beyond is not None:
             self.beyond.prune()
 
-    def merge(self, other: Tally) -> None:
+    def merge(self, other: ScoreAccumulator) -> None:
         """Add what was counted of another stretch."""
         self.flush()
         other.flush()
@@ -164,15 +164,15 @@ class Tally:
         )
 
 
-def summarise(rows: Iterable[Hypothesis], listened_for: Vocabulary | None = None) -> Summary:
+def summarise(rows: Iterable[Hypothesis], term_index: TermIndex | None = None) -> Summary:
     """Score rows one by one."""
-    tally = Tally(listened_for)
+    tally = ScoreAccumulator(term_index)
     for row in rows:
         tally.add(row)
     return tally.summary()
 
 
-def summarise_file(path: Path, processes: int | None = None) -> Summary:
+def score_file(path: Path, processes: int | None = None) -> Summary:
     """Score a file of per-row results, with the figures beyond the four metrics.
 
     Args:
@@ -208,14 +208,14 @@ def _processes(path: Path) -> int:
 
 
 def _summarise_one(part: Stretch) -> Summary:
-    return _tally(part, vocabulary(terms(part))).summary()
+    return _tally(part, index_terms(terms(part))).summary()
 
 
 def _summarise_many(parts: list[Stretch]) -> Summary:
     # Spawned, not forked: the caller may hold threads, which a fork would break.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(parts), mp_context=context) as pool:
-        words = vocabulary(term for found in pool.map(terms, parts) for term in found)
+        words = index_terms(term for found in pool.map(terms, parts) for term in found)
         tallies = pool.map(_tally, parts, [words] * len(parts))
         whole = next(tallies)
         for one in tallies:
@@ -223,8 +223,8 @@ def _summarise_many(parts: list[Stretch]) -> Summary:
     return whole.summary()
 
 
-def _tally(part: Stretch, words: Vocabulary) -> Tally:
-    tally = Tally(words)
+def _tally(part: Stretch, words: TermIndex) -> ScoreAccumulator:
+    tally = ScoreAccumulator(words)
     for row in iterate_hypotheses(part.path, part):
         tally.add(row)
     tally.flush()
@@ -234,7 +234,7 @@ def _tally(part: Stretch, words: Vocabulary) -> Tally:
 # What is printed and kept of a summary
 
 
-def intervals(counts: Counts, blocks: Iterable[Counts]) -> dict[str, Interval | None]:
+def intervals(counts: ErrorCounts, blocks: Iterable[ErrorCounts]) -> dict[str, Interval | None]:
     """The 95 % interval of each figure: Wilson for shares, the block bootstrap for rates."""
     table = np.array([[getattr(block, name) for name in COUNTED] for block in blocks]).T
     column = dict(zip(COUNTED, table, strict=True)) if table.size else {}

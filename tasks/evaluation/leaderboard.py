@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tasks.evaluation.clinical_values import Kind
-from tasks.evaluation.false_keywords import Vocabulary, vocabulary
-from tasks.evaluation.hypotheses import Part
+from tasks.evaluation.clinical_values import ValueKind
+from tasks.evaluation.false_keywords import TermIndex, index_terms
+from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.incremental_scoring import intervals
 from tasks.evaluation.row_basis import ALL, HELD_OUT, TRAINED, UNTUNED
-from tasks.evaluation.scoring import Share
-from tasks.evaluation.secondary_metrics import Beyond, look_beyond
+from tasks.evaluation.scoring import Proportion
+from tasks.evaluation.secondary_metrics import SecondaryMetrics, compute_secondary_metrics
 
 if TYPE_CHECKING:
-    from tasks.evaluation.diff import Change, Delta
+    from tasks.evaluation.diff import KeywordErrorChange, MetricChange
     from tasks.evaluation.scoring import Scores
     from tasks.evaluation.statistics import Interval
 
@@ -38,7 +38,7 @@ _SECTIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LeaderboardEntry:
     """One model on one set of rows.
 
     Attributes:
@@ -65,10 +65,10 @@ class Leaderboard:
     """
 
     cycle: int
-    entries: tuple[Entry, ...]
+    entries: tuple[LeaderboardEntry, ...]
     notes: tuple[str, ...] = ()
-    changes: tuple[Change, ...] = ()
-    exposure: tuple[Delta, ...] = ()
+    changes: tuple[MetricChange, ...] = ()
+    exposure: tuple[KeywordErrorChange, ...] = ()
 
     def headline(self) -> pd.DataFrame:
         """Section 1: a line an entry; each figure's interval is in a column of its own."""
@@ -85,7 +85,9 @@ class Leaderboard:
         entries = [e for e in self.entries if e.rows != ALL or e.model not in parted]
         groups = [entry.scores.by(dimension) for entry in entries]
         shares = {
-            value: [group[value].keyword if value in group else Share(0, 0) for group in groups]
+            value: [
+                group[value].keyword if value in group else Proportion(0, 0) for group in groups
+            ]
             for value in {value for group in groups for value in group}
         }
         order = sorted(
@@ -128,13 +130,13 @@ class Leaderboard:
             "exposure": {one.category: one.as_dict() for one in self.exposure},
         }
 
-    def _beyond(self, entry: Entry) -> Beyond:
+    def _beyond(self, entry: LeaderboardEntry) -> SecondaryMetrics:
         """What KER does not see; the terms of all entries are listened for."""
-        return look_beyond(entry.scores, self._listened_for)
+        return compute_secondary_metrics(entry.scores, self._listened_for)
 
     @cached_property
-    def _listened_for(self) -> Vocabulary:
-        return vocabulary(row.row.term for entry in self.entries for row in entry.scores.rows)
+    def _listened_for(self) -> TermIndex:
+        return index_terms(row.row.term for entry in self.entries for row in entry.scores.rows)
 
     def _beyond_lines(self) -> list[str]:
         """False keywords and the strict view: a line an entry."""
@@ -144,7 +146,7 @@ class Leaderboard:
             f"strict {_figure(one.strict_share())}"
             + "".join(
                 f", {kind} {_figure(one.strict_share(kind))}"
-                for kind in Kind
+                for kind in ValueKind
                 if one.strict_share(kind).n
             )
             for entry, one in found
@@ -173,7 +175,7 @@ class Leaderboard:
         return "\n\n".join(parts) + "\n"
 
 
-def _worst_first(shares: list[Share]) -> list[tuple[float, int]]:
+def _worst_first(shares: list[Proportion]) -> list[tuple[float, int]]:
     """Sorts the highest KER first, more rows before fewer, and what has no rows last."""
     return [(-share.rate if share.rate is not None else 1.0, -share.n) for share in shares]
 
@@ -192,7 +194,7 @@ def _side_by_side(frame: pd.DataFrame, dimension: str) -> pd.DataFrame:
     return wide.reset_index()
 
 
-def _headline(entry: Entry) -> dict[str, object]:
+def _headline(entry: LeaderboardEntry) -> dict[str, object]:
     scores = entry.scores
     found = intervals(scores.counts, scores.blocks)
     figures = {
@@ -238,11 +240,11 @@ def _bracket(ends: list[float] | None, form: str = ".2f") -> str:
     return "" if ends is None else f" [{ends[0]:{form}}, {ends[1]:{form}}]"
 
 
-def _figure(share: Share) -> str:
+def _figure(share: Proportion) -> str:
     return f"{_cell(share.rate)} ({share.n}){_bracket(_ends(share.interval))}"
 
 
-def _change(change: Change) -> str:
+def _change(change: MetricChange) -> str:
     between = "" if change.interval is None else _bracket(change.interval.as_list(), "+.3f")
     by_chance = "" if change.p is None else f", p {change.p:.3g}"
     difference = "–" if change.difference is None else f"{change.difference:+.3f}"
@@ -252,7 +254,7 @@ def _change(change: Change) -> str:
     )
 
 
-def _seen(delta: Delta) -> str:
+def _seen(delta: KeywordErrorChange) -> str:
     return f"- {delta.category}: KER {_figure(delta.before)} → {_figure(delta.after)}"
 
 
@@ -286,25 +288,27 @@ def _cell(value: object) -> str:
     return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
 
 
-def baseline_entries(model: str, scores: Scores) -> tuple[Entry, ...]:
+def baseline_entries(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...]:
     """The entries of a cycle that no model was tuned for."""
-    return (Entry(model, UNTUNED, scores),)
+    return (LeaderboardEntry(model, UNTUNED, scores),)
 
 
-def parted(model: str, scores: Scores) -> tuple[Entry, ...]:
+def parted(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...]:
     """A model on held-out rows, on trained rows, and on all."""
 
-    def part(wanted: Part) -> Scores:
+    def part(wanted: Partition) -> Scores:
         return scores.where(lambda row: row.row.part is wanted)
 
     return (
-        Entry(model, HELD_OUT, part(Part.HELD_OUT)),
-        Entry(model, TRAINED, part(Part.TRAINED)),
-        Entry(model, ALL, scores),
+        LeaderboardEntry(model, HELD_OUT, part(Partition.HELD_OUT)),
+        LeaderboardEntry(model, TRAINED, part(Partition.TRAINED)),
+        LeaderboardEntry(model, ALL, scores),
     )
 
 
-def tuned_entries(base: str, before: Scores, tuned: str, after: Scores) -> tuple[Entry, ...]:
+def tuned_entries(
+    base: str, before: Scores, tuned: str, after: Scores
+) -> tuple[LeaderboardEntry, ...]:
     """Base and tuned model on held-out rows, then on trained rows, then on all."""
     pairs = zip(parted(tuned, after), parted(base, before), strict=True)
     return tuple(entry for pair in pairs for entry in pair)

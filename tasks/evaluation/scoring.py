@@ -64,7 +64,7 @@ def measure(ref: str, hyp: str, term: str | None) -> Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class RowScore:
+class UtteranceScore:
     """The counts of one row after normalisation.
 
     Attributes:
@@ -102,10 +102,10 @@ class RowScore:
         return self.char_edits / max(self.ref_chars, 1)
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> ErrorCounts:
         """The row as a set of one."""
         missed = self.term_missed
-        return Counts(
+        return ErrorCounts(
             n=1,
             wer_sum=self.wer,
             cer_sum=self.cer,
@@ -120,7 +120,7 @@ class RowScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Proportion:
     """How many of ``n`` rows: a binary rate that knows its counts."""
 
     hits: int
@@ -140,12 +140,12 @@ class Share:
         """Wilson's 95 % interval, or None where there are no rows."""
         return statistics.wilson(self.hits, self.n)
 
-    def __add__(self, other: Share) -> Share:
-        return Share(self.hits + other.hits, self.n + other.n)
+    def __add__(self, other: Proportion) -> Proportion:
+        return Proportion(self.hits + other.hits, self.n + other.n)
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class ErrorCounts:
     """The counts of a set of rows: they add up, and the rates follow from them.
 
     Attributes:
@@ -178,8 +178,8 @@ class Counts:
         ):
             raise ValueError(f"these counts contradict each other: {self}")
 
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(*(getattr(self, name) + getattr(other, name) for name in COUNTED))
+    def __add__(self, other: ErrorCounts) -> ErrorCounts:
+        return ErrorCounts(*(getattr(self, name) + getattr(other, name) for name in COUNTED))
 
     @property
     def wer(self) -> float | None:
@@ -192,14 +192,14 @@ class Counts:
         return self.cer_sum / self.n if self.n else None
 
     @property
-    def keyword(self) -> Share:
+    def keyword(self) -> Proportion:
         """Rows whose term was missed, of the rows that have a term."""
-        return Share(self.terms_missed, self.with_term)
+        return Proportion(self.terms_missed, self.with_term)
 
     @property
-    def sentence(self) -> Share:
+    def sentence(self) -> Proportion:
         """Rows with any error."""
-        return Share(self.sentences_wrong, self.n)
+        return Proportion(self.sentences_wrong, self.n)
 
     @property
     def ker(self) -> float | None:
@@ -217,7 +217,7 @@ class Counts:
         return self.word_edits / max(self.ref_words, 1) if self.n else None
 
 
-COUNTED = tuple(field.name for field in fields(Counts))
+COUNTED = tuple(field.name for field in fields(ErrorCounts))
 """The names of the counts, in their order."""
 
 
@@ -225,7 +225,7 @@ COUNTED = tuple(field.name for field in fields(Counts))
 class Scores:
     """The four metrics over a set of rows, and the pooled WER beside them."""
 
-    rows: tuple[RowScore, ...]
+    rows: tuple[UtteranceScore, ...]
 
     @property
     def n(self) -> int:
@@ -233,7 +233,7 @@ class Scores:
         return len(self.rows)
 
     @cached_property
-    def counts(self) -> Counts:
+    def counts(self) -> ErrorCounts:
         """The rows' counts, added up."""
         return total(row.counts for row in self.rows)
 
@@ -248,12 +248,12 @@ class Scores:
         return self.counts.cer
 
     @property
-    def keyword(self) -> Share:
+    def keyword(self) -> Proportion:
         """Rows whose term was missed, of the rows that have a term."""
         return self.counts.keyword
 
     @property
-    def sentence(self) -> Share:
+    def sentence(self) -> Proportion:
         """Rows with any error."""
         return self.counts.sentence
 
@@ -273,23 +273,23 @@ class Scores:
         return self.counts.pooled_wer
 
     @cached_property
-    def blocks(self) -> tuple[Counts, ...]:
+    def blocks(self) -> tuple[ErrorCounts, ...]:
         """The rows of each term together, and each row without a term for itself.
 
         Rows of one term are not independent; the bootstrap draws them as one.
         """
-        by_block: dict[object, list[Counts]] = {}
+        by_block: dict[object, list[ErrorCounts]] = {}
         for place, row in enumerate(self.rows):
             by_block.setdefault(block_of(row.row.term, place), []).append(row.counts)
         return tuple(total(counts) for counts in by_block.values())
 
-    def where(self, keep: Callable[[RowScore], bool]) -> Scores:
+    def where(self, keep: Callable[[UtteranceScore], bool]) -> Scores:
         """The scores over the rows that ``keep`` accepts."""
         return Scores(tuple(row for row in self.rows if keep(row)))
 
     def by(self, dimension: str) -> dict[str | None, Scores]:
         """The scores for each value of a field, None standing for rows that lack it."""
-        groups: dict[str | None, list[RowScore]] = {}
+        groups: dict[str | None, list[UtteranceScore]] = {}
         for row in self.rows:
             groups.setdefault(getattr(row.row, dimension), []).append(row)
         return {value: Scores(tuple(rows)) for value, rows in groups.items()}
@@ -300,16 +300,16 @@ def block_of(term: str | None, place: int) -> str | int:
     return (normalise_term(term) if term else "") or place
 
 
-def total(counts: Iterable[Counts]) -> Counts:
+def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:
     """Counts, added up."""
     columns = zip(*([getattr(one, name) for name in COUNTED] for one in counts), strict=True)
-    return Counts(*map(sum, columns))
+    return ErrorCounts(*map(sum, columns))
 
 
-def score_row(row: Hypothesis) -> RowScore:
+def score_row(row: Hypothesis) -> UtteranceScore:
     """Score one row by the contract's definitions."""
     term = normalise_term(row.term) if row.term else None
-    return RowScore(row, *measure(normalise(row.ref), normalise(row.hyp), term))
+    return UtteranceScore(row, *measure(normalise(row.ref), normalise(row.hyp), term))
 
 
 def score(rows: Iterable[Hypothesis]) -> Scores:

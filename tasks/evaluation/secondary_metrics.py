@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from rapidfuzz.distance import Levenshtein
 
 from tasks.data.text_normalizer import contains_words, normalise, normalise_term
-from tasks.evaluation.clinical_values import Kind, compare
-from tasks.evaluation.false_keywords import Vocabulary, vocabulary
-from tasks.evaluation.scoring import Share
+from tasks.evaluation.clinical_values import ValueKind, compare
+from tasks.evaluation.false_keywords import TermIndex, index_terms
+from tasks.evaluation.scoring import Proportion
 
 if TYPE_CHECKING:
     from tasks.evaluation.hypotheses import Hypothesis
@@ -29,7 +29,7 @@ NOTHING_HEARD = "(nothing)"
 _PAIRS_KEPT = 50_000
 
 
-def heard_instead(ref: str, hyp: str, term: str) -> str | None:
+def misrecognised_as(ref: str, hyp: str, term: str) -> str | None:
     """The words of a hypothesis that stand where its reference has a term.
 
     Both are aligned by the fewest edits; what was inserted beside the term counts, since one word
@@ -61,25 +61,25 @@ def heard_instead(ref: str, hyp: str, term: str) -> str | None:
 
 
 @dataclass
-class Beyond:
+class SecondaryMetrics:
     """The figures beyond the four metrics, over rows that are added one by one.
 
     Attributes:
-        listened_for: the terms that count as keywords.
+        term_index: the terms that count as keywords.
         rows: rows looked at, by entity_category.
-        shouted: rows that hold a false keyword, by entity_category.
+        with_false_keyword: rows that hold a false keyword, by entity_category.
         false_terms: how often each term stood where nobody said it.
         near: how often a term was missed and these words heard instead.
         strict: rows that hold something critical, and rows in which it is wrong, by kind.
         strict_any: the same of any kind: rows, wrong.
     """
 
-    listened_for: Vocabulary
+    term_index: TermIndex
     rows: Counter[str | None] = field(default_factory=Counter)
-    shouted: Counter[str | None] = field(default_factory=Counter)
+    with_false_keyword: Counter[str | None] = field(default_factory=Counter)
     false_terms: Counter[str] = field(default_factory=Counter)
     near: Counter[tuple[str, str]] = field(default_factory=Counter)
-    strict: Counter[tuple[Kind, bool]] = field(default_factory=Counter)
+    strict: Counter[tuple[ValueKind, bool]] = field(default_factory=Counter)
     strict_any: Counter[bool] = field(default_factory=Counter)
 
     def add(self, row: Hypothesis, ref: str, hyp: str, *, term_missed: bool | None) -> None:
@@ -87,12 +87,12 @@ class Beyond:
         category = row.entity_category
         self.rows[category] += 1
         if ref != hyp:
-            if false := self.listened_for.false_in(ref, hyp):
-                self.shouted[category] += 1
+            if false := self.term_index.false_in(ref, hyp):
+                self.with_false_keyword[category] += 1
                 self.false_terms.update(false)
             if term_missed and row.term:
                 term = normalise_term(row.term)
-                if (heard := heard_instead(ref, hyp, term)) is not None:
+                if (heard := misrecognised_as(ref, hyp, term)) is not None:
                     self.near[term, heard] += 1
         view = compare(row.ref, row.hyp)
         if view.kinds:
@@ -105,26 +105,26 @@ class Beyond:
         if len(self.near) > 2 * _PAIRS_KEPT:
             self.near = Counter(dict(self.near.most_common(_PAIRS_KEPT)))
 
-    def merge(self, other: Beyond) -> None:
+    def merge(self, other: SecondaryMetrics) -> None:
         """Add what another part of the rows has given."""
-        for name in ("rows", "shouted", "false_terms", "near", "strict", "strict_any"):
+        for name in ("rows", "with_false_keyword", "false_terms", "near", "strict", "strict_any"):
             getattr(self, name).update(getattr(other, name))
 
     @property
-    def false_keywords(self) -> Share:
+    def false_keywords(self) -> Proportion:
         """FKR over all rows."""
-        return Share(self.shouted.total(), self.rows.total())
+        return Proportion(self.with_false_keyword.total(), self.rows.total())
 
-    def false_keywords_of(self, category: str | None) -> Share:
+    def false_keywords_of(self, category: str | None) -> Proportion:
         """FKR over a category's rows."""
-        return Share(self.shouted[category], self.rows[category])
+        return Proportion(self.with_false_keyword[category], self.rows[category])
 
-    def strict_share(self, kind: Kind | None = None) -> Share:
+    def strict_share(self, kind: ValueKind | None = None) -> Proportion:
         """Rows in which a kind of critical item, or any, is wrong, of the rows that hold one."""
         if kind is None:
-            return Share(self.strict_any[True], self.strict_any.total())
+            return Proportion(self.strict_any[True], self.strict_any.total())
         wrong = self.strict[kind, True]
-        return Share(wrong, wrong + self.strict[kind, False])
+        return Proportion(wrong, wrong + self.strict[kind, False])
 
     def near_misses(self, terms: int = 50, forms: int = 5) -> dict[str, dict[str, int]]:
         """The terms that were missed most, and what was heard instead, most often first."""
@@ -154,12 +154,12 @@ class Beyond:
             "near_misses": self.near_misses(),
             "strict": {
                 **_share("rate", self.strict_share()),
-                "by": {kind.value: _share("rate", self.strict_share(kind)) for kind in Kind},
+                "by": {kind.value: _share("rate", self.strict_share(kind)) for kind in ValueKind},
             },
         }
 
 
-def _share(name: str, share: Share) -> dict[str, object]:
+def _share(name: str, share: Proportion) -> dict[str, object]:
     interval = share.interval
     return {
         "n": share.n,
@@ -168,10 +168,12 @@ def _share(name: str, share: Share) -> dict[str, object]:
     }
 
 
-def look_beyond(scores: Scores, listened_for: Vocabulary | None = None) -> Beyond:
+def compute_secondary_metrics(
+    scores: Scores, term_index: TermIndex | None = None
+) -> SecondaryMetrics:
     """The figures over scored rows; by default their own terms are listened for."""
-    words = listened_for or vocabulary(row.row.term for row in scores.rows)
-    found = Beyond(words)
+    words = term_index or index_terms(row.row.term for row in scores.rows)
+    found = SecondaryMetrics(words)
     for row in scores.rows:
         found.add(
             row.row, normalise(row.row.ref), normalise(row.row.hyp), term_missed=row.term_missed

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
-from tasks.gpu_hosts.ssh import HostError, patiently
+from tasks.gpu_hosts.ssh import HostError, retry_connection
 from tasks.records import run_record
 from tasks.training import run as training_run
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
     from tasks.data.cycle_folder import Cycle
     from tasks.gpu_hosts.ssh import Connection
-    from tasks.gpu_hosts.upload import Cargo, Placed
+    from tasks.gpu_hosts.upload import RemotePaths, UploadPlan
 
 _NOT_BACK = ("*.wav", "*.flac", "*.WAV", "*.FLAC", ".*", "inputs", "manifest.jsonl")
 _SPLIT = ("train", "validation")
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class DownloadedRun:
     """A run's results, here.
 
     Attributes:
@@ -48,7 +48,7 @@ class Fetched:
 
 
 def has_results(
-    connection: Connection, placed: Placed, cycle: Cycle, patience_s: float = 0.0
+    connection: Connection, placed: RemotePaths, cycle: Cycle, patience_s: float = 0.0
 ) -> bool:
     """Whether the run on the host went to its end; the gate may have refused it there.
 
@@ -57,16 +57,16 @@ def has_results(
     """
     record = f"{placed.clinic}/{cycle.next.path.name}/{run_record.RECORD_NAME}"
     look = partial(connection.run, f'test -f "{record}"')
-    return patiently(look, patience_s).code == 0
+    return retry_connection(look, patience_s).code == 0
 
 
 def fetch(
     connection: Connection,
-    placed: Placed,
-    cargo: Cargo,
+    placed: RemotePaths,
+    cargo: UploadPlan,
     told: Mapping[str, Any],
     patience_s: float = 0.0,
-) -> Fetched:
+) -> DownloadedRun:
     """Bring a run's results back, check every file, and put them beside the cycle.
 
     Args:
@@ -85,7 +85,7 @@ def fetch(
     staging = cycle.path.parent / f".rented-{told['lease']}"
     try:
         bring = partial(connection.copy_back, placed.clinic, staging, _NOT_BACK)
-        patiently(bring, patience_s)
+        retry_connection(bring, patience_s)
         checked, run = verify(staging, cycle)
         changed = _localise(staging, cycle, run, _homes(placed, cargo))
         kept = _install(staging, cycle, {**told, **changed})
@@ -99,7 +99,7 @@ def fetch(
         ) from failure
     shutil.rmtree(staging, ignore_errors=True)
     model = cycle.path / "models" / run / training_run.MODEL_NAME
-    return Fetched(checked, model, cycle.next.path, kept)
+    return DownloadedRun(checked, model, cycle.next.path, kept)
 
 
 def verify(staging: Path, cycle: Cycle) -> tuple[int, str]:
@@ -138,7 +138,7 @@ def _compare(wanted: Mapping[Path, str], staging: Path, cycle: Cycle) -> None:
             )
 
 
-def _homes(placed: Placed, cargo: Cargo) -> list[tuple[str, str]]:
+def _homes(placed: RemotePaths, cargo: UploadPlan) -> list[tuple[str, str]]:
     """Each place on the host with the one here that it stands for, the innermost first."""
     pairs = [(placed.clinic, cargo.cycle.path.parent)]
     pairs += zip(placed.audio_roots, cargo.audio_roots, strict=True)

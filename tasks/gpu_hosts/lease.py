@@ -21,7 +21,7 @@ from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.gpu_hosts.providers import Host, Provider, open_host
 from tasks.records import cost_ledger
-from tasks.records.cost_ledger import Outcome
+from tasks.records.cost_ledger import RentalOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,7 +68,7 @@ class Lease:
         settings: Any = TypeAdapter(Provider).validate_python(dict(self.provider))
         return open_host(settings, self.lease, self.account, self.started)
 
-    def entry(self, outcome: Outcome, ended: float | None = None) -> cost_ledger.Entry:
+    def entry(self, outcome: RentalOutcome, ended: float | None = None) -> cost_ledger.LedgerEntry:
         """What the ledger gets for the time that is not in it yet."""
         return cost_ledger.entry(
             started=max(self.started, self.counted_until),
@@ -82,13 +82,13 @@ class Lease:
             outcome=outcome,
         )
 
-    def count(self, outcome: Outcome) -> Lease:
+    def count(self, outcome: RentalOutcome) -> Lease:
         """Put its cost so far into the ledger beside its cycle, or else into the state folder.
 
         Raises:
             InputError: neither can be written.
         """
-        now = self.started if outcome is Outcome.NOT_CREATED else time.time()
+        now = self.started if outcome is RentalOutcome.NOT_CREATED else time.time()
         folder = Path(self.cycle).parent
         entry = self.entry(outcome, now)
         # The folder may be gone, or another's, when a forgotten host is found; its cost must stay.

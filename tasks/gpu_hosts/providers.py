@@ -26,7 +26,7 @@ class NothingCreatedError(HostError):
     """No host was asked for, so that there is none to give back."""
 
 
-class State(StrEnum):
+class HostStatus(StrEnum):
     """What a host is doing, as far as it costs."""
 
     ABSENT = "absent"
@@ -39,10 +39,10 @@ class State(StrEnum):
     @property
     def given_back(self) -> bool:
         """Whether it bills no more."""
-        return self in {State.ABSENT, State.ENDING}
+        return self in {HostStatus.ABSENT, HostStatus.ENDING}
 
 
-class OwnHost(BaseModel):
+class SshHostSettings(BaseModel):
     """A host that the user already has, over SSH."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,7 +73,7 @@ class OwnHost(BaseModel):
     )
 
 
-class BrevHost(BaseModel):
+class BrevSettings(BaseModel):
     """A host that NVIDIA Brev rents out by the second."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -107,11 +107,11 @@ class BrevHost(BaseModel):
     )
 
 
-Provider = Annotated[OwnHost | BrevHost, Field(discriminator="provider")]
+Provider = Annotated[SshHostSettings | BrevSettings, Field(discriminator="provider")]
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class Quote:
     """What a provider offers.
 
     Attributes:
@@ -136,18 +136,18 @@ class Host(Protocol):
     def connection(self) -> Connection:
         """How scripts, files and tunnels reach it."""
 
-    def look(self, gpu: str, memory_gb: int, disk_gb: int, most_usd_per_hour: float) -> Terms:
+    def quote(self, gpu: str, memory_gb: int, disk_gb: int, most_usd_per_hour: float) -> Quote:
         """See what it would cost now; nothing is asked for.
 
         Raises:
             NothingCreatedError: it cannot be had, or only at a higher price.
         """
 
-    def create(self, terms: Terms, limit_s: int) -> None:
+    def provision(self, quote: Quote, limit_s: int) -> None:
         """Have it.
 
         Args:
-            terms: from ``look``.
+            quote: from ``quote``.
             limit_s: after which it ends by itself, even if nobody ever reaches it.
 
         Raises:
@@ -161,14 +161,14 @@ class Host(Protocol):
             HostError: it failed, or is not reachable in time.
         """
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """End what it costs: delete it, or stop it if that was settled.
 
         Raises:
             HostError: it may still bill.
         """
 
-    def state(self) -> State:
+    def state(self) -> HostStatus:
         """What it is doing.
 
         Raises:
@@ -177,10 +177,10 @@ class Host(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class SshHost:
     """A user's own host: there is nothing to create; giving back is to leave nothing running."""
 
-    settings: OwnHost
+    settings: SshHostSettings
     lease: str
 
     @property
@@ -193,35 +193,35 @@ class Own:
         """To the host."""
         return Connection(self.settings.ssh)
 
-    def look(self, gpu: str, memory_gb: int, disk_gb: int, most_usd_per_hour: float) -> Terms:
+    def quote(self, gpu: str, memory_gb: int, disk_gb: int, most_usd_per_hour: float) -> Quote:
         """It is there already, or it is not; it costs what its owner says."""
         del gpu, memory_gb, disk_gb
         try:
             self.connection.check("true", timeout_s=self.settings.ssh.connect_s + 5)
         except HostError as away:
             raise NothingCreatedError(str(away)) from away
-        return Terms(most_usd_per_hour)
+        return Quote(most_usd_per_hour)
 
-    def create(self, terms: Terms, limit_s: int) -> None:
+    def provision(self, quote: Quote, limit_s: int) -> None:
         """It is there."""
 
     def wait_until_reachable(self, seconds: float) -> None:
         """Wait for sshd."""
         self.connection.wait(seconds)
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """End the worker and what it started, and remove every file of the lease."""
         script = remote_scripts.end(self.settings.folder, self.lease, self.settings.give_back)
         self.connection.check(script, timeout_s=60)
 
-    def state(self) -> State:
+    def state(self) -> HostStatus:
         """Running as long as a process or a file of the lease is there."""
         left = self.connection.check(remote_scripts.left(self.settings.folder, self.lease)).strip()
-        return State.RUNNING if left else State.ABSENT
+        return HostStatus.RUNNING if left else HostStatus.ABSENT
 
 
 @dataclass(frozen=True, slots=True)
-class Rented:
+class BrevInstance:
     """An instance at Brev.
 
     Attributes:
@@ -231,7 +231,7 @@ class Rented:
         asked: when, in seconds since the epoch.
     """
 
-    settings: BrevHost
+    settings: BrevSettings
     lease: str
     account: str = ""
     asked: float = 0.0
@@ -259,7 +259,7 @@ class Rented:
     def _brev(self) -> Brev:
         return Brev(self.settings.program)
 
-    def look(self, gpu: str, memory_gb: int, disk_gb: int, most_usd_per_hour: float) -> Terms:
+    def quote(self, gpu: str, memory_gb: int, disk_gb: int, most_usd_per_hour: float) -> Quote:
         """The cheapest that is offered, if it is as cheap as the person was told."""
         try:
             account = self._account()
@@ -274,7 +274,7 @@ class Rented:
                 f"Nothing was created. Fix: say --usd-per-hour {offer.usd_per_hour:.2f}, and look "
                 "at the costs again."
             )
-        return Terms(offer.usd_per_hour, account, offer)
+        return Quote(offer.usd_per_hour, account, offer)
 
     def _account(self) -> str:
         """The id of the active organisation; empty where an API key does not tell it."""
@@ -288,13 +288,13 @@ class Rented:
             )
         return "" if active is None else active.id
 
-    def create(self, terms: Terms, limit_s: int) -> None:
+    def provision(self, quote: Quote, limit_s: int) -> None:
         """Rent what was offered; its clock starts when it boots."""
-        if terms.offer is None:
+        if quote.offer is None:
             raise ValueError("these terms are not Brev's")
         command = self.settings.at_limit
         script = remote_scripts.clock_at_boot(self.lease, limit_s, command) if command else ""
-        self._brev.create(self.name, terms.offer, script)
+        self._brev.create(self.name, quote.offer, script)
 
     def wait_until_reachable(self, seconds: float) -> None:
         """Wait until Brev calls it ready, then for sshd."""
@@ -313,7 +313,7 @@ class Rented:
         brev.refresh()
         self.connection.wait(max(deadline - time.monotonic(), 1.0))
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Delete it, and see that Brev has taken the order.
 
         It counts as absent only in the organisation that it was asked for in, and only when that
@@ -362,30 +362,30 @@ class Rented:
                 "organisation that it was asked for in. Fix: look in Brev's console."
             )
 
-    def state(self) -> State:
+    def state(self) -> HostStatus:
         """By ``brev ls``, in its own organisation."""
         self._require_account()
         return self._status()
 
-    def _status(self) -> State:
+    def _status(self) -> HostStatus:
         return _state(self._brev.find(self.name))
 
 
-def _state(found: Instance | None) -> State:
+def _state(found: Instance | None) -> HostStatus:
     if found is None:
-        return State.ABSENT
+        return HostStatus.ABSENT
     return {
-        "RUNNING": State.RUNNING,
-        "UNHEALTHY": State.RUNNING,
-        "STOPPING": State.STOPPED,
-        "STOPPED": State.STOPPED,
-        "DELETING": State.ENDING,
-        "FAILURE": State.FAILED,
-    }.get(found.status, State.STARTING)
+        "RUNNING": HostStatus.RUNNING,
+        "UNHEALTHY": HostStatus.RUNNING,
+        "STOPPING": HostStatus.STOPPED,
+        "STOPPED": HostStatus.STOPPED,
+        "DELETING": HostStatus.ENDING,
+        "FAILURE": HostStatus.FAILED,
+    }.get(found.status, HostStatus.STARTING)
 
 
 def open_host(
-    settings: OwnHost | BrevHost, lease: str, account: str = "", asked: float = 0.0
+    settings: SshHostSettings | BrevSettings, lease: str, account: str = "", asked: float = 0.0
 ) -> Host:
     """The host of a lease.
 
@@ -395,6 +395,6 @@ def open_host(
         account: whose bill it is, once it has been asked for.
         asked: when it was, in seconds since the epoch.
     """
-    if isinstance(settings, OwnHost):
-        return Own(settings, lease)
-    return Rented(settings, lease, account, asked)
+    if isinstance(settings, SshHostSettings):
+        return SshHost(settings, lease)
+    return BrevInstance(settings, lease, account, asked)

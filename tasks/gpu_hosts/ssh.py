@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.common.errors import FlywheelError
-from tasks.common.processes import die_with_us
+from tasks.common.processes import end_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -47,7 +47,7 @@ class ConnectionLostError(HostError):
     """The host cannot be reached, now or any more; a later try may succeed."""
 
 
-def patiently(step: Callable[[], T], patience_s: float) -> T:
+def retry_connection(step: Callable[[], T], patience_s: float) -> T:
     """Do a step that may be done again until no outage stops it any more.
 
     Args:
@@ -277,7 +277,7 @@ class Tunnel:
         """
         self.close()
         line = [
-            *die_with_us(),
+            *end_with_parent(),
             *self.settings.command(),
             *("-o", "ExitOnForwardFailure=yes"),
             *("-R", f"127.0.0.1:{self.remote_port}:{self.host}:{self.port}"),
@@ -288,7 +288,7 @@ class Tunnel:
         ]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-        heard = _Heard(self._process)
+        heard = _StderrReader(self._process)
         deadline = time.monotonic() + self.settings.connect_s + _STANDS_S
         while time.monotonic() < deadline and self.alive:
             if heard.stands and (port := self.remote_port or heard.port):
@@ -320,7 +320,7 @@ class Tunnel:
         self._process = None
 
 
-class _Heard:
+class _StderrReader:
     """What an ssh says, read as it comes: a full pipe would stop it."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:

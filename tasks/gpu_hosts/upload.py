@@ -16,7 +16,7 @@ from tasks.common.errors import InputError
 from tasks.data import path_mapping
 from tasks.data.cycle_folder import clinic_of
 from tasks.data.manifest import read_manifest
-from tasks.gpu_hosts.ssh import patiently
+from tasks.gpu_hosts.ssh import retry_connection
 from tasks.training import run as training_run
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Cargo:
+class UploadPlan:
     """What is sent.
 
     Attributes:
@@ -46,7 +46,7 @@ class Cargo:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class RemotePaths:
     """Where it all is on the host: absolute paths."""
 
     clinic: str
@@ -64,7 +64,7 @@ class _Part:
     target: str
 
 
-def check(cargo: Cargo) -> None:
+def check(cargo: UploadPlan) -> None:
     """Make sure, while nothing is paid for yet, that all of it can be sent.
 
     Raises:
@@ -74,7 +74,9 @@ def check(cargo: Cargo) -> None:
         _pack("/", cargo, Path(folder))
 
 
-def send(connection: Connection, root: str, cargo: Cargo, patience_s: float = 0.0) -> Placed:
+def send(
+    connection: Connection, root: str, cargo: UploadPlan, patience_s: float = 0.0
+) -> RemotePaths:
     """Send a cycle to a host; again sends what is not there yet.
 
     Args:
@@ -90,14 +92,14 @@ def send(connection: Connection, root: str, cargo: Cargo, patience_s: float = 0.
     with tempfile.TemporaryDirectory(prefix="asr-flywheel-") as folder:
         placed, parts = _pack(root, cargo, Path(folder))
         made = " ".join(f'"{part.target}"' for part in parts)
-        patiently(partial(connection.check, f"mkdir -p {made}"), patience_s)
+        retry_connection(partial(connection.check, f"mkdir -p {made}"), patience_s)
         for part in parts:
             step = partial(connection.copy_to, part.folder, part.names, part.target)
-            patiently(step, patience_s)
+            retry_connection(step, patience_s)
     return placed
 
 
-def _pack(root: str, cargo: Cargo, staging: Path) -> tuple[Placed, list[_Part]]:
+def _pack(root: str, cargo: UploadPlan, staging: Path) -> tuple[RemotePaths, list[_Part]]:
     """Which files go where, and what the run is told of them."""
     cycle = cargo.cycle
     # The folder's name is kept: it names the clinic in the store and in Prefect.
@@ -129,7 +131,7 @@ def _pack(root: str, cargo: Cargo, staging: Path) -> tuple[Placed, list[_Part]]:
         parts += _speech(named, f"{inputs}/general", roots, staging / "general")
         general = f"{inputs}/general/{named.name}"
     there = tuple(f"{inputs}/audio{number}" for number in range(len(cargo.audio_roots)))
-    return Placed(clinic, place, base, baseline, general, there), parts
+    return RemotePaths(clinic, place, base, baseline, general, there), parts
 
 
 def _plain(folder: Path) -> bool:

@@ -29,7 +29,7 @@ LEDGER_NAME = "cost_ledger.jsonl"
 _UTC = "%Y-%m-%dT%H:%M:%SZ"
 
 
-class Outcome(StrEnum):
+class RentalOutcome(StrEnum):
     """What a rental ended in."""
 
     COMPLETED = "completed"
@@ -41,7 +41,7 @@ class Outcome(StrEnum):
     NOT_GIVEN_BACK = "not-given-back"  # the host may still bill: somebody was alarmed
 
 
-class Entry(BaseModel):
+class LedgerEntry(BaseModel):
     """One rental, as a line of the ledger holds it."""
 
     # A later version may add fields; this one reads past them.
@@ -57,7 +57,7 @@ class Entry(BaseModel):
     seconds: float = Field(ge=0, description="From started to ended.")
     usd_per_hour: float = Field(ge=0, description="What the price was taken to be.")
     usd: float = Field(ge=0, description="seconds at usd_per_hour; the provider's bill counts.")
-    outcome: Outcome
+    outcome: RentalOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Ledger:
     """
 
     path: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[LedgerEntry, ...]
     torn: tuple[str, ...]
 
     @property
@@ -98,8 +98,8 @@ def entry(
     sku: str,
     host: str,
     usd_per_hour: float,
-    outcome: Outcome,
-) -> Entry:
+    outcome: RentalOutcome,
+) -> LedgerEntry:
     """An entry with its duration and cost.
 
     Args:
@@ -115,7 +115,7 @@ def entry(
     """
     # A clock that was set back makes no negative cost.
     seconds = round(max(ended - started, 0.0), 1)
-    return Entry(
+    return LedgerEntry(
         started=time.strftime(_UTC, time.gmtime(started)),
         ended=time.strftime(_UTC, time.gmtime(ended)),
         cycle=cycle,
@@ -130,7 +130,7 @@ def entry(
     )
 
 
-def append(folder: Path, new: Entry) -> Path:
+def append(folder: Path, new: LedgerEntry) -> Path:
     """Add an entry to the ledger of a folder of cycles; it is on the disk when this returns.
 
     Returns:
@@ -175,7 +175,7 @@ def read(folder: Path) -> Ledger:
         return Ledger(path, (), ())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error}).") from error
-    entries: list[Entry] = []
+    entries: list[LedgerEntry] = []
     torn: list[str] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -186,7 +186,7 @@ def read(folder: Path) -> Ledger:
             torn.append(f"{path}: line {number} was cut short by a crash; its cost is not counted.")
             continue
         try:
-            entries.append(Entry.model_validate(value))
+            entries.append(LedgerEntry.model_validate(value))
         except ValidationError as wrong:
             first = wrong.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the line"

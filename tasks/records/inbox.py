@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import Cycle, open_cycle
-from tasks.data.cycle_lock import claim
+from tasks.data.cycle_lock import lock_cycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +91,7 @@ def bring(
     place = folder / f"cycle{arrival.number}"
     place.mkdir(parents=True, exist_ok=True)
     cycle = open_cycle(place)
-    with claim(cycle):
+    with lock_cycle(cycle):
         _copy(store, arrival, place, report)
     return cycle
 

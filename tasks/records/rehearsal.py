@@ -42,7 +42,7 @@ _FAULT = re.compile(r"^failed: ([a-z0-9-]+):", re.MULTILINE)
 _OURS = {"error: ": "InputError", "failed: ": "FlywheelError"}
 
 
-class State(StrEnum):
+class StepStatus(StrEnum):
     """How a step ended."""
 
     PASSED = "passed"
@@ -79,7 +79,7 @@ class StepResult:
     """
 
     name: str
-    state: State
+    state: StepStatus
     seconds: float = 0.0
     reason: str = ""
     failure: Failure | None = None
@@ -120,7 +120,7 @@ class Record:
     @property
     def ok(self) -> bool:
         """Whether no step failed."""
-        return all(step.state is not State.FAILED for step in self.steps)
+        return all(step.state is not StepStatus.FAILED for step in self.steps)
 
     def with_step(self, result: StepResult, order: Iterable[str]) -> Record:
         """The record with a step's result in its place; an earlier result of the step goes."""
@@ -180,7 +180,7 @@ def _step(told: Mapping[str, Any]) -> StepResult:
     failure = told["failure"]
     return StepResult(
         name=told["name"],
-        state=State(told["state"]),
+        state=StepStatus(told["state"]),
         seconds=told["seconds"],
         reason=told["reason"],
         failure=None if failure is None else Failure(**failure),

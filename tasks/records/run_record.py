@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tasks.data.preflight import PreflightResult
     from tasks.data.training_set import TrainingSet
     from tasks.decision.verdict import Decision, TableReading
-    from tasks.evaluation.diff import Delta
+    from tasks.evaluation.diff import KeywordErrorChange
     from tasks.evaluation.leaderboard import Leaderboard
     from tasks.training.run import SftResult
     from tasks.transcription.offline import Transcript
@@ -109,8 +109,8 @@ def write_decision(
     cycle: Cycle,
     decided: Decision,
     all_rows: TableReading,
-    held_out: Mapping[str, Delta],
-    everything: Mapping[str, Delta],
+    held_out: Mapping[str, KeywordErrorChange],
+    everything: Mapping[str, KeywordErrorChange],
 ) -> None:
     """Write decision.json: the decision, the specification's literal reading, and the figures."""
     atomic_files.write_json(

@@ -16,7 +16,7 @@ from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.decision.decision_table import POLICY
 from tasks.evaluation import diff
-from tasks.evaluation.hypotheses import Part
+from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.statistics import mcnemar_mid_p
 from tasks.records import cost_ledger, run_record
 from tasks.training.progress import overfit
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
-    from tasks.evaluation.scoring import Scores, Share
+    from tasks.evaluation.scoring import Proportion, Scores
     from tasks.training.progress import Epoch
 
 CHAMPION_RULE = (
@@ -78,10 +78,10 @@ class Turn:
     @property
     def unseen(self) -> Scores:
         """The tuned model on the rows that it was not trained on."""
-        return self.after.where(lambda row: row.row.part is not Part.TRAINED)
+        return self.after.where(lambda row: row.row.part is not Partition.TRAINED)
 
     @property
-    def ker(self) -> dict[str, Share]:
+    def ker(self) -> dict[str, Proportion]:
         """Missed terms by category on unseen rows, the priority categories first."""
         groups = self.unseen.by("entity_category")
         found = {name: scores.keyword for name, scores in groups.items() if name is not None}
@@ -92,7 +92,9 @@ class Turn:
     def drops(self) -> dict[str, float | None]:
         """Relative change of each priority category's KER by this turn, on unseen rows."""
         pairing = diff.pair(self.before, self.after)
-        deltas = diff.deltas(pairing.where(lambda pair: pair.after.row.part is not Part.TRAINED))
+        deltas = diff.deltas(
+            pairing.where(lambda pair: pair.after.row.part is not Partition.TRAINED)
+        )
         return {name: deltas[name].relative for name in self.priority if name in deltas}
 
     @property
@@ -121,7 +123,7 @@ class Turn:
         }
 
 
-def _share(share: Share) -> dict[str, Any]:
+def _share(share: Proportion) -> dict[str, Any]:
     interval = share.interval
     return {
         "n": share.n,
@@ -132,7 +134,7 @@ def _share(share: Share) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ChampionComparison:
     """Two turns' models on the rows that both hold and neither was trained on.
 
     Attributes:
@@ -204,14 +206,14 @@ class History:
 
     turns: tuple[Turn, ...]
     problems: tuple[str, ...]
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[ChampionComparison, ...] = ()
     champion: Turn | None = None
     advice: tuple[str, ...] = ()
     rule: str = field(default=CHAMPION_RULE)
 
-    def trend(self) -> dict[str, dict[int, Share]]:
+    def trend(self) -> dict[str, dict[int, Proportion]]:
         """Each category's KER on unseen rows, by cycle; a category need not be in every cycle."""
-        found: dict[str, dict[int, Share]] = {}
+        found: dict[str, dict[int, Proportion]] = {}
         for turn in self.turns:
             for category, share in turn.ker.items():
                 found.setdefault(category, {})[turn.cycle] = share
@@ -319,22 +321,22 @@ def _read_turn(cycle: Cycle, costs: Mapping[int, float], problems: list[str]) ->
         ) from wrong
 
 
-def compare(earlier: Turn, later: Turn) -> Comparison:
+def compare(earlier: Turn, later: Turn) -> ChampionComparison:
     """Two turns' models on the rows that both hold and neither was trained on."""
     same = earlier.manifest == later.manifest
     try:
         pairing = diff.pair(earlier.after, later.after)
     except InputError:
-        return Comparison(earlier.cycle, later.cycle, same, 0)
+        return ChampionComparison(earlier.cycle, later.cycle, same, 0)
     priority = {*earlier.priority, *later.priority}
     rows = [
         (bool(pair.before.term_missed), bool(pair.after.term_missed))
         for pair in pairing.pairs
-        if Part.TRAINED not in (pair.before.row.part, pair.after.row.part)
+        if Partition.TRAINED not in (pair.before.row.part, pair.after.row.part)
         and pair.after.term_missed is not None
         and pair.after.row.entity_category in priority
     ]
-    return Comparison(
+    return ChampionComparison(
         earlier.cycle,
         later.cycle,
         same,

@@ -16,7 +16,7 @@ _LOSS, _WER = "#0072b2", "#d55e00"
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class TrainingCurve:
     """What is drawn.
 
     Attributes:
@@ -28,7 +28,7 @@ class Curve:
     val_wer: tuple[tuple[int, float], ...]
 
 
-def curve(events: Iterable[dict[str, Any]]) -> Curve:
+def curve(events: Iterable[dict[str, Any]]) -> TrainingCurve:
     """The curve of a run's events; what a resumed run did again counts once, by its later word."""
     loss: dict[int, float] = {}
     val_wer: dict[int, tuple[int, float]] = {}
@@ -39,10 +39,12 @@ def curve(events: Iterable[dict[str, Any]]) -> Curve:
             loss[batch] = event["loss"]
         elif event["event"] == "epoch" and event["val_wer"] is not None:
             val_wer[event["epoch"]] = (batch, event["val_wer"])
-    return Curve(tuple(sorted(loss.items())), tuple(val_wer[epoch] for epoch in sorted(val_wer)))
+    return TrainingCurve(
+        tuple(sorted(loss.items())), tuple(val_wer[epoch] for epoch in sorted(val_wer))
+    )
 
 
-def draw(found: Curve) -> bytes:
+def draw(found: TrainingCurve) -> bytes:
     """A PNG of the curve, a few tens of kilobytes."""
     # Half a second of import that a refused cycle does not need.
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415

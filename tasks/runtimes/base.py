@@ -40,7 +40,7 @@ _ASK_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class JobResult:
     """How a job ended.
 
     Attributes:
@@ -129,10 +129,12 @@ class Runtime(Protocol):
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:
         """Refuse what cannot work, before anything is spent; ``report`` gets lines of progress."""
 
-    def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
+    def path_mapper(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
         """A function that gives the path by which the job knows a file of the host."""
 
-    def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
+    def execute(
+        self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
+    ) -> JobResult:
         """Run a job to its end; what ``poll`` or ``on_line`` raises ends it."""
 
 

@@ -26,8 +26,8 @@ from tasks.runtimes.base import (
     OWN_CONFIG,
     OWN_SCRIPT,
     STOCK_CONFIG,
-    Ended,
     Job,
+    JobResult,
     Script,
     device_locks,
     place_in,
@@ -332,7 +332,7 @@ class ContainerRuntime:
                 f"{OWN_SCRIPT.name}, which takes the same keys"
             )
 
-    def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
+    def path_mapper(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
         """Host paths to paths in the container.
 
         Raises (from the function):
@@ -340,7 +340,9 @@ class ContainerRuntime:
         """
         return place_in([(bind.source, bind.target) for bind in _binds(work, reads)])
 
-    def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
+    def execute(
+        self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
+    ) -> JobResult:
         """Run the job in a container of its own.
 
         Raises:
@@ -389,7 +391,7 @@ class ContainerRuntime:
             os.chown(path, int(user), int(group), follow_symlinks=False)
 
     def _spec(self, client: Any, job: Job) -> ContainerSpec:
-        place = self.inside(job.work, job.reads)
+        place = self.path_mapper(job.work, job.reads)
         binds = (*_binds(job.work, job.reads), Bind(ENTRY, _PROGRAMS))
         if self.hardware.has_gpu:
             binds = (*binds, Bind(LOCKS, _LOCKS, writable=True))

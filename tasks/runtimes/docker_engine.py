@@ -19,7 +19,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 
-from tasks.runtimes.base import Ended
+from tasks.runtimes.base import JobResult
 from tasks.runtimes.failures import Fault, FaultError, from_engine
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _devices(gpus: str) -> list[DeviceRequest]:
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class StartedContainer:
     """A container that was started: follow it, ask how it ended, and remove it in every outcome."""
 
     container: Any
@@ -221,7 +221,7 @@ class Started:
         with _answers():
             _follow(self.container, on_line, poll)
 
-    def ended(self) -> Ended:
+    def ended(self) -> JobResult:
         """How it ended; waits for the engine's last word.
 
         Raises:
@@ -235,7 +235,7 @@ class Started:
         remove(self.container)
 
 
-def start(client: Any, spec: ContainerSpec, report: Callable[[str], None]) -> Started:
+def start(client: Any, spec: ContainerSpec, report: Callable[[str], None]) -> StartedContainer:
     """Create and start a container; nothing is left of one that does not start.
 
     Raises:
@@ -250,7 +250,7 @@ def start(client: Any, spec: ContainerSpec, report: Callable[[str], None]) -> St
     except BaseException:
         remove(container)
         raise
-    return Started(container, digest)
+    return StartedContainer(container, digest)
 
 
 @contextmanager
@@ -273,7 +273,7 @@ def run(
     spec: ContainerSpec,
     on_line: Callable[[str], None],
     poll: Callable[[], None] = lambda: None,
-) -> Ended:
+) -> JobResult:
     """Run one container to its end.
 
     Args:
@@ -393,13 +393,13 @@ class _Lines:
             self.feed(b"\n")
 
 
-def _ended(container: Any, digest: str) -> Ended:
+def _ended(container: Any, digest: str) -> JobResult:
     answer = _patiently(lambda: container.wait(timeout=GRACE_S), lambda: None)
     code = int(answer["StatusCode"])
     _patiently(container.reload, lambda: None)
     state = container.attrs["State"]
     # An OOM kill of a child alone leaves the script to report it; the engine knows all the same.
-    return Ended(code, bool(state.get("OOMKilled")), digest)
+    return JobResult(code, bool(state.get("OOMKilled")), digest)
 
 
 def remove(container: Any) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tasks.runtimes.base import Ended
+    from tasks.runtimes.base import JobResult
 
 # SIGINT, SIGKILL and SIGTERM, as a shell and as subprocess tell them; 75: see
 # entrypoints/heartbeat.py.
@@ -190,7 +190,7 @@ def _first(patterns: tuple[tuple[Fault, str], ...], text: str, otherwise: Fault)
     return otherwise
 
 
-def fault_of(ended: Ended, log: Path) -> Fault | None:
+def fault_of(ended: JobResult, log: Path) -> Fault | None:
     """Why a job did not end well, by the engine's word, its log and its exit code."""
     if ended.oom_killed:
         return Fault.HOST_MEMORY

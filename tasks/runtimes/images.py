@@ -102,7 +102,7 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class DriverCheck:
     """A judgement on driver and image.
 
     Attributes:
@@ -145,11 +145,11 @@ def need(image: str, environment: Mapping[str, str], torch_cuda: str = "") -> Ne
     return None
 
 
-def judge(wanted: Need | None, gpus: Sequence[Gpu]) -> Verdict:
+def check_driver(wanted: Need | None, gpus: Sequence[Gpu]) -> DriverCheck:
     """Whether the host's driver does for an image; nothing to say without a GPU or its driver."""
     drivers = [(gpu, _numbers(gpu.driver)) for gpu in gpus if _numbers(gpu.driver)]
     if wanted is None or not drivers or not wanted.least:
-        return Verdict(True)
+        return DriverCheck(True)
     gpu, driver = min(drivers, key=lambda one: one[1])
     cuda = ".".join(map(str, wanted.cuda))
     least = _MINOR.get(wanted.cuda)
@@ -167,23 +167,23 @@ def judge(wanted: Need | None, gpus: Sequence[Gpu]) -> Verdict:
         hook = re.search(r"cuda>=[\d.]+", wanted.require)
         told = hook.group() if hook else wanted.require
         figures = f"driver {gpu.driver} found, {told} needed (the image's NVIDIA_REQUIRE_CUDA)"
-        return Verdict(False, figures, _remedy(wanted, driver))
+        return DriverCheck(False, figures, _remedy(wanted, driver))
     if driver >= wanted.least:
         if least is None or driver[0] >= least:
-            return Verdict(True)
-        return Verdict(
+            return DriverCheck(True)
+        return DriverCheck(
             True,
             f"driver {gpu.driver} is older than CUDA {cuda}'s own ({least}): it runs by minor-"
             "version compatibility, and code that is compiled during the run (CUDA graphs of the "
             f"decoder) may not load ({_COMPATIBILITY})",
         )
     if bridged:
-        return Verdict(
+        return DriverCheck(
             True,
             f"{figures}; {gpu.name} is a data-centre GPU, on which the image's CUDA compatibility "
             f"package may bridge R{driver[0]}",
         )
-    return Verdict(False, figures, _remedy(wanted, driver))
+    return DriverCheck(False, figures, _remedy(wanted, driver))
 
 
 def require_driver(image: str, wanted: Need | None, gpus: Sequence[Gpu]) -> str:
@@ -195,7 +195,7 @@ def require_driver(image: str, wanted: Need | None, gpus: Sequence[Gpu]) -> str:
     Raises:
         FaultError: it cannot do.
     """
-    verdict = judge(wanted, gpus)
+    verdict = check_driver(wanted, gpus)
     if not verdict.fits:
         raise FaultError(Fault.DRIVER_TOO_OLD, f"{image}: {verdict.says}. Fix: {verdict.fix}.")
     return verdict.says

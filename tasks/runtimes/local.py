@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from tasks.common import hashing
 from tasks.common.errors import InputError
-from tasks.common.processes import die_with_us, stop_group
+from tasks.common.processes import end_with_parent, stop_group
 from tasks.runtimes.base import (
     ENTRY,
     LOCKS_WAIT_S,
@@ -26,8 +26,8 @@ from tasks.runtimes.base import (
     OWN_SCRIPT,
     PYTHON_VARIABLE,
     STOCK_CONFIG,
-    Ended,
     Job,
+    JobResult,
     Script,
     device_locks,
     nemo_python,
@@ -99,7 +99,7 @@ class LocalRuntime:
                     "inside a checkout of NVIDIA NeMo, whose conf folder lies beside it."
                 )
 
-    def inside(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
+    def path_mapper(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
         """Every file is where it is, but by a plain name.
 
         NeMo splits a manifest's path at commas and resolves ``${…}`` in it more than once, so that
@@ -107,7 +107,9 @@ class LocalRuntime:
         """
         return place_in([(path, _plain(path)) for path in (work, *reads)])
 
-    def execute(self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]) -> Ended:
+    def execute(
+        self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
+    ) -> JobResult:
         """Run the job in a process group of its own."""
         job.write_request(
             {**device_locks(self.hardware, wait_s=self.locks_wait_s), "trust": self.trust}
@@ -119,7 +121,7 @@ class LocalRuntime:
             "TOKENIZERS_PARALLELISM": "false",
             "PYTHONUNBUFFERED": "1",
         }
-        line = [*die_with_us(), self.python, str(ENTRY / job.program), str(job.request_file)]
+        line = [*end_with_parent(), self.python, str(ENTRY / job.program), str(job.request_file)]
         # Libraries print what they like, and a character may be half written when it is read.
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         with job.log.open("wb") as out, job.log.open("rb") as reader:
@@ -144,7 +146,7 @@ class LocalRuntime:
                     poll()
                     if running:
                         time.sleep(_POLL_S)
-                return Ended(process.wait())
+                return JobResult(process.wait())
             finally:
                 stop_group(process)
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import neighbour_stages
 from tasks.data.text_normalizer import normalise
-from tasks.serving.parity import THRESHOLDS, Comparison, Kind, Row, Thresholds
-from tasks.serving.probes import Finds, Outcome
+from tasks.serving.parity import THRESHOLDS, MismatchKind, ParityComparison, ParityRow, Thresholds
+from tasks.serving.probes import ProbeCause, ProbeResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -85,7 +85,7 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ServingEvidence:
     """Everything that a cause can rest on besides the rows.
 
     Attributes:
@@ -97,7 +97,7 @@ class Evidence:
             the offline row.
     """
 
-    probes: Sequence[Outcome] = ()
+    probes: Sequence[ProbeResult] = ()
     served_models: Sequence[Mapping[str, Any]] = ()
     flag: str = ""
     sample_rate: int = 0
@@ -105,7 +105,7 @@ class Evidence:
 
 
 def attribute(
-    found: Comparison, evidence: Evidence, thresholds: Thresholds = THRESHOLDS
+    found: ParityComparison, evidence: ServingEvidence, thresholds: Thresholds = THRESHOLDS
 ) -> tuple[Cause, ...]:
     """The causes of a difference, the ones that change words first; () where there is none."""
     return (*_Reasoning(found, evidence, thresholds).causes(),)
@@ -113,12 +113,12 @@ def attribute(
 
 @dataclass(frozen=True, slots=True)
 class _Reasoning:
-    found: Comparison
-    evidence: Evidence
+    found: ParityComparison
+    evidence: ServingEvidence
     limits: Thresholds
 
     def causes(self) -> Iterable[Cause]:
-        left = [row for row in self.found.different if row.kind is not Kind.NUMBERS]
+        left = [row for row in self.found.different if row.kind is not MismatchKind.NUMBERS]
         for look in (self._symbols, self._silence, self._cut):
             cause, explained = look(left)
             if cause is not None:
@@ -126,23 +126,23 @@ class _Reasoning:
                 left = [row for row in left if row not in explained]
         if left:
             yield self._of_words(left)
-        if numbers := self.found.of(Kind.NUMBERS):
+        if numbers := self.found.of(MismatchKind.NUMBERS):
             says = f"in {len(numbers)} rows words differ only where the service writes digits"
             yield Cause(CauseName.NUMBERS, len(numbers), (says,))
-        if style := self.found.of(Kind.STYLE):
+        if style := self.found.of(MismatchKind.STYLE):
             yield Cause(CauseName.STYLE, len(style), (_style_evidence(style),))
 
-    def _symbols(self, left: Sequence[Row]) -> tuple[Cause | None, Sequence[Row]]:
+    def _symbols(self, left: Sequence[ParityRow]) -> tuple[Cause | None, Sequence[ParityRow]]:
         """Whether the decoder's own symbols are in the text of most rows."""
-        rows = [row for row in left if row.kind is Kind.ARTEFACT]
+        rows = [row for row in left if row.kind is MismatchKind.ARTEFACT]
         if not rows or len(rows) < self.limits.systematic * len(left):
             return None, ()
         # Where most rows hold symbols, another build's decoder made the other words too.
-        explained = [row for row in left if row.kind in (Kind.ARTEFACT, Kind.WORDS)]
+        explained = [row for row in left if row.kind in (MismatchKind.ARTEFACT, MismatchKind.WORDS)]
         says = f"{len(rows)} rows hold raw symbols or repeated pieces: {rows[0].served[:60]!r}"
         return Cause(CauseName.DECODER, len(explained), (says, *self._declared())), explained
 
-    def _silence(self, left: Sequence[Row]) -> tuple[Cause | None, Sequence[Row]]:
+    def _silence(self, left: Sequence[ParityRow]) -> tuple[Cause | None, Sequence[ParityRow]]:
         """Whether most speech comes back empty: a build for another decoder does that."""
         spoken = [row for row in self.found.rows if row.words]
         empty = [row for row in left if row.words and not row.served.strip()]
@@ -151,9 +151,9 @@ class _Reasoning:
         says = f"{len(empty)} of {len(spoken)} rows with speech came back empty"
         return Cause(CauseName.DECODER, len(empty), (says, *self._declared())), empty
 
-    def _cut(self, left: Sequence[Row]) -> tuple[Cause | None, Sequence[Row]]:
+    def _cut(self, left: Sequence[ParityRow]) -> tuple[Cause | None, Sequence[ParityRow]]:
         """Whether rows lack their end, or their beginning."""
-        cut = [row for row in left if row.kind is Kind.CUT]
+        cut = [row for row in left if row.kind is MismatchKind.CUT]
         short = [
             row
             for row in left
@@ -193,7 +193,7 @@ class _Reasoning:
             for name, value in sorted(told)
         ]
 
-    def _of_words(self, rows: Sequence[Row]) -> Cause:
+    def _of_words(self, rows: Sequence[ParityRow]) -> Cause:
         """The cause of rows whose words differ without a pattern of their own."""
         for look in (self._other_known, self._probed, self._converted):
             if cause := look(rows):
@@ -215,7 +215,7 @@ class _Reasoning:
             return Cause(CauseName.OTHER_MODEL, len(rows), tuple(said))
         return Cause(CauseName.UNEXPLAINED, len(rows), (f"{told}, {words}",))
 
-    def _other_known(self, rows: Sequence[Row]) -> Cause | None:
+    def _other_known(self, rows: Sequence[ParityRow]) -> Cause | None:
         """Whether the endpoint answers what another model's evaluation holds."""
         for name, texts in (self.evidence.others or {}).items():
             told = [row for row in rows if row.offline.audio_filepath in texts]
@@ -229,14 +229,14 @@ class _Reasoning:
                 return Cause(CauseName.BASE, len(rows), (says,))
         return None
 
-    def _probed(self, rows: Sequence[Row]) -> Cause | None:
+    def _probed(self, rows: Sequence[ParityRow]) -> Cause | None:
         """What the probe that leaves least of the difference speaks for, if it leaves little."""
         found = [one for one in self.evidence.probes if one.tried >= self.limits.least_probed]
         for one in found:
-            if one.probe.finds is Finds.STEADY and one.edits:
+            if one.probe.finds is ProbeCause.STEADY and one.edits:
                 says = f"{one.tried} rows were sent twice, and {one.edits} words differ"
                 return Cause(CauseName.UNSTEADY, len(rows), (says,))
-        control = [one.worse for one in found if one.probe.finds is Finds.CONTROL]
+        control = [one.worse for one in found if one.probe.finds is ProbeCause.CONTROL]
         deaf = any(worse < self.limits.noticed for worse in control)
         held = [one for one in found if one.probe.finds in _SPEAKS_FOR and self._holds(one)]
         restoring = sorted((o for o in held if o.probe.restores), key=lambda one: one.left)
@@ -253,7 +253,7 @@ class _Reasoning:
         told = (says, *self._other_rate())
         return Cause(_SPEAKS_FOR[best.probe.finds], len(rows), told)
 
-    def _holds(self, one: Outcome) -> bool:
+    def _holds(self, one: ProbeResult) -> bool:
         if one.probe.restores:
             return one.left <= self.limits.probe_left
         return one.worse <= self.limits.unnoticed
@@ -264,7 +264,7 @@ class _Reasoning:
             if rate and self.evidence.sample_rate and rate != str(self.evidence.sample_rate):
                 yield f"the endpoint says {rate} Hz, the model has {self.evidence.sample_rate}"
 
-    def _converted(self, rows: Sequence[Row]) -> Cause | None:
+    def _converted(self, rows: Sequence[ParityRow]) -> Cause | None:
         """Whether just those rows differ whose files had to be converted before sending."""
         converted = [row for row in self.found.rows if row.converted]
         others = [row for row in self.found.rows if not row.converted]
@@ -304,16 +304,16 @@ def _decoders(model: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
 
 
 _SPEAKS_FOR = {
-    Finds.SAMPLE_RATE: CauseName.SAMPLE_RATE,
-    Finds.CONVERSION: CauseName.CONVERSION,
+    ProbeCause.SAMPLE_RATE: CauseName.SAMPLE_RATE,
+    ProbeCause.CONVERSION: CauseName.CONVERSION,
 }
 
 
-def _shorter(row: Row) -> bool:
+def _shorter(row: ParityRow) -> bool:
     return len(normalise(row.served).split()) < row.words
 
 
-def _style_evidence(rows: Sequence[Row]) -> str:
+def _style_evidence(rows: Sequence[ParityRow]) -> str:
     casing = sum(row.offline.hyp.casefold() == row.served.casefold() for row in rows)
     return (
         f"{len(rows)} rows have the same words; {casing} differ in casing alone, "

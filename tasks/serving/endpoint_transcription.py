@@ -17,7 +17,7 @@ from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.data import audio_probe
 from tasks.evaluation.hypotheses import hypothesis_for, write_hypotheses
-from tasks.serving.riva_client import Heard
+from tasks.serving.riva_client import RivaResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ SERVED_NAME = "served_hyps.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
+class OutgoingAudio:
     """What a transcription by an endpoint sends away.
 
     Attributes:
@@ -54,13 +54,13 @@ class Leaving:
         )
 
 
-def leaving(rows: Sequence[CheckedRow], endpoint: Endpoint) -> Leaving:
+def outgoing_audio(rows: Sequence[CheckedRow], endpoint: Endpoint) -> OutgoingAudio:
     """What would be sent; nothing is sent yet."""
     seconds = sum(row.utterance.duration or 0.0 for row in rows)
-    return Leaving(len(rows), round(seconds, 3), endpoint.host, endpoint.is_local)
+    return OutgoingAudio(len(rows), round(seconds, 3), endpoint.host, endpoint.is_local)
 
 
-def require_consent(found: Leaving, *, given: bool) -> None:
+def require_consent(found: OutgoingAudio, *, given: bool) -> None:
     """Stop before audio leaves the machine without somebody's word.
 
     Raises:
@@ -82,7 +82,7 @@ class Served:
         attempts: further attempts that were needed.
     """
 
-    heard: tuple[Heard, ...]
+    heard: tuple[RivaResult, ...]
     asked: int
     attempts: int
 
@@ -136,7 +136,7 @@ def _ask(
     rows: Sequence[CheckedRow],
     client: Client,
     part: Path,
-    known: dict[str, Heard],
+    known: dict[str, RivaResult],
     concurrency: int,
     report: Callable[[str], None],
 ) -> int:
@@ -148,14 +148,14 @@ def _ask(
         waited.append(line)
         report(line)
 
-    def one(row: CheckedRow) -> Heard:
+    def one(row: CheckedRow) -> RivaResult:
         samples, rate = audio_probe.read_16_bits(row.audio)
         return client.recognise(
             samples.tobytes(), rate, row.utterance.audio_filepath, stopping, again
         )
 
     with part.open("a", encoding="utf-8") as out, ThreadPoolExecutor(concurrency) as pool:
-        under_way: dict[Future[Heard], CheckedRow] = {}
+        under_way: dict[Future[RivaResult], CheckedRow] = {}
         try:
             for row in rows:
                 under_way[pool.submit(one, row)] = row
@@ -180,8 +180,8 @@ def _ask(
 
 def _keep_finished(
     out: Any,  # noqa: ANN401 - a text file
-    under_way: dict[Future[Heard], CheckedRow],
-    known: dict[str, Heard],
+    under_way: dict[Future[RivaResult], CheckedRow],
+    known: dict[str, RivaResult],
 ) -> None:
     """Answers that came while another row failed."""
     for future, row in under_way.items():
@@ -190,14 +190,14 @@ def _keep_finished(
             _append(out, row.audio_sha256, future.result())
 
 
-def _append(out: Any, recording: str, heard: Heard) -> None:  # noqa: ANN401 - a text file
+def _append(out: Any, recording: str, heard: RivaResult) -> None:  # noqa: ANN401 - a text file
     row = {"audio_sha256": recording, "text": heard.text, "results": heard.results}
     out.write(json.dumps({**row, "audio_seconds": heard.audio_seconds}) + "\n")
     out.flush()
     os.fsync(out.fileno())
 
 
-def _read(part: Path) -> dict[str, Heard]:
+def _read(part: Path) -> dict[str, RivaResult]:
     """The answers of an earlier start; a last line that was cut by a kill does not count."""
     if not part.is_file():
         return {}
@@ -206,6 +206,6 @@ def _read(part: Path) -> dict[str, Heard]:
         atomic_files.write_text(part, whole + "\n" if whole else "")
     rows = [json.loads(line) for line in whole.split("\n") if line]
     return {
-        row["audio_sha256"]: Heard(row["text"], row["results"], row["audio_seconds"])
+        row["audio_sha256"]: RivaResult(row["text"], row["results"], row["audio_seconds"])
         for row in rows
     }

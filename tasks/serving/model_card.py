@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.decision.verdict import Verdict
-from tasks.evaluation.hypotheses import Part
+from tasks.evaluation.hypotheses import Partition
 from tasks.models.catalog import SHIPPED
 from tasks.serving.riva_build import DOCUMENTATION, SUPPORT_MATRIX
 
@@ -158,7 +158,7 @@ def _recipe(info: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _limits(facts: Facts) -> list[str]:
-    held_out = sum(row.part is Part.HELD_OUT for row in facts.rows)
+    held_out = sum(row.part is Partition.HELD_OUT for row in facts.rows)
     guardrail = facts.decision.get("guardrail")
     found = [
         (

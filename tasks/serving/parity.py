@@ -64,7 +64,7 @@ class Thresholds:
 THRESHOLDS = Thresholds()
 
 
-class Kind(StrEnum):
+class MismatchKind(StrEnum):
     """How a served row differs from the offline one."""
 
     EXACT = "exact"
@@ -81,7 +81,7 @@ _DIGITS = re.compile(r"\d")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ParityRow:
     """One row as both have it.
 
     Attributes:
@@ -100,7 +100,7 @@ class Row:
     audio: str
     offline: Hypothesis
     served: str
-    kind: Kind
+    kind: MismatchKind
     words: int
     edits: int
     seconds: float = 0.0
@@ -110,14 +110,14 @@ class Row:
     @property
     def same_words(self) -> bool:
         """Whether every metric counts the two alike."""
-        return self.kind in (Kind.EXACT, Kind.STYLE)
+        return self.kind in (MismatchKind.EXACT, MismatchKind.STYLE)
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ParityComparison:
     """All rows that both have, and the recordings of those that only one of them has."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ParityRow, ...]
     only_offline: tuple[str, ...] = ()
     only_served: tuple[str, ...] = ()
 
@@ -127,17 +127,17 @@ class Comparison:
         return not self.only_offline and not self.only_served
 
     @property
-    def counts(self) -> dict[Kind, int]:
+    def counts(self) -> dict[MismatchKind, int]:
         """Rows of each kind, in the order of the kinds."""
         found = Counter(row.kind for row in self.rows)
-        return {kind: found[kind] for kind in Kind}
+        return {kind: found[kind] for kind in MismatchKind}
 
-    def of(self, *kinds: Kind) -> tuple[Row, ...]:
+    def of(self, *kinds: MismatchKind) -> tuple[ParityRow, ...]:
         """The rows of these kinds."""
         return tuple(row for row in self.rows if row.kind in kinds)
 
     @property
-    def different(self) -> tuple[Row, ...]:
+    def different(self) -> tuple[ParityRow, ...]:
         """The rows whose words differ."""
         return tuple(row for row in self.rows if not row.same_words)
 
@@ -147,20 +147,20 @@ class Comparison:
         return sum(row.edits for row in self.rows) / max(sum(row.words for row in self.rows), 1)
 
 
-def kind_of(offline: str, served: str, thresholds: Thresholds = THRESHOLDS) -> Kind:
+def kind_of(offline: str, served: str, thresholds: Thresholds = THRESHOLDS) -> MismatchKind:
     """How a served text differs from the offline one."""
     if offline == served:
-        return Kind.EXACT
+        return MismatchKind.EXACT
     before, after = normalise(offline), normalise(served)
     old, new = before.split(), after.split()
     if _has_artefacts(offline, served, thresholds):
-        return Kind.ARTEFACT
+        return MismatchKind.ARTEFACT
     if before == after:
-        return Kind.STYLE
+        return MismatchKind.STYLE
     if _only_numbers(old, new):
-        return Kind.NUMBERS
+        return MismatchKind.NUMBERS
     cut = _is_cut(old, new, thresholds) or _is_cut(old[::-1], new[::-1], thresholds)
-    return Kind.CUT if cut else Kind.WORDS
+    return MismatchKind.CUT if cut else MismatchKind.WORDS
 
 
 def _has_artefacts(offline: str, served: str, thresholds: Thresholds) -> bool:
@@ -212,7 +212,7 @@ def compare(
     served: Sequence[Hypothesis],
     facts: Callable[[str], tuple[float, float, bool]] = lambda _: (0.0, 0.0, False),
     thresholds: Thresholds = THRESHOLDS,
-) -> Comparison:
+) -> ParityComparison:
     """Pair two evaluations of the same recordings.
 
     Args:
@@ -238,7 +238,7 @@ def compare(
         old, new = normalise(before.hyp).split(), normalise(row.hyp).split()
         seconds, heard, converted = facts(row.audio_filepath)
         rows.append(
-            Row(
+            ParityRow(
                 row.audio_filepath,
                 before,
                 row.hyp,
@@ -256,7 +256,7 @@ def compare(
             "Fix: name the offline_hyps.jsonl of the same cycle with --offline."
         )
     answered = set(theirs)
-    return Comparison(
+    return ParityComparison(
         tuple(rows),
         tuple(one.audio_filepath for key, one in by_key.items() if key not in answered),
         tuple(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, neighbour_stages
-from tasks.evaluation.hypotheses import Part
+from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.scoring import score
-from tasks.serving.parity import THRESHOLDS, Kind
+from tasks.serving.parity import THRESHOLDS, MismatchKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from tasks.evaluation.hypotheses import Hypothesis
     from tasks.serving.attribution import Cause
-    from tasks.serving.parity import Comparison, Row, Thresholds
-    from tasks.serving.probes import Outcome
+    from tasks.serving.parity import ParityComparison, ParityRow, Thresholds
+    from tasks.serving.probes import ProbeResult
 
 JSON_NAME = "serving_parity.json"
 MARKDOWN_NAME = "serving_parity.md"
@@ -26,7 +26,7 @@ _METRICS = ("wer", "cer", "ker", "ser")
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ParityReport:
     """Everything that a comparison of served and offline found.
 
     Attributes:
@@ -44,11 +44,11 @@ class Report:
 
     cycle: int
     endpoint: Mapping[str, Any]
-    comparison: Comparison
+    comparison: ParityComparison
     causes: tuple[Cause, ...]
     offline: tuple[Hypothesis, ...]
     served: tuple[Hypothesis, ...]
-    probes: Sequence[Outcome]
+    probes: Sequence[ProbeResult]
     served_models: Sequence[Mapping[str, Any]]
     asked: int
     attempts: int
@@ -65,7 +65,7 @@ class Report:
             return "incomplete"
         if self.comparison.different:
             return "within tolerance"
-        exact = all(row.kind is Kind.EXACT for row in self.comparison.rows)
+        exact = all(row.kind is MismatchKind.EXACT for row in self.comparison.rows)
         return "exact" if exact else "same words"
 
     @property
@@ -88,9 +88,9 @@ class Report:
     @property
     def figures(self) -> list[dict[str, Any]]:
         """WER, CER, KER and SER of both, held-out rows first and trained rows labelled."""
-        parts: tuple[Part | None, ...] = (None,)
+        parts: tuple[Partition | None, ...] = (None,)
         if any(row.part is not None for row in self.offline):
-            parts = (Part.HELD_OUT, Part.TRAINED, None)
+            parts = (Partition.HELD_OUT, Partition.TRAINED, None)
         lines = []
         for part in parts:
             for name, rows in (("offline", self.offline), ("served", self.served)):
@@ -153,8 +153,8 @@ class Report:
         return "\n\n".join(parts) + "\n"
 
 
-def _worst_first(found: Comparison) -> list[Row]:
-    differing = [row for row in found.rows if row.kind is not Kind.EXACT]
+def _worst_first(found: ParityComparison) -> list[ParityRow]:
+    differing = [row for row in found.rows if row.kind is not MismatchKind.EXACT]
     return sorted(differing, key=lambda row: -row.edits)
 
 
@@ -168,7 +168,7 @@ def _only(evaluation: str, rows: Sequence[str]) -> str:
     )
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: ParityRow) -> dict[str, Any]:
     return {
         "audio_filepath": row.audio,
         "how": row.kind.value,
@@ -200,7 +200,7 @@ def _cell(value: object) -> str:
     return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
 
 
-def write(folder: Path, report: Report) -> None:
+def write(folder: Path, report: ParityReport) -> None:
     """Write serving_parity.md, then serving_parity.json."""
     atomic_files.write_text(folder / MARKDOWN_NAME, report.as_markdown())
     atomic_files.write_json(folder / JSON_NAME, report.as_dict())

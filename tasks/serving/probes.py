@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from tasks.serving.parity import Row
+    from tasks.serving.parity import ParityRow
 
     Samples = npt.NDArray[np.int16]
     Change = Callable[[Samples, int], Samples]
@@ -41,7 +41,7 @@ _CONTROL_RATE = 2000
 _QUIETER = 0.25
 
 
-class Finds(StrEnum):
+class ProbeCause(StrEnum):
     """What a probe that holds speaks for."""
 
     SAMPLE_RATE = "sample rate"
@@ -64,7 +64,7 @@ class Probe:
     """
 
     name: str
-    finds: Finds
+    finds: ProbeCause
     restores: bool
     change: Change
     says: str
@@ -72,11 +72,11 @@ class Probe:
     @property
     def against(self) -> str:
         """Whose text its answers are compared with: offline, or served where nothing changed."""
-        return "served" if self.finds is Finds.STEADY else "offline"
+        return "served" if self.finds is ProbeCause.STEADY else "offline"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProbeResult:
     """A probe's result over the rows that it was tried on.
 
     Attributes:
@@ -167,11 +167,13 @@ def _same(samples: Samples, rate: int) -> Samples:  # noqa: ARG001 - one form fo
 def probes(rate: int) -> tuple[Probe, ...]:
     """All probes for recordings of a rate, in Hz."""
     return (
-        Probe("again", Finds.STEADY, restores=False, change=_same, says="it answers alike twice"),
+        Probe(
+            "again", ProbeCause.STEADY, restores=False, change=_same, says="it answers alike twice"
+        ),
         *(
             Probe(
                 f"samples at {other} Hz",
-                Finds.SAMPLE_RATE,
+                ProbeCause.SAMPLE_RATE,
                 restores=True,
                 change=partial(_at_rate, to=other),
                 says=f"the service reads samples as {other} Hz, whatever the request declares",
@@ -182,7 +184,7 @@ def probes(rate: int) -> tuple[Probe, ...]:
         *(
             Probe(
                 f"noise above {_BEYOND * narrow / 2:.0f} Hz",
-                Finds.SAMPLE_RATE,
+                ProbeCause.SAMPLE_RATE,
                 restores=False,
                 change=partial(_noisy_above, low=_BEYOND * narrow / 2),
                 says=f"the service resamples to {narrow} Hz or less: what lies above makes "
@@ -193,7 +195,7 @@ def probes(rate: int) -> tuple[Probe, ...]:
         ),
         Probe(
             "every second sample made up",
-            Finds.SAMPLE_RATE,
+            ProbeCause.SAMPLE_RATE,
             restores=False,
             change=_half_made_up,
             says=f"the service resamples to {rate // 2} Hz by leaving out every second sample, "
@@ -201,14 +203,14 @@ def probes(rate: int) -> tuple[Probe, ...]:
         ),
         Probe(
             f"nothing above {_CONTROL_RATE // 2} Hz",
-            Finds.CONTROL,
+            ProbeCause.CONTROL,
             restores=False,
             change=partial(_narrowed, to=_CONTROL_RATE),
             says="it notices what is missing",
         ),
         Probe(
             f"at {_QUIETER:g} of the level",
-            Finds.CONVERSION,
+            ProbeCause.CONVERSION,
             restores=True,
             change=_quieter,
             says="the service raises the level until the audio clips",
@@ -217,10 +219,10 @@ def probes(rate: int) -> tuple[Probe, ...]:
 
 
 def run(
-    rows: Sequence[Row],
-    audio: Callable[[Row], tuple[Samples, int]],
+    rows: Sequence[ParityRow],
+    audio: Callable[[ParityRow], tuple[Samples, int]],
     ask: Callable[[Samples, int, str], str],
-) -> tuple[Outcome, ...]:
+) -> tuple[ProbeResult, ...]:
     """Send rows again with every change, and count the words that each leaves different.
 
     Args:
@@ -237,9 +239,9 @@ def run(
         for row, (samples, rate) in zip(rows, loaded, strict=True):
             what = f"{row.audio} ({probe.name})"
             heard = ask(probe.change(samples, rate), rate, what)
-            wanted = row.served if probe.finds is Finds.STEADY else row.offline.hyp
+            wanted = row.served if probe.finds is ProbeCause.STEADY else row.offline.hyp
             edits += _words_between(heard, wanted)
-        outcomes.append(Outcome(probe, edits, sum(row.edits for row in rows), len(rows)))
+        outcomes.append(ProbeResult(probe, edits, sum(row.edits for row in rows), len(rows)))
     return tuple(outcomes)
 
 

@@ -204,7 +204,7 @@ class EndpointSettings(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class RivaResult:
     """What the endpoint made of one recording.
 
     Attributes:
@@ -279,7 +279,7 @@ class Client:
         what: str,
         stopping: threading.Event | None = None,
         report: Callable[[str], None] = lambda _: None,
-    ) -> Heard:
+    ) -> RivaResult:
         """Recognise one recording in one offline call.
 
         Args:
@@ -309,7 +309,7 @@ class Client:
         except self._grpc.RpcError as wrong:
             raise self._error(what, wrong) from wrong
         texts = [one.alternatives[0].transcript for one in answer.results if one.alternatives]
-        return Heard(
+        return RivaResult(
             " ".join(text.strip() for text in texts if text.strip()),
             len(answer.results),
             round(sum(one.audio_processed for one in answer.results), 3),

@@ -38,7 +38,7 @@ def convert(model: Path, head: Decoder, out: Path, runtime: Runtime | None = Non
     runtime = runtime or LocalRuntime(hardware.detect())
     with tempfile.TemporaryDirectory(prefix=".head-", dir=out.parent) as folder:
         work = Path(folder)
-        inside = runtime.inside(work, (model,))
+        inside = runtime.path_mapper(work, (model,))
         made = work / "head.nemo"
         request = {
             "model": inside(model),

@@ -19,7 +19,7 @@ from tasks.models.nemo_archive import open_archive
 from tasks.records import run_record
 from tasks.serving import attribution, endpoint_transcription, parity, parity_report, probes
 from tasks.serving.handoff_package import find_tuned
-from tasks.serving.parity import THRESHOLDS, Kind
+from tasks.serving.parity import THRESHOLDS, MismatchKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tasks.data.preflight import CheckedRow
     from tasks.evaluation.hypotheses import Hypothesis
     from tasks.models.nemo_archive import NemoArchive
-    from tasks.serving.parity import Row
+    from tasks.serving.parity import ParityRow
     from tasks.serving.riva_client import Client
 
 _USUAL_RATE = 16000
@@ -37,7 +37,7 @@ BASELINE_NAME = "baseline_hyps.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ValidationPlan:
     """What will be compared with what.
 
     Attributes:
@@ -69,7 +69,7 @@ def plan(
     offline: Path | None = None,
     model: Path | None = None,
     audio_roots: Sequence[Path] = (),
-) -> Plan:
+) -> ValidationPlan:
     """Find the offline evaluation and check the recordings; nothing is sent.
 
     Without ``offline``, it is the evaluation of the model that was tuned on the cycle, else the
@@ -93,17 +93,17 @@ def plan(
     rate = _USUAL_RATE if archive is None else archive.sample_rate
     checked = preflight(cycle.manifest, AudioLimits(rate, tuple(audio_roots), 0.0, math.inf), None)
     checked.raise_errors()
-    return Plan(cycle, checked.rows, offline, archive)
+    return ValidationPlan(cycle, checked.rows, offline, archive)
 
 
 def compare(
-    found: Plan,
+    found: ValidationPlan,
     client: Client,
     served: endpoint_transcription.Served,
     *,
     probing: bool = True,
     report: Callable[[str], None] = lambda _: None,
-) -> parity_report.Report:
+) -> parity_report.ParityReport:
     """Compare what was served with the offline evaluation, and say why they differ.
 
     Raises:
@@ -123,15 +123,15 @@ def compare(
         return row.utterance.duration or 0.0, heard.audio_seconds, converted
 
     comparison = parity.compare(offline, told, facts)
-    outcomes: tuple[probes.Outcome, ...] = ()
-    odd = [row for row in comparison.of(Kind.WORDS) if row.words]
+    outcomes: tuple[probes.ProbeResult, ...] = ()
+    odd = [row for row in comparison.of(MismatchKind.WORDS) if row.words]
     telling = len(odd) >= THRESHOLDS.systematic * len(comparison.different)
     odd = odd[: THRESHOLDS.probed]
     if probing and telling and len(odd) >= THRESHOLDS.least_probed:
         report(f"probing with {len(odd)} rows")
         outcomes = _probe(odd, by_audio, client)
     models = client.served()
-    evidence = attribution.Evidence(
+    evidence = attribution.ServingEvidence(
         probes=outcomes,
         served_models=models,
         flag=_flag(found.model),
@@ -139,7 +139,7 @@ def compare(
         others=_other_models(found, offline),
     )
     compared = [row.offline for row in comparison.rows]
-    return parity_report.Report(
+    return parity_report.ParityReport(
         cycle=found.cycle.number,
         endpoint=client.endpoint.as_dict(),
         comparison=comparison,
@@ -156,9 +156,9 @@ def compare(
 
 
 def _probe(
-    odd: Sequence[Row], by_audio: Mapping[str, tuple[CheckedRow, Any]], client: Client
-) -> tuple[probes.Outcome, ...]:
-    def audio(row: Row) -> tuple[probes.Samples, int]:
+    odd: Sequence[ParityRow], by_audio: Mapping[str, tuple[CheckedRow, Any]], client: Client
+) -> tuple[probes.ProbeResult, ...]:
+    def audio(row: ParityRow) -> tuple[probes.Samples, int]:
         checked, _ = by_audio[row.audio]
         return read_16_bits(checked.audio)
 
@@ -173,7 +173,9 @@ def _flag(model: NemoArchive | None) -> str:
     return "" if target is None else target.flag
 
 
-def _other_models(found: Plan, offline: Sequence[Hypothesis]) -> dict[str, dict[str, str]]:
+def _other_models(
+    found: ValidationPlan, offline: Sequence[Hypothesis]
+) -> dict[str, dict[str, str]]:
     """The base's evaluation of the same rows, which a run leaves beside the tuned model's."""
     path = found.folder / BASELINE_NAME
     if not path.is_file() or path == found.offline:

@@ -15,8 +15,8 @@ from tasks.decision.guardrail import GuardrailPolicy, check_guardrail
 from tasks.decision.verdict import UNCHECKED, decide
 from tasks.evaluation import diff, leaderboard, row_basis
 from tasks.evaluation.baseline import find_baseline, read_baseline
-from tasks.evaluation.hypotheses import Part, read_hypotheses
-from tasks.evaluation.leaderboard import Entry, Leaderboard
+from tasks.evaluation.hypotheses import Partition, read_hypotheses
+from tasks.evaluation.leaderboard import Leaderboard, LeaderboardEntry
 from tasks.evaluation.row_matching import keys
 from tasks.evaluation.scoring import score
 from tasks.records import run_record
@@ -31,29 +31,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Beside:
+class SupplementaryResults:
     """What is looked at besides the split's rows.
 
     Attributes:
-        forgetting: general English before and after; None without a set.
-        crossed: every row by a model that never saw it; None without folds.
+        guardrail: general English before and after; None without a set.
+        cross_fitted: every row by a model that never saw it; None without folds.
         folds: how many there are.
     """
 
-    forgetting: Guardrail | None
-    crossed: diff.Pairing | None
+    guardrail: Guardrail | None
+    cross_fitted: diff.PairedScores | None
     folds: int
 
 
-def next_board(
+def build_leaderboard(
     cycle: int,
     names: tuple[str, str],
     before: Scores,
     after: Scores,
     baseline: Baseline | None,
     imported: Scores | None,
-    beside: Beside,
-) -> tuple[Leaderboard, diff.Pairing]:
+    supplementary: SupplementaryResults,
+) -> tuple[Leaderboard, diff.PairedScores]:
     """The leaderboard of a cycle that a model was tuned for, and the comparison that decides.
 
     Args:
@@ -63,13 +63,13 @@ def next_board(
         after: the tuned model's.
         baseline: the evaluation that the cycle came with; an imported one stands on the board.
         imported: its scores, where the tuned model is compared with it and not with the base.
-        beside: general English and cross-fitted rows.
+        supplementary: general English and cross-fitted rows.
     """
     base, tuned = names
     entries = leaderboard.tuned_entries(base, before, tuned, after)
-    held_out = sum(row.row.part is Part.HELD_OUT for row in after.rows)
+    held_out = sum(row.row.part is Partition.HELD_OUT for row in after.rows)
     notes = [f"{held_out} rows were held out from training: theirs are the figures to trust."]
-    notes.append(UNCHECKED if beside.forgetting is None else str(beside.forgetting))
+    notes.append(UNCHECKED if supplementary.guardrail is None else str(supplementary.guardrail))
     pairing = diff.pair(before, after)
     if baseline is not None and baseline.imported:
         hosted = diff.pair(baseline.scores, after)
@@ -81,14 +81,15 @@ def next_board(
     if imported is not None:
         pairing = diff.pair(imported, after)
         notes.append("The decision compares two decoders as well as two models.")
-    if (crossed := beside.crossed) is not None:
+    if (crossed := supplementary.cross_fitted) is not None:
         entries += (
-            Entry(tuned, row_basis.CROSS_FITTED, crossed.after),
-            Entry(base, row_basis.CROSS_FITTED, crossed.before),
+            LeaderboardEntry(tuned, row_basis.CROSS_FITTED, crossed.after),
+            LeaderboardEntry(base, row_basis.CROSS_FITTED, crossed.before),
         )
         notes.append(
-            f"Cross-fitted over {beside.folds} folds: each row was scored by a model that had not "
-            "seen it. That grades the recipe; the model that is shipped was trained on the split."
+            f"Cross-fitted over {supplementary.folds} folds: each row was scored by a model that "
+            "had not seen it. That grades the recipe; the model that is shipped was trained on the "
+            "split."
         )
     changes, exposure = diff.changes(pairing.held_out), diff.exposure(pairing)
     return Leaderboard(cycle, entries, tuple(notes), changes, exposure), pairing
@@ -154,7 +155,7 @@ def compare(
     }
 
 
-def _differences(found: Mapping[str, diff.Delta]) -> dict[str, object]:
+def _differences(found: Mapping[str, diff.KeywordErrorChange]) -> dict[str, object]:
     """The differences by category, and of all categories together."""
     told = {category: delta.as_dict() for category, delta in found.items()}
     return {"overall": told.pop(diff.ALL_CATEGORIES), "by": told}
@@ -189,10 +190,10 @@ def _mark(scores: Scores, held_out: Path) -> Scores:
     )
     chosen = set(wanted)
     marked = [
-        dataclasses.replace(row, part=Part.HELD_OUT if key in chosen else Part.TRAINED)
+        dataclasses.replace(row, part=Partition.HELD_OUT if key in chosen else Partition.TRAINED)
         for row, key in zip(rows, found, strict=True)
     ]
-    if not any(row.part is Part.HELD_OUT for row in marked):
+    if not any(row.part is Partition.HELD_OUT for row in marked):
         raise InputError(
             f"{held_out}: none of its rows is in the evaluation (audio file and text). "
             "Fix: name the validation.jsonl of the same cycle."

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tasks.transcription.offline import AudioSet, Transcript
 
 
-def kept_transcripts(cycle: Cycle, runtime: Runtime) -> TranscriptStore:
+def open_hypothesis_cache(cycle: Cycle, runtime: Runtime) -> TranscriptStore:
     """The hypotheses that were made before of this cycle's recordings, where it decodes now."""
     programs = [hashing.sha256_file(ENTRY / name) for name in offline.DECODER]
     decoder = [*programs, runtime.identity]
@@ -120,7 +120,7 @@ def transcribe_baseline(
     if share is None:
         runtime.check()
     checked = check_audio(cycle, path, audio_roots)
-    audio, kept = audio_set(checked.rows, roots), kept_transcripts(cycle, runtime)
+    audio, kept = audio_set(checked.rows, roots), open_hypothesis_cache(cycle, runtime)
     if share is not None:
         share((path,), audio, kept)
     (transcript,) = offline.transcribe((path,), audio, runtime, kept, report)

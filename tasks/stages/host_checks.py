@@ -60,7 +60,7 @@ IMAGE_BYTES = 12_000_000_000
 LEAST_SHM_BYTES = 1 << 30
 
 
-class State(StrEnum):
+class CheckStatus(StrEnum):
     """What a check found."""
 
     OK = "ok"
@@ -71,7 +71,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One check's result.
 
     Attributes:
@@ -82,7 +82,7 @@ class Finding:
     """
 
     check: str
-    state: State
+    state: CheckStatus
     says: str
     fix: str = ""
 
@@ -92,7 +92,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CheckContext:
     """Which run is asked about.
 
     Attributes:
@@ -116,153 +116,169 @@ class Question:
         """Whether training runs in a container."""
         return self.runtime == "container"
 
-    def needs(self, *, local: bool) -> State:
+    def needs(self, *, local: bool) -> CheckStatus:
         """How bad the lack of something is that only one of the runtimes needs."""
-        return State.MISSING if local is not self.contained else State.NOTE
+        return CheckStatus.MISSING if local is not self.contained else CheckStatus.NOTE
 
 
-def python(_: Question) -> Finding:
+def python(_: CheckContext) -> CheckResult:
     """The interpreter."""
     found = ".".join(map(str, sys.version_info[:3]))
     if PYTHON[0] <= sys.version_info[:2] < PYTHON[1]:
-        return Finding("python", State.OK, found)
-    return Finding("python", State.MISSING, found, "use Python 3.11 or 3.12: `make setup PYTHON=…`")
+        return CheckResult("python", CheckStatus.OK, found)
+    return CheckResult(
+        "python", CheckStatus.MISSING, found, "use Python 3.11 or 3.12: `make setup PYTHON=…`"
+    )
 
 
-def _package(question: Question, name: str, check: str) -> Finding:
+def _package(question: CheckContext, name: str, check: str) -> CheckResult:
     other = nemo_python()
     if other != sys.executable:
         try:
-            return Finding(check, State.OK, packages_of(other)[name])
+            return CheckResult(check, CheckStatus.OK, packages_of(other)[name])
         except InputError as wrong:
             says, _, fix = str(wrong).partition(" Fix: ")
-            return Finding(check, question.needs(local=True), says, fix)
+            return CheckResult(check, question.needs(local=True), says, fix)
     try:
-        return Finding(check, State.OK, metadata.version(name))
+        return CheckResult(check, CheckStatus.OK, metadata.version(name))
     except metadata.PackageNotFoundError:
-        return Finding(check, question.needs(local=True), "not installed", _INSTALL)
+        return CheckResult(check, question.needs(local=True), "not installed", _INSTALL)
 
 
 _INSTALL = "pip install 'clinical-asr-flywheel[nemo]' -c constraints.txt, or --runtime container"
 
 
-def torch(question: Question) -> Finding:
+def torch(question: CheckContext) -> CheckResult:
     """PyTorch, without importing it."""
     found = _package(question, "torch", "torch")
-    if found.state is State.OK and not found.says.startswith(TORCH):
+    if found.state is CheckStatus.OK and not found.says.startswith(TORCH):
         says = f"{found.says}; the project's own tests run with {TORCH}x"
-        return Finding(found.check, State.NOTE, says, _INSTALL)
+        return CheckResult(found.check, CheckStatus.NOTE, says, _INSTALL)
     return found
 
 
-def nemo(question: Question) -> Finding:
+def nemo(question: CheckContext) -> CheckResult:
     """NeMo, without importing it, against the versions that the matrix ran."""
     found = _package(question, "nemo_toolkit", "NeMo")
-    if found.state is not State.OK:
+    if found.state is not CheckStatus.OK:
         return found
     tried = nemo_versions.tried(found.says)
     if tried is not None:
-        return Finding(found.check, State.OK, f"{found.says}, run in the matrix on {tried.on}")
+        return CheckResult(
+            found.check, CheckStatus.OK, f"{found.says}, run in the matrix on {tried.on}"
+        )
     others = ", ".join(one.nemo for one in nemo_versions.TRIED)
     where = "between" if nemo_versions.within(found.says) else "outside"
     says = f"{found.says}: not run in the matrix, {where} the versions that were ({others})"
-    return Finding(found.check, State.NOTE, says, _INSTALL)
+    return CheckResult(found.check, CheckStatus.NOTE, says, _INSTALL)
 
 
-def gpu(question: Question) -> Finding:
+def gpu(question: CheckContext) -> CheckResult:
     """A GPU that is large enough, or the CPU, which not every base can be tuned on."""
     host = question.host
     if host.has_gpu:
         names = ", ".join(f"{one.name} ({one.memory_mib} MiB)" for one in host.gpus)
         if host.smallest_gpu_mib and host.smallest_gpu_mib < LEAST_GPU_MIB:
             fix = "take a card of 16 GB or more (24 GB is comfortable), or a smaller base"
-            return Finding("GPU", State.NOTE, f"{names}: small for a base of 0.6 B", fix)
-        return Finding("GPU", State.OK, names)
+            return CheckResult("GPU", CheckStatus.NOTE, f"{names}: small for a base of 0.6 B", fix)
+        return CheckResult("GPU", CheckStatus.OK, names)
     if shutil.which("nvidia-smi") is not None:
         fix = "nvidia-smi must list it: reinstall or load the driver (`sudo modprobe nvidia`)"
-        return Finding("GPU", State.MISSING, "nvidia-smi is here but lists no usable GPU", fix)
-    return Finding("GPU", State.NOTE, f"none: training runs on {host.cores} CPU cores")
+        return CheckResult(
+            "GPU", CheckStatus.MISSING, "nvidia-smi is here but lists no usable GPU", fix
+        )
+    return CheckResult("GPU", CheckStatus.NOTE, f"none: training runs on {host.cores} CPU cores")
 
 
-def driver(question: Question) -> Finding:
+def driver(question: CheckContext) -> CheckResult:
     """The driver against CUDA 12.6, for CUDA-graph decoding."""
     versions = sorted({one.driver for one in question.host.gpus if one.driver})
     if not versions:
-        return Finding("driver", State.OK, "not needed without a GPU")
+        return CheckResult("driver", CheckStatus.OK, "not needed without a GPU")
     found = tuple(int(part) for part in re.findall(r"\d+", versions[0])[:2])
     if found >= GRAPHS_DRIVER:
-        return Finding("driver", State.OK, ", ".join(versions))
+        return CheckResult("driver", CheckStatus.OK, ", ".join(versions))
     says = f"{versions[0]}: older than CUDA 12.6's, so that CUDA-graph decoding falls back quietly"
     wanted = ".".join(map(str, GRAPHS_DRIVER))
-    return Finding("driver", State.NOTE, says, f"install NVIDIA's driver {wanted} or newer")
+    return CheckResult(
+        "driver", CheckStatus.NOTE, says, f"install NVIDIA's driver {wanted} or newer"
+    )
 
 
-def bf16(question: Question) -> Finding:
+def bf16(question: CheckContext) -> CheckResult:
     """Whether the GPU can do what the recipe's bf16-mixed asks for."""
     if not question.host.has_gpu:
-        return Finding("bf16", State.OK, "not needed without a GPU: the CPU trains in fp32")
+        return CheckResult(
+            "bf16", CheckStatus.OK, "not needed without a GPU: the CPU trains in fp32"
+        )
     program = shutil.which("nvidia-smi")
     line = [str(program), "--query-gpu=compute_cap", "--format=csv,noheader"]
     answer = subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
     found = re.findall(r"(\d+)\.(\d+)", answer.stdout if answer.returncode == 0 else "")
     least = min(((int(major), int(minor)) for major, minor in found), default=None)
     if least is None:
-        return Finding("bf16", State.NOTE, "nvidia-smi does not tell the compute capability")
+        return CheckResult(
+            "bf16", CheckStatus.NOTE, "nvidia-smi does not tell the compute capability"
+        )
     told = f"compute capability {least[0]}.{least[1]}"
     if least >= LEAST_BF16:
-        return Finding("bf16", State.OK, told)
+        return CheckResult("bf16", CheckStatus.OK, told)
     fix = "nothing: the run goes on in fp32 with a smaller batch by itself; expect half the speed"
-    return Finding("bf16", State.NOTE, f"{told}: no bf16 (Turing and Volta have none)", fix)
+    return CheckResult(
+        "bf16", CheckStatus.NOTE, f"{told}: no bf16 (Turing and Volta have none)", fix
+    )
 
 
-def docker_engine(question: Question) -> Finding:
+def docker_engine(question: CheckContext) -> CheckResult:
     """The Docker Engine, and the right to use it."""
     try:
         version = engine.connect().version()["Version"]
     except FaultError as fault:
-        return Finding("engine", question.needs(local=False), fault.fault.value, _remedy(fault))
-    return Finding("engine", State.OK, f"Docker Engine {version}")
+        return CheckResult("engine", question.needs(local=False), fault.fault.value, _remedy(fault))
+    return CheckResult("engine", CheckStatus.OK, f"Docker Engine {version}")
 
 
-def nvidia_runtime(question: Question) -> Finding:
+def nvidia_runtime(question: CheckContext) -> CheckResult:
     """The NVIDIA Container Toolkit, where there is a GPU to hand on."""
     if not question.host.has_gpu:
-        return Finding("NVIDIA runtime", State.OK, "not needed without a GPU")
+        return CheckResult("NVIDIA runtime", CheckStatus.OK, "not needed without a GPU")
     try:
         told = engine.connect().info()
     except FaultError:
-        return Finding("NVIDIA runtime", question.needs(local=False), "no engine to ask")
+        return CheckResult("NVIDIA runtime", question.needs(local=False), "no engine to ask")
     devices = [str(one.get("Source")) for one in told.get("DiscoveredDevices") or []]
     if "nvidia" in (told.get("Runtimes") or {}) or "cdi" in devices:
-        return Finding("NVIDIA runtime", State.OK, "configured")
+        return CheckResult("NVIDIA runtime", CheckStatus.OK, "configured")
     fix = (
         "install the NVIDIA Container Toolkit, then `sudo nvidia-ctk runtime configure "
         "--runtime=docker && sudo systemctl restart docker`"
     )
-    return Finding("NVIDIA runtime", question.needs(local=False), "the engine has none", fix)
+    return CheckResult("NVIDIA runtime", question.needs(local=False), "the engine has none", fix)
 
 
-def image(question: Question) -> Finding:
+def image(question: CheckContext) -> CheckResult:
     """The training image; without it, whether somebody is logged in where it is pulled from."""
     try:
         client = engine.connect()
     except FaultError:
-        return Finding("image", question.needs(local=False), "no engine to ask")
+        return CheckResult("image", question.needs(local=False), "no engine to ask")
     here = bool(client.images.list(question.image))
     told = engine.environment(client, question.image) if here else {}
-    verdict = images.judge(images.need(question.image, told), question.host.gpus)
+    verdict = images.check_driver(images.need(question.image, told), question.host.gpus)
     if not verdict.fits:
         says = f"{question.image}: {verdict.says}"
-        return Finding("image", question.needs(local=False), says, verdict.fix)
+        return CheckResult("image", question.needs(local=False), says, verdict.fix)
     if here and verdict.says:
-        return Finding("image", State.NOTE, f"{question.image}: {verdict.says}", verdict.fix)
+        return CheckResult(
+            "image", CheckStatus.NOTE, f"{question.image}: {verdict.says}", verdict.fix
+        )
     if here:
-        return Finding("image", State.OK, question.image)
+        return CheckResult("image", CheckStatus.OK, question.image)
     fix = f"docker pull {question.image}"
     registry = question.image.partition("/")[0]
     if "." in registry and registry not in _logged_in():
         fix = f"docker login {registry} (user $oauthtoken, an NGC key as the password), then {fix}"
-    return Finding("image", question.needs(local=False), f"{question.image} is not here", fix)
+    return CheckResult("image", question.needs(local=False), f"{question.image} is not here", fix)
 
 
 def _logged_in() -> set[str]:
@@ -275,19 +291,21 @@ def _logged_in() -> set[str]:
     return {*told.get("auths", {}), *told.get("credHelpers", {})}
 
 
-def disk(question: Question) -> Finding:
+def disk(question: CheckContext) -> CheckResult:
     """Room for checkpoints and models, and for an image that is still to be pulled."""
     place = question.folder
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
     needed = _parameters(question.base) * BYTES_PER_PARAMETER
-    if question.contained and image(question).state is not State.OK:
+    if question.contained and image(question).state is not CheckStatus.OK:
         needed += IMAGE_BYTES
     says = f"{free / 1e9:.0f} GB free at {place}, {needed / 1e9:.1f} GB wanted"
     if free >= needed:
-        return Finding("disk", State.OK, says)
-    return Finding("disk", State.MISSING, says, "free space there, or put the cycles elsewhere")
+        return CheckResult("disk", CheckStatus.OK, says)
+    return CheckResult(
+        "disk", CheckStatus.MISSING, says, "free space there, or put the cycles elsewhere"
+    )
 
 
 def _parameters(name: str) -> int:
@@ -301,38 +319,38 @@ def _parameters(name: str) -> int:
         return 0
 
 
-def shared_memory(question: Question) -> Finding:
+def shared_memory(question: CheckContext) -> CheckResult:
     """The memory through which data-loader workers hand over batches."""
     if question.contained:
-        return Finding("shared memory", State.OK, "the container has its own (--shm-gib)")
+        return CheckResult("shared memory", CheckStatus.OK, "the container has its own (--shm-gib)")
     shm = Path("/dev/shm")  # noqa: S108 - it is what is asked about
     size = shutil.disk_usage(shm).total if shm.is_dir() else 0
     says = f"{size / (1 << 30):.1f} GiB at {shm}"
     if size >= LEAST_SHM_BYTES:
-        return Finding("shared memory", State.OK, says)
+        return CheckResult("shared memory", CheckStatus.OK, says)
     fix = "sudo mount -o remount,size=8G /dev/shm; inside a container: --shm-size=8g"
-    return Finding("shared memory", State.NOTE, says, fix)
+    return CheckResult("shared memory", CheckStatus.NOTE, says, fix)
 
 
-def base(question: Question) -> Finding:
+def base(question: CheckContext) -> CheckResult:
     """The base: whether it may be tuned, can be tuned here, and is at hand."""
     try:
         known = catalog.describe(question.base)
     except InputError as unknown:
-        return Finding(
-            "base", State.MISSING, str(unknown).partition(" Fix: ")[0], "asr-flywheel bases"
+        return CheckResult(
+            "base", CheckStatus.MISSING, str(unknown).partition(" Fix: ")[0], "asr-flywheel bases"
         )
     if known.status is Status.BROKEN:
         fix = f"--base {catalog.RECOMMENDED} or {catalog.LEGACY_FALLBACK}"
-        return Finding("base", State.MISSING, f"{known.name}: {known.note}", fix)
+        return CheckResult("base", CheckStatus.MISSING, f"{known.name}: {known.note}", fix)
     if known.decoder.is_tdt and not question.host.has_gpu:
         says = f"{known.name}: its TDT loss needs CUDA, and there is no GPU"
         fix = "a host with a GPU, or a CTC or RNN-T base such as --base embedded"
-        return Finding("base", State.MISSING, says, fix)
+        return CheckResult("base", CheckStatus.MISSING, says, fix)
     return _at_hand(question.base, known.name)
 
 
-def _at_hand(name: str, shown: str) -> Finding:
+def _at_hand(name: str, shown: str) -> CheckResult:
     """Whether a base's file is here, and holds no more than weights."""
     listed = catalog.in_catalogue(name)
     if listed is None or Path(name).expanduser().is_file():
@@ -342,15 +360,15 @@ def _at_hand(name: str, shown: str) -> Finding:
             check_safe(path)
         except InputError as unsafe:
             says, _, fix = str(unsafe).partition(" Fix: ")
-            return Finding("base", State.NOTE, says, fix)
-        return Finding("base", State.OK, f"{shown} ({decoder})")
+            return CheckResult("base", CheckStatus.NOTE, says, fix)
+        return CheckResult("base", CheckStatus.OK, f"{shown} ({decoder})")
     if hub_cache.find_cached(listed.name, listed.revision) is not None:
-        return Finding("base", State.OK, f"{listed.name} is in the cache")
+        return CheckResult("base", CheckStatus.OK, f"{listed.name} is in the cache")
     says = f"{listed.name} is not in the Hugging Face cache: the run downloads it first"
-    return Finding("base", State.NOTE, says, f"asr-flywheel bases {listed.name}")
+    return CheckResult("base", CheckStatus.NOTE, says, f"asr-flywheel bases {listed.name}")
 
 
-def store(question: Question, check: Callable[[str], None]) -> Finding:
+def store(question: CheckContext, check: Callable[[str], None]) -> CheckResult:
     """The store, where one is named: it can be written, read and listed.
 
     Args:
@@ -358,20 +376,24 @@ def store(question: Question, check: Callable[[str], None]) -> Finding:
         check: opens a store by its name and tries it.
     """
     if question.store is None:
-        return Finding("store", State.OK, "none is asked for")
+        return CheckResult("store", CheckStatus.OK, "none is asked for")
     try:
         check(question.store)
     except FlywheelError as wrong:
         says, _, fix = str(wrong).partition(" Fix: ")
-        return Finding("store", State.MISSING, says, fix or "mend its block or credentials")
-    return Finding("store", State.OK, question.store)
+        return CheckResult(
+            "store", CheckStatus.MISSING, says, fix or "mend its block or credentials"
+        )
+    return CheckResult("store", CheckStatus.OK, question.store)
 
 
-def audio_decoder(_: Question) -> Finding:
+def audio_decoder(_: CheckContext) -> CheckResult:
     """Libsndfile reads WAV and FLAC by itself; ffmpeg and sox are not needed."""
     import soundfile  # noqa: PLC0415 - reads a shared library
 
-    return Finding("audio", State.OK, f"{soundfile.__libsndfile_version__}; ffmpeg is not needed")
+    return CheckResult(
+        "audio", CheckStatus.OK, f"{soundfile.__libsndfile_version__}; ffmpeg is not needed"
+    )
 
 
 def _seconds(path: Path) -> float:
@@ -380,14 +402,14 @@ def _seconds(path: Path) -> float:
     return float(soundfile.info(path).duration)
 
 
-def riva(_: Question) -> Finding:
+def riva(_: CheckContext) -> CheckResult:
     """The client for validating a served model."""
     try:
         version = metadata.version("nvidia-riva-client")
     except metadata.PackageNotFoundError:
         fix = "pip install 'clinical-asr-flywheel[riva]'"
-        return Finding("Riva client", State.NOTE, "not installed: no serving parity", fix)
-    return Finding("Riva client", State.OK, version)
+        return CheckResult("Riva client", CheckStatus.NOTE, "not installed: no serving parity", fix)
+    return CheckResult("Riva client", CheckStatus.OK, version)
 
 
 CHECKS = (
@@ -396,21 +418,23 @@ CHECKS = (
 )  # fmt: skip
 
 
-def examine(question: Question) -> tuple[Finding, ...]:
+def examine(question: CheckContext) -> tuple[CheckResult, ...]:
     """Every check of this machine."""
     return tuple(check(question) for check in CHECKS)
 
 
 def ask(
     runtime: str, base_name: str, image_name: str | None, store_name: str | None, folder: Path
-) -> Question:
+) -> CheckContext:
     """The question about a run on this machine."""
-    return Question(runtime, base_name, image_name or IMAGE, store_name, folder, hardware.detect())
+    return CheckContext(
+        runtime, base_name, image_name or IMAGE, store_name, folder, hardware.detect()
+    )
 
 
-def can_go(findings: Sequence[Finding]) -> bool:
+def can_go(findings: Sequence[CheckResult]) -> bool:
     """Whether the run that was asked about can go."""
-    return not any(one.state is State.MISSING for one in findings)
+    return not any(one.state is CheckStatus.MISSING for one in findings)
 
 
 def _remedy(fault: FaultError) -> str:
@@ -427,15 +451,15 @@ class Decoded:
         figures: for a record: no text.
     """
 
-    finding: Finding
+    finding: CheckResult
     figures: dict[str, Any]
 
 
-def decode(question: Question) -> Decoded:
+def decode(question: CheckContext) -> Decoded:
     """Decode the bundled speech by the embedded base, where and on what a run would."""
     check = "decoding"
     runtime = _runtime(question)
-    if isinstance(runtime, Finding):
+    if isinstance(runtime, CheckResult):
         return Decoded(runtime, {})
     speech, base_file = catalog.embedded_speech(), catalog.embedded_path()
     seconds = _seconds(speech)
@@ -452,8 +476,10 @@ def decode(question: Question) -> Decoded:
             raised = [line.strip() for line in more if line.strip()][-1:]
             says = "; ".join([first, *raised])
             if first.startswith(Fault.GPU_BUSY.value):
-                return Decoded(Finding(check, State.NOTE, f"not tried: {first}"), {})
-            return Decoded(Finding(check, State.MISSING, says, _DECODE_FIX), {"decoded": False})
+                return Decoded(CheckResult(check, CheckStatus.NOTE, f"not tried: {first}"), {})
+            return Decoded(
+                CheckResult(check, CheckStatus.MISSING, says, _DECODE_FIX), {"decoded": False}
+            )
     took = time.monotonic() - started
     (text,) = found.hypotheses
     right = text.strip() == catalog.EMBEDDED_SPEECH_SAYS
@@ -469,28 +495,32 @@ def decode(question: Question) -> Decoded:
         "decode_how": found.how,
     }
     if right:
-        return Decoded(Finding(check, State.OK, said), figures)
+        return Decoded(CheckResult(check, CheckStatus.OK, said), figures)
     says = f"{said}; {catalog.EMBEDDED_SPEECH_SAYS!r} was said"
-    return Decoded(Finding(check, State.MISSING, says, _DECODE_FIX), figures)
+    return Decoded(CheckResult(check, CheckStatus.MISSING, says, _DECODE_FIX), figures)
 
 
 _DECODE_FIX = "`asr-flywheel rehearse --only doctor` keeps the whole log; see docs/rehearsal.md"
 _BUSY_WAIT_S = 10.0
 
 
-def _runtime(question: Question) -> Runtime | Finding:
+def _runtime(question: CheckContext) -> Runtime | CheckResult:
     """Where to decode; or why that cannot be tried."""
     if not question.contained:
         if any(importlib.util.find_spec(name) is None for name in ("nemo", "torch")):
-            return Finding("decoding", State.NOTE, "not tried: NeMo is not installed here")
+            return CheckResult(
+                "decoding", CheckStatus.NOTE, "not tried: NeMo is not installed here"
+            )
         return LocalRuntime(question.host, locks_wait_s=_BUSY_WAIT_S)
-    if image(question).state is not State.OK:
-        return Finding("decoding", State.NOTE, "not tried: no engine, or the image is not here")
+    if image(question).state is not CheckStatus.OK:
+        return CheckResult(
+            "decoding", CheckStatus.NOTE, "not tried: no engine, or the image is not here"
+        )
     settings = ContainerSettings.model_validate({"image": question.image})
     return ContainerRuntime(settings, question.host, locks_wait_s=_BUSY_WAIT_S)
 
 
-def rehearsed(question: Question, records: Sequence[Record]) -> Finding:
+def rehearsed(question: CheckContext, records: Sequence[Record]) -> CheckResult:
     """The newest rehearsal on a machine like this one.
 
     Args:
@@ -505,17 +535,17 @@ def rehearsed(question: Question, records: Sequence[Record]) -> Finding:
     for record in records:
         if not rehearsal.matches(record, host, runtime, version):
             continue
-        failed = [step.name for step in record.steps if step.state is rehearsal.State.FAILED]
-        passed = sum(step.state is rehearsal.State.PASSED for step in record.steps)
+        failed = [step.name for step in record.steps if step.state is rehearsal.StepStatus.FAILED]
+        passed = sum(step.state is rehearsal.StepStatus.PASSED for step in record.steps)
         of = "a CPU" if not record.machine["gpus"] else record.machine["gpus"][0]["name"]
         by = record.versions.get("nemo_toolkit", "its image's")
         says = f"{record.started[:10]} on {of}, NeMo {by}: {passed} steps passed"
         if failed:
-            return Finding(
-                "rehearsal", State.NOTE, f"{says}, {', '.join(failed)} failed", _REHEARSE
+            return CheckResult(
+                "rehearsal", CheckStatus.NOTE, f"{says}, {', '.join(failed)} failed", _REHEARSE
             )
-        return Finding("rehearsal", State.OK, says)
-    return Finding("rehearsal", State.NOTE, "no record matches this machine", _REHEARSE)
+        return CheckResult("rehearsal", CheckStatus.OK, says)
+    return CheckResult("rehearsal", CheckStatus.NOTE, "no record matches this machine", _REHEARSE)
 
 
 _REHEARSE = "asr-flywheel rehearse"

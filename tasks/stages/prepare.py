@@ -14,7 +14,7 @@ from tasks.data.audio_checks import AudioLimits
 from tasks.data.general_english import GeneralSet, divide
 from tasks.data.preflight import PreflightResult, preflight
 from tasks.data.training_set import TrainingSet, fold_checked, split_checked, write_training_set
-from tasks.decision.gate import Evidence as GateEvidence
+from tasks.decision.gate import GateInputs as GateEvidence
 from tasks.decision.gate import GatePolicy, GateResult, check_gate
 from tasks.decision.verdict import require_rows
 from tasks.evaluation import diff, row_basis
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tasks.training.recipes import Recipe
 
 
-def judge(
+def run_gate(
     cycle: Cycle, base: str, policy: GatePolicy, baseline: Baseline | None, method: Method
 ) -> GateResult:
     """The gate on a cycle's folder.
@@ -113,7 +113,7 @@ def general_set(
         checked.rows,
         replay=replay,
         longest=recipe.max_duration,
-        trained_before=training_run.trained_before(base),
+        trained_before=training_run.previously_trained_recordings(base),
     )
 
 

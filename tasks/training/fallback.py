@@ -14,19 +14,19 @@ from tasks.common import atomic_files
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.training import run as training_run
 from tasks.training import sft
-from tasks.training.progress import Rung
+from tasks.training.progress import FailedAttempt
 from tasks.training.recipes import Precision, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tasks.runtimes.base import Runtime
-    from tasks.training.progress import Progress
+    from tasks.training.progress import TrainingProgress
 
 _STATE = "ladder.json"
 
 
-def next_recipe(recipe: Recipe, fault: Fault) -> Recipe | None:
+def fallback_recipe(recipe: Recipe, fault: Fault) -> Recipe | None:
     """The recipe of the next rung, or None where no change of ours can help."""
     if fault is Fault.GPU_MEMORY and recipe.batch_size > 1:
         return _smaller_batch(recipe)
@@ -46,8 +46,8 @@ def _smaller_batch(recipe: Recipe) -> Recipe:
     )
 
 
-def climb(
-    request: training_run.SftRequest, runtime: Runtime, report: Callable[[Progress], None]
+def train_with_fallback(
+    request: training_run.SftRequest, runtime: Runtime, report: Callable[[TrainingProgress], None]
 ) -> training_run.SftResult:
     """Train, and go down the ladder as long as a rung can help.
 
@@ -62,11 +62,11 @@ def climb(
         try:
             return sft.train(request, runtime, report)
         except FaultError as failed:
-            smaller = next_recipe(request.recipe, failed.fault)
+            smaller = fallback_recipe(request.recipe, failed.fault)
             if smaller is None:
                 raise
-            sft.forget_checkpoints(request)
-            rungs = (*request.rungs, Rung(request.recipe, failed.fault))
+            sft.discard_checkpoints(request)
+            rungs = (*request.rungs, FailedAttempt(request.recipe, failed.fault))
             request = replace(request, recipe=smaller, rungs=rungs)
             _remember(request)
 
@@ -91,6 +91,7 @@ def _recall(request: training_run.SftRequest) -> training_run.SftRequest:
     if not state.is_file() or (left := atomic_files.read_json(state)).get("key") != request.key:
         return request
     rungs = tuple(
-        Rung(Recipe.model_validate(rung["recipe"]), Fault(rung["fault"])) for rung in left["rungs"]
+        FailedAttempt(Recipe.model_validate(rung["recipe"]), Fault(rung["fault"]))
+        for rung in left["rungs"]
     )
     return replace(request, recipe=Recipe.model_validate(left["recipe"]), rungs=rungs)

@@ -54,7 +54,7 @@ _DECODED_EVERY = 10, 100
 def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
     """The whole override list: data, recipe, hardware and experiment folder, in this order."""
     recipe, hardware = request.recipe, runtime.hardware
-    inside = runtime.inside(request.work_dir, request.reads)
+    inside = runtime.path_mapper(request.work_dir, request.reads)
     split = request.data.split
     loaders = {
         "train_ds": _workers(hardware, len(split.train), recipe.batch_size),

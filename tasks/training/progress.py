@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from tasks.runtimes.base import Ended
+    from tasks.runtimes.base import JobResult
     from tasks.training.recipes import Recipe
 
 _LOG_TAIL_LINES = 15
@@ -39,7 +39,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrainingProgress:
     """Where training stands.
 
     Attributes:
@@ -69,7 +69,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class FailedAttempt:
     """One start of a run and the fault that ended it."""
 
     recipe: Recipe
@@ -101,7 +101,7 @@ class Events:
                 yield json.loads(line)
 
 
-class UnkWatch:
+class UnkCollapseDetector:
     """Notices validation that collapsed to all-UNK, the mark of a base whose tuning is broken.
 
     NeMo logs one prediction a validation batch, and one of a training batch now and then. A base
@@ -113,7 +113,7 @@ class UnkWatch:
         self._in_a_row = 0
         self._validated = 0
 
-    def see(self, line: str) -> None:
+    def observe(self, line: str) -> None:
         """Look at a line of the script's log."""
         _, found, predicted = line.partition("predicted:")
         words = predicted.replace("⁇", " <unk> ").split()
@@ -130,15 +130,15 @@ class UnkWatch:
         self._validated = epochs
 
 
-class Following:
+class ProgressReader:
     """Follows a growing events file; what it has read once it does not read again."""
 
     def __init__(self, path: Path, epochs: int) -> None:
         self._path = path
         self._read = 0
-        self._now = Progress(0, epochs, 0, 0, 0, None, None, 0)
+        self._now = TrainingProgress(0, epochs, 0, 0, 0, None, None, 0)
 
-    def look(self) -> Progress:
+    def read(self) -> TrainingProgress:
         """Where training stands now."""
         if self._path.is_file():
             with self._path.open("rb") as stream:
@@ -168,7 +168,7 @@ class Following:
         self._now = now
 
 
-def best_of(epochs: Sequence[Epoch]) -> Epoch | None:
+def best_epoch(epochs: Sequence[Epoch]) -> Epoch | None:
     """The epoch of the lowest validation WER, whose weights are kept."""
     validated = [epoch for epoch in epochs if epoch.val_wer is not None]
     return min(validated, key=lambda epoch: epoch.val_wer or 0.0, default=None)
@@ -194,7 +194,7 @@ def overfit(epochs: Sequence[Epoch]) -> str | None:
 
 
 def check_outcome(
-    ended: Ended, events: list[dict[str, Any]], wanted: int, log: Path
+    ended: JobResult, events: list[dict[str, Any]], wanted: int, log: Path
 ) -> tuple[Epoch, ...]:
     """The epochs of a run that reached its end.
 

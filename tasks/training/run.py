@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files, hashing
-from tasks.training.progress import Epoch, Events, Rung, best_of
+from tasks.training.progress import Epoch, Events, FailedAttempt, best_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +52,7 @@ class SftRequest:
     key: str
     trained_before: frozenset[str] = frozenset()
     labels: Mapping[str, str] = field(default_factory=dict)
-    rungs: tuple[Rung, ...] = ()
+    rungs: tuple[FailedAttempt, ...] = ()
 
     @property
     def work_dir(self) -> Path:
@@ -102,7 +102,7 @@ class SftResult:
     @property
     def best(self) -> Epoch | None:
         """The epoch whose weights were kept."""
-        return best_of(self.epochs)
+        return best_epoch(self.epochs)
 
 
 def run_name(base_name: str, recipe: Recipe, key: str) -> str:
@@ -128,7 +128,7 @@ def run_key(base_sha256: str, content: str, recipe: Recipe, runtime: str) -> str
     return hashing.fingerprint([base_sha256, content, told, runtime])
 
 
-def trained_before(base: Path) -> frozenset[str]:
+def previously_trained_recordings(base: Path) -> frozenset[str]:
     """The recordings that a base of our own making was tuned on, over all its generations.
 
     A row that the base has learnt cannot be held out any more. Empty for any other base.

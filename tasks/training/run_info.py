@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import hashing
-from tasks.training.progress import best_of
+from tasks.training.progress import best_epoch
 from tasks.training.recipes import Precision
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class TrainingOutcome:
     """How a run went, for the record."""
 
     epochs: tuple[Epoch, ...]
@@ -32,10 +32,10 @@ class Course:
     log: Path
 
 
-def of(
+def build_run_info(
     request: SftRequest,
     runtime: Runtime,
-    course: Course,
+    course: TrainingOutcome,
     model_sha256: str,
     overrides: Sequence[str],
 ) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def of(
         },
         "starts": [{"epoch": start["epoch"], "step": start["step"]} for start in starts],
         "epochs": [asdict(epoch) for epoch in course.epochs],
-        "best_epoch": None if (best := best_of(course.epochs)) is None else best.epoch,
+        "best_epoch": None if (best := best_epoch(course.epochs)) is None else best.epoch,
         "steps": course.epochs[-1].step if course.epochs else 0,
         # A run that was resumed after its last batch has none of its own.
         "median_batch_seconds": statistics.median(s["seconds"] for s in steps) if steps else None,

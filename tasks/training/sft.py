@@ -21,9 +21,9 @@ from tasks.runtimes.failures import HOPELESS, Fault, FaultError, disk_full_is_a_
 from tasks.training import hydra_overrides, run_info
 from tasks.training.progress import (
     Events,
-    Following,
-    Progress,
-    UnkWatch,
+    ProgressReader,
+    TrainingProgress,
+    UnkCollapseDetector,
     check_outcome,
 )
 from tasks.training.recipes import least_memory_mib
@@ -100,7 +100,9 @@ def check_fit(base: Path, name: str, hardware: Hardware) -> None:
         )
 
 
-def train(request: SftRequest, runtime: Runtime, report: Callable[[Progress], None]) -> SftResult:
+def train(
+    request: SftRequest, runtime: Runtime, report: Callable[[TrainingProgress], None]
+) -> SftResult:
     """Train, keep the best checkpoint, write adapted_model.nemo and training_run_info.json.
 
     Args:
@@ -124,36 +126,36 @@ def train(request: SftRequest, runtime: Runtime, report: Callable[[Progress], No
             course = _run(request, runtime, job, report)
             return _publish(request, runtime, course)
     except FaultError as failed:
-        log = _leave(request, job, failed.fault)
+        log = _clean_up_failed_run(request, job, failed.fault)
         if log is None:
             raise
         raise FaultError(failed.fault, f"{failed.detail}\nThe whole log: {log}") from failed
     except BaseException:
-        _leave(request, job, Fault.STOPPED)
+        _clean_up_failed_run(request, job, Fault.STOPPED)
         raise
 
 
 def _run(
-    request: SftRequest, runtime: Runtime, job: Job, report: Callable[[Progress], None]
-) -> run_info.Course:
+    request: SftRequest, runtime: Runtime, job: Job, report: Callable[[TrainingProgress], None]
+) -> run_info.TrainingOutcome:
     """Start the script and watch it to its end."""
-    following = Following(request.events, request.recipe.epochs)
-    watch = UnkWatch()
+    following = ProgressReader(request.events, request.recipe.epochs)
+    watch = UnkCollapseDetector()
 
     def poll() -> None:
-        now = following.look()
+        now = following.read()
         watch.validated(now.validated)
         report(now)
 
     started = time.monotonic()
-    ended = runtime.execute(job, watch.see, poll)
+    ended = runtime.execute(job, watch.observe, poll)
     seconds = time.monotonic() - started
     events = list(Events(request.events).read())
     epochs = check_outcome(ended, events, request.recipe.epochs, job.log)
-    return run_info.Course(epochs, events, seconds, ended.image, job.log)
+    return run_info.TrainingOutcome(epochs, events, seconds, ended.image, job.log)
 
 
-def _leave(request: SftRequest, job: Job, fault: Fault) -> Path | None:
+def _clean_up_failed_run(request: SftRequest, job: Job, fault: Fault) -> Path | None:
     """What stays of a run that made no model: its checkpoints, or only its log; where that is."""
     checkpoints = any(request.experiment.rglob("*.ckpt"))
     # An engine that went away may have left the container running, with its folder in use.
@@ -170,7 +172,7 @@ def _leave(request: SftRequest, job: Job, fault: Fault) -> Path | None:
     return None
 
 
-def forget_checkpoints(request: SftRequest) -> None:
+def discard_checkpoints(request: SftRequest) -> None:
     """Start from the base again: a checkpoint belongs to the batch that it was made with."""
     shutil.rmtree(request.experiment, ignore_errors=True)
     request.events.unlink(missing_ok=True)
@@ -182,7 +184,7 @@ def _write_copies(request: SftRequest, runtime: Runtime) -> None:
     They hold what training needs and nothing else: NeMo gives other fields, which may be a user's
     own (audio_filename, offset, context), meanings that would change what it trains on.
     """
-    inside = runtime.inside(request.work_dir, request.reads)
+    inside = runtime.path_mapper(request.work_dir, request.reads)
     for side, source in (("train", request.data.train), ("validation", request.data.validation)):
         atomic_files.write_jsonl(
             request.copy(side),
@@ -197,7 +199,7 @@ def _write_copies(request: SftRequest, runtime: Runtime) -> None:
 
 
 def _job(request: SftRequest, runtime: Runtime) -> Job:
-    inside = runtime.inside(request.work_dir, request.reads)
+    inside = runtime.path_mapper(request.work_dir, request.reads)
     listed = hydra_overrides.overrides(request, runtime)
     return Job(
         name="training",
@@ -227,7 +229,7 @@ def _job(request: SftRequest, runtime: Runtime) -> Job:
     )
 
 
-def _publish(request: SftRequest, runtime: Runtime, course: run_info.Course) -> SftResult:
+def _publish(request: SftRequest, runtime: Runtime, course: run_info.TrainingOutcome) -> SftResult:
     """Move the model and its record to their place; the record, which is last, makes it whole."""
     produced = request.checkpoints / f"{EXPERIMENT}.nemo"
     try:
@@ -240,7 +242,7 @@ def _publish(request: SftRequest, runtime: Runtime, course: run_info.Course) -> 
     recordings = sorted(request.trained_before | request.data.trained_recordings)
     atomic_files.write_text(ready / RECORDINGS_NAME, "".join(f"{one}\n" for one in recordings))
     listed = [str(override) for override in hydra_overrides.overrides(request, runtime)]
-    record = run_info.of(request, runtime, course, model_sha256, listed)
+    record = run_info.build_run_info(request, runtime, course, model_sha256, listed)
     atomic_files.write_json(ready / INFO_NAME, record)
     request.model_dir.mkdir(parents=True, exist_ok=True)
     # All of it is written by now: what follows renames files and cannot meet a full disk.

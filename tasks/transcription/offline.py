@@ -217,7 +217,7 @@ def decode(
         job = Job(
             name="transcription",
             program=PROGRAM,
-            request=_request(todo, outs, runtime.inside(work, reads)),
+            request=_request(todo, outs, runtime.path_mapper(work, reads)),
             work=work,
             reads=reads,
             labels={"run": "transcription"},

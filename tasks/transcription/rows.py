@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.evaluation.hypotheses import Hypothesis, Part, hypothesis_for
+from tasks.evaluation.hypotheses import Hypothesis, Partition, hypothesis_for
 from tasks.transcription.offline import AudioSet, Transcript
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def hypotheses(
     )
 
 
-def _part(row: CheckedRow, split: Split | None) -> Part | None:
+def _part(row: CheckedRow, split: Split | None) -> Partition | None:
     if split is None:
         return None
-    return Part.HELD_OUT if row.utterance.row in split.held_out else Part.TRAINED
+    return Partition.HELD_OUT if row.utterance.row in split.held_out else Partition.TRAINED

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.evaluation.incremental_scoring import intervals
-from tasks.evaluation.secondary_metrics import look_beyond
+from tasks.evaluation.secondary_metrics import compute_secondary_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tasks.evaluation.diff import Pairing
-    from tasks.evaluation.false_keywords import Vocabulary
+    from tasks.evaluation.diff import PairedScores
+    from tasks.evaluation.false_keywords import TermIndex
     from tasks.evaluation.scoring import Scores
     from tasks.evaluation.statistics import Interval
 
@@ -51,7 +51,7 @@ class MetricLine:
     after: Figure
 
 
-def metric_lines(pairing: Pairing, listened_for: Vocabulary) -> Iterable[MetricLine]:
+def metric_lines(pairing: PairedScores, term_index: TermIndex) -> Iterable[MetricLine]:
     """The four metrics and pooled WER, and those of secondary_metrics.py."""
     if not pairing.pairs:
         return
@@ -59,7 +59,7 @@ def metric_lines(pairing: Pairing, listened_for: Vocabulary) -> Iterable[MetricL
     found = [_measured(scores) for scores in models]
     for name, what, key in _MEASURES:
         yield MetricLine(name, what, *(one[key] for one in found))
-    beyond = [look_beyond(scores, listened_for) for scores in models]
+    beyond = [compute_secondary_metrics(scores, term_index) for scores in models]
     for name, what, shares in (
         ("FKR", "rows with a keyword that nobody said", [one.false_keywords for one in beyond]),
         (

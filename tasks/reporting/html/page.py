@@ -12,7 +12,7 @@ from tasks.decision import grow_plan_files
 from tasks.decision.grow_plan import AGAINST_FORGETTING
 from tasks.decision.guardrail import GuardrailStatus
 from tasks.evaluation import alignment, diff
-from tasks.evaluation.false_keywords import vocabulary
+from tasks.evaluation.false_keywords import index_terms
 from tasks.reporting.html import svg_charts
 from tasks.reporting.html.audio_clips import clips
 from tasks.reporting.html.metric_table import metric_lines
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from tasks.evaluation.diff import Delta, Pair
-    from tasks.evaluation.scoring import Share
+    from tasks.evaluation.diff import KeywordErrorChange, ScorePair
+    from tasks.evaluation.scoring import Proportion
     from tasks.reporting.html.audio_clips import Clip
-    from tasks.reporting.html.report_data import Change, Evidence
+    from tasks.reporting.html.report_data import CategoryChange, ReportData
 
 HEARD_ROWS = 12
 """Rows with recording and alignment."""
@@ -73,7 +73,7 @@ class BarLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class CurveFigure:
     """One chart of the training's course."""
 
     title: str
@@ -85,7 +85,7 @@ class Curve:
 class HeardRow:
     """A row to listen to."""
 
-    pair: Pair
+    pair: ScorePair
     clip: Clip
     columns: Sequence[alignment.Column]
     name: str
@@ -102,7 +102,7 @@ def points(value: float) -> str:
     return f"{rounded:+d}".replace("-", "\u2212") if rounded else "0"
 
 
-def render(evidence: Evidence) -> str:
+def render(evidence: ReportData) -> str:
     """The page of a cycle: one file, without a script or anything from elsewhere."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tasks.reporting.html", "."),
@@ -115,14 +115,14 @@ def render(evidence: Evidence) -> str:
     return environment.get_template("template.html").render(**_content(evidence)) + "\n"
 
 
-def _content(evidence: Evidence) -> dict[str, Any]:
+def _content(evidence: ReportData) -> dict[str, Any]:
     """What the template names."""
     decision = evidence.decision
     verdict = str(decision["decision"])
     deltas = evidence.deltas()
     terms = evidence.terms()
     heard = list(_heard(evidence))
-    words = vocabulary(pair.after.row.term for pair in evidence.pairing.pairs)
+    words = index_terms(pair.after.row.term for pair in evidence.pairing.pairs)
     return {
         "cycle": evidence.cycle.number,
         "clinic": evidence.cycle.path.parent.name,
@@ -177,7 +177,7 @@ def _rows_needed(decision: Mapping[str, Any]) -> int | None:
     return None if unclear else decision.get("rows_needed")
 
 
-def _difference_axis(deltas: Mapping[str, Delta]) -> svg_charts.Axis:
+def _difference_axis(deltas: Mapping[str, KeywordErrorChange]) -> svg_charts.Axis:
     values: list[float] = []
     for delta in deltas.values():
         interval = delta.interval
@@ -185,7 +185,7 @@ def _difference_axis(deltas: Mapping[str, Delta]) -> svg_charts.Axis:
     return svg_charts.axis(values)
 
 
-def _forest(deltas: Mapping[str, Delta], priority: Sequence[str]) -> list[ForestLine]:
+def _forest(deltas: Mapping[str, KeywordErrorChange], priority: Sequence[str]) -> list[ForestLine]:
     scale = _difference_axis(deltas)
     lines = []
     for category, delta in deltas.items():
@@ -209,7 +209,7 @@ def _forest(deltas: Mapping[str, Delta], priority: Sequence[str]) -> list[Forest
     return lines
 
 
-def _bar_line(change: Change) -> BarLine:
+def _bar_line(change: CategoryChange) -> BarLine:
     return BarLine(
         change.name,
         change.after.n,
@@ -220,12 +220,12 @@ def _bar_line(change: Change) -> BarLine:
     )
 
 
-def _bar(share: Share, kind: str, name: str) -> Markup:
+def _bar(share: Proportion, kind: str, name: str) -> Markup:
     label = f"{kind} model, {name}: {share.hits} of {share.n} rows missed"
     return svg_charts.bar(share.rate or 0.0, share.interval, kind, label)
 
 
-def _curves(evidence: Evidence) -> Iterable[Curve]:
+def _curves(evidence: ReportData) -> Iterable[CurveFigure]:
     epochs = evidence.epochs
     wer = [epoch.val_wer for epoch in epochs]
     known = [(value, place) for place, value in enumerate(wer) if value is not None]
@@ -233,16 +233,16 @@ def _curves(evidence: Evidence) -> Iterable[Curve]:
     if best is not None:
         label = f"Validation WER by epoch; the least in epoch {best + 1}"
         note = f"epoch {best + 1} was kept"
-        yield Curve("Validation WER", note, svg_charts.curve(wer, best, label))
+        yield CurveFigure("Validation WER", note, svg_charts.curve(wer, best, label))
     for title, values in (
         ("Training loss", [epoch.train_loss for epoch in epochs]),
         ("Validation loss", [epoch.val_loss for epoch in epochs]),
     ):
         if drawing := svg_charts.curve(values, None, f"{title} by epoch"):
-            yield Curve(title, "by epoch", drawing)
+            yield CurveFigure(title, "by epoch", drawing)
 
 
-def _heard(evidence: Evidence) -> Iterable[HeardRow]:
+def _heard(evidence: ReportData) -> Iterable[HeardRow]:
     pairs = [pair for pair in evidence.worst_rows(HEARD_ROWS) if pair.after.sentence_wrong]
     packed = clips([evidence.audio(pair) for pair in pairs])
     for pair, clip in zip(pairs, packed, strict=True):
@@ -251,7 +251,7 @@ def _heard(evidence: Evidence) -> Iterable[HeardRow]:
         yield HeardRow(pair, clip, found, PurePath(row.audio_filepath).name)
 
 
-def _provenance(evidence: Evidence) -> Iterable[tuple[str, str]]:
+def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
     """What made the figures, in words; a part that a record lacks is left out."""
     record, training = evidence.record, evidence.training
     config, split = record["config"], record["split"]
@@ -293,7 +293,7 @@ def _provenance(evidence: Evidence) -> Iterable[tuple[str, str]]:
     yield "Intervals", "95 %: Wilson for shares, Bonett and Price for paired differences"
 
 
-def _hashes(evidence: Evidence) -> Iterable[tuple[str, str]]:
+def _hashes(evidence: ReportData) -> Iterable[tuple[str, str]]:
     """SHA-256 of what went in and what came out."""
     record, training = evidence.record, evidence.training
     if base := training.get("base"):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from tasks.reporting.html.report_data import Change, Evidence
+    from tasks.reporting.html.report_data import CategoryChange, ReportData
 
 FOLDER = "figures"
 _BASE, _TUNED, _WORSE, _MUTED = "#e69f00", "#0072b2", "#d55e00", "#56636f"
@@ -34,7 +34,7 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def write_figures(evidence: Evidence) -> list[Path]:
+def write_figures(evidence: ReportData) -> list[Path]:
     """Draw and write every figure that the rows allow; an earlier run's others are removed.
 
     Returns:
@@ -74,7 +74,7 @@ def _figure(height: float, draw: Callable[[Figure], None]) -> Figure:
     return figure
 
 
-def _forest(evidence: Evidence) -> Figure | None:
+def _forest(evidence: ReportData) -> Figure | None:
     deltas = [delta for delta in evidence.deltas().values() if delta.n]
     if not deltas:
         return None
@@ -103,7 +103,7 @@ def _forest(evidence: Evidence) -> Figure | None:
     return _figure(1.5 + 0.38 * len(deltas), draw)
 
 
-def _bars(changes: Sequence[Change], what: str) -> Figure | None:
+def _bars(changes: Sequence[CategoryChange], what: str) -> Figure | None:
     if not changes:
         return None
 
@@ -131,7 +131,7 @@ def _bars(changes: Sequence[Change], what: str) -> Figure | None:
     return _figure(1.5 + 0.62 * len(changes), draw)
 
 
-def _training(evidence: Evidence) -> Figure | None:
+def _training(evidence: ReportData) -> Figure | None:
     epochs = evidence.epochs
     if not epochs:
         return None

@@ -13,8 +13,8 @@ from tasks.data.cycle_folder import IMPORTED_NAME, OFFLINE_NAME
 from tasks.data.text_normalizer import normalise, normalise_term
 from tasks.evaluation import diff
 from tasks.evaluation.hypotheses import read_hypotheses
-from tasks.evaluation.scoring import Share, score
-from tasks.evaluation.secondary_metrics import heard_instead
+from tasks.evaluation.scoring import Proportion, score
+from tasks.evaluation.secondary_metrics import misrecognised_as
 from tasks.records import run_record
 from tasks.training.progress import Epoch
 from tasks.training.run import INFO_NAME
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tasks.data.cycle_folder import Cycle
-    from tasks.evaluation.diff import Delta, Pair, Pairing
+    from tasks.evaluation.diff import KeywordErrorChange, PairedScores, ScorePair
 
 
 _ROWS_PER_TERM = 2
@@ -32,12 +32,12 @@ _NEEDED = ("started", "config", "gate", "preflight", "split", "sft", "versions")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class CategoryChange:
     """KER before and after in one group of rows, the same rows on both sides."""
 
     name: str
-    before: Share
-    after: Share
+    before: Proportion
+    after: Proportion
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class TermChange:
 
     term: str
     category: str
-    before: Share
-    after: Share
-    trained: Share
+    before: Proportion
+    after: Proportion
+    trained: Proportion
     heard: tuple[str, ...]
 
     @property
@@ -67,7 +67,7 @@ class TermChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ReportData:
     """Everything that a report shows.
 
     Attributes:
@@ -82,9 +82,9 @@ class Evidence:
     cycle: Cycle
     record: Mapping[str, Any]
     decision: Mapping[str, Any]
-    pairing: Pairing
+    pairing: PairedScores
     training: Mapping[str, Any]
-    crossed: Pairing | None = None
+    crossed: PairedScores | None = None
 
     @property
     def base(self) -> str:
@@ -102,36 +102,36 @@ class Evidence:
         return any(pair.after.row.part is not None for pair in self.pairing.pairs)
 
     @property
-    def judged(self) -> Pairing:
+    def judged(self) -> PairedScores:
         """The rows that the verdict rests on: held-out ones wherever they are known."""
         if self.crossed is not None:
             return self.crossed
         return self.pairing.held_out if self.parted else self.pairing
 
     @property
-    def trained(self) -> Pairing:
+    def trained(self) -> PairedScores:
         """The rows that the tuned model was trained on."""
         return self.pairing.trained
 
-    def deltas(self) -> dict[str, Delta]:
+    def deltas(self) -> dict[str, KeywordErrorChange]:
         """Differences by category: the priority ones first, then by name, all together last."""
         found = diff.deltas(self.judged)
         order = [one for one in self.priority if one in found]
         order += [one for one in found if one not in order and one != diff.ALL_CATEGORIES]
         return {one: found[one] for one in (*order, diff.ALL_CATEGORIES)}
 
-    def changes(self, dimension: str) -> list[Change]:
+    def changes(self, dimension: str) -> list[CategoryChange]:
         """KER by the values of a field on the judged rows; rows without the field are left out."""
         groups = self.judged.before.by(dimension), self.judged.after.by(dimension)
         return [
-            Change(value, groups[0][value].keyword, groups[1][value].keyword)
+            CategoryChange(value, groups[0][value].keyword, groups[1][value].keyword)
             for value in sorted((v for v in groups[1] if v is not None), key=_condition)
             if groups[1][value].keyword.n
         ]
 
     def terms(self) -> list[TermChange]:
         """Every term, worst first by the tuned model on the judged rows."""
-        groups: dict[tuple[str, str], tuple[list[Pair], list[Pair]]] = {}
+        groups: dict[tuple[str, str], tuple[list[ScorePair], list[ScorePair]]] = {}
         for side, pairing in enumerate((self.judged, self.trained)):
             for pair in pairing.pairs:
                 if pair.after.term_missed is not None:
@@ -143,7 +143,7 @@ class Evidence:
             key=lambda term: term.worst_first,
         )
 
-    def worst_rows(self, n: int) -> list[Pair]:
+    def worst_rows(self, n: int) -> list[ScorePair]:
         """Judged rows to listen to: what tuning broke, what it left missed, then by WER.
 
         At most two of a term, so that one hard word does not fill the list.
@@ -167,7 +167,7 @@ class Evidence:
                 chosen.append(pair)
         return chosen[:n]
 
-    def audio(self, pair: Pair) -> Path:
+    def audio(self, pair: ScorePair) -> Path:
         """Where a row's recording lies; relative paths are the tuned cycle's."""
         name = pair.after.row.audio_filepath
         told = Path(self.record["config"]["cycle"]) / name
@@ -188,7 +188,7 @@ def _condition(value: str) -> tuple[int, str]:
     return (known.index(value) if value in known else len(known), value)
 
 
-def _term(judged: Sequence[Pair], trained: Sequence[Pair]) -> TermChange:
+def _term(judged: Sequence[ScorePair], trained: Sequence[ScorePair]) -> TermChange:
     row = (*judged, *trained)[0].after.row
     return TermChange(
         row.term or "",
@@ -200,20 +200,20 @@ def _term(judged: Sequence[Pair], trained: Sequence[Pair]) -> TermChange:
     )
 
 
-def _heard_instead(pairs: Sequence[Pair]) -> tuple[str, ...]:
+def _heard_instead(pairs: Sequence[ScorePair]) -> tuple[str, ...]:
     forms: Counter[str] = Counter()
     for row in (pair.after.row for pair in pairs if pair.after.term_missed):
         term = normalise_term(row.term or "")
-        if (heard := heard_instead(normalise(row.ref), normalise(row.hyp), term)) is not None:
+        if (heard := misrecognised_as(normalise(row.ref), normalise(row.hyp), term)) is not None:
             forms[heard] += 1
     return tuple(form for form, _ in forms.most_common(_FORMS))
 
 
-def _missed(rows: Sequence[bool]) -> Share:
-    return Share(sum(rows), len(rows))
+def _missed(rows: Sequence[bool]) -> Proportion:
+    return Proportion(sum(rows), len(rows))
 
 
-def gather(cycle: Cycle, record: Mapping[str, Any]) -> Evidence:
+def gather(cycle: Cycle, record: Mapping[str, Any]) -> ReportData:
     """Gather a report's content from cycle N+1's folder.
 
     Args:
@@ -230,7 +230,7 @@ def gather(cycle: Cycle, record: Mapping[str, Any]) -> Evidence:
         )
     before = score(read_hypotheses(_compared_with(cycle, record)))
     after = score(read_hypotheses(cycle.path / OFFLINE_NAME))
-    return Evidence(
+    return ReportData(
         cycle,
         record,
         run_record.read_decision(cycle),
@@ -240,7 +240,7 @@ def gather(cycle: Cycle, record: Mapping[str, Any]) -> Evidence:
     )
 
 
-def _crossed(cycle: Cycle, record: Mapping[str, Any]) -> Pairing | None:
+def _crossed(cycle: Cycle, record: Mapping[str, Any]) -> PairedScores | None:
     """Every row by the base and by its fold's model, if the run had folds."""
     if not record["config"].get("folds"):
         return None
