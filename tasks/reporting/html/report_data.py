@@ -115,7 +115,7 @@ class ReportData:
 
     def deltas(self) -> dict[str, KeywordErrorChange]:
         """Differences by category: the priority ones first, then by name, all together last."""
-        found = diff.deltas(self.judged)
+        found = self.judged.by_category
         order = [one for one in self.priority if one in found]
         order += [one for one in found if one not in order and one != diff.ALL_CATEGORIES]
         return {one: found[one] for one in (*order, diff.ALL_CATEGORIES)}
