@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from blocks.parameter_types import StoreName
 from tasks.models.catalog import RECOMMENDED, Method
-from tasks.runtimes.container import ContainerSettings
+from tasks.runtimes.container_settings import ContainerSettings
 from tasks.training.recipes import Precision, RecipeName
 
 Category = Literal["drug", "procedure", "anatomy", "condition", "lab", "role"]

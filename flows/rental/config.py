@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from blocks.gpu_host import BLOCKS
 from flows.config import CycleConfig
 from tasks.common.errors import InputError
 from tasks.gpu_hosts import gpu_prices
-from tasks.gpu_hosts.providers import BrevSettings, Provider, SshHostSettings
+from tasks.gpu_hosts.providers import BrevSettings, Provider
 
 
 class RentConfig(BaseModel):
@@ -89,22 +87,3 @@ class RentConfig(BaseModel):
                 "started (a worker's variables are those of its own environment), or leave it out."
             )
         return {name: os.environ[name] for name in self.pass_on}
-
-    def provider(self) -> SshHostSettings | BrevSettings:
-        """The settings of the provider, from the block if one is named.
-
-        Raises:
-            InputError: there is no such block.
-        """
-        if self.host_block is None:
-            return self.host
-        kind, _, name = self.host_block.partition("/")
-        block: Any = {one.get_block_type_slug(): one for one in BLOCKS}.get(kind)
-        try:
-            if block is None:
-                raise ValueError(kind)  # noqa: TRY301 - one message for both
-            return cast("SshHostSettings | BrevSettings", cast("Any", block).load(name).settings)
-        except ValueError as unknown:
-            raise InputError(
-                f"host_block: there is no block {self.host_block!r}. Fix: save one in the UI."
-            ) from unknown
