@@ -38,30 +38,41 @@ class RentConfig(BaseModel):
         description="Your own figure, instead of the table's; at Brev also the most that is paid. "
         "A host of your own counts as free without one.",
     )
-    disk_gb: int = Field(200, ge=50, title="Disk (GB)", description="Of a host that is created.")
+    disk_gb: int = Field(
+        200, ge=50, title="Disk (GB)", description="Disk of a host that is created."
+    )
     gpu_required: bool = Field(
         True,
         title="A GPU is required",
-        description="Off: a host without one trains a small CTC base on its processor.",
+        description="Refuse a host without one. Off: a small CTC base trains on its processor.",
     )
     limit_minutes: int = Field(
         240,
         ge=1,
         le=7 * 24 * 60,
         title="Time limit (minutes)",
-        description="Kept by the host itself, from its start, even if nobody can reach it.",
+        description="The host ends itself so long after its start, even if nobody can reach it.",
     )
     answer_minutes: float = Field(
-        60, gt=0, title="Time to answer (minutes)", description="Without a YES nothing is created."
+        60,
+        gt=0,
+        title="Time to answer (minutes)",
+        description="How long a YES is waited for; without one nothing is created.",
     )
     reach_s: float = Field(
-        900, gt=0, title="Time to boot (s)", description="Until the host must be reachable."
+        900,
+        gt=0,
+        title="Time to boot (s)",
+        description="How long a host may take until it is reachable.",
     )
     patience_s: float = Field(
         300, ge=0, title="Patience (s)", description="How long the connection may be gone."
     )
     need_gib: float = Field(
-        40, ge=0, title="Free disk (GiB)", description="That the host must have: image and models."
+        40,
+        ge=0,
+        title="Free disk (GiB)",
+        description="Free disk that the host must have, for image and models.",
     )
     deployment: str = Field(
         "finetune-cycle/finetune-cycle",
