@@ -96,7 +96,7 @@ def test_the_record_is_written_after_each_step(tmp_path: Path) -> None:
     record = steps.rehearse(here, steps.begin(here), wanted)
     assert seen == [["doctor"], ["doctor", "demo"]]
     assert rehearsal.read(here.record_path) == record
-    assert record in rehearsal.known()
+    assert record in rehearsal.readable_records()
 
 
 def test_a_resumed_rehearsal_runs_what_has_not_passed(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_damaged_record_is_refused_and_passed_over(tmp_path: Path) -> None:
     path.write_text('{"schema": "asr-flywheel-rehearsal/1"}')
     with pytest.raises(InputError, match="not a rehearsal's record"):
         rehearsal.read(path)
-    assert rehearsal.known([tmp_path]) == []
+    assert rehearsal.readable_records([tmp_path]) == []
 
 
 def test_shipped_records_can_be_read_and_are_those_of_the_results() -> None:

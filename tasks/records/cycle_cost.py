@@ -1,4 +1,4 @@
-"""What a cycle has cost: seconds of training and decoding, and dollars of rented hosts."""
+"""Cost of a cycle: seconds of training and decoding, and dollars of rented hosts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Cost:
 
 
 def cost(cycle: Cycle, trained: SftResult, transcripts: Sequence[Transcript]) -> Cost:
-    """Add up what a run's stages say.
+    """Add up the costs that a run's stages report.
 
     Raises:
         InputError: the training's record or the ledger cannot be read.
@@ -51,8 +51,8 @@ def cost(cycle: Cycle, trained: SftResult, transcripts: Sequence[Transcript]) ->
         training_s=float(info["wall_seconds"]),
         trained_now=not trained.reused,
         gpus=tuple(info["runtime"]["gpus"]),
-        decoding_s=round(sum(one.seconds for one in transcripts), 1),
-        decoded_audio_s=round(sum(one.audio_seconds for one in transcripts), 1),
+        decoding_s=round(sum(transcript.seconds for transcript in transcripts), 1),
+        decoded_audio_s=round(sum(transcript.audio_seconds for transcript in transcripts), 1),
         rented_usd=rented.usd_by_cycle.get(cycle.number, 0.0),
         rented_usd_all=rented.usd,
     )

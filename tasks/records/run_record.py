@@ -1,4 +1,4 @@
-"""What cycle N+1's folder gets from a run; run.json comes last and marks it complete."""
+"""A run's files in the folder of cycle N+1; run.json comes last and marks them complete."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class RunRecord:
 
 
 def is_complete(cycle: Cycle) -> bool:
-    """Whether the folder holds a finished run's evaluation."""
+    """Return whether the folder holds a finished run's evaluation."""
     return (cycle.path / RECORD_NAME).is_file()
 
 
 def was_begun(cycle: Cycle) -> bool:
-    """Whether a run has begun to write into the folder and has not finished."""
+    """Return whether a run has begun to write into the folder and has not finished."""
     return (cycle.path / _BEGUN).exists()
 
 
@@ -91,7 +91,7 @@ def begin(cycle: Cycle) -> None:
 
 
 def read_leaderboard(cycle: Cycle) -> dict[str, Any]:
-    """The leaderboard of a cycle, as JSON has it.
+    """Read the leaderboard of a cycle, as JSON has it.
 
     Raises:
         InputError: it cannot be read.
@@ -125,7 +125,7 @@ def write_decision(
 
 
 def read_decision(cycle: Cycle) -> dict[str, Any]:
-    """What decision.json holds.
+    """Read decision.json.
 
     Raises:
         InputError: it is not there, or cannot be read.
@@ -134,15 +134,15 @@ def read_decision(cycle: Cycle) -> dict[str, Any]:
 
 
 def relative_changes(cycle: Cycle) -> dict[str, float | None]:
-    """Each category's relative change of KER in the turn that led to this cycle, if one did."""
+    """Return each category's relative change of KER in the run that led to this cycle, if any."""
     if not is_complete(cycle):
         return {}
-    found = read_decision(cycle).get("by", {})
-    return {category: figures.get("relative") for category, figures in found.items()}
+    by_category = read_decision(cycle).get("by", {})
+    return {category: figures.get("relative") for category, figures in by_category.items()}
 
 
 def read(cycle: Cycle) -> dict[str, Any]:
-    """What run.json holds.
+    """Read run.json.
 
     Raises:
         InputError: the folder holds no finished run, or its record cannot be read.
@@ -157,14 +157,14 @@ def read(cycle: Cycle) -> dict[str, Any]:
 
 
 def _read(path: Path, needed: Sequence[str]) -> dict[str, Any]:
-    found = atomic_files.read_json(path)
-    if not isinstance(found, dict) or not all(name in found for name in needed):
+    document = atomic_files.read_json(path)
+    if not isinstance(document, dict) or not all(name in document for name in needed):
         raise InputError(f"{path}: is not what a run of this tool writes; it may be damaged.")
-    return found
+    return document
 
 
 def describe(record: RunRecord) -> dict[str, Any]:
-    """What run.json says of a run, but for the hashes of its files."""
+    """Return the content of run.json, without the hashes of its files."""
     preflight, split = record.preflight, record.data.split
     return {
         "started": _utc(record.started),
@@ -192,27 +192,27 @@ def describe(record: RunRecord) -> dict[str, Any]:
         },
         "transcription": [
             {
-                "model": str(one.model),
-                "rows_decoded": one.decoded,
-                "audio_seconds": one.audio_seconds,
-                "seconds": one.seconds,
-                "rtfx": round(one.rtfx, 1),
-                "how": one.how,
+                "model": str(transcript.model),
+                "rows_decoded": transcript.decoded,
+                "audio_seconds": transcript.audio_seconds,
+                "seconds": transcript.seconds,
+                "rtfx": round(transcript.rtfx, 1),
+                "how": transcript.how,
             }
-            for one in record.transcripts
+            for transcript in record.transcripts
         ],
         "decision": record.decision,
         "versions": versions(),
     }
 
 
-def write(cycle: Cycle, described: Mapping[str, Any], more: Sequence[Path] = ()) -> None:
+def write(cycle: Cycle, described: Mapping[str, Any], extra_files: Sequence[Path] = ()) -> None:
     """Write run.json, the mark of a finished run.
 
     Args:
         cycle: cycle N+1.
         described: from ``describe``.
-        more: further files that the run made in the cycle's folder; their hashes are kept too.
+        extra_files: further files that the run made in the cycle's folder; hashes are kept too.
     """
     names = (
         BASELINE_NAME,
@@ -220,7 +220,7 @@ def write(cycle: Cycle, described: Mapping[str, Any], more: Sequence[Path] = ())
         cycle.leaderboard.name,
         cycle.leaderboard.with_suffix(".json").name,
         DECISION_NAME,
-        *(path.relative_to(cycle.path).as_posix() for path in more),
+        *(path.relative_to(cycle.path).as_posix() for path in extra_files),
     )
     complete(cycle, {**described, "files": dict.fromkeys(names)})
 
@@ -231,21 +231,21 @@ def complete(cycle: Cycle, record: Mapping[str, Any]) -> None:
     (cycle.path / _BEGUN).unlink(missing_ok=True)
 
 
-def add_files(cycle: Cycle, made: Sequence[Path]) -> None:
+def add_files(cycle: Cycle, files: Sequence[Path]) -> None:
     """Take files that were made after the run into its record, or their new hashes.
 
     Raises:
         InputError: the folder holds no finished run.
     """
     record = read(cycle)
-    names = [path.relative_to(cycle.path).as_posix() for path in made]
+    names = [path.relative_to(cycle.path).as_posix() for path in files]
     _write(cycle, {**record, "files": {**record.get("files", {}), **dict.fromkeys(names)}})
 
 
 def _write(cycle: Cycle, record: Mapping[str, Any]) -> None:
     hashes = {
-        name: known or hashing.sha256_file(cycle.path / name)
-        for name, known in record["files"].items()
+        name: sha256 or hashing.sha256_file(cycle.path / name)
+        for name, sha256 in record["files"].items()
     }
     atomic_files.write_json(cycle.path / RECORD_NAME, {**record, "files": hashes})
 
