@@ -315,12 +315,12 @@ def test_audio_leaves_the_machine_only_with_consent(
     """Rows, minutes and host are said first."""
     found = endpoint_transcription.outgoing_audio(plan.rows, Endpoint(address))
     assert found.local is local
-    endpoint_transcription.require_consent(found, given=True)
+    endpoint_transcription.require_consent(found, consent=True)
     if local:
-        endpoint_transcription.require_consent(found, given=False)
+        endpoint_transcription.require_consent(found, consent=False)
         return
     with pytest.raises(InputError, match=r"16 recordings \([0-9.]+ minutes") as told:
-        endpoint_transcription.require_consent(found, given=False)
+        endpoint_transcription.require_consent(found, consent=False)
     assert Endpoint(address).host in str(told.value)
 
 
