@@ -54,7 +54,7 @@ def prepare(model: Any, longest: float, frames: int | None = None) -> Any:  # no
 
 
 def transcribe(
-    model: Any,  # noqa: ANN401 - a Recogniser; mypy does not see files that lie beside a program
+    model: Any,  # noqa: ANN401 - a GreedyRecognizer; mypy does not see files that lie beside a program
     audio: Sequence[str],
     durations: Sequence[float],
     budget: Any,  # noqa: ANN401 - a Budget
