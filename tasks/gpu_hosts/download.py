@@ -121,7 +121,7 @@ def verify(staging: Path, cycle: Cycle) -> tuple[int, str]:
     if (sha256 := record["sft"].get("training_run_info_sha256")) is not None:
         wanted[model / training_run.INFO_NAME] = sha256
     _compare(wanted, staging, cycle)
-    dataset = atomic_files.read_json(model / training_run.INFO_NAME)["dataset"]
+    dataset = training_run.read_info(model / training_run.INFO_NAME)["dataset"]
     sides = {staging / cycle.path.name / f"{side}.jsonl": f"{side}_sha256" for side in _SPLIT}
     _compare({path: dataset[name] for path, name in sides.items()}, staging, cycle)
     return len(wanted) + len(sides), run
@@ -179,7 +179,7 @@ def _localise(
 
     own, results = staging / cycle.path.name, staging / cycle.next.path.name
     info_path = own / "models" / run / training_run.INFO_NAME
-    info, before = atomic_files.read_json(info_path), hashing.sha256_file(info_path)
+    info, before = training_run.read_info(info_path), hashing.sha256_file(info_path)
     hashes = {f"{side}_sha256": rewritten(own / f"{side}.jsonl") for side in _SPLIT}
     if there:
         atomic_files.write_json(info_path, {**info, "dataset": {**info["dataset"], **hashes}})
