@@ -57,7 +57,7 @@ def demo_in_16_bits(report: BenchmarkReport, folder: Path) -> None:
     clips = Clips(paths, [soundfile.info(path).duration for path in paths])
     texts = {}
     for dtype in (torch.float32, torch.bfloat16):
-        ours = greedy_decoder.Recogniser(
+        ours = greedy_decoder.GreedyRecognizer(
             greedy_decoder.restore(str(resolve("embedded")), DEVICE), dtype
         )
         if dtype is torch.float32:
@@ -241,7 +241,7 @@ class SettingsSweep:
     def explain(self, frames: int | None) -> None:
         """Where the time goes, and the floor."""
         report = self.report
-        ours = greedy_decoder.Recogniser(self.model, self.low)
+        ours = greedy_decoder.GreedyRecognizer(self.model, self.low)
         budget = decoding_pipeline.prepare(ours, max(self.every.seconds), frames)
         report.attempt("stages", lambda: stages(report, ours, self.some, budget))
         report.attempt("floor", lambda: self._floor(ours))

@@ -57,7 +57,7 @@ def texts_of(
     """Texts of ours, as shipped or one batch after the other."""
     forget_graphs(model)
     computer: Any = model.decoding.decoding.decoding_computer
-    ours = greedy_decoder.Recogniser(model, dtype)
+    ours = greedy_decoder.GreedyRecognizer(model, dtype)
     if not graphs:
         computer.disable_cuda_graphs()
     try:
@@ -91,7 +91,7 @@ def run_ours(
 ) -> tuple[list[str], float]:
     """One frame budget of ours; its warm-up is its own."""
     forget_graphs(model)
-    ours = greedy_decoder.Recogniser(model, dtype)
+    ours = greedy_decoder.GreedyRecognizer(model, dtype)
     events: list[str] = []
     budget, warm_up = timed(lambda: decoding_pipeline.prepare(ours, max(clips.seconds), frames))
     if ON_GPU:

@@ -78,7 +78,7 @@ def _against_transcribe(recordings: Recordings, turns: int) -> Iterator[Benchmar
     model = greedy_decoder.restore(str(resolve("embedded")), "cpu")
     by_length = sorted(range(len(recordings.paths)), key=lambda n: -recordings.seconds[n])
     # A model of its own: the recogniser changes what it is given.
-    ours = greedy_decoder.Recogniser(greedy_decoder.restore(str(resolve("embedded")), "cpu"))
+    ours = greedy_decoder.GreedyRecognizer(greedy_decoder.restore(str(resolve("embedded")), "cpu"))
 
     def stock(order: Sequence[int], batch: int) -> list[str]:
         torch.set_num_threads(cores)
