@@ -291,7 +291,7 @@ class CycleConfig(BaseModel):
         if self.batch != "auto":
             return found
         batch = batch_for(hardware.smallest_gpu_mib, len(durations), max(1, len(hardware.gpus)))
-        # On the GPU that was measured a step took as long with less padding (docs/experiments.md).
+        # On the GPU that was measured a step took as long with less padding (docs/log).
         by_length = found.by_length or (not hardware.has_gpu and worth_sorting(durations, batch))
         return found.model_copy(update={"batch_size": batch, "by_length": by_length})
 
