@@ -35,6 +35,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m lint.documentation
 
 # Ours against the alternatives; JSON=FILE writes the table too, NEMO=PATH adds NeMo's own script.
 bench: setup

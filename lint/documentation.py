@@ -1,7 +1,7 @@
 """Check the documentation: sentence length, words, figures' form, links and paths.
 
-Run as ``python -m lint.documentation`` from the project's root; ``make lint`` does. Code, quoted output
-and docs/log are not prose of this kind: the log keeps its own words, and only its links are checked.
+Run as ``python -m lint.documentation`` from the project's root; ``make lint`` does. Code and quoted
+output are not prose. Only the links of CHANGELOG.md and docs/log are checked: entries keep their words.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ _RULE = re.compile(r"^\s*\|?[\s:|-]+\|?\s*$")
 _END = re.compile(r"[.!?][)\]\"'*]*\s+(?=[\"'(\[*]*[A-Z0-9`])")
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|et al|vs|cf|St)\.\s")
 _FIGURE = re.compile(r"\d (?:%|\$)|\d [kM]\b")
-_PATH = re.compile(r"`((?:asr_flywheel|base_training|benchmarks|blocks|deployments|docs|findings|flows"
-                   r"|lint|tasks|tests)/[\w./-]+)`")
+_PATH = re.compile(
+    r"`((?:asr_flywheel|base_training|benchmarks|blocks|deployments|docs|flows|lint|tasks|tests)"
+    r"/[\w./-]*(?:/|\w\.(?:py|sh|md|json|yaml|txt|css|html)))`"
+)
 
 
 @dataclass(frozen=True, slots=True)
