@@ -1,7 +1,7 @@
 """Check the documentation: sentence length, words, figures' form, links and paths.
 
 Run as ``python -m lint.documentation`` from the project's root; ``make lint`` does. Code and quoted
-output are not prose. Only the links of CHANGELOG.md and docs/log are checked: entries keep their words.
+output are not prose. Of CHANGELOG.md and docs/log only the links are checked.
 """
 
 from __future__ import annotations
