@@ -75,7 +75,7 @@ site: setup
 site-down:
 	$(BIN)/asr-flywheel site down --port $(PORT)
 
-# The README's pictures, from a site of their own in a headless Chromium.
+# The pictures of README and docs, from a site of their own in a headless Chromium.
 screenshots: setup
 	$(BIN)/python -m tests.screenshots
 
