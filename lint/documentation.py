@@ -132,11 +132,12 @@ def check_prose(markdown: str, words: Sequence[BannedWord]) -> Iterator[tuple[in
 
 def check_links(page: Path, root: Path) -> Iterator[tuple[int, str]]:
     """Yield the line and the message of each link that leads to no file."""
-    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
-        for _, target in _LINK.findall(line):
-            place, _, _ = target.partition("#")
-            if place and "://" not in place and not (page.parent / place).exists():
-                yield number, f"link to {target}: there is no such file in {root.name}"
+    text = page.read_text(encoding="utf-8")
+    for link in _LINK.finditer(text):
+        place, _, _ = link[2].partition("#")
+        if place and "://" not in place and not (page.parent / place).exists():
+            line = text.count("\n", 0, link.start()) + 1
+            yield line, f"link to {link[2]}: there is no such file in {root.name}"
 
 
 def check_paths(page: Path, root: Path) -> Iterator[tuple[int, str]]:

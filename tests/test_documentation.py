@@ -103,10 +103,10 @@ def project(root: Path, readme: str) -> Path:
 
 def test_links_and_paths_that_lead_nowhere_are_found(tmp_path: Path) -> None:
     """With file and line; addresses, anchors and folders that are there pass."""
-    page = "[a](docs/log) [b](https://example.org) [c](#top)\n[d](docs/no.md)\n"
+    page = "[a](docs/log) [b](https://example.org) [c](#top)\n[d\nd](docs/no.md)\n"
     page += "`tasks/gate.py` `tasks/no.py`\n"
     assert documentation.check(project(tmp_path, page), WORDS) == [
-        "README.md:3: tasks/no.py: there is no such path in the project",
+        "README.md:4: tasks/no.py: there is no such path in the project",
         f"README.md:2: link to docs/no.md: there is no such file in {tmp_path.name}",
     ]
 
