@@ -1,5 +1,7 @@
 """Check the documentation: sentence length, words, figures' form, links and paths.
 
+Pages that the code names must exist too.
+
 Run as ``python -m lint.documentation`` from the project's root; ``make lint`` does. Code and quoted
 output are not prose. Of CHANGELOG.md and docs/log only the links are checked.
 """
@@ -35,6 +37,8 @@ _PATH = re.compile(
     r"`((?:asr_flywheel|base_training|benchmarks|blocks|deployments|docs|flows|lint|tasks|tests)"
     r"/[\w./-]*(?:/|\w\.(?:py|sh|md|json|yaml|txt|css|html)))`"
 )
+_PAGE = re.compile(r"\bdocs/[\w-]+\.md\b")
+_CODE = ("*.py", "*.sh", "*.yaml", "Makefile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +152,16 @@ def check_paths(page: Path, root: Path) -> Iterator[tuple[int, str]]:
                 yield number, f"{target}: there is no such path in the project"
 
 
+def check_pages_named(source: Path, root: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the message of each page that code names and that is not there."""
+    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), start=1):
+        for target in _PAGE.findall(line):
+            if not (root / target).exists():
+                yield number, f"{target}: there is no such page"
+
+
 def check(root: Path, words: Sequence[BannedWord]) -> list[str]:
-    """Check README, CONTRIBUTING and docs; return one line for each fault."""
+    """Check README, CONTRIBUTING and docs, and what code says of them; return a line a fault."""
     pages = [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "docs").glob("*.md"))]
     log = [root / "CHANGELOG.md", *sorted((root / "docs" / "log").glob("*.md"))]
     found: list[str] = []
@@ -162,6 +174,8 @@ def check(root: Path, words: Sequence[BannedWord]) -> list[str]:
         add(page, check_paths(page, root))
     for page in [*pages, *log]:
         add(page, check_links(page, root))
+    for source in _sources(root):
+        add(source, check_pages_named(source, root))
     return found
 
 
@@ -172,6 +186,14 @@ def main() -> None:
         print(line)
     if found:
         sys.exit(1)
+
+
+def _sources(root: Path) -> list[Path]:
+    """List the project's own code, without environments, caches and copies that a build left."""
+    tops = [path for path in root.iterdir() if path.is_dir() and path.name != "build"]
+    own = [path for path in tops if not path.name.startswith(".")]
+    within = [path for folder in own for form in _CODE for path in folder.rglob(form)]
+    return sorted([*within, *(path for form in _CODE for path in root.glob(form))])
 
 
 def _cells(row: str) -> list[str]:

@@ -103,11 +103,11 @@ def project(root: Path, readme: str) -> Path:
 
 def test_links_and_paths_that_lead_nowhere_are_found(tmp_path: Path) -> None:
     """With file and line; addresses, anchors and folders that are there pass."""
-    page = "[a](docs/log) [b](https://example.org) [c](#top)\n[d\nd](docs/no.md)\n"
+    page = "[a](docs/log) [b](https://example.org) [c](#top)\n[d\nd](docs/log/no.md)\n"
     page += "`tasks/gate.py` `tasks/no.py`\n"
     assert documentation.check(project(tmp_path, page), WORDS) == [
         "README.md:4: tasks/no.py: there is no such path in the project",
-        f"README.md:2: link to docs/no.md: there is no such file in {tmp_path.name}",
+        f"README.md:2: link to docs/log/no.md: there is no such file in {tmp_path.name}",
     ]
 
 
@@ -119,6 +119,16 @@ def test_the_log_keeps_its_words_but_not_its_dead_links(tmp_path: Path) -> None:
     assert documentation.check(root, WORDS) == []
     entry.write_text("[gone](gone.md)\n")
     assert len(documentation.check(root, WORDS)) == 1
+
+
+def test_a_page_that_code_names_must_be_there(tmp_path: Path) -> None:
+    """With file and line; a page that was moved leaves no comment behind."""
+    root = project(tmp_path, "# A page\n")
+    page = "docs/" + "moved.md"
+    (root / "tasks" / "gate.py").write_text(f"\n# {page} says why\n")
+    assert documentation.check(root, WORDS) == [f"tasks/gate.py:2: {page}: there is no such page"]
+    (root / page).write_text("# Moved\n")
+    assert documentation.check(root, WORDS) == []
 
 
 def test_a_line_of_the_word_list_without_a_better_word_is_an_error(tmp_path: Path) -> None:
