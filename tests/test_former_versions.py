@@ -77,7 +77,7 @@ def test_report_is_made_again(demo: Path) -> None:
     """Without the audio, which is not there any more."""
     flywheel("report", demo / "cycle2")
     page = (demo / "cycle2" / "report_cycle2.html").read_text(encoding="utf-8")
-    assert "85.0 %" in page
+    assert "0.850 → 0.450" in page
     assert "How training went" in page
     assert (demo / "cycle2" / "figures" / "ker_by_category.png").is_file()
 
