@@ -30,6 +30,7 @@ from tasks.records import rehearsal, run_record
 from tasks.records.rehearsal import Failure, Record, StepResult, StepStatus
 from tasks.runtimes import hardware
 from tasks.runtimes.base import ENTRY
+from tasks.training.run import read_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -561,7 +562,7 @@ def _figures(cycle: Path) -> dict[str, Any]:
     following = open_cycle(cycle).next
     try:
         run = run_record.read(following)
-        info = atomic_files.read_json(Path(run["sft"]["training_run_info"]))
+        info = read_info(Path(run["sft"]["training_run_info"]))
         return rehearsal.cycle_figures(run_record.read_decision(following), run, info)
     except InputError as wrong:
         raise FailedError(Failure(type(wrong).__name__), "the cycle left no decision") from wrong

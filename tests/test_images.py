@@ -106,7 +106,7 @@ def test_no_script_is_trained_in_by_our_own(client: Any) -> None:
     }
     image = engines.python_image(client, "speech", package, "ENV PYTHONPATH=/workspace")
     found, said = checked(image)
-    assert found.script.path == "/opt/asr-flywheel/sft_script.py"
+    assert found.script.path == "/opt/asr-flywheel/finetune_script.py"
     assert found.script.config == "/opt/asr-flywheel/conf/sft.yaml"
     assert found.script.own
     assert found.identity == f"{image} {hashing.sha256_file(runtimes.OWN_SCRIPT)} " + (

@@ -42,9 +42,9 @@ def evidence(
     gap = pronunciation_gap(judged.after, GatePolicy())
     found = false_keyword_effect(judged, index_terms(pair.after.row.term for pair in pairing.pairs))
     return DecisionEvidence(
-        judged=diff.deltas(judged),
+        judged=judged.by_category,
         basis=basis,
-        trained=diff.deltas(pairing.trained),
+        trained=pairing.trained.by_category,
         with_false_keywords_as_misses=found.with_false_keywords_as_misses,
         false_keywords=found.rows,
         guardrail=guardrail,
@@ -58,6 +58,6 @@ def read_all_rows(pairing: diff.PairedScores, priority: Sequence[str]) -> TableR
     """The specification's table over all rows, trained ones too, as its own headline has it."""
     _, basis = judged_rows(pairing)
     basis = row_basis.ALL if basis == row_basis.HELD_OUT else basis
-    found = diff.deltas(pairing)
+    found = pairing.by_category
     require_rows(found, priority, basis)
     return read_table(found, priority, basis)

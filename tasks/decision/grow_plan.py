@@ -27,7 +27,6 @@ from tasks.decision.gate import GatePolicy, pronunciation_gap
 from tasks.decision.guardrail import GuardrailStatus
 from tasks.decision.significance import CategoryResult, rows_needed
 from tasks.decision.verdict import Verdict
-from tasks.evaluation import diff
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.scoring import Proportion
 
@@ -213,7 +212,7 @@ def plan_for(
 
 def _unsettled(decided: Decision, pairing: PairedScores) -> dict[str, int]:
     """The held-out rows that would settle each priority category which is not settled."""
-    found = diff.deltas(pairing.where(lambda pair: pair.after.row.part is not Partition.TRAINED))
+    found = pairing.not_trained.by_category
     needed = {
         category: rows_needed(found[category], len(decided.findings))
         for category, finding in decided.findings.items()

@@ -121,7 +121,7 @@ def verify(staging: Path, cycle: Cycle) -> tuple[int, str]:
     if (sha256 := record["sft"].get("training_run_info_sha256")) is not None:
         expected[model / training_run.INFO_NAME] = sha256
     _compare(expected, staging, cycle)
-    dataset = atomic_files.read_json(model / training_run.INFO_NAME)["dataset"]
+    dataset = training_run.read_info(model / training_run.INFO_NAME)["dataset"]
     sides = {staging / cycle.path.name / f"{side}.jsonl": f"{side}_sha256" for side in _SPLIT}
     _compare({path: dataset[name] for path, name in sides.items()}, staging, cycle)
     return len(expected) + len(sides), run
@@ -179,7 +179,7 @@ def _localise(
 
     cycle_files, results = staging / cycle.path.name, staging / cycle.next.path.name
     info_path = cycle_files / "models" / run / training_run.INFO_NAME
-    info, original = atomic_files.read_json(info_path), hashing.sha256_file(info_path)
+    info, original = training_run.read_info(info_path), hashing.sha256_file(info_path)
     hashes = {f"{side}_sha256": rewritten(cycle_files / f"{side}.jsonl") for side in _SPLIT}
     if remote_hashes:
         atomic_files.write_json(info_path, {**info, "dataset": {**info["dataset"], **hashes}})

@@ -1,7 +1,7 @@
 """The GPUs that can be rented, what fits on them, and what a run costs there (specification, 4a).
 
 Every price, its date and its source stand here, and every figure that a person sees before saying
-YES is computed from this table. Step times were measured on one H100 (docs/experiments.md); those
+YES is computed from this table. Step times were measured on one H100 (docs/log); those
 of the other cards are estimates and are marked as such.
 """
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, schemas
 from tasks.common.errors import InputError
+from tasks.common.schemas import Schema
 from tasks.gpu_hosts.providers import Host, Provider, open_host
 from tasks.records import cost_ledger
 from tasks.records.cost_ledger import RentalOutcome
@@ -126,7 +127,7 @@ def hold(lease: str) -> Iterator[None]:
 def write(lease: Lease) -> None:
     """Write or renew the record; it is on the disk when this returns."""
     path = _record(lease.lease)
-    atomic_files.write_json(path, asdict(lease))
+    atomic_files.write_json(path, Schema.LEASE.mark(asdict(lease)))
     for target in (path, path.parent):
         handle = os.open(target, os.O_RDONLY)
         os.fsync(handle)
@@ -158,7 +159,9 @@ def read(lease: str) -> Lease | None:
     """
     path = _record(lease)
     try:
-        record = Lease(**atomic_files.read_json(path))
+        document = atomic_files.read_json(path)
+        Schema.LEASE.check(document, path)
+        record = Lease(**{name: document[name] for name in document if name != schemas.KEY})
         record.open()
     except (InputError, TypeError, ValueError) as wrong:
         if not path.exists():

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
+from tasks.common.schemas import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,7 +142,8 @@ def append(folder: Path, new: LedgerEntry) -> Path:
     """
     path = folder / LEDGER_NAME
     atomic_files.check_target(path)
-    line = json.dumps(new.model_dump(mode="json"), ensure_ascii=False).encode() + b"\n"
+    document = Schema.RENTAL.mark(new.model_dump(mode="json"))
+    line = json.dumps(document, ensure_ascii=False).encode() + b"\n"
     try:
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
     except OSError as error:

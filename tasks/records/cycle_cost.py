@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.common import atomic_files
 from tasks.records import cost_ledger
+from tasks.training.run import read_info
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ def cost(cycle: Cycle, trained: SftResult, transcripts: Sequence[Transcript]) ->
     Raises:
         InputError: the training's record or the ledger cannot be read.
     """
-    info = atomic_files.read_json(trained.info)
+    info = read_info(trained.info)
     rented = cost_ledger.read(cycle.path.parent)
     return Cost(
         training_s=float(info["wall_seconds"]),

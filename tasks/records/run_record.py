@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.common.schemas import Schema
 from tasks.training.run_info import versions
 
 if TYPE_CHECKING:
@@ -96,13 +97,15 @@ def read_leaderboard(cycle: Cycle) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read.
     """
-    return dict(atomic_files.read_json(cycle.leaderboard.with_suffix(".json")))
+    return _read(cycle.leaderboard.with_suffix(".json"), Schema.LEADERBOARD, ("sections",))
 
 
 def write_leaderboard(cycle: Cycle, board: Leaderboard) -> None:
     """Write leaderboard_cycle<N>.md and the same content as JSON."""
     atomic_files.write_text(cycle.leaderboard, board.as_markdown())
-    atomic_files.write_json(cycle.leaderboard.with_suffix(".json"), board.as_dict())
+    atomic_files.write_json(
+        cycle.leaderboard.with_suffix(".json"), Schema.LEADERBOARD.mark(board.as_dict())
+    )
 
 
 def write_decision(
@@ -115,12 +118,16 @@ def write_decision(
     """Write decision.json: the decision, the specification's literal reading, and the figures."""
     atomic_files.write_json(
         cycle.path / DECISION_NAME,
-        {
-            **decided.as_dict(),
-            "all_rows": all_rows.as_dict(),
-            "by": {category: delta.as_dict() for category, delta in held_out.items()},
-            "by_all_rows": {category: delta.as_dict() for category, delta in everything.items()},
-        },
+        Schema.DECISION.mark(
+            {
+                **decided.as_dict(),
+                "all_rows": all_rows.as_dict(),
+                "by": {category: delta.as_dict() for category, delta in held_out.items()},
+                "by_all_rows": {
+                    category: delta.as_dict() for category, delta in everything.items()
+                },
+            }
+        ),
     )
 
 
@@ -130,7 +137,11 @@ def read_decision(cycle: Cycle) -> dict[str, Any]:
     Raises:
         InputError: it is not there, or cannot be read.
     """
-    return _read(cycle.path / DECISION_NAME, ("decision", "reasons", "route", "basis", "all_rows"))
+    return _read(
+        cycle.path / DECISION_NAME,
+        Schema.DECISION,
+        ("decision", "reasons", "route", "basis", "all_rows"),
+    )
 
 
 def relative_changes(cycle: Cycle) -> dict[str, float | None]:
@@ -153,13 +164,14 @@ def read(cycle: Cycle) -> dict[str, Any]:
             f"{cycle.path}: holds no finished run ({RECORD_NAME}). Fix: name the folder that a run "
             "left its evaluation in, or run `asr-flywheel run` first."
         )
-    return _read(path, ("preflight", "sft", "decision"))
+    return _read(path, Schema.RUN, ("preflight", "sft", "decision"))
 
 
-def _read(path: Path, needed: Sequence[str]) -> dict[str, Any]:
+def _read(path: Path, schema: Schema, needed: Sequence[str]) -> dict[str, Any]:
     document = atomic_files.read_json(path)
     if not isinstance(document, dict) or not all(name in document for name in needed):
         raise InputError(f"{path}: is not what a run of this tool writes; it may be damaged.")
+    schema.check(document, path)
     return document
 
 
@@ -247,7 +259,8 @@ def _write(cycle: Cycle, record: Mapping[str, Any]) -> None:
         name: sha256 or hashing.sha256_file(cycle.path / name)
         for name, sha256 in record["files"].items()
     }
-    atomic_files.write_json(cycle.path / RECORD_NAME, {**record, "files": hashes})
+    document = Schema.RUN.mark({**record, "files": hashes})
+    atomic_files.write_json(cycle.path / RECORD_NAME, document)
 
 
 def _utc(seconds: float) -> str:

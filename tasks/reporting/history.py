@@ -91,11 +91,8 @@ class Turn:
     @property
     def drops(self) -> dict[str, float | None]:
         """Relative change of each priority category's KER by this turn, on unseen rows."""
-        pairing = diff.pair(self.before, self.after)
-        deltas = diff.deltas(
-            pairing.where(lambda pair: pair.after.row.part is not Partition.TRAINED)
-        )
-        return {name: deltas[name].relative for name in self.priority if name in deltas}
+        changes = diff.pair(self.before, self.after).not_trained.by_category
+        return {name: changes[name].relative for name in self.priority if name in changes}
 
     @property
     def at_floor(self) -> bool:

@@ -105,7 +105,7 @@ def _read_tuned(evaluated: Cycle) -> Tuned:
         model,
         sha256,
         record,
-        atomic_files.read_json(model.with_name(training_run.INFO_NAME)),
+        training_run.read_info(model.with_name(training_run.INFO_NAME)),
     )
 
 

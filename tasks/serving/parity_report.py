@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, neighbour_stages
+from tasks.common.schemas import Schema
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.scoring import score
 from tasks.serving.parity import THRESHOLDS, MismatchKind
@@ -206,4 +207,4 @@ def _cell(value: object) -> str:
 def write(folder: Path, report: ParityReport) -> None:
     """Write serving_parity.md, then serving_parity.json."""
     atomic_files.write_text(folder / MARKDOWN_NAME, report.as_markdown())
-    atomic_files.write_json(folder / JSON_NAME, report.as_dict())
+    atomic_files.write_json(folder / JSON_NAME, Schema.SERVING_PARITY.mark(report.as_dict()))

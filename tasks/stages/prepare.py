@@ -183,4 +183,4 @@ def require_decidable(
     if baseline is not None and baseline.imported:
         hosted = diff.pair(baseline.scores, planned)
         pairing = hosted if decides else pairing
-    require_rows(diff.deltas(pairing.held_out), priority, row_basis.HELD_OUT)
+    require_rows(pairing.held_out.by_category, priority, row_basis.HELD_OUT)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import IMPORTED_NAME, OFFLINE_NAME
 from tasks.data.text_normalizer import normalise, normalise_term
@@ -17,7 +16,7 @@ from tasks.evaluation.scoring import Proportion, score
 from tasks.evaluation.secondary_metrics import misrecognised_as
 from tasks.records import run_record
 from tasks.training.progress import Epoch
-from tasks.training.run import INFO_NAME
+from tasks.training.run import INFO_NAME, read_info
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,7 +114,7 @@ class ReportData:
 
     def deltas(self) -> dict[str, KeywordErrorChange]:
         """Return changes by category: priority ones first, then by name, all together last."""
-        changes = diff.deltas(self.judged)
+        changes = self.judged.by_category
         order = [category for category in self.priority if category in changes]
         order += [
             category
@@ -272,8 +271,5 @@ def _training(cycle: Cycle, record: Mapping[str, Any]) -> dict[str, Any]:
     moved = _tuned_folder(cycle) / "models" / recorded.parent.name / INFO_NAME
     for path in (recorded, moved):
         if path.is_file():
-            info = atomic_files.read_json(path)
-            if not isinstance(info, dict):
-                raise InputError(f"{path}: is not the record of a training run.")
-            return info
+            return read_info(path)
     return {}
