@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks.runtimes import container, docker_engine, images
-from tasks.runtimes.container import ContainerRuntime, ContainerSettings
+from tasks.runtimes.container import ContainerRuntime
+from tasks.runtimes.container_settings import EXAMPLES, ContainerSettings
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.hardware import Hardware
 from tasks.training import fallback, sft
@@ -41,7 +42,7 @@ HELD = {
     "python": "3.12.3",
     "package": "/opt/NeMo/nemo",
     "asr": True,
-    "examples": container.EXAMPLES,
+    "examples": EXAMPLES,
 }
 ENGINE = Path(__file__).parent.parent / "deployments" / "engine" / "engine.sh"
 GOOD = f"""

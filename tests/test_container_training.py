@@ -22,7 +22,8 @@ from tasks.common import atomic_files
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.models import catalog
 from tasks.runtimes import docker_engine, hardware
-from tasks.runtimes.container import ContainerRuntime, ContainerSettings
+from tasks.runtimes.container import ContainerRuntime
+from tasks.runtimes.container_settings import ContainerSettings
 from tasks.runtimes.hardware import Hardware
 from tasks.runtimes.local import LocalRuntime
 from tasks.stages import prepare

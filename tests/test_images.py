@@ -10,7 +10,8 @@ import pytest
 from tasks.common import hashing
 from tasks.runtimes import base as runtimes
 from tasks.runtimes import docker_engine, images
-from tasks.runtimes.container import EXAMPLES, IMAGE, ContainerRuntime, ContainerSettings
+from tasks.runtimes.container import ContainerRuntime
+from tasks.runtimes.container_settings import EXAMPLES, IMAGE, ContainerSettings
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.stages import host_checks

@@ -31,7 +31,8 @@ from tasks.records import rehearsal
 from tasks.runtimes import docker_engine as engine
 from tasks.runtimes import hardware, images, nemo_versions
 from tasks.runtimes.base import nemo_python, packages_of
-from tasks.runtimes.container import IMAGE, ContainerRuntime, ContainerSettings
+from tasks.runtimes.container import ContainerRuntime
+from tasks.runtimes.container_settings import IMAGE, ContainerSettings
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.local import LocalRuntime
 from tasks.transcription import offline
