@@ -96,7 +96,7 @@ def recipe_on(config: CycleConfig, hardware: Hardware, durations: Sequence[float
     if config.batch != "auto":
         return recipe
     batch = recipes.batch_for(hardware.smallest_gpu_mib, len(durations), max(1, len(hardware.gpus)))
-    # On the GPU that was measured a step took as long with less padding (docs/experiments.md).
+    # On the GPU that was measured a step took as long with less padding (docs/log).
     sorting_pays = not hardware.has_gpu and recipes.worth_sorting(durations, batch)
     return recipe.model_copy(
         update={"batch_size": batch, "by_length": recipe.by_length or sorting_pays}

@@ -52,7 +52,7 @@ def doctor(
         *host_checks.examine(question),
         host_checks.store(question, _try_store),
         *checks.examine(pool),
-        host_checks.rehearsed(question, rehearsal.known()),
+        host_checks.rehearsed(question, rehearsal.readable_records()),
     )
     decoded = host_checks.decode(question) if decode else None
     if decoded is not None:

@@ -18,18 +18,21 @@ from asr_flywheel.options import (
     FractionOption,
     GeneralLimitOption,
     HoldOutTermsOption,
+    ImageOption,
     JsonOption,
     KeepStyleOption,
     MaxDurationOption,
     MethodOption,
     PriorityOption,
     RecipeOption,
+    RuntimeOption,
     SeedOption,
     ShardsOption,
     TrustOption,
     print_json,
 )
-from flows.config import CycleConfig
+from flows.config import CycleConfig, RuntimeName
+from tasks.runtimes.container_settings import ContainerSettings
 from tasks.training import recipes
 from tasks.training.recipes import Recipe, RecipeName
 
@@ -178,10 +181,13 @@ def transcribe(
     ] = None,
     audio_root: AudioRootOption = None,
     shards: ShardsOption = None,
+    runtime: RuntimeOption = DEFAULTS.runtime,
+    image: ImageOption = DEFAULTS.container.image,
     *,
     trust: TrustOption = False,
 ) -> None:
     """Decode a cycle offline; without --out the result becomes the cycle's baseline."""
+    container = ContainerSettings(image=image)
     if shards is not None:
         from flows.transcribe_shards import transcribe_in_shards
 
@@ -191,12 +197,16 @@ def transcribe(
                 base=model,
                 audio_roots=tuple(audio_root or []),
                 shards=shards,
+                runtime=runtime,
+                container=container,
                 trust=trust,
             ),
             out,
         )
     else:
         from tasks.data.cycle_folder import open_cycle
+        from tasks.runtimes import hardware
+        from tasks.runtimes.container import ContainerRuntime
         from tasks.stages import evaluate
 
         written = evaluate.transcribe_baseline(
@@ -205,6 +215,11 @@ def transcribe(
             out,
             audio_root or [],
             lambda line: typer.echo(line, err=True),
+            runtime=(
+                ContainerRuntime(container, hardware.detect(), trust)
+                if runtime is RuntimeName.CONTAINER
+                else None
+            ),
             trust=trust,
         )
     for path in written:

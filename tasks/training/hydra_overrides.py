@@ -126,7 +126,7 @@ def _decoded_every(hardware: Hardware, rows: int, recipe: Recipe) -> int:
     """After how many batches NeMo decodes one that it trains on, which it does whenever it logs.
 
     Each tenth by default, for a WER that nobody reads; that took about a tenth of the time on an
-    H100 (docs/experiments.md). The watch on an all-UNK collapse wants to see some: two an epoch,
+    H100 (docs/log). The watch on an all-UNK collapse wants to see some: two an epoch,
     none sooner than by default, and in a long epoch each hundredth.
     """
     least, most = _DECODED_EVERY
