@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 STUB = Path(__file__).with_name("stub_entrypoints")
 ENVIRONMENT = {ENTRYPOINTS_VARIABLE: str(STUB)}
 """The setting by which every stage runs the stub, not NeMo."""
+HOLD_TRAINING = "hold_training"
+HOLD_DECODING = "hold_decoding"
+"""Files in a cycle's folder that keep the stub at work while they are there."""
 
 
 def own_programs(folder: Path, **programs: str) -> Path:
@@ -31,9 +34,9 @@ def own_programs(folder: Path, **programs: str) -> Path:
 
 
 @contextmanager
-def held(cycle: Path, stage: str = "training") -> Iterator[None]:
-    """Keep the stub within ``training`` or ``decoding`` of a cycle while the block runs."""
-    flag = cycle / f"hold_{stage}"
+def held(cycle: Path, name: str = HOLD_TRAINING) -> Iterator[None]:
+    """Keep the stub at training, or at decoding, of a cycle while the block runs."""
+    flag = cycle / name
     flag.touch()
     try:
         yield

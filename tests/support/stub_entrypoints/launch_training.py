@@ -6,8 +6,8 @@ It makes the same checks as the real launcher, writes one event a batch and an e
 same files. Its .nemo is the base's configuration and tokenizer with the note of what was trained;
 transcribe.py beside this file reads that note. It learns: the more epochs, the more terms.
 
-A file ``hold_training`` in the cycle's folder keeps it in its first batch while it is there. It
-goes on from the checkpoint that an earlier start left.
+A file ``hold_training`` in the cycle's folder, where its manifest.jsonl lies, keeps it in its first
+batch while it is there. It goes on from the checkpoint that an earlier start left.
 """
 
 from __future__ import annotations
@@ -56,11 +56,12 @@ def read(path: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
 
 
-def hold(events: Path) -> None:
-    """Wait while the cycle's folder, two above the work folder, says so."""
-    flag = events.resolve().parents[2] / _HOLD
+def hold(audio: Path) -> None:
+    """Wait while the cycle's folder, one of the two above its audio, says so."""
     until = time.monotonic() + _LONGEST_HOLD_S
-    while flag.exists() and time.monotonic() < until:
+    while any((folder / _HOLD).exists() for folder in list(audio.parents)[:2]):
+        if time.monotonic() > until:
+            sys.exit(f"held for more than {_LONGEST_HOLD_S:.0f} s")
         time.sleep(0.05)
 
 
@@ -104,7 +105,7 @@ def train(request: dict[str, Any]) -> None:
                 seconds=0.001,
                 gpu_memory_mib=0,
             )
-            hold(events)
+            hold(Path(rows["train"][0]["audio_filepath"]))
         write(
             "epoch",
             epoch=epoch,
