@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,6 +32,15 @@ STOCK_CONFIG = "conf/asr_finetune/speech_to_text_finetune.yaml"
 PYTHON_VARIABLE = "ASR_FLYWHEEL_NEMO_PYTHON"
 """Names the interpreter of another environment that has NeMo, where this one has none or a
 version that shall not be used; NeMo 2.x and this project want different versions of jiwer."""
+ENTRYPOINTS_VARIABLE = "ASR_FLYWHEEL_ENTRYPOINTS"
+"""Names a folder whose entry programs run in the place of this project's own."""
+ENTRY_PROGRAMS = (
+    "launch_training.py",
+    "transcribe.py",
+    "image_probe.py",
+    OWN_SCRIPT.name,
+    OWN_CONFIG,
+)
 LOCKS = Path("/var/tmp/asr-flywheel-gpus")  # noqa: S108 - one place for all users of the host
 # A GPU that somebody uses without a slot of the server's is waited for, as a slot is: a training
 # takes hours. A container that lost its owner ends itself after two minutes.
@@ -136,6 +145,33 @@ class Runtime(Protocol):
         self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
     ) -> JobResult:
         """Run a job to its end; what ``poll`` or ``on_line`` raises ends it."""
+
+
+def entrypoints() -> Path:
+    """Return the folder of the entry programs: the variable's, else this project's own.
+
+    Raises:
+        InputError: the variable names a folder that lacks one of ``ENTRY_PROGRAMS``.
+    """
+    named = os.environ.get(ENTRYPOINTS_VARIABLE, "")
+    if not named:
+        return ENTRY
+    folder = Path(named).expanduser().absolute()
+    if missing := [name for name in ENTRY_PROGRAMS if not (folder / name).is_file()]:
+        raise InputError(
+            f"{ENTRYPOINTS_VARIABLE}: {folder}: lacks {', '.join(missing)}. Fix: name a folder "
+            f"that holds {', '.join(ENTRY_PROGRAMS)}, such as a copy of {ENTRY}, or unset it."
+        )
+    return folder
+
+
+def programs_identity(folder: Path) -> list[str]:
+    """Return what another folder's programs add to a runtime's identity; nothing of our own."""
+    if folder == ENTRY:
+        return []
+    files = sorted(p for p in folder.rglob("*") if p.suffix in {".py", ".yaml"})
+    content = [[str(path.relative_to(folder)), hashing.sha256_file(path)] for path in files]
+    return [f"entrypoints {hashing.fingerprint(content)}"]
 
 
 def nemo_python() -> str:

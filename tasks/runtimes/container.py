@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from tasks.common.errors import InputError
 from tasks.runtimes import docker_engine, images, orphaned_containers
 from tasks.runtimes.base import (
     ENTRY,
+    ENTRYPOINTS_VARIABLE,
     LOCKS,
     LOCKS_WAIT_S,
     OWN_CONFIG,
@@ -28,7 +29,9 @@ from tasks.runtimes.base import (
     JobResult,
     Script,
     device_locks,
+    entrypoints,
     place_in,
+    programs_identity,
 )
 from tasks.runtimes.container_settings import EXAMPLES, Bind, ContainerSettings, ContainerSpec
 from tasks.runtimes.failures import Fault, FaultError, from_log
@@ -47,7 +50,7 @@ _HEARTBEAT_EVERY_S = 2.0
 _SCRATCH = "scratch"
 # A cold start of an interpreter from a disk that has just got 12 GB; no image takes longer.
 _PROBE_S = 300.0
-_PROBED: dict[tuple[str, str, str], Held] = {}
+_PROBED: dict[tuple[str, str, str, Path], Held] = {}
 """What the images of this process hold: the engine may be gone when the record is written."""
 
 
@@ -60,12 +63,14 @@ class ContainerRuntime:
         host: what this machine has.
         trust: whether a .nemo may run code of its own.
         locks_wait_s: how long a job waits for a GPU that another one holds.
+        programs: the folder of the entry programs, which containers see read-only.
     """
 
     settings: ContainerSettings
     host: Hardware
     trust: bool = False
     locks_wait_s: float = LOCKS_WAIT_S
+    programs: Path = field(default_factory=entrypoints)
 
     @property
     def hardware(self) -> Hardware:
@@ -82,11 +87,12 @@ class ContainerRuntime:
 
     @property
     def identity(self) -> str:
-        """The image, whose script it is; of a script of ours also the content."""
-        if not self.script.own:
-            return self.settings.image
-        hashes = [hashing.sha256_file(path) for path in (OWN_SCRIPT, ENTRY / OWN_CONFIG)]
-        return " ".join([self.settings.image, *hashes])
+        """The image, whose script it is; the content of a script of ours, and others' programs."""
+        parts = [self.settings.image]
+        if self.script.own:
+            own = (self.programs / OWN_SCRIPT.name, self.programs / OWN_CONFIG)
+            parts += [hashing.sha256_file(path) for path in own]
+        return " ".join([*parts, *programs_identity(self.programs)])
 
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:
         """Make sure that an engine answers and has an image that can train here.
@@ -117,6 +123,8 @@ class ContainerRuntime:
                 report(f"{image}: {line}")
         _require_nemo(image, held)
         self._require_script(held, report)
+        if self.programs != ENTRY:
+            report(f"{ENTRYPOINTS_VARIABLE}: the programs of {self.programs} train and transcribe")
 
     def held(self) -> Held:
         """What the image holds, by a probe that is run once for each image.
@@ -128,13 +136,14 @@ class ContainerRuntime:
         return known or self._probe(docker_engine.connect(), lambda _: None)
 
     @property
-    def _key(self) -> tuple[str, str, str]:
-        return (self.settings.image, self.settings.python, self.settings.examples)
+    def _key(self) -> tuple[str, str, str, Path]:
+        settings = self.settings
+        return (settings.image, settings.python, settings.examples, self.programs)
 
     def _probe(self, client: Any, report: Callable[[str], None]) -> Held:
         settings = self.settings
         image_id = docker_engine.image_id(client, settings.image, report)
-        program = ENTRY / images.PROBE
+        program = self.programs / images.PROBE
         key = images.key_of(image_id, settings.python, settings.examples, program)
         held = images.remembered(key)
         if held is None:
@@ -152,7 +161,7 @@ class ContainerRuntime:
             client,
             settings.spec(
                 (settings.python, str(_PROGRAMS / images.PROBE), settings.examples),
-                (Bind(ENTRY, _PROGRAMS),),
+                (Bind(self.programs, _PROGRAMS),),
                 Hardware((), self.host.cores),
                 {"job": "probe", "owner": orphaned_containers.owner()},
             ),
@@ -260,7 +269,7 @@ class ContainerRuntime:
 
     def _spec(self, client: Any, job: Job) -> ContainerSpec:
         place = self.path_mapper(job.work, job.reads)
-        binds = (*_binds(job.work, job.reads), Bind(ENTRY, _PROGRAMS))
+        binds = (*_binds(job.work, job.reads), Bind(self.programs, _PROGRAMS))
         if self.hardware.has_gpu:
             binds = (*binds, Bind(LOCKS, _LOCKS, writable=True))
         spec = self.settings.spec(
