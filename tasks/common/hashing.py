@@ -32,29 +32,29 @@ def sha256(path: Path) -> str:
     if before["bytes"] < _LEAST_BYTES:
         return sha256_file(path)
     entry = _entry(path)
-    known = _read(entry)
-    if known.get("state") == before and isinstance(known.get("sha256"), str):
-        return str(known["sha256"])
-    found = sha256_file(path)
-    settled = time.time_ns() - max(before["modified_ns"], before["changed_ns"]) > _SETTLED_NS
-    if settled and _state(path) == before:
-        _keep(entry, {"path": str(path), "state": before, "sha256": found})
-    return found
+    cached = _read(entry)
+    if cached.get("state") == before and isinstance(cached.get("sha256"), str):
+        return str(cached["sha256"])
+    digest = sha256_file(path)
+    is_settled = time.time_ns() - max(before["modified_ns"], before["changed_ns"]) > _SETTLED_NS
+    if is_settled and _state(path) == before:
+        _keep(entry, {"path": str(path), "state": before, "sha256": digest})
+    return digest
 
 
-def note(path: Path, digest: str) -> None:
+def record_hash(path: Path, digest: str) -> None:
     """Take note of a hash that is known: of a file that was hashed before it was moved here."""
     _keep(_entry(path), {"path": str(path), "state": _state(path), "sha256": digest})
 
 
 def _state(path: Path) -> dict[str, int]:
-    found = path.stat()
+    stat = path.stat()
     return {
-        "bytes": found.st_size,
-        "modified_ns": found.st_mtime_ns,
-        "changed_ns": found.st_ctime_ns,
-        "inode": found.st_ino,
-        "device": found.st_dev,
+        "bytes": stat.st_size,
+        "modified_ns": stat.st_mtime_ns,
+        "changed_ns": stat.st_ctime_ns,
+        "inode": stat.st_ino,
+        "device": stat.st_dev,
     }
 
 
@@ -66,10 +66,10 @@ def _entry(path: Path) -> Path:
 
 def _read(entry: Path) -> dict[str, Any]:
     try:
-        found = atomic_files.read_json(entry)
+        entry_json = atomic_files.read_json(entry)
     except InputError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return entry_json if isinstance(entry_json, dict) else {}
 
 
 def _keep(entry: Path, value: dict[str, Any]) -> None:

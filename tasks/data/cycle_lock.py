@@ -46,9 +46,9 @@ def lock_cycle(
     """
     with ExitStack() as open_files:
         locks = [_folder_lock(cycle, open_files)]
-        if (beside := _bytes_lock(cycle, 2 if following else 1, open_files)) is not None:
-            locks.append(beside)
-        if not _locked(locks):
+        if (bytes_lock := _bytes_lock(cycle, 2 if following else 1, open_files)) is not None:
+            locks.append(bytes_lock)
+        if not _take_locks(locks):
             if on_wait is None:
                 raise CycleBusyError(
                     f"{cycle.path}: another run works on this cycle"
@@ -56,7 +56,7 @@ def lock_cycle(
                     "files. Fix: wait for it (when_busy: wait), or cancel it."
                 )
             on_wait()
-            while not _locked(locks):
+            while not _take_locks(locks):
                 time.sleep(_LOOK_EVERY_S)
         yield
 
@@ -89,21 +89,21 @@ def _bytes_lock(cycle: Cycle, cycles: int, open_files: ExitStack) -> _Lock | Non
 
     def ask(kind: int) -> None:
         # Of the open file and not of the process: two claims of one process exclude each other.
-        wanted = struct.pack("hhqqi4x", kind, os.SEEK_SET, cycle.number, cycles, 0)
-        fcntl.fcntl(handle, fcntl.F_OFD_SETLK, wanted)
+        lock_request = struct.pack("hhqqi4x", kind, os.SEEK_SET, cycle.number, cycles, 0)
+        fcntl.fcntl(handle, fcntl.F_OFD_SETLK, lock_request)
 
     return _Lock(lambda: ask(fcntl.F_WRLCK), lambda: ask(fcntl.F_UNLCK))
 
 
-def _locked(locks: Sequence[_Lock]) -> bool:
+def _take_locks(locks: Sequence[_Lock]) -> bool:
     """Take all of them, or none."""
-    taken: list[_Lock] = []
+    taken_locks: list[_Lock] = []
     for lock in locks:
         try:
             lock.take()
         except BlockingIOError:
-            for other in taken:
+            for other in taken_locks:
                 other.give_back()
             return False
-        taken.append(lock)
+        taken_locks.append(lock)
     return True

@@ -37,10 +37,10 @@ class ManifestFinding:
 
     def __str__(self) -> str:
         where = f"row {self.row}: " if self.row is not None else ""
-        shown = (
+        shortened = (
             self.value if len(self.value) <= _LONGEST_VALUE else self.value[:_LONGEST_VALUE] + "…"
         )
-        value = f" ({shown!r})" if shown else ""
+        value = f" ({shortened!r})" if shortened else ""
         return f"{where}{self.problem}{value}. Fix: {self.fix}"
 
     def as_dict(self) -> dict[str, str | int | None]:
@@ -72,13 +72,13 @@ def _text(value: object) -> str:
 def summarise(findings: Sequence[ManifestFinding]) -> str:
     """The findings a line each; of one kind only the first few, then how many more there are."""
     totals = Counter(finding.code for finding in findings)
-    shown: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     lines: list[str] = []
     for finding in findings:
-        shown[finding.code] += 1
-        if shown[finding.code] <= _SHOWN_OF_A_KIND:
+        counts[finding.code] += 1
+        if counts[finding.code] <= _SHOWN_OF_A_KIND:
             lines.append(f"  {finding}")
-        elif shown[finding.code] == _SHOWN_OF_A_KIND + 1:
+        elif counts[finding.code] == _SHOWN_OF_A_KIND + 1:
             more = totals[finding.code] - _SHOWN_OF_A_KIND
             lines.append(f"  … and {more} more of this kind ({finding.code})")
     return "\n".join(lines)

@@ -45,8 +45,8 @@ def parse_mapping(text: str) -> Mapping:
     Raises:
         InputError: it is not of that form.
     """
-    source, found, target = text.rpartition("=")
-    if not found or not source or not target:
+    source, separator, target = text.rpartition("=")
+    if not separator or not source or not target:
         raise InputError(f"mapping {text!r}: write SOURCE=TARGET, such as /data/cycle1=/workspace.")
     return Mapping(PurePosixPath(source), PurePosixPath(target))
 
@@ -73,23 +73,27 @@ def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
         raise InputError(f"{out}: is the manifest itself, which is never edited. Fix: name a copy.")
     rows = read_manifest(manifest)
     folder = PurePosixPath(manifest.resolve().parent)
-    ordered = sorted(mappings, key=lambda one: len(one.source.parts), reverse=True)
-    moved: list[str] = []
-    lost: list[str] = []
+    ordered = sorted(mappings, key=lambda mapping: len(mapping.source.parts), reverse=True)
+    new_paths: list[str] = []
+    unmapped_rows: list[str] = []
     for row in rows:
         path = normal(folder / row.audio_filepath)
-        mapping = next((one for one in ordered if path.is_relative_to(one.source)), None)
-        if mapping is None:
-            lost.append(f"  row {row.row}: {row.audio_filepath!r} is under no mapped folder")
-        else:
-            moved.append(str(mapping.target / path.relative_to(mapping.source)))
-    if lost:
-        sources = ", ".join(str(one.source) for one in ordered)
-        raise InputError(
-            f"{manifest}: {len(lost)} rows cannot be rewritten (mapped: {sources}). "
-            "Fix: add a --map for their folder.\n" + "\n".join(lost[:20])
+        mapping = next(
+            (candidate for candidate in ordered if path.is_relative_to(candidate.source)), None
         )
-    write_manifest(out, (row.with_audio(path) for row, path in zip(rows, moved, strict=True)))
+        if mapping is None:
+            unmapped_rows.append(
+                f"  row {row.row}: {row.audio_filepath!r} is under no mapped folder"
+            )
+        else:
+            new_paths.append(str(mapping.target / path.relative_to(mapping.source)))
+    if unmapped_rows:
+        sources = ", ".join(str(mapping.source) for mapping in ordered)
+        raise InputError(
+            f"{manifest}: {len(unmapped_rows)} rows cannot be rewritten (mapped: {sources}). "
+            "Fix: add a --map for their folder.\n" + "\n".join(unmapped_rows[:20])
+        )
+    write_manifest(out, (row.with_audio(path) for row, path in zip(rows, new_paths, strict=True)))
     return len(rows)
 
 

@@ -82,26 +82,26 @@ def preflight(
     Raises:
         InputError: the manifest cannot be read at all.
     """
-    utterances, found = parse_manifest(manifest)
+    utterances, schema_findings = parse_manifest(manifest)
     roots = [root.expanduser().resolve() for root in (manifest.parent, *limits.extra_roots)]
-    problems = list(found)
-    located = [(u, _locate(manifest, u, roots)) for u in utterances]
-    problems.extend(_check_places(located, roots))
-    problems.extend(_check_moved(located))
-    problems.extend(_check_duplicate_rows(located))
-    readable = [(u, path) for u, path in located if _inside(path, roots) and _is_file(path)]
+    problems = list(schema_findings)
+    audio_paths = [(u, _locate(manifest, u, roots)) for u in utterances]
+    problems.extend(_check_places(audio_paths, roots))
+    problems.extend(_check_moved(audio_paths))
+    problems.extend(_check_duplicate_rows(audio_paths))
+    readable = [(u, path) for u, path in audio_paths if _is_inside(path, roots) and _is_file(path)]
     facts = audio_probe.probe_all([path for _, path in readable])
     rows = []
     for (utterance, path), fact in zip(readable, facts, strict=True):
         rewriter = style if restyle else None
-        text = _rewritten(rewriter, utterance.text)
+        text = _rewrite_text(rewriter, utterance.text)
         if style is not None:
             problems.extend(_check_text(utterance, text, style))
         problems.extend(audio_checks.check(utterance, fact, limits))
         if isinstance(fact, AudioFacts) and fact.frames:
             # To a millisecond, so that the copy does not depend on how a float prints.
             filled = replace(utterance, duration=round(fact.duration, 3))
-            term = utterance.term and _rewritten(rewriter, utterance.term)
+            term = utterance.term and _rewrite_text(rewriter, utterance.term)
             rows.append(CheckedRow(filled, path, fact.sha256, text, term))
     problems.extend(_check_duplicate_audio(rows))
     if style is not None:
@@ -110,7 +110,7 @@ def preflight(
     return PreflightResult(manifest, tuple(rows), tuple(problems))
 
 
-def _rewritten(style: WritingStyle | None, text: str) -> str:
+def _rewrite_text(style: WritingStyle | None, text: str) -> str:
     return text if style is None else style.rewrite(text)
 
 
@@ -124,33 +124,33 @@ def _locate(manifest: Path, utterance: Utterance, roots: Sequence[Path]) -> Path
     if written.is_absolute() and not os.path.lexists(written):
         for root in roots:
             for place in reversed(range(1, len(written.parts))):
-                moved = root.joinpath(*written.parts[place + 1 :])
-                if written.parts[place] == root.name and _is_file(moved):
-                    return Path(os.path.realpath(moved))
+                local_path = root.joinpath(*written.parts[place + 1 :])
+                if written.parts[place] == root.name and _is_file(local_path):
+                    return Path(os.path.realpath(local_path))
     return Path(os.path.realpath(written if written.is_absolute() else manifest.parent / written))
 
 
-def _check_moved(located: Sequence[tuple[Utterance, Path]]) -> Iterable[ManifestFinding]:
-    moved = [
+def _check_moved(audio_paths: Sequence[tuple[Utterance, Path]]) -> Iterable[ManifestFinding]:
+    moved_rows = [
         (utterance, path)
-        for utterance, path in located
+        for utterance, path in audio_paths
         if os.path.isabs(utterance.audio_filepath)  # noqa: PTH117 - a name of any length
         and not os.path.lexists(utterance.audio_filepath)
         and _is_file(path)
     ]
-    if moved:
-        first, path = moved[0]
+    if moved_rows:
+        first, path = moved_rows[0]
         yield findings.warning(
             "audio-moved",
             first.row,
             first.audio_filepath,
-            f"{len(moved)} rows name audio by a path that is not here; it is read from {path} "
+            f"{len(moved_rows)} rows name audio by a path that is not here; it is read from {path} "
             "and beside it",
             "nothing, if that is the audio; `asr-flywheel paths` rewrites a manifest for this host",
         )
 
 
-def _inside(path: Path, roots: Iterable[Path]) -> bool:
+def _is_inside(path: Path, roots: Iterable[Path]) -> bool:
     return any(path.is_relative_to(root) for root in roots)
 
 
@@ -160,11 +160,11 @@ def _is_file(path: Path) -> bool:
 
 
 def _check_places(
-    located: Sequence[tuple[Utterance, Path]], roots: Sequence[Path]
+    audio_paths: Sequence[tuple[Utterance, Path]], roots: Sequence[Path]
 ) -> Iterable[ManifestFinding]:
-    for utterance, path in located:
+    for utterance, path in audio_paths:
         name = utterance.audio_filepath
-        if not _inside(path, roots) and not os.path.lexists(path):
+        if not _is_inside(path, roots) and not os.path.lexists(path):
             yield findings.error(
                 "audio-missing",
                 utterance.row,
@@ -173,7 +173,7 @@ def _check_places(
                 "copy the recordings into the cycle's folder, laid out as they were, or rewrite "
                 "the manifest: asr-flywheel paths MANIFEST --out COPY --map THEIRS=OURS",
             )
-        elif not _inside(path, roots):
+        elif not _is_inside(path, roots):
             yield findings.error(
                 "audio-outside",
                 utterance.row,
@@ -199,9 +199,11 @@ def _check_places(
             )
 
 
-def _check_duplicate_rows(located: Sequence[tuple[Utterance, Path]]) -> Iterable[ManifestFinding]:
+def _check_duplicate_rows(
+    audio_paths: Sequence[tuple[Utterance, Path]],
+) -> Iterable[ManifestFinding]:
     first: dict[Path, int] = {}
-    for utterance, path in located:
+    for utterance, path in audio_paths:
         if path in first:
             yield findings.error(
                 "duplicate-row",
@@ -244,12 +246,12 @@ def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[ManifestFindi
 def _check_text(utterance: Utterance, text: str, style: WritingStyle) -> Iterable[ManifestFinding]:
     row = utterance.row
     if unknown := style.unknown_in(text):
-        shown = " ".join(repr(part) for part in unknown)
+        unspellable = " ".join(repr(part) for part in unknown)
         yield findings.error(
             "text-unspellable",
             row,
             utterance.text,
-            f"the base's tokenizer cannot spell {shown}: training would teach it to write ⁇",
+            f"the base's tokenizer cannot spell {unspellable}: training would teach it to write ⁇",
             "write it as it is spoken (1.5 mg: one point five milligrams)",
         )
     elif not text:

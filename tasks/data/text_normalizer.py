@@ -36,6 +36,6 @@ def normalise_term(term: str) -> str:
     return normalise(term)
 
 
-def contains_words(text: str, sought: str) -> bool:
+def contains_words(text: str, phrase: str) -> bool:
     """Whether the words of one normalised text stand in another, in order and adjacent."""
-    return f" {sought} " in f" {text} "
+    return f" {phrase} " in f" {text} "

@@ -121,18 +121,18 @@ def write_training_set(
     train = [*(by_number[number] for number in split.train), *replay]
     validation = [by_number[number] for number in split.validation]
     for path, side in zip(paths, (train, validation), strict=True):
-        manifest.write_manifest(path, (_copied(row, locate) for row in side))
+        manifest.write_manifest(path, (_training_row(row, locate) for row in side))
     return TrainingSet(
         *paths,
         split,
         tuple(row.utterance.duration or 0.0 for row in train),
-        _content(train, validation),
+        _content_hash(train, validation),
         frozenset(row.audio_sha256 for row in train),
         len(replay),
     )
 
 
-def _copied(row: CheckedRow, locate: Callable[[CheckedRow], str]) -> Utterance:
+def _training_row(row: CheckedRow, locate: Callable[[CheckedRow], str]) -> Utterance:
     """The row as training reads it; the user's own text stays beside a text that was rewritten."""
     original = row.utterance
     restyled = row.training_text != original.text
@@ -169,7 +169,7 @@ def held_out_rows(path: Path) -> list[tuple[str, str | None]]:
     return rows
 
 
-def _content(*sides: Sequence[CheckedRow]) -> str:
+def _content_hash(*sides: Sequence[CheckedRow]) -> str:
     return hashing.fingerprint(
         [sorted((row.audio_sha256, row.training_text) for row in side) for side in sides]
     )

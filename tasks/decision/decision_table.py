@@ -109,24 +109,24 @@ def movement(delta: KeywordErrorChange, policy: DecisionPolicy = POLICY) -> Move
 
 
 def read_table(
-    found: Mapping[str, KeywordErrorChange],
+    changes: Mapping[str, KeywordErrorChange],
     priority: Sequence[str],
     basis: str,
     policy: DecisionPolicy = POLICY,
 ) -> TableReading:
     """Apply the table to the priority categories, each of which must have rows with a term."""
-    movements = {category: movement(found[category], policy) for category in priority}
-    seen = set(movements.values())
-    if Movement.WORSE in seen and Movement.DROPPED in seen:
+    movements = {category: movement(changes[category], policy) for category in priority}
+    movement_kinds = set(movements.values())
+    if Movement.WORSE in movement_kinds and Movement.DROPPED in movement_kinds:
         verdict = Verdict.GROW
         action = "One priority category dropped while another got worse: grow the manifest."
-    elif Movement.WORSE in seen:
+    elif Movement.WORSE in movement_kinds:
         verdict = Verdict.DISCARD
         action = "Overfit on a small manifest: grow it before retraining; do not tune harder."
-    elif Movement.DROPPED in seen:
+    elif Movement.DROPPED in movement_kinds:
         verdict = Verdict.KEEP
         action = f"Keep the .nemo; to deploy it, hand it to {neighbour_stages.SERVING}."
-    elif Movement.LITTLE in seen:
+    elif Movement.LITTLE in movement_kinds:
         verdict = Verdict.GROW
         action = "Expand the manifest: signal density beats learning-rate sweeps."
     else:

@@ -40,13 +40,15 @@ def evidence(
     if cross_fitted is not None:
         judged, basis = cross_fitted, row_basis.CROSS_FITTED
     gap = pronunciation_gap(judged.after, GatePolicy())
-    found = false_keyword_effect(judged, index_terms(pair.after.row.term for pair in pairing.pairs))
+    effect = false_keyword_effect(
+        judged, index_terms(pair.after.row.term for pair in pairing.pairs)
+    )
     return DecisionEvidence(
         judged=diff.deltas(judged),
         basis=basis,
         trained=diff.deltas(pairing.trained),
-        with_false_keywords_as_misses=found.with_false_keywords_as_misses,
-        false_keywords=found.rows,
+        with_false_keywords_as_misses=effect.with_false_keywords_as_misses,
+        false_keywords=effect.rows,
         guardrail=guardrail,
         pronunciation_gap=None if gap is None else gap.advice,
         overfit=overfit,
@@ -58,6 +60,6 @@ def read_all_rows(pairing: diff.PairedScores, priority: Sequence[str]) -> TableR
     """The specification's table over all rows, trained ones too, as its own headline has it."""
     _, basis = judged_rows(pairing)
     basis = row_basis.ALL if basis == row_basis.HELD_OUT else basis
-    found = diff.deltas(pairing)
-    require_rows(found, priority, basis)
-    return read_table(found, priority, basis)
+    changes = diff.deltas(pairing)
+    require_rows(changes, priority, basis)
+    return read_table(changes, priority, basis)

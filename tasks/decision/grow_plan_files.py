@@ -45,15 +45,15 @@ def as_csv(plan: GrowPlan) -> str:
                 *("|".join(values) for values in (line.voices, line.noise_levels)),
                 "|".join(line.context_types),
                 line.ipa_source or "",
-                _of(line.held_out),
-                _of(line.trained),
+                _fraction(line.held_out),
+                _fraction(line.trained),
                 line.why,
             ]
         )
     return text.getvalue()
 
 
-def _of(share: Proportion) -> str:
+def _fraction(share: Proportion) -> str:
     """Not 1/4, which a spreadsheet takes for a date."""
     return f"{share.hits} of {share.n}" if share.n else ""
 
@@ -76,8 +76,14 @@ def as_markdown(plan: GrowPlan, cycle: int) -> str:
         parts.append(f"{len(plan.lines) - _SHOWN} more terms are in `{CSV_NAME}`.")
     parts.append(f"## Conditions, worst first (KER by {plan.basis} rows)")
     rows = (
-        (TITLES[one.dimension], one.value, _rate(one.missed), str(one.missed.n), str(one.added))
-        for one in plan.conditions
+        (
+            TITLES[condition.dimension],
+            condition.value,
+            _rate(condition.missed),
+            str(condition.missed.n),
+            str(condition.added),
+        )
+        for condition in plan.conditions
     )
     parts.append(_table(("what", "value", "KER", "n", "rows to add"), rows))
     return "\n\n".join(parts) + "\n"

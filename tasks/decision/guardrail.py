@@ -136,7 +136,7 @@ def check_guardrail(before: Scores, after: Scores, policy: GuardrailPolicy) -> G
     if before.n != after.n:
         raise ValueError("base and tuned model must have the same sentences")
     rises = (before.pooled_wer, after.pooled_wer, before.wer, after.wer)
-    pooled_before, pooled_after, mean_before, mean_after = (one or 0.0 for one in rises)
+    pooled_before, pooled_after, mean_before, mean_after = (rate or 0.0 for rate in rises)
     sums = by_block(
         range(before.n),
         [row.word_edits for row in before.rows],

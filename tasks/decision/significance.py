@@ -72,17 +72,17 @@ def rows_needed(
         Rows, those that are there included; None where no study of any size could settle it.
     """
     fixed, broken = (delta.fixed + 0.5) / (delta.n + 1), (delta.broken + 0.5) / (delta.n + 1)
-    wanted = policy.meaningful_drop * (delta.before.rate or 0.0)
+    meaningful_drop = policy.meaningful_drop * (delta.before.rate or 0.0)
     alpha = policy.alpha / categories
-    shown = statistics.rows_to_show(fixed, broken, alpha, policy.power)
-    if shown is not None and len(delta.nets) >= policy.fewest_terms:
+    rows_to_show = statistics.rows_to_show(fixed, broken, alpha, policy.power)
+    if rows_to_show is not None and len(delta.nets) >= policy.fewest_terms:
         over_terms = statistics.rows_to_show_clustered(
             delta.nets, delta.n, policy.alpha, policy.power
         )
-        shown = None if over_terms is None else max(shown, over_terms)
-    ways = [
-        shown,
-        statistics.rows_to_exclude(fixed, broken, wanted, policy.power),
+        rows_to_show = None if over_terms is None else max(rows_to_show, over_terms)
+    candidates = [
+        rows_to_show,
+        statistics.rows_to_exclude(fixed, broken, meaningful_drop, policy.power),
     ]
-    known = [way for way in ways if way is not None]
-    return max(delta.n + 1, min(known)) if known else None
+    finite = [rows for rows in candidates if rows is not None]
+    return max(delta.n + 1, min(finite)) if finite else None

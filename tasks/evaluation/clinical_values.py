@@ -135,7 +135,7 @@ def _items(words: Sequence[str], starts: Sequence[int]) -> Iterator[Item]:
 def _number(tokens: Sequence[str], start: int) -> tuple[str | None, int]:
     """The number that begins at a word, in digits, and the place after it."""
     if tokens[start][0].isdecimal():
-        return _plain(Decimal(tokens[start].replace(",", ""))), start + 1
+        return _plain_digits(Decimal(tokens[start].replace(",", ""))), start + 1
     whole, place = _spelled(tokens, start)
     if whole is None:
         return None, start
@@ -147,7 +147,7 @@ def _number(tokens: Sequence[str], start: int) -> tuple[str | None, int]:
             digits.append(str(_SMALL[word]))
     if not digits:
         return str(whole), place
-    return _plain(Decimal(f"{whole}.{''.join(digits)}")), place + 1 + len(digits)
+    return _plain_digits(Decimal(f"{whole}.{''.join(digits)}")), place + 1 + len(digits)
 
 
 def _spelled(tokens: Sequence[str], start: int) -> tuple[int | None, int]:
@@ -181,7 +181,7 @@ def _is_small(tokens: Sequence[str], place: int) -> bool:
     return place < len(tokens) and tokens[place] in _SMALL
 
 
-def _plain(number: Decimal) -> str:
+def _plain_digits(number: Decimal) -> str:
     text = f"{number:f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
 
@@ -204,17 +204,17 @@ _NOTHING: StrictView = StrictView(frozenset(), frozenset())
 
 def compare(ref: str, hyp: str) -> StrictView:
     """Read both texts, as they were written, for what must not be wrong."""
-    said = critical(ref)
-    heard = said if ref == hyp else critical(hyp)
-    if not said and not heard:
+    ref_items = critical(ref)
+    hyp_items = ref_items if ref == hyp else critical(hyp)
+    if not ref_items and not hyp_items:
         return _NOTHING
-    kinds = frozenset(item.kind for item in (*said, *heard))
-    if said == heard:
+    kinds = frozenset(item.kind for item in (*ref_items, *hyp_items))
+    if ref_items == hyp_items:
         return StrictView(kinds, frozenset())
     wrong = frozenset(
         kind
         for kind in kinds
-        if [item for item in said if item.kind is kind]
-        != [item for item in heard if item.kind is kind]
+        if [item for item in ref_items if item.kind is kind]
+        != [item for item in hyp_items if item.kind is kind]
     )
     return StrictView(kinds, wrong)

@@ -52,15 +52,15 @@ class PairedScores:
         """The earlier evaluation's common rows, marked as the later one marks them."""
         return Scores(
             tuple(
-                replace(one.before, row=replace(one.before.row, part=one.after.row.part))
-                for one in self.pairs
+                replace(pair.before, row=replace(pair.before.row, part=pair.after.row.part))
+                for pair in self.pairs
             )
         )
 
     @property
     def after(self) -> Scores:
         """The later evaluation's common rows."""
-        return Scores(tuple(one.after for one in self.pairs))
+        return Scores(tuple(pair.after for pair in self.pairs))
 
     @property
     def held_out(self) -> PairedScores:
@@ -191,9 +191,9 @@ def changes(pairing: PairedScores) -> tuple[MetricChange, ...]:
     Rates by the paired bootstrap over terms, shares of rows by McNemar and Bonett-Price. Mean and
     pooled WER are two figures, each under its own name.
     """
-    before = Scores(tuple(one.before for one in pairing.pairs))
+    before = Scores(tuple(pair.before for pair in pairing.pairs))
     after = pairing.after
-    terms = [block_of(one.after.row.term, place) for place, one in enumerate(pairing.pairs)]
+    terms = [block_of(pair.after.row.term, place) for place, pair in enumerate(pairing.pairs)]
 
     def rate(name: str, figure: str, numerator: str, denominator: str) -> MetricChange:
         columns = [
@@ -230,23 +230,24 @@ def exposure(pairing: PairedScores) -> tuple[KeywordErrorChange, ...]:
 
     Empty where it is not known what was trained on.
     """
-    found = []
-    for what, name in (("term", "term"), ("voice", "voice_id")):
-        seen = {_known(one, name) for one in pairing.trained.pairs} - {None}
-        if not seen:
+    changes_by_exposure = []
+    for field_label, name in (("term", "term"), ("voice", "voice_id")):
+        trained_values = {_field_value(pair, name) for pair in pairing.trained.pairs} - {None}
+        if not trained_values:
             continue
-        for label, wanted in ((f"seen {what}", True), (f"unseen {what}", False)):
+        for label, is_seen in ((f"seen {field_label}", True), (f"unseen {field_label}", False)):
             rows = pairing.held_out.where(
-                lambda one, name=name, seen=seen, wanted=wanted: (  # type: ignore[misc]
-                    (known := _known(one, name)) is not None and (known in seen) is wanted
+                lambda pair, name=name, trained_values=trained_values, is_seen=is_seen: (  # type: ignore[misc]
+                    (value := _field_value(pair, name)) is not None
+                    and (value in trained_values) is is_seen
                 )
             )
-            found.append(replace(deltas(rows)[ALL_CATEGORIES], category=label))
-    return tuple(found)
+            changes_by_exposure.append(replace(deltas(rows)[ALL_CATEGORIES], category=label))
+    return tuple(changes_by_exposure)
 
 
-def _known(one: ScorePair, name: str) -> str | None:
-    value = getattr(one.after.row, name)
+def _field_value(pair: ScorePair, name: str) -> str | None:
+    value = getattr(pair.after.row, name)
     return normalise_term(value) if value else None
 
 
@@ -259,7 +260,7 @@ def pair(before: Scores, after: Scores) -> PairedScores:
         InputError: they have no row in common, or one of them holds a row twice.
     """
     first, second = keys(
-        *([(one.row.audio_filepath, one.row.ref) for one in s.rows] for s in (before, after))
+        *([(row.row.audio_filepath, row.row.ref) for row in s.rows] for s in (before, after))
     )
     earlier = dict(zip(first, before.rows, strict=True))
     later = dict(zip(second, after.rows, strict=True))
@@ -291,13 +292,13 @@ def deltas(
         missed: what counts as missed, by default that the row's term was; None leaves a row out.
     """
     groups: dict[str, list[_Flip]] = {ALL_CATEGORIES: []}
-    for place, one in enumerate(pairing.pairs):
-        before, after = missed(one.before), missed(one.after)
+    for place, pair in enumerate(pairing.pairs):
+        before, after = missed(pair.before), missed(pair.after)
         if before is None or after is None:
             continue
-        flip = _Flip(before, after, block_of(one.after.row.term, place))
+        flip = _Flip(before, after, block_of(pair.after.row.term, place))
         groups[ALL_CATEGORIES].append(flip)
-        if (category := one.after.row.entity_category) is not None:
+        if (category := pair.after.row.entity_category) is not None:
             groups.setdefault(category, []).append(flip)
     return {category: _delta(category, flips) for category, flips in sorted(groups.items())}
 
@@ -310,14 +311,14 @@ class _Flip(NamedTuple):
 
 def _delta(category: str, flips: Sequence[_Flip]) -> KeywordErrorChange:
     nets: dict[str | int, int] = {}
-    for one in flips:
-        if one.before is not one.after:
-            nets[one.term] = nets.get(one.term, 0) + (1 if one.before else -1)
+    for flip in flips:
+        if flip.before is not flip.after:
+            nets[flip.term] = nets.get(flip.term, 0) + (1 if flip.before else -1)
     return KeywordErrorChange(
         category=category,
-        before=Proportion(sum(one.before for one in flips), len(flips)),
-        after=Proportion(sum(one.after for one in flips), len(flips)),
-        fixed=sum(one.before and not one.after for one in flips),
-        broken=sum(one.after and not one.before for one in flips),
+        before=Proportion(sum(flip.before for flip in flips), len(flips)),
+        after=Proportion(sum(flip.after for flip in flips), len(flips)),
+        fixed=sum(flip.before and not flip.after for flip in flips),
+        broken=sum(flip.after and not flip.before for flip in flips),
         nets=tuple(nets.values()),
     )

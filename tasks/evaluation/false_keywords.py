@@ -29,12 +29,12 @@ class TermIndex:
 
     def false_in(self, ref: str, hyp: str) -> tuple[str, ...]:
         """The terms in a normalised hypothesis that its normalised reference lacks, in order."""
-        said, heard = f" {ref} ", f" {hyp} "
+        padded_ref, padded_hyp = f" {ref} ", f" {hyp} "
         return tuple(
             term[1:-1]
             for word in sorted(self.by_first_word.keys() & set(hyp.split()))
             for term in self.by_first_word[word]
-            if term in heard and term not in said
+            if term in padded_hyp and term not in padded_ref
         )
 
 
@@ -43,7 +43,7 @@ def index_terms(terms: Iterable[str | None]) -> TermIndex:
     index: defaultdict[str, list[str]] = defaultdict(list)
     for term in sorted({normalise(term) for term in terms if term} - {""}):
         index[term.split()[0]].append(f" {term} ")
-    return TermIndex({word: tuple(found) for word, found in index.items()})
+    return TermIndex({word: tuple(padded_terms) for word, padded_terms in index.items()})
 
 
 @dataclass(frozen=True)

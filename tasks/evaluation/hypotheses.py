@@ -103,7 +103,7 @@ class Stretch:
     end: int
 
 
-def stretches(path: Path, wanted: int) -> list[Stretch]:
+def stretches(path: Path, count: int) -> list[Stretch]:
     """Cut a file of JSON lines into about equal stretches; a JSON array cannot be cut.
 
     Raises:
@@ -112,10 +112,10 @@ def stretches(path: Path, wanted: int) -> list[Stretch]:
     with _opened(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         if stream.read(_HEAD_BYTES).removeprefix(_BOM).lstrip().startswith(b"["):
-            wanted = 1
+            count = 1
         bounds = [0]
-        for number in range(1, wanted):
-            stream.seek(max(bounds[-1], size * number // wanted))
+        for number in range(1, count):
+            stream.seek(max(bounds[-1], size * number // count))
             stream.readline()
             bounds.append(stream.tell())
     bounds.append(size)
@@ -143,7 +143,7 @@ def iterate_hypotheses(path: Path, part: Stretch | None = None) -> Iterator[Hypo
 
 def terms(part: Stretch) -> set[str]:
     """The terms that a stretch's rows name, without reading the rows for anything else."""
-    found: set[bytes] = set()
+    quoted_terms: set[bytes] = set()
     with _opened(part.path) as stream:
         stream.seek(part.start)
         place = part.start
@@ -151,11 +151,11 @@ def terms(part: Stretch) -> set[str]:
             if place >= part.end:
                 break
             place += len(line)
-            found.update(_TERM.findall(line))
-    return {term for term in map(_unquoted, found) if term}
+            quoted_terms.update(_TERM.findall(line))
+    return {term for term in map(_unquote, quoted_terms) if term}
 
 
-def _unquoted(text: bytes) -> str:
+def _unquote(text: bytes) -> str:
     try:
         return str(json.loads(text))
     except ValueError:
@@ -204,7 +204,7 @@ def _array(path: Path, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
     except (ValueError, RecursionError) as wrong:
         raise InputError(f"{path}: not a JSON array ({wrong}).") from wrong
     for row, record in enumerate(rows, start=1):
-        yield row, _object(path, row, record, escaped=True)
+        yield row, _object(path, row, record, has_escapes=True)
 
 
 def _record(path: Path, row: int, line: bytes) -> dict[str, Any]:
@@ -216,15 +216,15 @@ def _record(path: Path, row: int, line: bytes) -> dict[str, Any]:
         ) from unreadable
     except (ValueError, RecursionError) as wrong:
         raise InputError(f"{path}: row {row}: not JSON ({wrong}).") from wrong
-    return _object(path, row, record, escaped=b"\\u" in line)
+    return _object(path, row, record, has_escapes=b"\\u" in line)
 
 
-def _object(path: Path, row: int, record: object, *, escaped: bool) -> dict[str, Any]:
+def _object(path: Path, row: int, record: object, *, has_escapes: bool) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise InputError(f"{path}: row {row}: not a JSON object ({str(record)[:80]!r}).")
     try:
         # Only an escape can hide half of a surrogate pair, which cannot be written again.
-        if escaped:
+        if has_escapes:
             json.dumps(record, ensure_ascii=False).encode()
     except UnicodeEncodeError as half:
         raise InputError(f"{path}: row {row}: holds half of a surrogate pair ({half}).") from half

@@ -75,8 +75,8 @@ class _Table:
 
 def _counts(sums: Floats) -> ErrorCounts:
     whole = [round(value) for value in sums]
-    n, _wer, _cer, *rest = whole
-    return ErrorCounts(n, float(sums[1]), float(sums[2]), *rest)
+    n, _wer, _cer, *other_counts = whole
+    return ErrorCounts(n, float(sums[1]), float(sums[2]), *other_counts)
 
 
 @dataclass(frozen=True)
@@ -151,13 +151,16 @@ class ScoreAccumulator:
     def summary(self) -> Summary:
         """What was counted so far."""
         self.flush()
-        by = {name: self._tables[name].counts() for name in DIMENSIONS}
+        values_by_dimension = {name: self._tables[name].counts() for name in DIMENSIONS}
         blocks = self._tables["block"]
         return Summary(
             counts=_counts(blocks.sums.sum(axis=0)),
             by={
-                name: {None if value is None else str(value): one for value, one in found.items()}
-                for name, found in by.items()
+                name: {
+                    None if value is None else str(value): counts
+                    for value, counts in counts_by_value.items()
+                }
+                for name, counts_by_value in values_by_dimension.items()
             },
             blocks=tuple(blocks.counts().values()),
             beyond=self.beyond,
@@ -215,11 +218,11 @@ def _summarise_many(parts: list[Stretch]) -> Summary:
     # Spawned, not forked: the caller may hold threads, which a fork would break.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(parts), mp_context=context) as pool:
-        words = index_terms(term for found in pool.map(terms, parts) for term in found)
+        words = index_terms(term for part_terms in pool.map(terms, parts) for term in part_terms)
         tallies = pool.map(_tally, parts, [words] * len(parts))
         whole = next(tallies)
-        for one in tallies:
-            whole.merge(one)
+        for tally in tallies:
+            whole.merge(tally)
     return whole.summary()
 
 
@@ -262,8 +265,8 @@ def summary_as_dict(summary: Summary) -> dict[str, object]:
     """
     counts = summary.counts
     ordered = {
-        dimension: sorted(found.items(), key=lambda item: item[0] or "")
-        for dimension, found in summary.by.items()
+        dimension: sorted(counts_by_value.items(), key=lambda item: item[0] or "")
+        for dimension, counts_by_value in summary.by.items()
     }
     return {
         "n": counts.n,
@@ -274,15 +277,22 @@ def summary_as_dict(summary: Summary) -> dict[str, object]:
         "pooled_wer": counts.pooled_wer,
         "by": {
             dimension: {
-                value or "(none)": {"n": one.keyword.n, "ker": one.ker} for value, one in found
+                value or "(none)": {"n": value_counts.keyword.n, "ker": value_counts.ker}
+                for value, value_counts in values
             }
-            for dimension, found in ordered.items()
+            for dimension, values in ordered.items()
         },
         "intervals": {
-            **{name: _ends(one) for name, one in intervals(counts, summary.blocks).items()},
+            **{
+                name: _ends(interval)
+                for name, interval in intervals(counts, summary.blocks).items()
+            },
             "by": {
-                dimension: {value or "(none)": _ends(one.keyword.interval) for value, one in found}
-                for dimension, found in ordered.items()
+                dimension: {
+                    value or "(none)": _ends(value_counts.keyword.interval)
+                    for value, value_counts in values
+                }
+                for dimension, values in ordered.items()
             },
         },
         **({} if summary.beyond is None else summary.beyond.as_dict()),

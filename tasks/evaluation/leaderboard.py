@@ -81,8 +81,8 @@ class Leaderboard:
         then by the others; other values by name. Rows that lack the field are under "(none)".
         """
         # Where a model's held-out and trained rows stand apart, their sum is for the headline only.
-        parted = {entry.model for entry in self.entries if entry.rows == TRAINED}
-        entries = [e for e in self.entries if e.rows != ALL or e.model not in parted]
+        divided_models = {entry.model for entry in self.entries if entry.rows == TRAINED}
+        entries = [e for e in self.entries if e.rows != ALL or e.model not in divided_models]
         groups = [entry.scores.by(dimension) for entry in entries]
         shares = {
             value: [
@@ -123,33 +123,37 @@ class Leaderboard:
                 **{dimension: _records(self.breakdown(dimension)) for dimension, _ in _SECTIONS},
             },
             "beyond": [
-                {"model": entry.model, "rows": entry.rows, **self._beyond(entry).as_dict()}
+                {
+                    "model": entry.model,
+                    "rows": entry.rows,
+                    **self._secondary_metrics(entry).as_dict(),
+                }
                 for entry in self.entries
             ],
             "differences": [change.as_dict() for change in self.changes],
-            "exposure": {one.category: one.as_dict() for one in self.exposure},
+            "exposure": {change.category: change.as_dict() for change in self.exposure},
         }
 
-    def _beyond(self, entry: LeaderboardEntry) -> SecondaryMetrics:
+    def _secondary_metrics(self, entry: LeaderboardEntry) -> SecondaryMetrics:
         """What KER does not see; the terms of all entries are listened for."""
-        return compute_secondary_metrics(entry.scores, self._listened_for)
+        return compute_secondary_metrics(entry.scores, self._term_index)
 
     @cached_property
-    def _listened_for(self) -> TermIndex:
+    def _term_index(self) -> TermIndex:
         return index_terms(row.row.term for entry in self.entries for row in entry.scores.rows)
 
-    def _beyond_lines(self) -> list[str]:
+    def _secondary_lines(self) -> list[str]:
         """False keywords and the strict view: a line an entry."""
-        found = [(entry, self._beyond(entry)) for entry in self.entries]
+        metrics_by_entry = [(entry, self._secondary_metrics(entry)) for entry in self.entries]
         return [
-            f"- {_cell(entry.model)}, {entry.rows}: FKR {_figure(one.false_keywords)}, "
-            f"strict {_figure(one.strict_share())}"
+            f"- {_cell(entry.model)}, {entry.rows}: FKR {_figure(metrics.false_keywords)}, "
+            f"strict {_figure(metrics.strict_share())}"
             + "".join(
-                f", {kind} {_figure(one.strict_share(kind))}"
+                f", {kind} {_figure(metrics.strict_share(kind))}"
                 for kind in ValueKind
-                if one.strict_share(kind).n
+                if metrics.strict_share(kind).n
             )
-            for entry, one in found
+            for entry, metrics in metrics_by_entry
         ]
 
     def as_markdown(self) -> str:
@@ -169,9 +173,9 @@ class Leaderboard:
         if self.exposure:
             parts += [
                 "# By what was trained on, held-out rows",
-                "\n".join(map(_seen, self.exposure)),
+                "\n".join(map(_exposure_line, self.exposure)),
             ]
-        parts += ["# Beyond KER", _BEYOND, "\n".join(self._beyond_lines())]
+        parts += ["# Beyond KER", _BEYOND, "\n".join(self._secondary_lines())]
         return "\n\n".join(parts) + "\n"
 
 
@@ -196,7 +200,7 @@ def _side_by_side(frame: pd.DataFrame, dimension: str) -> pd.DataFrame:
 
 def _headline(entry: LeaderboardEntry) -> dict[str, object]:
     scores = entry.scores
-    found = intervals(scores.counts, scores.blocks)
+    figure_intervals = intervals(scores.counts, scores.blocks)
     figures = {
         "model": entry.model,
         "rows": entry.rows,
@@ -210,7 +214,7 @@ def _headline(entry: LeaderboardEntry) -> dict[str, object]:
     }
     return {
         **figures,
-        **{f"{name} ci": _ends(found[_FIGURES[name]]) for name in _FIGURES},
+        **{f"{name} ci": _ends(figure_intervals[_FIGURES[name]]) for name in _FIGURES},
     }
 
 
@@ -223,13 +227,13 @@ _BEYOND = (
 
 def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
     """Each figure and its interval in one cell."""
-    shown = frame.drop(columns=[f"{name} ci" for name in _FIGURES])
+    table = frame.drop(columns=[f"{name} ci" for name in _FIGURES])
     for name in _FIGURES:
-        shown[name] = [
+        table[name] = [
             _cell(figure) + _bracket(ends)
             for figure, ends in zip(frame[name], frame[f"{name} ci"], strict=True)
         ]
-    return shown
+    return table
 
 
 def _ends(interval: Interval | None) -> list[float] | None:
@@ -254,7 +258,7 @@ def _change(change: MetricChange) -> str:
     )
 
 
-def _seen(delta: KeywordErrorChange) -> str:
+def _exposure_line(delta: KeywordErrorChange) -> str:
     return f"- {delta.category}: KER {_figure(delta.before)} → {_figure(delta.after)}"
 
 
@@ -293,11 +297,11 @@ def baseline_entries(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...]
     return (LeaderboardEntry(model, UNTUNED, scores),)
 
 
-def parted(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...]:
+def partition_entries(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...]:
     """A model on held-out rows, on trained rows, and on all."""
 
-    def part(wanted: Partition) -> Scores:
-        return scores.where(lambda row: row.row.part is wanted)
+    def part(partition: Partition) -> Scores:
+        return scores.where(lambda row: row.row.part is partition)
 
     return (
         LeaderboardEntry(model, HELD_OUT, part(Partition.HELD_OUT)),
@@ -310,5 +314,5 @@ def tuned_entries(
     base: str, before: Scores, tuned: str, after: Scores
 ) -> tuple[LeaderboardEntry, ...]:
     """Base and tuned model on held-out rows, then on trained rows, then on all."""
-    pairs = zip(parted(tuned, after), parted(base, before), strict=True)
+    pairs = zip(partition_entries(tuned, after), partition_entries(base, before), strict=True)
     return tuple(entry for pair in pairs for entry in pair)

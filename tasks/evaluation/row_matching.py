@@ -33,13 +33,13 @@ def keys(*sets: Sequence[tuple[str, str]]) -> list[list[Key]]:
     ]
     deepest = max((len(parts) for one_set in split for parts, _ in one_set), default=1)
     for depth in range(1, deepest + 1):
-        found = [[(parts[-depth:], text) for parts, text in one_set] for one_set in split]
-        if all(len(set(one_set)) == len(one_set) for one_set in found):
-            return found
-    twice = next(
+        keyed_sets = [[(parts[-depth:], text) for parts, text in one_set] for one_set in split]
+        if all(len(set(one_set)) == len(one_set) for one_set in keyed_sets):
+            return keyed_sets
+    duplicate = next(
         row for one_set in split for place, row in enumerate(one_set) if row in one_set[:place]
     )
     raise InputError(
-        f"audio {'/'.join(twice[0])!r} stands in two rows of one file with the same reference. "
+        f"audio {'/'.join(duplicate[0])!r} stands in two rows of one file with the same reference. "
         "Fix: remove one of them."
     )

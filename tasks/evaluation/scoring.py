@@ -302,7 +302,9 @@ def block_of(term: str | None, place: int) -> str | int:
 
 def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:
     """Counts, added up."""
-    columns = zip(*([getattr(one, name) for name in COUNTED] for one in counts), strict=True)
+    columns = zip(
+        *([getattr(row_counts, name) for name in COUNTED] for row_counts in counts), strict=True
+    )
     return ErrorCounts(*map(sum, columns))
 
 

@@ -45,11 +45,11 @@ def misrecognised_as(ref: str, hyp: str, term: str) -> str | None:
     """
     if not contains_words(ref, term):
         return None
-    said, heard = ref.split(), hyp.split()
+    ref_words, hyp_words = ref.split(), hyp.split()
     start = f" {ref} "[: f" {ref} ".index(f" {term} ")].count(" ")
     end = start + len(term.split())
     places: list[int] = []
-    for step in Levenshtein.opcodes(said, heard):
+    for step in Levenshtein.opcodes(ref_words, hyp_words):
         if step.tag == "insert":
             if start <= step.src_start <= end:
                 places.extend(range(step.dest_start, step.dest_end))
@@ -57,7 +57,7 @@ def misrecognised_as(ref: str, hyp: str, term: str) -> str | None:
             shift = step.dest_start - step.src_start
             common = range(max(start, step.src_start), min(end, step.src_end))
             places.extend(place + shift for place in common)
-    return " ".join(heard[place] for place in places) or NOTHING_HEARD
+    return " ".join(hyp_words[place] for place in places) or NOTHING_HEARD
 
 
 @dataclass
@@ -92,8 +92,8 @@ class SecondaryMetrics:
                 self.false_terms.update(false)
             if term_missed and row.term:
                 term = normalise_term(row.term)
-                if (heard := misrecognised_as(ref, hyp, term)) is not None:
-                    self.near[term, heard] += 1
+                if (misrecognition := misrecognised_as(ref, hyp, term)) is not None:
+                    self.near[term, misrecognition] += 1
         view = compare(row.ref, row.hyp)
         if view.kinds:
             self.strict_any[bool(view.wrong)] += 1
@@ -133,11 +133,11 @@ class SecondaryMetrics:
             missed[term] += times
         ranked = sorted(self.near.items(), key=lambda item: (-item[1], item[0]))
         chosen = sorted(missed, key=lambda term: (-missed[term], term))[:terms]
-        found: dict[str, dict[str, int]] = {term: {} for term in chosen}
-        for (term, heard), times in ranked:
-            if term in found and len(found[term]) < forms:
-                found[term][heard] = times
-        return found
+        misses_by_term: dict[str, dict[str, int]] = {term: {} for term in chosen}
+        for (term, misrecognition), times in ranked:
+            if term in misses_by_term and len(misses_by_term[term]) < forms:
+                misses_by_term[term][misrecognition] = times
+        return misses_by_term
 
     def as_dict(self) -> dict[str, object]:
         """The figures for programs, each with its n and its 95 % interval (Wilson)."""
@@ -173,9 +173,9 @@ def compute_secondary_metrics(
 ) -> SecondaryMetrics:
     """The figures over scored rows; by default their own terms are listened for."""
     words = term_index or index_terms(row.row.term for row in scores.rows)
-    found = SecondaryMetrics(words)
+    metrics = SecondaryMetrics(words)
     for row in scores.rows:
-        found.add(
+        metrics.add(
             row.row, normalise(row.row.ref), normalise(row.row.hyp), term_missed=row.term_missed
         )
-    return found
+    return metrics

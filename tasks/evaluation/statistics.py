@@ -108,13 +108,13 @@ def clustered_p(nets: Sequence[int]) -> float:
     Args:
         nets: rows fixed less rows broken, of each term.
     """
-    net, spread = sum(nets), math.sqrt(sum(one * one for one in nets))
+    net, spread = sum(nets), math.sqrt(sum(net_change * net_change for net_change in nets))
     return 2 * NormalDist().cdf(-abs(net) / spread) if net else 1.0
 
 
 def rows_to_show_clustered(nets: Sequence[int], n: int, alpha: float, power: float) -> int | None:
     """How many rows of as many more terms would show the net change; None if there is none."""
-    net, squares = sum(nets), sum(one * one for one in nets)
+    net, squares = sum(nets), sum(net_change * net_change for net_change in nets)
     if not net:
         return None
     quantiles = NormalDist().inv_cdf(1 - alpha / 2) + NormalDist().inv_cdf(power)
@@ -180,7 +180,7 @@ def rate_interval(
     Returns:
         The interval, or None with fewer than ``FEWEST_BLOCKS`` blocks.
     """
-    return _interval(sums, lambda drawn: _ratio(drawn[0], drawn[1]), confidence, resamples, seed)
+    return _interval(sums, lambda sample: _ratio(sample[0], sample[1]), confidence, resamples, seed)
 
 
 def rate_difference(
@@ -200,7 +200,7 @@ def rate_difference(
     """
     return _interval(
         sums,
-        lambda drawn: _ratio(drawn[2], drawn[3]) - _ratio(drawn[0], drawn[1]),
+        lambda sample: _ratio(sample[2], sample[3]) - _ratio(sample[0], sample[1]),
         confidence,
         resamples,
         seed,
@@ -222,18 +222,18 @@ def _interval(
     blocks = sums.shape[1]
     if blocks < FEWEST_BLOCKS:
         return None
-    values = statistic(_resampled(sums, resamples, seed))
+    values = statistic(_resample_sums(sums, resamples, seed))
     # The plain percentile interval is too short for few blocks, by sqrt(1 - 1/blocks) and by the
     # normal's quantile where Student's is due; so its ends move outwards (Hesterberg 2015).
-    stretched = math.sqrt(blocks / (blocks - 1)) * float(
+    quantile = math.sqrt(blocks / (blocks - 1)) * float(
         special.stdtrit(blocks - 1, 0.5 + confidence / 2)
     )
-    tail = NormalDist().cdf(-stretched)
+    tail = NormalDist().cdf(-quantile)
     low, high = np.quantile(values, [tail, 1 - tail])
     return Interval(float(low), float(high))
 
 
-def _resampled(sums: Floats, resamples: int, seed: int) -> Floats:
+def _resample_sums(sums: Floats, resamples: int, seed: int) -> Floats:
     """The sums over each resample of the blocks, shape (columns, resamples).
 
     One product a resample: in one of many, a sum's last digit may depend on how many there are.
@@ -245,7 +245,7 @@ def _resampled(sums: Floats, resamples: int, seed: int) -> Floats:
     for start in range(0, resamples, at_once):
         size = min(at_once, resamples - start)
         weights = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=size)
-        parts += [sums @ drawn for drawn in weights.astype(np.float64)]
+        parts += [sums @ block_weights for block_weights in weights.astype(np.float64)]
     resampled: Floats = np.stack(parts, axis=1)
     return resampled
 
@@ -267,9 +267,12 @@ def mcnemar_power(fixed: float, broken: float, n: int, alpha: float) -> float:
         return 0.0
     counts = np.arange(n + 1)
     masses = np.diff(special.bdtr(counts, n, changed), prepend=0.0)
-    likely = counts[masses > 1e-9]  # noqa: PLR2004 - the rest adds nothing that could be seen
-    chances = [_chance_of_drop(int(count), fixed / changed, alpha) for count in likely]
-    return float(np.dot(masses[likely], np.array(chances)))
+    probable_counts = counts[masses > 1e-9]  # noqa: PLR2004 - the rest adds nothing that could be seen
+    chances = [
+        _chance_of_drop(int(changed_rows), fixed / changed, alpha)
+        for changed_rows in probable_counts
+    ]
+    return float(np.dot(masses[probable_counts], np.array(chances)))
 
 
 def _chance_of_drop(changed: int, fixed_share: float, alpha: float) -> float:
@@ -347,11 +350,11 @@ def rows_to_exclude(
     Returns:
         Rows, or None where the drop is not smaller, or too close to it for any study.
     """
-    short_of = margin - (fixed - broken)
-    if short_of <= 0:
+    distance = margin - (fixed - broken)
+    if distance <= 0:
         return None
     quantiles = _z(confidence) + NormalDist().inv_cdf(power)
-    scale, variance = (quantiles / short_of) ** 2, fixed + broken - (fixed - broken) ** 2
+    scale, variance = (quantiles / distance) ** 2, fixed + broken - (fixed - broken) ** 2
     # n = scale * (variance + 2 / n), since the interval adds two changed rows to those found.
     estimate = scale * variance / 2 + math.sqrt((scale * variance / 2) ** 2 + 2 * scale)
     return None if estimate > _LARGEST_STUDY else math.ceil(estimate)

@@ -109,10 +109,10 @@ class Base:
 
     def as_dict(self) -> dict[str, Any]:
         """What ``asr-flywheel bases --json`` prints."""
-        told = asdict(self)
-        told["decoder"], told["status"] = self.decoder.value, self.status.value
-        told["languages"] = list(self.languages)
-        return {**told, "nim_family": self.nim_family}
+        record = asdict(self)
+        record["decoder"], record["status"] = self.decoder.value, self.status.value
+        record["languages"] = list(self.languages)
+        return {**record, "nim_family": self.nim_family}
 
 
 def _shipped(name: str, decoder: Decoder, status: Status, note: str, card: str) -> Base:
@@ -304,8 +304,8 @@ def describe(name: str) -> Base:
     Raises:
         InputError: neither a catalogue name nor a readable .nemo file.
     """
-    if (known := in_catalogue(name)) is not None:
-        return known
+    if (base := in_catalogue(name)) is not None:
+        return base
     path = _local_file(name)
     if name in SHIPPED:
         return SHIPPED[name]
@@ -374,16 +374,16 @@ def at_hand(name: str) -> Path | None:
     Raises:
         InputError: neither a file nor a known base.
     """
-    known = in_catalogue(name)
-    if known is None or Path(name).expanduser().is_file():
+    base = in_catalogue(name)
+    if base is None or Path(name).expanduser().is_file():
         return _local_file(name)
-    return hub_cache.find_cached(known.name, known.revision)
+    return hub_cache.find_cached(base.name, base.revision)
 
 
 def resolve_pinned(name: str) -> Pinned:
     """The .nemo file of a base with its revision and hash; see ``resolve``."""
-    known = in_catalogue(name)
-    if known is None or Path(name).expanduser().is_file():
+    base = in_catalogue(name)
+    if base is None or Path(name).expanduser().is_file():
         path = _local_file(name)
         return Pinned(path, "", hashing.sha256(path))
-    return hub_cache.resolve(known.name, known.revision, known.sha256)
+    return hub_cache.resolve(base.name, base.revision, base.sha256)

@@ -164,7 +164,7 @@ def packages_of(python: str) -> Mapping[str, str]:
     """
     wrong = ""
     try:
-        answer = subprocess.run(
+        completed = subprocess.run(
             [python, "-c", _ASK_NEMO],
             cwd=tempfile.gettempdir(),
             capture_output=True,
@@ -175,9 +175,9 @@ def packages_of(python: str) -> Mapping[str, str]:
     except (OSError, subprocess.TimeoutExpired) as error:
         wrong = f"it does not start ({error})"
     else:
-        if answer.returncode == 0:
-            return dict(line.split(maxsplit=1) for line in answer.stdout.splitlines())
-        wrong = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[-1]
+        if completed.returncode == 0:
+            return dict(line.split(maxsplit=1) for line in completed.stdout.splitlines())
+        wrong = (completed.stderr.strip().splitlines() or [f"exit code {completed.returncode}"])[-1]
     raise InputError(
         f"{PYTHON_VARIABLE}: {python}: {wrong}. Fix: name the bin/python of an environment that "
         "has torch and nemo_toolkit[asr], or unset it."
@@ -214,14 +214,18 @@ def place_in(places: Sequence[tuple[Path, PurePath]]) -> Callable[[Path], str]:
     """
 
     def place(path: Path) -> str:
-        holding = [(here, there) for here, there in places if path.is_relative_to(here)]
-        if not holding:
-            roots = ", ".join(str(here) for here, _ in places)
+        matching_roots = [
+            (local_root, job_root)
+            for local_root, job_root in places
+            if path.is_relative_to(local_root)
+        ]
+        if not matching_roots:
+            roots = ", ".join(str(local_root) for local_root, _ in places)
             raise InputError(
                 f"{path}: not under any folder that training may read ({roots}). "
                 "Fix: allow its folder with --audio-root."
             )
-        here, there = max(holding, key=lambda one: len(one[0].parts))
-        return str(there / path.relative_to(here))
+        local_root, job_root = max(matching_roots, key=lambda match: len(match[0].parts))
+        return str(job_root / path.relative_to(local_root))
 
     return place

@@ -128,7 +128,9 @@ class ContainerSettings(BaseModel):
             # GPUs that nvidia-smi does not show here are still some; the engine will tell.
             return (Gpu(f"GPUs {self.gpus}"),)
         count = self.gpus.removeprefix("count=")
-        ids = range(int(count)) if count != self.gpus else [int(one) for one in count.split(",")]
+        ids = (
+            range(int(count)) if count != self.gpus else [int(index) for index in count.split(",")]
+        )
         if max(ids) >= len(host.gpus):
             raise InputError(
                 f"gpus {self.gpus!r}: this user sees {len(host.gpus)} GPUs here, numbered from 0. "
@@ -242,13 +244,13 @@ class ContainerRuntime:
         docker_engine.ensure_image(client, image, report)
         environment = docker_engine.environment(client, image)
         images.require_driver(image, images.need(image, environment), gpus)
-        held = self._probe(client, report)
-        word = images.require_driver(image, images.need(image, environment, held.cuda), gpus)
-        for line in (word, held.untried()):
+        contents = self._probe(client, report)
+        word = images.require_driver(image, images.need(image, environment, contents.cuda), gpus)
+        for line in (word, contents.untried_warning()):
             if line:
                 report(f"{image}: {line}")
-        _require_nemo(image, held)
-        self._require_script(held, report)
+        _require_nemo(image, contents)
+        self._require_script(contents, report)
 
     def held(self) -> Held:
         """What the image holds, by a probe that is run once for each image.
@@ -256,8 +258,8 @@ class ContainerRuntime:
         Raises:
             FaultError: the image cannot be had, or cannot be probed.
         """
-        known = _PROBED.get(self._key)
-        return known or self._probe(docker_engine.connect(), lambda _: None)
+        probed = _PROBED.get(self._key)
+        return probed or self._probe(docker_engine.connect(), lambda _: None)
 
     @property
     def _key(self) -> tuple[str, str, str]:
@@ -268,15 +270,15 @@ class ContainerRuntime:
         image_id = docker_engine.image_id(client, settings.image, report)
         program = ENTRY / images.PROBE
         key = images.key_of(image_id, settings.python, settings.examples, program)
-        held = images.remembered(key)
-        if held is None:
-            held = self._look(client)
-            images.remember(key, held)
-            report(f"{settings.image}: {held.words}")
-        _PROBED[self._key] = held
-        return held
+        contents = images.recall_probe(key)
+        if contents is None:
+            contents = self._run_probe(client)
+            images.store_probe(key, contents)
+            report(f"{settings.image}: {contents.words}")
+        _PROBED[self._key] = contents
+        return contents
 
-    def _look(self, client: Any) -> Held:
+    def _run_probe(self, client: Any) -> Held:
         """A container of the image, without a GPU, that tells what it holds."""
         settings = self.settings
         orphaned_containers.reap(client)
@@ -302,30 +304,30 @@ class ContainerRuntime:
         ended = docker_engine.run(
             client, replace(spec, gpus="", network="none"), output.append, poll
         )
-        held = images.parse(output)
-        if held is None:
-            told = "\n".join(output[-20:])
-            fault = from_log(told)
+        contents = images.parse(output)
+        if contents is None:
+            output_tail = "\n".join(output[-20:])
+            fault = from_log(output_tail)
             raise FaultError(
                 Fault.BAD_REQUEST if fault is Fault.SCRIPT_FAILED else fault,
                 f"{settings.image}: {settings.python} could not be asked what the image holds "
-                f"(exit code {ended.exit_code})\n{told}",
+                f"(exit code {ended.exit_code})\n{output_tail}",
             )
-        return held
+        return contents
 
-    def _require_script(self, held: Held, report: Callable[[str], None]) -> None:
+    def _require_script(self, contents: Held, report: Callable[[str], None]) -> None:
         settings = self.settings
-        if held.examples == settings.examples:
+        if contents.examples == settings.examples:
             return
         if settings.examples != EXAMPLES:
-            elsewhere = f"; there is one in {held.examples}" if held.examples else ""
+            elsewhere = f"; there is one in {contents.examples}" if contents.examples else ""
             raise FaultError(
                 Fault.NO_SCRIPT,
                 f"{settings.image}: no speech_to_text_finetune.py with {STOCK_CONFIG} in "
                 f"{settings.examples}{elsewhere}",
             )
-        if held.examples:
-            report(f"{settings.image}: the stock script lies in {held.examples}")
+        if contents.examples:
+            report(f"{settings.image}: the stock script lies in {contents.examples}")
         else:
             report(
                 f"{settings.image}: holds no stock script; training runs this project's own, "
@@ -410,16 +412,17 @@ class ContainerRuntime:
         return replace(spec, user="0:0") if rootless else spec
 
 
-def _require_nemo(image: str, held: Held) -> None:
-    if held.asr:
+def _require_nemo(image: str, contents: Held) -> None:
+    if contents.asr:
         return
     where = (
-        f"the package nemo in {held.package} has no collections/asr"
-        if held.package
+        f"the package nemo in {contents.package} has no collections/asr"
+        if contents.package
         else ("no package nemo")
     )
     raise FaultError(
-        Fault.NO_NEMO, f"{image}: {where} (Python {held.python}, torch {held.torch or 'none'})"
+        Fault.NO_NEMO,
+        f"{image}: {where} (Python {contents.python}, torch {contents.torch or 'none'})",
     )
 
 

@@ -105,7 +105,7 @@ class LocalRuntime:
         NeMo splits a manifest's path at commas and resolves ``${…}`` in it more than once, so that
         no quoting helps: a folder with such a name is reached through a link of ours.
         """
-        return place_in([(path, _plain(path)) for path in (work, *reads)])
+        return place_in([(path, _plain_path(path)) for path in (work, *reads)])
 
     def execute(
         self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
@@ -137,12 +137,12 @@ class LocalRuntime:
             )
             try:
                 running = True
-                rest = ""
+                partial_line = ""
                 while running:
                     running = process.poll() is None
-                    *lines, rest = (rest + decode(reader.read())).split("\n")
-                    for one in lines:
-                        on_line(one)
+                    *lines, partial_line = (partial_line + decode(reader.read())).split("\n")
+                    for output_line in lines:
+                        on_line(output_line)
                     poll()
                     if running:
                         time.sleep(_POLL_S)
@@ -151,7 +151,7 @@ class LocalRuntime:
                 stop_group(process)
 
 
-def _plain(path: Path) -> Path:
+def _plain_path(path: Path) -> Path:
     """The path, or a link to it where its name holds a character that NeMo reads as its own.
 
     The link's name depends on the path alone, so that a second start finds its checkpoints.

@@ -43,7 +43,7 @@ TRIED = (
 
 def tried(nemo: str) -> Tried | None:
     """The version as it was run, or None for one that never was."""
-    return next((one for one in TRIED if one.nemo == nemo), None)
+    return next((version for version in TRIED if version.nemo == nemo), None)
 
 
 def within(nemo: str) -> bool:

@@ -42,9 +42,9 @@ def _owner_of(container: Any) -> str:
     return str(container.labels.get(f"{docker_engine.LABEL}.owner", ""))
 
 
-def _lives(whose: str) -> bool:
+def _is_running(container_owner: str) -> bool:
     """Whether the owner is a process that runs on this host."""
-    host, _, process = whose.partition(":")
+    host, _, process = container_owner.partition(":")
     pid, _, started = process.partition(":")
     if host != socket.gethostname() or not pid.isdigit():
         return False
@@ -57,7 +57,7 @@ def _folders(container: Any) -> list[Path]:
     return [Path(mount["Source"]) for mount in mounts if mount.get("RW")]
 
 
-def _waited_for(container: Any) -> bool:
+def _is_awaited(container: Any) -> bool:
     """Whether somebody touched its heartbeat just now: an owner that this process cannot see."""
     beats = [folder / HEARTBEAT for folder in _folders(container)]
     return any(beat.exists() and time.time() - beat.stat().st_mtime < _FRESH_S for beat in beats)
@@ -69,14 +69,14 @@ def reap(client: Any) -> list[str]:
     Returns:
         Their names.
     """
-    found = []
+    removed = []
     for container in docker_engine.orphans(client, {}):
-        theirs = _owner_of(container)
-        ours = theirs.startswith(f"{socket.gethostname()}:")
-        if ours and not _lives(theirs) and not _waited_for(container):
+        container_owner = _owner_of(container)
+        is_local = container_owner.startswith(f"{socket.gethostname()}:")
+        if is_local and not _is_running(container_owner) and not _is_awaited(container):
             docker_engine.remove(container)
-            found.append(str(container.name))
-    return found
+            removed.append(str(container.name))
+    return removed
 
 
 def clear(client: Any, job: Job) -> None:
@@ -90,14 +90,17 @@ def clear(client: Any, job: Job) -> None:
     for container in docker_engine.orphans(client, {"job": job.name}):
         if job.work.resolve() not in {folder.resolve() for folder in _folders(container)}:
             continue
-        theirs = _owner_of(container)
-        if theirs != owner() and (
-            _lives(theirs)
+        container_owner = _owner_of(container)
+        if container_owner != owner() and (
+            _is_running(container_owner)
             # Its host is another one, or its processes are hidden from this one.
-            or (not theirs.startswith(f"{socket.gethostname()}:") and _waited_for(container))
+            or (
+                not container_owner.startswith(f"{socket.gethostname()}:")
+                and _is_awaited(container)
+            )
         ):
             raise InputError(
-                f"container {container.name} already runs this job for process {theirs}. "
+                f"container {container.name} already runs this job for process {container_owner}. "
                 "Fix: wait for it, or stop that process."
             )
         docker_engine.remove(container)

@@ -57,7 +57,7 @@ def train_with_fallback(
         FaultError: of the last rung.
         InputError: the request cannot end well.
     """
-    request = _recall(request)
+    request = _load_state(request)
     while True:
         try:
             return sft.train(request, runtime, report)
@@ -66,32 +66,35 @@ def train_with_fallback(
             if smaller is None:
                 raise
             sft.discard_checkpoints(request)
-            rungs = (*request.rungs, FailedAttempt(request.recipe, failed.fault))
-            request = replace(request, recipe=smaller, rungs=rungs)
-            _remember(request)
+            attempts = (*request.rungs, FailedAttempt(request.recipe, failed.fault))
+            request = replace(request, recipe=smaller, rungs=attempts)
+            _save_state(request)
 
 
-def _remember(request: training_run.SftRequest) -> None:
+def _save_state(request: training_run.SftRequest) -> None:
     atomic_files.write_json(
         request.work_dir / _STATE,
         {
             "key": request.key,
             "recipe": request.recipe.model_dump(mode="json"),
             "rungs": [
-                {"recipe": rung.recipe.model_dump(mode="json"), "fault": rung.fault.value}
-                for rung in request.rungs
+                {"recipe": attempt.recipe.model_dump(mode="json"), "fault": attempt.fault.value}
+                for attempt in request.rungs
             ],
         },
     )
 
 
-def _recall(request: training_run.SftRequest) -> training_run.SftRequest:
+def _load_state(request: training_run.SftRequest) -> training_run.SftRequest:
     """The request on the rung that an earlier, killed start of it had reached."""
     state = request.work_dir / _STATE
-    if not state.is_file() or (left := atomic_files.read_json(state)).get("key") != request.key:
+    if (
+        not state.is_file()
+        or (saved_state := atomic_files.read_json(state)).get("key") != request.key
+    ):
         return request
-    rungs = tuple(
-        FailedAttempt(Recipe.model_validate(rung["recipe"]), Fault(rung["fault"]))
-        for rung in left["rungs"]
+    attempts = tuple(
+        FailedAttempt(Recipe.model_validate(attempt["recipe"]), Fault(attempt["fault"]))
+        for attempt in saved_state["rungs"]
     )
-    return replace(request, recipe=Recipe.model_validate(left["recipe"]), rungs=rungs)
+    return replace(request, recipe=Recipe.model_validate(saved_state["recipe"]), rungs=attempts)

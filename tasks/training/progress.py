@@ -115,9 +115,9 @@ class UnkCollapseDetector:
 
     def observe(self, line: str) -> None:
         """Look at a line of the script's log."""
-        _, found, predicted = line.partition("predicted:")
+        _, separator, predicted = line.partition("predicted:")
         words = predicted.replace("⁇", " <unk> ").split()
-        if not found or not words:
+        if not separator or not words:
             return
         self._in_a_row = self._in_a_row + 1 if set(words) == {"<unk>"} else 0
         if self._in_a_row >= _UNK_LINES:
@@ -147,25 +147,25 @@ class ProgressReader:
             whole = new[: new.rfind(b"\n") + 1]  # the rest is still being written
             self._read += len(whole)
             for line in whole.splitlines():
-                self._take(json.loads(line))
+                self._apply(json.loads(line))
         return self._now
 
-    def _take(self, event: dict[str, Any]) -> None:
-        now = self._now
+    def _apply(self, event: dict[str, Any]) -> None:
+        progress = self._now
         if event["event"] == "start":
-            now = replace(now, batches=event["batches_per_epoch"] * now.epochs)
+            progress = replace(progress, batches=event["batches_per_epoch"] * progress.epochs)
         elif event["event"] == "step":
-            memory = max(now.gpu_memory_mib, event["gpu_memory_mib"])
-            now = replace(
-                now,
+            memory = max(progress.gpu_memory_mib, event["gpu_memory_mib"])
+            progress = replace(
+                progress,
                 batch=event["batch"],
                 epoch=event["epoch"],
                 loss=event["loss"],
                 gpu_memory_mib=memory,
             )
         elif event["event"] == "epoch":
-            now = replace(now, validated=event["epoch"] + 1, val_wer=event["val_wer"])
-        self._now = now
+            progress = replace(progress, validated=event["epoch"] + 1, val_wer=event["val_wer"])
+        self._now = progress
 
 
 def best_epoch(epochs: Sequence[Epoch]) -> Epoch | None:
@@ -194,7 +194,7 @@ def overfit(epochs: Sequence[Epoch]) -> str | None:
 
 
 def check_outcome(
-    ended: JobResult, events: list[dict[str, Any]], wanted: int, log: Path
+    ended: JobResult, events: list[dict[str, Any]], expected_epochs: int, log: Path
 ) -> tuple[Epoch, ...]:
     """The epochs of a run that reached its end.
 
@@ -215,8 +215,8 @@ def check_outcome(
     )
     ends = [event for event in events if event["event"] == "end"]
     reached = epochs[-1].epoch + 1 if epochs else 0
-    if not ends or (reached < wanted and not ends[-1]["stopped_early"]):
-        raise FaultError(Fault.STOPPED, f"exit code 0 after {reached} of {wanted} epochs")
+    if not ends or (reached < expected_epochs and not ends[-1]["stopped_early"]):
+        raise FaultError(Fault.STOPPED, f"exit code 0 after {reached} of {expected_epochs} epochs")
     return epochs
 
 

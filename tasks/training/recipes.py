@@ -121,7 +121,11 @@ def batch_for(gpu_memory_mib: int, rows: int, devices: int = 1) -> int:
         rows: to train on; a batch is halved as long as an epoch has fewer than eight steps.
         devices: GPUs that share the rows.
     """
-    batch = next(held for least, held in _BATCH_BY_MEMORY if gpu_memory_mib >= least)
+    batch = next(
+        batch_size
+        for least_memory, batch_size in _BATCH_BY_MEMORY
+        if gpu_memory_mib >= least_memory
+    )
     while batch > _SMALLEST_BATCH and rows // (batch * devices) < _LEAST_STEPS:
         batch //= 2
     return batch

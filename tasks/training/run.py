@@ -121,11 +121,11 @@ def run_key(base_sha256: str, content: str, recipe: Recipe, runtime: str) -> str
         recipe: hyperparameters.
         runtime: the identity of what trains.
     """
-    told = recipe.model_dump(mode="json")
+    hyperparameters = recipe.model_dump(mode="json")
     if not recipe.by_length:
         # A training that was finished before the recipe had this field is the same one.
-        del told["by_length"]
-    return hashing.fingerprint([base_sha256, content, told, runtime])
+        del hyperparameters["by_length"]
+    return hashing.fingerprint([base_sha256, content, hyperparameters, runtime])
 
 
 def previously_trained_recordings(base: Path) -> frozenset[str]:
@@ -133,10 +133,10 @@ def previously_trained_recordings(base: Path) -> frozenset[str]:
 
     A row that the base has learnt cannot be held out any more. Empty for any other base.
     """
-    known = base.with_name(RECORDINGS_NAME)
-    if base.name != MODEL_NAME or not known.is_file():
+    recordings_file = base.with_name(RECORDINGS_NAME)
+    if base.name != MODEL_NAME or not recordings_file.is_file():
         return frozenset()
-    return frozenset(known.read_text(encoding="utf-8").split())
+    return frozenset(recordings_file.read_text(encoding="utf-8").split())
 
 
 def find_finished(request: SftRequest) -> SftResult | None:

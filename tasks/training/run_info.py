@@ -64,7 +64,7 @@ def build_run_info(
             "devices": starts[-1]["devices"],
             "warmup_steps": recipe.warmup_for(data.train_rows),
         },
-        "ladder": [rung.as_dict() for rung in request.rungs],
+        "ladder": [attempt.as_dict() for attempt in request.rungs],
         "runtime": {
             "image": course.image or None,
             "script": runtime.script.path,
@@ -104,19 +104,25 @@ def build_run_info(
 
 def _mean_utilisation(epochs: Sequence[Epoch]) -> float | None:
     """Over all epochs, by their length."""
-    known = [
-        (one.gpu_utilisation, one.seconds) for one in epochs if one.gpu_utilisation is not None
+    utilised_epochs = [
+        (epoch.gpu_utilisation, epoch.seconds)
+        for epoch in epochs
+        if epoch.gpu_utilisation is not None
     ]
-    seconds = sum(length for _, length in known)
-    return round(sum(busy * length for busy, length in known) / seconds, 1) if seconds else None
+    seconds = sum(length for _, length in utilised_epochs)
+    return (
+        round(sum(busy * length for busy, length in utilised_epochs) / seconds, 1)
+        if seconds
+        else None
+    )
 
 
 def versions() -> dict[str, str]:
     """Versions of what a figure depends on here; what is not installed is left out."""
-    found = {"python": platform.python_version()}
+    versions_by_name = {"python": platform.python_version()}
     for name in ("clinical-asr-flywheel", "nemo_toolkit", "torch", "lightning", "prefect", "jiwer"):
         try:
-            found[name] = metadata.version(name)
+            versions_by_name[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions_by_name

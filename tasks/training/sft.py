@@ -143,9 +143,9 @@ def _run(
     watch = UnkCollapseDetector()
 
     def poll() -> None:
-        now = following.read()
-        watch.validated(now.validated)
-        report(now)
+        progress = following.read()
+        watch.validated(progress.validated)
+        report(progress)
 
     started = time.monotonic()
     ended = runtime.execute(job, watch.observe, poll)
@@ -200,7 +200,7 @@ def _write_copies(request: SftRequest, runtime: Runtime) -> None:
 
 def _job(request: SftRequest, runtime: Runtime) -> Job:
     inside = runtime.path_mapper(request.work_dir, request.reads)
-    listed = hydra_overrides.overrides(request, runtime)
+    override_list = hydra_overrides.overrides(request, runtime)
     return Job(
         name="training",
         program=_LAUNCHER,
@@ -209,8 +209,8 @@ def _job(request: SftRequest, runtime: Runtime) -> Job:
             "seed": request.recipe.seed,
             "script": runtime.script.path,
             "config": runtime.script.config,
-            "arguments": [*runtime.script.arguments, *map(str, listed)],
-            "keys": [override.key for override in listed if not override.added],
+            "arguments": [*runtime.script.arguments, *map(str, override_list)],
+            "keys": [override.key for override in override_list if not override.added],
             "manifests": {side: inside(request.copy(side)) for side in ("train", "validation")},
             "rows": {
                 "train": request.data.train_rows,
@@ -240,9 +240,11 @@ def _publish(request: SftRequest, runtime: Runtime, course: run_info.TrainingOut
     ready = request.work_dir / "ready"
     ready.mkdir(exist_ok=True)
     recordings = sorted(request.trained_before | request.data.trained_recordings)
-    atomic_files.write_text(ready / RECORDINGS_NAME, "".join(f"{one}\n" for one in recordings))
-    listed = [str(override) for override in hydra_overrides.overrides(request, runtime)]
-    record = run_info.build_run_info(request, runtime, course, model_sha256, listed)
+    atomic_files.write_text(
+        ready / RECORDINGS_NAME, "".join(f"{recording}\n" for recording in recordings)
+    )
+    override_texts = [str(override) for override in hydra_overrides.overrides(request, runtime)]
+    record = run_info.build_run_info(request, runtime, course, model_sha256, override_texts)
     atomic_files.write_json(ready / INFO_NAME, record)
     request.model_dir.mkdir(parents=True, exist_ok=True)
     # All of it is written by now: what follows renames files and cannot meet a full disk.
@@ -254,7 +256,7 @@ def _publish(request: SftRequest, runtime: Runtime, course: run_info.TrainingOut
         (ready / INFO_NAME, INFO_NAME),
     ):
         atomic_files.move(source, request.model_dir / name)
-    hashing.note(request.model_dir / MODEL_NAME, model_sha256)
+    hashing.record_hash(request.model_dir / MODEL_NAME, model_sha256)
     shutil.rmtree(request.work_dir)
     failed_log(request).unlink(missing_ok=True)
     return SftResult(

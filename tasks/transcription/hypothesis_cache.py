@@ -36,8 +36,8 @@ class TranscriptStore:
 
     def read(self, model: Path) -> dict[str, str]:
         """Hypotheses by the recordings' hashes; empty where none are kept, or none can be read."""
-        found: dict[str, str] = {}
-        for path in sorted(self._of(model).glob("*.jsonl")):
+        hyps_by_recording: dict[str, str] = {}
+        for path in sorted(self._model_folder(model).glob("*.jsonl")):
             try:
                 content = path.read_bytes()
             except OSError:
@@ -46,23 +46,25 @@ class TranscriptStore:
                 continue
             for line in content.decode().split("\n")[:-1]:
                 row = json.loads(line)
-                found[row["audio_sha256"]] = row["hyp"]
-        return found
+                hyps_by_recording[row["audio_sha256"]] = row["hyp"]
+        return hyps_by_recording
 
-    def keep(self, model: Path, found: Mapping[str, str]) -> None:
+    def keep(self, model: Path, hyps_by_recording: Mapping[str, str]) -> None:
         """Keep these hypotheses beside those that are there.
 
         Raises:
             InputError: the folder cannot be written.
         """
         lines = [
-            json.dumps({"audio_sha256": recording, "hyp": found[recording]}, ensure_ascii=False)
-            for recording in sorted(found)
+            json.dumps(
+                {"audio_sha256": recording, "hyp": hyps_by_recording[recording]}, ensure_ascii=False
+            )
+            for recording in sorted(hyps_by_recording)
         ]
         text = "".join(f"{line}\n" for line in lines)
-        atomic_files.write_text(self._of(model) / f"{_digest(text.encode())}.jsonl", text)
+        atomic_files.write_text(self._model_folder(model) / f"{_digest(text.encode())}.jsonl", text)
 
-    def _of(self, model: Path) -> Path:
+    def _model_folder(self, model: Path) -> Path:
         name = hashing.fingerprint([hashing.sha256(model), self.decoder])
         return self.folder / name[:_NAME_DIGITS]
 

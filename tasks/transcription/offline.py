@@ -124,7 +124,7 @@ def transcribe(
     models: Sequence[Path],
     audio: AudioSet,
     runtime: Runtime,
-    kept: TranscriptStore,
+    store: TranscriptStore,
     report: Callable[[str], None] = lambda _: None,
     *,
     holding: AbstractContextManager[object] | None = None,
@@ -135,7 +135,7 @@ def transcribe(
         models: .nemo files; each is loaded once, or not at all.
         audio: the set.
         runtime: where to decode.
-        kept: the hypotheses that were made before; gets the new ones.
+        store: the hypotheses that were made before; gets the new ones.
         report: is called with a line of progress now and then.
         holding: is entered while something is decoded, and not at all where nothing has to be.
 
@@ -145,59 +145,74 @@ def transcribe(
     Raises:
         TranscriptionError: a model could not be loaded or decoding failed; holds the log's end.
     """
-    todo = missing(models, audio, kept)
-    how: dict[Path, str] = {}
+    todo = missing(models, audio, store)
+    decoding_notes: dict[Path, str] = {}
     with holding if todo and holding is not None else nullcontext():
-        took = decode(todo, runtime, kept, report, how)
+        piece_seconds = decode(todo, runtime, store, report, decoding_notes)
     transcripts = []
     for model in models:
-        known = kept.read(model)
-        new = [(one, spent) for (by, one), spent in zip(todo, took, strict=True) if by == model]
+        hyps_by_recording = store.read(model)
+        new = [
+            (piece, seconds)
+            for (piece_model, piece), seconds in zip(todo, piece_seconds, strict=True)
+            if piece_model == model
+        ]
         transcripts.append(
             Transcript(
                 model,
-                tuple(known[recording] for recording in audio.recordings),
-                sum(len(one.audio) for one, _ in new),
-                round(sum(sum(one.durations) for one, _ in new), 3),
-                sum(spent for _, spent in new),
-                how.get(model, ""),
+                tuple(hyps_by_recording[recording] for recording in audio.recordings),
+                sum(len(piece.audio) for piece, _ in new),
+                round(sum(sum(piece.durations) for piece, _ in new), 3),
+                sum(seconds for _, seconds in new),
+                decoding_notes.get(model, ""),
             )
         )
     return tuple(transcripts)
 
 
-def missing(models: Sequence[Path], audio: AudioSet, kept: TranscriptStore) -> list[Piece]:
+def missing(models: Sequence[Path], audio: AudioSet, store: TranscriptStore) -> list[Piece]:
     """What each model has not decoded yet, in pieces; each recording once a model."""
-    return [(model, piece) for model in models for piece in _missing(audio, kept.read(model))]
+    return [
+        (model, piece) for model in models for piece in _undecoded_pieces(audio, store.read(model))
+    ]
 
 
-def _missing(audio: AudioSet, known: Mapping[str, str]) -> list[AudioSet]:
+def _undecoded_pieces(audio: AudioSet, hyps_by_recording: Mapping[str, str]) -> list[AudioSet]:
     """What has no hypothesis yet, each recording once, in the pieces that are decoded together."""
     first = {recording: place for place, recording in reversed([*enumerate(audio.recordings)])}
-    once = audio.only(sorted(first.values()))
-    cut = [once.only(places) for places in sharding.pieces(once.durations, once.recordings)]
-    left = [
-        piece.only([n for n, recording in enumerate(piece.recordings) if recording not in known])
+    unique_audio = audio.only(sorted(first.values()))
+    cut = [
+        unique_audio.only(places)
+        for places in sharding.pieces(unique_audio.durations, unique_audio.recordings)
+    ]
+    undecoded_pieces = [
+        piece.only(
+            [
+                n
+                for n, recording in enumerate(piece.recordings)
+                if recording not in hyps_by_recording
+            ]
+        )
         for piece in cut
     ]
-    return [piece for piece in left if piece.audio]
+    return [piece for piece in undecoded_pieces if piece.audio]
 
 
 def decode(
     todo: Sequence[Piece],
     runtime: Runtime,
-    kept: TranscriptStore,
+    store: TranscriptStore,
     report: Callable[[str], None] = lambda _: None,
-    how: dict[Path, str] | None = None,
+    decoding_notes: dict[Path, str] | None = None,
 ) -> list[float]:
     """Decode pieces in one job, and keep each as soon as it is done.
 
     Args:
         todo: the pieces; those of one model stand together, so that it is loaded once.
         runtime: where to decode.
-        kept: gets the hypotheses; a job that is killed loses one piece and no more.
+        store: gets the hypotheses; a job that is killed loses one piece and no more.
         report: is called with lines for a person.
-        how: gets the words in which each model's decoder says how it decoded.
+        decoding_notes: gets the words in which each model's decoder says how it decoded.
 
     Returns:
         The seconds that each piece took.
@@ -208,8 +223,8 @@ def decode(
     if not todo:
         return []
     # Beside the cycle: an engine finds there what a worker in a container of its own writes.
-    kept.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".work-", dir=kept.folder) as folder:
+    store.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".work-", dir=store.folder) as folder:
         work = Path(folder)
         outs = [work / f"{number}.jsonl" for number in range(len(todo))]
         roots = [root for _, audio in todo for root in audio.roots]
@@ -222,7 +237,7 @@ def decode(
             reads=reads,
             labels={"run": "transcription"},
         )
-        took: list[float] = []
+        piece_seconds: list[float] = []
         rows = sum(len(audio.audio) for _, audio in todo)
         before = 0
 
@@ -235,19 +250,19 @@ def decode(
                 report(f"{before + event['done']} of {rows} rows")
             elif event["event"] == "model":
                 report(event["how"])
-                if how is not None:
-                    how[todo[len(took)][0]] = event["how"]
+                if decoding_notes is not None:
+                    decoding_notes[todo[len(piece_seconds)][0]] = event["how"]
             elif event["event"] == "memory":
                 report(f"out of memory: batches of {event['frames']} frames from here on")
             elif event["event"] == "set":
-                model, audio = todo[len(took)]
-                texts = _read(outs[len(took)], audio)
-                kept.keep(model, dict(zip(audio.recordings, texts, strict=True)))
+                model, audio = todo[len(piece_seconds)]
+                texts = _read(outs[len(piece_seconds)], audio)
+                store.keep(model, dict(zip(audio.recordings, texts, strict=True)))
                 before += len(texts)
-                took.append(float(event["seconds"]))
+                piece_seconds.append(float(event["seconds"]))
 
         _run(job, runtime, see)
-        return took
+        return piece_seconds
 
 
 def _request(
@@ -278,9 +293,9 @@ def _run(job: Job, runtime: Runtime, see: Callable[[str], None]) -> None:
     if ended.exit_code != 0:
         tail = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
         fault = fault_of(ended, job.log)
-        why = f"{FaultError(fault)}\n" if fault in _OF_THE_HOST else ""
+        remedy = f"{FaultError(fault)}\n" if fault in _OF_THE_HOST else ""
         raise TranscriptionError(
-            f"{why}transcription ended with exit code {ended.exit_code}. The end of its log:\n"
+            f"{remedy}transcription ended with exit code {ended.exit_code}. The end of its log:\n"
             + "\n".join(f"  {line}" for line in tail[-_LOG_TAIL_LINES:])
         )
 

@@ -60,10 +60,10 @@ def deal(seconds: Sequence[float], shards: int) -> list[list[int]]:
     """
     if shards < 1:
         raise ValueError("there is at least one shard")
-    dealt: list[list[int]] = [[] for _ in range(min(shards, len(seconds)))]
-    lightest = [(0.0, number) for number in range(len(dealt))]
-    for piece in sorted(range(len(seconds)), key=lambda one: (-seconds[one], one)):
+    pieces_by_shard: list[list[int]] = [[] for _ in range(min(shards, len(seconds)))]
+    lightest = [(0.0, number) for number in range(len(pieces_by_shard))]
+    for piece in sorted(range(len(seconds)), key=lambda number: (-seconds[number], number)):
         total, number = lightest[0]
-        dealt[number].append(piece)
+        pieces_by_shard[number].append(piece)
         heapq.heapreplace(lightest, (total + seconds[piece], number))
-    return [sorted(one) for one in dealt]
+    return [sorted(numbers) for numbers in pieces_by_shard]
