@@ -27,7 +27,7 @@ _SETTLED_NS = 2_000_000_000
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal; the same as ``files.sha256_file``."""
+    """Return a file's SHA-256 in hexadecimal, from the cache if the file is unchanged."""
     before = _state(path)
     if before["bytes"] < _LEAST_BYTES:
         return sha256_file(path)
@@ -43,7 +43,7 @@ def sha256(path: Path) -> str:
 
 
 def record_hash(path: Path, digest: str) -> None:
-    """Take note of a hash that is known: of a file that was hashed before it was moved here."""
+    """Record the known hash of a file that was hashed before it was moved to this path."""
     _keep(_entry(path), {"path": str(path), "state": _state(path), "sha256": digest})
 
 
@@ -81,7 +81,7 @@ def _keep(entry: Path, value: dict[str, Any]) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):
@@ -90,6 +90,6 @@ def sha256_file(path: Path) -> str:
 
 
 def fingerprint(value: object) -> str:
-    """SHA-256 of a JSON-able value, independent of key order and of the Python version."""
+    """Return the SHA-256 of a JSON-able value, independent of key order and Python version."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -1,4 +1,4 @@
-"""What can be wrong with one recording: its form, its level and its length."""
+"""Check one recording's format, level and length."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AudioLimits:
-    """What a row must satisfy.
+    """The limits that a row's audio must satisfy.
 
     Attributes:
         sample_rate: Hz, the base's.
@@ -45,7 +45,7 @@ _MOST_OVER_RANGE = 0.01
 def check(
     utterance: Utterance, fact: AudioFacts | Unreadable, limits: AudioLimits
 ) -> Iterable[ManifestFinding]:
-    """Everything that is wrong with a row's recording."""
+    """Yield every finding on a row's recording."""
     row, name = utterance.row, utterance.audio_filepath
     if isinstance(fact, Unreadable):
         yield findings.error(

@@ -1,4 +1,4 @@
-"""Reading what a run must know about an audio file, in one pass over it."""
+"""Read the facts of an audio file that a run needs, in one pass over it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
 
 @dataclass(frozen=True, slots=True)
 class AudioFacts:
-    """What the header says and what decoding found.
+    """The facts from an audio file's header and its decoding.
 
     Attributes:
         sample_rate: Hz.
@@ -68,7 +68,7 @@ class AudioFacts:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """The file could not be decoded; ``reason`` is the decoder's own word."""
+    """An audio file that could not be decoded; ``reason`` is the decoder's message."""
 
     reason: str
 
@@ -101,7 +101,7 @@ def probe(path: Path) -> AudioFacts | Unreadable:
 
 
 def read_16_bits(path: Path) -> tuple[Samples, int]:
-    """A recording as 16-bit samples, shape (frames,) or (frames, channels), and its rate in Hz.
+    """Return a recording's 16-bit samples, (frames,) or (frames, channels), and its rate in Hz.
 
     These are the samples whose hash names the recording.
 
@@ -114,7 +114,7 @@ def read_16_bits(path: Path) -> tuple[Samples, int]:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """Some samples at 16 bits, and what had to be changed for that."""
+    """Samples at 16 bits, and the counts of those that had to be changed."""
 
     samples: Samples
     over_range: int = 0
@@ -122,7 +122,7 @@ class _Read:
 
 
 def _read(audio_file: soundfile.SoundFile, frames: int) -> _Read:
-    """The next samples at 16 bits; -1 frames are all that are left.
+    """Read the next samples at 16 bits; -1 frames read all that are left.
 
     libsndfile converts integers to integers, but passes floating point on as it is: as int16, a
     speech of -1.0 to 1.0 would become -1, 0 and 1 (and overshooting Vorbis would wrap around). So
@@ -141,7 +141,7 @@ def _read(audio_file: soundfile.SoundFile, frames: int) -> _Read:
 
 
 def _wav_frames(path: Path) -> int | None:
-    """Samples per channel that a WAV header promises; None for another format.
+    """Return the samples per channel that a WAV header states; None for another format.
 
     libsndfile corrects its own figure by the size of the file, so that it never tells that a WAV
     was cut short.

@@ -1,4 +1,4 @@
-"""A cycle's folder belongs to one run at a time, on this host and between hosts."""
+"""Lock a cycle's folder for one run at a time, on this host and between hosts."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LOOK_EVERY_S = 1.0
 
 
 class CycleBusyError(InputError):
-    """Another run works on the cycle."""
+    """A cycle that another run works on."""
 
 
 @contextmanager
 def lock_cycle(
     cycle: Cycle, on_wait: Callable[[], None] | None = None, *, following: bool = False
 ) -> Iterator[None]:
-    """Keep a cycle's folder for this run alone; the kernel gives it back if the run is killed.
+    """Lock a cycle's folder for this run; the kernel releases the lock if the process dies.
 
     Two locks: one of the folder itself, which holds on this host, by whatever link the folder was
     reached; and the cycle's byte in a file beside it, which holds between hosts too (NFS passes on
@@ -63,7 +63,7 @@ def lock_cycle(
 
 @dataclass(frozen=True, slots=True)
 class _Lock:
-    """What is asked of the kernel, to take a lock and to give it back."""
+    """A lock of the kernel as two functions, to take it and to release it."""
 
     take: Callable[[], object]
     give_back: Callable[[], object]
@@ -80,7 +80,7 @@ def _folder_lock(cycle: Cycle, open_files: ExitStack) -> _Lock:
 
 
 def _bytes_lock(cycle: Cycle, cycles: int, open_files: ExitStack) -> _Lock | None:
-    """Bytes N and, for two cycles, N+1 of a file beside the cycles; None where none can be made."""
+    """Return the lock of byte N (and N+1) of a file beside the cycles; None if none can be made."""
     try:
         handle = os.open(cycle.path.parent / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError:
@@ -96,7 +96,7 @@ def _bytes_lock(cycle: Cycle, cycles: int, open_files: ExitStack) -> _Lock | Non
 
 
 def _take_locks(locks: Sequence[_Lock]) -> bool:
-    """Take all of them, or none."""
+    """Take all locks, or none."""
     taken_locks: list[_Lock] = []
     for lock in locks:
         try:

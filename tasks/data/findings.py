@@ -1,4 +1,4 @@
-"""What a check found: which row, which value, and how to mend it."""
+"""Findings of a check: the row, the value and the fix."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ManifestFinding:
         return f"{where}{self.problem}{value}. Fix: {self.fix}"
 
     def as_dict(self) -> dict[str, str | int | None]:
-        """The finding as the run record keeps it."""
+        """Return the finding as the run record holds it."""
         return {
             "code": self.code,
             "severity": self.severity.value,
@@ -56,12 +56,12 @@ class ManifestFinding:
 
 
 def error(code: str, row: int | None, value: object, problem: str, fix: str) -> ManifestFinding:
-    """An error about a row's value."""
+    """Return an error about a row's value."""
     return ManifestFinding(code, Severity.ERROR, row, _text(value), problem, fix)
 
 
 def warning(code: str, row: int | None, value: object, problem: str, fix: str) -> ManifestFinding:
-    """A warning about a row's value."""
+    """Return a warning about a row's value."""
     return ManifestFinding(code, Severity.WARNING, row, _text(value), problem, fix)
 
 
@@ -70,7 +70,7 @@ def _text(value: object) -> str:
 
 
 def summarise(findings: Sequence[ManifestFinding]) -> str:
-    """The findings a line each; of one kind only the first few, then how many more there are."""
+    """Summarise findings, a line each; of each kind list the first few and count the rest."""
     totals = Counter(finding.code for finding in findings)
     counts: Counter[str] = Counter()
     lines: list[str] = []

@@ -66,11 +66,11 @@ class Utterance:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def with_audio(self, audio_filepath: str) -> Utterance:
-        """The same row with its audio at another path."""
+        """Return the same row with its audio at another path."""
         return replace(self, audio_filepath=audio_filepath)
 
     def as_dict(self) -> dict[str, Any]:
-        """The row as a manifest holds it; absent clinical fields stay absent."""
+        """Return the row as a manifest holds it; absent clinical fields stay absent."""
         record: dict[str, Any] = {
             "audio_filepath": self.audio_filepath,
             "text": self.text,
@@ -213,7 +213,7 @@ def _check_fields(number: int, record: Mapping[str, Any]) -> Iterable[ManifestFi
 
 
 def _check_offset(number: int, value: object) -> Iterable[ManifestFinding]:
-    """NeMo would cut the recording there; every figure here is of whole recordings."""
+    """Refuse a row with an offset: NeMo would cut the recording there."""
     if value is not None and value != 0:
         yield findings.error(
             "audio-segment",

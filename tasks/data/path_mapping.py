@@ -1,4 +1,4 @@
-"""Rewriting a manifest's audio paths for where it will be read (specification, container paths).
+"""Rewrite a manifest's audio paths for another host (specification, container paths).
 
 Host paths do not resolve in a container or on a rented host. A rewrite always makes a copy: the
 manifest it came from is never edited.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A folder's path here (or on the host the manifest came from) and where it will be.
+    """A source folder's path and its target path on the host that will read the manifest.
 
     Attributes:
         source: absolute path of a folder.
@@ -40,7 +40,7 @@ class Mapping:
 
 
 def parse_mapping(text: str) -> Mapping:
-    """A mapping written as ``SOURCE=TARGET``; the last ``=`` divides.
+    """Parse a mapping written as ``SOURCE=TARGET``; the last ``=`` divides.
 
     Raises:
         InputError: it is not of that form.
@@ -52,7 +52,7 @@ def parse_mapping(text: str) -> Mapping:
 
 
 def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
-    """Write a copy of a manifest whose audio paths are those of its new place.
+    """Write a copy of a manifest with its audio paths mapped to another place.
 
     A relative path counts from the manifest's folder. The mapping with the longest source that
     holds a path applies. The audio need not exist here, since the manifest may be another host's.
@@ -98,7 +98,7 @@ def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
 
 
 def normal(path: PurePosixPath) -> PurePosixPath:
-    """The path without ``..``, resolved as text: the folders may be another host's."""
+    """Return the path without ``..``, resolved as text: the folders may be another host's."""
     parts: list[str] = []
     for part in path.parts:
         if part == ".." and len(parts) > 1:

@@ -1,4 +1,4 @@
-"""Preflight: everything about a manifest that would waste GPU time or spoil a figure.
+"""Check a manifest for every fault that would waste GPU time or spoil a metric.
 
 It reads every row and every audio file before anything is spent, reports all findings at once and
 writes nothing. Errors stop the run; warnings are kept in the run record.
@@ -115,7 +115,7 @@ def _rewrite_text(style: WritingStyle | None, text: str) -> str:
 
 
 def _locate(manifest: Path, utterance: Utterance, roots: Sequence[Path]) -> Path:
-    """The real path of a row's audio, links followed; it need not exist.
+    """Return the real path of a row's audio, links resolved; it need not exist.
 
     A manifest that came from another host names folders that are not here. What follows the name of
     the cycle's folder, or of another root, is then looked for in that.
@@ -275,7 +275,7 @@ def _check_text(utterance: Utterance, text: str, style: WritingStyle) -> Iterabl
 
 
 def _check_whole(rows: Sequence[CheckedRow], style: WritingStyle) -> Iterable[ManifestFinding]:
-    """Where the manifest as a whole is written otherwise than the base writes."""
+    """Warn where the manifest as a whole is written otherwise than the base writes."""
     texts = [row.utterance.text for row in rows]
     if not texts:
         return

@@ -25,7 +25,7 @@ UNCATEGORISED = "(none)"
 
 @dataclass(frozen=True, slots=True)
 class SplitRow:
-    """What the split must know of a row.
+    """The fields of a row that the split needs.
 
     Attributes:
         row: the row's number in the manifest.
@@ -44,7 +44,7 @@ class SplitRow:
 
 @dataclass(frozen=True)
 class Split:
-    """The rows' numbers on either side, in the manifest's order, and what to tell the user."""
+    """The row numbers on either side, in the manifest's order, and warnings for the user."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
@@ -173,7 +173,7 @@ def fold_rows(
 
 
 def _group_rows(rows: Iterable[SplitRow], *, by_term: bool) -> list[list[SplitRow]]:
-    """Rows that share a recording (or a term), together, each group in its content's own order."""
+    """Group rows that share a recording (or a term), each group in its content's own order."""
     groups = _merge_groups(rows) if by_term else _recordings(rows)
     for group in groups:
         if len(group) > 1:
@@ -189,7 +189,7 @@ def _recordings(rows: Iterable[SplitRow]) -> list[list[SplitRow]]:
 
 
 def _merge_groups(rows: Iterable[SplitRow]) -> list[list[SplitRow]]:
-    """Rows that share a recording or a term: two terms of one recording become one group."""
+    """Merge rows that share a recording or a term: two terms of a recording form one group."""
     groups: dict[str, list[SplitRow]] = {}
     for row in rows:
         existing_groups = {
@@ -211,7 +211,7 @@ def _merge_groups(rows: Iterable[SplitRow]) -> list[list[SplitRow]]:
 
 
 def _group_keys(row: SplitRow) -> list[str]:
-    """What a row may share with others."""
+    """List the keys by which a row shares a group with others."""
     return [f"recording {row.recording}", *([f"term {row.term}"] if row.term else [])]
 
 
@@ -224,7 +224,7 @@ def _rank(seed: int, group: Sequence[SplitRow]) -> str:
 
 
 def _take_recordings(candidates: Sequence[Sequence[SplitRow]], target_rows: int) -> Iterable[int]:
-    """Row numbers of whole recordings, up to ``wanted`` rows, and at least one recording."""
+    """Yield row numbers of whole recordings: at most ``target_rows``, but at least a recording."""
     taken_rows = 0
     for group in candidates:
         if taken_rows and taken_rows + len(group) > target_rows:

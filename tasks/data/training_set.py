@@ -133,7 +133,7 @@ def write_training_set(
 
 
 def _training_row(row: CheckedRow, locate: Callable[[CheckedRow], str]) -> Utterance:
-    """The row as training reads it; the user's own text stays beside a text that was rewritten."""
+    """Return the row for training; a rewritten text keeps the user's own beside it."""
     original = row.utterance
     restyled = row.training_text != original.text
     return replace(
@@ -146,7 +146,7 @@ def _training_row(row: CheckedRow, locate: Callable[[CheckedRow], str]) -> Utter
 
 
 def held_out_rows(path: Path) -> list[tuple[str, str | None]]:
-    """The rows of validation.jsonl, of any manifest, or of per-row results.
+    """Read the rows of validation.jsonl, of any manifest, or of per-row results.
 
     Returns:
         Of each row the audio's path and the user's text, None where the row gives none.
@@ -176,7 +176,7 @@ def _content_hash(*sides: Sequence[CheckedRow]) -> str:
 
 
 def counts(rows: Sequence[CheckedRow], split: Split) -> dict[str, dict[str, int]]:
-    """Rows of each category on either side."""
+    """Count the rows of each category on either side."""
     category = {row.utterance.row: row.utterance.entity_category or UNCATEGORISED for row in rows}
     return {
         side: dict(sorted(Counter(category[number] for number in numbers).items()))

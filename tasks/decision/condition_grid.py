@@ -1,4 +1,4 @@
-"""Crossing a term with conditions: how weak each is, and how many of each to take."""
+"""Cross a term with conditions: the weakness of each, and the number of each to take."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Cell = tuple[str | None, str | None, str | None]
 
 
 def shares_by(rows: Iterable[UtteranceScore], dimension: str) -> dict[str, Proportion]:
-    """Missed rows by a field's values, trained rows not counted."""
+    """Count missed rows by a field's values, trained rows not counted."""
     shares: dict[str, Proportion] = {}
     for row in rows:
         value = getattr(row.row, dimension)
@@ -34,29 +34,29 @@ def shares_by(rows: Iterable[UtteranceScore], dimension: str) -> dict[str, Propo
 
 
 def expected(share: Proportion) -> float:
-    """KER by Laplace's rule of succession, so that one row of one does not lead a list."""
+    """Return KER by Laplace's rule of succession, so that a single row does not lead a list."""
     return (share.hits + 1) / (share.n + 2)
 
 
 def cell_of(row: UtteranceScore) -> Cell:
-    """A row's voice, noise level and context."""
+    """Return a row's voice, noise level and context."""
     return (row.row.voice_id, row.row.noise_level, row.row.context_type)
 
 
 def cells(chosen: Sequence[Sequence[str]]) -> int:
-    """How many combinations there are; a dimension without values does not count."""
+    """Count the combinations; a dimension without values does not count."""
     return math.prod(max(1, len(values)) for values in chosen)
 
 
 def new_cells(chosen: Sequence[Sequence[str]], recorded: Mapping[Cell, int]) -> int:
-    """How many combinations have no row yet."""
+    """Count the combinations that have no row yet."""
     return sum(cell not in recorded for cell in product(*(values or (None,) for values in chosen)))
 
 
 def shape(
     pools: Sequence[Sequence[str]], rows_wanted: int, recorded: Mapping[Cell, int]
 ) -> tuple[int, ...]:
-    """How many values of each dimension to cross: the fewest new rows that are enough.
+    """Return how many values of each dimension to cross, for the fewest rows that suffice.
 
     Of equal ones the most balanced, since rows that differ in one thing only teach less; then the
     one with more values in the first dimensions.

@@ -22,7 +22,7 @@ _ROUNDING = 1e-9
 
 
 class Verdict(StrEnum):
-    """What becomes of the tuned model. The bare table knows no ``INCONCLUSIVE``."""
+    """The verdict on the tuned model. The bare table knows no ``INCONCLUSIVE``."""
 
     KEEP = "keep"
     GROW = "grow"
@@ -86,7 +86,7 @@ class TableReading:
     basis: str
 
     def as_dict(self) -> dict[str, object]:
-        """The reading as decision.json holds it."""
+        """Return the reading as decision.json holds it."""
         return {
             "decision": self.verdict.value,
             "movements": {category: row.value for category, row in self.movements.items()},
@@ -96,7 +96,7 @@ class TableReading:
 
 
 def movement(delta: KeywordErrorChange, policy: DecisionPolicy = POLICY) -> Movement:
-    """The table's row for one category."""
+    """Return the table's row for one category."""
     if delta.relative is None:
         return Movement.WORSE if delta.after.hits else Movement.UNCHANGED
     if delta.relative <= -policy.meaningful_drop + _ROUNDING:
@@ -139,7 +139,7 @@ def read_table(
 
 
 def describe(delta: KeywordErrorChange, row: Movement) -> str:
-    """A category's figures in a sentence."""
+    """Describe a category's figures in a sentence."""
     relative = "" if delta.relative is None else f", {delta.relative:+.0%} relative"
     return (
         f"{delta.category} KER {row.value}: {delta.before.rate:.3f} → {delta.after.rate:.3f} "

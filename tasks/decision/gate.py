@@ -1,4 +1,4 @@
-"""The gate: is tuning worth the GPU time? (specification, rules 4 to 6; contracts, Routing).
+"""The gate: decide whether tuning is worth the GPU time (specification, rules 4 to 6; contracts).
 
 A refusal is a verdict, not an error: it names its route. All reasons are collected, the most
 fundamental first; the first one's action and route are the gate's.
@@ -41,7 +41,7 @@ _FOREIGN_SHARE = 0.05
 
 
 class Action(StrEnum):
-    """What to do next."""
+    """The action to take next."""
 
     TUNE = "tune"
     BUILD = "build-manifest"
@@ -96,7 +96,7 @@ class GatePolicy:
 
 @dataclass(frozen=True, slots=True)
 class GateInputs:
-    """What the gate judges.
+    """The inputs that the gate judges.
 
     Attributes:
         utterances: the manifest's rows, or None where there is no manifest.
@@ -117,7 +117,7 @@ class GateInputs:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One ground for the verdict, with where it sends the user."""
+    """One ground for the verdict, with the stage to go to next."""
 
     action: Action
     route: str
@@ -135,16 +135,16 @@ class GateResult:
 
     @property
     def action(self) -> Action:
-        """What to do next: the first reason's."""
+        """The next action: the first reason's."""
         return self.reasons[0].action
 
     @property
     def route(self) -> str:
-        """Which stage does it: the first reason's."""
+        """The stage of the next action: the first reason's."""
         return self.reasons[0].route
 
     def as_dict(self) -> dict[str, object]:
-        """What ``asr-flywheel gate --json`` prints."""
+        """Return the record that ``asr-flywheel gate --json`` prints."""
         return {
             "passed": self.passed,
             "action": self.action.value,
@@ -202,7 +202,7 @@ def _language_refusals(utterances: Sequence[Utterance]) -> Iterable[Reason]:
 
 
 def manifest_language(utterances: Sequence[Utterance]) -> str | None:
-    """The manifest's language (ISO 639-1), from its ``lang`` fields or else from its text.
+    """Return the manifest's language (ISO 639-1), from its ``lang`` fields or its text.
 
     None where there is too little text to tell.
     """
@@ -264,7 +264,7 @@ class PronunciationGap:
 
     @property
     def advice(self) -> str:
-        """The finding, and what mends it."""
+        """The finding and its remedy."""
         return (
             f"A pronunciation gap, not a model gap: {self}. Give those terms a pronunciation: "
             f"{neighbour_stages.BUILD}, step 2d."
@@ -272,7 +272,7 @@ class PronunciationGap:
 
 
 def pronunciation_gap(scores: Scores, policy: GatePolicy) -> PronunciationGap | None:
-    """The first diagnostic: is it the pronunciation, and not the model, that is lacking?"""
+    """Return the pronunciation gap if guessed pronunciations alone are misrecognised, else None."""
     sources = scores.by("ipa_source")
     if "merriam-webster" not in sources or "magpie_g2p" not in sources:
         return None

@@ -61,7 +61,7 @@ _GUESSED = "magpie_g2p"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What to add for one term: every new combination of these voices, levels and contexts.
+    """The rows to add for one term: every new combination of these voices, levels and contexts.
 
     Attributes:
         term: as the manifest spells it.
@@ -90,7 +90,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A voice, a noise level or a context: how the model does there, and what the plan adds."""
+    """A voice, noise level or context: the model's KER there, and the rows that the plan adds."""
 
     dimension: str
     value: str
@@ -120,7 +120,7 @@ class GrowPlan:
 
     @property
     def rows(self) -> int:
-        """Rows that it adds, those of new terms included."""
+        """The rows that the plan adds, those of new terms included."""
         return sum(line.rows for line in self.lines) + USUAL_ROWS_PER_TERM * sum(
             self.new_terms.values()
         )
@@ -183,7 +183,7 @@ def make_plan(
 def plan_for(
     decided: Decision, pairing: PairedScores, priority: Sequence[str], names: tuple[str, str]
 ) -> GrowPlan | None:
-    """The plan that a decision asks for; None where it does not send the user to the build stage.
+    """Return the plan that a decision asks for; None if the next stage is not the build stage.
 
     After a discarded model the next turn starts from the base again, so that the base's misses
     count; otherwise the tuned model's.
@@ -212,7 +212,7 @@ def plan_for(
 
 
 def _rows_to_settle(decided: Decision, pairing: PairedScores) -> dict[str, int]:
-    """The held-out rows that would settle each priority category which is not settled."""
+    """Return the held-out rows that would settle each unsettled priority category."""
     changes = diff.deltas(pairing.where(lambda pair: pair.after.row.part is not Partition.TRAINED))
     needed = {
         category: rows_needed(changes[category], len(decided.findings))
@@ -252,7 +252,7 @@ class _Term:
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """An evaluation's rows that have a term and a category, and what they tell."""
+    """An evaluation's rows that have a term and a category."""
 
     by_category: Mapping[str, Mapping[str, _Term]]
     priority: Sequence[str]
@@ -289,7 +289,7 @@ class _Judged:
         )
 
     def rank(self, category: str) -> tuple[int, float, str]:
-        """Priority categories first, then the worst."""
+        """Return a sort key: priority categories first, then the worst."""
         first = 0 if category in self.priority else 1
         terms = self.by_category[category].values()
         return (
@@ -300,11 +300,11 @@ class _Judged:
 
     @property
     def least_rows(self) -> int:
-        """So many rows let one of them be held out."""
+        """The fewest rows of a term that let one of them be held out."""
         return min(USUAL_ROWS_PER_TERM, math.ceil(1 / self.held_out_share))
 
     def missed_terms(self, category: str) -> list[_Term]:
-        """The terms that were missed, worst first; outside of priority only on held-out rows."""
+        """Return the missed terms, worst first; outside of priority only those of held-out rows."""
         terms = [
             term
             for term in self.by_category[category].values()
@@ -313,7 +313,7 @@ class _Judged:
         return sorted(terms, key=lambda term: term.weakness)
 
     def rows_to_add(self, category: str, needed: int | None) -> int:
-        """Rows that a priority category lacks."""
+        """Return the number of rows that a priority category lacks."""
         current_rows = sum(len(term.rows) for term in self.by_category[category].values())
         target_rows = math.ceil(GROWTH * current_rows)
         if needed is not None:
@@ -346,7 +346,7 @@ class _Judged:
         )
 
     def _worst_first(self, category: str, dimension: str, term: _Term) -> list[str]:
-        """A dimension's values: first those without a row of the term, then the worst."""
+        """Return a dimension's values: first those without a row of the term, then the worst."""
         shares = shares_by(self._rows(category), dimension)
         used = Counter(getattr(row.row, dimension) for row in term.rows)
         return sorted(shares, key=lambda value: (used[value], -expected(shares[value]), value))
@@ -360,7 +360,7 @@ class _Judged:
         ]
 
     def conditions(self, lines: Sequence[Line]) -> Iterable[Condition]:
-        """Every value of every dimension, worst first."""
+        """Yield every value of every dimension, worst first."""
         for dimension in _DIMENSIONS:
             added: Counter[str] = Counter()
             for line in lines:
@@ -374,7 +374,7 @@ class _Judged:
                 yield Condition(dimension, value, shares[value], added[value])
 
     def values(self, dimension: str) -> set[str]:
-        """The values that the rows have."""
+        """Return the values that the rows have."""
         return {value for row in self._rows() if (value := getattr(row.row, dimension)) is not None}
 
 

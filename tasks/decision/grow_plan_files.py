@@ -32,7 +32,7 @@ _SHOWN = 60
 
 
 def as_csv(plan: GrowPlan) -> str:
-    """grow_plan.csv; lists within a cell are separated by ``|``."""
+    """Return the text of grow_plan.csv; lists within a cell are separated by ``|``."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -54,12 +54,12 @@ def as_csv(plan: GrowPlan) -> str:
 
 
 def _fraction(share: Proportion) -> str:
-    """Not 1/4, which a spreadsheet takes for a date."""
+    """Format a proportion as "1 of 4", which no spreadsheet takes for a date."""
     return f"{share.hits} of {share.n}" if share.n else ""
 
 
 def as_markdown(plan: GrowPlan, cycle: int) -> str:
-    """grow_plan.md."""
+    """Return the text of grow_plan.md."""
     parts = [
         f"# Grow plan for cycle {cycle}",
         (
@@ -126,7 +126,7 @@ def write_plan(cycle: Cycle, plan: GrowPlan | None) -> list[Path]:
 
 
 def read_lines(cycle: Cycle) -> list[dict[str, str]]:
-    """The lines of a cycle's grow_plan.csv by its columns' names; empty where there is none.
+    """Read the lines of a cycle's grow_plan.csv by column name; empty where there is none.
 
     Raises:
         InputError: it is there and cannot be read.

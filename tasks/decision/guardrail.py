@@ -48,11 +48,11 @@ class GuardrailPolicy:
 
     @classmethod
     def of_points(cls, points: float | None) -> GuardrailPolicy:
-        """A limit in points of WER, for any base; None for the default."""
+        """Return a policy with a limit in points of WER, for any base; the default for None."""
         return cls() if points is None else cls(absolute=points / 100, weak_base=1.0)
 
     def limit(self, before: float) -> float:
-        """The largest rise allowed to a base of this WER."""
+        """Return the largest rise allowed to a base of this WER."""
         return self.relative * before if before > self.weak_base else self.absolute
 
 
@@ -117,7 +117,7 @@ class Guardrail:
         )
 
     def as_dict(self) -> dict[str, object]:
-        """The guardrail as decision.json holds it."""
+        """Return the guardrail as decision.json holds it."""
         return {
             "status": self.status.value,
             "n": self.n,
@@ -132,7 +132,7 @@ class Guardrail:
 
 
 def check_guardrail(before: Scores, after: Scores, policy: GuardrailPolicy) -> Guardrail:
-    """Hold two evaluations of the same sentences, in the same order, against the limit."""
+    """Compare two evaluations of the same sentences, in the same order, with the limit."""
     if before.n != after.n:
         raise ValueError("base and tuned model must have the same sentences")
     rises = (before.pooled_wer, after.pooled_wer, before.wer, after.wer)

@@ -63,7 +63,7 @@ UNCHECKED = "Forgetting was not checked: there is no guardrail set of general En
 
 @dataclass(frozen=True, slots=True)
 class DecisionEvidence:
-    """What a decision rests on.
+    """The evidence of a decision.
 
     Attributes:
         judged: the differences by category on the rows that decide.
@@ -127,7 +127,7 @@ class Decision:
         return self.bare.movements
 
     def as_dict(self) -> dict[str, object]:
-        """The decision as decision.json holds it."""
+        """Return the decision as decision.json holds it."""
         return {
             "decision": self.verdict.value,
             "bare_decision": self.bare.verdict.value,
@@ -145,7 +145,7 @@ class Decision:
 def require_rows(
     changes: Mapping[str, KeywordErrorChange], priority: Sequence[str], basis: str
 ) -> None:
-    """Make sure that there is something to decide on.
+    """Refuse a priority category that has no row with a term.
 
     Raises:
         InputError: a priority category has no row with a term.
@@ -230,7 +230,7 @@ def _figures(
 
 @dataclass(frozen=True, slots=True)
 class _DecisionRules:
-    """The rules, one a method, over what was found."""
+    """The decision's rules, a method each."""
 
     evidence: DecisionEvidence
     judged: Mapping[str, KeywordErrorChange]
@@ -238,7 +238,7 @@ class _DecisionRules:
     policy: DecisionPolicy
 
     def verdict(self) -> tuple[Verdict, list[str], int | None]:
-        """The verdict, its grounds, and the rows that would settle it."""
+        """Return the verdict, its grounds, and the rows that would settle it."""
         if harms := [*self._discard_reasons()]:
             return Verdict.DISCARD, harms, None
         results = set(self.findings.values())
@@ -254,7 +254,7 @@ class _DecisionRules:
         return self._inconclusive()
 
     def _discard_reasons(self) -> Iterable[str]:
-        """Grounds to discard, whatever was gained."""
+        """Yield the grounds to discard, whatever was gained."""
         guardrail = self.evidence.guardrail
         if guardrail is not None and guardrail.status is GuardrailStatus.BROKEN:
             yield f"The model forgets. {guardrail}"
@@ -268,7 +268,7 @@ class _DecisionRules:
                 yield self._false_keyword_reason(category)
 
     def _gained_by_false_keywords(self, category: str) -> bool:
-        """Whether false keywords rose, and no gain is left without the rows that hold them."""
+        """Return whether false keywords rose and the gain vanishes without their rows."""
         rise = self.evidence.false_keywords.get(category)
         strict_change = self.evidence.with_false_keywords_as_misses.get(category)
         if rise is None or strict_change is None or rise.p is None or strict_change.p is None:
@@ -305,7 +305,7 @@ class _DecisionRules:
         )
 
     def _stopping_reasons(self) -> Iterable[str]:
-        """The specification's stopping rules."""
+        """Yield the reasons of the specification's stopping rules."""
         if self.evidence.overfit is not None:
             yield f"{self.evidence.overfit} Overfit: grow the manifest."
         floor = -self.policy.measurable_change
@@ -322,7 +322,7 @@ class _DecisionRules:
             )
 
     def _no_meaningful_drop(self) -> tuple[Verdict, list[str], int | None]:
-        """Every category is shown to lack the wanted drop."""
+        """Return the verdict for categories that all lack the wanted drop."""
         memorised = [
             category
             for category, delta in self.evidence.trained.items()
@@ -365,14 +365,14 @@ class _DecisionRules:
         current_rows = self.judged[category].n
         rows = "rows" if self.evidence.basis == EVERY_ROW else f"{self.evidence.basis} rows"
         ground = (
-            f"Chance explains the difference. About {rows_by_category[category]} {rows} of {category} "
-            "would settle it at these rates "
-            f"(now {current_rows}; power {self.policy.power:.0%})."
+            "Chance explains the difference. "
+            f"About {rows_by_category[category]} {rows} of {category} would settle it "
+            f"at these rates (now {current_rows}; power {self.policy.power:.0%})."
         )
         return Verdict.INCONCLUSIVE, [ground], rows_by_category[category]
 
     def remarks(self, verdict: Verdict) -> Iterable[str]:
-        """What a reader of any verdict must know."""
+        """Yield the remarks that a reader of any verdict must know."""
         guardrail = self.evidence.guardrail
         if guardrail is None:
             yield UNCHECKED

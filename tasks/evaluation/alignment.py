@@ -1,4 +1,4 @@
-"""Reference and hypothesis word under word, so that a person sees what was heard instead."""
+"""Align reference and hypotheses word by word, to show misrecognitions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def worst(scores: Scores, n: int) -> list[UtteranceScore]:
-    """The ``n`` worst rows: missed terms first, then by WER, then by file name."""
+    """Return the ``n`` worst rows: missed terms first, then by WER, then by file name."""
     return sorted(
         scores.rows, key=lambda row: (not row.term_missed, -row.wer, row.row.audio_filepath)
     )[:n]
@@ -26,7 +26,7 @@ def worst(scores: Scores, n: int) -> list[UtteranceScore]:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One place of an alignment: a reference word, and what each hypothesis has there.
+    """One column of an alignment: a reference word and each hypothesis' word.
 
     Attributes:
         ref: the word that was said; None where a hypothesis put a word in.
@@ -40,7 +40,7 @@ class Column:
 
 
 def columns(ref: str, hyps: Sequence[str], term: str | None = None) -> list[Column]:
-    """Several hypotheses of one reference, aligned with it word by word (jiwer).
+    """Align several hypotheses with their reference word by word (jiwer).
 
     All texts are normalised, as for scoring. Words that hypotheses put in at the same place share
     columns.
@@ -61,7 +61,7 @@ def columns(ref: str, hyps: Sequence[str], term: str | None = None) -> list[Colu
 def _align_words(
     ref_words: list[str], hyp_words: list[str]
 ) -> tuple[list[str | None], list[list[str]]]:
-    """What was heard for each word, and what was put in before each of them and at the end."""
+    """Return the hypothesis words of each reference word, and those inserted before each."""
     aligned_words: list[str | None] = [None] * len(ref_words)
     inserted: list[list[str]] = [[] for _ in range(len(ref_words) + 1)]
     if not ref_words:
@@ -88,7 +88,7 @@ def _term_places(ref_words: list[str], term_words: list[str]) -> set[int]:
 
 
 def align(row: Hypothesis) -> str:
-    """The row's normalised reference over its hypothesis, errors marked S, D or I (jiwer).
+    """Return the normalised reference over its hypothesis, errors marked S, D or I (jiwer).
 
     A reference without words cannot be aligned; the hypothesis then stands alone.
     """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ValueKind(StrEnum):
-    """What must not be wrong."""
+    """The kinds of critical items."""
 
     NUMBER = "numbers and doses"
     FREQUENCY = "frequencies"
@@ -28,7 +28,7 @@ class ValueKind(StrEnum):
 
 
 class Item(NamedTuple):
-    """Something critical, in one spelling: ``Item(Kind.NUMBER, "1.5 mg")``."""
+    """A critical item, in one spelling: ``Item(Kind.NUMBER, "1.5 mg")``."""
 
     kind: ValueKind
     text: str
@@ -97,7 +97,7 @@ _BEGINNINGS = frozenset((*_SMALL, *_LARGE, *_FREQUENCIES, *_NEGATIONS))
 
 
 def critical(text: str) -> tuple[Item, ...]:
-    """The critical items of a text as it was written, in order."""
+    """Return the critical items of a text as it was written, in order."""
     plain = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).lower()
     plain = plain.replace("’", "'").replace("-", " ")
     # Most hypotheses are nothing but words, which need no pattern to be told apart.
@@ -115,7 +115,7 @@ def critical(text: str) -> tuple[Item, ...]:
 
 
 def _items(words: Sequence[str], starts: Sequence[int]) -> Iterator[Item]:
-    """The items that begin at these places; what belongs to one begins no other."""
+    """Return the items that begin at these places; a word belongs to one item only."""
     free = 0
     for place in starts:
         if place < free:
@@ -133,7 +133,7 @@ def _items(words: Sequence[str], starts: Sequence[int]) -> Iterator[Item]:
 
 
 def _number(tokens: Sequence[str], start: int) -> tuple[str | None, int]:
-    """The number that begins at a word, in digits, and the place after it."""
+    """Return the number that begins at a word, in digits, and the place after it."""
     if tokens[start][0].isdecimal():
         return _plain_digits(Decimal(tokens[start].replace(",", ""))), start + 1
     whole, place = _spelled(tokens, start)
@@ -151,7 +151,7 @@ def _number(tokens: Sequence[str], start: int) -> tuple[str | None, int]:
 
 
 def _spelled(tokens: Sequence[str], start: int) -> tuple[int | None, int]:
-    """A cardinal in words, such as "two hundred and fifty"."""
+    """Parse a cardinal in words, such as "two hundred and fifty"."""
     total, group, place = 0, None, start
     while place < len(tokens):
         word = tokens[place]
@@ -169,7 +169,7 @@ def _spelled(tokens: Sequence[str], start: int) -> tuple[int | None, int]:
 
 
 def _may_follow(group: int | None, value: int) -> bool:
-    """Whether "five" may go on from "twenty", but not from "four" or "ten"."""
+    """Return whether "five" may go on from "twenty", but not from "four" or "ten"."""
     if group is None or (group % 100 == 0 and group != 0):
         return True
     if group == 0:
@@ -203,7 +203,7 @@ _NOTHING: StrictView = StrictView(frozenset(), frozenset())
 
 
 def compare(ref: str, hyp: str) -> StrictView:
-    """Read both texts, as they were written, for what must not be wrong."""
+    """Compare the critical items of two texts as they were written."""
     ref_items = critical(ref)
     hyp_items = ref_items if ref == hyp else critical(hyp)
     if not ref_items and not hyp_items:

@@ -1,4 +1,4 @@
-"""Cycle N against cycle N+1, category by category (specification, 4e).
+"""Compare cycle N with cycle N+1, category by category (specification, 4e).
 
 Two evaluations are compared on the rows that both hold, row by row; what only one of them holds is
 counted and said. Every difference knows how sure it is: a p-value and an interval.
@@ -42,7 +42,7 @@ class PairedScores:
     only_after: int
 
     def where(self, keep: Callable[[ScorePair], bool]) -> PairedScores:
-        """The pairs that ``keep`` accepts."""
+        """Return the pairs that ``keep`` accepts."""
         return PairedScores(
             tuple(pair for pair in self.pairs if keep(pair)), self.only_before, self.only_after
         )
@@ -122,7 +122,7 @@ class KeywordErrorChange:
 
     @property
     def p_terms(self) -> float | None:
-        """The p-value where all rows of a term may change together; None if that is not known."""
+        """The p-value if rows of a term may change together; None if the terms are unknown."""
         return statistics.clustered_p(self.nets) if self.nets else None
 
     @property
@@ -131,7 +131,7 @@ class KeywordErrorChange:
         return statistics.paired_difference(self.fixed, self.broken, self.n)
 
     def as_dict(self) -> dict[str, object]:
-        """What ``asr-flywheel diff --json`` prints of a category."""
+        """Return the record that ``asr-flywheel diff --json`` prints of a category."""
         return {
             "n": self.n,
             "ker_a": self.before.rate,
@@ -173,7 +173,7 @@ class MetricChange:
         return self.after - self.before
 
     def as_dict(self) -> dict[str, object]:
-        """The change for programs."""
+        """Return the change for programs."""
         return {
             "figure": self.name,
             "n": self.n,
@@ -186,7 +186,7 @@ class MetricChange:
 
 
 def changes(pairing: PairedScores) -> tuple[MetricChange, ...]:
-    """Every headline figure's difference, with its interval.
+    """Return every headline figure's difference, with its interval.
 
     Rates by the paired bootstrap over terms, shares of rows by McNemar and Bonett-Price. Mean and
     pooled WER are two figures, each under its own name.
@@ -226,7 +226,7 @@ def changes(pairing: PairedScores) -> tuple[MetricChange, ...]:
 
 
 def exposure(pairing: PairedScores) -> tuple[KeywordErrorChange, ...]:
-    """KER on held-out rows, by whether training saw their term, or their voice, in other rows.
+    """Compare KER on held-out rows by whether training saw their term or voice in other rows.
 
     Empty where it is not known what was trained on.
     """
@@ -278,14 +278,14 @@ def pair(before: Scores, after: Scores) -> PairedScores:
 
 
 def term_missed(row: UtteranceScore) -> bool | None:
-    """Whether the row's term was missed; None where it has none."""
+    """Return whether the row's term was missed; None where it has none."""
     return row.term_missed
 
 
 def deltas(
     pairing: PairedScores, missed: Callable[[UtteranceScore], bool | None] = term_missed
 ) -> dict[str, KeywordErrorChange]:
-    """The difference of each category, and of all rows together under ``ALL_CATEGORIES``.
+    """Return the difference of each category, and of all rows under ``ALL_CATEGORIES``.
 
     Args:
         pairing: the rows.

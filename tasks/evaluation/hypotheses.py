@@ -40,7 +40,7 @@ class Partition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """One row of an evaluation: what was said (``ref``) and what was recognised (``hyp``)."""
+    """One row of an evaluation: reference (``ref``) and hypothesis (``hyp``)."""
 
     audio_filepath: str
     ref: str
@@ -54,7 +54,7 @@ class Hypothesis:
     part: Partition | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The row as the file holds it; every field is written, None as null."""
+        """Return the row as the file holds it: every field, None as null."""
         return {
             "audio_filepath": self.audio_filepath,
             "ref": self.ref,
@@ -65,7 +65,7 @@ class Hypothesis:
 
 
 def hypothesis_for(utterance: Utterance, hyp: str, part: Partition | None = None) -> Hypothesis:
-    """The evaluation row of an utterance that was recognised as ``hyp``."""
+    """Return the evaluation row of an utterance that was recognised as ``hyp``."""
     return Hypothesis(
         audio_filepath=utterance.audio_filepath,
         ref=utterance.text,
@@ -142,7 +142,7 @@ def iterate_hypotheses(path: Path, part: Stretch | None = None) -> Iterator[Hypo
 
 
 def terms(part: Stretch) -> set[str]:
-    """The terms that a stretch's rows name, without reading the rows for anything else."""
+    """Return the terms that a stretch's rows name, without parsing the rows."""
     quoted_terms: set[bytes] = set()
     with _opened(part.path) as stream:
         stream.seek(part.start)
@@ -177,7 +177,7 @@ def _opened(path: Path) -> BinaryIO:
 def _records(
     path: Path, stream: BinaryIO, part: Stretch | None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each row's number and its JSON object."""
+    """Yield each row's number and its JSON object."""
     if part is None or part.start == 0:
         if stream.read(_HEAD_BYTES).removeprefix(_BOM).lstrip().startswith(b"["):
             stream.seek(0)

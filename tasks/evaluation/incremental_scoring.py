@@ -1,4 +1,4 @@
-"""Scoring a file of any length in memory that does not grow with it.
+"""Score a file of any length in constant memory.
 
 The counts of each row are those of tasks/evaluation/scoring.py; they go into one table for each
 field by which a score is broken down, a line for each of its values, and the row is forgotten. A
@@ -69,7 +69,7 @@ class _Table:
         self.add(other.lines, other.sums[: len(other.lines)])
 
     def counts(self) -> dict[Hashable, ErrorCounts]:
-        """The counts of each value."""
+        """Return the counts of each value."""
         return {value: _counts(self.sums[line]) for value, line in self.lines.items()}
 
 
@@ -97,7 +97,7 @@ class Summary:
 
 
 class ScoreAccumulator:
-    """Adds rows up."""
+    """An accumulator of scored rows."""
 
     def __init__(self, term_index: TermIndex | None = None) -> None:
         self.beyond = None if term_index is None else SecondaryMetrics(term_index)
@@ -108,7 +108,7 @@ class ScoreAccumulator:
         self._rows = 0
 
     def add(self, row: Hypothesis) -> None:
-        """Score one row and forget it."""
+        """Score one row and discard it."""
         ref, hyp = normalise(row.ref), normalise(row.hyp)
         words, ref_words, chars, ref_chars, missed, wrong = measure(
             ref, hyp, normalise_term(row.term) if row.term else None
@@ -126,7 +126,7 @@ class ScoreAccumulator:
             self.flush()
 
     def flush(self) -> None:
-        """Add what has been gathered to the tables."""
+        """Add the buffered rows to the tables."""
         if not self._values:
             return
         counted = np.array(self._counted).reshape(-1, len(COUNTED))
@@ -140,7 +140,7 @@ class ScoreAccumulator:
             self.beyond.prune()
 
     def merge(self, other: ScoreAccumulator) -> None:
-        """Add what was counted of another stretch."""
+        """Add the counts of another stretch."""
         self.flush()
         other.flush()
         for name, table in self._tables.items():
@@ -149,7 +149,7 @@ class ScoreAccumulator:
             self.beyond.merge(other.beyond)
 
     def summary(self) -> Summary:
-        """What was counted so far."""
+        """Return the summary of the rows so far."""
         self.flush()
         values_by_dimension = {name: self._tables[name].counts() for name in DIMENSIONS}
         blocks = self._tables["block"]
@@ -197,7 +197,7 @@ def score_file(path: Path, processes: int | None = None) -> Summary:
 
 
 def _read_through(path: Path) -> None:
-    """Raise what is wrong with a file; a stretch alone does not know which row it begins with."""
+    """Read a whole file and raise its fault with the row's number, which a stretch lacks."""
     for _ in iterate_hypotheses(path):
         pass
 
@@ -238,7 +238,7 @@ def _tally(part: Stretch, words: TermIndex) -> ScoreAccumulator:
 
 
 def intervals(counts: ErrorCounts, blocks: Iterable[ErrorCounts]) -> dict[str, Interval | None]:
-    """The 95 % interval of each figure: Wilson for shares, the block bootstrap for rates."""
+    """Return the 95 % interval of each figure: Wilson for shares, the block bootstrap for rates."""
     table = np.array([[getattr(block, name) for name in COUNTED] for block in blocks]).T
     column = dict(zip(COUNTED, table, strict=True)) if table.size else {}
 
@@ -257,7 +257,7 @@ def intervals(counts: ErrorCounts, blocks: Iterable[ErrorCounts]) -> dict[str, I
 
 
 def summary_as_dict(summary: Summary) -> dict[str, object]:
-    """What ``asr-flywheel score --json`` prints.
+    """Return the record that ``asr-flywheel score --json`` prints.
 
     ``by`` maps each dimension to its values, each with the number of rows that carry a term and
     their KER. Rows that lack the dimension's field are under ``(none)``. ``intervals`` holds the

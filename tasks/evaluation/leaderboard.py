@@ -71,11 +71,11 @@ class Leaderboard:
     exposure: tuple[KeywordErrorChange, ...] = ()
 
     def headline(self) -> pd.DataFrame:
-        """Section 1: a line an entry; each figure's interval is in a column of its own."""
+        """Return section 1: a line an entry, with a column for each figure's interval."""
         return pd.DataFrame([_headline(entry) for entry in self.entries])
 
     def breakdown(self, dimension: str) -> pd.DataFrame:
-        """KER by the values of a field: a line for each value, entry and its number of rows.
+        """Return KER by a field's values: a line for each value and entry, with its row count.
 
         Columns: the field, model, rows, n, KER, KER ci. Terms stand worst first by the first entry,
         then by the others; other values by name. Rows that lack the field are under "(none)".
@@ -114,7 +114,7 @@ class Leaderboard:
         )
 
     def as_dict(self) -> dict[str, object]:
-        """The same content for programs; a figure without rows is null."""
+        """Return the same content for programs; a figure without rows is null."""
         return {
             "cycle": self.cycle,
             "notes": list(self.notes),
@@ -135,7 +135,7 @@ class Leaderboard:
         }
 
     def _secondary_metrics(self, entry: LeaderboardEntry) -> SecondaryMetrics:
-        """What KER does not see; the terms of all entries are listened for."""
+        """Return an entry's secondary metrics, over the terms of all entries."""
         return compute_secondary_metrics(entry.scores, self._term_index)
 
     @cached_property
@@ -143,7 +143,7 @@ class Leaderboard:
         return index_terms(row.row.term for entry in self.entries for row in entry.scores.rows)
 
     def _secondary_lines(self) -> list[str]:
-        """False keywords and the strict view: a line an entry."""
+        """Return a line an entry with its false keywords and strict view."""
         metrics_by_entry = [(entry, self._secondary_metrics(entry)) for entry in self.entries]
         return [
             f"- {_cell(entry.model)}, {entry.rows}: FKR {_figure(metrics.false_keywords)}, "
@@ -157,7 +157,7 @@ class Leaderboard:
         ]
 
     def as_markdown(self) -> str:
-        """The leaderboard as people read it."""
+        """Return the leaderboard as Markdown."""
         parts = [f"# Leaderboard, cycle {self.cycle}", *(f"> {note}" for note in self.notes)]
         parts += ["## 1. Headline", _table(_with_intervals(self.headline()))]
         for number, (dimension, title) in enumerate(_SECTIONS, start=2):
@@ -180,12 +180,12 @@ class Leaderboard:
 
 
 def _worst_first(shares: list[Proportion]) -> list[tuple[float, int]]:
-    """Sorts the highest KER first, more rows before fewer, and what has no rows last."""
+    """Return a sort key: highest KER first, more rows before fewer, values without rows last."""
     return [(-share.rate if share.rate is not None else 1.0, -share.n) for share in shares]
 
 
 def _side_by_side(frame: pd.DataFrame, dimension: str) -> pd.DataFrame:
-    """One line a value, one column an entry: "KER (n) [interval]"."""
+    """Return a table with a line a value and a column an entry: "KER (n) [interval]"."""
     column = frame["rows"] + ": " + frame["model"] + " KER (n)"
     figure = [
         f"{_cell(ker)} ({n}){_bracket(ends)}"
@@ -226,7 +226,7 @@ _BEYOND = (
 
 
 def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each figure and its interval in one cell."""
+    """Join each figure and its interval in one cell."""
     table = frame.drop(columns=[f"{name} ci" for name in _FIGURES])
     for name in _FIGURES:
         table[name] = [
@@ -293,12 +293,12 @@ def _cell(value: object) -> str:
 
 
 def baseline_entries(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...]:
-    """The entries of a cycle that no model was tuned for."""
+    """Return the entries of a cycle that no model was tuned for."""
     return (LeaderboardEntry(model, UNTUNED, scores),)
 
 
 def partition_entries(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...]:
-    """A model on held-out rows, on trained rows, and on all."""
+    """Return a model's entries on held-out rows, on trained rows, and on all."""
 
     def part(partition: Partition) -> Scores:
         return scores.where(lambda row: row.row.part is partition)
@@ -313,6 +313,6 @@ def partition_entries(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...
 def tuned_entries(
     base: str, before: Scores, tuned: str, after: Scores
 ) -> tuple[LeaderboardEntry, ...]:
-    """Base and tuned model on held-out rows, then on trained rows, then on all."""
+    """Return base and tuned model on held-out rows, then on trained rows, then on all."""
     pairs = zip(partition_entries(tuned, after), partition_entries(base, before), strict=True)
     return tuple(entry for pair in pairs for entry in pair)

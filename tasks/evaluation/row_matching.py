@@ -1,4 +1,4 @@
-"""Recognising the same row in two files that may have been made on hosts with other folders.
+"""Match the same row in two files from hosts with different folders.
 
 A row is known by the end of its audio's path and by its normalised reference. How much of the end
 is needed depends on the files: the name alone usually, the folder too where voice_a/001.wav and
@@ -20,7 +20,7 @@ Key = tuple[tuple[str, ...], str]
 
 
 def keys(*sets: Sequence[tuple[str, str]]) -> list[list[Key]]:
-    """A key for each row of each set, such that no set has two rows with one key.
+    """Return a key for each row of each set, such that no set has two rows with one key.
 
     Args:
         sets: of each file, the rows' (audio path, reference).

@@ -50,11 +50,11 @@ class Interval:
             raise ValueError(f"[{self.low}, {self.high}] is not an interval")
 
     def excludes(self, value: float) -> bool:
-        """Whether a value lies outside."""
+        """Return whether a value lies outside."""
         return not self.low <= value <= self.high
 
     def as_list(self) -> list[float]:
-        """As JSON holds it: ``[low, high]``."""
+        """Return the interval as JSON holds it: ``[low, high]``."""
         return [self.low, self.high]
 
 
@@ -63,7 +63,7 @@ def _z(confidence: float) -> float:
 
 
 def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> Interval | None:
-    """Wilson's score interval of a share; None without rows."""
+    """Return Wilson's score interval of a share; None without rows."""
     if not n:
         return None
     z = _z(confidence)
@@ -78,7 +78,7 @@ def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> Interval | None
 
 @lru_cache(maxsize=1 << 16)
 def mcnemar_mid_p(fixed: int, broken: int) -> float:
-    """McNemar's mid-p value, two-sided: could as many rows have flipped either way by chance?
+    """Return McNemar's two-sided mid-p value of the rows that flipped either way.
 
     Twice the probability of a more extreme split plus that of the observed one, under a fair coin
     for each row that changed (Fagerland, Lydersen & Laake 2013). An even split, and no change at
@@ -99,7 +99,7 @@ def mcnemar_mid_p(fixed: int, broken: int) -> float:
 
 
 def clustered_p(nets: Sequence[int]) -> float:
-    """Could the rows have flipped by chance, if all rows of a term may flip together?
+    """Return McNemar's two-sided p-value if all rows of a term may flip together.
 
     McNemar's test for pairs in clusters, two-sided, by the normal's approximation: the sum of the
     terms' net changes over the root of the sum of their squares (after Obuchowski 1998 and
@@ -113,7 +113,7 @@ def clustered_p(nets: Sequence[int]) -> float:
 
 
 def rows_to_show_clustered(nets: Sequence[int], n: int, alpha: float, power: float) -> int | None:
-    """How many rows of as many more terms would show the net change; None if there is none."""
+    """Return how many rows, of as many more terms, show the net change; None if there is none."""
     net, squares = sum(nets), sum(net_change * net_change for net_change in nets)
     if not net:
         return None
@@ -124,7 +124,7 @@ def rows_to_show_clustered(nets: Sequence[int], n: int, alpha: float, power: flo
 def paired_difference(
     fixed: int, broken: int, n: int, confidence: float = CONFIDENCE
 ) -> Interval | None:
-    """Bonett and Price's interval of (share after - share before) on the same n rows.
+    """Return Bonett and Price's interval of (share after - share before) on the same n rows.
 
     An adjusted Wald interval: one row is added that was fixed, and one that was broken. Chosen by
     simulation over Wald's, Newcombe's and Tango's (docs/verdict.md). None without rows.
@@ -140,7 +140,7 @@ def paired_difference(
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's (1979) adjusted p-values: any false alarm among them is as rare as one test's."""
+    """Return Holm's (1979) adjusted p-values, which bound the family-wise error rate."""
     adjusted: dict[str, float] = {}
     highest = 0.0
     ranked = sorted(p_values, key=lambda name: p_values[name])
@@ -154,7 +154,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def by_block(blocks: Iterable[Hashable], *columns: Sequence[float]) -> Floats:
-    """Sums of each column over the rows of each block, shape (columns, blocks)."""
+    """Sum each column over the rows of each block; the shape is (columns, blocks)."""
     numbers: dict[Hashable, int] = {}
     places = [numbers.setdefault(block, len(numbers)) for block in blocks]
     sums = [np.bincount(places, weights=column, minlength=len(numbers)) for column in columns]
@@ -169,7 +169,7 @@ def rate_interval(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Interval | None:
-    """Interval of a rate, by the bootstrap over blocks.
+    """Return the interval of a rate, by the bootstrap over blocks.
 
     Args:
         sums: numerators and denominators of the blocks, shape (2, blocks).
@@ -190,7 +190,7 @@ def rate_difference(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Interval | None:
-    """Interval of (rate after - rate before) on the same rows: both are drawn together.
+    """Return the interval of (rate after - rate before) by a joint bootstrap on the same rows.
 
     Args:
         sums: numerators and denominators before, then after, shape (4, blocks).
@@ -234,7 +234,7 @@ def _interval(
 
 
 def _resample_sums(sums: Floats, resamples: int, seed: int) -> Floats:
-    """The sums over each resample of the blocks, shape (columns, resamples).
+    """Return the sums over each resample of the blocks, shape (columns, resamples).
 
     One product a resample: in one of many, a sum's last digit may depend on how many there are.
     """
@@ -254,7 +254,7 @@ def _resample_sums(sums: Floats, resamples: int, seed: int) -> Floats:
 
 
 def mcnemar_power(fixed: float, broken: float, n: int, alpha: float) -> float:
-    """The chance that n rows show a drop by the mid-p test, exactly.
+    """Return the exact probability that n rows show a drop by the mid-p test.
 
     Args:
         fixed: the chance that a row is fixed.
@@ -284,7 +284,7 @@ def _chance_of_drop(changed: int, fixed_share: float, alpha: float) -> float:
 
 @lru_cache(maxsize=1 << 14)
 def _fixed_needed(changed: int, alpha: float) -> int | None:
-    """The fewest fixed rows, of those that changed, that the mid-p test accepts as a drop."""
+    """Return the fewest fixed rows, of those changed, that the mid-p test accepts as a drop."""
     low, high = changed // 2 + 1, changed
     if changed == 0 or mcnemar_mid_p(changed, 0) >= alpha:
         return None
@@ -299,7 +299,7 @@ def _fixed_needed(changed: int, alpha: float) -> int | None:
 
 @lru_cache(maxsize=1 << 14)
 def rows_to_show(fixed: float, broken: float, alpha: float, power: float) -> int | None:
-    """How many rows would show, with this power, that the two sides differ.
+    """Return how many rows show, with this power, that the two sides differ.
 
     Exact up to a few thousand rows, then Connor's (1987) approximation.
 
@@ -338,7 +338,7 @@ def rows_to_show(fixed: float, broken: float, alpha: float, power: float) -> int
 def rows_to_exclude(
     fixed: float, broken: float, margin: float, power: float, confidence: float = CONFIDENCE
 ) -> int | None:
-    """How many rows would show that the drop is smaller than a margin.
+    """Return how many rows show that the drop is smaller than a margin.
 
     Args:
         fixed: the chance that a row is fixed.

@@ -57,7 +57,7 @@ _NEMOTRON_3_5_LANGUAGES = (
 
 
 class Status(StrEnum):
-    """What is known of stock tuning on a base."""
+    """The result of stock tuning that is known for a base."""
 
     VERIFIED = "verified"
     EXPECTED = "expected"
@@ -108,7 +108,7 @@ class Base:
         return target(self.decoder, cache_aware=self.cache_aware).family
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``asr-flywheel bases --json`` prints."""
+        """Return the record that ``asr-flywheel bases --json`` prints."""
         record = asdict(self)
         record["decoder"], record["status"] = self.decoder.value, self.status.value
         record["languages"] = list(self.languages)
@@ -116,7 +116,7 @@ class Base:
 
 
 def _shipped(name: str, decoder: Decoder, status: Status, note: str, card: str) -> Base:
-    """A small English model that ships with this project."""
+    """Return the row of a small English model that ships with this project."""
     return Base(
         name,
         decoder,
@@ -171,7 +171,7 @@ def _nvidia(
     revision: str = "",
     sha256: str = "",
 ) -> Base:
-    """A row of the table: a model that NVIDIA publishes on Hugging Face."""
+    """Return the row of a model that NVIDIA publishes on Hugging Face."""
     return Base(
         f"nvidia/{name}",
         decoder,
@@ -290,7 +290,7 @@ def embedded_path(name: str = EMBEDDED) -> Path:
 
 
 def embedded_speech() -> Path:
-    """A second and a half of synthetic speech that every installation can decode."""
+    """Return the path of the short synthetic speech that every installation can decode."""
     return Path(str(resources.files("asr_flywheel.embedded") / "speech.wav"))
 
 
@@ -299,7 +299,7 @@ EMBEDDED_SPEECH_SAYS = "take a seat"
 
 
 def describe(name: str) -> Base:
-    """What the gate must know of a base; nothing is downloaded.
+    """Describe a base for the gate without downloading it.
 
     Raises:
         InputError: neither a catalogue name nor a readable .nemo file.
@@ -318,7 +318,7 @@ def describe(name: str) -> Base:
 
 
 def in_catalogue(name: str) -> Base | None:
-    """The table's row of a name, with or without "nvidia/", in any casing; else None."""
+    """Return the catalogue's row of a name, with or without "nvidia/", in any casing; else None."""
     short = name.lower().removesuffix(".nemo")
     for base in CATALOGUE.values():
         if short in (base.name, base.name.removeprefix("nvidia/")):
@@ -349,7 +349,7 @@ def _shipped_file(name: str) -> Path:
 
 
 def resolve(name: str, *, trust: bool = False) -> Path:
-    """The .nemo file of a base; a catalogue name becomes a pinned file with a checked hash.
+    """Return the .nemo file of a base; a catalogue name becomes a pinned, verified file.
 
     The base is resolved to a file before training starts: with a name, the stock script sleeps a
     minute on one GPU, and what was trained could not be pinned by its hash.
@@ -381,7 +381,7 @@ def at_hand(name: str) -> Path | None:
 
 
 def resolve_pinned(name: str) -> Pinned:
-    """The .nemo file of a base with its revision and hash; see ``resolve``."""
+    """Return the .nemo file of a base with its revision and hash; see ``resolve``."""
     base = in_catalogue(name)
     if base is None or Path(name).expanduser().is_file():
         path = _local_file(name)

@@ -32,13 +32,13 @@ class Pinned:
 
 
 def pins_file() -> Path:
-    """Where revisions and hashes are written down, for this user."""
+    """Return the path of this user's file of pinned revisions and hashes."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "asr-flywheel" / "bases.json"
 
 
 def resolve(name: str, revision: str, sha256: str) -> Pinned:
-    """The .nemo of a repository, downloaded only if the cache lacks it.
+    """Return the .nemo of a repository, downloaded only if the cache lacks it.
 
     Args:
         name: such as nvidia/parakeet-tdt-0.6b-v2, whose file is parakeet-tdt-0.6b-v2.nemo.
@@ -70,7 +70,7 @@ def resolve(name: str, revision: str, sha256: str) -> Pinned:
 
 
 def find_cached(name: str, revision: str = "") -> Path | None:
-    """The file in the cache, as its snapshot names it: the pinned revision's, else the newest's.
+    """Return the cached file of the pinned revision, else that of the newest, else None.
 
     A copy of another revision may hold the same file; whether it does, its hash tells.
     """

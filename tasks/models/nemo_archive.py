@@ -1,4 +1,4 @@
-"""Looking into a .nemo file without NeMo: its decoder, sample rate and what it can spell.
+"""Read a .nemo file's decoder, sample rate and spelling without NeMo.
 
 A .nemo is a tar archive that holds model_config.yaml, the weights and the tokenizer's files.
 Importing NeMo for this would cost ten seconds; reading the archive costs milliseconds.
@@ -89,7 +89,7 @@ class NemoArchive:
 
     @property
     def decoder_evidence(self) -> tuple[str, ...]:
-        """The fields that tell the decoder; empty where none does and CTC is a mere guess.
+        """The fields that name the decoder; empty where CTC is a mere guess.
 
         A model of another kind, such as an attention decoder, names none of these.
         """
@@ -104,7 +104,7 @@ class NemoArchive:
 
     @cached_property
     def _signs(self) -> dict[str, list[str]]:
-        """What the configuration says of each kind of decoder, as ``field: value``."""
+        """The configuration's signs of each kind of decoder, as ``field: value``."""
         signs: dict[str, list[str]] = {"hybrid": [], "transducer": [], "tdt": [], "ctc": []}
         for keys in (("target",), ("decoder", "_target_"), ("joint", "_target_")):
             value = str(_dig(self.config, *keys) or "")
@@ -124,7 +124,7 @@ class NemoArchive:
         return signs
 
     def _duration_signs(self) -> list[str]:
-        """What says that a transducer predicts durations."""
+        """List the fields by which a transducer is known to predict durations."""
         signs = []
         loss = str(_dig(self.config, "loss", "loss_name") or "").lower()
         if loss.startswith("tdt"):  # also its slower twin, tdt_pytorch
@@ -264,7 +264,7 @@ def _foreign_classes(config: object) -> Iterator[str]:
 
 @contextmanager
 def _open_members(path: Path) -> Iterator[tuple[tarfile.TarFile, dict[str, tarfile.TarInfo]]]:
-    """Open an archive with its members; whatever does not read is bad input."""
+    """Open an archive with its members; an unreadable archive is bad input."""
     try:
         with tarfile.open(path, "r:*") as archive:
             members = read_members(archive, path)

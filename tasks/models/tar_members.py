@@ -1,4 +1,4 @@
-"""The members of a tar archive from elsewhere, refused where their names or sizes are tricks.
+"""Read the members of an untrusted tar archive and refuse dangerous names and sizes.
 
 Nothing is unpacked here. NeMo unpacks a .nemo later, in a folder of its own, so that a member that
 leads out of that folder, or that grows without end, must be found before.
@@ -54,7 +54,7 @@ def read_members(archive: tarfile.TarFile, path: Path) -> dict[str, tarfile.TarI
 
 
 def _member_problem(name: str, member: tarfile.TarInfo) -> str:
-    """What is wrong with one member, or ""."""
+    """Describe the problem of one member; return "" if there is none."""
     place = PurePosixPath(name)
     if place.is_absolute() or ".." in place.parts or "\\" in name or "\0" in name:
         return "leads out of the archive"

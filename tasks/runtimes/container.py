@@ -115,7 +115,7 @@ class ContainerSettings(BaseModel):
     )
 
     def chosen(self, host: Hardware) -> tuple[Gpu, ...]:
-        """The GPUs that are meant, as far as the host tells of them.
+        """Return the chosen GPUs, as far as the host lists them.
 
         Raises:
             InputError: the host has GPUs, but not so many, or none of that number.
@@ -139,7 +139,7 @@ class ContainerSettings(BaseModel):
         return tuple(host.gpus[number] for number in ids)
 
     def devices(self, host: Hardware) -> str:
-        """The GPUs to ask the engine for: all, count=N, ids, or "" for none.
+        """Return the engine's device request: all, count=N, ids, or "" for none.
 
         Where the host tells their names it is by name: CUDA_VISIBLE_DEVICES may hide some.
         """
@@ -149,7 +149,7 @@ class ContainerSettings(BaseModel):
         return "all" if self.gpus == "auto" else self.gpus
 
     def user_id(self) -> str:
-        """The "uid:gid" of the container's user."""
+        """Return the "uid:gid" of the container's user."""
         return f"{os.getuid()}:{os.getgid()}" if self.user == "caller" else self.user
 
     def spec(
@@ -159,7 +159,7 @@ class ContainerSettings(BaseModel):
         host: Hardware,
         labels: Mapping[str, str],
     ) -> ContainerSpec:
-        """Everything about one container of these settings."""
+        """Return the specification of one container with these settings."""
         return ContainerSpec(
             image=self.image,
             command=command,
@@ -203,7 +203,7 @@ class ContainerRuntime:
 
     @property
     def hardware(self) -> Hardware:
-        """What the container may use: the chosen GPUs only."""
+        """The hardware that the container may use: the chosen GPUs only."""
         return replace(self.host, gpus=self.settings.chosen(self.host))
 
     @property
@@ -253,7 +253,7 @@ class ContainerRuntime:
         self._require_script(contents, report)
 
     def held(self) -> Held:
-        """What the image holds, by a probe that is run once for each image.
+        """Return the image's contents, from a probe that runs once for each image.
 
         Raises:
             FaultError: the image cannot be had, or cannot be probed.
@@ -279,7 +279,7 @@ class ContainerRuntime:
         return contents
 
     def _run_probe(self, client: Any) -> Held:
-        """A container of the image, without a GPU, that tells what it holds."""
+        """Run the probe in a container of the image, without a GPU, and return its contents."""
         settings = self.settings
         orphaned_containers.reap(client)
         spec = self._as_caller(
@@ -335,7 +335,7 @@ class ContainerRuntime:
             )
 
     def path_mapper(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
-        """Host paths to paths in the container.
+        """Return a function that maps host paths to paths in the container.
 
         Raises (from the function):
             InputError: a path that no mount holds.
@@ -427,7 +427,7 @@ def _require_nemo(image: str, contents: Held) -> None:
 
 
 def _binds(work: Path, reads: Sequence[Path]) -> tuple[Bind, ...]:
-    """The work folder writable; every other input read-only under a name of our own.
+    """Return the binds: the work folder writable, every other input read-only under a new name.
 
     The host's names never appear inside, so that no character of theirs can matter there. A file
     is a model; in a hub's cache it may lie under a name without an ending.
@@ -449,7 +449,7 @@ class _Heartbeat:
         self._last = 0.0
 
     def touch(self) -> None:
-        """Tell the job that somebody waits for it."""
+        """Touch the heartbeat file, so that the job knows that its owner still waits."""
         if time.monotonic() - self._last > _HEARTBEAT_EVERY_S:
             self._last = time.monotonic()
             self._path.touch()

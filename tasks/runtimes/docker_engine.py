@@ -76,7 +76,7 @@ class ContainerSpec:
 
 
 def connect() -> Any:
-    """A client of the engine that DOCKER_HOST names, or of the default one.
+    """Return a client of the engine that DOCKER_HOST names, or of the default one.
 
     Raises:
         FaultError: no engine answers, or its socket may not be used.
@@ -92,7 +92,7 @@ def connect() -> Any:
 
 
 def is_rootless(client: Any) -> bool:
-    """Whether the engine runs without root, so that its root is the caller."""
+    """Return whether the engine runs without root, so that its root is the caller."""
     return any("rootless" in option for option in client.info().get("SecurityOptions") or ())
 
 
@@ -118,7 +118,7 @@ def ensure_image(client: Any, image: str, report: Callable[[str], None]) -> str:
 
 
 def image_id(client: Any, image: str, report: Callable[[str], None]) -> str:
-    """The id of an image's content; it is pulled if it is not here.
+    """Return the id of an image's content; pull the image if it is absent.
 
     Raises:
         FaultError: it cannot be had.
@@ -129,7 +129,7 @@ def image_id(client: Any, image: str, report: Callable[[str], None]) -> str:
 
 
 def environment(client: Any, image: str) -> dict[str, str]:
-    """The variables that an image sets, which for NVIDIA's tell what they need.
+    """Return the variables that an image sets.
 
     Raises:
         FaultError: the image is not here, or the engine went away.
@@ -207,13 +207,13 @@ def _devices(gpus: str) -> list[DeviceRequest]:
 
 @dataclass(frozen=True, slots=True)
 class StartedContainer:
-    """A container that was started: follow it, ask how it ended, and remove it in every outcome."""
+    """A started container, to be followed, waited for and removed in every outcome."""
 
     container: Any
     digest: str
 
     def follow(self, on_line: Callable[[str], None], poll: Callable[[], None]) -> None:
-        """Hand on its output, line by line, until it no longer runs.
+        """Pass on the container's output, line by line, until it no longer runs.
 
         Raises:
             FaultError: the engine went away.
@@ -222,7 +222,7 @@ class StartedContainer:
             _follow(self.container, on_line, poll)
 
     def ended(self) -> JobResult:
-        """How it ended; waits for the engine's last word.
+        """Wait for the container's end and return its result.
 
         Raises:
             FaultError: the engine went away.
@@ -231,7 +231,7 @@ class StartedContainer:
             return _job_result(self.container, self.digest)
 
     def remove(self) -> None:
-        """Stop it within the grace period, and remove it."""
+        """Stop the container within the grace period, and remove it."""
         remove(self.container)
 
 
@@ -255,7 +255,7 @@ def start(client: Any, spec: ContainerSpec, report: Callable[[str], None]) -> St
 
 @contextmanager
 def _engine_faults() -> Iterator[None]:
-    """The engine's refusals, and its silence, as faults."""
+    """Translate the engine's refusals, and its silence, to faults."""
     try:
         yield
     except ImageNotFound as pruned:
@@ -298,7 +298,7 @@ def _follow(
     on_line: Callable[[str], None],
     poll: Callable[[], None],
 ) -> None:
-    """Hand on the log as it grows, until the container is no longer running.
+    """Pass on the log as it grows, until the container is no longer running.
 
     The log's end is not the end of the job, and only the engine knows that. An engine that is
     being restarted is waited for: under live-restore the container goes on meanwhile.
@@ -324,7 +324,7 @@ def _follow(
 
 
 def _retry_connection(ask: Callable[[], Any], poll: Callable[[], None]) -> Any:
-    """The engine's answer; one that is being restarted is asked again for a while."""
+    """Return the engine's answer; ask again for a while if the connection is lost."""
     lost_since: float | None = None
     while True:
         try:
@@ -360,7 +360,7 @@ class _Log:
         return not self._thread.is_alive()
 
     def drain(self) -> bytes:
-        """What has come since the last call."""
+        """Return the output that has arrived since the last call."""
         parts = []
         with suppress(queue.Empty):
             while True:
@@ -368,7 +368,7 @@ class _Log:
         return b"".join(parts)
 
     def join(self) -> None:
-        """Wait for the stream's end, but not for ever."""
+        """Wait for the stream's end, for a limited time."""
         self._thread.join(_LOG_WAIT_S)
 
 
@@ -403,7 +403,7 @@ def _job_result(container: Any, digest: str) -> JobResult:
 
 
 def remove(container: Any) -> None:
-    """Stop a container within the grace period, then remove it; gone already is as good."""
+    """Stop a container within the grace period and remove it; ignore one that is gone."""
     with suppress(NotFound, requests.RequestException):
         with suppress(APIError):  # not started, or stopped already
             container.stop(timeout=GRACE_S)
@@ -411,6 +411,6 @@ def remove(container: Any) -> None:
 
 
 def orphans(client: Any, labels: Mapping[str, str]) -> list[Any]:
-    """Containers of this project that carry all these labels, running or not."""
+    """List this project's containers that carry all these labels, running or not."""
     label_filter = [LABEL, *(f"{LABEL}.{name}={text}" for name, text in labels.items())]
     return list(client.containers.list(all=True, filters={"label": label_filter}))

@@ -1,4 +1,4 @@
-"""What this machine has to train on, without importing torch."""
+"""Detect this machine's GPUs and cores without importing torch."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _gpu(line: str) -> Gpu:
 
 
 def _visible(gpus: tuple[Gpu, ...], visible: str) -> tuple[Gpu, ...]:
-    """The GPUs that CUDA would see: by index or start of the UUID, up to the first unknown one."""
+    """Return the GPUs that CUDA would see, by index or UUID prefix, up to the first unknown one."""
     chosen: list[Gpu] = []
     for name in visible.split(","):
         selector = name.strip()

@@ -1,4 +1,4 @@
-"""What an image holds and what driver it needs: known facts, the probe's answer, the judgement.
+"""An image's contents and its required driver: known images, the probe and the check.
 
 NVIDIA's rules (docs.nvidia.com/deploy/cuda-compatibility): a CUDA release runs on every driver from
 the first one of its major release on, with a limited feature set before its own minor release's
@@ -48,7 +48,7 @@ _DATA_CENTRE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An image that is known before it is pulled.
+    """An image whose requirements are known before it is pulled.
 
     Attributes:
         image: repository and tag; a patch tag of it counts as well.
@@ -65,7 +65,7 @@ class Known:
     source: str = _VERSIONS
 
     def is_meant(self, image: str) -> bool:
-        """Whether a name with a tag names this image, or a patch of it."""
+        """Return whether a name with a tag names this image, or a patch of it."""
         return re.fullmatch(re.escape(self.image) + r"(\.[\w.-]+)?", image) is not None
 
 
@@ -81,7 +81,7 @@ KNOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What an image asks of the driver.
+    """The driver that an image requires.
 
     Attributes:
         cuda: its CUDA.
@@ -97,7 +97,7 @@ class Need:
 
     @property
     def least(self) -> tuple[int, ...]:
-        """The oldest driver on which it is said to run, compatibility packages aside."""
+        """The oldest driver that is stated to run the image, compatibility packages aside."""
         return self.driver or _MAJOR.get(self.cuda[0], ())
 
 
@@ -117,12 +117,12 @@ class DriverCheck:
 
 
 def find_known(image: str) -> Known | None:
-    """What is known of an image by its name."""
+    """Return the known image of a name, or None."""
     return next((candidate for candidate in KNOWN if candidate.is_meant(image)), None)
 
 
 def need(image: str, environment: Mapping[str, str], torch_cuda: str = "") -> Need | None:
-    """What an image needs: by its name, else by its own words, else by the torch in it.
+    """Return an image's required driver: by its name, its variables, or the torch in it.
 
     Args:
         image: its name.
@@ -146,7 +146,7 @@ def need(image: str, environment: Mapping[str, str], torch_cuda: str = "") -> Ne
 
 
 def check_driver(requirement: Need | None, gpus: Sequence[Gpu]) -> DriverCheck:
-    """Whether the host's driver does for an image; nothing to say without a GPU or its driver."""
+    """Check the host's driver against an image's need; pass without a GPU or its driver."""
     drivers = [(gpu, _numbers(gpu.driver)) for gpu in gpus if _numbers(gpu.driver)]
     if requirement is None or not drivers or not requirement.least:
         return DriverCheck(True)
@@ -224,7 +224,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _hook_admits(require: str, driver: tuple[int, ...], *, central: bool) -> bool:
-    """Whether NVIDIA's hook would start the container: alternatives by spaces, each by commas.
+    """Return whether NVIDIA's hook would start the container under this requirement.
 
     Its alternatives for a brand are for the compatibility package, which data-centre GPUs take.
     """
@@ -253,7 +253,7 @@ def _condition_holds(condition: str, driver: tuple[int, ...], *, central: bool) 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the probe found in an image.
+    """The contents of an image, as the probe reports them.
 
     Attributes:
         nemo: its version, or "".
@@ -281,7 +281,7 @@ class Held:
         return f"NeMo {self.nemo or 'of unknown version'}{torch}{cuda}, Python {self.python}"
 
     def untried_warning(self) -> str:
-        """A word about a NeMo that this project was not run with; "" where it was."""
+        """Return a warning about a NeMo that this project was not run with, or ""."""
         release = _numbers(self.nemo)[:2]
         if not release or TRIED[0] <= release <= TRIED[1]:
             return ""
@@ -290,7 +290,7 @@ class Held:
 
 
 def parse(output: Sequence[str]) -> Held | None:
-    """What a probe printed, among what the image's own entry point prints."""
+    """Parse the probe's answer from a container's output."""
     for line in reversed(output):
         if line.startswith(PREFIX):
             contents: dict[str, Any] = json.loads(line.removeprefix(PREFIX))
@@ -312,7 +312,7 @@ def _read_probes() -> dict[str, Any]:
 
 
 def recall_probe(key: str) -> Held | None:
-    """What an earlier probe with this key found."""
+    """Return the stored answer of an earlier probe with this key, or None."""
     probe_json = _read_probes().get(key)
     try:
         return None if probe_json is None else Held(**probe_json)
@@ -321,7 +321,7 @@ def recall_probe(key: str) -> Held | None:
 
 
 def store_probe(key: str, contents: Held) -> None:
-    """Keep what a probe found, for this user."""
+    """Store a probe's answer for this user."""
     _file().parent.mkdir(parents=True, exist_ok=True)
     atomic_files.write_text(
         _file(), json.dumps({**_read_probes(), key: asdict(contents)}, indent=1)
@@ -329,5 +329,5 @@ def store_probe(key: str, contents: Held) -> None:
 
 
 def key_of(image_id: str, python: str, examples: str, probe: Path) -> str:
-    """What a probe's answer depends on."""
+    """Return the fingerprint of all that a probe's answer depends on."""
     return hashing.fingerprint([image_id, python, examples, hashing.sha256_file(probe)])

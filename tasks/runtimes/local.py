@@ -79,7 +79,7 @@ class LocalRuntime:
         return " ".join(parts)
 
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:  # noqa: ARG002
-        """Refuse what cannot run.
+        """Refuse an environment or a script that cannot run.
 
         Raises:
             InputError: there is no NeMo, or the script or its YAML is missing.
@@ -100,7 +100,7 @@ class LocalRuntime:
                 )
 
     def path_mapper(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
-        """Every file is where it is, but by a plain name.
+        """Return a function that maps each file to itself, under a plain name.
 
         NeMo splits a manifest's path at commas and resolves ``${…}`` in it more than once, so that
         no quoting helps: a folder with such a name is reached through a link of ours.
@@ -152,7 +152,7 @@ class LocalRuntime:
 
 
 def _plain_path(path: Path) -> Path:
-    """The path, or a link to it where its name holds a character that NeMo reads as its own.
+    """Return the path, or a link to it where NeMo would interpret a character of its name.
 
     The link's name depends on the path alone, so that a second start finds its checkpoints.
     """

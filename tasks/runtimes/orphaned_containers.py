@@ -1,4 +1,4 @@
-"""Containers that a killed run left behind: who owns one, and whether anybody still waits for it.
+"""Remove containers that a killed run left behind, unless a live process still owns them.
 
 A container carries its owner, a process, as a label, and its owner touches a heartbeat file in the
 one folder that the container writes to. What nobody waits for is removed; it would end itself in
@@ -25,12 +25,12 @@ _FRESH_S = 10.0
 
 
 def owner() -> str:
-    """This process, so that another one can tell whether it still lives."""
+    """Return this process's identity, by which another process can see whether it still runs."""
     return f"{socket.gethostname()}:{os.getpid()}:{_start_time(os.getpid())}"
 
 
 def _start_time(pid: int) -> str:
-    """The kernel's start time of a process: a number that a later process of the same id lacks."""
+    """Return a process's start time by the kernel, which tells it from a later one of its id."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
@@ -43,7 +43,7 @@ def _owner_of(container: Any) -> str:
 
 
 def _is_running(container_owner: str) -> bool:
-    """Whether the owner is a process that runs on this host."""
+    """Return whether the owner is a process that runs on this host."""
     host, _, process = container_owner.partition(":")
     pid, _, started = process.partition(":")
     if host != socket.gethostname() or not pid.isdigit():
@@ -52,13 +52,13 @@ def _is_running(container_owner: str) -> bool:
 
 
 def _folders(container: Any) -> list[Path]:
-    """The folders of the host that it may write to."""
+    """Return the folders of the host that a container may write to."""
     mounts = container.attrs.get("Mounts") or []
     return [Path(mount["Source"]) for mount in mounts if mount.get("RW")]
 
 
 def _is_awaited(container: Any) -> bool:
-    """Whether somebody touched its heartbeat just now: an owner that this process cannot see."""
+    """Return whether the heartbeat was touched recently by an owner that is invisible here."""
     beats = [folder / HEARTBEAT for folder in _folders(container)]
     return any(beat.exists() and time.time() - beat.stat().st_mtime < _FRESH_S for beat in beats)
 
@@ -80,7 +80,7 @@ def reap(client: Any) -> list[str]:
 
 
 def clear(client: Any, job: Job) -> None:
-    """Remove the containers that an earlier start of this very job left.
+    """Remove the containers that an earlier start of this job left.
 
     Two starts of one job write to the same folder.
 

@@ -1,4 +1,4 @@
-"""The ladder: what to change when a run failed for a reason that a change can mend.
+"""Fall back to a smaller recipe when a run failed for a reason that it can mend.
 
 Out of GPU memory: half the batch and twice the accumulation, which keeps the effective batch, down
 to one row a batch (specification, Troubleshooting: 2 and 2; then 1 and 4). No bf16: fp32 with a
@@ -27,7 +27,7 @@ _STATE = "ladder.json"
 
 
 def fallback_recipe(recipe: Recipe, fault: Fault) -> Recipe | None:
-    """The recipe of the next rung, or None where no change of ours can help."""
+    """Return the recipe of the next attempt, or None where no change can help."""
     if fault is Fault.GPU_MEMORY and recipe.batch_size > 1:
         return _smaller_batch(recipe)
     if fault is Fault.NO_BF16 and recipe.precision is Precision.BF16:
@@ -37,7 +37,7 @@ def fallback_recipe(recipe: Recipe, fault: Fault) -> Recipe | None:
 
 
 def _smaller_batch(recipe: Recipe) -> Recipe:
-    """Half the batch; the accumulation makes up for it, so that odd batches go to one row."""
+    """Halve the batch; accumulation makes up for it, and odd batches go to one row."""
     half = recipe.batch_size // 2
     if recipe.effective_batch % half:
         half = 1
@@ -49,7 +49,7 @@ def _smaller_batch(recipe: Recipe) -> Recipe:
 def train_with_fallback(
     request: training_run.SftRequest, runtime: Runtime, report: Callable[[TrainingProgress], None]
 ) -> training_run.SftResult:
-    """Train, and go down the ladder as long as a rung can help.
+    """Train, with the fallback recipe after each failure that it can mend.
 
     A run that was killed on a lower rung goes on there: its checkpoint belongs to that batch.
 
@@ -86,7 +86,7 @@ def _save_state(request: training_run.SftRequest) -> None:
 
 
 def _load_state(request: training_run.SftRequest) -> training_run.SftRequest:
-    """The request on the rung that an earlier, killed start of it had reached."""
+    """Return the request of the attempt that an earlier, killed start had reached."""
     state = request.work_dir / _STATE
     if (
         not state.is_file()

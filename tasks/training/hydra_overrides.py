@@ -52,7 +52,7 @@ _DECODED_EVERY = 10, 100
 
 
 def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
-    """The whole override list: data, recipe, hardware and experiment folder, in this order."""
+    """Return the whole override list, in the order data, recipe, hardware and experiment folder."""
     recipe, hardware = request.recipe, runtime.hardware
     inside = runtime.path_mapper(request.work_dir, request.reads)
     split = request.data.split
@@ -98,7 +98,7 @@ def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
 
 
 def _length_sampler(recipe: Recipe) -> list[Override]:
-    """NeMo's semi-sorted batches, where the recipe wants them."""
+    """Return the overrides for NeMo's semi-sorted batches, if the recipe enables them."""
     if not recipe.by_length:
         return []
     sampler_options = {
@@ -113,7 +113,7 @@ def _length_sampler(recipe: Recipe) -> list[Override]:
 
 
 def _workers(hardware: Hardware, rows: int, batch: int) -> int:
-    """Data-loader processes of each GPU's process.
+    """Return the number of data-loader processes for each GPU's process.
 
     On a CPU the cores are busy with the model; loader processes would only take from them. With a
     GPU each process keeps a core for itself. More than half as many as there are batches only cost:
@@ -126,7 +126,7 @@ def _workers(hardware: Hardware, rows: int, batch: int) -> int:
 
 
 def _log_interval(hardware: Hardware, rows: int, recipe: Recipe) -> int:
-    """After how many batches NeMo decodes one that it trains on, which it does whenever it logs.
+    """Return the number of batches between two logs, at each of which NeMo decodes one.
 
     Each tenth by default, for a WER that nobody reads; that took about a tenth of the time on an
     H100 (docs/experiments.md). The watch on an all-UNK collapse wants to see some: two an epoch,
@@ -137,7 +137,7 @@ def _log_interval(hardware: Hardware, rows: int, recipe: Recipe) -> int:
 
 
 def _batches(hardware: Hardware, rows: int, batch: int) -> int:
-    """Batches an epoch of each GPU, or of the CPU."""
+    """Return the batches an epoch of each GPU, or of the CPU."""
     return -(-rows // (batch * max(1, len(hardware.gpus))))
 
 

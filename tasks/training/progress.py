@@ -1,4 +1,4 @@
-"""The course of a training run: its events, its epochs, and whether it reached its end."""
+"""The progress of a training run: its events, its epochs, and whether it completed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNK_LINES_AT_VALIDATION = 2
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One epoch's course.
+    """The record of one epoch.
 
     ``seconds`` from its first batch to the end of its validation; ``gpu_utilisation`` in percent
     while it trained. None where there is no figure, 0 MiB without a GPU.
@@ -40,7 +40,7 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """Where training stands.
+    """The progress of training at one moment.
 
     Attributes:
         epoch: the current one, from 0.
@@ -64,7 +64,7 @@ class TrainingProgress:
 
     @property
     def share(self) -> float:
-        """Done, from 0 to 1."""
+        """The finished share of the run, from 0 to 1."""
         return min(1.0, self.batch / self.batches) if self.batches else 0.0
 
 
@@ -76,7 +76,7 @@ class FailedAttempt:
     fault: Fault
 
     def as_dict(self) -> dict[str, object]:
-        """The rung as training_run_info.json holds it."""
+        """Return the attempt as training_run_info.json holds it."""
         return {
             "batch_size": self.recipe.batch_size,
             "accumulate_grad_batches": self.recipe.accumulate_grad_batches,
@@ -93,7 +93,7 @@ class Events:
     path: Path
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """The events so far; a line that is still being written is left for later."""
+        """Return the events so far, without a line that is still being written."""
         if not self.path.is_file():
             return
         for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True):
@@ -102,7 +102,7 @@ class Events:
 
 
 class UnkCollapseDetector:
-    """Notices validation that collapsed to all-UNK, the mark of a base whose tuning is broken.
+    """A detector of validation that collapsed to all-UNK, the mark of a broken base.
 
     NeMo logs one prediction a validation batch, and one of a training batch now and then. A base
     that has only just begun to learn writes letters; one that collapsed writes nothing but unknown
@@ -114,7 +114,7 @@ class UnkCollapseDetector:
         self._validated = 0
 
     def observe(self, line: str) -> None:
-        """Look at a line of the script's log."""
+        """Check a line of the script's log for an all-UNK prediction."""
         _, separator, predicted = line.partition("predicted:")
         words = predicted.replace("⁇", " <unk> ").split()
         if not separator or not words:
@@ -124,14 +124,14 @@ class UnkCollapseDetector:
             raise FaultError(Fault.UNK_COLLAPSE, line)
 
     def validated(self, epochs: int) -> None:
-        """Take note of how many epochs have been validated."""
+        """Record the number of validated epochs; fail if validation collapsed to all-UNK."""
         if epochs > self._validated and self._in_a_row >= _UNK_LINES_AT_VALIDATION:
             raise FaultError(Fault.UNK_COLLAPSE, f"after epoch {epochs}")
         self._validated = epochs
 
 
 class ProgressReader:
-    """Follows a growing events file; what it has read once it does not read again."""
+    """A reader of a growing events file, which reads each event once."""
 
     def __init__(self, path: Path, epochs: int) -> None:
         self._path = path
@@ -139,7 +139,7 @@ class ProgressReader:
         self._now = TrainingProgress(0, epochs, 0, 0, 0, None, None, 0)
 
     def read(self) -> TrainingProgress:
-        """Where training stands now."""
+        """Read the new events and return the progress of training."""
         if self._path.is_file():
             with self._path.open("rb") as stream:
                 stream.seek(self._read)
@@ -169,13 +169,13 @@ class ProgressReader:
 
 
 def best_epoch(epochs: Sequence[Epoch]) -> Epoch | None:
-    """The epoch of the lowest validation WER, whose weights are kept."""
+    """Return the epoch of the lowest validation WER, whose weights are kept."""
     validated = [epoch for epoch in epochs if epoch.val_wer is not None]
     return min(validated, key=lambda epoch: epoch.val_wer or 0.0, default=None)
 
 
 def overfit(epochs: Sequence[Epoch]) -> str | None:
-    """The finding that validation WER rose while the training loss fell, if it did so at the end.
+    """Return a finding if validation WER rose while the training loss fell at the end, else None.
 
     One of the specification's stopping rules (contracts, Routing).
     """
@@ -196,7 +196,7 @@ def overfit(epochs: Sequence[Epoch]) -> str | None:
 def check_outcome(
     ended: JobResult, events: list[dict[str, Any]], expected_epochs: int, log: Path
 ) -> tuple[Epoch, ...]:
-    """The epochs of a run that reached its end.
+    """Return the epochs of a run that reached its end.
 
     Exit code 0 is not success: a stopped script ends with 0 as well. The last epoch that was asked
     for, or early stopping, must have been reached.

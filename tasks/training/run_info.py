@@ -1,4 +1,4 @@
-"""training_run_info.json: what a model was trained from, by what, how, and how fast."""
+"""training_run_info.json: the base, data, recipe, runtime and speed of a training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TrainingOutcome:
-    """How a run went, for the record."""
+    """The outcome of a run, for its record."""
 
     epochs: tuple[Epoch, ...]
     events: list[dict[str, Any]]
@@ -39,7 +39,7 @@ def build_run_info(
     model_sha256: str,
     overrides: Sequence[str],
 ) -> dict[str, Any]:
-    """The content of training_run_info.json.
+    """Return the content of training_run_info.json.
 
     ``recipe.effective_batch`` is rows per optimiser step over all GPUs. ``gpu_utilisation`` is the
     mean in percent while training, as nvidia-smi tells it; it and the peak memory are null where
@@ -103,7 +103,7 @@ def build_run_info(
 
 
 def _mean_utilisation(epochs: Sequence[Epoch]) -> float | None:
-    """Over all epochs, by their length."""
+    """Return the mean GPU utilisation over all epochs, weighted by their length."""
     utilised_epochs = [
         (epoch.gpu_utilisation, epoch.seconds)
         for epoch in epochs
@@ -118,7 +118,7 @@ def _mean_utilisation(epochs: Sequence[Epoch]) -> float | None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a figure depends on here; what is not installed is left out."""
+    """Return the versions of the packages that a figure depends on, where installed."""
     versions_by_name = {"python": platform.python_version()}
     for name in ("clinical-asr-flywheel", "nemo_toolkit", "torch", "lightning", "prefect", "jiwer"):
         try:

@@ -52,7 +52,7 @@ _DISK_PER_BASE = 15
 
 
 def check_request(request: SftRequest, runtime: Runtime) -> None:
-    """Refuse what cannot end well, before anything is spent.
+    """Refuse a request that cannot succeed, before anything is spent.
 
     Raises:
         InputError: a TDT base without a GPU, a GPU that is too small, or no script to run.
@@ -138,7 +138,7 @@ def train(
 def _run(
     request: SftRequest, runtime: Runtime, job: Job, report: Callable[[TrainingProgress], None]
 ) -> run_info.TrainingOutcome:
-    """Start the script and watch it to its end."""
+    """Start the script and follow it to its end."""
     following = ProgressReader(request.events, request.recipe.epochs)
     watch = UnkCollapseDetector()
 
@@ -156,7 +156,7 @@ def _run(
 
 
 def _clean_up_failed_run(request: SftRequest, job: Job, fault: Fault) -> Path | None:
-    """What stays of a run that made no model: its checkpoints, or only its log; where that is."""
+    """Keep a failed run's checkpoints, or only its log; return the log's path."""
     checkpoints = any(request.experiment.rglob("*.ckpt"))
     # An engine that went away may have left the container running, with its folder in use.
     if fault is Fault.ENGINE_LOST or (checkpoints and fault not in HOPELESS):
@@ -173,13 +173,13 @@ def _clean_up_failed_run(request: SftRequest, job: Job, fault: Fault) -> Path | 
 
 
 def discard_checkpoints(request: SftRequest) -> None:
-    """Start from the base again: a checkpoint belongs to the batch that it was made with."""
+    """Discard the checkpoints, which belong to the batch that they were made with."""
     shutil.rmtree(request.experiment, ignore_errors=True)
     request.events.unlink(missing_ok=True)
 
 
 def _write_copies(request: SftRequest, runtime: Runtime) -> None:
-    """Copies of train.jsonl and validation.jsonl whose paths resolve where training runs.
+    """Write copies of train.jsonl and validation.jsonl whose paths resolve where training runs.
 
     They hold what training needs and nothing else: NeMo gives other fields, which may be a user's
     own (audio_filename, offset, context), meanings that would change what it trains on.
@@ -230,7 +230,7 @@ def _job(request: SftRequest, runtime: Runtime) -> Job:
 
 
 def _publish(request: SftRequest, runtime: Runtime, course: run_info.TrainingOutcome) -> SftResult:
-    """Move the model and its record to their place; the record, which is last, makes it whole."""
+    """Move the model and its record to their place; the record, moved last, completes it."""
     produced = request.checkpoints / f"{EXPERIMENT}.nemo"
     try:
         open_archive(produced)

@@ -1,4 +1,4 @@
-"""Hypotheses that were made before, so that nothing is decoded twice.
+"""A cache of hypotheses, so that no recording is decoded twice.
 
 A hypothesis depends on the model, on the program that decodes and on the recording, all three by
 content. One folder a model lies in the cycle's folder, one file a piece that was decoded together;
@@ -24,7 +24,7 @@ _NAME_DIGITS = 32
 
 @dataclass(frozen=True, slots=True)
 class TranscriptStore:
-    """The kept hypotheses of one cycle.
+    """The cached hypotheses of one cycle.
 
     Attributes:
         folder: made when something is kept.
@@ -35,7 +35,7 @@ class TranscriptStore:
     decoder: str
 
     def read(self, model: Path) -> dict[str, str]:
-        """Hypotheses by the recordings' hashes; empty where none are kept, or none can be read."""
+        """Return hypotheses by recording hash; empty where none are kept or readable."""
         hyps_by_recording: dict[str, str] = {}
         for path in sorted(self._model_folder(model).glob("*.jsonl")):
             try:
@@ -50,7 +50,7 @@ class TranscriptStore:
         return hyps_by_recording
 
     def keep(self, model: Path, hyps_by_recording: Mapping[str, str]) -> None:
-        """Keep these hypotheses beside those that are there.
+        """Store hypotheses beside those that are there.
 
         Raises:
             InputError: the folder cannot be written.

@@ -77,7 +77,7 @@ class AudioSet:
             raise ValueError("every audio file needs a duration and a hash")
 
     def only(self, places: Sequence[int]) -> AudioSet:
-        """The files at these places, in their order."""
+        """Return the files at these places, in their order."""
         return AudioSet(
             tuple(self.audio[place] for place in places),
             tuple(self.durations[place] for place in places),
@@ -92,7 +92,7 @@ Piece: TypeAlias = tuple[Path, AudioSet]
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What one model made of one set.
+    """The transcript of one set by one model.
 
     Attributes:
         model: the .nemo file.
@@ -116,7 +116,7 @@ class Transcript:
         return self.audio_seconds / self.seconds if self.seconds else 0.0
 
     def part(self, start: int, end: int | None = None) -> Transcript:
-        """The hypotheses of a part of the set, with the whole set's speed."""
+        """Return the hypotheses of a part of the set, with the whole set's speed."""
         return replace(self, hypotheses=self.hypotheses[start:end])
 
 
@@ -129,7 +129,7 @@ def transcribe(
     *,
     holding: AbstractContextManager[object] | None = None,
 ) -> tuple[Transcript, ...]:
-    """Decode one set by each model; what a model has decoded before is not decoded again.
+    """Decode one set by each model; reuse the hypotheses that are stored.
 
     Args:
         models: .nemo files; each is loaded once, or not at all.
@@ -171,14 +171,14 @@ def transcribe(
 
 
 def missing(models: Sequence[Path], audio: AudioSet, store: TranscriptStore) -> list[Piece]:
-    """What each model has not decoded yet, in pieces; each recording once a model."""
+    """List the pieces that each model has not decoded yet; each recording once a model."""
     return [
         (model, piece) for model in models for piece in _undecoded_pieces(audio, store.read(model))
     ]
 
 
 def _undecoded_pieces(audio: AudioSet, hyps_by_recording: Mapping[str, str]) -> list[AudioSet]:
-    """What has no hypothesis yet, each recording once, in the pieces that are decoded together."""
+    """List the pieces without hypotheses, cut into the batches that are decoded together."""
     first = {recording: place for place, recording in reversed([*enumerate(audio.recordings)])}
     unique_audio = audio.only(sorted(first.values()))
     cut = [
@@ -205,7 +205,7 @@ def decode(
     report: Callable[[str], None] = lambda _: None,
     decoding_notes: dict[Path, str] | None = None,
 ) -> list[float]:
-    """Decode pieces in one job, and keep each as soon as it is done.
+    """Decode pieces in one job, and store each as soon as it is done.
 
     Args:
         todo: the pieces; those of one model stand together, so that it is loaded once.

@@ -1,4 +1,4 @@
-"""The list of what one shard decodes: a JSON file in the cycle's folder, named by its content.
+"""The list of one shard's pieces: a JSON file in the cycle's folder, named by its content.
 
 A worker on another host reads it, so the folder must be seen there under the same path. The list
 is of use to one run only; what it names is kept in ``TranscriptStore``.

@@ -1,4 +1,4 @@
-"""Cutting a large transcription into pieces and shards, so that several workers can take part.
+"""Cut a large transcription into pieces and shards for several workers.
 
 A piece is what is decoded together and kept together. Pieces depend on the recordings alone, by
 their length and content: neither on how many shards there are nor on the manifest's order, so that
@@ -24,7 +24,7 @@ _LEAST_PIECES = 8
 
 
 def pieces(durations: Sequence[float], recordings: Sequence[str]) -> list[tuple[int, ...]]:
-    """Places of the recordings that belong together, the longest first.
+    """Group the recordings' places into pieces to decode together, the longest first.
 
     Args:
         durations: seconds, one a recording.
