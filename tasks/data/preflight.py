@@ -85,11 +85,15 @@ def preflight(
     utterances, schema_findings = parse_manifest(manifest)
     roots = [root.expanduser().resolve() for root in (manifest.parent, *limits.extra_roots)]
     problems = list(schema_findings)
-    audio_paths = [(u, _locate(manifest, u, roots)) for u in utterances]
+    audio_paths = [(utterance, _locate(manifest, utterance, roots)) for utterance in utterances]
     problems.extend(_check_places(audio_paths, roots))
     problems.extend(_check_moved(audio_paths))
     problems.extend(_check_duplicate_rows(audio_paths))
-    readable = [(u, path) for u, path in audio_paths if _is_inside(path, roots) and _is_file(path)]
+    readable = [
+        (utterance, path)
+        for utterance, path in audio_paths
+        if _is_inside(path, roots) and _is_file(path)
+    ]
     facts = audio_probe.probe_all([path for _, path in readable])
     rows = []
     for (utterance, path), fact in zip(readable, facts, strict=True):

@@ -320,7 +320,7 @@ def _ker_refusals(evidence: GateInputs, baseline: Scores, policy: GatePolicy) ->
             "evaluation harder (voices, noise, contexts, adversarial terms) with "
             f"{neighbour_stages.BUILD}.",
         )
-    elif not _later_and_grown(evidence):
+    elif not _is_later_and_grown(evidence):
         when = "and the manifest has not grown since the cycle before"
         if evidence.cycle == 1:
             when = "on a first evaluation"
@@ -334,7 +334,7 @@ def _ker_refusals(evidence: GateInputs, baseline: Scores, policy: GatePolicy) ->
         )
 
 
-def _later_and_grown(evidence: GateInputs) -> bool:
+def _is_later_and_grown(evidence: GateInputs) -> bool:
     rows = len(evidence.utterances or ())
     return (
         evidence.cycle > 1 and evidence.previous_rows is not None and rows > evidence.previous_rows

@@ -181,7 +181,7 @@ def make_plan(
 
 
 def plan_for(
-    decided: Decision, pairing: PairedScores, priority: Sequence[str], names: tuple[str, str]
+    decision: Decision, pairing: PairedScores, priority: Sequence[str], names: tuple[str, str]
 ) -> GrowPlan | None:
     """Return the plan that a decision asks for; None if the next stage is not the build stage.
 
@@ -189,34 +189,34 @@ def plan_for(
     count; otherwise the tuned model's.
 
     Args:
-        decided: the decision.
+        decision: the decision.
         pairing: the rows as both models scored them.
         priority: the categories that decided.
         names: of base and tuned model.
     """
-    if decided.route != neighbour_stages.BUILD:
+    if decision.route != neighbour_stages.BUILD:
         return None
-    is_discarded = decided.verdict is Verdict.DISCARD
+    is_discarded = decision.verdict is Verdict.DISCARD
     scores = pairing.before if is_discarded else pairing.after
     unseen = scores.where(lambda row: row.row.part is not Partition.TRAINED)
-    guardrail = decided.guardrail
+    guardrail = decision.guardrail
     return make_plan(
         scores,
         priority,
         model=names[0] if is_discarded else names[1],
         trained=not is_discarded,
-        needed=_rows_to_settle(decided, pairing),
+        needed=_rows_to_settle(decision, pairing),
         gap=pronunciation_gap(unseen, GatePolicy(priority=tuple(priority))),
         forgets=guardrail is not None and guardrail.status is GuardrailStatus.BROKEN,
     )
 
 
-def _rows_to_settle(decided: Decision, pairing: PairedScores) -> dict[str, int]:
+def _rows_to_settle(decision: Decision, pairing: PairedScores) -> dict[str, int]:
     """Return the held-out rows that would settle each unsettled priority category."""
     changes = diff.deltas(pairing.where(lambda pair: pair.after.row.part is not Partition.TRAINED))
     needed = {
-        category: rows_needed(changes[category], len(decided.findings))
-        for category, finding in decided.findings.items()
+        category: rows_needed(changes[category], len(decision.findings))
+        for category, finding in decision.findings.items()
         if finding is CategoryResult.UNSETTLED
     }
     return {category: rows for category, rows in needed.items() if rows is not None}
@@ -342,7 +342,7 @@ class _Judged:
             ipa_source=_GUESSED if _GUESSED in sources else next(iter(sources), None),
             held_out=term.held_out,
             trained=term.trained,
-            why=_why(term, is_divided=self.is_divided),
+            why=_line_reason(term, is_divided=self.is_divided),
         )
 
     def _worst_first(self, category: str, dimension: str, term: _Term) -> list[str]:
@@ -386,7 +386,7 @@ def _values(line: Line, dimension: str) -> tuple[str, ...]:
     }[dimension]
 
 
-def _why(term: _Term, *, is_divided: bool) -> str:
+def _line_reason(term: _Term, *, is_divided: bool) -> str:
     held_out, trained = term.held_out, term.trained
     reasons: list[str] = []
     if held_out.hits:

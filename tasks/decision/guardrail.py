@@ -101,8 +101,8 @@ class Guardrail:
         """Sentences whose interval would exclude no rise, if the rise stays as it is."""
         if self.interval is None or self.rise <= 0:
             return None
-        half = (self.interval.high - self.interval.low) / 2
-        return max(self.n + 1, math.ceil(self.n * (half / self.rise) ** 2))
+        half_width = (self.interval.high - self.interval.low) / 2
+        return max(self.n + 1, math.ceil(self.n * (half_width / self.rise) ** 2))
 
     def __str__(self) -> str:
         between = ""

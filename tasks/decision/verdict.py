@@ -348,13 +348,13 @@ class _DecisionRules:
         return Verdict.GROW, [ground], None
 
     def _inconclusive(self) -> tuple[Verdict, list[str], int | None]:
-        open_ones = {
+        unsettled = {
             category: rows_needed(self.judged[category], len(self.judged), self.policy)
             for category, finding in self.findings.items()
             if finding is CategoryResult.UNSETTLED
         }
         rows_by_category = {
-            category: rows for category, rows in open_ones.items() if rows is not None
+            category: rows for category, rows in unsettled.items() if rows is not None
         }
         if not rows_by_category:
             ground = (

@@ -50,8 +50,8 @@ def columns(ref: str, hyps: Sequence[str], term: str | None = None) -> list[Colu
     term_places = _term_places(ref_words, normalise(term or "").split())
     aligned_columns: list[Column] = []
     for place in range(len(ref_words) + 1):
-        put_in = zip_longest(*(inserted[place] for _, inserted in aligned_hyps))
-        aligned_columns += [Column(None, words) for words in put_in]
+        insertions = zip_longest(*(inserted[place] for _, inserted in aligned_hyps))
+        aligned_columns += [Column(None, words) for words in insertions]
         if place < len(ref_words):
             hyp_words = tuple(words[place] for words, _ in aligned_hyps)
             aligned_columns.append(Column(ref_words[place], hyp_words, place in term_places))

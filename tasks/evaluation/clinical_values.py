@@ -98,14 +98,14 @@ _BEGINNINGS = frozenset((*_SMALL, *_LARGE, *_FREQUENCIES, *_NEGATIONS))
 
 def critical(text: str) -> tuple[Item, ...]:
     """Return the critical items of a text as it was written, in order."""
-    plain = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).lower()
-    plain = plain.replace("’", "'").replace("-", " ")
+    lowered = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).lower()
+    lowered = lowered.replace("’", "'").replace("-", " ")
     # Most hypotheses are nothing but words, which need no pattern to be told apart.
-    if plain.replace(" ", "").isalpha():
-        words = plain.split()
+    if lowered.replace(" ", "").isalpha():
+        words = lowered.split()
         starts = [place for place, word in enumerate(words) if word in _BEGINNINGS]
     else:
-        words = _WORD.findall(plain)
+        words = _WORD.findall(lowered)
         starts = [
             place
             for place, word in enumerate(words)
@@ -136,8 +136,8 @@ def _number(tokens: Sequence[str], start: int) -> tuple[str | None, int]:
     """Return the number that begins at a word, in digits, and the place after it."""
     if tokens[start][0].isdecimal():
         return _plain_digits(Decimal(tokens[start].replace(",", ""))), start + 1
-    whole, place = _spelled(tokens, start)
-    if whole is None:
+    integer, place = _parse_cardinal(tokens, start)
+    if integer is None:
         return None, start
     digits = []
     if place < len(tokens) and tokens[place] == "point":
@@ -146,11 +146,11 @@ def _number(tokens: Sequence[str], start: int) -> tuple[str | None, int]:
                 break
             digits.append(str(_SMALL[word]))
     if not digits:
-        return str(whole), place
-    return _plain_digits(Decimal(f"{whole}.{''.join(digits)}")), place + 1 + len(digits)
+        return str(integer), place
+    return _plain_digits(Decimal(f"{integer}.{''.join(digits)}")), place + 1 + len(digits)
 
 
-def _spelled(tokens: Sequence[str], start: int) -> tuple[int | None, int]:
+def _parse_cardinal(tokens: Sequence[str], start: int) -> tuple[int | None, int]:
     """Parse a cardinal in words, such as "two hundred and fifty"."""
     total, group, place = 0, None, start
     while place < len(tokens):

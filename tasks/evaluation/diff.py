@@ -264,16 +264,16 @@ def pair(before: Scores, after: Scores) -> PairedScores:
     )
     earlier = dict(zip(first, before.rows, strict=True))
     later = dict(zip(second, after.rows, strict=True))
-    common = [key for key in later if key in earlier]
-    if not common:
+    common_keys = [key for key in later if key in earlier]
+    if not common_keys:
         raise InputError(
             "the two evaluations have no row in common (audio file name and reference). "
             "Fix: compare evaluations of the same manifest."
         )
     return PairedScores(
-        tuple(ScorePair(earlier[key], later[key]) for key in common),
-        only_before=len(earlier) - len(common),
-        only_after=len(later) - len(common),
+        tuple(ScorePair(earlier[key], later[key]) for key in common_keys),
+        only_before=len(earlier) - len(common_keys),
+        only_after=len(later) - len(common_keys),
     )
 
 

@@ -109,7 +109,7 @@ def stretches(path: Path, count: int) -> list[Stretch]:
     Raises:
         InputError: there is no such file.
     """
-    with _opened(path) as stream:
+    with _open(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         if stream.read(_HEAD_BYTES).removeprefix(_BOM).lstrip().startswith(b"["):
             count = 1
@@ -119,8 +119,8 @@ def stretches(path: Path, count: int) -> list[Stretch]:
             stream.readline()
             bounds.append(stream.tell())
     bounds.append(size)
-    cut = [Stretch(path, start, end) for start, end in itertools.pairwise(bounds) if start < end]
-    return cut or [Stretch(path, 0, size)]
+    parts = [Stretch(path, start, end) for start, end in itertools.pairwise(bounds) if start < end]
+    return parts or [Stretch(path, 0, size)]
 
 
 def iterate_hypotheses(path: Path, part: Stretch | None = None) -> Iterator[Hypothesis]:
@@ -134,7 +134,7 @@ def iterate_hypotheses(path: Path, part: Stretch | None = None) -> Iterator[Hypo
         InputError: no such file, not JSON, no rows, or a row without ref or hyp; names the row.
     """
     row = 0
-    with _opened(path) as stream:
+    with _open(path) as stream:
         for row, record in _records(path, stream, part):
             yield _hypothesis(path, row, record)
     if not row and part is None:
@@ -144,7 +144,7 @@ def iterate_hypotheses(path: Path, part: Stretch | None = None) -> Iterator[Hypo
 def terms(part: Stretch) -> set[str]:
     """Return the terms that a stretch's rows name, without parsing the rows."""
     quoted_terms: set[bytes] = set()
-    with _opened(part.path) as stream:
+    with _open(part.path) as stream:
         stream.seek(part.start)
         place = part.start
         for line in stream:
@@ -162,7 +162,7 @@ def _unquote(text: bytes) -> str:
         return ""  # reading the row will say what is wrong
 
 
-def _opened(path: Path) -> BinaryIO:
+def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError as missing:
@@ -191,9 +191,9 @@ def _records(
         if part is not None and place >= part.end:
             return
         place += len(line)
-        plain = line.removeprefix(_BOM) if place == len(line) else line
-        if plain.strip():
-            yield row, _record(path, row, plain)
+        content = line.removeprefix(_BOM) if place == len(line) else line
+        if content.strip():
+            yield row, _record(path, row, content)
 
 
 def _array(path: Path, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -226,8 +226,10 @@ def _object(path: Path, row: int, record: object, *, has_escapes: bool) -> dict[
         # Only an escape can hide half of a surrogate pair, which cannot be written again.
         if has_escapes:
             json.dumps(record, ensure_ascii=False).encode()
-    except UnicodeEncodeError as half:
-        raise InputError(f"{path}: row {row}: holds half of a surrogate pair ({half}).") from half
+    except UnicodeEncodeError as surrogate:
+        raise InputError(
+            f"{path}: row {row}: holds half of a surrogate pair ({surrogate})."
+        ) from surrogate
     return record
 
 

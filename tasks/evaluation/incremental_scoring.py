@@ -51,7 +51,7 @@ class _Table:
         self.lines: dict[Hashable, int] = {}
         self.sums: Floats = np.zeros((16, len(COUNTED)))
 
-    def add(self, values: Iterable[Hashable], counted: Floats) -> None:
+    def add(self, values: Iterable[Hashable], counts: Floats) -> None:
         """Add rows: their values of the field, and their counts, shape (rows, counts)."""
         lines = self.lines
         places = np.array([lines.setdefault(value, len(lines)) for value in values], dtype=np.intp)
@@ -61,7 +61,7 @@ class _Table:
             self.sums = grown
         for column in range(len(COUNTED)):
             self.sums[: len(lines), column] += np.bincount(
-                places, weights=counted[:, column], minlength=len(lines)
+                places, weights=counts[:, column], minlength=len(lines)
             )
 
     def merge(self, other: _Table) -> None:
@@ -74,8 +74,8 @@ class _Table:
 
 
 def _counts(sums: Floats) -> ErrorCounts:
-    whole = [round(value) for value in sums]
-    n, _wer, _cer, *other_counts = whole
+    rounded = [round(value) for value in sums]
+    n, _wer, _cer, *other_counts = rounded
     return ErrorCounts(n, float(sums[1]), float(sums[2]), *other_counts)
 
 
@@ -129,10 +129,10 @@ class ScoreAccumulator:
         """Add the buffered rows to the tables."""
         if not self._values:
             return
-        counted = np.array(self._counted).reshape(-1, len(COUNTED))
+        counts = np.array(self._counted).reshape(-1, len(COUNTED))
         columns = (*zip(*self._values, strict=True), self._blocks)
         for table, values in zip(self._tables.values(), columns, strict=True):
-            table.add(values, counted)
+            table.add(values, counts)
         self._values.clear()
         self._blocks.clear()
         del self._counted[:]
@@ -220,10 +220,10 @@ def _summarise_many(parts: list[Stretch]) -> Summary:
     with ProcessPoolExecutor(len(parts), mp_context=context) as pool:
         words = index_terms(term for part_terms in pool.map(terms, parts) for term in part_terms)
         tallies = pool.map(_tally, parts, [words] * len(parts))
-        whole = next(tallies)
+        total = next(tallies)
         for tally in tallies:
-            whole.merge(tally)
-    return whole.summary()
+            total.merge(tally)
+    return total.summary()
 
 
 def _tally(part: Stretch, words: TermIndex) -> ScoreAccumulator:

@@ -28,17 +28,13 @@ def keys(*sets: Sequence[tuple[str, str]]) -> list[list[Key]]:
     Raises:
         InputError: two rows of one file cannot be told apart by path and reference.
     """
-    split = [
-        [(PurePath(audio).parts, normalise(text)) for audio, text in one_set] for one_set in sets
-    ]
-    deepest = max((len(parts) for one_set in split for parts, _ in one_set), default=1)
+    split = [[(PurePath(audio).parts, normalise(text)) for audio, text in rows] for rows in sets]
+    deepest = max((len(parts) for rows in split for parts, _ in rows), default=1)
     for depth in range(1, deepest + 1):
-        keyed_sets = [[(parts[-depth:], text) for parts, text in one_set] for one_set in split]
-        if all(len(set(one_set)) == len(one_set) for one_set in keyed_sets):
+        keyed_sets = [[(parts[-depth:], text) for parts, text in rows] for rows in split]
+        if all(len(set(row_keys)) == len(row_keys) for row_keys in keyed_sets):
             return keyed_sets
-    duplicate = next(
-        row for one_set in split for place, row in enumerate(one_set) if row in one_set[:place]
-    )
+    duplicate = next(row for rows in split for place, row in enumerate(rows) if row in rows[:place])
     raise InputError(
         f"audio {'/'.join(duplicate[0])!r} stands in two rows of one file with the same reference. "
         "Fix: remove one of them."

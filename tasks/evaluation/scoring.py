@@ -49,16 +49,16 @@ def measure(ref: str, hyp: str, term: str | None) -> Measured:
     Returns:
         word_edits, ref_words, char_edits, ref_chars, term_missed, sentence_wrong.
     """
-    missed = not contains_words(hyp, term) if term else None
+    term_missed = not contains_words(hyp, term) if term else None
     if ref == hyp:
-        return 0, ref.count(" ") + 1 if ref else 0, 0, len(ref), missed, False
+        return 0, ref.count(" ") + 1 if ref else 0, 0, len(ref), term_missed, False
     words = ref.split()
     return (
         Levenshtein.distance(words, hyp.split()),
         len(words),
         Levenshtein.distance(ref, hyp),
         len(ref),
-        missed,
+        term_missed,
         True,
     )
 
@@ -104,7 +104,7 @@ class UtteranceScore:
     @property
     def counts(self) -> ErrorCounts:
         """The row as a set of one."""
-        missed = self.term_missed
+        term_missed = self.term_missed
         return ErrorCounts(
             n=1,
             wer_sum=self.wer,
@@ -114,8 +114,8 @@ class UtteranceScore:
             char_edits=self.char_edits,
             ref_chars=self.ref_chars,
             sentences_wrong=int(self.sentence_wrong),
-            with_term=int(missed is not None),
-            terms_missed=int(bool(missed)),
+            with_term=int(term_missed is not None),
+            terms_missed=int(bool(term_missed)),
         )
 
 

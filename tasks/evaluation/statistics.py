@@ -69,10 +69,10 @@ def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> Interval | None
     z = _z(confidence)
     rate, spread = hits / n, z * z / n
     middle = (rate + spread / 2) / (1 + spread)
-    half = z * math.sqrt(rate * (1 - rate) / n + spread / (4 * n)) / (1 + spread)
+    half_width = z * math.sqrt(rate * (1 - rate) / n + spread / (4 * n)) / (1 + spread)
     # At the ends the exact bound is 0 or 1; only rounding keeps the formula from it.
-    low = 0.0 if hits == 0 else max(0.0, middle - half)
-    high = 1.0 if hits == n else min(1.0, middle + half)
+    low = 0.0 if hits == 0 else max(0.0, middle - half_width)
+    high = 1.0 if hits == n else min(1.0, middle + half_width)
     return Interval(low, high)
 
 
@@ -135,8 +135,8 @@ def paired_difference(
         raise ValueError(f"{fixed} fixed and {broken} broken rows do not fit into {n}")
     down, up = (fixed + 1) / (n + 2), (broken + 1) / (n + 2)
     difference = up - down
-    half = _z(confidence) * math.sqrt((down + up - difference**2) / (n + 2))
-    return Interval(max(-1.0, difference - half), min(1.0, difference + half))
+    half_width = _z(confidence) * math.sqrt((down + up - difference**2) / (n + 2))
+    return Interval(max(-1.0, difference - half_width), min(1.0, difference + half_width))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

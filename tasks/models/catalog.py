@@ -115,7 +115,7 @@ class Base:
         return {**record, "nim_family": self.nim_family}
 
 
-def _shipped(name: str, decoder: Decoder, status: Status, note: str, card: str) -> Base:
+def _shipped_base(name: str, decoder: Decoder, status: Status, note: str, card: str) -> Base:
     """Return the row of a small English model that ships with this project."""
     return Base(
         name,
@@ -132,21 +132,21 @@ def _shipped(name: str, decoder: Decoder, status: Status, note: str, card: str) 
 SHIPPED: dict[str, Base] = {
     base.name: base
     for base in (
-        _shipped(
+        _shipped_base(
             EMBEDDED,
             Decoder.CTC,
             Status.VERIFIED,
             "the small demo model of this project; it shows the loop",
             "MODEL_CARD.md",
         ),
-        _shipped(
+        _shipped_base(
             "embedded-tdt",
             Decoder.TDT,
             Status.EXPECTED,
             "a small TDT model of this project; it rehearses the loop on a GPU",
             "MODEL_CARD_TDT.md",
         ),
-        _shipped(
+        _shipped_base(
             "embedded-rnnt",
             Decoder.RNNT,
             Status.EXPECTED,
@@ -158,7 +158,7 @@ SHIPPED: dict[str, Base] = {
 """The models in asr_flywheel/embedded, by the names that they are given everywhere."""
 
 
-def _nvidia(
+def _nvidia_base(
     name: str,
     decoder: Decoder,
     status: Status,
@@ -191,7 +191,7 @@ _NOT_ON_RECORD = "the stock recipe applies, no result is on record"
 CATALOGUE: dict[str, Base] = {
     base.name: base
     for base in (
-        _nvidia(
+        _nvidia_base(
             "parakeet-tdt-0.6b-v2",
             Decoder.TDT,
             Status.VERIFIED,
@@ -199,7 +199,7 @@ CATALOGUE: dict[str, Base] = {
             "39 rows, rows that were trained on included",
             600,
         ),
-        _nvidia(
+        _nvidia_base(
             "nemotron-speech-streaming-en-0.6b",
             Decoder.RNNT,
             Status.BROKEN,
@@ -208,7 +208,7 @@ CATALOGUE: dict[str, Base] = {
             cache_aware=True,
             licence="NVIDIA Open Model License",
         ),
-        _nvidia(
+        _nvidia_base(
             "stt_en_conformer_ctc_large",
             Decoder.CTC,
             Status.EXPECTED,
@@ -216,7 +216,7 @@ CATALOGUE: dict[str, Base] = {
             120,
             revision="2c8326e4e43ae5b994612cfea3f3029818fb23c6",
         ),
-        _nvidia(
+        _nvidia_base(
             "parakeet-tdt-1.1b",
             Decoder.TDT,
             Status.EXPECTED,
@@ -225,8 +225,8 @@ CATALOGUE: dict[str, Base] = {
             revision="74ec7598b4a8dae899a5bd04eaa0e9a92bf36a62",
             sha256="9c563d52bdffeacbac0c5b894fdea9be82fea3a6bd8bb8018ff57888e2b5d988",
         ),
-        _nvidia("parakeet-rnnt-0.6b", Decoder.RNNT, Status.EXPECTED, _NOT_ON_RECORD, 600),
-        _nvidia(
+        _nvidia_base("parakeet-rnnt-0.6b", Decoder.RNNT, Status.EXPECTED, _NOT_ON_RECORD, 600),
+        _nvidia_base(
             "parakeet-rnnt-1.1b",
             Decoder.RNNT,
             Status.EXPECTED,
@@ -234,8 +234,8 @@ CATALOGUE: dict[str, Base] = {
             1100,
             revision="2326ee79c014e914d01b12595eacc243d2816a69",
         ),
-        _nvidia("parakeet-ctc-0.6b", Decoder.CTC, Status.EXPECTED, _NOT_ON_RECORD, 600),
-        _nvidia(
+        _nvidia_base("parakeet-ctc-0.6b", Decoder.CTC, Status.EXPECTED, _NOT_ON_RECORD, 600),
+        _nvidia_base(
             "parakeet-ctc-1.1b",
             Decoder.CTC,
             Status.EXPECTED,
@@ -243,7 +243,7 @@ CATALOGUE: dict[str, Base] = {
             1100,
             sha256="8e91253dd1380b0988e34606d0b6bdfdf244a4fbb0f67e01a088083fc7485a08",
         ),
-        _nvidia(
+        _nvidia_base(
             "parakeet-tdt-0.6b-v3",
             Decoder.TDT,
             Status.EXPECTED,
@@ -252,7 +252,7 @@ CATALOGUE: dict[str, Base] = {
             600,
             languages=_V3_LANGUAGES,
         ),
-        _nvidia(
+        _nvidia_base(
             "parakeet-unified-en-0.6b",
             Decoder.RNNT,
             Status.UNKNOWN,
@@ -261,14 +261,14 @@ CATALOGUE: dict[str, Base] = {
             600,
             licence="",
         ),
-        _nvidia(
+        _nvidia_base(
             "parakeet-tdt_ctc-110m",
             Decoder.HYBRID_TDT_CTC,
             Status.EXPECTED,
             f"a hybrid, of which the hand-off makes a model of one head; {_NOT_ON_RECORD}",
             110,
         ),
-        _nvidia(
+        _nvidia_base(
             "nemotron-3.5-asr-streaming-0.6b",
             Decoder.RNNT,
             Status.UNKNOWN,

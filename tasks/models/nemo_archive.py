@@ -244,16 +244,16 @@ def check_safe(path: Path) -> None:
 def _foreign_classes(config: object) -> Iterator[str]:
     """Yield each class of the configuration that restoring would take from elsewhere."""
     # YAML's aliases make one value appear in many places: each is looked at once.
-    todo, seen = [config], set[int]()
-    while todo:
-        value = todo.pop()
-        if id(value) in seen:
+    pending, visited_ids = [config], set[int]()
+    while pending:
+        value = pending.pop()
+        if id(value) in visited_ids:
             continue
-        seen.add(id(value))
+        visited_ids.add(id(value))
         if isinstance(value, list):
-            todo.extend(value)
+            pending.extend(value)
         elif isinstance(value, dict):
-            todo.extend(value.values())
+            pending.extend(value.values())
             for key in _CLASS_KEYS:
                 class_name = value.get(key)
                 if isinstance(class_name, str) and (key == "_target_" or "." in class_name):
@@ -269,7 +269,7 @@ def _open_members(path: Path) -> Iterator[tuple[tarfile.TarFile, dict[str, tarfi
         with tarfile.open(path, "r:*") as archive:
             members = read_members(archive, path)
             ends = max((member.offset_data + member.size for member in members.values()), default=0)
-            if ends > path.stat().st_size and not _compressed(path):
+            if ends > path.stat().st_size and not _is_compressed(path):
                 raise InputError(f"{path}: cut short inside its weights. {_REMEDY}")
             yield archive, members
     except FileNotFoundError as missing:
@@ -285,7 +285,7 @@ def _open_members(path: Path) -> Iterator[tuple[tarfile.TarFile, dict[str, tarfi
         raise InputError(f"{path}: not readable as a .nemo archive ({wrong}). {_REMEDY}") from wrong
 
 
-def _compressed(path: Path) -> bool:
+def _is_compressed(path: Path) -> bool:
     with path.open("rb") as stream:
         return stream.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0"))
 

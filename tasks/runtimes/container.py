@@ -291,17 +291,17 @@ class ContainerRuntime:
                 {"job": "probe", "owner": orphaned_containers.owner()},
             ),
         )
-        began = time.monotonic()
+        start_time = time.monotonic()
         output: list[str] = []
 
         def poll() -> None:
-            if time.monotonic() - began > _PROBE_S:
+            if time.monotonic() - start_time > _PROBE_S:
                 raise FaultError(
                     Fault.BAD_REQUEST,
                     f"{settings.image}: its Python told nothing within {_PROBE_S:.0f} s",
                 )
 
-        ended = docker_engine.run(
+        job_result = docker_engine.run(
             client, replace(spec, gpus="", network="none"), output.append, poll
         )
         contents = images.parse(output)
@@ -311,7 +311,7 @@ class ContainerRuntime:
             raise FaultError(
                 Fault.BAD_REQUEST if fault is Fault.SCRIPT_FAILED else fault,
                 f"{settings.image}: {settings.python} could not be asked what the image holds "
-                f"(exit code {ended.exit_code})\n{output_tail}",
+                f"(exit code {job_result.exit_code})\n{output_tail}",
             )
         return contents
 

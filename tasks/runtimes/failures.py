@@ -190,13 +190,13 @@ def _first(patterns: tuple[tuple[Fault, str], ...], text: str, otherwise: Fault)
     return otherwise
 
 
-def fault_of(ended: JobResult, log: Path) -> Fault | None:
+def fault_of(job_result: JobResult, log: Path) -> Fault | None:
     """Return a job's fault by the engine's state, the log and the exit code, or None."""
-    if ended.oom_killed:
+    if job_result.oom_killed:
         return Fault.HOST_MEMORY
-    if ended.exit_code == 0:
+    if job_result.exit_code == 0:
         return None
     fault = from_log(log.read_text(encoding="utf-8", errors="replace") if log.is_file() else "")
-    if fault is Fault.SCRIPT_FAILED and ended.exit_code in _STOPPED:
+    if fault is Fault.SCRIPT_FAILED and job_result.exit_code in _STOPPED:
         return Fault.STOPPED
     return fault

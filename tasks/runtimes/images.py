@@ -147,7 +147,7 @@ def need(image: str, environment: Mapping[str, str], torch_cuda: str = "") -> Ne
 
 def check_driver(requirement: Need | None, gpus: Sequence[Gpu]) -> DriverCheck:
     """Check the host's driver against an image's need; pass without a GPU or its driver."""
-    drivers = [(gpu, _numbers(gpu.driver)) for gpu in gpus if _numbers(gpu.driver)]
+    drivers = [(gpu, _version_numbers(gpu.driver)) for gpu in gpus if _version_numbers(gpu.driver)]
     if requirement is None or not drivers or not requirement.least:
         return DriverCheck(True)
     gpu, driver = min(drivers, key=lambda gpu_driver: gpu_driver[1])
@@ -219,7 +219,7 @@ def _remedy(requirement: Need, driver: tuple[int, ...]) -> str:
     return f"{newer}, or take {best.image} (CUDA {'.'.join(map(str, best.cuda))})"
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def _version_numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
@@ -244,7 +244,7 @@ def _condition_holds(condition: str, driver: tuple[int, ...], *, central: bool) 
     kind, sign, value = condition_match.groups()
     if kind == "brand":
         return central
-    required_driver = _numbers(value)
+    required_driver = _version_numbers(value)
     if kind == "cuda":
         pair = (required_driver[0], required_driver[1] if len(required_driver) > 1 else 0)
         required_driver = (_MINOR.get(pair, _MAJOR.get(pair[0], (0,))[0]),)
@@ -282,7 +282,7 @@ class Held:
 
     def untried_warning(self) -> str:
         """Return a warning about a NeMo that this project was not run with, or ""."""
-        release = _numbers(self.nemo)[:2]
+        release = _version_numbers(self.nemo)[:2]
         if not release or TRIED[0] <= release <= TRIED[1]:
             return ""
         known_range = " to ".join(".".join(map(str, version)) for version in TRIED)

@@ -54,20 +54,20 @@ _DECODED_EVERY = 10, 100
 def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
     """Return the whole override list, in the order data, recipe, hardware and experiment folder."""
     recipe, hardware = request.recipe, runtime.hardware
-    inside = runtime.path_mapper(request.work_dir, request.reads)
+    map_path = runtime.path_mapper(request.work_dir, request.reads)
     split = request.data.split
     loaders = {
         "train_ds": _workers(hardware, len(split.train), recipe.batch_size),
         "validation_ds": _workers(hardware, len(split.validation), _VALIDATION_BATCH),
     }
     hydra_overrides = [
-        Override("init_from_nemo_model", inside(request.base)),
+        Override("init_from_nemo_model", map_path(request.base)),
         Override("name", EXPERIMENT),
-        Override("model.train_ds.manifest_filepath", inside(request.copy("train"))),
+        Override("model.train_ds.manifest_filepath", map_path(request.copy("train"))),
         Override("model.train_ds.batch_size", recipe.batch_size),
         Override("model.train_ds.min_duration", recipe.min_duration),
         Override("model.train_ds.max_duration", recipe.max_duration),
-        Override("model.validation_ds.manifest_filepath", inside(request.copy("validation"))),
+        Override("model.validation_ds.manifest_filepath", map_path(request.copy("validation"))),
         Override("model.validation_ds.batch_size", _VALIDATION_BATCH),
         Override("model.optim.lr", recipe.lr),
         Override("model.optim.sched.name", "CosineAnnealing"),
@@ -94,7 +94,7 @@ def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
             Override("trainer.precision", 32),
             Override("trainer.sync_batchnorm", False),
         ]
-    return [*hydra_overrides, *_experiment_overrides(request, inside)]
+    return [*hydra_overrides, *_experiment_overrides(request, map_path)]
 
 
 def _length_sampler(recipe: Recipe) -> list[Override]:
@@ -141,10 +141,10 @@ def _batches(hardware: Hardware, rows: int, batch: int) -> int:
     return -(-rows // (batch * max(1, len(hardware.gpus))))
 
 
-def _experiment_overrides(request: SftRequest, inside: Callable[[Path], str]) -> list[Override]:
+def _experiment_overrides(request: SftRequest, map_path: Callable[[Path], str]) -> list[Override]:
     callback = "exp_manager.checkpoint_callback_params"
     experiment_overrides = [
-        Override("exp_manager.exp_dir", inside(request.experiment)),
+        Override("exp_manager.exp_dir", map_path(request.experiment)),
         Override("exp_manager.create_tensorboard_logger", False),
         # A fixed folder, so that a second start of a broken run goes on from its checkpoint.
         Override("exp_manager.use_datetime_version", False, added=True),

@@ -144,9 +144,9 @@ class ProgressReader:
             with self._path.open("rb") as stream:
                 stream.seek(self._read)
                 new = stream.read()
-            whole = new[: new.rfind(b"\n") + 1]  # the rest is still being written
-            self._read += len(whole)
-            for line in whole.splitlines():
+            complete_lines = new[: new.rfind(b"\n") + 1]  # the rest is still being written
+            self._read += len(complete_lines)
+            for line in complete_lines.splitlines():
                 self._apply(json.loads(line))
         return self._now
 
@@ -179,22 +179,22 @@ def overfit(epochs: Sequence[Epoch]) -> str | None:
 
     One of the specification's stopping rules (contracts, Routing).
     """
-    course = [
+    losses = [
         (epoch.val_wer, epoch.train_loss)
         for epoch in epochs
         if epoch.val_wer is not None and epoch.train_loss is not None
     ]
-    best = min(course, default=None)
-    if best is None or course[-1][0] <= best[0] or course[-1][1] >= best[1]:
+    best = min(losses, default=None)
+    if best is None or losses[-1][0] <= best[0] or losses[-1][1] >= best[1]:
         return None
     return (
-        f"Validation WER rose from {best[0]:.3f} to {course[-1][0]:.3f} while the training loss "
-        f"fell from {best[1]:.3f} to {course[-1][1]:.3f}."
+        f"Validation WER rose from {best[0]:.3f} to {losses[-1][0]:.3f} while the training loss "
+        f"fell from {best[1]:.3f} to {losses[-1][1]:.3f}."
     )
 
 
 def check_outcome(
-    ended: JobResult, events: list[dict[str, Any]], expected_epochs: int, log: Path
+    job_result: JobResult, events: list[dict[str, Any]], expected_epochs: int, log: Path
 ) -> tuple[Epoch, ...]:
     """Return the epochs of a run that reached its end.
 
@@ -204,8 +204,8 @@ def check_outcome(
     Raises:
         FaultError: it did not reach its end; says why.
     """
-    if (fault := fault_of(ended, log)) is not None:
-        raise FaultError(fault, f"exit code {ended.exit_code}\n{_tail(log)}")
+    if (fault := fault_of(job_result, log)) is not None:
+        raise FaultError(fault, f"exit code {job_result.exit_code}\n{_tail(log)}")
     # A resumed run may validate an epoch again; its later word counts.
     by_epoch = {event["epoch"]: event for event in events if event["event"] == "epoch"}
     names = Epoch.__dataclass_fields__

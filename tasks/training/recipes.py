@@ -144,11 +144,11 @@ def padding_saved(durations: Sequence[float], batch: int) -> float:
     in_any_order = rng.sample(durations, len(durations))
     reach = LENGTH_NOISE * (durations[-1] - durations[0]) / 2 if durations else 0.0
     by_length = sorted(durations, key=lambda seconds: seconds + rng.uniform(-reach, reach))
-    before = _padded(in_any_order, batch)
-    return max(0.0, 1 - _padded(by_length, batch) / before) if before else 0.0
+    before = _padded_seconds(in_any_order, batch)
+    return max(0.0, 1 - _padded_seconds(by_length, batch) / before) if before else 0.0
 
 
-def _padded(durations: Sequence[float], batch: int) -> float:
+def _padded_seconds(durations: Sequence[float], batch: int) -> float:
     """Return the seconds to compute in batches of these rows, each as long as its longest row."""
     batches = (durations[at : at + batch] for at in range(0, len(durations), batch))
     return sum(max(rows) * len(rows) for rows in batches)

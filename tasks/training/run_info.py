@@ -35,7 +35,7 @@ class TrainingOutcome:
 def build_run_info(
     request: SftRequest,
     runtime: Runtime,
-    course: TrainingOutcome,
+    outcome: TrainingOutcome,
     model_sha256: str,
     overrides: Sequence[str],
 ) -> dict[str, Any]:
@@ -46,8 +46,8 @@ def build_run_info(
     there is no GPU to ask.
     """
     data, recipe = request.data, request.recipe
-    starts = [event for event in course.events if event["event"] == "start"]
-    steps = [event for event in course.events if event["event"] == "step"]
+    starts = [event for event in outcome.events if event["event"] == "start"]
+    steps = [event for event in outcome.events if event["event"] == "step"]
     return {
         "key": request.key,
         "model": "adapted_model.nemo",
@@ -66,7 +66,7 @@ def build_run_info(
         },
         "ladder": [attempt.as_dict() for attempt in request.rungs],
         "runtime": {
-            "image": course.image or None,
+            "image": outcome.image or None,
             "script": runtime.script.path,
             "own_script": runtime.script.own,
             "gpus": [gpu.name for gpu in runtime.hardware.gpus],
@@ -90,14 +90,14 @@ def build_run_info(
             "content_sha256": data.content,
         },
         "starts": [{"epoch": start["epoch"], "step": start["step"]} for start in starts],
-        "epochs": [asdict(epoch) for epoch in course.epochs],
-        "best_epoch": None if (best := best_epoch(course.epochs)) is None else best.epoch,
-        "steps": course.epochs[-1].step if course.epochs else 0,
+        "epochs": [asdict(epoch) for epoch in outcome.epochs],
+        "best_epoch": None if (best := best_epoch(outcome.epochs)) is None else best.epoch,
+        "steps": outcome.epochs[-1].step if outcome.epochs else 0,
         # A run that was resumed after its last batch has none of its own.
         "median_batch_seconds": statistics.median(s["seconds"] for s in steps) if steps else None,
-        "gpu_utilisation": _mean_utilisation(course.epochs),
+        "gpu_utilisation": _mean_utilisation(outcome.epochs),
         "peak_gpu_memory_mib": max((step["gpu_memory_mib"] for step in steps), default=None),
-        "wall_seconds": round(course.seconds, 1),
+        "wall_seconds": round(outcome.seconds, 1),
         "versions": versions(),
     }
 

@@ -123,8 +123,8 @@ def train(
     try:
         with disk_full_is_a_fault():
             _write_copies(request, runtime)
-            course = _run(request, runtime, job, report)
-            return _publish(request, runtime, course)
+            outcome = _run(request, runtime, job, report)
+            return _publish(request, runtime, outcome)
     except FaultError as failed:
         log = _clean_up_failed_run(request, job, failed.fault)
         if log is None:
@@ -139,20 +139,20 @@ def _run(
     request: SftRequest, runtime: Runtime, job: Job, report: Callable[[TrainingProgress], None]
 ) -> run_info.TrainingOutcome:
     """Start the script and follow it to its end."""
-    following = ProgressReader(request.events, request.recipe.epochs)
-    watch = UnkCollapseDetector()
+    reader = ProgressReader(request.events, request.recipe.epochs)
+    detector = UnkCollapseDetector()
 
     def poll() -> None:
-        progress = following.read()
-        watch.validated(progress.validated)
+        progress = reader.read()
+        detector.validated(progress.validated)
         report(progress)
 
     started = time.monotonic()
-    ended = runtime.execute(job, watch.observe, poll)
+    job_result = runtime.execute(job, detector.observe, poll)
     seconds = time.monotonic() - started
     events = list(Events(request.events).read())
-    epochs = check_outcome(ended, events, request.recipe.epochs, job.log)
-    return run_info.TrainingOutcome(epochs, events, seconds, ended.image, job.log)
+    epochs = check_outcome(job_result, events, request.recipe.epochs, job.log)
+    return run_info.TrainingOutcome(epochs, events, seconds, job_result.image, job.log)
 
 
 def _clean_up_failed_run(request: SftRequest, job: Job, fault: Fault) -> Path | None:
@@ -184,13 +184,13 @@ def _write_copies(request: SftRequest, runtime: Runtime) -> None:
     They hold what training needs and nothing else: NeMo gives other fields, which may be a user's
     own (audio_filename, offset, context), meanings that would change what it trains on.
     """
-    inside = runtime.path_mapper(request.work_dir, request.reads)
+    map_path = runtime.path_mapper(request.work_dir, request.reads)
     for side, source in (("train", request.data.train), ("validation", request.data.validation)):
         atomic_files.write_jsonl(
             request.copy(side),
             (
                 {
-                    "audio_filepath": inside(Path(row["audio_filepath"])),
+                    "audio_filepath": map_path(Path(row["audio_filepath"])),
                     **{name: row[name] for name in _FIELDS if name in row},
                 }
                 for row in atomic_files.read_jsonl(source)
@@ -199,26 +199,26 @@ def _write_copies(request: SftRequest, runtime: Runtime) -> None:
 
 
 def _job(request: SftRequest, runtime: Runtime) -> Job:
-    inside = runtime.path_mapper(request.work_dir, request.reads)
+    map_path = runtime.path_mapper(request.work_dir, request.reads)
     override_list = hydra_overrides.overrides(request, runtime)
     return Job(
         name="training",
         program=_LAUNCHER,
         request={
-            "events": inside(request.events),
+            "events": map_path(request.events),
             "seed": request.recipe.seed,
             "script": runtime.script.path,
             "config": runtime.script.config,
             "arguments": [*runtime.script.arguments, *map(str, override_list)],
             "keys": [override.key for override in override_list if not override.added],
-            "manifests": {side: inside(request.copy(side)) for side in ("train", "validation")},
+            "manifests": {side: map_path(request.copy(side)) for side in ("train", "validation")},
             "rows": {
                 "train": request.data.train_rows,
                 "validation": len(request.data.split.validation),
             },
             "limits": [request.recipe.min_duration, request.recipe.max_duration],
-            "base": inside(request.base),
-            "checkpoints": inside(request.checkpoints),
+            "base": map_path(request.base),
+            "checkpoints": map_path(request.checkpoints),
             "model_name": f"{EXPERIMENT}.nemo",
             "epochs": request.recipe.epochs,
             "precision": request.recipe.precision.lightning,
@@ -229,7 +229,7 @@ def _job(request: SftRequest, runtime: Runtime) -> Job:
     )
 
 
-def _publish(request: SftRequest, runtime: Runtime, course: run_info.TrainingOutcome) -> SftResult:
+def _publish(request: SftRequest, runtime: Runtime, outcome: run_info.TrainingOutcome) -> SftResult:
     """Move the model and its record to their place; the record, moved last, completes it."""
     produced = request.checkpoints / f"{EXPERIMENT}.nemo"
     try:
@@ -244,13 +244,13 @@ def _publish(request: SftRequest, runtime: Runtime, course: run_info.TrainingOut
         ready / RECORDINGS_NAME, "".join(f"{recording}\n" for recording in recordings)
     )
     override_texts = [str(override) for override in hydra_overrides.overrides(request, runtime)]
-    record = run_info.build_run_info(request, runtime, course, model_sha256, override_texts)
+    record = run_info.build_run_info(request, runtime, outcome, model_sha256, override_texts)
     atomic_files.write_json(ready / INFO_NAME, record)
     request.model_dir.mkdir(parents=True, exist_ok=True)
     # All of it is written by now: what follows renames files and cannot meet a full disk.
     for source, name in (
         (produced, MODEL_NAME),
-        (course.log, LOG_NAME),
+        (outcome.log, LOG_NAME),
         (request.events, EVENTS_NAME),
         (ready / RECORDINGS_NAME, RECORDINGS_NAME),
         (ready / INFO_NAME, INFO_NAME),
@@ -260,5 +260,5 @@ def _publish(request: SftRequest, runtime: Runtime, course: run_info.TrainingOut
     shutil.rmtree(request.work_dir)
     failed_log(request).unlink(missing_ok=True)
     return SftResult(
-        request.model_dir / MODEL_NAME, model_sha256, request.model_dir / INFO_NAME, course.epochs
+        request.model_dir / MODEL_NAME, model_sha256, request.model_dir / INFO_NAME, outcome.epochs
     )

@@ -145,16 +145,16 @@ def transcribe(
     Raises:
         TranscriptionError: a model could not be loaded or decoding failed; holds the log's end.
     """
-    todo = missing(models, audio, store)
+    pieces = missing(models, audio, store)
     decoding_notes: dict[Path, str] = {}
-    with holding if todo and holding is not None else nullcontext():
-        piece_seconds = decode(todo, runtime, store, report, decoding_notes)
+    with holding if pieces and holding is not None else nullcontext():
+        piece_seconds = decode(pieces, runtime, store, report, decoding_notes)
     transcripts = []
     for model in models:
         hyps_by_recording = store.read(model)
         new = [
             (piece, seconds)
-            for (piece_model, piece), seconds in zip(todo, piece_seconds, strict=True)
+            for (piece_model, piece), seconds in zip(pieces, piece_seconds, strict=True)
             if piece_model == model
         ]
         transcripts.append(
@@ -181,7 +181,7 @@ def _undecoded_pieces(audio: AudioSet, hyps_by_recording: Mapping[str, str]) -> 
     """List the pieces without hypotheses, cut into the batches that are decoded together."""
     first = {recording: place for place, recording in reversed([*enumerate(audio.recordings)])}
     unique_audio = audio.only(sorted(first.values()))
-    cut = [
+    pieces = [
         unique_audio.only(places)
         for places in sharding.pieces(unique_audio.durations, unique_audio.recordings)
     ]
@@ -193,13 +193,13 @@ def _undecoded_pieces(audio: AudioSet, hyps_by_recording: Mapping[str, str]) -> 
                 if recording not in hyps_by_recording
             ]
         )
-        for piece in cut
+        for piece in pieces
     ]
     return [piece for piece in undecoded_pieces if piece.audio]
 
 
 def decode(
-    todo: Sequence[Piece],
+    pieces: Sequence[Piece],
     runtime: Runtime,
     store: TranscriptStore,
     report: Callable[[str], None] = lambda _: None,
@@ -208,7 +208,7 @@ def decode(
     """Decode pieces in one job, and store each as soon as it is done.
 
     Args:
-        todo: the pieces; those of one model stand together, so that it is loaded once.
+        pieces: the pieces; those of one model stand together, so that it is loaded once.
         runtime: where to decode.
         store: gets the hypotheses; a job that is killed loses one piece and no more.
         report: is called with lines for a person.
@@ -220,28 +220,28 @@ def decode(
     Raises:
         TranscriptionError: a model could not be loaded or decoding failed; holds the log's end.
     """
-    if not todo:
+    if not pieces:
         return []
     # Beside the cycle: an engine finds there what a worker in a container of its own writes.
     store.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".work-", dir=store.folder) as folder:
         work = Path(folder)
-        outs = [work / f"{number}.jsonl" for number in range(len(todo))]
-        roots = [root for _, audio in todo for root in audio.roots]
-        reads = tuple(dict.fromkeys([*(model for model, _ in todo), *roots]))
+        hyp_files = [work / f"{number}.jsonl" for number in range(len(pieces))]
+        roots = [root for _, audio in pieces for root in audio.roots]
+        reads = tuple(dict.fromkeys([*(model for model, _ in pieces), *roots]))
         job = Job(
             name="transcription",
             program=PROGRAM,
-            request=_request(todo, outs, runtime.path_mapper(work, reads)),
+            request=_request(pieces, hyp_files, runtime.path_mapper(work, reads)),
             work=work,
             reads=reads,
             labels={"run": "transcription"},
         )
         piece_seconds: list[float] = []
-        rows = sum(len(audio.audio) for _, audio in todo)
+        rows = sum(len(audio.audio) for _, audio in pieces)
         before = 0
 
-        def see(line: str) -> None:
+        def handle_line(line: str) -> None:
             nonlocal before
             if not line.startswith('{"event"'):
                 return  # libraries print to standard output as well
@@ -251,35 +251,35 @@ def decode(
             elif event["event"] == "model":
                 report(event["how"])
                 if decoding_notes is not None:
-                    decoding_notes[todo[len(piece_seconds)][0]] = event["how"]
+                    decoding_notes[pieces[len(piece_seconds)][0]] = event["how"]
             elif event["event"] == "memory":
                 report(f"out of memory: batches of {event['frames']} frames from here on")
             elif event["event"] == "set":
-                model, audio = todo[len(piece_seconds)]
-                texts = _read(outs[len(piece_seconds)], audio)
+                model, audio = pieces[len(piece_seconds)]
+                texts = _read(hyp_files[len(piece_seconds)], audio)
                 store.keep(model, dict(zip(audio.recordings, texts, strict=True)))
                 before += len(texts)
                 piece_seconds.append(float(event["seconds"]))
 
-        _run(job, runtime, see)
+        _run(job, runtime, handle_line)
         return piece_seconds
 
 
 def _request(
-    todo: Sequence[Piece], outs: Sequence[Path], inside: Callable[[Path], str]
+    pieces: Sequence[Piece], hyp_files: Sequence[Path], map_path: Callable[[Path], str]
 ) -> dict[str, Any]:
-    pairs = zip(todo, outs, strict=True)
+    pairs = zip(pieces, hyp_files, strict=True)
     return {
         "jobs": [
             {
-                "model": inside(model),
+                "model": map_path(model),
                 "sets": [
                     {
-                        "audio": [inside(path) for path in audio.audio],
+                        "audio": [map_path(path) for path in audio.audio],
                         "durations": audio.durations,
-                        "out": inside(out),
+                        "out": map_path(hyp_file),
                     }
-                    for (_, audio), out in sets
+                    for (_, audio), hyp_file in sets
                 ],
             }
             for model, sets in itertools.groupby(pairs, key=lambda pair: pair[0][0])
@@ -287,21 +287,21 @@ def _request(
     }
 
 
-def _run(job: Job, runtime: Runtime, see: Callable[[str], None]) -> None:
+def _run(job: Job, runtime: Runtime, on_line: Callable[[str], None]) -> None:
     """Run the job to its end."""
-    ended = runtime.execute(job, see, lambda: None)
-    if ended.exit_code != 0:
+    job_result = runtime.execute(job, on_line, lambda: None)
+    if job_result.exit_code != 0:
         tail = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        fault = fault_of(ended, job.log)
+        fault = fault_of(job_result, job.log)
         remedy = f"{FaultError(fault)}\n" if fault in _OF_THE_HOST else ""
         raise TranscriptionError(
-            f"{remedy}transcription ended with exit code {ended.exit_code}. The end of its log:\n"
-            + "\n".join(f"  {line}" for line in tail[-_LOG_TAIL_LINES:])
+            f"{remedy}transcription ended with exit code {job_result.exit_code}. "
+            "The end of its log:\n" + "\n".join(f"  {line}" for line in tail[-_LOG_TAIL_LINES:])
         )
 
 
-def _read(out: Path, audio: AudioSet) -> tuple[str, ...]:
-    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+def _read(hyp_file: Path, audio: AudioSet) -> tuple[str, ...]:
+    rows = [json.loads(line) for line in hyp_file.read_text(encoding="utf-8").splitlines()]
     if len(rows) != len(audio.audio):
         raise TranscriptionError(f"{len(rows)} hypotheses for {len(audio.audio)} rows.")
     return tuple(row["hyp"] for row in rows)

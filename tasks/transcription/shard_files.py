@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from tasks.transcription.offline import Piece
 
 
-def cut(todo: Sequence[Piece], count: int) -> list[list[Piece]]:
+def cut(pieces: Sequence[Piece], count: int) -> list[list[Piece]]:
     """Deal pieces out to at most so many shards of about equal length."""
-    seconds = [sum(audio.durations) for _, audio in todo]
-    return [[todo[number] for number in shard] for shard in sharding.deal(seconds, count)]
+    seconds = [sum(audio.durations) for _, audio in pieces]
+    return [[pieces[number] for number in shard] for shard in sharding.deal(seconds, count)]
 
 
 def write(folder: Path, shard: Sequence[Piece]) -> Path:
