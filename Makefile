@@ -35,7 +35,8 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m tests.class_names
+	$(BIN)/python -m lint.class_names
+	$(BIN)/python -m lint.documentation
 
 # Ours against the alternatives; JSON=FILE writes the table too, NEMO=PATH adds NeMo's own script.
 bench: setup
@@ -75,7 +76,7 @@ site: setup
 site-down:
 	$(BIN)/asr-flywheel site down --port $(PORT)
 
-# The README's pictures, from a site of their own in a headless Chromium.
+# The pictures of README and docs, from a site of their own in a headless Chromium.
 screenshots: setup
 	$(BIN)/python -m tests.screenshots
 

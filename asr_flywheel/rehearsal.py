@@ -30,6 +30,7 @@ from tasks.records import rehearsal, run_record
 from tasks.records.rehearsal import Failure, Record, StepResult, StepStatus
 from tasks.runtimes import hardware
 from tasks.runtimes.base import ENTRY
+from tasks.training.run import read_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -77,13 +78,14 @@ class FailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RehearsalPlan:
-    """What is rehearsed, and where.
+    """The choices of a rehearsal, and its host.
 
     Attributes:
         out: folder of the record, the logs and the cycles.
         host: this machine.
         base: the user's base; None for the bundled ones.
         image: of the container runtime; None for the local runtime.
+        trust: whether the user's base may hold more than weights.
         jobs: steps at a time, once the first ones are done; a lock lets one job at a time on a GPU.
     """
 
@@ -92,6 +94,7 @@ class RehearsalPlan:
     base: Path | None = None
     image: str | None = None
     jobs: int = 1
+    trust: bool = False
 
     @property
     def steps(self) -> tuple[RehearsalStep, ...]:
@@ -100,7 +103,7 @@ class RehearsalPlan:
 
     @property
     def speech(self) -> Path:
-        """Where the synthetic speech lies: cycle1 and general."""
+        """The folder of the synthetic speech: cycle1 and general."""
         return self.out / "demo"
 
     @property
@@ -111,6 +114,11 @@ class RehearsalPlan:
         return ["--runtime", "container", "--image", self.image]
 
     @property
+    def options(self) -> list[str]:
+        """Return the options that choose the runtime and let commands load the user's base."""
+        return [*self.runtime, *(["--trust"] if self.trust else [])]
+
+    @property
     def record_path(self) -> Path:
         """The record's file."""
         return self.out / "rehearsal.json"
@@ -118,7 +126,7 @@ class RehearsalPlan:
 
 @dataclass(frozen=True, slots=True)
 class RehearsalStep:
-    """One thing that is rehearsed.
+    """One rehearsed step.
 
     Attributes:
         name: as ``--only`` takes it.
@@ -175,7 +183,7 @@ class Commands:
         with self._log.open("ab") as out:
             out.write(f"$ {' '.join(line)}\n".encode())
             out.flush()
-            begins = out.tell()
+            output_start = out.tell()
             process = subprocess.Popen(
                 line,
                 stdin=subprocess.DEVNULL,
@@ -184,36 +192,36 @@ class Commands:
                 cwd=self.plan.out,
                 env=self._environment(),
             )
-        return StartedProgram(process, begins)
+        return StartedProgram(process, output_start)
 
-    def wait(self, started: StartedProgram, limit_s: float) -> tuple[int, str]:
-        """The exit code and the output of a program; one that runs too long is ended.
+    def wait(self, program: StartedProgram, limit_s: float) -> tuple[int, str]:
+        """Return a program's exit code and output; end one that runs too long.
 
         Raises:
             FailedError: it ran longer than ``limit_s``.
         """
         try:
-            code = started.process.wait(limit_s)
-        except subprocess.TimeoutExpired as late:
-            started.end()
-            raise FailedError(Failure("TimeoutExpired"), f"ran over {limit_s:.0f} s") from late
+            code = program.process.wait(limit_s)
+        except subprocess.TimeoutExpired as timeout:
+            program.end()
+            raise FailedError(Failure("TimeoutExpired"), f"ran over {limit_s:.0f} s") from timeout
         finally:
-            started.end()
-        return code, self._printed(started)
+            program.end()
+        return code, self._printed(program)
 
-    def _printed(self, started: StartedProgram) -> str:
+    def _printed(self, program: StartedProgram) -> str:
         with self._log.open("rb") as log:
-            log.seek(started.begins)
+            log.seek(program.begins)
             return log.read().decode("utf-8", errors="replace")
 
     def _environment(self) -> dict[str, str]:
-        """A Prefect of the step's own: the user's site is not touched, and steps share no file."""
+        """Return an environment with a Prefect of the step's own, apart from the user's site."""
         without = {"PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE"}
-        kept = {name: value for name, value in os.environ.items() if name not in without}
+        environment = {name: value for name, value in os.environ.items() if name not in without}
         home = self.plan.out / "prefect" / self.step
         home.mkdir(parents=True, exist_ok=True)
         return {
-            **kept,
+            **environment,
             "PREFECT_HOME": str(home),
             # A new home's server makes its database first, several of them at a time.
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -241,7 +249,7 @@ class StartedProgram:
 def rehearse(
     plan: RehearsalPlan,
     record: Record,
-    wanted: Sequence[RehearsalStep],
+    steps: Sequence[RehearsalStep],
     report: Callable[[StepResult], None] = lambda _: None,
 ) -> Record:
     """Run steps and write the record after each of them.
@@ -249,13 +257,13 @@ def rehearse(
     Args:
         plan: of the rehearsal.
         record: what an earlier start has left, or a new one.
-        wanted: the steps to run now, in their order.
+        steps: the steps to run now, in their order.
         report: is called with each result.
 
     Returns:
         The record, with every result.
     """
-    started, before = time.monotonic(), record.seconds
+    started, earlier_seconds = time.monotonic(), record.seconds
     order = [step.name for step in plan.steps]
     lock = Lock()
     now = record
@@ -265,59 +273,60 @@ def rehearse(
         result = _run(plan, step)
         with lock:
             now = replace(
-                now.with_step(result, order), seconds=round(before + time.monotonic() - started, 1)
+                now.with_step(result, order),
+                seconds=round(earlier_seconds + time.monotonic() - started, 1),
             )
             save(plan, now)
             report(result)
 
-    for together in _groups(wanted):
-        if plan.jobs == 1 or len(together) == 1:
-            for step in together:
+    for group in _groups(steps):
+        if plan.jobs == 1 or len(group) == 1:
+            for step in group:
                 do(step)
         else:
             with ThreadPoolExecutor(plan.jobs) as pool:
-                list(pool.map(do, together))
+                list(pool.map(do, group))
     now = replace(now, finished=rehearsal.now())
     save(plan, now)
     return now
 
 
 def _groups(steps: Sequence[RehearsalStep]) -> Iterator[list[RehearsalStep]]:
-    """Steps that may run beside each other; one that wants to be alone is a group of one."""
-    together: list[RehearsalStep] = []
+    """Group steps that may run at the same time; a step marked ``alone`` is its own group."""
+    group: list[RehearsalStep] = []
     for step in steps:
         if step.alone:
-            if together:
-                yield together
+            if group:
+                yield group
             yield [step]
-            together = []
+            group = []
         else:
-            together.append(step)
-    if together:
-        yield together
+            group.append(step)
+    if group:
+        yield group
 
 
 def _run(plan: RehearsalPlan, step: RehearsalStep) -> StepResult:
-    """One step; whatever goes wrong in it becomes its result."""
+    """Run one step; turn whatever goes wrong in it into its result."""
     started = time.monotonic()
 
-    def ended(state: StepStatus, **more: Any) -> StepResult:  # noqa: ANN401 - fields of the record
-        return StepResult(step.name, state, round(time.monotonic() - started, 1), **more)
+    def result(state: StepStatus, **fields: Any) -> StepResult:  # noqa: ANN401 - fields of the record
+        return StepResult(step.name, state, round(time.monotonic() - started, 1), **fields)
 
     try:
-        return ended(StepStatus.PASSED, figures=step.run(plan, Commands(plan, step.name)))
+        return result(StepStatus.PASSED, figures=step.run(plan, Commands(plan, step.name)))
     except SkippedError as skipped:
-        return ended(StepStatus.SKIPPED, reason=str(skipped))
+        return result(StepStatus.SKIPPED, reason=str(skipped))
     except FailedError as failed:
-        return ended(
+        return result(
             StepStatus.FAILED, reason=failed.reason, failure=failed.failure, figures=failed.figures
         )
     except Exception as wrong:  # noqa: BLE001 - the next step must run, whatever this one met
-        return ended(StepStatus.FAILED, failure=Failure(type(wrong).__name__))
+        return result(StepStatus.FAILED, failure=Failure(type(wrong).__name__))
 
 
 def begin(plan: RehearsalPlan) -> Record:
-    """A record without steps."""
+    """Start a record without steps."""
     return Record(
         started=rehearsal.now(),
         base="bundled" if plan.base is None else "own",
@@ -338,7 +347,7 @@ def save(plan: RehearsalPlan, record: Record) -> None:
 
 
 def choose(plan: RehearsalPlan, only: Sequence[str], earlier: Record | None) -> list[RehearsalStep]:
-    """The steps to run.
+    """Choose the steps to run.
 
     Args:
         plan: of the rehearsal.
@@ -363,14 +372,16 @@ def choose(plan: RehearsalPlan, only: Sequence[str], earlier: Record | None) -> 
 
 
 def jobs_for(host: Hardware) -> int:
-    """How many steps at a time pay here: with few cores, start-ups would only slow each other."""
+    """Return how many steps at a time pay here; with few cores, start-ups slow each other."""
     return max(1, min(JOBS, host.cores // _CORES_EACH)) if host.has_gpu else 1
 
 
-def plan_here(out: Path, base: Path | None, image: str | None, jobs: int | None) -> RehearsalPlan:
-    """The plan for this machine."""
+def plan_here(
+    out: Path, base: Path | None, image: str | None, jobs: int | None, *, trust: bool = False
+) -> RehearsalPlan:
+    """Make the plan for this machine."""
     host = hardware.detect()
-    return RehearsalPlan(out, host, base, image, jobs or jobs_for(host))
+    return RehearsalPlan(out, host, base, image, jobs or jobs_for(host), trust)
 
 
 # What the steps do.
@@ -382,11 +393,11 @@ def _doctor(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
         "-m", "asr_flywheel", "doctor", "--base", base, "--json", "--dir", plan.out, *plan.runtime
     )
     code, printed = commands.wait(started, LIMIT_S)
-    told = _last_json(printed)
-    if told is None:
+    document = _last_json(printed)
+    if document is None:
         raise FailedError(rehearsal.failure(printed, code))
-    states = {one["check"]: one["state"] for one in told["findings"]}
-    figures = {"checks": states, **(told.get("decoded") or {})}
+    states = {finding["check"]: finding["state"] for finding in document["findings"]}
+    figures = {"checks": states, **(document.get("decoded") or {})}
     if code != 0:
         missing = [check for check, state in states.items() if state == "missing"]
         raise FailedError(Failure("", code), f"doctor finds missing: {', '.join(missing)}", figures)
@@ -394,13 +405,13 @@ def _doctor(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
 
 
 def _last_json(printed: str) -> dict[str, Any] | None:
-    """The JSON document that a command printed; a library may have printed something before it."""
+    """Parse a command's JSON document; a library may have printed something before it."""
     start = 0 if printed.startswith("{") else printed.find("\n{") + 1
     try:
-        found = json.loads(printed[start:])
+        document = json.loads(printed[start:])
     except ValueError:
         return None
-    return found if isinstance(found, dict) and "findings" in found else None
+    return document if isinstance(document, dict) and "findings" in document else None
 
 
 def _demo(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
@@ -409,7 +420,7 @@ def _demo(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
 
 
 def _whole(name: str, base: Path) -> Callable[[RehearsalPlan, Commands], dict[str, Any]]:
-    """A step that runs a whole cycle of one of the bundled bases."""
+    """Make a step that runs a whole cycle of one of the bundled bases."""
 
     def run(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
         if not base.is_file():
@@ -426,10 +437,10 @@ def _own(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
 
 
 def _cycle(plan: RehearsalPlan, commands: Commands, base: Path, name: str) -> dict[str, Any]:
-    """Baseline, then a whole cycle in which base and tuned model are decoded by one process."""
+    """Run baseline and cycle; base and tuned model are decoded by one process."""
     _require_trainable(plan, base)
     cycle = _lay_out(plan, commands, name)
-    commands.flywheel("transcribe", cycle, "--model", base)
+    commands.flywheel("transcribe", cycle, "--model", base, *plan.options)
     commands.flywheel(*_run_line(plan, cycle, base, _RUN_EPOCHS))
     figures = _figures(cycle)
     if not all(figures["decode_rows"].values()):
@@ -447,30 +458,30 @@ def _resume(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     base = plan.base or catalog.embedded_path()
     _require_trainable(plan, base)
     cycle = _lay_out(plan, commands, "resume")
-    commands.flywheel("transcribe", cycle, "--model", base)
+    commands.flywheel("transcribe", cycle, "--model", base, *plan.options)
     line = _run_line(plan, cycle, base, _RESUME_EPOCHS, general=False)
-    started = commands.start("-m", "asr_flywheel", *line)
+    program = commands.start("-m", "asr_flywheel", *line)
     deadline = time.monotonic() + LIMIT_S
     try:
         while (epochs := _epochs_done(cycle)) < _WAITS_FOR_CHECKPOINT:
-            if started.process.poll() is not None or time.monotonic() > deadline:
-                code, printed = commands.wait(started, 0.1)
+            if program.process.poll() is not None or time.monotonic() > deadline:
+                code, printed = commands.wait(program, 0.1)
                 raise FailedError(
                     rehearsal.failure(printed, code), "the run ended before it could be stopped"
                 )
             time.sleep(_POLL_S)
-        asked = time.monotonic()
-        started.process.terminate()
-        stopped, _ = commands.wait(started, _STOP_S)
+        stop_start = time.monotonic()
+        program.process.terminate()
+        exit_code, _ = commands.wait(program, _STOP_S)
     finally:
-        started.end()
+        program.end()
     figures: dict[str, Any] = {
         "stopped_after_epochs": epochs,
-        "stopping_seconds": round(time.monotonic() - asked, 1),
-        "stopped_exit_code": stopped,
+        "stopping_seconds": round(time.monotonic() - stop_start, 1),
+        "stopped_exit_code": exit_code,
     }
-    if stopped == 0:
-        raise FailedError(Failure("", stopped), "a stopped run ended with exit code 0", figures)
+    if exit_code == 0:
+        raise FailedError(Failure("", exit_code), "a stopped run ended with exit code 0", figures)
     commands.flywheel(*line)
     figures |= _figures(cycle)
     starts = figures["starts"]
@@ -480,20 +491,20 @@ def _resume(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
 
 
 def _epochs_done(cycle: Path) -> int:
-    """Epochs whose end a running training has written down and whose next one has begun."""
-    done = 0
+    """Count the finished epochs of a running training whose next epoch has begun."""
+    finished_epochs = 0
     for events in (cycle / "models").glob(".*.work/events.jsonl"):
-        seen = 0
+        epochs_seen = 0
         for line in events.read_text(encoding="utf-8", errors="replace").splitlines():
             if '"event": "epoch"' in line:
-                seen += 1
+                epochs_seen += 1
             elif '"event": "step"' in line:
-                done = max(done, seen)
-    return done
+                finished_epochs = max(finished_epochs, epochs_seen)
+    return finished_epochs
 
 
 def _large(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
-    """The 617 M graph with random weights: one epoch, best checkpoint, restore, decode."""
+    """Run the 617 M graph with random weights: one epoch, best checkpoint, restore, decode."""
     if not plan.host.has_gpu:
         raise SkippedError("no GPU")
     if plan.host.smallest_gpu_mib < LARGE_GPU_MIB:
@@ -505,7 +516,7 @@ def _large(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
         commands.program(ENTRY / "parakeet_graph.py", folder / "base")
         base = folder / "base" / _LARGE_NAME
         cycle = _lay_out(plan, commands, "large", every=_LARGE_EVERY)
-        commands.flywheel("transcribe", cycle, "--model", base)
+        commands.flywheel("transcribe", cycle, "--model", base, *plan.options)
         commands.flywheel(*_run_line(plan, cycle, base, 1, general=False), "--batch", "16")
         return _figures(cycle)
     finally:
@@ -520,7 +531,7 @@ def _require_trainable(plan: RehearsalPlan, base: Path) -> None:
 
 
 def _lay_out(plan: RehearsalPlan, commands: Commands, name: str, *, every: int = 1) -> Path:
-    """A cycle of the synthetic speech in a folder of its own.
+    """Copy a cycle of the synthetic speech to a folder of its own.
 
     Args:
         plan: of the rehearsal.
@@ -544,7 +555,15 @@ def _lay_out(plan: RehearsalPlan, commands: Commands, name: str, *, every: int =
 def _run_line(
     plan: RehearsalPlan, cycle: Path, base: Path, epochs: int, *, general: bool = True
 ) -> list[str | Path]:
-    line: list[str | Path] = ["run", cycle, "--base", base, "--epochs", str(epochs), *plan.runtime]
+    line: list[str | Path] = [
+        "run",
+        cycle,
+        "--base",
+        base,
+        "--epochs",
+        str(epochs),
+        *plan.options,
+    ]
     if general:
         line += ["--general", plan.speech / "general" / "manifest.jsonl"]
         line += ["--audio-root", plan.speech / "general"]
@@ -552,7 +571,7 @@ def _run_line(
 
 
 def _figures(cycle: Path) -> dict[str, Any]:
-    """The figures of the cycle that has just been run.
+    """Return the figures of the cycle that has just been run.
 
     Raises:
         FailedError: it left no decision.
@@ -560,7 +579,7 @@ def _figures(cycle: Path) -> dict[str, Any]:
     following = open_cycle(cycle).next
     try:
         run = run_record.read(following)
-        info = atomic_files.read_json(Path(run["sft"]["training_run_info"]))
+        info = read_info(Path(run["sft"]["training_run_info"]))
         return rehearsal.cycle_figures(run_record.read_decision(following), run, info)
     except InputError as wrong:
         raise FailedError(Failure(type(wrong).__name__), "the cycle left no decision") from wrong

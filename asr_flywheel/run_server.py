@@ -33,7 +33,7 @@ def server_answers() -> Iterator[None]:
 
 @contextmanager
 def without_heartbeat() -> Iterator[None]:
-    """Flows in the block send no heartbeat to a server of the run's own.
+    """Stop flows in the block from sending heartbeats to a server of the run's own.
 
     It ends with the run, so that nobody is left to miss one; the heartbeat's thread ends up to a
     second after its flow, and Prefect waits for it.

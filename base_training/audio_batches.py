@@ -97,7 +97,7 @@ class Corpus:
     def epoch(
         self, batch_seconds: float, rng: np.random.Generator, longest_seconds: float = math.inf
     ) -> Iterator[TrainingBatch]:
-        """Every utterance once, in batches of similar length and about equal cost.
+        """Yield every utterance once, in batches of similar length and about equal cost.
 
         Args:
             batch_seconds: Padded audio in a batch.
@@ -118,10 +118,10 @@ class Corpus:
         for number in rng.permutation(len(cuts)):
             yield self._batch(cuts[number])
 
-    def _batch(self, chosen: np.ndarray) -> TrainingBatch:
-        samples = -(-int(self._lengths[chosen].max()) // GRAIN) * GRAIN
-        width = int(self._token_sizes[chosen].max())
-        rows = torch.from_numpy(chosen)
+    def _batch(self, places: np.ndarray) -> TrainingBatch:
+        samples = -(-int(self._lengths[places].max()) // GRAIN) * GRAIN
+        width = int(self._token_sizes[places].max())
+        rows = torch.from_numpy(places)
         if self._device.type == "cuda":
             rows = rows.pin_memory().to(self._device, non_blocking=True)
         lengths = self._sizes[rows]
@@ -133,8 +133,8 @@ class Corpus:
             audio=audio,
             lengths=lengths,
             tokens=self._padded[rows, :width],
-            host_lengths=torch.from_numpy(self._lengths[chosen]),
-            host_token_lengths=torch.from_numpy(self._token_sizes[chosen]),
+            host_lengths=torch.from_numpy(self._lengths[places]),
+            host_token_lengths=torch.from_numpy(self._token_sizes[places]),
         )
 
 
@@ -167,5 +167,5 @@ def add_noise(audio: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
 
 
 def _unit(signal: torch.Tensor) -> torch.Tensor:
-    """Each row scaled to a mean power of one; shape (utterances, samples)."""
+    """Scale each row to a mean power of one; shape (utterances, samples)."""
     return signal * signal.square().mean(1, keepdim=True).clamp_min(1e-10).rsqrt()

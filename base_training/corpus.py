@@ -70,7 +70,7 @@ def speak_shard(task: ShardTask) -> float:
 
 
 def random_voice(rng: random.Random) -> Voice:
-    """Any voice of the range that the benchmark's voices lie in."""
+    """Draw a voice from the range that the benchmark's voices lie in."""
     return Voice("any", rng.randint(LOWEST, HIGHEST), rng.uniform(SLOWEST, FASTEST))
 
 

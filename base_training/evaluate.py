@@ -35,27 +35,27 @@ class BaseHypothesis:
 
     @property
     def missed(self) -> bool:
-        """Whether the row's term is not in what was heard, as whole words in order."""
+        """True if the hypothesis lacks the row's term as whole words in order."""
         return not re.search(rf"\b{re.escape(self.row['term'])}\b", self.heard)
 
 
 def transcribe(model: ASRModel, manifest: Path, batch_size: int = 16) -> list[BaseHypothesis]:
-    """What the model hears in each row of a manifest."""
+    """Transcribe each row of a manifest."""
     rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
     audio = [str(manifest.parent / row["audio_filepath"]) for row in rows]
-    heard = model.transcribe(audio, batch_size=batch_size, verbose=False)
-    return [BaseHypothesis(row, result.text) for row, result in zip(rows, heard, strict=True)]
+    results = model.transcribe(audio, batch_size=batch_size, verbose=False)
+    return [BaseHypothesis(row, result.text) for row, result in zip(rows, results, strict=True)]
 
 
 def pooled(
     metric: Callable[[list[str], list[str]], float], rows: Sequence[BaseHypothesis]
 ) -> float:
-    """An error rate over all words or characters of some rows together."""
+    """Compute an error rate over all words or characters of some rows together."""
     return float(metric([row.row["text"] for row in rows], [row.heard for row in rows]))
 
 
 def figures(general: Sequence[BaseHypothesis], clinical: Sequence[BaseHypothesis]) -> str:
-    """The figures as a Markdown table."""
+    """Format the figures as a Markdown table."""
     lines = [
         "| rows | n | WER | CER | KER |",
         "|---|---|---|---|---|",

@@ -30,7 +30,7 @@ def train_tokenizer(text: Path, folder: Path) -> None:
 
 
 def config(tokenizer: Path) -> DictConfig:
-    """A FastConformer-CTC small enough to live in a repository.
+    """Return the configuration of a FastConformer-CTC small enough for a repository.
 
     The data sets are placeholders: ``transcribe()`` and the stock fine-tuning script both read
     their keys, and neither reads a file from them.
@@ -119,7 +119,7 @@ def config(tokenizer: Path) -> DictConfig:
 
 
 def create(tokenizer: Path) -> EncDecCTCModelBPE:
-    """The model with fresh weights."""
+    """Create the model with fresh weights."""
     return EncDecCTCModelBPE(cfg=config(tokenizer))
 
 

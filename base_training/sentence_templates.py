@@ -59,7 +59,7 @@ PERIODS = "days weeks months years hours".split()
 
 
 def _template(pattern: str) -> Carrier:
-    """A carrier from a pattern whose braces are filled at random; ``{x}`` is the slot."""
+    """Return a carrier from a pattern with braces filled at random; ``{x}`` is the slot."""
 
     def fill(rng: random.Random, slot: str) -> str:
         def number() -> str:

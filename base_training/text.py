@@ -60,7 +60,7 @@ class TrainingText:
     validation: tuple[str, ...]
 
     def sha256(self) -> str:
-        """The SHA-256 of the training lines, as they are written."""
+        """Return the SHA-256 of the training lines, as they are written."""
         return hashlib.sha256(_joined(self.train).encode()).hexdigest()
 
 
@@ -96,7 +96,7 @@ def build(wordnet: Path = WORDNET) -> TrainingText:
 
 
 def wordnet_prose(wordnet: Path) -> tuple[list[str], list[str]]:
-    """WordNet's example phrases and its definitions, as words that can be spoken as written."""
+    """Return WordNet's example phrases and definitions, as words that can be spoken as written."""
     examples: list[str] = []
     definitions: list[str] = []
     for path in sorted(wordnet.glob("data.*")):
@@ -111,7 +111,7 @@ def wordnet_prose(wordnet: Path) -> tuple[list[str], list[str]]:
 
 
 def wordnet_lemmas(wordnet: Path) -> set[str]:
-    """WordNet's single words in small letters; names and abbreviations are left out."""
+    """Return WordNet's single words in small letters, without names and abbreviations."""
     lemmas = set()
     for path in sorted(wordnet.glob("data.*")):
         for line in path.read_text(encoding="latin-1").splitlines():
@@ -137,7 +137,7 @@ def spoken_form(line: str) -> str:
 
 
 def is_sentence(line: str, counts: Counter[str]) -> bool:
-    """Whether a line reads like a natural sentence of ordinary words."""
+    """Return whether a line reads like a natural sentence of ordinary words."""
     words = line.split()
     return (
         6 <= len(words) <= 16  # noqa: PLR2004 - neither a title nor a paragraph
@@ -147,7 +147,7 @@ def is_sentence(line: str, counts: Counter[str]) -> bool:
 
 
 def clinical_line(rng: random.Random, words: Sequence[str]) -> str:
-    """One carrier sentence, its slot filled with anything but a term of the benchmark."""
+    """Return one carrier sentence, its slot filled with anything but a term of the benchmark."""
     kind = rng.random()
     if kind < 0.4:  # noqa: PLR2004 - a share
         filler = " ".join(made_up_word(rng) for _ in range(rng.choice((1, 1, 1, 2))))
@@ -159,7 +159,7 @@ def clinical_line(rng: random.Random, words: Sequence[str]) -> str:
 
 
 def made_up_word(rng: random.Random) -> str:
-    """A pronounceable word that does not exist: the model must learn to spell by ear."""
+    """Make up a pronounceable word: the model must learn to spell by ear."""
     onsets, vowels, codas = ONSETS.split(), VOWELS.split(), CODAS.split()
     syllables = (rng.choice(onsets) + rng.choice(vowels) for _ in range(rng.randint(1, 4)))
     return "".join(syllables) + rng.choice(codas)
@@ -182,7 +182,7 @@ class LeakDetector:
 
     @classmethod
     def of_benchmark(cls) -> LeakDetector:
-        """The detector for the embedded benchmark."""
+        """Return the detector for the embedded benchmark."""
         stems = sorted(_ENDING.sub("", word) for word in unfamiliar_words())
         return cls(
             words=re.compile(rf"\b(?:{'|'.join(stems)})[a-z']{{0,4}}\b"),
@@ -193,7 +193,7 @@ class LeakDetector:
         )
 
     def find(self, line: str) -> str | None:
-        """What of the benchmark is in the line, or None."""
+        """Return a part of the benchmark that is in the line, or None."""
         match = self.words.search(line) or self.phrases.search(line)
         if match:
             return match.group()
@@ -211,9 +211,9 @@ def check_disjoint(lines: Iterable[str]) -> None:
     """
     detector = LeakDetector.of_benchmark()
     for number, line in enumerate(lines, start=1):
-        found = detector.find(line)
-        if found:
-            raise LeakError(f"line {number} holds {found!r}, which the benchmark tests: {line!r}")
+        leaked = detector.find(line)
+        if leaked:
+            raise LeakError(f"line {number} holds {leaked!r}, which the benchmark tests: {line!r}")
 
 
 def _runs(line: str) -> Iterable[tuple[str, ...]]:

@@ -69,7 +69,7 @@ STAGES = (
 
 @dataclass(frozen=True)
 class BaseTrainingProgress:
-    """What training reports while it runs, and at its end."""
+    """Progress that training reports while it runs, and at its end."""
 
     minutes: float
     steps: int
@@ -82,12 +82,12 @@ class BaseTrainingProgress:
 
 
 def learning_rate(progress: float) -> float:
-    """The rate at a share of the time budget."""
+    """Return the rate at a share of the time budget."""
     return PEAK_RATE * share_of_peak(progress) + 1e-6
 
 
 def share_of_peak(progress: float) -> float:
-    """The share of the peak rate: a linear climb, then half a cosine to zero."""
+    """Return the share of the peak rate: a linear climb, then half a cosine to zero."""
     if progress < WARM_UP:
         return progress / WARM_UP
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARM_UP) / (1 - WARM_UP))))
@@ -96,7 +96,7 @@ def share_of_peak(progress: float) -> float:
 def features_of(
     model: EncDecCTCModelBPE, audio: torch.Tensor, lengths: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """NeMo's normalised log-mel features, without its stop to ask the GPU about lengths.
+    """Compute NeMo's normalised log-mel features, without its stop to ask the GPU about lengths.
 
     Args:
         model: Whose preprocessor to use.
@@ -118,7 +118,7 @@ def features_of(
 
 
 def encoder_frames(model: EncDecCTCModelBPE, lengths: torch.Tensor) -> torch.Tensor:
-    """Frames that the encoder makes of so many samples; both int64 (utterances,), on the CPU."""
+    """Return the encoder's frames of so many samples; both int64 (utterances,), on the CPU."""
     frames: torch.Tensor = model.preprocessor.featurizer.get_seq_len(lengths)
     for _ in range(2):  # two convolutions of stride 2 make the subsampling of 4
         frames = (frames - 1) // 2 + 1
@@ -126,7 +126,7 @@ def encoder_frames(model: EncDecCTCModelBPE, lengths: torch.Tensor) -> torch.Ten
 
 
 def loss_of(model: EncDecCTCModelBPE, batch: TrainingBatch, *, augmented: bool) -> torch.Tensor:
-    """The CTC loss of a batch, in nats a token; a scalar."""
+    """Compute the CTC loss of a batch, in nats a token; a scalar."""
     with torch.no_grad():
         audio = add_noise(batch.audio, batch.lengths) if augmented else batch.audio
         features, frames = features_of(model, audio, batch.lengths)
@@ -149,7 +149,7 @@ def loss_of(model: EncDecCTCModelBPE, batch: TrainingBatch, *, augmented: bool) 
 def validation_wer(
     model: EncDecCTCModelBPE, corpus: Corpus, text_of: Callable[[list[int]], str]
 ) -> float:
-    """Word error rate of greedy decoding on clean speech, over all words."""
+    """Compute the word error rate of greedy decoding on clean speech, over all words."""
     model.eval()
     references, hypotheses = [], []
     for batch in corpus.epoch(400.0, np.random.default_rng(0)):
@@ -167,7 +167,7 @@ def validation_wer(
 
 
 def prepare(args: argparse.Namespace) -> tuple[EncDecCTCModelBPE, Corpus, Corpus]:
-    """A fresh model, the speech to train on as far as it exists, and the speech to check on."""
+    """Prepare a fresh model, the training speech as far as it exists, and the validation speech."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = base.create(args.tokenizer).to(device)
     model.train()

@@ -46,7 +46,7 @@ REFRESH_SECONDS = 10
 
 
 def loss_of(model: EncDecRNNTBPEModel, batch: TrainingBatch, *, frozen: bool) -> torch.Tensor:
-    """The transducer loss of a batch, in nats a token; a scalar."""
+    """Compute the transducer loss of a batch, in nats a token; a scalar."""
     model.encoder.train(not frozen)  # a frozen one keeps its batch statistics, too
     with torch.no_grad():
         audio = batch.audio if frozen else add_noise(batch.audio, batch.lengths)
@@ -70,7 +70,7 @@ def loss_of(model: EncDecRNNTBPEModel, batch: TrainingBatch, *, frozen: bool) ->
 
 
 def decoder_without_graphs(model: EncDecRNNTBPEModel) -> RNNTBPEDecoding:
-    """The model's greedy decoding without CUDA graphs.
+    """Return the model's greedy decoding without CUDA graphs.
 
     NeMo's compiler of conditional graphs writes into the interpreter's constant ``b" "``, after
     which this process could save no archive.
@@ -87,15 +87,15 @@ def decoder_without_graphs(model: EncDecRNNTBPEModel) -> RNNTBPEDecoding:
 
 @torch.inference_mode()
 def validation_wer(model: EncDecRNNTBPEModel, decoding: RNNTBPEDecoding, corpus: Corpus) -> float:
-    """Word error rate of greedy decoding on clean speech, over all words."""
+    """Compute the word error rate of greedy decoding on clean speech, over all words."""
     model.eval()
     references, hypotheses = [], []
     for batch in corpus.epoch(400.0, np.random.default_rng(0)):
         encoded, frames = model(input_signal=batch.audio, input_signal_length=batch.lengths)
-        heard = decoding.rnnt_decoder_predictions_tensor(
+        decoded = decoding.rnnt_decoder_predictions_tensor(
             encoder_output=encoded, encoded_lengths=frames, return_hypotheses=True
         )
-        hypotheses += [hypothesis.text for hypothesis in heard]
+        hypotheses += [hypothesis.text for hypothesis in decoded]
         for tokens, count in zip(
             batch.tokens.tolist(), batch.host_token_lengths.tolist(), strict=True
         ):
@@ -105,7 +105,7 @@ def validation_wer(model: EncDecRNNTBPEModel, decoding: RNNTBPEDecoding, corpus:
 
 
 def prepare(args: argparse.Namespace) -> tuple[EncDecRNNTBPEModel, Corpus, Corpus]:
-    """The model, the speech to train on as far as it exists, and the speech to check on."""
+    """Prepare the model, the training speech as far as it exists, and the validation speech."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = transducer.create(args.kind, args.ctc, args.out / f"tokenizer_{args.kind}").to(device)
     model.train()

@@ -38,14 +38,14 @@ SHARED = (
 
 
 class TransducerKind(StrEnum):
-    """Which transducer."""
+    """The two kinds of transducer."""
 
     RNNT = "rnnt"
     TDT = "tdt"
 
 
 def config(kind: TransducerKind, ctc: DictConfig, tokenizer: Path) -> DictConfig:
-    """A transducer's configuration: what it shares with the CTC base, and its own networks.
+    """Return a transducer's configuration: the part shared with the CTC base, and its own networks.
 
     Args:
         kind: which transducer.
@@ -64,7 +64,7 @@ def config(kind: TransducerKind, ctc: DictConfig, tokenizer: Path) -> DictConfig
 
 
 def _networks(kind: TransducerKind, encoder_width: int) -> dict[str, Any]:
-    """Prediction network, joint network, decoding and loss."""
+    """Return prediction network, joint network, decoding and loss."""
     durations = list(DURATIONS) if kind is TransducerKind.TDT else []
     timed = {"tdt_durations": durations, "num_tdt_durations": len(durations)}
     extra = {"num_extra_outputs": len(durations)}
@@ -114,7 +114,7 @@ def _networks(kind: TransducerKind, encoder_width: int) -> dict[str, Any]:
 
 
 def create(kind: TransducerKind, ctc_base: Path, tokenizer: Path) -> EncDecRNNTBPEModel:
-    """A transducer whose encoder is the CTC base's and whose other weights are fresh.
+    """Create a transducer with the CTC base's encoder and other weights fresh.
 
     Args:
         kind: which transducer.

@@ -49,26 +49,26 @@ def _overhead() -> Iterator[BenchmarkRow]:
     from benchmarks import overhead  # noqa: PLC0415
 
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    for what, ours, theirs, _ in overhead.table(overhead.measure(18, 1)):
-        yield BenchmarkRow(what, ours, theirs, "s")
+    for name, ours, theirs, _ in overhead.table(overhead.measure(18, 1)):
+        yield BenchmarkRow(name, ours, theirs, "s")
 
 
 def _sft(nemo: Path | None) -> Iterator[BenchmarkRow]:
-    """An epoch, with the embedded base where there is no GPU; needs NeMo's own script."""
+    """Time an epoch, with the embedded base if there is no GPU; needs NeMo's own script."""
     if nemo is None:
         return
     script = str(nemo / "examples" / "asr" / "speech_to_text_finetune.py")
     small = ["--tiny", "--rows=80", "--batch=4", "--shortest=1", "--seconds=4", "--budget-s=200"]
-    with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as made:
-        out = Path(made) / "sft.json"
+    with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as temporary:
+        out = Path(temporary) / "sft.json"
         program = [sys.executable, "-m", "benchmarks.sft_against_stock", "--stock-script", script]
-        more = [] if hardware.detect().has_gpu else small
+        options = [] if hardware.detect().has_gpu else small
         # A process of its own, which can hide the GPUs and whose libraries may print.
-        done = subprocess.run(
-            [*program, *more, "--out", str(out)], check=False, capture_output=True, text=True
+        process = subprocess.run(
+            [*program, *options, "--out", str(out)], check=False, capture_output=True, text=True
         )
-        if done.returncode != 0:
-            raise RuntimeError(done.stderr[-_TAIL:])
+        if process.returncode != 0:
+            raise RuntimeError(process.stderr[-_TAIL:])
         sides = atomic_files.read_json(out)["sides"]
     for name, side in sides.items():
         if side["epoch_s"] is None:
@@ -88,39 +88,39 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="Write the table there as well.")
     parser.add_argument("--nemo", type=Path, help="A checkout of NeMo, for its own scripts.")
     parser.add_argument("--only", nargs="*", help="transcription, scoring, split, sft, overhead.")
-    given = parser.parse_args()
+    args = parser.parse_args()
     parts: dict[str, Callable[[], Iterable[BenchmarkRow]]] = {
         "split": splitting.rows,
         "scoring": _scoring,
-        "transcription": lambda: transcription.rows(given.nemo),
-        "sft": lambda: _sft(given.nemo),
+        "transcription": lambda: transcription.rows(args.nemo),
+        "sft": lambda: _sft(args.nemo),
         "overhead": _overhead,
     }
-    found: list[BenchmarkRow] = []
+    table: list[BenchmarkRow] = []
     failed = False
     print(f"{'':<66} {'ours':>10} {'theirs':>10} {'':<12}{'ratio':>7}", flush=True)
     for name, part in parts.items():
-        if given.only and name not in given.only:
+        if args.only and name not in args.only:
             continue
         try:
             for row in part():
-                found.append(row)
+                table.append(row)
                 print(row, flush=True)
         except Exception:  # noqa: BLE001 - one that fails must not cost the others
             failed = True
             traceback.print_exc()
-    if given.json is not None:
+    if args.json is not None:
         atomic_files.write_json(
-            given.json,
+            args.json,
             {
                 "date": time.strftime("%Y-%m-%d"),
                 "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
                 "machine": platform.machine(),
                 "cores": len(os.sched_getaffinity(0)),
                 # Well over the number of cores, the figures tell of the other programs.
-                "load": [round(one, 1) for one in os.getloadavg()],
+                "load": [round(load, 1) for load in os.getloadavg()],
                 "versions": versions(),
-                "rows": [row.as_dict() for row in found],
+                "rows": [row.as_dict() for row in table],
             },
         )
     sys.exit(failed)

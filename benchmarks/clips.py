@@ -1,4 +1,4 @@
-"""What a transcription benchmark measures on, and where its figures go."""
+"""Clips and report of the transcription benchmarks."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ class Clips:
     seconds: list[float]
 
     def first(self, count: int) -> Clips:
-        """So many of them; they are in random order."""
+        """Return the first clips; they are in random order."""
         return Clips(self.paths[:count], self.seconds[:count])
 
     def by_duration(self) -> Clips:
-        """Longest first."""
+        """Return the clips, the longest first."""
         order = sorted(range(len(self.paths)), key=lambda place: -self.seconds[place])
         return Clips([self.paths[n] for n in order], [self.seconds[n] for n in order])
 
 
 @dataclass
 class BenchmarkReport:
-    """What was measured so far; written anew after every setting."""
+    """A benchmark's figures so far; written anew after every setting."""
 
     out: Path
     started: float = field(default_factory=time.monotonic)
     values: dict[str, Any] = field(default_factory=dict)
 
     def elapsed(self) -> float:
-        """Seconds since the start."""
+        """Return the seconds since the start."""
         return time.monotonic() - self.started
 
     def note(self, name: str, value: object) -> None:
@@ -65,7 +65,7 @@ class BenchmarkReport:
         self.write()
 
     def write(self) -> None:
-        """All of it as JSON."""
+        """Write all figures as JSON."""
         self.values["wall_s"] = round(self.elapsed())
         self.out.write_text(json.dumps(self.values, indent=1, default=str) + "\n", encoding="utf-8")
 
@@ -82,7 +82,7 @@ class BenchmarkReport:
 
 
 def make_clip(path: str, seconds: float, seed: int) -> None:
-    """Noise whose loudness changes as a voice's does."""
+    """Write noise whose loudness changes as a voice's does."""
     rng = np.random.default_rng(seed)
     samples = round(seconds * RATE)
     loudness = np.repeat(rng.uniform(0.0, 0.3, samples // 1600 + 1), 1600)[:samples]
@@ -91,7 +91,7 @@ def make_clip(path: str, seconds: float, seed: int) -> None:
 
 
 def make_clips(folder: Path, count: int, shortest: float, longest: float) -> Clips:
-    """So many clips, their lengths spread evenly, in random order."""
+    """Write clips with lengths spread evenly, in random order."""
     draw = random.Random(0)  # noqa: S311 - repeatable
     seconds = [round(draw.uniform(shortest, longest), 2) for _ in range(count)]
     paths = [str(folder / f"{number:05}.wav") for number in range(count)]
@@ -101,24 +101,24 @@ def make_clips(folder: Path, count: int, shortest: float, longest: float) -> Cli
 
 
 def wait() -> None:
-    """Until the GPU has done all that was asked."""
+    """Wait until the GPU has done all that was queued."""
     if ON_GPU:
         torch.cuda.synchronize()
 
 
 def timed(do: Callable[[], Any]) -> tuple[Any, float]:
-    """What it returned, and seconds."""
+    """Call a function; return its result and the seconds."""
     wait()
     started = time.monotonic()
-    found = do()
+    result = do()
     wait()
-    return found, time.monotonic() - started
+    return result, time.monotonic() - started
 
 
 def add_row(
-    report: BenchmarkReport, name: str, clips: Clips, seconds: float, **more: object
+    report: BenchmarkReport, name: str, clips: Clips, seconds: float, **figures: object
 ) -> float:
-    """A measured setting's line; its RTFx."""
+    """Add the line of a measured setting; return its RTFx."""
     rtfx = sum(clips.seconds) / seconds
     report.row(
         setting=name,
@@ -126,6 +126,6 @@ def add_row(
         clips=len(clips.paths),
         audio_s=round(sum(clips.seconds)),
         seconds=round(seconds, 2),
-        **more,
+        **figures,
     )
     return rtfx

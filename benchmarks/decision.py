@@ -1,4 +1,4 @@
-"""How often the decision keeps a useless model, and how often it sees a real gain.
+"""False-keep rate and power of the decision, by simulation.
 
     python -m benchmarks.decision [--studies N]
 
@@ -66,37 +66,37 @@ class SimulatedRow:
 
 
 def _difficulties(rng: np.random.Generator, studies: int, rows: int) -> Shares:
-    """The chance that a row is missed before, shape (studies, rows); a term's rows share it."""
+    """Draw the chance of a miss before, shape (studies, rows); a term's rows share it."""
     by_term = rng.beta(1.0, 1.0, (studies, rows // ROWS_PER_TERM))
     return np.repeat(by_term, ROWS_PER_TERM, axis=1)
 
 
 def row_by_row(rng: np.random.Generator, hard: Shares, before: Flags) -> Flags:
-    """A useless model: each row is heard anew, with the chance it had."""
+    """Simulate a useless model: each row is decoded anew, with the same chance of a miss."""
     assert hard.shape == before.shape  # noqa: S101 - a slip here would spoil every figure
     return rng.random(hard.shape) < hard
 
 
 def term_by_term(rng: np.random.Generator, hard: Shares, before: Flags) -> Flags:
-    """A useless model: half of the terms get another difficulty from the same distribution."""
+    """Simulate a useless model: half of the terms get a new difficulty of the same distribution."""
     studies, rows = hard.shape
     changed = np.repeat(rng.random((studies, rows // ROWS_PER_TERM)) < 0.5, ROWS_PER_TERM, axis=1)  # noqa: PLR2004
-    other = _difficulties(rng, studies, rows)
-    return np.where(changed, rng.random(hard.shape) < other, before)
+    other_chances = _difficulties(rng, studies, rows)
+    return np.where(changed, rng.random(hard.shape) < other_chances, before)
 
 
 def gain(share: float) -> Callable[[np.random.Generator, Shares, Flags], Flags]:
-    """A model that makes this share of the misses good, and breaks one row in fifty."""
+    """Return a model that makes this share of the misses good, and breaks one row in fifty."""
 
-    def after(rng: np.random.Generator, hard: Shares, before: Flags) -> Flags:
+    def apply(rng: np.random.Generator, hard: Shares, before: Flags) -> Flags:
         broken = 0.02
         # What is broken is made good elsewhere, so that the net drop is the share.
         fixed = share + broken * (1 - hard.mean()) / hard.mean()
         draw = rng.random(hard.shape)
-        kept: Flags = np.where(before, draw >= fixed, draw < broken)
-        return kept
+        missed: Flags = np.where(before, draw >= fixed, draw < broken)
+        return missed
 
-    return after
+    return apply
 
 
 MODELS = {
@@ -109,7 +109,7 @@ MODELS = {
 
 
 def rows(studies: int = STUDIES, sizes: tuple[int, ...] = SIZES) -> Iterator[SimulatedRow]:
-    """Every model, size, design and number of categories."""
+    """Simulate every model, size, design and number of categories."""
     for (name, model), size, (design, share), categories in product(
         MODELS.items(), sizes, (("held out", HELD_OUT), ("cross-fitted", 1.0)), (1, 2)
     ):
@@ -117,30 +117,30 @@ def rows(studies: int = STUDIES, sizes: tuple[int, ...] = SIZES) -> Iterator[Sim
         hard = _difficulties(rng, studies, size)
         before = rng.random(hard.shape) < hard
         after = model(rng, hard, before)
-        kept = settled = bare = 0
+        keeps = settled = bare = 0
         for was, now in zip(before, after, strict=True):
             # Which rows are held out is drawn anew in each study.
             judged = rng.permutation(size)[: round(size * share)]
             verdict, literal = _verdicts(was[judged], now[judged], judged, categories)
-            kept += verdict is Verdict.KEEP
+            keeps += verdict is Verdict.KEEP
             settled += verdict is not Verdict.INCONCLUSIVE
             bare += literal is Verdict.KEEP
         yield SimulatedRow(
-            name, size, design, categories, kept / studies, bare / studies, settled / studies
+            name, size, design, categories, keeps / studies, bare / studies, settled / studies
         )
 
 
 def _verdicts(
     was: Flags, now: Flags, places: npt.NDArray[np.int64], categories: int
 ) -> tuple[Verdict, Verdict]:
-    """Ours and the bare one; a term belongs to one category."""
+    """Return our verdict and the bare one; a term belongs to one category."""
     terms = places // ROWS_PER_TERM
-    found = {
-        category: _delta(category, was[own], now[own], terms[own])
+    changes = {
+        category: _delta(category, was[in_category], now[in_category], terms[in_category])
         for number, category in enumerate(CATEGORIES[:categories])
-        if (own := terms % categories == number).any()
+        if (in_category := terms % categories == number).any()
     }
-    decided = decide(DecisionEvidence(found, "held-out"), list(found))
+    decided = decide(DecisionEvidence(changes, "held-out"), list(changes))
     return decided.verdict, decided.bare.verdict
 
 
@@ -156,7 +156,7 @@ def _delta(
         Proportion(int(now.sum()), len(now)),
         int((was & ~now).sum()),
         int((now & ~was).sum()),
-        tuple(int(one) for one in nets[touched]),
+        tuple(int(net) for net in nets[touched]),
     )
 
 

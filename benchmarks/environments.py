@@ -53,12 +53,12 @@ class Environment:
 
     @property
     def name(self) -> str:
-        """Of the environment's own folder."""
+        """The name of the environment's own folder."""
         return f"nemo-{self.nemo}-py{self.minor}"
 
     @property
     def python(self) -> Path:
-        """Its interpreter."""
+        """The path of its interpreter."""
         return self.folder.absolute() / self.name / "bin" / "python"
 
     @property
@@ -106,22 +106,22 @@ class Environment:
         return time.monotonic() - started
 
     def versions(self) -> dict[str, str]:
-        """What it holds of the packages that figures could depend on."""
+        """Return the versions of packages that figures could depend on."""
         listed = self._run(str(self.python), "-m", "pip", "list", "--format=freeze")
-        found = dict(line.split("==", 1) for line in listed.splitlines() if "==" in line)
-        wanted = ("torch", "numpy", "lhotse", "lightning", "librosa", "soundfile", "sentencepiece")
-        return {name: found[name] for name in wanted}
+        by_name = dict(line.split("==", 1) for line in listed.splitlines() if "==" in line)
+        names = ("torch", "numpy", "lhotse", "lightning", "librosa", "soundfile", "sentencepiece")
+        return {name: by_name[name] for name in names}
 
     def _run(self, *line: str) -> str:
         # A path of this process's own would put other packages into that environment.
         clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        done = subprocess.run(
+        process = subprocess.run(
             line, env=clean, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
-        if done.returncode:
-            tail = "\n".join(f"{done.stdout}{done.stderr}".splitlines()[-_TAIL_LINES:])
+        if process.returncode:
+            tail = "\n".join(f"{process.stdout}{process.stderr}".splitlines()[-_TAIL_LINES:])
             raise InstallError(f"{self.name}: {' '.join(line[1:])} failed:\n{tail}")
-        return done.stdout
+        return process.stdout
 
 
 class InstallError(FlywheelError):
@@ -129,7 +129,7 @@ class InstallError(FlywheelError):
 
 
 def find_python(minor: str) -> Path:
-    """An interpreter of this minor version, on PATH or where version managers keep theirs.
+    """Find an interpreter of this minor version, on PATH or where version managers keep theirs.
 
     Raises:
         InputError: there is none.
@@ -168,9 +168,9 @@ def main() -> int:
     parser.add_argument("nemo", help="version of nemo_toolkit, such as 2.6.2")
     parser.add_argument("--python", default="3.11", help="minor version")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where environments are kept")
-    given = parser.parse_args()
+    args = parser.parse_args()
     try:
-        environment = Environment(given.nemo, given.python, given.folder)
+        environment = Environment(args.nemo, args.python, args.folder)
         environment.make()
     except FlywheelError as error:
         print(error, file=sys.stderr)

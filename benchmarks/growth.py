@@ -1,4 +1,4 @@
-"""How time and memory grow with the set: the split's rows, the preflight's files.
+"""Time and memory by size of the set: the split's rows, the preflight's files.
 
     python -m benchmarks.growth [--rows 10000 …] [--files 1000 …] [--out FILE.json]
 
@@ -35,10 +35,10 @@ _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's file system in memory
 
 def split(count: int) -> dict[str, Any]:
     """Split so many rows; what the rows themselves take is told apart."""
-    made = manifest_rows(count)
-    before = _peak_mib()
+    rows = manifest_rows(count)
+    rows_mib = _peak_mib()
     began = time.process_time()
-    found = split_rows(made)
+    divided = split_rows(rows)
     seconds = time.process_time() - began
     return {
         "what": "split",
@@ -46,16 +46,16 @@ def split(count: int) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "microseconds_each": round(1e6 * seconds / count, 2),
         "peak_mib": _peak_mib(),
-        "of_it_the_rows": before,
-        "held_out": len(found.validation),
+        "of_it_the_rows": rows_mib,
+        "held_out": len(divided.validation),
     }
 
 
 def check(count: int) -> dict[str, Any]:
-    """Preflight so many files."""
+    """Time the preflight of so many files."""
     place = _IN_MEMORY if _IN_MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-", dir=place) as made:
-        folder = Path(made) / "cycle1"
+    with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-", dir=place) as temporary:
+        folder = Path(temporary) / "cycle1"
         manifest = _recordings(folder, count)
         began, wall = _both_times(), time.monotonic()
         result = preflight(manifest, AudioLimits(_RATE), None)
@@ -76,7 +76,7 @@ def _both_times() -> float:
 
 
 def _recordings(folder: Path, count: int) -> Path:
-    """So many different WAV files and their manifest."""
+    """Write so many different WAV files and their manifest."""
     import numpy as np  # noqa: PLC0415 - the split does without
     import soundfile  # noqa: PLC0415
 
@@ -109,20 +109,20 @@ def main() -> None:
     parser.add_argument("--files", type=int, nargs="*", default=FILES)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.one:
-        what, size = given.one
-        print(json.dumps({"split": split, "preflight": check}[what](int(size))))
+    args = parser.parse_args()
+    if args.one:
+        kind, size = args.one
+        print(json.dumps({"split": split, "preflight": check}[kind](int(size))))
         return
-    found = []
-    sizes = [("split", size) for size in given.rows] + [("preflight", size) for size in given.files]
-    for what, size in sizes:
-        line = [sys.executable, "-m", "benchmarks.growth", "--one", what, str(size)]
-        done = subprocess.run(line, capture_output=True, text=True, check=True)
-        found.append(json.loads(done.stdout.splitlines()[-1]))
-        print(found[-1], flush=True)
-        if given.out is not None:
-            given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    results = []
+    sizes = [("split", size) for size in args.rows] + [("preflight", size) for size in args.files]
+    for kind, size in sizes:
+        line = [sys.executable, "-m", "benchmarks.growth", "--one", kind, str(size)]
+        process = subprocess.run(line, capture_output=True, text=True, check=True)
+        results.append(json.loads(process.stdout.splitlines()[-1]))
+        print(results[-1], flush=True)
+        if args.out is not None:
+            args.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

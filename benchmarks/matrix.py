@@ -63,7 +63,7 @@ _TAIL_LINES = 25
 
 @dataclass(frozen=True, slots=True)
 class VersionResult:
-    """What one cycle came to with one version.
+    """The figures and texts of one cycle with one version.
 
     Attributes:
         figures: losses, validation WER, hash of the weights, drug KER, verdict; by name.
@@ -76,9 +76,9 @@ class VersionResult:
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
-        """The course as a record holds it, the texts by their hash."""
-        said = "\n".join(f"{row}\t{text}" for row, text in sorted(self.texts.items()))
-        digest = hashlib.sha256(said.encode()).hexdigest()
+        """Return the figures as a record holds them, the texts by their hash."""
+        lines = "\n".join(f"{row}\t{text}" for row, text in sorted(self.texts.items()))
+        digest = hashlib.sha256(lines.encode()).hexdigest()
         return {
             **self.figures,
             "texts": len(self.texts),
@@ -113,11 +113,11 @@ class Result:
 
     @property
     def name(self) -> str:
-        """As messages call it."""
+        """The name in messages."""
         return f"NeMo {self.nemo} on Python {self.python}"
 
     def as_dict(self) -> dict[str, Any]:
-        """The result as the record holds it."""
+        """Return the result as the record holds it."""
         return {
             "nemo": self.nemo,
             "python": self.python,
@@ -130,44 +130,46 @@ class Result:
 
 
 def differences(reference: Result, other: Result) -> list[str]:
-    """Each figure and text in which a version differs from the reference, in words."""
-    found = []
+    """List each figure and text in which a version differs from the reference, in words."""
+    differing = []
     for cycle in sorted({*reference.courses, *other.courses}):
         ours, theirs = reference.courses.get(cycle), other.courses.get(cycle)
         if ours is None or theirs is None:
-            there = reference if theirs is None else other
-            found.append(f"{other.name}: cycle {cycle}: only {there.name} has it")
+            holder = reference if theirs is None else other
+            differing.append(f"{other.name}: cycle {cycle}: only {holder.name} has it")
             continue
         pairs: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = [
             (ours.figures, theirs.figures),
             (ours.texts, theirs.texts),
         ]
-        found += [
-            f"{other.name}: cycle {cycle}: {name}: {there.get(name)!r}, "
-            f"with {reference.name} {here.get(name)!r}"
-            for here, there in pairs
-            for name in sorted({*here, *there})
-            if here.get(name) != there.get(name)
+        differing += [
+            f"{other.name}: cycle {cycle}: {name}: {theirs_values.get(name)!r}, "
+            f"with {reference.name} {ours_values.get(name)!r}"
+            for ours_values, theirs_values in pairs
+            for name in sorted({*ours_values, *theirs_values})
+            if ours_values.get(name) != theirs_values.get(name)
         ]
     if reference.tests != other.tests:
-        found.append(
+        differing.append(
             f"{other.name}: {other.tests} tests passed, with {reference.name} {reference.tests}"
         )
-    return found
+    return differing
 
 
 def reference_of(results: Sequence[Result]) -> Result:
-    """The newest version, on the oldest Python that ran it."""
+    """Return the newest version, on the oldest Python that ran it."""
 
-    def place(one: Result) -> tuple[int, ...]:
-        nemo, python = ([int(part) for part in text.split(".")] for text in (one.nemo, one.python))
+    def place(result: Result) -> tuple[int, ...]:
+        nemo, python = (
+            [int(part) for part in text.split(".")] for text in (result.nemo, result.python)
+        )
         return (*nemo, *(-part for part in python))
 
     return max(results, key=place)
 
 
 def make_cycles(folder: Path) -> dict[str, Path]:
-    """Both cycles, spoken once and kept; a baseline that missed every term lets them pass."""
+    """Synthesise both cycles once; a baseline that missed every term lets them pass the gate."""
     cycles = {name: folder / name / "cycle1" for name in ("wav", "endings")}
     if all((path / "per_sample.json").is_file() for path in cycles.values()):
         return cycles
@@ -178,18 +180,20 @@ def make_cycles(folder: Path) -> dict[str, Path]:
         by_category.setdefault(row["entity_category"], []).append(row)
     rows = [row for several in by_category.values() for row in several[:ROWS_A_CATEGORY]]
     (cycles["endings"] / "audio").mkdir(parents=True)
-    others = []
+    other_rows = []
     for number, row in enumerate(rows):
         ending, kind, subtype = KINDS[number % len(KINDS)]
         wave, rate = soundfile.read(cycles["wav"] / row["audio_filepath"])
         name = f"audio/{Path(row['audio_filepath']).stem}{ending}"
         path = cycles["endings"] / name
         soundfile.write(path, wave, rate, subtype=subtype, format=kind)
-        others.append({**row, "audio_filepath": name, "duration": soundfile.info(path).duration})
-    for name, its in (("wav", rows), ("endings", others)):
+        other_rows.append(
+            {**row, "audio_filepath": name, "duration": soundfile.info(path).duration}
+        )
+    for name, its in (("wav", rows), ("endings", other_rows)):
         atomic_files.write_jsonl(cycles[name] / "manifest.jsonl", its)
-        heard = [{**row, "ref": row["text"], "hyp": ""} for row in its]
-        atomic_files.write_jsonl(cycles[name] / "per_sample.json", heard)
+        empty_hyps = [{**row, "ref": row["text"], "hyp": ""} for row in its]
+        atomic_files.write_jsonl(cycles[name] / "per_sample.json", empty_hyps)
     return cycles
 
 
@@ -237,18 +241,22 @@ def run_version(source: Path, work: Path, python: Path) -> VersionResult:
 
 
 def weights_hash(model: Path) -> str:
-    """The weights' names, shapes and bits, whatever file holds them."""
+    """Hash the weights' names, shapes and bits, whatever file holds them."""
     import torch  # noqa: PLC0415 - takes seconds that --help need not pay
 
     with tarfile.open(model) as archive:
-        (member,) = (one for one in archive.getmembers() if one.name.endswith("_weights.ckpt"))
+        (member,) = (
+            member_info
+            for member_info in archive.getmembers()
+            if member_info.name.endswith("_weights.ckpt")
+        )
         stream = archive.extractfile(member)
         assert stream is not None  # noqa: S101 - a member that is a file
         weights = torch.load(stream, map_location="cpu", weights_only=True)
     digest = hashlib.sha256()
-    for name, one in sorted(weights.items()):
-        digest.update(f"{name} {one.dtype} {tuple(one.shape)}\n".encode())
-        digest.update(one.contiguous().numpy().tobytes())
+    for name, tensor in sorted(weights.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -265,15 +273,15 @@ def run_tests(python: Path) -> int:
     line = [str(python), "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider"]
     line += ["-o", "addopts="]  # the marks that conftest.py declares are unknown without it
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    said = _run([*line, *TESTS], {**environment, "CI": "1"})
-    passed = re.search(r"(\d+) passed", said)
-    if passed is None or "skipped" in said:
-        raise TrainingError(f"{python}: of {' '.join(TESTS)} some were skipped:\n{said[-2000:]}")
+    output = _run([*line, *TESTS], {**environment, "CI": "1"})
+    passed = re.search(r"(\d+) passed", output)
+    if passed is None or "skipped" in output:
+        raise TrainingError(f"{python}: of {' '.join(TESTS)} some were skipped:\n{output[-2000:]}")
     return int(passed.group(1))
 
 
 def _run(line: Sequence[str], environment: Mapping[str, str]) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         line,
         cwd=_ROOT,
         env=dict(environment),
@@ -284,10 +292,10 @@ def _run(line: Sequence[str], environment: Mapping[str, str]) -> str:
         errors="replace",
         check=False,
     )
-    if done.returncode:
-        tail = "\n".join(done.stdout.splitlines()[-_TAIL_LINES:])
-        raise TrainingError(f"{' '.join(line)} ended with {done.returncode}:\n{tail}")
-    return done.stdout
+    if process.returncode:
+        tail = "\n".join(process.stdout.splitlines()[-_TAIL_LINES:])
+        raise TrainingError(f"{' '.join(line)} ended with {process.returncode}:\n{tail}")
+    return process.stdout
 
 
 def measure(environment: Environment, cycles: Mapping[str, Path], product: str) -> Result:
@@ -316,16 +324,16 @@ def measure(environment: Environment, cycles: Mapping[str, Path], product: str) 
     )
 
 
-def kept(environment: Environment, product: str) -> Result | None:
-    """The result of an earlier call, if the same code made it."""
+def read_result(environment: Environment, product: str) -> Result | None:
+    """Read the result of an earlier call, if the same code made it."""
     path = _kept_at(environment)
     if not path.is_file():
         return None
-    told = atomic_files.read_json(path)
-    if told["product"] != product:
+    document = atomic_files.read_json(path)
+    if document["product"] != product:
         return None
-    courses = {name: VersionResult(**course) for name, course in told["courses"].items()}
-    return Result(**{**told, "courses": courses})
+    courses = {name: VersionResult(**course) for name, course in document["courses"].items()}
+    return Result(**{**document, "courses": courses})
 
 
 def keep(environment: Environment, result: Result) -> None:
@@ -340,36 +348,36 @@ def _kept_at(environment: Environment) -> Path:
 
 
 def product_fingerprint() -> str:
-    """Of the code whose behaviour the matrix compares."""
-    found = []
+    """Return the fingerprint of the code whose behaviour the matrix compares."""
+    hashes = []
     for name in (*_PRODUCT, *(test.partition("::")[0] for test in TESTS)):
         path = _ROOT / name
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found += [
-            (str(one.relative_to(_ROOT)), hashing.sha256_file(one))
-            for one in inside
-            if one.is_file() and "__pycache__" not in one.parts and one.name != _TABLE
+        paths = sorted(path.rglob("*")) if path.is_dir() else [path]
+        hashes += [
+            (str(file.relative_to(_ROOT)), hashing.sha256_file(file))
+            for file in paths
+            if file.is_file() and "__pycache__" not in file.parts and file.name != _TABLE
         ]
-    return hashing.fingerprint(found)
+    return hashing.fingerprint(hashes)
 
 
 def default_cells() -> list[tuple[str, str]]:
-    """Every version on each Python on which it is known to run."""
-    return [(one.nemo, minor) for one in nemo_versions.TRIED for minor in one.pythons]
+    """List every version on each Python on which it is known to run."""
+    return [(version.nemo, minor) for version in nemo_versions.TRIED for minor in version.pythons]
 
 
 def table(results: Iterable[Result]) -> str:
-    """The results for a person."""
+    """Format the results as a table."""
     head = f"{'NeMo':<7} {'Python':<7} {'cycle':<8} {'train loss':>10} {'val. WER':>9} "
     lines = [head + f"{'KER base':>9} {'tuned':>6} {'texts':>6} {'tests':>6} {'seconds':>8}"]
-    for one in results:
-        for name, course in one.courses.items():
-            shown = course.figures
+    for result in results:
+        for name, course in result.courses.items():
+            figures = course.figures
             lines.append(
-                f"{one.nemo:<7} {one.python:<7} {name:<8} {shown['epoch 0 train_loss']:>10.4f} "
-                f"{shown['epoch 0 val_wer']:>9.4f} {shown['all drug KER base']:>9.3f} "
-                f"{shown['all drug KER tuned']:>6.3f} {len(course.texts):>6} {one.tests:>6} "
-                f"{course.seconds:>8.0f}"
+                f"{result.nemo:<7} {result.python:<7} {name:<8} "
+                f"{figures['epoch 0 train_loss']:>10.4f} {figures['epoch 0 val_wer']:>9.4f} "
+                f"{figures['all drug KER base']:>9.3f} {figures['all drug KER tuned']:>6.3f} "
+                f"{len(course.texts):>6} {result.tests:>6} {course.seconds:>8.0f}"
             )
     return "\n".join(lines)
 
@@ -385,15 +393,15 @@ def main() -> int:
     parser.add_argument(
         "--resume", action="store_true", help="keep what the same code has run before"
     )
-    given = parser.parse_args()
-    cells = chosen(given.versions, given.python)
+    args = parser.parse_args()
+    cells = choose_cells(args.versions, args.python)
     product = product_fingerprint()
-    made = make_cycles(given.folder / "cycles")
-    cycles = {name: made[name] for name in given.cycles.split(",")}
+    all_cycles = make_cycles(args.folder / "cycles")
+    cycles = {name: all_cycles[name] for name in args.cycles.split(",")}
     results, wrong = [], []
     for nemo, minor in cells:
-        environment = Environment(nemo, minor, given.folder)
-        result = kept(environment, product) if given.resume else None
+        environment = Environment(nemo, minor, args.folder)
+        result = read_result(environment, product) if args.resume else None
         if result is not None and set(result.courses) != set(cycles):
             result = None
         try:
@@ -407,32 +415,32 @@ def main() -> int:
         print(table([result]), flush=True)
     if results:
         reference = reference_of(results)
-        for one in results:
-            wrong += differences(reference, one)
+        for compared in results:
+            wrong += differences(reference, compared)
         print(table(results))
-        if given.json:
-            atomic_files.write_json(given.json, record(results, wrong))
+        if args.json:
+            atomic_files.write_json(args.json, record(results, wrong))
     print("\n".join(wrong) or "every version: the same figures and texts")
     return 1 if wrong else 0
 
 
-def chosen(versions_asked: str | None, pythons_asked: str | None) -> list[tuple[str, str]]:
-    """The cells of the matrix that are asked for; without a wish all that are known to run."""
+def choose_cells(versions_asked: str | None, pythons_asked: str | None) -> list[tuple[str, str]]:
+    """Choose the cells of the matrix that are asked for; by default all that are known to run."""
     nemos = versions_asked.split(",") if versions_asked else None
     minors = pythons_asked.split(",") if pythons_asked else None
     if nemos and minors:
         return [(nemo, minor) for nemo in nemos for minor in minors]
-    known = [
+    cells = [
         (nemo, minor)
         for nemo, minor in default_cells()
         if (nemos is None or nemo in nemos) and (minors is None or minor in minors)
     ]
-    unknown = [nemo for nemo in nemos or () if nemo not in {one for one, _ in known}]
-    return [*known, *((nemo, "3.11") for nemo in unknown)]
+    unknown = [nemo for nemo in nemos or () if nemo not in {cell_nemo for cell_nemo, _ in cells}]
+    return [*cells, *((nemo, "3.11") for nemo in unknown)]
 
 
 def record(results: Sequence[Result], wrong: Sequence[str]) -> dict[str, Any]:
-    """What the JSON file holds."""
+    """Return the content of the JSON file."""
     return {
         "what": "whole cycles and decoding tests with every version of NeMo, on a CPU",
         "when": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -441,7 +449,7 @@ def record(results: Sequence[Result], wrong: Sequence[str]) -> dict[str, Any]:
         "rows": sum(1 for text in next(iter(results[0].courses.values())).texts) // 2,
         "reference": reference_of(results).name,
         "product": reference_of(results).product,
-        "results": [one.as_dict() for one in results],
+        "results": [result.as_dict() for result in results],
         "differences": list(wrong),
     }
 

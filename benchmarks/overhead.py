@@ -1,4 +1,4 @@
-"""What orchestration costs: the demo's cycle as a Prefect flow against its steps called directly.
+"""Cost of orchestration: the demo's cycle as a Prefect flow against its steps called directly.
 
     python -m benchmarks.overhead [--epochs 1] [--rows 18] [--out FILE.json]
     python -m benchmarks.overhead --demo 4 [--out FILE.json]
@@ -48,13 +48,13 @@ _ARTIFACT = re.compile(r"(create|update)_\w+_artifact")
 
 
 def make_cycle(folder: Path, per_category: int) -> Path:
-    """Some of the demo's rows with a baseline that missed every term, so that the gate passes."""
+    """Make a cycle of some of the demo's rows, with a baseline that the gate passes."""
     cycle = folder / "cycle1"
     synthesise_cycle(cycle)
-    chosen: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    by_category: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in atomic_files.read_jsonl(cycle / "manifest.jsonl"):
-        chosen[row["entity_category"]].append(row)
-    rows = [row for several in chosen.values() for row in several[:per_category]]
+        by_category[row["entity_category"]].append(row)
+    rows = [row for several in by_category.values() for row in several[:per_category]]
     atomic_files.write_jsonl(cycle / "manifest.jsonl", rows)
     atomic_files.write_jsonl(
         cycle / "per_sample.json", ({**row, "ref": row["text"], "hyp": ""} for row in rows)
@@ -69,12 +69,12 @@ class Clock:
         self.spent: defaultdict[str, float] = defaultdict(float)
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, whose time is added to a name's."""
+        """Wrap a function to add its time to a name's."""
 
         @wraps(function)  # Prefect reads a task's parameters from its signature
-        def call(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - as the function
+        def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the function
             with self.spending(name):
-                return function(*given, **named)
+                return function(*args, **kwargs)
 
         return call
 
@@ -91,15 +91,15 @@ class Clock:
 def _tasks(flow: Any) -> dict[str, Any]:  # noqa: ANN401 - a module
     from prefect import Task  # noqa: PLC0415 - a second that --help need not pay
 
-    return {name: found for name, found in vars(flow).items() if isinstance(found, Task)}
+    return {name: member for name, member in vars(flow).items() if isinstance(member, Task)}
 
 
 def _artifacts(publish: Any) -> list[str]:  # noqa: ANN401 - a module
     return [name for name in vars(publish) if _ARTIFACT.fullmatch(name)]
 
 
-def directly(config: Any) -> float:  # noqa: ANN401 - flows are imported late
-    """Seconds of the steps alone: no flow, no task, no artifact, no event, no slot."""
+def run_directly(config: Any) -> float:  # noqa: ANN401 - flows are imported late
+    """Time the steps alone: no flow, no task, no artifact, no event, no slot."""
     from flows import artifacts, events, gpu_slots  # noqa: PLC0415
     from flows import finetune_cycle as flow  # noqa: PLC0415
 
@@ -115,8 +115,8 @@ def directly(config: Any) -> float:  # noqa: ANN401 - flows are imported late
         return time.perf_counter() - started
 
 
-def orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
-    """Seconds of the whole flow, and what they were spent on besides the steps."""
+def run_orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
+    """Time the whole flow; return also the seconds besides the steps."""
     from flows import artifacts, gpu_slots  # noqa: PLC0415
     from flows import finetune_cycle as flow  # noqa: PLC0415
 
@@ -126,35 +126,35 @@ def orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
             stack.enter_context(patch.object(task, "fn", clock.timed("inside", task.fn)))
             stack.enter_context(patch.object(flow, name, clock.timed("tasks", task)))
         for name in _artifacts(artifacts):
-            made = clock.timed("artifacts", getattr(artifacts, name))
-            stack.enter_context(patch.object(artifacts, name, made))
+            timed = clock.timed("artifacts", getattr(artifacts, name))
+            stack.enter_context(patch.object(artifacts, name, timed))
         slot = gpu_slots.gpu_slot
 
         @contextmanager
         def timed_slot(gpus: Sequence[Gpu]) -> Iterator[None]:
-            held = slot(gpus)
+            lease = slot(gpus)
             with clock.spending("slots"):
-                held.__enter__()
+                lease.__enter__()
             try:
                 yield
             finally:
                 with clock.spending("slots"):
-                    held.__exit__(None, None, None)
+                    lease.__exit__(None, None, None)
 
         stack.enter_context(patch.object(gpu_slots, "gpu_slot", timed_slot))
         hashed = clock.timed("hashes", hashing.sha256_file)
         stack.enter_context(patch.object(hashing, "sha256_file", hashed))
-        turn = flow.run_cycle
+        run_cycle = flow.run_cycle
         began = 0.0
 
-        @wraps(turn)
-        def timed_turn(*given: Any) -> Any:  # noqa: ANN401 - as the function
+        @wraps(run_cycle)
+        def timed_cycle(*args: Any) -> Any:  # noqa: ANN401 - as the function
             nonlocal began
             began = time.perf_counter()
-            with clock.spending("turn"):
-                return turn(*given)
+            with clock.spending("cycle"):
+                return run_cycle(*args)
 
-        stack.enter_context(patch.object(flow, "turn", timed_turn))
+        stack.enter_context(patch.object(flow, "run_cycle", timed_cycle))
         stack.enter_context(without_heartbeat())  # as the command line does
         started = time.perf_counter()
         flow.finetune_cycle(config)
@@ -162,7 +162,7 @@ def orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
     spent = clock.spent
     return total, {
         "flow start": began - started,
-        "flow end": total - spent["turn"] - (began - started),
+        "flow end": total - spent["cycle"] - (began - started),
         "tasks": spent["tasks"] - spent["inside"],
         "artifacts": spent["artifacts"],
         "slots": spent["slots"],
@@ -171,30 +171,30 @@ def orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: ANN401
 
 
 def best_seconds(*arguments: str) -> float:
-    """The best of a few starts of Python: what else the machine does is not meant."""
-    found = []
+    """Return the best of a few starts of Python: other load of the machine does not count."""
+    seconds = []
     for _ in range(STARTS):
         started = time.perf_counter()
         subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-        found.append(time.perf_counter() - started)
-    return min(found)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
 
 
 def measure(per_category: int, epochs: int) -> dict[str, Any]:
-    """Both ways, and what the difference is made of; ``share`` is of the steps' own time."""
+    """Time both ways and the parts of the difference; ``share`` is of the steps' own time."""
     from flows.config import CycleConfig  # noqa: PLC0415
 
-    with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as made:
+    with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as temporary:
         # Without PREFECT_API_URL a server is started for the run, meanwhile as in the demo.
         with start_server_in_background():
-            first = make_cycle(Path(made) / "direct", per_category)
-        second = Path(shutil.copytree(first, Path(made) / "orchestrated" / "cycle1"))
+            first = make_cycle(Path(temporary) / "direct", per_category)
+        second = Path(shutil.copytree(first, Path(temporary) / "orchestrated" / "cycle1"))
         direct, flow = (
             CycleConfig.model_validate({"cycle": cycle, "base": "embedded", "epochs": epochs})
             for cycle in (first, second)
         )
-        alone = directly(direct)
-        total, spent = orchestrated(flow)
+        alone = run_directly(direct)
+        total, spent = run_orchestrated(flow)
     # Hashes are the steps' own work, and are told because they are not free.
     overhead = sum(seconds for name, seconds in spent.items() if name != "file hashes")
     return {
@@ -209,7 +209,7 @@ def measure(per_category: int, epochs: int) -> dict[str, Any]:
 
 
 def demo_directly(folder: Path) -> None:
-    """What the demo command does, without server and flow; it ends as quickly."""
+    """Run the demo command's steps without server and flow."""
     atexit.register(gc.freeze)
     from asr_flywheel.demo.prepare import prepare_baseline, prepare_cycle, prepare_general  # noqa: PLC0415
     from flows.config import CycleConfig  # noqa: PLC0415
@@ -217,11 +217,11 @@ def demo_directly(folder: Path) -> None:
     cycle = prepare_cycle(folder, seed=42)
     prepare_baseline(cycle)
     general = prepare_general(folder)
-    directly(CycleConfig(cycle=cycle, general=general, base="embedded"))
+    run_directly(CycleConfig(cycle=cycle, general=general, base="embedded"))
 
 
 def whole_demo(turns: int) -> dict[str, Any]:
-    """Wall seconds of the demo command and of its steps alone, each in a new process.
+    """Time the demo command and its steps alone, each in a new process.
 
     ``share`` is what orchestration costs, the import of Prefect with it, over the steps without.
     """
@@ -230,22 +230,22 @@ def whole_demo(turns: int) -> dict[str, Any]:
         "direct_s": ["benchmarks.overhead", "--directly"],
     }
     imported = best_seconds("-c", "import prefect") - best_seconds("-c", "")
-    found: dict[str, list[float]] = {name: [] for name in ways}
+    seconds_by_way: dict[str, list[float]] = {name: [] for name in ways}
     # The command starts a server of its own, whatever this shell is used for.
-    own = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     for turn in range(turns):
         # Each goes first as often: what the machine does in between favours neither.
         for name, line in sorted(ways.items(), reverse=turn % 2 == 0):
-            with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as made:
-                program = [sys.executable, "-m", *line, str(Path(made) / "demo")]
+            with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as temporary:
+                program = [sys.executable, "-m", *line, str(Path(temporary) / "demo")]
                 started = time.perf_counter()
-                subprocess.run(program, check=True, capture_output=True, env=own)
-                found[name].append(round(time.perf_counter() - started, 2))
-                print(name, found[name][-1], flush=True)
-    ours, theirs = (statistics.mean(seconds) for seconds in found.values())
+                subprocess.run(program, check=True, capture_output=True, env=environment)
+                seconds_by_way[name].append(round(time.perf_counter() - started, 2))
+                print(name, seconds_by_way[name][-1], flush=True)
+    ours, theirs = (statistics.mean(seconds) for seconds in seconds_by_way.values())
     alone = theirs - imported
     return {
-        **found,
+        **seconds_by_way,
         "import_s": round(imported, 3),
         "share": round((ours - alone) / alone, 4),
         **_machine(),
@@ -260,26 +260,26 @@ def _machine() -> dict[str, Any]:
         "server": os.environ.get("PREFECT_API_URL") or "of its own",
         "cores": len(os.sched_getaffinity(0)),
         # Well over the number of cores, these figures tell of the other programs.
-        "load": [round(one, 1) for one in os.getloadavg()],
+        "load": [round(load, 1) for load in os.getloadavg()],
     }
 
 
-def table(found: dict[str, Any]) -> list[tuple[str, float, float, float]]:
-    """Rows of (what, ours, theirs, theirs / ours) for the table of all benchmarks, in seconds."""
-    steps = found["orchestrated_s"] - found["overhead_s"]
+def table(figures: dict[str, Any]) -> list[tuple[str, float, float, float]]:
+    """Return rows of (what, ours, theirs, theirs / ours) for all benchmarks' table, in seconds."""
+    steps = figures["orchestrated_s"] - figures["overhead_s"]
     return [
-        ("a cycle: flow, its steps directly (two runs)", *_pair(found, "direct_s")),
+        ("a cycle: flow, its steps directly (two runs)", *_pair(figures, "direct_s")),
         (
             "a cycle: flow, its own steps (one run)",
-            found["orchestrated_s"],
+            figures["orchestrated_s"],
             round(steps, 2),
-            round(steps / found["orchestrated_s"], 3),
+            round(steps / figures["orchestrated_s"], 3),
         ),
     ]
 
 
-def _pair(found: dict[str, Any], other: str) -> tuple[float, float, float]:
-    ours, theirs = found["orchestrated_s"], found[other]
+def _pair(figures: dict[str, Any], key: str) -> tuple[float, float, float]:
+    ours, theirs = figures["orchestrated_s"], figures[key]
     return ours, theirs, round(theirs / ours, 3)
 
 
@@ -291,18 +291,18 @@ def main() -> None:
     parser.add_argument("--demo", type=int, metavar="TURNS", help="The whole demo; an even number.")
     parser.add_argument("--directly", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path)
-    given = parser.parse_args()
-    if given.demo is not None and (given.demo < 2 or given.demo % 2):  # noqa: PLR2004 - a pair
-        parser.error(f"--demo {given.demo}: must be even, so that each goes first as often")
+    args = parser.parse_args()
+    if args.demo is not None and (args.demo < 2 or args.demo % 2):  # noqa: PLR2004 - a pair
+        parser.error(f"--demo {args.demo}: must be even, so that each goes first as often")
     # The stages print their own lines; Prefect's console log would repeat them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    if given.directly is not None:
-        demo_directly(given.directly)
+    if args.directly is not None:
+        demo_directly(args.directly)
         return
-    found = measure(given.rows, given.epochs) if given.demo is None else whole_demo(given.demo)
-    print(json.dumps(found, indent=1))
-    if given.out is not None:
-        given.out.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    results = measure(args.rows, args.epochs) if args.demo is None else whole_demo(args.demo)
+    print(json.dumps(results, indent=1))
+    if args.out is not None:
+        args.out.write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

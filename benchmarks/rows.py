@@ -26,12 +26,12 @@ class BenchmarkRow:
 
     @property
     def ratio(self) -> float:
-        """How many times better ours is; under 1 it is worse."""
+        """The factor by which ours is better; under 1 it is worse."""
         better, worse = (self.theirs, self.ours) if self.unit == "s" else (self.ours, self.theirs)
         return better / worse if worse else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """The row as the JSON file holds it."""
+        """Return the row as the JSON file holds it."""
         return {**asdict(self), "ratio": round(self.ratio, 3)}
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""How fast an evaluation is scored, and in how much memory.
+"""Speed and memory of scoring an evaluation.
 
     python -m benchmarks.scoring [--rows N] [--sizes 10000 100000 1000000]
 
@@ -72,7 +72,7 @@ class ScoringRow:
 
 
 def evaluation(n: int, seed: int = 1) -> Iterator[Hypothesis]:
-    """Rows of an evaluation, each of another sentence, some of it misheard."""
+    """Yield rows of an evaluation, each of another sentence, some of it misheard."""
     rng = random.Random(seed)  # noqa: S311 - a benchmark's text
     fillers = [
         carrier.format(term="", dose="ten milligrams daily")
@@ -85,11 +85,11 @@ def evaluation(n: int, seed: int = 1) -> Iterator[Hypothesis]:
         carrier = rng.choice(CARRIERS[context][term.category])
         words = carrier.format(term=term.text, dose=term.dose).split()
         words += rng.choice(fillers).split()[: max(0, _WORDS - len(words))]
-        heard = [word if rng.random() > _MISHEARD else f"{word[:3]}ing" for word in words]
+        hyp_words = [word if rng.random() > _MISHEARD else f"{word[:3]}ing" for word in words]
         yield Hypothesis(
             f"audio/{place:07d}.wav",
             " ".join(words).capitalize() + ".",
-            " ".join(heard),
+            " ".join(hyp_words),
             term.text,
             term.category,
             "override" if term.ipa else "magpie_g2p",
@@ -99,12 +99,12 @@ def evaluation(n: int, seed: int = 1) -> Iterator[Hypothesis]:
         )
 
 
-def by_jiwer(found: Sequence[Hypothesis]) -> dict[str, float]:
-    """The four metrics by jiwer, on text from the same normaliser."""
-    refs = [normalise(row.ref) for row in found]
-    hyps = [normalise(row.hyp) for row in found]
-    terms = [normalise(row.term or "") for row in found]
-    n = len(found)
+def by_jiwer(hypotheses: Sequence[Hypothesis]) -> dict[str, float]:
+    """Compute the four metrics by jiwer, on text from the same normaliser."""
+    refs = [normalise(row.ref) for row in hypotheses]
+    hyps = [normalise(row.hyp) for row in hypotheses]
+    terms = [normalise(row.term or "") for row in hypotheses]
+    n = len(hypotheses)
     return {
         "wer": sum(_rates(jiwer.process_words(refs, hyps))) / n,
         "cer": sum(_rates(jiwer.process_characters(refs, hyps))) / n,
@@ -114,7 +114,7 @@ def by_jiwer(found: Sequence[Hypothesis]) -> dict[str, float]:
 
 
 def _rates(output: jiwer.WordOutput | jiwer.CharacterOutput) -> Iterator[float]:
-    """Each row's error rate, from its alignment."""
+    """Yield each row's error rate, from its alignment."""
     for ref, steps in zip(output.references, output.alignments, strict=True):
         edits = sum(
             max(step.ref_end_idx - step.ref_start_idx, step.hyp_end_idx - step.hyp_start_idx)
@@ -124,16 +124,16 @@ def _rates(output: jiwer.WordOutput | jiwer.CharacterOutput) -> Iterator[float]:
         yield edits / max(len(ref), 1)
 
 
-def by_the_letter(found: Sequence[Hypothesis]) -> dict[str, float]:
-    """The four metrics as the specification reads, in pure Python."""
+def by_the_letter(hypotheses: Sequence[Hypothesis]) -> dict[str, float]:
+    """Compute the four metrics as the specification reads, in pure Python."""
     sums = dict.fromkeys(("wer", "cer", "ker", "ser"), 0.0)
-    for row in found:
+    for row in hypotheses:
         ref, hyp, term = (_literal_normalise(text) for text in (row.ref, row.hyp, row.term or ""))
         sums["wer"] += _literal_distance(ref.split(), hyp.split()) / max(len(ref.split()), 1)
         sums["cer"] += _literal_distance(ref, hyp) / max(len(ref), 1)
         sums["ker"] += f" {term} " not in f" {hyp} "
         sums["ser"] += ref != hyp
-    return {name: value / len(found) for name, value in sums.items()}
+    return {name: value / len(hypotheses) for name, value in sums.items()}
 
 
 def _literal_normalise(text: str) -> str:
@@ -143,32 +143,32 @@ def _literal_normalise(text: str) -> str:
 
 def _literal_distance(left: Sequence[str], right: Sequence[str]) -> int:
     above = list(range(len(right) + 1))
-    for i, one in enumerate(left, start=1):
+    for i, left_item in enumerate(left, start=1):
         line = [i]
-        for j, other in enumerate(right, start=1):
-            line.append(min(above[j] + 1, line[-1] + 1, above[j - 1] + (one != other)))
+        for j, right_item in enumerate(right, start=1):
+            line.append(min(above[j] + 1, line[-1] + 1, above[j - 1] + (left_item != right_item)))
         above = line
     return above[-1]
 
 
-def _best(what: str, found: Sequence[Hypothesis], call: Callable[[], object]) -> ScoringRow:
+def _best(name: str, hypotheses: Sequence[Hypothesis], call: Callable[[], object]) -> ScoringRow:
     seconds = []
     for _ in range(REPEATS):
         began = time.process_time()
         call()
         seconds.append(time.process_time() - began)
-    return ScoringRow(what, len(found), min(seconds))
+    return ScoringRow(name, len(hypotheses), min(seconds))
 
 
 def rows(n: int = ROWS, sizes: Sequence[int] = SIZES) -> Iterator[ScoringRow]:
-    """Ours, jiwer and the literal reading on the same rows; then files of several sizes."""
-    found = list(evaluation(n))
-    few = found[:LITERAL_ROWS]
-    _check(summarise(found), by_jiwer(found))
-    _check(summarise(few), by_the_letter(few))
-    yield _best("ours, one process", found, lambda: summarise(found))
-    yield _best("jiwer", found, lambda: by_jiwer(found))
-    yield _best(LETTER, few, lambda: by_the_letter(few))
+    """Time ours, jiwer and the literal reading on the same rows; then files of several sizes."""
+    hypotheses = list(evaluation(n))
+    first_rows = hypotheses[:LITERAL_ROWS]
+    _check(summarise(hypotheses), by_jiwer(hypotheses))
+    _check(summarise(first_rows), by_the_letter(first_rows))
+    yield _best("ours, one process", hypotheses, lambda: summarise(hypotheses))
+    yield _best("jiwer", hypotheses, lambda: by_jiwer(hypotheses))
+    yield _best(LETTER, first_rows, lambda: by_the_letter(first_rows))
     with tempfile.TemporaryDirectory() as folder:
         for size in sizes:
             path = Path(folder) / f"{size}.jsonl"
@@ -178,17 +178,17 @@ def rows(n: int = ROWS, sizes: Sequence[int] = SIZES) -> Iterator[ScoringRow]:
 
 
 def _check(ours: Summary, theirs: dict[str, float]) -> None:
-    """Whoever is faster must have the same figures."""
+    """Raise unless both have the same figures."""
     for name, value in theirs.items():
         if abs(getattr(ours.counts, name) - value) > 1e-9:  # noqa: PLR2004 - rounding
             raise AssertionError(f"{name}: {getattr(ours.counts, name)} is not {value}")
 
 
 def _file(path: Path, size: int) -> ScoringRow:
-    """A file in a process of its own, so that its peak memory is its own."""
+    """Score a file in a process of its own, so that its peak memory is its own."""
     command = [sys.executable, "-m", "benchmarks.scoring", "--file", str(path)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    seconds, wall, peak = map(float, done.stdout.split())
+    process = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds, wall, peak = map(float, process.stdout.split())
     return ScoringRow("a file, all that score prints", size, seconds, wall, peak)
 
 
@@ -197,11 +197,11 @@ def _score_file(path: Path) -> None:
     began = time.perf_counter()
     summary_as_dict(score_file(path))
     wall = time.perf_counter() - began
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    seconds = sum(one.ru_utime + one.ru_stime for one in used)
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    seconds = sum(usage.ru_utime + usage.ru_stime for usage in usages)
     # The largest helper's peak stands for each of them.
-    own, helper = (one.ru_maxrss / 1024 for one in used)
-    print(seconds, wall, own + (os.cpu_count() or 1) * helper)
+    own_mib, helper = (usage.ru_maxrss / 1024 for usage in usages)
+    print(seconds, wall, own_mib + (os.cpu_count() or 1) * helper)
 
 
 def main() -> None:
@@ -210,17 +210,17 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--sizes", type=int, nargs="*", default=list(SIZES))
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.file is not None:
-        _score_file(given.file)
+    args = parser.parse_args()
+    if args.file is not None:
+        _score_file(args.file)
         return
     rates: dict[str, float] = {}
-    for row in rows(given.rows, given.sizes):
+    for row in rows(args.rows, args.sizes):
         rates.setdefault(row.what, row.rate)
-        more = "" if row.wall is None else f"  wall {row.wall:.1f} s, {row.peak_mib:.0f} MiB"
+        details = "" if row.wall is None else f"  wall {row.wall:.1f} s, {row.peak_mib:.0f} MiB"
         print(
             f"{row.what:30} {row.rows:9,} rows {row.seconds:7.2f} core s "
-            f"{row.rate:9,.0f} rows/s{more}",
+            f"{row.rate:9,.0f} rows/s{details}",
             flush=True,
         )
     ours = rates["ours, one process"]

@@ -71,7 +71,7 @@ class Rows:
 
 
 def make_rows(folder: Path, train: int, validation: int, lengths: tuple[float, float]) -> Rows:
-    """Quiet noise and made-up words: time and memory do not depend on what is said.
+    """Write quiet noise and made-up words: time and memory do not depend on the words.
 
     Args:
         folder: where they go.
@@ -81,42 +81,42 @@ def make_rows(folder: Path, train: int, validation: int, lengths: tuple[float, f
     """
     rng = np.random.default_rng(0)
     (folder / "audio").mkdir(parents=True)
-    made: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     for number in range(train + validation):
         seconds = round(float(rng.uniform(*lengths)), 3)
         audio = rng.normal(0, 300, int(seconds * RATE)).astype(np.int16)
         path = folder / "audio" / f"{number:05}.wav"
         soundfile.write(path, audio, RATE)
         words = ("".join(rng.choice(_SYLLABLES, 2)) for _ in range(int(2.5 * seconds)))
-        made.append({"audio_filepath": str(path), "duration": seconds, "text": " ".join(words)})
+        lines.append({"audio_filepath": str(path), "duration": seconds, "text": " ".join(words)})
     sides = folder / "train.jsonl", folder / "validation.jsonl"
-    atomic_files.write_jsonl(sides[0], made[:train])
-    atomic_files.write_jsonl(sides[1], made[train:])
+    atomic_files.write_jsonl(sides[0], lines[:train])
+    atomic_files.write_jsonl(sides[1], lines[train:])
     split = Split(tuple(range(train)), tuple(range(train, train + validation)), ())
-    durations = tuple(row["duration"] for row in made[:train])
+    durations = tuple(row["duration"] for row in lines[:train])
     return Rows(TrainingSet(*sides, split, durations, content="benchmark"), folder)
 
 
-def ours(
+def run_ours(
     base: Path,
     rows: Rows,
-    given: argparse.Namespace,
+    args: argparse.Namespace,
     limit_s: float,
     *,
     by_length: bool = False,
 ) -> Side:
-    """The product's own code path, with the stock script."""
-    runtime = LocalRuntime(_host(given), given.stock_script)
+    """Run the product's own code path, with the stock script."""
+    runtime = LocalRuntime(_host(args), args.stock_script)
     request = training_run.SftRequest(
         base=base,
         base_name="benchmark",
         data=rows.data,
-        recipe=Recipe(batch_size=given.batch, epochs=given.epochs, by_length=by_length),
+        recipe=Recipe(batch_size=args.batch, epochs=args.epochs, by_length=by_length),
         model_dir=rows.folder / "models" / "ours",
         audio_roots=(rows.folder,),
         key="benchmark",
     )
-    side = Side(_per_epoch(given))
+    side = Side(_per_epoch(args))
     side.arguments = list(map(str, hydra_overrides.overrides(request, runtime)))
     started = time.monotonic()
     events: list[dict[str, Any]] = []
@@ -149,40 +149,40 @@ def ours(
     return side
 
 
-def on_one_gpu(base: Path, rows: Rows, given: argparse.Namespace, limit_s: float) -> Side:
-    """As ours, on the first of the visible GPUs: its batches are smaller steps."""
+def run_on_one_gpu(base: Path, rows: Rows, args: argparse.Namespace, limit_s: float) -> Side:
+    """Run ours on the first of the visible GPUs: its batches are smaller steps."""
     (first, *_) = hardware.detect().gpus
     with patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": first.uuid}):
-        side = ours(base, rows, given, limit_s)
+        side = run_ours(base, rows, args, limit_s)
     side.only = first.uuid
     return side
 
 
-def _host(given: argparse.Namespace) -> hardware.Hardware:
-    found = hardware.detect()
-    return hardware.Hardware((), found.cores) if given.tiny else found
+def _host(args: argparse.Namespace) -> hardware.Hardware:
+    host = hardware.detect()
+    return hardware.Hardware((), host.cores) if args.tiny else host
 
 
-def _per_epoch(given: argparse.Namespace) -> int:
-    """Batches of each GPU."""
-    batches: int = math.ceil(given.rows / (given.batch * max(1, len(_host(given).gpus))))
+def _per_epoch(args: argparse.Namespace) -> int:
+    """Return the batches of each GPU in an epoch."""
+    batches: int = math.ceil(args.rows / (args.batch * max(1, len(_host(args).gpus))))
     return batches
 
 
-def bare(base: Path, rows: Rows, given: argparse.Namespace, limit_s: float) -> Side:
-    """The stock script as the specification starts it (4d), the base as a file."""
+def run_bare(base: Path, rows: Rows, args: argparse.Namespace, limit_s: float) -> Side:
+    """Run the stock script as the specification starts it (4d), the base as a file."""
     overrides = [
         Override("init_from_nemo_model", str(base)),
         Override("model.train_ds.manifest_filepath", str(rows.data.train)),
         Override("model.validation_ds.manifest_filepath", str(rows.data.validation)),
-        Override("model.train_ds.batch_size", given.batch),
+        Override("model.train_ds.batch_size", args.batch),
         Override("model.optim.lr", 3e-4),
         Override("model.optim.sched.warmup_steps", 5),
-        Override("trainer.max_epochs", given.epochs),
+        Override("trainer.max_epochs", args.epochs),
         Override("trainer.gradient_clip_val", 1.0),
         Override("exp_manager.exp_dir", str(rows.folder / "bare")),
     ]
-    if given.tiny:
+    if args.tiny:
         overrides += [
             Override("trainer.accelerator", "cpu"),
             Override("trainer.devices", 1),
@@ -190,12 +190,12 @@ def bare(base: Path, rows: Rows, given: argparse.Namespace, limit_s: float) -> S
         ]
     else:
         overrides.append(Override("trainer.precision", "bf16-mixed"))
-    side = Side(_per_epoch(given), arguments=list(map(str, overrides)))
+    side = Side(_per_epoch(args), arguments=list(map(str, overrides)))
     started = time.monotonic()
     log = rows.folder / "bare.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, str(given.stock_script), *side.arguments],
+            [sys.executable, str(args.stock_script), *side.arguments],
             stdout=out,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -223,19 +223,19 @@ def _tail(log: Path) -> str:
     return log.read_text(encoding="utf-8", errors="replace")[-1500:]
 
 
-def ratio(mine: dict[str, Any], other: dict[str, Any], name: str) -> float | None:
-    """How many times less time we take; over 1 is better."""
-    if not mine.get(name) or not other.get(name):
+def ratio(ours: dict[str, Any], theirs: dict[str, Any], name: str) -> float | None:
+    """Return theirs over ours; over 1 is better."""
+    if not ours.get(name) or not theirs.get(name):
         return None
-    return round(float(other[name]) / float(mine[name]), 3)
+    return round(float(theirs[name]) / float(ours[name]), 3)
 
 
 def ratios(sides: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """The time of each other side over ours, by what was timed."""
-    mine = sides.get(OURS, {})
+    """Return the time of each other side over ours, by timed part."""
+    ours = sides.get(OURS, {})
     return {
-        side: {name: found for name in _TIMES if (found := ratio(mine, other, name)) is not None}
-        for side, other in sides.items()
+        side: {name: value for name in _TIMES if (value := ratio(ours, figures, name)) is not None}
+        for side, figures in sides.items()
         if side != OURS
     }
 
@@ -243,18 +243,18 @@ def ratios(sides: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
 OURS, ON_ONE, BY_LENGTH, BARE = "ours", "ours on one GPU", "ours by length", "bare"
 _TIMES = ("median_batch_s", "mean_batch_s", "epoch_s", "epoch_with_checkpoints_s", "wall_s")
 SIDES: dict[str, Callable[[Path, Rows, argparse.Namespace, float], Side]] = {
-    OURS: ours,
-    ON_ONE: on_one_gpu,
-    BY_LENGTH: partial(ours, by_length=True),
-    BARE: bare,
+    OURS: run_ours,
+    ON_ONE: run_on_one_gpu,
+    BY_LENGTH: partial(run_ours, by_length=True),
+    BARE: run_bare,
 }
 
 
-def wanted(given: argparse.Namespace) -> list[str]:
-    """The sides to run: those that were asked for, or all that tell something here."""
-    several, unlike = len(_host(given).gpus) > 1, given.shortest < given.seconds
-    told = {ON_ONE: several, BY_LENGTH: unlike}
-    return given.sides or [name for name in SIDES if told.get(name, True)]
+def choose_sides(args: argparse.Namespace) -> list[str]:
+    """Choose the sides to run: those asked for, or all that tell something here."""
+    several, unlike = len(_host(args).gpus) > 1, args.shortest < args.seconds
+    telling = {ON_ONE: several, BY_LENGTH: unlike}
+    return args.sides or [name for name in SIDES if telling.get(name, True)]
 
 
 def main() -> None:
@@ -270,49 +270,49 @@ def main() -> None:
     parser.add_argument("--sides", nargs="+", choices=list(SIDES), help="In this order.")
     parser.add_argument("--budget-s", type=float, default=460.0, help="For everything.")
     parser.add_argument("--tiny", action="store_true", help="The embedded base on a CPU.")
-    given = parser.parse_args()
-    deadline = time.monotonic() + given.budget_s
-    if given.tiny:
+    args = parser.parse_args()
+    deadline = time.monotonic() + args.budget_s
+    if args.tiny:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    if given.shortest is None:
-        given.shortest = given.seconds
-    host = _host(given)
-    if ON_ONE in (given.sides or ()) and not host.gpus:
+    if args.shortest is None:
+        args.shortest = args.seconds
+    host = _host(args)
+    if ON_ONE in (args.sides or ()) and not host.gpus:
         parser.error(f"--sides '{ON_ONE}': there is no GPU here")
     report: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "command": sys.argv[1:],
-        "stock_script_sha256": hashlib.sha256(given.stock_script.read_bytes()).hexdigest(),
+        "stock_script_sha256": hashlib.sha256(args.stock_script.read_bytes()).hexdigest(),
         "gpus": [gpu.name for gpu in host.gpus],
         "drivers": sorted({gpu.driver for gpu in host.gpus}),
         "cores": host.cores,
         "versions": versions(),
-        "rows": given.rows,
-        "row_s": [given.shortest, given.seconds],
-        "batch": given.batch,
-        "effective_batch": given.batch * max(1, len(host.gpus)),
+        "rows": args.rows,
+        "row_s": [args.shortest, args.seconds],
+        "batch": args.batch,
+        "effective_batch": args.batch * max(1, len(host.gpus)),
         "sides": {},
     }
     sampler = Sampler(host.gpus)
     try:
-        with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as made:
-            folder = Path(made)
-            base = catalog.embedded_path() if given.tiny else parakeet_graph.make_model(folder)
-            lengths = given.shortest, given.seconds
-            rows = make_rows(folder / "rows", given.rows, max(8, given.rows // 20), lengths)
+        with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as temporary:
+            folder = Path(temporary)
+            base = catalog.embedded_path() if args.tiny else parakeet_graph.make_model(folder)
+            lengths = args.shortest, args.seconds
+            rows = make_rows(folder / "rows", args.rows, max(8, args.rows // 20), lengths)
             print(f"base and rows made, {deadline - time.monotonic():.0f} s are left", flush=True)
-            names = wanted(given)
-            for done, name in enumerate(names):
-                limit = (deadline - time.monotonic() - 10) / (len(names) - done)
-                found = SIDES[name](base, rows, given, limit).figures(sampler)
-                report["sides"][name] = found
+            names = choose_sides(args)
+            for position, name in enumerate(names):
+                limit = (deadline - time.monotonic() - 10) / (len(names) - position)
+                figures = SIDES[name](base, rows, args, limit).figures(sampler)
+                report["sides"][name] = figures
                 print(json.dumps({name: report["sides"][name]}), flush=True)
-                given.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
+                args.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
     finally:
         sampler.stop()
     report["ratios"] = ratios(report["sides"])
     print(json.dumps({"others / ours": report["ratios"]}), flush=True)
-    given.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
+    args.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What one side of an SFT benchmark took: batches and epochs, and what the GPUs did meanwhile."""
+"""Batches, epochs and GPU load of one side of an SFT benchmark."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Sampler:
-    """What nvidia-smi tells of each visible GPU, with the time: utilisation (%), memory (MiB)."""
+    """Samples of nvidia-smi for each visible GPU, with the time: utilisation (%), memory (MiB)."""
 
     def __init__(self, gpus: Sequence[Gpu]) -> None:
         self._seen: list[tuple[float, str, float, float]] = []
@@ -39,19 +39,25 @@ class Sampler:
     def _read(self) -> None:
         assert self._process is not None  # noqa: S101 - only started with one
         for line in self._process.stdout or ():
-            gpu, *told = (part.strip() for part in line.split(","))
-            if len(told) == 2 and all(one.isdigit() for one in told):  # noqa: PLR2004 - as asked
-                busy, memory = map(float, told)
+            gpu, *values = (part.strip() for part in line.split(","))
+            if len(values) == 2 and all(value.isdigit() for value in values):  # noqa: PLR2004 - as asked
+                busy, memory = map(float, values)
                 self._seen.append((time.time(), gpu, busy, memory))
 
     def between(
         self, start: float, end: float, only: str | None
     ) -> tuple[float | None, float | None]:
-        """Mean utilisation and peak memory, of one GPU where one is named."""
-        seen = [one for one in self._seen if start <= one[0] <= end and only in {None, one[1]}]
-        if not seen:
+        """Return mean utilisation and peak memory, of one GPU if one is named."""
+        samples = [
+            sample
+            for sample in self._seen
+            if start <= sample[0] <= end and only in {None, sample[1]}
+        ]
+        if not samples:
             return None, None
-        return round(statistics.mean(one[2] for one in seen), 1), max(one[3] for one in seen)
+        return round(statistics.mean(sample[2] for sample in samples), 1), max(
+            sample[3] for sample in samples
+        )
 
     def stop(self) -> None:
         """End nvidia-smi."""
@@ -84,17 +90,17 @@ class Side:
     @property
     def batch_s(self) -> float | None:
         """Median seconds a batch; the run's first batches, which warm up, are left out."""
-        found = [
+        seconds = [
             (after[2] - before[2]) / (after[1] - before[1])
             for before, after in zip(self.steps, self.steps[1:], strict=False)
             if after[0] == before[0] and before[1] >= self.per_epoch // 5
         ]
-        return statistics.median(found) if found else None
+        return statistics.median(seconds) if seconds else None
 
     @property
     def _last_epoch(self) -> list[tuple[int, int, float]]:
-        """What was written down of the last epoch that was validated."""
-        return [one for one in self.steps if one[0] == len(self.validated) - 1]
+        """The recorded steps of the last epoch that was validated."""
+        return [step for step in self.steps if step[0] == len(self.validated) - 1]
 
     @property
     def epoch_s(self) -> float | None:
@@ -105,8 +111,8 @@ class Side:
         of_it = self._last_epoch
         if not of_it or self.batch_s is None:
             return None
-        before = of_it[0][1] - (len(self.validated) - 1) * self.per_epoch
-        return self.validated[-1] - of_it[0][2] + before * self.batch_s
+        unwritten = of_it[0][1] - (len(self.validated) - 1) * self.per_epoch
+        return self.validated[-1] - of_it[0][2] + unwritten * self.batch_s
 
     @property
     def mean_batch_s(self) -> float | None:
@@ -124,7 +130,7 @@ class Side:
         return self.validated[-1] - self.validated[-2]
 
     def figures(self, sampler: Sampler) -> dict[str, Any]:
-        """What is reported; GPU utilisation while the last epoch's batches ran."""
+        """Return the reported figures; GPU utilisation while the last epoch's batches ran."""
         batches = self._last_epoch or self.steps
         window = (batches[0][2], batches[-1][2]) if batches else (0.0, 0.0)
         busy, memory = sampler.between(*window, self.only)
@@ -150,20 +156,22 @@ def _rounded(value: float | None) -> float | None:
 
 
 def logged(folder: Path) -> Iterator[tuple[str, int, int, float]]:
-    """(scalar, epoch, batches so far, time) of each loss and validation that was logged."""
+    """Yield (scalar, epoch, batches so far, time) of each logged loss and validation."""
     from tensorboard.backend.event_processing.event_accumulator import (  # noqa: PLC0415 - slow
         EventAccumulator,
     )
 
-    found: list[tuple[str, int, float]] = []
+    scalars: list[tuple[str, int, float]] = []
     for path in folder.rglob("events.out.tfevents.*"):
-        read = EventAccumulator(str(path), size_guidance={"scalars": 0})
-        read.Reload()
+        accumulator = EventAccumulator(str(path), size_guidance={"scalars": 0})
+        accumulator.Reload()
         for name in ("train_loss", "val_wer"):
-            if name in read.Tags()["scalars"]:
-                found += [(name, one.step, one.wall_time) for one in read.Scalars(name)]
+            if name in accumulator.Tags()["scalars"]:
+                scalars += [
+                    (name, event.step, event.wall_time) for event in accumulator.Scalars(name)
+                ]
     epoch = 0
-    for name, step, at in sorted(found, key=lambda one: one[2]):
+    for name, step, at in sorted(scalars, key=lambda scalar: scalar[2]):
         # Lightning numbers steps from 0, and its validation by the last step before it.
         yield name, epoch, step + 1, at
         epoch += name == "val_wer"

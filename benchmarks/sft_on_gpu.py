@@ -39,12 +39,12 @@ LONGEST_S = 19.8
 
 
 def long_rows(source: Cycle, folder: Path, count: int) -> Cycle:
-    """A cycle of rows just under the recipe's limit, joined from another cycle's rows."""
+    """Make a cycle of rows just under the recipe's limit, joined from another cycle's rows."""
     rows = atomic_files.read_jsonl(source.manifest)
     audio = [soundfile.read(source.path / row["audio_filepath"], dtype="int16")[0] for row in rows]
     target = folder / "cycle1"
     (target / "audio").mkdir(parents=True)
-    made = []
+    lines = []
     place = 0
     for number in range(count):
         first = rows[place % len(rows)]
@@ -58,7 +58,7 @@ def long_rows(source: Cycle, folder: Path, count: int) -> Cycle:
         joined = np.pad(joined, (0, int(LONGEST_S * 16_000) - len(joined)))
         name = f"audio/{number:04}.wav"
         soundfile.write(target / name, joined, 16_000)
-        made.append(
+        lines.append(
             {
                 **first,
                 "audio_filepath": name,
@@ -66,13 +66,13 @@ def long_rows(source: Cycle, folder: Path, count: int) -> Cycle:
                 "duration": len(joined) / 16_000,
             }
         )
-    atomic_files.write_jsonl(target / "manifest.jsonl", made)
+    atomic_files.write_jsonl(target / "manifest.jsonl", lines)
     return open_cycle(target)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One run: which rows, how many of them a batch."""
+    """One run: its rows, and how many of them a batch."""
 
     rows: str
     cycle: Cycle
@@ -99,13 +99,17 @@ def run(case: Case, base: Path, runtime: LocalRuntime, logs: Path) -> dict[str, 
         key=name,
     )
     started = time.monotonic()
-    found: dict[str, Any] = {"rows": case.rows, "batch": case.batch, "train": len(data.split.train)}
+    figures: dict[str, Any] = {
+        "rows": case.rows,
+        "batch": case.batch,
+        "train": len(data.split.train),
+    }
 
     try:
         result = sft.train(request, runtime, lambda _: None)
     except FaultError as failed:
         shutil.rmtree(request.work_dir, ignore_errors=True)
-        return {**found, "fault": failed.fault.value, "wall_s": round(time.monotonic() - started)}
+        return {**figures, "fault": failed.fault.value, "wall_s": round(time.monotonic() - started)}
     info = atomic_files.read_json(result.info)
     steps = [
         event
@@ -113,7 +117,7 @@ def run(case: Case, base: Path, runtime: LocalRuntime, logs: Path) -> dict[str, 
         if event["event"] == "step"
     ]
     losses = [step["loss"] for step in steps]
-    found |= {
+    figures |= {
         "parameters": info["base"]["parameters"],
         "epochs": [
             {"train_loss": epoch.train_loss, "val_wer": epoch.val_wer, "seconds": epoch.seconds}
@@ -131,7 +135,7 @@ def run(case: Case, base: Path, runtime: LocalRuntime, logs: Path) -> dict[str, 
     }
     shutil.copy(request.model_dir / training_run.LOG_NAME, logs / f"{name.replace(' ', '-')}.log")
     shutil.rmtree(request.model_dir)
-    return found
+    return figures
 
 
 def main() -> None:
@@ -142,9 +146,9 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="*", default=[4, 16])
     parser.add_argument("--long-batches", type=int, nargs="*", default=[4, 16, 32, 64])
     parser.add_argument("--epochs", type=int, default=3)
-    given = parser.parse_args()
+    args = parser.parse_args()
     host = hardware.detect()
-    runtime = LocalRuntime(host, given.stock_script)
+    runtime = LocalRuntime(host, args.stock_script)
     report: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "gpus": [gpu.name for gpu in host.gpus],
@@ -153,21 +157,21 @@ def main() -> None:
         "python": platform.python_version(),
         "runs": [],
     }
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         base = parakeet_graph.make_model(folder)
         print(f"model made, {base.stat().st_size >> 20} MiB", flush=True)
         synthesise_cycle(folder / "short" / "cycle1")
         short = open_cycle(folder / "short" / "cycle1")
-        long = long_rows(short, folder / "long", count=5 * max(given.long_batches, default=1))
+        long = long_rows(short, folder / "long", count=5 * max(args.long_batches, default=1))
         print("rows made", flush=True)
-        cases = [Case("demo", short, batch, given.epochs) for batch in given.batches]
-        cases += [Case("20 s", long, batch, 1) for batch in given.long_batches]
+        cases = [Case("demo", short, batch, args.epochs) for batch in args.batches]
+        cases += [Case("20 s", long, batch, 1) for batch in args.long_batches]
         for case in cases:
-            found = run(case, base, runtime, given.out.parent)
-            report["runs"].append(found)
-            print({key: value for key, value in found.items() if key != "overrides"}, flush=True)
-            given.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
+            figures = run(case, base, runtime, args.out.parent)
+            report["runs"].append(figures)
+            print({key: value for key, value in figures.items() if key != "overrides"}, flush=True)
+            args.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ TURNS = 3
 
 
 def manifest_rows(count: int) -> list[SplitRow]:
-    """Rows as a large manifest has them: every tenth recording stands in two of them."""
+    """Make rows as a large manifest has them: every tenth recording stands in two of them."""
     return [
         SplitRow(
             row,
@@ -33,10 +33,10 @@ def manifest_rows(count: int) -> list[SplitRow]:
 
 
 def rows() -> Iterator[BenchmarkRow]:
-    """Ours against pandas' stratified draw, in processor seconds, the best of some turns."""
-    made = manifest_rows(ROWS)
+    """Time ours against pandas' stratified draw, in processor seconds, the best of some rounds."""
+    split_input = manifest_rows(ROWS)
     frame = pd.DataFrame(
-        {"row": [one.row for one in made], "category": [one.category for one in made]}
+        {"row": [row.row for row in split_input], "category": [row.category for row in split_input]}
     )
 
     def pandas() -> None:
@@ -44,17 +44,17 @@ def rows() -> Iterator[BenchmarkRow]:
         frame.drop(held_out.index)
 
     note = "pandas keeps no recording on one side and depends on the rows' order"
-    ours, theirs = best(lambda: split_rows(made)), best(pandas)
+    ours, theirs = best(lambda: split_rows(split_input)), best(pandas)
     yield BenchmarkRow(
         f"split of {ROWS:,} rows: pandas' stratified sample", ours, theirs, "s", note
     )
 
 
 def best(do: Callable[[], object]) -> float:
-    """Processor seconds of the fastest turn, so that a busy machine does not decide."""
-    found = []
+    """Return the processor seconds of the fastest round, so that a busy machine does not decide."""
+    seconds = []
     for _ in range(TURNS):
         began = time.process_time()
         do()
-        found.append(time.process_time() - began)
-    return min(found)
+        seconds.append(time.process_time() - began)
+    return min(seconds)

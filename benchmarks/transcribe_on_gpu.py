@@ -43,7 +43,7 @@ from tasks.runtimes.base import ENTRY
 
 
 def demo_in_16_bits(report: BenchmarkReport, folder: Path) -> None:
-    """The embedded base on the demo's cycle: rows that change and KER, in fp32 and bf16."""
+    """Decode the demo's cycle by the embedded base in fp32 and bf16: changed rows and KER."""
     from asr_flywheel.demo.dataset import synthesise_cycle  # noqa: PLC0415
     from tasks.data.manifest import read_manifest  # noqa: PLC0415
     from tasks.evaluation.hypotheses import hypothesis_for  # noqa: PLC0415
@@ -57,7 +57,7 @@ def demo_in_16_bits(report: BenchmarkReport, folder: Path) -> None:
     clips = Clips(paths, [soundfile.info(path).duration for path in paths])
     texts = {}
     for dtype in (torch.float32, torch.bfloat16):
-        ours = greedy_decoder.Recogniser(
+        ours = greedy_decoder.GreedyRecognizer(
             greedy_decoder.restore(str(resolve("embedded")), DEVICE), dtype
         )
         if dtype is torch.float32:
@@ -65,31 +65,31 @@ def demo_in_16_bits(report: BenchmarkReport, folder: Path) -> None:
         budget = decoding_pipeline.prepare(ours, max(clips.seconds))
         texts[str(dtype)] = decoding_pipeline.transcribe(ours, clips.paths, clips.seconds, budget)
     plain = texts["transcribe(), fp32"]
-    for name, found in texts.items():
-        scores = score([hypothesis_for(row, text) for row, text in zip(rows, found, strict=True)])
+    for name, hyps in texts.items():
+        scores = score([hypothesis_for(row, text) for row, text in zip(rows, hyps, strict=True)])
         report.note(
             f"demo, embedded base, {name}",
-            {"changed": changed(plain, found), "KER": scores.ker, "WER": scores.wer},
+            {"changed": changed(plain, hyps), "KER": scores.ker, "WER": scores.wer},
         )
 
 
-def demo_by_itself(report: BenchmarkReport) -> None:
-    """The demo's part in a process of its own, before anything else has been loaded."""
-    with tempfile.TemporaryDirectory() as made:
-        out = Path(made) / "demo.json"
+def run_demo_in_own_process(report: BenchmarkReport) -> None:
+    """Run the demo's part in a process of its own, before anything else has been loaded."""
+    with tempfile.TemporaryDirectory() as temporary:
+        out = Path(temporary) / "demo.json"
         line = [sys.executable, "-m", "benchmarks.transcribe_on_gpu", "--demo", "--out", str(out)]
-        done = subprocess.run(
+        process = subprocess.run(
             line, capture_output=True, text=True, check=False, timeout=300, cwd=ENTRY.parents[1]
         )
-        if done.returncode:
-            raise RuntimeError(done.stderr[-1500:])
+        if process.returncode:
+            raise RuntimeError(process.stderr[-1500:])
         for name, value in json.loads(out.read_text(encoding="utf-8")).items():
             if name.startswith("demo"):
                 report.note(name, value)
 
 
 def small(config: dict[str, Any]) -> dict[str, Any]:
-    """The same graph, small enough for a CPU."""
+    """Shrink the graph for a CPU."""
     config["encoder"] |= {
         "d_model": 64,
         "n_layers": 2,
@@ -103,7 +103,7 @@ def small(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_machine(report: BenchmarkReport) -> None:
-    """Hardware, versions, command."""
+    """Note hardware, versions and command."""
     import nemo  # noqa: PLC0415
 
     report.note("date", time.strftime("%Y-%m-%d"))
@@ -111,8 +111,8 @@ def describe_machine(report: BenchmarkReport) -> None:
     if ON_GPU:
         report.note("gpu", torch.cuda.get_device_name())
         driver = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-        found = subprocess.run(driver, capture_output=True, text=True, check=False)
-        report.note("driver", found.stdout.strip().splitlines()[:1])
+        process = subprocess.run(driver, capture_output=True, text=True, check=False)
+        report.note("driver", process.stdout.strip().splitlines()[:1])
     report.note(
         "versions",
         {
@@ -145,18 +145,18 @@ class SettingsSweep:
         report.note("clips", f"{len(self.every.paths)}, {sum(self.every.seconds):.0f} s")
         config = parakeet_graph.tdt_config(parakeet_graph.make_tokenizer(folder))
         self.model = parakeet_graph.build_model(small(config) if tiny else config).to(DEVICE).eval()
-        report.note("parameters", sum(one.numel() for one in self.model.parameters()))
+        report.note("parameters", sum(parameter.numel() for parameter in self.model.parameters()))
         self.preprocessor = copy.deepcopy(self.model.preprocessor)
         self.texts: dict[str, list[str]] = {}
         self.rtfx: dict[str, float] = {}
 
     def compare_texts(self) -> None:
-        """Ours against transcribe(), changed rows, with one part of ours after the other off."""
-        report, model, few = self.report, self.model, self.few
+        """Compare texts of ours and transcribe(), with one part of ours after the other off."""
+        report, model, clips = self.report, self.model, self.few
         for dtype in dict.fromkeys([torch.float32, self.low]):
             forget_graphs(model.to(dtype))
-            plain = report.attempt("texts", partial(stock, model, few, 32))
-            again = report.attempt("texts again", partial(stock, model, few, 16))
+            plain = report.attempt("texts", partial(stock, model, clips, 32))
+            second = report.attempt("texts again", partial(stock, model, clips, 16))
             model.preprocessor = copy.deepcopy(self.preprocessor)
             for name, settings in (
                 ("ours", {}),
@@ -164,67 +164,67 @@ class SettingsSweep:
                 ("ours, batch after batch, no CUDA graphs", {"overlap": False, "graphs": False}),
                 ("ours, batch after batch, pageable memory", {"overlap": False, "pinned": False}),
             ):
-                do = partial(texts_of, model, few, dtype, **settings)
+                do = partial(texts_of, model, clips, dtype, **settings)
                 texts = report.attempt(name, do)
                 if plain and texts:
                     report.note(f"changed, transcribe() to {name}, {dtype}", changed(plain, texts))
-            if plain and again:
-                rows = changed(plain, again)
+            if plain and second:
+                rows = changed(plain, second)
                 report.note(f"changed, transcribe() at batch 32 to 16, {dtype}", rows)
         model.to(torch.float32)
         model.preprocessor = copy.deepcopy(self.preprocessor)
 
     def full_precision(self) -> None:
-        """The default setting, and ours, with equal texts."""
-        report, model, few = self.report, self.model, self.few
-        plain = report.attempt("fp32 texts", lambda: stock(model, few, 32))
+        """Time the default setting, and ours, with equal texts."""
+        report, model, clips = self.report, self.model, self.few
+        plain = report.attempt("fp32 texts", lambda: stock(model, clips, 32))
         name = "transcribe(), default (batch 4), fp32"
-        default = report.attempt(name, lambda: run_stock(report, model, few, name, 4))
+        default = report.attempt(name, lambda: run_stock(report, model, clips, name, 4))
         ours = report.attempt(
-            "ours fp32", lambda: run_ours(report, model, few, "ours, fp32", torch.float32)
+            "ours fp32", lambda: run_ours(report, model, clips, "ours, fp32", torch.float32)
         )
         self.rtfx["the default"] = default or 0.0
         self.texts |= {"transcribe(), fp32": plain or [], "ours, fp32": ours[0] if ours else []}
 
     def sweep(self) -> None:
-        """transcribe() with 16-bit weights by batch size; the best one on all clips."""
+        """Time transcribe() with 16-bit weights by batch size; the best one on all clips."""
         report, model, low = self.report, self.model.to(self.low), self.low
-        found: dict[int, float] = {}
+        rtfx_by_batch: dict[int, float] = {}
         for batch in [4, 8] if self.tiny else [32, 64, 128, 256]:
             name = f"transcribe(), batch {batch}, {low}"
             do = partial(run_stock, report, model, self.some, name, batch)
-            found[batch] = report.attempt(name, do) or 0.0
-        best = max(found, key=lambda batch: found[batch])
-        self.rtfx["the best transcribe()"] = found[best]
+            rtfx_by_batch[batch] = report.attempt(name, do) or 0.0
+        best = max(rtfx_by_batch, key=lambda batch: rtfx_by_batch[batch])
+        self.rtfx["the best transcribe()"] = rtfx_by_batch[best]
         by_hand = self.every.by_duration()
-        for clips, workers, how in (
+        for clips, workers, label in (
             (self.every, 0, "all clips"),
             (by_hand, 0, "sorted by hand"),
             (by_hand, 8, "sorted by hand, 8 loader processes"),
         ):
-            name = f"transcribe(), batch {best}, {low}, {how}"
+            name = f"transcribe(), batch {best}, {low}, {label}"
             do = partial(run_stock, report, model, clips, name, best, workers)
-            self.rtfx[f"transcribe(), {how}"] = report.attempt(name, do) or 0.0
+            self.rtfx[f"transcribe(), {label}"] = report.attempt(name, do) or 0.0
         texts = report.attempt("16-bit texts", lambda: stock(model, self.few, 32))
         self.texts["transcribe(), 16 bits"] = texts or []
         # Its tables have been rounded to 16 bits as well.
         model.preprocessor = self.preprocessor
 
     def budgets(self) -> int | None:
-        """Ours by frame budget, and as it is shipped; the best budget."""
-        found: dict[int, float] = {}
+        """Time ours by frame budget, and as it is shipped; return the best budget."""
+        rtfx_by_frames: dict[int, float] = {}
         for frames in [500, 2000] if self.tiny else [100_000, 200_000, 400_000, 800_000]:
             name = f"ours, {self.low}, {frames} frames"
             do = partial(run_ours, self.report, self.model, self.every, name, self.low, frames)
-            _, found[frames] = self.report.attempt(name, do) or ([], 0.0)
+            _, rtfx_by_frames[frames] = self.report.attempt(name, do) or ([], 0.0)
         name = f"ours, {self.low}, as shipped"
         do = partial(run_ours, self.report, self.model, self.every, name, self.low)
         texts, self.rtfx["ours"] = self.report.attempt(name, do) or ([], 0.0)
         self.texts["ours, 16 bits"] = texts[: len(self.few.paths)]
-        return max(found, key=lambda frames: found[frames])
+        return max(rtfx_by_frames, key=lambda frames: rtfx_by_frames[frames])
 
     def conclude(self) -> None:
-        """Ratios and changed rows."""
+        """Note ratios and changed rows."""
         ours = self.rtfx["ours"]
         ratios = {name: round(ours / rtfx, 2) for name, rtfx in self.rtfx.items() if rtfx}
         self.report.note("ours as shipped, times", ratios)
@@ -239,28 +239,28 @@ class SettingsSweep:
                 self.report.note(f"changed rows, {before} to {after}", rows)
 
     def explain(self, frames: int | None) -> None:
-        """Where the time goes, and the floor."""
+        """Note the time of each stage, and the floor."""
         report = self.report
-        ours = greedy_decoder.Recogniser(self.model, self.low)
+        ours = greedy_decoder.GreedyRecognizer(self.model, self.low)
         budget = decoding_pipeline.prepare(ours, max(self.every.seconds), frames)
         report.attempt("stages", lambda: stages(report, ours, self.some, budget))
         report.attempt("floor", lambda: self._floor(ours))
         report.attempt("profile", lambda: kernels(report, ours, self.some, budget))
 
     def _floor(self, ours: Any) -> None:  # noqa: ANN401
-        rate, each = matmul_rate(self.low), encoder_operations(ours, 9.0)
+        rate, operations = matmul_rate(self.low), encoder_operations(ours, 9.0)
         self.report.note(
             "floor",
             {
-                "encoder operations per second of audio": f"{each:.3e}",
+                "encoder operations per second of audio": f"{operations:.3e}",
                 "measured operations a second": f"{rate:.3e}",
-                "RTFx if nothing else took time": round(rate / each),
-                "share of it that is reached": round(self.rtfx["ours"] * each / rate, 3),
+                "RTFx if nothing else took time": round(rate / operations),
+                "share of it that is reached": round(self.rtfx["ours"] * operations / rate, 3),
             },
         )
 
     def run(self) -> None:
-        """Everything."""
+        """Run all settings."""
         self.compare_texts()
         self.full_precision()
         self.sweep()
@@ -276,18 +276,18 @@ class SettingsSweep:
             self.report.attempt("compiled", lambda: compiled(self.report, self, best))
 
 
-def compiled(report: BenchmarkReport, given: SettingsSweep, frames: int | None) -> None:
-    """The encoder's layers through torch.compile, which takes its time first."""
-    layers = given.model.encoder.layers
+def compiled(report: BenchmarkReport, sweep: SettingsSweep, frames: int | None) -> None:
+    """Time the encoder's layers through torch.compile, which takes its time first."""
+    layers = sweep.model.encoder.layers
     for layer in layers:
         layer.compile(dynamic=True)
     try:
         run_ours(
             report,
-            given.model,
-            given.every,
+            sweep.model,
+            sweep.every,
             "ours, encoder layers compiled",
-            given.low,
+            sweep.low,
             frames,
         )
     finally:
@@ -295,11 +295,11 @@ def compiled(report: BenchmarkReport, given: SettingsSweep, frames: int | None) 
             layer._compiled_call_impl = None  # noqa: SLF001 - there is no public way back
 
 
-def two_gpus(report: BenchmarkReport, given: SettingsSweep) -> None:
-    """The program itself: all clips on one GPU, and half of them on each of two at once."""
-    model = given.folder / "model.nemo"
-    given.model.to(torch.float32).save_to(str(model))
-    clips = given.every
+def two_gpus(report: BenchmarkReport, sweep: SettingsSweep) -> None:
+    """Time the program itself: all clips on one GPU, and half of them on each of two at once."""
+    model = sweep.folder / "model.nemo"
+    sweep.model.to(torch.float32).save_to(str(model))
+    clips = sweep.every
     shares = {
         "one GPU": [(0, clips)],
         "two GPUs": [
@@ -309,7 +309,7 @@ def two_gpus(report: BenchmarkReport, given: SettingsSweep) -> None:
     seconds = {}
     for name, jobs in shares.items():
         started = time.monotonic()
-        running = [start_program(given.folder, model, gpu, share) for gpu, share in jobs]
+        running = [start_program(sweep.folder, model, gpu, share) for gpu, share in jobs]
         events = [finish_program(process) for process in running]
         seconds[name] = max(event["seconds"] for event in events)
         report.row(
@@ -323,7 +323,7 @@ def two_gpus(report: BenchmarkReport, given: SettingsSweep) -> None:
 
 
 def start_program(folder: Path, model: Path, gpu: int, clips: Clips) -> subprocess.Popen[str]:
-    """tasks/entrypoints/transcribe.py on one GPU."""
+    """Start tasks/entrypoints/transcribe.py on one GPU."""
     request = folder / f"request-{gpu}-{len(clips.paths)}.json"
     sets = [
         {
@@ -342,23 +342,23 @@ def start_program(folder: Path, model: Path, gpu: int, clips: Clips) -> subproce
 
 
 def finish_program(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """Its last event."""
+    """Wait for the program and return its last event."""
     out, _ = process.communicate()
     if process.returncode:
         raise RuntimeError(out[-2000:])
     *_, last = [line for line in out.splitlines() if line.startswith('{"event": "set"')]
-    found: dict[str, Any] = json.loads(last)
-    return found
+    event: dict[str, Any] = json.loads(last)
+    return event
 
 
-def variants(report: BenchmarkReport, given: SettingsSweep, frames: int | None) -> None:
-    """Settings that might become the default."""
-    model, clips, dtype = given.model, given.every, given.low
-    together = greedy_decoder.GPU_DECODED_TOGETHER
+def variants(report: BenchmarkReport, sweep: SettingsSweep, frames: int | None) -> None:
+    """Time settings that might become the default."""
+    model, clips, dtype = sweep.model, sweep.every, sweep.low
+    shipped = greedy_decoder.GPU_DECODED_TOGETHER
     for rows in (1024, 4096):
         greedy_decoder.GPU_DECODED_TOGETHER = rows
         run_ours(report, model, clips, f"ours, {rows} rows decoded together", dtype, frames)
-    greedy_decoder.GPU_DECODED_TOGETHER = together
+    greedy_decoder.GPU_DECODED_TOGETHER = shipped
 
 
 def main() -> None:
@@ -368,18 +368,18 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=5000)
     parser.add_argument("--tiny", action="store_true", help="a small graph and few clips")
     parser.add_argument("--demo", action="store_true", help="only the embedded base on the demo")
-    given = parser.parse_args()
+    args = parser.parse_args()
     nemo_logging.setLevel(nemo_logging.ERROR)
-    report = BenchmarkReport(given.out)
-    if given.demo:
-        with tempfile.TemporaryDirectory() as made:
-            demo_in_16_bits(report, Path(made))
+    report = BenchmarkReport(args.out)
+    if args.demo:
+        with tempfile.TemporaryDirectory() as temporary:
+            demo_in_16_bits(report, Path(temporary))
         return
     describe_machine(report)
-    if not given.tiny:
-        report.attempt("demo", lambda: demo_by_itself(report))
-    with tempfile.TemporaryDirectory() as made:
-        SettingsSweep(report, Path(made), given.clips, tiny=given.tiny).run()
+    if not args.tiny:
+        report.attempt("demo", lambda: run_demo_in_own_process(report))
+    with tempfile.TemporaryDirectory() as temporary:
+        SettingsSweep(report, Path(temporary), args.clips, tiny=args.tiny).run()
     print(json.dumps(report.values.get("settings"), indent=1), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""One setting of transcribe(), or of ours: warmed up, decoded, timed."""
+"""Time one setting of transcribe(), or of ours: warmed up, decoded, timed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 def stock(model: Untyped, clips: Clips, batch: int, workers: int = 0) -> list[str]:
-    """Plain transcribe()."""
+    """Decode by plain transcribe()."""
     with torch.inference_mode():
         answer = model.transcribe(clips.paths, batch_size=batch, num_workers=workers, verbose=False)
     best = answer[0] if isinstance(answer, tuple) else answer
-    return [getattr(one, "text", one) for one in best]
+    return [getattr(hypothesis, "text", hypothesis) for hypothesis in best]
 
 
 def forget_graphs(model: Untyped) -> None:
-    """Graphs that were captured with other weights or for another size."""
+    """Drop graphs that were captured with other weights or for another size."""
     computer: Any = getattr(model.decoding.decoding, "decoding_computer", None)
     if hasattr(computer, "reset_cuda_graphs_state"):
         computer.reset_cuda_graphs_state()
@@ -38,7 +38,7 @@ def run_stock(
     batch: int,
     workers: int = 0,
 ) -> float:
-    """One transcribe() setting, warmed up by two batches that hold the longest clips."""
+    """Time one transcribe() setting, warmed up by two batches that hold the longest clips."""
     forget_graphs(model)
     stock(model, clips.by_duration().first(2 * batch), batch, workers)
     _, seconds = timed(lambda: stock(model, clips, batch, workers))
@@ -54,10 +54,10 @@ def texts_of(
     graphs: bool = True,
     pinned: bool = True,
 ) -> list[str]:
-    """Texts of ours, as shipped or one batch after the other."""
+    """Return texts of ours, as shipped or one batch after the other."""
     forget_graphs(model)
     computer: Any = model.decoding.decoding.decoding_computer
-    ours = greedy_decoder.Recogniser(model, dtype)
+    ours = greedy_decoder.GreedyRecognizer(model, dtype)
     if not graphs:
         computer.disable_cuda_graphs()
     try:
@@ -73,8 +73,8 @@ def texts_of(
             for batch in reader.batches(plan, 1):
                 encoded = ours.encode(batch.signal, batch.lengths)
                 wait()
-                found = ours.spell(ours.decode([encoded]))
-                for place, text in zip(batch.places, found, strict=True):
+                spelt = ours.spell(ours.decode([encoded]))
+                for place, text in zip(batch.places, spelt, strict=True):
                     texts[place] = text
         return texts
     finally:
@@ -89,9 +89,9 @@ def run_ours(
     dtype: torch.dtype,
     frames: int | None = None,
 ) -> tuple[list[str], float]:
-    """One frame budget of ours; its warm-up is its own."""
+    """Time one frame budget of ours; its warm-up is its own."""
     forget_graphs(model)
-    ours = greedy_decoder.Recogniser(model, dtype)
+    ours = greedy_decoder.GreedyRecognizer(model, dtype)
     events: list[str] = []
     budget, warm_up = timed(lambda: decoding_pipeline.prepare(ours, max(clips.seconds), frames))
     if ON_GPU:
@@ -122,5 +122,5 @@ def run_ours(
 
 
 def changed(before: Sequence[str], after: Sequence[str]) -> str:
-    """How many texts differ."""
+    """Count the texts that differ."""
     return f"{sum(a != b for a, b in zip(before, after, strict=True))} of {len(before)}"

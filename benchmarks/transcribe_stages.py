@@ -1,4 +1,4 @@
-"""Where the time of our transcription goes: each stage alone, its kernels, the arithmetic."""
+"""Time of each stage of our transcription: each alone, its kernels, the arithmetic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.entry import Untyped, audio_reader, decoding_pipeline, greedy_de
 
 
 def matmul_rate(dtype: torch.dtype) -> float:
-    """Floating-point operations a second of a large matrix product."""
+    """Measure the floating-point operations a second of a large matrix product."""
     size = 8192 if ON_GPU else 512
     left, right = (torch.randn(size, size, device=DEVICE, dtype=dtype) for _ in range(2))
     for _ in range(3):
@@ -23,7 +23,7 @@ def matmul_rate(dtype: torch.dtype) -> float:
 
 
 def encoder_operations(ours: Untyped, seconds: float) -> float:
-    """Floating-point operations of the encoder for one second of audio, counted while it runs."""
+    """Count the encoder's floating-point operations for one second of audio, while it runs."""
     samples = round(seconds * RATE)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
@@ -32,7 +32,7 @@ def encoder_operations(ours: Untyped, seconds: float) -> float:
 
 
 def stages(report: BenchmarkReport, ours: Untyped, clips: Clips, budget: Untyped) -> None:
-    """Every stage alone, one after the other: where the time goes when nothing overlaps."""
+    """Time every stage alone, one after the other, when nothing overlaps."""
     plan = list(decoding_pipeline.length_batching.plan(clips.seconds, budget))
 
     def read() -> list[Any]:
@@ -43,7 +43,10 @@ def stages(report: BenchmarkReport, ours: Untyped, clips: Clips, budget: Untyped
     with torch.inference_mode():
         read_batches, reading = timed(read)
         moved, moving = timed(
-            lambda: [(one.signal.to(DEVICE), one.lengths.to(DEVICE)) for one in read_batches]
+            lambda: [
+                (audio_batch.signal.to(DEVICE), audio_batch.lengths.to(DEVICE))
+                for audio_batch in read_batches
+            ]
         )
         model = ours.model
         features, preprocessing = timed(
@@ -60,15 +63,15 @@ def stages(report: BenchmarkReport, ours: Untyped, clips: Clips, budget: Untyped
             ]
         )
         groups: list[list[Any]] = [[]]
-        for one in encoded:
-            rows = sum(len(each.lengths) for each in groups[-1]) + len(one.lengths)
+        for batch in encoded:
+            rows = sum(len(other.lengths) for other in groups[-1]) + len(batch.lengths)
             if groups[-1] and rows > greedy_decoder.GPU_DECODED_TOGETHER:
                 groups.append([])
-            groups[-1].append(one)
+            groups[-1].append(batch)
         ours.decode(groups[0])
         labels, decoding = timed(lambda: [ours.decode(group) for group in groups])
-        _, spelling = timed(lambda: [ours.spell(one) for one in labels])
-    found = {
+        _, spelling = timed(lambda: [ours.spell(group_labels) for group_labels in labels])
+    seconds_by_stage = {
         "audio": reading,
         "to the device": moving,
         "preprocessor": preprocessing,
@@ -79,16 +82,19 @@ def stages(report: BenchmarkReport, ours: Untyped, clips: Clips, budget: Untyped
     audio = sum(clips.seconds)
     report.note(
         "stages alone, RTFx of each",
-        {name: round(audio / seconds) for name, seconds in found.items()},
+        {name: round(audio / seconds) for name, seconds in seconds_by_stage.items()},
     )
-    report.note("stages alone, seconds", {name: round(s, 3) for name, s in found.items()})
     report.note(
-        "labels a second of audio", round(sum(int(one.lengths.sum()) for one in labels) / audio, 1)
+        "stages alone, seconds", {name: round(s, 3) for name, s in seconds_by_stage.items()}
+    )
+    report.note(
+        "labels a second of audio",
+        round(sum(int(group_labels.lengths.sum()) for group_labels in labels) / audio, 1),
     )
 
 
 def kernels(report: BenchmarkReport, ours: Untyped, clips: Clips, budget: Untyped) -> None:
-    """The operations that take most of the device's time, by PyTorch's profiler."""
+    """List the operations that take most of the device's time, by PyTorch's profiler."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if ON_GPU else [])]
     (places, *_) = list(decoding_pipeline.length_batching.plan(clips.seconds, budget))
     with audio_reader.Reader(clips.paths, RATE, 4, pinned=ON_GPU) as reader:

@@ -46,24 +46,24 @@ class Recordings:
 
 
 def rows(nemo: Path | None = None, turns: int = TURNS) -> Iterator[BenchmarkRow]:
-    """Ours against transcribe() and, where a checkout of NeMo is named, its transcription script.
+    """Time ours against transcribe() and, if a checkout of NeMo is named, its own script.
 
     Raises:
         AssertionError: a text differs.
     """
-    with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as made:
-        recordings = _record(Path(made))
+    with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as temporary:
+        recordings = _record(Path(temporary))
         yield from _against_transcribe(recordings, turns)
         if nemo is not None:
-            yield _against_the_script(recordings, nemo, Path(made))
+            yield _against_the_script(recordings, nemo, Path(temporary))
 
 
 def _record(folder: Path) -> Recordings:
-    """The demo's cycle, spoken."""
+    """Synthesise the demo's cycle."""
     cycle = folder / "cycle1"
     synthesise_cycle(cycle)
-    found = atomic_files.read_jsonl(cycle / "manifest.jsonl")
-    paths = [str(cycle / row["audio_filepath"]) for row in found]
+    rows = atomic_files.read_jsonl(cycle / "manifest.jsonl")
+    paths = [str(cycle / row["audio_filepath"]) for row in rows]
     return Recordings(paths, [soundfile.info(path).duration for path in paths])
 
 
@@ -78,23 +78,25 @@ def _against_transcribe(recordings: Recordings, turns: int) -> Iterator[Benchmar
     model = greedy_decoder.restore(str(resolve("embedded")), "cpu")
     by_length = sorted(range(len(recordings.paths)), key=lambda n: -recordings.seconds[n])
     # A model of its own: the recogniser changes what it is given.
-    ours = greedy_decoder.Recogniser(greedy_decoder.restore(str(resolve("embedded")), "cpu"))
+    ours = greedy_decoder.GreedyRecognizer(greedy_decoder.restore(str(resolve("embedded")), "cpu"))
 
     def stock(order: Sequence[int], batch: int) -> list[str]:
         torch.set_num_threads(cores)
-        named = [recordings.paths[place] for place in order]
-        found = model.transcribe(named, batch_size=batch, verbose=False)
-        return [text.text for _, text in sorted(zip(order, found, strict=True), key=itemgetter(0))]
+        paths = [recordings.paths[place] for place in order]
+        hypotheses = model.transcribe(paths, batch_size=batch, verbose=False)
+        return [
+            text.text for _, text in sorted(zip(order, hypotheses, strict=True), key=itemgetter(0))
+        ]
 
-    def own(order: Sequence[int]) -> list[str]:
-        named = [recordings.paths[place] for place in order]
+    def ours_in_order(order: Sequence[int]) -> list[str]:
+        paths = [recordings.paths[place] for place in order]
         seconds = [recordings.seconds[place] for place in order]
         budget = decoding_pipeline.prepare(ours, max(recordings.seconds))
-        return list(decoding_pipeline.transcribe(ours, named, seconds, budget))
+        return list(decoding_pipeline.transcribe(ours, paths, seconds, budget))
 
     as_given = range(len(by_length))
     settings: dict[str, tuple[Sequence[int], Callable[[Sequence[int]], list[str]]]] = {
-        "ours": (as_given, own),
+        "ours": (as_given, ours_in_order),
         "transcribe() as documented, batch 4": (as_given, lambda order: stock(order, 4)),
         "transcribe(), batch 16, sorted by hand": (by_length, lambda order: stock(order, 16)),
     }
@@ -108,17 +110,17 @@ def _against_transcribe(recordings: Recordings, turns: int) -> Iterator[Benchmar
             texts[name] = do(order)
             took = time.monotonic() - began
             best[name] = max(best[name], sum(recordings.seconds) / took)
-    mine = texts.pop("ours")
-    for name, theirs in texts.items():
-        changed = sum(a != b for a, b in zip(mine, theirs, strict=True))
+    our_texts = texts.pop("ours")
+    for name, their_texts in texts.items():
+        changed = sum(a != b for a, b in zip(our_texts, their_texts, strict=True))
         if changed:
             raise AssertionError(f"{changed} texts differ from those of {name}")
-        note = f"{len(mine)} texts, all equal"
+        note = f"{len(our_texts)} texts, all equal"
         yield BenchmarkRow(f"transcription: {name}", best["ours"], best[name], _UNIT, note)
 
 
 def _against_the_script(recordings: Recordings, nemo: Path, folder: Path) -> BenchmarkRow:
-    """NeMo's own program, started as a user starts it, by the speed that it measures itself."""
+    """Time NeMo's own program, started as a user starts it; by its own measure of speed."""
     manifest = folder / "stock.jsonl"
     atomic_files.write_jsonl(
         manifest,
@@ -135,7 +137,7 @@ def _against_the_script(recordings: Recordings, nemo: Path, folder: Path) -> Ben
         "calculate_rtfx": "true",
         "warmup_steps": 1,
     }
-    done = subprocess.run(
+    process = subprocess.run(
         [
             sys.executable,
             str(nemo / _STOCK),
@@ -146,33 +148,35 @@ def _against_the_script(recordings: Recordings, nemo: Path, folder: Path) -> Ben
         check=False,
         cwd=folder,
     )
-    found = _MEASURED.search(done.stdout + done.stderr)
-    if found is None:
-        raise RuntimeError(f"{nemo / _STOCK}:\n{(done.stdout + done.stderr)[-2000:]}")
+    match = _MEASURED.search(process.stdout + process.stderr)
+    if match is None:
+        raise RuntimeError(f"{nemo / _STOCK}:\n{(process.stdout + process.stderr)[-2000:]}")
     ours = _program(recordings, folder)
     return BenchmarkRow(
-        "transcription: NeMo's transcribe_speech.py, batch 32", ours, float(found[1]), _UNIT
+        "transcription: NeMo's transcribe_speech.py, batch 32", ours, float(match[1]), _UNIT
     )
 
 
 def _program(recordings: Recordings, folder: Path) -> float:
-    """Our own program, started as a run starts it; by the speed that it reports."""
-    one_set = {
+    """Time our own program, started as a run starts it; by the speed that it reports."""
+    request_set = {
         "audio": recordings.paths,
         "durations": recordings.seconds,
         "out": str(folder / "ours.jsonl"),
     }
     request = folder / "request.json"
     atomic_files.write_json(
-        request, {"jobs": [{"model": str(resolve("embedded")), "sets": [one_set]}]}
+        request, {"jobs": [{"model": str(resolve("embedded")), "sets": [request_set]}]}
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, str(ENTRY / "transcribe.py"), str(request)],
         capture_output=True,
         text=True,
         check=True,
     )
     events: list[dict[str, Any]] = [
-        json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"event": "set"')
+        json.loads(line)
+        for line in process.stdout.splitlines()
+        if line.startswith('{"event": "set"')
     ]
     return float(events[-1]["audio_seconds"] / events[-1]["seconds"])

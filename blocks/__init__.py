@@ -1,1 +1,1 @@
-"""What a user configures once: Prefect blocks."""
+"""Prefect blocks: settings that a user saves once."""

@@ -34,7 +34,7 @@ class SshGpuHost(Block):
     )
 
     def open(self, lease: str) -> Host:
-        """The host for one rental, told from others by the lease's id."""
+        """Open the host for one rental; the lease's id tells it from others."""
         return open_host(self.settings, lease)
 
 
@@ -62,7 +62,7 @@ class BrevGpuHost(Block):
     )
 
     def open(self, lease: str) -> Host:
-        """The host for one rental; creates nothing yet."""
+        """Open the host for one rental; create nothing yet."""
         return open_host(self.settings, lease)
 
 

@@ -16,8 +16,7 @@ from pydantic import Field, HttpUrl
 
 from tasks.common.errors import TrainingError
 from tasks.runtimes import docker_engine, hardware
-from tasks.runtimes.container import ContainerSettings
-from tasks.runtimes.docker_engine import Bind
+from tasks.runtimes.container_settings import Bind, ContainerSettings
 from tasks.runtimes.orphaned_containers import owner
 
 if TYPE_CHECKING:
@@ -32,8 +31,8 @@ _TAIL_LINES = 15
 class NemoContainerRun(JobRun[Any]):
     """A started container. ``wait_for_completion`` removes it, however the waiting ends."""
 
-    def __init__(self, started: StartedContainer) -> None:
-        self._started = started
+    def __init__(self, container: StartedContainer) -> None:
+        self._started = container
         self._ended: JobResult | None = None
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
@@ -57,7 +56,7 @@ class NemoContainerRun(JobRun[Any]):
             self._started.remove()
 
     def fetch_result(self) -> JobResult:  # type: ignore[override]
-        """How the container ended: exit code, whether it ran out of memory, the image's digest.
+        """Return the container's end: exit code, whether it ran out of memory, the image's digest.
 
         Raises:
             TrainingError: it has not ended yet, or it failed; holds the end of its output.
@@ -65,9 +64,9 @@ class NemoContainerRun(JobRun[Any]):
         if self._ended is None:
             raise TrainingError("the container has not ended: call wait_for_completion() first.")
         if self._ended.exit_code != 0 or self._ended.oom_killed:
-            why = "ran out of memory" if self._ended.oom_killed else "failed"
+            reason = "ran out of memory" if self._ended.oom_killed else "failed"
             raise TrainingError(
-                f"the container {why} (exit code {self._ended.exit_code}). The end of its "
+                f"the container {reason} (exit code {self._ended.exit_code}). The end of its "
                 "output:\n" + "\n".join(f"  {line}" for line in self._tail)
             )
         return self._ended
@@ -141,7 +140,7 @@ class NemoContainer(JobBlock[Any]):
         )
 
     def run(self) -> JobResult:
-        """Trigger, wait and fetch in one.
+        """Trigger, wait and fetch in one call.
 
         Raises:
             FaultError: it could not be run.
@@ -152,7 +151,7 @@ class NemoContainer(JobBlock[Any]):
         return run.fetch_result()
 
     def _binds(self) -> tuple[Bind, ...]:
-        binds = [Bind(here, PurePosixPath(inside)) for inside, here in self.inputs.items()]
+        binds = [Bind(path, PurePosixPath(place)) for place, path in self.inputs.items()]
         if self.output is not None:
             binds.append(Bind(self.output, PurePosixPath("/workspace/out"), writable=True))
         return tuple(binds)

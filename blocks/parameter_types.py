@@ -1,4 +1,4 @@
-"""Where things lie, as parameters and blocks name it: absolute paths, and stores by their name.
+"""Absolute paths and store names, as parameters and blocks take them.
 
 Nothing relative: a worker runs each flow in a folder that is removed when the run has ended, with
 everything in it. Who types a relative folder in a shell means one of the folder that he is in:
@@ -22,7 +22,7 @@ _NO_FOLDER = re.compile(r"[A-Za-z0-9]+:|[^/]+-store/|$")
 
 
 def absolute(path: Path) -> Path:
-    """A path that means the same wherever a worker runs; ``~`` is the worker's user.
+    """Check that a path means the same wherever a worker runs; ``~`` is the worker's user.
 
     Raises:
         ValueError: it is relative.
@@ -35,7 +35,7 @@ def absolute(path: Path) -> Path:
 
 
 def store(name: str) -> str:
-    """The name of a store, of one of the four kinds.
+    """Check the name of a store, of one of the four kinds.
 
     Raises:
         ValueError: it is none of them.
@@ -49,7 +49,7 @@ def store(name: str) -> str:
 
 
 def store_from_here(name: str) -> str:
-    """The same for what was typed in a shell, where a folder may be relative to the current one."""
+    """Resolve a store's name typed in a shell; a folder may be relative to the current one."""
     if re.match(_STORE, name) or _NO_FOLDER.match(name):
         return name
     return str(Path(name).expanduser().absolute())

@@ -78,7 +78,7 @@ class GateThresholds(Block):
     )
 
     def policy(self, priority: tuple[str, ...]) -> GatePolicy:
-        """The gate's policy for these priority categories.
+        """Make the gate's policy for these priority categories.
 
         Raises:
             InputError: the thresholds contradict each other.

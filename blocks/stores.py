@@ -48,7 +48,7 @@ class LocalArtifactStore(Block):
     )
 
     def open(self) -> Store:
-        """The store."""
+        """Open the store."""
         return LocalStore(self.root)
 
 
@@ -92,9 +92,12 @@ class S3ArtifactStore(Block):
     )
 
     def open(self) -> Store:
-        """The store."""
-        own = {"config": _CONFIG, **self.credentials.aws_client_parameters.get_params_override()}
-        client = self.credentials.get_boto3_session().client("s3", **own)
+        """Open the store."""
+        options = {
+            "config": _CONFIG,
+            **self.credentials.aws_client_parameters.get_params_override(),
+        }
+        client = self.credentials.get_boto3_session().client("s3", **options)
         return S3Store(
             client,
             self.bucket,
@@ -107,13 +110,13 @@ class S3ArtifactStore(Block):
 
 class _Kinds:
     by_slug: ClassVar[dict[str, Any]] = {
-        one._block_type_slug: one  # noqa: SLF001 - Prefect's own name for it
-        for one in (LocalArtifactStore, S3ArtifactStore)
+        store_class._block_type_slug: store_class  # noqa: SLF001 - Prefect's own name for it
+        for store_class in (LocalArtifactStore, S3ArtifactStore)
     }
 
 
 def open_store(name: str) -> Store:
-    """A store by its name.
+    """Open a store by its name.
 
     Args:
         name: ``local-artifact-store/NAME`` or ``s3-artifact-store/NAME`` for a saved block;
@@ -141,13 +144,13 @@ def open_store(name: str) -> Store:
 
 
 def _saved(kind: str, block: str) -> Store:
-    """The store of a saved block.
+    """Open the store of a saved block.
 
     Raises:
         InputError: there is no such block, or what it holds cannot be right.
     """
     try:
-        found: Store = _Kinds.by_slug[kind].load(block).open()
+        opened: Store = _Kinds.by_slug[kind].load(block).open()
     except RuntimeError as refused:  # Prefect's, around pydantic's; or no server answers
         if not isinstance(wrong := refused.__cause__, ValidationError):
             raise
@@ -158,4 +161,4 @@ def _saved(kind: str, block: str) -> Store:
             f"store: there is no block {f'{kind}/{block}'!r}. Fix: save one in the UI, or name a "
             "folder."
         ) from unknown
-    return found
+    return opened

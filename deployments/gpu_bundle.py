@@ -86,12 +86,12 @@ class Package:
 
 
 def read_freeze(paths: list[Path]) -> dict[str, str]:
-    """Versions by name of one or more freeze files; later files count more.
+    """Read versions by name of one or more freeze files; later files count more.
 
     Raises:
         SystemExit: a line that is not NAME==VERSION.
     """
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for path in paths:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             text = line.partition("#")[0].strip()
@@ -107,17 +107,17 @@ def read_freeze(paths: list[Path]) -> dict[str, str]:
                     f"{path}, line {number}: {line!r} is not NAME==VERSION. Fix: make the file "
                     "with `python3 -m pip list --format=freeze` on the host."
                 )
-            found[canonicalize_name(name)] = version
-    return found
+            versions[canonicalize_name(name)] = version
+    return versions
 
 
 def is_hosts(name: str) -> bool:
-    """Whether a package belongs to PyTorch and its CUDA, which is the host's."""
+    """Return whether a package belongs to PyTorch and its CUDA, which is the host's."""
     return bool(HOSTS.fullmatch(name))
 
 
 def environment(python: str) -> dict[str, str]:
-    """What markers are evaluated against: Linux on x86-64 with this Python."""
+    """Return the values for markers: Linux on x86-64 with this Python."""
     return {
         **{key: str(value) for key, value in default_environment().items()},
         "python_version": python,
@@ -130,14 +130,14 @@ def environment(python: str) -> dict[str, str]:
     }
 
 
-def taken(
+def select_packages(
     packages: list[Package],
     have: dict[str, str],
     roots: list[str],
     python: str,
-    theirs: list[Package] | None = None,
+    host_releases: list[Package] | None = None,
 ) -> list[Package]:
-    """What the host needs: reached from the roots, and not there in a version that is admitted.
+    """Select the needed packages of which the host has no admitted version.
 
     What stays the host's fits its own packages, but not always those that are taken in the place
     of others: where it does not, it is taken too.
@@ -147,73 +147,73 @@ def taken(
         have: the host's versions.
         roots: what is asked for.
         python: the host's, such as 3.12.
-        theirs: the host's own releases of these packages, with their requirements.
+        host_releases: the host's own releases of these packages, with their requirements.
     """
     by_name = {package.name: package for package in packages}
-    own = {package.name: package for package in theirs or []}
-    where = environment(python)
-    chosen: set[str] = set()
+    host_by_name = {package.name: package for package in host_releases or []}
+    markers = environment(python)
+    replaced_names: set[str] = set()
     while True:
-        wanted = [Requirement(text) for text in roots]
+        pending = [Requirement(text) for text in roots]
         reached: set[str] = set()
         admits: dict[str, list[Requirement]] = {}
-        looked: set[tuple[str, str]] = set()
-        while wanted:
-            one = wanted.pop()
-            name = canonicalize_name(one.name)
-            admits.setdefault(name, []).append(one)
+        visited: set[tuple[str, str]] = set()
+        while pending:
+            requirement = pending.pop()
+            name = canonicalize_name(requirement.name)
+            admits.setdefault(name, []).append(requirement)
             reached.add(name)
             if name not in by_name or is_hosts(name):
                 continue
             # The host's own may lack an extra that is asked for.
-            kept = name in have and name not in chosen
-            for extra in set(one.extras) if kept else {"", *one.extras}:
-                if (name, extra) in looked:
+            keeps_host = name in have and name not in replaced_names
+            for extra in set(requirement.extras) if keeps_host else {"", *requirement.extras}:
+                if (name, extra) in visited:
                     continue
-                looked.add((name, extra))
+                visited.add((name, extra))
                 for text in by_name[name].requires:
                     needed = Requirement(text)
                     if needed.marker is None:
-                        asked = not kept
+                        applies = not keeps_host
                     else:
-                        asked = needed.marker.evaluate({**where, "extra": extra})
+                        applies = needed.marker.evaluate({**markers, "extra": extra})
                         # Of a kept package, only what the extra adds.
-                        asked = asked and not (
-                            kept and needed.marker.evaluate({**where, "extra": ""})
+                        applies = applies and not (
+                            keeps_host and needed.marker.evaluate({**markers, "extra": ""})
                         )
-                    if asked:
-                        wanted.append(needed)
+                    if applies:
+                        pending.append(needed)
         clash = {
             name
-            for name in reached & by_name.keys() & have.keys() - chosen
+            for name in reached & by_name.keys() & have.keys() - replaced_names
             if not is_hosts(name)
             and not all(
-                one.specifier.contains(have[name], prereleases=True) for one in admits[name]
+                bound.specifier.contains(have[name], prereleases=True) for bound in admits[name]
             )
         }
-        replaced = {name: by_name[name].version for name in chosen | clash}
+        replaced = {name: by_name[name].version for name in replaced_names | clash}
         clash |= {
             name
-            for name in (reached & own.keys()) - replaced.keys()
-            if not is_hosts(name) and _refuses(own[name], replaced, where)
+            for name in (reached & host_by_name.keys()) - replaced.keys()
+            if not is_hosts(name) and _refuses(host_by_name[name], replaced, markers)
         }
         if not clash:
             break
-        chosen |= clash
+        replaced_names |= clash
     return [
         by_name[name]
         for name in sorted(reached & by_name.keys())
-        if not is_hosts(name) and (name not in have or name in chosen)
+        if not is_hosts(name) and (name not in have or name in replaced_names)
     ]
 
 
-def _refuses(package: Package, versions: dict[str, str], where: dict[str, str]) -> bool:
-    """Whether a package does not admit one of these versions of others."""
+def _refuses(package: Package, versions: dict[str, str], markers: dict[str, str]) -> bool:
+    """Return whether a package does not admit one of these versions of others."""
     for text in package.requires:
         needed = Requirement(text)
         version = versions.get(canonicalize_name(needed.name))
         if version is None or (
-            needed.marker is not None and not needed.marker.evaluate({**where, "extra": ""})
+            needed.marker is not None and not needed.marker.evaluate({**markers, "extra": ""})
         ):
             continue
         if not needed.specifier.contains(version, prereleases=True):
@@ -222,21 +222,21 @@ def _refuses(package: Package, versions: dict[str, str], where: dict[str, str]) 
 
 
 def cut(sizes: dict[str, int], limit: int) -> list[list[str]]:
-    """Files in as few parts as first-fit finds, none larger than ``limit`` bytes.
+    """Put files into as few parts as first-fit finds, none larger than ``limit`` bytes.
 
     Raises:
         SystemExit: a file that is larger than a part.
     """
     parts: list[tuple[int, list[str]]] = []
-    for name in sorted(sizes, key=lambda one: (-sizes[one], one)):
+    for name in sorted(sizes, key=lambda file: (-sizes[file], file)):
         if sizes[name] > limit:
             sys.exit(
                 f"{name}: {sizes[name] / MIB:.0f} MiB are more than a part of {limit / MIB:.0f} "
                 "MiB. Fix: a larger PART_MIB, or install it on the host and name it in HAVE."
             )
-        for place, (held, names) in enumerate(parts):
-            if held + sizes[name] <= limit:
-                parts[place] = (held + sizes[name], [*names, name])
+        for place, (size, names) in enumerate(parts):
+            if size + sizes[name] <= limit:
+                parts[place] = (size + sizes[name], [*names, name])
                 break
         else:
             parts.append((sizes[name], [name]))
@@ -244,7 +244,7 @@ def cut(sizes: dict[str, int], limit: int) -> list[list[str]]:
 
 
 def stub(folder: Path, name: str, version: str) -> None:
-    """A wheel with nothing in it: stands for a package of the host's while pip resolves."""
+    """Write an empty wheel in place of a package of the host's while pip resolves."""
     base = f"{name.replace('-', '_')}-{version}"
     with zipfile.ZipFile(folder / f"{base}-py3-none-any.whl", "w") as wheel:
         info = f"{base}.dist-info"
@@ -275,45 +275,45 @@ class Pip:
         self._target += ["--find-links", str(links)]
 
     def resolve(self, roots: list[str], constraints: Path) -> list[Package]:
-        """Everything that the roots need."""
+        """Resolve everything that the roots need."""
         return self._report("--constraint", str(constraints), *roots)
 
     def describe(self, versions: dict[str, str]) -> list[Package]:
-        """These releases, without what they need; one that no index has is told and left out."""
-        found = []
+        """Describe these releases, without their needs; print and skip one that no index has."""
+        packages = []
         for name, version in versions.items():
             try:
-                found += self._report("--no-deps", f"{name}=={version}")
+                packages += self._report("--no-deps", f"{name}=={version}")
             except SystemExit:
                 print(f"{name} {version}: not in the index, so that its needs are not known")
-        return found
+        return packages
 
-    def _report(self, *what: str) -> list[Package]:
+    def _report(self, *arguments: str) -> list[Package]:
         report = self.links / "report.json"
         self._run(
             "install", "--dry-run", "--ignore-installed", "--target", str(self.links / "none"),
-            "--report", str(report), *self._target, *what,
+            "--report", str(report), *self._target, *arguments,
         )  # fmt: skip
-        told: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+        report_document: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
         return [
             Package(
-                canonicalize_name(one["metadata"]["name"]),
-                one["metadata"]["version"],
-                tuple(one["metadata"].get("requires_dist", ())),
+                canonicalize_name(item["metadata"]["name"]),
+                item["metadata"]["version"],
+                tuple(item["metadata"].get("requires_dist", ())),
             )
-            for one in told["install"]
+            for item in report_document["install"]
         ]
 
     def download(self, packages: list[Package], into: Path) -> None:
-        """The wheels of these packages and no others."""
-        names = [f"{one.name}=={one.version}" for one in packages]
+        """Download the wheels of these packages and no others."""
+        names = [f"{package.name}=={package.version}" for package in packages]
         self._run("download", "--no-deps", "--dest", str(into), *self._target, *names)
 
     def build(self, source: str, into: Path) -> Path:
-        """The wheel of a package that has none, or of a folder; it must fit any Python 3."""
-        with tempfile.TemporaryDirectory() as made:
-            self._run("wheel", "--no-deps", "--wheel-dir", made, source)
-            (wheel,) = Path(made).glob("*.whl")
+        """Build the wheel of a package that has none, or of a folder; it must fit any Python 3."""
+        with tempfile.TemporaryDirectory() as temporary:
+            self._run("wheel", "--no-deps", "--wheel-dir", temporary, source)
+            (wheel,) = Path(temporary).glob("*.whl")
             if not wheel.name.endswith("-none-any.whl"):
                 sys.exit(f"{wheel.name}: is made for this machine alone, not for the host.")
             return Path(shutil.copy(wheel, into / wheel.name))
@@ -321,13 +321,13 @@ class Pip:
     @staticmethod
     def _run(*arguments: str) -> None:
         line = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
-        done = subprocess.run([*line, "--quiet"], check=False)
-        if done.returncode:
-            sys.exit(f"pip {arguments[0]} ended with exit code {done.returncode}")
+        process = subprocess.run([*line, "--quiet"], check=False)
+        if process.returncode:
+            sys.exit(f"pip {arguments[0]} ended with exit code {process.returncode}")
 
 
 def project_requirements(nemo: str) -> list[str]:
-    """What the project needs to train, decode and speak, without NeMo."""
+    """List the project's needs to train, decode and speak, without NeMo."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return [
         *project["dependencies"],
@@ -341,26 +341,26 @@ def project_requirements(nemo: str) -> list[str]:
 
 
 def loosened(wheel: Path, python: str) -> list[str]:
-    """What another NeMo requires for ASR, without its upper bounds.
+    """List another NeMo's requirements for ASR, without their upper bounds.
 
     NeMo 2.x pins releases that the project, or a recent torch, does not admit (jiwer, lhotse,
     numba-cuda); `make matrix` runs it with the project's own.
     """
     with zipfile.ZipFile(wheel) as archive:
-        (name,) = [one for one in archive.namelist() if one.endswith(".dist-info/METADATA")]
-        told = message_from_bytes(archive.read(name))
-    found = []
-    for text in told.get_all("Requires-Dist") or ():
-        one = Requirement(text)
-        where = {**environment(python), "extra": "asr"}
-        if one.marker is None or one.marker.evaluate(where):
-            least = [str(bound) for bound in one.specifier if bound.operator in {">=", ">"}]
-            found.append(one.name + ",".join(least))
-    return found
+        (name,) = [path for path in archive.namelist() if path.endswith(".dist-info/METADATA")]
+        metadata = message_from_bytes(archive.read(name))
+    requirements = []
+    for text in metadata.get_all("Requires-Dist") or ():
+        requirement = Requirement(text)
+        markers = {**environment(python), "extra": "asr"}
+        if requirement.marker is None or requirement.marker.evaluate(markers):
+            least = [str(bound) for bound in requirement.specifier if bound.operator in {">=", ">"}]
+            requirements.append(requirement.name + ",".join(least))
+    return requirements
 
 
 def constraints(stubs: dict[str, str]) -> list[str]:
-    """The project's pins, and stand-ins for what is the host's."""
+    """List the project's pins, and stand-ins for what is the host's."""
     pins = []
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():
         name = canonicalize_name(line.partition("==")[0].strip())
@@ -383,7 +383,7 @@ def write_parts(wheels: Path, out: Path, limit: int, about: dict[str, Any]) -> N
         (part / "SHA256SUMS").write_text(
             "".join(f"{sha}  {name}\n" for name, sha in hashes.items()), encoding="utf-8"
         )
-        told = {
+        manifest = {
             **about,
             "part": number,
             "parts": len(parts),
@@ -391,7 +391,7 @@ def write_parts(wheels: Path, out: Path, limit: int, about: dict[str, Any]) -> N
                 {"name": name, "bytes": sizes[name], "sha256": hashes[name]} for name in names
             ],
         }
-        (part / "manifest.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        (part / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         script = part / "install.sh"
         script.write_text(INSTALL, encoding="utf-8")
         script.chmod(0o755)
@@ -406,18 +406,18 @@ def main() -> None:
     parser.add_argument("--part-mib", type=float, default=60)
     parser.add_argument("--nemo", default="3.0.0")
     parser.add_argument("--python", default="3.12")
-    given = parser.parse_args()
-    have = read_freeze(given.have)
+    args = parser.parse_args()
+    have = read_freeze(args.have)
     if "torch" not in have:
         sys.exit("HAVE names no torch. Fix: install PyTorch with CUDA on the host first.")
-    if given.out.exists() and any(given.out.iterdir()):
-        sys.exit(f"{given.out}: is not empty. Fix: name another folder, or remove it.")
-    with tempfile.TemporaryDirectory() as made:
-        links, wheels = Path(made) / "links", Path(made) / "wheels"
+    if args.out.exists() and any(args.out.iterdir()):
+        sys.exit(f"{args.out}: is not empty. Fix: name another folder, or remove it.")
+    with tempfile.TemporaryDirectory() as temporary:
+        links, wheels = Path(temporary) / "links", Path(temporary) / "wheels"
         links.mkdir()
         wheels.mkdir()
-        pip = Pip(given.python, links)
-        pinned = given.nemo == PINNED_NEMO
+        pip = Pip(args.python, links)
+        pinned = args.nemo == PINNED_NEMO
         for source in (*PURE_SOURCES, *(() if pinned else PURE_SOURCES_2)):
             pip.build(source, links)
         # A local version is newer than the index's own, so that pip takes the stand-in.
@@ -430,44 +430,46 @@ def main() -> None:
             stub(links, name, version)
         pins = links / "constraints.txt"
         pins.write_text("\n".join(constraints(stubs)) + "\n", encoding="utf-8")
-        roots = project_requirements(given.nemo)
+        roots = project_requirements(args.nemo)
         if not pinned:
-            pip.download([Package("nemo-toolkit", given.nemo, ())], wheels)
+            pip.download([Package("nemo-toolkit", args.nemo, ())], wheels)
             (nemo,) = wheels.glob("nemo_toolkit-*.whl")
-            roots += loosened(nemo, given.python)
-        chosen = pip.resolve(roots, pins)
-        left = {
-            one.name: have[one.name]
-            for one in chosen
-            if one.name in have and have[one.name] != one.version and not is_hosts(one.name)
+            roots += loosened(nemo, args.python)
+        resolved = pip.resolve(roots, pins)
+        host_versions = {
+            package.name: have[package.name]
+            for package in resolved
+            if package.name in have
+            and have[package.name] != package.version
+            and not is_hosts(package.name)
         }
-        needed = taken(chosen, have, roots, given.python, pip.describe(left))
+        needed = select_packages(resolved, have, roots, args.python, pip.describe(host_versions))
         pip.download(needed, wheels)
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
         if "clinical-asr-flywheel" not in have:
             # A copy: setuptools takes in what an earlier build left in its folder.
-            source = Path(made) / "source"
+            source = Path(temporary) / "source"
             unwanted = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
             shutil.copytree(ROOT, source, ignore=unwanted)
             pip.build(str(source), wheels)
-        given.out.mkdir(parents=True, exist_ok=True)
+        args.out.mkdir(parents=True, exist_ok=True)
         about = {
             "project": project["project"]["version"],
-            "nemo": given.nemo,
-            "python": given.python,
+            "nemo": args.nemo,
+            "python": args.python,
             "left_to_the_host": {
-                one.name: have.get(one.name, "")
-                for one in sorted(chosen, key=lambda one: one.name)
-                if one not in needed
+                package.name: have.get(package.name, "")
+                for package in sorted(resolved, key=lambda package: package.name)
+                if package not in needed
             },
         }
-        write_parts(wheels, given.out, int(given.part_mib * MIB), about)
-        mine = {one.name: one.version for one in needed} | {
-            "nemo-toolkit": given.nemo,
+        write_parts(wheels, args.out, int(args.part_mib * MIB), about)
+        versions = {package.name: package.version for package in needed} | {
+            "nemo-toolkit": args.nemo,
             "clinical-asr-flywheel": project["project"]["version"],
         }
-        lines = [f"{name}=={number}" for name, number in sorted({**have, **mine}.items())]
-        (given.out / "freeze.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        lines = [f"{name}=={number}" for name, number in sorted({**have, **versions}.items())]
+        (args.out / "freeze.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT
 python3 -m venv "$dir/venv"
-"$dir/venv/bin/pip" install --quiet lhotse==1.33.0 torch==2.13.0 "numpy<2.5" soundfile==0.13.1 urllib3
+"$dir/venv/bin/pip" install --quiet lhotse==1.33.0 torch==2.13.0 numpy==2.4.6 soundfile==0.13.1 urllib3==2.8.0
 cd "$dir"
 "$dir/venv/bin/python" -W ignore - <<'PY'
 import lhotse

@@ -13,7 +13,7 @@ python3.11 -m venv "$work/venv"
 python=$work/venv/bin/python
 install=("$python" -m pip install --quiet --disable-pip-version-check)
 "${install[@]}" torch==2.13.0
-"${install[@]}" "nemo_toolkit[asr]==3.0.0" "numpy<2.5" cuda-bindings==13.3.1 nvidia-cuda-nvrtc==13.3.33
+"${install[@]}" "nemo_toolkit[asr]==3.0.0" numpy==2.4.6 cuda-bindings==13.3.1 nvidia-cuda-nvrtc==13.3.33
 "${install[@]}" --no-deps --no-compile --force-reinstall nemo_toolkit==3.0.0
 "$python" --version
 "$python" -m pip list --disable-pip-version-check 2>/dev/null |

@@ -7,31 +7,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from prefect.blocks.core import Block
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from blocks.nemo_container import NemoContainer
 from blocks.parameter_types import StoreName
-from blocks.policies import GateThresholds, TuningRecipe
-from tasks.common.errors import InputError
-from tasks.decision.gate import GatePolicy
-from tasks.decision.guardrail import GuardrailPolicy
 from tasks.models.catalog import RECOMMENDED, Method
-from tasks.runtimes import base as runtimes
-from tasks.runtimes import hardware
-from tasks.runtimes import local as local_runtime
-from tasks.runtimes.container import ContainerRuntime, ContainerSettings
-from tasks.training.recipes import Precision, Recipe, RecipeName, batch_for, recipe, worth_sorting
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tasks.runtimes.hardware import Hardware
+from tasks.runtimes.container_settings import ContainerSettings
+from tasks.training.recipes import Precision, RecipeName
 
 Category = Literal["drug", "procedure", "anatomy", "condition", "lab", "role"]
-Kind = TypeVar("Kind", bound=Block)
 
 
 class RuntimeName(StrEnum):
@@ -79,7 +64,9 @@ ContainerBlockField = Annotated[
 ]
 AudioRootsField = Annotated[
     tuple[Path, ...],
-    Field(title="More audio folders", description="Besides the cycle's own folder."),
+    Field(
+        title="More audio folders", description="Folders with recordings, besides the cycle's own."
+    ),
 ]
 WhenBusyField = Annotated[
     WhenBusy,
@@ -141,10 +128,14 @@ class CycleConfig(BaseModel):
     gate_policy_block: str | None = Field(
         None,
         title="Gate policy block",
-        description="Name of a saved Gate Policy block; empty: the specification's thresholds.",
+        description="Name of a saved Gate Policy block; without one the specification's.",
     )
     epochs: int | None = Field(
-        None, ge=1, le=1000, title="Epochs", description="Instead of the recipe's."
+        None,
+        ge=1,
+        le=1000,
+        title="Epochs",
+        description="Passes over the training rows, instead of the recipe's.",
     )
     batch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] | None = Field(
         None,
@@ -160,11 +151,18 @@ class CycleConfig(BaseModel):
         "loss that is no number ends the run.",
     )
     max_duration: float | None = Field(
-        None, gt=0, title="Longest row (s)", description="Instead of the recipe's."
+        None,
+        gt=0,
+        title="Longest row (s)",
+        description="Longest row in seconds, instead of the recipe's.",
     )
-    seed: int = Field(42, ge=0, lt=2**32, title="Seed", description="Of the split and of training.")
+    seed: int = Field(42, ge=0, lt=2**32, title="Seed", description="Seeds the split and training.")
     validation_fraction: float = Field(
-        0.2, gt=0, lt=1, title="Held-out share", description="Of each category's rows."
+        0.2,
+        gt=0,
+        lt=1,
+        title="Held-out share",
+        description="Share of each category's rows that is not trained on.",
     )
     method: Method = Field(
         Method.SFT,
@@ -241,7 +239,7 @@ class CycleConfig(BaseModel):
     compare_with: BaselineSource = Field(
         BaselineSource.OFFLINE,
         title="Compare with",
-        description="The base decoded offline by the same command, or the imported baseline.",
+        description="offline: the base, decoded in this run; imported: the cycle's baseline.",
     )
 
     when_busy: WhenBusyField = WhenBusy.REFUSE
@@ -251,60 +249,6 @@ class CycleConfig(BaseModel):
         """Base and tuned model, as people read them."""
         name = PurePath(self.base).name
         return name, f"{name} tuned"
-
-    def full_recipe(self) -> Recipe:
-        """The recipe, a named or a saved one, with what this run changes in it.
-
-        Raises:
-            InputError: there is no such block.
-        """
-        changes = {
-            "epochs": self.epochs,
-            "max_duration": self.max_duration,
-            "seed": self.seed,
-            "batch_size": None if self.batch == "auto" else self.batch,
-            "precision": self.precision,
-        }
-        chosen = recipe(self.recipe)
-        if self.recipe_block is not None:
-            chosen = saved(TuningRecipe, self.recipe_block, "recipe_block").recipe
-        return chosen.model_copy(
-            update={name: value for name, value in changes.items() if value is not None}
-        )
-
-    def recipe_on(self, hardware: Hardware, durations: Sequence[float]) -> Recipe:
-        """The full recipe for these GPUs and these rows to train on.
-
-        Args:
-            hardware: what trains.
-            durations: seconds of each row.
-
-        Raises:
-            InputError: a precision that this host does not have.
-        """
-        if self.precision not in {None, Precision.FP32} and not hardware.has_gpu:
-            raise InputError(
-                f"precision {self.precision!s}: there is no GPU here, and a CPU trains in fp32. "
-                "Fix: leave it out."
-            )
-        found = self.full_recipe()
-        if self.batch != "auto":
-            return found
-        batch = batch_for(hardware.smallest_gpu_mib, len(durations), max(1, len(hardware.gpus)))
-        # On the GPU that was measured a step took as long with less padding (docs/experiments.md).
-        by_length = found.by_length or (not hardware.has_gpu and worth_sorting(durations, batch))
-        return found.model_copy(update={"batch_size": batch, "by_length": by_length})
-
-    def gate_policy(self) -> GatePolicy:
-        """The gate's policy, the specification's or a saved one.
-
-        Raises:
-            InputError: there is no such block.
-        """
-        if self.gate_policy_block is None:
-            return GatePolicy(priority=self.priority)
-        block = saved(GateThresholds, self.gate_policy_block, "gate_policy_block")
-        return block.policy(self.priority)
 
     def roots(self, cycle: Path) -> tuple[Path, ...]:
         """The folders under which all audio of the cycle lies, links followed."""
@@ -318,60 +262,7 @@ class CycleConfig(BaseModel):
             raise ValueError("one fold would leave nothing to train on; 0 for none, or 2 and more")
         return folds
 
-    def replayed(self, rows: int) -> int:
-        """How many general sentences are mixed into training, beside a cycle of so many rows."""
-        trained = (1 - self.validation_fraction) * rows
-        return round(trained * self.replay_share / (1 - self.replay_share))
-
-    def guardrail(self) -> GuardrailPolicy:
-        """The limit of forgetting, which stands before the run."""
-        return GuardrailPolicy.of_points(self.general_limit)
-
-    def make_runtime(self) -> runtimes.Runtime:
-        """Where training and transcription run."""
-        if self.runtime is RuntimeName.LOCAL:
-            return local_runtime.LocalRuntime(
-                hardware.detect(), self.stock_script, trust=self.trust
-            )
-        if self.stock_script is not None:
-            raise InputError(
-                "stock_script: the container runs the script of its image. Fix: leave it out, or "
-                "use the local runtime."
-            )
-        return container_runtime(self.container, self.container_block, trust=self.trust)
-
 
 def audio_roots(cycle: Path, more: tuple[Path, ...]) -> tuple[Path, ...]:
     """The folders under which all audio lies, links followed."""
     return tuple(path.expanduser().resolve() for path in (cycle, *more))
-
-
-def container_runtime(
-    settings: ContainerSettings, block: str | None, *, trust: bool = False
-) -> ContainerRuntime:
-    """The container runtime, with the settings of a saved block if one is named.
-
-    Raises:
-        InputError: there is no such block.
-    """
-    if block is not None:
-        settings = saved(NemoContainer, block, "container_block").settings
-    return ContainerRuntime(settings, hardware.detect(), trust)
-
-
-def saved(kind: type[Kind], name: str, parameter: str) -> Kind:
-    """A block that somebody has saved on the server.
-
-    Raises:
-        InputError: there is none of this kind and name.
-    """
-    try:
-        found = kind.load(name)
-    except ValueError as unknown:
-        raise InputError(
-            f"{parameter}: there is no {kind.get_block_type_slug()} block {name!r}. "
-            "Fix: save one in the UI, or leave the field empty."
-        ) from unknown
-    if not isinstance(found, kind):
-        raise TypeError(f"{parameter}: {name!r} is a {type(found).__name__}")
-    return found

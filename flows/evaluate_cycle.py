@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.parameter_types import AbsolutePath
-from flows import artifacts, console, gpu_slots, transcribe_shards
+from flows import artifacts, console, gpu_slots, resolve, transcribe_shards
 from flows.config import (
     AudioRootsField,
     ContainerBlockField,
@@ -24,7 +24,6 @@ from flows.config import (
     WhenBusy,
     WhenBusyField,
     audio_roots,
-    container_runtime,
 )
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.data.cycle_lock import lock_cycle
@@ -32,10 +31,8 @@ from tasks.data.preflight import PreflightResult
 from tasks.evaluation.leaderboard import Leaderboard
 from tasks.models import catalog
 from tasks.models.catalog import RECOMMENDED
-from tasks.runtimes import hardware
 from tasks.runtimes.base import Runtime
-from tasks.runtimes.container import ContainerSettings
-from tasks.runtimes.local import LocalRuntime
+from tasks.runtimes.container_settings import ContainerSettings
 from tasks.stages import evaluate as evaluation_stage
 from tasks.transcription import offline
 from tasks.transcription.hypothesis_cache import TranscriptStore
@@ -71,9 +68,9 @@ class EvaluationConfig(BaseModel):
     when_busy: WhenBusyField = WhenBusy.REFUSE
 
     @property
-    def turn(self) -> CycleConfig:
-        """What shards are told: they decode for this cycle, in this runtime."""
-        told = {
+    def for_shards(self) -> CycleConfig:
+        """The parameters that shards get: they decode for this cycle, in this runtime."""
+        names = {
             "cycle",
             "runtime",
             "container",
@@ -82,17 +79,11 @@ class EvaluationConfig(BaseModel):
             "shards",
             "trust",
         }
-        return CycleConfig(base=self.model, **{name: getattr(self, name) for name in told})
+        return CycleConfig(base=self.model, **{name: getattr(self, name) for name in names})
 
     def roots(self, cycle: Path) -> tuple[Path, ...]:
         """The folders under which all audio of the cycle lies, links followed."""
         return audio_roots(cycle, self.audio_roots)
-
-    def make_runtime(self) -> Runtime:
-        """Where transcription runs."""
-        if self.runtime is RuntimeName.LOCAL:
-            return LocalRuntime(hardware.detect(), trust=self.trust)
-        return container_runtime(self.container, self.container_block, trust=self.trust)
 
 
 @dataclass(frozen=True)
@@ -110,15 +101,15 @@ def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
     wait = config.when_busy is WhenBusy.WAIT
     with lock_cycle(cycle, (lambda: artifacts.waiting(cycle)) if wait else None):
         target = evaluation_stage.evaluation_target(cycle, config.out)
-        transcribe_shards.check(config.turn)
+        transcribe_shards.check(config.for_shards)
         model = catalog.resolve(config.model, trust=config.trust)
-        runtime = config.make_runtime()
+        runtime = resolve.make_runtime(config)
         runtime.check(lambda line: console.print_stage("runtime", line))
         checked = check_manifest(config, cycle, model)
         audio = audio_set(checked.rows, config.roots(cycle.path))
         kept = evaluation_stage.open_hypothesis_cache(cycle, runtime)
         # Shards are runs of their own, which a task cannot have.
-        transcribe_shards.share(config.turn, (model,), audio, kept)
+        transcribe_shards.share(config.for_shards, (model,), audio, kept)
         transcript = transcribe_cycle(config, model, audio, runtime, kept)
         return Evaluated(target, evaluate(config, cycle, target, checked, transcript))
 

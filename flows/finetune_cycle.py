@@ -18,9 +18,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from blocks.stores import open_store
-from flows import artifacts, console, events, gpu_slots, transcribe_shards
+from flows import artifacts, console, events, gpu_slots, resolve, transcribe_shards
 from flows.config import BaselineSource, CycleConfig, WhenBusy
-from flows.guardrail_tasks import Pair, general_english, guardrail
+from flows.cycle_run import CycleRun
+from flows.guardrail_tasks import TranscriptPair, general_english, guardrail
 from flows.prefect_helpers import is_transient_failure
 from tasks.common import hashing
 from tasks.common.errors import InputError
@@ -43,7 +44,6 @@ from tasks.models import catalog
 from tasks.records import archive, cycle_cost, run_record
 from tasks.records.store import Store
 from tasks.reporting.html import write_report
-from tasks.runtimes.base import Runtime
 from tasks.stages import evaluate, prepare
 from tasks.stages.compare import SupplementaryResults, build_leaderboard
 from tasks.training import fallback, sft
@@ -52,13 +52,13 @@ from tasks.training.progress import overfit
 from tasks.training.recipes import Recipe
 from tasks.transcription import offline
 from tasks.transcription.hypothesis_cache import TranscriptStore
-from tasks.transcription.offline import AudioSet, Transcript
+from tasks.transcription.offline import AudioSet
 from tasks.transcription.rows import audio_set, hypotheses
 
 
 @dataclass(frozen=True)
 class CycleOutcome:
-    """What a turn of the flywheel ended in; ``decision`` is None where the gate refused."""
+    """What a run ended in; ``decision`` is None where the gate refused the cycle."""
 
     gate: GateResult
     decision: Decision | None = None
@@ -67,7 +67,7 @@ class CycleOutcome:
 
 @flow(name="finetune-cycle")
 def finetune_cycle(config: CycleConfig) -> CycleOutcome:
-    """Turn the flywheel once: from cycle N's manifest and baseline to cycle N+1's decision."""
+    """Run the flywheel once: from cycle N's manifest and baseline to cycle N+1's decision."""
     cycle = open_cycle(config.cycle)
     wait = config.when_busy is WhenBusy.WAIT
     on_wait = (lambda: artifacts.waiting(cycle)) if wait else None
@@ -76,7 +76,7 @@ def finetune_cycle(config: CycleConfig) -> CycleOutcome:
 
 
 def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
-    """The stages, one after the other.
+    """Run the stages, one after the other.
 
     Each looks for what it made before from the same content: a second run, or a retry after a
     failure, does again only what depends on what has changed.
@@ -84,61 +84,83 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
     started = time.time()
     baseline = baselines.find_baseline(cycle, config.baseline)
     imported = imported_scores(config, baseline)
-    verdict = gate(config, cycle, baseline)
-    if not verdict.passed:
-        return CycleOutcome(verdict)
-    base = catalog.resolve(config.base, trust=config.trust)
-    runtime = config.make_runtime()
-    run_record.require_free(cycle.next)
-    store = None if config.store is None else open_store(config.store)
-    if store is not None:
-        store.check()
+    gate = check_gate(config, cycle, baseline)
+    if not gate.passed:
+        return CycleOutcome(gate)
+    run = prepare_run(config, cycle)
+    store = open_checked_store(config)
     transcribe_shards.check(config)
-    checked = check_manifest(config, cycle, base)
-    sft.check_fit(base, config.base, runtime.hardware)
-    config.recipe_on(runtime.hardware, ())  # refuses a precision that the host lacks
-    runtime.check(lambda line: console.print_stage("runtime", line))
-    general = general_english(config, base, checked)
-    data = split(config, cycle, base, checked, general)
-    prepare.require_decidable(
-        checked, data, config.priority, baseline, decides=imported is not None
-    )
+    rows = check_manifest(run)
+    check_host(run)
+    general = general_english(run, rows)
+    data = split_rows(run, rows, general)
+    prepare.require_decidable(rows, data, config.priority, baseline, decides=imported is not None)
     # Folds grade the recipe that is shipped, also where their fewer rows would ask for another.
-    recipe = config.recipe_on(runtime.hardware, data.durations)
-    crossed = cross_fit(config, recipe, cycle, base, checked, general, runtime)
-    trained = train(config, recipe, cycle, base, data, runtime)
-    models = (base, trained.model)
-    transcripts, spoken = transcribe_models(config, cycle, checked, general, models, runtime)
+    recipe = resolve.recipe_on(config, run.runtime.hardware, data.durations)
+    cross_fitted = cross_fit(run, recipe, rows, general)
+    tuned = train(run, recipe, data)
+    cycle_hyps, general_hyps = transcribe_models(run, rows, general, tuned.model)
     run_record.begin(cycle.next)
     supplementary = SupplementaryResults(
-        guardrail(config, cycle, general, spoken), crossed, config.folds
+        guardrail(run, general, general_hyps), cross_fitted, config.folds
     )
-    pairing = compare(config, cycle, checked, data, transcripts, baseline, supplementary)
-    decided = decision(config, cycle, pairing, trained, supplementary)
-    planned = grow_plan(config, cycle, pairing if crossed is None else crossed, decided)
+    pairing = compare(run, rows, data, cycle_hyps, baseline, supplementary)
+    decision = decide_verdict(run, pairing, tuned, supplementary)
+    plan_files = plan_growth(run, pairing if cross_fitted is None else cross_fitted, decision)
     record = run_record.RunRecord(
         started=started,
         config=config.model_dump(mode="json"),
-        gate=verdict.as_dict(),
-        preflight=checked,
+        gate=gate.as_dict(),
+        preflight=rows,
         data=data,
-        sft=trained,
-        transcripts=transcripts,
-        decision=decided.as_dict(),
+        sft=tuned,
+        transcripts=cycle_hyps,
+        decision=decision.as_dict(),
     )
-    told = run_record.describe(record)
-    shown = report(cycle, told)
-    heard = [
+    run_json = run_record.describe(record)
+    report_files = report(cycle, run_json)
+    extra_hyps = [
         *(() if general is None else run_record.GENERAL_NAMES),
-        *(() if crossed is None else (run_record.CROSS_FITTED_NAME,)),
+        *(() if cross_fitted is None else (run_record.CROSS_FITTED_NAME,)),
     ]
     run_record.write(
-        cycle.next, told, [*(cycle.next.path / name for name in heard), *planned, *shown]
+        cycle.next,
+        run_json,
+        [*(cycle.next.path / name for name in extra_hyps), *plan_files, *report_files],
     )
-    artifacts.cost(cycle, cycle_cost.cost(cycle, trained, transcripts))
+    artifacts.cost(cycle, cycle_cost.cost(cycle, tuned, cycle_hyps))
     if store is not None:
-        keep(config, cycle, store, trained.model, decided)
-    return CycleOutcome(verdict, decided, cycle.next.path)
+        keep(run, store, tuned.model, decision)
+    return CycleOutcome(gate, decision, cycle.next.path)
+
+
+def prepare_run(config: CycleConfig, cycle: Cycle) -> CycleRun:
+    """Find the base model and the runtime, and refuse a cycle N+1 that holds other work.
+
+    Raises:
+        InputError: no such model or block, or results that this run would overwrite.
+    """
+    base_model = catalog.resolve(config.base, trust=config.trust)
+    runtime = resolve.make_runtime(config, config.stock_script)
+    run_record.require_free(cycle.next)
+    return CycleRun(config, cycle, base_model, runtime)
+
+
+def open_checked_store(config: CycleConfig) -> Store | None:
+    """Open the store of the run's files, if one is named, and try it before anything is spent."""
+    if config.store is None:
+        return None
+    store = open_store(config.store)
+    store.check()
+    return store
+
+
+def check_host(run: CycleRun) -> None:
+    """Check that this host can train this base by this recipe, and that the runtime is there."""
+    hardware = run.runtime.hardware
+    sft.check_fit(run.base_model, run.config.base, hardware)
+    resolve.recipe_on(run.config, hardware, ())  # refuses a precision that the host lacks
+    run.runtime.check(lambda line: console.print_stage("runtime", line))
 
 
 def imported_scores(config: CycleConfig, baseline: Baseline | None) -> Scores | None:
@@ -158,41 +180,41 @@ def imported_scores(config: CycleConfig, baseline: Baseline | None) -> Scores | 
 
 
 @task(name="gate-check", cache_policy=NO_CACHE)
-def gate(config: CycleConfig, cycle: Cycle, baseline: Baseline | None) -> GateResult:
-    """Is tuning worth it?"""
-    verdict = prepare.run_gate(cycle, config.base, config.gate_policy(), baseline, config.method)
-    artifacts.gate(cycle, verdict)
-    events.gate(cycle, verdict)
-    return verdict
+def check_gate(config: CycleConfig, cycle: Cycle, baseline: Baseline | None) -> GateResult:
+    """Decide whether tuning is worth it."""
+    policy = resolve.gate_policy(config)
+    result = prepare.run_gate(cycle, config.base, policy, baseline, config.method)
+    artifacts.gate(cycle, result)
+    events.gate(cycle, result)
+    return result
 
 
 @task(name="preflight", cache_policy=NO_CACHE)
-def check_manifest(config: CycleConfig, cycle: Cycle, base: Path) -> PreflightResult:
+def check_manifest(run: CycleRun) -> PreflightResult:
     """Check every row, its audio and its text before anything is spent."""
-    recipe = config.full_recipe()
-    checked = prepare.check(cycle, base, recipe, config.audio_roots, keep_style=config.keep_style)
-    artifacts.warnings([str(finding) for finding in checked.warnings])
-    return checked
+    config = run.config
+    rows = prepare.check(
+        run.cycle,
+        run.base_model,
+        resolve.full_recipe(config),
+        config.audio_roots,
+        keep_style=config.keep_style,
+    )
+    artifacts.warnings([str(finding) for finding in rows.warnings])
+    return rows
 
 
 @task(name="stratified-split", cache_policy=NO_CACHE)
-def split(
-    config: CycleConfig,
-    cycle: Cycle,
-    base: Path,
-    checked: PreflightResult,
-    general: GeneralSet | None,
-) -> TrainingSet:
+def split_rows(run: CycleRun, rows: PreflightResult, general: GeneralSet | None) -> TrainingSet:
     """Hold out a share of each category and write train.jsonl and validation.jsonl."""
-    known = training_run.previously_trained_recordings(base)
-    replay = () if general is None else general.replay
+    config = run.config
     data = prepare.split(
-        cycle,
-        checked,
+        run.cycle,
+        rows,
         config.validation_fraction,
         config.seed,
-        known,
-        replay,
+        training_run.previously_trained_recordings(run.base_model),
+        () if general is None else general.replay,
         by_term=config.hold_out_terms,
     )
     artifacts.split(data.split)
@@ -200,118 +222,101 @@ def split(
 
 
 def cross_fit(
-    config: CycleConfig,
-    recipe: Recipe,
-    cycle: Cycle,
-    base: Path,
-    checked: PreflightResult,
-    general: GeneralSet | None,
-    runtime: Runtime,
+    run: CycleRun, recipe: Recipe, rows: PreflightResult, general: GeneralSet | None
 ) -> diff.PairedScores | None:
     """Score every row by a model that never saw it: one training a fold, each found again if done.
 
     Returns:
         The rows by the base and by their fold's model; None without folds.
     """
+    config = run.config
     if not config.folds:
         return None
-    known = training_run.previously_trained_recordings(base)
+    known = training_run.previously_trained_recordings(run.base_model)
     replay = () if general is None else general.replay
-    by_number = {row.utterance.row: row for row in checked.rows}
+    by_number = {row.utterance.row: row for row in rows.rows}
     before: list[Hypothesis] = []
     after: list[Hypothesis] = []
-    dealt = prepare.folds(cycle, checked, config.folds, config.seed, known, replay)
-    for place, data in enumerate(dealt, start=1):
-        console.print_stage("fold", f"{place} of {len(dealt)}: {len(data.split.validation)} rows")
-        model = train(config, recipe, cycle, base, data, runtime).model
+    folds = prepare.folds(run.cycle, rows, config.folds, config.seed, known, replay)
+    for place, data in enumerate(folds, start=1):
+        console.print_stage("fold", f"{place} of {len(folds)}: {len(data.split.validation)} rows")
+        tuned = train(run, recipe, data)
         fold = dataclasses.replace(
-            checked, rows=tuple(by_number[number] for number in data.split.validation)
+            rows, rows=tuple(by_number[number] for number in data.split.validation)
         )
-        pair, _ = transcribe_models(config, cycle, fold, None, (base, model), runtime)
-        for rows, one in zip((before, after), pair, strict=True):
-            rows.extend(hypotheses(fold.rows, one, data.split))
+        transcripts, _ = transcribe_models(run, fold, None, tuned.model)
+        for hyps, transcript in zip((before, after), transcripts, strict=True):
+            hyps.extend(hypotheses(fold.rows, transcript, data.split))
     return diff.pair(score(before), score(after))
 
 
 @task(name="sft", cache_policy=NO_CACHE)
-def train(
-    config: CycleConfig,
-    recipe: Recipe,
-    cycle: Cycle,
-    base: Path,
-    data: TrainingSet,
-    runtime: Runtime,
-) -> training_run.SftResult:
-    """Stock SFT; a run that was already finished with the same content is not run again."""
-    key = training_run.run_key(hashing.sha256(base), data.content, recipe, runtime.identity)
-    name = training_run.run_name(config.base, recipe, key)
+def train(run: CycleRun, recipe: Recipe, data: TrainingSet) -> training_run.SftResult:
+    """Run stock SFT; a training that was finished with the same content is found again."""
+    cycle, base_model, runtime = run.cycle, run.base_model, run.runtime
+    key = training_run.run_key(hashing.sha256(base_model), data.content, recipe, runtime.identity)
+    name = training_run.run_name(run.config.base, recipe, key)
     request = training_run.SftRequest(
-        base=base,
-        base_name=config.base,
+        base=base_model,
+        base_name=run.config.base,
         data=data,
         recipe=recipe,
         model_dir=cycle.path / "models" / name,
-        audio_roots=config.roots(cycle.path),
+        audio_roots=run.audio_roots,
         key=key,
-        trained_before=training_run.previously_trained_recordings(base),
+        trained_before=training_run.previously_trained_recordings(base_model),
         labels={"cycle": str(cycle.path), "run": name},
     )
     finished = training_run.find_finished(request)
     if finished is None:
         gpus = runtime.hardware.gpus
-        with gpu_slots.gpu_slot(gpus), artifacts.training(recipe, len(gpus)) as report:
-            finished = fallback.train_with_fallback(request, runtime, report)
+        with gpu_slots.gpu_slot(gpus), artifacts.training(recipe, len(gpus)) as report_progress:
+            finished = fallback.train_with_fallback(request, runtime, report_progress)
     artifacts.training_curve(cycle, finished)
     events.trained(cycle, finished)
     return finished
 
 
 def transcribe_models(
-    config: CycleConfig,
-    cycle: Cycle,
-    checked: PreflightResult,
-    general: GeneralSet | None,
-    models: tuple[Path, Path],
-    runtime: Runtime,
-) -> tuple[Pair, Pair]:
+    run: CycleRun, rows: PreflightResult, general: GeneralSet | None, tuned: Path
+) -> tuple[TranscriptPair, TranscriptPair]:
     """Decode cycle and general English by base and tuned model, with others where it is asked.
 
     Returns:
         The transcripts of the cycle, and those of general English, each by base and tuned model.
     """
-    rows = checked.rows + (() if general is None else general.guardrail)
-    audio, kept = (
-        audio_set(rows, config.roots(cycle.path)),
-        evaluate.open_hypothesis_cache(cycle, runtime),
-    )
+    models = (run.base_model, tuned)
+    checked = rows.rows + (() if general is None else general.guardrail)
+    audio = audio_set(checked, run.audio_roots)
+    cache = evaluate.open_hypothesis_cache(run.cycle, run.runtime)
     # Shards are runs of their own, which a task cannot have.
-    transcribe_shards.share(config, models, audio, kept)
-    return transcribe_cycle(models, audio, len(checked.rows), runtime, kept)
+    transcribe_shards.share(run.config, models, audio, cache)
+    return transcribe_cycle(run, models, audio, len(rows.rows), cache)
 
 
 @task(name="offline-transcribe", cache_policy=NO_CACHE)
 def transcribe_cycle(
+    run: CycleRun,
     models: tuple[Path, Path],
     audio: AudioSet,
     of_cycle: int,
-    runtime: Runtime,
-    kept: TranscriptStore,
-) -> tuple[Pair, Pair]:
+    cache: TranscriptStore,
+) -> tuple[TranscriptPair, TranscriptPair]:
     """Decode cycle and general English by base and tuned model, with the same command, in one job.
 
     Args:
+        run: whose runtime decodes.
         models: base and tuned model.
         audio: the cycle's recordings, and after them those of general English.
         of_cycle: how many are the cycle's.
-        runtime: where to decode.
-        kept: what was decoded before.
+        cache: what was decoded before.
 
     Returns:
         The transcripts of the cycle, and those of general English, each by base and tuned model.
     """
     console.print_stage("transcribe", f"{len(audio.audio)} rows by base and tuned model")
-    slot = gpu_slots.gpu_slot(runtime.hardware.gpus)
-    before, after = offline.transcribe(models, audio, runtime, kept, holding=slot)
+    slot = gpu_slots.gpu_slot(run.runtime.hardware.gpus)
+    before, after = offline.transcribe(models, audio, run.runtime, cache, holding=slot)
     artifacts.speed({"base": before, "tuned": after})
     return (
         (before.part(0, of_cycle), after.part(0, of_cycle)),
@@ -321,75 +326,76 @@ def transcribe_cycle(
 
 @task(name="leaderboard-diff", cache_policy=NO_CACHE)
 def compare(
-    config: CycleConfig,
-    cycle: Cycle,
-    checked: PreflightResult,
+    run: CycleRun,
+    rows: PreflightResult,
     data: TrainingSet,
-    transcripts: tuple[Transcript, Transcript],
+    transcripts: TranscriptPair,
     baseline: Baseline | None,
     supplementary: SupplementaryResults,
 ) -> diff.PairedScores:
     """Score both models, write cycle N+1's leaderboard, and pair it with cycle N row by row."""
-    base_rows, tuned_rows = (hypotheses(checked.rows, one, data.split) for one in transcripts)
-    following = cycle.next
+    base_rows, tuned_rows = (
+        hypotheses(rows.rows, transcript, data.split) for transcript in transcripts
+    )
+    following = run.cycle.next
     board, pairing = build_leaderboard(
         following.number,
-        config.names,
+        run.config.names,
         score(base_rows),
         score(tuned_rows),
         baseline,
-        imported_scores(config, baseline),
+        imported_scores(run.config, baseline),
         supplementary,
     )
     write_hypotheses(following.path / run_record.BASELINE_NAME, base_rows)
     write_hypotheses(following.offline_hyps, tuned_rows)
     if supplementary.cross_fitted is not None:
-        rows = (row.row for row in supplementary.cross_fitted.after.rows)
-        write_hypotheses(following.path / run_record.CROSS_FITTED_NAME, rows)
+        scored = supplementary.cross_fitted.after.rows
+        write_hypotheses(
+            following.path / run_record.CROSS_FITTED_NAME, (utterance.row for utterance in scored)
+        )
     run_record.write_leaderboard(following, board)
     artifacts.leaderboard(following, board, following.leaderboard)
     return pairing
 
 
 @task(name="decide", cache_policy=NO_CACHE)
-def decision(
-    config: CycleConfig,
-    cycle: Cycle,
+def decide_verdict(
+    run: CycleRun,
     pairing: diff.PairedScores,
-    trained: training_run.SftResult,
+    tuned: training_run.SftResult,
     supplementary: SupplementaryResults,
 ) -> Decision:
     """Keep, grow, discard or inconclusive, by held-out rows; the bare table stands beside it."""
+    cycle, priority = run.cycle, run.config.priority
     grounds = evidence.evidence(
         pairing,
         cross_fitted=supplementary.cross_fitted,
         guardrail=supplementary.guardrail,
-        overfit=overfit(trained.epochs),
+        overfit=overfit(tuned.epochs),
         previous=run_record.relative_changes(cycle),
     )
-    decided = decide(grounds, config.priority)
-    all_rows = evidence.read_all_rows(pairing, config.priority)
-    run_record.write_decision(cycle.next, decided, all_rows, grounds.judged, diff.deltas(pairing))
-    artifacts.decision(cycle.next, decided, all_rows, grounds.judged)
-    events.decided(cycle, decided)
-    return decided
+    decision = decide(grounds, priority)
+    all_rows = evidence.read_all_rows(pairing, priority)
+    run_record.write_decision(cycle.next, decision, all_rows, grounds.judged, pairing.by_category)
+    artifacts.decision(cycle.next, decision, all_rows, grounds.judged)
+    events.decided(cycle, decision)
+    return decision
 
 
 @task(name="grow-plan", cache_policy=NO_CACHE)
-def grow_plan(
-    config: CycleConfig, cycle: Cycle, pairing: diff.PairedScores, decided: Decision
-) -> list[Path]:
-    """Where the decision sends the user to the build stage: what to add, worst first."""
-    plan = plan_for(decided, pairing, config.priority, config.names)
-    written = write_plan(cycle.next, plan)
-    artifacts.grow_plan(cycle.next, plan)
+def plan_growth(run: CycleRun, pairing: diff.PairedScores, decision: Decision) -> list[Path]:
+    """Write what to add, worst first, where the decision sends the user to the build stage."""
+    plan = plan_for(decision, pairing, run.config.priority, run.config.names)
+    written = write_plan(run.cycle.next, plan)
+    artifacts.grow_plan(run.cycle.next, plan)
     return written
 
 
 @task(name="report", cache_policy=NO_CACHE)
-def report(cycle: Cycle, told: dict[str, Any]) -> list[Path]:
-    """The page that people look at, and its figures."""
-    written = write_report(cycle.next, told)
+def report(cycle: Cycle, run_json: dict[str, Any]) -> list[Path]:
+    """Write the HTML report and its figures."""
+    written = write_report(cycle.next, run_json)
     artifacts.report(cycle.next, written)
     return written
 
@@ -401,12 +407,13 @@ def report(cycle: Cycle, told: dict[str, Any]) -> list[Path]:
     retry_delay_seconds=[3, 10, 30],
     retry_condition_fn=is_transient_failure,
 )
-def keep(
-    config: CycleConfig, cycle: Cycle, store: Store, model: Path, decided: Decision
-) -> archive.Kept:
-    """Keep every file of the cycle under the run's id; the list with the hashes comes last."""
-    run = str(flow_run.id or "unknown")
-    found = archive.keep(store, cycle, run, model, decided.verdict.value, audio=config.store_audio)
-    held = store.url(found.prefix + model.relative_to(cycle.path.parent).as_posix())
-    artifacts.kept(cycle.next, found, held)
-    return found
+def keep(run: CycleRun, store: Store, model: Path, decision: Decision) -> archive.Kept:
+    """Keep every file of the cycle under the flow run's id; the list of hashes comes last."""
+    cycle = run.cycle
+    run_id = str(flow_run.id or "unknown")
+    kept = archive.keep(
+        store, cycle, run_id, model, decision.verdict.value, audio=run.config.store_audio
+    )
+    model_url = store.url(kept.prefix + model.relative_to(cycle.path.parent).as_posix())
+    artifacts.kept(cycle.next, kept, model_url)
+    return kept

@@ -32,7 +32,7 @@ _LEASE_S = 60.0
 # A task's start is written down while its body runs. A slot asked for meanwhile is refused by a
 # server on SQLite: it reads the limit, cannot then write what another transaction has changed, and
 # answers 503, which Prefect's client repeats after two seconds. After a tenth of a second none was
-# refused (docs/experiments.md).
+# refused (docs/log).
 _WRITTEN_DOWN_S = 0.2
 # Enough of a UUID to tell the GPUs of one host apart.
 _SHORT = 8

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows import artifacts
-from flows.config import CycleConfig
-from tasks.data.cycle_folder import Cycle
+from flows import artifacts, resolve
+from flows.cycle_run import CycleRun
 from tasks.data.general_english import GeneralSet
 from tasks.data.preflight import PreflightResult
 from tasks.decision.guardrail import Guardrail, check_guardrail
@@ -20,36 +17,37 @@ from tasks.stages import prepare
 from tasks.transcription.offline import Transcript
 from tasks.transcription.rows import hypotheses
 
-Pair = tuple[Transcript, Transcript]
-"""What base and tuned model made of one set."""
+TranscriptPair = tuple[Transcript, Transcript]
+"""The transcripts of one set by base and tuned model."""
 
 
 @task(name="general-english", cache_policy=NO_CACHE)
-def general_english(config: CycleConfig, base: Path, checked: PreflightResult) -> GeneralSet | None:
+def general_english(run: CycleRun, rows: PreflightResult) -> GeneralSet | None:
     """Check the guardrail's sentences, and choose those that are replayed in training."""
+    config = run.config
     if config.general is None:
         return None
-    found = prepare.general_set(
+    general = prepare.general_set(
         config.general,
-        base,
-        config.full_recipe(),
-        checked,
+        run.base_model,
+        resolve.full_recipe(config),
+        rows,
         audio_roots=config.audio_roots,
-        replay=config.replayed(len(checked.rows)),
+        replay=resolve.replayed_sentences(config, len(rows.rows)),
         keep_style=config.keep_style,
     )
-    artifacts.general(found)
-    return found
+    artifacts.general(general)
+    return general
 
 
 @task(name="guardrail", cache_policy=NO_CACHE)
 def guardrail(
-    config: CycleConfig, cycle: Cycle, general: GeneralSet | None, spoken: Pair
+    run: CycleRun, general: GeneralSet | None, transcripts: TranscriptPair
 ) -> Guardrail | None:
     """Hold the loss of general English against the limit; both models' rows are kept."""
     if general is None:
         return None
-    before, after = (hypotheses(general.guardrail, one) for one in spoken)
+    before, after = (hypotheses(general.guardrail, transcript) for transcript in transcripts)
     for name, rows in zip(run_record.GENERAL_NAMES, (before, after), strict=True):
-        write_hypotheses(cycle.next.path / name, rows)
-    return check_guardrail(score(before), score(after), config.guardrail())
+        write_hypotheses(run.cycle.next.path / name, rows)
+    return check_guardrail(score(before), score(after), resolve.guardrail_policy(run.config))

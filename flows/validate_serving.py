@@ -32,7 +32,7 @@ def validate_serving(config: ServingConfig) -> ParityReport:
         plan = find_plan(config)
         leaving = endpoint_transcription.outgoing_audio(plan.rows, endpoint)
         console.print_stage("serving", str(leaving))
-        endpoint_transcription.require_consent(leaving, given=config.audio_may_leave)
+        endpoint_transcription.require_consent(leaving, consent=config.audio_may_leave)
         client = Client(endpoint)
         try:
             served = transcribe(config, plan, client)

@@ -51,7 +51,7 @@ def finish(cycle: Path, model: Path, *, base: str = "embedded", after: int = 2) 
     write_hypotheses(following.offline_hyps, [row.row for row in now.rows])
     entries = leaderboard.tuned_entries(base, before, f"{base} tuned", now)
     run_record.write_leaderboard(following, leaderboard.Leaderboard(following.number, entries))
-    run_record.write_decision(following, decided, all_rows, grounds.judged, diff.deltas(pairing))
+    run_record.write_decision(following, decided, all_rows, grounds.judged, pairing.by_category)
     atomic_files.write_json(
         following.path / run_record.RECORD_NAME,
         {

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 FOREIGN = """
 import sys
 from pathlib import Path
-from tasks.data.cycle_lock import claim
+from tasks.data.cycle_lock import lock_cycle
 from tasks.data.cycle_folder import open_cycle
-with claim(open_cycle(Path(sys.argv[1])), following=len(sys.argv) > 2):
+with lock_cycle(open_cycle(Path(sys.argv[1])), following=len(sys.argv) > 2):
     print("mine", flush=True)
     sys.stdin.read()
 """

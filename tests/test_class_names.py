@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests import class_names
+from lint import class_names
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,9 @@ from typing import Any
 import pydantic
 import pytest
 
+from flows import resolve
 from flows.config import CycleConfig
+from flows.resolve import full_recipe, recipe_on
 from tasks.common.errors import InputError
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.training.recipes import Precision, Recipe
@@ -42,28 +44,28 @@ def test_the_batch_is_the_recipes_unless_asked_for(
     asked: Any, hardware: Hardware, rows: int, batch: int
 ) -> None:
     """A number, or what GPU and rows make worth while; learning rate and epochs stay."""
-    found = config(batch=asked).recipe_on(hardware, [3.0] * rows)
+    found = recipe_on(config(batch=asked), hardware, [3.0] * rows)
     assert found.batch_size == batch
-    plain = config().full_recipe()
+    plain = full_recipe(config())
     assert found.model_copy(update={"batch_size": plain.batch_size}) == plain
 
 
 def test_batches_by_length_only_where_auto_finds_them_worth_it() -> None:
     """Many rows of unlike length on a CPU; never in the recipe's own batch that nobody changed."""
     unlike = [2.0 + 13.0 * (place % 100) / 100 for place in range(400)]
-    assert config(batch="auto").recipe_on(CPU, unlike).by_length
-    assert not config(batch="auto").recipe_on(CPU, unlike[:196]).by_length  # 49 batches
-    assert not config(batch="auto").recipe_on(CPU, [15.0] * 400).by_length
-    assert not config(batch="auto").recipe_on(H100, unlike * 10).by_length
-    assert not config().recipe_on(CPU, unlike).by_length
+    assert recipe_on(config(batch="auto"), CPU, unlike).by_length
+    assert not recipe_on(config(batch="auto"), CPU, unlike[:196]).by_length  # 49 batches
+    assert not recipe_on(config(batch="auto"), CPU, [15.0] * 400).by_length
+    assert not recipe_on(config(batch="auto"), H100, unlike * 10).by_length
+    assert not recipe_on(config(), CPU, unlike).by_length
 
 
 def test_a_recipe_that_wants_batches_by_length_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where auto would not choose them."""
     wanted = Recipe(by_length=True)
-    monkeypatch.setattr(CycleConfig, "full_recipe", lambda _: wanted)
-    assert config(batch="auto").recipe_on(H100, [3.0] * 10).by_length
-    assert config().recipe_on(H100, [3.0] * 10).by_length
+    monkeypatch.setattr(resolve, "full_recipe", lambda _: wanted)
+    assert recipe_on(config(batch="auto"), H100, [3.0] * 10).by_length
+    assert recipe_on(config(), H100, [3.0] * 10).by_length
 
 
 @pytest.mark.parametrize("asked", ["0", 0, -4, "many", 4096])
@@ -79,12 +81,12 @@ def test_a_batch_that_is_none_is_refused(asked: Any) -> None:
 )
 def test_fp16_only_when_asked_for(asked: str | None, lightning: str) -> None:
     """By the specification's names."""
-    assert config(precision=asked).recipe_on(H100, ()).precision.lightning == lightning
+    assert recipe_on(config(precision=asked), H100, ()).precision.lightning == lightning
 
 
 def test_a_cpu_has_fp32_alone() -> None:
     """What it lacks is refused if it was asked for; the recipe's own is passed over."""
-    assert config(precision="fp32").recipe_on(CPU, ()).precision is Precision.FP32
-    assert config().recipe_on(CPU, ()).precision is Precision.BF16
+    assert recipe_on(config(precision="fp32"), CPU, ()).precision is Precision.FP32
+    assert recipe_on(config(), CPU, ()).precision is Precision.BF16
     with pytest.raises(InputError, match="there is no GPU here"):
-        config(precision="fp16-mixed").recipe_on(CPU, ())
+        recipe_on(config(precision="fp16-mixed"), CPU, ())

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks.runtimes import container, docker_engine, images
-from tasks.runtimes.container import ContainerRuntime, ContainerSettings
+from tasks.runtimes.container import ContainerRuntime
+from tasks.runtimes.container_settings import EXAMPLES, ContainerSettings
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.hardware import Hardware
 from tasks.training import fallback, sft
@@ -41,7 +42,7 @@ HELD = {
     "python": "3.12.3",
     "package": "/opt/NeMo/nemo",
     "asr": True,
-    "examples": container.EXAMPLES,
+    "examples": EXAMPLES,
 }
 ENGINE = Path(__file__).parent.parent / "deployments" / "engine" / "engine.sh"
 GOOD = f"""
@@ -275,6 +276,9 @@ REACHED: dict[Fault, Callable[[Stage], None]] = {
     Fault.ROWS_LOST: lambda stage: stage.says(
         "__main__.RowsLostError: train: NeMo would load 190 of 195 rows"
     ),
+    Fault.BYTES_OVERWRITTEN: lambda stage: stage.says(
+        "nvrtc_guard.CorruptedBytesError: the bytes b' ' do not read as themselves in this process"
+    ),
     Fault.STOPPED: removed_by_another,
     Fault.ENGINE_LOST: engine_gone,
     Fault.NO_MODEL: lambda stage: stage.plays(GOOD),
@@ -302,6 +306,7 @@ REMEDIES = {
     Fault.UNK_COLLAPSE: "nvidia/parakeet-tdt-0.6b-v2",
     Fault.NO_BF16: "fp32 with a smaller batch",
     Fault.ROWS_LOST: "Check durations",
+    Fault.BYTES_OVERWRITTEN: "report the versions",
     Fault.STOPPED: "goes on from its last checkpoint",
     Fault.ENGINE_LOST: "goes on from its last checkpoint",
     Fault.NO_MODEL: "without a whole .nemo",

@@ -53,7 +53,9 @@ def outcome(config: CycleConfig) -> Iterator[CycleOutcome]:
     The split's rows ask for batches of four, a fold's fewer rows would ask for less.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flows.config.batch_for", lambda _, rows, __: 4 if rows > FEW else 3)
+        patch.setattr(
+            "tasks.training.recipes.batch_for", lambda _, rows, __: 4 if rows > FEW else 3
+        )
         yield finetune_cycle(config)
 
 

@@ -332,8 +332,8 @@ def test_memory_that_runs_out_is_no_failure_of_graphs(
         raise RuntimeError("CUDA failure! cudaErrorMemoryAllocation")
 
     wrap = {
-        "_full_graph_compile": cuda_graphs._or_partial,
-        "_partial_graphs_compile": cuda_graphs._or_none,
+        "_full_graph_compile": cuda_graphs._compile_or_partial,
+        "_partial_graphs_compile": cuda_graphs._compile_or_none,
     }
     monkeypatch.setattr(type(decoder), method, wrap[method](no_memory))
     with pytest.raises(RuntimeError, match="MemoryAllocation"):

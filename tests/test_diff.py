@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.common.errors import InputError
-from tasks.evaluation.diff import ALL_CATEGORIES, KeywordErrorChange, deltas, pair
+from tasks.evaluation.diff import ALL_CATEGORIES, KeywordErrorChange, pair
 from tasks.evaluation.hypotheses import Hypothesis, Partition
 from tasks.evaluation.scoring import Proportion, score
 from tests import samples
@@ -76,7 +76,7 @@ def test_a_hand_counted_difference() -> None:
     before = [heard("1", missed=True), heard("2", missed=True), heard("3", missed=False)]
     after = [heard("1", missed=False), heard("2", missed=False), heard("3", missed=True)]
     lab = heard("4", missed=False, category="lab")
-    found = deltas(pair(score([*before, lab]), score([*after, lab])))
+    found = pair(score([*before, lab]), score([*after, lab])).by_category
     assert list(found) == [ALL_CATEGORIES, "drug", "lab"]
     drug = found["drug"]
     assert (drug.before, drug.after) == (Proportion(2, 3), Proportion(1, 3))
@@ -119,7 +119,7 @@ def test_fixed_and_broken_rows_explain_every_difference(
         )
         for side in (0, 1)
     )
-    found = deltas(pair(before, after))
+    found = pair(before, after).by_category
     whole = found[ALL_CATEGORIES]
     assert whole.before == before.keyword
     assert whole.after == after.keyword
@@ -134,7 +134,7 @@ def test_fixed_and_broken_rows_explain_every_difference(
 def test_rows_without_a_term_do_not_count() -> None:
     """They have no KER to compare."""
     rows = [heard("1", missed=True), replace(heard("2", missed=True), term=None)]
-    assert deltas(pair(score(rows), score(rows)))["drug"].n == 1
+    assert pair(score(rows), score(rows)).by_category["drug"].n == 1
 
 
 def test_held_out_rows_are_those_that_the_later_evaluation_marks() -> None:
@@ -145,7 +145,7 @@ def test_held_out_rows_are_those_that_the_later_evaluation_marks() -> None:
         + samples.evaluated(0, 5, start=4, part=Partition.TRAINED)
         + samples.evaluated(0, 1, start=9)
     )
-    held_out = deltas(pair(before, after).held_out)["drug"]
+    held_out = pair(before, after).held_out.by_category["drug"]
     assert (held_out.before, held_out.after) == (Proportion(4, 4), Proportion(1, 4))
 
 

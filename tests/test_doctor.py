@@ -120,7 +120,7 @@ class Decoder:
     def __init__(self, text: str | None, log: str = "") -> None:
         self.text, self.log = text, log
 
-    def inside(self, *_: object) -> Callable[[Path], str]:
+    def path_mapper(self, *_: object) -> Callable[[Path], str]:
         """Every path is itself."""
         return str
 

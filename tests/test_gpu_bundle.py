@@ -41,7 +41,7 @@ def test_what_the_host_has_stays_out_if_what_is_taken_admits_it() -> None:
         bundle.Package("nvidia-riva-client", "2", ()),
     ]
     have = {"numpy": "2.5.1", "hub": "1.10", "torch": "2.11.0", "speed": "2", "rare": "1"}
-    names = [one.name for one in bundle.taken(packages, have, ["app"], "3.12")]
+    names = [one.name for one in bundle.select_packages(packages, have, ["app"], "3.12")]
     assert names == ["app", "client", "numpy", "nvidia-riva-client", "speed"]
 
 
@@ -54,8 +54,8 @@ def test_requirements_of_what_is_left_to_the_host_do_not_count() -> None:
         bundle.Package("small", "1", ()),
     ]
     have = {"numba": "0.65", "llvmlite": "0.47"}
-    assert [one.name for one in bundle.taken(packages, have, ["app"], "3.12")] == ["app"]
-    found = bundle.taken(packages, {**have, "numba": "0.59"}, ["app"], "3.12")
+    assert [one.name for one in bundle.select_packages(packages, have, ["app"], "3.12")] == ["app"]
+    found = bundle.select_packages(packages, {**have, "numba": "0.59"}, ["app"], "3.12")
     assert [one.name for one in found] == ["app", "llvmlite", "numba", "small"]
 
 
@@ -69,9 +69,9 @@ def test_what_the_host_keeps_must_admit_what_is_taken() -> None:
     ]
     have = {"hub": "1.10", "transformers": "5.5"}
     theirs = [bundle.Package("transformers", "5.5", ("hub<2; python_version > '3'",))]
-    found = bundle.taken(packages, have, ["app"], "3.12", theirs)
+    found = bundle.select_packages(packages, have, ["app"], "3.12", theirs)
     assert [one.name for one in found] == ["app", "data", "hub", "transformers"]
-    found = bundle.taken(packages, {**have, "hub": "1.33"}, ["app"], "3.12", theirs)
+    found = bundle.select_packages(packages, {**have, "hub": "1.33"}, ["app"], "3.12", theirs)
     assert [one.name for one in found] == ["app", "data"]
 
 
@@ -84,7 +84,7 @@ def test_an_extra_of_a_package_that_the_host_has_is_taken() -> None:
         ),
         *(bundle.Package(name, "9", ()) for name in ("anyio", "h2", "x")),
     ]
-    found = bundle.taken(packages, {"httpx": "0.28"}, ["app"], "3.12")
+    found = bundle.select_packages(packages, {"httpx": "0.28"}, ["app"], "3.12")
     assert [one.name for one in found] == ["app", "h2"]
 
 

@@ -19,7 +19,7 @@ from tasks.decision.condition_grid import USUAL_ROWS_PER_TERM
 from tasks.decision.gate import GatePolicy, pronunciation_gap
 from tasks.decision.grow_plan import GrowPlan, make_plan, plan_for
 from tasks.decision.verdict import Decision, DecisionEvidence, Verdict, decide
-from tasks.evaluation.diff import PairedScores, deltas, pair
+from tasks.evaluation.diff import PairedScores, pair
 from tasks.evaluation.hypotheses import Hypothesis, Partition
 from tasks.evaluation.scoring import Scores, score
 
@@ -219,7 +219,7 @@ def test_rows_without_conditions_can_be_planned_too() -> None:
 def decided(before: Scores, after: Scores) -> tuple[Decision, PairedScores]:
     """The decision on held-out rows and the pairs it rests on."""
     pairing = pair(before, after)
-    return decide(DecisionEvidence(deltas(pairing.held_out), "held-out"), ["drug"]), pairing
+    return decide(DecisionEvidence(pairing.held_out.by_category, "held-out"), ["drug"]), pairing
 
 
 def five_drugs(*missed: int) -> Scores:

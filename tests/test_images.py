@@ -10,7 +10,8 @@ import pytest
 from tasks.common import hashing
 from tasks.runtimes import base as runtimes
 from tasks.runtimes import docker_engine, images
-from tasks.runtimes.container import EXAMPLES, IMAGE, ContainerRuntime, ContainerSettings
+from tasks.runtimes.container import ContainerRuntime
+from tasks.runtimes.container_settings import EXAMPLES, IMAGE, ContainerSettings
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.stages import host_checks
@@ -106,7 +107,7 @@ def test_no_script_is_trained_in_by_our_own(client: Any) -> None:
     }
     image = engines.python_image(client, "speech", package, "ENV PYTHONPATH=/workspace")
     found, said = checked(image)
-    assert found.script.path == "/opt/asr-flywheel/sft_script.py"
+    assert found.script.path == "/opt/asr-flywheel/finetune_script.py"
     assert found.script.config == "/opt/asr-flywheel/conf/sft.yaml"
     assert found.script.own
     assert found.identity == f"{image} {hashing.sha256_file(runtimes.OWN_SCRIPT)} " + (

@@ -67,4 +67,4 @@ def test_false_keywords_are_counted_on_both_sides() -> None:
         == found.with_false_keywords_as_misses["drug"].after
         == Proportion(2, 3)
     )
-    assert diff.deltas(diff.pair(before, after))["drug"].after == Proportion(0, 3)
+    assert diff.pair(before, after).by_category["drug"].after == Proportion(0, 3)

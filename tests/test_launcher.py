@@ -110,7 +110,7 @@ import json, runpy, sys
 from nemo.collections.asr.parts.preprocessing import segment
 segment.sf_supported_formats = [".wav"]
 sys.path.insert(0, sys.argv.pop(1))
-runpy.run_path(sys.path[0] + "/launch.py", run_name="__main__")
+runpy.run_path(sys.path[0] + "/launch_training.py", run_name="__main__")
 """
 SCRIPT = """
 import importlib.util, json, sys

@@ -102,7 +102,7 @@ def test_processes_append_at_once(tmp_path: Path) -> None:
         "for cycle in range(1, 51):\n"
         "    ledger.append(Path(sys.argv[1]), ledger.entry(started=0, ended=3600, cycle=cycle,"
         " run=sys.argv[2], provider='ssh', sku='own', host='h', usd_per_hour=1,"
-        " outcome=ledger.Outcome.FAILED))\n"
+        " outcome=ledger.RentalOutcome.FAILED))\n"
     )
     running = [
         subprocess.Popen([sys.executable, "-c", program, str(tmp_path), str(number)])

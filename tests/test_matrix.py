@@ -81,17 +81,17 @@ def test_the_reference_is_the_newest_nemo_on_the_oldest_python() -> None:
 
 def test_a_version_that_nobody_ran_can_be_asked_for() -> None:
     """Without a wish all known cells; a new version runs on Python 3.11."""
-    assert matrix.chosen(None, None) == matrix.default_cells()
-    assert matrix.chosen("2.6.0,9.9.9", "3.11") == [("2.6.0", "3.11"), ("9.9.9", "3.11")]
-    assert ("9.9.9", "3.11") in matrix.chosen("9.9.9", None)
+    assert matrix.choose_cells(None, None) == matrix.default_cells()
+    assert matrix.choose_cells("2.6.0,9.9.9", "3.11") == [("2.6.0", "3.11"), ("9.9.9", "3.11")]
+    assert ("9.9.9", "3.11") in matrix.choose_cells("9.9.9", None)
 
 
 def test_a_result_is_kept_for_the_code_that_made_it(tmp_path: Path) -> None:
     """Another fingerprint of the product is run anew."""
     environment = Environment("2.6.0", "3.11", tmp_path)
     matrix.keep(environment, result("2.6.0"))
-    assert matrix.kept(environment, "abc") == result("2.6.0")
-    assert matrix.kept(environment, "def") is None
+    assert matrix.read_result(environment, "abc") == result("2.6.0")
+    assert matrix.read_result(environment, "def") is None
 
 
 def test_the_table_of_tried_versions_is_the_record() -> None:

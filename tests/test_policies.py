@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from asr_flywheel.site.register import BLOCKS
 from blocks.email import EmailNotification
 from blocks.policies import GateThresholds, TuningRecipe
+from flows import resolve
 from flows.config import CycleConfig
 from tasks.common.errors import InputError
 from tasks.decision.gate import GatePolicy
@@ -81,8 +82,8 @@ def test_a_cycle_names_saved_blocks(site: Site) -> None:
             recipe_block="wards",
             seed=7,
         )
-        policy, chosen = config.gate_policy(), config.full_recipe()
-        short = config.model_copy(update={"epochs": 2}).full_recipe()
+        policy, chosen = resolve.gate_policy(config), resolve.full_recipe(config)
+        short = resolve.full_recipe(config.model_copy(update={"epochs": 2}))
     assert policy == GatePolicy(priority=("lab",), tune_above=0.5, min_rows=40)
     assert (chosen.name, chosen.lr, chosen.epochs, chosen.seed) == ("wards", 1e-4, 7, 7)
     assert short.epochs == 2
@@ -93,7 +94,7 @@ def test_an_unknown_block_is_named(site: Site, field: str) -> None:
     """With the parameter that names it."""
     config = CycleConfig(cycle=Path("cycle1"), runtime="container", **{field: "nobody"})
     with sites.speaking_to(site), pytest.raises(InputError, match=f"{field}.*'nobody'"):
-        config.gate_policy(), config.full_recipe(), config.make_runtime()
+        resolve.gate_policy(config), resolve.full_recipe(config), resolve.make_runtime(config)
 
 
 def test_an_e_mail_arrives() -> None:

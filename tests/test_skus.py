@@ -34,7 +34,7 @@ def test_the_l40s_costs_what_the_specification_says() -> None:
     [(4, 3, 0.267), (16, 3, 0.286), (4, 19.8, 0.259), (16, 19.8, 0.309), (32, 19.8, 0.439)],
 )
 def test_step_times_meet_the_measured_ones(batch: int, audio_s: float, measured: float) -> None:
-    """Within a tenth of each row of docs/experiments.md."""
+    """Within a tenth of each row of docs/log."""
     work = gpu_prices.work([audio_s] * 264, 0.2, 1, batch, gpu_prices.REFERENCE_PARAMETERS)
     assert gpu_prices.step_seconds(gpu_prices.SKUS["h100"], work) == pytest.approx(
         measured, rel=0.1

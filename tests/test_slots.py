@@ -29,6 +29,6 @@ def test_only_a_shared_server_is_asked_for_a_slot(monkeypatch: pytest.MonkeyPatc
     with temporary_settings(served), gpu_slots.gpu_slot(()):
         moment, names = done
         assert names == gpu_slots.slot_names()
-        # After 0.1 s no request was refused (docs/experiments.md).
+        # After 0.1 s no request was refused (docs/log).
         assert isinstance(moment, float)
         assert 0.1 <= moment < 1

@@ -169,8 +169,8 @@ def test_every_figure_has_its_interval() -> None:
 PEAK = """
 import resource, sys
 from pathlib import Path
-from tasks.evaluation.incremental_scoring import summarise_file
-summarise_file(Path(sys.argv[1]), 1)
+from tasks.evaluation.incremental_scoring import score_file
+score_file(Path(sys.argv[1]), 1)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

@@ -43,7 +43,7 @@ NOISE_PATTERNS: tuple[tuple[NoiseLevel, ...], ...] = (
 
 @dataclass(frozen=True)
 class DemoUtterance:
-    """Something to be said and written to disk.
+    """An utterance to synthesise and write to disk.
 
     Attributes:
         name: File name without its ending.
@@ -63,7 +63,7 @@ class DemoUtterance:
 
 @dataclass(frozen=True)
 class ClinicalRow:
-    """One row of the benchmark, before it has been spoken."""
+    """One row of the benchmark, before synthesis."""
 
     utterance: DemoUtterance
     term: Term
@@ -191,7 +191,7 @@ def plan_cycle(seed: int) -> tuple[ClinicalRow, ...]:
 
 
 def possible_sentences() -> frozenset[str]:
-    """Every sentence that the benchmark says under any seed."""
+    """Return every sentence that the benchmark says under any seed."""
     return frozenset(
         _fill(carrier, term)
         for term in TERMS
@@ -201,7 +201,7 @@ def possible_sentences() -> frozenset[str]:
 
 
 def general_sentences() -> tuple[str, ...]:
-    """The held-out sentences of general English, in the order of the file."""
+    """Return the held-out sentences of general English, in the order of the file."""
     lines = resources.files("asr_flywheel.demo").joinpath("general_english.txt")
     return tuple(
         line
@@ -211,7 +211,7 @@ def general_sentences() -> tuple[str, ...]:
 
 
 def speak(utterance: DemoUtterance) -> synthesis.FloatAudio:
-    """The finished audio of one utterance, noise included; samples of shape (n,)."""
+    """Synthesise one utterance, noise included; samples of shape (n,)."""
     synthesiser, bank = _voice_box()
     audio = synthesiser.speak(
         utterance.text,
@@ -232,7 +232,7 @@ def _fill(carrier: str, term: Term) -> str:
 
 @cache
 def _voice_box() -> tuple[synthesis.Synthesiser, tuple[synthesis.FloatAudio, ...]]:
-    """This process's synthesiser and background talkers, loaded once (about a second)."""
+    """Load this process's synthesiser and background talkers once (about a second)."""
     synthesiser = synthesis.Synthesiser()
     return synthesiser, synthesis.babble_bank(synthesiser)
 

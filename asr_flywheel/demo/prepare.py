@@ -1,4 +1,4 @@
-"""What the demo turns: the embedded benchmark, the embedded base's baseline on it, a guardrail."""
+"""Prepare the demo's cycle: the embedded benchmark, the embedded base's baseline, a guardrail."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Synthesiser:
 
 
 def to_pcm(audio: FloatAudio) -> PcmAudio:
-    """Samples in [-1, 1] as 16-bit integers."""
+    """Convert samples in [-1, 1] to 16-bit integers."""
     return np.round(np.clip(audio, -1.0, 1.0) * 32767).astype(np.int16)
 
 
@@ -93,7 +93,7 @@ def write_wav(path: Path, audio: FloatAudio) -> float:
 
 
 def babble_bank(synthesiser: Synthesiser) -> tuple[FloatAudio, ...]:
-    """The background talkers, one recording each, always the same."""
+    """Synthesise the background talkers, one recording each, always the same."""
     return tuple(
         synthesiser.speak(text, VOICES[(3 * i) % len(VOICES)], seed=i)
         for i, text in enumerate(BABBLE_TEXTS)
@@ -101,7 +101,7 @@ def babble_bank(synthesiser: Synthesiser) -> tuple[FloatAudio, ...]:
 
 
 def ward_noise(length: int, bank: tuple[FloatAudio, ...], rng: np.random.Generator) -> FloatAudio:
-    """Background noise of a busy ward: pink noise and distant talkers, at unit power.
+    """Make the noise of a busy ward: pink noise and distant talkers, at unit power.
 
     Args:
         length: Samples wanted.
@@ -119,7 +119,7 @@ def ward_noise(length: int, bank: tuple[FloatAudio, ...], rng: np.random.Generat
 
 
 def mix(speech: FloatAudio, noise: FloatAudio, snr_db: float) -> FloatAudio:
-    """Speech in noise at a signal-to-noise ratio, both powers taken over the whole utterance.
+    """Mix speech and noise at a signal-to-noise ratio, both powers over the whole utterance.
 
     Args:
         speech: Samples of shape (n,).
@@ -132,6 +132,6 @@ def mix(speech: FloatAudio, noise: FloatAudio, snr_db: float) -> FloatAudio:
 
 
 def _unit(signal: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The signal scaled to a mean power of one."""
+    """Scale a signal to a mean power of one."""
     scaled: npt.NDArray[np.float64] = signal / np.sqrt(np.mean(np.square(signal)))
     return scaled

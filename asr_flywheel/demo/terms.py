@@ -17,7 +17,7 @@ Category = Literal["drug", "procedure", "anatomy", "condition", "lab", "role"]
 
 @dataclass(frozen=True)
 class Term:
-    """One clinical term and what is needed to say it in a sentence.
+    """One clinical term with the facts needed to say it in a sentence.
 
     Attributes:
         text: The term as it is written in a transcript: lower case, words only.
@@ -101,5 +101,5 @@ ORDINARY_WORDS: frozenset[str] = frozenset({"puncture", "valve", "artery", "seru
 
 
 def unfamiliar_words() -> frozenset[str]:
-    """The words of the terms that are not ordinary English."""
+    """Return the words of the terms that are not ordinary English."""
     return frozenset(word for term in TERMS for word in term.text.split()) - ORDINARY_WORDS

@@ -37,7 +37,7 @@ FAILED = "asr-flywheel: failed runs"
 LONG = "asr-flywheel: long runs"
 # Which runs are ours: every deployment of deployments/prefect.yaml has this tag.
 _OURS = {"prefect.resource.id": "prefect.tag.asr", "prefect.resource.role": "tag"}
-_ENDS = {f"prefect.flow-run.{how}" for how in ("Completed", "Failed", "Crashed", "Cancelled")}
+_ENDS = {f"prefect.flow-run.{ending}" for ending in ("Completed", "Failed", "Crashed", "Cancelled")}
 _SUBJECT = "{{ flow_run.name }} ({{ flow.name }}): {{ event.event.rpartition('.')[2] }}"
 _BODY = """{{ flow.name }} {{ flow_run.name }}: {{ flow_run.state.name }}
 {{ flow_run.state.message or '' }}
@@ -71,25 +71,25 @@ class Wanted:
     lost_after: timedelta = timedelta(minutes=10)
 
 
-def register(wanted: Wanted, *, enable: bool = False) -> list[Automation]:
+def register(settings: Wanted, *, enable: bool = False) -> list[Automation]:
     """Make or update the automations on the server.
 
     Args:
-        wanted: whom to notify; without anybody there are no notifications.
+        settings: whom to notify; without anybody there are no notifications.
         enable: switch all of them on.
 
     Raises:
         InputError: a block that is named is not there.
     """
-    made = [next_cycle(), lost_runs(wanted.lost_after)]
-    told = _notify(wanted)
-    if told:
-        made += [failed_runs(told), long_runs(told, wanted.longest)]
-    return [_put(one, enable=enable) for one in made]
+    automations = [next_cycle(), lost_runs(settings.lost_after)]
+    actions = _notify(settings)
+    if actions:
+        automations += [failed_runs(actions), long_runs(actions, settings.longest)]
+    return [_put(automation, enable=enable) for automation in automations]
 
 
 def next_cycle() -> Automation:
-    """A new or grown manifest starts a run with the parameters that its event holds."""
+    """Make the automation that starts a run by the event of a new or grown manifest."""
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("finetune-cycle/finetune-cycle")
     run = {"__prefect_kind": "jinja", "template": "{{ event.payload.run | tojson }}"}
@@ -113,7 +113,7 @@ def next_cycle() -> Automation:
 
 
 def lost_runs(after: timedelta) -> Automation:
-    """A run whose heartbeat has stopped is marked Crashed: the server would never notice."""
+    """Make the automation that marks a run without heartbeat as Crashed."""
     beat = "prefect.flow-run.heartbeat"
     return Automation(
         name=LOST,
@@ -135,8 +135,8 @@ def lost_runs(after: timedelta) -> Automation:
     )
 
 
-def failed_runs(told: list[Action]) -> Automation:
-    """Somebody is told of a run that failed or crashed."""
+def failed_runs(actions: list[Action]) -> Automation:
+    """Make the automation that notifies of a run that failed or crashed."""
     return Automation(
         name=FAILED,
         description="Tells of runs that failed or crashed.",
@@ -148,12 +148,12 @@ def failed_runs(told: list[Action]) -> Automation:
             posture=Posture.Reactive,
             threshold=1,
         ),
-        actions=list(told),
+        actions=list(actions),
     )
 
 
-def long_runs(told: list[Action], longest: timedelta) -> Automation:
-    """Somebody is told of a run that has not ended after so long."""
+def long_runs(actions: list[Action], longest: timedelta) -> Automation:
+    """Make the automation that notifies of a run that has not ended after so long."""
     return Automation(
         name=LONG,
         description=f"Tells of runs that have not ended after {longest}.",
@@ -167,21 +167,21 @@ def long_runs(told: list[Action], longest: timedelta) -> Automation:
             threshold=1,
             within=longest,
         ),
-        actions=list(told),
+        actions=list(actions),
     )
 
 
-def _notify(wanted: Wanted) -> list[Action]:
+def _notify(settings: Wanted) -> list[Action]:
     actions: list[Action] = []
-    if wanted.webhook is not None:
+    if settings.webhook is not None:
         actions.append(
-            CallWebhook(block_document_id=_block("webhook", wanted.webhook), payload=_JSON)
+            CallWebhook(block_document_id=_block("webhook", settings.webhook), payload=_JSON)
         )
-    if wanted.email is not None:
+    if settings.email is not None:
         slug = EmailNotification.get_block_type_slug()
         actions.append(
             SendNotification(
-                block_document_id=_block(slug, wanted.email), subject=_SUBJECT, body=_BODY
+                block_document_id=_block(slug, settings.email), subject=_SUBJECT, body=_BODY
             )
         )
     return actions
@@ -200,10 +200,10 @@ def _block(slug: str, name: str) -> UUID:
 def _put(automation: Automation, *, enable: bool) -> Automation:
     """Make it, or update the one of the same name."""
     with get_client(sync_client=True) as client:
-        known = client.read_automations_by_name(automation.name)
-    automation.enabled = enable or any(one.enabled for one in known)
-    if known:
-        automation.id = known[0].id
+        saved = client.read_automations_by_name(automation.name)
+    automation.enabled = enable or any(other.enabled for other in saved)
+    if saved:
+        automation.id = saved[0].id
         automation.update()
     else:
         automation.create()

@@ -11,7 +11,7 @@ _ONLINE = "ONLINE"
 
 
 def examine(pool: str) -> tuple[CheckResult, ...]:
-    """Server, pool and worker, where PREFECT_API_URL names a server; a run goes without one too."""
+    """Check server, pool and worker if PREFECT_API_URL is set; a run works without a server too."""
     url = os.environ.get(_URL)
     if not url:
         says = "none: runs go by themselves, without a UI that stays"
@@ -47,12 +47,12 @@ def _with_server(url: str, pool: str) -> tuple[CheckResult, ...]:
             fix = "set PREFECT_API_AUTH_STRING as the server's PREFECT_SERVER_API_AUTH_STRING"
             return (CheckResult("server", CheckStatus.MISSING, says, fix),)
         workers = client.read_workers_for_work_pool(pool)
-    found = (server, CheckResult("pool", CheckStatus.OK, pool))
-    online = [one.name for one in workers if one.status and one.status.value == _ONLINE]
+    results = (server, CheckResult("pool", CheckStatus.OK, pool))
+    online = [worker.name for worker in workers if worker.status and worker.status.value == _ONLINE]
     if not online:
         says = f"none is online for pool {pool!r}: launched runs wait"
         return (
-            *found,
+            *results,
             CheckResult("worker", CheckStatus.NOTE, says, f"asr-flywheel worker --pool {pool}"),
         )
-    return (*found, CheckResult("worker", CheckStatus.OK, ", ".join(online)))
+    return (*results, CheckResult("worker", CheckStatus.OK, ", ".join(online)))

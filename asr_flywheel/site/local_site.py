@@ -46,12 +46,12 @@ class Site:
 
     @property
     def url(self) -> str:
-        """Where the UI is."""
+        """The address of the UI."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes Prefect's programs talk to this site."""
+        """The environment that connects Prefect's programs to this site."""
         return {
             **os.environ,
             "PREFECT_HOME": str(self.folder / "prefect"),
@@ -116,7 +116,7 @@ class Site:
             time.sleep(0.2)
 
     def answers(self) -> bool:
-        """Whether a server answers there."""
+        """Return whether a server answers there."""
         with suppress(httpx.HTTPError):
             return httpx.get(f"{self.url}/api/health", timeout=3).status_code == httpx.codes.OK
         return False
@@ -142,24 +142,24 @@ class Site:
         """
         return [name for name in ("worker", "server") if self.stop(name)]
 
-    def stop(self, name: str, wanted: signal.Signals = signal.SIGINT) -> bool:
+    def stop(self, name: str, first_signal: signal.Signals = signal.SIGINT) -> bool:
         """End one of the processes with all its children; whether there was one."""
-        known = self._known(name)
+        pid = self._known(name)
         self._record(name).unlink(missing_ok=True)
-        if known is None:
+        if pid is None:
             return False
-        for kind in (wanted, signal.SIGTERM, signal.SIGKILL):
+        for kind in (first_signal, signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
-                os.killpg(known, kind)
+                os.killpg(pid, kind)
             deadline = time.monotonic() + _GRACE_S
-            while _group_lives(known) and time.monotonic() < deadline:
+            while _group_lives(pid) and time.monotonic() < deadline:
                 time.sleep(0.1)
-            if not _group_lives(known):
+            if not _group_lives(pid):
                 break
         return True
 
     def _run(self, arguments: Sequence[str]) -> None:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, *arguments],
             cwd=PROJECT,
             env=self.environment,
@@ -167,8 +167,8 @@ class Site:
             text=True,
             check=False,
         )
-        if done.returncode != 0:
-            raise FlywheelError(f"{' '.join(arguments)}:\n{done.stdout}{done.stderr}")
+        if process.returncode != 0:
+            raise FlywheelError(f"{' '.join(arguments)}:\n{process.stdout}{process.stderr}")
 
     def _start(self, name: str, line: Sequence[str]) -> None:
         if self._running(name):
@@ -190,13 +190,13 @@ class Site:
         return self.folder / f"{name}.json"
 
     def _noted(self, name: str) -> dict[str, Any]:
-        """What was written down of a process when it was started; empty where nothing was."""
+        """Read the record of a process from its start; {} if there is none."""
         if not self._record(name).is_file():
             return {}
         return dict(json.loads(self._record(name).read_text(encoding="utf-8")))
 
     def _known(self, name: str) -> int | None:
-        """The process's id, if it is still the one that was started."""
+        """Return the process's id, if it is still the one that was started."""
         if not (noted := self._noted(name)):
             return None
         pid = int(noted["pid"])
@@ -207,7 +207,7 @@ class Site:
 
 
 def _started(pid: int) -> str:
-    """The kernel's start time of a process, "" if it is gone or a zombie."""
+    """Return the kernel's start time of a process, "" if it is gone or a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:

@@ -60,29 +60,31 @@ def main() -> None:
 
 def deploy() -> None:
     """Make the deployments that are missing, and bring the others to this version of the code."""
-    wanted = yaml.safe_load(PREFECT_FILE.read_text(encoding="utf-8"))
+    config = yaml.safe_load(PREFECT_FILE.read_text(encoding="utf-8"))
     with get_client(sync_client=True) as client:
-        for one in wanted["deployments"]:
+        for deployment in config["deployments"]:
             try:
-                known = client.read_deployment_by_name(f"{one['name']}/{one['name']}")
+                registered = client.read_deployment_by_name(
+                    f"{deployment['name']}/{deployment['name']}"
+                )
             except ObjectNotFound:
                 continue
             # Without schedules of its own, deploying leaves alone those that are there.
-            one["schedules"] = []
-            one["parameters"] = known.parameters
-            one["paused"] = known.paused
+            deployment["schedules"] = []
+            deployment["parameters"] = registered.parameters
+            deployment["paused"] = registered.paused
     with tempfile.TemporaryDirectory(prefix="asr-flywheel-") as folder:
         file = Path(folder) / "prefect.yaml"
-        file.write_text(yaml.safe_dump(wanted), encoding="utf-8")
+        file.write_text(yaml.safe_dump(config), encoding="utf-8")
         line = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
         line += ["--prefect-file", str(file)]
-        done = subprocess.run(line, cwd=PROJECT, stderr=subprocess.STDOUT, check=False)
-    if done.returncode != 0:
-        sys.exit(done.returncode)
+        process = subprocess.run(line, cwd=PROJECT, stderr=subprocess.STDOUT, check=False)
+    if process.returncode != 0:
+        sys.exit(process.returncode)
 
 
 def job_template() -> dict[str, object]:
-    """Prefect's own template, without streamed output.
+    """Return Prefect's own template, without streamed output.
 
     With it, a worker that is killed breaks the pipe of its runs, and a run that ended well counts
     as crashed.

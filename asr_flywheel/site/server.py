@@ -46,34 +46,34 @@ async def free_slots() -> list[str]:
     Returns:
         What was changed, a line for each limit.
     """
-    held = await _held()
+    leased = await _held()
     database = provide_database_interface()
     await database.create_db()  # as the server does first: a new or an older database
     limits = database.ConcurrencyLimitV2
     changed = []
     async with database.session_context(begin_transaction=True) as session:
         # Slots of a limit of so many a second come back by themselves, without leases.
-        kept = sqlalchemy.select(limits).where(limits.slot_decay_per_second == 0)
-        for limit in (await session.scalars(kept)).all():
-            if limit.active_slots != held[limit.id]:
+        slot_limits = sqlalchemy.select(limits).where(limits.slot_decay_per_second == 0)
+        for limit in (await session.scalars(slot_limits)).all():
+            if limit.active_slots != leased[limit.id]:
                 changed.append(
-                    f"{limit.name}: {limit.active_slots} taken, {held[limit.id]} held by a lease"
+                    f"{limit.name}: {limit.active_slots} taken, {leased[limit.id]} held by a lease"
                 )
-                limit.active_slots = held[limit.id]
+                limit.active_slots = leased[limit.id]
     return changed
 
 
 async def _held() -> Counter[UUID]:
-    """The slots that leases hold, by the limit's id."""
+    """Count the slots that leases hold, by the limit's id."""
     storage = get_concurrency_lease_storage()
     active: list[UUID] = []
     while page := await storage.read_active_lease_ids(limit=_PAGE, offset=len(active)):
         active += page
-    held: Counter[UUID] = Counter()
-    for one in {*active, *await storage.read_expired_lease_ids(limit=sys.maxsize)}:
-        if (lease := await storage.read_lease(one)) is not None and lease.metadata is not None:
-            held.update(dict.fromkeys(lease.resource_ids, lease.metadata.slots))
-    return held
+    leased: Counter[UUID] = Counter()
+    for lease_id in {*active, *await storage.read_expired_lease_ids(limit=sys.maxsize)}:
+        if (lease := await storage.read_lease(lease_id)) is not None and lease.metadata is not None:
+            leased.update(dict.fromkeys(lease.resource_ids, lease.metadata.slots))
+    return leased
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def _images() -> str:
         client = docker_engine.connect()
     except FaultError:
         return "no Docker Engine: local runtime only"
-    for left in orphaned_containers.reap(client):
-        print_stage("worker", f"removed container {left}, whose owner is gone")
-    found = sorted(tag for image in client.images.list() for tag in image.tags if "nemo" in tag)
-    return f"Docker Engine with {', '.join(found) or 'no NeMo image yet'}"
+    for container in orphaned_containers.reap(client):
+        print_stage("worker", f"removed container {container}, whose owner is gone")
+    tags = sorted(tag for image in client.images.list() for tag in image.tags if "nemo" in tag)
+    return f"Docker Engine with {', '.join(tags) or 'no NeMo image yet'}"

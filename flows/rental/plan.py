@@ -6,8 +6,10 @@ import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from blocks.gpu_host import BLOCKS
+from flows import resolve
 from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.cycle_folder import Cycle, open_cycle
@@ -66,13 +68,13 @@ def plan(config: RentConfig) -> RentalPlan:
         InputError: the cycle cannot be run on another host, or does not fit on it.
     """
     run = config.run
-    provider = config.provider()
+    provider = _host_settings(config)
     cycle = open_cycle(run.cycle)
     _check_movable(run)
     config.passed_on()
     _check_programs(provider)
     baseline = baselines.find_baseline(cycle, run.baseline)
-    verdict = prepare.run_gate(cycle, run.base, run.gate_policy(), baseline, run.method)
+    verdict = prepare.run_gate(cycle, run.base, resolve.gate_policy(run), baseline, run.method)
     run_record.require_free(cycle.next)
     base = _own_base(run.base, trust=run.trust)
     cargo = UploadPlan(cycle, run.base, run.baseline, run.general, run.audio_roots)
@@ -84,7 +86,7 @@ def plan(config: RentConfig) -> RentalPlan:
     kind = gpu_prices.sku(config.sku)
     durations = [row.duration for row in read_manifest(cycle.manifest)]
     there = Hardware((Gpu(kind.gpu, kind.memory_mib),), cores=1)
-    recipe = run.recipe_on(there, [seconds or 0.0 for seconds in durations])
+    recipe = resolve.recipe_on(run, there, [seconds or 0.0 for seconds in durations])
     work = gpu_prices.work(
         durations, run.validation_fraction, recipe.epochs, recipe.batch_size, parameters
     )
@@ -93,6 +95,26 @@ def plan(config: RentConfig) -> RentalPlan:
     else:
         cost = gpu_prices.cost_shape(kind, work, config.disk_gb, config.usd_per_hour)
     return RentalPlan(cycle, verdict, provider, cost, cargo)
+
+
+def _host_settings(config: RentConfig) -> SshHostSettings | BrevSettings:
+    """Return the settings of a rental's host, from the block if one is named.
+
+    Raises:
+        InputError: there is no such block.
+    """
+    if config.host_block is None:
+        return config.host
+    slug, _, name = config.host_block.partition("/")
+    kind: Any = {block.get_block_type_slug(): block for block in BLOCKS}.get(slug)
+    try:
+        if kind is None:
+            raise ValueError(slug)  # noqa: TRY301 - one message for both
+        return cast("SshHostSettings | BrevSettings", kind.load(name).settings)
+    except ValueError as unknown:
+        raise InputError(
+            f"host_block: there is no block {config.host_block!r}. Fix: save one in the UI."
+        ) from unknown
 
 
 def _check_programs(provider: SshHostSettings | BrevSettings) -> None:
@@ -132,7 +154,7 @@ def _own_base(name: str, *, trust: bool) -> Path | None:
 
 def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None) -> None:
     """The preflight of cycle and general English, as far as it goes without the base."""
-    recipe = run.full_recipe()
+    recipe = resolve.full_recipe(run)
     if base is not None:
         checked = prepare.check(cycle, base, recipe, run.audio_roots, keep_style=run.keep_style)
     else:
@@ -143,7 +165,7 @@ def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None) -> None:
         checked.raise_errors()
     if run.general is None:
         return
-    replay = run.replayed(len(checked.rows))
+    replay = resolve.replayed_sentences(run, len(checked.rows))
     if base is not None:
         prepare.general_set(
             run.general,

@@ -44,9 +44,9 @@ def evidence(
         judged, index_terms(pair.after.row.term for pair in pairing.pairs)
     )
     return DecisionEvidence(
-        judged=diff.deltas(judged),
+        judged=judged.by_category,
         basis=basis,
-        trained=diff.deltas(pairing.trained),
+        trained=pairing.trained.by_category,
         with_false_keywords_as_misses=effect.with_false_keywords_as_misses,
         false_keywords=effect.rows,
         guardrail=guardrail,
@@ -60,6 +60,6 @@ def read_all_rows(pairing: diff.PairedScores, priority: Sequence[str]) -> TableR
     """Apply the specification's table to all rows, trained ones too, as its headline does."""
     _, basis = judged_rows(pairing)
     basis = row_basis.ALL if basis == row_basis.HELD_OUT else basis
-    changes = diff.deltas(pairing)
+    changes = pairing.by_category
     require_rows(changes, priority, basis)
     return read_table(changes, priority, basis)

@@ -27,7 +27,6 @@ from tasks.decision.gate import GatePolicy, pronunciation_gap
 from tasks.decision.guardrail import GuardrailStatus
 from tasks.decision.significance import CategoryResult, rows_needed
 from tasks.decision.verdict import Verdict
-from tasks.evaluation import diff
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.scoring import Proportion
 
@@ -213,7 +212,7 @@ def plan_for(
 
 def _rows_to_settle(decision: Decision, pairing: PairedScores) -> dict[str, int]:
     """Return the held-out rows that would settle each unsettled priority category."""
-    changes = diff.deltas(pairing.where(lambda pair: pair.after.row.part is not Partition.TRAINED))
+    changes = pairing.not_trained.by_category
     needed = {
         category: rows_needed(changes[category], len(decision.findings))
         for category, finding in decision.findings.items()

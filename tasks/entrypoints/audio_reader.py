@@ -37,18 +37,18 @@ class AudioBatch:
 
 
 def read(path: str, rate: int) -> Samples:
-    """A recording as one channel at the model's sample rate.
+    """Read a recording as one channel at the model's sample rate.
 
     Raises:
         soundfile.SoundFileError: it cannot be read.
     """
-    samples, found = soundfile.read(path, dtype="float32", always_2d=False)
+    samples, file_rate = soundfile.read(path, dtype="float32", always_2d=False)
     if samples.ndim > 1:
         samples = samples.mean(axis=1, dtype=np.float32)
-    if found != rate:
+    if file_rate != rate:
         import soxr  # noqa: PLC0415 - comes with librosa, which NeMo needs
 
-        samples = soxr.resample(samples, found, rate)
+        samples = soxr.resample(samples, file_rate, rate)
     return np.ascontiguousarray(samples, dtype=np.float32)
 
 
@@ -71,7 +71,7 @@ class Reader:
         self._batches.shutdown(wait=False, cancel_futures=True)
 
     def batches(self, plan: Iterable[list[int]], ahead: int) -> Iterator[AudioBatch]:
-        """The batches of a plan, so many of them read in advance."""
+        """Yield the batches of a plan, so many of them read in advance."""
         waiting: deque[Future[AudioBatch]] = deque()
         for places in plan:
             files = [self._files.submit(read, self._audio[place], self._rate) for place in places]
@@ -83,12 +83,12 @@ class Reader:
 
     def _together(self, places: list[int], files: list[Future[Samples]]) -> AudioBatch:
         samples = [file.result() for file in files]
-        lengths = [len(one) for one in samples]
+        lengths = [len(row_samples) for row_samples in samples]
         signal = torch.empty(
             (len(samples), max(lengths)), dtype=torch.float32, pin_memory=self._pinned
         )
         rows = signal.numpy()
-        for row, one in zip(rows, samples, strict=True):
-            row[: len(one)] = one
-            row[len(one) :] = 0.0
+        for row, row_samples in zip(rows, samples, strict=True):
+            row[: len(row_samples)] = row_samples
+            row[len(row_samples) :] = 0.0
         return AudioBatch(places, signal, torch.tensor(lengths, dtype=torch.int64))

@@ -24,7 +24,7 @@ _MARK = "-unfinished"
 
 
 def write_once(save: Callable[..., None]) -> Callable[..., None]:
-    """Trainer.save_checkpoint, but a last checkpoint of a step that was just saved is a hard link.
+    """Wrap Trainer.save_checkpoint: hard-link a last checkpoint of a step that was just saved.
 
     Either name may go without the other. What the two would differ in is not needed: the name of
     the last checkpoint, and, after the last epoch, that it is over; see ``finish``.
@@ -33,23 +33,23 @@ def write_once(save: Callable[..., None]) -> Callable[..., None]:
 
     # NeMo checks the signature of what it overrides; where there are ranks it comes after this.
     @functools.wraps(save)
-    def save_checkpoint(trainer: Any, filepath: Any, *more: Any, **options: Any) -> None:  # noqa: ANN401
+    def save_checkpoint(trainer: Any, filepath: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
         nonlocal saved
         path = Path(filepath)
-        again = saved is not None and saved[0] == trainer.global_step and path != saved[1]
-        if saved is not None and again and path.name.endswith("-last.ckpt"):
-            if not trainer.is_global_zero or _link(saved[1], path):
+        same_step = saved is not None and saved[0] == trainer.global_step and path != saved[1]
+        if saved is not None and same_step and path.name.endswith("-last.ckpt"):
+            if not trainer.is_global_zero or _try_link(saved[1], path):
                 trainer.strategy.barrier("a checkpoint that is written already")
                 return
         else:
             saved = trainer.global_step, path
-        save(trainer, filepath, *more, **options)
+        save(trainer, filepath, *arguments, **options)
 
     return save_checkpoint
 
 
-def _link(source: Path, target: Path) -> bool:
-    """Whether the file system could do it."""
+def _try_link(source: Path, target: Path) -> bool:
+    """Link a file; return whether the file system could do it."""
     try:
         target.unlink(missing_ok=True)
         target.hardlink_to(source)
@@ -67,7 +67,7 @@ def mend(folder: Path) -> None:
         if not zipfile.is_zipfile(path):  # cut short: torch writes zip archives, their index last
             path.unlink()
     newest = max(folder.glob("*.ckpt"), key=_written, default=None)
-    last = _last(folder)
+    last = _last_checkpoints(folder)
     if newest is not None and (not last or _written(newest) > _written(last[-1])):
         last.append(newest.with_name(f"{newest.stem}-last.ckpt"))
         last[-1].hardlink_to(newest)
@@ -75,8 +75,8 @@ def mend(folder: Path) -> None:
         older.unlink()
 
 
-def _last(folder: Path) -> list[Path]:
-    """The last checkpoints, the newest at the end."""
+def _last_checkpoints(folder: Path) -> list[Path]:
+    """List the last checkpoints, the newest at the end."""
     return sorted(folder.glob("*last.ckpt"), key=_written)
 
 
@@ -98,18 +98,18 @@ def finish(folder: Path, base: Path, epochs: int, out: Path) -> dict[str, int] |
     """
     from nemo.collections.asr.models import ASRModel  # noqa: PLC0415 - as in _load
 
-    last = _last(folder)
+    last = _last_checkpoints(folder)
     if not last:
         return None
-    found = _load(last[-1])
-    if found["epoch"] < epochs - 1:
+    checkpoint = _load(last[-1])
+    if checkpoint["epoch"] < epochs - 1:
         return None
     # Of the others one is kept, the best by validation WER; without it the last one is the best.
     best = [path for path in folder.glob("*.ckpt") if path not in last]
     model = ASRModel.restore_from(str(base), map_location="cpu")
     model.load_state_dict(_load((best or last)[-1])["state_dict"])
     model.save_to(str(out))
-    return {"epoch": int(found["epoch"]), "step": int(found["global_step"])}
+    return {"epoch": int(checkpoint["epoch"]), "step": int(checkpoint["global_step"])}
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -47,46 +47,48 @@ def install() -> int:
             module = importlib.import_module(f"{_FOLDER}.{name}")
         except ImportError:
             continue
-        for found in list(vars(module).values()):
-            if isinstance(found, type) and found.__module__ == module.__name__:
-                changed += _change(found)
+        for member in list(vars(module).values()):
+            if isinstance(member, type) and member.__module__ == module.__name__:
+                changed += _change(member)
     return changed
 
 
 def why_not(computer: object) -> str:
-    """Why a decoder does with less than it wanted, or ""."""
+    """Return the reason why a decoder does with less than it asked for, or ""."""
     return str(getattr(computer, "no_graph_because", ""))
 
 
-def _change(found: Any) -> bool:  # noqa: ANN401 - one of NeMo's classes
-    if not {_FULL, _PARTIAL} <= vars(found).keys() or hasattr(found, "no_graph_because"):
+def _change(decoder_class: Any) -> bool:  # noqa: ANN401 - one of NeMo's classes
+    if not {_FULL, _PARTIAL} <= vars(decoder_class).keys() or hasattr(
+        decoder_class, "no_graph_because"
+    ):
         return False
-    found.no_graph_because = ""
-    setattr(found, _FULL, _or_partial(getattr(found, _FULL)))
-    setattr(found, _PARTIAL, _or_none(getattr(found, _PARTIAL)))
+    decoder_class.no_graph_because = ""
+    setattr(decoder_class, _FULL, _compile_or_partial(getattr(decoder_class, _FULL)))
+    setattr(decoder_class, _PARTIAL, _compile_or_none(getattr(decoder_class, _PARTIAL)))
     return True
 
 
-def _or_partial(compile_graph: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Compile the whole loop, or else its parts."""
+def _compile_or_partial(compile_graph: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Wrap the compiling of the whole loop, to compile its parts on failure."""
 
     @wraps(compile_graph)
     def compile_or_less(self: Any) -> None:  # noqa: ANN401
         if (failed := _failure(compile_graph, self)) is not None:
-            _tell(self, "one graph of the whole loop", "partial graphs", failed)
+            _report_fallback(self, "one graph of the whole loop", "partial graphs", failed)
             self.cuda_graphs_mode = self.CudaGraphsMode.NO_WHILE_LOOPS
             self._partial_graphs_compile()
 
     return compile_or_less
 
 
-def _or_none(compile_graphs: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Compile the parts of the loop, or do without graphs."""
+def _compile_or_none(compile_graphs: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Wrap the compiling of the loop's parts, to do without graphs on failure."""
 
     @wraps(compile_graphs)
     def compile_or_less(self: Any) -> None:  # noqa: ANN401
         if (failed := _failure(compile_graphs, self)) is not None:
-            _tell(self, "partial graphs", "no graphs", failed)
+            _report_fallback(self, "partial graphs", "no graphs", failed)
             # The caller looks at the mode again, and in this one runs the same steps one by one.
             self.cuda_graphs_mode = self.CudaGraphsMode.NO_GRAPHS
 
@@ -94,7 +96,7 @@ def _or_none(compile_graphs: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _failure(compile_graph: Callable[[Any], None], computer: Any) -> Exception | None:  # noqa: ANN401
-    """What compiling raised; memory that runs out is no failure of graphs, and is raised."""
+    """Return what compiling raised; raise what is no failure of graphs, such as lack of memory."""
     stream = torch.cuda.current_stream() if torch.cuda.is_available() else None
     try:
         compile_graph(computer)
@@ -108,7 +110,7 @@ def _failure(compile_graph: Callable[[Any], None], computer: Any) -> Exception |
     return None
 
 
-def _tell(computer: Any, wanted: str, instead: str, failed: Exception) -> None:  # noqa: ANN401
-    computer.no_graph_because = f"{wanted} did not compile ({type(failed).__name__})"
+def _report_fallback(computer: Any, graphs: str, instead: str, failed: Exception) -> None:  # noqa: ANN401
+    computer.no_graph_because = f"{graphs} did not compile ({type(failed).__name__})"
     words = " ".join(str(failed).split())[:_LONGEST]
-    print(f"{PREFIX}{wanted} did not compile, {instead} from here on: {words}", flush=True)
+    print(f"{PREFIX}{graphs} did not compile, {instead} from here on: {words}", flush=True)

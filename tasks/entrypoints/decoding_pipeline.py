@@ -47,20 +47,20 @@ def prepare(model: Any, longest: float, frames: int | None = None) -> Any:  # no
         torch.set_num_threads(max(1, cores() // cpu_workers()))
     model.model.eval()
     with torch.inference_mode():
-        most = length_batching.frames(longest)
-        budget = model.budget(most, frames)
-        model.warm_up(most)
+        longest_frames = length_batching.frames(longest)
+        budget = model.budget(longest_frames, frames)
+        model.warm_up(longest_frames)
     return budget
 
 
 def transcribe(
-    model: Any,  # noqa: ANN401 - a Recogniser; mypy does not see files that lie beside a program
+    model: Any,  # noqa: ANN401 - a GreedyRecognizer; mypy does not see files that lie beside a program
     audio: Sequence[str],
     durations: Sequence[float],
     budget: Any,  # noqa: ANN401 - a Budget
     report: Callable[..., None] = lambda *_, **__: None,
 ) -> list[str]:
-    """Hypotheses in the order of the audio.
+    """Return hypotheses in the order of the audio.
 
     Args:
         model: the recogniser.
@@ -74,17 +74,19 @@ def transcribe(
         soundfile.SoundFileError: a recording cannot be read.
     """
     if model.whole:
-        return _by_itself(model, audio, durations, report)
+        return _transcribe_with_nemo(model, audio, durations, report)
     model.model.eval()  # transcribe() leaves parts of it in training mode
     texts: list[str | None] = [None] * len(audio)
-    while left := [place for place, text in enumerate(texts) if text is None]:
+    while undecoded := [place for place, text in enumerate(texts) if text is None]:
         try:
             with torch.inference_mode():
-                _DecodingRun(model, audio, durations, texts, report).run(left, budget)
+                _DecodingRun(model, audio, durations, texts, report).run(undecoded, budget)
         except RuntimeError as failed:
             if "out of memory" not in str(failed):
                 raise
-            longest = max(length_batching.frames(durations[p]) for p in left if texts[p] is None)
+            longest = max(
+                length_batching.frames(durations[p]) for p in undecoded if texts[p] is None
+            )
             if budget.rows == 1 or budget.frames < longest:
                 raise
             budget = budget.halved()
@@ -93,7 +95,7 @@ def transcribe(
     return [text or "" for text in texts]
 
 
-def _by_itself(
+def _transcribe_with_nemo(
     model: Any,  # noqa: ANN401
     audio: Sequence[str],
     durations: Sequence[float],
@@ -113,16 +115,16 @@ def _by_itself(
             )
         # Older releases answer (best, all) for transducers.
         best = answer[0] if isinstance(answer, tuple) else answer
-        for place, one in zip(places, best, strict=True):
+        for place, hypothesis in zip(places, best, strict=True):
             # Beam search answers with a list of hypotheses a recording.
-            first = one[0] if isinstance(one, list) else one
+            first = hypothesis[0] if isinstance(hypothesis, list) else hypothesis
             texts[place] = str(getattr(first, "text", first))
         report("progress", done=start + len(places), of=len(order))
     return texts
 
 
 class _DecodingRun:
-    """One way through what is left to decode."""
+    """One pass over the undecoded recordings."""
 
     def __init__(
         self,
@@ -139,21 +141,21 @@ class _DecodingRun:
         self._report = report
         self._in_flight: deque[Future[None]] = deque()
 
-    def run(self, left: Sequence[int], budget: Any) -> None:  # noqa: ANN401
+    def run(self, places: Sequence[int], budget: Any) -> None:  # noqa: ANN401
         """Decode these places."""
         plan = (
-            [left[place] for place in batch]
-            for batch in length_batching.plan([self._durations[place] for place in left], budget)
+            [places[place] for place in batch]
+            for batch in length_batching.plan([self._durations[place] for place in places], budget)
         )
         way = self._on_gpu if self._model.on_gpu else self._on_cpu
         readers = min(_READERS, cores()) if self._model.on_gpu else 1
         with Reader(self._audio, self._model.rate, readers, pinned=self._model.on_gpu) as reader:
             way(reader.batches(plan, _READ_AHEAD))
 
-    def _on_cpu(self, read: Iterable[Any]) -> None:
-        """Whole batches side by side, each on one core."""
+    def _on_cpu(self, batches: Iterable[Any]) -> None:
+        """Decode whole batches side by side, each on one core."""
         with _pool(cpu_workers(), "batch") as workers:
-            for batch in read:
+            for batch in batches:
                 self._in_flight.append(workers.submit(self._whole, batch))
                 self._wait(cpu_workers())
             self._wait(0)
@@ -163,16 +165,16 @@ class _DecodingRun:
             encoded = self._model.encode(batch.signal, batch.lengths)
             self._keep(batch.places, self._model.spell(self._model.decode([encoded])))
 
-    def _on_gpu(self, read: Iterable[Any]) -> None:
-        """Encoding here, decoding on a stream of its own, spelling beside both."""
-        together = greedy_decoder.GPU_DECODED_TOGETHER if self._model.decodes_together else 1
+    def _on_gpu(self, batches: Iterable[Any]) -> None:
+        """Encode here, decode on a stream of its own, spell beside both."""
+        rows_together = greedy_decoder.GPU_DECODED_TOGETHER if self._model.decodes_together else 1
         side = torch.cuda.Stream(self._model.device)  # type: ignore[no-untyped-call]
         group: list[tuple[list[int], Any]] = []
         with _pool(1, "decode") as decoder, _pool(1, "spell") as speller:
 
             def hand_on() -> None:
-                places = [place for some, _ in group for place in some]
-                encoded = [one for _, one in group]
+                places = [place for batch_places, _ in group for place in batch_places]
+                encoded = [batch for _, batch in group]
                 group.clear()
                 ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
                 ready.record(torch.cuda.current_stream(self._model.device))
@@ -180,8 +182,12 @@ class _DecodingRun:
                 self._in_flight.append(speller.submit(self._spell, places, labels))
                 self._wait(_GROUPS_IN_FLIGHT)
 
-            for batch in read:
-                if group and sum(len(one[0]) for one in group) + len(batch.places) > together:
+            for batch in batches:
+                if (
+                    group
+                    and sum(len(group_item[0]) for group_item in group) + len(batch.places)
+                    > rows_together
+                ):
                     hand_on()
                 group.append((batch.places, self._model.encode(batch.signal, batch.lengths)))
             if group:
@@ -203,9 +209,9 @@ class _DecodingRun:
         for place, text in zip(places, texts, strict=True):
             self._texts[place] = text
 
-    def _wait(self, most: int) -> None:
-        """Until no more than so many are in flight; raises what one of them raised."""
-        while len(self._in_flight) > most:
+    def _wait(self, limit: int) -> None:
+        """Wait until no more than so many are in flight; raise what one of them raised."""
+        while len(self._in_flight) > limit:
             self._in_flight.popleft().result()
             done = sum(text is not None for text in self._texts)
             self._report("progress", done=done, of=len(self._texts))
@@ -213,7 +219,7 @@ class _DecodingRun:
 
 @contextmanager
 def _pool(workers: int, name: str) -> Iterator[ThreadPoolExecutor]:
-    """Threads that do nothing more once something has failed."""
+    """Open a pool of threads that do nothing more once something has failed."""
     pool = ThreadPoolExecutor(workers, name)
     try:
         yield pool
@@ -222,12 +228,12 @@ def _pool(workers: int, name: str) -> Iterator[ThreadPoolExecutor]:
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def cpu_workers() -> int:
-    """Batches that are decoded side by side on a CPU.
+    """Return how many batches are decoded side by side on a CPU.
 
     Two batches on a core each take less time than one after the other on two cores, since most of
     a small model's operations are too short to be shared. The interpreter's lock, which every

@@ -22,13 +22,13 @@ class DeferredScalar:
         self._value = value.detach()
         self._copied: torch.cuda.Event | None = None
         if value.is_cuda:
-            here = torch.empty_like(self._value, device="cpu", pin_memory=True)
-            self._value = here.copy_(self._value, non_blocking=True)
+            host_copy = torch.empty_like(self._value, device="cpu", pin_memory=True)
+            self._value = host_copy.copy_(self._value, non_blocking=True)
             self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._copied.record()
 
     def read(self) -> float:
-        """The number, as soon as it is there."""
+        """Return the number, as soon as it is there."""
         if self._copied is not None:
             self._copied.synchronize()
         return float(self._value)

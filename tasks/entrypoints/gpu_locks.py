@@ -1,4 +1,4 @@
-"""What the GPUs here can do, and whose they are: two jobs are kept off one GPU.
+"""GPU capabilities, and locks that keep two jobs off one GPU.
 
 A job locks a file for each GPU that it sees. The kernel drops the lock in the moment in which the
 job ends, however it ends, and the lock holds between a process and a container, and between two
@@ -43,14 +43,14 @@ def require(precision: str) -> None:
 
 
 def driver_cuda() -> tuple[int, int]:
-    """The newest CUDA that the driver is for; torch tells only its own."""
+    """Return the newest CUDA that the driver is for; torch tells only its own."""
     version = ctypes.c_int()
     ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
     return version.value // 1000, version.value % 1000 // 10
 
 
 def graphs_allowed() -> bool | None:
-    """Whether the driver is new enough for decoding by CUDA graphs; None without a GPU."""
+    """Return whether the driver is new enough for decoding by CUDA graphs; None without a GPU."""
     if not torch.cuda.is_available():
         return None
     driver = driver_cuda()
@@ -75,7 +75,7 @@ def hold(folder: str, wait_s: float) -> None:
 
 
 def names() -> list[str]:
-    """The UUIDs of the GPUs that are visible here."""
+    """Return the UUIDs of the GPUs that are visible here."""
     visible = range(torch.cuda.device_count())
     return [str(torch.cuda.get_device_properties(number).uuid) for number in visible]
 
@@ -103,7 +103,7 @@ def lock_all(folder: Path, gpus: list[str], wait_s: float) -> None:
 
 
 def _open(path: Path) -> int:
-    """Any user's job may lock the file: that takes no more than reading it."""
+    """Open the lock file for any user's job: to lock it takes no more than reading."""
     try:
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""How busy the GPUs are: nvidia-smi's figure, twice a second, while a job runs."""
+"""GPU utilisation: nvidia-smi's figure, twice a second, while a job runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Utilisation:
             gpus: UUIDs of those that count; without any, or without nvidia-smi, nothing is read.
         """
         self._lock = threading.Lock()
-        self._seen: list[float] = []
+        self._readings: list[float] = []
         program = shutil.which("nvidia-smi")
         if program is None or not gpus:
             return
@@ -41,10 +41,10 @@ class Utilisation:
         for line in process.stdout or ():
             if line.strip().isdigit():  # "[N/A]" where the card does not tell
                 with self._lock:
-                    self._seen.append(float(line))
+                    self._readings.append(float(line))
 
     def take(self) -> float | None:
-        """The mean in percent since the last call; None if nothing was read."""
+        """Return the mean in percent since the last call; None if nothing was read."""
         with self._lock:
-            seen, self._seen = self._seen, []
-        return round(sum(seen) / len(seen), 1) if seen else None
+            readings, self._readings = self._readings, []
+        return round(sum(readings) / len(readings), 1) if readings else None

@@ -47,7 +47,7 @@ _SPELT_TWICE = 32
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What the encoder made of a batch: (recordings, dimensions, frames), and each one's frames.
+    """The encoder's output for a batch: (recordings, dimensions, frames), and each one's frames.
 
     Of a CTC model these are the best label of every frame: (recordings, frames).
     """
@@ -106,7 +106,7 @@ class GreedyRecognizer:
         self.device: torch.device = next(model.parameters()).device
         self.rate = int(model.cfg.sample_rate)
         self._forward: Any
-        self._forward, self._decoding, self.whole = _taken_apart(model)
+        self._forward, self._decoding, self.whole = _decoding_parts(model)
         self._packed = 0
         if self.whole:
             return
@@ -127,45 +127,45 @@ class GreedyRecognizer:
 
     @property
     def on_gpu(self) -> bool:
-        """Whether it decodes on a GPU."""
+        """True if it decodes on a GPU."""
         return self.device.type == "cuda"
 
     @property
     def is_transducer(self) -> bool:
-        """Whether it is an RNN-T or TDT, whose decoder runs label by label."""
+        """True for an RNN-T or TDT, whose decoder runs label by label."""
         return self._forward is _transducer
 
     @property
     def decodes_together(self) -> bool:
-        """Whether greedy decoding takes as long for many rows as for few."""
+        """True if greedy decoding takes as long for many rows as for few."""
         return self.is_transducer and self.on_gpu
 
     def describe(self) -> str:
-        """How it decodes, for the log; true once it has decoded something."""
+        """Describe the decoding for the log; true once it has decoded something."""
         if self.whole:
             return self.whole
         kind = "transducer" if self.is_transducer else "CTC"
-        said = f"{kind} in {str(self.dtype).removeprefix('torch.')} on {self.device.type}"
+        description = f"{kind} in {str(self.dtype).removeprefix('torch.')} on {self.device.type}"
         if self._packed:
-            said += ", matrix products by oneDNN"
+            description += ", matrix products by oneDNN"
         if not self.decodes_together:
-            return said
+            return description
         mode = getattr(self._computer, "cuda_graphs_mode", None)
         why_not = cuda_graphs.why_not(self._computer)
         if why_not:
-            kept = "with partial" if "while" in str(getattr(mode, "value", mode)) else "without"
-            return f"{said}, {kept} CUDA graphs, which is slower: {why_not}"
+            graphs = "with partial" if "while" in str(getattr(mode, "value", mode)) else "without"
+            return f"{description}, {graphs} CUDA graphs, which is slower: {why_not}"
         if mode is None:
-            return f"{said}, without CUDA graphs, which this decoder does not allow"
+            return f"{description}, without CUDA graphs, which this decoder does not allow"
         if "full" in str(getattr(mode, "value", mode)).lower():
-            return f"{said}, its loop in one CUDA graph"
+            return f"{description}, its loop in one CUDA graph"
         return (
-            f"{said}, its loop in partial CUDA graphs, which is slower: loops inside a graph need "
-            "a driver for CUDA 12.6 or newer, and the cuda-python package"
+            f"{description}, its loop in partial CUDA graphs, which is slower: loops inside a "
+            "graph need a driver for CUDA 12.6 or newer, and the cuda-python package"
         )
 
     def encode(self, signal: torch.Tensor, lengths: torch.Tensor) -> Encoded:
-        """Features and encoder; on a GPU it returns before they are computed."""
+        """Compute features and encoder; on a GPU return before they are computed."""
         signal = signal.to(self.device, non_blocking=True)
         lengths = lengths.to(self.device, non_blocking=True)
         features, counts = self.model.preprocessor(input_signal=signal, length=lengths)
@@ -173,25 +173,25 @@ class GreedyRecognizer:
         return Encoded(*self._forward(self.model, output, counts))
 
     def decode(self, encoded: Sequence[Encoded]) -> Labels:
-        """Greedy labels of several batches at once; waits until they are on the host."""
+        """Decode several batches at once into greedy labels; wait until they are on the host."""
         merged = _merge(encoded)
         if not self.is_transducer:
             return Labels(merged.output.cpu(), merged.lengths.cpu())
         # An older release answers (hypotheses, alignments, state).
-        found, *_ = self._computer(x=merged.output.transpose(1, 2), out_len=merged.lengths)
+        result, *_ = self._computer(x=merged.output.transpose(1, 2), out_len=merged.lengths)
         rows = merged.lengths.shape[0]
-        counts = found.current_lengths[:rows].cpu()
-        most = max(1, int(counts.max()))
-        return Labels(found.transcript[:rows, :most].cpu(), counts)
+        counts = result.current_lengths[:rows].cpu()
+        longest = max(1, int(counts.max()))
+        return Labels(result.transcript[:rows, :longest].cpu(), counts)
 
     def spell(self, labels: Labels) -> list[str]:
-        """The text of each recording."""
+        """Return the text of each recording."""
         counts = labels.lengths.tolist()
         rows = [row[:count] for row, count in zip(labels.ids.tolist(), counts, strict=True)]
         return self._speller(rows)
 
     def budget(self, longest: int, frames: int | None = None) -> Budget:
-        """How much a batch may hold here.
+        """Return the budget of a batch here.
 
         On a GPU two trial batches tell what a frame costs in memory, and warm everything up.
 
@@ -206,24 +206,24 @@ class GreedyRecognizer:
         free += reserved - torch.cuda.memory_allocated(self.device)
         short = max(longest // 4, 100)
         costs = [self._frame_bytes(length) for length in (short, max(longest, short + 1))]
-        each = max(0.0, (costs[1] - costs[0]) / max(1, longest - short))
+        frame_bytes_each = max(0.0, (costs[1] - costs[0]) / max(1, longest - short))
         return Budget(
             frames or GPU_FRAMES,
             GPU_ROWS,
-            max(costs[0] - each * short, 1.0),
-            each,
+            max(costs[0] - frame_bytes_each * short, 1.0),
+            frame_bytes_each,
             int(free * _MEMORY_SHARE),
         )
 
     def _frame_bytes(self, frames: int) -> float:
-        """Bytes that a frame of a batch takes at the worst moment, by a trial batch."""
+        """Return the bytes that a frame of a batch takes at the worst moment, by a trial batch."""
         rows = max(1, _PROBE_FRAMES // frames)
         samples = frames * self.rate // 100
-        before = torch.cuda.memory_allocated(self.device)
+        allocated = torch.cuda.memory_allocated(self.device)
         torch.cuda.reset_peak_memory_stats(self.device)
         self.encode(torch.zeros(rows, samples), torch.full((rows,), samples))
         torch.cuda.synchronize(self.device)
-        return (torch.cuda.max_memory_allocated(self.device) - before) / (rows * frames)
+        return (torch.cuda.max_memory_allocated(self.device) - allocated) / (rows * frames)
 
     def warm_up(self, longest: int) -> None:
         """Run once through everything, with the longest recording's number of frames.
@@ -232,10 +232,10 @@ class GreedyRecognizer:
         be captured anew.
         """
         samples = longest * self.rate // 100
-        one = self.encode(torch.zeros(1, samples), torch.tensor([samples]))
+        encoded = self.encode(torch.zeros(1, samples), torch.tensor([samples]))
         rows = GPU_DECODED_TOGETHER if self.decodes_together else 1
-        output = one.output.expand(rows, *one.output.shape[1:])
-        self.spell(self.decode([Encoded(output, one.lengths.expand(rows))]))
+        output = encoded.output.expand(rows, *encoded.output.shape[1:])
+        self.spell(self.decode([Encoded(output, encoded.lengths.expand(rows))]))
 
     def release(self) -> None:
         """Give back what memory can be given back."""
@@ -245,9 +245,9 @@ class GreedyRecognizer:
             torch.cuda.empty_cache()
 
 
-def _taken_apart(model: Any) -> tuple[Callable[..., Any] | None, Any, str]:  # noqa: ANN401
-    """What follows the encoder, the decoding object, and why neither can be used, if so."""
-    known = {
+def _decoding_parts(model: Any) -> tuple[Callable[..., Any] | None, Any, str]:  # noqa: ANN401
+    """Return the function after the encoder, the decoding object, and why neither can be used."""
+    parts_by_method = {
         EncDecCTCModel._transcribe_forward: (_ctc, "decoding"),  # noqa: SLF001 - tells them apart
         EncDecRNNTModel._transcribe_forward: (_transducer, "decoding"),  # noqa: SLF001
         EncDecHybridRNNTCTCModel._transcribe_forward: (  # noqa: SLF001
@@ -256,7 +256,7 @@ def _taken_apart(model: Any) -> tuple[Callable[..., Any] | None, Any, str]:  # n
             else (_transducer, "decoding")
         ),
     }
-    forward, name = known.get(type(model)._transcribe_forward, (None, ""))  # noqa: SLF001
+    forward, name = parts_by_method.get(type(model)._transcribe_forward, (None, ""))  # noqa: SLF001
     if forward is None:
         return None, None, f"{type(model).__name__} is decoded by its own transcribe()"
     decoding = getattr(model, name)
@@ -295,13 +295,13 @@ _HAVE_RECORDS = ("greedy", "confidence_cfg")
 
 
 def _records_more(cfg: Any) -> bool:  # noqa: ANN401 - of a decoding
-    """Whether a decoding was asked for more than labels."""
+    """Return whether a decoding was asked for more than labels."""
     parts = [cfg, *(cfg.get(name) for name in _HAVE_RECORDS)]
     return any(part is not None and part.get(name) for part in parts for name in _RECORDS)
 
 
 def _without_records(model: Any, name: str, cfg: Any) -> Any:  # noqa: ANN401
-    """A decoding that makes labels and nothing else; the archive stays as it is."""
+    """Return a decoding that makes labels alone; leave the archive as it is."""
     plain = copy.deepcopy(cfg)
     with open_dict(plain):
         for part in (plain, *(plain.get(name) for name in _HAVE_RECORDS)):
@@ -329,14 +329,15 @@ def _transducer(_: Any, output: Any, counts: Any) -> tuple[Any, Any]:  # noqa: A
 
 
 def _merge(encoded: Sequence[Encoded]) -> Encoded:
-    """Several batches as one; shorter ones are padded."""
+    """Merge several batches into one; pad the shorter ones."""
     if len(encoded) == 1:
         return encoded[0]
-    longest = max(one.output.shape[-1] for one in encoded)
+    longest = max(batch.output.shape[-1] for batch in encoded)
     padded = [
-        torch.nn.functional.pad(one.output, (0, longest - one.output.shape[-1])) for one in encoded
+        torch.nn.functional.pad(batch.output, (0, longest - batch.output.shape[-1]))
+        for batch in encoded
     ]
-    return Encoded(torch.cat(padded), torch.cat([one.lengths for one in encoded]))
+    return Encoded(torch.cat(padded), torch.cat([batch.lengths for batch in encoded]))
 
 
 class TokenDecoder:
@@ -359,7 +360,7 @@ class TokenDecoder:
             self._quick.decode_ids_to_str = tokenizer.ids_to_text
 
     def __call__(self, rows: Sequence[list[int]]) -> list[str]:
-        """The texts of rows of labels; a CTC model's still have repetitions and blanks."""
+        """Return the texts of rows of labels; a CTC model's still have repetitions and blanks."""
         if self._quick is None:
             return self._exact(rows)
         texts = [self._quickly(row) for row in rows]
@@ -373,18 +374,18 @@ class TokenDecoder:
     def _exact(self, rows: Sequence[list[int]]) -> list[str]:
         hypotheses = [Hypothesis(score=0.0, y_sequence=row) for row in rows]
         if self._ctc:
-            found = self._decoding.decode_hypothesis(hypotheses, fold_consecutive=True)
+            results = self._decoding.decode_hypothesis(hypotheses, fold_consecutive=True)
         else:
-            found = self._decoding.decode_hypothesis(hypotheses)
-        return [one.text for one in found]
+            results = self._decoding.decode_hypothesis(hypotheses)
+        return [result.text for result in results]
 
     def _quickly(self, row: list[int]) -> str:
         blank = self._decoding.blank_id
         if self._ctc:
             row = [
                 label
-                for label, before in zip(row, [blank, *row], strict=False)
-                if label not in {before, blank}
+                for label, previous in zip(row, [blank, *row], strict=False)
+                if label not in {previous, blank}
             ]
         else:
             row = [label for label in row if label != blank]

@@ -34,11 +34,11 @@ def _distribution(*names: str) -> str:
 
 
 def _folder(package: str) -> Path | None:
-    """Where a package lies; a top-level one is found without running any of its code."""
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    """Return a package's folder; find a top-level one without running any of its code."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
         return None
-    return Path(next(iter(found.submodule_search_locations)))
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def _read(file: Path) -> str:
@@ -49,51 +49,55 @@ def _read(file: Path) -> str:
 
 
 def _nemo(package: Path | None) -> str:
-    """The version of the distribution, or what the package says where none is installed."""
+    """Return the version of the distribution, or the package's own if none is installed."""
     installed = _distribution("nemo_toolkit", "nemo-toolkit")
     if installed or package is None:
         return installed
-    told = dict(
+    version_parts = dict(
         re.findall(
             r"^(MAJOR|MINOR|PATCH)\s*=\s*(\d+)", _read(package / "package_info.py"), re.MULTILINE
         )
     )
-    return ".".join(told.get(part, "0") for part in ("MAJOR", "MINOR", "PATCH")) if told else ""
+    return (
+        ".".join(version_parts.get(part, "0") for part in ("MAJOR", "MINOR", "PATCH"))
+        if version_parts
+        else ""
+    )
 
 
 def _cuda() -> str:
-    """The CUDA that torch was built for."""
+    """Return the CUDA version that torch was built for."""
     torch = _folder("torch")
-    told = _read(torch / "version.py") if torch is not None else ""
-    found = re.search(r"^cuda\b[^=]*=\s*['\"]([\d.]+)['\"]", told, re.MULTILINE)
-    return found.group(1) if found else ""
+    text = _read(torch / "version.py") if torch is not None else ""
+    match = re.search(r"^cuda\b[^=]*=\s*['\"]([\d.]+)['\"]", text, re.MULTILINE)
+    return match.group(1) if match else ""
 
 
-def _examples(wanted: str, package: Path | None) -> str:
+def _examples(asked_for: str, package: Path | None) -> str:
     roots = [Path(root) for root in _CHECKOUTS]
     if package is not None:
         roots.append(package.parent)
-    for folder in (Path(wanted), *(root / "examples" / "asr" for root in roots)):
+    for folder in (Path(asked_for), *(root / "examples" / "asr" for root in roots)):
         if (folder / _SCRIPT).is_file() and (folder / _CONFIG).is_file():
             return str(folder)
     return ""
 
 
-def main(wanted: str) -> None:
+def main(asked_for: str) -> None:
     """Look, and print what was found."""
     # Beside this program lie others whose names an image may use as well.
     sys.path[:] = [place for place in sys.path if place != str(Path(__file__).parent)]
     package = _folder("nemo")
-    found = {
+    report = {
         "nemo": _nemo(package),
         "torch": _distribution("torch"),
         "cuda": _cuda(),
         "python": platform.python_version(),
         "package": str(package or ""),
         "asr": package is not None and (package / "collections/asr/__init__.py").is_file(),
-        "examples": _examples(wanted, package),
+        "examples": _examples(asked_for, package),
     }
-    print(PREFIX + json.dumps(found), flush=True)
+    print(PREFIX + json.dumps(report), flush=True)
 
 
 if __name__ == "__main__":

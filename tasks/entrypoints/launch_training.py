@@ -82,12 +82,12 @@ class EventWriter(pl.Callback):
                 out.write(json.dumps({"event": event, "time": time.time(), **values}) + "\n")
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401
-        """The data is loaded and the model is ready."""
+        """Check the loaded rows and write the start event: data and model are ready."""
         rows = _rows(trainer.train_dataloader)
         held_out = _rows(pl_module.val_dataloader())  # the trainer gets its own only later
-        for side, found in (("train", rows), ("validation", held_out)):
-            if found is not None and found < self._rows[side]:
-                raise RowsLostError(f"{side}: NeMo loaded {found} of {self._rows[side]} rows")
+        for side, loaded in (("train", rows), ("validation", held_out)):
+            if loaded is not None and loaded < self._rows[side]:
+                raise RowsLostError(f"{side}: NeMo loaded {loaded} of {self._rows[side]} rows")
         self._write(
             trainer,
             "start",
@@ -103,8 +103,8 @@ class EventWriter(pl.Callback):
         )
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
-        """A new epoch has its own mean loss."""
-        self._tell(trainer)
+        """Start a new epoch's mean loss."""
+        self._write_step(trainer)
         self._losses = []
         self._utilisation.take()
         self._started = self._batch_started = time.monotonic()
@@ -117,8 +117,8 @@ class EventWriter(pl.Callback):
         batch: Any,  # noqa: ANN401, ARG002
         batch_idx: int,
     ) -> None:
-        """One batch is done."""
-        self._tell(trainer)
+        """Keep the batch's values for the next reading."""
+        self._write_step(trainer)
         batches = int(trainer.num_training_batches)
         # Reading it now would wait for the GPU, which would get nothing to do meanwhile.
         self._untold = (
@@ -131,13 +131,13 @@ class EventWriter(pl.Callback):
             },
         )
 
-    def _tell(self, trainer: Any) -> None:  # noqa: ANN401
+    def _write_step(self, trainer: Any) -> None:  # noqa: ANN401
         """Write down the batch before this one; its time is from one reading to the next."""
         if self._untold is None:
             return
-        (late, values), self._untold = self._untold, None
+        (loss_scalar, values), self._untold = self._untold, None
         # Lightning divides the loss that it reports by the batches it accumulates.
-        loss = late.read() * trainer.accumulate_grad_batches
+        loss = loss_scalar.read() * trainer.accumulate_grad_batches
         if not math.isfinite(loss):
             raise FloatingPointError(f"NaN loss: the training loss became {loss}")
         self._losses.append(loss)
@@ -153,8 +153,8 @@ class EventWriter(pl.Callback):
         )
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
-        """The epoch's training is done; how busy the GPU is while it validates does not count."""
-        self._tell(trainer)
+        """Read how busy the GPU was in the epoch's training; validation does not count."""
+        self._write_step(trainer)
         self._busy = self._utilisation.take()
 
     def on_validation_batch_start(
@@ -165,14 +165,14 @@ class EventWriter(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:
-        """NeMo switches CUDA graphs on before every validation, whatever the driver."""
+        """Switch CUDA graphs off where the driver is too old; NeMo switches them on each time."""
         if self._graphs is False and batch_idx == 0:
             decoder = getattr(getattr(pl_module, "decoding", None), "decoding", None)
             if (off := getattr(decoder, "disable_cuda_graphs", None)) is not None:
                 off()
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
-        """A validation is done; with the stock settings that ends an epoch."""
+        """Write the epoch event: with the stock settings a validation ends an epoch."""
         nvrtc_guard.check()  # before anything is written that this process may have garbled
         if trainer.sanity_checking:
             return
@@ -196,14 +196,14 @@ class EventWriter(pl.Callback):
         pl_module: Any,  # noqa: ANN401, ARG002
         checkpoint: dict[str, Any],  # noqa: ARG002
     ) -> None:
-        """A checkpoint is about to be written; training batches are decoded now and then, too."""
+        """Check the shared bytes before a checkpoint is written; training decodes batches, too."""
         nvrtc_guard.check()
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
-        """Training ended by itself; a killed run never writes this."""
+        """Write the end event of a training that ended by itself; a killed run has none."""
         nvrtc_guard.check()  # the script writes its last .nemo after this
-        self._tell(trainer)
-        early = any(
+        self._write_step(trainer)
+        stopped_early = any(
             getattr(callback, "stopped_epoch", 0) > 0
             for callback in trainer.early_stopping_callbacks
         )
@@ -212,12 +212,12 @@ class EventWriter(pl.Callback):
             "end",
             epoch=trainer.current_epoch,
             step=trainer.global_step,
-            stopped_early=early,
+            stopped_early=stopped_early,
         )
 
 
 def _rows(loader: Any) -> int | None:  # noqa: ANN401
-    """The rows behind a data loader, or the only one of a list; None if it cannot tell."""
+    """Return the rows behind a data loader, or the only one of a list; None if it cannot tell."""
     if isinstance(loader, list) and len(loader) == 1:
         (loader,) = loader
     dataset: Any = getattr(loader, "dataset", None)
@@ -225,7 +225,7 @@ def _rows(loader: Any) -> int | None:  # noqa: ANN401
 
 
 def _gpu_memory_mib() -> int:
-    """The peak so far of this rank's GPU."""
+    """Return the peak so far of this rank's GPU."""
     return torch.cuda.max_memory_allocated() // _MIB if torch.cuda.is_available() else 0
 
 
@@ -258,10 +258,12 @@ def check(request: dict[str, Any]) -> None:
         for row in rows:
             if not Path(row["audio_filepath"]).is_file():
                 sys.exit(f"{path}: {row['audio_filepath']!r} does not resolve where training runs")
-        kept = sum(shortest <= row["duration"] <= longest for row in rows)
-        print(f"{side}: {kept} of {request['rows'][side]} rows")
-        if kept < request["rows"][side]:
-            raise RowsLostError(f"{side}: NeMo would load {kept} of {request['rows'][side]} rows")
+        rows_loaded = sum(shortest <= row["duration"] <= longest for row in rows)
+        print(f"{side}: {rows_loaded} of {request['rows'][side]} rows")
+        if rows_loaded < request["rows"][side]:
+            raise RowsLostError(
+                f"{side}: NeMo would load {rows_loaded} of {request['rows'][side]} rows"
+            )
 
 
 def become_torchrun() -> None:
@@ -279,16 +281,16 @@ def take_up(request: dict[str, Any]) -> bool:
     folder = Path(request["checkpoints"])
     checkpoints.mend(folder)
     out = folder / request["model_name"]
-    ended = checkpoints.finish(folder, Path(request["base"]), request["epochs"], out)
-    if ended is None:
+    progress = checkpoints.finish(folder, Path(request["base"]), request["epochs"], out)
+    if progress is None:
         return False
     with Path(request["events"]).open("a", encoding="utf-8") as events:
-        events.write(json.dumps({"event": "end", **ended, "stopped_early": False}) + "\n")
+        events.write(json.dumps({"event": "end", **progress, "stopped_early": False}) + "\n")
     return True
 
 
 def begin(request: dict[str, Any]) -> None:
-    """What one process does for all ranks; ends the program where nothing is left to train."""
+    """Prepare the run in one process for all ranks; exit if nothing is left to train."""
     check(request)
     if "locks" in request:
         gpu_locks.require(request["precision"])

@@ -1,4 +1,4 @@
-"""Which recordings are decoded together: longest first, so many that a budget of frames is kept.
+"""Batches of recordings of like length: longest first, within a budget of frames.
 
 A batch is as slow as its longest recording, so recordings of one length belong together; and the
 longest come first, so that what does not fit into memory shows at once. Nothing here needs torch.
@@ -17,7 +17,7 @@ FRAMES_PER_S = 100  # of 10 ms each, as all of NeMo's recognisers use
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much one batch may hold.
+    """Limits of one batch.
 
     Attributes:
         frames: padded frames, which is the number of recordings times the longest one's frames.
@@ -35,14 +35,14 @@ class Budget:
     memory: int = 0
 
     def fits(self, rows: int, frames: int) -> bool:
-        """Whether so many recordings, the longest of so many frames, make one batch."""
+        """Return whether so many recordings, the longest of so many frames, make one batch."""
         padded = rows * frames
         needs = padded * (self.frame_bytes + self.frame_bytes_each * frames)
         within = not self.memory or needs <= self.memory
         return rows <= self.rows and padded <= self.frames and within
 
     def halved(self) -> Budget:
-        """The budget to go on with when a batch did not fit after all."""
+        """Return half the budget, for a batch that did not fit after all."""
         return Budget(
             max(1, self.frames // 2),
             max(1, self.rows // 2),
@@ -53,7 +53,7 @@ class Budget:
 
 
 def plan(durations: Sequence[float], budget: Budget) -> Iterator[list[int]]:
-    """Batches of places, the longest recordings first; every place stands in one of them.
+    """Yield batches of places, the longest recordings first; every place is in one of them.
 
     Args:
         durations: seconds, one a recording.
@@ -72,5 +72,5 @@ def plan(durations: Sequence[float], budget: Budget) -> Iterator[list[int]]:
 
 
 def frames(seconds: float) -> int:
-    """Frames of a recording."""
+    """Return the frames of a recording."""
     return max(1, int(seconds * FRAMES_PER_S) + 1)

@@ -40,7 +40,9 @@ def install() -> int:
     Returns:
         How many functions were wrapped; 0 without cuda-python, and where all of them are already.
     """
-    return sum(_wrap_all(module) for name in _MODULES if (module := _found(name)) is not None)
+    return sum(
+        _wrap_all(module) for name in _MODULES if (module := _import_or_none(name)) is not None
+    )
 
 
 def check() -> None:
@@ -55,8 +57,8 @@ def check() -> None:
         raise CorruptedBytesError(f"the bytes {wrong} do not read as themselves in this process")
 
 
-def _found(name: str) -> ModuleType | None:
-    """The module; None if it is not installed."""
+def _import_or_none(name: str) -> ModuleType | None:
+    """Import a module; None if it is not installed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the older name is deprecated
@@ -75,7 +77,7 @@ def _wrap_all(module: ModuleType) -> int:
     ]
     wrapped = 0
     for writer, size in pairs:
-        for name, wrap in ((writer, _apart), (size, _enough)):
+        for name, wrap in ((writer, _with_own_buffer), (size, _with_larger_size)):
             if not hasattr(functions[name], "never_shared"):
                 new = wrap(functions[name])
                 new.never_shared = True  # type: ignore[attr-defined]
@@ -84,8 +86,8 @@ def _wrap_all(module: ModuleType) -> int:
     return wrapped
 
 
-def _enough(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A size that makes a buffer of the caller's own."""
+def _with_larger_size(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a function that returns a size, to return one that makes an unshared buffer."""
 
     @wraps(function)
     def ask(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the bindings take
@@ -96,19 +98,20 @@ def _enough(function: Callable[..., Any]) -> Callable[..., Any]:
     return ask
 
 
-def _apart(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that gets a buffer of its own in the place of a shared one.
+def _with_own_buffer(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a function to give it a buffer of its own in the place of a shared one.
 
     What is written there is lost. It is no more than a terminator.
     """
 
     @wraps(function)
     def write(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the bindings take
-        own = [bytes(_SHARED + 1) if _is_shared(one) else one for one in args]
-        named = {
-            name: bytes(_SHARED + 1) if _is_shared(one) else one for name, one in kwargs.items()
+        positional = [bytes(_SHARED + 1) if _is_shared(argument) else argument for argument in args]
+        keywords = {
+            name: bytes(_SHARED + 1) if _is_shared(argument) else argument
+            for name, argument in kwargs.items()
         }
-        return function(*own, **named)
+        return function(*positional, **keywords)
 
     return write
 

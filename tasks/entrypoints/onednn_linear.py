@@ -44,14 +44,14 @@ class OneDnnLinear(torch.nn.Module):
         self._bias = None if layer.bias is None else layer.bias.detach()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The layer's output."""
+        """Return the layer's output."""
         if self._over_time:
             return self._product(x.transpose(1, 2)).transpose(1, 2)
         return self._product(x)
 
     def _product(self, x: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = self._operator(x, self._weight, self._bias, "none", [], "")
-        return found
+        product: torch.Tensor = self._operator(x, self._weight, self._bias, "none", [], "")
+        return product
 
 
 def use_onednn_linears(model: torch.nn.Module) -> int:
@@ -70,7 +70,7 @@ def use_onednn_linears(model: torch.nn.Module) -> int:
         return 0
     try:
         replaced = [
-            (parent, name, _packed(layer))
+            (parent, name, _pack_checked(layer))
             for parent in model.modules()
             for name, layer in parent.named_children()
             if _is_product(layer)
@@ -84,7 +84,7 @@ def use_onednn_linears(model: torch.nn.Module) -> int:
 
 
 def _is_product(layer: torch.nn.Module) -> bool:
-    """Whether it multiplies by a matrix and nothing else; subclasses may do more."""
+    """Return whether it multiplies by a matrix and nothing else; subclasses may do more."""
     if type(layer) is torch.nn.Linear:
         return True
     return (
@@ -95,8 +95,8 @@ def _is_product(layer: torch.nn.Module) -> bool:
     )
 
 
-def _packed(layer: Any) -> OneDnnLinear:  # noqa: ANN401 - either kind of layer
-    """The layer, packed; RuntimeError unless both compute the same."""
+def _pack_checked(layer: Any) -> OneDnnLinear:  # noqa: ANN401 - either kind of layer
+    """Pack a layer; raise RuntimeError unless both compute the same."""
     packed = OneDnnLinear(layer)
     over_time = isinstance(layer, torch.nn.Conv1d)
     shape = (2, layer.in_channels, 3) if over_time else (2, 3, layer.in_features)

@@ -23,7 +23,7 @@ NAME = "tdt-617m-random.nemo"
 
 
 def tdt_config(tokenizer: Path) -> dict[str, Any]:
-    """FastConformer-TDT with the published dimensions of Parakeet TDT 0.6B v2."""
+    """Return a FastConformer-TDT with the published dimensions of Parakeet TDT 0.6B v2."""
     durations = [0, 1, 2, 3, 4]
     data = {
         "manifest_filepath": None,
@@ -133,20 +133,20 @@ def tdt_config(tokenizer: Path) -> dict[str, Any]:
 
 
 def make_model(folder: Path) -> Path:
-    """The graph with random weights as a .nemo."""
+    """Write the graph with random weights as a .nemo."""
     path = folder / NAME
     build_model(tdt_config(make_tokenizer(folder))).save_to(str(path))
     return path
 
 
 def build_model(config: dict[str, Any]) -> Any:  # noqa: ANN401 - NeMo ships no types
-    """A graph with random weights, always the same ones."""
+    """Build a graph with random weights, always the same ones."""
     torch.manual_seed(0)
     return EncDecRNNTBPEModel(cfg=OmegaConf.create(config))
 
 
 def make_tokenizer(folder: Path) -> Path:
-    """A tokenizer that knows made-up words."""
+    """Write a tokenizer of made-up words."""
     rng = np.random.default_rng(0)
     syllables = [c + v + e for c in "bcdfghklmnprstvwz" for v in "aeiou" for e in ("", "n", "l")]
     text = folder / "text.txt"

@@ -1,4 +1,4 @@
-"""One head of a hybrid model as a model of its own.
+"""Split one head off a hybrid model as a model of its own.
 
 Usage: single_head.py REQUEST.json
 
@@ -33,21 +33,21 @@ _TRANSDUCER_PARTS = ("decoder.", "joint.")
 
 
 def single_config(config: dict[str, Any], head: str) -> dict[str, Any]:
-    """The configuration of one head's model."""
+    """Return the configuration of one head's model."""
     pieces = "tokenizer" in config
     if head == "ctc":
         auxiliary = config["aux_ctc"]
-        left = {"aux_ctc", "joint", "loss", "decoder", "decoding", "model_defaults"}
+        dropped = {"aux_ctc", "joint", "loss", "decoder", "decoding", "model_defaults"}
         changed = {
             "target": _path(EncDecCTCModelBPE if pieces else EncDecCTCModel),
             "decoder": auxiliary["decoder"],
             "decoding": auxiliary.get("decoding") or {"strategy": "greedy_batch"},
         }
     else:
-        left = {"aux_ctc"}
+        dropped = {"aux_ctc"}
         changed = {"target": _path(EncDecRNNTBPEModel if pieces else EncDecRNNTModel)}
-    kept = {name: value for name, value in config.items() if name not in left}
-    return {**kept, **changed}
+    remaining = {name: value for name, value in config.items() if name not in dropped}
+    return {**remaining, **changed}
 
 
 def _path(model: type) -> str:
@@ -55,7 +55,7 @@ def _path(model: type) -> str:
 
 
 def single_weights(weights: dict[str, Any], head: str) -> dict[str, Any]:
-    """The weights of one head's model, by the names that it gives them."""
+    """Return the weights of one head's model, by the names that it gives them."""
     if head != "ctc":
         return {name: value for name, value in weights.items() if not name.startswith(_CTC_PART)}
     return {

@@ -54,16 +54,16 @@ class Reporter:
 
 
 def load(path: str, dtype: str | None) -> Any:  # noqa: ANN401 - NeMo ships no types
-    """A recogniser, on a GPU if there is one."""
+    """Load a recogniser, on a GPU if there is one."""
     on_gpu = torch.cuda.is_available()
     model = restore(path, "cuda" if on_gpu else "cpu")
-    large = sum(one.numel() for one in model.parameters()) >= _LARGE
-    chosen = torch.float32
+    large = sum(parameter.numel() for parameter in model.parameters()) >= _LARGE
+    compute_dtype = torch.float32
     if on_gpu and large and torch.cuda.is_bf16_supported():
-        chosen = torch.bfloat16
+        compute_dtype = torch.bfloat16
     if dtype is not None:
-        chosen = {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
-    return GreedyRecognizer(model, chosen)
+        compute_dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
+    return GreedyRecognizer(model, compute_dtype)
 
 
 def write(out: Path, audio: Sequence[str], texts: Sequence[str]) -> None:
@@ -87,20 +87,20 @@ def main() -> None:
     report = Reporter()
     for job in request["jobs"]:
         model = load(job["model"], request.get("dtype"))
-        longest = max(max(one_set["durations"]) for one_set in job["sets"])
+        longest = max(max(audio_set["durations"]) for audio_set in job["sets"])
         budget = decoding_pipeline.prepare(model, longest)
         report("model", model=job["model"], how=model.describe())
-        for one_set in job["sets"]:
-            audio, durations = one_set["audio"], one_set["durations"]
+        for audio_set in job["sets"]:
+            audio, durations = audio_set["audio"], audio_set["durations"]
             started = time.monotonic()
             texts = decoding_pipeline.transcribe(model, audio, durations, budget, report)
             seconds = time.monotonic() - started
             nvrtc_guard.check()  # before texts are kept that this process may have garbled
-            write(Path(one_set["out"]), audio, texts)
+            write(Path(audio_set["out"]), audio, texts)
             report(
                 "set",
                 model=job["model"],
-                out=one_set["out"],
+                out=audio_set["out"],
                 rows=len(texts),
                 audio_seconds=round(sum(durations), 3),
                 seconds=round(seconds, 3),

@@ -7,6 +7,7 @@ counted and said. Every difference knows how sure it is: a p-value and an interv
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.common.errors import InputError
@@ -33,7 +34,13 @@ class ScorePair:
     after: UtteranceScore
 
 
-@dataclass(frozen=True, slots=True)
+def term_missed(row: UtteranceScore) -> bool | None:
+    """Return whether the row's term was missed; None where it has none."""
+    return row.term_missed
+
+
+# Without slots: the parts and the changes by category are kept once they are known.
+@dataclass(frozen=True)
 class PairedScores:
     """The rows that two evaluations have in common, and how many only one of them has."""
 
@@ -62,15 +69,44 @@ class PairedScores:
         """The later evaluation's common rows."""
         return Scores(tuple(pair.after for pair in self.pairs))
 
-    @property
+    @cached_property
     def held_out(self) -> PairedScores:
         """The pairs whose row the later model was not trained on."""
         return self.where(lambda pair: pair.after.row.part is Partition.HELD_OUT)
 
-    @property
+    @cached_property
     def trained(self) -> PairedScores:
         """The pairs whose row the later model was trained on."""
         return self.where(lambda pair: pair.after.row.part is Partition.TRAINED)
+
+    @cached_property
+    def not_trained(self) -> PairedScores:
+        """The pairs that are not known to be trained on: held out, or not marked at all."""
+        return self.where(lambda pair: pair.after.row.part is not Partition.TRAINED)
+
+    @cached_property
+    def by_category(self) -> dict[str, KeywordErrorChange]:
+        """The change of KER of each category, and of all rows under ``ALL_CATEGORIES``."""
+        return self.changes(term_missed)
+
+    def changes(
+        self, missed: Callable[[UtteranceScore], bool | None]
+    ) -> dict[str, KeywordErrorChange]:
+        """Return the change of each category, and of all rows under ``ALL_CATEGORIES``.
+
+        Args:
+            missed: what counts as missed in a row; None leaves the row out.
+        """
+        groups: dict[str, list[_Flip]] = {ALL_CATEGORIES: []}
+        for place, pair in enumerate(self.pairs):
+            before, after = missed(pair.before), missed(pair.after)
+            if before is None or after is None:
+                continue
+            flip = _Flip(before, after, block_of(pair.after.row.term, place))
+            groups[ALL_CATEGORIES].append(flip)
+            if (category := pair.after.row.entity_category) is not None:
+                groups.setdefault(category, []).append(flip)
+        return {category: _delta(category, flips) for category, flips in sorted(groups.items())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +247,7 @@ def changes(pairing: PairedScores) -> tuple[MetricChange, ...]:
         )
 
     def share(name: str, missed: Callable[[UtteranceScore], bool | None]) -> MetricChange:
-        delta = deltas(pairing, missed)[ALL_CATEGORIES]
+        delta = pairing.changes(missed)[ALL_CATEGORIES]
         return MetricChange(
             name, delta.n, delta.before.rate, delta.after.rate, delta.interval, delta.p
         )
@@ -242,7 +278,7 @@ def exposure(pairing: PairedScores) -> tuple[KeywordErrorChange, ...]:
                     and (value in trained_values) is is_seen
                 )
             )
-            changes_by_exposure.append(replace(deltas(rows)[ALL_CATEGORIES], category=label))
+            changes_by_exposure.append(replace(rows.by_category[ALL_CATEGORIES], category=label))
     return tuple(changes_by_exposure)
 
 
@@ -275,32 +311,6 @@ def pair(before: Scores, after: Scores) -> PairedScores:
         only_before=len(earlier) - len(common_keys),
         only_after=len(later) - len(common_keys),
     )
-
-
-def term_missed(row: UtteranceScore) -> bool | None:
-    """Return whether the row's term was missed; None where it has none."""
-    return row.term_missed
-
-
-def deltas(
-    pairing: PairedScores, missed: Callable[[UtteranceScore], bool | None] = term_missed
-) -> dict[str, KeywordErrorChange]:
-    """Return the difference of each category, and of all rows under ``ALL_CATEGORIES``.
-
-    Args:
-        pairing: the rows.
-        missed: what counts as missed, by default that the row's term was; None leaves a row out.
-    """
-    groups: dict[str, list[_Flip]] = {ALL_CATEGORIES: []}
-    for place, pair in enumerate(pairing.pairs):
-        before, after = missed(pair.before), missed(pair.after)
-        if before is None or after is None:
-            continue
-        flip = _Flip(before, after, block_of(pair.after.row.term, place))
-        groups[ALL_CATEGORIES].append(flip)
-        if (category := pair.after.row.entity_category) is not None:
-            groups.setdefault(category, []).append(flip)
-    return {category: _delta(category, flips) for category, flips in sorted(groups.items())}
 
 
 class _Flip(NamedTuple):

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.data.text_normalizer import normalise
-from tasks.evaluation.diff import deltas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -71,4 +70,4 @@ def false_keyword_effect(pairing: PairedScores, term_index: TermIndex) -> FalseK
     def missed_or_false_keyword(row: UtteranceScore) -> bool | None:
         return holds_one(row) or row.term_missed
 
-    return FalseKeywordEffect(deltas(pairing, holds_one), deltas(pairing, missed_or_false_keyword))
+    return FalseKeywordEffect(pairing.changes(holds_one), pairing.changes(missed_or_false_keyword))

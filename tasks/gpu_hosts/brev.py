@@ -54,7 +54,7 @@ class Instance:
 
     @property
     def ready(self) -> bool:
-        """Whether it runs and is set up."""
+        """True if it runs and is set up."""
         return self.status == "RUNNING" and self.build in {"COMPLETED", ""}
 
 
@@ -69,25 +69,29 @@ class Brev:
     program: str = "brev"
 
     def organisations(self) -> list[Organisation]:
-        """Those that the user is in; none where an API key is used, which knows only its own.
+        """List the user's organisations; none with an API key, which knows only its own.
 
         Raises:
             HostError: it cannot tell, for instance because nobody is logged in.
         """
         try:
-            found = self._json("ls", "orgs", "--json")
+            organisations = self._json("ls", "orgs", "--json")
         except HostError as wrong:
             if _BY_KEY in str(wrong).lower():
                 return []
             raise
         with _expected("ls orgs"):
             return [
-                Organisation(str(one["id"]), str(one["name"]), one["is_active"] is True)
-                for one in found
+                Organisation(
+                    str(organisation["id"]),
+                    str(organisation["name"]),
+                    organisation["is_active"] is True,
+                )
+                for organisation in organisations
             ]
 
     def cheapest(self, gpu: str, memory_gb: int, disk_gb: int) -> Offer:
-        """The cheapest type with one such GPU that can be had now.
+        """Find the cheapest type with one such GPU that can be had now.
 
         Args:
             gpu: as its search names it, such as L40S.
@@ -97,16 +101,18 @@ class Brev:
         Raises:
             HostError: there is none.
         """
-        wanted = ["--gpu-name", gpu, "--min-disk", str(disk_gb), "--sort", "price", "--json"]
-        found = self._json("search", *wanted)
+        query = ["--gpu-name", gpu, "--min-disk", str(disk_gb), "--sort", "price", "--json"]
+        offers = self._json("search", *query)
         with _expected("search"):
-            for one in found or []:
+            for offer in offers or []:
                 # A search for A100 also finds other names that hold it; more GPUs cost more.
-                fits = one["vram_per_gpu_gb"] >= _SAME_CARD * memory_gb
-                if one["gpu_name"].upper() == gpu.upper() and one["gpu_count"] == 1 and fits:
-                    fixed = one["disk_min_gb"] == one["disk_max_gb"]
-                    disk = one["disk_min_gb"] if fixed else max(disk_gb, one["disk_min_gb"])
-                    return Offer(one["type"], one["cloud"], float(one["price_per_hour"]), disk)
+                fits = offer["vram_per_gpu_gb"] >= _SAME_CARD * memory_gb
+                if offer["gpu_name"].upper() == gpu.upper() and offer["gpu_count"] == 1 and fits:
+                    fixed = offer["disk_min_gb"] == offer["disk_max_gb"]
+                    disk = offer["disk_min_gb"] if fixed else max(disk_gb, offer["disk_min_gb"])
+                    return Offer(
+                        offer["type"], offer["cloud"], float(offer["price_per_hour"]), disk
+                    )
         raise HostError(
             f"brev: no instance with one {gpu} of {memory_gb} GB and {disk_gb} GB of disk can be "
             "had now. Fix: try another SKU, or later."
@@ -126,26 +132,26 @@ class Brev:
         Raises:
             HostError: it refuses, or does not answer: an instance may come all the same.
         """
-        wanted = [{"type": offer.type, "target_disk_gb": offer.disk_gb}]
+        types = [{"type": offer.type, "target_disk_gb": offer.disk_gb}]
         script = ["--startup-script", at_boot] if at_boot else []
-        self._run("create", name, "--detached", *script, given=json.dumps(wanted))
+        self._run("create", name, "--detached", *script, stdin=json.dumps(types))
 
     def instances(self) -> list[Instance]:
-        """The instances of the active organisation, also those of its other users.
+        """List the instances of the active organisation, also those of its other users.
 
         Raises:
             HostError: it cannot tell, for instance because nobody is logged in.
         """
-        found = self._json("ls", "--json", "--all")
+        listing = self._json("ls", "--json", "--all")
         with _expected("ls"):
             return [
-                Instance(one["name"], one["status"], one.get("build_status", ""))
-                for one in found["workspaces"] or []
+                Instance(workspace["name"], workspace["status"], workspace.get("build_status", ""))
+                for workspace in listing["workspaces"] or []
             ]
 
     def find(self, name: str) -> Instance | None:
-        """An instance by its name, if it is there."""
-        return next((one for one in self.instances() if one.name == name), None)
+        """Find an instance by its name; None if there is none."""
+        return next((instance for instance in self.instances() if instance.name == name), None)
 
     def delete(self, name: str) -> None:
         """Delete an instance with its disk.
@@ -160,21 +166,21 @@ class Brev:
         self._run("refresh")
 
     def _json(self, *arguments: str) -> Any:  # noqa: ANN401 - checked where it is used
-        said = self._run(*arguments)
+        output = self._run(*arguments)
         try:
-            return json.loads(said)
+            return json.loads(output)
         except ValueError as wrong:
             raise HostError(
-                f"brev {arguments[0]}: not the JSON that was expected ({said[:200]!r}). "
+                f"brev {arguments[0]}: not the JSON that was expected ({output[:200]!r}). "
                 "Fix: is this version of brev newer than July 2026?"
             ) from wrong
 
-    def _run(self, *arguments: str, given: str | None = None) -> str:
+    def _run(self, *arguments: str, stdin: str | None = None) -> str:
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 [self.program, *arguments],
                 # Several of its commands read more names from a pipe, but none from /dev/null.
-                **({"stdin": subprocess.DEVNULL} if given is None else {"input": given}),
+                **({"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}),
                 capture_output=True,
                 text=True,
                 timeout=_ANSWER_S,
@@ -182,18 +188,18 @@ class Brev:
             )
         except FileNotFoundError as absent:
             raise HostError(f"{self.program}: not installed.") from absent
-        except subprocess.TimeoutExpired as late:
+        except subprocess.TimeoutExpired as timeout:
             raise ConnectionLostError(
                 f"brev {arguments[0]}: no answer within {_ANSWER_S:.0f} s."
-            ) from late
-        if done.returncode != 0:
-            raise HostError(f"brev {arguments[0]}: {(done.stderr or done.stdout).strip()}")
-        return done.stdout
+            ) from timeout
+        if process.returncode != 0:
+            raise HostError(f"brev {arguments[0]}: {(process.stderr or process.stdout).strip()}")
+        return process.stdout
 
 
 @contextmanager
 def _expected(command: str) -> Iterator[None]:
-    """What it tells has the form that is read here.
+    """Raise an error of the host if Brev's output has another form than is read here.
 
     Raises:
         HostError: it has not.

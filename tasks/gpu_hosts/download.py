@@ -50,7 +50,7 @@ class DownloadedRun:
 def has_results(
     connection: Connection, placed: RemotePaths, cycle: Cycle, patience_s: float = 0.0
 ) -> bool:
-    """Whether the run on the host went to its end; the gate may have refused it there.
+    """Return whether the run on the host ended with results; the gate may have refused it there.
 
     Raises:
         ConnectionLostError: the host cannot be reached for longer than ``patience_s``.
@@ -64,7 +64,7 @@ def fetch(
     connection: Connection,
     placed: RemotePaths,
     cargo: UploadPlan,
-    told: Mapping[str, Any],
+    rental: Mapping[str, Any],
     patience_s: float = 0.0,
 ) -> DownloadedRun:
     """Bring a run's results back, check every file, and put them beside the cycle.
@@ -73,7 +73,7 @@ def fetch(
         connection: to the host.
         placed: where they are there.
         cargo: what was sent.
-        told: what run.json shall say of the host.
+        rental: what run.json shall say of the host.
         patience_s: how long the connection may be gone.
 
     Raises:
@@ -82,13 +82,13 @@ def fetch(
     """
     cycle = cargo.cycle
     # Beside the cycle, so that a rename moves it; hidden, so that nothing takes it for a cycle.
-    staging = cycle.path.parent / f".rented-{told['lease']}"
+    staging = cycle.path.parent / f".rented-{rental['lease']}"
     try:
         bring = partial(connection.copy_back, placed.clinic, staging, _NOT_BACK)
         retry_connection(bring, patience_s)
         checked, run = verify(staging, cycle)
         changed = _localise(staging, cycle, run, _homes(placed, cargo))
-        kept = _install(staging, cycle, {**told, **changed})
+        earlier_models = _install(staging, cycle, {**rental, **changed})
     except Exception as failure:
         with suppress(OSError):
             staging.rmdir()  # if nothing has arrived
@@ -99,7 +99,7 @@ def fetch(
         ) from failure
     shutil.rmtree(staging, ignore_errors=True)
     model = cycle.path / "models" / run / training_run.MODEL_NAME
-    return DownloadedRun(checked, model, cycle.next.path, kept)
+    return DownloadedRun(checked, model, cycle.next.path, earlier_models)
 
 
 def verify(staging: Path, cycle: Cycle) -> tuple[int, str]:
@@ -115,31 +115,31 @@ def verify(staging: Path, cycle: Cycle) -> tuple[int, str]:
     record = atomic_files.read_json(results / run_record.RECORD_NAME)
     run = PurePosixPath(record["sft"]["model"]).parent.name
     model = staging / cycle.path.name / "models" / run
-    wanted = {results / name: sha256 for name, sha256 in record["files"].items()}
-    wanted[model / training_run.MODEL_NAME] = record["sft"]["model_sha256"]
+    expected = {results / name: sha256 for name, sha256 in record["files"].items()}
+    expected[model / training_run.MODEL_NAME] = record["sft"]["model_sha256"]
     # The record of a host with an older version of this project does not tell it.
     if (sha256 := record["sft"].get("training_run_info_sha256")) is not None:
-        wanted[model / training_run.INFO_NAME] = sha256
-    _compare(wanted, staging, cycle)
-    dataset = atomic_files.read_json(model / training_run.INFO_NAME)["dataset"]
+        expected[model / training_run.INFO_NAME] = sha256
+    _compare(expected, staging, cycle)
+    dataset = training_run.read_info(model / training_run.INFO_NAME)["dataset"]
     sides = {staging / cycle.path.name / f"{side}.jsonl": f"{side}_sha256" for side in _SPLIT}
     _compare({path: dataset[name] for path, name in sides.items()}, staging, cycle)
-    return len(wanted) + len(sides), run
+    return len(expected) + len(sides), run
 
 
-def _compare(wanted: Mapping[Path, str], staging: Path, cycle: Cycle) -> None:
-    for path, sha256 in wanted.items():
+def _compare(expected: Mapping[Path, str], staging: Path, cycle: Cycle) -> None:
+    for path, sha256 in expected.items():
         if not path.is_file() or hashing.sha256_file(path) != sha256:
-            what = "is not what the run wrote" if path.is_file() else "is missing"
+            problem = "is not what the run wrote" if path.is_file() else "is missing"
             raise HostError(
-                f"{path.relative_to(staging)}: {what} (its SHA-256 in "
+                f"{path.relative_to(staging)}: {problem} (its SHA-256 in "
                 f"{cycle.next.path.name}/{run_record.RECORD_NAME} is another). Nothing was "
                 "taken over."
             )
 
 
 def _homes(placed: RemotePaths, cargo: UploadPlan) -> list[tuple[str, str]]:
-    """Each place on the host with the one here that it stands for, the innermost first."""
+    """Pair each place on the host with its place here, the innermost first."""
     pairs = [(placed.clinic, cargo.cycle.path.parent)]
     pairs += zip(placed.audio_roots, cargo.audio_roots, strict=True)
     if placed.base != cargo.base:
@@ -149,7 +149,7 @@ def _homes(placed: RemotePaths, cargo: UploadPlan) -> list[tuple[str, str]]:
     if placed.general is not None and cargo.general is not None:
         pairs.append((placed.general.rpartition("/")[0], cargo.general.expanduser().parent))
     homes = [(there, str(here.expanduser().absolute())) for there, here in pairs]
-    return sorted(homes, key=lambda one: len(one[0]), reverse=True)
+    return sorted(homes, key=lambda pair: len(pair[0]), reverse=True)
 
 
 def _localise(
@@ -160,11 +160,11 @@ def _localise(
     Returns:
         What run.json shall say of it: the SHA-256 on the host of each file that is changed.
     """
-    there: dict[str, str] = {}
+    remote_hashes: dict[str, str] = {}
 
     def rewritten(path: Path) -> str:
-        """The SHA-256 of a file, now."""
-        before = hashing.sha256_file(path)
+        """Rewrite the paths in a file and return its new SHA-256."""
+        original = hashing.sha256_file(path)
         if path.suffix == ".jsonl":
             rows = atomic_files.read_jsonl(path)
             if (moved := _at_home(rows, homes)) != rows:
@@ -173,29 +173,29 @@ def _localise(
             value = atomic_files.read_json(path)
             if (moved := _at_home(value, homes)) != value:
                 atomic_files.write_json(path, moved)
-        if (now := hashing.sha256_file(path)) != before:
-            there[path.relative_to(staging).as_posix()] = before
+        if (now := hashing.sha256_file(path)) != original:
+            remote_hashes[path.relative_to(staging).as_posix()] = original
         return now
 
-    own, results = staging / cycle.path.name, staging / cycle.next.path.name
-    info_path = own / "models" / run / training_run.INFO_NAME
-    info, before = atomic_files.read_json(info_path), hashing.sha256_file(info_path)
-    hashes = {f"{side}_sha256": rewritten(own / f"{side}.jsonl") for side in _SPLIT}
-    if there:
+    cycle_files, results = staging / cycle.path.name, staging / cycle.next.path.name
+    info_path = cycle_files / "models" / run / training_run.INFO_NAME
+    info, original = training_run.read_info(info_path), hashing.sha256_file(info_path)
+    hashes = {f"{side}_sha256": rewritten(cycle_files / f"{side}.jsonl") for side in _SPLIT}
+    if remote_hashes:
         atomic_files.write_json(info_path, {**info, "dataset": {**info["dataset"], **hashes}})
-        there[info_path.relative_to(staging).as_posix()] = before
+        remote_hashes[info_path.relative_to(staging).as_posix()] = original
     record = _at_home(atomic_files.read_json(results / run_record.RECORD_NAME), homes)
     record["files"] = {name: rewritten(results / name) for name in record["files"]}
     record["sft"]["training_run_info_sha256"] = hashing.sha256_file(info_path)
     atomic_files.write_json(results / run_record.RECORD_NAME, record)
-    return {"sha256_there": there} if there else {}
+    return {"sha256_there": remote_hashes} if remote_hashes else {}
 
 
 def _at_home(value: Any, homes: Sequence[tuple[str, str]]) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(value, dict):
-        return {key: _at_home(one, homes) for key, one in value.items()}
+        return {key: _at_home(item, homes) for key, item in value.items()}
     if isinstance(value, list):
-        return [_at_home(one, homes) for one in value]
+        return [_at_home(item, homes) for item in value]
     if isinstance(value, str):
         for there, here in homes:
             if value == there or value.startswith(f"{there}/"):
@@ -203,23 +203,23 @@ def _at_home(value: Any, homes: Sequence[tuple[str, str]]) -> Any:  # noqa: ANN4
     return value
 
 
-def _install(staging: Path, cycle: Cycle, told: Mapping[str, Any]) -> tuple[Path, ...]:
+def _install(staging: Path, cycle: Cycle, rental: Mapping[str, Any]) -> tuple[Path, ...]:
     """Move everything to its place, which may be a link to another disk; the models kept."""
-    own, results = staging / cycle.path.name, staging / cycle.next.path.name
+    cycle_files, results = staging / cycle.path.name, staging / cycle.next.path.name
     models = cycle.path / "models"
     models.mkdir(exist_ok=True)
     placed = [
-        _place(trained, models / trained.name, f"before-{told['lease']}")
-        for trained in sorted((own / "models").iterdir())
+        _place(trained, models / trained.name, f"before-{rental['lease']}")
+        for trained in sorted((cycle_files / "models").iterdir())
     ]
     for side in _SPLIT:
-        atomic_files.move(own / f"{side}.jsonl", cycle.path / f"{side}.jsonl")
+        atomic_files.move(cycle_files / f"{side}.jsonl", cycle.path / f"{side}.jsonl")
     run_record.begin(cycle.next)
     record = atomic_files.read_json(results / run_record.RECORD_NAME)
     for name in record["files"]:
         atomic_files.move(results / name, cycle.next.path / name)
-    run_record.complete(cycle.next, {**record, "rented": dict(told)})
-    return tuple(kept for kept in placed if kept is not None)
+    run_record.complete(cycle.next, {**record, "rented": dict(rental)})
+    return tuple(earlier for earlier in placed if earlier is not None)
 
 
 def _place(arrived: Path, target: Path, suffix: str) -> Path | None:
@@ -227,18 +227,18 @@ def _place(arrived: Path, target: Path, suffix: str) -> Path | None:
     if arrived.is_file():
         atomic_files.move(arrived, target)
         return None
-    whole = target.with_name(f".{target.name}.arriving")
-    shutil.rmtree(whole, ignore_errors=True)
-    shutil.move(arrived, whole)
-    kept = None
+    arriving = target.with_name(f".{target.name}.arriving")
+    shutil.rmtree(arriving, ignore_errors=True)
+    shutil.move(arrived, arriving)
+    earlier = None
     if target.exists():
-        kept = target.with_name(f"{target.name}.{suffix}")
-        target.rename(kept)
-    whole.rename(target)
-    if kept is not None and _model(kept) == _model(target):
-        shutil.rmtree(kept)
+        earlier = target.with_name(f"{target.name}.{suffix}")
+        target.rename(earlier)
+    arriving.rename(target)
+    if earlier is not None and _model(earlier) == _model(target):
+        shutil.rmtree(earlier)
         return None
-    return kept
+    return earlier
 
 
 def _model(folder: Path) -> str | None:

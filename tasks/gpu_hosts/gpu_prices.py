@@ -1,7 +1,7 @@
 """The GPUs that can be rented, what fits on them, and what a run costs there (specification, 4a).
 
 Every price, its date and its source stand here, and every figure that a person sees before saying
-YES is computed from this table. Step times were measured on one H100 (docs/experiments.md); those
+YES is computed from this table. Step times were measured on one H100 (docs/log); those
 of the other cards are estimates and are marked as such.
 """
 
@@ -116,7 +116,7 @@ RECOMMENDED = "l40s"
 
 
 def sku(name: str) -> Sku:
-    """A SKU by its name.
+    """Return a SKU by its name.
 
     Raises:
         InputError: there is none of that name.
@@ -130,7 +130,7 @@ def sku(name: str) -> Sku:
 
 
 def parameters_of(base: str, nemo_bytes: int | None = None) -> int:
-    """Parameters of a base, from its name (``…-0.6b-v2``) or the size of its file (4 bytes each).
+    """Return a base's parameters by its name (``…-0.6b-v2``) or its file's size (4 bytes each).
 
     A base that tells neither is taken for the recommended one's size.
     """
@@ -142,7 +142,7 @@ def parameters_of(base: str, nemo_bytes: int | None = None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Whether, and how, a base is tuned on a SKU.
+    """The fit of a base on a SKU.
 
     Attributes:
         batch: rows a batch, of up to 20 s.
@@ -156,7 +156,7 @@ class Fit:
 
 
 def fit(kind: Sku, parameters: int) -> Fit:
-    """How a base of this size fits on a SKU.
+    """Return the fit of a base of this size on a SKU.
 
     Memory grows with the parameters: a base of 1.1 B on 48 GB is as one of 0.6 B on 26 GB. A
     smaller base than the measured one takes no larger batch than that.
@@ -171,7 +171,7 @@ def fit(kind: Sku, parameters: int) -> Fit:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What there is to do.
+    """The work of a cycle.
 
     Attributes:
         rows: on the training side.
@@ -193,7 +193,7 @@ class Work:
 def work(
     durations: list[float | None], held_out: float, epochs: int, batch: int, parameters: int
 ) -> Work:
-    """The work of a cycle.
+    """Return the work of a cycle.
 
     Args:
         durations: of each row, seconds; None counts as the longest that the recipe takes.
@@ -202,13 +202,13 @@ def work(
         batch: rows a batch.
         parameters: of the base.
     """
-    total = sum(_LONGEST_ROW_S if one is None else one for one in durations)
+    total = sum(_LONGEST_ROW_S if duration is None else duration for duration in durations)
     trained = max(1, round(len(durations) * (1 - held_out)))
     return Work(trained, total, len(durations), epochs, batch, parameters)
 
 
 def step_seconds(kind: Sku, work: Work) -> float:
-    """Seconds of one step on a full batch."""
+    """Return the seconds of one step on a full batch."""
     size = max(1.0, work.parameters / REFERENCE_PARAMETERS)
     audio = work.batch * work.audio_seconds / max(work.all_rows, 1)
     fixed, growing = kind.slower
@@ -216,7 +216,7 @@ def step_seconds(kind: Sku, work: Work) -> float:
 
 
 def expected_minutes(kind: Sku, work: Work) -> float:
-    """Minutes from the host's boot to its results: set-up, training, transcription twice."""
+    """Return the minutes from the host's boot to its results, with two transcriptions."""
     size = max(1.0, work.parameters / REFERENCE_PARAMETERS)
     steps = work.epochs * max(1, round(work.rows / work.batch))
     training = steps * step_seconds(kind, work) + work.epochs * _EPOCH_S * size
@@ -226,7 +226,7 @@ def expected_minutes(kind: Sku, work: Work) -> float:
 
 @dataclass(frozen=True, slots=True)
 class CostShape:
-    """What a person must know before a host is rented.
+    """The costs that a person must know before a host is rented.
 
     Attributes:
         sku: what would be rented.
@@ -267,7 +267,7 @@ class CostShape:
         return self.disk_gb * DISK_USD_PER_GB_MONTH
 
     def lines(self) -> list[str]:
-        """What is shown, a line each."""
+        """Return the lines that are shown to the user."""
         name = f"{self.sku.name.upper()} {self.sku.memory_gb} GB"
         about = "estimated" if self.estimated else "from measured step times"
         lines = [
@@ -285,7 +285,7 @@ class CostShape:
         return lines + [f"warning: {line}" for line in self.warnings]
 
     def as_dict(self) -> dict[str, Any]:
-        """For the run's record and for programs."""
+        """Return the costs as the run's record and programs read them."""
         return {
             "sku": self.sku.name,
             "usd_per_hour": self.usd_per_hour,
@@ -301,7 +301,7 @@ class CostShape:
 
 
 def own_cost_shape(kind: Sku, work: Work, usd_per_hour: float | None = None) -> CostShape:
-    """The cost of a run on a host of the user's own: what he says, else nothing, and no disk.
+    """Return the cost of a run on a host of the user's own, by the user's price; no disk.
 
     Args:
         kind: the SKU that the host is like.
@@ -317,7 +317,7 @@ def own_cost_shape(kind: Sku, work: Work, usd_per_hour: float | None = None) -> 
 
 
 def cost_shape(kind: Sku, work: Work, disk_gb: int, usd_per_hour: float | None = None) -> CostShape:
-    """The cost of a run on a SKU that is rented.
+    """Return the cost of a run on a SKU that is rented.
 
     Args:
         kind: of host.
@@ -328,9 +328,13 @@ def cost_shape(kind: Sku, work: Work, disk_gb: int, usd_per_hour: float | None =
     Raises:
         InputError: the base does not fit on the SKU.
     """
-    found = fit(kind, work.parameters)
-    if not found.possible:
-        larger = [one.name for one in SKUS.values() if fit(one, work.parameters).comfortable]
+    fitting = fit(kind, work.parameters)
+    if not fitting.possible:
+        larger = [
+            larger_sku.name
+            for larger_sku in SKUS.values()
+            if fit(larger_sku, work.parameters).comfortable
+        ]
         raise InputError(
             f"sku {kind.name}: {kind.memory_gb} GB are too little for a base of "
             f"{work.parameters / 1e9:.1f} billion parameters, whose weights, gradients and "
@@ -338,13 +342,13 @@ def cost_shape(kind: Sku, work: Work, disk_gb: int, usd_per_hour: float | None =
             f"Fix: take {' or '.join(larger) or 'a smaller base'}."
         )
     warnings: list[str] = []
-    if not found.comfortable:
+    if not fitting.comfortable:
         warnings.append(
             f"{kind.memory_gb} GB hold this base only with short rows; a larger GPU is comfortable"
         )
-    if work.batch > found.batch:
+    if work.batch > fitting.batch:
         warnings.append(
-            f"a batch of {work.batch} is more than the {found.batch} that fit rows of 20 s there"
+            f"a batch of {work.batch} is more than the {fitting.batch} that fit rows of 20 s there"
         )
     priced = f"{kind.price.source}, {kind.price.date}"
     return CostShape(
@@ -361,20 +365,22 @@ def cost_shape(kind: Sku, work: Work, disk_gb: int, usd_per_hour: float | None =
 def table(
     parameters: int = REFERENCE_PARAMETERS, rows: int = 100, epochs: int = 3
 ) -> list[dict[str, Any]]:
-    """The table as the documentation shows it: each SKU with a run of so many rows of 3 s."""
+    """Return the documentation's table: each SKU with a run of so many rows of 3 s."""
     lines = []
     for kind in SKUS.values():
-        found = fit(kind, parameters)
-        one = work([3.0] * rows, 0.2, epochs, found.batch, parameters)
+        fitting = fit(kind, parameters)
+        cycle_work = work([3.0] * rows, 0.2, epochs, fitting.batch, parameters)
         lines.append(
             {
                 "sku": kind.name,
                 "memory (GB)": kind.memory_gb,
                 "$ an hour": kind.price.usd_per_hour,
-                "batch": found.batch if found.possible else None,
-                "comfortable": found.comfortable,
-                "minutes": round(expected_minutes(kind, one), 0),
-                "$ a run": round(kind.price.usd_per_hour * expected_minutes(kind, one) / 60, 2),
+                "batch": fitting.batch if fitting.possible else None,
+                "comfortable": fitting.comfortable,
+                "minutes": round(expected_minutes(kind, cycle_work), 0),
+                "$ a run": round(
+                    kind.price.usd_per_hour * expected_minutes(kind, cycle_work) / 60, 2
+                ),
                 "$ a night": round(kind.price.usd_per_hour * NIGHT_H, 2),
                 "$ a week": round(kind.price.usd_per_hour * WEEK_H, 2),
                 "measured": kind.measured,

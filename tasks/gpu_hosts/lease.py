@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, schemas
 from tasks.common.errors import InputError
+from tasks.common.schemas import Schema
 from tasks.gpu_hosts.providers import Host, Provider, open_host
 from tasks.records import cost_ledger
 from tasks.records.cost_ledger import RentalOutcome
@@ -64,12 +65,12 @@ class Lease:
         return f"rented-{self.lease}"
 
     def open(self) -> Host:
-        """The host."""
+        """Open the host."""
         settings: Any = TypeAdapter(Provider).validate_python(dict(self.provider))
         return open_host(settings, self.lease, self.account, self.started)
 
     def entry(self, outcome: RentalOutcome, ended: float | None = None) -> cost_ledger.LedgerEntry:
-        """What the ledger gets for the time that is not in it yet."""
+        """Return the ledger's entry for the time that is not in it yet."""
         return cost_ledger.entry(
             started=max(self.started, self.counted_until),
             ended=time.time() if ended is None else ended,
@@ -100,7 +101,7 @@ class Lease:
 
 
 def place() -> Path:
-    """Where the records lie: the user's state folder."""
+    """Return the folder of the records: the user's state folder."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "asr-flywheel" / "hosts"
 
@@ -126,15 +127,15 @@ def hold(lease: str) -> Iterator[None]:
 def write(lease: Lease) -> None:
     """Write or renew the record; it is on the disk when this returns."""
     path = _record(lease.lease)
-    atomic_files.write_json(path, asdict(lease))
-    for one in (path, path.parent):
-        handle = os.open(one, os.O_RDONLY)
+    atomic_files.write_json(path, Schema.LEASE.mark(asdict(lease)))
+    for target in (path, path.parent):
+        handle = os.open(target, os.O_RDONLY)
         os.fsync(handle)
         os.close(handle)
 
 
 def remove(lease: Lease) -> None:
-    """The host was given back."""
+    """Remove the record of a host that was given back."""
     forget(lease.lease)
 
 
@@ -146,20 +147,22 @@ def forget(lease: str) -> None:
 
 
 def ids() -> list[str]:
-    """The ids of all records that are there, readable or not."""
+    """List the ids of all records that are there, readable or not."""
     return sorted(path.stem for path in place().glob("*.json"))
 
 
 def read(lease: str) -> Lease | None:
-    """A record by its id; None if it is not there (any more).
+    """Read a record by its id; None if it is not there (any more).
 
     Raises:
         InputError: it cannot be read: nobody knows which host it is of.
     """
     path = _record(lease)
     try:
-        found = Lease(**atomic_files.read_json(path))
-        found.open()
+        document = atomic_files.read_json(path)
+        Schema.LEASE.check(document, path)
+        record = Lease(**{name: document[name] for name in document if name != schemas.KEY})
+        record.open()
     except (InputError, TypeError, ValueError) as wrong:
         if not path.exists():
             return None
@@ -168,7 +171,7 @@ def read(lease: str) -> Lease | None:
             f"a host with {lease} in its name at its provider (at Brev: `brev ls --all`) and end "
             f"it by hand, then `asr-flywheel rent --forget {lease}`."
         ) from wrong
-    return found
+    return record
 
 
 def _record(lease: str) -> Path:

@@ -27,7 +27,7 @@ class NothingCreatedError(HostError):
 
 
 class HostStatus(StrEnum):
-    """What a host is doing, as far as it costs."""
+    """The status of a host, as far as it costs."""
 
     ABSENT = "absent"
     STARTING = "starting"
@@ -38,7 +38,7 @@ class HostStatus(StrEnum):
 
     @property
     def given_back(self) -> bool:
-        """Whether it bills no more."""
+        """True if it bills no more."""
         return self in {HostStatus.ABSENT, HostStatus.ENDING}
 
 
@@ -112,7 +112,7 @@ Provider = Annotated[SshHostSettings | BrevSettings, Field(discriminator="provid
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a provider offers.
+    """The offer of a provider.
 
     Attributes:
         usd_per_hour: its price now.
@@ -130,21 +130,21 @@ class Host(Protocol):
 
     @property
     def name(self) -> str:
-        """Under which a person finds it at its provider."""
+        """The name by which a person finds it at its provider."""
 
     @property
     def connection(self) -> Connection:
-        """How scripts, files and tunnels reach it."""
+        """The connection for scripts, files and tunnels."""
 
     def quote(self, gpu: str, memory_gb: int, disk_gb: int, most_usd_per_hour: float) -> Quote:
-        """See what it would cost now; nothing is asked for.
+        """Return its price now; ask for nothing.
 
         Raises:
             NothingCreatedError: it cannot be had, or only at a higher price.
         """
 
     def provision(self, quote: Quote, limit_s: int) -> None:
-        """Have it.
+        """Ask the provider for the host.
 
         Args:
             quote: from ``quote``.
@@ -169,7 +169,7 @@ class Host(Protocol):
         """
 
     def state(self) -> HostStatus:
-        """What it is doing.
+        """Return the host's status.
 
         Raises:
             HostError: nobody can tell.
@@ -190,20 +190,20 @@ class SshHost:
 
     @property
     def connection(self) -> Connection:
-        """To the host."""
+        """The connection to the host."""
         return Connection(self.settings.ssh)
 
     def quote(self, gpu: str, memory_gb: int, disk_gb: int, most_usd_per_hour: float) -> Quote:
-        """It is there already, or it is not; it costs what its owner says."""
+        """Return the owner's price if the host is there."""
         del gpu, memory_gb, disk_gb
         try:
             self.connection.check("true", timeout_s=self.settings.ssh.connect_s + 5)
-        except HostError as away:
-            raise NothingCreatedError(str(away)) from away
+        except HostError as unreachable:
+            raise NothingCreatedError(str(unreachable)) from unreachable
         return Quote(most_usd_per_hour)
 
     def provision(self, quote: Quote, limit_s: int) -> None:
-        """It is there."""
+        """Do nothing: the host is there."""
 
     def wait_until_reachable(self, seconds: float) -> None:
         """Wait for sshd."""
@@ -215,9 +215,11 @@ class SshHost:
         self.connection.check(script, timeout_s=60)
 
     def state(self) -> HostStatus:
-        """Running as long as a process or a file of the lease is there."""
-        left = self.connection.check(remote_scripts.left(self.settings.folder, self.lease)).strip()
-        return HostStatus.RUNNING if left else HostStatus.ABSENT
+        """Return running as long as a process or a file of the lease is there."""
+        remains = self.connection.check(
+            remote_scripts.remaining(self.settings.folder, self.lease)
+        ).strip()
+        return HostStatus.RUNNING if remains else HostStatus.ABSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,7 @@ class BrevInstance:
 
     @property
     def connection(self) -> Connection:
-        """By the entry that ``brev refresh`` writes."""
+        """The connection by the entry that ``brev refresh`` writes."""
         return Connection(
             SshSettings.model_validate(
                 # Nobody can know the key of a host that did not exist a minute ago.
@@ -260,7 +262,7 @@ class BrevInstance:
         return Brev(self.settings.program)
 
     def quote(self, gpu: str, memory_gb: int, disk_gb: int, most_usd_per_hour: float) -> Quote:
-        """The cheapest that is offered, if it is as cheap as the person was told."""
+        """Return the cheapest offer, if it is as cheap as the person was told."""
         try:
             account = self._account()
             offer = self._brev.cheapest(gpu, memory_gb, disk_gb)
@@ -277,14 +279,17 @@ class BrevInstance:
         return Quote(offer.usd_per_hour, account, offer)
 
     def _account(self) -> str:
-        """The id of the active organisation; empty where an API key does not tell it."""
-        active = next((one for one in self._brev.organisations() if one.active), None)
-        wanted = self.settings.organisation
-        if wanted and (active is None or wanted not in {active.id, active.name}):
-            found = "unknown" if active is None else active.name
+        """Return the id of the active organisation; "" if an API key does not tell it."""
+        active = next(
+            (organisation for organisation in self._brev.organisations() if organisation.active),
+            None,
+        )
+        required = self.settings.organisation
+        if required and (active is None or required not in {active.id, active.name}):
+            actual = "unknown" if active is None else active.name
             raise HostError(
-                f"brev: the organisation is to be {wanted!r}, and the active one is {found}. "
-                f"Fix: `brev set {wanted}`."
+                f"brev: the organisation is to be {required!r}, and the active one is {actual}. "
+                f"Fix: `brev set {required}`."
             )
         return "" if active is None else active.id
 
@@ -301,13 +306,13 @@ class BrevInstance:
         deadline = time.monotonic() + seconds
         brev = self._brev
         while True:
-            found = brev.find(self.name)
-            if found is not None and found.ready:
+            instance = brev.find(self.name)
+            if instance is not None and instance.ready:
                 break
-            if found is not None and found.status == "FAILURE":
+            if instance is not None and instance.status == "FAILURE":
                 raise HostError(f"brev: {self.name} failed to start.")
             if time.monotonic() > deadline:
-                status = "not there" if found is None else f"{found.status}, {found.build}"
+                status = "not there" if instance is None else f"{instance.status}, {instance.build}"
                 raise HostError(f"brev: {self.name} is not ready after {seconds:.0f} s ({status}).")
             time.sleep(min(_POLL_S, seconds / 10))
         brev.refresh()
@@ -321,12 +326,12 @@ class BrevInstance:
         """
         self._require_account()
         brev = self._brev
-        while (found := brev.find(self.name)) is None:
+        while (instance := brev.find(self.name)) is None:
             wait = self.asked + self.settings.settle_s - time.time()
             if wait <= 0:
                 break
             time.sleep(min(_POLL_S, wait))
-        if found is None:
+        if instance is None:
             self._require_known_account()
             return
         try:
@@ -343,19 +348,27 @@ class BrevInstance:
 
     def _require_account(self) -> None:
         """Refuse to look for it in an organisation that it is not in."""
-        known = self._brev.organisations()
-        active = next((one for one in known if one.active), None)
+        organisations = self._brev.organisations()
+        active = next((organisation for organisation in organisations if organisation.active), None)
         if (active.id if active else "") == self.account:
             return
-        own = next((one.name for one in known if one.id == self.account), None)
+        asked_for = next(
+            (
+                organisation.name
+                for organisation in organisations
+                if organisation.id == self.account
+            ),
+            None,
+        )
         raise HostError(
-            f"brev: it was asked for in the organisation {own or self.account or 'of an API key'}, "
-            f"and the active one is {active.name if active else 'that of an API key'}. "
-            f"Fix: `brev {f'set {own}' if own else 'login'}` as before, then try again."
+            f"brev: it was asked for in the organisation "
+            f"{asked_for or self.account or 'of an API key'}, and the active one is "
+            f"{active.name if active else 'that of an API key'}. Fix: "
+            f"`brev {f'set {asked_for}' if asked_for else 'login'}` as before, then try again."
         )
 
     def _require_known_account(self) -> None:
-        """Believe in its absence only where it would be seen."""
+        """Refuse to believe in its absence where it would not be seen."""
         if not self.account:
             raise HostError(
                 "brev: it is not listed, but with an API key nobody can tell whether this is the "
@@ -363,7 +376,7 @@ class BrevInstance:
             )
 
     def state(self) -> HostStatus:
-        """By ``brev ls``, in its own organisation."""
+        """Return its status by ``brev ls``, in its own organisation."""
         self._require_account()
         return self._status()
 
@@ -371,8 +384,8 @@ class BrevInstance:
         return _state(self._brev.find(self.name))
 
 
-def _state(found: Instance | None) -> HostStatus:
-    if found is None:
+def _state(instance: Instance | None) -> HostStatus:
+    if instance is None:
         return HostStatus.ABSENT
     return {
         "RUNNING": HostStatus.RUNNING,
@@ -381,13 +394,13 @@ def _state(found: Instance | None) -> HostStatus:
         "STOPPED": HostStatus.STOPPED,
         "DELETING": HostStatus.ENDING,
         "FAILURE": HostStatus.FAILED,
-    }.get(found.status, HostStatus.STARTING)
+    }.get(instance.status, HostStatus.STARTING)
 
 
 def open_host(
     settings: SshHostSettings | BrevSettings, lease: str, account: str = "", asked: float = 0.0
 ) -> Host:
-    """The host of a lease.
+    """Open the host of a lease.
 
     Args:
         settings: of its provider.

@@ -1,4 +1,4 @@
-"""What is done on a rented host, as POSIX shell scripts.
+"""POSIX shell scripts that run on a rented host.
 
 Everything of a lease lies in one folder there, and every process that it starts carries the
 lease's id in its environment: so whatever a worker has started, in whatever session, is found and
@@ -37,7 +37,7 @@ finish() {{
 
 
 def _root(folder: str, lease: str) -> str:
-    """The lease's folder, as a word of a script."""
+    """Return the lease's folder, as a word of a script."""
     place = folder if folder.startswith("/") else f"$HOME/{folder}"
     return f'"{place}/{lease}"'
 
@@ -81,7 +81,7 @@ echo detached | tee clock
 
 
 def clock_at_boot(lease: str, limit_s: int, command: str) -> str:
-    """A script for a host's first boot, which starts a clock of its own and returns at once.
+    """Return a script for a host's first boot, which starts a clock and returns at once.
 
     It holds where nobody ever reaches the host, so that ``begin`` is never run on it.
 
@@ -121,7 +121,7 @@ rm -rf "$root"
 """
 
 
-def left(folder: str, lease: str) -> str:
+def remaining(folder: str, lease: str) -> str:
     """Print what is left of a lease: its processes and its folder; nothing if it is gone."""
     return f"""{_FUNCTIONS.format(lease=lease)}
 root={_root(folder, lease)}
@@ -131,8 +131,8 @@ members {_MARK}; members {_CLOCK_MARK}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a host has.
+class HostInventory:
+    """The GPUs, Docker Engine and free disk of a host.
 
     Attributes:
         hostname: its own name for itself.
@@ -147,7 +147,7 @@ class Found:
     free_gib: float
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """Describe the host for a person."""
         return [
             f"{self.hostname}: {', '.join(self.gpus) or 'no GPU'}",
             f"Docker Engine {self.docker or 'absent'}, {self.free_gib:.0f} GiB free",
@@ -165,38 +165,38 @@ echo "free=$(df -Pk {shlex.quote(root)} | awk 'NR==2 {{print $4}}')"
 """
 
 
-def parse_look(said: str) -> Found:
-    """What ``look`` printed."""
-    pairs = [line.partition("=")[::2] for line in said.splitlines() if "=" in line]
-    told = dict(pairs)
-    return Found(
-        hostname=told.get("hostname", ""),
+def parse_look(output: str) -> HostInventory:
+    """Parse the output of ``look``."""
+    pairs = [line.partition("=")[::2] for line in output.splitlines() if "=" in line]
+    values = dict(pairs)
+    return HostInventory(
+        hostname=values.get("hostname", ""),
         gpus=tuple(value for key, value in pairs if key == "gpu"),
-        docker=told.get("docker", ""),
-        free_gib=int(told.get("free") or 0) / 2**20,
+        docker=values.get("docker", ""),
+        free_gib=int(values.get("free") or 0) / 2**20,
     )
 
 
-def require(found: Found, *, gpu: bool, container: bool, need_gib: float) -> None:
+def require(inventory: HostInventory, *, gpu: bool, container: bool, need_gib: float) -> None:
     """Refuse a host that lacks what the run needs.
 
     Raises:
         HostError: names what is missing.
     """
-    if gpu and not found.gpus:
+    if gpu and not inventory.gpus:
         raise HostError(
-            f"{found.hostname}: nvidia-smi finds no GPU. Fix: take another image or SKU; or "
+            f"{inventory.hostname}: nvidia-smi finds no GPU. Fix: take another image or SKU; or "
             "switch 'a GPU is required' off, to train on the processor."
         )
-    if container and not found.docker:
+    if container and not inventory.docker:
         raise HostError(
-            f"{found.hostname}: no Docker Engine answers, and this run wants a container. "
+            f"{inventory.hostname}: no Docker Engine answers, and this run wants a container. "
             "Fix: take an image with Docker and the NVIDIA Container Toolkit."
         )
-    if found.free_gib < need_gib:
+    if inventory.free_gib < need_gib:
         raise HostError(
-            f"{found.hostname}: {found.free_gib:.1f} GiB are free and about {need_gib:.0f} are "
-            "needed. Fix: ask for a larger disk."
+            f"{inventory.hostname}: {inventory.free_gib:.1f} GiB are free and about {need_gib:.0f} "
+            "are needed. Fix: ask for a larger disk."
         )
 
 

@@ -57,23 +57,23 @@ def retry_connection(step: Callable[[], T], patience_s: float) -> T:
     Raises:
         ConnectionLostError: it lasts longer.
     """
-    lost: float | None = None
+    outage_since: float | None = None
     while True:
-        begun = time.monotonic()
+        step_start = time.monotonic()
         try:
             return step()
         except ConnectionLostError:
             now = time.monotonic()
             # What went well for so long has met another outage.
-            if lost is None or now - begun > _WENT_WELL_S:
-                lost = now
-            if now - lost > patience_s:
+            if outage_since is None or now - step_start > _WENT_WELL_S:
+                outage_since = now
+            if now - outage_since > patience_s:
                 raise
             time.sleep(min(_PAUSE_S, max(patience_s, 0.1)))
 
 
 class SshSettings(BaseModel):
-    """How a host is reached."""
+    """Settings to reach a host by ssh."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -102,7 +102,7 @@ class SshSettings(BaseModel):
     )
 
     def command(self, program: str = "ssh") -> list[str]:
-        """The program with its options, without a destination."""
+        """Return the program with its options, without a destination."""
         checking = "accept-new" if self.new_host_key else "yes"
         options = {
             "BatchMode": "yes",
@@ -134,7 +134,7 @@ class SshSettings(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class ScriptResult:
     """A script that ended on the host."""
 
     code: int
@@ -148,7 +148,7 @@ class Connection:
 
     settings: SshSettings
 
-    def run(self, script: str, *, timeout_s: float = 60.0) -> Done:
+    def run(self, script: str, *, timeout_s: float = 60.0) -> ScriptResult:
         """Run a POSIX shell script, which travels on standard input.
 
         Raises:
@@ -156,18 +156,18 @@ class Connection:
         """
         line = [*self.settings.command(), self.settings.destination, "sh -s"]
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 line, input=script, capture_output=True, text=True, timeout=timeout_s, check=False
             )
-        except subprocess.TimeoutExpired as late:
+        except subprocess.TimeoutExpired as timeout:
             raise ConnectionLostError(
                 f"{self.settings.destination}: no answer within {timeout_s:.0f} s."
-            ) from late
-        if done.returncode == _SSH_FAILED:
+            ) from timeout
+        if process.returncode == _SSH_FAILED:
             raise ConnectionLostError(
-                f"{self.settings.destination}: cannot be reached ({_end(done.stderr)})."
+                f"{self.settings.destination}: cannot be reached ({_end(process.stderr)})."
             )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return ScriptResult(process.returncode, process.stdout, process.stderr)
 
     def check(self, script: str, *, timeout_s: float = 60.0) -> str:
         """Run a script that must succeed; what it printed.
@@ -176,13 +176,13 @@ class Connection:
             HostError: it failed; holds the end of what it said.
             ConnectionLostError: the host cannot be reached.
         """
-        done = self.run(script, timeout_s=timeout_s)
-        if done.code != 0:
+        result = self.run(script, timeout_s=timeout_s)
+        if result.code != 0:
             raise HostError(
-                f"{self.settings.destination}: a step on the host failed (exit code {done.code}): "
-                f"{_end(done.err or done.out)}"
+                f"{self.settings.destination}: a step on the host failed "
+                f"(exit code {result.code}): {_end(result.err or result.out)}"
             )
-        return done.out
+        return result.out
 
     def wait(self, seconds: float) -> None:
         """Wait until the host answers.
@@ -228,26 +228,26 @@ class Connection:
             HostError: not everything arrived; what did stays, so that a second try goes on.
         """
         target.mkdir(parents=True, exist_ok=True)
-        left = [f"--exclude={pattern}" for pattern in leave]
-        self._rsync([*left, self._remote(source), f"{target}/"], "")
+        excludes = [f"--exclude={pattern}" for pattern in leave]
+        self._rsync([*excludes, self._remote(source), f"{target}/"], "")
 
     def _remote(self, path: str) -> str:
         return f"{self.settings.destination}:{path}/"
 
-    def _rsync(self, arguments: Sequence[str], given: str) -> None:
+    def _rsync(self, arguments: Sequence[str], stdin: str) -> None:
         # rsync splits -e at blanks and knows quotes, so that a path with a blank stays whole.
         shell = " ".join(f"'{part}'" if " " in part else part for part in self.settings.command())
         line = ["rsync", "-a", "-s", "--partial", "--timeout=60", "-e", shell, *arguments]
         try:
-            done = subprocess.run(line, input=given, capture_output=True, text=True, check=False)
+            process = subprocess.run(line, input=stdin, capture_output=True, text=True, check=False)
         except FileNotFoundError as absent:
             raise HostError("rsync is not installed here. Fix: apt-get install rsync.") from absent
-        if done.returncode == 0:
+        if process.returncode == 0:
             return
-        kind = ConnectionLostError if done.returncode in _RSYNC_BROKEN else HostError
+        kind = ConnectionLostError if process.returncode in _RSYNC_BROKEN else HostError
         raise kind(
-            f"{self.settings.destination}: rsync failed (exit code {done.returncode}): "
-            f"{_end(done.stderr)}"
+            f"{self.settings.destination}: rsync failed (exit code {process.returncode}): "
+            f"{_end(process.stderr)}"
         )
 
 
@@ -288,20 +288,20 @@ class Tunnel:
         ]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-        heard = _StderrReader(self._process)
+        reader = _StderrReader(self._process)
         deadline = time.monotonic() + self.settings.connect_s + _STANDS_S
         while time.monotonic() < deadline and self.alive:
-            if heard.stands and (port := self.remote_port or heard.port):
+            if reader.stands and (port := self.remote_port or reader.port):
                 self.remote_port = port
                 return port
             time.sleep(0.05)
-        said = heard.said if self.alive else heard.all_said()
+        output = reader.text if self.alive else reader.final_text()
         self.close()
-        raise ConnectionLostError(f"{self.settings.destination}: no tunnel to it ({_end(said)}).")
+        raise ConnectionLostError(f"{self.settings.destination}: no tunnel to it ({_end(output)}).")
 
     @property
     def alive(self) -> bool:
-        """Whether its ssh runs."""
+        """True if its ssh runs."""
         return self._process is not None and self._process.poll() is None
 
     def close(self) -> None:
@@ -321,13 +321,13 @@ class Tunnel:
 
 
 class _StderrReader:
-    """What an ssh says, read as it comes: a full pipe would stop it."""
+    """The output of an ssh, read as it comes: a full pipe would stop it."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None  # noqa: S101 - both were asked for as pipes
         assert process.stderr is not None  # noqa: S101 - likewise
         self.stands = False
-        self._said: list[str] = []
+        self._lines: list[str] = []
         self._readers = [
             threading.Thread(target=self._listen, args=[process.stdout], daemon=True),
             threading.Thread(target=self._note, args=[process.stderr], daemon=True),
@@ -344,24 +344,24 @@ class _StderrReader:
     def _note(self, stream: IO[str]) -> None:
         with stream:
             for text in stream:
-                self._said = [*self._said[-_TAIL:], text]
+                self._lines = [*self._lines[-_TAIL:], text]
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """The end of it so far."""
-        return "".join(self._said)
+        return "".join(self._lines)
 
-    def all_said(self) -> str:
-        """The end of it, of an ssh that has ended."""
+    def final_text(self) -> str:
+        """Return the end of the output of an ssh that has ended."""
         for reader in self._readers:
             reader.join(1.0)
-        return self.said
+        return self.text
 
     @property
     def port(self) -> int:
-        """That the host has chosen; 0: it has not been told."""
-        found = _ALLOCATED.search(self.said)
-        return 0 if found is None else int(found[1])
+        """The port that the host has chosen; 0 if it has not told it."""
+        match = _ALLOCATED.search(self.text)
+        return 0 if match is None else int(match[1])
 
 
 def _end(text: str) -> str:

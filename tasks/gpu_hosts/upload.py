@@ -1,4 +1,4 @@
-"""What a cycle needs on another host, and how it gets there; download.py is the way back.
+"""Send a cycle to another host; download.py is the way back.
 
 Only what the run reads is sent: the manifest, the recordings that it names, the baseline, and a
 base of the user's own.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class UploadPlan:
-    """What is sent.
+    """The files to send.
 
     Attributes:
         cycle: the cycle.
@@ -47,7 +47,7 @@ class UploadPlan:
 
 @dataclass(frozen=True, slots=True)
 class RemotePaths:
-    """Where it all is on the host: absolute paths."""
+    """The places on the host: absolute paths."""
 
     clinic: str
     cycle: str
@@ -91,8 +91,8 @@ def send(
     """
     with tempfile.TemporaryDirectory(prefix="asr-flywheel-") as folder:
         placed, parts = _pack(root, cargo, Path(folder))
-        made = " ".join(f'"{part.target}"' for part in parts)
-        retry_connection(partial(connection.check, f"mkdir -p {made}"), patience_s)
+        folders = " ".join(f'"{part.target}"' for part in parts)
+        retry_connection(partial(connection.check, f"mkdir -p {folders}"), patience_s)
         for part in parts:
             step = partial(connection.copy_to, part.folder, part.names, part.target)
             retry_connection(step, patience_s)
@@ -100,7 +100,7 @@ def send(
 
 
 def _pack(root: str, cargo: UploadPlan, staging: Path) -> tuple[RemotePaths, list[_Part]]:
-    """Which files go where, and what the run is told of them."""
+    """Plan the target of each file, and the paths that the run is told."""
     cycle = cargo.cycle
     # The folder's name is kept: it names the clinic in the store and in Prefect.
     clinic = f"{root}/{cycle.path.parent.name if _plain(cycle.path.parent) else clinic_of(cycle)}"
@@ -109,8 +109,8 @@ def _pack(root: str, cargo: UploadPlan, staging: Path) -> tuple[RemotePaths, lis
     audio = _both_names(
         (root, f"{inputs}/audio{number}") for number, root in enumerate(cargo.audio_roots)
     )
-    own = _both_names([(cycle.path, place)])
-    parts = _speech(cycle.manifest, place, own + audio, staging / "cycle")
+    cycle_roots = _both_names([(cycle.path, place)])
+    parts = _speech(cycle.manifest, place, cycle_roots + audio, staging / "cycle")
     parts += _evaluations(cycle, place, clinic)
     base, baseline, general = cargo.base, None, None
     if (model := Path(cargo.base).expanduser()).is_file():
@@ -122,16 +122,16 @@ def _pack(root: str, cargo: UploadPlan, staging: Path) -> tuple[RemotePaths, lis
         parts.append(_Part(model.parent, tuple(names), f"{inputs}/base"))
         base = f"{inputs}/base/{model.name}"
     if cargo.baseline is not None:
-        named = cargo.baseline.expanduser().absolute()
-        parts.append(_Part(named.parent, (named.name,), f"{inputs}/baseline"))
-        baseline = f"{inputs}/baseline/{named.name}"
+        given_path = cargo.baseline.expanduser().absolute()
+        parts.append(_Part(given_path.parent, (given_path.name,), f"{inputs}/baseline"))
+        baseline = f"{inputs}/baseline/{given_path.name}"
     if cargo.general is not None:
-        named = cargo.general.expanduser().absolute()
-        roots = _both_names([(named.parent, f"{inputs}/general")]) + audio
-        parts += _speech(named, f"{inputs}/general", roots, staging / "general")
-        general = f"{inputs}/general/{named.name}"
-    there = tuple(f"{inputs}/audio{number}" for number in range(len(cargo.audio_roots)))
-    return RemotePaths(clinic, place, base, baseline, general, there), parts
+        given_path = cargo.general.expanduser().absolute()
+        roots = _both_names([(given_path.parent, f"{inputs}/general")]) + audio
+        parts += _speech(given_path, f"{inputs}/general", roots, staging / "general")
+        general = f"{inputs}/general/{given_path.name}"
+    remote_audio = tuple(f"{inputs}/audio{number}" for number in range(len(cargo.audio_roots)))
+    return RemotePaths(clinic, place, base, baseline, general, remote_audio), parts
 
 
 def _plain(folder: Path) -> bool:
@@ -139,7 +139,7 @@ def _plain(folder: Path) -> bool:
 
 
 def _both_names(folders: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
-    """Folders by their given and by their real name, each with its place on the host."""
+    """Return folders by their given and their real name, each with its place on the host."""
     return [
         (name, there)
         for here, there in folders
@@ -150,26 +150,26 @@ def _both_names(folders: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
 def _speech(
     manifest: Path, place: str, roots: Sequence[tuple[Path, str]], staging: Path
 ) -> list[_Part]:
-    """A manifest and the recordings that it names.
+    """Collect a manifest and the recordings that it names.
 
     The manifest goes as it is, or as a copy with the host's paths where some row needs that.
     """
     # The innermost folder that holds a recording counts, as in a rewrite.
-    ordered = sorted(roots, key=lambda one: len(one[0].parts), reverse=True)
-    found: dict[tuple[Path, str], dict[str, None]] = {}
+    ordered = sorted(roots, key=lambda root: len(root[0].parts), reverse=True)
+    names_by_root: dict[tuple[Path, str], dict[str, None]] = {}
     plain = True
     for row in read_manifest(manifest):
         name = PurePosixPath(row.audio_filepath)
         plain = plain and not name.is_absolute() and ".." not in name.parts
         audio = Path(path_mapping.normal(PurePosixPath(manifest.parent) / name))
-        holding = next((one for one in ordered if audio.is_relative_to(one[0])), None)
+        holding = next((root for root in ordered if audio.is_relative_to(root[0])), None)
         if holding is None:
             raise InputError(
                 f"{manifest}: row {row.row}: {row.audio_filepath!r} lies under no folder that is "
                 "sent. Fix: name its folder with --audio-root."
             )
-        found.setdefault(holding, {})[audio.relative_to(holding[0]).as_posix()] = None
-    parts = [_Part(here, tuple(names), there) for (here, there), names in found.items()]
+        names_by_root.setdefault(holding, {})[audio.relative_to(holding[0]).as_posix()] = None
+    parts = [_Part(here, tuple(names), there) for (here, there), names in names_by_root.items()]
     if plain:
         return [*parts, _Part(manifest.parent, (manifest.name,), place)]
     mappings = [
@@ -180,12 +180,12 @@ def _speech(
 
 
 def _evaluations(cycle: Cycle, place: str, clinic: str) -> list[_Part]:
-    """What the gate reads: this cycle's evaluation, and how large the one before was."""
+    """Collect what the gate reads: this cycle's evaluation, and the size of the one before."""
     parts = []
-    if (own := cycle.find_baseline()) is not None:
-        parts.append(_Part(own.parent, (own.name,), place))
-    before = cycle.previous
-    if before is not None and before.manifest.is_file():
-        names = (before.manifest.name,)
-        parts.append(_Part(before.path, names, f"{clinic}/{before.path.name}"))
+    if (evaluation := cycle.find_baseline()) is not None:
+        parts.append(_Part(evaluation.parent, (evaluation.name,), place))
+    previous = cycle.previous
+    if previous is not None and previous.manifest.is_file():
+        names = (previous.manifest.name,)
+        parts.append(_Part(previous.path, names, f"{clinic}/{previous.path.name}"))
     return parts

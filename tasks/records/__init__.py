@@ -1,1 +1,1 @@
-"""What is kept of a cycle: run.json, costs, stores, archive and inbox."""
+"""Records of a cycle: run.json, costs, stores, archive and inbox."""

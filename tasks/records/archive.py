@@ -1,4 +1,4 @@
-"""A run's files in the store, and back.
+"""Keep a run's files in the store and fetch them.
 
 ``<clinic>/cycle<N>/<run>/<path>`` holds them, where the paths are those below the folder that
 holds the cycles: ``cycle<N>/manifest.jsonl``, ``cycle<N+1>/decision.json`` and so on.
@@ -61,11 +61,11 @@ class StoredRun:
 
     @property
     def prefix(self) -> str:
-        """Of its keys."""
+        """The prefix of the run's keys."""
         return _prefix(self.clinic, self.cycle, self.run)
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``asr-flywheel runs --json`` prints."""
+        """Return the object that ``asr-flywheel runs --json`` prints."""
         return {
             "clinic": self.clinic,
             "cycle": self.cycle,
@@ -73,7 +73,7 @@ class StoredRun:
             "created": self.created,
             "verdict": self.verdict,
             "files": len(self.content),
-            "bytes": sum(one["bytes"] for one in self.content.values()),
+            "bytes": sum(entry["bytes"] for entry in self.content.values()),
         }
 
 
@@ -101,7 +101,7 @@ def keep(
         name = path.relative_to(cycle.path.parent).as_posix()
         content[name] = {"sha256": hashing.sha256(path), "bytes": path.stat().st_size}
         sent += store.put(prefix + name, path, content[name]["sha256"])
-    told = {
+    manifest = {
         "format": _FORMAT,
         "clinic": clinic,
         "cycle": cycle.number,
@@ -110,8 +110,8 @@ def keep(
         "verdict": verdict,
         "files": content,
     }
-    store.write(prefix + MANIFEST, json.dumps(told, indent=1, sort_keys=True).encode())
-    total = sum(one["bytes"] for one in content.values())
+    store.write(prefix + MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
+    total = sum(entry["bytes"] for entry in content.values())
     return Kept(prefix, store.url(prefix + MANIFEST), len(content), sent, total)
 
 
@@ -120,11 +120,11 @@ def _prefix(clinic: str, cycle: int, run: str) -> str:
 
 
 def _files(cycle: Cycle, model_dir: Path, *, audio: bool) -> Iterator[Path]:
-    """What the run read and wrote, hidden files left out, in a fixed order."""
+    """Yield the files that the run read and wrote, without hidden files, in a fixed order."""
     for path in sorted(cycle.path.rglob("*")):
-        inside = path.relative_to(cycle.path)
-        hidden = any(part.startswith(".") for part in inside.parts)
-        other_model = inside.parts[0] == "models" and not path.is_relative_to(model_dir)
+        relative = path.relative_to(cycle.path)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        other_model = relative.parts[0] == "models" and not path.is_relative_to(model_dir)
         recording = path.suffix.lower() in {".wav", ".flac"}
         if path.is_file() and not hidden and not other_model and (audio or not recording):
             yield path
@@ -134,7 +134,7 @@ def _files(cycle: Cycle, model_dir: Path, *, audio: bool) -> Iterator[Path]:
 
 
 def runs(store: Store, prefix: str = "") -> list[StoredRun]:
-    """The complete runs, the newest first.
+    """List the complete runs, the newest first.
 
     Args:
         store: where.
@@ -144,30 +144,31 @@ def runs(store: Store, prefix: str = "") -> list[StoredRun]:
         StoreError: the store does not answer, or a run's manifest cannot be read.
     """
     start = f"{prefix.rstrip('/')}/" if prefix else ""
-    found = [
+    stored = [
         _read(store, key)
         for key in store.keys(start)
         if key.endswith(f"/{MANIFEST}") and key.count("/") == _prefix("c", 1, "r").count("/")
     ]
-    return sorted(found, key=lambda run: (run.created, run.run), reverse=True)
+    return sorted(stored, key=lambda run: (run.created, run.run), reverse=True)
 
 
 def _read(store: Store, key: str) -> StoredRun:
     try:
-        told = json.loads(store.read(key))
-        if told["format"] != _FORMAT:
+        manifest = json.loads(store.read(key))
+        if manifest["format"] != _FORMAT:
             raise StoreError(
-                f"{store.url(key)}: has format {told['format']!r}; this version reads {_FORMAT}."
+                f"{store.url(key)}: has format {manifest['format']!r}; "
+                f"this version reads {_FORMAT}."
             )
         run = StoredRun(
-            str(told["clinic"]),
-            int(told["cycle"]),
-            str(told["run"]),
-            str(told["created"]),
-            str(told["verdict"]),
+            str(manifest["clinic"]),
+            int(manifest["cycle"]),
+            str(manifest["run"]),
+            str(manifest["created"]),
+            str(manifest["verdict"]),
             {
-                name: {"sha256": str(one["sha256"]), "bytes": int(one["bytes"])}
-                for name, one in told["files"].items()
+                name: {"sha256": str(entry["sha256"]), "bytes": int(entry["bytes"])}
+                for name, entry in manifest["files"].items()
             },
         )
     except (ValueError, KeyError, TypeError, AttributeError) as wrong:
@@ -195,7 +196,7 @@ def fetch(
         StoreError: a file is not what was kept, or another one stands in its place.
     """
     names = sorted(run.content, key=lambda name: (PurePosixPath(name).name == RECORD_NAME, name))
-    found = []
+    targets = []
     for name in names:
         target, sha256 = folder / name, run.content[name]["sha256"]
         if not target.exists():
@@ -205,6 +206,6 @@ def fetch(
                 f"{target}: is there already, with another content. Fix: fetch into an empty "
                 "folder."
             )
-        found.append(target)
-    report(f"{len(found)} files, each with the SHA-256 that it was kept with")
-    return found
+        targets.append(target)
+    report(f"{len(targets)} files, each with the SHA-256 that it was kept with")
+    return targets

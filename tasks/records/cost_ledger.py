@@ -1,4 +1,4 @@
-"""What rented hosts have cost: ``cost_ledger.jsonl`` in the folder that holds the cycles.
+"""Costs of rented hosts: ``cost_ledger.jsonl`` in the folder that holds the cycles.
 
 One JSON object a line, only ever appended to: a line for every rental, whatever it ended in. A line
 is on the disk before ``append`` returns, and several processes may append at once. A line that a
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
+from tasks.common.schemas import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,7 @@ _UTC = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class RentalOutcome(StrEnum):
-    """What a rental ended in."""
+    """The end of a rental."""
 
     COMPLETED = "completed"
     REFUSED = "refused"  # the gate refused the cycle, on the host
@@ -42,7 +43,7 @@ class RentalOutcome(StrEnum):
 
 
 class LedgerEntry(BaseModel):
-    """One rental, as a line of the ledger holds it."""
+    """One rental: a line of the ledger."""
 
     # A later version may add fields; this one reads past them.
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -62,7 +63,7 @@ class LedgerEntry(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What a ledger says.
+    """The content of a ledger.
 
     Attributes:
         path: of the file, which need not exist.
@@ -100,7 +101,7 @@ def entry(
     usd_per_hour: float,
     outcome: RentalOutcome,
 ) -> LedgerEntry:
-    """An entry with its duration and cost.
+    """Return an entry with its duration and cost.
 
     Args:
         started: seconds since the epoch, when the host was asked for.
@@ -141,7 +142,8 @@ def append(folder: Path, new: LedgerEntry) -> Path:
     """
     path = folder / LEDGER_NAME
     atomic_files.check_target(path)
-    line = json.dumps(new.model_dump(mode="json"), ensure_ascii=False).encode() + b"\n"
+    document = Schema.RENTAL.mark(new.model_dump(mode="json"))
+    line = json.dumps(document, ensure_ascii=False).encode() + b"\n"
     try:
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
     except OSError as error:
@@ -163,7 +165,7 @@ def append(folder: Path, new: LedgerEntry) -> Path:
 
 
 def read(folder: Path) -> Ledger:
-    """The ledger of a folder of cycles; empty if there is none.
+    """Read the ledger of a folder of cycles; return an empty one if there is none.
 
     Raises:
         InputError: the file cannot be read, or a whole line is no entry.
@@ -189,9 +191,9 @@ def read(folder: Path) -> Ledger:
             entries.append(LedgerEntry.model_validate(value))
         except ValidationError as wrong:
             first = wrong.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the line"
+            place = ".".join(map(str, first["loc"])) or "the line"
             raise InputError(
-                f"{path}: line {number}: {where}: {first['msg']} (got {first['input']!r}). "
+                f"{path}: line {number}: {place}: {first['msg']} (got {first['input']!r}). "
                 "Fix: mend the line, or take it out."
             ) from wrong
     return Ledger(path, tuple(entries), tuple(torn))

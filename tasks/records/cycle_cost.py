@@ -1,12 +1,12 @@
-"""What a cycle has cost: seconds of training and decoding, and dollars of rented hosts."""
+"""Cost of a cycle: seconds of training and decoding, and dollars of rented hosts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.common import atomic_files
 from tasks.records import cost_ledger
+from tasks.training.run import read_info
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,19 +40,19 @@ class Cost:
 
 
 def cost(cycle: Cycle, trained: SftResult, transcripts: Sequence[Transcript]) -> Cost:
-    """Add up what a run's stages say.
+    """Add up the costs that a run's stages report.
 
     Raises:
         InputError: the training's record or the ledger cannot be read.
     """
-    info = atomic_files.read_json(trained.info)
+    info = read_info(trained.info)
     rented = cost_ledger.read(cycle.path.parent)
     return Cost(
         training_s=float(info["wall_seconds"]),
         trained_now=not trained.reused,
         gpus=tuple(info["runtime"]["gpus"]),
-        decoding_s=round(sum(one.seconds for one in transcripts), 1),
-        decoded_audio_s=round(sum(one.audio_seconds for one in transcripts), 1),
+        decoding_s=round(sum(transcript.seconds for transcript in transcripts), 1),
+        decoded_audio_s=round(sum(transcript.audio_seconds for transcript in transcripts), 1),
         rented_usd=rented.usd_by_cycle.get(cycle.number, 0.0),
         rented_usd_all=rented.usd,
     )

@@ -50,7 +50,7 @@ class Arrival:
 
 
 def arrivals(store: Store, prefix: str, folder: Path) -> list[Arrival]:
-    """The manifests that are new or have changed since they were last handed on, by number.
+    """List the new or changed manifests since the last hand-over, by number.
 
     Args:
         store: where the inbox is.
@@ -61,18 +61,18 @@ def arrivals(store: Store, prefix: str, folder: Path) -> list[Arrival]:
         StoreError: the store does not answer.
         InputError: what was seen cannot be read.
     """
-    seen = _seen(folder)
-    found = []
+    hashes = _seen(folder)
+    arrived = []
     for key in store.keys(prefix):
         if (match := _KEY.fullmatch(key.removeprefix(prefix))) is None:
             continue
         content = store.read(key)
         sha256 = hashlib.sha256(content).hexdigest()
-        if seen.get(match[1]) != sha256:
+        if hashes.get(match[1]) != sha256:
             rows = sum(bool(line.strip()) for line in content.splitlines())
             place = key.removesuffix(_MANIFEST)
-            found.append(Arrival(int(match[1]), place, sha256, rows, match[1] in seen))
-    return sorted(found, key=lambda one: one.number)
+            arrived.append(Arrival(int(match[1]), place, sha256, rows, match[1] in hashes))
+    return sorted(arrived, key=lambda arrival: arrival.number)
 
 
 def bring(
@@ -120,7 +120,7 @@ def remember(folder: Path, arrival: Arrival) -> None:
 
 
 def _seen(folder: Path) -> dict[str, str]:
-    """Manifests' hashes by the cycle's number."""
+    """Read the hashes of the manifests that were handed over, by the cycle's number."""
     path = folder / SEEN_NAME
     return (
         {str(k): str(v) for k, v in atomic_files.read_json(path).items()} if path.is_file() else {}

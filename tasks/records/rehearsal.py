@@ -43,7 +43,7 @@ _OURS = {"error: ": "InputError", "failed: ": "FlywheelError"}
 
 
 class StepStatus(StrEnum):
-    """How a step ended."""
+    """The end of a step."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -52,7 +52,7 @@ class StepStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a step failed, in names that say nothing of the user's data.
+    """The cause of a step's failure, in names that say nothing of the user's data.
 
     Attributes:
         error: class of the last exception in the log, or a signal's name; "" if none is known.
@@ -67,7 +67,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """How one step ended.
+    """The result of one step.
 
     Attributes:
         name: of the step.
@@ -86,9 +86,9 @@ class StepResult:
     figures: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The step as the record holds it."""
-        told = asdict(self)
-        return {**told, "state": self.state.value}
+        """Return the step as JSON has it."""
+        step = asdict(self)
+        return {**step, "state": self.state.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +119,11 @@ class Record:
 
     @property
     def ok(self) -> bool:
-        """Whether no step failed."""
+        """True if no step failed."""
         return all(step.state is not StepStatus.FAILED for step in self.steps)
 
     def with_step(self, result: StepResult, order: Iterable[str]) -> Record:
-        """The record with a step's result in its place; an earlier result of the step goes."""
+        """Return the record with a step's result in its place; replace an earlier one."""
         places = {name: place for place, name in enumerate(order)}
         steps = [step for step in self.steps if step.name != result.name] + [result]
         return replace(
@@ -131,7 +131,7 @@ class Record:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """The record as its file holds it."""
+        """Return the record as JSON has it."""
         return {
             "schema": SCHEMA,
             "date": self.started[:10],
@@ -154,20 +154,22 @@ def read(path: Path) -> Record:
     Raises:
         InputError: no such file, or it is no record of this schema.
     """
-    found = atomic_files.read_json(path)
+    document = atomic_files.read_json(path)
     try:
-        if found["schema"] != SCHEMA:
-            raise InputError(f"{path}: schema {found['schema']!r}; this version reads {SCHEMA!r}.")
+        if document["schema"] != SCHEMA:
+            raise InputError(
+                f"{path}: schema {document['schema']!r}; this version reads {SCHEMA!r}."
+            )
         return Record(
-            started=found["started"],
-            base=found["base"],
-            runtime=found["runtime"],
-            image=found["image"],
-            machine=found["machine"],
-            versions=found["versions"],
-            steps=tuple(_step(step) for step in found["steps"]),
-            finished=found["finished"] or "",
-            seconds=found["seconds"],
+            started=document["started"],
+            base=document["base"],
+            runtime=document["runtime"],
+            image=document["image"],
+            machine=document["machine"],
+            versions=document["versions"],
+            steps=tuple(_step(step) for step in document["steps"]),
+            finished=document["finished"] or "",
+            seconds=document["seconds"],
         )
     except (KeyError, TypeError, ValueError) as wrong:
         raise InputError(
@@ -176,20 +178,20 @@ def read(path: Path) -> Record:
         ) from wrong
 
 
-def _step(told: Mapping[str, Any]) -> StepResult:
-    failure = told["failure"]
+def _step(step: Mapping[str, Any]) -> StepResult:
+    failure = step["failure"]
     return StepResult(
-        name=told["name"],
-        state=StepStatus(told["state"]),
-        seconds=told["seconds"],
-        reason=told["reason"],
+        name=step["name"],
+        state=StepStatus(step["state"]),
+        seconds=step["seconds"],
+        reason=step["reason"],
         failure=None if failure is None else Failure(**failure),
-        figures=told["figures"],
+        figures=step["figures"],
     )
 
 
 def machine(host: Hardware) -> dict[str, Any]:
-    """The host, without its name."""
+    """Describe the host without its name."""
     return {
         "gpus": [{"name": gpu.name, "memory_mib": gpu.memory_mib} for gpu in host.gpus],
         "drivers": sorted({gpu.driver for gpu in host.gpus if gpu.driver}),
@@ -208,37 +210,39 @@ def _os_name() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of the CUDA that torch was built for, and of packages; no import."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python, of torch's CUDA and of packages; import none of them."""
+    by_name = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            by_name[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
     cuda = _torch_cuda()
-    return {**found, **({"cuda": cuda} if cuda else {})}
+    return {**by_name, **({"cuda": cuda} if cuda else {})}
 
 
 def _torch_cuda() -> str:
-    """The CUDA version in torch's own version file; "" for a build without CUDA."""
+    """Return the CUDA version in torch's own version file; "" for a build without CUDA."""
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         return ""
-    written = Path(spec.origin).with_name("version.py")
-    told = _CUDA.search(written.read_text(encoding="utf-8")) if written.is_file() else None
-    return told.group(1) if told else ""
+    version_file = Path(spec.origin).with_name("version.py")
+    match = (
+        _CUDA.search(version_file.read_text(encoding="utf-8")) if version_file.is_file() else None
+    )
+    return match.group(1) if match else ""
 
 
 def public_image(image: str | None) -> str:
-    """NVIDIA's public images by name; another name may be a user's secret."""
+    """Return a public image of NVIDIA's by name; "own" for another, whose name may be a secret."""
     if image is None:
         return ""
     return image if _PUBLIC_IMAGE.fullmatch(image) else "own"
 
 
 def failure(log: str, exit_code: int | None) -> Failure:
-    """What a failed command's output tells, in names alone."""
-    told = [name for name in _FAULT.findall(log) if name in {fault.value for fault in Fault}]
+    """Return the causes that a failed command's output names, in names alone."""
+    faults = [name for name in _FAULT.findall(log) if name in {fault.value for fault in Fault}]
     raised = _RAISED.findall(log)
     error = raised[-1] if raised else ""
     if not error and exit_code is not None and exit_code < 0:
@@ -249,11 +253,11 @@ def failure(log: str, exit_code: int | None) -> Failure:
             (name for mark, name in _OURS.items() if starts[-1:] and starts[-1].startswith(mark)),
             "",
         )
-    return Failure(error, exit_code, told[-1] if told else "")
+    return Failure(error, exit_code, faults[-1] if faults else "")
 
 
 def graphs(described: str) -> str:
-    """How a decoder used CUDA graphs, from how it describes itself: full, partial, none, or ""."""
+    """Classify a decoder's use of CUDA graphs by its own text: full, partial, none, or ""."""
     for words, kind in (
         ("partial CUDA graphs", "partial"),
         ("without CUDA graphs", "none"),
@@ -267,7 +271,7 @@ def graphs(described: str) -> str:
 def cycle_figures(
     decision: Mapping[str, Any], run: Mapping[str, Any], info: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The figures of a finished cycle: numbers and names of ours, no text and no path.
+    """Return the figures of a finished cycle: numbers and our own names, no text and no path.
 
     Args:
         decision: decision.json.
@@ -285,15 +289,17 @@ def cycle_figures(
         "general_status": general.get("status"),
         "general_wer_base": general.get("pooled_wer_a"),
         "general_wer_tuned": general.get("pooled_wer_b"),
-        "decode_rtfx": {name: one["rtfx"] for name, one in decoded.items()},
-        "decode_rows": {name: one["rows_decoded"] for name, one in decoded.items()},
-        "cuda_graphs": {name: graphs(one.get("how", "")) for name, one in decoded.items()},
+        "decode_rtfx": {name: transcript["rtfx"] for name, transcript in decoded.items()},
+        "decode_rows": {name: transcript["rows_decoded"] for name, transcript in decoded.items()},
+        "cuda_graphs": {
+            name: graphs(transcript.get("how", "")) for name, transcript in decoded.items()
+        },
         **training_figures(info),
     }
 
 
 def training_figures(info: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a training's own record."""
+    """Return the figures of a training's own record."""
     runtime = info["runtime"]
     return {
         "parameters": info["base"]["parameters"],
@@ -315,30 +321,30 @@ def training_figures(info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def home() -> Path:
-    """Where the user's own records are kept, beside what they were asked to be written to."""
+    """Return the folder of the user's own records, kept beside the copy at the path asked for."""
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(data) / "asr-flywheel" / "rehearsals"
 
 
 def shipped() -> Path:
-    """Where the package keeps the project's own records."""
+    """Return the folder of the project's own records in the package."""
     return Path(str(resources.files("asr_flywheel") / "rehearsals"))
 
 
-def known(folders: Iterable[Path] | None = None) -> list[Record]:
-    """Every record that can be read, newest first; others are passed over."""
-    found = []
+def readable_records(folders: Iterable[Path] | None = None) -> list[Record]:
+    """Read every readable record, the newest first; pass over the others."""
+    records = []
     for folder in folders if folders is not None else (home(), shipped()):
         for path in sorted(folder.glob("*rehearsal*.json")):
             try:
-                found.append(read(path))
+                records.append(read(path))
             except InputError:
                 continue
-    return sorted(found, key=lambda record: record.started, reverse=True)
+    return sorted(records, key=lambda record: record.started, reverse=True)
 
 
 def matches(record: Record, host: Hardware, runtime: str, nemo: str) -> bool:
-    """Whether a record is of a machine like this one.
+    """Return whether a record is of a machine like this one.
 
     Alike are the GPU's name (or its absence), the runtime, and NeMo's major and minor version; for
     a container the image's NeMo is not known here, and any record of a container will do.
@@ -352,5 +358,5 @@ def matches(record: Record, host: Hardware, runtime: str, nemo: str) -> bool:
 
 
 def now() -> str:
-    """This moment, UTC."""
+    """Return the current time, UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

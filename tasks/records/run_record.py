@@ -1,4 +1,4 @@
-"""What cycle N+1's folder gets from a run; run.json comes last and marks it complete."""
+"""A run's files in the folder of cycle N+1; run.json comes last and marks them complete."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.common.schemas import Schema
 from tasks.training.run_info import versions
 
 if TYPE_CHECKING:
@@ -49,12 +50,12 @@ class RunRecord:
 
 
 def is_complete(cycle: Cycle) -> bool:
-    """Whether the folder holds a finished run's evaluation."""
+    """Return whether the folder holds a finished run's evaluation."""
     return (cycle.path / RECORD_NAME).is_file()
 
 
 def was_begun(cycle: Cycle) -> bool:
-    """Whether a run has begun to write into the folder and has not finished."""
+    """Return whether a run has begun to write into the folder and has not finished."""
     return (cycle.path / _BEGUN).exists()
 
 
@@ -91,18 +92,20 @@ def begin(cycle: Cycle) -> None:
 
 
 def read_leaderboard(cycle: Cycle) -> dict[str, Any]:
-    """The leaderboard of a cycle, as JSON has it.
+    """Read the leaderboard of a cycle, as JSON has it.
 
     Raises:
         InputError: it cannot be read.
     """
-    return dict(atomic_files.read_json(cycle.leaderboard.with_suffix(".json")))
+    return _read(cycle.leaderboard.with_suffix(".json"), Schema.LEADERBOARD, ("sections",))
 
 
 def write_leaderboard(cycle: Cycle, board: Leaderboard) -> None:
     """Write leaderboard_cycle<N>.md and the same content as JSON."""
     atomic_files.write_text(cycle.leaderboard, board.as_markdown())
-    atomic_files.write_json(cycle.leaderboard.with_suffix(".json"), board.as_dict())
+    atomic_files.write_json(
+        cycle.leaderboard.with_suffix(".json"), Schema.LEADERBOARD.mark(board.as_dict())
+    )
 
 
 def write_decision(
@@ -115,34 +118,42 @@ def write_decision(
     """Write decision.json: the decision, the specification's literal reading, and the figures."""
     atomic_files.write_json(
         cycle.path / DECISION_NAME,
-        {
-            **decided.as_dict(),
-            "all_rows": all_rows.as_dict(),
-            "by": {category: delta.as_dict() for category, delta in held_out.items()},
-            "by_all_rows": {category: delta.as_dict() for category, delta in everything.items()},
-        },
+        Schema.DECISION.mark(
+            {
+                **decided.as_dict(),
+                "all_rows": all_rows.as_dict(),
+                "by": {category: delta.as_dict() for category, delta in held_out.items()},
+                "by_all_rows": {
+                    category: delta.as_dict() for category, delta in everything.items()
+                },
+            }
+        ),
     )
 
 
 def read_decision(cycle: Cycle) -> dict[str, Any]:
-    """What decision.json holds.
+    """Read decision.json.
 
     Raises:
         InputError: it is not there, or cannot be read.
     """
-    return _read(cycle.path / DECISION_NAME, ("decision", "reasons", "route", "basis", "all_rows"))
+    return _read(
+        cycle.path / DECISION_NAME,
+        Schema.DECISION,
+        ("decision", "reasons", "route", "basis", "all_rows"),
+    )
 
 
 def relative_changes(cycle: Cycle) -> dict[str, float | None]:
-    """Each category's relative change of KER in the turn that led to this cycle, if one did."""
+    """Return each category's relative change of KER in the run that led to this cycle, if any."""
     if not is_complete(cycle):
         return {}
-    found = read_decision(cycle).get("by", {})
-    return {category: figures.get("relative") for category, figures in found.items()}
+    by_category = read_decision(cycle).get("by", {})
+    return {category: figures.get("relative") for category, figures in by_category.items()}
 
 
 def read(cycle: Cycle) -> dict[str, Any]:
-    """What run.json holds.
+    """Read run.json.
 
     Raises:
         InputError: the folder holds no finished run, or its record cannot be read.
@@ -153,18 +164,19 @@ def read(cycle: Cycle) -> dict[str, Any]:
             f"{cycle.path}: holds no finished run ({RECORD_NAME}). Fix: name the folder that a run "
             "left its evaluation in, or run `asr-flywheel run` first."
         )
-    return _read(path, ("preflight", "sft", "decision"))
+    return _read(path, Schema.RUN, ("preflight", "sft", "decision"))
 
 
-def _read(path: Path, needed: Sequence[str]) -> dict[str, Any]:
-    found = atomic_files.read_json(path)
-    if not isinstance(found, dict) or not all(name in found for name in needed):
+def _read(path: Path, schema: Schema, needed: Sequence[str]) -> dict[str, Any]:
+    document = atomic_files.read_json(path)
+    if not isinstance(document, dict) or not all(name in document for name in needed):
         raise InputError(f"{path}: is not what a run of this tool writes; it may be damaged.")
-    return found
+    schema.check(document, path)
+    return document
 
 
 def describe(record: RunRecord) -> dict[str, Any]:
-    """What run.json says of a run, but for the hashes of its files."""
+    """Return the content of run.json, without the hashes of its files."""
     preflight, split = record.preflight, record.data.split
     return {
         "started": _utc(record.started),
@@ -192,27 +204,27 @@ def describe(record: RunRecord) -> dict[str, Any]:
         },
         "transcription": [
             {
-                "model": str(one.model),
-                "rows_decoded": one.decoded,
-                "audio_seconds": one.audio_seconds,
-                "seconds": one.seconds,
-                "rtfx": round(one.rtfx, 1),
-                "how": one.how,
+                "model": str(transcript.model),
+                "rows_decoded": transcript.decoded,
+                "audio_seconds": transcript.audio_seconds,
+                "seconds": transcript.seconds,
+                "rtfx": round(transcript.rtfx, 1),
+                "how": transcript.how,
             }
-            for one in record.transcripts
+            for transcript in record.transcripts
         ],
         "decision": record.decision,
         "versions": versions(),
     }
 
 
-def write(cycle: Cycle, described: Mapping[str, Any], more: Sequence[Path] = ()) -> None:
+def write(cycle: Cycle, described: Mapping[str, Any], extra_files: Sequence[Path] = ()) -> None:
     """Write run.json, the mark of a finished run.
 
     Args:
         cycle: cycle N+1.
         described: from ``describe``.
-        more: further files that the run made in the cycle's folder; their hashes are kept too.
+        extra_files: further files that the run made in the cycle's folder; hashes are kept too.
     """
     names = (
         BASELINE_NAME,
@@ -220,7 +232,7 @@ def write(cycle: Cycle, described: Mapping[str, Any], more: Sequence[Path] = ())
         cycle.leaderboard.name,
         cycle.leaderboard.with_suffix(".json").name,
         DECISION_NAME,
-        *(path.relative_to(cycle.path).as_posix() for path in more),
+        *(path.relative_to(cycle.path).as_posix() for path in extra_files),
     )
     complete(cycle, {**described, "files": dict.fromkeys(names)})
 
@@ -231,23 +243,24 @@ def complete(cycle: Cycle, record: Mapping[str, Any]) -> None:
     (cycle.path / _BEGUN).unlink(missing_ok=True)
 
 
-def add_files(cycle: Cycle, made: Sequence[Path]) -> None:
+def add_files(cycle: Cycle, files: Sequence[Path]) -> None:
     """Take files that were made after the run into its record, or their new hashes.
 
     Raises:
         InputError: the folder holds no finished run.
     """
     record = read(cycle)
-    names = [path.relative_to(cycle.path).as_posix() for path in made]
+    names = [path.relative_to(cycle.path).as_posix() for path in files]
     _write(cycle, {**record, "files": {**record.get("files", {}), **dict.fromkeys(names)}})
 
 
 def _write(cycle: Cycle, record: Mapping[str, Any]) -> None:
     hashes = {
-        name: known or hashing.sha256_file(cycle.path / name)
-        for name, known in record["files"].items()
+        name: sha256 or hashing.sha256_file(cycle.path / name)
+        for name, sha256 in record["files"].items()
     }
-    atomic_files.write_json(cycle.path / RECORD_NAME, {**record, "files": hashes})
+    document = Schema.RUN.mark({**record, "files": hashes})
+    atomic_files.write_json(cycle.path / RECORD_NAME, document)
 
 
 def _utc(seconds: float) -> str:

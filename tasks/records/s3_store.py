@@ -99,7 +99,7 @@ class S3Store:
             self._options["SSEKMSKeyId"] = self.kms_key_id
 
     def url(self, key: str) -> str:
-        """The object's s3:// address."""
+        """Return the object's s3:// address."""
         return f"s3://{self.bucket}/{self.prefix}{key}"
 
     def check(self) -> None:
@@ -136,8 +136,8 @@ class S3Store:
     def read(self, key: str) -> bytes:
         """Fetch a small object."""
         with self._answers(key):
-            found = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)
-            return bytes(found["Body"].read())
+            response = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)
+            return bytes(response["Body"].read())
 
     def write(self, key: str, content: bytes) -> None:
         """Send a small object."""
@@ -151,14 +151,14 @@ class S3Store:
                 Bucket=self.bucket, Prefix=self.prefix + prefix
             )
             for page in pages:
-                for one in page.get("Contents", []):
-                    yield one["Key"].removeprefix(self.prefix)
+                for item in page.get("Contents", []):
+                    yield item["Key"].removeprefix(self.prefix)
 
     def _sha256_of(self, key: str) -> str | None:
-        """The hash that an object was kept with; None if there is none."""
+        """Return the hash that an object was kept with; None if there is no object."""
         with self._answers(key):
             try:
-                found = self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)
+                response = self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)
             except ClientError as wrong:
                 code = wrong.response["Error"]["Code"]
                 if code in _ABSENT:
@@ -166,7 +166,7 @@ class S3Store:
                 if code in _MUTE:
                     self._learn_why(key)
                 raise
-        return str(found["Metadata"].get(_HASH, ""))
+        return str(response["Metadata"].get(_HASH, ""))
 
     def _learn_why(self, key: str) -> None:
         """Ask for the object itself: what is refused then has a body, with the error's name.
@@ -187,11 +187,11 @@ class S3Store:
         )
 
     def _put_parts(self, key: str, path: Path, sha256: str) -> None:
-        whole = {"Bucket": self.bucket, "Key": self.prefix + key}
+        address = {"Bucket": self.bucket, "Key": self.prefix + key}
         upload, arrived = self._unfinished(key)
         if upload is None:
             upload = self.client.create_multipart_upload(
-                **whole, ChecksumAlgorithm="SHA256", Metadata={_HASH: sha256}, **self._options
+                **address, ChecksumAlgorithm="SHA256", Metadata={_HASH: sha256}, **self._options
             )["UploadId"]
         parts = []
         digest = hashlib.sha256()
@@ -201,35 +201,37 @@ class S3Store:
                 number += 1
                 digest.update(content)
                 checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
-                known = arrived.get(number)
-                if known is None or not _is(known, content, checksum):
-                    known = self.client.upload_part(
-                        **whole,
+                part = arrived.get(number)
+                if part is None or not _is(part, content, checksum):
+                    part = self.client.upload_part(
+                        **address,
                         UploadId=upload,
                         PartNumber=number,
                         Body=content,
                         ChecksumSHA256=checksum,
                     )
                 parts.append(
-                    {"PartNumber": number, "ETag": known["ETag"], "ChecksumSHA256": checksum}
+                    {"PartNumber": number, "ETag": part["ETag"], "ChecksumSHA256": checksum}
                 )
         try:
             require_unchanged(path, sha256, digest)
         except StoreError:
             with suppress(ClientError, BotoCoreError):
-                self.client.abort_multipart_upload(**whole, UploadId=upload)
+                self.client.abort_multipart_upload(**address, UploadId=upload)
             raise
         self.client.complete_multipart_upload(
-            **whole, UploadId=upload, MultipartUpload={"Parts": parts}
+            **address, UploadId=upload, MultipartUpload={"Parts": parts}
         )
 
     def _unfinished(self, key: str) -> tuple[str | None, dict[int, dict[str, Any]]]:
-        """An upload of this key that was cut, and its parts by number."""
-        found = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.prefix + key)
-        uploads = [one for one in found.get("Uploads", []) if one["Key"] == self.prefix + key]
+        """Find the newest unfinished upload of this key, and its parts by number."""
+        listing = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.prefix + key)
+        uploads = [
+            upload for upload in listing.get("Uploads", []) if upload["Key"] == self.prefix + key
+        ]
         if not uploads:
             return None, {}
-        newest = max(uploads, key=lambda one: str(one["Initiated"]))["UploadId"]
+        newest = max(uploads, key=lambda upload: str(upload["Initiated"]))["UploadId"]
         pages = self.client.get_paginator("list_parts").paginate(
             Bucket=self.bucket, Key=self.prefix + key, UploadId=newest
         )
@@ -238,15 +240,15 @@ class S3Store:
 
     @contextmanager
     def _answers(self, key: str) -> Iterator[None]:
-        """What the endpoint refuses, and its silence, as errors of the store."""
+        """Turn refusals and silence of the endpoint into errors of the store."""
         try:
             yield
         except ClientError as wrong:
             code = str(wrong.response["Error"]["Code"])
             status = wrong.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            what = _REMEDIES.get(code, f"{code}: {wrong.response['Error'].get('Message', '')}")
+            message = _REMEDIES.get(code, f"{code}: {wrong.response['Error'].get('Message', '')}")
             raise StoreError(
-                f"{self.url(key)}: {what}.",
+                f"{self.url(key)}: {message}.",
                 transient=code in _TRANSIENT or status >= _SERVER_ERROR,
             ) from wrong
         except BotoCoreError as wrong:
@@ -258,7 +260,7 @@ class S3Store:
 
 
 def _is(part: dict[str, Any], content: bytes, checksum: str) -> bool:
-    """Whether a part that has arrived is this one.
+    """Return whether an uploaded part has this content.
 
     Not every endpoint tells a part's SHA-256; then its ETag counts, which is the content's MD5 and,
     with a key of KMS, something else: such a part is sent again.

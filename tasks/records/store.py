@@ -1,4 +1,4 @@
-"""Where a cycle's files are kept: what any store does, and a folder; s3_store.py is a bucket.
+"""Stores of a cycle's files: the protocol, and a folder; s3_store.py is a bucket.
 
 An object appears whole or not at all. Its SHA-256 travels with it and is checked whenever it comes
 back.
@@ -29,7 +29,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class StoreError(FlywheelError):
-    """Something could not be kept or brought back; whether a second try can help."""
+    """An object could not be kept or fetched; ``transient`` if a second try can help."""
 
     def __init__(self, message: str, *, transient: bool = False) -> None:
         self.transient = transient
@@ -40,7 +40,7 @@ class Store(Protocol):
     """A place for objects, which are files under a key with slashes."""
 
     def url(self, key: str) -> str:
-        """Where a person finds an object."""
+        """Return the address of an object, for people."""
 
     def check(self) -> None:
         """Make sure, before anything is spent, that objects can be written.
@@ -64,7 +64,7 @@ class Store(Protocol):
         """
 
     def read(self, key: str) -> bytes:
-        """The content of a small object.
+        """Read a small object.
 
         Raises:
             StoreError: it is not there.
@@ -78,7 +78,7 @@ class Store(Protocol):
         """
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """The keys that begin so, in order.
+        """List the keys that begin so, in order.
 
         Raises:
             StoreError: the store does not answer.
@@ -92,7 +92,7 @@ class LocalStore:
     root: Path
 
     def url(self, key: str) -> str:
-        """The file."""
+        """Return the file's path."""
         return str(self.root / key)
 
     def check(self) -> None:
@@ -127,7 +127,7 @@ class LocalStore:
             _flush(temporary)
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Every file under the folder, but those that are still being written."""
+        """List every file under the folder, without those that are still being written."""
         folder, _, _ = prefix.rpartition("/")
         start = self.root / folder
         for path in sorted(start.rglob("*")):
@@ -138,7 +138,7 @@ class LocalStore:
 
 @contextmanager
 def disk(path: Path) -> Iterator[None]:
-    """What a file system refuses, as errors of the store.
+    """Turn refusals of the file system into errors of the store.
 
     Raises:
         StoreError: names the path and what is wrong with it.
@@ -151,8 +151,8 @@ def disk(path: Path) -> Iterator[None]:
         raise StoreError(f"{wrong.filename}: there is no such object.") from wrong
     except OSError as wrong:
         full = wrong.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-        what = "the disk is full. Fix: free space" if full else str(wrong)
-        raise StoreError(f"{path}: {what}.") from wrong
+        message = "the disk is full. Fix: free space" if full else str(wrong)
+        raise StoreError(f"{path}: {message}.") from wrong
 
 
 def receive(source: BinaryIO, target: Path, require: Callable[[_Hash], None]) -> None:
@@ -175,30 +175,30 @@ def receive(source: BinaryIO, target: Path, require: Callable[[_Hash], None]) ->
 
 def _flush(path: Path) -> None:
     """Make sure that it is on the disk before its name says so."""
-    with path.open("rb") as written:
-        os.fsync(written.fileno())
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
 
 
-def require_kept(name: str, sha256: str, found: _Hash) -> None:
+def require_kept(name: str, sha256: str, digest: _Hash) -> None:
     """Refuse to hand out another content than was kept.
 
     Raises:
         StoreError: what came back is not that.
     """
-    if found.hexdigest() != sha256:
+    if digest.hexdigest() != sha256:
         raise StoreError(
-            f"{name}: its SHA-256 is {found.hexdigest()}, not {sha256}, which was kept. "
+            f"{name}: its SHA-256 is {digest.hexdigest()}, not {sha256}, which was kept. "
             "It was changed or cut. Fix: bring it back from a backup, or run the cycle again."
         )
 
 
-def require_unchanged(path: Path, sha256: str, sent: _Hash) -> None:
+def require_unchanged(path: Path, sha256: str, digest: _Hash) -> None:
     """Refuse to keep another content under a hash; a second try hashes the file again.
 
     Raises:
         StoreError: what was read is not what was hashed before.
     """
-    if sent.hexdigest() != sha256:
+    if digest.hexdigest() != sha256:
         raise StoreError(
             f"{path}: has changed since it was hashed ({sha256}). Fix: leave the cycle's files "
             "alone while a run works on them, and try again.",

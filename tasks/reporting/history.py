@@ -72,7 +72,7 @@ class Turn:
 
     @property
     def kept(self) -> bool:
-        """Whether the decision was to keep the model."""
+        """True if the decision was to keep the model."""
         return self.decision == "keep"
 
     @property
@@ -84,27 +84,24 @@ class Turn:
     def ker(self) -> dict[str, Proportion]:
         """Missed terms by category on unseen rows, the priority categories first."""
         groups = self.unseen.by("entity_category")
-        found = {name: scores.keyword for name, scores in groups.items() if name is not None}
-        order = sorted(found, key=lambda name: (name not in self.priority, name))
-        return {name: found[name] for name in order if found[name].n}
+        by_category = {name: scores.keyword for name, scores in groups.items() if name is not None}
+        order = sorted(by_category, key=lambda name: (name not in self.priority, name))
+        return {name: by_category[name] for name in order if by_category[name].n}
 
     @property
     def drops(self) -> dict[str, float | None]:
         """Relative change of each priority category's KER by this turn, on unseen rows."""
-        pairing = diff.pair(self.before, self.after)
-        deltas = diff.deltas(
-            pairing.where(lambda pair: pair.after.row.part is not Partition.TRAINED)
-        )
-        return {name: deltas[name].relative for name in self.priority if name in deltas}
+        changes = diff.pair(self.before, self.after).not_trained.by_category
+        return {name: changes[name].relative for name in self.priority if name in changes}
 
     @property
     def at_floor(self) -> bool:
-        """Whether no priority category dropped by as much as the floor."""
-        known = [drop for drop in self.drops.values() if drop is not None]
-        return bool(known) and all(drop > -POLICY.measurable_change for drop in known)
+        """True if no priority category dropped by as much as the floor."""
+        drops = [drop for drop in self.drops.values() if drop is not None]
+        return bool(drops) and all(drop > -POLICY.measurable_change for drop in drops)
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``asr-flywheel history --json`` prints of a turn."""
+        """Return a turn as ``asr-flywheel history --json`` prints it."""
         return {
             "cycle": self.cycle,
             "rows": self.after.n,
@@ -164,27 +161,27 @@ class ChampionComparison:
 
     @property
     def earlier_is_better(self) -> bool:
-        """Whether the earlier model is shown to miss fewer terms."""
+        """True if the earlier model is shown to miss fewer terms."""
         return self.broken > self.fixed and self.p is not None and self.p < POLICY.alpha
 
     def __str__(self) -> str:
         names = f"Cycles {self.earlier} and {self.later}"
         if not self.common:
             return f"{names} have no row in common that neither was trained on: not compared."
-        where = "the same manifest"
+        basis = "the same manifest"
         if not self.same_manifest:
-            where = (
+            basis = (
                 f"different manifests, so only their common rows count ({self.only_earlier} rows "
                 f"are only in cycle {self.earlier}, {self.only_later} only in cycle {self.later})"
             )
         return (
-            f"{names}: {where}. On {self.common} rows that neither was trained on, the later model "
+            f"{names}: {basis}. On {self.common} rows that neither was trained on, the later model "
             f"found {self.fixed} terms that the earlier one missed, and missed {self.broken} that "
             f"it found (mid-p {self.p:.3g})."
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``--json`` prints."""
+        """Return the comparison as ``--json`` prints it."""
         return {
             **{name: getattr(self, name) for name in self.__dataclass_fields__},
             "p": self.p,
@@ -212,22 +209,22 @@ class History:
     rule: str = field(default=CHAMPION_RULE)
 
     def trend(self) -> dict[str, dict[int, Proportion]]:
-        """Each category's KER on unseen rows, by cycle; a category need not be in every cycle."""
-        found: dict[str, dict[int, Proportion]] = {}
+        """Return each category's KER on unseen rows by cycle; a category may lack cycles."""
+        by_category: dict[str, dict[int, Proportion]] = {}
         for turn in self.turns:
             for category, share in turn.ker.items():
-                found.setdefault(category, {})[turn.cycle] = share
-        return found
+                by_category.setdefault(category, {})[turn.cycle] = share
+        return by_category
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``asr-flywheel history --json`` prints."""
+        """Return the history as ``asr-flywheel history --json`` prints it."""
         return {
             "turns": [turn.as_dict() for turn in self.turns],
             "trend": {
                 category: {str(cycle): _share(share) for cycle, share in by_cycle.items()}
                 for category, by_cycle in self.trend().items()
             },
-            "comparisons": [one.as_dict() for one in self.comparisons],
+            "comparisons": [comparison.as_dict() for comparison in self.comparisons],
             "champion": None if self.champion is None else self.champion.as_dict(),
             "champion_rule": self.rule,
             "stopping": list(self.advice),
@@ -254,7 +251,7 @@ def read_history(root: Path) -> History:
     problems: list[str] = []
     costs = _costs(root, problems)
     turns = []
-    for cycle in sorted(cycles, key=lambda one: one.number):
+    for cycle in sorted(cycles, key=lambda cycle: cycle.number):
         try:
             if (turn := _read_turn(cycle, costs, problems)) is not None:
                 turns.append(turn)
@@ -271,16 +268,16 @@ def read_history(root: Path) -> History:
 
 def _costs(root: Path, problems: list[str]) -> Mapping[int, float]:
     try:
-        found = cost_ledger.read(root)
+        ledger = cost_ledger.read(root)
     except InputError as damaged:
         problems.append(str(damaged))
         return {}
-    problems += found.torn
-    return found.usd_by_cycle
+    problems += ledger.torn
+    return ledger.usd_by_cycle
 
 
 def _read_turn(cycle: Cycle, costs: Mapping[int, float], problems: list[str]) -> Turn | None:
-    """The run whose evaluation lies in this folder; None where none has finished there."""
+    """Read the run whose evaluation lies in this folder; None if no run has finished there."""
     # The report needs the same files, and importing it later keeps --help fast.
     from tasks.reporting.html.report_data import gather  # noqa: PLC0415
 
@@ -322,7 +319,7 @@ def _read_turn(cycle: Cycle, costs: Mapping[int, float], problems: list[str]) ->
 
 
 def compare(earlier: Turn, later: Turn) -> ChampionComparison:
-    """Two turns' models on the rows that both hold and neither was trained on."""
+    """Compare two turns' models on the rows that both hold and neither was trained on."""
     same = earlier.manifest == later.manifest
     try:
         pairing = diff.pair(earlier.after, later.after)
@@ -349,7 +346,7 @@ def compare(earlier: Turn, later: Turn) -> ChampionComparison:
 
 
 def find_champion(turns: Sequence[Turn]) -> Turn | None:
-    """The turn whose model to use; see ``CHAMPION_RULE``."""
+    """Return the turn whose model to use; see ``CHAMPION_RULE``."""
     champion: Turn | None = None
     for turn in turns:
         if turn.kept and not (champion and compare(champion, turn).earlier_is_better):
@@ -358,7 +355,7 @@ def find_champion(turns: Sequence[Turn]) -> Turn | None:
 
 
 def _advice(turns: Sequence[Turn]) -> Iterable[str]:
-    """What the stopping rules say of the newest turns."""
+    """Yield the advice of the stopping rules on the newest turns."""
     if not turns:
         return
     if len(turns) > 1 and all(turn.at_floor for turn in turns[-2:]):
@@ -367,8 +364,8 @@ def _advice(turns: Sequence[Turn]) -> Iterable[str]:
             f"the priority KER by less than {POLICY.measurable_change:.0%}. Do not tune again on "
             "this manifest: grow it, or stop."
         )
-    if (found := overfit(turns[-1].epochs)) is not None:
+    if (warning := overfit(turns[-1].epochs)) is not None:
         yield (
-            f"Overfit in cycle {turns[-1].cycle}: {found} The best epoch was taken; grow the "
+            f"Overfit in cycle {turns[-1].cycle}: {warning} The best epoch was taken; grow the "
             "manifest before training longer."
         )

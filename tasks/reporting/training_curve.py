@@ -17,7 +17,7 @@ _LOSS, _WER = "#0072b2", "#d55e00"
 
 @dataclass(frozen=True, slots=True)
 class TrainingCurve:
-    """What is drawn.
+    """Points of the training curve.
 
     Attributes:
         loss: (batch from 1, loss of that batch).
@@ -29,7 +29,7 @@ class TrainingCurve:
 
 
 def curve(events: Iterable[dict[str, Any]]) -> TrainingCurve:
-    """The curve of a run's events; what a resumed run did again counts once, by its later word."""
+    """Build the curve of a run's events; of steps repeated after a resume the last value wins."""
     loss: dict[int, float] = {}
     val_wer: dict[int, tuple[int, float]] = {}
     batch = 0
@@ -44,8 +44,8 @@ def curve(events: Iterable[dict[str, Any]]) -> TrainingCurve:
     )
 
 
-def draw(found: TrainingCurve) -> bytes:
-    """A PNG of the curve, a few tens of kilobytes."""
+def draw(points: TrainingCurve) -> bytes:
+    """Draw the curve as a PNG of a few tens of kilobytes."""
     # Half a second of import that a refused cycle does not need.
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -53,12 +53,12 @@ def draw(found: TrainingCurve) -> bytes:
     figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     left = figure.add_subplot()
-    left.plot(*_axes(found.loss), color=_LOSS, linewidth=1)
+    left.plot(*_axes(points.loss), color=_LOSS, linewidth=1)
     left.set_xlabel("batch")
     left.set_ylabel("training loss", color=_LOSS)
     left.set_ylim(bottom=0)
     right = left.twinx()
-    right.plot(*_axes(found.val_wer), color=_WER, marker="o")
+    right.plot(*_axes(points.val_wer), color=_WER, marker="o")
     right.set_ylabel("validation WER", color=_WER)
     right.set_ylim(bottom=0)
     for axis in (left, right):

@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -24,55 +24,14 @@ from tasks.runtimes.failures import Fault, FaultError, from_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path, PurePosixPath
+
+    from tasks.runtimes.container_settings import ContainerSpec
 
 GRACE_S = 20
 _POLL_S = 0.5
 _LOG_WAIT_S = 10.0
 _ENGINE_BACK_S = 30.0
 LABEL = "org.clinical-asr-flywheel"
-
-
-@dataclass(frozen=True, slots=True)
-class Bind:
-    """A host path at a path inside the container."""
-
-    source: Path
-    target: PurePosixPath
-    writable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerSpec:
-    """Everything about one container.
-
-    Attributes:
-        image: name with tag or digest.
-        command: program and arguments; no shell.
-        binds: what it sees of the host; a missing source is an error, never made up.
-        labels: under ``org.clinical-asr-flywheel``: how an orphan is found again.
-        environment: variables; no secrets, since anybody with the engine can read them.
-        user: "uid:gid", so that its outputs belong to the caller.
-        gpus: "all", "count=N", device ids joined by commas, or "" for none.
-        shm_bytes: size of /dev/shm, which data-loader workers share batches through.
-        memory_bytes: limit, or None.
-        tmp_bytes: size of /tmp, the only place besides the binds that can be written.
-        network: "none" unless the run must download.
-        unlimited_memlock: for RDMA between GPUs; some engines refuse it.
-    """
-
-    image: str
-    command: tuple[str, ...]
-    binds: tuple[Bind, ...]
-    labels: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
-    user: str = ""
-    gpus: str = ""
-    shm_bytes: int = 1 << 30
-    memory_bytes: int | None = None
-    tmp_bytes: int = 4 << 30
-    network: str = "none"
-    unlimited_memlock: bool = False
 
 
 def connect() -> Any:

@@ -1,4 +1,4 @@
-"""Why served and offline differ: each cause with the evidence for it, its remedy and its route.
+"""Attribute differences of served and offline texts: cause, evidence, remedy and route.
 
 A cause is named only where something speaks for it: the kind of difference, a probe that holds, a
 correlation with the files, what the endpoint says of itself, or that another model's evaluation is
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class CauseName(StrEnum):
-    """What can stand between a model and what is served."""
+    """Causes of a difference between a model and what is served."""
 
     STYLE = "punctuation or casing"
     NUMBERS = "inverse text normalisation"
@@ -62,7 +62,7 @@ REMEDIES: Mapping[CauseName, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One reason, with what speaks for it."""
+    """One cause with its evidence."""
 
     name: CauseName
     rows: int
@@ -70,11 +70,11 @@ class Cause:
 
     @property
     def remedy(self) -> str:
-        """What to do, in words that end no sentence."""
+        """The remedy, in words that end no sentence."""
         return REMEDIES[self.name]
 
     def as_dict(self) -> dict[str, Any]:
-        """The cause as the report holds it."""
+        """Return the cause as the report holds it."""
         return {
             "cause": self.name.value,
             "rows": self.rows,
@@ -105,180 +105,211 @@ class ServingEvidence:
 
 
 def attribute(
-    found: ParityComparison, evidence: ServingEvidence, thresholds: Thresholds = THRESHOLDS
+    comparison: ParityComparison, evidence: ServingEvidence, thresholds: Thresholds = THRESHOLDS
 ) -> tuple[Cause, ...]:
-    """The causes of a difference, the ones that change words first; () where there is none."""
-    return (*_Reasoning(found, evidence, thresholds).causes(),)
+    """Return the causes of a difference, those that change words first; () if there is none."""
+    return (*_Reasoning(comparison, evidence, thresholds).causes(),)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reasoning:
-    found: ParityComparison
+    comparison: ParityComparison
     evidence: ServingEvidence
     limits: Thresholds
 
     def causes(self) -> Iterable[Cause]:
-        left = [row for row in self.found.different if row.kind is not MismatchKind.NUMBERS]
+        unexplained = [
+            row for row in self.comparison.different if row.kind is not MismatchKind.NUMBERS
+        ]
         for look in (self._symbols, self._silence, self._cut):
-            cause, explained = look(left)
+            cause, explained = look(unexplained)
             if cause is not None:
                 yield cause
-                left = [row for row in left if row not in explained]
-        if left:
-            yield self._of_words(left)
-        if numbers := self.found.of(MismatchKind.NUMBERS):
+                unexplained = [row for row in unexplained if row not in explained]
+        if unexplained:
+            yield self._of_words(unexplained)
+        if numbers := self.comparison.of(MismatchKind.NUMBERS):
             says = f"in {len(numbers)} rows words differ only where the service writes digits"
             yield Cause(CauseName.NUMBERS, len(numbers), (says,))
-        if style := self.found.of(MismatchKind.STYLE):
+        if style := self.comparison.of(MismatchKind.STYLE):
             yield Cause(CauseName.STYLE, len(style), (_style_evidence(style),))
 
-    def _symbols(self, left: Sequence[ParityRow]) -> tuple[Cause | None, Sequence[ParityRow]]:
-        """Whether the decoder's own symbols are in the text of most rows."""
-        rows = [row for row in left if row.kind is MismatchKind.ARTEFACT]
-        if not rows or len(rows) < self.limits.systematic * len(left):
+    def _symbols(
+        self, unexplained: Sequence[ParityRow]
+    ) -> tuple[Cause | None, Sequence[ParityRow]]:
+        """Attribute rows to a wrong decoder if its own symbols are in the text of most rows."""
+        rows = [row for row in unexplained if row.kind is MismatchKind.ARTEFACT]
+        if not rows or len(rows) < self.limits.systematic * len(unexplained):
             return None, ()
         # Where most rows hold symbols, another build's decoder made the other words too.
-        explained = [row for row in left if row.kind in (MismatchKind.ARTEFACT, MismatchKind.WORDS)]
+        explained = [
+            row for row in unexplained if row.kind in (MismatchKind.ARTEFACT, MismatchKind.WORDS)
+        ]
         says = f"{len(rows)} rows hold raw symbols or repeated pieces: {rows[0].served[:60]!r}"
         return Cause(CauseName.DECODER, len(explained), (says, *self._declared())), explained
 
-    def _silence(self, left: Sequence[ParityRow]) -> tuple[Cause | None, Sequence[ParityRow]]:
-        """Whether most speech comes back empty: a build for another decoder does that."""
-        spoken = [row for row in self.found.rows if row.words]
-        empty = [row for row in left if row.words and not row.served.strip()]
+    def _silence(
+        self, unexplained: Sequence[ParityRow]
+    ) -> tuple[Cause | None, Sequence[ParityRow]]:
+        """Attribute rows to a wrong decoder if most speech comes back empty."""
+        spoken = [row for row in self.comparison.rows if row.words]
+        empty = [row for row in unexplained if row.words and not row.served.strip()]
         if not empty or len(empty) < self.limits.systematic * len(spoken):
             return None, ()
         says = f"{len(empty)} of {len(spoken)} rows with speech came back empty"
         return Cause(CauseName.DECODER, len(empty), (says, *self._declared())), empty
 
-    def _cut(self, left: Sequence[ParityRow]) -> tuple[Cause | None, Sequence[ParityRow]]:
-        """Whether rows lack their end, or their beginning."""
-        cut = [row for row in left if row.kind is MismatchKind.CUT]
+    def _cut(self, unexplained: Sequence[ParityRow]) -> tuple[Cause | None, Sequence[ParityRow]]:
+        """Attribute rows to truncation if they lack their end or their beginning."""
+        cut = [row for row in unexplained if row.kind is MismatchKind.CUT]
         short = [
             row
-            for row in left
+            for row in unexplained
             if row.heard_seconds and row.heard_seconds < self.limits.short_audio * row.seconds
         ]
-        if not short and (not cut or len(cut) < self.limits.systematic * len(left)):
+        if not short and (not cut or len(cut) < self.limits.systematic * len(unexplained)):
             return None, ()
         # Where most rows are cut, one that is shorter and heard otherwise too was cut as well.
-        explained = [row for row in left if row in cut or row in short or _shorter(row)]
-        lost = sum(max(row.words - len(normalise(row.served).split()), 0) for row in explained)
-        told = [f"{len(explained)} of {len(left)} differing rows lack {lost} words at one end"]
+        explained = [row for row in unexplained if row in cut or row in short or _shorter(row)]
+        lost_words = sum(
+            max(row.words - len(normalise(row.served).split()), 0) for row in explained
+        )
+        evidence = [
+            (
+                f"{len(explained)} of {len(unexplained)} differing rows lack {lost_words} words "
+                "at one end"
+            )
+        ]
         if short:
-            told.append(f"the service says that it processed only a part of {len(short)} rows")
-        return Cause(CauseName.TRUNCATION, len(explained), tuple(told)), explained
+            evidence.append(f"the service says that it processed only a part of {len(short)} rows")
+        return Cause(CauseName.TRUNCATION, len(explained), tuple(evidence)), explained
 
     def _asked(self) -> Sequence[Mapping[str, Any]]:
-        """The models that can have answered: a request for offline recognition names none."""
+        """Return the models that can have answered: an offline request names none."""
         return [
-            one
-            for one in self.evidence.served_models
-            if one["parameters"].get("type", _OFFLINE) == _OFFLINE
+            model
+            for model in self.evidence.served_models
+            if model["parameters"].get("type", _OFFLINE) == _OFFLINE
         ]
 
     def _declared(self) -> Sequence[str]:
-        """What the endpoint says of its decoder, if that is known to be another than is needed.
+        """Return what the endpoint says of its decoder, if it is known to be a wrong one.
 
         Several models of one endpoint tell something only where all of them tell the same.
         """
-        wanted = self.evidence.flag.partition("=")[2]
-        told = {(name, value) for one in self._asked() for name, value in _decoders(one)}
-        meant = {_SAME_DECODER.get(value) for _, value in told}
-        silent = any(not _decoders(one) for one in self._asked())
-        if not wanted or silent or len(meant) != 1 or meant <= {None, _SAME_DECODER.get(wanted)}:
+        expected = self.evidence.flag.partition("=")[2]
+        declared = {(name, value) for model in self._asked() for name, value in _decoders(model)}
+        decoders = {_SAME_DECODER.get(value) for _, value in declared}
+        silent = any(not _decoders(model) for model in self._asked())
+        if (
+            not expected
+            or silent
+            or len(decoders) != 1
+            or decoders <= {None, _SAME_DECODER.get(expected)}
+        ):
             return ()
         return [
-            f"the endpoint says {name}={value}; the hand-off's build has decoder={wanted}"
-            for name, value in sorted(told)
+            f"the endpoint says {name}={value}; the hand-off's build has decoder={expected}"
+            for name, value in sorted(declared)
         ]
 
     def _of_words(self, rows: Sequence[ParityRow]) -> Cause:
-        """The cause of rows whose words differ without a pattern of their own."""
+        """Attribute rows whose words differ without a pattern of their own."""
         for look in (self._other_known, self._probed, self._converted):
             if cause := look(rows):
                 return cause
-        share = len(rows) / len(self.found.rows)
-        told = f"words differ in {len(rows)} of {len(self.found.rows)} rows"
-        words = f"{self.found.word_difference:.1%} of the words"
+        share = len(rows) / len(self.comparison.rows)
+        summary = f"words differ in {len(rows)} of {len(self.comparison.rows)} rows"
+        words = f"{self.comparison.word_difference:.1%} of the words"
         if (
             share <= self.limits.tolerated_rows
-            and self.found.word_difference <= self.limits.tolerated_words
+            and self.comparison.word_difference <= self.limits.tolerated_words
         ):
-            return Cause(CauseName.PRECISION, len(rows), (f"{told}, {words}",))
+            return Cause(CauseName.PRECISION, len(rows), (f"{summary}, {words}",))
         if declared := self._declared():
-            return Cause(CauseName.DECODER, len(rows), (f"{told}, {words}", *declared))
+            return Cause(CauseName.DECODER, len(rows), (f"{summary}, {words}", *declared))
         if share >= self.limits.systematic:
-            said = [f"{told}, {words}, without a pattern"]
+            evidence = [f"{summary}, {words}, without a pattern"]
             if self.evidence.probes:
-                said.append("no change of the audio brings the offline text back")
-            return Cause(CauseName.OTHER_MODEL, len(rows), tuple(said))
-        return Cause(CauseName.UNEXPLAINED, len(rows), (f"{told}, {words}",))
+                evidence.append("no change of the audio brings the offline text back")
+            return Cause(CauseName.OTHER_MODEL, len(rows), tuple(evidence))
+        return Cause(CauseName.UNEXPLAINED, len(rows), (f"{summary}, {words}",))
 
     def _other_known(self, rows: Sequence[ParityRow]) -> Cause | None:
-        """Whether the endpoint answers what another model's evaluation holds."""
+        """Attribute rows to another model if the texts are those of its evaluation."""
         for name, texts in (self.evidence.others or {}).items():
-            told = [row for row in rows if row.offline.audio_filepath in texts]
+            evaluated = [row for row in rows if row.offline.audio_filepath in texts]
             same = [
                 row
-                for row in told
+                for row in evaluated
                 if normalise(texts[row.offline.audio_filepath]) == normalise(row.served)
             ]
-            if told and len(same) >= self.limits.explained * len(told):
-                says = f"{len(same)} of {len(told)} differing rows are word by word those of {name}"
+            if evaluated and len(same) >= self.limits.explained * len(evaluated):
+                says = (
+                    f"{len(same)} of {len(evaluated)} differing rows are word by word those of "
+                    f"{name}"
+                )
                 return Cause(CauseName.BASE, len(rows), (says,))
         return None
 
     def _probed(self, rows: Sequence[ParityRow]) -> Cause | None:
-        """What the probe that leaves least of the difference speaks for, if it leaves little."""
-        found = [one for one in self.evidence.probes if one.tried >= self.limits.least_probed]
-        for one in found:
-            if one.probe.finds is ProbeCause.STEADY and one.edits:
-                says = f"{one.tried} rows were sent twice, and {one.edits} words differ"
+        """Attribute rows by the probe that leaves least of the difference, if it leaves little."""
+        results = [
+            result for result in self.evidence.probes if result.tried >= self.limits.least_probed
+        ]
+        for result in results:
+            if result.probe.finds is ProbeCause.STEADY and result.edits:
+                says = f"{result.tried} rows were sent twice, and {result.edits} words differ"
                 return Cause(CauseName.UNSTEADY, len(rows), (says,))
-        control = [one.worse for one in found if one.probe.finds is ProbeCause.CONTROL]
+        control = [result.worse for result in results if result.probe.finds is ProbeCause.CONTROL]
         deaf = any(worse < self.limits.noticed for worse in control)
-        held = [one for one in found if one.probe.finds in _SPEAKS_FOR and self._holds(one)]
-        restoring = sorted((o for o in held if o.probe.restores), key=lambda one: one.left)
+        holding = [
+            result
+            for result in results
+            if result.probe.finds in _SPEAKS_FOR and self._holds(result)
+        ]
+        restoring = sorted((o for o in holding if o.probe.restores), key=lambda result: result.left)
         # Of two bands that go unnoticed alike the wider says more; it comes first.
-        unnoticed = sorted((o for o in held if not o.probe.restores), key=lambda one: one.worse)
+        unnoticed = sorted(
+            (o for o in holding if not o.probe.restores), key=lambda result: result.worse
+        )
         if not restoring and (deaf or not unnoticed):
             return None
         best = (restoring or unnoticed)[0]
-        how = "brings the offline text back" if best.probe.restores else "makes nothing worse"
+        effect = "brings the offline text back" if best.probe.restores else "makes nothing worse"
         says = (
-            f"probe {best.probe.name!r} {how}: {best.difference} words differed on {best.tried} "
+            f"probe {best.probe.name!r} {effect}: {best.difference} words differed on {best.tried} "
             f"rows, {best.edits} do with it; {best.probe.says}"
         )
-        told = (says, *self._other_rate())
-        return Cause(_SPEAKS_FOR[best.probe.finds], len(rows), told)
+        evidence = (says, *self._other_rate())
+        return Cause(_SPEAKS_FOR[best.probe.finds], len(rows), evidence)
 
-    def _holds(self, one: ProbeResult) -> bool:
-        if one.probe.restores:
-            return one.left <= self.limits.probe_left
-        return one.worse <= self.limits.unnoticed
+    def _holds(self, result: ProbeResult) -> bool:
+        if result.probe.restores:
+            return result.left <= self.limits.probe_left
+        return result.worse <= self.limits.unnoticed
 
     def _other_rate(self) -> Iterable[str]:
-        for one in self._asked():
-            rate = str(one["parameters"].get("sample_rate", ""))
+        for model in self._asked():
+            rate = str(model["parameters"].get("sample_rate", ""))
             if rate and self.evidence.sample_rate and rate != str(self.evidence.sample_rate):
                 yield f"the endpoint says {rate} Hz, the model has {self.evidence.sample_rate}"
 
     def _converted(self, rows: Sequence[ParityRow]) -> Cause | None:
-        """Whether just those rows differ whose files had to be converted before sending."""
-        converted = [row for row in self.found.rows if row.converted]
-        others = [row for row in self.found.rows if not row.converted]
+        """Attribute rows to conversion if the files of just those rows had to be converted."""
+        converted = [row for row in self.comparison.rows if row.converted]
+        others = [row for row in self.comparison.rows if not row.converted]
         if len(converted) < self.limits.least_probed or not others:
             return None
         bad = sum(row.converted for row in rows)
-        rest = len(rows) - bad
-        if bad < self.limits.systematic * len(converted) or rest > self.limits.tolerated_rows * len(
-            others
-        ):
+        rest_differing = len(rows) - bad
+        if bad < self.limits.systematic * len(
+            converted
+        ) or rest_differing > self.limits.tolerated_rows * len(others):
             return None
         says = (
-            f"{bad} of {len(converted)} rows whose files are not 16-bit PCM differ, and {rest} of "
-            f"the {len(others)} others"
+            f"{bad} of {len(converted)} rows whose files are not 16-bit PCM differ, and "
+            f"{rest_differing} of the {len(others)} others"
         )
         return Cause(CauseName.CONVERSION, len(rows), (says,))
 
@@ -298,9 +329,9 @@ _SAME_DECODER = {
 
 
 def _decoders(model: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
-    """What a model's parameters say of its decoder: name and value, of the exact names alone."""
-    named = model["parameters"]
-    return [(name, named[name]) for name in _DECODER_KEYS if named.get(name)]
+    """Return name and value of the decoder's parameters, by their exact names alone."""
+    parameters = model["parameters"]
+    return [(name, parameters[name]) for name in _DECODER_KEYS if parameters.get(name)]
 
 
 _SPEAKS_FOR = {

@@ -31,7 +31,7 @@ SERVED_NAME = "served_hyps.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class OutgoingAudio:
-    """What a transcription by an endpoint sends away.
+    """The audio that a transcription by an endpoint sends away.
 
     Attributes:
         rows: recordings.
@@ -55,26 +55,26 @@ class OutgoingAudio:
 
 
 def outgoing_audio(rows: Sequence[CheckedRow], endpoint: Endpoint) -> OutgoingAudio:
-    """What would be sent; nothing is sent yet."""
+    """Describe the audio that would be sent; send nothing."""
     seconds = sum(row.utterance.duration or 0.0 for row in rows)
     return OutgoingAudio(len(rows), round(seconds, 3), endpoint.host, endpoint.is_local)
 
 
-def require_consent(found: OutgoingAudio, *, given: bool) -> None:
+def require_consent(audio: OutgoingAudio, *, consent: bool) -> None:
     """Stop before audio leaves the machine without somebody's word.
 
     Raises:
         InputError: it would, and nobody gave it.
     """
-    if not found.local and not given:
+    if not audio.local and not consent:
         raise InputError(
-            f"{found} Fix: consent with --yes (audio_may_leave), or serve on this machine."
+            f"{audio} Fix: consent with --yes (audio_may_leave), or serve on this machine."
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the endpoint made of a cycle.
+    """The answers of the endpoint for a cycle.
 
     Attributes:
         heard: one a row, in the cycle's order.
@@ -88,7 +88,7 @@ class Served:
 
 
 def partial_path(target: Path, client: Client, models: Sequence[dict[str, Any]]) -> Path:
-    """Where answers wait until the cycle is whole: another endpoint, model or request has another.
+    """Return the file for the answers until the cycle is whole, by endpoint, models and request.
 
     A new deployment behind the same address shows in what the endpoint says that it serves.
     """
@@ -118,25 +118,28 @@ def transcribe(
     """
     atomic_files.check_target(target)
     part = partial_path(target, client, client.served())
-    known = _read(part)
-    todo = {row.audio_sha256: row for row in rows if row.audio_sha256 not in known}
-    if known and todo:
+    answers = _read(part)
+    todo = {row.audio_sha256: row for row in rows if row.audio_sha256 not in answers}
+    if answers and todo:
         report(f"{len(rows) - len(todo)} rows were answered before")
-    attempts = _ask([*todo.values()], client, part, known, concurrency, report) if todo else 0
-    heard = tuple(known[row.audio_sha256] for row in rows)
+    attempts = _ask([*todo.values()], client, part, answers, concurrency, report) if todo else 0
+    results = tuple(answers[row.audio_sha256] for row in rows)
     write_hypotheses(
         target,
-        (hypothesis_for(row.utterance, one.text) for row, one in zip(rows, heard, strict=True)),
+        (
+            hypothesis_for(row.utterance, result.text)
+            for row, result in zip(rows, results, strict=True)
+        ),
     )
     part.unlink(missing_ok=True)
-    return Served(heard, len(todo), attempts)
+    return Served(results, len(todo), attempts)
 
 
 def _ask(
     rows: Sequence[CheckedRow],
     client: Client,
     part: Path,
-    known: dict[str, RivaResult],
+    answers: dict[str, RivaResult],
     concurrency: int,
     report: Callable[[str], None],
 ) -> int:
@@ -144,36 +147,36 @@ def _ask(
     stopping = threading.Event()
     waited: list[str] = []
 
-    def again(line: str) -> None:
+    def report_retry(line: str) -> None:
         waited.append(line)
         report(line)
 
-    def one(row: CheckedRow) -> RivaResult:
+    def recognise(row: CheckedRow) -> RivaResult:
         samples, rate = audio_probe.read_16_bits(row.audio)
         return client.recognise(
-            samples.tobytes(), rate, row.utterance.audio_filepath, stopping, again
+            samples.tobytes(), rate, row.utterance.audio_filepath, stopping, report_retry
         )
 
     with part.open("a", encoding="utf-8") as out, ThreadPoolExecutor(concurrency) as pool:
         under_way: dict[Future[RivaResult], CheckedRow] = {}
         try:
             for row in rows:
-                under_way[pool.submit(one, row)] = row
+                under_way[pool.submit(recognise, row)] = row
             while under_way:
-                finished, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                completed, _ = wait(under_way, return_when=FIRST_COMPLETED)
                 # The answers first: the row that failed may have come with others that did not.
-                for future in sorted(finished, key=lambda one: one.exception() is not None):
+                for future in sorted(completed, key=lambda call: call.exception() is not None):
                     row = under_way.pop(future)
-                    heard = future.result()
-                    known[row.audio_sha256] = heard
-                    _append(out, row.audio_sha256, heard)
+                    result = future.result()
+                    answers[row.audio_sha256] = result
+                    _append(out, row.audio_sha256, result)
                 report(f"{len(rows) - len(under_way)} of {len(rows)} rows")
         except BaseException:
             # Also a cancelled run: what is under way ends at once instead of waiting its turn.
             # Rows that wait are cancelled first: a worker set free would take the next of them.
             pool.shutdown(wait=False, cancel_futures=True)
             stopping.set()
-            _keep_finished(out, under_way, known)
+            _keep_finished(out, under_way, answers)
             raise
     return len(waited)
 
@@ -181,30 +184,30 @@ def _ask(
 def _keep_finished(
     out: Any,  # noqa: ANN401 - a text file
     under_way: dict[Future[RivaResult], CheckedRow],
-    known: dict[str, RivaResult],
+    answers: dict[str, RivaResult],
 ) -> None:
-    """Answers that came while another row failed."""
+    """Keep the answers that came while another row failed."""
     for future, row in under_way.items():
         if future.done() and not future.cancelled() and future.exception() is None:
-            known[row.audio_sha256] = future.result()
+            answers[row.audio_sha256] = future.result()
             _append(out, row.audio_sha256, future.result())
 
 
-def _append(out: Any, recording: str, heard: RivaResult) -> None:  # noqa: ANN401 - a text file
-    row = {"audio_sha256": recording, "text": heard.text, "results": heard.results}
-    out.write(json.dumps({**row, "audio_seconds": heard.audio_seconds}) + "\n")
+def _append(out: Any, recording: str, result: RivaResult) -> None:  # noqa: ANN401 - a text file
+    row = {"audio_sha256": recording, "text": result.text, "results": result.results}
+    out.write(json.dumps({**row, "audio_seconds": result.audio_seconds}) + "\n")
     out.flush()
     os.fsync(out.fileno())
 
 
 def _read(part: Path) -> dict[str, RivaResult]:
-    """The answers of an earlier start; a last line that was cut by a kill does not count."""
+    """Read the answers of an earlier start; drop a last line that a kill cut short."""
     if not part.is_file():
         return {}
-    whole, _, cut = part.read_text(encoding="utf-8").rpartition("\n")
+    complete, _, cut = part.read_text(encoding="utf-8").rpartition("\n")
     if cut:
-        atomic_files.write_text(part, whole + "\n" if whole else "")
-    rows = [json.loads(line) for line in whole.split("\n") if line]
+        atomic_files.write_text(part, complete + "\n" if complete else "")
+    rows = [json.loads(line) for line in complete.split("\n") if line]
     return {
         row["audio_sha256"]: RivaResult(row["text"], row["results"], row["audio_seconds"])
         for row in rows

@@ -53,7 +53,7 @@ _ENCODERS = re.compile(r"^(fast)?(conformer|parakeet)")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a model is not handed on; a verdict, not an error.
+    """The reason not to hand a model on; a verdict, not an error.
 
     Attributes:
         reason: in a sentence, with what to do instead.
@@ -68,7 +68,7 @@ class Refusal:
     evidence: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``asr-flywheel handoff --json`` prints before exit code 3."""
+        """Return the object that ``asr-flywheel handoff --json`` prints before exit code 3."""
         return {
             "refused": True,
             "reason": self.reason,
@@ -97,7 +97,7 @@ class Accepted:
     warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``asr-flywheel handoff --model … --json`` prints."""
+        """Return the object that ``asr-flywheel handoff --model … --json`` prints."""
         return {
             "refused": False,
             "decoder": self.decoder.value,
@@ -120,16 +120,16 @@ def judge(model: Path, claimed: str | None, *, needs_weights: bool = True) -> Ac
         InputError: not a readable .nemo.
     """
     archive = open_archive(model, needs_weights=needs_weights)
-    told = _told(archive)
+    configured = _told(archive)
 
     def refuse(reason: str) -> Refusal:
-        return Refusal(reason, told, claimed or "", archive.decoder_evidence)
+        return Refusal(reason, configured, claimed or "", archive.decoder_evidence)
 
-    wanted = None if claimed is None else _meant(claimed)
-    if claimed is not None and wanted is None:
+    claimed_decoder = None if claimed is None else _meant(claimed)
+    if claimed is not None and claimed_decoder is None:
         return refuse(
             f"--decoder {claimed!r} is no decoder that this tool knows (ctc, rnnt, tdt); the "
-            f"model's own configuration says {told!r}."
+            f"model's own configuration says {configured!r}."
         )
     if not archive.decoder_evidence:
         return refuse(
@@ -137,35 +137,36 @@ def judge(model: Path, claimed: str | None, *, needs_weights: bool = True) -> Ac
             f"{archive.config.get('target')!r}): Riva's build for such a model is not known here. "
             f"Ask {neighbour_stages.SERVING}."
         )
-    served = _served(archive, wanted)
+    served = _served(archive, claimed_decoder)
     if served is None:
         return refuse(
-            f"--decoder says {wanted!r}, but the model's own configuration says {told!r} "
-            f"({'; '.join(archive.decoder_evidence)}). The wrong NIM container makes a broken RMIR "
-            f"without a clear error. Leave --decoder out, or say {told}."
+            f"--decoder says {claimed_decoder!r}, but the model's own configuration says "
+            f"{configured!r} ({'; '.join(archive.decoder_evidence)}). The wrong NIM "
+            f"container makes a broken RMIR without a clear error. "
+            f"Leave --decoder out, or say {configured}."
         )
     target = decoder_targets.target(served, cache_aware=archive.is_cache_aware)
     hybrid = served is not archive.decoder
-    found = _warnings(archive, served, hybrid=hybrid)
-    return Accepted(served, target, archive.decoder_evidence, hybrid, tuple(found))
+    warnings = _warnings(archive, served, hybrid=hybrid)
+    return Accepted(served, target, archive.decoder_evidence, hybrid, tuple(warnings))
 
 
 def judge_named(name: str, claimed: str | None) -> Accepted | Refusal:
-    """``judge`` for a .nemo or a known base, which is not downloaded for that.
+    """Judge a .nemo or a known base, which is not downloaded for that.
 
     Raises:
         InputError: neither a known base nor a readable .nemo.
     """
-    known = catalog.in_catalogue(name)
-    if known is not None and known.status is Status.BROKEN:
-        return Refusal(f"{known.name}: {known.note}.", known.decoder.value, claimed or "", ())
-    if (path := catalog.at_hand(name)) is not None or known is None:
+    base = catalog.in_catalogue(name)
+    if base is not None and base.status is Status.BROKEN:
+        return Refusal(f"{base.name}: {base.note}.", base.decoder.value, claimed or "", ())
+    if (path := catalog.at_hand(name)) is not None or base is None:
         return judge(catalog.resolve(name) if path is None else path, claimed, needs_weights=False)
-    return _judge_listed(known, claimed)
+    return _judge_listed(base, claimed)
 
 
 def _judge_listed(base: Base, claimed: str | None) -> Accepted | Refusal:
-    """By the table alone."""
+    """Judge a base by the table alone."""
     evidence = (f"the table of bases: {base.decoder.value}",)
     served = _head(base.decoder, None if claimed is None else _meant(claimed))
     if served is None and base.cache_aware and _meant(claimed or "") == _STREAMING:
@@ -181,25 +182,25 @@ def _judge_listed(base: Base, claimed: str | None) -> Accepted | Refusal:
     return Accepted(served, target, evidence, hybrid=served is not base.decoder)
 
 
-def _served(archive: NemoArchive, wanted: str | None) -> Decoder | None:
-    """The decoder that is handed on; None where the user's word is at odds with the file's."""
+def _served(archive: NemoArchive, claimed: str | None) -> Decoder | None:
+    """Return the decoder that is handed on; None if the user's word contradicts the file."""
     if archive.is_cache_aware and archive.decoder.has_transducer:
-        return _head(archive.decoder, None) if wanted in (None, _STREAMING) else None
-    return _head(archive.decoder, wanted)
+        return _head(archive.decoder, None) if claimed in (None, _STREAMING) else None
+    return _head(archive.decoder, claimed)
 
 
-def _head(decoder: Decoder, wanted: str | None) -> Decoder | None:
-    """The head of a decoder that a word means; of a hybrid the transducer, which is measured."""
+def _head(decoder: Decoder, claimed: str | None) -> Decoder | None:
+    """Return the head that a user's word means; of a hybrid the transducer, which is measured."""
     if decoder not in (Decoder.HYBRID_RNNT_CTC, Decoder.HYBRID_TDT_CTC):
-        return decoder if wanted in (None, decoder.value) else None
+        return decoder if claimed in (None, decoder.value) else None
     transducer = Decoder.TDT if decoder.is_tdt else Decoder.RNNT
-    if wanted in (None, _HYBRID, transducer.value):
+    if claimed in (None, _HYBRID, transducer.value):
         return transducer
-    return Decoder.CTC if wanted == Decoder.CTC.value else None
+    return Decoder.CTC if claimed == Decoder.CTC.value else None
 
 
 def _told(archive: NemoArchive) -> str:
-    """The decoder in the words of the specification's table."""
+    """Return the decoder in the words of the specification's table."""
     if not archive.decoder_evidence:
         return "unknown"
     if archive.is_cache_aware and archive.decoder.has_transducer:
@@ -210,7 +211,7 @@ def _told(archive: NemoArchive) -> str:
 
 
 def _meant(claimed: str) -> str | None:
-    """The decoder that a user's word means: case, dashes and the encoder's name do not matter."""
+    """Return the decoder that a user's word means; ignore case, dashes and the encoder's name."""
     word = re.sub(r"[^a-z]", "", claimed.lower())
     return _SPELLINGS.get(_ENCODERS.sub("", word))
 
@@ -221,10 +222,12 @@ def _warnings(archive: NemoArchive, served: Decoder, *, hybrid: bool) -> Iterato
     if archive.sample_rate != _USUAL_RATE:
         yield f"the model listens at {archive.sample_rate} Hz, NVIDIA's containers at {_USUAL_RATE}"
     if hybrid:
-        other = "CTC head" if served.has_transducer else "transducer, which is what is measured,"
+        other_head = (
+            "CTC head" if served.has_transducer else "transducer, which is what is measured,"
+        )
         yield (
             f"a hybrid: its {served.value} head is handed on as a model of its own, with the same "
-            f"texts; the {other} stays behind"
+            f"texts; the {other_head} stays behind"
         )
     if archive.is_cache_aware:
         yield (

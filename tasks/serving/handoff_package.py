@@ -70,7 +70,7 @@ class Tuned:
 
 
 def find_tuned(cycle: Cycle) -> Tuned:
-    """The run that tuned a model on this cycle; else the one whose evaluation lies in it.
+    """Find the run that tuned a model on this cycle; else the one whose evaluation lies in it.
 
     Raises:
         InputError: there is no finished run, or its model is gone or was changed.
@@ -88,16 +88,16 @@ def find_tuned(cycle: Cycle) -> Tuned:
 def _read_tuned(evaluated: Cycle) -> Tuned:
     record = run_record.read(evaluated)
     model, sha256 = Path(record["sft"]["model"]), str(record["sft"]["model_sha256"])
-    if not model.is_file() and (before := evaluated.previous) is not None:
+    if not model.is_file() and (tuned_cycle := evaluated.previous) is not None:
         # The cycles were moved, or fetched from a store, since the run.
-        model = before.path / "models" / model.parent.name / training_run.MODEL_NAME
+        model = tuned_cycle.path / "models" / model.parent.name / training_run.MODEL_NAME
     if not model.is_file():
         raise InputError(
             f"{model}: the run's model is not there. Fix: bring it back with `asr-flywheel fetch`."
         )
-    if (found := hashing.sha256_file(model)) != sha256:
+    if (actual := hashing.sha256_file(model)) != sha256:
         raise InputError(
-            f"{model}: its SHA-256 is {found}, but the run that was measured made {sha256}. "
+            f"{model}: its SHA-256 is {actual}, but the run that was measured made {sha256}. "
             "Fix: bring the measured model back with `asr-flywheel fetch`, or run the cycle again."
         )
     return Tuned(
@@ -105,24 +105,24 @@ def _read_tuned(evaluated: Cycle) -> Tuned:
         model,
         sha256,
         record,
-        atomic_files.read_json(model.with_name(training_run.INFO_NAME)),
+        training_run.read_info(model.with_name(training_run.INFO_NAME)),
     )
 
 
 def judge_tuned(
     tuned: Tuned, claimed: str | None, *, even_if_not_kept: bool = False
 ) -> Accepted | Refusal:
-    """``judge`` for a run's model, which must also be worth serving.
+    """Judge a run's model, which must also be worth serving.
 
     Raises:
         InputError: its file is not readable.
     """
-    found = judge(tuned.model, claimed)
-    if isinstance(found, Refusal):
-        return found
-    known = catalog.in_catalogue(tuned.base_name)
-    if known is not None and known.status is Status.BROKEN:
-        reason = f"its base is {known.name}, and {known.note}."
+    verdict = judge(tuned.model, claimed)
+    if isinstance(verdict, Refusal):
+        return verdict
+    base = catalog.in_catalogue(tuned.base_name)
+    if base is not None and base.status is Status.BROKEN:
+        reason = f"its base is {base.name}, and {base.note}."
     elif tuned.verdict != Verdict.KEEP and not even_if_not_kept:
         reason = (
             f"the decision on this cycle is {tuned.verdict!r}, not 'keep' "
@@ -130,8 +130,8 @@ def judge_tuned(
             "that said on its card: --even-if-not-kept."
         )
     else:
-        return found
-    return Refusal(reason, found.decoder.value, claimed or "", found.evidence)
+        return verdict
+    return Refusal(reason, verdict.decoder.value, claimed or "", verdict.evidence)
 
 
 def write(tuned: Tuned, accepted: Accepted, folder: Path) -> Path:
@@ -182,7 +182,7 @@ def write(tuned: Tuned, accepted: Accepted, folder: Path) -> Path:
                 "warnings": list(accepted.warnings),
                 "measured_model_sha256": tuned.sha256,
                 "documentation": riva_build.DOCUMENTATION,
-                "files": {one: hashing.sha256_file(work / one) for one in content},
+                "files": {file: hashing.sha256_file(work / file) for file in content},
             },
         )
         if folder.exists():
@@ -221,7 +221,7 @@ def _facts(tuned: Tuned, accepted: Accepted) -> model_card.Facts:
 
 
 def _base(name: str) -> Base | None:
-    """What is known of the base; a .nemo of the user's own may have been moved since."""
+    """Describe the base; None if a .nemo of the user's own has been moved since."""
     with suppress(InputError):
         return catalog.describe(name)
     return None
@@ -245,30 +245,32 @@ def verify(folder: Path) -> list[str]:
     record = atomic_files.read_json(folder / RECORD_NAME)
     for name, sha256 in record["files"].items():
         _check_file(folder / name, sha256)
-    found = judge(folder / record["model"], record["decoder"])
-    if isinstance(found, Refusal):
-        raise InputError(f"{folder / record['model']}: {found.reason}")
-    told = found.as_dict()
+    verdict = judge(folder / record["model"], record["decoder"])
+    if isinstance(verdict, Refusal):
+        raise InputError(f"{folder / record['model']}: {verdict.reason}")
+    served_by = verdict.as_dict()
     for name in ("riva_decoder_flag", "nim_family"):
-        if told[name] != record[name]:
-            raise InputError(f"{folder}: {name} is {record[name]!r}, not {told[name]!r}. {_AGAIN}")
+        if served_by[name] != record[name]:
+            raise InputError(
+                f"{folder}: {name} is {record[name]!r}, not {served_by[name]!r}. {_AGAIN}"
+            )
     return [
         f"{len(record['files'])} files have the hashes of the record",
-        f"{record['model']} opens; its decoder is {told['decoder']}",
-        _check_command(folder, record["commands"]["riva_build"], found.target.flag),
+        f"{record['model']} opens; its decoder is {served_by['decoder']}",
+        _check_command(folder, record["commands"]["riva_build"], verdict.target.flag),
     ]
 
 
 def _check_file(path: Path, sha256: str) -> None:
     if not path.is_file():
         raise InputError(f"{path}: is missing. {_AGAIN}")
-    if (found := hashing.sha256_file(path)) != sha256:
-        raise InputError(f"{path}: its SHA-256 is {found}, the record says {sha256}. {_AGAIN}")
+    if (actual := hashing.sha256_file(path)) != sha256:
+        raise InputError(f"{path}: its SHA-256 is {actual}, the record says {sha256}. {_AGAIN}")
 
 
 def _check_command(folder: Path, line: str, flag: str) -> str:
-    named = riva_build.files_read(line)
-    for name in named:
+    names = riva_build.files_read(line)
+    for name in names:
         if not (folder / name).is_file():
             raise InputError(f"{folder}: riva-build names {name}, which is not there. {_AGAIN}")
     if flag not in line.split():
@@ -277,4 +279,4 @@ def _check_command(folder: Path, line: str, flag: str) -> str:
         raise InputError(f"{folder / BUILD_NAME}: is missing. {_AGAIN}")
     if line not in (folder / BUILD_NAME).read_text(encoding="utf-8"):
         raise InputError(f"{folder / BUILD_NAME}: runs another riva-build. {_AGAIN}")
-    return f"riva-build has {flag} and reads {', '.join(named)}"
+    return f"riva-build has {flag} and reads {', '.join(names)}"

@@ -26,7 +26,7 @@ _FEW_ROWS = 100
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a card is made of.
+    """The content of a card.
 
     Attributes:
         record: run.json.
@@ -50,12 +50,12 @@ class Facts:
 
     @property
     def kept(self) -> bool:
-        """Whether the decision was to keep the model."""
+        """True if the decision was to keep the model."""
         return bool(self.decision["decision"] == Verdict.KEEP)
 
 
 def render(facts: Facts) -> str:
-    """The card, as Markdown."""
+    """Render the card as Markdown."""
     parts = [
         f"# {facts.info['base']['name']}, tuned on clinical terms",
         *([] if facts.kept else [_not_kept(facts)]),
@@ -115,12 +115,12 @@ def _identity(facts: Facts) -> dict[str, str]:
 
 
 def _data(facts: Facts) -> dict[str, str]:
-    told = facts.record["preflight"]
-    found = {
-        "Rows": f"{told['rows']}, {told['audio_seconds'] / 60:.1f} minutes of audio",
+    preflight = facts.record["preflight"]
+    lines = {
+        "Rows": f"{preflight['rows']}, {preflight['audio_seconds'] / 60:.1f} minutes of audio",
         "Trained on": str(facts.info["dataset"]["train_rows"]),
         "Held out": str(facts.info["dataset"]["validation_rows"]),
-        "SHA-256 of the manifest": f"`{told['manifest_sha256']}`",
+        "SHA-256 of the manifest": f"`{preflight['manifest_sha256']}`",
     }
     for field, name in (
         ("entity_category", "Categories"),
@@ -129,10 +129,10 @@ def _data(facts: Facts) -> dict[str, str]:
         ("ipa_source", "Pronunciation sources"),
     ):
         counts = Counter(getattr(row, field) or "(none)" for row in facts.rows)
-        found[name] = ", ".join(f"{value} {n}" for value, n in counts.most_common())
-    found["Voices"] = str(len({row.voice_id for row in facts.rows if row.voice_id}))
-    found["Terms"] = str(len({row.term for row in facts.rows if row.term}))
-    return found
+        lines[name] = ", ".join(f"{value} {n}" for value, n in counts.most_common())
+    lines["Voices"] = str(len({row.voice_id for row in facts.rows if row.voice_id}))
+    lines["Terms"] = str(len({row.term for row in facts.rows if row.term}))
+    return lines
 
 
 def _recipe(info: Mapping[str, Any]) -> dict[str, str]:
@@ -160,7 +160,7 @@ def _recipe(info: Mapping[str, Any]) -> dict[str, str]:
 def _limits(facts: Facts) -> list[str]:
     held_out = sum(row.part is Partition.HELD_OUT for row in facts.rows)
     guardrail = facts.decision.get("guardrail")
-    found = [
+    limits = [
         (
             "It was measured on the cycle's own kind of speech: other speakers, rooms, "
             "microphones and terms than the table above lists are not covered by the figures."
@@ -175,28 +175,28 @@ def _limits(facts: Facts) -> list[str]:
         "It writes what it hears; it does not check a dose, a drug or a negation. A person must.",
     ]
     if held_out < _FEW_ROWS:
-        found.insert(
+        limits.insert(
             0, f"Only {held_out} rows were held out: their figures move by chance as well."
         )
     if facts.base is not None and facts.base.languages == ("en",):
-        found.append("English only: another language needs another base and a new validation.")
+        limits.append("English only: another language needs another base and a new validation.")
     if facts.base is not None and facts.base.name in SHIPPED:
-        found.append("Its base is this project's demonstration model: not for any clinical use.")
-    return found
+        limits.append("Its base is this project's demonstration model: not for any clinical use.")
+    return limits
 
 
 def _figures(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A table of whatever figures the cycle's files have; an interval stands with its figure."""
+    """Make a table of the figures in the cycle's files; an interval stands with its figure."""
     if not rows:
         return "None."
     names = list(dict.fromkeys(name for row in rows for name in row))
-    shown = [
+    flat = [
         name
         for name in names
         if not name.endswith(_INTERVAL) and not any(isinstance(r.get(name), dict) for r in rows)
     ]
-    words = [name for name in shown if any(isinstance(row.get(name), str) for row in rows)]
-    columns = [*words, *(name for name in shown if name not in words)]
+    words = [name for name in flat if any(isinstance(row.get(name), str) for row in rows)]
+    columns = [*words, *(name for name in flat if name not in words)]
     lines = [
         "| " + " | ".join(_TITLES.get(name, name) for name in columns) + " |",
         "|" + " --- |" * len(words) + " ---: |" * (len(columns) - len(words)),
@@ -216,7 +216,7 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     if isinstance(value, list | tuple):
-        return " to ".join(_cell(one) for one in value)
+        return " to ".join(_cell(item) for item in value)
     return str(value).replace("|", "\\|")
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Every number of the comparison and of its attribution.
+    """Thresholds of the comparison and of its attribution.
 
     Attributes:
         cut_edits: of a row that was cut, the share of the words before the cut that may differ: a
@@ -65,7 +65,7 @@ THRESHOLDS = Thresholds()
 
 
 class MismatchKind(StrEnum):
-    """How a served row differs from the offline one."""
+    """The kind of difference between a served row and the offline one."""
 
     EXACT = "exact"
     STYLE = "casing or punctuation"
@@ -82,7 +82,7 @@ _DIGITS = re.compile(r"\d")
 
 @dataclass(frozen=True, slots=True)
 class ParityRow:
-    """One row as both have it.
+    """One row in both evaluations.
 
     Attributes:
         audio: the recording, as this host's manifest names it; the offline file may name it by
@@ -109,7 +109,7 @@ class ParityRow:
 
     @property
     def same_words(self) -> bool:
-        """Whether every metric counts the two alike."""
+        """True if every metric counts the two alike."""
         return self.kind in (MismatchKind.EXACT, MismatchKind.STYLE)
 
 
@@ -123,17 +123,17 @@ class ParityComparison:
 
     @property
     def is_whole(self) -> bool:
-        """Whether each row of either evaluation was compared."""
+        """True if each row of either evaluation was compared."""
         return not self.only_offline and not self.only_served
 
     @property
     def counts(self) -> dict[MismatchKind, int]:
         """Rows of each kind, in the order of the kinds."""
-        found = Counter(row.kind for row in self.rows)
-        return {kind: found[kind] for kind in MismatchKind}
+        rows_by_kind = Counter(row.kind for row in self.rows)
+        return {kind: rows_by_kind[kind] for kind in MismatchKind}
 
     def of(self, *kinds: MismatchKind) -> tuple[ParityRow, ...]:
-        """The rows of these kinds."""
+        """Return the rows of these kinds."""
         return tuple(row for row in self.rows if row.kind in kinds)
 
     @property
@@ -148,14 +148,14 @@ class ParityComparison:
 
 
 def kind_of(offline: str, served: str, thresholds: Thresholds = THRESHOLDS) -> MismatchKind:
-    """How a served text differs from the offline one."""
+    """Classify the difference between a served text and the offline one."""
     if offline == served:
         return MismatchKind.EXACT
-    before, after = normalise(offline), normalise(served)
-    old, new = before.split(), after.split()
+    old_text, new_text = normalise(offline), normalise(served)
+    old, new = old_text.split(), new_text.split()
     if _has_artefacts(offline, served, thresholds):
         return MismatchKind.ARTEFACT
-    if before == after:
+    if old_text == new_text:
         return MismatchKind.STYLE
     if _only_numbers(old, new):
         return MismatchKind.NUMBERS
@@ -164,39 +164,41 @@ def kind_of(offline: str, served: str, thresholds: Thresholds = THRESHOLDS) -> M
 
 
 def _has_artefacts(offline: str, served: str, thresholds: Thresholds) -> bool:
-    """Whether the decoder's symbols, or its frames not yet collapsed, stand in the text."""
+    """Return whether the text holds the decoder's symbols, or frames not yet collapsed."""
     if _SYMBOLS.search(served) and not _SYMBOLS.search(offline):
         return True
-    before, after = (normalise(text).replace(" ", "") for text in (offline, served))
-    if not before or len(after) < thresholds.longer * len(before):
+    old_text, new_text = (normalise(text).replace(" ", "") for text in (offline, served))
+    if not old_text or len(new_text) < thresholds.longer * len(old_text):
         return False
-    difference = Levenshtein.normalized_distance(_collapsed(before), _collapsed(after))
+    difference = Levenshtein.normalized_distance(_collapsed(old_text), _collapsed(new_text))
     return difference <= thresholds.cut_edits
 
 
 def _collapsed(text: str) -> str:
-    """The text with every piece that is repeated at once as one: what CTC does to its frames."""
+    """Return the text with each piece that repeats at once reduced to one, as CTC does."""
     return _REPEATED.sub(r"\1", text)
 
 
 def _only_numbers(old: Sequence[str], new: Sequence[str]) -> bool:
-    """Whether words differ only where the served text has digits and the offline text has none."""
+    """Return whether words differ only where the served text alone has digits."""
     same = Levenshtein.opcodes(old, new)
     ends = [(0, 0)]
     changed = []
-    for step in [one for one in same if one.tag == "equal"]:
+    for step in [step for step in same if step.tag == "equal"]:
         changed.append((old[ends[-1][0] : step.src_start], new[ends[-1][1] : step.dest_start]))
         ends.append((step.src_end, step.dest_end))
     changed.append((old[ends[-1][0] :], new[ends[-1][1] :]))
-    stretches = [(one, other) for one, other in changed if one or other]
+    stretches = [
+        (old_words, new_words) for old_words, new_words in changed if old_words or new_words
+    ]
     return bool(stretches) and all(
-        _DIGITS.search(" ".join(other)) and not _DIGITS.search(" ".join(one))
-        for one, other in stretches
+        _DIGITS.search(" ".join(new_words)) and not _DIGITS.search(" ".join(old_words))
+        for old_words, new_words in stretches
     )
 
 
 def _is_cut(old: Sequence[str], new: Sequence[str], thresholds: Thresholds) -> bool:
-    """Whether ``new`` is the beginning of ``old``, but for what is misheard at the cut."""
+    """Return whether ``new`` is the beginning of ``old``, but for what is misheard at the cut."""
     if len(new) >= len(old):
         return False
     if not new:
@@ -225,28 +227,28 @@ def compare(
     Raises:
         InputError: they have no row in common.
     """
-    mine, theirs = keys(
+    offline_keys, served_keys = keys(
         [(row.audio_filepath, row.ref) for row in offline],
         [(row.audio_filepath, row.ref) for row in served],
     )
-    by_key = dict(zip(mine, offline, strict=True))
+    by_key = dict(zip(offline_keys, offline, strict=True))
     rows = []
-    for key, row in zip(theirs, served, strict=True):
+    for key, row in zip(served_keys, served, strict=True):
         if key not in by_key:
             continue
-        before = by_key[key]
-        old, new = normalise(before.hyp).split(), normalise(row.hyp).split()
-        seconds, heard, converted = facts(row.audio_filepath)
+        counterpart = by_key[key]
+        old, new = normalise(counterpart.hyp).split(), normalise(row.hyp).split()
+        seconds, heard_seconds, converted = facts(row.audio_filepath)
         rows.append(
             ParityRow(
                 row.audio_filepath,
-                before,
+                counterpart,
                 row.hyp,
-                kind_of(before.hyp, row.hyp, thresholds),
+                kind_of(counterpart.hyp, row.hyp, thresholds),
                 len(old),
                 Levenshtein.distance(old, new),
                 seconds,
-                heard,
+                heard_seconds,
                 converted,
             )
         )
@@ -255,11 +257,13 @@ def compare(
             "the offline and the served evaluation have no row in common (audio file and text). "
             "Fix: name the offline_hyps.jsonl of the same cycle with --offline."
         )
-    answered = set(theirs)
+    answered = set(served_keys)
     return ParityComparison(
         tuple(rows),
-        tuple(one.audio_filepath for key, one in by_key.items() if key not in answered),
+        tuple(row.audio_filepath for key, row in by_key.items() if key not in answered),
         tuple(
-            row.audio_filepath for key, row in zip(theirs, served, strict=True) if key not in by_key
+            row.audio_filepath
+            for key, row in zip(served_keys, served, strict=True)
+            if key not in by_key
         ),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, neighbour_stages
+from tasks.common.schemas import Schema
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.scoring import score
 from tasks.serving.parity import THRESHOLDS, MismatchKind
@@ -70,20 +71,20 @@ class ParityReport:
 
     @property
     def is_equal(self) -> bool:
-        """Whether what is served is what was measured, as far as anyone can ask."""
+        """True if served and offline hypotheses agree within tolerance."""
         return self.verdict not in {"diverges", "incomplete"}
 
     @property
     def not_compared(self) -> tuple[str, ...]:
-        """What to say of rows that only one of the two evaluations has; () if there are none."""
-        found = self.comparison
-        only = (("offline", found.only_offline), ("served", found.only_served))
+        """A sentence for each evaluation with rows that the other lacks; () if there are none."""
+        comparison = self.comparison
+        only = (("offline", comparison.only_offline), ("served", comparison.only_served))
         return tuple(_only(name, rows) for name, rows in only if rows)
 
     def _tolerable(self, limits: Thresholds) -> bool:
         share = len(self.comparison.different) / len(self.comparison.rows)
-        few = self.comparison.word_difference <= limits.tolerated_words
-        return share <= limits.tolerated_rows and few
+        few_words = self.comparison.word_difference <= limits.tolerated_words
+        return share <= limits.tolerated_rows and few_words
 
     @property
     def figures(self) -> list[dict[str, Any]]:
@@ -94,20 +95,20 @@ class ParityReport:
         lines = []
         for part in parts:
             for name, rows in (("offline", self.offline), ("served", self.served)):
-                chosen = score(row for row in rows if part in {None, row.part})
+                scores = score(row for row in rows if part in {None, row.part})
                 label = "all" if len(parts) == 1 else "all, trained on included"
                 lines.append(
                     {
                         "rows": label if part is None else part.value,
                         "evaluation": name,
-                        "n": chosen.n,
-                        **{metric: getattr(chosen, metric) for metric in _METRICS},
+                        "n": scores.n,
+                        **{metric: getattr(scores, metric) for metric in _METRICS},
                     }
                 )
         return lines
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as serving_parity.json holds it."""
+        """Return the report as serving_parity.json holds it."""
         return {
             "verdict": self.verdict,
             "endpoint": dict(self.endpoint),
@@ -118,20 +119,23 @@ class ParityReport:
             "word_difference": self.comparison.word_difference,
             "figures": self.figures,
             "causes": [cause.as_dict() for cause in self.causes],
-            "probes": [one.as_dict() for one in self.probes],
-            "served_models": [dict(one) for one in self.served_models],
+            "probes": [probe.as_dict() for probe in self.probes],
+            "served_models": [dict(model) for model in self.served_models],
             "asked": self.asked,
             "further_attempts": self.attempts,
             "differences": [_row(row) for row in _worst_first(self.comparison)],
         }
 
     def as_markdown(self) -> str:
-        """The report as people read it."""
-        found = self.comparison
+        """Return the report as Markdown."""
+        comparison = self.comparison
         parts = [
             f"# Serving parity, cycle {self.cycle}: {self.verdict}",
-            f"`{self.endpoint['address']}` against the offline evaluation, {len(found.rows)} rows.",
-            _table(("", "rows"), ((kind.value, n) for kind, n in found.counts.items() if n)),
+            (
+                f"`{self.endpoint['address']}` against the offline evaluation, "
+                f"{len(comparison.rows)} rows."
+            ),
+            _table(("", "rows"), ((kind.value, n) for kind, n in comparison.counts.items() if n)),
             *(f"**Not compared**: {line}" for line in self.not_compared),
             "## Figures",
             _table(
@@ -142,29 +146,29 @@ class ParityReport:
         if self.causes:
             parts += ["## Why they differ", *(_cause(cause) for cause in self.causes)]
         if self.probes:
-            lines = ((one.probe.name, one.probe.against, one.edits) for one in self.probes)
+            lines = ((probe.probe.name, probe.probe.against, probe.edits) for probe in self.probes)
             head = ("changed audio, sent again", "compared with", "differing words")
             differing = f"Served and offline differ in {self.probes[0].difference} words there."
             parts += ["## Probes", differing, _table(head, lines)]
-        if worst := _worst_first(found)[:_SHOWN_ROWS]:
+        if worst := _worst_first(comparison)[:_SHOWN_ROWS]:
             lines4 = ((row.audio, row.kind.value, row.offline.hyp, row.served) for row in worst)
-            title = f"## Rows that differ ({len(worst)} of {len(_worst_first(found))})"
+            title = f"## Rows that differ ({len(worst)} of {len(_worst_first(comparison))})"
             parts += [title, _table(("audio", "how", "offline", "served"), lines4)]
         return "\n\n".join(parts) + "\n"
 
 
-def _worst_first(found: ParityComparison) -> list[ParityRow]:
-    differing = [row for row in found.rows if row.kind is not MismatchKind.EXACT]
+def _worst_first(comparison: ParityComparison) -> list[ParityRow]:
+    differing = [row for row in comparison.rows if row.kind is not MismatchKind.EXACT]
     return sorted(differing, key=lambda row: -row.edits)
 
 
 def _only(evaluation: str, rows: Sequence[str]) -> str:
-    shown = ", ".join(f"`{row}`" for row in rows[:_SHOWN_ROWS])
+    examples = ", ".join(f"`{row}`" for row in rows[:_SHOWN_ROWS])
     more = f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""
     return (
-        f"{len(rows)} rows are in the {evaluation} evaluation only ({shown}{more}): recording and "
-        "reference are the same in no row of the other. Make the offline evaluation again of the "
-        "manifest as it is now, or name its own with --offline."
+        f"{len(rows)} rows are in the {evaluation} evaluation only ({examples}{more}): recording "
+        "and reference are the same in no row of the other. Make the offline evaluation again of "
+        "the manifest as it is now, or name its own with --offline."
     )
 
 
@@ -203,4 +207,4 @@ def _cell(value: object) -> str:
 def write(folder: Path, report: ParityReport) -> None:
     """Write serving_parity.md, then serving_parity.json."""
     atomic_files.write_text(folder / MARKDOWN_NAME, report.as_markdown())
-    atomic_files.write_json(folder / JSON_NAME, report.as_dict())
+    atomic_files.write_json(folder / JSON_NAME, Schema.SERVING_PARITY.mark(report.as_dict()))

@@ -42,7 +42,7 @@ _QUIETER = 0.25
 
 
 class ProbeCause(StrEnum):
-    """What a probe that holds speaks for."""
+    """The cause that a probe which holds speaks for."""
 
     SAMPLE_RATE = "sample rate"
     CONVERSION = "audio conversion"
@@ -99,11 +99,11 @@ class ProbeResult:
 
     @property
     def worse(self) -> float:
-        """What was added to that difference, as a share of it; 0 is unnoticed."""
+        """The difference added by the probe, as a share of it; 0 is unnoticed."""
         return max(self.left - 1.0, 0.0)
 
     def as_dict(self) -> dict[str, object]:
-        """The outcome as the report holds it."""
+        """Return the outcome as the report holds it."""
         return {
             "probe": self.probe.name,
             "finds": self.probe.finds.value,
@@ -115,7 +115,7 @@ class ProbeResult:
 
 
 def resample(samples: Samples, rate: int, to: int) -> Samples:
-    """The recording at another rate, with the same duration."""
+    """Resample a recording, with the same duration."""
     from scipy.signal import resample_poly  # noqa: PLC0415 - half a second that few runs pay
 
     step = int(np.gcd(rate, to))
@@ -133,22 +133,22 @@ def _narrowed(samples: Samples, rate: int, *, to: int) -> Samples:
 
 
 def _noisy_above(samples: Samples, rate: int, *, low: float) -> Samples:
-    """Loud noise between ``low`` Hz and the end of the band."""
+    """Add loud noise between ``low`` Hz and the end of the band."""
     shape = np.fft.rfft(np.random.default_rng(0).standard_normal(len(samples)))
     hertz = np.fft.rfftfreq(len(samples), 1 / rate)
     noise = np.fft.irfft(
         np.where((hertz >= low) & (hertz < 0.98 * rate / 2), shape, 0), len(samples)
     )
     wave = samples.astype(np.float64)
-    both = wave + noise * _NOISE * wave.std() / max(noise.std(), 1e-9)
+    mixed = wave + noise * _NOISE * wave.std() / max(noise.std(), 1e-9)
     # Clipping would spread the noise over the whole band.
-    both *= min(1.0, 32767 / max(np.abs(both).max(), 1.0))
-    out: Samples = np.rint(both).astype(np.int16)
+    mixed *= min(1.0, 32767 / max(np.abs(mixed).max(), 1.0))
+    out: Samples = np.rint(mixed).astype(np.int16)
     return out
 
 
 def _half_made_up(samples: Samples, rate: int) -> Samples:  # noqa: ARG001 - one form for all
-    """Every second sample stays; the others lie between their neighbours."""
+    """Keep every second sample and interpolate the others from their neighbours."""
     out: Samples = samples.copy()
     inner = samples[0:-2:2].astype(np.int32) + samples[2::2]
     out[1 : 2 * len(inner) : 2] = inner // 2
@@ -165,21 +165,21 @@ def _same(samples: Samples, rate: int) -> Samples:  # noqa: ARG001 - one form fo
 
 
 def probes(rate: int) -> tuple[Probe, ...]:
-    """All probes for recordings of a rate, in Hz."""
+    """Return all probes for recordings of a rate, in Hz."""
     return (
         Probe(
             "again", ProbeCause.STEADY, restores=False, change=_same, says="it answers alike twice"
         ),
         *(
             Probe(
-                f"samples at {other} Hz",
+                f"samples at {other_rate} Hz",
                 ProbeCause.SAMPLE_RATE,
                 restores=True,
-                change=partial(_at_rate, to=other),
-                says=f"the service reads samples as {other} Hz, whatever the request declares",
+                change=partial(_at_rate, to=other_rate),
+                says=f"the service reads samples as {other_rate} Hz, whatever the request declares",
             )
-            for other in _OTHER_RATES
-            if other != rate
+            for other_rate in _OTHER_RATES
+            if other_rate != rate
         ),
         *(
             Probe(
@@ -237,13 +237,13 @@ def run(
     for probe in probes(loaded[0][1]):
         edits = 0
         for row, (samples, rate) in zip(rows, loaded, strict=True):
-            what = f"{row.audio} ({probe.name})"
-            heard = ask(probe.change(samples, rate), rate, what)
-            wanted = row.served if probe.finds is ProbeCause.STEADY else row.offline.hyp
-            edits += _words_between(heard, wanted)
+            label = f"{row.audio} ({probe.name})"
+            text = ask(probe.change(samples, rate), rate, label)
+            expected = row.served if probe.finds is ProbeCause.STEADY else row.offline.hyp
+            edits += _words_between(text, expected)
         outcomes.append(ProbeResult(probe, edits, sum(row.edits for row in rows), len(rows)))
     return tuple(outcomes)
 
 
-def _words_between(one: str, other: str) -> int:
-    return Levenshtein.distance(normalise(one).split(), normalise(other).split())
+def _words_between(old: str, new: str) -> int:
+    return Levenshtein.distance(normalise(old).split(), normalise(new).split())

@@ -33,11 +33,11 @@ DOCUMENTATION = (
 SUPPORT_MATRIX = "https://docs.nvidia.com/nim/speech/latest/reference/support-matrix/asr.html"
 
 
-def commands(found: Target, model: str, name: str) -> Mapping[str, str]:
-    """The commands from the folder to a running NIM, each one line of a shell.
+def commands(target: Target, model: str, name: str) -> Mapping[str, str]:
+    """Return the commands from the folder to a running NIM, each one line of a shell.
 
     Args:
-        found: the decoder's target.
+        target: the decoder's target.
         model: file name of the .nemo in the folder.
         name: of the pipeline.
 
@@ -47,17 +47,17 @@ def commands(found: Target, model: str, name: str) -> Mapping[str, str]:
         the NIM.
     """
     rmir = MOUNT / f"{PurePosixPath(model).stem}.rmir"
-    source = f"source_path=[{{path: {MOUNT / model}, nemo2riva: {found.conversion}}}]"
+    source = f"source_path=[{{path: {MOUNT / model}, nemo2riva: {target.conversion}}}]"
     build = [
         "riva-build",
-        *_configs(found),
+        *_configs(target),
         "force=true",
         f"output_path={rmir}",
         source,
         f"name={name}",
-        *found.more,
+        *target.more,
         # The last word: the script puts the name there that the image's riva-build knows.
-        found.flag,
+        target.flag,
     ]
     older = [
         "riva-build",
@@ -65,9 +65,9 @@ def commands(found: Target, model: str, name: str) -> Mapping[str, str]:
         str(rmir),
         str((MOUNT / model).with_suffix(".riva")),
         f"--name={name}",
-        *(["--offline"] if found.mode == "offline" else []),
-        *(f"--{one}" for one in found.more),
-        f"--decoder_type={found.flag.removeprefix('decoder=')}",
+        *(["--offline"] if target.mode == "offline" else []),
+        *(f"--{option}" for option in target.more),
+        f"--decoder_type={target.flag.removeprefix('decoder=')}",
     ]
     serve = [
         "docker", "run", "--rm", "--runtime=nvidia", "--gpus", '"device=0"', "--shm-size=8GB",
@@ -89,17 +89,17 @@ def commands(found: Target, model: str, name: str) -> Mapping[str, str]:
 
 
 def files_read(riva_build: str) -> list[str]:
-    """The files of the hand-off folder that a riva-build line reads, relative to it."""
-    (source,) = (one for one in shlex.split(riva_build) if one.startswith("source_path="))
+    """List the files of the hand-off folder that a riva-build line reads, relative to it."""
+    (source,) = (word for word in shlex.split(riva_build) if word.startswith("source_path="))
     return re.findall(rf"path: {re.escape(str(MOUNT))}/([^,}}]+)", source)
 
 
-def _configs(found: Target) -> list[str]:
-    return ["--config-path=pkg://servicemaker.configs.asr", f"--config-name={found.mode}"]
+def _configs(target: Target) -> list[str]:
+    return ["--config-path=pkg://servicemaker.configs.asr", f"--config-name={target.mode}"]
 
 
-def build_script(found: Target, model: str, lines: Mapping[str, str]) -> str:
-    """The commands that run inside the container, which asks its riva-build what it knows."""
+def build_script(target: Target, model: str, lines: Mapping[str, str]) -> str:
+    """Return the script for the container, which asks its riva-build for what it knows."""
     mounted = MOUNT / model
     riva = mounted.with_suffix(".riva")
     return f"""#!/usr/bin/env bash
@@ -107,7 +107,7 @@ def build_script(found: Target, model: str, lines: Mapping[str, str]) -> str:
 set -euo pipefail
 new=({lines["riva_build"]})
 older=({lines["riva_build_older"]})
-known=$(riva-build {shlex.join(_configs(found))} -h 2>&1) || known=""
+known=$(riva-build {shlex.join(_configs(target))} -h 2>&1) || known=""
 if grep -q source_path <<<"$known"; then
   build=("${{new[@]}}")
 elif riva-build -h 2>&1 | grep -w speech_recognition >/dev/null; then
@@ -139,16 +139,16 @@ echo "${{build[*]}}"
 """
 
 
-def script(found: Target, lines: Mapping[str, str]) -> str:
-    """The commands as a script that is run on the GPU host, in the hand-off folder."""
+def script(target: Target, lines: Mapping[str, str]) -> str:
+    """Return the script that is run on the GPU host, in the hand-off folder."""
     return f"""#!/usr/bin/env bash
 # Builds, deploys and serves the model of this folder, on the host whose GPU will serve.
-# NIM_IMAGE: a container of the family {found.family}; its name and tag are in
+# NIM_IMAGE: a container of the family {target.family}; its name and tag are in
 #   {SUPPORT_MATRIX}
 # Another family makes a broken RMIR without a clear error. NGC_API_KEY comes from the environment.
 set -euo pipefail
 cd "$(dirname "$0")"
-: "${{NIM_IMAGE:?set it to nvcr.io/nim/nvidia/<a container of {found.family}>:<tag>}}"
+: "${{NIM_IMAGE:?set it to nvcr.io/nim/nvidia/<a container of {target.family}>:<tag>}}"
 : "${{NGC_API_KEY:?export your NGC key}}"
 export NGC_API_KEY
 export NIM_EXPORT_PATH="${{NIM_EXPORT_PATH:-$HOME/nim_export}}"

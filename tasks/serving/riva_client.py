@@ -46,7 +46,7 @@ class ServingError(FlywheelError):
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How long a busy endpoint is waited for: exponential back-off with full jitter.
+    """Patience with a busy endpoint: exponential back-off with full jitter.
 
     Attributes:
         attempts: calls of one row, the first included.
@@ -61,7 +61,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where and as what to recognise.
+    """The address, key and settings of a recognition service.
 
     Attributes:
         address: host:port.
@@ -109,7 +109,7 @@ class Endpoint:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is this machine, so that no audio leaves it."""
+        """True if it is this machine, so that no audio leaves it."""
         if self.host == "localhost":
             return True
         try:
@@ -119,11 +119,11 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """What reports call it."""
+        """The name in reports."""
         return self.model_name or self.function_id or self.address
 
     def as_dict(self) -> dict[str, Any]:
-        """What a record may know of it: everything but the key."""
+        """Return all that a record may know of it: everything but the key."""
         return {
             "address": self.address,
             "tls": self.tls,
@@ -175,7 +175,7 @@ class EndpointSettings(BaseModel):
     )
 
     def endpoint(self, find_key: Callable[[], str]) -> Endpoint:
-        """The endpoint; ``find_key`` is called only where a key is needed.
+        """Return the endpoint; call ``find_key`` only if a key is needed.
 
         Raises:
             InputError: neither an address nor a function is named, or a key is missing.
@@ -205,7 +205,7 @@ class EndpointSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class RivaResult:
-    """What the endpoint made of one recording.
+    """The endpoint's result for one recording.
 
     Attributes:
         text: the results' best transcripts, joined.
@@ -254,7 +254,7 @@ class Client:
         self._auth.channel.close()
 
     def served(self) -> list[dict[str, Any]]:
-        """The models that the endpoint says it serves, with their parameters; [] if it is silent.
+        """List the models that the endpoint says it serves, with parameters; [] if it is silent.
 
         Raises:
             ServingError: it cannot be reached.
@@ -268,15 +268,15 @@ class Client:
                 return []
             raise self._error("the list of its models", wrong) from wrong
         return [
-            {"model": one.model_name, "parameters": dict(sorted(one.parameters.items()))}
-            for one in answer.model_config
+            {"model": model.model_name, "parameters": dict(sorted(model.parameters.items()))}
+            for model in answer.model_config
         ]
 
     def recognise(
         self,
         audio: bytes,
         sample_rate: int,
-        what: str,
+        label: str,
         stopping: threading.Event | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> RivaResult:
@@ -285,7 +285,7 @@ class Client:
         Args:
             audio: 16-bit mono PCM.
             sample_rate: Hz, as the request declares it.
-            what: how messages name the recording.
+            label: how messages name the recording.
             stopping: ends the waiting for a busy endpoint when it is set.
             report: is told of each further attempt.
 
@@ -307,12 +307,14 @@ class Client:
         try:
             answer = self._patiently(lambda: self._call(call, request), stopping, report)
         except self._grpc.RpcError as wrong:
-            raise self._error(what, wrong) from wrong
-        texts = [one.alternatives[0].transcript for one in answer.results if one.alternatives]
+            raise self._error(label, wrong) from wrong
+        texts = [
+            result.alternatives[0].transcript for result in answer.results if result.alternatives
+        ]
         return RivaResult(
             " ".join(text.strip() for text in texts if text.strip()),
             len(answer.results),
-            round(sum(one.audio_processed for one in answer.results), 3),
+            round(sum(result.audio_processed for result in answer.results), 3),
         )
 
     def _call(self, call: Any, request: object) -> Any:  # noqa: ANN401 - gRPC ships no types
@@ -324,13 +326,13 @@ class Client:
         stopping: threading.Event | None,
         report: Callable[[str], None],
     ) -> Any:  # noqa: ANN401 - a message of the protocol
-        def again(state: tenacity.RetryCallState) -> None:
+        def report_retry(state: tenacity.RetryCallState) -> None:
             wrong = state.outcome.exception() if state.outcome else None
             code = wrong.code().name if isinstance(wrong, self._grpc.RpcError) else "?"
             pause = state.next_action.sleep if state.next_action else 0.0
             report(f"{code}: attempt {state.attempt_number + 1} in {pause:.1f} s")
 
-        def rest(seconds: float) -> None:
+        def sleep(seconds: float) -> None:
             # Woken by the event, tenacity's own sleep would let one more call through.
             if stopping is None:
                 time.sleep(seconds)
@@ -341,8 +343,8 @@ class Client:
             retry=tenacity.retry_if_exception(self._is_transient),
             wait=tenacity.wait_random_exponential(self._retry.first_s, self._retry.longest_s),
             stop=tenacity.stop_after_attempt(self._retry.attempts),
-            sleep=rest,
-            before_sleep=again,
+            sleep=sleep,
+            before_sleep=report_retry,
             reraise=True,
         )
         return retrying(call)
@@ -352,13 +354,13 @@ class Client:
             return False
         return wrong.code().name in _TRANSIENT or bool(_CUT.search(wrong.details() or ""))
 
-    def _error(self, what: str, wrong: Any) -> ServingError:  # noqa: ANN401 - gRPC ships no types
+    def _error(self, label: str, wrong: Any) -> ServingError:  # noqa: ANN401 - gRPC ships no types
         code = wrong.code().name
         fix = _FIXES.get(code, "read the server's log")
         if code in _TRANSIENT:
             fix += f"; it was tried {self._retry.attempts} times. Started again, it goes on there"
         details = _without(wrong.details() or "", self.endpoint.api_key)
-        return ServingError(f"{self.endpoint.address}: {what}: {code} ({details}). Fix: {fix}.")
+        return ServingError(f"{self.endpoint.address}: {label}: {code} ({details}). Fix: {fix}.")
 
 
 _FIXES: Mapping[str, str] = {
@@ -375,5 +377,5 @@ _FIXES: Mapping[str, str] = {
 
 
 def _without(text: str, secret: str) -> str:
-    """A server may quote what it was sent."""
+    """Remove a secret from a text, since a server may quote what it was sent."""
     return text.replace(secret, "(key)") if secret else text

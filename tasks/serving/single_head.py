@@ -1,4 +1,4 @@
-"""One head of a hybrid model as a model of its own, made by NeMo in a process of its own.
+"""Split one head off a hybrid model, by NeMo in a process of its own.
 
 riva-build's conversion exports one head and fails on two (NVIDIA/skills, asr-custom.md). The texts
 of the head are the hybrid's; what else the archive holds stays.
@@ -38,19 +38,19 @@ def convert(model: Path, head: Decoder, out: Path, runtime: Runtime | None = Non
     runtime = runtime or LocalRuntime(hardware.detect())
     with tempfile.TemporaryDirectory(prefix=".head-", dir=out.parent) as folder:
         work = Path(folder)
-        inside = runtime.path_mapper(work, (model,))
-        made = work / "head.nemo"
+        mapped = runtime.path_mapper(work, (model,))
+        head_file = work / "head.nemo"
         request = {
-            "model": inside(model),
+            "model": mapped(model),
             "head": "transducer" if head.has_transducer else "ctc",
-            "out": inside(made),
+            "out": mapped(head_file),
         }
         job = Job("single-head", PROGRAM, request, work, (model,), {"run": "single-head"})
-        ended = runtime.execute(job, lambda _: None, lambda: None)
-        if ended.exit_code != 0:
+        outcome = runtime.execute(job, lambda _: None, lambda: None)
+        if outcome.exit_code != 0:
             lines = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
             raise FlywheelError(
                 f"{model}: its {head.value} head could not be made a model of its own. The end of "
                 "the log:\n" + "\n".join(f"  {line}" for line in lines[-_LOG_TAIL_LINES:])
             )
-        made.replace(out)
+        head_file.replace(out)

@@ -1,4 +1,4 @@
-"""One validation of a served model on a cycle's folder: transcribe, compare, probe, attribute."""
+"""Validate a served model on a cycle's folder: transcribe, compare, probe, attribute."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BASELINE_NAME = "baseline_hyps.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class ValidationPlan:
-    """What will be compared with what.
+    """The two sides of a comparison.
 
     Attributes:
         cycle: whose recordings are sent.
@@ -54,7 +54,7 @@ class ValidationPlan:
 
     @property
     def folder(self) -> Path:
-        """Where the results go: beside the offline evaluation."""
+        """The folder of the results: beside the offline evaluation."""
         return self.offline.parent
 
     @property
@@ -97,7 +97,7 @@ def plan(
 
 
 def compare(
-    found: ValidationPlan,
+    plan: ValidationPlan,
     client: Client,
     served: endpoint_transcription.Served,
     *,
@@ -110,19 +110,19 @@ def compare(
         InputError: the two have no row in common.
         ServingError: the endpoint does not answer a probe.
     """
-    offline = read_hypotheses(found.offline)
-    told = read_hypotheses(found.folder / endpoint_transcription.SERVED_NAME)
+    offline = read_hypotheses(plan.offline)
+    served_rows = read_hypotheses(plan.folder / endpoint_transcription.SERVED_NAME)
     by_audio = {
-        row.utterance.audio_filepath: (row, heard)
-        for row, heard in zip(found.rows, served.heard, strict=True)
+        row.utterance.audio_filepath: (row, result)
+        for row, result in zip(plan.rows, served.heard, strict=True)
     }
 
     def facts(audio: str) -> tuple[float, float, bool]:
-        row, heard = by_audio[audio]
+        row, result = by_audio[audio]
         converted = soundfile.info(str(row.audio)).subtype != PCM_16
-        return row.utterance.duration or 0.0, heard.audio_seconds, converted
+        return row.utterance.duration or 0.0, result.audio_seconds, converted
 
-    comparison = parity.compare(offline, told, facts)
+    comparison = parity.compare(offline, served_rows, facts)
     outcomes: tuple[probes.ProbeResult, ...] = ()
     odd = [row for row in comparison.of(MismatchKind.WORDS) if row.words]
     telling = len(odd) >= THRESHOLDS.systematic * len(comparison.different)
@@ -134,19 +134,20 @@ def compare(
     evidence = attribution.ServingEvidence(
         probes=outcomes,
         served_models=models,
-        flag=_flag(found.model),
-        sample_rate=found.sample_rate,
-        others=_other_models(found, offline),
+        flag=_flag(plan.model),
+        sample_rate=plan.sample_rate,
+        others=_other_models(plan, offline),
     )
     compared = [row.offline for row in comparison.rows]
     return parity_report.ParityReport(
-        cycle=found.cycle.number,
+        cycle=plan.cycle.number,
         endpoint=client.endpoint.as_dict(),
         comparison=comparison,
         causes=attribution.attribute(comparison, evidence),
         offline=tuple(compared),
         served=tuple(
-            replace(row, hyp=one.served) for row, one in zip(compared, comparison.rows, strict=True)
+            replace(row, hyp=compared_row.served)
+            for row, compared_row in zip(compared, comparison.rows, strict=True)
         ),
         probes=outcomes,
         served_models=models,
@@ -162,8 +163,8 @@ def _probe(
         checked, _ = by_audio[row.audio]
         return read_16_bits(checked.audio)
 
-    def ask(samples: probes.Samples, rate: int, what: str) -> str:
-        return client.recognise(samples.tobytes(), rate, what).text
+    def ask(samples: probes.Samples, rate: int, label: str) -> str:
+        return client.recognise(samples.tobytes(), rate, label).text
 
     return probes.run(odd, audio, ask)
 
@@ -173,13 +174,11 @@ def _flag(model: NemoArchive | None) -> str:
     return "" if target is None else target.flag
 
 
-def _other_models(
-    found: ValidationPlan, offline: Sequence[Hypothesis]
-) -> dict[str, dict[str, str]]:
-    """The base's evaluation of the same rows, which a run leaves beside the tuned model's."""
-    path = found.folder / BASELINE_NAME
-    if not path.is_file() or path == found.offline:
+def _other_models(plan: ValidationPlan, offline: Sequence[Hypothesis]) -> dict[str, dict[str, str]]:
+    """Read the base's evaluation of the same rows, which a run leaves beside the tuned model's."""
+    path = plan.folder / BASELINE_NAME
+    if not path.is_file() or path == plan.offline:
         return {}
-    mine = {row.audio_filepath for row in offline}
+    recordings = {row.audio_filepath for row in offline}
     base = {row.audio_filepath: row.hyp for row in read_hypotheses(path)}
-    return {f"the base ({BASELINE_NAME})": {k: v for k, v in base.items() if k in mine}}
+    return {f"the base ({BASELINE_NAME})": {k: v for k, v in base.items() if k in recordings}}

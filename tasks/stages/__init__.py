@@ -1,1 +1,1 @@
-"""One stage on a cycle folder, shared by the flow and the command line."""
+"""Stages on a cycle folder, shared by the flow and the command line."""

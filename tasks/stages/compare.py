@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SupplementaryResults:
-    """What is looked at besides the split's rows.
+    """Results besides those of the split's rows.
 
     Attributes:
         guardrail: general English before and after; None without a set.
@@ -54,7 +54,7 @@ def build_leaderboard(
     imported: Scores | None,
     supplementary: SupplementaryResults,
 ) -> tuple[Leaderboard, diff.PairedScores]:
-    """The leaderboard of a cycle that a model was tuned for, and the comparison that decides.
+    """Build a tuned cycle's leaderboard, and the comparison that decides.
 
     Args:
         cycle: the number of the cycle whose leaderboard it is.
@@ -98,15 +98,15 @@ def build_leaderboard(
 def guardrail_of(
     after: Path, general: tuple[Path, Path] | None, policy: GuardrailPolicy
 ) -> Guardrail | None:
-    """The guardrail of a comparison: two files that were named, or those in the later cycle.
+    """Check the guardrail of a comparison on the two named files, or on the later cycle's.
 
     Raises:
         InputError: a file cannot be read, or the two have no sentence in common.
     """
-    named = general or tuple(after / name for name in run_record.GENERAL_NAMES)
-    if general is None and not all(path.is_file() for path in named):
+    paths = general or tuple(after / name for name in run_record.GENERAL_NAMES)
+    if general is None and not all(path.is_file() for path in paths):
         return None
-    base, tuned = (score(read_hypotheses(path)) for path in named)
+    base, tuned = (score(read_hypotheses(path)) for path in paths)
     pairing = diff.pair(base, tuned)
     return check_guardrail(pairing.before, pairing.after, policy)
 
@@ -134,7 +134,11 @@ def compare(
     pairing = diff.pair(earlier.scores, scores)
     grounds = evidence(pairing, guardrail=guardrail_of(after, general, limit or GuardrailPolicy()))
     decided = decide(grounds, priority)
-    notes = [f"{one.path.name}: {one.label}." for one in (earlier, later) if one.imported]
+    notes = [
+        f"{evaluation.path.name}: {evaluation.label}."
+        for evaluation in (earlier, later)
+        if evaluation.imported
+    ]
     if pairing.only_before or pairing.only_after:
         notes.append(
             f"{pairing.only_before} rows are only in the earlier evaluation and "
@@ -155,19 +159,19 @@ def compare(
     }
 
 
-def _differences(found: Mapping[str, diff.KeywordErrorChange]) -> dict[str, object]:
-    """The differences by category, and of all categories together."""
-    told = {category: delta.as_dict() for category, delta in found.items()}
-    return {"overall": told.pop(diff.ALL_CATEGORIES), "by": told}
+def _differences(changes: Mapping[str, diff.KeywordErrorChange]) -> dict[str, object]:
+    """Return the differences by category, and of all categories together."""
+    by_category = {category: delta.as_dict() for category, delta in changes.items()}
+    return {"overall": by_category.pop(diff.ALL_CATEGORIES), "by": by_category}
 
 
 def _evaluation(path: Path) -> Baseline:
-    """A file, or a cycle's evaluation: rather this tool's own, so that both have one decoder."""
+    """Read a file, or a cycle's evaluation; prefer this tool's own hypotheses."""
     if not path.is_dir():
         return read_baseline(path)
     cycle = open_cycle(path)
-    own = cycle.path / OFFLINE_NAME
-    baseline = read_baseline(own) if own.is_file() else find_baseline(cycle, None)
+    offline = cycle.path / OFFLINE_NAME
+    baseline = read_baseline(offline) if offline.is_file() else find_baseline(cycle, None)
     if baseline is None:
         raise InputError(
             f"{cycle.path}: there is no evaluation result in this cycle. Fix: run "
@@ -182,16 +186,16 @@ def _mark(scores: Scores, held_out: Path) -> Scores:
     Where the file gives no texts, a row is known by its audio alone.
     """
     rows = [row.row for row in scores.rows]
-    named = held_out_rows(held_out)
-    by_text = all(text is not None for _, text in named)
-    wanted, found = keys(
-        [(audio, text or "") for audio, text in named],
+    held_out_keys = held_out_rows(held_out)
+    by_text = all(text is not None for _, text in held_out_keys)
+    listed_keys, row_keys = keys(
+        [(audio, text or "") for audio, text in held_out_keys],
         [(row.audio_filepath, row.ref if by_text else "") for row in rows],
     )
-    chosen = set(wanted)
+    listed = set(listed_keys)
     marked = [
-        dataclasses.replace(row, part=Partition.HELD_OUT if key in chosen else Partition.TRAINED)
-        for row, key in zip(rows, found, strict=True)
+        dataclasses.replace(row, part=Partition.HELD_OUT if key in listed else Partition.TRAINED)
+        for row, key in zip(rows, row_keys, strict=True)
     ]
     if not any(row.part is Partition.HELD_OUT for row in marked):
         raise InputError(

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 
 def open_hypothesis_cache(cycle: Cycle, runtime: Runtime) -> TranscriptStore:
-    """The hypotheses that were made before of this cycle's recordings, where it decodes now."""
+    """Open the store of hypotheses of this cycle's recordings, where the runtime decodes."""
     programs = [hashing.sha256_file(ENTRY / name) for name in offline.DECODER]
     decoder = [*programs, runtime.identity]
     return TranscriptStore(cycle.path / ".transcripts", hashing.fingerprint(decoder))
 
 
 def evaluation_target(cycle: Cycle, out: Path | None) -> Path:
-    """Where an evaluation's hypotheses go: ``out``, or the cycle's own offline_hyps.jsonl.
+    """Return the path for an evaluation's hypotheses: ``out``, or the cycle's offline_hyps.jsonl.
 
     Raises:
         InputError: it cannot be written, or is a tuned model's evaluation.
@@ -55,7 +55,7 @@ def evaluation_target(cycle: Cycle, out: Path | None) -> Path:
 
 
 def check_audio(cycle: Cycle, model: Path, audio_roots: Sequence[Path]) -> PreflightResult:
-    """The preflight of a cycle for decoding only.
+    """Run the preflight of a cycle for decoding only.
 
     Raises:
         InputError: lists every error that was found.
@@ -94,6 +94,7 @@ def transcribe_baseline(
     report: Callable[[str], None],
     share: Callable[[Sequence[Path], AudioSet, TranscriptStore], None] | None = None,
     *,
+    runtime: Runtime | None = None,
     trust: bool = False,
 ) -> list[Path]:
     """Decode a cycle by one model.
@@ -108,6 +109,7 @@ def transcribe_baseline(
         report: is called with lines for a person.
         share: has others decode what is missing, and returns when it is kept; without it
             everything is decoded here.
+        runtime: where to decode; by default this environment.
         trust: whether the model may run code of its own.
 
     Returns:
@@ -116,14 +118,14 @@ def transcribe_baseline(
     target = evaluation_target(cycle, out)
     roots = tuple(root.expanduser().resolve() for root in (cycle.path, *audio_roots))
     path = catalog.resolve(model, trust=trust)
-    runtime = LocalRuntime(hardware.detect(), trust=trust)
+    runtime = runtime or LocalRuntime(hardware.detect(), trust=trust)
     if share is None:
-        runtime.check()
+        runtime.check(report)
     checked = check_audio(cycle, path, audio_roots)
-    audio, kept = audio_set(checked.rows, roots), open_hypothesis_cache(cycle, runtime)
+    audio, store = audio_set(checked.rows, roots), open_hypothesis_cache(cycle, runtime)
     if share is not None:
-        share((path,), audio, kept)
-    (transcript,) = offline.transcribe((path,), audio, runtime, kept, report)
+        share((path,), audio, store)
+    (transcript,) = offline.transcribe((path,), audio, runtime, store, report)
     report(
         f"{transcript.rtfx:.0f} x real time"
         if transcript.decoded

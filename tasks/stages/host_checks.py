@@ -1,4 +1,4 @@
-"""What a run needs on this machine, and the command that mends what is missing.
+"""Checks of this machine for a run, each with the command that mends a lack.
 
 Each check is a small function that looks at one thing and returns what it found; none of them
 changes anything, downloads anything, or prints a secret. What concerns Prefect's server stands in
@@ -31,7 +31,8 @@ from tasks.records import rehearsal
 from tasks.runtimes import docker_engine as engine
 from tasks.runtimes import hardware, images, nemo_versions
 from tasks.runtimes.base import nemo_python, packages_of
-from tasks.runtimes.container import IMAGE, ContainerRuntime, ContainerSettings
+from tasks.runtimes.container import ContainerRuntime
+from tasks.runtimes.container_settings import IMAGE, ContainerSettings
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.local import LocalRuntime
 from tasks.transcription import offline
@@ -61,7 +62,7 @@ LEAST_SHM_BYTES = 1 << 30
 
 
 class CheckStatus(StrEnum):
-    """What a check found."""
+    """The outcome of a check."""
 
     OK = "ok"
     NOTE = "note"
@@ -72,7 +73,7 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One check's result.
+    """The result of one check.
 
     Attributes:
         check: its name.
@@ -87,13 +88,13 @@ class CheckResult:
     fix: str = ""
 
     def as_dict(self) -> dict[str, str]:
-        """The finding as ``--json`` prints it."""
+        """Return the finding as ``--json`` prints it."""
         return {"check": self.check, "state": self.state, "says": self.says, "fix": self.fix}
 
 
 @dataclass(frozen=True, slots=True)
 class CheckContext:
-    """Which run is asked about.
+    """The run that is asked about.
 
     Attributes:
         runtime: local or container.
@@ -113,29 +114,29 @@ class CheckContext:
 
     @property
     def contained(self) -> bool:
-        """Whether training runs in a container."""
+        """True if training runs in a container."""
         return self.runtime == "container"
 
     def needs(self, *, local: bool) -> CheckStatus:
-        """How bad the lack of something is that only one of the runtimes needs."""
+        """Return the status of a lack that matters to one of the runtimes only."""
         return CheckStatus.MISSING if local is not self.contained else CheckStatus.NOTE
 
 
 def python(_: CheckContext) -> CheckResult:
-    """The interpreter."""
-    found = ".".join(map(str, sys.version_info[:3]))
+    """Check the interpreter."""
+    version = ".".join(map(str, sys.version_info[:3]))
     if PYTHON[0] <= sys.version_info[:2] < PYTHON[1]:
-        return CheckResult("python", CheckStatus.OK, found)
+        return CheckResult("python", CheckStatus.OK, version)
     return CheckResult(
-        "python", CheckStatus.MISSING, found, "use Python 3.11 or 3.12: `make setup PYTHON=…`"
+        "python", CheckStatus.MISSING, version, "use Python 3.11 or 3.12: `make setup PYTHON=…`"
     )
 
 
 def _package(question: CheckContext, name: str, check: str) -> CheckResult:
-    other = nemo_python()
-    if other != sys.executable:
+    interpreter = nemo_python()
+    if interpreter != sys.executable:
         try:
-            return CheckResult(check, CheckStatus.OK, packages_of(other)[name])
+            return CheckResult(check, CheckStatus.OK, packages_of(interpreter)[name])
         except InputError as wrong:
             says, _, fix = str(wrong).partition(" Fix: ")
             return CheckResult(check, question.needs(local=True), says, fix)
@@ -149,35 +150,35 @@ _INSTALL = "pip install 'clinical-asr-flywheel[nemo]' -c constraints.txt, or --r
 
 
 def torch(question: CheckContext) -> CheckResult:
-    """PyTorch, without importing it."""
-    found = _package(question, "torch", "torch")
-    if found.state is CheckStatus.OK and not found.says.startswith(TORCH):
-        says = f"{found.says}; the project's own tests run with {TORCH}x"
-        return CheckResult(found.check, CheckStatus.NOTE, says, _INSTALL)
-    return found
+    """Check PyTorch without importing it."""
+    package = _package(question, "torch", "torch")
+    if package.state is CheckStatus.OK and not package.says.startswith(TORCH):
+        says = f"{package.says}; the project's own tests run with {TORCH}x"
+        return CheckResult(package.check, CheckStatus.NOTE, says, _INSTALL)
+    return package
 
 
 def nemo(question: CheckContext) -> CheckResult:
-    """NeMo, without importing it, against the versions that the matrix ran."""
-    found = _package(question, "nemo_toolkit", "NeMo")
-    if found.state is not CheckStatus.OK:
-        return found
-    tried = nemo_versions.tried(found.says)
-    if tried is not None:
+    """Check NeMo, without importing it, against the versions that the matrix ran."""
+    package = _package(question, "nemo_toolkit", "NeMo")
+    if package.state is not CheckStatus.OK:
+        return package
+    version = nemo_versions.tried(package.says)
+    if version is not None:
         return CheckResult(
-            found.check, CheckStatus.OK, f"{found.says}, run in the matrix on {tried.on}"
+            package.check, CheckStatus.OK, f"{package.says}, run in the matrix on {version.on}"
         )
-    others = ", ".join(one.nemo for one in nemo_versions.TRIED)
-    where = "between" if nemo_versions.within(found.says) else "outside"
-    says = f"{found.says}: not run in the matrix, {where} the versions that were ({others})"
-    return CheckResult(found.check, CheckStatus.NOTE, says, _INSTALL)
+    versions = ", ".join(version.nemo for version in nemo_versions.TRIED)
+    position = "between" if nemo_versions.within(package.says) else "outside"
+    says = f"{package.says}: not run in the matrix, {position} the versions that were ({versions})"
+    return CheckResult(package.check, CheckStatus.NOTE, says, _INSTALL)
 
 
 def gpu(question: CheckContext) -> CheckResult:
-    """A GPU that is large enough, or the CPU, which not every base can be tuned on."""
+    """Check for a GPU that is large enough; not every base can be tuned on a CPU."""
     host = question.host
     if host.has_gpu:
-        names = ", ".join(f"{one.name} ({one.memory_mib} MiB)" for one in host.gpus)
+        names = ", ".join(f"{card.name} ({card.memory_mib} MiB)" for card in host.gpus)
         if host.smallest_gpu_mib and host.smallest_gpu_mib < LEAST_GPU_MIB:
             fix = "take a card of 16 GB or more (24 GB is comfortable), or a smaller base"
             return CheckResult("GPU", CheckStatus.NOTE, f"{names}: small for a base of 0.6 B", fix)
@@ -191,22 +192,22 @@ def gpu(question: CheckContext) -> CheckResult:
 
 
 def driver(question: CheckContext) -> CheckResult:
-    """The driver against CUDA 12.6, for CUDA-graph decoding."""
-    versions = sorted({one.driver for one in question.host.gpus if one.driver})
+    """Check the driver against CUDA 12.6, for CUDA-graph decoding."""
+    versions = sorted({card.driver for card in question.host.gpus if card.driver})
     if not versions:
         return CheckResult("driver", CheckStatus.OK, "not needed without a GPU")
-    found = tuple(int(part) for part in re.findall(r"\d+", versions[0])[:2])
-    if found >= GRAPHS_DRIVER:
+    installed = tuple(int(part) for part in re.findall(r"\d+", versions[0])[:2])
+    if installed >= GRAPHS_DRIVER:
         return CheckResult("driver", CheckStatus.OK, ", ".join(versions))
     says = f"{versions[0]}: older than CUDA 12.6's, so that CUDA-graph decoding falls back quietly"
-    wanted = ".".join(map(str, GRAPHS_DRIVER))
+    required = ".".join(map(str, GRAPHS_DRIVER))
     return CheckResult(
-        "driver", CheckStatus.NOTE, says, f"install NVIDIA's driver {wanted} or newer"
+        "driver", CheckStatus.NOTE, says, f"install NVIDIA's driver {required} or newer"
     )
 
 
 def bf16(question: CheckContext) -> CheckResult:
-    """Whether the GPU can do what the recipe's bf16-mixed asks for."""
+    """Check that the GPU supports the recipe's bf16-mixed."""
     if not question.host.has_gpu:
         return CheckResult(
             "bf16", CheckStatus.OK, "not needed without a GPU: the CPU trains in fp32"
@@ -214,23 +215,23 @@ def bf16(question: CheckContext) -> CheckResult:
     program = shutil.which("nvidia-smi")
     line = [str(program), "--query-gpu=compute_cap", "--format=csv,noheader"]
     answer = subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
-    found = re.findall(r"(\d+)\.(\d+)", answer.stdout if answer.returncode == 0 else "")
-    least = min(((int(major), int(minor)) for major, minor in found), default=None)
+    capabilities = re.findall(r"(\d+)\.(\d+)", answer.stdout if answer.returncode == 0 else "")
+    least = min(((int(major), int(minor)) for major, minor in capabilities), default=None)
     if least is None:
         return CheckResult(
             "bf16", CheckStatus.NOTE, "nvidia-smi does not tell the compute capability"
         )
-    told = f"compute capability {least[0]}.{least[1]}"
+    capability = f"compute capability {least[0]}.{least[1]}"
     if least >= LEAST_BF16:
-        return CheckResult("bf16", CheckStatus.OK, told)
+        return CheckResult("bf16", CheckStatus.OK, capability)
     fix = "nothing: the run goes on in fp32 with a smaller batch by itself; expect half the speed"
     return CheckResult(
-        "bf16", CheckStatus.NOTE, f"{told}: no bf16 (Turing and Volta have none)", fix
+        "bf16", CheckStatus.NOTE, f"{capability}: no bf16 (Turing and Volta have none)", fix
     )
 
 
 def docker_engine(question: CheckContext) -> CheckResult:
-    """The Docker Engine, and the right to use it."""
+    """Check the Docker Engine, and the right to use it."""
     try:
         version = engine.connect().version()["Version"]
     except FaultError as fault:
@@ -239,15 +240,15 @@ def docker_engine(question: CheckContext) -> CheckResult:
 
 
 def nvidia_runtime(question: CheckContext) -> CheckResult:
-    """The NVIDIA Container Toolkit, where there is a GPU to hand on."""
+    """Check the NVIDIA Container Toolkit, where there is a GPU to hand on."""
     if not question.host.has_gpu:
         return CheckResult("NVIDIA runtime", CheckStatus.OK, "not needed without a GPU")
     try:
-        told = engine.connect().info()
+        info = engine.connect().info()
     except FaultError:
         return CheckResult("NVIDIA runtime", question.needs(local=False), "no engine to ask")
-    devices = [str(one.get("Source")) for one in told.get("DiscoveredDevices") or []]
-    if "nvidia" in (told.get("Runtimes") or {}) or "cdi" in devices:
+    devices = [str(device.get("Source")) for device in info.get("DiscoveredDevices") or []]
+    if "nvidia" in (info.get("Runtimes") or {}) or "cdi" in devices:
         return CheckResult("NVIDIA runtime", CheckStatus.OK, "configured")
     fix = (
         "install the NVIDIA Container Toolkit, then `sudo nvidia-ctk runtime configure "
@@ -257,22 +258,22 @@ def nvidia_runtime(question: CheckContext) -> CheckResult:
 
 
 def image(question: CheckContext) -> CheckResult:
-    """The training image; without it, whether somebody is logged in where it is pulled from."""
+    """Check the training image; if it is absent, also the login to its registry."""
     try:
         client = engine.connect()
     except FaultError:
         return CheckResult("image", question.needs(local=False), "no engine to ask")
-    here = bool(client.images.list(question.image))
-    told = engine.environment(client, question.image) if here else {}
-    verdict = images.check_driver(images.need(question.image, told), question.host.gpus)
+    present = bool(client.images.list(question.image))
+    environment = engine.environment(client, question.image) if present else {}
+    verdict = images.check_driver(images.need(question.image, environment), question.host.gpus)
     if not verdict.fits:
         says = f"{question.image}: {verdict.says}"
         return CheckResult("image", question.needs(local=False), says, verdict.fix)
-    if here and verdict.says:
+    if present and verdict.says:
         return CheckResult(
             "image", CheckStatus.NOTE, f"{question.image}: {verdict.says}", verdict.fix
         )
-    if here:
+    if present:
         return CheckResult("image", CheckStatus.OK, question.image)
     fix = f"docker pull {question.image}"
     registry = question.image.partition("/")[0]
@@ -282,17 +283,17 @@ def image(question: CheckContext) -> CheckResult:
 
 
 def _logged_in() -> set[str]:
-    """Registries that Docker's client has credentials for; only their names are read."""
+    """Return the registries that Docker's client has credentials for; read only their names."""
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:
-        told: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return set()
-    return {*told.get("auths", {}), *told.get("credHelpers", {})}
+    return {*config.get("auths", {}), *config.get("credHelpers", {})}
 
 
 def disk(question: CheckContext) -> CheckResult:
-    """Room for checkpoints and models, and for an image that is still to be pulled."""
+    """Check the disk's room for checkpoints, models, and an image that is still to be pulled."""
     place = question.folder
     while not place.exists():
         place = place.parent
@@ -309,18 +310,19 @@ def disk(question: CheckContext) -> CheckResult:
 
 
 def _parameters(name: str) -> int:
-    known = catalog.in_catalogue(name)
-    if known is not None:
-        return (known.millions or 0) * 1_000_000
+    listed = catalog.in_catalogue(name)
+    if listed is not None:
+        return (listed.millions or 0) * 1_000_000
     try:
         # fp32 weights; a .nemo in 16 bits has twice as many.
-        return catalog.resolve(name).stat().st_size // 2
+        # Nothing of it is loaded here.
+        return catalog.resolve(name, trust=True).stat().st_size // 2
     except (InputError, OSError):
         return 0
 
 
 def shared_memory(question: CheckContext) -> CheckResult:
-    """The memory through which data-loader workers hand over batches."""
+    """Check the memory through which data-loader workers hand over batches."""
     if question.contained:
         return CheckResult("shared memory", CheckStatus.OK, "the container has its own (--shm-gib)")
     shm = Path("/dev/shm")  # noqa: S108 - it is what is asked about
@@ -333,25 +335,25 @@ def shared_memory(question: CheckContext) -> CheckResult:
 
 
 def base(question: CheckContext) -> CheckResult:
-    """The base: whether it may be tuned, can be tuned here, and is at hand."""
+    """Check that the base may be tuned, can be tuned here, and is at hand."""
     try:
-        known = catalog.describe(question.base)
+        entry = catalog.describe(question.base)
     except InputError as unknown:
         return CheckResult(
             "base", CheckStatus.MISSING, str(unknown).partition(" Fix: ")[0], "asr-flywheel bases"
         )
-    if known.status is Status.BROKEN:
+    if entry.status is Status.BROKEN:
         fix = f"--base {catalog.RECOMMENDED} or {catalog.LEGACY_FALLBACK}"
-        return CheckResult("base", CheckStatus.MISSING, f"{known.name}: {known.note}", fix)
-    if known.decoder.is_tdt and not question.host.has_gpu:
-        says = f"{known.name}: its TDT loss needs CUDA, and there is no GPU"
+        return CheckResult("base", CheckStatus.MISSING, f"{entry.name}: {entry.note}", fix)
+    if entry.decoder.is_tdt and not question.host.has_gpu:
+        says = f"{entry.name}: its TDT loss needs CUDA, and there is no GPU"
         fix = "a host with a GPU, or a CTC or RNN-T base such as --base embedded"
         return CheckResult("base", CheckStatus.MISSING, says, fix)
-    return _at_hand(question.base, known.name)
+    return _at_hand(question.base, entry.name)
 
 
-def _at_hand(name: str, shown: str) -> CheckResult:
-    """Whether a base's file is here, and holds no more than weights."""
+def _at_hand(name: str, label: str) -> CheckResult:
+    """Check that a base's file is here and holds no more than weights."""
     listed = catalog.in_catalogue(name)
     if listed is None or Path(name).expanduser().is_file():
         path = catalog.resolve_pinned(name).path
@@ -361,7 +363,7 @@ def _at_hand(name: str, shown: str) -> CheckResult:
         except InputError as unsafe:
             says, _, fix = str(unsafe).partition(" Fix: ")
             return CheckResult("base", CheckStatus.NOTE, says, fix)
-        return CheckResult("base", CheckStatus.OK, f"{shown} ({decoder})")
+        return CheckResult("base", CheckStatus.OK, f"{label} ({decoder})")
     if hub_cache.find_cached(listed.name, listed.revision) is not None:
         return CheckResult("base", CheckStatus.OK, f"{listed.name} is in the cache")
     says = f"{listed.name} is not in the Hugging Face cache: the run downloads it first"
@@ -369,7 +371,7 @@ def _at_hand(name: str, shown: str) -> CheckResult:
 
 
 def store(question: CheckContext, check: Callable[[str], None]) -> CheckResult:
-    """The store, where one is named: it can be written, read and listed.
+    """Check that the store, if one is named, can be written, read and listed.
 
     Args:
         question: the run.
@@ -388,7 +390,7 @@ def store(question: CheckContext, check: Callable[[str], None]) -> CheckResult:
 
 
 def audio_decoder(_: CheckContext) -> CheckResult:
-    """Libsndfile reads WAV and FLAC by itself; ffmpeg and sox are not needed."""
+    """Check libsndfile, which reads WAV and FLAC by itself; ffmpeg and sox are not needed."""
     import soundfile  # noqa: PLC0415 - reads a shared library
 
     return CheckResult(
@@ -403,7 +405,7 @@ def _seconds(path: Path) -> float:
 
 
 def riva(_: CheckContext) -> CheckResult:
-    """The client for validating a served model."""
+    """Check the client for validating a served model."""
     try:
         version = metadata.version("nvidia-riva-client")
     except metadata.PackageNotFoundError:
@@ -419,32 +421,32 @@ CHECKS = (
 
 
 def examine(question: CheckContext) -> tuple[CheckResult, ...]:
-    """Every check of this machine."""
+    """Run every check of this machine."""
     return tuple(check(question) for check in CHECKS)
 
 
 def ask(
     runtime: str, base_name: str, image_name: str | None, store_name: str | None, folder: Path
 ) -> CheckContext:
-    """The question about a run on this machine."""
+    """Make the context of a run on this machine."""
     return CheckContext(
         runtime, base_name, image_name or IMAGE, store_name, folder, hardware.detect()
     )
 
 
 def can_go(findings: Sequence[CheckResult]) -> bool:
-    """Whether the run that was asked about can go."""
-    return not any(one.state is CheckStatus.MISSING for one in findings)
+    """Return whether nothing is missing for the run that was asked about."""
+    return not any(finding.state is CheckStatus.MISSING for finding in findings)
 
 
 def _remedy(fault: FaultError) -> str:
-    """The fault's remedy without its name and the engine's own words."""
+    """Return the fault's remedy without its name and the engine's own words."""
     return str(fault).split("\n", maxsplit=1)[0].partition(": ")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What came of decoding a second of speech where a run would.
+    """The outcome of decoding a second of speech where a run would.
 
     Attributes:
         finding: for people.
@@ -467,13 +469,13 @@ def decode(question: CheckContext) -> Decoded:
         (speech,), (seconds,), (hashing.sha256_file(speech),), (speech.parent,)
     )
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as made:
-        kept = TranscriptStore(Path(made), "doctor")
+    with tempfile.TemporaryDirectory() as folder:
+        store = TranscriptStore(Path(folder), "doctor")
         try:
-            (found,) = offline.transcribe([base_file], audio, runtime, kept)
+            (transcript,) = offline.transcribe([base_file], audio, runtime, store)
         except FlywheelError as wrong:
-            first, *more = str(wrong).splitlines()
-            raised = [line.strip() for line in more if line.strip()][-1:]
+            first, *rest = str(wrong).splitlines()
+            raised = [line.strip() for line in rest if line.strip()][-1:]
             says = "; ".join([first, *raised])
             if first.startswith(Fault.GPU_BUSY.value):
                 return Decoded(CheckResult(check, CheckStatus.NOTE, f"not tried: {first}"), {})
@@ -481,22 +483,22 @@ def decode(question: CheckContext) -> Decoded:
                 CheckResult(check, CheckStatus.MISSING, says, _DECODE_FIX), {"decoded": False}
             )
     took = time.monotonic() - started
-    (text,) = found.hypotheses
+    (text,) = transcript.hypotheses
     right = text.strip() == catalog.EMBEDDED_SPEECH_SAYS
-    said = (
-        f"{text.strip()!r} from {seconds:.1f} s of speech in {found.seconds:.2f} s, "
-        f"{took:.0f} s with start-up; {found.how}"
+    summary = (
+        f"{text.strip()!r} from {seconds:.1f} s of speech in {transcript.seconds:.2f} s, "
+        f"{took:.0f} s with start-up; {transcript.how}"
     )
     figures = {
         "decoded": right,
-        "decode_seconds": round(found.seconds, 3),
+        "decode_seconds": round(transcript.seconds, 3),
         "decode_wall_seconds": round(took, 1),
-        "decode_rtfx": round(found.rtfx, 1),
-        "decode_how": found.how,
+        "decode_rtfx": round(transcript.rtfx, 1),
+        "decode_how": transcript.how,
     }
     if right:
-        return Decoded(CheckResult(check, CheckStatus.OK, said), figures)
-    says = f"{said}; {catalog.EMBEDDED_SPEECH_SAYS!r} was said"
+        return Decoded(CheckResult(check, CheckStatus.OK, summary), figures)
+    says = f"{summary}; {catalog.EMBEDDED_SPEECH_SAYS!r} was said"
     return Decoded(CheckResult(check, CheckStatus.MISSING, says, _DECODE_FIX), figures)
 
 
@@ -505,7 +507,7 @@ _BUSY_WAIT_S = 10.0
 
 
 def _runtime(question: CheckContext) -> Runtime | CheckResult:
-    """Where to decode; or why that cannot be tried."""
+    """Return the runtime to decode in, or why that cannot be tried."""
     if not question.contained:
         if any(importlib.util.find_spec(name) is None for name in ("nemo", "torch")):
             return CheckResult(
@@ -521,7 +523,7 @@ def _runtime(question: CheckContext) -> Runtime | CheckResult:
 
 
 def rehearsed(question: CheckContext, records: Sequence[Record]) -> CheckResult:
-    """The newest rehearsal on a machine like this one.
+    """Report the newest rehearsal on a machine like this one.
 
     Args:
         question: the run.

@@ -1,4 +1,4 @@
-"""One stage on a cycle's folder: finds what the stage needs, and calls its logic.
+"""Stages before training: each gathers its input from a cycle's folder and calls its logic.
 
 The flow and the command line both go through here, so that ``asr-flywheel gate`` and the flow's
 gate cannot disagree.
@@ -40,21 +40,21 @@ if TYPE_CHECKING:
 def run_gate(
     cycle: Cycle, base: str, policy: GatePolicy, baseline: Baseline | None, method: Method
 ) -> GateResult:
-    """The gate on a cycle's folder.
+    """Run the gate on a cycle's folder.
 
     Raises:
         InputError: a file cannot be read, or the base is neither known nor a file.
     """
-    before = cycle.previous
-    known_before = before is not None and before.manifest.is_file()
+    previous = cycle.previous
+    known_before = previous is not None and previous.manifest.is_file()
     evidence = GateEvidence(
         utterances=manifest.read_manifest(cycle.manifest) if cycle.manifest.is_file() else None,
         baseline=None if baseline is None else baseline.unseen,
         base=catalog.describe(base),
         method=method,
         cycle=cycle.number,
-        previous_rows=len(manifest.read_manifest(before.manifest))
-        if before is not None and known_before
+        previous_rows=len(manifest.read_manifest(previous.manifest))
+        if previous is not None and known_before
         else None,
     )
     return check_gate(evidence, policy)
@@ -68,7 +68,7 @@ def check(
     *,
     keep_style: bool = False,
 ) -> PreflightResult:
-    """The preflight of a cycle for training on a base.
+    """Run the preflight of a cycle for training on a base.
 
     Raises:
         InputError: lists every error that was found.
@@ -92,7 +92,7 @@ def general_set(
     replay: int = 0,
     keep_style: bool = False,
 ) -> GeneralSet:
-    """The general English that guards a cycle, and what of it is replayed in training.
+    """Prepare the general English that guards a cycle and the part replayed in training.
 
     Raises:
         InputError: lists every error of the set's manifest and audio; or it is too small, or
@@ -100,16 +100,16 @@ def general_set(
     """
     archive = open_archive(base)
     manifest_path = general.expanduser().resolve()
-    found = preflight(
+    checked_general = preflight(
         manifest_path,
         AudioLimits(archive.sample_rate, tuple(audio_roots), recipe.min_duration, math.inf),
         style_of(archive),
         restyle=not keep_style,
     )
-    found.raise_errors()
+    checked_general.raise_errors()
     return divide(
         manifest_path,
-        found.rows,
+        checked_general.rows,
         checked.rows,
         replay=replay,
         longest=recipe.max_duration,
@@ -183,4 +183,4 @@ def require_decidable(
     if baseline is not None and baseline.imported:
         hosted = diff.pair(baseline.scores, planned)
         pairing = hosted if decides else pairing
-    require_rows(diff.deltas(pairing.held_out), priority, row_basis.HELD_OUT)
+    require_rows(pairing.held_out.by_category, priority, row_basis.HELD_OUT)

@@ -129,7 +129,7 @@ def _log_interval(hardware: Hardware, rows: int, recipe: Recipe) -> int:
     """Return the number of batches between two logs, at each of which NeMo decodes one.
 
     Each tenth by default, for a WER that nobody reads; that took about a tenth of the time on an
-    H100 (docs/experiments.md). The watch on an all-UNK collapse wants to see some: two an epoch,
+    H100 (docs/log). The watch on an all-UNK collapse wants to see some: two an epoch,
     none sooner than by default, and in a long epoch each hundredth.
     """
     lowest, highest = _DECODED_EVERY

@@ -92,12 +92,12 @@ class Recipe(BaseModel):
 
 
 # The verified run's 39 rows gave so many optimiser steps an epoch; with fewer, three epochs hardly
-# move the weights (docs/experiments.md: batch 16 on 195 rows stayed at a validation WER of 1.0).
+# move the weights (docs/log: batch 16 on 195 rows stayed at a validation WER of 1.0).
 _LEAST_STEPS = 8
 _SMALLEST_BATCH = 4
 # Rows a batch by the GPU's memory: (from MiB, rows). The specification's values up to 48 GB; 32 on
 # 80 GB as measured. Bound by rows of 20 s on the 617 M TDT base, whose peaks are 16.3, 33.2 and
-# 44.7 GiB at 4, 16 and 32, and which 64 overflows (docs/experiments.md). So 16 GB holds a batch of
+# 44.7 GiB at 4, 16 and 32, and which 64 overflows (docs/log). So 16 GB holds a batch of
 # 4 only if the rows are short; the ladder catches the rest.
 _BATCH_BY_MEMORY = ((76_000, 32), (44_000, 16), (0, _SMALLEST_BATCH))
 LENGTH_NOISE = 0.2

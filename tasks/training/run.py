@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
+from tasks.common.errors import InputError
+from tasks.common.schemas import Schema
 from tasks.training.progress import Epoch, Events, FailedAttempt, best_epoch
 
 if TYPE_CHECKING:
@@ -139,6 +141,19 @@ def previously_trained_recordings(base: Path) -> frozenset[str]:
     return frozenset(recordings_file.read_text(encoding="utf-8").split())
 
 
+def read_info(path: Path) -> dict[str, Any]:
+    """Read training_run_info.json.
+
+    Raises:
+        InputError: it cannot be read, or is of a newer version of this tool.
+    """
+    info = atomic_files.read_json(path)
+    if not isinstance(info, dict):
+        raise InputError(f"{path}: is not the record of a training run.")
+    Schema.TRAINING.check(info, path)
+    return info
+
+
 def find_finished(request: SftRequest) -> SftResult | None:
     """Return the complete result of a finished run with the same fingerprint, or None.
 
@@ -148,8 +163,8 @@ def find_finished(request: SftRequest) -> SftResult | None:
     info_path, model = request.model_dir / INFO_NAME, request.model_dir / MODEL_NAME
     if not info_path.is_file() or not model.is_file():
         return None
-    info = atomic_files.read_json(info_path)
-    if not isinstance(info, dict) or info.get("model_sha256") != hashing.sha256(model):
+    info = read_info(info_path)
+    if info.get("model_sha256") != hashing.sha256(model):
         return None
     if info.get("key") != request.key:
         return None

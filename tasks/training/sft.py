@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.common.schemas import Schema
 from tasks.models.nemo_archive import open_archive
 from tasks.runtimes.base import Job, Runtime
 from tasks.runtimes.failures import HOPELESS, Fault, FaultError, disk_full_is_a_fault
@@ -245,7 +246,7 @@ def _publish(request: SftRequest, runtime: Runtime, outcome: run_info.TrainingOu
     )
     override_texts = [str(override) for override in hydra_overrides.overrides(request, runtime)]
     record = run_info.build_run_info(request, runtime, outcome, model_sha256, override_texts)
-    atomic_files.write_json(ready / INFO_NAME, record)
+    atomic_files.write_json(ready / INFO_NAME, Schema.TRAINING.mark(record))
     request.model_dir.mkdir(parents=True, exist_ok=True)
     # All of it is written by now: what follows renames files and cannot meet a full disk.
     for source, name in (

@@ -31,12 +31,12 @@ class Clip:
 def clips(paths: Sequence[Path]) -> list[Clip]:
     """Pack recordings in their order until the page's limit is reached."""
     packed: list[Clip] = []
-    used = 0
+    total_bytes = 0
     for path in paths:
         clip = _pack(path)
-        if used + len(clip.uri) > MOST_BYTES:
+        if total_bytes + len(clip.uri) > MOST_BYTES:
             clip = Clip(why="left out: the page's limit for audio is reached")
-        used += len(clip.uri)
+        total_bytes += len(clip.uri)
         packed.append(clip)
     return packed
 

@@ -34,7 +34,7 @@ class Figure:
 
     @classmethod
     def of(cls, value: float | None, interval: Interval | None) -> Figure:
-        """A dash where there are no rows."""
+        """Format a value; a dash if there are no rows."""
         return cls(
             "–" if value is None else f"{100 * value:.1f} %",
             "" if interval is None else f"{100 * interval.low:.1f} to {100 * interval.high:.1f}",
@@ -52,23 +52,29 @@ class MetricLine:
 
 
 def metric_lines(pairing: PairedScores, term_index: TermIndex) -> Iterable[MetricLine]:
-    """The four metrics and pooled WER, and those of secondary_metrics.py."""
+    """Yield the lines of the four metrics, of pooled WER, and of secondary_metrics.py."""
     if not pairing.pairs:
         return
     models = pairing.before, pairing.after
-    found = [_measured(scores) for scores in models]
-    for name, what, key in _MEASURES:
-        yield MetricLine(name, what, *(one[key] for one in found))
+    measured = [_measured(scores) for scores in models]
+    for name, meaning, key in _MEASURES:
+        yield MetricLine(name, meaning, *(figures[key] for figures in measured))
     beyond = [compute_secondary_metrics(scores, term_index) for scores in models]
-    for name, what, shares in (
-        ("FKR", "rows with a keyword that nobody said", [one.false_keywords for one in beyond]),
+    for name, meaning, shares in (
+        (
+            "FKR",
+            "rows with a keyword that nobody said",
+            [metrics.false_keywords for metrics in beyond],
+        ),
         (
             "strict",
             "rows with a wrong number, dose, unit or negation, of those that have one",
-            [one.strict_share() for one in beyond],
+            [metrics.strict_share() for metrics in beyond],
         ),
     ):
-        yield MetricLine(name, what, *(Figure.of(one.rate, one.interval) for one in shares))
+        yield MetricLine(
+            name, meaning, *(Figure.of(share.rate, share.interval) for share in shares)
+        )
 
 
 def _measured(scores: Scores) -> dict[str, Figure]:

@@ -74,7 +74,7 @@ class BarLine:
 
 @dataclass(frozen=True, slots=True)
 class CurveFigure:
-    """One chart of the training's course."""
+    """One chart of the course of training."""
 
     title: str
     note: str
@@ -92,18 +92,18 @@ class HeardRow:
 
 
 def percent(value: float | None) -> str:
-    """A share as people read it; a dash where there is none."""
+    """Format a share for people; a dash if there is none."""
     return "–" if value is None else f"{_POINTS * value:.0f} %"
 
 
 def points(value: float) -> str:
-    """A difference of shares in percentage points, with a real minus sign."""
+    """Format a difference of shares in percentage points, with a real minus sign."""
     rounded = round(_POINTS * value)
     return f"{rounded:+d}".replace("-", "\u2212") if rounded else "0"
 
 
 def render(evidence: ReportData) -> str:
-    """The page of a cycle: one file, without a script or anything from elsewhere."""
+    """Render the page of a cycle: one file without scripts or external resources."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tasks.reporting.html", "."),
         autoescape=True,
@@ -116,12 +116,12 @@ def render(evidence: ReportData) -> str:
 
 
 def _content(evidence: ReportData) -> dict[str, Any]:
-    """What the template names."""
+    """Return the variables of the template."""
     decision = evidence.decision
     verdict = str(decision["decision"])
     deltas = evidence.deltas()
     terms = evidence.terms()
-    heard = list(_heard(evidence))
+    heard_rows = list(_heard(evidence))
     words = index_terms(pair.after.row.term for pair in evidence.pairing.pairs)
     return {
         "cycle": evidence.cycle.number,
@@ -131,7 +131,7 @@ def _content(evidence: ReportData) -> dict[str, Any]:
         "verdict": verdict,
         "sign": _SIGNS.get(verdict, "?"),
         "headline": _HEADLINES.get(verdict, verdict),
-        "lead": [deltas[one] for one in evidence.priority if one in deltas],
+        "lead": [deltas[category] for category in evidence.priority if category in deltas],
         "decision": decision,
         "basis": decision["basis"],
         "parted": evidence.parted,
@@ -148,14 +148,14 @@ def _content(evidence: ReportData) -> dict[str, Any]:
         "trained_n": len(evidence.trained.pairs),
         "forest": _forest(deltas, evidence.priority),
         "axis": _difference_axis(deltas),
-        "noise": [_bar_line(one) for one in evidence.changes("noise_level")],
-        "sources": [_bar_line(one) for one in evidence.changes("ipa_source")],
+        "noise": [_bar_line(change) for change in evidence.changes("noise_level")],
+        "sources": [_bar_line(change) for change in evidence.changes("ipa_source")],
         "curves": list(_curves(evidence)),
         "terms": terms[:SHOWN_TERMS],
         "terms_left": max(0, len(terms) - SHOWN_TERMS),
-        "heard": heard,
-        "heard_terms": {row.pair.after.row.term for row in heard},
-        "rows_left": max(0, len(evidence.judged.pairs) - len(heard)),
+        "heard": heard_rows,
+        "heard_terms": {row.pair.after.row.term for row in heard_rows},
+        "rows_left": max(0, len(evidence.judged.pairs) - len(heard_rows)),
         "plan": grow_plan_files.read_lines(evidence.cycle)[:_PLAN_LINES],
         "provenance": list(_provenance(evidence)),
         "hashes": list(_hashes(evidence)),
@@ -167,7 +167,7 @@ def _content(evidence: ReportData) -> dict[str, Any]:
 
 
 def _rows_needed(decision: Mapping[str, Any]) -> int | None:
-    """Rows of the decision's basis that would settle it.
+    """Return how many rows of the decision's basis would settle it.
 
     Where the guardrail is what is unclear, the decision's number counts general sentences, and its
     reason says so.
@@ -228,8 +228,8 @@ def _bar(share: Proportion, kind: str, name: str) -> Markup:
 def _curves(evidence: ReportData) -> Iterable[CurveFigure]:
     epochs = evidence.epochs
     wer = [epoch.val_wer for epoch in epochs]
-    known = [(value, place) for place, value in enumerate(wer) if value is not None]
-    best = min(known)[1] if known else None
+    measured = [(value, place) for place, value in enumerate(wer) if value is not None]
+    best = min(measured)[1] if measured else None
     if best is not None:
         label = f"Validation WER by epoch; the least in epoch {best + 1}"
         note = f"epoch {best + 1} was kept"
@@ -247,12 +247,12 @@ def _heard(evidence: ReportData) -> Iterable[HeardRow]:
     packed = clips([evidence.audio(pair) for pair in pairs])
     for pair, clip in zip(pairs, packed, strict=True):
         row = pair.after.row
-        found = alignment.columns(row.ref, [pair.before.row.hyp, row.hyp], row.term)
-        yield HeardRow(pair, clip, found, PurePath(row.audio_filepath).name)
+        columns = alignment.columns(row.ref, [pair.before.row.hyp, row.hyp], row.term)
+        yield HeardRow(pair, clip, columns, PurePath(row.audio_filepath).name)
 
 
 def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
-    """What made the figures, in words; a part that a record lacks is left out."""
+    """Yield the origin of the figures, in words; skip a part that a record lacks."""
     record, training = evidence.record, evidence.training
     config, split = record["config"], record["split"]
     gate = "; ".join(record["gate"]["reasons"])
@@ -275,13 +275,13 @@ def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
         )
     if base := training.get("base"):
         yield "Base", f"{base['name']}, {base['parameters'] / 1e6:.1f} M parameters"
-    if where := training.get("runtime"):
-        place = where["image"] or "this tool's own environment"
-        processor = ", ".join(where["gpus"]) or f"CPU, {where['cores']} cores"
-        yield "Trained in", f"{place}, on {processor}, {where['precision']}"
+    if runtime := training.get("runtime"):
+        place = runtime["image"] or "this tool's own environment"
+        processor = ", ".join(runtime["gpus"]) or f"CPU, {runtime['cores']} cores"
+        yield "Trained in", f"{place}, on {processor}, {runtime['precision']}"
     if seconds := training.get("wall_seconds"):
         yield "Training took", f"{seconds:.0f} s"
-    yield "Versions", ", ".join(f"{name} {one}" for name, one in record["versions"].items())
+    yield "Versions", ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     yield "Run", f"started {record['started']}"
     yield (
         "KER",
@@ -294,7 +294,7 @@ def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
 
 
 def _hashes(evidence: ReportData) -> Iterable[tuple[str, str]]:
-    """SHA-256 of what went in and what came out."""
+    """Yield the SHA-256 of the input and output files."""
     record, training = evidence.record, evidence.training
     if base := training.get("base"):
         yield "base model", base["sha256"]

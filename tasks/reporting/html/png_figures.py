@@ -47,7 +47,7 @@ def write_figures(evidence: ReportData) -> list[Path]:
         "ker_by_ipa_source.png": _bars(evidence.changes("ipa_source"), "pronunciation source"),
         "training.png": _training(evidence),
     }
-    written = []
+    paths = []
     for name, figure in drawn.items():
         target = folder / name
         if figure is None:
@@ -56,8 +56,8 @@ def write_figures(evidence: ReportData) -> list[Path]:
         with atomic_files.atomic_path(target) as temporary:
             # No date and no version inside: the same content gives the same file.
             figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": None})
-        written.append(target)
-    return written
+        paths.append(target)
+    return paths
 
 
 def _figure(height: float, draw: Callable[[Figure], None]) -> Figure:
@@ -103,7 +103,7 @@ def _forest(evidence: ReportData) -> Figure | None:
     return _figure(1.5 + 0.38 * len(deltas), draw)
 
 
-def _bars(changes: Sequence[CategoryChange], what: str) -> Figure | None:
+def _bars(changes: Sequence[CategoryChange], dimension: str) -> Figure | None:
     if not changes:
         return None
 
@@ -116,8 +116,8 @@ def _bars(changes: Sequence[CategoryChange], what: str) -> Figure | None:
                 name = ("base" if hatch else "tuned") if place == 0 else None
                 fill, at = "white" if hatch else shade, place + shift
                 axes.barh(at, rate, 0.32, hatch=hatch, label=name, fc=fill, ec=shade)
-                if (found := share.interval) is not None:
-                    ends = (100 * found.low, 100 * found.high)
+                if (interval := share.interval) is not None:
+                    ends = (100 * interval.low, 100 * interval.high)
                     for colour, width in (("white", 3.6), ("black", 1.4)):
                         axes.plot(ends, (at, at), color=colour, linewidth=width, marker="|")
         labels = [f"{change.name} (n={change.after.n})" for change in changes]
@@ -125,7 +125,7 @@ def _bars(changes: Sequence[CategoryChange], what: str) -> Figure | None:
         axes.invert_yaxis()
         axes.set_xlim(0, 100)
         axes.set_xlabel("KER, % of rows whose term was missed (95 % interval)")
-        axes.set_title(f"Missed terms by {what}")
+        axes.set_title(f"Missed terms by {dimension}")
         axes.legend(loc="lower right", frameon=True)
 
     return _figure(1.5 + 0.62 * len(changes), draw)
@@ -142,9 +142,11 @@ def _training(evidence: ReportData) -> Figure | None:
             ("training loss", [epoch.train_loss for epoch in epochs], "s--"),
         )
         for axes, (name, values, marks) in zip(figure.subplots(1, 2), series, strict=True):
-            known = [(n, value) for n, value in enumerate(values, 1) if value is not None]
-            axes.plot([n for n, _ in known], [value for _, value in known], marks, color=_TUNED)
-            axes.set_ylim(0, 1.15 * max((value for _, value in known), default=1.0))
+            measured = [(n, value) for n, value in enumerate(values, 1) if value is not None]
+            axes.plot(
+                [n for n, _ in measured], [value for _, value in measured], marks, color=_TUNED
+            )
+            axes.set_ylim(0, 1.15 * max((value for _, value in measured), default=1.0))
             axes.set_xlim(0.5, len(epochs) + 0.5)
             axes.set_xlabel("epoch")
             axes.set_title(name)

@@ -1,4 +1,4 @@
-"""What a report tells, gathered from cycle N+1's folder and the record of the run."""
+"""A report's content, gathered from cycle N+1's folder and the record of the run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import IMPORTED_NAME, OFFLINE_NAME
 from tasks.data.text_normalizer import normalise, normalise_term
@@ -17,7 +16,7 @@ from tasks.evaluation.scoring import Proportion, score
 from tasks.evaluation.secondary_metrics import misrecognised_as
 from tasks.records import run_record
 from tasks.training.progress import Epoch
-from tasks.training.run import INFO_NAME
+from tasks.training.run import INFO_NAME, read_info
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +41,7 @@ class CategoryChange:
 
 @dataclass(frozen=True, slots=True)
 class TermChange:
-    """One term as both models missed it.
+    """One term and its misses by both models.
 
     Attributes:
         term: as the manifest spells it.
@@ -98,7 +97,7 @@ class ReportData:
 
     @property
     def parted(self) -> bool:
-        """Whether it is known which rows were trained on."""
+        """True if it is known which rows were trained on."""
         return any(pair.after.row.part is not None for pair in self.pairing.pairs)
 
     @property
@@ -114,14 +113,18 @@ class ReportData:
         return self.pairing.trained
 
     def deltas(self) -> dict[str, KeywordErrorChange]:
-        """Differences by category: the priority ones first, then by name, all together last."""
-        found = diff.deltas(self.judged)
-        order = [one for one in self.priority if one in found]
-        order += [one for one in found if one not in order and one != diff.ALL_CATEGORIES]
-        return {one: found[one] for one in (*order, diff.ALL_CATEGORIES)}
+        """Return changes by category: priority ones first, then by name, all together last."""
+        changes = self.judged.by_category
+        order = [category for category in self.priority if category in changes]
+        order += [
+            category
+            for category in changes
+            if category not in order and category != diff.ALL_CATEGORIES
+        ]
+        return {category: changes[category] for category in (*order, diff.ALL_CATEGORIES)}
 
     def changes(self, dimension: str) -> list[CategoryChange]:
-        """KER by the values of a field on the judged rows; rows without the field are left out."""
+        """Return KER by the values of a field on the judged rows; skip rows without the field."""
         groups = self.judged.before.by(dimension), self.judged.after.by(dimension)
         return [
             CategoryChange(value, groups[0][value].keyword, groups[1][value].keyword)
@@ -130,7 +133,7 @@ class ReportData:
         ]
 
     def terms(self) -> list[TermChange]:
-        """Every term, worst first by the tuned model on the judged rows."""
+        """List every term, worst first by the tuned model on the judged rows."""
         groups: dict[tuple[str, str], tuple[list[ScorePair], list[ScorePair]]] = {}
         for side, pairing in enumerate((self.judged, self.trained)):
             for pair in pairing.pairs:
@@ -144,7 +147,7 @@ class ReportData:
         )
 
     def worst_rows(self, n: int) -> list[ScorePair]:
-        """Judged rows to listen to: what tuning broke, what it left missed, then by WER.
+        """Select judged rows to listen to: newly missed, still missed, then by WER.
 
         At most two of a term, so that one hard word does not fill the list.
         """
@@ -158,20 +161,20 @@ class ReportData:
                 pair.after.row.audio_filepath,
             ),
         )
-        taken: Counter[str] = Counter()
-        chosen = []
+        rows_per_term: Counter[str] = Counter()
+        selected = []
         for pair in ranked:
             term = normalise(pair.after.row.term or "")
-            if not term or taken[term] < _ROWS_PER_TERM:
-                taken[term] += 1
-                chosen.append(pair)
-        return chosen[:n]
+            if not term or rows_per_term[term] < _ROWS_PER_TERM:
+                rows_per_term[term] += 1
+                selected.append(pair)
+        return selected[:n]
 
     def audio(self, pair: ScorePair) -> Path:
-        """Where a row's recording lies; relative paths are the tuned cycle's."""
+        """Return the path of a row's recording; relative paths are the tuned cycle's."""
         name = pair.after.row.audio_filepath
-        told = Path(self.record["config"]["cycle"]) / name
-        return told if told.is_file() else _tuned_folder(self.cycle) / name
+        recorded = Path(self.record["config"]["cycle"]) / name
+        return recorded if recorded.is_file() else _tuned_folder(self.cycle) / name
 
     @property
     def epochs(self) -> tuple[Epoch, ...]:
@@ -183,9 +186,9 @@ class ReportData:
 
 
 def _condition(value: str) -> tuple[int, str]:
-    """Noise from clean to loud, pronunciations from verified to guessed; others by name."""
-    known = ("clean", "snr_15db", "snr_5db", "override", "merriam-webster", "magpie_g2p")
-    return (known.index(value) if value in known else len(known), value)
+    """Rank a condition: noise from clean to loud, pronunciations from verified to guessed."""
+    order = ("clean", "snr_15db", "snr_5db", "override", "merriam-webster", "magpie_g2p")
+    return (order.index(value) if value in order else len(order), value)
 
 
 def _term(judged: Sequence[ScorePair], trained: Sequence[ScorePair]) -> TermChange:
@@ -204,8 +207,8 @@ def _heard_instead(pairs: Sequence[ScorePair]) -> tuple[str, ...]:
     forms: Counter[str] = Counter()
     for row in (pair.after.row for pair in pairs if pair.after.term_missed):
         term = normalise_term(row.term or "")
-        if (heard := misrecognised_as(normalise(row.ref), normalise(row.hyp), term)) is not None:
-            forms[heard] += 1
+        if (form := misrecognised_as(normalise(row.ref), normalise(row.hyp), term)) is not None:
+            forms[form] += 1
     return tuple(form for form, _ in forms.most_common(_FORMS))
 
 
@@ -241,7 +244,7 @@ def gather(cycle: Cycle, record: Mapping[str, Any]) -> ReportData:
 
 
 def _crossed(cycle: Cycle, record: Mapping[str, Any]) -> PairedScores | None:
-    """Every row by the base and by its fold's model, if the run had folds."""
+    """Pair every row by the base and by its fold's model; None without folds."""
     if not record["config"].get("folds"):
         return None
     base = score(read_hypotheses(cycle.path / run_record.BASELINE_NAME))
@@ -249,27 +252,24 @@ def _crossed(cycle: Cycle, record: Mapping[str, Any]) -> PairedScores | None:
 
 
 def _compared_with(cycle: Cycle, record: Mapping[str, Any]) -> Path:
-    """The evaluation that the tuned model was compared with."""
+    """Return the path of the evaluation that the tuned model was compared with."""
     config = record["config"]
     if config["compare_with"] != "imported":
         return cycle.path / run_record.BASELINE_NAME
-    named = config["baseline"]
-    return Path(named).expanduser() if named else _tuned_folder(cycle) / IMPORTED_NAME
+    recorded = config["baseline"]
+    return Path(recorded).expanduser() if recorded else _tuned_folder(cycle) / IMPORTED_NAME
 
 
 def _tuned_folder(cycle: Cycle) -> Path:
-    """Cycle N's folder, beside cycle N+1's, wherever both have been moved to."""
+    """Return cycle N's folder, beside cycle N+1's, wherever both have been moved to."""
     return cycle.path.parent / f"cycle{cycle.number - 1}"
 
 
 def _training(cycle: Cycle, record: Mapping[str, Any]) -> dict[str, Any]:
-    """training_run_info.json: where the record says, or beside the folder if all was moved."""
-    told = Path(record["sft"]["training_run_info"])
-    moved = _tuned_folder(cycle) / "models" / told.parent.name / INFO_NAME
-    for path in (told, moved):
+    """Read training_run_info.json at the recorded path, or beside the folder after a move."""
+    recorded = Path(record["sft"]["training_run_info"])
+    moved = _tuned_folder(cycle) / "models" / recorded.parent.name / INFO_NAME
+    for path in (recorded, moved):
         if path.is_file():
-            info = atomic_files.read_json(path)
-            if not isinstance(info, dict):
-                raise InputError(f"{path}: is not the record of a training run.")
-            return info
+            return read_info(path)
     return {}

@@ -36,14 +36,14 @@ class Axis:
     ticks: tuple[float, ...]
 
     def at(self, value: float) -> float:
-        """Where a value lies, in percent of the width."""
+        """Return the place of a value, in percent of the width."""
         return round(100 * (value - self.low) / (self.high - self.low), 2)
 
 
 def axis(values: Iterable[float], step: float = 0.1) -> Axis:
-    """An axis that holds zero and all values, with round ticks and a margin at the ends."""
-    held = [0.0, *values]
-    low, high = min(held), max(held)
+    """Make an axis that holds zero and all values, with round ticks and margins."""
+    with_zero = [0.0, *values]
+    low, high = min(with_zero), max(with_zero)
     while (high - low) / step > _MOST_TICKS - 2:
         step *= 2
     first, last = math.floor(low / step - 0.25), math.ceil(high / step + 0.25)
@@ -52,7 +52,7 @@ def axis(values: Iterable[float], step: float = 0.1) -> Axis:
 
 
 def difference(scale: Axis, value: float, interval: Interval | None, label: str) -> Markup:
-    """One line of a forest plot: the difference and its interval over the axis' grid."""
+    """Draw one line of a forest plot: the difference and its interval over the axis' grid."""
     parts = [*_grid(scale)]
     if interval is not None:
         parts += _whisker(scale.at(interval.low), scale.at(interval.high), "whisker")
@@ -69,14 +69,14 @@ def _grid(scale: Axis) -> Iterable[Markup]:
 
 
 def _whisker(low: float, high: float, kind: str) -> Iterable[Markup]:
-    """An interval: a line with an end at either side."""
+    """Draw an interval: a line with an end at either side."""
     yield _line(low, "50%", high, "50%", kind)
     for end in (low, high):
         yield _line(end, "28%", end, "72%", kind)
 
 
 def bar(value: float, interval: Interval | None, kind: str, label: str) -> Markup:
-    """A share from 0 to 1 as a bar, with its interval; ``kind`` is base or tuned."""
+    """Draw a share from 0 to 1 as a bar, with its interval; ``kind`` is base or tuned."""
     width = round(100 * value, 2)
     parts = [
         Markup('<rect class="track" x="0" y="25%" width="100%" height="50%" rx="2"/>'),
@@ -92,11 +92,11 @@ def bar(value: float, interval: Interval | None, kind: str, label: str) -> Marku
 
 
 def curve(values: Sequence[float | None], best: int | None, label: str) -> Markup:
-    """A value an epoch as a line with dots; ``best`` (an index) gets a ring and its figure."""
-    known = [(place, value) for place, value in enumerate(values) if value is not None]
-    if not known:
+    """Draw one value per epoch; ``best`` (an index) gets a ring and its figure."""
+    measured = [(place, value) for place, value in enumerate(values) if value is not None]
+    if not measured:
         return Markup()
-    top = max(value for _, value in known) or 1.0
+    top = max(value for _, value in measured) or 1.0
     steps = max(1, len(values) - 1)
     points = [
         (
@@ -107,20 +107,20 @@ def curve(values: Sequence[float | None], best: int | None, label: str) -> Marku
                 1,
             ),
         )
-        for place, value in known
+        for place, value in measured
     ]
     floor = _CURVE_PX - _CURVE_BOTTOM_PX
     parts = [_line(_LEFT - 4, str(floor), _RIGHT + 2, str(floor), "zero")]
     parts += [_line(x1, str(y1), x2, str(y2), "curve") for (x1, y1), (x2, y2) in pairwise(points)]
-    told = {known[0][0], known[-1][0], best}
-    for (place, value), (x, y) in zip(known, points, strict=True):
+    labelled = {measured[0][0], measured[-1][0], best}
+    for (place, value), (x, y) in zip(measured, points, strict=True):
         ring = " best" if place == best else ""
         parts.append(
             Markup('<circle class="node{}" cx="{}%" cy="{}" r="{}"/>').format(
                 ring, x, y, 6 if ring else 4
             )
         )
-        if place in told:
+        if place in labelled:
             parts.append(_text(x, y - 12, f"{value:.3g}", "figure"))
             parts.append(_text(x, _CURVE_PX - 10, f"epoch {place + 1}", "tick"))
     return _svg("curves", _CURVE_PX, label, parts)

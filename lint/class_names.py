@@ -1,6 +1,6 @@
 """Part of ``make lint``: a class name means one thing, so it is defined once outside of tests.
 
-Usage: python -m tests.class_names; exit code 1 and a line for each doubled name.
+Usage: python -m lint.class_names; exit code 1 and a line for each doubled name.
 """
 
 from __future__ import annotations

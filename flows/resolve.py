@@ -1,0 +1,172 @@
+"""What a run's parameters come to on this machine: recipe, policies, runtime, saved blocks.
+
+Parameters are data (flows/config.py). Here blocks are loaded from the server, and the host's
+hardware is looked at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from prefect.blocks.core import Block
+
+from blocks.nemo_container import NemoContainer
+from blocks.policies import GateThresholds, TuningRecipe
+from flows.config import RuntimeName
+from tasks.common.errors import InputError
+from tasks.decision.gate import GatePolicy
+from tasks.decision.guardrail import GuardrailPolicy
+from tasks.runtimes import hardware
+from tasks.runtimes.container import ContainerRuntime
+from tasks.runtimes.local import LocalRuntime
+from tasks.training import recipes
+from tasks.training.recipes import Precision, Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from flows.config import CycleConfig
+    from tasks.runtimes.base import Runtime
+    from tasks.runtimes.container_settings import ContainerSettings
+    from tasks.runtimes.hardware import Hardware
+
+SavedBlock = TypeVar("SavedBlock", bound=Block)
+
+
+class RuntimeChoice(Protocol):
+    """The parameters that say where NeMo runs."""
+
+    @property
+    def runtime(self) -> RuntimeName:
+        """Local or container."""
+
+    @property
+    def container(self) -> ContainerSettings:
+        """The container's settings, unless a block is named."""
+
+    @property
+    def container_block(self) -> str | None:
+        """The name of a saved NeMo Container block."""
+
+    @property
+    def trust(self) -> bool:
+        """Whether a .nemo that holds more than weights may be loaded."""
+
+
+def full_recipe(config: CycleConfig) -> Recipe:
+    """Return the recipe, a named or a saved one, with what this run changes in it.
+
+    Raises:
+        InputError: there is no such block.
+    """
+    changes = {
+        "epochs": config.epochs,
+        "max_duration": config.max_duration,
+        "seed": config.seed,
+        "batch_size": None if config.batch == "auto" else config.batch,
+        "precision": config.precision,
+    }
+    if config.recipe_block is None:
+        recipe = recipes.recipe(config.recipe)
+    else:
+        recipe = load_block(TuningRecipe, config.recipe_block, "recipe_block").recipe
+    return recipe.model_copy(
+        update={name: value for name, value in changes.items() if value is not None}
+    )
+
+
+def recipe_on(config: CycleConfig, hardware: Hardware, durations: Sequence[float]) -> Recipe:
+    """Return the full recipe for these GPUs and these rows to train on.
+
+    Args:
+        config: the run's parameters.
+        hardware: what trains.
+        durations: seconds of each row.
+
+    Raises:
+        InputError: a precision that this host does not have.
+    """
+    if config.precision not in {None, Precision.FP32} and not hardware.has_gpu:
+        raise InputError(
+            f"precision {config.precision!s}: there is no GPU here, and a CPU trains in fp32. "
+            "Fix: leave it out."
+        )
+    recipe = full_recipe(config)
+    if config.batch != "auto":
+        return recipe
+    batch = recipes.batch_for(hardware.smallest_gpu_mib, len(durations), max(1, len(hardware.gpus)))
+    # On the GPU that was measured a step took as long with less padding (docs/log).
+    sorting_pays = not hardware.has_gpu and recipes.worth_sorting(durations, batch)
+    return recipe.model_copy(
+        update={"batch_size": batch, "by_length": recipe.by_length or sorting_pays}
+    )
+
+
+def gate_policy(config: CycleConfig) -> GatePolicy:
+    """Return the gate's policy, the specification's or a saved one.
+
+    Raises:
+        InputError: there is no such block.
+    """
+    if config.gate_policy_block is None:
+        return GatePolicy(priority=config.priority)
+    block = load_block(GateThresholds, config.gate_policy_block, "gate_policy_block")
+    return block.policy(config.priority)
+
+
+def guardrail_policy(config: CycleConfig) -> GuardrailPolicy:
+    """Return the limit for the loss of general English, which stands before the run."""
+    return GuardrailPolicy.of_points(config.general_limit)
+
+
+def replayed_sentences(config: CycleConfig, rows: int) -> int:
+    """Return how many general sentences are mixed into the training of so many cycle rows."""
+    trained = (1 - config.validation_fraction) * rows
+    return round(trained * config.replay_share / (1 - config.replay_share))
+
+
+def make_runtime(config: RuntimeChoice, stock_script: Path | None = None) -> Runtime:
+    """Return the runtime in which a run trains and decodes.
+
+    Args:
+        config: the parameters of any flow that runs NeMo.
+        stock_script: the user's copy of NeMo's script, for training in the local runtime.
+
+    Raises:
+        InputError: a script of the user's for a container, or no such block.
+    """
+    if config.runtime is RuntimeName.LOCAL:
+        return LocalRuntime(hardware.detect(), stock_script, trust=config.trust)
+    if stock_script is not None:
+        raise InputError(
+            "stock_script: the container runs the script of its image. Fix: leave it out, or "
+            "use the local runtime."
+        )
+    settings = config.container
+    if config.container_block is not None:
+        settings = load_block(NemoContainer, config.container_block, "container_block").settings
+    return ContainerRuntime(settings, hardware.detect(), config.trust)
+
+
+def load_block(kind: type[SavedBlock], name: str, parameter: str) -> SavedBlock:
+    """Load a block that somebody has saved on the server.
+
+    Args:
+        kind: its class.
+        name: under which it was saved.
+        parameter: that names it, for the message.
+
+    Raises:
+        InputError: there is none of this kind and name.
+    """
+    try:
+        block = kind.load(name)
+    except ValueError as unknown:
+        raise InputError(
+            f"{parameter}: there is no {kind.get_block_type_slug()} block {name!r}. "
+            "Fix: save one in the UI, or leave the field empty."
+        ) from unknown
+    if not isinstance(block, kind):
+        raise TypeError(f"{parameter}: {name!r} is a {type(block).__name__}")
+    return block
