@@ -86,7 +86,7 @@ class LocalRuntime:
         return " ".join([*parts, *programs_identity(self.programs)])
 
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:
-        """Refuse what cannot run.
+        """Refuse an environment or a script that cannot run.
 
         Raises:
             InputError: there is no NeMo, or the script or its YAML is missing.
@@ -109,12 +109,12 @@ class LocalRuntime:
             report(f"{ENTRYPOINTS_VARIABLE}: the programs of {self.programs} train and transcribe")
 
     def path_mapper(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
-        """Every file is where it is, but by a plain name.
+        """Return a function that maps each file to itself, under a plain name.
 
         NeMo splits a manifest's path at commas and resolves ``${…}`` in it more than once, so that
         no quoting helps: a folder with such a name is reached through a link of ours.
         """
-        return place_in([(path, _plain(path)) for path in (work, *reads)])
+        return place_in([(path, _plain_path(path)) for path in (work, *reads)])
 
     def execute(
         self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
@@ -147,12 +147,12 @@ class LocalRuntime:
             )
             try:
                 running = True
-                rest = ""
+                partial_line = ""
                 while running:
                     running = process.poll() is None
-                    *lines, rest = (rest + decode(reader.read())).split("\n")
-                    for one in lines:
-                        on_line(one)
+                    *lines, partial_line = (partial_line + decode(reader.read())).split("\n")
+                    for output_line in lines:
+                        on_line(output_line)
                     poll()
                     if running:
                         time.sleep(_POLL_S)
@@ -161,8 +161,8 @@ class LocalRuntime:
                 stop_group(process)
 
 
-def _plain(path: Path) -> Path:
-    """The path, or a link to it where its name holds a character that NeMo reads as its own.
+def _plain_path(path: Path) -> Path:
+    """Return the path, or a link to it where NeMo would interpret a character of its name.
 
     The link's name depends on the path alone, so that a second start finds its checkpoints.
     """
