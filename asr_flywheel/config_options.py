@@ -86,7 +86,8 @@ class ConfigOptions:
         """The options by their paths.
 
         Raises:
-            TypeError: a table names a field that the model does not have.
+            TypeError: a table names a field that the model does not have, or a field has a type
+                that no option can have, or no description.
         """
         fields = dict(self._fields(self.model))
         tables = (self.names, self.arguments, self.defaults, self.conversions, self.opposites)
@@ -137,10 +138,16 @@ class ConfigOptions:
             default = self.defaults[path]
         else:
             default = _REQUIRED if info.is_required() else _typer_default(info.default)
-        more: dict[str, Any] = dict.fromkeys(("min", "max"))
+        if not info.description:
+            raise TypeError(f"{self.model.__name__}.{path} has no description for its help")
         repeated = " May be repeated." if get_origin(kind) is list else ""
-        more |= {"help": f"{info.description}{repeated}", "metavar": metavar}
-        more["rich_help_panel"] = self.panel
+        more: dict[str, Any] = {
+            "help": f"{info.description}{repeated}",
+            "metavar": metavar,
+            "rich_help_panel": self.panel,
+            "min": None,
+            "max": None,
+        }
         for bound in info.metadata:
             # Typer knows no open bounds; those are the model's to check.
             more["min"] = getattr(bound, "ge", more["min"])

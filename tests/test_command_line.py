@@ -265,6 +265,16 @@ def test_a_field_that_no_option_can_hold_is_named() -> None:
     assert ConfigOptions(Odd, not_options={"table": "is a table"}).options == {}
 
 
+def test_a_field_without_a_description_is_named() -> None:
+    """It would have no help."""
+
+    class Mute(BaseModel):
+        loud: int = 3
+
+    with pytest.raises(TypeError, match=r"Mute\.loud has no description"):
+        _ = ConfigOptions(Mute).options
+
+
 def test_a_name_that_the_model_does_not_have_is_refused() -> None:
     """A field that was renamed takes its line in a table with it."""
     with pytest.raises(TypeError, match="Example has no option plcae"):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import InputError
+from tasks.common.processes import process_status
 from tasks.runtimes import docker_engine
 
 if TYPE_CHECKING:
@@ -26,16 +27,8 @@ _FRESH_S = 10.0
 
 def owner() -> str:
     """Return this process's identity, by which another process can see whether it still runs."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_start_time(os.getpid())}"
-
-
-def _start_time(pid: int) -> str:
-    """Return a process's start time by the kernel, which tells it from a later one of its id."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-    return stat.rpartition(")")[2].split()[19]
+    own = process_status(os.getpid())
+    return f"{socket.gethostname()}:{os.getpid()}:{own.started if own else ''}"
 
 
 def _owner_of(container: Any) -> str:
@@ -48,7 +41,8 @@ def _is_running(container_owner: str) -> bool:
     pid, _, started = process.partition(":")
     if host != socket.gethostname() or not pid.isdigit():
         return False
-    return bool(started) and _start_time(int(pid)) == started
+    status = process_status(int(pid))
+    return status is not None and status.started == started
 
 
 def _folders(container: Any) -> list[Path]:
