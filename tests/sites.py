@@ -270,7 +270,11 @@ def task_runs(site: Site, run: str) -> dict[str, str]:
         task_runs={"flow_run_id": {"any_": [run]}},
         sort="EXPECTED_START_TIME_ASC",
     )
-    return {str(one["name"]).rpartition("-")[0]: str(one["state"]["name"]) for one in found}
+    # A task run that has just been made has no state yet.
+    return {
+        str(one["name"]).rpartition("-")[0]: str((one["state"] or {}).get("name", "Pending"))
+        for one in found
+    }
 
 
 def artifact(site: Site, run: str, key: str) -> dict[str, Any]:
