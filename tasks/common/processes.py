@@ -24,10 +24,10 @@ def end_with_parent() -> list[str]:
 
 
 def stop_group(process: subprocess.Popen[bytes]) -> None:
-    """End a whole process group: politely, then not; also what its leader left behind."""
-    for wanted in (signal.SIGTERM, signal.SIGKILL):
+    """Stop a process group, with SIGKILL if SIGTERM does not end it."""
+    for stop_signal in (signal.SIGTERM, signal.SIGKILL):
         try:
-            os.killpg(process.pid, wanted)
+            os.killpg(process.pid, stop_signal)
         except ProcessLookupError:
             break  # nobody is left
         with suppress(subprocess.TimeoutExpired):

@@ -126,7 +126,7 @@ class ContainerSettings(BaseModel):
     )
 
     def chosen(self, host: Hardware) -> tuple[Gpu, ...]:
-        """The GPUs that are meant, as far as the host tells of them.
+        """Return the chosen GPUs, as far as the host lists them.
 
         Raises:
             InputError: the host has GPUs, but not so many, or none of that number.
@@ -139,7 +139,9 @@ class ContainerSettings(BaseModel):
             # GPUs that nvidia-smi does not show here are still some; the engine will tell.
             return (Gpu(f"GPUs {self.gpus}"),)
         count = self.gpus.removeprefix("count=")
-        ids = range(int(count)) if count != self.gpus else [int(one) for one in count.split(",")]
+        ids = (
+            range(int(count)) if count != self.gpus else [int(index) for index in count.split(",")]
+        )
         if max(ids) >= len(host.gpus):
             raise InputError(
                 f"gpus {self.gpus!r}: this user sees {len(host.gpus)} GPUs here, numbered from 0. "
@@ -148,7 +150,7 @@ class ContainerSettings(BaseModel):
         return tuple(host.gpus[number] for number in ids)
 
     def devices(self, host: Hardware) -> str:
-        """The GPUs to ask the engine for: all, count=N, ids, or "" for none.
+        """Return the engine's device request: all, count=N, ids, or "" for none.
 
         Where the host tells their names it is by name: CUDA_VISIBLE_DEVICES may hide some.
         """
@@ -158,7 +160,7 @@ class ContainerSettings(BaseModel):
         return "all" if self.gpus == "auto" else self.gpus
 
     def user_id(self) -> str:
-        """The "uid:gid" of the container's user."""
+        """Return the "uid:gid" of the container's user."""
         return f"{os.getuid()}:{os.getgid()}" if self.user == "caller" else self.user
 
     def spec(
@@ -168,7 +170,7 @@ class ContainerSettings(BaseModel):
         host: Hardware,
         labels: Mapping[str, str],
     ) -> ContainerSpec:
-        """Everything about one container of these settings."""
+        """Return the specification of one container with these settings."""
         return ContainerSpec(
             image=self.image,
             command=command,

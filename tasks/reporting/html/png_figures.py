@@ -139,15 +139,13 @@ def _training(evidence: ReportData) -> Figure | None:
     def draw(figure: Figure) -> None:
         columns = figure.subplots(1, len(charts), squeeze=False)[0]
         for axes, chart in zip(columns, charts, strict=True):
-            measured = [(n, value) for n, value in enumerate(chart.values, 1) if value is not None]
+            known = [(n, value) for n, value in enumerate(chart.values, 1) if value is not None]
             marks = "s--" if chart.best is None else "o-"
-            axes.plot(
-                [n for n, _ in measured], [value for _, value in measured], marks, color=_TUNED
-            )
+            axes.plot([n for n, _ in known], [value for _, value in known], marks, color=_TUNED)
             if chart.best is not None:
                 kept = chart.best + 1
                 axes.plot(kept, chart.values[chart.best], "o", ms=11, mfc="none", mec=_TUNED)
-            axes.set_ylim(0, 1.15 * max(value for _, value in measured) or 1.0)
+            axes.set_ylim(0, 1.15 * max(value for _, value in known) or 1.0)
             axes.set_xlim(0.5, len(chart.values) + 0.5)
             axes.set_xlabel("epoch")
             axes.set_title(chart.title)
