@@ -251,7 +251,7 @@ def test_a_tdt_base_is_skipped_on_a_cpu_and_so_is_the_large_graph(tmp_path: Path
     with pytest.raises(SkippedError, match="no GPU"):
         by_name["large"].run(here, Commands(here, "large"))
     with pytest.raises(SkippedError, match="no such base"):
-        steps._whole("tdt", tmp_path / "absent.nemo")(here, Commands(here, "tdt"))
+        steps._make_cycle_step("tdt", tmp_path / "absent.nemo")(here, Commands(here, "tdt"))
     small = replace(H100, gpus=(Gpu("small", 16_000, "580.1", "GPU-1"),))
     with pytest.raises(SkippedError, match="MiB"):
         by_name["large"].run(plan(tmp_path / "gpu", small), Commands(here, "large"))
