@@ -1,14 +1,25 @@
-"""What several commands share: options, exit codes, a run's own server, and printing JSON."""
+"""What several commands share: options, exit codes, checked parameters, and printing JSON.
+
+Options of a run, a rental and a validation come from the models of their flows. The tables here say
+what is different on the command line, and why a field is no option.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from asr_flywheel.config_options import ConfigOptions
+from blocks.parameter_types import store_from_here
+from flows.config import CycleConfig, RuntimeName
+from flows.rental.config import RentConfig
+from flows.serving_config import ServingConfig
 from tasks.common.errors import InputError
+from tasks.gpu_hosts.providers import BrevSettings, SshHostSettings
 from tasks.models.catalog import Method
 from tasks.training.recipes import RecipeName
 
@@ -18,47 +29,117 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound="pydantic.BaseModel")
 
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_REFUSED = 1, 2, 3
-DEFAULT_BASE = "nvidia/parakeet-tdt-0.6b-v2"
 
-CycleArgument = Annotated[Path, typer.Argument(help="A folder cycle<N> with manifest.jsonl.")]
-BaseOption = Annotated[
-    str, typer.Option("--base", help="A known base, a .nemo file, embedded, embedded-tdt or -rnnt.")
-]
-TrustOption = Annotated[
-    bool, typer.Option("--trust", help="Load a model that may run code of its own.")
-]
-PriorityOption = Annotated[
-    list[str] | None, typer.Option("--priority", help="Category that decides; may be repeated.")
-]
-BaselineOption = Annotated[
-    Path | None,
-    typer.Option("--baseline", help="per_sample.json or offline_hyps.jsonl, if not the cycle's."),
-]
-AudioRootOption = Annotated[
-    list[Path] | None, typer.Option("--audio-root", help="Another folder audio may lie in.")
-]
-MaxDurationOption = Annotated[
-    float | None, typer.Option("--max-duration", help="Longest row, seconds; else the recipe's.")
-]
-KeepStyleOption = Annotated[
-    bool, typer.Option("--keep-style", help="Train on the text as written.")
-]
+_IN_CONTAINER_BLOCK = "rarely set; a saved block has it: --container-block"
+_IN_HOST_BLOCK = "rarely set; a saved block has it: --host-block"
+_IN_ENDPOINT_BLOCK = "rarely set; a saved block has it: --endpoint-block"
+# An option that may be repeated is called after one of its values.
+_ONE_EACH = {"audio_roots": "audio_root"}
+
+CYCLE = ConfigOptions(
+    CycleConfig,
+    arguments=frozenset({"cycle"}),
+    names={**_ONE_EACH, "validation_fraction": "fraction"},
+    conversions={"store": store_from_here},
+    not_options={
+        "shards": "needs the workers of a site, which start the run from its form; "
+        "`transcribe --shards` has it",
+        "container.tmp_gib": _IN_CONTAINER_BLOCK,
+        "container.unlimited_memlock": _IN_CONTAINER_BLOCK,
+        "container.user": _IN_CONTAINER_BLOCK,
+        "container.network": _IN_CONTAINER_BLOCK,
+        "container.python": _IN_CONTAINER_BLOCK,
+        "container.examples": _IN_CONTAINER_BLOCK,
+        "container.abandoned_after_s": _IN_CONTAINER_BLOCK,
+    },
+)
+RENTED_CYCLE = replace(
+    CYCLE,
+    panel="Cycle",
+    defaults={
+        "cycle": None,  # --reap and --forget need none
+        "runtime": RuntimeName.CONTAINER,  # nothing is installed on a host that was just created
+    },
+    not_options={
+        **CYCLE.not_options,
+        "stock_script": "is a file of this machine, which a rental refuses",
+        "when_busy": "a rental refuses a busy cycle, and nobody else works on the host's copy",
+    },
+)
+RENTAL = ConfigOptions(
+    RentConfig,
+    panel="Rental",
+    not_options={
+        "run": "its fields are the options of RENTED_CYCLE",
+        "host": "its fields are --provider and the options of SSH_HOST and BREV_HOST",
+    },
+)
+SSH_HOST = ConfigOptions(
+    SshHostSettings,
+    panel="Host",
+    names={"ssh.destination": "host"},
+    defaults={"ssh.destination": None},  # a block may name it, and Brev needs none
+    not_options={
+        "provider": "--provider names it",
+        "ssh.config": _IN_HOST_BLOCK,
+        "ssh.new_host_key": _IN_HOST_BLOCK,
+        "ssh.connect_s": _IN_HOST_BLOCK,
+        "give_back": _IN_HOST_BLOCK,
+        "at_limit": _IN_HOST_BLOCK,
+    },
+)
+BREV_HOST = ConfigOptions(
+    BrevSettings,
+    not_options={
+        "provider": "--provider names it",
+        "program": _IN_HOST_BLOCK,
+        "organisation": _IN_HOST_BLOCK,
+        "ssh_config": _IN_HOST_BLOCK,
+        "at_limit": _IN_HOST_BLOCK,
+        "settle_s": _IN_HOST_BLOCK,
+    },
+)
+SERVING = ConfigOptions(
+    ServingConfig,
+    arguments=frozenset({"cycle"}),
+    names={
+        **_ONE_EACH,
+        "endpoint.address": "endpoint",
+        "endpoint.language_code": "language",
+        "audio_may_leave": "yes",
+    },
+    opposites=frozenset({"endpoint.tls"}),
+    not_options={
+        "endpoint.function_id": f"ASR_NVCF_FUNCTION_ID names it, or {_IN_ENDPOINT_BLOCK}",
+        "endpoint.model_name": f"ASR_MODEL_NAME names it, or {_IN_ENDPOINT_BLOCK}",
+        "endpoint.punctuation": _IN_ENDPOINT_BLOCK,
+        "endpoint.verbatim": _IN_ENDPOINT_BLOCK,
+    },
+)
+
+DEFAULTS = CycleConfig(cycle=Path())
+DEFAULT_PRIORITY = list[str](DEFAULTS.priority)
+
+CycleArgument = Annotated[Path, CYCLE.declare("cycle")]
+BaseOption = Annotated[str, CYCLE.declare("base")]
+RuntimeOption = Annotated[RuntimeName, CYCLE.declare("runtime")]
+ImageOption = Annotated[str, CYCLE.declare("container.image")]
+TrustOption = Annotated[bool, CYCLE.declare("trust")]
+PriorityOption = Annotated[list[str], CYCLE.declare("priority")]
+BaselineOption = Annotated[Path | None, CYCLE.declare("baseline")]
+AudioRootOption = Annotated[list[Path] | None, CYCLE.declare("audio_roots")]
+MaxDurationOption = Annotated[float | None, CYCLE.declare("max_duration")]
+KeepStyleOption = Annotated[bool, CYCLE.declare("keep_style")]
+MethodOption = Annotated[Method, CYCLE.declare("method")]
+GeneralLimitOption = Annotated[float | None, CYCLE.declare("general_limit")]
+HoldOutTermsOption = Annotated[bool, CYCLE.declare("hold_out_terms")]
+SeedOption = Annotated[int, CYCLE.declare("seed")]
+FractionOption = Annotated[float, CYCLE.declare("validation_fraction")]
+RecipeOption = Annotated[RecipeName, CYCLE.declare("recipe")]
+EpochsOption = Annotated[int | None, CYCLE.declare("epochs")]
+ReplayShareOption = Annotated[float, CYCLE.declare("replay_share")]
+ShardsOption = Annotated[int | None, CYCLE.declare("shards")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-MethodOption = Annotated[Method, typer.Option(help="Adapters are always refused.")]
-GeneralLimitOption = Annotated[
-    float | None,
-    typer.Option(
-        "--general-limit", min=0, help="Points that the WER of general English may rise; else 0.5."
-    ),
-]
-HoldOutTermsOption = Annotated[
-    bool, typer.Option("--hold-out-terms", help="Hold out whole terms: none on both sides.")
-]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seeds the split and training.")]
-RecipeOption = Annotated[RecipeName, typer.Option("--recipe", help="Named hyperparameters.")]
-EpochsOption = Annotated[
-    int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")
-]
 
 
 def validated(model: type[Model], parameters: dict[str, Any]) -> Model:

@@ -85,6 +85,7 @@ class RehearsalPlan:
         host: this machine.
         base: the user's base; None for the bundled ones.
         image: of the container runtime; None for the local runtime.
+        trust: whether the user's base may hold more than weights.
         jobs: steps at a time, once the first ones are done; a lock lets one job at a time on a GPU.
     """
 
@@ -93,6 +94,7 @@ class RehearsalPlan:
     base: Path | None = None
     image: str | None = None
     jobs: int = 1
+    trust: bool = False
 
     @property
     def steps(self) -> tuple[RehearsalStep, ...]:
@@ -110,6 +112,11 @@ class RehearsalPlan:
         if self.image is None:
             return []
         return ["--runtime", "container", "--image", self.image]
+
+    @property
+    def options(self) -> list[str]:
+        """Return the options that choose the runtime and let commands load the user's base."""
+        return [*self.runtime, *(["--trust"] if self.trust else [])]
 
     @property
     def record_path(self) -> Path:
@@ -369,10 +376,12 @@ def jobs_for(host: Hardware) -> int:
     return max(1, min(JOBS, host.cores // _CORES_EACH)) if host.has_gpu else 1
 
 
-def plan_here(out: Path, base: Path | None, image: str | None, jobs: int | None) -> RehearsalPlan:
+def plan_here(
+    out: Path, base: Path | None, image: str | None, jobs: int | None, *, trust: bool = False
+) -> RehearsalPlan:
     """Make the plan for this machine."""
     host = hardware.detect()
-    return RehearsalPlan(out, host, base, image, jobs or jobs_for(host))
+    return RehearsalPlan(out, host, base, image, jobs or jobs_for(host), trust)
 
 
 # What the steps do.
@@ -433,7 +442,7 @@ def _run_whole_cycle(
     """Run baseline and cycle; base and tuned model are decoded by one process."""
     _require_trainable(plan, base)
     cycle = _copy_cycle(plan, commands, name)
-    commands.flywheel("transcribe", cycle, "--model", base)
+    commands.flywheel("transcribe", cycle, "--model", base, *plan.options)
     commands.flywheel(*_run_line(plan, cycle, base, _RUN_EPOCHS))
     figures = _read_figures(cycle)
     if not all(figures["decode_rows"].values()):
@@ -451,7 +460,7 @@ def _run_resume(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     base = plan.base or catalog.embedded_path()
     _require_trainable(plan, base)
     cycle = _copy_cycle(plan, commands, "resume")
-    commands.flywheel("transcribe", cycle, "--model", base)
+    commands.flywheel("transcribe", cycle, "--model", base, *plan.options)
     line = _run_line(plan, cycle, base, _RESUME_EPOCHS, general=False)
     program = commands.start("-m", "asr_flywheel", *line)
     deadline = time.monotonic() + LIMIT_S
@@ -509,7 +518,7 @@ def _run_large(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
         commands.program(ENTRY / "parakeet_graph.py", folder / "base")
         base = folder / "base" / _LARGE_NAME
         cycle = _copy_cycle(plan, commands, "large", every=_LARGE_EVERY)
-        commands.flywheel("transcribe", cycle, "--model", base)
+        commands.flywheel("transcribe", cycle, "--model", base, *plan.options)
         commands.flywheel(*_run_line(plan, cycle, base, 1, general=False), "--batch", "16")
         return _read_figures(cycle)
     finally:
@@ -548,7 +557,15 @@ def _copy_cycle(plan: RehearsalPlan, commands: Commands, name: str, *, every: in
 def _run_line(
     plan: RehearsalPlan, cycle: Path, base: Path, epochs: int, *, general: bool = True
 ) -> list[str | Path]:
-    line: list[str | Path] = ["run", cycle, "--base", base, "--epochs", str(epochs), *plan.runtime]
+    line: list[str | Path] = [
+        "run",
+        cycle,
+        "--base",
+        base,
+        "--epochs",
+        str(epochs),
+        *plan.options,
+    ]
     if general:
         line += ["--general", plan.speech / "general" / "manifest.jsonl"]
         line += ["--audio-root", plan.speech / "general"]

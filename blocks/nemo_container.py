@@ -16,8 +16,7 @@ from pydantic import Field, HttpUrl
 
 from tasks.common.errors import TrainingError
 from tasks.runtimes import docker_engine, hardware
-from tasks.runtimes.container import ContainerSettings
-from tasks.runtimes.docker_engine import Bind
+from tasks.runtimes.container_settings import Bind, ContainerSettings
 from tasks.runtimes.orphaned_containers import owner
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from blocks.parameter_types import StoreName
 from tasks.models.catalog import RECOMMENDED, Method
-from tasks.runtimes.container import ContainerSettings
+from tasks.runtimes.container_settings import ContainerSettings
 from tasks.training.recipes import Precision, RecipeName
 
 Category = Literal["drug", "procedure", "anatomy", "condition", "lab", "role"]
@@ -64,7 +64,9 @@ ContainerBlockField = Annotated[
 ]
 AudioRootsField = Annotated[
     tuple[Path, ...],
-    Field(title="More audio folders", description="Besides the cycle's own folder."),
+    Field(
+        title="More audio folders", description="Folders with recordings, besides the cycle's own."
+    ),
 ]
 WhenBusyField = Annotated[
     WhenBusy,
@@ -126,10 +128,14 @@ class CycleConfig(BaseModel):
     gate_policy_block: str | None = Field(
         None,
         title="Gate policy block",
-        description="Name of a saved Gate Policy block; empty: the specification's thresholds.",
+        description="Name of a saved Gate Policy block; without one the specification's.",
     )
     epochs: int | None = Field(
-        None, ge=1, le=1000, title="Epochs", description="Instead of the recipe's."
+        None,
+        ge=1,
+        le=1000,
+        title="Epochs",
+        description="Passes over the training rows, instead of the recipe's.",
     )
     batch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] | None = Field(
         None,
@@ -145,11 +151,18 @@ class CycleConfig(BaseModel):
         "loss that is no number ends the run.",
     )
     max_duration: float | None = Field(
-        None, gt=0, title="Longest row (s)", description="Instead of the recipe's."
+        None,
+        gt=0,
+        title="Longest row (s)",
+        description="Longest row in seconds, instead of the recipe's.",
     )
-    seed: int = Field(42, ge=0, lt=2**32, title="Seed", description="Of the split and of training.")
+    seed: int = Field(42, ge=0, lt=2**32, title="Seed", description="Seeds the split and training.")
     validation_fraction: float = Field(
-        0.2, gt=0, lt=1, title="Held-out share", description="Of each category's rows."
+        0.2,
+        gt=0,
+        lt=1,
+        title="Held-out share",
+        description="Share of each category's rows that is not trained on.",
     )
     method: Method = Field(
         Method.SFT,
@@ -226,7 +239,7 @@ class CycleConfig(BaseModel):
     compare_with: BaselineSource = Field(
         BaselineSource.OFFLINE,
         title="Compare with",
-        description="The base decoded offline by the same command, or the imported baseline.",
+        description="offline: the base, decoded in this run; imported: the cycle's baseline.",
     )
 
     when_busy: WhenBusyField = WhenBusy.REFUSE

@@ -32,7 +32,7 @@ from tasks.evaluation.leaderboard import Leaderboard
 from tasks.models import catalog
 from tasks.models.catalog import RECOMMENDED
 from tasks.runtimes.base import Runtime
-from tasks.runtimes.container import ContainerSettings
+from tasks.runtimes.container_settings import ContainerSettings
 from tasks.stages import evaluate as evaluation_stage
 from tasks.transcription import offline
 from tasks.transcription.hypothesis_cache import TranscriptStore

@@ -17,7 +17,7 @@ from tasks.common.errors import InputError
 from tasks.decision.gate import GatePolicy
 from tasks.decision.guardrail import GuardrailPolicy
 from tasks.runtimes import hardware
-from tasks.runtimes.container import ContainerRuntime, ContainerSettings
+from tasks.runtimes.container import ContainerRuntime
 from tasks.runtimes.local import LocalRuntime
 from tasks.training import recipes
 from tasks.training.recipes import Precision, Recipe
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from flows.config import CycleConfig
     from tasks.runtimes.base import Runtime
+    from tasks.runtimes.container_settings import ContainerSettings
     from tasks.runtimes.hardware import Hardware
 
 SavedBlock = TypeVar("SavedBlock", bound=Block)

@@ -36,7 +36,11 @@ class ServingConfig(BaseModel):
         description="Consent to sending all recordings of the cycle to a host other than this.",
     )
     concurrency: int = Field(
-        4, ge=1, le=64, title="Calls at once", description="Fewer if the service limits the rate."
+        4,
+        ge=1,
+        le=64,
+        title="Calls at once",
+        description="Calls at once; fewer if the service limits the rate.",
     )
     probing: bool = Field(
         True,
@@ -54,5 +58,7 @@ class ServingConfig(BaseModel):
         description="The .nemo that is served, or a base's name, if it is not the run's.",
     )
     audio_roots: tuple[Path, ...] = Field(
-        (), title="More audio folders", description="Besides the cycle's own folder."
+        (),
+        title="More audio folders",
+        description="Folders with recordings, besides the cycle's own.",
     )

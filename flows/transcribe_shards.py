@@ -108,6 +108,7 @@ def transcribe_in_shards(config: CycleConfig, out: Path | None = None) -> list[P
             config.audio_roots,
             lambda line: console.print_stage("transcribe", line),
             partial(share, config),
+            runtime=resolve.make_runtime(config, config.stock_script),
             trust=config.trust,
         )
 

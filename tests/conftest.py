@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from tests import needs, samples, sites, sshd
+from tasks.models.catalog import embedded_path
+from tasks.training.recipes import Recipe
+from tests import needs, samples, sites, sshd, trainings
+from tests.support import stub_programs
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from asr_flywheel.site.local_site import Site
+    from tasks.training.run import SftResult
     from tests.sshd import Loopback
 
 # The same examples on every machine: a failure in one place can be repeated in another.
@@ -121,37 +125,46 @@ def cycle(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One site for all tests: server, pool, deployments and a worker."""
+    """One site for all tests: server, pool, deployments and a worker; its runs run the stub."""
     # As often as Prefect allows, so that a lost run is found soon.
-    beats = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-    with sites.running(tmp_path_factory.mktemp("site"), beats) as found:
+    settings = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", **stub_programs.ENVIRONMENT}
+    with sites.running(tmp_path_factory.mktemp("site"), settings) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Half of the embedded benchmark, with its baseline; for copies."""
-    return sites.speak_cycle(tmp_path_factory.mktemp("spoken") / "cycle1")
+def made_cycle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half of the embedded benchmark, with a baseline, for the stub programs; for copies."""
+    return sites.make_cycle(tmp_path_factory.mktemp("made") / "cycle1")
 
 
 @pytest.fixture(scope="session")
-def turned(spoken: Path, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(made_cycle: Path, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same after a run, for copies: a run of them trains and decodes nothing, in seconds."""
-    copy = shutil.copytree(spoken, tmp_path_factory.mktemp("turned") / "clinic" / "cycle1")
+    copy = shutil.copytree(made_cycle, tmp_path_factory.mktemp("trained") / "clinic" / "cycle1")
     sites.ends(site, sites.launch(site, sites.quick(Path(copy))), "Completed")
     return Path(copy)
 
 
 @pytest.fixture
-def spoken_cycle(spoken: Path, tmp_path: Path) -> Path:
+def fresh_cycle(made_cycle: Path, tmp_path: Path) -> Path:
     """A cycle to be trained, of the test's own."""
-    return Path(shutil.copytree(spoken, tmp_path / "clinic" / "cycle1"))
+    return Path(shutil.copytree(made_cycle, tmp_path / "clinic" / "cycle1"))
 
 
 @pytest.fixture
-def turned_cycle(turned: Path, tmp_path: Path) -> Path:
+def trained_cycle(trained: Path, tmp_path: Path) -> Path:
     """A cycle that was trained before, of the test's own; its results are not there."""
-    return Path(shutil.copytree(turned, tmp_path / "clinic" / "cycle1"))
+    return Path(shutil.copytree(trained, tmp_path / "clinic" / "cycle1"))
+
+
+@pytest.fixture(scope="session")
+def tuned_rnnt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SftResult]:
+    """A cycle, for copies, and the embedded RNN-T base that NeMo has really tuned on it."""
+    cycle = trainings.make_cycle(tmp_path_factory.mktemp("rnnt") / "clinic")
+    return cycle, trainings.tune(
+        cycle, embedded_path().with_name("embedded_rnnt.nemo"), Recipe(epochs=1)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,16 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import numpy as np
 import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from asr_flywheel.demo.dataset import plan_cycle, synthesise_cycle
+from asr_flywheel.demo import synthesis
+from asr_flywheel.demo.dataset import DemoUtterance, plan_cycle, synthesise_cycle
 from asr_flywheel.site.local_site import Site
 from tasks.data.cycle_folder import open_cycle
 from tasks.stages import evaluate
+from tests.support import stub_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -75,13 +78,22 @@ def slots_taken(site: Site) -> dict[str, int]:
     }
 
 
-def speak_cycle(folder: Path) -> Path:
-    """Every second row of the embedded benchmark, 120 in all, with its baseline."""
+def _noise(utterance: DemoUtterance) -> synthesis.FloatAudio:
+    """As long as its text takes to say."""
+    samples = round(synthesis.SAMPLE_RATE * (0.5 + 0.05 * len(utterance.text)))
+    noise = np.random.default_rng(utterance.seed).uniform(-0.3, 0.3, samples)
+    return noise.astype(np.float32)
+
+
+def make_cycle(folder: Path) -> Path:
+    """Every second row of the embedded benchmark, 120 in all: noise, with the stub's baseline."""
     with pytest.MonkeyPatch.context() as patch:
-        # The others are not even spoken.
         patch.setattr("asr_flywheel.demo.dataset.plan_cycle", lambda seed: plan_cycle(seed)[::2])
-        synthesise_cycle(folder)
-    evaluate.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
+        patch.setattr("asr_flywheel.demo.dataset.speak", _noise)
+        for name, value in stub_programs.ENVIRONMENT.items():
+            patch.setenv(name, value)
+        synthesise_cycle(folder, workers=1)
+        evaluate.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
     return folder
 
 
@@ -258,7 +270,11 @@ def task_runs(site: Site, run: str) -> dict[str, str]:
         task_runs={"flow_run_id": {"any_": [run]}},
         sort="EXPECTED_START_TIME_ASC",
     )
-    return {str(one["name"]).rpartition("-")[0]: str(one["state"]["name"]) for one in found}
+    # A task run that has just been made has no state yet.
+    return {
+        str(one["name"]).rpartition("-")[0]: str((one["state"] or {}).get("name", "Pending"))
+        for one in found
+    }
 
 
 def artifact(site: Site, run: str, key: str) -> dict[str, Any]:

@@ -45,10 +45,10 @@ def test_every_block_of_the_page_is_run() -> None:
 
 
 @pytest.mark.needs("curl")
-def test_the_pages_curl_lines_work(site: Site, turned_cycle: Path) -> None:
+def test_the_pages_curl_lines_work(site: Site, trained_cycle: Path) -> None:
     """Launch, follow, decision, cancel, refusal with the field's name, retry, schedule."""
     script = "set -euo pipefail\n" + pages.script("api.md", "bash")
-    told = run(site, turned_cycle, ["bash", "-c", script])
+    told = run(site, trained_cycle, ["bash", "-c", script])
     first, cancelled, late, again = re.findall(r"run ([0-9a-f-]{36}): (\w+)", told)
     assert [first[1], cancelled[1], late[1], again[1]] == [
         "Completed", "Cancelled", "Failed", "Completed",
@@ -60,27 +60,27 @@ def test_the_pages_curl_lines_work(site: Site, turned_cycle: Path) -> None:
     assert "config.epochs" in refused
 
 
-def test_the_pages_python_works(site: Site, turned_cycle: Path) -> None:
+def test_the_pages_python_works(site: Site, trained_cycle: Path) -> None:
     """Launch, follow, decision, cancel."""
-    told = run(site, turned_cycle, [sys.executable, "-c", pages.script("api.md", "python")])
+    told = run(site, trained_cycle, [sys.executable, "-c", pages.script("api.md", "python")])
     assert " Completed" in told
     assert "# Cycle 2: " in told
     assert " Cancelled" in told
 
 
-def test_a_schedule_fires_within_a_minute(site: Site, turned_cycle: Path) -> None:
+def test_a_schedule_fires_within_a_minute(site: Site, trained_cycle: Path) -> None:
     """Set over the API with the cycle's parameters; its run ends well, with nobody looking."""
     deployment = sites.call(site, "GET", f"deployments/name/{sites.DEPLOYMENT}")["id"]
     soon = datetime.now(UTC) + timedelta(seconds=40)
     schedule = {
         "active": True,
         "schedule": {"interval": 86400, "anchor_date": soon.isoformat()},
-        "parameters": {"config": sites.quick(turned_cycle)},
+        "parameters": {"config": sites.quick(trained_cycle)},
     }
     made = sites.call(site, "POST", f"deployments/{deployment}/schedules", content=[schedule])
     try:
-        sites.wait_for(lambda: begun(site, turned_cycle), 120)
-        (found,) = begun(site, turned_cycle)
+        sites.wait_for(lambda: begun(site, trained_cycle), 120)
+        (found,) = begun(site, trained_cycle)
         assert found["auto_scheduled"]
         planned, started = (
             datetime.fromisoformat(found[name]) for name in ("expected_start_time", "start_time")

@@ -108,8 +108,8 @@ BY_NAME = {
 HEAR = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import numpy, readers
-assert readers.by_content()
+import nemo_audio_formats, numpy
+assert nemo_audio_formats.by_content()
 from nemo.collections.asr.parts.preprocessing.segment import AudioSegment
 for path in sys.argv[2:]:
     numpy.save(path + ".npy", AudioSegment.from_file(path).samples)

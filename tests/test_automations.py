@@ -133,7 +133,7 @@ def test_a_failed_run_tells_a_webhook_and_a_mailbox(site: Site, tmp_path: Path) 
 
 @pytest.mark.usefixtures("clean")
 def test_a_run_that_waits_for_another_is_told_of_and_goes_on(
-    site: Site, turned_cycle: Path
+    site: Site, trained_cycle: Path
 ) -> None:
     """``when_busy: wait``, behind a run that takes too long: a webhook hears of it."""
     with receivers.webhook() as (url, hooks):
@@ -141,24 +141,24 @@ def test_a_run_that_waits_for_another_is_told_of_and_goes_on(
             Webhook(url=SecretStr(url)).save("clinic-hook", overwrite=True)
             longest = dt.timedelta(seconds=10)
             automations.register(Wanted("clinic-hook", longest=longest), enable=True)
-        with lock_cycle(open_cycle(turned_cycle)):
-            run = sites.launch(site, sites.quick(turned_cycle, when_busy="wait"))
+        with lock_cycle(open_cycle(trained_cycle)):
+            run = sites.launch(site, sites.quick(trained_cycle, when_busy="wait"))
             sites.wait_for(lambda: hooks)
             assert sites.state(site, run) == "Running"
             sites.says(site, run, "another run works on")
-            assert not (turned_cycle.parent / "cycle2").exists()
+            assert not (trained_cycle.parent / "cycle2").exists()
         sites.ends(site, run, "Completed")
-    assert (turned_cycle.parent / "cycle2" / "run.json").is_file()
+    assert (trained_cycle.parent / "cycle2" / "run.json").is_file()
     assert {(hook["automation"], hook["run_id"]) for hook in hooks} == {(automations.LONG, run)}
 
 
 @pytest.mark.usefixtures("clean")
-def test_a_run_whose_host_is_gone_is_marked_as_crashed(site: Site, turned_cycle: Path) -> None:
+def test_a_run_whose_host_is_gone_is_marked_as_crashed(site: Site, trained_cycle: Path) -> None:
     """Run and worker are killed; without the automation it would be Running for ever."""
     with sites.speaking_to(site):
         automations.register(Wanted(lost_after=dt.timedelta(seconds=45)), enable=True)
-    with lock_cycle(open_cycle(turned_cycle)):
-        run = sites.launch(site, sites.quick(turned_cycle, when_busy="wait"))
+    with lock_cycle(open_cycle(trained_cycle)):
+        run = sites.launch(site, sites.quick(trained_cycle, when_busy="wait"))
         sites.wait_for(lambda: sites.state(site, run) == "Running")
         sites.says(site, run, "another run works on")
         # Alive, and silent but for its heartbeat, for longer than a lost run would be.

@@ -20,14 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks.runtimes import container, docker_engine, images
-from tasks.runtimes.container import ContainerRuntime, ContainerSettings
+from tasks.runtimes import docker_engine, images
+from tasks.runtimes.base import ENTRYPOINTS_VARIABLE
+from tasks.runtimes.container import ContainerRuntime
+from tasks.runtimes.container_settings import EXAMPLES, ContainerSettings
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.hardware import Hardware
 from tasks.training import fallback, sft
 from tasks.training import run as training_run
 from tests import engines, recorded_engine
 from tests.needs import require
+from tests.support import stub_programs
 from tests.test_sft_request import WHOLE, request_in
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ HELD = {
     "python": "3.12.3",
     "package": "/opt/NeMo/nemo",
     "asr": True,
-    "examples": container.EXAMPLES,
+    "examples": EXAMPLES,
 }
 ENGINE = Path(__file__).parent.parent / "deployments" / "engine" / "engine.sh"
 GOOD = f"""
@@ -68,11 +71,9 @@ def play(
     tmp_path: Path, lower_nemo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], None]:
     """Put a shell script in the launcher's place."""
-    entry = tmp_path / "entry"
-    entry.mkdir()
+    entry = stub_programs.own_programs(tmp_path / "entry", image_probe=PROBE)
     shutil.copy(lower_nemo, entry / "model.nemo")
-    (entry / "image_probe.py").write_text(PROBE)
-    monkeypatch.setattr(container, "ENTRY", entry)
+    monkeypatch.setenv(ENTRYPOINTS_VARIABLE, str(entry))
 
     def write(script: str) -> None:
         (entry / "launch_training.py").write_text(script)

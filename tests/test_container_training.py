@@ -22,7 +22,8 @@ from tasks.common import atomic_files
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.models import catalog
 from tasks.runtimes import docker_engine, hardware
-from tasks.runtimes.container import ContainerRuntime, ContainerSettings
+from tasks.runtimes.container import ContainerRuntime
+from tasks.runtimes.container_settings import ContainerSettings
 from tasks.runtimes.hardware import Hardware
 from tasks.runtimes.local import LocalRuntime
 from tasks.stages import prepare
@@ -191,6 +192,26 @@ def test_container_and_local_runtime_train_the_same(
     assert json.loads(finished.info.read_text())["starts"] == [{"epoch": 0, "step": 0}]
 
 
+def test_a_cycle_is_decoded_in_the_container(
+    cycle: Cycle, more_audio: Path, whole: Cycle, tmp_path: Path
+) -> None:
+    """By the command, and with the texts that this environment gives."""
+    line = ["transcribe", str(cycle.path), "--model", "embedded", "--audio-root", str(more_audio)]
+    line += ["--audio-root", str(whole.path)]
+    texts = []
+    for name, more in (
+        ("inside", ["--runtime", "container", "--image", engines.STANDIN]),
+        ("here", []),
+    ):
+        out = tmp_path / f"{name}.jsonl"
+        program = [sys.executable, "-m", "asr_flywheel", *line, *more, "--out", str(out)]
+        answer = subprocess.run(program, capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        texts.append([row["hyp"] for row in atomic_files.read_jsonl(out)])
+    assert texts[0] == texts[1]
+    assert len(texts[0]) == len(cycle.manifest.read_text().splitlines())
+
+
 def test_a_killed_run_costs_no_trained_epoch(
     client: Any, whole: Cycle, more_audio: Path, tmp_path: Path
 ) -> None:
@@ -231,11 +252,16 @@ ABANDONED = """
 import sys
 from pathlib import Path
 from tests.test_container_training import container, request_for
-from tasks.training import sft; from tasks.stages.prepare import prepare as stages; from
-tasks.models import catalog as bases from tasks.data.cycle_folder import open_cycle from
-tasks.training.recipes import Recipe cycle, roots = open_cycle(Path(sys.argv[1])), tuple(map(Path,
-sys.argv[2:])) checked = stages.check(cycle, bases.embedded_path(), Recipe(), roots) data =
-stages.split(cycle, checked, 0.2, 42) report = lambda now: print(now.batch, flush=True)
+from tasks.data.cycle_folder import open_cycle
+from tasks.models import catalog
+from tasks.stages import prepare
+from tasks.training import sft
+from tasks.training.recipes import Recipe
+
+cycle, roots = open_cycle(Path(sys.argv[1])), tuple(map(Path, sys.argv[2:]))
+checked = prepare.check(cycle, catalog.embedded_path(), Recipe(), roots)
+data = prepare.split(cycle, checked, 0.2, 42)
+report = lambda now: print(now.batch, flush=True)
 sft.train(request_for(cycle, data, roots, "abandoned", 50), container(), report)
 """
 

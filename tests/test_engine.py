@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks.runtimes import docker_engine
-from tasks.runtimes.container import ContainerRuntime, ContainerSettings
-from tasks.runtimes.docker_engine import Bind, ContainerSpec
+from tasks.runtimes.container import ContainerRuntime
+from tasks.runtimes.container_settings import Bind, ContainerSettings, ContainerSpec
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.hardware import Hardware
 from tests import engines
@@ -157,9 +157,10 @@ def test_sigterm_to_the_owner_leaves_no_container(client: Any, image: str) -> No
     program = f"""
 import signal, sys
 from tasks.runtimes import docker_engine as engine
+from tasks.runtimes.container_settings import ContainerSpec
 def stop(*_): raise SystemExit(3)
 signal.signal(signal.SIGTERM, stop)
-spec = engine.ContainerSpec({image!r}, ("sh", "-c", "echo up; sleep 600"), (), {LABELS!r})
+spec = ContainerSpec({image!r}, ("sh", "-c", "echo up; sleep 600"), (), {LABELS!r})
 engine.run(engine.connect(), spec, lambda line: print(line, flush=True))
 """
     with subprocess.Popen(

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,12 +22,12 @@ from tasks.models.catalog import embedded_path
 from tasks.models.nemo_archive import Decoder, open_archive
 from tasks.serving import handoff, handoff_package, riva_build
 from tasks.training import run as training_run
-from tasks.training.recipes import Recipe
-from tests import nemo_models, runs, samples, trainings
+from tests import nemo_models, runs, samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
+
+    from tasks.training.run import SftResult
 
 FIELDS = ("decoder", "riva_decoder_flag", "nim_family")
 TABLE = {
@@ -295,15 +296,16 @@ def test_a_run_of_a_hybrid_is_handed_on_by_its_transducer(
 
 
 def test_an_rnnt_that_was_really_tuned_is_handed_on(
-    made: dict[str, Path], tmp_path: Path, ask: Callable[..., Any]
+    tuned_rnnt: tuple[Path, SftResult], tmp_path: Path, ask: Callable[..., Any]
 ) -> None:
     """NeMo trains and saves it; decoder, command and card are read from what that has left.
 
     A tuned CTC is handed on in test_whole_cycle.py; a TDT is not trained on a CPU.
     """
-    cycle = trainings.make_cycle(tmp_path / "clinic")
-    result = trainings.tune(cycle, made["rnnt"], Recipe(epochs=1))
-    evaluated = runs.finish(cycle, result.model, base="my-rnnt")
+    trained_on, result = tuned_rnnt
+    cycle = Path(shutil.copytree(trained_on, tmp_path / "clinic" / "cycle1"))
+    model = cycle / result.model.relative_to(trained_on)
+    evaluated = runs.finish(cycle, model, base="my-rnnt")
     code, answer = ask(cycle, "--decoder", "rnnt")
     assert code == 0
     assert shown(answer) == TABLE["rnnt"]
@@ -311,7 +313,8 @@ def test_an_rnnt_that_was_really_tuned_is_handed_on(
         assert ask(cycle, "--decoder", wrong)[0] == 3
     folder = evaluated.path / "handoff"
     handed = folder / "adapted_model.nemo"
-    assert hashing.sha256_file(handed) == result.model_sha256 != hashing.sha256_file(made["rnnt"])
+    base = embedded_path().with_name("embedded_rnnt.nemo")
+    assert hashing.sha256_file(handed) == result.model_sha256 != hashing.sha256_file(base)
     line = json.loads((folder / "handoff.json").read_text())["commands"]["riva_build"]
     assert "decoder=nemo" in shlex.split(line)
     card = (folder / "MODEL_CARD.md").read_text()

@@ -96,7 +96,7 @@ def test_a_hash_that_is_known_need_not_be_computed(model: Path, reads: list[Path
     """As of a model that was hashed before it was moved to its place."""
     digest = hashing.sha256(model)
     moved = model.rename(model.with_name("moved.nemo"))
-    hashing.note(moved, digest)
+    hashing.record_hash(moved, digest)
     assert hashing.sha256(moved) == digest
     assert reads == [model]
 

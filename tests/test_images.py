@@ -10,7 +10,8 @@ import pytest
 from tasks.common import hashing
 from tasks.runtimes import base as runtimes
 from tasks.runtimes import docker_engine, images
-from tasks.runtimes.container import EXAMPLES, IMAGE, ContainerRuntime, ContainerSettings
+from tasks.runtimes.container import ContainerRuntime
+from tasks.runtimes.container_settings import EXAMPLES, IMAGE, ContainerSettings
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.stages import host_checks
@@ -250,7 +251,8 @@ def test_a_finished_training_of_the_default_image_is_found_again(
 ) -> None:
     """The runtime's part of the run's key is the image's name, byte for byte."""
     held = images.Held("2.6.0", "2.9.0", "13.0", "3.12.3", "/opt/NeMo/nemo", True, EXAMPLES)
-    monkeypatch.setattr("tasks.runtimes.container._PROBED", {(IMAGE, "python", EXAMPLES): held})
+    probed = {(IMAGE, "python", EXAMPLES, runtimes.ENTRY): held}
+    monkeypatch.setattr("tasks.runtimes.container._PROBED", probed)
     assert ContainerRuntime(ContainerSettings(), CPU).identity == "nvcr.io/nvidia/nemo:25.11.01"
 
 

@@ -10,7 +10,8 @@ from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from blocks.nemo_container import NemoContainer
 from tasks.common.errors import InputError, TrainingError
 from tasks.runtimes import docker_engine
-from tasks.runtimes.container import ContainerRuntime, ContainerSettings
+from tasks.runtimes.container import ContainerRuntime
+from tasks.runtimes.container_settings import ContainerSettings
 from tasks.runtimes.hardware import Gpu, Hardware
 from tests import engines
 

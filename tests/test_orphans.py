@@ -14,7 +14,7 @@ import pytest
 from tasks.common.errors import InputError
 from tasks.runtimes import docker_engine, orphaned_containers
 from tasks.runtimes.base import Job
-from tasks.runtimes.docker_engine import Bind, ContainerSpec
+from tasks.runtimes.container_settings import Bind, ContainerSpec
 from tests import engines
 
 if TYPE_CHECKING:

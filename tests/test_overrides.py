@@ -96,21 +96,21 @@ def test_numbers_booleans_and_null_keep_their_type(value: Value) -> None:
     assert type(got) is type(value)
 
 
-def test_hydra_itself_composes_the_values(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", NASTY)
+def test_hydra_itself_composes_the_values(tmp_path: Path, text: str) -> None:
     """The whole way, through a config file, for keys that are in it and keys that are not."""
     (tmp_path / "config.yaml").write_text("name: interpolated\nmodel:\n  path: null\n")
+    given_overrides = [
+        Override("model.path", text),
+        Override("model.new", text, added=True),
+        Override("exp.deep.er", value=1.5, added=True),
+    ]
     with initialize_config_dir(str(tmp_path), version_base=None):
-        for text in NASTY:
-            given_overrides = [
-                Override("model.path", text),
-                Override("model.new", text, added=True),
-                Override("exp.deep.er", value=1.5, added=True),
-            ]
-            config = compose("config", overrides=[str(one) for one in given_overrides])
-            assert config.model.path == text
-            assert config.model.new == text
-            assert config.exp.deep.er == 1.5
-            assert config.name == "interpolated"
+        config = compose("config", overrides=[str(override) for override in given_overrides])
+    assert config.model.path == text
+    assert config.model.new == text
+    assert config.exp.deep.er == 1.5
+    assert config.name == "interpolated"
 
 
 @pytest.mark.parametrize(

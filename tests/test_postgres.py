@@ -17,6 +17,7 @@ import pytest
 
 from flows import gpu_slots
 from tests import compose, pages, postgres, sites, ui
+from tests.support import stub_programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +59,7 @@ def site(
         "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "5",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ORPHAN_CLEANUP_LOOP_SECONDS": "5",
         **compose.with_secrets(secrets),
+        **stub_programs.ENVIRONMENT,
     }
     del settings["PREFECT_API_URL"]
     with sites.running(folder, settings) as found:
@@ -65,16 +67,17 @@ def site(
 
 
 @pytest.fixture(scope="module")
-def finished(site: Site, spoken: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def finished(site: Site, made_cycle: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A run in whose middle the server was restarted."""
     folder = tmp_path_factory.mktemp("postgres-run") / "clinic" / "cycle1"
-    cycle = Path(shutil.copytree(spoken, folder))
-    run = sites.launch(site, sites.quick(cycle))
-    sites.trains(site, run, cycle)
-    site.stop("server")
-    site.start_server()
-    # Its lease outlived the server, and so the slot is taken.
-    assert sites.slots_taken(site) == {gpu_slots.host_slot(): 1}
+    cycle = Path(shutil.copytree(made_cycle, folder))
+    with stub_programs.held(cycle):
+        run = sites.launch(site, sites.quick(cycle))
+        sites.trains(site, run, cycle)
+        site.stop("server")
+        site.start_server()
+        # Its lease outlived the server, and so the slot is taken.
+        assert sites.slots_taken(site) == {gpu_slots.host_slot(): 1}
     sites.ends(site, run, "Completed")
     return run
 

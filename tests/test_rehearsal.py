@@ -14,6 +14,7 @@ from asr_flywheel import rehearsal as steps
 from asr_flywheel.cli import main
 from asr_flywheel.rehearsal import Commands, FailedError, RehearsalPlan, RehearsalStep, SkippedError
 from tasks.common.errors import InputError
+from tasks.models import catalog
 from tasks.records import rehearsal
 from tasks.records.rehearsal import Failure, Record, StepResult, StepStatus
 from tasks.runtimes.hardware import Gpu, Hardware
@@ -321,3 +322,27 @@ def test_the_command_ends_with_1_if_a_step_failed(
     printed = capsys.readouterr().out
     assert "failed after 0 s: disk-full, OSError, exit code 1" in printed
     assert "demo  passed" in printed
+
+
+def test_each_command_gets_the_runtime_and_the_trust(tmp_path: Path) -> None:
+    """Decoding the baseline, too: a host's own environment may have no NeMo."""
+    own = plan(tmp_path, image="nvcr.io/nvidia/nemo:25.11.01", trust=True)
+    asked = ["--runtime", "container", "--image", "nvcr.io/nvidia/nemo:25.11.01", "--trust"]
+    assert own.options == asked
+    lines: list[list[str]] = []
+
+    class Recorded(Commands):
+        def flywheel(self, *arguments: str | Path) -> str:
+            lines.append([str(argument) for argument in arguments])
+            if arguments[0] == "run":
+                raise FailedError(Failure("enough"))
+            return ""
+
+    (own.speech / "general").mkdir(parents=True)
+    (own.speech / "general" / "manifest.jsonl").touch()
+    (own.speech / "cycle1" / "audio").mkdir(parents=True)
+    (own.speech / "cycle1" / "manifest.jsonl").touch()
+    with pytest.raises(FailedError, match=""):
+        steps._run_whole_cycle(own, Recorded(own, "own"), catalog.embedded_path(), "own")
+    assert [line[0] for line in lines] == ["transcribe", "run"]
+    assert all([word for word in line if word in asked] == asked for line in lines)

@@ -24,10 +24,12 @@ from tasks.common.errors import FlywheelError
 from tasks.gpu_hosts import remote_scripts
 from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings
 from tasks.records import cost_ledger
+from tasks.runtimes.base import ENTRYPOINTS_VARIABLE
 from tests import remote_runs, rentals, secrets, sites, sshd
 from tests.brevs import Brev, all_leases, outcomes
 from tests.needs import require
 from tests.sshd import Loopback, program
+from tests.support import stub_programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +103,16 @@ def works(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
+def hold_training(disk: Path) -> Path:
+    """Keep a run on a host at its training; the file that does so until it is removed."""
+    sites.wait_for(lambda: any(disk.glob("*/*/cycle1/audio")), 120)
+    (cycle,) = disk.glob("*/*/cycle1")
+    flag = cycle / stub_programs.HOLD_TRAINING
+    flag.touch()
+    sites.wait_for(lambda: any(cycle.glob("models/.*.work/events.jsonl")), 240)
+    return flag
+
+
 def nothing_left(host: Loopback, cycle: Path) -> None:
     """The host was given back: no file, no record, no hidden folder beside the cycle."""
     assert list((host.folder / "disk").iterdir()) == []
@@ -109,16 +121,17 @@ def nothing_left(host: Loopback, cycle: Path) -> None:
 
 
 def test_yes_rents_runs_fetches_verifies_and_gives_back(
-    prepared: Site, host: Loopback, spoken_cycle: Path, tmp_path: Path
+    prepared: Site, host: Loopback, fresh_cycle: Path, tmp_path: Path
 ) -> None:
     """A whole cycle, trained on the host, through a connection that breaks in between.
 
+    The host's worker gets the setting by which its runs run the stub, as it gets the token.
     The secrets that the worker needs are on no command line in all that time; afterwards they are
     in no file, neither here nor of the server.
     """
     # Of this test alone: others pass theirs on in a run's variables, which the server keeps.
     planted = {"PREFECT_API_AUTH_STRING": "clinic:planted-4711", "HF_TOKEN": "hf_planted_4711"}
-    cycle = spoken_cycle
+    cycle = fresh_cycle
     manifest = (cycle / "manifest.jsonl").read_bytes()
     options = {
         "--provider": "ssh",
@@ -137,19 +150,20 @@ def test_yes_rents_runs_fetches_verifies_and_gives_back(
     }
     line = [sys.executable, "-m", "asr_flywheel.cli", "rent", str(cycle), "--no-gpu-required"]
     line += [str(part) for pair in options.items() for part in pair]
+    line += ["--pass-on", ENTRYPOINTS_VARIABLE]
     shell = {**environment(prepared, tmp_path), **planted}
     with secrets.watched_processes() as seen:
         renting = rentals.start(line, shell, tmp_path / "log")
         try:
             renting.type("YES\n")
             trained = host.folder / "disk"
-            work = "*/*/cycle1/models/.*.work/events.jsonl"
-            sites.wait_for(lambda: any(trained.glob(work)), 240)
+            hold = hold_training(trained)
             (env,) = trained.glob("*/env")
             for secret in planted.values():
                 assert secrets.files_with(secret, trained) == [env]
             assert env.stat().st_mode & 0o777 == 0o600
             host.drop()
+            hold.unlink()
             assert renting.ends(900) == 0, renting.said
         finally:
             renting.kill()
@@ -184,7 +198,7 @@ def test_yes_rents_runs_fetches_verifies_and_gives_back(
 
 
 def test_without_a_person_nothing_is_called(
-    prepared: Site, spoken_cycle: Path, tmp_path: Path
+    prepared: Site, fresh_cycle: Path, tmp_path: Path
 ) -> None:
     """No terminal, no YES: neither brev nor ssh nor rsync is started, and nothing is recorded."""
     tools = tmp_path / "tools"
@@ -194,14 +208,14 @@ def test_without_a_person_nothing_is_called(
         (tools / name).chmod(0o755)
     shell = environment(prepared, tmp_path)
     shell["PATH"] = f"{tools}:{shell['PATH']}"
-    line = [sys.executable, "-m", "asr_flywheel.cli", "rent", str(spoken_cycle), "--base=embedded"]
+    line = [sys.executable, "-m", "asr_flywheel.cli", "rent", str(fresh_cycle), "--base=embedded"]
     renting = rentals.start(line, shell, tmp_path / "log", tty=False)
     assert renting.ends() == 1
     renting.kill()
     assert NOTHING_CREATED in renting.said
     assert not (tools / "calls").exists()
     assert not (tmp_path / "state").exists()
-    assert not (spoken_cycle.parent / "cost_ledger.jsonl").exists()
+    assert not (fresh_cycle.parent / "cost_ledger.jsonl").exists()
 
 
 def ask(site: Site, config: dict[str, Any]) -> str:
@@ -221,16 +235,16 @@ def resume(site: Site, run: str, **answer: str) -> Any:
 
 
 def test_in_the_ui_only_yes_rents_and_a_cancelled_run_gives_the_host_back(
-    prepared: Site, host: Loopback, spoken_cycle: Path, tmp_path: Path
+    prepared: Site, host: Loopback, fresh_cycle: Path, tmp_path: Path
 ) -> None:
     """An empty resume is refused, `yes` cancels, YES rents; cancelling then ends all of it."""
-    config = parameters(spoken_cycle, host, "sleeper")
+    config = parameters(fresh_cycle, host, "sleeper")
     run = ask(prepared, config)
     assert resume(prepared, run)["status"] == "REJECT"
     assert resume(prepared, run, answer="yes")["status"] == "ACCEPT"
     sites.ends(prepared, run, "Cancelled")
     assert list((host.folder / "disk").iterdir()) == []
-    assert outcomes(spoken_cycle) == []
+    assert outcomes(fresh_cycle) == []
     run = ask(prepared, config)
     resume(prepared, run, answer="YES")
     sites.wait_for(lambda: started(host), 240)
@@ -239,15 +253,15 @@ def test_in_the_ui_only_yes_rents_and_a_cancelled_run_gives_the_host_back(
     sites.ends(prepared, run, "Cancelled")
     sites.wait_for(lambda: not list((host.folder / "disk").iterdir()), 60)
     sites.wait_for(lambda: not all_leases(), 30)
-    nothing_left(host, spoken_cycle)
-    assert outcomes(spoken_cycle)[-1] in {"cancelled", "reaped"}
+    nothing_left(host, fresh_cycle)
+    assert outcomes(fresh_cycle)[-1] in {"cancelled", "reaped"}
 
 
 def test_the_connection_is_lost_for_good_in_mid_run(
-    prepared: Site, host: Loopback, spoken_cycle: Path, capfd: pytest.CaptureFixture[str]
+    prepared: Site, host: Loopback, fresh_cycle: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The alarm names the host, its record stays, and once it is reachable it is given back."""
-    config = RentConfig.model_validate(parameters(spoken_cycle, host, "sleeper"))
+    config = RentConfig.model_validate(parameters(fresh_cycle, host, "sleeper"))
     planned = plan(config)
 
     def cut() -> None:
@@ -277,17 +291,17 @@ def test_the_connection_is_lost_for_good_in_mid_run(
         host_release.release_abandoned_hosts()
     host.start()
     assert host_release.release_abandoned_hosts() == [name]
-    nothing_left(host, spoken_cycle)
-    assert outcomes(spoken_cycle) == ["not-given-back", "not-given-back", "reaped"]
+    nothing_left(host, fresh_cycle)
+    assert outcomes(fresh_cycle) == ["not-given-back", "not-given-back", "reaped"]
     assert sites.state(prepared, left.run) == "Cancelled"
 
 
 def test_a_killed_flow_is_found_by_the_next_one(
-    prepared: Site, host: Loopback, spoken_cycle: Path, tmp_path: Path
+    prepared: Site, host: Loopback, fresh_cycle: Path, tmp_path: Path
 ) -> None:
     """Killed with SIGKILL in mid-run: the host goes on, until the next start gives it back."""
     shell = {**environment(prepared, tmp_path), "PYTHONPATH": str(PROJECT), "PLANTED": SECRET}
-    config = parameters(spoken_cycle, host, "sleeper")
+    config = parameters(fresh_cycle, host, "sleeper")
     renting = rentals.flow(config, shell, tmp_path / "log")
     try:
         renting.type("YES\n")
@@ -300,32 +314,32 @@ def test_a_killed_flow_is_found_by_the_next_one(
     (left,) = all_leases()
     assert host_release.release_abandoned_hosts() == [host.ssh["destination"]]
     assert not works(pid)
-    nothing_left(host, spoken_cycle)
-    assert outcomes(spoken_cycle) == ["reaped"]
+    nothing_left(host, fresh_cycle)
+    assert outcomes(fresh_cycle) == ["reaped"]
     assert sites.state(prepared, left.run) == "Cancelled"
 
 
 def test_a_run_that_the_worker_loses_gives_the_host_back(
-    prepared: Site, host: Loopback, spoken_cycle: Path
+    prepared: Site, host: Loopback, fresh_cycle: Path
 ) -> None:
     """Its process is killed; the hook of the crash gives the host back, no later start does."""
-    run = ask(prepared, parameters(spoken_cycle, host, "sleeper"))
+    run = ask(prepared, parameters(fresh_cycle, host, "sleeper"))
     resume(prepared, run, answer="YES")
     sites.wait_for(lambda: started(host), 240)
     process = sites.call(prepared, "GET", f"flow_runs/{run}")["infrastructure_pid"]
     os.kill(int(process.rpartition(":")[2]), signal.SIGKILL)
     sites.ends(prepared, run, "Crashed")
     sites.wait_for(lambda: not all_leases(), 60)
-    nothing_left(host, spoken_cycle)
-    assert outcomes(spoken_cycle) == ["reaped"]
+    nothing_left(host, fresh_cycle)
+    assert outcomes(fresh_cycle) == ["reaped"]
 
 
 def test_ctrl_c_gives_the_host_back(
-    prepared: Site, host: Loopback, spoken_cycle: Path, tmp_path: Path
+    prepared: Site, host: Loopback, fresh_cycle: Path, tmp_path: Path
 ) -> None:
     """At the terminal that rents, in mid-run: connections and all hear it, and the host goes."""
     shell = {**environment(prepared, tmp_path), "PYTHONPATH": str(PROJECT), "PLANTED": SECRET}
-    renting = rentals.flow(parameters(spoken_cycle, host, "sleeper"), shell, tmp_path / "log")
+    renting = rentals.flow(parameters(fresh_cycle, host, "sleeper"), shell, tmp_path / "log")
     try:
         renting.type("YES\n")
         sites.wait_for(lambda: started(host), 240)
@@ -333,8 +347,8 @@ def test_ctrl_c_gives_the_host_back(
         assert renting.ends(120) != 0
     finally:
         renting.kill()
-    nothing_left(host, spoken_cycle)
-    assert outcomes(spoken_cycle) == ["cancelled"], renting.said
+    nothing_left(host, fresh_cycle)
+    assert outcomes(fresh_cycle) == ["cancelled"], renting.said
 
 
 @pytest.mark.parametrize(
@@ -346,43 +360,43 @@ def test_ctrl_c_gives_the_host_back(
     ],
 )
 def test_every_failure_gives_the_host_back(
-    host: Loopback, spoken_cycle: Path, run: str, more: dict[str, Any], said: str
+    host: Loopback, fresh_cycle: Path, run: str, more: dict[str, Any], said: str
 ) -> None:
     """The run fails, the results are not what was recorded, the host lacks a GPU."""
     if run == "finisher":
         require("no-gpu")
-    config = RentConfig.model_validate(parameters(spoken_cycle, host, run, **more))
-    before = {path.name for path in spoken_cycle.iterdir()}
+    config = RentConfig.model_validate(parameters(fresh_cycle, host, run, **more))
+    before = {path.name for path in fresh_cycle.iterdir()}
     with pytest.raises(HostError, match=said):
         rent(config, plan(config))
-    kept = list(spoken_cycle.parent.glob(".rented-*"))
+    kept = list(fresh_cycle.parent.glob(".rented-*"))
     assert len(kept) == (run == "liar"), "what has arrived of a run is kept, and only that"
     for folder in kept:
         shutil.rmtree(folder)
-    nothing_left(host, spoken_cycle)
-    assert outcomes(spoken_cycle) == ["failed"]
-    assert {path.name for path in spoken_cycle.iterdir()} == before
-    assert not (spoken_cycle.parent / "cycle2").exists()
+    nothing_left(host, fresh_cycle)
+    assert outcomes(fresh_cycle) == ["failed"]
+    assert {path.name for path in fresh_cycle.iterdir()} == before
+    assert not (fresh_cycle.parent / "cycle2").exists()
 
 
 def test_a_brev_host_from_creation_to_deletion(
-    host: Loopback, spoken_cycle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: Loopback, fresh_cycle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Brev's stand-in creates; the host behind it is real, and its results come back."""
     brev = Brev(tmp_path / "brev", monkeypatch)
     brev.goes(ssh=host.as_brev_writes)
-    own = {**parameters(spoken_cycle, host, "finisher", reach_s=60), "host": {}}
-    config = brev.config(spoken_cycle, **own)
+    own = {**parameters(fresh_cycle, host, "finisher", reach_s=60), "host": {}}
+    config = brev.config(fresh_cycle, **own)
     ended = rent(config, plan(config))
-    record = atomic_files.read_json(spoken_cycle.parent / "cycle2" / "run.json")
+    record = atomic_files.read_json(fresh_cycle.parent / "cycle2" / "run.json")
     # What its deletion does to a real instance.
     Connection(SshSettings.model_validate(host.ssh)).check(
         remote_scripts.end("asr-flywheel", record["rented"]["lease"])
     )
     assert ended.outcome.value == "completed"
-    assert (spoken_cycle / "models" / remote_runs.RUN / "adapted_model.nemo").is_file()
+    assert (fresh_cycle / "models" / remote_runs.RUN / "adapted_model.nemo").is_file()
     assert record["rented"]["provider"] == "brev"
-    assert record["config"]["cycle"] == str(spoken_cycle)
+    assert record["config"]["cycle"] == str(fresh_cycle)
     assert brev.commands == [
         "ls orgs",
         "search",
@@ -396,4 +410,4 @@ def test_a_brev_host_from_creation_to_deletion(
     ]
     assert brev.instances == {}
     assert all_leases() == []
-    assert outcomes(spoken_cycle) == ["completed"]
+    assert outcomes(fresh_cycle) == ["completed"]

@@ -21,9 +21,10 @@ from tasks.decision.guardrail import Guardrail
 from tasks.evaluation.hypotheses import Partition, write_hypotheses
 from tasks.evaluation.statistics import Interval
 from tasks.records import run_record
-from tasks.reporting.html import audio_clips, svg_charts, write_report
+from tasks.reporting.html import audio_clips, chart_data, png_figures, svg_charts, write_report
 from tasks.reporting.html.page import points, render
 from tasks.reporting.html.report_data import gather
+from tasks.training.progress import Epoch
 from tests import prepared, samples
 from tests.browsers import chromium
 
@@ -253,6 +254,29 @@ def test_a_difference_without_an_interval_is_a_dot() -> None:
     assert "dot better" in drawn
     assert "&#34;quoted&#34; &lt;name&gt;" in drawn
     assert "dot worse" in svg_charts.difference(scale, 0.2, None, "x")
+
+
+def test_page_and_png_show_the_charts_that_have_values(finished: Path, tmp_path: Path) -> None:
+    """A figure of nothing was an empty frame; what no epoch measured is in neither drawing."""
+    epochs = [
+        Epoch(number, number, loss, None, rate, seconds=1.0)
+        for number, (loss, rate) in enumerate([(3.0, 0.5), (2.0, 0.25), (1.0, 0.25)], 1)
+    ]
+    series = chart_data.training_series(epochs)
+    assert [(chart.title, chart.best) for chart in series] == [
+        ("Validation WER", 1),
+        ("Training loss", None),
+    ]
+    shutil.copytree(finished.parent, tmp_path / "clinic")
+    cycle = open_cycle(tmp_path / "clinic" / finished.name)
+    evidence = gather(cycle, run_record.read(cycle))
+    blank = {**evidence.training, "epochs": [{"epoch": 1}]}
+    assert evidence.epochs
+    assert cycle.path / "figures/training.png" in png_figures.write_figures(evidence)
+    without = dataclasses.replace(evidence, training=blank)
+    assert cycle.path / "figures/training.png" not in png_figures.write_figures(without)
+    assert not (cycle.path / "figures/training.png").exists()
+    assert "by epoch" not in render(without)
 
 
 def test_points_have_a_real_minus_sign() -> None:

@@ -16,6 +16,7 @@ from blocks.stores import S3ArtifactStore
 from tasks.common import atomic_files
 from tasks.records import archive
 from tests import s3, sites
+from tests.support import stub_programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +50,9 @@ def store() -> Iterator[s3.Server]:
 
 
 @pytest.fixture(scope="module")
-def cycle(spoken: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cycle(made_cycle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cycle of the story."""
-    return Path(shutil.copytree(spoken, tmp_path_factory.mktemp("retry") / "clinic" / "cycle1"))
+    return Path(shutil.copytree(made_cycle, tmp_path_factory.mktemp("retry") / "clinic" / "cycle1"))
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +77,12 @@ def block(site: Site, store: s3.Server) -> S3ArtifactStore:
 def story(site: Site, cycle: Path, store: s3.Server, block: S3ArtifactStore) -> Story:
     """Server restarted and store gone while it trains; failed; store back; retried."""
     store_name = f"{block.get_block_type_slug()}/{BLOCK}"
-    told = Story(sites.launch(site, sites.quick(cycle, store=store_name)))
-    sites.trains(site, told.run, cycle)
-    store.off()
-    site.stop("server")
-    site.start_server()
+    with stub_programs.held(cycle):
+        told = Story(sites.launch(site, sites.quick(cycle, store=store_name)))
+        sites.trains(site, told.run, cycle)
+        store.off()
+        site.stop("server")
+        site.start_server()
     sites.ends(site, told.run, "Failed")
     told.model = model(cycle).read_bytes()
     sites.says(site, told.run, "Finished in state Failed")

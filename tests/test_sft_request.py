@@ -30,6 +30,7 @@ from tasks.training import hydra_overrides, progress, sft
 from tasks.training import run as training_run
 from tasks.training.recipes import Precision, Recipe, RecipeName, recipe
 from tests import samples
+from tests.support import stub_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,10 +143,8 @@ def request_(tmp_path: Path, lower_nemo: Path) -> training_run.SftRequest:
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lower_nemo: Path) -> Callable[..., None]:
     """Put the stand-in in the launcher's place; the returned function says what it shall do."""
-    entry = tmp_path / "entry"
-    shutil.copytree(runtimes.ENTRY / "conf", entry / "conf")
-    (entry / "launch_training.py").write_text(STAND_IN)
-    monkeypatch.setattr(local_runtime, "ENTRY", entry)
+    entry = stub_programs.own_programs(tmp_path / "entry", launch_training=STAND_IN)
+    monkeypatch.setenv(runtimes.ENTRYPOINTS_VARIABLE, str(entry))
     monkeypatch.setattr(local_runtime, "_POLL_S", 0.01)
 
     def make(
@@ -166,9 +165,9 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lower_nemo: Path) -> C
     return make
 
 
-def local(hardware: Hardware = CPU) -> LocalRuntime:
-    """This machine."""
-    return LocalRuntime(hardware)
+def local(hardware: Hardware = CPU, programs: Path | None = None) -> LocalRuntime:
+    """This machine, with the programs of a folder."""
+    return LocalRuntime(hardware, programs=programs or runtimes.entrypoints())
 
 
 def listed(request: training_run.SftRequest, hardware: Hardware) -> dict[str, str]:
@@ -667,7 +666,6 @@ def test_nothing_is_left_running_when_the_watcher_gives_up(
     entry, work = tmp_path / "entry", tmp_path / "work"
     entry.mkdir()
     (entry / "family.py").write_text(family)
-    monkeypatch.setattr(local_runtime, "ENTRY", entry)
     monkeypatch.setattr(local_runtime, "_POLL_S", 0.01)
     pids: list[int] = []
 
@@ -677,8 +675,9 @@ def test_nothing_is_left_running_when_the_watcher_gives_up(
             assert all(map(alive, pids))
             raise KeyboardInterrupt
 
+    job = Job("training", "family.py", {}, work, (), {})
     with pytest.raises(KeyboardInterrupt):
-        local().execute(Job("training", "family.py", {}, work, (), {}), lambda _: None, report)
+        local(programs=entry).execute(job, lambda _: None, report)
     assert len(pids) == 2
     deadline = time.monotonic() + 5
     while any(map(alive, pids)) and time.monotonic() < deadline:
@@ -699,10 +698,9 @@ def test_every_line_of_a_programs_output_is_seen_and_logged(
         "import sys, json\nprint('one ⁇')\nprint('two', file=sys.stderr)\n"
         "print(json.load(open(sys.argv[1]))['word'])\nsys.exit(5)\n"
     )
-    monkeypatch.setattr(local_runtime, "ENTRY", entry)
     job = Job("talk", "talk.py", {"word": "three é"}, tmp_path / "work", (), {})
     seen: list[str] = []
-    ended = local().execute(job, seen.append, lambda: None)
+    ended = local(programs=entry).execute(job, seen.append, lambda: None)
     assert ended == JobResult(5)
     assert seen == ["one ⁇", "two", "three é"]
     assert job.log.read_text(encoding="utf-8").splitlines() == seen
@@ -738,10 +736,9 @@ def test_output_that_is_no_utf_8_does_not_end_a_run(
     (entry / "noise.py").write_text(
         "import sys\nsys.stdout.buffer.write(b'caf\\xe9\\n')\nprint('after')\n"
     )
-    monkeypatch.setattr(local_runtime, "ENTRY", entry)
     seen: list[str] = []
     job = Job("noise", "noise.py", {}, tmp_path / "work", (), {})
-    assert local().execute(job, seen.append, lambda: None) == JobResult(0)
+    assert local(programs=entry).execute(job, seen.append, lambda: None) == JobResult(0)
     assert seen[-1] == "after"
 
 
@@ -756,11 +753,10 @@ def test_a_character_that_is_half_written_does_not_end_a_run(
         "out.write(b'\\xe2\\x81'); out.flush(); time.sleep(0.4)\n"
         "out.write(b'\\x87\\n'); out.flush()\n"
     )
-    monkeypatch.setattr(local_runtime, "ENTRY", entry)
     monkeypatch.setattr(local_runtime, "_POLL_S", 0.02)
     seen: list[str] = []
     job = Job("slow", "slow.py", {}, tmp_path / "work", (), {})
-    assert local().execute(job, seen.append, lambda: None) == JobResult(0)
+    assert local(programs=entry).execute(job, seen.append, lambda: None) == JobResult(0)
     assert seen == ["⁇"]
 
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from contextlib import ExitStack
+from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,17 +20,20 @@ from prefect.blocks.system import Secret
 from asr_flywheel.site.local_site import Site
 from blocks.stores import LocalArtifactStore, open_store
 from flows import gpu_slots
+from tasks.common import atomic_files
 from tasks.common.errors import FlywheelError, InputError
 from tasks.runtimes import docker_engine
+from tasks.runtimes.base import ENTRYPOINTS_VARIABLE, OWN_SCRIPT
 from tasks.runtimes.hardware import Gpu
 from tasks.training import run as training_run
 from tests import engines, pages, sites
+from tests.support import stub_programs
 
 
 @pytest.fixture
-def cycle(spoken_cycle: Path) -> Path:
-    """Real speech, to be trained on."""
-    return spoken_cycle
+def cycle(fresh_cycle: Path) -> Path:
+    """A cycle to be trained on."""
+    return fresh_cycle
 
 
 @pytest.mark.parametrize(
@@ -71,6 +75,20 @@ def test_the_worker_says_what_it_has(site: Site) -> None:
     assert json.loads(told["data"])[0]["cores"] == len(os.sched_getaffinity(0))
 
 
+def test_nemo_trains_and_decodes_on_the_site(site: Site, cycle: Path) -> None:
+    """A run with this project's own programs, not the stub: both models decode every row."""
+    own = {"env": {ENTRYPOINTS_VARIABLE: ""}}
+    run = sites.launch(site, sites.quick(cycle), job_variables=own)
+    sites.ends(site, run, "Completed")
+    (info,) = cycle.glob("models/*/training_run_info.json")
+    trained = atomic_files.read_json(info)
+    assert trained["runtime"]["nemo"] == metadata.version("nemo_toolkit")
+    assert trained["runtime"]["script"] == str(OWN_SCRIPT)
+    assert trained["base"]["parameters"] > 5_000_000
+    record = atomic_files.read_json(cycle.parent / "cycle2" / "run.json")
+    assert [model["rows_decoded"] for model in record["transcription"]] == [120, 120]
+
+
 def test_a_run_that_does_not_fit_is_refused_in_words(site: Site, cycle: Path) -> None:
     """Its log names the image that this host cannot have, and nothing was trained or written."""
     engines.client()
@@ -86,8 +104,9 @@ def test_cancelling_while_a_container_trains_leaves_nothing(site: Site, cycle: P
     """The container is gone within the grace period, the run is Cancelled, and no model is left."""
     client = engines.with_standin()
     settings = {"image": engines.STANDIN}
-    run = sites.launch(site, sites.quick(cycle, epochs=50, runtime="container", container=settings))
     labels = {"cycle": str(cycle)}
+    (cycle / stub_programs.HOLD_TRAINING).touch()
+    run = sites.launch(site, sites.quick(cycle, runtime="container", container=settings))
     sites.trains(site, run, cycle)
     assert len(docker_engine.orphans(client, labels)) == 1
     sites.call(
@@ -105,21 +124,25 @@ def test_cancelling_while_a_container_trains_leaves_nothing(site: Site, cycle: P
 
 
 def test_of_two_runs_one_waits_for_the_gpu_and_both_finish(
-    site: Site, spoken: Path, tmp_path: Path
+    site: Site, made_cycle: Path, tmp_path: Path
 ) -> None:
     """Both are taken at once; the second trains only when the first has given the slot back."""
-    cycles = [Path(shutil.copytree(spoken, tmp_path / clinic / "cycle1")) for clinic in ("a", "b")]
-    runs = [sites.launch(site, sites.quick(cycle)) for cycle in cycles]
-    overlap = False
+    cycles = [
+        Path(shutil.copytree(made_cycle, tmp_path / clinic / "cycle1")) for clinic in ("a", "b")
+    ]
 
-    def both_trained() -> bool:
-        nonlocal overlap
-        busy = [any(cycle.glob("models/.*.work")) for cycle in cycles]
-        overlap = overlap or all(busy)
-        return all((cycle.parent / "cycle2" / "run.json").exists() for cycle in cycles)
+    def at_work() -> list[bool]:
+        return [any(cycle.glob("models/.*.work")) for cycle in cycles]
 
-    sites.wait_for(both_trained, 600)
-    assert not overlap
+    with stub_programs.held(cycles[0]), stub_programs.held(cycles[1]):
+        runs = [sites.launch(site, sites.quick(cycle)) for cycle in cycles]
+        # Both have come to their training; one has begun it.
+        sites.wait_for(
+            lambda: all(sites.task_runs(site, run).get("sft") == "Running" for run in runs), 180
+        )
+        sites.wait_for(lambda: any(at_work()))
+        time.sleep(4)
+        assert sum(at_work()) == 1
     for run in runs:
         sites.ends(site, run, "Completed")
 
@@ -196,27 +219,29 @@ def test_a_site_does_not_take_another_ones_port(site: Site, tmp_path: Path) -> N
 
 def test_a_second_run_of_the_same_cycle_is_refused(site: Site, cycle: Path) -> None:
     """Two runs would write the same files; the first goes on."""
-    first = sites.launch(site, sites.quick(cycle))
-    sites.trains(site, first, cycle)
-    second = sites.launch(site, sites.quick(cycle))
-    sites.ends(site, second, "Failed")
-    sites.says(site, second, "another run works on this cycle")
+    with stub_programs.held(cycle):
+        first = sites.launch(site, sites.quick(cycle))
+        sites.trains(site, first, cycle)
+        second = sites.launch(site, sites.quick(cycle))
+        sites.ends(site, second, "Failed")
+        sites.says(site, second, "another run works on this cycle")
     sites.ends(site, first, "Completed")
 
 
 def test_a_killed_worker_does_not_hold_the_gpu_for_ever(site: Site, cycle: Path) -> None:
     """Worker and run are killed while they hold the slot; a new worker's run trains and ends."""
-    lost = sites.launch(site, sites.quick(cycle, epochs=50))
-    sites.trains(site, lost, cycle)
-    sites.lose(site, lost)
+    with stub_programs.held(cycle):
+        lost = sites.launch(site, sites.quick(cycle))
+        sites.trains(site, lost, cycle)
+        sites.lose(site, lost)
     site.start_worker()
     again = sites.launch(site, sites.quick(cycle))
     sites.ends(site, again, "Completed", 300)
 
 
-def test_the_database_comes_back_from_its_backup(site: Site, turned: Path, tmp_path: Path) -> None:
+def test_the_database_comes_back_from_its_backup(site: Site, trained: Path, tmp_path: Path) -> None:
     """Copied while a run holds a slot, as docs/operations.md says; it is free, blocks are there."""
-    assert turned.is_dir()
+    assert trained.is_dir()
     with sites.speaking_to(site):
         Secret(value="planted").save("kept-secret", overwrite=True)
     restored = Site(tmp_path / "restored", sites.free_port())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files
 from tests import samples, sites
+from tests.support import stub_programs
 
 if TYPE_CHECKING:
     from asr_flywheel.site.local_site import Site
@@ -70,43 +71,61 @@ def decoding(site: Site) -> list[str]:
     ]
 
 
-def test_a_killed_shard_costs_its_own_rows_and_no_other(tmp_path: Path) -> None:
-    """The next run decodes only those, and the file has the bytes that one process writes.
+def lose_a_shard(site: Site, tmp_path: Path, alone_in: dict[str, str]) -> None:
+    """Kill one shard of a run, run it again, and compare with one process' file.
 
-    An evaluation from the form has its cycle decoded in shards too.
+    Args:
+        site: where the shards run.
+        tmp_path: for the cycles.
+        alone_in: the environment of the process that decodes everything alone.
     """
     cycle = make_cycle(tmp_path / "clinic" / "cycle1")
     alone, asked = (
         Path(shutil.copytree(cycle, tmp_path / name / "cycle1")) for name in ("alone", "asked")
     )
-    with sites.running(tmp_path) as site:
+    # The stub would be done before anybody looks; to NeMo's decoder the file says nothing.
+    with stub_programs.held(cycle, stub_programs.HOLD_DECODING):
         first = transcribe(cycle, site.environment, "--shards", "2")
         # Of two shards on one host one holds the GPU's slot; the other one is killed.
         sites.wait_for(lambda: decoding(site), 240)
         (process,) = [pid for run, _, pid in shard_runs(site) if run not in decoding(site)]
         os.kill(int(process.rpartition(":")[2]), signal.SIGKILL)
-        said, _ = first.communicate(timeout=120)
-        assert first.returncode == 1, said
-        done = kept(cycle)
-        assert 0 < len(done) < ROWS
-        assert f"{len(done)} of {ROWS} rows are decoded and kept" in said
-        assert not (cycle / "offline_hyps.jsonl").exists()
+    said, _ = first.communicate(timeout=120)
+    assert first.returncode == 1, said
+    done = kept(cycle)
+    assert 0 < len(done) < ROWS
+    assert f"{len(done)} of {ROWS} rows are decoded and kept" in said
+    assert not (cycle / "offline_hyps.jsonl").exists()
 
-        again = transcribe(cycle, site.environment, "--shards", "2")
-        said, _ = again.communicate(timeout=300)
-        assert again.returncode == 0, said
-        assert len(kept(cycle)) == ROWS
-        log = [line for run, _, _ in shard_runs(site)[2:] for line in sites.log(site, run)]
-        decoded = [int(line.split()[1]) for line in log if line.startswith("shard: ")]
-        assert sum(decoded) == ROWS - len(done)
+    again = transcribe(cycle, site.environment, "--shards", "2")
+    said, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, said
+    assert len(kept(cycle)) == ROWS
+    log = [line for run, _, _ in shard_runs(site)[2:] for line in sites.log(site, run)]
+    decoded = [int(line.split()[1]) for line in log if line.startswith("shard: ")]
+    assert sum(decoded) == ROWS - len(done)
 
-        before = len(shard_runs(site))
-        form = {"cycle": str(asked), "model": "embedded", "shards": 2}
-        sites.ends(site, sites.launch(site, form, "evaluate-cycle/evaluate-cycle"), "Completed")
-        assert len(shard_runs(site)) == before + 2
-    plain = transcribe(alone, dict(os.environ))
+    before = len(shard_runs(site))
+    form = {"cycle": str(asked), "model": "embedded", "shards": 2}
+    sites.ends(site, sites.launch(site, form, "evaluate-cycle/evaluate-cycle"), "Completed")
+    assert len(shard_runs(site)) == before + 2
+    plain = transcribe(alone, alone_in)
     said, _ = plain.communicate(timeout=300)
     assert plain.returncode == 0, said
     name = "offline_hyps.jsonl"
     assert (alone / name).read_bytes() == (cycle / name).read_bytes()
     assert (alone / name).read_bytes() == (asked / name).read_bytes()
+
+
+def test_a_killed_shard_costs_its_own_rows_and_no_other(site: Site, tmp_path: Path) -> None:
+    """The next run decodes only those, and the file has the bytes that one process writes.
+
+    An evaluation from the form has its cycle decoded in shards too.
+    """
+    lose_a_shard(site, tmp_path, {**os.environ, **stub_programs.ENVIRONMENT})
+
+
+def test_shards_that_nemo_decodes_make_the_file_of_one_process(tmp_path: Path) -> None:
+    """The same story with the real decoder, on a site of its own."""
+    with sites.running(tmp_path) as site:
+        lose_a_shard(site, tmp_path, dict(os.environ))

@@ -13,11 +13,11 @@ import yaml
 
 from asr_flywheel.demo.dataset import synthesise_general
 from tasks.models.catalog import embedded_path
-from tasks.training.recipes import Recipe
-from tests import trainings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tasks.training.run import SftResult
 
 FOLDER = embedded_path().parent
 KINDS = ("rnnt", "tdt")
@@ -116,10 +116,9 @@ def test_base_knows_general_english(kind: str, general: Path) -> None:
     assert wer <= 0.5
 
 
-def test_rnnt_base_is_tuned_on_a_cpu(tmp_path: Path) -> None:
+def test_rnnt_base_is_tuned_on_a_cpu(tuned_rnnt: tuple[Path, SftResult]) -> None:
     """The stock recipe runs on it without a GPU and leaves a model of the same kind."""
-    cycle = trainings.make_cycle(tmp_path)
-    tuned = trainings.tune(cycle, model("rnnt"), Recipe(epochs=1))
+    _, tuned = tuned_rnnt
     assert config(tuned.model)["loss"] == config(model("rnnt"))["loss"]
     assert (
         members(tuned.model)["model_weights.ckpt"] != members(model("rnnt"))["model_weights.ckpt"]

@@ -26,11 +26,11 @@ def page() -> Iterator[Page]:
 
 
 def test_a_run_is_started_from_the_form_and_its_artifacts_render(
-    site: Site, page: Page, turned_cycle: Path
+    site: Site, page: Page, trained_cycle: Path
 ) -> None:
     """From the list of deployments to leaderboard, diff, decision and training curve."""
     ui.open_form(page, site, "finetune-cycle")
-    values = {"Cycle folder": str(turned_cycle), "Base model": "embedded", "Epochs": 1}
+    values = {"Cycle folder": str(trained_cycle), "Base model": "embedded", "Epochs": 1}
     ui.fill(page, values)
     run = ui.submit(page, site)
     asked = sites.call(site, "GET", f"flow_runs/{run}")["parameters"]["config"]
@@ -46,13 +46,13 @@ def test_a_run_is_started_from_the_form_and_its_artifacts_render(
 
 
 def test_a_failed_run_is_retried_by_the_button(
-    site: Site, page: Page, turned: Path, tmp_path: Path
+    site: Site, page: Page, trained: Path, tmp_path: Path
 ) -> None:
     """The same run, by its id, goes on to its end when what it lacked is there."""
     folder = tmp_path / "late" / "cycle1"
     run = sites.launch(site, sites.quick(folder))
     sites.ends(site, run, "Failed")
-    shutil.copytree(turned, folder)
+    shutil.copytree(trained, folder)
     ui.show_run(page, site, run)
     page.get_by_role("button", name="Retry", exact=True).click()
     page.get_by_role("dialog").get_by_role("button", name="Retry", exact=True).click()

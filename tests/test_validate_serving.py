@@ -463,17 +463,18 @@ def test_a_refused_key_is_not_in_the_error(plan: ValidationPlan, tmp_path: Path)
 INTERRUPTIBLE = """
 import signal, sys
 from pathlib import Path
-from tasks.serving.endpoint_transcription import endpoint_transcription as serving; from
-tasks.serving.endpoint_transcription import validation as serving_parity from tasks.models.catalog
-import embedded_path from tasks.data.cycle_folder import open_cycle from tasks.serving.riva_client
-import Client, Endpoint, Retry
+from tasks.data.cycle_folder import open_cycle
+from tasks.models.catalog import embedded_path
+from tasks.serving import endpoint_transcription, validation
+from tasks.serving.riva_client import Client, Endpoint, Retry
 
 # What a shell starts in the background ignores SIGINT; here it interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-plan = serving_parity.plan(open_cycle(Path(sys.argv[1])), model=embedded_path())
+plan = validation.plan(open_cycle(Path(sys.argv[1])), model=embedded_path())
 # Full jitter may draw a pause of next to nothing: of this bound, one in a million is under 5 s.
 client = Client(Endpoint(sys.argv[2]), Retry(attempts=99, first_s=5e6, longest_s=5e6))
-serving.transcribe(plan.rows, client, plan.folder / serving.SERVED_NAME, 1)
+out = plan.folder / endpoint_transcription.SERVED_NAME
+endpoint_transcription.transcribe(plan.rows, client, out, 1)
 """
 
 

@@ -7,8 +7,16 @@ from typing import Annotated
 
 import typer
 
-from asr_flywheel.options import DEFAULT_BASE, EXIT_FAILED, BaseOption, JsonOption, print_json
-from tasks.common.errors import FlywheelError, InputError
+from asr_flywheel.options import (
+    DEFAULTS,
+    EXIT_FAILED,
+    BaseOption,
+    ImageOption,
+    JsonOption,
+    RuntimeOption,
+    print_json,
+)
+from tasks.common.errors import FlywheelError
 
 app = typer.Typer()
 
@@ -18,11 +26,9 @@ _MARKS = {"ok": "ok  ", "note": "note", "missing": "MISS"}
 @app.command()
 def doctor(
     *,
-    base: BaseOption = DEFAULT_BASE,
-    runtime: Annotated[str, typer.Option(help="local or container.")] = "local",
-    image: Annotated[
-        str | None, typer.Option(help="For the container; by default the specification's.")
-    ] = None,
+    base: BaseOption = DEFAULTS.base,
+    runtime: RuntimeOption = DEFAULTS.runtime,
+    image: ImageOption = DEFAULTS.container.image,
     store: Annotated[
         str | None, typer.Option(help="A folder, s3://bucket/prefix, or a saved block.")
     ] = None,
@@ -39,10 +45,8 @@ def doctor(
     from tasks.records import rehearsal
     from tasks.stages import host_checks
 
-    if runtime not in {"local", "container"}:
-        raise InputError(f"runtime {runtime!r}: must be 'local' or 'container'.")
     where = None if store is None else store_from_here(store)
-    question = host_checks.ask(runtime, base, image, where, directory.absolute())
+    question = host_checks.ask(runtime.value, base, image, where, directory.absolute())
 
     found = (
         *host_checks.examine(question),

@@ -24,6 +24,9 @@ def rehearse(
         list[str] | None, typer.Option("--only", help="Only this step; may be repeated.")
     ] = None,
     *,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Load a base of your own that may run code of its own.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on: what passed before is not run again.")
     ] = False,
@@ -50,7 +53,7 @@ def rehearse(
     if base is not None and not base.expanduser().is_file():
         raise InputError(f"--base {base}: no such file. Fix: name a .nemo file.")
     own = None if base is None else base.expanduser().resolve()
-    plan = steps.plan_here(out.absolute(), own, image, jobs)
+    plan = steps.plan_here(out.absolute(), own, image, jobs, trust=trust)
     earlier = rehearsal.read(plan.record_path) if resume and plan.record_path.is_file() else None
     wanted = steps.choose(plan, only or [], earlier)
     for step in wanted:

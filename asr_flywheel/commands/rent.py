@@ -2,152 +2,80 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from asr_flywheel.config_options import with_options
 from asr_flywheel.options import (
-    DEFAULT_BASE,
+    BREV_HOST,
     EXIT_FAILED,
     EXIT_REFUSED,
-    AudioRootOption,
-    BaselineOption,
-    BaseOption,
-    EpochsOption,
-    KeepStyleOption,
-    PriorityOption,
-    RecipeOption,
-    SeedOption,
-    TrustOption,
+    RENTAL,
+    RENTED_CYCLE,
+    SSH_HOST,
     validated,
 )
 from asr_flywheel.run_server import server_answers
+from flows.rental.config import RentConfig
 from tasks.common.errors import InputError
-from tasks.training.recipes import RecipeName
+from tasks.gpu_hosts.providers import BrevSettings, SshHostSettings
 
 app = typer.Typer()
+_BREV = BrevSettings().provider
+_SSH = SshHostSettings.model_fields["provider"].default
 
 
 @app.command()
+@with_options(RENTED_CYCLE, RENTAL, SSH_HOST)
 def rent(
-    cycle: Annotated[
-        Path | None, typer.Argument(help="A folder cycle<N> with manifest.jsonl.")
-    ] = None,
     *,
     provider: Annotated[
-        str, typer.Option(help="brev, or ssh for a host that you have already.")
-    ] = "brev",
-    sku: Annotated[str, typer.Option(help="l40s, a10g, a100 or h100.")] = "l40s",
-    host_block: Annotated[
-        str | None, typer.Option(help="A saved host block, instead of the options of a host.")
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="ssh: user@host.")] = None,
-    port: Annotated[int | None, typer.Option(help="ssh: port.")] = None,
-    identity: Annotated[Path | None, typer.Option(help="ssh: file of the private key.")] = None,
-    known_hosts: Annotated[Path | None, typer.Option(help="ssh: file with its key.")] = None,
-    python: Annotated[
-        str | None, typer.Option(help="There, with this project; else it is installed.")
-    ] = None,
-    folder: Annotated[str | None, typer.Option(help="ssh: a folder on the host.")] = None,
-    usd_per_hour: Annotated[float | None, typer.Option(help="Your own price.")] = None,
-    disk_gb: Annotated[int, typer.Option(help="Of a host that is created.")] = 200,
-    gpu_required: Annotated[bool, typer.Option(help="Refuse a host without a GPU.")] = True,
-    need_gib: Annotated[float, typer.Option(help="Free disk that the host must have.")] = 40,
-    limit_minutes: Annotated[int, typer.Option(help="Kept by the host itself.")] = 240,
-    answer_minutes: Annotated[float, typer.Option(help="Without a YES by then: nothing.")] = 60,
-    base: BaseOption = DEFAULT_BASE,
-    trust: TrustOption = False,
-    runtime: Annotated[str, typer.Option(help="On the host: container, local.")] = "container",
-    recipe: RecipeOption = RecipeName.VERIFIED,
-    priority: PriorityOption = None,
-    epochs: EpochsOption = None,
-    seed: SeedOption = 42,
-    baseline: BaselineOption = None,
-    audio_root: AudioRootOption = None,
-    general: Annotated[
-        Path | None, typer.Option(help="A manifest of general English, against forgetting.")
-    ] = None,
-    keep_style: KeepStyleOption = False,
-    store: Annotated[
-        str | None, typer.Option(help="Keep all files there too: s3://bucket/prefix or a block.")
-    ] = None,
-    pass_on: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A variable for the worker, such as HF_TOKEN; repeat."),
-    ] = None,
+        str,
+        typer.Option(
+            metavar=f"{_BREV}|{_SSH}", help=f"From whom; {_SSH}: a host that you have already."
+        ),
+    ] = _BREV,
     reap: Annotated[
         bool, typer.Option("--reap", help="Only give back hosts that a killed run left.")
     ] = False,
     forget: Annotated[
         str | None, typer.Option(metavar="LEASE", help="You have ended that host by hand.")
     ] = None,
+    **given: Any,  # noqa: ANN401 - the options of a cycle, a rental and a host
 ) -> None:
     """Run a cycle on a rented GPU host: costs first, then your YES; given back in every outcome."""
     if forget is not None:
         _forget(forget)
-        return
-    if reap:
+    elif reap:
         _reap()
-        return
-    from blocks.parameter_types import store_from_here
-
-    if cycle is None:
+    elif given["cycle"] is None:
         raise InputError("rent: name a cycle, or --reap.")
-    if provider == "ssh":
-        if host is None and host_block is None:
-            raise InputError("rent: --provider ssh needs --host user@host.")
-        reached = {"destination": host or "block", "port": port, "identity": identity}
-        place: dict[str, Any] = {
-            "provider": "ssh",
-            "ssh": {**reached, "known_hosts": known_hosts},
-            "python": python,
-            **({} if folder is None else {"folder": folder}),
-        }
     else:
-        place = {"provider": provider, "python": python}
-    _rent(
-        {
-            "run": {
-                "cycle": cycle,
-                "base": base,
-                "trust": trust,
-                "runtime": runtime,
-                "recipe": recipe,
-                "priority": priority or ["drug"],
-                "epochs": epochs,
-                "seed": seed,
-                "baseline": baseline,
-                "general": general,
-                "audio_roots": audio_root or [],
-                "keep_style": keep_style,
-                "store": None if store is None else store_from_here(store),
-            },
-            "host": place,
-            "host_block": host_block,
-            "sku": sku,
-            "usd_per_hour": usd_per_hour,
-            "disk_gb": disk_gb,
-            "gpu_required": gpu_required,
-            "need_gib": need_gib,
-            "limit_minutes": limit_minutes,
-            "answer_minutes": answer_minutes,
-            "pass_on": pass_on or [],
-        }
-    )
+        cycle, host = RENTED_CYCLE.parameters(given), _host(provider, given)
+        _rent({"run": cycle, "host": host, **RENTAL.parameters(given)})
+
+
+def _host(provider: str, given: dict[str, Any]) -> dict[str, Any]:
+    if provider != _SSH:
+        return {"provider": provider, **BREV_HOST.parameters(given)}
+    if given["host"] is None and given["host_block"] is None:
+        raise InputError("rent: --provider ssh needs --host user@host.")
+    # Where a block is named it has the host, and its settings count.
+    given = {**given, "host": given["host"] or "block"}
+    return {"provider": provider, **SSH_HOST.parameters(given)}
 
 
 def _rent(parameters: dict[str, Any]) -> None:
+    config = validated(RentConfig, parameters)
     import signal
 
     from prefect.exceptions import CancelledRun
 
     from flows.provision_gpu import provision_gpu
-    from flows.rental.config import RentConfig
     from flows.rental.remote_run import require_server
     from tasks.records.cost_ledger import RentalOutcome
 
-    config = validated(RentConfig, parameters)
     # Without one, Prefect would first start a server of its own, only to be told so.
     require_server()
     # A closed terminal or laptop: as if Ctrl-C had been pressed, so that the host is given back.

@@ -5,23 +5,24 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asr_flywheel.config_options import with_options
 from asr_flywheel.options import (
     EXIT_REFUSED,
-    AudioRootOption,
-    CycleArgument,
+    SERVING,
     JsonOption,
     print_json,
+    validated,
 )
+from flows.serving_config import ServingConfig
 from tasks.common.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flows.serving_config import ServingConfig
     from tasks.serving.handoff import Accepted, Refusal
 
 app = typer.Typer()
@@ -174,60 +175,13 @@ def _accepted(found: Accepted | Refusal, *, as_json: bool) -> Accepted:
 
 
 @app.command("validate-serving")
-def validate_serving(
-    cycle: CycleArgument,
-    *,
-    endpoint: Annotated[
-        str, typer.Option(help="host:port of your own server; else ASR_ENDPOINT, else hosted.")
-    ] = "",
-    endpoint_block: Annotated[
-        str | None, typer.Option(help="A saved Riva Endpoint block, instead.")
-    ] = None,
-    api_key_secret: Annotated[
-        str | None, typer.Option(help="A Prefect Secret block with the key; else NVIDIA_API_KEY.")
-    ] = None,
-    tls: Annotated[bool, typer.Option(help="Encrypt the connection to --endpoint.")] = False,
-    tls_root: Annotated[
-        Path | None, typer.Option(help="PEM file to trust, if not the system's.")
-    ] = None,
-    language: Annotated[str, typer.Option(help="Language code of the request.")] = "en-US",
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Consent to audio leaving this machine.")
-    ] = False,
-    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Calls at once.")] = 4,
-    probing: Annotated[
-        bool, typer.Option(help="Send differing rows again, changed, to find out why.")
-    ] = True,
-    offline: Annotated[
-        Path | None, typer.Option(help="The evaluation to compare with, if not the cycle's own.")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="The .nemo or base that is served, if not the run's."),
-    ] = None,
-    audio_root: AudioRootOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@with_options(SERVING)
+def validate_serving(*, as_json: JsonOption = False, **given: Any) -> None:  # noqa: ANN401 - of SERVING
     """Compare what an endpoint writes with the offline evaluation. Exit 3: not the same."""
-    from flows.serving_config import ServingConfig
+    config = validated(ServingConfig, SERVING.parameters(given))
     from flows.validate_serving import validate_serving as flow
-    from tasks.serving.riva_client import EndpointSettings
 
-    config = ServingConfig(
-        cycle=cycle,
-        endpoint=EndpointSettings(
-            address=endpoint, tls=tls, tls_root=tls_root, language_code=language
-        ),
-        endpoint_block=endpoint_block,
-        api_key_secret=api_key_secret,
-        audio_may_leave=yes,
-        concurrency=concurrency,
-        probing=probing,
-        offline=offline,
-        model=model,
-        audio_roots=tuple(audio_root or ()),
-    )
-    if not yes and sys.stdin.isatty():
+    if not config.audio_may_leave and sys.stdin.isatty():
         config = _ask_for_consent(config)
     with quiet() if as_json else nullcontext():
         report = flow(config)

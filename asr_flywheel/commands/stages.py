@@ -8,25 +8,31 @@ from typing import Annotated
 import typer
 
 from asr_flywheel.options import (
-    DEFAULT_BASE,
+    DEFAULT_PRIORITY,
+    DEFAULTS,
     EXIT_REFUSED,
     AudioRootOption,
     BaselineOption,
     BaseOption,
     CycleArgument,
+    FractionOption,
     GeneralLimitOption,
     HoldOutTermsOption,
+    ImageOption,
     JsonOption,
     KeepStyleOption,
     MaxDurationOption,
     MethodOption,
     PriorityOption,
     RecipeOption,
+    RuntimeOption,
     SeedOption,
+    ShardsOption,
     TrustOption,
     print_json,
 )
-from tasks.models.catalog import Method
+from flows.config import CycleConfig, RuntimeName
+from tasks.runtimes.container_settings import ContainerSettings
 from tasks.training import recipes
 from tasks.training.recipes import Recipe, RecipeName
 
@@ -42,10 +48,10 @@ def _limited(name: RecipeName, max_duration: float | None) -> Recipe:
 @app.command()
 def gate(
     cycle: CycleArgument,
-    base: BaseOption = DEFAULT_BASE,
-    priority: PriorityOption = None,
+    base: BaseOption = DEFAULTS.base,
+    priority: PriorityOption = DEFAULT_PRIORITY,
     baseline: BaselineOption = None,
-    method: MethodOption = Method.SFT,
+    method: MethodOption = DEFAULTS.method,
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -59,7 +65,7 @@ def gate(
     verdict = prepare.run_gate(
         folder,
         base,
-        GatePolicy(priority=tuple(priority or ["drug"])),
+        GatePolicy(priority=tuple(priority)),
         baselines.find_baseline(folder, baseline),
         method,
     )
@@ -78,8 +84,8 @@ def gate(
 @app.command()
 def preflight(
     cycle: CycleArgument,
-    base: BaseOption = DEFAULT_BASE,
-    recipe: RecipeOption = RecipeName.VERIFIED,
+    base: BaseOption = DEFAULTS.base,
+    recipe: RecipeOption = DEFAULTS.recipe,
     audio_root: AudioRootOption = None,
     *,
     max_duration: MaxDurationOption = None,
@@ -108,10 +114,10 @@ def preflight(
 def split(
     cycle: CycleArgument,
     *,
-    base: BaseOption = DEFAULT_BASE,
-    fraction: Annotated[float, typer.Option(help="Share of each category to hold out.")] = 0.2,
-    seed: SeedOption = 42,
-    recipe: RecipeOption = RecipeName.VERIFIED,
+    base: BaseOption = DEFAULTS.base,
+    fraction: FractionOption = DEFAULTS.validation_fraction,
+    seed: SeedOption = DEFAULTS.seed,
+    recipe: RecipeOption = DEFAULTS.recipe,
     audio_root: AudioRootOption = None,
     max_duration: MaxDurationOption = None,
     keep_style: KeepStyleOption = False,
@@ -174,16 +180,15 @@ def transcribe(
         Path | None, typer.Option("--out", help="Instead of the cycle's offline_hyps.jsonl.")
     ] = None,
     audio_root: AudioRootOption = None,
-    shards: Annotated[
-        int | None,
-        typer.Option(min=1, max=1000, help="Have the GPU pool's workers decode, in so many parts."),
-    ] = None,
+    shards: ShardsOption = None,
+    runtime: RuntimeOption = DEFAULTS.runtime,
+    image: ImageOption = DEFAULTS.container.image,
     *,
     trust: TrustOption = False,
 ) -> None:
     """Decode a cycle offline; without --out the result becomes the cycle's baseline."""
+    container = ContainerSettings(image=image)
     if shards is not None:
-        from flows.config import CycleConfig
         from flows.transcribe_shards import transcribe_in_shards
 
         written = transcribe_in_shards(
@@ -192,12 +197,16 @@ def transcribe(
                 base=model,
                 audio_roots=tuple(audio_root or []),
                 shards=shards,
+                runtime=runtime,
+                container=container,
                 trust=trust,
             ),
             out,
         )
     else:
         from tasks.data.cycle_folder import open_cycle
+        from tasks.runtimes import hardware
+        from tasks.runtimes.container import ContainerRuntime
         from tasks.stages import evaluate
 
         written = evaluate.transcribe_baseline(
@@ -206,6 +215,11 @@ def transcribe(
             out,
             audio_root or [],
             lambda line: typer.echo(line, err=True),
+            runtime=(
+                ContainerRuntime(container, hardware.detect(), trust)
+                if runtime is RuntimeName.CONTAINER
+                else None
+            ),
             trust=trust,
         )
     for path in written:
@@ -249,7 +263,7 @@ def diff(
         Path | None,
         typer.Option("--held-out", help="A manifest of the rows that were not trained on."),
     ] = None,
-    priority: PriorityOption = None,
+    priority: PriorityOption = DEFAULT_PRIORITY,
     *,
     general: Annotated[
         tuple[Path, Path] | None,
@@ -266,7 +280,7 @@ def diff(
         before,
         after,
         held_out,
-        priority or ["drug"],
+        priority,
         general=general,
         limit=GuardrailPolicy.of_points(general_limit),
     )

@@ -14,7 +14,6 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -22,9 +21,11 @@ import httpx
 from flows.deployment_names import POOL, PROJECT
 from tasks.common import atomic_files
 from tasks.common.errors import FlywheelError
+from tasks.common.processes import group_lives, process_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 _WAIT_S = 120.0
 _GRACE_S = 10.0
@@ -152,9 +153,9 @@ class Site:
             with suppress(ProcessLookupError):
                 os.killpg(pid, kind)
             deadline = time.monotonic() + _GRACE_S
-            while _group_lives(pid) and time.monotonic() < deadline:
+            while group_lives(pid) and time.monotonic() < deadline:
                 time.sleep(0.1)
-            if not _group_lives(pid):
+            if not group_lives(pid):
                 break
         return True
 
@@ -207,18 +208,6 @@ class Site:
 
 
 def _start_time(pid: int) -> str:
-    """Return the kernel's start time of a process, "" if it is gone or a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] == "Z" else fields[19]
-
-
-def _group_lives(group: int) -> bool:
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
-            if fields[0] != "Z" and int(fields[2]) == group:
-                return True
-    return False
+    """Return the start time of a process that runs, else an empty string."""
+    status = process_status(pid)
+    return "" if status is None or status.is_zombie else status.started

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from blocks.gpu_host import BLOCKS
 from flows.config import CycleConfig
 from tasks.common.errors import InputError
 from tasks.gpu_hosts import gpu_prices
-from tasks.gpu_hosts.providers import BrevSettings, Provider, SshHostSettings
+from tasks.gpu_hosts.providers import BrevSettings, Provider
 
 
 class RentConfig(BaseModel):
@@ -40,30 +38,41 @@ class RentConfig(BaseModel):
         description="Your own figure, instead of the table's; at Brev also the most that is paid. "
         "A host of your own counts as free without one.",
     )
-    disk_gb: int = Field(200, ge=50, title="Disk (GB)", description="Of a host that is created.")
+    disk_gb: int = Field(
+        200, ge=50, title="Disk (GB)", description="Disk of a host that is created."
+    )
     gpu_required: bool = Field(
         True,
         title="A GPU is required",
-        description="Off: a host without one trains a small CTC base on its processor.",
+        description="Refuse a host without one. Off: a small CTC base trains on its processor.",
     )
     limit_minutes: int = Field(
         240,
         ge=1,
         le=7 * 24 * 60,
         title="Time limit (minutes)",
-        description="Kept by the host itself, from its start, even if nobody can reach it.",
+        description="The host ends itself so long after its start, even if nobody can reach it.",
     )
     answer_minutes: float = Field(
-        60, gt=0, title="Time to answer (minutes)", description="Without a YES nothing is created."
+        60,
+        gt=0,
+        title="Time to answer (minutes)",
+        description="How long a YES is waited for; without one nothing is created.",
     )
     reach_s: float = Field(
-        900, gt=0, title="Time to boot (s)", description="Until the host must be reachable."
+        900,
+        gt=0,
+        title="Time to boot (s)",
+        description="How long a host may take until it is reachable.",
     )
     patience_s: float = Field(
         300, ge=0, title="Patience (s)", description="How long the connection may be gone."
     )
     need_gib: float = Field(
-        40, ge=0, title="Free disk (GiB)", description="That the host must have: image and models."
+        40,
+        ge=0,
+        title="Free disk (GiB)",
+        description="Free disk that the host must have, for image and models.",
     )
     deployment: str = Field(
         "finetune-cycle/finetune-cycle",
@@ -89,22 +98,3 @@ class RentConfig(BaseModel):
                 "started (a worker's variables are those of its own environment), or leave it out."
             )
         return {name: os.environ[name] for name in self.pass_on}
-
-    def provider(self) -> SshHostSettings | BrevSettings:
-        """The settings of the provider, from the block if one is named.
-
-        Raises:
-            InputError: there is no such block.
-        """
-        if self.host_block is None:
-            return self.host
-        kind, _, name = self.host_block.partition("/")
-        block: Any = {one.get_block_type_slug(): one for one in BLOCKS}.get(kind)
-        try:
-            if block is None:
-                raise ValueError(kind)  # noqa: TRY301 - one message for both
-            return cast("SshHostSettings | BrevSettings", cast("Any", block).load(name).settings)
-        except ValueError as unknown:
-            raise InputError(
-                f"host_block: there is no block {self.host_block!r}. Fix: save one in the UI."
-            ) from unknown

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import tenacity
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.events import emit_event
@@ -74,15 +74,13 @@ def close(lease: Lease, outcome: RentalOutcome) -> None:
 
 
 def _try_to_give_back(lease: Lease) -> None:
-    for tries_left in reversed(range(_TRIES)):
-        try:
-            lease.open().release()
-        except Exception:
-            if not tries_left:
-                raise
-            time.sleep(_PAUSE_S)
-        else:
-            return
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(_TRIES),
+        wait=tenacity.wait_fixed(_PAUSE_S),
+        reraise=True,
+    )
+    # Opened anew each time: a host that could not be opened may be opened later. Ctrl-C ends it.
+    retrying(lambda: lease.open().release())
 
 
 def _count(lease: Lease, outcome: RentalOutcome) -> Lease | None:

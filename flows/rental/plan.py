@@ -6,8 +6,9 @@ import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from blocks.gpu_host import BLOCKS
 from flows import resolve
 from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
@@ -67,7 +68,7 @@ def plan(config: RentConfig) -> RentalPlan:
         InputError: the cycle cannot be run on another host, or does not fit on it.
     """
     run = config.run
-    provider = config.provider()
+    provider = _host_settings(config)
     cycle = open_cycle(run.cycle)
     _check_movable(run)
     config.passed_on()
@@ -94,6 +95,26 @@ def plan(config: RentConfig) -> RentalPlan:
     else:
         cost = gpu_prices.cost_shape(kind, work, config.disk_gb, config.usd_per_hour)
     return RentalPlan(cycle, verdict, provider, cost, cargo)
+
+
+def _host_settings(config: RentConfig) -> SshHostSettings | BrevSettings:
+    """Return the settings of a rental's host, from the block if one is named.
+
+    Raises:
+        InputError: there is no such block.
+    """
+    if config.host_block is None:
+        return config.host
+    slug, _, name = config.host_block.partition("/")
+    kind: Any = {block.get_block_type_slug(): block for block in BLOCKS}.get(slug)
+    try:
+        if kind is None:
+            raise ValueError(slug)  # noqa: TRY301 - one message for both
+        return cast("SshHostSettings | BrevSettings", kind.load(name).settings)
+    except ValueError as unknown:
+        raise InputError(
+            f"host_block: there is no block {config.host_block!r}. Fix: save one in the UI."
+        ) from unknown
 
 
 def _check_programs(provider: SshHostSettings | BrevSettings) -> None:

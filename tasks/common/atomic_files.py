@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, and hashing them.
+"""Write files atomically, so that a reader never sees half of one, and hash them.
 
 Everything is written under a temporary name in the target's own folder and then renamed, which is
 atomic on one file system.

@@ -1,4 +1,4 @@
-"""The two ways in which a stage can say no without a traceback.
+"""Exceptions that the command line reports without a traceback.
 
 A refusal of the gate is not an error: it is a verdict, and travels as a value.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 
 class FlywheelError(Exception):
-    """Something the user can mend. The message names the thing, the value and the fix."""
+    """An error that the user can mend; the message names the object, the value and the fix."""
 
 
 class InputError(FlywheelError):
-    """What the user handed in cannot be used. Raised before any GPU second is spent."""
+    """Unusable user input, raised before any GPU second is spent."""
 
 
 class TrainingError(FlywheelError):

@@ -27,34 +27,34 @@ _SETTLED_NS = 2_000_000_000
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal; the same as ``files.sha256_file``."""
+    """Return a file's SHA-256 in hexadecimal, from the cache if the file is unchanged."""
     before = _state(path)
     if before["bytes"] < _LEAST_BYTES:
         return sha256_file(path)
     entry = _entry(path)
-    known = _read(entry)
-    if known.get("state") == before and isinstance(known.get("sha256"), str):
-        return str(known["sha256"])
-    found = sha256_file(path)
-    settled = time.time_ns() - max(before["modified_ns"], before["changed_ns"]) > _SETTLED_NS
-    if settled and _state(path) == before:
-        _keep(entry, {"path": str(path), "state": before, "sha256": found})
-    return found
+    cached = _read(entry)
+    if cached.get("state") == before and isinstance(cached.get("sha256"), str):
+        return str(cached["sha256"])
+    digest = sha256_file(path)
+    is_settled = time.time_ns() - max(before["modified_ns"], before["changed_ns"]) > _SETTLED_NS
+    if is_settled and _state(path) == before:
+        _keep(entry, {"path": str(path), "state": before, "sha256": digest})
+    return digest
 
 
-def note(path: Path, digest: str) -> None:
-    """Take note of a hash that is known: of a file that was hashed before it was moved here."""
+def record_hash(path: Path, digest: str) -> None:
+    """Record the known hash of a file that was hashed before it was moved to this path."""
     _keep(_entry(path), {"path": str(path), "state": _state(path), "sha256": digest})
 
 
 def _state(path: Path) -> dict[str, int]:
-    found = path.stat()
+    stat = path.stat()
     return {
-        "bytes": found.st_size,
-        "modified_ns": found.st_mtime_ns,
-        "changed_ns": found.st_ctime_ns,
-        "inode": found.st_ino,
-        "device": found.st_dev,
+        "bytes": stat.st_size,
+        "modified_ns": stat.st_mtime_ns,
+        "changed_ns": stat.st_ctime_ns,
+        "inode": stat.st_ino,
+        "device": stat.st_dev,
     }
 
 
@@ -66,10 +66,10 @@ def _entry(path: Path) -> Path:
 
 def _read(entry: Path) -> dict[str, Any]:
     try:
-        found = atomic_files.read_json(entry)
+        entry_json = atomic_files.read_json(entry)
     except InputError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return entry_json if isinstance(entry_json, dict) else {}
 
 
 def _keep(entry: Path, value: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ def _keep(entry: Path, value: dict[str, Any]) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):
@@ -90,6 +90,6 @@ def sha256_file(path: Path) -> str:
 
 
 def fingerprint(value: object) -> str:
-    """SHA-256 of a JSON-able value, independent of key order and of the Python version."""
+    """Return the SHA-256 of a JSON-able value, independent of key order and Python version."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()

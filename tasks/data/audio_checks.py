@@ -1,4 +1,4 @@
-"""What can be wrong with one recording: its form, its level and its length."""
+"""Check one recording's format, level and length."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AudioLimits:
-    """What a row must satisfy.
+    """The limits that a row's audio must satisfy.
 
     Attributes:
         sample_rate: Hz, the base's.
@@ -45,7 +45,7 @@ _MOST_OVER_RANGE = 0.01
 def check(
     utterance: Utterance, fact: AudioFacts | Unreadable, limits: AudioLimits
 ) -> Iterable[ManifestFinding]:
-    """Everything that is wrong with a row's recording."""
+    """Yield every finding on a row's recording."""
     row, name = utterance.row, utterance.audio_filepath
     if isinstance(fact, Unreadable):
         yield findings.error(
@@ -101,9 +101,9 @@ def _check_level(utterance: Utterance, fact: AudioFacts) -> Iterable[ManifestFin
             "audio-silent", row, name, "every sample is zero at 16 bits", "record or copy it again"
         )
     if fact.over_range:
-        wild = fact.over_range_share > _MOST_OVER_RANGE
-        tell = findings.error if wild else findings.warning
-        yield tell(
+        is_error = fact.over_range_share > _MOST_OVER_RANGE
+        finding_of = findings.error if is_error else findings.warning
+        yield finding_of(
             "audio-over-range",
             row,
             f"{fact.over_range} samples",
@@ -116,14 +116,14 @@ def _check_level(utterance: Utterance, fact: AudioFacts) -> Iterable[ManifestFin
 def _check_length(
     utterance: Utterance, fact: AudioFacts, limits: AudioLimits
 ) -> Iterable[ManifestFinding]:
-    row, seconds, stated = utterance.row, fact.duration, utterance.duration
-    if stated is not None:
-        gap = abs(stated - seconds)
+    row, seconds, manifest_duration = utterance.row, fact.duration, utterance.duration
+    if manifest_duration is not None:
+        gap = abs(manifest_duration - seconds)
         if gap > max(_DURATION_SLACK_S, _DURATION_SLACK_SHARE * seconds):
             yield findings.error(
                 "duration-differs",
                 row,
-                stated,
+                manifest_duration,
                 f"duration differs from the audio's {seconds:.3f} s ({utterance.audio_filepath})",
                 "check that it is the right file; then correct duration or write null",
             )

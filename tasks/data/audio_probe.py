@@ -1,4 +1,4 @@
-"""Reading what a run must know about an audio file, in one pass over it."""
+"""Read the facts of an audio file that a run needs, in one pass over it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
 
 @dataclass(frozen=True, slots=True)
 class AudioFacts:
-    """What the header says and what decoding found.
+    """The facts from an audio file's header and its decoding.
 
     Attributes:
         sample_rate: Hz.
@@ -68,7 +68,7 @@ class AudioFacts:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """The file could not be decoded; ``reason`` is the decoder's own word."""
+    """An audio file that could not be decoded; ``reason`` is the decoder's message."""
 
     reason: str
 
@@ -78,11 +78,15 @@ def probe(path: Path) -> AudioFacts | Unreadable:
     digest = hashlib.sha256()
     frames = peak = over_range = not_finite = 0
     try:
-        with soundfile.SoundFile(str(path)) as sound:
-            rate, channels, promised = sound.samplerate, sound.channels, sound.frames
-            promised = _wav_frames(path) or promised
+        with soundfile.SoundFile(str(path)) as audio_file:
+            rate, channels, header_frames = (
+                audio_file.samplerate,
+                audio_file.channels,
+                audio_file.frames,
+            )
+            header_frames = _wav_frames(path) or header_frames
             digest.update(f"{rate} {channels}\n".encode())
-            while len((read := _read(sound, _BLOCK_FRAMES)).samples):
+            while len((read := _read(audio_file, _BLOCK_FRAMES)).samples):
                 block = read.samples
                 frames += len(block)
                 over_range += read.over_range
@@ -93,40 +97,40 @@ def probe(path: Path) -> AudioFacts | Unreadable:
     except (soundfile.SoundFileError, OSError, ValueError, TypeError) as wrong:
         return Unreadable(str(wrong))
     sha256 = digest.hexdigest()
-    return AudioFacts(rate, channels, frames, promised, peak, sha256, over_range, not_finite)
+    return AudioFacts(rate, channels, frames, header_frames, peak, sha256, over_range, not_finite)
 
 
 def read_16_bits(path: Path) -> tuple[Samples, int]:
-    """A recording as 16-bit samples, shape (frames,) or (frames, channels), and its rate in Hz.
+    """Return a recording's 16-bit samples, (frames,) or (frames, channels), and its rate in Hz.
 
     These are the samples whose hash names the recording.
 
     Raises:
         soundfile.SoundFileError: it cannot be read.
     """
-    with soundfile.SoundFile(str(path)) as sound:
-        return _read(sound, -1).samples, int(sound.samplerate)
+    with soundfile.SoundFile(str(path)) as audio_file:
+        return _read(audio_file, -1).samples, int(audio_file.samplerate)
 
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """Some samples at 16 bits, and what had to be changed for that."""
+    """Samples at 16 bits, and the counts of those that had to be changed."""
 
     samples: Samples
     over_range: int = 0
     not_finite: int = 0
 
 
-def _read(sound: soundfile.SoundFile, frames: int) -> _Read:
-    """The next samples at 16 bits; -1 frames are all that are left.
+def _read(audio_file: soundfile.SoundFile, frames: int) -> _Read:
+    """Read the next samples at 16 bits; -1 frames read all that are left.
 
     libsndfile converts integers to integers, but passes floating point on as it is: as int16, a
     speech of -1.0 to 1.0 would become -1, 0 and 1 (and overshooting Vorbis would wrap around). So
     everything but 16-bit integers is read as floating point, which holds 24 bits, and rounded here.
     """
-    if sound.subtype == PCM_16:
-        return _Read(sound.read(frames, dtype="int16"))
-    wide = sound.read(frames, dtype="float32")
+    if audio_file.subtype == PCM_16:
+        return _Read(audio_file.read(frames, dtype="int16"))
+    wide = audio_file.read(frames, dtype="float32")
     not_finite = wide.size - int(np.count_nonzero(np.isfinite(wide)))
     if not_finite:
         wide = np.nan_to_num(wide, nan=0.0, posinf=0.0, neginf=0.0)
@@ -137,7 +141,7 @@ def _read(sound: soundfile.SoundFile, frames: int) -> _Read:
 
 
 def _wav_frames(path: Path) -> int | None:
-    """Samples per channel that a WAV header promises; None for another format.
+    """Return the samples per channel that a WAV header states; None for another format.
 
     libsndfile corrects its own figure by the size of the file, so that it never tells that a WAV
     was cut short.
@@ -149,8 +153,8 @@ def _wav_frames(path: Path) -> int | None:
         while len(header := stream.read(8)) == 8:  # noqa: PLR2004 - a name and a size
             name, size = struct.unpack("<4sI", header)
             if name == b"data":
-                known = frame_bytes and size not in _UNKNOWN_SIZES
-                return int(size // frame_bytes) if known else None
+                is_size_known = frame_bytes and size not in _UNKNOWN_SIZES
+                return int(size // frame_bytes) if is_size_known else None
             body = stream.read(size + size % 2)
             if name == b"fmt " and len(body) >= 14:  # noqa: PLR2004 - up to the frame's size
                 tag, frame_bytes = struct.unpack_from("<H10xH", body)

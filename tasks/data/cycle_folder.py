@@ -1,4 +1,4 @@
-"""Where a cycle's files lie.
+"""The paths of a cycle's files.
 
 A cycle is a folder ``cycle<N>`` with manifest.jsonl. train.jsonl, validation.jsonl and
 models/<run>/ go into it; ``cycle<N+1>`` beside it gets what the tuned model's evaluation gives.
@@ -60,7 +60,7 @@ class Cycle:
         return Cycle(self.path.parent / f"cycle{number}", number)
 
     def find_baseline(self) -> Path | None:
-        """The cycle's evaluation result: an imported one, else this tool's own, else None.
+        """Return the cycle's evaluation result: an imported one, else this tool's own, else None.
 
         The imported one goes first: a user who put it there made it for this cycle, whereas
         offline_hyps.jsonl may stem from the tuning of the cycle before.
@@ -72,7 +72,7 @@ class Cycle:
 
 
 def open_cycle(path: Path) -> Cycle:
-    """A cycle from its folder.
+    """Return the cycle of a folder.
 
     Raises:
         InputError: no such folder, or its name is not ``cycle<N>``.
@@ -91,5 +91,5 @@ def open_cycle(path: Path) -> Cycle:
 
 
 def clinic_of(cycle: Cycle) -> str:
-    """The name of the folder that holds the cycles: small letters, digits and dashes."""
+    """Return the clinic's name, from the folder of cycles: small letters, digits and dashes."""
     return _SLUG.sub("-", cycle.path.parent.name.lower()).strip("-") or "cycles"

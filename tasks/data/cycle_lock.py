@@ -1,4 +1,4 @@
-"""A cycle's folder belongs to one run at a time, on this host and between hosts."""
+"""Lock a cycle's folder for one run at a time, on this host and between hosts."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LOOK_EVERY_S = 1.0
 
 
 class CycleBusyError(InputError):
-    """Another run works on the cycle."""
+    """A cycle that another run works on."""
 
 
 @contextmanager
 def lock_cycle(
     cycle: Cycle, on_wait: Callable[[], None] | None = None, *, following: bool = False
 ) -> Iterator[None]:
-    """Keep a cycle's folder for this run alone; the kernel gives it back if the run is killed.
+    """Lock a cycle's folder for this run; the kernel releases the lock if the process dies.
 
     Two locks: one of the folder itself, which holds on this host, by whatever link the folder was
     reached; and the cycle's byte in a file beside it, which holds between hosts too (NFS passes on
@@ -46,9 +46,9 @@ def lock_cycle(
     """
     with ExitStack() as open_files:
         locks = [_folder_lock(cycle, open_files)]
-        if (beside := _bytes_lock(cycle, 2 if following else 1, open_files)) is not None:
-            locks.append(beside)
-        if not _locked(locks):
+        if (bytes_lock := _bytes_lock(cycle, 2 if following else 1, open_files)) is not None:
+            locks.append(bytes_lock)
+        if not _take_locks(locks):
             if on_wait is None:
                 raise CycleBusyError(
                     f"{cycle.path}: another run works on this cycle"
@@ -56,14 +56,14 @@ def lock_cycle(
                     "files. Fix: wait for it (when_busy: wait), or cancel it."
                 )
             on_wait()
-            while not _locked(locks):
+            while not _take_locks(locks):
                 time.sleep(_LOOK_EVERY_S)
         yield
 
 
 @dataclass(frozen=True, slots=True)
 class _Lock:
-    """What is asked of the kernel, to take a lock and to give it back."""
+    """A lock of the kernel as two functions, to take it and to release it."""
 
     take: Callable[[], object]
     give_back: Callable[[], object]
@@ -80,7 +80,7 @@ def _folder_lock(cycle: Cycle, open_files: ExitStack) -> _Lock:
 
 
 def _bytes_lock(cycle: Cycle, cycles: int, open_files: ExitStack) -> _Lock | None:
-    """Bytes N and, for two cycles, N+1 of a file beside the cycles; None where none can be made."""
+    """Return the lock of byte N (and N+1) of a file beside the cycles; None if none can be made."""
     try:
         handle = os.open(cycle.path.parent / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError:
@@ -89,21 +89,21 @@ def _bytes_lock(cycle: Cycle, cycles: int, open_files: ExitStack) -> _Lock | Non
 
     def ask(kind: int) -> None:
         # Of the open file and not of the process: two claims of one process exclude each other.
-        wanted = struct.pack("hhqqi4x", kind, os.SEEK_SET, cycle.number, cycles, 0)
-        fcntl.fcntl(handle, fcntl.F_OFD_SETLK, wanted)
+        lock_request = struct.pack("hhqqi4x", kind, os.SEEK_SET, cycle.number, cycles, 0)
+        fcntl.fcntl(handle, fcntl.F_OFD_SETLK, lock_request)
 
     return _Lock(lambda: ask(fcntl.F_WRLCK), lambda: ask(fcntl.F_UNLCK))
 
 
-def _locked(locks: Sequence[_Lock]) -> bool:
-    """Take all of them, or none."""
-    taken: list[_Lock] = []
+def _take_locks(locks: Sequence[_Lock]) -> bool:
+    """Take all locks, or none."""
+    taken_locks: list[_Lock] = []
     for lock in locks:
         try:
             lock.take()
         except BlockingIOError:
-            for other in taken:
+            for other in taken_locks:
                 other.give_back()
             return False
-        taken.append(lock)
+        taken_locks.append(lock)
     return True

@@ -1,4 +1,4 @@
-"""What a check found: which row, which value, and how to mend it."""
+"""Findings of a check: the row, the value and the fix."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class ManifestFinding:
 
     def __str__(self) -> str:
         where = f"row {self.row}: " if self.row is not None else ""
-        shown = (
+        shortened = (
             self.value if len(self.value) <= _LONGEST_VALUE else self.value[:_LONGEST_VALUE] + "…"
         )
-        value = f" ({shown!r})" if shown else ""
+        value = f" ({shortened!r})" if shortened else ""
         return f"{where}{self.problem}{value}. Fix: {self.fix}"
 
     def as_dict(self) -> dict[str, str | int | None]:
-        """The finding as the run record keeps it."""
+        """Return the finding as the run record holds it."""
         return {
             "code": self.code,
             "severity": self.severity.value,
@@ -56,12 +56,12 @@ class ManifestFinding:
 
 
 def error(code: str, row: int | None, value: object, problem: str, fix: str) -> ManifestFinding:
-    """An error about a row's value."""
+    """Return an error about a row's value."""
     return ManifestFinding(code, Severity.ERROR, row, _text(value), problem, fix)
 
 
 def warning(code: str, row: int | None, value: object, problem: str, fix: str) -> ManifestFinding:
-    """A warning about a row's value."""
+    """Return a warning about a row's value."""
     return ManifestFinding(code, Severity.WARNING, row, _text(value), problem, fix)
 
 
@@ -70,15 +70,15 @@ def _text(value: object) -> str:
 
 
 def summarise(findings: Sequence[ManifestFinding]) -> str:
-    """The findings a line each; of one kind only the first few, then how many more there are."""
+    """Summarise findings, a line each; of each kind list the first few and count the rest."""
     totals = Counter(finding.code for finding in findings)
-    shown: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     lines: list[str] = []
     for finding in findings:
-        shown[finding.code] += 1
-        if shown[finding.code] <= _SHOWN_OF_A_KIND:
+        counts[finding.code] += 1
+        if counts[finding.code] <= _SHOWN_OF_A_KIND:
             lines.append(f"  {finding}")
-        elif shown[finding.code] == _SHOWN_OF_A_KIND + 1:
+        elif counts[finding.code] == _SHOWN_OF_A_KIND + 1:
             more = totals[finding.code] - _SHOWN_OF_A_KIND
             lines.append(f"  … and {more} more of this kind ({finding.code})")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""General English beside the clinic's words: what the guardrail decodes, and what is replayed.
+"""Divide general English into the guardrail's sentences and those for replay.
 
 The set is the user's manifest of ordinary sentences. None of those that the guardrail decodes is
 trained on. With a replay share, one half of the set, always the same by the recordings' hashes, may
@@ -41,7 +41,7 @@ class GeneralSet:
 
 
 def recordings(rows: Iterable[CheckedRow]) -> frozenset[str]:
-    """The content hashes of rows' audio."""
+    """Return the content hashes of rows' audio."""
     return frozenset(row.audio_sha256 for row in rows)
 
 

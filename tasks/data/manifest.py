@@ -66,20 +66,20 @@ class Utterance:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def with_audio(self, audio_filepath: str) -> Utterance:
-        """The same row with its audio at another path."""
+        """Return the same row with its audio at another path."""
         return replace(self, audio_filepath=audio_filepath)
 
     def as_dict(self) -> dict[str, Any]:
-        """The row as a manifest holds it; absent clinical fields stay absent."""
-        known: dict[str, Any] = {
+        """Return the row as a manifest holds it; absent clinical fields stay absent."""
+        record: dict[str, Any] = {
             "audio_filepath": self.audio_filepath,
             "text": self.text,
             "duration": self.duration,
         }
         for name in CLINICAL_FIELDS:
             if (value := getattr(self, name)) is not None:
-                known[name] = value
-        return {**known, **self.extra}
+                record[name] = value
+        return {**record, **self.extra}
 
 
 _KNOWN_FIELDS = frozenset(f.name for f in fields(Utterance)) - {"row", "extra"}
@@ -96,8 +96,8 @@ def read_manifest(path: Path) -> tuple[Utterance, ...]:
     Raises:
         InputError: names every offending row, its value and the fix.
     """
-    utterances, found = parse_manifest(path)
-    findings.raise_errors(path, found)
+    utterances, schema_findings = parse_manifest(path)
+    findings.raise_errors(path, schema_findings)
     return utterances
 
 
@@ -111,23 +111,23 @@ def parse_manifest(path: Path) -> tuple[tuple[Utterance, ...], tuple[ManifestFin
         InputError: there is no file, or it is not text in UTF-8.
     """
     utterances: list[Utterance] = []
-    found: list[ManifestFinding] = []
+    schema_findings: list[ManifestFinding] = []
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
-            found.append(
+            schema_findings.append(
                 findings.error("blank-line", number, "", "the line is blank", "delete the line")
             )
             continue
         record, problem = _parse_line(number, line)
         if problem is not None:
-            found.append(problem)
+            schema_findings.append(problem)
             continue
         problems = list(_check_fields(number, record))
-        found.extend(problems)
+        schema_findings.extend(problems)
         if not problems:
             utterances.append(_utterance(number, record))
-    if not utterances and not found:
-        found.append(
+    if not utterances and not schema_findings:
+        schema_findings.append(
             findings.error(
                 "empty-manifest",
                 None,
@@ -136,7 +136,7 @@ def parse_manifest(path: Path) -> tuple[tuple[Utterance, ...], tuple[ManifestFin
                 "build it with /digital-health-clinical-asr-build",
             )
         )
-    return tuple(utterances), tuple(found)
+    return tuple(utterances), tuple(schema_findings)
 
 
 def _lines(path: Path) -> list[str]:
@@ -165,9 +165,9 @@ def _lines(path: Path) -> list[str]:
 def _parse_line(number: int, line: str) -> tuple[dict[str, Any], ManifestFinding | None]:
     def no_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"key {twice[0]!r} stands twice")
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise ValueError(f"key {duplicates[0]!r} stands twice")
         return dict(pairs)
 
     try:
@@ -213,7 +213,7 @@ def _check_fields(number: int, record: Mapping[str, Any]) -> Iterable[ManifestFi
 
 
 def _check_offset(number: int, value: object) -> Iterable[ManifestFinding]:
-    """NeMo would cut the recording there; every figure here is of whole recordings."""
+    """Refuse a row with an offset: NeMo would cut the recording there."""
     if value is not None and value != 0:
         yield findings.error(
             "audio-segment",
@@ -303,6 +303,6 @@ def _check_term(number: int, term: object, text: object) -> Iterable[ManifestFin
 
 
 def _utterance(number: int, record: Mapping[str, Any]) -> Utterance:
-    known = {name: record[name] for name in _KNOWN_FIELDS if name in record}
+    known_fields = {name: record[name] for name in _KNOWN_FIELDS if name in record}
     extra = {name: value for name, value in record.items() if name not in _KNOWN_FIELDS}
-    return Utterance(row=number, **known, extra=extra)
+    return Utterance(row=number, **known_fields, extra=extra)

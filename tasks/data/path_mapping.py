@@ -1,4 +1,4 @@
-"""Rewriting a manifest's audio paths for where it will be read (specification, container paths).
+"""Rewrite a manifest's audio paths for another host (specification, container paths).
 
 Host paths do not resolve in a container or on a rented host. A rewrite always makes a copy: the
 manifest it came from is never edited.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A folder's path here (or on the host the manifest came from) and where it will be.
+    """A source folder's path and its target path on the host that will read the manifest.
 
     Attributes:
         source: absolute path of a folder.
@@ -40,19 +40,19 @@ class Mapping:
 
 
 def parse_mapping(text: str) -> Mapping:
-    """A mapping written as ``SOURCE=TARGET``; the last ``=`` divides.
+    """Parse a mapping written as ``SOURCE=TARGET``; the last ``=`` divides.
 
     Raises:
         InputError: it is not of that form.
     """
-    source, found, target = text.rpartition("=")
-    if not found or not source or not target:
+    source, separator, target = text.rpartition("=")
+    if not separator or not source or not target:
         raise InputError(f"mapping {text!r}: write SOURCE=TARGET, such as /data/cycle1=/workspace.")
     return Mapping(PurePosixPath(source), PurePosixPath(target))
 
 
 def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
-    """Write a copy of a manifest whose audio paths are those of its new place.
+    """Write a copy of a manifest with its audio paths mapped to another place.
 
     A relative path counts from the manifest's folder. The mapping with the longest source that
     holds a path applies. The audio need not exist here, since the manifest may be another host's.
@@ -73,28 +73,32 @@ def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
         raise InputError(f"{out}: is the manifest itself, which is never edited. Fix: name a copy.")
     rows = read_manifest(manifest)
     folder = PurePosixPath(manifest.resolve().parent)
-    ordered = sorted(mappings, key=lambda one: len(one.source.parts), reverse=True)
-    moved: list[str] = []
-    lost: list[str] = []
+    ordered = sorted(mappings, key=lambda mapping: len(mapping.source.parts), reverse=True)
+    new_paths: list[str] = []
+    unmapped_rows: list[str] = []
     for row in rows:
         path = normal(folder / row.audio_filepath)
-        mapping = next((one for one in ordered if path.is_relative_to(one.source)), None)
-        if mapping is None:
-            lost.append(f"  row {row.row}: {row.audio_filepath!r} is under no mapped folder")
-        else:
-            moved.append(str(mapping.target / path.relative_to(mapping.source)))
-    if lost:
-        sources = ", ".join(str(one.source) for one in ordered)
-        raise InputError(
-            f"{manifest}: {len(lost)} rows cannot be rewritten (mapped: {sources}). "
-            "Fix: add a --map for their folder.\n" + "\n".join(lost[:20])
+        mapping = next(
+            (candidate for candidate in ordered if path.is_relative_to(candidate.source)), None
         )
-    write_manifest(out, (row.with_audio(path) for row, path in zip(rows, moved, strict=True)))
+        if mapping is None:
+            unmapped_rows.append(
+                f"  row {row.row}: {row.audio_filepath!r} is under no mapped folder"
+            )
+        else:
+            new_paths.append(str(mapping.target / path.relative_to(mapping.source)))
+    if unmapped_rows:
+        sources = ", ".join(str(mapping.source) for mapping in ordered)
+        raise InputError(
+            f"{manifest}: {len(unmapped_rows)} rows cannot be rewritten (mapped: {sources}). "
+            "Fix: add a --map for their folder.\n" + "\n".join(unmapped_rows[:20])
+        )
+    write_manifest(out, (row.with_audio(path) for row, path in zip(rows, new_paths, strict=True)))
     return len(rows)
 
 
 def normal(path: PurePosixPath) -> PurePosixPath:
-    """The path without ``..``, resolved as text: the folders may be another host's."""
+    """Return the path without ``..``, resolved as text: the folders may be another host's."""
     parts: list[str] = []
     for part in path.parts:
         if part == ".." and len(parts) > 1:

@@ -1,4 +1,4 @@
-"""Preflight: everything about a manifest that would waste GPU time or spoil a figure.
+"""Check a manifest for every fault that would waste GPU time or spoil a metric.
 
 It reads every row and every audio file before anything is spent, reports all findings at once and
 writes nothing. Errors stop the run; warnings are kept in the run record.
@@ -82,26 +82,30 @@ def preflight(
     Raises:
         InputError: the manifest cannot be read at all.
     """
-    utterances, found = parse_manifest(manifest)
+    utterances, schema_findings = parse_manifest(manifest)
     roots = [root.expanduser().resolve() for root in (manifest.parent, *limits.extra_roots)]
-    problems = list(found)
-    located = [(u, _locate(manifest, u, roots)) for u in utterances]
-    problems.extend(_check_places(located, roots))
-    problems.extend(_check_moved(located))
-    problems.extend(_check_duplicate_rows(located))
-    readable = [(u, path) for u, path in located if _inside(path, roots) and _is_file(path)]
+    problems = list(schema_findings)
+    audio_paths = [(utterance, _locate(manifest, utterance, roots)) for utterance in utterances]
+    problems.extend(_check_places(audio_paths, roots))
+    problems.extend(_check_moved(audio_paths))
+    problems.extend(_check_duplicate_rows(audio_paths))
+    readable = [
+        (utterance, path)
+        for utterance, path in audio_paths
+        if _is_inside(path, roots) and _is_file(path)
+    ]
     facts = audio_probe.probe_all([path for _, path in readable])
     rows = []
     for (utterance, path), fact in zip(readable, facts, strict=True):
         rewriter = style if restyle else None
-        text = _rewritten(rewriter, utterance.text)
+        text = _rewrite_text(rewriter, utterance.text)
         if style is not None:
             problems.extend(_check_text(utterance, text, style))
         problems.extend(audio_checks.check(utterance, fact, limits))
         if isinstance(fact, AudioFacts) and fact.frames:
             # To a millisecond, so that the copy does not depend on how a float prints.
             filled = replace(utterance, duration=round(fact.duration, 3))
-            term = utterance.term and _rewritten(rewriter, utterance.term)
+            term = utterance.term and _rewrite_text(rewriter, utterance.term)
             rows.append(CheckedRow(filled, path, fact.sha256, text, term))
     problems.extend(_check_duplicate_audio(rows))
     if style is not None:
@@ -110,12 +114,12 @@ def preflight(
     return PreflightResult(manifest, tuple(rows), tuple(problems))
 
 
-def _rewritten(style: WritingStyle | None, text: str) -> str:
+def _rewrite_text(style: WritingStyle | None, text: str) -> str:
     return text if style is None else style.rewrite(text)
 
 
 def _locate(manifest: Path, utterance: Utterance, roots: Sequence[Path]) -> Path:
-    """The real path of a row's audio, links followed; it need not exist.
+    """Return the real path of a row's audio, links resolved; it need not exist.
 
     A manifest that came from another host names folders that are not here. What follows the name of
     the cycle's folder, or of another root, is then looked for in that.
@@ -124,33 +128,33 @@ def _locate(manifest: Path, utterance: Utterance, roots: Sequence[Path]) -> Path
     if written.is_absolute() and not os.path.lexists(written):
         for root in roots:
             for place in reversed(range(1, len(written.parts))):
-                moved = root.joinpath(*written.parts[place + 1 :])
-                if written.parts[place] == root.name and _is_file(moved):
-                    return Path(os.path.realpath(moved))
+                local_path = root.joinpath(*written.parts[place + 1 :])
+                if written.parts[place] == root.name and _is_file(local_path):
+                    return Path(os.path.realpath(local_path))
     return Path(os.path.realpath(written if written.is_absolute() else manifest.parent / written))
 
 
-def _check_moved(located: Sequence[tuple[Utterance, Path]]) -> Iterable[ManifestFinding]:
-    moved = [
+def _check_moved(audio_paths: Sequence[tuple[Utterance, Path]]) -> Iterable[ManifestFinding]:
+    moved_rows = [
         (utterance, path)
-        for utterance, path in located
+        for utterance, path in audio_paths
         if os.path.isabs(utterance.audio_filepath)  # noqa: PTH117 - a name of any length
         and not os.path.lexists(utterance.audio_filepath)
         and _is_file(path)
     ]
-    if moved:
-        first, path = moved[0]
+    if moved_rows:
+        first, path = moved_rows[0]
         yield findings.warning(
             "audio-moved",
             first.row,
             first.audio_filepath,
-            f"{len(moved)} rows name audio by a path that is not here; it is read from {path} "
+            f"{len(moved_rows)} rows name audio by a path that is not here; it is read from {path} "
             "and beside it",
             "nothing, if that is the audio; `asr-flywheel paths` rewrites a manifest for this host",
         )
 
 
-def _inside(path: Path, roots: Iterable[Path]) -> bool:
+def _is_inside(path: Path, roots: Iterable[Path]) -> bool:
     return any(path.is_relative_to(root) for root in roots)
 
 
@@ -160,11 +164,11 @@ def _is_file(path: Path) -> bool:
 
 
 def _check_places(
-    located: Sequence[tuple[Utterance, Path]], roots: Sequence[Path]
+    audio_paths: Sequence[tuple[Utterance, Path]], roots: Sequence[Path]
 ) -> Iterable[ManifestFinding]:
-    for utterance, path in located:
+    for utterance, path in audio_paths:
         name = utterance.audio_filepath
-        if not _inside(path, roots) and not os.path.lexists(path):
+        if not _is_inside(path, roots) and not os.path.lexists(path):
             yield findings.error(
                 "audio-missing",
                 utterance.row,
@@ -173,7 +177,7 @@ def _check_places(
                 "copy the recordings into the cycle's folder, laid out as they were, or rewrite "
                 "the manifest: asr-flywheel paths MANIFEST --out COPY --map THEIRS=OURS",
             )
-        elif not _inside(path, roots):
+        elif not _is_inside(path, roots):
             yield findings.error(
                 "audio-outside",
                 utterance.row,
@@ -199,9 +203,11 @@ def _check_places(
             )
 
 
-def _check_duplicate_rows(located: Sequence[tuple[Utterance, Path]]) -> Iterable[ManifestFinding]:
+def _check_duplicate_rows(
+    audio_paths: Sequence[tuple[Utterance, Path]],
+) -> Iterable[ManifestFinding]:
     first: dict[Path, int] = {}
-    for utterance, path in located:
+    for utterance, path in audio_paths:
         if path in first:
             yield findings.error(
                 "duplicate-row",
@@ -244,12 +250,12 @@ def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[ManifestFindi
 def _check_text(utterance: Utterance, text: str, style: WritingStyle) -> Iterable[ManifestFinding]:
     row = utterance.row
     if unknown := style.unknown_in(text):
-        shown = " ".join(repr(part) for part in unknown)
+        unspellable = " ".join(repr(part) for part in unknown)
         yield findings.error(
             "text-unspellable",
             row,
             utterance.text,
-            f"the base's tokenizer cannot spell {shown}: training would teach it to write ⁇",
+            f"the base's tokenizer cannot spell {unspellable}: training would teach it to write ⁇",
             "write it as it is spoken (1.5 mg: one point five milligrams)",
         )
     elif not text:
@@ -273,7 +279,7 @@ def _check_text(utterance: Utterance, text: str, style: WritingStyle) -> Iterabl
 
 
 def _check_whole(rows: Sequence[CheckedRow], style: WritingStyle) -> Iterable[ManifestFinding]:
-    """Where the manifest as a whole is written otherwise than the base writes."""
+    """Warn where the manifest as a whole is written otherwise than the base writes."""
     texts = [row.utterance.text for row in rows]
     if not texts:
         return

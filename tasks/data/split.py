@@ -25,7 +25,7 @@ UNCATEGORISED = "(none)"
 
 @dataclass(frozen=True, slots=True)
 class SplitRow:
-    """What the split must know of a row.
+    """The fields of a row that the split needs.
 
     Attributes:
         row: the row's number in the manifest.
@@ -44,7 +44,7 @@ class SplitRow:
 
 @dataclass(frozen=True)
 class Split:
-    """The rows' numbers on either side, in the manifest's order, and what to tell the user."""
+    """The row numbers on either side, in the manifest's order, and warnings for the user."""
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
@@ -85,7 +85,7 @@ def split_rows(
     if not 0 < fraction < 1:
         raise InputError(f"fraction {fraction:g}: must lie between 0 and 1. Fix: 0.2 is usual.")
     groups: defaultdict[str, list[list[SplitRow]]] = defaultdict(list)
-    for group in _together(rows, by_term=by_term):
+    for group in _group_rows(rows, by_term=by_term):
         groups[group[0].category].append(group)
     sizes = Counter(row.category for row in rows)
     held_out: set[int] = set()
@@ -93,19 +93,23 @@ def split_rows(
     for category in sorted(sizes):
         candidates = sorted(groups[category], key=lambda group: _rank(seed, group))
         if sizes[category] < 2 or len(candidates) < 2:  # noqa: PLR2004 - two sides need two
-            what = "row" if sizes[category] == 1 else "term" if by_term else "recording"
-            warnings.append(f"category {category} has a single {what}: forced to train")
+            unit = "row" if sizes[category] == 1 else "term" if by_term else "recording"
+            warnings.append(f"category {category} has a single {unit}: forced to train")
             continue
-        wanted = max(1, int(fraction * sizes[category]))
-        fresh = [group for group in candidates if not _learnt(group, trained_before)]
+        target_rows = max(1, int(fraction * sizes[category]))
+        untrained = [group for group in candidates if not _was_trained_on(group, trained_before)]
         # The last candidate stays on the training side, unless what was learnt before is there.
-        taken = list(_take(fresh if len(fresh) < len(candidates) else fresh[:-1], wanted))
-        if len(taken) < wanted and len(fresh) < len(candidates):
-            warnings.append(
-                f"category {category}: {len(taken)} rows held out instead of {wanted}, since the "
-                "base was trained on the others"
+        held_out_rows = list(
+            _take_recordings(
+                untrained if len(untrained) < len(candidates) else untrained[:-1], target_rows
             )
-        held_out.update(taken)
+        )
+        if len(held_out_rows) < target_rows and len(untrained) < len(candidates):
+            warnings.append(
+                f"category {category}: {len(held_out_rows)} rows held out instead of {target_rows}"
+                ", since the base was trained on the others"
+            )
+        held_out.update(held_out_rows)
     if not held_out:
         raise InputError(
             "nothing can be held out: every category has a single recording, or the base was "
@@ -142,17 +146,19 @@ def fold_rows(
     """
     if folds < 2:  # noqa: PLR2004 - one fold would leave nothing to train on
         raise InputError(f"folds {folds}: at least 2 are needed. Fix: 5 is usual.")
-    dealt: list[list[int]] = [[] for _ in range(folds)]
-    fresh = [
-        group for group in _together(rows, by_term=False) if not _learnt(group, trained_before)
+    fold_numbers: list[list[int]] = [[] for _ in range(folds)]
+    untrained = [
+        group
+        for group in _group_rows(rows, by_term=False)
+        if not _was_trained_on(group, trained_before)
     ]
     # One deal through all categories, so that the folds differ by one recording at most.
-    fresh.sort(key=lambda group: (group[0].category, _rank(seed, group)))
-    for place, group in enumerate(fresh):
-        dealt[place % folds].extend(row.row for row in group)
-    if not all(dealt):
+    untrained.sort(key=lambda group: (group[0].category, _rank(seed, group)))
+    for place, group in enumerate(untrained):
+        fold_numbers[place % folds].extend(row.row for row in group)
+    if not all(fold_numbers):
         raise InputError(
-            f"folds {folds}: there are {len(fresh)} recordings that the base has not learnt. "
+            f"folds {folds}: there are {len(untrained)} recordings that the base has not learnt. "
             "Fix: fewer folds, or a larger manifest."
         )
     numbers = sorted(row.row for row in rows)
@@ -162,13 +168,13 @@ def fold_rows(
             validation=tuple(sorted(held_out)),
             warnings=(),
         )
-        for held_out in map(frozenset, dealt)
+        for held_out in map(frozenset, fold_numbers)
     )
 
 
-def _together(rows: Iterable[SplitRow], *, by_term: bool) -> list[list[SplitRow]]:
-    """Rows that share a recording (or a term), together, each group in its content's own order."""
-    groups = _sharing(rows) if by_term else _recordings(rows)
+def _group_rows(rows: Iterable[SplitRow], *, by_term: bool) -> list[list[SplitRow]]:
+    """Group rows that share a recording (or a term), each group in its content's own order."""
+    groups = _merge_groups(rows) if by_term else _recordings(rows)
     for group in groups:
         if len(group) > 1:
             group.sort(key=lambda row: (row.category, row.text, row.recording))
@@ -182,27 +188,34 @@ def _recordings(rows: Iterable[SplitRow]) -> list[list[SplitRow]]:
     return list(groups.values())
 
 
-def _sharing(rows: Iterable[SplitRow]) -> list[list[SplitRow]]:
-    """Rows that share a recording or a term: two terms of one recording become one group."""
+def _merge_groups(rows: Iterable[SplitRow]) -> list[list[SplitRow]]:
+    """Merge rows that share a recording or a term: two terms of a recording form one group."""
     groups: dict[str, list[SplitRow]] = {}
     for row in rows:
-        found = {id(groups[key]): groups[key] for key in _shared(row) if key in groups}
+        existing_groups = {
+            id(groups[key]): groups[key] for key in _group_keys(row) if key in groups
+        }
         # Into the largest, so that a term of many rows costs no more than many terms.
-        home = max(found.values(), key=len, default=[])
+        home = max(existing_groups.values(), key=len, default=[])
         home.append(row)
-        moved = [one for group in found.values() if group is not home for one in group]
-        home += moved
-        for one in (row, *moved):
-            groups.update(dict.fromkeys(_shared(one), home))
+        moved_rows = [
+            moved_row
+            for group in existing_groups.values()
+            if group is not home
+            for moved_row in group
+        ]
+        home += moved_rows
+        for member in (row, *moved_rows):
+            groups.update(dict.fromkeys(_group_keys(member), home))
     return list({id(group): group for group in groups.values()}.values())
 
 
-def _shared(row: SplitRow) -> list[str]:
-    """What a row may share with others."""
+def _group_keys(row: SplitRow) -> list[str]:
+    """List the keys by which a row shares a group with others."""
     return [f"recording {row.recording}", *([f"term {row.term}"] if row.term else [])]
 
 
-def _learnt(group: Sequence[SplitRow], trained_before: frozenset[str]) -> bool:
+def _was_trained_on(group: Sequence[SplitRow], trained_before: frozenset[str]) -> bool:
     return any(row.recording in trained_before for row in group)
 
 
@@ -210,13 +223,13 @@ def _rank(seed: int, group: Sequence[SplitRow]) -> str:
     return hashlib.sha256(f"{seed}\n{group[0].recording}\n{group[0].text}".encode()).hexdigest()
 
 
-def _take(candidates: Sequence[Sequence[SplitRow]], wanted: int) -> Iterable[int]:
-    """Row numbers of whole recordings, up to ``wanted`` rows, and at least one recording."""
-    taken = 0
+def _take_recordings(candidates: Sequence[Sequence[SplitRow]], target_rows: int) -> Iterable[int]:
+    """Yield row numbers of whole recordings: at most ``target_rows``, but at least a recording."""
+    taken_rows = 0
     for group in candidates:
-        if taken and taken + len(group) > wanted:
+        if taken_rows and taken_rows + len(group) > target_rows:
             continue
         yield from (row.row for row in group)
-        taken += len(group)
-        if taken >= wanted:
+        taken_rows += len(group)
+        if taken_rows >= target_rows:
             return

@@ -1,4 +1,4 @@
-"""The one normaliser of references, hypotheses and terms (contracts, section Metrics)."""
+"""The only normaliser of references, hypotheses and terms (contracts, section Metrics)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ASCII_TABLE = "".join(" " if char.isspace() else char.lower() for char in _BYTE
 
 
 def normalise(text: str) -> str:
-    """NFKD, lower case, only word characters, white space and hyphens, single spaces.
+    """Normalise text: NFKD, lower case, word characters, hyphens and single spaces only.
 
     Combining marks that NFKD splits off are not word characters, so that accents disappear.
     """
@@ -32,10 +32,10 @@ def normalise(text: str) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def normalise_term(term: str) -> str:
-    """The same of a term; an evaluation has few terms and many rows of each."""
+    """Normalise a term, cached: an evaluation has few terms and many rows of each."""
     return normalise(term)
 
 
-def contains_words(text: str, sought: str) -> bool:
-    """Whether the words of one normalised text stand in another, in order and adjacent."""
-    return f" {sought} " in f" {text} "
+def contains_words(text: str, phrase: str) -> bool:
+    """Return whether a phrase's words stand in a text, in order and adjacent (normalised)."""
+    return f" {phrase} " in f" {text} "

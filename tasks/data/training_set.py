@@ -121,19 +121,19 @@ def write_training_set(
     train = [*(by_number[number] for number in split.train), *replay]
     validation = [by_number[number] for number in split.validation]
     for path, side in zip(paths, (train, validation), strict=True):
-        manifest.write_manifest(path, (_copied(row, locate) for row in side))
+        manifest.write_manifest(path, (_training_row(row, locate) for row in side))
     return TrainingSet(
         *paths,
         split,
         tuple(row.utterance.duration or 0.0 for row in train),
-        _content(train, validation),
+        _content_hash(train, validation),
         frozenset(row.audio_sha256 for row in train),
         len(replay),
     )
 
 
-def _copied(row: CheckedRow, locate: Callable[[CheckedRow], str]) -> Utterance:
-    """The row as training reads it; the user's own text stays beside a text that was rewritten."""
+def _training_row(row: CheckedRow, locate: Callable[[CheckedRow], str]) -> Utterance:
+    """Return the row for training; a rewritten text keeps the user's own beside it."""
     original = row.utterance
     restyled = row.training_text != original.text
     return replace(
@@ -146,7 +146,7 @@ def _copied(row: CheckedRow, locate: Callable[[CheckedRow], str]) -> Utterance:
 
 
 def held_out_rows(path: Path) -> list[tuple[str, str | None]]:
-    """The rows of validation.jsonl, of any manifest, or of per-row results.
+    """Read the rows of validation.jsonl, of any manifest, or of per-row results.
 
     Returns:
         Of each row the audio's path and the user's text, None where the row gives none.
@@ -169,14 +169,14 @@ def held_out_rows(path: Path) -> list[tuple[str, str | None]]:
     return rows
 
 
-def _content(*sides: Sequence[CheckedRow]) -> str:
+def _content_hash(*sides: Sequence[CheckedRow]) -> str:
     return hashing.fingerprint(
         [sorted((row.audio_sha256, row.training_text) for row in side) for side in sides]
     )
 
 
 def counts(rows: Sequence[CheckedRow], split: Split) -> dict[str, dict[str, int]]:
-    """Rows of each category on either side."""
+    """Count the rows of each category on either side."""
     category = {row.utterance.row: row.utterance.entity_category or UNCATEGORISED for row in rows}
     return {
         side: dict(sorted(Counter(category[number] for number in numbers).items()))

@@ -22,7 +22,7 @@ _ROUNDING = 1e-9
 
 
 class Verdict(StrEnum):
-    """What becomes of the tuned model. The bare table knows no ``INCONCLUSIVE``."""
+    """The verdict on the tuned model. The bare table knows no ``INCONCLUSIVE``."""
 
     KEEP = "keep"
     GROW = "grow"
@@ -86,7 +86,7 @@ class TableReading:
     basis: str
 
     def as_dict(self) -> dict[str, object]:
-        """The reading as decision.json holds it."""
+        """Return the reading as decision.json holds it."""
         return {
             "decision": self.verdict.value,
             "movements": {category: row.value for category, row in self.movements.items()},
@@ -96,7 +96,7 @@ class TableReading:
 
 
 def movement(delta: KeywordErrorChange, policy: DecisionPolicy = POLICY) -> Movement:
-    """The table's row for one category."""
+    """Return the table's row for one category."""
     if delta.relative is None:
         return Movement.WORSE if delta.after.hits else Movement.UNCHANGED
     if delta.relative <= -policy.meaningful_drop + _ROUNDING:
@@ -109,24 +109,24 @@ def movement(delta: KeywordErrorChange, policy: DecisionPolicy = POLICY) -> Move
 
 
 def read_table(
-    found: Mapping[str, KeywordErrorChange],
+    changes: Mapping[str, KeywordErrorChange],
     priority: Sequence[str],
     basis: str,
     policy: DecisionPolicy = POLICY,
 ) -> TableReading:
     """Apply the table to the priority categories, each of which must have rows with a term."""
-    movements = {category: movement(found[category], policy) for category in priority}
-    seen = set(movements.values())
-    if Movement.WORSE in seen and Movement.DROPPED in seen:
+    movements = {category: movement(changes[category], policy) for category in priority}
+    movement_kinds = set(movements.values())
+    if Movement.WORSE in movement_kinds and Movement.DROPPED in movement_kinds:
         verdict = Verdict.GROW
         action = "One priority category dropped while another got worse: grow the manifest."
-    elif Movement.WORSE in seen:
+    elif Movement.WORSE in movement_kinds:
         verdict = Verdict.DISCARD
         action = "Overfit on a small manifest: grow it before retraining; do not tune harder."
-    elif Movement.DROPPED in seen:
+    elif Movement.DROPPED in movement_kinds:
         verdict = Verdict.KEEP
         action = f"Keep the .nemo; to deploy it, hand it to {neighbour_stages.SERVING}."
-    elif Movement.LITTLE in seen:
+    elif Movement.LITTLE in movement_kinds:
         verdict = Verdict.GROW
         action = "Expand the manifest: signal density beats learning-rate sweeps."
     else:
@@ -139,7 +139,7 @@ def read_table(
 
 
 def describe(delta: KeywordErrorChange, row: Movement) -> str:
-    """A category's figures in a sentence."""
+    """Describe a category's figures in a sentence."""
     relative = "" if delta.relative is None else f", {delta.relative:+.0%} relative"
     return (
         f"{delta.category} KER {row.value}: {delta.before.rate:.3f} → {delta.after.rate:.3f} "

@@ -1,4 +1,4 @@
-"""Two evaluations, compared row by row and judged, for ``asr-flywheel diff`` and for the flow."""
+"""Compare two evaluations row by row and judge them, for ``asr-flywheel diff`` and the flow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def judged_rows(pairing: diff.PairedScores) -> tuple[diff.PairedScores, str]:
-    """The rows that decide, and what they are called: held-out ones, where rows are marked."""
+    """Return the rows that decide, and their name: held-out ones, where rows are marked."""
     if any(pair.after.row.part is not None for pair in pairing.pairs):
         return pairing.held_out, row_basis.HELD_OUT
     return pairing, row_basis.UNTUNED
@@ -30,7 +30,7 @@ def evidence(
     overfit: str | None = None,
     previous: Mapping[str, float | None] | None = None,
 ) -> DecisionEvidence:
-    """What a decision on these rows rests on.
+    """Collect the evidence for a decision on these rows.
 
     The held-out rows decide wherever the later evaluation marks its rows. Where it does not, it is
     not known what was trained on, and all rows do. Cross-fitted rows go before either: each was
@@ -40,13 +40,15 @@ def evidence(
     if cross_fitted is not None:
         judged, basis = cross_fitted, row_basis.CROSS_FITTED
     gap = pronunciation_gap(judged.after, GatePolicy())
-    found = false_keyword_effect(judged, index_terms(pair.after.row.term for pair in pairing.pairs))
+    effect = false_keyword_effect(
+        judged, index_terms(pair.after.row.term for pair in pairing.pairs)
+    )
     return DecisionEvidence(
         judged=judged.by_category,
         basis=basis,
         trained=pairing.trained.by_category,
-        with_false_keywords_as_misses=found.with_false_keywords_as_misses,
-        false_keywords=found.rows,
+        with_false_keywords_as_misses=effect.with_false_keywords_as_misses,
+        false_keywords=effect.rows,
         guardrail=guardrail,
         pronunciation_gap=None if gap is None else gap.advice,
         overfit=overfit,
@@ -55,9 +57,9 @@ def evidence(
 
 
 def read_all_rows(pairing: diff.PairedScores, priority: Sequence[str]) -> TableReading:
-    """The specification's table over all rows, trained ones too, as its own headline has it."""
+    """Apply the specification's table to all rows, trained ones too, as its headline does."""
     _, basis = judged_rows(pairing)
     basis = row_basis.ALL if basis == row_basis.HELD_OUT else basis
-    found = pairing.by_category
-    require_rows(found, priority, basis)
-    return read_table(found, priority, basis)
+    changes = pairing.by_category
+    require_rows(changes, priority, basis)
+    return read_table(changes, priority, basis)

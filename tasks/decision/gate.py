@@ -1,4 +1,4 @@
-"""The gate: is tuning worth the GPU time? (specification, rules 4 to 6; contracts, Routing).
+"""The gate: decide whether tuning is worth the GPU time (specification, rules 4 to 6; contracts).
 
 A refusal is a verdict, not an error: it names its route. All reasons are collected, the most
 fundamental first; the first one's action and route are the gate's.
@@ -41,7 +41,7 @@ _FOREIGN_SHARE = 0.05
 
 
 class Action(StrEnum):
-    """What to do next."""
+    """The action to take next."""
 
     TUNE = "tune"
     BUILD = "build-manifest"
@@ -96,7 +96,7 @@ class GatePolicy:
 
 @dataclass(frozen=True, slots=True)
 class GateInputs:
-    """What the gate judges.
+    """The inputs that the gate judges.
 
     Attributes:
         utterances: the manifest's rows, or None where there is no manifest.
@@ -117,7 +117,7 @@ class GateInputs:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One ground for the verdict, with where it sends the user."""
+    """One ground for the verdict, with the stage to go to next."""
 
     action: Action
     route: str
@@ -135,16 +135,16 @@ class GateResult:
 
     @property
     def action(self) -> Action:
-        """What to do next: the first reason's."""
+        """The next action: the first reason's."""
         return self.reasons[0].action
 
     @property
     def route(self) -> str:
-        """Which stage does it: the first reason's."""
+        """The stage of the next action: the first reason's."""
         return self.reasons[0].route
 
     def as_dict(self) -> dict[str, object]:
-        """What ``asr-flywheel gate --json`` prints."""
+        """Return the record that ``asr-flywheel gate --json`` prints."""
         return {
             "passed": self.passed,
             "action": self.action.value,
@@ -162,7 +162,7 @@ def check_gate(evidence: GateInputs, policy: GatePolicy) -> GateResult:
     figures = _figures(evidence, policy)
     if refusals:
         return GateResult(False, tuple(refusals), warnings, figures)
-    return GateResult(True, (_passed(evidence, policy),), warnings, figures)
+    return GateResult(True, (_passed_reason(evidence, policy),), warnings, figures)
 
 
 def _refusals(evidence: GateInputs, policy: GatePolicy) -> Iterable[Reason]:
@@ -202,17 +202,17 @@ def _language_refusals(utterances: Sequence[Utterance]) -> Iterable[Reason]:
 
 
 def manifest_language(utterances: Sequence[Utterance]) -> str | None:
-    """The manifest's language (ISO 639-1), from its ``lang`` fields or else from its text.
+    """Return the manifest's language (ISO 639-1), from its ``lang`` fields or its text.
 
     None where there is too little text to tell.
     """
-    stated = {
+    field_languages = {
         str(utterance.extra.get("lang") or utterance.extra.get("language") or "").lower()[:2]
         for utterance in utterances
     } - {""}
-    if others := sorted(stated - {"en"}):
+    if others := sorted(field_languages - {"en"}):
         return others[0]
-    if stated:
+    if field_languages:
         return "en"
     sample = " ".join(utterance.text for utterance in utterances)[:_LANGUAGE_SAMPLE_CHARS]
     if len(sample) < _SHORTEST_LANGUAGE_SAMPLE:
@@ -236,7 +236,7 @@ def _base_refusals(base: Base, method: Method) -> Iterable[Reason]:
             f"(legacy fallback: {LEGACY_FALLBACK}).",
         )
     if method is Method.ADAPTER:
-        why = (
+        ground = (
             "on TDT and RNN-T decoders the specification found 72 NaN tensors at any learning "
             "rate. NeMo 3.0 with random weights showed none in 96 here, which clears no real model"
             if base.decoder.has_transducer
@@ -245,7 +245,7 @@ def _base_refusals(base: Base, method: Method) -> Iterable[Reason]:
         yield Reason(
             Action.STOCK_SFT,
             neighbour_stages.FINETUNE,
-            f"No adapter on {base.name}: {why}. Use stock full-model tuning.",
+            f"No adapter on {base.name}: {ground}. Use stock full-model tuning.",
         )
 
 
@@ -264,7 +264,7 @@ class PronunciationGap:
 
     @property
     def advice(self) -> str:
-        """The finding, and what mends it."""
+        """The finding and its remedy."""
         return (
             f"A pronunciation gap, not a model gap: {self}. Give those terms a pronunciation: "
             f"{neighbour_stages.BUILD}, step 2d."
@@ -272,17 +272,17 @@ class PronunciationGap:
 
 
 def pronunciation_gap(scores: Scores, policy: GatePolicy) -> PronunciationGap | None:
-    """The first diagnostic: is it the pronunciation, and not the model, that is lacking?"""
+    """Return the pronunciation gap if guessed pronunciations alone are misrecognised, else None."""
     sources = scores.by("ipa_source")
     if "merriam-webster" not in sources or "magpie_g2p" not in sources:
         return None
-    known, guessed = sources["merriam-webster"].keyword, sources["magpie_g2p"].keyword
-    if known.rate is None or guessed.rate is None:
+    dictionary, predicted = sources["merriam-webster"].keyword, sources["magpie_g2p"].keyword
+    if dictionary.rate is None or predicted.rate is None:
         return None
-    if min(known.n, guessed.n) < policy.min_source_rows:
+    if min(dictionary.n, predicted.n) < policy.min_source_rows:
         return None
-    if known.rate <= policy.good_pronunciation and guessed.rate > policy.bad_pronunciation:
-        return PronunciationGap(known, guessed)
+    if dictionary.rate <= policy.good_pronunciation and predicted.rate > policy.bad_pronunciation:
+        return PronunciationGap(dictionary, predicted)
     return None
 
 
@@ -296,7 +296,10 @@ def _ker_refusals(evidence: GateInputs, baseline: Scores, policy: GatePolicy) ->
     worst = _worst_priority(baseline, policy)
     if worst is None:
         utterances = evidence.utterances or ()
-        if any(_rows_of(utterances, one) < policy.min_priority_rows for one in policy.priority):
+        if any(
+            _rows_of(utterances, category) < policy.min_priority_rows
+            for category in policy.priority
+        ):
             return  # the manifest lacks the rows: evaluating it again could not help
         names = ", ".join(policy.priority)
         yield Reason(
@@ -317,7 +320,7 @@ def _ker_refusals(evidence: GateInputs, baseline: Scores, policy: GatePolicy) ->
             "evaluation harder (voices, noise, contexts, adversarial terms) with "
             f"{neighbour_stages.BUILD}.",
         )
-    elif not _later_and_grown(evidence):
+    elif not _is_later_and_grown(evidence):
         when = "and the manifest has not grown since the cycle before"
         if evidence.cycle == 1:
             when = "on a first evaluation"
@@ -331,7 +334,7 @@ def _ker_refusals(evidence: GateInputs, baseline: Scores, policy: GatePolicy) ->
         )
 
 
-def _later_and_grown(evidence: GateInputs) -> bool:
+def _is_later_and_grown(evidence: GateInputs) -> bool:
     rows = len(evidence.utterances or ())
     return (
         evidence.cycle > 1 and evidence.previous_rows is not None and rows > evidence.previous_rows
@@ -364,15 +367,15 @@ def _rows_of(utterances: Sequence[Utterance], category: str) -> int:
 
 def _worst_priority(baseline: Scores, policy: GatePolicy) -> tuple[str, float] | None:
     groups = baseline.by("entity_category")
-    known = [
+    category_kers = [
         (category, ker)
         for category in policy.priority
         if category in groups and (ker := groups[category].ker) is not None
     ]
-    return max(known, key=lambda item: item[1], default=None)
+    return max(category_kers, key=lambda item: item[1], default=None)
 
 
-def _passed(evidence: GateInputs, policy: GatePolicy) -> Reason:
+def _passed_reason(evidence: GateInputs, policy: GatePolicy) -> Reason:
     worst = _worst_priority(evidence.baseline, policy) if evidence.baseline else None
     if worst is None:
         raise ValueError("a gate without a priority KER cannot have passed")

@@ -60,7 +60,7 @@ _GUESSED = "magpie_g2p"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What to add for one term: every new combination of these voices, levels and contexts.
+    """The rows to add for one term: every new combination of these voices, levels and contexts.
 
     Attributes:
         term: as the manifest spells it.
@@ -89,7 +89,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A voice, a noise level or a context: how the model does there, and what the plan adds."""
+    """A voice, noise level or context: the model's KER there, and the rows that the plan adds."""
 
     dimension: str
     value: str
@@ -119,7 +119,7 @@ class GrowPlan:
 
     @property
     def rows(self) -> int:
-        """Rows that it adds, those of new terms included."""
+        """The rows that the plan adds, those of new terms included."""
         return sum(line.rows for line in self.lines) + USUAL_ROWS_PER_TERM * sum(
             self.new_terms.values()
         )
@@ -151,7 +151,7 @@ def make_plan(
         gap: the pronunciation gap, if there is one.
         forgets: whether the tuned model broke the guardrail of general English.
     """
-    judged = _Judged.of(scores, priority, trained=trained)
+    judged = _Judged.from_scores(scores, priority, trained=trained)
     needed = needed or {}
     lines: list[Line] = []
     new_terms: dict[str, int] = {}
@@ -159,19 +159,19 @@ def make_plan(
         terms = judged.missed_terms(category)
         each = judged.least_rows
         if category in priority:
-            wanted = judged.rows_to_add(category, needed.get(category))
-            each = min(USUAL_ROWS_PER_TERM, max(each, math.ceil(wanted / max(1, len(terms)))))
-        made = [judged.line(term, each) for term in terms]
-        lines += made
+            rows_wanted = judged.rows_to_add(category, needed.get(category))
+            each = min(USUAL_ROWS_PER_TERM, max(each, math.ceil(rows_wanted / max(1, len(terms)))))
+        term_lines = [judged.line(term, each) for term in terms]
+        lines += term_lines
         if category in priority:
-            left = wanted - sum(line.rows for line in made)
-            if (more := math.ceil(left / USUAL_ROWS_PER_TERM)) > 0:
+            rows_left = rows_wanted - sum(line.rows for line in term_lines)
+            if (more := math.ceil(rows_left / USUAL_ROWS_PER_TERM)) > 0:
                 new_terms[category] = more
     if gap is not None:
         lines.sort(key=lambda line: line.ipa_source != _GUESSED)
     return GrowPlan(
         model=model,
-        basis="held-out" if judged.parted else "all",
+        basis="held-out" if judged.is_divided else "all",
         lines=tuple(lines),
         new_terms=new_terms,
         conditions=tuple(judged.conditions(lines)),
@@ -180,42 +180,42 @@ def make_plan(
 
 
 def plan_for(
-    decided: Decision, pairing: PairedScores, priority: Sequence[str], names: tuple[str, str]
+    decision: Decision, pairing: PairedScores, priority: Sequence[str], names: tuple[str, str]
 ) -> GrowPlan | None:
-    """The plan that a decision asks for; None where it does not send the user to the build stage.
+    """Return the plan that a decision asks for; None if the next stage is not the build stage.
 
     After a discarded model the next turn starts from the base again, so that the base's misses
     count; otherwise the tuned model's.
 
     Args:
-        decided: the decision.
+        decision: the decision.
         pairing: the rows as both models scored them.
         priority: the categories that decided.
         names: of base and tuned model.
     """
-    if decided.route != neighbour_stages.BUILD:
+    if decision.route != neighbour_stages.BUILD:
         return None
-    discarded = decided.verdict is Verdict.DISCARD
-    scores = pairing.before if discarded else pairing.after
+    is_discarded = decision.verdict is Verdict.DISCARD
+    scores = pairing.before if is_discarded else pairing.after
     unseen = scores.where(lambda row: row.row.part is not Partition.TRAINED)
-    guardrail = decided.guardrail
+    guardrail = decision.guardrail
     return make_plan(
         scores,
         priority,
-        model=names[0] if discarded else names[1],
-        trained=not discarded,
-        needed=_unsettled(decided, pairing),
+        model=names[0] if is_discarded else names[1],
+        trained=not is_discarded,
+        needed=_rows_to_settle(decision, pairing),
         gap=pronunciation_gap(unseen, GatePolicy(priority=tuple(priority))),
         forgets=guardrail is not None and guardrail.status is GuardrailStatus.BROKEN,
     )
 
 
-def _unsettled(decided: Decision, pairing: PairedScores) -> dict[str, int]:
-    """The held-out rows that would settle each priority category which is not settled."""
-    found = pairing.not_trained.by_category
+def _rows_to_settle(decision: Decision, pairing: PairedScores) -> dict[str, int]:
+    """Return the held-out rows that would settle each unsettled priority category."""
+    changes = pairing.not_trained.by_category
     needed = {
-        category: rows_needed(found[category], len(decided.findings))
-        for category, finding in decided.findings.items()
+        category: rows_needed(changes[category], len(decision.findings))
+        for category, finding in decision.findings.items()
         if finding is CategoryResult.UNSETTLED
     }
     return {category: rows for category, rows in needed.items() if rows is not None}
@@ -251,42 +251,44 @@ class _Term:
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """An evaluation's rows that have a term and a category, and what they tell."""
+    """An evaluation's rows that have a term and a category."""
 
     by_category: Mapping[str, Mapping[str, _Term]]
     priority: Sequence[str]
     manifest_rows: int
     unplaced: int
-    parted: bool
+    is_divided: bool
     held_out_share: float
 
     @classmethod
-    def of(cls, scores: Scores, priority: Sequence[str], *, trained: bool) -> _Judged:
-        found: dict[str, dict[str, list[UtteranceScore]]] = {}
+    def from_scores(cls, scores: Scores, priority: Sequence[str], *, trained: bool) -> _Judged:
+        rows_by_category: dict[str, dict[str, list[UtteranceScore]]] = {}
         for row in scores.rows:
             if row.term_missed is None or row.row.term is None or row.row.entity_category is None:
                 continue
-            terms = found.setdefault(row.row.entity_category, {})
+            terms = rows_by_category.setdefault(row.row.entity_category, {})
             # To a model that was trained on none of the rows, all of them are held out.
-            shown = row if trained else replace(row, row=replace(row.row, part=None))
-            terms.setdefault(normalise_term(row.row.term), []).append(shown)
-        placed = sum(len(rows) for terms in found.values() for rows in terms.values())
+            judged_row = row if trained else replace(row, row=replace(row.row, part=None))
+            terms.setdefault(normalise_term(row.row.term), []).append(judged_row)
+        placed_rows = sum(
+            len(rows) for terms in rows_by_category.values() for rows in terms.values()
+        )
         held_out = sum(row.row.part is Partition.HELD_OUT for row in scores.rows)
-        parted = any(row.row.part is not None for row in scores.rows)
+        is_divided = any(row.row.part is not None for row in scores.rows)
         return cls(
             {
                 category: {name: _Term(tuple(rows)) for name, rows in terms.items()}
-                for category, terms in found.items()
+                for category, terms in rows_by_category.items()
             },
             priority,
             scores.n,
-            scores.n - placed,
-            parted and trained,
-            held_out / scores.n if parted and held_out else 1.0,
+            scores.n - placed_rows,
+            is_divided and trained,
+            held_out / scores.n if is_divided and held_out else 1.0,
         )
 
     def rank(self, category: str) -> tuple[int, float, str]:
-        """Priority categories first, then the worst."""
+        """Return a sort key: priority categories first, then the worst."""
         first = 0 if category in self.priority else 1
         terms = self.by_category[category].values()
         return (
@@ -297,11 +299,11 @@ class _Judged:
 
     @property
     def least_rows(self) -> int:
-        """So many rows let one of them be held out."""
+        """The fewest rows of a term that let one of them be held out."""
         return min(USUAL_ROWS_PER_TERM, math.ceil(1 / self.held_out_share))
 
     def missed_terms(self, category: str) -> list[_Term]:
-        """The terms that were missed, worst first; outside of priority only on held-out rows."""
+        """Return the missed terms, worst first; outside of priority only those of held-out rows."""
         terms = [
             term
             for term in self.by_category[category].values()
@@ -310,21 +312,21 @@ class _Judged:
         return sorted(terms, key=lambda term: term.weakness)
 
     def rows_to_add(self, category: str, needed: int | None) -> int:
-        """Rows that a priority category lacks."""
-        now = sum(len(term.rows) for term in self.by_category[category].values())
-        wanted = math.ceil(GROWTH * now)
+        """Return the number of rows that a priority category lacks."""
+        current_rows = sum(len(term.rows) for term in self.by_category[category].values())
+        target_rows = math.ceil(GROWTH * current_rows)
         if needed is not None:
-            wanted = max(now, math.ceil(needed / self.held_out_share))
-        wanted = min(wanted, math.ceil(MOST_GROWTH * now))
-        lacking = math.ceil(max(0, LEAST_ROWS - self.manifest_rows) / len(self.priority))
-        return max(wanted - now, lacking)
+            target_rows = max(current_rows, math.ceil(needed / self.held_out_share))
+        target_rows = min(target_rows, math.ceil(MOST_GROWTH * current_rows))
+        missing_rows = math.ceil(max(0, LEAST_ROWS - self.manifest_rows) / len(self.priority))
+        return max(target_rows - current_rows, missing_rows)
 
-    def line(self, term: _Term, wanted: int) -> Line:
+    def line(self, term: _Term, rows_wanted: int) -> Line:
         """Cross the worst conditions in which the term has not been recorded."""
         category = str(term.rows[0].row.entity_category)
         pools = [self._worst_first(category, dimension, term) for dimension in _DIMENSIONS]
-        there = Counter(cell_of(row) for row in term.rows)
-        counts = shape(pools, wanted, there)
+        recorded = Counter(cell_of(row) for row in term.rows)
+        counts = shape(pools, rows_wanted, recorded)
         chosen = [pool[:count] for pool, count in zip(pools, counts, strict=True)]
         sources = [row.row.ipa_source for row in term.rows if row.row.ipa_source]
         voices, noise_levels, contexts = (tuple(values) for values in chosen)
@@ -332,18 +334,18 @@ class _Judged:
             term=term.name,
             category=category,
             # Where every combination is there already, these rows are new sentences.
-            rows=new_cells(chosen, there) or cells(chosen),
+            rows=new_cells(chosen, recorded) or cells(chosen),
             voices=voices,
             noise_levels=noise_levels,
             context_types=contexts,
             ipa_source=_GUESSED if _GUESSED in sources else next(iter(sources), None),
             held_out=term.held_out,
             trained=term.trained,
-            why=_why(term, parted=self.parted),
+            why=_line_reason(term, is_divided=self.is_divided),
         )
 
     def _worst_first(self, category: str, dimension: str, term: _Term) -> list[str]:
-        """A dimension's values: first those without a row of the term, then the worst."""
+        """Return a dimension's values: first those without a row of the term, then the worst."""
         shares = shares_by(self._rows(category), dimension)
         used = Counter(getattr(row.row, dimension) for row in term.rows)
         return sorted(shares, key=lambda value: (used[value], -expected(shares[value]), value))
@@ -357,7 +359,7 @@ class _Judged:
         ]
 
     def conditions(self, lines: Sequence[Line]) -> Iterable[Condition]:
-        """Every value of every dimension, worst first."""
+        """Yield every value of every dimension, worst first."""
         for dimension in _DIMENSIONS:
             added: Counter[str] = Counter()
             for line in lines:
@@ -365,11 +367,13 @@ class _Judged:
                 for value in values:
                     added[value] += round(line.rows / len(values))
             shares = shares_by(self._rows(), dimension)
-            for value in sorted(shares, key=lambda one: (-expected(shares[one]), one)):
+            for value in sorted(
+                shares, key=lambda condition: (-expected(shares[condition]), condition)
+            ):
                 yield Condition(dimension, value, shares[value], added[value])
 
     def values(self, dimension: str) -> set[str]:
-        """The values that the rows have."""
+        """Return the values that the rows have."""
         return {value for row in self._rows() if (value := getattr(row.row, dimension)) is not None}
 
 
@@ -381,17 +385,17 @@ def _values(line: Line, dimension: str) -> tuple[str, ...]:
     }[dimension]
 
 
-def _why(term: _Term, *, parted: bool) -> str:
+def _line_reason(term: _Term, *, is_divided: bool) -> str:
     held_out, trained = term.held_out, term.trained
-    said: list[str] = []
+    reasons: list[str] = []
     if held_out.hits:
-        kind = "held-out rows" if parted else "rows"
-        said.append(f"missed in {held_out.hits} of {held_out.n} {kind}")
+        kind = "held-out rows" if is_divided else "rows"
+        reasons.append(f"missed in {held_out.hits} of {held_out.n} {kind}")
     if trained.hits:
-        said.append(f"missed in {trained.hits} of {trained.n} rows that were trained on")
+        reasons.append(f"missed in {trained.hits} of {trained.n} rows that were trained on")
     if any(row.row.ipa_source == _GUESSED for row in term.rows):
-        said.append("its pronunciation is guessed: audition it first (step 2d)")
-    return "; ".join(said)
+        reasons.append("its pronunciation is guessed: audition it first (step 2d)")
+    return "; ".join(reasons)
 
 
 def _advice(

@@ -32,7 +32,7 @@ _SHOWN = 60
 
 
 def as_csv(plan: GrowPlan) -> str:
-    """grow_plan.csv; lists within a cell are separated by ``|``."""
+    """Return the text of grow_plan.csv; lists within a cell are separated by ``|``."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -45,21 +45,21 @@ def as_csv(plan: GrowPlan) -> str:
                 *("|".join(values) for values in (line.voices, line.noise_levels)),
                 "|".join(line.context_types),
                 line.ipa_source or "",
-                _of(line.held_out),
-                _of(line.trained),
+                _fraction(line.held_out),
+                _fraction(line.trained),
                 line.why,
             ]
         )
     return text.getvalue()
 
 
-def _of(share: Proportion) -> str:
-    """Not 1/4, which a spreadsheet takes for a date."""
+def _fraction(share: Proportion) -> str:
+    """Format a proportion as "1 of 4", which no spreadsheet takes for a date."""
     return f"{share.hits} of {share.n}" if share.n else ""
 
 
 def as_markdown(plan: GrowPlan, cycle: int) -> str:
-    """grow_plan.md."""
+    """Return the text of grow_plan.md."""
     parts = [
         f"# Grow plan for cycle {cycle}",
         (
@@ -76,8 +76,14 @@ def as_markdown(plan: GrowPlan, cycle: int) -> str:
         parts.append(f"{len(plan.lines) - _SHOWN} more terms are in `{CSV_NAME}`.")
     parts.append(f"## Conditions, worst first (KER by {plan.basis} rows)")
     rows = (
-        (TITLES[one.dimension], one.value, _rate(one.missed), str(one.missed.n), str(one.added))
-        for one in plan.conditions
+        (
+            TITLES[condition.dimension],
+            condition.value,
+            _rate(condition.missed),
+            str(condition.missed.n),
+            str(condition.added),
+        )
+        for condition in plan.conditions
     )
     parts.append(_table(("what", "value", "KER", "n", "rows to add"), rows))
     return "\n\n".join(parts) + "\n"
@@ -120,7 +126,7 @@ def write_plan(cycle: Cycle, plan: GrowPlan | None) -> list[Path]:
 
 
 def read_lines(cycle: Cycle) -> list[dict[str, str]]:
-    """The lines of a cycle's grow_plan.csv by its columns' names; empty where there is none.
+    """Read the lines of a cycle's grow_plan.csv by column name; empty where there is none.
 
     Raises:
         InputError: it is there and cannot be read.

@@ -48,11 +48,11 @@ class GuardrailPolicy:
 
     @classmethod
     def of_points(cls, points: float | None) -> GuardrailPolicy:
-        """A limit in points of WER, for any base; None for the default."""
+        """Return a policy with a limit in points of WER, for any base; the default for None."""
         return cls() if points is None else cls(absolute=points / 100, weak_base=1.0)
 
     def limit(self, before: float) -> float:
-        """The largest rise allowed to a base of this WER."""
+        """Return the largest rise allowed to a base of this WER."""
         return self.relative * before if before > self.weak_base else self.absolute
 
 
@@ -101,8 +101,8 @@ class Guardrail:
         """Sentences whose interval would exclude no rise, if the rise stays as it is."""
         if self.interval is None or self.rise <= 0:
             return None
-        half = (self.interval.high - self.interval.low) / 2
-        return max(self.n + 1, math.ceil(self.n * (half / self.rise) ** 2))
+        half_width = (self.interval.high - self.interval.low) / 2
+        return max(self.n + 1, math.ceil(self.n * (half_width / self.rise) ** 2))
 
     def __str__(self) -> str:
         between = ""
@@ -117,7 +117,7 @@ class Guardrail:
         )
 
     def as_dict(self) -> dict[str, object]:
-        """The guardrail as decision.json holds it."""
+        """Return the guardrail as decision.json holds it."""
         return {
             "status": self.status.value,
             "n": self.n,
@@ -132,11 +132,11 @@ class Guardrail:
 
 
 def check_guardrail(before: Scores, after: Scores, policy: GuardrailPolicy) -> Guardrail:
-    """Hold two evaluations of the same sentences, in the same order, against the limit."""
+    """Compare two evaluations of the same sentences, in the same order, with the limit."""
     if before.n != after.n:
         raise ValueError("base and tuned model must have the same sentences")
     rises = (before.pooled_wer, after.pooled_wer, before.wer, after.wer)
-    pooled_before, pooled_after, mean_before, mean_after = (one or 0.0 for one in rises)
+    pooled_before, pooled_after, mean_before, mean_after = (rate or 0.0 for rate in rises)
     sums = by_block(
         range(before.n),
         [row.word_edits for row in before.rows],

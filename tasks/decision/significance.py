@@ -1,4 +1,4 @@
-"""What the rows show about one category, and how many would show it.
+"""Classify one category's change, and compute how many rows would show it.
 
 A drop is shown if chance explains it in fewer than one of twenty such comparisons, over rows and,
 where enough terms changed, over terms: a model that learns one term and forgets another flips all
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CategoryResult(StrEnum):
-    """What the rows show about one category."""
+    """The result of one category."""
 
     IMPROVED = "shown to drop meaningfully"
     MOVED = "shown to drop, but less than wanted"
@@ -29,7 +29,7 @@ class CategoryResult(StrEnum):
 
 
 def shown_over_terms(delta: KeywordErrorChange, policy: DecisionPolicy = POLICY) -> bool:
-    """Whether a gain is shown over terms too, or too few of them changed to ask."""
+    """Return whether a gain is significant over terms too, or too few of them changed to test."""
     p = delta.p_terms
     return p is None or len(delta.nets) < policy.fewest_terms or p < policy.alpha
 
@@ -37,7 +37,7 @@ def shown_over_terms(delta: KeywordErrorChange, policy: DecisionPolicy = POLICY)
 def classify_change(
     delta: KeywordErrorChange, p_adjusted: float, policy: DecisionPolicy = POLICY
 ) -> CategoryResult:
-    """What the rows show about one category; ``p_adjusted`` counts for a drop, p for harm."""
+    """Classify a category's change; ``p_adjusted`` counts for a drop, p for harm."""
     p, interval = delta.p, delta.interval
     if p is None or interval is None:
         return CategoryResult.UNSETTLED
@@ -57,7 +57,7 @@ def classify_change(
 def rows_needed(
     delta: KeywordErrorChange, categories: int, policy: DecisionPolicy = POLICY
 ) -> int | None:
-    """Rows that would settle a category, if its rows go on being fixed and broken at this rate.
+    """Return the rows that would settle a category at the rates seen so far.
 
     Either way of settling counts: that a difference is shown, or that no wanted drop is left in the
     interval; the cheaper one is named. Half a row is added to either count, since what was not seen
@@ -72,17 +72,17 @@ def rows_needed(
         Rows, those that are there included; None where no study of any size could settle it.
     """
     fixed, broken = (delta.fixed + 0.5) / (delta.n + 1), (delta.broken + 0.5) / (delta.n + 1)
-    wanted = policy.meaningful_drop * (delta.before.rate or 0.0)
+    meaningful_drop = policy.meaningful_drop * (delta.before.rate or 0.0)
     alpha = policy.alpha / categories
-    shown = statistics.rows_to_show(fixed, broken, alpha, policy.power)
-    if shown is not None and len(delta.nets) >= policy.fewest_terms:
+    rows_to_show = statistics.rows_to_show(fixed, broken, alpha, policy.power)
+    if rows_to_show is not None and len(delta.nets) >= policy.fewest_terms:
         over_terms = statistics.rows_to_show_clustered(
             delta.nets, delta.n, policy.alpha, policy.power
         )
-        shown = None if over_terms is None else max(shown, over_terms)
-    ways = [
-        shown,
-        statistics.rows_to_exclude(fixed, broken, wanted, policy.power),
+        rows_to_show = None if over_terms is None else max(rows_to_show, over_terms)
+    candidates = [
+        rows_to_show,
+        statistics.rows_to_exclude(fixed, broken, meaningful_drop, policy.power),
     ]
-    known = [way for way in ways if way is not None]
-    return max(delta.n + 1, min(known)) if known else None
+    finite = [rows for rows in candidates if rows is not None]
+    return max(delta.n + 1, min(finite)) if finite else None

@@ -63,7 +63,7 @@ UNCHECKED = "Forgetting was not checked: there is no guardrail set of general En
 
 @dataclass(frozen=True, slots=True)
 class DecisionEvidence:
-    """What a decision rests on.
+    """The evidence of a decision.
 
     Attributes:
         judged: the differences by category on the rows that decide.
@@ -127,7 +127,7 @@ class Decision:
         return self.bare.movements
 
     def as_dict(self) -> dict[str, object]:
-        """The decision as decision.json holds it."""
+        """Return the decision as decision.json holds it."""
         return {
             "decision": self.verdict.value,
             "bare_decision": self.bare.verdict.value,
@@ -135,7 +135,7 @@ class Decision:
             "rows_needed": self.rows_needed,
             "route": self.route,
             "basis": self.basis,
-            "findings": {category: found.value for category, found in self.findings.items()},
+            "findings": {category: finding.value for category, finding in self.findings.items()},
             "p_adjusted": dict(self.p_adjusted),
             "movements": {category: row.value for category, row in self.movements.items()},
             "guardrail": None if self.guardrail is None else self.guardrail.as_dict(),
@@ -143,15 +143,15 @@ class Decision:
 
 
 def require_rows(
-    found: Mapping[str, KeywordErrorChange], priority: Sequence[str], basis: str
+    changes: Mapping[str, KeywordErrorChange], priority: Sequence[str], basis: str
 ) -> None:
-    """Make sure that there is something to decide on.
+    """Refuse a priority category that has no row with a term.
 
     Raises:
         InputError: a priority category has no row with a term.
     """
     for category in priority:
-        if category not in found or not found[category].n:
+        if category not in changes or not changes[category].n:
             raise InputError(
                 f"no {basis} row of category {category!r} has a term: there is nothing to decide "
                 "on. Fix: name another category with --priority, or grow the manifest."
@@ -176,8 +176,8 @@ def decide(
         for category, delta in judged.items()
     }
     bare = read_table(evidence.judged, priority, evidence.basis, policy)
-    found = _DecisionRules(evidence, judged, findings, policy)
-    verdict, grounds, needed = found.verdict()
+    rules = _DecisionRules(evidence, judged, findings, policy)
+    verdict, grounds, needed = rules.verdict()
     reasons = [
         *([] if evidence.pronunciation_gap is None else [evidence.pronunciation_gap]),
         *(
@@ -185,7 +185,7 @@ def decide(
             for name, delta in judged.items()
         ),
         *grounds,
-        *found.remarks(verdict),
+        *rules.remarks(verdict),
     ]
     if bare.verdict is not verdict:
         caveat = _TABLE_CAVEATS[verdict]
@@ -230,7 +230,7 @@ def _figures(
 
 @dataclass(frozen=True, slots=True)
 class _DecisionRules:
-    """The rules, one a method, over what was found."""
+    """The decision's rules, a method each."""
 
     evidence: DecisionEvidence
     judged: Mapping[str, KeywordErrorChange]
@@ -238,23 +238,23 @@ class _DecisionRules:
     policy: DecisionPolicy
 
     def verdict(self) -> tuple[Verdict, list[str], int | None]:
-        """The verdict, its grounds, and the rows that would settle it."""
+        """Return the verdict, its grounds, and the rows that would settle it."""
         if harms := [*self._discard_reasons()]:
             return Verdict.DISCARD, harms, None
-        seen = set(self.findings.values())
-        if CategoryResult.IMPROVED in seen:
+        results = set(self.findings.values())
+        if CategoryResult.IMPROVED in results:
             return self._keep_or_inconclusive()
-        if CategoryResult.MOVED in seen:
+        if CategoryResult.MOVED in results:
             return Verdict.GROW, ["Expand the manifest: signal density beats LR sweeps."], None
-        if stopped := [*self._stopping()]:
-            asked = self._unsettled()[1] if CategoryResult.UNSETTLED in seen else []
-            return Verdict.GROW, [*stopped, *asked], None
-        if CategoryResult.UNSETTLED not in seen:
+        if stopping_reasons := [*self._stopping_reasons()]:
+            study_size = self._inconclusive()[1] if CategoryResult.UNSETTLED in results else []
+            return Verdict.GROW, [*stopping_reasons, *study_size], None
+        if CategoryResult.UNSETTLED not in results:
             return self._no_meaningful_drop()
-        return self._unsettled()
+        return self._inconclusive()
 
     def _discard_reasons(self) -> Iterable[str]:
-        """Grounds to discard, whatever was gained."""
+        """Yield the grounds to discard, whatever was gained."""
         guardrail = self.evidence.guardrail
         if guardrail is not None and guardrail.status is GuardrailStatus.BROKEN:
             yield f"The model forgets. {guardrail}"
@@ -268,25 +268,26 @@ class _DecisionRules:
                 yield self._false_keyword_reason(category)
 
     def _gained_by_false_keywords(self, category: str) -> bool:
-        """Whether false keywords rose, and no gain is left without the rows that hold them."""
+        """Return whether false keywords rose and the gain vanishes without their rows."""
         rise = self.evidence.false_keywords.get(category)
-        honest = self.evidence.with_false_keywords_as_misses.get(category)
-        if rise is None or honest is None or rise.p is None or honest.p is None:
+        strict_change = self.evidence.with_false_keywords_as_misses.get(category)
+        if rise is None or strict_change is None or rise.p is None or strict_change.p is None:
             return False
-        rose = rise.broken > rise.fixed and rise.p < self.policy.alpha
-        left = classify_change(honest, honest.p, self.policy)
+        has_risen = rise.broken > rise.fixed and rise.p < self.policy.alpha
+        strict_result = classify_change(strict_change, strict_change.p, self.policy)
         gained = self.findings[category] in (CategoryResult.IMPROVED, CategoryResult.MOVED)
-        return rose and (
-            left is CategoryResult.WORSE or (gained and left is not CategoryResult.IMPROVED)
+        return has_risen and (
+            strict_result is CategoryResult.WORSE
+            or (gained and strict_result is not CategoryResult.IMPROVED)
         )
 
     def _false_keyword_reason(self, category: str) -> str:
         rise = self.evidence.false_keywords[category]
-        honest = self.evidence.with_false_keywords_as_misses[category]
+        strict_change = self.evidence.with_false_keywords_as_misses[category]
         return (
             f"{category} is gained by false keywords: {rise.before.hits} → {rise.after.hits} of "
             f"{rise.n} rows hold a keyword that nobody said. Counted as missed, KER goes "
-            f"{honest.before.rate:.3f} → {honest.after.rate:.3f}."
+            f"{strict_change.before.rate:.3f} → {strict_change.after.rate:.3f}."
         )
 
     def _keep_or_inconclusive(self) -> tuple[Verdict, list[str], int | None]:
@@ -303,8 +304,8 @@ class _DecisionRules:
             None,
         )
 
-    def _stopping(self) -> Iterable[str]:
-        """The specification's stopping rules."""
+    def _stopping_reasons(self) -> Iterable[str]:
+        """Yield the reasons of the specification's stopping rules."""
         if self.evidence.overfit is not None:
             yield f"{self.evidence.overfit} Overfit: grow the manifest."
         floor = -self.policy.measurable_change
@@ -321,7 +322,7 @@ class _DecisionRules:
             )
 
     def _no_meaningful_drop(self) -> tuple[Verdict, list[str], int | None]:
-        """Every category is shown to lack the wanted drop."""
+        """Return the verdict for categories that all lack the wanted drop."""
         memorised = [
             category
             for category, delta in self.evidence.trained.items()
@@ -330,10 +331,10 @@ class _DecisionRules:
             and classify_change(delta, delta.p, self.policy) is CategoryResult.IMPROVED
         ]
         if memorised:
-            learnt = self.evidence.trained[memorised[0]]
+            trained_change = self.evidence.trained[memorised[0]]
             ground = (
-                f"Memorised: {memorised[0]} KER fell {learnt.before.rate:.3f} → "
-                f"{learnt.after.rate:.3f} on the rows that were trained on, and on the "
+                f"Memorised: {memorised[0]} KER fell {trained_change.before.rate:.3f} → "
+                f"{trained_change.after.rate:.3f} on the rows that were trained on, and on the "
                 f"{self.evidence.basis} rows no such drop is there."
             )
             return Verdict.DISCARD, [ground], None
@@ -346,29 +347,32 @@ class _DecisionRules:
             )
         return Verdict.GROW, [ground], None
 
-    def _unsettled(self) -> tuple[Verdict, list[str], int | None]:
-        open_ones = {
+    def _inconclusive(self) -> tuple[Verdict, list[str], int | None]:
+        unsettled = {
             category: rows_needed(self.judged[category], len(self.judged), self.policy)
             for category, finding in self.findings.items()
             if finding is CategoryResult.UNSETTLED
         }
-        known = {category: rows for category, rows in open_ones.items() if rows is not None}
-        if not known:
+        rows_by_category = {
+            category: rows for category, rows in unsettled.items() if rows is not None
+        }
+        if not rows_by_category:
             ground = (
                 "Chance explains the difference, and no number of rows would settle so small a one."
             )
             return Verdict.INCONCLUSIVE, [ground], None
-        category = min(known, key=lambda name: known[name])
-        has = self.judged[category].n
+        category = min(rows_by_category, key=lambda name: rows_by_category[name])
+        current_rows = self.judged[category].n
         rows = "rows" if self.evidence.basis == EVERY_ROW else f"{self.evidence.basis} rows"
         ground = (
-            f"Chance explains the difference. About {known[category]} {rows} of {category} would "
-            f"settle it at these rates (now {has}; power {self.policy.power:.0%})."
+            "Chance explains the difference. "
+            f"About {rows_by_category[category]} {rows} of {category} would settle it "
+            f"at these rates (now {current_rows}; power {self.policy.power:.0%})."
         )
-        return Verdict.INCONCLUSIVE, [ground], known[category]
+        return Verdict.INCONCLUSIVE, [ground], rows_by_category[category]
 
     def remarks(self, verdict: Verdict) -> Iterable[str]:
-        """What a reader of any verdict must know."""
+        """Yield the remarks that a reader of any verdict must know."""
         guardrail = self.evidence.guardrail
         if guardrail is None:
             yield UNCHECKED

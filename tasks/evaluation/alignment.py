@@ -1,4 +1,4 @@
-"""Reference and hypothesis word under word, so that a person sees what was heard instead."""
+"""Align reference and hypotheses word by word, to show misrecognitions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def worst(scores: Scores, n: int) -> list[UtteranceScore]:
-    """The ``n`` worst rows: missed terms first, then by WER, then by file name."""
+    """Return the ``n`` worst rows: missed terms first, then by WER, then by file name."""
     return sorted(
         scores.rows, key=lambda row: (not row.term_missed, -row.wer, row.row.audio_filepath)
     )[:n]
@@ -26,7 +26,7 @@ def worst(scores: Scores, n: int) -> list[UtteranceScore]:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One place of an alignment: a reference word, and what each hypothesis has there.
+    """One column of an alignment: a reference word and each hypothesis' word.
 
     Attributes:
         ref: the word that was said; None where a hypothesis put a word in.
@@ -40,49 +40,55 @@ class Column:
 
 
 def columns(ref: str, hyps: Sequence[str], term: str | None = None) -> list[Column]:
-    """Several hypotheses of one reference, aligned with it word by word (jiwer).
+    """Align several hypotheses with their reference word by word (jiwer).
 
     All texts are normalised, as for scoring. Words that hypotheses put in at the same place share
     columns.
     """
-    said = normalise(ref).split()
-    placed = [_placed(said, normalise(hyp).split()) for hyp in hyps]
-    marked = _term_places(said, normalise(term or "").split())
-    found: list[Column] = []
-    for place in range(len(said) + 1):
-        put_in = zip_longest(*(inserted[place] for _, inserted in placed))
-        found += [Column(None, words) for words in put_in]
-        if place < len(said):
-            heard = tuple(words[place] for words, _ in placed)
-            found.append(Column(said[place], heard, place in marked))
-    return found
+    ref_words = normalise(ref).split()
+    aligned_hyps = [_align_words(ref_words, normalise(hyp).split()) for hyp in hyps]
+    term_places = _term_places(ref_words, normalise(term or "").split())
+    aligned_columns: list[Column] = []
+    for place in range(len(ref_words) + 1):
+        insertions = zip_longest(*(inserted[place] for _, inserted in aligned_hyps))
+        aligned_columns += [Column(None, words) for words in insertions]
+        if place < len(ref_words):
+            hyp_words = tuple(words[place] for words, _ in aligned_hyps)
+            aligned_columns.append(Column(ref_words[place], hyp_words, place in term_places))
+    return aligned_columns
 
 
-def _placed(said: list[str], heard: list[str]) -> tuple[list[str | None], list[list[str]]]:
-    """What was heard for each word, and what was put in before each of them and at the end."""
-    words: list[str | None] = [None] * len(said)
-    inserted: list[list[str]] = [[] for _ in range(len(said) + 1)]
-    if not said:
-        inserted[0] = heard
-        return words, inserted
-    (chunks,) = jiwer.process_words(" ".join(said), " ".join(heard)).alignments
+def _align_words(
+    ref_words: list[str], hyp_words: list[str]
+) -> tuple[list[str | None], list[list[str]]]:
+    """Return the hypothesis words of each reference word, and those inserted before each."""
+    aligned_words: list[str | None] = [None] * len(ref_words)
+    inserted: list[list[str]] = [[] for _ in range(len(ref_words) + 1)]
+    if not ref_words:
+        inserted[0] = hyp_words
+        return aligned_words, inserted
+    (chunks,) = jiwer.process_words(" ".join(ref_words), " ".join(hyp_words)).alignments
     for chunk in chunks:
-        part = heard[chunk.hyp_start_idx : chunk.hyp_end_idx]
+        part = hyp_words[chunk.hyp_start_idx : chunk.hyp_end_idx]
         if chunk.type == "insert":
             inserted[chunk.ref_start_idx] += part
         elif chunk.type != "delete":
-            words[chunk.ref_start_idx : chunk.ref_end_idx] = part
-    return words, inserted
+            aligned_words[chunk.ref_start_idx : chunk.ref_end_idx] = part
+    return aligned_words, inserted
 
 
-def _term_places(said: list[str], term: list[str]) -> set[int]:
-    width = len(term)
-    starts = [n for n in range(len(said) - width + 1) if width and said[n : n + width] == term]
+def _term_places(ref_words: list[str], term_words: list[str]) -> set[int]:
+    width = len(term_words)
+    starts = [
+        n
+        for n in range(len(ref_words) - width + 1)
+        if width and ref_words[n : n + width] == term_words
+    ]
     return {start + step for start in starts for step in range(width)}
 
 
 def align(row: Hypothesis) -> str:
-    """The row's normalised reference over its hypothesis, errors marked S, D or I (jiwer).
+    """Return the normalised reference over its hypothesis, errors marked S, D or I (jiwer).
 
     A reference without words cannot be aligned; the hypothesis then stands alone.
     """

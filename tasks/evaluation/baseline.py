@@ -1,4 +1,4 @@
-"""From transcripts to scored rows: which model said what, and which rows it was trained on."""
+"""Baseline evaluations: transcripts, scored, with the rows that the model was trained on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Baseline:
 
     @property
     def imported(self) -> bool:
-        """Whether another decoder than this tool's made it, such as a hosted endpoint's."""
+        """Whether another decoder than this tool's made the result, such as a hosted endpoint."""
         return self.path.name != OFFLINE_NAME
 
     @property
@@ -41,7 +41,7 @@ class Baseline:
 
     @property
     def label(self) -> str:
-        """How leaderboards name it."""
+        """The baseline's name in leaderboards."""
         return f"imported {self.path.name} (another decoder)" if self.imported else "offline"
 
 
@@ -55,7 +55,7 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def find_baseline(cycle: Cycle, named: Path | None) -> Baseline | None:
-    """The evaluation result that was named, else the cycle folder's, else None.
+    """Return the named evaluation result, else the cycle folder's, else None.
 
     Raises:
         InputError: it cannot be read.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ValueKind(StrEnum):
-    """What must not be wrong."""
+    """The kinds of critical items."""
 
     NUMBER = "numbers and doses"
     FREQUENCY = "frequencies"
@@ -28,7 +28,7 @@ class ValueKind(StrEnum):
 
 
 class Item(NamedTuple):
-    """Something critical, in one spelling: ``Item(Kind.NUMBER, "1.5 mg")``."""
+    """A critical item, in one spelling: ``Item(Kind.NUMBER, "1.5 mg")``."""
 
     kind: ValueKind
     text: str
@@ -97,15 +97,15 @@ _BEGINNINGS = frozenset((*_SMALL, *_LARGE, *_FREQUENCIES, *_NEGATIONS))
 
 
 def critical(text: str) -> tuple[Item, ...]:
-    """The critical items of a text as it was written, in order."""
-    plain = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).lower()
-    plain = plain.replace("’", "'").replace("-", " ")
+    """Return the critical items of a text as it was written, in order."""
+    lowered = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).lower()
+    lowered = lowered.replace("’", "'").replace("-", " ")
     # Most hypotheses are nothing but words, which need no pattern to be told apart.
-    if plain.replace(" ", "").isalpha():
-        words = plain.split()
+    if lowered.replace(" ", "").isalpha():
+        words = lowered.split()
         starts = [place for place, word in enumerate(words) if word in _BEGINNINGS]
     else:
-        words = _WORD.findall(plain)
+        words = _WORD.findall(lowered)
         starts = [
             place
             for place, word in enumerate(words)
@@ -115,7 +115,7 @@ def critical(text: str) -> tuple[Item, ...]:
 
 
 def _items(words: Sequence[str], starts: Sequence[int]) -> Iterator[Item]:
-    """The items that begin at these places; what belongs to one begins no other."""
+    """Return the items that begin at these places; a word belongs to one item only."""
     free = 0
     for place in starts:
         if place < free:
@@ -133,11 +133,11 @@ def _items(words: Sequence[str], starts: Sequence[int]) -> Iterator[Item]:
 
 
 def _number(tokens: Sequence[str], start: int) -> tuple[str | None, int]:
-    """The number that begins at a word, in digits, and the place after it."""
+    """Return the number that begins at a word, in digits, and the place after it."""
     if tokens[start][0].isdecimal():
-        return _plain(Decimal(tokens[start].replace(",", ""))), start + 1
-    whole, place = _spelled(tokens, start)
-    if whole is None:
+        return _plain_digits(Decimal(tokens[start].replace(",", ""))), start + 1
+    integer, place = _parse_cardinal(tokens, start)
+    if integer is None:
         return None, start
     digits = []
     if place < len(tokens) and tokens[place] == "point":
@@ -146,12 +146,12 @@ def _number(tokens: Sequence[str], start: int) -> tuple[str | None, int]:
                 break
             digits.append(str(_SMALL[word]))
     if not digits:
-        return str(whole), place
-    return _plain(Decimal(f"{whole}.{''.join(digits)}")), place + 1 + len(digits)
+        return str(integer), place
+    return _plain_digits(Decimal(f"{integer}.{''.join(digits)}")), place + 1 + len(digits)
 
 
-def _spelled(tokens: Sequence[str], start: int) -> tuple[int | None, int]:
-    """A cardinal in words, such as "two hundred and fifty"."""
+def _parse_cardinal(tokens: Sequence[str], start: int) -> tuple[int | None, int]:
+    """Parse a cardinal in words, such as "two hundred and fifty"."""
     total, group, place = 0, None, start
     while place < len(tokens):
         word = tokens[place]
@@ -169,7 +169,7 @@ def _spelled(tokens: Sequence[str], start: int) -> tuple[int | None, int]:
 
 
 def _may_follow(group: int | None, value: int) -> bool:
-    """Whether "five" may go on from "twenty", but not from "four" or "ten"."""
+    """Return whether "five" may go on from "twenty", but not from "four" or "ten"."""
     if group is None or (group % 100 == 0 and group != 0):
         return True
     if group == 0:
@@ -181,7 +181,7 @@ def _is_small(tokens: Sequence[str], place: int) -> bool:
     return place < len(tokens) and tokens[place] in _SMALL
 
 
-def _plain(number: Decimal) -> str:
+def _plain_digits(number: Decimal) -> str:
     text = f"{number:f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
 
@@ -203,18 +203,18 @@ _NOTHING: StrictView = StrictView(frozenset(), frozenset())
 
 
 def compare(ref: str, hyp: str) -> StrictView:
-    """Read both texts, as they were written, for what must not be wrong."""
-    said = critical(ref)
-    heard = said if ref == hyp else critical(hyp)
-    if not said and not heard:
+    """Compare the critical items of two texts as they were written."""
+    ref_items = critical(ref)
+    hyp_items = ref_items if ref == hyp else critical(hyp)
+    if not ref_items and not hyp_items:
         return _NOTHING
-    kinds = frozenset(item.kind for item in (*said, *heard))
-    if said == heard:
+    kinds = frozenset(item.kind for item in (*ref_items, *hyp_items))
+    if ref_items == hyp_items:
         return StrictView(kinds, frozenset())
     wrong = frozenset(
         kind
         for kind in kinds
-        if [item for item in said if item.kind is kind]
-        != [item for item in heard if item.kind is kind]
+        if [item for item in ref_items if item.kind is kind]
+        != [item for item in hyp_items if item.kind is kind]
     )
     return StrictView(kinds, wrong)

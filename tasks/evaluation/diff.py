@@ -1,4 +1,4 @@
-"""Cycle N against cycle N+1, category by category (specification, 4e).
+"""Compare cycle N with cycle N+1, category by category (specification, 4e).
 
 Two evaluations are compared on the rows that both hold, row by row; what only one of them holds is
 counted and said. Every difference knows how sure it is: a p-value and an interval.
@@ -35,7 +35,7 @@ class ScorePair:
 
 
 def term_missed(row: UtteranceScore) -> bool | None:
-    """Whether the row's term was missed; None where it has none."""
+    """Return whether the row's term was missed; None where it has none."""
     return row.term_missed
 
 
@@ -49,7 +49,7 @@ class PairedScores:
     only_after: int
 
     def where(self, keep: Callable[[ScorePair], bool]) -> PairedScores:
-        """The pairs that ``keep`` accepts."""
+        """Return the pairs that ``keep`` accepts."""
         return PairedScores(
             tuple(pair for pair in self.pairs if keep(pair)), self.only_before, self.only_after
         )
@@ -59,15 +59,15 @@ class PairedScores:
         """The earlier evaluation's common rows, marked as the later one marks them."""
         return Scores(
             tuple(
-                replace(one.before, row=replace(one.before.row, part=one.after.row.part))
-                for one in self.pairs
+                replace(pair.before, row=replace(pair.before.row, part=pair.after.row.part))
+                for pair in self.pairs
             )
         )
 
     @property
     def after(self) -> Scores:
         """The later evaluation's common rows."""
-        return Scores(tuple(one.after for one in self.pairs))
+        return Scores(tuple(pair.after for pair in self.pairs))
 
     @cached_property
     def held_out(self) -> PairedScores:
@@ -158,7 +158,7 @@ class KeywordErrorChange:
 
     @property
     def p_terms(self) -> float | None:
-        """The p-value where all rows of a term may change together; None if that is not known."""
+        """The p-value if rows of a term may change together; None if the terms are unknown."""
         return statistics.clustered_p(self.nets) if self.nets else None
 
     @property
@@ -167,7 +167,7 @@ class KeywordErrorChange:
         return statistics.paired_difference(self.fixed, self.broken, self.n)
 
     def as_dict(self) -> dict[str, object]:
-        """What ``asr-flywheel diff --json`` prints of a category."""
+        """Return the record that ``asr-flywheel diff --json`` prints of a category."""
         return {
             "n": self.n,
             "ker_a": self.before.rate,
@@ -209,7 +209,7 @@ class MetricChange:
         return self.after - self.before
 
     def as_dict(self) -> dict[str, object]:
-        """The change for programs."""
+        """Return the change for programs."""
         return {
             "figure": self.name,
             "n": self.n,
@@ -222,14 +222,14 @@ class MetricChange:
 
 
 def changes(pairing: PairedScores) -> tuple[MetricChange, ...]:
-    """Every headline figure's difference, with its interval.
+    """Return every headline figure's difference, with its interval.
 
     Rates by the paired bootstrap over terms, shares of rows by McNemar and Bonett-Price. Mean and
     pooled WER are two figures, each under its own name.
     """
-    before = Scores(tuple(one.before for one in pairing.pairs))
+    before = Scores(tuple(pair.before for pair in pairing.pairs))
     after = pairing.after
-    terms = [block_of(one.after.row.term, place) for place, one in enumerate(pairing.pairs)]
+    terms = [block_of(pair.after.row.term, place) for place, pair in enumerate(pairing.pairs)]
 
     def rate(name: str, figure: str, numerator: str, denominator: str) -> MetricChange:
         columns = [
@@ -262,27 +262,28 @@ def changes(pairing: PairedScores) -> tuple[MetricChange, ...]:
 
 
 def exposure(pairing: PairedScores) -> tuple[KeywordErrorChange, ...]:
-    """KER on held-out rows, by whether training saw their term, or their voice, in other rows.
+    """Compare KER on held-out rows by whether training saw their term or voice in other rows.
 
     Empty where it is not known what was trained on.
     """
-    found = []
-    for what, name in (("term", "term"), ("voice", "voice_id")):
-        seen = {_known(one, name) for one in pairing.trained.pairs} - {None}
-        if not seen:
+    changes_by_exposure = []
+    for field_label, name in (("term", "term"), ("voice", "voice_id")):
+        trained_values = {_field_value(pair, name) for pair in pairing.trained.pairs} - {None}
+        if not trained_values:
             continue
-        for label, wanted in ((f"seen {what}", True), (f"unseen {what}", False)):
+        for label, is_seen in ((f"seen {field_label}", True), (f"unseen {field_label}", False)):
             rows = pairing.held_out.where(
-                lambda one, name=name, seen=seen, wanted=wanted: (  # type: ignore[misc]
-                    (known := _known(one, name)) is not None and (known in seen) is wanted
+                lambda pair, name=name, trained_values=trained_values, is_seen=is_seen: (  # type: ignore[misc]
+                    (value := _field_value(pair, name)) is not None
+                    and (value in trained_values) is is_seen
                 )
             )
-            found.append(replace(rows.by_category[ALL_CATEGORIES], category=label))
-    return tuple(found)
+            changes_by_exposure.append(replace(rows.by_category[ALL_CATEGORIES], category=label))
+    return tuple(changes_by_exposure)
 
 
-def _known(one: ScorePair, name: str) -> str | None:
-    value = getattr(one.after.row, name)
+def _field_value(pair: ScorePair, name: str) -> str | None:
+    value = getattr(pair.after.row, name)
     return normalise_term(value) if value else None
 
 
@@ -295,20 +296,20 @@ def pair(before: Scores, after: Scores) -> PairedScores:
         InputError: they have no row in common, or one of them holds a row twice.
     """
     first, second = keys(
-        *([(one.row.audio_filepath, one.row.ref) for one in s.rows] for s in (before, after))
+        *([(row.row.audio_filepath, row.row.ref) for row in s.rows] for s in (before, after))
     )
     earlier = dict(zip(first, before.rows, strict=True))
     later = dict(zip(second, after.rows, strict=True))
-    common = [key for key in later if key in earlier]
-    if not common:
+    common_keys = [key for key in later if key in earlier]
+    if not common_keys:
         raise InputError(
             "the two evaluations have no row in common (audio file name and reference). "
             "Fix: compare evaluations of the same manifest."
         )
     return PairedScores(
-        tuple(ScorePair(earlier[key], later[key]) for key in common),
-        only_before=len(earlier) - len(common),
-        only_after=len(later) - len(common),
+        tuple(ScorePair(earlier[key], later[key]) for key in common_keys),
+        only_before=len(earlier) - len(common_keys),
+        only_after=len(later) - len(common_keys),
     )
 
 
@@ -320,14 +321,14 @@ class _Flip(NamedTuple):
 
 def _delta(category: str, flips: Sequence[_Flip]) -> KeywordErrorChange:
     nets: dict[str | int, int] = {}
-    for one in flips:
-        if one.before is not one.after:
-            nets[one.term] = nets.get(one.term, 0) + (1 if one.before else -1)
+    for flip in flips:
+        if flip.before is not flip.after:
+            nets[flip.term] = nets.get(flip.term, 0) + (1 if flip.before else -1)
     return KeywordErrorChange(
         category=category,
-        before=Proportion(sum(one.before for one in flips), len(flips)),
-        after=Proportion(sum(one.after for one in flips), len(flips)),
-        fixed=sum(one.before and not one.after for one in flips),
-        broken=sum(one.after and not one.before for one in flips),
+        before=Proportion(sum(flip.before for flip in flips), len(flips)),
+        after=Proportion(sum(flip.after for flip in flips), len(flips)),
+        fixed=sum(flip.before and not flip.after for flip in flips),
+        broken=sum(flip.after and not flip.before for flip in flips),
         nets=tuple(nets.values()),
     )

@@ -1,4 +1,4 @@
-"""Keywords that a model writes though nobody said them.
+"""Count false keywords: terms in a hypothesis that its reference lacks.
 
 KER counts only whether a row's own term is there, so that a model that writes every drug name into
 every row looks perfect. A *false keyword* is a term of the evaluation that stands in a hypothesis
@@ -22,32 +22,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TermIndex:
-    """The terms that are listened for, by their first word, each between spaces."""
+    """An index of terms by their first word, each between spaces."""
 
     by_first_word: Mapping[str, tuple[str, ...]]
 
     def false_in(self, ref: str, hyp: str) -> tuple[str, ...]:
-        """The terms in a normalised hypothesis that its normalised reference lacks, in order."""
-        said, heard = f" {ref} ", f" {hyp} "
+        """List the terms in a normalised hypothesis that its normalised reference lacks."""
+        padded_ref, padded_hyp = f" {ref} ", f" {hyp} "
         return tuple(
             term[1:-1]
             for word in sorted(self.by_first_word.keys() & set(hyp.split()))
             for term in self.by_first_word[word]
-            if term in heard and term not in said
+            if term in padded_hyp and term not in padded_ref
         )
 
 
 def index_terms(terms: Iterable[str | None]) -> TermIndex:
-    """A vocabulary of terms as they are written in a manifest; None and empty ones are left out."""
+    """Index the terms of a manifest; leave out None and empty ones."""
     index: defaultdict[str, list[str]] = defaultdict(list)
     for term in sorted({normalise(term) for term in terms if term} - {""}):
         index[term.split()[0]].append(f" {term} ")
-    return TermIndex({word: tuple(found) for word, found in index.items()})
+    return TermIndex({word: tuple(padded_terms) for word, padded_terms in index.items()})
 
 
 @dataclass(frozen=True)
 class FalseKeywordEffect:
-    """What false keywords do to a comparison.
+    """The effect of false keywords on a comparison.
 
     Attributes:
         rows: by category, rows with a term that hold a false keyword before and after.

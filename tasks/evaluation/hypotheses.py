@@ -40,7 +40,7 @@ class Partition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """One row of an evaluation: what was said (``ref``) and what was recognised (``hyp``)."""
+    """One row of an evaluation: reference (``ref``) and hypothesis (``hyp``)."""
 
     audio_filepath: str
     ref: str
@@ -54,7 +54,7 @@ class Hypothesis:
     part: Partition | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The row as the file holds it; every field is written, None as null."""
+        """Return the row as the file holds it: every field, None as null."""
         return {
             "audio_filepath": self.audio_filepath,
             "ref": self.ref,
@@ -65,7 +65,7 @@ class Hypothesis:
 
 
 def hypothesis_for(utterance: Utterance, hyp: str, part: Partition | None = None) -> Hypothesis:
-    """The evaluation row of an utterance that was recognised as ``hyp``."""
+    """Return the evaluation row of an utterance that was recognised as ``hyp``."""
     return Hypothesis(
         audio_filepath=utterance.audio_filepath,
         ref=utterance.text,
@@ -103,24 +103,24 @@ class Stretch:
     end: int
 
 
-def stretches(path: Path, wanted: int) -> list[Stretch]:
+def stretches(path: Path, count: int) -> list[Stretch]:
     """Cut a file of JSON lines into about equal stretches; a JSON array cannot be cut.
 
     Raises:
         InputError: there is no such file.
     """
-    with _opened(path) as stream:
+    with _open(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         if stream.read(_HEAD_BYTES).removeprefix(_BOM).lstrip().startswith(b"["):
-            wanted = 1
+            count = 1
         bounds = [0]
-        for number in range(1, wanted):
-            stream.seek(max(bounds[-1], size * number // wanted))
+        for number in range(1, count):
+            stream.seek(max(bounds[-1], size * number // count))
             stream.readline()
             bounds.append(stream.tell())
     bounds.append(size)
-    cut = [Stretch(path, start, end) for start, end in itertools.pairwise(bounds) if start < end]
-    return cut or [Stretch(path, 0, size)]
+    parts = [Stretch(path, start, end) for start, end in itertools.pairwise(bounds) if start < end]
+    return parts or [Stretch(path, 0, size)]
 
 
 def iterate_hypotheses(path: Path, part: Stretch | None = None) -> Iterator[Hypothesis]:
@@ -134,7 +134,7 @@ def iterate_hypotheses(path: Path, part: Stretch | None = None) -> Iterator[Hypo
         InputError: no such file, not JSON, no rows, or a row without ref or hyp; names the row.
     """
     row = 0
-    with _opened(path) as stream:
+    with _open(path) as stream:
         for row, record in _records(path, stream, part):
             yield _hypothesis(path, row, record)
     if not row and part is None:
@@ -142,27 +142,27 @@ def iterate_hypotheses(path: Path, part: Stretch | None = None) -> Iterator[Hypo
 
 
 def terms(part: Stretch) -> set[str]:
-    """The terms that a stretch's rows name, without reading the rows for anything else."""
-    found: set[bytes] = set()
-    with _opened(part.path) as stream:
+    """Return the terms that a stretch's rows name, without parsing the rows."""
+    quoted_terms: set[bytes] = set()
+    with _open(part.path) as stream:
         stream.seek(part.start)
         place = part.start
         for line in stream:
             if place >= part.end:
                 break
             place += len(line)
-            found.update(_TERM.findall(line))
-    return {term for term in map(_unquoted, found) if term}
+            quoted_terms.update(_TERM.findall(line))
+    return {term for term in map(_unquote, quoted_terms) if term}
 
 
-def _unquoted(text: bytes) -> str:
+def _unquote(text: bytes) -> str:
     try:
         return str(json.loads(text))
     except ValueError:
         return ""  # reading the row will say what is wrong
 
 
-def _opened(path: Path) -> BinaryIO:
+def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError as missing:
@@ -177,7 +177,7 @@ def _opened(path: Path) -> BinaryIO:
 def _records(
     path: Path, stream: BinaryIO, part: Stretch | None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each row's number and its JSON object."""
+    """Yield each row's number and its JSON object."""
     if part is None or part.start == 0:
         if stream.read(_HEAD_BYTES).removeprefix(_BOM).lstrip().startswith(b"["):
             stream.seek(0)
@@ -191,9 +191,9 @@ def _records(
         if part is not None and place >= part.end:
             return
         place += len(line)
-        plain = line.removeprefix(_BOM) if place == len(line) else line
-        if plain.strip():
-            yield row, _record(path, row, plain)
+        content = line.removeprefix(_BOM) if place == len(line) else line
+        if content.strip():
+            yield row, _record(path, row, content)
 
 
 def _array(path: Path, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -204,7 +204,7 @@ def _array(path: Path, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
     except (ValueError, RecursionError) as wrong:
         raise InputError(f"{path}: not a JSON array ({wrong}).") from wrong
     for row, record in enumerate(rows, start=1):
-        yield row, _object(path, row, record, escaped=True)
+        yield row, _object(path, row, record, has_escapes=True)
 
 
 def _record(path: Path, row: int, line: bytes) -> dict[str, Any]:
@@ -216,18 +216,20 @@ def _record(path: Path, row: int, line: bytes) -> dict[str, Any]:
         ) from unreadable
     except (ValueError, RecursionError) as wrong:
         raise InputError(f"{path}: row {row}: not JSON ({wrong}).") from wrong
-    return _object(path, row, record, escaped=b"\\u" in line)
+    return _object(path, row, record, has_escapes=b"\\u" in line)
 
 
-def _object(path: Path, row: int, record: object, *, escaped: bool) -> dict[str, Any]:
+def _object(path: Path, row: int, record: object, *, has_escapes: bool) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise InputError(f"{path}: row {row}: not a JSON object ({str(record)[:80]!r}).")
     try:
         # Only an escape can hide half of a surrogate pair, which cannot be written again.
-        if escaped:
+        if has_escapes:
             json.dumps(record, ensure_ascii=False).encode()
-    except UnicodeEncodeError as half:
-        raise InputError(f"{path}: row {row}: holds half of a surrogate pair ({half}).") from half
+    except UnicodeEncodeError as surrogate:
+        raise InputError(
+            f"{path}: row {row}: holds half of a surrogate pair ({surrogate})."
+        ) from surrogate
     return record
 
 

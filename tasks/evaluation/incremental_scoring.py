@@ -1,4 +1,4 @@
-"""Scoring a file of any length in memory that does not grow with it.
+"""Score a file of any length in constant memory.
 
 The counts of each row are those of tasks/evaluation/scoring.py; they go into one table for each
 field by which a score is broken down, a line for each of its values, and the row is forgotten. A
@@ -51,7 +51,7 @@ class _Table:
         self.lines: dict[Hashable, int] = {}
         self.sums: Floats = np.zeros((16, len(COUNTED)))
 
-    def add(self, values: Iterable[Hashable], counted: Floats) -> None:
+    def add(self, values: Iterable[Hashable], counts: Floats) -> None:
         """Add rows: their values of the field, and their counts, shape (rows, counts)."""
         lines = self.lines
         places = np.array([lines.setdefault(value, len(lines)) for value in values], dtype=np.intp)
@@ -61,7 +61,7 @@ class _Table:
             self.sums = grown
         for column in range(len(COUNTED)):
             self.sums[: len(lines), column] += np.bincount(
-                places, weights=counted[:, column], minlength=len(lines)
+                places, weights=counts[:, column], minlength=len(lines)
             )
 
     def merge(self, other: _Table) -> None:
@@ -69,14 +69,14 @@ class _Table:
         self.add(other.lines, other.sums[: len(other.lines)])
 
     def counts(self) -> dict[Hashable, ErrorCounts]:
-        """The counts of each value."""
+        """Return the counts of each value."""
         return {value: _counts(self.sums[line]) for value, line in self.lines.items()}
 
 
 def _counts(sums: Floats) -> ErrorCounts:
-    whole = [round(value) for value in sums]
-    n, _wer, _cer, *rest = whole
-    return ErrorCounts(n, float(sums[1]), float(sums[2]), *rest)
+    rounded = [round(value) for value in sums]
+    n, _wer, _cer, *other_counts = rounded
+    return ErrorCounts(n, float(sums[1]), float(sums[2]), *other_counts)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Summary:
 
 
 class ScoreAccumulator:
-    """Adds rows up."""
+    """An accumulator of scored rows."""
 
     def __init__(self, term_index: TermIndex | None = None) -> None:
         self.beyond = None if term_index is None else SecondaryMetrics(term_index)
@@ -108,7 +108,7 @@ class ScoreAccumulator:
         self._rows = 0
 
     def add(self, row: Hypothesis) -> None:
-        """Score one row and forget it."""
+        """Score one row and discard it."""
         ref, hyp = normalise(row.ref), normalise(row.hyp)
         words, ref_words, chars, ref_chars, missed, wrong = measure(
             ref, hyp, normalise_term(row.term) if row.term else None
@@ -126,13 +126,13 @@ class ScoreAccumulator:
             self.flush()
 
     def flush(self) -> None:
-        """Add what has been gathered to the tables."""
+        """Add the buffered rows to the tables."""
         if not self._values:
             return
-        counted = np.array(self._counted).reshape(-1, len(COUNTED))
+        counts = np.array(self._counted).reshape(-1, len(COUNTED))
         columns = (*zip(*self._values, strict=True), self._blocks)
         for table, values in zip(self._tables.values(), columns, strict=True):
-            table.add(values, counted)
+            table.add(values, counts)
         self._values.clear()
         self._blocks.clear()
         del self._counted[:]
@@ -140,7 +140,7 @@ class ScoreAccumulator:
             self.beyond.prune()
 
     def merge(self, other: ScoreAccumulator) -> None:
-        """Add what was counted of another stretch."""
+        """Add the counts of another stretch."""
         self.flush()
         other.flush()
         for name, table in self._tables.items():
@@ -149,15 +149,18 @@ class ScoreAccumulator:
             self.beyond.merge(other.beyond)
 
     def summary(self) -> Summary:
-        """What was counted so far."""
+        """Return the summary of the rows so far."""
         self.flush()
-        by = {name: self._tables[name].counts() for name in DIMENSIONS}
+        values_by_dimension = {name: self._tables[name].counts() for name in DIMENSIONS}
         blocks = self._tables["block"]
         return Summary(
             counts=_counts(blocks.sums.sum(axis=0)),
             by={
-                name: {None if value is None else str(value): one for value, one in found.items()}
-                for name, found in by.items()
+                name: {
+                    None if value is None else str(value): counts
+                    for value, counts in counts_by_value.items()
+                }
+                for name, counts_by_value in values_by_dimension.items()
             },
             blocks=tuple(blocks.counts().values()),
             beyond=self.beyond,
@@ -194,7 +197,7 @@ def score_file(path: Path, processes: int | None = None) -> Summary:
 
 
 def _read_through(path: Path) -> None:
-    """Raise what is wrong with a file; a stretch alone does not know which row it begins with."""
+    """Read a whole file and raise its fault with the row's number, which a stretch lacks."""
     for _ in iterate_hypotheses(path):
         pass
 
@@ -215,12 +218,12 @@ def _summarise_many(parts: list[Stretch]) -> Summary:
     # Spawned, not forked: the caller may hold threads, which a fork would break.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(parts), mp_context=context) as pool:
-        words = index_terms(term for found in pool.map(terms, parts) for term in found)
+        words = index_terms(term for part_terms in pool.map(terms, parts) for term in part_terms)
         tallies = pool.map(_tally, parts, [words] * len(parts))
-        whole = next(tallies)
-        for one in tallies:
-            whole.merge(one)
-    return whole.summary()
+        total = next(tallies)
+        for tally in tallies:
+            total.merge(tally)
+    return total.summary()
 
 
 def _tally(part: Stretch, words: TermIndex) -> ScoreAccumulator:
@@ -235,7 +238,7 @@ def _tally(part: Stretch, words: TermIndex) -> ScoreAccumulator:
 
 
 def intervals(counts: ErrorCounts, blocks: Iterable[ErrorCounts]) -> dict[str, Interval | None]:
-    """The 95 % interval of each figure: Wilson for shares, the block bootstrap for rates."""
+    """Return the 95 % interval of each figure: Wilson for shares, the block bootstrap for rates."""
     table = np.array([[getattr(block, name) for name in COUNTED] for block in blocks]).T
     column = dict(zip(COUNTED, table, strict=True)) if table.size else {}
 
@@ -254,7 +257,7 @@ def intervals(counts: ErrorCounts, blocks: Iterable[ErrorCounts]) -> dict[str, I
 
 
 def summary_as_dict(summary: Summary) -> dict[str, object]:
-    """What ``asr-flywheel score --json`` prints.
+    """Return the record that ``asr-flywheel score --json`` prints.
 
     ``by`` maps each dimension to its values, each with the number of rows that carry a term and
     their KER. Rows that lack the dimension's field are under ``(none)``. ``intervals`` holds the
@@ -262,8 +265,8 @@ def summary_as_dict(summary: Summary) -> dict[str, object]:
     """
     counts = summary.counts
     ordered = {
-        dimension: sorted(found.items(), key=lambda item: item[0] or "")
-        for dimension, found in summary.by.items()
+        dimension: sorted(counts_by_value.items(), key=lambda item: item[0] or "")
+        for dimension, counts_by_value in summary.by.items()
     }
     return {
         "n": counts.n,
@@ -274,15 +277,22 @@ def summary_as_dict(summary: Summary) -> dict[str, object]:
         "pooled_wer": counts.pooled_wer,
         "by": {
             dimension: {
-                value or "(none)": {"n": one.keyword.n, "ker": one.ker} for value, one in found
+                value or "(none)": {"n": value_counts.keyword.n, "ker": value_counts.ker}
+                for value, value_counts in values
             }
-            for dimension, found in ordered.items()
+            for dimension, values in ordered.items()
         },
         "intervals": {
-            **{name: _ends(one) for name, one in intervals(counts, summary.blocks).items()},
+            **{
+                name: _ends(interval)
+                for name, interval in intervals(counts, summary.blocks).items()
+            },
             "by": {
-                dimension: {value or "(none)": _ends(one.keyword.interval) for value, one in found}
-                for dimension, found in ordered.items()
+                dimension: {
+                    value or "(none)": _ends(value_counts.keyword.interval)
+                    for value, value_counts in values
+                }
+                for dimension, values in ordered.items()
             },
         },
         **({} if summary.beyond is None else summary.beyond.as_dict()),

@@ -71,18 +71,18 @@ class Leaderboard:
     exposure: tuple[KeywordErrorChange, ...] = ()
 
     def headline(self) -> pd.DataFrame:
-        """Section 1: a line an entry; each figure's interval is in a column of its own."""
+        """Return section 1: a line an entry, with a column for each figure's interval."""
         return pd.DataFrame([_headline(entry) for entry in self.entries])
 
     def breakdown(self, dimension: str) -> pd.DataFrame:
-        """KER by the values of a field: a line for each value, entry and its number of rows.
+        """Return KER by a field's values: a line for each value and entry, with its row count.
 
         Columns: the field, model, rows, n, KER, KER ci. Terms stand worst first by the first entry,
         then by the others; other values by name. Rows that lack the field are under "(none)".
         """
         # Where a model's held-out and trained rows stand apart, their sum is for the headline only.
-        parted = {entry.model for entry in self.entries if entry.rows == TRAINED}
-        entries = [e for e in self.entries if e.rows != ALL or e.model not in parted]
+        divided_models = {entry.model for entry in self.entries if entry.rows == TRAINED}
+        entries = [e for e in self.entries if e.rows != ALL or e.model not in divided_models]
         groups = [entry.scores.by(dimension) for entry in entries]
         shares = {
             value: [
@@ -114,7 +114,7 @@ class Leaderboard:
         )
 
     def as_dict(self) -> dict[str, object]:
-        """The same content for programs; a figure without rows is null."""
+        """Return the same content for programs; a figure without rows is null."""
         return {
             "cycle": self.cycle,
             "notes": list(self.notes),
@@ -123,37 +123,41 @@ class Leaderboard:
                 **{dimension: _records(self.breakdown(dimension)) for dimension, _ in _SECTIONS},
             },
             "beyond": [
-                {"model": entry.model, "rows": entry.rows, **self._beyond(entry).as_dict()}
+                {
+                    "model": entry.model,
+                    "rows": entry.rows,
+                    **self._secondary_metrics(entry).as_dict(),
+                }
                 for entry in self.entries
             ],
             "differences": [change.as_dict() for change in self.changes],
-            "exposure": {one.category: one.as_dict() for one in self.exposure},
+            "exposure": {change.category: change.as_dict() for change in self.exposure},
         }
 
-    def _beyond(self, entry: LeaderboardEntry) -> SecondaryMetrics:
-        """What KER does not see; the terms of all entries are listened for."""
-        return compute_secondary_metrics(entry.scores, self._listened_for)
+    def _secondary_metrics(self, entry: LeaderboardEntry) -> SecondaryMetrics:
+        """Return an entry's secondary metrics, over the terms of all entries."""
+        return compute_secondary_metrics(entry.scores, self._term_index)
 
     @cached_property
-    def _listened_for(self) -> TermIndex:
+    def _term_index(self) -> TermIndex:
         return index_terms(row.row.term for entry in self.entries for row in entry.scores.rows)
 
-    def _beyond_lines(self) -> list[str]:
-        """False keywords and the strict view: a line an entry."""
-        found = [(entry, self._beyond(entry)) for entry in self.entries]
+    def _secondary_lines(self) -> list[str]:
+        """Return a line an entry with its false keywords and strict view."""
+        metrics_by_entry = [(entry, self._secondary_metrics(entry)) for entry in self.entries]
         return [
-            f"- {_cell(entry.model)}, {entry.rows}: FKR {_figure(one.false_keywords)}, "
-            f"strict {_figure(one.strict_share())}"
+            f"- {_cell(entry.model)}, {entry.rows}: FKR {_figure(metrics.false_keywords)}, "
+            f"strict {_figure(metrics.strict_share())}"
             + "".join(
-                f", {kind} {_figure(one.strict_share(kind))}"
+                f", {kind} {_figure(metrics.strict_share(kind))}"
                 for kind in ValueKind
-                if one.strict_share(kind).n
+                if metrics.strict_share(kind).n
             )
-            for entry, one in found
+            for entry, metrics in metrics_by_entry
         ]
 
     def as_markdown(self) -> str:
-        """The leaderboard as people read it."""
+        """Return the leaderboard as Markdown."""
         parts = [f"# Leaderboard, cycle {self.cycle}", *(f"> {note}" for note in self.notes)]
         parts += ["## 1. Headline", _table(_with_intervals(self.headline()))]
         for number, (dimension, title) in enumerate(_SECTIONS, start=2):
@@ -169,19 +173,19 @@ class Leaderboard:
         if self.exposure:
             parts += [
                 "# By what was trained on, held-out rows",
-                "\n".join(map(_seen, self.exposure)),
+                "\n".join(map(_exposure_line, self.exposure)),
             ]
-        parts += ["# Beyond KER", _BEYOND, "\n".join(self._beyond_lines())]
+        parts += ["# Beyond KER", _BEYOND, "\n".join(self._secondary_lines())]
         return "\n\n".join(parts) + "\n"
 
 
 def _worst_first(shares: list[Proportion]) -> list[tuple[float, int]]:
-    """Sorts the highest KER first, more rows before fewer, and what has no rows last."""
+    """Return a sort key: highest KER first, more rows before fewer, values without rows last."""
     return [(-share.rate if share.rate is not None else 1.0, -share.n) for share in shares]
 
 
 def _side_by_side(frame: pd.DataFrame, dimension: str) -> pd.DataFrame:
-    """One line a value, one column an entry: "KER (n) [interval]"."""
+    """Return a table with a line a value and a column an entry: "KER (n) [interval]"."""
     column = frame["rows"] + ": " + frame["model"] + " KER (n)"
     figure = [
         f"{_cell(ker)} ({n}){_bracket(ends)}"
@@ -196,7 +200,7 @@ def _side_by_side(frame: pd.DataFrame, dimension: str) -> pd.DataFrame:
 
 def _headline(entry: LeaderboardEntry) -> dict[str, object]:
     scores = entry.scores
-    found = intervals(scores.counts, scores.blocks)
+    figure_intervals = intervals(scores.counts, scores.blocks)
     figures = {
         "model": entry.model,
         "rows": entry.rows,
@@ -210,7 +214,7 @@ def _headline(entry: LeaderboardEntry) -> dict[str, object]:
     }
     return {
         **figures,
-        **{f"{name} ci": _ends(found[_FIGURES[name]]) for name in _FIGURES},
+        **{f"{name} ci": _ends(figure_intervals[_FIGURES[name]]) for name in _FIGURES},
     }
 
 
@@ -222,14 +226,14 @@ _BEYOND = (
 
 
 def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each figure and its interval in one cell."""
-    shown = frame.drop(columns=[f"{name} ci" for name in _FIGURES])
+    """Join each figure and its interval in one cell."""
+    table = frame.drop(columns=[f"{name} ci" for name in _FIGURES])
     for name in _FIGURES:
-        shown[name] = [
+        table[name] = [
             _cell(figure) + _bracket(ends)
             for figure, ends in zip(frame[name], frame[f"{name} ci"], strict=True)
         ]
-    return shown
+    return table
 
 
 def _ends(interval: Interval | None) -> list[float] | None:
@@ -254,7 +258,7 @@ def _change(change: MetricChange) -> str:
     )
 
 
-def _seen(delta: KeywordErrorChange) -> str:
+def _exposure_line(delta: KeywordErrorChange) -> str:
     return f"- {delta.category}: KER {_figure(delta.before)} → {_figure(delta.after)}"
 
 
@@ -289,15 +293,15 @@ def _cell(value: object) -> str:
 
 
 def baseline_entries(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...]:
-    """The entries of a cycle that no model was tuned for."""
+    """Return the entries of a cycle that no model was tuned for."""
     return (LeaderboardEntry(model, UNTUNED, scores),)
 
 
-def parted(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...]:
-    """A model on held-out rows, on trained rows, and on all."""
+def partition_entries(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...]:
+    """Return a model's entries on held-out rows, on trained rows, and on all."""
 
-    def part(wanted: Partition) -> Scores:
-        return scores.where(lambda row: row.row.part is wanted)
+    def part(partition: Partition) -> Scores:
+        return scores.where(lambda row: row.row.part is partition)
 
     return (
         LeaderboardEntry(model, HELD_OUT, part(Partition.HELD_OUT)),
@@ -309,6 +313,6 @@ def parted(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...]:
 def tuned_entries(
     base: str, before: Scores, tuned: str, after: Scores
 ) -> tuple[LeaderboardEntry, ...]:
-    """Base and tuned model on held-out rows, then on trained rows, then on all."""
-    pairs = zip(parted(tuned, after), parted(base, before), strict=True)
+    """Return base and tuned model on held-out rows, then on trained rows, then on all."""
+    pairs = zip(partition_entries(tuned, after), partition_entries(base, before), strict=True)
     return tuple(entry for pair in pairs for entry in pair)

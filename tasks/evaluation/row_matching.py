@@ -1,4 +1,4 @@
-"""Recognising the same row in two files that may have been made on hosts with other folders.
+"""Match the same row in two files from hosts with different folders.
 
 A row is known by the end of its audio's path and by its normalised reference. How much of the end
 is needed depends on the files: the name alone usually, the folder too where voice_a/001.wav and
@@ -20,7 +20,7 @@ Key = tuple[tuple[str, ...], str]
 
 
 def keys(*sets: Sequence[tuple[str, str]]) -> list[list[Key]]:
-    """A key for each row of each set, such that no set has two rows with one key.
+    """Return a key for each row of each set, such that no set has two rows with one key.
 
     Args:
         sets: of each file, the rows' (audio path, reference).
@@ -28,18 +28,14 @@ def keys(*sets: Sequence[tuple[str, str]]) -> list[list[Key]]:
     Raises:
         InputError: two rows of one file cannot be told apart by path and reference.
     """
-    split = [
-        [(PurePath(audio).parts, normalise(text)) for audio, text in one_set] for one_set in sets
-    ]
-    deepest = max((len(parts) for one_set in split for parts, _ in one_set), default=1)
+    split = [[(PurePath(audio).parts, normalise(text)) for audio, text in rows] for rows in sets]
+    deepest = max((len(parts) for rows in split for parts, _ in rows), default=1)
     for depth in range(1, deepest + 1):
-        found = [[(parts[-depth:], text) for parts, text in one_set] for one_set in split]
-        if all(len(set(one_set)) == len(one_set) for one_set in found):
-            return found
-    twice = next(
-        row for one_set in split for place, row in enumerate(one_set) if row in one_set[:place]
-    )
+        keyed_sets = [[(parts[-depth:], text) for parts, text in rows] for rows in split]
+        if all(len(set(row_keys)) == len(row_keys) for row_keys in keyed_sets):
+            return keyed_sets
+    duplicate = next(row for rows in split for place, row in enumerate(rows) if row in rows[:place])
     raise InputError(
-        f"audio {'/'.join(twice[0])!r} stands in two rows of one file with the same reference. "
+        f"audio {'/'.join(duplicate[0])!r} stands in two rows of one file with the same reference. "
         "Fix: remove one of them."
     )

@@ -39,7 +39,7 @@ Measured = tuple[int, int, int, int, bool | None, bool]
 
 
 def measure(ref: str, hyp: str, term: str | None) -> Measured:
-    """Every metric's counts of one row. This is the only place where they are made.
+    """Count every metric's errors of one row; the only place that makes these counts.
 
     Args:
         ref: what was said, normalised.
@@ -49,16 +49,16 @@ def measure(ref: str, hyp: str, term: str | None) -> Measured:
     Returns:
         word_edits, ref_words, char_edits, ref_chars, term_missed, sentence_wrong.
     """
-    missed = not contains_words(hyp, term) if term else None
+    term_missed = not contains_words(hyp, term) if term else None
     if ref == hyp:
-        return 0, ref.count(" ") + 1 if ref else 0, 0, len(ref), missed, False
+        return 0, ref.count(" ") + 1 if ref else 0, 0, len(ref), term_missed, False
     words = ref.split()
     return (
         Levenshtein.distance(words, hyp.split()),
         len(words),
         Levenshtein.distance(ref, hyp),
         len(ref),
-        missed,
+        term_missed,
         True,
     )
 
@@ -104,7 +104,7 @@ class UtteranceScore:
     @property
     def counts(self) -> ErrorCounts:
         """The row as a set of one."""
-        missed = self.term_missed
+        term_missed = self.term_missed
         return ErrorCounts(
             n=1,
             wer_sum=self.wer,
@@ -114,8 +114,8 @@ class UtteranceScore:
             char_edits=self.char_edits,
             ref_chars=self.ref_chars,
             sentences_wrong=int(self.sentence_wrong),
-            with_term=int(missed is not None),
-            terms_missed=int(bool(missed)),
+            with_term=int(term_missed is not None),
+            terms_missed=int(bool(term_missed)),
         )
 
 
@@ -274,7 +274,7 @@ class Scores:
 
     @cached_property
     def blocks(self) -> tuple[ErrorCounts, ...]:
-        """The rows of each term together, and each row without a term for itself.
+        """The counts of each term's rows together, and of each row without a term alone.
 
         Rows of one term are not independent; the bootstrap draws them as one.
         """
@@ -284,11 +284,11 @@ class Scores:
         return tuple(total(counts) for counts in by_block.values())
 
     def where(self, keep: Callable[[UtteranceScore], bool]) -> Scores:
-        """The scores over the rows that ``keep`` accepts."""
+        """Return the scores over the rows that ``keep`` accepts."""
         return Scores(tuple(row for row in self.rows if keep(row)))
 
     def by(self, dimension: str) -> dict[str | None, Scores]:
-        """The scores for each value of a field, None standing for rows that lack it."""
+        """Return the scores for each value of a field; None stands for rows that lack it."""
         groups: dict[str | None, list[UtteranceScore]] = {}
         for row in self.rows:
             groups.setdefault(getattr(row.row, dimension), []).append(row)
@@ -296,13 +296,15 @@ class Scores:
 
 
 def block_of(term: str | None, place: int) -> str | int:
-    """What a row is drawn together with: its term, or itself where it has none."""
+    """Return a row's block for resampling: its term, or the row itself where it has none."""
     return (normalise_term(term) if term else "") or place
 
 
 def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:
-    """Counts, added up."""
-    columns = zip(*([getattr(one, name) for name in COUNTED] for one in counts), strict=True)
+    """Add up counts."""
+    columns = zip(
+        *([getattr(row_counts, name) for name in COUNTED] for row_counts in counts), strict=True
+    )
     return ErrorCounts(*map(sum, columns))
 
 

@@ -1,4 +1,4 @@
-"""What KER does not see: false keywords, what was heard instead, and the strict view.
+"""Secondary metrics: false keywords, misrecognitions and the strict view.
 
 Each has its own name and its own n; none of them changes the four metrics.
 
@@ -30,7 +30,7 @@ _PAIRS_KEPT = 50_000
 
 
 def misrecognised_as(ref: str, hyp: str, term: str) -> str | None:
-    """The words of a hypothesis that stand where its reference has a term.
+    """Return the words of a hypothesis that stand in the place of its reference's term.
 
     Both are aligned by the fewest edits; what was inserted beside the term counts, since one word
     is often heard as two.
@@ -45,11 +45,11 @@ def misrecognised_as(ref: str, hyp: str, term: str) -> str | None:
     """
     if not contains_words(ref, term):
         return None
-    said, heard = ref.split(), hyp.split()
+    ref_words, hyp_words = ref.split(), hyp.split()
     start = f" {ref} "[: f" {ref} ".index(f" {term} ")].count(" ")
     end = start + len(term.split())
     places: list[int] = []
-    for step in Levenshtein.opcodes(said, heard):
+    for step in Levenshtein.opcodes(ref_words, hyp_words):
         if step.tag == "insert":
             if start <= step.src_start <= end:
                 places.extend(range(step.dest_start, step.dest_end))
@@ -57,12 +57,12 @@ def misrecognised_as(ref: str, hyp: str, term: str) -> str | None:
             shift = step.dest_start - step.src_start
             common = range(max(start, step.src_start), min(end, step.src_end))
             places.extend(place + shift for place in common)
-    return " ".join(heard[place] for place in places) or NOTHING_HEARD
+    return " ".join(hyp_words[place] for place in places) or NOTHING_HEARD
 
 
 @dataclass
 class SecondaryMetrics:
-    """The figures beyond the four metrics, over rows that are added one by one.
+    """Metrics beyond WER, CER, KER and SER, over rows that are added one by one.
 
     Attributes:
         term_index: the terms that count as keywords.
@@ -83,7 +83,7 @@ class SecondaryMetrics:
     strict_any: Counter[bool] = field(default_factory=Counter)
 
     def add(self, row: Hypothesis, ref: str, hyp: str, *, term_missed: bool | None) -> None:
-        """Look at one row; ``ref`` and ``hyp`` are its normalised strings."""
+        """Add one row; ``ref`` and ``hyp`` are its normalised strings."""
         category = row.entity_category
         self.rows[category] += 1
         if ref != hyp:
@@ -92,8 +92,8 @@ class SecondaryMetrics:
                 self.false_terms.update(false)
             if term_missed and row.term:
                 term = normalise_term(row.term)
-                if (heard := misrecognised_as(ref, hyp, term)) is not None:
-                    self.near[term, heard] += 1
+                if (misrecognition := misrecognised_as(ref, hyp, term)) is not None:
+                    self.near[term, misrecognition] += 1
         view = compare(row.ref, row.hyp)
         if view.kinds:
             self.strict_any[bool(view.wrong)] += 1
@@ -101,46 +101,46 @@ class SecondaryMetrics:
                 self.strict[kind, kind in view.wrong] += 1
 
     def prune(self) -> None:
-        """Keep memory flat: what was heard once in a million rows is forgotten first."""
+        """Bound memory: discard the rarest misrecognitions first."""
         if len(self.near) > 2 * _PAIRS_KEPT:
             self.near = Counter(dict(self.near.most_common(_PAIRS_KEPT)))
 
     def merge(self, other: SecondaryMetrics) -> None:
-        """Add what another part of the rows has given."""
+        """Add the counts of another part of the rows."""
         for name in ("rows", "with_false_keyword", "false_terms", "near", "strict", "strict_any"):
             getattr(self, name).update(getattr(other, name))
 
     @property
     def false_keywords(self) -> Proportion:
-        """FKR over all rows."""
+        """The false keyword rate (FKR) over all rows."""
         return Proportion(self.with_false_keyword.total(), self.rows.total())
 
     def false_keywords_of(self, category: str | None) -> Proportion:
-        """FKR over a category's rows."""
+        """Return the FKR over a category's rows."""
         return Proportion(self.with_false_keyword[category], self.rows[category])
 
     def strict_share(self, kind: ValueKind | None = None) -> Proportion:
-        """Rows in which a kind of critical item, or any, is wrong, of the rows that hold one."""
+        """Return the share of rows with a critical item (of one kind, or any) that is wrong."""
         if kind is None:
             return Proportion(self.strict_any[True], self.strict_any.total())
         wrong = self.strict[kind, True]
         return Proportion(wrong, wrong + self.strict[kind, False])
 
     def near_misses(self, terms: int = 50, forms: int = 5) -> dict[str, dict[str, int]]:
-        """The terms that were missed most, and what was heard instead, most often first."""
+        """Return the most missed terms and their misrecognitions, most frequent first."""
         missed: Counter[str] = Counter()
         for (term, _), times in self.near.items():
             missed[term] += times
         ranked = sorted(self.near.items(), key=lambda item: (-item[1], item[0]))
         chosen = sorted(missed, key=lambda term: (-missed[term], term))[:terms]
-        found: dict[str, dict[str, int]] = {term: {} for term in chosen}
-        for (term, heard), times in ranked:
-            if term in found and len(found[term]) < forms:
-                found[term][heard] = times
-        return found
+        misses_by_term: dict[str, dict[str, int]] = {term: {} for term in chosen}
+        for (term, misrecognition), times in ranked:
+            if term in misses_by_term and len(misses_by_term[term]) < forms:
+                misses_by_term[term][misrecognition] = times
+        return misses_by_term
 
     def as_dict(self) -> dict[str, object]:
-        """The figures for programs, each with its n and its 95 % interval (Wilson)."""
+        """Return the figures for programs, each with its n and its 95 % interval (Wilson)."""
         categories = sorted(self.rows, key=lambda category: category or "")
         return {
             "false_keywords": {
@@ -171,11 +171,11 @@ def _share(name: str, share: Proportion) -> dict[str, object]:
 def compute_secondary_metrics(
     scores: Scores, term_index: TermIndex | None = None
 ) -> SecondaryMetrics:
-    """The figures over scored rows; by default their own terms are listened for."""
+    """Compute the secondary metrics of scored rows, by default over their own terms."""
     words = term_index or index_terms(row.row.term for row in scores.rows)
-    found = SecondaryMetrics(words)
+    metrics = SecondaryMetrics(words)
     for row in scores.rows:
-        found.add(
+        metrics.add(
             row.row, normalise(row.row.ref), normalise(row.row.hyp), term_missed=row.term_missed
         )
-    return found
+    return metrics

@@ -50,11 +50,11 @@ class Interval:
             raise ValueError(f"[{self.low}, {self.high}] is not an interval")
 
     def excludes(self, value: float) -> bool:
-        """Whether a value lies outside."""
+        """Return whether a value lies outside."""
         return not self.low <= value <= self.high
 
     def as_list(self) -> list[float]:
-        """As JSON holds it: ``[low, high]``."""
+        """Return the interval as JSON holds it: ``[low, high]``."""
         return [self.low, self.high]
 
 
@@ -63,22 +63,22 @@ def _z(confidence: float) -> float:
 
 
 def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> Interval | None:
-    """Wilson's score interval of a share; None without rows."""
+    """Return Wilson's score interval of a share; None without rows."""
     if not n:
         return None
     z = _z(confidence)
     rate, spread = hits / n, z * z / n
     middle = (rate + spread / 2) / (1 + spread)
-    half = z * math.sqrt(rate * (1 - rate) / n + spread / (4 * n)) / (1 + spread)
+    half_width = z * math.sqrt(rate * (1 - rate) / n + spread / (4 * n)) / (1 + spread)
     # At the ends the exact bound is 0 or 1; only rounding keeps the formula from it.
-    low = 0.0 if hits == 0 else max(0.0, middle - half)
-    high = 1.0 if hits == n else min(1.0, middle + half)
+    low = 0.0 if hits == 0 else max(0.0, middle - half_width)
+    high = 1.0 if hits == n else min(1.0, middle + half_width)
     return Interval(low, high)
 
 
 @lru_cache(maxsize=1 << 16)
 def mcnemar_mid_p(fixed: int, broken: int) -> float:
-    """McNemar's mid-p value, two-sided: could as many rows have flipped either way by chance?
+    """Return McNemar's two-sided mid-p value of the rows that flipped either way.
 
     Twice the probability of a more extreme split plus that of the observed one, under a fair coin
     for each row that changed (Fagerland, Lydersen & Laake 2013). An even split, and no change at
@@ -99,7 +99,7 @@ def mcnemar_mid_p(fixed: int, broken: int) -> float:
 
 
 def clustered_p(nets: Sequence[int]) -> float:
-    """Could the rows have flipped by chance, if all rows of a term may flip together?
+    """Return McNemar's two-sided p-value if all rows of a term may flip together.
 
     McNemar's test for pairs in clusters, two-sided, by the normal's approximation: the sum of the
     terms' net changes over the root of the sum of their squares (after Obuchowski 1998 and
@@ -108,13 +108,13 @@ def clustered_p(nets: Sequence[int]) -> float:
     Args:
         nets: rows fixed less rows broken, of each term.
     """
-    net, spread = sum(nets), math.sqrt(sum(one * one for one in nets))
+    net, spread = sum(nets), math.sqrt(sum(net_change * net_change for net_change in nets))
     return 2 * NormalDist().cdf(-abs(net) / spread) if net else 1.0
 
 
 def rows_to_show_clustered(nets: Sequence[int], n: int, alpha: float, power: float) -> int | None:
-    """How many rows of as many more terms would show the net change; None if there is none."""
-    net, squares = sum(nets), sum(one * one for one in nets)
+    """Return how many rows, of as many more terms, show the net change; None if there is none."""
+    net, squares = sum(nets), sum(net_change * net_change for net_change in nets)
     if not net:
         return None
     quantiles = NormalDist().inv_cdf(1 - alpha / 2) + NormalDist().inv_cdf(power)
@@ -124,7 +124,7 @@ def rows_to_show_clustered(nets: Sequence[int], n: int, alpha: float, power: flo
 def paired_difference(
     fixed: int, broken: int, n: int, confidence: float = CONFIDENCE
 ) -> Interval | None:
-    """Bonett and Price's interval of (share after - share before) on the same n rows.
+    """Return Bonett and Price's interval of (share after - share before) on the same n rows.
 
     An adjusted Wald interval: one row is added that was fixed, and one that was broken. Chosen by
     simulation over Wald's, Newcombe's and Tango's (docs/verdict.md). None without rows.
@@ -135,12 +135,12 @@ def paired_difference(
         raise ValueError(f"{fixed} fixed and {broken} broken rows do not fit into {n}")
     down, up = (fixed + 1) / (n + 2), (broken + 1) / (n + 2)
     difference = up - down
-    half = _z(confidence) * math.sqrt((down + up - difference**2) / (n + 2))
-    return Interval(max(-1.0, difference - half), min(1.0, difference + half))
+    half_width = _z(confidence) * math.sqrt((down + up - difference**2) / (n + 2))
+    return Interval(max(-1.0, difference - half_width), min(1.0, difference + half_width))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Holm's (1979) adjusted p-values: any false alarm among them is as rare as one test's."""
+    """Return Holm's (1979) adjusted p-values, which bound the family-wise error rate."""
     adjusted: dict[str, float] = {}
     highest = 0.0
     ranked = sorted(p_values, key=lambda name: p_values[name])
@@ -154,7 +154,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def by_block(blocks: Iterable[Hashable], *columns: Sequence[float]) -> Floats:
-    """Sums of each column over the rows of each block, shape (columns, blocks)."""
+    """Sum each column over the rows of each block; the shape is (columns, blocks)."""
     numbers: dict[Hashable, int] = {}
     places = [numbers.setdefault(block, len(numbers)) for block in blocks]
     sums = [np.bincount(places, weights=column, minlength=len(numbers)) for column in columns]
@@ -169,7 +169,7 @@ def rate_interval(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Interval | None:
-    """Interval of a rate, by the bootstrap over blocks.
+    """Return the interval of a rate, by the bootstrap over blocks.
 
     Args:
         sums: numerators and denominators of the blocks, shape (2, blocks).
@@ -180,7 +180,7 @@ def rate_interval(
     Returns:
         The interval, or None with fewer than ``FEWEST_BLOCKS`` blocks.
     """
-    return _interval(sums, lambda drawn: _ratio(drawn[0], drawn[1]), confidence, resamples, seed)
+    return _interval(sums, lambda sample: _ratio(sample[0], sample[1]), confidence, resamples, seed)
 
 
 def rate_difference(
@@ -190,7 +190,7 @@ def rate_difference(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Interval | None:
-    """Interval of (rate after - rate before) on the same rows: both are drawn together.
+    """Return the interval of (rate after - rate before) by a joint bootstrap on the same rows.
 
     Args:
         sums: numerators and denominators before, then after, shape (4, blocks).
@@ -200,7 +200,7 @@ def rate_difference(
     """
     return _interval(
         sums,
-        lambda drawn: _ratio(drawn[2], drawn[3]) - _ratio(drawn[0], drawn[1]),
+        lambda sample: _ratio(sample[2], sample[3]) - _ratio(sample[0], sample[1]),
         confidence,
         resamples,
         seed,
@@ -222,19 +222,19 @@ def _interval(
     blocks = sums.shape[1]
     if blocks < FEWEST_BLOCKS:
         return None
-    values = statistic(_resampled(sums, resamples, seed))
+    values = statistic(_resample_sums(sums, resamples, seed))
     # The plain percentile interval is too short for few blocks, by sqrt(1 - 1/blocks) and by the
     # normal's quantile where Student's is due; so its ends move outwards (Hesterberg 2015).
-    stretched = math.sqrt(blocks / (blocks - 1)) * float(
+    quantile = math.sqrt(blocks / (blocks - 1)) * float(
         special.stdtrit(blocks - 1, 0.5 + confidence / 2)
     )
-    tail = NormalDist().cdf(-stretched)
+    tail = NormalDist().cdf(-quantile)
     low, high = np.quantile(values, [tail, 1 - tail])
     return Interval(float(low), float(high))
 
 
-def _resampled(sums: Floats, resamples: int, seed: int) -> Floats:
-    """The sums over each resample of the blocks, shape (columns, resamples).
+def _resample_sums(sums: Floats, resamples: int, seed: int) -> Floats:
+    """Return the sums over each resample of the blocks, shape (columns, resamples).
 
     One product a resample: in one of many, a sum's last digit may depend on how many there are.
     """
@@ -245,7 +245,7 @@ def _resampled(sums: Floats, resamples: int, seed: int) -> Floats:
     for start in range(0, resamples, at_once):
         size = min(at_once, resamples - start)
         weights = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=size)
-        parts += [sums @ drawn for drawn in weights.astype(np.float64)]
+        parts += [sums @ block_weights for block_weights in weights.astype(np.float64)]
     resampled: Floats = np.stack(parts, axis=1)
     return resampled
 
@@ -254,7 +254,7 @@ def _resampled(sums: Floats, resamples: int, seed: int) -> Floats:
 
 
 def mcnemar_power(fixed: float, broken: float, n: int, alpha: float) -> float:
-    """The chance that n rows show a drop by the mid-p test, exactly.
+    """Return the exact probability that n rows show a drop by the mid-p test.
 
     Args:
         fixed: the chance that a row is fixed.
@@ -267,9 +267,12 @@ def mcnemar_power(fixed: float, broken: float, n: int, alpha: float) -> float:
         return 0.0
     counts = np.arange(n + 1)
     masses = np.diff(special.bdtr(counts, n, changed), prepend=0.0)
-    likely = counts[masses > 1e-9]  # noqa: PLR2004 - the rest adds nothing that could be seen
-    chances = [_chance_of_drop(int(count), fixed / changed, alpha) for count in likely]
-    return float(np.dot(masses[likely], np.array(chances)))
+    probable_counts = counts[masses > 1e-9]  # noqa: PLR2004 - the rest adds nothing that could be seen
+    chances = [
+        _chance_of_drop(int(changed_rows), fixed / changed, alpha)
+        for changed_rows in probable_counts
+    ]
+    return float(np.dot(masses[probable_counts], np.array(chances)))
 
 
 def _chance_of_drop(changed: int, fixed_share: float, alpha: float) -> float:
@@ -281,7 +284,7 @@ def _chance_of_drop(changed: int, fixed_share: float, alpha: float) -> float:
 
 @lru_cache(maxsize=1 << 14)
 def _fixed_needed(changed: int, alpha: float) -> int | None:
-    """The fewest fixed rows, of those that changed, that the mid-p test accepts as a drop."""
+    """Return the fewest fixed rows, of those changed, that the mid-p test accepts as a drop."""
     low, high = changed // 2 + 1, changed
     if changed == 0 or mcnemar_mid_p(changed, 0) >= alpha:
         return None
@@ -296,7 +299,7 @@ def _fixed_needed(changed: int, alpha: float) -> int | None:
 
 @lru_cache(maxsize=1 << 14)
 def rows_to_show(fixed: float, broken: float, alpha: float, power: float) -> int | None:
-    """How many rows would show, with this power, that the two sides differ.
+    """Return how many rows show, with this power, that the two sides differ.
 
     Exact up to a few thousand rows, then Connor's (1987) approximation.
 
@@ -335,7 +338,7 @@ def rows_to_show(fixed: float, broken: float, alpha: float, power: float) -> int
 def rows_to_exclude(
     fixed: float, broken: float, margin: float, power: float, confidence: float = CONFIDENCE
 ) -> int | None:
-    """How many rows would show that the drop is smaller than a margin.
+    """Return how many rows show that the drop is smaller than a margin.
 
     Args:
         fixed: the chance that a row is fixed.
@@ -347,11 +350,11 @@ def rows_to_exclude(
     Returns:
         Rows, or None where the drop is not smaller, or too close to it for any study.
     """
-    short_of = margin - (fixed - broken)
-    if short_of <= 0:
+    distance = margin - (fixed - broken)
+    if distance <= 0:
         return None
     quantiles = _z(confidence) + NormalDist().inv_cdf(power)
-    scale, variance = (quantiles / short_of) ** 2, fixed + broken - (fixed - broken) ** 2
+    scale, variance = (quantiles / distance) ** 2, fixed + broken - (fixed - broken) ** 2
     # n = scale * (variance + 2 / n), since the interval adds two changed rows to those found.
     estimate = scale * variance / 2 + math.sqrt((scale * variance / 2) ** 2 + 2 * scale)
     return None if estimate > _LARGEST_STUDY else math.ceil(estimate)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 
+import tenacity
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.common.errors import FlywheelError
@@ -190,16 +191,13 @@ class Connection:
         Raises:
             ConnectionLostError: it does not in time; holds ssh's last words.
         """
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                self.check("true", timeout_s=self.settings.connect_s + 5)
-            except ConnectionLostError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(min(2.0, seconds / 10))
-            else:
-                return
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(ConnectionLostError),
+            stop=tenacity.stop_after_delay(seconds),
+            wait=tenacity.wait_fixed(min(_PAUSE_S, seconds / 10)),
+            reraise=True,
+        )
+        retrying(self.check, "true", timeout_s=self.settings.connect_s + 5)
 
     def copy_to(self, folder: Path, names: Iterable[str], target: str) -> None:
         """Copy some files below a folder to the same places below a folder of the host.

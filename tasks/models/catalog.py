@@ -57,7 +57,7 @@ _NEMOTRON_3_5_LANGUAGES = (
 
 
 class Status(StrEnum):
-    """What is known of stock tuning on a base."""
+    """The result of stock tuning that is known for a base."""
 
     VERIFIED = "verified"
     EXPECTED = "expected"
@@ -108,15 +108,15 @@ class Base:
         return target(self.decoder, cache_aware=self.cache_aware).family
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``asr-flywheel bases --json`` prints."""
-        told = asdict(self)
-        told["decoder"], told["status"] = self.decoder.value, self.status.value
-        told["languages"] = list(self.languages)
-        return {**told, "nim_family": self.nim_family}
+        """Return the record that ``asr-flywheel bases --json`` prints."""
+        record = asdict(self)
+        record["decoder"], record["status"] = self.decoder.value, self.status.value
+        record["languages"] = list(self.languages)
+        return {**record, "nim_family": self.nim_family}
 
 
-def _shipped(name: str, decoder: Decoder, status: Status, note: str, card: str) -> Base:
-    """A small English model that ships with this project."""
+def _shipped_base(name: str, decoder: Decoder, status: Status, note: str, card: str) -> Base:
+    """Return the row of a small English model that ships with this project."""
     return Base(
         name,
         decoder,
@@ -132,21 +132,21 @@ def _shipped(name: str, decoder: Decoder, status: Status, note: str, card: str) 
 SHIPPED: dict[str, Base] = {
     base.name: base
     for base in (
-        _shipped(
+        _shipped_base(
             EMBEDDED,
             Decoder.CTC,
             Status.VERIFIED,
             "the small demo model of this project; it shows the loop",
             "MODEL_CARD.md",
         ),
-        _shipped(
+        _shipped_base(
             "embedded-tdt",
             Decoder.TDT,
             Status.EXPECTED,
             "a small TDT model of this project; it rehearses the loop on a GPU",
             "MODEL_CARD_TDT.md",
         ),
-        _shipped(
+        _shipped_base(
             "embedded-rnnt",
             Decoder.RNNT,
             Status.EXPECTED,
@@ -158,7 +158,7 @@ SHIPPED: dict[str, Base] = {
 """The models in asr_flywheel/embedded, by the names that they are given everywhere."""
 
 
-def _nvidia(
+def _nvidia_base(
     name: str,
     decoder: Decoder,
     status: Status,
@@ -171,7 +171,7 @@ def _nvidia(
     revision: str = "",
     sha256: str = "",
 ) -> Base:
-    """A row of the table: a model that NVIDIA publishes on Hugging Face."""
+    """Return the row of a model that NVIDIA publishes on Hugging Face."""
     return Base(
         f"nvidia/{name}",
         decoder,
@@ -191,7 +191,7 @@ _NOT_ON_RECORD = "the stock recipe applies, no result is on record"
 CATALOGUE: dict[str, Base] = {
     base.name: base
     for base in (
-        _nvidia(
+        _nvidia_base(
             "parakeet-tdt-0.6b-v2",
             Decoder.TDT,
             Status.VERIFIED,
@@ -199,7 +199,7 @@ CATALOGUE: dict[str, Base] = {
             "39 rows, rows that were trained on included",
             600,
         ),
-        _nvidia(
+        _nvidia_base(
             "nemotron-speech-streaming-en-0.6b",
             Decoder.RNNT,
             Status.BROKEN,
@@ -208,7 +208,7 @@ CATALOGUE: dict[str, Base] = {
             cache_aware=True,
             licence="NVIDIA Open Model License",
         ),
-        _nvidia(
+        _nvidia_base(
             "stt_en_conformer_ctc_large",
             Decoder.CTC,
             Status.EXPECTED,
@@ -216,7 +216,7 @@ CATALOGUE: dict[str, Base] = {
             120,
             revision="2c8326e4e43ae5b994612cfea3f3029818fb23c6",
         ),
-        _nvidia(
+        _nvidia_base(
             "parakeet-tdt-1.1b",
             Decoder.TDT,
             Status.EXPECTED,
@@ -225,8 +225,8 @@ CATALOGUE: dict[str, Base] = {
             revision="74ec7598b4a8dae899a5bd04eaa0e9a92bf36a62",
             sha256="9c563d52bdffeacbac0c5b894fdea9be82fea3a6bd8bb8018ff57888e2b5d988",
         ),
-        _nvidia("parakeet-rnnt-0.6b", Decoder.RNNT, Status.EXPECTED, _NOT_ON_RECORD, 600),
-        _nvidia(
+        _nvidia_base("parakeet-rnnt-0.6b", Decoder.RNNT, Status.EXPECTED, _NOT_ON_RECORD, 600),
+        _nvidia_base(
             "parakeet-rnnt-1.1b",
             Decoder.RNNT,
             Status.EXPECTED,
@@ -234,8 +234,8 @@ CATALOGUE: dict[str, Base] = {
             1100,
             revision="2326ee79c014e914d01b12595eacc243d2816a69",
         ),
-        _nvidia("parakeet-ctc-0.6b", Decoder.CTC, Status.EXPECTED, _NOT_ON_RECORD, 600),
-        _nvidia(
+        _nvidia_base("parakeet-ctc-0.6b", Decoder.CTC, Status.EXPECTED, _NOT_ON_RECORD, 600),
+        _nvidia_base(
             "parakeet-ctc-1.1b",
             Decoder.CTC,
             Status.EXPECTED,
@@ -243,7 +243,7 @@ CATALOGUE: dict[str, Base] = {
             1100,
             sha256="8e91253dd1380b0988e34606d0b6bdfdf244a4fbb0f67e01a088083fc7485a08",
         ),
-        _nvidia(
+        _nvidia_base(
             "parakeet-tdt-0.6b-v3",
             Decoder.TDT,
             Status.EXPECTED,
@@ -252,7 +252,7 @@ CATALOGUE: dict[str, Base] = {
             600,
             languages=_V3_LANGUAGES,
         ),
-        _nvidia(
+        _nvidia_base(
             "parakeet-unified-en-0.6b",
             Decoder.RNNT,
             Status.UNKNOWN,
@@ -261,14 +261,14 @@ CATALOGUE: dict[str, Base] = {
             600,
             licence="",
         ),
-        _nvidia(
+        _nvidia_base(
             "parakeet-tdt_ctc-110m",
             Decoder.HYBRID_TDT_CTC,
             Status.EXPECTED,
             f"a hybrid, of which the hand-off makes a model of one head; {_NOT_ON_RECORD}",
             110,
         ),
-        _nvidia(
+        _nvidia_base(
             "nemotron-3.5-asr-streaming-0.6b",
             Decoder.RNNT,
             Status.UNKNOWN,
@@ -290,7 +290,7 @@ def embedded_path(name: str = EMBEDDED) -> Path:
 
 
 def embedded_speech() -> Path:
-    """A second and a half of synthetic speech that every installation can decode."""
+    """Return the path of the short synthetic speech that every installation can decode."""
     return Path(str(resources.files("asr_flywheel.embedded") / "speech.wav"))
 
 
@@ -299,13 +299,13 @@ EMBEDDED_SPEECH_SAYS = "take a seat"
 
 
 def describe(name: str) -> Base:
-    """What the gate must know of a base; nothing is downloaded.
+    """Describe a base for the gate without downloading it.
 
     Raises:
         InputError: neither a catalogue name nor a readable .nemo file.
     """
-    if (known := in_catalogue(name)) is not None:
-        return known
+    if (base := in_catalogue(name)) is not None:
+        return base
     path = _local_file(name)
     if name in SHIPPED:
         return SHIPPED[name]
@@ -318,7 +318,7 @@ def describe(name: str) -> Base:
 
 
 def in_catalogue(name: str) -> Base | None:
-    """The table's row of a name, with or without "nvidia/", in any casing; else None."""
+    """Return the catalogue's row of a name, with or without "nvidia/", in any casing; else None."""
     short = name.lower().removesuffix(".nemo")
     for base in CATALOGUE.values():
         if short in (base.name, base.name.removeprefix("nvidia/")):
@@ -349,7 +349,7 @@ def _shipped_file(name: str) -> Path:
 
 
 def resolve(name: str, *, trust: bool = False) -> Path:
-    """The .nemo file of a base; a catalogue name becomes a pinned file with a checked hash.
+    """Return the .nemo file of a base; a catalogue name becomes a pinned, verified file.
 
     The base is resolved to a file before training starts: with a name, the stock script sleeps a
     minute on one GPU, and what was trained could not be pinned by its hash.
@@ -374,16 +374,16 @@ def at_hand(name: str) -> Path | None:
     Raises:
         InputError: neither a file nor a known base.
     """
-    known = in_catalogue(name)
-    if known is None or Path(name).expanduser().is_file():
+    base = in_catalogue(name)
+    if base is None or Path(name).expanduser().is_file():
         return _local_file(name)
-    return hub_cache.find_cached(known.name, known.revision)
+    return hub_cache.find_cached(base.name, base.revision)
 
 
 def resolve_pinned(name: str) -> Pinned:
-    """The .nemo file of a base with its revision and hash; see ``resolve``."""
-    known = in_catalogue(name)
-    if known is None or Path(name).expanduser().is_file():
+    """Return the .nemo file of a base with its revision and hash; see ``resolve``."""
+    base = in_catalogue(name)
+    if base is None or Path(name).expanduser().is_file():
         path = _local_file(name)
         return Pinned(path, "", hashing.sha256(path))
-    return hub_cache.resolve(known.name, known.revision, known.sha256)
+    return hub_cache.resolve(base.name, base.revision, base.sha256)

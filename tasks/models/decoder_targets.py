@@ -11,7 +11,7 @@ STREAMING_FAMILY = "nemotron-streaming-*"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """How a decoder is served.
+    """The serving target of a decoder.
 
     Attributes:
         flag: what riva-build is told.
@@ -46,7 +46,7 @@ _HEADS = {Decoder.HYBRID_RNNT_CTC: Decoder.RNNT, Decoder.HYBRID_TDT_CTC: Decoder
 
 
 def target(decoder: Decoder, *, cache_aware: bool = False) -> Target:
-    """How a decoder is served; of a hybrid, its transducer."""
+    """Return a decoder's serving target; a hybrid is served by its transducer."""
     if cache_aware and decoder.has_transducer:
         return _STREAMING_TARGET
     return _TARGETS[_HEADS.get(decoder, decoder)]

@@ -32,13 +32,13 @@ class Pinned:
 
 
 def pins_file() -> Path:
-    """Where revisions and hashes are written down, for this user."""
+    """Return the path of this user's file of pinned revisions and hashes."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "asr-flywheel" / "bases.json"
 
 
 def resolve(name: str, revision: str, sha256: str) -> Pinned:
-    """The .nemo of a repository, downloaded only if the cache lacks it.
+    """Return the .nemo of a repository, downloaded only if the cache lacks it.
 
     Args:
         name: such as nvidia/parakeet-tdt-0.6b-v2, whose file is parakeet-tdt-0.6b-v2.nemo.
@@ -53,33 +53,35 @@ def resolve(name: str, revision: str, sha256: str) -> Pinned:
     revision = pin.get("revision") or revision
     path = find_cached(name, revision) or _download(name, revision)
     state = path.stat()
-    now = {"bytes": state.st_size, "modified_ns": state.st_mtime_ns}
-    found = pin.get("sha256", "") if now == _state(pin) else hashing.sha256_file(path)
+    file_state = {"bytes": state.st_size, "modified_ns": state.st_mtime_ns}
+    digest = pin.get("sha256", "") if file_state == _state(pin) else hashing.sha256_file(path)
     expected = sha256 or pin.get("sha256", "")
-    if expected and found != expected:
+    if expected and digest != expected:
         raise InputError(
-            f"base {name!r}: the file's SHA-256 is {found}, the pinned one is {expected} ({path}). "
-            "It was changed, damaged, or replaced upstream. Fix: download it again "
+            f"base {name!r}: the file's SHA-256 is {digest}, the pinned one is {expected} "
+            f"({path}). It was changed, damaged, or replaced upstream. Fix: download it again "
             f"(`hf cache rm`, then `{_command(name, revision)}`); if the new content is meant, "
             f"remove {name!r} from {pins_file()}."
         )
     commit = path.parent.name
-    if pin != (new := {"revision": commit, "sha256": found, **now}):
+    if pin != (new := {"revision": commit, "sha256": digest, **file_state}):
         atomic_files.write_json(pins_file(), {**pins, name: new})
-    return Pinned(path.resolve(), commit, found)
+    return Pinned(path.resolve(), commit, digest)
 
 
 def find_cached(name: str, revision: str = "") -> Path | None:
-    """The file in the cache, as its snapshot names it: the pinned revision's, else the newest's.
+    """Return the cached file of the pinned revision, else that of the newest, else None.
 
     A copy of another revision may hold the same file; whether it does, its hash tells.
     """
     import huggingface_hub  # noqa: PLC0415 - half a second that only a named base pays
 
-    for wanted in dict.fromkeys((revision or None, None)):
-        found = huggingface_hub.try_to_load_from_cache(name, _filename(name), revision=wanted)
-        if isinstance(found, str):
-            return Path(found)
+    for cached_revision in dict.fromkeys((revision or None, None)):
+        cached_path = huggingface_hub.try_to_load_from_cache(
+            name, _filename(name), revision=cached_revision
+        )
+        if isinstance(cached_path, str):
+            return Path(cached_path)
     return None
 
 
@@ -111,8 +113,8 @@ def _command(name: str, revision: str) -> str:
 def _read() -> dict[str, Any]:
     if not pins_file().is_file():
         return {}
-    found = atomic_files.read_json(pins_file())
-    return found if isinstance(found, dict) else {}
+    pins = atomic_files.read_json(pins_file())
+    return pins if isinstance(pins, dict) else {}
 
 
 def _state(pin: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Looking into a .nemo file without NeMo: its decoder, sample rate and what it can spell.
+"""Read a .nemo file's decoder, sample rate and spelling without NeMo.
 
 A .nemo is a tar archive that holds model_config.yaml, the weights and the tokenizer's files.
 Importing NeMo for this would cost ten seconds; reading the archive costs milliseconds.
@@ -89,50 +89,50 @@ class NemoArchive:
 
     @property
     def decoder_evidence(self) -> tuple[str, ...]:
-        """The fields that tell the decoder; empty where none does and CTC is a mere guess.
+        """The fields that name the decoder; empty where CTC is a mere guess.
 
         A model of another kind, such as an attention decoder, names none of these.
         """
-        wanted = {
+        sign_kinds = {
             Decoder.CTC: ("ctc",),
             Decoder.RNNT: ("transducer",),
             Decoder.TDT: ("tdt", "transducer"),
             Decoder.HYBRID_RNNT_CTC: ("hybrid",),
             Decoder.HYBRID_TDT_CTC: ("hybrid", "tdt"),
         }[self.decoder]
-        return tuple(sign for kind in wanted for sign in self._signs[kind])
+        return tuple(sign for kind in sign_kinds for sign in self._signs[kind])
 
     @cached_property
     def _signs(self) -> dict[str, list[str]]:
-        """What the configuration says of each kind of decoder, as ``field: value``."""
-        found: dict[str, list[str]] = {"hybrid": [], "transducer": [], "tdt": [], "ctc": []}
+        """The configuration's signs of each kind of decoder, as ``field: value``."""
+        signs: dict[str, list[str]] = {"hybrid": [], "transducer": [], "tdt": [], "ctc": []}
         for keys in (("target",), ("decoder", "_target_"), ("joint", "_target_")):
             value = str(_dig(self.config, *keys) or "")
             name = value.lower()
             sign = f"{'.'.join(keys)}: {value}"
             if "hybrid" in name:
-                found["hybrid"].append(sign)
+                signs["hybrid"].append(sign)
             elif "rnnt" in name or "transducer" in name:
-                found["transducer"].append(sign)
+                signs["transducer"].append(sign)
             elif "ctc" in name or "convasrdecoder" in name:
-                found["ctc"].append(sign)
+                signs["ctc"].append(sign)
         if _dig(self.config, "joint") is not None:
             if _dig(self.config, "aux_ctc") is not None:
-                found["hybrid"].append("joint and aux_ctc")
-            found["transducer"].append("joint")
-        found["tdt"] = self._duration_signs()
-        return found
+                signs["hybrid"].append("joint and aux_ctc")
+            signs["transducer"].append("joint")
+        signs["tdt"] = self._duration_signs()
+        return signs
 
     def _duration_signs(self) -> list[str]:
-        """What says that a transducer predicts durations."""
-        found = []
+        """List the fields by which a transducer is known to predict durations."""
+        signs = []
         loss = str(_dig(self.config, "loss", "loss_name") or "").lower()
         if loss.startswith("tdt"):  # also its slower twin, tdt_pytorch
-            found.append(f"loss.loss_name: {loss}")
+            signs.append(f"loss.loss_name: {loss}")
         if str(_dig(self.config, "decoding", "model_type") or "").lower() == "tdt":
-            found.append("decoding.model_type: tdt")
+            signs.append("decoding.model_type: tdt")
         places = (("model_defaults", "tdt_durations"), ("decoding", "durations"))
-        return found + [
+        return signs + [
             f"{'.'.join(keys)}: {durations}"
             for keys in places
             if (durations := _dig(self.config, *keys))
@@ -170,16 +170,16 @@ class NemoArchive:
     def unknown_in(self) -> Callable[[str], list[str]]:
         """A function that lists the parts of a text that this model cannot spell."""
         if self.tokenizer_model is None:
-            known = frozenset("".join(self.vocabulary)) | {" "}
-            return lambda text: sorted({char for char in text if char not in known})
+            symbols = frozenset("".join(self.vocabulary)) | {" "}
+            return lambda text: sorted({char for char in text if char not in symbols})
         processor = sentencepiece.SentencePieceProcessor(model_proto=self.tokenizer_model)
         unknown_id = processor.unk_id()
 
         def unknown(text: str) -> list[str]:
             ids = processor.encode(text, out_type=int)
             pieces = processor.encode(text, out_type=str)  # an unknown piece is the text itself
-            found = {p for i, p in zip(ids, pieces, strict=True) if i == unknown_id}
-            return sorted(piece.strip("\u2581") or piece for piece in found)
+            unknown_pieces = {p for i, p in zip(ids, pieces, strict=True) if i == unknown_id}
+            return sorted(piece.strip("\u2581") or piece for piece in unknown_pieces)
 
         return unknown
 
@@ -203,7 +203,7 @@ def open_archive(path: Path, *, needs_weights: bool = True) -> NemoArchive:
     Raises:
         InputError: no such file, not a .nemo, truncated, or without configuration or weights.
     """
-    with _reading(path) as (archive, members):
+    with _open_members(path) as (archive, members):
         weights = members.get(_WEIGHTS_NAME)
         if _CONFIG_NAME not in members or (needs_weights and weights is None):
             raise InputError(
@@ -224,14 +224,16 @@ def check_safe(path: Path) -> None:
         InputError: its weights hold more than tensors, or its configuration names a class that is
             not NeMo's or torch's; what ``open_archive`` raises.
     """
-    held = open_archive(path)
-    danger = next(_foreign_classes(held.config), "")
-    with _reading(path) as (archive, members):
+    model_archive = open_archive(path)
+    danger = next(_foreign_classes(model_archive.config), "")
+    with _open_members(path) as (archive, members):
         for name, member in members.items():
             if not danger and member.isreg() and name.endswith(_PICKLED):
                 stream = archive.extractfile(member)
-                if stream is not None and (why := pickle_scan.find_danger(stream, member.size)):
-                    danger = f"{name} is {why}"
+                if stream is not None and (
+                    description := pickle_scan.find_danger(stream, member.size)
+                ):
+                    danger = f"{name} is {description}"
     if danger:
         raise InputError(
             f"{path}: may run code when it is loaded: {danger}. Fix: take the model from a maker "
@@ -242,32 +244,32 @@ def check_safe(path: Path) -> None:
 def _foreign_classes(config: object) -> Iterator[str]:
     """Yield each class of the configuration that restoring would take from elsewhere."""
     # YAML's aliases make one value appear in many places: each is looked at once.
-    todo, seen = [config], set[int]()
-    while todo:
-        value = todo.pop()
-        if id(value) in seen:
+    pending, visited_ids = [config], set[int]()
+    while pending:
+        value = pending.pop()
+        if id(value) in visited_ids:
             continue
-        seen.add(id(value))
+        visited_ids.add(id(value))
         if isinstance(value, list):
-            todo.extend(value)
+            pending.extend(value)
         elif isinstance(value, dict):
-            todo.extend(value.values())
+            pending.extend(value.values())
             for key in _CLASS_KEYS:
-                named = value.get(key)
-                if isinstance(named, str) and (key == "_target_" or "." in named):
-                    known = _CLASS.fullmatch(named)
-                    if known is None or not _NOT_THROUGH.isdisjoint(named.split(".")[1:]):
-                        yield f"{_CONFIG_NAME} has {key}: {named}"
+                class_name = value.get(key)
+                if isinstance(class_name, str) and (key == "_target_" or "." in class_name):
+                    safe_match = _CLASS.fullmatch(class_name)
+                    if safe_match is None or not _NOT_THROUGH.isdisjoint(class_name.split(".")[1:]):
+                        yield f"{_CONFIG_NAME} has {key}: {class_name}"
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[tuple[tarfile.TarFile, dict[str, tarfile.TarInfo]]]:
-    """Open an archive with its members; whatever does not read is bad input."""
+def _open_members(path: Path) -> Iterator[tuple[tarfile.TarFile, dict[str, tarfile.TarInfo]]]:
+    """Open an archive with its members; an unreadable archive is bad input."""
     try:
         with tarfile.open(path, "r:*") as archive:
             members = read_members(archive, path)
-            ends = max((one.offset_data + one.size for one in members.values()), default=0)
-            if ends > path.stat().st_size and not _compressed(path):
+            ends = max((member.offset_data + member.size for member in members.values()), default=0)
+            if ends > path.stat().st_size and not _is_compressed(path):
                 raise InputError(f"{path}: cut short inside its weights. {_REMEDY}")
             yield archive, members
     except FileNotFoundError as missing:
@@ -283,7 +285,7 @@ def _reading(path: Path) -> Iterator[tuple[tarfile.TarFile, dict[str, tarfile.Ta
         raise InputError(f"{path}: not readable as a .nemo archive ({wrong}). {_REMEDY}") from wrong
 
 
-def _compressed(path: Path) -> bool:
+def _is_compressed(path: Path) -> bool:
     with path.open("rb") as stream:
         return stream.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0"))
 

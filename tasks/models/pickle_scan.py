@@ -1,4 +1,4 @@
-"""Weights that torch saved, looked into without unpickling: do they hold tensors and no more?
+"""Scan weights that torch saved, without unpickling, for anything but tensors.
 
 A checkpoint is a pickle, and a pickle may call anything. ``torch.load(weights_only=True)`` calls
 only what rebuilds tensors; NeMo before 3.0 does not ask for that. What that loading would refuse
@@ -56,7 +56,7 @@ _OPCODES = frozenset(
 
 
 def find_danger(weights: IO[bytes], size: int) -> str:
-    """Say what weights hold beside tensors; "" where they hold nothing else.
+    """Describe the first content of weights that is no tensor; return "" if there is none.
 
     Args:
         weights: what torch saved; must be seekable.
@@ -76,7 +76,7 @@ def find_danger(weights: IO[bytes], size: int) -> str:
 
 
 def _in_zip(weights: IO[bytes], size: int) -> str:  # noqa: PLR0911 - one return a refusal
-    """The format since torch 1.6: a zip archive that compresses nothing."""
+    """Return the first danger in the format since torch 1.6, a zip archive without compression."""
     weights.seek(max(0, size - _ZIP_END_BYTES))
     # Other readers may take another directory than Python's where anything follows it.
     if not weights.read().startswith(_ZIP_END):
@@ -102,7 +102,7 @@ def _in_zip(weights: IO[bytes], size: int) -> str:  # noqa: PLR0911 - one return
 
 
 def _in_pickles(stream: IO[bytes], count: int) -> str:
-    """The first danger in so many pickles, one after the other."""
+    """Return the first danger in a sequence of pickles."""
     for _ in range(count):
         # The format's magic number is a LONG1 too, so that all are read by one list.
         for opcode, argument, _place in pickletools.genops(stream):

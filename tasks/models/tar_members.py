@@ -1,4 +1,4 @@
-"""The members of a tar archive from elsewhere, refused where their names or sizes are tricks.
+"""Read the members of an untrusted tar archive and refuse dangerous names and sizes.
 
 Nothing is unpacked here. NeMo unpacks a .nemo later, in a folder of its own, so that a member that
 leads out of that folder, or that grows without end, must be found before.
@@ -32,29 +32,29 @@ def read_members(archive: tarfile.TarFile, path: Path) -> dict[str, tarfile.TarI
         InputError: a member leads out of the archive, is a link or a device, comes twice, claims
             bytes that are not there, or is far larger than the file.
     """
-    held = path.stat().st_size
-    limit = max(_SMALL, MOST_EXPANSION * held)
-    found: dict[str, tarfile.TarInfo] = {}
+    file_size = path.stat().st_size
+    limit = max(_SMALL, MOST_EXPANSION * file_size)
+    members: dict[str, tarfile.TarInfo] = {}
     total = 0
     for member in archive:
         name = member.name.removeprefix("./")
         total += member.size
-        if why := _trick(name, member):
-            raise InputError(f"{path}: its member {member.name!r} {why}. {_REMEDY}")
-        if name in found:
+        if problem := _member_problem(name, member):
+            raise InputError(f"{path}: its member {member.name!r} {problem}. {_REMEDY}")
+        if name in members:
             raise InputError(f"{path}: its member {member.name!r} comes twice. {_REMEDY}")
         if total > limit:
             raise InputError(
-                f"{path}: its members claim {total} bytes, the file has {held}. {_REMEDY}"
+                f"{path}: its members claim {total} bytes, the file has {file_size}. {_REMEDY}"
             )
-        if len(found) == MOST_MEMBERS:
+        if len(members) == MOST_MEMBERS:
             raise InputError(f"{path}: has more than {MOST_MEMBERS} members. {_REMEDY}")
-        found[name] = member
-    return found
+        members[name] = member
+    return members
 
 
-def _trick(name: str, member: tarfile.TarInfo) -> str:
-    """What is wrong with one member, or ""."""
+def _member_problem(name: str, member: tarfile.TarInfo) -> str:
+    """Describe the problem of one member; return "" if there is none."""
     place = PurePosixPath(name)
     if place.is_absolute() or ".." in place.parts or "\\" in name or "\0" in name:
         return "leads out of the archive"

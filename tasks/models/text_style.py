@@ -1,4 +1,4 @@
-"""Bringing transcripts to the style in which a base model writes (issue of the preflight).
+"""Convert transcripts to the style in which a base model writes (issue of the preflight).
 
 A base whose vocabulary has no capitals writes "aspirin" and would meet "Aspirin" as an unknown
 symbol; training on that teaches it to write ⁇. In the training copy such differences are removed.
@@ -39,7 +39,7 @@ class WritingStyle:
     unknown_in: Callable[[str], list[str]]
 
     def rewrite(self, text: str) -> str:
-        """The text in this style; what cannot be brought to it is left as it is."""
+        """Rewrite a text in this style; leave unchanged the parts that it cannot express."""
         text = unicodedata.normalize("NFC", text).translate(_QUOTES)
         if not self.cased:
             text = text.lower()
@@ -64,7 +64,7 @@ class WritingStyle:
 
 
 def style_of(archive: NemoArchive) -> WritingStyle:
-    """The style of a base, from what its tokenizer can spell."""
+    """Return the style of a base, from what its tokenizer can spell."""
     unknown_in = archive.unknown_in
     return WritingStyle(
         cased=not unknown_in("A") and not unknown_in("T"),

@@ -1,4 +1,4 @@
-"""Where NeMo runs: in a process here, or in a container. Both get the same job.
+"""The interface of runtimes, local process or container, and the jobs that they run.
 
 A job is a program of tasks/entrypoints with a JSON request. A runtime says by which paths the job's
 files are known where it runs, runs it to its end, and leaves nothing running behind.
@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,6 +32,15 @@ STOCK_CONFIG = "conf/asr_finetune/speech_to_text_finetune.yaml"
 PYTHON_VARIABLE = "ASR_FLYWHEEL_NEMO_PYTHON"
 """Names the interpreter of another environment that has NeMo, where this one has none or a
 version that shall not be used; NeMo 2.x and this project want different versions of jiwer."""
+ENTRYPOINTS_VARIABLE = "ASR_FLYWHEEL_ENTRYPOINTS"
+"""Names a folder whose entry programs run in the place of this project's own."""
+ENTRY_PROGRAMS = (
+    "launch_training.py",
+    "transcribe.py",
+    "image_probe.py",
+    OWN_SCRIPT.name,
+    OWN_CONFIG,
+)
 LOCKS = Path("/var/tmp/asr-flywheel-gpus")  # noqa: S108 - one place for all users of the host
 # A GPU that somebody uses without a slot of the server's is waited for, as a slot is: a training
 # takes hours. A container that lost its owner ends itself after two minutes.
@@ -41,7 +50,7 @@ _ASK_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """How a job ended.
+    """The result of a job.
 
     Attributes:
         exit_code: the program's; negative for a signal.
@@ -70,7 +79,7 @@ class Script:
 
     @property
     def arguments(self) -> list[str]:
-        """What tells Hydra where the YAML is."""
+        """The arguments that give Hydra the YAML's folder and name."""
         folder, _, name = self.config.rpartition("/")
         return [f"--config-path={folder}", f"--config-name={name.removesuffix('.yaml')}"]
 
@@ -97,12 +106,12 @@ class Job:
 
     @property
     def request_file(self) -> Path:
-        """Where the request is written for the program to read."""
+        """The path of the request that the program reads."""
         return self.work / f"{self.name}.request.json"
 
     @property
     def log(self) -> Path:
-        """The program's whole output."""
+        """The path of the program's whole output."""
         return self.work / f"{self.name}.log"
 
     def write_request(self, more: Mapping[str, Any] | None = None) -> None:
@@ -112,25 +121,25 @@ class Job:
 
 
 class Runtime(Protocol):
-    """Where jobs run."""
+    """A place where jobs run."""
 
     @property
     def hardware(self) -> Hardware:
-        """What training may use there."""
+        """The hardware that training may use in this runtime."""
 
     @property
     def script(self) -> Script:
-        """The fine-tuning script there."""
+        """The fine-tuning script of this runtime."""
 
     @property
     def identity(self) -> str:
-        """What trains: two runtimes that share it train the same model from the same data."""
+        """The identity of the training program: runtimes that share it train the same model."""
 
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:
-        """Refuse what cannot work, before anything is spent; ``report`` gets lines of progress."""
+        """Refuse an unusable runtime before anything is spent; ``report`` gets progress lines."""
 
     def path_mapper(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
-        """A function that gives the path by which the job knows a file of the host."""
+        """Return a function that maps a path of the host to the job's path of that file."""
 
     def execute(
         self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
@@ -138,8 +147,35 @@ class Runtime(Protocol):
         """Run a job to its end; what ``poll`` or ``on_line`` raises ends it."""
 
 
+def entrypoints() -> Path:
+    """Return the folder of the entry programs: the variable's, else this project's own.
+
+    Raises:
+        InputError: the variable names a folder that lacks one of ``ENTRY_PROGRAMS``.
+    """
+    named = os.environ.get(ENTRYPOINTS_VARIABLE, "")
+    if not named:
+        return ENTRY
+    folder = Path(named).expanduser().absolute()
+    if missing := [name for name in ENTRY_PROGRAMS if not (folder / name).is_file()]:
+        raise InputError(
+            f"{ENTRYPOINTS_VARIABLE}: {folder}: lacks {', '.join(missing)}. Fix: name a folder "
+            f"that holds {', '.join(ENTRY_PROGRAMS)}, such as a copy of {ENTRY}, or unset it."
+        )
+    return folder
+
+
+def programs_identity(folder: Path) -> list[str]:
+    """Return what another folder's programs add to a runtime's identity; nothing of our own."""
+    if folder == ENTRY:
+        return []
+    files = sorted(p for p in folder.rglob("*") if p.suffix in {".py", ".yaml"})
+    content = [[str(path.relative_to(folder)), hashing.sha256_file(path)] for path in files]
+    return [f"entrypoints {hashing.fingerprint(content)}"]
+
+
 def nemo_python() -> str:
-    """The interpreter that runs NeMo: the variable's, else this one."""
+    """Return the interpreter that runs NeMo: the environment variable's, else this process's."""
     named = os.environ.get(PYTHON_VARIABLE, "")
     # Never resolved: a virtual environment's interpreter is a link, and is known by its own path.
     return str(Path(named).expanduser().absolute()) if named else sys.executable
@@ -157,14 +193,14 @@ for name in ("torch", "nemo_toolkit"):
 
 @cache
 def packages_of(python: str) -> Mapping[str, str]:
-    """The versions of torch and nemo_toolkit in another environment.
+    """Return the versions of torch and nemo_toolkit in another environment.
 
     Raises:
         InputError: the variable names no interpreter, or one without NeMo or PyTorch.
     """
     wrong = ""
     try:
-        answer = subprocess.run(
+        completed = subprocess.run(
             [python, "-c", _ASK_NEMO],
             cwd=tempfile.gettempdir(),
             capture_output=True,
@@ -175,9 +211,9 @@ def packages_of(python: str) -> Mapping[str, str]:
     except (OSError, subprocess.TimeoutExpired) as error:
         wrong = f"it does not start ({error})"
     else:
-        if answer.returncode == 0:
-            return dict(line.split(maxsplit=1) for line in answer.stdout.splitlines())
-        wrong = (answer.stderr.strip().splitlines() or [f"exit code {answer.returncode}"])[-1]
+        if completed.returncode == 0:
+            return dict(line.split(maxsplit=1) for line in completed.stdout.splitlines())
+        wrong = (completed.stderr.strip().splitlines() or [f"exit code {completed.returncode}"])[-1]
     raise InputError(
         f"{PYTHON_VARIABLE}: {python}: {wrong}. Fix: name the bin/python of an environment that "
         "has torch and nemo_toolkit[asr], or unset it."
@@ -187,7 +223,7 @@ def packages_of(python: str) -> Mapping[str, str]:
 def device_locks(
     hardware: Hardware, folder: str | None = None, wait_s: float = LOCKS_WAIT_S
 ) -> dict[str, Any]:
-    """What a request says of the locks that keep two jobs off one GPU; nothing on a CPU.
+    """Return the request's fields for locks that keep two jobs off one GPU; {} on a CPU.
 
     Args:
         hardware: what the job may use.
@@ -203,7 +239,7 @@ def device_locks(
 
 
 def place_in(places: Sequence[tuple[Path, PurePath]]) -> Callable[[Path], str]:
-    """A function that maps a path under one of some folders to where that folder is seen.
+    """Return a function that maps a path to the place where the job sees its folder.
 
     Args:
         places: folders or files here, and their paths there; the innermost that holds a path
@@ -214,14 +250,18 @@ def place_in(places: Sequence[tuple[Path, PurePath]]) -> Callable[[Path], str]:
     """
 
     def place(path: Path) -> str:
-        holding = [(here, there) for here, there in places if path.is_relative_to(here)]
-        if not holding:
-            roots = ", ".join(str(here) for here, _ in places)
+        matching_roots = [
+            (local_root, job_root)
+            for local_root, job_root in places
+            if path.is_relative_to(local_root)
+        ]
+        if not matching_roots:
+            roots = ", ".join(str(local_root) for local_root, _ in places)
             raise InputError(
                 f"{path}: not under any folder that training may read ({roots}). "
                 "Fix: allow its folder with --audio-root."
             )
-        here, there = max(holding, key=lambda one: len(one[0].parts))
-        return str(there / path.relative_to(here))
+        local_root, job_root = max(matching_roots, key=lambda match: len(match[0].parts))
+        return str(job_root / path.relative_to(local_root))
 
     return place

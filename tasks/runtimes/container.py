@@ -10,17 +10,16 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import TYPE_CHECKING, Any
 
 from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.runtimes import docker_engine, images, orphaned_containers
 from tasks.runtimes.base import (
     ENTRY,
+    ENTRYPOINTS_VARIABLE,
     LOCKS,
     LOCKS_WAIT_S,
     OWN_CONFIG,
@@ -30,19 +29,19 @@ from tasks.runtimes.base import (
     JobResult,
     Script,
     device_locks,
+    entrypoints,
     place_in,
+    programs_identity,
 )
-from tasks.runtimes.docker_engine import Bind, ContainerSpec
+from tasks.runtimes.container_settings import EXAMPLES, Bind, ContainerSettings, ContainerSpec
 from tasks.runtimes.failures import Fault, FaultError, from_log
-from tasks.runtimes.hardware import Gpu, Hardware
+from tasks.runtimes.hardware import Hardware
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from tasks.runtimes.images import Held
 
-IMAGE = "nvcr.io/nvidia/nemo:25.11.01"
-EXAMPLES = "/opt/NeMo/examples/asr"
 _WORK = PurePosixPath("/workspace/out")
 _INPUTS = PurePosixPath("/workspace/in")
 _PROGRAMS = PurePosixPath("/opt/asr-flywheel")
@@ -51,136 +50,8 @@ _HEARTBEAT_EVERY_S = 2.0
 _SCRATCH = "scratch"
 # A cold start of an interpreter from a disk that has just got 12 GB; no image takes longer.
 _PROBE_S = 300.0
-_PROBED: dict[tuple[str, str, str], Held] = {}
+_PROBED: dict[tuple[str, str, str, Path], Held] = {}
 """What the images of this process hold: the engine may be gone when the record is written."""
-
-
-class ContainerSettings(BaseModel):
-    """What a user settles once about the container; a block saves it under a name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    image: str = Field(
-        IMAGE,
-        pattern=r"^\S*[^\s:/]+(:[\w.-]+|@sha256:[0-9a-f]{64})?$",
-        title="Image",
-        description="Name with tag or digest; pulled if it is not here, recorded by its digest.",
-    )
-    gpus: str = Field(
-        "auto",
-        pattern=r"^(auto|none|all|count=[1-9][0-9]*|[0-9]+(,[0-9]+)*)$",
-        title="GPUs",
-        description="auto (all that the host has), none, all, count=2, or ids such as 0,1.",
-    )
-    shm_gib: int = Field(
-        8,
-        ge=1,
-        title="Shared memory (GiB)",
-        description="Size of /dev/shm, through which data-loader workers hand over batches.",
-    )
-    memory_gib: int | None = Field(
-        None, ge=1, title="Memory limit (GiB)", description="Of the container; none: the host's."
-    )
-    tmp_gib: int = Field(
-        4, ge=1, title="Size of /tmp (GiB)", description="In memory; all else is read-only."
-    )
-    unlimited_memlock: bool = Field(
-        False,
-        title="Unlimited memlock",
-        description="Lift the limit on locked memory (RDMA between GPUs); some engines refuse it.",
-    )
-    user: str = Field(
-        "caller",
-        pattern=r"^(caller|[0-9]+:[0-9]+)$",
-        title="User",
-        description="Whom outputs belong to: caller (the worker's user), or uid:gid.",
-    )
-    network: Literal["none", "bridge"] = Field(
-        "none",
-        title="Network",
-        description="none: a base is always a file by then, so that a run has nothing to download.",
-    )
-    python: str = Field("python", title="Interpreter", description="Python in the image.")
-    examples: str = Field(
-        EXAMPLES,
-        pattern=r"^/",
-        title="Stock examples",
-        description="The folder of speech_to_text_finetune.py in the image.",
-    )
-    abandoned_after_s: float = Field(
-        120.0,
-        ge=10,
-        title="Abandoned after (s)",
-        description="The container ends itself when no worker has waited for it this long.",
-    )
-
-    def chosen(self, host: Hardware) -> tuple[Gpu, ...]:
-        """The GPUs that are meant, as far as the host tells of them.
-
-        Raises:
-            InputError: the host has GPUs, but not so many, or none of that number.
-        """
-        if self.gpus == "none" or (self.gpus == "auto" and not host.gpus):
-            return ()
-        if self.gpus in {"auto", "all"} and host.gpus:
-            return host.gpus
-        if not host.gpus:
-            # GPUs that nvidia-smi does not show here are still some; the engine will tell.
-            return (Gpu(f"GPUs {self.gpus}"),)
-        count = self.gpus.removeprefix("count=")
-        ids = range(int(count)) if count != self.gpus else [int(one) for one in count.split(",")]
-        if max(ids) >= len(host.gpus):
-            raise InputError(
-                f"gpus {self.gpus!r}: this user sees {len(host.gpus)} GPUs here, numbered from 0. "
-                "Fix: ask for some of those, or for auto."
-            )
-        return tuple(host.gpus[number] for number in ids)
-
-    def devices(self, host: Hardware) -> str:
-        """The GPUs to ask the engine for: all, count=N, ids, or "" for none.
-
-        Where the host tells their names it is by name: CUDA_VISIBLE_DEVICES may hide some.
-        """
-        names = [gpu.uuid for gpu in self.chosen(host)]
-        if all(names):
-            return ",".join(names)
-        return "all" if self.gpus == "auto" else self.gpus
-
-    def user_id(self) -> str:
-        """The "uid:gid" of the container's user."""
-        return f"{os.getuid()}:{os.getgid()}" if self.user == "caller" else self.user
-
-    def spec(
-        self,
-        command: tuple[str, ...],
-        binds: tuple[Bind, ...],
-        host: Hardware,
-        labels: Mapping[str, str],
-    ) -> ContainerSpec:
-        """Everything about one container of these settings."""
-        return ContainerSpec(
-            image=self.image,
-            command=command,
-            binds=binds,
-            labels=labels,
-            environment={
-                "PYTHONUNBUFFERED": "1",
-                "TOKENIZERS_PARALLELISM": "false",
-                "HF_HUB_OFFLINE": "1",
-                # Nothing may be written beside the mounted programs.
-                "PYTHONDONTWRITEBYTECODE": "1",
-                # Libraries ask for the user's name, and the image knows none with this number.
-                "USER": "asr-flywheel",
-                "LOGNAME": "asr-flywheel",
-            },
-            user=self.user_id(),
-            gpus=self.devices(host),
-            shm_bytes=self.shm_gib << 30,
-            memory_bytes=None if self.memory_gib is None else self.memory_gib << 30,
-            tmp_bytes=self.tmp_gib << 30,
-            network=self.network,
-            unlimited_memlock=self.unlimited_memlock,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,16 +63,18 @@ class ContainerRuntime:
         host: what this machine has.
         trust: whether a .nemo may run code of its own.
         locks_wait_s: how long a job waits for a GPU that another one holds.
+        programs: the folder of the entry programs, which containers see read-only.
     """
 
     settings: ContainerSettings
     host: Hardware
     trust: bool = False
     locks_wait_s: float = LOCKS_WAIT_S
+    programs: Path = field(default_factory=entrypoints)
 
     @property
     def hardware(self) -> Hardware:
-        """What the container may use: the chosen GPUs only."""
+        """The hardware that the container may use: the chosen GPUs only."""
         return replace(self.host, gpus=self.settings.chosen(self.host))
 
     @property
@@ -214,11 +87,12 @@ class ContainerRuntime:
 
     @property
     def identity(self) -> str:
-        """The image, whose script it is; of a script of ours also the content."""
-        if not self.script.own:
-            return self.settings.image
-        hashes = [hashing.sha256_file(path) for path in (OWN_SCRIPT, ENTRY / OWN_CONFIG)]
-        return " ".join([self.settings.image, *hashes])
+        """The image, whose script it is; the content of a script of ours, and others' programs."""
+        parts = [self.settings.image]
+        if self.script.own:
+            own = (self.programs / OWN_SCRIPT.name, self.programs / OWN_CONFIG)
+            parts += [hashing.sha256_file(path) for path in own]
+        return " ".join([*parts, *programs_identity(self.programs)])
 
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:
         """Make sure that an engine answers and has an image that can train here.
@@ -242,90 +116,93 @@ class ContainerRuntime:
         docker_engine.ensure_image(client, image, report)
         environment = docker_engine.environment(client, image)
         images.require_driver(image, images.need(image, environment), gpus)
-        held = self._probe(client, report)
-        word = images.require_driver(image, images.need(image, environment, held.cuda), gpus)
-        for line in (word, held.untried()):
+        contents = self._probe(client, report)
+        word = images.require_driver(image, images.need(image, environment, contents.cuda), gpus)
+        for line in (word, contents.untried_warning()):
             if line:
                 report(f"{image}: {line}")
-        _require_nemo(image, held)
-        self._require_script(held, report)
+        _require_nemo(image, contents)
+        self._require_script(contents, report)
+        if self.programs != ENTRY:
+            report(f"{ENTRYPOINTS_VARIABLE}: the programs of {self.programs} train and transcribe")
 
     def held(self) -> Held:
-        """What the image holds, by a probe that is run once for each image.
+        """Return the image's contents, from a probe that runs once for each image.
 
         Raises:
             FaultError: the image cannot be had, or cannot be probed.
         """
-        known = _PROBED.get(self._key)
-        return known or self._probe(docker_engine.connect(), lambda _: None)
+        probed = _PROBED.get(self._key)
+        return probed or self._probe(docker_engine.connect(), lambda _: None)
 
     @property
-    def _key(self) -> tuple[str, str, str]:
-        return (self.settings.image, self.settings.python, self.settings.examples)
+    def _key(self) -> tuple[str, str, str, Path]:
+        settings = self.settings
+        return (settings.image, settings.python, settings.examples, self.programs)
 
     def _probe(self, client: Any, report: Callable[[str], None]) -> Held:
         settings = self.settings
         image_id = docker_engine.image_id(client, settings.image, report)
-        program = ENTRY / images.PROBE
+        program = self.programs / images.PROBE
         key = images.key_of(image_id, settings.python, settings.examples, program)
-        held = images.remembered(key)
-        if held is None:
-            held = self._look(client)
-            images.remember(key, held)
-            report(f"{settings.image}: {held.words}")
-        _PROBED[self._key] = held
-        return held
+        contents = images.recall_probe(key)
+        if contents is None:
+            contents = self._run_probe(client)
+            images.store_probe(key, contents)
+            report(f"{settings.image}: {contents.words}")
+        _PROBED[self._key] = contents
+        return contents
 
-    def _look(self, client: Any) -> Held:
-        """A container of the image, without a GPU, that tells what it holds."""
+    def _run_probe(self, client: Any) -> Held:
+        """Run the probe in a container of the image, without a GPU, and return its contents."""
         settings = self.settings
         orphaned_containers.reap(client)
         spec = self._as_caller(
             client,
             settings.spec(
                 (settings.python, str(_PROGRAMS / images.PROBE), settings.examples),
-                (Bind(ENTRY, _PROGRAMS),),
+                (Bind(self.programs, _PROGRAMS),),
                 Hardware((), self.host.cores),
                 {"job": "probe", "owner": orphaned_containers.owner()},
             ),
         )
-        began = time.monotonic()
+        start_time = time.monotonic()
         output: list[str] = []
 
         def poll() -> None:
-            if time.monotonic() - began > _PROBE_S:
+            if time.monotonic() - start_time > _PROBE_S:
                 raise FaultError(
                     Fault.BAD_REQUEST,
                     f"{settings.image}: its Python told nothing within {_PROBE_S:.0f} s",
                 )
 
-        ended = docker_engine.run(
+        job_result = docker_engine.run(
             client, replace(spec, gpus="", network="none"), output.append, poll
         )
-        held = images.parse(output)
-        if held is None:
-            told = "\n".join(output[-20:])
-            fault = from_log(told)
+        contents = images.parse(output)
+        if contents is None:
+            output_tail = "\n".join(output[-20:])
+            fault = from_log(output_tail)
             raise FaultError(
                 Fault.BAD_REQUEST if fault is Fault.SCRIPT_FAILED else fault,
                 f"{settings.image}: {settings.python} could not be asked what the image holds "
-                f"(exit code {ended.exit_code})\n{told}",
+                f"(exit code {job_result.exit_code})\n{output_tail}",
             )
-        return held
+        return contents
 
-    def _require_script(self, held: Held, report: Callable[[str], None]) -> None:
+    def _require_script(self, contents: Held, report: Callable[[str], None]) -> None:
         settings = self.settings
-        if held.examples == settings.examples:
+        if contents.examples == settings.examples:
             return
         if settings.examples != EXAMPLES:
-            elsewhere = f"; there is one in {held.examples}" if held.examples else ""
+            elsewhere = f"; there is one in {contents.examples}" if contents.examples else ""
             raise FaultError(
                 Fault.NO_SCRIPT,
                 f"{settings.image}: no speech_to_text_finetune.py with {STOCK_CONFIG} in "
                 f"{settings.examples}{elsewhere}",
             )
-        if held.examples:
-            report(f"{settings.image}: the stock script lies in {held.examples}")
+        if contents.examples:
+            report(f"{settings.image}: the stock script lies in {contents.examples}")
         else:
             report(
                 f"{settings.image}: holds no stock script; training runs this project's own, "
@@ -333,7 +210,7 @@ class ContainerRuntime:
             )
 
     def path_mapper(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
-        """Host paths to paths in the container.
+        """Return a function that maps host paths to paths in the container.
 
         Raises (from the function):
             InputError: a path that no mount holds.
@@ -392,7 +269,7 @@ class ContainerRuntime:
 
     def _spec(self, client: Any, job: Job) -> ContainerSpec:
         place = self.path_mapper(job.work, job.reads)
-        binds = (*_binds(job.work, job.reads), Bind(ENTRY, _PROGRAMS))
+        binds = (*_binds(job.work, job.reads), Bind(self.programs, _PROGRAMS))
         if self.hardware.has_gpu:
             binds = (*binds, Bind(LOCKS, _LOCKS, writable=True))
         spec = self.settings.spec(
@@ -410,21 +287,22 @@ class ContainerRuntime:
         return replace(spec, user="0:0") if rootless else spec
 
 
-def _require_nemo(image: str, held: Held) -> None:
-    if held.asr:
+def _require_nemo(image: str, contents: Held) -> None:
+    if contents.asr:
         return
     where = (
-        f"the package nemo in {held.package} has no collections/asr"
-        if held.package
+        f"the package nemo in {contents.package} has no collections/asr"
+        if contents.package
         else ("no package nemo")
     )
     raise FaultError(
-        Fault.NO_NEMO, f"{image}: {where} (Python {held.python}, torch {held.torch or 'none'})"
+        Fault.NO_NEMO,
+        f"{image}: {where} (Python {contents.python}, torch {contents.torch or 'none'})",
     )
 
 
 def _binds(work: Path, reads: Sequence[Path]) -> tuple[Bind, ...]:
-    """The work folder writable; every other input read-only under a name of our own.
+    """Return the binds: the work folder writable, every other input read-only under a new name.
 
     The host's names never appear inside, so that no character of theirs can matter there. A file
     is a model; in a hub's cache it may lie under a name without an ending.
@@ -446,7 +324,7 @@ class _Heartbeat:
         self._last = 0.0
 
     def touch(self) -> None:
-        """Tell the job that somebody waits for it."""
+        """Touch the heartbeat file, so that the job knows that its owner still waits."""
         if time.monotonic() - self._last > _HEARTBEAT_EVERY_S:
             self._last = time.monotonic()
             self._path.touch()

@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import docker
@@ -24,7 +24,8 @@ from tasks.runtimes.failures import Fault, FaultError, from_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path, PurePosixPath
+
+    from tasks.runtimes.container_settings import ContainerSpec
 
 GRACE_S = 20
 _POLL_S = 0.5
@@ -33,50 +34,8 @@ _ENGINE_BACK_S = 30.0
 LABEL = "org.clinical-asr-flywheel"
 
 
-@dataclass(frozen=True, slots=True)
-class Bind:
-    """A host path at a path inside the container."""
-
-    source: Path
-    target: PurePosixPath
-    writable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerSpec:
-    """Everything about one container.
-
-    Attributes:
-        image: name with tag or digest.
-        command: program and arguments; no shell.
-        binds: what it sees of the host; a missing source is an error, never made up.
-        labels: under ``org.clinical-asr-flywheel``: how an orphan is found again.
-        environment: variables; no secrets, since anybody with the engine can read them.
-        user: "uid:gid", so that its outputs belong to the caller.
-        gpus: "all", "count=N", device ids joined by commas, or "" for none.
-        shm_bytes: size of /dev/shm, which data-loader workers share batches through.
-        memory_bytes: limit, or None.
-        tmp_bytes: size of /tmp, the only place besides the binds that can be written.
-        network: "none" unless the run must download.
-        unlimited_memlock: for RDMA between GPUs; some engines refuse it.
-    """
-
-    image: str
-    command: tuple[str, ...]
-    binds: tuple[Bind, ...]
-    labels: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
-    user: str = ""
-    gpus: str = ""
-    shm_bytes: int = 1 << 30
-    memory_bytes: int | None = None
-    tmp_bytes: int = 4 << 30
-    network: str = "none"
-    unlimited_memlock: bool = False
-
-
 def connect() -> Any:
-    """A client of the engine that DOCKER_HOST names, or of the default one.
+    """Return a client of the engine that DOCKER_HOST names, or of the default one.
 
     Raises:
         FaultError: no engine answers, or its socket may not be used.
@@ -92,7 +51,7 @@ def connect() -> Any:
 
 
 def is_rootless(client: Any) -> bool:
-    """Whether the engine runs without root, so that its root is the caller."""
+    """Return whether the engine runs without root, so that its root is the caller."""
     return any("rootless" in option for option in client.info().get("SecurityOptions") or ())
 
 
@@ -106,37 +65,37 @@ def ensure_image(client: Any, image: str, report: Callable[[str], None]) -> str:
         FaultError: it cannot be had.
     """
     try:
-        found = client.images.get(image)
+        local_image = client.images.get(image)
     except ImageNotFound:
         report(f"pulling {image}")
         _pull(client, image, report)
-        found = client.images.get(image)
+        local_image = client.images.get(image)
     except APIError as wrong:
         raise FaultError(from_engine(str(wrong)), str(wrong)) from wrong
-    digests = found.attrs.get("RepoDigests") or []
-    return str(digests[0] if digests else found.id)
+    digests = local_image.attrs.get("RepoDigests") or []
+    return str(digests[0] if digests else local_image.id)
 
 
 def image_id(client: Any, image: str, report: Callable[[str], None]) -> str:
-    """The id of an image's content; it is pulled if it is not here.
+    """Return the id of an image's content; pull the image if it is absent.
 
     Raises:
         FaultError: it cannot be had.
     """
     ensure_image(client, image, report)
-    with _answers():
+    with _engine_faults():
         return str(client.images.get(image).id)
 
 
 def environment(client: Any, image: str) -> dict[str, str]:
-    """The variables that an image sets, which for NVIDIA's tell what they need.
+    """Return the variables that an image sets.
 
     Raises:
         FaultError: the image is not here, or the engine went away.
     """
-    with _answers():
-        told = (client.images.get(image).attrs.get("Config") or {}).get("Env") or []
-    return dict(line.partition("=")[::2] for line in told)
+    with _engine_faults():
+        variables = (client.images.get(image).attrs.get("Config") or {}).get("Env") or []
+    return dict(line.partition("=")[::2] for line in variables)
 
 
 def _pull(client: Any, image: str, report: Callable[[str], None]) -> None:
@@ -149,16 +108,16 @@ def _pull(client: Any, image: str, report: Callable[[str], None]) -> None:
             size = line.get("progressDetail") or {}
             if line.get("status") == "Downloading" and size.get("total"):
                 done[line["id"]] = (size["current"], size["total"])
-                got, of = (sum(pair) for pair in zip(*done.values(), strict=True))
-                report(f"pulling {image}: {got >> 20} of {of >> 20} MiB")
+                received, total = (sum(pair) for pair in zip(*done.values(), strict=True))
+                report(f"pulling {image}: {received >> 20} of {total >> 20} MiB")
     except APIError as wrong:
         raise FaultError(from_engine(str(wrong)), str(wrong)) from wrong
     except requests.ReadTimeout as stalled:
         raise FaultError(
             Fault.NO_NETWORK, f"{image}: the registry stalled ({stalled})"
         ) from stalled
-    except requests.RequestException as gone:
-        raise FaultError(Fault.ENGINE_LOST, str(gone)) from gone
+    except requests.RequestException as lost:
+        raise FaultError(Fault.ENGINE_LOST, str(lost)) from lost
     except DockerException as unhelpful:  # docker login's helper program is missing, or failed
         raise FaultError(Fault.NO_CREDENTIALS, str(unhelpful)) from unhelpful
 
@@ -207,31 +166,31 @@ def _devices(gpus: str) -> list[DeviceRequest]:
 
 @dataclass(frozen=True, slots=True)
 class StartedContainer:
-    """A container that was started: follow it, ask how it ended, and remove it in every outcome."""
+    """A started container, to be followed, waited for and removed in every outcome."""
 
     container: Any
     digest: str
 
     def follow(self, on_line: Callable[[str], None], poll: Callable[[], None]) -> None:
-        """Hand on its output, line by line, until it no longer runs.
+        """Pass on the container's output, line by line, until it no longer runs.
 
         Raises:
             FaultError: the engine went away.
         """
-        with _answers():
+        with _engine_faults():
             _follow(self.container, on_line, poll)
 
     def ended(self) -> JobResult:
-        """How it ended; waits for the engine's last word.
+        """Wait for the container's end and return its result.
 
         Raises:
             FaultError: the engine went away.
         """
-        with _answers():
-            return _ended(self.container, self.digest)
+        with _engine_faults():
+            return _job_result(self.container, self.digest)
 
     def remove(self) -> None:
-        """Stop it within the grace period, and remove it."""
+        """Stop the container within the grace period, and remove it."""
         remove(self.container)
 
 
@@ -242,10 +201,10 @@ def start(client: Any, spec: ContainerSpec, report: Callable[[str], None]) -> St
         FaultError: the image cannot be had, or the engine refused, or went away.
     """
     digest = ensure_image(client, spec.image, report)
-    with _answers():
+    with _engine_faults():
         container = client.containers.create(spec.image, list(spec.command), **_options(spec))
     try:
-        with _answers():
+        with _engine_faults():
             container.start()
     except BaseException:
         remove(container)
@@ -254,18 +213,18 @@ def start(client: Any, spec: ContainerSpec, report: Callable[[str], None]) -> St
 
 
 @contextmanager
-def _answers() -> Iterator[None]:
-    """The engine's refusals, and its silence, as faults."""
+def _engine_faults() -> Iterator[None]:
+    """Translate the engine's refusals, and its silence, to faults."""
     try:
         yield
     except ImageNotFound as pruned:
         raise FaultError(Fault.IMAGE_ABSENT, str(pruned)) from pruned
-    except NotFound as gone:
-        raise FaultError(Fault.STOPPED, f"somebody removed the container ({gone})") from gone
+    except NotFound as removed:
+        raise FaultError(Fault.STOPPED, f"somebody removed the container ({removed})") from removed
     except APIError as wrong:
         raise FaultError(from_engine(str(wrong)), str(wrong)) from wrong
-    except requests.RequestException as gone:
-        raise FaultError(Fault.ENGINE_LOST, str(gone)) from gone
+    except requests.RequestException as lost:
+        raise FaultError(Fault.ENGINE_LOST, str(lost)) from lost
 
 
 def run(
@@ -298,7 +257,7 @@ def _follow(
     on_line: Callable[[str], None],
     poll: Callable[[], None],
 ) -> None:
-    """Hand on the log as it grows, until the container is no longer running.
+    """Pass on the log as it grows, until the container is no longer running.
 
     The log's end is not the end of the job, and only the engine knows that. An engine that is
     being restarted is waited for: under live-restore the container goes on meanwhile.
@@ -307,7 +266,7 @@ def _follow(
     log = _Log(container, lines.bytes_seen)
     running = True
     while running:
-        _patiently(container.reload, poll)
+        _retry_connection(container.reload, poll)
         running = container.status in {"created", "running", "restarting", "paused"}
         lines.feed(log.drain())
         if running:
@@ -319,21 +278,21 @@ def _follow(
     log.join()
     lines.feed(log.drain())
     # The stream may end before the last words; the log that the engine keeps has them.
-    lines.feed(_patiently(container.logs, poll)[lines.bytes_seen :])
+    lines.feed(_retry_connection(container.logs, poll)[lines.bytes_seen :])
     lines.close()
 
 
-def _patiently(ask: Callable[[], Any], poll: Callable[[], None]) -> Any:
-    """The engine's answer; one that is being restarted is asked again for a while."""
-    gone: float | None = None
+def _retry_connection(ask: Callable[[], Any], poll: Callable[[], None]) -> Any:
+    """Return the engine's answer; ask again for a while if the connection is lost."""
+    lost_since: float | None = None
     while True:
         try:
             return ask()
         except APIError:
             raise
         except requests.RequestException:
-            gone = gone or time.monotonic()
-            if time.monotonic() - gone > _ENGINE_BACK_S:
+            lost_since = lost_since or time.monotonic()
+            if time.monotonic() - lost_since > _ENGINE_BACK_S:
                 raise
         poll()
         time.sleep(_POLL_S)
@@ -360,7 +319,7 @@ class _Log:
         return not self._thread.is_alive()
 
     def drain(self) -> bytes:
-        """What has come since the last call."""
+        """Return the output that has arrived since the last call."""
         parts = []
         with suppress(queue.Empty):
             while True:
@@ -368,7 +327,7 @@ class _Log:
         return b"".join(parts)
 
     def join(self) -> None:
-        """Wait for the stream's end, but not for ever."""
+        """Wait for the stream's end, for a limited time."""
         self._thread.join(_LOG_WAIT_S)
 
 
@@ -393,17 +352,17 @@ class _Lines:
             self.feed(b"\n")
 
 
-def _ended(container: Any, digest: str) -> JobResult:
-    answer = _patiently(lambda: container.wait(timeout=GRACE_S), lambda: None)
-    code = int(answer["StatusCode"])
-    _patiently(container.reload, lambda: None)
+def _job_result(container: Any, digest: str) -> JobResult:
+    wait_result = _retry_connection(lambda: container.wait(timeout=GRACE_S), lambda: None)
+    code = int(wait_result["StatusCode"])
+    _retry_connection(container.reload, lambda: None)
     state = container.attrs["State"]
     # An OOM kill of a child alone leaves the script to report it; the engine knows all the same.
     return JobResult(code, bool(state.get("OOMKilled")), digest)
 
 
 def remove(container: Any) -> None:
-    """Stop a container within the grace period, then remove it; gone already is as good."""
+    """Stop a container within the grace period and remove it; ignore one that is gone."""
     with suppress(NotFound, requests.RequestException):
         with suppress(APIError):  # not started, or stopped already
             container.stop(timeout=GRACE_S)
@@ -411,6 +370,6 @@ def remove(container: Any) -> None:
 
 
 def orphans(client: Any, labels: Mapping[str, str]) -> list[Any]:
-    """Containers of this project that carry all these labels, running or not."""
-    wanted = [LABEL, *(f"{LABEL}.{name}={text}" for name, text in labels.items())]
-    return list(client.containers.list(all=True, filters={"label": wanted}))
+    """List this project's containers that carry all these labels, running or not."""
+    label_filter = [LABEL, *(f"{LABEL}.{name}={text}" for name, text in labels.items())]
+    return list(client.containers.list(all=True, filters={"label": label_filter}))

@@ -1,4 +1,4 @@
-"""What can go wrong with a container run: each fault with its own message and remedy.
+"""The faults of a run, each with its own message and remedy.
 
 The remedies are the specification's (Troubleshooting) where it has one. Faults are told from the
 engine's own answers and from what the training script printed; both are text that other people
@@ -28,7 +28,7 @@ _STOPPED = {130, 137, 143, -2, -9, -15, 75}
 
 
 class Fault(StrEnum):
-    """The outcomes of a run that made no model."""
+    """The causes for which a run made no model."""
 
     ENGINE_DOWN = "engine-down"
     NO_PERMISSION = "no-permission"
@@ -152,7 +152,7 @@ _IN_ENGINE = (
 
 
 class FaultError(TrainingError):
-    """A run that made no model: the fault, its remedy, and the words of whoever reported it."""
+    """A run that made no model: the fault, its remedy, and the reporter's message."""
 
     def __init__(self, fault: Fault, detail: str = "") -> None:
         self.fault = fault
@@ -162,7 +162,7 @@ class FaultError(TrainingError):
 
 @contextmanager
 def disk_full_is_a_fault() -> Iterator[None]:
-    """Give a full disk, which any write here may meet, its own fault."""
+    """Turn the error of a full disk, which any write may meet, into its own fault."""
     try:
         yield
     except OSError as wrong:
@@ -172,14 +172,14 @@ def disk_full_is_a_fault() -> Iterator[None]:
 
 
 def from_log(text: str) -> Fault:
-    """The fault that a failed script's output tells of."""
+    """Return the fault that a failed script's output names."""
     # What was overcome quotes errors that ended nothing; see tasks/entrypoints/cuda_graphs.py.
     lines = [line for line in text.splitlines() if not line.startswith("CUDA graphs: ")]
     return _first(_IN_LOG, "\n".join(lines), Fault.SCRIPT_FAILED)
 
 
 def from_engine(text: str) -> Fault:
-    """The fault that the engine's refusal tells of."""
+    """Return the fault that the engine's refusal names."""
     return _first(_IN_ENGINE, text, Fault.BAD_REQUEST)
 
 
@@ -190,13 +190,13 @@ def _first(patterns: tuple[tuple[Fault, str], ...], text: str, otherwise: Fault)
     return otherwise
 
 
-def fault_of(ended: JobResult, log: Path) -> Fault | None:
-    """Why a job did not end well, by the engine's word, its log and its exit code."""
-    if ended.oom_killed:
+def fault_of(job_result: JobResult, log: Path) -> Fault | None:
+    """Return a job's fault by the engine's state, the log and the exit code, or None."""
+    if job_result.oom_killed:
         return Fault.HOST_MEMORY
-    if ended.exit_code == 0:
+    if job_result.exit_code == 0:
         return None
     fault = from_log(log.read_text(encoding="utf-8", errors="replace") if log.is_file() else "")
-    if fault is Fault.SCRIPT_FAILED and ended.exit_code in _STOPPED:
+    if fault is Fault.SCRIPT_FAILED and job_result.exit_code in _STOPPED:
         return Fault.STOPPED
     return fault

@@ -1,4 +1,4 @@
-"""What this machine has to train on, without importing torch."""
+"""Detect this machine's GPUs and cores without importing torch."""
 
 from __future__ import annotations
 
@@ -56,20 +56,20 @@ def detect() -> Hardware:
     Of the GPUs that it lists, those count that CUDA_VISIBLE_DEVICES leaves visible.
     """
     program = shutil.which("nvidia-smi")
-    found: tuple[Gpu, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
     if program is not None:
-        answer = subprocess.run(
+        completed = subprocess.run(
             [program, f"--query-gpu={','.join(_QUERY)}", "--format=csv,noheader,nounits"],
             capture_output=True,
             text=True,
             timeout=30,
             check=False,
         )
-        if answer.returncode == 0:
-            found = tuple(_gpu(line) for line in answer.stdout.splitlines() if line.strip())
+        if completed.returncode == 0:
+            gpus = tuple(_gpu(line) for line in completed.stdout.splitlines() if line.strip())
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return Hardware(
-        found if visible is None else _visible(found, visible), len(os.sched_getaffinity(0))
+        gpus if visible is None else _visible(gpus, visible), len(os.sched_getaffinity(0))
     )
 
 
@@ -80,14 +80,14 @@ def _gpu(line: str) -> Gpu:
 
 
 def _visible(gpus: tuple[Gpu, ...], visible: str) -> tuple[Gpu, ...]:
-    """The GPUs that CUDA would see: by index or start of the UUID, up to the first unknown one."""
+    """Return the GPUs that CUDA would see, by index or UUID prefix, up to the first unknown one."""
     chosen: list[Gpu] = []
     for name in visible.split(","):
-        wanted = name.strip()
-        if wanted.isdigit():
-            matching = gpus[int(wanted) : int(wanted) + 1]
+        selector = name.strip()
+        if selector.isdigit():
+            matching = gpus[int(selector) : int(selector) + 1]
         else:
-            matching = tuple(gpu for gpu in gpus if wanted and gpu.uuid.startswith(wanted))
+            matching = tuple(gpu for gpu in gpus if selector and gpu.uuid.startswith(selector))
         if not matching:
             break
         chosen += matching

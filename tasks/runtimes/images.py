@@ -1,4 +1,4 @@
-"""What an image holds and what driver it needs: known facts, the probe's answer, the judgement.
+"""An image's contents and its required driver: known images, the probe and the check.
 
 NVIDIA's rules (docs.nvidia.com/deploy/cuda-compatibility): a CUDA release runs on every driver from
 the first one of its major release on, with a limited feature set before its own minor release's
@@ -48,7 +48,7 @@ _DATA_CENTRE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An image that is known before it is pulled.
+    """An image whose requirements are known before it is pulled.
 
     Attributes:
         image: repository and tag; a patch tag of it counts as well.
@@ -65,7 +65,7 @@ class Known:
     source: str = _VERSIONS
 
     def is_meant(self, image: str) -> bool:
-        """Whether a name with a tag names this image, or a patch of it."""
+        """Return whether a name with a tag names this image, or a patch of it."""
         return re.fullmatch(re.escape(self.image) + r"(\.[\w.-]+)?", image) is not None
 
 
@@ -81,7 +81,7 @@ KNOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What an image asks of the driver.
+    """The driver that an image requires.
 
     Attributes:
         cuda: its CUDA.
@@ -97,7 +97,7 @@ class Need:
 
     @property
     def least(self) -> tuple[int, ...]:
-        """The oldest driver on which it is said to run, compatibility packages aside."""
+        """The oldest driver that is stated to run the image, compatibility packages aside."""
         return self.driver or _MAJOR.get(self.cuda[0], ())
 
 
@@ -116,13 +116,13 @@ class DriverCheck:
     fix: str = ""
 
 
-def known(image: str) -> Known | None:
-    """What is known of an image by its name."""
-    return next((one for one in KNOWN if one.is_meant(image)), None)
+def find_known(image: str) -> Known | None:
+    """Return the known image of a name, or None."""
+    return next((candidate for candidate in KNOWN if candidate.is_meant(image)), None)
 
 
 def need(image: str, environment: Mapping[str, str], torch_cuda: str = "") -> Need | None:
-    """What an image needs: by its name, else by its own words, else by the torch in it.
+    """Return an image's required driver: by its name, its variables, or the torch in it.
 
     Args:
         image: its name.
@@ -130,63 +130,67 @@ def need(image: str, environment: Mapping[str, str], torch_cuda: str = "") -> Ne
         torch_cuda: as the probe told it.
     """
     require = environment.get("NVIDIA_REQUIRE_CUDA", "")
-    listed = known(image)
-    if listed is not None:
-        return Need(listed.cuda, listed.driver, require, listed.source)
+    known_image = find_known(image)
+    if known_image is not None:
+        return Need(known_image.cuda, known_image.driver, require, known_image.source)
     hook = re.search(r"cuda>=(\d+\.\d+)", require)
-    for source, told in (
+    for source, version_text in (
         ("the image's CUDA_VERSION", environment.get("CUDA_VERSION", "")),
         ("torch in the image", torch_cuda),
         ("the image's NVIDIA_REQUIRE_CUDA", hook.group(1) if hook else ""),
     ):
-        found = re.match(r"(\d+)\.(\d+)", told)
-        if found:
-            return Need((int(found[1]), int(found[2])), (), require, source)
+        version_match = re.match(r"(\d+)\.(\d+)", version_text)
+        if version_match:
+            return Need((int(version_match[1]), int(version_match[2])), (), require, source)
     return None
 
 
-def check_driver(wanted: Need | None, gpus: Sequence[Gpu]) -> DriverCheck:
-    """Whether the host's driver does for an image; nothing to say without a GPU or its driver."""
-    drivers = [(gpu, _numbers(gpu.driver)) for gpu in gpus if _numbers(gpu.driver)]
-    if wanted is None or not drivers or not wanted.least:
+def check_driver(requirement: Need | None, gpus: Sequence[Gpu]) -> DriverCheck:
+    """Check the host's driver against an image's need; pass without a GPU or its driver."""
+    drivers = [(gpu, _version_numbers(gpu.driver)) for gpu in gpus if _version_numbers(gpu.driver)]
+    if requirement is None or not drivers or not requirement.least:
         return DriverCheck(True)
-    gpu, driver = min(drivers, key=lambda one: one[1])
-    cuda = ".".join(map(str, wanted.cuda))
-    least = _MINOR.get(wanted.cuda)
-    central = all(_DATA_CENTRE.search(one.name) and "RTX" not in one.name for one, _ in drivers)
-    major = wanted.cuda[0]
-    bridged = central and (
-        driver >= _MAJOR.get(major, wanted.least) or driver[0] in _FORWARD.get(major, ())
+    gpu, driver = min(drivers, key=lambda gpu_driver: gpu_driver[1])
+    cuda = ".".join(map(str, requirement.cuda))
+    minor_driver = _MINOR.get(requirement.cuda)
+    central = all(
+        _DATA_CENTRE.search(host_gpu.name) and "RTX" not in host_gpu.name for host_gpu, _ in drivers
     )
-    asked = ".".join(map(str, wanted.least))
-    source = wanted.source if wanted.driver else f"{wanted.source}; {_COMPATIBILITY}"
+    major = requirement.cuda[0]
+    is_bridged = central and (
+        driver >= _MAJOR.get(major, requirement.least) or driver[0] in _FORWARD.get(major, ())
+    )
+    required_driver = ".".join(map(str, requirement.least))
+    source = requirement.source if requirement.driver else f"{requirement.source}; {_COMPATIBILITY}"
     figures = (
-        f"driver {gpu.driver} found, {asked} or newer needed for CUDA {cuda} ({source})"
+        f"driver {gpu.driver} found, {required_driver} or newer needed for CUDA {cuda} ({source})"
     )  # fmt: skip
-    if not _hook_lets_in(wanted.require, driver, central=central):
-        hook = re.search(r"cuda>=[\d.]+", wanted.require)
-        told = hook.group() if hook else wanted.require
-        figures = f"driver {gpu.driver} found, {told} needed (the image's NVIDIA_REQUIRE_CUDA)"
-        return DriverCheck(False, figures, _remedy(wanted, driver))
-    if driver >= wanted.least:
-        if least is None or driver[0] >= least:
+    if not _hook_admits(requirement.require, driver, central=central):
+        hook = re.search(r"cuda>=[\d.]+", requirement.require)
+        hook_condition = hook.group() if hook else requirement.require
+        figures = (
+            f"driver {gpu.driver} found, {hook_condition} needed (the image's NVIDIA_REQUIRE_CUDA)"
+        )
+        return DriverCheck(False, figures, _remedy(requirement, driver))
+    if driver >= requirement.least:
+        if minor_driver is None or driver[0] >= minor_driver:
             return DriverCheck(True)
         return DriverCheck(
             True,
-            f"driver {gpu.driver} is older than CUDA {cuda}'s own ({least}): it runs by minor-"
-            "version compatibility, and code that is compiled during the run (CUDA graphs of the "
-            f"decoder) may not load ({_COMPATIBILITY})",
+            f"driver {gpu.driver} is older than CUDA {cuda}'s own ({minor_driver}): it runs by "
+            "minor-version compatibility, and code that is compiled during the run (CUDA graphs of "
+            f"the decoder) may not load ({_COMPATIBILITY})",
         )
-    if bridged:
+    if is_bridged:
         return DriverCheck(
             True,
             f"{figures}; {gpu.name} is a data-centre GPU, on which the image's CUDA compatibility "
             f"package may bridge R{driver[0]}",
         )
-    return DriverCheck(False, figures, _remedy(wanted, driver))
+    return DriverCheck(False, figures, _remedy(requirement, driver))
 
 
-def require_driver(image: str, wanted: Need | None, gpus: Sequence[Gpu]) -> str:
+def require_driver(image: str, requirement: Need | None, gpus: Sequence[Gpu]) -> str:
     """Refuse an image for which the driver is too old.
 
     Returns:
@@ -195,54 +199,61 @@ def require_driver(image: str, wanted: Need | None, gpus: Sequence[Gpu]) -> str:
     Raises:
         FaultError: it cannot do.
     """
-    verdict = check_driver(wanted, gpus)
+    verdict = check_driver(requirement, gpus)
     if not verdict.fits:
         raise FaultError(Fault.DRIVER_TOO_OLD, f"{image}: {verdict.says}. Fix: {verdict.fix}.")
     return verdict.says
 
 
-def _remedy(wanted: Need, driver: tuple[int, ...]) -> str:
-    branch = (_MINOR.get(wanted.cuda, wanted.least[0]),)
-    newer = f"install driver {'.'.join(map(str, max(wanted.least, branch)))} or newer"
-    fitting = [one for one in KNOWN if driver >= (one.driver or _MAJOR[one.cuda[0]])]
-    if not fitting:
+def _remedy(requirement: Need, driver: tuple[int, ...]) -> str:
+    branch = (_MINOR.get(requirement.cuda, requirement.least[0]),)
+    newer = f"install driver {'.'.join(map(str, max(requirement.least, branch)))} or newer"
+    fitting_images = [
+        candidate
+        for candidate in KNOWN
+        if driver >= (candidate.driver or _MAJOR[candidate.cuda[0]])
+    ]
+    if not fitting_images:
         return f"{newer}; no older image that this project knows runs on this driver"
-    best = max(fitting, key=lambda one: one.cuda)
+    best = max(fitting_images, key=lambda candidate: candidate.cuda)
     return f"{newer}, or take {best.image} (CUDA {'.'.join(map(str, best.cuda))})"
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def _version_numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
-def _hook_lets_in(require: str, driver: tuple[int, ...], *, central: bool) -> bool:
-    """Whether NVIDIA's hook would start the container: alternatives by spaces, each by commas.
+def _hook_admits(require: str, driver: tuple[int, ...], *, central: bool) -> bool:
+    """Return whether NVIDIA's hook would start the container under this requirement.
 
     Its alternatives for a brand are for the compatibility package, which data-centre GPUs take.
     """
-    told = [option for option in require.split() if "cuda>=" in option or "driver>=" in option]
-    return not told or any(
-        all(_holds(one, driver, central=central) for one in option.split(",")) for option in told
+    conditions = [
+        option for option in require.split() if "cuda>=" in option or "driver>=" in option
+    ]
+    return not conditions or any(
+        all(_condition_holds(condition, driver, central=central) for condition in option.split(","))
+        for option in conditions
     )
 
 
-def _holds(condition: str, driver: tuple[int, ...], *, central: bool) -> bool:
-    found = re.fullmatch(r"(cuda|driver|brand)(>=|<|=)([\w.]+)", condition)
-    if found is None:
+def _condition_holds(condition: str, driver: tuple[int, ...], *, central: bool) -> bool:
+    condition_match = re.fullmatch(r"(cuda|driver|brand)(>=|<|=)([\w.]+)", condition)
+    if condition_match is None:
         return True  # of a kind that only the hook knows
-    kind, sign, value = found.groups()
+    kind, sign, value = condition_match.groups()
     if kind == "brand":
         return central
-    wanted = _numbers(value)
+    required_driver = _version_numbers(value)
     if kind == "cuda":
-        pair = (wanted[0], wanted[1] if len(wanted) > 1 else 0)
-        wanted = (_MINOR.get(pair, _MAJOR.get(pair[0], (0,))[0]),)
-    return driver < wanted if sign == "<" else driver >= wanted
+        pair = (required_driver[0], required_driver[1] if len(required_driver) > 1 else 0)
+        required_driver = (_MINOR.get(pair, _MAJOR.get(pair[0], (0,))[0]),)
+    return driver < required_driver if sign == "<" else driver >= required_driver
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the probe found in an image.
+    """The contents of an image, as the probe reports them.
 
     Attributes:
         nemo: its version, or "".
@@ -269,21 +280,21 @@ class Held:
         cuda = f", CUDA {self.cuda}" if self.cuda else ""
         return f"NeMo {self.nemo or 'of unknown version'}{torch}{cuda}, Python {self.python}"
 
-    def untried(self) -> str:
-        """A word about a NeMo that this project was not run with; "" where it was."""
-        release = _numbers(self.nemo)[:2]
+    def untried_warning(self) -> str:
+        """Return a warning about a NeMo that this project was not run with, or ""."""
+        release = _version_numbers(self.nemo)[:2]
         if not release or TRIED[0] <= release <= TRIED[1]:
             return ""
-        known_range = " to ".join(".".join(map(str, one)) for one in TRIED)
+        known_range = " to ".join(".".join(map(str, version)) for version in TRIED)
         return f"NeMo {self.nemo} is not one that was tried ({known_range}); the run goes on"
 
 
 def parse(output: Sequence[str]) -> Held | None:
-    """What a probe printed, among what the image's own entry point prints."""
+    """Parse the probe's answer from a container's output."""
     for line in reversed(output):
         if line.startswith(PREFIX):
-            told: dict[str, Any] = json.loads(line.removeprefix(PREFIX))
-            return Held(**told)
+            contents: dict[str, Any] = json.loads(line.removeprefix(PREFIX))
+            return Held(**contents)
     return None
 
 
@@ -292,29 +303,31 @@ def _file() -> Path:
     return cache / "asr-flywheel" / "images.json"
 
 
-def _remembered() -> dict[str, Any]:
+def _read_probes() -> dict[str, Any]:
     try:
-        told = json.loads(_file().read_text(encoding="utf-8"))
+        probes = json.loads(_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return probes if isinstance(probes, dict) else {}
 
 
-def remembered(key: str) -> Held | None:
-    """What an earlier probe with this key found."""
-    found = _remembered().get(key)
+def recall_probe(key: str) -> Held | None:
+    """Return the stored answer of an earlier probe with this key, or None."""
+    probe_json = _read_probes().get(key)
     try:
-        return None if found is None else Held(**found)
+        return None if probe_json is None else Held(**probe_json)
     except TypeError:  # of another release
         return None
 
 
-def remember(key: str, held: Held) -> None:
-    """Keep what a probe found, for this user."""
+def store_probe(key: str, contents: Held) -> None:
+    """Store a probe's answer for this user."""
     _file().parent.mkdir(parents=True, exist_ok=True)
-    atomic_files.write_text(_file(), json.dumps({**_remembered(), key: asdict(held)}, indent=1))
+    atomic_files.write_text(
+        _file(), json.dumps({**_read_probes(), key: asdict(contents)}, indent=1)
+    )
 
 
 def key_of(image_id: str, python: str, examples: str, probe: Path) -> str:
-    """What a probe's answer depends on."""
+    """Return the fingerprint of all that a probe's answer depends on."""
     return hashing.fingerprint([image_id, python, examples, hashing.sha256_file(probe)])

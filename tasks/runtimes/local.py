@@ -21,6 +21,7 @@ from tasks.common.errors import InputError
 from tasks.common.processes import end_with_parent, stop_group
 from tasks.runtimes.base import (
     ENTRY,
+    ENTRYPOINTS_VARIABLE,
     LOCKS_WAIT_S,
     OWN_CONFIG,
     OWN_SCRIPT,
@@ -30,9 +31,11 @@ from tasks.runtimes.base import (
     JobResult,
     Script,
     device_locks,
+    entrypoints,
     nemo_python,
     packages_of,
     place_in,
+    programs_identity,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +57,8 @@ class LocalRuntime:
         stock_script: the user's copy of the stock script, or None for our own.
         python: the interpreter that has NeMo.
         trust: whether a .nemo may run code of its own.
+        locks_wait_s: how long a job waits for a GPU that another one holds.
+        programs: the folder of the entry programs.
     """
 
     hardware: Hardware
@@ -61,25 +66,27 @@ class LocalRuntime:
     python: str = field(default_factory=lambda: nemo_python())  # noqa: PLW0108 - stands below
     trust: bool = False
     locks_wait_s: float = LOCKS_WAIT_S
+    programs: Path = field(default_factory=entrypoints)
 
     @property
     def script(self) -> Script:
         """Our own script, or the user's copy with the YAML beside it."""
         if self.stock_script is None:
-            return Script(str(OWN_SCRIPT), str(ENTRY / OWN_CONFIG), own=True)
+            own = self.programs / OWN_SCRIPT.name
+            return Script(str(own), str(self.programs / OWN_CONFIG), own=True)
         path = self.stock_script.expanduser().resolve()
         return Script(str(path), str(path.parent / STOCK_CONFIG))
 
     @property
     def identity(self) -> str:
-        """The content of the script and of its YAML, and another environment's NeMo."""
+        """The content of the script and its YAML, another environment's NeMo, others' programs."""
         parts = [hashing.sha256_file(Path(p)) for p in (self.script.path, self.script.config)]
         if self.python != sys.executable:
             parts.append(f"nemo {packages_of(self.python)['nemo_toolkit']}")
-        return " ".join(parts)
+        return " ".join([*parts, *programs_identity(self.programs)])
 
-    def check(self, report: Callable[[str], None] = lambda _: None) -> None:  # noqa: ARG002
-        """Refuse what cannot run.
+    def check(self, report: Callable[[str], None] = lambda _: None) -> None:
+        """Refuse an environment or a script that cannot run.
 
         Raises:
             InputError: there is no NeMo, or the script or its YAML is missing.
@@ -98,14 +105,16 @@ class LocalRuntime:
                     f"{needed}: no such file. Fix: give the path of speech_to_text_finetune.py "
                     "inside a checkout of NVIDIA NeMo, whose conf folder lies beside it."
                 )
+        if self.programs != ENTRY:
+            report(f"{ENTRYPOINTS_VARIABLE}: the programs of {self.programs} train and transcribe")
 
     def path_mapper(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
-        """Every file is where it is, but by a plain name.
+        """Return a function that maps each file to itself, under a plain name.
 
         NeMo splits a manifest's path at commas and resolves ``${…}`` in it more than once, so that
         no quoting helps: a folder with such a name is reached through a link of ours.
         """
-        return place_in([(path, _plain(path)) for path in (work, *reads)])
+        return place_in([(path, _plain_path(path)) for path in (work, *reads)])
 
     def execute(
         self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
@@ -121,7 +130,8 @@ class LocalRuntime:
             "TOKENIZERS_PARALLELISM": "false",
             "PYTHONUNBUFFERED": "1",
         }
-        line = [*end_with_parent(), self.python, str(ENTRY / job.program), str(job.request_file)]
+        line = [*end_with_parent(), self.python, str(self.programs / job.program)]
+        line.append(str(job.request_file))
         # Libraries print what they like, and a character may be half written when it is read.
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         with job.log.open("wb") as out, job.log.open("rb") as reader:
@@ -137,12 +147,12 @@ class LocalRuntime:
             )
             try:
                 running = True
-                rest = ""
+                partial_line = ""
                 while running:
                     running = process.poll() is None
-                    *lines, rest = (rest + decode(reader.read())).split("\n")
-                    for one in lines:
-                        on_line(one)
+                    *lines, partial_line = (partial_line + decode(reader.read())).split("\n")
+                    for output_line in lines:
+                        on_line(output_line)
                     poll()
                     if running:
                         time.sleep(_POLL_S)
@@ -151,8 +161,8 @@ class LocalRuntime:
                 stop_group(process)
 
 
-def _plain(path: Path) -> Path:
-    """The path, or a link to it where its name holds a character that NeMo reads as its own.
+def _plain_path(path: Path) -> Path:
+    """Return the path, or a link to it where NeMo would interpret a character of its name.
 
     The link's name depends on the path alone, so that a second start finds its checkpoints.
     """

@@ -1,4 +1,4 @@
-"""NeMo's versions that this project was run with: the one place that names them.
+"""The versions of NeMo that this project was run with, named only here.
 
 `make matrix` runs a whole cycle and the decoding tests with each of them and writes a record;
 tests/test_matrix.py compares this table with that record.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A version of nemo_toolkit, and what it was run on.
+    """A version of nemo_toolkit, and the tests that were run on it.
 
     Attributes:
         nemo: the version of nemo_toolkit.
@@ -42,15 +42,15 @@ TRIED = (
 
 
 def tried(nemo: str) -> Tried | None:
-    """The version as it was run, or None for one that never was."""
-    return next((one for one in TRIED if one.nemo == nemo), None)
+    """Return the record of a version that was run, or None."""
+    return next((version for version in TRIED if version.nemo == nemo), None)
 
 
 def within(nemo: str) -> bool:
-    """Whether a version lies between the oldest and the newest that were run."""
+    """Return whether a version lies between the oldest and the newest that were run."""
     return _key(TRIED[0].nemo) <= _key(nemo) <= _key(TRIED[-1].nemo)
 
 
 def _key(version: str) -> tuple[int, ...]:
-    """Major, minor and patch; what follows them (rc0, +abc) does not count."""
+    """Return major, minor and patch of a version, without its suffix (rc0, +abc)."""
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

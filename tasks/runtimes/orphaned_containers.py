@@ -1,4 +1,4 @@
-"""Containers that a killed run left behind: who owns one, and whether anybody still waits for it.
+"""Remove containers that a killed run left behind, unless a live process still owns them.
 
 A container carries its owner, a process, as a label, and its owner touches a heartbeat file in the
 one folder that the container writes to. What nobody waits for is removed; it would end itself in
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import InputError
+from tasks.common.processes import process_status
 from tasks.runtimes import docker_engine
 
 if TYPE_CHECKING:
@@ -25,40 +26,33 @@ _FRESH_S = 10.0
 
 
 def owner() -> str:
-    """This process, so that another one can tell whether it still lives."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_start_time(os.getpid())}"
-
-
-def _start_time(pid: int) -> str:
-    """The kernel's start time of a process: a number that a later process of the same id lacks."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-    return stat.rpartition(")")[2].split()[19]
+    """Return this process's identity, by which another process can see whether it still runs."""
+    own = process_status(os.getpid())
+    return f"{socket.gethostname()}:{os.getpid()}:{own.started if own else ''}"
 
 
 def _owner_of(container: Any) -> str:
     return str(container.labels.get(f"{docker_engine.LABEL}.owner", ""))
 
 
-def _lives(whose: str) -> bool:
-    """Whether the owner is a process that runs on this host."""
-    host, _, process = whose.partition(":")
+def _is_running(container_owner: str) -> bool:
+    """Return whether the owner is a process that runs on this host."""
+    host, _, process = container_owner.partition(":")
     pid, _, started = process.partition(":")
     if host != socket.gethostname() or not pid.isdigit():
         return False
-    return bool(started) and _start_time(int(pid)) == started
+    status = process_status(int(pid))
+    return status is not None and status.started == started
 
 
 def _folders(container: Any) -> list[Path]:
-    """The folders of the host that it may write to."""
+    """Return the folders of the host that a container may write to."""
     mounts = container.attrs.get("Mounts") or []
     return [Path(mount["Source"]) for mount in mounts if mount.get("RW")]
 
 
-def _waited_for(container: Any) -> bool:
-    """Whether somebody touched its heartbeat just now: an owner that this process cannot see."""
+def _is_awaited(container: Any) -> bool:
+    """Return whether the heartbeat was touched recently by an owner that is invisible here."""
     beats = [folder / HEARTBEAT for folder in _folders(container)]
     return any(beat.exists() and time.time() - beat.stat().st_mtime < _FRESH_S for beat in beats)
 
@@ -69,18 +63,18 @@ def reap(client: Any) -> list[str]:
     Returns:
         Their names.
     """
-    found = []
+    removed = []
     for container in docker_engine.orphans(client, {}):
-        theirs = _owner_of(container)
-        ours = theirs.startswith(f"{socket.gethostname()}:")
-        if ours and not _lives(theirs) and not _waited_for(container):
+        container_owner = _owner_of(container)
+        is_local = container_owner.startswith(f"{socket.gethostname()}:")
+        if is_local and not _is_running(container_owner) and not _is_awaited(container):
             docker_engine.remove(container)
-            found.append(str(container.name))
-    return found
+            removed.append(str(container.name))
+    return removed
 
 
 def clear(client: Any, job: Job) -> None:
-    """Remove the containers that an earlier start of this very job left.
+    """Remove the containers that an earlier start of this job left.
 
     Two starts of one job write to the same folder.
 
@@ -90,14 +84,17 @@ def clear(client: Any, job: Job) -> None:
     for container in docker_engine.orphans(client, {"job": job.name}):
         if job.work.resolve() not in {folder.resolve() for folder in _folders(container)}:
             continue
-        theirs = _owner_of(container)
-        if theirs != owner() and (
-            _lives(theirs)
+        container_owner = _owner_of(container)
+        if container_owner != owner() and (
+            _is_running(container_owner)
             # Its host is another one, or its processes are hidden from this one.
-            or (not theirs.startswith(f"{socket.gethostname()}:") and _waited_for(container))
+            or (
+                not container_owner.startswith(f"{socket.gethostname()}:")
+                and _is_awaited(container)
+            )
         ):
             raise InputError(
-                f"container {container.name} already runs this job for process {theirs}. "
+                f"container {container.name} already runs this job for process {container_owner}. "
                 "Fix: wait for it, or stop that process."
             )
         docker_engine.remove(container)

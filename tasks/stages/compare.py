@@ -73,7 +73,7 @@ def build_leaderboard(
     pairing = diff.pair(before, after)
     if baseline is not None and baseline.imported:
         hosted = diff.pair(baseline.scores, after)
-        entries += leaderboard.parted(baseline.label, hosted.before)
+        entries += leaderboard.partition_entries(baseline.label, hosted.before)
         notes.append(
             f"{baseline.path.name} was made by another decoder than this tool's; "
             f"{hosted.only_after} rows of this cycle are not in it."

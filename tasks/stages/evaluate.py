@@ -94,6 +94,7 @@ def transcribe_baseline(
     report: Callable[[str], None],
     share: Callable[[Sequence[Path], AudioSet, TranscriptStore], None] | None = None,
     *,
+    runtime: Runtime | None = None,
     trust: bool = False,
 ) -> list[Path]:
     """Decode a cycle by one model.
@@ -108,6 +109,7 @@ def transcribe_baseline(
         report: is called with lines for a person.
         share: has others decode what is missing, and returns when it is kept; without it
             everything is decoded here.
+        runtime: where to decode; by default this environment.
         trust: whether the model may run code of its own.
 
     Returns:
@@ -116,9 +118,9 @@ def transcribe_baseline(
     target = evaluation_target(cycle, out)
     roots = tuple(root.expanduser().resolve() for root in (cycle.path, *audio_roots))
     path = catalog.resolve(model, trust=trust)
-    runtime = LocalRuntime(hardware.detect(), trust=trust)
+    runtime = runtime or LocalRuntime(hardware.detect(), trust=trust)
     if share is None:
-        runtime.check()
+        runtime.check(report)
     checked = check_audio(cycle, path, audio_roots)
     audio, store = audio_set(checked.rows, roots), open_hypothesis_cache(cycle, runtime)
     if share is not None:

@@ -1,4 +1,4 @@
-"""The ladder: what to change when a run failed for a reason that a change can mend.
+"""Fall back to a smaller recipe when a run failed for a reason that it can mend.
 
 Out of GPU memory: half the batch and twice the accumulation, which keeps the effective batch, down
 to one row a batch (specification, Troubleshooting: 2 and 2; then 1 and 4). No bf16: fp32 with a
@@ -27,7 +27,7 @@ _STATE = "ladder.json"
 
 
 def fallback_recipe(recipe: Recipe, fault: Fault) -> Recipe | None:
-    """The recipe of the next rung, or None where no change of ours can help."""
+    """Return the recipe of the next attempt, or None where no change can help."""
     if fault is Fault.GPU_MEMORY and recipe.batch_size > 1:
         return _smaller_batch(recipe)
     if fault is Fault.NO_BF16 and recipe.precision is Precision.BF16:
@@ -37,7 +37,7 @@ def fallback_recipe(recipe: Recipe, fault: Fault) -> Recipe | None:
 
 
 def _smaller_batch(recipe: Recipe) -> Recipe:
-    """Half the batch; the accumulation makes up for it, so that odd batches go to one row."""
+    """Halve the batch; accumulation makes up for it, and odd batches go to one row."""
     half = recipe.batch_size // 2
     if recipe.effective_batch % half:
         half = 1
@@ -49,7 +49,7 @@ def _smaller_batch(recipe: Recipe) -> Recipe:
 def train_with_fallback(
     request: training_run.SftRequest, runtime: Runtime, report: Callable[[TrainingProgress], None]
 ) -> training_run.SftResult:
-    """Train, and go down the ladder as long as a rung can help.
+    """Train, with the fallback recipe after each failure that it can mend.
 
     A run that was killed on a lower rung goes on there: its checkpoint belongs to that batch.
 
@@ -57,7 +57,7 @@ def train_with_fallback(
         FaultError: of the last rung.
         InputError: the request cannot end well.
     """
-    request = _recall(request)
+    request = _load_state(request)
     while True:
         try:
             return sft.train(request, runtime, report)
@@ -66,32 +66,35 @@ def train_with_fallback(
             if smaller is None:
                 raise
             sft.discard_checkpoints(request)
-            rungs = (*request.rungs, FailedAttempt(request.recipe, failed.fault))
-            request = replace(request, recipe=smaller, rungs=rungs)
-            _remember(request)
+            attempts = (*request.rungs, FailedAttempt(request.recipe, failed.fault))
+            request = replace(request, recipe=smaller, rungs=attempts)
+            _save_state(request)
 
 
-def _remember(request: training_run.SftRequest) -> None:
+def _save_state(request: training_run.SftRequest) -> None:
     atomic_files.write_json(
         request.work_dir / _STATE,
         {
             "key": request.key,
             "recipe": request.recipe.model_dump(mode="json"),
             "rungs": [
-                {"recipe": rung.recipe.model_dump(mode="json"), "fault": rung.fault.value}
-                for rung in request.rungs
+                {"recipe": attempt.recipe.model_dump(mode="json"), "fault": attempt.fault.value}
+                for attempt in request.rungs
             ],
         },
     )
 
 
-def _recall(request: training_run.SftRequest) -> training_run.SftRequest:
-    """The request on the rung that an earlier, killed start of it had reached."""
+def _load_state(request: training_run.SftRequest) -> training_run.SftRequest:
+    """Return the request of the attempt that an earlier, killed start had reached."""
     state = request.work_dir / _STATE
-    if not state.is_file() or (left := atomic_files.read_json(state)).get("key") != request.key:
+    if (
+        not state.is_file()
+        or (saved_state := atomic_files.read_json(state)).get("key") != request.key
+    ):
         return request
-    rungs = tuple(
-        FailedAttempt(Recipe.model_validate(rung["recipe"]), Fault(rung["fault"]))
-        for rung in left["rungs"]
+    attempts = tuple(
+        FailedAttempt(Recipe.model_validate(attempt["recipe"]), Fault(attempt["fault"]))
+        for attempt in saved_state["rungs"]
     )
-    return replace(request, recipe=Recipe.model_validate(left["recipe"]), rungs=rungs)
+    return replace(request, recipe=Recipe.model_validate(saved_state["recipe"]), rungs=attempts)

@@ -52,22 +52,22 @@ _DECODED_EVERY = 10, 100
 
 
 def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
-    """The whole override list: data, recipe, hardware and experiment folder, in this order."""
+    """Return the whole override list, in the order data, recipe, hardware and experiment folder."""
     recipe, hardware = request.recipe, runtime.hardware
-    inside = runtime.path_mapper(request.work_dir, request.reads)
+    map_path = runtime.path_mapper(request.work_dir, request.reads)
     split = request.data.split
     loaders = {
         "train_ds": _workers(hardware, len(split.train), recipe.batch_size),
         "validation_ds": _workers(hardware, len(split.validation), _VALIDATION_BATCH),
     }
-    listed = [
-        Override("init_from_nemo_model", inside(request.base)),
+    hydra_overrides = [
+        Override("init_from_nemo_model", map_path(request.base)),
         Override("name", EXPERIMENT),
-        Override("model.train_ds.manifest_filepath", inside(request.copy("train"))),
+        Override("model.train_ds.manifest_filepath", map_path(request.copy("train"))),
         Override("model.train_ds.batch_size", recipe.batch_size),
         Override("model.train_ds.min_duration", recipe.min_duration),
         Override("model.train_ds.max_duration", recipe.max_duration),
-        Override("model.validation_ds.manifest_filepath", inside(request.copy("validation"))),
+        Override("model.validation_ds.manifest_filepath", map_path(request.copy("validation"))),
         Override("model.validation_ds.batch_size", _VALIDATION_BATCH),
         Override("model.optim.lr", recipe.lr),
         Override("model.optim.sched.name", "CosineAnnealing"),
@@ -77,8 +77,8 @@ def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
         Override("trainer.accumulate_grad_batches", recipe.accumulate_grad_batches),
         Override("trainer.gradient_clip_val", recipe.gradient_clip_val),
         Override("trainer.enable_progress_bar", False),
-        Override("trainer.log_every_n_steps", _decoded_every(hardware, len(split.train), recipe)),
-        *_by_length(recipe),
+        Override("trainer.log_every_n_steps", _log_interval(hardware, len(split.train), recipe)),
+        *_length_sampler(recipe),
         *(
             Override(f"model.{dataset}.{key}", value)
             for dataset, workers in loaders.items()
@@ -86,31 +86,34 @@ def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
         ),
     ]
     if hardware.has_gpu:
-        listed.append(Override("trainer.precision", recipe.precision.lightning))
+        hydra_overrides.append(Override("trainer.precision", recipe.precision.lightning))
     else:
-        listed += [
+        hydra_overrides += [
             Override("trainer.accelerator", "cpu"),
             Override("trainer.devices", 1),
             Override("trainer.precision", 32),
             Override("trainer.sync_batchnorm", False),
         ]
-    return [*listed, *_experiment_overrides(request, inside)]
+    return [*hydra_overrides, *_experiment_overrides(request, map_path)]
 
 
-def _by_length(recipe: Recipe) -> list[Override]:
-    """NeMo's semi-sorted batches, where the recipe wants them."""
+def _length_sampler(recipe: Recipe) -> list[Override]:
+    """Return the overrides for NeMo's semi-sorted batches, if the recipe enables them."""
     if not recipe.by_length:
         return []
-    wanted = {
+    sampler_options = {
         "use_semi_sorted_batching": True,
         "randomization_factor": LENGTH_NOISE,
         "semi_sort_sampler_seed": recipe.seed,
     }
-    return [Override(f"model.train_ds.{key}", value, added=True) for key, value in wanted.items()]
+    return [
+        Override(f"model.train_ds.{key}", value, added=True)
+        for key, value in sampler_options.items()
+    ]
 
 
 def _workers(hardware: Hardware, rows: int, batch: int) -> int:
-    """Data-loader processes of each GPU's process.
+    """Return the number of data-loader processes for each GPU's process.
 
     On a CPU the cores are busy with the model; loader processes would only take from them. With a
     GPU each process keeps a core for itself. More than half as many as there are batches only cost:
@@ -122,26 +125,26 @@ def _workers(hardware: Hardware, rows: int, batch: int) -> int:
     return max(1, min(_MOST_WORKERS, hardware.cores // len(hardware.gpus) - 1, half))
 
 
-def _decoded_every(hardware: Hardware, rows: int, recipe: Recipe) -> int:
-    """After how many batches NeMo decodes one that it trains on, which it does whenever it logs.
+def _log_interval(hardware: Hardware, rows: int, recipe: Recipe) -> int:
+    """Return the number of batches between two logs, at each of which NeMo decodes one.
 
     Each tenth by default, for a WER that nobody reads; that took about a tenth of the time on an
     H100 (docs/log). The watch on an all-UNK collapse wants to see some: two an epoch,
     none sooner than by default, and in a long epoch each hundredth.
     """
-    least, most = _DECODED_EVERY
-    return min(most, max(least, _batches(hardware, rows, recipe.batch_size) // 2))
+    lowest, highest = _DECODED_EVERY
+    return min(highest, max(lowest, _batches(hardware, rows, recipe.batch_size) // 2))
 
 
 def _batches(hardware: Hardware, rows: int, batch: int) -> int:
-    """Batches an epoch of each GPU, or of the CPU."""
+    """Return the batches an epoch of each GPU, or of the CPU."""
     return -(-rows // (batch * max(1, len(hardware.gpus))))
 
 
-def _experiment_overrides(request: SftRequest, inside: Callable[[Path], str]) -> list[Override]:
+def _experiment_overrides(request: SftRequest, map_path: Callable[[Path], str]) -> list[Override]:
     callback = "exp_manager.checkpoint_callback_params"
-    listed = [
-        Override("exp_manager.exp_dir", inside(request.experiment)),
+    experiment_overrides = [
+        Override("exp_manager.exp_dir", map_path(request.experiment)),
         Override("exp_manager.create_tensorboard_logger", False),
         # A fixed folder, so that a second start of a broken run goes on from its checkpoint.
         Override("exp_manager.use_datetime_version", False, added=True),
@@ -154,13 +157,13 @@ def _experiment_overrides(request: SftRequest, inside: Callable[[Path], str]) ->
     ]
     if request.recipe.early_stopping_patience is not None:
         stopping = "exp_manager.early_stopping_callback_params"
-        listed += [
+        experiment_overrides += [
             Override("exp_manager.create_early_stopping_callback", True, added=True),
             Override(f"{stopping}.monitor", "val_wer", added=True),
             Override(f"{stopping}.mode", "min", added=True),
             Override(f"{stopping}.patience", request.recipe.early_stopping_patience, added=True),
         ]
-    return listed
+    return experiment_overrides
 
 
 def _literal(value: str | float | bool | None) -> str:  # noqa: FBT001
@@ -174,8 +177,8 @@ def _literal(value: str | float | bool | None) -> str:  # noqa: FBT001
         raise ValueError(f"{value!r}: a line break cannot stand in a Hydra value")
     # OmegaConf resolves ${…} even inside quotes unless it is escaped; a backslash before it must
     # then be doubled. Hydra unescapes a backslash only before a quote or at the end.
-    escaped = re.sub(r"(\\*)\$\{", lambda m: m.group(1) * 2 + r"\${", value)
-    escaped = re.sub(
-        r"(\\*)('|$)", lambda m: m.group(1) * 2 + m.group(2).replace("'", r"\'"), escaped
+    quoted = re.sub(r"(\\*)\$\{", lambda m: m.group(1) * 2 + r"\${", value)
+    quoted = re.sub(
+        r"(\\*)('|$)", lambda m: m.group(1) * 2 + m.group(2).replace("'", r"\'"), quoted
     )
-    return f"'{escaped}'"
+    return f"'{quoted}'"

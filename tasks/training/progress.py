@@ -1,4 +1,4 @@
-"""The course of a training run: its events, its epochs, and whether it reached its end."""
+"""The progress of a training run: its events, its epochs, and whether it completed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNK_LINES_AT_VALIDATION = 2
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One epoch's course.
+    """The record of one epoch.
 
     ``seconds`` from its first batch to the end of its validation; ``gpu_utilisation`` in percent
     while it trained. None where there is no figure, 0 MiB without a GPU.
@@ -40,7 +40,7 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """Where training stands.
+    """The progress of training at one moment.
 
     Attributes:
         epoch: the current one, from 0.
@@ -64,7 +64,7 @@ class TrainingProgress:
 
     @property
     def share(self) -> float:
-        """Done, from 0 to 1."""
+        """The finished share of the run, from 0 to 1."""
         return min(1.0, self.batch / self.batches) if self.batches else 0.0
 
 
@@ -76,7 +76,7 @@ class FailedAttempt:
     fault: Fault
 
     def as_dict(self) -> dict[str, object]:
-        """The rung as training_run_info.json holds it."""
+        """Return the attempt as training_run_info.json holds it."""
         return {
             "batch_size": self.recipe.batch_size,
             "accumulate_grad_batches": self.recipe.accumulate_grad_batches,
@@ -93,7 +93,7 @@ class Events:
     path: Path
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """The events so far; a line that is still being written is left for later."""
+        """Return the events so far, without a line that is still being written."""
         if not self.path.is_file():
             return
         for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True):
@@ -102,7 +102,7 @@ class Events:
 
 
 class UnkCollapseDetector:
-    """Notices validation that collapsed to all-UNK, the mark of a base whose tuning is broken.
+    """A detector of validation that collapsed to all-UNK, the mark of a broken base.
 
     NeMo logs one prediction a validation batch, and one of a training batch now and then. A base
     that has only just begun to learn writes letters; one that collapsed writes nothing but unknown
@@ -114,24 +114,24 @@ class UnkCollapseDetector:
         self._validated = 0
 
     def observe(self, line: str) -> None:
-        """Look at a line of the script's log."""
-        _, found, predicted = line.partition("predicted:")
+        """Check a line of the script's log for an all-UNK prediction."""
+        _, separator, predicted = line.partition("predicted:")
         words = predicted.replace("⁇", " <unk> ").split()
-        if not found or not words:
+        if not separator or not words:
             return
         self._in_a_row = self._in_a_row + 1 if set(words) == {"<unk>"} else 0
         if self._in_a_row >= _UNK_LINES:
             raise FaultError(Fault.UNK_COLLAPSE, line)
 
     def validated(self, epochs: int) -> None:
-        """Take note of how many epochs have been validated."""
+        """Record the number of validated epochs; fail if validation collapsed to all-UNK."""
         if epochs > self._validated and self._in_a_row >= _UNK_LINES_AT_VALIDATION:
             raise FaultError(Fault.UNK_COLLAPSE, f"after epoch {epochs}")
         self._validated = epochs
 
 
 class ProgressReader:
-    """Follows a growing events file; what it has read once it does not read again."""
+    """A reader of a growing events file, which reads each event once."""
 
     def __init__(self, path: Path, epochs: int) -> None:
         self._path = path
@@ -139,64 +139,64 @@ class ProgressReader:
         self._now = TrainingProgress(0, epochs, 0, 0, 0, None, None, 0)
 
     def read(self) -> TrainingProgress:
-        """Where training stands now."""
+        """Read the new events and return the progress of training."""
         if self._path.is_file():
             with self._path.open("rb") as stream:
                 stream.seek(self._read)
                 new = stream.read()
-            whole = new[: new.rfind(b"\n") + 1]  # the rest is still being written
-            self._read += len(whole)
-            for line in whole.splitlines():
-                self._take(json.loads(line))
+            complete_lines = new[: new.rfind(b"\n") + 1]  # the rest is still being written
+            self._read += len(complete_lines)
+            for line in complete_lines.splitlines():
+                self._apply(json.loads(line))
         return self._now
 
-    def _take(self, event: dict[str, Any]) -> None:
-        now = self._now
+    def _apply(self, event: dict[str, Any]) -> None:
+        progress = self._now
         if event["event"] == "start":
-            now = replace(now, batches=event["batches_per_epoch"] * now.epochs)
+            progress = replace(progress, batches=event["batches_per_epoch"] * progress.epochs)
         elif event["event"] == "step":
-            memory = max(now.gpu_memory_mib, event["gpu_memory_mib"])
-            now = replace(
-                now,
+            memory = max(progress.gpu_memory_mib, event["gpu_memory_mib"])
+            progress = replace(
+                progress,
                 batch=event["batch"],
                 epoch=event["epoch"],
                 loss=event["loss"],
                 gpu_memory_mib=memory,
             )
         elif event["event"] == "epoch":
-            now = replace(now, validated=event["epoch"] + 1, val_wer=event["val_wer"])
-        self._now = now
+            progress = replace(progress, validated=event["epoch"] + 1, val_wer=event["val_wer"])
+        self._now = progress
 
 
 def best_epoch(epochs: Sequence[Epoch]) -> Epoch | None:
-    """The epoch of the lowest validation WER, whose weights are kept."""
+    """Return the epoch of the lowest validation WER, whose weights are kept."""
     validated = [epoch for epoch in epochs if epoch.val_wer is not None]
     return min(validated, key=lambda epoch: epoch.val_wer or 0.0, default=None)
 
 
 def overfit(epochs: Sequence[Epoch]) -> str | None:
-    """The finding that validation WER rose while the training loss fell, if it did so at the end.
+    """Return a finding if validation WER rose while the training loss fell at the end, else None.
 
     One of the specification's stopping rules (contracts, Routing).
     """
-    course = [
+    losses = [
         (epoch.val_wer, epoch.train_loss)
         for epoch in epochs
         if epoch.val_wer is not None and epoch.train_loss is not None
     ]
-    best = min(course, default=None)
-    if best is None or course[-1][0] <= best[0] or course[-1][1] >= best[1]:
+    best = min(losses, default=None)
+    if best is None or losses[-1][0] <= best[0] or losses[-1][1] >= best[1]:
         return None
     return (
-        f"Validation WER rose from {best[0]:.3f} to {course[-1][0]:.3f} while the training loss "
-        f"fell from {best[1]:.3f} to {course[-1][1]:.3f}."
+        f"Validation WER rose from {best[0]:.3f} to {losses[-1][0]:.3f} while the training loss "
+        f"fell from {best[1]:.3f} to {losses[-1][1]:.3f}."
     )
 
 
 def check_outcome(
-    ended: JobResult, events: list[dict[str, Any]], wanted: int, log: Path
+    job_result: JobResult, events: list[dict[str, Any]], expected_epochs: int, log: Path
 ) -> tuple[Epoch, ...]:
-    """The epochs of a run that reached its end.
+    """Return the epochs of a run that reached its end.
 
     Exit code 0 is not success: a stopped script ends with 0 as well. The last epoch that was asked
     for, or early stopping, must have been reached.
@@ -204,8 +204,8 @@ def check_outcome(
     Raises:
         FaultError: it did not reach its end; says why.
     """
-    if (fault := fault_of(ended, log)) is not None:
-        raise FaultError(fault, f"exit code {ended.exit_code}\n{_tail(log)}")
+    if (fault := fault_of(job_result, log)) is not None:
+        raise FaultError(fault, f"exit code {job_result.exit_code}\n{_tail(log)}")
     # A resumed run may validate an epoch again; its later word counts.
     by_epoch = {event["epoch"]: event for event in events if event["event"] == "epoch"}
     names = Epoch.__dataclass_fields__
@@ -215,8 +215,8 @@ def check_outcome(
     )
     ends = [event for event in events if event["event"] == "end"]
     reached = epochs[-1].epoch + 1 if epochs else 0
-    if not ends or (reached < wanted and not ends[-1]["stopped_early"]):
-        raise FaultError(Fault.STOPPED, f"exit code 0 after {reached} of {wanted} epochs")
+    if not ends or (reached < expected_epochs and not ends[-1]["stopped_early"]):
+        raise FaultError(Fault.STOPPED, f"exit code 0 after {reached} of {expected_epochs} epochs")
     return epochs
 
 

@@ -25,7 +25,7 @@ class RecipeName(StrEnum):
 
 
 class Precision(StrEnum):
-    """What training computes in, on a GPU; a CPU always computes in fp32."""
+    """The number format of training on a GPU; a CPU always computes in fp32."""
 
     BF16 = "bf16-mixed"
     FP32 = "fp32"
@@ -80,7 +80,7 @@ class Recipe(BaseModel):
         return self.batch_size * self.accumulate_grad_batches
 
     def warmup_for(self, rows: int) -> int:
-        """Warm-up in optimiser steps for a training set of ``rows`` rows.
+        """Return the warm-up in optimiser steps for a training set of ``rows`` rows.
 
         Where the recipe leaves it open: a tenth of all steps, at least the 5 that suit a tiny
         manifest and at most the 500 that suit production scale (specification, 4d).
@@ -113,7 +113,7 @@ _BYTES_PER_PARAMETER = 16
 
 
 def batch_for(gpu_memory_mib: int, rows: int, devices: int = 1) -> int:
-    """Rows a batch and GPU: as many as its memory holds, if the set is large enough to gain.
+    """Return the rows a batch and GPU: the most that fit into memory and leave enough steps.
 
     Args:
         gpu_memory_mib: of the smallest GPU (specification, 4d); 0 for a CPU or an unknown one,
@@ -121,14 +121,18 @@ def batch_for(gpu_memory_mib: int, rows: int, devices: int = 1) -> int:
         rows: to train on; a batch is halved as long as an epoch has fewer than eight steps.
         devices: GPUs that share the rows.
     """
-    batch = next(held for least, held in _BATCH_BY_MEMORY if gpu_memory_mib >= least)
+    batch = next(
+        batch_size
+        for least_memory, batch_size in _BATCH_BY_MEMORY
+        if gpu_memory_mib >= least_memory
+    )
     while batch > _SMALLEST_BATCH and rows // (batch * devices) < _LEAST_STEPS:
         batch //= 2
     return batch
 
 
 def padding_saved(durations: Sequence[float], batch: int) -> float:
-    """The share of the padded seconds of an epoch that batches by length save; 0 at least.
+    """Return the share of an epoch's padded seconds that batches by length save; 0 at least.
 
     Args:
         durations: seconds of each row.
@@ -140,25 +144,25 @@ def padding_saved(durations: Sequence[float], batch: int) -> float:
     in_any_order = rng.sample(durations, len(durations))
     reach = LENGTH_NOISE * (durations[-1] - durations[0]) / 2 if durations else 0.0
     by_length = sorted(durations, key=lambda seconds: seconds + rng.uniform(-reach, reach))
-    before = _padded(in_any_order, batch)
-    return max(0.0, 1 - _padded(by_length, batch) / before) if before else 0.0
+    before = _padded_seconds(in_any_order, batch)
+    return max(0.0, 1 - _padded_seconds(by_length, batch) / before) if before else 0.0
 
 
-def _padded(durations: Sequence[float], batch: int) -> float:
-    """Seconds to compute in batches of these rows, in this order: all as long as the longest."""
+def _padded_seconds(durations: Sequence[float], batch: int) -> float:
+    """Return the seconds to compute in batches of these rows, each as long as its longest row."""
     batches = (durations[at : at + batch] for at in range(0, len(durations), batch))
     return sum(max(rows) * len(rows) for rows in batches)
 
 
 def worth_sorting(durations: Sequence[float], batch: int) -> bool:
-    """Whether batches by length gain: enough batches to draw from, and enough padding to save."""
+    """Return whether batches by length gain: enough batches, and enough padding to save."""
     if len(durations) < batch * _LEAST_BATCHES_BY_LENGTH:
         return False
     return padding_saved(durations, batch) >= _LEAST_PADDING_SAVED
 
 
 def least_memory_mib(parameters: int) -> int:
-    """MiB that full-model tuning needs before the first row: no smaller batch can help."""
+    """Return the MiB that full-model tuning needs before the first row, whatever the batch."""
     return parameters * _BYTES_PER_PARAMETER >> 20
 
 
@@ -172,5 +176,5 @@ _RECIPES = {
 
 
 def recipe(name: RecipeName | str) -> Recipe:
-    """A recipe by its name."""
+    """Return a recipe by its name."""
     return _RECIPES[RecipeName(name)]

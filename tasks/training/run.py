@@ -58,7 +58,7 @@ class SftRequest:
 
     @property
     def work_dir(self) -> Path:
-        """Where the run's files grow; the same for every start of the same run."""
+        """The folder of the run's files; the same for every start of the same run."""
         return self.model_dir.with_name(f".{self.model_dir.name}.work")
 
     @property
@@ -68,21 +68,21 @@ class SftRequest:
 
     @property
     def checkpoints(self) -> Path:
-        """Where it writes them, and the .nemo at its end."""
+        """The folder of the script's checkpoints and its final .nemo."""
         return self.experiment / EXPERIMENT / "checkpoints"
 
     @property
     def events(self) -> Path:
-        """What the launcher writes down."""
+        """The path of the launcher's events file."""
         return self.work_dir / "events.jsonl"
 
     def copy(self, side: str) -> Path:
-        """The copy of train.jsonl or validation.jsonl that training reads."""
+        """Return the copy of train.jsonl or validation.jsonl that training reads."""
         return self.work_dir / f"{side}.jsonl"
 
     @property
     def reads(self) -> tuple[Path, ...]:
-        """What training reads besides its work folder."""
+        """The files that training reads besides its work folder."""
         return (self.base, *self.audio_roots)
 
 
@@ -98,7 +98,7 @@ class SftResult:
 
     @property
     def events(self) -> Events:
-        """What training wrote while it ran."""
+        """The events that training wrote."""
         return Events(self.model.with_name(EVENTS_NAME))
 
     @property
@@ -108,14 +108,14 @@ class SftResult:
 
 
 def run_name(base_name: str, recipe: Recipe, key: str) -> str:
-    """A folder name for a run: what was tuned how, and the start of its fingerprint."""
+    """Return a run's folder name: base, recipe and the start of the fingerprint."""
     name = PurePath(base_name.lower()).name.removesuffix(".nemo")
     base = "".join(char if char.isalnum() else "-" for char in name)
     return f"{base[:40].strip('-')}-{recipe.name}-{key[:8]}"
 
 
 def run_key(base_sha256: str, content: str, recipe: Recipe, runtime: str) -> str:
-    """The fingerprint of a run: two runs that share it train the same model.
+    """Return the fingerprint of a run: two runs that share it train the same model.
 
     Args:
         base_sha256: hash of the base's file.
@@ -123,22 +123,22 @@ def run_key(base_sha256: str, content: str, recipe: Recipe, runtime: str) -> str
         recipe: hyperparameters.
         runtime: the identity of what trains.
     """
-    told = recipe.model_dump(mode="json")
+    hyperparameters = recipe.model_dump(mode="json")
     if not recipe.by_length:
         # A training that was finished before the recipe had this field is the same one.
-        del told["by_length"]
-    return hashing.fingerprint([base_sha256, content, told, runtime])
+        del hyperparameters["by_length"]
+    return hashing.fingerprint([base_sha256, content, hyperparameters, runtime])
 
 
 def previously_trained_recordings(base: Path) -> frozenset[str]:
-    """The recordings that a base of our own making was tuned on, over all its generations.
+    """Return the recordings that a tuned base was trained on, over all its generations.
 
     A row that the base has learnt cannot be held out any more. Empty for any other base.
     """
-    known = base.with_name(RECORDINGS_NAME)
-    if base.name != MODEL_NAME or not known.is_file():
+    recordings_file = base.with_name(RECORDINGS_NAME)
+    if base.name != MODEL_NAME or not recordings_file.is_file():
         return frozenset()
-    return frozenset(known.read_text(encoding="utf-8").split())
+    return frozenset(recordings_file.read_text(encoding="utf-8").split())
 
 
 def read_info(path: Path) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def read_info(path: Path) -> dict[str, Any]:
 
 
 def find_finished(request: SftRequest) -> SftResult | None:
-    """The result of a run that was already done with the same fingerprint, if it is whole.
+    """Return the complete result of a finished run with the same fingerprint, or None.
 
     Raises:
         InputError: the run's record cannot be read.
@@ -173,5 +173,5 @@ def find_finished(request: SftRequest) -> SftResult | None:
 
 
 def failed_log(request: SftRequest) -> Path:
-    """Where the log of a start goes that left nothing else."""
+    """Return the path of the log kept from a failed run."""
     return request.model_dir.with_name(f"{request.model_dir.name}.failed.log")

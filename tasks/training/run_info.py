@@ -1,4 +1,4 @@
-"""training_run_info.json: what a model was trained from, by what, how, and how fast."""
+"""training_run_info.json: the base, data, recipe, runtime and speed of a training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TrainingOutcome:
-    """How a run went, for the record."""
+    """The outcome of a run, for its record."""
 
     epochs: tuple[Epoch, ...]
     events: list[dict[str, Any]]
@@ -35,19 +35,19 @@ class TrainingOutcome:
 def build_run_info(
     request: SftRequest,
     runtime: Runtime,
-    course: TrainingOutcome,
+    outcome: TrainingOutcome,
     model_sha256: str,
     overrides: Sequence[str],
 ) -> dict[str, Any]:
-    """The content of training_run_info.json.
+    """Return the content of training_run_info.json.
 
     ``recipe.effective_batch`` is rows per optimiser step over all GPUs. ``gpu_utilisation`` is the
     mean in percent while training, as nvidia-smi tells it; it and the peak memory are null where
     there is no GPU to ask.
     """
     data, recipe = request.data, request.recipe
-    starts = [event for event in course.events if event["event"] == "start"]
-    steps = [event for event in course.events if event["event"] == "step"]
+    starts = [event for event in outcome.events if event["event"] == "start"]
+    steps = [event for event in outcome.events if event["event"] == "step"]
     return {
         "key": request.key,
         "model": "adapted_model.nemo",
@@ -64,9 +64,9 @@ def build_run_info(
             "devices": starts[-1]["devices"],
             "warmup_steps": recipe.warmup_for(data.train_rows),
         },
-        "ladder": [rung.as_dict() for rung in request.rungs],
+        "ladder": [attempt.as_dict() for attempt in request.rungs],
         "runtime": {
-            "image": course.image or None,
+            "image": outcome.image or None,
             "script": runtime.script.path,
             "own_script": runtime.script.own,
             "gpus": [gpu.name for gpu in runtime.hardware.gpus],
@@ -90,33 +90,39 @@ def build_run_info(
             "content_sha256": data.content,
         },
         "starts": [{"epoch": start["epoch"], "step": start["step"]} for start in starts],
-        "epochs": [asdict(epoch) for epoch in course.epochs],
-        "best_epoch": None if (best := best_epoch(course.epochs)) is None else best.epoch,
-        "steps": course.epochs[-1].step if course.epochs else 0,
+        "epochs": [asdict(epoch) for epoch in outcome.epochs],
+        "best_epoch": None if (best := best_epoch(outcome.epochs)) is None else best.epoch,
+        "steps": outcome.epochs[-1].step if outcome.epochs else 0,
         # A run that was resumed after its last batch has none of its own.
         "median_batch_seconds": statistics.median(s["seconds"] for s in steps) if steps else None,
-        "gpu_utilisation": _mean_utilisation(course.epochs),
+        "gpu_utilisation": _mean_utilisation(outcome.epochs),
         "peak_gpu_memory_mib": max((step["gpu_memory_mib"] for step in steps), default=None),
-        "wall_seconds": round(course.seconds, 1),
+        "wall_seconds": round(outcome.seconds, 1),
         "versions": versions(),
     }
 
 
 def _mean_utilisation(epochs: Sequence[Epoch]) -> float | None:
-    """Over all epochs, by their length."""
-    known = [
-        (one.gpu_utilisation, one.seconds) for one in epochs if one.gpu_utilisation is not None
+    """Return the mean GPU utilisation over all epochs, weighted by their length."""
+    utilised_epochs = [
+        (epoch.gpu_utilisation, epoch.seconds)
+        for epoch in epochs
+        if epoch.gpu_utilisation is not None
     ]
-    seconds = sum(length for _, length in known)
-    return round(sum(busy * length for busy, length in known) / seconds, 1) if seconds else None
+    seconds = sum(length for _, length in utilised_epochs)
+    return (
+        round(sum(busy * length for busy, length in utilised_epochs) / seconds, 1)
+        if seconds
+        else None
+    )
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a figure depends on here; what is not installed is left out."""
-    found = {"python": platform.python_version()}
+    """Return the versions of the packages that a figure depends on, where installed."""
+    versions_by_name = {"python": platform.python_version()}
     for name in ("clinical-asr-flywheel", "nemo_toolkit", "torch", "lightning", "prefect", "jiwer"):
         try:
-            found[name] = metadata.version(name)
+            versions_by_name[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions_by_name

@@ -53,7 +53,7 @@ _DISK_PER_BASE = 15
 
 
 def check_request(request: SftRequest, runtime: Runtime) -> None:
-    """Refuse what cannot end well, before anything is spent.
+    """Refuse a request that cannot succeed, before anything is spent.
 
     Raises:
         InputError: a TDT base without a GPU, a GPU that is too small, or no script to run.
@@ -124,8 +124,8 @@ def train(
     try:
         with disk_full_is_a_fault():
             _write_copies(request, runtime)
-            course = _run(request, runtime, job, report)
-            return _publish(request, runtime, course)
+            outcome = _run(request, runtime, job, report)
+            return _publish(request, runtime, outcome)
     except FaultError as failed:
         log = _clean_up_failed_run(request, job, failed.fault)
         if log is None:
@@ -139,25 +139,25 @@ def train(
 def _run(
     request: SftRequest, runtime: Runtime, job: Job, report: Callable[[TrainingProgress], None]
 ) -> run_info.TrainingOutcome:
-    """Start the script and watch it to its end."""
-    following = ProgressReader(request.events, request.recipe.epochs)
-    watch = UnkCollapseDetector()
+    """Start the script and follow it to its end."""
+    reader = ProgressReader(request.events, request.recipe.epochs)
+    detector = UnkCollapseDetector()
 
     def poll() -> None:
-        now = following.read()
-        watch.validated(now.validated)
-        report(now)
+        progress = reader.read()
+        detector.validated(progress.validated)
+        report(progress)
 
     started = time.monotonic()
-    ended = runtime.execute(job, watch.observe, poll)
+    job_result = runtime.execute(job, detector.observe, poll)
     seconds = time.monotonic() - started
     events = list(Events(request.events).read())
-    epochs = check_outcome(ended, events, request.recipe.epochs, job.log)
-    return run_info.TrainingOutcome(epochs, events, seconds, ended.image, job.log)
+    epochs = check_outcome(job_result, events, request.recipe.epochs, job.log)
+    return run_info.TrainingOutcome(epochs, events, seconds, job_result.image, job.log)
 
 
 def _clean_up_failed_run(request: SftRequest, job: Job, fault: Fault) -> Path | None:
-    """What stays of a run that made no model: its checkpoints, or only its log; where that is."""
+    """Keep a failed run's checkpoints, or only its log; return the log's path."""
     checkpoints = any(request.experiment.rglob("*.ckpt"))
     # An engine that went away may have left the container running, with its folder in use.
     if fault is Fault.ENGINE_LOST or (checkpoints and fault not in HOPELESS):
@@ -174,24 +174,24 @@ def _clean_up_failed_run(request: SftRequest, job: Job, fault: Fault) -> Path | 
 
 
 def discard_checkpoints(request: SftRequest) -> None:
-    """Start from the base again: a checkpoint belongs to the batch that it was made with."""
+    """Discard the checkpoints, which belong to the batch that they were made with."""
     shutil.rmtree(request.experiment, ignore_errors=True)
     request.events.unlink(missing_ok=True)
 
 
 def _write_copies(request: SftRequest, runtime: Runtime) -> None:
-    """Copies of train.jsonl and validation.jsonl whose paths resolve where training runs.
+    """Write copies of train.jsonl and validation.jsonl whose paths resolve where training runs.
 
     They hold what training needs and nothing else: NeMo gives other fields, which may be a user's
     own (audio_filename, offset, context), meanings that would change what it trains on.
     """
-    inside = runtime.path_mapper(request.work_dir, request.reads)
+    map_path = runtime.path_mapper(request.work_dir, request.reads)
     for side, source in (("train", request.data.train), ("validation", request.data.validation)):
         atomic_files.write_jsonl(
             request.copy(side),
             (
                 {
-                    "audio_filepath": inside(Path(row["audio_filepath"])),
+                    "audio_filepath": map_path(Path(row["audio_filepath"])),
                     **{name: row[name] for name in _FIELDS if name in row},
                 }
                 for row in atomic_files.read_jsonl(source)
@@ -200,26 +200,26 @@ def _write_copies(request: SftRequest, runtime: Runtime) -> None:
 
 
 def _job(request: SftRequest, runtime: Runtime) -> Job:
-    inside = runtime.path_mapper(request.work_dir, request.reads)
-    listed = hydra_overrides.overrides(request, runtime)
+    map_path = runtime.path_mapper(request.work_dir, request.reads)
+    override_list = hydra_overrides.overrides(request, runtime)
     return Job(
         name="training",
         program=_LAUNCHER,
         request={
-            "events": inside(request.events),
+            "events": map_path(request.events),
             "seed": request.recipe.seed,
             "script": runtime.script.path,
             "config": runtime.script.config,
-            "arguments": [*runtime.script.arguments, *map(str, listed)],
-            "keys": [override.key for override in listed if not override.added],
-            "manifests": {side: inside(request.copy(side)) for side in ("train", "validation")},
+            "arguments": [*runtime.script.arguments, *map(str, override_list)],
+            "keys": [override.key for override in override_list if not override.added],
+            "manifests": {side: map_path(request.copy(side)) for side in ("train", "validation")},
             "rows": {
                 "train": request.data.train_rows,
                 "validation": len(request.data.split.validation),
             },
             "limits": [request.recipe.min_duration, request.recipe.max_duration],
-            "base": inside(request.base),
-            "checkpoints": inside(request.checkpoints),
+            "base": map_path(request.base),
+            "checkpoints": map_path(request.checkpoints),
             "model_name": f"{EXPERIMENT}.nemo",
             "epochs": request.recipe.epochs,
             "precision": request.recipe.precision.lightning,
@@ -230,8 +230,8 @@ def _job(request: SftRequest, runtime: Runtime) -> Job:
     )
 
 
-def _publish(request: SftRequest, runtime: Runtime, course: run_info.TrainingOutcome) -> SftResult:
-    """Move the model and its record to their place; the record, which is last, makes it whole."""
+def _publish(request: SftRequest, runtime: Runtime, outcome: run_info.TrainingOutcome) -> SftResult:
+    """Move the model and its record to their place; the record, moved last, completes it."""
     produced = request.checkpoints / f"{EXPERIMENT}.nemo"
     try:
         open_archive(produced)
@@ -241,23 +241,25 @@ def _publish(request: SftRequest, runtime: Runtime, course: run_info.TrainingOut
     ready = request.work_dir / "ready"
     ready.mkdir(exist_ok=True)
     recordings = sorted(request.trained_before | request.data.trained_recordings)
-    atomic_files.write_text(ready / RECORDINGS_NAME, "".join(f"{one}\n" for one in recordings))
-    listed = [str(override) for override in hydra_overrides.overrides(request, runtime)]
-    record = run_info.build_run_info(request, runtime, course, model_sha256, listed)
+    atomic_files.write_text(
+        ready / RECORDINGS_NAME, "".join(f"{recording}\n" for recording in recordings)
+    )
+    override_texts = [str(override) for override in hydra_overrides.overrides(request, runtime)]
+    record = run_info.build_run_info(request, runtime, outcome, model_sha256, override_texts)
     atomic_files.write_json(ready / INFO_NAME, Schema.TRAINING.mark(record))
     request.model_dir.mkdir(parents=True, exist_ok=True)
     # All of it is written by now: what follows renames files and cannot meet a full disk.
     for source, name in (
         (produced, MODEL_NAME),
-        (course.log, LOG_NAME),
+        (outcome.log, LOG_NAME),
         (request.events, EVENTS_NAME),
         (ready / RECORDINGS_NAME, RECORDINGS_NAME),
         (ready / INFO_NAME, INFO_NAME),
     ):
         atomic_files.move(source, request.model_dir / name)
-    hashing.note(request.model_dir / MODEL_NAME, model_sha256)
+    hashing.record_hash(request.model_dir / MODEL_NAME, model_sha256)
     shutil.rmtree(request.work_dir)
     failed_log(request).unlink(missing_ok=True)
     return SftResult(
-        request.model_dir / MODEL_NAME, model_sha256, request.model_dir / INFO_NAME, course.epochs
+        request.model_dir / MODEL_NAME, model_sha256, request.model_dir / INFO_NAME, outcome.epochs
     )

@@ -1,4 +1,4 @@
-"""Hypotheses that were made before, so that nothing is decoded twice.
+"""A cache of hypotheses, so that no recording is decoded twice.
 
 A hypothesis depends on the model, on the program that decodes and on the recording, all three by
 content. One folder a model lies in the cycle's folder, one file a piece that was decoded together;
@@ -24,7 +24,7 @@ _NAME_DIGITS = 32
 
 @dataclass(frozen=True, slots=True)
 class TranscriptStore:
-    """The kept hypotheses of one cycle.
+    """The cached hypotheses of one cycle.
 
     Attributes:
         folder: made when something is kept.
@@ -35,9 +35,9 @@ class TranscriptStore:
     decoder: str
 
     def read(self, model: Path) -> dict[str, str]:
-        """Hypotheses by the recordings' hashes; empty where none are kept, or none can be read."""
-        found: dict[str, str] = {}
-        for path in sorted(self._of(model).glob("*.jsonl")):
+        """Return hypotheses by recording hash; empty where none are kept or readable."""
+        hyps_by_recording: dict[str, str] = {}
+        for path in sorted(self._model_folder(model).glob("*.jsonl")):
             try:
                 content = path.read_bytes()
             except OSError:
@@ -46,23 +46,25 @@ class TranscriptStore:
                 continue
             for line in content.decode().split("\n")[:-1]:
                 row = json.loads(line)
-                found[row["audio_sha256"]] = row["hyp"]
-        return found
+                hyps_by_recording[row["audio_sha256"]] = row["hyp"]
+        return hyps_by_recording
 
-    def keep(self, model: Path, found: Mapping[str, str]) -> None:
-        """Keep these hypotheses beside those that are there.
+    def keep(self, model: Path, hyps_by_recording: Mapping[str, str]) -> None:
+        """Store hypotheses beside those that are there.
 
         Raises:
             InputError: the folder cannot be written.
         """
         lines = [
-            json.dumps({"audio_sha256": recording, "hyp": found[recording]}, ensure_ascii=False)
-            for recording in sorted(found)
+            json.dumps(
+                {"audio_sha256": recording, "hyp": hyps_by_recording[recording]}, ensure_ascii=False
+            )
+            for recording in sorted(hyps_by_recording)
         ]
         text = "".join(f"{line}\n" for line in lines)
-        atomic_files.write_text(self._of(model) / f"{_digest(text.encode())}.jsonl", text)
+        atomic_files.write_text(self._model_folder(model) / f"{_digest(text.encode())}.jsonl", text)
 
-    def _of(self, model: Path) -> Path:
+    def _model_folder(self, model: Path) -> Path:
         name = hashing.fingerprint([hashing.sha256(model), self.decoder])
         return self.folder / name[:_NAME_DIGITS]
 

@@ -77,7 +77,7 @@ class AudioSet:
             raise ValueError("every audio file needs a duration and a hash")
 
     def only(self, places: Sequence[int]) -> AudioSet:
-        """The files at these places, in their order."""
+        """Return the files at these places, in their order."""
         return AudioSet(
             tuple(self.audio[place] for place in places),
             tuple(self.durations[place] for place in places),
@@ -92,7 +92,7 @@ Piece: TypeAlias = tuple[Path, AudioSet]
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What one model made of one set.
+    """The transcript of one set by one model.
 
     Attributes:
         model: the .nemo file.
@@ -116,7 +116,7 @@ class Transcript:
         return self.audio_seconds / self.seconds if self.seconds else 0.0
 
     def part(self, start: int, end: int | None = None) -> Transcript:
-        """The hypotheses of a part of the set, with the whole set's speed."""
+        """Return the hypotheses of a part of the set, with the whole set's speed."""
         return replace(self, hypotheses=self.hypotheses[start:end])
 
 
@@ -124,18 +124,18 @@ def transcribe(
     models: Sequence[Path],
     audio: AudioSet,
     runtime: Runtime,
-    kept: TranscriptStore,
+    store: TranscriptStore,
     report: Callable[[str], None] = lambda _: None,
     *,
     holding: AbstractContextManager[object] | None = None,
 ) -> tuple[Transcript, ...]:
-    """Decode one set by each model; what a model has decoded before is not decoded again.
+    """Decode one set by each model; reuse the hypotheses that are stored.
 
     Args:
         models: .nemo files; each is loaded once, or not at all.
         audio: the set.
         runtime: where to decode.
-        kept: the hypotheses that were made before; gets the new ones.
+        store: the hypotheses that were made before; gets the new ones.
         report: is called with a line of progress now and then.
         holding: is entered while something is decoded, and not at all where nothing has to be.
 
@@ -145,59 +145,74 @@ def transcribe(
     Raises:
         TranscriptionError: a model could not be loaded or decoding failed; holds the log's end.
     """
-    todo = missing(models, audio, kept)
-    how: dict[Path, str] = {}
-    with holding if todo and holding is not None else nullcontext():
-        took = decode(todo, runtime, kept, report, how)
+    pieces = missing(models, audio, store)
+    decoding_notes: dict[Path, str] = {}
+    with holding if pieces and holding is not None else nullcontext():
+        piece_seconds = decode(pieces, runtime, store, report, decoding_notes)
     transcripts = []
     for model in models:
-        known = kept.read(model)
-        new = [(one, spent) for (by, one), spent in zip(todo, took, strict=True) if by == model]
+        hyps_by_recording = store.read(model)
+        new = [
+            (piece, seconds)
+            for (piece_model, piece), seconds in zip(pieces, piece_seconds, strict=True)
+            if piece_model == model
+        ]
         transcripts.append(
             Transcript(
                 model,
-                tuple(known[recording] for recording in audio.recordings),
-                sum(len(one.audio) for one, _ in new),
-                round(sum(sum(one.durations) for one, _ in new), 3),
-                sum(spent for _, spent in new),
-                how.get(model, ""),
+                tuple(hyps_by_recording[recording] for recording in audio.recordings),
+                sum(len(piece.audio) for piece, _ in new),
+                round(sum(sum(piece.durations) for piece, _ in new), 3),
+                sum(seconds for _, seconds in new),
+                decoding_notes.get(model, ""),
             )
         )
     return tuple(transcripts)
 
 
-def missing(models: Sequence[Path], audio: AudioSet, kept: TranscriptStore) -> list[Piece]:
-    """What each model has not decoded yet, in pieces; each recording once a model."""
-    return [(model, piece) for model in models for piece in _missing(audio, kept.read(model))]
-
-
-def _missing(audio: AudioSet, known: Mapping[str, str]) -> list[AudioSet]:
-    """What has no hypothesis yet, each recording once, in the pieces that are decoded together."""
-    first = {recording: place for place, recording in reversed([*enumerate(audio.recordings)])}
-    once = audio.only(sorted(first.values()))
-    cut = [once.only(places) for places in sharding.pieces(once.durations, once.recordings)]
-    left = [
-        piece.only([n for n, recording in enumerate(piece.recordings) if recording not in known])
-        for piece in cut
+def missing(models: Sequence[Path], audio: AudioSet, store: TranscriptStore) -> list[Piece]:
+    """List the pieces that each model has not decoded yet; each recording once a model."""
+    return [
+        (model, piece) for model in models for piece in _undecoded_pieces(audio, store.read(model))
     ]
-    return [piece for piece in left if piece.audio]
+
+
+def _undecoded_pieces(audio: AudioSet, hyps_by_recording: Mapping[str, str]) -> list[AudioSet]:
+    """List the pieces without hypotheses, cut into the batches that are decoded together."""
+    first = {recording: place for place, recording in reversed([*enumerate(audio.recordings)])}
+    unique_audio = audio.only(sorted(first.values()))
+    pieces = [
+        unique_audio.only(places)
+        for places in sharding.pieces(unique_audio.durations, unique_audio.recordings)
+    ]
+    undecoded_pieces = [
+        piece.only(
+            [
+                n
+                for n, recording in enumerate(piece.recordings)
+                if recording not in hyps_by_recording
+            ]
+        )
+        for piece in pieces
+    ]
+    return [piece for piece in undecoded_pieces if piece.audio]
 
 
 def decode(
-    todo: Sequence[Piece],
+    pieces: Sequence[Piece],
     runtime: Runtime,
-    kept: TranscriptStore,
+    store: TranscriptStore,
     report: Callable[[str], None] = lambda _: None,
-    how: dict[Path, str] | None = None,
+    decoding_notes: dict[Path, str] | None = None,
 ) -> list[float]:
-    """Decode pieces in one job, and keep each as soon as it is done.
+    """Decode pieces in one job, and store each as soon as it is done.
 
     Args:
-        todo: the pieces; those of one model stand together, so that it is loaded once.
+        pieces: the pieces; those of one model stand together, so that it is loaded once.
         runtime: where to decode.
-        kept: gets the hypotheses; a job that is killed loses one piece and no more.
+        store: gets the hypotheses; a job that is killed loses one piece and no more.
         report: is called with lines for a person.
-        how: gets the words in which each model's decoder says how it decoded.
+        decoding_notes: gets the words in which each model's decoder says how it decoded.
 
     Returns:
         The seconds that each piece took.
@@ -205,28 +220,28 @@ def decode(
     Raises:
         TranscriptionError: a model could not be loaded or decoding failed; holds the log's end.
     """
-    if not todo:
+    if not pieces:
         return []
     # Beside the cycle: an engine finds there what a worker in a container of its own writes.
-    kept.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".work-", dir=kept.folder) as folder:
+    store.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".work-", dir=store.folder) as folder:
         work = Path(folder)
-        outs = [work / f"{number}.jsonl" for number in range(len(todo))]
-        roots = [root for _, audio in todo for root in audio.roots]
-        reads = tuple(dict.fromkeys([*(model for model, _ in todo), *roots]))
+        hyp_files = [work / f"{number}.jsonl" for number in range(len(pieces))]
+        roots = [root for _, audio in pieces for root in audio.roots]
+        reads = tuple(dict.fromkeys([*(model for model, _ in pieces), *roots]))
         job = Job(
             name="transcription",
             program=PROGRAM,
-            request=_request(todo, outs, runtime.path_mapper(work, reads)),
+            request=_request(pieces, hyp_files, runtime.path_mapper(work, reads)),
             work=work,
             reads=reads,
             labels={"run": "transcription"},
         )
-        took: list[float] = []
-        rows = sum(len(audio.audio) for _, audio in todo)
+        piece_seconds: list[float] = []
+        rows = sum(len(audio.audio) for _, audio in pieces)
         before = 0
 
-        def see(line: str) -> None:
+        def handle_line(line: str) -> None:
             nonlocal before
             if not line.startswith('{"event"'):
                 return  # libraries print to standard output as well
@@ -235,36 +250,36 @@ def decode(
                 report(f"{before + event['done']} of {rows} rows")
             elif event["event"] == "model":
                 report(event["how"])
-                if how is not None:
-                    how[todo[len(took)][0]] = event["how"]
+                if decoding_notes is not None:
+                    decoding_notes[pieces[len(piece_seconds)][0]] = event["how"]
             elif event["event"] == "memory":
                 report(f"out of memory: batches of {event['frames']} frames from here on")
             elif event["event"] == "set":
-                model, audio = todo[len(took)]
-                texts = _read(outs[len(took)], audio)
-                kept.keep(model, dict(zip(audio.recordings, texts, strict=True)))
+                model, audio = pieces[len(piece_seconds)]
+                texts = _read(hyp_files[len(piece_seconds)], audio)
+                store.keep(model, dict(zip(audio.recordings, texts, strict=True)))
                 before += len(texts)
-                took.append(float(event["seconds"]))
+                piece_seconds.append(float(event["seconds"]))
 
-        _run(job, runtime, see)
-        return took
+        _run(job, runtime, handle_line)
+        return piece_seconds
 
 
 def _request(
-    todo: Sequence[Piece], outs: Sequence[Path], inside: Callable[[Path], str]
+    pieces: Sequence[Piece], hyp_files: Sequence[Path], map_path: Callable[[Path], str]
 ) -> dict[str, Any]:
-    pairs = zip(todo, outs, strict=True)
+    pairs = zip(pieces, hyp_files, strict=True)
     return {
         "jobs": [
             {
-                "model": inside(model),
+                "model": map_path(model),
                 "sets": [
                     {
-                        "audio": [inside(path) for path in audio.audio],
+                        "audio": [map_path(path) for path in audio.audio],
                         "durations": audio.durations,
-                        "out": inside(out),
+                        "out": map_path(hyp_file),
                     }
-                    for (_, audio), out in sets
+                    for (_, audio), hyp_file in sets
                 ],
             }
             for model, sets in itertools.groupby(pairs, key=lambda pair: pair[0][0])
@@ -272,21 +287,21 @@ def _request(
     }
 
 
-def _run(job: Job, runtime: Runtime, see: Callable[[str], None]) -> None:
+def _run(job: Job, runtime: Runtime, on_line: Callable[[str], None]) -> None:
     """Run the job to its end."""
-    ended = runtime.execute(job, see, lambda: None)
-    if ended.exit_code != 0:
+    job_result = runtime.execute(job, on_line, lambda: None)
+    if job_result.exit_code != 0:
         tail = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        fault = fault_of(ended, job.log)
-        why = f"{FaultError(fault)}\n" if fault in _OF_THE_HOST else ""
+        fault = fault_of(job_result, job.log)
+        remedy = f"{FaultError(fault)}\n" if fault in _OF_THE_HOST else ""
         raise TranscriptionError(
-            f"{why}transcription ended with exit code {ended.exit_code}. The end of its log:\n"
-            + "\n".join(f"  {line}" for line in tail[-_LOG_TAIL_LINES:])
+            f"{remedy}transcription ended with exit code {job_result.exit_code}. "
+            "The end of its log:\n" + "\n".join(f"  {line}" for line in tail[-_LOG_TAIL_LINES:])
         )
 
 
-def _read(out: Path, audio: AudioSet) -> tuple[str, ...]:
-    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+def _read(hyp_file: Path, audio: AudioSet) -> tuple[str, ...]:
+    rows = [json.loads(line) for line in hyp_file.read_text(encoding="utf-8").splitlines()]
     if len(rows) != len(audio.audio):
         raise TranscriptionError(f"{len(rows)} hypotheses for {len(audio.audio)} rows.")
     return tuple(row["hyp"] for row in rows)

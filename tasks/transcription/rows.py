@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def audio_set(rows: Sequence[CheckedRow], roots: tuple[Path, ...]) -> AudioSet:
-    """The audio of checked rows, in their order; ``roots`` are the folders that hold it."""
+    """Return the audio of checked rows, in their order; ``roots`` are the folders that hold it."""
     return AudioSet(
         tuple(row.audio for row in rows),
         tuple(row.utterance.duration or 0.0 for row in rows),
@@ -28,7 +28,7 @@ def audio_set(rows: Sequence[CheckedRow], roots: tuple[Path, ...]) -> AudioSet:
 def hypotheses(
     rows: Sequence[CheckedRow], transcript: Transcript, split: Split | None = None
 ) -> tuple[Hypothesis, ...]:
-    """The evaluation rows of a transcript; with a split, each says whether it was trained on."""
+    """Return a transcript's evaluation rows; with a split, each is marked held out or trained."""
     return tuple(
         hypothesis_for(row.utterance, text, _part(row, split))
         for row, text in zip(rows, transcript.hypotheses, strict=True)

@@ -1,4 +1,4 @@
-"""The list of what one shard decodes: a JSON file in the cycle's folder, named by its content.
+"""The list of one shard's pieces: a JSON file in the cycle's folder, named by its content.
 
 A worker on another host reads it, so the folder must be seen there under the same path. The list
 is of use to one run only; what it names is kept in ``TranscriptStore``.
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from tasks.transcription.offline import Piece
 
 
-def cut(todo: Sequence[Piece], count: int) -> list[list[Piece]]:
+def cut(pieces: Sequence[Piece], count: int) -> list[list[Piece]]:
     """Deal pieces out to at most so many shards of about equal length."""
-    seconds = [sum(audio.durations) for _, audio in todo]
-    return [[todo[number] for number in shard] for shard in sharding.deal(seconds, count)]
+    seconds = [sum(audio.durations) for _, audio in pieces]
+    return [[pieces[number] for number in shard] for shard in sharding.deal(seconds, count)]
 
 
 def write(folder: Path, shard: Sequence[Piece]) -> Path:

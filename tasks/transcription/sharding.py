@@ -1,4 +1,4 @@
-"""Cutting a large transcription into pieces and shards, so that several workers can take part.
+"""Cut a large transcription into pieces and shards for several workers.
 
 A piece is what is decoded together and kept together. Pieces depend on the recordings alone, by
 their length and content: neither on how many shards there are nor on the manifest's order, so that
@@ -24,7 +24,7 @@ _LEAST_PIECES = 8
 
 
 def pieces(durations: Sequence[float], recordings: Sequence[str]) -> list[tuple[int, ...]]:
-    """Places of the recordings that belong together, the longest first.
+    """Group the recordings' places into pieces to decode together, the longest first.
 
     Args:
         durations: seconds, one a recording.
@@ -60,10 +60,10 @@ def deal(seconds: Sequence[float], shards: int) -> list[list[int]]:
     """
     if shards < 1:
         raise ValueError("there is at least one shard")
-    dealt: list[list[int]] = [[] for _ in range(min(shards, len(seconds)))]
-    lightest = [(0.0, number) for number in range(len(dealt))]
-    for piece in sorted(range(len(seconds)), key=lambda one: (-seconds[one], one)):
+    pieces_by_shard: list[list[int]] = [[] for _ in range(min(shards, len(seconds)))]
+    lightest = [(0.0, number) for number in range(len(pieces_by_shard))]
+    for piece in sorted(range(len(seconds)), key=lambda number: (-seconds[number], number)):
         total, number = lightest[0]
-        dealt[number].append(piece)
+        pieces_by_shard[number].append(piece)
         heapq.heapreplace(lightest, (total + seconds[piece], number))
-    return [sorted(one) for one in dealt]
+    return [sorted(numbers) for numbers in pieces_by_shard]

@@ -1,7 +1,8 @@
 """The report that people look at: one self-contained HTML file a cycle, and figures as PNG.
 
-report_data.py gathers what it tells, svg_charts.py draws it into the page, audio_clips.py packs the
-recordings, page.py fills the template; png_figures.py draws the same as PNG.
+report_data.py gathers what it tells, chart_data.py says what each chart shows, svg_charts.py draws
+it into the page and png_figures.py as PNG, audio_clips.py packs the recordings, page.py fills the
+template.
 """
 
 from __future__ import annotations

@@ -11,10 +11,11 @@ import jinja2
 from tasks.decision import grow_plan_files
 from tasks.decision.grow_plan import AGAINST_FORGETTING
 from tasks.decision.guardrail import GuardrailStatus
-from tasks.evaluation import alignment, diff
+from tasks.evaluation import alignment
 from tasks.evaluation.false_keywords import index_terms
 from tasks.reporting.html import svg_charts
 from tasks.reporting.html.audio_clips import clips
+from tasks.reporting.html.chart_data import category_differences, training_series
 from tasks.reporting.html.metric_table import metric_lines
 
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from tasks.evaluation.diff import KeywordErrorChange, ScorePair
+    from tasks.evaluation.diff import ScorePair
     from tasks.evaluation.scoring import Proportion
     from tasks.reporting.html.audio_clips import Clip
+    from tasks.reporting.html.chart_data import CategoryDifference
     from tasks.reporting.html.report_data import CategoryChange, ReportData
 
 HEARD_ROWS = 12
@@ -120,6 +122,8 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
     decision = evidence.decision
     verdict = str(decision["decision"])
     deltas = evidence.deltas()
+    differences = category_differences(deltas)
+    scale = _difference_axis(differences)
     terms = evidence.terms()
     heard_rows = list(_heard_rows(evidence))
     words = index_terms(pair.after.row.term for pair in evidence.pairing.pairs)
@@ -146,8 +150,8 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "trained_metrics": list(metric_lines(evidence.trained, words)),
         "judged_n": len(evidence.judged.pairs),
         "trained_n": len(evidence.trained.pairs),
-        "forest": _forest(deltas, evidence.priority),
-        "axis": _difference_axis(deltas),
+        "forest": _forest(differences, scale, evidence.priority),
+        "axis": scale,
         "noise": [_bar_line(change) for change in evidence.changes("noise_level")],
         "sources": [_bar_line(change) for change in evidence.changes("ipa_source")],
         "curves": list(_curves(evidence)),
@@ -177,33 +181,29 @@ def _rows_needed(decision: Mapping[str, Any]) -> int | None:
     return None if unclear else decision.get("rows_needed")
 
 
-def _difference_axis(deltas: Mapping[str, KeywordErrorChange]) -> svg_charts.Axis:
-    values: list[float] = []
-    for delta in deltas.values():
-        interval = delta.interval
-        values += [] if interval is None else [interval.low, interval.high]
-    return svg_charts.axis(values)
+def _difference_axis(differences: Iterable[CategoryDifference]) -> svg_charts.Axis:
+    intervals = [line.interval for line in differences if line.interval is not None]
+    return svg_charts.axis([end for interval in intervals for end in (interval.low, interval.high)])
 
 
-def _forest(deltas: Mapping[str, KeywordErrorChange], priority: Sequence[str]) -> list[ForestLine]:
-    scale = _difference_axis(deltas)
+def _forest(
+    differences: Sequence[CategoryDifference], scale: svg_charts.Axis, priority: Sequence[str]
+) -> list[ForestLine]:
     lines = []
-    for category, delta in deltas.items():
-        name = "all categories" if category == diff.ALL_CATEGORIES else category
-        change = (delta.after.rate or 0.0) - (delta.before.rate or 0.0)
-        interval = delta.interval
+    for line in differences:
+        change, interval = points(line.difference), line.interval
         between = "" if interval is None else f"{points(interval.low)} to {points(interval.high)}"
-        label = f"{name}: {points(change)} points, 95 % interval {between}, n = {delta.n}"
+        label = f"{line.name}: {change} points, 95 % interval {between}, n = {line.n}"
         lines.append(
             ForestLine(
-                name,
-                category in priority,
-                delta.n,
-                percent(delta.before.rate),
-                percent(delta.after.rate),
-                points(change),
+                line.name,
+                line.category in priority,
+                line.n,
+                percent(line.before),
+                percent(line.after),
+                change,
                 between,
-                svg_charts.difference(scale, change, interval, label),
+                svg_charts.difference(scale, line.difference, interval, label),
             )
         )
     return lines
@@ -226,20 +226,13 @@ def _bar(share: Proportion, kind: str, name: str) -> Markup:
 
 
 def _curves(evidence: ReportData) -> Iterable[CurveFigure]:
-    epochs = evidence.epochs
-    wer = [epoch.val_wer for epoch in epochs]
-    measured = [(value, place) for place, value in enumerate(wer) if value is not None]
-    best = min(measured)[1] if measured else None
-    if best is not None:
-        label = f"Validation WER by epoch; the least in epoch {best + 1}"
-        note = f"epoch {best + 1} was kept"
-        yield CurveFigure("Validation WER", note, svg_charts.curve(wer, best, label))
-    for title, values in (
-        ("Training loss", [epoch.train_loss for epoch in epochs]),
-        ("Validation loss", [epoch.val_loss for epoch in epochs]),
-    ):
-        if drawing := svg_charts.curve(values, None, f"{title} by epoch"):
-            yield CurveFigure(title, "by epoch", drawing)
+    for series in training_series(evidence.epochs):
+        label, note = f"{series.title} by epoch", "by epoch"
+        if series.best is not None:
+            label += f"; the least in epoch {series.best + 1}"
+            note = f"epoch {series.best + 1} was kept"
+        drawing = svg_charts.curve(series.values, series.best, label)
+        yield CurveFigure(series.title, note, drawing)
 
 
 def _heard_rows(evidence: ReportData) -> Iterable[HeardRow]:

@@ -8,7 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
-from tasks.evaluation import diff
+from tasks.reporting.html.chart_data import (
+    Direction,
+    category_differences,
+    direction_of,
+    training_series,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 
 FOLDER = "figures"
 _BASE, _TUNED, _WORSE, _MUTED = "#e69f00", "#0072b2", "#d55e00", "#56636f"
+_COLOURS = {Direction.BETTER: _TUNED, Direction.WORSE: _WORSE, Direction.SAME: _MUTED}
 _DPI = 150
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -75,32 +81,26 @@ def _figure(height: float, draw: Callable[[Figure], None]) -> Figure:
 
 
 def _forest(evidence: ReportData) -> Figure | None:
-    deltas = [delta for delta in evidence.deltas().values() if delta.n]
-    if not deltas:
+    lines = [line for line in category_differences(evidence.deltas()) if line.n]
+    if not lines:
         return None
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         axes.axvline(0, color=_MUTED, linewidth=1)
-        for place, delta in enumerate(deltas):
-            change = 100 * ((delta.after.rate or 0.0) - (delta.before.rate or 0.0))
-            if (interval := delta.interval) is not None:
+        for place, line in enumerate(lines):
+            if (interval := line.interval) is not None:
                 ends = (100 * interval.low, 100 * interval.high)
                 axes.plot(ends, (place, place), color="black", linewidth=1.6, marker="|")
-            colour = _TUNED if change < 0 else _WORSE if change > 0 else _MUTED
-            axes.plot(change, place, "o", color=colour, markersize=7)
-        names = [
-            "all categories" if delta.category == diff.ALL_CATEGORIES else delta.category
-            for delta in deltas
-        ]
-        labels = [f"{name} (n={delta.n})" for name, delta in zip(names, deltas, strict=True)]
-        axes.set_yticks(range(len(deltas)), labels)
-        axes.set_ylim(len(deltas) - 0.4, -0.6)
+            colour = _COLOURS[direction_of(line.difference)]
+            axes.plot(100 * line.difference, place, "o", color=colour, markersize=7)
+        axes.set_yticks(range(len(lines)), [f"{line.name} (n={line.n})" for line in lines])
+        axes.set_ylim(len(lines) - 0.4, -0.6)
         axes.set_xlabel("KER, tuned minus base, percentage points (95 % interval); left is better")
         rows = evidence.decision["basis"]
         axes.set_title(f"Cycle {evidence.cycle.number}: change in missed terms, {rows} rows")
 
-    return _figure(1.5 + 0.38 * len(deltas), draw)
+    return _figure(1.5 + 0.38 * len(lines), draw)
 
 
 def _bars(changes: Sequence[CategoryChange], dimension: str) -> Figure | None:
@@ -132,24 +132,23 @@ def _bars(changes: Sequence[CategoryChange], dimension: str) -> Figure | None:
 
 
 def _training(evidence: ReportData) -> Figure | None:
-    epochs = evidence.epochs
-    if not epochs:
+    charts = training_series(evidence.epochs)
+    if not charts:
         return None
 
     def draw(figure: Figure) -> None:
-        series = (
-            ("validation WER", [epoch.val_wer for epoch in epochs], "o-"),
-            ("training loss", [epoch.train_loss for epoch in epochs], "s--"),
-        )
-        for axes, (name, values, marks) in zip(figure.subplots(1, 2), series, strict=True):
-            measured = [(n, value) for n, value in enumerate(values, 1) if value is not None]
-            axes.plot(
-                [n for n, _ in measured], [value for _, value in measured], marks, color=_TUNED
-            )
-            axes.set_ylim(0, 1.15 * max((value for _, value in measured), default=1.0))
-            axes.set_xlim(0.5, len(epochs) + 0.5)
+        columns = figure.subplots(1, len(charts), squeeze=False)[0]
+        for axes, chart in zip(columns, charts, strict=True):
+            known = [(n, value) for n, value in enumerate(chart.values, 1) if value is not None]
+            marks = "s--" if chart.best is None else "o-"
+            axes.plot([n for n, _ in known], [value for _, value in known], marks, color=_TUNED)
+            if chart.best is not None:
+                kept = chart.best + 1
+                axes.plot(kept, chart.values[chart.best], "o", ms=11, mfc="none", mec=_TUNED)
+            axes.set_ylim(0, 1.15 * max(value for _, value in known) or 1.0)
+            axes.set_xlim(0.5, len(chart.values) + 0.5)
             axes.set_xlabel("epoch")
-            axes.set_title(name)
+            axes.set_title(chart.title)
             axes.xaxis.get_major_locator().set_params(integer=True)
 
     return _figure(2.6, draw)

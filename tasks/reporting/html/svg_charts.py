@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
+from tasks.reporting.html.chart_data import direction_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -56,10 +58,8 @@ def difference(scale: Axis, value: float, interval: Interval | None, label: str)
     parts = [*_grid(scale)]
     if interval is not None:
         parts += _whisker(scale.at(interval.low), scale.at(interval.high), "whisker")
-    kind = "better" if value < 0 else "worse" if value > 0 else "same"
-    parts.append(
-        Markup('<circle class="dot {}" cx="{}%" cy="50%" r="6"/>').format(kind, scale.at(value))
-    )
+    dot = Markup('<circle class="dot {}" cx="{}%" cy="50%" r="6"/>')
+    parts.append(dot.format(direction_of(value), scale.at(value)))
     return _svg("strip", _STRIP_PX, label, parts)
 
 
