@@ -190,7 +190,7 @@ class Commands:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 cwd=self.plan.out,
-                env=self._environment(),
+                env=self._make_environment(),
             )
         return StartedProgram(process, output_start)
 
@@ -207,14 +207,14 @@ class Commands:
             raise FailedError(Failure("TimeoutExpired"), f"ran over {limit_s:.0f} s") from timeout
         finally:
             program.end()
-        return code, self._printed(program)
+        return code, self._read_output(program)
 
-    def _printed(self, program: StartedProgram) -> str:
+    def _read_output(self, program: StartedProgram) -> str:
         with self._log.open("rb") as log:
             log.seek(program.begins)
             return log.read().decode("utf-8", errors="replace")
 
-    def _environment(self) -> dict[str, str]:
+    def _make_environment(self) -> dict[str, str]:
         """Return an environment with a Prefect of the step's own, apart from the user's site."""
         without = {"PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE"}
         environment = {name: value for name, value in os.environ.items() if name not in without}
@@ -270,7 +270,7 @@ def rehearse(
 
     def do(step: RehearsalStep) -> None:
         nonlocal now
-        result = _run(plan, step)
+        result = _run_step(plan, step)
         with lock:
             now = replace(
                 now.with_step(result, order),
@@ -279,7 +279,7 @@ def rehearse(
             save(plan, now)
             report(result)
 
-    for group in _groups(steps):
+    for group in _group_steps(steps):
         if plan.jobs == 1 or len(group) == 1:
             for step in group:
                 do(step)
@@ -291,7 +291,7 @@ def rehearse(
     return now
 
 
-def _groups(steps: Sequence[RehearsalStep]) -> Iterator[list[RehearsalStep]]:
+def _group_steps(steps: Sequence[RehearsalStep]) -> Iterator[list[RehearsalStep]]:
     """Group steps that may run at the same time; a step marked ``alone`` is its own group."""
     group: list[RehearsalStep] = []
     for step in steps:
@@ -306,7 +306,7 @@ def _groups(steps: Sequence[RehearsalStep]) -> Iterator[list[RehearsalStep]]:
         yield group
 
 
-def _run(plan: RehearsalPlan, step: RehearsalStep) -> StepResult:
+def _run_step(plan: RehearsalPlan, step: RehearsalStep) -> StepResult:
     """Run one step; turn whatever goes wrong in it into its result."""
     started = time.monotonic()
 
@@ -387,13 +387,13 @@ def plan_here(
 # What the steps do.
 
 
-def _doctor(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
+def _run_doctor(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     base = str(plan.base) if plan.base is not None else catalog.EMBEDDED
     started = commands.start(
         "-m", "asr_flywheel", "doctor", "--base", base, "--json", "--dir", plan.out, *plan.runtime
     )
     code, printed = commands.wait(started, LIMIT_S)
-    document = _last_json(printed)
+    document = _parse_last_json(printed)
     if document is None:
         raise FailedError(rehearsal.failure(printed, code))
     states = {finding["check"]: finding["state"] for finding in document["findings"]}
@@ -404,7 +404,7 @@ def _doctor(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     return figures
 
 
-def _last_json(printed: str) -> dict[str, Any] | None:
+def _parse_last_json(printed: str) -> dict[str, Any] | None:
     """Parse a command's JSON document; a library may have printed something before it."""
     start = 0 if printed.startswith("{") else printed.find("\n{") + 1
     try:
@@ -414,35 +414,37 @@ def _last_json(printed: str) -> dict[str, Any] | None:
     return document if isinstance(document, dict) and "findings" in document else None
 
 
-def _demo(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
+def _run_demo(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     commands.flywheel("demo", "--dir", plan.speech)
-    return _figures(plan.speech / "cycle1")
+    return _read_figures(plan.speech / "cycle1")
 
 
-def _whole(name: str, base: Path) -> Callable[[RehearsalPlan, Commands], dict[str, Any]]:
+def _make_cycle_step(name: str, base: Path) -> Callable[[RehearsalPlan, Commands], dict[str, Any]]:
     """Make a step that runs a whole cycle of one of the bundled bases."""
 
     def run(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
         if not base.is_file():
             raise SkippedError("this installation has no such base")
-        return _cycle(plan, commands, base, name)
+        return _run_whole_cycle(plan, commands, base, name)
 
     return run
 
 
-def _own(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
+def _run_own_base(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     if plan.base is None:
         raise SkippedError("no base was named")
-    return _cycle(plan, commands, plan.base, "own")
+    return _run_whole_cycle(plan, commands, plan.base, "own")
 
 
-def _cycle(plan: RehearsalPlan, commands: Commands, base: Path, name: str) -> dict[str, Any]:
+def _run_whole_cycle(
+    plan: RehearsalPlan, commands: Commands, base: Path, name: str
+) -> dict[str, Any]:
     """Run baseline and cycle; base and tuned model are decoded by one process."""
     _require_trainable(plan, base)
-    cycle = _lay_out(plan, commands, name)
+    cycle = _copy_cycle(plan, commands, name)
     commands.flywheel("transcribe", cycle, "--model", base, *plan.options)
     commands.flywheel(*_run_line(plan, cycle, base, _RUN_EPOCHS))
-    figures = _figures(cycle)
+    figures = _read_figures(cycle)
     if not all(figures["decode_rows"].values()):
         raise FailedError(
             Failure(), "base and tuned model were not decoded by one process", figures
@@ -450,20 +452,20 @@ def _cycle(plan: RehearsalPlan, commands: Commands, base: Path, name: str) -> di
     return figures
 
 
-def _resume(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
+def _run_resume(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     """Stop a run in the middle of an epoch by SIGTERM, and run it again.
 
     Not by SIGINT: a shell has what it starts in the background ignore that.
     """
     base = plan.base or catalog.embedded_path()
     _require_trainable(plan, base)
-    cycle = _lay_out(plan, commands, "resume")
+    cycle = _copy_cycle(plan, commands, "resume")
     commands.flywheel("transcribe", cycle, "--model", base, *plan.options)
     line = _run_line(plan, cycle, base, _RESUME_EPOCHS, general=False)
     program = commands.start("-m", "asr_flywheel", *line)
     deadline = time.monotonic() + LIMIT_S
     try:
-        while (epochs := _epochs_done(cycle)) < _WAITS_FOR_CHECKPOINT:
+        while (epochs := _count_finished_epochs(cycle)) < _WAITS_FOR_CHECKPOINT:
             if program.process.poll() is not None or time.monotonic() > deadline:
                 code, printed = commands.wait(program, 0.1)
                 raise FailedError(
@@ -483,14 +485,14 @@ def _resume(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     if exit_code == 0:
         raise FailedError(Failure("", exit_code), "a stopped run ended with exit code 0", figures)
     commands.flywheel(*line)
-    figures |= _figures(cycle)
+    figures |= _read_figures(cycle)
     starts = figures["starts"]
     if len(starts) <= 1 or not starts[-1]["step"]:
         raise FailedError(Failure(), "the second run did not go on from a checkpoint", figures)
     return figures
 
 
-def _epochs_done(cycle: Path) -> int:
+def _count_finished_epochs(cycle: Path) -> int:
     """Count the finished epochs of a running training whose next epoch has begun."""
     finished_epochs = 0
     for events in (cycle / "models").glob(".*.work/events.jsonl"):
@@ -503,7 +505,7 @@ def _epochs_done(cycle: Path) -> int:
     return finished_epochs
 
 
-def _large(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
+def _run_large(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     """Run the 617 M graph with random weights: one epoch, best checkpoint, restore, decode."""
     if not plan.host.has_gpu:
         raise SkippedError("no GPU")
@@ -515,10 +517,10 @@ def _large(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     try:
         commands.program(ENTRY / "parakeet_graph.py", folder / "base")
         base = folder / "base" / _LARGE_NAME
-        cycle = _lay_out(plan, commands, "large", every=_LARGE_EVERY)
+        cycle = _copy_cycle(plan, commands, "large", every=_LARGE_EVERY)
         commands.flywheel("transcribe", cycle, "--model", base, *plan.options)
         commands.flywheel(*_run_line(plan, cycle, base, 1, general=False), "--batch", "16")
-        return _figures(cycle)
+        return _read_figures(cycle)
     finally:
         # Some 15 GB that nobody needs.
         shutil.rmtree(folder / "base", ignore_errors=True)
@@ -530,7 +532,7 @@ def _require_trainable(plan: RehearsalPlan, base: Path) -> None:
         raise SkippedError("a TDT base cannot be trained on a CPU: its loss needs CUDA")
 
 
-def _lay_out(plan: RehearsalPlan, commands: Commands, name: str, *, every: int = 1) -> Path:
+def _copy_cycle(plan: RehearsalPlan, commands: Commands, name: str, *, every: int = 1) -> Path:
     """Copy a cycle of the synthetic speech to a folder of its own.
 
     Args:
@@ -570,7 +572,7 @@ def _run_line(
     return line
 
 
-def _figures(cycle: Path) -> dict[str, Any]:
+def _read_figures(cycle: Path) -> dict[str, Any]:
     """Return the figures of the cycle that has just been run.
 
     Raises:
@@ -586,30 +588,34 @@ def _figures(cycle: Path) -> dict[str, Any]:
 
 
 _DOCTOR = RehearsalStep(
-    "doctor", "what a run needs, and a second of speech decoded", _doctor, alone=True
+    "doctor", "what a run needs, and a second of speech decoded", _run_doctor, alone=True
 )
 _RESUME = RehearsalStep(
-    "resume", "a run is stopped in training and goes on from its checkpoint", _resume
+    "resume", "a run is stopped in training and goes on from its checkpoint", _run_resume
 )
 BUNDLED = (
     _DOCTOR,
-    RehearsalStep("demo", "the whole demo, with the embedded base", _demo, alone=True),
+    RehearsalStep("demo", "the whole demo, with the embedded base", _run_demo, alone=True),
     # The longest first, where steps run beside each other.
     RehearsalStep(
-        "large", "the 617 M TDT graph with random weights, one epoch and decoding", _large
+        "large", "the 617 M TDT graph with random weights, one epoch and decoding", _run_large
     ),
     RehearsalStep(
         "tdt",
         "a whole cycle with a TDT base, base and tuned model decoded by one process",
-        _whole("tdt", catalog.embedded_path().with_name("embedded_tdt.nemo")),
+        _make_cycle_step("tdt", catalog.embedded_path().with_name("embedded_tdt.nemo")),
     ),
     RehearsalStep(
         "rnnt",
         "a whole cycle with an RNN-T base",
-        _whole("rnnt", catalog.embedded_path().with_name("embedded_rnnt.nemo")),
+        _make_cycle_step("rnnt", catalog.embedded_path().with_name("embedded_rnnt.nemo")),
     ),
     _RESUME,
 )
 """Without a base of the user's."""
-OWN = (_DOCTOR, RehearsalStep("cycle", "a whole cycle with your base", _own, alone=True), _RESUME)
+OWN = (
+    _DOCTOR,
+    RehearsalStep("cycle", "a whole cycle with your base", _run_own_base, alone=True),
+    _RESUME,
+)
 """With one."""

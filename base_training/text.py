@@ -61,7 +61,7 @@ class TrainingText:
 
     def sha256(self) -> str:
         """Return the SHA-256 of the training lines, as they are written."""
-        return hashlib.sha256(_joined(self.train).encode()).hexdigest()
+        return hashlib.sha256(_join_lines(self.train).encode()).hexdigest()
 
 
 def build(wordnet: Path = WORDNET) -> TrainingText:
@@ -221,7 +221,7 @@ def _runs(line: str) -> Iterable[tuple[str, ...]]:
     return zip(*(words[i:] for i in range(LEAK_WORDS)), strict=False)
 
 
-def _joined(lines: Iterable[str]) -> str:
+def _join_lines(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -233,8 +233,8 @@ def main() -> None:
     args = parser.parse_args()
     text = build(args.wordnet)
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "train.txt").write_text(_joined(text.train), encoding="ascii")
-    (args.out / "validation.txt").write_text(_joined(text.validation), encoding="ascii")
+    (args.out / "train.txt").write_text(_join_lines(text.train), encoding="ascii")
+    (args.out / "validation.txt").write_text(_join_lines(text.validation), encoding="ascii")
     words = sum(len(line.split()) for line in text.train)
     print(f"{len(text.train)} lines, {words} words, sha256 {text.sha256()}")
 

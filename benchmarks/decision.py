@@ -65,7 +65,7 @@ class SimulatedRow:
     settled: float
 
 
-def _difficulties(rng: np.random.Generator, studies: int, rows: int) -> Shares:
+def _draw_difficulties(rng: np.random.Generator, studies: int, rows: int) -> Shares:
     """Draw the chance of a miss before, shape (studies, rows); a term's rows share it."""
     by_term = rng.beta(1.0, 1.0, (studies, rows // ROWS_PER_TERM))
     return np.repeat(by_term, ROWS_PER_TERM, axis=1)
@@ -81,7 +81,7 @@ def term_by_term(rng: np.random.Generator, hard: Shares, before: Flags) -> Flags
     """Simulate a useless model: half of the terms get a new difficulty of the same distribution."""
     studies, rows = hard.shape
     changed = np.repeat(rng.random((studies, rows // ROWS_PER_TERM)) < 0.5, ROWS_PER_TERM, axis=1)  # noqa: PLR2004
-    other_chances = _difficulties(rng, studies, rows)
+    other_chances = _draw_difficulties(rng, studies, rows)
     return np.where(changed, rng.random(hard.shape) < other_chances, before)
 
 
@@ -114,14 +114,14 @@ def rows(studies: int = STUDIES, sizes: tuple[int, ...] = SIZES) -> Iterator[Sim
         MODELS.items(), sizes, (("held out", HELD_OUT), ("cross-fitted", 1.0)), (1, 2)
     ):
         rng = np.random.default_rng([SEED, size, categories])
-        hard = _difficulties(rng, studies, size)
+        hard = _draw_difficulties(rng, studies, size)
         before = rng.random(hard.shape) < hard
         after = model(rng, hard, before)
         keeps = settled = bare = 0
         for was, now in zip(before, after, strict=True):
             # Which rows are held out is drawn anew in each study.
             judged = rng.permutation(size)[: round(size * share)]
-            verdict, literal = _verdicts(was[judged], now[judged], judged, categories)
+            verdict, literal = _decide_both(was[judged], now[judged], judged, categories)
             keeps += verdict is Verdict.KEEP
             settled += verdict is not Verdict.INCONCLUSIVE
             bare += literal is Verdict.KEEP
@@ -130,7 +130,7 @@ def rows(studies: int = STUDIES, sizes: tuple[int, ...] = SIZES) -> Iterator[Sim
         )
 
 
-def _verdicts(
+def _decide_both(
     was: Flags, now: Flags, places: npt.NDArray[np.int64], categories: int
 ) -> tuple[Verdict, Verdict]:
     """Return our verdict and the bare one; a term belongs to one category."""

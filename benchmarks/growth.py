@@ -56,10 +56,10 @@ def check(count: int) -> dict[str, Any]:
     place = _IN_MEMORY if _IN_MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-", dir=place) as temporary:
         folder = Path(temporary) / "cycle1"
-        manifest = _recordings(folder, count)
-        began, wall = _both_times(), time.monotonic()
+        manifest = _write_recordings(folder, count)
+        began, wall = _process_seconds(), time.monotonic()
         result = preflight(manifest, AudioLimits(_RATE), None)
-        seconds, wall = _both_times() - began, time.monotonic() - wall
+        seconds, wall = _process_seconds() - began, time.monotonic() - wall
         result.raise_errors()
         return {
             "what": "preflight",
@@ -71,11 +71,11 @@ def check(count: int) -> dict[str, Any]:
         }
 
 
-def _both_times() -> float:
+def _process_seconds() -> float:
     return sum(os.times()[:4])
 
 
-def _recordings(folder: Path, count: int) -> Path:
+def _write_recordings(folder: Path, count: int) -> Path:
     """Write so many different WAV files and their manifest."""
     import numpy as np  # noqa: PLC0415 - the split does without
     import soundfile  # noqa: PLC0415

@@ -326,7 +326,7 @@ def measure(environment: Environment, cycles: Mapping[str, Path], product: str) 
 
 def read_result(environment: Environment, product: str) -> Result | None:
     """Read the result of an earlier call, if the same code made it."""
-    path = _kept_at(environment)
+    path = _result_path(environment)
     if not path.is_file():
         return None
     document = atomic_files.read_json(path)
@@ -338,12 +338,12 @@ def read_result(environment: Environment, product: str) -> Result | None:
 
 def keep(environment: Environment, result: Result) -> None:
     """Keep a result, its texts too, for a later call with ``--resume``."""
-    path = _kept_at(environment)
+    path = _result_path(environment)
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_files.write_json(path, asdict(result))
 
 
-def _kept_at(environment: Environment) -> Path:
+def _result_path(environment: Environment) -> Path:
     return environment.folder / "results" / f"{environment.name}.json"
 
 

@@ -151,7 +151,9 @@ def _literal_distance(left: Sequence[str], right: Sequence[str]) -> int:
     return above[-1]
 
 
-def _best(name: str, hypotheses: Sequence[Hypothesis], call: Callable[[], object]) -> ScoringRow:
+def _time_best(
+    name: str, hypotheses: Sequence[Hypothesis], call: Callable[[], object]
+) -> ScoringRow:
     seconds = []
     for _ in range(REPEATS):
         began = time.process_time()
@@ -166,14 +168,14 @@ def rows(n: int = ROWS, sizes: Sequence[int] = SIZES) -> Iterator[ScoringRow]:
     first_rows = hypotheses[:LITERAL_ROWS]
     _check(summarise(hypotheses), by_jiwer(hypotheses))
     _check(summarise(first_rows), by_the_letter(first_rows))
-    yield _best("ours, one process", hypotheses, lambda: summarise(hypotheses))
-    yield _best("jiwer", hypotheses, lambda: by_jiwer(hypotheses))
-    yield _best(LETTER, first_rows, lambda: by_the_letter(first_rows))
+    yield _time_best("ours, one process", hypotheses, lambda: summarise(hypotheses))
+    yield _time_best("jiwer", hypotheses, lambda: by_jiwer(hypotheses))
+    yield _time_best(LETTER, first_rows, lambda: by_the_letter(first_rows))
     with tempfile.TemporaryDirectory() as folder:
         for size in sizes:
             path = Path(folder) / f"{size}.jsonl"
             write_hypotheses(path, evaluation(size))
-            yield _file(path, size)
+            yield _time_file(path, size)
             path.unlink()
 
 
@@ -184,7 +186,7 @@ def _check(ours: Summary, theirs: dict[str, float]) -> None:
             raise AssertionError(f"{name}: {getattr(ours.counts, name)} is not {value}")
 
 
-def _file(path: Path, size: int) -> ScoringRow:
+def _time_file(path: Path, size: int) -> ScoringRow:
     """Score a file in a process of its own, so that its peak memory is its own."""
     command = [sys.executable, "-m", "benchmarks.scoring", "--file", str(path)]
     process = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -139,10 +139,10 @@ class Side:
             "arguments": self.arguments,
             "ended": self.ended,
             "batches": self.steps[-1][1] if self.steps else 0,
-            "median_batch_s": _rounded(self.batch_s),
-            "mean_batch_s": _rounded(self.mean_batch_s),
-            "epoch_s": _rounded(self.epoch_s),
-            "epoch_with_checkpoints_s": _rounded(self.period_s),
+            "median_batch_s": _round_or_none(self.batch_s),
+            "mean_batch_s": _round_or_none(self.mean_batch_s),
+            "epoch_s": _round_or_none(self.epoch_s),
+            "epoch_with_checkpoints_s": _round_or_none(self.period_s),
             "gpu_utilisation": busy,
             "peak_gpu_memory_mib": memory,
             "wall_s": round(self.wall_s, 1),
@@ -151,7 +151,7 @@ class Side:
         }
 
 
-def _rounded(value: float | None) -> float | None:
+def _round_or_none(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 

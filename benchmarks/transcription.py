@@ -52,13 +52,13 @@ def rows(nemo: Path | None = None, turns: int = TURNS) -> Iterator[BenchmarkRow]
         AssertionError: a text differs.
     """
     with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as temporary:
-        recordings = _record(Path(temporary))
-        yield from _against_transcribe(recordings, turns)
+        recordings = _synthesise(Path(temporary))
+        yield from _compare_with_transcribe(recordings, turns)
         if nemo is not None:
-            yield _against_the_script(recordings, nemo, Path(temporary))
+            yield _compare_with_script(recordings, nemo, Path(temporary))
 
 
-def _record(folder: Path) -> Recordings:
+def _synthesise(folder: Path) -> Recordings:
     """Synthesise the demo's cycle."""
     cycle = folder / "cycle1"
     synthesise_cycle(cycle)
@@ -67,7 +67,7 @@ def _record(folder: Path) -> Recordings:
     return Recordings(paths, [soundfile.info(path).duration for path in paths])
 
 
-def _against_transcribe(recordings: Recordings, turns: int) -> Iterator[BenchmarkRow]:
+def _compare_with_transcribe(recordings: Recordings, turns: int) -> Iterator[BenchmarkRow]:
     import torch  # noqa: PLC0415 - the other benchmarks need not wait for it
     from nemo.utils import logging  # noqa: PLC0415
 
@@ -119,7 +119,7 @@ def _against_transcribe(recordings: Recordings, turns: int) -> Iterator[Benchmar
         yield BenchmarkRow(f"transcription: {name}", best["ours"], best[name], _UNIT, note)
 
 
-def _against_the_script(recordings: Recordings, nemo: Path, folder: Path) -> BenchmarkRow:
+def _compare_with_script(recordings: Recordings, nemo: Path, folder: Path) -> BenchmarkRow:
     """Time NeMo's own program, started as a user starts it; by its own measure of speed."""
     manifest = folder / "stock.jsonl"
     atomic_files.write_jsonl(
@@ -151,13 +151,13 @@ def _against_the_script(recordings: Recordings, nemo: Path, folder: Path) -> Ben
     match = _MEASURED.search(process.stdout + process.stderr)
     if match is None:
         raise RuntimeError(f"{nemo / _STOCK}:\n{(process.stdout + process.stderr)[-2000:]}")
-    ours = _program(recordings, folder)
+    ours = _time_own_program(recordings, folder)
     return BenchmarkRow(
         "transcription: NeMo's transcribe_speech.py, batch 32", ours, float(match[1]), _UNIT
     )
 
 
-def _program(recordings: Recordings, folder: Path) -> float:
+def _time_own_program(recordings: Recordings, folder: Path) -> float:
     """Time our own program, started as a run starts it; by the speed that it reports."""
     request_set = {
         "audio": recordings.paths,

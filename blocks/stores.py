@@ -133,7 +133,7 @@ def open_store(name: str) -> Store:
     kind, _, block = name.partition("/")
     try:
         if kind in _Kinds.by_slug:
-            return _saved(kind, block)
+            return _open_saved(kind, block)
         if (address := _ADDRESS.fullmatch(name)) is not None:
             prefix = (address["prefix"] or "").rstrip("/")
             client = boto3.client("s3", config=_CONFIG)
@@ -143,7 +143,7 @@ def open_store(name: str) -> Store:
     return LocalStore(parameter_types.absolute(Path(name)))
 
 
-def _saved(kind: str, block: str) -> Store:
+def _open_saved(kind: str, block: str) -> Store:
     """Open the store of a saved block.
 
     Raises:

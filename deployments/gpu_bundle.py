@@ -195,7 +195,7 @@ def select_packages(
         clash |= {
             name
             for name in (reached & host_by_name.keys()) - replaced.keys()
-            if not is_hosts(name) and _refuses(host_by_name[name], replaced, markers)
+            if not is_hosts(name) and _has_conflict(host_by_name[name], replaced, markers)
         }
         if not clash:
             break
@@ -207,7 +207,7 @@ def select_packages(
     ]
 
 
-def _refuses(package: Package, versions: dict[str, str], markers: dict[str, str]) -> bool:
+def _has_conflict(package: Package, versions: dict[str, str], markers: dict[str, str]) -> bool:
     """Return whether a package does not admit one of these versions of others."""
     for text in package.requires:
         needed = Requirement(text)
@@ -276,19 +276,19 @@ class Pip:
 
     def resolve(self, roots: list[str], constraints: Path) -> list[Package]:
         """Resolve everything that the roots need."""
-        return self._report("--constraint", str(constraints), *roots)
+        return self._resolve_report("--constraint", str(constraints), *roots)
 
     def describe(self, versions: dict[str, str]) -> list[Package]:
         """Describe these releases, without their needs; print and skip one that no index has."""
         packages = []
         for name, version in versions.items():
             try:
-                packages += self._report("--no-deps", f"{name}=={version}")
+                packages += self._resolve_report("--no-deps", f"{name}=={version}")
             except SystemExit:
                 print(f"{name} {version}: not in the index, so that its needs are not known")
         return packages
 
-    def _report(self, *arguments: str) -> list[Package]:
+    def _resolve_report(self, *arguments: str) -> list[Package]:
         report = self.links / "report.json"
         self._run(
             "install", "--dry-run", "--ignore-installed", "--target", str(self.links / "none"),

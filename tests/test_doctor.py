@@ -156,7 +156,7 @@ def test_what_a_second_of_speech_decodes_to_is_told(
     monkeypatch: pytest.MonkeyPatch, runtime: Decoder, state: CheckStatus, says: str
 ) -> None:
     """The right text passes; another one or a failure is missing; a busy GPU is no fault."""
-    monkeypatch.setattr(host_checks, "_runtime", lambda _: runtime)
+    monkeypatch.setattr(host_checks, "_make_runtime", lambda _: runtime)
     found = host_checks.decode(question()).finding
     assert found.state is state
     assert says in found.says

@@ -252,7 +252,7 @@ def test_a_tdt_base_is_skipped_on_a_cpu_and_so_is_the_large_graph(tmp_path: Path
     with pytest.raises(SkippedError, match="no GPU"):
         by_name["large"].run(here, Commands(here, "large"))
     with pytest.raises(SkippedError, match="no such base"):
-        steps._whole("tdt", tmp_path / "absent.nemo")(here, Commands(here, "tdt"))
+        steps._make_cycle_step("tdt", tmp_path / "absent.nemo")(here, Commands(here, "tdt"))
     small = replace(H100, gpus=(Gpu("small", 16_000, "580.1", "GPU-1"),))
     with pytest.raises(SkippedError, match="MiB"):
         by_name["large"].run(plan(tmp_path / "gpu", small), Commands(here, "large"))
@@ -343,6 +343,6 @@ def test_each_command_gets_the_runtime_and_the_trust(tmp_path: Path) -> None:
     (own.speech / "cycle1" / "audio").mkdir(parents=True)
     (own.speech / "cycle1" / "manifest.jsonl").touch()
     with pytest.raises(FailedError, match=""):
-        steps._cycle(own, Recorded(own, "own"), catalog.embedded_path(), "own")
+        steps._run_whole_cycle(own, Recorded(own, "own"), catalog.embedded_path(), "own")
     assert [line[0] for line in lines] == ["transcribe", "run"]
     assert all([word for word in line if word in asked] == asked for line in lines)

@@ -82,10 +82,10 @@ def register(settings: Wanted, *, enable: bool = False) -> list[Automation]:
         InputError: a block that is named is not there.
     """
     automations = [next_cycle(), lost_runs(settings.lost_after)]
-    actions = _notify(settings)
+    actions = _notify_actions(settings)
     if actions:
         automations += [failed_runs(actions), long_runs(actions, settings.longest)]
-    return [_put(automation, enable=enable) for automation in automations]
+    return [_save(automation, enable=enable) for automation in automations]
 
 
 def next_cycle() -> Automation:
@@ -171,23 +171,23 @@ def long_runs(actions: list[Action], longest: timedelta) -> Automation:
     )
 
 
-def _notify(settings: Wanted) -> list[Action]:
+def _notify_actions(settings: Wanted) -> list[Action]:
     actions: list[Action] = []
     if settings.webhook is not None:
         actions.append(
-            CallWebhook(block_document_id=_block("webhook", settings.webhook), payload=_JSON)
+            CallWebhook(block_document_id=_find_block("webhook", settings.webhook), payload=_JSON)
         )
     if settings.email is not None:
         slug = EmailNotification.get_block_type_slug()
         actions.append(
             SendNotification(
-                block_document_id=_block(slug, settings.email), subject=_SUBJECT, body=_BODY
+                block_document_id=_find_block(slug, settings.email), subject=_SUBJECT, body=_BODY
             )
         )
     return actions
 
 
-def _block(slug: str, name: str) -> UUID:
+def _find_block(slug: str, name: str) -> UUID:
     with get_client(sync_client=True) as client:
         try:
             return client.read_block_document_by_name(name, slug).id
@@ -197,7 +197,7 @@ def _block(slug: str, name: str) -> UUID:
             ) from unknown
 
 
-def _put(automation: Automation, *, enable: bool) -> Automation:
+def _save(automation: Automation, *, enable: bool) -> Automation:
     """Make it, or update the one of the same name."""
     with get_client(sync_client=True) as client:
         saved = client.read_automations_by_name(automation.name)

@@ -28,10 +28,10 @@ def examine(pool: str) -> tuple[CheckResult, ...]:
             return (
                 CheckResult("server", CheckStatus.MISSING, f"{url}: {type(wrong).__name__}", fix),
             )
-        return _with_server(url, pool)
+        return _check_server(url, pool)
 
 
-def _with_server(url: str, pool: str) -> tuple[CheckResult, ...]:
+def _check_server(url: str, pool: str) -> tuple[CheckResult, ...]:
     from prefect.client.orchestration import get_client  # noqa: PLC0415 - as above
     from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError  # noqa: PLC0415
 

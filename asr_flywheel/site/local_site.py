@@ -93,8 +93,8 @@ class Site:
         Raises:
             FlywheelError: it does not, and its log says why; or the port is somebody else's.
         """
-        if self._running("server"):
-            if (port := self._noted("server").get("port", self.port)) != self.port:
+        if self._is_running("server"):
+            if (port := self._read_record("server").get("port", self.port)) != self.port:
                 raise FlywheelError(
                     f"{self.folder}: this site runs on port {port}. Fix: use that one, or end it: "
                     f"asr-flywheel site down --dir {self.folder}"
@@ -109,7 +109,7 @@ class Site:
         self._start("server", [*program, "--host", "127.0.0.1", "--port", str(self.port)])
         deadline = time.monotonic() + _WAIT_S
         while not self.answers():
-            if time.monotonic() > deadline or not self._running("server"):
+            if time.monotonic() > deadline or not self._is_running("server"):
                 raise FlywheelError(
                     f"the server did not start on port {self.port}. Fix: see "
                     f"{self.folder / 'server.log'}; is the port taken?"
@@ -145,8 +145,8 @@ class Site:
 
     def stop(self, name: str, first_signal: signal.Signals = signal.SIGINT) -> bool:
         """End one of the processes with all its children; whether there was one."""
-        pid = self._known(name)
-        self._record(name).unlink(missing_ok=True)
+        pid = self._find_pid(name)
+        self._record_path(name).unlink(missing_ok=True)
         if pid is None:
             return False
         for kind in (first_signal, signal.SIGTERM, signal.SIGKILL):
@@ -172,7 +172,7 @@ class Site:
             raise FlywheelError(f"{' '.join(arguments)}:\n{process.stdout}{process.stderr}")
 
     def _start(self, name: str, line: Sequence[str]) -> None:
-        if self._running(name):
+        if self._is_running(name):
             return
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
@@ -184,30 +184,30 @@ class Site:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        noted = {"pid": process.pid, "started": _started(process.pid), "port": self.port}
-        atomic_files.write_json(self._record(name), noted)
+        noted = {"pid": process.pid, "started": _start_time(process.pid), "port": self.port}
+        atomic_files.write_json(self._record_path(name), noted)
 
-    def _record(self, name: str) -> Path:
+    def _record_path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
 
-    def _noted(self, name: str) -> dict[str, Any]:
+    def _read_record(self, name: str) -> dict[str, Any]:
         """Read the record of a process from its start; {} if there is none."""
-        if not self._record(name).is_file():
+        if not self._record_path(name).is_file():
             return {}
-        return dict(json.loads(self._record(name).read_text(encoding="utf-8")))
+        return dict(json.loads(self._record_path(name).read_text(encoding="utf-8")))
 
-    def _known(self, name: str) -> int | None:
+    def _find_pid(self, name: str) -> int | None:
         """Return the process's id, if it is still the one that was started."""
-        if not (noted := self._noted(name)):
+        if not (noted := self._read_record(name)):
             return None
         pid = int(noted["pid"])
-        return pid if noted["started"] and _started(pid) == noted["started"] else None
+        return pid if noted["started"] and _start_time(pid) == noted["started"] else None
 
-    def _running(self, name: str) -> bool:
-        return self._known(name) is not None
+    def _is_running(self, name: str) -> bool:
+        return self._find_pid(name) is not None
 
 
-def _started(pid: int) -> str:
+def _start_time(pid: int) -> str:
     """Return the start time of a process that runs, else an empty string."""
     status = process_status(pid)
     return "" if status is None or status.is_zombie else status.started

@@ -46,7 +46,7 @@ async def free_slots() -> list[str]:
     Returns:
         What was changed, a line for each limit.
     """
-    leased = await _held()
+    leased = await _count_leased_slots()
     database = provide_database_interface()
     await database.create_db()  # as the server does first: a new or an older database
     limits = database.ConcurrencyLimitV2
@@ -63,7 +63,7 @@ async def free_slots() -> list[str]:
     return changed
 
 
-async def _held() -> Counter[UUID]:
+async def _count_leased_slots() -> Counter[UUID]:
     """Count the slots that leases hold, by the limit's id."""
     storage = get_concurrency_lease_storage()
     active: list[UUID] = []

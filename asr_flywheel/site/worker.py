@@ -41,7 +41,7 @@ def announce(worker: str) -> None:
     some.
     """
     host = hardware.detect()
-    images = _images()
+    images = _describe_images()
     rows = [
         {"GPU": gpu.name, "memory (MiB)": gpu.memory_mib, "driver": gpu.driver, "cores": host.cores}
         for gpu in host.gpus
@@ -59,7 +59,7 @@ def announce(worker: str) -> None:
     print_stage("", images)
 
 
-def _images() -> str:
+def _describe_images() -> str:
     try:
         client = docker_engine.connect()
     except FaultError:

@@ -75,13 +75,13 @@ class Reader:
         waiting: deque[Future[AudioBatch]] = deque()
         for places in plan:
             files = [self._files.submit(read, self._audio[place], self._rate) for place in places]
-            waiting.append(self._batches.submit(self._together, places, files))
+            waiting.append(self._batches.submit(self._batch, places, files))
             if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
-    def _together(self, places: list[int], files: list[Future[Samples]]) -> AudioBatch:
+    def _batch(self, places: list[int], files: list[Future[Samples]]) -> AudioBatch:
         samples = [file.result() for file in files]
         lengths = [len(row_samples) for row_samples in samples]
         signal = torch.empty(

@@ -66,9 +66,9 @@ def mend(folder: Path) -> None:
     for path in folder.glob("*.ckpt"):
         if not zipfile.is_zipfile(path):  # cut short: torch writes zip archives, their index last
             path.unlink()
-    newest = max(folder.glob("*.ckpt"), key=_written, default=None)
+    newest = max(folder.glob("*.ckpt"), key=_modified_ns, default=None)
     last = _last_checkpoints(folder)
-    if newest is not None and (not last or _written(newest) > _written(last[-1])):
+    if newest is not None and (not last or _modified_ns(newest) > _modified_ns(last[-1])):
         last.append(newest.with_name(f"{newest.stem}-last.ckpt"))
         last[-1].hardlink_to(newest)
     for older in last[:-1]:
@@ -77,10 +77,10 @@ def mend(folder: Path) -> None:
 
 def _last_checkpoints(folder: Path) -> list[Path]:
     """List the last checkpoints, the newest at the end."""
-    return sorted(folder.glob("*last.ckpt"), key=_written)
+    return sorted(folder.glob("*last.ckpt"), key=_modified_ns)
 
 
-def _written(path: Path) -> int:
+def _modified_ns(path: Path) -> int:
     return path.stat().st_mtime_ns
 
 

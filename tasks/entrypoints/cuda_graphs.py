@@ -49,7 +49,7 @@ def install() -> int:
             continue
         for member in list(vars(module).values()):
             if isinstance(member, type) and member.__module__ == module.__name__:
-                changed += _change(member)
+                changed += _wrap_decoder(member)
     return changed
 
 
@@ -58,7 +58,7 @@ def why_not(computer: object) -> str:
     return str(getattr(computer, "no_graph_because", ""))
 
 
-def _change(decoder_class: Any) -> bool:  # noqa: ANN401 - one of NeMo's classes
+def _wrap_decoder(decoder_class: Any) -> bool:  # noqa: ANN401 - one of NeMo's classes
     if not {_FULL, _PARTIAL} <= vars(decoder_class).keys() or hasattr(
         decoder_class, "no_graph_because"
     ):
@@ -74,7 +74,7 @@ def _compile_or_partial(compile_graph: Callable[[Any], None]) -> Callable[[Any],
 
     @wraps(compile_graph)
     def compile_or_less(self: Any) -> None:  # noqa: ANN401
-        if (failed := _failure(compile_graph, self)) is not None:
+        if (failed := _try_compile(compile_graph, self)) is not None:
             _report_fallback(self, "one graph of the whole loop", "partial graphs", failed)
             self.cuda_graphs_mode = self.CudaGraphsMode.NO_WHILE_LOOPS
             self._partial_graphs_compile()
@@ -87,7 +87,7 @@ def _compile_or_none(compile_graphs: Callable[[Any], None]) -> Callable[[Any], N
 
     @wraps(compile_graphs)
     def compile_or_less(self: Any) -> None:  # noqa: ANN401
-        if (failed := _failure(compile_graphs, self)) is not None:
+        if (failed := _try_compile(compile_graphs, self)) is not None:
             _report_fallback(self, "partial graphs", "no graphs", failed)
             # The caller looks at the mode again, and in this one runs the same steps one by one.
             self.cuda_graphs_mode = self.CudaGraphsMode.NO_GRAPHS
@@ -95,7 +95,7 @@ def _compile_or_none(compile_graphs: Callable[[Any], None]) -> Callable[[Any], N
     return compile_or_less
 
 
-def _failure(compile_graph: Callable[[Any], None], computer: Any) -> Exception | None:  # noqa: ANN401
+def _try_compile(compile_graph: Callable[[Any], None], computer: Any) -> Exception | None:  # noqa: ANN401
     """Return what compiling raised; raise what is no failure of graphs, such as lack of memory."""
     stream = torch.cuda.current_stream() if torch.cuda.is_available() else None
     try:

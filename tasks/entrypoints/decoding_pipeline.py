@@ -147,25 +147,25 @@ class _DecodingRun:
             [places[place] for place in batch]
             for batch in length_batching.plan([self._durations[place] for place in places], budget)
         )
-        way = self._on_gpu if self._model.on_gpu else self._on_cpu
+        way = self._run_on_gpu if self._model.on_gpu else self._run_on_cpu
         readers = min(_READERS, cores()) if self._model.on_gpu else 1
         with Reader(self._audio, self._model.rate, readers, pinned=self._model.on_gpu) as reader:
             way(reader.batches(plan, _READ_AHEAD))
 
-    def _on_cpu(self, batches: Iterable[Any]) -> None:
+    def _run_on_cpu(self, batches: Iterable[Any]) -> None:
         """Decode whole batches side by side, each on one core."""
         with _pool(cpu_workers(), "batch") as workers:
             for batch in batches:
-                self._in_flight.append(workers.submit(self._whole, batch))
+                self._in_flight.append(workers.submit(self._decode_batch, batch))
                 self._wait(cpu_workers())
             self._wait(0)
 
-    def _whole(self, batch: Any) -> None:  # noqa: ANN401
+    def _decode_batch(self, batch: Any) -> None:  # noqa: ANN401
         with torch.inference_mode():
             encoded = self._model.encode(batch.signal, batch.lengths)
             self._keep(batch.places, self._model.spell(self._model.decode([encoded])))
 
-    def _on_gpu(self, batches: Iterable[Any]) -> None:
+    def _run_on_gpu(self, batches: Iterable[Any]) -> None:
         """Encode here, decode on a stream of its own, spell beside both."""
         rows_together = greedy_decoder.GPU_DECODED_TOGETHER if self._model.decodes_together else 1
         side = torch.cuda.Stream(self._model.device)  # type: ignore[no-untyped-call]

@@ -270,7 +270,7 @@ def _decoding_parts(model: Any) -> tuple[Callable[..., Any] | None, Any, str]:  
             None,
             "its decoding heeds more than sound: by its own transcribe()",
         )
-    if _records_more(decoding.cfg):
+    if _has_records(decoding.cfg):
         decoding = _without_records(model, name, decoding.cfg)
     computer = getattr(decoding.decoding, "decoding_computer", None)
     if forward is _transducer and computer is None:
@@ -294,7 +294,7 @@ _RECORDS = (
 _HAVE_RECORDS = ("greedy", "confidence_cfg")
 
 
-def _records_more(cfg: Any) -> bool:  # noqa: ANN401 - of a decoding
+def _has_records(cfg: Any) -> bool:  # noqa: ANN401 - of a decoding
     """Return whether a decoding was asked for more than labels."""
     parts = [cfg, *(cfg.get(name) for name in _HAVE_RECORDS)]
     return any(part is not None and part.get(name) for part in parts for name in _RECORDS)
@@ -362,16 +362,16 @@ class TokenDecoder:
     def __call__(self, rows: Sequence[list[int]]) -> list[str]:
         """Return the texts of rows of labels; a CTC model's still have repetitions and blanks."""
         if self._quick is None:
-            return self._exact(rows)
-        texts = [self._quickly(row) for row in rows]
+            return self._decode_exactly(rows)
+        texts = [self._decode_quickly(row) for row in rows]
         if self._agreed < _SPELT_TWICE:
-            if texts != (exact := self._exact(rows)):
+            if texts != (exact := self._decode_exactly(rows)):
                 self._quick = None
                 return exact
             self._agreed += len(rows)
         return texts
 
-    def _exact(self, rows: Sequence[list[int]]) -> list[str]:
+    def _decode_exactly(self, rows: Sequence[list[int]]) -> list[str]:
         hypotheses = [Hypothesis(score=0.0, y_sequence=row) for row in rows]
         if self._ctc:
             results = self._decoding.decode_hypothesis(hypotheses, fold_consecutive=True)
@@ -379,7 +379,7 @@ class TokenDecoder:
             results = self._decoding.decode_hypothesis(hypotheses)
         return [result.text for result in results]
 
-    def _quickly(self, row: list[int]) -> str:
+    def _decode_quickly(self, row: list[int]) -> str:
         blank = self._decoding.blank_id
         if self._ctc:
             row = [

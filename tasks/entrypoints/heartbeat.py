@@ -19,11 +19,11 @@ _LOOK_EVERY_S = 2.0
 
 def watch(path: str, limit_s: float) -> None:
     """Watch the file from a thread; exit when it is older than ``limit_s`` seconds or gone."""
-    thread = threading.Thread(target=_look, args=(Path(path), limit_s), daemon=True)
+    thread = threading.Thread(target=_watch_file, args=(Path(path), limit_s), daemon=True)
     thread.start()
 
 
-def _look(path: Path, limit_s: float) -> None:
+def _watch_file(path: Path, limit_s: float) -> None:
     while True:
         time.sleep(_LOOK_EVERY_S)
         try:

@@ -24,7 +24,7 @@ _CONFIG = "conf/asr_finetune/speech_to_text_finetune.yaml"
 _CHECKOUTS = ("/opt/NeMo", "/workspace/NeMo", "/workspace/nemo", "/workspace")
 
 
-def _distribution(*names: str) -> str:
+def _distribution_version(*names: str) -> str:
     for name in names:
         try:
             return metadata.version(name)
@@ -33,7 +33,7 @@ def _distribution(*names: str) -> str:
     return ""
 
 
-def _folder(package: str) -> Path | None:
+def _package_folder(package: str) -> Path | None:
     """Return a package's folder; find a top-level one without running any of its code."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
@@ -48,9 +48,9 @@ def _read(file: Path) -> str:
         return ""
 
 
-def _nemo(package: Path | None) -> str:
+def _nemo_version(package: Path | None) -> str:
     """Return the version of the distribution, or the package's own if none is installed."""
-    installed = _distribution("nemo_toolkit", "nemo-toolkit")
+    installed = _distribution_version("nemo_toolkit", "nemo-toolkit")
     if installed or package is None:
         return installed
     version_parts = dict(
@@ -65,15 +65,15 @@ def _nemo(package: Path | None) -> str:
     )
 
 
-def _cuda() -> str:
+def _cuda_version() -> str:
     """Return the CUDA version that torch was built for."""
-    torch = _folder("torch")
+    torch = _package_folder("torch")
     text = _read(torch / "version.py") if torch is not None else ""
     match = re.search(r"^cuda\b[^=]*=\s*['\"]([\d.]+)['\"]", text, re.MULTILINE)
     return match.group(1) if match else ""
 
 
-def _examples(asked_for: str, package: Path | None) -> str:
+def _examples_folder(asked_for: str, package: Path | None) -> str:
     roots = [Path(root) for root in _CHECKOUTS]
     if package is not None:
         roots.append(package.parent)
@@ -87,15 +87,15 @@ def main(asked_for: str) -> None:
     """Look, and print what was found."""
     # Beside this program lie others whose names an image may use as well.
     sys.path[:] = [place for place in sys.path if place != str(Path(__file__).parent)]
-    package = _folder("nemo")
+    package = _package_folder("nemo")
     report = {
-        "nemo": _nemo(package),
-        "torch": _distribution("torch"),
-        "cuda": _cuda(),
+        "nemo": _nemo_version(package),
+        "torch": _distribution_version("torch"),
+        "cuda": _cuda_version(),
         "python": platform.python_version(),
         "package": str(package or ""),
         "asr": package is not None and (package / "collections/asr/__init__.py").is_file(),
-        "examples": _examples(asked_for, package),
+        "examples": _examples_folder(asked_for, package),
     }
     print(PREFIX + json.dumps(report), flush=True)
 

@@ -183,8 +183,8 @@ class EventWriter(pl.Callback):
             epoch=trainer.current_epoch,
             step=trainer.global_step,
             train_loss=sum(self._losses) / len(self._losses) if self._losses else None,
-            val_loss=_number(metrics.get("val_loss")),
-            val_wer=_number(metrics.get("val_wer")),
+            val_loss=_finite_or_none(metrics.get("val_loss")),
+            val_wer=_finite_or_none(metrics.get("val_wer")),
             seconds=round(time.monotonic() - self._started, 3),
             gpu_memory_mib=_gpu_memory_mib(),
             gpu_utilisation=self._busy,
@@ -229,7 +229,7 @@ def _gpu_memory_mib() -> int:
     return torch.cuda.max_memory_allocated() // _MIB if torch.cuda.is_available() else 0
 
 
-def _number(value: object) -> float | None:
+def _finite_or_none(value: object) -> float | None:
     number = None if value is None else float(value)  # type: ignore[arg-type]  # a 0-d tensor
     return number if number is not None and math.isfinite(number) else None
 

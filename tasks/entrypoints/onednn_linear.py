@@ -46,10 +46,10 @@ class OneDnnLinear(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the layer's output."""
         if self._over_time:
-            return self._product(x.transpose(1, 2)).transpose(1, 2)
-        return self._product(x)
+            return self._multiply(x.transpose(1, 2)).transpose(1, 2)
+        return self._multiply(x)
 
-    def _product(self, x: torch.Tensor) -> torch.Tensor:
+    def _multiply(self, x: torch.Tensor) -> torch.Tensor:
         product: torch.Tensor = self._operator(x, self._weight, self._bias, "none", [], "")
         return product
 

@@ -80,7 +80,7 @@ class Brev:
             if _BY_KEY in str(wrong).lower():
                 return []
             raise
-        with _expected("ls orgs"):
+        with _check_output("ls orgs"):
             return [
                 Organisation(
                     str(organisation["id"]),
@@ -103,7 +103,7 @@ class Brev:
         """
         query = ["--gpu-name", gpu, "--min-disk", str(disk_gb), "--sort", "price", "--json"]
         offers = self._json("search", *query)
-        with _expected("search"):
+        with _check_output("search"):
             for offer in offers or []:
                 # A search for A100 also finds other names that hold it; more GPUs cost more.
                 fits = offer["vram_per_gpu_gb"] >= _SAME_CARD * memory_gb
@@ -143,7 +143,7 @@ class Brev:
             HostError: it cannot tell, for instance because nobody is logged in.
         """
         listing = self._json("ls", "--json", "--all")
-        with _expected("ls"):
+        with _check_output("ls"):
             return [
                 Instance(workspace["name"], workspace["status"], workspace.get("build_status", ""))
                 for workspace in listing["workspaces"] or []
@@ -198,7 +198,7 @@ class Brev:
 
 
 @contextmanager
-def _expected(command: str) -> Iterator[None]:
+def _check_output(command: str) -> Iterator[None]:
     """Raise an error of the host if Brev's output has another form than is read here.
 
     Raises:

@@ -87,7 +87,7 @@ def fetch(
         bring = partial(connection.copy_back, placed.clinic, staging, _NOT_BACK)
         retry_connection(bring, patience_s)
         checked, run = verify(staging, cycle)
-        changed = _localise(staging, cycle, run, _homes(placed, cargo))
+        changed = _localise(staging, cycle, run, _paired_places(placed, cargo))
         earlier_models = _install(staging, cycle, {**rental, **changed})
     except Exception as failure:
         with suppress(OSError):
@@ -138,7 +138,7 @@ def _compare(expected: Mapping[Path, str], staging: Path, cycle: Cycle) -> None:
             )
 
 
-def _homes(placed: RemotePaths, cargo: UploadPlan) -> list[tuple[str, str]]:
+def _paired_places(placed: RemotePaths, cargo: UploadPlan) -> list[tuple[str, str]]:
     """Pair each place on the host with its place here, the innermost first."""
     pairs = [(placed.clinic, cargo.cycle.path.parent)]
     pairs += zip(placed.audio_roots, cargo.audio_roots, strict=True)
@@ -167,11 +167,11 @@ def _localise(
         original = hashing.sha256_file(path)
         if path.suffix == ".jsonl":
             rows = atomic_files.read_jsonl(path)
-            if (moved := _at_home(rows, homes)) != rows:
+            if (moved := _with_local_paths(rows, homes)) != rows:
                 atomic_files.write_jsonl(path, moved)
         elif path.suffix == ".json":
             value = atomic_files.read_json(path)
-            if (moved := _at_home(value, homes)) != value:
+            if (moved := _with_local_paths(value, homes)) != value:
                 atomic_files.write_json(path, moved)
         if (now := hashing.sha256_file(path)) != original:
             remote_hashes[path.relative_to(staging).as_posix()] = original
@@ -184,18 +184,18 @@ def _localise(
     if remote_hashes:
         atomic_files.write_json(info_path, {**info, "dataset": {**info["dataset"], **hashes}})
         remote_hashes[info_path.relative_to(staging).as_posix()] = original
-    record = _at_home(atomic_files.read_json(results / run_record.RECORD_NAME), homes)
+    record = _with_local_paths(atomic_files.read_json(results / run_record.RECORD_NAME), homes)
     record["files"] = {name: rewritten(results / name) for name in record["files"]}
     record["sft"]["training_run_info_sha256"] = hashing.sha256_file(info_path)
     atomic_files.write_json(results / run_record.RECORD_NAME, record)
     return {"sha256_there": remote_hashes} if remote_hashes else {}
 
 
-def _at_home(value: Any, homes: Sequence[tuple[str, str]]) -> Any:  # noqa: ANN401 - any JSON
+def _with_local_paths(value: Any, homes: Sequence[tuple[str, str]]) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(value, dict):
-        return {key: _at_home(item, homes) for key, item in value.items()}
+        return {key: _with_local_paths(item, homes) for key, item in value.items()}
     if isinstance(value, list):
-        return [_at_home(item, homes) for item in value]
+        return [_with_local_paths(item, homes) for item in value]
     if isinstance(value, str):
         for there, here in homes:
             if value == there or value.startswith(f"{there}/"):
@@ -209,7 +209,7 @@ def _install(staging: Path, cycle: Cycle, rental: Mapping[str, Any]) -> tuple[Pa
     models = cycle.path / "models"
     models.mkdir(exist_ok=True)
     placed = [
-        _place(trained, models / trained.name, f"before-{rental['lease']}")
+        _place_model(trained, models / trained.name, f"before-{rental['lease']}")
         for trained in sorted((cycle_files / "models").iterdir())
     ]
     for side in _SPLIT:
@@ -222,7 +222,7 @@ def _install(staging: Path, cycle: Cycle, rental: Mapping[str, Any]) -> tuple[Pa
     return tuple(earlier for earlier in placed if earlier is not None)
 
 
-def _place(arrived: Path, target: Path, suffix: str) -> Path | None:
+def _place_model(arrived: Path, target: Path, suffix: str) -> Path | None:
     """Put a model's folder in its place; where another model that lay there is kept."""
     if arrived.is_file():
         atomic_files.move(arrived, target)
@@ -235,12 +235,12 @@ def _place(arrived: Path, target: Path, suffix: str) -> Path | None:
         earlier = target.with_name(f"{target.name}.{suffix}")
         target.rename(earlier)
     arriving.rename(target)
-    if earlier is not None and _model(earlier) == _model(target):
+    if earlier is not None and _model_sha256(earlier) == _model_sha256(target):
         shutil.rmtree(earlier)
         return None
     return earlier
 
 
-def _model(folder: Path) -> str | None:
+def _model_sha256(folder: Path) -> str | None:
     path = folder / training_run.MODEL_NAME
     return hashing.sha256_file(path) if path.is_file() else None

@@ -116,7 +116,7 @@ def hold(lease: str) -> Iterator[None]:
         BlockingIOError: somebody else holds it.
     """
     place().mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(_lock(lease), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = os.open(_lock_path(lease), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -126,7 +126,7 @@ def hold(lease: str) -> Iterator[None]:
 
 def write(lease: Lease) -> None:
     """Write or renew the record; it is on the disk when this returns."""
-    path = _record(lease.lease)
+    path = _record_path(lease.lease)
     atomic_files.write_json(path, Schema.LEASE.mark(asdict(lease)))
     for target in (path, path.parent):
         handle = os.open(target, os.O_RDONLY)
@@ -141,9 +141,9 @@ def remove(lease: Lease) -> None:
 
 def forget(lease: str) -> None:
     """Remove a record by its id, whatever is in it."""
-    _record(lease).unlink(missing_ok=True)
+    _record_path(lease).unlink(missing_ok=True)
     with suppress(OSError):
-        _lock(lease).unlink(missing_ok=True)
+        _lock_path(lease).unlink(missing_ok=True)
 
 
 def ids() -> list[str]:
@@ -157,7 +157,7 @@ def read(lease: str) -> Lease | None:
     Raises:
         InputError: it cannot be read: nobody knows which host it is of.
     """
-    path = _record(lease)
+    path = _record_path(lease)
     try:
         document = atomic_files.read_json(path)
         Schema.LEASE.check(document, path)
@@ -174,9 +174,9 @@ def read(lease: str) -> Lease | None:
     return record
 
 
-def _record(lease: str) -> Path:
+def _record_path(lease: str) -> Path:
     return place() / f"{lease}.json"
 
 
-def _lock(lease: str) -> Path:
+def _lock_path(lease: str) -> Path:
     return place() / f"{lease}.lock"

@@ -264,7 +264,7 @@ class BrevInstance:
     def quote(self, gpu: str, memory_gb: int, disk_gb: int, most_usd_per_hour: float) -> Quote:
         """Return the cheapest offer, if it is as cheap as the person was told."""
         try:
-            account = self._account()
+            account = self._find_account()
             offer = self._brev.cheapest(gpu, memory_gb, disk_gb)
         except HostError as refused:
             raise NothingCreatedError(str(refused)) from refused
@@ -278,7 +278,7 @@ class BrevInstance:
             )
         return Quote(offer.usd_per_hour, account, offer)
 
-    def _account(self) -> str:
+    def _find_account(self) -> str:
         """Return the id of the active organisation; "" if an API key does not tell it."""
         active = next(
             (organisation for organisation in self._brev.organisations() if organisation.active),
@@ -338,10 +338,10 @@ class BrevInstance:
             brev.delete(self.name)
         except HostError:
             # Somebody else may have deleted it meanwhile.
-            if not self._status().given_back:
+            if not self._read_status().given_back:
                 raise
         deadline = time.monotonic() + _GONE_S
-        while not (state := self._status()).given_back:
+        while not (state := self._read_status()).given_back:
             if time.monotonic() > deadline:
                 raise HostError(f"brev: {self.name} is {state} after it was given back.")
             time.sleep(1.0)
@@ -378,13 +378,13 @@ class BrevInstance:
     def state(self) -> HostStatus:
         """Return its status by ``brev ls``, in its own organisation."""
         self._require_account()
-        return self._status()
+        return self._read_status()
 
-    def _status(self) -> HostStatus:
-        return _state(self._brev.find(self.name))
+    def _read_status(self) -> HostStatus:
+        return _status_of(self._brev.find(self.name))
 
 
-def _state(instance: Instance | None) -> HostStatus:
+def _status_of(instance: Instance | None) -> HostStatus:
     if instance is None:
         return HostStatus.ABSENT
     return {

@@ -36,7 +36,7 @@ finish() {{
 """
 
 
-def _root(folder: str, lease: str) -> str:
+def _lease_root(folder: str, lease: str) -> str:
     """Return the lease's folder, as a word of a script."""
     place = folder if folder.startswith("/") else f"$HOME/{folder}"
     return f'"{place}/{lease}"'
@@ -51,7 +51,7 @@ def begin(folder: str, lease: str, limit_s: int, at_limit: str) -> str:
     functions = _FUNCTIONS.format(lease=lease)
     return f"""set -eu
 umask 077
-root={_root(folder, lease)}
+root={_lease_root(folder, lease)}
 mkdir -p "$root"
 cd "$root"
 printf '%s\\n' "$root"
@@ -106,7 +106,7 @@ setsid nohup sh -c "sleep {limit_s}; $command" >/dev/null 2>&1 </dev/null &
 def end(folder: str, lease: str, command: str = "") -> str:
     """End everything of a lease and remove its folder; fails if something is left running."""
     return f"""{_FUNCTIONS.format(lease=lease)}
-root={_root(folder, lease)}
+root={_lease_root(folder, lease)}
 rm -f "$root/env"
 finish {_MARK} || {{ echo "processes are left: $(members {_MARK})" >&2; exit 1; }}
 if [ "$(cat "$root/clock" 2>/dev/null)" = systemd ]; then
@@ -124,7 +124,7 @@ rm -rf "$root"
 def remaining(folder: str, lease: str) -> str:
     """Print what is left of a lease: its processes and its folder; nothing if it is gone."""
     return f"""{_FUNCTIONS.format(lease=lease)}
-root={_root(folder, lease)}
+root={_lease_root(folder, lease)}
 members {_MARK}; members {_CLOCK_MARK}
 [ ! -e "$root" ] || printf '%s\\n' "$root"
 """

@@ -166,7 +166,7 @@ class Connection:
             ) from timeout
         if process.returncode == _SSH_FAILED:
             raise ConnectionLostError(
-                f"{self.settings.destination}: cannot be reached ({_end(process.stderr)})."
+                f"{self.settings.destination}: cannot be reached ({_last_lines(process.stderr)})."
             )
         return ScriptResult(process.returncode, process.stdout, process.stderr)
 
@@ -181,7 +181,7 @@ class Connection:
         if result.code != 0:
             raise HostError(
                 f"{self.settings.destination}: a step on the host failed "
-                f"(exit code {result.code}): {_end(result.err or result.out)}"
+                f"(exit code {result.code}): {_last_lines(result.err or result.out)}"
             )
         return result.out
 
@@ -212,7 +212,7 @@ class Connection:
         """
         listed = "".join(f"{name}\0" for name in names)
         arguments = ["--from0", "--files-from=-", "--copy-links", f"{folder}/"]
-        self._rsync([*arguments, self._remote(target)], listed)
+        self._rsync([*arguments, self._remote_path(target)], listed)
 
     def copy_back(self, source: str, target: Path, leave: Sequence[str] = ()) -> None:
         """Copy what is below a folder of the host to below a folder here.
@@ -227,9 +227,9 @@ class Connection:
         """
         target.mkdir(parents=True, exist_ok=True)
         excludes = [f"--exclude={pattern}" for pattern in leave]
-        self._rsync([*excludes, self._remote(source), f"{target}/"], "")
+        self._rsync([*excludes, self._remote_path(source), f"{target}/"], "")
 
-    def _remote(self, path: str) -> str:
+    def _remote_path(self, path: str) -> str:
         return f"{self.settings.destination}:{path}/"
 
     def _rsync(self, arguments: Sequence[str], stdin: str) -> None:
@@ -245,7 +245,7 @@ class Connection:
         kind = ConnectionLostError if process.returncode in _RSYNC_BROKEN else HostError
         raise kind(
             f"{self.settings.destination}: rsync failed (exit code {process.returncode}): "
-            f"{_end(process.stderr)}"
+            f"{_last_lines(process.stderr)}"
         )
 
 
@@ -295,7 +295,9 @@ class Tunnel:
             time.sleep(0.05)
         output = reader.text if self.alive else reader.final_text()
         self.close()
-        raise ConnectionLostError(f"{self.settings.destination}: no tunnel to it ({_end(output)}).")
+        raise ConnectionLostError(
+            f"{self.settings.destination}: no tunnel to it ({_last_lines(output)})."
+        )
 
     @property
     def alive(self) -> bool:
@@ -327,19 +329,19 @@ class _StderrReader:
         self.stands = False
         self._lines: list[str] = []
         self._readers = [
-            threading.Thread(target=self._listen, args=[process.stdout], daemon=True),
-            threading.Thread(target=self._note, args=[process.stderr], daemon=True),
+            threading.Thread(target=self._read_stdout, args=[process.stdout], daemon=True),
+            threading.Thread(target=self._read_stderr, args=[process.stderr], daemon=True),
         ]
         for reader in self._readers:
             reader.start()
 
-    def _listen(self, stream: IO[str]) -> None:
+    def _read_stdout(self, stream: IO[str]) -> None:
         with stream:
             for text in stream:
                 # A login may print more than what it was asked for.
                 self.stands = self.stands or text.strip() == _STANDS
 
-    def _note(self, stream: IO[str]) -> None:
+    def _read_stderr(self, stream: IO[str]) -> None:
         with stream:
             for text in stream:
                 self._lines = [*self._lines[-_TAIL:], text]
@@ -362,6 +364,6 @@ class _StderrReader:
         return 0 if match is None else int(match[1])
 
 
-def _end(text: str) -> str:
+def _last_lines(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return "; ".join(lines[-_TAIL:]) or "it said nothing"

@@ -71,7 +71,7 @@ def check(cargo: UploadPlan) -> None:
         InputError: a recording lies under none of the cargo's folders, or a manifest is broken.
     """
     with tempfile.TemporaryDirectory(prefix="asr-flywheel-") as folder:
-        _pack("/", cargo, Path(folder))
+        _plan_parts("/", cargo, Path(folder))
 
 
 def send(
@@ -90,7 +90,7 @@ def send(
         HostError: not everything arrived.
     """
     with tempfile.TemporaryDirectory(prefix="asr-flywheel-") as folder:
-        placed, parts = _pack(root, cargo, Path(folder))
+        placed, parts = _plan_parts(root, cargo, Path(folder))
         folders = " ".join(f'"{part.target}"' for part in parts)
         retry_connection(partial(connection.check, f"mkdir -p {folders}"), patience_s)
         for part in parts:
@@ -99,19 +99,21 @@ def send(
     return placed
 
 
-def _pack(root: str, cargo: UploadPlan, staging: Path) -> tuple[RemotePaths, list[_Part]]:
+def _plan_parts(root: str, cargo: UploadPlan, staging: Path) -> tuple[RemotePaths, list[_Part]]:
     """Plan the target of each file, and the paths that the run is told."""
     cycle = cargo.cycle
     # The folder's name is kept: it names the clinic in the store and in Prefect.
-    clinic = f"{root}/{cycle.path.parent.name if _plain(cycle.path.parent) else clinic_of(cycle)}"
+    clinic = (
+        f"{root}/{cycle.path.parent.name if _is_plain(cycle.path.parent) else clinic_of(cycle)}"
+    )
     place = f"{clinic}/{cycle.path.name}"
     inputs = f"{clinic}/inputs"
-    audio = _both_names(
+    audio = _with_real_names(
         (root, f"{inputs}/audio{number}") for number, root in enumerate(cargo.audio_roots)
     )
-    cycle_roots = _both_names([(cycle.path, place)])
-    parts = _speech(cycle.manifest, place, cycle_roots + audio, staging / "cycle")
-    parts += _evaluations(cycle, place, clinic)
+    cycle_roots = _with_real_names([(cycle.path, place)])
+    parts = _collect_speech(cycle.manifest, place, cycle_roots + audio, staging / "cycle")
+    parts += _collect_evaluations(cycle, place, clinic)
     base, baseline, general = cargo.base, None, None
     if (model := Path(cargo.base).expanduser()).is_file():
         names = [model.name]
@@ -127,18 +129,18 @@ def _pack(root: str, cargo: UploadPlan, staging: Path) -> tuple[RemotePaths, lis
         baseline = f"{inputs}/baseline/{given_path.name}"
     if cargo.general is not None:
         given_path = cargo.general.expanduser().absolute()
-        roots = _both_names([(given_path.parent, f"{inputs}/general")]) + audio
-        parts += _speech(given_path, f"{inputs}/general", roots, staging / "general")
+        roots = _with_real_names([(given_path.parent, f"{inputs}/general")]) + audio
+        parts += _collect_speech(given_path, f"{inputs}/general", roots, staging / "general")
         general = f"{inputs}/general/{given_path.name}"
     remote_audio = tuple(f"{inputs}/audio{number}" for number in range(len(cargo.audio_roots)))
     return RemotePaths(clinic, place, base, baseline, general, remote_audio), parts
 
 
-def _plain(folder: Path) -> bool:
+def _is_plain(folder: Path) -> bool:
     return all(char.isalnum() or char in "._-" for char in folder.name) and folder.name.isascii()
 
 
-def _both_names(folders: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
+def _with_real_names(folders: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
     """Return folders by their given and their real name, each with its place on the host."""
     return [
         (name, there)
@@ -147,7 +149,7 @@ def _both_names(folders: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
     ]
 
 
-def _speech(
+def _collect_speech(
     manifest: Path, place: str, roots: Sequence[tuple[Path, str]], staging: Path
 ) -> list[_Part]:
     """Collect a manifest and the recordings that it names.
@@ -179,7 +181,7 @@ def _speech(
     return [*parts, _Part(staging, (manifest.name,), place)]
 
 
-def _evaluations(cycle: Cycle, place: str, clinic: str) -> list[_Part]:
+def _collect_evaluations(cycle: Cycle, place: str, clinic: str) -> list[_Part]:
     """Collect what the gate reads: this cycle's evaluation, and the size of the one before."""
     parts = []
     if (evaluation := cycle.find_baseline()) is not None:

@@ -97,7 +97,7 @@ def keep(
     prefix = _prefix(clinic, cycle.number, run)
     content: dict[str, dict[str, Any]] = {}
     sent = 0
-    for path in _files(cycle, model.parent, audio=audio):
+    for path in _list_files(cycle, model.parent, audio=audio):
         name = path.relative_to(cycle.path.parent).as_posix()
         content[name] = {"sha256": hashing.sha256(path), "bytes": path.stat().st_size}
         sent += store.put(prefix + name, path, content[name]["sha256"])
@@ -119,7 +119,7 @@ def _prefix(clinic: str, cycle: int, run: str) -> str:
     return f"{clinic}/cycle{cycle}/{run}/"
 
 
-def _files(cycle: Cycle, model_dir: Path, *, audio: bool) -> Iterator[Path]:
+def _list_files(cycle: Cycle, model_dir: Path, *, audio: bool) -> Iterator[Path]:
     """Yield the files that the run read and wrote, without hidden files, in a fixed order."""
     for path in sorted(cycle.path.rglob("*")):
         relative = path.relative_to(cycle.path)

@@ -61,7 +61,7 @@ def arrivals(store: Store, prefix: str, folder: Path) -> list[Arrival]:
         StoreError: the store does not answer.
         InputError: what was seen cannot be read.
     """
-    hashes = _seen(folder)
+    hashes = _read_seen(folder)
     arrived = []
     for key in store.keys(prefix):
         if (match := _KEY.fullmatch(key.removeprefix(prefix))) is None:
@@ -115,11 +115,11 @@ def _copy(store: Store, arrival: Arrival, place: Path, report: Callable[[str], N
 def remember(folder: Path, arrival: Arrival) -> None:
     """Do not tell of this manifest again."""
     atomic_files.write_json(
-        folder / SEEN_NAME, {**_seen(folder), str(arrival.number): arrival.sha256}
+        folder / SEEN_NAME, {**_read_seen(folder), str(arrival.number): arrival.sha256}
     )
 
 
-def _seen(folder: Path) -> dict[str, str]:
+def _read_seen(folder: Path) -> dict[str, str]:
     """Read the hashes of the manifests that were handed over, by the cycle's number."""
     path = folder / SEEN_NAME
     return (

@@ -167,7 +167,7 @@ def read(path: Path) -> Record:
             image=document["image"],
             machine=document["machine"],
             versions=document["versions"],
-            steps=tuple(_step(step) for step in document["steps"]),
+            steps=tuple(_parse_step(step) for step in document["steps"]),
             finished=document["finished"] or "",
             seconds=document["seconds"],
         )
@@ -178,7 +178,7 @@ def read(path: Path) -> Record:
         ) from wrong
 
 
-def _step(step: Mapping[str, Any]) -> StepResult:
+def _parse_step(step: Mapping[str, Any]) -> StepResult:
     failure = step["failure"]
     return StepResult(
         name=step["name"],

@@ -106,14 +106,14 @@ class S3Store:
         """Write an object and remove it."""
         key = f"{PROBE}-{uuid.uuid4().hex}"
         self.write(key, b"")
-        with self._answers(key):
+        with self._convert_errors(key):
             self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
 
     def put(self, key: str, path: Path, sha256: str) -> bool:
         """Send it, in parts if it is large; S3 shows an object only when it is whole."""
         if self._sha256_of(key) == sha256:
             return False
-        with disk(path), self._answers(key):
+        with disk(path), self._convert_errors(key):
             if path.stat().st_size <= self.part_bytes:
                 content = path.read_bytes()
                 require_unchanged(path, sha256, hashlib.sha256(content))
@@ -122,31 +122,31 @@ class S3Store:
                 self._put_parts(key, path, sha256)
         if self._sha256_of(key) != sha256:
             # An upload that somebody began with another content was taken up again.
-            with self._answers(key):
+            with self._convert_errors(key):
                 self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
             raise StoreError(f"{self.url(key)}: was sent wrongly. Try again.", transient=True)
         return True
 
     def get(self, key: str, target: Path, sha256: str) -> None:
         """Fetch it."""
-        with self._answers(key), disk(target):
+        with self._convert_errors(key), disk(target):
             body = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"]
             receive(body, target, partial(require_kept, self.url(key), sha256))
 
     def read(self, key: str) -> bytes:
         """Fetch a small object."""
-        with self._answers(key):
+        with self._convert_errors(key):
             response = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)
             return bytes(response["Body"].read())
 
     def write(self, key: str, content: bytes) -> None:
         """Send a small object."""
-        with self._answers(key):
+        with self._convert_errors(key):
             self._put_whole(key, content, hashlib.sha256(content).hexdigest())
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List the bucket."""
-        with self._answers(prefix):
+        with self._convert_errors(prefix):
             pages = self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=self.prefix + prefix
             )
@@ -156,7 +156,7 @@ class S3Store:
 
     def _sha256_of(self, key: str) -> str | None:
         """Return the hash that an object was kept with; None if there is no object."""
-        with self._answers(key):
+        with self._convert_errors(key):
             try:
                 response = self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)
             except ClientError as wrong:
@@ -164,11 +164,11 @@ class S3Store:
                 if code in _ABSENT:
                     return None
                 if code in _MUTE:
-                    self._learn_why(key)
+                    self._raise_named_error(key)
                 raise
         return str(response["Metadata"].get(_HASH, ""))
 
-    def _learn_why(self, key: str) -> None:
+    def _raise_named_error(self, key: str) -> None:
         """Ask for the object itself: what is refused then has a body, with the error's name.
 
         Raises:
@@ -188,7 +188,7 @@ class S3Store:
 
     def _put_parts(self, key: str, path: Path, sha256: str) -> None:
         address = {"Bucket": self.bucket, "Key": self.prefix + key}
-        upload, arrived = self._unfinished(key)
+        upload, arrived = self._find_unfinished_upload(key)
         if upload is None:
             upload = self.client.create_multipart_upload(
                 **address, ChecksumAlgorithm="SHA256", Metadata={_HASH: sha256}, **self._options
@@ -202,7 +202,7 @@ class S3Store:
                 digest.update(content)
                 checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
                 part = arrived.get(number)
-                if part is None or not _is(part, content, checksum):
+                if part is None or not _has_content(part, content, checksum):
                     part = self.client.upload_part(
                         **address,
                         UploadId=upload,
@@ -223,7 +223,7 @@ class S3Store:
             **address, UploadId=upload, MultipartUpload={"Parts": parts}
         )
 
-    def _unfinished(self, key: str) -> tuple[str | None, dict[int, dict[str, Any]]]:
+    def _find_unfinished_upload(self, key: str) -> tuple[str | None, dict[int, dict[str, Any]]]:
         """Find the newest unfinished upload of this key, and its parts by number."""
         listing = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.prefix + key)
         uploads = [
@@ -239,7 +239,7 @@ class S3Store:
         return newest, parts
 
     @contextmanager
-    def _answers(self, key: str) -> Iterator[None]:
+    def _convert_errors(self, key: str) -> Iterator[None]:
         """Turn refusals and silence of the endpoint into errors of the store."""
         try:
             yield
@@ -259,7 +259,7 @@ class S3Store:
             ) from wrong
 
 
-def _is(part: dict[str, Any], content: bytes, checksum: str) -> bool:
+def _has_content(part: dict[str, Any], content: bytes, checksum: str) -> bool:
     """Return whether an uploaded part has this content.
 
     Not every endpoint tells a part's SHA-256; then its ETag counts, which is the content's MD5 and,

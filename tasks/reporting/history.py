@@ -249,7 +249,7 @@ def read_history(root: Path) -> History:
     if not cycles:
         raise InputError(f"{root}: holds no cycle. Fix: name the folder that holds cycle1.")
     problems: list[str] = []
-    costs = _costs(root, problems)
+    costs = _read_costs(root, problems)
     turns = []
     for cycle in sorted(cycles, key=lambda cycle: cycle.number):
         try:
@@ -262,11 +262,11 @@ def read_history(root: Path) -> History:
         tuple(problems),
         tuple(compare(earlier, later) for earlier, later in pairwise(turns)),
         find_champion(turns),
-        tuple(_advice(turns)),
+        tuple(_advise(turns)),
     )
 
 
-def _costs(root: Path, problems: list[str]) -> Mapping[int, float]:
+def _read_costs(root: Path, problems: list[str]) -> Mapping[int, float]:
     try:
         ledger = cost_ledger.read(root)
     except InputError as damaged:
@@ -354,7 +354,7 @@ def find_champion(turns: Sequence[Turn]) -> Turn | None:
     return champion
 
 
-def _advice(turns: Sequence[Turn]) -> Iterable[str]:
+def _advise(turns: Sequence[Turn]) -> Iterable[str]:
     """Yield the advice of the stopping rules on the newest turns."""
     if not turns:
         return

@@ -121,20 +121,20 @@ class _Reasoning:
         unexplained = [
             row for row in self.comparison.different if row.kind is not MismatchKind.NUMBERS
         ]
-        for look in (self._symbols, self._silence, self._cut):
+        for look in (self._find_symbols, self._find_silence, self._find_truncation):
             cause, explained = look(unexplained)
             if cause is not None:
                 yield cause
                 unexplained = [row for row in unexplained if row not in explained]
         if unexplained:
-            yield self._of_words(unexplained)
+            yield self._attribute_words(unexplained)
         if numbers := self.comparison.of(MismatchKind.NUMBERS):
             says = f"in {len(numbers)} rows words differ only where the service writes digits"
             yield Cause(CauseName.NUMBERS, len(numbers), (says,))
         if style := self.comparison.of(MismatchKind.STYLE):
             yield Cause(CauseName.STYLE, len(style), (_style_evidence(style),))
 
-    def _symbols(
+    def _find_symbols(
         self, unexplained: Sequence[ParityRow]
     ) -> tuple[Cause | None, Sequence[ParityRow]]:
         """Attribute rows to a wrong decoder if its own symbols are in the text of most rows."""
@@ -146,9 +146,11 @@ class _Reasoning:
             row for row in unexplained if row.kind in (MismatchKind.ARTEFACT, MismatchKind.WORDS)
         ]
         says = f"{len(rows)} rows hold raw symbols or repeated pieces: {rows[0].served[:60]!r}"
-        return Cause(CauseName.DECODER, len(explained), (says, *self._declared())), explained
+        return Cause(
+            CauseName.DECODER, len(explained), (says, *self._declared_decoder())
+        ), explained
 
-    def _silence(
+    def _find_silence(
         self, unexplained: Sequence[ParityRow]
     ) -> tuple[Cause | None, Sequence[ParityRow]]:
         """Attribute rows to a wrong decoder if most speech comes back empty."""
@@ -157,9 +159,11 @@ class _Reasoning:
         if not empty or len(empty) < self.limits.systematic * len(spoken):
             return None, ()
         says = f"{len(empty)} of {len(spoken)} rows with speech came back empty"
-        return Cause(CauseName.DECODER, len(empty), (says, *self._declared())), empty
+        return Cause(CauseName.DECODER, len(empty), (says, *self._declared_decoder())), empty
 
-    def _cut(self, unexplained: Sequence[ParityRow]) -> tuple[Cause | None, Sequence[ParityRow]]:
+    def _find_truncation(
+        self, unexplained: Sequence[ParityRow]
+    ) -> tuple[Cause | None, Sequence[ParityRow]]:
         """Attribute rows to truncation if they lack their end or their beginning."""
         cut = [row for row in unexplained if row.kind is MismatchKind.CUT]
         short = [
@@ -170,7 +174,7 @@ class _Reasoning:
         if not short and (not cut or len(cut) < self.limits.systematic * len(unexplained)):
             return None, ()
         # Where most rows are cut, one that is shorter and heard otherwise too was cut as well.
-        explained = [row for row in unexplained if row in cut or row in short or _shorter(row)]
+        explained = [row for row in unexplained if row in cut or row in short or _is_shorter(row)]
         lost_words = sum(
             max(row.words - len(normalise(row.served).split()), 0) for row in explained
         )
@@ -184,7 +188,7 @@ class _Reasoning:
             evidence.append(f"the service says that it processed only a part of {len(short)} rows")
         return Cause(CauseName.TRUNCATION, len(explained), tuple(evidence)), explained
 
-    def _asked(self) -> Sequence[Mapping[str, Any]]:
+    def _asked_models(self) -> Sequence[Mapping[str, Any]]:
         """Return the models that can have answered: an offline request names none."""
         return [
             model
@@ -192,15 +196,19 @@ class _Reasoning:
             if model["parameters"].get("type", _OFFLINE) == _OFFLINE
         ]
 
-    def _declared(self) -> Sequence[str]:
+    def _declared_decoder(self) -> Sequence[str]:
         """Return what the endpoint says of its decoder, if it is known to be a wrong one.
 
         Several models of one endpoint tell something only where all of them tell the same.
         """
         expected = self.evidence.flag.partition("=")[2]
-        declared = {(name, value) for model in self._asked() for name, value in _decoders(model)}
+        declared = {
+            (name, value)
+            for model in self._asked_models()
+            for name, value in _decoder_parameters(model)
+        }
         decoders = {_SAME_DECODER.get(value) for _, value in declared}
-        silent = any(not _decoders(model) for model in self._asked())
+        silent = any(not _decoder_parameters(model) for model in self._asked_models())
         if (
             not expected
             or silent
@@ -213,9 +221,9 @@ class _Reasoning:
             for name, value in sorted(declared)
         ]
 
-    def _of_words(self, rows: Sequence[ParityRow]) -> Cause:
+    def _attribute_words(self, rows: Sequence[ParityRow]) -> Cause:
         """Attribute rows whose words differ without a pattern of their own."""
-        for look in (self._other_known, self._probed, self._converted):
+        for look in (self._find_known_model, self._find_by_probes, self._find_conversion):
             if cause := look(rows):
                 return cause
         share = len(rows) / len(self.comparison.rows)
@@ -226,7 +234,7 @@ class _Reasoning:
             and self.comparison.word_difference <= self.limits.tolerated_words
         ):
             return Cause(CauseName.PRECISION, len(rows), (f"{summary}, {words}",))
-        if declared := self._declared():
+        if declared := self._declared_decoder():
             return Cause(CauseName.DECODER, len(rows), (f"{summary}, {words}", *declared))
         if share >= self.limits.systematic:
             evidence = [f"{summary}, {words}, without a pattern"]
@@ -235,7 +243,7 @@ class _Reasoning:
             return Cause(CauseName.OTHER_MODEL, len(rows), tuple(evidence))
         return Cause(CauseName.UNEXPLAINED, len(rows), (f"{summary}, {words}",))
 
-    def _other_known(self, rows: Sequence[ParityRow]) -> Cause | None:
+    def _find_known_model(self, rows: Sequence[ParityRow]) -> Cause | None:
         """Attribute rows to another model if the texts are those of its evaluation."""
         for name, texts in (self.evidence.others or {}).items():
             evaluated = [row for row in rows if row.offline.audio_filepath in texts]
@@ -252,7 +260,7 @@ class _Reasoning:
                 return Cause(CauseName.BASE, len(rows), (says,))
         return None
 
-    def _probed(self, rows: Sequence[ParityRow]) -> Cause | None:
+    def _find_by_probes(self, rows: Sequence[ParityRow]) -> Cause | None:
         """Attribute rows by the probe that leaves least of the difference, if it leaves little."""
         results = [
             result for result in self.evidence.probes if result.tried >= self.limits.least_probed
@@ -266,7 +274,7 @@ class _Reasoning:
         holding = [
             result
             for result in results
-            if result.probe.finds in _SPEAKS_FOR and self._holds(result)
+            if result.probe.finds in _SPEAKS_FOR and self._probe_holds(result)
         ]
         restoring = sorted((o for o in holding if o.probe.restores), key=lambda result: result.left)
         # Of two bands that go unnoticed alike the wider says more; it comes first.
@@ -281,21 +289,21 @@ class _Reasoning:
             f"probe {best.probe.name!r} {effect}: {best.difference} words differed on {best.tried} "
             f"rows, {best.edits} do with it; {best.probe.says}"
         )
-        evidence = (says, *self._other_rate())
+        evidence = (says, *self._declared_rates())
         return Cause(_SPEAKS_FOR[best.probe.finds], len(rows), evidence)
 
-    def _holds(self, result: ProbeResult) -> bool:
+    def _probe_holds(self, result: ProbeResult) -> bool:
         if result.probe.restores:
             return result.left <= self.limits.probe_left
         return result.worse <= self.limits.unnoticed
 
-    def _other_rate(self) -> Iterable[str]:
-        for model in self._asked():
+    def _declared_rates(self) -> Iterable[str]:
+        for model in self._asked_models():
             rate = str(model["parameters"].get("sample_rate", ""))
             if rate and self.evidence.sample_rate and rate != str(self.evidence.sample_rate):
                 yield f"the endpoint says {rate} Hz, the model has {self.evidence.sample_rate}"
 
-    def _converted(self, rows: Sequence[ParityRow]) -> Cause | None:
+    def _find_conversion(self, rows: Sequence[ParityRow]) -> Cause | None:
         """Attribute rows to conversion if the files of just those rows had to be converted."""
         converted = [row for row in self.comparison.rows if row.converted]
         others = [row for row in self.comparison.rows if not row.converted]
@@ -328,7 +336,7 @@ _SAME_DECODER = {
 """The values of riva-build's decoder flag, old and new; those that mean the same have one value."""
 
 
-def _decoders(model: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+def _decoder_parameters(model: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     """Return name and value of the decoder's parameters, by their exact names alone."""
     parameters = model["parameters"]
     return [(name, parameters[name]) for name in _DECODER_KEYS if parameters.get(name)]
@@ -340,7 +348,7 @@ _SPEAKS_FOR = {
 }
 
 
-def _shorter(row: ParityRow) -> bool:
+def _is_shorter(row: ParityRow) -> bool:
     return len(normalise(row.served).split()) < row.words
 
 

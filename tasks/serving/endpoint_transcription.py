@@ -118,11 +118,13 @@ def transcribe(
     """
     atomic_files.check_target(target)
     part = partial_path(target, client, client.served())
-    answers = _read(part)
+    answers = _read_partial(part)
     todo = {row.audio_sha256: row for row in rows if row.audio_sha256 not in answers}
     if answers and todo:
         report(f"{len(rows) - len(todo)} rows were answered before")
-    attempts = _ask([*todo.values()], client, part, answers, concurrency, report) if todo else 0
+    attempts = (
+        _recognise_rows([*todo.values()], client, part, answers, concurrency, report) if todo else 0
+    )
     results = tuple(answers[row.audio_sha256] for row in rows)
     write_hypotheses(
         target,
@@ -135,7 +137,7 @@ def transcribe(
     return Served(results, len(todo), attempts)
 
 
-def _ask(
+def _recognise_rows(
     rows: Sequence[CheckedRow],
     client: Client,
     part: Path,
@@ -200,7 +202,7 @@ def _append(out: Any, recording: str, result: RivaResult) -> None:  # noqa: ANN4
     os.fsync(out.fileno())
 
 
-def _read(part: Path) -> dict[str, RivaResult]:
+def _read_partial(part: Path) -> dict[str, RivaResult]:
     """Read the answers of an earlier start; drop a last line that a kill cut short."""
     if not part.is_file():
         return {}

@@ -120,12 +120,12 @@ def judge(model: Path, claimed: str | None, *, needs_weights: bool = True) -> Ac
         InputError: not a readable .nemo.
     """
     archive = open_archive(model, needs_weights=needs_weights)
-    configured = _told(archive)
+    configured = _configured_decoder(archive)
 
     def refuse(reason: str) -> Refusal:
         return Refusal(reason, configured, claimed or "", archive.decoder_evidence)
 
-    claimed_decoder = None if claimed is None else _meant(claimed)
+    claimed_decoder = None if claimed is None else _parse_decoder(claimed)
     if claimed is not None and claimed_decoder is None:
         return refuse(
             f"--decoder {claimed!r} is no decoder that this tool knows (ctc, rnnt, tdt); the "
@@ -137,7 +137,7 @@ def judge(model: Path, claimed: str | None, *, needs_weights: bool = True) -> Ac
             f"{archive.config.get('target')!r}): Riva's build for such a model is not known here. "
             f"Ask {neighbour_stages.SERVING}."
         )
-    served = _served(archive, claimed_decoder)
+    served = _choose_decoder(archive, claimed_decoder)
     if served is None:
         return refuse(
             f"--decoder says {claimed_decoder!r}, but the model's own configuration says "
@@ -147,7 +147,7 @@ def judge(model: Path, claimed: str | None, *, needs_weights: bool = True) -> Ac
         )
     target = decoder_targets.target(served, cache_aware=archive.is_cache_aware)
     hybrid = served is not archive.decoder
-    warnings = _warnings(archive, served, hybrid=hybrid)
+    warnings = _list_warnings(archive, served, hybrid=hybrid)
     return Accepted(served, target, archive.decoder_evidence, hybrid, tuple(warnings))
 
 
@@ -168,8 +168,8 @@ def judge_named(name: str, claimed: str | None) -> Accepted | Refusal:
 def _judge_listed(base: Base, claimed: str | None) -> Accepted | Refusal:
     """Judge a base by the table alone."""
     evidence = (f"the table of bases: {base.decoder.value}",)
-    served = _head(base.decoder, None if claimed is None else _meant(claimed))
-    if served is None and base.cache_aware and _meant(claimed or "") == _STREAMING:
+    served = _choose_head(base.decoder, None if claimed is None else _parse_decoder(claimed))
+    if served is None and base.cache_aware and _parse_decoder(claimed or "") == _STREAMING:
         served = base.decoder
     if served is None:
         return Refusal(
@@ -182,14 +182,14 @@ def _judge_listed(base: Base, claimed: str | None) -> Accepted | Refusal:
     return Accepted(served, target, evidence, hybrid=served is not base.decoder)
 
 
-def _served(archive: NemoArchive, claimed: str | None) -> Decoder | None:
+def _choose_decoder(archive: NemoArchive, claimed: str | None) -> Decoder | None:
     """Return the decoder that is handed on; None if the user's word contradicts the file."""
     if archive.is_cache_aware and archive.decoder.has_transducer:
-        return _head(archive.decoder, None) if claimed in (None, _STREAMING) else None
-    return _head(archive.decoder, claimed)
+        return _choose_head(archive.decoder, None) if claimed in (None, _STREAMING) else None
+    return _choose_head(archive.decoder, claimed)
 
 
-def _head(decoder: Decoder, claimed: str | None) -> Decoder | None:
+def _choose_head(decoder: Decoder, claimed: str | None) -> Decoder | None:
     """Return the head that a user's word means; of a hybrid the transducer, which is measured."""
     if decoder not in (Decoder.HYBRID_RNNT_CTC, Decoder.HYBRID_TDT_CTC):
         return decoder if claimed in (None, decoder.value) else None
@@ -199,7 +199,7 @@ def _head(decoder: Decoder, claimed: str | None) -> Decoder | None:
     return Decoder.CTC if claimed == Decoder.CTC.value else None
 
 
-def _told(archive: NemoArchive) -> str:
+def _configured_decoder(archive: NemoArchive) -> str:
     """Return the decoder in the words of the specification's table."""
     if not archive.decoder_evidence:
         return "unknown"
@@ -210,13 +210,13 @@ def _told(archive: NemoArchive) -> str:
     return archive.decoder.value
 
 
-def _meant(claimed: str) -> str | None:
+def _parse_decoder(claimed: str) -> str | None:
     """Return the decoder that a user's word means; ignore case, dashes and the encoder's name."""
     word = re.sub(r"[^a-z]", "", claimed.lower())
     return _SPELLINGS.get(_ENCODERS.sub("", word))
 
 
-def _warnings(archive: NemoArchive, served: Decoder, *, hybrid: bool) -> Iterator[str]:
+def _list_warnings(archive: NemoArchive, served: Decoder, *, hybrid: bool) -> Iterator[str]:
     if not archive.has_weights:
         yield "the archive holds no weights: its decoder is known, but nothing can serve it"
     if archive.sample_rate != _USUAL_RATE:

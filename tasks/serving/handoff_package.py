@@ -166,7 +166,7 @@ def write(tuned: Tuned, accepted: Accepted, folder: Path) -> Path:
         for script, text in scripts.items():
             atomic_files.write_text(work / script, text)
             (work / script).chmod(0o755)
-        atomic_files.write_text(work / CARD_NAME, model_card.render(_facts(tuned, accepted)))
+        atomic_files.write_text(work / CARD_NAME, model_card.render(_gather_facts(tuned, accepted)))
         content = (training_run.MODEL_NAME, *scripts, CARD_NAME)
         atomic_files.write_json(
             work / RECORD_NAME,
@@ -206,7 +206,7 @@ def _link_or_copy(model: Path, place: Path) -> None:
     shutil.copyfile(model, place)
 
 
-def _facts(tuned: Tuned, accepted: Accepted) -> model_card.Facts:
+def _gather_facts(tuned: Tuned, accepted: Accepted) -> model_card.Facts:
     evaluated = tuned.evaluated
     return model_card.Facts(
         record=tuned.record,
@@ -214,13 +214,13 @@ def _facts(tuned: Tuned, accepted: Accepted) -> model_card.Facts:
         decision=run_record.read_decision(evaluated),
         headline=run_record.read_leaderboard(evaluated)["sections"]["headline"],
         rows=read_hypotheses(evaluated.offline_hyps),
-        base=_base(tuned.base_name),
+        base=_describe_base(tuned.base_name),
         decoder=accepted.decoder.value,
         target=accepted.target,
     )
 
 
-def _base(name: str) -> Base | None:
+def _describe_base(name: str) -> Base | None:
     """Describe the base; None if a .nemo of the user's own has been moved since."""
     with suppress(InputError):
         return catalog.describe(name)

@@ -170,11 +170,11 @@ def _has_artefacts(offline: str, served: str, thresholds: Thresholds) -> bool:
     old_text, new_text = (normalise(text).replace(" ", "") for text in (offline, served))
     if not old_text or len(new_text) < thresholds.longer * len(old_text):
         return False
-    difference = Levenshtein.normalized_distance(_collapsed(old_text), _collapsed(new_text))
+    difference = Levenshtein.normalized_distance(_collapse(old_text), _collapse(new_text))
     return difference <= thresholds.cut_edits
 
 
-def _collapsed(text: str) -> str:
+def _collapse(text: str) -> str:
     """Return the text with each piece that repeats at once reduced to one, as CTC does."""
     return _REPEATED.sub(r"\1", text)
 

@@ -60,7 +60,7 @@ class ParityReport:
 
         Rows that could not be compared prove nothing: what looks equal is then ``incomplete``.
         """
-        if self.comparison.different and not self._tolerable(THRESHOLDS):
+        if self.comparison.different and not self._is_tolerable(THRESHOLDS):
             return "diverges"
         if not self.comparison.is_whole:
             return "incomplete"
@@ -79,9 +79,9 @@ class ParityReport:
         """A sentence for each evaluation with rows that the other lacks; () if there are none."""
         comparison = self.comparison
         only = (("offline", comparison.only_offline), ("served", comparison.only_served))
-        return tuple(_only(name, rows) for name, rows in only if rows)
+        return tuple(_describe_only(name, rows) for name, rows in only if rows)
 
-    def _tolerable(self, limits: Thresholds) -> bool:
+    def _is_tolerable(self, limits: Thresholds) -> bool:
         share = len(self.comparison.different) / len(self.comparison.rows)
         few_words = self.comparison.word_difference <= limits.tolerated_words
         return share <= limits.tolerated_rows and few_words
@@ -123,7 +123,7 @@ class ParityReport:
             "served_models": [dict(model) for model in self.served_models],
             "asked": self.asked,
             "further_attempts": self.attempts,
-            "differences": [_row(row) for row in _worst_first(self.comparison)],
+            "differences": [_row(row) for row in _sort_worst_first(self.comparison)],
         }
 
     def as_markdown(self) -> str:
@@ -150,19 +150,19 @@ class ParityReport:
             head = ("changed audio, sent again", "compared with", "differing words")
             differing = f"Served and offline differ in {self.probes[0].difference} words there."
             parts += ["## Probes", differing, _table(head, lines)]
-        if worst := _worst_first(comparison)[:_SHOWN_ROWS]:
+        if worst := _sort_worst_first(comparison)[:_SHOWN_ROWS]:
             lines4 = ((row.audio, row.kind.value, row.offline.hyp, row.served) for row in worst)
-            title = f"## Rows that differ ({len(worst)} of {len(_worst_first(comparison))})"
+            title = f"## Rows that differ ({len(worst)} of {len(_sort_worst_first(comparison))})"
             parts += [title, _table(("audio", "how", "offline", "served"), lines4)]
         return "\n\n".join(parts) + "\n"
 
 
-def _worst_first(comparison: ParityComparison) -> list[ParityRow]:
+def _sort_worst_first(comparison: ParityComparison) -> list[ParityRow]:
     differing = [row for row in comparison.rows if row.kind is not MismatchKind.EXACT]
     return sorted(differing, key=lambda row: -row.edits)
 
 
-def _only(evaluation: str, rows: Sequence[str]) -> str:
+def _describe_only(evaluation: str, rows: Sequence[str]) -> str:
     examples = ", ".join(f"`{row}`" for row in rows[:_SHOWN_ROWS])
     more = f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""
     return (

@@ -124,15 +124,15 @@ def resample(samples: Samples, rate: int, to: int) -> Samples:
     return clipped
 
 
-def _at_rate(samples: Samples, rate: int, *, to: int) -> Samples:
+def _resample_to(samples: Samples, rate: int, *, to: int) -> Samples:
     return resample(samples, rate, to)
 
 
-def _narrowed(samples: Samples, rate: int, *, to: int) -> Samples:
+def _narrow_band(samples: Samples, rate: int, *, to: int) -> Samples:
     return resample(resample(samples, rate, to), to, rate)[: len(samples)]
 
 
-def _noisy_above(samples: Samples, rate: int, *, low: float) -> Samples:
+def _add_noise_above(samples: Samples, rate: int, *, low: float) -> Samples:
     """Add loud noise between ``low`` Hz and the end of the band."""
     shape = np.fft.rfft(np.random.default_rng(0).standard_normal(len(samples)))
     hertz = np.fft.rfftfreq(len(samples), 1 / rate)
@@ -147,7 +147,7 @@ def _noisy_above(samples: Samples, rate: int, *, low: float) -> Samples:
     return out
 
 
-def _half_made_up(samples: Samples, rate: int) -> Samples:  # noqa: ARG001 - one form for all
+def _interpolate_half(samples: Samples, rate: int) -> Samples:  # noqa: ARG001 - one form for all
     """Keep every second sample and interpolate the others from their neighbours."""
     out: Samples = samples.copy()
     inner = samples[0:-2:2].astype(np.int32) + samples[2::2]
@@ -155,7 +155,7 @@ def _half_made_up(samples: Samples, rate: int) -> Samples:  # noqa: ARG001 - one
     return out
 
 
-def _quieter(samples: Samples, rate: int) -> Samples:  # noqa: ARG001 - one form for all
+def _attenuate(samples: Samples, rate: int) -> Samples:  # noqa: ARG001 - one form for all
     out: Samples = np.rint(samples * _QUIETER).astype(np.int16)
     return out
 
@@ -175,7 +175,7 @@ def probes(rate: int) -> tuple[Probe, ...]:
                 f"samples at {other_rate} Hz",
                 ProbeCause.SAMPLE_RATE,
                 restores=True,
-                change=partial(_at_rate, to=other_rate),
+                change=partial(_resample_to, to=other_rate),
                 says=f"the service reads samples as {other_rate} Hz, whatever the request declares",
             )
             for other_rate in _OTHER_RATES
@@ -186,7 +186,7 @@ def probes(rate: int) -> tuple[Probe, ...]:
                 f"noise above {_BEYOND * narrow / 2:.0f} Hz",
                 ProbeCause.SAMPLE_RATE,
                 restores=False,
-                change=partial(_noisy_above, low=_BEYOND * narrow / 2),
+                change=partial(_add_noise_above, low=_BEYOND * narrow / 2),
                 says=f"the service resamples to {narrow} Hz or less: what lies above makes "
                 "nothing worse",
             )
@@ -197,7 +197,7 @@ def probes(rate: int) -> tuple[Probe, ...]:
             "every second sample made up",
             ProbeCause.SAMPLE_RATE,
             restores=False,
-            change=_half_made_up,
+            change=_interpolate_half,
             says=f"the service resamples to {rate // 2} Hz by leaving out every second sample, "
             "without a filter",
         ),
@@ -205,14 +205,14 @@ def probes(rate: int) -> tuple[Probe, ...]:
             f"nothing above {_CONTROL_RATE // 2} Hz",
             ProbeCause.CONTROL,
             restores=False,
-            change=partial(_narrowed, to=_CONTROL_RATE),
+            change=partial(_narrow_band, to=_CONTROL_RATE),
             says="it notices what is missing",
         ),
         Probe(
             f"at {_QUIETER:g} of the level",
             ProbeCause.CONVERSION,
             restores=True,
-            change=_quieter,
+            change=_attenuate,
             says="the service raises the level until the audio clips",
         ),
     )  # fmt: skip
@@ -240,10 +240,10 @@ def run(
             label = f"{row.audio} ({probe.name})"
             text = ask(probe.change(samples, rate), rate, label)
             expected = row.served if probe.finds is ProbeCause.STEADY else row.offline.hyp
-            edits += _words_between(text, expected)
+            edits += _word_distance(text, expected)
         outcomes.append(ProbeResult(probe, edits, sum(row.edits for row in rows), len(rows)))
     return tuple(outcomes)
 
 
-def _words_between(old: str, new: str) -> int:
+def _word_distance(old: str, new: str) -> int:
     return Levenshtein.distance(normalise(old).split(), normalise(new).split())

@@ -262,7 +262,9 @@ class Client:
         request = self._riva.proto.riva_asr_pb2.RivaSpeechRecognitionConfigRequest()
         call = self._service.stub.GetRivaSpeechRecognitionConfig
         try:
-            answer = self._patiently(lambda: self._call(call, request), None, lambda _: None)
+            answer = self._call_with_retries(
+                lambda: self._call(call, request), None, lambda _: None
+            )
         except self._grpc.RpcError as wrong:
             if wrong.code().name == "UNIMPLEMENTED":
                 return []
@@ -305,7 +307,7 @@ class Client:
         request = self._riva.proto.riva_asr_pb2.RecognizeRequest(config=config, audio=audio)
         call = self._service.stub.Recognize
         try:
-            answer = self._patiently(lambda: self._call(call, request), stopping, report)
+            answer = self._call_with_retries(lambda: self._call(call, request), stopping, report)
         except self._grpc.RpcError as wrong:
             raise self._error(label, wrong) from wrong
         texts = [
@@ -320,7 +322,7 @@ class Client:
     def _call(self, call: Any, request: object) -> Any:  # noqa: ANN401 - gRPC ships no types
         return call(request, metadata=self._auth.get_auth_metadata(), timeout=_DEADLINE_S)
 
-    def _patiently(
+    def _call_with_retries(
         self,
         call: Callable[[], Any],
         stopping: threading.Event | None,
@@ -359,7 +361,7 @@ class Client:
         fix = _FIXES.get(code, "read the server's log")
         if code in _TRANSIENT:
             fix += f"; it was tried {self._retry.attempts} times. Started again, it goes on there"
-        details = _without(wrong.details() or "", self.endpoint.api_key)
+        details = _redact(wrong.details() or "", self.endpoint.api_key)
         return ServingError(f"{self.endpoint.address}: {label}: {code} ({details}). Fix: {fix}.")
 
 
@@ -376,6 +378,6 @@ _FIXES: Mapping[str, str] = {
 }
 
 
-def _without(text: str, secret: str) -> str:
+def _redact(text: str, secret: str) -> str:
     """Remove a secret from a text, since a server may quote what it was sent."""
     return text.replace(secret, "(key)") if secret else text

@@ -129,14 +129,14 @@ def compare(
     odd = odd[: THRESHOLDS.probed]
     if probing and telling and len(odd) >= THRESHOLDS.least_probed:
         report(f"probing with {len(odd)} rows")
-        outcomes = _probe(odd, by_audio, client)
+        outcomes = _run_probes(odd, by_audio, client)
     models = client.served()
     evidence = attribution.ServingEvidence(
         probes=outcomes,
         served_models=models,
         flag=_flag(plan.model),
         sample_rate=plan.sample_rate,
-        others=_other_models(plan, offline),
+        others=_read_other_models(plan, offline),
     )
     compared = [row.offline for row in comparison.rows]
     return parity_report.ParityReport(
@@ -156,7 +156,7 @@ def compare(
     )
 
 
-def _probe(
+def _run_probes(
     odd: Sequence[ParityRow], by_audio: Mapping[str, tuple[CheckedRow, Any]], client: Client
 ) -> tuple[probes.ProbeResult, ...]:
     def audio(row: ParityRow) -> tuple[probes.Samples, int]:
@@ -174,7 +174,9 @@ def _flag(model: NemoArchive | None) -> str:
     return "" if target is None else target.flag
 
 
-def _other_models(plan: ValidationPlan, offline: Sequence[Hypothesis]) -> dict[str, dict[str, str]]:
+def _read_other_models(
+    plan: ValidationPlan, offline: Sequence[Hypothesis]
+) -> dict[str, dict[str, str]]:
     """Read the base's evaluation of the same rows, which a run leaves beside the tuned model's."""
     path = plan.folder / BASELINE_NAME
     if not path.is_file() or path == plan.offline:

@@ -129,8 +129,8 @@ def compare(
         InputError: a file cannot be read, or there is nothing to compare.
     """
     GatePolicy(priority=tuple(priority))  # names a misspelt category
-    earlier, later = _evaluation(before), _evaluation(after)
-    scores = later.scores if held_out is None else _mark(later.scores, held_out)
+    earlier, later = _read_evaluation(before), _read_evaluation(after)
+    scores = later.scores if held_out is None else _mark_parts(later.scores, held_out)
     pairing = diff.pair(earlier.scores, scores)
     grounds = evidence(pairing, guardrail=guardrail_of(after, general, limit or GuardrailPolicy()))
     decided = decide(grounds, priority)
@@ -155,17 +155,17 @@ def compare(
         "rows": len(judged_rows(pairing)[0].pairs),
         "only_in_a": pairing.only_before,
         "only_in_b": pairing.only_after,
-        **_differences(grounds.judged),
+        **_differences_as_dict(grounds.judged),
     }
 
 
-def _differences(changes: Mapping[str, diff.KeywordErrorChange]) -> dict[str, object]:
+def _differences_as_dict(changes: Mapping[str, diff.KeywordErrorChange]) -> dict[str, object]:
     """Return the differences by category, and of all categories together."""
     by_category = {category: delta.as_dict() for category, delta in changes.items()}
     return {"overall": by_category.pop(diff.ALL_CATEGORIES), "by": by_category}
 
 
-def _evaluation(path: Path) -> Baseline:
+def _read_evaluation(path: Path) -> Baseline:
     """Read a file, or a cycle's evaluation; prefer this tool's own hypotheses."""
     if not path.is_dir():
         return read_baseline(path)
@@ -180,7 +180,7 @@ def _evaluation(path: Path) -> Baseline:
     return baseline
 
 
-def _mark(scores: Scores, held_out: Path) -> Scores:
+def _mark_parts(scores: Scores, held_out: Path) -> Scores:
     """Mark the rows that a file of held-out rows names; the others were trained on.
 
     Where the file gives no texts, a row is known by its audio alone.

@@ -132,7 +132,7 @@ def python(_: CheckContext) -> CheckResult:
     )
 
 
-def _package(question: CheckContext, name: str, check: str) -> CheckResult:
+def _check_package(question: CheckContext, name: str, check: str) -> CheckResult:
     interpreter = nemo_python()
     if interpreter != sys.executable:
         try:
@@ -151,7 +151,7 @@ _INSTALL = "pip install 'clinical-asr-flywheel[nemo]' -c constraints.txt, or --r
 
 def torch(question: CheckContext) -> CheckResult:
     """Check PyTorch without importing it."""
-    package = _package(question, "torch", "torch")
+    package = _check_package(question, "torch", "torch")
     if package.state is CheckStatus.OK and not package.says.startswith(TORCH):
         says = f"{package.says}; the project's own tests run with {TORCH}x"
         return CheckResult(package.check, CheckStatus.NOTE, says, _INSTALL)
@@ -160,7 +160,7 @@ def torch(question: CheckContext) -> CheckResult:
 
 def nemo(question: CheckContext) -> CheckResult:
     """Check NeMo, without importing it, against the versions that the matrix ran."""
-    package = _package(question, "nemo_toolkit", "NeMo")
+    package = _check_package(question, "nemo_toolkit", "NeMo")
     if package.state is not CheckStatus.OK:
         return package
     version = nemo_versions.tried(package.says)
@@ -277,12 +277,12 @@ def image(question: CheckContext) -> CheckResult:
         return CheckResult("image", CheckStatus.OK, question.image)
     fix = f"docker pull {question.image}"
     registry = question.image.partition("/")[0]
-    if "." in registry and registry not in _logged_in():
+    if "." in registry and registry not in _read_registries():
         fix = f"docker login {registry} (user $oauthtoken, an NGC key as the password), then {fix}"
     return CheckResult("image", question.needs(local=False), f"{question.image} is not here", fix)
 
 
-def _logged_in() -> set[str]:
+def _read_registries() -> set[str]:
     """Return the registries that Docker's client has credentials for; read only their names."""
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:
@@ -298,7 +298,7 @@ def disk(question: CheckContext) -> CheckResult:
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    needed = _parameters(question.base) * BYTES_PER_PARAMETER
+    needed = _count_parameters(question.base) * BYTES_PER_PARAMETER
     if question.contained and image(question).state is not CheckStatus.OK:
         needed += IMAGE_BYTES
     says = f"{free / 1e9:.0f} GB free at {place}, {needed / 1e9:.1f} GB wanted"
@@ -309,7 +309,7 @@ def disk(question: CheckContext) -> CheckResult:
     )
 
 
-def _parameters(name: str) -> int:
+def _count_parameters(name: str) -> int:
     listed = catalog.in_catalogue(name)
     if listed is not None:
         return (listed.millions or 0) * 1_000_000
@@ -349,10 +349,10 @@ def base(question: CheckContext) -> CheckResult:
         says = f"{entry.name}: its TDT loss needs CUDA, and there is no GPU"
         fix = "a host with a GPU, or a CTC or RNN-T base such as --base embedded"
         return CheckResult("base", CheckStatus.MISSING, says, fix)
-    return _at_hand(question.base, entry.name)
+    return _check_base_file(question.base, entry.name)
 
 
-def _at_hand(name: str, label: str) -> CheckResult:
+def _check_base_file(name: str, label: str) -> CheckResult:
     """Check that a base's file is here and holds no more than weights."""
     listed = catalog.in_catalogue(name)
     if listed is None or Path(name).expanduser().is_file():
@@ -460,7 +460,7 @@ class Decoded:
 def decode(question: CheckContext) -> Decoded:
     """Decode the bundled speech by the embedded base, where and on what a run would."""
     check = "decoding"
-    runtime = _runtime(question)
+    runtime = _make_runtime(question)
     if isinstance(runtime, CheckResult):
         return Decoded(runtime, {})
     speech, base_file = catalog.embedded_speech(), catalog.embedded_path()
@@ -506,7 +506,7 @@ _DECODE_FIX = "`asr-flywheel rehearse --only doctor` keeps the whole log; see do
 _BUSY_WAIT_S = 10.0
 
 
-def _runtime(question: CheckContext) -> Runtime | CheckResult:
+def _make_runtime(question: CheckContext) -> Runtime | CheckResult:
     """Return the runtime to decode in, or why that cannot be tried."""
     if not question.contained:
         if any(importlib.util.find_spec(name) is None for name in ("nemo", "torch")):

@@ -56,7 +56,7 @@ def metric_lines(pairing: PairedScores, term_index: TermIndex) -> Iterable[Metri
     if not pairing.pairs:
         return
     models = pairing.before, pairing.after
-    measured = [_measured(scores) for scores in models]
+    measured = [_measure(scores) for scores in models]
     for name, meaning, key in _MEASURES:
         yield MetricLine(name, meaning, *(figures[key] for figures in measured))
     beyond = [compute_secondary_metrics(scores, term_index) for scores in models]
@@ -77,6 +77,6 @@ def metric_lines(pairing: PairedScores, term_index: TermIndex) -> Iterable[Metri
         )
 
 
-def _measured(scores: Scores) -> dict[str, Figure]:
+def _measure(scores: Scores) -> dict[str, Figure]:
     between = intervals(scores.counts, scores.blocks)
     return {key: Figure.of(getattr(scores, key), between[key]) for _, _, key in _MEASURES}

@@ -114,10 +114,10 @@ def render(evidence: ReportData) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"percent": percent, "points": points}
-    return environment.get_template("template.html").render(**_content(evidence)) + "\n"
+    return environment.get_template("template.html").render(**_template_variables(evidence)) + "\n"
 
 
-def _content(evidence: ReportData) -> dict[str, Any]:
+def _template_variables(evidence: ReportData) -> dict[str, Any]:
     """Return the variables of the template."""
     decision = evidence.decision
     verdict = str(decision["decision"])
@@ -125,7 +125,7 @@ def _content(evidence: ReportData) -> dict[str, Any]:
     differences = category_differences(deltas)
     scale = _difference_axis(differences)
     terms = evidence.terms()
-    heard_rows = list(_heard(evidence))
+    heard_rows = list(_heard_rows(evidence))
     words = index_terms(pair.after.row.term for pair in evidence.pairing.pairs)
     return {
         "cycle": evidence.cycle.number,
@@ -235,7 +235,7 @@ def _curves(evidence: ReportData) -> Iterable[CurveFigure]:
         yield CurveFigure(series.title, note, drawing)
 
 
-def _heard(evidence: ReportData) -> Iterable[HeardRow]:
+def _heard_rows(evidence: ReportData) -> Iterable[HeardRow]:
     pairs = [pair for pair in evidence.worst_rows(HEARD_ROWS) if pair.after.sentence_wrong]
     packed = clips([evidence.audio(pair) for pair in pairs])
     for pair, clip in zip(pairs, packed, strict=True):

@@ -128,7 +128,7 @@ class ReportData:
         groups = self.judged.before.by(dimension), self.judged.after.by(dimension)
         return [
             CategoryChange(value, groups[0][value].keyword, groups[1][value].keyword)
-            for value in sorted((v for v in groups[1] if v is not None), key=_condition)
+            for value in sorted((v for v in groups[1] if v is not None), key=_rank_condition)
             if groups[1][value].keyword.n
         ]
 
@@ -142,7 +142,7 @@ class ReportData:
                     key = (normalise_term(row.term or ""), row.entity_category or "")
                     groups.setdefault(key, ([], []))[side].append(pair)
         return sorted(
-            (_term(judged, trained) for judged, trained in groups.values()),
+            (_term_change(judged, trained) for judged, trained in groups.values()),
             key=lambda term: term.worst_first,
         )
 
@@ -185,25 +185,25 @@ class ReportData:
         )
 
 
-def _condition(value: str) -> tuple[int, str]:
+def _rank_condition(value: str) -> tuple[int, str]:
     """Rank a condition: noise from clean to loud, pronunciations from verified to guessed."""
     order = ("clean", "snr_15db", "snr_5db", "override", "merriam-webster", "magpie_g2p")
     return (order.index(value) if value in order else len(order), value)
 
 
-def _term(judged: Sequence[ScorePair], trained: Sequence[ScorePair]) -> TermChange:
+def _term_change(judged: Sequence[ScorePair], trained: Sequence[ScorePair]) -> TermChange:
     row = (*judged, *trained)[0].after.row
     return TermChange(
         row.term or "",
         row.entity_category or "",
-        _missed([bool(pair.before.term_missed) for pair in judged]),
-        _missed([bool(pair.after.term_missed) for pair in judged]),
-        _missed([bool(pair.after.term_missed) for pair in trained]),
-        _heard_instead((*judged, *trained)),
+        _share_missed([bool(pair.before.term_missed) for pair in judged]),
+        _share_missed([bool(pair.after.term_missed) for pair in judged]),
+        _share_missed([bool(pair.after.term_missed) for pair in trained]),
+        _misrecognised_forms((*judged, *trained)),
     )
 
 
-def _heard_instead(pairs: Sequence[ScorePair]) -> tuple[str, ...]:
+def _misrecognised_forms(pairs: Sequence[ScorePair]) -> tuple[str, ...]:
     forms: Counter[str] = Counter()
     for row in (pair.after.row for pair in pairs if pair.after.term_missed):
         term = normalise_term(row.term or "")
@@ -212,7 +212,7 @@ def _heard_instead(pairs: Sequence[ScorePair]) -> tuple[str, ...]:
     return tuple(form for form, _ in forms.most_common(_FORMS))
 
 
-def _missed(rows: Sequence[bool]) -> Proportion:
+def _share_missed(rows: Sequence[bool]) -> Proportion:
     return Proportion(sum(rows), len(rows))
 
 
@@ -231,19 +231,19 @@ def gather(cycle: Cycle, record: Mapping[str, Any]) -> ReportData:
             f"{cycle.path / run_record.RECORD_NAME}: lacks {', '.join(lacking)}; it may be "
             "damaged, or another version's. Fix: run the cycle again; it trains nothing twice."
         )
-    before = score(read_hypotheses(_compared_with(cycle, record)))
+    before = score(read_hypotheses(_baseline_path(cycle, record)))
     after = score(read_hypotheses(cycle.path / OFFLINE_NAME))
     return ReportData(
         cycle,
         record,
         run_record.read_decision(cycle),
         diff.pair(before, after),
-        _training(cycle, record),
-        _crossed(cycle, record),
+        _read_training_info(cycle, record),
+        _read_cross_fitted(cycle, record),
     )
 
 
-def _crossed(cycle: Cycle, record: Mapping[str, Any]) -> PairedScores | None:
+def _read_cross_fitted(cycle: Cycle, record: Mapping[str, Any]) -> PairedScores | None:
     """Pair every row by the base and by its fold's model; None without folds."""
     if not record["config"].get("folds"):
         return None
@@ -251,7 +251,7 @@ def _crossed(cycle: Cycle, record: Mapping[str, Any]) -> PairedScores | None:
     return diff.pair(base, score(read_hypotheses(cycle.path / run_record.CROSS_FITTED_NAME)))
 
 
-def _compared_with(cycle: Cycle, record: Mapping[str, Any]) -> Path:
+def _baseline_path(cycle: Cycle, record: Mapping[str, Any]) -> Path:
     """Return the path of the evaluation that the tuned model was compared with."""
     config = record["config"]
     if config["compare_with"] != "imported":
@@ -265,7 +265,7 @@ def _tuned_folder(cycle: Cycle) -> Path:
     return cycle.path.parent / f"cycle{cycle.number - 1}"
 
 
-def _training(cycle: Cycle, record: Mapping[str, Any]) -> dict[str, Any]:
+def _read_training_info(cycle: Cycle, record: Mapping[str, Any]) -> dict[str, Any]:
     """Read training_run_info.json at the recorded path, or beside the folder after a move."""
     recorded = Path(record["sft"]["training_run_info"])
     moved = _tuned_folder(cycle) / "models" / recorded.parent.name / INFO_NAME
