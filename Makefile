@@ -3,12 +3,13 @@ VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DIR ?= demo-run
 PORT ?= 4200
+WHOLE_CYCLE := tests/integration/nemo/test_whole_cycle.py
 MATRIX ?= .matrix
 BIN := $(VENV)/bin
 # Set-up is done again only when what it depends on has changed.
 STAMP := $(VENV)/.set-up-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 
-.PHONY: setup demo test test-fast lint bench matrix gpu-bundle engine engine-down standin-image site \
+.PHONY: setup demo test test-all test-nightly lint bench matrix gpu-bundle engine engine-down standin-image site \
   site-down screenshots clean
 
 setup: $(STAMP)
@@ -23,12 +24,21 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/asr-flywheel demo --dir "$(DIR)"
 
+# For every commit: lint, the unit tests, and one real cycle (speech, training, decision).
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/unit -n 2 --dist loadscope --timeout=120
+	$(BIN)/python -m pytest $(WHOLE_CYCLE)
 
-# The same without what starts a site, trains or decodes: two minutes.
-test-fast: lint
-	$(BIN)/python -m pytest -m "not whole" --timeout=120
+# Every tier that this machine has the tools for; skipped tests name what they need.
+test-all: lint
+	$(BIN)/python -m pytest tests/unit -n 2 --dist loadscope --timeout=120
+	$(BIN)/python -m pytest tests/integration
+
+# What takes long by its nature: slow clocks, large simulations, ten times the examples.
+test-nightly: lint
+	$(BIN)/python -m pytest tests/nightly
+	FLYWHEEL_UNIT_SECONDS=60 $(BIN)/python -m pytest tests/unit -n 2 --dist loadscope \
+	  --hypothesis-profile=nightly
 
 lint: setup
 	$(BIN)/ruff check .
@@ -78,7 +88,7 @@ site-down:
 
 # The pictures of README and docs, from a site of their own in a headless Chromium.
 screenshots: setup
-	$(BIN)/python -m tests.screenshots
+	$(BIN)/python -m tests.support.screenshots
 
 clean:
 	rm -rf $(VENV) $(MATRIX) demo-run .site build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -50,12 +50,19 @@ KINDS = (
 )
 """Ending, format and subtype as libsndfile has them; row by row in turn."""
 TESTS = (
-    "tests/test_decoding.py",
-    "tests/test_audio.py::test_training_and_transcription_hear_what_is_sent",
+    "tests/integration/nemo/test_decoding.py",
+    "tests/integration/nemo/test_audio.py::test_training_and_transcription_hear_what_is_sent",
 )
 """What runs in each version's environment; it needs none of the project's fixtures."""
 _ROOT = Path(__file__).resolve().parents[1]
-_PRODUCT = ("asr_flywheel", "benchmarks/matrix.py", "blocks", "flows", "tasks", "tests/samples.py")
+_PRODUCT = (
+    "asr_flywheel",
+    "benchmarks/matrix.py",
+    "blocks",
+    "flows",
+    "tasks",
+    "tests/support/factories.py",
+)
 # Tells what was run, and decides nothing that is run.
 _TABLE = "nemo_versions.py"
 _TAIL_LINES = 25

@@ -12,40 +12,21 @@ from hypothesis import settings
 
 from tasks.models.catalog import embedded_path
 from tasks.training.recipes import Recipe
-from tests import needs, samples, sites, sshd, trainings
-from tests.support import stub_programs
+from tests.support import factories, loopback_ssh, needs, prefect_site, stub_programs, tiny_training
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from asr_flywheel.site.local_site import Site
     from tasks.training.run import SftResult
-    from tests.sshd import Loopback
+    from tests.support.loopback_ssh import Loopback
 
 # The same examples on every machine: a failure in one place can be repeated in another.
-settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=150)
-settings.load_profile("repeatable")
+settings.register_profile("default", deadline=None, derandomize=True, max_examples=50)
+settings.register_profile("nightly", deadline=None, derandomize=True, max_examples=500)
+settings.load_profile("default")  # --hypothesis-profile=nightly comes after it
 
-
-# What takes minutes together: it starts a site, or a process that imports NeMo to train or decode.
-# `make test-fast` leaves it out, and ends a test that takes two minutes: that one belongs here, or
-# has the mark itself.
-WHOLE_FIXTURES = {"site", "spoken"}
-WHOLE_MODULES = {
-    "test_container_faults",
-    "test_container_training",
-    "test_cross_fitting",
-    "test_decoding",
-    "test_demo_benchmark",
-    "test_doctored_models",
-    "test_parity",
-    "test_postgres",
-    "test_secrets",
-    "test_several_ranks",
-    "test_site_shards",
-    "test_validate_serving",
-    "test_whole_cycle",
-}
+TESTS = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,11 +37,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what takes minutes."""
+    """Mark each test by its folder: unit, nightly, or integration and its kind."""
     for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        if item.path.stem in WHOLE_MODULES or fixtures & WHOLE_FIXTURES:
-            item.add_marker("whole")
+        tier, kind, *_ = item.path.relative_to(TESTS).parts
+        item.add_marker(tier)
+        if tier == "integration":
+            item.add_marker(kind)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -92,19 +74,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def lower_spelling() -> bytes:
     """A tokenizer that knows small letters and nothing else."""
-    return samples.tokenizer(samples.LOWER_SENTENCES)
+    return factories.tokenizer(factories.LOWER_SENTENCES)
 
 
 @pytest.fixture(scope="session")
 def cased_spelling() -> bytes:
     """A tokenizer that knows capitals, full stop, comma and question mark."""
-    return samples.tokenizer(samples.CASED_SENTENCES)
+    return factories.tokenizer(factories.CASED_SENTENCES)
 
 
 @pytest.fixture(scope="session")
 def lower_nemo(tmp_path_factory: pytest.TempPathFactory, lower_spelling: bytes) -> Path:
     """A CTC model that writes small letters only."""
-    return samples.write_nemo(
+    return factories.write_nemo(
         tmp_path_factory.mktemp("lower") / "lower.nemo", spelling=lower_spelling
     )
 
@@ -112,7 +94,7 @@ def lower_nemo(tmp_path_factory: pytest.TempPathFactory, lower_spelling: bytes) 
 @pytest.fixture(scope="session")
 def cased_nemo(tmp_path_factory: pytest.TempPathFactory, cased_spelling: bytes) -> Path:
     """A CTC model that writes capitals and punctuation."""
-    return samples.write_nemo(
+    return factories.write_nemo(
         tmp_path_factory.mktemp("cased") / "cased.nemo", spelling=cased_spelling
     )
 
@@ -120,7 +102,7 @@ def cased_nemo(tmp_path_factory: pytest.TempPathFactory, cased_spelling: bytes) 
 @pytest.fixture
 def cycle(tmp_path: Path) -> Path:
     """A cycle folder with ten rows and their recordings."""
-    return samples.make_cycle(tmp_path / "clinic")
+    return factories.make_cycle(tmp_path / "clinic")
 
 
 @pytest.fixture(scope="session")
@@ -128,21 +110,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One site for all tests: server, pool, deployments and a worker; its runs run the stub."""
     # As often as Prefect allows, so that a lost run is found soon.
     settings = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", **stub_programs.ENVIRONMENT}
-    with sites.running(tmp_path_factory.mktemp("site"), settings) as found:
+    with prefect_site.running(tmp_path_factory.mktemp("site"), settings) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def made_cycle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half of the embedded benchmark, with a baseline, for the stub programs; for copies."""
-    return sites.make_cycle(tmp_path_factory.mktemp("made") / "cycle1")
+    return prefect_site.make_cycle(tmp_path_factory.mktemp("made") / "cycle1")
 
 
 @pytest.fixture(scope="session")
 def trained(made_cycle: Path, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same after a run, for copies: a run of them trains and decodes nothing, in seconds."""
     copy = shutil.copytree(made_cycle, tmp_path_factory.mktemp("trained") / "clinic" / "cycle1")
-    sites.ends(site, sites.launch(site, sites.quick(Path(copy))), "Completed")
+    prefect_site.ends(site, prefect_site.launch(site, prefect_site.quick(Path(copy))), "Completed")
     return Path(copy)
 
 
@@ -161,8 +143,8 @@ def trained_cycle(trained: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def tuned_rnnt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SftResult]:
     """A cycle, for copies, and the embedded RNN-T base that NeMo has really tuned on it."""
-    cycle = trainings.make_cycle(tmp_path_factory.mktemp("rnnt") / "clinic")
-    return cycle, trainings.tune(
+    cycle = tiny_training.make_cycle(tmp_path_factory.mktemp("rnnt") / "clinic")
+    return cycle, tiny_training.tune(
         cycle, embedded_path().with_name("embedded_rnnt.nemo"), Recipe(epochs=1)
     )
 
@@ -170,5 +152,5 @@ def tuned_rnnt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SftResul
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
     """A real sshd on loopback, for a module's tests."""
-    with sshd.running(tmp_path_factory.mktemp("host")) as found:
+    with loopback_ssh.running(tmp_path_factory.mktemp("host")) as found:
         yield found

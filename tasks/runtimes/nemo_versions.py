@@ -1,7 +1,7 @@
 """The versions of NeMo that this project was run with, named only here.
 
 `make matrix` runs a whole cycle and the decoding tests with each of them and writes a record;
-tests/test_matrix.py compares this table with that record.
+tests/unit/benchmarks/test_matrix.py compares this table with that record.
 """
 
 from __future__ import annotations

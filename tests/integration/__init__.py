@@ -1,0 +1,1 @@
+"""Tests with real programs, a folder for each kind."""

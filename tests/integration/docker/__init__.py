@@ -1,0 +1,1 @@
+"""With a Docker Engine or Docker Compose."""

@@ -1,0 +1,226 @@
+"""The container runtime on a real engine, with an image that stands in for NVIDIA's."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from asr_flywheel.demo.dataset import synthesise_cycle
+from tasks.common import atomic_files
+from tasks.data.cycle_folder import Cycle, open_cycle
+from tasks.models import catalog
+from tasks.runtimes import docker_engine, hardware
+from tasks.runtimes.local import LocalRuntime
+from tasks.stages import prepare
+from tasks.training import run as training_run
+from tasks.training import sft
+from tasks.training.recipes import Recipe
+from tests.support import docker_daemon
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tasks.data.training_set import TrainingSet
+
+from tests.support.container_training_cases import NASTY, container, request_for
+
+
+@pytest.fixture(scope="module")
+def client() -> Any:
+    """The engine, with the stand-in image in it."""
+    return docker_daemon.with_standin()
+
+
+@pytest.fixture(scope="module")
+def more_audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second folder of audio."""
+    folder = tmp_path_factory.mktemp("more") / NASTY
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, more_audio: Path) -> Cycle:
+    """Some of the embedded benchmark in a folder whose name is full of metacharacters.
+
+    Of its recordings some are named by absolute paths, some lie in another folder, by their own
+    path or through a link, and some are links within the cycle. A baseline that missed every term
+    lets it pass the gate.
+    """
+    folder = tmp_path_factory.mktemp("containers") / NASTY / "cycle1"
+    synthesise_cycle(folder)
+    by_category: dict[str, list[dict[str, Any]]] = {}
+    for row in atomic_files.read_jsonl(folder / "manifest.jsonl"):
+        by_category.setdefault(row["entity_category"], []).append(row)
+    rows = [row for several in by_category.values() for row in several[:18]]
+    assert len(rows) >= 100
+    for number, row in enumerate(rows):
+        audio = folder / row["audio_filepath"]
+        elsewhere = more_audio / f"{number} {NASTY}.wav"
+        if number % 5 == 0:
+            row["audio_filepath"] = str(audio)
+        elif number % 5 == 1:
+            row["audio_filepath"] = str(audio.rename(elsewhere))
+        elif number % 5 == 2:
+            audio.rename(elsewhere)
+            audio.symlink_to(elsewhere)
+        elif number % 5 == 3:
+            audio.rename(audio.with_suffix(".real.wav"))
+            audio.symlink_to(audio.with_suffix(".real.wav").name)
+        row["audio_filename"] = "/etc/passwd"  # NeMo would prefer it to the path that was checked
+    atomic_files.write_jsonl(folder / "manifest.jsonl", rows)
+    atomic_files.write_jsonl(
+        folder / "per_sample.json", ({**row, "ref": row["text"], "hyp": ""} for row in rows)
+    )
+    return open_cycle(folder)
+
+
+@pytest.fixture(scope="module")
+def cycle(whole: Cycle) -> Cycle:
+    """A few rows of it: for what needs no gate."""
+    folder = whole.path.parent / "few" / "cycle1"
+    shutil.copytree(whole.path, folder, symlinks=True)
+    rows = atomic_files.read_jsonl(folder / "manifest.jsonl")
+    atomic_files.write_jsonl(folder / "manifest.jsonl", rows[::4])
+    return open_cycle(folder)
+
+
+@pytest.fixture(scope="module")
+def roots(whole: Cycle, more_audio: Path) -> tuple[Path, ...]:
+    """Where audio lies besides the cycle's folder."""
+    return more_audio, whole.path
+
+
+@pytest.fixture(scope="module")
+def data(cycle: Cycle, roots: tuple[Path, ...]) -> TrainingSet:
+    """Its split."""
+    checked = prepare.check(cycle, catalog.embedded_path(), Recipe(), roots)
+    return prepare.split(cycle, checked, 0.2, 42)
+
+
+def weights(model: Path) -> dict[str, Any]:
+    """The tensors of a .nemo."""
+    with tarfile.open(model) as archive:
+        (name,) = [one for one in archive.getnames() if one.endswith("model_weights.ckpt")]
+        member = archive.extractfile(name)
+        assert member is not None
+        loaded: dict[str, Any] = torch.load(io.BytesIO(member.read()), weights_only=True)
+    return loaded
+
+
+def test_container_and_local_runtime_train_the_same(
+    client: Any,
+    cycle: Cycle,
+    data: TrainingSet,
+    roots: tuple[Path, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same overrides and seed give the same validation WER, in folders and runs of any name.
+
+    And a run that is killed after its last checkpoint, before its model is whole, becomes that same
+    model without another batch.
+    """
+    local = request_for(cycle, data, roots, f"local {NASTY}", 1)
+    left = cycle.path.parent / "left"
+    publish = sft._publish
+
+    def keep(request: training_run.SftRequest, *more: Any) -> training_run.SftResult:
+        shutil.copytree(request.work_dir, left)
+        return publish(request, *more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sft, "_publish", keep)
+        here = sft.train(local, LocalRuntime(hardware.detect()), lambda _: None)
+    request = request_for(cycle, data, roots, f"inside {NASTY}", 1)
+    inside = sft.train(request, container(), lambda _: None)
+    assert [epoch.val_wer for epoch in inside.epochs] == [epoch.val_wer for epoch in here.epochs]
+    info = json.loads(inside.info.read_text())
+    assert info["runtime"]["image"].startswith("sha256:")
+    assert info["gpu_utilisation"] is None
+    assert (
+        info["runtime"]["nemo"]
+        == client.images.get(docker_daemon.STANDIN).labels[docker_daemon.NEMO_LABEL]
+    )
+    assert inside.model.stat().st_uid == os.getuid()
+    assert docker_engine.orphans(client, {"cycle": str(cycle.path)}) == []
+    # To the last digit only where both have as many threads.
+    assert inside.epochs[0].train_loss == pytest.approx(here.epochs[0].train_loss, rel=1e-3)
+    expected = weights(here.model)
+
+    killed = request_for(cycle, data, roots, "killed late", 1)
+    shutil.copytree(left, killed.work_dir)
+    model = killed.checkpoints / "sft.nemo"
+    model.write_bytes(model.read_bytes()[:10_000])
+    (last,) = killed.checkpoints.glob("*last.ckpt")
+    shutil.copy(last, last.with_name("older-last.ckpt"))  # as if killed before its removal
+    os.utime(last)
+    finished = sft.train(killed, LocalRuntime(hardware.detect()), lambda _: None)
+    found = weights(finished.model)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert json.loads(finished.info.read_text())["starts"] == [{"epoch": 0, "step": 0}]
+
+
+def test_a_cycle_is_decoded_in_the_container(
+    cycle: Cycle, more_audio: Path, whole: Cycle, tmp_path: Path
+) -> None:
+    """By the command, and with the texts that this environment gives."""
+    line = ["transcribe", str(cycle.path), "--model", "embedded", "--audio-root", str(more_audio)]
+    line += ["--audio-root", str(whole.path)]
+    texts = []
+    for name, more in (
+        ("inside", ["--runtime", "container", "--image", docker_daemon.STANDIN]),
+        ("here", []),
+    ):
+        out = tmp_path / f"{name}.jsonl"
+        program = [sys.executable, "-m", "asr_flywheel", *line, *more, "--out", str(out)]
+        answer = subprocess.run(program, capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        texts.append([row["hyp"] for row in atomic_files.read_jsonl(out)])
+    assert texts[0] == texts[1]
+    assert len(texts[0]) == len(cycle.manifest.read_text().splitlines())
+
+
+def test_a_killed_run_costs_no_trained_epoch(
+    client: Any, whole: Cycle, more_audio: Path, tmp_path: Path
+) -> None:
+    """After kill -9 in mid-training the same command removes the orphan and trains what is left."""
+    command = [sys.executable, "-m", "asr_flywheel", "run", str(whole.path), "--base", "embedded"]
+    command += ["--runtime", "container", "--image", docker_daemon.STANDIN, "--epochs", "2"]
+    command += ["--audio-root", str(more_audio)]
+    environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect")}
+    environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
+
+    def last_checkpoints() -> list[Path]:
+        return list(
+            whole.path.glob("models/.embedded-*.work/experiment/sft/checkpoints/*last.ckpt")
+        )
+
+    with (tmp_path / "first.log").open("wb") as log:
+        first = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        while first.poll() is None and not last_checkpoints():
+            time.sleep(0.2)
+        time.sleep(1)  # into the second epoch
+        first.kill()
+        first.wait()
+    assert last_checkpoints(), (tmp_path / "first.log").read_text()
+    assert not list(whole.path.glob(f"models/embedded-*/{training_run.MODEL_NAME}"))
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stdout + again.stderr
+    (record,) = whole.path.glob(f"models/embedded-*/{training_run.INFO_NAME}")
+    info = json.loads(record.read_text())
+    # Rows in batches of 4; the first epoch was not trained again.
+    steps = -(-info["dataset"]["train_rows"] // 4)
+    assert [start["step"] for start in info["starts"]] == [0, steps]
+    assert [epoch["epoch"] for epoch in info["epochs"]] == [0, 1]
+    assert (whole.path.parent / "cycle2" / "run.json").is_file()
+    assert docker_engine.orphans(client, {"cycle": str(whole.path)}) == []

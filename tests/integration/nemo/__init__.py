@@ -1,0 +1,1 @@
+"""With NeMo and torch: trainings, decodings, models."""

@@ -1,0 +1,520 @@
+"""Serving parity over real gRPC: a clean server is exact, each planted fault gets its name."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import numpy as np
+import pytest
+import soundfile
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+import flows.validate_serving
+from asr_flywheel import cli
+from asr_flywheel.demo import dataset
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.data.cycle_folder import open_cycle
+from tasks.evaluation.hypotheses import read_hypotheses, write_hypotheses
+from tasks.models.catalog import embedded_path
+from tasks.serving import endpoint_transcription, validation
+from tasks.serving.attribution import CauseName
+from tasks.serving.parity import MismatchKind
+from tasks.serving.riva_client import Client, Endpoint, EndpointSettings, Retry, ServingError
+from tasks.stages import evaluate
+from tests.support import factories, riva_server, secret_search
+from tests.support.riva_server import Faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from flows.serving_config import ServingConfig
+    from tasks.serving.parity_report import ParityReport
+    from tasks.serving.validation import ValidationPlan
+
+QUICK = Retry(attempts=60, first_s=0.05, longest_s=0.5)
+KEY = "nvapi-planted-KEY-0123456789"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's whole cycle with the embedded base's offline evaluation."""
+    folder = tmp_path_factory.mktemp("demo") / "cycle1"
+    dataset.synthesise_cycle(folder)
+    evaluate.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cycle(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen rows of it."""
+    folder = tmp_path_factory.mktemp("serving") / "cycle1"
+    (folder / "audio").mkdir(parents=True)
+    rows = atomic_files.read_jsonl(demo / "manifest.jsonl")[::15]
+    for row in rows:
+        shutil.copy(demo / row["audio_filepath"], folder / "audio")
+    atomic_files.write_jsonl(folder / "manifest.jsonl", rows)
+    names = {row["audio_filepath"] for row in rows}
+    offline = read_hypotheses(open_cycle(demo).offline_hyps)
+    write_hypotheses(
+        open_cycle(folder).offline_hyps, [row for row in offline if row.audio_filepath in names]
+    )
+    return folder
+
+
+@pytest.fixture
+def plan(cycle: Path) -> Iterator[ValidationPlan]:
+    """What to compare; what a test wrote beside the offline evaluation goes."""
+    yield validation.plan(open_cycle(cycle), model=embedded_path())
+    for path in (*cycle.glob("serv*"), *cycle.glob(".serv*")):
+        path.unlink()
+
+
+def validate(plan: ValidationPlan, faults: Faults, folder: Path) -> ParityReport:
+    """Everything that the flow does, against a server with a fault."""
+    with riva_server.running(folder, faults) as server:
+        client = Client(Endpoint(server.address), QUICK)
+        served = endpoint_transcription.transcribe(
+            plan.rows, client, plan.folder / endpoint_transcription.SERVED_NAME, 4
+        )
+        report = validation.compare(plan, client, served)
+        client.close()
+    return report
+
+
+def causes(report: ParityReport) -> list[CauseName]:
+    """The names of the causes."""
+    return [cause.name for cause in report.causes]
+
+
+def test_a_clean_server_writes_exactly_what_was_measured(demo: Path, tmp_path: Path) -> None:
+    """The whole demo cycle, to the letter; nothing is attributed, and no probe is sent."""
+    whole = validation.plan(open_cycle(demo), model=embedded_path())
+    report = validate(whole, Faults(), tmp_path)
+    assert report.verdict == "exact"
+    assert report.comparison.counts[MismatchKind.EXACT] == len(whole.rows) == 240
+    assert (report.causes, report.probes) == ((), ())
+    told = {line["evaluation"]: line for line in report.figures}
+    assert told["offline"]["ker"] == told["served"]["ker"]
+
+
+KEPT_AS = (("WAV", "FLOAT"), ("WAV", "DOUBLE"), ("WAV", "PCM_24"), ("FLAC", "PCM_24"))
+
+
+def test_recordings_of_any_kind_of_samples_are_served_as_measured(
+    cycle: Path, tmp_path: Path
+) -> None:
+    """Floating point and 24 bits leave at their level; answers are known by the same hashes."""
+    other = shutil.copytree(cycle, tmp_path / "cycle1")
+    for place, path in enumerate(sorted((other / "audio").iterdir())):
+        wave, rate = soundfile.read(path)
+        kind, subtype = KEPT_AS[place % len(KEPT_AS)]
+        soundfile.write(path, wave, rate, format=kind, subtype=subtype)
+    plan = validation.plan(open_cycle(other), model=embedded_path())
+    before = validation.plan(open_cycle(cycle), model=embedded_path())
+    assert [row.audio_sha256 for row in plan.rows] == [row.audio_sha256 for row in before.rows]
+    report = validate(plan, Faults(), tmp_path)
+    assert report.verdict == "exact"
+    assert all(row.converted for row in report.comparison.rows)
+
+
+def narrow(rate: int) -> Callable[[Any], Any]:
+    """Through another rate and back, as over a telephone line."""
+
+    def change(wave: Any) -> Any:
+        return riva_server.resample(riva_server.resample(wave, 16000, rate), rate, 16000)
+
+    return change
+
+
+def dropped(wave: Any) -> Any:
+    """Every second sample left out, without a filter, and put back by a straight line."""
+    kept = wave[::2]
+    return np.interp(np.arange(len(wave)) / 2, np.arange(len(kept)), kept).astype(np.int16)
+
+
+def read_as(rate: int) -> Callable[[Any], Any]:
+    """As if the samples had been made at another rate, whatever the request declares."""
+    return lambda wave: riva_server.resample(wave, rate, 16000)
+
+
+def clipped(wave: Any) -> Any:
+    """Raised until it clips."""
+    return np.clip(wave.astype(np.int32) * 12, -32768, 32767).astype(np.int16)
+
+
+PLANTED: dict[str, tuple[Faults, CauseName]] = {
+    "resampled to 8 kHz": (Faults(audio=narrow(8000)), CauseName.SAMPLE_RATE),
+    "resampled to 11.025 kHz": (Faults(audio=narrow(11025)), CauseName.SAMPLE_RATE),
+    "every second sample dropped": (Faults(audio=dropped), CauseName.SAMPLE_RATE),
+    "read as 8 kHz": (Faults(audio=read_as(8000)), CauseName.SAMPLE_RATE),
+    "read as 24 kHz": (Faults(audio=read_as(24000)), CauseName.SAMPLE_RATE),
+    "read as 44.1 kHz": (Faults(audio=read_as(44100)), CauseName.SAMPLE_RATE),
+    "raised until it clips": (Faults(audio=clipped), CauseName.CONVERSION),
+    "casing": (Faults(text=str.upper), CauseName.STYLE),
+    "punctuation": (Faults(text=lambda text: f"{text.capitalize()}."), CauseName.STYLE),
+    "audio cut": (Faults(cut_s=2.0), CauseName.TRUNCATION),
+    "text cut": (Faults(text=lambda text: " ".join(text.split()[:4])), CauseName.TRUNCATION),
+    "frames not collapsed": (Faults(raw_frames=True), CauseName.DECODER),
+    "nothing comes back": (Faults(text=lambda _: ""), CauseName.DECODER),
+    "another model": (Faults(noise=0.25), CauseName.OTHER_MODEL),
+}
+
+
+@pytest.mark.parametrize(("faults", "wanted"), PLANTED.values(), ids=list(PLANTED))
+def test_a_planted_fault_is_named(
+    plan: ValidationPlan, tmp_path: Path, faults: Faults, wanted: CauseName
+) -> None:
+    """Alone, with evidence and a remedy; words that did not change count alike."""
+    report = validate(plan, faults, tmp_path)
+    assert causes(report) == [wanted]
+    assert report.causes[0].evidence
+    assert report.verdict == ("same words" if wanted is CauseName.STYLE else "diverges")
+    text = report.as_markdown()
+    assert f"**{wanted.value}**" in text
+    assert "/riva-asr-custom" in text
+
+
+def test_rows_that_were_not_compared_are_no_parity(
+    cycle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A reference that was corrected after the evaluation: the row is named, and the exit is 3."""
+    other = shutil.copytree(cycle, tmp_path / "cycle1")
+    rows = [json.loads(line) for line in (other / "manifest.jsonl").read_text().splitlines()]
+    rows[3]["text"] += " today"
+    factories.write_rows(other / "manifest.jsonl", rows)
+    plan = validation.plan(open_cycle(other), model=embedded_path())
+    report = validate(plan, Faults(), tmp_path)
+    assert (report.verdict, report.comparison.counts[MismatchKind.EXACT]) == ("incomplete", 15)
+    monkeypatch.setattr(flows.validate_serving, "validate_serving", lambda _: report)
+    line = ["validate-serving", str(other), "--endpoint", "localhost:1", "--json"]
+    monkeypatch.setattr(sys, "argv", ["asr-flywheel", *line])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 3
+    told = json.loads(capsys.readouterr().out)
+    assert told["verdict"] == "incomplete"
+    assert told["only_offline"] == told["only_served"] == [rows[3]["audio_filepath"]]
+
+
+def test_rate_limits_lose_no_row(plan: ValidationPlan, tmp_path: Path) -> None:
+    """Two of three calls are refused as too many; every row is answered in the end."""
+    report = validate(plan, Faults(busy=3), tmp_path)
+    assert report.verdict == "exact"
+    assert report.attempts >= len(plan.rows)
+
+
+def test_a_cut_connection_loses_no_row(plan: ValidationPlan, tmp_path: Path) -> None:
+    """The server goes away in mid-cycle, with calls under way, and comes back."""
+    report = validate(plan, Faults(drops=7), tmp_path)
+    assert report.verdict == "exact"
+    assert len(read_hypotheses(plan.folder / endpoint_transcription.SERVED_NAME)) == len(plan.rows)
+
+
+def test_what_was_answered_is_not_asked_for_again(plan: ValidationPlan, tmp_path: Path) -> None:
+    """A server that stays away ends the run; the next start goes on where it ended."""
+    target = plan.folder / endpoint_transcription.SERVED_NAME
+    with riva_server.running(tmp_path, Faults(gone_after=9)) as server:
+        client = Client(Endpoint(server.address), Retry(attempts=2, first_s=0.01, longest_s=0.01))
+        with pytest.raises(ServingError, match=r"UNAVAILABLE .*tried 2 times.*goes on there"):
+            endpoint_transcription.transcribe(plan.rows, client, target, 1)
+        assert not target.exists()
+        (part,) = plan.folder.glob(".served*.part")
+        part.write_text(part.read_text() + '{"audio_sha256": "cut by a kill')
+        server.servicer.faults.gone_after = 0
+        served = endpoint_transcription.transcribe(plan.rows, client, target, 4)
+        client.close()
+    assert served.asked == len(plan.rows) - 9
+    assert server.servicer.answered == len(plan.rows)
+    assert not part.exists()
+    assert [row.hyp for row in read_hypotheses(target)] == [
+        row.hyp for row in read_hypotheses(plan.offline)
+    ]
+
+
+def test_answers_of_another_model_are_not_mixed_in(plan: ValidationPlan, tmp_path: Path) -> None:
+    """What the endpoint says that it serves tells two deployments at one address apart."""
+    target = plan.folder / endpoint_transcription.SERVED_NAME
+    with riva_server.running(tmp_path) as server:
+        client = Client(Endpoint(server.address), QUICK)
+        first = endpoint_transcription.partial_path(target, client, client.served())
+        server.servicer.faults.parameters = {"version": "2"}
+        assert endpoint_transcription.partial_path(target, client, client.served()) != first
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (grpc.StatusCode.UNAUTHENTICATED, "NVIDIA_API_KEY"),
+        (grpc.StatusCode.NOT_FOUND, "ASR_NVCF_FUNCTION_ID"),
+        (grpc.StatusCode.UNIMPLEMENTED, "streaming-only"),
+        (grpc.StatusCode.INVALID_ARGUMENT, "language"),
+        (grpc.StatusCode.INTERNAL, "log"),
+    ],
+)
+def test_a_refused_row_is_named_and_not_tried_again(
+    plan: ValidationPlan, tmp_path: Path, code: grpc.StatusCode, told: str
+) -> None:
+    """Waiting does not mend these."""
+    with riva_server.running(tmp_path, Faults(refuses=code)) as server:
+        client = Client(Endpoint(server.address), QUICK)
+        target = plan.folder / endpoint_transcription.SERVED_NAME
+        with pytest.raises(ServingError, match=told) as failed:
+            endpoint_transcription.transcribe(plan.rows[:1], client, target, 1)
+        client.close()
+    assert server.servicer.calls == 1
+    assert plan.rows[0].utterance.audio_filepath in str(failed.value)
+
+
+def test_the_request_is_the_contracts(plan: ValidationPlan, tmp_path: Path) -> None:
+    """16-bit mono PCM at the file's rate, one offline call a row; no key on a plain connection."""
+    with riva_server.running(tmp_path) as server:
+        client = Client(Endpoint(server.address), QUICK)
+        endpoint_transcription.transcribe(
+            plan.rows, client, plan.folder / endpoint_transcription.SERVED_NAME, 4
+        )
+        client.close()
+    assert server.servicer.calls == len(plan.rows)
+    for one in server.servicer.configs:
+        assert (one.sample_rate_hertz, one.audio_channel_count, one.encoding) == (16000, 1, 1)
+        assert (one.language_code, one.max_alternatives) == ("en-US", 1)
+        assert not one.enable_automatic_punctuation
+    assert not any("authorization" in one for one in server.servicer.metadata)
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("localhost:50051", True),
+        ("127.0.0.1:50051", True),
+        ("[::1]:50051", True),
+        ("10.0.0.5:50051", False),
+        ("localhost.evil.example:50051", False),
+        ("grpc.nvcf.nvidia.com:443", False),
+    ],
+)
+def test_audio_leaves_the_machine_only_with_consent(
+    plan: ValidationPlan, address: str, *, local: bool
+) -> None:
+    """Rows, minutes and host are said first."""
+    found = endpoint_transcription.outgoing_audio(plan.rows, Endpoint(address))
+    assert found.local is local
+    endpoint_transcription.require_consent(found, consent=True)
+    if local:
+        endpoint_transcription.require_consent(found, consent=False)
+        return
+    with pytest.raises(InputError, match=r"16 recordings \([0-9.]+ minutes") as told:
+        endpoint_transcription.require_consent(found, consent=False)
+    assert Endpoint(address).host in str(told.value)
+
+
+@pytest.mark.parametrize(("typed", "goes"), [("n\n", False), ("\x04", False), ("y\n", True)])
+def test_a_person_is_asked_after_hearing_what_leaves(
+    plan: ValidationPlan,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    typed: str,
+    goes: bool,
+) -> None:
+    """At the terminal: rows and minutes, then the question; nothing goes before the answer."""
+    started: list[ServingConfig] = []
+
+    def flow(config: ServingConfig) -> ParityReport:
+        started.append(config)
+        raise InputError("not in this test")
+
+    monkeypatch.setattr(flows.validate_serving, "validate_serving", flow)
+    line = ["validate-serving", str(plan.cycle.path), "--endpoint", "192.0.2.1:50051"]
+    monkeypatch.setattr(sys, "argv", ["asr-flywheel", *line, "--model", str(embedded_path())])
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        os.write(ours, typed.encode())
+        with pytest.raises(SystemExit):
+            cli.main()
+    os.close(ours)
+    told = capsys.readouterr().err
+    assert told.index("16 recordings (") < told.index("leave this machine for 192.0.2.1")
+    assert told.index("stop here") < told.index("Send them to 192.0.2.1?")
+    assert [config.audio_may_leave for config in started] == [True] * goes
+
+
+def test_where_the_endpoint_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address of one's own goes before a hosted function, which needs a key and TLS."""
+    for name in ("ASR_ENDPOINT", "ASR_NVCF_FUNCTION_ID", "ASR_MODEL_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(InputError, match="ASR_ENDPOINT"):
+        EndpointSettings().endpoint(str)
+    monkeypatch.setenv("ASR_NVCF_FUNCTION_ID", "f-1")
+    monkeypatch.setenv("ASR_MODEL_NAME", "ours")
+    with pytest.raises(InputError, match="NVIDIA_API_KEY"):
+        EndpointSettings().endpoint(str)
+    hosted = EndpointSettings().endpoint(lambda: KEY)
+    assert (hosted.address, hosted.tls, hosted.name) == ("grpc.nvcf.nvidia.com:443", True, "ours")
+    assert KEY not in repr(hosted) + json.dumps(hosted.as_dict())
+    monkeypatch.setenv("ASR_ENDPOINT", "localhost:50051")
+    own = EndpointSettings().endpoint(lambda: KEY)
+    assert (own.address, own.tls, own.api_key) == ("localhost:50051", False, "")
+    with pytest.raises(InputError, match="TLS only"):
+        EndpointSettings(address="a:1", function_id="f").endpoint(lambda: KEY)
+    with pytest.raises(InputError, match="host:port"):
+        EndpointSettings(address="http://localhost:50051").endpoint(str)
+
+
+def certificate() -> tuple[bytes, bytes]:
+    """A key and a certificate for localhost, signed by itself, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return private, made.public_bytes(serialization.Encoding.PEM)
+
+
+def test_the_key_goes_to_the_server_and_nowhere_else(
+    plan: ValidationPlan, cycle: Path, tmp_path: Path
+) -> None:
+    """Over TLS, through the whole flow: in no log, artifact, database, file or process list."""
+    private, public = certificate()
+    (tmp_path / "root.pem").write_bytes(public)
+    home = tmp_path / "prefect"
+    environment = {
+        **{name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"},
+        "PREFECT_HOME": str(home),
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "DEBUG",
+        "ASR_NVCF_FUNCTION_ID": "function-1",
+        "NVIDIA_API_KEY": KEY,
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    }
+    with riva_server.running(tmp_path, Faults(key=KEY), certificate=(private, public)) as server:
+        address = server.address.replace("127.0.0.1", "localhost")
+        code = (
+            "from flows.validate_serving import validate_serving\n"
+            "from flows.serving_config import ServingConfig\n"
+            "from tasks.serving.riva_client import EndpointSettings\n"
+            f"settings = EndpointSettings(address={address!r}, tls=True, function_id='function-1',"
+            f" tls_root={str(tmp_path / 'root.pem')!r})\n"
+            f"report = validate_serving(ServingConfig(cycle={str(cycle)!r}, endpoint=settings))\n"
+            "assert report.verdict == 'exact', report.verdict\n"
+        )
+        with secret_search.watched_processes() as lines, (tmp_path / "output").open("wb") as out:
+            done = subprocess.run(
+                [sys.executable, "-c", code], env=environment, stdout=out, stderr=out, check=False
+            )
+        first = server.servicer.metadata[0]
+    assert done.returncode == 0, (tmp_path / "output").read_text()
+    assert (first["authorization"], first["function-id"]) == (f"Bearer {KEY}", "function-1")
+    assert list(home.rglob("*.db"))
+    assert secret_search.files_with(KEY, home, cycle.parent, tmp_path / "output") == []
+    assert not any(KEY in line for line in lines)
+
+
+def test_a_refused_key_is_not_in_the_error(plan: ValidationPlan, tmp_path: Path) -> None:
+    """Even where the server quotes it."""
+    private, public = certificate()
+    (tmp_path / "root.pem").write_bytes(public)
+    with riva_server.running(
+        tmp_path, Faults(key="another"), certificate=(private, public)
+    ) as server:
+        address = server.address.replace("127.0.0.1", "localhost")
+        root = tmp_path / "root.pem"
+        endpoint = Endpoint(address, True, "f-1", tls_root=root, api_key=KEY)
+        client = Client(endpoint, QUICK)
+        with pytest.raises(ServingError, match="UNAUTHENTICATED") as failed:
+            endpoint_transcription.transcribe(
+                plan.rows, client, plan.folder / endpoint_transcription.SERVED_NAME, 2
+            )
+        client.close()
+    assert "Bearer (key)" in str(failed.value)
+    assert KEY not in str(failed.value)
+
+
+INTERRUPTIBLE = """
+import signal, sys
+from pathlib import Path
+from tasks.data.cycle_folder import open_cycle
+from tasks.models.catalog import embedded_path
+from tasks.serving import endpoint_transcription, validation
+from tasks.serving.riva_client import Client, Endpoint, Retry
+
+# What a shell starts in the background ignores SIGINT; here it interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+plan = validation.plan(open_cycle(Path(sys.argv[1])), model=embedded_path())
+# Full jitter may draw a pause of next to nothing: of this bound, one in a million is under 5 s.
+client = Client(Endpoint(sys.argv[2]), Retry(attempts=99, first_s=5e6, longest_s=5e6))
+out = plan.folder / endpoint_transcription.SERVED_NAME
+endpoint_transcription.transcribe(plan.rows, client, out, 1)
+"""
+
+
+def test_a_cancelled_run_ends_at_once(plan: ValidationPlan, cycle: Path, tmp_path: Path) -> None:
+    """A busy server is not waited for when the run is stopped, and not asked for another row."""
+    assert len(plan.rows) > 1
+    called = threading.Event()
+    with riva_server.running(tmp_path, Faults(busy=10_000, on_call=called.set)) as server:
+        line = [sys.executable, "-c", INTERRUPTIBLE, str(cycle), server.address]
+        with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert called.wait(120)
+                time.sleep(0.5)  # until it waits for its second attempt
+                process.send_signal(signal.SIGINT)
+                told = process.communicate(timeout=60)[1]
+            finally:
+                process.kill()
+        assert told.rstrip().endswith("KeyboardInterrupt"), told
+        assert server.servicer.calls == 1
+
+
+def test_a_run_cancelled_while_rows_are_handed_out_ends_at_once(
+    plan: ValidationPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row that is under way by then waits for nothing more either."""
+    called = threading.Event()
+
+    class Cancelled(ThreadPoolExecutor):
+        def submit(self, *given: Any, **named: Any) -> Any:
+            if self._threads:
+                assert called.wait(60)
+                raise KeyboardInterrupt
+            return super().submit(*given, **named)
+
+    monkeypatch.setattr(endpoint_transcription, "ThreadPoolExecutor", Cancelled)
+    with riva_server.running(tmp_path, Faults(busy=10_000, on_call=called.set)) as server:
+        client = Client(Endpoint(server.address), Retry(attempts=99, first_s=5e6, longest_s=5e6))
+        with pytest.raises(KeyboardInterrupt):
+            endpoint_transcription.transcribe(
+                plan.rows, client, plan.folder / endpoint_transcription.SERVED_NAME, 2
+            )
+        client.close()
+        assert server.servicer.calls == 1

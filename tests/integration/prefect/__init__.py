@@ -1,0 +1,1 @@
+"""With a Prefect server of their own."""

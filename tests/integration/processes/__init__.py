@@ -1,0 +1,1 @@
+"""With child processes or servers on loopback."""

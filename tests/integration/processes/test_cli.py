@@ -1,0 +1,104 @@
+"""The installed program: its exit codes, and what it does not import."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asr_flywheel import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+from tests.support.cli_cases import evaluated_cycle
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Call the program as a shell would; the function returns exit code, output and errors."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["asr-flywheel", *map(str, arguments)])
+        try:
+            cli.main()
+            code: Any = 0
+        except SystemExit as ended:
+            code = ended.code or 0
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def program(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The installed program, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "asr_flywheel", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+IMPORTED = """
+import sys
+sys.argv = ["asr-flywheel", *sys.argv[1:]]
+from asr_flywheel.cli import main
+try:
+    main()
+except SystemExit as ended:
+    assert ended.code in (None, 0), ended.code
+heavy = {"torch", "prefect", "pandas", "nemo", "lightning", "docker", "huggingface_hub", "boto3"}
+print("IMPORTED", *sorted(heavy & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("command", ["", "gate", "split", "run", "demo", "score", "diff"])
+def test_help_imports_nothing_that_costs_time(command: str) -> None:
+    """Neither torch nor Prefect nor pandas, and it takes a second of a processor at most."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED, *command.split(), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    # Not by the clock: what else this machine does is not meant.
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+    assert done.stdout.splitlines()[-1].strip() == "IMPORTED"
+    assert "Usage: asr-flywheel" in done.stdout
+
+
+def test_gate_and_split_do_without_nemo_and_prefect(cycle: Path, lower_nemo: Path) -> None:
+    """Preflight and split run where neither is installed."""
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED, "split", str(cycle), "--base", str(lower_nemo)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    imported = done.stdout.splitlines()[-1].split()[1:]
+    assert not {"torch", "prefect", "nemo", "lightning"} & set(imported)
+
+
+def test_the_installed_program_has_the_same_exit_codes(tmp_path: Path) -> None:
+    """0, 2 and 3, as a shell sees them."""
+    folder = evaluated_cycle(tmp_path / "cycle1")
+    assert program("gate", folder).returncode == 0
+    refused = program("gate", folder, "--method", "adapter")
+    assert refused.returncode == 3
+    bad = program("gate", tmp_path)
+    assert bad.returncode == 2
+    assert bad.stderr.startswith("error: ")
+    assert "Traceback" not in bad.stderr + refused.stderr

@@ -1,0 +1,66 @@
+"""Programs of another folder, run; and the stub of the tests, which needs no torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tasks.runtimes.base import (
+    ENTRY,
+    ENTRYPOINTS_VARIABLE,
+    OWN_CONFIG,
+    OWN_SCRIPT,
+    Job,
+)
+from tasks.runtimes.local import LocalRuntime
+from tests.support import stub_programs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+from tests.support.entrypoints_setting_cases import CPU
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Another folder of programs, which the variable names."""
+    folder = stub_programs.own_programs(tmp_path / "programs", transcribe="print('mine')")
+    monkeypatch.setenv(ENTRYPOINTS_VARIABLE, str(folder))
+    return folder
+
+
+def test_the_local_runtime_runs_them_and_says_so(programs: Path, tmp_path: Path) -> None:
+    """Program, fine-tuning script and YAML are those of the folder."""
+    runtime = LocalRuntime(CPU)
+    assert runtime.script.path == str(programs / OWN_SCRIPT.name)
+    assert runtime.script.config == str(programs / OWN_CONFIG)
+    seen: list[str] = []
+    job = Job("transcription", "transcribe.py", {}, tmp_path / "work", (), {})
+    assert runtime.execute(job, seen.append, lambda: None).exit_code == 0
+    assert seen == ["mine"]
+    said: list[str] = []
+    runtime.check(said.append)
+    assert any(str(programs) in line for line in said)
+
+
+def test_the_stubs_yaml_and_probe_are_the_real_ones() -> None:
+    """The keys that the recipe overrides, and the fields of an image's answer."""
+    assert (stub_programs.STUB / OWN_CONFIG).read_bytes() == (ENTRY / OWN_CONFIG).read_bytes()
+    keys = []
+    for folder in (ENTRY, stub_programs.STUB):
+        line = [sys.executable, str(folder / "image_probe.py"), "/none"]
+        said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+        keys.append(list(json.loads(said.partition(": ")[2])))
+    assert keys[0] == keys[1]
+
+
+def test_the_stub_needs_no_torch() -> None:
+    """It would cost what the stub is there to save."""
+    program = "import sys, launch_training, transcribe; sys.exit('torch' in sys.modules)"
+    path = str(stub_programs.STUB)
+    subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": path})

@@ -1,0 +1,69 @@
+"""The rehearsal's commands: ended in time, recorded when they fail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asr_flywheel import rehearsal as steps
+from asr_flywheel.rehearsal import Commands, FailedError, RehearsalPlan, SkippedError
+from tasks.records.rehearsal import Failure, StepStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+from tests.support.rehearsal_cases import plan, step
+
+
+@pytest.fixture(autouse=True)
+def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+def test_a_failed_step_is_recorded_and_the_next_ones_go_on(tmp_path: Path) -> None:
+    """A command that fails, one that a signal ends, a bug of ours, and a step that cannot run."""
+
+    def fails(_: RehearsalPlan, commands: Commands) -> dict[str, Any]:
+        commands.program("-c", "import pickle; raise pickle.UnpicklingError('secret of a user')")
+        return {}
+
+    def killed(_: RehearsalPlan, commands: Commands) -> dict[str, Any]:
+        commands.program("-c", "import os; os.kill(os.getpid(), 9)")
+        return {}
+
+    def buggy(*_: object) -> dict[str, Any]:
+        raise KeyError("secret of a user")
+
+    def cannot(*_: object) -> dict[str, Any]:
+        raise SkippedError("no GPU")
+
+    def passes(_: RehearsalPlan, commands: Commands) -> dict[str, Any]:
+        return {"printed": len(commands.program("-c", "print('hello')"))}
+
+    here = plan(tmp_path / "out")
+    done: list[Callable[[RehearsalPlan, Commands], dict[str, Any]]]
+    done = [fails, killed, buggy, cannot, passes]
+    wanted = [step(str(n), do) for n, do in enumerate(done)]
+    record = steps.rehearse(here, steps.begin(here), wanted)
+    states = [(one.state, one.failure) for one in record.steps]
+    assert states == [
+        (StepStatus.FAILED, Failure("UnpicklingError", 1)),
+        (StepStatus.FAILED, Failure("SIGKILL", -9)),
+        (StepStatus.FAILED, Failure("KeyError")),
+        (StepStatus.SKIPPED, None),
+        (StepStatus.PASSED, None),
+    ]
+    assert not record.ok
+    assert "secret" not in here.record_path.read_text()
+    assert "secret of a user" in (here.out / "logs" / "0.log").read_text()
+
+
+def test_a_command_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its own name in the record."""
+    monkeypatch.setattr(steps, "LIMIT_S", 0.5)
+    commands = Commands(plan(tmp_path), "demo")
+    with pytest.raises(FailedError) as failed:
+        commands.program("-c", "import time; time.sleep(60)")
+    assert failed.value.failure == Failure("TimeoutExpired")

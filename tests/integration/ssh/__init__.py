@@ -1,0 +1,1 @@
+"""With a host behind a real sshd on loopback."""

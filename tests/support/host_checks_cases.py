@@ -1,0 +1,39 @@
+"""What several tests of this are made of."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.runtimes.hardware import Gpu, Hardware
+from tasks.stages.host_checks import CheckContext
+from tests.support import docker_daemon
+
+if TYPE_CHECKING:
+    import pytest
+
+H100 = Hardware((Gpu("NVIDIA H100", 81559, "570.86.15", "GPU-1"),), 16)
+CPU = Hardware((), 2)
+
+
+def question(runtime: str = "local", **more: Any) -> CheckContext:
+    """A run of the embedded base on a machine without a GPU, but for what is given."""
+    values = {
+        "runtime": runtime,
+        "base": "embedded",
+        "image": docker_daemon.TINY,
+        "store": None,
+        "folder": Path.cwd(),
+        "host": CPU,
+        **more,
+    }
+    return CheckContext(**values)
+
+
+def smi(monkeypatch: pytest.MonkeyPatch, folder: Path, answer: str, code: int = 0) -> None:
+    """Put a stand-in for nvidia-smi first on the PATH: there is no driver here."""
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho '{answer}'\nexit {code}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")

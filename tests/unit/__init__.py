@@ -1,0 +1,1 @@
+"""Tests without a process, a network or torch: seconds."""

@@ -1,0 +1,67 @@
+"""The general set: a guardrail that is never trained on, and what may be replayed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.common.errors import InputError
+from tasks.data.general_english import FEWEST_SENTENCES, GeneralSet, divide, recordings
+from tasks.data.preflight import CheckedRow
+from tests.support import factories
+
+MANIFEST = Path("general.jsonl")
+
+
+def checked(numbers: range, prefix: str = "general", seconds: float = 3.0) -> list[CheckedRow]:
+    """Rows, each with a recording of its own."""
+    return [
+        CheckedRow(
+            factories.utterance(number, None, duration=seconds),
+            Path(f"/a/{number}.wav"),
+            f"{prefix} {number}",
+            "text",
+            None,
+        )
+        for number in numbers
+    ]
+
+
+def test_without_replay_the_whole_set_guards() -> None:
+    """Each recording once, but for those that the base has learnt already."""
+    rows = checked(range(50))
+    found = divide(MANIFEST, [*rows, rows[0]], [], longest=20.0)
+    assert recordings(found.guardrail) == recordings(rows)
+    assert len(found.guardrail) == 50
+    assert found.replay == ()
+    learnt = divide(MANIFEST, rows, [], longest=20.0, trained_before=frozenset({"general 3"}))
+    assert recordings(rows) - recordings(learnt.guardrail) == {"general 3"}
+
+
+@pytest.mark.parametrize("wanted", [1, 10, 30])
+def test_what_is_replayed_guards_nothing(wanted: int) -> None:
+    """The guardrail is one half, always the same, whatever is taken of the other."""
+    rows = checked(range(60))
+    found = divide(MANIFEST, rows, [], replay=wanted, longest=20.0)
+    again = divide(MANIFEST, rows[::-1], [], replay=30, longest=20.0)
+    assert len(found.replay) == wanted
+    assert len(found.guardrail) == 30
+    assert not recordings(found.replay) & recordings(found.guardrail)
+    assert recordings(found.guardrail) == recordings(again.guardrail)
+    assert recordings(found.replay) <= recordings(again.replay)
+
+
+def test_bad_sets_are_refused_with_the_fix() -> None:
+    """Shared with the cycle, too small to guard, too small to replay, too long to train on."""
+    rows = checked(range(50))
+    with pytest.raises(InputError, match="2 of its recordings are in the cycle too"):
+        divide(MANIFEST, rows, checked(range(2)), longest=20.0)
+    with pytest.raises(InputError, match=f"19 sentences are left.*fewer than {FEWEST_SENTENCES}"):
+        divide(MANIFEST, checked(range(19)), [], longest=20.0)
+    with pytest.raises(InputError, match="26 sentences are wanted for replay, and 25"):
+        divide(MANIFEST, rows, [], replay=26, longest=20.0)
+    with pytest.raises(InputError, match="1 sentences are wanted for replay, and 0"):
+        divide(MANIFEST, checked(range(50), seconds=30.0), [], replay=1, longest=20.0)
+    with pytest.raises(ValueError, match="is replayed"):
+        GeneralSet(tuple(rows), tuple(rows[:1]))

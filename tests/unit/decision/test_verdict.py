@@ -1,0 +1,365 @@
+"""The decision: our rule, and every row of the specification's table with its boundaries."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.common import neighbour_stages
+from tasks.common.errors import InputError
+from tasks.decision.guardrail import Guardrail
+from tasks.decision.verdict import (
+    CategoryResult,
+    DecisionEvidence,
+    Movement,
+    Verdict,
+    decide,
+    movement,
+    read_table,
+    rows_needed,
+)
+from tasks.evaluation.diff import KeywordErrorChange
+from tasks.evaluation.scoring import Proportion
+from tasks.evaluation.statistics import Interval
+from tests.support.factories import delta
+
+BUILD = "/digital-health-clinical-asr-build"
+SERVING = "/riva-asr-custom"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "n", "wanted"),
+    [
+        # Exactly -20 % is "-20 % or more".
+        (10, 8, 20, Movement.DROPPED),
+        (5, 4, 10, Movement.DROPPED),
+        (15, 12, 30, Movement.DROPPED),
+        (100, 80, 300, Movement.DROPPED),
+        (45, 36, 70, Movement.DROPPED),
+        (100, 81, 300, Movement.LITTLE),
+        (4, 0, 5, Movement.DROPPED),
+        # Exactly -5 % still counts as a move, less does not.
+        (100, 95, 300, Movement.LITTLE),
+        (20, 19, 40, Movement.LITTLE),
+        (60, 57, 90, Movement.LITTLE),
+        (100, 96, 300, Movement.UNCHANGED),
+        (100, 100, 100, Movement.UNCHANGED),
+        (100, 104, 300, Movement.UNCHANGED),
+        # Exactly +5 % is worse.
+        (100, 105, 300, Movement.WORSE),
+        (20, 21, 40, Movement.WORSE),
+        (60, 63, 90, Movement.WORSE),
+        (1, 2, 9, Movement.WORSE),
+        # Nothing missed before: nothing to relate to.
+        (0, 0, 10, Movement.UNCHANGED),
+        (0, 1, 10, Movement.WORSE),
+    ],
+)
+def test_a_categorys_row_of_the_table(before: int, after: int, n: int, wanted: Movement) -> None:
+    """The relative change of missed rows decides."""
+    assert movement(delta(before, after, n)) is wanted
+
+
+def evidence(*found: KeywordErrorChange, **more: Any) -> DecisionEvidence:
+    """Held-out differences, and what else is known."""
+    return DecisionEvidence({one.category: one for one in found}, "held-out", **more)
+
+
+def moved(
+    fixed: int, broken: int, before: int, n: int, category: str = "drug"
+) -> KeywordErrorChange:
+    """A difference in which rows changed to and fro."""
+    return KeywordErrorChange(
+        category,
+        Proportion(before, n),
+        Proportion(before - fixed + broken, n),
+        fixed=fixed,
+        broken=broken,
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict", "word"),
+    [
+        (50, 12, Verdict.KEEP, "Keep the .nemo"),
+        (50, 45, Verdict.GROW, "signal density beats learning-rate sweeps"),
+        (50, 60, Verdict.DISCARD, "Overfit on a small manifest"),
+        (50, 50, Verdict.GROW, "already be in the base's vocabulary"),
+    ],
+)
+def test_each_row_of_the_specifications_table(
+    before: int, after: int, verdict: Verdict, word: str
+) -> None:
+    """Dropped: keep; a little: grow; worse: discard; unchanged: look, then grow."""
+    read = read_table({"drug": delta(before, after, 100)}, ["drug"], "held-out")
+    assert read.verdict is verdict
+    assert word in read.action
+    assert read.basis == "held-out"
+
+
+def test_scenario_c_a_ker_that_barely_moved_goes_back_to_build() -> None:
+    """The specification's scenario C: grow the manifest; signal density beats LR sweeps."""
+    decided = decide(evidence(delta(42, 40, 100)), ["drug"])
+    assert decided.verdict is Verdict.GROW
+    assert decided.bare.verdict is Verdict.GROW
+    assert decided.route == neighbour_stages.BUILD == BUILD
+
+
+def test_the_reference_result_is_kept() -> None:
+    """KER 0.513 to 0.128, as the specification reports, is a drop of 75 %, and no chance."""
+    decided = decide(evidence(delta(20, 5, 39)), ["drug"])
+    assert decided.verdict is Verdict.KEEP
+    assert decided.route == SERVING
+    assert "0.513 → 0.128" in decided.reasons[0]
+    assert "-75% relative" in decided.reasons[0]
+    assert any("Forgetting was not checked" in reason for reason in decided.reasons)
+
+
+@pytest.mark.parametrize(
+    ("drug", "lab", "verdict"),
+    [
+        ((50, 10), (50, 10), Verdict.KEEP),
+        ((50, 10), (50, 50), Verdict.KEEP),
+        ((50, 10), (50, 46), Verdict.KEEP),
+        ((50, 10), (50, 70), Verdict.GROW),
+        ((50, 50), (50, 70), Verdict.DISCARD),
+        ((50, 46), (50, 70), Verdict.DISCARD),
+        ((50, 46), (50, 50), Verdict.GROW),
+        ((0, 0), (0, 0), Verdict.GROW),
+    ],
+)
+def test_the_table_over_several_priority_categories(
+    drug: tuple[int, int], lab: tuple[int, int], verdict: Verdict
+) -> None:
+    """A drop is kept unless another category got worse; then the manifest must grow."""
+    found = {"drug": delta(*drug, 100), "lab": delta(*lab, 100, "lab")}
+    for order in (["drug", "lab"], ["lab", "drug"]):
+        read = read_table(found, order, "held-out")
+        assert read.verdict is verdict
+        assert list(read.movements) == order
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "finding"),
+    [
+        # Five rows fixed and none broken is the least that is shown (mid-p 0.031).
+        (moved(5, 0, 10, 20), Verdict.KEEP, CategoryResult.IMPROVED),
+        (moved(4, 0, 10, 20), Verdict.INCONCLUSIVE, CategoryResult.UNSETTLED),
+        (moved(3, 0, 3, 3), Verdict.INCONCLUSIVE, CategoryResult.UNSETTLED),
+        # A drop of 15 % that is shown is not the one that was wanted.
+        (moved(30, 0, 200, 300), Verdict.GROW, CategoryResult.MOVED),
+        # Nothing moved: 300 rows show that no wanted drop is there, five do not.
+        (moved(0, 0, 150, 300), Verdict.GROW, CategoryResult.SMALLER),
+        (moved(0, 0, 2, 5), Verdict.INCONCLUSIVE, CategoryResult.UNSETTLED),
+        (moved(0, 0, 0, 50), Verdict.GROW, CategoryResult.NOTHING),
+        (moved(0, 5, 10, 20), Verdict.DISCARD, CategoryResult.WORSE),
+        (moved(0, 4, 10, 20), Verdict.GROW, CategoryResult.SMALLER),
+        (moved(1, 3, 4, 20), Verdict.INCONCLUSIVE, CategoryResult.UNSETTLED),
+        (moved(0, 6, 0, 20), Verdict.DISCARD, CategoryResult.WORSE),
+    ],
+)
+def test_what_the_rows_show_decides(
+    found: KeywordErrorChange, verdict: Verdict, finding: CategoryResult
+) -> None:
+    """Shown means mid-p under 0.05; a number of rows stands with what is not settled."""
+    decided = decide(evidence(found), ["drug"])
+    assert (decided.verdict, decided.findings["drug"]) == (verdict, finding)
+    if verdict is Verdict.INCONCLUSIVE:
+        assert decided.rows_needed is not None
+        assert decided.rows_needed > found.n
+        assert any(f"About {decided.rows_needed} held-out rows" in one for one in decided.reasons)
+    else:
+        assert decided.rows_needed is None
+    assert decided.route == (SERVING if verdict is Verdict.KEEP else BUILD)
+
+
+def test_where_the_bare_table_differs_the_reason_says_so() -> None:
+    """Four rows of ten are 40 %, and chance."""
+    decided = decide(evidence(moved(4, 0, 10, 20)), ["drug"])
+    assert decided.bare.verdict is Verdict.KEEP
+    assert decided.reasons[-1] == (
+        "The specification's table says keep on the same rows: it does not ask whether chance "
+        "explains the difference."
+    )
+    same = decide(evidence(moved(5, 0, 10, 20)), ["drug"])
+    assert not any("The specification's table says" in one for one in same.reasons)
+
+
+def test_more_priority_categories_are_not_more_chances() -> None:
+    """What one category alone would show (p 0.031) is not shown as one of two (Holm: 0.063)."""
+    both = evidence(moved(5, 0, 10, 20), moved(1, 1, 10, 20, "lab"))
+    assert decide(both, ["drug"]).verdict is Verdict.KEEP
+    decided = decide(both, ["drug", "lab"])
+    assert decided.verdict is Verdict.INCONCLUSIVE
+    assert decided.p_adjusted == {"drug": 0.0625, "lab": 1.0}
+
+
+def test_rows_of_a_term_that_change_together_are_not_as_many_chances() -> None:
+    """Twelve rows fixed and two broken are shown (mid-p 0.008), unless most are of one term."""
+    rows = moved(12, 2, 20, 40)
+    assert decide(evidence(rows), ["drug"]).verdict is Verdict.KEEP
+    together = dataclasses.replace(rows, nets=(2, 2, 2, 2, 1, 1, 1, 1, -1, -1))
+    assert decide(evidence(together), ["drug"]).verdict is Verdict.KEEP
+    uneven = dataclasses.replace(rows, nets=(8, 1, 1, 1, -1))
+    decided = decide(evidence(uneven), ["drug"])
+    assert decided.verdict is Verdict.INCONCLUSIVE
+    assert decided.rows_needed is not None
+    assert decided.rows_needed > 40
+    assert "over terms" in decided.reasons[0]
+    # Three terms could not show anything, whatever they did.
+    few = dataclasses.replace(rows, nets=(8, 1, 1))
+    assert decide(evidence(few), ["drug"]).verdict is Verdict.KEEP
+
+
+def test_a_category_that_is_shown_to_be_worse_outweighs_a_gain() -> None:
+    """Harm is not corrected for the number of categories."""
+    both = evidence(moved(9, 0, 10, 20), moved(0, 5, 10, 20, "lab"))
+    for order in (["drug", "lab"], ["lab", "drug"]):
+        decided = decide(both, order)
+        assert decided.verdict is Verdict.DISCARD
+        assert decided.bare.verdict is Verdict.GROW
+        assert any("lab is shown to be worse" in reason for reason in decided.reasons)
+
+
+def test_other_categories_do_not_decide() -> None:
+    """What was not targeted may get worse without a say."""
+    both = evidence(delta(50, 10, 100), delta(10, 90, 100, "lab"))
+    assert decide(both, ["drug"]).verdict is Verdict.KEEP
+
+
+@pytest.mark.parametrize(
+    ("after", "interval", "verdict", "word"),
+    [
+        (0.044, Interval(-0.002, 0.010), Verdict.KEEP, "held"),
+        (0.060, Interval(0.010, 0.030), Verdict.DISCARD, "The model forgets"),
+        (0.050, Interval(-0.004, 0.024), Verdict.INCONCLUSIVE, "sentences would settle it"),
+        (0.050, None, Verdict.INCONCLUSIVE, "whether the model forgets is not"),
+    ],
+)
+def test_a_gain_does_not_outweigh_forgetting(
+    after: float, interval: Interval | None, verdict: Verdict, word: str
+) -> None:
+    """Over the limit and no chance: discard. Over it, and perhaps chance: not settled."""
+    guardrail = Guardrail(200, 0.04, after, 0.04, 0.05, interval, limit=0.005)
+    decided = decide(evidence(delta(50, 10, 100), guardrail=guardrail), ["drug"])
+    assert decided.verdict is verdict
+    assert any(word in reason for reason in decided.reasons)
+    assert not any("Forgetting was not checked" in reason for reason in decided.reasons)
+    if verdict is Verdict.INCONCLUSIVE:
+        assert decided.rows_needed is None
+        assert decided.reasons[-1].endswith("it does not look at general English.")
+
+
+def false_keyword_effect(before: int, after: int, n: int, rows: tuple[int, int]) -> dict[str, Any]:
+    """KER where rows that hold a false keyword count as missed, and how many such rows."""
+    return {
+        "with_false_keywords_as_misses": {"drug": delta(before, after, n)},
+        "false_keywords": {"drug": delta(*rows, n)},
+    }
+
+
+def test_a_gain_by_false_keywords_is_discarded() -> None:
+    """KER falls to nothing, since every row holds every name; counted as missed, none is left."""
+    decided = decide(
+        evidence(delta(18, 0, 20), **false_keyword_effect(18, 20, 20, (0, 20))), ["drug"]
+    )
+    assert decided.verdict is Verdict.DISCARD
+    assert any("0 → 20 of 20 rows hold a keyword that nobody said" in r for r in decided.reasons)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        # The gain is left without the rows that hold a false keyword.
+        false_keyword_effect(18, 6, 20, (0, 5)),
+        # There were as many false keywords before.
+        false_keyword_effect(20, 20, 20, (10, 10)),
+    ],
+)
+def test_a_few_false_keywords_do_not_take_a_gain_away(more: dict[str, Any]) -> None:
+    """They must have risen, and the gain must be theirs."""
+    assert decide(evidence(delta(18, 2, 20), **more), ["drug"]).verdict is Verdict.KEEP
+
+
+def test_a_gain_on_trained_rows_alone_is_discarded() -> None:
+    """The held-out rows show that no wanted drop is there: it was memorised."""
+    learnt = {"drug": delta(160, 5, 200)}
+    decided = decide(evidence(moved(1, 1, 50, 60), trained=learnt), ["drug"])
+    assert decided.verdict is Verdict.DISCARD
+    assert any("Memorised" in r and "0.800 → 0.025" in r for r in decided.reasons)
+    few = decide(evidence(moved(0, 0, 2, 5), trained=learnt), ["drug"])
+    assert few.verdict is Verdict.INCONCLUSIVE
+
+
+def test_two_cycles_under_five_percent_are_a_floor() -> None:
+    """The specification's first stopping rule, which few rows do not excuse."""
+    stuck = moved(2, 2, 10, 25)
+    alone = decide(evidence(stuck), ["drug"])
+    assert alone.verdict is Verdict.INCONCLUSIVE
+    twice = decide(evidence(stuck, previous={"drug": -0.04}), ["drug"])
+    assert twice.verdict is Verdict.GROW
+    assert any("a floor" in reason for reason in twice.reasons)
+    before = decide(evidence(stuck, previous={"drug": -0.30}), ["drug"])
+    assert before.verdict is Verdict.INCONCLUSIVE
+
+
+def test_an_overfit_run_must_grow_unless_it_helped() -> None:
+    """The specification's second stopping rule; a shown gain of the best checkpoint is kept."""
+    rising = "Validation WER rose 0.10 → 0.14 while the training loss fell."
+    assert decide(evidence(moved(4, 0, 10, 20), overfit=rising), ["drug"]).verdict is Verdict.GROW
+    kept = decide(evidence(moved(9, 0, 10, 20), overfit=rising), ["drug"])
+    assert kept.verdict is Verdict.KEEP
+    assert any("best checkpoint" in reason for reason in kept.reasons)
+
+
+def test_a_pronunciation_gap_is_told_first() -> None:
+    """Before any figure: it is no matter of the model."""
+    gap = "A pronunciation gap, not a model gap: step 2d."
+    assert decide(evidence(moved(4, 0, 9, 20), pronunciation_gap=gap), ["drug"]).reasons[0] == gap
+
+
+@given(st.integers(1, 60), st.integers(1, 3), st.data())
+def test_whatever_is_inconclusive_says_what_would_settle_it(
+    n: int, categories: int, data: st.DataObject
+) -> None:
+    """More rows than there are, by a rule that does not fail for any counts."""
+    before = data.draw(st.integers(0, n))
+    fixed = data.draw(st.integers(0, before))
+    broken = data.draw(st.integers(0, n - before))
+    found = moved(fixed, broken, before, n)
+    needed = rows_needed(found, categories)
+    assert needed is None or needed > n
+    decided = decide(evidence(found), ["drug"])
+    assert (decided.rows_needed is not None) <= (decided.verdict is Verdict.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize("found", [{}, {"drug": delta(0, 0, 0)}])
+def test_nothing_to_decide_on_is_bad_input(found: dict[str, KeywordErrorChange]) -> None:
+    """No row of the category, or none with a term."""
+    with pytest.raises(InputError, match="no held-out row of category 'drug'"):
+        decide(DecisionEvidence(found, "held-out"), ["drug"])
+
+
+def test_what_decision_json_holds() -> None:
+    """Our verdict, the bare one, the grounds, and how many rows are wanting."""
+    told = decide(evidence(delta(10, 8, 20)), ["drug"]).as_dict()
+    assert told["decision"] == "inconclusive"
+    assert told["bare_decision"] == "keep"
+    assert told["rows_needed"] == rows_needed(delta(10, 8, 20), 1)
+    assert told["movements"] == {"drug": "dropped meaningfully"}
+    assert told["findings"] == {"drug": "not settled"}
+    assert told["p_adjusted"] == {"drug": 0.25}
+    assert told["route"] == BUILD
+    assert told["basis"] == "held-out"
+    assert told["guardrail"] is None
+    reasons = told["reasons"]
+    assert isinstance(reasons, list)
+    assert reasons[0] == (
+        "drug KER dropped meaningfully: 0.500 → 0.400 "
+        "(10 → 8 of 20 rows missed, -20% relative; 2 fixed, 0 broken; "
+        "mid-p 0.25, 95 % interval -0.265 to +0.083): not settled."
+    )

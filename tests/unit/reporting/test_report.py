@@ -1,0 +1,281 @@
+"""The report: what it tells, that nothing in it can do harm, and that it can be made again."""
+
+from __future__ import annotations
+
+import dataclasses
+import html.parser
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from asr_flywheel.cli import app
+from tasks.common import hashing
+from tasks.common.errors import InputError
+from tasks.data.cycle_folder import open_cycle
+from tasks.decision.guardrail import Guardrail
+from tasks.evaluation.hypotheses import Partition, write_hypotheses
+from tasks.evaluation.statistics import Interval
+from tasks.records import run_record
+from tasks.reporting.html import audio_clips, chart_data, png_figures, svg_charts, write_report
+from tasks.reporting.html.page import points, render
+from tasks.reporting.html.report_data import gather
+from tasks.training.progress import Epoch
+from tests.support import factories, prepared_cycles
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cycle 2 as a finished run left it, in a folder with an awkward name."""
+    parent = tmp_path_factory.mktemp("clinic") / "St. Mary's <b>&"
+    return prepared_cycles.finish_turn(parent, 1, prepared_cycles.Turn())
+
+
+@pytest.fixture(scope="module")
+def page(finished: Path) -> str:
+    """The report's text."""
+    cycle = open_cycle(finished)
+    written = write_report(cycle, run_record.read(cycle))
+    return written[0].read_text(encoding="utf-8")
+
+
+class Outline(html.parser.HTMLParser):
+    """What the page is made of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.headings: list[int] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep a tag, its attributes, and its level if it is a heading."""
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+
+
+def test_nothing_in_it_can_run_or_be_fetched(page: str) -> None:
+    """Terms, names and reasons are text, whatever they hold; every address is within the page."""
+    outline = Outline(page)
+    assert "script" not in outline.tags
+    assert page.count("&lt;script&gt;alert(") > 3
+    assert "St. Mary&#39;s &lt;b&gt;&amp;" in page
+    assert prepared_cycles.RTL in page
+    assert "💊 “pill” &amp; co" in page
+    assert not [name for name, _ in outline.attributes if name.startswith("on")]
+    addresses = {value for name, value in outline.attributes if name in {"src", "href"}}
+    assert all(one.startswith(("data:", "#row-")) for one in addresses)
+    assert "default-src 'none'" in page
+
+
+def test_it_has_an_outline_and_a_name_for_every_drawing(page: str) -> None:
+    """One main heading, no level left out, and a label on whatever is only drawn."""
+    outline = Outline(page)
+    assert outline.headings[0] == 1
+    assert outline.headings.count(1) == 1
+    steps = zip(outline.headings, outline.headings[1:], strict=False)
+    assert all(after - before <= 1 for before, after in steps)
+    drawings = re.findall(r"<svg [^>]*>", page)
+    assert len(drawings) > 10
+    assert all('aria-label="' in one or 'aria-hidden="true"' in one for one in drawings)
+    assert all("aria-label=" in one for one in re.findall(r"<audio [^>]*>", page))
+
+
+def test_the_verdict_comes_first_and_the_bare_one_beside_it(page: str) -> None:
+    """By held-out rows; what was trained on is labelled and comes after."""
+    assert page.index("Keep the tuned model.") < page.index("drug</bdi> terms in 2 of 8")
+    assert "Specification’s table, all rows, trained ones included" in page
+    assert "Not checked: there was no guardrail set" in page
+    assert page.index("Held-out rows") < page.index("Rows it was trained on")
+
+
+def test_the_figures_are_those_of_the_evaluation(finished: Path, page: str) -> None:
+    """Counted by hand from the two files: the base missed 9 of 12, the tuned model 4."""
+    cycle = open_cycle(finished)
+    evidence = gather(cycle, run_record.read(cycle))
+    everything = evidence.deltas()["(all)"]
+    assert (everything.before.hits, everything.after.hits, everything.n) == (9, 4, 12)
+    assert list(evidence.deltas()) == ["drug", "lab", "(all)"]
+    assert [change.name for change in evidence.changes("noise_level")] == ["clean", "snr_5db"]
+    assert sum(term.after.n for term in evidence.terms()) == 12
+    assert sum(term.trained.n for term in evidence.terms()) == 18
+    assert "75 % → 33 %" in page
+
+
+def test_each_verdict_has_its_sentence(finished: Path, tmp_path: Path) -> None:
+    """And an inconclusive one says how many rows would settle it."""
+    told = {}
+    for verdict in ("keep", "grow", "discard", "inconclusive"):
+        parent = tmp_path / verdict
+        cycle = open_cycle(
+            prepared_cycles.finish_turn(parent, 1, prepared_cycles.Turn(decision=verdict))
+        )
+        text = render(gather(cycle, run_record.read(cycle)))
+        told[verdict] = re.findall("<h1>(.*)</h1>", text)[0]
+        assert ("About 60 held-out rows would settle it." in text) == (verdict == "inconclusive")
+    assert len(set(told.values())) == 4
+
+
+def test_a_guardrail_is_told_with_its_limit(tmp_path: Path) -> None:
+    """Where it is unclear, the number of sentences is not told as a number of rows."""
+    between = Interval(-0.002, 0.022)
+    guardrail = Guardrail(200, 0.036, 0.046, 0.04, 0.05, between, 0.005)
+    turn = prepared_cycles.Turn(decision="inconclusive", guardrail=guardrail)
+    cycle = open_cycle(prepared_cycles.finish_turn(tmp_path, 1, turn))
+    text = render(gather(cycle, run_record.read(cycle)))
+    assert "unclear" in text
+    assert "3.6 % → 4.6 % on 200 sentences (difference -0.2 to +2.2 points)" in text
+    assert "may rise by 0.5" in text
+    assert "would settle it" not in text
+
+
+def test_metrics_have_intervals_and_go_beyond_the_four(page: str) -> None:
+    """KER of 4 in 12 rows by Wilson; false keywords, the strict view, what was heard instead."""
+    assert "13.8 to 60.9" in page
+    assert "rows with a keyword that nobody said" in page
+    assert "wrong number, dose, unit or negation" in page
+    assert "heard: <bdi>uh as prin</bdi>" in page
+
+
+def test_the_same_run_gives_the_same_file(finished: Path, page: str) -> None:
+    """So that a report that was made again can be compared; its hash is in the record."""
+    before = {path: path.read_bytes() for path in finished.rglob("*.png")}
+    result = CliRunner().invoke(app, ["report", str(finished)])
+    assert result.exit_code == 0, result.output
+    assert (finished / "report_cycle2.html").read_text(encoding="utf-8") == page
+    assert {path: path.read_bytes() for path in finished.rglob("*.png")} == before
+    hashes = json.loads((finished / "run.json").read_text())["files"]
+    assert set(hashes) >= {"report_cycle2.html", "figures/ker_by_category.png"}
+    for name, sha256 in hashes.items():
+        assert hashing.sha256_file(finished / name) == sha256
+
+
+def test_folders_that_were_moved_still_give_their_report(finished: Path, tmp_path: Path) -> None:
+    """Audio and training record are found beside the folder, where the record's paths are stale."""
+    copy = Path(shutil.copytree(finished.parent, tmp_path / "moved"))
+    record = json.loads((copy / "cycle2" / "run.json").read_text())
+    record["config"]["cycle"] = "/gone/cycle1"
+    record["sft"]["training_run_info"] = "/gone/cycle1/models/run/training_run_info.json"
+    text = render(gather(open_cycle(copy / "cycle2"), record))
+    assert "data:audio/mpeg;base64," in text
+    assert "How training went" in text
+
+
+def test_with_folds_the_cross_fitted_rows_are_shown(finished: Path, tmp_path: Path) -> None:
+    """All 30, since each was heard by a model that never saw it; trained ones stay apart."""
+    copy = Path(shutil.copytree(finished.parent, tmp_path / "clinic"))
+    crossed = prepared_cycles.rows(
+        prepared_cycles.Turn(held_out=(12, 9, 6), trained=(18, 14, 7)), 2
+    )
+    unseen = [dataclasses.replace(row, part=Partition.HELD_OUT) for row in crossed]
+    write_hypotheses(copy / "cycle2" / run_record.CROSS_FITTED_NAME, unseen)
+    record = json.loads((copy / "cycle2" / "run.json").read_text())
+    record["config"]["folds"] = 5
+    evidence = gather(open_cycle(copy / "cycle2"), record)
+    everything = evidence.deltas()["(all)"]
+    assert (everything.before.hits, everything.after.hits, everything.n) == (23, 13, 30)
+    assert sum(term.after.n for term in evidence.terms()) == 30
+    assert sum(term.trained.n for term in evidence.terms()) == 18
+    assert "Cross-fitted rows" in render(evidence)
+
+
+def test_an_imported_baseline_is_what_the_tuned_model_is_shown_against(
+    finished: Path, tmp_path: Path
+) -> None:
+    """Where the decision compared with the eval stage's result, so does the report."""
+    copy = Path(shutil.copytree(finished.parent, tmp_path / "clinic"))
+    hosted = prepared_cycles.rows(prepared_cycles.Turn(held_out=(12, 12, 4)), 1)
+    write_hypotheses(copy / "cycle1" / "per_sample.json", hosted)
+    record = json.loads((copy / "cycle2" / "run.json").read_text())
+    record["config"]["compare_with"] = "imported"
+    evidence = gather(open_cycle(copy / "cycle2"), record)
+    assert evidence.deltas()["(all)"].before.hits == 12
+
+
+@pytest.mark.parametrize("name", ["run.json", "decision.json", "offline_hyps.jsonl"])
+def test_a_damaged_run_is_named(finished: Path, tmp_path: Path, name: str) -> None:
+    """Cut short or absent: the file and what to do, and no half report."""
+    copy = Path(shutil.copytree(finished.parent, tmp_path / "clinic"), "cycle2")
+    (copy / "report_cycle2.html").unlink(missing_ok=True)
+    cycle = open_cycle(copy)
+    for damage in (lambda path: path.write_text('{"a'), Path.unlink):
+        damage(copy / name)
+        with pytest.raises(InputError, match=r"cycle2"):
+            write_report(cycle, run_record.read(cycle))
+    assert not (copy / "report_cycle2.html").exists()
+
+
+def test_recordings_are_small_and_what_is_left_out_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too long, unreadable, absent, or beyond the page's limit."""
+    short = factories.write_wav(tmp_path / "short.wav", 2.0)
+    long = factories.write_wav(tmp_path / "long.wav", 31.0)
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF")
+    found = audio_clips.clips([short, long, broken, tmp_path / "none.wav"])
+    assert found[0].uri.startswith("data:audio/mpeg;base64,")
+    assert len(found[0].uri) < short.stat().st_size / 2
+    assert [clip.uri for clip in found[1:]] == [""] * 3
+    assert "31 s long" in found[1].why
+    monkeypatch.setattr(audio_clips, "MOST_BYTES", 50_000)
+    many = audio_clips.clips([short] * 10)
+    assert 0 < sum(len(clip.uri) for clip in many) <= 50_000
+    assert "limit" in many[-1].why
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "high"),
+    [([], -0.1, 0.1), ([-0.4, 0.05], -0.5, 0.1), ([-1.0, 1.0], -1.2, 1.2)],
+)
+def test_an_axis_holds_its_values_and_zero(values: list[float], low: float, high: float) -> None:
+    """With few, round ticks, one of them zero, and room at both ends."""
+    scale = svg_charts.axis(values)
+    assert (scale.low, scale.high) == (low, high)
+    assert 0.0 in scale.ticks
+    assert all(0 < scale.at(value) < 100 for value in values)
+
+
+def test_a_difference_without_an_interval_is_a_dot() -> None:
+    """And with one it has a line; better, worse and no change differ in kind."""
+    scale = svg_charts.axis([-0.5, 0.5])
+    assert svg_charts.difference(scale, 0.0, None, "x").count("whisker") == 0
+    drawn = svg_charts.difference(scale, -0.2, Interval(-0.4, 0.1), 'a "quoted" <name>')
+    assert "whisker" in drawn
+    assert "dot better" in drawn
+    assert "&#34;quoted&#34; &lt;name&gt;" in drawn
+    assert "dot worse" in svg_charts.difference(scale, 0.2, None, "x")
+
+
+def test_page_and_png_show_the_charts_that_have_values(finished: Path, tmp_path: Path) -> None:
+    """A figure of nothing was an empty frame; what no epoch measured is in neither drawing."""
+    epochs = [
+        Epoch(number, number, loss, None, rate, seconds=1.0)
+        for number, (loss, rate) in enumerate([(3.0, 0.5), (2.0, 0.25), (1.0, 0.25)], 1)
+    ]
+    series = chart_data.training_series(epochs)
+    assert [(chart.title, chart.best) for chart in series] == [
+        ("Validation WER", 1),
+        ("Training loss", None),
+    ]
+    shutil.copytree(finished.parent, tmp_path / "clinic")
+    cycle = open_cycle(tmp_path / "clinic" / finished.name)
+    evidence = gather(cycle, run_record.read(cycle))
+    blank = {**evidence.training, "epochs": [{"epoch": 1}]}
+    assert evidence.epochs
+    assert cycle.path / "figures/training.png" in png_figures.write_figures(evidence)
+    without = dataclasses.replace(evidence, training=blank)
+    assert cycle.path / "figures/training.png" not in png_figures.write_figures(without)
+    assert not (cycle.path / "figures/training.png").exists()
+    assert "by epoch" not in render(without)
+
+
+def test_points_have_a_real_minus_sign() -> None:
+    """And no sign without a difference."""
+    assert [points(value) for value in (-0.4, 0.051, 0.0)] == ["−40", "+5", "0"]
