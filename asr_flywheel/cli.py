@@ -30,7 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Fine-tune a speech recogniser on a clinic's vocabulary and prove whether it helped.",
+    help="Fine-tune an ASR model on a clinic's vocabulary and measure whether it helped.",
 )
 # Without a name of their own, their commands are this program's.
 for group in (stages, run, rent, report, archive, serving, site, doctor, rehearse):

@@ -99,7 +99,7 @@ TrustField = Annotated[
 
 
 class CycleConfig(BaseModel):
-    """One turn of the flywheel."""
+    """One run of the flywheel on one cycle."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

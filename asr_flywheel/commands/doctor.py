@@ -39,7 +39,7 @@ def doctor(
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Check everything that a run needs, and say what mends it. Exit 1: the run cannot go."""
+    """Check everything that a run needs, and print the fixes. Exit 1: the run cannot go."""
     from asr_flywheel.site import checks
     from blocks.parameter_types import store_from_here
     from tasks.records import rehearsal

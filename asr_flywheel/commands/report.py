@@ -40,7 +40,7 @@ def history(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what each cycle gave, the trend of KER, and which model is the champion."""
+    """Print the result of each cycle, the trend of KER, and the champion model."""
     from rich.console import Console
 
     from tasks.reporting.history import read_history

@@ -30,7 +30,7 @@ app = typer.Typer()
 @app.command()
 @with_options(CYCLE)
 def run(**given: Any) -> None:  # noqa: ANN401 - the options of CYCLE
-    """Turn the flywheel once: gate, split, SFT, transcribe, score, decide."""
+    """Run one cycle: gate, split, SFT, transcribe, score, decide."""
     _turn(CYCLE.parameters(given))
 
 
@@ -44,7 +44,7 @@ def demo(
     epochs: EpochsOption = DEFAULTS.epochs,
     replay_share: ReplayShareOption = DEFAULTS.replay_share,
 ) -> None:
-    """Watch a whole cycle on synthetic clinical speech and the embedded base, without a GPU."""
+    """Run a whole cycle on synthetic clinical speech and the embedded base, without a GPU."""
     from asr_flywheel.demo.prepare import prepare_baseline, prepare_cycle, prepare_general
 
     cycle = prepare_cycle(directory, seed=seed)

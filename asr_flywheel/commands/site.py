@@ -37,7 +37,7 @@ def site(
     port: PortOption = 4200,
     directory: SiteOption = Path(".site"),
 ) -> None:
-    """A whole site on loopback: server, UI, GPU pool, deployments, blocks and a worker."""
+    """Start or stop a site on loopback: server, UI, GPU pool, deployments, blocks and a worker."""
     from asr_flywheel.site.local_site import Site
     from flows.console import print_stage
 
