@@ -44,7 +44,7 @@ def rent(
     ] = None,
     **given: Any,  # noqa: ANN401 - the options of a cycle, a rental and a host
 ) -> None:
-    """Run a cycle on a rented GPU host: the cost, your YES, the run, and the release of the host."""
+    """Run a cycle on a rented GPU host: the cost, your YES, the run, the host's release."""
     if forget is not None:
         _forget(forget)
     elif reap:

@@ -1,4 +1,6 @@
-"""The named recipes of stock SFT (specification, 4d). Every number of them stands here.
+"""The named recipes of stock SFT (specification, 4d).
+
+What a recipe does not set, such as AdamW's betas and weight decay, is the value of the YAML in use.
 
 ``verified`` holds the specification's values; ``conservative`` lowers the learning rate, against
 forgetting; ``production`` is for manifests large enough for early stopping on validation WER.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import sys
@@ -9,6 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -25,6 +28,24 @@ _WAITING = 5
 def _no_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep AWS's client from asking the network whether this is a machine of Amazon's."""
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_up() -> None:
+    """Pay, before the first test, for what a process pays once: imports, fonts, Unicode tables."""
+    import jiwer  # noqa: PLC0415 - what collection need not pay
+    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
+
+    @settings(max_examples=1, database=None)
+    @given(st.text())
+    def draw(_: str) -> None:
+        """Draw one text."""
+
+    draw()
+    jiwer.wer("a", "a")
+    figure = Figure()
+    figure.text(0.5, 0.5, "a")
+    figure.savefig(io.BytesIO())
 
 
 class _Watch:

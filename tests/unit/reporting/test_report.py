@@ -253,8 +253,8 @@ def test_a_difference_without_an_interval_is_a_dot() -> None:
     assert "dot worse" in svg_charts.difference(scale, 0.2, None, "x")
 
 
-def test_page_and_png_show_the_charts_that_have_values(finished: Path, tmp_path: Path) -> None:
-    """A figure of nothing was an empty frame; what no epoch measured is in neither drawing."""
+def test_page_and_png_show_the_charts_that_have_values() -> None:
+    """What no epoch measured is in neither drawing."""
     epochs = [
         Epoch(number, number, loss, None, rate, seconds=1.0)
         for number, (loss, rate) in enumerate([(3.0, 0.5), (2.0, 0.25), (1.0, 0.25)], 1)
@@ -264,12 +264,16 @@ def test_page_and_png_show_the_charts_that_have_values(finished: Path, tmp_path:
         ("Validation WER", 1),
         ("Training loss", None),
     ]
+
+
+def test_a_training_without_figures_has_no_chart(finished: Path, page: str, tmp_path: Path) -> None:
+    """Neither in the page nor among the PNGs, where it was an empty frame."""
+    assert "by epoch" in page
+    assert (finished / "figures/training.png").is_file()
     shutil.copytree(finished.parent, tmp_path / "clinic")
     cycle = open_cycle(tmp_path / "clinic" / finished.name)
     evidence = gather(cycle, run_record.read(cycle))
     blank = {**evidence.training, "epochs": [{"epoch": 1}]}
-    assert evidence.epochs
-    assert cycle.path / "figures/training.png" in png_figures.write_figures(evidence)
     without = dataclasses.replace(evidence, training=blank)
     assert cycle.path / "figures/training.png" not in png_figures.write_figures(without)
     assert not (cycle.path / "figures/training.png").exists()
