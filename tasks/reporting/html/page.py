@@ -34,18 +34,6 @@ HEARD_ROWS = 12
 SHOWN_TERMS = 250
 _PLAN_LINES = 8
 _POINTS = 100
-_HEADLINES = {
-    "keep": "Keep the tuned model.",
-    "grow": "Grow the manifest, then tune again.",
-    "discard": "Discard the tuned model.",
-    "inconclusive": "These rows cannot settle it.",
-}
-_GUARDRAIL_WORDS = {
-    "held": "the limit is kept",
-    "broken": "the limit is broken",
-    "unclear": "whether the limit is kept is not clear",
-}
-_SIGNS = {"keep": "✓", "grow": "↗", "discard": "✕", "inconclusive": "?"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +121,6 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "base": evidence.base,
         "started": str(evidence.record["started"]).replace("T", " ").removesuffix("Z"),
         "verdict": verdict,
-        "sign": _SIGNS.get(verdict, "?"),
-        "headline": _HEADLINES.get(verdict, verdict),
         "lead": [deltas[category] for category in evidence.priority if category in deltas],
         "decision": decision,
         "basis": decision["basis"],
@@ -145,7 +131,6 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "rows_needed": _rows_needed(decision),
         "guardrail": decision.get("guardrail"),
         "against_forgetting": AGAINST_FORGETTING,
-        "guardrail_words": _GUARDRAIL_WORDS,
         "metrics": list(metric_lines(evidence.judged, words)),
         "trained_metrics": list(metric_lines(evidence.trained, words)),
         "judged_n": len(evidence.judged.pairs),
