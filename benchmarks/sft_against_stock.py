@@ -33,7 +33,7 @@ from unittest.mock import patch
 import numpy as np
 import soundfile
 
-from benchmarks.entry import parakeet_graph
+from benchmarks.entrypoint_imports import parakeet_graph
 from benchmarks.sft_course import Sampler, Side, logged
 from tasks.common import atomic_files
 from tasks.common.errors import TrainingError

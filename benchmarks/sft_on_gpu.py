@@ -24,7 +24,7 @@ import numpy as np
 import soundfile
 
 from asr_flywheel.demo.dataset import synthesise_cycle
-from benchmarks.entry import parakeet_graph
+from benchmarks.entrypoint_imports import parakeet_graph
 from tasks.common import atomic_files
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.runtimes import hardware

@@ -29,7 +29,7 @@ import torch
 from nemo.utils import logging as nemo_logging
 
 from benchmarks.clips import DEVICE, ON_GPU, BenchmarkReport, Clips, make_clips
-from benchmarks.entry import decoding_pipeline, greedy_decoder, parakeet_graph
+from benchmarks.entrypoint_imports import decoding_pipeline, greedy_decoder, parakeet_graph
 from benchmarks.transcribe_settings import (
     changed,
     forget_graphs,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks.clips import ON_GPU, RATE, BenchmarkReport, Clips, add_row, timed, wait
-from benchmarks.entry import Untyped, audio_reader, decoding_pipeline, greedy_decoder
+from benchmarks.entrypoint_imports import Untyped, audio_reader, decoding_pipeline, greedy_decoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.clips import DEVICE, ON_GPU, RATE, BenchmarkReport, Clips, timed, wait
-from benchmarks.entry import Untyped, audio_reader, decoding_pipeline, greedy_decoder
+from benchmarks.entrypoint_imports import Untyped, audio_reader, decoding_pipeline, greedy_decoder
 
 
 def matmul_rate(dtype: torch.dtype) -> float:

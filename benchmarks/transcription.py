@@ -71,7 +71,7 @@ def _compare_with_transcribe(recordings: Recordings, turns: int) -> Iterator[Ben
     import torch  # noqa: PLC0415 - the other benchmarks need not wait for it
     from nemo.utils import logging  # noqa: PLC0415
 
-    from benchmarks.entry import decoding_pipeline, greedy_decoder  # noqa: PLC0415 - likewise
+    from benchmarks.entrypoint_imports import decoding_pipeline, greedy_decoder  # noqa: PLC0415 - likewise
 
     logging.setLevel(logging.ERROR)
     cores = len(os.sched_getaffinity(0))

@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.parameter_types import AbsolutePath
-from flows import artifacts, console, gpu_slots, resolve, transcribe_shards
+from flows import artifacts, console, gpu_slots, resolve_parameters, transcribe_shards
 from flows.config import (
     AudioRootsField,
     ContainerBlockField,
@@ -103,7 +103,7 @@ def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
         target = evaluation_stage.evaluation_target(cycle, config.out)
         transcribe_shards.check(config.for_shards)
         model = catalog.resolve(config.model, trust=config.trust)
-        runtime = resolve.make_runtime(config)
+        runtime = resolve_parameters.make_runtime(config)
         runtime.check(lambda line: console.print_stage("runtime", line))
         checked = check_manifest(config, cycle, model)
         audio = audio_set(checked.rows, config.roots(cycle.path))

@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from blocks.stores import open_store
-from flows import artifacts, console, events, gpu_slots, resolve, transcribe_shards
+from flows import artifacts, console, events, gpu_slots, resolve_parameters, transcribe_shards
 from flows.config import BaselineSource, CycleConfig, WhenBusy
 from flows.cycle_run import CycleRun
 from flows.guardrail_tasks import TranscriptPair, general_english, guardrail
@@ -96,7 +96,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
     data = split_rows(run, rows, general)
     prepare.require_decidable(rows, data, config.priority, baseline, decides=imported is not None)
     # Folds grade the recipe that is shipped, also where their fewer rows would ask for another.
-    recipe = resolve.recipe_on(config, run.runtime.hardware, data.durations)
+    recipe = resolve_parameters.recipe_on(config, run.runtime.hardware, data.durations)
     cross_fitted = cross_fit(run, recipe, rows, general)
     tuned = train(run, recipe, data)
     cycle_hyps, general_hyps = transcribe_models(run, rows, general, tuned.model)
@@ -141,7 +141,7 @@ def prepare_run(config: CycleConfig, cycle: Cycle) -> CycleRun:
         InputError: no such model or block, or results that this run would overwrite.
     """
     base_model = catalog.resolve(config.base, trust=config.trust)
-    runtime = resolve.make_runtime(config, config.stock_script)
+    runtime = resolve_parameters.make_runtime(config, config.stock_script)
     run_record.require_free(cycle.next)
     return CycleRun(config, cycle, base_model, runtime)
 
@@ -159,7 +159,9 @@ def check_host(run: CycleRun) -> None:
     """Check that this host can train this base by this recipe, and that the runtime is there."""
     hardware = run.runtime.hardware
     sft.check_fit(run.base_model, run.config.base, hardware)
-    resolve.recipe_on(run.config, hardware, ())  # refuses a precision that the host lacks
+    resolve_parameters.recipe_on(
+        run.config, hardware, ()
+    )  # refuses a precision that the host lacks
     run.runtime.check(lambda line: console.print_stage("runtime", line))
 
 
@@ -182,7 +184,7 @@ def imported_scores(config: CycleConfig, baseline: Baseline | None) -> Scores | 
 @task(name="gate-check", cache_policy=NO_CACHE)
 def check_gate(config: CycleConfig, cycle: Cycle, baseline: Baseline | None) -> GateResult:
     """Decide whether tuning is worth it."""
-    policy = resolve.gate_policy(config)
+    policy = resolve_parameters.gate_policy(config)
     result = prepare.run_gate(cycle, config.base, policy, baseline, config.method)
     artifacts.gate(cycle, result)
     events.gate(cycle, result)
@@ -196,7 +198,7 @@ def check_manifest(run: CycleRun) -> PreflightResult:
     rows = prepare.check(
         run.cycle,
         run.base_model,
-        resolve.full_recipe(config),
+        resolve_parameters.full_recipe(config),
         config.audio_roots,
         keep_style=config.keep_style,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows import artifacts, resolve
+from flows import artifacts, resolve_parameters
 from flows.cycle_run import CycleRun
 from tasks.data.general_english import GeneralSet
 from tasks.data.preflight import PreflightResult
@@ -30,10 +30,10 @@ def general_english(run: CycleRun, rows: PreflightResult) -> GeneralSet | None:
     general = prepare.general_set(
         config.general,
         run.base_model,
-        resolve.full_recipe(config),
+        resolve_parameters.full_recipe(config),
         rows,
         audio_roots=config.audio_roots,
-        replay=resolve.replayed_sentences(config, len(rows.rows)),
+        replay=resolve_parameters.replayed_sentences(config, len(rows.rows)),
         keep_style=config.keep_style,
     )
     artifacts.general(general)
@@ -50,4 +50,6 @@ def guardrail(
     before, after = (hypotheses(general.guardrail, transcript) for transcript in transcripts)
     for name, rows in zip(run_record.GENERAL_NAMES, (before, after), strict=True):
         write_hypotheses(run.cycle.next.path / name, rows)
-    return check_guardrail(score(before), score(after), resolve.guardrail_policy(run.config))
+    return check_guardrail(
+        score(before), score(after), resolve_parameters.guardrail_policy(run.config)
+    )

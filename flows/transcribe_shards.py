@@ -22,7 +22,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows import console, gpu_slots, prefect_helpers, resolve
+from flows import console, gpu_slots, prefect_helpers, resolve_parameters
 from flows.config import CycleConfig
 from tasks.common.errors import InputError, TranscriptionError
 from tasks.data.cycle_folder import open_cycle
@@ -60,7 +60,7 @@ class ShardConfig(BaseModel):
 def transcribe_shard(config: ShardConfig) -> int:
     """Decode one shard; the number of recordings that were decoded now."""
     cycle = open_cycle(config.turn.cycle)
-    runtime = resolve.make_runtime(config.turn, config.turn.stock_script)
+    runtime = resolve_parameters.make_runtime(config.turn, config.turn.stock_script)
     runtime.check(lambda line: console.print_stage("runtime", line))
     kept = evaluate.open_hypothesis_cache(cycle, runtime)
     todo = shard_files.read(config.listing)
@@ -108,7 +108,7 @@ def transcribe_in_shards(config: CycleConfig, out: Path | None = None) -> list[P
             config.audio_roots,
             lambda line: console.print_stage("transcribe", line),
             partial(share, config),
-            runtime=resolve.make_runtime(config, config.stock_script),
+            runtime=resolve_parameters.make_runtime(config, config.stock_script),
             trust=config.trust,
         )
 

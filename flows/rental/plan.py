@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from blocks.gpu_host import BLOCKS
-from flows import resolve
+from flows import resolve_parameters
 from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.cycle_folder import Cycle, open_cycle
@@ -74,7 +74,9 @@ def plan(config: RentConfig) -> RentalPlan:
     config.passed_on()
     _check_programs(provider)
     baseline = baselines.find_baseline(cycle, run.baseline)
-    verdict = prepare.run_gate(cycle, run.base, resolve.gate_policy(run), baseline, run.method)
+    verdict = prepare.run_gate(
+        cycle, run.base, resolve_parameters.gate_policy(run), baseline, run.method
+    )
     run_record.require_free(cycle.next)
     base = _own_base(run.base, trust=run.trust)
     cargo = UploadPlan(cycle, run.base, run.baseline, run.general, run.audio_roots)
@@ -86,7 +88,7 @@ def plan(config: RentConfig) -> RentalPlan:
     kind = gpu_prices.sku(config.sku)
     durations = [row.duration for row in read_manifest(cycle.manifest)]
     there = Hardware((Gpu(kind.gpu, kind.memory_mib),), cores=1)
-    recipe = resolve.recipe_on(run, there, [seconds or 0.0 for seconds in durations])
+    recipe = resolve_parameters.recipe_on(run, there, [seconds or 0.0 for seconds in durations])
     work = gpu_prices.work(
         durations, run.validation_fraction, recipe.epochs, recipe.batch_size, parameters
     )
@@ -154,7 +156,7 @@ def _own_base(name: str, *, trust: bool) -> Path | None:
 
 def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None) -> None:
     """The preflight of cycle and general English, as far as it goes without the base."""
-    recipe = resolve.full_recipe(run)
+    recipe = resolve_parameters.full_recipe(run)
     if base is not None:
         checked = prepare.check(cycle, base, recipe, run.audio_roots, keep_style=run.keep_style)
     else:
@@ -165,7 +167,7 @@ def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None) -> None:
         checked.raise_errors()
     if run.general is None:
         return
-    replay = resolve.replayed_sentences(run, len(checked.rows))
+    replay = resolve_parameters.replayed_sentences(run, len(checked.rows))
     if base is not None:
         prepare.general_set(
             run.general,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from blocks.policies import GateThresholds, TuningRecipe
-from flows import resolve
 from flows.config import CycleConfig
+from flows.resolve_parameters import full_recipe, gate_policy, make_runtime
 from tasks.common.errors import InputError
 from tasks.decision.gate import GatePolicy
 from tasks.training.recipes import Recipe
@@ -31,8 +31,8 @@ def test_a_cycle_names_saved_blocks(site: Site) -> None:
             recipe_block="wards",
             seed=7,
         )
-        policy, chosen = resolve.gate_policy(config), resolve.full_recipe(config)
-        short = resolve.full_recipe(config.model_copy(update={"epochs": 2}))
+        policy, chosen = gate_policy(config), full_recipe(config)
+        short = full_recipe(config.model_copy(update={"epochs": 2}))
     assert policy == GatePolicy(priority=("lab",), tune_above=0.5, min_rows=40)
     assert (chosen.name, chosen.lr, chosen.epochs, chosen.seed) == ("wards", 1e-4, 7, 7)
     assert short.epochs == 2
@@ -43,4 +43,4 @@ def test_an_unknown_block_is_named(site: Site, field: str) -> None:
     """With the parameter that names it."""
     config = CycleConfig(cycle=Path("cycle1"), runtime="container", **{field: "nobody"})
     with prefect_site.speaking_to(site), pytest.raises(InputError, match=f"{field}.*'nobody'"):
-        resolve.gate_policy(config), resolve.full_recipe(config), resolve.make_runtime(config)
+        gate_policy(config), full_recipe(config), make_runtime(config)

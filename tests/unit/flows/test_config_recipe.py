@@ -8,9 +8,9 @@ from typing import Any
 import pydantic
 import pytest
 
-from flows import resolve
+from flows import resolve_parameters
 from flows.config import CycleConfig
-from flows.resolve import full_recipe, recipe_on
+from flows.resolve_parameters import full_recipe, recipe_on
 from tasks.common.errors import InputError
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.training.recipes import Precision, Recipe
@@ -63,7 +63,7 @@ def test_batches_by_length_only_where_auto_finds_them_worth_it() -> None:
 def test_a_recipe_that_wants_batches_by_length_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where auto would not choose them."""
     wanted = Recipe(by_length=True)
-    monkeypatch.setattr(resolve, "full_recipe", lambda _: wanted)
+    monkeypatch.setattr(resolve_parameters, "full_recipe", lambda _: wanted)
     assert recipe_on(config(batch="auto"), H100, [3.0] * 10).by_length
     assert recipe_on(config(), H100, [3.0] * 10).by_length
 
