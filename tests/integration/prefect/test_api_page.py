@@ -33,7 +33,9 @@ def run(site: Site, cycle: Path, line: list[str]) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        # Prefect gives up after five minutes on a cancellation that met a worker which was just
+        # taking the run, and marks the run as cancelled then.
+        timeout=700,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
