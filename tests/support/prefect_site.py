@@ -117,7 +117,10 @@ def credentials(site: Site) -> tuple[str, str] | None:
 
 
 def trains(site: Site, run: str, cycle: Path, seconds: float = 300.0) -> None:
-    """Wait until a run trains.
+    """Wait until a run trains, and until its log says so.
+
+    Prefect sends a log every two seconds, and drops what it cannot send: a server that is stopped
+    before would lose the lines that are on their way.
 
     Raises:
         AssertionError: it does not, or it has ended; holds its log.
@@ -130,6 +133,7 @@ def trains(site: Site, run: str, cycle: Path, seconds: float = 300.0) -> None:
         wait_for(begun_or_over, seconds)
     if not trained_batches(cycle):
         raise AssertionError(f"{state(site, run)}:\n" + "\n".join(log(site, run)))
+    says(site, run, "sft: ")
 
 
 _HOLDER = """
