@@ -119,8 +119,8 @@ def credentials(site: Site) -> tuple[str, str] | None:
 def trains(site: Site, run: str, cycle: Path, seconds: float = 300.0) -> None:
     """Wait until a run trains, and until its log says so.
 
-    Prefect sends a log in batches. Of lines of the last second before a server's stop, some were seen
-    to be lost.
+    Prefect sends a log in batches. Of lines of the last second before a server's stop, some were
+    seen to be lost.
 
     Raises:
         AssertionError: it does not, or it has ended; holds its log.
