@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asr_flywheel.demo.dataset import synthesise_cycle
-from tasks.common import atomic_files
-from tasks.data.cycle_folder import Cycle, open_cycle
-from tasks.models import catalog
 from tasks.runtimes import docker_engine
-from tasks.stages import prepare
-from tasks.training.recipes import Recipe
 from tests.support import docker_daemon
+from tests.support.container_training_cases import (
+    NASTY,
+    few_rows,
+    nasty_cycle,
+    request_for,
+    split_of,
+)
 
 if TYPE_CHECKING:
+    from tasks.data.cycle_folder import Cycle
     from tasks.data.training_set import TrainingSet
-
-from tests.support.container_training_cases import NASTY, request_for
 
 
 @pytest.fixture(scope="module")
@@ -43,48 +43,14 @@ def more_audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, more_audio: Path) -> Cycle:
-    """Some of the embedded benchmark in a folder whose name is full of metacharacters.
-
-    Of its recordings some are named by absolute paths, some lie in another folder, by their own
-    path or through a link, and some are links within the cycle. A baseline that missed every term
-    lets it pass the gate.
-    """
-    folder = tmp_path_factory.mktemp("containers") / NASTY / "cycle1"
-    synthesise_cycle(folder)
-    by_category: dict[str, list[dict[str, Any]]] = {}
-    for row in atomic_files.read_jsonl(folder / "manifest.jsonl"):
-        by_category.setdefault(row["entity_category"], []).append(row)
-    rows = [row for several in by_category.values() for row in several[:18]]
-    assert len(rows) >= 100
-    for number, row in enumerate(rows):
-        audio = folder / row["audio_filepath"]
-        elsewhere = more_audio / f"{number} {NASTY}.wav"
-        if number % 5 == 0:
-            row["audio_filepath"] = str(audio)
-        elif number % 5 == 1:
-            row["audio_filepath"] = str(audio.rename(elsewhere))
-        elif number % 5 == 2:
-            audio.rename(elsewhere)
-            audio.symlink_to(elsewhere)
-        elif number % 5 == 3:
-            audio.rename(audio.with_suffix(".real.wav"))
-            audio.symlink_to(audio.with_suffix(".real.wav").name)
-        row["audio_filename"] = "/etc/passwd"  # NeMo would prefer it to the path that was checked
-    atomic_files.write_jsonl(folder / "manifest.jsonl", rows)
-    atomic_files.write_jsonl(
-        folder / "per_sample.json", ({**row, "ref": row["text"], "hyp": ""} for row in rows)
-    )
-    return open_cycle(folder)
+    """A cycle with awkward names and paths."""
+    return nasty_cycle(tmp_path_factory.mktemp("containers") / NASTY / "cycle1", more_audio)
 
 
 @pytest.fixture(scope="module")
 def cycle(whole: Cycle) -> Cycle:
     """A few rows of it: for what needs no gate."""
-    folder = whole.path.parent / "few" / "cycle1"
-    shutil.copytree(whole.path, folder, symlinks=True)
-    rows = atomic_files.read_jsonl(folder / "manifest.jsonl")
-    atomic_files.write_jsonl(folder / "manifest.jsonl", rows[::4])
-    return open_cycle(folder)
+    return few_rows(whole)
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +62,7 @@ def roots(whole: Cycle, more_audio: Path) -> tuple[Path, ...]:
 @pytest.fixture(scope="module")
 def data(cycle: Cycle, roots: tuple[Path, ...]) -> TrainingSet:
     """Its split."""
-    checked = prepare.check(cycle, catalog.embedded_path(), Recipe(), roots)
-    return prepare.split(cycle, checked, 0.2, 42)
+    return split_of(cycle, roots)
 
 
 ABANDONED = """

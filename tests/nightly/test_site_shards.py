@@ -6,11 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from tests.support import prefect_site
+from tests.support.site_shards_cases import lose_a_shard
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-from tests.support.site_shards_cases import lose_a_shard
 
 
 def test_shards_that_nemo_decodes_make_the_file_of_one_process(tmp_path: Path) -> None:

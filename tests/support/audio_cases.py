@@ -1,4 +1,4 @@
-"""What several tests of this are made of."""
+"""Recordings that a test writes itself."""
 
 from __future__ import annotations
 

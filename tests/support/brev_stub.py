@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.rental import host_release
 from flows.rental.config import RentConfig
 from tasks.common import atomic_files
 from tasks.gpu_hosts import lease
@@ -14,6 +16,8 @@ from tasks.records import cost_ledger
 from tests.support import factories
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pytest
 
 
@@ -97,3 +101,23 @@ def outcomes(cycle: Path) -> list[str]:
 def all_leases() -> list[lease.Lease]:
     """Every record of a host that is out."""
     return [found for one in lease.ids() if (found := lease.read(one)) is not None]
+
+
+def keep_records_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give records of hosts that are out a place of the test's own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    monkeypatch.setattr(host_release, "_PAUSE_S", 0.05)
+    return folder / "state"
+
+
+@contextmanager
+def unreachable_hosts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Brev]:
+    """The stand-in, with nothing out; no host gets ready, so nobody calls ssh or rsync."""
+    brev = Brev(folder / "brev", monkeypatch)
+    for name in ("ssh", "rsync"):
+        program = brev.folder / name
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >>{brev.folder}/reached\nexit 255\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(brev.folder), prepend=":")
+    yield brev
+    assert not (brev.folder / "reached").exists()

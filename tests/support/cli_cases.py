@@ -1,4 +1,4 @@
-"""What several tests of this are made of."""
+"""An evaluated cycle for commands."""
 
 from __future__ import annotations
 

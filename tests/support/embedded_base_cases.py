@@ -1,4 +1,4 @@
-"""What several tests of this are made of."""
+"""The embedded CTC base: file and card."""
 
 from __future__ import annotations
 

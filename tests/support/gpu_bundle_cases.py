@@ -1,4 +1,4 @@
-"""What several tests of this are made of."""
+"""The GPU bundle as a module: it is a program outside of the packages."""
 
 from __future__ import annotations
 

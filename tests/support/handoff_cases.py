@@ -1,9 +1,11 @@
-"""What several tests of this are made of."""
+"""The hand-off's command, its table, and a whole hand-off."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+from asr_flywheel.cli import main
 from tasks.data.cycle_folder import open_cycle
 from tasks.models.catalog import embedded_path
 from tasks.serving import handoff, handoff_package
@@ -12,6 +14,8 @@ from tests.support import finished_runs
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    import pytest
 
 
 FIELDS = ("decoder", "riva_decoder_flag", "nim_family")
@@ -35,3 +39,17 @@ def handed_on(cycle: Path) -> Path:
     accepted = handoff_package.judge_tuned(tuned, None)
     assert isinstance(accepted, handoff.Accepted)
     return handoff_package.write(tuned, accepted, cycle.parent / "handed").parent
+
+
+def call_handoff(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object
+) -> tuple[int, dict[str, Any]]:
+    """Call ``asr-flywheel handoff … --json``; its exit code and its answer."""
+    monkeypatch.setattr("sys.argv", ["asr-flywheel", "handoff", *map(str, arguments), "--json"])
+    code: Any = 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code or 0
+    printed = capsys.readouterr()
+    return code, json.loads(printed.out) if printed.out else {"error": printed.err}

@@ -1,4 +1,4 @@
-"""What several tests of this are made of."""
+"""A size above which hashes are remembered."""
 
 from __future__ import annotations
 

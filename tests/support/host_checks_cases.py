@@ -1,4 +1,4 @@
-"""What several tests of this are made of."""
+"""A doctor's context, and a card that nvidia-smi tells of."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.stages.host_checks import CheckContext
 from tests.support import docker_daemon
+from tests.support.hosts import CPU
 
 if TYPE_CHECKING:
     import pytest
 
 H100 = Hardware((Gpu("NVIDIA H100", 81559, "570.86.15", "GPU-1"),), 16)
-CPU = Hardware((), 2)
 
 
 def question(runtime: str = "local", **more: Any) -> CheckContext:

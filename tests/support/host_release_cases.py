@@ -1,4 +1,4 @@
-"""What several tests of this are made of."""
+"""Records of hosts that are out, and the rows of the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several tests of this are made of."""
+"""Many rows, and the comparison of two ways to score them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several tests of this are made of."""
+"""The container block on the tests' engine."""
 
 from __future__ import annotations
 

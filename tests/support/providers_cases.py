@@ -1,4 +1,4 @@
-"""What several tests of this are made of."""
+"""A host of the loopback sshd."""
 
 from __future__ import annotations
 

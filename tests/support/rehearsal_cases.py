@@ -1,17 +1,17 @@
-"""What several tests of this are made of."""
+"""Plans and steps of a rehearsal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from asr_flywheel.rehearsal import Commands, RehearsalPlan, RehearsalStep
-from tasks.runtimes.hardware import Hardware
+from tests.support.hosts import CPU
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-CPU = Hardware((), 2)
+    from tasks.runtimes.hardware import Hardware
 
 
 def plan(folder: Path, host: Hardware = CPU, **more: Any) -> RehearsalPlan:

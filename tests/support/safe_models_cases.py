@@ -1,4 +1,4 @@
-"""What several tests of this are made of."""
+"""A pickle that calls a function when it is loaded."""
 
 from __future__ import annotations
 

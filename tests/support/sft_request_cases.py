@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from tasks.data.split import Split
 from tasks.data.training_set import TrainingSet
 from tasks.runtimes import base as runtimes
-from tasks.runtimes.hardware import Hardware
+from tasks.runtimes import local as local_runtime
 from tasks.runtimes.local import LocalRuntime
 from tasks.training import run as training_run
 from tasks.training.recipes import Recipe, recipe
-from tests.support import factories
+from tests.support import factories, stub_programs
+from tests.support.hosts import CPU
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-CPU = Hardware((), 2)
+    import pytest
+
+    from tasks.runtimes.hardware import Hardware
+
 
 STAND_IN = """
 import json, sys, shutil
@@ -117,3 +123,27 @@ def request_in(folder: Path, nemo: Path, wanted: Recipe | None = None) -> traini
 def local(hardware: Hardware = CPU, programs: Path | None = None) -> LocalRuntime:
     """This machine, with the programs of a folder."""
     return LocalRuntime(hardware, programs=programs or runtimes.entrypoints())
+
+
+def plan_launcher(folder: Path, monkeypatch: pytest.MonkeyPatch, made: Path) -> Callable[..., None]:
+    """Put the stand-in in the launcher's place; the returned function says what it shall do."""
+    entry = stub_programs.own_programs(folder / "entry", launch_training=STAND_IN)
+    monkeypatch.setenv(runtimes.ENTRYPOINTS_VARIABLE, str(entry))
+    monkeypatch.setattr(local_runtime, "_POLL_S", 0.01)
+
+    def make(
+        events: list[dict[str, Any]],
+        *,
+        exit_code: int = 0,
+        says: str = "the end",
+        model: Path | None = made,
+    ) -> None:
+        told = {
+            "events": events,
+            "exit_code": exit_code,
+            "says": says,
+            "model": str(model) if model else None,
+        }
+        (entry / "plan.json").write_text(json.dumps(told))
+
+    return make

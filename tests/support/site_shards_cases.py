@@ -1,4 +1,4 @@
-"""What several tests of this are made of."""
+"""A cycle that a site decodes in shards."""
 
 from __future__ import annotations
 

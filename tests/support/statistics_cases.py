@@ -1,4 +1,4 @@
-"""What several tests of this are made of."""
+"""Coverage of an interval, by simulation."""
 
 from __future__ import annotations
 

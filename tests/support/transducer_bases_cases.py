@@ -1,4 +1,4 @@
-"""What several tests of this are made of."""
+"""The small RNN-T and TDT bases: files, cards, configuration."""
 
 from __future__ import annotations
 

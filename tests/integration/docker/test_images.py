@@ -13,11 +13,11 @@ from tasks.runtimes.container import ContainerRuntime
 from tasks.runtimes.container_settings import EXAMPLES, ContainerSettings
 from tasks.runtimes.failures import Fault, FaultError
 from tests.support import docker_daemon
+from tests.support.hosts import CPU, with_driver
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-from tests.support.images_cases import CPU, with_driver
 
 PACKAGES = "usr/lib/packages"
 VARIABLES = f"ENV PYTHONPATH=/{PACKAGES}"

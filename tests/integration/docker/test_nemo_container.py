@@ -9,12 +9,10 @@ import pytest
 from tasks.common.errors import TrainingError
 from tasks.runtimes import docker_engine
 from tests.support import docker_daemon
+from tests.support.nemo_container_cases import LABELS, block
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-from tests.support.nemo_container_cases import LABELS, block
 
 
 @pytest.fixture

@@ -13,12 +13,10 @@ import soundfile
 
 from tasks.models.catalog import resolve
 from tasks.runtimes.base import ENTRY
+from tests.support.audio_cases import HOLD_16_BITS, RATE, loud, write
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-from tests.support.audio_cases import HOLD_16_BITS, RATE, loud, write
 
 
 @pytest.mark.parametrize(("kind", "subtype"), HOLD_16_BITS.values(), ids=list(HOLD_16_BITS))

@@ -5,25 +5,24 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asr_flywheel.cli import main
 from tasks.common import hashing
 from tasks.models import decoder_targets
 from tasks.models.catalog import embedded_path
 from tasks.models.nemo_archive import Decoder, open_archive
 from tasks.serving import riva_build
 from tests.support import finished_runs, nemo_models
+from tests.support.handoff_cases import TABLE, call_handoff, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tasks.training.run import SftResult
-
-from tests.support.handoff_cases import TABLE, shown
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +38,7 @@ def ask(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, dict[str, Any]]]:
     """Call ``asr-flywheel handoff … --json``; the function returns exit code and answer."""
-
-    def call(*arguments: object) -> tuple[int, dict[str, Any]]:
-        monkeypatch.setattr("sys.argv", ["asr-flywheel", "handoff", *map(str, arguments), "--json"])
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code or 0
-        printed = capsys.readouterr()
-        return code, json.loads(printed.out) if printed.out else {"error": printed.err}
-
-    return call
+    return partial(call_handoff, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("kind", TABLE)

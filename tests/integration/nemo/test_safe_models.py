@@ -10,11 +10,10 @@ import pytest
 
 from tasks.models import pickle_scan
 from tests.support import factories
+from tests.support.safe_models_cases import CALLS
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-from tests.support.safe_models_cases import CALLS
 
 
 def test_torch_loads_safely_whatever_passes_and_no_more(tmp_path: Path) -> None:

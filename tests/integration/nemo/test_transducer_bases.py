@@ -10,13 +10,12 @@ import pytest
 
 from asr_flywheel.demo.dataset import synthesise_general
 from tasks.models.catalog import embedded_path
+from tests.support.transducer_bases_cases import KINDS, card, config, members, model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.training.run import SftResult
-
-from tests.support.transducer_bases_cases import KINDS, card, config, members, model
 
 
 @pytest.fixture(scope="module")

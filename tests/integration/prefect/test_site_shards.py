@@ -6,13 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 from tests.support import stub_programs
+from tests.support.site_shards_cases import lose_a_shard
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from asr_flywheel.site.local_site import Site
-
-from tests.support.site_shards_cases import lose_a_shard
 
 
 def test_a_killed_shard_costs_its_own_rows_and_no_other(site: Site, tmp_path: Path) -> None:

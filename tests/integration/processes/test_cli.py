@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asr_flywheel import cli
+from tests.support.cli_cases import evaluated_cycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-from tests.support.cli_cases import evaluated_cycle
 
 
 @pytest.fixture

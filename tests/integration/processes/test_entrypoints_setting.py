@@ -18,12 +18,10 @@ from tasks.runtimes.base import (
 )
 from tasks.runtimes.local import LocalRuntime
 from tests.support import stub_programs
+from tests.support.hosts import CPU
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-from tests.support.entrypoints_setting_cases import CPU
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from tests.support.gpu_bundle_cases import bundle
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-from tests.support.gpu_bundle_cases import bundle
 
 
 def test_parts_install_without_a_network_beside_each_other(tmp_path: Path) -> None:

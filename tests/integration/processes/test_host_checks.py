@@ -11,11 +11,10 @@ from asr_flywheel.cli import main
 from asr_flywheel.site import checks
 from tasks.stages import host_checks
 from tasks.stages.host_checks import CheckStatus
+from tests.support.host_checks_cases import H100, question, smi
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-from tests.support.host_checks_cases import H100, question, smi
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,10 @@ from flows.rental.host_release import HostReleaseError
 from tasks.gpu_hosts import lease
 from tasks.records import cost_ledger
 from tests.support.brev_stub import Brev, all_leases
+from tests.support.host_release_cases import out, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-from tests.support.host_release_cases import out, rows
 
 
 @pytest.fixture(autouse=True)

@@ -13,11 +13,10 @@ from tasks.evaluation.incremental_scoring import (
     score_file,
     summary_as_dict,
 )
+from tests.support.incremental_scoring_cases import assert_same, many
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-from tests.support.incremental_scoring_cases import assert_same, many
 
 
 def test_several_processes_count_what_one_does(tmp_path: Path) -> None:

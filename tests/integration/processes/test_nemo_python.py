@@ -13,11 +13,10 @@ from tasks.runtimes.base import PYTHON_VARIABLE, Job
 from tasks.runtimes.local import LocalRuntime
 from tasks.stages import host_checks
 from tasks.stages.host_checks import CheckStatus
+from tests.support.hosts import CPU
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-from tests.support.nemo_python_cases import CPU
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,11 @@ import pytest
 from asr_flywheel import rehearsal as steps
 from asr_flywheel.rehearsal import Commands, FailedError, RehearsalPlan, SkippedError
 from tasks.records.rehearsal import Failure, StepStatus
+from tests.support.rehearsal_cases import plan, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-from tests.support.rehearsal_cases import plan, step
 
 
 @pytest.fixture(autouse=True)

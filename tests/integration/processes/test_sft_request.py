@@ -12,26 +12,24 @@ import pytest
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import TrainingError
-from tasks.runtimes import base as runtimes
 from tasks.runtimes import local as local_runtime
 from tasks.runtimes.base import Job, JobResult
 from tasks.training import progress, sft
 from tasks.training import run as training_run
-from tests.support import factories, stub_programs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
+from tests.support import factories
 from tests.support.sft_request_cases import (
-    STAND_IN,
     WHOLE,
     end,
     epoch,
     local,
+    plan_launcher,
     request_in,
     start,
     step,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.fixture
@@ -43,26 +41,7 @@ def request_(tmp_path: Path, lower_nemo: Path) -> training_run.SftRequest:
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lower_nemo: Path) -> Callable[..., None]:
     """Put the stand-in in the launcher's place; the returned function says what it shall do."""
-    entry = stub_programs.own_programs(tmp_path / "entry", launch_training=STAND_IN)
-    monkeypatch.setenv(runtimes.ENTRYPOINTS_VARIABLE, str(entry))
-    monkeypatch.setattr(local_runtime, "_POLL_S", 0.01)
-
-    def make(
-        events: list[dict[str, Any]],
-        *,
-        exit_code: int = 0,
-        says: str = "the end",
-        model: Path | None = lower_nemo,
-    ) -> None:
-        told = {
-            "events": events,
-            "exit_code": exit_code,
-            "says": says,
-            "model": str(model) if model else None,
-        }
-        (entry / "plan.json").write_text(json.dumps(told))
-
-    return make
+    return plan_launcher(tmp_path, monkeypatch, lower_nemo)
 
 
 def test_a_whole_run_leaves_model_and_record_and_nothing_else(

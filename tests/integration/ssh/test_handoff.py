@@ -14,11 +14,11 @@ from tasks.models import decoder_targets
 from tasks.models.nemo_archive import Decoder
 from tasks.serving import riva_build
 from tasks.training import run as training_run
+from tests.support.handoff_cases import handed_on
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-from tests.support.handoff_cases import handed_on
 
 DOCKER = """#!/bin/bash
 # Runs what the container would run, with the mounts' paths as they are here; notes the rest.

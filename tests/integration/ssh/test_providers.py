@@ -16,11 +16,11 @@ from tasks.gpu_hosts.providers import SshHostSettings, open_host
 from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings
 from tests.support import factories
 from tests.support.prefect_site import wait_for
+from tests.support.providers_cases import on
 
 if TYPE_CHECKING:
     from tests.support.loopback_ssh import Loopback
 
-from tests.support.providers_cases import on
 
 LEASE = "0123abcd"
 

@@ -13,11 +13,10 @@ from asr_flywheel import cli
 from tasks.evaluation.hypotheses import Partition, write_hypotheses
 from tasks.models import catalog
 from tests.support import factories
+from tests.support.cli_cases import evaluated_cycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-from tests.support.cli_cases import evaluated_cycle
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from tasks.records import rehearsal
 from tasks.records.rehearsal import Failure, Record, StepResult, StepStatus
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.stages import host_checks
-from tests.support.rehearsal_cases import CPU, plan, step
+from tests.support.hosts import CPU
+from tests.support.rehearsal_cases import plan, step
 
 H100 = Hardware((Gpu("NVIDIA H100 80GB HBM3", 81559, "580.1", "GPU-1"),), 16)
 

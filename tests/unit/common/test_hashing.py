@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks.common import hashing
+from tests.support.hashing_cases import LARGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-from tests.support.hashing_cases import LARGE
 
 
 @pytest.fixture(autouse=True)

@@ -16,12 +16,10 @@ from tasks.data.audio_probe import AudioFacts
 from tasks.data.findings import Severity
 from tasks.data.preflight import PreflightResult, preflight
 from tests.support import factories
+from tests.support.audio_cases import HOLD_16_BITS, RATE, loud, write
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-from tests.support.audio_cases import HOLD_16_BITS, RATE, loud, write
 
 
 def facts(path: Path) -> AudioFacts:

@@ -18,11 +18,11 @@ from tasks.evaluation.incremental_scoring import (
 )
 from tasks.evaluation.scoring import ErrorCounts, score, total
 from tests.support import factories
+from tests.support.incremental_scoring_cases import assert_same, many
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-from tests.support.incremental_scoring_cases import assert_same, many
 
 texts = st.lists(st.sampled_from(["give", "aspirin", "now", "5", "no", "é."]), max_size=6).map(
     " ".join

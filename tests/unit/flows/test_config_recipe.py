@@ -14,8 +14,8 @@ from flows.resolve_parameters import full_recipe, recipe_on
 from tasks.common.errors import InputError
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.training.recipes import Precision, Recipe
+from tests.support.hosts import CPU
 
-CPU = Hardware((), 2)
 H100 = Hardware((Gpu("NVIDIA H100 80GB HBM3", 81_559),), 16)
 L4 = Hardware((Gpu("NVIDIA L4", 23_034),), 8)
 TWO = Hardware((Gpu("NVIDIA L40S", 46_068), Gpu("NVIDIA L4", 23_034)), 16)

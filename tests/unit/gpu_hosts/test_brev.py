@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flows.rental import host_release
 from flows.rental.plan import plan
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tests.support import factories
-from tests.support.brev_stub import Brev, worth_tuning
+from tests.support.brev_stub import Brev, keep_records_in, unreachable_hosts, worth_tuning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,22 +20,14 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A place of the test's own for records of hosts that are out."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(host_release, "_PAUSE_S", 0.05)
-    return tmp_path / "state"
+    return keep_records_in(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def brev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Brev]:
     """The stand-in, with nothing out; no host gets ready, so nobody calls ssh or rsync."""
-    found = Brev(tmp_path / "brev", monkeypatch)
-    for name in ("ssh", "rsync"):
-        program = found.folder / name
-        program.write_text(f'#!/bin/sh\necho {name} "$@" >>{found.folder}/reached\nexit 255\n')
-        program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(found.folder), prepend=":")
-    yield found
-    assert not (found.folder / "reached").exists()
+    with unreachable_hosts(tmp_path, monkeypatch) as stub:
+        yield stub
 
 
 @pytest.fixture

@@ -12,11 +12,10 @@ from tasks.gpu_hosts import lease
 from tasks.gpu_hosts.lease import Lease
 from tasks.records import cost_ledger
 from tests.support.brev_stub import Brev, all_leases
+from tests.support.host_release_cases import out, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-from tests.support.host_release_cases import out, rows
 
 
 @pytest.fixture(autouse=True)

@@ -15,12 +15,11 @@ from tasks.common.errors import InputError
 from tasks.models import catalog, tar_members
 from tasks.models.nemo_archive import check_safe, open_archive
 from tests.support import factories
+from tests.support.safe_models_cases import CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-from tests.support.safe_models_cases import CALLS
 
 
 def zipped(

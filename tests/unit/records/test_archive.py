@@ -3,43 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
 
 from asr_flywheel import cli
-from tasks.common import atomic_files, hashing
-from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.records import archive
 from tasks.records.store import LocalStore, StoreError
-from tests.support import factories
+from tests.support.archive_cases import finished_cycle, keep, tree
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-from tests.support.archive_cases import keep, tree
+    from tasks.data.cycle_folder import Cycle
 
 
 @pytest.fixture
 def cycle(tmp_path: Path) -> Cycle:
     """A cycle whose run is finished: audio, a model, and the next cycle's folder."""
-    first = factories.make_cycle(tmp_path / "My Clinic")
-    model = first / "models" / "run" / "adapted_model.nemo"
-    model.parent.mkdir(parents=True)
-    model.write_bytes(os.urandom(1000))
-    (first / "models" / "older").mkdir()
-    (first / "models" / "older" / "adapted_model.nemo").write_bytes(b"older")
-    (first / ".transcripts").mkdir()
-    (first / ".transcripts" / "x.jsonl").write_text("{}")
-    second = first.parent / "cycle2"
-    second.mkdir()
-    (second / "decision.json").write_text('{"decision": "keep"}')
-    (second / "notes.txt").write_text("the user's own")
-    record = {"files": {"decision.json": hashing.sha256_file(second / "decision.json")}}
-    atomic_files.write_json(second / "run.json", record)
-    return open_cycle(first)
+    return finished_cycle(tmp_path)
 
 
 @pytest.fixture

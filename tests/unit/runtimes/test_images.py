@@ -15,11 +15,10 @@ from tasks.runtimes.failures import Fault, FaultError
 from tasks.stages import host_checks
 from tasks.stages.host_checks import CheckContext, CheckStatus
 from tests.support import recorded_engine
+from tests.support.hosts import CPU, L40S, RTX, with_driver
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-from tests.support.images_cases import CPU, L40S, RTX, with_driver
 
 
 @pytest.fixture(autouse=True)

@@ -14,11 +14,11 @@ from tasks.runtimes.container import ContainerRuntime
 from tasks.runtimes.container_settings import ContainerSettings
 from tasks.runtimes.hardware import Gpu, Hardware
 from tests.support import docker_daemon
+from tests.support.nemo_container_cases import LABELS
 
 if TYPE_CHECKING:
     from prefect.blocks.core import Block
 
-from tests.support.nemo_container_cases import LABELS
 
 TWO_GPUS = Hardware(
     (Gpu("NVIDIA L40S", 46_068, "580.1", "GPU-aa"), Gpu("NVIDIA L4", 23_034, "580.1", "GPU-bb")), 8

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from tasks.runtimes.base import PYTHON_VARIABLE
 from tasks.runtimes.local import LocalRuntime
+from tests.support.hosts import CPU
 
 if TYPE_CHECKING:
     import pytest
-
-from tests.support.nemo_python_cases import CPU
 
 
 def test_without_the_variable_it_is_this_environment(monkeypatch: pytest.MonkeyPatch) -> None:

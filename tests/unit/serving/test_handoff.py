@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asr_flywheel.cli import main
 from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.models.catalog import embedded_path
 from tasks.serving import handoff, handoff_package
 from tests.support import factories, finished_runs, nemo_models
+from tests.support.handoff_cases import TABLE, call_handoff, handed_on, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-
-from tests.support.handoff_cases import TABLE, handed_on, shown
 
 
 @pytest.fixture(scope="module")
@@ -36,18 +34,7 @@ def ask(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, dict[str, Any]]]:
     """Call ``asr-flywheel handoff … --json``; the function returns exit code and answer."""
-
-    def call(*arguments: object) -> tuple[int, dict[str, Any]]:
-        monkeypatch.setattr("sys.argv", ["asr-flywheel", "handoff", *map(str, arguments), "--json"])
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as ended:
-            code = ended.code or 0
-        printed = capsys.readouterr()
-        return code, json.loads(printed.out) if printed.out else {"error": printed.err}
-
-    return call
+    return partial(call_handoff, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(

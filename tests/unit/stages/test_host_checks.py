@@ -18,11 +18,11 @@ from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.stages import host_checks
 from tasks.stages.host_checks import CheckContext, CheckResult, CheckStatus
 from tests.support import docker_daemon, factories
+from tests.support.host_checks_cases import H100, question, smi
+from tests.support.hosts import CPU
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-from tests.support.host_checks_cases import CPU, H100, question, smi
 
 
 def no_engine(monkeypatch: pytest.MonkeyPatch, address: str = "unix:///nowhere.sock") -> None:

@@ -1,10 +1,11 @@
-"""What several tests of this are made of."""
+"""Hosts that tests tell the product of."""
 
 from __future__ import annotations
 
 from tasks.runtimes.hardware import Gpu, Hardware
 
-L40S, RTX, CPU = "NVIDIA L40S", "NVIDIA GeForce RTX 4090", Hardware((), 2)
+CPU = Hardware((), 2)
+L40S, RTX = "NVIDIA L40S", "NVIDIA GeForce RTX 4090"
 
 
 def with_driver(driver: str, name: str = RTX) -> Hardware:
