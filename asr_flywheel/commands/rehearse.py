@@ -46,16 +46,16 @@ def rehearse(
     resume. OUT/rehearsal.json is written after each step. It holds versions, times and figures, no
     texts, no paths and no names, so that it can be sent in. OUT/logs stays with you.
     """
-    from asr_flywheel import rehearsal as steps
+    from asr_flywheel import rehearsal as runner
     from tasks.common.errors import InputError
     from tasks.records import rehearsal
 
     if base is not None and not base.expanduser().is_file():
         raise InputError(f"--base {base}: no such file. Fix: name a .nemo file.")
     own = None if base is None else base.expanduser().resolve()
-    plan = steps.plan_here(out.absolute(), own, image, jobs, trust=trust)
+    plan = runner.plan_here(out.absolute(), own, image, jobs, trust=trust)
     earlier = rehearsal.read(plan.record_path) if resume and plan.record_path.is_file() else None
-    wanted = steps.choose(plan, only or [], earlier)
+    wanted = runner.choose(plan, only or [], earlier)
     for step in wanted:
         typer.echo(f"{step.name:>8}  {step.does}")
 
@@ -69,7 +69,7 @@ def rehearse(
             + (f": {why}" if why else "")
         )
 
-    record = steps.rehearse(plan, earlier or steps.begin(plan), wanted, tell)
+    record = runner.rehearse(plan, earlier or runner.begin(plan), wanted, tell)
     typer.echo(f"record: {plan.record_path}")
     if not record.ok:
         raise typer.Exit(EXIT_FAILED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asr_flywheel.rehearsal import Commands, RehearsalPlan, RehearsalStep
+from asr_flywheel.rehearsal_commands import Commands, RehearsalPlan, RehearsalStep
 from tests.support.hosts import CPU
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asr_flywheel import rehearsal as steps
-from asr_flywheel.rehearsal import Commands, FailedError, RehearsalPlan, SkippedError
+from asr_flywheel import rehearsal as runner
+from asr_flywheel import rehearsal_commands
+from asr_flywheel.rehearsal_commands import Commands, FailedError, RehearsalPlan, SkippedError
 from tasks.records.rehearsal import Failure, StepStatus
 from tests.support.rehearsal_cases import plan, step
 
@@ -45,7 +46,7 @@ def test_a_failed_step_is_recorded_and_the_next_ones_go_on(tmp_path: Path) -> No
     done: list[Callable[[RehearsalPlan, Commands], dict[str, Any]]]
     done = [fails, killed, buggy, cannot, passes]
     wanted = [step(str(n), do) for n, do in enumerate(done)]
-    record = steps.rehearse(here, steps.begin(here), wanted)
+    record = runner.rehearse(here, runner.begin(here), wanted)
     states = [(one.state, one.failure) for one in record.steps]
     assert states == [
         (StepStatus.FAILED, Failure("UnpicklingError", 1)),
@@ -61,7 +62,7 @@ def test_a_failed_step_is_recorded_and_the_next_ones_go_on(tmp_path: Path) -> No
 
 def test_a_command_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its own name in the record."""
-    monkeypatch.setattr(steps, "LIMIT_S", 0.5)
+    monkeypatch.setattr(rehearsal_commands, "LIMIT_S", 0.5)
     commands = Commands(plan(tmp_path), "demo")
     with pytest.raises(FailedError) as failed:
         commands.program("-c", "import time; time.sleep(60)")

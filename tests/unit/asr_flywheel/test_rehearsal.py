@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from asr_flywheel import rehearsal as steps
+from asr_flywheel import rehearsal as runner
+from asr_flywheel import rehearsal_steps as steps
 from asr_flywheel.cli import main
-from asr_flywheel.rehearsal import Commands, FailedError, RehearsalPlan, SkippedError
+from asr_flywheel.rehearsal_commands import Commands, FailedError, RehearsalPlan, SkippedError
 from tasks.common.errors import InputError
 from tasks.models import catalog
 from tasks.records import rehearsal
@@ -41,7 +42,7 @@ def test_the_record_is_written_after_each_step(tmp_path: Path) -> None:
         return {}
 
     wanted = [step("doctor", lambda *_: {}), step("demo", look), step("tdt", look)]
-    record = steps.rehearse(here, steps.begin(here), wanted)
+    record = runner.rehearse(here, runner.begin(here), wanted)
     assert seen == [["doctor"], ["doctor", "demo"]]
     assert rehearsal.read(here.record_path) == record
     assert record in rehearsal.readable_records()
@@ -51,7 +52,7 @@ def test_a_resumed_rehearsal_runs_what_has_not_passed(tmp_path: Path) -> None:
     """Failed, skipped and missing steps; their new results take the old ones' places."""
     here = plan(tmp_path / "out")
     earlier = replace(
-        steps.begin(here),
+        runner.begin(here),
         seconds=100.0,
         steps=(
             StepResult("doctor", StepStatus.PASSED, 3.0),
@@ -59,11 +60,11 @@ def test_a_resumed_rehearsal_runs_what_has_not_passed(tmp_path: Path) -> None:
             StepResult("tdt", StepStatus.SKIPPED, 0.0, "no GPU"),
         ),
     )
-    wanted = steps.choose(here, [], earlier)
+    wanted = runner.choose(here, [], earlier)
     assert [one.name for one in wanted] == ["demo", "large", "tdt", "rnnt", "resume"]
-    assert [one.name for one in steps.choose(here, ["demo"], earlier)] == ["demo"]
-    assert steps.choose(here, ["doctor"], earlier) == []
-    record = steps.rehearse(here, earlier, [step("demo", lambda *_: {"figure": 1})])
+    assert [one.name for one in runner.choose(here, ["demo"], earlier)] == ["demo"]
+    assert runner.choose(here, ["doctor"], earlier) == []
+    record = runner.rehearse(here, earlier, [step("demo", lambda *_: {"figure": 1})])
     assert [(one.name, one.state) for one in record.steps] == [
         ("doctor", StepStatus.PASSED),
         ("demo", StepStatus.PASSED),
@@ -75,9 +76,9 @@ def test_a_resumed_rehearsal_runs_what_has_not_passed(tmp_path: Path) -> None:
 def test_an_unknown_step_is_refused(tmp_path: Path) -> None:
     """With the names that there are."""
     with pytest.raises(InputError, match="one of doctor, demo, large, tdt, rnnt, resume"):
-        steps.choose(plan(tmp_path), ["train"], None)
+        runner.choose(plan(tmp_path), ["train"], None)
     with pytest.raises(InputError, match="one of doctor, cycle, resume"):
-        steps.choose(plan(tmp_path, base=tmp_path / "m.nemo"), ["demo"], None)
+        runner.choose(plan(tmp_path, base=tmp_path / "m.nemo"), ["demo"], None)
 
 
 def test_steps_beside_each_other_are_all_recorded(tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_steps_beside_each_other_are_all_recorded(tmp_path: Path) -> None:
     wanted = [step("demo", first, alone=True)] + [
         step(name, mark) for name in ("tdt", "rnnt", "resume", "large")
     ]
-    record = steps.rehearse(here, steps.begin(here), wanted)
+    record = runner.rehearse(here, runner.begin(here), wanted)
     assert alone == [0]
     assert [one.name for one in record.steps] == ["demo", "large", "tdt", "rnnt", "resume"]
 
@@ -129,7 +130,7 @@ def test_a_record_names_no_private_image(tmp_path: Path) -> None:
     """A registry of the user's own may tell who it is."""
     assert rehearsal.public_image("nvcr.io/nvidia/nemo:25.11.01") == "nvcr.io/nvidia/nemo:25.11.01"
     here = plan(tmp_path / "out", image="registry.clinic.example/asr:1", base=tmp_path / "b.nemo")
-    record = steps.begin(here)
+    record = runner.begin(here)
     assert (record.image, record.base, record.runtime) == ("own", "own", "container")
     assert not re.search("registry|b.nemo", json.dumps(record.as_dict()))
 
