@@ -33,7 +33,7 @@ test: lint
 # Every tier that this machine has the tools for; skipped tests name what they need.
 test-all: lint
 	$(BIN)/python -m pytest tests/unit -n 2 --dist loadscope --timeout=120
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest tests/integration -n 2 --dist loadgroup
 
 # What takes long by its nature: slow clocks, large simulations, ten times the examples.
 test-nightly: lint

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+from prefect.settings import PREFECT_HOME, temporary_settings
 
 from tasks.models.catalog import embedded_path
 from tasks.training.recipes import Recipe
@@ -30,19 +33,35 @@ TESTS = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hide the programs that a test has to ask for."""
-    hiding = ExitStack()
-    hiding.enter_context(needs.PATH.used())
-    config.add_cleanup(hiding.close)
+    """Hide the programs that a test has to ask for.
+
+    Of several test processes each has a Prefect database of its own: SQLite has one writer.
+    """
+    ending = ExitStack()
+    ending.enter_context(needs.PATH.used())
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        home = ending.enter_context(TemporaryDirectory(prefix="asr-flywheel-prefect-"))
+        os.environ["PREFECT_HOME"] = home
+        ending.enter_context(temporary_settings({PREFECT_HOME: home}))
+    config.add_cleanup(ending.close)
 
 
+# Before pytest-xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by its folder: unit, nightly, or integration and its kind."""
+    """Mark each test by its folder: unit, nightly, or integration and its kind.
+
+    What two tests share is made in one process: the site, the engine's containers, a training; else
+    a module's tests stay together.
+    """
     for item in items:
         tier, kind, *_ = item.path.relative_to(TESTS).parts
         item.add_marker(tier)
         if tier == "integration":
             item.add_marker(kind)
+            fixtures = {"site", "tuned_rnnt"}.intersection(getattr(item, "fixturenames", ()))
+            group = min(fixtures, default=kind if kind == "docker" else item.path.stem)
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(wrapper=True)

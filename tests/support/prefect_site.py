@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import numpy as np
 import pytest
+import tenacity
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from asr_flywheel.demo import synthesis
@@ -190,27 +191,36 @@ def lose(site: Site, run: str) -> None:
     os.kill(int(process.rpartition(":")[2]), signal.SIGKILL)
 
 
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(httpx.ReadTimeout)
+    | tenacity.retry_if_result(lambda one: one.status_code == httpx.codes.SERVICE_UNAVAILABLE),
+    stop=tenacity.stop_after_attempt(5),
+    wait=tenacity.wait_exponential(),
+    # The last answer, or the last error.
+    retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+)
+def _request(method: str, url: str, **options: Any) -> httpx.Response:
+    return httpx.request(method, url, **options)
+
+
 def call(
     site: Site, method: str, path: str, content: Sequence[Any] | None = None, **body: Any
 ) -> Any:
     """One request to the API with a list or an object as its body; its answer's JSON.
 
-    A busy SQLite answers 503, and Prefect's own clients try again then: so does this.
+    A busy SQLite answers 503 or late, and Prefect's own clients try again then: so does this.
 
     Raises:
         httpx.HTTPStatusError: the API refused.
+        httpx.ReadTimeout: it did not answer, five times.
     """
-    for pause in (1, 2, 4, 8, 0):
-        answer = httpx.request(
-            method,
-            f"{site.url}/api/{path}",
-            json=content or body or None,
-            auth=credentials(site),
-            timeout=60,
-        )
-        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-            break
-        time.sleep(pause)
+    answer = _request(
+        method,
+        f"{site.url}/api/{path}",
+        json=content or body or None,
+        auth=credentials(site),
+        timeout=60,
+    )
     answer.raise_for_status()
     return answer.json() if answer.content else None
 
