@@ -35,11 +35,15 @@ TESTS = Path(__file__).parent
 def pytest_configure(config: pytest.Config) -> None:
     """Hide the programs that a test has to ask for.
 
-    Of several test processes each has a Prefect database of its own: SQLite has one writer.
+    Of several test processes each has a Prefect database of its own: SQLite has one writer. The
+    process that starts them hides nothing: they would inherit it, and find nothing to show.
     """
+    worker = "PYTEST_XDIST_WORKER" in os.environ
+    if config.getoption("dist", "no") != "no" and not worker:
+        return
     ending = ExitStack()
     ending.enter_context(needs.PATH.used())
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if worker:
         home = ending.enter_context(TemporaryDirectory(prefix="asr-flywheel-prefect-"))
         os.environ["PREFECT_HOME"] = home
         ending.enter_context(temporary_settings({PREFECT_HOME: home}))
