@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import wave
@@ -15,6 +16,7 @@ import pytest
 from asr_flywheel.demo import dataset, synthesis
 from asr_flywheel.demo.terms import TERMS
 from asr_flywheel.demo.voices import VOICES
+from base_training import text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,7 +135,7 @@ def test_manifest_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_general_sentences_are_plain_english_without_terms(tmp_path: Path) -> None:
     """The held-out sentences are written as spoken, hold no term, and are spoken clean."""
     sentences = dataset.general_sentences()
-    assert len(sentences) == len(set(sentences)) == 200
+    assert len(sentences) == len(set(sentences)) == 600
     terms = re.compile("|".join(term.text for term in TERMS))
     for sentence in sentences:
         assert re.fullmatch(r"[a-z']+( [a-z']+)*", sentence)
@@ -142,3 +144,25 @@ def test_general_sentences_are_plain_english_without_terms(tmp_path: Path) -> No
     assert [row["text"] for row in rows] == list(sentences[:3])
     assert {row["noise_level"] for row in rows} == {"clean"}
     assert all("term" not in row for row in rows)
+
+
+def test_general_sentences_are_of_one_kind_and_not_of_the_cycle() -> None:
+    """Old and added ones are alike; none says what the cycle says or what another one says."""
+    sentences = dataset.general_sentences()
+    for sentence in sentences:
+        assert 6 <= len(sentence.split()) <= 16
+        assert text.OPENINGS.match(sentence), sentence
+    cycle = text.LeakDetector.of_benchmark(())
+    assert not [sentence for sentence in sentences if cycle.find(sentence)]
+    runs = Counter(run for sentence in sentences for run in set(text.runs_of_words(sentence)))
+    assert max(runs.values()) == 1
+
+
+def test_sentences_added_at_the_end_change_none_before_them() -> None:
+    """The first two hundred have the words, voices and breath of the model cards' figures."""
+    first = dataset.plan_general(42)[: len(dataset.first_general_sentences())]
+    told = "\n".join(f"{u.name} {u.voice.voice_id} {u.seed} {u.text}" for u in first)
+    assert len(first) == 200
+    assert hashlib.sha256(told.encode()).hexdigest() == (
+        "a01012d9f614c7555570f04cd2ba85da69c33fa2db7d8d8368e5e9bb33ccc545"
+    )

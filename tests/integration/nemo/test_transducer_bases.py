@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import jiwer
 import pytest
 
-from asr_flywheel.demo.dataset import synthesise_general
+from asr_flywheel.demo.dataset import first_general_sentences, synthesise_general
 from tasks.models.catalog import embedded_path
 from tests.support.transducer_bases_cases import KINDS, card, config, members, model
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def general(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The manifest of the held-out sentences of general English, spoken."""
-    return synthesise_general(tmp_path_factory.mktemp("general"))
+    """The manifest of the held-out sentences of general English that the cards mean, spoken."""
+    folder = tmp_path_factory.mktemp("general")
+    return synthesise_general(folder, n=len(first_general_sentences()))
 
 
 @pytest.mark.parametrize("kind", KINDS)
