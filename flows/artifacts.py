@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from prefect.artifacts import (
     create_link_artifact,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tasks.evaluation.leaderboard import Leaderboard
     from tasks.records.archive import Kept
     from tasks.records.cycle_cost import Cost
+    from tasks.stages.choose import ShippedModel
     from tasks.training.progress import TrainingProgress
     from tasks.training.recipes import Recipe
     from tasks.training.run import SftResult
@@ -94,16 +95,55 @@ def warnings(lines: Sequence[str]) -> None:
 
 
 def general(found: GeneralSet) -> None:
-    """What guards, and what is replayed."""
+    """What guards, what chooses, and what is replayed."""
+    kind = "synthetic sentences" if found.synthetic else "sentences"
+    chooses = f", {len(found.choosing)} more choose" if found.choosing else ""
     replayed = f", {len(found.replay)} more replayed in training" if found.replay else ""
-    print_stage("general", f"{len(found.guardrail)} sentences guard against forgetting{replayed}")
+    print_stage(
+        "general", f"{len(found.guardrail)} {kind} guard against forgetting{chooses}{replayed}"
+    )
 
 
 def split(parts: Split) -> None:
     """The sizes of the split."""
-    print_stage("split", f"{len(parts.train)} rows to train on, {len(parts.validation)} held out")
+    chooses = f", {len(parts.selection)} to choose by" if parts.selection else ""
+    print_stage(
+        "split",
+        f"{len(parts.train)} rows to train on{chooses}, {len(parts.validation)} held out",
+    )
     for line in parts.warnings:
         print_stage("", f"warning: {line}")
+
+
+def choice(cycle: Cycle, shipped: ShippedModel) -> None:
+    """Which mixture is shipped, and every candidate's figures on the rows that choose."""
+    print_stage("choose", str(shipped.choice["reason"]))
+    candidates = shipped.choice.get("candidates", [])
+    if not candidates:
+        return
+    create_markdown_artifact(
+        key=artifact_key(cycle, "choice"),
+        description=f"Mixture of base and tuned model, cycle {cycle.number}",
+        markdown="\n".join(
+            [
+                f"# Shipped: value {shipped.value:g}",
+                "",
+                str(shipped.choice["reason"]),
+                "",
+                "| value | KER on selection rows | standard error | general WER | rise |",
+                "| ---: | ---: | ---: | ---: | ---: |",
+                *(_candidate_line(figures) for figures in candidates),
+            ]
+        ),
+    )
+
+
+def _candidate_line(figures: Mapping[str, Any]) -> str:
+    cells = [
+        "–" if figures[name] is None else f"{figures[name]:.4f}"
+        for name in ("ker", "ker_standard_error", "general_wer", "general_rise")
+    ]
+    return f"| {figures['value']:g} | {' | '.join(cells)} |"
 
 
 @contextmanager

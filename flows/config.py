@@ -205,6 +205,32 @@ class CycleConfig(BaseModel):
         description="No term on both sides of the split: how are terms heard that were never "
         "trained on?",
     )
+    two_part: bool = Field(
+        False,
+        title="Two parts only",
+        description="The specification's split: the held-out rows choose the checkpoint, too, and "
+        "no rows are set apart for it. What was chosen on the rows that judge is labelled so.",
+    )
+    selection_share: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        title="Selection share",
+        description="Share of each category's rows that choose checkpoint and mixture. They are "
+        "neither trained on nor do they judge.",
+    )
+    interpolate: Literal["auto", "off"] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        "auto",
+        title="Interpolate",
+        description="What is shipped: auto chooses a mixture of base and tuned model, weight by "
+        "weight, on rows that do not judge; off ships the tuned model; a value is the tuned "
+        "model's share.",
+    )
+    keep_tuned: bool = Field(
+        True,
+        title="Keep the plain tuned model",
+        description="Keep tuned_model.nemo beside the mixture that is shipped.",
+    )
     folds: int = Field(
         0,
         ge=0,
@@ -218,7 +244,8 @@ class CycleConfig(BaseModel):
         None,
         title="General English",
         description="A manifest of ordinary sentences. Base and tuned model decode them: a model "
-        "that forgets the language is discarded. Without it, forgetting is not checked.",
+        "that forgets the language is discarded. Without one, synthetic sentences are made, and "
+        "labelled so. none: forgetting is not checked, and then no model is kept.",
     )
     general_limit: float | None = Field(
         None,
@@ -251,9 +278,18 @@ class CycleConfig(BaseModel):
         return name, f"{name} tuned"
 
     def roots(self, cycle: Path) -> tuple[Path, ...]:
-        """The folders under which all audio of the cycle lies, links followed."""
-        general = () if self.general is None else (self.general.parent,)
-        return audio_roots(cycle, (*self.audio_roots, *general))
+        """The folders under which the cycle's own audio lies, links followed."""
+        return audio_roots(cycle, self.audio_roots)
+
+    @property
+    def checks_forgetting(self) -> bool:
+        """Whether general English is decoded at all."""
+        return self.general != Path("none")
+
+    @property
+    def selection(self) -> float:
+        """The share of each category's rows that choose and do not judge."""
+        return 0.0 if self.two_part else self.selection_share
 
     @field_validator("folds")
     @classmethod

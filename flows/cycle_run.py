@@ -22,14 +22,17 @@ class CycleRun:
         cycle: cycle N.
         base_model: the .nemo that is tuned.
         runtime: where NeMo trains and decodes.
+        general: the manifest of general English; None where forgetting is not checked.
     """
 
     config: CycleConfig
     cycle: Cycle
     base_model: Path
     runtime: Runtime
+    general: Path | None = None
 
     @property
     def audio_roots(self) -> tuple[Path, ...]:
         """The folders under which all audio of the run lies, links followed."""
-        return self.config.roots(self.cycle.path)
+        general = () if self.general is None else (self.general.parent.resolve(),)
+        return (*self.config.roots(self.cycle.path), *general)

@@ -1,4 +1,4 @@
-"""The flow: gate, preflight, split, SFT, transcription, leaderboard, diff, decision.
+"""The flow: gate, preflight, split, SFT, choice, transcription, leaderboard, diff, decision.
 
 Each stage takes what the one before returned. The stages are thin Prefect tasks; what they do is
 in tasks/. Tasks are called directly, not submitted, so that a cancellation reaches them at once.
@@ -11,7 +11,7 @@ import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -21,13 +21,14 @@ from blocks.stores import open_store
 from flows import artifacts, console, events, gpu_slots, resolve_parameters, transcribe_shards
 from flows.config import BaselineSource, CycleConfig, WhenBusy
 from flows.cycle_run import CycleRun
-from flows.guardrail_tasks import TranscriptPair, general_english, guardrail
+from flows.guardrail_tasks import Transcripts, general_english, guardrail
 from flows.prefect_helpers import is_transient_failure
 from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.data.cycle_lock import lock_cycle
 from tasks.data.general_english import GeneralSet
+from tasks.data.general_english import recordings as general_recordings
 from tasks.data.preflight import PreflightResult
 from tasks.data.training_set import TrainingSet
 from tasks.decision import evidence
@@ -41,10 +42,10 @@ from tasks.evaluation.baseline import Baseline
 from tasks.evaluation.hypotheses import Hypothesis, write_hypotheses
 from tasks.evaluation.scoring import Scores, score
 from tasks.models import catalog
-from tasks.records import archive, cycle_cost, run_record
+from tasks.records import archive, cycle_cost, run_record, verdict_ledger
 from tasks.records.store import Store
 from tasks.reporting.html import write_report
-from tasks.stages import evaluate, prepare
+from tasks.stages import choose, evaluate, prepare
 from tasks.stages.compare import SupplementaryResults, build_leaderboard
 from tasks.training import fallback, sft
 from tasks.training import run as training_run
@@ -54,6 +55,12 @@ from tasks.transcription import offline
 from tasks.transcription.hypothesis_cache import TranscriptStore
 from tasks.transcription.offline import AudioSet
 from tasks.transcription.rows import audio_set, hypotheses
+
+if TYPE_CHECKING:
+    from tasks.training.recording_roles import RecordingRoles
+
+# Base and shipped model; a third is the plain tuned one.
+_PAIR = 2
 
 
 @dataclass(frozen=True)
@@ -98,14 +105,22 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
     # Folds grade the recipe that is shipped, also where their fewer rows would ask for another.
     recipe = resolve_parameters.recipe_on(config, run.runtime.hardware, data.durations)
     cross_fitted = cross_fit(run, recipe, rows, general)
-    tuned = train(run, recipe, data)
-    cycle_hyps, general_hyps = transcribe_models(run, rows, general, tuned.model)
+    tuned = train(run, recipe, rows, data, general)
+    shipped = choose_mixture(run, tuned, rows, data, general)
+    cycle_hyps, general_hyps = transcribe_models(run, rows, general, models_to_judge(shipped))
     run_record.begin(cycle.next)
     supplementary = SupplementaryResults(
-        guardrail(run, general, general_hyps), cross_fitted, config.folds
+        guardrail(run, general, general_hyps), cross_fitted, config.folds, shipped
     )
     pairing = compare(run, rows, data, cycle_hyps, baseline, supplementary)
     decision = decide_verdict(run, pairing, tuned, supplementary)
+    verdicts = verdict_ledger.record(
+        cycle,
+        data.held_out_recordings,
+        shipped.sha256,
+        decision.verdict.value,
+        before=training_run.roles_of(run.base_model).verdicts_of(data.held_out_recordings),
+    )
     plan_files = plan_growth(run, pairing if cross_fitted is None else cross_fitted, decision)
     record = run_record.RunRecord(
         started=started,
@@ -114,8 +129,10 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
         preflight=rows,
         data=data,
         sft=tuned,
+        shipped=shipped,
         transcripts=cycle_hyps,
         decision=decision.as_dict(),
+        verdicts=verdicts,
     )
     run_json = run_record.describe(record)
     report_files = report(cycle, run_json)
@@ -130,7 +147,9 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
     )
     artifacts.cost(cycle, cycle_cost.cost(cycle, tuned, cycle_hyps))
     if store is not None:
-        keep(run, store, tuned.model, decision)
+        keep(run, store, shipped.model, decision)
+    if not config.keep_tuned:
+        choose.discard_tuned(shipped)
     return CycleOutcome(gate, decision, cycle.next.path)
 
 
@@ -143,7 +162,8 @@ def prepare_run(config: CycleConfig, cycle: Cycle) -> CycleRun:
     base_model = catalog.resolve(config.base, trust=config.trust)
     runtime = resolve_parameters.make_runtime(config, config.stock_script)
     run_record.require_free(cycle.next)
-    return CycleRun(config, cycle, base_model, runtime)
+    general = resolve_parameters.general_manifest(config)
+    return CycleRun(config, cycle, base_model, runtime, general)
 
 
 def open_checked_store(config: CycleConfig) -> Store | None:
@@ -208,16 +228,17 @@ def check_manifest(run: CycleRun) -> PreflightResult:
 
 @task(name="stratified-split", cache_policy=NO_CACHE)
 def split_rows(run: CycleRun, rows: PreflightResult, general: GeneralSet | None) -> TrainingSet:
-    """Hold out a share of each category and write train.jsonl and validation.jsonl."""
+    """Hold out a share of each category, set one apart that chooses, and write all parts."""
     config = run.config
     data = prepare.split(
         run.cycle,
         rows,
         config.validation_fraction,
         config.seed,
-        training_run.previously_trained_recordings(run.base_model),
+        training_run.roles_of(run.base_model).seen,
         () if general is None else general.replay,
         by_term=config.hold_out_terms,
+        selection=config.selection,
     )
     artifacts.split(data.split)
     return data
@@ -234,29 +255,42 @@ def cross_fit(
     config = run.config
     if not config.folds:
         return None
-    known = training_run.previously_trained_recordings(run.base_model)
+    known = training_run.roles_of(run.base_model).seen
     replay = () if general is None else general.replay
     by_number = {row.utterance.row: row for row in rows.rows}
     before: list[Hypothesis] = []
     after: list[Hypothesis] = []
-    folds = prepare.folds(run.cycle, rows, config.folds, config.seed, known, replay)
+    folds = prepare.folds(
+        run.cycle, rows, config.folds, config.seed, known, replay, selection=config.selection
+    )
     for place, data in enumerate(folds, start=1):
         console.print_stage("fold", f"{place} of {len(folds)}: {len(data.split.validation)} rows")
-        tuned = train(run, recipe, data)
+        tuned = train(run, recipe, rows, data, general)
+        shipped = choose_mixture(run, tuned, rows, data, general)
         fold = dataclasses.replace(
             rows, rows=tuple(by_number[number] for number in data.split.validation)
         )
-        transcripts, _ = transcribe_models(run, fold, None, tuned.model)
+        transcripts, _ = transcribe_models(run, fold, None, (shipped.model,))
         for hyps, transcript in zip((before, after), transcripts, strict=True):
             hyps.extend(hypotheses(fold.rows, transcript, data.split))
     return diff.pair(score(before), score(after))
 
 
 @task(name="sft", cache_policy=NO_CACHE)
-def train(run: CycleRun, recipe: Recipe, data: TrainingSet) -> training_run.SftResult:
+def train(
+    run: CycleRun,
+    recipe: Recipe,
+    rows: PreflightResult,
+    data: TrainingSet,
+    general: GeneralSet | None,
+) -> training_run.SftResult:
     """Run stock SFT; a training that was finished with the same content is found again."""
     cycle, base_model, runtime = run.cycle, run.base_model, run.runtime
-    key = training_run.run_key(hashing.sha256(base_model), data.content, recipe, runtime.identity)
+    # Where the rows that judge choose as well, there are no others.
+    keeps_last = not (run.config.two_part or choosing_rows(run, rows, data, general).enough)
+    key = training_run.run_key(
+        hashing.sha256(base_model), data.content, recipe, runtime.identity, keeps_last=keeps_last
+    )
     name = training_run.run_name(run.config.base, recipe, key)
     request = training_run.SftRequest(
         base=base_model,
@@ -266,7 +300,8 @@ def train(run: CycleRun, recipe: Recipe, data: TrainingSet) -> training_run.SftR
         model_dir=cycle.path / "models" / name,
         audio_roots=run.audio_roots,
         key=key,
-        trained_before=training_run.previously_trained_recordings(base_model),
+        roles=recording_roles(run, data, general, chosen=not keeps_last),
+        keeps_last=keeps_last,
         labels={"cycle": str(cycle.path), "run": name},
     )
     finished = training_run.find_finished(request)
@@ -279,15 +314,71 @@ def train(run: CycleRun, recipe: Recipe, data: TrainingSet) -> training_run.SftR
     return finished
 
 
+def choosing_rows(
+    run: CycleRun, rows: PreflightResult, data: TrainingSet, general: GeneralSet | None
+) -> choose.ChoosingRows:
+    """Return the rows that choose checkpoint and mixture."""
+    return choose.choosing_rows(
+        rows.rows,
+        data,
+        () if general is None else general.choosing,
+        run.config.priority,
+        resolve_parameters.guardrail_policy(run.config),
+        run.audio_roots,
+    )
+
+
+def recording_roles(
+    run: CycleRun, data: TrainingSet, general: GeneralSet | None, *, chosen: bool
+) -> RecordingRoles:
+    """Return what each recording will have been to the model."""
+    chose = data.selection_recordings
+    judged = data.held_out_recordings
+    if general is not None:
+        chose |= general_recordings(general.choosing)
+        judged |= general_recordings(general.guardrail)
+    if run.config.two_part:
+        chose |= data.held_out_recordings
+    return training_run.roles_of(run.base_model).after(
+        data.trained_recordings, chose if chosen else (), judged
+    )
+
+
+@task(name="choose-mixture", cache_policy=NO_CACHE)
+def choose_mixture(
+    run: CycleRun,
+    tuned: training_run.SftResult,
+    rows: PreflightResult,
+    data: TrainingSet,
+    general: GeneralSet | None,
+) -> choose.ShippedModel:
+    """Choose the model that is shipped, on rows that do not judge it."""
+    chooses = choosing_rows(run, rows, data, general)
+    shipped = choose.ship(
+        choose.ChoiceRequest(run.base_model, tuned, chooses, run.config.interpolate),
+        run.runtime,
+        lambda line: console.print_stage("choose", line),
+        holding=gpu_slots.gpu_slot(run.runtime.hardware.gpus),
+    )
+    artifacts.choice(run.cycle, shipped)
+    return shipped
+
+
+def models_to_judge(shipped: choose.ShippedModel) -> tuple[Path, ...]:
+    """Return the shipped model, and the plain tuned one where that is another and was kept."""
+    plain = (shipped.tuned,) if shipped.mixed and shipped.tuned is not None else ()
+    return (shipped.model, *plain)
+
+
 def transcribe_models(
-    run: CycleRun, rows: PreflightResult, general: GeneralSet | None, tuned: Path
-) -> tuple[TranscriptPair, TranscriptPair]:
-    """Decode cycle and general English by base and tuned model, with others where it is asked.
+    run: CycleRun, rows: PreflightResult, general: GeneralSet | None, tuned: tuple[Path, ...]
+) -> tuple[Transcripts, Transcripts]:
+    """Decode cycle and general English by base and tuned models, with others where it is asked.
 
     Returns:
-        The transcripts of the cycle, and those of general English, each by base and tuned model.
+        The transcripts of the cycle, and those of general English, each by base and tuned models.
     """
-    models = (run.base_model, tuned)
+    models = (run.base_model, *tuned)
     checked = rows.rows + (() if general is None else general.guardrail)
     audio = audio_set(checked, run.audio_roots)
     cache = evaluate.open_hypothesis_cache(run.cycle, run.runtime)
@@ -299,30 +390,31 @@ def transcribe_models(
 @task(name="offline-transcribe", cache_policy=NO_CACHE)
 def transcribe_cycle(
     run: CycleRun,
-    models: tuple[Path, Path],
+    models: tuple[Path, ...],
     audio: AudioSet,
     of_cycle: int,
     cache: TranscriptStore,
-) -> tuple[TranscriptPair, TranscriptPair]:
-    """Decode cycle and general English by base and tuned model, with the same command, in one job.
+) -> tuple[Transcripts, Transcripts]:
+    """Decode cycle and general English by all models, with the same command, in one job.
 
     Args:
         run: whose runtime decodes.
-        models: base and tuned model.
+        models: base, shipped model, and where it was kept the plain tuned one.
         audio: the cycle's recordings, and after them those of general English.
         of_cycle: how many are the cycle's.
         cache: what was decoded before.
 
     Returns:
-        The transcripts of the cycle, and those of general English, each by base and tuned model.
+        The transcripts of the cycle, and those of general English, each by these models.
     """
-    console.print_stage("transcribe", f"{len(audio.audio)} rows by base and tuned model")
+    console.print_stage("transcribe", f"{len(audio.audio)} rows by {len(models)} models")
     slot = gpu_slots.gpu_slot(run.runtime.hardware.gpus)
-    before, after = offline.transcribe(models, audio, run.runtime, cache, holding=slot)
-    artifacts.speed({"base": before, "tuned": after})
+    transcripts = offline.transcribe(models, audio, run.runtime, cache, holding=slot)
+    names = ("base", "tuned") if len(transcripts) == _PAIR else ("base", "tuned", "unmixed")
+    artifacts.speed(dict(zip(names, transcripts, strict=True)))
     return (
-        (before.part(0, of_cycle), after.part(0, of_cycle)),
-        (before.part(of_cycle), after.part(of_cycle)),
+        tuple(transcript.part(0, of_cycle) for transcript in transcripts),
+        tuple(transcript.part(of_cycle) for transcript in transcripts),
     )
 
 
@@ -331,14 +423,16 @@ def compare(
     run: CycleRun,
     rows: PreflightResult,
     data: TrainingSet,
-    transcripts: TranscriptPair,
+    transcripts: Transcripts,
     baseline: Baseline | None,
     supplementary: SupplementaryResults,
 ) -> diff.PairedScores:
     """Score both models, write cycle N+1's leaderboard, and pair it with cycle N row by row."""
-    base_rows, tuned_rows = (
+    base_rows, tuned_rows, *unmixed = (
         hypotheses(rows.rows, transcript, data.split) for transcript in transcripts
     )
+    if unmixed:
+        supplementary = dataclasses.replace(supplementary, unmixed=score(unmixed[0]))
     following = run.cycle.next
     board, pairing = build_leaderboard(
         following.number,

@@ -17,23 +17,25 @@ from tasks.stages import prepare
 from tasks.transcription.offline import Transcript
 from tasks.transcription.rows import hypotheses
 
-TranscriptPair = tuple[Transcript, Transcript]
-"""The transcripts of one set by base and tuned model."""
+Transcripts = tuple[Transcript, ...]
+"""The transcripts of one set: by the base, by the shipped model, and, where that is a mixture and
+the tuned model was kept, by the tuned model as training left it."""
 
 
 @task(name="general-english", cache_policy=NO_CACHE)
 def general_english(run: CycleRun, rows: PreflightResult) -> GeneralSet | None:
-    """Check the guardrail's sentences, and choose those that are replayed in training."""
+    """Check general English, and divide it: sentences that guard, choose, and are replayed."""
     config = run.config
-    if config.general is None:
+    if run.general is None:
         return None
     general = prepare.general_set(
-        config.general,
+        run.general,
         run.base_model,
         resolve_parameters.full_recipe(config),
         rows,
         audio_roots=config.audio_roots,
         replay=resolve_parameters.replayed_sentences(config, len(rows.rows)),
+        chooses=config.interpolate == "auto",
         keep_style=config.keep_style,
     )
     artifacts.general(general)
@@ -42,14 +44,21 @@ def general_english(run: CycleRun, rows: PreflightResult) -> GeneralSet | None:
 
 @task(name="guardrail", cache_policy=NO_CACHE)
 def guardrail(
-    run: CycleRun, general: GeneralSet | None, transcripts: TranscriptPair
-) -> Guardrail | None:
-    """Hold the loss of general English against the limit; both models' rows are kept."""
+    run: CycleRun, general: GeneralSet | None, transcripts: Transcripts
+) -> tuple[Guardrail, ...]:
+    """Hold the loss of general English against the limit; base's and shipped model's rows are kept.
+
+    Returns:
+        The shipped model's guardrail, and that of the plain tuned model where it was decoded;
+        nothing without general English.
+    """
     if general is None:
-        return None
-    before, after = (hypotheses(general.guardrail, transcript) for transcript in transcripts)
-    for name, rows in zip(run_record.GENERAL_NAMES, (before, after), strict=True):
+        return ()
+    before, *after = (hypotheses(general.guardrail, transcript) for transcript in transcripts)
+    for name, rows in zip(run_record.GENERAL_NAMES, (before, after[0]), strict=True):
         write_hypotheses(run.cycle.next.path / name, rows)
-    return check_guardrail(
-        score(before), score(after), resolve_parameters.guardrail_policy(run.config)
+    policy = resolve_parameters.guardrail_policy(run.config)
+    base = score(before)
+    return tuple(
+        check_guardrail(base, score(rows), policy, synthetic=general.synthetic) for rows in after
     )

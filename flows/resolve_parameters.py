@@ -19,6 +19,7 @@ from tasks.decision.guardrail import GuardrailPolicy
 from tasks.runtimes import hardware
 from tasks.runtimes.container import ContainerRuntime
 from tasks.runtimes.local import LocalRuntime
+from tasks.stages import synthetic_general
 from tasks.training import recipes
 from tasks.training.recipes import Precision, Recipe
 
@@ -118,6 +119,22 @@ def gate_policy(config: CycleConfig) -> GatePolicy:
 def guardrail_policy(config: CycleConfig) -> GuardrailPolicy:
     """Return the limit for the loss of general English, which stands before the run."""
     return GuardrailPolicy.of_points(config.general_limit)
+
+
+def general_manifest(config: CycleConfig) -> Path | None:
+    """Return the manifest of general English; a synthetic set's where none is given.
+
+    Returns:
+        None where forgetting is not to be checked.
+
+    Raises:
+        InputError: the synthetic set cannot be made here.
+    """
+    if not config.checks_forgetting:
+        return None
+    if config.general is None:
+        return synthetic_general.manifest()
+    return config.general.expanduser()
 
 
 def replayed_sentences(config: CycleConfig, rows: int) -> int:

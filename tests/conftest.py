@@ -52,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(ending.close)
 
 
-class _ByKind(LoadScopeScheduling):
+class _ByKind(LoadScopeScheduling):  # type: ignore[misc]  # untyped
     """Gives one process what trains and decodes, here or in a container, and one the rest.
 
     Two trainings at a time on two cores take many times as long as one after the other.

@@ -82,6 +82,13 @@ class ManifestRow:
 
 
 @dataclass(frozen=True)
+class GeneralManifestRow(ManifestRow):
+    """One line of a manifest of general English; what rests on it is labelled as synthetic."""
+
+    synthetic: bool = True
+
+
+@dataclass(frozen=True)
 class ClinicalManifestRow(ManifestRow):
     """One line of a clinical manifest."""
 
@@ -147,7 +154,7 @@ def synthesise_general(
     return _write_manifest(
         out_dir / "manifest.jsonl",
         (
-            ManifestRow(
+            GeneralManifestRow(
                 audio_filepath=f"audio/{utterance.name}.wav",
                 text=utterance.text,
                 duration=duration,

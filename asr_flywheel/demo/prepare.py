@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 import time
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from pathlib import Path
 
 from flows.console import print_stage
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.stages.evaluate import transcribe_baseline
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def prepare_cycle(directory: Path, *, seed: int) -> Path:
@@ -68,6 +67,26 @@ def prepare_general(directory: Path) -> Path:
 
     print_stage("demo", "synthesising general English, the guardrail against forgetting")
     return synthesise_general(folder)
+
+
+def cached_general(cache: Path) -> Path:
+    """Speak the sentences of general English into a folder of ``cache`` that their hash names.
+
+    Returns:
+        The manifest.
+    """
+    from asr_flywheel.demo.dataset import general_sentences, synthesise_general  # noqa: PLC0415
+
+    name = f"general-{hashing.fingerprint(list(general_sentences()))[:12]}"
+    folder = cache / name
+    if (folder / "manifest.jsonl").is_file():
+        return folder / "manifest.jsonl"
+    _require_synthesiser()
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=cache) as made:
+        synthesise_general(Path(made) / name)
+        with suppress(OSError):  # another process was faster
+            (Path(made) / name).rename(folder)
+    return folder / "manifest.jsonl"
 
 
 def _require_synthesiser() -> None:

@@ -79,9 +79,10 @@ def plan(config: RentConfig) -> RentalPlan:
     )
     run_record.require_free(cycle.next)
     base = _own_base(run.base, trust=run.trust)
-    cargo = UploadPlan(cycle, run.base, run.baseline, run.general, run.audio_roots)
+    general = resolve_parameters.general_manifest(run) if verdict.passed else None
+    cargo = UploadPlan(cycle, run.base, run.baseline, general, run.audio_roots)
     if verdict.passed:
-        _check_rows(run, cycle, base)
+        _check_rows(run, cycle, base, general)
         upload.check(cargo)
     size = None if base is None else base.stat().st_size
     parameters = gpu_prices.parameters_of(run.base if base is None else base.name, size)
@@ -154,7 +155,7 @@ def _own_base(name: str, *, trust: bool) -> Path | None:
     return None
 
 
-def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None) -> None:
+def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None, general: Path | None) -> None:
     """The preflight of cycle and general English, as far as it goes without the base."""
     recipe = resolve_parameters.full_recipe(run)
     if base is not None:
@@ -165,22 +166,30 @@ def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None) -> None:
         )
         checked = preflight(cycle.manifest, limits, None)
         checked.raise_errors()
-    if run.general is None:
+    if general is None:
         return
     replay = resolve_parameters.replayed_sentences(run, len(checked.rows))
     if base is not None:
         prepare.general_set(
-            run.general,
+            general,
             base,
             recipe,
             checked,
             audio_roots=run.audio_roots,
             replay=replay,
+            chooses=run.interpolate == "auto",
             keep_style=run.keep_style,
         )
         return
-    manifest = run.general.expanduser().resolve()
+    manifest = general.expanduser().resolve()
     limits = AudioLimits(_SAMPLE_RATE, run.audio_roots, recipe.min_duration, math.inf)
     found = preflight(manifest, limits, None)
     found.raise_errors()
-    divide(manifest, found.rows, checked.rows, replay=replay, longest=recipe.max_duration)
+    divide(
+        manifest,
+        found.rows,
+        checked.rows,
+        replay=replay,
+        longest=recipe.max_duration,
+        chooses=run.interpolate == "auto",
+    )

@@ -129,7 +129,8 @@ def launch(lease: Lease, config: RentConfig, placed: RemotePaths) -> Lease:
         "cycle": placed.cycle,
         "base": placed.base,
         "baseline": placed.baseline,
-        "general": placed.general,
+        # None would have the host make sentences of its own.
+        "general": placed.general or "none",
         "audio_roots": list(placed.audio_roots),
     }
     asked = cast(

@@ -71,6 +71,16 @@ def move(source: Path, target: Path) -> None:
         shutil.move(source, temporary)
 
 
+def link(source: Path, target: Path) -> None:
+    """Have a file under another name too; a copy where the file system has no links."""
+    with atomic_path(target) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
 def write_text(target: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(target) as temporary:

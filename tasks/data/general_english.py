@@ -1,8 +1,9 @@
-"""Divide general English into the guardrail's sentences and those for replay.
+"""Divide general English: sentences that guard, that choose, and that are replayed in training.
 
-The set is the user's manifest of ordinary sentences. None of those that the guardrail decodes is
-trained on. With a replay share, one half of the set, always the same by the recordings' hashes, may
-be mixed into training as a remedy against forgetting, and the guardrail decodes the other half.
+The set is a manifest of ordinary sentences. None of those that the guardrail decodes is trained on
+or chooses anything. A quarter of them, always the same by the recordings' hashes, chooses the
+mixture that is shipped. With a replay share, one half of the set may be mixed into training as a
+remedy against forgetting, and the other half is divided so.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from tasks.data.preflight import CheckedRow
 
+SYNTHETIC = "synthetic"
+"""The field of a row that says so."""
 FEWEST_SENTENCES = 20
 """Fewer sentences than this cannot show whether a limit was kept."""
 
@@ -30,14 +33,21 @@ class GeneralSet:
     Attributes:
         guardrail: decoded by base and tuned model, never trained on.
         replay: mixed into training; empty unless asked for.
+        choosing: decoded by the mixtures; empty where nothing is chosen.
     """
 
     guardrail: tuple[CheckedRow, ...]
     replay: tuple[CheckedRow, ...] = ()
+    choosing: tuple[CheckedRow, ...] = ()
 
     def __post_init__(self) -> None:
-        if recordings(self.guardrail) & recordings(self.replay):
-            raise ValueError("a sentence of the guardrail is replayed in training")
+        if recordings(self.guardrail) & recordings((*self.replay, *self.choosing)):
+            raise ValueError("a sentence of the guardrail is trained on or chooses")
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether a sentence that guards was spoken by a program, as its row says."""
+        return any(row.utterance.extra.get(SYNTHETIC) for row in self.guardrail)
 
 
 def recordings(rows: Iterable[CheckedRow]) -> frozenset[str]:
@@ -52,9 +62,10 @@ def divide(
     *,
     replay: int = 0,
     longest: float,
-    trained_before: frozenset[str] = frozenset(),
+    seen_before: frozenset[str] = frozenset(),
+    chooses: bool = False,
 ) -> GeneralSet:
-    """Divide a set into guardrail and replay.
+    """Divide a set into guardrail, choosing share and replay.
 
     Args:
         manifest: the set's manifest, for messages.
@@ -62,7 +73,8 @@ def divide(
         clinic: the cycle's rows, none of which may be in the set.
         replay: sentences that are wanted for training.
         longest: seconds; a longer sentence is not trained on.
-        trained_before: recordings that the base has learnt already; they guard nothing.
+        seen_before: recordings that the base has learnt or was chosen by; they guard nothing.
+        chooses: whether a quarter of what is not replayed chooses the mixture.
 
     Raises:
         InputError: the set shares a recording with the cycle, or has too few sentences.
@@ -85,13 +97,20 @@ def divide(
             f"{len(ranked)} may be taken (half; the other half is the guardrail). "
             "Fix: lower the replay share, or give a larger set."
         )
-    guardrail = [row for row in ranked[half:] if row.audio_sha256 not in trained_before]
+    choosing = [row for row in ranked[half:] if chooses and _chooses(row.audio_sha256)]
+    guards = recordings(ranked[half:]) - recordings(choosing) - seen_before
+    guardrail = [row for row in ranked[half:] if row.audio_sha256 in guards]
     if len(guardrail) < FEWEST_SENTENCES:
         raise InputError(
             f"{manifest}: {len(guardrail)} sentences are left to guard with, fewer than "
             f"{FEWEST_SENTENCES}. Fix: give a larger set of general English."
         )
-    return GeneralSet(tuple(guardrail), tuple(pool[:replay]))
+    return GeneralSet(tuple(guardrail), tuple(pool[:replay]), tuple(choosing))
+
+
+def _chooses(recording: str) -> bool:
+    """Return whether a recording is of the quarter that chooses, whatever else is in the set."""
+    return int(hashlib.sha256(f"choosing\n{recording}".encode()).hexdigest(), 16) % 4 == 0
 
 
 def _rank(recording: str) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from tasks.common.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
 UNCATEGORISED = "(none)"
 
@@ -44,20 +44,35 @@ class SplitRow:
 
 @dataclass(frozen=True)
 class Split:
-    """The row numbers on either side, in the manifest's order, and warnings for the user."""
+    """The row numbers of each part, in the manifest's order, and warnings for the user.
+
+    Attributes:
+        train: rows that are trained on.
+        validation: rows that judge; neither training nor any choice looks at them.
+        warnings: what a user should know.
+        selection: rows that choose (checkpoint, mixture) and are not trained on; empty where the
+            rows that judge choose as well, as the specification has it.
+    """
 
     train: tuple[int, ...]
     validation: tuple[int, ...]
     warnings: tuple[str, ...]
+    selection: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if set(self.train) & set(self.validation):
-            raise ValueError("a row stands on both sides of the split")
+        parts = (self.train, self.validation, self.selection)
+        if len(set().union(*parts)) < sum(map(len, parts)):
+            raise ValueError("a row stands on two sides of the split")
 
     @cached_property
     def held_out(self) -> frozenset[int]:
-        """The numbers of the rows that training must not see."""
+        """The numbers of the rows that judge."""
         return frozenset(self.validation)
+
+    @cached_property
+    def chooses(self) -> frozenset[int]:
+        """The numbers of the rows that choose and do not judge."""
+        return frozenset(self.selection)
 
 
 def split_rows(
@@ -65,25 +80,33 @@ def split_rows(
     *,
     fraction: float = 0.2,
     seed: int = 42,
-    trained_before: frozenset[str] = frozenset(),
+    seen_before: frozenset[str] = frozenset(),
     by_term: bool = False,
+    selection: float = 0.0,
 ) -> Split:
-    """Split rows into train and validation.
+    """Split rows into train and validation, and carve selection out of train.
 
     Args:
         rows: all rows of the manifest.
         fraction: share of each category's rows to hold out, between 0 and 1.
         seed: another seed gives another split.
-        trained_before: recordings that the base has learnt already; they go to train, since a
-            figure on them would not be held out.
-        by_term: hold out whole terms, so that none stands on both sides: a harder question than
+        seen_before: recordings that the base has learnt or was chosen by; they go to train, since
+            a figure on them would not be held out.
+        by_term: hold out whole terms, so that none stands on two sides: a harder question than
             the specification's, which wants a term on both.
+        selection: share of each category's rows that choose; 0 for none. What is held out does not
+            depend on it.
 
     Raises:
-        InputError: the fraction is out of bounds, or nothing can be held out.
+        InputError: a share is out of bounds, or nothing can be held out.
     """
     if not 0 < fraction < 1:
         raise InputError(f"fraction {fraction:g}: must lie between 0 and 1. Fix: 0.2 is usual.")
+    if not 0 <= selection < 1 - fraction:
+        raise InputError(
+            f"selection share {selection:g}: with {fraction:g} held out, it must lie between 0 and "
+            f"{1 - fraction:g}, so that rows are left to train on. Fix: 0.2 is usual."
+        )
     groups: defaultdict[str, list[list[SplitRow]]] = defaultdict(list)
     for group in _group_rows(rows, by_term=by_term):
         groups[group[0].category].append(group)
@@ -97,7 +120,7 @@ def split_rows(
             warnings.append(f"category {category} has a single {unit}: forced to train")
             continue
         target_rows = max(1, int(fraction * sizes[category]))
-        untrained = [group for group in candidates if not _was_trained_on(group, trained_before)]
+        untrained = [group for group in candidates if not _was_seen(group, seen_before)]
         # The last candidate stays on the training side, unless what was learnt before is there.
         held_out_rows = list(
             _take_recordings(
@@ -107,7 +130,7 @@ def split_rows(
         if len(held_out_rows) < target_rows and len(untrained) < len(candidates):
             warnings.append(
                 f"category {category}: {len(held_out_rows)} rows held out instead of {target_rows}"
-                ", since the base was trained on the others"
+                ", since the base has seen the others"
             )
         held_out.update(held_out_rows)
     if not held_out:
@@ -116,11 +139,58 @@ def split_rows(
             "trained on all of them. "
             "Fix: grow the manifest with /digital-health-clinical-asr-build."
         )
+    trained_groups = [
+        group
+        for category_groups in groups.values()
+        for group in category_groups
+        if not any(row.row in held_out for row in group)
+    ]
+    chosen = _carve_selection(trained_groups, sizes, selection, seed, seen_before)
+    return _parts(rows, held_out, chosen, tuple(warnings))
+
+
+def _carve_selection(
+    groups: Iterable[Sequence[SplitRow]],
+    sizes: Mapping[str, int],
+    share: float,
+    seed: int,
+    seen_before: frozenset[str],
+) -> frozenset[int]:
+    """Return the rows that choose: of each category so many, whole recordings or terms at a time.
+
+    Args:
+        groups: of the training side.
+        sizes: rows of each category in the manifest.
+        share: of those rows.
+        seed: as the split's.
+        seen_before: recordings that tell nothing about a choice, since the base knows them.
+    """
+    by_category: defaultdict[str, list[Sequence[SplitRow]]] = defaultdict(list)
+    for group in groups:
+        if not _was_seen(group, seen_before):
+            by_category[group[0].category].append(group)
+    chosen: set[int] = set()
+    for category, candidates in sorted(by_category.items()):
+        target_rows = int(share * sizes[category])
+        if target_rows and len(candidates) > 1:
+            candidates.sort(key=lambda group: _rank(seed, group))
+            # One group at least stays to be trained on.
+            chosen.update(_take_recordings(candidates[:-1], target_rows))
+    return frozenset(chosen)
+
+
+def _parts(
+    rows: Iterable[SplitRow],
+    held_out: Container[int],
+    chosen: Container[int],
+    warnings: tuple[str, ...] = (),
+) -> Split:
     numbers = sorted(row.row for row in rows)
     return Split(
-        train=tuple(number for number in numbers if number not in held_out),
-        validation=tuple(number for number in numbers if number in held_out),
-        warnings=tuple(warnings),
+        train=tuple(n for n in numbers if n not in held_out and n not in chosen),
+        validation=tuple(n for n in numbers if n in held_out),
+        warnings=warnings,
+        selection=tuple(n for n in numbers if n in chosen),
     )
 
 
@@ -129,17 +199,20 @@ def fold_rows(
     folds: int,
     *,
     seed: int = 42,
-    trained_before: frozenset[str] = frozenset(),
+    seen_before: frozenset[str] = frozenset(),
+    selection: float = 0.0,
 ) -> tuple[Split, ...]:
     """Deal rows into folds, each of which is held out once: cross-fitting.
 
-    Every category is dealt evenly, whole recordings at a time.
+    Every category is dealt evenly, whole recordings at a time. Each fold's rows that choose come
+    from its own training side.
 
     Args:
         rows: all rows of the manifest.
         folds: how many.
         seed: another seed gives other folds.
-        trained_before: recordings that the base has learnt already; no fold holds them out.
+        seen_before: recordings that the base has seen already; no fold holds them out.
+        selection: share of each category's rows that choose; 0 for none.
 
     Raises:
         InputError: fewer than two folds, or a fold without a row.
@@ -148,9 +221,7 @@ def fold_rows(
         raise InputError(f"folds {folds}: at least 2 are needed. Fix: 5 is usual.")
     fold_numbers: list[list[int]] = [[] for _ in range(folds)]
     untrained = [
-        group
-        for group in _group_rows(rows, by_term=False)
-        if not _was_trained_on(group, trained_before)
+        group for group in _group_rows(rows, by_term=False) if not _was_seen(group, seen_before)
     ]
     # One deal through all categories, so that the folds differ by one recording at most.
     untrained.sort(key=lambda group: (group[0].category, _rank(seed, group)))
@@ -158,18 +229,20 @@ def fold_rows(
         fold_numbers[place % folds].extend(row.row for row in group)
     if not all(fold_numbers):
         raise InputError(
-            f"folds {folds}: there are {len(untrained)} recordings that the base has not learnt. "
+            f"folds {folds}: there are {len(untrained)} recordings that the base has not seen. "
             "Fix: fewer folds, or a larger manifest."
         )
-    numbers = sorted(row.row for row in rows)
-    return tuple(
-        Split(
-            train=tuple(number for number in numbers if number not in held_out),
-            validation=tuple(sorted(held_out)),
-            warnings=(),
-        )
-        for held_out in map(frozenset, fold_numbers)
-    )
+    sizes = Counter(row.category for row in rows)
+    splits = []
+    for held_out in map(frozenset, fold_numbers):
+        trained = [
+            group
+            for group in _group_rows(rows, by_term=False)
+            if not any(row.row in held_out for row in group)
+        ]
+        chosen = _carve_selection(trained, sizes, selection, seed, seen_before)
+        splits.append(_parts(rows, held_out, chosen))
+    return tuple(splits)
 
 
 def _group_rows(rows: Iterable[SplitRow], *, by_term: bool) -> list[list[SplitRow]]:
@@ -215,8 +288,8 @@ def _group_keys(row: SplitRow) -> list[str]:
     return [f"recording {row.recording}", *([f"term {row.term}"] if row.term else [])]
 
 
-def _was_trained_on(group: Sequence[SplitRow], trained_before: frozenset[str]) -> bool:
-    return any(row.recording in trained_before for row in group)
+def _was_seen(group: Sequence[SplitRow], seen_before: frozenset[str]) -> bool:
+    return any(row.recording in seen_before for row in group)
 
 
 def _rank(seed: int, group: Sequence[SplitRow]) -> str:

@@ -1,7 +1,8 @@
-"""The copies of the manifest that training reads: train.jsonl and validation.jsonl.
+"""The copies of the manifest: train.jsonl, selection.jsonl and validation.jsonl.
 
-They stand beside the manifest, which itself is never edited. Their text is in the base's writing
-style and their audio paths resolve where training runs.
+Training reads the first; checkpoint and mixture are chosen on the second; the third judges, and
+nothing that trains or chooses reads it. They stand beside the manifest, which itself is never
+edited. Their text is in the base's writing style and their audio paths resolve where training runs.
 """
 
 from __future__ import annotations
@@ -30,16 +31,19 @@ ORIGINAL_TEXT = "asr_flywheel_original_text"
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """The two files and the split that they hold.
+    """The files and the split that they hold.
 
     Attributes:
         train: path of train.jsonl.
         validation: path of validation.jsonl: the held-out rows.
-        split: the rows' numbers on either side.
+        split: the rows' numbers of each part.
         durations: seconds of each row of train.jsonl.
         content: hash over what training sees: audio content, text and side of each row. It does
             not depend on paths or times, so that the same data is recognised anywhere.
         trained_recordings: content hashes of the recordings on the training side.
+        selection: path of selection.jsonl; None where the held-out rows choose as well.
+        selection_recordings: content hashes of the recordings that choose.
+        held_out_recordings: content hashes of the recordings that judge.
         replayed: rows of general English at the end of train.jsonl; see
             tasks/data/general_english.py.
     """
@@ -51,6 +55,16 @@ class TrainingSet:
     content: str
     trained_recordings: frozenset[str] = frozenset()
     replayed: int = 0
+    selection: Path | None = None
+    selection_recordings: frozenset[str] = frozenset()
+    held_out_recordings: frozenset[str] = frozenset()
+
+    @property
+    def validates_on(self) -> tuple[Path, int]:
+        """The file that the training script validates on, and its rows."""
+        if self.selection is None:
+            return self.validation, len(self.split.validation)
+        return self.selection, len(self.split.selection)
 
     @property
     def train_rows(self) -> int:
@@ -63,16 +77,18 @@ def split_checked(
     *,
     fraction: float,
     seed: int,
-    trained_before: frozenset[str] = frozenset(),
+    seen_before: frozenset[str] = frozenset(),
     by_term: bool = False,
+    selection: float = 0.0,
 ) -> Split:
     """Split the rows that passed the preflight; see ``split_rows``."""
     return split_rows(
         _split_rows(rows),
         fraction=fraction,
         seed=seed,
-        trained_before=trained_before,
+        seen_before=seen_before,
         by_term=by_term,
+        selection=selection,
     )
 
 
@@ -81,10 +97,13 @@ def fold_checked(
     folds: int,
     *,
     seed: int,
-    trained_before: frozenset[str] = frozenset(),
+    seen_before: frozenset[str] = frozenset(),
+    selection: float = 0.0,
 ) -> tuple[Split, ...]:
     """Deal the rows that passed the preflight into folds; see ``fold_rows``."""
-    return fold_rows(_split_rows(rows), folds, seed=seed, trained_before=trained_before)
+    return fold_rows(
+        _split_rows(rows), folds, seed=seed, seen_before=seen_before, selection=selection
+    )
 
 
 def _split_rows(rows: Sequence[CheckedRow]) -> list[SplitRow]:
@@ -107,7 +126,7 @@ def write_training_set(
     locate: Callable[[CheckedRow], str] = lambda row: str(row.audio),
     replay: Sequence[CheckedRow] = (),
 ) -> TrainingSet:
-    """Write train.jsonl and validation.jsonl.
+    """Write train.jsonl, validation.jsonl and, where rows choose, selection.jsonl.
 
     Args:
         folder: where they go: the cycle's, beside the manifest, or a fold's.
@@ -117,19 +136,32 @@ def write_training_set(
         replay: rows of general English that are trained on too.
     """
     by_number = {row.utterance.row: row for row in rows}
-    paths = folder / "train.jsonl", folder / "validation.jsonl"
     train = [*(by_number[number] for number in split.train), *replay]
     validation = [by_number[number] for number in split.validation]
-    for path, side in zip(paths, (train, validation), strict=True):
-        manifest.write_manifest(path, (_training_row(row, locate) for row in side))
+    chosen = [by_number[number] for number in split.selection]
+    paths = {name: folder / f"{name}.jsonl" for name in ("train", "validation", "selection")}
+    for name, side in (("train", train), ("validation", validation), ("selection", chosen)):
+        if side:
+            manifest.write_manifest(paths[name], (_training_row(row, locate) for row in side))
+    if not chosen:
+        # Of an earlier run; its rows may be trained on in this one.
+        paths["selection"].unlink(missing_ok=True)
     return TrainingSet(
-        *paths,
-        split,
-        tuple(row.utterance.duration or 0.0 for row in train),
-        _content_hash(train, validation),
-        frozenset(row.audio_sha256 for row in train),
-        len(replay),
+        train=paths["train"],
+        validation=paths["validation"],
+        split=split,
+        durations=tuple(row.utterance.duration or 0.0 for row in train),
+        content=_content_hash(train, chosen or validation),
+        trained_recordings=_recordings(train),
+        replayed=len(replay),
+        selection=paths["selection"] if chosen else None,
+        selection_recordings=_recordings(chosen),
+        held_out_recordings=_recordings(validation),
     )
+
+
+def _recordings(rows: Sequence[CheckedRow]) -> frozenset[str]:
+    return frozenset(row.audio_sha256 for row in rows)
 
 
 def _training_row(row: CheckedRow, locate: Callable[[CheckedRow], str]) -> Utterance:
@@ -176,9 +208,13 @@ def _content_hash(*sides: Sequence[CheckedRow]) -> str:
 
 
 def counts(rows: Sequence[CheckedRow], split: Split) -> dict[str, dict[str, int]]:
-    """Count the rows of each category on either side."""
+    """Count the rows of each category in each part; selection only where rows choose."""
     category = {row.utterance.row: row.utterance.entity_category or UNCATEGORISED for row in rows}
     return {
         side: dict(sorted(Counter(category[number] for number in numbers).items()))
-        for side, numbers in (("train", split.train), ("validation", split.validation))
+        for side, numbers in (
+            ("train", split.train),
+            *((("selection", split.selection),) if split.selection else ()),
+            ("validation", split.validation),
+        )
     }

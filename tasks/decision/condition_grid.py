@@ -6,7 +6,6 @@ import math
 from itertools import product
 from typing import TYPE_CHECKING
 
-from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.scoring import Proportion
 
 if TYPE_CHECKING:
@@ -21,14 +20,15 @@ Cell = tuple[str | None, str | None, str | None]
 
 
 def shares_by(rows: Iterable[UtteranceScore], dimension: str) -> dict[str, Proportion]:
-    """Count missed rows by a field's values, trained rows not counted."""
+    """Count missed rows by a field's values; only rows that may judge count."""
     shares: dict[str, Proportion] = {}
     for row in rows:
         value = getattr(row.row, dimension)
         if value is None:
             continue
-        counts = row.row.part is not Partition.TRAINED
-        row_share = Proportion(int(bool(row.term_missed)), 1) if counts else Proportion(0, 0)
+        row_share = (
+            Proportion(int(bool(row.term_missed)), 1) if row.row.judges else Proportion(0, 0)
+        )
         shares[value] = shares.get(value, Proportion(0, 0)) + row_share
     return shares
 

@@ -197,7 +197,7 @@ def plan_for(
         return None
     is_discarded = decision.verdict is Verdict.DISCARD
     scores = pairing.before if is_discarded else pairing.after
-    unseen = scores.where(lambda row: row.row.part is not Partition.TRAINED)
+    unseen = scores.where(lambda row: row.row.judges)
     guardrail = decision.guardrail
     return make_plan(
         scores,
@@ -212,7 +212,7 @@ def plan_for(
 
 def _rows_to_settle(decision: Decision, pairing: PairedScores) -> dict[str, int]:
     """Return the held-out rows that would settle each unsettled priority category."""
-    changes = pairing.not_trained.by_category
+    changes = pairing.judging.by_category
     needed = {
         category: rows_needed(changes[category], len(decision.findings))
         for category, finding in decision.findings.items()
@@ -237,7 +237,8 @@ class _Term:
 
     @property
     def trained(self) -> Proportion:
-        return self.missed(Partition.TRAINED)
+        """Rows that cannot judge the model, most of them trained on."""
+        return self.missed(Partition.TRAINED, Partition.CHOSE)
 
     @property
     def weakness(self) -> tuple[float, float, str]:

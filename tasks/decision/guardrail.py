@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from tasks.evaluation.scoring import Scores
 
 
+# Under half a point no set of a few hundred sentences can tell anything.
+_LEAST_ROOM = 0.005
+
+
 class GuardrailStatus(StrEnum):
     """Whether the limit was kept."""
 
@@ -36,15 +40,20 @@ class GuardrailPolicy:
         weak_base: above this WER of the base, half a point is less than noise; then the limit is
             relative.
         relative: how far the WER of a weak base may rise, of itself.
+        bound: the upper end of the rise's one-sided 90 % interval may be this many limits, or half
+            a point above the limit, if that is more.
     """
 
     absolute: float = 0.005
     weak_base: float = 0.10
     relative: float = 0.05
+    bound: float = 2.0
 
     def __post_init__(self) -> None:
         if not (self.absolute >= 0 and self.relative >= 0 and self.weak_base >= 0):
             raise ValueError("a limit cannot be negative")
+        if self.bound < 1:
+            raise ValueError("the bound of the interval cannot lie under the limit")
 
     @classmethod
     def of_points(cls, points: float | None) -> GuardrailPolicy:
@@ -54,6 +63,10 @@ class GuardrailPolicy:
     def limit(self, before: float) -> float:
         """Return the largest rise allowed to a base of this WER."""
         return self.relative * before if before > self.weak_base else self.absolute
+
+    def largest_upper_end(self, limit: float) -> float:
+        """Return the bound of the interval's upper end for a limit."""
+        return max(self.bound * limit, limit + _LEAST_ROOM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,9 @@ class Guardrail:
         mean_after: the same, tuned.
         interval: 95 % interval of (after - before), pooled; None with too few sentences.
         limit: the largest rise allowed.
+        upper: the upper end of the one-sided 90 % interval of the rise; None with too few.
+        bound: the largest upper end allowed.
+        synthetic: whether the sentences are this tool's own, spoken by a program.
     """
 
     n: int
@@ -77,6 +93,9 @@ class Guardrail:
     mean_after: float
     interval: Interval | None
     limit: float
+    upper: float | None = None
+    bound: float = math.inf
+    synthetic: bool = False
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -89,17 +108,31 @@ class Guardrail:
 
     @property
     def status(self) -> GuardrailStatus:
-        """Held at or under the limit; broken over it if the rise is no chance; else unclear."""
-        if self.rise <= self.limit:
+        """Held, broken or unclear.
+
+        Held at or under the limit, if the sentences exclude a rise beyond the bound; broken over
+        the limit, if the rise is no chance; else unclear.
+        """
+        if self.rise <= self.limit and (self.upper is None or self.upper <= self.bound):
             return GuardrailStatus.HELD
+        if self.rise <= self.limit:
+            return GuardrailStatus.UNCLEAR
         if self.interval is not None and self.interval.low > 0:
             return GuardrailStatus.BROKEN
         return GuardrailStatus.UNCLEAR
 
     @property
     def sentences_needed(self) -> int | None:
-        """Sentences whose interval would exclude no rise, if the rise stays as it is."""
-        if self.interval is None or self.rise <= 0:
+        """Sentences that would settle it, if the rise stays as it is.
+
+        Over the limit they exclude no rise; at or under it they exclude one beyond the bound.
+        """
+        if self.interval is None or self.upper is None:
+            return None
+        if self.rise <= self.limit:
+            width = self.upper - self.rise
+            return max(self.n + 1, math.ceil(self.n * (width / (self.bound - self.rise)) ** 2))
+        if self.rise <= 0:
             return None
         half_width = (self.interval.high - self.interval.low) / 2
         return max(self.n + 1, math.ceil(self.n * (half_width / self.rise) ** 2))
@@ -110,10 +143,17 @@ class Guardrail:
             between = (
                 f", 95 % interval {100 * self.interval.low:+.2f} to {100 * self.interval.high:+.2f}"
             )
+        kind = "synthetic sentences" if self.synthetic else "sentences"
+        at_most = ""
+        if self.upper is not None:
+            at_most = (
+                f"; with 90 % confidence at most {100 * self.upper:+.2f}, bound "
+                f"{100 * self.bound:+.2f}"
+            )
         return (
             f"General English: pooled WER {self.before:.3f} → {self.after:.3f} on {self.n} "
-            f"sentences ({100 * self.rise:+.2f} points{between}; limit "
-            f"{100 * self.limit:+.2f}): {self.status.value}."
+            f"{kind} ({100 * self.rise:+.2f} points{between}; limit "
+            f"{100 * self.limit:+.2f}{at_most}): {self.status.value}."
         )
 
     def as_dict(self) -> dict[str, object]:
@@ -128,11 +168,23 @@ class Guardrail:
             "rise": self.rise,
             "ci": None if self.interval is None else self.interval.as_list(),
             "limit": self.limit,
+            "upper": self.upper,
+            "bound": None if math.isinf(self.bound) else self.bound,
+            "synthetic": self.synthetic,
         }
 
 
-def check_guardrail(before: Scores, after: Scores, policy: GuardrailPolicy) -> Guardrail:
-    """Compare two evaluations of the same sentences, in the same order, with the limit."""
+def check_guardrail(
+    before: Scores, after: Scores, policy: GuardrailPolicy, *, synthetic: bool = False
+) -> Guardrail:
+    """Compare two evaluations of the same sentences, in the same order, with the limit.
+
+    Args:
+        before: of the base.
+        after: of the tuned model.
+        policy: the limit and the bound.
+        synthetic: whether the sentences are this tool's own.
+    """
     if before.n != after.n:
         raise ValueError("base and tuned model must have the same sentences")
     rises = (before.pooled_wer, after.pooled_wer, before.wer, after.wer)
@@ -144,6 +196,9 @@ def check_guardrail(before: Scores, after: Scores, policy: GuardrailPolicy) -> G
         [row.word_edits for row in after.rows],
         [row.ref_words for row in after.rows],
     )
+    limit = policy.limit(pooled_before)
+    # One-sided 90 % is the upper end of a two-sided 80 % interval.
+    one_sided = rate_difference(sums, confidence=0.80)
     return Guardrail(
         before.n,
         pooled_before,
@@ -151,5 +206,8 @@ def check_guardrail(before: Scores, after: Scores, policy: GuardrailPolicy) -> G
         mean_before,
         mean_after,
         rate_difference(sums),
-        policy.limit(pooled_before),
+        limit,
+        None if one_sided is None else one_sided.high,
+        policy.largest_upper_end(limit),
+        synthetic=synthetic,
     )

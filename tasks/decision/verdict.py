@@ -3,7 +3,7 @@
 The specification's table compares two shares. Here each verdict needs evidence:
 
 - keep: the drop on a priority category is meaningful and shown, no priority category is shown to be
-  worse, the gain does not come from false keywords, and the guardrail held where there is one;
+  worse, the gain does not come from false keywords, and the guardrail held;
 - discard: a priority category is shown to be worse, or the guardrail is broken, or the gain is
   false keywords, or it is on trained rows alone;
 - grow: the drop is shown, but smaller than wanted; or no wanted drop is left in the interval; or
@@ -58,6 +58,10 @@ __all__ = [
     "rows_needed",
 ]
 
+CHECK_IT = (
+    "A model that gained the terms may have lost the rest of the language: have it checked by "
+    "--general with a manifest of ordinary sentences."
+)
 UNCHECKED = "Forgetting was not checked: there is no guardrail set of general English."
 
 
@@ -292,7 +296,9 @@ class _DecisionRules:
 
     def _keep_or_inconclusive(self) -> tuple[Verdict, list[str], int | None]:
         guardrail = self.evidence.guardrail
-        if guardrail is not None and guardrail.status is GuardrailStatus.UNCLEAR:
+        if guardrail is None:
+            return Verdict.INCONCLUSIVE, [f"Gain shown, forgetting unchecked. {CHECK_IT}"], None
+        if guardrail.status is GuardrailStatus.UNCLEAR:
             needed = guardrail.sentences_needed
             count = "" if needed is None else f" About {needed} sentences would settle it."
             ground = f"The gain is shown, but whether the model forgets is not. {guardrail}{count}"

@@ -36,12 +36,16 @@ class OneDnnLinear(torch.nn.Module):
         super().__init__()
         self._over_time = isinstance(layer, torch.nn.Conv1d)
         weight = layer.weight.detach()
-        if self._over_time:
-            weight = weight.squeeze(-1)
         self._operator: Any = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001 - the compiler's
-        pack: Any = torch.ops.mkldnn._reorder_linear_weight  # noqa: SLF001 - likewise
-        self._weight = pack(weight.contiguous(), _ROWS)
-        self._bias = None if layer.bias is None else layer.bias.detach()
+        self._pack: Any = torch.ops.mkldnn._reorder_linear_weight  # noqa: SLF001 - likewise
+        self.load(weight, None if layer.bias is None else layer.bias.detach())
+
+    def load(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        """Lay other weights out, as the layer that was replaced holds them."""
+        if self._over_time and weight.dim() > 2:  # noqa: PLR2004 - with its kernel of 1
+            weight = weight.squeeze(-1)
+        self._weight = self._pack(weight.contiguous(), _ROWS)
+        self._bias = bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the layer's output."""

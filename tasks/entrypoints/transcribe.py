@@ -24,7 +24,11 @@ import decoding_pipeline  # type: ignore[import-not-found]  # lies beside this f
 import nvrtc_guard  # type: ignore[import-not-found]  # likewise
 import torch
 from gpu_locks import hold  # type: ignore[import-not-found]  # likewise
-from greedy_decoder import GreedyRecognizer, restore  # type: ignore[import-not-found]  # likewise
+from greedy_decoder import (  # type: ignore[import-not-found]  # likewise
+    GreedyRecognizer,
+    compute_dtype,
+    restore,
+)
 from heartbeat import watch  # type: ignore[import-not-found]  # likewise
 from nemo.utils import logging
 from weights_only import load_tensors_only  # type: ignore[import-not-found]  # likewise
@@ -33,9 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _REPORT_EVERY_S = 1.0
-# Parameters from which on 16 bits pay. A smaller model keeps a GPU waiting for its next operation
-# either way, and its texts change: 16 of 240 of the embedded base's, and KER with them.
-_LARGE = 100_000_000
 
 
 class Reporter:
@@ -57,13 +58,7 @@ def load(path: str, dtype: str | None) -> Any:  # noqa: ANN401 - NeMo ships no t
     """Load a recogniser, on a GPU if there is one."""
     on_gpu = torch.cuda.is_available()
     model = restore(path, "cuda" if on_gpu else "cpu")
-    large = sum(parameter.numel() for parameter in model.parameters()) >= _LARGE
-    compute_dtype = torch.float32
-    if on_gpu and large and torch.cuda.is_bf16_supported():
-        compute_dtype = torch.bfloat16
-    if dtype is not None:
-        compute_dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
-    return GreedyRecognizer(model, compute_dtype)
+    return GreedyRecognizer(model, compute_dtype(model, dtype))
 
 
 def write(out: Path, audio: Sequence[str], texts: Sequence[str]) -> None:

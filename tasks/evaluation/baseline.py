@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.data.cycle_folder import OFFLINE_NAME, Cycle
-from tasks.evaluation.hypotheses import Partition, read_hypotheses
+from tasks.evaluation.hypotheses import read_hypotheses
 from tasks.evaluation.scoring import Scores, score
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ class Baseline:
 
     @property
     def unseen(self) -> Scores:
-        """The scores on rows that the model was not trained on, where it is known which those are.
+        """The scores on rows that may judge the model, where it is known which those are.
 
         A tuned model's own evaluation holds trained rows; a gate that counted them would find
         little left to tune.
         """
-        return self.scores.where(lambda row: row.row.part is not Partition.TRAINED)
+        return self.scores.where(lambda row: row.row.judges)
 
     @property
     def label(self) -> str:

@@ -71,7 +71,7 @@ class PairedScores:
 
     @cached_property
     def held_out(self) -> PairedScores:
-        """The pairs whose row the later model was not trained on."""
+        """The pairs whose row was held out from the later model, and judges it."""
         return self.where(lambda pair: pair.after.row.part is Partition.HELD_OUT)
 
     @cached_property
@@ -80,9 +80,9 @@ class PairedScores:
         return self.where(lambda pair: pair.after.row.part is Partition.TRAINED)
 
     @cached_property
-    def not_trained(self) -> PairedScores:
-        """The pairs that are not known to be trained on: held out, or not marked at all."""
-        return self.where(lambda pair: pair.after.row.part is not Partition.TRAINED)
+    def judging(self) -> PairedScores:
+        """The pairs whose row may judge the later model: held out, or not marked at all."""
+        return self.where(lambda pair: pair.after.row.judges)
 
     @cached_property
     def by_category(self) -> dict[str, KeywordErrorChange]:

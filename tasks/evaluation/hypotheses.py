@@ -32,9 +32,10 @@ _TERM = re.compile(rb'"term"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
 class Partition(StrEnum):
-    """Whether the tuned model was trained on a row. Figures on trained rows are always labelled."""
+    """What a row was to the tuned model. Figures on rows that do not judge are always labelled."""
 
     HELD_OUT = "held-out"
+    CHOSE = "chose"
     TRAINED = "trained"
 
 
@@ -52,6 +53,14 @@ class Hypothesis:
     noise_level: str | None = None
     context_type: str | None = None
     part: Partition | None = None
+
+    @property
+    def judges(self) -> bool:
+        """Whether the row may judge the model: it was not trained on, and chose nothing.
+
+        True where it is not known what the row was.
+        """
+        return self.part in {Partition.HELD_OUT, None}
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as the file holds it: every field, None as null."""
@@ -266,5 +275,6 @@ def _part(path: Path, row: int, value: object) -> Partition | None:
         return Partition(str(value))
     except ValueError as wrong:
         raise InputError(
-            f"{path}: row {row}: part must be 'held-out', 'trained' or null, not {value!r}."
+            f"{path}: row {row}: part must be 'held-out', 'chose', 'trained' or null, "
+            f"not {value!r}."
         ) from wrong

@@ -19,7 +19,7 @@ from tasks.evaluation.clinical_values import ValueKind
 from tasks.evaluation.false_keywords import TermIndex, index_terms
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.incremental_scoring import intervals
-from tasks.evaluation.row_basis import ALL, HELD_OUT, TRAINED, UNTUNED
+from tasks.evaluation.row_basis import ALL, CHOSE, HELD_OUT, TRAINED, UNTUNED
 from tasks.evaluation.scoring import Proportion
 from tasks.evaluation.secondary_metrics import SecondaryMetrics, compute_secondary_metrics
 
@@ -298,13 +298,18 @@ def baseline_entries(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...]
 
 
 def partition_entries(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...]:
-    """Return a model's entries on held-out rows, on trained rows, and on all."""
+    """Return a model's entries on held-out rows, on those that chose, on trained ones, and on all.
+
+    Where no row chose, that entry is left out.
+    """
 
     def part(partition: Partition) -> Scores:
         return scores.where(lambda row: row.row.part is partition)
 
+    chose = part(Partition.CHOSE)
     return (
         LeaderboardEntry(model, HELD_OUT, part(Partition.HELD_OUT)),
+        *((LeaderboardEntry(model, CHOSE, chose),) if chose.n else ()),
         LeaderboardEntry(model, TRAINED, part(Partition.TRAINED)),
         LeaderboardEntry(model, ALL, scores),
     )
@@ -313,6 +318,6 @@ def partition_entries(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...
 def tuned_entries(
     base: str, before: Scores, tuned: str, after: Scores
 ) -> tuple[LeaderboardEntry, ...]:
-    """Return base and tuned model on held-out rows, then on trained rows, then on all."""
+    """Return base and tuned model on held-out rows, then on each other part, then on all."""
     pairs = zip(partition_entries(tuned, after), partition_entries(base, before), strict=True)
     return tuple(entry for pair in pairs for entry in pair)

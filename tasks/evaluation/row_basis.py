@@ -7,6 +7,7 @@ EVERY_ROW = "all"
 
 
 HELD_OUT = "held-out"
+CHOSE = "chose the model"
 TRAINED = "trained on"
 ALL = "all, trained on included"
 CROSS_FITTED = "cross-fitted"

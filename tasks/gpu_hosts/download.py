@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.gpu_hosts.ssh import HostError, retry_connection
-from tasks.records import run_record
+from tasks.records import run_record, verdict_ledger
 from tasks.training import run as training_run
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tasks.gpu_hosts.upload import RemotePaths, UploadPlan
 
 _NOT_BACK = ("*.wav", "*.flac", "*.WAV", "*.FLAC", ".*", "inputs", "manifest.jsonl")
-_SPLIT = ("train", "validation")
+_SPLIT = ("train", "selection", "validation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +122,15 @@ def verify(staging: Path, cycle: Cycle) -> tuple[int, str]:
         expected[model / training_run.INFO_NAME] = sha256
     _compare(expected, staging, cycle)
     dataset = training_run.read_info(model / training_run.INFO_NAME)["dataset"]
-    sides = {staging / cycle.path.name / f"{side}.jsonl": f"{side}_sha256" for side in _SPLIT}
-    _compare({path: dataset[name] for path, name in sides.items()}, staging, cycle)
+    sides = _sides(dataset)
+    there = staging / cycle.path.name
+    _compare({there / f"{side}.jsonl": dataset[f"{side}_sha256"] for side in sides}, staging, cycle)
     return len(expected) + len(sides), run
+
+
+def _sides(dataset: Mapping[str, Any]) -> list[str]:
+    """List the parts of the split that a training's record has hashes of."""
+    return [side for side in _SPLIT if f"{side}_sha256" in dataset]
 
 
 def _compare(expected: Mapping[Path, str], staging: Path, cycle: Cycle) -> None:
@@ -180,7 +186,8 @@ def _localise(
     cycle_files, results = staging / cycle.path.name, staging / cycle.next.path.name
     info_path = cycle_files / "models" / run / training_run.INFO_NAME
     info, original = training_run.read_info(info_path), hashing.sha256_file(info_path)
-    hashes = {f"{side}_sha256": rewritten(cycle_files / f"{side}.jsonl") for side in _SPLIT}
+    sides = _sides(info["dataset"])
+    hashes = {f"{side}_sha256": rewritten(cycle_files / f"{side}.jsonl") for side in sides}
     if remote_hashes:
         atomic_files.write_json(info_path, {**info, "dataset": {**info["dataset"], **hashes}})
         remote_hashes[info_path.relative_to(staging).as_posix()] = original
@@ -212,8 +219,12 @@ def _install(staging: Path, cycle: Cycle, rental: Mapping[str, Any]) -> tuple[Pa
         _place_model(trained, models / trained.name, f"before-{rental['lease']}")
         for trained in sorted((cycle_files / "models").iterdir())
     ]
-    for side in _SPLIT:
-        atomic_files.move(cycle_files / f"{side}.jsonl", cycle.path / f"{side}.jsonl")
+    for name in (*(f"{side}.jsonl" for side in _SPLIT), verdict_ledger.NAME):
+        if (cycle_files / name).is_file():
+            atomic_files.move(cycle_files / name, cycle.path / name)
+        elif name == "selection.jsonl":
+            # Of an earlier run; its rows may have been trained on in this one.
+            (cycle.path / name).unlink(missing_ok=True)
     run_record.begin(cycle.next)
     record = atomic_files.read_json(results / run_record.RECORD_NAME)
     for name in record["files"]:

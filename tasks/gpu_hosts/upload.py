@@ -17,6 +17,8 @@ from tasks.data import path_mapping
 from tasks.data.cycle_folder import clinic_of
 from tasks.data.manifest import read_manifest
 from tasks.gpu_hosts.ssh import retry_connection
+from tasks.records import verdict_ledger
+from tasks.training import recording_roles
 from tasks.training import run as training_run
 
 if TYPE_CHECKING:
@@ -117,10 +119,12 @@ def _plan_parts(root: str, cargo: UploadPlan, staging: Path) -> tuple[RemotePath
     base, baseline, general = cargo.base, None, None
     if (model := Path(cargo.base).expanduser()).is_file():
         names = [model.name]
-        if model.name == training_run.MODEL_NAME:
-            names += [training_run.RECORDINGS_NAME] * (
-                model.parent / training_run.RECORDINGS_NAME
-            ).is_file()
+        if model.name in {training_run.MODEL_NAME, training_run.TUNED_NAME}:
+            names += [
+                name
+                for name in (recording_roles.NAME, recording_roles.TRAINED_NAME)
+                if (model.parent / name).is_file()
+            ]
         parts.append(_Part(model.parent, tuple(names), f"{inputs}/base"))
         base = f"{inputs}/base/{model.name}"
     if cargo.baseline is not None:
@@ -182,8 +186,13 @@ def _collect_speech(
 
 
 def _collect_evaluations(cycle: Cycle, place: str, clinic: str) -> list[_Part]:
-    """Collect what the gate reads: this cycle's evaluation, and the size of the one before."""
+    """Collect what the gate reads: this cycle's evaluation, and the size of the one before.
+
+    The verdicts that its rows have given go with it.
+    """
     parts = []
+    if (cycle.path / verdict_ledger.NAME).is_file():
+        parts.append(_Part(cycle.path, (verdict_ledger.NAME,), place))
     if (evaluation := cycle.find_baseline()) is not None:
         parts.append(_Part(evaluation.parent, (evaluation.name,), place))
     previous = cycle.previous

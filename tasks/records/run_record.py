@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
@@ -35,6 +35,26 @@ BASELINE_NAME = "baseline_hyps.jsonl"
 _BEGUN = ".run-begun"
 
 
+class Shipped(Protocol):
+    """What a record tells of the model that a cycle ends with."""
+
+    @property
+    def model(self) -> Path:
+        """The path of the .nemo."""
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of it."""
+
+    @property
+    def tuned_sha256(self) -> str:
+        """The SHA-256 of the tuned model as training left it."""
+
+    @property
+    def value(self) -> float:
+        """The share of the tuned model's weights in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """Everything that says which code, data and model made a decision."""
@@ -45,8 +65,10 @@ class RunRecord:
     preflight: PreflightResult
     data: TrainingSet
     sft: SftResult
+    shipped: Shipped
     transcripts: Sequence[Transcript]
     decision: Mapping[str, Any]
+    verdicts: int = 1
 
 
 def is_complete(cycle: Cycle) -> bool:
@@ -191,13 +213,16 @@ def describe(record: RunRecord) -> dict[str, Any]:
         },
         "split": {
             "train": len(split.train),
+            "selection": len(split.selection),
             "validation": len(split.validation),
             "warnings": list(split.warnings),
             "content_sha256": record.data.content,
         },
         "sft": {
-            "model": str(record.sft.model),
-            "model_sha256": record.sft.model_sha256,
+            "model": str(record.shipped.model),
+            "model_sha256": record.shipped.sha256,
+            "tuned_sha256": record.shipped.tuned_sha256,
+            "value": record.shipped.value,
             "training_run_info": str(record.sft.info),
             "training_run_info_sha256": hashing.sha256_file(record.sft.info),
             "reused": record.sft.reused,
@@ -214,6 +239,7 @@ def describe(record: RunRecord) -> dict[str, Any]:
             for transcript in record.transcripts
         ],
         "decision": record.decision,
+        "verdicts": record.verdicts,
         "versions": versions(),
     }
 

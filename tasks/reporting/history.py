@@ -16,7 +16,6 @@ from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.decision.decision_table import POLICY
 from tasks.evaluation import diff
-from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.statistics import mcnemar_mid_p
 from tasks.records import cost_ledger, run_record
 from tasks.training.progress import overfit
@@ -77,8 +76,8 @@ class Turn:
 
     @property
     def unseen(self) -> Scores:
-        """The tuned model on the rows that it was not trained on."""
-        return self.after.where(lambda row: row.row.part is not Partition.TRAINED)
+        """The tuned model on the rows that may judge it."""
+        return self.after.where(lambda row: row.row.judges)
 
     @property
     def ker(self) -> dict[str, Proportion]:
@@ -91,7 +90,7 @@ class Turn:
     @property
     def drops(self) -> dict[str, float | None]:
         """Relative change of each priority category's KER by this turn, on unseen rows."""
-        changes = diff.pair(self.before, self.after).not_trained.by_category
+        changes = diff.pair(self.before, self.after).judging.by_category
         return {name: changes[name].relative for name in self.priority if name in changes}
 
     @property
@@ -319,7 +318,7 @@ def _read_turn(cycle: Cycle, costs: Mapping[int, float], problems: list[str]) ->
 
 
 def compare(earlier: Turn, later: Turn) -> ChampionComparison:
-    """Compare two turns' models on the rows that both hold and neither was trained on."""
+    """Compare two turns' models on the rows that both hold and that may judge both."""
     same = earlier.manifest == later.manifest
     try:
         pairing = diff.pair(earlier.after, later.after)
@@ -329,7 +328,8 @@ def compare(earlier: Turn, later: Turn) -> ChampionComparison:
     rows = [
         (bool(pair.before.term_missed), bool(pair.after.term_missed))
         for pair in pairing.pairs
-        if Partition.TRAINED not in (pair.before.row.part, pair.after.row.part)
+        if pair.before.row.judges
+        and pair.after.row.judges
         and pair.after.term_missed is not None
         and pair.after.row.entity_category in priority
     ]

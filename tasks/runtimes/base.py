@@ -37,6 +37,7 @@ ENTRYPOINTS_VARIABLE = "ASR_FLYWHEEL_ENTRYPOINTS"
 ENTRY_PROGRAMS = (
     "launch_training.py",
     "transcribe.py",
+    "interpolate.py",
     "image_probe.py",
     OWN_SCRIPT.name,
     OWN_CONFIG,

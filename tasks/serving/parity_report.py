@@ -91,7 +91,8 @@ class ParityReport:
         """WER, CER, KER and SER of both, held-out rows first and trained rows labelled."""
         parts: tuple[Partition | None, ...] = (None,)
         if any(row.part is not None for row in self.offline):
-            parts = (Partition.HELD_OUT, Partition.TRAINED, None)
+            marked = {row.part for row in self.offline}
+            parts = (*(part for part in Partition if part in marked), None)
         lines = []
         for part in parts:
             for name, rows in (("offline", self.offline), ("served", self.served)):

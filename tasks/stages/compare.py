@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tasks.decision.guardrail import Guardrail
     from tasks.evaluation.baseline import Baseline
     from tasks.evaluation.scoring import Scores
+    from tasks.stages.choose import ShippedModel
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,24 @@ class SupplementaryResults:
     """Results besides those of the split's rows.
 
     Attributes:
-        guardrail: general English before and after; None without a set.
+        guardrails: general English before and after, by the shipped model and, where that is a
+            mixture, by the plain tuned one; empty without a set.
         cross_fitted: every row by a model that never saw it; None without folds.
         folds: how many there are.
+        shipped: the model that is judged; None where there was no choice.
+        unmixed: the plain tuned model's scores, where a mixture is shipped.
     """
 
-    guardrail: Guardrail | None
+    guardrails: tuple[Guardrail, ...]
     cross_fitted: diff.PairedScores | None
     folds: int
+    shipped: ShippedModel | None = None
+    unmixed: Scores | None = None
+
+    @property
+    def guardrail(self) -> Guardrail | None:
+        """The shipped model's."""
+        return self.guardrails[0] if self.guardrails else None
 
 
 def build_leaderboard(
@@ -70,6 +81,15 @@ def build_leaderboard(
     held_out = sum(row.row.part is Partition.HELD_OUT for row in after.rows)
     notes = [f"{held_out} rows were held out from training: theirs are the figures to trust."]
     notes.append(UNCHECKED if supplementary.guardrail is None else str(supplementary.guardrail))
+    if (shipped := supplementary.shipped) is not None and shipped.mixed:
+        notes.append(
+            f"{tuned} is a mixture: {shipped.value:g} of the tuned model's weights and "
+            f"{1 - shipped.value:g} of the base's. {shipped.choice['reason']}"
+        )
+    if supplementary.unmixed is not None:
+        entries += leaderboard.partition_entries(f"{tuned}, unmixed", supplementary.unmixed)
+        if len(supplementary.guardrails) > 1:
+            notes.append(f"Unmixed: {supplementary.guardrails[1]}")
     pairing = diff.pair(before, after)
     if baseline is not None and baseline.imported:
         hosted = diff.pair(baseline.scores, after)

@@ -90,9 +90,10 @@ def general_set(
     *,
     audio_roots: Sequence[Path] = (),
     replay: int = 0,
+    chooses: bool = False,
     keep_style: bool = False,
 ) -> GeneralSet:
-    """Prepare the general English that guards a cycle and the part replayed in training.
+    """Prepare the general English that guards a cycle, chooses, and is replayed in training.
 
     Raises:
         InputError: lists every error of the set's manifest and audio; or it is too small, or
@@ -113,7 +114,8 @@ def general_set(
         checked.rows,
         replay=replay,
         longest=recipe.max_duration,
-        trained_before=training_run.previously_trained_recordings(base),
+        seen_before=training_run.roles_of(base).seen,
+        chooses=chooses,
     )
 
 
@@ -122,18 +124,20 @@ def split(
     checked: PreflightResult,
     fraction: float,
     seed: int,
-    trained_before: frozenset[str] = frozenset(),
+    seen_before: frozenset[str] = frozenset(),
     replay: Sequence[CheckedRow] = (),
     *,
     by_term: bool = False,
+    selection: float = 0.0,
 ) -> TrainingSet:
-    """Hold out a share of each category; write train.jsonl and validation.jsonl."""
+    """Hold out a share of each category and one that chooses; write the files of each part."""
     parts = split_checked(
         checked.rows,
         fraction=fraction,
         seed=seed,
-        trained_before=trained_before,
+        seen_before=seen_before,
         by_term=by_term,
+        selection=selection,
     )
     return write_training_set(cycle.path, checked.rows, parts, replay=replay)
 
@@ -143,11 +147,15 @@ def folds(
     checked: PreflightResult,
     number: int,
     seed: int,
-    trained_before: frozenset[str] = frozenset(),
+    seen_before: frozenset[str] = frozenset(),
     replay: Sequence[CheckedRow] = (),
+    *,
+    selection: float = 0.0,
 ) -> list[TrainingSet]:
-    """Deal the rows into folds; each has its train.jsonl and validation.jsonl under folds/."""
-    parts = fold_checked(checked.rows, number, seed=seed, trained_before=trained_before)
+    """Deal the rows into folds; each has the files of its parts under folds/."""
+    parts = fold_checked(
+        checked.rows, number, seed=seed, seen_before=seen_before, selection=selection
+    )
     return [
         write_training_set(
             cycle.path / "folds" / f"{place}of{number}", checked.rows, part, replay=replay

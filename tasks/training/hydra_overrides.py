@@ -55,10 +55,10 @@ def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
     """Return the whole override list, in the order data, recipe, hardware and experiment folder."""
     recipe, hardware = request.recipe, runtime.hardware
     map_path = runtime.path_mapper(request.work_dir, request.reads)
-    split = request.data.split
+    split, (_, validation_rows) = request.data.split, request.data.validates_on
     loaders = {
         "train_ds": _workers(hardware, len(split.train), recipe.batch_size),
-        "validation_ds": _workers(hardware, len(split.validation), _VALIDATION_BATCH),
+        "validation_ds": _workers(hardware, validation_rows, _VALIDATION_BATCH),
     }
     hydra_overrides = [
         Override("init_from_nemo_model", map_path(request.base)),
@@ -151,7 +151,7 @@ def _experiment_overrides(request: SftRequest, map_path: Callable[[Path], str]) 
         Override("exp_manager.resume_if_exists", True),
         Override("exp_manager.resume_ignore_no_checkpoint", True),
         # The script's own .nemo would be the last epoch; these make it the best.
-        Override(f"{callback}.save_best_model", True, added=True),
+        Override(f"{callback}.save_best_model", not request.keeps_last, added=True),
         Override(f"{callback}.save_top_k", 1),
         Override(f"{callback}.always_save_nemo", False),
     ]

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
+from tasks.training import recording_roles
 from tasks.training.progress import Epoch, Events, FailedAttempt, best_epoch
+from tasks.training.recording_roles import RecordingRoles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +24,10 @@ EXPERIMENT = "sft"
 
 
 MODEL_NAME = "adapted_model.nemo"
+"""The model that is shipped: the tuned one, or its mixture with the base."""
+TUNED_NAME = "tuned_model.nemo"
+"""The tuned model as training left it, where a mixture is shipped."""
 INFO_NAME = "training_run_info.json"
-RECORDINGS_NAME = "trained_recordings.txt"
 LOG_NAME = "training.log"
 EVENTS_NAME = "training_events.jsonl"
 
@@ -41,7 +45,9 @@ class SftRequest:
         audio_roots: folders under which all audio lies.
         labels: how a container of this run is found again.
         key: the run's fingerprint, from ``run_key``; a rung of the ladder does not change it.
-        trained_before: recordings (content hashes) that the base itself was tuned on, if known.
+        roles: what each recording will have been to the model, over all generations.
+        keeps_last: whether the last checkpoint is kept instead of the best; so where too few rows
+            could choose.
         rungs: the starts that failed before this one; see tasks/training/fallback.py.
     """
 
@@ -52,7 +58,8 @@ class SftRequest:
     model_dir: Path
     audio_roots: tuple[Path, ...]
     key: str
-    trained_before: frozenset[str] = frozenset()
+    roles: RecordingRoles = field(default_factory=RecordingRoles)
+    keeps_last: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     rungs: tuple[FailedAttempt, ...] = ()
 
@@ -88,7 +95,7 @@ class SftRequest:
 
 @dataclass(frozen=True, slots=True)
 class SftResult:
-    """A finished run: the best checkpoint by validation WER, and how training went."""
+    """A finished run: the tuned model, its best checkpoint, and how training went."""
 
     model: Path
     model_sha256: str
@@ -114,7 +121,9 @@ def run_name(base_name: str, recipe: Recipe, key: str) -> str:
     return f"{base[:40].strip('-')}-{recipe.name}-{key[:8]}"
 
 
-def run_key(base_sha256: str, content: str, recipe: Recipe, runtime: str) -> str:
+def run_key(
+    base_sha256: str, content: str, recipe: Recipe, runtime: str, *, keeps_last: bool = False
+) -> str:
     """Return the fingerprint of a run: two runs that share it train the same model.
 
     Args:
@@ -122,23 +131,21 @@ def run_key(base_sha256: str, content: str, recipe: Recipe, runtime: str) -> str
         content: of the training set.
         recipe: hyperparameters.
         runtime: the identity of what trains.
+        keeps_last: whether the last checkpoint is kept, not the best.
     """
     hyperparameters = recipe.model_dump(mode="json")
     if not recipe.by_length:
         # A training that was finished before the recipe had this field is the same one.
         del hyperparameters["by_length"]
-    return hashing.fingerprint([base_sha256, content, hyperparameters, runtime])
+    parts = [base_sha256, content, hyperparameters, runtime]
+    return hashing.fingerprint([*parts, "last checkpoint"] if keeps_last else parts)
 
 
-def previously_trained_recordings(base: Path) -> frozenset[str]:
-    """Return the recordings that a tuned base was trained on, over all its generations.
-
-    A row that the base has learnt cannot be held out any more. Empty for any other base.
-    """
-    recordings_file = base.with_name(RECORDINGS_NAME)
-    if base.name != MODEL_NAME or not recordings_file.is_file():
-        return frozenset()
-    return frozenset(recordings_file.read_text(encoding="utf-8").split())
+def roles_of(base: Path) -> RecordingRoles:
+    """Return what each recording was to a tuned base; no roles for any other base."""
+    if base.name not in {MODEL_NAME, TUNED_NAME}:
+        return RecordingRoles()
+    return recording_roles.read(base.parent)
 
 
 def read_info(path: Path) -> dict[str, Any]:
@@ -160,16 +167,26 @@ def find_finished(request: SftRequest) -> SftResult | None:
     Raises:
         InputError: the run's record cannot be read.
     """
-    info_path, model = request.model_dir / INFO_NAME, request.model_dir / MODEL_NAME
-    if not info_path.is_file() or not model.is_file():
+    info_path = request.model_dir / INFO_NAME
+    if not info_path.is_file():
         return None
     info = read_info(info_path)
-    if info.get("model_sha256") != hashing.sha256(model):
-        return None
     if info.get("key") != request.key:
         return None
     epochs = tuple(Epoch(**epoch) for epoch in info["epochs"])
-    return SftResult(model, info["model_sha256"], info_path, epochs, reused=True)
+    tuned_sha256 = tuned_hash(info)
+    # Where a mixture is shipped, the tuned model lies beside it.
+    for name in (TUNED_NAME, MODEL_NAME):
+        model = request.model_dir / name
+        if model.is_file() and hashing.sha256(model) == tuned_sha256:
+            return SftResult(model, tuned_sha256, info_path, epochs, reused=True)
+    return None
+
+
+def tuned_hash(info: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the tuned model as training left it, by training_run_info.json."""
+    shipping = info.get("shipping") or {}
+    return str(shipping.get("tuned_sha256", info.get("model_sha256")))
 
 
 def failed_log(request: SftRequest) -> Path:

@@ -83,14 +83,21 @@ def build_run_info(
         "dataset": {
             "train_rows": data.train_rows,
             "replayed_rows": data.replayed,
+            "selection_rows": len(data.split.selection),
             "validation_rows": len(data.split.validation),
             "rows_loaded": starts[-1]["rows"],
             "train_sha256": hashing.sha256_file(data.train),
+            **(
+                {}
+                if data.selection is None
+                else {"selection_sha256": hashing.sha256_file(data.selection)}
+            ),
             "validation_sha256": hashing.sha256_file(data.validation),
             "content_sha256": data.content,
         },
         "starts": [{"epoch": start["epoch"], "step": start["step"]} for start in starts],
         "epochs": [asdict(epoch) for epoch in outcome.epochs],
+        "checkpoint": _kept_checkpoint(request),
         "best_epoch": None if (best := best_epoch(outcome.epochs)) is None else best.epoch,
         "steps": outcome.epochs[-1].step if outcome.epochs else 0,
         # A run that was resumed after its last batch has none of its own.
@@ -100,6 +107,14 @@ def build_run_info(
         "wall_seconds": round(outcome.seconds, 1),
         "versions": versions(),
     }
+
+
+def _kept_checkpoint(request: SftRequest) -> str:
+    """Say in words which checkpoint is the model, and which rows chose it."""
+    if request.keeps_last:
+        return "the last one: too few rows could choose"
+    rows = "the rows that judge" if request.data.selection is None else "selection rows"
+    return f"the best by validation WER, chosen on {rows}"
 
 
 def _mean_utilisation(epochs: Sequence[Epoch]) -> float | None:

@@ -34,7 +34,6 @@ from tasks.training.run import (
     INFO_NAME,
     LOG_NAME,
     MODEL_NAME,
-    RECORDINGS_NAME,
     SftRequest,
     SftResult,
     failed_log,
@@ -180,13 +179,15 @@ def discard_checkpoints(request: SftRequest) -> None:
 
 
 def _write_copies(request: SftRequest, runtime: Runtime) -> None:
-    """Write copies of train.jsonl and validation.jsonl whose paths resolve where training runs.
+    """Write copies of the rows to train and to validate on, whose paths resolve there.
 
-    They hold what training needs and nothing else: NeMo gives other fields, which may be a user's
-    own (audio_filename, offset, context), meanings that would change what it trains on.
+    The script's validation set is selection.jsonl, where rows choose. They hold what training needs
+    and nothing else: NeMo gives other fields, which may be a user's own (audio_filename, offset,
+    context), meanings that would change what it trains on.
     """
     map_path = runtime.path_mapper(request.work_dir, request.reads)
-    for side, source in (("train", request.data.train), ("validation", request.data.validation)):
+    validates_on, _ = request.data.validates_on
+    for side, source in (("train", request.data.train), ("validation", validates_on)):
         atomic_files.write_jsonl(
             request.copy(side),
             (
@@ -215,7 +216,7 @@ def _job(request: SftRequest, runtime: Runtime) -> Job:
             "manifests": {side: map_path(request.copy(side)) for side in ("train", "validation")},
             "rows": {
                 "train": request.data.train_rows,
-                "validation": len(request.data.split.validation),
+                "validation": request.data.validates_on[1],
             },
             "limits": [request.recipe.min_duration, request.recipe.max_duration],
             "base": map_path(request.base),
@@ -240,10 +241,7 @@ def _publish(request: SftRequest, runtime: Runtime, outcome: run_info.TrainingOu
     model_sha256 = hashing.sha256_file(produced)
     ready = request.work_dir / "ready"
     ready.mkdir(exist_ok=True)
-    recordings = sorted(request.trained_before | request.data.trained_recordings)
-    atomic_files.write_text(
-        ready / RECORDINGS_NAME, "".join(f"{recording}\n" for recording in recordings)
-    )
+    role_files = request.roles.write(ready)
     override_texts = [str(override) for override in hydra_overrides.overrides(request, runtime)]
     record = run_info.build_run_info(request, runtime, outcome, model_sha256, override_texts)
     atomic_files.write_json(ready / INFO_NAME, Schema.TRAINING.mark(record))
@@ -253,7 +251,7 @@ def _publish(request: SftRequest, runtime: Runtime, outcome: run_info.TrainingOu
         (produced, MODEL_NAME),
         (outcome.log, LOG_NAME),
         (request.events, EVENTS_NAME),
-        (ready / RECORDINGS_NAME, RECORDINGS_NAME),
+        *((path, path.name) for path in role_files),
         (ready / INFO_NAME, INFO_NAME),
     ):
         atomic_files.move(source, request.model_dir / name)

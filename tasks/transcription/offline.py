@@ -261,7 +261,7 @@ def decode(
                 before += len(texts)
                 piece_seconds.append(float(event["seconds"]))
 
-        _run(job, runtime, handle_line)
+        run_job(job, runtime, handle_line, "transcription")
         return piece_seconds
 
 
@@ -287,15 +287,25 @@ def _request(
     }
 
 
-def _run(job: Job, runtime: Runtime, on_line: Callable[[str], None]) -> None:
-    """Run the job to its end."""
+def run_job(job: Job, runtime: Runtime, on_line: Callable[[str], None], name: str) -> None:
+    """Run a job that decodes to its end.
+
+    Args:
+        job: what to run.
+        runtime: where.
+        on_line: is called with each line of its output.
+        name: of what it does, for the message.
+
+    Raises:
+        TranscriptionError: it failed; holds the log's end.
+    """
     job_result = runtime.execute(job, on_line, lambda: None)
     if job_result.exit_code != 0:
         tail = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
         fault = fault_of(job_result, job.log)
         remedy = f"{FaultError(fault)}\n" if fault in _OF_THE_HOST else ""
         raise TranscriptionError(
-            f"{remedy}transcription ended with exit code {job_result.exit_code}. "
+            f"{remedy}{name} ended with exit code {job_result.exit_code}. "
             "The end of its log:\n" + "\n".join(f"  {line}" for line in tail[-_LOG_TAIL_LINES:])
         )
 

@@ -28,7 +28,7 @@ def audio_set(rows: Sequence[CheckedRow], roots: tuple[Path, ...]) -> AudioSet:
 def hypotheses(
     rows: Sequence[CheckedRow], transcript: Transcript, split: Split | None = None
 ) -> tuple[Hypothesis, ...]:
-    """Return a transcript's evaluation rows; with a split, each is marked held out or trained."""
+    """Return a transcript's evaluation rows; with a split, each is marked by its part."""
     return tuple(
         hypothesis_for(row.utterance, text, _part(row, split))
         for row, text in zip(rows, transcript.hypotheses, strict=True)
@@ -38,4 +38,6 @@ def hypotheses(
 def _part(row: CheckedRow, split: Split | None) -> Partition | None:
     if split is None:
         return None
-    return Partition.HELD_OUT if row.utterance.row in split.held_out else Partition.TRAINED
+    if row.utterance.row in split.held_out:
+        return Partition.HELD_OUT
+    return Partition.CHOSE if row.utterance.row in split.chooses else Partition.TRAINED

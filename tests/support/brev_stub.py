@@ -62,7 +62,7 @@ class Brev:
         own = more.pop("host", {})
         return RentConfig.model_validate(
             {
-                "run": {"cycle": cycle, "base": "embedded"},
+                "run": {"cycle": cycle, "base": "embedded", "general": "none"},
                 "host": {
                     "provider": "brev",
                     "program": str(self.program),

@@ -15,9 +15,11 @@ import soundfile
 import yaml
 
 from tasks.data.manifest import Utterance
+from tasks.decision.guardrail import Guardrail
 from tasks.evaluation.diff import KeywordErrorChange
 from tasks.evaluation.hypotheses import Hypothesis, Partition
 from tasks.evaluation.scoring import Proportion, Scores, score
+from tasks.evaluation.statistics import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -208,6 +210,13 @@ def evaluated(
 def scored(missed: int, n: int, category: str | None = "drug", **fields: Any) -> Scores:
     """The scores of ``evaluated`` rows."""
     return score(evaluated(missed, n, category, **fields))
+
+
+def held_guardrail() -> Guardrail:
+    """General English that was checked and not lost."""
+    return Guardrail(
+        600, 0.04, 0.04, 0.05, 0.05, Interval(-0.002, 0.002), 0.005, upper=0.001, bound=0.01
+    )
 
 
 def delta(before: int, after: int, n: int, category: str = "drug") -> KeywordErrorChange:

@@ -42,7 +42,7 @@ def finish(cycle: Path, model: Path, *, base: str = "embedded", after: int = 2) 
     before = score([*factories.evaluated(10, 20, part=held), *_more(40, trained)])
     now = score([*factories.evaluated(after, 20, part=held), *_more(5, trained)])
     pairing = diff.pair(before, now)
-    grounds = evidence.evidence(pairing)
+    grounds = evidence.evidence(pairing, guardrail=factories.held_guardrail())
     decided = decide(grounds, ["drug"])
     all_rows = evidence.read_all_rows(pairing, ["drug"])
     following = opened.next

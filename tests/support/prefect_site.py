@@ -99,8 +99,8 @@ def make_cycle(folder: Path) -> Path:
 
 
 def quick(cycle: Path, **more: Any) -> dict[str, Any]:
-    """Parameters of a quick run: the embedded base, one epoch."""
-    return {"cycle": str(cycle), "base": "embedded", "epochs": 1, **more}
+    """Parameters of a quick run: the embedded base, one epoch, no general English."""
+    return {"cycle": str(cycle), "base": "embedded", "epochs": 1, "general": "none", **more}
 
 
 def trained_batches(cycle: Path) -> int:

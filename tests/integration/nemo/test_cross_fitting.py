@@ -14,7 +14,7 @@ from flows.config import CycleConfig
 from flows.finetune_cycle import CycleOutcome, finetune_cycle
 from tasks.data.cycle_folder import open_cycle
 from tasks.stages import evaluate
-from tasks.training.run import RECORDINGS_NAME
+from tasks.training.recording_roles import TRAINED_NAME
 from tests.support import factories
 
 if TYPE_CHECKING:
@@ -154,4 +154,4 @@ def test_a_second_run_finds_every_fold_and_changes_nothing(
     assert {one["rows_decoded"] for one in record["transcription"]} == {0}
     assert "crossfit_hyps.jsonl" in record["files"]
     assert "general_hyps.jsonl" in record["files"]
-    assert any((run / RECORDINGS_NAME).is_file() for run in (config.cycle / "models").iterdir())
+    assert any((run / TRAINED_NAME).is_file() for run in (config.cycle / "models").iterdir())

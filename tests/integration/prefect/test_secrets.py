@@ -54,7 +54,9 @@ S3ArtifactStore(bucket="kept", credentials=credentials).save("kept")
 os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
 for store in ("s3-artifact-store/kept", "s3://kept/asr"):
     try:
-        finetune_cycle(CycleConfig(cycle=folder / "cycle1", base="embedded", store=store))
+        finetune_cycle(CycleConfig(
+                cycle=folder / "cycle1", base="embedded", store=store, general=Path("none")
+            ))
         raise SystemExit("the store cannot have been reached")
     except FlywheelError as told:
         print("as expected:", told)

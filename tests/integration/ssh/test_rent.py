@@ -75,7 +75,7 @@ def here(prepared: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 def parameters(cycle: Path, host: Loopback, run: str, **more: Any) -> dict[str, Any]:
     """A rental of the loopback host, impatient."""
     return {
-        "run": {"cycle": str(cycle), "base": "embedded", "epochs": 1},
+        "run": prefect_site.quick(cycle),
         "host": host.settings,
         "gpu_required": False,
         "need_gib": 0.5,

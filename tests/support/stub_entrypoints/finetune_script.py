@@ -19,10 +19,13 @@ _BASE_RECALL = 0.3
 """The share of terms that a base writes right."""
 
 
-def recall(epochs: int, *, trained: bool) -> float:
-    """Return the share of terms that a model writes right after some epochs; trained rows more."""
+def recall(epochs: int, *, trained: bool, value: float = 1.0) -> float:
+    """Return the share of terms that a model writes right after some epochs; trained rows more.
+
+    Of a mixture with the base it is that much less as its value is under 1.
+    """
     most = 0.95 if trained else 0.85
-    return _BASE_RECALL + (most - _BASE_RECALL) * (1 - 0.4**epochs)
+    return _BASE_RECALL + value * (most - _BASE_RECALL) * (1 - 0.4**epochs)
 
 
 def word_error_rate(epochs: int) -> float:
@@ -36,16 +39,19 @@ def read_note(model: Path) -> dict[str, Any]:
         for member in archive:
             if member.name.removeprefix("./") == NOTE and (stream := archive.extractfile(member)):
                 return dict(json.loads(stream.read()))
-    return {"epochs": 0, "seed": 0, "trained": []}
+    return {"epochs": 0, "seed": 0, "trained": [], "value": 1.0}
 
 
-def write_model(base: Path, out: Path, epochs: int, seed: int, trained: list[str]) -> None:
+def write_model(
+    base: Path, out: Path, epochs: int, seed: int, trained: list[str], value: float = 1.0
+) -> None:
     """Write a .nemo of the base's configuration and tokenizer, and the note; without tensors."""
     before = read_note(base)
     note = {
         "epochs": before["epochs"] + epochs,
         "seed": seed,
         "trained": sorted({*before["trained"], *trained}),
+        "value": value,
     }
     members = {NOTE: json.dumps(note).encode(), _WEIGHTS: _no_tensors()}
     part = out.with_name(out.name + ".part")

@@ -62,7 +62,8 @@ def hypothesis(audio: Path, note: dict[str, Any]) -> str:
         return " ".join(digest[start : start + 4] for start in range(0, 16, 4))
     chance = random.Random(digest)  # noqa: S311 - repeatable, not secret
     trained = audio.name in note["trained"]
-    if term and chance.random() >= finetune_script.recall(note["epochs"], trained=trained):
+    recall = finetune_script.recall(note["epochs"], trained=trained, value=note["value"])
+    if term and chance.random() >= recall:
         middle = len(term) // 2
         text = text.replace(term, f"{term[:middle]} {term[middle + 1 :]}")
     return text

@@ -259,7 +259,8 @@ def test_diff_compares_two_files_and_decides(
     code, out, err = run("diff", tmp_path / "a.jsonl", tmp_path / "b.jsonl", "--json")
     assert (code, err) == (0, "")
     told = json.loads(out)
-    assert (told["decision"], told["basis"]) == ("keep", "held-out")
+    # Two files alone say nothing of what was forgotten.
+    assert (told["decision"], told["basis"]) == ("inconclusive", "held-out")
     assert told["by"]["drug"] == {
         "n": 10,
         "ker_a": 0.8,
@@ -275,7 +276,7 @@ def test_diff_compares_two_files_and_decides(
     assert any("Forgetting was not checked" in reason for reason in told["reasons"])
     code, out, _ = run("diff", tmp_path / "a.jsonl", tmp_path / "b.jsonl")
     assert code == 0
-    assert out.startswith("keep (by held-out rows)\n")
+    assert out.startswith("inconclusive (by held-out rows)\n")
 
 
 def test_diff_checks_forgetting_where_it_is_given_general_english(
@@ -310,6 +311,6 @@ def test_diff_of_two_cycles_reads_what_lies_in_them(
     assert json.loads(run("diff", first, second, "--json")[1])["decision"] == "discard"
     (second / "offline_hyps.jsonl").unlink()
     told = json.loads(run("diff", first, second, "--json")[1])
-    assert told["decision"] == "keep"
+    assert (told["decision"], told["bare_decision"]) == ("inconclusive", "keep")
     assert told["notes"][0] == "per_sample.json: imported per_sample.json (another decoder)."
     assert "--held-out" in told["notes"][1]

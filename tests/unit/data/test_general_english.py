@@ -35,7 +35,7 @@ def test_without_replay_the_whole_set_guards() -> None:
     assert recordings(found.guardrail) == recordings(rows)
     assert len(found.guardrail) == 50
     assert found.replay == ()
-    learnt = divide(MANIFEST, rows, [], longest=20.0, trained_before=frozenset({"general 3"}))
+    learnt = divide(MANIFEST, rows, [], longest=20.0, seen_before=frozenset({"general 3"}))
     assert recordings(rows) - recordings(learnt.guardrail) == {"general 3"}
 
 
@@ -63,5 +63,5 @@ def test_bad_sets_are_refused_with_the_fix() -> None:
         divide(MANIFEST, rows, [], replay=26, longest=20.0)
     with pytest.raises(InputError, match="1 sentences are wanted for replay, and 0"):
         divide(MANIFEST, checked(range(50), seconds=30.0), [], replay=1, longest=20.0)
-    with pytest.raises(ValueError, match="is replayed"):
+    with pytest.raises(ValueError, match="is trained on or chooses"):
         GeneralSet(tuple(rows), tuple(rows[:1]))

@@ -199,7 +199,7 @@ def test_a_manifest_of_singletons_is_refused_with_its_route() -> None:
 
 def test_a_split_that_shares_a_row_cannot_be_made() -> None:
     """The record refuses to hold a row on both sides."""
-    with pytest.raises(ValueError, match="both sides"):
+    with pytest.raises(ValueError, match="two sides"):
         Split((1, 2), (2, 3), ())
 
 
@@ -208,11 +208,11 @@ def test_what_the_base_has_learnt_is_never_held_out() -> None:
     rows = [SplitRow(n, "drug", f"recording {n}", f"text {n}") for n in range(1, 101)]
     first = split_rows(rows, seed=42)
     learnt = frozenset(f"recording {n}" for n in first.train)
-    second = split_rows(rows, seed=7, trained_before=learnt)
+    second = split_rows(rows, seed=7, seen_before=learnt)
     assert set(second.validation) <= set(first.validation)
     assert len(second.validation) == 20
     grown = [*rows, *(SplitRow(n, "drug", f"recording {n}", f"text {n}") for n in range(101, 111))]
-    third = split_rows(grown, seed=7, trained_before=learnt)
+    third = split_rows(grown, seed=7, seen_before=learnt)
     assert not set(third.validation) & set(first.train)
     assert len(third.validation) == 22
 
@@ -221,13 +221,13 @@ def test_too_few_fresh_rows_are_said() -> None:
     """Fewer rows are held out than asked for, and the split says why."""
     rows = [SplitRow(n, "drug", f"recording {n}", f"text {n}") for n in range(1, 21)]
     learnt = frozenset(f"recording {n}" for n in range(2, 21))
-    split = split_rows(rows, trained_before=learnt)
+    split = split_rows(rows, seen_before=learnt)
     assert split.validation == (1,)
     assert split.warnings == (
-        "category drug: 1 rows held out instead of 4, since the base was trained on the others",
+        "category drug: 1 rows held out instead of 4, since the base has seen the others",
     )
     with pytest.raises(InputError, match="the base was trained on all of them"):
-        split_rows(rows, trained_before=learnt | {"recording 1"})
+        split_rows(rows, seen_before=learnt | {"recording 1"})
 
 
 terms_and_rows = st.lists(
@@ -305,7 +305,7 @@ def test_no_fold_holds_out_what_the_base_has_learnt() -> None:
     """It stays on the training side of each; one fold is no fold."""
     rows = rows_of({"drug": 10})
     learnt = frozenset({"recording 1", "recording 2"})
-    found = fold_rows(rows, 4, trained_before=learnt)
+    found = fold_rows(rows, 4, seen_before=learnt)
     assert sorted(n for split in found for n in split.validation) == list(range(3, 11))
     assert all({1, 2} <= set(split.train) for split in found)
     with pytest.raises(InputError, match="at least 2"):

@@ -22,6 +22,7 @@ from tasks.decision.verdict import Decision, DecisionEvidence, Verdict, decide
 from tasks.evaluation.diff import PairedScores, pair
 from tasks.evaluation.hypotheses import Hypothesis, Partition
 from tasks.evaluation.scoring import Scores, score
+from tests.support import factories
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -219,7 +220,9 @@ def test_rows_without_conditions_can_be_planned_too() -> None:
 def decided(before: Scores, after: Scores) -> tuple[Decision, PairedScores]:
     """The decision on held-out rows and the pairs it rests on."""
     pairing = pair(before, after)
-    return decide(DecisionEvidence(pairing.held_out.by_category, "held-out"), ["drug"]), pairing
+    changes = pairing.held_out.by_category
+    grounds = DecisionEvidence(changes, "held-out", guardrail=factories.held_guardrail())
+    return decide(grounds, ["drug"]), pairing
 
 
 def five_drugs(*missed: int) -> Scores:

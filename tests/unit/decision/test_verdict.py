@@ -25,7 +25,7 @@ from tasks.decision.verdict import (
 from tasks.evaluation.diff import KeywordErrorChange
 from tasks.evaluation.scoring import Proportion
 from tasks.evaluation.statistics import Interval
-from tests.support.factories import delta
+from tests.support.factories import delta, held_guardrail
 
 BUILD = "/digital-health-clinical-asr-build"
 SERVING = "/riva-asr-custom"
@@ -65,7 +65,8 @@ def test_a_categorys_row_of_the_table(before: int, after: int, n: int, wanted: M
 
 
 def evidence(*found: KeywordErrorChange, **more: Any) -> DecisionEvidence:
-    """Held-out differences, and what else is known."""
+    """Held-out differences, and what else is known; general English was not lost."""
+    more.setdefault("guardrail", held_guardrail())
     return DecisionEvidence({one.category: one for one in found}, "held-out", **more)
 
 
@@ -116,7 +117,7 @@ def test_the_reference_result_is_kept() -> None:
     assert decided.route == SERVING
     assert "0.513 → 0.128" in decided.reasons[0]
     assert "-75% relative" in decided.reasons[0]
-    assert any("Forgetting was not checked" in reason for reason in decided.reasons)
+    assert str(held_guardrail()) in decided.reasons
 
 
 @pytest.mark.parametrize(
@@ -231,6 +232,29 @@ def test_other_categories_do_not_decide() -> None:
     assert decide(both, ["drug"]).verdict is Verdict.KEEP
 
 
+def test_without_general_english_no_model_is_kept() -> None:
+    """The gain is shown, and the reasons say what is unchecked and how to check it."""
+    decided = decide(evidence(delta(50, 10, 100), guardrail=None), ["drug"])
+    assert (decided.verdict, decided.bare.verdict) == (Verdict.INCONCLUSIVE, Verdict.KEEP)
+    assert any(
+        reason.startswith("Gain shown, forgetting unchecked.") and "--general" in reason
+        for reason in decided.reasons
+    )
+    worse = decide(evidence(delta(10, 50, 100), guardrail=None), ["drug"])
+    assert worse.verdict is Verdict.DISCARD
+
+
+def test_a_rise_within_the_limit_that_could_be_a_large_one_is_not_settled() -> None:
+    """The sentences must exclude a rise beyond the bound; so many would."""
+    few = Guardrail(
+        60, 0.04, 0.042, 0.04, 0.04, Interval(-0.02, 0.024), 0.005, upper=0.016, bound=0.01
+    )
+    decided = decide(evidence(delta(50, 10, 100), guardrail=few), ["drug"])
+    assert decided.verdict is Verdict.INCONCLUSIVE
+    # The half-width of 1.4 points must shrink to 0.8.
+    assert any("About 184 sentences would settle it" in reason for reason in decided.reasons)
+
+
 @pytest.mark.parametrize(
     ("after", "interval", "verdict", "word"),
     [
@@ -244,7 +268,10 @@ def test_a_gain_does_not_outweigh_forgetting(
     after: float, interval: Interval | None, verdict: Verdict, word: str
 ) -> None:
     """Over the limit and no chance: discard. Over it, and perhaps chance: not settled."""
-    guardrail = Guardrail(200, 0.04, after, 0.04, 0.05, interval, limit=0.005)
+    upper = None if interval is None else (after - 0.04 + interval.high) / 2
+    guardrail = Guardrail(
+        200, 0.04, after, 0.04, 0.05, interval, limit=0.005, upper=upper, bound=0.01
+    )
     decided = decide(evidence(delta(50, 10, 100), guardrail=guardrail), ["drug"])
     assert decided.verdict is verdict
     assert any(word in reason for reason in decided.reasons)
@@ -355,7 +382,7 @@ def test_what_decision_json_holds() -> None:
     assert told["p_adjusted"] == {"drug": 0.25}
     assert told["route"] == BUILD
     assert told["basis"] == "held-out"
-    assert told["guardrail"] is None
+    assert told["guardrail"] == held_guardrail().as_dict()
     reasons = told["reasons"]
     assert isinstance(reasons, list)
     assert reasons[0] == (

@@ -102,7 +102,10 @@ BAD: dict[str, tuple[Any, str]] = {
     "no ref": ([{"audio_filepath": "a", "hyp": "b"}], "row 1: ref must be text"),
     "no audio": ([{"ref": "a", "hyp": "b"}], "row 1: audio_filepath must be text"),
     "term a number": ([{**ROW, "term": 7}], "row 1: term must be text or null, not 7"),
-    "unknown part": ([{**ROW, "part": "some"}], "row 1: part must be 'held-out', 'trained'"),
+    "unknown part": (
+        [{**ROW, "part": "some"}],
+        "part must be 'held-out', 'chose', 'trained'",
+    ),
     "no object": ([[1, 2]], "row 1: not a JSON object"),
     "empty array": ([], "no rows"),
 }

@@ -54,7 +54,9 @@ def test_what_makes_sense_only_here_is_refused_before_anybody_is_asked(
     brev: Brev, worth: Path, field: str, value: str, said: str
 ) -> None:
     """And nothing is called."""
-    config = brev.config(worth, run={"cycle": worth, "base": "embedded", field: value})
+    config = brev.config(
+        worth, run={"cycle": worth, "base": "embedded", "general": "none", field: value}
+    )
     with pytest.raises(InputError, match=said):
         plan(config)
     assert brev.calls == []

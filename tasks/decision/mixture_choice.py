@@ -1,0 +1,274 @@
+"""Which mixture of base and tuned model is shipped: the rule, fixed before any held-out row.
+
+A candidate's weights are ``base + value * (tuned - base)``. It is judged here on rows that choose
+and never judge: the priority categories' rows of selection.jsonl, and the choosing share of general
+English. A row's figure is the share of its unheard variants (the same recording begun some
+milliseconds later) in which its term was missed, so that the choice does not hang on one decode.
+
+The rule: of the candidates whose general English rises by at most half the limit on the choosing
+share, those within one standard error of the lowest figure; of these the smallest value. Where too
+few rows can choose, a value that was stated beforehand is taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Values are compared after this many decimals: 0.1 + 0.2 is 0.3.
+_DECIMALS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceRule:
+    """The numbers of the rule.
+
+    Attributes:
+        coarse: the values that are tried first; 1 is the tuned model itself.
+        refinements: how often the two neighbours of the chosen value are tried too.
+        share_of_limit: how much of the guardrail's limit the choosing share may use.
+        standard_errors: how far from the lowest figure a candidate may be.
+        fewest_rows: with fewer rows nothing is chosen.
+        stated: the value that is taken then.
+    """
+
+    coarse: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
+    refinements: int = 2
+    share_of_limit: float = 0.5
+    standard_errors: float = 1.0
+    fewest_rows: int = 20
+    stated: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.coarse or not all(0 < value <= 1 for value in (*self.coarse, self.stated)):
+            raise ValueError("a candidate's value lies above 0 and at most at 1")
+        if list(self.coarse) != sorted(set(self.coarse)):
+            raise ValueError("the coarse grid ascends, each value once")
+
+
+RULE = ChoiceRule()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A mixture's figures on the rows that choose.
+
+    Attributes:
+        value: the tuned model's share of the weights; 0 is the base.
+        misses: of each choosing row the share of its variants in which the term was missed.
+        terms: of each choosing row its term; rows of one term hang together.
+        general_edits: word edits of each sentence of the choosing share, in the set's order.
+        general_words: reference words of each sentence.
+    """
+
+    value: float
+    misses: tuple[float, ...]
+    terms: tuple[str, ...]
+    general_edits: tuple[int, ...] = ()
+    general_words: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.value <= 1:
+            raise ValueError(f"a mixture's value lies between 0 and 1, not {self.value}")
+        if len(self.misses) != len(self.terms):
+            raise ValueError("each choosing row needs its term")
+        if len(self.general_edits) != len(self.general_words):
+            raise ValueError("each general sentence needs its number of words")
+
+    @property
+    def figure(self) -> float | None:
+        """The mean share of missed variants: KER, averaged over variants; None without rows."""
+        return sum(self.misses) / len(self.misses) if self.misses else None
+
+    @property
+    def standard_error(self) -> float:
+        """The standard error of the figure; rows of one term count as one block."""
+        if not self.misses:
+            return 0.0
+        mean = sum(self.misses) / len(self.misses)
+        deviations: defaultdict[str, float] = defaultdict(float)
+        for miss, term in zip(self.misses, self.terms, strict=True):
+            deviations[term] += miss - mean
+        blocks = len(deviations)
+        if blocks < 2:  # noqa: PLR2004 - one block has no spread
+            return 0.0
+        squares = sum(deviation**2 for deviation in deviations.values())
+        return math.sqrt(squares * blocks / (blocks - 1)) / len(self.misses)
+
+    @property
+    def general_wer(self) -> float | None:
+        """Pooled WER of the choosing share of general English; None without one."""
+        words = sum(self.general_words)
+        return sum(self.general_edits) / words if words else None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The value that is shipped, and why.
+
+    Attributes:
+        value: the tuned model's share of the weights.
+        chosen: whether rows chose it; else it was stated beforehand or asked for.
+        held: whether a candidate kept half the limit of general English; None where that was not
+            looked at.
+        reason: the ground, in a sentence.
+        candidates: every candidate that was decoded, the base among them, by value.
+        rule: the numbers that were used.
+    """
+
+    value: float
+    chosen: bool
+    held: bool | None
+    reason: str
+    candidates: tuple[Candidate, ...] = ()
+    rule: ChoiceRule = RULE
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the choice as training_run_info.json and decision.json hold it."""
+        base = next((c.general_wer for c in self.candidates if c.value == 0), None)
+        return {
+            "value": self.value,
+            "chosen": self.chosen,
+            "held": self.held,
+            "reason": self.reason,
+            "rule": {
+                "coarse": list(self.rule.coarse),
+                "refinements": self.rule.refinements,
+                "share_of_limit": self.rule.share_of_limit,
+                "standard_errors": self.rule.standard_errors,
+                "fewest_rows": self.rule.fewest_rows,
+                "stated": self.rule.stated,
+            },
+            "candidates": [_figures(candidate, base) for candidate in self.candidates],
+        }
+
+
+def _figures(candidate: Candidate, base_wer: float | None) -> dict[str, object]:
+    wer = candidate.general_wer
+    return {
+        "value": candidate.value,
+        "rows": len(candidate.misses),
+        "ker": candidate.figure,
+        "ker_standard_error": candidate.standard_error,
+        "general_sentences": len(candidate.general_words),
+        "general_wer": wer,
+        "general_rise": None if wer is None or base_wer is None else wer - base_wer,
+    }
+
+
+def enough_rows(rows: Mapping[str, int], priority: Sequence[str], rule: ChoiceRule = RULE) -> bool:
+    """Return whether each priority category has rows enough to choose by.
+
+    Args:
+        rows: selection rows with a term, by category.
+        priority: the categories that the decision looks at.
+        rule: the numbers.
+    """
+    return all(rows.get(category, 0) >= rule.fewest_rows for category in priority)
+
+
+def stated_choice(rows: Mapping[str, int], rule: ChoiceRule = RULE) -> Choice:
+    """Return the choice where too few rows could choose."""
+    counts = ", ".join(f"{category} {number}" for category, number in sorted(rows.items()))
+    return Choice(
+        rule.stated,
+        chosen=False,
+        held=None,
+        reason=(
+            f"Nothing was chosen: {rule.fewest_rows} selection rows of each priority category are "
+            f"needed ({counts or 'there is none'}). The value {rule.stated:g} was stated "
+            "beforehand."
+        ),
+        rule=rule,
+    )
+
+
+def fixed_choice(value: float) -> Choice:
+    """Return the choice of a value that was asked for; 1 is the tuned model, unmixed."""
+    reason = f"The value {value:g} was asked for."
+    if value == 1:
+        reason = "The tuned model is shipped as it is: no mixture was asked for."
+    return Choice(value, chosen=False, held=None, reason=reason)
+
+
+def refine(candidates: Sequence[Candidate], limit: float, rule: ChoiceRule = RULE) -> list[float]:
+    """Return the values to decode next: the two neighbours of the best one so far.
+
+    Args:
+        candidates: what was decoded, the base among them.
+        limit: the guardrail's, as a share.
+        rule: the numbers.
+
+    Returns:
+        At most two values between the chosen one and those that were tried beside it.
+    """
+    tried = sorted({round(candidate.value, _DECIMALS) for candidate in candidates})
+    best = round(choose(candidates, limit, rule).value, _DECIMALS)
+    place = tried.index(best)
+    between = [
+        round((tried[left] + tried[left + 1]) / 2, _DECIMALS)
+        for left in (place - 1, place)
+        if 0 <= left < len(tried) - 1
+    ]
+    return [value for value in between if value not in tried]
+
+
+def choose(candidates: Sequence[Candidate], limit: float, rule: ChoiceRule = RULE) -> Choice:
+    """Choose a mixture by its figures on the choosing rows.
+
+    Args:
+        candidates: what was decoded; the base (value 0) among them where general English is.
+        limit: the guardrail's, as a share of words.
+        rule: the numbers.
+
+    Raises:
+        ValueError: there is no candidate besides the base, or none has a choosing row.
+    """
+    by_value = tuple(sorted(candidates, key=lambda candidate: candidate.value))
+    mixtures = [candidate for candidate in by_value if candidate.value > 0]
+    if not mixtures or any(candidate.figure is None for candidate in mixtures):
+        raise ValueError("a choice needs a candidate, and each a row to choose by")
+    rises = _rises(by_value)
+    allowed = mixtures
+    held: bool | None = None
+    if rises:
+        most = rule.share_of_limit * limit
+        allowed = [c for c in mixtures if rises[c.value] <= most + 1e-12]
+        held = bool(allowed)
+        if not held:
+            least = min(mixtures, key=lambda c: (rises[c.value], c.value))
+            reason = (
+                f"No mixture holds: on {len(least.general_words)} choosing sentences none keeps "
+                f"general WER within {100 * most:+.2f} points. The least rise is taken: value "
+                f"{least.value:g}, {100 * rises[least.value]:+.2f} points."
+            )
+            return Choice(least.value, True, held, reason, by_value, rule)
+    lowest = min(allowed, key=lambda c: (c.figure or 0.0, c.value))
+    bar = (lowest.figure or 0.0) + rule.standard_errors * lowest.standard_error + 1e-12
+    chosen = min(
+        (c for c in allowed if (c.figure or 0.0) <= bar), key=lambda candidate: candidate.value
+    )
+    reason = (
+        f"Value {chosen.value:g}: the smallest within {rule.standard_errors:g} standard error of "
+        f"the lowest figure on {len(chosen.misses)} selection rows "
+        f"({chosen.figure:.3f}; lowest {lowest.figure:.3f} at {lowest.value:g})"
+    )
+    if rises:
+        reason += (
+            f", of those that keep half the limit of general English "
+            f"({100 * rises[chosen.value]:+.2f} points on {len(chosen.general_words)} sentences)"
+        )
+    return Choice(chosen.value, True, held, f"{reason}.", by_value, rule)
+
+
+def _rises(candidates: Sequence[Candidate]) -> dict[float, float]:
+    """Return each candidate's rise of general WER over the base; {} where that is not known."""
+    base = next((c.general_wer for c in candidates if c.value == 0), None)
+    if base is None:
+        return {}
+    return {c.value: c.general_wer - base for c in candidates if c.general_wer is not None}

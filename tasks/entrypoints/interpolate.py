@@ -1,0 +1,320 @@
+"""Decode mixtures of base and tuned model, and write the one that is chosen.
+
+Usage: interpolate.py REQUEST.json
+
+A mixture's weights are ``base + value * (tuned - base)`` in 32 bits, the batch-norm statistics
+among them; integer buffers and what computes features are the tuned model's. Both models are
+loaded once, and the features of each recording are computed once.
+
+The request: {"base": path, "tuned": path, "sets": [{"name": text, "audio": [path, ...],
+"durations": [seconds, ...], "lead": samples of silence before each}], "values": [0.2, ...],
+"answers": folder, "out": path}; optionally what transcribe.py takes too, and "batch_norm":
+{"audio": [path, ...], "durations": [...]}, recordings by which batch-norm statistics are estimated
+anew for each mixture, in their order.
+
+After each candidate it prints {"event": "candidate", "value", "out", "seconds"} and has written
+``answers``/candidate-<value>.json: {"value", "hyps": {set: [text, ...]}}. After the last one it
+prints {"event": "asks", "number": n} and waits for ``answers``/answer-<n>.json, which another
+process writes: {"values": [more]} or {"ship": value}. The shipped mixture is then at ``out``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import decoding_pipeline  # type: ignore[import-not-found]  # lies beside this file
+import length_batching  # type: ignore[import-not-found]  # likewise
+import numpy as np
+import nvrtc_guard  # type: ignore[import-not-found]  # likewise
+import soundfile
+import torch
+from audio_reader import read  # type: ignore[import-not-found]  # likewise
+from gpu_locks import hold  # type: ignore[import-not-found]  # likewise
+from greedy_decoder import (  # type: ignore[import-not-found]  # likewise
+    GreedyRecognizer,
+    compute_dtype,
+    restore,
+)
+from heartbeat import watch  # type: ignore[import-not-found]  # likewise
+from nemo.collections.asr.models import ASRModel
+from nemo.utils import logging
+from omegaconf import OmegaConf
+from weights_only import load_tensors_only  # type: ignore[import-not-found]  # likewise
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_FEATURES = "preprocessor."
+_ARCHITECTURE = ("preprocessor", "encoder", "decoder", "joint", "aux_ctc", "labels")
+_ANSWER_S = 3600.0
+_ASK_EVERY_S = 0.02
+
+
+def check_alike(base: Any, tuned: Any) -> None:  # noqa: ANN401 - NeMo ships no types
+    """Refuse two models that are not one architecture with one tokenizer.
+
+    Raises:
+        SystemExit: names what differs.
+    """
+    for name in _ARCHITECTURE:
+        ours, theirs = (_plain(model.cfg.get(name)) for model in (base, tuned))
+        if ours != theirs:
+            sys.exit(f"models that differ cannot be mixed: {name} of base and tuned model differ")
+    if _vocabulary(base) != _vocabulary(tuned):
+        sys.exit("models that differ cannot be mixed: base and tuned model spell differently")
+    ours, theirs = (
+        {name: (tensor.shape, tensor.dtype) for name, tensor in model.state_dict().items()}
+        for model in (base, tuned)
+    )
+    if differing := sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)):
+        sys.exit(f"models that differ cannot be mixed: {', '.join(differing[:3])} differ in shape")
+
+
+def _plain(node: Any) -> Any:  # noqa: ANN401 - of a model's configuration
+    return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
+
+
+def _vocabulary(model: Any) -> list[str]:  # noqa: ANN401
+    tokenizer: Any = getattr(model, "tokenizer", None)
+    if tokenizer is None:
+        return []
+    return [str(token) for token in tokenizer.ids_to_tokens(list(range(tokenizer.vocab_size)))]
+
+
+def mix(
+    base: Mapping[str, torch.Tensor], tuned: Mapping[str, torch.Tensor], value: float
+) -> dict[str, torch.Tensor]:
+    """Return the weights of a mixture, computed in 32 bits.
+
+    Args:
+        base: tensors by name.
+        tuned: the same names, shapes and types.
+        value: the tuned model's share; 0 is the base and 1 the tuned model, to the bit.
+    """
+    mixed = {}
+    for name, after in tuned.items():
+        if name.startswith(_FEATURES) or not after.is_floating_point() or value == 1:
+            mixed[name] = after
+        elif value == 0:
+            mixed[name] = base[name]
+        else:
+            before = base[name].float()
+            mixed[name] = (before + value * (after.float() - before)).to(after.dtype)
+    return mixed
+
+
+class Mixtures:
+    """Both models' weights, and a recogniser of their mixtures."""
+
+    def __init__(self, base: str, tuned: str, dtype: str | None) -> None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        first = restore(base, device)
+        model = restore(tuned, device)
+        check_alike(first, model)
+        self._base = {name: tensor.detach() for name, tensor in first.state_dict().items()}
+        # The recogniser may cast the model itself to 16 bits.
+        self._tuned = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        self._tuned_path = tuned
+        self._recognizer = GreedyRecognizer(model, compute_dtype(model, dtype))
+
+    def recognizer(self, value: float) -> Any:  # noqa: ANN401 - a GreedyRecognizer
+        """Return the recogniser, which decodes by a mixture until it is asked for another one."""
+        self._recognizer.load_weights(mix(self._base, self._tuned, value))
+        return self._recognizer
+
+    def write(self, value: float, out: Path, statistics: Mapping[str, torch.Tensor]) -> None:
+        """Write a mixture as a .nemo: the tuned model's archive with other weights.
+
+        Args:
+            value: the tuned model's share.
+            out: appears only when it is whole.
+            statistics: batch-norm statistics by name that count instead; usually none.
+        """
+        model = ASRModel.restore_from(self._tuned_path, map_location="cpu")
+        weights = {
+            name: tensor.cpu() for name, tensor in mix(self._base, self._tuned, value).items()
+        }
+        model.load_state_dict({**weights, **statistics})
+        part = out.with_name(f".{out.name}.part.nemo")
+        model.save_to(str(part))
+        os.replace(part, out)  # noqa: PTH105 - atomic on every platform
+
+
+class ChoosingSet:
+    """A set's batches with their features, which are computed once."""
+
+    def __init__(self, wanted: Mapping[str, Any], work: Path) -> None:
+        self.name = str(wanted["name"])
+        self.durations: list[float] = wanted["durations"]
+        self._audio: list[str] = wanted["audio"]
+        self._lead = int(wanted.get("lead", 0))
+        self._work = work
+        self._batches: list[tuple[list[int], Any, Any]] = []
+
+    def prepare(self, recognizer: Any, budget: Any) -> None:  # noqa: ANN401
+        """Read the recordings, with silence before each, and compute their features."""
+        if recognizer.whole:
+            self._audio = [self._delayed(place) for place in range(len(self._audio))]
+            return
+        with torch.inference_mode(), ThreadPoolExecutor(decoding_pipeline.cores()) as readers:
+            for places in length_batching.plan(self.durations, budget):
+                samples = list(
+                    readers.map(lambda place: read(self._audio[place], recognizer.rate), places)
+                )
+                lengths = torch.tensor([self._lead + len(one) for one in samples])
+                signal = torch.zeros(len(samples), int(lengths.max()))
+                for row, one in zip(signal, samples, strict=True):
+                    row[self._lead : self._lead + len(one)] = torch.from_numpy(one)
+                self._batches.append((places, *recognizer.features(signal, lengths)))
+
+    def _delayed(self, place: int) -> str:
+        """Return the path of a recording with the silence, for a model that reads files."""
+        if not self._lead:
+            return self._audio[place]
+        samples, rate = soundfile.read(self._audio[place], dtype="float32", always_2d=True)
+        path = self._work / f"{self.name.replace('/', '-')}-{place}.wav"
+        silence = np.zeros((self._lead, samples.shape[1]), dtype=np.float32)
+        soundfile.write(path, np.concatenate([silence, samples]), rate, subtype="FLOAT")
+        return str(path)
+
+    def decode(self, recognizer: Any) -> list[str]:  # noqa: ANN401
+        """Return the texts in the set's order."""
+        if recognizer.whole:
+            return [
+                str(text)
+                for text in decoding_pipeline.transcribe(
+                    recognizer, self._audio, self.durations, None
+                )
+            ]
+        texts = [""] * len(self._audio)
+
+        def decode_batch(batch: tuple[list[int], Any, Any]) -> tuple[list[int], list[str]]:
+            places, features, counts = batch
+            with torch.inference_mode():
+                encoded = recognizer.encode_features(features, counts)
+                return places, recognizer.spell(recognizer.decode([encoded]))
+
+        workers = 1 if recognizer.on_gpu else decoding_pipeline.cpu_workers()
+        with ThreadPoolExecutor(workers) as pool:
+            for places, spelt in pool.map(decode_batch, self._batches):
+                for place, text in zip(places, spelt, strict=True):
+                    texts[place] = text
+        return texts
+
+    def estimate_batch_norm(self, recognizer: Any) -> dict[str, torch.Tensor]:  # noqa: ANN401
+        """Estimate the encoder's batch-norm statistics anew on these recordings, in their order.
+
+        Returns:
+            The statistics by their names in the model's state; empty if there is no batch-norm.
+        """
+        layers = {
+            name: layer
+            for name, layer in recognizer.model.named_modules()
+            if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 - the kind
+        }
+        for layer in layers.values():
+            layer.reset_running_stats()
+            layer.momentum = None  # the mean over all batches
+            layer.train()
+        with torch.inference_mode():
+            for _, features, counts in self._batches:
+                recognizer.encode_features(features, counts)
+        for layer in layers.values():
+            layer.eval()
+        return {
+            f"{name}.{kind}": getattr(layer, kind).detach().cpu().clone()
+            for name, layer in layers.items()
+            for kind in ("running_mean", "running_var", "num_batches_tracked")
+        }
+
+
+class Answers:
+    """The folder through which the process that chooses is asked and answers."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._asked = 0
+
+    def give(self, value: float, hyps: Mapping[str, Sequence[str]], seconds: float) -> None:
+        """Write a candidate's texts and say so."""
+        out = self._folder / f"candidate-{value:.4f}.json"
+        part = out.with_name(out.name + ".part")
+        part.write_text(json.dumps({"value": value, "hyps": hyps}), encoding="utf-8")
+        os.replace(part, out)  # noqa: PTH105 - atomic on every platform
+        say("candidate", value=value, out=out.name, seconds=round(seconds, 3))
+
+    def ask(self) -> dict[str, Any]:
+        """Ask what comes next, and wait for the answer.
+
+        Raises:
+            SystemExit: there is none for an hour.
+        """
+        self._asked += 1
+        say("asks", number=self._asked)
+        path = self._folder / f"answer-{self._asked}.json"
+        until = time.monotonic() + _ANSWER_S
+        while not path.is_file():
+            if time.monotonic() > until:
+                sys.exit(f"{path.name}: nobody has answered for {_ANSWER_S:.0f} s")
+            time.sleep(_ASK_EVERY_S)
+        answer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return answer
+
+
+def say(event: str, **values: object) -> None:
+    """Print an event."""
+    print(json.dumps({"event": event, **values}), flush=True)
+
+
+def main() -> None:
+    """Decode the candidates that are asked for, and write the one that is chosen."""
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    if "heartbeat" in request:
+        watch(request["heartbeat"], request["abandoned_after_s"])
+    if "locks" in request:
+        hold(request["locks"], request["locks_wait_s"])
+    load_tensors_only(trust=request.get("trust", False))
+    logging.setLevel(logging.ERROR)
+    answers = Answers(Path(request["answers"]))
+    sets = [ChoosingSet(wanted, Path(request["answers"])) for wanted in request["sets"]]
+    calibration = (
+        ChoosingSet({"name": "batch-norm", **request["batch_norm"]}, Path(request["answers"]))
+        if "batch_norm" in request
+        else None
+    )
+    mixtures = Mixtures(request["base"], request["tuned"], request.get("dtype"))
+    statistics: dict[float, dict[str, torch.Tensor]] = {}
+    prepared = False
+    answer: dict[str, Any] = {"values": request["values"]}
+    while "ship" not in answer:
+        for value in answer["values"]:
+            started = time.monotonic()
+            recognizer = mixtures.recognizer(value)
+            if not prepared:
+                every_set = [*sets, *([calibration] if calibration else [])]
+                longest = max(max(one.durations) for one in every_set)
+                budget = decoding_pipeline.prepare(recognizer, longest)
+                for one in every_set:
+                    one.prepare(recognizer, budget)
+                say("model", how=recognizer.describe())
+                prepared = True
+            if calibration is not None:
+                statistics[value] = calibration.estimate_batch_norm(recognizer)
+            hyps = {one.name: one.decode(recognizer) for one in sets}
+            nvrtc_guard.check()  # before texts are kept that this process may have garbled
+            answers.give(value, hyps, time.monotonic() - started)
+        answer = answers.ask()
+    value = float(answer["ship"])
+    mixtures.write(value, Path(request["out"]), statistics.get(value, {}))
+    nvrtc_guard.check()
+    say("shipped", value=value)
+
+
+if __name__ == "__main__":
+    main()

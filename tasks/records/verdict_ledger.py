@@ -1,0 +1,50 @@
+"""How many verdicts the same held-out rows have given, in the cycle's own folder.
+
+Who tries many recipes on the same held-out rows and keeps the best has chosen on them, whatever
+each single verdict says. So each model that they judged is written down, and a reader is told.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tasks.common import atomic_files, hashing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from tasks.data.cycle_folder import Cycle
+
+NAME = "verdicts.jsonl"
+MANY = 3
+"""From so many verdicts on, the report says how many there were."""
+
+
+def record(
+    cycle: Cycle, held_out: Iterable[str], model_sha256: str, verdict: str, *, before: int = 0
+) -> int:
+    """Write a verdict down, each model once, and return how many these rows have given.
+
+    Args:
+        cycle: whose rows judged.
+        held_out: their recordings' content hashes.
+        model_sha256: of the model that was judged.
+        verdict: on it.
+        before: verdicts that the rows gave on the base and its ancestors.
+    """
+    path: Path = cycle.path / NAME
+    rows = atomic_files.read_jsonl(path) if path.is_file() else []
+    key = hashing.fingerprint(sorted(held_out))
+    if not any(row["held_out"] == key and row["model_sha256"] == model_sha256 for row in rows):
+        rows.append(
+            {
+                "held_out": key,
+                "model_sha256": model_sha256,
+                "verdict": verdict,
+                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            }
+        )
+        atomic_files.write_jsonl(path, rows)
+    return before + len([row for row in rows if row["held_out"] == key])

@@ -1,0 +1,347 @@
+"""Choose the model that is shipped: a mixture of base and tuned model, by rows that do not judge.
+
+The rule is in tasks/decision/mixture_choice.py. Here the rows are gathered, the mixtures decoded
+where NeMo runs, and the chosen one put in its place: ``adapted_model.nemo``; the tuned model stays
+beside it as ``tuned_model.nemo``. training_run_info.json, written last, names all of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from tasks.common import atomic_files, hashing
+from tasks.common.errors import InputError
+from tasks.common.schemas import Schema
+from tasks.data.text_normalizer import normalise_term
+from tasks.decision import mixture_choice
+from tasks.decision.mixture_choice import RULE, Candidate, Choice, ChoiceRule
+from tasks.evaluation.hypotheses import hypothesis_for
+from tasks.evaluation.scoring import score
+from tasks.runtimes.base import ENTRY
+from tasks.training import run as training_run
+from tasks.transcription import mixtures
+from tasks.transcription.mixtures import ChoosingAudio, MixturesWanted
+from tasks.transcription.rows import audio_set
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from tasks.data.preflight import CheckedRow
+    from tasks.data.training_set import TrainingSet
+    from tasks.decision.guardrail import GuardrailPolicy
+    from tasks.runtimes.base import Runtime
+    from tasks.training.run import SftResult
+    from tasks.transcription.mixtures import Texts
+
+Interpolate = Literal["auto", "off"] | float
+"""How a model is shipped: the chosen mixture, the tuned model as it is, or a given value."""
+
+LEADS = (0, 360, 680, 1000)
+"""Samples of silence before a recording in each of its unheard variants: up to 62 ms at 16 kHz.
+
+No two of them fall alike on the frames of 10 ms, nor on those of 80 ms that most encoders leave."""
+_GENERAL = "general"
+
+
+@dataclass(frozen=True, slots=True)
+class ChoosingRows:
+    """What a choice looks at.
+
+    Attributes:
+        selection: rows of selection.jsonl of the priority categories, with a term.
+        general: the choosing share of general English.
+        priority: the categories that the decision looks at.
+        policy: the guardrail's limit.
+        roots: the folders that hold all audio.
+    """
+
+    selection: tuple[CheckedRow, ...]
+    general: tuple[CheckedRow, ...]
+    priority: tuple[str, ...]
+    policy: GuardrailPolicy
+    roots: tuple[Path, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Selection rows by category; each priority category is named."""
+        found = Counter(row.utterance.entity_category or "" for row in self.selection)
+        return {category: found[category] for category in self.priority}
+
+    @property
+    def enough(self) -> bool:
+        """Whether these rows may choose."""
+        return mixture_choice.enough_rows(self.counts, self.priority)
+
+    def content(self) -> list[Any]:
+        """Return what the choice depends on, for its fingerprint."""
+        return [
+            sorted((row.audio_sha256, row.utterance.text, row.utterance.term) for row in rows)
+            for rows in (self.selection, self.general)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedModel:
+    """The model that a cycle ends with.
+
+    Attributes:
+        model: adapted_model.nemo.
+        sha256: of it.
+        choice: its value, and why.
+        tuned: the tuned model as training left it; None where it was not kept.
+        tuned_sha256: of that.
+        reused: whether the choice was made before.
+    """
+
+    model: Path
+    sha256: str
+    choice: Mapping[str, Any]
+    tuned: Path | None
+    tuned_sha256: str
+    reused: bool = False
+
+    @property
+    def value(self) -> float:
+        """The tuned model's share of the weights."""
+        return float(self.choice["value"])
+
+    @property
+    def mixed(self) -> bool:
+        """Whether it is another model than the tuned one."""
+        return self.sha256 != self.tuned_sha256
+
+
+def choosing_rows(
+    rows: Sequence[CheckedRow],
+    data: TrainingSet,
+    general: Sequence[CheckedRow],
+    priority: Sequence[str],
+    policy: GuardrailPolicy,
+    roots: tuple[Path, ...],
+) -> ChoosingRows:
+    """Return the rows that choose: of the priority categories, with a term, in selection.jsonl."""
+    return ChoosingRows(
+        tuple(
+            row
+            for row in rows
+            if row.utterance.row in data.split.chooses
+            and row.utterance.term
+            and row.utterance.entity_category in priority
+        ),
+        tuple(general),
+        tuple(priority),
+        policy,
+        roots,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceRequest:
+    """A choice of what is shipped.
+
+    Attributes:
+        base: the .nemo that was tuned.
+        tuned: the finished training.
+        rows: that choose.
+        interpolate: auto, off, or a value of its own.
+        rule: the numbers of the choice.
+    """
+
+    base: Path
+    tuned: SftResult
+    rows: ChoosingRows
+    interpolate: Interpolate
+    rule: ChoiceRule = RULE
+
+    @property
+    def place(self) -> Path:
+        """The path of the shipped model."""
+        return self.tuned.info.with_name(training_run.MODEL_NAME)
+
+    @property
+    def mixture(self) -> Path:
+        """The path of the mixture until it is put in its place."""
+        return self.tuned.info.with_name(".mixture.nemo")
+
+    @property
+    def key(self) -> str:
+        """The fingerprint: two choices that share it ship the same mixture."""
+        programs = [hashing.sha256_file(ENTRY / name) for name in mixtures.PROGRAMS]
+        models = [hashing.sha256(self.base), self.tuned.model_sha256]
+        parts: list[Any] = [*models, str(self.interpolate), programs]
+        if self.interpolate == "auto":
+            policy = self.rows.policy
+            limits = [policy.absolute, policy.weak_base, policy.relative]
+            priority = sorted(self.rows.priority)
+            parts += [self.rows.content(), priority, limits, repr(self.rule), list(LEADS)]
+        return hashing.fingerprint(parts)
+
+    @property
+    def settled(self) -> Choice | None:
+        """The choice where no row is asked; None where rows choose."""
+        if self.interpolate == "off":
+            return mixture_choice.fixed_choice(1.0)
+        if self.interpolate != "auto":
+            return mixture_choice.fixed_choice(float(self.interpolate))
+        if not self.rows.enough:
+            return mixture_choice.stated_choice(self.rows.counts, self.rule)
+        return None
+
+
+def ship(
+    request: ChoiceRequest,
+    runtime: Runtime,
+    report: Callable[[str], None] = lambda _: None,
+    *,
+    holding: AbstractContextManager[object] | None = None,
+) -> ShippedModel:
+    """Choose a mixture and put it in its place; a choice that was made from the same is found.
+
+    Args:
+        request: what is chosen from, and by what.
+        runtime: where mixtures are made and decoded.
+        report: is called with lines for a person.
+        holding: is entered while the runtime works.
+
+    Raises:
+        InputError: the mixture is another one than before, and its tuned model was not kept.
+        TranscriptionError: the models cannot be mixed, or decoding failed.
+    """
+    tuned = request.tuned
+    info = training_run.read_info(tuned.info)
+    if (found := _find_shipped(request, info)) is not None:
+        return found
+    if not tuned.model.is_file():
+        raise InputError(
+            f"{tuned.info.parent}: holds a mixture that was chosen otherwise, and its tuned model "
+            "was not kept. Fix: remove the folder, so that it is trained again, or run with the "
+            "settings of before (--interpolate, --priority, --general)."
+        )
+    dialogue = _Dialogue(request)
+    seconds: dict[float, float] = {}
+    if dialogue.chosen is None or dialogue.chosen.value < 1:
+        sets = _choosing_audio(request.rows) if dialogue.chosen is None else []
+        with holding or nullcontext():
+            seconds = mixtures.decode_mixtures(
+                request.base, tuned.model, sets, request.mixture, runtime, dialogue.answer, report
+            )
+    if dialogue.chosen is None:
+        raise AssertionError("the job ended without a choice")
+    return _publish(request, info, dialogue.chosen, seconds)
+
+
+def _find_shipped(request: ChoiceRequest, info: Mapping[str, Any]) -> ShippedModel | None:
+    shipping = info.get("shipping") or {}
+    sha256 = str(info.get("model_sha256"))
+    if shipping.get("key") != request.key or not request.place.is_file():
+        return None
+    if hashing.sha256(request.place) != sha256:
+        return None
+    tuned = request.tuned
+    kept = tuned.model if tuned.model.is_file() else None
+    return ShippedModel(request.place, sha256, shipping, kept, tuned.model_sha256, reused=True)
+
+
+class _Dialogue:
+    """What the decoding job is answered; see tasks/transcription/mixtures.py."""
+
+    def __init__(self, request: ChoiceRequest) -> None:
+        self._rows, self._rule = request.rows, request.rule
+        self.chosen = request.settled
+        self._refined = 0
+
+    def answer(self, texts: Mapping[float, Texts]) -> MixturesWanted:
+        """Say what is decoded next, or shipped."""
+        if self.chosen is not None:
+            return MixturesWanted(ship=self.chosen.value)
+        if not texts:
+            # The base tells how much general English it loses.
+            return MixturesWanted(
+                values=(*((0.0,) if self._rows.general else ()), *self._rule.coarse)
+            )
+        candidates = [_candidate(value, of_value, self._rows) for value, of_value in texts.items()]
+        base = next((c.general_wer for c in candidates if c.value == 0), None)
+        limit = self._rows.policy.limit(base or 0.0)
+        if self._refined < self._rule.refinements:
+            self._refined += 1
+            if values := mixture_choice.refine(candidates, limit, self._rule):
+                return MixturesWanted(values=tuple(values))
+        self.chosen = mixture_choice.choose(candidates, limit, self._rule)
+        return MixturesWanted(ship=self.chosen.value)
+
+
+def _choosing_audio(rows: ChoosingRows) -> list[ChoosingAudio]:
+    sets = [
+        ChoosingAudio(f"selection/{lead}", audio_set(rows.selection, rows.roots), lead)
+        for lead in LEADS
+    ]
+    if rows.general:
+        sets.append(ChoosingAudio(_GENERAL, audio_set(rows.general, rows.roots)))
+    return sets
+
+
+def _candidate(value: float, texts: Texts, rows: ChoosingRows) -> Candidate:
+    """Score a mixture's texts on the rows that choose."""
+    missed = [0] * len(rows.selection)
+    for lead in LEADS:
+        for place, scored in enumerate(_scores(rows.selection, texts[f"selection/{lead}"])):
+            missed[place] += bool(scored.term_missed)
+    general = _scores(rows.general, texts[_GENERAL]) if rows.general else ()
+    return Candidate(
+        value,
+        tuple(count / len(LEADS) for count in missed),
+        tuple(normalise_term(row.utterance.term or "") for row in rows.selection),
+        tuple(scored.word_edits for scored in general),
+        tuple(scored.ref_words for scored in general),
+    )
+
+
+def _scores(rows: Sequence[CheckedRow], texts: Sequence[str]) -> Any:  # noqa: ANN401
+    return score(
+        hypothesis_for(row.utterance, text) for row, text in zip(rows, texts, strict=True)
+    ).rows
+
+
+def _publish(
+    request: ChoiceRequest, info: Mapping[str, Any], chosen: Choice, seconds: Mapping[float, float]
+) -> ShippedModel:
+    """Put the shipped model in its place; the record, written last, completes it."""
+    tuned, place = request.tuned, request.place
+    beside = place.with_name(training_run.TUNED_NAME)
+    plain = tuned.model
+    if chosen.value < 1:
+        if plain == place:
+            atomic_files.link(place, beside)
+            plain = beside
+        sha256 = hashing.sha256_file(request.mixture)
+        request.mixture.replace(place)
+    else:
+        request.mixture.unlink(missing_ok=True)
+        sha256 = tuned.model_sha256
+        if plain != place:
+            plain.replace(place)
+            plain = place
+    hashing.record_hash(place, sha256)
+    shipping = {
+        "key": request.key,
+        "mixed": chosen.value < 1,
+        "base_sha256": hashing.sha256(request.base),
+        "tuned_sha256": tuned.model_sha256,
+        "seconds": round(sum(seconds.values()), 1),
+        **chosen.as_dict(),
+    }
+    atomic_files.write_json(
+        tuned.info, Schema.TRAINING.mark({**info, "model_sha256": sha256, "shipping": shipping})
+    )
+    return ShippedModel(place, sha256, shipping, plain, tuned.model_sha256)
+
+
+def discard_tuned(shipped: ShippedModel) -> None:
+    """Remove the plain tuned model, where a mixture is shipped and nobody wants it."""
+    if shipped.mixed and shipped.tuned is not None:
+        shipped.tuned.unlink(missing_ok=True)
