@@ -188,7 +188,7 @@ class ChoiceRequest:
             return mixture_choice.fixed_choice(1.0)
         if self.interpolate != "auto":
             return mixture_choice.fixed_choice(float(self.interpolate))
-        if not self.rows.enough:
+        if not mixture_choice.enough_rows(self.rows.counts, self.rows.priority, self.rule):
             return mixture_choice.stated_choice(self.rows.counts, self.rule)
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,20 @@ def make(path: Path, kind: str) -> Path:
     model = chosen(cfg=OmegaConf.create(config))
     model.save_to(str(path))
     return path
+
+
+def weights(path: Path) -> dict[str, Any]:
+    """The tensors of a .nemo, by name."""
+    import torch  # noqa: PLC0415 - as above
+
+    with tarfile.open(path, "r:*") as archive:
+        for member in archive:
+            if member.name.endswith("model_weights.ckpt"):
+                stream = archive.extractfile(member)
+                assert stream is not None
+                loaded = torch.load(io.BytesIO(stream.read()), weights_only=True)
+                return dict(loaded)
+    raise AssertionError(f"{path} holds no weights")
 
 
 def _target(name: str, **values: Any) -> dict[str, Any]:

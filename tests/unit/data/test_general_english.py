@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,30 @@ def test_bad_sets_are_refused_with_the_fix() -> None:
         divide(MANIFEST, checked(range(50), seconds=30.0), [], replay=1, longest=20.0)
     with pytest.raises(ValueError, match="is trained on or chooses"):
         GeneralSet(tuple(rows), tuple(rows[:1]))
+
+
+def test_a_quarter_chooses_and_never_guards() -> None:
+    """Which one does not depend on what else is in the set, nor on the order."""
+    rows = checked(range(400))
+    found = divide(MANIFEST, rows, [], longest=20.0, chooses=True)
+    assert len(found.choosing) + len(found.guardrail) == 400
+    assert 75 <= len(found.choosing) <= 125
+    assert not recordings(found.choosing) & recordings(found.guardrail)
+    grown = divide(MANIFEST, checked(range(500))[::-1], [], longest=20.0, chooses=True)
+    assert recordings(found.choosing) <= recordings(grown.choosing)
+    assert recordings(found.guardrail) <= recordings(grown.guardrail)
+    both = divide(MANIFEST, rows, [], longest=20.0, chooses=True, replay=100)
+    parts = [recordings(part) for part in (both.replay, both.choosing, both.guardrail)]
+    assert len(frozenset().union(*parts)) == sum(map(len, parts)) == 300
+
+
+def test_what_chose_once_guards_nothing_later() -> None:
+    """A base that a sentence chose has seen it; synthetic sentences are known by a field."""
+    rows = checked(range(60))
+    found = divide(MANIFEST, rows, [], longest=20.0, seen_before=frozenset({"general 3"}))
+    assert "general 3" not in recordings(found.guardrail)
+    assert not found.synthetic
+    spoken = [
+        replace(row, utterance=replace(row.utterance, extra={"synthetic": True})) for row in rows
+    ]
+    assert divide(MANIFEST, spoken, [], longest=20.0).synthetic

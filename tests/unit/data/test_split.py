@@ -310,3 +310,64 @@ def test_no_fold_holds_out_what_the_base_has_learnt() -> None:
     assert all({1, 2} <= set(split.train) for split in found)
     with pytest.raises(InputError, match="at least 2"):
         fold_rows(rows, 1)
+
+
+@given(
+    shared,
+    st.integers(0, 99),
+    st.sampled_from([0.1, 0.2, 0.5]),
+    st.sampled_from(["recording", "term"]),
+)
+def test_rows_that_choose_come_from_the_training_side(
+    rows: list[SplitRow], seed: int, share: float, unit: str
+) -> None:
+    """What is held out stays; no recording stands in two parts, nor a term where that is asked."""
+    by_term = unit == "term"
+    rows = [replace(row, term=f"term {row.row % 5}") for row in rows]
+    try:
+        before = split_rows(rows, seed=seed, by_term=by_term)
+    except InputError:
+        assume(False)
+    found = split_rows(rows, seed=seed, by_term=by_term, selection=share)
+    assert found.validation == before.validation
+    assert sorted((*found.train, *found.selection)) == sorted(before.train)
+    recordings = [
+        {row.recording for row in rows if row.row in part}
+        for part in (found.train, found.selection, found.validation)
+    ]
+    assert not any(recordings[a] & recordings[b] for a, b in ((0, 1), (0, 2), (1, 2)))
+    if by_term:
+        terms = [
+            {row.term for row in rows if row.row in part}
+            for part in (found.train, found.selection, found.validation)
+        ]
+        assert not any(terms[a] & terms[b] for a, b in ((0, 1), (0, 2), (1, 2)))
+    again = split_rows(rows[::-1], seed=seed, by_term=by_term, selection=share)
+    assert again.selection == found.selection
+
+
+def test_each_category_gives_its_share_to_choose_by() -> None:
+    """Of a hundred and of twenty-eight rows a fifth; of two rows none."""
+    rows = rows_of({"drug": 100, "lab": 28, "role": 2})
+    found = split_rows(rows, selection=0.2)
+    assert counts(rows, found.selection) == {"drug": 20, "lab": 5}
+    assert counts(rows, found.validation) == {"drug": 20, "lab": 5, "role": 1}
+    seen = frozenset(f"recording {number}" for number in found.selection)
+    later = split_rows(rows, selection=0.2, seen_before=seen)
+    assert not set(later.selection) & set(found.selection)
+    assert not set(later.validation) & set(found.selection)
+
+
+def test_a_share_that_leaves_nothing_to_train_on_is_refused() -> None:
+    """The bound is named."""
+    with pytest.raises(InputError, match=r"selection share 0\.8: with 0\.2 held out.*0\.8"):
+        split_rows(rows_of({"drug": 100}), selection=0.8)
+
+
+def test_each_fold_has_rows_of_its_own_to_choose_by() -> None:
+    """None of them is held out in the same fold."""
+    rows = rows_of({"drug": 60, "lab": 30})
+    for split in fold_rows(rows, 3, selection=0.2):
+        assert counts(rows, split.selection) == {"drug": 12, "lab": 6}
+        assert not split.chooses & split.held_out
+        assert len(split.train) == 90 - 30 - 18

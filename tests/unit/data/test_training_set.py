@@ -127,3 +127,24 @@ def test_the_copies_are_sound_manifests(cycle: Path, lower_nemo: Path) -> None:
     data = written(cycle, lower_nemo)
     for path in (data.train, data.validation):
         assert parse_manifest(path)[1] == ()
+
+
+def test_rows_that_choose_have_a_file_of_their_own(cycle: Path, lower_nemo: Path) -> None:
+    """The script validates on them; what judges is in no file that training reads."""
+    rows = checked(cycle, lower_nemo)
+    split = split_checked(rows, fraction=0.2, seed=42, selection=0.3)
+    data = write_training_set(cycle, rows, split)
+    assert data.selection == cycle / "selection.jsonl"
+    assert data.validates_on == (data.selection, 2)
+    parts = [read(path) for path in (data.train, data.selection, data.validation)]
+    assert [len(part) for part in parts] == [6, 2, 2]
+    assert len({row["audio_filepath"] for part in parts for row in part}) == 10
+    assert len(data.trained_recordings | data.selection_recordings) == 8
+    assert len(data.held_out_recordings) == 2
+    assert counts(rows, split)["selection"] == {"drug": 1, "procedure": 1}
+    # In two parts again: an earlier run's file would mislead, since its rows are trained on now.
+    two = written(cycle, lower_nemo)
+    assert two.selection is None
+    assert not (cycle / "selection.jsonl").exists()
+    assert two.validates_on == (two.validation, 2)
+    assert two.content != data.content

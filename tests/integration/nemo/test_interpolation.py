@@ -1,0 +1,165 @@
+"""Mixtures of base and tuned model, made and decoded by NeMo."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from tasks.common import hashing
+from tasks.common.errors import InputError, TranscriptionError
+from tasks.data.cycle_folder import open_cycle
+from tasks.decision.guardrail import GuardrailPolicy
+from tasks.decision.mixture_choice import RULE
+from tasks.models.catalog import embedded_path
+from tasks.runtimes.hardware import Hardware
+from tasks.runtimes.local import LocalRuntime
+from tasks.stages import choose, evaluate, prepare
+from tasks.stages.choose import ChoiceRequest, ChoosingRows
+from tasks.training import run as training_run
+from tasks.training.recipes import Recipe
+from tasks.transcription import mixtures, offline
+from tasks.transcription.mixtures import ChoosingAudio, MixturesWanted
+from tasks.transcription.rows import audio_set
+from tests.support import nemo_models
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tasks.training.run import SftResult
+
+BASE = embedded_path().with_name("embedded_rnnt.nemo")
+RUNTIME = LocalRuntime(Hardware((), 2))
+
+
+@pytest.fixture
+def tuned(tuned_rnnt: tuple[Path, SftResult], tmp_path: Path) -> tuple[Path, SftResult]:
+    """A cycle and its finished training, of the test's own."""
+    cycle, result = tuned_rnnt
+    copy = shutil.copytree(cycle, tmp_path / "clinic" / "cycle1")
+    place = copy / result.model.parent.relative_to(cycle)
+    moved = replace(result, model=place / result.model.name, info=place / result.info.name)
+    return copy, moved
+
+
+def choosing(cycle: Path) -> ChoosingRows:
+    """All rows of the cycle that have a term choose; five of the others are general English."""
+    checked = prepare.check(open_cycle(cycle), BASE, Recipe()).rows
+    with_term = tuple(row for row in checked if row.utterance.term)
+    return ChoosingRows(
+        tuple(row for row in with_term if row.utterance.entity_category == "drug"),
+        checked[-5:],
+        ("drug",),
+        GuardrailPolicy(),
+        (cycle,),
+    )
+
+
+def test_a_given_value_is_mixed_weight_by_weight(tuned: tuple[Path, SftResult]) -> None:
+    """In 32 bits; the tuned model stays beside it, and the training is found as finished."""
+    cycle, result = tuned
+    request = ChoiceRequest(BASE, result, choosing(cycle), 0.25)
+    shipped = choose.ship(request, RUNTIME)
+    assert (shipped.value, shipped.mixed, shipped.reused) == (0.25, True, False)
+    assert shipped.tuned is not None
+    base, after, mixed = (
+        nemo_models.weights(path) for path in (BASE, shipped.tuned, shipped.model)
+    )
+    assert base.keys() == after.keys() == mixed.keys()
+    floating = [name for name, tensor in after.items() if tensor.is_floating_point()]
+    changed = [name for name in floating if not torch.equal(base[name], after[name])]
+    assert changed
+    assert any("running_mean" in name for name in changed)
+    for name in floating:
+        wanted = base[name] + 0.25 * (after[name] - base[name])
+        if name.startswith("preprocessor."):
+            wanted = after[name]
+        assert torch.equal(mixed[name], wanted), name
+    for name in after.keys() - set(floating):
+        assert torch.equal(mixed[name], after[name]), name
+    info = training_run.read_info(result.info)
+    assert info["model_sha256"] == hashing.sha256_file(shipped.model) == shipped.sha256
+    assert info["shipping"]["tuned_sha256"] == result.model_sha256
+    assert info["shipping"]["base_sha256"] == hashing.sha256_file(BASE)
+    assert shipped.tuned == shipped.model.with_name("tuned_model.nemo")
+    assert hashing.sha256_file(shipped.tuned) == result.model_sha256
+    assert not [path for path in shipped.model.parent.iterdir() if path.name.startswith(".")]
+    # Again: nothing is made. Off: the tuned model is what is shipped, under the same name.
+    found = replace(result, model=shipped.tuned)
+    again = choose.ship(replace(request, tuned=found), RUNTIME)
+    assert (again.reused, again.sha256) == (True, shipped.sha256)
+    off = choose.ship(replace(request, tuned=found, interpolate="off"), RUNTIME)
+    assert (off.value, off.mixed, off.sha256) == (1.0, False, result.model_sha256)
+    assert not shipped.tuned.exists()
+
+
+def test_a_tuned_model_that_was_not_kept_is_not_mixed_again(tuned: tuple[Path, SftResult]) -> None:
+    """The same choice is found; another one needs the tuned model, and says so."""
+    cycle, result = tuned
+    request = ChoiceRequest(BASE, result, choosing(cycle), 0.5)
+    shipped = choose.ship(request, RUNTIME)
+    choose.discard_tuned(shipped)
+    gone = replace(request, tuned=replace(result, model=result.info.with_name("tuned_model.nemo")))
+    assert choose.ship(gone, RUNTIME).reused
+    with pytest.raises(InputError, match=r"was not kept\. Fix: remove the folder"):
+        choose.ship(replace(gone, interpolate=0.75), RUNTIME)
+
+
+def test_rows_choose_and_every_figure_is_told(tuned: tuple[Path, SftResult]) -> None:
+    """The ends of the grid write what base and tuned model write; the choice is one of the grid."""
+    cycle, result = tuned
+    rule = replace(RULE, coarse=(0.5, 1.0), refinements=1, fewest_rows=1)
+    rows = choosing(cycle)
+    shipped = choose.ship(
+        ChoiceRequest(BASE, result, rows, "auto", replace(rule, fewest_rows=100)), RUNTIME
+    )
+    # Too few rows: the stated value, and nothing is decoded.
+    assert (shipped.choice["chosen"], shipped.choice["candidates"]) == (False, [])
+    assert shipped.value == RULE.stated
+    found = replace(result, model=shipped.tuned or result.model)
+    lines: list[str] = []
+    shipped = choose.ship(ChoiceRequest(BASE, found, rows, "auto", rule), RUNTIME, lines.append)
+    values = [candidate["value"] for candidate in shipped.choice["candidates"]]
+    assert values[0] == 0
+    assert {0.5, 1.0} < set(values)
+    assert len(values) >= 4
+    assert shipped.value in values
+    assert all(c["rows"] == len(rows.selection) for c in shipped.choice["candidates"])
+    assert all(c["general_sentences"] == 5 for c in shipped.choice["candidates"])
+    assert len(lines) == len(values)
+
+
+def test_the_ends_write_what_base_and_tuned_model_write(tuned: tuple[Path, SftResult]) -> None:
+    """By the decoder that judges; and silence in front is heard."""
+    cycle, result = tuned
+    checked = prepare.check(open_cycle(cycle), BASE, Recipe()).rows
+    audio = audio_set(checked, (cycle,))
+    cache = evaluate.open_hypothesis_cache(open_cycle(cycle), RUNTIME)
+    alone = offline.transcribe((BASE, result.model), audio, RUNTIME, cache)
+    texts: dict[float, mixtures.Texts] = {}
+
+    def answer(so_far: Mapping[float, mixtures.Texts]) -> MixturesWanted:
+        texts.update(so_far)
+        return MixturesWanted(ship=0.5) if so_far else MixturesWanted(values=(0.0, 1.0))
+
+    out = cycle / "mixture.nemo"
+    sets = [ChoosingAudio("as it is", audio), ChoosingAudio("later", audio, 8000)]
+    mixtures.decode_mixtures(BASE, result.model, sets, out, RUNTIME, answer)
+    assert texts[0.0]["as it is"] == alone[0].hypotheses
+    assert texts[1.0]["as it is"] == alone[1].hypotheses
+    assert texts[0.0]["as it is"] != texts[0.0]["later"]
+    assert out.is_file()
+
+
+def test_models_of_two_kinds_are_not_mixed(tuned: tuple[Path, SftResult]) -> None:
+    """A CTC and an RNN-T have no weights in common; the message says what differs."""
+    cycle, result = tuned
+    request = ChoiceRequest(embedded_path(), result, choosing(cycle), 0.5)
+    with pytest.raises(TranscriptionError, match="models that differ cannot be mixed"):
+        choose.ship(request, RUNTIME)
+    assert hashing.sha256_file(result.model) == result.model_sha256
+    assert "shipping" not in training_run.read_info(result.info)

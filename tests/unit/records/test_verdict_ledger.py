@@ -1,0 +1,22 @@
+"""How many verdicts the same held-out rows have given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tasks.data.cycle_folder import open_cycle
+from tasks.records import verdict_ledger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_each_model_counts_once_and_other_rows_for_themselves(cycle: Path) -> None:
+    """The same model judged again is no new look; another split has its own count."""
+    opened = open_cycle(cycle)
+    rows = ["a", "b"]
+    assert verdict_ledger.record(opened, rows, "first", "discard") == 1
+    assert verdict_ledger.record(opened, rows[::-1], "first", "discard") == 1
+    assert verdict_ledger.record(opened, rows, "second", "keep") == 2
+    assert verdict_ledger.record(opened, ["a", "c"], "second", "keep") == 1
+    assert verdict_ledger.record(opened, rows, "third", "keep", before=2) == 5
