@@ -17,6 +17,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.evaluation import statistics
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -49,6 +51,15 @@ class ChoiceRule:
             raise ValueError("a candidate's value lies above 0 and at most at 1")
         if list(self.coarse) != sorted(set(self.coarse)):
             raise ValueError("the coarse grid ascends, each value once")
+
+    def __str__(self) -> str:
+        coarse = ", ".join(f"{value:g}" for value in self.coarse)
+        return (
+            f"of the values {coarse}, refined {self.refinements} times, and of those whose general "
+            f"WER rises by at most {self.share_of_limit:g} of the limit, the smallest within "
+            f"{self.standard_errors:g} standard error of the lowest KER; {self.stated:g} with "
+            f"fewer than {self.fewest_rows} rows"
+        )
 
 
 RULE = ChoiceRule()
@@ -119,6 +130,8 @@ class Choice:
         reason: the ground, in a sentence.
         candidates: every candidate that was decoded, the base among them, by value.
         rule: the numbers that were used.
+        allowed_rise: how far general WER could rise on the choosing share, as a share of words;
+            None where that was not looked at.
     """
 
     value: float
@@ -127,16 +140,19 @@ class Choice:
     reason: str
     candidates: tuple[Candidate, ...] = ()
     rule: ChoiceRule = RULE
+    allowed_rise: float | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return the choice as training_run_info.json and decision.json hold it."""
-        base = next((c.general_wer for c in self.candidates if c.value == 0), None)
+        base = next((c for c in self.candidates if c.value == 0), None)
         return {
             "value": self.value,
             "chosen": self.chosen,
             "held": self.held,
             "reason": self.reason,
+            "allowed_rise": self.allowed_rise,
             "rule": {
+                "text": str(self.rule),
                 "coarse": list(self.rule.coarse),
                 "refinements": self.rule.refinements,
                 "share_of_limit": self.rule.share_of_limit,
@@ -148,17 +164,40 @@ class Choice:
         }
 
 
-def _figures(candidate: Candidate, base_wer: float | None) -> dict[str, object]:
-    wer = candidate.general_wer
+def _figures(candidate: Candidate, base: Candidate | None) -> dict[str, object]:
+    """Return a candidate's figures with their 95 % intervals; a figure without rows is null."""
+    wer, base_wer = candidate.general_wer, None if base is None else base.general_wer
+    interval, rise, rise_interval = None, None, None
+    if candidate.misses:
+        rows = [1] * len(candidate.misses)
+        by_term = statistics.by_block(candidate.terms, candidate.misses, rows)
+        interval = statistics.rate_interval(by_term)
+    if base is not None and wer is not None and base_wer is not None:
+        rise = wer - base_wer
+    if base is not None and rise is not None and candidate is not base:
+        sentences = statistics.by_block(
+            range(len(candidate.general_words)),
+            base.general_edits,
+            base.general_words,
+            candidate.general_edits,
+            candidate.general_words,
+        )
+        rise_interval = statistics.rate_difference(sentences)
     return {
         "value": candidate.value,
         "rows": len(candidate.misses),
         "ker": candidate.figure,
         "ker_standard_error": candidate.standard_error,
+        "ker_ci": _ends(interval),
         "general_sentences": len(candidate.general_words),
         "general_wer": wer,
-        "general_rise": None if wer is None or base_wer is None else wer - base_wer,
+        "general_rise": rise,
+        "general_rise_ci": _ends(rise_interval),
     }
+
+
+def _ends(interval: statistics.Interval | None) -> list[float] | None:
+    return None if interval is None else interval.as_list()
 
 
 def enough_rows(rows: Mapping[str, int], priority: Sequence[str], rule: ChoiceRule = RULE) -> bool:
@@ -236,8 +275,8 @@ def choose(candidates: Sequence[Candidate], limit: float, rule: ChoiceRule = RUL
     rises = _rises(by_value)
     allowed = mixtures
     held: bool | None = None
-    if rises:
-        most = rule.share_of_limit * limit
+    most = rule.share_of_limit * limit if rises else None
+    if most is not None:
         allowed = [c for c in mixtures if rises[c.value] <= most + 1e-12]
         held = bool(allowed)
         if not held:
@@ -247,7 +286,7 @@ def choose(candidates: Sequence[Candidate], limit: float, rule: ChoiceRule = RUL
                 f"general WER within {100 * most:+.2f} points. The least rise is taken: value "
                 f"{least.value:g}, {100 * rises[least.value]:+.2f} points."
             )
-            return Choice(least.value, True, held, reason, by_value, rule)
+            return Choice(least.value, True, held, reason, by_value, rule, most)
     lowest = min(allowed, key=lambda c: (c.figure or 0.0, c.value))
     bar = (lowest.figure or 0.0) + rule.standard_errors * lowest.standard_error + 1e-12
     chosen = min(
@@ -263,7 +302,7 @@ def choose(candidates: Sequence[Candidate], limit: float, rule: ChoiceRule = RUL
             f", of those that keep half the limit of general English "
             f"({100 * rises[chosen.value]:+.2f} points on {len(chosen.general_words)} sentences)"
         )
-    return Choice(chosen.value, True, held, f"{reason}.", by_value, rule)
+    return Choice(chosen.value, True, held, f"{reason}.", by_value, rule, most)
 
 
 def _rises(candidates: Sequence[Candidate]) -> dict[float, float]:

@@ -21,7 +21,8 @@ from tasks.evaluation.hypotheses import Partition, write_hypotheses
 from tasks.evaluation.statistics import Interval
 from tasks.records import run_record
 from tasks.reporting.html import audio_clips, chart_data, png_figures, svg_charts, write_report
-from tasks.reporting.html.page import points, render
+from tasks.reporting.html.number_format import points
+from tasks.reporting.html.page import render
 from tasks.reporting.html.report_data import gather
 from tasks.training.progress import Epoch
 from tests.support import factories, prepared_cycles
