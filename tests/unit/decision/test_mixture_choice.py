@@ -85,6 +85,26 @@ def test_a_choice_is_told_whole() -> None:
     assert told["candidates"][1]["general_rise"] == pytest.approx(0.002)  # type: ignore[index]
 
 
+def test_a_choice_says_what_it_allowed_and_how_sure_its_figures_are() -> None:
+    """Half the limit, and an interval around each figure; the base has no rise of its own."""
+    told = choose([candidate(0.0, 18, 30), candidate(0.4, 12, 32)], LIMIT).as_dict()
+    assert told["allowed_rise"] == LIMIT / 2
+    base, mixture = told["candidates"]  # type: ignore[misc]
+    low, high = mixture["ker_ci"]  # type: ignore[has-type]
+    assert 0.3 < low < 0.6 < high < 0.9
+    assert base["general_rise_ci"] is None  # type: ignore[has-type]
+    low, high = mixture["general_rise_ci"]  # type: ignore[has-type]
+    assert low <= 0.002 <= high
+    assert "within 1 standard error of the lowest KER" in told["rule"]["text"]  # type: ignore[index]
+
+
+def test_without_general_english_no_rise_was_allowed() -> None:
+    """And none is told."""
+    told = choose([candidate(0.4, 12)], LIMIT).as_dict()
+    assert told["allowed_rise"] is None
+    assert told["candidates"][0]["general_rise_ci"] is None  # type: ignore[index]
+
+
 def test_without_rows_there_is_no_choice() -> None:
     """A caller that asks all the same has made a mistake."""
     with pytest.raises(ValueError, match="needs a candidate"):
