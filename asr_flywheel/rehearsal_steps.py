@@ -225,6 +225,8 @@ def _run_line(
     if general:
         line += ["--general", plan.speech / "general" / "manifest.jsonl"]
         line += ["--audio-root", plan.speech / "general"]
+    else:
+        line += ["--general", "none"]
     return line
 
 

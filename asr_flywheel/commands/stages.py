@@ -27,8 +27,10 @@ from asr_flywheel.options import (
     RecipeOption,
     RuntimeOption,
     SeedOption,
+    SelectionShareOption,
     ShardsOption,
     TrustOption,
+    TwoPartOption,
     print_json,
 )
 from flows.config import CycleConfig, RuntimeName
@@ -121,11 +123,13 @@ def split(
     audio_root: AudioRootOption = None,
     max_duration: MaxDurationOption = None,
     keep_style: KeepStyleOption = False,
+    selection_share: SelectionShareOption = DEFAULTS.selection_share,
+    two_part: TwoPartOption = False,
     hold_out_terms: HoldOutTermsOption = False,
     trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write train.jsonl and validation.jsonl beside the manifest."""
+    """Write train.jsonl, selection.jsonl and validation.jsonl beside the manifest."""
     from tasks.data.cycle_folder import open_cycle
     from tasks.data.training_set import counts
     from tasks.models import catalog
@@ -139,11 +143,19 @@ def split(
         audio_root or [],
         keep_style=keep_style,
     )
-    data = prepare.split(folder, checked, fraction, seed, by_term=hold_out_terms)
+    data = prepare.split(
+        folder,
+        checked,
+        fraction,
+        seed,
+        by_term=hold_out_terms,
+        selection=0.0 if two_part else selection_share,
+    )
     if as_json:
         print_json(
             {
                 "train": str(data.train),
+                "selection": None if data.selection is None else str(data.selection),
                 "validation": str(data.validation),
                 "counts": counts(checked.rows, data.split),
                 "warnings": list(data.split.warnings),
@@ -152,6 +164,8 @@ def split(
         )
         return
     typer.echo(f"{data.train}: {len(data.split.train)} rows")
+    if data.selection is not None:
+        typer.echo(f"{data.selection}: {len(data.split.selection)} rows")
     typer.echo(f"{data.validation}: {len(data.split.validation)} rows")
     for warning in data.split.warnings:
         typer.echo(f"warning: {warning}")

@@ -23,6 +23,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tarfile
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,7 +44,6 @@ from greedy_decoder import (  # type: ignore[import-not-found]  # likewise
     restore,
 )
 from heartbeat import watch  # type: ignore[import-not-found]  # likewise
-from nemo.collections.asr.models import ASRModel
 from nemo.utils import logging
 from omegaconf import OmegaConf
 from weights_only import load_tensors_only  # type: ignore[import-not-found]  # likewise
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _FEATURES = "preprocessor."
+_WEIGHTS = "model_weights.ckpt"
 _ARCHITECTURE = ("preprocessor", "encoder", "decoder", "joint", "aux_ctc", "labels")
 _ANSWER_S = 3600.0
 _ASK_EVERY_S = 0.02
@@ -131,19 +133,28 @@ class Mixtures:
     def write(self, value: float, out: Path, statistics: Mapping[str, torch.Tensor]) -> None:
         """Write a mixture as a .nemo: the tuned model's archive with other weights.
 
+        The same mixture makes the same bytes: what is in the archive has no times of its own.
+
         Args:
             value: the tuned model's share.
             out: appears only when it is whole.
             statistics: batch-norm statistics by name that count instead; usually none.
         """
-        model = ASRModel.restore_from(self._tuned_path, map_location="cpu")
         weights = {
             name: tensor.cpu() for name, tensor in mix(self._base, self._tuned, value).items()
         }
-        model.load_state_dict({**weights, **statistics})
-        part = out.with_name(f".{out.name}.part.nemo")
-        model.save_to(str(part))
-        os.replace(part, out)  # noqa: PTH105 - atomic on every platform
+        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+            saved, part = Path(folder) / _WEIGHTS, Path(folder) / out.name
+            torch.save({**weights, **statistics}, saved)
+            with tarfile.open(self._tuned_path, "r:*") as source, tarfile.open(part, "w") as made:
+                for member in source:
+                    if member.name.removeprefix("./") == _WEIGHTS:
+                        member.size = saved.stat().st_size
+                        with saved.open("rb") as stream:
+                            made.addfile(member, stream)
+                    elif member.isreg():
+                        made.addfile(member, source.extractfile(member))
+            os.replace(part, out)  # noqa: PTH105 - atomic on every platform
 
 
 class ChoosingSet:

@@ -65,7 +65,9 @@ def weights(path: Path) -> dict[str, Any]:
             if member.name.endswith("model_weights.ckpt"):
                 stream = archive.extractfile(member)
                 assert stream is not None
-                loaded = torch.load(io.BytesIO(stream.read()), weights_only=True)
+                loaded = torch.load(
+                    io.BytesIO(stream.read()), map_location="cpu", weights_only=True
+                )
                 return dict(loaded)
     raise AssertionError(f"{path} holds no weights")
 

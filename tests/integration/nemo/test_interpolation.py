@@ -95,6 +95,9 @@ def test_a_given_value_is_mixed_weight_by_weight(tuned: tuple[Path, SftResult]) 
     off = choose.ship(replace(request, tuned=found, interpolate="off"), RUNTIME)
     assert (off.value, off.mixed, off.sha256) == (1.0, False, result.model_sha256)
     assert not shipped.tuned.exists()
+    # The same mixture is the same file.
+    found = replace(result, model=off.model)
+    assert choose.ship(replace(request, tuned=found), RUNTIME).sha256 == shipped.sha256
 
 
 def test_a_tuned_model_that_was_not_kept_is_not_mixed_again(tuned: tuple[Path, SftResult]) -> None:

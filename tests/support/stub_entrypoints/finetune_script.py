@@ -71,5 +71,6 @@ def _no_tensors() -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name, data in {"data.pkl": pickle.dumps({}, protocol=2), "version": b"3\n"}.items():
-            archive.writestr(f"model_weights/{name}", data)
+            # With a time of its own each writing would have another hash.
+            archive.writestr(zipfile.ZipInfo(f"model_weights/{name}"), data)
     return content.getvalue()
