@@ -99,6 +99,7 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
     terms = evidence.terms()
     heard_rows = list(_heard_rows(evidence))
     words = index_terms(pair.after.row.term for pair in evidence.pairing.pairs)
+    shipped = describe_shipped(decision.get("shipping"))
     return {
         "cycle": evidence.cycle.number,
         "clinic": evidence.cycle.path.parent.name,
@@ -114,7 +115,8 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "all_rows": decision["all_rows"]["decision"],
         "rows_needed": _rows_needed(decision),
         "guardrail": decision.get("guardrail"),
-        "shipped": describe_shipped(evidence.decision.get("shipping")),
+        "shipped": shipped,
+        "judged_model": "mixture" if shipped is not None and shipped.mixed else "tuned model",
         "often_judged": verdict_ledger.remark(decision.get("verdicts")),
         "against_forgetting": AGAINST_FORGETTING,
         "metrics": list(metric_lines(evidence.judged, words)),

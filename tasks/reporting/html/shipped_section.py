@@ -34,6 +34,7 @@ class CandidateLine:
 class ShippedSection:
     """What is shipped and why; the drawings are empty where no candidate was decoded."""
 
+    mixed: bool
     statement: str
     reason: str
     basis: str
@@ -45,16 +46,17 @@ def describe_shipped(shipping: Mapping[str, Any] | None) -> ShippedSection | Non
     """Describe what decision.json calls ``shipping``; None for a run of an older version."""
     if shipping is None:
         return None
-    value = shipping["value"]
+    value, mixed = shipping["value"], bool(shipping["mixed"])
     statement = "The tuned model is shipped as training left it."
-    if shipping["mixed"]:
+    if mixed:
         statement = (
             f"A mixture is shipped: {value:g} of the tuned model’s weights and "
-            f"{round(1 - value, 4):g} of the base’s."
+            f"{round(1 - value, 4):g} of the base’s. Elsewhere on this page “tuned” means the "
+            "mixture."
         )
     curve = mixture_curve(shipping)
     if curve is None:
-        return ShippedSection(statement, shipping["reason"], "", (), ())
+        return ShippedSection(mixed, statement, shipping["reason"], "", (), ())
     general = f" and {curve.sentences} sentences of general English" if curve.sentences else ""
     basis = (
         f"Chosen by {curve.rows} selection rows{general}, which do not judge: the verdict rests on "
@@ -62,6 +64,7 @@ def describe_shipped(shipping: Mapping[str, Any] | None) -> ShippedSection | Non
         "which the term was missed."
     )
     return ShippedSection(
+        mixed,
         statement,
         shipping["reason"],
         basis,

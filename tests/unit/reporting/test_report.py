@@ -170,6 +170,8 @@ def test_what_is_shipped_is_drawn_and_told(tmp_path: Path) -> None:
     text = told(tmp_path, prepared_cycles.Turn(shipped=prepared_cycles.mixture()))
     section = text[text.index("What is shipped") : text.index("Change in missed terms")]
     assert "0.4 of the tuned model’s weights and 0.6 of the base’s" in section
+    assert "<h1>Keep the mixture.</h1>" in text
+    assert "The mixture misses <strong>" in text
     assert "Value 0.4 is the reason." in section
     assert section.count("shipped: 0.4</text>") == 2
     assert section.count('<path class="node best"') == 2
@@ -196,6 +198,7 @@ def test_where_no_row_chose_the_reason_stands_alone(tmp_path: Path) -> None:
     asked = mixture_choice.fixed_choice(1.0)
     text = told(tmp_path / "off", prepared_cycles.Turn(shipped=asked))
     assert "The tuned model is shipped as training left it." in text
+    assert "<h1>Keep the tuned model.</h1>" in text
     assert "What is shipped" not in told(tmp_path / "old", prepared_cycles.Turn())
 
 
