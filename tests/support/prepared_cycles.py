@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.decision.mixture_choice import Candidate, Choice
+from tasks.decision.mixture_choice import Candidate, Choice, choose
 from tasks.evaluation.hypotheses import Hypothesis, Partition, write_hypotheses
 from tests.support import factories
 
@@ -139,11 +139,11 @@ def shipping(choice: Choice) -> dict[str, Any]:
     }
 
 
-def mixture(allowed_rise: float | None = 0.0025) -> Choice:
+def mixture() -> Choice:
     """A choice of 0.4 among base, 0.4 and the tuned model, on 20 rows and 100 sentences."""
     terms = tuple(f"term {number}" for number in range(20))
     figures = ((0.0, 18, 30), (0.4, 10, 32), (1.0, 8, 45))
-    candidates = tuple(
+    candidates = [
         Candidate(
             value,
             tuple(float(place < missed) for place in range(20)),
@@ -152,15 +152,8 @@ def mixture(allowed_rise: float | None = 0.0025) -> Choice:
             (10,) * 100,
         )
         for value, missed, edits in figures
-    )
-    return Choice(
-        0.4,
-        chosen=True,
-        held=True,
-        reason="Value 0.4 is the reason.",
-        candidates=candidates,
-        allowed_rise=allowed_rise,
-    )
+    ]
+    return choose(candidates, 0.005)
 
 
 def _training(turn: Turn) -> dict[str, Any]:

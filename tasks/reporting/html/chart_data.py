@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tasks.evaluation.diff import KeywordErrorChange
     from tasks.training.progress import Epoch
 
-_ROUNDING = 1e-12
+_CURVE_STEPS = 20
 
 
 class Direction(StrEnum):
@@ -87,7 +87,8 @@ class MixturePoint:
         rise: of that WER over the base's.
         rise_interval: of the rise.
         shipped: whether it is the model that the cycle ends with.
-        allowed: whether its rise is at or under the allowed one; None where there is none.
+        by_curve: the rise by the curve through all candidates; None where there is none.
+        holds: whether it could be chosen; None where no rise was looked at.
     """
 
     value: float
@@ -97,7 +98,8 @@ class MixturePoint:
     rise: float | None
     rise_interval: Interval | None
     shipped: bool
-    allowed: bool | None
+    by_curve: float | None
+    holds: bool | None
 
     @property
     def end(self) -> str:
@@ -111,40 +113,52 @@ class MixtureCurve:
 
     Attributes:
         points: the candidates, by value.
-        allowed_rise: the largest rise that the choice allowed; None where none was looked at.
+        allowed_rise: the largest rise, by the curve, that the choice allowed; None where none was
+            looked at.
+        exponent: of the value in the curve; None as well.
         rows: selection rows.
         sentences: general sentences of the choosing share.
     """
 
     points: tuple[MixturePoint, ...]
     allowed_rise: float | None
+    exponent: float | None
     rows: int
     sentences: int
+
+    @property
+    def rise_curve(self) -> tuple[tuple[float, float], ...]:
+        """Points of the curve through the rises, from 0 to 1; none where there is no curve."""
+        fitted = [(p.value, p.by_curve) for p in self.points if p.by_curve is not None and p.value]
+        if not fitted or self.exponent is None:
+            return ()
+        value, rise = fitted[-1]
+        steps = [step / _CURVE_STEPS for step in range(_CURVE_STEPS + 1)]
+        return tuple((step, rise * (step / value) ** self.exponent) for step in steps)
 
 
 def mixture_curve(shipping: Mapping[str, Any] | None) -> MixtureCurve | None:
     """Return the curve of decision.json's ``shipping``; None where no candidate was decoded."""
     if not shipping or not (candidates := shipping.get("candidates")):
         return None
-    allowed = shipping.get("allowed_rise")
-    points = []
-    for figures in sorted(candidates, key=lambda figures: figures["value"]):
-        rise = figures["general_rise"]
-        points.append(
-            MixturePoint(
-                figures["value"],
-                figures["ker"],
-                _interval(figures.get("ker_ci")),
-                figures["general_wer"],
-                rise,
-                _interval(figures.get("general_rise_ci")),
-                figures["value"] == shipping["value"],
-                None if rise is None or allowed is None else rise <= allowed + _ROUNDING,
-            )
+    points = tuple(
+        MixturePoint(
+            figures["value"],
+            figures["ker"],
+            _interval(figures["ker_ci"]),
+            figures["general_wer"],
+            figures["general_rise"],
+            _interval(figures["general_rise_ci"]),
+            figures["value"] == shipping["value"],
+            figures["general_rise_by_curve"],
+            figures["holds"],
         )
+        for figures in sorted(candidates, key=lambda figures: figures["value"])
+    )
     return MixtureCurve(
-        tuple(points),
-        allowed,
+        points,
+        shipping["allowed_rise"],
+        shipping["rule"]["exponent"],
         max(figures["rows"] for figures in candidates),
         max(figures["general_sentences"] for figures in candidates),
     )

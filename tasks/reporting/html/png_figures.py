@@ -173,7 +173,12 @@ def _mixture(curve: MixtureCurve | None) -> Figure | None:
         for axes, (title, figure_name, interval_name) in zip(columns, drawn, strict=True):
             known = [p for p in curve.points if getattr(p, figure_name) is not None]
             heights = [100 * getattr(point, figure_name) for point in known]
-            axes.plot([point.value for point in known], heights, "o-", color=_TUNED, mfc="white")
+            fitted = curve.rise_curve if figure_name == "rise" else ()
+            if fitted:
+                rises = [100 * rise for _, rise in fitted]
+                axes.plot([value for value, _ in fitted], rises, color=_TUNED)
+            marks = "o" if fitted else "o-"
+            axes.plot([point.value for point in known], heights, marks, color=_TUNED, mfc="white")
             for point, height in zip(known, heights, strict=True):
                 if (interval := getattr(point, interval_name)) is not None:
                     ends = (100 * interval.low, 100 * interval.high)
@@ -185,7 +190,7 @@ def _mixture(curve: MixtureCurve | None) -> Figure | None:
             axes.set_xlabel("value: 0 is the base, 1 the plain tuned model")
         if drawn[-1][1] == "rise" and curve.allowed_rise is not None:
             most = 100 * curve.allowed_rise
-            columns[-1].axhline(most, color=_WORSE, linestyle="--", label=f"allowed: {most:+.2f}")
+            columns[-1].axhline(most, color=_WORSE, linestyle="--", label=f"allowed {most:+.2f}")
             columns[-1].legend(loc="upper left", frameon=True)
         shipped = [point.value for point in curve.points if point.shipped]
         if shipped:

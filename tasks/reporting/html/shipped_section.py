@@ -27,7 +27,8 @@ class CandidateLine:
     wer: str
     rise: str
     rise_between: str
-    verdict: str
+    by_curve: str
+    holds: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +93,14 @@ def _mixture_figures(curve: MixtureCurve) -> Iterable[CurveFigure]:
     if rises:
         allowed = curve.allowed_rise
         ends = [end for p in rises if p.interval for end in (p.interval.low, p.interval.high)]
-        heights = [point.figure for point in rises]
+        heights = [*(point.figure for point in rises), *(rise for _, rise in curve.rise_curve)]
         scale = svg_charts.axis([*heights, *ends, allowed or 0.0], step=0.005)
         label = f"Rise of general WER on {curve.sentences} sentences by value; shipped: {chosen}"
         note = "in points, by value, with 95 % intervals"
         if allowed is not None:
             label += f"; allowed: {fine_points(allowed)} points"
-            note += f"; dashed: the allowed {fine_points(allowed)}"
-        drawing = svg_charts.value_curve(rises, scale, label, _tick, allowed)
+            note += f"; line: the curve through all; dashed: the allowed {fine_points(allowed)}"
+        drawing = svg_charts.value_curve(rises, scale, label, _tick, allowed, curve.rise_curve)
         yield CurveFigure("Rise of general WER over the base", note, drawing)
 
 
@@ -116,5 +117,6 @@ def _candidate_line(point: MixturePoint) -> CandidateLine:
         "–" if point.general_wer is None else f"{100 * point.general_wer:.1f} %",
         "–" if point.rise is None else fine_points(point.rise),
         "" if interval is None else f"{fine_points(interval.low)} to {fine_points(interval.high)}",
-        {True: "✓ kept", False: "✕ over", None: "–"}[point.allowed],
+        "–" if point.by_curve is None else fine_points(point.by_curve),
+        {True: "✓ holds", False: "✕ no", None: "–"}[point.holds],
     )

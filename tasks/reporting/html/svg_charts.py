@@ -173,6 +173,7 @@ def value_curve(
     label: str,
     tick: Callable[[float], str],
     allowed: float | None = None,
+    fitted: Sequence[tuple[float, float]] = (),
 ) -> Markup:
     """Draw a figure over the value of a mixture, with intervals.
 
@@ -182,6 +183,7 @@ def value_curve(
         label: what the drawing shows, for who does not see it.
         tick: writes a tick of the scale.
         allowed: the largest figure that may be chosen: a dashed line.
+        fitted: (value, figure) of a curve through the points, in place of lines between them.
     """
     floor = _VALUES_PX - _VALUES_BOTTOM_PX
 
@@ -213,7 +215,8 @@ def value_curve(
                 for end in ends
             ]
     places = [(across(point.value), down(point.figure)) for point in points]
-    parts += [_line(x1, str(y1), x2, str(y2), "curve") for (x1, y1), (x2, y2) in pairwise(places)]
+    drawn = [(across(value), down(figure)) for value, figure in fitted] or places
+    parts += [_line(x1, str(y1), x2, str(y2), "curve") for (x1, y1), (x2, y2) in pairwise(drawn)]
     for point, (x, y) in zip(points, places, strict=True):
         parts.append(_DIAMOND.format(x, y) if point.shipped else _CIRCLE.format(x, y))
     for value in _VALUE_TICKS:

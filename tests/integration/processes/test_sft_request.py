@@ -59,6 +59,7 @@ def test_a_whole_run_leaves_model_and_record_and_nothing_else(
     assert not request_.work_dir.exists()
     assert {path.name for path in request_.model_dir.iterdir()} == {
         "adapted_model.nemo",
+        "recording_roles.jsonl",
         "training_events.jsonl",
         "training_run_info.json",
         "trained_recordings.txt",

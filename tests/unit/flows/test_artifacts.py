@@ -50,7 +50,7 @@ def test_the_decision_names_what_is_shipped_and_why(
     changes = pairing.by_category
     artifacts.decision(cycle, decided, reading, changes, shipped=shipped, verdicts=2)
     told = published["ward-decision"]
-    assert "- Shipped: value 0.4. Value 0.4 is the reason." in told
+    assert f"- Shipped: value 0.4. {choice['reason']}" in told
     assert "verdicts" not in told
     artifacts.decision(cycle, decided, reading, changes, shipped=shipped, verdicts=3)
     assert "- These held-out rows have given 3 verdicts." in published["ward-decision"]

@@ -172,19 +172,20 @@ def test_what_is_shipped_is_drawn_and_told(tmp_path: Path) -> None:
     assert "0.4 of the tuned model’s weights and 0.6 of the base’s" in section
     assert "<h1>Keep the mixture.</h1>" in text
     assert "The mixture misses <strong>" in text
-    assert "Value 0.4 is the reason." in section
+    assert prepared_cycles.mixture().reason in section
     assert section.count("shipped: 0.4</text>") == 2
     assert section.count('<path class="node best"') == 2
     assert section.count('class="allowed"') == 1
-    assert "the allowed +0.25" in section
+    assert "the curve through all; dashed: the allowed +0.38" in section
     assert section.count(">base</text>") == section.count(">plain tuned</text>") == 2
     rows = re.findall(r"<tr><th scope=.row.>(.*?)</tr>", section)
     assert [re.sub("<[^>]*>", " ", row).split()[0] for row in rows] == ["0", "0.4", "1"]
     assert "50.0 %" in rows[1]
     assert "+0.20" in rows[1]
-    assert "✓ kept" in rows[1]
+    assert "+0.10" in rows[1]  # of (15 + .064 * 2) / (1 + .064 ** 2) points at 1, by the cube
+    assert "✓ holds" in rows[1]
     assert "+1.50" in rows[2]
-    assert "✕ over" in rows[2]
+    assert "✕ no" in rows[2]
 
 
 def test_where_no_row_chose_the_reason_stands_alone(tmp_path: Path) -> None:
