@@ -66,7 +66,7 @@ class ChoiceRule:
             best = f"the smallest within {self.standard_errors:g} standard errors of the lowest KER"
         return (
             f"of the values {coarse}, refined {self.refinements} times, those hold whose rise of "
-            f"general WER, by a curve R * value ** {self.exponent:g} through all of them, is at "
+            f"general WER, by a curve of value to the power {self.exponent:g} through all, is at "
             f"most {self.share_of_limit:g} of the limit, and whose own rise is at most its "
             f"standard error over the limit; of these {best} is taken. With fewer than "
             f"{self.fewest_rows} rows it is {self.stated:g}."

@@ -16,7 +16,7 @@ def points(value: float) -> str:
     return f"{rounded:+d}".replace("-", "\u2212") if rounded else "0"
 
 
-def fine_points(value: float) -> str:
-    """Format a difference in hundredths of a point, with a real minus sign."""
-    rounded = round(_POINTS * value, 2)
-    return f"{rounded:+.2f}".replace("-", "\u2212") if rounded else "0"
+def fine_points(value: float, digits: int = 2) -> str:
+    """Format a difference in parts of a point, with a real minus sign."""
+    rounded = round(_POINTS * value, digits)
+    return f"{rounded:+.{digits}f}".replace("-", "\u2212") if rounded else "0"

@@ -190,7 +190,7 @@ def _mixture(curve: MixtureCurve | None) -> Figure | None:
             axes.set_xlabel("value: 0 is the base, 1 the plain tuned model")
         if drawn[-1][1] == "rise" and curve.allowed_rise is not None:
             most = 100 * curve.allowed_rise
-            columns[-1].axhline(most, color=_WORSE, linestyle="--", label=f"allowed {most:+.2f}")
+            columns[-1].axhline(most, color=_WORSE, linestyle="--", label=f"allowed {most:+.3f}")
             columns[-1].legend(loc="upper left", frameon=True)
         shipped = [point.value for point in curve.points if point.shipped]
         if shipped:

@@ -38,7 +38,7 @@ class ShippedSection:
     mixed: bool
     statement: str
     reason: str
-    basis: str
+    notes: Sequence[str]
     drawings: Sequence[CurveFigure]
     candidates: Sequence[CandidateLine]
 
@@ -52,23 +52,24 @@ def describe_shipped(shipping: Mapping[str, Any] | None) -> ShippedSection | Non
     if mixed:
         statement = (
             f"A mixture is shipped: {value:g} of the tuned model’s weights and "
-            f"{round(1 - value, 4):g} of the base’s. Elsewhere on this page “tuned” means the "
-            "mixture."
+            f"{round(1 - value, 4):g} of the base’s."
         )
+    notes = ["Elsewhere on this page “tuned” means the mixture."] if mixed else []
     curve = mixture_curve(shipping)
     if curve is None:
-        return ShippedSection(mixed, statement, shipping["reason"], "", (), ())
+        return ShippedSection(mixed, statement, shipping["reason"], notes, (), ())
     general = f" and {curve.sentences} sentences of general English" if curve.sentences else ""
     basis = (
         f"Chosen by {curve.rows} selection rows{general}, which do not judge: the verdict rests on "
         "other rows. A row’s KER is the share of its variants, begun some milliseconds later, in "
         "which the term was missed."
     )
+    notes.append(basis)
     return ShippedSection(
         mixed,
         statement,
         shipping["reason"],
-        basis,
+        notes,
         tuple(_mixture_figures(curve)),
         tuple(_candidate_line(point) for point in curve.points),
     )
@@ -98,8 +99,8 @@ def _mixture_figures(curve: MixtureCurve) -> Iterable[CurveFigure]:
         label = f"Rise of general WER on {curve.sentences} sentences by value; shipped: {chosen}"
         note = "in points, by value, with 95 % intervals"
         if allowed is not None:
-            label += f"; allowed: {fine_points(allowed)} points"
-            note += f"; line: the curve through all; dashed: the allowed {fine_points(allowed)}"
+            label += f"; allowed: {fine_points(allowed, 3)} points"
+            note += f"; line: the curve through all; dashed: the allowed {fine_points(allowed, 3)}"
         drawing = svg_charts.value_curve(rises, scale, label, _tick, allowed, curve.rise_curve)
         yield CurveFigure("Rise of general WER over the base", note, drawing)
 
@@ -117,6 +118,6 @@ def _candidate_line(point: MixturePoint) -> CandidateLine:
         "–" if point.general_wer is None else f"{100 * point.general_wer:.1f} %",
         "–" if point.rise is None else fine_points(point.rise),
         "" if interval is None else f"{fine_points(interval.low)} to {fine_points(interval.high)}",
-        "–" if point.by_curve is None else fine_points(point.by_curve),
+        "–" if point.by_curve is None else fine_points(point.by_curve, 3),
         {True: "✓ holds", False: "✕ no", None: "–"}[point.holds],
     )

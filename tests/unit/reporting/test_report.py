@@ -176,15 +176,16 @@ def test_what_is_shipped_is_drawn_and_told(tmp_path: Path) -> None:
     assert section.count("shipped: 0.4</text>") == 2
     assert section.count('<path class="node best"') == 2
     assert section.count('class="allowed"') == 1
-    assert "the curve through all; dashed: the allowed +0.38" in section
+    assert "the curve through all; dashed: the allowed +0.375" in section
     assert section.count(">base</text>") == section.count(">plain tuned</text>") == 2
     rows = re.findall(r"<tr><th scope=.row.>(.*?)</tr>", section)
     assert [re.sub("<[^>]*>", " ", row).split()[0] for row in rows] == ["0", "0.4", "1"]
     assert "50.0 %" in rows[1]
     assert "+0.20" in rows[1]
-    assert "+0.10" in rows[1]  # of (15 + .064 * 2) / (1 + .064 ** 2) points at 1, by the cube
+    assert "+0.096" in rows[1]  # of (1.5 + .064 * .2) / (1 + .064 ** 2) points at 1, by the cube
     assert "✓ holds" in rows[1]
     assert "+1.50" in rows[2]
+    assert "+1.507" in rows[2]
     assert "✕ no" in rows[2]
 
 
