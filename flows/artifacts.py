@@ -24,6 +24,7 @@ from rich.progress import Progress as Bar
 from flows.console import console, print_stage
 from tasks.data.cycle_folder import clinic_of
 from tasks.decision.grow_plan_files import MD_NAME, as_markdown
+from tasks.records import verdict_ledger
 from tasks.reporting import training_curve as training_curves
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def split(parts: Split) -> None:
 
 def choice(cycle: Cycle, shipped: ShippedModel) -> None:
     """Which mixture is shipped, and every candidate's figures on the rows that choose."""
-    print_stage("choose", str(shipped.choice["reason"]))
+    print_stage("choose", _reason(shipped))
     candidates = shipped.choice.get("candidates", [])
     if not candidates:
         return
@@ -128,7 +129,7 @@ def choice(cycle: Cycle, shipped: ShippedModel) -> None:
             [
                 f"# Shipped: value {shipped.value:g}",
                 "",
-                str(shipped.choice["reason"]),
+                _reason(shipped),
                 "",
                 "| value | KER on selection rows | standard error | general WER | rise |",
                 "| ---: | ---: | ---: | ---: | ---: |",
@@ -265,13 +266,20 @@ def decision(
     decided: Decision,
     all_rows: TableReading,
     held_out: Mapping[str, KeywordErrorChange],
+    *,
+    shipped: ShippedModel | None = None,
+    verdicts: int = 1,
 ) -> None:
-    """The decision and the differences that it rests on."""
+    """The decision, what it is about, and the differences that it rests on."""
     print_stage("decision", f"{decided.verdict.value.upper()} (by {decided.basis} rows)")
     for line in decided.reasons:
         print_stage("", line)
     literal = f"The specification's table over {all_rows.basis}: {all_rows.verdict.value}."
-    print_stage("", literal)
+    about = [] if shipped is None else [f"Shipped: value {shipped.value:g}. {_reason(shipped)}"]
+    if (times := verdict_ledger.remark(verdicts)) is not None:
+        about.append(times)
+    for line in (literal, *about):
+        print_stage("", line)
     create_markdown_artifact(
         key=artifact_key(cycle, "decision"),
         description=f"Decision, cycle {cycle.number}",
@@ -283,6 +291,7 @@ def decision(
                 "",
                 *(f"- {reason}" for reason in decided.reasons),
                 f"- {literal}",
+                *(f"- {line}" for line in about),
             ]
         ),
     )
@@ -291,6 +300,10 @@ def decision(
         description=f"KER by category on held-out rows, cycle {cycle.number}",
         table=[_row(category, delta) for category, delta in held_out.items()],
     )
+
+
+def _reason(shipped: ShippedModel) -> str:
+    return str(shipped.choice["reason"])
 
 
 def _row(category: str, delta: KeywordErrorChange) -> dict[str, str | int]:

@@ -113,14 +113,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
         guardrail(run, general, general_hyps), cross_fitted, config.folds, shipped
     )
     pairing = compare(run, rows, data, cycle_hyps, baseline, supplementary)
-    decision = decide_verdict(run, pairing, tuned, supplementary)
-    verdicts = verdict_ledger.record(
-        cycle,
-        data.held_out_recordings,
-        shipped.sha256,
-        decision.verdict.value,
-        before=training_run.roles_of(run.base_model).verdicts_of(data.held_out_recordings),
-    )
+    decision, verdicts = decide_verdict(run, pairing, tuned, data, shipped, supplementary)
     plan_files = plan_growth(run, pairing if cross_fitted is None else cross_fitted, decision)
     record = run_record.RunRecord(
         started=started,
@@ -460,9 +453,15 @@ def decide_verdict(
     run: CycleRun,
     pairing: diff.PairedScores,
     tuned: training_run.SftResult,
+    data: TrainingSet,
+    shipped: choose.ShippedModel,
     supplementary: SupplementaryResults,
-) -> Decision:
-    """Keep, grow, discard or inconclusive, by held-out rows; the bare table stands beside it."""
+) -> tuple[Decision, int]:
+    """Keep, grow, discard or inconclusive, by held-out rows; the bare table stands beside it.
+
+    Returns:
+        The decision, and how many verdicts these held-out rows have given with it.
+    """
     cycle, priority = run.cycle, run.config.priority
     grounds = evidence.evidence(
         pairing,
@@ -473,10 +472,27 @@ def decide_verdict(
     )
     decision = decide(grounds, priority)
     all_rows = evidence.read_all_rows(pairing, priority)
-    run_record.write_decision(cycle.next, decision, all_rows, grounds.judged, pairing.by_category)
-    artifacts.decision(cycle.next, decision, all_rows, grounds.judged)
+    verdicts = verdict_ledger.record(
+        cycle,
+        data.held_out_recordings,
+        shipped.sha256,
+        decision.verdict.value,
+        before=training_run.roles_of(run.base_model).verdicts_of(data.held_out_recordings),
+    )
+    run_record.write_decision(
+        cycle.next,
+        decision,
+        all_rows,
+        grounds.judged,
+        pairing.by_category,
+        shipping=shipped.as_dict(),
+        verdicts=verdicts,
+    )
+    artifacts.decision(
+        cycle.next, decision, all_rows, grounds.judged, shipped=shipped, verdicts=verdicts
+    )
     events.decided(cycle, decision)
-    return decision
+    return decision, verdicts
 
 
 @task(name="grow-plan", cache_policy=NO_CACHE)

@@ -58,6 +58,12 @@ def history(
     name = "none was kept" if best is None else f"cycle {best.cycle}'s model, {best.model}"
     console.print(f"Champion: {name}", markup=False)
     console.print(found.rule, style="dim", markup=False)
+    if any(turn.value is not None for turn in found.turns):
+        console.print(
+            "Value: the tuned model's share of the shipped model's weights; 1 is no mixture.",
+            style="dim",
+            markup=False,
+        )
     for line in found.problems:
         console.print(f"Problem: {line}", style="red", markup=False)
 
@@ -75,7 +81,7 @@ def _turns(found: History) -> Table:
     )
     for name in ("cycle", "base", "recipe", "decision"):
         table.add_column(name, no_wrap=name != "base")
-    for name in ("rows", "held out", "WER", "cost", "training"):
+    for name in ("value", "rows", "held out", "WER", "cost", "training"):
         table.add_column(name, no_wrap=True, justify="right")
     for turn in found.turns:
         wer = turn.unseen.wer
@@ -84,6 +90,7 @@ def _turns(found: History) -> Table:
             escape(Path(turn.base).name),
             escape(turn.recipe),
             escape(turn.decision),
+            "–" if turn.value is None else f"{turn.value:g}",
             str(turn.after.n),
             str(turn.unseen.n),
             "–" if wer is None else f"{wer:.3f}",

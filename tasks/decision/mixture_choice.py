@@ -9,9 +9,9 @@ The rule: of the candidates that hold, the one with the lowest figure, of equal 
 value. A candidate holds if the curve through all candidates' rises of general WER stays within
 three quarters of the limit at its value, and if its own rise does not lie over the limit by more
 than its standard error. The curve is there since a few hundred sentences tell one candidate's rise
-to some 0.4 points only: ``rise = R * value ** 3``, whose R the larger values tell well. Where too few rows
-can choose, a value that was stated beforehand is taken. docs/log/2026-11-28-mixtures.md has the
-measurements behind the numbers.
+to some 0.4 points only: ``rise = R * value ** 3``, whose R the larger values tell well. Where too
+few rows can choose, a value that was stated beforehand is taken. docs/log/2026-11-28-mixtures.md
+has the measurements behind the numbers.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tasks.evaluation import statistics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +58,19 @@ class ChoiceRule:
             raise ValueError("a candidate's value lies above 0 and at most at 1")
         if list(self.coarse) != sorted(set(self.coarse)):
             raise ValueError("the coarse grid ascends, each value once")
+
+    def __str__(self) -> str:
+        coarse = ", ".join(f"{value:g}" for value in self.coarse)
+        best = "the lowest KER, and of equal ones the smallest value"
+        if self.standard_errors:
+            best = f"the smallest within {self.standard_errors:g} standard errors of the lowest KER"
+        return (
+            f"of the values {coarse}, refined {self.refinements} times, those hold whose rise of "
+            f"general WER, by a curve of value to the power {self.exponent:g} through all, is at "
+            f"most {self.share_of_limit:g} of the limit, and whose own rise is at most its "
+            f"standard error over the limit; of these {best} is taken. With fewer than "
+            f"{self.fewest_rows} rows it is {self.stated:g}."
+        )
 
 
 RULE = ChoiceRule()
@@ -126,6 +141,9 @@ class Choice:
         reason: the ground, in a sentence.
         candidates: every candidate that was decoded, the base among them, by value.
         rule: the numbers that were used.
+        allowed_rise: how far general WER could rise by the curve, as a share of words; None where
+            that was not looked at.
+        holding: the values that hold; None where that was not looked at.
     """
 
     value: float
@@ -134,16 +152,23 @@ class Choice:
     reason: str
     candidates: tuple[Candidate, ...] = ()
     rule: ChoiceRule = RULE
+    allowed_rise: float | None = None
+    holding: tuple[float, ...] | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return the choice as training_run_info.json and decision.json hold it."""
-        base = next((c.general_wer for c in self.candidates if c.value == 0), None)
+        base = next((c for c in self.candidates if c.value == 0), None)
+        curve: dict[float, float] = {}
+        if base is not None and self.holding is not None:
+            curve = rise_curve(base, [c for c in self.candidates if c.value > 0], self.rule)
         return {
             "value": self.value,
             "chosen": self.chosen,
             "held": self.held,
             "reason": self.reason,
+            "allowed_rise": self.allowed_rise,
             "rule": {
+                "text": str(self.rule),
                 "coarse": list(self.rule.coarse),
                 "refinements": self.rule.refinements,
                 "exponent": self.rule.exponent,
@@ -152,21 +177,53 @@ class Choice:
                 "fewest_rows": self.rule.fewest_rows,
                 "stated": self.rule.stated,
             },
-            "candidates": [_figures(candidate, base) for candidate in self.candidates],
+            "candidates": [
+                {
+                    **_figures(candidate, base),
+                    "general_rise_by_curve": curve.get(candidate.value),
+                    "holds": candidate.value in self.holding
+                    if self.holding is not None and candidate.value > 0
+                    else None,
+                }
+                for candidate in self.candidates
+            ],
         }
 
 
-def _figures(candidate: Candidate, base_wer: float | None) -> dict[str, object]:
-    wer = candidate.general_wer
+def _figures(candidate: Candidate, base: Candidate | None) -> dict[str, object]:
+    """Return a candidate's figures with their 95 % intervals; a figure without rows is null."""
+    wer, base_wer = candidate.general_wer, None if base is None else base.general_wer
+    interval, rise, rise_interval = None, None, None
+    if candidate.misses:
+        rows = [1] * len(candidate.misses)
+        by_term = statistics.by_block(candidate.terms, candidate.misses, rows)
+        interval = statistics.rate_interval(by_term)
+    if base is not None and wer is not None and base_wer is not None:
+        rise = wer - base_wer
+    if base is not None and rise is not None and candidate is not base:
+        sentences = statistics.by_block(
+            range(len(candidate.general_words)),
+            base.general_edits,
+            base.general_words,
+            candidate.general_edits,
+            candidate.general_words,
+        )
+        rise_interval = statistics.rate_difference(sentences)
     return {
         "value": candidate.value,
         "rows": len(candidate.misses),
         "ker": candidate.figure,
         "ker_standard_error": candidate.standard_error,
+        "ker_ci": _ends(interval),
         "general_sentences": len(candidate.general_words),
         "general_wer": wer,
-        "general_rise": None if wer is None or base_wer is None else wer - base_wer,
+        "general_rise": rise,
+        "general_rise_ci": _ends(rise_interval),
     }
+
+
+def _ends(interval: statistics.Interval | None) -> list[float] | None:
+    return None if interval is None else interval.as_list()
 
 
 def enough_rows(rows: Mapping[str, int], priority: Sequence[str], rule: ChoiceRule = RULE) -> bool:
@@ -258,7 +315,7 @@ def choose(candidates: Sequence[Candidate], limit: float, rule: ChoiceRule = RUL
             f"{100 * curve[least.value]:+.2f} points at the smallest value, {least.value:g}, and "
             f"{100 * most:+.2f} are allowed. That value is taken."
         )
-        return Choice(least.value, True, held, reason, by_value, rule)
+        return Choice(least.value, True, held, reason, by_value, rule, most, ())
     lowest = min(allowed, key=lambda c: (c.figure or 0.0, c.value))
     bar = (lowest.figure or 0.0) + rule.standard_errors * lowest.standard_error + 1e-12
     chosen = min(
@@ -274,7 +331,10 @@ def choose(candidates: Sequence[Candidate], limit: float, rule: ChoiceRule = RUL
             f"by the curve through {len(mixtures)} mixtures, {len(chosen.general_words)} choosing "
             f"sentences; {100 * most:+.2f} are allowed)"
         )
-    return Choice(chosen.value, True, held, f"{reason}.", by_value, rule)
+    if not curve:
+        return Choice(chosen.value, True, held, f"{reason}.", by_value, rule)
+    holding = tuple(candidate.value for candidate in allowed)
+    return Choice(chosen.value, True, held, f"{reason}.", by_value, rule, most, holding)
 
 
 def rise_curve(

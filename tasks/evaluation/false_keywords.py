@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tasks.data.text_normalizer import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tasks.evaluation.diff import KeywordErrorChange, PairedScores
     from tasks.evaluation.scoring import UtteranceScore
@@ -35,6 +35,16 @@ class TermIndex:
             for term in self.by_first_word[word]
             if term in padded_hyp and term not in padded_ref
         )
+
+    def places_in(self, words: Sequence[str]) -> frozenset[int]:
+        """Return the places, among a normalised text's words, that belong to a term."""
+        places: set[int] = set()
+        for start, word in enumerate(words):
+            for padded in self.by_first_word.get(word, ()):
+                term = padded.split()
+                if list(words[start : start + len(term)]) == term:
+                    places.update(range(start, start + len(term)))
+        return frozenset(places)
 
 
 def index_terms(terms: Iterable[str | None]) -> TermIndex:

@@ -19,7 +19,8 @@ from tasks.evaluation.clinical_values import ValueKind
 from tasks.evaluation.false_keywords import TermIndex, index_terms
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.incremental_scoring import intervals
-from tasks.evaluation.row_basis import ALL, CHOSE, HELD_OUT, TRAINED, UNTUNED
+from tasks.evaluation.outside_terms import NAME, ErrorsOutsideTerms, errors_outside_terms
+from tasks.evaluation.row_basis import ALL, CHOSE, CROSS_FITTED, HELD_OUT, TRAINED, UNTUNED
 from tasks.evaluation.scoring import Proportion
 from tasks.evaluation.secondary_metrics import SecondaryMetrics, compute_secondary_metrics
 
@@ -127,6 +128,7 @@ class Leaderboard:
                     "model": entry.model,
                     "rows": entry.rows,
                     **self._secondary_metrics(entry).as_dict(),
+                    "outside_terms": self._outside_terms(entry).as_dict(),
                 }
                 for entry in self.entries
             ],
@@ -137,6 +139,23 @@ class Leaderboard:
     def _secondary_metrics(self, entry: LeaderboardEntry) -> SecondaryMetrics:
         """Return an entry's secondary metrics, over the terms of all entries."""
         return compute_secondary_metrics(entry.scores, self._term_index)
+
+    def _outside_terms(self, entry: LeaderboardEntry) -> ErrorsOutsideTerms:
+        """Return an entry's word errors outside the terms of all entries."""
+        return errors_outside_terms(entry.scores, self._term_index)
+
+    def _outside_lines(self) -> list[str]:
+        """Return a line for each entry whose rows were not trained on."""
+        measured = [
+            (entry, self._outside_terms(entry))
+            for entry in self.entries
+            if entry.rows in _UNSEEN and entry.scores.n
+        ]
+        return [
+            f"- {_cell(entry.model)}, {entry.rows}: {_cell(errors.rate)} ({errors.words} words)"
+            f"{_bracket(_ends(errors.interval), '.3f')}"
+            for entry, errors in measured
+        ]
 
     @cached_property
     def _term_index(self) -> TermIndex:
@@ -176,6 +195,8 @@ class Leaderboard:
                 "\n".join(map(_exposure_line, self.exposure)),
             ]
         parts += ["# Beyond KER", _BEYOND, "\n".join(self._secondary_lines())]
+        if outside := self._outside_lines():
+            parts += [f"# {NAME}", _OUTSIDE, "\n".join(outside)]
         return "\n\n".join(parts) + "\n"
 
 
@@ -222,6 +243,11 @@ _FIGURES = {"WER": "wer", "CER": "cer", "KER": "ker", "SER": "ser", "pooled WER"
 _BEYOND = (
     "FKR: rows that hold a keyword nobody said. Strict: of the rows with a number, dose, frequency "
     "or negation on either side, those in which one differs."
+)
+_UNSEEN = (HELD_OUT, CROSS_FITTED)
+_OUTSIDE = (
+    "Pooled over the words of the same rows that belong to no term of the cycle. It falls while "
+    "general English is lost, and is no guard."
 )
 
 

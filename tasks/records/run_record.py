@@ -136,13 +136,28 @@ def write_decision(
     all_rows: TableReading,
     held_out: Mapping[str, KeywordErrorChange],
     everything: Mapping[str, KeywordErrorChange],
+    *,
+    shipping: Mapping[str, Any] | None = None,
+    verdicts: int | None = None,
 ) -> None:
-    """Write decision.json: the decision, the specification's literal reading, and the figures."""
+    """Write decision.json.
+
+    Args:
+        cycle: cycle N+1.
+        decided: the decision.
+        all_rows: the specification's literal reading.
+        held_out: the differences on the rows that decide.
+        everything: the differences on all rows.
+        shipping: what is shipped: its value, why, hashes, and the candidates' figures.
+        verdicts: how many verdicts the held-out rows have given, this one included.
+    """
     atomic_files.write_json(
         cycle.path / DECISION_NAME,
         Schema.DECISION.mark(
             {
                 **decided.as_dict(),
+                "verdicts": verdicts,
+                "shipping": shipping,
                 "all_rows": all_rows.as_dict(),
                 "by": {category: delta.as_dict() for category, delta in held_out.items()},
                 "by_all_rows": {

@@ -48,3 +48,13 @@ def record(
         )
         atomic_files.write_jsonl(path, rows)
     return before + len([row for row in rows if row["held_out"] == key])
+
+
+def remark(verdicts: int | None) -> str | None:
+    """Say in words how often the held-out rows have judged; None where they have seldom."""
+    if verdicts is None or verdicts < MANY:
+        return None
+    return (
+        f"These held-out rows have given {verdicts} verdicts. The best of several models on the "
+        "same rows looks better than it is: confirm it on recordings that have not judged before."
+    )

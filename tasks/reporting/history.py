@@ -53,6 +53,7 @@ class Turn:
         epochs: of the training, as its record has them; empty if that is gone.
         seconds: that training took; None if its record is gone.
         usd: what hosts for the tuned cycle have cost; None where nothing was rented.
+        value: the tuned model's share of the shipped weights; None in a run of an older version.
     """
 
     cycle: int
@@ -68,6 +69,7 @@ class Turn:
     epochs: tuple[Epoch, ...]
     seconds: float | None
     usd: float | None
+    value: float | None = None
 
     @property
     def kept(self) -> bool:
@@ -116,6 +118,7 @@ class Turn:
             "at_floor": self.at_floor,
             "overfit": overfit(self.epochs),
             "model": self.model,
+            "shipped_value": self.value,
         }
 
 
@@ -310,6 +313,7 @@ def _read_turn(cycle: Cycle, costs: Mapping[int, float], problems: list[str]) ->
             epochs=evidence.epochs,
             seconds=evidence.training.get("wall_seconds"),
             usd=costs.get(cycle.number - 1),
+            value=record["sft"].get("value"),
         )
     except (KeyError, TypeError) as wrong:
         raise InputError(

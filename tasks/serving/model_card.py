@@ -70,6 +70,7 @@ def render(facts: Facts) -> str:
         _figures([{"category": name, **row} for name, row in facts.decision["by"].items()]),
         f"Decision: **{facts.decision['decision']}**, by {facts.decision['basis']} rows.",
         _list(facts.decision["reasons"]),
+        *_shipped(facts),
         "## Data",
         _table(_data(facts)),
         "## Recipe",
@@ -114,11 +115,49 @@ def _identity(facts: Facts) -> dict[str, str]:
     }
 
 
+def _shipped(facts: Facts) -> list[str]:
+    """Say what was mixed; nothing for a run of a version that mixed nothing."""
+    shipping = facts.info.get("shipping")
+    if not shipping:
+        return []
+    independence = "The held-out rows chose neither the mixture nor the checkpoint."
+    if facts.record.get("config", {}).get("two_part"):
+        independence = (
+            "The held-out rows chose the checkpoint as well (--two-part): their figures flatter it."
+        )
+    lines = {
+        "Why": shipping["reason"],
+        "Selection rows": str(facts.info["dataset"].get("selection_rows", 0)),
+        "Checkpoint": str(facts.info.get("checkpoint", "not known")),
+    }
+    statement = "The tuned model is shipped as training left it: nothing was mixed."
+    if shipping["mixed"]:
+        statement = (
+            "Mixed weight by weight, in fp32: the base's weights plus "
+            f"{shipping['value']:g} of the way to the tuned model's."
+        )
+        lines = {
+            "Value": f"{shipping['value']:g} (0 is the base, 1 the tuned model)",
+            "SHA-256 of the base": f"`{shipping['base_sha256']}`",
+            "SHA-256 of the tuned model": f"`{shipping['tuned_sha256']}`",
+            **lines,
+        }
+    if shipping["chosen"]:
+        lines["Rule"] = str(shipping["rule"].get("text", "docs/verdict.md has it"))
+    return ["## What is shipped", f"{statement} {independence}", _table(lines)]
+
+
+def _chose(info: Mapping[str, Any]) -> dict[str, str]:
+    rows = info["dataset"].get("selection_rows")
+    return {} if rows is None else {"Selection rows, to choose by": str(rows)}
+
+
 def _data(facts: Facts) -> dict[str, str]:
     preflight = facts.record["preflight"]
     lines = {
         "Rows": f"{preflight['rows']}, {preflight['audio_seconds'] / 60:.1f} minutes of audio",
         "Trained on": str(facts.info["dataset"]["train_rows"]),
+        **_chose(facts.info),
         "Held out": str(facts.info["dataset"]["validation_rows"]),
         "SHA-256 of the manifest": f"`{preflight['manifest_sha256']}`",
     }

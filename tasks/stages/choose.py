@@ -46,6 +46,7 @@ LEADS = (0, 360, 680, 1000)
 
 No two of them fall alike on the frames of 10 ms, nor on those of 80 ms that most encoders leave."""
 _GENERAL = "general"
+_OF_THE_WORK = ("key", "seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,11 @@ class ShippedModel:
     def mixed(self) -> bool:
         """Whether it is another model than the tuned one."""
         return self.sha256 != self.tuned_sha256
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the choice and the three models' hashes as decision.json holds them."""
+        figures = {name: what for name, what in self.choice.items() if name not in _OF_THE_WORK}
+        return {**figures, "shipped_sha256": self.sha256}
 
 
 def choosing_rows(

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tasks.training.progress import Epoch
     from tasks.training.run import SftRequest
 
+LAST_CHECKPOINT = "the last one: too few rows could choose"
+"""Which checkpoint is the model, where none was chosen."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingOutcome:
@@ -112,7 +115,7 @@ def build_run_info(
 def _kept_checkpoint(request: SftRequest) -> str:
     """Say in words which checkpoint is the model, and which rows chose it."""
     if request.keeps_last:
-        return "the last one: too few rows could choose"
+        return LAST_CHECKPOINT
     rows = "the rows that judge" if request.data.selection is None else "selection rows"
     return f"the best by validation WER, chosen on {rows}"
 

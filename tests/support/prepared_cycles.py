@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasks.decision.mixture_choice import Candidate, Choice, choose
 from tasks.evaluation.hypotheses import Hypothesis, Partition, write_hypotheses
 from tests.support import factories
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 NASTY = '<script>alert("1")</script>'
 RTL = "אספירין"
+SHIPPED_SHA256, TUNED_SHA256 = "e" * 64, "f" * 64
 EMOJI = "💊 “pill” & co"
 TERMS = ("aspirin", "metformin", "warfarin", NASTY, RTL, EMOJI)
 
@@ -34,6 +36,8 @@ class Turn:
         train_loss: by epoch.
         base: as the user named it.
         guardrail: of decision.json.
+        shipped: the choice of a mixture; None for a run of a version that chose none.
+        verdicts: of decision.json.
     """
 
     held_out: tuple[int, int, int] = (12, 9, 4)
@@ -44,6 +48,8 @@ class Turn:
     train_loss: Sequence[float] = (40.0, 20.0, 9.0)
     base: str = "embedded"
     guardrail: Guardrail | None = None
+    shipped: Choice | None = None
+    verdicts: int | None = None
 
 
 def rows(turn: Turn, which: int, terms: Sequence[str] = TERMS) -> list[Hypothesis]:
@@ -112,9 +118,42 @@ def finish_turn(parent: Path, number: int, turn: Turn, terms: Sequence[str] = TE
         "by": {},
         "by_all_rows": {},
     }
+    if turn.shipped is not None:
+        decision["shipping"] = shipping(turn.shipped)
+    if turn.verdicts is not None:
+        decision["verdicts"] = turn.verdicts
     (following / "decision.json").write_text(json.dumps(decision))
     (following / "run.json").write_text(json.dumps(_record(cycle, turn, info, decision)))
     return following
+
+
+def shipping(choice: Choice) -> dict[str, Any]:
+    """The block of decision.json on what is shipped."""
+    mixed = choice.value < 1
+    return {
+        "mixed": mixed,
+        "base_sha256": "b" * 64,
+        "tuned_sha256": TUNED_SHA256 if mixed else SHIPPED_SHA256,
+        **choice.as_dict(),
+        "shipped_sha256": SHIPPED_SHA256,
+    }
+
+
+def mixture() -> Choice:
+    """A choice of 0.4 among base, 0.4 and the tuned model, on 20 rows and 100 sentences."""
+    terms = tuple(f"term {number}" for number in range(20))
+    figures = ((0.0, 18, 30), (0.4, 10, 32), (1.0, 8, 45))
+    candidates = [
+        Candidate(
+            value,
+            tuple(float(place < missed) for place in range(20)),
+            terms,
+            (edits - 20, *(1,) * 20, *(0,) * 79),
+            (10,) * 100,
+        )
+        for value, missed, edits in figures
+    ]
+    return choose(candidates, 0.005)
 
 
 def _training(turn: Turn) -> dict[str, Any]:
@@ -142,6 +181,7 @@ def _training(turn: Turn) -> dict[str, Any]:
             for place, (wer, loss) in enumerate(zip(turn.val_wer, turn.train_loss, strict=True))
         ],
         "wall_seconds": turn.seconds,
+        **({} if turn.shipped is None else {"checkpoint": "the best, chosen on selection rows"}),
     }
 
 
@@ -163,13 +203,22 @@ def _record(cycle: Path, turn: Turn, info: Path, decision: dict[str, Any]) -> di
         "preflight": {"rows": turn.held_out[0] + turn.trained[0], "manifest_sha256": "c" * 64},
         "split": {
             "train": turn.trained[0],
+            **({} if turn.shipped is None else {"selection": 6}),
             "validation": turn.held_out[0],
             "warnings": [],
             "content_sha256": "d" * 64,
         },
         "sft": {
             "model": str(info.with_name("adapted_model.nemo")),
-            "model_sha256": "e" * 64,
+            "model_sha256": SHIPPED_SHA256,
+            **(
+                {}
+                if turn.shipped is None
+                else {
+                    "value": turn.shipped.value,
+                    "tuned_sha256": shipping(turn.shipped)["tuned_sha256"],
+                }
+            ),
             "training_run_info": str(info),
             "reused": False,
         },

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.evaluation import diff
+from tasks.evaluation.statistics import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tasks.evaluation.diff import KeywordErrorChange
-    from tasks.evaluation.statistics import Interval
     from tasks.training.progress import Epoch
+
+_CURVE_STEPS = 20
 
 
 class Direction(StrEnum):
@@ -71,6 +73,99 @@ class EpochSeries:
     title: str
     values: tuple[float | None, ...]
     best: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MixturePoint:
+    """A candidate for shipping, with its figures on the rows that choose.
+
+    Attributes:
+        value: the tuned model's share of the weights; 0 is the base, 1 the plain tuned model.
+        ker: KER, averaged over the variants of each recording; None for one without rows.
+        ker_interval: of it.
+        general_wer: pooled WER of the choosing share of general English; None without one.
+        rise: of that WER over the base's.
+        rise_interval: of the rise.
+        shipped: whether it is the model that the cycle ends with.
+        by_curve: the rise by the curve through all candidates; None where there is none.
+        holds: whether it could be chosen; None where no rise was looked at.
+    """
+
+    value: float
+    ker: float | None
+    ker_interval: Interval | None
+    general_wer: float | None
+    rise: float | None
+    rise_interval: Interval | None
+    shipped: bool
+    by_curve: float | None
+    holds: bool | None
+
+    @property
+    def end(self) -> str:
+        """The name of an end of the curve; empty between them."""
+        return {0.0: "base", 1.0: "plain tuned"}.get(self.value, "")
+
+
+@dataclass(frozen=True, slots=True)
+class MixtureCurve:
+    """KER and general WER of mixtures of base and tuned model, by value.
+
+    Attributes:
+        points: the candidates, by value.
+        allowed_rise: the largest rise, by the curve, that the choice allowed; None where none was
+            looked at.
+        exponent: of the value in the curve; None as well.
+        rows: selection rows.
+        sentences: general sentences of the choosing share.
+    """
+
+    points: tuple[MixturePoint, ...]
+    allowed_rise: float | None
+    exponent: float | None
+    rows: int
+    sentences: int
+
+    @property
+    def rise_curve(self) -> tuple[tuple[float, float], ...]:
+        """Points of the curve through the rises, from 0 to 1; none where there is no curve."""
+        fitted = [(p.value, p.by_curve) for p in self.points if p.by_curve is not None and p.value]
+        if not fitted or self.exponent is None:
+            return ()
+        value, rise = fitted[-1]
+        steps = [step / _CURVE_STEPS for step in range(_CURVE_STEPS + 1)]
+        return tuple((step, rise * (step / value) ** self.exponent) for step in steps)
+
+
+def mixture_curve(shipping: Mapping[str, Any] | None) -> MixtureCurve | None:
+    """Return the curve of decision.json's ``shipping``; None where no candidate was decoded."""
+    if not shipping or not (candidates := shipping.get("candidates")):
+        return None
+    points = tuple(
+        MixturePoint(
+            figures["value"],
+            figures["ker"],
+            _interval(figures["ker_ci"]),
+            figures["general_wer"],
+            figures["general_rise"],
+            _interval(figures["general_rise_ci"]),
+            figures["value"] == shipping["value"],
+            figures["general_rise_by_curve"],
+            figures["holds"],
+        )
+        for figures in sorted(candidates, key=lambda figures: figures["value"])
+    )
+    return MixtureCurve(
+        points,
+        shipping["allowed_rise"],
+        shipping["rule"]["exponent"],
+        max(figures["rows"] for figures in candidates),
+        max(figures["general_sentences"] for figures in candidates),
+    )
+
+
+def _interval(ends: Sequence[float] | None) -> Interval | None:
+    return None if ends is None else Interval(*ends)
 
 
 def category_differences(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.evaluation.incremental_scoring import intervals
+from tasks.evaluation.outside_terms import errors_outside_terms
 from tasks.evaluation.secondary_metrics import compute_secondary_metrics
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class MetricLine:
 
 
 def metric_lines(pairing: PairedScores, term_index: TermIndex) -> Iterable[MetricLine]:
-    """Yield the lines of the four metrics, of pooled WER, and of secondary_metrics.py."""
+    """Yield the lines of the four metrics, of pooled WER, and of what lies beyond KER."""
     if not pairing.pairs:
         return
     models = pairing.before, pairing.after
@@ -75,6 +76,14 @@ def metric_lines(pairing: PairedScores, term_index: TermIndex) -> Iterable[Metri
         yield MetricLine(
             name, meaning, *(Figure.of(share.rate, share.interval) for share in shares)
         )
+    yield MetricLine(
+        "WER outside the terms",
+        "in-domain harm: pooled, without the words of the cycle's terms; no guard",
+        *(
+            Figure.of(errors.rate, errors.interval)
+            for errors in (errors_outside_terms(scores, term_index) for scores in models)
+        ),
+    )
 
 
 def _measure(scores: Scores) -> dict[str, Figure]:

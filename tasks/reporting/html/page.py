@@ -13,10 +13,15 @@ from tasks.decision.grow_plan import AGAINST_FORGETTING
 from tasks.decision.guardrail import GuardrailStatus
 from tasks.evaluation import alignment
 from tasks.evaluation.false_keywords import index_terms
+from tasks.records import verdict_ledger
 from tasks.reporting.html import svg_charts
 from tasks.reporting.html.audio_clips import clips
 from tasks.reporting.html.chart_data import category_differences, training_series
 from tasks.reporting.html.metric_table import metric_lines
+from tasks.reporting.html.number_format import percent, points
+from tasks.reporting.html.shipped_section import describe_shipped
+from tasks.reporting.html.svg_charts import CurveFigure
+from tasks.training.run_info import LAST_CHECKPOINT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +38,6 @@ HEARD_ROWS = 12
 """Rows with recording and alignment."""
 SHOWN_TERMS = 250
 _PLAN_LINES = 8
-_POINTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +67,6 @@ class BarLine:
 
 
 @dataclass(frozen=True, slots=True)
-class CurveFigure:
-    """One chart of the course of training."""
-
-    title: str
-    note: str
-    drawing: Markup
-
-
-@dataclass(frozen=True, slots=True)
 class HeardRow:
     """A row to listen to."""
 
@@ -79,17 +74,6 @@ class HeardRow:
     clip: Clip
     columns: Sequence[alignment.Column]
     name: str
-
-
-def percent(value: float | None) -> str:
-    """Format a share for people; a dash if there is none."""
-    return "–" if value is None else f"{_POINTS * value:.0f} %"
-
-
-def points(value: float) -> str:
-    """Format a difference of shares in percentage points, with a real minus sign."""
-    rounded = round(_POINTS * value)
-    return f"{rounded:+d}".replace("-", "\u2212") if rounded else "0"
 
 
 def render(evidence: ReportData) -> str:
@@ -115,6 +99,7 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
     terms = evidence.terms()
     heard_rows = list(_heard_rows(evidence))
     words = index_terms(pair.after.row.term for pair in evidence.pairing.pairs)
+    shipped = describe_shipped(decision.get("shipping"))
     return {
         "cycle": evidence.cycle.number,
         "clinic": evidence.cycle.path.parent.name,
@@ -130,6 +115,9 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "all_rows": decision["all_rows"]["decision"],
         "rows_needed": _rows_needed(decision),
         "guardrail": decision.get("guardrail"),
+        "shipped": shipped,
+        "judged_model": "mixture" if shipped is not None and shipped.mixed else "tuned model",
+        "often_judged": verdict_ledger.remark(decision.get("verdicts")),
         "against_forgetting": AGAINST_FORGETTING,
         "metrics": list(metric_lines(evidence.judged, words)),
         "trained_metrics": list(metric_lines(evidence.trained, words)),
@@ -216,6 +204,8 @@ def _curves(evidence: ReportData) -> Iterable[CurveFigure]:
         if series.best is not None:
             label += f"; the least in epoch {series.best + 1}"
             note = f"epoch {series.best + 1} was kept"
+            if evidence.training.get("checkpoint") == LAST_CHECKPOINT:
+                note = f"the least in epoch {series.best + 1}; the last epoch was kept"
         drawing = svg_charts.curve(series.values, series.best, label)
         yield CurveFigure(series.title, note, drawing)
 
@@ -234,14 +224,18 @@ def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
     record, training = evidence.record, evidence.training
     config, split = record["config"], record["split"]
     gate = "; ".join(record["gate"]["reasons"])
+    selection = split.get("selection")
+    chooses = f", {selection} to choose by" if selection else ""
     yield "Gate", gate
     yield (
         "Split",
         (
-            f"{split['train']} rows to train on, {split['validation']} held out, by category, "
-            f"seed {config['seed']}"
+            f"{split['train']} rows to train on{chooses}, {split['validation']} held out, by "
+            f"category, seed {config['seed']}"
         ),
     )
+    if checkpoint := training.get("checkpoint"):
+        yield "Checkpoint", checkpoint
     if recipe := training.get("recipe"):
         yield (
             "Recipe",
@@ -276,6 +270,12 @@ def _hashes(evidence: ReportData) -> Iterable[tuple[str, str]]:
     record, training = evidence.record, evidence.training
     if base := training.get("base"):
         yield "base model", base["sha256"]
-    yield "tuned model", record["sft"]["model_sha256"]
+    shipped = record["sft"]["model_sha256"]
+    plain = record["sft"].get("tuned_sha256", shipped)
+    if plain == shipped:
+        yield "tuned model", shipped
+    else:
+        yield "tuned model (plain)", plain
+        yield "shipped model (mixture)", shipped
     yield "manifest", record["preflight"]["manifest_sha256"]
     yield "training data (audio, text, side)", record["split"]["content_sha256"]

@@ -12,6 +12,7 @@ from tasks.reporting.html.chart_data import (
     Direction,
     category_differences,
     direction_of,
+    mixture_curve,
     training_series,
 )
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from tasks.reporting.html.chart_data import MixtureCurve
     from tasks.reporting.html.report_data import CategoryChange, ReportData
 
 FOLDER = "figures"
@@ -52,6 +54,7 @@ def write_figures(evidence: ReportData) -> list[Path]:
         "ker_by_noise.png": _bars(evidence.changes("noise_level"), "noise level"),
         "ker_by_ipa_source.png": _bars(evidence.changes("ipa_source"), "pronunciation source"),
         "training.png": _training(evidence),
+        "mixture.png": _mixture(mixture_curve(evidence.decision.get("shipping"))),
     }
     paths = []
     for name, figure in drawn.items():
@@ -152,3 +155,45 @@ def _training(evidence: ReportData) -> Figure | None:
             axes.xaxis.get_major_locator().set_params(integer=True)
 
     return _figure(2.6, draw)
+
+
+def _mixture(curve: MixtureCurve | None) -> Figure | None:
+    if curve is None:
+        return None
+    panels = [
+        (f"KER on {curve.rows} selection rows, %", "ker", "ker_interval"),
+        (f"Rise of general WER, points ({curve.sentences} sentences)", "rise", "rise_interval"),
+    ]
+    drawn = [
+        panel for panel in panels if any(getattr(p, panel[1]) is not None for p in curve.points)
+    ]
+
+    def draw(figure: Figure) -> None:
+        columns = figure.subplots(1, len(drawn), squeeze=False)[0]
+        for axes, (title, figure_name, interval_name) in zip(columns, drawn, strict=True):
+            known = [p for p in curve.points if getattr(p, figure_name) is not None]
+            heights = [100 * getattr(point, figure_name) for point in known]
+            fitted = curve.rise_curve if figure_name == "rise" else ()
+            if fitted:
+                rises = [100 * rise for _, rise in fitted]
+                axes.plot([value for value, _ in fitted], rises, color=_TUNED)
+            marks = "o" if fitted else "o-"
+            axes.plot([point.value for point in known], heights, marks, color=_TUNED, mfc="white")
+            for point, height in zip(known, heights, strict=True):
+                if (interval := getattr(point, interval_name)) is not None:
+                    ends = (100 * interval.low, 100 * interval.high)
+                    axes.plot((point.value,) * 2, ends, color="black", linewidth=1.2, marker="_")
+                if point.shipped:
+                    axes.plot(point.value, height, "D", ms=9, color=_TUNED, mec="black")
+                    axes.axvline(point.value, color=_MUTED, linewidth=1, linestyle=":")
+            axes.set_title(title, fontsize=9)
+            axes.set_xlabel("value: 0 is the base, 1 the plain tuned model")
+        if drawn[-1][1] == "rise" and curve.allowed_rise is not None:
+            most = 100 * curve.allowed_rise
+            columns[-1].axhline(most, color=_WORSE, linestyle="--", label=f"allowed {most:+.3f}")
+            columns[-1].legend(loc="upper left", frameon=True)
+        shipped = [point.value for point in curve.points if point.shipped]
+        if shipped:
+            figure.suptitle(f"Shipped (diamond): value {shipped[0]:g}", fontsize=11)
+
+    return _figure(3.2, draw)

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from tasks.reporting.html.chart_data import direction_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tasks.evaluation.statistics import Interval
 
@@ -27,6 +27,24 @@ _CURVE_PX = 190
 _CURVE_TOP_PX, _CURVE_BOTTOM_PX = 26, 30
 _LEFT, _RIGHT = 9.0, 91.0
 _MOST_TICKS = 9
+_VALUES_PX, _VALUES_BOTTOM_PX = 250, 44
+_VALUE_TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+# Half a whisker's end, in percent of the width.
+_CAP = 0.8
+_CIRCLE = Markup('<circle class="node" cx="{}%" cy="{}" r="4.5"/>')
+# A path knows no percent, so that it stands in a drawing of its own.
+_DIAMOND = Markup(
+    '<svg x="{}%" y="{}" aria-hidden="true"><path class="node best" d="M0-9 9 0 0 9-9 0z"/></svg>'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CurveFigure:
+    """One chart of the course of training."""
+
+    title: str
+    note: str
+    drawing: Markup
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +58,10 @@ class Axis:
     def at(self, value: float) -> float:
         """Return the place of a value, in percent of the width."""
         return round(100 * (value - self.low) / (self.high - self.low), 2)
+
+
+SHARES = Axis(0.0, 1.0, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
+"""An axis for shares of rows."""
 
 
 def axis(values: Iterable[float], step: float = 0.1) -> Axis:
@@ -126,6 +148,87 @@ def curve(values: Sequence[float | None], best: int | None, label: str) -> Marku
     return _svg("curves", _CURVE_PX, label, parts)
 
 
+@dataclass(frozen=True, slots=True)
+class ValuePoint:
+    """A candidate's figure over its value from 0 to 1.
+
+    Attributes:
+        value: where it stands.
+        figure: how high.
+        interval: of the figure.
+        shipped: whether it is the one that was chosen: a diamond with its value above.
+        name: is written below the axis, such as that of an end.
+    """
+
+    value: float
+    figure: float
+    interval: Interval | None
+    shipped: bool = False
+    name: str = ""
+
+
+def value_curve(
+    points: Sequence[ValuePoint],
+    scale: Axis,
+    label: str,
+    tick: Callable[[float], str],
+    allowed: float | None = None,
+    fitted: Sequence[tuple[float, float]] = (),
+) -> Markup:
+    """Draw a figure over the value of a mixture, with intervals.
+
+    Args:
+        points: by value.
+        scale: of the figures.
+        label: what the drawing shows, for who does not see it.
+        tick: writes a tick of the scale.
+        allowed: the largest figure that may be chosen: a dashed line.
+        fitted: (value, figure) of a curve through the points, in place of lines between them.
+    """
+    floor = _VALUES_PX - _VALUES_BOTTOM_PX
+
+    def across(value: float) -> float:
+        return round(_LEFT + (_RIGHT - _LEFT) * value, 2)
+
+    def down(figure: float) -> float:
+        return round(floor - (floor - _CURVE_TOP_PX) * scale.at(figure) / 100, 1)
+
+    parts: list[Markup] = []
+    for place in scale.ticks:
+        height = down(place)
+        kind = "grid" if place else "zero"
+        parts.append(_line(_LEFT - 1, str(height), _RIGHT + 2, str(height), kind))
+        parts.append(_text(_LEFT - 2, height + 4, tick(place), "tick", "end"))
+    if allowed is not None:
+        height = down(allowed)
+        parts.append(_line(_LEFT - 1, str(height), _RIGHT + 2, str(height), "allowed"))
+    for point in points:
+        x = across(point.value)
+        if point.shipped:
+            parts.append(_line(x, str(_CURVE_TOP_PX), x, str(floor), "chosen"))
+            parts.append(_text(x, _CURVE_TOP_PX - 8, f"shipped: {point.value:g}", "figure"))
+        if point.interval is not None:
+            ends = down(point.interval.high), down(point.interval.low)
+            parts.append(_line(x, str(ends[0]), x, str(ends[1]), "whisker"))
+            parts += [
+                _line(round(x - _CAP, 2), str(end), round(x + _CAP, 2), str(end), "whisker")
+                for end in ends
+            ]
+    places = [(across(point.value), down(point.figure)) for point in points]
+    drawn = [(across(value), down(figure)) for value, figure in fitted] or places
+    parts += [_line(x1, str(y1), x2, str(y2), "curve") for (x1, y1), (x2, y2) in pairwise(drawn)]
+    for point, (x, y) in zip(points, places, strict=True):
+        parts.append(_DIAMOND.format(x, y) if point.shipped else _CIRCLE.format(x, y))
+    for value in _VALUE_TICKS:
+        parts.append(_text(across(value), floor + 18, f"{value:g}", "tick"))
+    parts += [
+        _text(across(point.value), floor + 34, point.name, "figure")
+        for point in points
+        if point.name
+    ]
+    return _svg("curves", _VALUES_PX, label, parts)
+
+
 def _svg(kind: str, height: int, label: str, parts: Iterable[Markup]) -> Markup:
     return Markup(
         '<svg class="{}" width="100%" height="{}" role="img" aria-label="{}">{}</svg>'
@@ -138,7 +241,7 @@ def _line(x1: float, y1: str, x2: float, y2: str, kind: str) -> Markup:
     )
 
 
-def _text(x: float, y: float, text: str, kind: str) -> Markup:
-    return Markup('<text class="{}" x="{}%" y="{}" text-anchor="middle">{}</text>').format(
-        kind, x, y, escape(text)
+def _text(x: float, y: float, text: str, kind: str, anchor: str = "middle") -> Markup:
+    return Markup('<text class="{}" x="{}%" y="{}" text-anchor="{}">{}</text>').format(
+        kind, x, y, anchor, escape(text)
     )

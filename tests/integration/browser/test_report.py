@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Cycle 2 as a finished run left it, in a folder with an awkward name."""
     parent = tmp_path_factory.mktemp("clinic") / "St. Mary's <b>&"
-    return prepared_cycles.finish_turn(parent, 1, prepared_cycles.Turn())
+    return prepared_cycles.finish_turn(
+        parent, 1, prepared_cycles.Turn(shipped=prepared_cycles.mixture(), verdicts=3)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def test_a_browser_opens_it_without_complaint_or_request(
     assert len(seen) == 1, seen
     assert seen[0].startswith("request: file://")
     assert "cycle 2" in tab.title().lower()
-    assert tab.inner_text("h1") == "Keep the tuned model."
+    assert tab.inner_text("h1") == "Keep the mixture."
     assert prepared_cycles.NASTY in tab.inner_text("main")
 
 

@@ -48,6 +48,7 @@ def test_the_curve_smooths_what_one_candidates_sentences_say() -> None:
 
 def test_a_rise_that_is_sure_is_believed_against_the_curve() -> None:
     """Where English is lost at once and no further, the curve alone would be blind."""
+
     def spread(value: float, missed: int, wrong: int) -> Candidate:
         misses = tuple(float(place < missed) for place in range(20))
         return Candidate(value, misses, TERMS, tuple(int(n < wrong) for n in range(100)), WORDS)
@@ -103,6 +104,32 @@ def test_a_choice_is_told_whole() -> None:
     told = choose([candidate(0.0, 18, 30), candidate(0.4, 12, 32)], LIMIT).as_dict()
     assert [one["value"] for one in told["candidates"]] == [0.0, 0.4]  # type: ignore[attr-defined]
     assert told["candidates"][1]["general_rise"] == pytest.approx(0.002)  # type: ignore[index]
+
+
+def test_a_choice_says_what_it_allowed_and_how_sure_its_figures_are() -> None:
+    """Three quarters of the limit, intervals, and what the curve says; the base has no rise."""
+    told = choose([candidate(0.0, 18, 30), candidate(0.4, 12, 32)], LIMIT).as_dict()
+    assert told["allowed_rise"] == LIMIT * 3 / 4
+    base, mixture = told["candidates"]  # type: ignore[misc]
+    low, high = mixture["ker_ci"]  # type: ignore[has-type]
+    assert 0.3 < low < 0.6 < high < 0.9
+    assert base["general_rise_ci"] is None  # type: ignore[has-type]
+    low, high = mixture["general_rise_ci"]  # type: ignore[has-type]
+    assert low <= 0.002 <= high
+    assert (base["holds"], mixture["holds"]) == (None, True)  # type: ignore[has-type]
+    assert mixture["general_rise_by_curve"] == pytest.approx(0.002)  # type: ignore[has-type]
+    assert "of these the lowest KER" in told["rule"]["text"]  # type: ignore[index]
+    careful = str(ChoiceRule(standard_errors=1.0))
+    assert "the smallest within 1 standard errors of the lowest KER" in careful
+    found = choose([candidate(0.0, 18, 30), candidate(0.9, 3, 60)], LIMIT).as_dict()
+    assert found["candidates"][1]["holds"] is False  # type: ignore[index]
+
+
+def test_without_general_english_no_rise_was_allowed() -> None:
+    """And none is told."""
+    told = choose([candidate(0.4, 12)], LIMIT).as_dict()
+    assert told["allowed_rise"] is None
+    assert told["candidates"][0]["general_rise_ci"] is None  # type: ignore[index]
 
 
 def test_without_rows_there_is_no_choice() -> None:

@@ -287,6 +287,18 @@ def test_what_ker_does_not_see_stands_after_the_five_sections() -> None:
     assert beyond[0]["strict"]["n"] == 1
 
 
+def test_harm_outside_the_terms_is_told_on_rows_that_were_held_out() -> None:
+    """By hand: of the held-out rows' ten words outside "aspirin" the tuned model misses none."""
+    text = tuned_board().as_markdown()
+    told = text[text.index("# WER outside the terms (in-domain harm)") :]
+    assert "- tuned, held-out: 0.000 (10 words)" in told
+    assert "- base, held-out: 0.000 (10 words)" in told
+    assert "trained on" not in told
+    assert "no guard" in told
+    beyond = json.loads(json.dumps(tuned_board().as_dict()))["beyond"]
+    assert beyond[0]["outside_terms"] == {"words": 10, "edits": 0, "wer": 0.0, "ci": None}
+
+
 def test_differences_stand_with_their_intervals() -> None:
     """Of each headline figure, on the held-out rows, in Markdown and in JSON."""
     before = [row for place in range(8) for row in term_rows(f"t {place}", 3, 4)]

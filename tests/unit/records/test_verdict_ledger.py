@@ -20,3 +20,9 @@ def test_each_model_counts_once_and_other_rows_for_themselves(cycle: Path) -> No
     assert verdict_ledger.record(opened, rows, "second", "keep") == 2
     assert verdict_ledger.record(opened, ["a", "c"], "second", "keep") == 1
     assert verdict_ledger.record(opened, rows, "third", "keep", before=2) == 5
+
+
+def test_few_verdicts_need_no_remark() -> None:
+    """From the third on the number is told; a record of an older version knows none."""
+    assert [verdict_ledger.remark(number) for number in (None, 1, 2)] == [None] * 3
+    assert "given 3 verdicts" in (verdict_ledger.remark(verdict_ledger.MANY) or "")

@@ -63,6 +63,7 @@ def test_history_has_its_figures(reported: Path) -> None:
     (turn,) = (turn.as_dict() for turn in history.turns)
     assert (turn["cycle"], turn["decision"], turn["base"]) == (2, "discard", "embedded")
     assert (turn["rows"], turn["held_out"]) == (240, 45)
+    assert turn["shipped_value"] is None
     assert (turn["ker"]["drug"]["missed"], turn["ker"]["drug"]["n"]) == (9, 20)
     assert "discard" in flywheel("history", reported)
 
@@ -90,6 +91,7 @@ def test_report_is_made_again(reported: Path) -> None:
     page = (reported / "cycle2" / "report_cycle2.html").read_text(encoding="utf-8")
     assert "0.850 → 0.450" in page
     assert "How training went" in page
+    assert "What is shipped" not in page
     assert (reported / "cycle2" / "figures" / "ker_by_category.png").is_file()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ from tasks.common.errors import InputError
 from tasks.records import cost_ledger
 from tasks.reporting.history import History, read_history
 from tests.support import factories
-from tests.support.prepared_cycles import Turn, finish_turn
+from tests.support.prepared_cycles import Turn, finish_turn, mixture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,17 @@ def test_every_turn_stands_in_the_table(tmp_path: Path) -> None:
         "lab": [2, 3],
     }
     assert found.problems == ()
+
+
+def test_the_shipped_value_of_each_turn_is_told(tmp_path: Path) -> None:
+    """Of an older run it is not known."""
+    found = clinic(tmp_path, held_out(24, 12), held_out(24, 12, shipped=mixture()))
+    assert [turn.as_dict()["shipped_value"] for turn in found.turns] == [None, 0.4]
+    shown = CliRunner().invoke(app, ["history", str(tmp_path)]).output
+    (older,) = re.findall(r"^ *2 .*$", shown, re.MULTILINE)
+    (newer,) = re.findall(r"^ *3 ★.*$", shown, re.MULTILINE)
+    assert " 0.4 " not in older
+    assert " 0.4 " in newer
 
 
 def test_the_newest_kept_model_is_the_champion(tmp_path: Path) -> None:

@@ -16,14 +16,17 @@ from asr_flywheel.cli import app
 from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
+from tasks.decision import mixture_choice
 from tasks.decision.guardrail import Guardrail
 from tasks.evaluation.hypotheses import Partition, write_hypotheses
 from tasks.evaluation.statistics import Interval
 from tasks.records import run_record
 from tasks.reporting.html import audio_clips, chart_data, png_figures, svg_charts, write_report
-from tasks.reporting.html.page import points, render
+from tasks.reporting.html.number_format import points
+from tasks.reporting.html.page import render
 from tasks.reporting.html.report_data import gather
 from tasks.training.progress import Epoch
+from tasks.training.run_info import LAST_CHECKPOINT
 from tests.support import factories, prepared_cycles
 
 
@@ -110,16 +113,16 @@ def test_the_figures_are_those_of_the_evaluation(finished: Path, page: str) -> N
 
 def test_each_verdict_has_its_sentence(finished: Path, tmp_path: Path) -> None:
     """And an inconclusive one says how many rows would settle it."""
-    told = {}
+    headings = {}
     for verdict in ("keep", "grow", "discard", "inconclusive"):
         parent = tmp_path / verdict
         cycle = open_cycle(
             prepared_cycles.finish_turn(parent, 1, prepared_cycles.Turn(decision=verdict))
         )
         text = render(gather(cycle, run_record.read(cycle)))
-        told[verdict] = re.findall("<h1>(.*)</h1>", text)[0]
+        headings[verdict] = re.findall("<h1>(.*)</h1>", text)[0]
         assert ("About 60 held-out rows would settle it." in text) == (verdict == "inconclusive")
-    assert len(set(told.values())) == 4
+    assert len(set(headings.values())) == 4
 
 
 def test_a_guardrail_is_told_with_its_limit(tmp_path: Path) -> None:
@@ -135,12 +138,129 @@ def test_a_guardrail_is_told_with_its_limit(tmp_path: Path) -> None:
     assert "would settle it" not in text
 
 
+def told(parent: Path, turn: prepared_cycles.Turn) -> str:
+    """The page of a turn."""
+    cycle = open_cycle(prepared_cycles.finish_turn(parent, 1, turn))
+    return render(gather(cycle, run_record.read(cycle)))
+
+
+def test_the_upper_end_of_the_rise_is_told_with_its_bound(tmp_path: Path) -> None:
+    """And that sentences are synthetic; a decision of an older version has neither."""
+    between = Interval(-0.002, 0.004)
+    guardrail = Guardrail(
+        600, 0.036, 0.037, 0.04, 0.05, between, 0.005, upper=0.003, bound=0.01, synthetic=True
+    )
+    turn = prepared_cycles.Turn(guardrail=guardrail)
+    text = told(tmp_path / "now", turn)
+    assert "on 600 synthetic sentences" in text
+    assert "the rise is at most +0.30 points; a model is kept only up to +1.00." in text
+    cycle = open_cycle(prepared_cycles.finish_turn(tmp_path / "then", 1, turn))
+    path = cycle.path / "decision.json"
+    decision = json.loads(path.read_text())
+    for name in ("upper", "bound", "synthetic"):
+        del decision["guardrail"][name]
+    path.write_text(json.dumps(decision))
+    text = render(gather(cycle, run_record.read(cycle)))
+    assert "on 600 sentences" in text
+    assert "the rise is at most" not in text
+
+
+def test_what_is_shipped_is_drawn_and_told(tmp_path: Path) -> None:
+    """The curve with the chosen point by shape and label, its limit, both ends, and a table."""
+    text = told(tmp_path, prepared_cycles.Turn(shipped=prepared_cycles.mixture()))
+    section = text[text.index("What is shipped") : text.index("Change in missed terms")]
+    assert "0.4 of the tuned model’s weights and 0.6 of the base’s" in section
+    assert "<h1>Keep the mixture.</h1>" in text
+    assert "The mixture misses <strong>" in text
+    assert prepared_cycles.mixture().reason in section
+    assert section.count("shipped: 0.4</text>") == 2
+    assert section.count('<path class="node best"') == 2
+    assert section.count('class="allowed"') == 1
+    assert "the curve through all; dashed: the allowed +0.375" in section
+    assert section.count(">base</text>") == section.count(">plain tuned</text>") == 2
+    rows = re.findall(r"<tr><th scope=.row.>(.*?)</tr>", section)
+    assert [re.sub("<[^>]*>", " ", row).split()[0] for row in rows] == ["0", "0.4", "1"]
+    assert "50.0 %" in rows[1]
+    assert "+0.20" in rows[1]
+    assert "+0.096" in rows[1]  # of (1.5 + .064 * .2) / (1 + .064 ** 2) points at 1, by the cube
+    assert "✓ holds" in rows[1]
+    assert "+1.50" in rows[2]
+    assert "+1.507" in rows[2]
+    assert "✕ no" in rows[2]
+
+
+def test_where_no_row_chose_the_reason_stands_alone(tmp_path: Path) -> None:
+    """Without a curve; and a run of an older version has no such section."""
+    stated = mixture_choice.stated_choice({"drug": 8})
+    text = told(tmp_path / "stated", prepared_cycles.Turn(shipped=stated))
+    section = text[text.index("What is shipped") : text.index("Change in missed terms")]
+    assert "Nothing was chosen" in section
+    assert "<svg" not in section
+    assert "<table" not in section
+    asked = mixture_choice.fixed_choice(1.0)
+    text = told(tmp_path / "off", prepared_cycles.Turn(shipped=asked))
+    assert "The tuned model is shipped as training left it." in text
+    assert "<h1>Keep the tuned model.</h1>" in text
+    assert "What is shipped" not in told(tmp_path / "old", prepared_cycles.Turn())
+
+
+def test_the_origin_names_rows_that_chose_and_three_models(tmp_path: Path) -> None:
+    """Selection rows, the checkpoint that was kept, and the hashes of base, tuned and shipped."""
+    text = told(tmp_path / "now", prepared_cycles.Turn(shipped=prepared_cycles.mixture()))
+    assert "18 rows to train on, 6 to choose by, 12 held out" in text
+    assert "<dt>Checkpoint</dt><dd>the best, chosen on selection rows</dd>" in text
+    for name, sha256 in (
+        ("base model", "b" * 64),
+        ("tuned model (plain)", prepared_cycles.TUNED_SHA256),
+        ("shipped model (mixture)", prepared_cycles.SHIPPED_SHA256),
+    ):
+        assert f"<dt>{name}</dt><dd><code>{sha256}</code></dd>" in text
+    older = told(tmp_path / "then", prepared_cycles.Turn())
+    assert "18 rows to train on, 12 held out" in older
+    assert f"<dt>tuned model</dt><dd><code>{prepared_cycles.SHIPPED_SHA256}</code></dd>" in older
+
+
+def test_from_the_third_verdict_on_their_number_is_told(tmp_path: Path) -> None:
+    """Beside the verdict, before its grounds."""
+    second = told(tmp_path / "2", prepared_cycles.Turn(verdicts=2))
+    assert "verdicts. The best of several" not in second
+    third = told(tmp_path / "3", prepared_cycles.Turn(verdicts=3))
+    assert "These held-out rows have given 3 verdicts." in third[: third.index("<main")]
+
+
+def test_a_training_that_keeps_its_last_epoch_says_so(tmp_path: Path) -> None:
+    """The least validation WER is marked, and is not called kept."""
+    cycle = open_cycle(prepared_cycles.finish_turn(tmp_path, 1, prepared_cycles.Turn()))
+    evidence = gather(cycle, run_record.read(cycle))
+    assert "epoch 2 was kept" in render(evidence)
+    training = {**evidence.training, "checkpoint": LAST_CHECKPOINT}
+    text = render(dataclasses.replace(evidence, training=training))
+    assert "epoch 2 was kept" not in text
+    assert "the least in epoch 2; the last epoch was kept" in text
+
+
+def test_the_curve_is_among_the_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which Prefect shows; a run without candidates has none, nor keeps an earlier run's."""
+    for other in ("_forest", "_bars", "_training"):
+        monkeypatch.setattr(png_figures, other, lambda *_: None)
+    turn = prepared_cycles.Turn(shipped=prepared_cycles.mixture())
+    cycle = open_cycle(prepared_cycles.finish_turn(tmp_path, 1, turn))
+    evidence = gather(cycle, run_record.read(cycle))
+    (path,) = png_figures.write_figures(evidence)
+    assert path.name == "mixture.png"
+    assert path.read_bytes().startswith(b"\x89PNG")
+    older = dataclasses.replace(evidence, decision={**evidence.decision, "shipping": None})
+    assert png_figures.write_figures(older) == []
+    assert not path.exists()
+
+
 def test_metrics_have_intervals_and_go_beyond_the_four(page: str) -> None:
     """KER of 4 in 12 rows by Wilson; false keywords, the strict view, what was heard instead."""
     assert "13.8 to 60.9" in page
     assert "rows with a keyword that nobody said" in page
     assert "wrong number, dose, unit or negation" in page
     assert "heard: <bdi>uh as prin</bdi>" in page
+    assert "in-domain harm" in page
 
 
 def test_the_same_run_gives_the_same_file(finished: Path, page: str) -> None:

@@ -1,0 +1,53 @@
+"""Three runs on the same held-out rows: what each says of the model that it ships."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files, hashing
+from tests.support import prefect_site
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from asr_flywheel.site.local_site import Site
+
+
+def ship(site: Site, cycle: Path, **more: Any) -> dict[str, Any]:
+    """Run the cycle; what its decision says."""
+    run = prefect_site.launch(site, prefect_site.quick(cycle, **more))
+    prefect_site.ends(site, run, "Completed")
+    decision: dict[str, Any] = atomic_files.read_json(cycle.parent / "cycle2" / "decision.json")
+    shown = prefect_site.artifact(site, run, "clinic-decision")["data"]
+    assert f"Shipped: value {decision['shipping']['value']:g}." in shown
+    assert decision["shipping"]["reason"] in shown
+    return decision
+
+
+def test_each_decision_names_its_model_and_counts_the_verdicts(
+    site: Site, fresh_cycle: Path
+) -> None:
+    """The third says that it is the third; the models are those of the cycle's folder."""
+    first, second = (ship(site, fresh_cycle, interpolate=value) for value in (0.25, 0.75))
+    assert [one["shipping"]["value"] for one in (first, second)] == [0.25, 0.75]
+    assert not first["shipping"]["candidates"]
+    third = ship(site, fresh_cycle, selection_share=0.6)
+    assert [one["verdicts"] for one in (first, second, third)] == [1, 2, 3]
+    shipping = third["shipping"]
+    assert shipping["chosen"]
+    assert {0.2, 0.4, 0.6, 0.8, 1.0} <= {one["value"] for one in shipping["candidates"]}
+    record = atomic_files.read_json(fresh_cycle.parent / "cycle2" / "run.json")
+    (folder,) = fresh_cycle.glob(f"models/{_name(record)}")
+    info = atomic_files.read_json(folder / "training_run_info.json")
+    assert shipping["shipped_sha256"] == hashing.sha256_file(folder / "adapted_model.nemo")
+    assert shipping["tuned_sha256"] == info["shipping"]["tuned_sha256"]
+    assert shipping["base_sha256"] == info["base"]["sha256"]
+    assert shipping["candidates"] == info["shipping"]["candidates"]
+    page = (fresh_cycle.parent / "cycle2" / "report_cycle2.html").read_text(encoding="utf-8")
+    assert "have given 3 verdicts" in page
+    assert page.index("What is shipped") < page.index("KER on the selection rows")
+    assert "figures/mixture.png" in record["files"]
+
+
+def _name(record: dict[str, Any]) -> str:
+    return str(record["sft"]["model"]).rsplit("/", 2)[1]
