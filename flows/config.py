@@ -212,19 +212,20 @@ class CycleConfig(BaseModel):
         "no rows are set apart for it. What was chosen on the rows that judge is labelled so.",
     )
     selection_share: float = Field(
-        0.2,
+        0.1,
         gt=0,
         lt=1,
         title="Selection share",
         description="Share of each category's rows that choose checkpoint and mixture. They are "
-        "neither trained on nor do they judge.",
+        "neither trained on nor do they judge. With fewer than 20 of a priority category nothing "
+        "is chosen.",
     )
     interpolate: Literal["auto", "off"] | Annotated[float, Field(gt=0, lt=1)] = Field(
         "auto",
         title="Interpolate",
-        description="What is shipped: auto chooses a mixture of base and tuned model, weight by "
-        "weight, on rows that do not judge; off ships the tuned model; a value is the tuned "
-        "model's share.",
+        description="What is shipped: auto is a mixture of base and tuned model, weight by weight, "
+        "chosen on rows that do not judge, or 0.5 where they are too few; off ships the tuned "
+        "model; a value is the tuned model's share.",
     )
     keep_tuned: bool = Field(
         True,

@@ -136,7 +136,7 @@ class Choice:
     Attributes:
         value: the tuned model's share of the weights.
         chosen: whether rows chose it; else it was stated beforehand or asked for.
-        held: whether a candidate kept half the limit of general English; None where that was not
+        held: whether a candidate holds general English; None where that was not
             looked at.
         reason: the ground, in a sentence.
         candidates: every candidate that was decoded, the base among them, by value.

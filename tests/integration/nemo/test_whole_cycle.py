@@ -23,6 +23,7 @@ from tasks.data.cycle_folder import open_cycle
 from tasks.data.cycle_lock import LOCK_NAME
 from tasks.serving import handoff, handoff_package
 from tasks.stages import evaluate
+from tasks.training import recording_roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +40,17 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def config(clinic: Path) -> CycleConfig:
-    """One epoch, so that the test takes a minute; the demo takes the recipe's three."""
-    return CycleConfig(cycle=clinic / "cycle1", base="embedded", epochs=1)
+    """One epoch, so that the test takes a minute; the demo takes the recipe's three.
+
+    Rows enough choose the mixture. General English is checked in test_cross_fitting.py.
+    """
+    return CycleConfig(
+        cycle=clinic / "cycle1",
+        base="embedded",
+        epochs=1,
+        selection_share=0.2,
+        general=Path("none"),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +82,8 @@ def test_every_file_is_there_and_the_record_knows_them(outcome: CycleOutcome, cl
     """All artifacts of the specification exist; run.json holds the hash of each."""
     first, second = clinic / "cycle1", clinic / "cycle2"
     assert outcome.next_cycle == second
-    for path in (first / "train.jsonl", first / "validation.jsonl", second / "decision.json"):
+    parts = [first / f"{name}.jsonl" for name in ("train", "selection", "validation", "verdicts")]
+    for path in (*parts, second / "decision.json"):
         assert path.stat().st_size
     record = json.loads((second / "run.json").read_text())
     assert set(record["files"]) == {
@@ -85,6 +96,7 @@ def test_every_file_is_there_and_the_record_knows_them(outcome: CycleOutcome, cl
         "figures/ker_by_category.png",
         "figures/ker_by_ipa_source.png",
         "figures/ker_by_noise.png",
+        "figures/mixture.png",
         "figures/training.png",
         *(("grow_plan.csv", "grow_plan.md") if to_be_grown(outcome) else ()),
     }
@@ -94,7 +106,7 @@ def test_every_file_is_there_and_the_record_knows_them(outcome: CycleOutcome, cl
     info = json.loads((run / "training_run_info.json").read_text())
     assert info["model_sha256"] == hashing.sha256_file(run / "adapted_model.nemo")
     assert info["epochs"][0]["val_wer"] is not None
-    assert info["dataset"]["rows_loaded"] == info["dataset"]["train_rows"] == 195
+    assert info["dataset"]["rows_loaded"] == info["dataset"]["train_rows"] == 150
 
 
 def test_the_users_manifest_is_untouched(
@@ -143,6 +155,28 @@ def test_tuning_really_changes_what_is_recognised(outcome: CycleOutcome, clinic:
     assert everything["ker_b"] < everything["ker_a"]
 
 
+def test_rows_that_do_not_judge_chose_what_is_shipped(outcome: CycleOutcome, clinic: Path) -> None:
+    """Every candidate is told, the model is one of them, and held-out rows chose nothing."""
+    assert outcome.gate.passed
+    first = clinic / "cycle1"
+    (folder,) = (first / "models").iterdir()
+    shipping = json.loads((clinic / "cycle2/decision.json").read_text())["shipping"]
+    assert shipping["chosen"]
+    values = {one["value"] for one in shipping["candidates"]}
+    assert values >= {0.2, 0.4, 0.6, 0.8, 1.0}
+    assert shipping["value"] in values
+    assert shipping["shipped_sha256"] == hashing.sha256_file(folder / "adapted_model.nemo")
+    chose = {Path(row["audio_filepath"]).name for row in read_rows(first / "selection.jsonl")}
+    parts = {
+        Path(row["audio_filepath"]).name: row["part"]
+        for row in read_rows(clinic / "cycle2" / "offline_hyps.jsonl")
+    }
+    assert {name for name, part in parts.items() if part == "chose"} == chose
+    assert len(chose) == 45
+    roles = recording_roles.read(folder)
+    assert (len(roles.trained), len(roles.chose), len(roles.verdicts)) == (150, 45, 45)
+
+
 def test_prefect_shows_the_artifacts(outcome: CycleOutcome) -> None:
     """Leaderboard, diff, decision and training curve are artifacts with stable keys."""
     assert outcome.gate.passed
@@ -153,6 +187,7 @@ def test_prefect_shows_the_artifacts(outcome: CycleOutcome) -> None:
     assert len(prefixes) == 1
     assert {key.rsplit("-", 1)[1] for key in keys} == {
         "gate",
+        "choice",
         "leaderboard",
         "diff",
         "decision",
@@ -171,7 +206,7 @@ def test_the_training_curve_travels_inside_its_artifact(outcome: CycleOutcome) -
     (training,) = [text for key, text in told.items() if key and key.endswith("-training")]
     (cost,) = [text for key, text in told.items() if key and key.endswith("-cost")]
     assert "](data:image/png;base64,iVBOR" in training
-    assert "| 1 | 49 |" in training
+    assert "| 1 | 38 |" in training
     assert " s on CPU |" in cost
 
 
@@ -206,7 +241,7 @@ def test_a_second_run_does_not_train_again_and_decides_the_same(
     assert again.decision == outcome.decision
     record = json.loads((clinic / "cycle2/run.json").read_text())
     assert record["sft"]["reused"] is True
-    assert [one["rows_decoded"] for one in record["transcription"]] == [0, 0]
+    assert {one["rows_decoded"] for one in record["transcription"]} == {0}
     assert (clinic / "cycle2/decision.json").read_bytes() == before
     assert (clinic / "cycle2/offline_hyps.jsonl").read_bytes() == hyps
 
@@ -224,7 +259,9 @@ def test_one_changed_recording_redoes_what_depends_on_it_and_no_more(
     finetune_cycle(config.model_copy(update={"cycle": copy / "cycle1"}))
     record = json.loads((copy / "cycle2/run.json").read_text())
     assert record["sft"]["reused"] is False
-    assert [one["rows_decoded"] for one in record["transcription"]] == [1, 240]
+    # The base; what is shipped, and the plain tuned model where that is a mixture.
+    base, *tuned = (one["rows_decoded"] for one in record["transcription"])
+    assert (base, set(tuned)) == (1, {240})
 
 
 def test_the_tuned_model_is_handed_on_whole(
