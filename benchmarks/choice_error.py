@@ -69,6 +69,7 @@ from tasks.evaluation.statistics import Interval
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from benchmarks.simulated_general import Counts
     from benchmarks.simulated_training import Flags, Floats, Places
 
 SIZES = (100, 200, 500)
@@ -179,7 +180,7 @@ def choose_mixture(
 
 
 def _choose(
-    states: RowStates, rows: Places, totals: GeneralTotals, edits: Floats, rule: ChoiceRule
+    states: RowStates, rows: Places, totals: GeneralTotals, edits: Counts, rule: ChoiceRule
 ) -> tuple[Floats, Flags]:
     """Return each study's chosen value, and whether a mixture held."""
     grid = reachable_values(rule)
@@ -422,7 +423,7 @@ class ChoiceStudy:
         counts.chose_held += int(shipped.held.sum())
         counts.values += float(shipped.values.sum())
         self._add_former(rng, manifest, [part[1] for part in parts], counts)
-        return rows.shape[1]
+        return int(rows.shape[1])
 
     def _kept_by_guardrail(
         self,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +77,7 @@ class GeneralTotals:
     before: Counts
 
 
-def _draw_edits(rng: np.random.Generator, mean: Floats) -> Counts:
+def _draw_edits(rng: np.random.Generator, mean: npt.NDArray[Any]) -> Counts:
     errors = mean / _EDITS_PER_ERROR
     single = rng.poisson(errors * (1 - DOUBLED))
     edits: Counts = single + 2 * rng.poisson(errors * DOUBLED)
@@ -167,18 +167,19 @@ def judge_sentences(
 
 def bootstrap_guardrail(drawn: GeneralSentences, study: int) -> Guardrail:
     """Return a study's guardrail as the product computes it."""
-    sides = (
-        Scores(
+    words = drawn.words[study].tolist()
+
+    def scores(edits: Sequence[int]) -> Scores:
+        return Scores(
             tuple(
-                UtteranceScore(Hypothesis(f"{place}.wav", "", ""), edits, words, 0, 0, None, True)
-                for place, (edits, words) in enumerate(
-                    zip(edits_of[study].tolist(), drawn.words[study].tolist(), strict=True)
-                )
+                UtteranceScore(Hypothesis(f"{place}.wav", "", ""), errors, length, 0, 0, None, True)
+                for place, (errors, length) in enumerate(zip(edits, words, strict=True))
             )
         )
-        for edits_of in (drawn.before, drawn.after)
+
+    return check_guardrail(
+        scores(drawn.before[study].tolist()), scores(drawn.after[study].tolist()), GuardrailPolicy()
     )
-    return check_guardrail(*sides, GuardrailPolicy())
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,16 +219,11 @@ def guard_error(
                 for study in range(min(compared, studies))
             )
             yield GuardErrorRow(
-                sentences,
-                rise,
-                *(
-                    statuses.count(status) / studies
-                    for status in (
-                        GuardrailStatus.HELD,
-                        GuardrailStatus.BROKEN,
-                        GuardrailStatus.UNCLEAR,
-                    )
-                ),
+                sentences=sentences,
+                rise=rise,
+                held=statuses.count(GuardrailStatus.HELD) / studies,
+                broken=statuses.count(GuardrailStatus.BROKEN) / studies,
+                unclear=statuses.count(GuardrailStatus.UNCLEAR) / studies,
                 compared=min(compared, studies),
                 agreeing=agreeing,
             )

@@ -243,10 +243,9 @@ def keep_epoch(effects: TermEffects, epochs: Places) -> TermEffects:
     """Return the effects of one epoch of each study, shape (studies, 1, terms)."""
     studies = np.arange(len(epochs))
     return TermEffects(
-        *(
-            array[studies, epochs][:, None]
-            for array in (effects.chance, effects.changed, effects.start)
-        )
+        effects.chance[studies, epochs][:, None],
+        effects.changed[studies, epochs][:, None],
+        effects.start[studies, epochs][:, None],
     )
 
 
