@@ -552,11 +552,11 @@ def main() -> None:
             flush=True,
         )
     counted = [row for row in found if row.counted]
-    worst = max(counted, key=lambda row: row.kept)
-    print(
-        f"kept at most {worst.kept:.4f}, upper limit {max(row.upper for row in counted):.4f} "
-        f"(limit {LIMIT}): {worst.model}, {worst.judged} rows; {time.monotonic() - started:.0f} s"
-    )
+    for row in sorted(counted, key=lambda row: row.kept)[-1:]:
+        print(
+            f"kept at most {row.kept:.4f}, upper limit {row.upper:.4f} (limit {LIMIT}): "
+            f"{row.model}, {row.judged} rows; {time.monotonic() - started:.0f} s"
+        )
     if asked.json:
         record = {
             "studies": asked.studies,
@@ -572,7 +572,7 @@ def main() -> None:
             "choice": [dataclasses.asdict(row) for row in found],
         }
         asked.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    sys.exit(worst.kept > LIMIT)
+    sys.exit(any(row.kept > LIMIT for row in counted))
 
 
 if __name__ == "__main__":
