@@ -138,7 +138,9 @@ def _decide_both(
     """Return our verdict and the bare one; a term belongs to one category."""
     terms = places // ROWS_PER_TERM
     changes = {
-        category: _delta(category, was[in_category], now[in_category], terms[in_category])
+        category: keyword_error_change(
+            category, was[in_category], now[in_category], terms[in_category]
+        )
         for number, category in enumerate(CATEGORIES[:categories])
         if (in_category := terms % categories == number).any()
     }
@@ -148,9 +150,10 @@ def _decide_both(
     return decided.verdict, decided.bare.verdict
 
 
-def _delta(
+def keyword_error_change(
     category: str, was: Flags, now: Flags, terms: npt.NDArray[np.int64]
 ) -> KeywordErrorChange:
+    """Return the change of KER of rows that were and are missed; rows of a term go together."""
     changed = was != now
     nets = np.bincount(terms[changed], weights=np.where(was, 1, -1)[changed])
     touched = np.bincount(terms[changed]) > 0

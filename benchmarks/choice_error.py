@@ -1,0 +1,579 @@
+"""False-keep rate of the whole choice, by simulation.
+
+    python -m benchmarks.choice_error [--studies N] [--json FILE]
+
+A study is a cycle as a user meets it. A training has 20 epochs, and the rows of selection.jsonl
+keep one of them. The mixtures of the coarse grid and of its refinements are decoded on these rows,
+with their unheard variants, and on the choosing share of general English; the product's own rule
+(tasks/decision/mixture_choice.py) chooses one. If none holds there, another training follows,
+within the budget of remedies. The rows that judge are decoded once, by the last choice, and the
+product's own verdict (tasks/decision/verdict.py) is read, with the guardrail on the sentences that
+judge. What is simulated of models and manifests is in benchmarks/simulated_training.py, and of
+general English in benchmarks/simulated_general.py.
+
+Three ways stand beside each other: ours; the checkpoint alone, chosen on the rows that judge; and
+checkpoint and mixture, both chosen on the rows that judge. A useless model counts as kept if its
+terms are: the guardrail, which might refuse it by chance, is taken as held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from dataclasses import dataclass
+from itertools import pairwise, product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import special
+
+from benchmarks.decision import CATEGORIES, ROWS_PER_TERM, keyword_error_change
+from benchmarks.simulated_general import (
+    ONE_SIDED,
+    GeneralChange,
+    GeneralTotals,
+    draw_sentences,
+    draw_totals,
+    edits_along_grid,
+    guard_error,
+    judge_sentences,
+)
+from benchmarks.simulated_training import (
+    FOLDS,
+    SHARE,
+    ModelChange,
+    RowStates,
+    SimulatedManifest,
+    SimulatedModel,
+    TermEffects,
+    deal_folds,
+    decode,
+    draw_effects,
+    draw_manifests,
+    draw_states,
+    hear_variants,
+    keep_epoch,
+    rank_rows,
+    split_ranked,
+)
+from tasks.decision import mixture_choice
+from tasks.decision.guardrail import Guardrail, GuardrailPolicy
+from tasks.decision.mixture_choice import RULE, Candidate, Choice, ChoiceRule
+from tasks.decision.verdict import DecisionEvidence, Verdict, decide
+from tasks.evaluation.statistics import Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from benchmarks.simulated_general import Counts
+    from benchmarks.simulated_training import Flags, Floats, Places
+
+SIZES = (100, 200, 500)
+REMEDIES = (1, 3)
+CHOOSING_SENTENCES = 150
+JUDGING_SENTENCES = 450
+STUDIES = 4000
+LIMIT = 0.05
+SEED = 17
+POLICY = GuardrailPolicy()
+_STUDIES_AT_ONCE = 250
+_HELD = Guardrail(600, 0.04, 0.04, 0.04, 0.04, Interval(0.0, 0.0), 0.005, 0.0, 0.01)
+
+USELESS = (
+    SimulatedModel("useless, row by row", ModelChange.ROWS),
+    SimulatedModel("useless, term by term", ModelChange.TERMS),
+    SimulatedModel("useless, terms held out", ModelChange.HELD_OUT_TERMS),
+)
+HARMFUL = tuple(
+    SimulatedModel(f"harmful, {100 * rise:g} points", ModelChange.GAIN, 0.6, GeneralChange(rise))
+    for rise in (0.01, 0.015, 0.02)
+)
+USEFUL = (
+    SimulatedModel("gain, 2.2 points if unmixed", ModelChange.GAIN, 0.6, GeneralChange(0.022, 3.0)),
+)
+"""As the demo's: the mixture of .5 rises by an eighth of the tuned model's rise."""
+
+
+@dataclass(frozen=True)
+class ChoiceErrorRow:
+    """One line of the table.
+
+    Attributes:
+        model: what the tuned model is.
+        rows: of the manifest.
+        judged: rows that judge.
+        design: held out, or folds.
+        categories: priority categories, which share the rows.
+        remedies: further trainings that are allowed.
+        studies: simulated.
+        kept: share of studies in which the model is kept.
+        upper: the one-sided 95 % upper limit of that (Clopper & Pearson).
+        kept_and_held: the share in which, besides, a mixture held on the choosing sentences.
+        checkpoint_on_judging: the share where the rows that judge chose the checkpoint.
+        all_on_judging: the share where they chose checkpoint and mixture.
+        chose_held: share in which a mixture held on the choosing sentences.
+        value: mean value of the shipped model.
+        counted: whether it may be kept in at most ``LIMIT`` of the studies.
+    """
+
+    model: str
+    rows: int
+    judged: int
+    design: str
+    categories: int
+    remedies: int
+    studies: int
+    kept: float
+    upper: float
+    kept_and_held: float
+    checkpoint_on_judging: float
+    all_on_judging: float
+    chose_held: float
+    value: float
+    counted: bool
+
+
+@dataclass(frozen=True)
+class SimulatedChoice:
+    """What is shipped in each study.
+
+    Attributes:
+        values: the tuned model's share of the weights.
+        held: whether a mixture held on the choosing sentences.
+        kept: the effects of the checkpoint that was kept.
+    """
+
+    values: Floats
+    held: Flags
+    kept: TermEffects
+
+
+def upper_limit(hits: int, n: int) -> float:
+    """Return the one-sided 95 % upper limit of a share (Clopper & Pearson 1934)."""
+    return 1.0 if hits == n else float(special.betaincinv(hits + 1, n - hits, 0.95))
+
+
+def reachable_values(rule: ChoiceRule = RULE) -> tuple[float, ...]:
+    """Return the base's 0 and every value that the grid and its refinements can name."""
+    values = [0.0, *rule.coarse]
+    for _ in range(rule.refinements):
+        between = [round((one + other) / 2, 4) for one, other in pairwise(values)]
+        values = sorted({*values, *between})
+    return tuple(values)
+
+
+def choose_mixture(
+    candidate_at: Callable[[float], Candidate], limit: float, rule: ChoiceRule = RULE
+) -> Choice:
+    """Choose as the product does (tasks/stages/choose.py): the grid, its refinements, the rule."""
+    candidates = [candidate_at(value) for value in (0.0, *rule.coarse)]
+    for _ in range(rule.refinements):
+        values = mixture_choice.refine(candidates, limit, rule)
+        if not values:
+            break
+        candidates += [candidate_at(value) for value in values]
+    return mixture_choice.choose(candidates, limit, rule)
+
+
+def _choose(
+    states: RowStates, rows: Places, totals: GeneralTotals, edits: Counts, rule: ChoiceRule
+) -> tuple[Floats, Flags]:
+    """Return each study's chosen value, and whether a mixture held."""
+    grid = reachable_values(rule)
+    columns = {value: column for column, value in enumerate(grid)}
+    misses = np.stack([states.at(np.full(len(rows), value)) for value in grid], axis=1)
+    values, held = np.empty(len(rows)), np.zeros(len(rows), dtype=np.bool_)
+    terms_of = (rows // ROWS_PER_TERM).astype(str).tolist()
+    for study, terms in enumerate(terms_of):
+        words, base = int(totals.words[study]), int(totals.before[study])
+
+        def candidate_at(
+            value: float, study: int = study, terms: Sequence[str] = terms, words: int = words
+        ) -> Candidate:
+            column = columns[round(value, 4)]
+            return Candidate(
+                value,
+                tuple(misses[study, column].tolist()),
+                tuple(terms),
+                # The rule looks at the pooled rate alone.
+                (int(edits[study, column]),),
+                (words,),
+            )
+
+        choice = choose_mixture(candidate_at, POLICY.limit(base / words), rule)
+        values[study], held[study] = choice.value, bool(choice.held)
+    return values, held
+
+
+def _train(
+    rng: np.random.Generator,
+    model: SimulatedModel,
+    manifest: SimulatedManifest,
+    rows: Places,
+    categories: int,
+) -> tuple[TermEffects, RowStates]:
+    """Train 20 epochs and keep the one that misses fewest of these rows; return their states."""
+    effects = draw_effects(rng, model.change, manifest.difficulty, categories)
+    missed = decode(rng, model, manifest, effects, rows)
+    best = missed.mean(axis=2).argmin(axis=1)
+    kept = keep_epoch(effects, best)
+    tuned = missed[np.arange(len(rows)), best]
+    return kept, draw_states(rng, model, manifest, kept, rows, tuned)
+
+
+def ship(
+    rng: np.random.Generator,
+    model: SimulatedModel,
+    manifest: SimulatedManifest,
+    rows: Places,
+    categories: int,
+    remedies: int,
+    rule: ChoiceRule = RULE,
+) -> SimulatedChoice:
+    """Train and choose, and again while no mixture holds and the budget lasts.
+
+    Args:
+        rng: of the draws.
+        model: what training makes.
+        manifest: the studies' rows.
+        rows: that choose.
+        categories: priority categories.
+        remedies: further trainings that are allowed.
+        rule: the numbers of the choice.
+    """
+    studies = len(rows)
+    totals = draw_totals(rng, studies, CHOOSING_SENTENCES)
+    # The split is stratified, so that every study has the same counts.
+    names, counts = np.unique((rows[0] // ROWS_PER_TERM) % categories, return_counts=True)
+    found = {CATEGORIES[name]: int(count) for name, count in zip(names, counts, strict=True)}
+    enough = mixture_choice.enough_rows(found, CATEGORIES[:categories], rule)
+    values = np.full(studies, mixture_choice.stated_choice(found, rule).value)
+    held = np.zeros(studies, dtype=np.bool_)
+    shipped: TermEffects | None = None
+    pending = np.arange(studies)
+    for _ in range(1 + remedies):
+        part = manifest.take(pending)
+        kept, states = _train(rng, model, part, rows[pending], categories)
+        shipped = kept if shipped is None else _replace(shipped, pending, kept)
+        if not enough:
+            break
+        heard = hear_variants(rng, model, part, kept, rows[pending], states)
+        on_share = GeneralTotals(totals.words[pending], totals.before[pending])
+        edits = edits_along_grid(rng, model.general, on_share, reachable_values(rule))
+        values[pending], held[pending] = _choose(heard, rows[pending], on_share, edits, rule)
+        pending = pending[~held[pending]]
+        if not len(pending):
+            break
+    if shipped is None:
+        raise ValueError("remedies cannot be negative")
+    return SimulatedChoice(values, held, shipped)
+
+
+def _replace(effects: TermEffects, studies: Places, newer: TermEffects) -> TermEffects:
+    """Return effects with those of some studies replaced by a later training's."""
+    arrays = []
+    for field in dataclasses.fields(TermEffects):
+        array = getattr(effects, field.name).copy()
+        array[studies] = getattr(newer, field.name)
+        arrays.append(array)
+    return TermEffects(*arrays)
+
+
+def _judge_rows(
+    rng: np.random.Generator,
+    model: SimulatedModel,
+    manifest: SimulatedManifest,
+    shipped: SimulatedChoice,
+    rows: Places,
+) -> Flags:
+    """Decode rows that neither trained nor chose, by the shipped model."""
+    tuned = decode(rng, model, manifest, shipped.kept, rows)[:, 0]
+    states = draw_states(rng, model, manifest, shipped.kept, rows, tuned)
+    return states.at(shipped.values) > 0
+
+
+def _verdict(
+    was: Flags, now: Flags, rows: Places, categories: int, guardrail: Guardrail
+) -> Verdict:
+    terms = rows // ROWS_PER_TERM
+    changes = {
+        category: keyword_error_change(
+            category, was[in_category], now[in_category], terms[in_category]
+        )
+        for number, category in enumerate(CATEGORIES[:categories])
+        if (in_category := terms % categories == number).any()
+    }
+    return decide(DecisionEvidence(changes, "held-out", guardrail=guardrail), list(changes)).verdict
+
+
+def _terms_kept(was: Flags, now: Flags, rows: Places, categories: int) -> Flags:
+    """Return whether each study's model is kept, if general English is not lost."""
+    return np.array(
+        [
+            _verdict(*study, categories, _HELD) is Verdict.KEEP
+            for study in zip(was, now, rows, strict=True)
+        ]
+    )
+
+
+@dataclass
+class _Counts:
+    """What a line adds up over its studies."""
+
+    kept: int = 0
+    kept_and_held: int = 0
+    checkpoint_on_judging: int = 0
+    all_on_judging: int = 0
+    chose_held: int = 0
+    values: float = 0.0
+
+
+@dataclass(frozen=True)
+class ChoiceStudy:
+    """The settings of a line.
+
+    Attributes:
+        model: what training makes.
+        rows: of the manifest.
+        folds: whether every row judges, by a model that has not seen it.
+        categories: priority categories.
+        remedies: further trainings that are allowed.
+        one_sided: the confidence of the guardrail's upper end.
+        rule: the numbers of the choice.
+    """
+
+    model: SimulatedModel
+    rows: int
+    folds: bool
+    categories: int
+    remedies: int
+    one_sided: float = ONE_SIDED
+    rule: ChoiceRule = RULE
+
+    @property
+    def useless(self) -> bool:
+        """Whether the model gains nothing."""
+        return self.model.change is not ModelChange.GAIN
+
+    def run(self, studies: int, seed: int = SEED) -> ChoiceErrorRow:
+        """Simulate the line."""
+        counts = _Counts()
+        judged = 0
+        for number, start in enumerate(range(0, studies, _STUDIES_AT_ONCE)):
+            names = f"{self.model.name} {self.folds}".encode()
+            rng = np.random.default_rng(
+                [seed, self.rows, self.categories, self.remedies, *names, number]
+            )
+            judged = self._add(rng, min(_STUDIES_AT_ONCE, studies - start), counts)
+        return ChoiceErrorRow(
+            model=self.model.name,
+            rows=self.rows,
+            judged=judged,
+            design="folds" if self.folds else "held out",
+            categories=self.categories,
+            remedies=self.remedies,
+            studies=studies,
+            kept=counts.kept / studies,
+            upper=upper_limit(counts.kept, studies),
+            kept_and_held=counts.kept_and_held / studies,
+            checkpoint_on_judging=counts.checkpoint_on_judging / studies,
+            all_on_judging=counts.all_on_judging / studies,
+            chose_held=counts.chose_held / studies,
+            value=counts.values / studies,
+            counted=self.useless or not self.model.general.power,
+        )
+
+    def _add(self, rng: np.random.Generator, studies: int, counts: _Counts) -> int:
+        """Simulate some studies and add them; return the rows that judge each."""
+        model, categories = self.model, self.categories
+        manifest = draw_manifests(rng, studies, self.rows)
+        by_term = model.change is ModelChange.HELD_OUT_TERMS
+        ranked = rank_rows(rng, studies, self.rows, categories, by_term=by_term)
+        choosing, judging = split_ranked(ranked)
+        settings = (categories, self.remedies, self.rule)
+        shipped = ship(rng, model, manifest, choosing, *settings)
+        if self.folds:
+            parts = deal_folds(ranked)
+            now = np.hstack(
+                [
+                    _judge_rows(
+                        rng,
+                        model,
+                        manifest,
+                        ship(rng, model, manifest, fold_choosing, *settings),
+                        fold_judging,
+                    )
+                    for fold_choosing, fold_judging in parts
+                ]
+            )
+        else:
+            parts = [(choosing, judging)]
+            now = _judge_rows(rng, model, manifest, shipped, judging)
+        rows = np.hstack([part_judging for _, part_judging in parts])
+        was = np.take_along_axis(manifest.missed, rows, 1)
+        kept = _terms_kept(was, now, rows, categories)
+        if not self.useless:
+            kept &= self._kept_by_guardrail(rng, shipped, was, now, rows, kept)
+        counts.kept += int(kept.sum())
+        counts.kept_and_held += int((kept & shipped.held).sum())
+        counts.chose_held += int(shipped.held.sum())
+        counts.values += float(shipped.values.sum())
+        self._add_former(rng, manifest, [part[1] for part in parts], counts)
+        return int(rows.shape[1])
+
+    def _kept_by_guardrail(
+        self,
+        rng: np.random.Generator,
+        shipped: SimulatedChoice,
+        was: Flags,
+        now: Flags,
+        rows: Places,
+        terms_kept: Flags,
+    ) -> Flags:
+        """Return the verdict with the guardrail of the sentences that judge."""
+        drawn = draw_sentences(rng, self.model.general, shipped.values, JUDGING_SENTENCES)
+        guardrails = judge_sentences(drawn, POLICY, self.one_sided)
+        return np.array(
+            [
+                terms_kept[study]
+                and _verdict(was[study], now[study], rows[study], self.categories, guardrail)
+                is Verdict.KEEP
+                for study, guardrail in enumerate(guardrails)
+            ]
+        )
+
+    def _add_former(
+        self,
+        rng: np.random.Generator,
+        manifest: SimulatedManifest,
+        judging: Sequence[Places],
+        counts: _Counts,
+    ) -> None:
+        """Add what is kept where the rows that judge choose the checkpoint, and the mixture too.
+
+        All sentences both choose and guard, the lowest KER within the limit is taken, and a rise
+        at or under the limit holds, whatever its interval.
+        """
+        rule = dataclasses.replace(self.rule, share_of_limit=1.0, standard_errors=0.0)
+        grid = reachable_values(rule)
+        studies = len(manifest.missed)
+        totals = draw_totals(rng, studies, CHOOSING_SENTENCES + JUDGING_SENTENCES)
+        plain, mixed = [], []
+        guards: list[tuple[Flags, Flags]] = []
+        for rows in judging:
+            _, states = _train(rng, self.model, manifest, rows, self.categories)
+            edits = edits_along_grid(rng, self.model.general, totals, grid)
+            values, held = _choose(states, rows, totals, edits, rule)
+            plain.append(states.at(np.ones(studies)) > 0)
+            mixed.append(states.at(values) > 0)
+            limits = np.array([POLICY.limit(rate) for rate in totals.before / totals.words])
+            guards.append(((edits[:, -1] - totals.before) / totals.words <= limits, held))
+        rows = np.hstack(list(judging))
+        was = np.take_along_axis(manifest.missed, rows, 1)
+        # The model that is shipped beside folds is one like theirs: the first's guardrail counts.
+        plain_held, mixed_held = guards[0]
+        for name, now, held in (
+            ("checkpoint_on_judging", np.hstack(plain), plain_held),
+            ("all_on_judging", np.hstack(mixed), mixed_held),
+        ):
+            kept = _terms_kept(was, now, rows, self.categories) & (held | self.useless)
+            setattr(counts, name, getattr(counts, name) + int(kept.sum()))
+
+
+def lines(one_sided: float = ONE_SIDED, rule: ChoiceRule = RULE) -> Iterator[ChoiceStudy]:
+    """Yield the table's lines."""
+    for model, rows, folds, categories, remedies in product(
+        (*USELESS, *HARMFUL, *USEFUL), SIZES, (False, True), (1, 2), REMEDIES
+    ):
+        by_term = model.change is ModelChange.HELD_OUT_TERMS
+        # Folds share terms; and a second category only matters to what chance may keep.
+        if (by_term and (folds or categories > 1)) or (model not in USELESS and categories > 1):
+            continue
+        yield ChoiceStudy(model, rows, folds, categories, remedies, one_sided, rule)
+
+
+def _print_guard(studies: int, compared: int, one_sided: float) -> list[dict[str, object]]:
+    print("sentences   true rise     held   broken  unclear   as the bootstrap")
+    found = []
+    for row in guard_error(studies, SEED, compared=compared, one_sided=one_sided):
+        found.append(dataclasses.asdict(row))
+        print(
+            f"{row.sentences:9} {100 * row.rise:9.1f}  {row.held:9.3f} {row.broken:8.3f} "
+            f"{row.unclear:8.3f}   {row.agreeing} of {row.compared}",
+            flush=True,
+        )
+    return found
+
+
+def main() -> None:
+    """Print both tables, and fail if a useless or harmful model is kept too often."""
+    parser = argparse.ArgumentParser(description="False keeps of the whole choice.")
+    parser.add_argument("--studies", type=int, default=STUDIES)
+    parser.add_argument("--json", type=Path, help="write both tables here, too")
+    parser.add_argument(
+        "--compared", type=int, default=0, help="guardrails a cell that the bootstrap judges, too"
+    )
+    parser.add_argument("--only", default="", help="lines whose model's name begins so")
+    parser.add_argument(
+        "--one-sided",
+        type=float,
+        default=ONE_SIDED,
+        help="confidence of the guardrail's upper end, to try another than the product's",
+    )
+    parser.add_argument(
+        "--standard-errors",
+        type=float,
+        default=RULE.standard_errors,
+        help="of the rule of choice, to try another than the product's",
+    )
+    asked = parser.parse_args()
+    rule = dataclasses.replace(RULE, standard_errors=asked.standard_errors)
+    started = time.monotonic()
+    guard = _print_guard(asked.studies, asked.compared, asked.one_sided)
+    print(
+        "\nmodel                       judged   design cat rem   kept (upper)  and held  "
+        "checkpoint  + mixture  | choice held, value"
+    )
+    found = []
+    for line in lines(asked.one_sided, rule):
+        if not line.model.name.startswith(asked.only):
+            continue
+        row = line.run(asked.studies)
+        found.append(row)
+        print(
+            f"{row.model:27} {row.judged:6} {row.design:>8} {row.categories:3} {row.remedies:3}  "
+            f"{row.kept:.3f} ({row.upper:.3f})  {row.kept_and_held:8.3f} "
+            f"{row.checkpoint_on_judging:11.3f} {row.all_on_judging:10.3f}  "
+            f"| {row.chose_held:.2f}, {row.value:.2f}",
+            flush=True,
+        )
+    counted = [row for row in found if row.counted]
+    for row in sorted(counted, key=lambda row: row.kept)[-1:]:
+        print(
+            f"kept at most {row.kept:.4f}, upper limit {row.upper:.4f} (limit {LIMIT}): "
+            f"{row.model}, {row.judged} rows; {time.monotonic() - started:.0f} s"
+        )
+    if asked.json:
+        record = {
+            "studies": asked.studies,
+            "seed": SEED,
+            "rule": dataclasses.asdict(rule),
+            "guardrail": dataclasses.asdict(POLICY),
+            "one_sided": asked.one_sided,
+            "choosing_sentences": CHOOSING_SENTENCES,
+            "judging_sentences": JUDGING_SENTENCES,
+            "folds": FOLDS,
+            "share": SHARE,
+            "guard": guard,
+            "choice": [dataclasses.asdict(row) for row in found],
+        }
+        asked.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    sys.exit(any(row.kept > LIMIT for row in counted))
+
+
+if __name__ == "__main__":
+    main()
