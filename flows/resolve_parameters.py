@@ -139,7 +139,7 @@ def general_manifest(config: CycleConfig) -> Path | None:
 
 def replayed_sentences(config: CycleConfig, rows: int) -> int:
     """Return how many general sentences are mixed into the training of so many cycle rows."""
-    trained = (1 - config.validation_fraction) * rows
+    trained = (1 - config.validation_fraction - config.selection) * rows
     return round(trained * config.replay_share / (1 - config.replay_share))
 
 
