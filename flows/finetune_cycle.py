@@ -353,6 +353,9 @@ def choose_mixture(
         lambda line: console.print_stage("choose", line),
         holding=gpu_slots.gpu_slot(run.runtime.hardware.gpus),
     )
+    # A training that is found again may be chosen by other sentences than before.
+    roles = recording_roles(run, data, general, chosen=run.config.two_part or chooses.enough)
+    roles.update(shipped.model.parent)
     artifacts.choice(run.cycle, shipped)
     return shipped
 

@@ -79,6 +79,11 @@ class RecordingRoles:
         atomic_files.write_text(folder / TRAINED_NAME, text)
         return folder / NAME, folder / TRAINED_NAME
 
+    def update(self, folder: Path) -> None:
+        """Write both files of a model's folder, unless they say this already."""
+        if not (folder / NAME).is_file() or read(folder) != self:
+            self.write(folder)
+
 
 def read(folder: Path) -> RecordingRoles:
     """Read the roles beside a model; those of an older version know trained recordings alone.

@@ -40,6 +40,17 @@ def test_the_files_say_the_same(tmp_path: Path) -> None:
     assert recording_roles.read(tmp_path) == RecordingRoles()
 
 
+def test_the_files_are_written_anew_where_they_say_something_else(tmp_path: Path) -> None:
+    """A training that is found again may be chosen by other rows; else nothing is touched."""
+    RecordingRoles(frozenset({"a"})).update(tmp_path)
+    path = tmp_path / recording_roles.NAME
+    before = path.stat().st_mtime_ns
+    RecordingRoles(frozenset({"a"})).update(tmp_path)
+    assert path.stat().st_mtime_ns == before
+    RecordingRoles(frozenset({"a"}), frozenset({"b"})).update(tmp_path)
+    assert recording_roles.read(tmp_path).chose == {"b"}
+
+
 def test_a_row_of_somebody_else_is_named(tmp_path: Path) -> None:
     """Row, value and fix."""
     atomic_files.write_jsonl(
