@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 # Set-up is done again only when what it depends on has changed.
 STAMP := $(VENV)/.set-up-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 
-.PHONY: setup demo test test-all test-nightly lint bench matrix gpu-bundle engine engine-down standin-image site \
+.PHONY: setup demo test test-all test-integration test-nightly lint bench matrix gpu-bundle engine engine-down standin-image site \
   site-down screenshots clean
 
 setup: $(STAMP)
@@ -33,6 +33,10 @@ test: lint
 # Every tier that this machine has the tools for; skipped tests name what they need.
 test-all: lint
 	$(BIN)/python -m pytest tests/unit -n 2 --dist loadscope --timeout=120
+	$(MAKE) test-integration
+
+# In two processes, of which one trains and decodes (tests/conftest.py).
+test-integration: setup
 	$(BIN)/python -m pytest tests/integration -n 2 --dist loadgroup
 
 # What takes long by its nature: slow clocks, large simulations, ten times the examples.

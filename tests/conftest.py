@@ -32,6 +32,7 @@ settings.load_profile("default")  # --hypothesis-profile=nightly comes after it
 
 TESTS = Path(__file__).parent
 _MODELS = {"nemo", "docker"}
+_TRAINS_ON_THE_SITE = "test_nemo_trains_and_decodes_on_the_site"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,7 +61,8 @@ class _ByKind(LoadScopeScheduling):  # type: ignore[misc]  # untyped
 
     def _split_scope(self, nodeid: str) -> str:
         kind = nodeid.removeprefix("tests/integration/").partition("/")[0]
-        return "models" if kind in _MODELS else "the rest"
+        trains = kind in _MODELS or nodeid.endswith(_TRAINS_ON_THE_SITE)
+        return "models" if trains else "the rest"
 
 
 @pytest.hookimpl(optionalhook=True)
