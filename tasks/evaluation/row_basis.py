@@ -7,7 +7,7 @@ EVERY_ROW = "all"
 
 
 HELD_OUT = "held-out"
-CHOSE = "chose the model"
+CHOSE = "selection"
 TRAINED = "trained on"
 ALL = "all, trained on included"
 CROSS_FITTED = "cross-fitted"
