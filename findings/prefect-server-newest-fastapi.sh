@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
 # prefect 3.8.8, installed without pins, brings a FastAPI with which its server does not start.
 #
-# Prefect asks for FastAPI 0.111 or newer and sets no upper bound. Its API has parameters with
-# Body(min_items=…), a name that pydantic 1 had; FastAPI passes unknown names on to pydantic 2's
-# field, with a warning for years, and as an error in its newest release. `pip install prefect` on a
-# new machine therefore gives a client that works and a server, also the one that a flow starts for
-# itself, that ends at its import. FastAPI 0.150.0 beside the same prefect starts.
+# Prefect asks for FastAPI without an upper bound, and its API has a parameter with Body(min_items=…),
+# pydantic 1's name for it. FastAPI 0.165.0 no longer takes that name: TypeError at the server's
+# import. So `pip install prefect==3.8.8` on a new machine gives a client that works, and a server,
+# also the one that a flow starts for itself, that ends at once. With FastAPI 0.150.0 it starts.
 set -euo pipefail
 
 folder="$(mktemp -d)"
