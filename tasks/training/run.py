@@ -164,6 +164,8 @@ def read_info(path: Path) -> dict[str, Any]:
 def find_finished(request: SftRequest) -> SftResult | None:
     """Return the complete result of a finished run with the same fingerprint, or None.
 
+    Its ``model`` is no file where a mixture is shipped and the tuned model was not kept.
+
     Raises:
         InputError: the run's record cannot be read.
     """
@@ -180,6 +182,12 @@ def find_finished(request: SftRequest) -> SftResult | None:
         model = request.model_dir / name
         if model.is_file() and hashing.sha256(model) == tuned_sha256:
             return SftResult(model, tuned_sha256, info_path, epochs, reused=True)
+    shipped = request.model_dir / MODEL_NAME
+    whole = shipped.is_file() and hashing.sha256(shipped) == info.get("model_sha256")
+    if "shipping" in info and whole:
+        # The tuned model was not kept; what was chosen of it is here.
+        gone = request.model_dir / TUNED_NAME
+        return SftResult(gone, tuned_sha256, info_path, epochs, reused=True)
     return None
 
 

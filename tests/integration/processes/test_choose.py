@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks.common import hashing
-from tasks.common.errors import TranscriptionError
+from tasks.common.errors import InputError, TranscriptionError
 from tasks.data.cycle_folder import open_cycle
 from tasks.decision.guardrail import GuardrailPolicy
 from tasks.decision.mixture_choice import RULE
@@ -91,6 +91,26 @@ def test_a_record_that_was_not_written_is_made_up_for(
     assert found.model == info.with_name("tuned_model.nemo")
     again = choose.ship(replace(request_, tuned=found, interpolate=0.5), runtime)
     assert (again.reused, again.sha256) == (False, shipped.sha256)
+
+
+def test_a_training_is_found_whose_tuned_model_was_not_kept(
+    request_: ChoiceRequest, runtime: Runtime
+) -> None:
+    """It is not trained again for the same choice; another choice says what it needs."""
+    info = request_.tuned.info
+    shipped = choose.ship(replace(request_, interpolate=0.5), runtime)
+    choose.discard_tuned(shipped)
+    key = json.loads(info.read_text())["key"]
+    asked: Any = SimpleNamespace(model_dir=info.parent, key=key)
+    found = training_run.find_finished(asked)
+    assert found is not None
+    same = replace(request_, tuned=found, interpolate=0.5)
+    again = choose.ship(same, runtime)
+    assert (again.reused, again.sha256, again.tuned) == (True, shipped.sha256, None)
+    with pytest.raises(InputError, match="its tuned model was not kept"):
+        choose.ship(replace(same, interpolate=0.25), runtime)
+    shipped.model.write_bytes(b"damaged")
+    assert training_run.find_finished(asked) is None
 
 
 def test_other_rows_and_another_limit_are_another_choice(
