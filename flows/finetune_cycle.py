@@ -59,9 +59,6 @@ from tasks.transcription.rows import audio_set, hypotheses
 if TYPE_CHECKING:
     from tasks.training.recording_roles import RecordingRoles
 
-# Base and shipped model; a third is the plain tuned one.
-_PAIR = 2
-
 
 @dataclass(frozen=True)
 class CycleOutcome:
@@ -406,8 +403,7 @@ def transcribe_cycle(
     console.print_stage("transcribe", f"{len(audio.audio)} rows by {len(models)} models")
     slot = gpu_slots.gpu_slot(run.runtime.hardware.gpus)
     transcripts = offline.transcribe(models, audio, run.runtime, cache, holding=slot)
-    names = ("base", "tuned") if len(transcripts) == _PAIR else ("base", "tuned", "unmixed")
-    artifacts.speed(dict(zip(names, transcripts, strict=True)))
+    artifacts.speed(dict(zip(("base", "tuned", "unmixed"), transcripts, strict=False)))
     return (
         tuple(transcript.part(0, of_cycle) for transcript in transcripts),
         tuple(transcript.part(of_cycle) for transcript in transcripts),

@@ -8,9 +8,7 @@ loaded once, and the features of each recording are computed once.
 
 The request: {"base": path, "tuned": path, "sets": [{"name": text, "audio": [path, ...],
 "durations": [seconds, ...], "lead": samples of silence before each}], "values": [0.2, ...],
-"answers": folder, "out": path}; optionally what transcribe.py takes too, and "batch_norm":
-{"audio": [path, ...], "durations": [...]}, recordings by which batch-norm statistics are estimated
-anew for each mixture, in their order.
+"answers": folder, "out": path}; optionally what transcribe.py takes too.
 
 After each candidate it prints {"event": "candidate", "value", "out", "seconds"} and has written
 ``answers``/candidate-<value>.json: {"value", "hyps": {set: [text, ...]}}. After the last one it
@@ -37,16 +35,13 @@ import nvrtc_guard  # type: ignore[import-not-found]  # likewise
 import soundfile
 import torch
 from audio_reader import read  # type: ignore[import-not-found]  # likewise
-from gpu_locks import hold  # type: ignore[import-not-found]  # likewise
 from greedy_decoder import (  # type: ignore[import-not-found]  # likewise
     GreedyRecognizer,
     compute_dtype,
     restore,
 )
-from heartbeat import watch  # type: ignore[import-not-found]  # likewise
-from nemo.utils import logging
 from omegaconf import OmegaConf
-from weights_only import load_tensors_only  # type: ignore[import-not-found]  # likewise
+from transcribe import Reporter, begin  # type: ignore[import-not-found]  # likewise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +51,7 @@ _WEIGHTS = "model_weights.ckpt"
 _ARCHITECTURE = ("preprocessor", "encoder", "decoder", "joint", "aux_ctc", "labels")
 _ANSWER_S = 3600.0
 _ASK_EVERY_S = 0.02
+say = Reporter()
 
 
 def check_alike(base: Any, tuned: Any) -> None:  # noqa: ANN401 - NeMo ships no types
@@ -130,7 +126,7 @@ class Mixtures:
         self._recognizer.load_weights(mix(self._base, self._tuned, value))
         return self._recognizer
 
-    def write(self, value: float, out: Path, statistics: Mapping[str, torch.Tensor]) -> None:
+    def write(self, value: float, out: Path) -> None:
         """Write a mixture as a .nemo: the tuned model's archive with other weights.
 
         The same mixture makes the same bytes: what is in the archive has no times of its own.
@@ -138,14 +134,13 @@ class Mixtures:
         Args:
             value: the tuned model's share.
             out: appears only when it is whole.
-            statistics: batch-norm statistics by name that count instead; usually none.
         """
         weights = {
             name: tensor.cpu() for name, tensor in mix(self._base, self._tuned, value).items()
         }
         with tempfile.TemporaryDirectory(dir=out.parent) as folder:
             saved, part = Path(folder) / _WEIGHTS, Path(folder) / out.name
-            torch.save({**weights, **statistics}, saved)
+            torch.save(weights, saved)
             with tarfile.open(self._tuned_path, "r:*") as source, tarfile.open(part, "w") as made:
                 for member in source:
                     if member.name.removeprefix("./") == _WEIGHTS:
@@ -218,32 +213,6 @@ class ChoosingSet:
                     texts[place] = text
         return texts
 
-    def estimate_batch_norm(self, recognizer: Any) -> dict[str, torch.Tensor]:  # noqa: ANN401
-        """Estimate the encoder's batch-norm statistics anew on these recordings, in their order.
-
-        Returns:
-            The statistics by their names in the model's state; empty if there is no batch-norm.
-        """
-        layers = {
-            name: layer
-            for name, layer in recognizer.model.named_modules()
-            if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 - the kind
-        }
-        for layer in layers.values():
-            layer.reset_running_stats()
-            layer.momentum = None  # the mean over all batches
-            layer.train()
-        with torch.inference_mode():
-            for _, features, counts in self._batches:
-                recognizer.encode_features(features, counts)
-        for layer in layers.values():
-            layer.eval()
-        return {
-            f"{name}.{kind}": getattr(layer, kind).detach().cpu().clone()
-            for name, layer in layers.items()
-            for kind in ("running_mean", "running_var", "num_batches_tracked")
-        }
-
 
 class Answers:
     """The folder through which the process that chooses is asked and answers."""
@@ -278,29 +247,12 @@ class Answers:
         return answer
 
 
-def say(event: str, **values: object) -> None:
-    """Print an event."""
-    print(json.dumps({"event": event, **values}), flush=True)
-
-
 def main() -> None:
     """Decode the candidates that are asked for, and write the one that is chosen."""
-    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    if "heartbeat" in request:
-        watch(request["heartbeat"], request["abandoned_after_s"])
-    if "locks" in request:
-        hold(request["locks"], request["locks_wait_s"])
-    load_tensors_only(trust=request.get("trust", False))
-    logging.setLevel(logging.ERROR)
+    request = begin()
     answers = Answers(Path(request["answers"]))
     sets = [ChoosingSet(wanted, Path(request["answers"])) for wanted in request["sets"]]
-    calibration = (
-        ChoosingSet({"name": "batch-norm", **request["batch_norm"]}, Path(request["answers"]))
-        if "batch_norm" in request
-        else None
-    )
     mixtures = Mixtures(request["base"], request["tuned"], request.get("dtype"))
-    statistics: dict[float, dict[str, torch.Tensor]] = {}
     prepared = False
     answer: dict[str, Any] = {"values": request["values"]}
     while "ship" not in answer:
@@ -308,21 +260,18 @@ def main() -> None:
             started = time.monotonic()
             recognizer = mixtures.recognizer(value)
             if not prepared:
-                every_set = [*sets, *([calibration] if calibration else [])]
-                longest = max(max(one.durations) for one in every_set)
+                longest = max(max(one.durations) for one in sets)
                 budget = decoding_pipeline.prepare(recognizer, longest)
-                for one in every_set:
+                for one in sets:
                     one.prepare(recognizer, budget)
                 say("model", how=recognizer.describe())
                 prepared = True
-            if calibration is not None:
-                statistics[value] = calibration.estimate_batch_norm(recognizer)
             hyps = {one.name: one.decode(recognizer) for one in sets}
             nvrtc_guard.check()  # before texts are kept that this process may have garbled
             answers.give(value, hyps, time.monotonic() - started)
         answer = answers.ask()
     value = float(answer["ship"])
-    mixtures.write(value, Path(request["out"]), statistics.get(value, {}))
+    mixtures.write(value, Path(request["out"]))
     nvrtc_guard.check()
     say("shipped", value=value)
 

@@ -70,15 +70,21 @@ def write(out: Path, audio: Sequence[str], texts: Sequence[str]) -> None:
     os.replace(part, out)  # noqa: PTH105 - atomic on every platform
 
 
-def main() -> None:
-    """Do all jobs of the request."""
-    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+def begin() -> dict[str, Any]:
+    """Read the request of the command line, and do what every job that decodes begins with."""
+    request: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     if "heartbeat" in request:
         watch(request["heartbeat"], request["abandoned_after_s"])
     if "locks" in request:
         hold(request["locks"], request["locks_wait_s"])
     load_tensors_only(trust=request.get("trust", False))
     logging.setLevel(logging.ERROR)
+    return request
+
+
+def main() -> None:
+    """Do all jobs of the request."""
+    request = begin()
     report = Reporter()
     for job in request["jobs"]:
         model = load(job["model"], request.get("dtype"))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tasks.data.preflight import CheckedRow
     from tasks.data.training_set import TrainingSet
     from tasks.decision.guardrail import GuardrailPolicy
+    from tasks.evaluation.scoring import UtteranceScore
     from tasks.runtimes.base import Runtime
     from tasks.training.run import SftResult
     from tasks.transcription.mixtures import Texts
@@ -307,7 +308,7 @@ def _candidate(value: float, texts: Texts, rows: ChoosingRows) -> Candidate:
     )
 
 
-def _scores(rows: Sequence[CheckedRow], texts: Sequence[str]) -> Any:  # noqa: ANN401
+def _scores(rows: Sequence[CheckedRow], texts: Sequence[str]) -> tuple[UtteranceScore, ...]:
     return score(
         hypothesis_for(row.utterance, text) for row, text in zip(rows, texts, strict=True)
     ).rows
