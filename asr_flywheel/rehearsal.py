@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tasks.runtimes.hardware import Hardware
 
 
-JOBS = 3
+JOBS = 4
 _CORES_EACH = 4
 
 

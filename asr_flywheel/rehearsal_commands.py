@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,7 @@ class RehearsalPlan:
         base: the user's base; None for the bundled ones.
         image: of the container runtime; None for the local runtime.
         trust: whether the user's base may hold more than weights.
-        jobs: steps at a time, once the first ones are done; a lock lets one job at a time on a GPU.
+        jobs: steps at a time, once doctor is done; a lock lets one job at a time on a GPU.
     """
 
     out: Path
@@ -63,11 +64,17 @@ class RehearsalPlan:
     image: str | None = None
     jobs: int = 1
     trust: bool = False
+    speech_lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+
+    @property
+    def demo(self) -> Path:
+        """The demo's folder."""
+        return self.out / "demo"
 
     @property
     def speech(self) -> Path:
-        """The folder of the synthetic speech: cycle1 and general."""
-        return self.out / "demo"
+        """The folder of the other steps' synthetic speech: cycle1 and general."""
+        return self.out / "speech"
 
     @property
     def runtime(self) -> list[str]:

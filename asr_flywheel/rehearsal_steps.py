@@ -71,8 +71,8 @@ def _parse_last_json(printed: str) -> dict[str, Any] | None:
 
 
 def _run_demo(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
-    commands.flywheel("demo", "--dir", plan.speech)
-    return _read_figures(plan.speech / "cycle1")
+    commands.flywheel("demo", "--dir", plan.demo)
+    return _read_figures(plan.demo / "cycle1")
 
 
 def _make_cycle_step(name: str, base: Path) -> Callable[[RehearsalPlan, Commands], dict[str, Any]]:
@@ -197,8 +197,9 @@ def _copy_cycle(plan: RehearsalPlan, commands: Commands, name: str, *, every: in
         name: of the folder.
         every: 1 takes each row, 2 every second one, and so on.
     """
-    if not (plan.speech / "general" / "manifest.jsonl").is_file():
-        commands.program("-m", "asr_flywheel.demo", plan.speech)
+    with plan.speech_lock:
+        if not (plan.speech / "general" / "manifest.jsonl").is_file():
+            commands.program("-m", "asr_flywheel.demo", plan.speech)
     cycle = plan.out / name / "cycle1"
     # What an earlier try left would be found again instead of being rehearsed.
     shutil.rmtree(plan.out / name / "cycle1", ignore_errors=True)
@@ -226,7 +227,8 @@ def _run_line(
         line += ["--general", plan.speech / "general" / "manifest.jsonl"]
         line += ["--audio-root", plan.speech / "general"]
     else:
-        line += ["--general", "none"]
+        # Nothing chooses among mixtures: these steps rehearse other things.
+        line += ["--general", "none", "--interpolate", "off"]
     return line
 
 
@@ -253,8 +255,8 @@ _RESUME = RehearsalStep(
 )
 BUNDLED = (
     _DOCTOR,
-    RehearsalStep("demo", "the whole demo, with the embedded base", _run_demo, alone=True),
     # The longest first, where steps run beside each other.
+    RehearsalStep("demo", "the whole demo, with the embedded base", _run_demo),
     RehearsalStep(
         "large", "the 617 M TDT graph with random weights, one epoch and decoding", _run_large
     ),

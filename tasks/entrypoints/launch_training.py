@@ -29,6 +29,7 @@ It ends with an error at the first loss that is not finite: every further second
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -294,6 +295,9 @@ def begin(request: dict[str, Any]) -> None:
     check(request)
     if "locks" in request:
         gpu_locks.require(request["precision"])
+        if torch.cuda.device_count() == 1:
+            # It takes some ten seconds, in which another job may still use the GPU.
+            importlib.import_module("nemo.collections.asr")
         gpu_locks.hold(request["locks"], request["locks_wait_s"])
     if take_up(request):
         sys.exit()

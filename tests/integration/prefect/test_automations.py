@@ -126,7 +126,8 @@ def test_a_failed_run_tells_a_webhook_and_a_mailbox(site: Site, tmp_path: Path) 
             return ours, [mail for mail in mails if name in mail["subject"]]
 
         prefect_site.wait_for(lambda: all(told()))
-        (hook,), (mail,) = told()
+        # Prefect sends at least once: a busy server may send one message again.
+        (hook, *_), (mail, *_) = told()
     assert (hook["run"], hook["state"]) == (name, "Failed")
     assert "there is no such cycle folder" in hook["message"]
     assert hook["url"].endswith(f"/flow-run/{run}")

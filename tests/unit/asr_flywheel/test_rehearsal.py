@@ -284,4 +284,5 @@ def test_each_command_gets_the_runtime_and_the_trust(tmp_path: Path) -> None:
     with pytest.raises(FailedError, match=""):
         steps._run_whole_cycle(own, Recorded(own, "own"), catalog.embedded_path(), "own")
     assert [line[0] for line in lines] == ["transcribe", "run"]
+    assert "--interpolate" not in lines[1]
     assert all([word for word in line if word in asked] == asked for line in lines)
