@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from tasks.runtimes.hardware import Hardware
 
 
-JOBS = 4
-_CORES_EACH = 4
+JOBS = 5
+_CORES_EACH = 3
+"""A step starts programs most of its time, and each start keeps about one core busy."""
 
 
 def rehearse(

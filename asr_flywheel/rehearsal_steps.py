@@ -33,8 +33,10 @@ LARGE_GPU_MIB = 40_000
 """The 617 M graph trained with a peak of 27 GB at batch 16 of 15 s (benchmarks/results)."""
 LARGE_DISK_BYTES = 45_000_000_000
 """Its checkpoints; the product asks for fifteen times the archive of 2.5 GB."""
-_LARGE_EVERY = 2
-"""It takes every second row: they are enough for a few steps."""
+_FEW_ROWS_EVERY = 2
+"""Steps whose figures say nothing take every second row: they are enough for a few batches."""
+_CHOOSING_SHARE = "0.2"
+"""A fifth of the rows holds twenty drug rows, which the choice of a mixture asks for."""
 _RUN_EPOCHS, _RESUME_EPOCHS = 2, 3
 _STOP_S = 60.0
 _POLL_S = 0.05
@@ -75,13 +77,15 @@ def _run_demo(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     return _read_figures(plan.demo / "cycle1")
 
 
-def _make_cycle_step(name: str, base: Path) -> Callable[[RehearsalPlan, Commands], dict[str, Any]]:
-    """Make a step that runs a whole cycle of one of the bundled bases."""
+def _make_cycle_step(
+    name: str, base: Path, *options: str
+) -> Callable[[RehearsalPlan, Commands], dict[str, Any]]:
+    """Make a step that runs a whole cycle of one of the bundled bases, by options of `run`."""
 
     def run(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
         if not base.is_file():
             raise SkippedError("this installation has no such base")
-        return _run_whole_cycle(plan, commands, base, name)
+        return _run_whole_cycle(plan, commands, base, name, *options)
 
     return run
 
@@ -93,13 +97,13 @@ def _run_own_base(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
 
 
 def _run_whole_cycle(
-    plan: RehearsalPlan, commands: Commands, base: Path, name: str
+    plan: RehearsalPlan, commands: Commands, base: Path, name: str, *options: str
 ) -> dict[str, Any]:
     """Run baseline and cycle; base and tuned model are decoded by one process."""
     _require_trainable(plan, base)
     cycle = _copy_cycle(plan, commands, name)
     commands.flywheel("transcribe", cycle, "--model", base, *plan.options)
-    commands.flywheel(*_run_line(plan, cycle, base, _RUN_EPOCHS))
+    commands.flywheel(*_run_line(plan, cycle, base, _RUN_EPOCHS), *options)
     figures = _read_figures(cycle)
     if not all(figures["decode_rows"].values()):
         raise FailedError(
@@ -115,7 +119,7 @@ def _run_resume(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     """
     base = plan.base or catalog.embedded_path()
     _require_trainable(plan, base)
-    cycle = _copy_cycle(plan, commands, "resume")
+    cycle = _copy_cycle(plan, commands, "resume", every=_FEW_ROWS_EVERY)
     commands.flywheel("transcribe", cycle, "--model", base, *plan.options)
     line = _run_line(plan, cycle, base, _RESUME_EPOCHS, general=False)
     program = commands.start("-m", "asr_flywheel", *line)
@@ -173,7 +177,7 @@ def _run_large(plan: RehearsalPlan, commands: Commands) -> dict[str, Any]:
     try:
         commands.program(ENTRY / "parakeet_graph.py", folder / "base")
         base = folder / "base" / _LARGE_NAME
-        cycle = _copy_cycle(plan, commands, "large", every=_LARGE_EVERY)
+        cycle = _copy_cycle(plan, commands, "large", every=_FEW_ROWS_EVERY)
         commands.flywheel("transcribe", cycle, "--model", base, *plan.options)
         commands.flywheel(*_run_line(plan, cycle, base, 1, general=False), "--batch", "16")
         return _read_figures(cycle)
@@ -262,8 +266,13 @@ BUNDLED = (
     ),
     RehearsalStep(
         "tdt",
-        "a whole cycle with a TDT base, base and tuned model decoded by one process",
-        _make_cycle_step("tdt", catalog.embedded_path().with_name("embedded_tdt.nemo")),
+        "a whole cycle with a TDT base and a chosen mixture, all decoded by one process",
+        _make_cycle_step(
+            "tdt",
+            catalog.embedded_path().with_name("embedded_tdt.nemo"),
+            "--selection-share",
+            _CHOOSING_SHARE,
+        ),
     ),
     RehearsalStep(
         "rnnt",

@@ -280,9 +280,11 @@ def cycle_figures(
     """
     drug = decision["by"].get("drug", {})
     general = decision.get("guardrail") or {}
-    decoded = dict(zip(("base", "tuned"), run["transcription"], strict=True))
+    # The plain tuned model is decoded last, where the shipped one is a mixture.
+    decoded = dict(zip(("base", "tuned", "unmixed"), run["transcription"], strict=False))
     return {
         "verdict": decision["decision"],
+        "shipping": shipping_figures(info.get("shipping") or {}),
         "drug_rows": drug.get("n"),
         "drug_ker_base": drug.get("ker_a"),
         "drug_ker_tuned": drug.get("ker_b"),
@@ -296,6 +298,15 @@ def cycle_figures(
         },
         **training_figures(info),
     }
+
+
+def shipping_figures(shipping: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a cycle's model was chosen; empty where none of it was asked for."""
+    if not shipping:
+        return {}
+    names = ("mixed", "value", "chosen", "held", "seconds")
+    figures = {name: shipping.get(name) for name in names}
+    return {**figures, "candidates": len(shipping.get("candidates", ()))}
 
 
 def training_figures(info: Mapping[str, Any]) -> dict[str, Any]:

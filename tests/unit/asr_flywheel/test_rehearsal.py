@@ -146,6 +146,15 @@ def test_figures_hold_no_text_and_no_path() -> None:
         **dict.fromkeys(("best_epoch", "steps", "wall_seconds", "median_batch_seconds"), 1),
         "peak_gpu_memory_mib": 900,
         "gpu_utilisation": 10.0,
+        "shipping": {
+            "mixed": True,
+            "value": 0.5,
+            "chosen": True,
+            "held": True,
+            "reason": "dr smith said so",
+            "seconds": 9.5,
+            "candidates": [{"value": 0.4}, {"value": 0.5}],
+        },
     }
     decision = {
         "decision": "keep",
@@ -158,10 +167,22 @@ def test_figures_hold_no_text_and_no_path() -> None:
         "transcription": [
             {**spoken, "how": "transducer in float32 on cuda, its loop in one CUDA graph"},
             {**spoken, "how": "transducer in float32 on cuda, its loop in partial CUDA graphs, …"},
+            {**spoken, "how": "transducer in float32 on cuda, its loop in one CUDA graph"},
         ]
     }
     figures = rehearsal.cycle_figures(decision, run, info)
-    assert figures["cuda_graphs"] == {"base": "full", "tuned": "partial"}
+    assert figures["cuda_graphs"] == {"base": "full", "tuned": "partial", "unmixed": "full"}
+    assert figures["shipping"] == {
+        "mixed": True,
+        "value": 0.5,
+        "chosen": True,
+        "held": True,
+        "seconds": 9.5,
+        "candidates": 2,
+    }
+    two_models = {"transcription": run["transcription"][:2]}
+    figures = rehearsal.cycle_figures(decision, two_models, {**info, "shipping": None})
+    assert (list(figures["decode_rows"]), figures["shipping"]) == (["base", "tuned"], {})
     assert (figures["verdict"], figures["drug_ker_tuned"], figures["rungs"]) == (
         "keep",
         0.3,
