@@ -35,9 +35,9 @@ test-all: lint
 	$(BIN)/python -m pytest tests/unit -n 2 --dist loadscope --timeout=120
 	$(MAKE) test-integration
 
-# In two processes, of which one trains and decodes (tests/conftest.py).
+# In three processes, of which one trains and decodes (tests/conftest.py).
 test-integration: setup
-	$(BIN)/python -m pytest tests/integration -n 2 --dist loadgroup
+	$(BIN)/python -m pytest tests/integration -n 3 --dist loadgroup
 
 # What takes long by its nature: slow clocks, large simulations, ten times the examples.
 test-nightly: lint

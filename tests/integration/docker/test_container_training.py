@@ -163,7 +163,7 @@ def test_a_killed_run_costs_no_trained_epoch(
     """After kill -9 in mid-training the same command removes the orphan and trains what is left."""
     command = [sys.executable, "-m", "asr_flywheel", "run", str(whole.path), "--base", "embedded"]
     command += ["--runtime", "container", "--image", docker_daemon.STANDIN, "--epochs", "2"]
-    command += ["--audio-root", str(more_audio)]
+    command += ["--audio-root", str(more_audio), "--general", "none"]
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect")}
     environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from typing import TYPE_CHECKING
+
 from tasks.stages import host_checks
 from tasks.stages.host_checks import CheckStatus
 from tests.support import docker_daemon
 from tests.support.host_checks_cases import H100, question
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
 
 
 def test_a_real_engine_its_image_and_its_runtime() -> None:
@@ -20,3 +29,19 @@ def test_a_real_engine_its_image_and_its_runtime() -> None:
     if "nvidia" not in client.info()["Runtimes"]:
         assert runtime.state is CheckStatus.MISSING
         assert "nvidia-ctk runtime configure" in runtime.fix
+
+
+def test_nobody_is_logged_in_where_the_image_comes_from(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The log-in is named only where there is none; credentials are not printed."""
+    docker_daemon.client()
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    there = question("container", image="nvcr.io/nvidia/nemo:never")
+    assert host_checks.image(there).fix.startswith("docker login nvcr.io")
+    secret = base64.b64encode(b"$oauthtoken:planted-key").decode()
+    config = {"auths": {"nvcr.io": {"auth": secret}}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    found = host_checks.image(there)
+    assert found.fix == "docker pull nvcr.io/nvidia/nemo:never"
+    assert secret not in str(found)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 
 from blocks.nemo_container import NemoContainer
 from tasks.common.errors import InputError
-from tasks.runtimes import docker_engine
 from tasks.runtimes.container import ContainerRuntime
 from tasks.runtimes.container_settings import ContainerSettings
 from tasks.runtimes.hardware import Gpu, Hardware
-from tests.support import docker_daemon
-from tests.support.nemo_container_cases import LABELS
 
 if TYPE_CHECKING:
     from prefect.blocks.core import Block
@@ -44,14 +41,6 @@ def test_every_setting_explains_itself() -> None:
     for name, field in ContainerSettings.model_fields.items():
         assert field.title, name
         assert field.description, name
-
-
-@pytest.fixture
-def client() -> Any:
-    """The engine; every test leaves no container."""
-    found = docker_daemon.client()
-    yield found
-    assert docker_engine.orphans(found, LABELS) == []
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +16,7 @@ from tasks.runtimes.base import Job, JobResult
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.stages import host_checks
 from tasks.stages.host_checks import CheckContext, CheckResult, CheckStatus
-from tests.support import docker_daemon, factories
+from tests.support import factories
 from tests.support.host_checks_cases import H100, question, smi
 from tests.support.hosts import CPU
 
@@ -206,22 +205,6 @@ def test_a_socket_that_may_not_be_used_is_another_finding(
 
     monkeypatch.setattr("docker.from_env", refused)
     assert "docker group" in host_checks.docker_engine(question("container")).fix
-
-
-def test_nobody_is_logged_in_where_the_image_comes_from(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The log-in is named only where there is none; credentials are not printed."""
-    docker_daemon.client()
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    there = question("container", image="nvcr.io/nvidia/nemo:never")
-    assert host_checks.image(there).fix.startswith("docker login nvcr.io")
-    secret = base64.b64encode(b"$oauthtoken:planted-key").decode()
-    config = {"auths": {"nvcr.io": {"auth": secret}}}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    found = host_checks.image(there)
-    assert found.fix == "docker pull nvcr.io/nvidia/nemo:never"
-    assert secret not in str(found)
 
 
 def test_room_is_asked_for_by_the_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
