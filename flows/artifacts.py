@@ -275,7 +275,9 @@ def decision(
     for line in decided.reasons:
         print_stage("", line)
     literal = f"The specification's table over {all_rows.basis}: {all_rows.verdict.value}."
-    about = [] if shipped is None else [f"Shipped: value {shipped.value:g}. {_reason(shipped)}"]
+    about = [] if decided.fragility is None else [decided.fragility]
+    if shipped is not None:
+        about.append(f"Shipped: value {shipped.value:g}. {_reason(shipped)}")
     if (times := verdict_ledger.remark(verdicts)) is not None:
         about.append(times)
     for line in (literal, *about):

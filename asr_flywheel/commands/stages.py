@@ -259,6 +259,22 @@ def score(
         typer.echo(
             f"{name:>10}  {value:.4f}" if isinstance(value, float) else f"{name:>10}  {value}"
         )
+    spelling = figures["spelling"]
+    if spelling["n"]:
+        typer.echo(
+            f"canonical KER {spelling['canonical_ker']:.4f}, missed by spelling only: "
+            f"{spelling['missed_by_spelling_only']} of {spelling['n']} rows"
+        )
+    if spelling["changed_by_hyphens"]:
+        typer.echo(
+            f"{spelling['changed_by_hyphens']} rows have other figures than to the letter of the "
+            "contract: a dash between word characters is read as the hyphen"
+        )
+    if spelling["format_characters"]:
+        typer.echo(
+            f"{spelling['format_characters']} rows hold invisible format characters, such as a "
+            "soft hyphen; they were dropped"
+        )
     if worst:
         from tasks.evaluation import alignment
         from tasks.evaluation.hypotheses import read_hypotheses
@@ -302,5 +318,5 @@ def diff(
         print_json(found)
         return
     typer.echo(f"{found['decision']} (by {found['basis']} rows)")
-    for line in (*found["reasons"], *found["notes"]):
+    for line in (*found["reasons"], found["fragility"], *found["notes"]):
         typer.echo(f"- {line}")

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks.decision.gate import GatePolicy, pronunciation_gap
-from tasks.decision.verdict import DecisionEvidence, TableReading, read_table, require_rows
+from tasks.decision.verdict import (
+    GUARDRAIL_TO_THE_LETTER,
+    SPELLING_BLIND,
+    STRICT,
+    TWO_PART,
+    DecisionEvidence,
+    TableReading,
+    read_table,
+    require_rows,
+)
 from tasks.evaluation import diff, row_basis
-from tasks.evaluation.false_keywords import false_keyword_effect, index_terms
+from tasks.evaluation.clinical_values import compare
+from tasks.evaluation.false_keywords import (
+    FalseKeywordFinder,
+    false_keyword_effect,
+    index_terms,
+)
+from tasks.evaluation.hypotheses import Partition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tasks.decision.guardrail import Guardrail
+    from tasks.evaluation.scoring import UtteranceScore
 
 
 def judged_rows(pairing: diff.PairedScores) -> tuple[diff.PairedScores, str]:
@@ -34,26 +51,56 @@ def evidence(
 
     The held-out rows decide wherever the later evaluation marks its rows. Where it does not, it is
     not known what was trained on, and all rows do. Cross-fitted rows go before either: each was
-    scored by a model that had not seen it.
+    scored by a model that had not seen it. Beside them stands what other views of the same rows
+    would decide on: the strict view, every spelling of a term, general English to the letter, and
+    the two-part split, where the rows that chose the checkpoint judge too.
     """
     judged, basis = judged_rows(pairing)
     if cross_fitted is not None:
         judged, basis = cross_fitted, row_basis.CROSS_FITTED
     gap = pronunciation_gap(judged.after, GatePolicy())
-    effect = false_keyword_effect(
-        judged, index_terms(pair.after.row.term for pair in pairing.pairs)
+    holds_false_keyword = FalseKeywordFinder(
+        index_terms(pair.after.row.term for pair in pairing.pairs)
     )
-    return DecisionEvidence(
-        judged=judged.by_category,
-        basis=basis,
-        trained=pairing.trained.by_category,
-        with_false_keywords_as_misses=effect.with_false_keywords_as_misses,
-        false_keywords=effect.rows,
-        guardrail=guardrail,
-        pronunciation_gap=None if gap is None else gap.advice,
-        overfit=overfit,
-        previous=previous or {},
-    )
+
+    def view(
+        rows: diff.PairedScores, missed: Callable[[UtteranceScore], bool | None]
+    ) -> DecisionEvidence:
+        effect = false_keyword_effect(rows, holds_false_keyword, missed)
+        return DecisionEvidence(
+            judged=rows.changes(missed),
+            basis=basis,
+            trained=pairing.trained.changes(missed),
+            with_false_keywords_as_misses=effect.with_false_keywords_as_misses,
+            false_keywords=effect.rows,
+            guardrail=guardrail,
+            pronunciation_gap=None if gap is None else gap.advice,
+            overfit=overfit,
+            previous=previous or {},
+        )
+
+    grounds = view(judged, diff.term_missed)
+    views = {
+        STRICT: view(judged, missed_or_wrong_value),
+        SPELLING_BLIND: view(judged, diff.missed_in_any_spelling),
+    }
+    if guardrail is not None and guardrail.to_the_letter is not None:
+        views[GUARDRAIL_TO_THE_LETTER] = replace(grounds, guardrail=guardrail.to_the_letter)
+    if cross_fitted is None and any(
+        pair.after.row.part is Partition.CHOSE for pair in pairing.pairs
+    ):
+        unseen = pairing.where(
+            lambda pair: pair.after.row.part in {Partition.HELD_OUT, Partition.CHOSE}
+        )
+        views[TWO_PART] = view(unseen, diff.term_missed)
+    return replace(grounds, views=views)
+
+
+def missed_or_wrong_value(row: UtteranceScore) -> bool | None:
+    """Return whether a row's term was missed, or a number, dose or negation of it is wrong."""
+    if row.term_missed is None or row.term_missed:
+        return row.term_missed
+    return bool(compare(row.row.ref, row.row.hyp).wrong)
 
 
 def read_all_rows(pairing: diff.PairedScores, priority: Sequence[str]) -> TableReading:

@@ -3,19 +3,24 @@
 A model tuned on a clinic's words can lose the rest of the language. So a set of general English,
 none of it trained on, is decoded by base and tuned model, and the rise of the word error rate is
 held against a limit that stands before the run. The figure is the pooled (corpus-level) WER, since
-limits in points of WER are meant so in the literature; the mean of rows stands beside it.
+limits in points of WER are meant so in the literature; the mean of rows stands beside it. It is
+taken in the canonical view (tasks/data/canonical.py): a model that writes "twenty five" for "25"
+has lost no English. Where the words to the letter give another figure, that stands beside it.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from tasks.evaluation.scoring import canonical_errors
 from tasks.evaluation.statistics import Interval, by_block, rate_difference
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tasks.evaluation.scoring import Scores
 
 
@@ -75,15 +80,17 @@ class Guardrail:
 
     Attributes:
         n: sentences.
-        before: the base's pooled WER.
+        before: the base's pooled WER, in the canonical view.
         after: the tuned model's.
-        mean_before: the mean of the rows' WER, base.
+        mean_before: the mean of the rows' WER, base; to the letter.
         mean_after: the same, tuned.
         interval: 95 % interval of (after - before), pooled; None with too few sentences.
         limit: the largest rise allowed.
         upper: the upper end of the one-sided 90 % interval of the rise; None with too few.
         bound: the largest upper end allowed.
         synthetic: whether the sentences are this tool's own, spoken by a program.
+        to_the_letter: the same, where every spelling is a word of its own; None where that makes
+            no difference.
     """
 
     n: int
@@ -96,6 +103,7 @@ class Guardrail:
     upper: float | None = None
     bound: float = math.inf
     synthetic: bool = False
+    to_the_letter: Guardrail | None = None
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -150,19 +158,33 @@ class Guardrail:
                 f"; with 90 % confidence at most {100 * self.upper:+.2f}, bound "
                 f"{100 * self.bound:+.2f}"
             )
+        spelling = ""
+        if (letter := self.to_the_letter) is not None:
+            spelling = (
+                f" To the letter it is {letter.before:.3f} → {letter.after:.3f} "
+                f"({letter.status.value}): the rest is the same words in another spelling."
+            )
         return (
             f"General English: pooled WER {self.before:.3f} → {self.after:.3f} on {self.n} "
             f"{kind} ({100 * self.rise:+.2f} points{between}; limit "
-            f"{100 * self.limit:+.2f}{at_most}): {self.status.value}."
+            f"{100 * self.limit:+.2f}{at_most}): {self.status.value}.{spelling}"
         )
 
     def as_dict(self) -> dict[str, object]:
-        """Return the guardrail as decision.json holds it."""
+        """Return the guardrail as decision.json holds it.
+
+        ``pooled_wer_a`` and ``_b`` are to the letter; status, rise, interval and bound are of
+        ``canonical_wer_a`` and ``_b``.
+        """
+        letter = self.to_the_letter or self
         return {
             "status": self.status.value,
+            "status_to_the_letter": letter.status.value,
             "n": self.n,
-            "pooled_wer_a": self.before,
-            "pooled_wer_b": self.after,
+            "canonical_wer_a": self.before,
+            "canonical_wer_b": self.after,
+            "pooled_wer_a": letter.before,
+            "pooled_wer_b": letter.after,
             "wer_a": self.mean_before,
             "wer_b": self.mean_after,
             "rise": self.rise,
@@ -187,24 +209,48 @@ def check_guardrail(
     """
     if before.n != after.n:
         raise ValueError("base and tuned model must have the same sentences")
-    rises = (before.pooled_wer, after.pooled_wer, before.wer, after.wer)
-    pooled_before, pooled_after, mean_before, mean_after = (rate or 0.0 for rate in rises)
-    sums = by_block(
-        range(before.n),
-        [row.word_edits for row in before.rows],
-        [row.ref_words for row in before.rows],
-        [row.word_edits for row in after.rows],
-        [row.ref_words for row in after.rows],
+    means = (before.wer or 0.0, after.wer or 0.0)
+    letter = tuple(
+        (row.word_edits, row.ref_words) for scores in (before, after) for row in scores.rows
     )
-    limit = policy.limit(pooled_before)
+    spoken = tuple(canonical_errors(row) for scores in (before, after) for row in scores.rows)
+    to_the_letter = _hold_against(letter, means, policy, synthetic=synthetic)
+    if spoken == letter:
+        return to_the_letter
+    guardrail = _hold_against(spoken, means, policy, synthetic=synthetic)
+    if (guardrail.before, guardrail.after) == (to_the_letter.before, to_the_letter.after):
+        return guardrail
+    return replace(guardrail, to_the_letter=to_the_letter)
+
+
+def _hold_against(
+    errors: Sequence[tuple[int, int]],
+    means: tuple[float, float],
+    policy: GuardrailPolicy,
+    *,
+    synthetic: bool,
+) -> Guardrail:
+    """Hold the rise of the pooled WER against the limit.
+
+    Args:
+        errors: edits and reference words of each sentence by the base, then by the tuned model.
+        means: the mean of the rows' WER, base and tuned.
+        policy: the limit and the bound.
+        synthetic: whether the sentences are this tool's own.
+    """
+    n = len(errors) // 2
+    base, tuned = errors[:n], errors[n:]
+    columns = [[row[place] for row in side] for side in (base, tuned) for place in (0, 1)]
+    before, after = (sum(edits) / max(sum(words), 1) for edits, words in (columns[:2], columns[2:]))
+    sums = by_block(range(n), *columns)
+    limit = policy.limit(before)
     # One-sided 90 % is the upper end of a two-sided 80 % interval.
     one_sided = rate_difference(sums, confidence=0.80)
     return Guardrail(
-        before.n,
-        pooled_before,
-        pooled_after,
-        mean_before,
-        mean_after,
+        n,
+        before,
+        after,
+        *means,
         rate_difference(sums),
         limit,
         None if one_sided is None else one_sided.high,

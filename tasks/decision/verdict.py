@@ -62,6 +62,12 @@ CHECK_IT = (
     "A model that gained the terms may have lost the rest of the language: have it checked by "
     "--general with a manifest of ordinary sentences."
 )
+STRICT = "strict"
+SPELLING_BLIND = "spelling-blind"
+GUARDRAIL_TO_THE_LETTER = "general English to the letter"
+TWO_PART = "two-part"
+"""The names of the other views of the rows; see tasks/decision/evidence.py."""
+
 UNCHECKED = "Forgetting was not checked: there is no guardrail set of general English."
 
 
@@ -81,6 +87,7 @@ class DecisionEvidence:
             there.
         overfit: the finding that validation WER rose while the training loss fell, if it is there.
         previous: each category's relative change in the cycle before, where it is known.
+        views: the evidence by other views of the same rows; empty if that was not looked at.
     """
 
     judged: Mapping[str, KeywordErrorChange]
@@ -92,6 +99,7 @@ class DecisionEvidence:
     pronunciation_gap: str | None = None
     overfit: str | None = None
     previous: Mapping[str, float | None] = field(default_factory=dict)
+    views: Mapping[str, DecisionEvidence] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +117,10 @@ class Decision:
         rows_needed: rows of the basis, those that are there included, that would settle an
             inconclusive verdict; None for another verdict, or where rows could not settle it.
         guardrail: general English before and after; None without a set.
+        canonical: the judged differences of the priority categories with every spelling of a term
+            counted as found; empty if that was not looked at.
+        missed_by_spelling: by priority category, rows missed by spelling only, before and after.
+        views: what other views of the same rows would have decided.
     """
 
     verdict: Verdict
@@ -120,6 +132,9 @@ class Decision:
     basis: str
     rows_needed: int | None = None
     guardrail: Guardrail | None = None
+    canonical: Mapping[str, KeywordErrorChange] = field(default_factory=dict)
+    missed_by_spelling: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    views: Mapping[str, Verdict] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.rows_needed is not None and self.verdict is not Verdict.INCONCLUSIVE:
@@ -130,11 +145,35 @@ class Decision:
         """The table's row for each priority category."""
         return self.bare.movements
 
+    @property
+    def fragility(self) -> str | None:
+        """Whether another view would have decided otherwise, in a sentence; None without views."""
+        if not self.views:
+            return None
+        otherwise = {name: made for name, made in self.views.items() if made is not self.verdict}
+        if not otherwise:
+            return f"No other view would have decided otherwise ({', '.join(self.views)})."
+        told = ", ".join(f"{name}: {made.value}" for name, made in otherwise.items())
+        agreeing = ", ".join(name for name in self.views if name not in otherwise) or "none"
+        return f"Fragile: another view would have decided otherwise ({told}; alike: {agreeing})."
+
     def as_dict(self) -> dict[str, object]:
         """Return the decision as decision.json holds it."""
         return {
             "decision": self.verdict.value,
             "bare_decision": self.bare.verdict.value,
+            "views": {name: made.value for name, made in self.views.items()},
+            "fragility": self.fragility,
+            "canonical": {
+                category: {
+                    "n": delta.n,
+                    "ker_a": delta.before.rate,
+                    "ker_b": delta.after.rate,
+                    "missed_by_spelling_only_a": self.missed_by_spelling[category][0],
+                    "missed_by_spelling_only_b": self.missed_by_spelling[category][1],
+                }
+                for category, delta in self.canonical.items()
+            },
             "reasons": list(self.reasons),
             "rows_needed": self.rows_needed,
             "route": self.route,
@@ -171,18 +210,30 @@ def decide(
         InputError: a priority category has no row with a term.
     """
     require_rows(evidence.judged, priority, evidence.basis)
-    judged = {category: evidence.judged[category] for category in priority}
-    adjusted = statistics.holm(
-        {category: 1.0 if delta.p is None else delta.p for category, delta in judged.items()}
-    )
-    findings = {
-        category: classify_change(delta, adjusted[category], policy)
-        for category, delta in judged.items()
-    }
+    rules, adjusted = _rules(evidence, priority, policy)
+    judged, findings = rules.judged, rules.findings
     bare = read_table(evidence.judged, priority, evidence.basis, policy)
-    rules = _DecisionRules(evidence, judged, findings, policy)
     verdict, grounds, needed = rules.verdict()
+    views = {
+        name: _rules(view, priority, policy)[0].verdict()[0]
+        for name, view in evidence.views.items()
+    }
+    blind = evidence.views.get(SPELLING_BLIND)
+    canonical = {} if blind is None else {name: blind.judged[name] for name in priority}
+    by_spelling = {
+        name: (
+            judged[name].before.hits - delta.before.hits,
+            judged[name].after.hits - delta.after.hits,
+        )
+        for name, delta in canonical.items()
+    }
+    spelling_lines = [
+        _spelling(judged[name], canonical[name], counts)
+        for name, counts in by_spelling.items()
+        if any(counts)
+    ]
     reasons = [
+        *_spelling_decides(verdict, views, spelling_lines),
         *([] if evidence.pronunciation_gap is None else [evidence.pronunciation_gap]),
         *(
             _figures(delta, bare.movements[name], findings[name], policy)
@@ -190,6 +241,7 @@ def decide(
         ),
         *grounds,
         *rules.remarks(verdict),
+        *spelling_lines,
     ]
     if bare.verdict is not verdict:
         caveat = _TABLE_CAVEATS[verdict]
@@ -208,7 +260,50 @@ def decide(
         basis=evidence.basis,
         rows_needed=needed,
         guardrail=evidence.guardrail,
+        canonical=canonical,
+        missed_by_spelling=by_spelling,
+        views=views,
     )
+
+
+def _rules(
+    evidence: DecisionEvidence, priority: Sequence[str], policy: DecisionPolicy
+) -> tuple[_DecisionRules, dict[str, float]]:
+    """Return the rules on this evidence, and the priority categories' corrected p-values."""
+    judged = {category: evidence.judged[category] for category in priority}
+    adjusted = statistics.holm(
+        {category: 1.0 if delta.p is None else delta.p for category, delta in judged.items()}
+    )
+    findings = {
+        category: classify_change(delta, adjusted[category], policy)
+        for category, delta in judged.items()
+    }
+    return _DecisionRules(evidence, judged, findings, policy), adjusted
+
+
+def _spelling(
+    letter: KeywordErrorChange, canonical: KeywordErrorChange, counts: tuple[int, int]
+) -> str:
+    """Describe a category's canonical KER beside its KER."""
+    return (
+        f"{letter.category}: KER {letter.before.rate:.3f} → {letter.after.rate:.3f}, canonical KER "
+        f"{canonical.before.rate:.3f} → {canonical.after.rate:.3f}; missed by spelling only: "
+        f"{counts[0]} → {counts[1]} of {letter.n} rows."
+    )
+
+
+def _spelling_decides(
+    verdict: Verdict, views: Mapping[str, Verdict], spelling_lines: Sequence[str]
+) -> list[str]:
+    """Say first where the verdict hangs on how a term is spelt."""
+    blind = views.get(SPELLING_BLIND, verdict)
+    if blind is verdict:
+        return []
+    reason = (
+        "Spelling decides here: with every spelling of a term counted as found it would be "
+        f"{blind.value}, not {verdict.value}."
+    )
+    return [" ".join((reason, *spelling_lines))]
 
 
 _TABLE_CAVEATS = {

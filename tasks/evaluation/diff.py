@@ -39,6 +39,11 @@ def term_missed(row: UtteranceScore) -> bool | None:
     return row.term_missed
 
 
+def missed_in_any_spelling(row: UtteranceScore) -> bool | None:
+    """Return whether the row's term was missed in every spelling; None where it has none."""
+    return row.missed_in_any_spelling
+
+
 # Without slots: the parts and the changes by category are kept once they are known.
 @dataclass(frozen=True)
 class PairedScores:

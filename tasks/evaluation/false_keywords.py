@@ -2,7 +2,8 @@
 
 KER counts only whether a row's own term is there, so that a model that writes every drug name into
 every row looks perfect. A *false keyword* is a term of the evaluation that stands in a hypothesis
-and not in its reference. FKR, the false keyword rate, is the share of rows that hold one.
+and not in its reference. FKR, the false keyword rate, is the share of rows that hold one. Terms are
+looked for in the canonical view: "x-ray" is no false keyword where "x ray" was said.
 """
 
 from __future__ import annotations
@@ -11,22 +12,52 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.data.canonical import SpokenText, canonical_term
 from tasks.data.text_normalizer import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from tasks.data.canonical import CanonicalTerm
     from tasks.evaluation.diff import KeywordErrorChange, PairedScores
     from tasks.evaluation.scoring import UtteranceScore
 
 
 @dataclass(frozen=True)
 class TermIndex:
-    """An index of terms by their first word, each between spaces."""
+    """An index of terms.
+
+    Attributes:
+        by_first_word: the terms as the contract normalises them, each between spaces.
+        by_spelling: the terms under each spelling of their rarest word.
+        of_numbers: the terms that have no word but numbers.
+    """
 
     by_first_word: Mapping[str, tuple[str, ...]]
+    by_spelling: Mapping[str, tuple[CanonicalTerm, ...]]
+    of_numbers: tuple[CanonicalTerm, ...] = ()
 
-    def false_in(self, ref: str, hyp: str) -> tuple[str, ...]:
+    def false_in(self, ref: SpokenText, hyp: SpokenText) -> tuple[str, ...]:
+        """List the terms that a hypothesis holds, in any spelling, and its reference does not."""
+        found = [
+            term
+            for word in self.by_spelling.keys() & hyp.words_for_lookup()
+            for term in self.by_spelling[word]
+        ]
+        return tuple(
+            sorted(
+                {
+                    term.plain[1:-1]
+                    for term in (*found, *self.of_numbers)
+                    if not ref.holds_to_the_letter(term)
+                    and hyp.may_hold(term)
+                    and term.stands_in(hyp.canonical)
+                    and not ref.holds(term)
+                }
+            )
+        )
+
+    def false_to_the_letter(self, ref: str, hyp: str) -> tuple[str, ...]:
         """List the terms in a normalised hypothesis that its normalised reference lacks."""
         padded_ref, padded_hyp = f" {ref} ", f" {hyp} "
         return tuple(
@@ -49,10 +80,26 @@ class TermIndex:
 
 def index_terms(terms: Iterable[str | None]) -> TermIndex:
     """Index the terms of a manifest; leave out None and empty ones."""
-    index: defaultdict[str, list[str]] = defaultdict(list)
-    for term in sorted({normalise(term) for term in terms if term} - {""}):
-        index[term.split()[0]].append(f" {term} ")
-    return TermIndex({word: tuple(padded_terms) for word, padded_terms in index.items()})
+    written = {normalise(term): term for term in terms if term}
+    by_first_word: defaultdict[str, list[str]] = defaultdict(list)
+    by_spelling: defaultdict[str, list[CanonicalTerm]] = defaultdict(list)
+    of_numbers: list[CanonicalTerm] = []
+    one_of_each: dict[str, CanonicalTerm] = {}
+    for plain in sorted(written.keys() - {""}):
+        by_first_word[plain.split()[0]].append(f" {plain} ")
+        term = canonical_term(written[plain])
+        one_of_each.setdefault(term.words, term)
+    for term in one_of_each.values():
+        if not term.sources:
+            of_numbers.append(term)
+            continue
+        for spelling in min(term.sources, key=len):
+            by_spelling[spelling].append(term)
+    return TermIndex(
+        {word: tuple(padded_terms) for word, padded_terms in by_first_word.items()},
+        {word: tuple(found) for word, found in by_spelling.items()},
+        tuple(term for term in of_numbers if term.words),
+    )
 
 
 @dataclass(frozen=True)
@@ -69,15 +116,37 @@ class FalseKeywordEffect:
     with_false_keywords_as_misses: Mapping[str, KeywordErrorChange]
 
 
-def false_keyword_effect(pairing: PairedScores, term_index: TermIndex) -> FalseKeywordEffect:
-    """Count the false keywords on both sides of a comparison."""
+class FalseKeywordFinder:
+    """Tell whether a row holds a false keyword; each pair of texts is looked at once."""
 
-    def holds_one(row: UtteranceScore) -> bool | None:
+    def __init__(self, term_index: TermIndex) -> None:
+        self._term_index = term_index
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def __call__(self, row: UtteranceScore) -> bool | None:
+        """Return whether the row holds one; None where it has no term."""
         if row.term_missed is None:
             return None
-        return bool(term_index.false_in(normalise(row.row.ref), normalise(row.row.hyp)))
+        texts = (row.row.ref, row.row.hyp)
+        if texts not in self._known:
+            self._known[texts] = bool(self._term_index.false_in(*map(SpokenText, texts)))
+        return self._known[texts]
+
+
+def false_keyword_effect(
+    pairing: PairedScores,
+    holds_one: Callable[[UtteranceScore], bool | None],
+    missed: Callable[[UtteranceScore], bool | None],
+) -> FalseKeywordEffect:
+    """Count the false keywords on both sides of a comparison.
+
+    Args:
+        pairing: the rows.
+        holds_one: whether a row holds a false keyword; see ``FalseKeywordFinder``.
+        missed: whether a row counts as missed.
+    """
 
     def missed_or_false_keyword(row: UtteranceScore) -> bool | None:
-        return holds_one(row) or row.term_missed
+        return holds_one(row) or missed(row)
 
     return FalseKeywordEffect(pairing.changes(holds_one), pairing.changes(missed_or_false_keyword))

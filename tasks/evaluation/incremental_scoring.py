@@ -13,16 +13,25 @@ from array import array
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tasks.common.errors import InputError
+from tasks.data.canonical import format_characters
 from tasks.data.text_normalizer import normalise, normalise_term
 from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.hypotheses import iterate_hypotheses, stretches, terms
-from tasks.evaluation.scoring import COUNTED, DIMENSIONS, ErrorCounts, block_of, measure
+from tasks.evaluation.scoring import (
+    COUNTED,
+    DIMENSIONS,
+    ErrorCounts,
+    block_of,
+    changed_by_hyphens,
+    measure,
+    spelt_otherwise,
+)
 from tasks.evaluation.secondary_metrics import SecondaryMetrics
 from tasks.evaluation.statistics import rate_interval
 
@@ -88,19 +97,33 @@ class Summary:
         by: of each field, the counts of each of its values; None stands for rows that lack it.
         blocks: the counts of the rows that belong together, for the bootstrap.
         beyond: the figures beyond the four metrics, where they were asked for.
+        changed_by_hyphens: rows that have other figures than to the letter, by the correction of
+            hyphens (tasks/data/text_normalizer.py).
+        format_characters: rows that hold invisible format characters, which are dropped.
     """
 
     counts: ErrorCounts
     by: dict[str, dict[str | None, ErrorCounts]]
     blocks: tuple[ErrorCounts, ...]
     beyond: SecondaryMetrics | None = None
+    changed_by_hyphens: int = 0
+    format_characters: int = 0
 
 
 class ScoreAccumulator:
-    """An accumulator of scored rows."""
+    """An accumulator of scored rows.
 
-    def __init__(self, term_index: TermIndex | None = None) -> None:
-        self.beyond = None if term_index is None else SecondaryMetrics(term_index)
+    Args:
+        term_index: the terms that count as keywords; None leaves the secondary metrics out.
+        canonical: look at spellings too; without, every figure is to the letter.
+    """
+
+    def __init__(self, term_index: TermIndex | None = None, *, canonical: bool = True) -> None:
+        self.beyond = (
+            None if term_index is None else SecondaryMetrics(term_index, canonical=canonical)
+        )
+        self.changed_by_hyphens = self.format_characters = 0
+        self._canonical = canonical
         self._tables = {name: _Table() for name in (*DIMENSIONS, "block")}
         self._values: list[tuple[Hashable, ...]] = []
         self._blocks: list[Hashable] = []
@@ -115,8 +138,12 @@ class ScoreAccumulator:
         )
         self._counted.extend(
             (1, words / (ref_words or 1), chars / (ref_chars or 1), words, ref_words, chars,
-             ref_chars, wrong, missed is not None, missed or 0)
+             ref_chars, wrong, missed is not None, missed or 0,
+             (missed and self._canonical and spelt_otherwise(row.hyp, hyp, row.term or "")) or 0)
         )  # fmt: skip
+        if not (row.ref.isascii() and row.hyp.isascii()):
+            self.changed_by_hyphens += changed_by_hyphens(row)
+            self.format_characters += bool(format_characters(row.ref + row.hyp))
         self._values.append(_values_of(row))
         self._blocks.append(block_of(row.term, self._rows % _TERMLESS_BLOCKS))
         self._rows += 1
@@ -145,6 +172,8 @@ class ScoreAccumulator:
         other.flush()
         for name, table in self._tables.items():
             table.merge(other._tables[name])
+        self.changed_by_hyphens += other.changed_by_hyphens
+        self.format_characters += other.format_characters
         if self.beyond is not None and other.beyond is not None:
             self.beyond.merge(other.beyond)
 
@@ -164,12 +193,16 @@ class ScoreAccumulator:
             },
             blocks=tuple(blocks.counts().values()),
             beyond=self.beyond,
+            changed_by_hyphens=self.changed_by_hyphens,
+            format_characters=self.format_characters,
         )
 
 
-def summarise(rows: Iterable[Hypothesis], term_index: TermIndex | None = None) -> Summary:
+def summarise(
+    rows: Iterable[Hypothesis], term_index: TermIndex | None = None, *, canonical: bool = True
+) -> Summary:
     """Score rows one by one."""
-    tally = ScoreAccumulator(term_index)
+    tally = ScoreAccumulator(term_index, canonical=canonical)
     for row in rows:
         tally.add(row)
     return tally.summary()
@@ -256,12 +289,13 @@ def intervals(counts: ErrorCounts, blocks: Iterable[ErrorCounts]) -> dict[str, I
     }
 
 
-def summary_as_dict(summary: Summary) -> dict[str, object]:
+def summary_as_dict(summary: Summary) -> dict[str, Any]:
     """Return the record that ``asr-flywheel score --json`` prints.
 
     ``by`` maps each dimension to its values, each with the number of rows that carry a term and
     their KER. Rows that lack the dimension's field are under ``(none)``. ``intervals`` holds the
-    95 % interval of every figure, in the same shape; where there are no rows, null.
+    95 % interval of every figure, in the same shape; where there are no rows, null. ``spelling``
+    holds canonical KER, and the rows whose figures the correction of hyphens changes.
     """
     counts = summary.counts
     ordered = {
@@ -295,7 +329,23 @@ def summary_as_dict(summary: Summary) -> dict[str, object]:
                 for dimension, values in ordered.items()
             },
         },
+        "spelling": {
+            **spelling_as_dict(counts),
+            "changed_by_hyphens": summary.changed_by_hyphens,
+            "format_characters": summary.format_characters,
+        },
         **({} if summary.beyond is None else summary.beyond.as_dict()),
+    }
+
+
+def spelling_as_dict(counts: ErrorCounts) -> dict[str, object]:
+    """Return canonical KER for programs, and how many rows were missed by spelling only."""
+    keyword = counts.canonical_keyword
+    return {
+        "n": keyword.n,
+        "canonical_ker": keyword.rate,
+        "ci": _ends(keyword.interval),
+        "missed_by_spelling_only": counts.missed_by_spelling,
     }
 
 

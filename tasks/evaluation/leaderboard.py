@@ -18,7 +18,7 @@ import pandas as pd
 from tasks.evaluation.clinical_values import ValueKind
 from tasks.evaluation.false_keywords import TermIndex, index_terms
 from tasks.evaluation.hypotheses import Partition
-from tasks.evaluation.incremental_scoring import intervals
+from tasks.evaluation.incremental_scoring import intervals, spelling_as_dict
 from tasks.evaluation.outside_terms import NAME, ErrorsOutsideTerms, errors_outside_terms
 from tasks.evaluation.row_basis import ALL, CHOSE, CROSS_FITTED, HELD_OUT, TRAINED, UNTUNED
 from tasks.evaluation.scoring import Proportion
@@ -127,6 +127,7 @@ class Leaderboard:
                 {
                     "model": entry.model,
                     "rows": entry.rows,
+                    "spelling": spelling_as_dict(entry.scores.counts),
                     **self._secondary_metrics(entry).as_dict(),
                     "outside_terms": self._outside_terms(entry).as_dict(),
                 }
@@ -162,10 +163,11 @@ class Leaderboard:
         return index_terms(row.row.term for entry in self.entries for row in entry.scores.rows)
 
     def _secondary_lines(self) -> list[str]:
-        """Return a line an entry with its false keywords and strict view."""
+        """Return a line an entry with its canonical KER, false keywords and strict view."""
         metrics_by_entry = [(entry, self._secondary_metrics(entry)) for entry in self.entries]
         return [
-            f"- {_cell(entry.model)}, {entry.rows}: FKR {_figure(metrics.false_keywords)}, "
+            f"- {_cell(entry.model)}, {entry.rows}: {_canonical_ker(entry.scores)}, "
+            f"FKR {_figure(metrics.false_keywords)}, "
             f"strict {_figure(metrics.strict_share())}"
             + "".join(
                 f", {kind} {_figure(metrics.strict_share(kind))}"
@@ -241,8 +243,9 @@ def _headline(entry: LeaderboardEntry) -> dict[str, object]:
 
 _FIGURES = {"WER": "wer", "CER": "cer", "KER": "ker", "SER": "ser", "pooled WER": "pooled_wer"}
 _BEYOND = (
-    "FKR: rows that hold a keyword nobody said. Strict: of the rows with a number, dose, frequency "
-    "or negation on either side, those in which one differs."
+    "Canonical KER: a term in another spelling, such as x ray for x-ray, is not missed. FKR: rows "
+    "that hold a keyword nobody said. Strict: of the rows with a number, dose, frequency or "
+    "negation on either side, those in which one differs."
 )
 _UNSEEN = (HELD_OUT, CROSS_FITTED)
 _OUTSIDE = (
@@ -272,6 +275,14 @@ def _bracket(ends: list[float] | None, form: str = ".2f") -> str:
 
 def _figure(share: Proportion) -> str:
     return f"{_cell(share.rate)} ({share.n}){_bracket(_ends(share.interval))}"
+
+
+def _canonical_ker(scores: Scores) -> str:
+    by_spelling = scores.counts.missed_by_spelling
+    return (
+        f"canonical KER {_figure(scores.counts.canonical_keyword)} "
+        f"(missed by spelling only: {by_spelling})"
+    )
 
 
 def _change(change: MetricChange) -> str:

@@ -1,8 +1,8 @@
 """Match the same row in two files from hosts with different folders.
 
-A row is known by the end of its audio's path and by its normalised reference. How much of the end
-is needed depends on the files: the name alone usually, the folder too where voice_a/001.wav and
-voice_b/001.wav say the same sentence.
+A row is known by the end of its audio's path and by its reference in the canonical view, so that
+two spellings of one sentence match. How much of the end is needed depends on the files: the name
+alone usually, the folder too where voice_a/001.wav and voice_b/001.wav say the same sentence.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
-from tasks.data.text_normalizer import normalise
+from tasks.data.canonical import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def keys(*sets: Sequence[tuple[str, str]]) -> list[list[Key]]:
     Raises:
         InputError: two rows of one file cannot be told apart by path and reference.
     """
-    split = [[(PurePath(audio).parts, normalise(text)) for audio, text in rows] for rows in sets]
+    split = [[(PurePath(audio).parts, canonical(text)) for audio, text in rows] for rows in sets]
     deepest = max((len(parts) for rows in split for parts, _ in rows), default=1)
     for depth in range(1, deepest + 1):
         keyed_sets = [[(parts[-depth:], text) for parts, text in rows] for rows in split]

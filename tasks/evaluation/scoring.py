@@ -3,7 +3,8 @@
 Counts travel, rates are properties. A metric over rows is the MEAN of the per-row values; the
 pooled, corpus-level WER (total edits over total reference words) is another figure under its own
 name. No rows is its own value, None, never 0. KER, the keyword error rate, is the share of rows
-whose flagged term was missed; rows without a term do not count for it.
+whose flagged term was missed; rows without a term do not count for it. Canonical KER stands beside
+it: there, a term that was written in another spelling is not missed (tasks/data/canonical.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from rapidfuzz.distance import Levenshtein
 
-from tasks.data.text_normalizer import contains_words, normalise, normalise_term
+from tasks.data.canonical import SpokenText, canonical, canonical_term
+from tasks.data.text_normalizer import contains_words, normalise, normalise_term, to_the_letter
 from tasks.evaluation import statistics
 
 if TYPE_CHECKING:
@@ -63,6 +65,26 @@ def measure(ref: str, hyp: str, term: str | None) -> Measured:
     )
 
 
+def spelt_otherwise(hyp: str, plain: str, term: str) -> bool:
+    """Return whether a hypothesis that lacks a term to the letter holds it in another spelling.
+
+    Args:
+        hyp: what was recognised, as written.
+        plain: the same, normalised.
+        term: the flagged term, as written.
+    """
+    return SpokenText(hyp, plain).holds(canonical_term(term))
+
+
+def changed_by_hyphens(row: Hypothesis) -> bool:
+    """Return whether a row has other figures than to the letter: by the correction of hyphens."""
+    term = row.term or ""
+    if row.ref.isascii() and row.hyp.isascii() and term.isascii():
+        return False
+    corrected = measure(normalise(row.ref), normalise(row.hyp), normalise(term))
+    return corrected != measure(*map(to_the_letter, (row.ref, row.hyp, term)))
+
+
 @dataclass(frozen=True, slots=True)
 class UtteranceScore:
     """The counts of one row after normalisation.
@@ -75,6 +97,7 @@ class UtteranceScore:
         ref_chars: characters in the reference, spaces included.
         term_missed: whether the flagged term is absent from the hypothesis; None without a term.
         sentence_wrong: whether the normalised strings differ.
+        spelling_only: whether the missed term is there in another spelling.
     """
 
     row: Hypothesis
@@ -84,12 +107,20 @@ class UtteranceScore:
     ref_chars: int
     term_missed: bool | None
     sentence_wrong: bool
+    spelling_only: bool = False
 
     def __post_init__(self) -> None:
         if min(self.word_edits, self.ref_words, self.char_edits, self.ref_chars) < 0:
             raise ValueError("counts cannot be negative")
         if not self.sentence_wrong and (self.word_edits or self.char_edits):
             raise ValueError("a sentence without an error cannot have edits")
+        if self.spelling_only and not self.term_missed:
+            raise ValueError("only a missed term can be missed by spelling alone")
+
+    @property
+    def missed_in_any_spelling(self) -> bool | None:
+        """Whether the flagged term is absent in every spelling; None without a term."""
+        return None if self.term_missed is None else self.term_missed and not self.spelling_only
 
     @property
     def wer(self) -> float:
@@ -116,6 +147,7 @@ class UtteranceScore:
             sentences_wrong=int(self.sentence_wrong),
             with_term=int(term_missed is not None),
             terms_missed=int(bool(term_missed)),
+            missed_by_spelling=int(self.spelling_only),
         )
 
 
@@ -159,6 +191,7 @@ class ErrorCounts:
         sentences_wrong: rows with any error.
         with_term: rows that have a term.
         terms_missed: rows whose term was missed.
+        missed_by_spelling: of these, rows that hold the term in another spelling.
     """
 
     n: int = 0
@@ -171,10 +204,12 @@ class ErrorCounts:
     sentences_wrong: int = 0
     with_term: int = 0
     terms_missed: int = 0
+    missed_by_spelling: int = 0
 
     def __post_init__(self) -> None:
         if not (
-            0 <= self.terms_missed <= self.with_term <= self.n and self.sentences_wrong <= self.n
+            0 <= self.missed_by_spelling <= self.terms_missed <= self.with_term <= self.n
+            and self.sentences_wrong <= self.n
         ):
             raise ValueError(f"these counts contradict each other: {self}")
 
@@ -195,6 +230,11 @@ class ErrorCounts:
     def keyword(self) -> Proportion:
         """Rows whose term was missed, of the rows that have a term."""
         return Proportion(self.terms_missed, self.with_term)
+
+    @property
+    def canonical_keyword(self) -> Proportion:
+        """Rows whose term was missed in every spelling, of the rows that have a term."""
+        return Proportion(self.terms_missed - self.missed_by_spelling, self.with_term)
 
     @property
     def sentence(self) -> Proportion:
@@ -257,6 +297,11 @@ class Scores:
         """Rows with any error."""
         return self.counts.sentence
 
+    @cached_property
+    def changed_by_hyphens(self) -> int:
+        """Rows that have other figures than to the letter, by the correction of hyphens."""
+        return sum(changed_by_hyphens(row.row) for row in self.rows)
+
     @property
     def ker(self) -> float | None:
         """Keyword error rate; None where no row has a term."""
@@ -308,10 +353,22 @@ def total(counts: Iterable[ErrorCounts]) -> ErrorCounts:
     return ErrorCounts(*map(sum, columns))
 
 
+def canonical_errors(row: UtteranceScore) -> tuple[int, int]:
+    """Return a row's word edits and reference words in the canonical view."""
+    ref = canonical(row.row.ref).split()
+    if row.row.ref == row.row.hyp:
+        return 0, len(ref)
+    return Levenshtein.distance(ref, canonical(row.row.hyp).split()), len(ref)
+
+
 def score_row(row: Hypothesis) -> UtteranceScore:
-    """Score one row by the contract's definitions."""
+    """Score one row by the contract's definitions, and its term in the canonical view."""
     term = normalise_term(row.term) if row.term else None
-    return UtteranceScore(row, *measure(normalise(row.ref), normalise(row.hyp), term))
+    hyp = normalise(row.hyp)
+    counted = measure(normalise(row.ref), hyp, term)
+    missed = bool(counted[4])
+    spelling_only = missed and row.term is not None and spelt_otherwise(row.hyp, hyp, row.term)
+    return UtteranceScore(row, *counted, spelling_only)
 
 
 def score(rows: Iterable[Hypothesis]) -> Scores:

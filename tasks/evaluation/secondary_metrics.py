@@ -3,7 +3,7 @@
 Each has its own name and its own n; none of them changes the four metrics.
 
 - FKR, the false keyword rate: the share of rows whose hypothesis holds a term that nobody said;
-- near misses: the words that stand where a missed term should;
+- near misses: the words that stand where a missed term should, unless they are its other spelling;
 - the strict view: the share of rows, of those with a number, dose, frequency or negation on either
   side, in which these differ.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from rapidfuzz.distance import Levenshtein
 
+from tasks.data.canonical import SpokenText, canonical_term
 from tasks.data.text_normalizer import contains_words, normalise, normalise_term
 from tasks.evaluation.clinical_values import ValueKind, compare
 from tasks.evaluation.false_keywords import TermIndex, index_terms
@@ -60,6 +61,18 @@ def misrecognised_as(ref: str, hyp: str, term: str) -> str | None:
     return " ".join(hyp_words[place] for place in places) or NOTHING_HEARD
 
 
+def near_miss(said: SpokenText, heard: SpokenText, term: str) -> str | None:
+    """Return what was heard in the place of a missed term, in the canonical view.
+
+    None where the reference does not have the term, and where the hypothesis has it in another
+    spelling.
+    """
+    wanted = canonical_term(term)
+    if heard.holds(wanted):
+        return None
+    return misrecognised_as(said.canonical, heard.canonical, wanted.words.strip())
+
+
 @dataclass
 class SecondaryMetrics:
     """Metrics beyond WER, CER, KER and SER, over rows that are added one by one.
@@ -72,6 +85,7 @@ class SecondaryMetrics:
         near: how often a term was missed and these words heard instead.
         strict: rows that hold something critical, and rows in which it is wrong, by kind.
         strict_any: the same of any kind: rows, wrong.
+        canonical: whether terms are looked for in every spelling, or to the letter.
     """
 
     term_index: TermIndex
@@ -81,19 +95,29 @@ class SecondaryMetrics:
     near: Counter[tuple[str, str]] = field(default_factory=Counter)
     strict: Counter[tuple[ValueKind, bool]] = field(default_factory=Counter)
     strict_any: Counter[bool] = field(default_factory=Counter)
+    canonical: bool = True
 
     def add(self, row: Hypothesis, ref: str, hyp: str, *, term_missed: bool | None) -> None:
         """Add one row; ``ref`` and ``hyp`` are its normalised strings."""
         category = row.entity_category
         self.rows[category] += 1
         if ref != hyp:
-            if false := self.term_index.false_in(ref, hyp):
+            said, heard = SpokenText(row.ref, ref), SpokenText(row.hyp, hyp)
+            if self.canonical:
+                false = self.term_index.false_in(said, heard)
+            else:
+                false = self.term_index.false_to_the_letter(ref, hyp)
+            if false:
                 self.with_false_keyword[category] += 1
                 self.false_terms.update(false)
             if term_missed and row.term:
-                term = normalise_term(row.term)
-                if (misrecognition := misrecognised_as(ref, hyp, term)) is not None:
-                    self.near[term, misrecognition] += 1
+                misrecognition = (
+                    near_miss(said, heard, row.term)
+                    if self.canonical
+                    else misrecognised_as(ref, hyp, normalise_term(row.term))
+                )
+                if misrecognition is not None:
+                    self.near[normalise_term(row.term), misrecognition] += 1
         view = compare(row.ref, row.hyp)
         if view.kinds:
             self.strict_any[bool(view.wrong)] += 1

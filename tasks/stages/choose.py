@@ -19,7 +19,7 @@ from tasks.data.text_normalizer import normalise_term
 from tasks.decision import mixture_choice
 from tasks.decision.mixture_choice import RULE, Candidate, Choice, ChoiceRule
 from tasks.evaluation.hypotheses import hypothesis_for
-from tasks.evaluation.scoring import score
+from tasks.evaluation.scoring import canonical_errors, score
 from tasks.runtimes.base import ENTRY
 from tasks.training import run as training_run
 from tasks.transcription import mixtures
@@ -298,13 +298,14 @@ def _candidate(value: float, texts: Texts, rows: ChoosingRows) -> Candidate:
     for lead in LEADS:
         for place, scored in enumerate(_scores(rows.selection, texts[f"selection/{lead}"])):
             missed[place] += bool(scored.term_missed)
-    general = _scores(rows.general, texts[_GENERAL]) if rows.general else ()
+    # As the guardrail counts them: another spelling of the same words is no error.
+    general = [canonical_errors(row) for row in _scores(rows.general, texts.get(_GENERAL, ()))]
     return Candidate(
         value,
         tuple(count / len(LEADS) for count in missed),
         tuple(normalise_term(row.utterance.term or "") for row in rows.selection),
-        tuple(scored.word_edits for scored in general),
-        tuple(scored.ref_words for scored in general),
+        tuple(edits for edits, _ in general),
+        tuple(words for _, words in general),
     )
 
 

@@ -12,7 +12,7 @@ from tasks.data.training_set import held_out_rows
 from tasks.decision.evidence import evidence, judged_rows, read_all_rows
 from tasks.decision.gate import GatePolicy
 from tasks.decision.guardrail import GuardrailPolicy, check_guardrail
-from tasks.decision.verdict import UNCHECKED, decide
+from tasks.decision.verdict import SPELLING_BLIND, UNCHECKED, decide
 from tasks.evaluation import diff, leaderboard, row_basis
 from tasks.evaluation.baseline import find_baseline, read_baseline
 from tasks.evaluation.hypotheses import Partition, read_hypotheses
@@ -111,6 +111,8 @@ def build_leaderboard(
             "had not seen it. That grades the recipe; the model that is shipped was trained on the "
             "split."
         )
+    if (note := hyphen_note(before, after)) is not None:
+        notes.append(note)
     changes, exposure = diff.changes(pairing.held_out), diff.exposure(pairing)
     return Leaderboard(cycle, entries, tuple(notes), changes, exposure), pairing
 
@@ -168,6 +170,8 @@ def compare(
         notes.append(
             "It is not known which rows were trained on: name the others with --held-out MANIFEST."
         )
+    if (note := hyphen_note(pairing.before, pairing.after)) is not None:
+        notes.append(note)
     return {
         **decided.as_dict(),
         "all_rows": read_all_rows(pairing, priority).as_dict(),
@@ -175,13 +179,35 @@ def compare(
         "rows": len(judged_rows(pairing)[0].pairs),
         "only_in_a": pairing.only_before,
         "only_in_b": pairing.only_after,
-        **_differences_as_dict(grounds.judged),
+        **_differences_as_dict(grounds.judged, grounds.views[SPELLING_BLIND].judged),
     }
 
 
-def _differences_as_dict(changes: Mapping[str, diff.KeywordErrorChange]) -> dict[str, object]:
+def hyphen_note(*evaluations: Scores) -> str | None:
+    """Say where the one correction of the contract changes a figure; None where it does not."""
+    rows = sum(scores.changed_by_hyphens for scores in evaluations)
+    if not rows:
+        return None
+    return (
+        f"{rows} scored texts have other figures than to the letter of the contract: a dash "
+        "(U+2010 to U+2013, U+2212) between word characters is read as the hyphen."
+    )
+
+
+def _differences_as_dict(
+    changes: Mapping[str, diff.KeywordErrorChange], canonical: Mapping[str, diff.KeywordErrorChange]
+) -> dict[str, object]:
     """Return the differences by category, and of all categories together."""
-    by_category = {category: delta.as_dict() for category, delta in changes.items()}
+    by_category = {
+        category: {
+            **delta.as_dict(),
+            "canonical_ker_a": canonical[category].before.rate,
+            "canonical_ker_b": canonical[category].after.rate,
+            "missed_by_spelling_only_a": delta.before.hits - canonical[category].before.hits,
+            "missed_by_spelling_only_b": delta.after.hits - canonical[category].after.hits,
+        }
+        for category, delta in changes.items()
+    }
     return {"overall": by_category.pop(diff.ALL_CATEGORIES), "by": by_category}
 
 

@@ -60,6 +60,13 @@ def metric_lines(pairing: PairedScores, term_index: TermIndex) -> Iterable[Metri
     measured = [_measure(scores) for scores in models]
     for name, meaning, key in _MEASURES:
         yield MetricLine(name, meaning, *(figures[key] for figures in measured))
+    canonical = [scores.counts.canonical_keyword for scores in models]
+    by_spelling = " → ".join(str(scores.counts.missed_by_spelling) for scores in models)
+    yield MetricLine(
+        "canonical KER",
+        f"KER with every spelling of a term found; missed by spelling only: {by_spelling}",
+        *(Figure.of(share.rate, share.interval) for share in canonical),
+    )
     beyond = [compute_secondary_metrics(scores, term_index) for scores in models]
     for name, meaning, shares in (
         (

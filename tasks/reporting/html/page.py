@@ -115,6 +115,8 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "all_rows": decision["all_rows"]["decision"],
         "rows_needed": _rows_needed(decision),
         "guardrail": decision.get("guardrail"),
+        "general_wer": _general_wer(decision.get("guardrail")),
+        "fragility": decision.get("fragility"),
         "shipped": shipped,
         "judged_model": "mixture" if shipped is not None and shipped.mixed else "tuned model",
         "often_judged": verdict_ledger.remark(decision.get("verdicts")),
@@ -141,6 +143,14 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
             *evidence.record["split"]["warnings"],
         ],
     }
+
+
+def _general_wer(guardrail: Mapping[str, Any] | None) -> tuple[float, float] | None:
+    """Return the pooled WER that the guardrail judged; before 0.3 that was to the letter."""
+    if guardrail is None:
+        return None
+    name = "canonical_wer" if "canonical_wer_a" in guardrail else "pooled_wer"
+    return guardrail[f"{name}_a"], guardrail[f"{name}_b"]
 
 
 def _rows_needed(decision: Mapping[str, Any]) -> int | None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import InputError
+from tasks.data.canonical import SpokenText
 from tasks.data.cycle_folder import IMPORTED_NAME, OFFLINE_NAME
 from tasks.data.text_normalizer import normalise, normalise_term
 from tasks.evaluation import diff
 from tasks.evaluation.hypotheses import read_hypotheses
 from tasks.evaluation.scoring import Proportion, score
-from tasks.evaluation.secondary_metrics import misrecognised_as
+from tasks.evaluation.secondary_metrics import near_miss
 from tasks.records import run_record
 from tasks.training.progress import Epoch
 from tasks.training.run import INFO_NAME, read_info
@@ -206,8 +207,8 @@ def _term_change(judged: Sequence[ScorePair], trained: Sequence[ScorePair]) -> T
 def _misrecognised_forms(pairs: Sequence[ScorePair]) -> tuple[str, ...]:
     forms: Counter[str] = Counter()
     for row in (pair.after.row for pair in pairs if pair.after.term_missed):
-        term = normalise_term(row.term or "")
-        if (form := misrecognised_as(normalise(row.ref), normalise(row.hyp), term)) is not None:
+        form = near_miss(SpokenText(row.ref), SpokenText(row.hyp), row.term or "")
+        if form is not None:
             forms[form] += 1
     return tuple(form for form, _ in forms.most_common(_FORMS))
 

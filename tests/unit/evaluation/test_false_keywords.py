@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.data.canonical import SpokenText
 from tasks.data.text_normalizer import contains_words, normalise
 from tasks.evaluation import diff
-from tasks.evaluation.false_keywords import false_keyword_effect, index_terms
+from tasks.evaluation.false_keywords import (
+    FalseKeywordFinder,
+    false_keyword_effect,
+    index_terms,
+)
 from tasks.evaluation.hypotheses import Hypothesis
 from tasks.evaluation.scoring import Proportion, Scores, score
 
@@ -30,7 +35,7 @@ from tasks.evaluation.scoring import Proportion, Scores, score
 def test_a_term_nobody_said_is_false(ref: str, hyp: str, found: tuple[str, ...]) -> None:
     """By whole words, in order and adjacent, as KER finds a term."""
     words = index_terms(["Aspirin", "warfarin", "insulin", "insulin glargine", None, "?"])
-    assert words.false_in(ref, hyp) == found
+    assert words.false_in(SpokenText(ref), SpokenText(hyp)) == found
 
 
 phrases = st.lists(st.sampled_from(["a", "b", "c", "a-b"]), max_size=6).map(" ".join)
@@ -44,7 +49,9 @@ def test_the_index_by_first_words_misses_nothing(terms: list[str], ref: str, hyp
         for term in map(normalise, terms)
         if term and contains_words(hyp, term) and not contains_words(ref, term)
     }
-    assert set(index_terms(terms).false_in(ref, hyp)) == wanted
+    index = index_terms(terms)
+    assert set(index.false_in(SpokenText(ref), SpokenText(hyp))) == wanted
+    assert set(index.false_to_the_letter(ref, hyp)) == wanted
 
 
 def test_false_keywords_are_counted_on_both_sides() -> None:
@@ -59,7 +66,9 @@ def test_false_keywords_are_counted_on_both_sides() -> None:
 
     before = rows(["give x", "give warfarin", "give y"])
     after = rows(["give aspirin warfarin", "give warfarin", "give insulin aspirin"])
-    found = false_keyword_effect(diff.pair(before, after), index_terms(terms))
+    found = false_keyword_effect(
+        diff.pair(before, after), FalseKeywordFinder(index_terms(terms)), diff.term_missed
+    )
     assert found.rows["drug"].before == Proportion(0, 3)
     assert found.rows["drug"].after == Proportion(2, 3)
     assert (

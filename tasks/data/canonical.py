@@ -1,0 +1,511 @@
+"""The canonical view: texts that are the same spoken words become one text.
+
+The contract's normaliser counts "x-ray" and "x ray", "25" and "twenty five", "Crohn's" and
+"Crohn" as different words. Its metrics stay so, and decide. This view stands beside them: it says
+which of their errors are spelling alone. It serves false keywords, near misses, the guardrail, the
+manifest's check of terms, and the matching of rows.
+
+What is alike: hyphen and space in compounds; the joined form of listed compounds, never behind a
+prefix such as a-, non- or hyper-; digits and number words; units and abbreviations; British and
+American spellings; apostrophes, and the "'s" of eponyms; letters with and without accents. Format
+characters such as the soft hyphen are dropped. The tables are in spelling_tables.py. English only,
+as the bases are.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from tasks.data import spelling_tables as tables
+from tasks.data.text_normalizer import join_hyphens, normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    _Replacement = str | Callable[[re.Match[str]], str]
+
+FORMAT_CHARACTERS = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
+"""Invisible characters that end up in transcripts: soft hyphen, zero-width spaces and joiners."""
+
+_FOLDED = str.maketrans(
+    {
+        **dict.fromkeys(FORMAT_CHARACTERS, ""),
+        **dict.fromkeys("\u2018\u2019\u201b\u02bc\u02b9\u00b4\u2032\u0060\uff07", "'"),
+        **{char: f" {unicodedata.normalize('NFKD', char).replace('⁄', '/')} " for char in "½⅓⅔¼¾⅛"},
+        "\u00b5": "u",
+        "\u03bc": "u",
+        "\u00b0": " degree ",
+        "\u2212": "-",
+    }
+)
+_ACCENTS = re.compile("[\u0300-\u036f]")
+
+# Letters, blanks and marks of sentences: what is left of most texts is nothing.
+_PLAIN_MARKS = b' \t\n\r,;!?"()' + bytes(range(65, 91)) + bytes(range(97, 123))
+
+_POSSESSIVE_APART = re.compile(r"(?<=\w) 's\b")
+_EPONYM = re.compile(rf"(?<=\w)'s?(?= (?:{tables.HEAD_NOUNS.replace(' ', '|')})s?\b)")
+_DOTTED = re.compile(r"(?<=[^\W\d_])\.(?=[^\W\d_])")
+_RANGE = re.compile(r"(?<![\w.-])(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)(?![\w-])")
+_MINUS = re.compile(r"(?<![\w)-])-(?=\.?\d)")
+_MONEY = re.compile(r"([$£€])\s?(\d[\d,]*(?:\.\d+)?)")
+_CURRENCIES = {"$": "dollars", "£": "pounds", "€": "euros"}
+_CLOCK = re.compile(r"\b(\d\d?):(\d\d)\b")
+_RATIO = re.compile(r"(?<![\w/.])(\d+)/(\d+)(?![\w/])")
+_PER = re.compile(rf"(?<=\w)\s?/\s?(?=(?:{tables.DENOMINATORS.replace(' ', '|')})\b)")
+_WITHOUT = re.compile(r"\bw/o\b")
+_WITH = re.compile(r"\bw/")
+_PLUS = re.compile(r"(?<=\d)\+")
+_TOKEN = re.compile(
+    r"\d+(?:,\d{3})+(?:\.\d+)?|\d+/\d+(?=\s|$)|\d*\.\d+|\d+(?:st|nd|rd|th)\b|\d+"
+    r"|\b(?:an?|in)-[^\W\d]+|[^\W\d]+"
+)
+_LEAST_PRESSURE = 30  # 120/80 is a pressure, 1/2 a fraction
+
+_ONES = {word: place for place, word in enumerate(tables.ONES.split())}
+_TENS = {word: 10 * place for place, word in enumerate(tables.TENS.split(), start=2)}
+_SMALL = _ONES | _TENS
+_ORDINALS = tables.ORDINALS.split()
+_ORDINAL_TENS = tables.ORDINAL_TENS.split()
+_FRACTIONS = {"half": "1/2"}
+_DIGITS = frozenset("0123456789")
+
+_TRIGGERS = frozenset(
+    (
+        *tables.WORDS,
+        *tables.NAMES_THAT_ARE_WORDS,
+        *tables.NUMBERED,
+        *_SMALL,
+        *tables.LARGE,
+        *_FRACTIONS,
+        "point",
+        "per",
+        "degrees",
+    )
+)
+
+
+def canonical(text: str) -> str:
+    """Return a text as it was written in the one spelling of its spoken words."""
+    return _canonical(text, normalise(text))
+
+
+def _canonical(text: str, plain: str) -> str:
+    """Return the canonical text, given the normalised one too; most texts are nothing but words."""
+    if not _is_plain(text):
+        return " ".join(_respell_units(_respell_numbers(_respell_words(_tokens(text)))))
+    words = plain.split(" ")
+    if _TRIGGERS.isdisjoint(words):
+        return plain
+    return " ".join(_respell_units(_respell_numbers(_respell_words(words))))
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether a text has no digit and no sign that is spoken or joins words."""
+    if not text.isascii():
+        return False
+    marks = text.encode().translate(None, _PLAIN_MARKS)
+    return not marks or (marks == b"." and text[-1] == ".")
+
+
+def _tokens(text: str) -> list[str]:
+    """Return words and numbers, each sign that is spoken put into words."""
+    if not text.isascii():
+        text = join_hyphens(text.translate(_FOLDED))
+        text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    text = text.lower()
+    for sign, replacements in _SIGNS:
+        if sign in text:
+            for pattern, replacement in replacements:
+                text = pattern.sub(replacement, text)
+    return _TOKEN.findall(text)
+
+
+def _spoken_range(found: re.Match[str]) -> str:
+    between = "to" if float(found[1]) < float(found[2]) else ""
+    return f"{found[1]} {between} {found[2]}"
+
+
+def _spoken_ratio(found: re.Match[str]) -> str:
+    """Return "120 over 80" of a blood pressure; a fraction stays as it is."""
+    return f"{found[1]} over {found[2]}" if int(found[1]) >= _LEAST_PRESSURE else found[0]
+
+
+def _spoken_clock(found: re.Match[str]) -> str:
+    hour, minute = int(found[1]), int(found[2])
+    return f"{hour}{minute}" if _reads_as_year(hour, minute) else f"{hour} {found[2]}"
+
+
+def _spoken_money(found: re.Match[str]) -> str:
+    return f"{found[2]} {_CURRENCIES[found[1]]}"
+
+
+_SIGNS: tuple[tuple[str, tuple[tuple[re.Pattern[str], _Replacement], ...]], ...] = (
+    ("`", ((re.compile("`"), "'"),)),
+    ("'", ((_POSSESSIVE_APART, "s"), (_EPONYM, ""), (re.compile("'"), ""))),
+    (".", ((_DOTTED, ""),)),
+    ("-", ((_RANGE, _spoken_range), (_MINUS, " minus "))),
+    (
+        "/",
+        (
+            (_WITHOUT, "without "),
+            (_WITH, "with "),
+            (_RATIO, _spoken_ratio),
+            (_PER, " per "),
+        ),
+    ),
+    (":", ((_CLOCK, _spoken_clock),)),
+    *((currency, ((_MONEY, _spoken_money),)) for currency in _CURRENCIES),
+    ("%", ((re.compile("%"), " percent "),)),
+    ("&", ((re.compile("&"), " and "),)),
+    ("+", ((_PLUS, " plus"),)),
+)
+"""What is done to a text that holds a sign, in this order."""
+
+
+def _respell_words(tokens: list[str]) -> list[str]:
+    """Return what each spelling is spoken as; numbers in digits without their commas."""
+    words: list[str] = []
+    for place, spelling in enumerate(tokens):
+        if spelling not in _SPELLINGS and spelling.isalpha():
+            words.append(spelling)
+        elif spelling == "cent" and words and words[-1] == "per":
+            words[-1] = "percent"
+        elif spelling in tables.ROMAN and words and words[-1] in tables.NUMBERED:
+            words.append(tables.ROMAN[spelling])
+        elif spelling in tables.WORDS:
+            words.extend(tables.WORDS[spelling])
+        elif spelling in tables.NAMES_THAT_ARE_WORDS:
+            is_eponym = _at(tokens, place + 1) in _HEAD_NOUNS
+            words.append(tables.NAMES_THAT_ARE_WORDS[spelling] if is_eponym else spelling)
+        elif spelling[-1] in "tdh" and spelling[0] in _DIGITS:
+            words.extend(_ordinal(int(spelling[:-2])) or (spelling,))
+        elif spelling[:3] == "in-" and spelling[3:] in tables.HYPHENATED_WITH_IN:
+            words += ["in", spelling[3:]]
+        elif spelling[0] == ".":
+            words.append(f"0{spelling}")
+        else:
+            words.append(spelling.replace(",", ""))
+    return words
+
+
+_HEAD_NOUNS = frozenset(tables.HEAD_NOUNS.split())
+_SPELLINGS = frozenset((*tables.WORDS, *tables.NAMES_THAT_ARE_WORDS, *tables.ROMAN, "cent"))
+
+
+def _ordinal(number: int) -> tuple[str, ...]:
+    """Return "21st" as "twenty", "first"; nothing where it is too large."""
+    if number < len(_ORDINALS):
+        return (_ORDINALS[number],)
+    tens, ones = divmod(number, 10)
+    if tens > 9:  # noqa: PLR2004 - in digits
+        return ()
+    if not ones:
+        return (_ORDINAL_TENS[tens - 2],)
+    return (tables.TENS.split()[tens - 2], _ORDINALS[ones])
+
+
+def _respell_numbers(words: list[str]) -> list[str]:
+    """Return the words with every number in digits."""
+    respelt: list[str] = []
+    place = 0
+    while place < len(words):
+        word = words[place]
+        number, after = "", place
+        if word in _NUMBER_WORDS or word[0] in _DIGITS:
+            number, after = _number(words, place)
+        respelt.append(number or word)
+        place = max(after, place + 1)
+    return respelt
+
+
+_NUMBER_WORDS = frozenset((*_SMALL, *_FRACTIONS, "a", "point"))
+
+
+def _number(words: Sequence[str], start: int) -> tuple[str, int]:
+    """Return the number that begins at a word, in digits, and the place after it."""
+    word, following = words[start], _at(words, start + 1)
+    if word in _FRACTIONS:
+        return _FRACTIONS[word], start + 1
+    if word in {"a", "one"} and following in _FRACTIONS:
+        return _FRACTIONS[following], start + 2
+    if word[0] in _DIGITS:
+        return _in_thousands(word, words, start + 1)
+    if word == "a" and following in tables.LARGE:
+        value, after = _cardinal(("one", *words[start + 1 :]), 0)
+        return str(value), start + after
+    return _number_in_words(words, start)
+
+
+def _number_in_words(words: Sequence[str], start: int) -> tuple[str, int]:
+    """Return a number without digits, such as "two point five" or "nineteen ninety nine"."""
+    value, place = _cardinal(words, start) if words[start] in _SMALL else (0, start)
+    decimals, after = _decimals(words, place)
+    # "At this point five patients" has no decimal; "point five milligrams" has.
+    if decimals and (place > start or _at(words, after) in _UNIT_WORDS):
+        return f"{value}.{decimals}", after
+    if place == start:
+        return "", start
+    second, after = _two_digits(words, place)
+    if second and _at(words, after) not in _UNIT_WORDS:
+        is_pressure = _at(words, after) == "over" and 0 < value < 10  # noqa: PLR2004
+        if is_pressure or _reads_as_year(value, second):
+            return f"{value}{second}", after
+    return str(value), place
+
+
+_UNIT_WORDS = frozenset(
+    (*(unit for (unit,) in tables.UNITS.values()), *tables.UNITS_BEHIND_NUMBERS, "percent")
+)
+
+
+def _at(words: Sequence[str], place: int) -> str:
+    return words[place] if place < len(words) else ""
+
+
+def _in_thousands(number: str, words: Sequence[str], place: int) -> tuple[str, int]:
+    """Return "2" and "million" as one number."""
+    while (factor := tables.LARGE.get(_at(words, place))) and "/" not in number:
+        product = f"{float(number) * factor:.6f}"
+        number = product.rstrip("0").rstrip(".")
+        place += 1
+    return number, place
+
+
+def _decimals(words: Sequence[str], place: int) -> tuple[str, int]:
+    """Return the digits that are spoken behind "point"."""
+    if _at(words, place) != "point":
+        return "", place
+    digits = ""
+    for word in words[place + 1 :]:
+        if _ONES.get(word, 10) > 9:  # noqa: PLR2004 - decimals are spoken digit by digit
+            break
+        digits += str(_ONES[word])
+    return digits, place + 1 + len(digits)
+
+
+def _two_digits(words: Sequence[str], place: int) -> tuple[int, int]:
+    """Return the number from 10 to 99 that begins at a word; 0 where there is none."""
+    value = _SMALL.get(_at(words, place), 0)
+    if value < 10:  # noqa: PLR2004 - one digit
+        return 0, place
+    ones = _ONES.get(_at(words, place + 1), 0)
+    if value in _TENS.values() and 0 < ones < 10:  # noqa: PLR2004
+        return value + ones, place + 2
+    return value, place + 1
+
+
+def _reads_as_year(first: int, second: int) -> bool:
+    """Return whether two numbers are read like "nineteen ninety nine"."""
+    return 11 <= first <= 20 and 10 <= second <= 99  # noqa: PLR2004
+
+
+def _cardinal(words: Sequence[str], start: int) -> tuple[int, int]:
+    """Parse a cardinal that begins with a small number, such as "two hundred and fifty"."""
+    total, group, place = 0, _SMALL[words[start]], start + 1
+    while place < len(words):
+        word = words[place]
+        if word in _SMALL and _goes_on(group, _SMALL[word]):
+            group += _SMALL[word]
+        elif word == "hundred" and 0 < group < 100:  # noqa: PLR2004
+            group *= 100
+        elif word in tables.LARGE and word != "hundred" and group:
+            total, group = total + group * tables.LARGE[word], 0
+        elif not _joins(words, place, group, total):
+            break
+        place += 1
+    return total + group, place
+
+
+def _goes_on(group: int, value: int) -> bool:
+    """Return whether "five" may follow "twenty" or "hundred", but not "four" or "ten"."""
+    if group % 100 == 0:
+        return value != 0
+    return group % 100 >= 20 and group % 10 == 0 and 0 < value < 10  # noqa: PLR2004
+
+
+def _joins(words: Sequence[str], place: int, group: int, total: int) -> bool:
+    """Return whether this is the "and" of "one hundred and five"."""
+    if words[place] != "and" or group % 100 or not (group or total):
+        return False
+    following = _at(words, place + 1)
+    behind = place + 2 + (_at(words, place + 2) in _ONES)
+    return _SMALL.get(following, 0) > 0 and _at(words, behind) not in tables.LARGE
+
+
+def _respell_units(words: list[str]) -> list[str]:
+    """Return the words with units behind numbers and "per" in one spelling."""
+    respelt: list[str] = []
+    for place, word in enumerate(words):
+        if word not in _RESPELT_UNITS:
+            respelt.append(word)
+            continue
+        before = respelt[-1] if respelt else ""
+        if word in _SCALES and before == "degree":
+            respelt.append("celsius" if word[0] == "c" else "fahrenheit")
+        elif word == "hg" and before == "millimeter":
+            respelt += ["of", "mercury"]
+        elif word == "mmhg":
+            respelt += ["millimeter", "of", "mercury"]
+        elif before == "per" or _is_number(before):
+            # "l 4 l 5" are vertebrae, no liters.
+            is_label = len(word) == 1 and _is_number(_at(words, place + 1))
+            respelt += (word,) if is_label else tables.UNITS_BEHIND_NUMBERS.get(word, (word,))
+        else:
+            respelt.append(word)
+    return respelt
+
+
+_SCALES = frozenset(("c", "celsius", "f", "fahrenheit"))
+_RESPELT_UNITS = frozenset((*tables.UNITS_BEHIND_NUMBERS, *_SCALES, "hg", "mmhg"))
+
+
+def _is_number(word: str) -> bool:
+    return word[:1].isdigit()
+
+
+# Terms
+
+
+@dataclass(frozen=True, slots=True)
+class CanonicalTerm:
+    """A term in the canonical view.
+
+    Attributes:
+        words: its canonical words between spaces; nothing where no word is left.
+        plain: its words as the contract normalises them, between spaces.
+        sources: of each of its words that no number or sign can make, the spellings it may come
+            from. A text that lacks all spellings of one of them lacks the term.
+        is_prefixed: whether the term itself begins with a prefix such as "non".
+    """
+
+    words: str
+    plain: str
+    sources: tuple[frozenset[str], ...]
+    is_prefixed: bool
+
+    def may_stand_in(self, plain: str) -> bool:
+        """Return whether a normalised ASCII text could hold the term, by a fast test."""
+        return all(any(source in plain for source in sources) for sources in self.sources)
+
+    def stands_in(self, canonical_text: str) -> bool:
+        """Return whether a canonical text holds the term, not as the rest of a prefixed word.
+
+        "non-tender" and "non tender" are one text here; neither is the finding "tender".
+        """
+        text = f" {canonical_text} "
+        place = text.find(self.words)
+        while place >= 0:
+            before = text[text.rfind(" ", 0, place) + 1 : place]
+            if before not in _PREFIXES or self.is_prefixed:
+                return True
+            place = text.find(self.words, place + 1)
+        return False
+
+
+# "a" and "in" are words as well; canonical() leaves them joined to what stands behind the hyphen.
+_PREFIXES = frozenset(tables.REFUSED_PREFIXES) - {"a", "an", "in"}
+
+
+@lru_cache(maxsize=1 << 16)
+def canonical_term(term: str) -> CanonicalTerm:
+    """Return a term's canonical view, cached: an evaluation has few terms."""
+    words = canonical(term)
+    return CanonicalTerm(
+        f" {words} " if words else "",
+        f" {normalise(term)} ",
+        tuple(
+            _SOURCES.get(word, frozenset((word,)))
+            for word in words.split()
+            if word[0] not in _DIGITS and word not in _MADE_BY_SIGNS
+        ),
+        words.split(" ", 1)[0] in _PREFIXES,
+    )
+
+
+class SpokenText:
+    """A text as it was written and normalised; its canonical view is made when it is asked for."""
+
+    __slots__ = ("_canonical", "plain", "written")
+
+    def __init__(self, written: str, plain: str | None = None) -> None:
+        self.written = written
+        self.plain = normalise(written) if plain is None else plain
+        self._canonical: str | None = None
+
+    @property
+    def canonical(self) -> str:
+        """The canonical text."""
+        if self._canonical is None:
+            self._canonical = _canonical(self.written, self.plain)
+        return self._canonical
+
+    def words_for_lookup(self) -> set[str]:
+        """Return words among which one spelling of each word of the canonical text must be."""
+        if _is_plain(self.written.replace("-", " ")):
+            return set(self.plain.replace("-", " ").split())
+        return set(self.canonical.split())
+
+    def may_hold(self, term: CanonicalTerm) -> bool:
+        """Return whether the term may be in this text, by a fast test that errs on the yes side."""
+        return not self.written.isascii() or term.may_stand_in(self.plain)
+
+    def holds(self, term: CanonicalTerm) -> bool:
+        """Return whether the term is in this text to the letter, or in another spelling."""
+        return self.holds_to_the_letter(term) or (
+            bool(term.words) and self.may_hold(term) and term.stands_in(self.canonical)
+        )
+
+    def holds_to_the_letter(self, term: CanonicalTerm) -> bool:
+        """Return whether the term is in this text as the contract has it."""
+        return term.plain != "  " and term.plain in f" {self.plain} "
+
+
+def contains_term(text: str, term: str) -> bool:
+    """Return whether a text, as it was written, holds a term in any of its spellings."""
+    return SpokenText(text).holds(canonical_term(term))
+
+
+def format_characters(text: str) -> list[str]:
+    """Return the invisible format characters of a text, as code points, each once."""
+    found = sorted(set(text) & set(FORMAT_CHARACTERS))
+    return [f"U+{ord(char):04X}" for char in found]
+
+
+def without_format_characters(text: str) -> str:
+    """Return the text without its invisible format characters."""
+    return text if text.isascii() else text.translate(_FORMAT_CHARACTERS_DROPPED)
+
+
+_FORMAT_CHARACTERS_DROPPED = dict.fromkeys(map(ord, FORMAT_CHARACTERS))
+
+
+def _spellings_by_word() -> dict[str, frozenset[str]]:
+    """Return, for each word that a table makes, the spellings it may come from."""
+    tables_of_words = (tables.WORDS, tables.UNITS_BEHIND_NUMBERS)
+    spellings: dict[str, set[str]] = {}
+    for table in tables_of_words:
+        for spelling, words in table.items():
+            for word in words:
+                spellings.setdefault(word, {word}).add(spelling)
+    for spelling, word in tables.NAMES_THAT_ARE_WORDS.items():
+        spellings.setdefault(word, {word}).add(spelling)
+    return {word: frozenset(found) for word, found in spellings.items()}
+
+
+_SOURCES = _spellings_by_word()
+# Signs, digits with "st", "mmHg" and the like make these too, so that no spelling rules them out.
+_MADE_BY_SIGNS = frozenset(
+    (
+        *tables.words(
+            "over minus per plus to and with without percent degree dollar dollars pound"
+        ),
+        *tables.words("pound pounds euro euros of mercury millimeter celsius fahrenheit"),
+        *_ORDINALS,
+        *_ORDINAL_TENS,
+    )
+)
