@@ -18,7 +18,7 @@ from scipy import special
 
 from tasks.decision.guardrail import Guardrail, GuardrailPolicy, GuardrailStatus, check_guardrail
 from tasks.evaluation.hypotheses import Hypothesis
-from tasks.evaluation.scoring import Scores, UtteranceScore
+from tasks.evaluation.scoring import Scores, score_row
 from tasks.evaluation.statistics import Interval
 
 if TYPE_CHECKING:
@@ -172,7 +172,13 @@ def bootstrap_guardrail(drawn: GeneralSentences, study: int) -> Guardrail:
     def scores(edits: Sequence[int]) -> Scores:
         return Scores(
             tuple(
-                UtteranceScore(Hypothesis(f"{place}.wav", "", ""), errors, length, 0, 0, None, True)
+                score_row(
+                    Hypothesis(
+                        f"{place}.wav",
+                        " ".join(["word"] * length),
+                        " ".join(["word"] * (length - errors) + ["other"] * errors),
+                    )
+                )
                 for place, (errors, length) in enumerate(zip(edits, words, strict=True))
             )
         )

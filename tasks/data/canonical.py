@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from tasks.common.format_characters import FORMAT_CHARACTERS
 from tasks.data import spelling_tables as tables
 from tasks.data.text_normalizer import join_hyphens, normalise
 
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     _Replacement = str | Callable[[re.Match[str]], str]
-
-FORMAT_CHARACTERS = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
-"""Invisible characters that end up in transcripts: soft hyphen, zero-width spaces and joiners."""
 
 _FOLDED = str.maketrans(
     {
@@ -470,18 +468,18 @@ def contains_term(text: str, term: str) -> bool:
     return SpokenText(text).holds(canonical_term(term))
 
 
-def format_characters(text: str) -> list[str]:
-    """Return the invisible format characters of a text, as code points, each once."""
-    found = sorted(set(text) & set(FORMAT_CHARACTERS))
-    return [f"U+{ord(char):04X}" for char in found]
+def find_spelling(text: str, term: str) -> str | None:
+    """Return the words of a text that are a term in another spelling, without marks around them.
 
-
-def without_format_characters(text: str) -> str:
-    """Return the text without its invisible format characters."""
-    return text if text.isascii() else text.translate(_FORMAT_CHARACTERS_DROPPED)
-
-
-_FORMAT_CHARACTERS_DROPPED = dict.fromkeys(map(ord, FORMAT_CHARACTERS))
+    None where they are parts of words, such as in "amlodipine/benazepril".
+    """
+    wanted, words = canonical(term), text.split()
+    for length in range(1, len(words) + 1):
+        for start in range(len(words) - length + 1):
+            spelling = " ".join(words[start : start + length]).strip(".,;:!?()\"'")
+            if canonical(spelling) == wanted:
+                return spelling
+    return None
 
 
 def _spellings_by_word() -> dict[str, frozenset[str]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data import findings
+from tasks.data.canonical import contains_term, find_spelling
 from tasks.data.text_normalizer import contains_words, normalise
 
 if TYPE_CHECKING:
@@ -292,7 +293,20 @@ def _check_term(number: int, term: object, text: object) -> Iterable[ManifestFin
             "nothing is left of the term once it is normalised",
             "give a term with letters or digits, or remove it",
         )
-    elif not contains_words(normalise(text), " ".join(words)):
+    elif contains_words(normalise(text), " ".join(words)):
+        return
+    elif contains_term(text, term):
+        spelling = find_spelling(text, term)
+        yield findings.error(
+            "term-spelt-otherwise",
+            number,
+            term,
+            "the text spells the term otherwise, so that its KER could never be 0",
+            f"write the term as the text does: {spelling!r}"
+            if spelling
+            else "write the term in the text as a word of its own",
+        )
+    else:
         yield findings.error(
             "term-not-in-text",
             number,

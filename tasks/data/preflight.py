@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.data import audio_checks, audio_probe, findings
+from tasks.data import audio_checks, audio_probe, findings, spelling_checks
 from tasks.data.audio_probe import AudioFacts
 from tasks.data.manifest import parse_manifest
 from tasks.data.text_normalizer import normalise
@@ -101,6 +101,7 @@ def preflight(
         text = _rewrite_text(rewriter, utterance.text)
         if style is not None:
             problems.extend(_check_text(utterance, text, style))
+        problems.extend(spelling_checks.check(utterance, text, style))
         problems.extend(audio_checks.check(utterance, fact, limits))
         if isinstance(fact, AudioFacts) and fact.frames:
             # To a millisecond, so that the copy does not depend on how a float prints.

@@ -65,7 +65,7 @@ _SPELLINGS = """
     dyspnoea dyspnea / apnoea apnea / faecal fecal / faeces feces / foetal fetal / foetus fetus
     goitre goiter / gynaecology gynecology / gynaecologist gynecologist / haematemesis hematemesis
     haematocrit hematocrit / haematology hematology / haematoma hematoma / haematuria hematuria
-    haemodialysis hemodialysis / haemodynamic hemodynamic / haemodynamically hemodynamically
+    haemodialysis hemo dialysis / haemodynamic hemodynamic / haemodynamically hemodynamically
     haemoglobin hemoglobin / haemolysis hemolysis / haemolytic hemolytic / haemophilia hemophilia
     haemoptysis hemoptysis / haemorrhage hemorrhage / haemorrhagic hemorrhagic
     haemorrhoid hemorrhoid / haemorrhoids hemorrhoids / hyperglycaemia hyperglycemia

@@ -6,6 +6,7 @@ fundamental first; the first one's action and route are the gate's.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ _FOREIGN_WORDS = """
 _ENGLISH = frozenset(_ENGLISH_WORDS.split())
 _FOREIGN = frozenset(_FOREIGN_WORDS.split())
 _FOREIGN_SHARE = 0.05
+_GREEK = frozenset("αβγδεζηθικλμνξοπρστυφχψω")
 
 
 class Action(StrEnum):
@@ -215,16 +217,27 @@ def manifest_language(utterances: Sequence[Utterance]) -> str | None:
     if field_languages:
         return "en"
     sample = " ".join(utterance.text for utterance in utterances)[:_LANGUAGE_SAMPLE_CHARS]
-    if len(sample) < _SHORTEST_LANGUAGE_SAMPLE:
+    # Signs and digits are of no language: µ, °, ½, a dash or a curly apostrophe.
+    sample = unicodedata.normalize("NFKC", sample)
+    words = [word for word in sample.lower().split() if any(map(str.isalpha, word))]
+    if sum(map(len, words)) + len(words) < _SHORTEST_LANGUAGE_SAMPLE:
         return None
-    guess = str(py3langid.classify(sample)[0])
+    guess = str(py3langid.classify(" ".join(words))[0])
     if guess == "en":
         return guess
     # Drug names and shorthand look like many a language: a guess needs evidence to be believed.
-    words = sample.lower().split()
     english = sum(word in _ENGLISH for word in words)
-    foreign = sum(word in _FOREIGN or not word.isascii() for word in words)
+    foreign = sum(word in _FOREIGN or _has_foreign_letters(word) for word in words)
     return guess if foreign > max(english, _FOREIGN_SHARE * len(words)) else "en"
+
+
+def _has_foreign_letters(word: str) -> bool:
+    """Return whether a word has accents or letters of another alphabet.
+
+    One Greek letter alone is a sign in clinical text: "µg", "β-blocker", "TNF-α".
+    """
+    letters = [char for char in word if char.isalpha() and not char.isascii()]
+    return len(letters) > 1 or any(char not in _GREEK for char in letters)
 
 
 def _base_refusals(base: Base, method: Method) -> Iterable[Reason]:

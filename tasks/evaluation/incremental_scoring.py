@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.common.errors import InputError
-from tasks.data.canonical import format_characters
+from tasks.common.format_characters import list_format_characters
 from tasks.data.text_normalizer import normalise, normalise_term
 from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.hypotheses import iterate_hypotheses, stretches, terms
@@ -143,7 +143,7 @@ class ScoreAccumulator:
         )  # fmt: skip
         if not (row.ref.isascii() and row.hyp.isascii()):
             self.changed_by_hyphens += changed_by_hyphens(row)
-            self.format_characters += bool(format_characters(row.ref + row.hyp))
+            self.format_characters += bool(list_format_characters(row.ref + row.hyp))
         self._values.append(_values_of(row))
         self._blocks.append(block_of(row.term, self._rows % _TERMLESS_BLOCKS))
         self._rows += 1

@@ -183,6 +183,14 @@ class NemoArchive:
 
         return unknown
 
+    @cached_property
+    def read_back(self) -> Callable[[str], str]:
+        """A function that returns a text as this model's tokenizer gives it back."""
+        if self.tokenizer_model is None:
+            return str  # characters are their own symbols
+        processor = sentencepiece.SentencePieceProcessor(model_proto=self.tokenizer_model)
+        return lambda text: str(processor.decode(processor.encode(text, out_type=int)))
+
 
 def _dig(config: Mapping[str, Any], *keys: str) -> Any:  # noqa: ANN401 - YAML has any type
     value: Any = config

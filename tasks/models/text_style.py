@@ -13,6 +13,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.common.format_characters import drop_format_characters
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -32,15 +34,17 @@ class WritingStyle:
         cased: whether it can write capitals.
         punctuated: whether it can write a full stop and a comma.
         unknown_in: lists the parts of a text that it cannot spell.
+        read_back: returns a text as its tokenizer gives it back; by default unchanged.
     """
 
     cased: bool
     punctuated: bool
     unknown_in: Callable[[str], list[str]]
+    read_back: Callable[[str], str] = str
 
     def rewrite(self, text: str) -> str:
         """Rewrite a text in this style; leave unchanged the parts that it cannot express."""
-        text = unicodedata.normalize("NFC", text).translate(_QUOTES)
+        text = unicodedata.normalize("NFC", drop_format_characters(text)).translate(_QUOTES)
         if not self.cased:
             text = text.lower()
         text = "".join(self._rewrite_mark(text, place) for place in range(len(text)))
@@ -70,4 +74,5 @@ def style_of(archive: NemoArchive) -> WritingStyle:
         cased=not unknown_in("A") and not unknown_in("T"),
         punctuated=not unknown_in(".") and not unknown_in(","),
         unknown_in=unknown_in,
+        read_back=archive.read_back,
     )

@@ -234,6 +234,7 @@ def test_score_prints_the_four_metrics_and_their_breakdown(
     assert list(told)[:7] == ["n", "wer", "cer", "ker", "ser", "pooled_wer", "by"]
     assert set(told) - set(list(told)[:7]) == {
         "intervals",
+        "spelling",
         "false_keywords",
         "near_misses",
         "strict",
@@ -271,7 +272,12 @@ def test_diff_compares_two_files_and_decides(
         "fixed": 6,
         "broken": 0,
         "p_terms": pytest.approx(0.3173, abs=1e-4),
+        "canonical_ker_a": 0.8,
+        "canonical_ker_b": 0.2,
+        "missed_by_spelling_only_a": 0,
+        "missed_by_spelling_only_b": 0,
     }
+    assert told["views"] == {"strict": "inconclusive", "spelling-blind": "inconclusive"}
     assert (told["bare_decision"], told["rows_needed"]) == ("keep", None)
     assert any("Forgetting was not checked" in reason for reason in told["reasons"])
     code, out, _ = run("diff", tmp_path / "a.jsonl", tmp_path / "b.jsonl")

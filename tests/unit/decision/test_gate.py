@@ -485,6 +485,12 @@ def test_adapters_on_hybrid_models_are_called_broken_too() -> None:
         "lisinopril 20 mg tab prn / Rx metoprolol d/c aspirin bid po",
         "metoprolol 25 mg po bid",
         "patient received warfarin today",
+        "50 µg po qd",
+        "50 \u03bcg po qd, \u00bd tab",
+        "temp 38.5 °C, bp 120/80, sat 98 %",
+        "β-blocker po, TNF-α high",
+        "patient’s dose – 20 mg",
+        "levothyroxine 88 µg qd – 30′ before food",
     ],
 )
 def test_shorthand_is_not_taken_for_another_language(text: str) -> None:
@@ -498,6 +504,8 @@ def test_shorthand_is_not_taken_for_another_language(text: str) -> None:
     [
         ("pacjent przyjmuje aspirynę na noc i nie śpi", "pl"),
         ("пациент принимает метопролол сегодня", "ru"),
+        ("ο ασθενής παίρνει ασπιρίνη σήμερα", "el"),
+        ("der Patient nimmt 50 µg täglich und schläft nicht", "de"),
         ("het gaat beter met de patient en een van de artsen", "nl"),
     ],
 )

@@ -38,6 +38,29 @@ def test_a_term_nobody_said_is_false(ref: str, hyp: str, found: tuple[str, ...])
     assert words.false_in(SpokenText(ref), SpokenText(hyp)) == found
 
 
+@pytest.mark.parametrize(
+    ("ref", "hyp", "found"),
+    [
+        ("a chest x ray", "a chest x-ray", ()),
+        ("a chest xray", "a chest x ray", ()),
+        ("fifty micrograms", "50 mcg", ()),
+        ("crohn disease", "Crohn's disease", ()),
+        ("a one c", "A1c", ()),
+        ("nothing", "a chest xray", ("x-ray",)),
+        ("nothing", "50 µg", ("50 mcg",)),
+        ("nothing", "Crohn disease", ("crohns disease",)),
+        ("nothing", "a non-tender belly", ()),
+        ("nothing", "a tender belly", ("tender",)),
+        ("room 7", "room twelve", ("12",)),
+        ("room twelve", "room 12", ()),
+    ],
+)
+def test_another_spelling_is_no_false_keyword(ref: str, hyp: str, found: tuple[str, ...]) -> None:
+    """And a false keyword is found in any spelling."""
+    terms = index_terms(["x-ray", "50 mcg", "Crohn's disease", "A1c", "tender", "12"])
+    assert terms.false_in(SpokenText(ref), SpokenText(hyp)) == found
+
+
 phrases = st.lists(st.sampled_from(["a", "b", "c", "a-b"]), max_size=6).map(" ".join)
 
 

@@ -272,6 +272,12 @@ def test_rates_have_an_interval_over_terms() -> None:
         assert low < headline[name] < high
 
 
+def beyond_figures(board: Leaderboard) -> list[dict[str, Any]]:
+    """What the board's JSON holds beyond its sections."""
+    found: list[dict[str, Any]] = json.loads(json.dumps(board.as_dict()))["beyond"]
+    return found
+
+
 def test_what_ker_does_not_see_stands_after_the_five_sections() -> None:
     """A false keyword and a wrong dose, each with its n; the sections stay five."""
     rows = [
@@ -281,7 +287,9 @@ def test_what_ker_does_not_see_stands_after_the_five_sections() -> None:
     board = Leaderboard(1, baseline_entries("base", score(rows)))
     text = board.as_markdown()
     assert list(sections(text)) == TITLES
-    assert "- base, all: FKR 0.500 (2) [0.09, 0.91], strict 1.000 (1) [0.21, 1.00]" in text
+    assert "- base, all: canonical KER 0.000 (2) [0.00, 0.66] (missed by spelling only: 0)" in text
+    assert ", FKR 0.500 (2) [0.09, 0.91], strict 1.000 (1) [0.21, 1.00]" in text
+    assert beyond_figures(board)[0]["spelling"]["canonical_ker"] == 0.0
     beyond = json.loads(json.dumps(board.as_dict()))["beyond"]
     assert beyond[0]["false_keywords"]["by"]["drug"]["fkr"] == 0.5
     assert beyond[0]["strict"]["n"] == 1
