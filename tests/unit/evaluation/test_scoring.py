@@ -16,6 +16,7 @@ from tasks.evaluation.hypotheses import Hypothesis
 from tasks.evaluation.incremental_scoring import summarise, summary_as_dict
 from tasks.evaluation.scoring import (
     DIMENSIONS,
+    ErrorCounts,
     Proportion,
     Scores,
     UtteranceScore,
@@ -327,3 +328,38 @@ def test_where_keeps_what_is_wanted() -> None:
     wrong = all_rows.where(lambda one: bool(one.term_missed))
     assert (wrong.n, wrong.ker) == (3, 1.0)
     assert isinstance(wrong, Scores)
+
+
+@pytest.mark.parametrize("canonical", [True, False])
+def test_the_canonical_view_changes_none_of_the_contracts_figures(*, canonical: bool) -> None:
+    """Canonical KER and its counts stand beside; without the view they are as KER."""
+    rows = [
+        Hypothesis("0.wav", "a chest x ray", "a chest x-ray", "x ray", "procedure"),
+        Hypothesis("1.wav", "a chest x ray now", "a chest x\u2011ray now", "x ray", "procedure"),
+        Hypothesis("2.wav", "a chest x ray", "a chest", "x ray", "procedure"),
+        Hypothesis("3.wav", "give aspirin", "give aspirin", "aspirin", "drug"),
+        Hypothesis("4.wav", "aspi\u00adrin", "aspirin", "aspirin", "drug"),
+    ]
+    summary = summarise(rows, canonical=canonical)
+    scores = score(rows)
+    assert summary.counts.ker == scores.ker == 3 / 5
+    assert summary.counts.wer == scores.wer == pytest.approx((2 / 4 + 2 / 5 + 2 / 4) / 5)
+    # Two words either way, "x-ray" or "xray": the correction changes no figure here.
+    assert summary.changed_by_hyphens == scores.changed_by_hyphens == 0
+    assert summary.format_characters == 1
+    by_spelling = 2 if canonical else 0
+    assert summary.counts.missed_by_spelling == by_spelling
+    assert scores.counts.missed_by_spelling == 2
+    spelling = summary_as_dict(summary)["spelling"]
+    assert spelling["canonical_ker"] == (3 - by_spelling) / 5
+    assert (spelling["n"], spelling["missed_by_spelling_only"]) == (5, by_spelling)
+    parts = summary.by["entity_category"]
+    assert parts["procedure"].missed_by_spelling == by_spelling
+
+
+def test_only_a_missed_term_is_missed_by_spelling() -> None:
+    """Counts that contradict each other are refused."""
+    with pytest.raises(ValueError, match="contradict"):
+        ErrorCounts(n=1, with_term=1, missed_by_spelling=1)
+    with pytest.raises(ValueError, match="missed by spelling"):
+        UtteranceScore(Hypothesis("a", "b", "b", "b"), 0, 1, 0, 1, False, False, True)

@@ -104,3 +104,13 @@ def test_memory_stays_flat(monkeypatch: pytest.MonkeyPatch) -> None:
     found.prune()
     assert list(found.near_misses()["aspirin"]) == ["form 9", "form 8", "form 7"]
     assert compute_secondary_metrics(score([])).false_keywords == Proportion(0, 0)
+
+
+def test_another_spelling_is_no_near_miss() -> None:
+    """What stands in a missed term's place is told, unless it is the term."""
+    hyps = ["a chest x-ray now", "a chest xray now", "a chest ray now", "a chest now"]
+    metrics = compute_secondary_metrics(
+        score(Hypothesis(f"{n}.wav", "a chest x ray now", h, "x ray") for n, h in enumerate(hyps))
+    )
+    assert metrics.near_misses() == {"x ray": {"(nothing)": 1, "ray": 1}}
+    assert metrics.false_keywords == Proportion(0, 4)
