@@ -209,16 +209,16 @@ def _ordinal(number: int) -> tuple[str, ...]:
 
 def _respell_numbers(words: list[str]) -> list[str]:
     """Return the words with every number in digits."""
-    respelt: list[str] = []
+    respelled: list[str] = []
     place = 0
     while place < len(words):
         word = words[place]
         number, after = "", place
         if word in _NUMBER_WORDS or word[0] in _DIGITS:
             number, after = _number(words, place)
-        respelt.append(number or word)
+        respelled.append(number or word)
         place = max(after, place + 1)
-    return respelt
+    return respelled
 
 
 _NUMBER_WORDS = frozenset((*_SMALL, *_FRACTIONS, "a", "point"))
@@ -337,29 +337,29 @@ def _joins(words: Sequence[str], place: int, group: int, total: int) -> bool:
 
 def _respell_units(words: list[str]) -> list[str]:
     """Return the words with units behind numbers and "per" in one spelling."""
-    respelt: list[str] = []
+    respelled: list[str] = []
     for place, word in enumerate(words):
-        if word not in _RESPELT_UNITS:
-            respelt.append(word)
+        if word not in _RESPELLED_UNITS:
+            respelled.append(word)
             continue
-        before = respelt[-1] if respelt else ""
+        before = respelled[-1] if respelled else ""
         if word in _SCALES and before == "degree":
-            respelt.append("celsius" if word[0] == "c" else "fahrenheit")
+            respelled.append("celsius" if word[0] == "c" else "fahrenheit")
         elif word == "hg" and before == "millimeter":
-            respelt += ["of", "mercury"]
+            respelled += ["of", "mercury"]
         elif word == "mmhg":
-            respelt += ["millimeter", "of", "mercury"]
+            respelled += ["millimeter", "of", "mercury"]
         elif before == "per" or _is_number(before):
             # "l 4 l 5" are vertebrae, no liters.
             is_label = len(word) == 1 and _is_number(_at(words, place + 1))
-            respelt += (word,) if is_label else tables.UNITS_BEHIND_NUMBERS.get(word, (word,))
+            respelled += (word,) if is_label else tables.UNITS_BEHIND_NUMBERS.get(word, (word,))
         else:
-            respelt.append(word)
-    return respelt
+            respelled.append(word)
+    return respelled
 
 
 _SCALES = frozenset(("c", "celsius", "f", "fahrenheit"))
-_RESPELT_UNITS = frozenset((*tables.UNITS_BEHIND_NUMBERS, *_SCALES, "hg", "mmhg"))
+_RESPELLED_UNITS = frozenset((*tables.UNITS_BEHIND_NUMBERS, *_SCALES, "hg", "mmhg"))
 
 
 def _is_number(word: str) -> bool:

@@ -298,7 +298,7 @@ def _check_term(number: int, term: object, text: object) -> Iterable[ManifestFin
     elif contains_term(text, term):
         spelling = find_spelling(text, term)
         yield findings.error(
-            "term-spelt-otherwise",
+            "term-spelled-otherwise",
             number,
             term,
             "the text spells the term otherwise, so that its KER could never be 0",

@@ -295,7 +295,7 @@ def _spelling(
 def _spelling_decides(
     verdict: Verdict, views: Mapping[str, Verdict], spelling_lines: Sequence[str]
 ) -> list[str]:
-    """Say first where the verdict hangs on how a term is spelt."""
+    """Say first where the verdict hangs on how a term is spelled."""
     blind = views.get(SPELLING_BLIND, verdict)
     if blind is verdict:
         return []

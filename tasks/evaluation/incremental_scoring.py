@@ -30,7 +30,7 @@ from tasks.evaluation.scoring import (
     block_of,
     changed_by_hyphens,
     measure,
-    spelt_otherwise,
+    spelled_otherwise,
 )
 from tasks.evaluation.secondary_metrics import SecondaryMetrics
 from tasks.evaluation.statistics import rate_interval
@@ -139,7 +139,7 @@ class ScoreAccumulator:
         self._counted.extend(
             (1, words / (ref_words or 1), chars / (ref_chars or 1), words, ref_words, chars,
              ref_chars, wrong, missed is not None, missed or 0,
-             (missed and self._canonical and spelt_otherwise(row.hyp, hyp, row.term or "")) or 0)
+             (missed and self._canonical and spelled_otherwise(row.hyp, hyp, row.term or "")) or 0)
         )  # fmt: skip
         if not (row.ref.isascii() and row.hyp.isascii()):
             self.changed_by_hyphens += changed_by_hyphens(row)

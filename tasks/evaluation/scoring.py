@@ -65,7 +65,7 @@ def measure(ref: str, hyp: str, term: str | None) -> Measured:
     )
 
 
-def spelt_otherwise(hyp: str, plain: str, term: str) -> bool:
+def spelled_otherwise(hyp: str, plain: str, term: str) -> bool:
     """Return whether a hypothesis that lacks a term to the letter holds it in another spelling.
 
     Args:
@@ -367,7 +367,7 @@ def score_row(row: Hypothesis) -> UtteranceScore:
     hyp = normalise(row.hyp)
     counted = measure(normalise(row.ref), hyp, term)
     missed = bool(counted[4])
-    spelling_only = missed and row.term is not None and spelt_otherwise(row.hyp, hyp, row.term)
+    spelling_only = missed and row.term is not None and spelled_otherwise(row.hyp, hyp, row.term)
     return UtteranceScore(row, *counted, spelling_only)
 
 

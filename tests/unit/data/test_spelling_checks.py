@@ -118,7 +118,7 @@ def test_a_term_in_another_spelling_is_named_with_the_texts(
     row = {"audio_filepath": "a.wav", "text": text, "term": term, "entity_category": "lab"}
     path.write_text(json.dumps(row))
     _, (found,) = parse_manifest(path)
-    assert found.code == "term-spelt-otherwise"
+    assert found.code == "term-spelled-otherwise"
     assert found.fix == f"write the term as the text does: {spelling!r}"
     path.write_text(json.dumps({**row, "term": spelling}))
     assert parse_manifest(path)[1] == ()

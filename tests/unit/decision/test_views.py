@@ -37,19 +37,19 @@ def judged(
     """The decision, with general English by base and tuned model, or as it was."""
     guardrail = factories.held_guardrail()
     if base is not None and tuned is not None:
-        general = [
+        first, second = (
             score(
                 Hypothesis(f"g{n}.wav", ref, hyp)
                 for n, (ref, hyp) in enumerate(zip(base, hyps, strict=True))
             )
             for hyps in (base, tuned)
-        ]
-        guardrail = check_guardrail(*general, GuardrailPolicy())
+        )
+        guardrail = check_guardrail(first, second, GuardrailPolicy())
     return decide(evidence(diff.pair(before, after), guardrail=guardrail), ["drug"])
 
 
 def test_views_that_agree_are_named_in_one_line() -> None:
-    """Nothing is spelt otherwise, no dose is wrong, no row chose."""
+    """Nothing is spelled otherwise, no dose is wrong, no row chose."""
     made = judged(rows(["give as prin 50 mg now"] * 20), rows([REF] * 20))
     assert made.verdict is Verdict.KEEP
     assert made.views == {STRICT: Verdict.KEEP, SPELLING_BLIND: Verdict.KEEP}
