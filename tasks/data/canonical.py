@@ -53,13 +53,13 @@ _MINUS = re.compile(r"(?<![\w)-])-(?=\.?\d)")
 _MONEY = re.compile(r"([$£€])\s?(\d[\d,]*(?:\.\d+)?)")
 _CURRENCIES = {"$": "dollars", "£": "pounds", "€": "euros"}
 _CLOCK = re.compile(r"\b(\d\d?):(\d\d)\b")
-_RATIO = re.compile(r"(?<![\w/.])(\d+)/(\d+)(?![\w/])")
+_RATIO = re.compile(r"(?<![\w/.])(\d{1,4})/(\d{1,4})(?![\w/])")
 _PER = re.compile(rf"(?<=\w)\s?/\s?(?=(?:{tables.DENOMINATORS.replace(' ', '|')})\b)")
 _WITHOUT = re.compile(r"\bw/o\b")
 _WITH = re.compile(r"\bw/")
 _PLUS = re.compile(r"(?<=\d)\+")
 _TOKEN = re.compile(
-    r"\d+(?:,\d{3})+(?:\.\d+)?|\d+/\d+(?=\s|$)|\d*\.\d+|\d+(?:st|nd|rd|th)\b|\d+"
+    r"\d+(?:,\d{3})+(?:\.\d+)?|\d+/\d+(?=\s|$)|\d*\.\d+|\d{1,3}(?:st|nd|rd|th)\b|\d+"
     r"|\b(?:an?|in)-[^\W\d]+|[^\W\d]+"
 )
 _LEAST_PRESSURE = 30  # 120/80 is a pressure, 1/2 a fraction

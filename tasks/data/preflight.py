@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tasks.data import audio_checks, audio_probe, findings, spelling_checks
 from tasks.data.audio_probe import AudioFacts
+from tasks.data.canonical import canonical
 from tasks.data.manifest import parse_manifest
 from tasks.data.text_normalizer import normalise
 
@@ -230,7 +231,7 @@ def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[ManifestFindi
             if other.audio == first.audio:
                 continue  # reported as a duplicate row
             where = f"the same recording as row {first.utterance.row}, under another name"
-            if normalise(other.utterance.text) != normalise(first.utterance.text):
+            if canonical(other.utterance.text) != canonical(first.utterance.text):
                 yield findings.error(
                     "conflicting-text",
                     other.utterance.row,

@@ -15,8 +15,8 @@ import py3langid
 
 from tasks.common import neighbour_stages
 from tasks.common.errors import InputError
+from tasks.data.canonical import canonical
 from tasks.data.manifest import CATEGORIES
-from tasks.data.text_normalizer import normalise
 from tasks.models.catalog import LEGACY_FALLBACK, RECOMMENDED, Base, Method, Status
 
 if TYPE_CHECKING:
@@ -417,8 +417,8 @@ def _warnings(evidence: GateInputs) -> Iterable[str]:
         )
     if evidence.utterances is None or evidence.baseline is None:
         return
-    scored = {normalise(row.row.ref) for row in evidence.baseline.rows}
-    missing = sum(normalise(utterance.text) not in scored for utterance in evidence.utterances)
+    scored = {canonical(row.row.ref) for row in evidence.baseline.rows}
+    missing = sum(canonical(utterance.text) not in scored for utterance in evidence.utterances)
     if missing:
         yield (
             f"{missing} of {len(evidence.utterances)} rows of the manifest are not in the "

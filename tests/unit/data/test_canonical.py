@@ -217,6 +217,22 @@ def test_any_text_has_a_canonical_view(text: str) -> None:
     assert "  " not in canonical(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9" * 5000 + "/2",
+        "9" * 5000 + "th",
+        "9" * 5000 + " million",
+        "one" + " million" * 5000,
+        "5-" * 5000,
+        "٣ mg",
+    ],
+)
+def test_a_number_of_any_length_has_a_canonical_view(text: str) -> None:
+    """Python refuses to print integers of more than 4,300 digits."""
+    assert canonical(text)
+
+
 words = st.sampled_from(
     ["the", "x", "ray", "xray", "x-ray", "two", "2", "mg", "hundred", "and", "a", "non-tender", "."]
 )

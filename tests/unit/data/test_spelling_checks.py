@@ -143,3 +143,22 @@ def test_a_term_with_another_meaning_is_missing(tmp_path: Path) -> None:
     )
     _, (found,) = parse_manifest(path)
     assert found.code == "term-not-in-text"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("give a beta blocker", "duplicate-audio"),
+        ("give a betablocker", "duplicate-audio"),
+        ("give an alpha blocker", "conflicting-text"),
+    ],
+)
+def test_one_recording_in_two_spellings_is_no_conflict(cycle: Path, text: str, code: str) -> None:
+    """Under another name, with another text: only other words are another transcript."""
+    rows = factories.cycle_rows()
+    rows[0] |= {"text": "give a beta blocker", "term": None}
+    (cycle / "audio/again.wav").write_bytes((cycle / "audio/0.wav").read_bytes())
+    rows.append({**rows[0], "audio_filepath": "audio/again.wav", "text": text})
+    factories.write_rows(cycle / "manifest.jsonl", rows)
+    result = preflight(cycle / "manifest.jsonl", LIMITS, None)
+    assert [(found.code, found.row) for found in result.findings] == [(code, 11)]

@@ -17,7 +17,8 @@ from tasks.decision.gate import (
     check_gate,
     manifest_language,
 )
-from tasks.evaluation.scoring import score
+from tasks.evaluation.hypotheses import Hypothesis
+from tasks.evaluation.scoring import Scores, score
 from tasks.models.catalog import (
     CATALOGUE,
     LEGACY_FALLBACK,
@@ -513,3 +514,25 @@ def test_other_languages_are_told_by_their_words(text: str, language: str) -> No
     """Accents, another alphabet or frequent words are the evidence."""
     rows = [Utterance(number, "a.wav", text) for number in range(1, 40)]
     assert manifest_language(rows) == language
+
+
+@pytest.mark.parametrize(
+    ("text", "ref", "missing"),
+    [
+        ("order a chest x-ray", "order a chest x ray", False),
+        ("take 25 mg", "take twenty five milligrams", False),
+        ("Crohn’s disease", "crohn disease", False),
+        ("take 25 mg", "take 25 mcg", True),
+        ("he is afebrile", "he is a febrile", True),
+    ],
+)
+def test_a_row_in_another_spelling_is_in_the_baseline(
+    text: str, ref: str, *, missing: bool
+) -> None:
+    """The canonical view matches rows; other words are other rows."""
+    baseline = score(
+        Hypothesis(f"{n}.wav", ref, ref if n < 60 else "x", "x", "drug") for n in range(100)
+    )
+    rows = [factories.utterance(n, text=text, term=None) for n in range(1, 131)]
+    warnings = judge(baseline, rows=rows).warnings
+    assert any("rows of the manifest are not in the" in one for one in warnings) is missing

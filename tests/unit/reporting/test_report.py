@@ -261,6 +261,38 @@ def test_metrics_have_intervals_and_go_beyond_the_four(page: str) -> None:
     assert "wrong number, dose, unit or negation" in page
     assert "heard: <bdi>uh as prin</bdi>" in page
     assert "in-domain harm" in page
+    # No missed term was there in another spelling: canonical KER is KER.
+    assert "canonical KER" in page
+    assert "missed by spelling only: 0 → 0" in page
+
+
+def test_the_verdicts_fragility_is_one_line(tmp_path: Path) -> None:
+    """Beside the reasons; a decision of an older version has none."""
+    line = "Fragile: another view would have decided otherwise (strict: discard; alike: two-part)."
+    cycle = open_cycle(prepared_cycles.finish_turn(tmp_path, 1, prepared_cycles.Turn()))
+    path = cycle.path / "decision.json"
+    decision = json.loads(path.read_text())
+    path.write_text(json.dumps({**decision, "fragility": line}))
+    assert f'<p class="note">{line}</p>' in render(gather(cycle, run_record.read(cycle)))
+    path.write_text(json.dumps({k: v for k, v in decision.items() if k != "fragility"}))
+    assert "Fragile" not in render(gather(cycle, run_record.read(cycle)))
+
+
+def test_the_guardrail_is_shown_as_it_was_judged(tmp_path: Path) -> None:
+    """In the canonical view; an older version's was to the letter."""
+    letter = Guardrail(200, 0.1, 0.2, 0.1, 0.2, Interval(0.05, 0.15), 0.005)
+    guardrail = Guardrail(
+        200, 0.036, 0.037, 0.1, 0.2, Interval(-0.002, 0.004), 0.005, to_the_letter=letter
+    )
+    turn = prepared_cycles.Turn(guardrail=guardrail)
+    cycle = open_cycle(prepared_cycles.finish_turn(tmp_path, 1, turn))
+    assert "3.6 % → 3.7 % on 200 sentences" in render(gather(cycle, run_record.read(cycle)))
+    path = cycle.path / "decision.json"
+    decision = json.loads(path.read_text())
+    for name in ("canonical_wer_a", "canonical_wer_b", "status_to_the_letter"):
+        del decision["guardrail"][name]
+    path.write_text(json.dumps(decision))
+    assert "10.0 % → 20.0 % on 200 sentences" in render(gather(cycle, run_record.read(cycle)))
 
 
 def test_the_same_run_gives_the_same_file(finished: Path, page: str) -> None:
