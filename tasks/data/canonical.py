@@ -54,13 +54,25 @@ _MONEY = re.compile(r"([$£€])\s?(\d[\d,]*(?:\.\d+)?)")
 _CURRENCIES = {"$": "dollars", "£": "pounds", "€": "euros"}
 _CLOCK = re.compile(r"\b(\d\d?):(\d\d)\b")
 _RATIO = re.compile(r"(?<![\w/.])(\d{1,4})/(\d{1,4})(?![\w/])")
-_PER = re.compile(rf"(?<=\w)\s?/\s?(?=(?:{tables.DENOMINATORS.replace(' ', '|')})\b)")
+_PER = re.compile(
+    rf"(\d|\b(?:{'|'.join((*tables.UNITS, *tables.UNITS_BEHIND_NUMBERS))}))\s?/\s?"
+    rf"(?=(?:{tables.DENOMINATORS.replace(' ', '|')})\b)"
+)
 _WITHOUT = re.compile(r"\bw/o\b")
 _WITH = re.compile(r"\bw/")
 _PLUS = re.compile(r"(?<=\d)\+")
 _TOKEN = re.compile(
     r"\d+(?:,\d{3})+(?:\.\d+)?|\d+/\d+(?=\s|$)|\d*\.\d+|\d{1,3}(?:st|nd|rd|th)\b|\d+"
-    r"|\b(?:an?|in)-[^\W\d]+|[^\W\d]+"
+    r"|\b(?:an?|i[nm])-[^\W\d]+|[^\W\d]+"
+)
+_COMPARISONS = (
+    ("<=", "less than or equal to"),
+    (">=", "greater than or equal to"),
+    ("≤", "less than or equal to"),
+    ("≥", "greater than or equal to"),
+    ("<", "less than"),
+    (">", "greater than"),
+    ("±", "plus or minus"),
 )
 _LEAST_PRESSURE = 30  # 120/80 is a pressure, 1/2 a fraction
 
@@ -153,7 +165,7 @@ _SIGNS: tuple[tuple[str, tuple[tuple[re.Pattern[str], _Replacement], ...]], ...]
             (_WITHOUT, "without "),
             (_WITH, "with "),
             (_RATIO, _spoken_ratio),
-            (_PER, " per "),
+            (_PER, r"\1 per "),
         ),
     ),
     (":", ((_CLOCK, _spoken_clock),)),
@@ -161,6 +173,7 @@ _SIGNS: tuple[tuple[str, tuple[tuple[re.Pattern[str], _Replacement], ...]], ...]
     ("%", ((re.compile("%"), " percent "),)),
     ("&", ((re.compile("&"), " and "),)),
     ("+", ((_PLUS, " plus"),)),
+    *((sign, ((re.compile(re.escape(sign)), f" {words} "),)) for sign, words in _COMPARISONS),
 )
 """What is done to a text that holds a sign, in this order."""
 
@@ -280,9 +293,10 @@ def _decimals(words: Sequence[str], place: int) -> tuple[str, int]:
         return "", place
     digits = ""
     for word in words[place + 1 :]:
-        if _ONES.get(word, 10) > 9:  # noqa: PLR2004 - decimals are spoken digit by digit
+        digit = 0 if word == "oh" else _ONES.get(word, 10)
+        if digit > 9:  # noqa: PLR2004 - decimals are spoken digit by digit
             break
-        digits += str(_ONES[word])
+        digits += str(digit)
     return digits, place + 1 + len(digits)
 
 
@@ -405,8 +419,8 @@ class CanonicalTerm:
         return False
 
 
-# "a" and "in" are words as well; canonical() leaves them joined to what stands behind the hyphen.
-_PREFIXES = frozenset(tables.REFUSED_PREFIXES) - {"a", "an", "in"}
+# "a", "in" and "I'm" are words as well; canonical() leaves them joined to what follows the hyphen.
+_PREFIXES = frozenset(tables.REFUSED_PREFIXES) - {"a", "an", "in", "im"}
 
 
 @lru_cache(maxsize=1 << 16)
@@ -503,6 +517,7 @@ _MADE_BY_SIGNS = frozenset(
             "over minus per plus to and with without percent degree dollar dollars pound"
         ),
         *tables.words("pound pounds euro euros of mercury millimeter celsius fahrenheit"),
+        *tables.words("less greater than or equal"),
         *_ORDINALS,
         *_ORDINAL_TENS,
     )

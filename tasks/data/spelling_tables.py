@@ -89,7 +89,6 @@ _SPELLINGS = """
 _UNITS = """
     milligram: mg mgs milligram milligrams milligramme milligrammes
     microgram: mcg mcgs ug ugs microgram micrograms microgramme microgrammes
-    nanogram: ng nanogram nanograms
     kilogram: kg kgs kilogram kilograms kilogramme kilogrammes
     milliliter: ml mls milliliter milliliters millilitre millilitres
     deciliter: dl deciliter deciliters decilitre decilitres
@@ -105,6 +104,7 @@ _UNITS = """
 
 # Only behind a number or "per": elsewhere these are other words.
 _UNITS_BEHIND_NUMBERS = """
+    nanogram: ng nanogram nanograms
     gram: g gm gms gram grams gramme grammes
     liter: l liter liters litre litres
     meter: meter meters metre metres
@@ -125,6 +125,8 @@ _UNITS_BEHIND_NUMBERS = """
     euro: euro euros
     degree: deg degs degree degrees
     inch: inch inches
+    teaspoon: tsp tsps teaspoon teaspoons
+    tablespoon: tbsp tbsps tablespoon tablespoons
 """
 
 
@@ -163,6 +165,7 @@ def _spellings_of_units(table: str) -> dict[str, tuple[str, ...]]:
 UNITS_BEHIND_NUMBERS = {
     **_spellings_of_units(_UNITS_BEHIND_NUMBERS),
     "am": ("a", "m"),
+    **dict.fromkeys(("iu", "ius"), ("international", "units")),
 }
 """Spellings of units that count only behind a number or "per"."""
 
