@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.evaluation.clinical_values import ValueKind, compare, critical
+from tasks.evaluation.clinical_values import critical
+from tasks.evaluation.strict_table import ValueKind
+from tasks.evaluation.strict_view import compare
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.evaluation.clinical_values import ValueKind
+from tasks.evaluation.strict_table import ValueKind
 from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.hypotheses import Hypothesis
 from tasks.evaluation.scoring import Proportion, score

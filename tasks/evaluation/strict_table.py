@@ -1,0 +1,355 @@
+"""The table of the strict view, strict_view.yaml: read, checked and indexed by first word.
+
+A site's own table is named by ``ASR_FLYWHEEL_STRICT_TABLE``. It has the same sections and adds to
+the package's; a spelling in both reads as the site's table says.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+import yaml
+
+from tasks.common.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+OWN_TABLE = "ASR_FLYWHEEL_STRICT_TABLE"
+_NAME = "strict_view.yaml"
+
+
+class ValueKind(StrEnum):
+    """The kinds of critical items."""
+
+    NUMBER = "numbers and doses"
+    FREQUENCY = "frequencies"
+    ROUTE = "routes"
+    SIDE = "sides"
+    NEGATION = "negations"
+    SIGN = "signs"
+    OPPOSITE = "opposites"
+    NAME = "look-alike names"
+    UNREAD = "unread"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit.
+
+    Attributes:
+        name: its one spelling.
+        measures: what it measures; units that measure the same are converted.
+        times: how many of the smallest it is.
+        is_time: whether it is a length of time.
+        is_form: whether it is a form of a drug, such as a tablet.
+        bare: whether it is critical without a number.
+    """
+
+    name: str
+    measures: str
+    times: Fraction
+    is_time: bool = False
+    is_form: bool = False
+    bare: bool = False
+
+
+class Entry(NamedTuple):
+    """A meaning: its kind and its one spelling."""
+
+    kind: ValueKind
+    text: str
+
+
+Meaning = TypeVar("Meaning")
+
+
+class Phrases(Generic[Meaning]):
+    """Phrases with their meanings, found by their first word, the longest first."""
+
+    def __init__(self) -> None:
+        self._by_first: dict[str, list[tuple[tuple[str, ...], Meaning]]] = {}
+        self._meanings: dict[tuple[str, ...], Meaning] = {}
+
+    def add(self, words: tuple[str, ...], meaning: Meaning) -> None:
+        """Add a phrase, in place of an earlier one of the same words."""
+        self._meanings[words] = meaning
+        phrases = [pair for pair in self._by_first.get(words[0], []) if pair[0] != words]
+        phrases.append((words, meaning))
+        self._by_first[words[0]] = sorted(phrases, key=lambda pair: -len(pair[0]))
+
+    def get(self, words: tuple[str, ...]) -> Meaning | None:
+        """Return the meaning of a phrase."""
+        return self._meanings.get(words)
+
+    def match(self, tokens: Sequence[str], place: int) -> tuple[Meaning, int] | None:
+        """Return the meaning of the longest phrase at a place, and the place after it."""
+        for words, meaning in self._by_first.get(tokens[place], ()):
+            end = place + len(words)
+            if len(words) == 1 or tuple(tokens[place:end]) == words:
+                return meaning, end
+        return None
+
+    def first_words(self) -> Iterable[str]:
+        """Return the words with which a phrase begins."""
+        return self._by_first
+
+    def __iter__(self) -> Iterator[tuple[tuple[str, ...], Meaning]]:
+        return iter(self._meanings.items())
+
+
+@dataclass(frozen=True, slots=True)
+class StrictTable:
+    """The table.
+
+    Attributes:
+        units: what is read after a number.
+        phrases: what is read wherever it stands; None where the words are to be passed over.
+        before_numbers: what is read before a number only.
+        capitals: what is read where it is written in capitals only.
+        prefixes: for each prefix that turns a word round, the kind of what is then wrong.
+        no_units: short words after a number that are no units.
+        ambiguous: for each spelling with several readings, these readings.
+        look_alikes: for each name, the names that it is mistaken for.
+    """
+
+    units: Phrases[Unit] = field(default_factory=Phrases)
+    phrases: Phrases[Entry | None] = field(default_factory=Phrases)
+    before_numbers: Phrases[Entry] = field(default_factory=Phrases)
+    capitals: dict[str, Entry] = field(default_factory=dict)
+    prefixes: dict[str, ValueKind] = field(default_factory=dict)
+    no_units: set[str] = field(default_factory=set)
+    ambiguous: dict[str, str] = field(default_factory=dict)
+    look_alikes: dict[str, set[str]] = field(default_factory=dict)
+
+
+_KINDS = {
+    "frequencies": ValueKind.FREQUENCY,
+    "routes": ValueKind.ROUTE,
+    "sides": ValueKind.SIDE,
+    "negations": ValueKind.NEGATION,
+    "signs": ValueKind.SIGN,
+    "opposites": ValueKind.OPPOSITE,
+}
+_LINES = {
+    "units": {"reads", "kind", "times", "spellings", "bare", "form", "time"},
+    **dict.fromkeys((*_KINDS, "ambiguous"), {"reads", "letters", "spellings", "capitals"}),
+    **dict.fromkeys(("before_numbers", "prefixes"), {"reads", "spellings"}),
+}
+_SECTIONS = {*_LINES, "look_alike_names", "passed_over", "no_units"}
+
+
+@cache
+def strict_table() -> StrictTable:
+    """Return the package's table with a site's own.
+
+    Raises:
+        InputError: a table cannot be read or says two things of one spelling.
+    """
+    table = StrictTable()
+    package = resources.files("tasks.evaluation") / _NAME
+    _add(table, _load(package.read_text("utf-8"), _NAME), _NAME)
+    if own := os.environ.get(OWN_TABLE):
+        try:
+            text = Path(own).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{own}, named by {OWN_TABLE}, cannot be read: {error}. Correct the path, or unset "
+                f"{OWN_TABLE}."
+            ) from error
+        _add(table, _load(text, own), own)
+    return table
+
+
+def read_table(text: str, name: str) -> StrictTable:
+    """Return a table of one text alone; for tests of a table.
+
+    Raises:
+        InputError: it cannot be read or says two things of one spelling.
+    """
+    table = StrictTable()
+    _add(table, _load(text, name), name)
+    return table
+
+
+def _load(text: str, name: str) -> Mapping[str, Any]:
+    try:
+        sections = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{name} is not YAML: {error}") from error
+    if not isinstance(sections, dict):
+        raise InputError(f"{name} holds no sections. It needs one or more of {_listed()}.")
+    for section, lines in sections.items():
+        if section not in _SECTIONS:
+            raise InputError(f"{name}: no section is called {section!r}. Use one of {_listed()}.")
+        for line in lines if section in _LINES else ():
+            _check_line(line, section, name)
+    return sections
+
+
+def _listed() -> str:
+    return ", ".join(sorted(_SECTIONS))
+
+
+def _check_line(line: object, section: str, name: str) -> None:
+    fields = _LINES[section]
+    if not isinstance(line, dict) or "reads" not in line or not set(line) <= fields:
+        raise InputError(
+            f"{name}, section {section}: the line {line!r} must have the field reads and none but "
+            f"{', '.join(sorted(fields))}."
+        )
+    for key in ("letters", "spellings", "capitals"):
+        for spelling in line.get(key, ()):
+            if not isinstance(spelling, str):
+                raise InputError(
+                    f"{name}, section {section}, line {line['reads']!r}: YAML reads the spelling "
+                    f"{spelling!r} as no text. Put it in quotation marks."
+                )
+
+
+def _add(table: StrictTable, sections: Mapping[str, Any], name: str) -> None:
+    seen: dict[tuple[str, tuple[str, ...]], str] = {}
+
+    def once(space: str, spelling: str, line: str) -> tuple[str, ...]:
+        words = words_of(spelling)
+        if not words:
+            raise InputError(f"{name}, line {line!r}: the spelling {spelling!r} holds no word.")
+        earlier = seen.setdefault((space, words), line)
+        if earlier != line:
+            raise InputError(
+                f"{name}: {spelling!r} stands in the lines {earlier!r} and {line!r}. Keep it in "
+                "one, or move it to the section ambiguous."
+            )
+        return words
+
+    for line in sections.get("units", ()):
+        unit = _unit(line, name)
+        for spelling in line["spellings"]:
+            table.units.add(once("units", spelling, line["reads"]), unit)
+    for section, kind in _KINDS.items():
+        for line in sections.get(section, ()):
+            entry = Entry(kind, str(line["reads"]))
+            for spelling in _spellings(line):
+                table.phrases.add(once("phrases", spelling, f"{section}: {line['reads']}"), entry)
+            for capitals in line.get("capitals", ()):
+                table.capitals[capitals] = entry
+    for line in sections.get("before_numbers", ()):
+        for spelling in line["spellings"]:
+            words = once("before numbers", spelling, line["reads"])
+            table.before_numbers.add(words, Entry(ValueKind.SIGN, line["reads"]))
+    _add_ambiguous(table, sections, once)
+    for line in sections.get("prefixes", ()):
+        kind = ValueKind.NEGATION if line["reads"] == "negation" else ValueKind.OPPOSITE
+        table.prefixes.update(dict.fromkeys(line["spellings"], kind))
+    for names in sections.get("look_alike_names", ()):
+        for one in names:
+            words = words_of(one)
+            table.look_alikes.setdefault(one, set()).update(set(names) - {one})
+            table.phrases.add(words, Entry(ValueKind.NAME, one))
+    for phrase in sections.get("passed_over", ()):
+        table.phrases.add(once("phrases", phrase, "passed over"), None)
+    table.no_units.update(str(sections.get("no_units", "")).split())
+
+
+def _add_ambiguous(table: StrictTable, sections: Mapping[str, Any], once: Any) -> None:  # noqa: ANN401 - the local check above
+    for line in sections.get("ambiguous", ()):
+        for spelling in _spellings(line):
+            words = once("phrases", spelling, f"ambiguous: {line['reads']}")
+            table.phrases.add(words, Entry(ValueKind.UNREAD, " ".join(words)))
+            table.ambiguous[" ".join(words)] = line["reads"]
+        for capitals in line.get("capitals", ()):
+            table.capitals[capitals] = Entry(ValueKind.UNREAD, capitals)
+            table.ambiguous[capitals] = line["reads"]
+
+
+def _unit(line: Mapping[str, Any], name: str) -> Unit:
+    try:
+        times = Fraction(str(line.get("times", 1)))
+    except ValueError as error:
+        raise InputError(
+            f"{name}, section units, line {line['reads']!r}: times is {line['times']!r}, which is no "
+            "number. Write how many of the smallest unit one is, such as 1000."
+        ) from error
+    is_form = bool(line.get("form"))
+    return Unit(
+        str(line["reads"]),
+        # Tablets and puffs are counted alike, and never converted.
+        f"form {line['reads']}" if is_form else str(line.get("kind", line["reads"])),
+        times,
+        is_time=bool(line.get("time")),
+        is_form=is_form,
+        bare=bool(line.get("bare")),
+    )
+
+
+def _spellings(line: Mapping[str, Any]) -> Iterator[str]:
+    yield from line.get("spellings", ())
+    for letters in line.get("letters", ()):
+        yield letters
+        # Letters apart, as they are said; words such as "qday" are never said so.
+        if letters.isalpha() and len(letters) <= 3:  # noqa: PLR2004 - longer ones are not spelled out
+            yield " ".join(letters)
+
+
+# Words of a text. The table's spellings and the texts are divided in the same way.
+
+_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
+_LIKE = str.maketrans(
+    {
+        **dict.fromkeys("‐‑‒–−﹣－", "-"),
+        **dict.fromkeys("’‘ʼ＇", "'"),
+        "—": " - ",
+        "×": " x ",
+        "÷": "/",
+        "⁄": "/",
+        "µ": "u",
+        "μ": "u",
+        "º": "°",
+        "˚": "°",
+        "～": "~",
+        "∼": "~",
+    }
+)
+_VULGAR = re.compile("[¼½¾⅐-⅞]")
+_POINTED = re.compile(r"(?<![\w.])([a-z](?:\.[a-z])+)(?:\.(?=\W|$)|(?![\w.]))", re.IGNORECASE)
+_POINTED_DIGIT = re.compile(r"(?<![\w.])(q)\.\s?(?=\d)", re.IGNORECASE)
+_WORD = re.compile(
+    r"\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:,\d+)+(?:\.\d+)?|\d+(?:\.\d+)*|(?<!\d)\.\d+"
+    r"|[a-z]+(?:'[a-z]+)?|<=|>=|\+/-|[^\s\w]|[^\W\d_a-z]+|_|\d"
+)
+
+
+def plain(text: str) -> str:
+    """Return a text in NFKC with one sign for each dash, apostrophe and fraction."""
+    if text.isascii():
+        return text
+    text = text.translate(_INVISIBLE).translate(_LIKE)
+    text = _VULGAR.sub(lambda sign: f" {unicodedata.normalize('NFKC', sign[0])}", text)
+    return unicodedata.normalize("NFKC", text).translate(_LIKE)
+
+
+def points_out(text: str) -> str:
+    """Return a text in which abbreviations have no points: "b.i.d." becomes "bid"."""
+    text = _POINTED.sub(lambda found: found[1].replace(".", ""), text)
+    return _POINTED_DIGIT.sub(r"\1", text)
+
+
+def find_words(text: str) -> list[re.Match[str]]:
+    """Return the words, numbers and signs of a text in small letters."""
+    return list(_WORD.finditer(text))
+
+
+def words_of(spelling: str) -> tuple[str, ...]:
+    """Return the words of a table's spelling; hyphens divide words."""
+    text = points_out(plain(spelling)).lower()
+    text = text if spelling == "+/-" else re.sub(r"(?<=\w)-(?=\w)", " ", text)
+    return tuple(found[0] for found in find_words(text))

@@ -1,0 +1,265 @@
+"""The strict view: whether two texts say the same of doses, routes, sides and negations.
+
+It errs on the safe side. What tasks/evaluation/clinical_values.py cannot read agrees with its own
+spelling alone. Two texts that differ are compared by kind: the items of a kind must be the same, in
+the same order. Negations, sides, signs and opposites must also stand at the same words, and doses
+where there are two or more: "no fever but cough" is not "fever but no cough". A word that differs
+by a prefix such as a- or hypo- is another word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from typing import TYPE_CHECKING
+
+from rapidfuzz.distance import Levenshtein
+
+from tasks.evaluation.clinical_values import Item, read, words_beside
+from tasks.evaluation.strict_table import ValueKind, strict_table
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Sequence
+
+    from tasks.evaluation.clinical_values import Reading
+
+_SHORTEST_STEM = 4
+_SHORTEST_STEM_OF_A = 5
+_POWERS_OF_TEN = frozenset(10**power for power in range(1, 7))
+_ANCHORED = (ValueKind.NEGATION, ValueKind.SIDE, ValueKind.SIGN, ValueKind.OPPOSITE)
+
+
+class StrictFault(StrEnum):
+    """The faults that are named where a reader looks first."""
+
+    TENFOLD = "tenfold dose"
+    NEGATION = "lost negation"
+    ADDED_NEGATION = "added negation"
+    UNIT = "swapped unit"
+
+
+@dataclass(frozen=True, slots=True)
+class StrictView:
+    """Two texts' critical items.
+
+    Attributes:
+        kinds: the kinds that either of them holds.
+        wrong: the kinds in which they differ.
+        faults: what is named of the difference.
+        unread: what stands in either text and could not be read, in its spelling.
+    """
+
+    kinds: frozenset[ValueKind]
+    wrong: frozenset[ValueKind]
+    faults: frozenset[StrictFault] = field(default=frozenset())
+    unread: tuple[str, ...] = ()
+
+
+_NOTHING = StrictView(frozenset(), frozenset())
+
+
+def compare(ref: str, hyp: str) -> StrictView:
+    """Compare the critical items of two texts as they were written."""
+    ref_reading = read(ref)
+    hyp_reading = ref_reading if ref == hyp else read(hyp)
+    items = ref_reading.items, hyp_reading.items
+    if ref == hyp or ref_reading.sequence == hyp_reading.sequence:
+        return StrictView(_kinds(*items), frozenset()) if items[0] else _NOTHING
+    turned = _turned_words(ref_reading, hyp_reading)
+    if not items[0] and not items[1] and not turned:
+        return _NOTHING
+    kinds = _kinds(*items) | turned.keys()
+    wrong = set(turned)
+    faults = set(turned.values()) - {None}
+    if items[0] != items[1]:
+        wrong.update(kind for kind in kinds if _differs(kind, *items))
+    wrong.update(_moved(ref_reading, hyp_reading, kinds - wrong))
+    if ValueKind.NUMBER in wrong:
+        faults.update(_number_faults(*items))
+    if ValueKind.NEGATION in wrong:
+        faults.update(_negation_faults(*items))
+    unread = tuple(item.text for item in (*items[0], *items[1]) if item.kind is ValueKind.UNREAD)
+    return StrictView(
+        frozenset(kinds),
+        frozenset(wrong),
+        frozenset(fault for fault in faults if fault is not None),
+        unread if ValueKind.UNREAD in wrong else (),
+    )
+
+
+def _kinds(ref_items: Sequence[Item], hyp_items: Sequence[Item]) -> frozenset[ValueKind]:
+    return frozenset([*[item.kind for item in ref_items], *[item.kind for item in hyp_items]])
+
+
+def _keys(kind: ValueKind, items: Sequence[Item]) -> list[Hashable]:
+    return [item.key for item in items if item.kind is kind]
+
+
+def _differs(kind: ValueKind, ref_items: Sequence[Item], hyp_items: Sequence[Item]) -> bool:
+    ref_keys, hyp_keys = _keys(kind, ref_items), _keys(kind, hyp_items)
+    if kind is ValueKind.NAME:
+        return _is_swapped(ref_keys, hyp_keys)
+    return ref_keys != hyp_keys
+
+
+def _is_swapped(ref_names: list[Hashable], hyp_names: list[Hashable]) -> bool:
+    """Return whether a name stands for one that it is mistaken for.
+
+    A name that is merely lost is a missed word, and any other name a false keyword; KER and FKR
+    count them.
+    """
+    look_alikes = strict_table().look_alikes
+    lost = [name for name in ref_names if ref_names.count(name) > hyp_names.count(name)]
+    added = [name for name in hyp_names if hyp_names.count(name) > ref_names.count(name)]
+    if any(name in look_alikes[str(other)] for name in lost for other in added):
+        return True
+    return not lost and not added and ref_names != hyp_names
+
+
+# Words that a prefix turns round
+
+
+def _turned_words(ref: Reading, hyp: Reading) -> dict[ValueKind, StrictFault | None]:
+    """Return the kinds of the words that differ by a prefix, with the fault where it has a name."""
+    ref_words, hyp_words = set(words_beside(ref)), set(words_beside(hyp))
+    ref_only, hyp_only = ref_words - hyp_words, hyp_words - ref_words
+    if not ref_only or not hyp_only:
+        return {}
+    turned: dict[ValueKind, StrictFault | None] = {}
+    ref_stems, hyp_stems = _stems(ref_only), _stems(hyp_only)
+    for stem, prefix in ref_stems.items():
+        if stem in hyp_only and not _stands_alone(prefix, hyp_only):
+            kind = strict_table().prefixes[prefix]
+            turned[kind] = StrictFault.NEGATION if kind is ValueKind.NEGATION else None
+        elif stem in hyp_stems and _opposed(prefix, hyp_stems[stem]):
+            turned[ValueKind.OPPOSITE] = None
+    for stem, prefix in hyp_stems.items():
+        if stem in ref_only and not _stands_alone(prefix, ref_only):
+            kind = strict_table().prefixes[prefix]
+            turned[kind] = StrictFault.ADDED_NEGATION if kind is ValueKind.NEGATION else None
+    return turned
+
+
+@cache
+def _prefixes() -> tuple[str, ...]:
+    return tuple(sorted(strict_table().prefixes, key=len, reverse=True))
+
+
+def _stems(words: set[str]) -> dict[str, str]:
+    """Return what is left of words without their prefixes, with the prefix."""
+    prefixes = _prefixes()
+    stems = {}
+    for word in words:
+        if len(word) > _SHORTEST_STEM and word.startswith(prefixes):
+            for prefix in prefixes:
+                shortest = _SHORTEST_STEM_OF_A if prefix == "a" else _SHORTEST_STEM
+                if word.startswith(prefix) and len(word) - len(prefix) >= shortest:
+                    stems[word.removeprefix(prefix)] = prefix
+    return stems
+
+
+def _stands_alone(prefix: str, words: set[str]) -> bool:
+    """Return whether a prefix is a word of its own: "hyper tension" is hypertension."""
+    return prefix in words and prefix not in ("a", "an", "in", "im")
+
+
+def _opposed(one: str, other: str) -> bool:
+    kinds = strict_table().prefixes
+    return one != other and not (kinds[one] is kinds[other] is ValueKind.NEGATION)
+
+
+# Items that stand at other words
+
+
+def _moved(ref: Reading, hyp: Reading, kinds: set[ValueKind]) -> Iterator[ValueKind]:
+    """Yield the kinds whose items are the same, but stand at other words."""
+    anchored = [kind for kind in _ANCHORED if kind in kinds]
+    if ValueKind.NUMBER in kinds and len(set(_keys(ValueKind.NUMBER, ref.items))) > 1:
+        anchored.append(ValueKind.NUMBER)
+    if not anchored:
+        return
+    ref_words, hyp_words = _anchors(ref), _anchors(hyp)
+    ref_shared, hyp_shared = set(), set()
+    for step in Levenshtein.opcodes(ref_words, hyp_words):
+        if step.tag == "equal":
+            ref_shared.update(range(step.src_start, step.src_end))
+            hyp_shared.update(range(step.dest_start, step.dest_end))
+    for kind in anchored:
+        if _placed(ref, ref_shared, kind) != _placed(hyp, hyp_shared, kind):
+            yield kind
+
+
+def _is_anchor(word: str) -> bool:
+    return len(word) >= _SHORTEST_STEM and word not in strict_table().no_units
+
+
+def _anchors(reading: Reading) -> list[str]:
+    return [word for word in words_beside(reading) if _is_anchor(word)]
+
+
+def _placed(reading: Reading, shared: set[int], kind: ValueKind) -> list[Hashable]:
+    """Return the items of a kind between the words that both texts share."""
+    placed: list[Hashable] = []
+    place = 0
+    for part in reading.sequence:
+        if isinstance(part, str):
+            if _is_anchor(part):
+                if place in shared:
+                    placed.append(part)
+                place += 1
+        elif part.kind is kind:
+            placed.append(part.key)
+    return placed
+
+
+# Faults with a name
+
+
+def _number_faults(ref_items: Sequence[Item], hyp_items: Sequence[Item]) -> Iterator[StrictFault]:
+    ref_numbers = [item for item in ref_items if item.kind is ValueKind.NUMBER]
+    hyp_numbers = [item for item in hyp_items if item.kind is ValueKind.NUMBER]
+    steps = Levenshtein.opcodes(
+        [repr(item.key) for item in ref_numbers], [repr(item.key) for item in hyp_numbers]
+    )
+    for step in steps:
+        if step.tag == "replace":
+            for said, written in zip(
+                ref_numbers[step.src_start : step.src_end],
+                hyp_numbers[step.dest_start : step.dest_end],
+                strict=False,
+            ):
+                fault = _number_fault(said, written)
+                if fault is not None:
+                    yield fault
+
+
+def _number_fault(said: Item, written: Item) -> StrictFault | None:
+    if not said.value or not written.value:
+        return None
+    if said.value == written.value:
+        return StrictFault.UNIT if said.unit and written.unit else None
+    if (
+        said.unit
+        and written.unit
+        and isinstance(said.key, tuple)
+        and isinstance(written.key, tuple)
+    ):
+        *said_unit, said_amount, _ = said.key
+        *written_unit, written_amount, _ = written.key
+        if said_unit != written_unit:
+            return None
+    else:
+        said_amount, written_amount = said.value, written.value
+    ratio = max(said_amount / written_amount, written_amount / said_amount)
+    return StrictFault.TENFOLD if ratio in _POWERS_OF_TEN else None
+
+
+def _negation_faults(ref_items: Sequence[Item], hyp_items: Sequence[Item]) -> Iterator[StrictFault]:
+    ref_keys, hyp_keys = (_keys(ValueKind.NEGATION, items) for items in (ref_items, hyp_items))
+    lost = [key for key in ref_keys if ref_keys.count(key) > hyp_keys.count(key)]
+    added = [key for key in hyp_keys if hyp_keys.count(key) > ref_keys.count(key)]
+    if lost and len(ref_keys) > len(hyp_keys):
+        yield StrictFault.NEGATION
+    elif added and len(hyp_keys) > len(ref_keys):
+        yield StrictFault.ADDED_NEGATION
