@@ -59,6 +59,7 @@ _NUMBERED = frozenset(
 )
 _SI_PREFIXES = ("milli", "micro", "nano", "pico", "femto", "deci", "centi", "mega", "kilo")
 _PUNCTUATION = frozenset(".,;!?()[]{}\"'`|…“”„«»")
+_COMMON_LETTERS = frozenset("aixs")
 _NO_PREFIX = frozenset("none nonetheless nonsense nonstop nonplussed".split())
 _Rule: TypeAlias = "Callable[[_Reader, int], tuple[Sequence[Item], int] | None]"
 _GRAMMAR_WORDS = frozenset(
@@ -90,10 +91,12 @@ class Reading(NamedTuple):
     Attributes:
         items: its critical items, in order.
         sequence: its items and its other words, in order.
+        acronyms: those of its other words that are written with two capitals, in small letters.
     """
 
     items: tuple[Item, ...]
     sequence: tuple[Item | str, ...]
+    acronyms: frozenset[str] = frozenset()
 
 
 def critical(text: str) -> tuple[Item, ...]:
@@ -111,10 +114,21 @@ def read(text: str) -> Reading:
     if letters.isascii() and letters.replace(" ", "").isalpha():
         words = letters.split()
         if _first_words().isdisjoint(words) and "non" not in letters:
-            return Reading((), tuple(words))
+            return Reading((), tuple(words), _acronyms(None if lowered == text else text.split()))
         written = None if lowered == text else text.rstrip(" .?!").split()
         return _Reader(table, words, None, written).read()
     return _Reader(table, *_divide(plain(text))).read()
+
+
+def _acronyms(written: list[str] | None) -> frozenset[str]:
+    """Return the words that are written with two capitals, unless the whole text is."""
+    if written is None or "".join(written).isupper():
+        return frozenset()
+    return frozenset(
+        word.strip(".?!").lower()
+        for word in written
+        if not word[1:].islower() and sum(map(str.isupper, word)) > 1
+    )
 
 
 @cache
@@ -129,6 +143,7 @@ def _first_words() -> frozenset[str]:
             *table.phrases.first_words(),
             *table.before_numbers.first_words(),
             *(capitals.lower() for capitals in table.capitals),
+            *table.abbreviations,
             *bare,
             *"bcdefghjklmnoprstuvwyz",
         )
@@ -210,6 +225,11 @@ class _Reader:
             word = self.words[place]
             found: Sequence[Item] | None = None
             end = place + 1
+            if (spelled := self._spelled(place)) is not None:
+                parts, place = spelled
+                sequence.extend(parts)
+                items.extend(part for part in parts if isinstance(part, Item))
+                continue
             if word in first_words or not word.isalpha():
                 found, end = self._items_at(place)
             elif self._joined(place + 1):
@@ -228,7 +248,28 @@ class _Reader:
                 items.extend(found)
                 sequence.extend(found)
             place = end
-        return Reading(tuple(items), tuple(sequence))
+        return Reading(tuple(items), tuple(sequence), _acronyms(self.written))
+
+    def _spelled(self, place: int) -> tuple[Sequence[Item | str], int] | None:
+        """Read an abbreviation as its words, and letters apart as one word: "i n r"."""
+        word = self.words[place]
+        if len(word) > 1:
+            if word not in self.table.abbreviations or self._cut(place + 1):
+                return None
+            return _expanded(word).sequence, place + 1
+        end = place
+        while end < self.count and len(self.words[end]) == 1 and self.words[end].isalpha():
+            end += 1
+        if end - place < 2 or self._cut(end):  # noqa: PLR2004 - a letter alone
+            return None
+        if self.table.phrases.match(self.words, place) is not None:
+            return None
+        letters = "".join(self.words[place:end])
+        if letters in self.table.abbreviations:
+            return _expanded(letters).sequence, end
+        if len(letters) == 2 and (letters[0] in "ai" or letters[1] in "ai"):  # noqa: PLR2004
+            return None
+        return (letters,), end
 
     def _joined(self, place: int) -> bool:
         return self.joined is not None and place < self.count and self.joined[place]
@@ -257,13 +298,18 @@ class _Reader:
         unit = self.table.units.match(self.words, place)
         if unit is not None and unit[0].bare:
             return [Item(ValueKind.NUMBER, unit[0].name, unit[0].name)], unit[1]
+        if len(word) == 1 and word.isalpha() and word.isascii() and word not in _COMMON_LETTERS:
+            # "hepatitis B" is not "hepatitis C".
+            return [_unread(word)], place + 1
         if not word.isalnum() and self._strange_sign(place):
             return [_unread(word)], place + 1
         return None, place + 1
 
     def _cut(self, end: int) -> bool:
         """Return whether a phrase would end within a word such as "b12"."""
-        return self._joined(end) and self._word(end)[0].isalnum()
+        return (
+            self._joined(end) and self._word(end)[0].isalnum() and self.words[end - 1].isalnum()
+        )
 
     @staticmethod
     def _entry(phrase: tuple[Entry | None, int]) -> tuple[Sequence[Item], int]:
@@ -761,6 +807,13 @@ _ANY_RULE = (
     _Reader._quantity,
     _Reader._comparison,
 )
+
+
+@cache
+def _expanded(abbreviation: str) -> Reading:
+    """Return the reading of the words that an abbreviation stands for."""
+    table = strict_table()
+    return _Reader(table, list(table.abbreviations[abbreviation]), None, None).read()
 
 
 @cache

@@ -117,6 +117,7 @@ class StrictTable:
         before_numbers: what is read before a number only.
         capitals: what is read where it is written in capitals only.
         prefixes: for each prefix that turns a word round, the kind of what is then wrong.
+        abbreviations: for each abbreviation, the words it stands for.
         no_units: short words after a number that are no units.
         ambiguous: for each spelling with several readings, these readings.
         look_alikes: for each name, the names that it is mistaken for.
@@ -127,6 +128,7 @@ class StrictTable:
     before_numbers: Phrases[Entry] = field(default_factory=Phrases)
     capitals: dict[str, Entry] = field(default_factory=dict)
     prefixes: dict[str, ValueKind] = field(default_factory=dict)
+    abbreviations: dict[str, tuple[str, ...]] = field(default_factory=dict)
     no_units: set[str] = field(default_factory=set)
     ambiguous: dict[str, str] = field(default_factory=dict)
     look_alikes: dict[str, set[str]] = field(default_factory=dict)
@@ -142,7 +144,7 @@ _KINDS = {
 }
 _LINES = {
     "units": {"reads", "kind", "times", "spellings", "bare", "form", "time"},
-    **dict.fromkeys((*_KINDS, "ambiguous"), {"reads", "letters", "spellings", "capitals"}),
+    **dict.fromkeys((*_KINDS, "ambiguous", "abbreviations"), {"reads", "letters", "spellings", "capitals"}),
     **dict.fromkeys(("before_numbers", "prefixes"), {"reads", "spellings"}),
 }
 _SECTIONS = {*_LINES, "look_alike_names", "passed_over", "no_units"}
@@ -247,6 +249,10 @@ def _add(table: StrictTable, sections: Mapping[str, Any], name: str) -> None:
             words = once("before numbers", spelling, line["reads"])
             table.before_numbers.add(words, Entry(ValueKind.SIGN, line["reads"]))
     _add_ambiguous(table, sections, once)
+    for line in sections.get("abbreviations", ()):
+        for letters in line["letters"]:
+            once("phrases", letters, f"abbreviations: {line['reads']}")
+            table.abbreviations[letters] = words_of(line["reads"])
     for line in sections.get("prefixes", ()):
         kind = ValueKind.NEGATION if line["reads"] == "negation" else ValueKind.OPPOSITE
         table.prefixes.update(dict.fromkeys(line["spellings"], kind))
@@ -295,9 +301,7 @@ def _spellings(line: Mapping[str, Any]) -> Iterator[str]:
     yield from line.get("spellings", ())
     for letters in line.get("letters", ()):
         yield letters
-        # Letters apart, as they are said; words such as "qday" are never said so.
-        if letters.isalpha() and len(letters) <= 3:  # noqa: PLR2004 - longer ones are not spelled out
-            yield " ".join(letters)
+        yield " ".join(letters)
 
 
 # Words of a text. The table's spellings and the texts are divided in the same way.

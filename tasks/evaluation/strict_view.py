@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _SHORTEST_STEM = 4
 _SHORTEST_STEM_OF_A = 5
 _POWERS_OF_TEN = frozenset(10**power for power in range(1, 7))
+_LONGEST_ACRONYM = 6
+_VOWELS = frozenset("aeiouy'")
 _ANCHORED = (ValueKind.NEGATION, ValueKind.SIDE, ValueKind.SIGN, ValueKind.OPPOSITE)
 
 
@@ -129,16 +131,40 @@ def _turned_words(ref: Reading, hyp: Reading) -> dict[ValueKind, StrictFault | N
     turned: dict[ValueKind, StrictFault | None] = {}
     ref_stems, hyp_stems = _stems(ref_only), _stems(hyp_only)
     for stem, prefix in ref_stems.items():
-        if stem in hyp_only and not _stands_alone(prefix, hyp_only):
+        if (stem in hyp_only) and not _stands_alone(prefix, hyp_only):
             kind = strict_table().prefixes[prefix]
             turned[kind] = StrictFault.NEGATION if kind is ValueKind.NEGATION else None
         elif stem in hyp_stems and _opposed(prefix, hyp_stems[stem]):
             turned[ValueKind.OPPOSITE] = None
+    if _acronyms_differ(ref, hyp, ref_only, hyp_only):
+        turned[ValueKind.UNREAD] = None
     for stem, prefix in hyp_stems.items():
         if stem in ref_only and not _stands_alone(prefix, ref_only):
             kind = strict_table().prefixes[prefix]
             turned[kind] = StrictFault.ADDED_NEGATION if kind is ValueKind.NEGATION else None
     return turned
+
+
+def _acronyms_differ(
+    ref: Reading, hyp: Reading, ref_only: set[str], hyp_only: set[str]
+) -> bool:
+    """Return whether an abbreviation that nobody knows stands for another: one letter differs."""
+    if not ref.acronyms and not hyp.acronyms:
+        ref_short = {word for word in ref_only if _is_consonants(word)}
+        hyp_short = {word for word in hyp_only if _is_consonants(word)}
+    else:
+        ref_short = {word for word in ref_only if word in ref.acronyms or _is_consonants(word)}
+        hyp_short = {word for word in hyp_only if word in hyp.acronyms or _is_consonants(word)}
+    return any(
+        Levenshtein.distance(word, other, score_cutoff=1) == 1
+        for short, others in ((ref_short, hyp_only), (hyp_short, ref_only))
+        for word in short
+        for other in others
+    )
+
+
+def _is_consonants(word: str) -> bool:
+    return len(word) <= _LONGEST_ACRONYM and _VOWELS.isdisjoint(word)
 
 
 @cache
@@ -150,13 +176,19 @@ def _stems(words: set[str]) -> dict[str, str]:
     """Return what is left of words without their prefixes, with the prefix."""
     prefixes = _prefixes()
     stems = {}
-    for word in words:
+    for spelling in words:
+        word = _american(spelling)
         if len(word) > _SHORTEST_STEM and word.startswith(prefixes):
             for prefix in prefixes:
                 shortest = _SHORTEST_STEM_OF_A if prefix == "a" else _SHORTEST_STEM
                 if word.startswith(prefix) and len(word) - len(prefix) >= shortest:
                     stems[word.removeprefix(prefix)] = prefix
     return stems
+
+
+def _american(word: str) -> str:
+    """Return a word with e for ae and oe, as "hypoglycemia" has it."""
+    return word.replace("ae", "e").replace("oe", "e")
 
 
 def _stands_alone(prefix: str, words: set[str]) -> bool:
