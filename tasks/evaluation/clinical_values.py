@@ -169,10 +169,17 @@ def _divide(text: str) -> tuple[list[str], list[bool], list[str] | None]:
             continue
         if word in _PUNCTUATION:
             word = ","
+        elif word.endswith("'s") and word[:-2] in _unit_words():
+            word = word[:-2]  # "cc's"
         words.append(word)
         joined.append(close)
         written.append(text[start:end] if aligned else word)
     return words, joined, written
+
+
+@cache
+def _unit_words() -> frozenset[str]:
+    return frozenset(strict_table().units.first_words())
 
 
 def _is_hyphen(found: Sequence[object], place: int) -> bool:
@@ -677,7 +684,8 @@ class _Reader:
             return self._unread_chain(place, end)
         word = self._word(end)
         if word in ("+", "plus") and not (
-            end + 1 < self.count and self._read_number(end + 1) is not None
+            self._word(end + 1) == "or"
+            or end + 1 < self.count and self._read_number(end + 1) is not None
         ):
             text = f"{in_digits(value)}+"
             return [_number(text, text)], end + 1

@@ -28,6 +28,7 @@ _SHORTEST_STEM = 4
 _SHORTEST_STEM_OF_A = 5
 _POWERS_OF_TEN = frozenset(10**power for power in range(1, 7))
 _LONGEST_ACRONYM = 6
+_ALIKE = 4
 _VOWELS = frozenset("aeiouy'")
 _ANCHORED = (ValueKind.NEGATION, ValueKind.SIDE, ValueKind.SIGN, ValueKind.OPPOSITE)
 
@@ -68,7 +69,7 @@ def compare(ref: str, hyp: str) -> StrictView:
     items = ref_reading.items, hyp_reading.items
     if ref == hyp or ref_reading.sequence == hyp_reading.sequence:
         return StrictView(_kinds(*items), frozenset()) if items[0] else _NOTHING
-    turned = _turned_words(ref_reading, hyp_reading)
+    turned, abbreviations = _turned_words(ref_reading, hyp_reading)
     if not items[0] and not items[1] and not turned:
         return _NOTHING
     kinds = _kinds(*items) | turned.keys()
@@ -81,7 +82,10 @@ def compare(ref: str, hyp: str) -> StrictView:
         faults.update(_number_faults(*items))
     if ValueKind.NEGATION in wrong:
         faults.update(_negation_faults(*items))
-    unread = tuple(item.text for item in (*items[0], *items[1]) if item.kind is ValueKind.UNREAD)
+    unread = (
+        *(item.text for item in (*items[0], *items[1]) if item.kind is ValueKind.UNREAD),
+        *abbreviations,
+    )
     return StrictView(
         frozenset(kinds),
         frozenset(wrong),
@@ -111,56 +115,68 @@ def _is_swapped(ref_names: list[Hashable], hyp_names: list[Hashable]) -> bool:
     A name that is merely lost is a missed word, and any other name a false keyword; KER and FKR
     count them.
     """
-    look_alikes = strict_table().look_alikes
     lost = [name for name in ref_names if ref_names.count(name) > hyp_names.count(name)]
     added = [name for name in hyp_names if hyp_names.count(name) > ref_names.count(name)]
-    if any(name in look_alikes[str(other)] for name in lost for other in added):
+    if any(_look_alike(str(name), str(other)) for name in lost for other in added):
         return True
     return not lost and not added and ref_names != hyp_names
+
+
+def _look_alike(name: str, other: str) -> bool:
+    """Return whether two names of the table stand in one group, or begin or end alike."""
+    alike = other in strict_table().look_alikes[name]
+    return alike or name[:_ALIKE] == other[:_ALIKE] or name[-_ALIKE:] == other[-_ALIKE:]
 
 
 # Words that a prefix turns round
 
 
-def _turned_words(ref: Reading, hyp: Reading) -> dict[ValueKind, StrictFault | None]:
-    """Return the kinds of the words that differ by a prefix, with the fault where it has a name."""
+def _turned_words(
+    ref: Reading, hyp: Reading
+) -> tuple[dict[ValueKind, StrictFault | None], tuple[str, ...]]:
+    """Compare the words that are no items and stand in one text only.
+
+    Returns:
+        The kinds of the words that differ by a prefix, each with its fault where that has a name;
+        and the abbreviations that nobody knows and that differ by one letter.
+    """
     ref_words, hyp_words = set(words_beside(ref)), set(words_beside(hyp))
     ref_only, hyp_only = ref_words - hyp_words, hyp_words - ref_words
     if not ref_only or not hyp_only:
-        return {}
+        return {}, ()
     turned: dict[ValueKind, StrictFault | None] = {}
+    prefixes = strict_table().prefixes
+    abbreviations = _abbreviations_that_differ(ref, hyp, ref_only, hyp_only)
+    if abbreviations:
+        turned[ValueKind.UNREAD] = None
+    ref_only, hyp_only = set(map(_american, ref_only)), set(map(_american, hyp_only))
     ref_stems, hyp_stems = _stems(ref_only), _stems(hyp_only)
     for stem, prefix in ref_stems.items():
-        if (stem in hyp_only) and not _stands_alone(prefix, hyp_only):
-            kind = strict_table().prefixes[prefix]
+        if stem in hyp_only and not _stands_alone(prefix, hyp_only):
+            kind = prefixes[prefix]
             turned[kind] = StrictFault.NEGATION if kind is ValueKind.NEGATION else None
         elif stem in hyp_stems and _opposed(prefix, hyp_stems[stem]):
             turned[ValueKind.OPPOSITE] = None
-    if _acronyms_differ(ref, hyp, ref_only, hyp_only):
-        turned[ValueKind.UNREAD] = None
     for stem, prefix in hyp_stems.items():
         if stem in ref_only and not _stands_alone(prefix, ref_only):
-            kind = strict_table().prefixes[prefix]
+            kind = prefixes[prefix]
             turned[kind] = StrictFault.ADDED_NEGATION if kind is ValueKind.NEGATION else None
-    return turned
+    return turned, abbreviations
 
 
-def _acronyms_differ(
+def _abbreviations_that_differ(
     ref: Reading, hyp: Reading, ref_only: set[str], hyp_only: set[str]
-) -> bool:
-    """Return whether an abbreviation that nobody knows stands for another: one letter differs."""
-    if not ref.acronyms and not hyp.acronyms:
-        ref_short = {word for word in ref_only if _is_consonants(word)}
-        hyp_short = {word for word in hyp_only if _is_consonants(word)}
-    else:
-        ref_short = {word for word in ref_only if word in ref.acronyms or _is_consonants(word)}
-        hyp_short = {word for word in hyp_only if word in hyp.acronyms or _is_consonants(word)}
-    return any(
-        Levenshtein.distance(word, other, score_cutoff=1) == 1
-        for short, others in ((ref_short, hyp_only), (hyp_short, ref_only))
-        for word in short
-        for other in others
-    )
+) -> tuple[str, ...]:
+    """Return an abbreviation of either text and the word that differs from it by one letter."""
+    for short, others in (
+        ([word for word in ref_only if word in ref.acronyms or _is_consonants(word)], hyp_only),
+        ([word for word in hyp_only if word in hyp.acronyms or _is_consonants(word)], ref_only),
+    ):
+        for word in short:
+            for other in others:
+                if Levenshtein.distance(word, other, score_cutoff=1) == 1:
+                    return word, other
+    return ()
 
 
 def _is_consonants(word: str) -> bool:
@@ -176,8 +192,7 @@ def _stems(words: set[str]) -> dict[str, str]:
     """Return what is left of words without their prefixes, with the prefix."""
     prefixes = _prefixes()
     stems = {}
-    for spelling in words:
-        word = _american(spelling)
+    for word in words:
         if len(word) > _SHORTEST_STEM and word.startswith(prefixes):
             for prefix in prefixes:
                 shortest = _SHORTEST_STEM_OF_A if prefix == "a" else _SHORTEST_STEM
