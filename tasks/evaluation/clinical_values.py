@@ -36,9 +36,10 @@ from tasks.evaluation.strict_table import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
-_KEPT_TEXTS = 1 << 15
+_KEPT_TEXTS = 1 << 10
+_KEPT_NUMBERS = 1 << 15
 _UNREAD_LETTERS = 4
 _SPINE = 20
 _RATIO = 100
@@ -52,15 +53,18 @@ _PERIODS = {
 _COUNTED_PERIODS = frozenset(("day", "week", "month", "year", "night"))
 _ROMAN = {
     numeral: place
-    for place, numeral in enumerate("i ii iii iv v vi vii viii ix x xi xii".split(), start=1)
+    for place, numeral in enumerate(["i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii"], start=1)
 }
 _NUMBERED = frozenset(
-    "type stage grade class phase factor nyha lead nerve category level degree".split()
+    ["type", "stage", "grade", "class", "phase", "factor", "nyha", "lead", "nerve", "category", "level", "degree"]
 )
+_VOWELS = frozenset("aeiouy")
+_NUMBERS: dict[tuple[str, ...], tuple[Sequence[Item | str], int]] = {}
+"""Numbers that were read, by their words: the items and the count of the words."""
 _SI_PREFIXES = ("milli", "micro", "nano", "pico", "femto", "deci", "centi", "mega", "kilo")
 _PUNCTUATION = frozenset(".,;!?()[]{}\"'`|…“”„«»")
 _COMMON_LETTERS = frozenset("aixs")
-_NO_PREFIX = frozenset("none nonetheless nonsense nonstop nonplussed".split())
+_NO_PREFIX = frozenset(["none", "nonetheless", "nonsense", "nonstop", "nonplussed"])
 _Rule: TypeAlias = "Callable[[_Reader, int], tuple[Sequence[Item], int] | None]"
 _GRAMMAR_WORDS = frozenset(
     (*_COUNTS, *_NUMBERED, "every", "each", "q", "x", "times", "per", "between", "minus", "plus")
@@ -91,11 +95,13 @@ class Reading(NamedTuple):
     Attributes:
         items: its critical items, in order.
         sequence: its items and its other words, in order.
+        words: its other words.
         acronyms: those of its other words that are written with two capitals, in small letters.
     """
 
     items: tuple[Item, ...]
     sequence: tuple[Item | str, ...]
+    words: tuple[str, ...]
     acronyms: frozenset[str] = frozenset()
 
 
@@ -113,10 +119,13 @@ def read(text: str) -> Reading:
     letters = lowered.rstrip(" .?!")
     if letters.isascii() and letters.replace(" ", "").isalpha():
         words = letters.split()
-        if _first_words().isdisjoint(words) and "non" not in letters:
-            return Reading((), tuple(words), _acronyms(None if lowered == text else text.split()))
-        written = None if lowered == text else text.rstrip(" .?!").split()
-        return _Reader(table, words, None, written).read()
+        # A capital at the beginning of a word says nothing; "L knee" begins with an abbreviation.
+        written = None if text[1:].islower() and text[1:2] != " " else text.rstrip(" .?!").split()
+        starts = _starts(words) if "non" not in letters else range(len(words))
+        if not starts:
+            plain_words = tuple(words)
+            return Reading((), plain_words, plain_words, _acronyms(written))
+        return _Reader(table, words, None, written).read(starts)
     return _Reader(table, *_divide(plain(text))).read()
 
 
@@ -131,6 +140,73 @@ def _acronyms(written: list[str] | None) -> frozenset[str]:
     )
 
 
+def _starts(words: list[str]) -> list[int]:
+    """Return the places at which an item may begin in a text of nothing but words."""
+    seconds = _second_words()
+    last = len(words) - 1
+    return [
+        place
+        for place, word in enumerate(words)
+        if (second := seconds.get(word, False)) is not False
+        and (second is None or (place < last and words[place + 1] in second))
+    ]
+
+
+@cache
+def _simple() -> dict[str, Item]:
+    """Return the words that are an item whatever follows them."""
+    table = strict_table()
+    followed = {words[0] for words, _ in table.phrases if len(words) > 1}
+    ruled = {*_rules(), *table.abbreviations, *table.capitals_in_small_letters}
+    return {
+        words[0]: _item(entry)
+        for words, entry in table.phrases
+        if entry is not None
+        and len(words) == 1
+        and len(words[0]) > 1
+        and words[0] not in followed
+        and words[0] not in ruled
+    }
+
+
+@cache
+def _item(entry: Entry) -> Item:
+    return Item(entry.kind, entry.text, entry.text)
+
+
+@lru_cache(maxsize=_KEPT_NUMBERS)
+def _as_end(word: str) -> str:
+    """Return the word after a number, or "?" where all such words mean the same for it."""
+    long = len(word) > _UNREAD_LETTERS and not _VOWELS.isdisjoint(word)
+    plain_word = long and not word.startswith(_SI_PREFIXES) and word not in _first_words()
+    return "?" if plain_word else word
+
+
+@cache
+def _second_words() -> dict[str, frozenset[str] | None]:
+    """Return the words that may follow the first word of an item; None where none must."""
+    table = strict_table()
+    seconds: dict[str, set[str]] = {}
+    alone = set(_first_words()) - set(table.phrases.first_words()) - {"a", "an", "between"}
+    alone |= set(_rules()) - {"a", "an", "between"}
+    alone |= set(table.capitals_in_small_letters)
+    for words, _ in table.phrases:
+        if len(words) == 1:
+            alone.add(words[0])
+        else:
+            seconds.setdefault(words[0], set()).add(words[1])
+    numbers = {*FIRST_WORDS, *LARGE}
+    units = set(table.units.first_words())
+    for article in ("a", "an"):
+        # A letter after "a" may be a run of letters: "a c l".
+        seconds.setdefault(article, set()).update(numbers, units, "bcdefghijklmnopqrstuvwxyz")
+    seconds.setdefault("between", set()).update(numbers)
+    seconds.setdefault("i", set()).update("abcdefghijklmnopqrstuvwxyz")
+    return dict.fromkeys(alone) | {
+        word: frozenset(second) for word, second in seconds.items() if word not in alone
+    }
+
+
 @cache
 def _first_words() -> frozenset[str]:
     """Return the words with which an item may begin."""
@@ -142,7 +218,7 @@ def _first_words() -> frozenset[str]:
             *_GRAMMAR_WORDS,
             *table.phrases.first_words(),
             *table.before_numbers.first_words(),
-            *(capitals.lower() for capitals in table.capitals),
+            *table.capitals_in_small_letters,
             *table.abbreviations,
             *bare,
             *"bcdefghjklmnoprstuvwyz",
@@ -222,40 +298,74 @@ class _Reader:
             self._numbers[place] = read_number(self.words, place)
         return self._numbers[place]
 
-    def read(self) -> Reading:
-        """Return the items and the other words."""
-        first_words = _first_words()
+    def read(self, starts: Sequence[int] | None = None) -> Reading:
+        """Return the items, which begin at these places or at any, and the other words."""
+        words = self.words
+        if starts is None:
+            starts = range(self.count)
+        fast, simple = self.joined is None, _simple()
         items: list[Item] = []
         sequence: list[Item | str] = []
-        place = 0
-        while place < self.count:
-            word = self.words[place]
-            found: Sequence[Item] | None = None
-            end = place + 1
-            if (spelled := self._spelled(place)) is not None:
-                parts, place = spelled
-                sequence.extend(parts)
-                items.extend(part for part in parts if isinstance(part, Item))
+        others: list[str] = []
+        free = 0
+        for place in starts:
+            if place < free:
                 continue
-            if word in first_words or not word.isalpha():
-                found, end = self._items_at(place)
-            elif self._joined(place + 1):
-                found, end = self._name_with_digits(place) or (None, end)
-            if found is None and word.startswith("non") and word not in _NO_PREFIX:
-                found = self._non(word)
-                if found:
-                    items.extend(found)
-                    sequence.extend((*found, word.removeprefix("non")))
-                    place += 1
-                    continue
-            if found is None:
-                if word.isalpha() or "'" in word:
-                    sequence.append(word)
-            else:
-                items.extend(found)
-                sequence.extend(found)
-            place = end
-        return Reading(tuple(items), tuple(sequence), _acronyms(self.written))
+            if free < place:
+                sequence.extend(words[free:place])
+                others.extend(words[free:place])
+            if fast and (item := simple.get(words[place])) is not None:
+                items.append(item)
+                sequence.append(item)
+                free = place + 1
+                continue
+            parts, free = self._remembered(place) if fast else self._parts_at(place)
+            for part in parts:
+                sequence.append(part)
+                if isinstance(part, Item):
+                    items.append(part)
+                else:
+                    others.append(part)
+        sequence.extend(words[free:])
+        others.extend(words[free:])
+        return Reading(tuple(items), tuple(sequence), tuple(others), _acronyms(self.written))
+
+    def _remembered(self, place: int) -> tuple[Sequence[Item | str], int]:
+        """Return the parts of a number at a place; a number in the same words is read once."""
+        words = self.words
+        if words[place] not in FIRST_WORDS:
+            return self._parts_at(place)
+        known = self.table.number_words
+        end = place + 1
+        while end < self.count and words[end] in known:
+            end += 1
+        after = words[end] if end < self.count else ""
+        key = (*words[place:end], _as_end(after))
+        if (parts := _NUMBERS.get(key)) is None:
+            found, stop = self._parts_at(place)
+            if len(_NUMBERS) >= _KEPT_NUMBERS:
+                _NUMBERS.clear()
+            if stop <= end:
+                _NUMBERS[key] = found, stop - place
+            return found, stop
+        return parts[0], place + parts[1]
+
+    def _parts_at(self, place: int) -> tuple[Sequence[Item | str], int]:
+        """Return the items, or the word, at a place, and the place after them."""
+        word = self.words[place]
+        if (spelled := self._spelled(place)) is not None:
+            return spelled
+        found: Sequence[Item] | None = None
+        end = place + 1
+        if word in _first_words() or not word.isalpha():
+            found, end = self._items_at(place)
+        elif self._joined(place + 1):
+            found, end = self._name_with_digits(place) or (None, end)
+        if found is not None:
+            return found, end
+        if word.startswith("non") and word not in _NO_PREFIX and (non := self._non(word)):
+            return (*non, word.removeprefix("non")), end
+        return ((word,) if word.isalpha() or "'" in word else ()), end
 
     def _spelled(self, place: int) -> tuple[Sequence[Item | str], int] | None:
         """Read an abbreviation as its words, and letters apart as one word: "i n r"."""
@@ -297,7 +407,7 @@ class _Reader:
             if (read := rule(self, place)) is not None:
                 return read
         if self.written is not None and (entry := self.table.capitals.get(self.written[place])):
-            return [Item(entry.kind, entry.text, entry.text)], place + 1
+            return [_item(entry)], place + 1
         if phrase is not None and not self._cut(phrase[1]):
             return self._entry(phrase)
         if word.endswith("n't"):
@@ -314,14 +424,12 @@ class _Reader:
 
     def _cut(self, end: int) -> bool:
         """Return whether a phrase would end within a word such as "b12"."""
-        return (
-            self._joined(end) and self._word(end)[0].isalnum() and self.words[end - 1].isalnum()
-        )
+        return self._joined(end) and self._word(end)[0].isalnum() and self.words[end - 1].isalnum()
 
     @staticmethod
     def _entry(phrase: tuple[Entry | None, int]) -> tuple[Sequence[Item], int]:
         entry, end = phrase
-        return ([] if entry is None else [Item(entry.kind, entry.text, entry.text)]), end
+        return ([] if entry is None else [_item(entry)]), end
 
     @staticmethod
     def _non(word: str) -> list[Item]:
@@ -620,8 +728,8 @@ class _Reader:
             return None
         if (
             below.unread is not None
-            or self._word(below.end) == "/"
-            and is_digits(self._word(below.end + 1) or ",")
+            or (self._word(below.end) == "/"
+            and is_digits(self._word(below.end + 1) or ","))
         ):
             return self._unread_chain(place, below.end)
         unit = self._unit(below.end)
@@ -685,7 +793,8 @@ class _Reader:
         word = self._word(end)
         if word in ("+", "plus") and not (
             self._word(end + 1) == "or"
-            or end + 1 < self.count and self._read_number(end + 1) is not None
+            or (end + 1 < self.count
+            and self._read_number(end + 1) is not None)
         ):
             text = f"{in_digits(value)}+"
             return [_number(text, text)], end + 1
@@ -789,7 +898,7 @@ class _Reader:
             return None
         if word in self.table.no_units or word in _first_words() or word in LARGE:
             return None
-        short = len(word) <= _UNREAD_LETTERS or not set(word) & set("aeiouy")
+        short = len(word) <= _UNREAD_LETTERS or _VOWELS.isdisjoint(word)
         if not short and not word.startswith(_SI_PREFIXES):
             return None
         end = place + 1
@@ -859,8 +968,3 @@ def _frequency(text: str) -> Item:
 def ambiguity(item: Item) -> str | None:
     """Return the readings of an item that has several, or None."""
     return strict_table().ambiguous.get(item.text)
-
-
-def words_beside(reading: Reading) -> Iterator[str]:
-    """Yield the words of a text that are no items."""
-    return (word for word in reading.sequence if isinstance(word, str))

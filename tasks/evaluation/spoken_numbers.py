@@ -33,10 +33,7 @@ _FRACTION_DENOMINATORS = frozenset((2, 3, 4, 8))
 _ORDINALS = {
     word: place
     for place, word in enumerate(
-        """
-        first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth
-        fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth
-        """.split(),
+        ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth", "twentieth"],
         start=1,
     )
 } | {"thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100}
@@ -194,11 +191,11 @@ def _spoken(words: Sequence[str], place: int, value: int, end: int) -> SpokenNum
         digits, stop = _digit_run(words, place)
         if len(digits) >= 3 and _word(words, stop) not in LARGE:  # noqa: PLR2004 - "bed four five seven"
             value, end, single = int(digits), stop, False
-        elif value and 10 <= SMALL.get(after, 0):  # noqa: PLR2004 - "two fifty"
+        elif value and SMALL.get(after, 0) >= 10:  # noqa: PLR2004 - "two fifty"
             rest, stop = _parse_cardinal(words, end)
             if rest < 100:  # noqa: PLR2004
                 value, end, paired = 100 * value + rest, stop, True
-    elif 17 <= value <= 20 and single and 10 <= SMALL.get(after, 0):  # noqa: PLR2004 - a year
+    elif 17 <= value <= 20 and single and SMALL.get(after, 0) >= 10:  # noqa: PLR2004 - a year
         rest, stop = _parse_cardinal(words, end)
         if rest < 100:  # noqa: PLR2004
             value, end, paired = 100 * value + rest, stop, True

@@ -12,7 +12,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 import yaml
 
 from tasks.common.errors import InputError
+from tasks.evaluation.spoken_numbers import FIRST_WORDS, LARGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 OWN_TABLE = "ASR_FLYWHEEL_STRICT_TABLE"
 _NAME = "strict_view.yaml"
+_WITHIN_NUMBERS = ["to", "through", "thru", "and", "of", "the", "per", "over", "out", "in", "each", "every", "plus", "or", "daily", "weekly", "monthly", "yearly", "nightly", "hourly", "annually"]
 
 
 class ValueKind(StrEnum):
@@ -107,7 +109,7 @@ class Phrases(Generic[Meaning]):
         return iter(self._meanings.items())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StrictTable:
     """The table.
 
@@ -133,6 +135,17 @@ class StrictTable:
     ambiguous: dict[str, str] = field(default_factory=dict)
     look_alikes: dict[str, set[str]] = field(default_factory=dict)
 
+    @cached_property
+    def number_words(self) -> frozenset[str]:
+        """Return the words that may stand within a number, its unit and its frequency."""
+        units = (word for words, _ in self.units for word in words)
+        return frozenset((*FIRST_WORDS, *LARGE, *units, *_WITHIN_NUMBERS))
+
+    @property
+    def capitals_in_small_letters(self) -> Iterator[str]:
+        """Yield the words of ``capitals`` as a text in small letters has them."""
+        return (word.lower() for word in self.capitals)
+
 
 _KINDS = {
     "frequencies": ValueKind.FREQUENCY,
@@ -144,7 +157,9 @@ _KINDS = {
 }
 _LINES = {
     "units": {"reads", "kind", "times", "spellings", "bare", "form", "time"},
-    **dict.fromkeys((*_KINDS, "ambiguous", "abbreviations"), {"reads", "letters", "spellings", "capitals"}),
+    **dict.fromkeys(
+        (*_KINDS, "ambiguous", "abbreviations"), {"reads", "letters", "spellings", "capitals"}
+    ),
     **dict.fromkeys(("before_numbers", "prefixes"), {"reads", "spellings"}),
 }
 _SECTIONS = {*_LINES, "look_alike_names", "passed_over", "no_units"}

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from rapidfuzz.distance import Levenshtein
 
-from tasks.evaluation.clinical_values import Item, read, words_beside
+from tasks.evaluation.clinical_values import Item, read
 from tasks.evaluation.strict_table import ValueKind, strict_table
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _SHORTEST_STEM_OF_A = 5
 _POWERS_OF_TEN = frozenset(10**power for power in range(1, 7))
 _LONGEST_ACRONYM = 6
 _ALIKE = 4
+_KEPT_WORDS = 1 << 16
 _VOWELS = frozenset("aeiouy'")
 _ANCHORED = (ValueKind.NEGATION, ValueKind.SIDE, ValueKind.SIGN, ValueKind.OPPOSITE)
 
@@ -140,7 +141,7 @@ def _turned_words(
         The kinds of the words that differ by a prefix, each with its fault where that has a name;
         and the abbreviations that nobody knows and that differ by one letter.
     """
-    ref_words, hyp_words = set(words_beside(ref)), set(words_beside(hyp))
+    ref_words, hyp_words = set(ref.words), set(hyp.words)
     ref_only, hyp_only = ref_words - hyp_words, hyp_words - ref_words
     if not ref_only or not hyp_only:
         return {}, ()
@@ -151,6 +152,8 @@ def _turned_words(
         turned[ValueKind.UNREAD] = None
     ref_only, hyp_only = set(map(_american, ref_only)), set(map(_american, hyp_only))
     ref_stems, hyp_stems = _stems(ref_only), _stems(hyp_only)
+    if not ref_stems and not hyp_stems:
+        return turned, abbreviations
     for stem, prefix in ref_stems.items():
         if stem in hyp_only and not _stands_alone(prefix, hyp_only):
             kind = prefixes[prefix]
@@ -168,17 +171,19 @@ def _abbreviations_that_differ(
     ref: Reading, hyp: Reading, ref_only: set[str], hyp_only: set[str]
 ) -> tuple[str, ...]:
     """Return an abbreviation of either text and the word that differs from it by one letter."""
-    for short, others in (
-        ([word for word in ref_only if word in ref.acronyms or _is_consonants(word)], hyp_only),
-        ([word for word in hyp_only if word in hyp.acronyms or _is_consonants(word)], ref_only),
+    for words, others, acronyms in (
+        (ref_only, hyp_only, ref.acronyms),
+        (hyp_only, ref_only, hyp.acronyms),
     ):
-        for word in short:
-            for other in others:
-                if Levenshtein.distance(word, other, score_cutoff=1) == 1:
-                    return word, other
+        for word in words:
+            if _is_consonants(word) or word in acronyms:
+                for other in others:
+                    if Levenshtein.distance(word, other, score_cutoff=1) == 1:
+                        return word, other
     return ()
 
 
+@lru_cache(maxsize=_KEPT_WORDS)
 def _is_consonants(word: str) -> bool:
     return len(word) <= _LONGEST_ACRONYM and _VOWELS.isdisjoint(word)
 
@@ -190,17 +195,20 @@ def _prefixes() -> tuple[str, ...]:
 
 def _stems(words: set[str]) -> dict[str, str]:
     """Return what is left of words without their prefixes, with the prefix."""
-    prefixes = _prefixes()
-    stems = {}
-    for word in words:
-        if len(word) > _SHORTEST_STEM and word.startswith(prefixes):
-            for prefix in prefixes:
-                shortest = _SHORTEST_STEM_OF_A if prefix == "a" else _SHORTEST_STEM
-                if word.startswith(prefix) and len(word) - len(prefix) >= shortest:
-                    stems[word.removeprefix(prefix)] = prefix
-    return stems
+    return dict(stem for word in words for stem in _stems_of(word))
 
 
+@lru_cache(maxsize=_KEPT_WORDS)
+def _stems_of(word: str) -> tuple[tuple[str, str], ...]:
+    stems = []
+    for prefix in _prefixes():
+        shortest = _SHORTEST_STEM_OF_A if prefix == "a" else _SHORTEST_STEM
+        if word.startswith(prefix) and len(word) - len(prefix) >= shortest:
+            stems.append((word.removeprefix(prefix), prefix))
+    return tuple(stems)
+
+
+@lru_cache(maxsize=_KEPT_WORDS)
 def _american(word: str) -> str:
     """Return a word with e for ae and oe, as "hypoglycemia" has it."""
     return word.replace("ae", "e").replace("oe", "e")
@@ -226,6 +234,8 @@ def _moved(ref: Reading, hyp: Reading, kinds: set[ValueKind]) -> Iterator[ValueK
         anchored.append(ValueKind.NUMBER)
     if not anchored:
         return
+    if len(ref.sequence) == len(hyp.sequence) and _places(ref) == _places(hyp):
+        return  # words were replaced one by one
     ref_words, hyp_words = _anchors(ref), _anchors(hyp)
     ref_shared, hyp_shared = set(), set()
     for step in Levenshtein.opcodes(ref_words, hyp_words):
@@ -237,21 +247,23 @@ def _moved(ref: Reading, hyp: Reading, kinds: set[ValueKind]) -> Iterator[ValueK
             yield kind
 
 
-def _is_anchor(word: str) -> bool:
-    return len(word) >= _SHORTEST_STEM and word not in strict_table().no_units
+def _places(reading: Reading) -> list[int]:
+    return [place for place, part in enumerate(reading.sequence) if isinstance(part, Item)]
 
 
 def _anchors(reading: Reading) -> list[str]:
-    return [word for word in words_beside(reading) if _is_anchor(word)]
+    no_units = strict_table().no_units
+    return [word for word in reading.words if len(word) >= _SHORTEST_STEM and word not in no_units]
 
 
 def _placed(reading: Reading, shared: set[int], kind: ValueKind) -> list[Hashable]:
     """Return the items of a kind between the words that both texts share."""
     placed: list[Hashable] = []
     place = 0
+    no_units = strict_table().no_units
     for part in reading.sequence:
         if isinstance(part, str):
-            if _is_anchor(part):
+            if len(part) >= _SHORTEST_STEM and part not in no_units:
                 if place in shared:
                     placed.append(part)
                 place += 1

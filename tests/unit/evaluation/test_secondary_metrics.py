@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.evaluation.strict_table import ValueKind
 from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.hypotheses import Hypothesis
 from tasks.evaluation.scoring import Proportion, score
@@ -18,6 +17,7 @@ from tasks.evaluation.secondary_metrics import (
     compute_secondary_metrics,
     misrecognised_as,
 )
+from tasks.evaluation.strict_table import ValueKind
 
 
 @pytest.mark.parametrize(
