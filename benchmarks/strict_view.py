@@ -3,8 +3,8 @@
     python -m benchmarks.strict_view [FILE …]
 
 A file has a pair a line: reference, hypothesis, kind, dangerous, source. A dangerous pair says two
-things, a harmless one says one thing in two spellings. A miss is a dangerous pair that the view calls
-equal, a false alarm a harmless one that it calls different. Each is printed.
+things, a harmless one says one thing in two spellings. A miss is a dangerous pair that the view
+calls equal, a false alarm a harmless one that it calls different. Each is printed.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def read_pairs(path: Path) -> list[StrictPair]:
 def judge(pairs: Iterable[StrictPair]) -> PairResult:
     """Ask the strict view about each pair."""
     by_danger = Counter[bool]()
-    misses, false_alarms = [], []
+    misses: list[StrictPair] = []
+    false_alarms: list[StrictPair] = []
     for pair in pairs:
         by_danger[pair.dangerous] += 1
         if pair.called_different != pair.dangerous:
@@ -82,8 +83,9 @@ def main() -> None:
     for path in files:
         result = judge(read_pairs(path))
         print(
-            f"{path.name}: {len(result.misses)} of {result.dangerous} dangerous pairs called equal, "
-            f"{len(result.false_alarms)} of {result.harmless} harmless pairs called different"
+            f"{path.name}: {len(result.misses)} of {result.dangerous} dangerous pairs called "
+            f"equal, {len(result.false_alarms)} of {result.harmless} harmless pairs called "
+            "different"
         )
         for title, pairs in (("miss", result.misses), ("false alarm", result.false_alarms)):
             for pair in pairs:

@@ -247,9 +247,9 @@ def _headline(entry: LeaderboardEntry) -> dict[str, object]:
 
 _FIGURES = {"WER": "wer", "CER": "cer", "KER": "ker", "SER": "ser", "pooled WER": "pooled_wer"}
 _BEYOND = (
-    "FKR: rows that hold a keyword nobody said. Strict: of the rows with a number, dose, frequency, "
-    "route, side or negation on either side, those in which one differs. What cannot be read counts "
-    "as different."
+    "FKR: rows that hold a keyword nobody said. Strict: of the rows with a number, dose, "
+    "frequency, route, side or negation in either text, those in which one differs. What cannot be "
+    "read counts as different."
 )
 _UNSEEN = (HELD_OUT, CROSS_FITTED)
 _OUTSIDE = (

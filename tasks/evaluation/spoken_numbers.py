@@ -33,7 +33,28 @@ _FRACTION_DENOMINATORS = frozenset((2, 3, 4, 8))
 _ORDINALS = {
     word: place
     for place, word in enumerate(
-        ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth", "twentieth"],
+        [
+            "first",
+            "second",
+            "third",
+            "fourth",
+            "fifth",
+            "sixth",
+            "seventh",
+            "eighth",
+            "ninth",
+            "tenth",
+            "eleventh",
+            "twelfth",
+            "thirteenth",
+            "fourteenth",
+            "fifteenth",
+            "sixteenth",
+            "seventeenth",
+            "eighteenth",
+            "nineteenth",
+            "twentieth",
+        ],
         start=1,
     )
 } | {"thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100}
@@ -127,7 +148,9 @@ def _digits(word: str) -> Fraction | None:
     return Fraction(word)
 
 
-def _whole(words: Sequence[str], place: int) -> SpokenNumber | None:
+def _whole(  # noqa: PLR0911 - one return a form
+    words: Sequence[str], place: int
+) -> SpokenNumber | None:
     """Return a number without "and a half"."""
     word = words[place]
     if word == "point":
@@ -216,7 +239,7 @@ def _past_large(words: Sequence[str], place: int) -> tuple[int, int]:
 
 def _digit_run(words: Sequence[str], place: int) -> tuple[str, int]:
     """Return the digits that are said one by one: "one oh four"."""
-    digits = []
+    digits: list[str] = []
     while place < len(words):
         word = words[place]
         value = 0 if word == "oh" and digits else SMALL.get(word, 10)
@@ -319,7 +342,7 @@ def _parse_cardinal(tokens: Sequence[str], start: int) -> tuple[int, int]:
 
 def _takes_and(group: int | None, total: int) -> bool:
     """Return whether "and" may go on from "two hundred" or "a thousand"."""
-    return (bool(group) and group % 100 == 0) if group else bool(total)  # type: ignore[operator]
+    return (bool(group) and group % 100 == 0) if group else bool(total)
 
 
 def _may_follow(group: int | None, value: int) -> bool:

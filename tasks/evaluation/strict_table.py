@@ -7,8 +7,6 @@ the package's; a spelling in both reads as the site's table says.
 from __future__ import annotations
 
 import os
-import re
-import unicodedata
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -21,13 +19,36 @@ import yaml
 
 from tasks.common.errors import InputError
 from tasks.evaluation.spoken_numbers import FIRST_WORDS, LARGE
+from tasks.evaluation.text_words import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 OWN_TABLE = "ASR_FLYWHEEL_STRICT_TABLE"
 _NAME = "strict_view.yaml"
-_WITHIN_NUMBERS = ["to", "through", "thru", "and", "of", "the", "per", "over", "out", "in", "each", "every", "plus", "or", "daily", "weekly", "monthly", "yearly", "nightly", "hourly", "annually"]
+_WITHIN_NUMBERS = [
+    "to",
+    "through",
+    "thru",
+    "and",
+    "of",
+    "the",
+    "per",
+    "over",
+    "out",
+    "in",
+    "each",
+    "every",
+    "plus",
+    "or",
+    "daily",
+    "weekly",
+    "monthly",
+    "yearly",
+    "nightly",
+    "hourly",
+    "annually",
+]
 
 
 class ValueKind(StrEnum):
@@ -155,12 +176,12 @@ _KINDS = {
     "signs": ValueKind.SIGN,
     "opposites": ValueKind.OPPOSITE,
 }
+_WITH_LETTERS = frozenset(("reads", "letters", "spellings", "capitals"))
+_PLAIN_LINE = frozenset(("reads", "spellings"))
 _LINES = {
-    "units": {"reads", "kind", "times", "spellings", "bare", "form", "time"},
-    **dict.fromkeys(
-        (*_KINDS, "ambiguous", "abbreviations"), {"reads", "letters", "spellings", "capitals"}
-    ),
-    **dict.fromkeys(("before_numbers", "prefixes"), {"reads", "spellings"}),
+    "units": frozenset(("reads", "kind", "times", "spellings", "bare", "form", "time")),
+    **dict.fromkeys((*_KINDS, "ambiguous", "abbreviations"), _WITH_LETTERS),
+    **dict.fromkeys(("before_numbers", "prefixes"), _PLAIN_LINE),
 }
 _SECTIONS = {*_LINES, "look_alike_names", "passed_over", "no_units"}
 
@@ -174,7 +195,7 @@ def strict_table() -> StrictTable:
     """
     table = StrictTable()
     package = resources.files("tasks.evaluation") / _NAME
-    _add(table, _load(package.read_text("utf-8"), _NAME), _NAME)
+    _Builder(table, _load(package.read_text("utf-8"), _NAME), _NAME).add()
     if own := os.environ.get(OWN_TABLE):
         try:
             text = Path(own).read_text("utf-8")
@@ -183,7 +204,7 @@ def strict_table() -> StrictTable:
                 f"{own}, named by {OWN_TABLE}, cannot be read: {error}. Correct the path, or unset "
                 f"{OWN_TABLE}."
             ) from error
-        _add(table, _load(text, own), own)
+        _Builder(table, _load(text, own), own).add()
     return table
 
 
@@ -194,7 +215,7 @@ def read_table(text: str, name: str) -> StrictTable:
         InputError: it cannot be read or says two things of one spelling.
     """
     table = StrictTable()
-    _add(table, _load(text, name), name)
+    _Builder(table, _load(text, name), name).add()
     return table
 
 
@@ -233,63 +254,84 @@ def _check_line(line: object, section: str, name: str) -> None:
                 )
 
 
-def _add(table: StrictTable, sections: Mapping[str, Any], name: str) -> None:
-    seen: dict[tuple[str, tuple[str, ...]], str] = {}
+class _Builder:
+    """The lines of one file, added to a table; a spelling may stand in one of them only."""
 
-    def once(space: str, spelling: str, line: str) -> tuple[str, ...]:
+    def __init__(self, table: StrictTable, sections: Mapping[str, Any], name: str) -> None:
+        self._table = table
+        self._sections = sections
+        self._name = name
+        self._lines: dict[tuple[str, tuple[str, ...]], str] = {}
+
+    def add(self) -> None:
+        """Add every section."""
+        self._add_units()
+        for section, kind in _KINDS.items():
+            self._add_phrases(section, kind)
+        self._add_ambiguous()
+        self._add_the_rest()
+
+    def _once(self, space: str, spelling: str, line: str) -> tuple[str, ...]:
+        """Return the words of a spelling that no other line of this file has."""
         words = words_of(spelling)
         if not words:
-            raise InputError(f"{name}, line {line!r}: the spelling {spelling!r} holds no word.")
-        earlier = seen.setdefault((space, words), line)
+            raise InputError(
+                f"{self._name}, line {line!r}: the spelling {spelling!r} holds no word. Delete it."
+            )
+        earlier = self._lines.setdefault((space, words), line)
         if earlier != line:
             raise InputError(
-                f"{name}: {spelling!r} stands in the lines {earlier!r} and {line!r}. Keep it in "
-                "one, or move it to the section ambiguous."
+                f"{self._name}: {spelling!r} stands in the lines {earlier!r} and {line!r}. Keep it "
+                "in one of them, or move it to the section ambiguous."
             )
         return words
 
-    for line in sections.get("units", ()):
-        unit = _unit(line, name)
-        for spelling in line["spellings"]:
-            table.units.add(once("units", spelling, line["reads"]), unit)
-    for section, kind in _KINDS.items():
-        for line in sections.get(section, ()):
+    def _add_units(self) -> None:
+        for line in self._sections.get("units", ()):
+            unit = _unit(line, self._name)
+            for spelling in line["spellings"]:
+                self._table.units.add(self._once("units", spelling, line["reads"]), unit)
+
+    def _add_phrases(self, section: str, kind: ValueKind) -> None:
+        for line in self._sections.get(section, ()):
             entry = Entry(kind, str(line["reads"]))
             for spelling in _spellings(line):
-                table.phrases.add(once("phrases", spelling, f"{section}: {line['reads']}"), entry)
+                words = self._once("phrases", spelling, f"{section}: {line['reads']}")
+                self._table.phrases.add(words, entry)
+            self._table.capitals.update(dict.fromkeys(line.get("capitals", ()), entry))
+
+    def _add_ambiguous(self) -> None:
+        for line in self._sections.get("ambiguous", ()):
+            for spelling in _spellings(line):
+                words = self._once("phrases", spelling, f"ambiguous: {line['reads']}")
+                text = " ".join(words)
+                self._table.phrases.add(words, Entry(ValueKind.UNREAD, text))
+                self._table.ambiguous[text] = line["reads"]
             for capitals in line.get("capitals", ()):
-                table.capitals[capitals] = entry
-    for line in sections.get("before_numbers", ()):
-        for spelling in line["spellings"]:
-            words = once("before numbers", spelling, line["reads"])
-            table.before_numbers.add(words, Entry(ValueKind.SIGN, line["reads"]))
-    _add_ambiguous(table, sections, once)
-    for line in sections.get("abbreviations", ()):
-        for letters in line["letters"]:
-            once("phrases", letters, f"abbreviations: {line['reads']}")
-            table.abbreviations[letters] = words_of(line["reads"])
-    for line in sections.get("prefixes", ()):
-        kind = ValueKind.NEGATION if line["reads"] == "negation" else ValueKind.OPPOSITE
-        table.prefixes.update(dict.fromkeys(line["spellings"], kind))
-    for names in sections.get("look_alike_names", ()):
-        for one in names:
-            words = words_of(one)
-            table.look_alikes.setdefault(one, set()).update(set(names) - {one})
-            table.phrases.add(words, Entry(ValueKind.NAME, one))
-    for phrase in sections.get("passed_over", ()):
-        table.phrases.add(once("phrases", phrase, "passed over"), None)
-    table.no_units.update(str(sections.get("no_units", "")).split())
+                self._table.capitals[capitals] = Entry(ValueKind.UNREAD, capitals)
+                self._table.ambiguous[capitals] = line["reads"]
 
-
-def _add_ambiguous(table: StrictTable, sections: Mapping[str, Any], once: Any) -> None:  # noqa: ANN401 - the local check above
-    for line in sections.get("ambiguous", ()):
-        for spelling in _spellings(line):
-            words = once("phrases", spelling, f"ambiguous: {line['reads']}")
-            table.phrases.add(words, Entry(ValueKind.UNREAD, " ".join(words)))
-            table.ambiguous[" ".join(words)] = line["reads"]
-        for capitals in line.get("capitals", ()):
-            table.capitals[capitals] = Entry(ValueKind.UNREAD, capitals)
-            table.ambiguous[capitals] = line["reads"]
+    def _add_the_rest(self) -> None:
+        table, sections = self._table, self._sections
+        for line in sections.get("before_numbers", ()):
+            entry = Entry(ValueKind.SIGN, line["reads"])
+            for spelling in line["spellings"]:
+                words = self._once("before numbers", spelling, line["reads"])
+                table.before_numbers.add(words, entry)
+        for line in sections.get("abbreviations", ()):
+            for letters in line["letters"]:
+                self._once("phrases", letters, f"abbreviations: {line['reads']}")
+                table.abbreviations[letters] = words_of(line["reads"])
+        for line in sections.get("prefixes", ()):
+            kind = ValueKind.NEGATION if line["reads"] == "negation" else ValueKind.OPPOSITE
+            table.prefixes.update(dict.fromkeys(line["spellings"], kind))
+        for names in sections.get("look_alike_names", ()):
+            for name in names:
+                table.look_alikes.setdefault(name, set()).update(set(names) - {name})
+                table.phrases.add(words_of(name), Entry(ValueKind.NAME, name))
+        for phrase in sections.get("passed_over", ()):
+            table.phrases.add(self._once("phrases", phrase, "passed over"), None)
+        table.no_units.update(str(sections.get("no_units", "")).split())
 
 
 def _unit(line: Mapping[str, Any], name: str) -> Unit:
@@ -297,8 +339,8 @@ def _unit(line: Mapping[str, Any], name: str) -> Unit:
         times = Fraction(str(line.get("times", 1)))
     except ValueError as error:
         raise InputError(
-            f"{name}, section units, line {line['reads']!r}: times is {line['times']!r}, which is no "
-            "number. Write how many of the smallest unit one is, such as 1000."
+            f"{name}, section units, line {line['reads']!r}: times is {line['times']!r}, which is "
+            "no number. Write how many of the smallest unit one is, such as 1000."
         ) from error
     is_form = bool(line.get("form"))
     return Unit(
@@ -317,58 +359,3 @@ def _spellings(line: Mapping[str, Any]) -> Iterator[str]:
     for letters in line.get("letters", ()):
         yield letters
         yield " ".join(letters)
-
-
-# Words of a text. The table's spellings and the texts are divided in the same way.
-
-_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
-_LIKE = str.maketrans(
-    {
-        **dict.fromkeys("‐‑‒–−﹣－", "-"),
-        **dict.fromkeys("’‘ʼ＇", "'"),
-        "—": " - ",
-        "×": " x ",
-        "÷": "/",
-        "⁄": "/",
-        "µ": "u",
-        "μ": "u",
-        "º": "°",
-        "˚": "°",
-        "～": "~",
-        "∼": "~",
-    }
-)
-_VULGAR = re.compile("[¼½¾⅐-⅞]")
-_POINTED = re.compile(r"(?<![\w.])([a-z](?:\.[a-z])+)(?:\.(?=\W|$)|(?![\w.]))", re.IGNORECASE)
-_POINTED_DIGIT = re.compile(r"(?<![\w.])(q)\.\s?(?=\d)", re.IGNORECASE)
-_WORD = re.compile(
-    r"\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:,\d+)+(?:\.\d+)?|\d+(?:\.\d+)*|(?<!\d)\.\d+"
-    r"|[a-z]+(?:'[a-z]+)?|<=|>=|\+/-|[^\s\w]|[^\W\d_a-z]+|_|\d"
-)
-
-
-def plain(text: str) -> str:
-    """Return a text in NFKC with one sign for each dash, apostrophe and fraction."""
-    if text.isascii():
-        return text
-    text = text.translate(_INVISIBLE).translate(_LIKE)
-    text = _VULGAR.sub(lambda sign: f" {unicodedata.normalize('NFKC', sign[0])}", text)
-    return unicodedata.normalize("NFKC", text).translate(_LIKE)
-
-
-def points_out(text: str) -> str:
-    """Return a text in which abbreviations have no points: "b.i.d." becomes "bid"."""
-    text = _POINTED.sub(lambda found: found[1].replace(".", ""), text)
-    return _POINTED_DIGIT.sub(r"\1", text)
-
-
-def find_words(text: str) -> list[re.Match[str]]:
-    """Return the words, numbers and signs of a text in small letters."""
-    return list(_WORD.finditer(text))
-
-
-def words_of(spelling: str) -> tuple[str, ...]:
-    """Return the words of a table's spelling; hyphens divide words."""
-    text = points_out(plain(spelling)).lower()
-    text = text if spelling == "+/-" else re.sub(r"(?<=\w)-(?=\w)", " ", text)
-    return tuple(found[0] for found in find_words(text))

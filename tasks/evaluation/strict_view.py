@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from rapidfuzz.distance import Levenshtein
 
-from tasks.evaluation.clinical_values import Item, read
+from tasks.evaluation.clinical_values import read
 from tasks.evaluation.strict_table import ValueKind, strict_table
+from tasks.evaluation.value_grammar import Item
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
@@ -78,7 +79,7 @@ def compare(ref: str, hyp: str) -> StrictView:
     faults = set(turned.values()) - {None}
     if items[0] != items[1]:
         wrong.update(kind for kind in kinds if _differs(kind, *items))
-    wrong.update(_moved(ref_reading, hyp_reading, kinds - wrong))
+    wrong.update(_moved(ref_reading, hyp_reading, set(kinds) - wrong))
     if ValueKind.NUMBER in wrong:
         faults.update(_number_faults(*items))
     if ValueKind.NEGATION in wrong:
@@ -237,7 +238,8 @@ def _moved(ref: Reading, hyp: Reading, kinds: set[ValueKind]) -> Iterator[ValueK
     if len(ref.sequence) == len(hyp.sequence) and _places(ref) == _places(hyp):
         return  # words were replaced one by one
     ref_words, hyp_words = _anchors(ref), _anchors(hyp)
-    ref_shared, hyp_shared = set(), set()
+    ref_shared: set[int] = set()
+    hyp_shared: set[int] = set()
     for step in Levenshtein.opcodes(ref_words, hyp_words):
         if step.tag == "equal":
             ref_shared.update(range(step.src_start, step.src_end))
