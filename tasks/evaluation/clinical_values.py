@@ -30,7 +30,7 @@ from tasks.evaluation.value_grammar import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_KEPT_TEXTS = 1 << 10
+_KEPT_TEXTS = 256
 _KEPT_NUMBERS = 1 << 15
 _NUMBERS: dict[tuple[str, ...], tuple[Sequence[Item | str], int]] = {}
 """Numbers that were read, by their words: the items and the count of the words."""
@@ -80,7 +80,7 @@ def read(text: str) -> Reading:
 def _read_divided(text: DividedText, starts: Sequence[int] | None) -> Reading:
     """Read the words of a text, whose items begin at these places only."""
     grammar, words = ValueGrammar(text), text.words
-    fast, simple = text.joined is None, _simple()
+    fast, simple, phrases_only = text.joined is None, _simple(), _phrases_only()
     items: list[Item] = []
     sequence: list[Item | str] = []
     others: list[str] = []
@@ -95,6 +95,14 @@ def _read_divided(text: DividedText, starts: Sequence[int] | None) -> Reading:
             items.append(item)
             sequence.append(item)
             free = place + 1
+            continue
+        if fast and words[place] in phrases_only:
+            phrase = grammar.table.phrases.match(words, place)
+            entry, free = (None, place) if phrase is None else phrase
+            if entry is not None:
+                item = item_of(entry)
+                items.append(item)
+                sequence.append(item)
             continue
         parts, free = _remembered(grammar, place) if fast else _parts_at(grammar, place)
         sequence.extend(parts)
@@ -152,6 +160,15 @@ def _simple() -> dict[str, Item]:
         and words[0] not in followed
         and words[0] not in ruled
     }
+
+
+@cache
+def _phrases_only() -> frozenset[str]:
+    """Return the words that begin phrases of the table and nothing else."""
+    table = strict_table()
+    bare = {words[0] for words, unit in table.units if unit.bare}
+    others = {*rules_by_word(), *table.abbreviations, *table.capitals_in_small_letters, *bare}
+    return frozenset(word for word in table.phrases.first_words() if len(word) > 1) - others
 
 
 def _remembered(grammar: ValueGrammar, place: int) -> tuple[Sequence[Item | str], int]:

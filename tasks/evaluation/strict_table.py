@@ -54,6 +54,8 @@ _WITHIN_NUMBERS = [
 class ValueKind(StrEnum):
     """The kinds of critical items."""
 
+    __hash__ = str.__hash__  # Enum's is Python, and each row asks for a dozen
+
     NUMBER = "numbers and doses"
     FREQUENCY = "frequencies"
     ROUTE = "routes"
@@ -100,31 +102,35 @@ class Phrases(Generic[Meaning]):
     """Phrases with their meanings, found by their first word, the longest first."""
 
     def __init__(self) -> None:
-        self._by_first: dict[str, list[tuple[tuple[str, ...], Meaning]]] = {}
         self._meanings: dict[tuple[str, ...], Meaning] = {}
+        self._alone: dict[str, tuple[Meaning]] = {}
+        self._longer: dict[str, dict[str, list[tuple[tuple[str, ...], Meaning]]]] = {}
 
     def add(self, words: tuple[str, ...], meaning: Meaning) -> None:
         """Add a phrase, in place of an earlier one of the same words."""
         self._meanings[words] = meaning
-        phrases = [pair for pair in self._by_first.get(words[0], []) if pair[0] != words]
-        phrases.append((words, meaning))
-        self._by_first[words[0]] = sorted(phrases, key=lambda pair: -len(pair[0]))
-
-    def get(self, words: tuple[str, ...]) -> Meaning | None:
-        """Return the meaning of a phrase."""
-        return self._meanings.get(words)
+        if len(words) == 1:
+            self._alone[words[0]] = (meaning,)
+            return
+        by_second = self._longer.setdefault(words[0], {})
+        phrases = [pair for pair in by_second.get(words[1], ()) if pair[0] != words]
+        by_second[words[1]] = sorted([*phrases, (words, meaning)], key=lambda pair: -len(pair[0]))
 
     def match(self, tokens: Sequence[str], place: int) -> tuple[Meaning, int] | None:
         """Return the meaning of the longest phrase at a place, and the place after it."""
-        for words, meaning in self._by_first.get(tokens[place], ()):
-            end = place + len(words)
-            if len(words) == 1 or tuple(tokens[place:end]) == words:
-                return meaning, end
-        return None
+        word = tokens[place]
+        longer = self._longer.get(word)
+        if longer is not None and place + 1 < len(tokens):
+            for words, meaning in longer.get(tokens[place + 1], ()):
+                end = place + len(words)
+                if end == place + 2 or tuple(tokens[place:end]) == words:
+                    return meaning, end
+        alone = self._alone.get(word)
+        return None if alone is None else (alone[0], place + 1)
 
     def first_words(self) -> Iterable[str]:
         """Return the words with which a phrase begins."""
-        return self._by_first
+        return {words[0] for words in self._meanings}
 
     def __iter__(self) -> Iterator[tuple[tuple[str, ...], Meaning]]:
         return iter(self._meanings.items())

@@ -21,7 +21,7 @@ from tasks.evaluation.strict_table import ValueKind, strict_table
 from tasks.evaluation.value_grammar import Item
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Collection, Hashable, Iterator, Sequence
 
     from tasks.evaluation.clinical_values import Reading
 
@@ -68,47 +68,55 @@ def compare(ref: str, hyp: str) -> StrictView:
     """Compare the critical items of two texts as they were written."""
     ref_reading = read(ref)
     hyp_reading = ref_reading if ref == hyp else read(hyp)
-    items = ref_reading.items, hyp_reading.items
+    ref_items, hyp_items = ref_reading.items, hyp_reading.items
     if ref == hyp or ref_reading.sequence == hyp_reading.sequence:
-        return StrictView(_kinds(*items), frozenset()) if items[0] else _NOTHING
-    turned, abbreviations = _turned_words(ref_reading, hyp_reading)
-    if not items[0] and not items[1] and not turned:
+        kinds = frozenset([item.kind for item in ref_items])
+        return StrictView(kinds, frozenset()) if kinds else _NOTHING
+    faults, abbreviations = _turned_words(ref_reading, hyp_reading)
+    if not ref_items and not hyp_items and not faults:
         return _NOTHING
-    kinds = _kinds(*items) | turned.keys()
-    wrong = set(turned)
-    faults = set(turned.values()) - {None}
-    if items[0] != items[1]:
-        wrong.update(kind for kind in kinds if _differs(kind, *items))
-    wrong.update(_moved(ref_reading, hyp_reading, set(kinds) - wrong))
+    wrong = set(faults)
+    kinds = wrong.union([item.kind for item in ref_items], [item.kind for item in hyp_items])
+    if ref_items != hyp_items:
+        wrong.update(_different(ref_items, hyp_items))
+    wrong.update(_moved(ref_reading, hyp_reading, kinds - wrong))
+    if not wrong:
+        return StrictView(frozenset(kinds), frozenset())
+    named = {fault for fault in faults.values() if fault is not None}
     if ValueKind.NUMBER in wrong:
-        faults.update(_number_faults(*items))
+        named.update(_number_faults(ref_items, hyp_items))
     if ValueKind.NEGATION in wrong:
-        faults.update(_negation_faults(*items))
+        named.update(_negation_faults(ref_items, hyp_items))
     unread = (
-        *(item.text for item in (*items[0], *items[1]) if item.kind is ValueKind.UNREAD),
+        *(item.text for item in (*ref_items, *hyp_items) if item.kind is ValueKind.UNREAD),
         *abbreviations,
     )
     return StrictView(
         frozenset(kinds),
         frozenset(wrong),
-        frozenset(fault for fault in faults if fault is not None),
+        frozenset(named),
         unread if ValueKind.UNREAD in wrong else (),
     )
 
 
-def _kinds(ref_items: Sequence[Item], hyp_items: Sequence[Item]) -> frozenset[ValueKind]:
-    return frozenset([*[item.kind for item in ref_items], *[item.kind for item in hyp_items]])
+def _by_kind(items: Sequence[Item]) -> dict[ValueKind, list[Hashable]]:
+    keys: dict[ValueKind, list[Hashable]] = {}
+    for item in items:
+        keys.setdefault(item.kind, []).append(item.key)
+    return keys
+
+
+def _different(ref_items: Sequence[Item], hyp_items: Sequence[Item]) -> Iterator[ValueKind]:
+    """Yield the kinds of which the texts have other items, or in another order."""
+    ref_keys, hyp_keys = _by_kind(ref_items), _by_kind(hyp_items)
+    for kind in ref_keys.keys() | hyp_keys.keys():
+        said, written = ref_keys.get(kind, []), hyp_keys.get(kind, [])
+        if said != written and (kind is not ValueKind.NAME or _is_swapped(said, written)):
+            yield kind
 
 
 def _keys(kind: ValueKind, items: Sequence[Item]) -> list[Hashable]:
     return [item.key for item in items if item.kind is kind]
-
-
-def _differs(kind: ValueKind, ref_items: Sequence[Item], hyp_items: Sequence[Item]) -> bool:
-    ref_keys, hyp_keys = _keys(kind, ref_items), _keys(kind, hyp_items)
-    if kind is ValueKind.NAME:
-        return _is_swapped(ref_keys, hyp_keys)
-    return ref_keys != hyp_keys
 
 
 def _is_swapped(ref_names: list[Hashable], hyp_names: list[Hashable]) -> bool:
@@ -146,6 +154,13 @@ def _turned_words(
     ref_only, hyp_only = ref_words - hyp_words, hyp_words - ref_words
     if not ref_only or not hyp_only:
         return {}, ()
+    if not (
+        ref.acronyms
+        or hyp.acronyms
+        or any(map(_is_turnable, ref_only))
+        or any(map(_is_turnable, hyp_only))
+    ):
+        return {}, ()
     turned: dict[ValueKind, StrictFault | None] = {}
     prefixes = strict_table().prefixes
     abbreviations = _abbreviations_that_differ(ref, hyp, ref_only, hyp_only)
@@ -182,6 +197,12 @@ def _abbreviations_that_differ(
                     if Levenshtein.distance(word, other, score_cutoff=1) == 1:
                         return word, other
     return ()
+
+
+@lru_cache(maxsize=_KEPT_WORDS)
+def _is_turnable(word: str) -> bool:
+    """Return whether one letter or a prefix may make another word of a word."""
+    return _is_consonants(word) or bool(_stems_of(_american(word)))
 
 
 @lru_cache(maxsize=_KEPT_WORDS)
@@ -235,8 +256,8 @@ def _moved(ref: Reading, hyp: Reading, kinds: set[ValueKind]) -> Iterator[ValueK
         anchored.append(ValueKind.NUMBER)
     if not anchored:
         return
-    if len(ref.sequence) == len(hyp.sequence) and _places(ref) == _places(hyp):
-        return  # words were replaced one by one
+    if _followed(ref, anchored, ref.words) == _followed(hyp, anchored, ref.words):
+        return
     ref_words, hyp_words = _anchors(ref), _anchors(hyp)
     ref_shared: set[int] = set()
     hyp_shared: set[int] = set()
@@ -249,8 +270,21 @@ def _moved(ref: Reading, hyp: Reading, kinds: set[ValueKind]) -> Iterator[ValueK
             yield kind
 
 
-def _places(reading: Reading) -> list[int]:
-    return [place for place, part in enumerate(reading.sequence) if isinstance(part, Item)]
+def _followed(
+    reading: Reading, kinds: Collection[ValueKind], words: tuple[str, ...]
+) -> list[object]:
+    """Return the word after each item of these kinds, if it stands in the words but once.
+
+    Where it does not, an object is returned for it that equals nothing.
+    """
+    last = len(reading.sequence) - 1
+    followed: list[object] = []
+    for place, part in enumerate(reading.sequence):
+        if isinstance(part, Item) and part.kind in kinds:
+            after = reading.sequence[place + 1] if place < last else ""
+            known = isinstance(after, str) and words.count(after) == 1
+            followed.append(after if known else object())
+    return followed
 
 
 def _anchors(reading: Reading) -> list[str]:
