@@ -140,6 +140,16 @@ def _starts(words: list[str]) -> list[int]:
     ]
 
 
+def forget() -> None:
+    """Forget the table and what was read by it, so that another table is read."""
+    _NUMBERS.clear()
+    for remembered in (
+        read, strict_table, first_words, second_words, rules_by_word, item_of, _unit_words,
+        _simple, _phrases_only, _as_end, _expanded,
+    ):  # fmt: skip
+        remembered.cache_clear()
+
+
 @cache
 def _unit_words() -> frozenset[str]:
     return frozenset(strict_table().units.first_words())

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tasks.evaluation.scoring import Scores
 
 NOTHING_HEARD = "(nothing)"
+_NAMES_ONLY = frozenset((ValueKind.NAME,))
 _PAIRS_KEPT = 50_000
 _FAULT_ROWS = 20
 _UNREAD_SHOWN = 50
@@ -108,7 +109,9 @@ class SecondaryMetrics:
                     self.near[term, misrecognition] += 1
         view = compare(row.ref, row.hyp)
         if view.kinds:
-            self.strict_any[bool(view.wrong)] += 1
+            # A name alone is no dose; KER and FKR count names, and here a swap counts.
+            if view.wrong or view.kinds != _NAMES_ONLY:
+                self.strict_any[bool(view.wrong)] += 1
             for kind in view.kinds:
                 self.strict[kind, kind in view.wrong] += 1
             if view.faults:

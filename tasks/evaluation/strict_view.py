@@ -32,6 +32,11 @@ _LONGEST_ACRONYM = 6
 _ALIKE = 4
 _KEPT_WORDS = 1 << 16
 _VOWELS = frozenset("aeiouy'")
+_SHORTEST_ANCHOR = 3
+_FUNCTION_WORDS = frozenset(
+    "the and but for with has had have was were are his her this that from then also been "
+    "will she him you out per any all its our they them".split()
+)
 _ANCHORED = (ValueKind.NEGATION, ValueKind.SIDE, ValueKind.SIGN, ValueKind.OPPOSITE)
 
 
@@ -288,18 +293,20 @@ def _followed(
 
 
 def _anchors(reading: Reading) -> list[str]:
-    no_units = strict_table().no_units
-    return [word for word in reading.words if len(word) >= _SHORTEST_STEM and word not in no_units]
+    return [word for word in reading.words if _is_anchor(word)]
+
+
+def _is_anchor(word: str) -> bool:
+    return len(word) >= _SHORTEST_ANCHOR and word not in _FUNCTION_WORDS
 
 
 def _placed(reading: Reading, shared: set[int], kind: ValueKind) -> list[Hashable]:
     """Return the items of a kind between the words that both texts share."""
     placed: list[Hashable] = []
     place = 0
-    no_units = strict_table().no_units
     for part in reading.sequence:
         if isinstance(part, str):
-            if len(part) >= _SHORTEST_STEM and part not in no_units:
+            if _is_anchor(part):
                 if place in shared:
                     placed.append(part)
                 place += 1

@@ -258,7 +258,7 @@ def test_metrics_have_intervals_and_go_beyond_the_four(page: str) -> None:
     """KER of 4 in 12 rows by Wilson; false keywords, the strict view, what was heard instead."""
     assert "13.8 to 60.9" in page
     assert "rows with a keyword that nobody said" in page
-    assert "wrong number, dose, unit or negation" in page
+    assert "wrong number, dose, unit, route, side or negation" in page
     assert "heard: <bdi>uh as prin</bdi>" in page
     assert "in-domain harm" in page
 
