@@ -107,6 +107,9 @@ class SecondaryMetrics:
                 term = normalise_term(row.term)
                 if (misrecognition := misrecognised_as(ref, hyp, term)) is not None:
                     self.near[term, misrecognition] += 1
+        self._add_strict(row)
+
+    def _add_strict(self, row: Hypothesis) -> None:
         view = compare(row.ref, row.hyp)
         if view.kinds:
             # A name alone is no dose; KER and FKR count names, and here a swap counts.

@@ -26,29 +26,11 @@ if TYPE_CHECKING:
 
 OWN_TABLE = "ASR_FLYWHEEL_STRICT_TABLE"
 _NAME = "strict_view.yaml"
-_WITHIN_NUMBERS = [
-    "to",
-    "through",
-    "thru",
-    "and",
-    "of",
-    "the",
-    "per",
-    "over",
-    "out",
-    "in",
-    "each",
-    "every",
-    "plus",
-    "or",
-    "daily",
-    "weekly",
-    "monthly",
-    "yearly",
-    "nightly",
-    "hourly",
-    "annually",
-]
+_WITHIN_NUMBERS = (
+    "to", "through", "thru", "and", "of", "the", "per", "over", "out",
+    "in", "each", "every", "plus", "or", "daily", "weekly", "monthly", "yearly",
+    "nightly", "hourly", "annually",
+)  # fmt: skip
 
 
 class ValueKind(StrEnum):

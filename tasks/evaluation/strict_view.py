@@ -34,9 +34,13 @@ _KEPT_WORDS = 1 << 16
 _VOWELS = frozenset("aeiouy'")
 _SHORTEST_ANCHOR = 3
 _FUNCTION_WORDS = frozenset(
-    "the and but for with has had have was were are his her this that from then also been "
-    "will she him you out per any all its our they them".split()
-)
+    (
+        "the", "and", "but", "for", "with", "has", "had", "have", "was",
+        "were", "are", "his", "her", "this", "that", "from", "then", "also",
+        "been", "will", "she", "him", "you", "out", "per", "any", "all",
+        "its", "our", "they", "them",
+    )
+)  # fmt: skip
 _ANCHORED = (ValueKind.NEGATION, ValueKind.SIDE, ValueKind.SIGN, ValueKind.OPPOSITE)
 
 
