@@ -79,8 +79,8 @@ def compare(ref: str, hyp: str) -> StrictView:
     hyp_reading = ref_reading if ref == hyp else read(hyp)
     ref_items, hyp_items = ref_reading.items, hyp_reading.items
     if ref == hyp or ref_reading.sequence == hyp_reading.sequence:
-        kinds = frozenset([item.kind for item in ref_items])
-        return StrictView(kinds, frozenset()) if kinds else _NOTHING
+        same = frozenset([item.kind for item in ref_items])
+        return StrictView(same, frozenset()) if same else _NOTHING
     faults, abbreviations = _turned_words(ref_reading, hyp_reading)
     if not ref_items and not hyp_items and not faults:
         return _NOTHING
