@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
@@ -18,18 +19,17 @@ from rapidfuzz.distance import Levenshtein
 
 from tasks.evaluation.clinical_values import read
 from tasks.evaluation.strict_table import ValueKind, strict_table
-from tasks.evaluation.value_grammar import Item
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterator, Sequence
 
     from tasks.evaluation.clinical_values import Reading
+    from tasks.evaluation.value_grammar import Item
 
 _SHORTEST_STEM = 4
 _SHORTEST_STEM_OF_A = 5
 _POWERS_OF_TEN = frozenset(10**power for power in range(1, 7))
 _LONGEST_ACRONYM = 6
-_ALIKE = 4
 _KEPT_WORDS = 1 << 16
 _VOWELS = frozenset("aeiouy'")
 _SHORTEST_ANCHOR = 3
@@ -136,15 +136,7 @@ def _is_swapped(ref_names: list[Hashable], hyp_names: list[Hashable]) -> bool:
     """
     lost = [name for name in ref_names if ref_names.count(name) > hyp_names.count(name)]
     added = [name for name in hyp_names if hyp_names.count(name) > ref_names.count(name)]
-    if any(_look_alike(str(name), str(other)) for name in lost for other in added):
-        return True
-    return not lost and not added and ref_names != hyp_names
-
-
-def _look_alike(name: str, other: str) -> bool:
-    """Return whether two names of the table stand in one group, or begin or end alike."""
-    alike = other in strict_table().look_alikes[name]
-    return alike or name[:_ALIKE] == other[:_ALIKE] or name[-_ALIKE:] == other[-_ALIKE:]
+    return bool(lost and added) or (not lost and not added and ref_names != hyp_names)
 
 
 # Words that a prefix turns round
@@ -288,8 +280,11 @@ def _followed(
     """
     last = len(reading.sequence) - 1
     followed: list[object] = []
-    for place, part in enumerate(reading.sequence):
-        if isinstance(part, Item) and part.kind in kinds:
+    start = 0
+    for item in reading.items:
+        place = start = reading.sequence.index(item, start)
+        start += 1
+        if item.kind in kinds:
             after = reading.sequence[place + 1] if place < last else ""
             known = isinstance(after, str) and words.count(after) == 1
             followed.append(after if known else object())
@@ -326,7 +321,7 @@ def _number_faults(ref_items: Sequence[Item], hyp_items: Sequence[Item]) -> Iter
     ref_numbers = [item for item in ref_items if item.kind is ValueKind.NUMBER]
     hyp_numbers = [item for item in hyp_items if item.kind is ValueKind.NUMBER]
     steps = Levenshtein.opcodes(
-        [repr(item.key) for item in ref_numbers], [repr(item.key) for item in hyp_numbers]
+        [item.text for item in ref_numbers], [item.text for item in hyp_numbers]
     )
     for step in steps:
         if step.tag == "replace":
@@ -355,6 +350,7 @@ def _number_fault(said: Item, written: Item) -> StrictFault | None:
         *written_unit, written_amount, _ = written.key
         if said_unit != written_unit:
             return None
+        said_amount, written_amount = Fraction(said_amount), Fraction(written_amount)
     else:
         said_amount, written_amount = said.value, written.value
     ratio = max(said_amount / written_amount, written_amount / said_amount)

@@ -290,7 +290,7 @@ class ValueGrammar:
         value = _ROMAN.get(self.word(place + 1))
         if value is None or self.is_joined(place + 2):
             return None
-        return [_number(str(value), ("number", value, False))], place + 2
+        return [_number(str(value), ("number", "", str(value), False))], place + 2
 
     def name_with_digits(self, place: int) -> Found | None:
         """Read "B12", "HbA1c" and "T4": letters joined to digits are a name."""
@@ -516,7 +516,7 @@ class ValueGrammar:
         number = f"{sign}{in_digits(value)}"
         if self.words[place] != "one" and (unread := self._unread_unit(end)) is not None:
             return [_unread(f"{number} {self._chain(end, unread)}")], unread
-        key = ("number", -value if sign == "-" else value, sign == "+")
+        key = ("number", "", in_digits(-value if sign == "-" else value), sign == "+")
         return [Item(ValueKind.NUMBER, number, key, value)], end
 
     def _dose(self, sign: str, value: Fraction, unit: MeasuredBy, end: int) -> Found:
@@ -531,7 +531,8 @@ class ValueGrammar:
         text = f"{sign}{in_digits(value)} {name}"
         rate = name.partition("/")[2]
         amount = -value * measure.times if sign == "-" else value * measure.times
-        key = (measure.measures, rate, amount, sign == "+")
+        # As text: equal fractions are slow to find equal.
+        key = (measure.measures, rate, in_digits(amount), sign == "+")
         return [Item(ValueKind.NUMBER, text, key, value, name), *daily], stop
 
     def _daily(self, place: int) -> Found:
