@@ -129,10 +129,9 @@ def _keys(kind: ValueKind, items: Sequence[Item]) -> list[Hashable]:
 
 
 def _is_swapped(ref_names: list[Hashable], hyp_names: list[Hashable]) -> bool:
-    """Return whether a name stands for one that it is mistaken for.
+    """Return whether a name of the table stands for another.
 
-    A name that is merely lost is a missed word, and any other name a false keyword; KER and FKR
-    count them.
+    A name that is merely lost is a missed word, which KER counts.
     """
     lost = [name for name in ref_names if ref_names.count(name) > hyp_names.count(name)]
     added = [name for name in hyp_names if hyp_names.count(name) > ref_names.count(name)]
