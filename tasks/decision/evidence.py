@@ -17,13 +17,13 @@ from tasks.decision.verdict import (
     require_rows,
 )
 from tasks.evaluation import diff, row_basis
-from tasks.evaluation.clinical_values import compare
 from tasks.evaluation.false_keywords import (
     FalseKeywordFinder,
     false_keyword_effect,
     index_terms,
 )
 from tasks.evaluation.hypotheses import Partition
+from tasks.evaluation.strict_view import compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -1,220 +1,258 @@
-"""The strict view: numbers, doses, units and negations, which the contract's normaliser blurs.
+"""The critical items of a text: what the strict view must not take for something else.
 
 "1.5 mg" and "15 mg" are one string to the normaliser, and one letter of many to CER. Here a text is
-read for what must not be wrong, in its own order, and two texts agree or do not. Spelling is
-free: "one point five milligrams", "1.5 mg" and "1.5mg" are the same dose; "don't" and "not" are the
-same negation. English only, as the bases are.
+read for doses, rates, frequencies, routes, sides, negations and signs. The grammar is in
+value_grammar.py, its words are in strict_view.yaml. Spelling is free: "one point five milligrams",
+"1.5 mg" and "1.5mg" are the same dose. What cannot be read is an item of its own, which agrees with
+itself alone. English only, as the bases are.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from dataclasses import dataclass
-from decimal import Decimal
-from enum import StrEnum
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from tasks.evaluation.spoken_numbers import FIRST_WORDS
+from tasks.evaluation.strict_table import ValueKind, strict_table
+from tasks.evaluation.text_words import DividedText, divide
+from tasks.evaluation.value_grammar import (
+    SI_PREFIXES,
+    UNREAD_LETTERS,
+    VOWELS,
+    Item,
+    ValueGrammar,
+    first_words,
+    item_of,
+    rules_by_word,
+    second_words,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+
+_KEPT_TEXTS = 256
+_KEPT_NUMBERS = 1 << 15
+_NUMBERS: dict[tuple[str, ...], tuple[Sequence[Item | str], int]] = {}
+"""Numbers that were read, by their words: the items and the count of the words."""
+_NO_PREFIX = frozenset(("none", "nonetheless", "nonsense", "nonstop", "nonplussed"))
+_NON = Item(ValueKind.NEGATION, "non", "non")
 
 
-class ValueKind(StrEnum):
-    """The kinds of critical items."""
+class Reading(NamedTuple):
+    """A text as it was read.
 
-    NUMBER = "numbers and doses"
-    FREQUENCY = "frequencies"
-    NEGATION = "negations"
+    Attributes:
+        items: its critical items, in order.
+        sequence: its items and its other words, in order.
+        words: its other words.
+        acronyms: those of its other words that are written with two capitals, in small letters.
+    """
 
-
-class Item(NamedTuple):
-    """A critical item, in one spelling: ``Item(Kind.NUMBER, "1.5 mg")``."""
-
-    kind: ValueKind
-    text: str
-
-
-_ONES_IN_WORDS = """
-    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
-    sixteen seventeen eighteen nineteen
-"""
-_TENS_IN_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_SMALL = {word: place for place, word in enumerate(_ONES_IN_WORDS.split())} | {
-    word: 10 * place for place, word in enumerate(_TENS_IN_WORDS.split(), start=2)
-}
-_LARGE = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
-_UNITS = {
-    spelling: unit
-    for unit, spellings in {
-        "mg": "mg mgs milligram milligrams",
-        "mcg": "mcg mcgs ug microgram micrograms",
-        "g": "g gm gms gram grams",
-        "kg": "kg kgs kilogram kilograms",
-        "ml": "ml mls cc ccs milliliter milliliters millilitre millilitres",
-        "l": "l liter liters litre litres",
-        "dl": "dl deciliter deciliters decilitre decilitres",
-        "mmol": "mmol millimole millimoles",
-        "meq": "meq milliequivalent milliequivalents",
-        "unit": "unit units iu",
-        "%": "% percent",
-        "mmhg": "mmhg",
-        "tablet": "tablet tablets tab tabs",
-        "capsule": "capsule capsules",
-        "puff": "puff puffs",
-        "drop": "drop drops",
-        "minute": "minute minutes min mins",
-        "hour": "hour hours hr hrs",
-        "day": "day days",
-        "week": "week weeks",
-        "month": "month months",
-        "year": "year years",
-    }.items()
-    for spelling in spellings.split()
-}
-_FREQUENCIES = {
-    "once": "once",
-    "twice": "twice",
-    "thrice": "thrice",
-    "daily": "daily",
-    "nightly": "nightly",
-    "hourly": "hourly",
-    "weekly": "weekly",
-    "monthly": "monthly",
-    "bid": "twice daily",
-    "tid": "thrice daily",
-    "qid": "four times daily",
-    "prn": "as needed",
-}
-_NEGATIONS = {
-    **dict.fromkeys(("not", "cannot"), "not"),
-    **dict.fromkeys(("deny", "denies", "denied", "denying"), "denies"),
-    **{word: word for word in ("no", "never", "none", "without", "neither", "nor", "negative")},
-}
-# A number may be glued to its unit; a comma before three digits groups them.
-_WORD = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|[a-z]+(?:'[a-z]+)?|%|[^\sa-z0-9]")
-_DIGITS = frozenset("0123456789")
-_BEGINNINGS = frozenset((*_SMALL, *_LARGE, *_FREQUENCIES, *_NEGATIONS))
+    items: tuple[Item, ...]
+    sequence: tuple[Item | str, ...]
+    words: tuple[str, ...]
+    acronyms: frozenset[str] = frozenset()
 
 
 def critical(text: str) -> tuple[Item, ...]:
     """Return the critical items of a text as it was written, in order."""
-    lowered = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).lower()
-    lowered = lowered.replace("’", "'").replace("-", " ")
+    return read(text).items
+
+
+@lru_cache(maxsize=_KEPT_TEXTS)
+def read(text: str) -> Reading:
+    """Read a text as it was written."""
     # Most hypotheses are nothing but words, which need no pattern to be told apart.
-    if lowered.replace(" ", "").isalpha():
-        words = lowered.split()
-        starts = [place for place, word in enumerate(words) if word in _BEGINNINGS]
-    else:
-        words = _WORD.findall(lowered)
-        starts = [
-            place
-            for place, word in enumerate(words)
-            if word in _BEGINNINGS or word[0] in _DIGITS or word[-3:] == "n't"
-        ]
-    return tuple(_items(words, starts)) if starts else ()
+    letters = text.lower().rstrip(" .?!")
+    if not (letters.isascii() and letters.replace(" ", "").isalpha()):
+        return _read_divided(divide(text, _unit_words()), None)
+    words = letters.split()
+    # A capital at the beginning of a word says nothing; "L knee" begins with an abbreviation.
+    capitals = not (text[1:].islower() and text[1:2] != " ") and not text.isupper()
+    written = text.rstrip(" .?!").split() if capitals else None
+    starts = _starts(words) if "non" not in letters else range(len(words))
+    if not starts:
+        plain_words = tuple(words)
+        return Reading((), plain_words, plain_words, _acronyms(written))
+    return _read_divided(DividedText(words, None, written), starts)
 
 
-def _items(words: Sequence[str], starts: Sequence[int]) -> Iterator[Item]:
-    """Return the items that begin at these places; a word belongs to one item only."""
+def _read_divided(text: DividedText, starts: Sequence[int] | None) -> Reading:
+    """Read the words of a text, whose items begin at these places only."""
+    grammar, words = ValueGrammar(text), text.words
+    fast, simple, phrases_only = text.joined is None, _simple(), _phrases_only()
+    items: list[Item] = []
+    sequence: list[Item | str] = []
+    others: list[str] = []
     free = 0
-    for place in starts:
+    for place in range(len(words)) if starts is None else starts:
         if place < free:
             continue
-        word = words[place]
-        number, after = _number(words, place)
-        if number is not None:
-            unit = _UNITS.get(words[after]) if after < len(words) else None
-            yield Item(ValueKind.NUMBER, f"{number} {unit}" if unit else number)
-            free = after + (unit is not None)
-        elif word in _FREQUENCIES:
-            yield Item(ValueKind.FREQUENCY, _FREQUENCIES[word])
-        elif word in _NEGATIONS or word.endswith("n't"):
-            yield Item(ValueKind.NEGATION, _NEGATIONS.get(word, "not"))
-
-
-def _number(tokens: Sequence[str], start: int) -> tuple[str | None, int]:
-    """Return the number that begins at a word, in digits, and the place after it."""
-    if tokens[start][0].isdecimal():
-        return _plain_digits(Decimal(tokens[start].replace(",", ""))), start + 1
-    integer, place = _parse_cardinal(tokens, start)
-    if integer is None:
-        return None, start
-    digits = []
-    if place < len(tokens) and tokens[place] == "point":
-        for word in tokens[place + 1 :]:
-            if _SMALL.get(word, 10) > 9:  # noqa: PLR2004 - decimals are spoken digit by digit
-                break
-            digits.append(str(_SMALL[word]))
-    if not digits:
-        return str(integer), place
-    return _plain_digits(Decimal(f"{integer}.{''.join(digits)}")), place + 1 + len(digits)
-
-
-def _parse_cardinal(tokens: Sequence[str], start: int) -> tuple[int | None, int]:
-    """Parse a cardinal in words, such as "two hundred and fifty"."""
-    total, group, place = 0, None, start
-    while place < len(tokens):
-        word = tokens[place]
-        if word in _SMALL and _may_follow(group, _SMALL[word]):
-            group = (group or 0) + _SMALL[word]
-        elif word in _LARGE and group is not None:
-            if word == "hundred":
-                group *= 100
+        if free < place:
+            sequence.extend(words[free:place])
+            others.extend(words[free:place])
+        if fast and (item := simple.get(words[place])) is not None:
+            items.append(item)
+            sequence.append(item)
+            free = place + 1
+            continue
+        if fast and words[place] in phrases_only:
+            phrase = grammar.table.phrases.match(words, place)
+            entry, free = (None, place) if phrase is None else phrase
+            if entry is not None:
+                item = item_of(entry)
+                items.append(item)
+                sequence.append(item)
+            continue
+        parts, free = _remembered(grammar, place) if fast else _parts_at(grammar, place)
+        sequence.extend(parts)
+        for part in parts:
+            if isinstance(part, Item):
+                items.append(part)
             else:
-                total, group = total + group * _LARGE[word], 0
-        elif not (word == "and" and group and group % 100 == 0 and _is_small(tokens, place + 1)):
-            break
-        place += 1
-    return (None, start) if group is None else (total + group, place)
+                others.append(part)
+    sequence.extend(words[free:])
+    others.extend(words[free:])
+    return Reading(tuple(items), tuple(sequence), tuple(others), _acronyms(text.written))
 
 
-def _may_follow(group: int | None, value: int) -> bool:
-    """Return whether "five" may go on from "twenty", but not from "four" or "ten"."""
-    if group is None or (group % 100 == 0 and group != 0):
-        return True
-    if group == 0:
-        return value != 0
-    return group % 100 >= 20 and group % 10 == 0 and 0 < value < 10  # noqa: PLR2004
-
-
-def _is_small(tokens: Sequence[str], place: int) -> bool:
-    return place < len(tokens) and tokens[place] in _SMALL
-
-
-def _plain_digits(number: Decimal) -> str:
-    text = f"{number:f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
-
-
-@dataclass(frozen=True, slots=True)
-class StrictView:
-    """Two texts' critical items.
-
-    Attributes:
-        kinds: the kinds that either of them holds.
-        wrong: the kinds in which they differ.
-    """
-
-    kinds: frozenset[ValueKind]
-    wrong: frozenset[ValueKind]
-
-
-_NOTHING: StrictView = StrictView(frozenset(), frozenset())
-
-
-def compare(ref: str, hyp: str) -> StrictView:
-    """Compare the critical items of two texts as they were written."""
-    ref_items = critical(ref)
-    hyp_items = ref_items if ref == hyp else critical(hyp)
-    if not ref_items and not hyp_items:
-        return _NOTHING
-    kinds = frozenset(item.kind for item in (*ref_items, *hyp_items))
-    if ref_items == hyp_items:
-        return StrictView(kinds, frozenset())
-    wrong = frozenset(
-        kind
-        for kind in kinds
-        if [item for item in ref_items if item.kind is kind]
-        != [item for item in hyp_items if item.kind is kind]
+def _acronyms(written: list[str] | None) -> frozenset[str]:
+    """Return the words that are written with two capitals."""
+    if written is None:
+        return frozenset()
+    return frozenset(
+        word.strip(".?!").lower()
+        for word in written
+        if not word[1:].islower() and sum(map(str.isupper, word)) > 1
     )
-    return StrictView(kinds, wrong)
+
+
+def _starts(words: list[str]) -> list[int]:
+    """Return the places at which an item may begin in a text of nothing but words."""
+    seconds = second_words()
+    known = seconds.keys()
+    last = len(words) - 1
+    return [
+        place
+        for place, word in enumerate(words)
+        if word in known
+        and ((second := seconds[word]) is None or (place < last and words[place + 1] in second))
+    ]
+
+
+def forget() -> None:
+    """Forget the table and what was read by it, so that another table is read."""
+    _NUMBERS.clear()
+    for remembered in (
+        read, strict_table, first_words, second_words, rules_by_word, item_of, _unit_words,
+        _simple, _phrases_only, _as_end, _expanded,
+    ):  # fmt: skip
+        remembered.cache_clear()
+
+
+@cache
+def _unit_words() -> frozenset[str]:
+    return frozenset(strict_table().units.first_words())
+
+
+@cache
+def _simple() -> dict[str, Item]:
+    """Return the words that are an item whatever follows them."""
+    table = strict_table()
+    followed = {words[0] for words, _ in table.phrases if len(words) > 1}
+    ruled = {*rules_by_word(), *table.abbreviations, *table.capitals_in_small_letters}
+    return {
+        words[0]: item_of(entry)
+        for words, entry in table.phrases
+        if entry is not None
+        and len(words) == 1
+        and len(words[0]) > 1
+        and words[0] not in followed
+        and words[0] not in ruled
+    }
+
+
+@cache
+def _phrases_only() -> frozenset[str]:
+    """Return the words that begin phrases of the table and nothing else."""
+    table = strict_table()
+    bare = {words[0] for words, unit in table.units if unit.bare}
+    others = {*rules_by_word(), *table.abbreviations, *table.capitals_in_small_letters, *bare}
+    return frozenset(word for word in table.phrases.first_words() if len(word) > 1) - others
+
+
+def _remembered(grammar: ValueGrammar, place: int) -> tuple[Sequence[Item | str], int]:
+    """Return the parts at a place; a number in the same words is read once."""
+    words = grammar.words
+    if words[place] not in FIRST_WORDS:
+        return _parts_at(grammar, place)
+    known = grammar.table.number_words
+    end = place + 1
+    while end < grammar.count and words[end] in known:
+        end += 1
+    after = words[end] if end < grammar.count else ""
+    key = (*words[place:end], _as_end(after))
+    if (remembered := _NUMBERS.get(key)) is not None:
+        return remembered[0], place + remembered[1]
+    parts, stop = _parts_at(grammar, place)
+    if len(_NUMBERS) >= _KEPT_NUMBERS:
+        _NUMBERS.clear()
+    if stop <= end:
+        _NUMBERS[key] = parts, stop - place
+    return parts, stop
+
+
+@lru_cache(maxsize=_KEPT_NUMBERS)
+def _as_end(word: str) -> str:
+    """Return the word after a number, or "?" where all such words mean the same for it."""
+    long = len(word) > UNREAD_LETTERS and not VOWELS.isdisjoint(word)
+    plain_word = long and not word.startswith(SI_PREFIXES) and word not in first_words()
+    return "?" if plain_word else word
+
+
+def _parts_at(grammar: ValueGrammar, place: int) -> tuple[Sequence[Item | str], int]:
+    """Return the items, or the word, at a place, and the place after them."""
+    word = grammar.words[place]
+    if (spelled := _spelled(grammar, place)) is not None:
+        return spelled
+    found: Sequence[Item] | None = None
+    end = place + 1
+    if word in first_words() or not word.isalpha():
+        found, end = grammar.items_at(place)
+    elif grammar.is_joined(place + 1):
+        found, end = grammar.name_with_digits(place) or (None, end)
+    if found is not None:
+        return found, end
+    if word.startswith("non") and word not in _NO_PREFIX:
+        rest = word.removeprefix("non")
+        if len(rest) >= UNREAD_LETTERS:
+            return (_NON, rest), end
+    return ((word,) if word.isalpha() or "'" in word else ()), end
+
+
+def _spelled(grammar: ValueGrammar, place: int) -> tuple[Sequence[Item | str], int] | None:
+    """Read an abbreviation as its words, and letters apart as one word: "i n r"."""
+    words, abbreviations = grammar.words, grammar.table.abbreviations
+    if len(words[place]) > 1:
+        known = words[place] in abbreviations and not grammar.ends_within(place + 1)
+        return (_expanded(words[place]).sequence, place + 1) if known else None
+    end = place
+    while end < grammar.count and len(words[end]) == 1 and words[end].isalpha():
+        end += 1
+    letters = "".join(words[place:end])
+    if len(letters) < 2 or grammar.ends_within(end):  # noqa: PLR2004 - a letter alone
+        return None
+    if letters in abbreviations:
+        return _expanded(letters).sequence, end
+    # "a" and "i" are words; two letters with one of them are no abbreviation.
+    words_of_two = len(letters) == 2 and not {"a", "i"}.isdisjoint(letters)  # noqa: PLR2004
+    if words_of_two or grammar.table.phrases.match(words, place) is not None:
+        return None
+    return (letters,), end
+
+
+@cache
+def _expanded(abbreviation: str) -> Reading:
+    """Return the reading of the words that an abbreviation stands for."""
+    words = list(strict_table().abbreviations[abbreviation])
+    return _read_divided(DividedText(words, None, None), None)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tasks.evaluation.clinical_values import ValueKind
 from tasks.evaluation.false_keywords import TermIndex, index_terms
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.incremental_scoring import intervals, spelling_as_dict
@@ -23,6 +22,8 @@ from tasks.evaluation.outside_terms import NAME, ErrorsOutsideTerms, errors_outs
 from tasks.evaluation.row_basis import ALL, CHOSE, CROSS_FITTED, HELD_OUT, TRAINED, UNTUNED
 from tasks.evaluation.scoring import Proportion
 from tasks.evaluation.secondary_metrics import SecondaryMetrics, compute_secondary_metrics
+from tasks.evaluation.strict_table import ValueKind
+from tasks.evaluation.strict_view import StrictFault
 
 if TYPE_CHECKING:
     from tasks.evaluation.diff import KeywordErrorChange, MetricChange
@@ -174,6 +175,11 @@ class Leaderboard:
                 for kind in ValueKind
                 if metrics.strict_share(kind).n
             )
+            + "".join(
+                f", {fault} in {metrics.faults[fault]}"
+                for fault in StrictFault
+                if metrics.faults[fault]
+            )
             for entry, metrics in metrics_by_entry
         ]
 
@@ -244,8 +250,9 @@ def _headline(entry: LeaderboardEntry) -> dict[str, object]:
 _FIGURES = {"WER": "wer", "CER": "cer", "KER": "ker", "SER": "ser", "pooled WER": "pooled_wer"}
 _BEYOND = (
     "Canonical KER: a term in another spelling, such as x ray for x-ray, is not missed. FKR: rows "
-    "that hold a keyword nobody said. Strict: of the rows with a number, dose, frequency or "
-    "negation on either side, those in which one differs."
+    "that hold a keyword nobody said. Strict: of the rows with a number, dose, frequency, route, "
+    "side or negation in either text, those in which one differs. What cannot be read counts as "
+    "different."
 )
 _UNSEEN = (HELD_OUT, CROSS_FITTED)
 _OUTSIDE = (

@@ -4,8 +4,8 @@ Each has its own name and its own n; none of them changes the four metrics.
 
 - FKR, the false keyword rate: the share of rows whose hypothesis holds a term that nobody said;
 - near misses: the words that stand where a missed term should, unless they are its other spelling;
-- the strict view: the share of rows, of those with a number, dose, frequency or negation on either
-  side, in which these differ.
+- the strict view: the share of rows, of those with a number, dose, frequency, route, side or
+  negation on either side, in which these differ; with the faults that have a name.
 """
 
 from __future__ import annotations
@@ -18,16 +18,23 @@ from rapidfuzz.distance import Levenshtein
 
 from tasks.data.canonical import SpokenText, canonical_term
 from tasks.data.text_normalizer import contains_words, normalise, normalise_term
-from tasks.evaluation.clinical_values import ValueKind, compare
 from tasks.evaluation.false_keywords import TermIndex, index_terms
 from tasks.evaluation.scoring import Proportion
+from tasks.evaluation.strict_table import ValueKind
+from tasks.evaluation.strict_view import StrictFault, compare
 
 if TYPE_CHECKING:
     from tasks.evaluation.hypotheses import Hypothesis
     from tasks.evaluation.scoring import Scores
 
 NOTHING_HEARD = "(nothing)"
+_NAMES_ONLY = frozenset((ValueKind.NAME,))
 _PAIRS_KEPT = 50_000
+_FAULT_ROWS = 20
+_UNREAD_SHOWN = 50
+_COUNTERS = (
+    "rows", "with_false_keyword", "false_terms", "near", "strict", "strict_any", "faults", "unread"
+)  # fmt: skip
 
 
 def misrecognised_as(ref: str, hyp: str, term: str) -> str | None:
@@ -85,6 +92,9 @@ class SecondaryMetrics:
         near: how often a term was missed and these words heard instead.
         strict: rows that hold something critical, and rows in which it is wrong, by kind.
         strict_any: the same of any kind: rows, wrong.
+        faults: rows with a fault that has a name, such as a tenfold dose.
+        fault_rows: the first such rows: audio, reference and hypothesis.
+        unread: what stood in a differing row and could not be read, by its spelling.
         canonical: whether terms are looked for in every spelling, or to the letter.
     """
 
@@ -95,6 +105,9 @@ class SecondaryMetrics:
     near: Counter[tuple[str, str]] = field(default_factory=Counter)
     strict: Counter[tuple[ValueKind, bool]] = field(default_factory=Counter)
     strict_any: Counter[bool] = field(default_factory=Counter)
+    faults: Counter[StrictFault] = field(default_factory=Counter)
+    fault_rows: dict[StrictFault, list[tuple[str, str, str]]] = field(default_factory=dict)
+    unread: Counter[str] = field(default_factory=Counter)
     canonical: bool = True
 
     def add(self, row: Hypothesis, ref: str, hyp: str, *, term_missed: bool | None) -> None:
@@ -118,21 +131,42 @@ class SecondaryMetrics:
                 )
                 if misrecognition is not None:
                     self.near[normalise_term(row.term), misrecognition] += 1
+        self._add_strict(row)
+
+    def _add_strict(self, row: Hypothesis) -> None:
         view = compare(row.ref, row.hyp)
         if view.kinds:
-            self.strict_any[bool(view.wrong)] += 1
+            # A name alone is no dose; KER and FKR count names, and here a swap counts.
+            if view.wrong or view.kinds != _NAMES_ONLY:
+                self.strict_any[bool(view.wrong)] += 1
             for kind in view.kinds:
                 self.strict[kind, kind in view.wrong] += 1
+            if view.faults:
+                self.faults.update(view.faults)
+                for fault in view.faults:
+                    self._keep_row(fault, (row.audio_filepath, row.ref, row.hyp))
+            if view.unread:
+                self.unread.update(view.unread)
+
+    def _keep_row(self, fault: StrictFault, row: tuple[str, str, str]) -> None:
+        rows = self.fault_rows.setdefault(fault, [])
+        if len(rows) < _FAULT_ROWS:
+            rows.append(row)
 
     def prune(self) -> None:
         """Bound memory: discard the rarest misrecognitions first."""
         if len(self.near) > 2 * _PAIRS_KEPT:
             self.near = Counter(dict(self.near.most_common(_PAIRS_KEPT)))
+        if len(self.unread) > 2 * _PAIRS_KEPT:
+            self.unread = Counter(dict(self.unread.most_common(_PAIRS_KEPT)))
 
     def merge(self, other: SecondaryMetrics) -> None:
         """Add the counts of another part of the rows."""
-        for name in ("rows", "with_false_keyword", "false_terms", "near", "strict", "strict_any"):
+        for name in _COUNTERS:
             getattr(self, name).update(getattr(other, name))
+        for fault, rows in other.fault_rows.items():
+            for row in rows:
+                self._keep_row(fault, row)
 
     @property
     def false_keywords(self) -> Proportion:
@@ -179,6 +213,17 @@ class SecondaryMetrics:
             "strict": {
                 **_share("rate", self.strict_share()),
                 "by": {kind.value: _share("rate", self.strict_share(kind)) for kind in ValueKind},
+                "faults": {
+                    fault.value: {
+                        "rows": self.faults[fault],
+                        "first": [
+                            {"audio_filepath": audio, "ref": ref, "hyp": hyp}
+                            for audio, ref, hyp in self.fault_rows.get(fault, ())
+                        ],
+                    }
+                    for fault in StrictFault
+                },
+                "unread": dict(self.unread.most_common(_UNREAD_SHOWN)),
             },
         }
 

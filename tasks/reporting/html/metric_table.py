@@ -76,7 +76,7 @@ def metric_lines(pairing: PairedScores, term_index: TermIndex) -> Iterable[Metri
         ),
         (
             "strict",
-            "rows with a wrong number, dose, unit or negation, of those that have one",
+            "rows with a wrong number, dose, unit, route, side or negation, of those that have one",
             [metrics.strict_share() for metrics in beyond],
         ),
     ):

@@ -20,6 +20,7 @@ from tasks.reporting.html.chart_data import category_differences, training_serie
 from tasks.reporting.html.metric_table import metric_lines
 from tasks.reporting.html.number_format import percent, points
 from tasks.reporting.html.shipped_section import describe_shipped
+from tasks.reporting.html.strict_faults import describe_faults
 from tasks.reporting.html.svg_charts import CurveFigure
 from tasks.training.run_info import LAST_CHECKPOINT
 
@@ -123,6 +124,7 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "against_forgetting": AGAINST_FORGETTING,
         "metrics": list(metric_lines(evidence.judged, words)),
         "trained_metrics": list(metric_lines(evidence.trained, words)),
+        "strict_faults": describe_faults(evidence.judged),
         "judged_n": len(evidence.judged.pairs),
         "trained_n": len(evidence.trained.pairs),
         "forest": _forest(differences, scale, evidence.priority),

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.evaluation.clinical_values import ValueKind
 from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.hypotheses import Hypothesis
 from tasks.evaluation.scoring import Proportion, score
@@ -18,6 +17,7 @@ from tasks.evaluation.secondary_metrics import (
     compute_secondary_metrics,
     misrecognised_as,
 )
+from tasks.evaluation.strict_table import ValueKind
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,36 @@ def test_each_figure_has_its_name_and_its_n() -> None:
     assert told["strict"]["by"][ValueKind.FREQUENCY.value] == {"n": 0, "rate": None, "ci": None}
     low, high = told["strict"]["ci"]
     assert 0 < low < 0.5 < high < 1
+
+
+def test_named_faults_and_unread_words_are_reported() -> None:
+    """A tenfold dose, a lost negation and their rows; a unit that nobody knows."""
+    unknown = Hypothesis("4.wav", "give 5 qwx", "give 5 qwz")
+    strict = json.loads(json.dumps(compute_secondary_metrics(score([*rows(), unknown])).as_dict()))[
+        "strict"
+    ]
+    assert {name: fault["rows"] for name, fault in strict["faults"].items()} == {
+        "tenfold dose": 1,
+        "lost negation": 1,
+        "added negation": 0,
+        "swapped unit": 0,
+    }
+    assert strict["faults"]["tenfold dose"]["first"] == [
+        {
+            "audio_filepath": "3.wav",
+            "ref": "give warfarin 1.5 mg",
+            "hyp": "give warfarin 15 mg",
+        }
+    ]
+    assert strict["unread"] == {"5 qwx": 1, "5 qwz": 1}
+
+
+def test_a_row_with_nothing_but_a_name_is_not_counted() -> None:
+    """Unless the name was swapped for one that looks alike."""
+    named = Hypothesis("0.wav", "give insulin", "give insulin")
+    swapped = Hypothesis("1.wav", "give hydroxyzine", "give hydralazine")
+    assert compute_secondary_metrics(score([named])).strict_share().n == 0
+    assert compute_secondary_metrics(score([named, swapped])).strict_share() == Proportion(1, 1)
 
 
 def test_parts_add_up() -> None:

@@ -18,13 +18,16 @@ from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.decision import mixture_choice
 from tasks.decision.guardrail import Guardrail
-from tasks.evaluation.hypotheses import Partition, write_hypotheses
+from tasks.evaluation.diff import pair
+from tasks.evaluation.hypotheses import Hypothesis, Partition, write_hypotheses
+from tasks.evaluation.scoring import score
 from tasks.evaluation.statistics import Interval
 from tasks.records import run_record
 from tasks.reporting.html import audio_clips, chart_data, png_figures, svg_charts, write_report
 from tasks.reporting.html.number_format import points
 from tasks.reporting.html.page import render
 from tasks.reporting.html.report_data import gather
+from tasks.reporting.html.strict_faults import describe_faults
 from tasks.training.progress import Epoch
 from tasks.training.run_info import LAST_CHECKPOINT
 from tests.support import factories, prepared_cycles
@@ -258,7 +261,7 @@ def test_metrics_have_intervals_and_go_beyond_the_four(page: str) -> None:
     """KER of 4 in 12 rows by Wilson; false keywords, the strict view, what was heard instead."""
     assert "13.8 to 60.9" in page
     assert "rows with a keyword that nobody said" in page
-    assert "wrong number, dose, unit or negation" in page
+    assert "wrong number, dose, unit, route, side or negation" in page
     assert "heard: <bdi>uh as prin</bdi>" in page
     assert "in-domain harm" in page
     # No missed term was there in another spelling: canonical KER is KER.
@@ -293,6 +296,37 @@ def test_the_guardrail_is_shown_as_it_was_judged(tmp_path: Path) -> None:
         del decision["guardrail"][name]
     path.write_text(json.dumps(decision))
     assert "10.0 % → 20.0 % on 200 sentences" in render(gather(cycle, run_record.read(cycle)))
+
+
+def test_a_tenfold_dose_is_named_on_the_first_screen(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So are a lost negation and a swapped unit, with the base's; and what could not be read."""
+    cycle = open_cycle(finished)
+    evidence = gather(cycle, run_record.read(cycle))
+    texts = [
+        ("give .5 mg <now>", "give 5 mg <now>"),
+        ("no fever", "fever"),
+        ("give 1 g", "give 1 mg"),
+        ("give 5 qwx", "give 5"),
+    ]
+    rows = [Hypothesis(f"{n}.wav", ref, hyp) for n, (ref, hyp) in enumerate(texts)]
+    right = [dataclasses.replace(row, hyp=row.ref) for row in rows]
+    faults = describe_faults(pair(score(right), score(rows)))
+    assert faults is not None
+    assert [(count.name, count.before, count.after) for count in faults.counts] == [
+        ("tenfold dose", 0, 1),
+        ("lost negation", 0, 1),
+        ("added negations", 0, 0),
+        ("swapped unit", 0, 1),
+    ]
+    assert faults.unread == [("5 qwx", 1)]
+    monkeypatch.setattr("tasks.reporting.html.page.describe_faults", lambda _: faults)
+    text = render(evidence)
+    top = text[: text.index("</header>")]
+    assert "<strong>1 tenfold dose</strong> (base 0)" in top
+    assert "<q>give .5 mg &lt;now&gt;</q> became <q>give 5 mg &lt;now&gt;</q>" in top
+    assert "<bdi>5 qwx</bdi> (1)" in top
 
 
 def test_the_same_run_gives_the_same_file(finished: Path, page: str) -> None:

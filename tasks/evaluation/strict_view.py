@@ -1,0 +1,366 @@
+"""The strict view: whether two texts say the same of doses, routes, sides and negations.
+
+It errs on the safe side. What tasks/evaluation/clinical_values.py cannot read agrees with its own
+spelling alone. Two texts that differ are compared by kind: the items of a kind must be the same, in
+the same order. Negations, sides, signs and opposites must also stand at the same words, and doses
+where there are two or more: "no fever but cough" is not "fever but no cough". A word that differs
+by a prefix such as a- or hypo- is another word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+from rapidfuzz.distance import Levenshtein
+
+from tasks.evaluation.clinical_values import read
+from tasks.evaluation.strict_table import ValueKind, strict_table
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Hashable, Iterator, Sequence
+
+    from tasks.evaluation.clinical_values import Reading
+    from tasks.evaluation.value_grammar import Item
+
+_SHORTEST_STEM = 4
+_SHORTEST_STEM_OF_A = 5
+_POWERS_OF_TEN = frozenset(10**power for power in range(1, 7))
+_LONGEST_ACRONYM = 6
+_KEPT_WORDS = 1 << 16
+_VOWELS = frozenset("aeiouy'")
+_SHORTEST_ANCHOR = 3
+_FUNCTION_WORDS = frozenset(
+    (
+        "the", "and", "but", "for", "with", "has", "had", "have", "was",
+        "were", "are", "his", "her", "this", "that", "from", "then", "also",
+        "been", "will", "she", "him", "you", "out", "per", "any", "all",
+        "its", "our", "they", "them",
+    )
+)  # fmt: skip
+_ANCHORED = (ValueKind.NEGATION, ValueKind.SIDE, ValueKind.SIGN, ValueKind.OPPOSITE)
+
+
+class StrictFault(StrEnum):
+    """The faults that are named where a reader looks first."""
+
+    TENFOLD = "tenfold dose"
+    NEGATION = "lost negation"
+    ADDED_NEGATION = "added negation"
+    UNIT = "swapped unit"
+
+
+@dataclass(frozen=True, slots=True)
+class StrictView:
+    """Two texts' critical items.
+
+    Attributes:
+        kinds: the kinds that either of them holds.
+        wrong: the kinds in which they differ.
+        faults: what is named of the difference.
+        unread: what stands in either text and could not be read, in its spelling.
+    """
+
+    kinds: frozenset[ValueKind]
+    wrong: frozenset[ValueKind]
+    faults: frozenset[StrictFault] = field(default=frozenset())
+    unread: tuple[str, ...] = ()
+
+
+_NOTHING = StrictView(frozenset(), frozenset())
+
+
+def compare(ref: str, hyp: str) -> StrictView:
+    """Compare the critical items of two texts as they were written."""
+    ref_reading = read(ref)
+    hyp_reading = ref_reading if ref == hyp else read(hyp)
+    ref_items, hyp_items = ref_reading.items, hyp_reading.items
+    if ref == hyp or ref_reading.sequence == hyp_reading.sequence:
+        same = frozenset([item.kind for item in ref_items])
+        return StrictView(same, frozenset()) if same else _NOTHING
+    faults, abbreviations = _turned_words(ref_reading, hyp_reading)
+    if not ref_items and not hyp_items and not faults:
+        return _NOTHING
+    wrong = set(faults)
+    kinds = wrong.union([item.kind for item in ref_items], [item.kind for item in hyp_items])
+    if ref_items != hyp_items:
+        wrong.update(_different(ref_items, hyp_items))
+    wrong.update(_moved(ref_reading, hyp_reading, kinds - wrong))
+    if not wrong:
+        return StrictView(frozenset(kinds), frozenset())
+    named = {fault for fault in faults.values() if fault is not None}
+    if ValueKind.NUMBER in wrong:
+        named.update(_number_faults(ref_items, hyp_items))
+    if ValueKind.NEGATION in wrong:
+        named.update(_negation_faults(ref_items, hyp_items))
+    unread = (
+        *(item.text for item in (*ref_items, *hyp_items) if item.kind is ValueKind.UNREAD),
+        *abbreviations,
+    )
+    return StrictView(
+        frozenset(kinds),
+        frozenset(wrong),
+        frozenset(named),
+        unread if ValueKind.UNREAD in wrong else (),
+    )
+
+
+def _by_kind(items: Sequence[Item]) -> dict[ValueKind, list[Hashable]]:
+    keys: dict[ValueKind, list[Hashable]] = {}
+    for item in items:
+        keys.setdefault(item.kind, []).append(item.key)
+    return keys
+
+
+def _different(ref_items: Sequence[Item], hyp_items: Sequence[Item]) -> Iterator[ValueKind]:
+    """Yield the kinds of which the texts have other items, or in another order."""
+    ref_keys, hyp_keys = _by_kind(ref_items), _by_kind(hyp_items)
+    for kind in ref_keys.keys() | hyp_keys.keys():
+        said, written = ref_keys.get(kind, []), hyp_keys.get(kind, [])
+        if said != written and (kind is not ValueKind.NAME or _is_swapped(said, written)):
+            yield kind
+
+
+def _keys(kind: ValueKind, items: Sequence[Item]) -> list[Hashable]:
+    return [item.key for item in items if item.kind is kind]
+
+
+def _is_swapped(ref_names: list[Hashable], hyp_names: list[Hashable]) -> bool:
+    """Return whether a name of the table stands for another.
+
+    A name that is merely lost is a missed word, which KER counts.
+    """
+    lost = [name for name in ref_names if ref_names.count(name) > hyp_names.count(name)]
+    added = [name for name in hyp_names if hyp_names.count(name) > ref_names.count(name)]
+    return bool(lost and added) or (not lost and not added and ref_names != hyp_names)
+
+
+# Words that a prefix turns round
+
+
+def _turned_words(
+    ref: Reading, hyp: Reading
+) -> tuple[dict[ValueKind, StrictFault | None], tuple[str, ...]]:
+    """Compare the words that are no items and stand in one text only.
+
+    Returns:
+        The kinds of the words that differ by a prefix, each with its fault where that has a name;
+        and the abbreviations that nobody knows and that differ by one letter.
+    """
+    ref_words, hyp_words = set(ref.words), set(hyp.words)
+    ref_only, hyp_only = ref_words - hyp_words, hyp_words - ref_words
+    if not ref_only or not hyp_only:
+        return {}, ()
+    if not (
+        ref.acronyms
+        or hyp.acronyms
+        or any(map(_is_turnable, ref_only))
+        or any(map(_is_turnable, hyp_only))
+    ):
+        return {}, ()
+    turned: dict[ValueKind, StrictFault | None] = {}
+    prefixes = strict_table().prefixes
+    abbreviations = _abbreviations_that_differ(ref, hyp, ref_only, hyp_only)
+    if abbreviations:
+        turned[ValueKind.UNREAD] = None
+    ref_only, hyp_only = set(map(_american, ref_only)), set(map(_american, hyp_only))
+    ref_stems, hyp_stems = _stems(ref_only), _stems(hyp_only)
+    if not ref_stems and not hyp_stems:
+        return turned, abbreviations
+    for stem, prefix in ref_stems.items():
+        if stem in hyp_only and not _stands_alone(prefix, hyp_only):
+            kind = prefixes[prefix]
+            turned[kind] = StrictFault.NEGATION if kind is ValueKind.NEGATION else None
+        elif stem in hyp_stems and _opposed(prefix, hyp_stems[stem]):
+            turned[ValueKind.OPPOSITE] = None
+    for stem, prefix in hyp_stems.items():
+        if stem in ref_only and not _stands_alone(prefix, ref_only):
+            kind = prefixes[prefix]
+            turned[kind] = StrictFault.ADDED_NEGATION if kind is ValueKind.NEGATION else None
+    return turned, abbreviations
+
+
+def _abbreviations_that_differ(
+    ref: Reading, hyp: Reading, ref_only: set[str], hyp_only: set[str]
+) -> tuple[str, ...]:
+    """Return an abbreviation of either text and the word that differs from it by one letter."""
+    for words, others, acronyms in (
+        (ref_only, hyp_only, ref.acronyms),
+        (hyp_only, ref_only, hyp.acronyms),
+    ):
+        for word in words:
+            if _is_consonants(word) or word in acronyms:
+                for other in others:
+                    if Levenshtein.distance(word, other, score_cutoff=1) == 1:
+                        return word, other
+    return ()
+
+
+@lru_cache(maxsize=_KEPT_WORDS)
+def _is_turnable(word: str) -> bool:
+    """Return whether one letter or a prefix may make another word of a word."""
+    return _is_consonants(word) or bool(_stems_of(_american(word)))
+
+
+@lru_cache(maxsize=_KEPT_WORDS)
+def _is_consonants(word: str) -> bool:
+    return len(word) <= _LONGEST_ACRONYM and _VOWELS.isdisjoint(word)
+
+
+@cache
+def _prefixes() -> tuple[str, ...]:
+    return tuple(sorted(strict_table().prefixes, key=len, reverse=True))
+
+
+def _stems(words: set[str]) -> dict[str, str]:
+    """Return what is left of words without their prefixes, with the prefix."""
+    return dict(stem for word in words for stem in _stems_of(word))
+
+
+@lru_cache(maxsize=_KEPT_WORDS)
+def _stems_of(word: str) -> tuple[tuple[str, str], ...]:
+    stems = []
+    for prefix in _prefixes():
+        shortest = _SHORTEST_STEM_OF_A if prefix == "a" else _SHORTEST_STEM
+        if word.startswith(prefix) and len(word) - len(prefix) >= shortest:
+            stems.append((word.removeprefix(prefix), prefix))
+    return tuple(stems)
+
+
+@lru_cache(maxsize=_KEPT_WORDS)
+def _american(word: str) -> str:
+    """Return a word with e for ae and oe, as "hypoglycemia" has it."""
+    return word.replace("ae", "e").replace("oe", "e")
+
+
+def _stands_alone(prefix: str, words: set[str]) -> bool:
+    """Return whether a prefix is a word of its own: "hyper tension" is hypertension."""
+    return prefix in words and prefix not in ("a", "an", "in", "im")
+
+
+def _opposed(one: str, other: str) -> bool:
+    kinds = strict_table().prefixes
+    return one != other and not (kinds[one] is kinds[other] is ValueKind.NEGATION)
+
+
+# Items that stand at other words
+
+
+def _moved(ref: Reading, hyp: Reading, kinds: set[ValueKind]) -> Iterator[ValueKind]:
+    """Yield the kinds whose items are the same, but stand at other words."""
+    anchored = [kind for kind in _ANCHORED if kind in kinds]
+    if ValueKind.NUMBER in kinds and len(set(_keys(ValueKind.NUMBER, ref.items))) > 1:
+        anchored.append(ValueKind.NUMBER)
+    if not anchored:
+        return
+    if _followed(ref, anchored, ref.words) == _followed(hyp, anchored, ref.words):
+        return
+    ref_words, hyp_words = _anchors(ref), _anchors(hyp)
+    ref_shared: set[int] = set()
+    hyp_shared: set[int] = set()
+    for step in Levenshtein.opcodes(ref_words, hyp_words):
+        if step.tag == "equal":
+            ref_shared.update(range(step.src_start, step.src_end))
+            hyp_shared.update(range(step.dest_start, step.dest_end))
+    for kind in anchored:
+        if _placed(ref, ref_shared, kind) != _placed(hyp, hyp_shared, kind):
+            yield kind
+
+
+def _followed(
+    reading: Reading, kinds: Collection[ValueKind], words: tuple[str, ...]
+) -> list[object]:
+    """Return the word after each item of these kinds, if it stands in the words but once.
+
+    Where it does not, an object is returned for it that equals nothing.
+    """
+    last = len(reading.sequence) - 1
+    followed: list[object] = []
+    start = 0
+    for item in reading.items:
+        place = start = reading.sequence.index(item, start)
+        start += 1
+        if item.kind in kinds:
+            after = reading.sequence[place + 1] if place < last else ""
+            known = isinstance(after, str) and words.count(after) == 1
+            followed.append(after if known else object())
+    return followed
+
+
+def _anchors(reading: Reading) -> list[str]:
+    return [word for word in reading.words if _is_anchor(word)]
+
+
+def _is_anchor(word: str) -> bool:
+    return len(word) >= _SHORTEST_ANCHOR and word not in _FUNCTION_WORDS
+
+
+def _placed(reading: Reading, shared: set[int], kind: ValueKind) -> list[Hashable]:
+    """Return the items of a kind between the words that both texts share."""
+    placed: list[Hashable] = []
+    place = 0
+    for part in reading.sequence:
+        if isinstance(part, str):
+            if _is_anchor(part):
+                if place in shared:
+                    placed.append(part)
+                place += 1
+        elif part.kind is kind:
+            placed.append(part.key)
+    return placed
+
+
+# Faults with a name
+
+
+def _number_faults(ref_items: Sequence[Item], hyp_items: Sequence[Item]) -> Iterator[StrictFault]:
+    ref_numbers = [item for item in ref_items if item.kind is ValueKind.NUMBER]
+    hyp_numbers = [item for item in hyp_items if item.kind is ValueKind.NUMBER]
+    steps = Levenshtein.opcodes(
+        [item.text for item in ref_numbers], [item.text for item in hyp_numbers]
+    )
+    for step in steps:
+        if step.tag == "replace":
+            for said, written in zip(
+                ref_numbers[step.src_start : step.src_end],
+                hyp_numbers[step.dest_start : step.dest_end],
+                strict=False,
+            ):
+                fault = _number_fault(said, written)
+                if fault is not None:
+                    yield fault
+
+
+def _number_fault(said: Item, written: Item) -> StrictFault | None:
+    if not said.value or not written.value:
+        return None
+    if said.value == written.value:
+        return StrictFault.UNIT if said.unit and written.unit else None
+    if (
+        said.unit
+        and written.unit
+        and isinstance(said.key, tuple)
+        and isinstance(written.key, tuple)
+    ):
+        *said_unit, said_amount, _ = said.key
+        *written_unit, written_amount, _ = written.key
+        if said_unit != written_unit:
+            return None
+        said_amount, written_amount = Fraction(said_amount), Fraction(written_amount)
+    else:
+        said_amount, written_amount = said.value, written.value
+    ratio = max(said_amount / written_amount, written_amount / said_amount)
+    return StrictFault.TENFOLD if ratio in _POWERS_OF_TEN else None
+
+
+def _negation_faults(ref_items: Sequence[Item], hyp_items: Sequence[Item]) -> Iterator[StrictFault]:
+    ref_keys, hyp_keys = (_keys(ValueKind.NEGATION, items) for items in (ref_items, hyp_items))
+    lost = [key for key in ref_keys if ref_keys.count(key) > hyp_keys.count(key)]
+    added = [key for key in hyp_keys if hyp_keys.count(key) > ref_keys.count(key)]
+    if lost and len(ref_keys) > len(hyp_keys):
+        yield StrictFault.NEGATION
+    elif added and len(hyp_keys) > len(ref_keys):
+        yield StrictFault.ADDED_NEGATION
