@@ -127,13 +127,18 @@ def split(
     two_part: TwoPartOption = False,
     hold_out_terms: HoldOutTermsOption = False,
     trust: TrustOption = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Keep this split apart, in splits/ of the cycle.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write train.jsonl, selection.jsonl and validation.jsonl beside the manifest."""
     from tasks.data.cycle_folder import open_cycle
-    from tasks.data.training_set import counts
+    from tasks.data.cycle_lock import lock_cycle
+    from tasks.data.training_set import counts, split_checked
     from tasks.models import catalog
     from tasks.stages import prepare
+    from tasks.stages.split_command import write_split
 
     folder = open_cycle(cycle)
     checked = prepare.check(
@@ -143,14 +148,15 @@ def split(
         audio_root or [],
         keep_style=keep_style,
     )
-    data = prepare.split(
-        folder,
-        checked,
-        fraction,
-        seed,
+    parts = split_checked(
+        checked.rows,
+        fraction=fraction,
+        seed=seed,
         by_term=hold_out_terms,
         selection=0.0 if two_part else selection_share,
     )
+    with lock_cycle(folder):
+        data = write_split(folder, checked.rows, parts, again=again)
     if as_json:
         print_json(
             {
@@ -275,7 +281,10 @@ def diff(
     after: Annotated[Path, typer.Argument(help="The same for the later one.")],
     held_out: Annotated[
         Path | None,
-        typer.Option("--held-out", help="A manifest of the rows that were not trained on."),
+        typer.Option(
+            "--held-out",
+            help="A manifest of the rows that were not trained on, where no mark says it.",
+        ),
     ] = None,
     priority: PriorityOption = DEFAULT_PRIORITY,
     *,
@@ -284,6 +293,10 @@ def diff(
         typer.Option(help="General English by the earlier and by the later model: two files."),
     ] = None,
     general_limit: GeneralLimitOption = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="The later model (.nemo): its own list of what it has seen."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare two evaluations row by row and decide: keep, grow, discard or inconclusive."""
@@ -297,6 +310,7 @@ def diff(
         priority,
         general=general,
         limit=GuardrailPolicy.of_points(general_limit),
+        model=model,
     )
     if as_json:
         print_json(found)
