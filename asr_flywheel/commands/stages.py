@@ -256,7 +256,8 @@ def score(
     """Score per-row results of any length: WER, CER, KER, SER, pooled WER, and KER by field."""
     from tasks.evaluation.incremental_scoring import score_file, summary_as_dict
 
-    figures = summary_as_dict(score_file(hyps))
+    summary = score_file(hyps)
+    figures = summary_as_dict(summary)
     if as_json:
         print_json(figures)
         return
@@ -265,6 +266,8 @@ def score(
         typer.echo(
             f"{name:>10}  {value:.4f}" if isinstance(value, float) else f"{name:>10}  {value}"
         )
+    for note in summary.notes:
+        typer.echo(f"note: {note}")
     if worst:
         from tasks.evaluation import alignment
         from tasks.evaluation.hypotheses import read_hypotheses

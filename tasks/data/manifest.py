@@ -5,7 +5,6 @@ This module owns the format: it reads, checks and writes it. The user's own file
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from dataclasses import dataclass, field, fields, replace
@@ -15,6 +14,7 @@ from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data import findings
 from tasks.data.text_normalizer import contains_words, normalise
+from tasks.data.vocabularies import VOCABULARIES, advise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tasks.data.findings import ManifestFinding
 
-CATEGORIES = ("drug", "procedure", "anatomy", "condition", "lab", "role")
-IPA_SOURCES = ("override", "merriam-webster", "magpie_g2p")
 CLINICAL_FIELDS = (
     "term",
     "entity_category",
@@ -32,7 +30,6 @@ CLINICAL_FIELDS = (
     "noise_level",
     "context_type",
 )
-_VOCABULARIES = {"entity_category": CATEGORIES, "ipa_source": IPA_SOURCES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +42,8 @@ class Utterance:
         text: the reference transcript.
         duration: seconds, or None where the manifest leaves it to the audio header.
         term: the clinical term whose recognition counts for KER.
-        entity_category: one of ``CATEGORIES``.
-        ipa_source: one of ``IPA_SOURCES``: where the pronunciation came from.
+        entity_category: one of the six of tasks/data/vocabularies.py.
+        ipa_source: where the pronunciation came from.
         voice_id: the speaker or synthetic voice.
         noise_level: clean, snr_15db, snr_5db or the user's own.
         context_type: dictation, handoff, chart_note, history or the user's own.
@@ -205,7 +202,7 @@ def _check_fields(number: int, record: Mapping[str, Any]) -> Iterable[ManifestFi
             yield findings.error(
                 f"bad-{name}", number, value, f"{name} must be text", f"correct or remove {name}"
             )
-        elif name in _VOCABULARIES and value not in _VOCABULARIES[name]:
+        elif name in VOCABULARIES and value not in VOCABULARIES[name]:
             yield _unknown_word(number, name, value)
     yield from _check_term(number, record.get("term"), record.get("text"))
     yield from _check_offset(number, record.get("offset"))
@@ -266,15 +263,12 @@ def _check_duration(number: int, value: object) -> Iterable[ManifestFinding]:
 
 
 def _unknown_word(number: int, name: str, value: str) -> ManifestFinding:
-    vocabulary = _VOCABULARIES[name]
-    close = difflib.get_close_matches(value.lower(), vocabulary, n=1)
-    guess = f"did you mean {close[0]!r}? " if close else ""
     return findings.error(
         f"unknown-{name}",
         number,
         value,
         f"{name} is not in the fixed vocabulary",
-        f"{guess}use one of {', '.join(vocabulary)}",
+        advise(name, value),
     )
 
 

@@ -14,8 +14,8 @@ import py3langid
 
 from tasks.common import neighbour_stages
 from tasks.common.errors import InputError
-from tasks.data.manifest import CATEGORIES
 from tasks.data.text_normalizer import normalise
+from tasks.data.vocabularies import CATEGORIES
 from tasks.models.catalog import LEGACY_FALLBACK, RECOMMENDED, Base, Method, Status
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class GateInputs:
         method: how.
         cycle: the cycle's number, from 1; a later cycle's number is above 1.
         previous_rows: rows of the cycle before, or None if that is not known.
+        baseline_notes: what a user should know of the baseline's file.
     """
 
     utterances: Sequence[Utterance] | None
@@ -113,6 +114,7 @@ class GateInputs:
     method: Method = Method.SFT
     cycle: int = 1
     previous_rows: int | None = None
+    baseline_notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +406,7 @@ def _warnings(evidence: GateInputs) -> Iterable[str]:
         )
     if evidence.utterances is None or evidence.baseline is None:
         return
+    yield from evidence.baseline_notes
     scored = {normalise(row.row.ref) for row in evidence.baseline.rows}
     missing = sum(normalise(utterance.text) not in scored for utterance in evidence.utterances)
     if missing:

@@ -21,7 +21,14 @@ import numpy.typing as npt
 from tasks.common.errors import InputError
 from tasks.data.text_normalizer import normalise, normalise_term
 from tasks.evaluation.false_keywords import index_terms
-from tasks.evaluation.hypotheses import iterate_hypotheses, stretches, terms
+from tasks.evaluation.hypotheses import (
+    ReadingNotes,
+    iterate_hypotheses,
+    refuse_duplicates,
+    stretches,
+    terms,
+)
+from tasks.evaluation.row_matching import row_fingerprint
 from tasks.evaluation.scoring import COUNTED, DIMENSIONS, ErrorCounts, block_of, measure
 from tasks.evaluation.secondary_metrics import SecondaryMetrics
 from tasks.evaluation.statistics import rate_interval
@@ -88,12 +95,14 @@ class Summary:
         by: of each field, the counts of each of its values; None stands for rows that lack it.
         blocks: the counts of the rows that belong together, for the bootstrap.
         beyond: the figures beyond the four metrics, where they were asked for.
+        notes: what a user should know of the file.
     """
 
     counts: ErrorCounts
     by: dict[str, dict[str | None, ErrorCounts]]
     blocks: tuple[ErrorCounts, ...]
     beyond: SecondaryMetrics | None = None
+    notes: tuple[str, ...] = ()
 
 
 class ScoreAccumulator:
@@ -106,6 +115,9 @@ class ScoreAccumulator:
         self._blocks: list[Hashable] = []
         self._counted = array("d")
         self._rows = 0
+        self.notes = ReadingNotes()
+        # Eight bytes a row: a row that stands twice is found without keeping the rows.
+        self.fingerprints: array[int] | None = None
 
     def add(self, row: Hypothesis) -> None:
         """Score one row and discard it."""
@@ -120,6 +132,8 @@ class ScoreAccumulator:
         self._values.append(_values_of(row))
         self._blocks.append(block_of(row.term, self._rows % _TERMLESS_BLOCKS))
         self._rows += 1
+        if self.fingerprints is not None:
+            self.fingerprints.append(row_fingerprint(row.audio_filepath, ref))
         if self.beyond is not None:
             self.beyond.add(row, ref, hyp, term_missed=missed)
         if len(self._values) == _ROWS_AT_ONCE:
@@ -147,6 +161,17 @@ class ScoreAccumulator:
             table.merge(other._tables[name])
         if self.beyond is not None and other.beyond is not None:
             self.beyond.merge(other.beyond)
+        self.notes.merge(other.notes)
+        if self.fingerprints is not None and other.fingerprints is not None:
+            self.fingerprints.extend(other.fingerprints)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether two rows may be one, by their fingerprints."""
+        if not self.fingerprints:
+            return False
+        ordered = np.sort(np.frombuffer(self.fingerprints, dtype=np.uint64))
+        return bool((ordered[1:] == ordered[:-1]).any())
 
     def summary(self) -> Summary:
         """Return the summary of the rows so far."""
@@ -164,6 +189,7 @@ class ScoreAccumulator:
             },
             blocks=tuple(blocks.counts().values()),
             beyond=self.beyond,
+            notes=self.notes.lines(),
         )
 
 
@@ -183,14 +209,17 @@ def score_file(path: Path, processes: int | None = None) -> Summary:
         processes: by default one a core, as far as the file is long enough to be worth it.
 
     Raises:
-        InputError: it cannot be read, or has no rows; names the row.
+        InputError: it cannot be read, has no rows, or a row stands twice; names the row.
     """
     parts = stretches(path, processes or _processes(path))
     try:
-        summary = _summarise_one(parts[0]) if len(parts) == 1 else _summarise_many(parts)
+        tally = _tally_one(parts[0]) if len(parts) == 1 else _tally_many(parts)
     except InputError:
         _read_through(path)
         raise
+    if tally.repeats:
+        refuse_duplicates(path, iterate_hypotheses(path))
+    summary = tally.summary()
     if not summary.counts.n:
         _read_through(path)
     return summary
@@ -210,11 +239,11 @@ def _processes(path: Path) -> int:
     return max(1, min(os.cpu_count() or 1, size // _WORTH_A_PROCESS_BYTES))
 
 
-def _summarise_one(part: Stretch) -> Summary:
-    return _tally(part, index_terms(terms(part))).summary()
+def _tally_one(part: Stretch) -> ScoreAccumulator:
+    return _tally(part, index_terms(terms(part)))
 
 
-def _summarise_many(parts: list[Stretch]) -> Summary:
+def _tally_many(parts: list[Stretch]) -> ScoreAccumulator:
     # Spawned, not forked: the caller may hold threads, which a fork would break.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(parts), mp_context=context) as pool:
@@ -223,12 +252,13 @@ def _summarise_many(parts: list[Stretch]) -> Summary:
         total = next(tallies)
         for tally in tallies:
             total.merge(tally)
-    return total.summary()
+    return total
 
 
 def _tally(part: Stretch, words: TermIndex) -> ScoreAccumulator:
     tally = ScoreAccumulator(words)
-    for row in iterate_hypotheses(part.path, part):
+    tally.fingerprints = array("Q")
+    for row in iterate_hypotheses(part.path, part, tally.notes):
         tally.add(row)
     tally.flush()
     return tally
@@ -296,6 +326,7 @@ def summary_as_dict(summary: Summary) -> dict[str, object]:
             },
         },
         **({} if summary.beyond is None else summary.beyond.as_dict()),
+        **({"notes": list(summary.notes)} if summary.notes else {}),
     }
 
 

@@ -170,6 +170,7 @@ def compare(
         if evaluation.imported
     ]
     notes += mark_notes
+    notes += [f"{one.path.name}: {note}" for one in (earlier, later) for note in one.notes]
     if pairing.only_before or pairing.only_after:
         notes.append(
             f"{pairing.only_before} rows are only in the earlier evaluation and "

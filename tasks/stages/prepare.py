@@ -56,6 +56,7 @@ def run_gate(
         previous_rows=len(manifest.read_manifest(previous.manifest))
         if previous is not None and known_before
         else None,
+        baseline_notes=() if baseline is None else baseline.notes,
     )
     return check_gate(evidence, policy)
 

@@ -184,7 +184,7 @@ BROKEN = (
         3,
         "drugs",
         "not in the fixed vocabulary",
-        "did you mean 'drug'? use one of drug, procedure, anatomy, condition, lab, role",
+        'write "drug" (one of drug, procedure, anatomy, condition, lab, role)',
     ),
     Broken(
         "unknown ipa_source",
@@ -192,7 +192,7 @@ BROKEN = (
         3,
         "magpie",
         "not in the fixed vocabulary",
-        "did you mean 'magpie_g2p'?",
+        'write "magpie_g2p"',
     ),
     Broken("voice a number", changed(2, voice_id=7), 3, "7", "voice_id must be text", "correct"),
     Broken("empty term", changed(2, term=""), 3, "", "term must be text", "correct or remove"),
@@ -415,7 +415,7 @@ def test_many_errors_of_a_kind_are_counted_not_listed(cycle: Path, lower_nemo: P
     text = str(told.value)
     assert "10 errors" in text
     assert text.count("no such audio file") == 5
-    assert "5 more of this kind (audio-missing)" in text
+    assert "5 more of this kind (audio-missing): rows 6-10" in text
 
 
 def test_a_long_value_is_shown_in_part(cycle: Path, lower_nemo: Path) -> None:
@@ -564,7 +564,7 @@ def test_a_finding_keeps_its_parts_for_the_run_record(cycle: Path, lower_nemo: P
         "row": 1,
         "value": "guess",
         "problem": "ipa_source is not in the fixed vocabulary",
-        "fix": "use one of override, merriam-webster, magpie_g2p",
+        "fix": "use one of override, merriam-webster, magpie_g2p; null where none of them fits",
     }
 
 

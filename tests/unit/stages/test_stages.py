@@ -226,7 +226,7 @@ def test_the_gate_does_not_count_rows_that_were_trained_on(tmp_path: Path) -> No
     folder.mkdir()
     factories.write_rows(folder / "manifest.jsonl", manifest_rows(120))
     missed = factories.evaluated(12, 20, part=Partition.HELD_OUT)
-    learnt = factories.evaluated(0, 100, part=Partition.TRAINED)
+    learnt = factories.evaluated(0, 100, start=20, part=Partition.TRAINED)
     write_hypotheses(folder / "offline_hyps.jsonl", [*missed, *learnt])
     result = judged(folder)
     assert result.passed
