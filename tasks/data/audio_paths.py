@@ -47,3 +47,23 @@ def as_posix(path: str) -> str:
     windows = PureWindowsPath(path)
     parts = windows.parts[1:] if windows.anchor else windows.parts
     return ("/" if windows.root else "") + "/".join(parts)
+
+
+def host_path(path: str) -> PurePosixPath:
+    r"""Return an absolute path of any host as one with slashes that keeps its drive or scheme.
+
+    ``C:\\a\\b.wav`` is ``/C:/a/b.wav``, and ``s3://bucket/b.wav`` is ``/s3:/bucket/b.wav``, so
+    that two drives do not become one folder. A relative path stays relative.
+    """
+    if is_url(path):
+        scheme = urlsplit(path).scheme.lower()
+        return PurePosixPath(as_posix(path) if scheme == "file" else f"/{scheme}:{as_posix(path)}")
+    if not is_windows(path):
+        return PurePosixPath(path)
+    windows = PureWindowsPath(path)
+    if not windows.is_absolute():
+        return PurePosixPath(as_posix(path))
+    drive = windows.drive.replace("\\", "/").strip("/")
+    return PurePosixPath("/" + drive.upper() if len(drive) == len("C:") else "/" + drive).joinpath(
+        *windows.parts[1:]
+    )

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
+from tasks.data.audio_paths import host_path
 from tasks.data.manifest import read_manifest, write_manifest
 
 if TYPE_CHECKING:
@@ -42,13 +43,15 @@ class Mapping:
 def parse_mapping(text: str) -> Mapping:
     """Parse a mapping written as ``SOURCE=TARGET``; the last ``=`` divides.
 
+    The source may be a folder of Windows or a URL, as the manifest writes it.
+
     Raises:
         InputError: it is not of that form.
     """
     source, separator, target = text.rpartition("=")
     if not separator or not source or not target:
         raise InputError(f"mapping {text!r}: write SOURCE=TARGET, such as /data/cycle1=/workspace.")
-    return Mapping(PurePosixPath(source), PurePosixPath(target))
+    return Mapping(host_path(source), PurePosixPath(target))
 
 
 def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
@@ -77,7 +80,7 @@ def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
     new_paths: list[str] = []
     unmapped_rows: list[str] = []
     for row in rows:
-        path = normal(folder / row.audio_filepath)
+        path = normal(folder / host_path(row.audio_filepath))
         mapping = next(
             (candidate for candidate in ordered if path.is_relative_to(candidate.source)), None
         )

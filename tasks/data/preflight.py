@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.data import audio_checks, audio_probe, findings
+from tasks.data.audio_paths import as_posix, is_url, is_windows
 from tasks.data.audio_probe import AudioFacts
 from tasks.data.manifest import parse_manifest
 from tasks.data.text_normalizer import normalise
@@ -124,7 +125,9 @@ def _locate(manifest: Path, utterance: Utterance, roots: Sequence[Path]) -> Path
     A manifest that came from another host names folders that are not here. What follows the name of
     the cycle's folder, or of another root, is then looked for in that.
     """
-    written = Path(utterance.audio_filepath)
+    written = Path(as_posix(utterance.audio_filepath))
+    if _is_file(literal := manifest.parent / utterance.audio_filepath):
+        written = literal  # a backslash may stand in a name of this host
     if written.is_absolute() and not os.path.lexists(written):
         for root in roots:
             for place in reversed(range(1, len(written.parts))):
@@ -138,7 +141,7 @@ def _check_moved(audio_paths: Sequence[tuple[Utterance, Path]]) -> Iterable[Mani
     moved_rows = [
         (utterance, path)
         for utterance, path in audio_paths
-        if os.path.isabs(utterance.audio_filepath)  # noqa: PTH117 - a name of any length
+        if os.path.isabs(as_posix(utterance.audio_filepath))  # noqa: PTH117 - any length
         and not os.path.lexists(utterance.audio_filepath)
         and _is_file(path)
     ]
@@ -173,9 +176,8 @@ def _check_places(
                 "audio-missing",
                 utterance.row,
                 name,
-                "there is no such audio file on this host",
-                "copy the recordings into the cycle's folder, laid out as they were, or rewrite "
-                "the manifest: asr-flywheel paths MANIFEST --out COPY --map THEIRS=OURS",
+                f"there is no such audio file on this host{_name_foreign(name)}",
+                _advise_missing(name),
             )
         elif not _is_inside(path, roots):
             yield findings.error(
@@ -190,8 +192,9 @@ def _check_places(
                 "audio-missing",
                 utterance.row,
                 name,
-                "there is no such audio file",
-                "put the file there or correct audio_filepath (relative to the manifest's folder)",
+                f"there is no such audio file{_name_foreign(name)}",
+                f"put the file there ({path}) or correct audio_filepath (relative to the "
+                "manifest's folder)",
             )
         elif not _is_file(path):
             yield findings.error(
@@ -201,6 +204,24 @@ def _check_places(
                 "audio_filepath is not a file",
                 "name the audio file itself",
             )
+
+
+def _name_foreign(name: str) -> str:
+    """Say that a path is another system's; nothing for one of this host."""
+    if is_url(name):
+        return ": it is a URL, and recordings are read from files"
+    return ": it is a path of Windows" if is_windows(name) else ""
+
+
+def _advise_missing(name: str) -> str:
+    """Return the fix for an absolute path that leads nowhere here."""
+    if is_url(name) and not name.lower().startswith("file:"):
+        return "download it into the cycle's folder and write audio_filepath relative to that"
+    folder = name.rpartition("\\" if "\\" in name else "/")[0]
+    return (
+        "copy the recordings into the cycle's folder, laid out as they were, or rewrite the "
+        f"manifest: asr-flywheel paths MANIFEST --out COPY --map '{folder}=OURS'"
+    )
 
 
 def _check_duplicate_rows(
