@@ -46,7 +46,8 @@ def as_posix(path: str) -> str:
         return path
     windows = PureWindowsPath(path)
     parts = windows.parts[1:] if windows.anchor else windows.parts
-    return ("/" if windows.root else "") + "/".join(parts)
+    share = windows.drive.replace("\\", "/").strip("/") if windows.drive[1:] != ":" else ""
+    return ("/" if windows.root else "") + "/".join(filter(None, (share, *parts)))
 
 
 def host_path(path: str) -> PurePosixPath:

@@ -79,6 +79,7 @@ def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
     ordered = sorted(mappings, key=lambda mapping: len(mapping.source.parts), reverse=True)
     new_paths: list[str] = []
     unmapped_rows: list[str] = []
+    unmapped_folders: dict[str, None] = {}
     for row in rows:
         path = normal(folder / host_path(row.audio_filepath))
         mapping = next(
@@ -88,13 +89,15 @@ def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
             unmapped_rows.append(
                 f"  row {row.row}: {row.audio_filepath!r} is under no mapped folder"
             )
+            unmapped_folders[str(path.parent)] = None
         else:
             new_paths.append(str(mapping.target / path.relative_to(mapping.source)))
     if unmapped_rows:
+        maps = " ".join(f"--map '{one}=PLACE'" for one in list(unmapped_folders)[:5])
         sources = ", ".join(str(mapping.source) for mapping in ordered)
         raise InputError(
             f"{manifest}: {len(unmapped_rows)} rows cannot be rewritten (mapped: {sources}). "
-            "Fix: add a --map for their folder.\n" + "\n".join(unmapped_rows[:20])
+            f"Fix: add {maps}.\n" + "\n".join(unmapped_rows[:20])
         )
     write_manifest(out, (row.with_audio(path) for row, path in zip(rows, new_paths, strict=True)))
     return len(rows)
