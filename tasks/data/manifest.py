@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data import findings
+from tasks.data.field_advice import advise_duration, advise_term, advise_value
 from tasks.data.text_normalizer import contains_words, normalise
 from tasks.data.vocabularies import VOCABULARIES, advise
 
@@ -102,14 +103,18 @@ def parse_manifest(path: Path) -> tuple[tuple[Utterance, ...], tuple[ManifestFin
     """Read a manifest and report all that is wrong with its schema.
 
     Returns:
-        The rows that could be read, and the findings on all rows.
+        The rows whose audio is named, and the findings on all rows. What is wrong with a row is
+        left out of it, so that the rest can be checked in the same round.
 
     Raises:
         InputError: there is no file, or it is not text in UTF-8.
     """
     utterances: list[Utterance] = []
     schema_findings: list[ManifestFinding] = []
-    for number, line in enumerate(_lines(path), start=1):
+    lines = _lines(path)
+    while lines and not lines[-1].strip():
+        lines.pop()  # NeMo skips them as well
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             schema_findings.append(
                 findings.error("blank-line", number, "", "the line is blank", "delete the line")
@@ -119,10 +124,10 @@ def parse_manifest(path: Path) -> tuple[tuple[Utterance, ...], tuple[ManifestFin
         if problem is not None:
             schema_findings.append(problem)
             continue
-        problems = list(_check_fields(number, record))
-        schema_findings.extend(problems)
-        if not problems:
-            utterances.append(_utterance(number, record))
+        _drop_empty_values(record)
+        schema_findings.extend(_check_fields(number, record))
+        if (utterance := _utterance(number, record)) is not None:
+            utterances.append(utterance)
     if not utterances and not schema_findings:
         schema_findings.append(
             findings.error(
@@ -198,9 +203,9 @@ def _check_fields(number: int, record: Mapping[str, Any]) -> Iterable[ManifestFi
         value = record.get(name)
         if value is None:
             continue
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str):
             yield findings.error(
-                f"bad-{name}", number, value, f"{name} must be text", f"correct or remove {name}"
+                f"bad-{name}", number, value, f"{name} must be text", advise_value(name, value)
             )
         elif name in VOCABULARIES and value not in VOCABULARIES[name]:
             yield _unknown_word(number, name, value)
@@ -258,7 +263,7 @@ def _check_duration(number: int, value: object) -> Iterable[ManifestFinding]:
             number,
             value,
             "duration must be a positive number of seconds",
-            "correct it, or write null: it is then filled from the audio header",
+            advise_duration(value),
         )
 
 
@@ -292,11 +297,33 @@ def _check_term(number: int, term: object, text: object) -> Iterable[ManifestFin
             number,
             term,
             "the term does not stand in the row's text, so that its KER could never be 0",
-            "correct the term or the text",
+            advise_term(term),
         )
 
 
-def _utterance(number: int, record: Mapping[str, Any]) -> Utterance:
-    known_fields = {name: record[name] for name in _KNOWN_FIELDS if name in record}
+def _drop_empty_values(record: dict[str, Any]) -> None:
+    """Take an empty text for no value, as csv.DictReader writes it and as results have it."""
+    for name in (*CLINICAL_FIELDS, "duration"):
+        if isinstance(value := record.get(name), str) and not value.strip():
+            del record[name]
+
+
+def _utterance(number: int, record: Mapping[str, Any]) -> Utterance | None:
+    """Return a row with those of its fields that are sound; None where it names no audio."""
+    audio, text = record.get("audio_filepath"), record.get("text")
+    if not isinstance(audio, str) or not audio.strip() or "\0" in audio:
+        return None
+    duration = record.get("duration")
+    known_fields = {
+        "audio_filepath": audio,
+        "text": text if isinstance(text, str) and "\0" not in text else "",
+        "duration": None if any(_check_duration(number, duration)) else duration,
+        **{name: _sound_field(name, record.get(name)) for name in CLINICAL_FIELDS},
+    }
     extra = {name: value for name, value in record.items() if name not in _KNOWN_FIELDS}
     return Utterance(row=number, **known_fields, extra=extra)
+
+
+def _sound_field(name: str, value: object) -> str | None:
+    is_known = name not in VOCABULARIES or value in VOCABULARIES[name]
+    return value if isinstance(value, str) and is_known else None

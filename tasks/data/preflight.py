@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from tasks.data import audio_checks, audio_probe, findings
 from tasks.data.audio_paths import as_posix, is_url, is_windows
-from tasks.data.audio_probe import AudioFacts
+from tasks.data.audio_probe import AudioFacts, Unreadable
 from tasks.data.manifest import parse_manifest
+from tasks.data.spelling_advice import advise_spelling
 from tasks.data.text_normalizer import normalise
 
 if TYPE_CHECKING:
@@ -90,22 +91,18 @@ def preflight(
     problems.extend(_check_places(audio_paths, roots))
     problems.extend(_check_moved(audio_paths))
     problems.extend(_check_duplicate_rows(audio_paths))
-    readable = [
-        (utterance, path)
-        for utterance, path in audio_paths
-        if _is_inside(path, roots) and _is_file(path)
-    ]
-    facts = audio_probe.probe_all([path for _, path in readable])
+    rewriter = style if restyle else None
+    if style is not None:
+        for utterance in utterances:
+            text = _rewrite_text(rewriter, utterance.text)
+            problems.extend(_check_text(utterance, text, style, restyle=restyle))
     rows = []
-    for (utterance, path), fact in zip(readable, facts, strict=True):
-        rewriter = style if restyle else None
-        text = _rewrite_text(rewriter, utterance.text)
-        if style is not None:
-            problems.extend(_check_text(utterance, text, style))
+    for utterance, path, fact in _probe(audio_paths, roots):
         problems.extend(audio_checks.check(utterance, fact, limits))
         if isinstance(fact, AudioFacts) and fact.frames:
             # To a millisecond, so that the copy does not depend on how a float prints.
             filled = replace(utterance, duration=round(fact.duration, 3))
+            text = _rewrite_text(rewriter, utterance.text)
             term = utterance.term and _rewrite_text(rewriter, utterance.term)
             rows.append(CheckedRow(filled, path, fact.sha256, text, term))
     problems.extend(_check_duplicate_audio(rows))
@@ -113,6 +110,20 @@ def preflight(
         problems.extend(_check_whole(rows, style))
     problems.sort(key=lambda finding: (finding.severity.value, finding.row or 0))
     return PreflightResult(manifest, tuple(rows), tuple(problems))
+
+
+def _probe(
+    audio_paths: Sequence[tuple[Utterance, Path]], roots: Sequence[Path]
+) -> Iterable[tuple[Utterance, Path, AudioFacts | Unreadable]]:
+    """Yield each row whose audio may be read, with its facts."""
+    readable = [
+        (utterance, path)
+        for utterance, path in audio_paths
+        if _is_inside(path, roots) and _is_file(path)
+    ]
+    facts = audio_probe.probe_all([path for _, path in readable])
+    for (utterance, path), fact in zip(readable, facts, strict=True):
+        yield utterance, path, fact
 
 
 def _rewrite_text(style: WritingStyle | None, text: str) -> str:
@@ -250,6 +261,8 @@ def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[ManifestFindi
             if other.audio == first.audio:
                 continue  # reported as a duplicate row
             where = f"the same recording as row {first.utterance.row}, under another name"
+            if not other.utterance.text or not first.utterance.text:
+                continue  # reported as a missing or empty text
             if normalise(other.utterance.text) != normalise(first.utterance.text):
                 yield findings.error(
                     "conflicting-text",
@@ -268,8 +281,12 @@ def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[ManifestFindi
                 )
 
 
-def _check_text(utterance: Utterance, text: str, style: WritingStyle) -> Iterable[ManifestFinding]:
+def _check_text(
+    utterance: Utterance, text: str, style: WritingStyle, *, restyle: bool
+) -> Iterable[ManifestFinding]:
     row = utterance.row
+    if not utterance.text.strip():
+        return  # reported as a missing or empty text
     if unknown := style.unknown_in(text):
         unspellable = " ".join(repr(part) for part in unknown)
         yield findings.error(
@@ -277,7 +294,11 @@ def _check_text(utterance: Utterance, text: str, style: WritingStyle) -> Iterabl
             row,
             utterance.text,
             f"the base's tokenizer cannot spell {unspellable}: training would teach it to write ⁇",
-            "write it as it is spoken (1.5 mg: one point five milligrams)",
+            advise_spelling(
+                utterance.text,
+                lambda part: style.unknown_in(_rewrite_text(style if restyle else None, part)),
+                cased=style.cased,
+            ),
         )
     elif not text:
         yield findings.error(
@@ -301,7 +322,7 @@ def _check_text(utterance: Utterance, text: str, style: WritingStyle) -> Iterabl
 
 def _check_whole(rows: Sequence[CheckedRow], style: WritingStyle) -> Iterable[ManifestFinding]:
     """Warn where the manifest as a whole is written otherwise than the base writes."""
-    texts = [row.utterance.text for row in rows]
+    texts = [row.utterance.text for row in rows if row.utterance.text]
     if not texts:
         return
     fix = "nothing, if normalised text is all you need; else write the manifest as the base does"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import os
 import re
 from collections import Counter
@@ -19,9 +18,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data import findings
+from tasks.data.field_advice import advise_term, advise_value
 from tasks.data.manifest import CLINICAL_FIELDS
 from tasks.data.text_normalizer import contains_words, normalise, normalise_term
-from tasks.data.vocabularies import CATEGORIES, advise, find_spelling, is_empty_value
+from tasks.data.vocabularies import CATEGORIES, advise, find_spelling
 from tasks.evaluation.result_shapes import BOM, Shape, find_shape, rename_fields, whole_records
 from tasks.evaluation.row_matching import first_duplicates
 
@@ -358,28 +358,6 @@ def _bring_together(record: dict[str, Any], notes: ReadingNotes) -> None:
 
 def _problem(code: str, row: int, told: str, fix: str) -> ManifestFinding:
     return findings.error(code, row, "", told, fix)
-
-
-def advise_value(name: str, value: object) -> str:
-    """Return the fix for a field's value that is not text: right when followed."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "write null (pandas writes NaN where there is no value: df.where(df.notna(), None))"
-    if isinstance(value, list) and name == "term":
-        first = next((item for item in value if isinstance(item, str) and item.strip()), None)
-        return "write null" if first is None else f'write one term a row, such as "{first}"'
-    if isinstance(value, list | dict):
-        return f"write one {name} as text, or null"
-    return f"write it as {json.dumps(str(value))}"
-
-
-def advise_term(term: str) -> str:
-    """Return the fix for a term that does not stand in its row's text: right when followed."""
-    if is_empty_value(term):
-        return f'write null, not "{term}" (pandas writes NaN so: df.where(df.notna(), None))'
-    if (listed := re.findall(r"'([^']+)'|\"([^\"]+)\"", term)) and term[:1] in "[(":
-        first = next(filter(None, listed[0]))
-        return f'the term is a list that was written as text; write one term, such as "{first}"'
-    return "write the term as it stands in the text, or null"
 
 
 _CATEGORIES = frozenset((*CATEGORIES, ""))
