@@ -34,6 +34,7 @@ from asr_flywheel.options import (
     print_json,
 )
 from flows.config import CycleConfig, RuntimeName
+from tasks.data.transcript_tags import TagChoice
 from tasks.runtimes.container_settings import ContainerSettings
 from tasks.training import recipes
 from tasks.training.recipes import Recipe, RecipeName
@@ -190,6 +191,19 @@ def paths(
 
     rows = path_mapping.rewrite(manifest, out, [path_mapping.parse_mapping(one) for one in mapping])
     typer.echo(f"{out}: {rows} rows")
+
+
+@app.command()
+def tags(
+    manifest: Annotated[Path, typer.Argument(help="The manifest to copy.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the copy goes.")],
+    drop: Annotated[TagChoice, typer.Option("--drop", help="The tag, or the row that holds it.")],
+) -> None:
+    """Copy a manifest without tags such as [noise], (inaudible) and speakers' labels."""
+    from tasks.data import transcript_tags
+
+    tagged, rows = transcript_tags.rewrite(manifest, out, drop)
+    typer.echo(f"{out}: {rows} rows; {tagged} rows of {manifest.name} held a tag")
 
 
 @app.command()

@@ -67,6 +67,10 @@ class Utterance:
         """Return the same row with its audio at another path."""
         return replace(self, audio_filepath=audio_filepath)
 
+    def with_text(self, text: str) -> Utterance:
+        """Return the same row with another transcript."""
+        return replace(self, text=text)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the row as a manifest holds it; absent clinical fields stay absent."""
         record: dict[str, Any] = {

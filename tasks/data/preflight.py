@@ -18,6 +18,7 @@ from tasks.data.audio_probe import AudioFacts, Unreadable
 from tasks.data.manifest import parse_manifest
 from tasks.data.spelling_advice import advise_spelling
 from tasks.data.text_normalizer import normalise
+from tasks.data.transcript_tags import drop_tags, find_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -92,10 +93,13 @@ def preflight(
     problems.extend(_check_moved(audio_paths))
     problems.extend(_check_duplicate_rows(audio_paths))
     rewriter = style if restyle else None
+    problems.extend(_check_tags(utterances, manifest))
     if style is not None:
         for utterance in utterances:
-            text = _rewrite_text(rewriter, utterance.text)
-            problems.extend(_check_text(utterance, text, style, restyle=restyle))
+            # Tags are reported as such; what is spelled is the rest.
+            rest = utterance.with_text(drop_tags(utterance.text) or utterance.text)
+            text = _rewrite_text(rewriter, rest.text)
+            problems.extend(_check_text(rest, text, style, restyle=restyle))
     rows = []
     for utterance, path, fact in _probe(audio_paths, roots):
         problems.extend(audio_checks.check(utterance, fact, limits))
@@ -279,6 +283,20 @@ def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[ManifestFindi
                     where,
                     "remove one; until then both stay on one side of the split",
                 )
+
+
+def _check_tags(utterances: Iterable[Utterance], manifest: Path) -> Iterable[ManifestFinding]:
+    """Report each row whose text holds what nobody said, with both ways out."""
+    for utterance in utterances:
+        if tags := find_tags(utterance.text):
+            yield findings.error(
+                "text-tag",
+                utterance.row,
+                " ".join(tags),
+                "the text holds tags that nobody said; they would be trained and scored as words",
+                f"asr-flywheel tags {manifest.name} --out COPY --drop tag keeps the words around "
+                "them, and --drop row leaves the row out; put the copy in the manifest's place",
+            )
 
 
 def _check_text(

@@ -21,6 +21,7 @@ from tasks.data import findings
 from tasks.data.field_advice import advise_term, advise_value
 from tasks.data.manifest import CLINICAL_FIELDS
 from tasks.data.text_normalizer import contains_words, normalise, normalise_term
+from tasks.data.transcript_tags import find_tags
 from tasks.data.vocabularies import CATEGORIES, advise, find_spelling
 from tasks.evaluation.result_shapes import BOM, Shape, find_shape, rename_fields, whole_records
 from tasks.evaluation.row_matching import first_duplicates
@@ -108,21 +109,30 @@ class ReadingNotes:
     Attributes:
         shape: how the file holds its rows.
         renamed: categories in another case or in the plural, with their word in the vocabulary.
+        tagged: rows whose reference holds a tag such as [noise].
     """
 
     shape: Shape = Shape.LINES
     renamed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    tagged: int = 0
 
     def merge(self, other: ReadingNotes) -> None:
         """Add the notes of another stretch."""
         self.renamed.update(other.renamed)
+        self.tagged += other.tagged
 
     def lines(self) -> tuple[str, ...]:
         """Return a sentence for each thing that a user should know."""
         shapes = (Shape.WRAPPER, Shape.TABLE)
+        told = (
+            f"{self.tagged} references hold tags that nobody said, such as [noise]; they count as "
+            "words. `asr-flywheel tags` makes a manifest without them."
+        )
+        tagged = [told] if self.tagged else []
         read_as = [f"The file was read as {self.shape}."] if self.shape in shapes else []
         return (
             *read_as,
+            *tagged,
             *(
                 f"The category {written!r} of {rows} rows was read as {category!r}."
                 for (written, category), rows in sorted(self.renamed.items())
@@ -348,6 +358,8 @@ def _check(row: int, record: Mapping[str, Any]) -> Iterator[ManifestFinding]:
 
 def _bring_together(record: dict[str, Any], notes: ReadingNotes) -> None:
     """Write a category in another case or in the plural as the vocabulary does, and note it."""
+    if isinstance(ref := record.get("ref"), str) and find_tags(ref):
+        notes.tagged += 1
     written = record.get("entity_category")
     if isinstance(written, str) and written not in _CATEGORIES:
         category = find_spelling("entity_category", written)
