@@ -318,7 +318,7 @@ def _utterance(number: int, record: Mapping[str, Any]) -> Utterance | None:
     if not isinstance(audio, str) or not audio.strip() or "\0" in audio:
         return None
     duration = record.get("duration")
-    known_fields = {
+    known_fields: dict[str, Any] = {
         "audio_filepath": audio,
         "text": text if isinstance(text, str) and "\0" not in text else "",
         "duration": None if any(_check_duration(number, duration)) else duration,

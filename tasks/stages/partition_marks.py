@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data import audio_probe
+from tasks.data.audio_paths import as_posix
 from tasks.data.audio_probe import AudioFacts
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.training_set import held_out_rows
@@ -145,7 +146,7 @@ def _by_file(
             f"{unlisted} held-out rows of the evaluation are not in {held_out.name}: it is of "
             "another split. They judge all the same."
         )
-    marked = [
+    marked: list[Partition | None] = [
         old or (Partition.HELD_OUT if row else Partition.TRAINED)
         for row, old in zip(is_listed, parts, strict=True)
     ]
@@ -184,12 +185,14 @@ def _audio_folders(after: Path) -> Iterator[Path]:
         yield cycle.previous.path
 
 
+def _find_recording(name: str, folders: Sequence[Path]) -> Path | None:
+    places = (folder / as_posix(name) for folder in folders)
+    return next((place for place in places if place.is_file()), None)
+
+
 def _hash_recordings(rows: Sequence[Hypothesis], folders: Sequence[Path]) -> list[str | None]:
     """Return the content hash of each row's recording; None where it is not here."""
-    paths = [
-        next((path for folder in folders if (path := folder / row.audio_filepath).is_file()), None)
-        for row in rows
-    ]
+    paths = [_find_recording(row.audio_filepath, folders) for row in rows]
     facts = iter(audio_probe.probe_all([path for path in paths if path is not None]))
     hashes: list[str | None] = []
     for path in paths:
