@@ -278,7 +278,8 @@ def score(
     for name in ("n", "wer", "cer", "ker", "ser", "pooled_wer"):
         value = figures[name]
         typer.echo(
-            f"{name:>10}  {value:.4f}" if isinstance(value, float) else f"{name:>10}  {value}"
+            (f"{name:>10}  {value:.4f}" if isinstance(value, float) else f"{name:>10}  {value}")
+            + (f"  of {figures['n_with_term']} rows with a term" if name == "ker" else "")
         )
     for note in summary.notes:
         typer.echo(f"note: {note}")

@@ -273,7 +273,8 @@ def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[ManifestFindi
                     other.utterance.row,
                     other.utterance.text,
                     f"{where}, with another text",
-                    "correct one of the two transcripts",
+                    "listen to it, and remove the row whose text it is not, or give that row its "
+                    "own recording",
                 )
             else:
                 yield findings.warning(

@@ -289,9 +289,10 @@ def intervals(counts: ErrorCounts, blocks: Iterable[ErrorCounts]) -> dict[str, I
 def summary_as_dict(summary: Summary) -> dict[str, object]:
     """Return the record that ``asr-flywheel score --json`` prints.
 
-    ``by`` maps each dimension to its values, each with the number of rows that carry a term and
-    their KER. Rows that lack the dimension's field are under ``(none)``. ``intervals`` holds the
-    95 % interval of every figure, in the same shape; where there are no rows, null.
+    ``n_with_term`` is the number of rows that ``ker`` rests on. ``by`` maps each dimension to its
+    values, each with the number of rows that carry a term and their KER. Rows that lack the
+    dimension's field are under ``(none)``. ``intervals`` holds the 95 % interval of every figure,
+    in the same shape; where there are no rows, null.
     """
     counts = summary.counts
     ordered = {
@@ -305,6 +306,7 @@ def summary_as_dict(summary: Summary) -> dict[str, object]:
         "ker": counts.ker,
         "ser": counts.ser,
         "pooled_wer": counts.pooled_wer,
+        "n_with_term": counts.with_term,
         "by": {
             dimension: {
                 value or "(none)": {"n": value_counts.keyword.n, "ker": value_counts.ker}

@@ -7,9 +7,13 @@ exports, Kanaries/pygwalker#5, lhotse-speech/lhotse#969, MIMIC's blanks and fino
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.preflight import PreflightResult, preflight
@@ -18,9 +22,6 @@ from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
 from tests.support import factories
 from tests.support.cases import case
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Rows = list[dict[str, Any]]
 
@@ -205,3 +206,99 @@ def test_a_fault_of_the_schema_hides_no_fault_of_audio_or_text(
     rows[0] |= damage
     found = [one for one in check(cycle, lower_nemo, rows).findings if one.row == 1]
     assert [one.code for one in found] == codes
+
+
+# Recordings and places: the damage, what the fix must say, and what who follows it does.
+
+
+def resample(path: Path) -> None:
+    """What `sox IN -r 16000 -b 16 OUT.wav remix 1` does, as far as the check can tell."""
+    samples, rate = soundfile.read(path, always_2d=True)
+    first = samples[:, 0]
+    times = np.arange(round(len(first) * 16000 / rate)) / 16000
+    soundfile.write(path, np.interp(times, np.arange(len(first)) / rate, first), 16000)
+
+
+def make_flac_of_another_kind(path: Path) -> None:
+    """A FLAC under a WAV's name, cut in half: it cannot be decoded."""
+    soundfile.write(path, np.random.default_rng(1).uniform(-1, 1, 9000), 16000, format="FLAC")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+Step = Callable[[Path, Rows], object]
+PLACES: dict[str, tuple[Step, str, Step]] = {
+    "another duration": (
+        lambda _, rows: rows[0].update(duration=9.0),
+        "write null",
+        lambda _, rows: rows[0].update(duration=None),
+    ),
+    "another rate": (
+        lambda folder, _: factories.write_wav(folder / "audio/0.wav", rate=8000),
+        "sox IN -r 16000 -b 16 OUT.wav",
+        lambda folder, _: resample(folder / "audio/0.wav"),
+    ),
+    "two channels": (
+        lambda folder, _: factories.write_wav(folder / "audio/0.wav", channels=2),
+        "sox IN -r 16000 -b 16 OUT.wav remix",
+        lambda folder, _: resample(folder / "audio/0.wav"),
+    ),
+    "two channels at another rate": (
+        lambda folder, _: factories.write_wav(folder / "audio/0.wav", channels=2, rate=8000),
+        "sox IN -r 16000 -b 16 OUT.wav remix",
+        lambda folder, _: resample(folder / "audio/0.wav"),
+    ),
+    "undecodable": (
+        lambda folder, _: make_flac_of_another_kind(folder / "audio/0.wav"),
+        "16-bit PCM WAV",
+        lambda folder, _: factories.write_wav(folder / "audio/0.wav"),
+    ),
+    "missing": (
+        lambda folder, _: (folder / "audio/0.wav").unlink(),
+        "put the file there",
+        lambda folder, _: factories.write_wav(folder / "audio/0.wav"),
+    ),
+    "a folder": (
+        lambda _, rows: rows[0].update(audio_filepath="audio"),
+        "name the audio file itself",
+        lambda _, rows: rows[0].update(audio_filepath="audio/0.wav"),
+    ),
+    "a row twice": (
+        lambda _, rows: rows.append(dict(rows[0])),
+        "keep one of the two rows",
+        lambda _, rows: rows.pop(),
+    ),
+    "two transcripts": (
+        lambda folder, _: shutil.copy(folder / "audio/0.wav", folder / "audio/1.wav"),
+        "remove the row whose text it is not",
+        lambda _, rows: rows.pop(1),
+    ),
+    "too long": (
+        lambda folder, _: factories.write_wav(folder / "audio/0.wav", 20.5),
+        "cut the recording",
+        lambda folder, _: factories.write_wav(folder / "audio/0.wav", 19.0),
+    ),
+    "a part of a recording": (
+        lambda _, rows: rows[0].update(offset=1.5),
+        "remove offset",
+        lambda _, rows: rows[0].pop("offset"),
+    ),
+    "no category of the table": (
+        lambda _, rows: rows[0].update(entity_category="weather"),
+        "null where none of them fits",
+        lambda _, rows: rows[0].update(entity_category=None),
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "fix", "follow"), PLACES.values(), ids=list(PLACES))
+def test_who_follows_a_fix_of_audio_or_place_has_no_finding_left(
+    cycle: Path, lower_nemo: Path, damage: Step, fix: str, follow: Step
+) -> None:
+    """Neither the same nor another."""
+    rows = factories.cycle_rows()
+    damage(cycle, rows)
+    found = check(cycle, lower_nemo, rows).findings
+    assert found
+    assert all(fix in one.fix for one in found)
+    follow(cycle, rows)
+    assert check(cycle, lower_nemo, rows).findings == ()

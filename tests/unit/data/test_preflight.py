@@ -295,7 +295,7 @@ BROKEN = (
     ),
     Broken("duration differs", changed(2, duration=0.45), 3, "0.45", "audio's 0.300 s", "null"),
     Broken("row twice", same_text_twice, 11, "audio/2.wav", "already in row 3", "keep one"),
-    Broken("two transcripts", two_transcripts, 3, "lisinopril", "same recording as row 1", "one"),
+    Broken("two transcripts", two_transcripts, 3, "lisinopril", "same recording as row 1", "own"),
     Broken(
         "digits",
         changed(2, text="give 15 of lisinopril"),

@@ -279,3 +279,13 @@ def test_windows_paths_of_a_result_match_those_of_this_host(tmp_path: Path) -> N
         shutil.copy(folder / name, tmp_path / name)
     found = compare.compare(tmp_path / "win.json", tmp_path / "here.jsonl", None, ["drug"])
     assert (found["rows"], found["only_in_a"], found["only_in_b"]) == (20, 0, 0)
+
+
+def test_the_n_of_a_ker_is_that_of_the_rows_with_a_term(tmp_path: Path) -> None:
+    """Rows without a term count for WER alone."""
+    plain = [{**ROW, "audio_filepath": f"{number}.wav"} for number in range(8)]
+    missed = {**ROW, **TERM, "audio_filepath": "x.wav", "hyp": "start it"}
+    path = factories.write_rows(tmp_path / "h.jsonl", [*plain, {**ROW, **TERM}, missed])
+    figures = summary_as_dict(score_file(path))
+    assert figures["n"] == 10
+    assert (figures["n_with_term"], figures["ker"]) == (2, 0.5)
