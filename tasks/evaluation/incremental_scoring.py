@@ -306,7 +306,6 @@ def summary_as_dict(summary: Summary) -> dict[str, object]:
         "ker": counts.ker,
         "ser": counts.ser,
         "pooled_wer": counts.pooled_wer,
-        "n_with_term": counts.with_term,
         "by": {
             dimension: {
                 value or "(none)": {"n": value_counts.keyword.n, "ker": value_counts.ker}
@@ -327,6 +326,7 @@ def summary_as_dict(summary: Summary) -> dict[str, object]:
                 for dimension, values in ordered.items()
             },
         },
+        "n_with_term": counts.with_term,
         **({} if summary.beyond is None else summary.beyond.as_dict()),
         **({"notes": list(summary.notes)} if summary.notes else {}),
     }

@@ -234,6 +234,7 @@ def test_score_prints_the_four_metrics_and_their_breakdown(
     assert list(told)[:7] == ["n", "wer", "cer", "ker", "ser", "pooled_wer", "by"]
     assert set(told) - set(list(told)[:7]) == {
         "intervals",
+        "n_with_term",
         "false_keywords",
         "near_misses",
         "strict",
