@@ -6,15 +6,13 @@ import json
 import math
 import re
 
-from tasks.data.vocabularies import is_empty_value
-
-_NO_VALUE = "(pandas writes NaN where there is no value: df.where(df.notna(), None))"
+from tasks.data.vocabularies import PANDAS_ADVICE, is_empty_value
 
 
 def advise_value(name: str, value: object) -> str:
     """Return the fix for a field's value that is not text."""
     if isinstance(value, float) and not math.isfinite(value):
-        return f"write null {_NO_VALUE}"
+        return f"write null {PANDAS_ADVICE}"
     if isinstance(value, list) and name == "term":
         first = next((item for item in value if isinstance(item, str) and item.strip()), None)
         return "write null" if first is None else f'write one term a row, such as "{first}"'
@@ -26,7 +24,7 @@ def advise_value(name: str, value: object) -> str:
 def advise_term(term: str) -> str:
     """Return the fix for a term that does not stand in its row's text."""
     if is_empty_value(term):
-        return f'write null, not "{term}" {_NO_VALUE}'
+        return f'write null, not "{term}" {PANDAS_ADVICE}'
     if (listed := re.findall(r"'([^']+)'|\"([^\"]+)\"", term)) and term[:1] in "[(":
         first = next(filter(None, listed[0]))
         return f'the term is a list that was written as text; write one term, such as "{first}"'

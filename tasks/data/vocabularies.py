@@ -37,6 +37,9 @@ _IPA_SOURCE_WORDS = {
     "magpie_g2p": "magpie g2p magpieg2p",
 }
 _UNKNOWN_VALUE = frozenset(("nan", "none", "null", "na", "n/a", "<na>", "nat", "undefined", "-"))
+PANDAS_ADVICE = (
+    "(pandas writes NaN where there is no value: df.astype(object).where(df.notna(), None))"
+)
 _SEPARATORS = re.compile(r"[\s\-/_.]+")
 
 
@@ -95,7 +98,7 @@ def _singulars(bare: str) -> list[str]:
 def advise(field: str, value: str) -> str:
     """Return the fix for a value that is not in a field's vocabulary: right when followed."""
     if is_empty_value(value):
-        return f'write null, not "{value}" (pandas writes NaN so: df.where(df.notna(), None))'
+        return f'write null, not "{value}" {PANDAS_ADVICE}'
     words = f"one of {', '.join(VOCABULARIES[field])}"
     meant = find_meaning(field, value)
     if meant is None:

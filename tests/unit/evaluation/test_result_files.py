@@ -6,6 +6,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
 from tasks.common.errors import InputError
@@ -177,6 +178,26 @@ def test_the_fix_of_a_value_that_is_no_text_is_right_when_followed(
     (found,) = read_hypotheses(path)
     assert getattr(found, name) == followed
     assert score_file(path).counts.ker == (None if name == "term" and followed is None else 0.0)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table, each with its columns' names."""
+    return [
+        {str(name): value for name, value in row.items()} for row in frame.to_dict(orient="records")
+    ]
+
+
+def test_the_fix_for_pandas_writes_null(tmp_path: Path) -> None:
+    """The expression that the message names, on a column of text and on one without any."""
+    frame = pd.DataFrame([{**ROW, **TERM}, {**ROW, "audio_filepath": "b.wav"}])
+    frame["noise_level"] = float("nan")
+    path = factories.write_rows(tmp_path / "h.jsonl", records(frame))
+    with pytest.raises(InputError) as told:
+        read_hypotheses(path)
+    mended = frame.astype(object).where(frame.notna(), None)
+    assert "df.astype(object).where(df.notna(), None)" in str(told.value)
+    factories.write_rows(path, records(mended))
+    assert [row.term for row in read_hypotheses(path)] == ["metoprolol", None]
 
 
 @pytest.mark.parametrize("name", ["nan", "list", "followed"])
