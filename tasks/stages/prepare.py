@@ -7,6 +7,7 @@ gate cannot disagree.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks.data import manifest
@@ -23,6 +24,7 @@ from tasks.evaluation.scoring import score
 from tasks.models import catalog
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
+from tasks.stages.split_command import keep_used_split
 from tasks.training import run as training_run
 from tasks.transcription.offline import Transcript
 from tasks.transcription.rows import hypotheses
@@ -166,6 +168,8 @@ def split(
         by_term=by_term,
         selection=selection,
     )
+    if (note := keep_used_split(cycle, checked.rows, parts)) is not None:
+        parts = replace(parts, warnings=(*parts.warnings, note))
     return write_training_set(cycle.path, checked.rows, parts, replay=replay)
 
 

@@ -7,6 +7,7 @@ its place, rows that a model was trained on would be called held out.
 from __future__ import annotations
 
 import itertools
+import shutil
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 FOLDER = "splits"
 """The folder of splits that are kept apart from the one that runs use."""
+_FILES = ("train.jsonl", "selection.jsonl", "validation.jsonl")
 
 
 def write_split(
@@ -50,6 +52,33 @@ def write_split(
             f"{cycle.path / FOLDER} and leaves the other as it is."
         )
     return write_training_set(cycle.path, rows, parts)
+
+
+def keep_used_split(cycle: Cycle, rows: tuple[CheckedRow, ...], parts: Split) -> str | None:
+    """Copy the split that an earlier run used, before a run writes another one in its place.
+
+    Returns:
+        A note for the user; None where nothing is overwritten.
+    """
+    if (run := find_run(cycle)) is None or _agrees(cycle.path, rows, parts):
+        return None
+    for number in itertools.count(1):
+        folder = cycle.path / FOLDER / str(number)
+        if not folder.exists() or _is_copy(cycle.path, folder):
+            break
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _FILES:
+        if (path := cycle.path / name).is_file():
+            shutil.copyfile(path, folder / name)
+    return f"{run} used another split; its files are kept in {FOLDER}/{folder.name}"
+
+
+def _is_copy(source: Path, folder: Path) -> bool:
+    return all(_content(source / name) == _content(folder / name) for name in _FILES)
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
 
 
 def find_run(cycle: Cycle) -> str | None:

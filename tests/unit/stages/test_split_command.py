@@ -21,7 +21,8 @@ from tasks.data.audio_probe import AudioFacts
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.cycle_lock import lock_cycle
 from tasks.evaluation.hypotheses import Hypothesis, Partition, write_hypotheses
-from tasks.stages import compare
+from tasks.stages import compare, prepare
+from tasks.training.recipes import recipe
 from tasks.training.recording_roles import RecordingRoles
 from tests.support import factories
 
@@ -211,3 +212,21 @@ def test_a_model_without_a_list_or_without_its_recordings_is_refused(cycle: Path
     shutil.rmtree(cycle / "audio")
     with pytest.raises(InputError, match="no recording of its rows is on this host"):
         compare.compare(before, after, None, ["drug"], model=model)
+
+
+def test_a_run_with_another_split_keeps_the_one_that_was_used(
+    cycle: Path, lower_nemo: Path
+) -> None:
+    """It is not overwritten in silence; the same split again leaves no copy."""
+    folder = open_cycle(cycle)
+    checked = prepare.check(folder, lower_nemo, recipe("verified"))
+    assert prepare.split(folder, checked, 0.2, 42).split.warnings == ()
+    finish_run(cycle)
+    used = (cycle / "validation.jsonl").read_bytes()
+    assert prepare.split(folder, checked, 0.2, 42).split.warnings == ()
+    assert not (cycle / "splits").exists()
+    for seed in (8, 42, 8):
+        (note,) = prepare.split(folder, checked, 0.2, seed).split.warnings
+        assert "the finished run run used another split" in note
+    assert (cycle / "splits/1/validation.jsonl").read_bytes() == used
+    assert sorted(path.name for path in (cycle / "splits").iterdir()) == ["1", "2"]
