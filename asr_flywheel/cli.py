@@ -24,6 +24,7 @@ from asr_flywheel.commands import (
     stages,
 )
 from asr_flywheel.options import EXIT_BAD_INPUT, EXIT_FAILED
+from asr_flywheel.run_server import PATIENCE_S, TIMEOUT_SETTING
 from tasks.common.errors import FlywheelError, InputError
 
 app = typer.Typer(
@@ -45,6 +46,8 @@ def main() -> None:
     # and so would Prefect's client.
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    # On a busy host the run's own server needs longer than Prefect's 20 s; one that ends is seen.
+    os.environ.setdefault(TIMEOUT_SETTING, str(PATIENCE_S))
     # What a run has loaded is not searched for cycles once more while the interpreter ends: half a
     # second.
     atexit.register(gc.freeze)

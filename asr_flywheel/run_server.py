@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -10,6 +12,13 @@ from tasks.common.errors import FlywheelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+TIMEOUT_SETTING = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
+"""Prefect's setting of how long it waits for the server that a run starts for itself."""
+PATIENCE_S = 300
+"""How long we wait, where the user has not said; a server that has ended is not waited for."""
+_ENDED = "process exited with code"
+_LOOK_EVERY_S = 0.5
 
 
 @contextmanager
@@ -22,13 +31,34 @@ def server_answers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as wrong:
-        # Prefect has no class of its own for these two.
-        if "Failed to reach API" in str(wrong) or "ephemeral Prefect API" in str(wrong):
+        # Prefect has no class of its own for these.
+        if "Failed to reach API" in str(wrong):
             raise FlywheelError(
-                f"Prefect: {wrong} Fix: start the server that PREFECT_API_URL names, or unset it; "
-                "without a server, PREFECT_HOME must be a folder that you may write to."
+                f"Prefect: {wrong} Fix: start the server that PREFECT_API_URL names, or unset it."
             ) from wrong
+        if "ephemeral Prefect API" in str(wrong):
+            raise FlywheelError(_explain_own_server(str(wrong))) from wrong
         raise
+
+
+def _explain_own_server(told: str) -> str:
+    """Return why the run's own server did not answer, with its fix: it ended, or it is slow."""
+    if _ENDED in told:
+        return (
+            f"Prefect: {told} The run's own server ended while it started. Fix: PREFECT_HOME must "
+            "be a folder that you may write to, on a disk with room; what the server said is "
+            "shown by `prefect server start`."
+        )
+    waited = os.environ.get(TIMEOUT_SETTING, "20")
+    return (
+        f"Prefect: {told} The run's own server was still starting after {waited} s, as on a busy "
+        f"host. Fix: wait longer for it, such as {TIMEOUT_SETTING}={_longer(waited)}; or start a "
+        "server once (`prefect server start`) and name it in PREFECT_API_URL."
+    )
+
+
+def _longer(waited: str) -> int:
+    return max(2 * PATIENCE_S, 2 * int(waited) if waited.isdigit() else 0)
 
 
 @contextmanager
@@ -71,6 +101,26 @@ def start_server_in_background() -> Iterator[None]:
     starting = Thread(target=start, daemon=True)
     starting.start()
     yield
-    starting.join()
+    while starting.is_alive():
+        starting.join(_LOOK_EVERY_S)
+        _check_process()
     if failed:
         raise failed[0]
+
+
+def _check_process() -> None:
+    """Raise where the run's own server has ended, which Prefect notices only when its time is up.
+
+    Raises:
+        RuntimeError: in Prefect's words.
+    """
+    # Loaded where such a server was started, and slow to load where none was.
+    module = sys.modules.get("prefect.server.api.server")
+    servers = getattr(module, "SubprocessASGIServer", None)
+    process = None if servers is None else servers().server_process
+    code = None if process is None else process.poll()
+    # With 3 it ends where its port was taken; Prefect takes another.
+    if code not in {None, 3}:
+        raise RuntimeError(
+            f"The ephemeral Prefect API server did not start. Ephemeral server {_ENDED} {code}."
+        )

@@ -34,6 +34,7 @@ from asr_flywheel.options import (
     print_json,
 )
 from flows.config import CycleConfig, RuntimeName
+from tasks.data.transcript_tags import TagChoice
 from tasks.runtimes.container_settings import ContainerSettings
 from tasks.training import recipes
 from tasks.training.recipes import Recipe, RecipeName
@@ -127,13 +128,18 @@ def split(
     two_part: TwoPartOption = False,
     hold_out_terms: HoldOutTermsOption = False,
     trust: TrustOption = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Keep this split apart, in splits/ of the cycle.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write train.jsonl, selection.jsonl and validation.jsonl beside the manifest."""
     from tasks.data.cycle_folder import open_cycle
-    from tasks.data.training_set import counts
+    from tasks.data.cycle_lock import lock_cycle
+    from tasks.data.training_set import counts, split_checked
     from tasks.models import catalog
     from tasks.stages import prepare
+    from tasks.stages.split_command import write_split
 
     folder = open_cycle(cycle)
     checked = prepare.check(
@@ -143,14 +149,15 @@ def split(
         audio_root or [],
         keep_style=keep_style,
     )
-    data = prepare.split(
-        folder,
-        checked,
-        fraction,
-        seed,
+    parts = split_checked(
+        checked.rows,
+        fraction=fraction,
+        seed=seed,
         by_term=hold_out_terms,
         selection=0.0 if two_part else selection_share,
     )
+    with lock_cycle(folder):
+        data = write_split(folder, checked.rows, parts, again=again)
     if as_json:
         print_json(
             {
@@ -184,6 +191,19 @@ def paths(
 
     rows = path_mapping.rewrite(manifest, out, [path_mapping.parse_mapping(one) for one in mapping])
     typer.echo(f"{out}: {rows} rows")
+
+
+@app.command()
+def tags(
+    manifest: Annotated[Path, typer.Argument(help="The manifest to copy.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the copy goes.")],
+    drop: Annotated[TagChoice, typer.Option("--drop", help="The tag, or the row that holds it.")],
+) -> None:
+    """Copy a manifest without tags such as [noise], (inaudible) and speakers' labels."""
+    from tasks.data import transcript_tags
+
+    tagged, rows = transcript_tags.rewrite(manifest, out, drop)
+    typer.echo(f"{out}: {rows} rows; {tagged} rows of {manifest.name} held a tag")
 
 
 @app.command()
@@ -250,14 +270,16 @@ def score(
     """Score per-row results of any length: WER, CER, KER, SER, pooled WER, and KER by field."""
     from tasks.evaluation.incremental_scoring import score_file, summary_as_dict
 
-    figures = summary_as_dict(score_file(hyps))
+    summary = score_file(hyps)
+    figures = summary_as_dict(summary)
     if as_json:
         print_json(figures)
         return
     for name in ("n", "wer", "cer", "ker", "ser", "pooled_wer"):
         value = figures[name]
         typer.echo(
-            f"{name:>10}  {value:.4f}" if isinstance(value, float) else f"{name:>10}  {value}"
+            (f"{name:>10}  {value:.4f}" if isinstance(value, float) else f"{name:>10}  {value}")
+            + (f"  of {figures['n_with_term']} rows with a term" if name == "ker" else "")
         )
     spelling = figures["spelling"]
     if spelling["n"]:
@@ -275,6 +297,8 @@ def score(
             f"{spelling['format_characters']} rows hold invisible format characters, such as a "
             "soft hyphen; they were dropped"
         )
+    for note in summary.notes:
+        typer.echo(f"note: {note}")
     if worst:
         from tasks.evaluation import alignment
         from tasks.evaluation.hypotheses import read_hypotheses
@@ -291,7 +315,10 @@ def diff(
     after: Annotated[Path, typer.Argument(help="The same for the later one.")],
     held_out: Annotated[
         Path | None,
-        typer.Option("--held-out", help="A manifest of the rows that were not trained on."),
+        typer.Option(
+            "--held-out",
+            help="A manifest of the rows that were not trained on, where no mark says it.",
+        ),
     ] = None,
     priority: PriorityOption = DEFAULT_PRIORITY,
     *,
@@ -300,6 +327,10 @@ def diff(
         typer.Option(help="General English by the earlier and by the later model: two files."),
     ] = None,
     general_limit: GeneralLimitOption = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="The later model (.nemo): its own list of what it has seen."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare two evaluations row by row and decide: keep, grow, discard or inconclusive."""
@@ -313,6 +344,7 @@ def diff(
         priority,
         general=general,
         limit=GuardrailPolicy.of_points(general_limit),
+        model=model,
     )
     if as_json:
         print_json(found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tasks.data import findings
 from tasks.data.audio_probe import Unreadable
+from tasks.data.text_normalizer import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,6 +41,17 @@ _DURATION_SLACK_S = 0.1
 _DURATION_SLACK_SHARE = 0.02
 # A decoder of MP3 overshoots now and then; more is a file scaled to another range than -1 to 1.
 _MOST_OVER_RANGE = 0.01
+# The demo's speech lies at -21 dB; noise of one bit at -92 dB.
+_SILENT_DB = -70.0
+# Two speakers at one level lose 3 dB when they are mixed, and one speaker beside silence 6 dB.
+_CANCELLED_DB = 10.0
+# Speech at a signal-to-noise ratio of 5 dB has 12 dB or more between loud and quiet frames.
+_STEADY_DB = 3.0
+_MOST_CLIPPED = 0.005
+# The demo's synthetic voices reach 27 characters a second between first and last sound.
+_FASTEST_SPEECH = 35.0
+# Of fewer frames than in half a second nothing can be said.
+_SHORTEST_JUDGED_S = 0.5
 
 
 def check(
@@ -56,12 +68,16 @@ def check(
             "replace it by 16-bit PCM WAV or FLAC",
         )
         return
+    if fact.unread_frames:
+        yield _unread(row, name, fact, limits)
+        return
     if not fact.frames:
         yield findings.error(
             "audio-empty", row, name, "the audio has no samples", "record or copy it again"
         )
         return
-    convert = f"convert it: sox IN -r {limits.sample_rate} -c 1 -b 16 OUT.wav"
+    channel = "" if fact.channels == 1 else f" remix {fact.level.louder_channel}"
+    convert = f"convert it: sox IN -r {limits.sample_rate} -b 16 OUT.wav{channel}"
     if fact.sample_rate != limits.sample_rate:
         yield findings.error(
             "audio-rate",
@@ -72,7 +88,11 @@ def check(
         )
     if fact.channels != 1:
         yield findings.error(
-            "audio-channels", row, f"{fact.channels} channels", f"{name} is not mono", convert
+            "audio-channels",
+            row,
+            f"{fact.channels} channels",
+            f"{name} is not mono: {_describe_channels(fact)}",
+            convert,
         )
     if fact.frames < fact.header_frames:
         yield findings.error(
@@ -83,7 +103,50 @@ def check(
             "copy it again",
         )
     yield from _check_level(utterance, fact)
+    if fact.channels == 1:
+        yield from _check_speech(utterance, fact)
     yield from _check_length(utterance, fact, limits)
+
+
+def _unread(row: int, name: str, fact: AudioFacts, limits: AudioLimits) -> ManifestFinding:
+    seconds = fact.unread_frames / fact.sample_rate
+    is_wav = "WAV" in fact.unread_reason
+    channel = "" if fact.channels == 1 else f" remix {fact.level.louder_channel}"
+    command = (
+        f"sox --ignore-length IN.wav -r {limits.sample_rate} -b 16 OUT.wav{channel}"
+        if is_wav
+        else f"ffmpeg -i IN.mp3 -ar {limits.sample_rate} -ac 1 OUT.wav"
+    )
+    return findings.error(
+        "audio-unread",
+        row,
+        f"{fact.frames} samples",
+        f"about {seconds:.2f} s of {name} after the first {fact.duration:.2f} s are never read, "
+        f"neither here nor in training: {fact.unread_reason}",
+        f"write it again with a true header: {command}",
+    )
+
+
+def _describe_channels(fact: AudioFacts) -> str:
+    """Say how the channels differ, so that a person can pick one."""
+    level = fact.level
+    if level.same_channels:
+        return "its channels hold the same samples"
+    shown = " and ".join(f"{decibels:.0f} dB" for decibels in level.channel_db)
+    if level.lost_by_mixing_db > _CANCELLED_DB:
+        return (
+            f"its channels ({shown}) cancel out when they are mixed ({level.loud_db:.0f} dB); "
+            "take one of them"
+        )
+    silent = [
+        number for number, decibels in enumerate(level.channel_db, start=1) if decibels < _SILENT_DB
+    ]
+    if silent and len(silent) < fact.channels:
+        return f"channel {', '.join(map(str, silent))} is silent ({shown})"
+    return (
+        f"its channels differ ({shown}), as where each has its own speaker; take the one that says "
+        "the text, the louder by default"
+    )
 
 
 def _check_level(utterance: Utterance, fact: AudioFacts) -> Iterable[ManifestFinding]:
@@ -100,6 +163,15 @@ def _check_level(utterance: Utterance, fact: AudioFacts) -> Iterable[ManifestFin
         yield findings.error(
             "audio-silent", row, name, "every sample is zero at 16 bits", "record or copy it again"
         )
+    elif max(fact.level.channel_db, default=fact.level.loud_db) < _SILENT_DB:
+        yield findings.error(
+            "audio-silent",
+            row,
+            f"{fact.level.loud_db:.0f} dB",
+            f"{name} holds no sound: its loudest 5% lie {-fact.level.loud_db:.0f} dB under full "
+            "scale, as where a microphone was muted or two channels cancelled out",
+            "record it again, or take one channel of the original recording",
+        )
     if fact.over_range:
         is_error = fact.over_range_share > _MOST_OVER_RANGE
         finding_of = findings.error if is_error else findings.warning
@@ -111,6 +183,45 @@ def _check_level(utterance: Utterance, fact: AudioFacts) -> Iterable[ManifestFin
             "so where the model is served, but not in training",
             "export it again with samples from -1 to 1",
         )
+
+
+def _check_speech(utterance: Utterance, fact: AudioFacts) -> Iterable[ManifestFinding]:
+    """Warn where the sound is not that of speech, or not that of so much text."""
+    row, name, level = utterance.row, utterance.audio_filepath, fact.level
+    is_other_scale = fact.over_range_share > _MOST_OVER_RANGE
+    if fact.duration < _SHORTEST_JUDGED_S or level.loud_db < _SILENT_DB or is_other_scale:
+        return
+    if level.clipped_share > _MOST_CLIPPED and not fact.over_range:
+        yield findings.warning(
+            "audio-clipped",
+            row,
+            f"{level.clipped_share:.1%}",
+            f"{name} is clipped: so many of its samples lie on a flat top",
+            "lower the input's gain and record it again; a clipped recording cannot be mended",
+        )
+    if level.range_db < _STEADY_DB:
+        kind = "a constant tone" if level.tonal else "a steady noise such as hiss"
+        yield findings.warning(
+            "audio-steady",
+            row,
+            f"{level.range_db:.1f} dB",
+            f"{name} holds {kind}: between its loud and its quiet parts lie {level.range_db:.1f} "
+            f"dB, and speech has {_STEADY_DB:g} dB or more",
+            "listen to it; remove the row or record it again where nobody speaks",
+        )
+    elif level.speech_seconds:
+        characters = len(normalise(utterance.text))
+        speed = characters / level.speech_seconds
+        if speed > _FASTEST_SPEECH:
+            yield findings.warning(
+                "audio-stops-early",
+                row,
+                f"{speed:.0f} characters a second",
+                f"{name} sounds for {level.speech_seconds:.2f} s, and its text has {characters} "
+                f"characters; speech has at most {_FASTEST_SPEECH:g} characters a second",
+                "listen to it; where it stops early, cut the text or record it again, and where it "
+                "is another recording, correct audio_filepath",
+            )
 
 
 def _check_length(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
+
+from tasks.data.audio_headers import HeaderFacts, find_misstated_chunk, mpeg_facts, wav_facts
+from tasks.data.sound_level import NO_LEVEL, LevelMeter, SoundLevel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,10 +26,8 @@ PCM_16 = "PCM_16"
 _FULL_SCALE = 32768
 _BLOCK_FRAMES = 1 << 18
 _READERS = 4
-# Format tags whose samples have a fixed size: PCM, float, and either in an extensible header.
-_FIXED_SIZE_FORMATS = (1, 3, 0xFFFE)
-# A writer into a pipe cannot know the size and leaves one of these; it promises nothing.
-_UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
+# libsndfile's figure where a header, such as a FLAC's of a pipe, does not state the length.
+_LENGTH_UNKNOWN = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,9 @@ class AudioFacts:
             with other tags in its header, or with wider samples is recognised as the same.
         over_range: samples beyond full scale, of all channels; only floating point can hold them.
         not_finite: samples that are NaN or infinite, likewise.
+        level: loudness and speech share.
+        unread_frames: about how many samples per channel lie in the file where no decoder looks.
+        unread_reason: why not.
     """
 
     sample_rate: int
@@ -54,6 +57,9 @@ class AudioFacts:
     sha256: str
     over_range: int = 0
     not_finite: int = 0
+    level: SoundLevel = NO_LEVEL
+    unread_frames: int = 0
+    unread_reason: str = ""
 
     @property
     def duration(self) -> float:
@@ -84,7 +90,12 @@ def probe(path: Path) -> AudioFacts | Unreadable:
                 audio_file.channels,
                 audio_file.frames,
             )
-            header_frames = _wav_frames(path) or header_frames
+            if header_frames >= _LENGTH_UNKNOWN:
+                return Unreadable(
+                    "its header does not state the length, as where it was written into a pipe"
+                )
+            meter = LevelMeter(rate, channels)
+            is_mpeg = audio_file.subtype.startswith("MPEG_LAYER")
             digest.update(f"{rate} {channels}\n".encode())
             while len((read := _read(audio_file, _BLOCK_FRAMES)).samples):
                 block = read.samples
@@ -94,10 +105,35 @@ def probe(path: Path) -> AudioFacts | Unreadable:
                 # abs() of -32768 overflows in 16 bits.
                 peak = max(peak, int(block.max()), -int(block.min()))
                 digest.update(block.tobytes())
+                meter.add(block)
+        header = (mpeg_facts(path, frames) if is_mpeg else wav_facts(path)) or HeaderFacts(
+            header_frames
+        )
     except (soundfile.SoundFileError, OSError, ValueError, TypeError) as wrong:
-        return Unreadable(str(wrong))
+        return Unreadable(_explain(path, wrong))
     sha256 = digest.hexdigest()
-    return AudioFacts(rate, channels, frames, header_frames, peak, sha256, over_range, not_finite)
+    return AudioFacts(
+        rate,
+        channels,
+        frames,
+        frames if header.promised_frames is None else header.promised_frames,
+        peak,
+        sha256,
+        over_range,
+        not_finite,
+        meter.read(),
+        header.unread_frames,
+        header.reason,
+    )
+
+
+def _explain(path: Path, wrong: Exception) -> str:
+    """Return the decoder's message, and the cause that it does not name."""
+    try:
+        cause = find_misstated_chunk(path)
+    except OSError:
+        cause = None
+    return str(wrong) if cause is None else f"{wrong} ({cause})"
 
 
 def read_16_bits(path: Path) -> tuple[Samples, int]:
@@ -138,29 +174,6 @@ def _read(audio_file: soundfile.SoundFile, frames: int) -> _Read:
     rounded = np.rint(np.clip(wide, -1.0, 1.0) * np.float32(_FULL_SCALE))
     samples = np.minimum(rounded, _FULL_SCALE - 1).astype(np.int16)
     return _Read(samples, over_range, not_finite)
-
-
-def _wav_frames(path: Path) -> int | None:
-    """Return the samples per channel that a WAV header states; None for another format.
-
-    libsndfile corrects its own figure by the size of the file, so that it never tells that a WAV
-    was cut short.
-    """
-    with path.open("rb") as stream:
-        if struct.unpack("<4s4x4s", stream.read(12).ljust(12, b"\0")) != (b"RIFF", b"WAVE"):
-            return None
-        frame_bytes = 0
-        while len(header := stream.read(8)) == 8:  # noqa: PLR2004 - a name and a size
-            name, size = struct.unpack("<4sI", header)
-            if name == b"data":
-                is_size_known = frame_bytes and size not in _UNKNOWN_SIZES
-                return int(size // frame_bytes) if is_size_known else None
-            body = stream.read(size + size % 2)
-            if name == b"fmt " and len(body) >= 14:  # noqa: PLR2004 - up to the frame's size
-                tag, frame_bytes = struct.unpack_from("<H10xH", body)
-                if tag not in _FIXED_SIZE_FORMATS:
-                    return None
-    return None
 
 
 def probe_all(paths: Sequence[Path]) -> list[AudioFacts | Unreadable]:

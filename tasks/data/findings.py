@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _SHOWN_OF_A_KIND = 5
 _LONGEST_VALUE = 120
+_SHOWN_RANGES = 40
 
 
 class Severity(StrEnum):
@@ -71,7 +72,6 @@ def _text(value: object) -> str:
 
 def summarise(findings: Sequence[ManifestFinding]) -> str:
     """Summarise findings, a line each; of each kind list the first few and count the rest."""
-    totals = Counter(finding.code for finding in findings)
     counts: Counter[str] = Counter()
     lines: list[str] = []
     for finding in findings:
@@ -79,9 +79,24 @@ def summarise(findings: Sequence[ManifestFinding]) -> str:
         if counts[finding.code] <= _SHOWN_OF_A_KIND:
             lines.append(f"  {finding}")
         elif counts[finding.code] == _SHOWN_OF_A_KIND + 1:
-            more = totals[finding.code] - _SHOWN_OF_A_KIND
-            lines.append(f"  … and {more} more of this kind ({finding.code})")
+            more = [other for other in findings if other.code == finding.code][_SHOWN_OF_A_KIND:]
+            lines.append(f"  … and {len(more)} more of this kind ({finding.code}){_rows_of(more)}")
     return "\n".join(lines)
+
+
+def _rows_of(findings: Iterable[ManifestFinding]) -> str:
+    """Name the rows of findings, neighbours as a range; "" where they concern no row."""
+    rows = sorted({finding.row for finding in findings if finding.row is not None})
+    ranges: list[list[int]] = []
+    for row in rows:
+        if ranges and row == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [row]
+        else:
+            ranges.append([row])
+    shown = ["-".join(map(str, bounds)) for bounds in ranges[:_SHOWN_RANGES]]
+    if len(ranges) > _SHOWN_RANGES:
+        shown.append(f"… up to {rows[-1]}")
+    return f": rows {', '.join(shown)}" if shown else ""
 
 
 def raise_errors(path: Path, findings: Iterable[ManifestFinding]) -> None:

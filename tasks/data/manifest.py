@@ -5,7 +5,6 @@ This module owns the format: it reads, checks and writes it. The user's own file
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from dataclasses import dataclass, field, fields, replace
@@ -15,7 +14,9 @@ from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data import findings
 from tasks.data.canonical import contains_term, find_spelling
+from tasks.data.field_advice import advise_duration, advise_term, advise_value
 from tasks.data.text_normalizer import contains_words, normalise
+from tasks.data.vocabularies import VOCABULARIES, advise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     from tasks.data.findings import ManifestFinding
 
-CATEGORIES = ("drug", "procedure", "anatomy", "condition", "lab", "role")
-IPA_SOURCES = ("override", "merriam-webster", "magpie_g2p")
 CLINICAL_FIELDS = (
     "term",
     "entity_category",
@@ -33,7 +32,6 @@ CLINICAL_FIELDS = (
     "noise_level",
     "context_type",
 )
-_VOCABULARIES = {"entity_category": CATEGORIES, "ipa_source": IPA_SOURCES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +44,8 @@ class Utterance:
         text: the reference transcript.
         duration: seconds, or None where the manifest leaves it to the audio header.
         term: the clinical term whose recognition counts for KER.
-        entity_category: one of ``CATEGORIES``.
-        ipa_source: one of ``IPA_SOURCES``: where the pronunciation came from.
+        entity_category: one of the six of tasks/data/vocabularies.py.
+        ipa_source: where the pronunciation came from.
         voice_id: the speaker or synthetic voice.
         noise_level: clean, snr_15db, snr_5db or the user's own.
         context_type: dictation, handoff, chart_note, history or the user's own.
@@ -69,6 +67,10 @@ class Utterance:
     def with_audio(self, audio_filepath: str) -> Utterance:
         """Return the same row with its audio at another path."""
         return replace(self, audio_filepath=audio_filepath)
+
+    def with_text(self, text: str) -> Utterance:
+        """Return the same row with another transcript."""
+        return replace(self, text=text)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as a manifest holds it; absent clinical fields stay absent."""
@@ -106,14 +108,18 @@ def parse_manifest(path: Path) -> tuple[tuple[Utterance, ...], tuple[ManifestFin
     """Read a manifest and report all that is wrong with its schema.
 
     Returns:
-        The rows that could be read, and the findings on all rows.
+        The rows whose audio is named, and the findings on all rows. What is wrong with a row is
+        left out of it, so that the rest can be checked in the same round.
 
     Raises:
         InputError: there is no file, or it is not text in UTF-8.
     """
     utterances: list[Utterance] = []
     schema_findings: list[ManifestFinding] = []
-    for number, line in enumerate(_lines(path), start=1):
+    lines = _lines(path)
+    while lines and not lines[-1].strip():
+        lines.pop()  # NeMo skips them as well
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             schema_findings.append(
                 findings.error("blank-line", number, "", "the line is blank", "delete the line")
@@ -123,10 +129,10 @@ def parse_manifest(path: Path) -> tuple[tuple[Utterance, ...], tuple[ManifestFin
         if problem is not None:
             schema_findings.append(problem)
             continue
-        problems = list(_check_fields(number, record))
-        schema_findings.extend(problems)
-        if not problems:
-            utterances.append(_utterance(number, record))
+        _drop_empty_values(record)
+        schema_findings.extend(_check_fields(number, record))
+        if (utterance := _utterance(number, record)) is not None:
+            utterances.append(utterance)
     if not utterances and not schema_findings:
         schema_findings.append(
             findings.error(
@@ -202,11 +208,11 @@ def _check_fields(number: int, record: Mapping[str, Any]) -> Iterable[ManifestFi
         value = record.get(name)
         if value is None:
             continue
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str):
             yield findings.error(
-                f"bad-{name}", number, value, f"{name} must be text", f"correct or remove {name}"
+                f"bad-{name}", number, value, f"{name} must be text", advise_value(name, value)
             )
-        elif name in _VOCABULARIES and value not in _VOCABULARIES[name]:
+        elif name in VOCABULARIES and value not in VOCABULARIES[name]:
             yield _unknown_word(number, name, value)
     yield from _check_term(number, record.get("term"), record.get("text"))
     yield from _check_offset(number, record.get("offset"))
@@ -262,20 +268,17 @@ def _check_duration(number: int, value: object) -> Iterable[ManifestFinding]:
             number,
             value,
             "duration must be a positive number of seconds",
-            "correct it, or write null: it is then filled from the audio header",
+            advise_duration(value),
         )
 
 
 def _unknown_word(number: int, name: str, value: str) -> ManifestFinding:
-    vocabulary = _VOCABULARIES[name]
-    close = difflib.get_close_matches(value.lower(), vocabulary, n=1)
-    guess = f"did you mean {close[0]!r}? " if close else ""
     return findings.error(
         f"unknown-{name}",
         number,
         value,
         f"{name} is not in the fixed vocabulary",
-        f"{guess}use one of {', '.join(vocabulary)}",
+        advise(name, value),
     )
 
 
@@ -312,11 +315,33 @@ def _check_term(number: int, term: object, text: object) -> Iterable[ManifestFin
             number,
             term,
             "the term does not stand in the row's text, so that its KER could never be 0",
-            "correct the term or the text",
+            advise_term(term),
         )
 
 
-def _utterance(number: int, record: Mapping[str, Any]) -> Utterance:
-    known_fields = {name: record[name] for name in _KNOWN_FIELDS if name in record}
+def _drop_empty_values(record: dict[str, Any]) -> None:
+    """Take an empty text for no value, as csv.DictReader writes it and as results have it."""
+    for name in (*CLINICAL_FIELDS, "duration"):
+        if isinstance(value := record.get(name), str) and not value.strip():
+            del record[name]
+
+
+def _utterance(number: int, record: Mapping[str, Any]) -> Utterance | None:
+    """Return a row with those of its fields that are sound; None where it names no audio."""
+    audio, text = record.get("audio_filepath"), record.get("text")
+    if not isinstance(audio, str) or not audio.strip() or "\0" in audio:
+        return None
+    duration = record.get("duration")
+    known_fields: dict[str, Any] = {
+        "audio_filepath": audio,
+        "text": text if isinstance(text, str) and "\0" not in text else "",
+        "duration": None if any(_check_duration(number, duration)) else duration,
+        **{name: _sound_field(name, record.get(name)) for name in CLINICAL_FIELDS},
+    }
     extra = {name: value for name, value in record.items() if name not in _KNOWN_FIELDS}
     return Utterance(row=number, **known_fields, extra=extra)
+
+
+def _sound_field(name: str, value: object) -> str | None:
+    is_known = name not in VOCABULARIES or value in VOCABULARIES[name]
+    return value if isinstance(value, str) and is_known else None

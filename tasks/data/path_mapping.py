@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
+from tasks.data.audio_paths import host_path
 from tasks.data.manifest import read_manifest, write_manifest
 
 if TYPE_CHECKING:
@@ -42,13 +43,15 @@ class Mapping:
 def parse_mapping(text: str) -> Mapping:
     """Parse a mapping written as ``SOURCE=TARGET``; the last ``=`` divides.
 
+    The source may be a folder of Windows or a URL, as the manifest writes it.
+
     Raises:
         InputError: it is not of that form.
     """
     source, separator, target = text.rpartition("=")
     if not separator or not source or not target:
         raise InputError(f"mapping {text!r}: write SOURCE=TARGET, such as /data/cycle1=/workspace.")
-    return Mapping(PurePosixPath(source), PurePosixPath(target))
+    return Mapping(host_path(source), PurePosixPath(target))
 
 
 def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
@@ -76,8 +79,9 @@ def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
     ordered = sorted(mappings, key=lambda mapping: len(mapping.source.parts), reverse=True)
     new_paths: list[str] = []
     unmapped_rows: list[str] = []
+    unmapped_folders: dict[str, None] = {}
     for row in rows:
-        path = normal(folder / row.audio_filepath)
+        path = normal(folder / host_path(row.audio_filepath))
         mapping = next(
             (candidate for candidate in ordered if path.is_relative_to(candidate.source)), None
         )
@@ -85,13 +89,15 @@ def rewrite(manifest: Path, out: Path, mappings: Sequence[Mapping]) -> int:
             unmapped_rows.append(
                 f"  row {row.row}: {row.audio_filepath!r} is under no mapped folder"
             )
+            unmapped_folders[str(path.parent)] = None
         else:
             new_paths.append(str(mapping.target / path.relative_to(mapping.source)))
     if unmapped_rows:
+        maps = " ".join(f"--map '{one}=PLACE'" for one in list(unmapped_folders)[:5])
         sources = ", ".join(str(mapping.source) for mapping in ordered)
         raise InputError(
             f"{manifest}: {len(unmapped_rows)} rows cannot be rewritten (mapped: {sources}). "
-            "Fix: add a --map for their folder.\n" + "\n".join(unmapped_rows[:20])
+            f"Fix: add {maps}.\n" + "\n".join(unmapped_rows[:20])
         )
     write_manifest(out, (row.with_audio(path) for row, path in zip(rows, new_paths, strict=True)))
     return len(rows)

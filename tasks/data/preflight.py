@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.data import audio_checks, audio_probe, findings, spelling_checks
-from tasks.data.audio_probe import AudioFacts
+from tasks.data.audio_paths import as_posix, is_url, is_windows
+from tasks.data.audio_probe import AudioFacts, Unreadable
 from tasks.data.canonical import canonical
 from tasks.data.manifest import parse_manifest
+from tasks.data.spelling_advice import advise_spelling
 from tasks.data.text_normalizer import normalise
+from tasks.data.transcript_tags import drop_tags, find_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -90,23 +93,24 @@ def preflight(
     problems.extend(_check_places(audio_paths, roots))
     problems.extend(_check_moved(audio_paths))
     problems.extend(_check_duplicate_rows(audio_paths))
-    readable = [
-        (utterance, path)
-        for utterance, path in audio_paths
-        if _is_inside(path, roots) and _is_file(path)
-    ]
-    facts = audio_probe.probe_all([path for _, path in readable])
-    rows = []
-    for (utterance, path), fact in zip(readable, facts, strict=True):
-        rewriter = style if restyle else None
+    rewriter = style if restyle else None
+    problems.extend(_check_tags(utterances, manifest))
+    if style is not None:
+        for utterance in utterances:
+            # Tags are reported as such; what is spelled is the rest.
+            rest = utterance.with_text(drop_tags(utterance.text) or utterance.text)
+            text = _rewrite_text(rewriter, rest.text)
+            problems.extend(_check_text(rest, text, style, restyle=restyle))
+    for utterance in utterances:
         text = _rewrite_text(rewriter, utterance.text)
-        if style is not None:
-            problems.extend(_check_text(utterance, text, style))
         problems.extend(spelling_checks.check(utterance, text, style))
+    rows = []
+    for utterance, path, fact in _probe(audio_paths, roots):
         problems.extend(audio_checks.check(utterance, fact, limits))
         if isinstance(fact, AudioFacts) and fact.frames:
             # To a millisecond, so that the copy does not depend on how a float prints.
             filled = replace(utterance, duration=round(fact.duration, 3))
+            text = _rewrite_text(rewriter, utterance.text)
             term = utterance.term and _rewrite_text(rewriter, utterance.term)
             rows.append(CheckedRow(filled, path, fact.sha256, text, term))
     problems.extend(_check_duplicate_audio(rows))
@@ -114,6 +118,20 @@ def preflight(
         problems.extend(_check_whole(rows, style))
     problems.sort(key=lambda finding: (finding.severity.value, finding.row or 0))
     return PreflightResult(manifest, tuple(rows), tuple(problems))
+
+
+def _probe(
+    audio_paths: Sequence[tuple[Utterance, Path]], roots: Sequence[Path]
+) -> Iterable[tuple[Utterance, Path, AudioFacts | Unreadable]]:
+    """Yield each row whose audio may be read, with its facts."""
+    readable = [
+        (utterance, path)
+        for utterance, path in audio_paths
+        if _is_inside(path, roots) and _is_file(path)
+    ]
+    facts = audio_probe.probe_all([path for _, path in readable])
+    for (utterance, path), fact in zip(readable, facts, strict=True):
+        yield utterance, path, fact
 
 
 def _rewrite_text(style: WritingStyle | None, text: str) -> str:
@@ -126,7 +144,9 @@ def _locate(manifest: Path, utterance: Utterance, roots: Sequence[Path]) -> Path
     A manifest that came from another host names folders that are not here. What follows the name of
     the cycle's folder, or of another root, is then looked for in that.
     """
-    written = Path(utterance.audio_filepath)
+    written = Path(as_posix(utterance.audio_filepath))
+    if _is_file(literal := manifest.parent / utterance.audio_filepath):
+        written = literal  # a backslash may stand in a name of this host
     if written.is_absolute() and not os.path.lexists(written):
         for root in roots:
             for place in reversed(range(1, len(written.parts))):
@@ -140,7 +160,7 @@ def _check_moved(audio_paths: Sequence[tuple[Utterance, Path]]) -> Iterable[Mani
     moved_rows = [
         (utterance, path)
         for utterance, path in audio_paths
-        if os.path.isabs(utterance.audio_filepath)  # noqa: PTH117 - a name of any length
+        if os.path.isabs(as_posix(utterance.audio_filepath))  # noqa: PTH117 - any length
         and not os.path.lexists(utterance.audio_filepath)
         and _is_file(path)
     ]
@@ -175,9 +195,8 @@ def _check_places(
                 "audio-missing",
                 utterance.row,
                 name,
-                "there is no such audio file on this host",
-                "copy the recordings into the cycle's folder, laid out as they were, or rewrite "
-                "the manifest: asr-flywheel paths MANIFEST --out COPY --map THEIRS=OURS",
+                f"there is no such audio file on this host{_name_foreign(name)}",
+                _advise_missing(name),
             )
         elif not _is_inside(path, roots):
             yield findings.error(
@@ -192,8 +211,9 @@ def _check_places(
                 "audio-missing",
                 utterance.row,
                 name,
-                "there is no such audio file",
-                "put the file there or correct audio_filepath (relative to the manifest's folder)",
+                f"there is no such audio file{_name_foreign(name)}",
+                f"put the file there ({path}) or correct audio_filepath (relative to the "
+                "manifest's folder)",
             )
         elif not _is_file(path):
             yield findings.error(
@@ -203,6 +223,24 @@ def _check_places(
                 "audio_filepath is not a file",
                 "name the audio file itself",
             )
+
+
+def _name_foreign(name: str) -> str:
+    """Say that a path is another system's; nothing for one of this host."""
+    if is_url(name):
+        return ": it is a URL, and recordings are read from files"
+    return ": it is a path of Windows" if is_windows(name) else ""
+
+
+def _advise_missing(name: str) -> str:
+    """Return the fix for an absolute path that leads nowhere here."""
+    if is_url(name) and not name.lower().startswith("file:"):
+        return "download it into the cycle's folder and write audio_filepath relative to that"
+    folder = name.rpartition("\\" if "\\" in name else "/")[0]
+    return (
+        "copy the recordings into the cycle's folder, laid out as they were, or rewrite the "
+        f"manifest: asr-flywheel paths MANIFEST --out COPY --map '{folder}=OURS'"
+    )
 
 
 def _check_duplicate_rows(
@@ -231,13 +269,16 @@ def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[ManifestFindi
             if other.audio == first.audio:
                 continue  # reported as a duplicate row
             where = f"the same recording as row {first.utterance.row}, under another name"
+            if not other.utterance.text or not first.utterance.text:
+                continue  # reported as a missing or empty text
             if canonical(other.utterance.text) != canonical(first.utterance.text):
                 yield findings.error(
                     "conflicting-text",
                     other.utterance.row,
                     other.utterance.text,
                     f"{where}, with another text",
-                    "correct one of the two transcripts",
+                    "listen to it, and remove the row whose text it is not, or give that row its "
+                    "own recording",
                 )
             else:
                 yield findings.warning(
@@ -249,8 +290,26 @@ def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[ManifestFindi
                 )
 
 
-def _check_text(utterance: Utterance, text: str, style: WritingStyle) -> Iterable[ManifestFinding]:
+def _check_tags(utterances: Iterable[Utterance], manifest: Path) -> Iterable[ManifestFinding]:
+    """Report each row whose text holds what nobody said, with both ways out."""
+    for utterance in utterances:
+        if tags := find_tags(utterance.text):
+            yield findings.error(
+                "text-tag",
+                utterance.row,
+                " ".join(tags),
+                "the text holds tags that nobody said; they would be trained and scored as words",
+                f"asr-flywheel tags {manifest.name} --out COPY --drop tag keeps the words around "
+                "them, and --drop row leaves the row out; put the copy in the manifest's place",
+            )
+
+
+def _check_text(
+    utterance: Utterance, text: str, style: WritingStyle, *, restyle: bool
+) -> Iterable[ManifestFinding]:
     row = utterance.row
+    if not utterance.text.strip():
+        return  # reported as a missing or empty text
     if unknown := style.unknown_in(text):
         unspellable = " ".join(repr(part) for part in unknown)
         yield findings.error(
@@ -258,7 +317,11 @@ def _check_text(utterance: Utterance, text: str, style: WritingStyle) -> Iterabl
             row,
             utterance.text,
             f"the base's tokenizer cannot spell {unspellable}: training would teach it to write ⁇",
-            "write it as it is spoken (1.5 mg: one point five milligrams)",
+            advise_spelling(
+                utterance.text,
+                lambda part: style.unknown_in(_rewrite_text(style if restyle else None, part)),
+                cased=style.cased,
+            ),
         )
     elif not text:
         yield findings.error(
@@ -282,7 +345,7 @@ def _check_text(utterance: Utterance, text: str, style: WritingStyle) -> Iterabl
 
 def _check_whole(rows: Sequence[CheckedRow], style: WritingStyle) -> Iterable[ManifestFinding]:
     """Warn where the manifest as a whole is written otherwise than the base writes."""
-    texts = [row.utterance.text for row in rows]
+    texts = [row.utterance.text for row in rows if row.utterance.text]
     if not texts:
         return
     fix = "nothing, if normalised text is all you need; else write the manifest as the base does"

@@ -7,6 +7,7 @@ fundamental first; the first one's action and route are the gate's.
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ import py3langid
 from tasks.common import neighbour_stages
 from tasks.common.errors import InputError
 from tasks.data.canonical import canonical
-from tasks.data.manifest import CATEGORIES
+from tasks.data.vocabularies import CATEGORIES
 from tasks.models.catalog import LEGACY_FALLBACK, RECOMMENDED, Base, Method, Status
 
 if TYPE_CHECKING:
@@ -107,6 +108,9 @@ class GateInputs:
         method: how.
         cycle: the cycle's number, from 1; a later cycle's number is above 1.
         previous_rows: rows of the cycle before, or None if that is not known.
+        baseline_notes: what a user should know of the baseline's file.
+        left_out: rows of the same file that the model was trained on or chosen by; they are no
+            part of ``baseline``.
     """
 
     utterances: Sequence[Utterance] | None
@@ -115,6 +119,8 @@ class GateInputs:
     method: Method = Method.SFT
     cycle: int = 1
     previous_rows: int | None = None
+    baseline_notes: tuple[str, ...] = ()
+    left_out: Scores | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,14 +328,16 @@ def _ker_refusals(evidence: GateInputs, baseline: Scores, policy: GatePolicy) ->
             f"score the whole manifest with {neighbour_stages.EVAL}.",
         )
         return
-    category, ker = worst
+    category, share = worst
+    ker = share.rate or 0.0
+    shown = _shown(category, share)
     if ker > policy.tune_above:
         return
     if ker < policy.harden_below:
         yield Reason(
             Action.HARDEN,
             neighbour_stages.BUILD,
-            f"Do not tune: {category} KER is {ker:.3f}, under {policy.harden_below}. Make the "
+            f"Do not tune: {shown}, under {policy.harden_below}. Make the "
             "evaluation harder (voices, noise, contexts, adversarial terms) with "
             f"{neighbour_stages.BUILD}.",
         )
@@ -342,7 +350,7 @@ def _ker_refusals(evidence: GateInputs, baseline: Scores, policy: GatePolicy) ->
         yield Reason(
             Action.GROW,
             neighbour_stages.BUILD,
-            f"{category} KER is {ker:.3f}, not above {policy.tune_above}, {when}: grow the term "
+            f"{shown}, not above {policy.tune_above}, {when}: grow the term "
             f"list with {neighbour_stages.BUILD}.",
         )
 
@@ -378,31 +386,37 @@ def _rows_of(utterances: Sequence[Utterance], category: str) -> int:
     return sum(utterance.entity_category == category for utterance in utterances)
 
 
-def _worst_priority(baseline: Scores, policy: GatePolicy) -> tuple[str, float] | None:
+def _worst_priority(baseline: Scores, policy: GatePolicy) -> tuple[str, Proportion] | None:
+    """Return the priority category with the highest KER, and that with its rows."""
     groups = baseline.by("entity_category")
-    category_kers = [
-        (category, ker)
+    shares = [
+        (category, groups[category].keyword)
         for category in policy.priority
-        if category in groups and (ker := groups[category].ker) is not None
+        if category in groups and groups[category].keyword.n
     ]
-    return max(category_kers, key=lambda item: item[1], default=None)
+    return max(shares, key=lambda item: item[1].rate or 0.0, default=None)
+
+
+def _shown(category: str, share: Proportion) -> str:
+    """Say a category's KER with the rows that it rests on, which are not the manifest's."""
+    return f"{category} KER is {share.rate:.3f} ({share.hits} of {share.n} rows missed)"
 
 
 def _passed_reason(evidence: GateInputs, policy: GatePolicy) -> Reason:
     worst = _worst_priority(evidence.baseline, policy) if evidence.baseline else None
     if worst is None:
         raise ValueError("a gate without a priority KER cannot have passed")
-    category, ker = worst
+    category, share = worst
     ground = (
         f"above {policy.tune_above}"
-        if ker > policy.tune_above
+        if (share.rate or 0.0) > policy.tune_above
         else "on a later evaluation of a manifest that has grown"
     )
     return Reason(
         Action.TUNE,
         neighbour_stages.FINETUNE,
-        f"Tune: {category} KER is {ker:.3f}, {ground}, on {len(evidence.utterances or ())} rows. "
-        f"Base {evidence.base.name}: {evidence.base.note}.",
+        f"Tune: {_shown(category, share)}, {ground}. The manifest has "
+        f"{len(evidence.utterances or ())} rows. Base {evidence.base.name}: {evidence.base.note}.",
     )
 
 
@@ -417,13 +431,35 @@ def _warnings(evidence: GateInputs) -> Iterable[str]:
         )
     if evidence.utterances is None or evidence.baseline is None:
         return
-    scored = {canonical(row.row.ref) for row in evidence.baseline.rows}
-    missing = sum(canonical(utterance.text) not in scored for utterance in evidence.utterances)
+    yield from evidence.baseline_notes
+    yield from _coverage_warnings(evidence.utterances, evidence.baseline, evidence.left_out)
+
+
+def _coverage_warnings(
+    utterances: Sequence[Utterance], baseline: Scores, left_out: Scores | None
+) -> Iterable[str]:
+    """Warn where the baseline's rows are not the manifest's, and say which and why."""
+    texts = Counter(canonical(utterance.text) for utterance in utterances)
+    judging = {canonical(row.row.ref) for row in baseline.rows}
+    seen = {canonical(row.row.ref) for row in left_out.rows} if left_out is not None else set()
+    known = sum(count for text, count in texts.items() if text in seen and text not in judging)
+    missing = sum(count for text, count in texts.items() if text not in seen | judging)
+    foreign = sum(canonical(row.row.ref) not in texts for row in baseline.rows)
+    if known:
+        yield (
+            f"{known} of {len(utterances)} rows of the manifest are left out, since the model that "
+            f"was evaluated was trained on them or chosen by them. KER rests on the other "
+            f"{baseline.n} rows of the baseline; scoring it again would not change that."
+        )
     if missing:
         yield (
-            f"{missing} of {len(evidence.utterances)} rows of the manifest are not in the "
-            "baseline: it may be older than the manifest. Score it again with "
-            f"{neighbour_stages.EVAL}."
+            f"{missing} of {len(utterances)} rows of the manifest are not in the baseline: it may "
+            f"be older than the manifest. Score it again with {neighbour_stages.EVAL}."
+        )
+    if foreign:
+        yield (
+            f"{foreign} of {baseline.n} rows of the baseline are no rows of this manifest. Score "
+            f"this manifest with {neighbour_stages.EVAL}, or name its own result with --baseline."
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.data.cycle_folder import OFFLINE_NAME, Cycle
-from tasks.evaluation.hypotheses import read_hypotheses
+from tasks.evaluation.hypotheses import read_results
 from tasks.evaluation.scoring import Scores, score
 
 if TYPE_CHECKING:
@@ -20,10 +20,12 @@ class Baseline:
     Attributes:
         path: the file it came from.
         scores: its scores.
+        notes: what a user should know of the file.
     """
 
     path: Path
     scores: Scores
+    notes: tuple[str, ...] = ()
 
     @property
     def imported(self) -> bool:
@@ -51,7 +53,8 @@ def read_baseline(path: Path) -> Baseline:
     Raises:
         InputError: it cannot be read; names the row.
     """
-    return Baseline(path, score(read_hypotheses(path)))
+    rows, notes = read_results(path)
+    return Baseline(path, score(rows), notes.lines())
 
 
 def find_baseline(cycle: Cycle, named: Path | None) -> Baseline | None:

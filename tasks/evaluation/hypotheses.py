@@ -10,23 +10,31 @@ import itertools
 import json
 import os
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
+from tasks.data import findings
+from tasks.data.field_advice import advise_term, advise_value
 from tasks.data.manifest import CLINICAL_FIELDS
+from tasks.data.text_normalizer import contains_words, normalise, normalise_term
+from tasks.data.transcript_tags import find_tags
+from tasks.data.vocabularies import CATEGORIES, advise, find_spelling
+from tasks.evaluation.result_shapes import BOM, Shape, find_shape, rename_fields, whole_records
+from tasks.evaluation.row_matching import first_duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from tasks.data.findings import ManifestFinding
     from tasks.data.manifest import Utterance
 
 _REQUIRED = ("audio_filepath", "ref", "hyp")
-_BOM = b"\xef\xbb\xbf"
-_HEAD_BYTES = 4096
+_MOST_PROBLEMS = 1000
 # A quotation mark inside a text is escaped, so that this finds the field and no text.
 _TERM = re.compile(rb'"term"\s*:\s*("(?:[^"\\]|\\.)*")')
 
@@ -94,13 +102,84 @@ def write_hypotheses(path: Path, rows: Iterable[Hypothesis]) -> None:
     atomic_files.write_jsonl(path, (row.as_dict() for row in rows))
 
 
+@dataclass
+class ReadingNotes:
+    """What was brought together while rows were read; a user is told.
+
+    Attributes:
+        shape: how the file holds its rows.
+        renamed: categories in another case or in the plural, with their word in the vocabulary.
+        tagged: rows whose reference holds a tag such as [noise].
+    """
+
+    shape: Shape = Shape.LINES
+    renamed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    tagged: int = 0
+
+    def merge(self, other: ReadingNotes) -> None:
+        """Add the notes of another stretch."""
+        self.renamed.update(other.renamed)
+        self.tagged += other.tagged
+
+    def lines(self) -> tuple[str, ...]:
+        """Return a sentence for each thing that a user should know."""
+        shapes = (Shape.WRAPPER, Shape.TABLE)
+        told = (
+            f"{self.tagged} references hold tags that nobody said, such as [noise]; they count as "
+            "words. `asr-flywheel tags` makes a manifest without them."
+        )
+        tagged = [told] if self.tagged else []
+        read_as = [f"The file was read as {self.shape}."] if self.shape in shapes else []
+        return (
+            *read_as,
+            *tagged,
+            *(
+                f"The category {written!r} of {rows} rows was read as {category!r}."
+                for (written, category), rows in sorted(self.renamed.items())
+            ),
+        )
+
+
 def read_hypotheses(path: Path) -> tuple[Hypothesis, ...]:
-    """Read per-row results: JSONL, or one JSON array.
+    """Read per-row results: JSONL, one JSON array, or a shape of another tool.
 
     Raises:
-        InputError: no such file, not JSON, no rows, or a row without ref or hyp; names the row.
+        InputError: no such file, not JSON, no rows, a row that is not sound, or a row that stands
+            twice; names every row.
     """
-    return tuple(iterate_hypotheses(path))
+    return read_results(path)[0]
+
+
+def read_results(path: Path) -> tuple[tuple[Hypothesis, ...], ReadingNotes]:
+    """Read per-row results, with what a user should know of the file.
+
+    Raises:
+        InputError: as ``read_hypotheses``.
+    """
+    notes = ReadingNotes()
+    rows = tuple(iterate_hypotheses(path, notes=notes))
+    refuse_duplicates(path, rows)
+    return rows, notes
+
+
+def refuse_duplicates(path: Path, rows: Iterable[Hypothesis]) -> None:
+    """Refuse an evaluation in which a row stands twice: it would count twice.
+
+    Raises:
+        InputError: names both places of every such row.
+    """
+    problems = [
+        findings.error(
+            "duplicate-row",
+            row,
+            audio,
+            f"stands already as row {first}, with the same reference; every figure would count it "
+            "twice",
+            "keep one of the two; where an evaluation was resumed into the same file, the later",
+        )
+        for first, row, audio in first_duplicates((row.audio_filepath, row.ref) for row in rows)
+    ]
+    findings.raise_errors(path, problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +192,14 @@ class Stretch:
 
 
 def stretches(path: Path, count: int) -> list[Stretch]:
-    """Cut a file of JSON lines into about equal stretches; a JSON array cannot be cut.
+    """Cut a file of JSON lines into about equal stretches; another shape cannot be cut.
 
     Raises:
         InputError: there is no such file.
     """
     with _open(path) as stream:
         size = os.fstat(stream.fileno()).st_size
-        if stream.read(_HEAD_BYTES).removeprefix(_BOM).lstrip().startswith(b"["):
+        if find_shape(path, stream) is not Shape.LINES:
             count = 1
         bounds = [0]
         for number in range(1, count):
@@ -132,20 +211,32 @@ def stretches(path: Path, count: int) -> list[Stretch]:
     return parts or [Stretch(path, 0, size)]
 
 
-def iterate_hypotheses(path: Path, part: Stretch | None = None) -> Iterator[Hypothesis]:
-    """Read per-row results one by one: JSONL, or one JSON array, which is read whole.
+def iterate_hypotheses(
+    path: Path, part: Stretch | None = None, notes: ReadingNotes | None = None
+) -> Iterator[Hypothesis]:
+    """Read per-row results one by one; what is not JSON lines is read whole.
 
     Args:
         path: the file.
         part: a stretch of it; rows are then numbered from the stretch's first.
+        notes: takes what a user should know.
 
     Raises:
-        InputError: no such file, not JSON, no rows, or a row without ref or hyp; names the row.
+        InputError: no such file, not JSON, no rows, or rows that are not sound; names every row.
     """
     row = 0
+    notes = ReadingNotes() if notes is None else notes
+    problems: list[ManifestFinding] = []
     with _open(path) as stream:
-        for row, record in _records(path, stream, part):
-            yield _hypothesis(path, row, record)
+        for row, record in _records(path, stream, part, notes):
+            _bring_together(record, notes)
+            if not _is_plain(record):
+                problems += _check(row, record)
+            if len(problems) >= _MOST_PROBLEMS:
+                break
+            if not problems:
+                yield _hypothesis(record)
+    findings.raise_errors(path, problems)
     if not row and part is None:
         raise InputError(f"{path}: no rows. Fix: run the evaluation again; it wrote nothing.")
 
@@ -154,6 +245,8 @@ def terms(part: Stretch) -> set[str]:
     """Return the terms that a stretch's rows name, without parsing the rows."""
     quoted_terms: set[bytes] = set()
     with _open(part.path) as stream:
+        if find_shape(part.path, stream) is Shape.TABLE:
+            return {row.term for row in iterate_hypotheses(part.path) if row.term}
         stream.seek(part.start)
         place = part.start
         for line in stream:
@@ -184,15 +277,15 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _records(
-    path: Path, stream: BinaryIO, part: Stretch | None
+    path: Path, stream: BinaryIO, part: Stretch | None, notes: ReadingNotes
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each row's number and its JSON object."""
     if part is None or part.start == 0:
-        if stream.read(_HEAD_BYTES).removeprefix(_BOM).lstrip().startswith(b"["):
-            stream.seek(0)
-            yield from _array(path, stream.read())
+        notes.shape = find_shape(path, stream)
+        if notes.shape is not Shape.LINES:
+            for row, record in whole_records(path, stream.read(), notes.shape):
+                yield row, _object(path, row, record, has_escapes=True)
             return
-        stream.seek(0)
     else:
         stream.seek(part.start)
     place = stream.tell()
@@ -200,20 +293,9 @@ def _records(
         if part is not None and place >= part.end:
             return
         place += len(line)
-        content = line.removeprefix(_BOM) if place == len(line) else line
+        content = line.removeprefix(BOM) if place == len(line) else line
         if content.strip():
             yield row, _record(path, row, content)
-
-
-def _array(path: Path, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        rows = json.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as unreadable:
-        raise InputError(f"{path}: cannot be read as UTF-8 text ({unreadable}).") from unreadable
-    except (ValueError, RecursionError) as wrong:
-        raise InputError(f"{path}: not a JSON array ({wrong}).") from wrong
-    for row, record in enumerate(rows, start=1):
-        yield row, _object(path, row, record, has_escapes=True)
 
 
 def _record(path: Path, row: int, line: bytes) -> dict[str, Any]:
@@ -239,42 +321,83 @@ def _object(path: Path, row: int, record: object, *, has_escapes: bool) -> dict[
         raise InputError(
             f"{path}: row {row}: holds half of a surrogate pair ({surrogate})."
         ) from surrogate
-    return record
+    return rename_fields(record)
 
 
-def _hypothesis(path: Path, row: int, record: Mapping[str, Any]) -> Hypothesis:
+def _is_plain(record: Mapping[str, Any]) -> bool:
+    """Return whether a record is sound at a glance, as all but a few are; else ``_check`` tells."""
+    get = record.get
     for name in _REQUIRED:
-        if not isinstance(record.get(name), str):
-            raise InputError(
-                f"{path}: row {row}: {name} must be text, not {record.get(name)!r}. "
-                'Fix: write audio_filepath, ref and hyp in every row; an empty hypothesis is "".'
-            )
+        if type(get(name)) is not str:
+            return False
+    for name in CLINICAL_FIELDS:
+        value = get(name)
+        if value is not None and type(value) is not str:
+            return False
+    category, term = get("entity_category"), get("term")
+    # What stands in a text as it is written also stands there once both are normalised.
+    is_said = not term or f" {term} " in f" {record['ref']} "
+    return is_said and (category is None or category in _CATEGORIES) and get("part") in _PARTS
+
+
+def _check(row: int, record: Mapping[str, Any]) -> Iterator[ManifestFinding]:
+    """Yield what is wrong with a record, by the manifest's rules where both have the field."""
+    if isinstance(record.get("ref"), str) and "hyp" not in record and "pred_text" not in record:
+        fix = (
+            "write hyp in every row; where the file is a manifest, decode it first: asr-flywheel "
+            "transcribe CYCLE --model MODEL"
+        )
+        yield _problem("bad-hyp", row, "hyp must be text, not None", fix)
+    else:
+        for name in _REQUIRED:
+            if not isinstance(record.get(name), str):
+                fix = 'write audio_filepath, ref and hyp in every row; an empty hypothesis is ""'
+                told = f"{name} must be text, not {record.get(name)!r}"
+                yield _problem(f"bad-{name}", row, told, fix)
+    for name in CLINICAL_FIELDS:
+        value = record.get(name)
+        if value is not None and not isinstance(value, str):
+            told = f"{name} must be text or null, not {value!r}"
+            yield _problem(f"bad-{name}", row, told, advise_value(name, value))
+    category, term, ref = record.get("entity_category"), record.get("term"), record.get("ref")
+    if isinstance(category, str) and category not in _CATEGORIES:
+        told = f"entity_category is not in the fixed vocabulary ({category!r})"
+        yield _problem("unknown-entity_category", row, told, advise("entity_category", category))
+    if isinstance(term, str) and term and isinstance(ref, str):
+        words = normalise_term(term)
+        if words and not contains_words(normalise(ref), words):
+            told = f"the term does not stand in ref, so that its KER could never be 0 ({term!r})"
+            yield _problem("term-not-in-ref", row, told, advise_term(term))
+    if (part := record.get("part")) not in _PARTS:
+        told = f"part must be 'held-out', 'chose', 'trained' or null, not {part!r}"
+        yield _problem("bad-part", row, told, "write one of these words")
+
+
+def _bring_together(record: dict[str, Any], notes: ReadingNotes) -> None:
+    """Write a category in another case or in the plural as the vocabulary does, and note it."""
+    if isinstance(ref := record.get("ref"), str) and find_tags(ref):
+        notes.tagged += 1
+    written = record.get("entity_category")
+    if isinstance(written, str) and written not in _CATEGORIES:
+        category = find_spelling("entity_category", written)
+        if category is not None:
+            record["entity_category"] = category
+            notes.renamed[written, category] += 1
+
+
+def _problem(code: str, row: int, told: str, fix: str) -> ManifestFinding:
+    return findings.error(code, row, "", told, fix)
+
+
+_CATEGORIES = frozenset((*CATEGORIES, ""))
+_PARTS = frozenset((None, *(part.value for part in Partition)))
+
+
+def _hypothesis(record: Mapping[str, Any]) -> Hypothesis:
     return Hypothesis(
         record["audio_filepath"],
         record["ref"],
         record["hyp"],
-        **{name: _optional_text(path, row, record, name) for name in CLINICAL_FIELDS},
-        part=_part(path, row, record.get("part")),
+        **{name: record.get(name) or None for name in CLINICAL_FIELDS},
+        part=None if (part := record.get("part")) is None else Partition(part),
     )
-
-
-def _optional_text(path: Path, row: int, record: Mapping[str, Any], name: str) -> str | None:
-    value = record.get(name)
-    if value is None or isinstance(value, str):
-        return value or None
-    raise InputError(
-        f"{path}: row {row}: {name} must be text or null, not {value!r}. "
-        f'Fix: write it as "{value}".'
-    )
-
-
-def _part(path: Path, row: int, value: object) -> Partition | None:
-    if value is None:
-        return None
-    try:
-        return Partition(str(value))
-    except ValueError as wrong:
-        raise InputError(
-            f"{path}: row {row}: part must be 'held-out', 'chose', 'trained' or null, "
-            f"not {value!r}."
-        ) from wrong

@@ -22,7 +22,14 @@ from tasks.common.errors import InputError
 from tasks.common.format_characters import list_format_characters
 from tasks.data.text_normalizer import normalise, normalise_term
 from tasks.evaluation.false_keywords import index_terms
-from tasks.evaluation.hypotheses import iterate_hypotheses, stretches, terms
+from tasks.evaluation.hypotheses import (
+    ReadingNotes,
+    iterate_hypotheses,
+    refuse_duplicates,
+    stretches,
+    terms,
+)
+from tasks.evaluation.row_matching import row_fingerprint
 from tasks.evaluation.scoring import (
     COUNTED,
     DIMENSIONS,
@@ -100,6 +107,7 @@ class Summary:
         changed_by_hyphens: rows that have other figures than to the letter, by the correction of
             hyphens (tasks/data/text_normalizer.py).
         format_characters: rows that hold invisible format characters, which are dropped.
+        notes: what a user should know of the file.
     """
 
     counts: ErrorCounts
@@ -108,6 +116,7 @@ class Summary:
     beyond: SecondaryMetrics | None = None
     changed_by_hyphens: int = 0
     format_characters: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class ScoreAccumulator:
@@ -129,6 +138,9 @@ class ScoreAccumulator:
         self._blocks: list[Hashable] = []
         self._counted = array("d")
         self._rows = 0
+        self.notes = ReadingNotes()
+        # Eight bytes a row: a row that stands twice is found without keeping the rows.
+        self.fingerprints: array[int] | None = None
 
     def add(self, row: Hypothesis) -> None:
         """Score one row and discard it."""
@@ -147,6 +159,8 @@ class ScoreAccumulator:
         self._values.append(_values_of(row))
         self._blocks.append(block_of(row.term, self._rows % _TERMLESS_BLOCKS))
         self._rows += 1
+        if self.fingerprints is not None:
+            self.fingerprints.append(row_fingerprint(row.audio_filepath, ref))
         if self.beyond is not None:
             self.beyond.add(row, ref, hyp, term_missed=missed)
         if len(self._values) == _ROWS_AT_ONCE:
@@ -176,6 +190,17 @@ class ScoreAccumulator:
         self.format_characters += other.format_characters
         if self.beyond is not None and other.beyond is not None:
             self.beyond.merge(other.beyond)
+        self.notes.merge(other.notes)
+        if self.fingerprints is not None and other.fingerprints is not None:
+            self.fingerprints.extend(other.fingerprints)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether two rows may be one, by their fingerprints."""
+        if not self.fingerprints:
+            return False
+        ordered = np.sort(np.frombuffer(self.fingerprints, dtype=np.uint64))
+        return bool((ordered[1:] == ordered[:-1]).any())
 
     def summary(self) -> Summary:
         """Return the summary of the rows so far."""
@@ -195,6 +220,7 @@ class ScoreAccumulator:
             beyond=self.beyond,
             changed_by_hyphens=self.changed_by_hyphens,
             format_characters=self.format_characters,
+            notes=self.notes.lines(),
         )
 
 
@@ -216,14 +242,17 @@ def score_file(path: Path, processes: int | None = None) -> Summary:
         processes: by default one a core, as far as the file is long enough to be worth it.
 
     Raises:
-        InputError: it cannot be read, or has no rows; names the row.
+        InputError: it cannot be read, has no rows, or a row stands twice; names the row.
     """
     parts = stretches(path, processes or _processes(path))
     try:
-        summary = _summarise_one(parts[0]) if len(parts) == 1 else _summarise_many(parts)
+        tally = _tally_one(parts[0]) if len(parts) == 1 else _tally_many(parts)
     except InputError:
         _read_through(path)
         raise
+    if tally.repeats:
+        refuse_duplicates(path, iterate_hypotheses(path))
+    summary = tally.summary()
     if not summary.counts.n:
         _read_through(path)
     return summary
@@ -243,11 +272,11 @@ def _processes(path: Path) -> int:
     return max(1, min(os.cpu_count() or 1, size // _WORTH_A_PROCESS_BYTES))
 
 
-def _summarise_one(part: Stretch) -> Summary:
-    return _tally(part, index_terms(terms(part))).summary()
+def _tally_one(part: Stretch) -> ScoreAccumulator:
+    return _tally(part, index_terms(terms(part)))
 
 
-def _summarise_many(parts: list[Stretch]) -> Summary:
+def _tally_many(parts: list[Stretch]) -> ScoreAccumulator:
     # Spawned, not forked: the caller may hold threads, which a fork would break.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(parts), mp_context=context) as pool:
@@ -256,12 +285,13 @@ def _summarise_many(parts: list[Stretch]) -> Summary:
         total = next(tallies)
         for tally in tallies:
             total.merge(tally)
-    return total.summary()
+    return total
 
 
 def _tally(part: Stretch, words: TermIndex) -> ScoreAccumulator:
     tally = ScoreAccumulator(words)
-    for row in iterate_hypotheses(part.path, part):
+    tally.fingerprints = array("Q")
+    for row in iterate_hypotheses(part.path, part, tally.notes):
         tally.add(row)
     tally.flush()
     return tally
@@ -292,10 +322,11 @@ def intervals(counts: ErrorCounts, blocks: Iterable[ErrorCounts]) -> dict[str, I
 def summary_as_dict(summary: Summary) -> dict[str, Any]:
     """Return the record that ``asr-flywheel score --json`` prints.
 
-    ``by`` maps each dimension to its values, each with the number of rows that carry a term and
-    their KER. Rows that lack the dimension's field are under ``(none)``. ``intervals`` holds the
-    95 % interval of every figure, in the same shape; where there are no rows, null. ``spelling``
-    holds canonical KER, and the rows whose figures the correction of hyphens changes.
+    ``n_with_term`` is the number of rows that ``ker`` rests on. ``by`` maps each dimension to its
+    values, each with the number of rows that carry a term and their KER. Rows that lack the
+    dimension's field are under ``(none)``. ``intervals`` holds the 95 % interval of every figure,
+    in the same shape; where there are no rows, null. ``spelling`` holds canonical KER, and the rows
+    whose figures the correction of hyphens changes.
     """
     counts = summary.counts
     ordered = {
@@ -334,7 +365,9 @@ def summary_as_dict(summary: Summary) -> dict[str, Any]:
             "changed_by_hyphens": summary.changed_by_hyphens,
             "format_characters": summary.format_characters,
         },
+        "n_with_term": counts.with_term,
         **({} if summary.beyond is None else summary.beyond.as_dict()),
+        **({"notes": list(summary.notes)} if summary.notes else {}),
     }
 
 

@@ -7,14 +7,16 @@ alone usually, the folder too where voice_a/001.wav and voice_b/001.wav say the 
 
 from __future__ import annotations
 
-from pathlib import PurePath
+import hashlib
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
+from tasks.data.audio_paths import path_parts
 from tasks.data.canonical import canonical
+from tasks.data.text_normalizer import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 Key = tuple[tuple[str, ...], str]
 
@@ -28,7 +30,7 @@ def keys(*sets: Sequence[tuple[str, str]]) -> list[list[Key]]:
     Raises:
         InputError: two rows of one file cannot be told apart by path and reference.
     """
-    split = [[(PurePath(audio).parts, canonical(text)) for audio, text in rows] for rows in sets]
+    split = [[(path_parts(audio), canonical(text)) for audio, text in rows] for rows in sets]
     deepest = max((len(parts) for rows in split for parts, _ in rows), default=1)
     for depth in range(1, deepest + 1):
         keyed_sets = [[(parts[-depth:], text) for parts, text in rows] for rows in split]
@@ -39,3 +41,24 @@ def keys(*sets: Sequence[tuple[str, str]]) -> list[list[Key]]:
         f"audio {'/'.join(duplicate[0])!r} stands in two rows of one file with the same reference. "
         "Fix: remove one of them."
     )
+
+
+def row_fingerprint(audio: str, text: str) -> int:
+    """Return 64 bits that rows with one path and one normalised reference share."""
+    if "\\" in audio or ":" in audio or "./" in audio or "//" in audio:
+        audio = "/".join(path_parts(audio))
+    digest = hashlib.blake2b(f"{audio}\n{text}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def first_duplicates(rows: Iterable[tuple[str, str]]) -> Iterator[tuple[int, int, str]]:
+    """Yield each row that stands already: the first's number, its own (from 1), its audio path.
+
+    Args:
+        rows: the rows' (audio path, reference).
+    """
+    places: dict[tuple[tuple[str, ...], str], int] = {}
+    for number, (audio, text) in enumerate(rows, start=1):
+        first = places.setdefault((path_parts(audio), normalise(text)), number)
+        if first != number:
+            yield first, number, audio

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
 from tasks.data import path_mapping
+from tasks.data.audio_paths import as_posix
 from tasks.data.cycle_folder import clinic_of
 from tasks.data.manifest import read_manifest
 from tasks.gpu_hosts.ssh import retry_connection
@@ -165,7 +166,7 @@ def _collect_speech(
     names_by_root: dict[tuple[Path, str], dict[str, None]] = {}
     plain = True
     for row in read_manifest(manifest):
-        name = PurePosixPath(row.audio_filepath)
+        name = PurePosixPath(as_posix(row.audio_filepath))
         plain = plain and not name.is_absolute() and ".." not in name.parts
         audio = Path(path_mapping.normal(PurePosixPath(manifest.parent) / name))
         holding = next((root for root in ordered if audio.is_relative_to(root[0])), None)

@@ -103,6 +103,7 @@ class ParityReport:
                         "rows": label if part is None else part.value,
                         "evaluation": name,
                         "n": scores.n,
+                        "n_with_term": scores.keyword.n,
                         **{metric: getattr(scores, metric) for metric in _METRICS},
                     }
                 )
@@ -140,7 +141,7 @@ class ParityReport:
             *(f"**Not compared**: {line}" for line in self.not_compared),
             "## Figures",
             _table(
-                ("rows", "evaluation", "n", *(name.upper() for name in _METRICS)),
+                ("rows", "evaluation", "n", "n with term", *(name.upper() for name in _METRICS)),
                 (tuple(line.values()) for line in self.figures),
             ),
         ]

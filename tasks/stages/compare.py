@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import OFFLINE_NAME, open_cycle
-from tasks.data.training_set import held_out_rows
 from tasks.decision.evidence import evidence, judged_rows, read_all_rows
 from tasks.decision.gate import GatePolicy
 from tasks.decision.guardrail import GuardrailPolicy, check_guardrail
@@ -17,9 +15,9 @@ from tasks.evaluation import diff, leaderboard, row_basis
 from tasks.evaluation.baseline import find_baseline, read_baseline
 from tasks.evaluation.hypotheses import Partition, read_hypotheses
 from tasks.evaluation.leaderboard import Leaderboard, LeaderboardEntry
-from tasks.evaluation.row_matching import keys
 from tasks.evaluation.scoring import score
 from tasks.records import run_record
+from tasks.stages.partition_marks import mark_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,18 +139,30 @@ def compare(
     *,
     general: tuple[Path, Path] | None = None,
     limit: GuardrailPolicy | None = None,
+    model: Path | None = None,
 ) -> dict[str, Any]:
     """Compare two evaluations row by row and decide; what ``asr-flywheel diff --json`` prints.
 
-    The held-out rows are those that a manifest names, else those that the later evaluation marks,
-    else it is not known, and the answer says that all rows were counted.
+    The later evaluation's marks say which rows were held out, then the model's own list of
+    recordings, and only then a manifest. Where nothing says it, the answer says that all rows were
+    counted.
+
+    Args:
+        before: the earlier evaluation: a file of per-row results, or a cycle's folder.
+        after: the later one.
+        held_out: a manifest of held-out rows; None for none.
+        priority: the categories that decide.
+        general: general English by the earlier and by the later model.
+        limit: of the guardrail.
+        model: the later model, whose list says what it was trained on; None for that of the run
+            that made the later cycle.
 
     Raises:
         InputError: a file cannot be read, or there is nothing to compare.
     """
     GatePolicy(priority=tuple(priority))  # names a misspelt category
     earlier, later = _read_evaluation(before), _read_evaluation(after)
-    scores = later.scores if held_out is None else _mark_parts(later.scores, held_out)
+    scores, mark_notes = mark_parts(later, after, model, held_out)
     pairing = diff.pair(earlier.scores, scores)
     grounds = evidence(pairing, guardrail=guardrail_of(after, general, limit or GuardrailPolicy()))
     decided = decide(grounds, priority)
@@ -161,6 +171,8 @@ def compare(
         for evaluation in (earlier, later)
         if evaluation.imported
     ]
+    notes += mark_notes
+    notes += [f"{one.path.name}: {note}" for one in (earlier, later) for note in one.notes]
     if pairing.only_before or pairing.only_after:
         notes.append(
             f"{pairing.only_before} rows are only in the earlier evaluation and "
@@ -224,28 +236,3 @@ def _read_evaluation(path: Path) -> Baseline:
             "`asr-flywheel transcribe`, or put per_sample.json there."
         )
     return baseline
-
-
-def _mark_parts(scores: Scores, held_out: Path) -> Scores:
-    """Mark the rows that a file of held-out rows names; the others were trained on.
-
-    Where the file gives no texts, a row is known by its audio alone.
-    """
-    rows = [row.row for row in scores.rows]
-    held_out_keys = held_out_rows(held_out)
-    by_text = all(text is not None for _, text in held_out_keys)
-    listed_keys, row_keys = keys(
-        [(audio, text or "") for audio, text in held_out_keys],
-        [(row.audio_filepath, row.ref if by_text else "") for row in rows],
-    )
-    listed = set(listed_keys)
-    marked = [
-        dataclasses.replace(row, part=Partition.HELD_OUT if key in listed else Partition.TRAINED)
-        for row, key in zip(rows, row_keys, strict=True)
-    ]
-    if not any(row.part is Partition.HELD_OUT for row in marked):
-        raise InputError(
-            f"{held_out}: none of its rows is in the evaluation (audio file and text). "
-            "Fix: name the validation.jsonl of the same cycle."
-        )
-    return score(marked)

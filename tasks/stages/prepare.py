@@ -7,12 +7,14 @@ gate cannot disagree.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks.data import manifest
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.general_english import GeneralSet, divide
 from tasks.data.preflight import PreflightResult, preflight
+from tasks.data.text_normalizer import normalise
 from tasks.data.training_set import TrainingSet, fold_checked, split_checked, write_training_set
 from tasks.decision.gate import GateInputs as GateEvidence
 from tasks.decision.gate import GatePolicy, GateResult, check_gate
@@ -22,6 +24,7 @@ from tasks.evaluation.scoring import score
 from tasks.models import catalog
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
+from tasks.stages.split_command import keep_used_split
 from tasks.training import run as training_run
 from tasks.transcription.offline import Transcript
 from tasks.transcription.rows import hypotheses
@@ -31,8 +34,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
+    from tasks.data.manifest import Utterance
     from tasks.data.preflight import CheckedRow
     from tasks.evaluation.baseline import Baseline
+    from tasks.evaluation.scoring import Scores
     from tasks.models.catalog import Method
     from tasks.training.recipes import Recipe
 
@@ -47,17 +52,41 @@ def run_gate(
     """
     previous = cycle.previous
     known_before = previous is not None and previous.manifest.is_file()
+    utterances = manifest.read_manifest(cycle.manifest) if cycle.manifest.is_file() else None
+    judging, foreign = (
+        (None, ()) if baseline is None else _own_rows(baseline.unseen, utterances or ())
+    )
     evidence = GateEvidence(
-        utterances=manifest.read_manifest(cycle.manifest) if cycle.manifest.is_file() else None,
-        baseline=None if baseline is None else baseline.unseen,
+        utterances=utterances,
+        baseline=judging,
         base=catalog.describe(base),
         method=method,
         cycle=cycle.number,
         previous_rows=len(manifest.read_manifest(previous.manifest))
         if previous is not None and known_before
         else None,
+        baseline_notes=() if baseline is None else (*baseline.notes, *foreign),
+        left_out=None
+        if baseline is None
+        else baseline.scores.where(lambda row: not row.row.judges),
     )
     return check_gate(evidence, policy)
+
+
+def _own_rows(scores: Scores, utterances: Sequence[Utterance]) -> tuple[Scores, tuple[str, ...]]:
+    """Return the rows of an evaluation that are rows of the manifest, and a note on the others.
+
+    Where none is, all are returned: the gate says that it is another manifest's evaluation.
+    """
+    texts = {normalise(utterance.text) for utterance in utterances}
+    own = scores.where(lambda row: normalise(row.row.ref) in texts)
+    if own.n in {0, scores.n}:
+        return scores, ()
+    note = (
+        f"{scores.n - own.n} of {scores.n} rows of the baseline are no rows of this manifest; they "
+        "are left out of its figures."
+    )
+    return own, (note,)
 
 
 def check(
@@ -139,6 +168,8 @@ def split(
         by_term=by_term,
         selection=selection,
     )
+    if (note := keep_used_split(cycle, checked.rows, parts)) is not None:
+        parts = replace(parts, warnings=(*parts.warnings, note))
     return write_training_set(cycle.path, checked.rows, parts, replay=replay)
 
 

@@ -45,8 +45,9 @@ CASED_SENTENCES = (
 def write_wav(
     path: Path, seconds: float = 0.3, *, seed: int = 0, rate: int = RATE, channels: int = 1
 ) -> Path:
-    """A recording of noise; another seed is another recording."""
+    """A recording of noise, loud and quiet as speech is; another seed is another recording."""
     samples = np.random.default_rng(seed).uniform(-0.4, 0.4, (round(seconds * rate), channels))
+    samples *= np.clip(np.abs(np.sin(np.arange(len(samples)) * 12 / rate)), 0.01, 1)[:, None]
     soundfile.write(path, samples, rate, subtype="PCM_16", format="WAV")
     return path
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from tasks.data.audio_paths import path_parts
 from tasks.decision import grow_plan_files
 from tasks.decision.grow_plan import AGAINST_FORGETTING
 from tasks.decision.guardrail import GuardrailStatus
@@ -228,7 +228,7 @@ def _heard_rows(evidence: ReportData) -> Iterable[HeardRow]:
     for pair, clip in zip(pairs, packed, strict=True):
         row = pair.after.row
         columns = alignment.columns(row.ref, [pair.before.row.hyp, row.hyp], row.term)
-        yield HeardRow(pair, clip, columns, PurePath(row.audio_filepath).name)
+        yield HeardRow(pair, clip, columns, path_parts(row.audio_filepath)[-1])
 
 
 def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:

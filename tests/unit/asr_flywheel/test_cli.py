@@ -235,6 +235,7 @@ def test_score_prints_the_four_metrics_and_their_breakdown(
     assert set(told) - set(list(told)[:7]) == {
         "intervals",
         "spelling",
+        "n_with_term",
         "false_keywords",
         "near_misses",
         "strict",

@@ -71,9 +71,9 @@ def checked(cycle: Path, wave: Any, subtype: str = "FLOAT") -> PreflightResult:
 
 
 def speech(peak: float) -> Any:
-    """A second of a tone that swells, with this peak."""
-    time = np.arange(RATE) / RATE
-    wave = np.sin(2 * np.pi * 220 * time) * np.sin(np.pi * time)
+    """Two seconds of a tone that swells, with this peak."""
+    time = np.arange(2 * RATE) / RATE
+    wave = np.sin(2 * np.pi * 220 * time) * np.sin(np.pi * time / 2)
     return wave * peak / np.abs(wave).max()
 
 
@@ -88,7 +88,7 @@ def test_speech_in_floats_is_no_silence(cycle: Path, peak: float) -> None:
     [
         (np.zeros(8000), "audio-silent", Severity.ERROR),
         (speech(1e-6), "audio-silent", Severity.ERROR),
-        (speech(1.0) * np.where(np.arange(RATE) == 5000, np.nan, 1), "audio-not-finite", None),
+        (speech(1.0) * np.where(np.arange(2 * RATE) == 5000, np.nan, 1), "audio-not-finite", None),
         (np.append(speech(0.5), np.inf), "audio-not-finite", None),
         (np.append(speech(0.5), -1.02), "audio-over-range", Severity.WARNING),
         (speech(20000.0), "audio-over-range", Severity.ERROR),

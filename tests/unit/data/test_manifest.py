@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tasks.common.errors import InputError
 from tasks.data import manifest
-from tasks.data.manifest import CATEGORIES, CLINICAL_FIELDS, IPA_SOURCES, Utterance
+from tasks.data.manifest import CLINICAL_FIELDS, Utterance
+from tasks.data.vocabularies import CATEGORIES, IPA_SOURCES
 from tests.support import factories
 
 if TYPE_CHECKING:
@@ -147,13 +148,20 @@ def test_a_term_is_sought_as_it_is_scored(tmp_path: Path, term: str, text: str) 
     assert manifest.read_manifest(factories.write_rows(tmp_path / "m.jsonl", [row]))[0].term == term
 
 
-def test_good_rows_are_returned_beside_the_findings_on_bad_ones(tmp_path: Path) -> None:
-    """The line numbers are those of the file."""
-    rows = factories.cycle_rows()[:3]
-    rows[1]["text"] = ""
+def test_rows_are_returned_beside_the_findings_as_far_as_they_are_sound(tmp_path: Path) -> None:
+    """The rest of a row can be checked in the same round; one without audio has no rest."""
+    rows = factories.cycle_rows()[:4]
+    rows[1] |= {"text": "", "entity_category": "Drug", "duration": -1}
+    del rows[3]["audio_filepath"]
     good, found = manifest.parse_manifest(factories.write_rows(tmp_path / "m.jsonl", rows))
-    assert [row.row for row in good] == [1, 3]
-    assert [(one.row, one.code) for one in found] == [(2, "empty-text")]
+    assert [row.row for row in good] == [1, 2, 3]
+    assert (good[1].text, good[1].entity_category, good[1].duration) == ("", None, None)
+    assert [(one.row, one.code) for one in found] == [
+        (2, "empty-text"),
+        (2, "bad-duration"),
+        (2, "unknown-entity_category"),
+        (4, "no-audio_filepath"),
+    ]
 
 
 def test_two_faults_of_a_row_are_two_findings(tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ BROKEN = (
         3,
         "drugs",
         "not in the fixed vocabulary",
-        "did you mean 'drug'? use one of drug, procedure, anatomy, condition, lab, role",
+        'write "drug" (one of drug, procedure, anatomy, condition, lab, role)',
     ),
     Broken(
         "unknown ipa_source",
@@ -192,10 +192,9 @@ BROKEN = (
         3,
         "magpie",
         "not in the fixed vocabulary",
-        "did you mean 'magpie_g2p'?",
+        'write "magpie_g2p"',
     ),
-    Broken("voice a number", changed(2, voice_id=7), 3, "7", "voice_id must be text", "correct"),
-    Broken("empty term", changed(2, term=""), 3, "", "term must be text", "correct or remove"),
+    Broken("voice a number", changed(2, voice_id=7), 3, "7", "voice_id must be text", 'as "7"'),
     Broken("term elsewhere", changed(2, term="heparin"), 3, "heparin", "does not stand", "correct"),
     Broken("term inside a word", changed(2, term="pril"), 3, "pril", "does not stand", "correct"),
     Broken("term of marks", changed(2, term="?!"), 3, "?!", "nothing is left", "letters"),
@@ -296,14 +295,14 @@ BROKEN = (
     ),
     Broken("duration differs", changed(2, duration=0.45), 3, "0.45", "audio's 0.300 s", "null"),
     Broken("row twice", same_text_twice, 11, "audio/2.wav", "already in row 3", "keep one"),
-    Broken("two transcripts", two_transcripts, 3, "lisinopril", "same recording as row 1", "one"),
+    Broken("two transcripts", two_transcripts, 3, "lisinopril", "same recording as row 1", "own"),
     Broken(
         "digits",
         changed(2, text="give 15 of lisinopril"),
         3,
         "give 15 of lisinopril",
         "cannot spell '15'",
-        "as it is spoken",
+        "as they are spoken",
     ),
     Broken(
         "text of marks",
@@ -415,7 +414,7 @@ def test_many_errors_of_a_kind_are_counted_not_listed(cycle: Path, lower_nemo: P
     text = str(told.value)
     assert "10 errors" in text
     assert text.count("no such audio file") == 5
-    assert "5 more of this kind (audio-missing)" in text
+    assert "5 more of this kind (audio-missing): rows 6-10" in text
 
 
 def test_a_long_value_is_shown_in_part(cycle: Path, lower_nemo: Path) -> None:
@@ -564,7 +563,7 @@ def test_a_finding_keeps_its_parts_for_the_run_record(cycle: Path, lower_nemo: P
         "row": 1,
         "value": "guess",
         "problem": "ipa_source is not in the fixed vocabulary",
-        "fix": "use one of override, merriam-webster, magpie_g2p",
+        "fix": "use one of override, merriam-webster, magpie_g2p; null where none of them fits",
     }
 
 

@@ -267,7 +267,8 @@ def test_a_baseline_older_than_the_manifest_is_a_warning() -> None:
         factories.scored(42, 100), rows=[factories.utterance(1, text="give aspirin now")] * 130
     )
     assert fresh.warnings == ()
-    (warning,) = judge(factories.scored(42, 100)).warnings
+    warning, foreign = judge(factories.scored(42, 100)).warnings
+    assert foreign.startswith("100 of 100 rows of the baseline are no rows of this manifest")
     assert "130 of 130 rows" in warning
 
 

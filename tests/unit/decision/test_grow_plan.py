@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.data.cycle_folder import open_cycle
-from tasks.data.manifest import CATEGORIES
+from tasks.data.vocabularies import CATEGORIES
 from tasks.decision import grow_plan_files
 from tasks.decision.condition_grid import USUAL_ROWS_PER_TERM
 from tasks.decision.gate import GatePolicy, pronunciation_gap

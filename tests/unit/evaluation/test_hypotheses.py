@@ -32,18 +32,18 @@ FIELDS = [
     "noise_level",
     "context_type",
 ]
-ROW = {name: name.upper() for name in FIELDS}
+ROW = {name: name.upper() for name in FIELDS} | {"entity_category": "drug", "ref": "a TERM"}
 
 
 def test_jsonl_and_one_array_are_the_same_evaluation(tmp_path: Path) -> None:
     """per_sample.json may be either."""
-    rows = [ROW, {**ROW, "hyp": ""}]
+    rows = [ROW, {**ROW, "audio_filepath": "b.wav", "hyp": ""}]
     lines = factories.write_rows(tmp_path / "lines.json", rows)
     array = tmp_path / "array.json"
     array.write_text(json.dumps(rows, indent=2))
     read = read_hypotheses(lines)
     assert read == read_hypotheses(array)
-    assert [getattr(read[0], name) for name in FIELDS] == [name.upper() for name in FIELDS]
+    assert [getattr(read[0], name) for name in FIELDS] == list(ROW.values())
     assert read[1].hyp == ""
     assert read[0].part is None
 

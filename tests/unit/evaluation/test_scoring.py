@@ -283,7 +283,8 @@ def test_what_score_prints() -> None:
         )
     )
     assert list(printed) == [
-        *("n", "wer", "cer", "ker", "ser", "pooled_wer", "by", "intervals", "spelling")
+        *("n", "wer", "cer", "ker", "ser", "pooled_wer", "by", "intervals", "spelling"),
+        "n_with_term",
     ]
     # give aspirin now / give as prin now: 2 of 3; right: 0; one two / one: 1 of 2.
     assert printed["wer"] == pytest.approx((2 / 3 + 0 + 1 / 2) / 3)

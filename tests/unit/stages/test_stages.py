@@ -226,11 +226,52 @@ def test_the_gate_does_not_count_rows_that_were_trained_on(tmp_path: Path) -> No
     folder.mkdir()
     factories.write_rows(folder / "manifest.jsonl", manifest_rows(120))
     missed = factories.evaluated(12, 20, part=Partition.HELD_OUT)
-    learnt = factories.evaluated(0, 100, part=Partition.TRAINED)
+    learnt = factories.evaluated(0, 100, start=20, part=Partition.TRAINED)
     write_hypotheses(folder / "offline_hyps.jsonl", [*missed, *learnt])
     result = judged(folder)
     assert result.passed
     assert "drug KER is 0.600" in result.reasons[0].message
+
+
+def test_rows_that_were_trained_on_are_called_that(tmp_path: Path) -> None:
+    """NVIDIA-NeMo/Speech#1238 and #2628: tune, add data, tune again; nothing is to be scored again.
+
+    The KER's n is that of the rows that it rests on, not the manifest's.
+    """
+    folder = tmp_path / "cycle2"
+    folder.mkdir()
+    rows = [{**row, "text": "give aspirin now"} for row in manifest_rows(20)]
+    rows += [{**row, "audio_filepath": f"x{n}.wav"} for n, row in enumerate(manifest_rows(100))]
+    factories.write_rows(folder / "manifest.jsonl", rows)
+    learnt = [
+        Hypothesis(row["audio_filepath"], row["text"], row["text"], "aspirin", "drug", part=part)
+        for part, some in ((Partition.TRAINED, rows[20:90]), (Partition.CHOSE, rows[90:110]))
+        for row in some
+    ]
+    judging = factories.evaluated(12, 20, part=Partition.HELD_OUT)
+    write_hypotheses(folder / "offline_hyps.jsonl", [*judging, *learnt])
+    result = judged(folder)
+    assert "drug KER is 0.600 (12 of 20 rows missed)" in result.reasons[0].message
+    assert "The manifest has 120 rows." in result.reasons[0].message
+    known, missing = result.warnings
+    assert "90 of 120 rows of the manifest are left out" in known
+    assert "trained on them or chosen by them" in known
+    assert "10 of 120 rows of the manifest are not in the baseline" in missing
+
+
+def test_rows_of_another_manifest_do_not_count(tmp_path: Path) -> None:
+    """The gate judges this manifest; a result of another one is named as that."""
+    folder = fill(tmp_path / "cycle1", 120, 0, 10)
+    own = [
+        Hypothesis(row["audio_filepath"], row["text"], "", row["term"], "drug")
+        for row in manifest_rows(5)
+    ]
+    write_hypotheses(folder / "offline_hyps.jsonl", [*own, *factories.evaluated(0, 95)])
+    result = judged(folder)
+    assert "drug KER is 1.000 (5 of 5 rows missed)" in result.reasons[0].message
+    assert "95 of 100 rows of the baseline are no rows of this manifest" in result.warnings[0]
+    write_hypotheses(folder / "offline_hyps.jsonl", factories.evaluated(5, 10))
+    assert "10 of 10 rows of the baseline are no rows" in judged(folder).warnings[-1]
 
 
 def test_a_runs_results_are_not_replaced_by_a_baseline(cycle: Path, lower_nemo: Path) -> None:
