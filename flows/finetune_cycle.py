@@ -484,7 +484,7 @@ def decide_verdict(
         all_rows,
         grounds.judged,
         pairing.by_category,
-        shipping=shipped.as_dict(),
+        shipping=supplementary.shipping(),
         verdicts=verdicts,
     )
     artifacts.decision(
