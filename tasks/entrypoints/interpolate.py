@@ -2,9 +2,8 @@
 
 Usage: interpolate.py REQUEST.json
 
-A mixture's weights are ``base + value * (tuned - base)`` in 32 bits, the batch-norm statistics
-among them; integer buffers and what computes features are the tuned model's. Both models are
-loaded once, and the features of each recording are computed once.
+The mixtures are those of mix_weights.py. Both models are loaded once, and the features of each
+recording are computed once.
 
 The request: {"base": path, "tuned": path, "sets": [{"name": text, "audio": [path, ...],
 "durations": [seconds, ...], "lead": samples of silence before each}], "values": [0.2, ...],
@@ -21,8 +20,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tarfile
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import decoding_pipeline  # type: ignore[import-not-found]  # lies beside this file
 import length_batching  # type: ignore[import-not-found]  # likewise
+import mix_weights  # type: ignore[import-not-found]  # likewise
 import numpy as np
 import nvrtc_guard  # type: ignore[import-not-found]  # likewise
 import soundfile
@@ -46,9 +44,6 @@ from transcribe import Reporter, begin  # type: ignore[import-not-found]  # like
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_FEATURES = "preprocessor."
-_WEIGHTS = "model_weights.ckpt"
-_ARCHITECTURE = ("preprocessor", "encoder", "decoder", "joint", "aux_ctc", "labels")
 _ANSWER_S = 3600.0
 _ASK_EVERY_S = 0.02
 say = Reporter()
@@ -60,18 +55,14 @@ def check_alike(base: Any, tuned: Any) -> None:  # noqa: ANN401 - NeMo ships no 
     Raises:
         SystemExit: names what differs.
     """
-    for name in _ARCHITECTURE:
+    for name in mix_weights.ARCHITECTURE:
         ours, theirs = (_plain(model.cfg.get(name)) for model in (base, tuned))
         if ours != theirs:
             sys.exit(f"models that differ cannot be mixed: {name} of base and tuned model differ")
     if _vocabulary(base) != _vocabulary(tuned):
         sys.exit("models that differ cannot be mixed: base and tuned model spell differently")
-    ours, theirs = (
-        {name: (tensor.shape, tensor.dtype) for name, tensor in model.state_dict().items()}
-        for model in (base, tuned)
-    )
-    if differing := sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)):
-        sys.exit(f"models that differ cannot be mixed: {', '.join(differing[:3])} differ in shape")
+    if names := mix_weights.differing(base.state_dict(), tuned.state_dict()):
+        sys.exit(f"models that differ cannot be mixed: {', '.join(names[:3])} differ in shape")
 
 
 def _plain(node: Any) -> Any:  # noqa: ANN401 - of a model's configuration
@@ -85,28 +76,6 @@ def _vocabulary(model: Any) -> list[str]:  # noqa: ANN401
     return [str(token) for token in tokenizer.ids_to_tokens(list(range(tokenizer.vocab_size)))]
 
 
-def mix(
-    base: Mapping[str, torch.Tensor], tuned: Mapping[str, torch.Tensor], value: float
-) -> dict[str, torch.Tensor]:
-    """Return the weights of a mixture, computed in 32 bits.
-
-    Args:
-        base: tensors by name.
-        tuned: the same names, shapes and types.
-        value: the tuned model's share; 0 is the base and 1 the tuned model, to the bit.
-    """
-    mixed = {}
-    for name, after in tuned.items():
-        if name.startswith(_FEATURES) or not after.is_floating_point() or value == 1:
-            mixed[name] = after
-        elif value == 0:
-            mixed[name] = base[name]
-        else:
-            before = base[name].float()
-            mixed[name] = (before + value * (after.float() - before)).to(after.dtype)
-    return mixed
-
-
 class Mixtures:
     """Both models' weights, and a recogniser of their mixtures."""
 
@@ -118,38 +87,12 @@ class Mixtures:
         self._base = {name: tensor.detach() for name, tensor in first.state_dict().items()}
         # The recogniser may cast the model itself to 16 bits.
         self._tuned = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        self._tuned_path = tuned
         self._recognizer = GreedyRecognizer(model, compute_dtype(model, dtype))
 
     def recognizer(self, value: float) -> Any:  # noqa: ANN401 - a GreedyRecognizer
         """Return the recogniser, which decodes by a mixture until it is asked for another one."""
-        self._recognizer.load_weights(mix(self._base, self._tuned, value))
+        self._recognizer.load_weights(mix_weights.mix(self._base, self._tuned, value))
         return self._recognizer
-
-    def write(self, value: float, out: Path) -> None:
-        """Write a mixture as a .nemo: the tuned model's archive with other weights.
-
-        The same mixture makes the same bytes: what is in the archive has no times of its own.
-
-        Args:
-            value: the tuned model's share.
-            out: appears only when it is whole.
-        """
-        weights = {
-            name: tensor.cpu() for name, tensor in mix(self._base, self._tuned, value).items()
-        }
-        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-            saved, part = Path(folder) / _WEIGHTS, Path(folder) / out.name
-            torch.save(weights, saved)
-            with tarfile.open(self._tuned_path, "r:*") as source, tarfile.open(part, "w") as made:
-                for member in source:
-                    if member.name.removeprefix("./") == _WEIGHTS:
-                        member.size = saved.stat().st_size
-                        with saved.open("rb") as stream:
-                            made.addfile(member, stream)
-                    elif member.isreg():
-                        made.addfile(member, source.extractfile(member))
-            os.replace(part, out)  # noqa: PTH105 - atomic on every platform
 
 
 class ChoosingSet:
@@ -271,7 +214,10 @@ def main() -> None:
             answers.give(value, hyps, time.monotonic() - started)
         answer = answers.ask()
     value = float(answer["ship"])
-    mixtures.write(value, Path(request["out"]))
+    trust = request.get("trust", False)
+    base, tuned = (mix_weights.Archive(request[name], trust=trust) for name in ("base", "tuned"))
+    if unlike := mix_weights.write_mixture(base, tuned, value, Path(request["out"])):
+        sys.exit(f"models that differ cannot be mixed: {unlike} differ in their archives")
     nvrtc_guard.check()
     say("shipped", value=value)
 
