@@ -7,6 +7,7 @@ within a budget that is stated beforehand.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -79,7 +80,8 @@ def further_trainings(
         rule: the numbers.
     """
     found = []
-    wanted = round(rows * rule.replay_share / (1 - rule.replay_share))
+    # Rounded down, so that it stays within a budget of so many rows.
+    wanted = math.floor(rows * rule.replay_share / (1 - rule.replay_share) + 1e-9)
     if replayed < wanted <= replayed + spare:
         found.append(FurtherTraining(Remedy.REPLAY, recipe, wanted))
     conservative = recipes.recipe(RecipeName.CONSERVATIVE)
