@@ -1,13 +1,14 @@
 """What cycles end with, seed by seed: base, plain tuned model, and what is shipped.
 
-    python -m benchmarks.kept_models [--seeds 42,43] [--cycle FOLDER] [--folder kept-models]
-                                     [--two-part] [--voices SEED] [--json FILE]
+    python -m benchmarks.kept_models [--seeds 42,43] [--folder kept-models]
+                                     [--two-part] [--voices SEED] [--other-drugs] [--json FILE]
 
 Each seed is a split and a training of the demo's cycle, by the product's own command. The table has
 the held-out figures of the verdict: drug KER, general WER on the sentences that judge, and the
 verdict; and of the plain tuned model the same. ``--two-part`` trains on the rows that would choose,
 too, and ships the mixture that was stated beforehand: what it costs to set rows apart. ``--voices``
-makes the cycle anew, with other voices, carriers, noise and breath.
+makes the cycle anew, with other voices, carriers, noise and breath, and ``--other-drugs`` has other
+drugs said (benchmarks/other_drugs.py). A seed that is finished in the folder is read, not run.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from asr_flywheel.demo.dataset import synthesise_cycle
+from benchmarks.other_drugs import other_terms
 from tasks.common import atomic_files
 from tasks.common.errors import TrainingError
 from tasks.data.cycle_folder import open_cycle
@@ -67,11 +69,11 @@ class KeptModel:
         return 100 * (plain - base), 100 * (shipped - base)
 
 
-def make_cycle(folder: Path, voices: int) -> Path:
-    """Synthesise the demo's cycle and decode it by the base; what is there is kept."""
-    cycle = folder / f"voices-{voices}" / "cycle1"
+def make_cycle(folder: Path, voices: int, *, other_drugs: bool) -> Path:
+    """Synthesise a cycle and decode it by the base; what is there is kept."""
+    cycle = folder / f"voices-{voices}{'-other-drugs' if other_drugs else ''}" / "cycle1"
     if not (cycle / "offline_hyps.jsonl").is_file():
-        synthesise_cycle(cycle, seed=voices)
+        synthesise_cycle(cycle, seed=voices, terms=other_terms() if other_drugs else None)
         evaluate.transcribe_baseline(open_cycle(cycle), "embedded", None, (), print)
     return cycle
 
@@ -141,11 +143,12 @@ def main() -> None:
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
     parser.add_argument("--folder", type=Path, default=Path("kept-models"))
     parser.add_argument("--voices", type=int, default=_VOICES)
+    parser.add_argument("--other-drugs", action="store_true")
     parser.add_argument("--two-part", action="store_true")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     general = synthetic_general.manifest()
-    source = make_cycle(asked.folder.absolute(), asked.voices)
+    source = make_cycle(asked.folder.absolute(), asked.voices, other_drugs=asked.other_drugs)
     print("seed value verdict       drug KER base/tuned/shipped  general rise tuned/shipped")
     models = []
     for seed in map(int, asked.seeds.split(",")):
