@@ -137,17 +137,22 @@ def edits_along_grid(
     """
     words = share.words.sum(axis=1)
     edits, errors = [share.before.sum(axis=1)], [np.zeros(len(words))]
-    left, net = share.before.copy(), np.zeros_like(share.before)
+    # Few words change, so that single edits are drawn, not the number in each sentence.
+    wrong = np.repeat(np.arange(share.before.size), share.before.ravel())
+    corrected_from = rng.random(len(wrong)) / CORRECTED
+    ends = np.cumsum(share.words)
+    net = np.zeros(share.words.size, dtype=np.int64)
     for smaller, larger in pairwise(values):
-        # Of those that are still wrong, so that CORRECTED * larger of all are corrected.
-        chance = CORRECTED * (larger - smaller) / (1 - CORRECTED * smaller)
-        corrected = rng.binomial(left, chance)
-        left -= corrected
+        corrected = wrong[(corrected_from > smaller) & (corrected_from <= larger)]
+        np.subtract.at(net, corrected, 1)
         risen = change.rise_at(np.array([smaller, larger]))
         rate = BASE_WER * CORRECTED * (larger - smaller) + float(risen[1] - risen[0])
-        net += _draw_edits(rng, rate * share.words) - corrected
-        total = net.sum(axis=1)
-        residuals = net - (total / words)[:, None] * share.words
+        new = rng.poisson(rate * int(ends[-1]) / _EDITS_PER_ERROR)
+        places = np.searchsorted(ends, rng.integers(0, ends[-1], new), side="right")
+        np.add.at(net, places, 1 + (rng.random(new) < DOUBLED))
+        change_by_sentence = net.reshape(share.words.shape)
+        total = change_by_sentence.sum(axis=1)
+        residuals = change_by_sentence - (total / words)[:, None] * share.words
         edits.append(edits[0] + total)
         errors.append(np.sqrt((residuals**2).sum(axis=1)) / words)
     return GridEdits(words, np.stack(edits, axis=1), np.stack(errors, axis=1))
