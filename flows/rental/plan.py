@@ -92,7 +92,7 @@ def plan(config: RentConfig) -> RentalPlan:
     there = Hardware((Gpu(kind.gpu, kind.memory_mib),), cores=1)
     recipe = resolve_parameters.recipe_on(run, there, [seconds or 0.0 for seconds in durations])
     # Each remedy may take a little more than the first training.
-    epochs = math.ceil(recipe.epochs * (1 + remedies.RULE.budget * (run.remedies or 0)))
+    epochs = math.ceil(recipe.epochs * (1 + remedies.RULE.budget * config.further_trainings))
     work = gpu_prices.work(
         durations, run.validation_fraction, epochs, recipe.batch_size, parameters
     )

@@ -132,8 +132,7 @@ def launch(lease: Lease, config: RentConfig, placed: RemotePaths) -> Lease:
         # None would have the host make sentences of its own.
         "general": placed.general or "none",
         "audio_roots": list(placed.audio_roots),
-        # A host that is paid by the hour trains once, unless more was asked for.
-        "remedies": config.run.remedies or 0,
+        "remedies": config.further_trainings,
     }
     asked = cast(
         "FlowRun",

@@ -66,6 +66,8 @@ def test_where_no_mixture_holds_another_training_follows(site: Site, fresh_cycle
     assert first["training"] in {path.name for path in trained}
     assert second["rows"] == first["rows"] + second["replayed"]
     assert 0 < second["replayed"] <= 0.25 * first["rows"] + 1
+    unmixed = decision["shipping"]["unmixed_guardrail"]
+    assert unmixed["n"] == decision["guardrail"]["n"]
     # What was replayed guards no more, and nothing that guards was trained on.
     assert decision["guardrail"]["n"] == before["guardrail"]["n"] - second["replayed"]
     record = atomic_files.read_json(fresh_cycle.parent / "cycle2" / "run.json")
