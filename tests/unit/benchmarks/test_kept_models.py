@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asr_flywheel.demo.terms import TERMS
 from benchmarks import kept_models, other_drugs
 from tasks.common import atomic_files
 
@@ -63,8 +64,8 @@ def test_a_tuned_model_that_is_shipped_as_it_is_stands_in_both_columns(tmp_path:
 def test_the_other_drugs_are_not_the_demos() -> None:
     """As many, each with a dose; the terms of the other categories stay."""
     drugs = {term.text for term in other_drugs.OTHER_DRUGS}
-    demo = {term.text for term in other_drugs.TERMS if term.category == "drug"}
+    demo = {term.text for term in TERMS if term.category == "drug"}
     assert len(drugs) == len(other_drugs.OTHER_DRUGS) == len(demo)
     assert not drugs & demo
     assert all(term.dose for term in other_drugs.OTHER_DRUGS)
-    assert len(other_drugs.other_terms()) == len(other_drugs.TERMS)
+    assert len(other_drugs.other_terms()) == len(TERMS)
