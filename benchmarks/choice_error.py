@@ -8,8 +8,7 @@ with their unheard variants, and on the choosing share of general English; the p
 (tasks/decision/mixture_choice.py) chooses one. If none holds there, another training follows,
 within the budget of remedies. The rows that judge are decoded once, by the last choice, and the
 product's own verdict (tasks/decision/verdict.py) is read, with the guardrail on the sentences that
-judge. What is simulated of models and manifests is in benchmarks/simulated_training.py, and of
-general English in benchmarks/simulated_general.py.
+judge. The choice is simulated in benchmarks/simulated_choice.py.
 
 Three ways stand beside each other: ours; the checkpoint alone, chosen on the rows that judge; and
 checkpoint and mixture, both chosen on the rows that judge. A useless model counts as kept if its
@@ -24,7 +23,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,12 +31,20 @@ import numpy as np
 from scipy import special
 
 from benchmarks.decision import CATEGORIES, ROWS_PER_TERM, keyword_error_change
+from benchmarks.simulated_choice import (
+    CHOOSING_SENTENCES,
+    POLICY,
+    SimulatedChoice,
+    choose_values,
+    reachable_values,
+    ship,
+    train,
+)
 from benchmarks.simulated_general import (
     ONE_SIDED,
     GeneralChange,
-    GeneralTotals,
     draw_sentences,
-    draw_totals,
+    draw_share,
     edits_along_grid,
     guard_error,
     judge_sentences,
@@ -46,40 +53,31 @@ from benchmarks.simulated_training import (
     FOLDS,
     SHARE,
     ModelChange,
-    RowStates,
     SimulatedManifest,
     SimulatedModel,
-    TermEffects,
     deal_folds,
     decode,
-    draw_effects,
     draw_manifests,
     draw_states,
-    hear_variants,
-    keep_epoch,
     rank_rows,
     split_ranked,
 )
-from tasks.decision import mixture_choice
-from tasks.decision.guardrail import Guardrail, GuardrailPolicy
-from tasks.decision.mixture_choice import RULE, Candidate, Choice, ChoiceRule
+from tasks.decision.guardrail import Guardrail
+from tasks.decision.mixture_choice import RULE, ChoiceRule
 from tasks.decision.verdict import DecisionEvidence, Verdict, decide
 from tasks.evaluation.statistics import Interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from benchmarks.simulated_general import Counts
-    from benchmarks.simulated_training import Flags, Floats, Places
+    from benchmarks.simulated_training import Flags, Places
 
 SIZES = (100, 200, 500)
 REMEDIES = (1, 3)
-CHOOSING_SENTENCES = 150
 JUDGING_SENTENCES = 450
 STUDIES = 4000
 LIMIT = 0.05
 SEED = 17
-POLICY = GuardrailPolicy()
 _STUDIES_AT_ONCE = 250
 _HELD = Guardrail(600, 0.04, 0.04, 0.04, 0.04, Interval(0.0, 0.0), 0.005, 0.0, 0.01)
 
@@ -137,150 +135,9 @@ class ChoiceErrorRow:
     counted: bool
 
 
-@dataclass(frozen=True)
-class SimulatedChoice:
-    """What is shipped in each study.
-
-    Attributes:
-        values: the tuned model's share of the weights.
-        held: whether a mixture held on the choosing sentences.
-        kept: the effects of the checkpoint that was kept.
-    """
-
-    values: Floats
-    held: Flags
-    kept: TermEffects
-
-
 def upper_limit(hits: int, n: int) -> float:
     """Return the one-sided 95 % upper limit of a share (Clopper & Pearson 1934)."""
     return 1.0 if hits == n else float(special.betaincinv(hits + 1, n - hits, 0.95))
-
-
-def reachable_values(rule: ChoiceRule = RULE) -> tuple[float, ...]:
-    """Return the base's 0 and every value that the grid and its refinements can name."""
-    values = [0.0, *rule.coarse]
-    for _ in range(rule.refinements):
-        between = [round((one + other) / 2, 4) for one, other in pairwise(values)]
-        values = sorted({*values, *between})
-    return tuple(values)
-
-
-def choose_mixture(
-    candidate_at: Callable[[float], Candidate], limit: float, rule: ChoiceRule = RULE
-) -> Choice:
-    """Choose as the product does (tasks/stages/choose.py): the grid, its refinements, the rule."""
-    candidates = [candidate_at(value) for value in (0.0, *rule.coarse)]
-    for _ in range(rule.refinements):
-        values = mixture_choice.refine(candidates, limit, rule)
-        if not values:
-            break
-        candidates += [candidate_at(value) for value in values]
-    return mixture_choice.choose(candidates, limit, rule)
-
-
-def _choose(
-    states: RowStates, rows: Places, totals: GeneralTotals, edits: Counts, rule: ChoiceRule
-) -> tuple[Floats, Flags]:
-    """Return each study's chosen value, and whether a mixture held."""
-    grid = reachable_values(rule)
-    columns = {value: column for column, value in enumerate(grid)}
-    misses = np.stack([states.at(np.full(len(rows), value)) for value in grid], axis=1)
-    values, held = np.empty(len(rows)), np.zeros(len(rows), dtype=np.bool_)
-    terms_of = (rows // ROWS_PER_TERM).astype(str).tolist()
-    for study, terms in enumerate(terms_of):
-        words, base = int(totals.words[study]), int(totals.before[study])
-
-        def candidate_at(
-            value: float, study: int = study, terms: Sequence[str] = terms, words: int = words
-        ) -> Candidate:
-            column = columns[round(value, 4)]
-            return Candidate(
-                value,
-                tuple(misses[study, column].tolist()),
-                tuple(terms),
-                # The rule looks at the pooled rate alone.
-                (int(edits[study, column]),),
-                (words,),
-            )
-
-        choice = choose_mixture(candidate_at, POLICY.limit(base / words), rule)
-        values[study], held[study] = choice.value, bool(choice.held)
-    return values, held
-
-
-def _train(
-    rng: np.random.Generator,
-    model: SimulatedModel,
-    manifest: SimulatedManifest,
-    rows: Places,
-    categories: int,
-) -> tuple[TermEffects, RowStates]:
-    """Train 20 epochs and keep the one that misses fewest of these rows; return their states."""
-    effects = draw_effects(rng, model.change, manifest.difficulty, categories)
-    missed = decode(rng, model, manifest, effects, rows)
-    best = missed.mean(axis=2).argmin(axis=1)
-    kept = keep_epoch(effects, best)
-    tuned = missed[np.arange(len(rows)), best]
-    return kept, draw_states(rng, model, manifest, kept, rows, tuned)
-
-
-def ship(
-    rng: np.random.Generator,
-    model: SimulatedModel,
-    manifest: SimulatedManifest,
-    rows: Places,
-    categories: int,
-    remedies: int,
-    rule: ChoiceRule = RULE,
-) -> SimulatedChoice:
-    """Train and choose, and again while no mixture holds and the budget lasts.
-
-    Args:
-        rng: of the draws.
-        model: what training makes.
-        manifest: the studies' rows.
-        rows: that choose.
-        categories: priority categories.
-        remedies: further trainings that are allowed.
-        rule: the numbers of the choice.
-    """
-    studies = len(rows)
-    totals = draw_totals(rng, studies, CHOOSING_SENTENCES)
-    # The split is stratified, so that every study has the same counts.
-    names, counts = np.unique((rows[0] // ROWS_PER_TERM) % categories, return_counts=True)
-    found = {CATEGORIES[name]: int(count) for name, count in zip(names, counts, strict=True)}
-    enough = mixture_choice.enough_rows(found, CATEGORIES[:categories], rule)
-    values = np.full(studies, mixture_choice.stated_choice(found, rule).value)
-    held = np.zeros(studies, dtype=np.bool_)
-    shipped: TermEffects | None = None
-    pending = np.arange(studies)
-    for _ in range(1 + remedies):
-        part = manifest.take(pending)
-        kept, states = _train(rng, model, part, rows[pending], categories)
-        shipped = kept if shipped is None else _replace(shipped, pending, kept)
-        if not enough:
-            break
-        heard = hear_variants(rng, model, part, kept, rows[pending], states)
-        on_share = GeneralTotals(totals.words[pending], totals.before[pending])
-        edits = edits_along_grid(rng, model.general, on_share, reachable_values(rule))
-        values[pending], held[pending] = _choose(heard, rows[pending], on_share, edits, rule)
-        pending = pending[~held[pending]]
-        if not len(pending):
-            break
-    if shipped is None:
-        raise ValueError("remedies cannot be negative")
-    return SimulatedChoice(values, held, shipped)
-
-
-def _replace(effects: TermEffects, studies: Places, newer: TermEffects) -> TermEffects:
-    """Return effects with those of some studies replaced by a later training's."""
-    arrays = []
-    for field in dataclasses.fields(TermEffects):
-        array = getattr(effects, field.name).copy()
-        array[studies] = getattr(newer, field.name)
-        arrays.append(array)
-    return TermEffects(*arrays)
 
 
 def _judge_rows(
@@ -461,17 +318,20 @@ class ChoiceStudy:
         rule = dataclasses.replace(self.rule, share_of_limit=1.0, standard_errors=0.0)
         grid = reachable_values(rule)
         studies = len(manifest.missed)
-        totals = draw_totals(rng, studies, CHOOSING_SENTENCES + JUDGING_SENTENCES)
+        share = draw_share(rng, studies, CHOOSING_SENTENCES + JUDGING_SENTENCES)
+        words, base_edits = share.words.sum(axis=1), share.before.sum(axis=1)
         plain, mixed = [], []
         guards: list[tuple[Flags, Flags]] = []
         for rows in judging:
-            _, states = _train(rng, self.model, manifest, rows, self.categories)
-            edits = edits_along_grid(rng, self.model.general, totals, grid)
-            values, held = _choose(states, rows, totals, edits, rule)
+            _, states = train(rng, self.model, manifest, rows, self.categories)
+            general = edits_along_grid(rng, self.model.general, share, grid)
+            # A rise over the limit is refused, however uncertain it is.
+            general = dataclasses.replace(general, errors=np.zeros_like(general.errors))
+            values, held = choose_values(states, rows, general, rule)
             plain.append(states.at(np.ones(studies)) > 0)
             mixed.append(states.at(values) > 0)
-            limits = np.array([POLICY.limit(rate) for rate in totals.before / totals.words])
-            guards.append(((edits[:, -1] - totals.before) / totals.words <= limits, held))
+            limits = np.array([POLICY.limit(rate) for rate in base_edits / words])
+            guards.append(((general.edits[:, -1] - base_edits) / words <= limits, held))
         rows = np.hstack(list(judging))
         was = np.take_along_axis(manifest.missed, rows, 1)
         # The model that is shipped beside folds is one like theirs: the first's guardrail counts.

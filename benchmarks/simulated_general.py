@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,11 +71,30 @@ class GeneralSentences:
 
 
 @dataclass(frozen=True, slots=True)
-class GeneralTotals:
-    """The choosing share of each study: its words and the base's edits."""
+class ChoosingShare:
+    """The choosing share as the base writes it, each array of shape (studies, sentences)."""
 
     words: Counts
     before: Counts
+
+    def take(self, studies: npt.NDArray[np.int64]) -> ChoosingShare:
+        """Return the sentences of some studies."""
+        return ChoosingShare(self.words[studies], self.before[studies])
+
+
+@dataclass(frozen=True, slots=True)
+class GridEdits:
+    """The choosing share as the mixtures of a grid write it.
+
+    Attributes:
+        words: of each study.
+        edits: of all sentences, shape (studies, values).
+        errors: the standard error of each value's rise of the pooled WER, the same shape.
+    """
+
+    words: Counts
+    edits: Counts
+    errors: Floats
 
 
 def _draw_edits(rng: np.random.Generator, mean: npt.NDArray[Any]) -> Counts:
@@ -96,32 +116,46 @@ def draw_sentences(
     return GeneralSentences(words, before, before - corrected + new)
 
 
-def draw_totals(rng: np.random.Generator, studies: int, sentences: int) -> GeneralTotals:
+def draw_share(rng: np.random.Generator, studies: int, sentences: int) -> ChoosingShare:
     """Draw the choosing sentences of each study, decoded by the base."""
-    words = rng.integers(SHORTEST, LONGEST + 1, (studies, sentences)).sum(axis=1)
-    return GeneralTotals(words, _draw_edits(rng, BASE_WER * words))
+    words = rng.integers(SHORTEST, LONGEST + 1, (studies, sentences))
+    return ChoosingShare(words, _draw_edits(rng, BASE_WER * words))
 
 
 def edits_along_grid(
-    rng: np.random.Generator, change: GeneralChange, totals: GeneralTotals, values: Sequence[float]
-) -> Counts:
-    """Draw the edits of each value's mixture on the same sentences, shape (studies, values).
+    rng: np.random.Generator, change: GeneralChange, share: ChoosingShare, values: Sequence[float]
+) -> GridEdits:
+    """Draw the edits of each value's mixture on the same sentences.
 
     An error that a mixture corrects or makes stays so in every mixture of a larger value.
 
     Args:
         rng: of the draws.
         change: the model's true rise.
-        totals: the sentences.
+        share: the sentences.
         values: ascending, the base's 0 first.
     """
-    grid = np.asarray(values, dtype=np.float64)
-    steps = np.diff(CORRECTED * grid)
-    corrected = rng.multinomial(totals.before, [*steps, 1 - steps.sum()])[:, :-1]
-    means = totals.words[:, None] * (BASE_WER * steps + np.diff(change.rise_at(grid)))
-    net = np.cumsum(_draw_edits(rng, means) - corrected, axis=1)
-    edits: Counts = totals.before[:, None] + np.pad(net, ((0, 0), (1, 0)))
-    return edits
+    words = share.words.sum(axis=1)
+    edits, errors = [share.before.sum(axis=1)], [np.zeros(len(words))]
+    # Few words change, so that single edits are drawn, not the number in each sentence.
+    wrong = np.repeat(np.arange(share.before.size), share.before.ravel())
+    corrected_from = rng.random(len(wrong)) / CORRECTED
+    ends = np.cumsum(share.words)
+    net = np.zeros(share.words.size, dtype=np.int64)
+    for smaller, larger in pairwise(values):
+        corrected = wrong[(corrected_from > smaller) & (corrected_from <= larger)]
+        np.subtract.at(net, corrected, 1)
+        risen = change.rise_at(np.array([smaller, larger]))
+        rate = BASE_WER * CORRECTED * (larger - smaller) + float(risen[1] - risen[0])
+        new = rng.poisson(rate * int(ends[-1]) / _EDITS_PER_ERROR)
+        places = np.searchsorted(ends, rng.integers(0, ends[-1], new), side="right")
+        np.add.at(net, places, 1 + (rng.random(new) < DOUBLED))
+        change_by_sentence = net.reshape(share.words.shape)
+        total = change_by_sentence.sum(axis=1)
+        residuals = change_by_sentence - (total / words)[:, None] * share.words
+        edits.append(edits[0] + total)
+        errors.append(np.sqrt((residuals**2).sum(axis=1)) / words)
+    return GridEdits(words, np.stack(edits, axis=1), np.stack(errors, axis=1))
 
 
 def judge_sentences(

@@ -26,6 +26,7 @@ from tasks.data.cycle_folder import clinic_of
 from tasks.decision.grow_plan_files import MD_NAME, as_markdown
 from tasks.records import verdict_ledger
 from tasks.reporting import training_curve as training_curves
+from tasks.training.remedies import describe_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,9 +43,10 @@ if TYPE_CHECKING:
     from tasks.evaluation.leaderboard import Leaderboard
     from tasks.records.archive import Kept
     from tasks.records.cycle_cost import Cost
-    from tasks.stages.choose import ShippedModel
+    from tasks.stages.choose import Attempt, ShippedModel
     from tasks.training.progress import TrainingProgress
     from tasks.training.recipes import Recipe
+    from tasks.training.remedies import FurtherTraining
     from tasks.training.run import SftResult
     from tasks.transcription.offline import Transcript
 
@@ -114,6 +116,11 @@ def split(parts: Split) -> None:
     )
     for line in parts.warnings:
         print_stage("", f"warning: {line}")
+
+
+def remedy(further: FurtherTraining, attempt: Attempt) -> None:
+    """What is tried since no mixture holds."""
+    print_stage("remedy", f"{attempt.reason} Next: {further.remedy.value}.")
 
 
 def choice(cycle: Cycle, shipped: ShippedModel) -> None:
@@ -277,6 +284,8 @@ def decision(
     literal = f"The specification's table over {all_rows.basis}: {all_rows.verdict.value}."
     about = [] if decided.fragility is None else [decided.fragility]
     if shipped is not None:
+        tried = [attempt.as_dict() for attempt in shipped.attempts]
+        about += describe_attempts(tried)
         about.append(f"Shipped: value {shipped.value:g}. {_reason(shipped)}")
     if (times := verdict_ledger.remark(verdicts)) is not None:
         about.append(times)

@@ -15,6 +15,10 @@ from blocks.parameter_types import StoreName
 from tasks.models.catalog import RECOMMENDED, Method
 from tasks.runtimes.container_settings import ContainerSettings
 from tasks.training.recipes import Precision, RecipeName
+from tasks.training.remedies import MOST as MOST_REMEDIES
+
+# Where a host is not paid by the hour; there it is 0.
+_REMEDIES = 1
 
 Category = Literal["drug", "procedure", "anatomy", "condition", "lab", "role"]
 
@@ -227,6 +231,15 @@ class CycleConfig(BaseModel):
         "chosen on rows that do not judge, or 0.5 where they are too few; off ships the tuned "
         "model; a value is the tuned model's share.",
     )
+    remedies: int | None = Field(
+        None,
+        ge=0,
+        le=MOST_REMEDIES,
+        title="Remedies",
+        description="Where no mixture holds general English on the rows that choose, so many more "
+        "trainings may follow: replay, a lower learning rate, fewer epochs, in this order. By "
+        "default 1, and 0 on a rented host.",
+    )
     keep_tuned: bool = Field(
         True,
         title="Keep the plain tuned model",
@@ -286,6 +299,16 @@ class CycleConfig(BaseModel):
     def checks_forgetting(self) -> bool:
         """Whether general English is decoded at all."""
         return self.general != Path("none")
+
+    @property
+    def chooses_mixture(self) -> bool:
+        """Whether rows choose what is shipped, if there are enough of them."""
+        return self.interpolate == "auto" and not self.two_part
+
+    @property
+    def further_trainings(self) -> int:
+        """How many trainings may follow the first, where no mixture holds."""
+        return _REMEDIES if self.remedies is None else self.remedies
 
     @property
     def selection(self) -> float:

@@ -23,12 +23,11 @@ from flows.config import BaselineSource, CycleConfig, WhenBusy
 from flows.cycle_run import CycleRun
 from flows.guardrail_tasks import Transcripts, general_english, guardrail
 from flows.prefect_helpers import is_transient_failure
-from tasks.common import hashing
+from flows.training_tasks import choosing_rows, train_and_choose
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.data.cycle_lock import lock_cycle
 from tasks.data.general_english import GeneralSet
-from tasks.data.general_english import recordings as general_recordings
 from tasks.data.preflight import PreflightResult
 from tasks.data.training_set import TrainingSet
 from tasks.decision import evidence
@@ -47,17 +46,16 @@ from tasks.records.store import Store
 from tasks.reporting.html import write_report
 from tasks.stages import choose, evaluate, prepare
 from tasks.stages.compare import SupplementaryResults, build_leaderboard
-from tasks.training import fallback, sft
 from tasks.training import run as training_run
+from tasks.training import sft
 from tasks.training.progress import overfit
-from tasks.training.recipes import Recipe
 from tasks.transcription import offline
 from tasks.transcription.hypothesis_cache import TranscriptStore
 from tasks.transcription.offline import AudioSet
 from tasks.transcription.rows import audio_set, hypotheses
 
 if TYPE_CHECKING:
-    from tasks.training.recording_roles import RecordingRoles
+    from tasks.training.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -102,8 +100,10 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
     # Folds grade the recipe that is shipped, also where their fewer rows would ask for another.
     recipe = resolve_parameters.recipe_on(config, run.runtime.hardware, data.durations)
     cross_fitted = cross_fit(run, recipe, rows, general)
-    tuned = train(run, recipe, rows, data, general)
-    shipped = choose_mixture(run, tuned, rows, data, general)
+    if general is not None and not choosing_rows(run, rows, data, general).enough:
+        general = general.without_choice(training_run.roles_of(run.base_model).seen)
+    trained = train_and_choose(run, recipe, rows, data, general)
+    tuned, data, general, shipped = trained.tuned, trained.data, trained.general, trained.shipped
     cycle_hyps, general_hyps = transcribe_models(run, rows, general, models_to_judge(shipped))
     run_record.begin(cycle.next)
     supplementary = SupplementaryResults(
@@ -255,8 +255,7 @@ def cross_fit(
     )
     for place, data in enumerate(folds, start=1):
         console.print_stage("fold", f"{place} of {len(folds)}: {len(data.split.validation)} rows")
-        tuned = train(run, recipe, rows, data, general)
-        shipped = choose_mixture(run, tuned, rows, data, general)
+        shipped = train_and_choose(run, recipe, rows, data, general).shipped
         fold = dataclasses.replace(
             rows, rows=tuple(by_number[number] for number in data.split.validation)
         )
@@ -264,97 +263,6 @@ def cross_fit(
         for hyps, transcript in zip((before, after), transcripts, strict=True):
             hyps.extend(hypotheses(fold.rows, transcript, data.split))
     return diff.pair(score(before), score(after))
-
-
-@task(name="sft", cache_policy=NO_CACHE)
-def train(
-    run: CycleRun,
-    recipe: Recipe,
-    rows: PreflightResult,
-    data: TrainingSet,
-    general: GeneralSet | None,
-) -> training_run.SftResult:
-    """Run stock SFT; a training that was finished with the same content is found again."""
-    cycle, base_model, runtime = run.cycle, run.base_model, run.runtime
-    # Where the rows that judge choose as well, there are no others.
-    keeps_last = not (run.config.two_part or choosing_rows(run, rows, data, general).enough)
-    key = training_run.run_key(
-        hashing.sha256(base_model), data.content, recipe, runtime.identity, keeps_last=keeps_last
-    )
-    name = training_run.run_name(run.config.base, recipe, key)
-    request = training_run.SftRequest(
-        base=base_model,
-        base_name=run.config.base,
-        data=data,
-        recipe=recipe,
-        model_dir=cycle.path / "models" / name,
-        audio_roots=run.audio_roots,
-        key=key,
-        roles=recording_roles(run, data, general, chosen=not keeps_last),
-        keeps_last=keeps_last,
-        labels={"cycle": str(cycle.path), "run": name},
-    )
-    finished = training_run.find_finished(request)
-    if finished is None:
-        gpus = runtime.hardware.gpus
-        with gpu_slots.gpu_slot(gpus), artifacts.training(recipe, len(gpus)) as report_progress:
-            finished = fallback.train_with_fallback(request, runtime, report_progress)
-    artifacts.training_curve(cycle, finished)
-    events.trained(cycle, finished)
-    return finished
-
-
-def choosing_rows(
-    run: CycleRun, rows: PreflightResult, data: TrainingSet, general: GeneralSet | None
-) -> choose.ChoosingRows:
-    """Return the rows that choose checkpoint and mixture."""
-    return choose.choosing_rows(
-        rows.rows,
-        data,
-        () if general is None else general.choosing,
-        run.config.priority,
-        resolve_parameters.guardrail_policy(run.config),
-        run.audio_roots,
-    )
-
-
-def recording_roles(
-    run: CycleRun, data: TrainingSet, general: GeneralSet | None, *, chosen: bool
-) -> RecordingRoles:
-    """Return what each recording will have been to the model."""
-    chose = data.selection_recordings
-    judged = data.held_out_recordings
-    if general is not None:
-        chose |= general_recordings(general.choosing)
-        judged |= general_recordings(general.guardrail)
-    if run.config.two_part:
-        chose |= data.held_out_recordings
-    return training_run.roles_of(run.base_model).after(
-        data.trained_recordings, chose if chosen else (), judged
-    )
-
-
-@task(name="choose-mixture", cache_policy=NO_CACHE)
-def choose_mixture(
-    run: CycleRun,
-    tuned: training_run.SftResult,
-    rows: PreflightResult,
-    data: TrainingSet,
-    general: GeneralSet | None,
-) -> choose.ShippedModel:
-    """Choose the model that is shipped, on rows that do not judge it."""
-    chooses = choosing_rows(run, rows, data, general)
-    shipped = choose.ship(
-        choose.ChoiceRequest(run.base_model, tuned, chooses, run.config.interpolate),
-        run.runtime,
-        lambda line: console.print_stage("choose", line),
-        holding=gpu_slots.gpu_slot(run.runtime.hardware.gpus),
-    )
-    # A training that is found again may be chosen by other sentences than before.
-    roles = recording_roles(run, data, general, chosen=run.config.two_part or chooses.enough)
-    roles.update(shipped.model.parent)
-    artifacts.choice(run.cycle, shipped)
-    return shipped
 
 
 def models_to_judge(shipped: choose.ShippedModel) -> tuple[Path, ...]:
@@ -484,7 +392,7 @@ def decide_verdict(
         all_rows,
         grounds.judged,
         pairing.by_category,
-        shipping=shipped.as_dict(),
+        shipping=supplementary.shipping(),
         verdicts=verdicts,
     )
     artifacts.decision(

@@ -98,7 +98,13 @@ class ClinicalManifestRow(ManifestRow):
     context_type: ContextType
 
 
-def synthesise_cycle(cycle_dir: Path, *, seed: int = 42, workers: int | None = None) -> Path:
+def synthesise_cycle(
+    cycle_dir: Path,
+    *,
+    seed: int = 42,
+    workers: int | None = None,
+    terms: Sequence[Term] | None = None,
+) -> Path:
     """Speak the clinical benchmark into a cycle's folder.
 
     The same seed gives the same manifest, byte for byte, and on one machine the same audio.
@@ -108,11 +114,12 @@ def synthesise_cycle(cycle_dir: Path, *, seed: int = 42, workers: int | None = N
         seed: Chooses carriers, voices, noise and breath.
         workers: Processes that speak; by default one for each core. With 1, no process is
             started.
+        terms: The terms that are said; by default the benchmark's.
 
     Returns:
         The manifest's path. It is written last, so where it exists the audio is complete.
     """
-    rows = plan_cycle(seed)
+    rows = plan_cycle(seed) if terms is None else plan_cycle(seed, terms)
     durations = _speak_all([row.utterance for row in rows], cycle_dir, workers)
     return _write_manifest(
         cycle_dir / "manifest.jsonl",
@@ -166,14 +173,14 @@ def synthesise_general(
     )
 
 
-def plan_cycle(seed: int) -> tuple[ClinicalRow, ...]:
-    """Decide every row of the benchmark: each term once in each context.
+def plan_cycle(seed: int, terms: Sequence[Term] | None = None) -> tuple[ClinicalRow, ...]:
+    """Decide every row of a cycle, by default the benchmark's: each term once in each context.
 
     A term's four rows differ in context, carrier and voice, and never share one noise level.
     """
     rng = random.Random(seed)
     rows: list[ClinicalRow] = []
-    for number, term in enumerate(TERMS):
+    for number, term in enumerate(TERMS if terms is None else terms):
         noise = NOISE_PATTERNS[number % len(NOISE_PATTERNS)]
         for context, voice, level in zip(
             CONTEXTS,

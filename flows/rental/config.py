@@ -86,6 +86,11 @@ class RentConfig(BaseModel):
         "line, and removed with the host.",
     )
 
+    @property
+    def further_trainings(self) -> int:
+        """How many trainings may follow the first: a host is paid by the hour, so none unasked."""
+        return self.run.remedies or 0
+
     def passed_on(self) -> dict[str, str]:
         """The variables to pass on, with their values: secrets.
 

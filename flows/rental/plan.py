@@ -24,6 +24,7 @@ from tasks.models import catalog
 from tasks.records import run_record
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.stages import prepare
+from tasks.training import remedies
 
 if TYPE_CHECKING:
     from flows.config import CycleConfig
@@ -90,8 +91,10 @@ def plan(config: RentConfig) -> RentalPlan:
     durations = [row.duration for row in read_manifest(cycle.manifest)]
     there = Hardware((Gpu(kind.gpu, kind.memory_mib),), cores=1)
     recipe = resolve_parameters.recipe_on(run, there, [seconds or 0.0 for seconds in durations])
+    # Each remedy may take a little more than the first training.
+    epochs = math.ceil(recipe.epochs * (1 + remedies.RULE.budget * config.further_trainings))
     work = gpu_prices.work(
-        durations, run.validation_fraction, recipe.epochs, recipe.batch_size, parameters
+        durations, run.validation_fraction, epochs, recipe.batch_size, parameters
     )
     if isinstance(provider, SshHostSettings):
         cost = gpu_prices.own_cost_shape(kind, work, config.usd_per_hour)
@@ -177,7 +180,7 @@ def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None, general: Path
             checked,
             audio_roots=run.audio_roots,
             replay=replay,
-            chooses=run.interpolate == "auto",
+            chooses=run.chooses_mixture,
             keep_style=run.keep_style,
         )
         return
@@ -191,5 +194,5 @@ def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None, general: Path
         checked.rows,
         replay=replay,
         longest=recipe.max_duration,
-        chooses=run.interpolate == "auto",
+        chooses=run.chooses_mixture,
     )

@@ -132,6 +132,7 @@ def launch(lease: Lease, config: RentConfig, placed: RemotePaths) -> Lease:
         # None would have the host make sentences of its own.
         "general": placed.general or "none",
         "audio_roots": list(placed.audio_roots),
+        "remedies": config.further_trainings,
     }
     asked = cast(
         "FlowRun",

@@ -9,7 +9,7 @@ remedy against forgetting, and the other half is divided so.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
@@ -48,6 +48,35 @@ class GeneralSet:
     def synthetic(self) -> bool:
         """Whether a sentence that guards was spoken by a program, as its row says."""
         return any(row.utterance.extra.get(SYNTHETIC) for row in self.guardrail)
+
+    def spare(self, longest: float) -> tuple[CheckedRow, ...]:
+        """Return the sentences that could be replayed before the others have judged.
+
+        These are at most half of those that guard, the first of them, so that enough are left.
+
+        Args:
+            longest: seconds; a longer sentence is not trained on.
+        """
+        most = min(len(self.guardrail) // 2, len(self.guardrail) - FEWEST_SENTENCES)
+        short = [row for row in self.guardrail if (row.utterance.duration or 0.0) <= longest]
+        return tuple(short[: max(0, most)])
+
+    def without_choice(self, seen_before: frozenset[str] = frozenset()) -> GeneralSet:
+        """Return the set where nothing is chosen: the choosing share guards as well.
+
+        Args:
+            seen_before: recordings that the base has learnt or was chosen by; they guard nothing.
+        """
+        back = [row for row in self.choosing if row.audio_sha256 not in seen_before]
+        guards = sorted((*self.guardrail, *back), key=lambda row: _rank(row.audio_sha256))
+        return replace(self, guardrail=tuple(guards), choosing=())
+
+    def with_replay(self, rows: Iterable[CheckedRow]) -> GeneralSet:
+        """Return the set with more sentences replayed, which guard no more."""
+        more = tuple(rows)
+        moved = recordings(more)
+        guards = tuple(row for row in self.guardrail if row.audio_sha256 not in moved)
+        return replace(self, guardrail=guards, replay=(*self.replay, *more))
 
 
 def recordings(rows: Iterable[CheckedRow]) -> frozenset[str]:

@@ -2,9 +2,8 @@
 
 Usage: interpolate.py REQUEST.json
 
-A mixture's weights are ``base + value * (tuned - base)`` in 32 bits, the batch-norm statistics
-among them; integer buffers and what computes features are the tuned model's. Both models are
-loaded once, and the features of each recording are computed once.
+The mixtures are those of mix_weights.py. Both models are loaded once, and the features of each
+recording are computed once.
 
 The request: {"base": path, "tuned": path, "sets": [{"name": text, "audio": [path, ...],
 "durations": [seconds, ...], "lead": samples of silence before each}], "values": [0.2, ...],
@@ -21,15 +20,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tarfile
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import decoding_pipeline  # type: ignore[import-not-found]  # lies beside this file
 import length_batching  # type: ignore[import-not-found]  # likewise
+import mix_weights  # type: ignore[import-not-found]  # likewise
 import numpy as np
 import nvrtc_guard  # type: ignore[import-not-found]  # likewise
 import soundfile
@@ -46,9 +45,6 @@ from transcribe import Reporter, begin  # type: ignore[import-not-found]  # like
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_FEATURES = "preprocessor."
-_WEIGHTS = "model_weights.ckpt"
-_ARCHITECTURE = ("preprocessor", "encoder", "decoder", "joint", "aux_ctc", "labels")
 _ANSWER_S = 3600.0
 _ASK_EVERY_S = 0.02
 say = Reporter()
@@ -60,18 +56,14 @@ def check_alike(base: Any, tuned: Any) -> None:  # noqa: ANN401 - NeMo ships no 
     Raises:
         SystemExit: names what differs.
     """
-    for name in _ARCHITECTURE:
+    for name in mix_weights.ARCHITECTURE:
         ours, theirs = (_plain(model.cfg.get(name)) for model in (base, tuned))
         if ours != theirs:
             sys.exit(f"models that differ cannot be mixed: {name} of base and tuned model differ")
     if _vocabulary(base) != _vocabulary(tuned):
         sys.exit("models that differ cannot be mixed: base and tuned model spell differently")
-    ours, theirs = (
-        {name: (tensor.shape, tensor.dtype) for name, tensor in model.state_dict().items()}
-        for model in (base, tuned)
-    )
-    if differing := sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)):
-        sys.exit(f"models that differ cannot be mixed: {', '.join(differing[:3])} differ in shape")
+    if names := mix_weights.differing(base.state_dict(), tuned.state_dict()):
+        sys.exit(f"models that differ cannot be mixed: {', '.join(names[:3])} differ in shape")
 
 
 def _plain(node: Any) -> Any:  # noqa: ANN401 - of a model's configuration
@@ -85,28 +77,6 @@ def _vocabulary(model: Any) -> list[str]:  # noqa: ANN401
     return [str(token) for token in tokenizer.ids_to_tokens(list(range(tokenizer.vocab_size)))]
 
 
-def mix(
-    base: Mapping[str, torch.Tensor], tuned: Mapping[str, torch.Tensor], value: float
-) -> dict[str, torch.Tensor]:
-    """Return the weights of a mixture, computed in 32 bits.
-
-    Args:
-        base: tensors by name.
-        tuned: the same names, shapes and types.
-        value: the tuned model's share; 0 is the base and 1 the tuned model, to the bit.
-    """
-    mixed = {}
-    for name, after in tuned.items():
-        if name.startswith(_FEATURES) or not after.is_floating_point() or value == 1:
-            mixed[name] = after
-        elif value == 0:
-            mixed[name] = base[name]
-        else:
-            before = base[name].float()
-            mixed[name] = (before + value * (after.float() - before)).to(after.dtype)
-    return mixed
-
-
 class Mixtures:
     """Both models' weights, and a recogniser of their mixtures."""
 
@@ -118,100 +88,117 @@ class Mixtures:
         self._base = {name: tensor.detach() for name, tensor in first.state_dict().items()}
         # The recogniser may cast the model itself to 16 bits.
         self._tuned = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        self._tuned_path = tuned
         self._recognizer = GreedyRecognizer(model, compute_dtype(model, dtype))
 
     def recognizer(self, value: float) -> Any:  # noqa: ANN401 - a GreedyRecognizer
         """Return the recogniser, which decodes by a mixture until it is asked for another one."""
-        self._recognizer.load_weights(mix(self._base, self._tuned, value))
+        self._recognizer.load_weights(mix_weights.mix(self._base, self._tuned, value))
         return self._recognizer
-
-    def write(self, value: float, out: Path) -> None:
-        """Write a mixture as a .nemo: the tuned model's archive with other weights.
-
-        The same mixture makes the same bytes: what is in the archive has no times of its own.
-
-        Args:
-            value: the tuned model's share.
-            out: appears only when it is whole.
-        """
-        weights = {
-            name: tensor.cpu() for name, tensor in mix(self._base, self._tuned, value).items()
-        }
-        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-            saved, part = Path(folder) / _WEIGHTS, Path(folder) / out.name
-            torch.save(weights, saved)
-            with tarfile.open(self._tuned_path, "r:*") as source, tarfile.open(part, "w") as made:
-                for member in source:
-                    if member.name.removeprefix("./") == _WEIGHTS:
-                        member.size = saved.stat().st_size
-                        with saved.open("rb") as stream:
-                            made.addfile(member, stream)
-                    elif member.isreg():
-                        made.addfile(member, source.extractfile(member))
-            os.replace(part, out)  # noqa: PTH105 - atomic on every platform
 
 
 class ChoosingSet:
-    """A set's batches with their features, which are computed once."""
+    """A set's recordings and batches."""
 
     def __init__(self, wanted: Mapping[str, Any], work: Path) -> None:
         self.name = str(wanted["name"])
         self.durations: list[float] = wanted["durations"]
-        self._audio: list[str] = wanted["audio"]
+        self.audio: list[str] = wanted["audio"]
         self._lead = int(wanted.get("lead", 0))
         self._work = work
-        self._batches: list[tuple[list[int], Any, Any]] = []
 
-    def prepare(self, recognizer: Any, budget: Any) -> None:  # noqa: ANN401
-        """Read the recordings, with silence before each, and compute their features."""
-        if recognizer.whole:
-            self._audio = [self._delayed(place) for place in range(len(self._audio))]
-            return
-        with torch.inference_mode(), ThreadPoolExecutor(decoding_pipeline.cores()) as readers:
-            for places in length_batching.plan(self.durations, budget):
-                samples = list(
-                    readers.map(lambda place: read(self._audio[place], recognizer.rate), places)
-                )
-                lengths = torch.tensor([self._lead + len(one) for one in samples])
-                signal = torch.zeros(len(samples), int(lengths.max()))
-                for row, one in zip(signal, samples, strict=True):
-                    row[self._lead : self._lead + len(one)] = torch.from_numpy(one)
-                self._batches.append((places, *recognizer.features(signal, lengths)))
+    def batch(self, recognizer: Any, places: list[int]) -> Batch:  # noqa: ANN401
+        """Read some recordings, with silence before each, and compute their features."""
+        samples = [read(self.audio[place], recognizer.rate) for place in places]
+        lengths = torch.tensor([self._lead + len(one) for one in samples])
+        signal = torch.zeros(len(samples), int(lengths.max()))
+        for row, one in zip(signal, samples, strict=True):
+            row[self._lead : self._lead + len(one)] = torch.from_numpy(one)
+        with torch.inference_mode():
+            return Batch(self, places, *recognizer.features(signal, lengths))
+
+    def delay(self) -> None:
+        """Write the recordings with the silence, for a model that reads files."""
+        self.audio = [self._delayed(place) for place in range(len(self.audio))]
 
     def _delayed(self, place: int) -> str:
-        """Return the path of a recording with the silence, for a model that reads files."""
         if not self._lead:
-            return self._audio[place]
-        samples, rate = soundfile.read(self._audio[place], dtype="float32", always_2d=True)
+            return self.audio[place]
+        samples, rate = soundfile.read(self.audio[place], dtype="float32", always_2d=True)
         path = self._work / f"{self.name.replace('/', '-')}-{place}.wav"
         silence = np.zeros((self._lead, samples.shape[1]), dtype=np.float32)
         soundfile.write(path, np.concatenate([silence, samples]), rate, subtype="FLOAT")
         return str(path)
 
+
+@dataclass(frozen=True)
+class Batch:
+    """Some recordings of a set and their features."""
+
+    of: ChoosingSet
+    places: list[int]
+    features: Any
+    counts: Any
+
     def decode(self, recognizer: Any) -> list[str]:  # noqa: ANN401
-        """Return the texts in the set's order."""
-        if recognizer.whole:
-            return [
-                str(text)
-                for text in decoding_pipeline.transcribe(
-                    recognizer, self._audio, self.durations, None
-                )
-            ]
-        texts = [""] * len(self._audio)
-
-        def decode_batch(batch: tuple[list[int], Any, Any]) -> tuple[list[int], list[str]]:
-            places, features, counts = batch
-            with torch.inference_mode():
-                encoded = recognizer.encode_features(features, counts)
-                return places, recognizer.spell(recognizer.decode([encoded]))
-
-        workers = 1 if recognizer.on_gpu else decoding_pipeline.cpu_workers()
-        with ThreadPoolExecutor(workers) as pool:
-            for places, spelt in pool.map(decode_batch, self._batches):
-                for place, text in zip(places, spelt, strict=True):
-                    texts[place] = text
+        """Return the texts of its recordings."""
+        with torch.inference_mode():
+            encoded = recognizer.encode_features(self.features, self.counts)
+            texts: list[str] = recognizer.spell(recognizer.decode([encoded]))
         return texts
+
+
+class ChoosingSets:
+    """All sets of a request; the features of each recording are computed once.
+
+    A set has a few batches only. So those of all sets wait in one line, and no core waits for a
+    set's last batch.
+    """
+
+    def __init__(self, wanted: Sequence[Mapping[str, Any]], work: Path) -> None:
+        self._sets = [ChoosingSet(one, work) for one in wanted]
+        self._batches: list[Batch] = []
+
+    def prepare(self, recognizer: Any) -> None:  # noqa: ANN401
+        """Warm the recogniser up, and get the recordings ready."""
+        longest = max(max(one.durations) for one in self._sets)
+        budget = decoding_pipeline.prepare(recognizer, longest)
+        if recognizer.whole:
+            for one in self._sets:
+                one.delay()
+            return
+        plans = [
+            (one, places)
+            for one in self._sets
+            for places in length_batching.plan(one.durations, budget)
+        ]
+        with ThreadPoolExecutor(_workers(recognizer)) as pool:
+            batches = pool.map(lambda plan: plan[0].batch(recognizer, plan[1]), plans)
+            # The longest first, so that none of them is left over for one core.
+            self._batches = sorted(batches, key=lambda batch: -batch.features.numel())
+
+    def decode(self, recognizer: Any) -> dict[str, list[str]]:  # noqa: ANN401
+        """Return the texts of each set, in its order."""
+        if recognizer.whole:
+            return {
+                one.name: [
+                    str(text)
+                    for text in decoding_pipeline.transcribe(
+                        recognizer, one.audio, one.durations, None
+                    )
+                ]
+                for one in self._sets
+            }
+        texts = {one.name: [""] * len(one.audio) for one in self._sets}
+        with ThreadPoolExecutor(_workers(recognizer)) as pool:
+            decoded = pool.map(lambda batch: batch.decode(recognizer), self._batches)
+            for batch, spelt in zip(self._batches, decoded, strict=True):
+                for place, text in zip(batch.places, spelt, strict=True):
+                    texts[batch.of.name][place] = text
+        return texts
+
+
+def _workers(recognizer: Any) -> int:  # noqa: ANN401
+    return 1 if recognizer.on_gpu else decoding_pipeline.cpu_workers()
 
 
 class Answers:
@@ -251,7 +238,7 @@ def main() -> None:
     """Decode the candidates that are asked for, and write the one that is chosen."""
     request = begin()
     answers = Answers(Path(request["answers"]))
-    sets = [ChoosingSet(wanted, Path(request["answers"])) for wanted in request["sets"]]
+    sets = ChoosingSets(request["sets"], Path(request["answers"]))
     mixtures = Mixtures(request["base"], request["tuned"], request.get("dtype"))
     prepared = False
     answer: dict[str, Any] = {"values": request["values"]}
@@ -260,18 +247,18 @@ def main() -> None:
             started = time.monotonic()
             recognizer = mixtures.recognizer(value)
             if not prepared:
-                longest = max(max(one.durations) for one in sets)
-                budget = decoding_pipeline.prepare(recognizer, longest)
-                for one in sets:
-                    one.prepare(recognizer, budget)
+                sets.prepare(recognizer)
                 say("model", how=recognizer.describe())
                 prepared = True
-            hyps = {one.name: one.decode(recognizer) for one in sets}
+            hyps = sets.decode(recognizer)
             nvrtc_guard.check()  # before texts are kept that this process may have garbled
             answers.give(value, hyps, time.monotonic() - started)
         answer = answers.ask()
     value = float(answer["ship"])
-    mixtures.write(value, Path(request["out"]))
+    trust = request.get("trust", False)
+    base, tuned = (mix_weights.Archive(request[name], trust=trust) for name in ("base", "tuned"))
+    if unlike := mix_weights.write_mixture(base, tuned, value, Path(request["out"])):
+        sys.exit(f"models that differ cannot be mixed: {unlike} differ in their archives")
     nvrtc_guard.check()
     say("shipped", value=value)
 

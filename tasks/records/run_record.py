@@ -148,7 +148,8 @@ def write_decision(
         all_rows: the specification's literal reading.
         held_out: the differences on the rows that decide.
         everything: the differences on all rows.
-        shipping: what is shipped: its value, why, hashes, and the candidates' figures.
+        shipping: what is shipped: its value, why, hashes, the candidates' figures, and the plain
+            tuned model's guardrail.
         verdicts: how many verdicts the held-out rows have given, this one included.
     """
     atomic_files.write_json(

@@ -10,6 +10,7 @@ from tasks.decision.verdict import Verdict
 from tasks.evaluation.hypotheses import Partition
 from tasks.models.catalog import SHIPPED
 from tasks.serving.riva_build import DOCUMENTATION, SUPPORT_MATRIX
+from tasks.training.remedies import describe_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -142,6 +143,8 @@ def _shipped(facts: Facts) -> list[str]:
             "SHA-256 of the tuned model": f"`{shipping['tuned_sha256']}`",
             **lines,
         }
+    if tried := describe_attempts(shipping.get("attempts", ())):
+        lines["Trainings"] = " ".join(tried)
     if shipping["chosen"]:
         lines["Rule"] = str(shipping["rule"].get("text", "docs/verdict.md has it"))
     return ["## What is shipped", f"{statement} {independence}", _table(lines)]

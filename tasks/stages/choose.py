@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from tasks.common import atomic_files, hashing
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tasks.decision.guardrail import GuardrailPolicy
     from tasks.evaluation.scoring import UtteranceScore
     from tasks.runtimes.base import Runtime
+    from tasks.training.remedies import Remedy
     from tasks.training.run import SftResult
     from tasks.transcription.mixtures import Texts
 
@@ -47,7 +48,7 @@ LEADS = (0, 360, 680, 1000)
 
 No two of them fall alike on the frames of 10 ms, nor on those of 80 ms that most encoders leave."""
 _GENERAL = "general"
-_OF_THE_WORK = ("key", "seconds")
+_OF_THE_WORK = ("key", "seconds", "attempts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,35 @@ class ChoosingRows:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """A training that was tried, and what the rows that choose said of its mixtures.
+
+    Attributes:
+        remedy: what it changed; None for the first.
+        training: the name of its folder.
+        epochs: of its recipe.
+        rows: that it trained on.
+        replayed: those of them that are general English.
+        value: of the mixture that was taken.
+        held: whether a mixture holds.
+        reason: of the choice.
+    """
+
+    remedy: Remedy | None
+    training: str
+    epochs: int
+    rows: int
+    replayed: int
+    value: float
+    held: bool
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the attempt as decision.json and training_run_info.json hold it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class ShippedModel:
     """The model that a cycle ends with.
 
@@ -98,6 +128,7 @@ class ShippedModel:
         tuned: the tuned model as training left it; None where it was not kept.
         tuned_sha256: of that.
         reused: whether the choice was made before.
+        attempts: the trainings that were tried, in their order, where there was more than one.
     """
 
     model: Path
@@ -106,11 +137,18 @@ class ShippedModel:
     tuned: Path | None
     tuned_sha256: str
     reused: bool = False
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def value(self) -> float:
         """The tuned model's share of the weights."""
         return float(self.choice["value"])
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether a mixture holds on the rows that choose; None where that was not looked at."""
+        held: bool | None = self.choice.get("held")
+        return held
 
     @property
     def mixed(self) -> bool:
@@ -120,7 +158,8 @@ class ShippedModel:
     def as_dict(self) -> dict[str, Any]:
         """Return the choice and the three models' hashes as decision.json holds them."""
         figures = {name: what for name, what in self.choice.items() if name not in _OF_THE_WORK}
-        return {**figures, "shipped_sha256": self.sha256}
+        attempts = [attempt.as_dict() for attempt in self.attempts]
+        return {**figures, "shipped_sha256": self.sha256, "attempts": attempts}
 
 
 def choosing_rows(
@@ -231,12 +270,15 @@ def ship(
         )
     dialogue = _Dialogue(request)
     seconds: dict[float, float] = {}
-    if dialogue.chosen is None or dialogue.chosen.value < 1:
-        sets = _choosing_audio(request.rows) if dialogue.chosen is None else []
-        with holding or nullcontext():
+    with holding or nullcontext():
+        if dialogue.chosen is None:
+            sets = _choosing_audio(request.rows)
             seconds = mixtures.decode_mixtures(
                 request.base, tuned.model, sets, request.mixture, runtime, dialogue.answer, report
             )
+        elif dialogue.chosen.value < 1:
+            value = dialogue.chosen.value
+            mixtures.write_mixture(request.base, tuned.model, value, request.mixture, runtime)
     if dialogue.chosen is None:
         raise AssertionError("the job ended without a choice")
     return _publish(request, info, dialogue.chosen, seconds)
@@ -264,8 +306,6 @@ class _Dialogue:
 
     def answer(self, texts: Mapping[float, Texts]) -> MixturesWanted:
         """Say what is decoded next, or shipped."""
-        if self.chosen is not None:
-            return MixturesWanted(ship=self.chosen.value)
         if not texts:
             # The base tells how much general English it loses.
             return MixturesWanted(
@@ -347,6 +387,17 @@ def _publish(
         tuned.info, Schema.TRAINING.mark({**info, "model_sha256": sha256, "shipping": shipping})
     )
     return ShippedModel(place, sha256, shipping, plain, tuned.model_sha256)
+
+
+def record_attempts(shipped: ShippedModel, attempts: Sequence[Attempt]) -> ShippedModel:
+    """Keep the trainings that were tried, also in training_run_info.json beside the model."""
+    info = shipped.model.with_name(training_run.INFO_NAME)
+    record = training_run.read_info(info)
+    tried = [attempt.as_dict() for attempt in attempts]
+    if record["shipping"].get("attempts", []) != tried:
+        shipping = {**record["shipping"], "attempts": tried}
+        atomic_files.write_json(info, Schema.TRAINING.mark({**record, "shipping": shipping}))
+    return replace(shipped, attempts=tuple(attempts))
 
 
 def discard_tuned(shipped: ShippedModel) -> None:

@@ -53,6 +53,21 @@ class SupplementaryResults:
         """The shipped model's."""
         return self.guardrails[0] if self.guardrails else None
 
+    @property
+    def unmixed_guardrail(self) -> Guardrail | None:
+        """The plain tuned model's, where a mixture is shipped and that model was decoded too."""
+        return self.guardrails[1] if len(self.guardrails) > 1 else None
+
+    def shipping(self) -> dict[str, Any] | None:
+        """Return what is shipped as decision.json holds it, the plain tuned model's guard too."""
+        if self.shipped is None:
+            return None
+        unmixed = self.unmixed_guardrail
+        return {
+            **self.shipped.as_dict(),
+            "unmixed_guardrail": None if unmixed is None else unmixed.as_dict(),
+        }
+
 
 def build_leaderboard(
     cycle: int,
@@ -86,8 +101,8 @@ def build_leaderboard(
         )
     if supplementary.unmixed is not None:
         entries += leaderboard.partition_entries(f"{tuned}, unmixed", supplementary.unmixed)
-        if len(supplementary.guardrails) > 1:
-            notes.append(f"Unmixed: {supplementary.guardrails[1]}")
+        if supplementary.unmixed_guardrail is not None:
+            notes.append(f"Unmixed: {supplementary.unmixed_guardrail}")
     pairing = diff.pair(before, after)
     if baseline is not None and baseline.imported:
         hosted = diff.pair(baseline.scores, after)

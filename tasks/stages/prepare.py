@@ -173,6 +173,13 @@ def split(
     return write_training_set(cycle.path, checked.rows, parts, replay=replay)
 
 
+def with_replay(
+    data: TrainingSet, checked: PreflightResult, replay: Sequence[CheckedRow]
+) -> TrainingSet:
+    """Write the files of a training set anew, with other general English replayed."""
+    return write_training_set(data.train.parent, checked.rows, data.split, replay=replay)
+
+
 def folds(
     cycle: Cycle,
     checked: PreflightResult,

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from tasks.transcription.offline import AudioSet
 
 PROGRAM = "interpolate.py"
-PROGRAMS = (PROGRAM, *offline.DECODER)
+MIXING_PROGRAM = "mix_weights.py"
+PROGRAMS = (PROGRAM, MIXING_PROGRAM, *offline.DECODER)
 """Every file of the program: other code may hear or mix something else."""
 _VALUE_DIGITS = 4
 
@@ -85,9 +86,7 @@ def decode_mixtures(
     Raises:
         TranscriptionError: the models cannot be mixed, or decoding failed; holds the log's end.
     """
-    work = out.with_name(f".{out.name}.work")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    work = _make_work_folder(out)
     first = answer({})
     roots = [root for one in sets for root in one.audio.roots]
     reads = tuple(dict.fromkeys([base, tuned, *roots]))
@@ -143,6 +142,54 @@ def decode_mixtures(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return seconds
+
+
+def write_mixture(base: Path, tuned: Path, value: float, out: Path, runtime: Runtime) -> None:
+    """Write the mixture of a given value, for which nothing is decoded.
+
+    Most models are mixed without NeMo, whose start takes longer than the mixing.
+
+    Args:
+        base: the .nemo that was tuned.
+        tuned: the tuned .nemo.
+        value: the tuned model's share.
+        out: the mixture; its folder gets a hidden work folder meanwhile.
+        runtime: where the job runs.
+
+    Raises:
+        TranscriptionError: the models cannot be mixed; holds the log's end.
+    """
+    work = _make_work_folder(out)
+    map_path = runtime.path_mapper(work, (base, tuned))
+    job = Job(
+        name="interpolation",
+        program=MIXING_PROGRAM,
+        request={
+            "base": map_path(base),
+            "tuned": map_path(tuned),
+            "value": value,
+            "out": map_path(work / "shipped.nemo"),
+        },
+        work=work,
+        reads=(base, tuned),
+        labels={"run": "interpolation"},
+    )
+    try:
+        offline.run_job(job, runtime, lambda _: None, "interpolation")
+        if (mixed := (work / "shipped.nemo")).is_file():
+            atomic_files.move(mixed, out)
+            return
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    # The archives alone do not show that the models are alike: NeMo compares them.
+    decode_mixtures(base, tuned, (), out, runtime, lambda _: MixturesWanted(ship=value))
+
+
+def _make_work_folder(out: Path) -> Path:
+    work = out.with_name(f".{out.name}.work")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    return work
 
 
 def _read(path: Path, sets: Sequence[ChoosingAudio]) -> Texts:

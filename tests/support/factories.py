@@ -88,6 +88,22 @@ def make_cycle(parent: Path, number: int = 1) -> Path:
     return folder
 
 
+def make_general(folder: Path, sentences: int) -> Path:
+    """A manifest of general English with its recordings, each of other noise than a cycle's."""
+    (folder / "audio").mkdir(parents=True)
+    rows = [
+        {
+            "audio_filepath": f"audio/sentence{number}.wav",
+            "text": "we often walk along the river in the evening",
+            "duration": 2.0,
+        }
+        for number in range(sentences)
+    ]
+    for number, row in enumerate(rows):
+        write_wav(folder / str(row["audio_filepath"]), 2.0, seed=10_000 + number)
+    return write_rows(folder / "manifest.jsonl", rows)
+
+
 def snapshot(folder: Path) -> dict[str, bytes | str]:
     """Every path under a folder: a file's bytes, else what it is."""
     found: dict[str, bytes | str] = {}

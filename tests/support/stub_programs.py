@@ -18,6 +18,8 @@ ENVIRONMENT = {ENTRYPOINTS_VARIABLE: str(STUB)}
 HOLD_TRAINING = "hold_training"
 HOLD_DECODING = "hold_decoding"
 """Files in a cycle's folder that keep the stub at work while they are there."""
+FORGOTTEN = "forgotten"
+"""A file in a set's folder whose sentences a model forgets that was tuned without any of them."""
 
 
 def own_programs(folder: Path, **programs: str) -> Path:

@@ -10,6 +10,7 @@ from tasks.reporting.html.chart_data import mixture_curve
 from tasks.reporting.html.metric_table import Figure
 from tasks.reporting.html.number_format import fine_points, percent
 from tasks.reporting.html.svg_charts import CurveFigure, ValuePoint
+from tasks.training.remedies import describe_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -54,7 +55,9 @@ def describe_shipped(shipping: Mapping[str, Any] | None) -> ShippedSection | Non
             f"A mixture is shipped: {value:g} of the tuned model’s weights and "
             f"{round(1 - value, 4):g} of the base’s."
         )
-    notes = ["Elsewhere on this page “tuned” means the mixture."] if mixed else []
+    notes = [*describe_attempts(shipping.get("attempts", ()))]
+    if mixed:
+        notes.append("Elsewhere on this page “tuned” means the mixture.")
     curve = mixture_curve(shipping)
     if curve is None:
         return ShippedSection(mixed, statement, shipping["reason"], notes, (), ())

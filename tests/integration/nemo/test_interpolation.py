@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
+import yaml
 
 from tasks.common import hashing
 from tasks.common.errors import InputError, TranscriptionError
@@ -156,6 +159,47 @@ def test_the_ends_write_what_base_and_tuned_model_write(tuned: tuple[Path, SftRe
     assert texts[1.0]["as it is"] == alone[1].hypotheses
     assert texts[0.0]["as it is"] != texts[0.0]["later"]
     assert out.is_file()
+
+
+def test_a_given_value_is_mixed_without_nemo(
+    tuned: tuple[Path, SftResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bytes as from the job that decodes, also where NeMo cannot be imported."""
+    cycle, result = tuned
+    decoded, mixed = cycle / "decoded.nemo", cycle / "mixed.nemo"
+    mixtures.decode_mixtures(
+        BASE, result.model, (), decoded, RUNTIME, lambda _: MixturesWanted(ship=0.3)
+    )
+    (tmp_path / "nemo.py").write_text("raise SystemExit('NeMo was imported')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    mixtures.write_mixture(BASE, result.model, 0.3, mixed, RUNTIME)
+    assert hashing.sha256_file(mixed) == hashing.sha256_file(decoded)
+    assert {path.name for path in cycle.glob(".*mixed*")} == set()
+    # What one configuration leaves open, only NeMo can tell to be equal.
+    with pytest.raises(TranscriptionError, match="NeMo was imported"):
+        mixtures.write_mixture(_without_vocabulary(tmp_path), result.model, 0.3, mixed, RUNTIME)
+    monkeypatch.undo()
+    mixed.unlink()
+    mixtures.write_mixture(_without_vocabulary(tmp_path), result.model, 0.3, mixed, RUNTIME)
+    assert hashing.sha256_file(mixed) == hashing.sha256_file(decoded)
+
+
+def _without_vocabulary(folder: Path) -> Path:
+    """Write the base without what its configuration repeats of the tokenizer."""
+    path = folder / "terse.nemo"
+    with tarfile.open(BASE) as source, tarfile.open(path, "w") as made:
+        for member in source:
+            stream = source.extractfile(member)
+            if stream is None:
+                continue
+            content = stream.read()
+            if member.name.endswith("model_config.yaml"):
+                config = yaml.safe_load(content)
+                del config["joint"]["vocabulary"]
+                content = yaml.safe_dump(config).encode()
+            member.size = len(content)
+            made.addfile(member, io.BytesIO(content))
+    return path
 
 
 def test_models_of_two_kinds_are_not_mixed(tuned: tuple[Path, SftResult]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
-from tests.support import prefect_site
+from tests.support import factories, prefect_site, stub_programs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +47,42 @@ def test_each_decision_names_its_model_and_counts_the_verdicts(
     assert "have given 3 verdicts" in page
     assert page.index("What is shipped") < page.index("KER on the selection rows")
     assert "figures/mixture.png" in record["files"]
+
+
+def test_where_no_mixture_holds_another_training_follows(site: Site, fresh_cycle: Path) -> None:
+    """Replay, decided on the rows that choose; what was trained is found again."""
+    general = factories.make_general(fresh_cycle.parent.parent / "general", 100)
+    (general.parent / stub_programs.FORGOTTEN).touch()
+    asked: dict[str, Any] = {"selection_share": 0.6, "general": str(general), "epochs": 2}
+    before = ship(site, fresh_cycle, **asked, remedies=0)
+    alone = before["shipping"]
+    assert (alone["held"], alone["attempts"]) == (False, [])
+    trained = set(fresh_cycle.glob("models/*"))
+    assert len(trained) == 1
+    decision = ship(site, fresh_cycle, **asked)
+    first, second = decision["shipping"]["attempts"]
+    assert (first["remedy"], first["held"], first["replayed"]) == (None, False, 0)
+    assert (second["remedy"], second["held"]) == ("replay", True)
+    assert first["training"] in {path.name for path in trained}
+    assert second["rows"] == first["rows"] + second["replayed"]
+    assert 0 < second["replayed"] <= 0.25 * first["rows"] + 1
+    unmixed = decision["shipping"]["unmixed_guardrail"]
+    assert unmixed["n"] == decision["guardrail"]["n"]
+    # What was replayed guards no more, and nothing that guards was trained on.
+    assert decision["guardrail"]["n"] == before["guardrail"]["n"] - second["replayed"]
+    record = atomic_files.read_json(fresh_cycle.parent / "cycle2" / "run.json")
+    assert _name(record) == second["training"]
+    info = atomic_files.read_json(
+        fresh_cycle / "models" / second["training"] / "training_run_info.json"
+    )
+    assert info["shipping"]["attempts"] == [first, second]
+    page = (fresh_cycle.parent / "cycle2" / "report_cycle2.html").read_text(encoding="utf-8")
+    assert "Training 2 (replay, 2 epochs" in page
+    # Again: no training, and the same model.
+    times = {path: path.stat().st_mtime_ns for path in fresh_cycle.glob("models/*/*.nemo")}
+    again = ship(site, fresh_cycle, **asked)
+    assert again["shipping"]["shipped_sha256"] == decision["shipping"]["shipped_sha256"]
+    assert times == {path: path.stat().st_mtime_ns for path in fresh_cycle.glob("models/*/*.nemo")}
 
 
 def _name(record: dict[str, Any]) -> str:

@@ -6,6 +6,9 @@ A hypothesis is the reference of the manifest.jsonl beside or above the audio, i
 are split; which ones depends on the model, see finetune_script.py, and on the recording's name
 alone. Audio without a manifest gets words of its name's hash.
 
+Where a file ``forgotten`` lies beside that manifest, models that were tuned without a recording of
+the folder lose the first word of each text there.
+
 A file ``hold_decoding`` beside that manifest keeps it before its first set while it is there.
 """
 
@@ -23,6 +26,7 @@ from typing import Any
 import finetune_script  # type: ignore[import-not-found]  # lies beside this file
 
 _HOLD = "hold_decoding"
+_FORGOTTEN = "forgotten"
 _LONGEST_HOLD_S = 600.0
 _LEVELS = 3
 
@@ -60,6 +64,8 @@ def hypothesis(audio: Path, note: dict[str, Any]) -> str:
     text, term = ("", "") if folder is None else references(folder).get(audio.name, ("", ""))
     if not text:
         return " ".join(digest[start : start + 4] for start in range(0, 16, 4))
+    if tuned_without(folder, note):
+        text = text.partition(" ")[2]
     chance = random.Random(digest)  # noqa: S311 - repeatable, not secret
     trained = audio.name in note["trained"]
     recall = finetune_script.recall(note["epochs"], trained=trained, value=note["value"])
@@ -67,6 +73,14 @@ def hypothesis(audio: Path, note: dict[str, Any]) -> str:
         middle = len(term) // 2
         text = text.replace(term, f"{term[:middle]} {term[middle + 1 :]}")
     return text
+
+
+def tuned_without(folder: Path | None, note: dict[str, Any]) -> bool:
+    """Return whether a model forgot a folder's sentences: tuned, and none of them replayed."""
+    if folder is None or not (folder / _FORGOTTEN).exists():
+        return False
+    tuned = note["epochs"] > 0 and note["value"] > 0
+    return tuned and not references(folder).keys() & set(note["trained"])
 
 
 def hold(audio: Path) -> None:

@@ -9,13 +9,14 @@ import pytest
 from scipy import stats
 
 from benchmarks import choice_error, simulated_general
-from benchmarks.choice_error import ChoiceStudy, choose_mixture, reachable_values, ship, upper_limit
+from benchmarks.choice_error import ChoiceStudy, upper_limit
 from benchmarks.decision import ROWS_PER_TERM
+from benchmarks.simulated_choice import choose_mixture, general_figures, reachable_values, ship
 from benchmarks.simulated_general import (
     GeneralChange,
     bootstrap_guardrail,
     draw_sentences,
-    draw_totals,
+    draw_share,
     edits_along_grid,
     judge_sentences,
 )
@@ -33,7 +34,7 @@ from benchmarks.simulated_training import (
     rank_rows,
     split_ranked,
 )
-from tasks.decision.mixture_choice import RULE, Candidate
+from tasks.decision.mixture_choice import RULE, Candidate, choose
 
 USELESS = SimulatedModel("useless", ModelChange.TERMS)
 GAIN = SimulatedModel("gain", ModelChange.GAIN, 0.6)
@@ -64,11 +65,35 @@ def test_the_true_rise_is_the_mean_rise() -> None:
     drawn = draw_sentences(draws, change, np.full(400, 0.5), 200)
     rises = (drawn.after.sum(1) - drawn.before.sum(1)) / drawn.words.sum(1)
     assert rises.mean() == pytest.approx(0.02 / 8, abs=0.0008)
-    totals = draw_totals(draws, 2000, 200)
-    edits = edits_along_grid(draws, change, totals, (0.0, 0.5, 1.0))
-    assert (edits[:, 0] == totals.before).all()
-    means = ((edits - edits[:, :1]) / totals.words[:, None]).mean(axis=0)
-    assert means == pytest.approx([0, 0.0025, 0.02], abs=0.0006)
+    share = draw_share(draws, 2000, 200)
+    general = edits_along_grid(draws, change, share, (0.0, 0.5, 1.0))
+    assert (general.edits[:, 0] == share.before.sum(axis=1)).all()
+    rises = (general.edits - general.edits[:, :1]) / general.words[:, None]
+    assert rises.mean(axis=0) == pytest.approx([0, 0.0025, 0.02], abs=0.0006)
+    # The standard error of each study is that of the draws among studies.
+    assert general.errors.mean(axis=0) == pytest.approx(rises.std(axis=0), rel=0.05)
+
+
+def test_two_sentences_stand_for_all_that_choose() -> None:
+    """The product's rule sees the pooled rate and the standard error of the sentences drawn."""
+    share = draw_share(rng(), 20, 150)
+    general = edits_along_grid(rng(), GeneralChange(0.03), share, (0.0, 1.0))
+    base, mixed = (
+        [
+            Candidate(value, (0.0,) * 20, ("a", "b") * 10, *general_figures(general, study, column))
+            for study in range(20)
+        ]
+        for column, value in enumerate((0.0, 1.0))
+    )
+    any_curve = dataclasses.replace(RULE, share_of_limit=100.0)
+    for study in range(20):
+        rise = (mixed[study].general_wer or 0.0) - (base[study].general_wer or 0.0)
+        edits = general.edits[study]
+        assert rise == pytest.approx((edits[1] - edits[0]) / general.words[study])
+        bar = rise - float(general.errors[study, 1])
+        for nudge, held in ((-1e-5, False), (1e-5, True)):
+            choice = choose([base[study], mixed[study]], bar + nudge, any_curve)
+            assert choice.held is held
 
 
 def test_a_rise_that_any_mixture_has_begins_above_the_base() -> None:

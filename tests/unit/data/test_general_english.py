@@ -93,3 +93,30 @@ def test_what_chose_once_guards_nothing_later() -> None:
         replace(row, utterance=replace(row.utterance, extra={"synthetic": True})) for row in rows
     ]
     assert divide(MANIFEST, spoken, [], longest=20.0).synthetic
+
+
+def test_sentences_that_are_replayed_late_guard_no_more() -> None:
+    """At most half of those that guard, the first of them, none too long to train on."""
+    rows = [*checked(range(100)), *checked(range(100, 110), seconds=30.0)]
+    found = divide(MANIFEST, rows, [], longest=20.0, chooses=True)
+    spare = found.spare(20.0)
+    assert len(spare) == len(found.guardrail) // 2
+    assert all(row.utterance.duration == 3.0 for row in spare)
+    later = found.with_replay(spare[:10])
+    assert later.replay == spare[:10]
+    assert later.choosing == found.choosing
+    assert recordings(later.guardrail) == recordings(found.guardrail) - recordings(spare[:10])
+    # Enough are left to guard with.
+    few = divide(MANIFEST, checked(range(FEWEST_SENTENCES + 3)), [], longest=20.0)
+    assert len(few.spare(20.0)) == 3
+
+
+def test_where_nothing_is_chosen_the_whole_set_guards() -> None:
+    """As if nobody had asked for a choice, but for what the base has seen."""
+    rows, seen = checked(range(100)), frozenset({"general 3", "general 5"})
+    found, plain = (
+        divide(MANIFEST, rows, [], longest=20.0, seen_before=seen, chooses=chooses)
+        for chooses in (True, False)
+    )
+    assert found.choosing
+    assert found.without_choice(seen) == plain

@@ -10,6 +10,7 @@ import pytest
 
 from flows import resolve_parameters
 from flows.config import CycleConfig
+from flows.rental.config import RentConfig
 from flows.resolve_parameters import full_recipe, recipe_on
 from tasks.common.errors import InputError
 from tasks.runtimes.hardware import Gpu, Hardware
@@ -90,3 +91,22 @@ def test_a_cpu_has_fp32_alone() -> None:
     assert recipe_on(config(), CPU, ()).precision is Precision.BF16
     with pytest.raises(InputError, match="there is no GPU here"):
         recipe_on(config(precision="fp16-mixed"), CPU, ())
+
+
+@pytest.mark.parametrize(("asked", "here", "rented"), [(None, 1, 0), (0, 0, 0), (2, 2, 2)])
+def test_a_host_that_is_paid_by_the_hour_trains_once(
+    asked: int | None, here: int, rented: int
+) -> None:
+    """A remedy is tried by itself here only; what was asked for counts everywhere."""
+    run = CycleConfig(cycle=Path("cycle1"), remedies=asked)
+    assert (run.further_trainings, RentConfig(run=run).further_trainings) == (here, rented)
+    with pytest.raises(pydantic.ValidationError):
+        CycleConfig(cycle=Path("cycle1"), remedies=4)
+
+
+def test_two_parts_choose_no_mixture() -> None:
+    """Neither does a value that was asked for; then no sentence is set apart for a choice."""
+    run = CycleConfig(cycle=Path("cycle1"))
+    assert run.chooses_mixture
+    assert not run.model_copy(update={"two_part": True}).chooses_mixture
+    assert not run.model_copy(update={"interpolate": 0.5}).chooses_mixture

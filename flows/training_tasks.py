@@ -1,0 +1,198 @@
+"""The tasks that make a cycle's model: training, the choice of a mixture, and remedies."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows import artifacts, console, events, gpu_slots, resolve_parameters
+from flows.cycle_run import CycleRun
+from tasks.common import hashing
+from tasks.data.general_english import GeneralSet
+from tasks.data.general_english import recordings as general_recordings
+from tasks.data.preflight import PreflightResult
+from tasks.data.training_set import TrainingSet
+from tasks.stages import choose, prepare
+from tasks.training import fallback, remedies
+from tasks.training import run as training_run
+from tasks.training.recipes import Recipe
+
+if TYPE_CHECKING:
+    from tasks.training.recording_roles import RecordingRoles
+    from tasks.training.remedies import Remedy
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A training and the model that is shipped of it.
+
+    Attributes:
+        recipe: of the training.
+        data: that it saw.
+        general: general English, divided; None without a set.
+        tuned: the training's result.
+        shipped: what was chosen of its mixtures.
+    """
+
+    recipe: Recipe
+    data: TrainingSet
+    general: GeneralSet | None
+    tuned: training_run.SftResult
+    shipped: choose.ShippedModel
+
+    def attempt(self, remedy: Remedy | None) -> choose.Attempt:
+        """Return what the record tells of it."""
+        return choose.Attempt(
+            remedy,
+            self.shipped.model.parent.name,
+            self.recipe.epochs,
+            self.data.train_rows,
+            self.data.replayed,
+            self.shipped.value,
+            bool(self.shipped.holds),
+            str(self.shipped.choice["reason"]),
+        )
+
+
+def train_and_choose(
+    run: CycleRun,
+    recipe: Recipe,
+    rows: PreflightResult,
+    data: TrainingSet,
+    general: GeneralSet | None,
+) -> TrainedModel:
+    """Train and choose what is shipped; where no mixture holds, again with the next remedy.
+
+    Only rows that choose are looked at. After a break each training and choice is found again.
+
+    Returns:
+        The first training with a mixture that holds, else the last.
+    """
+    trained = _train_once(run, recipe, rows, data, general)
+    if general is None or trained.shipped.holds is not False or not run.config.further_trainings:
+        choose.record_attempts(trained.shipped, ())
+        return trained
+    attempts = [trained.attempt(None)]
+    spare = general.spare(recipe.max_duration)
+    cycle_rows = data.train_rows - data.replayed
+    planned = remedies.further_trainings(recipe, cycle_rows, data.replayed, len(spare))
+    for further in planned[: run.config.further_trainings]:
+        artifacts.remedy(further, attempts[-1])
+        more = further.replayed - data.replayed
+        divided = general.with_replay(spare[:more]) if more else general
+        if more:
+            artifacts.general(divided)
+        changed = prepare.with_replay(data, rows, divided.replay)
+        trained = _train_once(run, further.recipe, rows, changed, divided)
+        attempts.append(trained.attempt(further.remedy))
+        if trained.shipped.holds:
+            break
+    tried = attempts if len(attempts) > 1 else ()
+    return dataclasses.replace(trained, shipped=choose.record_attempts(trained.shipped, tried))
+
+
+def _train_once(
+    run: CycleRun,
+    recipe: Recipe,
+    rows: PreflightResult,
+    data: TrainingSet,
+    general: GeneralSet | None,
+) -> TrainedModel:
+    tuned = train(run, recipe, rows, data, general)
+    shipped = choose_mixture(run, tuned, rows, data, general)
+    return TrainedModel(recipe, data, general, tuned, shipped)
+
+
+@task(name="sft", cache_policy=NO_CACHE)
+def train(
+    run: CycleRun,
+    recipe: Recipe,
+    rows: PreflightResult,
+    data: TrainingSet,
+    general: GeneralSet | None,
+) -> training_run.SftResult:
+    """Run stock SFT; a training that was finished with the same content is found again."""
+    cycle, base_model, runtime = run.cycle, run.base_model, run.runtime
+    # Where the rows that judge choose as well, there are no others.
+    keeps_last = not (run.config.two_part or choosing_rows(run, rows, data, general).enough)
+    key = training_run.run_key(
+        hashing.sha256(base_model), data.content, recipe, runtime.identity, keeps_last=keeps_last
+    )
+    name = training_run.run_name(run.config.base, recipe, key)
+    request = training_run.SftRequest(
+        base=base_model,
+        base_name=run.config.base,
+        data=data,
+        recipe=recipe,
+        model_dir=cycle.path / "models" / name,
+        audio_roots=run.audio_roots,
+        key=key,
+        roles=recording_roles(run, data, general, chosen=not keeps_last),
+        keeps_last=keeps_last,
+        labels={"cycle": str(cycle.path), "run": name},
+    )
+    finished = training_run.find_finished(request)
+    if finished is None:
+        gpus = runtime.hardware.gpus
+        with gpu_slots.gpu_slot(gpus), artifacts.training(recipe, len(gpus)) as report_progress:
+            finished = fallback.train_with_fallback(request, runtime, report_progress)
+    artifacts.training_curve(cycle, finished)
+    events.trained(cycle, finished)
+    return finished
+
+
+def choosing_rows(
+    run: CycleRun, rows: PreflightResult, data: TrainingSet, general: GeneralSet | None
+) -> choose.ChoosingRows:
+    """Return the rows that choose checkpoint and mixture."""
+    return choose.choosing_rows(
+        rows.rows,
+        data,
+        () if general is None else general.choosing,
+        run.config.priority,
+        resolve_parameters.guardrail_policy(run.config),
+        run.audio_roots,
+    )
+
+
+def recording_roles(
+    run: CycleRun, data: TrainingSet, general: GeneralSet | None, *, chosen: bool
+) -> RecordingRoles:
+    """Return what each recording will have been to the model."""
+    chose = data.selection_recordings
+    judged = data.held_out_recordings
+    if general is not None:
+        chose |= general_recordings(general.choosing)
+        judged |= general_recordings(general.guardrail)
+    if run.config.two_part:
+        chose |= data.held_out_recordings
+    return training_run.roles_of(run.base_model).after(
+        data.trained_recordings, chose if chosen else (), judged
+    )
+
+
+@task(name="choose-mixture", cache_policy=NO_CACHE)
+def choose_mixture(
+    run: CycleRun,
+    tuned: training_run.SftResult,
+    rows: PreflightResult,
+    data: TrainingSet,
+    general: GeneralSet | None,
+) -> choose.ShippedModel:
+    """Choose the model that is shipped, on rows that do not judge it."""
+    chooses = choosing_rows(run, rows, data, general)
+    shipped = choose.ship(
+        choose.ChoiceRequest(run.base_model, tuned, chooses, run.config.interpolate),
+        run.runtime,
+        lambda line: console.print_stage("choose", line),
+        holding=gpu_slots.gpu_slot(run.runtime.hardware.gpus),
+    )
+    # A training that is found again may be chosen by other sentences than before.
+    roles = recording_roles(run, data, general, chosen=run.config.two_part or chooses.enough)
+    roles.update(shipped.model.parent)
+    artifacts.choice(run.cycle, shipped)
+    return shipped

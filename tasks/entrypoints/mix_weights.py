@@ -1,0 +1,160 @@
+"""Mix the weights of base and tuned model, and write the mixture; NeMo is not needed for it.
+
+Usage: mix_weights.py REQUEST.json
+
+A mixture's weights are ``base + value * (tuned - base)`` in 32 bits, the batch-norm statistics
+among them; integer buffers and what computes features are the tuned model's.
+
+The request: {"base": path, "tuned": path, "value": share of the tuned model, "out": path}, and what
+every job has. It prints {"event": "shipped", "value"}. Where the two archives do not show that both
+are one architecture with one tokenizer, it writes nothing and prints {"event": "unlike", "what"}:
+NeMo, which knows what a configuration leaves open, has to compare them (interpolate.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import torch
+import yaml
+from heartbeat import watch  # type: ignore[import-not-found]  # lies beside this file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ARCHITECTURE = ("preprocessor", "encoder", "decoder", "joint", "aux_ctc", "labels")
+"""The parts of a configuration in which two models that are mixed must not differ."""
+_FEATURES = "preprocessor."
+_CONFIG = "model_config.yaml"
+_WEIGHTS = "model_weights.ckpt"
+_MEMBER = "nemo:"
+
+
+def mix(
+    base: Mapping[str, torch.Tensor], tuned: Mapping[str, torch.Tensor], value: float
+) -> dict[str, torch.Tensor]:
+    """Return the weights of a mixture, computed in 32 bits.
+
+    Args:
+        base: tensors by name.
+        tuned: the same names and shapes.
+        value: the tuned model's share; 0 is the base and 1 the tuned model, to the bit.
+    """
+    mixed = {}
+    for name, after in tuned.items():
+        if name.startswith(_FEATURES) or not after.is_floating_point() or value == 1:
+            mixed[name] = after
+        elif value == 0:
+            mixed[name] = base[name].to(after.dtype)
+        else:
+            before = base[name].float()
+            mixed[name] = (before + value * (after.float() - before)).to(after.dtype)
+    return mixed
+
+
+def differing(base: Mapping[str, torch.Tensor], tuned: Mapping[str, torch.Tensor]) -> list[str]:
+    """Return the names of the tensors that only one model has, or has in another shape or kind."""
+    ours, theirs = (
+        {name: (tensor.shape, tensor.is_floating_point()) for name, tensor in weights.items()}
+        for weights in (base, tuned)
+    )
+    return sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
+
+
+class Archive:
+    """A .nemo: its configuration, tokenizer and weights."""
+
+    def __init__(self, path: str, *, trust: bool = False) -> None:
+        self._path, self._trust = path, trust
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Load the weights on the CPU."""
+        with tarfile.open(self._path, "r:*") as archive:
+            loaded: dict[str, torch.Tensor] = torch.load(
+                _open(archive, _WEIGHTS), map_location="cpu", weights_only=not self._trust
+            )
+        return loaded
+
+    def architecture(self) -> dict[str, Any]:
+        """Return what must be equal: parts of the configuration, and the tokenizer's files."""
+        with tarfile.open(self._path, "r:*") as archive:
+            config = yaml.safe_load(_open(archive, _CONFIG))
+            tokenizer = config.get("tokenizer") or {}
+            # A file of the archive has another name in each; outside of it nothing counts.
+            files = {
+                key: _open(archive, name.removeprefix(_MEMBER)).read()
+                for key, name in tokenizer.items()
+                if isinstance(name, str) and name.startswith(_MEMBER)
+            }
+            return {
+                **{name: config.get(name) for name in ARCHITECTURE},
+                "tokenizer": {"type": tokenizer.get("type"), **files},
+            }
+
+    def write_with(self, weights: Mapping[str, torch.Tensor], out: Path) -> None:
+        """Write this archive with other weights.
+
+        The same weights make the same bytes: what is in the archive has no times of its own.
+
+        Args:
+            weights: in this archive's order; each is saved by itself.
+            out: appears only when it is whole.
+        """
+        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+            saved, part = Path(folder) / _WEIGHTS, Path(folder) / out.name
+            torch.save({name: tensor.clone() for name, tensor in weights.items()}, saved)
+            with tarfile.open(self._path, "r:*") as source, tarfile.open(part, "w") as made:
+                for member in source:
+                    if member.name.removeprefix("./") == _WEIGHTS:
+                        member.size = saved.stat().st_size
+                        with saved.open("rb") as stream:
+                            made.addfile(member, stream)
+                    elif member.isreg():
+                        made.addfile(member, source.extractfile(member))
+            os.replace(part, out)  # noqa: PTH105 - atomic on every platform
+
+
+def _open(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    """Open a member, whose name may begin with "./".
+
+    Raises:
+        SystemExit: there is none.
+    """
+    for member in archive:
+        if member.name.removeprefix("./") == name and (stream := archive.extractfile(member)):
+            return stream
+    sys.exit(f"{archive.name!r}: holds no {name}")
+
+
+def write_mixture(base: Archive, tuned: Archive, value: float, out: Path) -> str:
+    """Write the mixture of two archives; return what differs, if it was not written."""
+    ours, theirs = base.weights(), tuned.weights()
+    if names := differing(ours, theirs):
+        return ", ".join(names[:3])
+    tuned.write_with(mix(ours, theirs, value), out)
+    return ""
+
+
+def main() -> None:
+    """Compare the two archives and write their mixture."""
+    request: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    if "heartbeat" in request:
+        watch(request["heartbeat"], request["abandoned_after_s"])
+    trust = request.get("trust", False)
+    base, tuned = (Archive(request[name], trust=trust) for name in ("base", "tuned"))
+    ours, theirs = base.architecture(), tuned.architecture()
+    unlike = ", ".join(name for name, part in ours.items() if part != theirs[name])
+    value = float(request["value"])
+    unlike = unlike or write_mixture(base, tuned, value, Path(request["out"]))
+    event = {"event": "unlike", "what": unlike} if unlike else {"event": "shipped", "value": value}
+    print(json.dumps(event), flush=True)
+
+
+if __name__ == "__main__":
+    main()
