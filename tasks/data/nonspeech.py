@@ -27,6 +27,7 @@ Samples: TypeAlias = npt.NDArray[np.float64]
 SAMPLE_RATE = 16_000
 OF_EACH_KIND = 10
 SHORTEST_S, LONGEST_S = 1.0, 12.0
+_VENTILATOR_HZ = 1_000
 _VERSION = 1
 """Rises when a recording changes: figures of other recordings are not compared."""
 
@@ -68,7 +69,9 @@ def write(folder: Path) -> None:
         for number in range(OF_EACH_KIND):
             rng = np.random.default_rng((_VERSION, place, number))
             share = number / (OF_EACH_KIND - 1)
-            count = round((SHORTEST_S + share * (LONGEST_S - SHORTEST_S)) * SAMPLE_RATE)
+            # In tenths of a second: a transform of a prime length takes many times as long.
+            tenths = round(10 * (SHORTEST_S + share * (LONGEST_S - SHORTEST_S)))
+            count = tenths * SAMPLE_RATE // 10
             # Whole numbers are the same everywhere, where the last bit of a float is not.
             samples = np.round(np.clip(make(count, rng), -1.0, 1.0) * 32_767).astype(np.int16)
             soundfile.write(folder / f"{kind}-{number}.wav", samples, SAMPLE_RATE, subtype="PCM_16")
@@ -109,7 +112,7 @@ def _hum(count: int, rng: np.random.Generator) -> Samples:
 def _ventilator(count: int, rng: np.random.Generator) -> Samples:
     """Return noise under 1 kHz that swells a dozen times a minute."""
     spectrum = np.fft.rfft(rng.standard_normal(count))
-    spectrum[np.fft.rfftfreq(count, 1 / SAMPLE_RATE) > 1_000] = 0
+    spectrum[np.fft.rfftfreq(count, 1 / SAMPLE_RATE) > _VENTILATOR_HZ] = 0
     time = np.arange(count) / SAMPLE_RATE
     swell = 0.55 + 0.45 * np.sin(2 * np.pi * rng.uniform(0.15, 0.4) * time)
     return _at_level(np.fft.irfft(spectrum, count) * swell, rng.uniform(-40, -25))
