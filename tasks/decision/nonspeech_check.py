@@ -1,8 +1,9 @@
 """Words found in recordings without speech, before and after tuning.
 
 A model that was tuned on short sentences full of terms may find terms in silence. No error rate
-shows it: there is no reference. Here any word is a hallucination, and a rise of the recordings
-that hold one, more than chance explains, is a ground to discard.
+shows it: there is no reference. Here any word is a hallucination. A small base finds words in most
+such recordings, so that words are counted, not recordings alone: that more recordings gained words
+than lost some, beyond what chance explains, is a ground to discard.
 """
 
 from __future__ import annotations
@@ -20,75 +21,88 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True, slots=True)
+class HallucinationCount:
+    """Words, or terms, that two models find in the same recordings without speech.
+
+    Attributes:
+        before: how many the base finds, in all recordings.
+        after: how many the tuned model finds.
+        recordings_before: the recordings in which the base finds one.
+        recordings_after: the recordings in which the tuned model does.
+        p: two-sided mid-p of the sign test: recordings with more of them against those with fewer.
+    """
+
+    before: int
+    after: int
+    recordings_before: int
+    recordings_after: int
+    p: float
+
+    @property
+    def rose(self) -> bool:
+        """Whether there are more of them than before, and chance does not explain it."""
+        return self.after > self.before and self.p < ALPHA
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the counts as decision.json holds them."""
+        return {
+            "a": self.before,
+            "b": self.after,
+            "recordings_a": self.recordings_before,
+            "recordings_b": self.recordings_after,
+            "p": self.p,
+            "rose": self.rose,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class NonspeechCheck:
     """Recordings without speech, by base and tuned model.
 
     Attributes:
         n: recordings.
-        with_words_before: those in which the base finds a word.
-        with_words_after: those in which the tuned model does.
-        with_terms_before: those in which the base finds a term of the cycle.
-        with_terms_after: those in which the tuned model does.
-        p_words: mid-p of the change of the recordings with a word, paired.
-        p_terms: the same of those with a term.
-        terms: the terms that the tuned model finds, in order of the alphabet.
+        words: that were found in them.
+        terms: of the cycle, that were found in them.
+        found: the terms that the tuned model finds, in order of the alphabet.
     """
 
     n: int
-    with_words_before: int
-    with_words_after: int
-    with_terms_before: int
-    with_terms_after: int
-    p_words: float
-    p_terms: float
-    terms: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        counts = (
-            self.with_words_before,
-            self.with_words_after,
-            self.with_terms_before,
-            self.with_terms_after,
-        )
-        if self.n < 1 or not all(0 <= count <= self.n for count in counts):
-            raise ValueError("counts of recordings lie between 0 and all of them")
+    words: HallucinationCount
+    terms: HallucinationCount
+    found: tuple[str, ...] = ()
 
     @property
-    def harms(self) -> tuple[str, ...]:
-        """The grounds to discard, in sentences; none where chance explains the rise."""
-        grounds = []
-        if self.with_terms_after > self.with_terms_before and self.p_terms < ALPHA:
-            grounds.append(
-                f"The model finds terms where nobody speaks: in {self.with_terms_before} → "
-                f"{self.with_terms_after} of {self.n} recordings of silence and noise "
-                f"(mid-p {self.p_terms:.3g}), such as {', '.join(self.terms[:3])}."
+    def harm(self) -> str | None:
+        """The ground to discard, in a sentence; None where chance explains the rise."""
+        if self.terms.rose:
+            named = ", ".join(self.found[:3])
+            return (
+                f"The model finds terms where nobody speaks: {self.terms.before} → "
+                f"{self.terms.after} in {self.n} recordings of silence and noise "
+                f"(mid-p {self.terms.p:.3g}), such as {named}."
             )
-        elif self.with_words_after > self.with_words_before and self.p_words < ALPHA:
-            grounds.append(
-                f"The model finds words where nobody speaks: in {self.with_words_before} → "
-                f"{self.with_words_after} of {self.n} recordings of silence and noise "
-                f"(mid-p {self.p_words:.3g})."
+        if self.words.rose:
+            return (
+                f"The model finds words where nobody speaks: {self.words.before} → "
+                f"{self.words.after} in {self.n} recordings of silence and noise "
+                f"(mid-p {self.words.p:.3g})."
             )
-        return tuple(grounds)
+        return None
 
     def __str__(self) -> str:
         return (
-            f"Silence and noise: words in {self.with_words_before} → {self.with_words_after} of "
-            f"{self.n} recordings, terms in {self.with_terms_before} → {self.with_terms_after}."
+            f"Silence and noise ({self.n} recordings): {self.words.before} → {self.words.after} "
+            f"words found, {self.terms.before} → {self.terms.after} of them terms."
         )
 
     def as_dict(self) -> dict[str, object]:
         """Return the check as decision.json holds it."""
         return {
             "n": self.n,
-            "with_words_a": self.with_words_before,
-            "with_words_b": self.with_words_after,
-            "with_terms_a": self.with_terms_before,
-            "with_terms_b": self.with_terms_after,
-            "p_words": self.p_words,
-            "p_terms": self.p_terms,
-            "terms": list(self.terms),
-            "harm": bool(self.harms),
+            "words": self.words.as_dict(),
+            "terms": self.terms.as_dict(),
+            "found": list(self.found),
+            "harm": self.harm,
         }
 
 
@@ -101,28 +115,33 @@ def check_nonspeech(
         before: the base's texts, one a recording.
         after: the tuned model's, of the same recordings in the same order.
         terms: of the cycle's manifest.
+
+    Raises:
+        ValueError: there is no recording, or the two are not of the same ones.
     """
+    if not before:
+        raise ValueError("there is no recording")
     known = sorted({normalise(term) for term in terms} - {""})
-    texts = [tuple(map(normalise, pair)) for pair in zip(before, after, strict=True)]
-    words = [(bool(base), bool(tuned)) for base, tuned in texts]
-    held = [
-        tuple(tuple(term for term in known if contains_words(text, term)) for text in pair)
-        for pair in texts
-    ]
-    with_terms = [(bool(base), bool(tuned)) for base, tuned in held]
+    texts = [(normalise(base), normalise(tuned)) for base, tuned in zip(before, after, strict=True)]
+
+    def terms_in(text: str) -> list[str]:
+        return [term for term in known if contains_words(text, term)]
+
     return NonspeechCheck(
-        n=len(texts),
-        with_words_before=sum(base for base, _ in words),
-        with_words_after=sum(tuned for _, tuned in words),
-        with_terms_before=sum(base for base, _ in with_terms),
-        with_terms_after=sum(tuned for _, tuned in with_terms),
-        p_words=_paired_p(words),
-        p_terms=_paired_p(with_terms),
-        terms=tuple(sorted({term for _, tuned in held for term in tuned})),
+        len(texts),
+        _count([(len(base.split()), len(tuned.split())) for base, tuned in texts]),
+        _count([(len(terms_in(base)), len(terms_in(tuned))) for base, tuned in texts]),
+        tuple(sorted({term for _, tuned in texts for term in terms_in(tuned)})),
     )
 
 
-def _paired_p(pairs: Sequence[tuple[bool, bool]]) -> float:
-    gone = sum(base and not tuned for base, tuned in pairs)
-    new = sum(tuned and not base for base, tuned in pairs)
-    return mcnemar_mid_p(gone, new)
+def _count(pairs: Sequence[tuple[int, int]]) -> HallucinationCount:
+    return HallucinationCount(
+        sum(base for base, _ in pairs),
+        sum(tuned for _, tuned in pairs),
+        sum(base > 0 for base, _ in pairs),
+        sum(tuned > 0 for _, tuned in pairs),
+        mcnemar_mid_p(
+            sum(tuned < base for base, tuned in pairs), sum(tuned > base for base, tuned in pairs)
+        ),
+    )
