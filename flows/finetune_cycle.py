@@ -21,13 +21,21 @@ from blocks.stores import open_store
 from flows import artifacts, console, events, gpu_slots, resolve_parameters, transcribe_shards
 from flows.config import BaselineSource, CycleConfig, WhenBusy
 from flows.cycle_run import CycleRun
-from flows.guardrail_tasks import Transcripts, general_english, guardrail
+from flows.guardrail_tasks import (
+    JudgedTranscripts,
+    Transcripts,
+    general_english,
+    guardrail,
+    nonspeech,
+)
 from flows.prefect_helpers import is_transient_failure
 from flows.training_tasks import choosing_rows, train_and_choose
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.data.cycle_lock import lock_cycle
 from tasks.data.general_english import GeneralSet
+from tasks.data.nonspeech import NonspeechRecording
+from tasks.data.nonspeech import recordings as nonspeech_recordings
 from tasks.data.preflight import PreflightResult
 from tasks.data.training_set import TrainingSet
 from tasks.decision import evidence
@@ -52,7 +60,7 @@ from tasks.training.progress import overfit
 from tasks.transcription import offline
 from tasks.transcription.hypothesis_cache import TranscriptStore
 from tasks.transcription.offline import AudioSet
-from tasks.transcription.rows import audio_set, hypotheses
+from tasks.transcription.rows import audio_set, hypotheses, nonspeech_set
 
 if TYPE_CHECKING:
     from tasks.training.recipes import Recipe
@@ -104,12 +112,17 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
         general = general.without_choice(training_run.roles_of(run.base_model).seen)
     trained = train_and_choose(run, recipe, rows, data, general)
     tuned, data, general, shipped = trained.tuned, trained.data, trained.general, trained.shipped
-    cycle_hyps, general_hyps = transcribe_models(run, rows, general, models_to_judge(shipped))
+    recordings = nonspeech_recordings()
+    judged = transcribe_models(run, rows, general, models_to_judge(shipped), recordings)
     run_record.begin(cycle.next)
     supplementary = SupplementaryResults(
-        guardrail(run, general, general_hyps), cross_fitted, config.folds, shipped
+        guardrail(run, general, judged.general),
+        cross_fitted,
+        config.folds,
+        nonspeech(run, rows, recordings, judged.nonspeech),
+        shipped,
     )
-    pairing = compare(run, rows, data, cycle_hyps, baseline, supplementary)
+    pairing = compare(run, rows, data, judged.cycle, baseline, supplementary)
     decision, verdicts = decide_verdict(run, pairing, tuned, data, shipped, supplementary)
     plan_files = plan_growth(run, pairing if cross_fitted is None else cross_fitted, decision)
     record = run_record.RunRecord(
@@ -120,13 +133,14 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
         data=data,
         sft=tuned,
         shipped=shipped,
-        transcripts=cycle_hyps,
+        transcripts=judged.cycle,
         decision=decision.as_dict(),
         verdicts=verdicts,
     )
     run_json = run_record.describe(record)
     report_files = report(cycle, run_json)
     extra_hyps = [
+        run_record.NONSPEECH_NAME,
         *(() if general is None else run_record.GENERAL_NAMES),
         *(() if cross_fitted is None else (run_record.CROSS_FITTED_NAME,)),
     ]
@@ -135,7 +149,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
         run_json,
         [*(cycle.next.path / name for name in extra_hyps), *plan_files, *report_files],
     )
-    artifacts.cost(cycle, cycle_cost.cost(cycle, tuned, cycle_hyps))
+    artifacts.cost(cycle, cycle_cost.cost(cycle, tuned, judged.cycle))
     if store is not None:
         keep(run, store, shipped.model, decision)
     if not config.keep_tuned:
@@ -259,8 +273,8 @@ def cross_fit(
         fold = dataclasses.replace(
             rows, rows=tuple(by_number[number] for number in data.split.validation)
         )
-        transcripts, _ = transcribe_models(run, fold, None, (shipped.model,))
-        for hyps, transcript in zip((before, after), transcripts, strict=True):
+        judged = transcribe_models(run, fold, None, (shipped.model,))
+        for hyps, transcript in zip((before, after), judged.cycle, strict=True):
             hyps.extend(hypotheses(fold.rows, transcript, data.split))
     return diff.pair(score(before), score(after))
 
@@ -272,12 +286,20 @@ def models_to_judge(shipped: choose.ShippedModel) -> tuple[Path, ...]:
 
 
 def transcribe_models(
-    run: CycleRun, rows: PreflightResult, general: GeneralSet | None, tuned: tuple[Path, ...]
-) -> tuple[Transcripts, Transcripts]:
-    """Decode cycle and general English by base and tuned models, with others where it is asked.
+    run: CycleRun,
+    rows: PreflightResult,
+    general: GeneralSet | None,
+    tuned: tuple[Path, ...],
+    recordings: tuple[NonspeechRecording, ...] = (),
+) -> JudgedTranscripts:
+    """Decode what judges by base and tuned models, with other workers where it is asked.
 
-    Returns:
-        The transcripts of the cycle, and those of general English, each by base and tuned models.
+    Args:
+        run: whose runtime decodes.
+        rows: of the cycle.
+        general: general English; None without a set.
+        tuned: the shipped model, and the plain tuned one where that is another.
+        recordings: without speech.
     """
     models = (run.base_model, *tuned)
     checked = rows.rows + (() if general is None else general.guardrail)
@@ -285,7 +307,9 @@ def transcribe_models(
     cache = evaluate.open_hypothesis_cache(run.cycle, run.runtime)
     # Shards are runs of their own, which a task cannot have.
     transcribe_shards.share(run.config, models, audio, cache)
-    return transcribe_cycle(run, models, audio, len(rows.rows), cache)
+    # Recordings without speech lie in this machine's cache: another worker may have none.
+    judging = audio + nonspeech_set(recordings)
+    return transcribe_cycle(run, models, judging, (len(rows.rows), len(checked)), cache)
 
 
 @task(name="offline-transcribe", cache_policy=NO_CACHE)
@@ -293,29 +317,27 @@ def transcribe_cycle(
     run: CycleRun,
     models: tuple[Path, ...],
     audio: AudioSet,
-    of_cycle: int,
+    ends: tuple[int, int],
     cache: TranscriptStore,
-) -> tuple[Transcripts, Transcripts]:
-    """Decode cycle and general English by all models, with the same command, in one job.
+) -> JudgedTranscripts:
+    """Decode all that judges by all models, with the same command, in one job.
 
     Args:
         run: whose runtime decodes.
         models: base, shipped model, and where it was kept the plain tuned one.
-        audio: the cycle's recordings, and after them those of general English.
-        of_cycle: how many are the cycle's.
+        audio: the cycle's recordings, those of general English, and those without speech.
+        ends: where the cycle's recordings end, and where those of general English do.
         cache: what was decoded before.
-
-    Returns:
-        The transcripts of the cycle, and those of general English, each by these models.
     """
     console.print_stage("transcribe", f"{len(audio.audio)} rows by {len(models)} models")
     slot = gpu_slots.gpu_slot(run.runtime.hardware.gpus)
     transcripts = offline.transcribe(models, audio, run.runtime, cache, holding=slot)
     artifacts.speed(dict(zip(("base", "tuned", "unmixed"), transcripts, strict=False)))
-    return (
-        tuple(transcript.part(0, of_cycle) for transcript in transcripts),
-        tuple(transcript.part(of_cycle) for transcript in transcripts),
+    bounds = ((0, ends[0]), (ends[0], ends[1]), (ends[1], None))
+    cycle, general, without_speech = (
+        tuple(transcript.part(start, end) for transcript in transcripts) for start, end in bounds
     )
+    return JudgedTranscripts(cycle, general, without_speech)
 
 
 @task(name="leaderboard-diff", cache_policy=NO_CACHE)
@@ -374,6 +396,7 @@ def decide_verdict(
         pairing,
         cross_fitted=supplementary.cross_fitted,
         guardrail=supplementary.guardrail,
+        nonspeech=supplementary.nonspeech,
         overfit=overfit(tuned.epochs),
         previous=run_record.relative_changes(cycle),
     )

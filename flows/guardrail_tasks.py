@@ -1,15 +1,20 @@
-"""The guardrail's tasks of the flow: general English, checked before and decoded after."""
+"""The flow's tasks that look for harm: general English, and recordings without speech."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts, resolve_parameters
 from flows.cycle_run import CycleRun
+from tasks.common import atomic_files
 from tasks.data.general_english import GeneralSet
+from tasks.data.nonspeech import NonspeechRecording
 from tasks.data.preflight import PreflightResult
 from tasks.decision.guardrail import Guardrail, check_guardrail
+from tasks.decision.nonspeech_check import NonspeechCheck, check_nonspeech
 from tasks.evaluation.hypotheses import write_hypotheses
 from tasks.evaluation.scoring import score
 from tasks.records import run_record
@@ -20,6 +25,21 @@ from tasks.transcription.rows import hypotheses
 Transcripts = tuple[Transcript, ...]
 """The transcripts of one set: by the base, by the shipped model, and, where that is a mixture and
 the tuned model was kept, by the tuned model as training left it."""
+
+
+@dataclass(frozen=True)
+class JudgedTranscripts:
+    """What a model is judged on, decoded by each model.
+
+    Attributes:
+        cycle: the cycle's rows.
+        general: the sentences that guard; no hypotheses without a set.
+        nonspeech: the recordings without speech; no hypotheses where they were not decoded.
+    """
+
+    cycle: Transcripts
+    general: Transcripts
+    nonspeech: Transcripts
 
 
 @task(name="general-english", cache_policy=NO_CACHE)
@@ -62,3 +82,28 @@ def guardrail(
     return tuple(
         check_guardrail(base, score(rows), policy, synthetic=general.synthetic) for rows in after
     )
+
+
+@task(name="silence-and-noise", cache_policy=NO_CACHE)
+def nonspeech(
+    run: CycleRun,
+    rows: PreflightResult,
+    recordings: tuple[NonspeechRecording, ...],
+    transcripts: Transcripts,
+) -> NonspeechCheck:
+    """Compare what base and shipped model find where nobody speaks; both texts are kept."""
+    base, shipped = (transcript.hypotheses for transcript in transcripts[:2])
+    atomic_files.write_jsonl(
+        run.cycle.next.path / run_record.NONSPEECH_NAME,
+        (
+            {
+                "recording": recording.audio.name,
+                "kind": recording.kind,
+                "duration": recording.seconds,
+                "base": before,
+                "tuned": after,
+            }
+            for recording, before, after in zip(recordings, base, shipped, strict=True)
+        ),
+    )
+    return check_nonspeech(base, shipped, {row.utterance.term or "" for row in rows.rows})

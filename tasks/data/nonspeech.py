@@ -26,7 +26,7 @@ Samples: TypeAlias = npt.NDArray[np.float64]
 
 SAMPLE_RATE = 16_000
 OF_EACH_KIND = 10
-SHORTEST_S, LONGEST_S = 1.0, 12.0
+SHORTEST_S, LONGEST_S = 1.0, 6.0
 _VENTILATOR_HZ = 1_000
 _VERSION = 1
 """Rises when a recording changes: figures of other recordings are not compared."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tasks.decision.guardrail import Guardrail
+    from tasks.decision.nonspeech_check import NonspeechCheck
     from tasks.evaluation.scoring import UtteranceScore
 
 
@@ -44,6 +45,7 @@ def evidence(
     *,
     cross_fitted: diff.PairedScores | None = None,
     guardrail: Guardrail | None = None,
+    nonspeech: NonspeechCheck | None = None,
     overfit: str | None = None,
     previous: Mapping[str, float | None] | None = None,
 ) -> DecisionEvidence:
@@ -74,6 +76,7 @@ def evidence(
             with_false_keywords_as_misses=effect.with_false_keywords_as_misses,
             false_keywords=effect.rows,
             guardrail=guardrail,
+            nonspeech=nonspeech,
             pronunciation_gap=None if gap is None else gap.advice,
             overfit=overfit,
             previous=previous or {},

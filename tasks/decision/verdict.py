@@ -4,8 +4,8 @@ The specification's table compares two shares. Here each verdict needs evidence:
 
 - keep: the drop on a priority category is meaningful and shown, no priority category is shown to be
   worse, the gain does not come from false keywords, and the guardrail held;
-- discard: a priority category is shown to be worse, or the guardrail is broken, or the gain is
-  false keywords, or it is on trained rows alone;
+- discard: a priority category is shown to be worse, or the guardrail is broken, or words are found
+  where nobody speaks, or the gain is false keywords, or it is on trained rows alone;
 - grow: the drop is shown, but smaller than wanted; or no wanted drop is left in the interval; or
   the specification's stopping rules say so;
 - inconclusive: none of these; it names how many rows would settle it.
@@ -40,6 +40,7 @@ from tasks.evaluation.row_basis import EVERY_ROW
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from tasks.decision.nonspeech_check import NonspeechCheck
     from tasks.evaluation.diff import KeywordErrorChange
 
 __all__ = [
@@ -83,6 +84,7 @@ class DecisionEvidence:
             keyword counts as missed; empty if that was not looked at.
         false_keywords: by category, rows that hold a false keyword before and after.
         guardrail: general English before and after; None without a set.
+        nonspeech: words found where nobody speaks, before and after; None if not looked at.
         pronunciation_gap: the finding that it is no model gap (tasks/decision/gate.py), if it is
             there.
         overfit: the finding that validation WER rose while the training loss fell, if it is there.
@@ -96,6 +98,7 @@ class DecisionEvidence:
     with_false_keywords_as_misses: Mapping[str, KeywordErrorChange] = field(default_factory=dict)
     false_keywords: Mapping[str, KeywordErrorChange] = field(default_factory=dict)
     guardrail: Guardrail | None = None
+    nonspeech: NonspeechCheck | None = None
     pronunciation_gap: str | None = None
     overfit: str | None = None
     previous: Mapping[str, float | None] = field(default_factory=dict)
@@ -117,6 +120,7 @@ class Decision:
         rows_needed: rows of the basis, those that are there included, that would settle an
             inconclusive verdict; None for another verdict, or where rows could not settle it.
         guardrail: general English before and after; None without a set.
+        nonspeech: words found where nobody speaks, before and after; None if not looked at.
         canonical: the judged differences of the priority categories with every spelling of a term
             counted as found; empty if that was not looked at.
         missed_by_spelling: by priority category, rows missed by spelling only, before and after.
@@ -132,6 +136,7 @@ class Decision:
     basis: str
     rows_needed: int | None = None
     guardrail: Guardrail | None = None
+    nonspeech: NonspeechCheck | None = None
     canonical: Mapping[str, KeywordErrorChange] = field(default_factory=dict)
     missed_by_spelling: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     views: Mapping[str, Verdict] = field(default_factory=dict)
@@ -182,6 +187,7 @@ class Decision:
             "p_adjusted": dict(self.p_adjusted),
             "movements": {category: row.value for category, row in self.movements.items()},
             "guardrail": None if self.guardrail is None else self.guardrail.as_dict(),
+            "nonspeech": None if self.nonspeech is None else self.nonspeech.as_dict(),
         }
 
 
@@ -260,6 +266,7 @@ def decide(
         basis=evidence.basis,
         rows_needed=needed,
         guardrail=evidence.guardrail,
+        nonspeech=evidence.nonspeech,
         canonical=canonical,
         missed_by_spelling=by_spelling,
         views=views,
@@ -357,6 +364,8 @@ class _DecisionRules:
         guardrail = self.evidence.guardrail
         if guardrail is not None and guardrail.status is GuardrailStatus.BROKEN:
             yield f"The model forgets. {guardrail}"
+        if self.evidence.nonspeech is not None and self.evidence.nonspeech.harm is not None:
+            yield self.evidence.nonspeech.harm
         for category, finding in self.findings.items():
             if finding is CategoryResult.WORSE:
                 yield (
@@ -479,5 +488,7 @@ class _DecisionRules:
             yield UNCHECKED
         elif guardrail.status is GuardrailStatus.HELD:
             yield str(guardrail)
+        if (nonspeech := self.evidence.nonspeech) is not None and nonspeech.harm is None:
+            yield str(nonspeech)
         if verdict is Verdict.KEEP and self.evidence.overfit is not None:
             yield f"{self.evidence.overfit} The best checkpoint was taken."

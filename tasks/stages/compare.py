@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.decision.guardrail import Guardrail
+    from tasks.decision.nonspeech_check import NonspeechCheck
     from tasks.evaluation.baseline import Baseline
     from tasks.evaluation.scoring import Scores
     from tasks.stages.choose import ShippedModel
@@ -38,6 +39,7 @@ class SupplementaryResults:
             mixture, by the plain tuned one; empty without a set.
         cross_fitted: every row by a model that never saw it; None without folds.
         folds: how many there are.
+        nonspeech: words found where nobody speaks; None where that was not looked at.
         shipped: the model that is judged; None where there was no choice.
         unmixed: the plain tuned model's scores, where a mixture is shipped.
     """
@@ -45,6 +47,7 @@ class SupplementaryResults:
     guardrails: tuple[Guardrail, ...]
     cross_fitted: diff.PairedScores | None
     folds: int
+    nonspeech: NonspeechCheck | None = None
     shipped: ShippedModel | None = None
     unmixed: Scores | None = None
 
@@ -94,6 +97,8 @@ def build_leaderboard(
     held_out = sum(row.row.part is Partition.HELD_OUT for row in after.rows)
     notes = [f"{held_out} rows were held out from training: theirs are the figures to trust."]
     notes.append(UNCHECKED if supplementary.guardrail is None else str(supplementary.guardrail))
+    if supplementary.nonspeech is not None:
+        notes.append(str(supplementary.nonspeech))
     if (shipped := supplementary.shipped) is not None and shipped.mixed:
         notes.append(
             f"{tuned} is a mixture: {shipped.value:g} of the tuned model's weights and "

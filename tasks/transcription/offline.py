@@ -76,6 +76,15 @@ class AudioSet:
         if not len(self.audio) == len(self.durations) == len(self.recordings):
             raise ValueError("every audio file needs a duration and a hash")
 
+    def __add__(self, other: AudioSet) -> AudioSet:
+        """Return the files of both, this set's first."""
+        return AudioSet(
+            self.audio + other.audio,
+            self.durations + other.durations,
+            self.recordings + other.recordings,
+            tuple(dict.fromkeys(self.roots + other.roots)),
+        )
+
     def only(self, places: Sequence[int]) -> AudioSet:
         """Return the files at these places, in their order."""
         return AudioSet(

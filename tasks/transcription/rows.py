@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from tasks.data.nonspeech import NonspeechRecording
     from tasks.data.preflight import CheckedRow
     from tasks.data.split import Split
 
@@ -22,6 +23,16 @@ def audio_set(rows: Sequence[CheckedRow], roots: tuple[Path, ...]) -> AudioSet:
         tuple(row.utterance.duration or 0.0 for row in rows),
         tuple(row.audio_sha256 for row in rows),
         roots,
+    )
+
+
+def nonspeech_set(recordings: Sequence[NonspeechRecording]) -> AudioSet:
+    """Return recordings without speech as a set to decode."""
+    return AudioSet(
+        tuple(recording.audio for recording in recordings),
+        tuple(recording.seconds for recording in recordings),
+        tuple(recording.sha256 for recording in recordings),
+        tuple({recording.audio.parent: None for recording in recordings}),
     )
 
 
