@@ -37,7 +37,7 @@ DOUBLED = 0.3
 """Share of errors that cost two edits, such as a word written as two."""
 _EDITS_PER_ERROR = 1 + DOUBLED
 CONFIDENCE = 0.95
-ONE_SIDED = 0.90
+ONE_SIDED = 0.95
 """The confidence of check_guardrail's upper end; a test compares the two."""
 SENTENCES = (200, 450, 1500)
 RISES = (0.0, 0.005, 0.01, 0.02)

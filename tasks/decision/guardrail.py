@@ -45,7 +45,7 @@ class GuardrailPolicy:
         weak_base: above this WER of the base, half a point is less than noise; then the limit is
             relative.
         relative: how far the WER of a weak base may rise, of itself.
-        bound: the upper end of the rise's one-sided 90 % interval may be this many limits, or half
+        bound: the upper end of the rise's one-sided 95 % interval may be this many limits, or half
             a point above the limit, if that is more.
     """
 
@@ -86,7 +86,7 @@ class Guardrail:
         mean_after: the same, tuned.
         interval: 95 % interval of (after - before), pooled; None with too few sentences.
         limit: the largest rise allowed.
-        upper: the upper end of the one-sided 90 % interval of the rise; None with too few.
+        upper: the upper end of the one-sided 95 % interval of the rise; None with too few.
         bound: the largest upper end allowed.
         synthetic: whether the sentences are this tool's own, spoken by a program.
         to_the_letter: the same, where every spelling is a word of its own; None where that makes
@@ -155,7 +155,7 @@ class Guardrail:
         at_most = ""
         if self.upper is not None:
             at_most = (
-                f"; with 90 % confidence at most {100 * self.upper:+.2f}, bound "
+                f"; with 95 % confidence at most {100 * self.upper:+.2f}, bound "
                 f"{100 * self.bound:+.2f}"
             )
         spelling = ""
@@ -244,8 +244,8 @@ def _hold_against(
     before, after = (sum(edits) / max(sum(words), 1) for edits, words in (columns[:2], columns[2:]))
     sums = by_block(range(n), *columns)
     limit = policy.limit(before)
-    # One-sided 90 % is the upper end of a two-sided 80 % interval.
-    one_sided = rate_difference(sums, confidence=0.80)
+    # One-sided 95 % is the upper end of a two-sided 90 % interval.
+    one_sided = rate_difference(sums, confidence=0.90)
     return Guardrail(
         n,
         before,
