@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import urllib3.util.connection  # noqa: F401 - it binds an IPv6 address when it is imported
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +35,6 @@ def _no_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
 def _warm_up() -> None:
     """Pay, before the first test, for what a process pays once: imports, fonts, Unicode tables."""
     import jiwer  # noqa: PLC0415 - what collection need not pay
-    import urllib3.util.connection  # noqa: F401, PLC0415 - tries an IPv6 address when imported
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
     @settings(max_examples=1, database=None)

@@ -89,6 +89,7 @@ def test_every_file_is_there_and_the_record_knows_them(outcome: CycleOutcome, cl
     assert set(record["files"]) == {
         "baseline_hyps.jsonl",
         "offline_hyps.jsonl",
+        "nonspeech_hyps.jsonl",
         "leaderboard_cycle2.md",
         "leaderboard_cycle2.json",
         "decision.json",
