@@ -32,7 +32,6 @@ settings.load_profile("default")  # --hypothesis-profile=nightly comes after it
 
 TESTS = Path(__file__).parent
 _MODELS = {"nemo", "docker"}
-_SITE = {"prefect", "browser"}
 _TRAINS_ON_THE_SITE = "test_nemo_trains_and_decodes_on_the_site"
 
 
@@ -55,17 +54,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _ByKind(LoadScopeScheduling):  # type: ignore[misc]  # untyped
-    """Gives one process what trains and decodes, one what the site does, and one the rest.
+    """Gives one process what trains and decodes, here or in a container, and one the rest.
 
-    Two trainings at a time on two cores take many times as long as one after the other. The two
-    others wait for servers most of their time.
+    Two trainings at a time on two cores take many times as long as one after the other.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         kind = nodeid.removeprefix("tests/integration/").partition("/")[0]
-        if kind in _MODELS or nodeid.endswith(_TRAINS_ON_THE_SITE):
-            return "models"
-        return "site" if kind in _SITE else "hosts and processes"
+        trains = kind in _MODELS or nodeid.endswith(_TRAINS_ON_THE_SITE)
+        return "models" if trains else "the rest"
 
 
 @pytest.hookimpl(optionalhook=True)
