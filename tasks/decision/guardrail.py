@@ -161,8 +161,8 @@ class Guardrail:
         spelling = ""
         if (letter := self.to_the_letter) is not None:
             spelling = (
-                f" To the letter it is {letter.before:.3f} → {letter.after:.3f} "
-                f"({letter.status.value}): the rest is the same words in another spelling."
+                f" Counted to the letter it is {letter.before:.3f} → {letter.after:.3f}: "
+                f"{letter.status.value}."
             )
         return (
             f"General English: pooled WER {self.before:.3f} → {self.after:.3f} on {self.n} "
