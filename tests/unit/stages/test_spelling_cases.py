@@ -68,7 +68,9 @@ def test_numbers_in_words_are_no_forgetting() -> None:
     assert guardrail["canonical_wer_b"] == 0
     assert guardrail["status_to_the_letter"] == "broken"
     assert guardrail["pooled_wer_b"] == pytest.approx(0.185, abs=0.001)
-    assert any("Counted to the letter it is 0.000 → 0.185: broken" in one for one in found["reasons"])
+    assert any(
+        "Counted to the letter it is 0.000 → 0.185: broken" in one for one in found["reasons"]
+    )
     assert found["views"][GUARDRAIL_TO_THE_LETTER] == "discard"
     assert found["fragility"].startswith("Fragile: another view would have decided otherwise")
 
