@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.data.text_normalizer import contains_words, normalise
+from tasks.data.canonical import SpokenText, canonical_term
+from tasks.data.text_normalizer import normalise
 from tasks.evaluation.statistics import mcnemar_mid_p
 
 if TYPE_CHECKING:
@@ -121,15 +122,17 @@ def check_nonspeech(
     """
     if not before:
         raise ValueError("there is no recording")
-    known = sorted({normalise(term) for term in terms} - {""})
-    texts = [(normalise(base), normalise(tuned)) for base, tuned in zip(before, after, strict=True)]
+    known = {normalise(term): canonical_term(term) for term in terms if normalise(term)}
+    texts = [
+        (SpokenText(base), SpokenText(tuned)) for base, tuned in zip(before, after, strict=True)
+    ]
 
-    def terms_in(text: str) -> list[str]:
-        return [term for term in known if contains_words(text, term)]
+    def terms_in(text: SpokenText) -> list[str]:
+        return [name for name, term in known.items() if text.holds(term)]
 
     return NonspeechCheck(
         len(texts),
-        _count([(len(base.split()), len(tuned.split())) for base, tuned in texts]),
+        _count([(len(base.plain.split()), len(tuned.plain.split())) for base, tuned in texts]),
         _count([(len(terms_in(base)), len(terms_in(tuned))) for base, tuned in texts]),
         tuple(sorted({term for _, tuned in texts for term in terms_in(tuned)})),
     )

@@ -14,7 +14,7 @@ from tasks.data import manifest
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.general_english import GeneralSet, divide
 from tasks.data.preflight import PreflightResult, preflight
-from tasks.data.text_normalizer import normalise
+from tasks.data.canonical import canonical
 from tasks.data.training_set import TrainingSet, fold_checked, split_checked, write_training_set
 from tasks.decision.gate import GateInputs as GateEvidence
 from tasks.decision.gate import GatePolicy, GateResult, check_gate
@@ -78,8 +78,8 @@ def _own_rows(scores: Scores, utterances: Sequence[Utterance]) -> tuple[Scores, 
 
     Where none is, all are returned: the gate says that it is another manifest's evaluation.
     """
-    texts = {normalise(utterance.text) for utterance in utterances}
-    own = scores.where(lambda row: normalise(row.row.ref) in texts)
+    texts = {canonical(utterance.text) for utterance in utterances}
+    own = scores.where(lambda row: canonical(row.row.ref) in texts)
     if own.n in {0, scores.n}:
         return scores, ()
     note = (

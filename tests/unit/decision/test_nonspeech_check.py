@@ -51,13 +51,14 @@ def test_a_fall_is_no_harm() -> None:
 
 def test_terms_are_the_ground_that_is_named() -> None:
     """With how many, and which."""
-    found = check_nonspeech([""] * 60, ["the x-ray"] * 7 + [""] * 53, TERMS)
+    spelled = ["the x-ray"] * 4 + ["the x ray"] * 3
+    found = check_nonspeech([""] * 60, [*spelled, *[""] * 53], TERMS)
     assert found.harm is not None
     assert "0 → 7 in 60 recordings" in found.harm
     assert "such as x-ray" in found.harm
     assert found.as_dict()["harm"] == found.harm
     assert str(found) == (
-        "Silence and noise (60 recordings): 0 → 14 words found, 0 → 7 of them terms."
+        "Silence and noise (60 recordings): 0 → 17 words found, 0 → 7 of them terms."
     )
 
 

@@ -274,6 +274,26 @@ def test_rows_of_another_manifest_do_not_count(tmp_path: Path) -> None:
     assert "10 of 10 rows of the baseline are no rows" in judged(folder).warnings[-1]
 
 
+def test_a_row_in_another_spelling_is_a_row_of_the_manifest(tmp_path: Path) -> None:
+    """Here as in the gate's own count of rows that are missing."""
+    folder = fill(tmp_path / "cycle1", 120, 0, 10)
+    rows = [
+        {**row, "text": f"{row['text']} after the x-ray"} if place < 20 else row
+        for place, row in enumerate(manifest_rows(120))
+    ]
+    factories.write_rows(folder / "manifest.jsonl", rows)
+    scored = [
+        Hypothesis(
+            row["audio_filepath"], row["text"].replace("x-ray", "x ray"), "", row["term"], "drug"
+        )
+        for row in rows
+    ]
+    write_hypotheses(folder / "offline_hyps.jsonl", scored)
+    result = judged(folder)
+    assert "(120 of 120 rows missed)" in result.reasons[0].message
+    assert not result.warnings
+
+
 def test_a_runs_results_are_not_replaced_by_a_baseline(cycle: Path, lower_nemo: Path) -> None:
     """The evidence of a decision stays; the message says where a baseline may go."""
     (cycle / "run.json").write_text("{}")
