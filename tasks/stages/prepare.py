@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from tasks.data import manifest
 from tasks.data.audio_checks import AudioLimits
+from tasks.data.canonical import canonical
 from tasks.data.general_english import GeneralSet, divide
 from tasks.data.preflight import PreflightResult, preflight
-from tasks.data.canonical import canonical
 from tasks.data.training_set import TrainingSet, fold_checked, split_checked, write_training_set
 from tasks.decision.gate import GateInputs as GateEvidence
 from tasks.decision.gate import GatePolicy, GateResult, check_gate
