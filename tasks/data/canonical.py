@@ -17,11 +17,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from tasks.common.format_characters import FORMAT_CHARACTERS
 from tasks.data import spelling_tables as tables
+from tasks.data.number_words import (
+    HUNDRED,
+    LARGE,
+    ONES,
+    ORDINALS,
+    SMALL,
+    TEN,
+    TENS,
+    parse_cardinal,
+)
 from tasks.data.text_normalizer import join_hyphens, normalise
 
 if TYPE_CHECKING:
@@ -74,13 +84,10 @@ _COMPARISONS = (
     (">", "greater than"),
     ("±", "plus or minus"),
 )
+_CENTURIES = range(11, 21)
 _LEAST_PRESSURE = 30  # 120/80 is a pressure, 1/2 a fraction
 
-_ONES = {word: place for place, word in enumerate(tables.ONES.split())}
-_TENS = {word: 10 * place for place, word in enumerate(tables.TENS.split(), start=2)}
-_SMALL = _ONES | _TENS
-_ORDINALS = tables.ORDINALS.split()
-_ORDINAL_TENS = tables.ORDINAL_TENS.split()
+_TENS_IN_ORDER = tuple(TENS)
 _FRACTIONS = {"half": "1/2"}
 _DIGITS = frozenset("0123456789")
 
@@ -89,8 +96,8 @@ _TRIGGERS = frozenset(
         *tables.WORDS,
         *tables.NAMES_THAT_ARE_WORDS,
         *tables.NUMBERED,
-        *_SMALL,
-        *tables.LARGE,
+        *SMALL,
+        *LARGE,
         *_FRACTIONS,
         "point",
         "per",
@@ -210,14 +217,14 @@ _SPELLINGS = frozenset((*tables.WORDS, *tables.NAMES_THAT_ARE_WORDS, *tables.ROM
 
 def _ordinal(number: int) -> tuple[str, ...]:
     """Return "21st" as "twenty", "first"; nothing where it is too large."""
-    if number < len(_ORDINALS):
-        return (_ORDINALS[number],)
+    if number < len(ORDINALS):
+        return (ORDINALS[number],)
     tens, ones = divmod(number, 10)
-    if tens > 9:  # noqa: PLR2004 - in digits
+    if tens >= TEN:
         return ()
     if not ones:
-        return (_ORDINAL_TENS[tens - 2],)
-    return (tables.TENS.split()[tens - 2], _ORDINALS[ones])
+        return (tables.ORDINAL_TENS[tens - 2],)
+    return (_TENS_IN_ORDER[tens - 2], ORDINALS[ones])
 
 
 def _respell_numbers(words: list[str]) -> list[str]:
@@ -234,7 +241,7 @@ def _respell_numbers(words: list[str]) -> list[str]:
     return respelled
 
 
-_NUMBER_WORDS = frozenset((*_SMALL, *_FRACTIONS, "a", "point"))
+_NUMBER_WORDS = frozenset((*SMALL, *_FRACTIONS, "a", "point"))
 
 
 def _number(words: Sequence[str], start: int) -> tuple[str, int]:
@@ -246,7 +253,7 @@ def _number(words: Sequence[str], start: int) -> tuple[str, int]:
         return _FRACTIONS[following], start + 2
     if word[0] in _DIGITS:
         return _in_thousands(word, words, start + 1)
-    if word == "a" and following in tables.LARGE:
+    if word == "a" and following in LARGE:
         value, after = _cardinal(("one", *words[start + 1 :]), 0)
         return str(value), start + after
     return _number_in_words(words, start)
@@ -254,7 +261,7 @@ def _number(words: Sequence[str], start: int) -> tuple[str, int]:
 
 def _number_in_words(words: Sequence[str], start: int) -> tuple[str, int]:
     """Return a number without digits, such as "two point five" or "nineteen ninety nine"."""
-    value, place = _cardinal(words, start) if words[start] in _SMALL else (0, start)
+    value, place = _cardinal(words, start) if words[start] in SMALL else (0, start)
     decimals, after = _decimals(words, place)
     # "At this point five patients" has no decimal; "point five milligrams" has.
     if decimals and (place > start or _at(words, after) in _UNIT_WORDS):
@@ -263,7 +270,7 @@ def _number_in_words(words: Sequence[str], start: int) -> tuple[str, int]:
         return "", start
     second, after = _two_digits(words, place)
     if second and _at(words, after) not in _UNIT_WORDS:
-        is_pressure = _at(words, after) == "over" and 0 < value < 10  # noqa: PLR2004
+        is_pressure = _at(words, after) == "over" and 0 < value < TEN
         if is_pressure or _reads_as_year(value, second):
             return f"{value}{second}", after
     return str(value), place
@@ -280,7 +287,7 @@ def _at(words: Sequence[str], place: int) -> str:
 
 def _in_thousands(number: str, words: Sequence[str], place: int) -> tuple[str, int]:
     """Return "2" and "million" as one number."""
-    while (factor := tables.LARGE.get(_at(words, place))) and "/" not in number:
+    while (factor := LARGE.get(_at(words, place))) and "/" not in number:
         product = f"{float(number) * factor:.6f}"
         number = product.rstrip("0").rstrip(".")
         place += 1
@@ -293,8 +300,8 @@ def _decimals(words: Sequence[str], place: int) -> tuple[str, int]:
         return "", place
     digits = ""
     for word in words[place + 1 :]:
-        digit = 0 if word == "oh" else _ONES.get(word, 10)
-        if digit > 9:  # noqa: PLR2004 - decimals are spoken digit by digit
+        digit = 0 if word == "oh" else ONES.get(word, 10)
+        if digit >= TEN:  # decimals are spoken digit by digit
             break
         digits += str(digit)
     return digits, place + 1 + len(digits)
@@ -302,51 +309,32 @@ def _decimals(words: Sequence[str], place: int) -> tuple[str, int]:
 
 def _two_digits(words: Sequence[str], place: int) -> tuple[int, int]:
     """Return the number from 10 to 99 that begins at a word; 0 where there is none."""
-    value = _SMALL.get(_at(words, place), 0)
-    if value < 10:  # noqa: PLR2004 - one digit
+    value = SMALL.get(_at(words, place), 0)
+    if value < TEN:
         return 0, place
-    ones = _ONES.get(_at(words, place + 1), 0)
-    if value in _TENS.values() and 0 < ones < 10:  # noqa: PLR2004
+    ones = ONES.get(_at(words, place + 1), 0)
+    if value in TENS.values() and 0 < ones < TEN:
         return value + ones, place + 2
     return value, place + 1
 
 
 def _reads_as_year(first: int, second: int) -> bool:
     """Return whether two numbers are read like "nineteen ninety nine"."""
-    return 11 <= first <= 20 and 10 <= second <= 99  # noqa: PLR2004
+    return first in _CENTURIES and TEN <= second < HUNDRED
 
 
 def _cardinal(words: Sequence[str], start: int) -> tuple[int, int]:
     """Parse a cardinal that begins with a small number, such as "two hundred and fifty"."""
-    total, group, place = 0, _SMALL[words[start]], start + 1
-    while place < len(words):
-        word = words[place]
-        if word in _SMALL and _goes_on(group, _SMALL[word]):
-            group += _SMALL[word]
-        elif word == "hundred" and 0 < group < 100:  # noqa: PLR2004
-            group *= 100
-        elif word in tables.LARGE and word != "hundred" and group:
-            total, group = total + group * tables.LARGE[word], 0
-        elif not _joins(words, place, group, total):
-            break
-        place += 1
-    return total + group, place
-
-
-def _goes_on(group: int, value: int) -> bool:
-    """Return whether "five" may follow "twenty" or "hundred", but not "four" or "ten"."""
-    if group % 100 == 0:
-        return value != 0
-    return group % 100 >= 20 and group % 10 == 0 and 0 < value < 10  # noqa: PLR2004
+    return parse_cardinal(words, start, partial(_joins, words))
 
 
 def _joins(words: Sequence[str], place: int, group: int, total: int) -> bool:
     """Return whether this is the "and" of "one hundred and five"."""
-    if words[place] != "and" or group % 100 or not (group or total):
+    if group % HUNDRED or not (group or total):
         return False
     following = _at(words, place + 1)
-    behind = place + 2 + (_at(words, place + 2) in _ONES)
-    return _SMALL.get(following, 0) > 0 and _at(words, behind) not in tables.LARGE
+    behind = place + 2 + (_at(words, place + 2) in ONES)
+    return SMALL.get(following, 0) > 0 and _at(words, behind) not in LARGE
 
 
 def _respell_units(words: list[str]) -> list[str]:
@@ -518,7 +506,7 @@ _MADE_BY_SIGNS = frozenset(
         ),
         *tables.words("pound pounds euro euros of mercury millimeter celsius fahrenheit"),
         *tables.words("less greater than or equal"),
-        *_ORDINALS,
-        *_ORDINAL_TENS,
+        *ORDINALS,
+        *tables.ORDINAL_TENS,
     )
 )

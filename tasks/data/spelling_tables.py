@@ -197,17 +197,9 @@ DENOMINATORS = (
 )
 """Behind a slash, these are spoken with "per"."""
 
-ORDINALS = (
-    "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
-    " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
+ORDINAL_TENS = words(
+    "twentieth thirtieth fortieth fiftieth sixtieth seventieth eightieth ninetieth"
 )
-ORDINAL_TENS = "twentieth thirtieth fortieth fiftieth sixtieth seventieth eightieth ninetieth"
-ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
-    " sixteen seventeen eighteen nineteen"
-)
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-LARGE = {"hundred": 100, "thousand": 1000, "million": 1_000_000, "billion": 1_000_000_000}
 ROMAN = {"i": "1", "ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8"}
 """Roman numerals, which count only behind one of ``NUMBERED``."""
 NUMBERED = frozenset(["type", "grade", "stage", "class", "phase", "factor", "category", "nerve"])

@@ -8,56 +8,27 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
+
+from tasks.data import number_words
+from tasks.data.number_words import HUNDRED, LARGE, ORDINALS, TEN, TWENTY, parse_cardinal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_ONES_IN_WORDS = """
-    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
-    sixteen seventeen eighteen nineteen
-"""
-_TENS_IN_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
-SMALL = {word: place for place, word in enumerate(_ONES_IN_WORDS.split())} | {
-    word: 10 * place for place, word in enumerate(_TENS_IN_WORDS.split(), start=2)
-}
-SMALL |= {"nought": 0, "naught": 0, "fourty": 40}
-LARGE = {"hundred": 100, "thousand": 1000, "million": 1_000_000, "billion": 1_000_000_000}
-_PLURAL_LARGE = {"hundreds", "thousands", "millions"}
+SMALL = number_words.SMALL | {"nought": 0, "naught": 0, "fourty": 40}
 _PARTS = {
     "half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourth": 4,
     "fourths": 4, "eighth": 8, "eighths": 8,
 }  # fmt: skip
+_CENTURIES = range(17, 21)
+_DIGIT_BY_DIGIT = 3
+"""So many digits are one number: "four five seven"."""
 _FRACTION_DENOMINATORS = frozenset((2, 3, 4, 8))
-_ORDINALS = {
-    word: place
-    for place, word in enumerate(
-        [
-            "first",
-            "second",
-            "third",
-            "fourth",
-            "fifth",
-            "sixth",
-            "seventh",
-            "eighth",
-            "ninth",
-            "tenth",
-            "eleventh",
-            "twelfth",
-            "thirteenth",
-            "fourteenth",
-            "fifteenth",
-            "sixteenth",
-            "seventeenth",
-            "eighteenth",
-            "nineteenth",
-            "twentieth",
-        ],
-        start=1,
-    )
-} | {"thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100}
+_ORDINALS = {word: place for place, word in enumerate(ORDINALS) if place} | {
+    "twentieth": 20, "thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100,
+}  # fmt: skip
 _ARTICLES = frozenset(("a", "an"))
 _ORDINAL_ENDINGS = frozenset(("st", "nd", "rd", "th"))
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
@@ -110,7 +81,7 @@ def read_ordinal(words: Sequence[str], place: int) -> tuple[int, int] | None:
         return int(word), place + 2
     if word in _ORDINALS:
         return _ORDINALS[word], place + 1
-    if SMALL.get(word, 0) >= 20 and 0 < _ORDINALS.get(after, 99) < 10:  # noqa: PLR2004
+    if SMALL.get(word, 0) >= TWENTY and 0 < _ORDINALS.get(after, TEN) < TEN:
         return SMALL[word] + _ORDINALS[after], place + 2
     return None
 
@@ -210,17 +181,18 @@ def _spoken(words: Sequence[str], place: int, value: int, end: int) -> SpokenNum
     paired = False
     after = _word(words, end)
     single = end == place + 1
-    if single and value < 10:  # noqa: PLR2004
+    if single and value < TEN:
         digits, stop = _digit_run(words, place)
-        if len(digits) >= 3 and _word(words, stop) not in LARGE:  # noqa: PLR2004 - "bed four five seven"
+        # "bed four five seven"
+        if len(digits) >= _DIGIT_BY_DIGIT and _word(words, stop) not in LARGE:
             value, end, single = int(digits), stop, False
-        elif value and SMALL.get(after, 0) >= 10:  # noqa: PLR2004 - "two fifty"
+        elif value and SMALL.get(after, 0) >= TEN:  # "two fifty"
             rest, stop = _parse_cardinal(words, end)
-            if rest < 100:  # noqa: PLR2004
+            if rest < HUNDRED:
                 value, end, paired = 100 * value + rest, stop, True
-    elif 17 <= value <= 20 and single and SMALL.get(after, 0) >= 10:  # noqa: PLR2004 - a year
+    elif value in _CENTURIES and single and SMALL.get(after, 0) >= TEN:
         rest, stop = _parse_cardinal(words, end)
-        if rest < 100:  # noqa: PLR2004
+        if rest < HUNDRED:
             value, end, paired = 100 * value + rest, stop, True
     if _word(words, end) == "point":
         decimals, stop = _decimals(words, end + 1)
@@ -242,8 +214,8 @@ def _digit_run(words: Sequence[str], place: int) -> tuple[str, int]:
     digits: list[str] = []
     while place < len(words):
         word = words[place]
-        value = 0 if word == "oh" and digits else SMALL.get(word, 10)
-        if value > 9:  # noqa: PLR2004
+        value = 0 if word == "oh" and digits else SMALL.get(word, TEN)
+        if value >= TEN:
             break
         digits.append(str(value))
         place += 1
@@ -255,11 +227,11 @@ def _decimals(words: Sequence[str], place: int) -> tuple[str, int]:
     word = _word(words, place)
     if word.isdecimal():
         return word, place + 1
-    if SMALL.get(word, 0) >= 10:  # noqa: PLR2004 - "point twenty five"
+    if SMALL.get(word, 0) >= TEN:  # "point twenty five"
         value, end = _parse_cardinal(words, place)
-        return (str(value), end) if value < 100 else ("", place)  # noqa: PLR2004
+        return (str(value), end) if value < HUNDRED else ("", place)
     digits = []
-    while (value := 0 if word == "oh" else SMALL.get(word, 10)) < 10:  # noqa: PLR2004
+    while (value := 0 if word == "oh" else SMALL.get(word, TEN)) < TEN:
         digits.append(str(value))
         place += 1
         word = _word(words, place)
@@ -316,39 +288,12 @@ def _written_part(words: Sequence[str], place: int) -> SpokenNumber | None:
     return number if number.part else None
 
 
-def _parse_cardinal(tokens: Sequence[str], start: int) -> tuple[int, int]:
+def _parse_cardinal(words: Sequence[str], start: int) -> tuple[int, int]:
     """Parse a cardinal in words, such as "two hundred and fifty"."""
-    total, group, place = 0, None, start
-    while place < len(tokens):
-        word = tokens[place]
-        if word in SMALL and _may_follow(group, SMALL[word]):
-            group = (group or 0) + SMALL[word]
-        elif word in LARGE and group is not None:
-            if word == "hundred":
-                group *= 100
-            else:
-                total, group = total + group * LARGE[word], 0
-        elif not (
-            word == "and"
-            and place + 1 < len(tokens)
-            and tokens[place + 1] in SMALL
-            and _takes_and(group, total)
-            and _word(tokens, place + 2) not in _PARTS
-        ):
-            break
-        place += 1
-    return total + (group or 0), place
+    return parse_cardinal(words, start, partial(_joins, words), SMALL)
 
 
-def _takes_and(group: int | None, total: int) -> bool:
-    """Return whether "and" may go on from "two hundred" or "a thousand"."""
-    return (bool(group) and group % 100 == 0) if group else bool(total)
-
-
-def _may_follow(group: int | None, value: int) -> bool:
-    """Return whether "five" may go on from "twenty", but not from "four" or "ten"."""
-    if group is None or (group % 100 == 0 and group != 0):
-        return True
-    if group == 0:
-        return value != 0
-    return group % 100 >= 20 and group % 10 == 0 and 0 < value < 10  # noqa: PLR2004
+def _joins(words: Sequence[str], place: int, group: int, total: int) -> bool:
+    """Return whether "and" goes on from "two hundred" or "a thousand", with no part of one."""
+    takes_and = group % HUNDRED == 0 if group else bool(total)
+    return takes_and and _word(words, place + 1) in SMALL and _word(words, place + 2) not in _PARTS

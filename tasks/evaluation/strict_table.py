@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 import yaml
 
 from tasks.common.errors import InputError
-from tasks.evaluation.spoken_numbers import FIRST_WORDS, LARGE
+from tasks.data.number_words import LARGE
+from tasks.evaluation.spoken_numbers import FIRST_WORDS
 from tasks.evaluation.text_words import words_of
 
 if TYPE_CHECKING:
@@ -130,7 +131,6 @@ class StrictTable:
         prefixes: for each prefix that turns a word round, the kind of what is then wrong.
         abbreviations: for each abbreviation, the words it stands for.
         no_units: short words after a number that are no units.
-        ambiguous: for each spelling with several readings, these readings.
         look_alikes: for each name, the names that it is mistaken for.
     """
 
@@ -141,7 +141,6 @@ class StrictTable:
     prefixes: dict[str, ValueKind] = field(default_factory=dict)
     abbreviations: dict[str, tuple[str, ...]] = field(default_factory=dict)
     no_units: set[str] = field(default_factory=set)
-    ambiguous: dict[str, str] = field(default_factory=dict)
     look_alikes: dict[str, set[str]] = field(default_factory=dict)
 
     @cached_property
@@ -292,12 +291,9 @@ class _Builder:
         for line in self._sections.get("ambiguous", ()):
             for spelling in _spellings(line):
                 words = self._once("phrases", spelling, f"ambiguous: {line['reads']}")
-                text = " ".join(words)
-                self._table.phrases.add(words, Entry(ValueKind.UNREAD, text))
-                self._table.ambiguous[text] = line["reads"]
+                self._table.phrases.add(words, Entry(ValueKind.UNREAD, " ".join(words)))
             for capitals in line.get("capitals", ()):
                 self._table.capitals[capitals] = Entry(ValueKind.UNREAD, capitals)
-                self._table.ambiguous[capitals] = line["reads"]
 
     def _add_the_rest(self) -> None:
         table, sections = self._table, self._sections

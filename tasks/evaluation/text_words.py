@@ -9,10 +9,11 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, NamedTuple
 
+from tasks.common.format_characters import drop_format_characters
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u2060\ufeff"))
 _LIKE = str.maketrans(
     {
         **dict.fromkeys("‐‑‒–−﹣－", "-"),
@@ -43,7 +44,7 @@ def plain(text: str) -> str:
     """Return a text in NFKC with one sign for each dash, apostrophe and fraction."""
     if text.isascii():
         return text
-    text = text.translate(_INVISIBLE).translate(_LIKE)
+    text = drop_format_characters(text).translate(_LIKE)
     text = _VULGAR.sub(lambda sign: f" {unicodedata.normalize('NFKC', sign[0])}", text)
     return unicodedata.normalize("NFKC", text).translate(_LIKE)
 

@@ -10,9 +10,9 @@ from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from tasks.data.number_words import LARGE
 from tasks.evaluation.spoken_numbers import (
     FIRST_WORDS,
-    LARGE,
     SMALL,
     SpokenNumber,
     and_a_part,
@@ -682,11 +682,6 @@ def _ratio_to(parts: Fraction) -> Item:
 
 def _frequency(text: str) -> Item:
     return Item(ValueKind.FREQUENCY, text, text)
-
-
-def ambiguity(item: Item) -> str | None:
-    """Return the readings of an item that has several, or None."""
-    return strict_table().ambiguous.get(item.text)
 
 
 @cache
