@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tasks.common.format_characters import FORMAT_CHARACTERS
@@ -89,7 +88,7 @@ _LEAST_PRESSURE = 30  # 120/80 is a pressure, 1/2 a fraction
 
 _TENS_IN_ORDER = tuple(TENS)
 _FRACTIONS = {"half": "1/2"}
-_DIGITS = frozenset("0123456789")
+DIGITS = frozenset("0123456789")
 
 _TRIGGERS = frozenset(
     (
@@ -106,14 +105,15 @@ _TRIGGERS = frozenset(
 )
 
 
-def canonical(text: str) -> str:
-    """Return a text as it was written in the one spelling of its spoken words."""
-    return _canonical(text, normalise(text))
+def canonical(text: str, plain: str | None = None) -> str:
+    """Return a text as it was written in the one spelling of its spoken words.
 
-
-def _canonical(text: str, plain: str) -> str:
-    """Return the canonical text, given the normalised one too; most texts are nothing but words."""
-    if not _is_plain(text):
+    Args:
+        text: as it was written.
+        plain: the same, normalised, where that is known already.
+    """
+    plain = normalise(text) if plain is None else plain
+    if not is_plain(text):
         return " ".join(_respell_units(_respell_numbers(_respell_words(_tokens(text)))))
     words = plain.split(" ")
     if _TRIGGERS.isdisjoint(words):
@@ -121,7 +121,7 @@ def _canonical(text: str, plain: str) -> str:
     return " ".join(_respell_units(_respell_numbers(_respell_words(words))))
 
 
-def _is_plain(text: str) -> bool:
+def is_plain(text: str) -> bool:
     """Return whether a text has no digit and no sign that is spoken or joins words."""
     if not text.isascii():
         return False
@@ -200,7 +200,7 @@ def _respell_words(tokens: list[str]) -> list[str]:
         elif spelling in tables.NAMES_THAT_ARE_WORDS:
             is_eponym = _at(tokens, place + 1) in _HEAD_NOUNS
             words.append(tables.NAMES_THAT_ARE_WORDS[spelling] if is_eponym else spelling)
-        elif spelling[-1] in "tdh" and spelling[0] in _DIGITS:
+        elif spelling[-1] in "tdh" and spelling[0] in DIGITS:
             words.extend(_ordinal(int(spelling[:-2])) or (spelling,))
         elif spelling[:3] == "in-" and spelling[3:] in tables.HYPHENATED_WITH_IN:
             words += ["in", spelling[3:]]
@@ -234,7 +234,7 @@ def _respell_numbers(words: list[str]) -> list[str]:
     while place < len(words):
         word = words[place]
         number, after = "", place
-        if word in _NUMBER_WORDS or word[0] in _DIGITS:
+        if word in _NUMBER_WORDS or word[0] in DIGITS:
             number, after = _number(words, place)
         respelled.append(number or word)
         place = max(after, place + 1)
@@ -251,7 +251,7 @@ def _number(words: Sequence[str], start: int) -> tuple[str, int]:
         return _FRACTIONS[word], start + 1
     if word in {"a", "one"} and following in _FRACTIONS:
         return _FRACTIONS[following], start + 2
-    if word[0] in _DIGITS:
+    if word[0] in DIGITS:
         return _in_thousands(word, words, start + 1)
     if word == "a" and following in LARGE:
         value, after = _cardinal(("one", *words[start + 1 :]), 0)
@@ -366,147 +366,3 @@ _RESPELLED_UNITS = frozenset((*tables.UNITS_BEHIND_NUMBERS, *_SCALES, "hg", "mmh
 
 def _is_number(word: str) -> bool:
     return word[:1].isdigit()
-
-
-# Terms
-
-
-@dataclass(frozen=True, slots=True)
-class CanonicalTerm:
-    """A term in the canonical view.
-
-    Attributes:
-        words: its canonical words between spaces; nothing where no word is left.
-        plain: its words as the contract normalises them, between spaces.
-        sources: of each of its words that no number or sign can make, the spellings it may come
-            from. A text that lacks all spellings of one of them lacks the term.
-        is_prefixed: whether the term itself begins with a prefix such as "non".
-    """
-
-    words: str
-    plain: str
-    sources: tuple[frozenset[str], ...]
-    is_prefixed: bool
-
-    def may_stand_in(self, plain: str) -> bool:
-        """Return whether a normalised ASCII text could hold the term, by a fast test."""
-        return all(any(source in plain for source in sources) for sources in self.sources)
-
-    def stands_in(self, canonical_text: str) -> bool:
-        """Return whether a canonical text holds the term, not as the rest of a prefixed word.
-
-        "non-tender" and "non tender" are one text here; neither is the finding "tender".
-        """
-        text = f" {canonical_text} "
-        place = text.find(self.words)
-        while place >= 0:
-            before = text[text.rfind(" ", 0, place) + 1 : place]
-            if before not in _PREFIXES or self.is_prefixed:
-                return True
-            place = text.find(self.words, place + 1)
-        return False
-
-
-# "a", "in" and "I'm" are words as well; canonical() leaves them joined to what follows the hyphen.
-_PREFIXES = frozenset(tables.REFUSED_PREFIXES) - {"a", "an", "in", "im"}
-
-
-@lru_cache(maxsize=1 << 16)
-def canonical_term(term: str) -> CanonicalTerm:
-    """Return a term's canonical view, cached: an evaluation has few terms."""
-    words = canonical(term)
-    return CanonicalTerm(
-        f" {words} " if words else "",
-        f" {normalise(term)} ",
-        tuple(
-            _SOURCES.get(word, frozenset((word,)))
-            for word in words.split()
-            if word[0] not in _DIGITS and word not in _MADE_BY_SIGNS
-        ),
-        words.split(" ", 1)[0] in _PREFIXES,
-    )
-
-
-class SpokenText:
-    """A text as it was written and normalised; its canonical view is made when it is asked for."""
-
-    __slots__ = ("_canonical", "plain", "written")
-
-    def __init__(self, written: str, plain: str | None = None) -> None:
-        self.written = written
-        self.plain = normalise(written) if plain is None else plain
-        self._canonical: str | None = None
-
-    @property
-    def canonical(self) -> str:
-        """The canonical text."""
-        if self._canonical is None:
-            self._canonical = _canonical(self.written, self.plain)
-        return self._canonical
-
-    def words_for_lookup(self) -> set[str]:
-        """Return words among which one spelling of each word of the canonical text must be."""
-        if _is_plain(self.written.replace("-", " ")):
-            return set(self.plain.replace("-", " ").split())
-        return set(self.canonical.split())
-
-    def may_hold(self, term: CanonicalTerm) -> bool:
-        """Return whether the term may be in this text, by a fast test that errs on the yes side."""
-        return not self.written.isascii() or term.may_stand_in(self.plain)
-
-    def holds(self, term: CanonicalTerm) -> bool:
-        """Return whether the term is in this text to the letter, or in another spelling."""
-        return self.holds_to_the_letter(term) or (
-            bool(term.words) and self.may_hold(term) and term.stands_in(self.canonical)
-        )
-
-    def holds_to_the_letter(self, term: CanonicalTerm) -> bool:
-        """Return whether the term is in this text as the contract has it."""
-        return term.plain != "  " and term.plain in f" {self.plain} "
-
-
-def contains_term(text: str, term: str) -> bool:
-    """Return whether a text, as it was written, holds a term in any of its spellings."""
-    return SpokenText(text).holds(canonical_term(term))
-
-
-def find_spelling(text: str, term: str) -> str | None:
-    """Return the words of a text that are a term in another spelling, without marks around them.
-
-    None where they are parts of words, such as in "amlodipine/benazepril".
-    """
-    wanted, words = canonical(term), text.split()
-    for length in range(1, len(words) + 1):
-        for start in range(len(words) - length + 1):
-            spelling = " ".join(words[start : start + length]).strip(".,;:!?()\"'")
-            if canonical(spelling) == wanted:
-                return spelling
-    return None
-
-
-def _spellings_by_word() -> dict[str, frozenset[str]]:
-    """Return, for each word that a table makes, the spellings it may come from."""
-    tables_of_words = (tables.WORDS, tables.UNITS_BEHIND_NUMBERS)
-    spellings: dict[str, set[str]] = {}
-    for table in tables_of_words:
-        for spelling, words in table.items():
-            for word in words:
-                spellings.setdefault(word, {word}).add(spelling)
-    for spelling, word in tables.NAMES_THAT_ARE_WORDS.items():
-        spellings.setdefault(word, {word}).add(spelling)
-    return {word: frozenset(found) for word, found in spellings.items()}
-
-
-_SOURCES = _spellings_by_word()
-# Signs, digits with "st", "mmHg" and the like make these too, so that no spelling rules them out.
-_MADE_BY_SIGNS = frozenset(
-    (
-        *tables.words(
-            "over minus per plus to and with without percent degree dollar dollars pound"
-        ),
-        *tables.words("pound pounds euro euros of mercury millimeter celsius fahrenheit"),
-        *tables.words("less greater than or equal"),
-        *ORDINALS,
-        *tables.ORDINAL_TENS,
-    )
-)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data import findings
-from tasks.data.canonical import contains_term, find_spelling
+from tasks.data.canonical_terms import contains_term, find_spelling
 from tasks.data.field_advice import advise_duration, advise_term, advise_value
 from tasks.data.text_normalizer import contains_words, normalise
 from tasks.data.vocabularies import VOCABULARIES, advise

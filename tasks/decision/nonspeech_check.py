@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.data.canonical import SpokenText, canonical_term
+from tasks.data.canonical_terms import SpokenText, canonical_term
 from tasks.data.text_normalizer import normalise
 from tasks.evaluation.statistics import mcnemar_mid_p
 

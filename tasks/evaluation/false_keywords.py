@@ -12,13 +12,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.data.canonical import SpokenText, canonical_term
+from tasks.data.canonical_terms import SpokenText, canonical_term
 from tasks.data.text_normalizer import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from tasks.data.canonical import CanonicalTerm
+    from tasks.data.canonical_terms import CanonicalTerm
     from tasks.evaluation.diff import KeywordErrorChange, PairedScores
     from tasks.evaluation.scoring import UtteranceScore
 

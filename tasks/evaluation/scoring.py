@@ -4,7 +4,7 @@ Counts travel, rates are properties. A metric over rows is the MEAN of the per-r
 pooled, corpus-level WER (total edits over total reference words) is another figure under its own
 name. No rows is its own value, None, never 0. KER, the keyword error rate, is the share of rows
 whose flagged term was missed; rows without a term do not count for it. Canonical KER stands beside
-it: there, a term that was written in another spelling is not missed (tasks/data/canonical.py).
+it: there, a term that was written in another spelling is not missed (tasks/data/canonical_terms.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from rapidfuzz.distance import Levenshtein
 
-from tasks.data.canonical import SpokenText, canonical, canonical_term
+from tasks.data.canonical import canonical
+from tasks.data.canonical_terms import SpokenText, canonical_term
 from tasks.data.text_normalizer import contains_words, normalise, normalise_term, to_the_letter
 from tasks.evaluation import statistics
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from rapidfuzz.distance import Levenshtein
 
-from tasks.data.canonical import SpokenText, canonical_term
+from tasks.data.canonical_terms import SpokenText, canonical_term
 from tasks.data.text_normalizer import contains_words, normalise, normalise_term
 from tasks.evaluation.false_keywords import TermIndex, index_terms
 from tasks.evaluation.scoring import Proportion

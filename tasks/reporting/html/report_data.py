@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import InputError
-from tasks.data.canonical import SpokenText
+from tasks.data.canonical_terms import SpokenText
 from tasks.data.cycle_folder import IMPORTED_NAME, OFFLINE_NAME
 from tasks.data.text_normalizer import normalise, normalise_term
 from tasks.evaluation import diff

@@ -7,13 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.data import spelling_tables
-from tasks.data.canonical import (
-    SpokenText,
-    canonical,
-    canonical_term,
-    contains_term,
-    find_spelling,
-)
+from tasks.data.canonical import canonical
+from tasks.data.canonical_terms import SpokenText, canonical_term, contains_term, find_spelling
 from tasks.data.text_normalizer import contains_words, normalise
 
 # Each with the public thread that it is from, where there is one.

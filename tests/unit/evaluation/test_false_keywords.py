@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.data.canonical import SpokenText
+from tasks.data.canonical_terms import SpokenText
 from tasks.data.text_normalizer import contains_words, normalise
 from tasks.evaluation import diff
 from tasks.evaluation.false_keywords import (
