@@ -24,6 +24,7 @@ import tempfile
 import time
 import unicodedata
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -194,8 +195,8 @@ def rows(n: int = ROWS, sizes: Sequence[int] = SIZES) -> Iterator[ScoringRow]:
         yield from _time_in_turn(
             hypotheses,
             {
-                with_name: lambda index=index: summarise(hypotheses, index),  # type: ignore[misc]
-                name: lambda index=index: summarise(hypotheses, index, canonical=False),  # type: ignore[misc]
+                with_name: partial(summarise, hypotheses, index),
+                name: partial(summarise, hypotheses, index, canonical=False),
             },
         )
     yield _time_best("jiwer", hypotheses, lambda: by_jiwer(hypotheses))

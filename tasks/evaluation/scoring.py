@@ -4,7 +4,7 @@ Counts travel, rates are properties. A metric over rows is the MEAN of the per-r
 pooled, corpus-level WER (total edits over total reference words) is another figure under its own
 name. No rows is its own value, None, never 0. KER, the keyword error rate, is the share of rows
 whose flagged term was missed; rows without a term do not count for it. Canonical KER stands beside
-it: there, a term that was written in another spelling is not missed (tasks/data/canonical_terms.py).
+it: there, a term in another spelling is not missed (tasks/data/canonical_terms.py).
 """
 
 from __future__ import annotations

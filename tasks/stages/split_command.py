@@ -16,6 +16,7 @@ from tasks.evaluation.row_matching import keys
 from tasks.training.run import INFO_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
@@ -43,7 +44,8 @@ def write_split(
         InputError: another split lies there, and a run used it or uses it.
     """
     if again:
-        return write_training_set(_free_folder(cycle, rows, parts), rows, parts)
+        folder = _make_folder(cycle, lambda made: _agrees(made, rows, parts))
+        return write_training_set(folder, rows, parts)
     if (run := find_run(cycle)) is not None and not _agrees(cycle.path, rows, parts):
         raise InputError(
             f"{cycle.path / 'validation.jsonl'}: {run} rests on the split that lies there, and "
@@ -62,11 +64,7 @@ def keep_used_split(cycle: Cycle, rows: tuple[CheckedRow, ...], parts: Split) ->
     """
     if (run := find_run(cycle)) is None or _agrees(cycle.path, rows, parts):
         return None
-    for number in itertools.count(1):
-        folder = cycle.path / FOLDER / str(number)
-        if not folder.exists() or _is_copy(cycle.path, folder):
-            break
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _make_folder(cycle, lambda made: _is_copy(cycle.path, made))
     for name in _FILES:
         if (path := cycle.path / name).is_file():
             shutil.copyfile(path, folder / name)
@@ -116,11 +114,9 @@ def _holds(path: Path, rows: list[CheckedRow]) -> bool:
     return set(there) == set(here)
 
 
-def _free_folder(cycle: Cycle, rows: tuple[CheckedRow, ...], parts: Split) -> Path:
-    """Return the first numbered folder that is free, or that holds this very split."""
-    for number in itertools.count(1):
-        folder = cycle.path / FOLDER / str(number)
-        if not folder.exists() or _agrees(folder, rows, parts):
-            folder.mkdir(parents=True, exist_ok=True)
-            return folder
-    raise AssertionError("unreachable")
+def _make_folder(cycle: Cycle, holds_it: Callable[[Path], bool]) -> Path:
+    """Make the first numbered folder of splits that is free, or return one that holds this one."""
+    folders = (cycle.path / FOLDER / str(number) for number in itertools.count(1))
+    folder = next(folder for folder in folders if not folder.exists() or holds_it(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
