@@ -15,17 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from tasks.evaluation.spoken_numbers import FIRST_WORDS
 from tasks.evaluation.strict_table import ValueKind, strict_table
 from tasks.evaluation.text_words import DividedText, divide
-from tasks.evaluation.value_grammar import (
-    SI_PREFIXES,
-    UNREAD_LETTERS,
-    VOWELS,
-    Item,
-    ValueGrammar,
-    first_words,
-    item_of,
-    rules_by_word,
-    second_words,
-)
+from tasks.evaluation.value_grammar import ValueGrammar, rules_by_word, second_words
+from tasks.evaluation.value_items import SI_PREFIXES, UNREAD_LETTERS, VOWELS, Item, item_of
+from tasks.evaluation.word_reader import first_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

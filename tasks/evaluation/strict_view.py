@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterator, Sequence
 
     from tasks.evaluation.clinical_values import Reading
-    from tasks.evaluation.value_grammar import Item
+    from tasks.evaluation.value_items import Item
 
 _SHORTEST_STEM = 4
 _SHORTEST_STEM_OF_A = 5
