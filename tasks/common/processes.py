@@ -13,6 +13,7 @@ import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 _GRACE_S = 15.0
 
@@ -23,7 +24,16 @@ def end_with_parent() -> list[str]:
     return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
 
 
-def stop_group(process: subprocess.Popen[bytes]) -> None:
+class GroupLeader(Protocol):
+    """A process that leads a group and can be waited for."""
+
+    pid: int
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code; raise ``subprocess.TimeoutExpired`` if there is none in time."""
+
+
+def stop_group(process: GroupLeader) -> None:
     """Stop a process group, with SIGKILL if SIGTERM does not end it."""
     for stop_signal in (signal.SIGTERM, signal.SIGKILL):
         try:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.common.processes import end_with_parent, stop_group
+from tasks.runtimes import program_server
 from tasks.runtimes.base import (
     ENTRY,
     ENTRYPOINTS_VARIABLE,
@@ -37,11 +38,13 @@ from tasks.runtimes.base import (
     place_in,
     programs_identity,
 )
+from tasks.runtimes.program_server import ServerGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tasks.runtimes.hardware import Hardware
+    from tasks.runtimes.program_server import ServedProgram
 
 # What no layer between here and NeMo's data loader takes for anything but part of a name.
 _PLAIN = re.compile(r"[A-Za-z0-9_./@+=: -]+")
@@ -135,16 +138,7 @@ class LocalRuntime:
         # Libraries print what they like, and a character may be half written when it is read.
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         with job.log.open("wb") as out, job.log.open("rb") as reader:
-            process = subprocess.Popen(
-                line,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                env=environment,
-                # Hydra resolves the name of its working directory, which must be a plain one.
-                cwd=tempfile.gettempdir(),
-                start_new_session=True,
-            )
+            process = self._start(job, environment, out.fileno(), poll)
             try:
                 running = True
                 partial_line = ""
@@ -159,6 +153,35 @@ class LocalRuntime:
                 return JobResult(process.wait())
             finally:
                 stop_group(process)
+
+    def _start(
+        self, job: Job, environment: Mapping[str, str], log: int, poll: Callable[[], None]
+    ) -> subprocess.Popen[bytes] | ServedProgram:
+        """Start the program: a fork of a process that has imported NeMo, where that is safe."""
+        arguments = [str(self.programs / job.program), str(job.request_file)]
+        # Hydra resolves the name of its working directory, which must be a plain one.
+        cwd = tempfile.gettempdir()
+        # A GPU cannot be used by a fork of a process that has looked at it.
+        if not self.hardware.has_gpu and program_server.serves(job.program, self.programs):
+            # A server that cannot import NeMo is no answer; the program itself tells why.
+            with suppress(ServerGoneError):
+                program = program_server.start(self.python, environment, arguments, cwd, log)
+                try:
+                    while not program.has_begun(_POLL_S):
+                        poll()
+                except BaseException:
+                    program.abandon()
+                    raise
+                return program
+        return subprocess.Popen(
+            [*end_with_parent(), self.python, *arguments],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            cwd=cwd,
+            start_new_session=True,
+        )
 
 
 def _plain_path(path: Path) -> Path:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from asr_flywheel.site.local_site import Site
 
 _WAIT_MS = 90_000
+_SUBMIT_S = 60.0
 
 
 @contextmanager
@@ -52,11 +53,24 @@ def _field(page: Page, title: str) -> Locator:
     return label.locator("xpath=ancestor::div[contains(@class, 'p-label ')][1]")
 
 
-def submit(page: Page, site: Site) -> str:
-    """Press Submit; the id of the run that it makes."""
+def start_run(page: Page, site: Site, values: Mapping[str, Any]) -> str:
+    """Fill the form and press Submit; return the id of the run that it makes.
+
+    On a busy machine the form has stayed open without a word. A person fills it once more; three
+    times in vain is an error with what the page shows.
+    """
     before = _runs(site)
-    page.get_by_role("button", name="Submit", exact=True).click()
-    prefect_site.wait_for(lambda: _runs(site) - before)
+    for last in (False, False, True):
+        fill(page, values)
+        page.get_by_role("button", name="Submit", exact=True).click()
+        try:
+            prefect_site.wait_for(lambda: _runs(site) - before, _SUBMIT_S)
+            break
+        except TimeoutError as error:
+            if last:
+                raise AssertionError(page.locator("body").inner_text()) from error
+            page.reload()
+            page.get_by_text("Parameters", exact=True).first.wait_for()
     (run,) = _runs(site) - before
     return run
 

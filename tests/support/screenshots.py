@@ -39,9 +39,10 @@ def take(site: Site, cycle: Path, out: Path) -> None:
     """Run the demo from the form and save each picture."""
     with prefect_ui.opened(height=1000) as page:
         prefect_ui.open_form(page, site, "finetune-cycle")
-        prefect_ui.fill(page, {"Cycle folder": str(cycle), "Base model": "embedded"})
+        values = {"Cycle folder": str(cycle), "Base model": "embedded"}
+        prefect_ui.fill(page, values)
         shoot(page, out, "ui-form")
-        run = prefect_ui.submit(page, site)
+        run = prefect_ui.start_run(page, site, values)
         prefect_site.ends(site, run, "Completed", 1800)
         prefect_ui.show_run(page, site, run)
         page.get_by_text("Completed").first.wait_for()

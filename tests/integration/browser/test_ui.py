@@ -31,8 +31,7 @@ def test_a_run_is_started_from_the_form_and_its_artifacts_render(
     """From the list of deployments to leaderboard, diff, decision and training curve."""
     prefect_ui.open_form(page, site, "finetune-cycle")
     values = {"Cycle folder": str(trained_cycle), "Base model": "embedded", "Epochs": 1}
-    prefect_ui.fill(page, values)
-    run = prefect_ui.submit(page, site)
+    run = prefect_ui.start_run(page, site, values)
     asked = prefect_site.call(site, "GET", f"flow_runs/{run}")["parameters"]["config"]
     assert (asked["cycle"], asked["base"], asked["epochs"]) == tuple(values.values())
     prefect_site.ends(site, run, "Completed")

@@ -1,0 +1,198 @@
+"""Imports NeMo once, and runs each entry program that it is sent in a fork of its own.
+
+Usage: program_server.py DESCRIPTOR
+
+NeMo takes longer to import than a small set takes to decode, and a cycle runs four programs. The
+descriptor is one end of a pair of Unix sockets that keep messages apart. A message carries three
+descriptors: a file with the JSON {"argv": [program, argument, ...], "cwd": path, "env": {name:
+value}}, a file that becomes the program's standard output and standard error, and a socket. That
+socket gets {"pid"} when the program has begun and {"exit": code, negative for a signal} when it has
+ended. The program leads a process group of its own, as if it had been started from nothing.
+
+The server ends when the other end of its socket is closed, and takes running programs with it: its
+owner is gone. It ends also when it has had nothing to do for ten minutes.
+
+A fork may not use a GPU that its parent has used, so that nothing here may ask for one.
+"""
+
+from __future__ import annotations
+
+import array
+import atexit
+import ctypes
+import gc
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+_IDLE_S = 600.0
+_DESCRIPTORS = 3
+_SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
+
+
+def import_libraries() -> None:
+    """Import what the entry programs import, or most of it."""
+    import lightning.pytorch  # noqa: F401, PLC0415 - never before the socket is ours
+    import nemo.collections.asr  # noqa: PLC0415 - likewise
+    import nemo.core.config  # noqa: PLC0415 - likewise
+    import nemo.utils.exp_manager  # noqa: F401, PLC0415 - likewise
+
+    # What is there now is never freed; a collection that looked at it would copy its pages.
+    gc.collect()
+    gc.freeze()
+
+
+class Server:
+    """Forks a program for each message until its owner is gone."""
+
+    def __init__(self, owner: socket.socket) -> None:
+        self._owner = owner
+        self._running: dict[int, socket.socket] = {}
+        self._woken, self._wake = socket.socketpair()
+        for end in (self._woken, self._wake):
+            end.setblocking(False)
+
+    def serve(self) -> dict[str, Any] | None:
+        """Serve; return a program's request in the fork that runs it, None when it is over."""
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        while True:
+            ready, _, _ = select.select([self._owner, self._woken], [], [], _IDLE_S)
+            if self._woken in ready:
+                self._woken.recv(4096)
+                self._reap()
+            if self._owner in ready:
+                message, descriptors = _receive(self._owner)
+                if not message:
+                    self._end_all()
+                    return None
+                if (request := self._fork(*descriptors)) is not None:
+                    return request
+            if not ready and not self._running:
+                return None
+
+    def _fork(self, request_file: int, log: int, status: int) -> dict[str, Any] | None:
+        with open(request_file, encoding="utf-8") as stream:
+            request: dict[str, Any] = json.load(stream)
+        answers = socket.socket(fileno=status)
+        pid = os.fork()
+        if pid == 0:
+            answers.close()
+            self._become_program(log, request)
+            return request
+        os.close(log)
+        # The fork does the same; whoever is first, the group exists before its id is told.
+        with suppress(OSError):
+            os.setpgid(pid, pid)
+        self._running[pid] = answers
+        self._tell(pid, {"pid": pid})
+        return None
+
+    def _become_program(self, log: int, request: dict[str, Any]) -> None:
+        """Leave everything of the server's behind, as a program that starts anew."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for end in (self._owner, self._woken, self._wake, *self._running.values()):
+            end.close()
+        with suppress(OSError):
+            os.setsid()
+        server = os.getppid()
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != server:  # it died before the kernel was asked
+            os._exit(1)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+        os.chdir(request["cwd"])
+        os.environ.clear()
+        os.environ.update(request["env"])
+
+    def _reap(self) -> None:
+        """Tell how programs ended; several may have ended by one signal."""
+        for pid in list(self._running):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                self._tell(pid, {"exit": os.waitstatus_to_exitcode(status)})
+                self._running.pop(pid).close()
+
+    def _tell(self, pid: int, answer: dict[str, int]) -> None:
+        try:
+            self._running[pid].send(json.dumps(answer).encode())
+        except OSError:  # nobody waits for this program any more
+            _kill(pid)
+
+    def _end_all(self) -> None:
+        for pid in self._running:
+            _kill(pid)
+
+
+def _receive(owner: socket.socket) -> tuple[bytes, list[int]]:
+    """Return a message and its descriptors, which no program started by a fork inherits."""
+    space = socket.CMSG_LEN(_DESCRIPTORS * array.array("i").itemsize)
+    message, ancillary, _, _ = owner.recvmsg(64, space, socket.MSG_CMSG_CLOEXEC)
+    descriptors = array.array("i")
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(data)
+    return message, list(descriptors)
+
+
+def _kill(group: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def run(argv: list[str]) -> int:
+    """Run a program as if the interpreter had been started with it; return its exit code.
+
+    A fork may not end as an interpreter does: libraries would wait for threads of the server's,
+    which no fork has. Python's own forks, those of multiprocessing, end in the same way.
+    """
+    sys.argv = argv
+    sys.path[0] = str(Path(argv[0]).parent)
+    code = 0
+    try:
+        runpy.run_path(argv[0], run_name="__main__")
+    except SystemExit as wanted:
+        code = _exit_code(wanted.code)
+    except BaseException:  # noqa: BLE001 - as the interpreter does
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - waits for threads
+    atexit._run_exitfuncs()  # noqa: SLF001 - multiprocessing calls it too
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return code
+
+
+def _exit_code(wanted: object) -> int:
+    """Return the code of a SystemExit; a text is printed, and is an error."""
+    if wanted is None:
+        return 0
+    if isinstance(wanted, int):
+        return wanted & 0xFF
+    print(wanted, file=sys.stderr)
+    return 1
+
+
+def main() -> None:
+    """Serve; in a fork, run the program."""
+    owner = socket.socket(fileno=int(sys.argv[1]))
+    os.set_inheritable(owner.fileno(), False)
+    import_libraries()
+    request = Server(owner).serve()
+    if request is not None:
+        os._exit(run(request["argv"]))
+
+
+if __name__ == "__main__":
+    main()
