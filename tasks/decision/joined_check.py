@@ -87,8 +87,9 @@ class LengthChange:
             between = (
                 f", interval {100 * self.interval.low:+.2f} to {100 * self.interval.high:+.2f}"
             )
+        recordings = "recording" if self.n == 1 else "recordings"
         return (
-            f"{self.seconds} s: {self.before:.3f} → {self.after:.3f} on {self.n} recordings, "
+            f"{self.seconds} s: {self.before:.3f} → {self.after:.3f} on {self.n} {recordings}, "
             f"{self.sentences} sentences ({100 * self.rise:+.2f} points{between}): "
             f"{self.status.value}"
         )

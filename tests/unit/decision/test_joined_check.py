@@ -24,7 +24,7 @@ def test_a_model_that_stops_early_is_discarded() -> None:
     assert [change.status.value for change in found.lengths] == ["held", "broken"]
     assert found.harm is not None
     assert "loses long recordings" in found.harm
-    assert "120 s: 0.000 → 0.500 on 1 recordings, 30 sentences (+50.00 points" in found.harm
+    assert "120 s: 0.000 → 0.500 on 1 recording, 30 sentences (+50.00 points" in found.harm
     assert "30 s: " not in found.harm
 
 
