@@ -8,6 +8,7 @@ They have no cache of Prefect's: what was made before is found by its content, w
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +27,18 @@ from flows.guardrail_tasks import (
     Transcripts,
     general_english,
     guardrail,
+    joined_rows,
     nonspeech,
+    style_and_length,
 )
 from flows.prefect_helpers import is_transient_failure
 from flows.training_tasks import choosing_rows, train_and_choose
 from tasks.common.errors import InputError
+from tasks.data import joined_sentences
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.data.cycle_lock import lock_cycle
 from tasks.data.general_english import GeneralSet
+from tasks.data.joined_sentences import JoinedRow
 from tasks.data.nonspeech import NonspeechRecording
 from tasks.data.nonspeech import recordings as nonspeech_recordings
 from tasks.data.preflight import PreflightResult
@@ -60,7 +65,7 @@ from tasks.training.progress import overfit
 from tasks.transcription import offline
 from tasks.transcription.hypothesis_cache import TranscriptStore
 from tasks.transcription.offline import AudioSet
-from tasks.transcription.rows import audio_set, hypotheses, nonspeech_set
+from tasks.transcription.rows import audio_set, hypotheses, joined_set, nonspeech_set
 
 if TYPE_CHECKING:
     from tasks.training.recipes import Recipe
@@ -120,6 +125,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
         cross_fitted,
         config.folds,
         nonspeech(run, rows, recordings, judged.nonspeech),
+        style_and_length(run, general, judged),
         shipped,
     )
     pairing = compare(run, rows, data, judged.cycle, baseline, supplementary)
@@ -141,7 +147,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
     report_files = report(cycle, run_json)
     extra_hyps = [
         run_record.NONSPEECH_NAME,
-        *(() if general is None else run_record.GENERAL_NAMES),
+        *(() if general is None else (*run_record.GENERAL_NAMES, run_record.JOINED_NAME)),
         *(() if cross_fitted is None else (run_record.CROSS_FITTED_NAME,)),
     ]
     run_record.write(
@@ -309,7 +315,8 @@ def transcribe_models(
     transcribe_shards.share(run.config, models, audio, cache)
     # Recordings without speech lie in this machine's cache: another worker may have none.
     judging = audio + nonspeech_set(recordings)
-    return transcribe_cycle(run, models, judging, (len(rows.rows), len(checked)), cache)
+    joined = joined_rows(run, general)
+    return transcribe_cycle(run, models, judging, (len(rows.rows), len(checked)), cache, joined)
 
 
 @task(name="offline-transcribe", cache_policy=NO_CACHE)
@@ -319,6 +326,7 @@ def transcribe_cycle(
     audio: AudioSet,
     ends: tuple[int, int],
     cache: TranscriptStore,
+    joined: tuple[JoinedRow, ...],
 ) -> JudgedTranscripts:
     """Decode all that judges by all models, with the same command, in one job.
 
@@ -328,16 +336,33 @@ def transcribe_cycle(
         audio: the cycle's recordings, those of general English, and those without speech.
         ends: where the cycle's recordings end, and where those of general English do.
         cache: what was decoded before.
+        joined: sentences, which base and shipped model decode in long recordings as well. These
+            are written for the time that it takes.
     """
     console.print_stage("transcribe", f"{len(audio.audio)} rows by {len(models)} models")
     slot = gpu_slots.gpu_slot(run.runtime.hardware.gpus)
-    transcripts = offline.transcribe(models, audio, run.runtime, cache, holding=slot)
+    cache.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".joined-", dir=cache.folder) as folder:
+        joined_sentences.write(joined, Path(folder))
+        long_audio = joined_set(joined, Path(folder))
+        transcripts = offline.transcribe(
+            models,
+            audio,
+            run.runtime,
+            cache,
+            also=[(model, long_audio) for model in models[:2]],
+            holding=slot,
+        )
+    long_texts = tuple(
+        tuple(by_recording[row.recording] for row in joined)
+        for by_recording in (cache.read(model) if joined else {} for model in models[:2])
+    )
     artifacts.speed(dict(zip(("base", "tuned", "unmixed"), transcripts, strict=False)))
     bounds = ((0, ends[0]), (ends[0], ends[1]), (ends[1], None))
     cycle, general, without_speech = (
         tuple(transcript.part(start, end) for transcript in transcripts) for start, end in bounds
     )
-    return JudgedTranscripts(cycle, general, without_speech)
+    return JudgedTranscripts(cycle, general, without_speech, long_texts)
 
 
 @task(name="leaderboard-diff", cache_policy=NO_CACHE)
@@ -397,6 +422,7 @@ def decide_verdict(
         cross_fitted=supplementary.cross_fitted,
         guardrail=supplementary.guardrail,
         nonspeech=supplementary.nonspeech,
+        harm_checks=supplementary.harm_checks,
         overfit=overfit(tuned.epochs),
         previous=run_record.relative_changes(cycle),
     )

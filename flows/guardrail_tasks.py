@@ -1,4 +1,4 @@
-"""The flow's tasks that look for harm: general English, and recordings without speech."""
+"""The flow's tasks that look for harm: general English, short and joined, and silence."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from prefect.cache_policies import NO_CACHE
 from flows import artifacts, resolve_parameters
 from flows.cycle_run import CycleRun
 from tasks.common import atomic_files
+from tasks.data import joined_sentences
 from tasks.data.general_english import GeneralSet
+from tasks.data.joined_sentences import ROWS_ON_CPU, ROWS_ON_GPU, JoinedRow
 from tasks.data.nonspeech import NonspeechRecording
 from tasks.data.preflight import PreflightResult
 from tasks.decision.guardrail import Guardrail, check_guardrail
+from tasks.decision.harm_check import HarmCheck
+from tasks.decision.joined_check import JoinedTexts, check_joined
 from tasks.decision.nonspeech_check import NonspeechCheck, check_nonspeech
+from tasks.decision.writing_check import check_writing
 from tasks.evaluation.hypotheses import write_hypotheses
 from tasks.evaluation.scoring import score
 from tasks.records import run_record
@@ -35,11 +40,13 @@ class JudgedTranscripts:
         cycle: the cycle's rows.
         general: the sentences that guard; no hypotheses without a set.
         nonspeech: the recordings without speech; no hypotheses where they were not decoded.
+        joined: of joined sentences of general English, by base and shipped model.
     """
 
     cycle: Transcripts
     general: Transcripts
     nonspeech: Transcripts
+    joined: tuple[tuple[str, ...], ...] = ()
 
 
 @task(name="general-english", cache_policy=NO_CACHE)
@@ -82,6 +89,48 @@ def guardrail(
     return tuple(
         check_guardrail(base, score(rows), policy, synthetic=general.synthetic) for rows in after
     )
+
+
+@task(name="long-and-written", cache_policy=NO_CACHE)
+def style_and_length(
+    run: CycleRun, general: GeneralSet | None, judged: JudgedTranscripts
+) -> tuple[HarmCheck, ...]:
+    """Compare base and shipped model on joined sentences, and how they write; texts are kept."""
+    if general is None:
+        return ()
+    rows = joined_rows(run, general)
+    base, shipped = judged.joined
+    atomic_files.write_jsonl(
+        run.cycle.next.path / run_record.JOINED_NAME,
+        (
+            {
+                "recording": row.name,
+                "seconds": row.seconds,
+                "duration": round(row.duration, 3),
+                "ref": row.text,
+                "base": before,
+                "tuned": after,
+            }
+            for row, before, after in zip(rows, base, shipped, strict=True)
+        ),
+    )
+    joined = check_joined(
+        (
+            JoinedTexts(row.seconds, row.texts, before, after)
+            for row, before, after in zip(rows, base, shipped, strict=True)
+        ),
+        resolve_parameters.guardrail_policy(run.config),
+    )
+    scored = [score(hypotheses(general.guardrail, one)) for one in judged.general[:2]]
+    return joined, check_writing(*scored)
+
+
+def joined_rows(run: CycleRun, general: GeneralSet | None) -> tuple[JoinedRow, ...]:
+    """Return the recordings of joined sentences; fewer on a CPU, nothing without a set."""
+    if general is None:
+        return ()
+    counts = ROWS_ON_GPU if run.runtime.hardware.gpus else ROWS_ON_CPU
+    return joined_sentences.plan(general.guardrail, counts)
 
 
 @task(name="silence-and-noise", cache_policy=NO_CACHE)

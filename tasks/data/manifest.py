@@ -64,6 +64,11 @@ class Utterance:
     context_type: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def group(self) -> str | None:
+        """The row's group, where its field ``group`` holds text or a number; else None."""
+        return group_of(self.extra)
+
     def with_audio(self, audio_filepath: str) -> Utterance:
         """Return the same row with its audio at another path."""
         return replace(self, audio_filepath=audio_filepath)
@@ -85,7 +90,18 @@ class Utterance:
         return {**record, **self.extra}
 
 
+GROUP = "group"
+"""The optional field by whose values harm is looked for: a ward, an accent, a microphone."""
+
 _KNOWN_FIELDS = frozenset(f.name for f in fields(Utterance)) - {"row", "extra"}
+
+
+def group_of(record: Mapping[str, Any]) -> str | None:
+    """Return the group that a row names as text or as a number; None where it names none."""
+    value = record.get(GROUP)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return str(value).strip() or None
 
 
 def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks.decision.gate import GatePolicy, pronunciation_gap
+from tasks.decision.group_check import check_groups
 from tasks.decision.verdict import (
     GUARDRAIL_TO_THE_LETTER,
     SPELLING_BLIND,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tasks.decision.guardrail import Guardrail
+    from tasks.decision.harm_check import HarmCheck
     from tasks.decision.nonspeech_check import NonspeechCheck
     from tasks.evaluation.scoring import UtteranceScore
 
@@ -46,6 +48,7 @@ def evidence(
     cross_fitted: diff.PairedScores | None = None,
     guardrail: Guardrail | None = None,
     nonspeech: NonspeechCheck | None = None,
+    harm_checks: tuple[HarmCheck, ...] = (),
     overfit: str | None = None,
     previous: Mapping[str, float | None] | None = None,
 ) -> DecisionEvidence:
@@ -69,6 +72,7 @@ def evidence(
         rows: diff.PairedScores, missed: Callable[[UtteranceScore], bool | None]
     ) -> DecisionEvidence:
         effect = false_keyword_effect(rows, holds_false_keyword, missed)
+        groups = check_groups(rows, missed)
         return DecisionEvidence(
             judged=rows.changes(missed),
             basis=basis,
@@ -77,6 +81,7 @@ def evidence(
             false_keywords=effect.rows,
             guardrail=guardrail,
             nonspeech=nonspeech,
+            harm_checks=(*harm_checks, *((groups,) if groups.groups else ())),
             pronunciation_gap=None if gap is None else gap.advice,
             overfit=overfit,
             previous=previous or {},

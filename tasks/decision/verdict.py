@@ -5,7 +5,8 @@ The specification's table compares two shares. Here each verdict needs evidence:
 - keep: the drop on a priority category is meaningful and shown, no priority category is shown to be
   worse, the gain does not come from false keywords, and the guardrail held;
 - discard: a priority category is shown to be worse, or the guardrail is broken, or words are found
-  where nobody speaks, or the gain is false keywords, or it is on trained rows alone;
+  where nobody speaks, or another harm is shown (tasks/decision/harm_check.py), or the gain is false
+  keywords, or it is on trained rows alone;
 - grow: the drop is shown, but smaller than wanted; or no wanted drop is left in the interval; or
   the specification's stopping rules say so;
 - inconclusive: none of these; it names how many rows would settle it.
@@ -40,6 +41,7 @@ from tasks.evaluation.row_basis import EVERY_ROW
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from tasks.decision.harm_check import HarmCheck
     from tasks.decision.nonspeech_check import NonspeechCheck
     from tasks.evaluation.diff import KeywordErrorChange
 
@@ -85,6 +87,7 @@ class DecisionEvidence:
         false_keywords: by category, rows that hold a false keyword before and after.
         guardrail: general English before and after; None without a set.
         nonspeech: words found where nobody speaks, before and after; None if not looked at.
+        harm_checks: what else was looked at for harm.
         pronunciation_gap: the finding that it is no model gap (tasks/decision/gate.py), if it is
             there.
         overfit: the finding that validation WER rose while the training loss fell, if it is there.
@@ -99,6 +102,7 @@ class DecisionEvidence:
     false_keywords: Mapping[str, KeywordErrorChange] = field(default_factory=dict)
     guardrail: Guardrail | None = None
     nonspeech: NonspeechCheck | None = None
+    harm_checks: tuple[HarmCheck, ...] = ()
     pronunciation_gap: str | None = None
     overfit: str | None = None
     previous: Mapping[str, float | None] = field(default_factory=dict)
@@ -121,6 +125,7 @@ class Decision:
             inconclusive verdict; None for another verdict, or where rows could not settle it.
         guardrail: general English before and after; None without a set.
         nonspeech: words found where nobody speaks, before and after; None if not looked at.
+        harm_checks: what else was looked at for harm.
         canonical: the judged differences of the priority categories with every spelling of a term
             counted as found; empty if that was not looked at.
         missed_by_spelling: by priority category, rows missed by spelling only, before and after.
@@ -137,6 +142,7 @@ class Decision:
     rows_needed: int | None = None
     guardrail: Guardrail | None = None
     nonspeech: NonspeechCheck | None = None
+    harm_checks: tuple[HarmCheck, ...] = ()
     canonical: Mapping[str, KeywordErrorChange] = field(default_factory=dict)
     missed_by_spelling: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     views: Mapping[str, Verdict] = field(default_factory=dict)
@@ -188,6 +194,7 @@ class Decision:
             "movements": {category: row.value for category, row in self.movements.items()},
             "guardrail": None if self.guardrail is None else self.guardrail.as_dict(),
             "nonspeech": None if self.nonspeech is None else self.nonspeech.as_dict(),
+            **{check.name: check.as_dict() for check in self.harm_checks},
         }
 
 
@@ -246,7 +253,7 @@ def decide(
             for name, delta in judged.items()
         ),
         *grounds,
-        *rules.remarks(verdict),
+        *rules.remarks(verdict, grounds),
         *spelling_lines,
     ]
     if bare.verdict is not verdict:
@@ -267,6 +274,7 @@ def decide(
         rows_needed=needed,
         guardrail=evidence.guardrail,
         nonspeech=evidence.nonspeech,
+        harm_checks=evidence.harm_checks,
         canonical=canonical,
         missed_by_spelling=by_spelling,
         views=views,
@@ -366,6 +374,7 @@ class _DecisionRules:
             yield f"The model forgets. {guardrail}"
         if self.evidence.nonspeech is not None and self.evidence.nonspeech.harm is not None:
             yield self.evidence.nonspeech.harm
+        yield from (check.harm for check in self.evidence.harm_checks if check.harm is not None)
         for category, finding in self.findings.items():
             if finding is CategoryResult.WORSE:
                 yield (
@@ -408,6 +417,9 @@ class _DecisionRules:
             ground = f"The gain is shown, but whether the model forgets is not. {guardrail}{count}"
             # More rows of the manifest would not settle that.
             return Verdict.INCONCLUSIVE, [ground], None
+        doubts = [check.doubt for check in self.evidence.harm_checks if check.doubt is not None]
+        if doubts:
+            return Verdict.INCONCLUSIVE, doubts, None
         return (
             Verdict.KEEP,
             [f"Keep the .nemo; to deploy it, hand it to {neighbour_stages.SERVING}."],
@@ -481,8 +493,8 @@ class _DecisionRules:
         )
         return Verdict.INCONCLUSIVE, [ground], rows_by_category[category]
 
-    def remarks(self, verdict: Verdict) -> Iterable[str]:
-        """Yield the remarks that a reader of any verdict must know."""
+    def remarks(self, verdict: Verdict, grounds: Sequence[str]) -> Iterable[str]:
+        """Yield the remarks that a reader of any verdict must know, beside its grounds."""
         guardrail = self.evidence.guardrail
         if guardrail is None:
             yield UNCHECKED
@@ -490,5 +502,8 @@ class _DecisionRules:
             yield str(guardrail)
         if (nonspeech := self.evidence.nonspeech) is not None and nonspeech.harm is None:
             yield str(nonspeech)
+        for check in self.evidence.harm_checks:
+            if check.harm is None and check.doubt not in grounds:
+                yield str(check)
         if verdict is Verdict.KEEP and self.evidence.overfit is not None:
             yield f"{self.evidence.overfit} The best checkpoint was taken."

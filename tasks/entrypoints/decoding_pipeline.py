@@ -28,15 +28,24 @@ _CPU_WORKERS = 8
 # For models that decode by themselves.
 _ITS_BATCH = 16
 _ITS_ROWS = 128
+# Of recordings that are much longer, fewer at a time: memory grows with the square of their length.
+_ITS_SECONDS = 480.0
 
 
-def prepare(model: Any, longest: float, frames: int | None = None) -> Any:  # noqa: ANN401
+def prepare(
+    model: Any,  # noqa: ANN401
+    longest: float,
+    frames: int | None = None,
+    together: int | None = None,
+) -> Any:  # noqa: ANN401
     """Warm a recogniser up and find how much its batches may hold.
 
     Args:
         model: the recogniser.
         longest: seconds of the longest recording.
         frames: padded frames of a batch, instead of the measured default.
+        together: how many recordings there are at most, where memory for the usual number of them
+            would be too much.
 
     Returns:
         The budget.
@@ -49,7 +58,7 @@ def prepare(model: Any, longest: float, frames: int | None = None) -> Any:  # no
     with torch.inference_mode():
         longest_frames = length_batching.frames(longest)
         budget = model.budget(longest_frames, frames)
-        model.warm_up(longest_frames)
+        model.warm_up(longest_frames, together)
     return budget
 
 
@@ -106,10 +115,11 @@ def _transcribe_with_nemo(
     texts = [""] * len(audio)
     for start in range(0, len(order), _ITS_ROWS):
         places = order[start : start + _ITS_ROWS]
+        most = int(_ITS_SECONDS // max(durations[places[0]], 1.0))
         with torch.inference_mode():
             answer = model.model.transcribe(
                 [audio[place] for place in places],
-                batch_size=_ITS_BATCH,
+                batch_size=max(1, min(_ITS_BATCH, most)),
                 num_workers=0,
                 verbose=False,
             )

@@ -268,15 +268,20 @@ class GreedyRecognizer:
         torch.cuda.synchronize(self.device)
         return (torch.cuda.max_memory_allocated(self.device) - allocated) / (rows * frames)
 
-    def warm_up(self, longest: int) -> None:
+    def warm_up(self, longest: int, together: int | None = None) -> None:
         """Run once through everything, with the longest recording's number of frames.
 
         A transducer's graph is captured for the largest group that will come, so that it need not
         be captured anew.
+
+        Args:
+            longest: frames.
+            together: recordings of the largest group, where that is less than usual.
         """
         samples = longest * self.rate // 100
         encoded = self.encode(torch.zeros(1, samples), torch.tensor([samples]))
-        rows = GPU_DECODED_TOGETHER if self.decodes_together else 1
+        rows = min(together or GPU_DECODED_TOGETHER, GPU_DECODED_TOGETHER)
+        rows = rows if self.decodes_together else 1
         output = encoded.output.expand(rows, *encoded.output.shape[1:])
         self.spell(self.decode([Encoded(output, encoded.lengths.expand(rows))]))
 

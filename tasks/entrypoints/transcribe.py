@@ -3,12 +3,13 @@
 Usage: transcribe.py REQUEST.json
 
 The request: {"jobs": [{"model": path, "sets": [{"audio": [path, ...], "durations": [seconds, ...],
-"out": path}]}]}; optionally "dtype": "float32" or "bfloat16" (by default bfloat16 for a large model
-on a GPU that has it); where nobody else ends an abandoned job, "heartbeat": path and
-"abandoned_after_s"; on a GPU "locks": folder and "locks_wait_s". Each ``out`` becomes JSONL with
-one {"audio", "hyp"} a row in the order asked for; it appears only when it is whole. Progress goes
-to standard output as JSON, one object a line. Seconds are those of decoding: neither loading the
-model nor warming up counts.
+"out": path}]}]}; a set may say "apart": true: its recordings are much longer than the others', and
+batches are prepared for them alone, after the others. Optionally "dtype": "float32" or "bfloat16"
+(by default bfloat16 for a large model on a GPU that has it); where nobody else ends an abandoned
+job, "heartbeat": path and "abandoned_after_s"; on a GPU "locks": folder and "locks_wait_s". Each
+``out`` becomes JSONL with one {"audio", "hyp"} a row in the order asked for; it appears only when
+it is whole. Progress goes to standard output as JSON, one object a line. Seconds are those of
+decoding: neither loading the model nor warming up counts.
 """
 
 from __future__ import annotations
@@ -82,17 +83,31 @@ def begin() -> dict[str, Any]:
     return request
 
 
+def prepare(model: Any, sets: Sequence[dict[str, Any]], *, apart: bool) -> Any:  # noqa: ANN401
+    """Prepare for sets whose recordings are of like length."""
+    longest = max(max(audio_set["durations"]) for audio_set in sets)
+    rows = sum(len(audio_set["durations"]) for audio_set in sets) if apart else None
+    return decoding_pipeline.prepare(model, longest, together=rows)
+
+
 def main() -> None:
     """Do all jobs of the request."""
     request = begin()
     report = Reporter()
     for job in request["jobs"]:
         model = load(job["model"], request.get("dtype"))
-        longest = max(max(audio_set["durations"]) for audio_set in job["sets"])
-        budget = decoding_pipeline.prepare(model, longest)
-        report("model", model=job["model"], how=model.describe())
-        for audio_set in job["sets"]:
+        budget, prepared_for = None, None
+        for number, audio_set in enumerate(job["sets"]):
             audio, durations = audio_set["audio"], audio_set["durations"]
+            apart = audio_set.get("apart", False)
+            if prepared_for is not apart:
+                alike = [one for one in job["sets"] if one.get("apart", False) is apart]
+                if prepared_for is not None:
+                    model.release()
+                budget = prepare(model, alike, apart=apart)
+                prepared_for = apart
+            if not number:
+                report("model", model=job["model"], how=model.describe())
             started = time.monotonic()
             texts = decoding_pipeline.transcribe(model, audio, durations, budget, report)
             seconds = time.monotonic() - started

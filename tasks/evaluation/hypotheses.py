@@ -19,7 +19,7 @@ from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data import findings
 from tasks.data.field_advice import advise_term, advise_value
-from tasks.data.manifest import CLINICAL_FIELDS
+from tasks.data.manifest import CLINICAL_FIELDS, GROUP, group_of
 from tasks.data.text_normalizer import contains_words, normalise, normalise_term
 from tasks.data.transcript_tags import find_tags
 from tasks.data.vocabularies import CATEGORIES, advise, find_spelling
@@ -61,6 +61,7 @@ class Hypothesis:
     noise_level: str | None = None
     context_type: str | None = None
     part: Partition | None = None
+    group: str | None = None
 
     @property
     def judges(self) -> bool:
@@ -71,13 +72,17 @@ class Hypothesis:
         return self.part in {Partition.HELD_OUT, None}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the row as the file holds it: every field, None as null."""
+        """Return the row as the file holds it: every field, None as null.
+
+        ``group``, which no contract has, is there only where the row has one.
+        """
         return {
             "audio_filepath": self.audio_filepath,
             "ref": self.ref,
             "hyp": self.hyp,
             **{name: getattr(self, name) for name in CLINICAL_FIELDS},
             "part": None if self.part is None else self.part.value,
+            **({} if self.group is None else {GROUP: self.group}),
         }
 
 
@@ -94,6 +99,7 @@ def hypothesis_for(utterance: Utterance, hyp: str, part: Partition | None = None
         noise_level=utterance.noise_level,
         context_type=utterance.context_type,
         part=part,
+        group=utterance.group,
     )
 
 
@@ -400,4 +406,5 @@ def _hypothesis(record: Mapping[str, Any]) -> Hypothesis:
         record["hyp"],
         **{name: record.get(name) or None for name in CLINICAL_FIELDS},
         part=None if (part := record.get("part")) is None else Partition(part),
+        group=group_of(record),
     )

@@ -30,6 +30,8 @@ CROSS_FITTED_NAME = "crossfit_hyps.jsonl"
 """Every row by a model that never saw it, where the run cross-fitted."""
 GENERAL_NAMES = ("general_baseline_hyps.jsonl", "general_hyps.jsonl")
 """General English by the base and by the tuned model, where there is a guardrail."""
+JOINED_NAME = "general_joined_hyps.jsonl"
+"""What both models write for joined sentences of general English."""
 NONSPEECH_NAME = "nonspeech_hyps.jsonl"
 """What both models find in recordings without speech."""
 DECISION_NAME = "decision.json"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.decision.guardrail import Guardrail
+    from tasks.decision.harm_check import HarmCheck
     from tasks.decision.nonspeech_check import NonspeechCheck
     from tasks.evaluation.baseline import Baseline
     from tasks.evaluation.scoring import Scores
@@ -40,6 +41,7 @@ class SupplementaryResults:
         cross_fitted: every row by a model that never saw it; None without folds.
         folds: how many there are.
         nonspeech: words found where nobody speaks; None where that was not looked at.
+        harm_checks: what else was looked at for harm.
         shipped: the model that is judged; None where there was no choice.
         unmixed: the plain tuned model's scores, where a mixture is shipped.
     """
@@ -48,6 +50,7 @@ class SupplementaryResults:
     cross_fitted: diff.PairedScores | None
     folds: int
     nonspeech: NonspeechCheck | None = None
+    harm_checks: tuple[HarmCheck, ...] = ()
     shipped: ShippedModel | None = None
     unmixed: Scores | None = None
 
@@ -99,6 +102,7 @@ def build_leaderboard(
     notes.append(UNCHECKED if supplementary.guardrail is None else str(supplementary.guardrail))
     if supplementary.nonspeech is not None:
         notes.append(str(supplementary.nonspeech))
+    notes += map(str, supplementary.harm_checks)
     if (shipped := supplementary.shipped) is not None and shipped.mixed:
         notes.append(
             f"{tuned} is a mixture: {shipped.value:g} of the tuned model's weights and "

@@ -65,12 +65,15 @@ class AudioSet:
         durations: seconds, one a file.
         recordings: content hashes, one a file.
         roots: folders that hold all of the audio.
+        apart: whether it gets batches and a memory budget of its own, as recordings that are many
+            times longer than the others need.
     """
 
     audio: tuple[Path, ...]
     durations: tuple[float, ...]
     recordings: tuple[str, ...]
     roots: tuple[Path, ...]
+    apart: bool = False
 
     def __post_init__(self) -> None:
         if not len(self.audio) == len(self.durations) == len(self.recordings):
@@ -92,6 +95,7 @@ class AudioSet:
             tuple(self.durations[place] for place in places),
             tuple(self.recordings[place] for place in places),
             self.roots,
+            self.apart,
         )
 
 
@@ -136,6 +140,7 @@ def transcribe(
     store: TranscriptStore,
     report: Callable[[str], None] = lambda _: None,
     *,
+    also: Sequence[Piece] = (),
     holding: AbstractContextManager[object] | None = None,
 ) -> tuple[Transcript, ...]:
     """Decode one set by each model; reuse the hypotheses that are stored.
@@ -146,6 +151,8 @@ def transcribe(
         runtime: where to decode.
         store: the hypotheses that were made before; gets the new ones.
         report: is called with a line of progress now and then.
+        also: sets for some of the models that are decoded in the same job; their hypotheses are
+            read from the store.
         holding: is entered while something is decoded, and not at all where nothing has to be.
 
     Returns:
@@ -155,6 +162,10 @@ def transcribe(
         TranscriptionError: a model could not be loaded or decoding failed; holds the log's end.
     """
     pieces = missing(models, audio, store)
+    for model, one_set in also:
+        pieces += missing([model], one_set, store)
+    # Those of one model together, so that it is loaded once.
+    pieces.sort(key=lambda piece: models.index(piece[0]))
     decoding_notes: dict[Path, str] = {}
     with holding if pieces and holding is not None else nullcontext():
         piece_seconds = decode(pieces, runtime, store, report, decoding_notes)
@@ -164,7 +175,7 @@ def transcribe(
         new = [
             (piece, seconds)
             for (piece_model, piece), seconds in zip(pieces, piece_seconds, strict=True)
-            if piece_model == model
+            if piece_model == model and not piece.apart
         ]
         transcripts.append(
             Transcript(
@@ -287,6 +298,7 @@ def _request(
                         "audio": [map_path(path) for path in audio.audio],
                         "durations": audio.durations,
                         "out": map_path(hyp_file),
+                        **({"apart": True} if audio.apart else {}),
                     }
                     for (_, audio), hyp_file in sets
                 ],

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from tasks.data.joined_sentences import JoinedRow
     from tasks.data.nonspeech import NonspeechRecording
     from tasks.data.preflight import CheckedRow
     from tasks.data.split import Split
@@ -33,6 +34,17 @@ def nonspeech_set(recordings: Sequence[NonspeechRecording]) -> AudioSet:
         tuple(recording.seconds for recording in recordings),
         tuple(recording.sha256 for recording in recordings),
         tuple({recording.audio.parent: None for recording in recordings}),
+    )
+
+
+def joined_set(rows: Sequence[JoinedRow], folder: Path) -> AudioSet:
+    """Return joined sentences that were written into a folder as a set to decode apart."""
+    return AudioSet(
+        tuple(folder / row.name for row in rows),
+        tuple(row.duration for row in rows),
+        tuple(row.recording for row in rows),
+        (folder,),
+        apart=True,
     )
 
 

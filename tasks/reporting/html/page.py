@@ -17,6 +17,7 @@ from tasks.records import verdict_ledger
 from tasks.reporting.html import svg_charts
 from tasks.reporting.html.audio_clips import clips
 from tasks.reporting.html.chart_data import category_differences, training_series
+from tasks.reporting.html.harm_section import describe_harms
 from tasks.reporting.html.metric_table import metric_lines
 from tasks.reporting.html.number_format import percent, points
 from tasks.reporting.html.shipped_section import describe_shipped
@@ -124,6 +125,7 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "against_forgetting": AGAINST_FORGETTING,
         "metrics": list(metric_lines(evidence.judged, words)),
         "trained_metrics": list(metric_lines(evidence.trained, words)),
+        "harms": describe_harms(decision),
         "strict_faults": describe_faults(evidence.judged),
         "judged_n": len(evidence.judged.pairs),
         "trained_n": len(evidence.trained.pairs),

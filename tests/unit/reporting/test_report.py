@@ -17,13 +17,18 @@ from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.decision import mixture_choice
-from tasks.decision.guardrail import Guardrail
-from tasks.evaluation.diff import pair
+from tasks.decision.group_check import check_groups
+from tasks.decision.guardrail import Guardrail, GuardrailPolicy
+from tasks.decision.joined_check import JoinedTexts, check_joined
+from tasks.decision.nonspeech_check import check_nonspeech
+from tasks.decision.writing_check import check_writing
+from tasks.evaluation.diff import pair, term_missed
 from tasks.evaluation.hypotheses import Hypothesis, Partition, write_hypotheses
 from tasks.evaluation.scoring import score
 from tasks.evaluation.statistics import Interval
 from tasks.records import run_record
 from tasks.reporting.html import audio_clips, chart_data, png_figures, svg_charts, write_report
+from tasks.reporting.html.harm_section import describe_harms
 from tasks.reporting.html.number_format import points
 from tasks.reporting.html.page import render
 from tasks.reporting.html.report_data import gather
@@ -469,3 +474,47 @@ def test_a_training_without_figures_has_no_chart(finished: Path, page: str, tmp_
 def test_points_have_a_real_minus_sign() -> None:
     """And no sign without a difference."""
     assert [points(value) for value in (-0.4, 0.051, 0.0)] == ["−40", "+5", "0"]
+
+
+def test_harm_that_was_looked_for_has_a_line_each(tmp_path: Path) -> None:
+    """Long recordings, silence, writing and voices, as decision.json holds them; a loss first."""
+    finished = prepared_cycles.finish_turn(tmp_path, 1, prepared_cycles.Turn())
+    texts = ("we walked along the river",) * 16
+    half = JoinedTexts(120, texts, " ".join(texts), " ".join(texts[:8]))
+    general = score([Hypothesis("a.wav", texts[0], texts[0])])
+    path = finished / "decision.json"
+    decision = json.loads(path.read_text())
+    decision |= {
+        check.name: check.as_dict()
+        for check in (
+            check_joined([half], GuardrailPolicy()),
+            check_writing(general, general),
+            check_groups(
+                gather(open_cycle(finished), run_record.read(open_cycle(finished))).judged,
+                term_missed,
+            ),
+        )
+    }
+    decision["nonspeech"] = check_nonspeech(["oh", ""], ["oh", "oh oh"], []).as_dict()
+    path.write_text(json.dumps(decision))
+    lines = describe_harms(decision)
+    assert [(line.name, line.finding) for line in lines[:5]] == [
+        ("WER of sentences joined to 120 s", "broken"),
+        ("words found where nobody speaks", "held"),
+        ("terms found where nobody speaks", "held"),
+        (
+            "punctuation F1",
+            "not applicable: the references have 0 marks, fewer than 20",
+        ),
+        ("case accuracy", "not applicable: the references have 0 capitals, fewer than 20"),
+    ]
+    assert [line.name for line in lines[5:]] == ["KER, voice voice0", "KER, voice voice1"]
+    assert (lines[0].before, lines[0].after, lines[0].change) == ("0.0 %", "50.0 %", "+50.0")
+    page = write_report(open_cycle(finished), run_record.read(open_cycle(finished)))[0].read_text()
+    assert "Harm looked for" in page
+    assert "WER of sentences joined to 120 s" in page
+
+
+def test_a_run_that_did_not_look_for_harm_has_no_such_section(page: str) -> None:
+    """Its decision.json is of a former version."""
+    assert "Harm looked for" not in page

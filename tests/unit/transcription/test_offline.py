@@ -29,6 +29,7 @@ class Planned:
     hardware: Hardware = field(default_factory=lambda: Hardware((), 1))
     decoded: list[list[str]] = field(default_factory=list)
     worked_in: list[Path] = field(default_factory=list)
+    apart: list[bool] = field(default_factory=list)
     fails_after: int | None = None
 
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:
@@ -49,6 +50,7 @@ class Planned:
             if self.fails_after is not None and len(self.decoded) == self.fails_after:
                 return JobResult(1)
             self.decoded.append([path.rsplit("/", 1)[-1] for path in wanted["audio"]])
+            self.apart.append(wanted.get("apart", False))
             with open(wanted["out"], "w", encoding="utf-8") as out:  # noqa: PTH123 - a string
                 out.writelines(
                     json.dumps({"audio": path, "hyp": f"said {path[-5]}"}) + "\n"
@@ -202,3 +204,25 @@ def test_nobody_is_waited_for_where_nothing_is_to_be_decoded(tmp_path: Path) -> 
     for name in ("first", "again"):
         transcribe((model,), audio(tmp_path, "ab"), Planned(), kept, holding=slot(name))
     assert entered == ["first"]
+
+
+def test_a_set_apart_is_decoded_in_the_same_job_by_the_models_that_are_named(
+    tmp_path: Path, models: tuple[Path, Path]
+) -> None:
+    """Its pieces are cut alone and marked; the models' own sets and speeds are as without it."""
+    runtime, kept = Planned(), TranscriptStore(tmp_path / "kept", "decoder")
+    long_audio = AudioSet((tmp_path / "long1.wav",), (120.0,), ("long",), (tmp_path,), apart=True)
+    both = transcribe(models, audio(tmp_path, "xyz"), runtime, kept, also=[(models[0], long_audio)])
+    assert len(runtime.worked_in) == 1
+    assert runtime.decoded == [
+        ["0.wav", "1.wav", "2.wav"],
+        ["long1.wav"],
+        ["0.wav", "1.wav", "2.wav"],
+    ]
+    assert runtime.apart == [False, True, False]
+    assert [(one.decoded, one.audio_seconds, len(one.hypotheses)) for one in both] == [
+        (3, 9.0, 3),
+        (3, 9.0, 3),
+    ]
+    assert kept.read(models[0])["long"] == "said 1"
+    assert "long" not in kept.read(models[1])
