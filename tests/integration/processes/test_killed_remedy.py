@@ -1,0 +1,61 @@
+"""A run that is killed while a remedy trains, and the same command once more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from tasks.common import atomic_files
+from tests.support import factories, prefect_site, stub_programs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_run_that_is_killed_in_a_remedy_goes_on_in_it(fresh_cycle: Path, tmp_path: Path) -> None:
+    """The first training is found, the remedy ends, and the model is shipped."""
+    general = factories.make_general(fresh_cycle.parent.parent / "general", 100)
+    (general.parent / stub_programs.FORGOTTEN).touch()
+    command = [sys.executable, "-m", "asr_flywheel", "run", str(fresh_cycle), "--base", "embedded"]
+    command += ["--epochs", "2", "--selection-share", "0.6", "--general", str(general)]
+    environment = {
+        **os.environ,
+        **stub_programs.ENVIRONMENT,
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    }
+
+    def run(*more: str) -> None:
+        done = subprocess.run(
+            [*command, *more], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    run("--remedies", "0")
+    (first,) = fresh_cycle.glob("models/*/adapted_model.nemo")
+    with stub_programs.held(fresh_cycle), (tmp_path / "log").open("wb") as log:
+        killed = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+        prefect_site.wait_for(
+            lambda: killed.poll() is not None or prefect_site.trained_batches(fresh_cycle)
+        )
+        assert killed.poll() is None, (tmp_path / "log").read_text()
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+    made = first.parent.joinpath("training_run_info.json")
+    started = atomic_files.read_json(made)["starts"]
+    run()
+    assert atomic_files.read_json(made)["starts"] == started
+    decision = atomic_files.read_json(fresh_cycle.parent / "cycle2" / "decision.json")
+    alone, remedy = decision["shipping"]["attempts"]
+    assert (alone["remedy"], alone["held"]) == (None, False)
+    assert (remedy["remedy"], remedy["held"]) == ("replay", True)
+    assert first.parent.name == alone["training"]
+    assert {path.name for path in fresh_cycle.glob("models/*")} == {
+        alone["training"],
+        remedy["training"],
+    }
