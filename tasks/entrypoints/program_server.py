@@ -12,7 +12,8 @@ ended. The program leads a process group of its own, as if it had been started f
 The server ends when the other end of its socket is closed, and takes running programs with it: its
 owner is gone. It ends also when it has had nothing to do for ten minutes.
 
-A fork may not use a GPU that its parent has used, so that nothing here may ask for one.
+A fork may not use a GPU whose driver its parent has loaded. A server whose libraries have done so
+ends before it forks anything.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ def import_libraries() -> None:
     import nemo.core.config  # noqa: PLC0415 - likewise
     import nemo.utils.exp_manager  # noqa: F401, PLC0415 - likewise
 
+    if "libcuda.so" in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace"):
+        sys.exit("a library has loaded CUDA's driver, which no fork could use")
     # What is there now is never freed; a collection that looked at it would copy its pages.
     gc.collect()
     gc.freeze()

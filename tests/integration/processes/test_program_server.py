@@ -6,6 +6,7 @@ The libraries here are empty packages of the names that it imports, so that it b
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -214,6 +215,20 @@ def test_libraries_that_cannot_be_imported_are_no_server(
 ) -> None:
     """The runtime then starts the program by itself, whose log tells why."""
     (Path(environment["PYTHONPATH"]) / LIBRARIES[0]).write_text("raise ImportError\n")
+    with pytest.raises(ServerGoneError):
+        start(environment, tmp_path, "print('never')")
+
+
+def test_a_server_with_a_gpu_driver_forks_nothing(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A fork could not use the GPU. The driver here is another library under its name."""
+    driver = tmp_path / "libcuda.so.1"
+    mapped = Path("/proc/self/maps").read_text(encoding="utf-8").split()
+    shutil.copy(next(path for path in mapped if path.startswith("/") and ".so" in path), driver)
+    (Path(environment["PYTHONPATH"]) / LIBRARIES[0]).write_text(
+        f"import ctypes\nctypes.CDLL({str(driver)!r})\n"
+    )
     with pytest.raises(ServerGoneError):
         start(environment, tmp_path, "print('never')")
 
