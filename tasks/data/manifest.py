@@ -15,6 +15,7 @@ from tasks.common.errors import InputError
 from tasks.data import findings
 from tasks.data.canonical_terms import contains_term, find_spelling
 from tasks.data.field_advice import advise_duration, advise_term, advise_value
+from tasks.data.row_terms import TERMS, RowTerm, categories_of, flagged_terms, sound_terms
 from tasks.data.text_normalizer import contains_words, normalise
 from tasks.data.vocabularies import VOCABULARIES, advise
 
@@ -50,6 +51,8 @@ class Utterance:
         noise_level: clean, snr_15db, snr_5db or the user's own.
         context_type: dictation, handoff, chart_note, history or the user's own.
         extra: fields that this tool does not know; they are kept.
+        terms: several clinical terms, each with its category, where the row lists them; they count
+            in the place of ``term`` and ``entity_category``.
     """
 
     row: int
@@ -63,6 +66,17 @@ class Utterance:
     noise_level: str | None = None
     context_type: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    terms: tuple[RowTerm, ...] = ()
+
+    @property
+    def flagged(self) -> tuple[RowTerm, ...]:
+        """All clinical terms of the row: its list, or its single term."""
+        return flagged_terms(self.terms, self.term, self.entity_category)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories that the row counts for, each once."""
+        return categories_of(self.terms, self.entity_category)
 
     @property
     def group(self) -> str | None:
@@ -87,6 +101,8 @@ class Utterance:
         for name in CLINICAL_FIELDS:
             if (value := getattr(self, name)) is not None:
                 record[name] = value
+        if self.terms:
+            record[TERMS] = [item.as_dict() for item in self.terms]
         return {**record, **self.extra}
 
 
@@ -353,6 +369,10 @@ def _utterance(number: int, record: Mapping[str, Any]) -> Utterance | None:
         "text": text if isinstance(text, str) and "\0" not in text else "",
         "duration": None if any(_check_duration(number, duration)) else duration,
         **{name: _sound_field(name, record.get(name)) for name in CLINICAL_FIELDS},
+        TERMS: tuple(
+            RowTerm(item.term, _sound_field("entity_category", item.entity_category))
+            for item in sound_terms(record.get(TERMS))
+        ),
     }
     extra = {name: value for name, value in record.items() if name not in _KNOWN_FIELDS}
     return Utterance(row=number, **known_fields, extra=extra)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tasks.decision.guardrail import Guardrail
     from tasks.decision.harm_check import HarmCheck
     from tasks.decision.nonspeech_check import NonspeechCheck
-    from tasks.evaluation.scoring import UtteranceScore
+    from tasks.evaluation.scoring import Occurrence, UtteranceScore
 
 
 def judged_rows(pairing: diff.PairedScores) -> tuple[diff.PairedScores, str]:
@@ -64,12 +64,10 @@ def evidence(
     if cross_fitted is not None:
         judged, basis = cross_fitted, row_basis.CROSS_FITTED
     gap = pronunciation_gap(judged.after, GatePolicy())
-    holds_false_keyword = FalseKeywordFinder(
-        index_terms(pair.after.row.term for pair in pairing.pairs)
-    )
+    holds_false_keyword = FalseKeywordFinder(index_terms(pairing.terms))
 
     def view(
-        rows: diff.PairedScores, missed: Callable[[UtteranceScore], bool | None]
+        rows: diff.PairedScores, missed: Callable[[UtteranceScore, Occurrence], bool]
     ) -> DecisionEvidence:
         effect = false_keyword_effect(rows, holds_false_keyword, missed)
         groups = check_groups(rows, missed)
@@ -104,11 +102,9 @@ def evidence(
     return replace(grounds, views=views)
 
 
-def missed_or_wrong_value(row: UtteranceScore) -> bool | None:
-    """Return whether a row's term was missed, or a number, dose or negation of it is wrong."""
-    if row.term_missed is None or row.term_missed:
-        return row.term_missed
-    return bool(compare(row.row.ref, row.row.hyp).wrong)
+def missed_or_wrong_value(row: UtteranceScore, occurrence: Occurrence) -> bool:
+    """Return whether a term was missed, or a number, dose or negation of its row is wrong."""
+    return occurrence.missed or bool(compare(row.row.ref, row.row.hyp).wrong)
 
 
 def read_all_rows(pairing: diff.PairedScores, priority: Sequence[str]) -> TableReading:

@@ -6,9 +6,10 @@ counted and said. Every difference knows how sure it is: a p-value and an interv
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
 from tasks.data.text_normalizer import normalise_term
@@ -18,9 +19,9 @@ from tasks.evaluation.row_matching import keys
 from tasks.evaluation.scoring import Proportion, Scores, block_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
-    from tasks.evaluation.scoring import UtteranceScore
+    from tasks.evaluation.scoring import Occurrence, UtteranceScore
     from tasks.evaluation.statistics import Interval
 
 ALL_CATEGORIES = "(all)"
@@ -34,14 +35,33 @@ class ScorePair:
     after: UtteranceScore
 
 
-def term_missed(row: UtteranceScore) -> bool | None:
-    """Return whether the row's term was missed; None where it has none."""
-    return row.term_missed
+@dataclass(frozen=True, slots=True)
+class PairedOccurrence:
+    """One term in one row as both evaluations count it: the unit that is compared.
+
+    Attributes:
+        row: the place of its row among the pairs.
+        term: what hangs together across rows: the term, or the row itself without one.
+        category: its entity_category.
+        before: whether it was missed before.
+        after: whether it was missed after.
+    """
+
+    row: int
+    term: str | int
+    category: str | None
+    before: bool
+    after: bool
 
 
-def missed_in_any_spelling(row: UtteranceScore) -> bool | None:
-    """Return whether the row's term was missed in every spelling; None where it has none."""
-    return row.missed_in_any_spelling
+def term_missed(row: UtteranceScore, occurrence: Occurrence) -> bool:  # noqa: ARG001
+    """Return whether a term of a row was missed."""
+    return occurrence.missed
+
+
+def missed_in_any_spelling(row: UtteranceScore, occurrence: Occurrence) -> bool:  # noqa: ARG001
+    """Return whether a term of a row was missed in every spelling."""
+    return occurrence.missed_in_any_spelling
 
 
 # Without slots: the parts and the changes by category are kept once they are known.
@@ -94,24 +114,64 @@ class PairedScores:
         """The change of KER of each category, and of all rows under ``ALL_CATEGORIES``."""
         return self.changes(term_missed)
 
-    def changes(
-        self, missed: Callable[[UtteranceScore], bool | None]
-    ) -> dict[str, KeywordErrorChange]:
-        """Return the change of each category, and of all rows under ``ALL_CATEGORIES``.
+    def occurrences(
+        self, missed: Callable[[UtteranceScore, Occurrence], bool]
+    ) -> Iterator[PairedOccurrence]:
+        """Yield every term of every row as both evaluations count it.
 
         Args:
-            missed: what counts as missed in a row; None leaves the row out.
+            missed: what counts as missed.
         """
-        groups: dict[str, list[_Flip]] = {ALL_CATEGORIES: []}
         for place, pair in enumerate(self.pairs):
-            before, after = missed(pair.before), missed(pair.after)
-            if before is None or after is None:
-                continue
-            flip = _Flip(before, after, block_of(pair.after.row.term, place))
-            groups[ALL_CATEGORIES].append(flip)
-            if (category := pair.after.row.entity_category) is not None:
-                groups.setdefault(category, []).append(flip)
-        return {category: _delta(category, flips) for category, flips in sorted(groups.items())}
+            for earlier, later in _matched(pair):
+                yield PairedOccurrence(
+                    place,
+                    block_of(later.term, place),
+                    later.category,
+                    missed(pair.before, earlier),
+                    missed(pair.after, later),
+                )
+
+    def changes(
+        self, missed: Callable[[UtteranceScore, Occurrence], bool]
+    ) -> dict[str, KeywordErrorChange]:
+        """Return the change of each category, and of all terms under ``ALL_CATEGORIES``.
+
+        Args:
+            missed: what counts as missed.
+        """
+        return _by_category((one, (one.category,)) for one in self.occurrences(missed))
+
+    def row_changes(
+        self, wrong: Callable[[UtteranceScore], bool | None]
+    ) -> dict[str, KeywordErrorChange]:
+        """Return the change in rows, not terms: a row counts once in each category that it has.
+
+        Args:
+            wrong: what counts in a row; None leaves the row out.
+        """
+
+        def rows() -> Iterator[tuple[PairedOccurrence, Iterable[str]]]:
+            for place, pair in enumerate(self.pairs):
+                before, after = wrong(pair.before), wrong(pair.after)
+                if before is not None and after is not None:
+                    row = pair.after.row
+                    term = block_of(row.first_term, place)
+                    yield PairedOccurrence(place, term, None, before, after), row.categories
+
+        return _by_category(rows())
+
+    def change_in(self, categories: Container[str]) -> KeywordErrorChange:
+        """Return the change over the terms of several categories together."""
+        return summarise_changes(
+            ALL_CATEGORIES,
+            [one for one in self.occurrences(term_missed) if one.category in categories],
+        )
+
+    @property
+    def terms(self) -> Iterator[str]:
+        """The terms of all rows."""
+        return (item.term for pair in self.pairs for item in pair.after.row.flagged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +180,12 @@ class KeywordErrorChange:
 
     Attributes:
         category: an entity_category, or ``ALL_CATEGORIES``.
-        before: rows whose term was missed before, of the rows that have a term.
+        before: occurrences of terms that were missed before, of all.
         after: the same after.
-        fixed: rows missed before and found after.
-        broken: rows found before and missed after.
-        nets: of each term whose rows changed, rows fixed less rows broken.
+        fixed: occurrences missed before and found after.
+        broken: occurrences found before and missed after.
+        nets: of each term that changed, occurrences fixed less occurrences broken.
+        row_nets: the same of each row that changed; empty where each row has one term.
     """
 
     category: str
@@ -133,9 +194,10 @@ class KeywordErrorChange:
     fixed: int
     broken: int
     nets: tuple[int, ...] = ()
+    row_nets: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.before.n != self.after.n:
+        if (self.before.n, self.before.rows) != (self.after.n, self.after.rows):
             raise ValueError("a difference needs the same rows on both sides")
         if self.before.hits - self.after.hits != self.fixed - self.broken:
             raise ValueError("fixed and broken rows do not explain the difference")
@@ -143,11 +205,30 @@ class KeywordErrorChange:
             raise ValueError("more rows were fixed or broken than were missed")
         if self.nets and sum(self.nets) != self.fixed - self.broken:
             raise ValueError("the terms' changes do not add up to the rows'")
+        if self.row_nets and sum(self.row_nets) != self.fixed - self.broken:
+            raise ValueError("the rows' changes do not add up to the terms'")
 
     @property
     def n(self) -> int:
-        """Rows with a term."""
+        """Occurrences of terms; rows, where each has one."""
         return self.before.n
+
+    @property
+    def rows(self) -> int:
+        """Rows with a term."""
+        return self.before.rows
+
+    @property
+    def inflation(self) -> float:
+        """How many times the variance of independent terms that of the net change is.
+
+        Terms of one row change together (the design effect of Rao & Scott 1992); 1 where each row
+        has one term.
+        """
+        if not self.row_nets:
+            return 1.0
+        squares = sum(net * net for net in self.row_nets)
+        return max(1.0, squares / (self.fixed + self.broken))
 
     @property
     def relative(self) -> float | None:
@@ -158,8 +239,19 @@ class KeywordErrorChange:
 
     @property
     def p(self) -> float | None:
-        """McNemar's mid-p value, two-sided; None without rows."""
-        return statistics.mcnemar_mid_p(self.fixed, self.broken) if self.n else None
+        """The mid-p value, two-sided; None without rows.
+
+        McNemar's where each row has one term. Where rows have several, the larger of two: with the
+        terms of a row together, and with the rows of a term together.
+        """
+        if not self.n:
+            return None
+        if self.before.in_rows is None:
+            return statistics.mcnemar_mid_p(self.fixed, self.broken)
+        p_rows = statistics.sign_flip_mid_p(self.row_nets)
+        if self.p_terms is None or len(self.nets) < statistics.FEWEST_BLOCKS:
+            return p_rows
+        return max(p_rows, self.p_terms)
 
     @property
     def p_terms(self) -> float | None:
@@ -169,12 +261,19 @@ class KeywordErrorChange:
     @property
     def interval(self) -> Interval | None:
         """The 95 % interval of (KER after - KER before); None without rows."""
-        return statistics.paired_difference(self.fixed, self.broken, self.n)
+        if self.before.in_rows is None:
+            return statistics.paired_difference(self.fixed, self.broken, self.n)
+        counts = (count / self.inflation for count in (self.fixed, self.broken, self.n))
+        return statistics.paired_difference(*counts)
 
     def as_dict(self) -> dict[str, object]:
-        """Return the record that ``asr-flywheel diff --json`` prints of a category."""
+        """Return the record that ``asr-flywheel diff --json`` prints of a category.
+
+        ``rows`` is there where it is not ``n``.
+        """
         return {
             "n": self.n,
+            **({} if self.before.in_rows is None else {"rows": self.rows}),
             "ker_a": self.before.rate,
             "ker_b": self.after.rate,
             "relative": self.relative,
@@ -234,7 +333,7 @@ def changes(pairing: PairedScores) -> tuple[MetricChange, ...]:
     """
     before = Scores(tuple(pair.before for pair in pairing.pairs))
     after = pairing.after
-    terms = [block_of(pair.after.row.term, place) for place, pair in enumerate(pairing.pairs)]
+    terms = [block_of(pair.after.row.first_term, place) for place, pair in enumerate(pairing.pairs)]
 
     def rate(name: str, figure: str, numerator: str, denominator: str) -> MetricChange:
         columns = [
@@ -251,8 +350,7 @@ def changes(pairing: PairedScores) -> tuple[MetricChange, ...]:
             interval,
         )
 
-    def share(name: str, missed: Callable[[UtteranceScore], bool | None]) -> MetricChange:
-        delta = pairing.changes(missed)[ALL_CATEGORIES]
+    def share(name: str, delta: KeywordErrorChange) -> MetricChange:
         return MetricChange(
             name, delta.n, delta.before.rate, delta.after.rate, delta.interval, delta.p
         )
@@ -260,8 +358,8 @@ def changes(pairing: PairedScores) -> tuple[MetricChange, ...]:
     return (
         rate("WER", "wer", "wer_sum", "n"),
         rate("CER", "cer", "cer_sum", "n"),
-        share("KER", term_missed),
-        share("SER", lambda row: row.sentence_wrong),
+        share("KER", pairing.changes(term_missed)[ALL_CATEGORIES]),
+        share("SER", pairing.row_changes(lambda row: row.sentence_wrong)[ALL_CATEGORIES]),
         rate("pooled WER", "pooled_wer", "word_edits", "ref_words"),
     )
 
@@ -271,25 +369,34 @@ def exposure(pairing: PairedScores) -> tuple[KeywordErrorChange, ...]:
 
     Empty where it is not known what was trained on.
     """
+    held_out = pairing.held_out
+    paired = list(held_out.occurrences(term_missed))
+    values: dict[str, list[str | int | None]] = {
+        "term": [one.term for one in paired],
+        "voice": [_voice(held_out.pairs[one.row].after) for one in paired],
+    }
+    trained_rows = [pair.after for pair in pairing.trained.pairs]
+    trained_values: dict[str, set[str | None]] = {
+        "term": {normalise_term(one.term) for row in trained_rows for one in row.occurrences},
+        "voice": {_voice(row) for row in trained_rows} - {None},
+    }
     changes_by_exposure = []
-    for field_label, name in (("term", "term"), ("voice", "voice_id")):
-        trained_values = {_field_value(pair, name) for pair in pairing.trained.pairs} - {None}
-        if not trained_values:
+    for name, trained in trained_values.items():
+        if not trained:
             continue
-        for label, is_seen in ((f"seen {field_label}", True), (f"unseen {field_label}", False)):
-            rows = pairing.held_out.where(
-                lambda pair, name=name, trained_values=trained_values, is_seen=is_seen: (  # type: ignore[misc]
-                    (value := _field_value(pair, name)) is not None
-                    and (value in trained_values) is is_seen
-                )
-            )
-            changes_by_exposure.append(replace(rows.by_category[ALL_CATEGORIES], category=label))
+        for label, is_seen in ((f"seen {name}", True), (f"unseen {name}", False)):
+            chosen = [
+                one
+                for one, value in zip(paired, values[name], strict=True)
+                if value is not None and (value in trained) is is_seen
+            ]
+            changes_by_exposure.append(summarise_changes(label, chosen))
     return tuple(changes_by_exposure)
 
 
-def _field_value(pair: ScorePair, name: str) -> str | None:
-    value = getattr(pair.after.row, name)
-    return normalise_term(value) if value else None
+def _voice(row: UtteranceScore) -> str | None:
+    voice = row.row.voice_id
+    return normalise_term(voice) if voice else None
 
 
 def pair(before: Scores, after: Scores) -> PairedScores:
@@ -318,22 +425,47 @@ def pair(before: Scores, after: Scores) -> PairedScores:
     )
 
 
-class _Flip(NamedTuple):
-    before: bool
-    after: bool
-    term: str | int
+def _matched(pair: ScorePair) -> Iterator[tuple[Occurrence, Occurrence]]:
+    """Yield the terms of a row that both evaluations count."""
+    before, after = pair.before.occurrences, pair.after.occurrences
+    if len(before) == len(after) == 1:
+        yield before[0], after[0]
+        return
+    earlier = {normalise_term(one.term): one for one in before}
+    for later in after:
+        if (same := earlier.get(normalise_term(later.term))) is not None:
+            yield same, later
 
 
-def _delta(category: str, flips: Sequence[_Flip]) -> KeywordErrorChange:
-    nets: dict[str | int, int] = {}
-    for flip in flips:
-        if flip.before is not flip.after:
-            nets[flip.term] = nets.get(flip.term, 0) + (1 if flip.before else -1)
+def _by_category(
+    occurrences: Iterable[tuple[PairedOccurrence, Iterable[str | None]]],
+) -> dict[str, KeywordErrorChange]:
+    """Return the change of each category, and of all under ``ALL_CATEGORIES``."""
+    groups: dict[str, list[PairedOccurrence]] = {ALL_CATEGORIES: []}
+    for one, categories in occurrences:
+        groups[ALL_CATEGORIES].append(one)
+        for category in categories:
+            if category is not None:
+                groups.setdefault(category, []).append(one)
+    return {name: summarise_changes(name, group) for name, group in sorted(groups.items())}
+
+
+def summarise_changes(category: str, occurrences: Sequence[PairedOccurrence]) -> KeywordErrorChange:
+    """Return the change over paired occurrences, with the nets of terms and of rows."""
+    rows = {one.row for one in occurrences}
+    nets: Counter[str | int] = Counter()
+    row_nets: Counter[int] = Counter()
+    for one in occurrences:
+        if one.before is not one.after:
+            net = 1 if one.before else -1
+            nets[one.term] += net
+            row_nets[one.row] += net
     return KeywordErrorChange(
         category=category,
-        before=Proportion(sum(flip.before for flip in flips), len(flips)),
-        after=Proportion(sum(flip.after for flip in flips), len(flips)),
-        fixed=sum(flip.before and not flip.after for flip in flips),
-        broken=sum(flip.after and not flip.before for flip in flips),
+        before=Proportion(sum(one.before for one in occurrences), len(occurrences), len(rows)),
+        after=Proportion(sum(one.after for one in occurrences), len(occurrences), len(rows)),
+        fixed=sum(one.before and not one.after for one in occurrences),
+        broken=sum(one.after and not one.before for one in occurrences),
         nets=tuple(nets.values()),
+        row_nets=tuple(row_nets.values()) if len(rows) < len(occurrences) else (),
     )

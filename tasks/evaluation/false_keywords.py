@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tasks.data.canonical_terms import CanonicalTerm
     from tasks.evaluation.diff import KeywordErrorChange, PairedScores
-    from tasks.evaluation.scoring import UtteranceScore
+    from tasks.evaluation.scoring import Occurrence, UtteranceScore
 
 
 @dataclass(frozen=True)
@@ -136,17 +136,19 @@ class FalseKeywordFinder:
 def false_keyword_effect(
     pairing: PairedScores,
     holds_one: Callable[[UtteranceScore], bool | None],
-    missed: Callable[[UtteranceScore], bool | None],
+    missed: Callable[[UtteranceScore, Occurrence], bool],
 ) -> FalseKeywordEffect:
     """Count the false keywords on both sides of a comparison.
 
     Args:
         pairing: the rows.
         holds_one: whether a row holds a false keyword; see ``FalseKeywordFinder``.
-        missed: whether a row counts as missed.
+        missed: whether a term of a row counts as missed.
     """
 
-    def missed_or_false_keyword(row: UtteranceScore) -> bool | None:
-        return holds_one(row) or missed(row)
+    def missed_or_false_keyword(row: UtteranceScore, occurrence: Occurrence) -> bool:
+        return bool(holds_one(row)) or missed(row, occurrence)
 
-    return FalseKeywordEffect(pairing.changes(holds_one), pairing.changes(missed_or_false_keyword))
+    return FalseKeywordEffect(
+        pairing.row_changes(holds_one), pairing.changes(missed_or_false_keyword)
+    )

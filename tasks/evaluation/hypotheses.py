@@ -20,6 +20,7 @@ from tasks.common.errors import InputError
 from tasks.data import findings
 from tasks.data.field_advice import advise_term, advise_value
 from tasks.data.manifest import CLINICAL_FIELDS, GROUP, group_of
+from tasks.data.row_terms import TERMS, RowTerm, categories_of, flagged_terms, sound_terms
 from tasks.data.text_normalizer import contains_words, normalise, normalise_term
 from tasks.data.transcript_tags import find_tags
 from tasks.data.vocabularies import CATEGORIES, advise, find_spelling
@@ -62,6 +63,22 @@ class Hypothesis:
     context_type: str | None = None
     part: Partition | None = None
     group: str | None = None
+    terms: tuple[RowTerm, ...] = ()
+
+    @property
+    def flagged(self) -> tuple[RowTerm, ...]:
+        """All clinical terms of the row: its list, or its single term."""
+        return flagged_terms(self.terms, self.term, self.entity_category)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories that the row counts for, each once."""
+        return categories_of(self.terms, self.entity_category)
+
+    @property
+    def first_term(self) -> str | None:
+        """The term whose block the row belongs to where rows are drawn: its first."""
+        return self.terms[0].term if self.terms else self.term
 
     @property
     def judges(self) -> bool:
@@ -74,13 +91,14 @@ class Hypothesis:
     def as_dict(self) -> dict[str, Any]:
         """Return the row as the file holds it: every field, None as null.
 
-        ``group``, which no contract has, is there only where the row has one.
+        ``group`` and ``terms``, which no contract has, are there only where the row has them.
         """
         return {
             "audio_filepath": self.audio_filepath,
             "ref": self.ref,
             "hyp": self.hyp,
             **{name: getattr(self, name) for name in CLINICAL_FIELDS},
+            **({TERMS: [item.as_dict() for item in self.terms]} if self.terms else {}),
             "part": None if self.part is None else self.part.value,
             **({} if self.group is None else {GROUP: self.group}),
         }
@@ -100,6 +118,7 @@ def hypothesis_for(utterance: Utterance, hyp: str, part: Partition | None = None
         context_type=utterance.context_type,
         part=part,
         group=utterance.group,
+        terms=utterance.terms,
     )
 
 
@@ -252,7 +271,7 @@ def terms(part: Stretch) -> set[str]:
     quoted_terms: set[bytes] = set()
     with _open(part.path) as stream:
         if find_shape(part.path, stream) is Shape.TABLE:
-            return {row.term for row in iterate_hypotheses(part.path) if row.term}
+            return {item.term for row in iterate_hypotheses(part.path) for item in row.flagged}
         stream.seek(part.start)
         place = part.start
         for line in stream:
@@ -407,4 +426,5 @@ def _hypothesis(record: Mapping[str, Any]) -> Hypothesis:
         **{name: record.get(name) or None for name in CLINICAL_FIELDS},
         part=None if (part := record.get("part")) is None else Partition(part),
         group=group_of(record),
+        terms=sound_terms(record[TERMS]) if TERMS in record else (),
     )

@@ -33,9 +33,11 @@ from tasks.evaluation.row_matching import row_fingerprint
 from tasks.evaluation.scoring import (
     COUNTED,
     DIMENSIONS,
+    OF_OCCURRENCES,
     ErrorCounts,
     block_of,
     changed_by_hyphens,
+    find_occurrences,
     measure,
     spelled_otherwise,
 )
@@ -43,11 +45,12 @@ from tasks.evaluation.secondary_metrics import SecondaryMetrics
 from tasks.evaluation.statistics import rate_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Hashable, Iterable, Sequence
     from pathlib import Path
 
     from tasks.evaluation.false_keywords import TermIndex
     from tasks.evaluation.hypotheses import Hypothesis, Stretch
+    from tasks.evaluation.scoring import Occurrence, Proportion
     from tasks.evaluation.statistics import Interval
 
 _ROWS_AT_ONCE = 8192
@@ -58,6 +61,8 @@ Floats = npt.NDArray[np.float64]
 
 
 _values_of = attrgetter(*DIMENSIONS)
+_DIVIDED = "\0divided"
+"""In the place of a row's value where its terms are divided among several."""
 
 
 class _Table:
@@ -137,6 +142,7 @@ class ScoreAccumulator:
         self._values: list[tuple[Hashable, ...]] = []
         self._blocks: list[Hashable] = []
         self._counted = array("d")
+        self._parts: dict[str, list[tuple[str | None, tuple[float, ...]]]] = {}
         self._rows = 0
         self.notes = ReadingNotes()
         # Eight bytes a row: a row that stands twice is found without keeping the rows.
@@ -145,26 +151,76 @@ class ScoreAccumulator:
     def add(self, row: Hypothesis) -> None:
         """Score one row and discard it."""
         ref, hyp = normalise(row.ref), normalise(row.hyp)
+        single = None if row.terms else row.term
         words, ref_words, chars, ref_chars, missed, wrong = measure(
-            ref, hyp, normalise_term(row.term) if row.term else None
+            ref, hyp, normalise_term(single) if single else None
         )
-        self._counted.extend(
-            (1, words / (ref_words or 1), chars / (ref_chars or 1), words, ref_words, chars,
-             ref_chars, wrong, missed is not None, missed or 0,
-             (missed and self._canonical and spelled_otherwise(row.hyp, hyp, row.term or "")) or 0)
+        edits = (
+            1, words / (ref_words or 1), chars / (ref_chars or 1), words, ref_words, chars,
+            ref_chars, wrong
         )  # fmt: skip
+        values = _values_of(row)
+        missed_terms: tuple[str, ...]
+        if row.terms:
+            missed_terms, counted, values = self._divide(row, hyp, edits, values)
+        else:
+            missed_terms = (single,) if missed and single else ()
+            counted = (
+                missed is not None, missed or 0,
+                (missed and self._canonical and spelled_otherwise(row.hyp, hyp, single or "")) or 0,
+                missed is not None,
+            )  # fmt: skip
+        self._counted.extend(edits)
+        self._counted.extend(counted)
         if not (row.ref.isascii() and row.hyp.isascii()):
             self.changed_by_hyphens += changed_by_hyphens(row)
             self.format_characters += bool(list_format_characters(row.ref + row.hyp))
-        self._values.append(_values_of(row))
-        self._blocks.append(block_of(row.term, self._rows % _TERMLESS_BLOCKS))
+        self._values.append(values)
+        self._blocks.append(block_of(row.first_term, self._rows % _TERMLESS_BLOCKS))
         self._rows += 1
         if self.fingerprints is not None:
             self.fingerprints.append(row_fingerprint(row.audio_filepath, ref))
         if self.beyond is not None:
-            self.beyond.add(row, ref, hyp, term_missed=missed)
+            self.beyond.add(row, ref, hyp, missed_terms)
         if len(self._values) == _ROWS_AT_ONCE:
             self.flush()
+
+    def _divide(
+        self,
+        row: Hypothesis,
+        hyp: str,
+        edits: tuple[float, ...],
+        values: tuple[Hashable, ...],
+    ) -> tuple[tuple[str, ...], tuple[float, ...], tuple[Hashable, ...]]:
+        """Count the terms of a row that lists several, and keep the part of each of its values.
+
+        Returns:
+            The terms that were missed, the counts of all, and the row's values of each field.
+        """
+        occurrences = find_occurrences(row, hyp)
+        for dimension, name in OF_OCCURRENCES.items():
+            groups: dict[str | None, list[Occurrence]] = {}
+            for one in occurrences:
+                groups.setdefault(getattr(one, name), []).append(one)
+            self._parts.setdefault(dimension, []).extend(
+                (value, edits + self._count(group)) for value, group in groups.items()
+            )
+        return (
+            tuple(one.term for one in occurrences if one.missed),
+            self._count(occurrences),
+            tuple(
+                _DIVIDED if dimension in OF_OCCURRENCES else value
+                for dimension, value in zip(DIMENSIONS, values, strict=True)
+            ),
+        )
+
+    def _count(self, occurrences: Sequence[Occurrence]) -> tuple[float, ...]:
+        return (
+            len(occurrences),
+            sum(one.missed for one in occurrences),
+            sum(one.spelling_only for one in occurrences) if self._canonical else 0,
+            bool(occurrences),
+        )
 
     def flush(self) -> None:
         """Add the buffered rows to the tables."""
@@ -174,6 +230,11 @@ class ScoreAccumulator:
         columns = (*zip(*self._values, strict=True), self._blocks)
         for table, values in zip(self._tables.values(), columns, strict=True):
             table.add(values, counts)
+        for dimension, parts in self._parts.items():
+            if parts:
+                part_values, part_counts = zip(*parts, strict=True)
+                self._tables[dimension].add(part_values, np.array(part_counts, dtype=np.float64))
+        self._parts.clear()
         self._values.clear()
         self._blocks.clear()
         del self._counted[:]
@@ -213,6 +274,7 @@ class ScoreAccumulator:
                 name: {
                     None if value is None else str(value): counts
                     for value, counts in counts_by_value.items()
+                    if value != _DIVIDED
                 }
                 for name, counts_by_value in values_by_dimension.items()
             },
@@ -322,8 +384,9 @@ def intervals(counts: ErrorCounts, blocks: Iterable[ErrorCounts]) -> dict[str, I
 def summary_as_dict(summary: Summary) -> dict[str, Any]:
     """Return the record that ``asr-flywheel score --json`` prints.
 
-    ``n_with_term`` is the number of rows that ``ker`` rests on. ``by`` maps each dimension to its
-    values, each with the number of rows that carry a term and their KER. Rows that lack the
+    ``n_with_term`` is the number of terms that ``ker`` rests on; where rows have several, the rows
+    stand beside it as ``rows_with_term``. ``by`` maps each dimension to its values, each with the
+    number of terms and their KER, and with ``rows`` where these are fewer. Rows that lack the
     dimension's field are under ``(none)``. ``intervals`` holds the 95 % interval of every figure,
     in the same shape; where there are no rows, null. ``spelling`` holds canonical KER, and the rows
     whose figures the correction of hyphens changes.
@@ -342,7 +405,7 @@ def summary_as_dict(summary: Summary) -> dict[str, Any]:
         "pooled_wer": counts.pooled_wer,
         "by": {
             dimension: {
-                value or "(none)": {"n": value_counts.keyword.n, "ker": value_counts.ker}
+                value or "(none)": {**counted_n(value_counts.keyword), "ker": value_counts.ker}
                 for value, value_counts in values
             }
             for dimension, values in ordered.items()
@@ -366,16 +429,22 @@ def summary_as_dict(summary: Summary) -> dict[str, Any]:
             "format_characters": summary.format_characters,
         },
         "n_with_term": counts.with_term,
+        **({} if counts.keyword.in_rows is None else {"rows_with_term": counts.rows_with_term}),
         **({} if summary.beyond is None else summary.beyond.as_dict()),
         **({"notes": list(summary.notes)} if summary.notes else {}),
     }
 
 
+def counted_n(share: Proportion) -> dict[str, int]:
+    """Return a share's n for programs, and its rows where these are fewer."""
+    return {"n": share.n, **({} if share.in_rows is None else {"rows": share.in_rows})}
+
+
 def spelling_as_dict(counts: ErrorCounts) -> dict[str, object]:
-    """Return canonical KER for programs, and how many rows were missed by spelling only."""
+    """Return canonical KER for programs, and how many terms were missed by spelling only."""
     keyword = counts.canonical_keyword
     return {
-        "n": keyword.n,
+        **counted_n(keyword),
         "canonical_ker": keyword.rate,
         "ci": _ends(keyword.interval),
         "missed_by_spelling_only": counts.missed_by_spelling,

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from tasks.evaluation.statistics import Interval
 
 NO_VALUE = "(none)"
+IN_ROWS = "in rows"
+"""The column that is there where rows have several terms: the rows of n terms."""
 _SECTIONS = (
     ("entity_category", "KER by entity category"),
     ("ipa_source", "KER by pronunciation source (ipa_source)"),
@@ -74,13 +76,15 @@ class Leaderboard:
 
     def headline(self) -> pd.DataFrame:
         """Return section 1: a line an entry, with a column for each figure's interval."""
-        return pd.DataFrame([_headline(entry) for entry in self.entries])
+        several = any(entry.scores.keyword.in_rows is not None for entry in self.entries)
+        return pd.DataFrame([_headline(entry, several=several) for entry in self.entries])
 
     def breakdown(self, dimension: str) -> pd.DataFrame:
         """Return KER by a field's values: a line for each value and entry, with its row count.
 
         Columns: the field, model, rows, n, KER, KER ci. Terms stand worst first by the first entry,
-        then by the others; other values by name. Rows that lack the field are under "(none)".
+        then by the others; other values by name. Rows that lack the field are under "(none)". Where
+        rows have several terms, n counts these, and "in rows" the rows.
         """
         # Where a model's held-out and trained rows stand apart, their sum is for the headline only.
         divided_models = {entry.model for entry in self.entries if entry.rows == TRAINED}
@@ -99,6 +103,7 @@ class Leaderboard:
                 value or "",
             ),
         )
+        several = any(share.in_rows is not None for row in shares.values() for share in row)
         return pd.DataFrame(
             [
                 {
@@ -106,13 +111,18 @@ class Leaderboard:
                     "model": entry.model,
                     "rows": entry.rows,
                     "n": share.n,
+                    **({IN_ROWS: share.rows} if several else {}),
                     "KER": share.rate,
                     "KER ci": _ends(share.interval),
                 }
                 for value in order
                 for entry, share in zip(entries, shares[value], strict=True)
             ],
-            columns=[dimension, "model", "rows", "n", "KER", "KER ci"],
+            columns=[
+                *(dimension, "model", "rows", "n"),
+                *((IN_ROWS,) if several else ()),
+                *("KER", "KER ci"),
+            ],
         )
 
     def as_dict(self) -> dict[str, object]:
@@ -161,7 +171,7 @@ class Leaderboard:
 
     @cached_property
     def _term_index(self) -> TermIndex:
-        return index_terms(row.row.term for entry in self.entries for row in entry.scores.rows)
+        return index_terms(term for entry in self.entries for term in entry.scores.terms)
 
     def _secondary_lines(self) -> list[str]:
         """Return a line an entry with its canonical KER, false keywords and strict view."""
@@ -218,7 +228,7 @@ def _side_by_side(frame: pd.DataFrame, dimension: str) -> pd.DataFrame:
     column = frame["rows"] + ": " + frame["model"] + " KER (n)"
     figure = [
         f"{_cell(ker)} ({n}){_bracket(ends)}"
-        for ker, n, ends in zip(frame["KER"], frame["n"], frame["KER ci"], strict=True)
+        for ker, n, ends in zip(frame["KER"], _n(frame), frame["KER ci"], strict=True)
     ]
     long = pd.DataFrame({dimension: frame[dimension], "column": column, "figure": figure})
     wide = long.pivot_table(
@@ -227,7 +237,15 @@ def _side_by_side(frame: pd.DataFrame, dimension: str) -> pd.DataFrame:
     return wide.reset_index()
 
 
-def _headline(entry: LeaderboardEntry) -> dict[str, object]:
+def _n(frame: pd.DataFrame) -> list[str]:
+    """Return the column of n, with the rows where these are fewer."""
+    if IN_ROWS not in frame:
+        return [str(n) for n in frame["n"]]
+    counts = zip(frame["n"], frame[IN_ROWS], strict=True)
+    return [str(n) if n == rows else f"{n} in {rows} rows" for n, rows in counts]
+
+
+def _headline(entry: LeaderboardEntry, *, several: bool) -> dict[str, object]:
     scores = entry.scores
     figure_intervals = intervals(scores.counts, scores.blocks)
     figures = {
@@ -238,6 +256,7 @@ def _headline(entry: LeaderboardEntry) -> dict[str, object]:
         "CER": scores.cer,
         "KER": scores.ker,
         "n with term": scores.keyword.n,
+        **({IN_ROWS: scores.keyword.rows} if several else {}),
         "SER": scores.ser,
         "pooled WER": scores.pooled_wer,
     }
@@ -264,6 +283,12 @@ _OUTSIDE = (
 def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
     """Join each figure and its interval in one cell."""
     table = frame.drop(columns=[f"{name} ci" for name in _FIGURES])
+    if IN_ROWS in table:
+        table["n with term"] = [
+            str(n) if n == rows else f"{n} ({rows} rows)"
+            for n, rows in zip(table["n with term"], table[IN_ROWS], strict=True)
+        ]
+        table = table.drop(columns=[IN_ROWS])
     for name in _FIGURES:
         table[name] = [
             _cell(figure) + _bracket(ends)
@@ -281,7 +306,7 @@ def _bracket(ends: list[float] | None, form: str = ".2f") -> str:
 
 
 def _figure(share: Proportion) -> str:
-    return f"{_cell(share.rate)} ({share.n}){_bracket(_ends(share.interval))}"
+    return f"{_cell(share.rate)} ({share.bracket}){_bracket(_ends(share.interval))}"
 
 
 def _canonical_ker(scores: Scores) -> str:

@@ -84,6 +84,6 @@ def errors_outside_terms(scores: Scores, terms: TermIndex) -> ErrorsOutsideTerms
     edits, words = [edits for edits, _ in counts], [words for _, words in counts]
     interval = None
     if rows:
-        blocks = (block_of(row.term, place) for place, row in enumerate(rows))
+        blocks = (block_of(row.first_term, place) for place, row in enumerate(rows))
         interval = statistics.rate_interval(statistics.by_block(blocks, edits, words))
     return ErrorsOutsideTerms(sum(edits), sum(words), interval)

@@ -2,14 +2,15 @@
 
 Counts travel, rates are properties. A metric over rows is the MEAN of the per-row values; the
 pooled, corpus-level WER (total edits over total reference words) is another figure under its own
-name. No rows is its own value, None, never 0. KER, the keyword error rate, is the share of rows
-whose flagged term was missed; rows without a term do not count for it. Canonical KER stands beside
-it: there, a term in another spelling is not missed (tasks/data/canonical_terms.py).
+name. No rows is its own value, None, never 0. KER, the keyword error rate, is the share of term
+occurrences that were missed; where each row has one term, as in the contract, that is the share of
+rows. Rows without a term do not count for it. Canonical KER stands beside it: there, a term in
+another spelling is not missed (tasks/data/canonical_terms.py).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from tasks.data.text_normalizer import contains_words, normalise, normalise_term
 from tasks.evaluation import statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from tasks.evaluation.hypotheses import Hypothesis
     from tasks.evaluation.statistics import Interval
@@ -35,6 +36,8 @@ DIMENSIONS = (
     "term",
 )
 """The fields by which a score is broken down; the leaderboard shows four of them."""
+OF_OCCURRENCES = {"entity_category": "category", "term": "term"}
+"""Those by which a row's terms are divided, with their names in ``Occurrence``."""
 
 
 Measured = tuple[int, int, int, int, bool | None, bool]
@@ -79,11 +82,60 @@ def spelled_otherwise(hyp: str, plain: str, term: str) -> bool:
 
 def changed_by_hyphens(row: Hypothesis) -> bool:
     """Return whether a row has other figures than to the letter: by the correction of hyphens."""
-    term = row.term or ""
-    if row.ref.isascii() and row.hyp.isascii() and term.isascii():
+    terms = [item.term for item in row.flagged]
+    if row.ref.isascii() and row.hyp.isascii() and all(map(str.isascii, terms)):
         return False
-    corrected = measure(normalise(row.ref), normalise(row.hyp), normalise(term))
-    return corrected != measure(*map(to_the_letter, (row.ref, row.hyp, term)))
+    ref, hyp = normalise(row.ref), normalise(row.hyp)
+    ref_to_the_letter, hyp_to_the_letter = to_the_letter(row.ref), to_the_letter(row.hyp)
+    return any(
+        measure(ref, hyp, normalise(term))
+        != measure(ref_to_the_letter, hyp_to_the_letter, to_the_letter(term))
+        for term in terms or [""]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One term in one row, and whether it was missed: the unit that KER counts.
+
+    Attributes:
+        term: as the row gives it.
+        category: its entity_category.
+        missed: whether its words are absent from the hypothesis.
+        spelling_only: whether it is missed and there in another spelling.
+    """
+
+    term: str
+    category: str | None
+    missed: bool
+    spelling_only: bool = False
+
+    def __post_init__(self) -> None:
+        if self.spelling_only and not self.missed:
+            raise ValueError("only a missed term can be missed by spelling alone")
+
+    @property
+    def missed_in_any_spelling(self) -> bool:
+        """Whether it is absent in every spelling."""
+        return self.missed and not self.spelling_only
+
+
+def find_occurrences(row: Hypothesis, hyp: str) -> tuple[Occurrence, ...]:
+    """Return a row's terms and whether each was missed; the only place that makes these records.
+
+    A term of which nothing is left once it is normalised does not count.
+
+    Args:
+        row: the hypothesis, as written.
+        hyp: what was recognised, normalised.
+    """
+    occurrences = []
+    for item in row.flagged:
+        if words := normalise_term(item.term):
+            missed = not contains_words(hyp, words)
+            spelled = missed and spelled_otherwise(row.hyp, hyp, item.term)
+            occurrences.append(Occurrence(item.term, item.entity_category, missed, spelled))
+    return tuple(occurrences)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +148,8 @@ class UtteranceScore:
         ref_words: words in the reference.
         char_edits: Levenshtein distance in characters.
         ref_chars: characters in the reference, spaces included.
-        term_missed: whether the flagged term is absent from the hypothesis; None without a term.
         sentence_wrong: whether the normalised strings differ.
-        spelling_only: whether the missed term is there in another spelling.
+        occurrences: its terms, and whether each was missed.
     """
 
     row: Hypothesis
@@ -106,22 +157,43 @@ class UtteranceScore:
     ref_words: int
     char_edits: int
     ref_chars: int
-    term_missed: bool | None
     sentence_wrong: bool
-    spelling_only: bool = False
+    occurrences: tuple[Occurrence, ...] = ()
 
     def __post_init__(self) -> None:
         if min(self.word_edits, self.ref_words, self.char_edits, self.ref_chars) < 0:
             raise ValueError("counts cannot be negative")
         if not self.sentence_wrong and (self.word_edits or self.char_edits):
             raise ValueError("a sentence without an error cannot have edits")
-        if self.spelling_only and not self.term_missed:
-            raise ValueError("only a missed term can be missed by spelling alone")
 
     @property
-    def missed_in_any_spelling(self) -> bool | None:
-        """Whether the flagged term is absent in every spelling; None without a term."""
-        return None if self.term_missed is None else self.term_missed and not self.spelling_only
+    def term_missed(self) -> bool | None:
+        """Whether any of its terms was missed; None without a term."""
+        if not self.occurrences:
+            return None
+        return any(occurrence.missed for occurrence in self.occurrences)
+
+    def divided(self, dimension: str) -> Iterator[tuple[str | None, UtteranceScore]]:
+        """Yield each of the row's values of a field, with the occurrences that have it."""
+        name = OF_OCCURRENCES.get(dimension)
+        if name is None or not self.row.terms:
+            yield getattr(self.row, dimension), self
+            return
+        for value in dict.fromkeys(getattr(one, name) for one in self.occurrences):
+            yield value, self.only(lambda one, value=value: getattr(one, name) == value)  # type: ignore[misc]
+
+    def only(self, keep: Callable[[Occurrence], bool]) -> UtteranceScore:
+        """Return the row with those of its terms that ``keep`` accepts."""
+        return replace(self, occurrences=tuple(one for one in self.occurrences if keep(one)))
+
+    def by_occurrence(self) -> Iterator[UtteranceScore]:
+        """Yield the row once for each of its terms, as a row of that single term."""
+        if not self.row.terms:
+            yield self
+            return
+        for one in self.occurrences:
+            row = replace(self.row, term=one.term, entity_category=one.category, terms=())
+            yield replace(self, row=row, occurrences=(one,))
 
     @property
     def wer(self) -> float:
@@ -136,7 +208,6 @@ class UtteranceScore:
     @property
     def counts(self) -> ErrorCounts:
         """The row as a set of one."""
-        term_missed = self.term_missed
         return ErrorCounts(
             n=1,
             wer_sum=self.wer,
@@ -146,22 +217,50 @@ class UtteranceScore:
             char_edits=self.char_edits,
             ref_chars=self.ref_chars,
             sentences_wrong=int(self.sentence_wrong),
-            with_term=int(term_missed is not None),
-            terms_missed=int(bool(term_missed)),
-            missed_by_spelling=int(self.spelling_only),
+            with_term=len(self.occurrences),
+            terms_missed=sum(one.missed for one in self.occurrences),
+            missed_by_spelling=sum(one.spelling_only for one in self.occurrences),
+            rows_with_term=int(bool(self.occurrences)),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Proportion:
-    """How many of ``n`` rows: a binary rate that knows its counts."""
+    """How many of ``n``: a binary rate that knows its counts.
+
+    Attributes:
+        hits: of them.
+        n: rows, or occurrences of terms.
+        in_rows: the rows that hold the occurrences; None where each has one.
+    """
 
     hits: int
     n: int
+    in_rows: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.hits <= self.n:
             raise ValueError(f"{self.hits} of {self.n} is not a share")
+        if not 0 <= self.rows <= self.n or (self.n and not self.rows):
+            raise ValueError(f"{self.n} occurrences cannot stand in {self.rows} rows")
+        if self.in_rows == self.n:
+            object.__setattr__(self, "in_rows", None)
+
+    @property
+    def rows(self) -> int:
+        """Rows."""
+        return self.n if self.in_rows is None else self.in_rows
+
+    @property
+    def bracket(self) -> str:
+        """The n as it stands in brackets: occurrences, and rows where these are fewer."""
+        return str(self.n) if self.in_rows is None else f"{self.n} in {self.in_rows} rows"
+
+    @property
+    def unit(self) -> str:
+        """The n in words: "8 rows", or "9 terms in 8 rows"."""
+        rows = f"{self.rows} rows"
+        return rows if self.in_rows is None else f"{self.n} terms in {rows}"
 
     @property
     def rate(self) -> float | None:
@@ -170,11 +269,16 @@ class Proportion:
 
     @property
     def interval(self) -> Interval | None:
-        """Wilson's 95 % interval, or None where there are no rows."""
-        return statistics.wilson(self.hits, self.n)
+        """Wilson's 95 % interval, or None where there are no rows.
+
+        Terms of one row are missed together, so that a row counts as one draw however many it has.
+        """
+        if self.in_rows is None:
+            return statistics.wilson(self.hits, self.n)
+        return statistics.wilson(self.hits * self.in_rows / self.n, self.in_rows)
 
     def __add__(self, other: Proportion) -> Proportion:
-        return Proportion(self.hits + other.hits, self.n + other.n)
+        return Proportion(self.hits + other.hits, self.n + other.n, self.rows + other.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +294,10 @@ class ErrorCounts:
         char_edits: edits in characters.
         ref_chars: reference characters.
         sentences_wrong: rows with any error.
-        with_term: rows that have a term.
-        terms_missed: rows whose term was missed.
-        missed_by_spelling: of these, rows that hold the term in another spelling.
+        with_term: occurrences of terms.
+        terms_missed: those that were missed.
+        missed_by_spelling: of these, those that are there in another spelling.
+        rows_with_term: rows that have a term; as many as occurrences where each has one.
     """
 
     n: int = 0
@@ -206,10 +311,13 @@ class ErrorCounts:
     with_term: int = 0
     terms_missed: int = 0
     missed_by_spelling: int = 0
+    rows_with_term: int = 0
 
     def __post_init__(self) -> None:
         if not (
-            0 <= self.missed_by_spelling <= self.terms_missed <= self.with_term <= self.n
+            0 <= self.missed_by_spelling <= self.terms_missed <= self.with_term
+            and self.rows_with_term <= min(self.with_term, self.n)
+            and bool(self.rows_with_term) is bool(self.with_term)
             and self.sentences_wrong <= self.n
         ):
             raise ValueError(f"these counts contradict each other: {self}")
@@ -229,13 +337,14 @@ class ErrorCounts:
 
     @property
     def keyword(self) -> Proportion:
-        """Rows whose term was missed, of the rows that have a term."""
-        return Proportion(self.terms_missed, self.with_term)
+        """Occurrences of terms that were missed, of all occurrences."""
+        return Proportion(self.terms_missed, self.with_term, self.rows_with_term)
 
     @property
     def canonical_keyword(self) -> Proportion:
-        """Rows whose term was missed in every spelling, of the rows that have a term."""
-        return Proportion(self.terms_missed - self.missed_by_spelling, self.with_term)
+        """Occurrences that were missed in every spelling, of all occurrences."""
+        missed = self.terms_missed - self.missed_by_spelling
+        return Proportion(missed, self.with_term, self.rows_with_term)
 
     @property
     def sentence(self) -> Proportion:
@@ -290,8 +399,13 @@ class Scores:
 
     @property
     def keyword(self) -> Proportion:
-        """Rows whose term was missed, of the rows that have a term."""
+        """Occurrences of terms that were missed, of all occurrences."""
         return self.counts.keyword
+
+    @property
+    def terms(self) -> Iterator[str]:
+        """The terms of all rows."""
+        return (item.term for row in self.rows for item in row.row.flagged)
 
     @property
     def sentence(self) -> Proportion:
@@ -322,11 +436,12 @@ class Scores:
     def blocks(self) -> tuple[ErrorCounts, ...]:
         """The counts of each term's rows together, and of each row without a term alone.
 
-        Rows of one term are not independent; the bootstrap draws them as one.
+        Rows of one term are not independent; the bootstrap draws them as one. A row of several
+        terms goes with its first.
         """
         by_block: dict[object, list[ErrorCounts]] = {}
         for place, row in enumerate(self.rows):
-            by_block.setdefault(block_of(row.row.term, place), []).append(row.counts)
+            by_block.setdefault(block_of(row.row.first_term, place), []).append(row.counts)
         return tuple(total(counts) for counts in by_block.values())
 
     def where(self, keep: Callable[[UtteranceScore], bool]) -> Scores:
@@ -334,10 +449,14 @@ class Scores:
         return Scores(tuple(row for row in self.rows if keep(row)))
 
     def by(self, dimension: str) -> dict[str | None, Scores]:
-        """Return the scores for each value of a field; None stands for rows that lack it."""
+        """Return the scores for each value of a field; None stands for rows that lack it.
+
+        By category and by term, a row of several terms is in the group of each.
+        """
         groups: dict[str | None, list[UtteranceScore]] = {}
         for row in self.rows:
-            groups.setdefault(getattr(row.row, dimension), []).append(row)
+            for value, part in row.divided(dimension):
+                groups.setdefault(value, []).append(part)
         return {value: Scores(tuple(rows)) for value, rows in groups.items()}
 
 
@@ -363,13 +482,11 @@ def canonical_errors(row: UtteranceScore) -> tuple[int, int]:
 
 
 def score_row(row: Hypothesis) -> UtteranceScore:
-    """Score one row by the contract's definitions, and its term in the canonical view."""
-    term = normalise_term(row.term) if row.term else None
+    """Score one row by the contract's definitions, and its terms in the canonical view."""
     hyp = normalise(row.hyp)
-    counted = measure(normalise(row.ref), hyp, term)
-    missed = bool(counted[4])
-    spelling_only = missed and row.term is not None and spelled_otherwise(row.hyp, hyp, row.term)
-    return UtteranceScore(row, *counted, spelling_only)
+    words, ref_words, chars, ref_chars, _, wrong = measure(normalise(row.ref), hyp, None)
+    found = find_occurrences(row, hyp)
+    return UtteranceScore(row, words, ref_words, chars, ref_chars, wrong, found)
 
 
 def score(rows: Iterable[Hypothesis]) -> Scores:

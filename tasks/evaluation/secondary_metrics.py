@@ -24,6 +24,8 @@ from tasks.evaluation.strict_table import ValueKind
 from tasks.evaluation.strict_view import StrictFault, compare
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tasks.evaluation.hypotheses import Hypothesis
     from tasks.evaluation.scoring import Scores
 
@@ -33,7 +35,8 @@ _PAIRS_KEPT = 50_000
 _FAULT_ROWS = 20
 _UNREAD_SHOWN = 50
 _COUNTERS = (
-    "rows", "with_false_keyword", "false_terms", "near", "strict", "strict_any", "faults", "unread"
+    "rows", "with_false_keyword", "counted_again", "false_terms", "near", "strict", "strict_any",
+    "faults", "unread"
 )  # fmt: skip
 
 
@@ -86,8 +89,9 @@ class SecondaryMetrics:
 
     Attributes:
         term_index: the terms that count as keywords.
-        rows: rows looked at, by entity_category.
+        rows: rows looked at, by entity_category; a row counts once in each of its terms'.
         with_false_keyword: rows that hold a false keyword, by entity_category.
+        counted_again: rows, and (True) those with a false keyword, beyond their first category.
         false_terms: how often each term stood where nobody said it.
         near: how often a term was missed and these words heard instead.
         strict: rows that hold something critical, and rows in which it is wrong, by kind.
@@ -101,6 +105,7 @@ class SecondaryMetrics:
     term_index: TermIndex
     rows: Counter[str | None] = field(default_factory=Counter)
     with_false_keyword: Counter[str | None] = field(default_factory=Counter)
+    counted_again: Counter[bool] = field(default_factory=Counter)
     false_terms: Counter[str] = field(default_factory=Counter)
     near: Counter[tuple[str, str]] = field(default_factory=Counter)
     strict: Counter[tuple[ValueKind, bool]] = field(default_factory=Counter)
@@ -110,10 +115,20 @@ class SecondaryMetrics:
     unread: Counter[str] = field(default_factory=Counter)
     canonical: bool = True
 
-    def add(self, row: Hypothesis, ref: str, hyp: str, *, term_missed: bool | None) -> None:
-        """Add one row; ``ref`` and ``hyp`` are its normalised strings."""
-        category = row.entity_category
-        self.rows[category] += 1
+    def add(self, row: Hypothesis, ref: str, hyp: str, missed: Iterable[str]) -> None:
+        """Add one row.
+
+        Args:
+            row: the hypothesis, as written.
+            ref: its normalised reference.
+            hyp: its normalised hypothesis.
+            missed: its terms that were missed, as written.
+        """
+        categories = (row.entity_category,) if not row.terms else row.categories or (None,)
+        for category in categories:
+            self.rows[category] += 1
+        if len(categories) > 1:
+            self.counted_again[False] += len(categories) - 1
         if ref != hyp:
             said, heard = SpokenText(row.ref, ref), SpokenText(row.hyp, hyp)
             if self.canonical:
@@ -121,16 +136,19 @@ class SecondaryMetrics:
             else:
                 false = self.term_index.false_to_the_letter(ref, hyp)
             if false:
-                self.with_false_keyword[category] += 1
+                for category in categories:
+                    self.with_false_keyword[category] += 1
+                if len(categories) > 1:
+                    self.counted_again[True] += len(categories) - 1
                 self.false_terms.update(false)
-            if term_missed and row.term:
+            for term in missed:
                 misrecognition = (
-                    near_miss(said, heard, row.term)
+                    near_miss(said, heard, term)
                     if self.canonical
-                    else misrecognised_as(ref, hyp, normalise_term(row.term))
+                    else misrecognised_as(ref, hyp, normalise_term(term))
                 )
                 if misrecognition is not None:
-                    self.near[normalise_term(row.term), misrecognition] += 1
+                    self.near[normalise_term(term), misrecognition] += 1
         self._add_strict(row)
 
     def _add_strict(self, row: Hypothesis) -> None:
@@ -171,7 +189,10 @@ class SecondaryMetrics:
     @property
     def false_keywords(self) -> Proportion:
         """The false keyword rate (FKR) over all rows."""
-        return Proportion(self.with_false_keyword.total(), self.rows.total())
+        return Proportion(
+            self.with_false_keyword.total() - self.counted_again[True],
+            self.rows.total() - self.counted_again[False],
+        )
 
     def false_keywords_of(self, category: str | None) -> Proportion:
         """Return the FKR over a category's rows."""
@@ -241,10 +262,8 @@ def compute_secondary_metrics(
     scores: Scores, term_index: TermIndex | None = None
 ) -> SecondaryMetrics:
     """Compute the secondary metrics of scored rows, by default over their own terms."""
-    words = term_index or index_terms(row.row.term for row in scores.rows)
-    metrics = SecondaryMetrics(words)
+    metrics = SecondaryMetrics(term_index or index_terms(scores.terms))
     for row in scores.rows:
-        metrics.add(
-            row.row, normalise(row.row.ref), normalise(row.row.hyp), term_missed=row.term_missed
-        )
+        missed = [one.term for one in row.occurrences if one.missed]
+        metrics.add(row.row, normalise(row.row.ref), normalise(row.row.hyp), missed)
     return metrics

@@ -3,7 +3,8 @@
 - Shares of rows (KER, SER): Wilson's score interval (Wilson 1927; Brown, Cai & DasGupta 2001).
 - The same rows before and after: McNemar's test with the mid-p value (Fagerland, Lydersen & Laake
   2013), and Bonett and Price's interval for a paired difference of proportions (2012). Where the
-  rows of a term may change together, McNemar's test over terms (after Obuchowski 1998).
+  rows of a term may change together, McNemar's test over terms (after Obuchowski 1998). Where rows
+  have several terms, the exact sign-flip test over rows.
 - Rates (WER, CER): bootstrap over blocks of rows (Bisani & Ney 2004; Liu & Peng 2020), since rows
   that share a term are not independent. A block travels as its sums, and a resample is a row of
   multinomial weights, so that a thousand resamples are one product of matrices.
@@ -14,6 +15,7 @@ Everything is two-sided, at 95 % unless said otherwise, and seeded.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -34,6 +36,7 @@ FEWEST_BLOCKS = 5
 _WEIGHTS_AT_ONCE = 1 << 21
 _EXACT_POWER_ROWS = 3000
 _LARGEST_STUDY = 10_000_000
+_EXACT_FLIPS = 2000
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,7 +65,7 @@ def _z(confidence: float) -> float:
     return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
-def wilson(hits: int, n: int, confidence: float = CONFIDENCE) -> Interval | None:
+def wilson(hits: float, n: float, confidence: float = CONFIDENCE) -> Interval | None:
     """Return Wilson's score interval of a share; None without rows."""
     if not n:
         return None
@@ -98,6 +101,36 @@ def mcnemar_mid_p(fixed: int, broken: int) -> float:
     return min(1.0, float(special.bdtr(fewer, changed, 0.5) + special.bdtrc(more, changed, 0.5)))
 
 
+def sign_flip_mid_p(nets: Sequence[int]) -> float:
+    """Return the two-sided mid-p value if all that changed in a row may flip together.
+
+    The exact sign-flip test (Fisher's randomisation): each row's net change is as likely as its
+    opposite. With nets of one it is McNemar's mid-p value. Of very many rows it is the normal's
+    approximation, as over terms.
+
+    Args:
+        nets: of each row, terms fixed less terms broken.
+    """
+    total = abs(sum(nets))
+    if not total:
+        return 1.0
+    if len(nets) > _EXACT_FLIPS:
+        return clustered_p(nets)
+    chances = np.ones(1)  # of each sum, from the least to the greatest; nets flip in steps of two
+    for size, rows in sorted(Counter(abs(net) for net in nets if net).items()):
+        heads = np.zeros(2 * size * rows + 1)
+        heads[:: 2 * size] = np.exp(
+            special.gammaln(rows + 1)
+            - special.gammaln(np.arange(rows + 1) + 1)
+            - special.gammaln(rows - np.arange(rows + 1) + 1)
+            - rows * math.log(2)
+        )
+        chances = np.convolve(chances, heads)
+    middle = len(chances) // 2
+    beyond = float(chances[middle + total + 1 :].sum())
+    return min(1.0, 2 * beyond + float(chances[middle + total]))
+
+
 def clustered_p(nets: Sequence[int]) -> float:
     """Return McNemar's two-sided p-value if all rows of a term may flip together.
 
@@ -122,7 +155,7 @@ def rows_to_show_clustered(nets: Sequence[int], n: int, alpha: float, power: flo
 
 
 def paired_difference(
-    fixed: int, broken: int, n: int, confidence: float = CONFIDENCE
+    fixed: float, broken: float, n: float, confidence: float = CONFIDENCE
 ) -> Interval | None:
     """Return Bonett and Price's interval of (share after - share before) on the same n rows.
 

@@ -100,7 +100,7 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
     scale = _difference_axis(differences)
     terms = evidence.terms()
     heard_rows = list(_heard_rows(evidence))
-    words = index_terms(pair.after.row.term for pair in evidence.pairing.pairs)
+    words = index_terms(evidence.pairing.terms)
     shipped = describe_shipped(decision.get("shipping"))
     return {
         "cycle": evidence.cycle.number,

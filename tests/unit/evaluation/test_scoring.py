@@ -17,6 +17,7 @@ from tasks.evaluation.incremental_scoring import summarise, summary_as_dict
 from tasks.evaluation.scoring import (
     DIMENSIONS,
     ErrorCounts,
+    Occurrence,
     Proportion,
     Scores,
     UtteranceScore,
@@ -318,9 +319,9 @@ def test_counts_that_contradict_each_other_are_refused() -> None:
     """A right sentence has no edits, and no count is negative."""
     one = row("a", "a")
     with pytest.raises(ValueError, match="without an error"):
-        UtteranceScore(one, 1, 1, 0, 1, None, sentence_wrong=False)
+        UtteranceScore(one, 1, 1, 0, 1, sentence_wrong=False)
     with pytest.raises(ValueError, match="negative"):
-        UtteranceScore(one, -1, 1, 0, 1, None, sentence_wrong=True)
+        UtteranceScore(one, -1, 1, 0, 1, sentence_wrong=True)
 
 
 def test_where_keeps_what_is_wanted() -> None:
@@ -361,6 +362,6 @@ def test_the_canonical_view_changes_none_of_the_contracts_figures(*, canonical: 
 def test_only_a_missed_term_is_missed_by_spelling() -> None:
     """Counts that contradict each other are refused."""
     with pytest.raises(ValueError, match="contradict"):
-        ErrorCounts(n=1, with_term=1, missed_by_spelling=1)
+        ErrorCounts(n=1, with_term=1, rows_with_term=1, missed_by_spelling=1)
     with pytest.raises(ValueError, match="missed by spelling"):
-        UtteranceScore(Hypothesis("a", "b", "b", "b"), 0, 1, 0, 1, False, False, True)
+        Occurrence("b", "drug", missed=False, spelling_only=True)
