@@ -16,6 +16,7 @@ from tasks.data import findings
 from tasks.data.canonical_terms import contains_term, find_spelling
 from tasks.data.field_advice import advise_duration, advise_term, advise_value
 from tasks.data.row_terms import TERMS, RowTerm, categories_of, flagged_terms, sound_terms
+from tasks.data.term_checks import advise_terms, check_terms, read_terms, several_terms
 from tasks.data.text_normalizer import contains_words, normalise
 from tasks.data.vocabularies import VOCABULARIES, advise
 
@@ -109,6 +110,7 @@ class Utterance:
 GROUP = "group"
 """The optional field by whose values harm is looked for: a ward, an accent, a microphone."""
 
+_SINGLE = frozenset(("term", "entity_category"))
 _KNOWN_FIELDS = frozenset(f.name for f in fields(Utterance)) - {"row", "extra"}
 
 
@@ -162,6 +164,7 @@ def parse_manifest(path: Path) -> tuple[tuple[Utterance, ...], tuple[ManifestFin
             schema_findings.append(problem)
             continue
         _drop_empty_values(record)
+        read_terms(record)
         schema_findings.extend(_check_fields(number, record))
         if (utterance := _utterance(number, record)) is not None:
             utterances.append(utterance)
@@ -241,12 +244,17 @@ def _check_fields(number: int, record: Mapping[str, Any]) -> Iterable[ManifestFi
         if value is None:
             continue
         if not isinstance(value, str):
-            yield findings.error(
-                f"bad-{name}", number, value, f"{name} must be text", advise_value(name, value)
-            )
+            fix = advise_value(name, value)
+            if name in _SINGLE and isinstance(record.get("term"), list):
+                fix = advise_terms(record, record["term"], record.get("text"))
+            yield findings.error(f"bad-{name}", number, value, f"{name} must be text", fix)
         elif name in VOCABULARIES and value not in VOCABULARIES[name]:
             yield _unknown_word(number, name, value)
-    yield from _check_term(number, record.get("term"), record.get("text"))
+    for problem in check_terms(record, record.get("text")):
+        yield findings.error(problem.code, number, problem.value, problem.told, problem.fix)
+    terms = [item.term for item in sound_terms(record.get(TERMS))] or [record.get("term")]
+    for term in terms:
+        yield from _check_term(number, record, term)
     yield from _check_offset(number, record.get("offset"))
     yield from _check_extra(number, record)
 
@@ -314,7 +322,8 @@ def _unknown_word(number: int, name: str, value: str) -> ManifestFinding:
     )
 
 
-def _check_term(number: int, term: object, text: object) -> Iterable[ManifestFinding]:
+def _check_term(number: int, record: Mapping[str, Any], term: object) -> Iterable[ManifestFinding]:
+    text = record.get("text")
     if not isinstance(term, str) or not term.strip():
         return
     if not isinstance(text, str) or not text.strip():
@@ -347,7 +356,7 @@ def _check_term(number: int, term: object, text: object) -> Iterable[ManifestFin
             number,
             term,
             "the term does not stand in the row's text, so that its KER could never be 0",
-            advise_term(term),
+            several_terms(record, term, text) or advise_term(term),
         )
 
 

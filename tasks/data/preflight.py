@@ -17,7 +17,9 @@ from tasks.data.audio_paths import as_posix, is_url, is_windows
 from tasks.data.audio_probe import AudioFacts, Unreadable
 from tasks.data.canonical import canonical
 from tasks.data.manifest import parse_manifest
+from tasks.data.row_terms import RowTerm, write_terms
 from tasks.data.spelling_advice import advise_spelling
+from tasks.data.term_checks import merge_terms
 from tasks.data.text_normalizer import normalise
 from tasks.data.transcript_tags import drop_tags, find_tags
 
@@ -40,6 +42,7 @@ class CheckedRow:
         audio_sha256: hash of its decoded samples.
         training_text: its text in the base's writing style.
         training_term: its term in that style.
+        training_terms: its list of terms in that style.
     """
 
     utterance: Utterance
@@ -47,6 +50,7 @@ class CheckedRow:
     audio_sha256: str
     training_text: str
     training_term: str | None
+    training_terms: tuple[RowTerm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,11 @@ def preflight(
             filled = replace(utterance, duration=round(fact.duration, 3))
             text = _rewrite_text(rewriter, utterance.text)
             term = utterance.term and _rewrite_text(rewriter, utterance.term)
-            rows.append(CheckedRow(filled, path, fact.sha256, text, term))
+            terms = tuple(
+                RowTerm(_rewrite_text(rewriter, item.term), item.entity_category)
+                for item in utterance.terms
+            )
+            rows.append(CheckedRow(filled, path, fact.sha256, text, term, terms))
     problems.extend(_check_duplicate_audio(rows))
     if style is not None:
         problems.extend(_check_whole(rows, style))
@@ -246,17 +254,30 @@ def _advise_missing(name: str) -> str:
 def _check_duplicate_rows(
     audio_paths: Sequence[tuple[Utterance, Path]],
 ) -> Iterable[ManifestFinding]:
-    first: dict[Path, int] = {}
+    rows: defaultdict[Path, list[Utterance]] = defaultdict(list)
     for utterance, path in audio_paths:
-        if path in first:
+        rows[path].append(utterance)
+    for first, *others in rows.values():
+        for other in others:
             yield findings.error(
                 "duplicate-row",
-                utterance.row,
-                utterance.audio_filepath,
-                f"the same audio file stands already in row {first[path]}",
-                "keep one of the two rows",
+                other.row,
+                other.audio_filepath,
+                f"the same audio file stands already in row {first.row}",
+                _advise_duplicate(first, others) or "keep one of the two rows",
             )
-        first.setdefault(path, utterance.row)
+
+
+def _advise_duplicate(first: Utterance, others: Sequence[Utterance]) -> str | None:
+    """Return how rows of one sentence and several terms become one row; None for other rows."""
+    rows = (first, *others)
+    terms = merge_terms([row.flagged for row in rows])
+    if len({canonical(row.text) for row in rows}) > 1 or len(terms) <= len(first.flagged):
+        return None
+    return (
+        f"keep row {first.row} alone; in the place of its term and entity_category, write "
+        f"{write_terms(terms)}"
+    )
 
 
 def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[ManifestFinding]:
@@ -286,7 +307,8 @@ def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[ManifestFindi
                     other.utterance.row,
                     other.utterance.audio_filepath,
                     where,
-                    "remove one; until then both stay on one side of the split",
+                    f"{_advise_duplicate(first.utterance, [other.utterance]) or 'remove one'}; "
+                    "until then both stay on one side of the split",
                 )
 
 
@@ -331,13 +353,13 @@ def _check_text(
             "nothing is left of the text in the base's style",
             "give a transcript with words",
         )
-    if utterance.term:
-        written = normalise(style.rewrite(utterance.term))
-        if written != normalise(utterance.term):
+    for item in utterance.flagged:
+        written = normalise(style.rewrite(item.term))
+        if written != normalise(item.term):
             yield findings.warning(
                 "term-style",
                 row,
-                utterance.term,
+                item.term,
                 f"the base writes the term as {written!r}, so that its KER counts it as missed",
                 "write term and text as the base does",
             )

@@ -26,7 +26,8 @@ def check(
         training_text: its text as the base is trained on it.
         style: how the base writes; None where nothing is trained.
     """
-    for name, value in (("text", utterance.text), ("term", utterance.term or "")):
+    terms = [("term", item.term) for item in utterance.flagged]
+    for name, value in (("text", utterance.text), *terms):
         if characters := list_format_characters(value):
             yield findings.warning(
                 f"{name}-format-characters",

@@ -29,17 +29,17 @@ class SplitRow:
 
     Attributes:
         row: the row's number in the manifest.
-        category: its entity_category, or ``UNCATEGORISED``.
+        category: its entity_category, the rarest where it has several; else ``UNCATEGORISED``.
         recording: the content hash of its audio: rows that share it stay together.
         text: its reference transcript.
-        term: its term, normalised; "" where it has none.
+        terms: its terms, normalised.
     """
 
     row: int
     category: str
     recording: str
     text: str
-    term: str = ""
+    terms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ def split_rows(
         seen_before: recordings that the base has learnt or was chosen by; they go to train, since
             a figure on them would not be held out.
         by_term: hold out whole terms, so that none stands on two sides: a harder question than
-            the specification's, which wants a term on both.
+            the specification's, which wants a term on both. A row is held out if any of its terms
+            is.
         selection: share of each category's rows that choose; 0 for none. What is held out does not
             depend on it.
 
@@ -133,6 +134,12 @@ def split_rows(
                 ", since the base has seen the others"
             )
         held_out.update(held_out_rows)
+    if not held_out and by_term:
+        raise InputError(
+            "nothing can be held out: every category has a single term, or all its rows hang "
+            "together by terms that they share, or the base was trained on all of them. Fix: leave "
+            "--hold-out-terms out, or grow the manifest with /digital-health-clinical-asr-build."
+        )
     if not held_out:
         raise InputError(
             "nothing can be held out: every category has a single recording, or the base was "
@@ -285,7 +292,7 @@ def _merge_groups(rows: Iterable[SplitRow]) -> list[list[SplitRow]]:
 
 def _group_keys(row: SplitRow) -> list[str]:
     """List the keys by which a row shares a group with others."""
-    return [f"recording {row.recording}", *([f"term {row.term}"] if row.term else [])]
+    return [f"recording {row.recording}", *(f"term {term}" for term in row.terms)]
 
 
 def _was_seen(group: Sequence[SplitRow], seen_before: frozenset[str]) -> bool:

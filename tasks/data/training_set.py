@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.data import manifest
+from tasks.data.row_terms import rarest_categories
 from tasks.data.split import UNCATEGORISED, Split, SplitRow, fold_rows, split_rows
 from tasks.data.text_normalizer import normalise_term
 
@@ -107,15 +108,18 @@ def fold_checked(
 
 
 def _split_rows(rows: Sequence[CheckedRow]) -> list[SplitRow]:
+    strata = rarest_categories([row.utterance.categories for row in rows])
     return [
         SplitRow(
             row=row.utterance.row,
-            category=row.utterance.entity_category or UNCATEGORISED,
+            category=stratum or UNCATEGORISED,
             recording=row.audio_sha256,
             text=row.utterance.text,
-            term=normalise_term(row.utterance.term) if row.utterance.term else "",
+            terms=tuple(
+                filter(None, (normalise_term(item.term) for item in row.utterance.flagged))
+            ),
         )
-        for row in rows
+        for row, stratum in zip(rows, strata, strict=True)
     ]
 
 
@@ -173,6 +177,7 @@ def _training_row(row: CheckedRow, locate: Callable[[CheckedRow], str]) -> Utter
         audio_filepath=locate(row),
         text=row.training_text,
         term=row.training_term,
+        terms=row.training_terms,
         extra={**original.extra, **({ORIGINAL_TEXT: original.text} if restyled else {})},
     )
 
@@ -208,10 +213,15 @@ def _content_hash(*sides: Sequence[CheckedRow]) -> str:
 
 
 def counts(rows: Sequence[CheckedRow], split: Split) -> dict[str, dict[str, int]]:
-    """Count the rows of each category in each part; selection only where rows choose."""
-    category = {row.utterance.row: row.utterance.entity_category or UNCATEGORISED for row in rows}
+    """Count the rows of each category in each part; selection only where rows choose.
+
+    A row of several categories counts in each.
+    """
+    categories = {row.utterance.row: row.utterance.categories or (UNCATEGORISED,) for row in rows}
     return {
-        side: dict(sorted(Counter(category[number] for number in numbers).items()))
+        side: dict(
+            sorted(Counter(name for number in numbers for name in categories[number]).items())
+        )
         for side, numbers in (
             ("train", split.train),
             *((("selection", split.selection),) if split.selection else ()),

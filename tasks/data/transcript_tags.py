@@ -72,7 +72,7 @@ def rewrite(manifest: Path, out: Path, choice: TagChoice) -> tuple[int, int]:
         manifest: the manifest to copy; it is never edited.
         out: where the copy goes.
         choice: whether the tag goes, or the row that holds it. A row of which no word is left, or
-            whose term stood in the tag, goes in either case.
+            one of whose terms stood in the tag, goes in either case.
 
     Returns:
         The rows with a tag, and the rows of the copy.
@@ -91,8 +91,8 @@ def rewrite(manifest: Path, out: Path, choice: TagChoice) -> tuple[int, int]:
             continue
         tagged += 1
         words = normalise(text := drop_tags(row.text))
-        has_term = row.term is None or contains_words(words, normalise(row.term))
-        if choice is TagChoice.TAG and words and has_term:
+        has_terms = all(contains_words(words, normalise(item.term)) for item in row.flagged)
+        if choice is TagChoice.TAG and words and has_terms:
             kept.append(row.with_text(text))
     if not kept:
         raise InputError(

@@ -10,7 +10,7 @@ import itertools
 import json
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -20,7 +20,21 @@ from tasks.common.errors import InputError
 from tasks.data import findings
 from tasks.data.field_advice import advise_term, advise_value
 from tasks.data.manifest import CLINICAL_FIELDS, GROUP, group_of
-from tasks.data.row_terms import TERMS, RowTerm, categories_of, flagged_terms, sound_terms
+from tasks.data.row_terms import (
+    TERMS,
+    RowTerm,
+    categories_of,
+    flagged_terms,
+    sound_terms,
+    write_terms,
+)
+from tasks.data.term_checks import (
+    advise_terms,
+    check_terms,
+    merge_terms,
+    read_terms,
+    several_terms,
+)
 from tasks.data.text_normalizer import contains_words, normalise, normalise_term
 from tasks.data.transcript_tags import find_tags
 from tasks.data.vocabularies import CATEGORIES, advise, find_spelling
@@ -28,7 +42,7 @@ from tasks.evaluation.result_shapes import BOM, Shape, find_shape, rename_fields
 from tasks.evaluation.row_matching import first_duplicates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tasks.data.findings import ManifestFinding
@@ -193,6 +207,11 @@ def refuse_duplicates(path: Path, rows: Iterable[Hypothesis]) -> None:
     Raises:
         InputError: names both places of every such row.
     """
+    listed = list(rows)
+    duplicates = list(first_duplicates((row.audio_filepath, row.ref) for row in listed))
+    same_recording: defaultdict[int, list[Hypothesis]] = defaultdict(list)
+    for first, row, _ in duplicates:
+        same_recording[first] += [listed[row - 1]]
     problems = [
         findings.error(
             "duplicate-row",
@@ -200,11 +219,23 @@ def refuse_duplicates(path: Path, rows: Iterable[Hypothesis]) -> None:
             audio,
             f"stands already as row {first}, with the same reference; every figure would count it "
             "twice",
-            "keep one of the two; where an evaluation was resumed into the same file, the later",
+            _advise_duplicate([listed[first - 1], *same_recording[first]])
+            or "keep one of the two; where an evaluation was resumed into the same file, the later",
         )
-        for first, row, audio in first_duplicates((row.audio_filepath, row.ref) for row in rows)
+        for first, row, audio in duplicates
     ]
     findings.raise_errors(path, problems)
+
+
+def _advise_duplicate(rows: Sequence[Hypothesis]) -> str | None:
+    """Return how rows of one recording and several terms become one row; None for other rows."""
+    terms = merge_terms([row.flagged for row in rows])
+    if len({row.hyp for row in rows}) > 1 or len(terms) <= len(rows[0].flagged):
+        return None
+    return (
+        "keep one of them alone; in the place of its term and entity_category, write "
+        f"{write_terms(terms)}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +393,13 @@ def _is_plain(record: Mapping[str, Any]) -> bool:
     category, term = get("entity_category"), get("term")
     # What stands in a text as it is written also stands there once both are normalised.
     is_said = not term or f" {term} " in f" {record['ref']} "
-    return is_said and (category is None or category in _CATEGORIES) and get("part") in _PARTS
+    is_single = TERMS not in record
+    return (
+        is_said
+        and is_single
+        and (category is None or category in _CATEGORIES)
+        and get("part") in _PARTS
+    )
 
 
 def _check(row: int, record: Mapping[str, Any]) -> Iterator[ManifestFinding]:
@@ -383,31 +420,49 @@ def _check(row: int, record: Mapping[str, Any]) -> Iterator[ManifestFinding]:
         value = record.get(name)
         if value is not None and not isinstance(value, str):
             told = f"{name} must be text or null, not {value!r}"
-            yield _problem(f"bad-{name}", row, told, advise_value(name, value))
-    category, term, ref = record.get("entity_category"), record.get("term"), record.get("ref")
-    if isinstance(category, str) and category not in _CATEGORIES:
-        told = f"entity_category is not in the fixed vocabulary ({category!r})"
-        yield _problem("unknown-entity_category", row, told, advise("entity_category", category))
-    if isinstance(term, str) and term and isinstance(ref, str):
-        words = normalise_term(term)
-        if words and not contains_words(normalise(ref), words):
-            told = f"the term does not stand in ref, so that its KER could never be 0 ({term!r})"
-            yield _problem("term-not-in-ref", row, told, advise_term(term))
+            fix = advise_value(name, value)
+            if name in {"term", "entity_category"} and isinstance(record.get("term"), list):
+                fix = advise_terms(record, record["term"], record.get("ref"))
+            yield _problem(f"bad-{name}", row, told, fix)
+    yield from _check_terms(row, record)
     if (part := record.get("part")) not in _PARTS:
         told = f"part must be 'held-out', 'chose', 'trained' or null, not {part!r}"
         yield _problem("bad-part", row, told, "write one of these words")
+
+
+def _check_terms(row: int, record: Mapping[str, Any]) -> Iterator[ManifestFinding]:
+    """Yield what is wrong with a record's terms and their categories."""
+    for problem in check_terms(record, record.get("ref")):
+        yield _problem(problem.code, row, f"{problem.told} ({problem.value!r})", problem.fix)
+    category, ref = record.get("entity_category"), record.get("ref")
+    if isinstance(category, str) and category not in _CATEGORIES:
+        told = f"entity_category is not in the fixed vocabulary ({category!r})"
+        yield _problem("unknown-entity_category", row, told, advise("entity_category", category))
+    terms = [item.term for item in sound_terms(record.get(TERMS))] or [record.get("term")]
+    for term in terms if isinstance(ref, str) else ():
+        words = normalise_term(term) if isinstance(term, str) else ""
+        if words and not contains_words(normalise(ref), words):
+            told = f"the term does not stand in ref, so that its KER could never be 0 ({term!r})"
+            fix = several_terms(record, term, ref) or advise_term(term)
+            yield _problem("term-not-in-ref", row, told, fix)
 
 
 def _bring_together(record: dict[str, Any], notes: ReadingNotes) -> None:
     """Write a category in another case or in the plural as the vocabulary does, and note it."""
     if isinstance(ref := record.get("ref"), str) and find_tags(ref):
         notes.tagged += 1
-    written = record.get("entity_category")
-    if isinstance(written, str) and written not in _CATEGORIES:
-        category = find_spelling("entity_category", written)
-        if category is not None:
-            record["entity_category"] = category
-            notes.renamed[written, category] += 1
+    holders = [record]
+    if TERMS in record:
+        read_terms(record)
+        if isinstance(items := record.get(TERMS), list):
+            holders += [item for item in items if isinstance(item, dict)]
+    for holder in holders:
+        written = holder.get("entity_category")
+        if isinstance(written, str) and written not in _CATEGORIES:
+            category = find_spelling("entity_category", written)
+            if category is not None:
+                holder["entity_category"] = category
+                notes.renamed[written, category] += 1
 
 
 def _problem(code: str, row: int, told: str, fix: str) -> ManifestFinding:

@@ -240,7 +240,7 @@ terms_and_rows = st.lists(
 def rows_with_terms(drawn: list[tuple[str, int, int]]) -> list[SplitRow]:
     """Rows whose terms and recordings repeat."""
     return [
-        SplitRow(number, category, f"recording {recording}", f"text {number}", f"term {term}")
+        SplitRow(number, category, f"recording {recording}", f"text {number}", (f"term {term}",))
         for number, (category, term, recording) in enumerate(drawn, start=1)
     ]
 
@@ -252,7 +252,7 @@ def test_held_out_terms_stand_on_one_side(drawn: list[tuple[str, int, int]], see
     with contextlib.suppress(InputError):
         split = split_rows(rows, seed=seed, by_term=True)
         by_number = {row.row: row for row in rows}
-        for what in ("term", "recording"):
+        for what in ("terms", "recording"):
             train, held_out = (
                 {getattr(by_number[number], what) for number in side}
                 for side in (split.train, split.validation)
@@ -264,7 +264,8 @@ def test_held_out_terms_stand_on_one_side(drawn: list[tuple[str, int, int]], see
 def test_holding_out_terms_takes_about_the_share_of_rows() -> None:
     """Ten terms of four rows: a fifth is two of them."""
     rows = [
-        SplitRow(n, "drug", f"recording {n}", f"text {n}", f"term {n % 10}") for n in range(1, 41)
+        SplitRow(n, "drug", f"recording {n}", f"text {n}", (f"term {n % 10}",))
+        for n in range(1, 41)
     ]
     split = split_rows(rows, by_term=True)
     assert len(split.validation) == 8
@@ -323,7 +324,7 @@ def test_rows_that_choose_come_from_the_training_side(
 ) -> None:
     """What is held out stays; no recording stands in two parts, nor a term where that is asked."""
     by_term = unit == "term"
-    rows = [replace(row, term=f"term {row.row % 5}") for row in rows]
+    rows = [replace(row, terms=(f"term {row.row % 5}",)) for row in rows]
     try:
         before = split_rows(rows, seed=seed, by_term=by_term)
     except InputError:
@@ -338,7 +339,7 @@ def test_rows_that_choose_come_from_the_training_side(
     assert not any(recordings[a] & recordings[b] for a, b in ((0, 1), (0, 2), (1, 2)))
     if by_term:
         terms = [
-            {row.term for row in rows if row.row in part}
+            {term for row in rows if row.row in part for term in row.terms}
             for part in (found.train, found.selection, found.validation)
         ]
         assert not any(terms[a] & terms[b] for a, b in ((0, 1), (0, 2), (1, 2)))
