@@ -322,7 +322,7 @@ def _row(category: str, delta: KeywordErrorChange) -> dict[str, str | int]:
     interval = delta.interval
     return {
         "category": category,
-        "n": delta.n,
+        "n": delta.n if delta.before.in_rows is None else delta.before.bracket,
         "KER before": _figure(delta.before.rate),
         "KER after": _figure(delta.after.rate),
         "relative": "" if delta.relative is None else f"{delta.relative:+.0%}",

@@ -155,4 +155,6 @@ def nonspeech(
             for recording, before, after in zip(recordings, base, shipped, strict=True)
         ),
     )
-    return check_nonspeech(base, shipped, {row.utterance.term or "" for row in rows.rows})
+    return check_nonspeech(
+        base, shipped, {item.term for row in rows.rows for item in row.utterance.flagged}
+    )

@@ -120,4 +120,4 @@ def _ker(share: Proportion | None) -> str:
     interval = None if share is None else share.interval
     if share is None or interval is None:
         return "–"
-    return f"{share.rate:.3f} ({interval.low:.2f} to {interval.high:.2f}, {share.n})"
+    return f"{share.rate:.3f} ({interval.low:.2f} to {interval.high:.2f}, {share.bracket})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -279,13 +279,13 @@ def score(
         value = figures[name]
         typer.echo(
             (f"{name:>10}  {value:.4f}" if isinstance(value, float) else f"{name:>10}  {value}")
-            + (f"  of {figures['n_with_term']} rows with a term" if name == "ker" else "")
+            + (f"  of {_with_term(figures)}" if name == "ker" else "")
         )
     spelling = figures["spelling"]
     if spelling["n"]:
         typer.echo(
             f"canonical KER {spelling['canonical_ker']:.4f}, missed by spelling only: "
-            f"{spelling['missed_by_spelling_only']} of {spelling['n']} rows"
+            f"{spelling['missed_by_spelling_only']} of {summary.counts.canonical_keyword.unit}"
         )
     if spelling["changed_by_hyphens"]:
         typer.echo(
@@ -305,8 +305,20 @@ def score(
         from tasks.evaluation.scoring import score as score_rows
 
         for row in alignment.worst(score_rows(read_hypotheses(hyps)), worst):
-            typer.echo(f"\n{row.row.audio_filepath}  WER {row.wer:.3f}, term {row.row.term!r}")
+            terms = [item.term for item in row.row.terms]
+            named = f"terms {', '.join(map(repr, terms))}" if terms else f"term {row.row.term!r}"
+            typer.echo(f"\n{row.row.audio_filepath}  WER {row.wer:.3f}, {named}")
             typer.echo(alignment.align(row.row))
+
+
+def _with_term(figures: dict[str, Any]) -> str:
+    """Say what KER counts: rows with a term, or terms and their rows."""
+    n = figures["n_with_term"]
+    return (
+        f"{n} terms in {rows} rows"
+        if (rows := figures.get("rows_with_term"))
+        else (f"{n} rows with a term")
+    )
 
 
 @app.command()

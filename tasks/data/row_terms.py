@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 TERMS = "terms"
 """The field that holds the list."""
@@ -76,6 +76,13 @@ def write_terms(terms: Iterable[RowTerm]) -> str:
     """Return the field as a user may copy it into a row."""
     items = json.dumps([item.as_dict() for item in terms], ensure_ascii=False)
     return f'"{TERMS}": {items}'
+
+
+def written_terms(record: Mapping[str, object]) -> list[str]:
+    """Return what a record gives as its terms: those of its list, or its single term."""
+    if listed := sound_terms(record.get(TERMS)):
+        return [item.term for item in listed]
+    return [term] if isinstance(term := record.get("term"), str) and term else []
 
 
 def sound_terms(value: object) -> tuple[RowTerm, ...]:

@@ -17,7 +17,9 @@ import py3langid
 from tasks.common import neighbour_stages
 from tasks.common.errors import InputError
 from tasks.data.canonical import canonical
+from tasks.data.text_normalizer import normalise
 from tasks.data.vocabularies import CATEGORIES
+from tasks.evaluation.incremental_scoring import counted_n
 from tasks.models.catalog import LEGACY_FALLBACK, RECOMMENDED, Base, Method, Status
 
 if TYPE_CHECKING:
@@ -383,7 +385,7 @@ def _size_refusals(utterances: Sequence[Utterance], policy: GatePolicy) -> Itera
 
 
 def _rows_of(utterances: Sequence[Utterance], category: str) -> int:
-    return sum(utterance.entity_category == category for utterance in utterances)
+    return sum(category in utterance.categories for utterance in utterances)
 
 
 def _worst_priority(baseline: Scores, policy: GatePolicy) -> tuple[str, Proportion] | None:
@@ -399,7 +401,7 @@ def _worst_priority(baseline: Scores, policy: GatePolicy) -> tuple[str, Proporti
 
 def _shown(category: str, share: Proportion) -> str:
     """Say a category's KER with the rows that it rests on, which are not the manifest's."""
-    return f"{category} KER is {share.rate:.3f} ({share.hits} of {share.n} rows missed)"
+    return f"{category} KER is {share.rate:.3f} ({share.hits} of {share.unit} missed)"
 
 
 def _passed_reason(evidence: GateInputs, policy: GatePolicy) -> Reason:
@@ -456,11 +458,31 @@ def _coverage_warnings(
             f"{missing} of {len(utterances)} rows of the manifest are not in the baseline: it may "
             f"be older than the manifest. Score it again with {neighbour_stages.EVAL}."
         )
+    if unlisted := _rows_with_fewer_terms(utterances, baseline):
+        yield (
+            f"{unlisted} rows of the manifest list several terms, and the baseline's rows lack some "
+            f"of them, so that these count for no KER. Score the cycle again with "
+            "`asr-flywheel transcribe`, or copy terms into the result's rows."
+        )
     if foreign:
         yield (
             f"{foreign} of {baseline.n} rows of the baseline are no rows of this manifest. Score "
             f"this manifest with {neighbour_stages.EVAL}, or name its own result with --baseline."
         )
+
+
+def _rows_with_fewer_terms(utterances: Sequence[Utterance], baseline: Scores) -> int:
+    """Count the manifest's rows of several terms whose baseline row lacks one of them."""
+    scored: dict[str, set[str]] = {}
+    several = [utterance for utterance in utterances if utterance.terms]
+    for row in baseline.rows if several else ():
+        terms = {normalise(one.term) for one in row.occurrences}
+        scored.setdefault(canonical(row.row.ref), set()).update(terms)
+    return sum(
+        not {normalise(item.term) for item in utterance.terms} <= scored[canonical(utterance.text)]
+        for utterance in several
+        if canonical(utterance.text) in scored
+    )
 
 
 def _figures(evidence: GateInputs, policy: GatePolicy) -> dict[str, object]:
@@ -473,14 +495,14 @@ def _figures(evidence: GateInputs, policy: GatePolicy) -> dict[str, object]:
         figures["baseline_rows"] = baseline.n
         figures["ker"] = baseline.ker
         figures["ipa_source"] = {
-            source or "(none)": {"n": group.keyword.n, "ker": group.ker}
+            source or "(none)": {**counted_n(group.keyword), "ker": group.ker}
             for source, group in baseline.by("ipa_source").items()
         }
     groups = baseline.by("entity_category") if baseline is not None else {}
     figures["priority"] = {
         category: {
             "rows": _rows_of(utterances or (), category),
-            "n": groups[category].keyword.n if category in groups else 0,
+            **(counted_n(groups[category].keyword) if category in groups else {"n": 0}),
             "ker": groups[category].ker if category in groups else None,
         }
         for category in policy.priority

@@ -255,6 +255,7 @@ class _Judged:
     """An evaluation's rows that have a term and a category."""
 
     by_category: Mapping[str, Mapping[str, _Term]]
+    rows_of: Mapping[str, int]
     priority: Sequence[str]
     manifest_rows: int
     unplaced: int
@@ -264,16 +265,21 @@ class _Judged:
     @classmethod
     def from_scores(cls, scores: Scores, priority: Sequence[str], *, trained: bool) -> _Judged:
         rows_by_category: dict[str, dict[str, list[UtteranceScore]]] = {}
-        for row in scores.rows:
-            if row.term_missed is None or row.row.term is None or row.row.entity_category is None:
-                continue
-            terms = rows_by_category.setdefault(row.row.entity_category, {})
-            # To a model that was trained on none of the rows, all of them are held out.
-            judged_row = row if trained else replace(row, row=replace(row.row, part=None))
-            terms.setdefault(normalise_term(row.row.term), []).append(judged_row)
-        placed_rows = sum(
-            len(rows) for terms in rows_by_category.values() for rows in terms.values()
-        )
+        rows_of: Counter[str] = Counter()
+        placed_rows = 0
+        for several in scores.rows:
+            categories = set()
+            for row in several.by_occurrence():
+                term, category = row.row.term, row.row.entity_category
+                if row.term_missed is None or term is None or category is None:
+                    continue
+                categories.add(category)
+                terms = rows_by_category.setdefault(category, {})
+                # To a model that was trained on none of the rows, all of them are held out.
+                judged_row = row if trained else replace(row, row=replace(row.row, part=None))
+                terms.setdefault(normalise_term(term), []).append(judged_row)
+            rows_of.update(categories)
+            placed_rows += bool(categories)
         held_out = sum(row.row.part is Partition.HELD_OUT for row in scores.rows)
         is_divided = any(row.row.part is not None for row in scores.rows)
         return cls(
@@ -281,6 +287,7 @@ class _Judged:
                 category: {name: _Term(tuple(rows)) for name, rows in terms.items()}
                 for category, terms in rows_by_category.items()
             },
+            rows_of,
             priority,
             scores.n,
             scores.n - placed_rows,
@@ -314,7 +321,7 @@ class _Judged:
 
     def rows_to_add(self, category: str, needed: int | None) -> int:
         """Return the number of rows that a priority category lacks."""
-        current_rows = sum(len(term.rows) for term in self.by_category[category].values())
+        current_rows = self.rows_of[category]
         target_rows = math.ceil(GROWTH * current_rows)
         if needed is not None:
             target_rows = max(current_rows, math.ceil(needed / self.held_out_share))

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from tasks.evaluation import statistics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
 # Values are compared after this many decimals: 0.1 + 0.2 is 0.3.
 _DECIMALS = 4
@@ -82,10 +82,11 @@ class Candidate:
 
     Attributes:
         value: the tuned model's share of the weights; 0 is the base.
-        misses: of each choosing row the share of its variants in which the term was missed.
-        terms: of each choosing row its term; rows of one term hang together.
+        misses: of each term of each choosing row the share of its variants in which it was missed.
+        terms: the same terms; rows of one term hang together.
         general_edits: word edits of each sentence of the choosing share, in the set's order.
         general_words: reference words of each sentence.
+        rows: the row of each of the terms; empty where each row has one.
     """
 
     value: float
@@ -93,6 +94,7 @@ class Candidate:
     terms: tuple[str, ...]
     general_edits: tuple[int, ...] = ()
     general_words: tuple[int, ...] = ()
+    rows: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.value <= 1:
@@ -109,13 +111,20 @@ class Candidate:
 
     @property
     def standard_error(self) -> float:
-        """The standard error of the figure; rows of one term count as one block."""
+        """The standard error of the figure; rows of one term count as one block.
+
+        Where rows have several terms, the larger of that and of rows as blocks.
+        """
         if not self.misses:
             return 0.0
+        by_term = self._standard_error(self.terms)
+        return max(by_term, self._standard_error(self.rows)) if self.rows else by_term
+
+    def _standard_error(self, blocks_of: Sequence[Hashable]) -> float:
         mean = sum(self.misses) / len(self.misses)
-        deviations: defaultdict[str, float] = defaultdict(float)
-        for miss, term in zip(self.misses, self.terms, strict=True):
-            deviations[term] += miss - mean
+        deviations: defaultdict[Hashable, float] = defaultdict(float)
+        for miss, block in zip(self.misses, blocks_of, strict=True):
+            deviations[block] += miss - mean
         blocks = len(deviations)
         if blocks < 2:  # noqa: PLR2004 - one block has no spread
             return 0.0
@@ -211,7 +220,8 @@ def _figures(candidate: Candidate, base: Candidate | None) -> dict[str, object]:
         rise_interval = statistics.rate_difference(sentences)
     return {
         "value": candidate.value,
-        "rows": len(candidate.misses),
+        "rows": len(set(candidate.rows)) if candidate.rows else len(candidate.misses),
+        **({"terms": len(candidate.misses)} if candidate.rows else {}),
         "ker": candidate.figure,
         "ker_standard_error": candidate.standard_error,
         "ker_ci": _ends(interval),

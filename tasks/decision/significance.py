@@ -7,6 +7,7 @@ their rows together. That no wanted drop is there is shown by the interval.
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -69,20 +70,28 @@ def rows_needed(
         policy: alpha, power and the wanted drop.
 
     Returns:
-        Rows, those that are there included; None where no study of any size could settle it.
+        Rows, those that are there included, with as many terms each as these; None where no study
+        of any size could settle it.
     """
-    fixed, broken = (delta.fixed + 0.5) / (delta.n + 1), (delta.broken + 0.5) / (delta.n + 1)
+    # Terms of one row change together: so many independent ones are as good as these.
+    inflation = delta.inflation
+    n = delta.n if inflation == 1 else delta.n / inflation
+    fixed = (delta.fixed / inflation + 0.5) / (n + 1)
+    broken = (delta.broken / inflation + 0.5) / (n + 1)
     meaningful_drop = policy.meaningful_drop * (delta.before.rate or 0.0)
     alpha = policy.alpha / categories
     rows_to_show = statistics.rows_to_show(fixed, broken, alpha, policy.power)
     if rows_to_show is not None and len(delta.nets) >= policy.fewest_terms:
-        over_terms = statistics.rows_to_show_clustered(
-            delta.nets, delta.n, policy.alpha, policy.power
-        )
+        over_terms = statistics.rows_to_show_clustered(delta.nets, n, policy.alpha, policy.power)
         rows_to_show = None if over_terms is None else max(rows_to_show, over_terms)
     candidates = [
         rows_to_show,
         statistics.rows_to_exclude(fixed, broken, meaningful_drop, policy.power),
     ]
     finite = [rows for rows in candidates if rows is not None]
-    return max(delta.n + 1, min(finite)) if finite else None
+    if not finite:
+        return None
+    rows = min(finite)
+    if delta.rows < delta.n:
+        rows = math.ceil(rows * delta.rows / n)
+    return max(delta.rows + 1, rows)

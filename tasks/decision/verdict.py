@@ -303,7 +303,7 @@ def _spelling(
     return (
         f"{letter.category}: KER {letter.before.rate:.3f} → {letter.after.rate:.3f}, canonical KER "
         f"{canonical.before.rate:.3f} → {canonical.after.rate:.3f}; missed by spelling only: "
-        f"{counts[0]} → {counts[1]} of {letter.n} rows."
+        f"{counts[0]} → {counts[1]} of {letter.before.unit}."
     )
 
 
@@ -484,7 +484,7 @@ class _DecisionRules:
             )
             return Verdict.INCONCLUSIVE, [ground], None
         category = min(rows_by_category, key=lambda name: rows_by_category[name])
-        current_rows = self.judged[category].n
+        current_rows = self.judged[category].rows
         rows = "rows" if self.evidence.basis == EVERY_ROW else f"{self.evidence.basis} rows"
         ground = (
             "Chance explains the difference. "

@@ -11,7 +11,7 @@ import jiwer
 from tasks.data.text_normalizer import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tasks.evaluation.hypotheses import Hypothesis
     from tasks.evaluation.scoring import Scores, UtteranceScore
@@ -31,7 +31,7 @@ class Column:
     Attributes:
         ref: the word that was said; None where a hypothesis put a word in.
         hyps: each hypothesis' word; None where it has none.
-        of_term: whether the reference word belongs to the row's term.
+        of_term: whether the reference word belongs to one of the row's terms.
     """
 
     ref: str | None
@@ -39,7 +39,7 @@ class Column:
     of_term: bool = False
 
 
-def columns(ref: str, hyps: Sequence[str], term: str | None = None) -> list[Column]:
+def columns(ref: str, hyps: Sequence[str], terms: Iterable[str] = ()) -> list[Column]:
     """Align several hypotheses with their reference word by word (jiwer).
 
     All texts are normalised, as for scoring. Words that hypotheses put in at the same place share
@@ -47,7 +47,9 @@ def columns(ref: str, hyps: Sequence[str], term: str | None = None) -> list[Colu
     """
     ref_words = normalise(ref).split()
     aligned_hyps = [_align_words(ref_words, normalise(hyp).split()) for hyp in hyps]
-    term_places = _term_places(ref_words, normalise(term or "").split())
+    term_places = {
+        place for term in terms for place in _term_places(ref_words, normalise(term).split())
+    }
     aligned_columns: list[Column] = []
     for place in range(len(ref_words) + 1):
         insertions = zip_longest(*(inserted[place] for _, inserted in aligned_hyps))

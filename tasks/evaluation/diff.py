@@ -34,6 +34,19 @@ class ScorePair:
     before: UtteranceScore
     after: UtteranceScore
 
+    @property
+    def newly_missed(self) -> bool:
+        """Whether a term was found before and missed after."""
+        return any(after.missed and not before.missed for before, after in _matched(self))
+
+    def by_occurrence(self) -> Iterator[ScorePair]:
+        """Yield the row once for each of its terms, as a row of that single term."""
+        if not self.before.row.terms and not self.after.row.terms:
+            yield self
+            return
+        for earlier, later in _matched(self):
+            yield ScorePair(self.before.alone(earlier), self.after.alone(later))
+
 
 @dataclass(frozen=True, slots=True)
 class PairedOccurrence:

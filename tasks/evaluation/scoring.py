@@ -191,9 +191,12 @@ class UtteranceScore:
         if not self.row.terms:
             yield self
             return
-        for one in self.occurrences:
-            row = replace(self.row, term=one.term, entity_category=one.category, terms=())
-            yield replace(self, row=row, occurrences=(one,))
+        yield from map(self.alone, self.occurrences)
+
+    def alone(self, one: Occurrence) -> UtteranceScore:
+        """Return the row as a row of one of its terms."""
+        row = replace(self.row, term=one.term, entity_category=one.category, terms=())
+        return replace(self, row=row, occurrences=(one,))
 
     @property
     def wer(self) -> float:

@@ -16,7 +16,7 @@ from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.decision.decision_table import POLICY
 from tasks.evaluation import diff
-from tasks.evaluation.statistics import mcnemar_mid_p
+from tasks.evaluation.incremental_scoring import counted_n
 from tasks.records import cost_ledger, run_record
 from tasks.training.progress import overfit
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
+    from tasks.evaluation.diff import KeywordErrorChange
     from tasks.evaluation.scoring import Proportion, Scores
     from tasks.training.progress import Epoch
 
@@ -125,7 +126,7 @@ class Turn:
 def _share(share: Proportion) -> dict[str, Any]:
     interval = share.interval
     return {
-        "n": share.n,
+        **counted_n(share),
         "missed": share.hits,
         "ker": share.rate,
         "ci": None if interval is None else interval.as_list(),
@@ -141,10 +142,11 @@ class ChampionComparison:
         later: its cycle.
         same_manifest: whether both tuned the same manifest.
         common: rows with a term of a priority category; 0 where nothing can be compared.
-        fixed: rows that the earlier model missed and the later one found.
+        fixed: terms that the earlier model missed and the later one found.
         broken: the reverse.
         only_earlier: rows that only the earlier evaluation has.
         only_later: rows that only the later one has.
+        change: over those terms; None where nothing can be compared.
     """
 
     earlier: int
@@ -155,11 +157,12 @@ class ChampionComparison:
     broken: int = 0
     only_earlier: int = 0
     only_later: int = 0
+    change: KeywordErrorChange | None = None
 
     @property
     def p(self) -> float | None:
-        """McNemar's mid-p value; None without rows."""
-        return mcnemar_mid_p(self.fixed, self.broken) if self.common else None
+        """The mid-p value; None without rows."""
+        return None if self.change is None else self.change.p
 
     @property
     def earlier_is_better(self) -> bool:
@@ -185,7 +188,7 @@ class ChampionComparison:
     def as_dict(self) -> dict[str, Any]:
         """Return the comparison as ``--json`` prints it."""
         return {
-            **{name: getattr(self, name) for name in self.__dataclass_fields__},
+            **{name: getattr(self, name) for name in self.__dataclass_fields__ if name != "change"},
             "p": self.p,
             "text": str(self),
         }
@@ -329,23 +332,18 @@ def compare(earlier: Turn, later: Turn) -> ChampionComparison:
     except InputError:
         return ChampionComparison(earlier.cycle, later.cycle, same, 0)
     priority = {*earlier.priority, *later.priority}
-    rows = [
-        (bool(pair.before.term_missed), bool(pair.after.term_missed))
-        for pair in pairing.pairs
-        if pair.before.row.judges
-        and pair.after.row.judges
-        and pair.after.term_missed is not None
-        and pair.after.row.entity_category in priority
-    ]
+    unseen = pairing.where(lambda pair: pair.before.row.judges and pair.after.row.judges)
+    change = unseen.change_in(priority)
     return ChampionComparison(
         earlier.cycle,
         later.cycle,
         same,
-        len(rows),
-        fixed=sum(before and not after for before, after in rows),
-        broken=sum(after and not before for before, after in rows),
+        change.rows,
+        fixed=change.fixed,
+        broken=change.broken,
         only_earlier=pairing.only_before,
         only_later=pairing.only_after,
+        change=change,
     )
 
 

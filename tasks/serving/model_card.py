@@ -170,11 +170,18 @@ def _data(facts: Facts) -> dict[str, str]:
         ("context_type", "Contexts"),
         ("ipa_source", "Pronunciation sources"),
     ):
-        counts = Counter(getattr(row, field) or "(none)" for row in facts.rows)
+        counts = Counter(value for row in facts.rows for value in _values(row, field))
         lines[name] = ", ".join(f"{value} {n}" for value, n in counts.most_common())
     lines["Voices"] = str(len({row.voice_id for row in facts.rows if row.voice_id}))
-    lines["Terms"] = str(len({row.term for row in facts.rows if row.term}))
+    lines["Terms"] = str(len({item.term for row in facts.rows for item in row.flagged}))
     return lines
+
+
+def _values(row: Hypothesis, field: str) -> tuple[str, ...]:
+    """Return a row's values of a field: several categories, where it has several terms."""
+    if field == "entity_category":
+        return row.categories or ("(none)",)
+    return (getattr(row, field) or "(none)",)
 
 
 def _recipe(info: Mapping[str, Any]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
+from tasks.data.row_terms import write_terms
 from tasks.data.text_normalizer import normalise_term
 from tasks.decision import mixture_choice
 from tasks.decision.mixture_choice import RULE, Candidate, Choice, ChoiceRule
@@ -27,7 +28,7 @@ from tasks.transcription.mixtures import ChoosingAudio, MixturesWanted
 from tasks.transcription.rows import audio_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -72,7 +73,7 @@ class ChoosingRows:
     @property
     def counts(self) -> dict[str, int]:
         """Selection rows by category; each priority category is named."""
-        found = Counter(row.utterance.entity_category or "" for row in self.selection)
+        found = Counter(name for row in self.selection for name in _counted(row, self.priority))
         return {category: found[category] for category in self.priority}
 
     @property
@@ -83,7 +84,7 @@ class ChoosingRows:
     def content(self) -> list[Any]:
         """Return what the choice depends on, for its fingerprint."""
         return [
-            sorted((row.audio_sha256, row.utterance.text, row.utterance.term) for row in rows)
+            sorted((row.audio_sha256, row.utterance.text, _terms_of(row)) for row in rows)
             for rows in (self.selection, self.general)
         ]
 
@@ -175,15 +176,24 @@ def choosing_rows(
         tuple(
             row
             for row in rows
-            if row.utterance.row in data.split.chooses
-            and row.utterance.term
-            and row.utterance.entity_category in priority
+            if row.utterance.row in data.split.chooses and _counted(row, priority)
         ),
         tuple(general),
         tuple(priority),
         policy,
         roots,
     )
+
+
+def _counted(row: CheckedRow, priority: Container[str]) -> set[str]:
+    """Return the priority categories of which a row has a term."""
+    categories = {item.entity_category for item in row.utterance.flagged}
+    return {category for category in categories if category is not None and category in priority}
+
+
+def _terms_of(row: CheckedRow) -> str | None:
+    """Return what a row's terms are, for a fingerprint."""
+    return write_terms(row.utterance.terms) if row.utterance.terms else row.utterance.term
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,18 +344,22 @@ def _choosing_audio(rows: ChoosingRows) -> list[ChoosingAudio]:
 
 def _candidate(value: float, texts: Texts, rows: ChoosingRows) -> Candidate:
     """Score a mixture's texts on the rows that choose."""
-    missed = [0] * len(rows.selection)
+    missed: Counter[tuple[int, str]] = Counter()
     for lead in LEADS:
         for place, scored in enumerate(_scores(rows.selection, texts[f"selection/{lead}"])):
-            missed[place] += bool(scored.term_missed)
+            for one in scored.occurrences:
+                if one.category in rows.priority:
+                    missed[place, normalise_term(one.term)] += one.missed
+    several = len({place for place, _ in missed}) < len(missed)
     # As the guardrail counts them: another spelling of the same words is no error.
     general = [canonical_errors(row) for row in _scores(rows.general, texts.get(_GENERAL, ()))]
     return Candidate(
         value,
-        tuple(count / len(LEADS) for count in missed),
-        tuple(normalise_term(row.utterance.term or "") for row in rows.selection),
+        tuple(count / len(LEADS) for count in missed.values()),
+        tuple(term for _, term in missed),
         tuple(edits for edits, _ in general),
         tuple(words for _, words in general),
+        tuple(place for place, _ in missed) if several else (),
     )
 
 

@@ -44,7 +44,8 @@ class CategoryDifference:
     Attributes:
         category: an entity_category, or ``diff.ALL_CATEGORIES``.
         name: as people read it.
-        n: rows with a term.
+        n: terms; rows, where each has one.
+        counted: the same, with the rows where these are fewer.
         before: KER of the base; None without rows.
         after: KER of the tuned model.
         difference: after minus before.
@@ -54,6 +55,7 @@ class CategoryDifference:
     category: str
     name: str
     n: int
+    counted: str
     before: float | None
     after: float | None
     difference: float
@@ -177,6 +179,7 @@ def category_differences(
             category,
             "all categories" if category == diff.ALL_CATEGORIES else category,
             change.n,
+            change.before.bracket,
             change.before.rate,
             change.after.rate,
             (change.after.rate or 0.0) - (change.before.rate or 0.0),

@@ -58,8 +58,11 @@ def metric_lines(pairing: PairedScores, term_index: TermIndex) -> Iterable[Metri
         return
     models = pairing.before, pairing.after
     measured = [_measure(scores) for scores in models]
+    keyword = models[1].keyword
+    several = f"clinical terms that were missed, of {keyword.unit}"
     for name, meaning, key in _MEASURES:
-        yield MetricLine(name, meaning, *(figures[key] for figures in measured))
+        told = several if key == "ker" and keyword.in_rows is not None else meaning
+        yield MetricLine(name, told, *(figures[key] for figures in measured))
     canonical = [scores.counts.canonical_keyword for scores in models]
     by_spelling = " → ".join(str(scores.counts.missed_by_spelling) for scores in models)
     yield MetricLine(

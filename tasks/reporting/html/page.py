@@ -48,7 +48,7 @@ class ForestLine:
 
     name: str
     priority: bool
-    n: int
+    n: str
     before: str
     after: str
     difference: str
@@ -61,7 +61,7 @@ class BarLine:
     """A group's KER before and after, drawn and in figures."""
 
     name: str
-    n: int
+    n: str
     before: str
     after: str
     before_drawing: Markup
@@ -76,6 +76,11 @@ class HeardRow:
     clip: Clip
     columns: Sequence[alignment.Column]
     name: str
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The terms of the row."""
+        return tuple(item.term for item in self.pair.after.row.flagged)
 
 
 def render(evidence: ReportData) -> str:
@@ -137,7 +142,7 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "terms": terms[:SHOWN_TERMS],
         "terms_left": max(0, len(terms) - SHOWN_TERMS),
         "heard": heard_rows,
-        "heard_terms": {row.pair.after.row.term for row in heard_rows},
+        "heard_terms": {term for row in heard_rows for term in row.terms},
         "rows_left": max(0, len(evidence.judged.pairs) - len(heard_rows)),
         "plan": grow_plan_files.read_lines(evidence.cycle)[:_PLAN_LINES],
         "provenance": list(_provenance(evidence)),
@@ -180,12 +185,12 @@ def _forest(
     for line in differences:
         change, interval = points(line.difference), line.interval
         between = "" if interval is None else f"{points(interval.low)} to {points(interval.high)}"
-        label = f"{line.name}: {change} points, 95 % interval {between}, n = {line.n}"
+        label = f"{line.name}: {change} points, 95 % interval {between}, n = {line.counted}"
         lines.append(
             ForestLine(
                 line.name,
                 line.category in priority,
-                line.n,
+                line.counted,
                 percent(line.before),
                 percent(line.after),
                 change,
@@ -199,7 +204,7 @@ def _forest(
 def _bar_line(change: CategoryChange) -> BarLine:
     return BarLine(
         change.name,
-        change.after.n,
+        change.after.bracket,
         percent(change.before.rate),
         percent(change.after.rate),
         _bar(change.before, "base", change.name),
@@ -208,7 +213,7 @@ def _bar_line(change: CategoryChange) -> BarLine:
 
 
 def _bar(share: Proportion, kind: str, name: str) -> Markup:
-    label = f"{kind} model, {name}: {share.hits} of {share.n} rows missed"
+    label = f"{kind} model, {name}: {share.hits} of {share.unit} missed"
     return svg_charts.bar(share.rate or 0.0, share.interval, kind, label)
 
 
@@ -229,7 +234,8 @@ def _heard_rows(evidence: ReportData) -> Iterable[HeardRow]:
     packed = clips([evidence.audio(pair) for pair in pairs])
     for pair, clip in zip(pairs, packed, strict=True):
         row = pair.after.row
-        columns = alignment.columns(row.ref, [pair.before.row.hyp, row.hyp], row.term)
+        terms = [item.term for item in row.flagged]
+        columns = alignment.columns(row.ref, [pair.before.row.hyp, row.hyp], terms)
         yield HeardRow(pair, clip, columns, path_parts(row.audio_filepath)[-1])
 
 
@@ -269,10 +275,12 @@ def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
         yield "Training took", f"{seconds:.0f} s"
     yield "Versions", ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     yield "Run", f"started {record['started']}"
+    several = any(pair.after.row.terms for pair in evidence.pairing.pairs)
+    unit, whose = ("term", "") if several else ("row", "term's ")
     yield (
         "KER",
         (
-            "a row is missed if its term's words do not stand in order and adjacent in the "
+            f"a {unit} is missed if its {whose}words do not stand in order and adjacent in the "
             "transcript; texts are normalised first"
         ),
     )

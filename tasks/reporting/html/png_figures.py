@@ -97,7 +97,7 @@ def _forest(evidence: ReportData) -> Figure | None:
                 axes.plot(ends, (place, place), color="black", linewidth=1.6, marker="|")
             colour = _COLOURS[direction_of(line.difference)]
             axes.plot(100 * line.difference, place, "o", color=colour, markersize=7)
-        axes.set_yticks(range(len(lines)), [f"{line.name} (n={line.n})" for line in lines])
+        axes.set_yticks(range(len(lines)), [f"{line.name} (n={line.counted})" for line in lines])
         axes.set_ylim(len(lines) - 0.4, -0.6)
         axes.set_xlabel("KER, tuned minus base, percentage points (95 % interval); left is better")
         rows = evidence.decision["basis"]
@@ -123,7 +123,7 @@ def _bars(changes: Sequence[CategoryChange], dimension: str) -> Figure | None:
                     ends = (100 * interval.low, 100 * interval.high)
                     for colour, width in (("white", 3.6), ("black", 1.4)):
                         axes.plot(ends, (at, at), color=colour, linewidth=width, marker="|")
-        labels = [f"{change.name} (n={change.after.n})" for change in changes]
+        labels = [f"{change.name} (n={change.after.bracket})" for change in changes]
         axes.set_yticks(range(len(changes)), labels)
         axes.invert_yaxis()
         axes.set_xlim(0, 100)

@@ -138,10 +138,11 @@ class ReportData:
         groups: dict[tuple[str, str], tuple[list[ScorePair], list[ScorePair]]] = {}
         for side, pairing in enumerate((self.judged, self.trained)):
             for pair in pairing.pairs:
-                if pair.after.term_missed is not None:
-                    row = pair.after.row
-                    key = (normalise_term(row.term or ""), row.entity_category or "")
-                    groups.setdefault(key, ([], []))[side].append(pair)
+                for single in pair.by_occurrence():
+                    if single.after.term_missed is not None:
+                        row = single.after.row
+                        key = (normalise_term(row.term or ""), row.entity_category or "")
+                        groups.setdefault(key, ([], []))[side].append(single)
         return sorted(
             (_term_change(judged, trained) for judged, trained in groups.values()),
             key=lambda term: term.worst_first,
@@ -155,9 +156,9 @@ class ReportData:
         ranked = sorted(
             self.judged.pairs,
             key=lambda pair: (
-                not (pair.after.term_missed and pair.before.term_missed is False),
+                not pair.newly_missed,
                 not pair.after.term_missed,
-                (pair.after.row.entity_category or "") not in self.priority,
+                not set(self.priority).intersection(pair.after.row.categories),
                 -pair.after.wer,
                 pair.after.row.audio_filepath,
             ),
@@ -165,9 +166,9 @@ class ReportData:
         rows_per_term: Counter[str] = Counter()
         selected = []
         for pair in ranked:
-            term = normalise(pair.after.row.term or "")
-            if not term or rows_per_term[term] < _ROWS_PER_TERM:
-                rows_per_term[term] += 1
+            terms = {normalise(item.term) for item in pair.after.row.flagged}
+            if not terms or any(rows_per_term[term] < _ROWS_PER_TERM for term in terms):
+                rows_per_term.update(terms)
                 selected.append(pair)
         return selected[:n]
 

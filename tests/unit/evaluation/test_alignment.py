@@ -44,7 +44,7 @@ def test_missed_terms_are_worse_than_any_word_error() -> None:
 
 def test_two_hypotheses_stand_under_one_reference() -> None:
     """Equal, other, left-out and put-in words, each in its column; the term's are marked."""
-    found = columns("Give aspirin, now!", ["uh give as prin now", "give now"], "Aspirin")
+    found = columns("Give aspirin, now!", ["uh give as prin now", "give now"], ["Aspirin"])
     assert [(column.ref, column.hyps, column.of_term) for column in found] == [
         (None, ("uh", None), False),
         ("give", ("give", "give"), False),
