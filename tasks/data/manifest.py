@@ -15,7 +15,14 @@ from tasks.common.errors import InputError
 from tasks.data import findings
 from tasks.data.canonical_terms import contains_term, find_spelling
 from tasks.data.field_advice import advise_duration, advise_term, advise_value
-from tasks.data.row_terms import TERMS, RowTerm, categories_of, flagged_terms, sound_terms
+from tasks.data.row_terms import (
+    TERMS,
+    RowTerm,
+    categories_of,
+    flagged_terms,
+    sound_terms,
+    written_terms,
+)
 from tasks.data.term_checks import advise_terms, check_terms, read_terms, several_terms
 from tasks.data.text_normalizer import contains_words, normalise
 from tasks.data.vocabularies import VOCABULARIES, advise
@@ -252,8 +259,7 @@ def _check_fields(number: int, record: Mapping[str, Any]) -> Iterable[ManifestFi
             yield _unknown_word(number, name, value)
     for problem in check_terms(record, record.get("text")):
         yield findings.error(problem.code, number, problem.value, problem.told, problem.fix)
-    terms = [item.term for item in sound_terms(record.get(TERMS))] or [record.get("term")]
-    for term in terms:
+    for term in written_terms(record):
         yield from _check_term(number, record, term)
     yield from _check_offset(number, record.get("offset"))
     yield from _check_extra(number, record)
@@ -322,10 +328,8 @@ def _unknown_word(number: int, name: str, value: str) -> ManifestFinding:
     )
 
 
-def _check_term(number: int, record: Mapping[str, Any], term: object) -> Iterable[ManifestFinding]:
+def _check_term(number: int, record: Mapping[str, Any], term: str) -> Iterable[ManifestFinding]:
     text = record.get("text")
-    if not isinstance(term, str) or not term.strip():
-        return
     if not isinstance(text, str) or not text.strip():
         return  # reported as a missing or empty text
     words = normalise(term).split()

@@ -460,8 +460,8 @@ def _coverage_warnings(
         )
     if unlisted := _rows_with_fewer_terms(utterances, baseline):
         yield (
-            f"{unlisted} rows of the manifest list several terms, and the baseline's rows lack some "
-            f"of them, so that these count for no KER. Score the cycle again with "
+            f"{unlisted} rows of the manifest list several terms, and the baseline's rows lack "
+            "some of them, so that these count for no KER. Score the cycle again with "
             "`asr-flywheel transcribe`, or copy terms into the result's rows."
         )
     if foreign:

@@ -27,6 +27,7 @@ from tasks.data.row_terms import (
     flagged_terms,
     sound_terms,
     write_terms,
+    written_terms,
 )
 from tasks.data.term_checks import (
     advise_terms,
@@ -438,9 +439,8 @@ def _check_terms(row: int, record: Mapping[str, Any]) -> Iterator[ManifestFindin
     if isinstance(category, str) and category not in _CATEGORIES:
         told = f"entity_category is not in the fixed vocabulary ({category!r})"
         yield _problem("unknown-entity_category", row, told, advise("entity_category", category))
-    terms = [item.term for item in sound_terms(record.get(TERMS))] or [record.get("term")]
-    for term in terms if isinstance(ref, str) else ():
-        words = normalise_term(term) if isinstance(term, str) else ""
+    for term in written_terms(record) if isinstance(ref, str) else ():
+        words = normalise_term(term)
         if words and not contains_words(normalise(ref), words):
             told = f"the term does not stand in ref, so that its KER could never be 0 ({term!r})"
             fix = several_terms(record, term, ref) or advise_term(term)
