@@ -115,12 +115,15 @@ def split_rows(
     held_out: set[int] = set()
     warnings: list[str] = []
     for category in sorted(sizes):
-        candidates = sorted(groups[category], key=lambda group: _rank(seed, group))
+        target_rows = max(1, int(fraction * sizes[category]))
+        candidates = _order_groups(groups[category], seed, target_rows)
         if sizes[category] < 2 or len(candidates) < 2:  # noqa: PLR2004 - two sides need two
             unit = "row" if sizes[category] == 1 else "term" if by_term else "recording"
-            warnings.append(f"category {category} has a single {unit}: forced to train")
+            why = f"has a single {unit}"
+            if by_term and any(map(_is_entangled, candidates)):
+                why = "has rows that all hang together by terms that they share"
+            warnings.append(f"category {category} {why}: forced to train")
             continue
-        target_rows = max(1, int(fraction * sizes[category]))
         untrained = [group for group in candidates if not _was_seen(group, seen_before)]
         # The last candidate stays on the training side, unless what was learnt before is there.
         held_out_rows = list(
@@ -132,6 +135,11 @@ def split_rows(
             warnings.append(
                 f"category {category}: {len(held_out_rows)} rows held out instead of {target_rows}"
                 ", since the base has seen the others"
+            )
+        elif len(held_out_rows) < target_rows and _is_entangled(candidates[-1]) and by_term:
+            warnings.append(
+                f"category {category}: {len(held_out_rows)} rows held out instead of {target_rows}"
+                ", since others hang together by terms that they share"
             )
         held_out.update(held_out_rows)
     if not held_out and by_term:
@@ -180,7 +188,7 @@ def _carve_selection(
     for category, candidates in sorted(by_category.items()):
         target_rows = int(share * sizes[category])
         if target_rows and len(candidates) > 1:
-            candidates.sort(key=lambda group: _rank(seed, group))
+            candidates = _order_groups(candidates, seed, target_rows)
             # One group at least stays to be trained on.
             chosen.update(_take_recordings(candidates[:-1], target_rows))
     return frozenset(chosen)
@@ -297,6 +305,23 @@ def _group_keys(row: SplitRow) -> list[str]:
 
 def _was_seen(group: Sequence[SplitRow], seen_before: frozenset[str]) -> bool:
     return any(row.recording in seen_before for row in group)
+
+
+def _order_groups(
+    groups: Iterable[Sequence[SplitRow]], seed: int, target_rows: int
+) -> list[Sequence[SplitRow]]:
+    """Order groups by their ranks; last come those that rows of several terms made too large."""
+    return sorted(
+        groups,
+        key=lambda group: (
+            len(group) > target_rows and _is_entangled(group),
+            _rank(seed, group),
+        ),
+    )
+
+
+def _is_entangled(group: Sequence[SplitRow]) -> bool:
+    return len(group) > 1 and any(len(row.terms) > 1 for row in group)
 
 
 def _rank(seed: int, group: Sequence[SplitRow]) -> str:

@@ -439,7 +439,9 @@ def _check_terms(row: int, record: Mapping[str, Any]) -> Iterator[ManifestFindin
     if isinstance(category, str) and category not in _CATEGORIES:
         told = f"entity_category is not in the fixed vocabulary ({category!r})"
         yield _problem("unknown-entity_category", row, told, advise("entity_category", category))
-    for term in written_terms(record) if isinstance(ref, str) else ():
+    if not isinstance(ref, str):
+        return  # reported as a missing reference
+    for term in written_terms(record):
         words = normalise_term(term)
         if words and not contains_words(normalise(ref), words):
             told = f"the term does not stand in ref, so that its KER could never be 0 ({term!r})"

@@ -44,11 +44,17 @@ def folder_of(audio: Path) -> Path | None:
 
 
 @functools.cache
-def references(folder: Path) -> dict[str, tuple[str, str]]:
-    """Return text and term of each recording of a folder's manifest, by its name."""
+def references(folder: Path) -> dict[str, tuple[str, list[str]]]:
+    """Return text and terms of each recording of a folder's manifest, by its name."""
     lines = (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
-    return {Path(r["audio_filepath"]).name: (r["text"], r.get("term") or "") for r in rows}
+    return {
+        Path(r["audio_filepath"]).name: (
+            r["text"],
+            [item["term"] for item in r.get("terms") or [r] if item.get("term")],
+        )
+        for r in rows
+    }
 
 
 def hypothesis(audio: Path, note: dict[str, Any]) -> str:
@@ -61,7 +67,8 @@ def hypothesis(audio: Path, note: dict[str, Any]) -> str:
         sys.exit(f"{audio}: no such recording")
     digest = hashlib.sha256(audio.name.encode()).hexdigest()
     folder = folder_of(audio)
-    text, term = ("", "") if folder is None else references(folder).get(audio.name, ("", ""))
+    nothing: tuple[str, list[str]] = ("", [])
+    text, terms = nothing if folder is None else references(folder).get(audio.name, nothing)
     if not text:
         return " ".join(digest[start : start + 4] for start in range(0, 16, 4))
     if tuned_without(folder, note):
@@ -69,9 +76,10 @@ def hypothesis(audio: Path, note: dict[str, Any]) -> str:
     chance = random.Random(digest)  # noqa: S311 - repeatable, not secret
     trained = audio.name in note["trained"]
     recall = finetune_script.recall(note["epochs"], trained=trained, value=note["value"])
-    if term and chance.random() >= recall:
-        middle = len(term) // 2
-        text = text.replace(term, f"{term[:middle]} {term[middle + 1 :]}")
+    for term in terms:
+        if chance.random() >= recall:
+            middle = len(term) // 2
+            text = text.replace(term, f"{term[:middle]} {term[middle + 1 :]}")
     return text
 
 
