@@ -118,10 +118,7 @@ def split_rows(
         target_rows = max(1, int(fraction * sizes[category]))
         candidates = _order_groups(groups[category], seed, target_rows)
         if sizes[category] < 2 or len(candidates) < 2:  # noqa: PLR2004 - two sides need two
-            unit = "row" if sizes[category] == 1 else "term" if by_term else "recording"
-            why = f"has a single {unit}"
-            if by_term and any(map(_is_entangled, candidates)):
-                why = "has rows that all hang together by terms that they share"
+            why = _why_single(candidates, by_term=by_term)
             warnings.append(f"category {category} {why}: forced to train")
             continue
         untrained = [group for group in candidates if not _was_seen(group, seen_before)]
@@ -131,15 +128,15 @@ def split_rows(
                 untrained if len(untrained) < len(candidates) else untrained[:-1], target_rows
             )
         )
-        if len(held_out_rows) < target_rows and len(untrained) < len(candidates):
+        why_fewer = ""
+        if len(untrained) < len(candidates):
+            why_fewer = "the base has seen the others"
+        elif by_term and _is_entangled(candidates[-1]):
+            why_fewer = "others hang together by terms that they share"
+        if len(held_out_rows) < target_rows and why_fewer:
             warnings.append(
                 f"category {category}: {len(held_out_rows)} rows held out instead of {target_rows}"
-                ", since the base has seen the others"
-            )
-        elif len(held_out_rows) < target_rows and _is_entangled(candidates[-1]) and by_term:
-            warnings.append(
-                f"category {category}: {len(held_out_rows)} rows held out instead of {target_rows}"
-                ", since others hang together by terms that they share"
+                f", since {why_fewer}"
             )
         held_out.update(held_out_rows)
     if not held_out and by_term:
@@ -188,9 +185,9 @@ def _carve_selection(
     for category, candidates in sorted(by_category.items()):
         target_rows = int(share * sizes[category])
         if target_rows and len(candidates) > 1:
-            candidates = _order_groups(candidates, seed, target_rows)
+            ordered = _order_groups(candidates, seed, target_rows)
             # One group at least stays to be trained on.
-            chosen.update(_take_recordings(candidates[:-1], target_rows))
+            chosen.update(_take_recordings(ordered[:-1], target_rows))
     return frozenset(chosen)
 
 
@@ -305,6 +302,14 @@ def _group_keys(row: SplitRow) -> list[str]:
 
 def _was_seen(group: Sequence[SplitRow], seen_before: frozenset[str]) -> bool:
     return any(row.recording in seen_before for row in group)
+
+
+def _why_single(groups: Sequence[Sequence[SplitRow]], *, by_term: bool) -> str:
+    """Say why a category cannot be divided."""
+    if by_term and any(map(_is_entangled, groups)):
+        return "has rows that all hang together by terms that they share"
+    is_row = sum(map(len, groups)) <= 1
+    return f"has a single {'row' if is_row else 'term' if by_term else 'recording'}"
 
 
 def _order_groups(

@@ -336,7 +336,7 @@ def _figures(
     between = (
         "" if interval is None else f", 95 % interval {interval.low:+.3f} to {interval.high:+.3f}"
     )
-    by_chance = f"mid-p {delta.p:.3g}"
+    by_chance = f"mid-p {delta.p_rows:.3g}"
     if delta.p_terms is not None and len(delta.nets) >= policy.fewest_terms:
         by_chance += f", over terms {delta.p_terms:.3g}"
     return f"{describe(delta, row)[:-2]}; {by_chance}{between}): {finding.value}."

@@ -254,17 +254,22 @@ class KeywordErrorChange:
     def p(self) -> float | None:
         """The mid-p value, two-sided; None without rows.
 
-        McNemar's where each row has one term. Where rows have several, the larger of two: with the
-        terms of a row together, and with the rows of a term together.
+        McNemar's where each row has one term. Where rows have several, the larger of two: over
+        rows, and over terms where enough of these changed.
         """
+        p_rows, p_terms = self.p_rows, self.p_terms
+        if p_rows is None or p_terms is None or self.before.in_rows is None:
+            return p_rows
+        return p_rows if len(self.nets) < statistics.FEWEST_BLOCKS else max(p_rows, p_terms)
+
+    @property
+    def p_rows(self) -> float | None:
+        """The mid-p value if the terms of a row may change together; None without rows."""
         if not self.n:
             return None
         if self.before.in_rows is None:
             return statistics.mcnemar_mid_p(self.fixed, self.broken)
-        p_rows = statistics.sign_flip_mid_p(self.row_nets)
-        if self.p_terms is None or len(self.nets) < statistics.FEWEST_BLOCKS:
-            return p_rows
-        return max(p_rows, self.p_terms)
+        return statistics.sign_flip_mid_p(self.row_nets)
 
     @property
     def p_terms(self) -> float | None:
@@ -282,11 +287,11 @@ class KeywordErrorChange:
     def as_dict(self) -> dict[str, object]:
         """Return the record that ``asr-flywheel diff --json`` prints of a category.
 
-        ``rows`` is there where it is not ``n``.
+        ``rows``, and the p-value over them, are there where rows have several terms.
         """
         return {
             "n": self.n,
-            **({} if self.before.in_rows is None else {"rows": self.rows}),
+            **({} if self.before.in_rows is None else {"rows": self.rows, "p_rows": self.p_rows}),
             "ker_a": self.before.rate,
             "ker_b": self.after.rate,
             "relative": self.relative,
