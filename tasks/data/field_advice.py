@@ -13,20 +13,24 @@ def advise_value(name: str, value: object) -> str:
     """Return the fix for a field's value that is not text."""
     if isinstance(value, float) and not math.isfinite(value):
         return f"write null {PANDAS_ADVICE}"
-    if isinstance(value, list) and name == "term":
-        first = next((item for item in value if isinstance(item, str) and item.strip()), None)
-        return "write null" if first is None else f'write one term a row, such as "{first}"'
     if isinstance(value, list | dict):
         return f"write one {name} as text, or null"
     return f"write it as {json.dumps(str(value))}"
 
 
-def advise_term(term: str) -> str:
-    """Return the fix for a term that does not stand in its row's text."""
+def advise_term(term: str, *, listed: bool = False) -> str:
+    """Return the fix for a term that does not stand in its row's text.
+
+    Args:
+        term: as it was written.
+        listed: whether it is one of a list.
+    """
+    if listed:
+        return "write the term as it stands in the text, correct the text, or delete its item"
     if is_empty_value(term):
         return f'write null, not "{term}" {PANDAS_ADVICE}'
-    if (listed := re.findall(r"'([^']+)'|\"([^\"]+)\"", term)) and term[:1] in "[(":
-        first = next(filter(None, listed[0]))
+    if (items := re.findall(r"'([^']+)'|\"([^\"]+)\"", term)) and term[:1] in "[(":
+        first = next(filter(None, items[0]))
         return f'the term is a list that was written as text; write one term, such as "{first}"'
     return "write the term as it stands in the text, correct the text, or write null"
 

@@ -360,7 +360,7 @@ def _check_term(number: int, record: Mapping[str, Any], term: str) -> Iterable[M
             number,
             term,
             "the term does not stand in the row's text, so that its KER could never be 0",
-            several_terms(record, term, text) or advise_term(term),
+            several_terms(record, term, text) or advise_term(term, listed=TERMS in record),
         )
 
 

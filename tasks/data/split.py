@@ -139,18 +139,8 @@ def split_rows(
                 f", since {why_fewer}"
             )
         held_out.update(held_out_rows)
-    if not held_out and by_term:
-        raise InputError(
-            "nothing can be held out: every category has a single term, or all its rows hang "
-            "together by terms that they share, or the base was trained on all of them. Fix: leave "
-            "--hold-out-terms out, or grow the manifest with /digital-health-clinical-asr-build."
-        )
     if not held_out:
-        raise InputError(
-            "nothing can be held out: every category has a single recording, or the base was "
-            "trained on all of them. "
-            "Fix: grow the manifest with /digital-health-clinical-asr-build."
-        )
+        raise _nothing_held_out(by_term=by_term)
     trained_groups = [
         group
         for category_groups in groups.values()
@@ -302,6 +292,20 @@ def _group_keys(row: SplitRow) -> list[str]:
 
 def _was_seen(group: Sequence[SplitRow], seen_before: frozenset[str]) -> bool:
     return any(row.recording in seen_before for row in group)
+
+
+def _nothing_held_out(*, by_term: bool) -> InputError:
+    if by_term:
+        return InputError(
+            "nothing can be held out: every category has a single term, or all its rows hang "
+            "together by terms that they share, or the base was trained on all of them. Fix: leave "
+            "--hold-out-terms out, or grow the manifest with /digital-health-clinical-asr-build."
+        )
+    return InputError(
+        "nothing can be held out: every category has a single recording, or the base was "
+        "trained on all of them. "
+        "Fix: grow the manifest with /digital-health-clinical-asr-build."
+    )
 
 
 def _why_single(groups: Sequence[Sequence[SplitRow]], *, by_term: bool) -> str:

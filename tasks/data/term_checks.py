@@ -57,19 +57,17 @@ def check_terms(record: Mapping[str, object], text: object) -> Iterable[TermProb
         told = f"{TERMS} must be a list of objects"
         yield TermProblem(f"bad-{TERMS}", value, told, advise_terms(record, value, text))
         return
-    sound = True
-    for place, item in enumerate(value, start=1):
-        if isinstance(item, dict):
-            problems = list(_check_item(place, item))
-        else:
-            told = f"item {place} of {TERMS} must be an object with term and entity_category"
-            fix = advise_terms(record, value, text)
-            problems = [TermProblem(f"bad-{TERMS}", item, told, fix)]
-        sound = sound and not problems
-        yield from problems
+    if others := [item for item in value if not isinstance(item, dict)]:
+        told = f"each item of {TERMS} must be an object with term and entity_category"
+        yield TermProblem(f"bad-{TERMS}", others[0], told, advise_terms(record, value, text))
+        return
+    problems = [
+        problem for place, item in enumerate(value, start=1) for problem in _check_item(place, item)
+    ]
+    yield from problems
     terms = sound_terms(value)
-    yield from _check_duplicates(terms)
-    if sound and terms:
+    yield from _check_duplicates(terms, advise_terms(record, value, text))
+    if not problems:
         yield from _check_single(record, terms)
 
 
@@ -79,11 +77,11 @@ def _check_item(place: int, item: Mapping[str, object]) -> Iterable[TermProblem]
         told = f"item {place} of {TERMS} has no term"
         yield TermProblem(f"bad-{TERMS}", item, told, "give it a term, or delete the item")
     if category is None or category == "":
-        for name in sorted(item.keys() - _FIELDS):
-            if (meant := _meant_category(item[name])) is not None:
-                told = f"item {place} of {TERMS} has its category under {name!r}"
-                fix = f'write "entity_category": "{meant}" in its place'
-                yield TermProblem(f"bad-{TERMS}", item, told, fix)
+        name, meant = _named_otherwise(item)
+        if meant is not None:
+            told = f"item {place} of {TERMS} has its category under {name!r}"
+            fix = f'write "entity_category": "{meant}" in its place'
+            yield TermProblem(f"bad-{TERMS}", item, told, fix)
     elif not isinstance(category, str):
         told = f"entity_category of item {place} of {TERMS} must be text"
         yield TermProblem("bad-entity_category", category, told, "write one category, or null")
@@ -93,18 +91,17 @@ def _check_item(place: int, item: Mapping[str, object]) -> Iterable[TermProblem]
         yield TermProblem("unknown-entity_category", category, told, fix)
 
 
-def _check_duplicates(terms: Sequence[RowTerm]) -> Iterable[TermProblem]:
+def _check_duplicates(terms: Sequence[RowTerm], fix: str) -> Iterable[TermProblem]:
     first: dict[str, RowTerm] = {}
     for item in terms:
         words = canonical(item.term)
         if words and words in first:
-            once = write_terms(merge_terms([terms]))
             yield TermProblem(
                 "duplicate-term",
                 item.term,
                 f"the term stands already in {TERMS}, as {first[words].term!r}; every miss would "
                 "count twice",
-                f"keep one of the two, even where the text holds it twice: {once}",
+                f"keep one of the two, even where the text holds it twice: {fix}",
             )
         first.setdefault(words, item)
 
@@ -178,7 +175,9 @@ def merge_terms(rows: Iterable[Sequence[RowTerm]]) -> list[RowTerm]:
     merged: dict[str, RowTerm] = {}
     for terms in rows:
         for item in terms:
-            merged.setdefault(canonical(item.term), item)
+            known = merged.setdefault(canonical(item.term), item)
+            if known.entity_category is None:
+                merged[canonical(item.term)] = RowTerm(known.term, item.entity_category)
     return list(merged.values())
 
 
@@ -198,13 +197,21 @@ def _meant_terms(record: Mapping[str, object], value: object) -> list[RowTerm]:
         given = item if isinstance(item, dict) else {"term": item}
         term = given.get("term")
         if isinstance(term, str) and term.strip():
-            named = _meant_category(given.get("entity_category", category))
-            meant.append(RowTerm(term.strip(), named))
+            named = _meant_category(given.get("entity_category") or category)
+            meant.append(RowTerm(term.strip(), named or _named_otherwise(given)[1]))
     return merge_terms([meant])
 
 
 def _meant_category(value: object) -> str | None:
     return find_meaning("entity_category", value) if isinstance(value, str) else None
+
+
+def _named_otherwise(item: Mapping[str, object]) -> tuple[str, str | None]:
+    """Return a field of another name that holds an item's category, and the category."""
+    for name in sorted(item.keys() - _FIELDS):
+        if (meant := _meant_category(item[name])) is not None:
+            return name, meant
+    return "", None
 
 
 def _parts(text: str) -> list[str]:

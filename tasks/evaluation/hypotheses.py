@@ -445,7 +445,7 @@ def _check_terms(row: int, record: Mapping[str, Any]) -> Iterator[ManifestFindin
         words = normalise_term(term)
         if words and not contains_words(normalise(ref), words):
             told = f"the term does not stand in ref, so that its KER could never be 0 ({term!r})"
-            fix = several_terms(record, term, ref) or advise_term(term)
+            fix = several_terms(record, term, ref) or advise_term(term, listed=TERMS in record)
             yield _problem("term-not-in-ref", row, told, fix)
 
 
