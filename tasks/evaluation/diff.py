@@ -287,11 +287,15 @@ class KeywordErrorChange:
     def as_dict(self) -> dict[str, object]:
         """Return the record that ``asr-flywheel diff --json`` prints of a category.
 
-        ``rows``, and the p-value over them, are there where rows have several terms.
+        ``rows_with_term``, and the p-value over rows, are there where rows have several terms.
         """
         return {
             "n": self.n,
-            **({} if self.before.in_rows is None else {"rows": self.rows, "p_rows": self.p_rows}),
+            **(
+                {}
+                if self.before.in_rows is None
+                else {"rows_with_term": self.rows, "p_rows": self.p_rows}
+            ),
             "ker_a": self.before.rate,
             "ker_b": self.after.rate,
             "relative": self.relative,

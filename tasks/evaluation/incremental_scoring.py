@@ -385,8 +385,8 @@ def summary_as_dict(summary: Summary) -> dict[str, Any]:
     """Return the record that ``asr-flywheel score --json`` prints.
 
     ``n_with_term`` is the number of terms that ``ker`` rests on; where rows have several, the rows
-    stand beside it as ``rows_with_term``. ``by`` maps each dimension to its values, each with the
-    number of terms and their KER, and with ``rows`` where these are fewer. Rows that lack the
+    stand beside it as ``rows_with_term``, as they do wherever there is an n of terms. ``by`` maps
+    each dimension to its values, each with the number of terms and their KER. Rows that lack the
     dimension's field are under ``(none)``. ``intervals`` holds the 95 % interval of every figure,
     in the same shape; where there are no rows, null. ``spelling`` holds canonical KER, and the rows
     whose figures the correction of hyphens changes.
@@ -437,7 +437,7 @@ def summary_as_dict(summary: Summary) -> dict[str, Any]:
 
 def counted_n(share: Proportion) -> dict[str, int]:
     """Return a share's n for programs, and its rows where these are fewer."""
-    return {"n": share.n, **({} if share.in_rows is None else {"rows": share.in_rows})}
+    return {"n": share.n, **({} if share.in_rows is None else {"rows_with_term": share.in_rows})}
 
 
 def spelling_as_dict(counts: ErrorCounts) -> dict[str, object]:

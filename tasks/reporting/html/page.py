@@ -275,7 +275,7 @@ def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
         yield "Training took", f"{seconds:.0f} s"
     yield "Versions", ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     yield "Run", f"started {record['started']}"
-    several = any(pair.after.row.terms for pair in evidence.pairing.pairs)
+    several = any(len(pair.after.row.flagged) > 1 for pair in evidence.pairing.pairs)
     unit, whose = ("term", "") if several else ("row", "term's ")
     yield (
         "KER",
