@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tasks.evaluation.diff import KeywordErrorChange, PairedScores, ScorePair
-    from tasks.evaluation.scoring import UtteranceScore
+    from tasks.evaluation.scoring import Occurrence, UtteranceScore
 
 FIELDS = {"voice_id": "voice", "group": "group"}
 """The fields whose values are compared, and their names in a sentence."""
@@ -52,7 +52,7 @@ class GroupChange:
     def __str__(self) -> str:
         return (
             f"{FIELDS[self.field]} {self.value}: KER {self.change.before.rate or 0:.3f} → "
-            f"{self.change.after.rate or 0:.3f} on {self.change.n} rows (Holm-corrected p "
+            f"{self.change.after.rate or 0:.3f} on {self.change.before.unit} (Holm-corrected p "
             f"{self.p_adjusted:.3g})"
         )
 
@@ -111,14 +111,14 @@ class GroupCheck:
 
 def check_groups(
     rows: PairedScores,
-    missed: Callable[[UtteranceScore], bool | None],
+    missed: Callable[[UtteranceScore, Occurrence], bool],
     policy: DecisionPolicy = POLICY,
 ) -> GroupCheck:
     """Compare KER by voice and by group.
 
     Args:
         rows: that decide.
-        missed: what counts as missed in a row; None leaves the row out.
+        missed: what counts as missed.
         policy: alpha, and how many terms a test over terms needs.
     """
     found = [

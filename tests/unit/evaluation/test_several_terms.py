@@ -204,7 +204,7 @@ def demo_rows(*, listed: bool, seed: int) -> Scores:
                 f"{number}.wav",
                 ref,
                 hyp,
-                **(several if listed else single),  # type: ignore[arg-type]
+                **(several if listed else single),
                 ipa_source="override" if term.ipa else "magpie_g2p",
                 voice_id=f"v{number % 5}",
                 noise_level=("clean", "snr_5db")[number % 2],
