@@ -199,7 +199,7 @@ class ScoreAccumulator:
         """
         occurrences = find_occurrences(row, hyp)
         for dimension, name in OF_OCCURRENCES.items():
-            groups: dict[str | None, list[Occurrence]] = {}
+            groups: dict[str | None, list[Occurrence]] = {} if occurrences else {None: []}
             for one in occurrences:
                 groups.setdefault(getattr(one, name), []).append(one)
             self._parts.setdefault(dimension, []).extend(

@@ -179,7 +179,8 @@ class UtteranceScore:
         if name is None or not self.row.terms:
             yield getattr(self.row, dimension), self
             return
-        for value in dict.fromkeys(getattr(one, name) for one in self.occurrences):
+        values = dict.fromkeys(getattr(one, name) for one in self.occurrences)
+        for value in values or (None,):
             yield value, self.only(lambda one, value=value: getattr(one, name) == value)  # type: ignore[misc]
 
     def only(self, keep: Callable[[Occurrence], bool]) -> UtteranceScore:

@@ -153,7 +153,8 @@ def many(seed: int, n: int = 60, part: Partition | None = None) -> list[Hypothes
 
 def test_a_file_of_any_length_gives_the_same_counts(tmp_path: Path) -> None:
     """In one go, row by row, and in parts that are merged."""
-    rows = many(1)
+    nothing_left = Hypothesis("x.wav", "give ?! now", "give now", terms=(RowTerm("?!", "drug"),))
+    rows = [*many(1), nothing_left]
     path = tmp_path / "rows.jsonl"
     write_hypotheses(path, rows)
     assert read_hypotheses(path) == tuple(rows)
