@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     factories.write_rows(cycle / "manifest.jsonl", rows)
     heard = [
-        {**row, "ref": row["text"], "hyp": row["text"].replace("aspirin", "as prin")}
+        {**row, "ref": row["text"], "hyp": re.sub("aspirin|warfarin|heparin", "uh", row["text"])}
         for row in rows
     ]
     factories.write_rows(cycle / "per_sample.json", heard)
@@ -68,7 +69,7 @@ def program(clinic: Path, *arguments: str) -> str:
             "PREFECT_HOME": str(clinic / "prefect"),
         },
     )
-    assert done.returncode in {0, 3}, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
@@ -109,5 +110,6 @@ def test_a_run_ends_with_a_decision_on_terms(clinic: Path) -> None:
         drug["n"],
         drug["rows_with_term"],
     )
-    held_out = [json.loads(line) for line in (following / "offline_hyps.jsonl").open()]
-    assert sum(len(row.get("terms", [])) for row in held_out) == 264 - 12
+    lines = (following / "offline_hyps.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert sum(len(row.get("terms", [])) for row in rows) == 264 - 12

@@ -100,7 +100,12 @@ def test_one_term_that_all_say_is_no_loss_of_the_voice() -> None:
 
 def _with_term(row: UtteranceScore, place: int) -> UtteranceScore:
     term = "ibuprofen" if 4 <= place < 16 else f"term{place}"
-    return replace(row, row=replace(row.row, term=term))
+    (occurrence,) = row.occurrences
+    return replace(
+        row,
+        row=replace(row.row, term=term),
+        occurrences=(replace(occurrence, term=term),),
+    )
 
 
 def test_groups_of_the_manifest_are_compared_too() -> None:
