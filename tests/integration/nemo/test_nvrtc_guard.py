@@ -135,8 +135,8 @@ import decoding_pipeline, transcribe
 class Model:
     def describe(self): return "planned"
 transcribe.load = lambda *_: Model()
-decoding_pipeline.prepare = lambda *_: None
-def garble(*_):
+decoding_pipeline.prepare = lambda *_, **__: None
+def garble(*_, **__):
     ctypes.memset(id(bytes(range(256))[7:8]) + bytes.__basicsize__ - 1, 0, 1)
     return ["a text"]
 decoding_pipeline.transcribe = garble
