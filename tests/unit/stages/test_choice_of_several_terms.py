@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tasks.data.preflight import CheckedRow
 from tasks.data.row_terms import RowTerm
@@ -55,8 +56,15 @@ def test_terms_of_one_row_are_one_block() -> None:
     rows = Candidate(0.5, (1.0, 0.0, 1.0, 0.0), ("a", "b", "c", "d"))
     assert together.figure == alone.figure == 0.5
     assert together.standard_error == rows.standard_error > alone.standard_error
-    (figures,) = choose([together], 0.01, RULE).as_dict()["candidates"]
+    (figures,) = written(together)
     assert (figures["rows"], figures["terms"]) == (4, 8)
-    (figures,) = choose([rows], 0.01, RULE).as_dict()["candidates"]
+    (figures,) = written(rows)
     assert figures["rows"] == 4
     assert "terms" not in figures
+
+
+def written(candidate: Candidate) -> list[dict[str, Any]]:
+    """The candidates of a choice, as decision.json holds them."""
+    record: dict[str, Any] = choose([candidate], 0.01, RULE).as_dict()
+    found: list[dict[str, Any]] = record["candidates"]
+    return found
