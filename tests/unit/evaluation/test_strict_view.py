@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from tasks.common.errors import InputError
 from tasks.evaluation import clinical_values, strict_table
 from tasks.evaluation.clinical_values import critical
-from tasks.evaluation.strict_table import OWN_TABLE, ValueKind, read_table
+from tasks.evaluation.strict_table import OWN_TABLE, ValueKind, read_table, table_origin
 from tasks.evaluation.strict_view import StrictFault, compare
 
 if TYPE_CHECKING:
@@ -224,3 +225,21 @@ def test_a_table_that_is_not_there_is_named(own_table: Path) -> None:
     """With the variable that names it."""
     with pytest.raises(InputError, match=OWN_TABLE):
         critical("5 mg")
+
+
+def test_a_record_says_which_table_is_read(own_table: Path) -> None:
+    """By content: another word in a site's table is another table; a comment as well."""
+    own_table.write_text("passed_over: [by the way]\n")
+    first = table_origin()
+    assert first.source == f"bundled, and {own_table}"
+    own_table.write_text("passed_over: [by the by]\n")
+    assert table_origin().sha256 != first.sha256
+
+
+def test_without_a_table_of_its_own_the_bundled_one_is_named() -> None:
+    """Its hash is of the file in the package."""
+    file = Path(strict_table.__file__).with_name("strict_view.yaml")
+    assert table_origin().as_dict() == {
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "source": "bundled",
+    }
