@@ -11,9 +11,19 @@ sys.path.insert(0, str(ENTRY))
 import audio_reader  # type: ignore[import-not-found]
 import decoding_pipeline  # type: ignore[import-not-found]
 import greedy_decoder  # type: ignore[import-not-found]
+import interpolate  # type: ignore[import-not-found]
+import mix_weights  # type: ignore[import-not-found]
 import parakeet_graph  # type: ignore[import-not-found]  # lies beside the program
 
 Untyped = Any
 """A model of NeMo's, or an object of these modules: neither tells a type."""
 
-__all__ = ["Untyped", "audio_reader", "decoding_pipeline", "greedy_decoder", "parakeet_graph"]
+__all__ = [
+    "Untyped",
+    "audio_reader",
+    "decoding_pipeline",
+    "greedy_decoder",
+    "interpolate",
+    "mix_weights",
+    "parakeet_graph",
+]

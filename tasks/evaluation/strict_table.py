@@ -6,6 +6,7 @@ the package's; a spelling in both reads as the site's table says.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 OWN_TABLE = "ASR_FLYWHEEL_STRICT_TABLE"
+BUNDLED = "bundled"
+"""How a record calls the package's own table."""
 _NAME = "strict_view.yaml"
 _WITHIN_NUMBERS = (
     "to", "through", "thru", "and", "of", "the", "per", "over", "out",
@@ -193,6 +196,41 @@ def strict_table() -> StrictTable:
             ) from error
         _Builder(table, _load(text, own), own).add()
     return table
+
+
+@dataclass(frozen=True, slots=True)
+class TableOrigin:
+    """Which table the strict view reads.
+
+    Attributes:
+        sha256: of the package's table and the site's own, by content.
+        own: the path of the site's own table; None without one.
+    """
+
+    sha256: str
+    own: str | None = None
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, in words."""
+        return BUNDLED if self.own is None else f"{BUNDLED}, and {self.own}"
+
+    def as_dict(self) -> dict[str, str]:
+        """Return it as run.json and decision.json hold it."""
+        return {"sha256": self.sha256, "source": self.source}
+
+
+def table_origin() -> TableOrigin:
+    """Return which table is in use.
+
+    Raises:
+        InputError: a site's own table cannot be read.
+    """
+    strict_table()
+    digest = hashlib.sha256((resources.files("tasks.evaluation") / _NAME).read_bytes())
+    if own := os.environ.get(OWN_TABLE):
+        digest.update(Path(own).read_bytes())
+    return TableOrigin(digest.hexdigest(), own or None)
 
 
 def read_table(text: str, name: str) -> StrictTable:

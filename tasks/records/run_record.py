@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
+from tasks.evaluation.strict_table import table_origin
 from tasks.training.run_info import versions
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ def write_decision(
                 **decided.as_dict(),
                 "verdicts": verdicts,
                 "shipping": shipping,
+                "strict_table": table_origin().as_dict(),
                 "all_rows": all_rows.as_dict(),
                 "by": {category: delta.as_dict() for category, delta in held_out.items()},
                 "by_all_rows": {
@@ -192,6 +194,21 @@ def relative_changes(cycle: Cycle) -> dict[str, float | None]:
         return {}
     by_category = read_decision(cycle).get("by", {})
     return {category: figures.get("relative") for category, figures in by_category.items()}
+
+
+def other_strict_table(record: Mapping[str, Any], earlier: Mapping[str, Any]) -> str | None:
+    """Say that two runs' strict views read different tables.
+
+    None where they read the same, or where a run of a former version does not say which.
+    """
+    now, before = record.get("strict_table"), earlier.get("strict_table")
+    if now is None or before is None or now["sha256"] == before["sha256"]:
+        return None
+    return (
+        "The strict views of the two cycles read different tables "
+        f"(before: {before['source']}, {before['sha256'][:8]}; now: {now['source']}, "
+        f"{now['sha256'][:8]}): their strict figures are not comparable."
+    )
 
 
 def read(cycle: Cycle) -> dict[str, Any]:
@@ -260,6 +277,7 @@ def describe(record: RunRecord) -> dict[str, Any]:
         ],
         "decision": record.decision,
         "verdicts": record.verdicts,
+        "strict_table": table_origin().as_dict(),
         "versions": versions(),
     }
 

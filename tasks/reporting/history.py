@@ -55,6 +55,7 @@ class Turn:
         seconds: that training took; None if its record is gone.
         usd: what hosts for the tuned cycle have cost; None where nothing was rented.
         value: the tuned model's share of the shipped weights; None in a run of an older version.
+        strict_table: which table the strict view read; None in a run of an older version.
     """
 
     cycle: int
@@ -71,6 +72,7 @@ class Turn:
     seconds: float | None
     usd: float | None
     value: float | None = None
+    strict_table: Mapping[str, str] | None = None
 
     @property
     def kept(self) -> bool:
@@ -120,6 +122,7 @@ class Turn:
             "overfit": overfit(self.epochs),
             "model": self.model,
             "shipped_value": self.value,
+            "strict_table": None if self.strict_table is None else dict(self.strict_table),
         }
 
 
@@ -147,6 +150,8 @@ class ChampionComparison:
         only_earlier: rows that only the earlier evaluation has.
         only_later: rows that only the later one has.
         change: over those terms; None where nothing can be compared.
+        other_table: that their strict views read different tables, in a sentence; None where they
+            read the same, or it is not known.
     """
 
     earlier: int
@@ -158,6 +163,7 @@ class ChampionComparison:
     only_earlier: int = 0
     only_later: int = 0
     change: KeywordErrorChange | None = None
+    other_table: str | None = None
 
     @property
     def p(self) -> float | None:
@@ -171,8 +177,11 @@ class ChampionComparison:
 
     def __str__(self) -> str:
         names = f"Cycles {self.earlier} and {self.later}"
+        tables = "" if self.other_table is None else f" {self.other_table}"
         if not self.common:
-            return f"{names} have no row in common that neither was trained on: not compared."
+            return (
+                f"{names} have no row in common that neither was trained on: not compared.{tables}"
+            )
         basis = "the same manifest"
         if not self.same_manifest:
             basis = (
@@ -182,7 +191,7 @@ class ChampionComparison:
         return (
             f"{names}: {basis}. On {self.common} rows that neither was trained on, the later model "
             f"found {self.fixed} terms that the earlier one missed, and missed {self.broken} that "
-            f"it found (mid-p {self.p:.3g})."
+            f"it found (mid-p {self.p:.3g}).{tables}"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -317,6 +326,7 @@ def _read_turn(cycle: Cycle, costs: Mapping[int, float], problems: list[str]) ->
             seconds=evidence.training.get("wall_seconds"),
             usd=costs.get(cycle.number - 1),
             value=record["sft"].get("value"),
+            strict_table=record.get("strict_table"),
         )
     except (KeyError, TypeError) as wrong:
         raise InputError(
@@ -327,10 +337,13 @@ def _read_turn(cycle: Cycle, costs: Mapping[int, float], problems: list[str]) ->
 def compare(earlier: Turn, later: Turn) -> ChampionComparison:
     """Compare two turns' models on the rows that both hold and that may judge both."""
     same = earlier.manifest == later.manifest
+    tables = run_record.other_strict_table(
+        {"strict_table": later.strict_table}, {"strict_table": earlier.strict_table}
+    )
     try:
         pairing = diff.pair(earlier.after, later.after)
     except InputError:
-        return ChampionComparison(earlier.cycle, later.cycle, same, 0)
+        return ChampionComparison(earlier.cycle, later.cycle, same, 0, other_table=tables)
     priority = {*earlier.priority, *later.priority}
     unseen = pairing.where(lambda pair: pair.before.row.judges and pair.after.row.judges)
     change = unseen.change_in(priority)
@@ -344,6 +357,7 @@ def compare(earlier: Turn, later: Turn) -> ChampionComparison:
         only_earlier=pairing.only_before,
         only_later=pairing.only_after,
         change=change,
+        other_table=tables,
     )
 
 

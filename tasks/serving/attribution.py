@@ -25,6 +25,7 @@ class CauseName(StrEnum):
 
     STYLE = "punctuation or casing"
     NUMBERS = "inverse text normalisation"
+    SPELLING = "spelling"
     TRUNCATION = "truncation"
     DECODER = "decoder flag"
     BASE = "the untuned base is served"
@@ -42,6 +43,9 @@ REMEDIES: Mapping[CauseName, str] = {
     "riva-build",
     CauseName.NUMBERS: "ask for verbatim transcripts, or build without the inverse text "
     "normalisation (wfst_tokenizer_model, wfst_verbalizer_model)",
+    CauseName.SPELLING: "have the service write as the model does (its text normalisation, a word "
+    "list or its punctuation model), since KER counts a term in another spelling as missed; "
+    "canonical KER counts it as found",
     CauseName.TRUNCATION: "read all results of an answer, not the first alone; raise the service's "
     "limits for the length of a request, and look at its voice activity detection and endpointing",
     CauseName.DECODER: "build again with the decoder flag of the hand-off's deploy.sh "
@@ -118,9 +122,8 @@ class _Reasoning:
     limits: Thresholds
 
     def causes(self) -> Iterable[Cause]:
-        unexplained = [
-            row for row in self.comparison.different if row.kind is not MismatchKind.NUMBERS
-        ]
+        same_said = (MismatchKind.NUMBERS, MismatchKind.SPELLING)
+        unexplained = [row for row in self.comparison.different if row.kind not in same_said]
         for look in (self._find_symbols, self._find_silence, self._find_truncation):
             cause, explained = look(unexplained)
             if cause is not None:
@@ -131,6 +134,8 @@ class _Reasoning:
         if numbers := self.comparison.of(MismatchKind.NUMBERS):
             says = f"in {len(numbers)} rows words differ only where the service writes digits"
             yield Cause(CauseName.NUMBERS, len(numbers), (says,))
+        if spelled := self.comparison.of(MismatchKind.SPELLING):
+            yield Cause(CauseName.SPELLING, len(spelled), (_spelling_evidence(spelled),))
         if style := self.comparison.of(MismatchKind.STYLE):
             yield Cause(CauseName.STYLE, len(style), (_style_evidence(style),))
 
@@ -350,6 +355,13 @@ _SPEAKS_FOR = {
 
 def _is_shorter(row: ParityRow) -> bool:
     return len(normalise(row.served).split()) < row.words
+
+
+def _spelling_evidence(rows: Sequence[ParityRow]) -> str:
+    return (
+        f"{len(rows)} rows say the same in another spelling, such as {rows[0].offline.hyp[:60]!r} "
+        f"and {rows[0].served[:60]!r}"
+    )
 
 
 def _style_evidence(rows: Sequence[ParityRow]) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rapidfuzz.distance import Levenshtein
 
 from tasks.common.errors import InputError
+from tasks.data.canonical import canonical
 from tasks.data.text_normalizer import normalise
 from tasks.evaluation.row_matching import keys
 
@@ -70,6 +71,7 @@ class MismatchKind(StrEnum):
     EXACT = "exact"
     STYLE = "casing or punctuation"
     NUMBERS = "numbers written as digits"
+    SPELLING = "the same words, spelled otherwise"
     CUT = "cut short"
     ARTEFACT = "decoder's symbols in the text"
     WORDS = "other words"
@@ -159,6 +161,8 @@ def kind_of(offline: str, served: str, thresholds: Thresholds = THRESHOLDS) -> M
         return MismatchKind.STYLE
     if _only_numbers(old, new):
         return MismatchKind.NUMBERS
+    if canonical(offline) == canonical(served):
+        return MismatchKind.SPELLING
     cut = _is_cut(old, new, thresholds) or _is_cut(old[::-1], new[::-1], thresholds)
     return MismatchKind.CUT if cut else MismatchKind.WORDS
 

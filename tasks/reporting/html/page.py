@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from tasks.common.errors import InputError
 from tasks.data.audio_paths import path_parts
 from tasks.decision import grow_plan_files
 from tasks.decision.grow_plan import AGAINST_FORGETTING
 from tasks.decision.guardrail import GuardrailStatus
 from tasks.evaluation import alignment
 from tasks.evaluation.false_keywords import index_terms
-from tasks.records import verdict_ledger
+from tasks.records import run_record, verdict_ledger
 from tasks.reporting.html import svg_charts
 from tasks.reporting.html.audio_clips import clips
 from tasks.reporting.html.chart_data import category_differences, training_series
@@ -274,6 +276,10 @@ def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
     if seconds := training.get("wall_seconds"):
         yield "Training took", f"{seconds:.0f} s"
     yield "Versions", ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    if table := record.get("strict_table"):
+        other = _other_strict_table(evidence)
+        said = "" if other is None else f". {other}"
+        yield "Strict view’s table", f"{table['source']}, SHA-256 {table['sha256']}{said}"
     yield "Run", f"started {record['started']}"
     several = any(len(pair.after.row.flagged) > 1 for pair in evidence.pairing.pairs)
     unit, whose = ("term", "") if several else ("row", "term's ")
@@ -285,6 +291,16 @@ def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
         ),
     )
     yield "Intervals", "95 %: Wilson for shares, Bonett and Price for paired differences"
+
+
+def _other_strict_table(evidence: ReportData) -> str | None:
+    """Say that the run before read another table; None where it did not, or there is none."""
+    before = evidence.cycle.previous
+    if before is None or not run_record.is_complete(before):
+        return None
+    with suppress(InputError):  # a damaged record of another cycle is no fault of this one
+        return run_record.other_strict_table(evidence.record, run_record.read(before))
+    return None
 
 
 def _hashes(evidence: ReportData) -> Iterable[tuple[str, str]]:

@@ -155,4 +155,8 @@ def test_a_second_run_finds_every_fold_and_changes_nothing(
     assert {one["rows_decoded"] for one in record["transcription"]} == {0}
     assert "crossfit_hyps.jsonl" in record["files"]
     assert "general_hyps.jsonl" in record["files"]
+    joined = rows(second / "general_joined_hyps.jsonl")
+    found = json.loads((second / "decision.json").read_text())["joined_sentences"]["lengths"]
+    assert sum(length["n"] for length in found) == len(joined) > 0
+    assert "general_joined_hyps.jsonl" in record["files"]
     assert any((run / TRAINED_NAME).is_file() for run in (config.cycle / "models").iterdir())

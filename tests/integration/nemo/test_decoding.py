@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import sys
 from types import SimpleNamespace
@@ -462,3 +463,57 @@ def test_other_models_decode_by_themselves(model: Any) -> None:
         assert "its own transcribe()" in greedy_decoder.GreedyRecognizer(model).describe()
     finally:
         model.__class__ = known
+
+
+def test_a_set_apart_is_prepared_for_alone_and_after_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two minutes at once set no budget for sentences, nor is there a graph for as many rows."""
+    path = ENTRY / PROGRAM
+    found = importlib.util.spec_from_file_location("the_program_that_decodes", path)
+    assert found is not None
+    assert found.loader is not None
+    program = importlib.util.module_from_spec(found)
+    found.loader.exec_module(program)
+    calls: list[tuple[object, ...]] = []
+    model = SimpleNamespace(describe=lambda: "", release=lambda: calls.append(("release",)))
+
+    def prepare(_: object, longest: float, together: int | None = None) -> str:
+        calls.append(("prepare", longest, together))
+        return f"for {longest:g} s"
+
+    def decode(_: object, audio: list[str], *rest: object) -> list[str]:
+        calls.append(("decode", len(audio), rest[1]))
+        return [""] * len(audio)
+
+    monkeypatch.setattr(program, "load", lambda *_: model)
+    monkeypatch.setattr(program.decoding_pipeline, "prepare", prepare)
+    monkeypatch.setattr(program.decoding_pipeline, "transcribe", decode)
+    sets = [([3.0, 2.0], False), ([2.5], False), ([120.0, 60.0, 30.0], True)]
+    request = {
+        "jobs": [
+            {
+                "model": "m.nemo",
+                "sets": [
+                    {
+                        "audio": ["a.wav"] * len(seconds),
+                        "durations": seconds,
+                        "out": str(tmp_path / f"{number}.jsonl"),
+                        **({"apart": True} if apart else {}),
+                    }
+                    for number, (seconds, apart) in enumerate(sets)
+                ],
+            }
+        ]
+    }
+    monkeypatch.setattr(program, "begin", lambda: request)
+    program.main()
+    assert calls == [
+        ("prepare", 3.0, None),
+        ("decode", 2, "for 3 s"),
+        ("decode", 1, "for 3 s"),
+        ("release",),
+        ("prepare", 120.0, 3),
+        ("decode", 3, "for 120 s"),
+        ("release",),
+    ]

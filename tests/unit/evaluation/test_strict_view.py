@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.common.errors import InputError
+from tasks.data import spelling_tables
 from tasks.evaluation import clinical_values, strict_table
 from tasks.evaluation.clinical_values import critical
-from tasks.evaluation.strict_table import OWN_TABLE, ValueKind, read_table
+from tasks.evaluation.strict_table import OWN_TABLE, ValueKind, read_table, table_origin
 from tasks.evaluation.strict_view import StrictFault, compare
 
 if TYPE_CHECKING:
@@ -224,3 +226,38 @@ def test_a_table_that_is_not_there_is_named(own_table: Path) -> None:
     """With the variable that names it."""
     with pytest.raises(InputError, match=OWN_TABLE):
         critical("5 mg")
+
+
+def test_a_record_says_which_table_is_read(own_table: Path) -> None:
+    """By content: another word in a site's table is another table; a comment as well."""
+    own_table.write_text("passed_over: [by the way]\n")
+    first = table_origin()
+    assert first.source == f"bundled, and {own_table}"
+    own_table.write_text("passed_over: [by the by]\n")
+    assert table_origin().sha256 != first.sha256
+
+
+def test_without_a_table_of_its_own_the_bundled_one_is_named() -> None:
+    """Its hash is of the file in the package."""
+    file = Path(strict_table.__file__).with_name("strict_view.yaml")
+    assert table_origin().as_dict() == {
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "source": "bundled",
+    }
+
+
+def test_units_of_the_canonical_view_are_the_same_units_here() -> None:
+    """A unit's spellings there read as one unit here, and no two units there as the same one.
+
+    What is spoken alike there is a part of what is meant alike here: "cc" is not spoken milliliter.
+    """
+    canonical_units = {**spelling_tables.UNITS, **spelling_tables.UNITS_BEHIND_NUMBERS}
+    here = {" ".join(spelled): unit.name for spelled, unit in strict_table.strict_table().units}
+    found: dict[tuple[str, ...], set[str]] = {}
+    for spelling, spoken in canonical_units.items():
+        if spelling in here and spelling not in {"iu", "ius"}:  # told apart from units there alone
+            found.setdefault(spoken, set()).add(here[spelling])
+    assert len(found) > 25
+    assert [spoken for spoken, names in found.items() if len(names) > 1] == []
+    names = [name for names in found.values() for name in names]
+    assert len(names) == len(set(names))

@@ -11,8 +11,11 @@ from typer.testing import CliRunner
 
 from asr_flywheel.cli import app
 from tasks.common.errors import InputError
-from tasks.records import cost_ledger
+from tasks.data.cycle_folder import open_cycle
+from tasks.records import cost_ledger, run_record
 from tasks.reporting.history import History, read_history
+from tasks.reporting.html.page import render
+from tasks.reporting.html.report_data import gather
 from tests.support import factories
 from tests.support.prepared_cycles import Turn, finish_turn, mixture
 
@@ -202,3 +205,35 @@ def test_the_command_prints_it_for_people_and_for_programs(tmp_path: Path) -> No
     for wrong in (tmp_path / "none", tmp_path / "cycle1" / "audio"):
         result = CliRunner().invoke(app, ["history", str(wrong)])
         assert isinstance(result.exception, InputError)
+
+
+def read_by(root: Path, cycle: int, table: dict[str, str]) -> None:
+    """Note in a finished run's record which table its strict view read."""
+    path = root / f"cycle{cycle}" / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "strict_table": table}))
+
+
+def test_cycles_whose_strict_views_read_different_tables_are_told(tmp_path: Path) -> None:
+    """In the comparison of the two, and in the later one's report."""
+    clinic(tmp_path, held_out(24, 12), held_out(15, 6))
+    (untold,) = read_history(tmp_path).comparisons
+    assert untold.other_table is None  # runs of a version that did not note it
+    bundled = {"sha256": "a" * 64, "source": "bundled"}
+    read_by(tmp_path, 2, bundled)
+    read_by(tmp_path, 3, bundled)
+    (same,) = read_history(tmp_path).comparisons
+    assert "table" not in str(same)
+    read_by(tmp_path, 3, {"sha256": "b" * 64, "source": "bundled, and site.yaml"})
+    found = read_history(tmp_path)
+    (other,) = found.comparisons
+    says = (
+        "read different tables (before: bundled, aaaaaaaa; now: bundled, and site.yaml, bbbbbbbb)"
+    )
+    assert says in str(other)
+    assert found.turns[1].as_dict()["strict_table"] == {
+        "sha256": "b" * 64,
+        "source": "bundled, and site.yaml",
+    }
+    assert says in CliRunner().invoke(app, ["history", str(tmp_path)]).output.replace("\n", " ")
+    later = open_cycle(tmp_path / "cycle3")
+    assert says in render(gather(later, run_record.read(later)))

@@ -482,6 +482,8 @@ def test_harm_that_was_looked_for_has_a_line_each(tmp_path: Path) -> None:
     texts = ("we walked along the river",) * 16
     half = JoinedTexts(120, texts, " ".join(texts), " ".join(texts[:8]))
     general = score([Hypothesis("a.wav", texts[0], texts[0])])
+    cycle = open_cycle(finished)
+    rows = gather(cycle, run_record.read(cycle)).judged
     path = finished / "decision.json"
     decision = json.loads(path.read_text())
     decision |= {
@@ -489,10 +491,7 @@ def test_harm_that_was_looked_for_has_a_line_each(tmp_path: Path) -> None:
         for check in (
             check_joined([half], GuardrailPolicy()),
             check_writing(general, general),
-            check_groups(
-                gather(open_cycle(finished), run_record.read(open_cycle(finished))).judged,
-                term_missed,
-            ),
+            check_groups(rows, term_missed),
         )
     }
     decision["nonspeech"] = check_nonspeech(["oh", ""], ["oh", "oh oh"], []).as_dict()
@@ -510,7 +509,7 @@ def test_harm_that_was_looked_for_has_a_line_each(tmp_path: Path) -> None:
     ]
     assert [line.name for line in lines[5:]] == ["KER, voice voice0", "KER, voice voice1"]
     assert (lines[0].before, lines[0].after, lines[0].change) == ("0.0 %", "50.0 %", "+50.0")
-    page = write_report(open_cycle(finished), run_record.read(open_cycle(finished)))[0].read_text()
+    page = render(gather(cycle, run_record.read(cycle)))
     assert "Harm looked for" in page
     assert "WER of sentences joined to 120 s" in page
 

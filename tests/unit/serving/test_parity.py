@@ -39,6 +39,8 @@ SAID = "please give twenty five milligrams of metoprolol tartrate every morning 
         (" ".join(word + word[-2:] for word in SAID.split()), MismatchKind.ARTEFACT),
         (SAID.replace("metoprolol", "metropolol"), MismatchKind.WORDS),
         (SAID.replace("milligrams of ", ""), MismatchKind.WORDS),
+        (SAID.replace("milligrams", "mg"), MismatchKind.SPELLING),
+        (SAID.replace("milligrams", "micrograms"), MismatchKind.WORDS),
         (f"{SAID} again", MismatchKind.WORDS),
         (
             "the train leaves at nine and nobody knows why it is late today at all",
@@ -49,6 +51,21 @@ SAID = "please give twenty five milligrams of metoprolol tartrate every morning 
 def test_how_a_row_differs(served: str, kind: MismatchKind) -> None:
     """Style, numbers, cuts at either end, the decoder's symbols, and other words."""
     assert parity.kind_of(SAID, served) is kind
+
+
+@pytest.mark.parametrize(
+    ("offline", "served", "kind"),
+    [
+        ("chest x-ray today", "chest x ray today", MismatchKind.SPELLING),
+        ("Crohn's disease", "Crohn disease", MismatchKind.SPELLING),
+        ("follow-up in clinic", "followup in clinic", MismatchKind.SPELLING),
+        ("he is afebrile", "he is a febrile", MismatchKind.WORDS),
+        ("chest x-ray today", "chest x ray", MismatchKind.WORDS),
+    ],
+)
+def test_another_spelling_is_named_as_such(offline: str, served: str, kind: MismatchKind) -> None:
+    """By the canonical view; what it does not know as one word stays other words."""
+    assert parity.kind_of(offline, served) is kind
 
 
 def rows(texts: Sequence[str]) -> list[Hypothesis]:
@@ -106,6 +123,11 @@ CASES: dict[str, tuple[Callable[[int, str], str], ServingEvidence, list[CauseNam
         lambda _, text: text.replace("twenty five", "25"),
         ServingEvidence(),
         [CauseName.NUMBERS],
+    ),
+    "spelling": (
+        lambda _, text: text.replace("milligrams", "mg"),
+        ServingEvidence(),
+        [CauseName.SPELLING],
     ),
     "cut": (lambda _, text: " ".join(text.split()[:5]), ServingEvidence(), [CauseName.TRUNCATION]),
     "cut and casing": (
