@@ -14,6 +14,7 @@ import typer
 
 from asr_flywheel.commands import (
     archive,
+    boost,
     doctor,
     rehearse,
     rent,
@@ -34,7 +35,7 @@ app = typer.Typer(
     help="Fine-tune an ASR model on a clinic's vocabulary and measure whether it helped.",
 )
 # Without a name of their own, their commands are this program's.
-for group in (stages, run, rent, report, archive, serving, site, doctor, rehearse):
+for group in (stages, boost, run, rent, report, archive, serving, site, doctor, rehearse):
     app.add_typer(group.app)
 
 

@@ -29,6 +29,7 @@ class Schema(StrEnum):
     SERVING_PARITY = "asr-flywheel-serving-parity/1"
     RENTAL = "asr-flywheel-rental/1"
     LEASE = "asr-flywheel-lease/1"
+    BOOST = "asr-flywheel-boost/1"
 
     def mark(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the document with its schema as the first key."""

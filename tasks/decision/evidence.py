@@ -51,6 +51,7 @@ def evidence(
     harm_checks: tuple[HarmCheck, ...] = (),
     overfit: str | None = None,
     previous: Mapping[str, float | None] | None = None,
+    vocabulary: Sequence[str] = (),
 ) -> DecisionEvidence:
     """Collect the evidence for a decision on these rows.
 
@@ -58,13 +59,14 @@ def evidence(
     not known what was trained on, and all rows do. Cross-fitted rows go before either: each was
     scored by a model that had not seen it. Beside them stands what other views of the same rows
     would decide on: the strict view, every spelling of a term, general English to the letter, and
-    the two-part split, where the rows that chose the checkpoint judge too.
+    the two-part split, where the rows that chose the checkpoint judge too. ``vocabulary`` holds
+    terms that are false keywords besides those of the rows.
     """
     judged, basis = judged_rows(pairing)
     if cross_fitted is not None:
         judged, basis = cross_fitted, row_basis.CROSS_FITTED
     gap = pronunciation_gap(judged.after, GatePolicy())
-    holds_false_keyword = FalseKeywordFinder(index_terms(pairing.terms))
+    holds_false_keyword = FalseKeywordFinder(index_terms([*pairing.terms, *vocabulary]))
 
     def view(
         rows: diff.PairedScores, missed: Callable[[UtteranceScore, Occurrence], bool]

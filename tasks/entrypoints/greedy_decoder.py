@@ -11,12 +11,14 @@ apart: ``whole`` says so, and they are decoded by their own ``transcribe()``.
 from __future__ import annotations
 
 import copy
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cuda_graphs  # type: ignore[import-not-found]  # lies beside this file
 import nemo_audio_formats  # type: ignore[import-not-found]  # likewise
 import nvrtc_guard  # type: ignore[import-not-found]  # likewise
+import phrase_boosting  # type: ignore[import-not-found]  # likewise
 import torch
 from length_batching import Budget  # type: ignore[import-not-found]  # likewise
 from nemo.collections.asr.models import ASRModel
@@ -55,7 +57,8 @@ _SPELT_TWICE = 32
 class Encoded:
     """The encoder's output for a batch: (recordings, dimensions, frames), and each one's frames.
 
-    Of a CTC model these are the best label of every frame: (recordings, frames).
+    Of a CTC model these are the best label of every frame, (recordings, frames); where phrases are
+    boosted, the log-probabilities of every label: (recordings, frames, labels).
     """
 
     output: torch.Tensor
@@ -107,6 +110,8 @@ class GreedyRecognizer:
         device: where it is.
         rate: Hz of the audio it hears.
         whole: why it is decoded by its own ``transcribe()``, or "".
+        keeps_scores: whether a CTC model's encoding keeps every label's score, so that the same
+            encoding can be decoded with and without phrases.
     """
 
     def __init__(self, model: Any, dtype: torch.dtype = torch.float32) -> None:  # noqa: ANN401
@@ -130,6 +135,9 @@ class GreedyRecognizer:
         self._forward: Any
         self._forward, self._decoding, self.whole = _decoding_parts(model)
         self._packed = 0
+        self.keeps_scores = False
+        self._boosted = ""
+        self._ctc_decoder: Any = None
         if self.whole:
             return
         # Other encoders might read a layer's weights instead of calling it.
@@ -157,6 +165,28 @@ class GreedyRecognizer:
         """True for an RNN-T or TDT, whose decoder runs label by label."""
         return self._forward is _transducer
 
+    def boost(self, booster: Any, strength: float) -> None:  # noqa: ANN401 - a Booster
+        """Prefer phrases from here on.
+
+        Args:
+            booster: the phrases, made for this model; None for sound alone.
+            strength: what the tree's scores are multiplied by.
+
+        Raises:
+            SystemExit: the model is decoded by its own ``transcribe()``.
+        """
+        if self.whole:
+            sys.exit(f"{phrase_boosting.NO_BOOSTING}: {self.whole}")
+        self._boosted = "" if booster is None else f", phrases boosted by {strength:g}"
+        if self.is_transducer and booster is None:
+            phrase_boosting.unboost_transducer(self._computer)
+        elif self.is_transducer:
+            booster.boost_transducer(self._computer, strength)
+        elif booster is None:
+            self._ctc_decoder = None
+        else:
+            self._ctc_decoder = booster.ctc_decoder(self.model, self._decoding, strength)
+
     @property
     def decodes_together(self) -> bool:
         """True if greedy decoding takes as long for many rows as for few."""
@@ -170,6 +200,7 @@ class GreedyRecognizer:
         description = f"{kind} in {str(self.dtype).removeprefix('torch.')} on {self.device.type}"
         if self._packed:
             description += ", matrix products by oneDNN"
+        description += self._boosted
         if not self.decodes_together:
             return description
         mode = getattr(self._computer, "cuda_graphs_mode", None)
@@ -213,19 +244,32 @@ class GreedyRecognizer:
     def encode_features(self, features: torch.Tensor, counts: torch.Tensor) -> Encoded:
         """Compute the encoder; on a GPU return before it is computed."""
         output, counts = self.model.encoder(audio_signal=features.to(self.dtype), length=counts)
-        return Encoded(*self._forward(self.model, output, counts))
+        output = self._forward(self.model, output)
+        if not (self.is_transducer or self.keeps_scores or self._ctc_decoder is not None):
+            output = output.argmax(dim=-1)
+        return Encoded(output, counts)
 
     def decode(self, encoded: Sequence[Encoded]) -> Labels:
         """Decode several batches at once into greedy labels; wait until they are on the host."""
-        merged = _merge(encoded)
         if not self.is_transducer:
+            merged = _merge([self._best_labels(batch) for batch in encoded])
             return Labels(merged.output.cpu(), merged.lengths.cpu())
+        merged = _merge(encoded)
         # An older release answers (hypotheses, alignments, state).
         result, *_ = self._computer(x=merged.output.transpose(1, 2), out_len=merged.lengths)
         rows = merged.lengths.shape[0]
         counts = result.current_lengths[:rows].cpu()
         longest = max(1, int(counts.max()))
         return Labels(result.transcript[:rows, :longest].cpu(), counts)
+
+    def _best_labels(self, batch: Encoded) -> Encoded:
+        """Return a CTC model's batch with the best label of every frame."""
+        if self._ctc_decoder is not None:
+            labels = phrase_boosting.decode_ctc(self._ctc_decoder, batch.output, batch.lengths)
+            return Encoded(labels, batch.lengths)
+        if batch.output.ndim == 2:  # noqa: PLR2004 - recordings and frames: labels already
+            return batch
+        return Encoded(batch.output.argmax(dim=-1), batch.lengths)
 
     def spell(self, labels: Labels) -> list[str]:
         """Return the text of each recording."""
@@ -364,16 +408,16 @@ def _without_records(model: Any, name: str, cfg: Any) -> Any:  # noqa: ANN401
     return getattr(model, name)
 
 
-def _ctc(model: Any, output: Any, counts: Any) -> tuple[Any, Any]:  # noqa: ANN401
-    return model.decoder(encoder_output=output).argmax(dim=-1), counts
+def _ctc(model: Any, output: Any) -> Any:  # noqa: ANN401
+    return model.decoder(encoder_output=output)
 
 
-def _hybrid_ctc(model: Any, output: Any, counts: Any) -> tuple[Any, Any]:  # noqa: ANN401
-    return model.ctc_decoder(encoder_output=output).argmax(dim=-1), counts
+def _hybrid_ctc(model: Any, output: Any) -> Any:  # noqa: ANN401
+    return model.ctc_decoder(encoder_output=output)
 
 
-def _transducer(_: Any, output: Any, counts: Any) -> tuple[Any, Any]:  # noqa: ANN401
-    return output, counts
+def _transducer(_: Any, output: Any) -> Any:  # noqa: ANN401
+    return output
 
 
 def _merge(encoded: Sequence[Encoded]) -> Encoded:

@@ -4,12 +4,13 @@ Usage: transcribe.py REQUEST.json
 
 The request: {"jobs": [{"model": path, "sets": [{"audio": [path, ...], "durations": [seconds, ...],
 "out": path}]}]}; a set may say "apart": true: its recordings are much longer than the others', and
-batches are prepared for them alone, after the others. Optionally "dtype": "float32" or "bfloat16"
-(by default bfloat16 for a large model on a GPU that has it); where nobody else ends an abandoned
-job, "heartbeat": path and "abandoned_after_s"; on a GPU "locks": folder and "locks_wait_s". Each
-``out`` becomes JSONL with one {"audio", "hyp"} a row in the order asked for; it appears only when
-it is whole. Progress goes to standard output as JSON, one object a line. Seconds are those of
-decoding: neither loading the model nor warming up counts.
+batches are prepared for them alone, after the others. A job may have "boosting": {"phrases": [text,
+...], "strength": number}, and then prefers these phrases. Optionally "dtype": "float32" or
+"bfloat16" (by default bfloat16 for a large model on a GPU that has it); where nobody else ends an
+abandoned job, "heartbeat": path and "abandoned_after_s"; on a GPU "locks": folder and
+"locks_wait_s". Each ``out`` becomes JSONL with one {"audio", "hyp"} a row in the order asked for;
+it appears only when it is whole. Progress goes to standard output as JSON, one object a line.
+Seconds are those of decoding: neither loading the model nor warming up counts.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import decoding_pipeline  # type: ignore[import-not-found]  # lies beside this file
 import nvrtc_guard  # type: ignore[import-not-found]  # likewise
+import phrase_boosting  # type: ignore[import-not-found]  # likewise
 import torch
 from gpu_locks import hold  # type: ignore[import-not-found]  # likewise
 from greedy_decoder import (  # type: ignore[import-not-found]  # likewise
@@ -95,7 +97,13 @@ def main() -> None:
     request = begin()
     report = Reporter()
     for job in request["jobs"]:
+        boosting = job.get("boosting")
+        if boosting:
+            phrase_boosting.require_nemo()  # before anything is loaded
         model = load(job["model"], request.get("dtype"))
+        if boosting:
+            booster = phrase_boosting.Booster(model.model, boosting["phrases"])
+            model.boost(booster, float(boosting["strength"]))
         budget, prepared_for = None, None
         for number, audio_set in enumerate(job["sets"]):
             audio, durations = audio_set["audio"], audio_set["durations"]

@@ -52,6 +52,7 @@ class Fault(StrEnum):
     NO_BF16 = "no-bf16"
     ROWS_LOST = "rows-lost"
     BYTES_OVERWRITTEN = "bytes-overwritten"
+    NO_BOOSTING = "no-boosting"
     STOPPED = "stopped"
     ENGINE_LOST = "engine-lost"
     NO_MODEL = "no-model"
@@ -108,6 +109,9 @@ _REMEDIES = {
     "decoders do so, and the guard in tasks/entrypoints/nvrtc_guard.py does not know this "
     "release: take nemo_toolkit 3.0.0 with cuda-bindings 13.3.1, and report the versions that you "
     "have.",
+    Fault.NO_BOOSTING: "phrases cannot be boosted here. NeMo has a boosting tree from 2.5 on, and a "
+    "model must be decoded greedily and have a tokenizer: take another NeMo or another base, or "
+    "leave boosting out.",
     Fault.STOPPED: "it was stopped from outside before its last epoch. Start it again: it goes on "
     "from its last checkpoint.",
     Fault.ENGINE_LOST: "the Docker Engine went away during the run. Start the engine and this "
@@ -120,6 +124,7 @@ HOPELESS = frozenset({Fault.NAN_LOSS, Fault.UNK_COLLAPSE})
 """Where a second start from the last checkpoint would end in the same way."""
 
 _IN_LOG = (
+    (Fault.NO_BOOSTING, r"phrase boosting is not available"),
     (Fault.GPU_BUSY, r"GpuBusy: another job holds"),
     (Fault.GPU_MEMORY, r"CUDA out of memory|torch\.OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED"),
     (Fault.SHARED_MEMORY, r"insufficient shared memory|unable to (open|allocate) shared memory"),

@@ -36,6 +36,7 @@ DECODER = (
     "heartbeat.py",
     "nvrtc_guard.py",
     "onednn_linear.py",
+    "phrase_boosting.py",
     "decoding_pipeline.py",
     "nemo_audio_formats.py",
     "greedy_decoder.py",
@@ -53,6 +54,7 @@ _OF_THE_HOST = {
     Fault.GPU_BUSY,
     Fault.BAD_REQUEST,
     Fault.BYTES_OVERWRITTEN,
+    Fault.NO_BOOSTING,
 }
 
 

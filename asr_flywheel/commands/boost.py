@@ -1,0 +1,180 @@
+"""Boost a base with phrases: what it gives without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr_flywheel.options import (
+    CYCLE,
+    DEFAULT_PRIORITY,
+    DEFAULTS,
+    AudioRootOption,
+    BaseOption,
+    CycleArgument,
+    FractionOption,
+    GeneralLimitOption,
+    HoldOutTermsOption,
+    ImageOption,
+    JsonOption,
+    KeepStyleOption,
+    MaxDurationOption,
+    PriorityOption,
+    RecipeOption,
+    RuntimeOption,
+    SeedOption,
+    SelectionShareOption,
+    TrustOption,
+    print_json,
+)
+
+app = typer.Typer()
+
+GeneralOption = Annotated[Path | None, CYCLE.declare("general")]
+
+
+@app.command()
+def boost(
+    cycle: CycleArgument,
+    base: BaseOption = DEFAULTS.base,
+    phrases: Annotated[
+        Path | None,
+        typer.Option(
+            "--phrases",
+            help="A formulary: a text file with a phrase on each line. By default the cycle's "
+            "terms, among distractors.",
+        ),
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option("--strength", min=0.01, max=2.0, help="Instead of choosing one by rows."),
+    ] = None,
+    priority: PriorityOption = DEFAULT_PRIORITY,
+    general: GeneralOption = None,
+    general_limit: GeneralLimitOption = None,
+    *,
+    fraction: FractionOption = DEFAULTS.validation_fraction,
+    selection_share: SelectionShareOption = DEFAULTS.selection_share,
+    hold_out_terms: HoldOutTermsOption = False,
+    seed: SeedOption = DEFAULTS.seed,
+    recipe: RecipeOption = DEFAULTS.recipe,
+    audio_root: AudioRootOption = None,
+    max_duration: MaxDurationOption = None,
+    keep_style: KeepStyleOption = False,
+    runtime: RuntimeOption = DEFAULTS.runtime,
+    image: ImageOption = DEFAULTS.container.image,
+    trust: TrustOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what boosting a base with phrases gives, without training."""
+    from asr_flywheel.options import validated
+    from flows import resolve_parameters
+    from flows.config import CycleConfig
+    from flows.cycle_run import CycleRun
+    from tasks.data.cycle_folder import open_cycle
+    from tasks.data.cycle_lock import lock_cycle
+    from tasks.models import catalog
+    from tasks.runtimes.container_settings import ContainerSettings
+    from tasks.stages import boost as boost_stage
+    from tasks.stages import prepare
+    from tasks.training import run as training_run
+
+    def say(line: str) -> None:
+        if not as_json:
+            typer.echo(line, err=True)
+
+    given = {
+        "cycle": cycle,
+        "base": base,
+        "priority": tuple(priority),
+        "general": general,
+        "general_limit": general_limit,
+        "validation_fraction": fraction,
+        "selection_share": selection_share,
+        "hold_out_terms": hold_out_terms,
+        "seed": seed,
+        "recipe": recipe,
+        "audio_roots": tuple(audio_root or ()),
+        "max_duration": max_duration,
+        "keep_style": keep_style,
+        "runtime": runtime,
+        "container": ContainerSettings(image=image),
+        "trust": trust,
+    }
+    config = validated(CycleConfig, given)
+    folder = open_cycle(config.cycle)
+    model = catalog.resolve(config.base, trust=config.trust)
+    full_recipe = resolve_parameters.full_recipe(config)
+    checked = prepare.check(
+        folder, model, full_recipe, config.audio_roots, keep_style=config.keep_style
+    )
+    sentences = resolve_parameters.general_manifest(config)
+    general_set = None
+    if sentences is not None:
+        general_set = prepare.general_set(
+            sentences,
+            model,
+            full_recipe,
+            checked,
+            audio_roots=config.audio_roots,
+            chooses=True,
+            keep_style=config.keep_style,
+        )
+    place = resolve_parameters.make_runtime(config)
+    run = CycleRun(config, folder, model, place, sentences)
+    seen = training_run.roles_of(model).seen
+    split = boost_stage.make_split(
+        folder,
+        checked.rows,
+        fraction=config.validation_fraction,
+        seed=config.seed,
+        seen_before=seen,
+        by_term=config.hold_out_terms,
+        selection=config.selection,
+    )
+    everything = ()
+    if general_set is not None:
+        everything = (*general_set.guardrail, *general_set.choosing)
+    rows = boost_stage.divide_rows(
+        checked.rows,
+        split,
+        general_set,
+        config.priority,
+        resolve_parameters.guardrail_policy(config),
+        run.audio_roots,
+        seen,
+    )
+    lists = boost_stage.make_lists(checked.rows, everything, model, phrases, config.priority)
+    for note in lists.judged.notes():
+        say(note)
+    place.check(say)
+    with lock_cycle(folder):
+        result = boost_stage.measure_boosting(
+            model,
+            lists,
+            rows,
+            folder.path / ".boosting.work",
+            place,
+            strength=strength,
+            report=say,
+        )
+        content = boost_stage.write_result(folder, config.base, model, result)
+    if as_json:
+        print_json(content)
+        return
+    judged = result.boosted[boost_stage.JUDGED]
+    typer.echo(f"judged list: {lists.kind}; oracle list: {len(lists.oracle.phrases)} terms")
+    typer.echo(
+        f"{len(rows.held_out)} held-out rows and {len(rows.judging)} sentences of general English "
+        "judge"
+    )
+    for line in boost_stage.table(result):
+        typer.echo(line)
+    typer.echo(judged.choice.reason)
+    typer.echo(f"{judged.decision.verdict.value} (by {judged.decision.basis} rows)")
+    for line in (*judged.decision.reasons, judged.decision.fragility):
+        typer.echo(f"- {line}")
+    typer.echo(f"{folder.path / boost_stage.RESULT_NAME}")
+    typer.echo(f"{folder.path / boost_stage.PHRASES_NAME}")

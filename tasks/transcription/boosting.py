@@ -1,0 +1,170 @@
+"""Decode recordings with lists of phrases at several strengths, in one job.
+
+The job waits for what it is asked for next, so that the model is loaded once and each recording is
+encoded once, however many strengths are tried; and no recording that judges is decoded before a
+strength is chosen.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files
+from tasks.common.errors import TranscriptionError
+from tasks.runtimes.base import Job, Runtime
+from tasks.transcription import offline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from tasks.transcription.mixtures import ChoosingAudio, Texts
+
+PROGRAM = "boost_strengths.py"
+PROGRAMS = (PROGRAM, "interpolate.py", "mix_weights.py", *offline.DECODER)
+"""Every file of the program."""
+UNBOOSTED = ""
+"""The name of no list; its strength is 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoostedCandidate:
+    """A list of phrases at a strength; the model alone has no list and strength 0."""
+
+    phrases: str = UNBOOSTED
+    strength: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.strength < 0 or (self.phrases == UNBOOSTED) != (self.strength == 0):
+            raise ValueError("a list has a strength above 0, and the model alone has 0")
+
+
+BASE = BoostedCandidate()
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatesWanted:
+    """The candidates to decode next, and the sets that they decode."""
+
+    candidates: tuple[BoostedCandidate, ...]
+    sets: tuple[str, ...]
+
+
+BoostedTexts = dict[BoostedCandidate, "Texts"]
+"""Of each candidate the texts of each set that it has decoded."""
+
+
+@dataclass
+class BoostingTimes:
+    """Seconds of a job.
+
+    Attributes:
+        encoding: of each set, features and encoder.
+        decoding: of each candidate, over its sets.
+        how: the decoder's own words.
+    """
+
+    encoding: dict[str, float]
+    decoding: dict[BoostedCandidate, float]
+    how: str = ""
+
+
+def decode_boosted(
+    model: Path,
+    lists: Mapping[str, Sequence[str]],
+    sets: Sequence[ChoosingAudio],
+    work: Path,
+    runtime: Runtime,
+    answer: Callable[[BoostedTexts], CandidatesWanted | None],
+    report: Callable[[str], None] = lambda _: None,
+) -> tuple[BoostedTexts, BoostingTimes]:
+    """Decode the candidates that ``answer`` asks for.
+
+    Args:
+        model: the .nemo.
+        lists: of phrases, by name, as the model writes.
+        sets: what may be decoded.
+        work: a folder for the job; it is removed.
+        runtime: where the job runs.
+        answer: is given the texts so far and says what comes next; None ends the job.
+        report: is called with lines for a person.
+
+    Raises:
+        TranscriptionError: this NeMo or this model cannot be boosted, or decoding failed; holds
+            the log's end.
+    """
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    roots = [root for one in sets for root in one.audio.roots]
+    reads = tuple(dict.fromkeys([model, *roots]))
+    map_path = runtime.path_mapper(work, reads)
+    job = Job(
+        name="boosting",
+        program=PROGRAM,
+        request={
+            "model": map_path(model),
+            "lists": {name: list(phrases) for name, phrases in lists.items()},
+            "sets": [
+                {
+                    "name": one.name,
+                    "audio": [map_path(path) for path in one.audio.audio],
+                    "durations": one.audio.durations,
+                    "lead": one.lead,
+                }
+                for one in sets
+            ],
+            "answers": map_path(work),
+        },
+        work=work,
+        reads=reads,
+        labels={"run": "boosting"},
+    )
+    texts: BoostedTexts = {}
+    times = BoostingTimes({}, {})
+
+    def handle_line(line: str) -> None:
+        if not line.startswith('{"event"'):
+            return  # libraries print to standard output as well
+        event = json.loads(line)
+        if event["event"] == "candidate":
+            candidate = BoostedCandidate(event["list"], float(event["strength"]))
+            texts.setdefault(candidate, {}).update(_read(work / event["out"], sets))
+            seconds = times.decoding.get(candidate, 0.0) + float(event["seconds"])
+            times.decoding[candidate] = seconds
+            name = f"{candidate.phrases} at {candidate.strength:g}" if candidate.phrases else "base"
+            report(f"{name} in {event['seconds']:.1f} s")
+        elif event["event"] == "encoded":
+            times.encoding[event["set"]] = float(event["seconds"])
+        elif event["event"] == "model":
+            times.how = event["how"]
+            report(event["how"])
+        elif event["event"] == "asks":
+            _answer(work / f"answer-{event['number']}.json", answer(texts))
+
+    try:
+        offline.run_job(job, runtime, handle_line, "boosting")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return texts, times
+
+
+def _answer(path: Path, wanted: CandidatesWanted | None) -> None:
+    content: dict[str, Any] = {"done": True}
+    if wanted is not None:
+        candidates = [[one.phrases, one.strength] for one in wanted.candidates]
+        content = {"sets": wanted.sets, "candidates": candidates}
+    atomic_files.write_text(path, json.dumps(content))
+
+
+def _read(path: Path, sets: Sequence[ChoosingAudio]) -> Texts:
+    written = json.loads(path.read_text(encoding="utf-8"))["hyps"]
+    rows = {one.name: len(one.audio.audio) for one in sets}
+    for name, texts in written.items():
+        if len(texts) != rows[name]:
+            raise TranscriptionError(
+                f"{path.name}: {len(texts)} texts for the {rows[name]} recordings of {name}."
+            )
+    return {name: tuple(texts) for name, texts in written.items()}
