@@ -78,7 +78,7 @@ def boost(
     from tasks.models import catalog
     from tasks.runtimes.container_settings import ContainerSettings
     from tasks.stages import boost as boost_stage
-    from tasks.stages import prepare
+    from tasks.stages import boosting_figures, boosting_inputs, prepare
     from tasks.training import run as training_run
 
     def say(line: str) -> None:
@@ -125,7 +125,7 @@ def boost(
     place = resolve_parameters.make_runtime(config)
     run = CycleRun(config, folder, model, place, sentences)
     seen = training_run.roles_of(model).seen
-    split = boost_stage.make_split(
+    split = boosting_inputs.make_split(
         folder,
         checked.rows,
         fraction=config.validation_fraction,
@@ -134,10 +134,7 @@ def boost(
         by_term=config.hold_out_terms,
         selection=config.selection,
     )
-    everything = ()
-    if general_set is not None:
-        everything = (*general_set.guardrail, *general_set.choosing)
-    rows = boost_stage.divide_rows(
+    rows = boosting_inputs.divide_rows(
         checked.rows,
         split,
         general_set,
@@ -146,7 +143,10 @@ def boost(
         run.audio_roots,
         seen,
     )
-    lists = boost_stage.make_lists(checked.rows, everything, model, phrases, config.priority)
+    sentences_said = (*rows.judging, *rows.choosing)
+    lists = boosting_inputs.make_lists(
+        checked.rows, sentences_said, model, phrases, config.priority
+    )
     for note in lists.judged.notes():
         say(note)
     place.check(say)
@@ -164,17 +164,17 @@ def boost(
     if as_json:
         print_json(content)
         return
-    judged = result.boosted[boost_stage.JUDGED]
+    judged = result.boosted[boosting_inputs.JUDGED]
     typer.echo(f"judged list: {lists.kind}; oracle list: {len(lists.oracle.phrases)} terms")
     typer.echo(
         f"{len(rows.held_out)} held-out rows and {len(rows.judging)} sentences of general English "
         "judge"
     )
-    for line in boost_stage.table(result):
+    for line in boosting_figures.table(result.base, result.boosted, rows):
         typer.echo(line)
     typer.echo(judged.choice.reason)
     typer.echo(f"{judged.decision.verdict.value} (by {judged.decision.basis} rows)")
-    for line in (*judged.decision.reasons, judged.decision.fragility):
-        typer.echo(f"- {line}")
+    for reason in (*judged.decision.reasons, judged.decision.fragility):
+        typer.echo(f"- {reason}")
     typer.echo(f"{folder.path / boost_stage.RESULT_NAME}")
     typer.echo(f"{folder.path / boost_stage.PHRASES_NAME}")

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 STRONGEST = 2.0
 """The strongest that is tried: beyond it every list that was measured did harm."""
+_DECIMALS = 2
 RULE = ChoiceRule(coarse=(0.125, 0.25, 0.375, 0.5, 0.75, 1.0), refinements=2, stated=0.5)
 
 
 def strength_of(value: float) -> float:
     """Return the strength that a value of the rule stands for."""
-    return round(value * STRONGEST, 4)
+    return round(value * STRONGEST, _DECIMALS)
 
 
 def value_of(strength: float) -> float:

@@ -142,7 +142,7 @@ def _has_triton() -> bool:
     return bool(TRITON_AVAILABLE)
 
 
-class ArcTable(torch.nn.Module):
+class ArcTable:
     """A boosting tree for a CPU: every label's score and next state, looked up.
 
     From a state the tree goes on by its own arcs, then by those of the state that it backs off to,
@@ -152,7 +152,6 @@ class ArcTable(torch.nn.Module):
     """
 
     def __init__(self, tree: Any) -> None:  # noqa: ANN401
-        super().__init__()
         self.vocab_size = int(tree.vocab_size)
         self._bos_state = int(tree.bos_state)
         start = int(tree.START_STATE)
@@ -181,9 +180,9 @@ class ArcTable(torch.nn.Module):
         first, last = arcs["bounds"][start]
         everything = slice(int(first), int(last))
         order = np.argsort(arcs["labels"][everything], kind="stable")
-        self.register_buffer("_moved", torch.from_numpy(moved))
-        self.register_buffer("_scores", torch.from_numpy(arcs["weights"][everything][order]))
-        self.register_buffer("_next", torch.from_numpy(arcs["to"][everything][order].astype("i8")))
+        self._moved = torch.from_numpy(moved)
+        self._scores = torch.from_numpy(arcs["weights"][everything][order])
+        self._next = torch.from_numpy(arcs["to"][everything][order].astype("i8"))
         self._keep_exceptions(states, *map(_concatenate, (rows, labels, scores, targets)))
 
     def _keep_exceptions(self, states: int, rows: Any, labels: Any, scores: Any, to: Any) -> None:  # noqa: ANN401
@@ -191,14 +190,18 @@ class ArcTable(torch.nn.Module):
         keys = rows.astype(np.int64) * self.vocab_size + labels
         keys, places = np.unique(keys, return_index=True)
         bounds = np.searchsorted(keys, np.arange(states + 1) * self.vocab_size)
-        self.register_buffer("_bounds", torch.from_numpy(bounds.astype("i8")))
-        self.register_buffer("_labels", torch.from_numpy((keys % self.vocab_size).astype("i8")))
-        self.register_buffer("_arc_scores", torch.from_numpy(scores[places].astype("f4")))
-        self.register_buffer("_arc_next", torch.from_numpy(to[places].astype("i8")))
+        self._bounds = torch.from_numpy(bounds.astype("i8"))
+        self._labels = torch.from_numpy((keys % self.vocab_size).astype("i8"))
+        self._arc_scores = torch.from_numpy(scores[places].astype("f4"))
+        self._arc_next = torch.from_numpy(to[places].astype("i8"))
 
     def get_init_states(self, batch_size: int, bos: bool = True) -> torch.Tensor:  # noqa: ARG002, FBT001, FBT002 - as NeMo's loops call it
         """Return the state before the first label, of each recording."""
         return torch.full([batch_size], self._bos_state, dtype=torch.long)
+
+    def to(self, device: object) -> ArcTable:  # noqa: ARG002 - as NeMo's loops call it
+        """Return itself: it answers on a CPU alone."""
+        return self
 
     def compatible_with_cuda_graphs(self) -> bool:
         """Return whether a CUDA graph may hold it; nothing here runs on a GPU."""

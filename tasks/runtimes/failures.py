@@ -109,8 +109,8 @@ _REMEDIES = {
     "decoders do so, and the guard in tasks/entrypoints/nvrtc_guard.py does not know this "
     "release: take nemo_toolkit 3.0.0 with cuda-bindings 13.3.1, and report the versions that you "
     "have.",
-    Fault.NO_BOOSTING: "phrases cannot be boosted here. NeMo has a boosting tree from 2.5 on, and a "
-    "model must be decoded greedily and have a tokenizer: take another NeMo or another base, or "
+    Fault.NO_BOOSTING: "phrases cannot be boosted here. NeMo has a boosting tree from 2.5 on, and "
+    "a model must be decoded greedily and have a tokenizer: take another NeMo or another base, or "
     "leave boosting out.",
     Fault.STOPPED: "it was stopped from outside before its last epoch. Start it again: it goes on "
     "from its last checkpoint.",
