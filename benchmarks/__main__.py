@@ -20,7 +20,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import splitting, transcription
+from benchmarks import boosting, splitting, transcription
 from benchmarks.rows import BenchmarkRow
 from benchmarks.sft_against_stock import BARE, BY_LENGTH, OURS
 from tasks.common import atomic_files
@@ -87,12 +87,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="Write the table there as well.")
     parser.add_argument("--nemo", type=Path, help="A checkout of NeMo, for its own scripts.")
-    parser.add_argument("--only", nargs="*", help="transcription, scoring, split, sft, overhead.")
+    parser.add_argument(
+        "--only", nargs="*", help="transcription, boosting, scoring, split, sft, overhead."
+    )
     args = parser.parse_args()
     parts: dict[str, Callable[[], Iterable[BenchmarkRow]]] = {
         "split": splitting.rows,
         "scoring": _scoring,
         "transcription": lambda: transcription.rows(args.nemo),
+        "boosting": boosting.rows,
         "sft": lambda: _sft(args.nemo),
         "overhead": _overhead,
     }

@@ -14,6 +14,7 @@ import greedy_decoder  # type: ignore[import-not-found]
 import interpolate  # type: ignore[import-not-found]
 import mix_weights  # type: ignore[import-not-found]
 import parakeet_graph  # type: ignore[import-not-found]  # lies beside the program
+import phrase_boosting  # type: ignore[import-not-found]
 
 Untyped = Any
 """A model of NeMo's, or an object of these modules: neither tells a type."""
@@ -26,4 +27,5 @@ __all__ = [
     "interpolate",
     "mix_weights",
     "parakeet_graph",
+    "phrase_boosting",
 ]

@@ -52,13 +52,13 @@ def rows(nemo: Path | None = None, turns: int = TURNS) -> Iterator[BenchmarkRow]
         AssertionError: a text differs.
     """
     with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as temporary:
-        recordings = _synthesise(Path(temporary))
+        recordings = synthesise(Path(temporary))
         yield from _compare_with_transcribe(recordings, turns)
         if nemo is not None:
             yield _compare_with_script(recordings, nemo, Path(temporary))
 
 
-def _synthesise(folder: Path) -> Recordings:
+def synthesise(folder: Path) -> Recordings:
     """Synthesise the demo's cycle."""
     cycle = folder / "cycle1"
     synthesise_cycle(cycle)
