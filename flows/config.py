@@ -231,6 +231,13 @@ class CycleConfig(BaseModel):
         "chosen on rows that do not judge, or 0.5 where they are too few; off ships the tuned "
         "model; a value is the tuned model's share.",
     )
+    boost: Literal["auto", "off"] | Annotated[float, Field(gt=0, le=2)] = Field(
+        "off",
+        title="Boost",
+        description="Whether base and tuned model are also decoded with boosted phrases: those of "
+        "formulary.txt in the cycle, or the cycle's terms among distractors. auto chooses each "
+        "strength on rows that do not judge; a value is the strength of both.",
+    )
     remedies: int | None = Field(
         None,
         ge=0,

@@ -20,6 +20,7 @@ from prefect.runtime import flow_run
 
 from blocks.stores import open_store
 from flows import artifacts, console, events, gpu_slots, resolve_parameters, transcribe_shards
+from flows.boosting_tasks import boost_models, require_boosting
 from flows.config import BaselineSource, CycleConfig, WhenBusy
 from flows.cycle_run import CycleRun
 from flows.guardrail_tasks import (
@@ -127,6 +128,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
         nonspeech(run, rows, recordings, judged.nonspeech),
         style_and_length(run, general, judged),
         shipped,
+        boosted=boost_models(run, rows, data, general, shipped),
     )
     pairing = compare(run, rows, data, judged.cycle, baseline, supplementary)
     decision, verdicts = decide_verdict(run, pairing, tuned, data, shipped, supplementary)
@@ -193,6 +195,7 @@ def check_host(run: CycleRun) -> None:
         run.config, hardware, ()
     )  # refuses a precision that the host lacks
     run.runtime.check(lambda line: console.print_stage("runtime", line))
+    require_boosting(run)
 
 
 def imported_scores(config: CycleConfig, baseline: Baseline | None) -> Scores | None:
@@ -443,6 +446,7 @@ def decide_verdict(
         pairing.by_category,
         shipping=supplementary.shipping(),
         verdicts=verdicts,
+        boosting=None if supplementary.boosted is None else supplementary.boosted.as_dict(),
     )
     artifacts.decision(
         cycle.next, decision, all_rows, grounds.judged, shipped=shipped, verdicts=verdicts

@@ -43,8 +43,8 @@ def boost(
         Path | None,
         typer.Option(
             "--phrases",
-            help="A formulary: a text file with a phrase on each line. By default the cycle's "
-            "terms, among distractors.",
+            help="A formulary: a text file with a phrase on each line. By default formulary.txt in "
+            "the cycle, or the cycle's terms among distractors.",
         ),
     ] = None,
     strength: Annotated[
@@ -143,10 +143,9 @@ def boost(
         run.audio_roots,
         seen,
     )
-    sentences_said = (*rows.judging, *rows.choosing)
-    lists = boosting_inputs.make_lists(
-        checked.rows, sentences_said, model, phrases, config.priority
-    )
+    said = (*rows.judging, *rows.choosing)
+    formulary = phrases or boosting_inputs.find_formulary(folder)
+    lists = boosting_inputs.make_lists(checked.rows, said, model, formulary, config.priority)
     for note in lists.judged.notes():
         say(note)
     place.check(say)

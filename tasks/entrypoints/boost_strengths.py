@@ -4,7 +4,7 @@ Usage: boost_strengths.py REQUEST.json
 
 The request: {"model": path, "lists": {name: [phrase, ...]}, "sets": [{"name": text, "audio": [path,
 ...], "durations": [seconds, ...], "lead": samples of silence before each}], "answers": folder};
-optionally what transcribe.py takes too.
+optionally what transcribe.py takes too. {"probe": true} alone ends well where NeMo can boost.
 
 It prints {"event": "asks", "number": n} and waits for ``answers``/answer-<n>.json, which another
 process writes: {"sets": [name, ...], "candidates": [[list, strength], ...]}, or {"done": true}.
@@ -137,6 +137,8 @@ def main() -> None:
     """Decode the candidates that are asked for."""
     request = begin()
     phrase_boosting.require_nemo()  # before anything is loaded, or a GPU is used
+    if request.get("probe"):
+        return
     candidates = Candidates(request)
     answers = Answers(Path(request["answers"]))
     number = 0

@@ -144,6 +144,7 @@ def write_decision(
     *,
     shipping: Mapping[str, Any] | None = None,
     verdicts: int | None = None,
+    boosting: Mapping[str, Any] | None = None,
 ) -> None:
     """Write decision.json.
 
@@ -156,6 +157,8 @@ def write_decision(
         shipping: what is shipped: its value, why, hashes, the candidates' figures, and the plain
             tuned model's guardrail.
         verdicts: how many verdicts the held-out rows have given, this one included.
+        boosting: base and tuned model with and without phrases; left out where nothing was
+            boosted.
     """
     atomic_files.write_json(
         cycle.path / DECISION_NAME,
@@ -165,6 +168,7 @@ def write_decision(
                 "verdicts": verdicts,
                 "shipping": shipping,
                 "strict_table": table_origin().as_dict(),
+                **({} if boosting is None else {"boosting": boosting}),
                 "all_rows": all_rows.as_dict(),
                 "by": {category: delta.as_dict() for category, delta in held_out.items()},
                 "by_all_rows": {

@@ -9,6 +9,7 @@ list that knows what will be said.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from tasks.decision import boosting_choice
 from tasks.decision.mixture_choice import Candidate
 from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.scoring import canonical_errors
+from tasks.records import verdict_ledger
 from tasks.stages.boosting_figures import (
     BoostedModel,
     false_keyword_rows,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from tasks.data.cycle_folder import Cycle
     from tasks.decision.boosting_choice import StrengthChoice
     from tasks.runtimes.base import Runtime
+    from tasks.stages.boosting_figures import JudgedScores
     from tasks.transcription.boosting import BoostedTexts, BoostingTimes
 
 RESULT_NAME = "boost.json"
@@ -62,6 +65,9 @@ class BoostingResult:
         boosted: by the list's name.
         times: seconds of the job.
         false_keywords: rows in which the judged list wrote a term that nobody said.
+        judged: the scores of each candidate on the rows that judge.
+        tried: the figures of each candidate on the rows that choose.
+        vocabulary: every phrase and term that could be a false keyword.
     """
 
     lists: BoostingLists
@@ -70,6 +76,9 @@ class BoostingResult:
     boosted: Mapping[str, BoostedModel]
     times: BoostingTimes
     false_keywords: tuple[dict[str, object], ...]
+    judged: Mapping[BoostedCandidate, JudgedScores]
+    tried: Mapping[BoostedCandidate, Candidate]
+    vocabulary: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as boost.json holds it."""
@@ -135,7 +144,7 @@ def measure_boosting(
     Raises:
         TranscriptionError: this NeMo or this base cannot be boosted, or decoding failed.
     """
-    dialogue = _Dialogue(lists, rows, strength)
+    dialogue = _BoostingDialogue(lists, rows, strength)
     sets = [
         ChoosingAudio(_HELD_OUT, audio_set(rows.held_out, rows.roots)),
         *(
@@ -180,10 +189,13 @@ def measure_boosting(
         boosted,
         times,
         tuple(false_keyword_rows([*last.held_out.rows, *last.general.rows], index)),
+        judged,
+        dialogue.tried(texts),
+        vocabulary,
     )
 
 
-class _Dialogue:
+class _BoostingDialogue:
     """What the decoding job is answered; see tasks/transcription/boosting.py."""
 
     def __init__(self, lists: BoostingLists, rows: BoostingRows, strength: float | None) -> None:
@@ -204,6 +216,9 @@ class _Dialogue:
         """Say what is decoded next; the rows that judge come last, and once."""
         if any(_HELD_OUT in of_one for of_one in texts.values()):
             return None
+        if self.chosen and self._rows.enough and not texts:
+            # These strengths are given; what they come to on the rows that choose is told too.
+            return CandidatesWanted(self._chosen_candidates(), self._choosing_sets())
         if not self.chosen:
             wanted = self._wanted(texts)
             if wanted:
@@ -212,12 +227,20 @@ class _Dialogue:
                 name: boosting_choice.choose_strength(*self._tried(texts, name))
                 for name in self._names
             }
-        judged = (
-            BASE,
-            *(BoostedCandidate(name, one.strength) for name, one in self.chosen.items()),
-        )
         general = (_GENERAL_JUDGES,) if self._rows.judging else ()
-        return CandidatesWanted(judged, (_HELD_OUT, *general))
+        return CandidatesWanted(self._chosen_candidates(), (_HELD_OUT, *general))
+
+    def _chosen_candidates(self) -> tuple[BoostedCandidate, ...]:
+        chosen = (BoostedCandidate(name, one.strength) for name, one in self.chosen.items())
+        return (BASE, *chosen)
+
+    def tried(self, texts: BoostedTexts) -> dict[BoostedCandidate, Candidate]:
+        """Return the figures of the candidates that the rows that choose were decoded by."""
+        return {
+            one: self._candidate(one, of_one)
+            for one, of_one in texts.items()
+            if f"selection/{LEADS[0]}" in of_one
+        }
 
     def _wanted(self, texts: BoostedTexts) -> tuple[BoostedCandidate, ...]:
         if not texts:
@@ -256,33 +279,46 @@ class _Dialogue:
     def _candidate(
         self, candidate: BoostedCandidate, texts: Mapping[str, tuple[str, ...]]
     ) -> Candidate:
-        rows = self._rows.selection
-        missed = [0] * len(rows)
+        missed: Counter[tuple[int, str]] = Counter()
         for lead in LEADS:
-            scored = score_texts(rows, texts[f"selection/{lead}"])
+            scored = score_texts(self._rows.selection, texts[f"selection/{lead}"])
             for place, row in enumerate(scored.rows):
-                missed[place] += bool(row.term_missed) or bool(false_terms(row, self._index))
+                wrote_false = bool(false_terms(row, self._index))
+                for one in row.occurrences:
+                    if one.category in self._rows.priority:
+                        missed[place, normalise_term(one.term)] += one.missed or wrote_false
+        several = len({place for place, _ in missed}) < len(missed)
         general = [
             canonical_errors(row)
             for row in score_texts(self._rows.choosing, texts.get(_GENERAL_CHOOSES, ())).rows
         ]
         return Candidate(
             boosting_choice.value_of(candidate.strength),
-            tuple(count / len(LEADS) for count in missed),
-            tuple(normalise_term(row.utterance.term or "") for row in rows),
+            tuple(count / len(LEADS) for count in missed.values()),
+            tuple(term for _, term in missed),
             tuple(edits for edits, _ in general),
             tuple(words for _, words in general),
+            tuple(place for place, _ in missed) if several else (),
         )
 
 
 def write_result(cycle: Cycle, base: str, model: Path, result: BoostingResult) -> dict[str, Any]:
-    """Write boost.json and phrases.txt into the cycle's folder.
+    """Write boost.json and phrases.txt into the cycle's folder; the verdict is counted.
 
     Returns:
         The content of boost.json.
     """
     phrases = cycle.path / PHRASES_NAME
     atomic_files.write_text(phrases, "".join(f"{phrase}\n" for phrase in result.lists.kept))
+    judged = result.boosted[JUDGED]
+    verdicts = verdict_ledger.record(
+        cycle,
+        (row.audio_sha256 for row in result.rows.held_out),
+        hashing.fingerprint(
+            [hashing.sha256(model), judged.choice.strength, *result.lists.judged.phrases]
+        ),
+        judged.decision.verdict.value,
+    )
     content = Schema.BOOST.mark(
         {
             "cycle": cycle.number,
@@ -290,6 +326,7 @@ def write_result(cycle: Cycle, base: str, model: Path, result: BoostingResult) -
             "base_sha256": hashing.sha256(model),
             "phrases": PHRASES_NAME,
             "phrases_sha256": hashing.sha256_file(phrases),
+            "verdicts": verdicts,
             **result.as_dict(),
         }
     )

@@ -127,10 +127,9 @@ def _guardrail(rows: BoostingRows, before: Scores, after: Scores) -> Guardrail |
 def figures_of(rows: BoostingRows, judged: JudgedScores, index: TermIndex) -> dict[str, Any]:
     """Return a model's figures on the rows that judge, each with its 95 % interval."""
     held_out, general = judged.held_out, judged.general
+    by_category = held_out.by("entity_category")
     ker = {
-        category: held_out.where(
-            lambda row, category=category: row.row.entity_category == category  # type: ignore[misc]
-        ).keyword
+        category: by_category[category].keyword if category in by_category else Proportion(0, 0)
         for category in rows.priority
     }
     false = [bool(false_terms(row, index)) for row in held_out.rows]

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from tasks.data.preflight import CheckedRow
     from tasks.decision.guardrail import GuardrailPolicy
 
+FORMULARY_NAME = "formulary.txt"
+"""A clinic's list in the cycle's folder."""
 JUDGED = "judged list"
 """The name of the list that the verdict is on."""
 ORACLE = "oracle list"
@@ -95,7 +97,7 @@ class BoostingRows:
     @property
     def counts(self) -> dict[str, int]:
         """Selection rows of each priority category."""
-        found = Counter(row.utterance.entity_category or "" for row in self.selection)
+        found = Counter(name for row in self.selection for name in _counted(row, self.priority))
         return {category: found[category] for category in self.priority}
 
     @property
@@ -134,7 +136,7 @@ def make_lists(
         InputError: a list cannot be read or holds nothing that the base can spell.
     """
     style = style_of(open_archive(base))
-    written = dict.fromkeys(row.utterance.term for row in rows if row.utterance.term)
+    written = dict.fromkeys(item.term for row in rows for item in row.utterance.flagged)
     terms = phrase_list((PhraseLine(term) for term in written), style)
     if not terms.phrases:
         raise InputError(
@@ -150,12 +152,24 @@ def make_lists(
                 "base that writes these letters."
             )
         return BoostingLists(judged, terms, judged.phrases, 0, str(formulary))
-    categories = {row.utterance.entity_category or "" for row in rows} | {*priority}
+    categories = {name for row in rows for name in row.utterance.categories} | {*priority}
     texts = (row.utterance.text for row in (*rows, *general))
     names = choose_distractors(categories, texts)
     among = phrase_list([*map(PhraseLine, terms.phrases), *map(PhraseLine, names)], style)
     distractors = len(among.phrases) - len(terms.phrases)
     return BoostingLists(among, terms, terms.phrases, distractors)
+
+
+def _counted(row: CheckedRow, priority: Sequence[str]) -> set[str]:
+    """Return the priority categories of which a row has a term."""
+    categories = {item.entity_category for item in row.utterance.flagged}
+    return {category for category in categories if category is not None and category in priority}
+
+
+def find_formulary(cycle: Cycle) -> Path | None:
+    """Return the clinic's list in the cycle's folder; None where there is none."""
+    formulary = cycle.path / FORMULARY_NAME
+    return formulary if formulary.is_file() else None
 
 
 def find_split(cycle: Cycle, rows: tuple[CheckedRow, ...]) -> Split | None:
@@ -221,11 +235,7 @@ def divide_rows(
         InputError: a priority category has no held-out row with a term.
     """
     selection = tuple(
-        row
-        for row in rows
-        if row.utterance.row in split.chooses
-        and row.utterance.term
-        and row.utterance.entity_category in priority
+        row for row in rows if row.utterance.row in split.chooses and _counted(row, priority)
     )
     held_out = tuple(row for row in rows if row.utterance.row in split.held_out)
     divided = BoostingRows(selection, held_out, general, tuple(priority), policy, roots)

@@ -17,6 +17,7 @@ from tasks.evaluation.hypotheses import Partition, read_hypotheses
 from tasks.evaluation.leaderboard import Leaderboard, LeaderboardEntry
 from tasks.evaluation.scoring import score
 from tasks.records import run_record
+from tasks.stages.boosted_arms import BASE_BOOSTED, TUNED_BOOSTED
 from tasks.stages.partition_marks import mark_parts
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tasks.decision.nonspeech_check import NonspeechCheck
     from tasks.evaluation.baseline import Baseline
     from tasks.evaluation.scoring import Scores
+    from tasks.stages.boosted_arms import BoostedArms
     from tasks.stages.choose import ShippedModel
 
 
@@ -44,6 +46,7 @@ class SupplementaryResults:
         harm_checks: what else was looked at for harm.
         shipped: the model that is judged; None where there was no choice.
         unmixed: the plain tuned model's scores, where a mixture is shipped.
+        boosted: base and tuned model with and without phrases; None where nothing was boosted.
     """
 
     guardrails: tuple[Guardrail, ...]
@@ -53,6 +56,7 @@ class SupplementaryResults:
     harm_checks: tuple[HarmCheck, ...] = ()
     shipped: ShippedModel | None = None
     unmixed: Scores | None = None
+    boosted: BoostedArms | None = None
 
     @property
     def guardrail(self) -> Guardrail | None:
@@ -112,6 +116,12 @@ def build_leaderboard(
         entries += leaderboard.partition_entries(f"{tuned}, unmixed", supplementary.unmixed)
         if supplementary.unmixed_guardrail is not None:
             notes.append(f"Unmixed: {supplementary.unmixed_guardrail}")
+    if (arms := supplementary.boosted) is not None:
+        entries += tuple(
+            LeaderboardEntry(f"{name}, boosted", row_basis.HELD_OUT, arms.scores[arm].held_out)
+            for arm, name in ((BASE_BOOSTED, base), (TUNED_BOOSTED, tuned))
+        )
+        notes += arms.findings()
     pairing = diff.pair(before, after)
     if baseline is not None and baseline.imported:
         hosted = diff.pair(baseline.scores, after)

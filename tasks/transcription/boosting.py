@@ -151,6 +151,22 @@ def decode_boosted(
     return texts, times
 
 
+def check_nemo(work: Path, runtime: Runtime) -> None:
+    """Refuse a runtime whose NeMo cannot boost, before anything is spent.
+
+    Raises:
+        TranscriptionError: it has no boosting tree.
+    """
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    labels = {"run": "boosting"}
+    job = Job("boosting", PROGRAM, {"probe": True}, work, (), labels)
+    try:
+        offline.run_job(job, runtime, lambda _: None, "boosting")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
 def _answer(path: Path, wanted: CandidatesWanted | None) -> None:
     content: dict[str, Any] = {"done": True}
     if wanted is not None:
