@@ -175,5 +175,5 @@ def boost(
     typer.echo(f"{judged.decision.verdict.value} (by {judged.decision.basis} rows)")
     for reason in (*judged.decision.reasons, judged.decision.fragility):
         typer.echo(f"- {reason}")
-    typer.echo(f"{folder.path / boost_stage.RESULT_NAME}")
+    typer.echo(f"{folder.path / prepare.BOOSTING_NAME}")
     typer.echo(f"{folder.path / boost_stage.PHRASES_NAME}")

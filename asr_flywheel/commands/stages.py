@@ -80,6 +80,8 @@ def gate(
             typer.echo(f"- {reason.message}")
         for warning in verdict.warnings:
             typer.echo(f"- warning: {warning}")
+        if verdict.boosting is not None:
+            typer.echo(f"- {verdict.boosting.outcome.value}: {verdict.boosting.message}")
     if not verdict.passed:
         raise typer.Exit(EXIT_REFUSED)
 

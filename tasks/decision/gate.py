@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tasks.data.manifest import Utterance
+    from tasks.decision.boosting_gate import BoostingAnswer
     from tasks.evaluation.scoring import Proportion, Scores
 
 _LANGUAGE_SAMPLE_CHARS = 50_000
@@ -136,12 +137,17 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """The verdict. ``route`` is where to go next; for a passed gate, on with this stage."""
+    """The verdict. ``route`` is where to go next; for a passed gate, on with this stage.
+
+    Whether boosting alone is enough is ``boosting``, where that was measured; it changes no other
+    field.
+    """
 
     passed: bool
     reasons: tuple[Reason, ...]
     warnings: tuple[str, ...] = ()
     figures: dict[str, object] = field(default_factory=dict)
+    boosting: BoostingAnswer | None = None
 
     @property
     def action(self) -> Action:
@@ -162,6 +168,7 @@ class GateResult:
             "reasons": [reason.message for reason in self.reasons],
             "warnings": list(self.warnings),
             "figures": self.figures,
+            **({} if self.boosting is None else {"boosting": self.boosting.as_dict()}),
         }
 
 

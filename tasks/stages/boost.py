@@ -32,6 +32,7 @@ from tasks.stages.boosting_figures import (
 )
 from tasks.stages.boosting_inputs import JUDGED, ORACLE, BoostingLists, BoostingRows
 from tasks.stages.choose import LEADS
+from tasks.stages.prepare import BOOSTING_NAME
 from tasks.transcription import boosting
 from tasks.transcription.boosting import BASE, BoostedCandidate, CandidatesWanted
 from tasks.transcription.mixtures import ChoosingAudio
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from tasks.stages.boosting_figures import JudgedScores
     from tasks.transcription.boosting import BoostedTexts, BoostingTimes
 
-RESULT_NAME = "boost.json"
 PHRASES_NAME = "phrases.txt"
 _HELD_OUT = "held-out"
 _GENERAL_CHOOSES = "general/choosing"
@@ -324,11 +324,12 @@ def write_result(cycle: Cycle, base: str, model: Path, result: BoostingResult) -
             "cycle": cycle.number,
             "base": base,
             "base_sha256": hashing.sha256(model),
+            "manifest_sha256": hashing.sha256_file(cycle.manifest),
             "phrases": PHRASES_NAME,
             "phrases_sha256": hashing.sha256_file(phrases),
             "verdicts": verdicts,
             **result.as_dict(),
         }
     )
-    atomic_files.write_json(cycle.path / RESULT_NAME, content)
+    atomic_files.write_json(cycle.path / BOOSTING_NAME, content)
     return content

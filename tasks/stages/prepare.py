@@ -10,12 +10,15 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tasks.common import atomic_files, hashing
+from tasks.common.schemas import Schema
 from tasks.data import manifest
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.canonical import canonical
 from tasks.data.general_english import GeneralSet, divide
 from tasks.data.preflight import PreflightResult, preflight
 from tasks.data.training_set import TrainingSet, fold_checked, split_checked, write_training_set
+from tasks.decision.boosting_gate import answer_on_boosting
 from tasks.decision.gate import GateInputs as GateEvidence
 from tasks.decision.gate import GatePolicy, GateResult, check_gate
 from tasks.decision.verdict import require_rows
@@ -29,6 +32,9 @@ from tasks.training import run as training_run
 from tasks.transcription.offline import Transcript
 from tasks.transcription.rows import hypotheses
 
+BOOSTING_NAME = "boost.json"
+"""The record of a measurement of boosting in the cycle's folder."""
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
     from tasks.data.cycle_folder import Cycle
     from tasks.data.manifest import Utterance
     from tasks.data.preflight import CheckedRow
+    from tasks.decision.boosting_gate import BoostingAnswer
     from tasks.evaluation.baseline import Baseline
     from tasks.evaluation.scoring import Scores
     from tasks.models.catalog import Method
@@ -70,7 +77,19 @@ def run_gate(
         if baseline is None
         else baseline.scores.where(lambda row: not row.row.judges),
     )
-    return check_gate(evidence, policy)
+    return replace(check_gate(evidence, policy), boosting=_boosting_answer(cycle, base, policy))
+
+
+def _boosting_answer(cycle: Cycle, base: str, policy: GatePolicy) -> BoostingAnswer | None:
+    """Return what boost.json answers; None without one, or where the manifest has changed since."""
+    path = cycle.path / BOOSTING_NAME
+    if not path.is_file() or not cycle.manifest.is_file():
+        return None
+    result = atomic_files.read_json(path)
+    Schema.BOOST.check(result, path)
+    if result["manifest_sha256"] != hashing.sha256_file(cycle.manifest):
+        return None
+    return answer_on_boosting(result, base, policy.priority, policy.tune_above)
 
 
 def _own_rows(scores: Scores, utterances: Sequence[Utterance]) -> tuple[Scores, tuple[str, ...]]:
