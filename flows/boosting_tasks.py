@@ -56,7 +56,7 @@ def boost_models(
         rows.rows,
         (*divided.judging, *divided.choosing),
         run.base_model,
-        boosting_inputs.find_formulary(run.cycle),
+        run.cycle.find_formulary(),
         config.priority,
     )
     for note in lists.judged.notes():

@@ -59,6 +59,7 @@ from tasks.records import archive, cycle_cost, run_record, verdict_ledger
 from tasks.records.store import Store
 from tasks.reporting.html import write_report
 from tasks.stages import choose, evaluate, prepare
+from tasks.stages.boost import PHRASES_NAME
 from tasks.stages.compare import SupplementaryResults, build_leaderboard
 from tasks.training import run as training_run
 from tasks.training import sft
@@ -151,6 +152,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
         run_record.NONSPEECH_NAME,
         *(() if general is None else (*run_record.GENERAL_NAMES, run_record.JOINED_NAME)),
         *(() if cross_fitted is None else (run_record.CROSS_FITTED_NAME,)),
+        *(() if supplementary.boosted is None else (PHRASES_NAME,)),
     ]
     run_record.write(
         cycle.next,

@@ -144,7 +144,7 @@ def boost(
         seen,
     )
     said = (*rows.judging, *rows.choosing)
-    formulary = phrases or boosting_inputs.find_formulary(folder)
+    formulary = phrases or folder.find_formulary()
     lists = boosting_inputs.make_lists(checked.rows, said, model, formulary, config.priority)
     for note in lists.judged.notes():
         say(note)

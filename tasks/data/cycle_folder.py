@@ -18,6 +18,7 @@ _SLUG = re.compile(r"[^a-z0-9]+")
 
 OFFLINE_NAME = "offline_hyps.jsonl"
 IMPORTED_NAME = "per_sample.json"
+FORMULARY_NAME = "formulary.txt"
 
 
 _FOLDER = re.compile(r"cycle([1-9][0-9]*)")
@@ -69,6 +70,11 @@ class Cycle:
             if (candidate := self.path / name).is_file():
                 return candidate
         return None
+
+    def find_formulary(self) -> Path | None:
+        """Return the clinic's list of phrases to boost; None where there is none."""
+        formulary = self.path / FORMULARY_NAME
+        return formulary if formulary.is_file() else None
 
 
 def open_cycle(path: Path) -> Cycle:

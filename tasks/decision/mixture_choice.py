@@ -315,7 +315,7 @@ def choose(candidates: Sequence[Candidate], limit: float, rule: ChoiceRule = RUL
     if base is not None:
         curve = rise_curve(base, mixtures, rule)
         allowed = [
-            c for c in mixtures if curve[c.value] <= most + 1e-12 and _may_hold(base, c, limit)
+            c for c in mixtures if curve[c.value] <= most + 1e-12 and may_hold(base, c, limit)
         ]
     held = bool(allowed) if curve else None
     if not allowed:
@@ -367,7 +367,7 @@ def rise_curve(
     return {c.value: scale * power for c, power in zip(mixtures, powers, strict=True)}
 
 
-def _may_hold(base: Candidate, mixture: Candidate, limit: float) -> bool:
+def may_hold(base: Candidate, mixture: Candidate, limit: float) -> bool:
     """Return whether a mixture's own rise is at most its standard error over the limit."""
     words = sum(mixture.general_words)
     changes = [

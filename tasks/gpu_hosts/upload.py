@@ -189,9 +189,11 @@ def _collect_speech(
 def _collect_evaluations(cycle: Cycle, place: str, clinic: str) -> list[_Part]:
     """Collect what the gate reads: this cycle's evaluation, and the size of the one before.
 
-    The verdicts that its rows have given go with it.
+    The verdicts that its rows have given go with it, and the clinic's list of phrases.
     """
     parts = []
+    if (formulary := cycle.find_formulary()) is not None:
+        parts.append(_Part(cycle.path, (formulary.name,), place))
     if (cycle.path / verdict_ledger.NAME).is_file():
         parts.append(_Part(cycle.path, (verdict_ledger.NAME,), place))
     if (evaluation := cycle.find_baseline()) is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasks.decision import mixture_choice
 from tasks.decision.decision_table import POLICY, Verdict
 from tasks.decision.evidence import evidence
 from tasks.decision.guardrail import check_guardrail
@@ -46,7 +47,6 @@ COMPARISONS = (
     (BASE_BOOSTED, TUNED_BOOSTED),
     (TUNED_ARM, TUNED_BOOSTED),
 )
-_SHARE_OF_LIMIT = 0.75
 
 
 @dataclass(frozen=True)
@@ -217,9 +217,12 @@ def choose_arm(tried: Mapping[str, Candidate | None], rows: BoostingRows) -> tup
         return TUNED_ARM, "Too few selection rows to choose: the tuned model was stated beforehand."
     holds = dict(figures)
     if base.general_wer is not None:
-        most = base.general_wer + _SHARE_OF_LIMIT * rows.policy.limit(base.general_wer)
+        # The curve has judged each value and each strength by itself; here two may add up.
+        limit = rows.policy.limit(base.general_wer)
         holds = {
-            arm: one for arm, one in figures.items() if (one.general_wer or 0.0) <= most + 1e-12
+            arm: one
+            for arm, one in figures.items()
+            if arm == BASE_ARM or mixture_choice.may_hold(base, one, limit)
         }
     best = min(holds, key=lambda arm: (holds[arm].figure or 0.0, ARMS.index(arm)))
     told = ", ".join(f"{arm} {figures[arm].figure:.3f}" for arm in ARMS)

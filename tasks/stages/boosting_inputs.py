@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from tasks.data.preflight import CheckedRow
     from tasks.decision.guardrail import GuardrailPolicy
 
-FORMULARY_NAME = "formulary.txt"
-"""A clinic's list in the cycle's folder."""
 JUDGED = "judged list"
 """The name of the list that the verdict is on."""
 ORACLE = "oracle list"
@@ -164,12 +162,6 @@ def _counted(row: CheckedRow, priority: Sequence[str]) -> set[str]:
     """Return the priority categories of which a row has a term."""
     categories = {item.entity_category for item in row.utterance.flagged}
     return {category for category in categories if category is not None and category in priority}
-
-
-def find_formulary(cycle: Cycle) -> Path | None:
-    """Return the clinic's list in the cycle's folder; None where there is none."""
-    formulary = cycle.path / FORMULARY_NAME
-    return formulary if formulary.is_file() else None
 
 
 def find_split(cycle: Cycle, rows: tuple[CheckedRow, ...]) -> Split | None:

@@ -78,3 +78,10 @@ def test_cycles_are_counted_from_one(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     with pytest.raises(InputError, match="named cycle1, cycle2"):
         open_cycle(tmp_path / name)
+
+
+def test_formulary_is_found_where_it_is(cycle: Path) -> None:
+    """A clinic's list lies in the cycle under one name."""
+    assert open_cycle(cycle).find_formulary() is None
+    (cycle / "formulary.txt").write_text("aspirin\n")
+    assert open_cycle(cycle).find_formulary() == cycle / "formulary.txt"

@@ -37,7 +37,7 @@ def candidate(missed: int, general_edits: int = 0) -> Candidate:
         ((18, 10, 6, 2), (30, 30, 30, 30), TUNED_BOOSTED),
         ((18, 10, 6, 2), (30, 30, 30, 60), TUNED_ARM),
         ((18, 6, 6, 6), (30, 30, 30, 30), BASE_BOOSTED),
-        ((18, 10, 6, 2), (30, 34, 34, 34), BASE_ARM),
+        ((18, 10, 6, 2), (30, 45, 45, 45), BASE_ARM),
     ],
 )
 def test_selection_rows_choose_the_least_effort_that_is_best(
