@@ -1,6 +1,6 @@
 """Base and tuned model, each with and without boosted phrases: which of the four is best, and why.
 
-The rows that choose say which one ships; the held-out rows judge that one against the base. What
+The rows that choose say which one is best; the held-out rows judge that one against the base. What
 the others gain is tested on the same rows, all comparisons corrected together (Holm 1979).
 """
 
@@ -38,7 +38,7 @@ BASE_ARM, BASE_BOOSTED, TUNED_ARM, TUNED_BOOSTED = (
     "tuned boosted",
 )
 ARMS = (BASE_ARM, BASE_BOOSTED, TUNED_ARM, TUNED_BOOSTED)
-"""From the least effort to the most; of equal ones the first ships."""
+"""From the least effort to the most; of equal ones the first is chosen."""
 COMPARISONS = (
     (BASE_ARM, BASE_BOOSTED),
     (BASE_ARM, TUNED_ARM),
@@ -88,9 +88,9 @@ class BoostedArms:
     Attributes:
         lists: the judged list, in words.
         strengths: of the base's boosting and of the tuned model's.
-        shipped: the one that ships.
+        chosen: the one that the rows that choose say is best.
         reason: why that one.
-        decision: on it, against the base; None where the base itself ships.
+        decision: on it, against the base; None where the base itself is chosen.
         comparisons: of all pairs, by category.
         scores: of each on the rows that judge.
         phrases: what a clinic uses of the list.
@@ -98,7 +98,7 @@ class BoostedArms:
 
     lists: str
     strengths: tuple[float, float]
-    shipped: str
+    chosen: str
     reason: str
     decision: Decision | None
     comparisons: tuple[ArmComparison, ...]
@@ -108,8 +108,8 @@ class BoostedArms:
     def findings(self) -> list[str]:
         """Say what boosting and tuning add to each other."""
         shown = {(one.before, one.after) for one in self.comparisons if one.shown}
-        found = [f"{self.shipped} ships. {self.reason}"]
-        if self.shipped == BASE_BOOSTED and self._keeps:
+        found = [f"Of four models {self.chosen} is chosen. {self.reason}"]
+        if self.chosen == BASE_BOOSTED and self._keeps:
             found.append("Boosting alone reaches it: no training was needed.")
         for pair, adds in (
             ((BASE_BOOSTED, TUNED_BOOSTED), "tuning adds to boosting"),
@@ -129,7 +129,7 @@ class BoostedArms:
         return {
             "list": self.lists,
             "strength": {BASE_BOOSTED: self.strengths[0], TUNED_BOOSTED: self.strengths[1]},
-            "ships": self.shipped,
+            "chosen": self.chosen,
             "reason": self.reason,
             "decision": None if self.decision is None else self.decision.as_dict(),
             "findings": self.findings(),
@@ -185,14 +185,14 @@ def compare_arms(base: BoostingResult, tuned: BoostingResult) -> BoostedArms:
         candidates[boosted] = (result, BoostedCandidate(JUDGED, strength))
     scores = {arm: result.judged[one] for arm, (result, one) in candidates.items()}
     tried = {arm: result.tried.get(one) for arm, (result, one) in candidates.items()}
-    shipped, reason = choose_arm(tried, rows)
+    chosen, reason = choose_arm(tried, rows)
     decision = None
-    if shipped != BASE_ARM:
-        decision = _decide(rows, scores[BASE_ARM], scores[shipped], base.vocabulary)
+    if chosen != BASE_ARM:
+        decision = _decide(rows, scores[BASE_ARM], scores[chosen], base.vocabulary)
     return BoostedArms(
         base.lists.kind,
         (strengths[0], strengths[1]),
-        shipped,
+        chosen,
         reason,
         decision,
         compare_all(scores, rows.priority),
