@@ -99,7 +99,7 @@ class BoostingResult:
                 "general_choosing": len(self.rows.choosing),
                 "general_judging": len(self.rows.judging),
             },
-            "base": self.base,
+            "unboosted": self.base,
             "boosted": {
                 name: {
                     "choice": one.choice.as_dict(),

@@ -210,6 +210,6 @@ def test_command_chooses_judges_and_writes(spoken: Path, tmp_path: Path) -> None
     assert written["decision"]["decision"] in {"keep", "grow", "discard", "inconclusive"}
     ker = [
         figures["ker"]["drug"]["rate"]
-        for figures in (written["base"], written["boosted"]["judged list"])
+        for figures in (written["unboosted"], written["boosted"]["judged list"])
     ]
     assert ker[1] <= ker[0]
