@@ -114,7 +114,7 @@ class AudioSet:
             self.durations + other.durations,
             self.recordings + other.recordings,
             tuple(dict.fromkeys(self.roots + other.roots)),
-            self.every_shift + other.every_shift if self.shifts or other.shifts else (),
+            shifts=self.every_shift + other.every_shift if self.shifts or other.shifts else (),
         )
 
     def only(self, places: Sequence[int]) -> AudioSet:

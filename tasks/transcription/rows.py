@@ -42,7 +42,7 @@ def audio_set(
         tuple(row.utterance.duration or 0.0 for row in rows),
         tuple(row.audio_sha256 for row in rows),
         roots,
-        of_rows if any(len(one) > 1 for one in of_rows) else (),
+        shifts=of_rows if any(len(one) > 1 for one in of_rows) else (),
     )
 
 

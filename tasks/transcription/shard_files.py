@@ -73,6 +73,6 @@ def _piece(piece: Mapping[str, Any]) -> Piece:
         tuple(float(seconds) for seconds in piece["durations"]),
         tuple(piece["recordings"]),
         tuple(Path(name) for name in piece["roots"]),
-        tuple(tuple(map(int, shifts)) for shifts in piece["shifts"]),
+        shifts=tuple(tuple(map(int, shifts)) for shifts in piece["shifts"]),
     )
     return Path(str(piece["model"])), audio

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.transcription import variants
+from tasks.transcription.offline import AudioSet
 from tasks.transcription.variants import FRAME, MOST_VARIANTS, STEP
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @given(st.integers(1, MOST_VARIANTS), st.integers(0, 2**32 - 1))
@@ -50,3 +56,15 @@ def test_a_hypothesis_has_a_name_of_its_own_in_the_store(
     key = variants.variant_key("abc", shift)
     assert variants.key_fields(key) == {"audio_sha256": "abc", **fields}
     assert (key == "abc") is (shift == 0)
+
+
+def test_sets_with_and_without_shifts_go_together(tmp_path: Path) -> None:
+    """Those of the other are decoded as they are, and none of it apart."""
+    one = AudioSet((tmp_path / "a",), (1.0,), ("x",), (tmp_path,), shifts=((0, 40),))
+    other = AudioSet((tmp_path / "b",), (2.0,), ("y",), (tmp_path,))
+    both = one + other
+    assert (both.shifts, both.apart) == (((0, 40), (0,)), False)
+    assert both.keys == ("x", "x+40", "y")
+    assert (both.decodes, both.decoded_seconds) == (3, 4.0)
+    assert both.only([1]).shifts == ((0,),)
+    assert (other + other).shifts == ()
