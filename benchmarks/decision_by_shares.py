@@ -162,8 +162,8 @@ def cells(studies: int, correlation: float) -> Iterator[Cell]:
                 rng.random((most, len(judged))) < chances[judged] for chances in (before, after)
             ]
             for decodes in DECODES:
-                counts = [one[:decodes].sum(0) for one in missed]
-                kept[decodes] += keeps(judged, *counts, decodes, categories)
+                was, now = (one[:decodes].sum(0) for one in missed)
+                kept[decodes] += keeps(judged, was, now, decodes, categories)
         for decodes in DECODES:
             judging = round(rows * share)
             yield Cell(name, judging, share == 1, categories, decodes, kept[decodes], studies)
