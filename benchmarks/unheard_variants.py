@@ -254,7 +254,8 @@ def spread(table: dict[int, tuple[bool, ...]], inner: tuple[int, ...]) -> Spread
         (float(means.mean()), float(means.mean(1).std(ddof=1))),
         (
             float(means.mean(1).std(ddof=1) / plain.mean(1).std(ddof=1)),
-            *(float(end) for end in np.quantile(by_shifts, [0.025, 0.975])),
+            float(np.quantile(by_shifts, 0.025)),
+            float(np.quantile(by_shifts, 0.975)),
         ),
         (float(np.quantile(by_rows, 0.025)), float(np.quantile(by_rows, 0.975))),
     )

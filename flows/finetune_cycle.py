@@ -477,6 +477,7 @@ def decide_verdict(
         shipped.sha256,
         decision.verdict.value,
         before=training_run.roles_of(run.base_model).verdicts_of(data.held_out_recordings),
+        shifts=variants.shifts,
     )
     run_record.write_decision(
         cycle.next,
