@@ -136,7 +136,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
         run, rows, general, models_to_judge(shipped), recordings, shifts=shifts, judging=judging
     )
     if variants is None:
-        variants = decoded_variants(rows.rows, *judged.cycle[:2], shifts)
+        variants = decoded_variants(rows.rows, judged.cycle[0], judged.cycle[1], shifts)
     run_record.begin(cycle.next)
     supplementary = SupplementaryResults(
         guardrail(run, general, judged.general),
@@ -309,7 +309,8 @@ def cross_fit(
         judged = transcribe_models(
             run, fold, None, (shipped.model,), shifts=shifts, judging=data.split.held_out
         )
-        variants |= decoded_variants(fold.rows, *judged.cycle, shifts)
+        by_base, by_fold = judged.cycle
+        variants |= decoded_variants(fold.rows, by_base, by_fold, shifts)
         for hyps, transcript in zip((before, after), judged.cycle, strict=True):
             hyps.extend(hypotheses(fold.rows, transcript, data.split))
     return diff.pair(score(before), score(after)), variants

@@ -7,7 +7,7 @@ counted and said. Every difference knows how sure it is: a p-value and an interv
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -42,9 +42,9 @@ class ScorePair:
 
     before: UtteranceScore
     after: UtteranceScore
-    decodes: int = 1
-    before_decodes: tuple[tuple[UtteranceScore, int], ...] = ()
-    after_decodes: tuple[tuple[UtteranceScore, int], ...] = ()
+    decodes: int = field(default=1, kw_only=True)
+    before_decodes: tuple[tuple[UtteranceScore, int], ...] = field(default=(), kw_only=True)
+    after_decodes: tuple[tuple[UtteranceScore, int], ...] = field(default=(), kw_only=True)
 
     @property
     def newly_missed(self) -> bool:

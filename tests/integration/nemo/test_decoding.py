@@ -488,7 +488,7 @@ def test_out_of_memory_halves_the_budget_and_goes_on(
 
 def test_a_recording_at_another_rate_is_resampled(tmp_path: Path) -> None:
     """To the model's rate, as one channel, with its length in seconds kept."""
-    import audio_reader  # type: ignore[import-not-found]
+    import audio_reader
 
     path = factories.write_wav(tmp_path / "a.wav", 0.5, rate=44_100, channels=2)
     assert len(audio_reader.read(str(path), factories.RATE)) == factories.RATE // 2
