@@ -16,6 +16,7 @@ from tasks.models.catalog import RECOMMENDED, Method
 from tasks.runtimes.container_settings import ContainerSettings
 from tasks.training.recipes import Precision, RecipeName
 from tasks.training.remedies import MOST as MOST_REMEDIES
+from tasks.transcription.variants import DEFAULT_VARIANTS, MOST_JUDGED, MOST_VARIANTS
 
 # Where a host is not paid by the hour; there it is 0.
 _REMEDIES = 1
@@ -251,6 +252,15 @@ class CycleConfig(BaseModel):
         True,
         title="Keep the plain tuned model",
         description="Keep tuned_model.nemo beside the mixture that is shipped.",
+    )
+    variants: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_VARIANTS,
+        title="Variants",
+        description="Decodes of each judged row: one as it is, the others with milliseconds of "
+        "silence before it, which nobody hears; the seed draws them. KER of the verdict is the "
+        f"mean. By default {DEFAULT_VARIANTS} up to {MOST_JUDGED:,} judged rows, else 1.",
     )
     folds: int = Field(
         0,

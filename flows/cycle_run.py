@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flows.config import BaselineSource
+from tasks.transcription import variants
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from flows.config import CycleConfig
     from tasks.data.cycle_folder import Cycle
     from tasks.runtimes.base import Runtime
+    from tasks.transcription.variants import Shifts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,16 @@ class CycleRun:
     base_model: Path
     runtime: Runtime
     general: Path | None = None
+
+    def shifts(self, judged_rows: int) -> Shifts:
+        """The shifts under which so many judged rows are decoded.
+
+        An evaluation that was brought along has one hypothesis a row, and is compared with one.
+        """
+        if self.config.compare_with is BaselineSource.IMPORTED:
+            return variants.AS_IT_IS
+        count = variants.variant_count(self.config.variants, judged_rows)
+        return variants.shifts(count, self.config.seed)
 
     @property
     def audio_roots(self) -> tuple[Path, ...]:

@@ -34,6 +34,7 @@ from flows.guardrail_tasks import (
 )
 from flows.prefect_helpers import is_transient_failure
 from flows.training_tasks import choosing_rows, train_and_choose
+from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data import joined_sentences
 from tasks.data.cycle_folder import Cycle, open_cycle
@@ -52,6 +53,7 @@ from tasks.decision.verdict import Decision, decide
 from tasks.evaluation import baseline as baselines
 from tasks.evaluation import diff
 from tasks.evaluation.baseline import Baseline
+from tasks.evaluation.decoded_variants import DecodedVariants
 from tasks.evaluation.hypotheses import Hypothesis, write_hypotheses
 from tasks.evaluation.scoring import Scores, score
 from tasks.models import catalog
@@ -67,9 +69,18 @@ from tasks.training.progress import overfit
 from tasks.transcription import offline
 from tasks.transcription.hypothesis_cache import TranscriptStore
 from tasks.transcription.offline import AudioSet
-from tasks.transcription.rows import audio_set, hypotheses, joined_set, nonspeech_set
+from tasks.transcription.rows import (
+    audio_set,
+    decoded_variants,
+    hypotheses,
+    joined_set,
+    nonspeech_set,
+)
+from tasks.transcription.variants import AS_IT_IS, Shifts
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from tasks.training.recipes import Recipe
 
 
@@ -114,13 +125,20 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
     prepare.require_decidable(rows, data, config.priority, baseline, decides=imported is not None)
     # Folds grade the recipe that is shipped, also where their fewer rows would ask for another.
     recipe = resolve_parameters.recipe_on(config, run.runtime.hardware, data.durations)
-    cross_fitted = cross_fit(run, recipe, rows, general)
+    cross_fitted, variants = cross_fit(run, recipe, rows, general)
     if general is not None and not choosing_rows(run, rows, data, general).enough:
         general = general.without_choice(training_run.roles_of(run.base_model).seen)
     trained = train_and_choose(run, recipe, rows, data, general)
     tuned, data, general, shipped = trained.tuned, trained.data, trained.general, trained.shipped
     recordings = nonspeech_recordings()
-    judged = transcribe_models(run, rows, general, models_to_judge(shipped), recordings)
+    # Cross-fitted rows judge in the place of the held-out ones.
+    judging = data.split.held_out if variants is None else frozenset()
+    shifts = run.shifts(len(judging))
+    judged = transcribe_models(
+        run, rows, general, models_to_judge(shipped), recordings, shifts=shifts, judging=judging
+    )
+    if variants is None:
+        variants = decoded_variants(rows.rows, judged.cycle[0], judged.cycle[1], shifts)
     run_record.begin(cycle.next)
     supplementary = SupplementaryResults(
         guardrail(run, general, judged.general),
@@ -132,7 +150,8 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
         boosted=boost_models(run, rows, data, general, shipped),
     )
     pairing = compare(run, rows, data, judged.cycle, baseline, supplementary)
-    decision, verdicts = decide_verdict(run, pairing, tuned, data, shipped, supplementary)
+    decision, verdicts = decide_verdict(run, pairing, tuned, data, shipped, supplementary, variants)
+    variant_files = write_variants(cycle.next, cross_fitted or pairing, variants)
     plan_files = plan_growth(run, pairing if cross_fitted is None else cross_fitted, decision)
     record = run_record.RunRecord(
         started=started,
@@ -145,6 +164,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
         transcripts=judged.cycle,
         decision=decision.as_dict(),
         verdicts=verdicts,
+        variants=variants.as_dict(),
     )
     run_json = run_record.describe(record)
     report_files = report(cycle, run_json)
@@ -157,7 +177,12 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
     run_record.write(
         cycle.next,
         run_json,
-        [*(cycle.next.path / name for name in extra_hyps), *plan_files, *report_files],
+        [
+            *(cycle.next.path / name for name in extra_hyps),
+            *variant_files,
+            *plan_files,
+            *report_files,
+        ],
     )
     artifacts.cost(cycle, cycle_cost.cost(cycle, tuned, judged.cycle))
     if store is not None:
@@ -261,15 +286,17 @@ def split_rows(run: CycleRun, rows: PreflightResult, general: GeneralSet | None)
 
 def cross_fit(
     run: CycleRun, recipe: Recipe, rows: PreflightResult, general: GeneralSet | None
-) -> diff.PairedScores | None:
+) -> tuple[diff.PairedScores | None, DecodedVariants | None]:
     """Score every row by a model that never saw it: one training a fold, each found again if done.
 
     Returns:
-        The rows by the base and by their fold's model; None without folds.
+        The rows by the base and by their fold's model, and all decodes of each; None without folds.
     """
     config = run.config
     if not config.folds:
-        return None
+        return None, None
+    shifts = run.shifts(len(rows.rows))
+    variants = DecodedVariants(shifts, {}, {})
     known = training_run.roles_of(run.base_model).seen
     replay = () if general is None else general.replay
     by_number = {row.utterance.row: row for row in rows.rows}
@@ -284,10 +311,14 @@ def cross_fit(
         fold = dataclasses.replace(
             rows, rows=tuple(by_number[number] for number in data.split.validation)
         )
-        judged = transcribe_models(run, fold, None, (shipped.model,))
+        judged = transcribe_models(
+            run, fold, None, (shipped.model,), shifts=shifts, judging=data.split.held_out
+        )
+        by_base, by_fold = judged.cycle
+        variants |= decoded_variants(fold.rows, by_base, by_fold, shifts)
         for hyps, transcript in zip((before, after), judged.cycle, strict=True):
             hyps.extend(hypotheses(fold.rows, transcript, data.split))
-    return diff.pair(score(before), score(after))
+    return diff.pair(score(before), score(after)), variants
 
 
 def models_to_judge(shipped: choose.ShippedModel) -> tuple[Path, ...]:
@@ -302,6 +333,9 @@ def transcribe_models(
     general: GeneralSet | None,
     tuned: tuple[Path, ...],
     recordings: tuple[NonspeechRecording, ...] = (),
+    *,
+    shifts: Shifts = AS_IT_IS,
+    judging: Container[int] = (),
 ) -> JudgedTranscripts:
     """Decode what judges by base and tuned models, with other workers where it is asked.
 
@@ -311,17 +345,22 @@ def transcribe_models(
         general: general English; None without a set.
         tuned: the shipped model, and the plain tuned one where that is another.
         recordings: without speech.
+        shifts: under which the rows that judge are decoded.
+        judging: numbers of these rows.
     """
     models = (run.base_model, *tuned)
-    checked = rows.rows + (() if general is None else general.guardrail)
-    audio = audio_set(checked, run.audio_roots)
+    audio = audio_set(rows.rows, run.audio_roots, shifts, judging)
+    if general is not None:
+        audio += audio_set(general.guardrail, run.audio_roots)
     cache = evaluate.open_hypothesis_cache(run.cycle, run.runtime)
     # Shards are runs of their own, which a task cannot have.
-    transcribe_shards.share(run.config, models, audio, cache)
+    # The verdict is about base and shipped model.
+    transcribe_shards.share(run.config, models, audio, cache, plainly=models[2:])
     # Recordings without speech lie in this machine's cache: another worker may have none.
-    judging = audio + nonspeech_set(recordings)
+    everything = audio + nonspeech_set(recordings)
     joined = joined_rows(run, general)
-    return transcribe_cycle(run, models, judging, (len(rows.rows), len(checked)), cache, joined)
+    ends = (len(rows.rows), len(audio.audio))
+    return transcribe_cycle(run, models, everything, ends, cache, joined)
 
 
 @task(name="offline-transcribe", cache_policy=NO_CACHE)
@@ -344,7 +383,9 @@ def transcribe_cycle(
         joined: sentences, which base and shipped model decode in long recordings as well. These
             are written for the time that it takes.
     """
-    console.print_stage("transcribe", f"{len(audio.audio)} rows by {len(models)} models")
+    several = max(map(len, audio.every_shift), default=1)
+    variants = f", judged rows {several} times" if several > 1 else ""
+    console.print_stage("transcribe", f"{len(audio.audio)} rows by {len(models)} models{variants}")
     slot = gpu_slots.gpu_slot(run.runtime.hardware.gpus)
     cache.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".joined-", dir=cache.folder) as folder:
@@ -357,6 +398,7 @@ def transcribe_cycle(
             cache,
             also=[(model, long_audio) for model in models[:2]],
             holding=slot,
+            plainly=models[2:],
         )
     long_texts = tuple(
         tuple(by_recording[row.recording] for row in joined)
@@ -415,6 +457,7 @@ def decide_verdict(
     data: TrainingSet,
     shipped: choose.ShippedModel,
     supplementary: SupplementaryResults,
+    variants: DecodedVariants,
 ) -> tuple[Decision, int]:
     """Keep, grow, discard or inconclusive, by held-out rows; the bare table stands beside it.
 
@@ -424,6 +467,7 @@ def decide_verdict(
     cycle, priority = run.cycle, run.config.priority
     grounds = evidence.evidence(
         pairing,
+        variants=variants,
         cross_fitted=supplementary.cross_fitted,
         guardrail=supplementary.guardrail,
         nonspeech=supplementary.nonspeech,
@@ -439,6 +483,7 @@ def decide_verdict(
         shipped.sha256,
         decision.verdict.value,
         before=training_run.roles_of(run.base_model).verdicts_of(data.held_out_recordings),
+        shifts=variants.shifts,
     )
     run_record.write_decision(
         cycle.next,
@@ -455,6 +500,20 @@ def decide_verdict(
     )
     events.decided(cycle, decision)
     return decision, verdicts
+
+
+def write_variants(
+    following: Cycle, pairing: diff.PairedScores, variants: DecodedVariants
+) -> list[Path]:
+    """Write what both models made of the variants, where rows were decoded several times."""
+    paths = [following.path / name for name in run_record.VARIANT_NAMES]
+    if not variants.before:
+        for path in paths:
+            path.unlink(missing_ok=True)  # of a former run
+        return []
+    for path, rows in zip(paths, variants.rows(pairing), strict=True):
+        atomic_files.write_jsonl(path, rows)
+    return paths
 
 
 @task(name="grow-plan", cache_policy=NO_CACHE)

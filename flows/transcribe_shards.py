@@ -66,8 +66,8 @@ def transcribe_shard(config: ShardConfig) -> int:
     todo = shard_files.read(config.listing)
     with gpu_slots.gpu_slot(runtime.hardware.gpus):
         took = offline.decode(todo, runtime, kept, lambda line: console.print_stage("", line))
-    rows = sum(len(audio.audio) for _, audio in todo)
-    seconds = sum(sum(audio.durations) for _, audio in todo)
+    rows = sum(audio.decodes for _, audio in todo)
+    seconds = sum(audio.decoded_seconds for _, audio in todo)
     console.print_stage("shard", f"{rows} rows, {seconds / max(sum(took), 1e-9):.0f} x real time")
     return rows
 
@@ -118,6 +118,7 @@ def share(
     models: Sequence[Path],
     audio: AudioSet,
     kept: TranscriptStore,
+    plainly: Sequence[Path] = (),
 ) -> None:
     """Have workers decode what the models have not decoded yet; waits for all of them.
 
@@ -129,7 +130,7 @@ def share(
     """
     if config.shards is None:
         return
-    todo = offline.missing(models, audio, kept)
+    todo = offline.missing(models, audio, kept, plainly)
     if not todo:
         return
     shards = shard_files.cut(todo, config.shards)
@@ -140,7 +141,7 @@ def share(
     shutil.rmtree(folder, ignore_errors=True)
     failed = [run for run in runs if run.state is None or not run.state.is_completed()]
     if failed:
-        left = offline.missing(models, audio, kept)
+        left = offline.missing(models, audio, kept, plainly)
         named = ", ".join(f"{run.name} ({run.state_name})" for run in failed)
         raise TranscriptionError(
             f"{len(failed)} of {len(shards)} shards did not finish: {named}. "
@@ -170,4 +171,4 @@ async def _ask(config: CycleConfig, lists: Sequence[Path]) -> list[FlowRun]:
 
 
 def _rows(pieces: Sequence[Piece]) -> int:
-    return sum(len(audio.audio) for _, audio in pieces)
+    return sum(audio.decodes for _, audio in pieces)

@@ -143,6 +143,6 @@ def describe(delta: KeywordErrorChange, row: Movement) -> str:
     relative = "" if delta.relative is None else f", {delta.relative:+.0%} relative"
     return (
         f"{delta.category} KER {row.value}: {delta.before.rate:.3f} → {delta.after.rate:.3f} "
-        f"({delta.before.hits} → {delta.after.hits} of {delta.before.unit} missed{relative}; "
+        f"({delta.before.hits:g} → {delta.after.hits:g} of {delta.before.unit} missed{relative}; "
         f"{delta.fixed} fixed, {delta.broken} broken)."
     )

@@ -9,6 +9,7 @@ from tasks.decision.gate import GatePolicy, pronunciation_gap
 from tasks.decision.group_check import check_groups
 from tasks.decision.verdict import (
     GUARDRAIL_TO_THE_LETTER,
+    PLAIN_DECODE,
     SPELLING_BLIND,
     STRICT,
     TWO_PART,
@@ -18,6 +19,7 @@ from tasks.decision.verdict import (
     require_rows,
 )
 from tasks.evaluation import diff, row_basis
+from tasks.evaluation.decoded_variants import with_variants
 from tasks.evaluation.false_keywords import (
     FalseKeywordFinder,
     false_keyword_effect,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from tasks.decision.guardrail import Guardrail
     from tasks.decision.harm_check import HarmCheck
     from tasks.decision.nonspeech_check import NonspeechCheck
+    from tasks.evaluation.decoded_variants import DecodedVariants
     from tasks.evaluation.scoring import Occurrence, UtteranceScore
 
 
@@ -45,6 +48,7 @@ def judged_rows(pairing: diff.PairedScores) -> tuple[diff.PairedScores, str]:
 def evidence(
     pairing: diff.PairedScores,
     *,
+    variants: DecodedVariants | None = None,
     cross_fitted: diff.PairedScores | None = None,
     guardrail: Guardrail | None = None,
     nonspeech: NonspeechCheck | None = None,
@@ -57,14 +61,18 @@ def evidence(
 
     The held-out rows decide wherever the later evaluation marks its rows. Where it does not, it is
     not known what was trained on, and all rows do. Cross-fitted rows go before either: each was
-    scored by a model that had not seen it. Beside them stands what other views of the same rows
-    would decide on: the strict view, every spelling of a term, general English to the letter, and
-    the two-part split, where the rows that chose the checkpoint judge too. ``vocabulary`` holds
-    terms that are false keywords besides those of the rows.
+    scored by a model that had not seen it. Rows that were decoded under several variants count with
+    the share of their decodes that miss a term.
+
+    Beside them stands what other views of the same rows would decide on: one decode a row, the
+    strict view, every spelling of a term, general English to the letter, and the two-part split,
+    where the rows that chose the checkpoint judge too. ``vocabulary`` holds terms that are false
+    keywords besides those of the rows.
     """
     judged, basis = judged_rows(pairing)
     if cross_fitted is not None:
         judged, basis = cross_fitted, row_basis.CROSS_FITTED
+    judged = with_variants(judged, variants)
     gap = pronunciation_gap(judged.after, GatePolicy())
     holds_false_keyword = FalseKeywordFinder(index_terms([*pairing.terms, *vocabulary]))
 
@@ -88,7 +96,8 @@ def evidence(
         )
 
     grounds = view(judged, diff.term_missed)
-    views = {
+    views = {} if judged.decodes == 1 else {PLAIN_DECODE: view(judged.plain, diff.term_missed)}
+    views |= {
         STRICT: view(judged, missed_or_wrong_value),
         SPELLING_BLIND: view(judged, diff.missed_in_any_spelling),
     }
@@ -97,7 +106,7 @@ def evidence(
     if cross_fitted is None and any(
         pair.after.row.part is Partition.CHOSE for pair in pairing.pairs
     ):
-        unseen = pairing.where(
+        unseen = with_variants(pairing, variants).where(
             lambda pair: pair.after.row.part in {Partition.HELD_OUT, Partition.CHOSE}
         )
         views[TWO_PART] = view(unseen, diff.term_missed)

@@ -47,7 +47,7 @@ class GroupChange:
     @property
     def worse(self) -> bool:
         """Whether the loss is shown."""
-        return self.change.broken > self.change.fixed and self.p_adjusted < self.alpha
+        return self.change.rose and self.p_adjusted < self.alpha
 
     def __str__(self) -> str:
         return (
@@ -99,7 +99,7 @@ class GroupCheck:
             for field, name in FIELDS.items()
             if (count := sum(group.field == field for group in self.groups))
         ]
-        rose = [group for group in self.groups if group.change.broken > group.change.fixed]
+        rose = [group for group in self.groups if group.change.rose]
         least = min(rose, key=lambda group: group.p_adjusted, default=None)
         told = "for none did KER rise" if least is None else f"the least sure of chance: {least}"
         return f"By voice and group ({', '.join(counted)}): no loss is shown; {told}."

@@ -35,22 +35,36 @@ def shown_over_terms(delta: KeywordErrorChange, policy: DecisionPolicy = POLICY)
     return p is None or len(delta.nets) < policy.fewest_terms or p < policy.alpha
 
 
+def shown_to_rise(delta: KeywordErrorChange, policy: DecisionPolicy = POLICY) -> bool:
+    """Return whether a category is shown to be worse; harm is not corrected."""
+    p = delta.p
+    return p is not None and delta.rose and p < policy.alpha
+
+
+def shown_to_fall(
+    delta: KeywordErrorChange, p_adjusted: float, policy: DecisionPolicy = POLICY
+) -> bool:
+    """Return whether a category is shown to be better, by however little."""
+    gained = delta.fell and p_adjusted < policy.alpha
+    return gained and shown_over_terms(delta, policy)
+
+
 def classify_change(
     delta: KeywordErrorChange, p_adjusted: float, policy: DecisionPolicy = POLICY
 ) -> CategoryResult:
     """Classify a category's change; ``p_adjusted`` counts for a drop, p for harm."""
-    p, interval = delta.p, delta.interval
-    if p is None or interval is None:
+    if delta.p is None:
         return CategoryResult.UNSETTLED
-    if delta.broken > delta.fixed and p < policy.alpha:
+    if shown_to_rise(delta, policy):
         return CategoryResult.WORSE
     if not delta.before.hits and not delta.after.hits:
         return CategoryResult.NOTHING
-    gained = delta.fixed > delta.broken and p_adjusted < policy.alpha
-    if gained and shown_over_terms(delta, policy):
+    if shown_to_fall(delta, p_adjusted, policy):
         dropped = movement(delta, policy) is Movement.DROPPED
         return CategoryResult.IMPROVED if dropped else CategoryResult.MOVED
-    if delta.before.hits and interval.low > -policy.meaningful_drop * (delta.before.rate or 0.0):
+    wanted = policy.meaningful_drop * (delta.before.rate or 0.0)
+    interval = delta.interval
+    if delta.before.hits and interval is not None and interval.low > -wanted:
         return CategoryResult.SMALLER
     return CategoryResult.UNSETTLED
 
@@ -76,11 +90,17 @@ def rows_needed(
     # Terms of one row change together: so many independent ones are as good as these.
     inflation = delta.inflation
     n = delta.n if inflation == 1 else delta.n / inflation
-    fixed = (delta.fixed / inflation + 0.5) / (n + 1)
-    broken = (delta.broken / inflation + 0.5) / (n + 1)
+    changed = (delta.fixed, delta.broken) if delta.shares is None else delta.shares.moments
+    fixed = (changed[0] / inflation + 0.5) / (n + 1)
+    broken = (changed[1] / inflation + 0.5) / (n + 1)
     meaningful_drop = policy.meaningful_drop * (delta.before.rate or 0.0)
     alpha = policy.alpha / categories
-    rows_to_show = statistics.rows_to_show(fixed, broken, alpha, policy.power)
+    if delta.shares is not None:
+        rows_to_show = statistics.rows_to_show_clustered(
+            delta.shares.tested, n, alpha, policy.power
+        )
+    else:
+        rows_to_show = statistics.rows_to_show(fixed, broken, alpha, policy.power)
     if rows_to_show is not None and len(delta.nets) >= policy.fewest_terms:
         over_terms = statistics.rows_to_show_clustered(delta.nets, n, policy.alpha, policy.power)
         rows_to_show = None if over_terms is None else max(rows_to_show, over_terms)

@@ -12,8 +12,10 @@ The specification's table compares two shares. Here each verdict needs evidence:
 - inconclusive: none of these; it names how many rows would settle it.
 
 "Shown" is McNemar's mid-p under alpha; a gain must be shown over terms too, where enough of them
-changed (tasks/decision/significance.py). For a keep the p-values of all priority categories are
-corrected together (Holm 1979), so that more categories are not more chances; for harm they are not.
+changed (tasks/decision/significance.py). Of rows that were decoded several times it is that of a
+sign-flip test (tasks/evaluation/share_differences.py). For a keep the p-values of all priority
+categories are corrected together (Holm 1979), so that more categories are not more chances; for
+harm they are not.
 """
 
 from __future__ import annotations
@@ -65,6 +67,7 @@ CHECK_IT = (
     "A model that gained the terms may have lost the rest of the language: have it checked by "
     "--general with a manifest of ordinary sentences."
 )
+PLAIN_DECODE = "plain decode"
 STRICT = "strict"
 SPELLING_BLIND = "spelling-blind"
 GUARDRAIL_TO_THE_LETTER = "general English to the letter"
@@ -130,6 +133,8 @@ class Decision:
             counted as found; empty if that was not looked at.
         missed_by_spelling: by priority category, rows missed by spelling only, before and after.
         views: what other views of the same rows would have decided.
+        plain: the judged differences of the priority categories by one decode a row; empty where
+            the rows were decoded once.
     """
 
     verdict: Verdict
@@ -144,8 +149,9 @@ class Decision:
     nonspeech: NonspeechCheck | None = None
     harm_checks: tuple[HarmCheck, ...] = ()
     canonical: Mapping[str, KeywordErrorChange] = field(default_factory=dict)
-    missed_by_spelling: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    missed_by_spelling: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     views: Mapping[str, Verdict] = field(default_factory=dict)
+    plain: Mapping[str, KeywordErrorChange] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.rows_needed is not None and self.verdict is not Verdict.INCONCLUSIVE:
@@ -185,6 +191,11 @@ class Decision:
                 }
                 for category, delta in self.canonical.items()
             },
+            **(
+                {"plain": {name: delta.as_dict() for name, delta in self.plain.items()}}
+                if self.plain
+                else {}
+            ),
             "reasons": list(self.reasons),
             "rows_needed": self.rows_needed,
             "route": self.route,
@@ -225,7 +236,10 @@ def decide(
     require_rows(evidence.judged, priority, evidence.basis)
     rules, adjusted = _rules(evidence, priority, policy)
     judged, findings = rules.judged, rules.findings
-    bare = read_table(evidence.judged, priority, evidence.basis, policy)
+    one_decode = evidence.views.get(PLAIN_DECODE)
+    plain = {} if one_decode is None else {name: one_decode.judged[name] for name in priority}
+    # The specification's table, like the leaderboard, looks at one decode a row.
+    bare = read_table(plain or evidence.judged, priority, evidence.basis, policy)
     verdict, grounds, needed = rules.verdict()
     views = {
         name: _rules(view, priority, policy)[0].verdict()[0]
@@ -247,9 +261,10 @@ def decide(
     ]
     reasons = [
         *_spelling_decides(verdict, views, spelling_lines),
+        *_decode_decides(verdict, views, judged, plain),
         *([] if evidence.pronunciation_gap is None else [evidence.pronunciation_gap]),
         *(
-            _figures(delta, bare.movements[name], findings[name], policy)
+            _figures(delta, movement(delta, policy), findings[name], policy, plain.get(name))
             for name, delta in judged.items()
         ),
         *grounds,
@@ -278,6 +293,7 @@ def decide(
         canonical=canonical,
         missed_by_spelling=by_spelling,
         views=views,
+        plain=plain,
     )
 
 
@@ -297,14 +313,36 @@ def _rules(
 
 
 def _spelling(
-    letter: KeywordErrorChange, canonical: KeywordErrorChange, counts: tuple[int, int]
+    letter: KeywordErrorChange, canonical: KeywordErrorChange, counts: tuple[float, float]
 ) -> str:
     """Describe a category's canonical KER beside its KER."""
     return (
         f"{letter.category}: KER {letter.before.rate:.3f} → {letter.after.rate:.3f}, canonical KER "
         f"{canonical.before.rate:.3f} → {canonical.after.rate:.3f}; missed by spelling only: "
-        f"{counts[0]} → {counts[1]} of {letter.before.unit}."
+        f"{counts[0]:g} → {counts[1]:g} of {letter.before.unit}."
     )
+
+
+def _decode_decides(
+    verdict: Verdict,
+    views: Mapping[str, Verdict],
+    judged: Mapping[str, KeywordErrorChange],
+    plain: Mapping[str, KeywordErrorChange],
+) -> list[str]:
+    """Say first where the verdict hangs on which of several unheard variants is decoded."""
+    of_one = views.get(PLAIN_DECODE, verdict)
+    if of_one is verdict:
+        return []
+    told = "; ".join(
+        f"{name} KER {delta.before.rate:.3f} → {delta.after.rate:.3f} by one decode, "
+        f"{judged[name].before.rate:.3f} → {judged[name].after.rate:.3f} by all"
+        for name, delta in plain.items()
+    )
+    reason = (
+        "One decode is one draw here: by the recordings as they are alone it would be "
+        f"{of_one.value}, not {verdict.value} ({told})."
+    )
+    return [reason]
 
 
 def _spelling_decides(
@@ -330,7 +368,11 @@ _TABLE_CAVEATS = {
 
 
 def _figures(
-    delta: KeywordErrorChange, row: Movement, finding: CategoryResult, policy: DecisionPolicy
+    delta: KeywordErrorChange,
+    row: Movement,
+    finding: CategoryResult,
+    policy: DecisionPolicy,
+    plain: KeywordErrorChange | None,
 ) -> str:
     interval = delta.interval
     between = (
@@ -339,7 +381,15 @@ def _figures(
     by_chance = f"mid-p {delta.p_rows:.3g}"
     if delta.p_terms is not None and len(delta.nets) >= policy.fewest_terms:
         by_chance += f", over terms {delta.p_terms:.3g}"
-    return f"{describe(delta, row)[:-2]}; {by_chance}{between}): {finding.value}."
+    by_one = ""
+    if delta.shares is not None:
+        by_chance = f"sign-flip {by_chance}" + (" over terms" if delta.shares.over_terms else "")
+    if delta.shares is not None and plain is not None:
+        by_one = (
+            f" The mean over {delta.shares.decodes} unheard variants of each recording; one decode "
+            f"gives {plain.before.rate:.3f} → {plain.after.rate:.3f}."
+        )
+    return f"{describe(delta, row)[:-2]}; {by_chance}{between}): {finding.value}.{by_one}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +440,7 @@ class _DecisionRules:
         strict_change = self.evidence.with_false_keywords_as_misses.get(category)
         if rise is None or strict_change is None or rise.p is None or strict_change.p is None:
             return False
-        has_risen = rise.broken > rise.fixed and rise.p < self.policy.alpha
+        has_risen = rise.rose and rise.p < self.policy.alpha
         strict_result = classify_change(strict_change, strict_change.p, self.policy)
         gained = self.findings[category] in (CategoryResult.IMPROVED, CategoryResult.MOVED)
         return has_risen and (
@@ -402,8 +452,8 @@ class _DecisionRules:
         rise = self.evidence.false_keywords[category]
         strict_change = self.evidence.with_false_keywords_as_misses[category]
         return (
-            f"{category} is gained by false keywords: {rise.before.hits} → {rise.after.hits} of "
-            f"{rise.n} rows hold a keyword that nobody said. Counted as missed, KER goes "
+            f"{category} is gained by false keywords: {rise.before.hits:g} → {rise.after.hits:g} "
+            f"of {rise.n} rows hold a keyword that nobody said. Counted as missed, KER goes "
             f"{strict_change.before.rate:.3f} → {strict_change.after.rate:.3f}."
         )
 

@@ -16,22 +16,29 @@ import soundfile
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 
 
+PLAIN = 0
+"""The shift of the recording as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class AudioBatch:
-    """Samples of some recordings.
+    """Samples of some recordings, or of variants of them.
 
     Attributes:
         places: which recordings these are.
+        shifts: of each: samples of silence before it.
         signal: float32 from -1 to 1, shape (recordings, samples), padded with zeros.
         lengths: samples of each before padding, int64.
     """
 
     places: list[int]
+    shifts: list[int]
     signal: torch.Tensor
     lengths: torch.Tensor
 
@@ -52,6 +59,18 @@ def read(path: str, rate: int) -> Samples:
     return np.ascontiguousarray(samples, dtype=np.float32)
 
 
+def write_shifted(path: str, shift: int, rate: int, folder: Path) -> str:
+    """Write a recording with silence before it, for a model that reads files; return its path.
+
+    Raises:
+        soundfile.SoundFileError: it cannot be read.
+    """
+    samples = np.concatenate([np.zeros(shift, np.float32), read(path, rate)])
+    shifted = folder / f"{len(list(folder.iterdir()))}.wav"
+    soundfile.write(shifted, samples, rate, subtype="FLOAT")
+    return str(shifted)
+
+
 class Reader:
     """Reads batches ahead of the one that is being decoded."""
 
@@ -70,25 +89,44 @@ class Reader:
         self._files.shutdown(wait=False, cancel_futures=True)
         self._batches.shutdown(wait=False, cancel_futures=True)
 
-    def batches(self, plan: Iterable[list[int]], ahead: int) -> Iterator[AudioBatch]:
-        """Yield the batches of a plan, so many of them read in advance."""
-        waiting: deque[Future[AudioBatch]] = deque()
-        for places in plan:
-            files = [self._files.submit(read, self._audio[place], self._rate) for place in places]
-            waiting.append(self._batches.submit(self._batch, places, files))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    def batches(
+        self,
+        plan: Iterable[list[int]],
+        ahead: int,
+        variants: Callable[[list[int]], list[list[tuple[int, int]]]] | None = None,
+    ) -> Iterator[AudioBatch]:
+        """Yield the batches of a plan, so many of them read in advance.
 
-    def _batch(self, places: list[int], files: list[Future[Samples]]) -> AudioBatch:
-        samples = [file.result() for file in files]
-        lengths = [len(row_samples) for row_samples in samples]
+        Args:
+            plan: places of the recordings of each batch.
+            ahead: how many are read in advance.
+            variants: returns the batches that are made of one batch's recordings, each a list of
+                places and shifts; by default one of all recordings as they are.
+        """
+        waiting: deque[Future[list[AudioBatch]]] = deque()
+        for places in plan:
+            wanted = [[(n, PLAIN) for n in places]] if variants is None else variants(places)
+            files = {n: self._files.submit(read, self._audio[n], self._rate) for n in places}
+            waiting.append(self._batches.submit(self._make, wanted, files))
+            if len(waiting) > ahead:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+    def _make(
+        self, wanted: list[list[tuple[int, int]]], files: dict[int, Future[Samples]]
+    ) -> list[AudioBatch]:
+        samples = {place: file.result() for place, file in files.items()}
+        return [self._batch(one, samples) for one in wanted]
+
+    def _batch(self, wanted: list[tuple[int, int]], samples: dict[int, Samples]) -> AudioBatch:
+        lengths = [len(samples[place]) + shift for place, shift in wanted]
         signal = torch.empty(
-            (len(samples), max(lengths)), dtype=torch.float32, pin_memory=self._pinned
+            (len(wanted), max(lengths)), dtype=torch.float32, pin_memory=self._pinned
         )
-        rows = signal.numpy()
-        for row, row_samples in zip(rows, samples, strict=True):
-            row[: len(row_samples)] = row_samples
-            row[len(row_samples) :] = 0.0
-        return AudioBatch(places, signal, torch.tensor(lengths, dtype=torch.int64))
+        for row, (place, shift), end in zip(signal.numpy(), wanted, lengths, strict=True):
+            row[:shift] = 0.0
+            row[shift:end] = samples[place]
+            row[end:] = 0.0
+        places, shifts = map(list, zip(*wanted, strict=True))
+        return AudioBatch(places, shifts, signal, torch.tensor(lengths, dtype=torch.int64))

@@ -3,6 +3,10 @@
 On a GPU the encoder of one group of batches runs while the transducer's loop of the group before,
 which leaves most of the card idle, runs on a stream of its own, the group before that is spelt by
 a thread, and the next audio is read by others. On a CPU there is nothing to overlap but reading.
+
+A recording may be decoded under variants as well: with some samples of silence before it. They are
+made in memory of the samples that were read for the recording itself, and decoded in batches of
+their own, so that what is decoded together with the plain recordings is what it is without them.
 """
 
 from __future__ import annotations
@@ -11,12 +15,14 @@ import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import greedy_decoder  # type: ignore[import-not-found]  # lies beside this file
 import length_batching  # type: ignore[import-not-found]  # likewise
 import torch
-from audio_reader import Reader  # type: ignore[import-not-found]  # likewise
+from audio_reader import PLAIN, Reader, write_shifted  # type: ignore[import-not-found]  # likewise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,12 +37,16 @@ _ITS_ROWS = 128
 # Of recordings that are much longer, fewer at a time: memory grows with the square of their length.
 _ITS_SECONDS = 480.0
 
+Variant = tuple[int, int]
+"""A recording's place, and the samples of silence before it."""
+
 
 def prepare(
     model: Any,  # noqa: ANN401
     longest: float,
     frames: int | None = None,
     together: int | None = None,
+    shift: int = PLAIN,
 ) -> Any:  # noqa: ANN401
     """Warm a recogniser up and find how much its batches may hold.
 
@@ -46,6 +56,7 @@ def prepare(
         frames: padded frames of a batch, instead of the measured default.
         together: how many recordings there are at most, where memory for the usual number of them
             would be too much.
+        shift: samples of the longest shift; the budget does not depend on it.
 
     Returns:
         The budget.
@@ -58,7 +69,7 @@ def prepare(
     with torch.inference_mode():
         longest_frames = length_batching.frames(longest)
         budget = model.budget(longest_frames, frames)
-        model.warm_up(longest_frames, together)
+        model.warm_up(length_batching.frames(longest + shift / model.rate), together)
     return budget
 
 
@@ -69,12 +80,27 @@ def transcribe(
     budget: Any,  # noqa: ANN401 - a Budget
     report: Callable[..., None] = lambda *_, **__: None,
 ) -> list[str]:
-    """Return hypotheses in the order of the audio.
+    """Return hypotheses in the order of the audio; see ``transcribe_variants``."""
+    shifts = [(PLAIN,)] * len(audio)
+    return [one for (one,) in transcribe_variants(model, audio, durations, shifts, budget, report)]
+
+
+def transcribe_variants(
+    model: Any,  # noqa: ANN401 - a GreedyRecognizer
+    audio: Sequence[str],
+    durations: Sequence[float],
+    shifts: Sequence[Sequence[int]],
+    budget: Any,  # noqa: ANN401 - a Budget
+    report: Callable[..., None] = lambda *_, **__: None,
+) -> list[list[str]]:
+    """Return the hypotheses of each recording, in the order of its shifts.
 
     Args:
         model: the recogniser.
         audio: paths.
         durations: seconds, one a path; they decide what is decoded together and nothing else.
+        shifts: of each recording, the samples of silence before it under which it is decoded; 0 is
+            the recording as it is.
         budget: of a batch; when memory runs out, it is halved for what is left.
         report: is called with an event's name and its values.
 
@@ -82,85 +108,140 @@ def transcribe(
         RuntimeError: not even one recording fits into memory, or decoding failed.
         soundfile.SoundFileError: a recording cannot be read.
     """
+    wanted = [(place, shift) for place, several in enumerate(shifts) for shift in several]
     if model.whole:
-        return _transcribe_with_nemo(model, audio, durations, report)
+        texts = _transcribe_with_nemo(model, audio, durations, wanted, report)
+    else:
+        texts = _transcribe_in_parts(model, audio, durations, wanted, budget, report)
+    return [[texts[place, shift] for shift in several] for place, several in enumerate(shifts)]
+
+
+def _transcribe_in_parts(
+    model: Any,  # noqa: ANN401
+    audio: Sequence[str],
+    durations: Sequence[float],
+    wanted: Sequence[Variant],
+    budget: Any,  # noqa: ANN401
+    report: Callable[..., None],
+) -> dict[Variant, str]:
+    """Decode batch by batch; where memory runs out, by smaller ones."""
     model.model.eval()  # transcribe() leaves parts of it in training mode
-    texts: list[str | None] = [None] * len(audio)
-    while undecoded := [place for place, text in enumerate(texts) if text is None]:
+    texts: dict[Variant, str] = {}
+    while undecoded := [variant for variant in wanted if variant not in texts]:
         try:
             with torch.inference_mode():
-                _DecodingRun(model, audio, durations, texts, report).run(undecoded, budget)
+                decoding = _DecodingRun(model, audio, durations, texts, len(wanted), report)
+                decoding.run(undecoded, budget)
         except RuntimeError as failed:
             if "out of memory" not in str(failed):
                 raise
             longest = max(
-                length_batching.frames(durations[p]) for p in undecoded if texts[p] is None
+                length_batching.frames(durations[place] + shift / model.rate)
+                for place, shift in undecoded
+                if (place, shift) not in texts
             )
             if budget.rows == 1 or budget.frames < longest:
                 raise
             budget = budget.halved()
             report("memory", frames=budget.frames, rows=budget.rows)
             model.release()
-    return [text or "" for text in texts]
+    return texts
 
 
 def _transcribe_with_nemo(
     model: Any,  # noqa: ANN401
     audio: Sequence[str],
     durations: Sequence[float],
+    wanted: Sequence[Variant],
     report: Callable[..., None],
-) -> list[str]:
-    """Decode by NeMo's own ``transcribe()``, longest first."""
-    order = sorted(range(len(audio)), key=lambda place: (-durations[place], place))
-    texts = [""] * len(audio)
+) -> dict[Variant, str]:
+    """Decode by NeMo's own ``transcribe()``, longest first, the variants last.
+
+    It pads samples under a second, but no files; so the variants become files.
+    """
+    order = sorted(wanted, key=lambda one: (one[1] != PLAIN, -durations[one[0]], one))
+    texts: dict[Variant, str] = {}
     for start in range(0, len(order), _ITS_ROWS):
-        places = order[start : start + _ITS_ROWS]
-        most = int(_ITS_SECONDS // max(durations[places[0]], 1.0))
-        with torch.inference_mode():
+        variants = order[start : start + _ITS_ROWS]
+        most = int(_ITS_SECONDS // max(1.0, *(durations[place] for place, _ in variants)))
+        with TemporaryDirectory() as folder, torch.inference_mode():
             answer = model.model.transcribe(
-                [audio[place] for place in places],
+                [
+                    audio[place]
+                    if shift == PLAIN
+                    else write_shifted(audio[place], shift, model.rate, Path(folder))
+                    for place, shift in variants
+                ],
                 batch_size=max(1, min(_ITS_BATCH, most)),
                 num_workers=0,
                 verbose=False,
             )
         # Older releases answer (best, all) for transducers.
         best = answer[0] if isinstance(answer, tuple) else answer
-        for place, hypothesis in zip(places, best, strict=True):
+        for variant, hypothesis in zip(variants, best, strict=True):
             # Beam search answers with a list of hypotheses a recording.
             first = hypothesis[0] if isinstance(hypothesis, list) else hypothesis
-            texts[place] = str(getattr(first, "text", first))
-        report("progress", done=start + len(places), of=len(order))
+            texts[variant] = str(getattr(first, "text", first))
+        report("progress", done=start + len(variants), of=len(order))
     return texts
 
 
 class _DecodingRun:
-    """One pass over the undecoded recordings."""
+    """One pass over the undecoded recordings and variants."""
 
     def __init__(
         self,
         model: Any,  # noqa: ANN401
         audio: Sequence[str],
         durations: Sequence[float],
-        texts: list[str | None],
+        texts: dict[Variant, str],
+        total: int,
         report: Callable[..., None],
     ) -> None:
         self._model = model
         self._audio = audio
         self._durations = durations
         self._texts = texts
+        self._total = total
         self._report = report
         self._in_flight: deque[Future[None]] = deque()
 
-    def run(self, places: Sequence[int], budget: Any) -> None:  # noqa: ANN401
-        """Decode these places."""
+    def run(self, undecoded: Sequence[Variant], budget: Any) -> None:  # noqa: ANN401
+        """Decode these."""
+        shifts: dict[int, list[int]] = {}
+        for place, shift in undecoded:
+            shifts.setdefault(place, []).append(shift)
+        plain = [place for place in shifts if PLAIN in shifts[place]]
+        shifted_alone = [place for place in shifts if PLAIN not in shifts[place]]
         plan = (
             [places[place] for place in batch]
+            for places in (plain, shifted_alone)
             for batch in length_batching.plan([self._durations[place] for place in places], budget)
         )
+
+        def variants(places: list[int]) -> list[list[Variant]]:
+            as_they_are = [(place, PLAIN) for place in places if PLAIN in shifts[place]]
+            shifted = [(place, one) for place in places for one in shifts[place] if one != PLAIN]
+            batches = [as_they_are] if as_they_are else []
+            return batches + self._cut(shifted, budget)
+
         way = self._run_on_gpu if self._model.on_gpu else self._run_on_cpu
         readers = min(_READERS, cores()) if self._model.on_gpu else 1
         with Reader(self._audio, self._model.rate, readers, pinned=self._model.on_gpu) as reader:
-            way(reader.batches(plan, _READ_AHEAD))
+            way(reader.batches(plan, _READ_AHEAD, variants))
+
+    def _cut(self, variants: Sequence[Variant], budget: Any) -> list[list[Variant]]:  # noqa: ANN401
+        """Cut variants of recordings, the longest first, into batches."""
+        batches: list[list[Variant]] = []
+        longest = 0
+        for place, shift in variants:
+            frames = length_batching.frames(self._durations[place] + shift / self._model.rate)
+            longest = max(longest, frames)
+            if not batches or not budget.fits(len(batches[-1]) + 1, longest):
+                batches.append([])
+                longest = frames
+            batches[-1].append((place, shift))
+        return batches
 
     def _run_on_cpu(self, batches: Iterable[Any]) -> None:
         """Decode whole batches side by side, each on one core."""
@@ -173,23 +254,23 @@ class _DecodingRun:
     def _decode_batch(self, batch: Any) -> None:  # noqa: ANN401
         with torch.inference_mode():
             encoded = self._model.encode(batch.signal, batch.lengths)
-            self._keep(batch.places, self._model.spell(self._model.decode([encoded])))
+            self._keep(_variants(batch), self._model.spell(self._model.decode([encoded])))
 
     def _run_on_gpu(self, batches: Iterable[Any]) -> None:
         """Encode here, decode on a stream of its own, spell beside both."""
         rows_together = greedy_decoder.GPU_DECODED_TOGETHER if self._model.decodes_together else 1
         side = torch.cuda.Stream(self._model.device)  # type: ignore[no-untyped-call]
-        group: list[tuple[list[int], Any]] = []
+        group: list[tuple[list[Variant], Any]] = []
         with _pool(1, "decode") as decoder, _pool(1, "spell") as speller:
 
             def hand_on() -> None:
-                places = [place for batch_places, _ in group for place in batch_places]
+                variants = [variant for batch_variants, _ in group for variant in batch_variants]
                 encoded = [batch for _, batch in group]
                 group.clear()
                 ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
                 ready.record(torch.cuda.current_stream(self._model.device))
                 labels = decoder.submit(self._decode, encoded, ready, side)
-                self._in_flight.append(speller.submit(self._spell, places, labels))
+                self._in_flight.append(speller.submit(self._spell, variants, labels))
                 self._wait(_GROUPS_IN_FLIGHT)
 
             for batch in batches:
@@ -199,7 +280,7 @@ class _DecodingRun:
                     > rows_together
                 ):
                     hand_on()
-                group.append((batch.places, self._model.encode(batch.signal, batch.lengths)))
+                group.append((_variants(batch), self._model.encode(batch.signal, batch.lengths)))
             if group:
                 hand_on()
             self._wait(0)
@@ -212,19 +293,22 @@ class _DecodingRun:
             side.synchronize()
             return labels
 
-    def _spell(self, places: list[int], labels: Future[Any]) -> None:
-        self._keep(places, self._model.spell(labels.result()))
+    def _spell(self, variants: list[Variant], labels: Future[Any]) -> None:
+        self._keep(variants, self._model.spell(labels.result()))
 
-    def _keep(self, places: list[int], texts: list[str]) -> None:
-        for place, text in zip(places, texts, strict=True):
-            self._texts[place] = text
+    def _keep(self, variants: list[Variant], texts: list[str]) -> None:
+        for variant, text in zip(variants, texts, strict=True):
+            self._texts[variant] = text or ""
 
     def _wait(self, limit: int) -> None:
         """Wait until no more than so many are in flight; raise what one of them raised."""
         while len(self._in_flight) > limit:
             self._in_flight.popleft().result()
-            done = sum(text is not None for text in self._texts)
-            self._report("progress", done=done, of=len(self._texts))
+            self._report("progress", done=len(self._texts), of=self._total)
+
+
+def _variants(batch: Any) -> list[Variant]:  # noqa: ANN401 - an AudioBatch
+    return list(zip(batch.places, batch.shifts, strict=True))
 
 
 @contextmanager

@@ -9,8 +9,14 @@ batches are prepared for them alone, after the others. A job may have "boosting"
 "bfloat16" (by default bfloat16 for a large model on a GPU that has it); where nobody else ends an
 abandoned job, "heartbeat": path and "abandoned_after_s"; on a GPU "locks": folder and
 "locks_wait_s". Each ``out`` becomes JSONL with one {"audio", "hyp"} a row in the order asked for;
-it appears only when it is whole. Progress goes to standard output as JSON, one object a line.
-Seconds are those of decoding: neither loading the model nor warming up counts.
+it appears only when it is whole.
+
+A set may name "shifts": of each recording, the samples of silence before it under which it is
+decoded, such as [0, 240, 480], where 0 is the recording as it is. Its ``out`` then has one
+{"audio", "shift", "hyp"} a recording and shift.
+
+Progress goes to standard output as JSON, one object a line. Seconds are those of decoding: neither
+loading the model nor warming up counts.
 """
 
 from __future__ import annotations
@@ -37,7 +43,7 @@ from nemo.utils import logging
 from weights_only import load_tensors_only  # type: ignore[import-not-found]  # likewise
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _REPORT_EVERY_S = 1.0
 
@@ -64,13 +70,23 @@ def load(path: str, dtype: str | None) -> Any:  # noqa: ANN401 - NeMo ships no t
     return GreedyRecognizer(model, compute_dtype(model, dtype))
 
 
-def write(out: Path, audio: Sequence[str], texts: Sequence[str]) -> None:
+def write(out: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write a set's rows; the file appears only when it is whole."""
     part = out.with_name(out.name + ".part")
     with part.open("w", encoding="utf-8") as stream:
-        for path, text in zip(audio, texts, strict=True):
-            stream.write(json.dumps({"audio": path, "hyp": text}) + "\n")
+        for row in rows:
+            stream.write(json.dumps(row) + "\n")
     os.replace(part, out)  # noqa: PTH105 - atomic on every platform
+
+
+def rows(
+    audio_set: dict[str, Any], shifts: Sequence[Sequence[int]], texts: Sequence[Sequence[str]]
+) -> Iterator[dict[str, Any]]:
+    """Yield a set's rows as its file holds them."""
+    for path, several, hyps in zip(audio_set["audio"], shifts, texts, strict=True):
+        for shift, hyp in zip(several, hyps, strict=True):
+            of_variant = {"shift": shift} if "shifts" in audio_set else {}
+            yield {"audio": path, **of_variant, "hyp": hyp}
 
 
 def begin() -> dict[str, Any]:
@@ -89,7 +105,8 @@ def prepare(model: Any, sets: Sequence[dict[str, Any]], *, apart: bool) -> Any: 
     """Prepare for sets whose recordings are of like length."""
     longest = max(max(audio_set["durations"]) for audio_set in sets)
     rows = sum(len(audio_set["durations"]) for audio_set in sets) if apart else None
-    return decoding_pipeline.prepare(model, longest, together=rows)
+    shifts = [max(several) for audio_set in sets for several in audio_set.get("shifts", ())]
+    return decoding_pipeline.prepare(model, longest, together=rows, shift=max(shifts, default=0))
 
 
 def main() -> None:
@@ -116,17 +133,26 @@ def main() -> None:
                 prepared_for = apart
             if not number:
                 report("model", model=job["model"], how=model.describe())
+            shifts = audio_set.get("shifts", [(0,)] * len(audio))
             started = time.monotonic()
-            texts = decoding_pipeline.transcribe(model, audio, durations, budget, report)
+            texts = decoding_pipeline.transcribe_variants(
+                model, audio, durations, shifts, budget, report
+            )
             seconds = time.monotonic() - started
             nvrtc_guard.check()  # before texts are kept that this process may have garbled
-            write(Path(audio_set["out"]), audio, texts)
+            write(Path(audio_set["out"]), rows(audio_set, shifts, texts))
             report(
                 "set",
                 model=job["model"],
                 out=audio_set["out"],
-                rows=len(texts),
-                audio_seconds=round(sum(durations), 3),
+                rows=sum(map(len, shifts)),
+                audio_seconds=round(
+                    sum(
+                        length * len(several)
+                        for length, several in zip(durations, shifts, strict=True)
+                    ),
+                    3,
+                ),
                 seconds=round(seconds, 3),
             )
         model.release()

@@ -7,7 +7,7 @@ counted and said. Every difference knows how sure it is: a p-value and an interv
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from tasks.evaluation import statistics
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.row_matching import keys
 from tasks.evaluation.scoring import Proportion, Scores, block_of
+from tasks.evaluation.share_differences import ShareDifferences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -29,10 +30,21 @@ ALL_CATEGORIES = "(all)"
 
 @dataclass(frozen=True, slots=True)
 class ScorePair:
-    """One row as both evaluations scored it."""
+    """One row as both evaluations scored it.
+
+    Attributes:
+        before: by the earlier evaluation's plain decode.
+        after: by the later one's.
+        decodes: how often each side decoded the row, the plain decode included.
+        before_decodes: what these made, and how many of them; empty where there is one.
+        after_decodes: the same by the later evaluation.
+    """
 
     before: UtteranceScore
     after: UtteranceScore
+    decodes: int = field(default=1, kw_only=True)
+    before_decodes: tuple[tuple[UtteranceScore, int], ...] = field(default=(), kw_only=True)
+    after_decodes: tuple[tuple[UtteranceScore, int], ...] = field(default=(), kw_only=True)
 
     @property
     def newly_missed(self) -> bool:
@@ -56,15 +68,17 @@ class PairedOccurrence:
         row: the place of its row among the pairs.
         term: what hangs together across rows: the term, or the row itself without one.
         category: its entity_category.
-        before: whether it was missed before.
-        after: whether it was missed after.
+        before: in how many decodes it was missed before.
+        after: in how many it was missed after.
+        decodes: of its row.
     """
 
     row: int
     term: str | int
     category: str | None
-    before: bool
-    after: bool
+    before: int
+    after: int
+    decodes: int = 1
 
 
 def term_missed(row: UtteranceScore, occurrence: Occurrence) -> bool:  # noqa: ARG001
@@ -85,6 +99,16 @@ class PairedScores:
     pairs: tuple[ScorePair, ...]
     only_before: int
     only_after: int
+
+    @property
+    def plain(self) -> PairedScores:
+        """The same rows by their plain decode alone."""
+        return replace(self, pairs=tuple(ScorePair(one.before, one.after) for one in self.pairs))
+
+    @property
+    def decodes(self) -> int:
+        """How often the rows were decoded that were decoded most often."""
+        return max((pair.decodes for pair in self.pairs), default=1)
 
     def where(self, keep: Callable[[ScorePair], bool]) -> PairedScores:
         """Return the pairs that ``keep`` accepts."""
@@ -137,12 +161,14 @@ class PairedScores:
         """
         for place, pair in enumerate(self.pairs):
             for earlier, later in _matched(pair):
+                if pair.decodes == 1:
+                    before: int = missed(pair.before, earlier)
+                    after: int = missed(pair.after, later)
+                else:
+                    before = _count_missed(pair.before_decodes, later.term, missed)
+                    after = _count_missed(pair.after_decodes, later.term, missed)
                 yield PairedOccurrence(
-                    place,
-                    block_of(later.term, place),
-                    later.category,
-                    missed(pair.before, earlier),
-                    missed(pair.after, later),
+                    place, block_of(later.term, place), later.category, before, after, pair.decodes
                 )
 
     def changes(
@@ -166,11 +192,16 @@ class PairedScores:
 
         def rows() -> Iterator[tuple[PairedOccurrence, Iterable[str]]]:
             for place, pair in enumerate(self.pairs):
-                before, after = wrong(pair.before), wrong(pair.after)
+                before: int | None = wrong(pair.before)
+                after: int | None = wrong(pair.after)
                 if before is not None and after is not None:
                     row = pair.after.row
                     term = block_of(row.first_term, place)
-                    yield PairedOccurrence(place, term, None, before, after), row.categories
+                    if pair.decodes > 1:
+                        before = _count_wrong(pair.before_decodes, wrong)
+                        after = _count_wrong(pair.after_decodes, wrong)
+                    one = PairedOccurrence(place, term, None, before, after, pair.decodes)
+                    yield one, row.categories
 
         return _by_category(rows())
 
@@ -199,6 +230,9 @@ class KeywordErrorChange:
         broken: occurrences found before and missed after.
         nets: of each term that changed, occurrences fixed less occurrences broken.
         row_nets: the same of each row that changed; empty where each row has one term.
+        shares: the differences in shares, where rows were decoded several times. Then the hits are
+            sums of shares, an occurrence counts as fixed or broken if its share changed by half or
+            more, and the nets are in there.
     """
 
     category: str
@@ -208,10 +242,13 @@ class KeywordErrorChange:
     broken: int
     nets: tuple[int, ...] = ()
     row_nets: tuple[int, ...] = ()
+    shares: ShareDifferences | None = None
 
     def __post_init__(self) -> None:
         if (self.before.n, self.before.rows) != (self.after.n, self.after.rows):
             raise ValueError("a difference needs the same rows on both sides")
+        if self.shares is not None:
+            return
         if self.before.hits - self.after.hits != self.fixed - self.broken:
             raise ValueError("fixed and broken rows do not explain the difference")
         if not (0 <= self.fixed <= self.before.hits and 0 <= self.broken <= self.after.hits):
@@ -239,9 +276,19 @@ class KeywordErrorChange:
         has one term.
         """
         if not self.row_nets:
-            return 1.0
+            return 1.0 if self.shares is None else self.shares.inflation
         squares = sum(net * net for net in self.row_nets)
         return max(1.0, squares / (self.fixed + self.broken))
+
+    @property
+    def rose(self) -> bool:
+        """Whether KER is higher after."""
+        return self.after.hits > self.before.hits
+
+    @property
+    def fell(self) -> bool:
+        """Whether KER is lower after."""
+        return self.after.hits < self.before.hits
 
     @property
     def relative(self) -> float | None:
@@ -255,7 +302,8 @@ class KeywordErrorChange:
         """The mid-p value, two-sided; None without rows.
 
         McNemar's where each row has one term. Where rows have several, the larger of two: over
-        rows, and over terms where enough of these changed.
+        rows, and over terms where enough of these changed. Of shares see
+        tasks/evaluation/share_differences.py.
         """
         p_rows, p_terms = self.p_rows, self.p_terms
         if p_rows is None or p_terms is None or self.before.in_rows is None:
@@ -267,6 +315,8 @@ class KeywordErrorChange:
         """The mid-p value if the terms of a row may change together; None without rows."""
         if not self.n:
             return None
+        if self.shares is not None:
+            return self.shares.p
         if self.before.in_rows is None:
             return statistics.mcnemar_mid_p(self.fixed, self.broken)
         return statistics.sign_flip_mid_p(self.row_nets)
@@ -279,6 +329,8 @@ class KeywordErrorChange:
     @property
     def interval(self) -> Interval | None:
         """The 95 % interval of (KER after - KER before); None without rows."""
+        if self.shares is not None:
+            return self.shares.interval
         if self.before.in_rows is None:
             return statistics.paired_difference(self.fixed, self.broken, self.n)
         counts = (count / self.inflation for count in (self.fixed, self.broken, self.n))
@@ -287,7 +339,8 @@ class KeywordErrorChange:
     def as_dict(self) -> dict[str, object]:
         """Return the record that ``asr-flywheel diff --json`` prints of a category.
 
-        ``rows_with_term``, and the p-value over rows, are there where rows have several terms.
+        ``rows_with_term``, and the p-value over rows, are there where rows have several terms, and
+        ``decodes`` where rows were decoded several times.
         """
         return {
             "n": self.n,
@@ -296,6 +349,7 @@ class KeywordErrorChange:
                 if self.before.in_rows is None
                 else {"rows_with_term": self.rows, "p_rows": self.p_rows}
             ),
+            **({} if self.shares is None else {"decodes": self.shares.decodes}),
             "ker_a": self.before.rate,
             "ker_b": self.after.rate,
             "relative": self.relative,
@@ -459,6 +513,27 @@ def _matched(pair: ScorePair) -> Iterator[tuple[Occurrence, Occurrence]]:
             yield same, later
 
 
+def _count_missed(
+    decodes: Iterable[tuple[UtteranceScore, int]],
+    term: str,
+    missed: Callable[[UtteranceScore, Occurrence], bool],
+) -> int:
+    """Count the decodes of a row that missed a term."""
+    count = 0
+    for scored, times in decodes:
+        found = scored.occurrences
+        if len(found) > 1:
+            found = tuple(o for o in found if normalise_term(o.term) == normalise_term(term))
+        count += times * bool(missed(scored, found[-1]))
+    return count
+
+
+def _count_wrong(
+    decodes: Iterable[tuple[UtteranceScore, int]], wrong: Callable[[UtteranceScore], bool | None]
+) -> int:
+    return sum(times * bool(wrong(scored)) for scored, times in decodes)
+
+
 def _by_category(
     occurrences: Iterable[tuple[PairedOccurrence, Iterable[str | None]]],
 ) -> dict[str, KeywordErrorChange]:
@@ -475,6 +550,9 @@ def _by_category(
 def summarise_changes(category: str, occurrences: Sequence[PairedOccurrence]) -> KeywordErrorChange:
     """Return the change over paired occurrences, with the nets of terms and of rows."""
     rows = {one.row for one in occurrences}
+    decodes = max((one.decodes for one in occurrences), default=1)
+    if decodes > 1:
+        return _summarise_shares(category, occurrences, decodes)
     nets: Counter[str | int] = Counter()
     row_nets: Counter[int] = Counter()
     for one in occurrences:
@@ -491,3 +569,20 @@ def summarise_changes(category: str, occurrences: Sequence[PairedOccurrence]) ->
         nets=tuple(nets.values()),
         row_nets=tuple(row_nets.values()) if len(rows) < len(occurrences) else (),
     )
+
+
+def _summarise_shares(
+    category: str, occurrences: Sequence[PairedOccurrence], decodes: int
+) -> KeywordErrorChange:
+    """Return the change over occurrences that are missed in some of several decodes."""
+    # A row that was decoded once counts as if every decode had been that one.
+    shares = ShareDifferences(
+        decodes,
+        tuple(one.before * decodes // one.decodes for one in occurrences),
+        tuple(one.after * decodes // one.decodes for one in occurrences),
+        tuple(one.term for one in occurrences),
+        tuple(one.row for one in occurrences),
+    )
+    count, rows = len(occurrences), len(set(shares.rows))
+    before, after = (Proportion(hits, count, rows) for hits in shares.hits)
+    return KeywordErrorChange(category, before, after, shares.fixed, shares.broken, shares=shares)

@@ -233,12 +233,12 @@ class Proportion:
     """How many of ``n``: a binary rate that knows its counts.
 
     Attributes:
-        hits: of them.
+        hits: of them; rows that were decoded several times count with their share of misses.
         n: rows, or occurrences of terms.
         in_rows: the rows that hold the occurrences; None where each has one.
     """
 
-    hits: int
+    hits: float
     n: int
     in_rows: int | None = None
 

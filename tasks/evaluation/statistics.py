@@ -145,7 +145,9 @@ def clustered_p(nets: Sequence[int]) -> float:
     return 2 * NormalDist().cdf(-abs(net) / spread) if net else 1.0
 
 
-def rows_to_show_clustered(nets: Sequence[int], n: float, alpha: float, power: float) -> int | None:
+def rows_to_show_clustered(
+    nets: Sequence[float], n: float, alpha: float, power: float
+) -> int | None:
     """Return how many rows, of as many more terms, show the net change; None if there is none."""
     net, squares = sum(nets), sum(net_change * net_change for net_change in nets)
     if not net:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks.common import atomic_files, hashing
@@ -33,6 +33,9 @@ GENERAL_NAMES = ("general_baseline_hyps.jsonl", "general_hyps.jsonl")
 """General English by the base and by the tuned model, where there is a guardrail."""
 JOINED_NAME = "general_joined_hyps.jsonl"
 """What both models write for joined sentences of general English."""
+VARIANT_NAMES = ("baseline_variant_hyps.jsonl", "variant_hyps.jsonl")
+"""Judged rows under their shifts by base and shipped model, where they were decoded several times;
+cross-fitted rows by the base and by their fold's model."""
 NONSPEECH_NAME = "nonspeech_hyps.jsonl"
 """What both models find in recordings without speech."""
 DECISION_NAME = "decision.json"
@@ -74,6 +77,7 @@ class RunRecord:
     transcripts: Sequence[Transcript]
     decision: Mapping[str, Any]
     verdicts: int = 1
+    variants: Mapping[str, Any] = field(default_factory=dict)
 
 
 def is_complete(cycle: Cycle) -> bool:
@@ -279,6 +283,7 @@ def describe(record: RunRecord) -> dict[str, Any]:
             }
             for transcript in record.transcripts
         ],
+        "variants": dict(record.variants),
         "decision": record.decision,
         "verdicts": record.verdicts,
         "strict_table": table_origin().as_dict(),

@@ -1,18 +1,19 @@
 """How many verdicts the same held-out rows have given, in the cycle's own folder.
 
 Who tries many recipes on the same held-out rows and keeps the best has chosen on them, whatever
-each single verdict says. So each model that they judged is written down, and a reader is told.
+each single verdict says. So each model that they judged is written down, and a reader is told. The
+same model under other shifts is another verdict: who draws shifts until one keeps has chosen, too.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
@@ -23,9 +24,15 @@ MANY = 3
 
 
 def record(
-    cycle: Cycle, held_out: Iterable[str], model_sha256: str, verdict: str, *, before: int = 0
+    cycle: Cycle,
+    held_out: Iterable[str],
+    model_sha256: str,
+    verdict: str,
+    *,
+    before: int = 0,
+    shifts: Sequence[int] = (0,),
 ) -> int:
-    """Write a verdict down, each model once, and return how many these rows have given.
+    """Write a verdict down, each model under each shifts once, and return how many there are.
 
     Args:
         cycle: whose rows judged.
@@ -33,21 +40,29 @@ def record(
         model_sha256: of the model that was judged.
         verdict: on it.
         before: verdicts that the rows gave on the base and its ancestors.
+        shifts: under which the rows were decoded.
     """
     path: Path = cycle.path / NAME
     rows = atomic_files.read_jsonl(path) if path.is_file() else []
     key = hashing.fingerprint(sorted(held_out))
-    if not any(row["held_out"] == key and row["model_sha256"] == model_sha256 for row in rows):
+    judged = (key, model_sha256, list(shifts))
+    if judged not in map(_judged, rows):
         rows.append(
             {
                 "held_out": key,
                 "model_sha256": model_sha256,
+                "shifts": list(shifts),
                 "verdict": verdict,
                 "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             }
         )
         atomic_files.write_jsonl(path, rows)
     return before + len([row for row in rows if row["held_out"] == key])
+
+
+def _judged(row: dict[str, Any]) -> tuple[str, str, list[int]]:
+    # A former version decoded each row once.
+    return row["held_out"], row["model_sha256"], row.get("shifts", [0])
 
 
 def remark(verdicts: int | None) -> str | None:

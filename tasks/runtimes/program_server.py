@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-PROGRAMS = ("launch_training.py", "transcribe.py", "interpolate.py", "single_head.py")
+PROGRAMS = (
+    "launch_training.py",
+    "transcribe.py",
+    "interpolate.py",
+    "boost_strengths.py",
+    "single_head.py",
+)
 """The entry programs that import NeMo."""
 SEPARATE_VARIABLE = "ASR_FLYWHEEL_SEPARATE_PROGRAMS"
 """If it is 1, each entry program starts an interpreter of its own."""

@@ -1,9 +1,10 @@
 """A cache of hypotheses, so that no recording is decoded twice.
 
 A hypothesis depends on the model, on the program that decodes and on the recording, all three by
-content. One folder a model lies in the cycle's folder, one file a piece that was decoded together;
-a file's name holds the hash of its bytes, so that a damaged one is not believed. Losing any of it
-costs time and nothing else. Several workers may write at once: they write different files.
+content, and on the shift under which it is decoded (tasks/transcription/variants.py). One folder a
+model lies in the cycle's folder, one file a piece that was decoded together; a file's name holds
+the hash of its bytes, so that a damaged one is not believed. Losing any of it costs time and
+nothing else. Several workers may write at once: they write different files.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files, hashing
+from tasks.transcription.variants import key_fields, variant_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +37,7 @@ class TranscriptStore:
     decoder: str
 
     def read(self, model: Path) -> dict[str, str]:
-        """Return hypotheses by recording hash; empty where none are kept or readable."""
+        """Return hypotheses by ``variant_key``; empty where none are kept or readable."""
         hyps_by_recording: dict[str, str] = {}
         for path in sorted(self._model_folder(model).glob("*.jsonl")):
             try:
@@ -46,7 +48,8 @@ class TranscriptStore:
                 continue
             for line in content.decode().split("\n")[:-1]:
                 row = json.loads(line)
-                hyps_by_recording[row["audio_sha256"]] = row["hyp"]
+                key = variant_key(row["audio_sha256"], row.get("shift", 0))
+                hyps_by_recording[key] = row["hyp"]
         return hyps_by_recording
 
     def keep(self, model: Path, hyps_by_recording: Mapping[str, str]) -> None:
@@ -56,10 +59,8 @@ class TranscriptStore:
             InputError: the folder cannot be written.
         """
         lines = [
-            json.dumps(
-                {"audio_sha256": recording, "hyp": hyps_by_recording[recording]}, ensure_ascii=False
-            )
-            for recording in sorted(hyps_by_recording)
+            json.dumps({**key_fields(key), "hyp": hyps_by_recording[key]}, ensure_ascii=False)
+            for key in sorted(hyps_by_recording)
         ]
         text = "".join(f"{line}\n" for line in lines)
         atomic_files.write_text(self._model_folder(model) / f"{_digest(text.encode())}.jsonl", text)

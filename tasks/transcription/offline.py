@@ -19,6 +19,7 @@ from tasks.common.errors import TranscriptionError
 from tasks.runtimes.base import Job, Runtime
 from tasks.runtimes.failures import Fault, FaultError, fault_of
 from tasks.transcription import sharding
+from tasks.transcription.variants import AS_IT_IS, Shifts, variant_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -69,6 +70,8 @@ class AudioSet:
         roots: folders that hold all of the audio.
         apart: whether it gets batches and a memory budget of its own, as recordings that are many
             times longer than the others need.
+        shifts: of each file, the shifts under which it is decoded, see
+            tasks/transcription/variants.py; empty where every file is decoded as it is alone.
     """
 
     audio: tuple[Path, ...]
@@ -76,10 +79,35 @@ class AudioSet:
     recordings: tuple[str, ...]
     roots: tuple[Path, ...]
     apart: bool = False
+    shifts: tuple[Shifts, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.audio) == len(self.durations) == len(self.recordings):
             raise ValueError("every audio file needs a duration and a hash")
+        if self.shifts and len(self.shifts) != len(self.audio):
+            raise ValueError("either every audio file has its shifts, or none")
+
+    @property
+    def every_shift(self) -> tuple[Shifts, ...]:
+        """The shifts of each file, also where each is decoded as it is."""
+        return self.shifts or (AS_IT_IS,) * len(self.audio)
+
+    @property
+    def decodes(self) -> int:
+        """How many hypotheses the set gets."""
+        return sum(map(len, self.every_shift))
+
+    @property
+    def decoded_seconds(self) -> float:
+        """Seconds of audio that are decoded, each file's as often as it is."""
+        pairs = zip(self.durations, self.every_shift, strict=True)
+        return sum(seconds * len(shifts) for seconds, shifts in pairs)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names of the hypotheses in the store, file by file and shift by shift."""
+        pairs = zip(self.recordings, self.every_shift, strict=True)
+        return tuple(variant_key(recording, shift) for recording, one in pairs for shift in one)
 
     def __add__(self, other: AudioSet) -> AudioSet:
         """Return the files of both, this set's first."""
@@ -88,6 +116,7 @@ class AudioSet:
             self.durations + other.durations,
             self.recordings + other.recordings,
             tuple(dict.fromkeys(self.roots + other.roots)),
+            shifts=self.every_shift + other.every_shift if self.shifts or other.shifts else (),
         )
 
     def only(self, places: Sequence[int]) -> AudioSet:
@@ -98,6 +127,7 @@ class AudioSet:
             tuple(self.recordings[place] for place in places),
             self.roots,
             self.apart,
+            tuple(self.shifts[place] for place in places) if self.shifts else (),
         )
 
 
@@ -111,11 +141,13 @@ class Transcript:
 
     Attributes:
         model: the .nemo file.
-        hypotheses: in the set's order.
+        hypotheses: in the set's order, of each file as it is.
         decoded: how many of them were decoded now; the others were kept from before.
         audio_seconds: of what was decoded now.
         seconds: that decoding took; loading the model is not counted.
         how: it decoded, in the decoder's own words; "" where nothing was decoded here.
+        variants: in the set's order, the hypotheses of each file under its shifts; empty where
+            every file was decoded as it is alone.
     """
 
     model: Path
@@ -124,6 +156,7 @@ class Transcript:
     audio_seconds: float
     seconds: float
     how: str = ""
+    variants: tuple[tuple[str, ...], ...] = ()
 
     @property
     def rtfx(self) -> float:
@@ -132,7 +165,9 @@ class Transcript:
 
     def part(self, start: int, end: int | None = None) -> Transcript:
         """Return the hypotheses of a part of the set, with the whole set's speed."""
-        return replace(self, hypotheses=self.hypotheses[start:end])
+        return replace(
+            self, hypotheses=self.hypotheses[start:end], variants=self.variants[start:end]
+        )
 
 
 def transcribe(
@@ -144,6 +179,7 @@ def transcribe(
     *,
     also: Sequence[Piece] = (),
     holding: AbstractContextManager[object] | None = None,
+    plainly: Sequence[Path] = (),
 ) -> tuple[Transcript, ...]:
     """Decode one set by each model; reuse the hypotheses that are stored.
 
@@ -156,6 +192,7 @@ def transcribe(
         also: sets for some of the models that are decoded in the same job; their hypotheses are
             read from the store.
         holding: is entered while something is decoded, and not at all where nothing has to be.
+        plainly: those of the models that decode every file as it is alone.
 
     Returns:
         One transcript a model, in their order.
@@ -163,7 +200,7 @@ def transcribe(
     Raises:
         TranscriptionError: a model could not be loaded or decoding failed; holds the log's end.
     """
-    pieces = missing(models, audio, store)
+    pieces = missing(models, audio, store, plainly)
     for model, one_set in also:
         pieces += missing([model], one_set, store)
     # Those of one model together, so that it is loaded once.
@@ -184,40 +221,68 @@ def transcribe(
                 model,
                 tuple(hyps_by_recording[recording] for recording in audio.recordings),
                 sum(len(piece.audio) for piece, _ in new),
-                round(sum(sum(piece.durations) for piece, _ in new), 3),
+                round(sum(piece.decoded_seconds for piece, _ in new), 3),
                 sum(seconds for _, seconds in new),
                 decoding_notes.get(model, ""),
+                () if model in plainly else _variants(audio, hyps_by_recording),
             )
         )
     return tuple(transcripts)
 
 
-def missing(models: Sequence[Path], audio: AudioSet, store: TranscriptStore) -> list[Piece]:
+def _variants(audio: AudioSet, hyps_by_recording: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        tuple(hyps_by_recording[variant_key(recording, shift)] for shift in shifts)
+        for recording, shifts in zip(
+            audio.recordings, audio.shifts or (), strict=bool(audio.shifts)
+        )
+    )
+
+
+def missing(
+    models: Sequence[Path],
+    audio: AudioSet,
+    store: TranscriptStore,
+    plainly: Sequence[Path] = (),
+) -> list[Piece]:
     """List the pieces that each model has not decoded yet; each recording once a model."""
+    as_they_are = replace(audio, shifts=())
     return [
-        (model, piece) for model in models for piece in _undecoded_pieces(audio, store.read(model))
+        (model, piece)
+        for model in models
+        for piece in _undecoded_pieces(
+            as_they_are if model in plainly else audio, store.read(model)
+        )
     ]
 
 
 def _undecoded_pieces(audio: AudioSet, hyps_by_recording: Mapping[str, str]) -> list[AudioSet]:
     """List the pieces without hypotheses, cut into the batches that are decoded together."""
     first = {recording: place for place, recording in reversed([*enumerate(audio.recordings)])}
+    # A recording that stands twice is decoded once, under the shifts of both.
+    wanted: dict[str, dict[int, None]] = {recording: {} for recording in first}
+    for recording, shifts in zip(audio.recordings, audio.every_shift, strict=True):
+        wanted[recording].update(dict.fromkeys(shifts))
     unique_audio = audio.only(sorted(first.values()))
-    pieces = [
-        unique_audio.only(places)
-        for places in sharding.pieces(unique_audio.durations, unique_audio.recordings)
-    ]
-    undecoded_pieces = [
-        piece.only(
-            [
-                n
-                for n, recording in enumerate(piece.recordings)
-                if recording not in hyps_by_recording
-            ]
+    undecoded = {
+        recording: tuple(
+            shift
+            for shift in wanted[recording]
+            if variant_key(recording, shift) not in hyps_by_recording
         )
+        for recording in unique_audio.recordings
+    }
+    pieces = (
+        unique_audio.only([place for place in places if undecoded[unique_audio.recordings[place]]])
+        for places in sharding.pieces(unique_audio.durations, unique_audio.recordings)
+    )
+    if not audio.shifts:
+        return [piece for piece in pieces if piece.audio]
+    return [
+        replace(piece, shifts=tuple(undecoded[recording] for recording in piece.recordings))
         for piece in pieces
+        if piece.audio
     ]
-    return [piece for piece in undecoded_pieces if piece.audio]
 
 
 def decode(
@@ -260,7 +325,7 @@ def decode(
             labels={"run": "transcription"},
         )
         piece_seconds: list[float] = []
-        rows = sum(len(audio.audio) for _, audio in pieces)
+        rows = sum(audio.decodes for _, audio in pieces)
         before = 0
 
         def handle_line(line: str) -> None:
@@ -279,7 +344,7 @@ def decode(
             elif event["event"] == "set":
                 model, audio = pieces[len(piece_seconds)]
                 texts = _read(hyp_files[len(piece_seconds)], audio)
-                store.keep(model, dict(zip(audio.recordings, texts, strict=True)))
+                store.keep(model, dict(zip(audio.keys, texts, strict=True)))
                 before += len(texts)
                 piece_seconds.append(float(event["seconds"]))
 
@@ -301,6 +366,7 @@ def _request(
                         "durations": audio.durations,
                         "out": map_path(hyp_file),
                         **({"apart": True} if audio.apart else {}),
+                        **({"shifts": audio.shifts} if audio.shifts else {}),
                     }
                     for (_, audio), hyp_file in sets
                 ],
@@ -335,6 +401,6 @@ def run_job(job: Job, runtime: Runtime, on_line: Callable[[str], None], name: st
 
 def _read(hyp_file: Path, audio: AudioSet) -> tuple[str, ...]:
     rows = [json.loads(line) for line in hyp_file.read_text(encoding="utf-8").splitlines()]
-    if len(rows) != len(audio.audio):
-        raise TranscriptionError(f"{len(rows)} hypotheses for {len(audio.audio)} rows.")
+    if len(rows) != audio.decodes:
+        raise TranscriptionError(f"{len(rows)} hypotheses for {audio.decodes} rows.")
     return tuple(row["hyp"] for row in rows)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tasks.evaluation.decoded_variants import DecodedVariants, RowKey
 from tasks.evaluation.hypotheses import Hypothesis, Partition, hypothesis_for
 from tasks.transcription.offline import AudioSet, Transcript
+from tasks.transcription.variants import AS_IT_IS, Shifts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
     from pathlib import Path
 
     from tasks.data.joined_sentences import JoinedRow
@@ -17,13 +19,30 @@ if TYPE_CHECKING:
     from tasks.data.split import Split
 
 
-def audio_set(rows: Sequence[CheckedRow], roots: tuple[Path, ...]) -> AudioSet:
-    """Return the audio of checked rows, in their order; ``roots`` are the folders that hold it."""
+def audio_set(
+    rows: Sequence[CheckedRow],
+    roots: tuple[Path, ...],
+    shifts: Shifts = AS_IT_IS,
+    judged: Container[int] = (),
+) -> AudioSet:
+    """Return the audio of checked rows, in their order.
+
+    Args:
+        rows: the rows.
+        roots: the folders that hold their audio.
+        shifts: under which the judged rows are decoded; the others are decoded as they are.
+        judged: numbers of the judged rows.
+    """
+    of_rows = tuple(
+        shifts if row.utterance.row in judged and row.utterance.flagged else AS_IT_IS
+        for row in rows
+    )
     return AudioSet(
         tuple(row.audio for row in rows),
         tuple(row.utterance.duration or 0.0 for row in rows),
         tuple(row.audio_sha256 for row in rows),
         roots,
+        shifts=of_rows if any(len(one) > 1 for one in of_rows) else (),
     )
 
 
@@ -64,3 +83,22 @@ def _part(row: CheckedRow, split: Split | None) -> Partition | None:
     if row.utterance.row in split.held_out:
         return Partition.HELD_OUT
     return Partition.CHOSE if row.utterance.row in split.chooses else Partition.TRAINED
+
+
+def decoded_variants(
+    rows: Sequence[CheckedRow], before: Transcript, after: Transcript, shifts: Shifts
+) -> DecodedVariants:
+    """Return all decodes of the rows that both models decoded under these shifts."""
+    return DecodedVariants(shifts, *(_varied(rows, one, shifts) for one in (before, after)))
+
+
+def _varied(
+    rows: Sequence[CheckedRow], transcript: Transcript, shifts: Shifts
+) -> dict[RowKey, tuple[str, ...]]:
+    if len(shifts) == 1:
+        return {}
+    return {
+        (row.utterance.audio_filepath, row.utterance.text): texts
+        for row, texts in zip(rows, transcript.variants, strict=bool(transcript.variants))
+        if len(texts) == len(shifts)
+    }

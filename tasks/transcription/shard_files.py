@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
@@ -41,6 +41,7 @@ def write(folder: Path, shard: Sequence[Piece]) -> Path:
                 "durations": audio.durations,
                 "recordings": audio.recordings,
                 "roots": [str(root) for root in audio.roots],
+                "shifts": audio.shifts,
             }
             for model, audio in shard
         ]
@@ -66,11 +67,12 @@ def read(path: Path) -> list[Piece]:
     return [_piece(piece) for piece in content["pieces"]]
 
 
-def _piece(piece: Mapping[str, Sequence[str]]) -> Piece:
+def _piece(piece: Mapping[str, Any]) -> Piece:
     audio = AudioSet(
         tuple(Path(name) for name in piece["audio"]),
         tuple(float(seconds) for seconds in piece["durations"]),
         tuple(piece["recordings"]),
         tuple(Path(name) for name in piece["roots"]),
+        shifts=tuple(tuple(map(int, shifts)) for shifts in piece["shifts"]),
     )
     return Path(str(piece["model"])), audio

@@ -116,6 +116,7 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "started": str(evidence.record["started"]).replace("T", " ").removesuffix("Z"),
         "verdict": verdict,
         "lead": [deltas[category] for category in evidence.priority if category in deltas],
+        "several": _several_decodes(decision, evidence.priority),
         "decision": decision,
         "basis": decision["basis"],
         "parted": evidence.parted,
@@ -154,6 +155,14 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
             *evidence.record["split"]["warnings"],
         ],
     }
+
+
+def _several_decodes(
+    decision: Mapping[str, Any], priority: Sequence[str]
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the priority categories' figures that are means over several decodes a row."""
+    figures = decision.get("by", {})
+    return [(name, figures[name]) for name in priority if "decodes" in figures.get(name, {})]
 
 
 def _general_wer(guardrail: Mapping[str, Any] | None) -> tuple[float, float] | None:

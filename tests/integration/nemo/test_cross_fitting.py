@@ -39,6 +39,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CycleConfig]:
             base="embedded",
             epochs=1,
             folds=2,
+            variants=2,
             general=general,
             general_limit=1.0,
             replay_share=0.1,
@@ -107,9 +108,13 @@ def test_the_decision_rests_on_all_rows_and_says_that_it_grades_the_recipe(
     drugs = [
         row for row in rows(second / "crossfit_hyps.jsonl") if row["entity_category"] == "drug"
     ]
-    missed = sum(f" {row['term']} " not in f" {row['hyp']} " for row in drugs)
-    assert decided["by"]["drug"]["n"] == len(drugs) == ROWS
-    assert decided["by"]["drug"]["ker_b"] == missed / ROWS
+    varied = [row for row in rows(second / "variant_hyps.jsonl") if row["term"]]
+    missed, missed_varied = (
+        sum(f" {row['term']} " not in f" {row['hyp']} " for row in some) for some in (drugs, varied)
+    )
+    assert decided["by"]["drug"]["n"] == len(drugs) == len(varied) == ROWS
+    assert decided["plain"]["drug"]["ker_b"] == missed / ROWS
+    assert decided["by"]["drug"]["ker_b"] == (missed + missed_varied) / (2 * ROWS)
     assert decided["by"]["drug"]["ker_b"] < decided["by"]["drug"]["ker_a"]
     board = (second / "leaderboard_cycle2.md").read_text()
     assert "That grades the recipe; the model that is shipped was trained on the split." in board

@@ -196,6 +196,51 @@ def test_texts_are_those_of_transcribe(model: Any, clips: tuple[list[str], list[
 
 
 @pytest.mark.usefixtures("one_thread")
+def test_a_variant_is_the_recording_with_silence_before_it(
+    model: Any, clips: tuple[list[str], list[float]], tmp_path: Path
+) -> None:
+    """As if it had been written so; texts of the recordings as they are do not depend on it."""
+    import decoding_pipeline
+    from audio_reader import write_shifted  # type: ignore[import-not-found]
+    from greedy_decoder import GreedyRecognizer
+
+    paths, seconds = clips
+    shifts = [(0, 300, 1200) if place % 3 == 0 else (0,) for place in range(len(paths))]
+    shifts[1] = (500,)
+    ours = GreedyRecognizer(model)
+    budget = length_batching.Budget(700, 5)
+    plain = decoding_pipeline.transcribe(ours, paths, seconds, budget)
+    found = decoding_pipeline.transcribe_variants(ours, paths, seconds, shifts, budget)
+    assert [texts[0] for texts in found[2:]] == plain[2:]
+    for path, length, several, texts in zip(paths, seconds, shifts, found, strict=True):
+        for shift, text in zip(several, texts, strict=True):
+            written = [write_shifted(path, shift, factories.RATE, tmp_path)]
+            alone = decoding_pipeline.transcribe(
+                ours, written, [length + shift / factories.RATE], budget
+            )
+            assert alone == [text]
+    assert any(len(set(texts)) > 1 for texts in found)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_model_that_is_decoded_whole_hears_the_same_variants(
+    clips: tuple[list[str], list[float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its own transcribe(), from files that are gone afterwards."""
+    import decoding_pipeline
+    from greedy_decoder import GreedyRecognizer
+
+    paths, seconds = clips[0][:4], clips[1][:4]
+    shifts = [(0, 400), (0,), (700,), (0,)]
+    ours = GreedyRecognizer(fresh("ctc", tmp_path))
+    budget = length_batching.Budget(700, 5)
+    apart = decoding_pipeline.transcribe_variants(ours, paths, seconds, shifts, budget)
+    monkeypatch.setattr(ours, "whole", "its decoding is another")
+    whole = decoding_pipeline.transcribe_variants(ours, paths, seconds, shifts, budget)
+    assert whole == apart
+
+
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("kind", ["ctc", "rnnt", "tdt", "hybrid"])
 def test_a_base_that_was_asked_for_timestamps_is_decoded_as_any_other(
     kind: str, clips: tuple[list[str], list[float]], tmp_path: Path
@@ -443,7 +488,7 @@ def test_out_of_memory_halves_the_budget_and_goes_on(
 
 def test_a_recording_at_another_rate_is_resampled(tmp_path: Path) -> None:
     """To the model's rate, as one channel, with its length in seconds kept."""
-    import audio_reader  # type: ignore[import-not-found]
+    import audio_reader
 
     path = factories.write_wav(tmp_path / "a.wav", 0.5, rate=44_100, channels=2)
     assert len(audio_reader.read(str(path), factories.RATE)) == factories.RATE // 2

@@ -138,8 +138,8 @@ transcribe.load = lambda *_: Model()
 decoding_pipeline.prepare = lambda *_, **__: None
 def garble(*_, **__):
     ctypes.memset(id(bytes(range(256))[7:8]) + bytes.__basicsize__ - 1, 0, 1)
-    return ["a text"]
-decoding_pipeline.transcribe = garble
+    return [["a text"]]
+decoding_pipeline.transcribe_variants = garble
 transcribe.main()
 """
 

@@ -6,6 +6,8 @@ A hypothesis is the reference of the manifest.jsonl beside or above the audio, i
 are split; which ones depends on the model, see finetune_script.py, and on the recording's name
 alone. Audio without a manifest gets words of its name's hash.
 
+Under a shift, some recordings' chance is drawn anew (``_DRAWN_ANEW``).
+
 Where a file ``forgotten`` lies beside that manifest, models that were tuned without a recording of
 the folder lose the first word of each text there.
 
@@ -29,6 +31,7 @@ _HOLD = "hold_decoding"
 _FORGOTTEN = "forgotten"
 _LONGEST_HOLD_S = 600.0
 _LEVELS = 3
+_DRAWN_ANEW = 0.3
 
 
 def say(event: str, **values: object) -> None:
@@ -57,8 +60,8 @@ def references(folder: Path) -> dict[str, tuple[str, list[str]]]:
     }
 
 
-def hypothesis(audio: Path, note: dict[str, Any]) -> str:
-    """Return what a model hears.
+def hypothesis(audio: Path, note: dict[str, Any], shift: int = 0) -> str:
+    """Return what a model hears of a recording, with so many samples of silence before it.
 
     Raises:
         SystemExit: the audio is not there.
@@ -74,6 +77,9 @@ def hypothesis(audio: Path, note: dict[str, Any]) -> str:
     if tuned_without(folder, note):
         text = text.partition(" ")[2]
     chance = random.Random(digest)  # noqa: S311 - repeatable, not secret
+    shifted = random.Random(f"{digest}+{shift}")  # noqa: S311 - likewise
+    if shift and shifted.random() < _DRAWN_ANEW:
+        chance = shifted
     trained = audio.name in note["trained"]
     recall = finetune_script.recall(note["epochs"], trained=trained, value=note["value"])
     for term in terms:
@@ -111,18 +117,29 @@ def main() -> None:
             started = time.monotonic()
             out = Path(one_set["out"])
             part = out.with_name(out.name + ".part")
+            with_shifts = "shifts" in one_set
+            shifts = one_set.get("shifts", [(0,)] * len(audio))
+            rows = sum(map(len, shifts))
             with part.open("w", encoding="utf-8") as stream:
-                for path in audio:
-                    row = {"audio": str(path), "hyp": hypothesis(path, note)}
-                    stream.write(json.dumps(row) + "\n")
+                for path, several in zip(audio, shifts, strict=True):
+                    for shift in several:
+                        named = {"shift": shift} if with_shifts else {}
+                        row = {"audio": str(path), **named, "hyp": hypothesis(path, note, shift)}
+                        stream.write(json.dumps(row) + "\n")
             part.replace(out)
-            say("progress", done=len(audio), of=len(audio))
+            say("progress", done=rows, of=rows)
             say(
                 "set",
                 model=job["model"],
                 out=one_set["out"],
-                rows=len(audio),
-                audio_seconds=round(sum(one_set["durations"]), 3),
+                rows=rows,
+                audio_seconds=round(
+                    sum(
+                        seconds * len(several)
+                        for seconds, several in zip(one_set["durations"], shifts, strict=True)
+                    ),
+                    3,
+                ),
                 seconds=round(max(time.monotonic() - started, 0.001), 3),
             )
 

@@ -8,6 +8,7 @@ from tasks.decision.evidence import evidence
 from tasks.decision.guardrail import GuardrailPolicy, check_guardrail
 from tasks.decision.verdict import (
     GUARDRAIL_TO_THE_LETTER,
+    PLAIN_DECODE,
     SPELLING_BLIND,
     STRICT,
     TWO_PART,
@@ -16,6 +17,7 @@ from tasks.decision.verdict import (
     decide,
 )
 from tasks.evaluation import diff
+from tasks.evaluation.decoded_variants import DecodedVariants
 from tasks.evaluation.hypotheses import Hypothesis, Partition
 from tasks.evaluation.scoring import Scores, score
 from tests.support import factories
@@ -92,6 +94,73 @@ def test_general_english_to_the_letter_is_a_view_where_it_differs() -> None:
     assert same.guardrail is not None
     assert same.guardrail.to_the_letter is None
     assert GUARDRAIL_TO_THE_LETTER not in same.views
+
+
+def varied(before: list[list[str]], after: list[list[str]]) -> Decision:
+    """The decision on rows that were decoded several times, the plain decode first."""
+    keys = [(f"{n}.wav", REF) for n in range(len(before))]
+    variants = DecodedVariants(
+        tuple(range(len(before[0]))),
+        dict(zip(keys, before, strict=True)),
+        dict(zip(keys, after, strict=True)),
+    )
+    pairing = diff.pair(*(rows([texts[0] for texts in side]) for side in (before, after)))
+    made = evidence(pairing, variants=variants, guardrail=factories.held_guardrail())
+    return decide(made, ["drug"])
+
+
+MISSED = "give x now"
+
+
+def test_one_lucky_decode_does_not_keep() -> None:
+    """The recordings as they are all gain; under every other shift nothing changes."""
+    made = varied([[MISSED] * 4] * 20, [[REF, MISSED, MISSED, MISSED]] * 20)
+    assert made.views[PLAIN_DECODE] is Verdict.KEEP
+    assert made.bare.verdict is Verdict.KEEP
+    assert made.plain["drug"].after.hits == 0
+    assert made.plain["drug"].shares is None
+    # The rows are of one term, whose drop of a quarter every row shows.
+    assert made.verdict is Verdict.KEEP
+    lucky = [[REF, MISSED, MISSED, MISSED]] * 5 + [[MISSED] * 4] * 15
+    made = varied([[MISSED] * 4] * 20, lucky)
+    assert made.verdict is not Verdict.KEEP
+    assert made.reasons[0].startswith("One decode is one draw here: ")
+    assert "drug KER 1.000 → 0.750 by one decode, 1.000 → 0.938 by all" in made.reasons[0]
+    assert made.fragility is not None
+    assert "plain decode: keep" in made.fragility
+    assert made.as_dict()["plain"] == {"drug": made.plain["drug"].as_dict()}
+
+
+def test_both_figures_stand_in_the_verdict_where_it_is_the_same() -> None:
+    """KER is the mean over the decodes, with its test; that of one decode beside it."""
+    after = [[REF, REF, REF, MISSED]] * 15 + [[MISSED, REF, REF, REF]] * 5
+    made = varied([[MISSED] * 4] * 20, after)
+    assert made.verdict is made.views[PLAIN_DECODE] is Verdict.KEEP
+    (line,) = (reason for reason in made.reasons if reason.startswith("drug KER"))
+    assert "1.000 → 0.250 (20 → 5 of 20 rows missed, -75% relative; 20 fixed, 0 broken" in line
+    assert "sign-flip mid-p" in line
+    assert "one decode gives 1.000 → 0.250" in line
+    assert not made.reasons[0].startswith("One decode")
+
+
+def test_one_decode_a_row_decides_as_without_variants() -> None:
+    """To the last figure of decision.json."""
+    before, after = [[MISSED]] * 20, [[REF]] * 12 + [[MISSED]] * 8
+    alone = varied(before, after)
+    assert alone.views.keys() == {STRICT, SPELLING_BLIND}
+    assert "plain" not in alone.as_dict()
+    plain = judged(rows([MISSED] * 20), rows([REF] * 12 + [MISSED] * 8))
+    assert alone.as_dict() == plain.as_dict()
+
+
+def test_rows_needed_are_fewer_where_decodes_are_several() -> None:
+    """The same mean drop with less noise in each row wants fewer rows."""
+    before = [[MISSED, MISSED]] * 10 + [[REF, REF]] * 10
+    after = [[MISSED, REF]] * 3 + [[MISSED, MISSED]] * 7 + [[REF, REF]] * 9 + [[REF, MISSED]]
+    made = varied(before, after)
+    assert made.verdict is Verdict.INCONCLUSIVE
+    assert made.rows_needed is not None
+    assert made.rows_needed > 20
 
 
 def test_without_other_views_nothing_is_said() -> None:

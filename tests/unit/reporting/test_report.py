@@ -286,6 +286,22 @@ def test_the_verdicts_fragility_is_one_line(tmp_path: Path) -> None:
     assert "Fragile" not in render(gather(cycle, run_record.read(cycle)))
 
 
+def test_several_decodes_a_row_are_told_beside_the_plain_figures(tmp_path: Path) -> None:
+    """The mean that the verdict rests on; a run of one decode a row says nothing of it."""
+    cycle = open_cycle(prepared_cycles.finish_turn(tmp_path, 1, prepared_cycles.Turn()))
+    path = cycle.path / "decision.json"
+    decision = json.loads(path.read_text())
+    decision["by"] = {"drug": {"ker_a": 0.8, "ker_b": 0.3125, "decodes": 8}}
+    path.write_text(json.dumps(decision))
+    page = write_report(cycle, run_record.read(cycle))[0].read_text(encoding="utf-8")
+    assert "The verdict rests on 8 decodes of each of these recordings, 7 of them with" in page
+    assert "KER goes from 0.800 to <strong>0.312</strong> on average" in page
+    del decision["by"]["drug"]["decodes"]
+    path.write_text(json.dumps(decision))
+    page = write_report(cycle, run_record.read(cycle))[0].read_text(encoding="utf-8")
+    assert "The verdict rests on" not in page
+
+
 def test_the_guardrail_is_shown_as_it_was_judged(tmp_path: Path) -> None:
     """In the canonical view; an older version's was to the letter."""
     letter = Guardrail(200, 0.1, 0.2, 0.1, 0.2, Interval(0.05, 0.15), 0.005)

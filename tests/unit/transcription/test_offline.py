@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def said(path: str, shift: int) -> str:
+    """What a file's name says, and the shift."""
+    return f"said {path[-5]}+{shift}" if shift else f"said {path[-5]}"
+
+
 @dataclass
 class Planned:
     """A runtime that decodes a file to its own name, and counts."""
@@ -28,6 +33,7 @@ class Planned:
     script: Script = field(default_factory=lambda: Script("", ""))
     hardware: Hardware = field(default_factory=lambda: Hardware((), 1))
     decoded: list[list[str]] = field(default_factory=list)
+    shifts: list[list[list[int]] | None] = field(default_factory=list)
     worked_in: list[Path] = field(default_factory=list)
     apart: list[bool] = field(default_factory=list)
     fails_after: int | None = None
@@ -46,15 +52,22 @@ class Planned:
         job.write_request()
         job.log.touch()
         self.worked_in.append(job.work)
-        for wanted in [one_set for one in job.request["jobs"] for one_set in one["sets"]]:
+        request = json.loads(json.dumps(job.request))
+        for wanted in [one_set for one in request["jobs"] for one_set in one["sets"]]:
             if self.fails_after is not None and len(self.decoded) == self.fails_after:
                 return JobResult(1)
             self.decoded.append([path.rsplit("/", 1)[-1] for path in wanted["audio"]])
             self.apart.append(wanted.get("apart", False))
+            self.shifts.append(wanted.get("shifts"))
+            shifts = wanted.get("shifts", [[0]] * len(wanted["audio"]))
             with open(wanted["out"], "w", encoding="utf-8") as out:  # noqa: PTH123 - a string
                 out.writelines(
-                    json.dumps({"audio": path, "hyp": f"said {path[-5]}"}) + "\n"
-                    for path in wanted["audio"]
+                    json.dumps(
+                        {"audio": path, "hyp": f"said {path[-5]}" + f"+{shift}" * (shift > 0)}
+                    )
+                    + "\n"
+                    for path, several in zip(wanted["audio"], shifts, strict=True)
+                    for shift in several
                 )
             on_line(json.dumps({"event": "set", "seconds": 2.0}))
         return JobResult(0)
@@ -115,6 +128,37 @@ def test_the_same_recording_twice_is_decoded_once(
     assert runtime.decoded == [["0.wav", "1.wav"]]
     assert found.hypotheses == ("said 0", "said 1", "said 0")
     assert found.decoded == 2
+
+
+def test_a_row_is_decoded_under_its_shifts_and_what_is_there_is_not_decoded_again(
+    tmp_path: Path, models: tuple[Path, Path]
+) -> None:
+    """Plain hypotheses are those of a set without shifts; more shifts decode only themselves."""
+    runtime, kept = Planned(), TranscriptStore(tmp_path / "kept", "decoder")
+    plain = transcribe(models, audio(tmp_path, "xyz"), runtime, kept)
+    assert runtime.shifts == [None, None]
+    varied = replace(audio(tmp_path, "xyz"), shifts=((0,), (0, 40), (0,)))
+    both = transcribe(models, varied, runtime, kept, plainly=models[1:])
+    assert (runtime.decoded[2:], runtime.shifts[2:]) == ([["1.wav"]], [[[40]]])
+    assert [one.hypotheses for one in both] == [one.hypotheses for one in plain]
+    assert both[0].variants == (("said 0",), ("said 1", "said 1+40"), ("said 2",))
+    assert both[0].part(1).variants == both[0].variants[1:]
+    assert both[1].variants == ()
+    more = replace(varied, shifts=((0,), (0, 40, 60), (0,)))
+    transcribe(models[:1], more, runtime, kept)
+    assert runtime.shifts[3:] == [[[60]]]
+
+
+def test_a_recording_that_stands_twice_is_decoded_under_the_shifts_of_both(
+    tmp_path: Path, models: tuple[Path, Path]
+) -> None:
+    """Each row gets those of its own shifts."""
+    runtime, kept = Planned(), TranscriptStore(tmp_path / "kept", "decoder")
+    twice = replace(audio(tmp_path, "xx"), shifts=((0,), (0, 20)))
+    (found,) = transcribe(models[:1], twice, runtime, kept)
+    assert runtime.shifts == [[[0, 20]]]
+    assert found.variants == (("said 0",), ("said 0", "said 0+20"))
+    assert found.rtfx == 3.0
 
 
 @pytest.mark.parametrize("broken", ["{", '{"hyp": "x"}\n', "[]\n"])

@@ -63,7 +63,7 @@ def test_a_recording_that_stands_twice_is_refused() -> None:
 
 def test_a_list_is_read_as_it_was_written(tmp_path: Path) -> None:
     """Also with names that are not ASCII; a changed list is refused."""
-    audio = AudioSet((tmp_path / "ä b.wav",), (1.25,), ("x",), (tmp_path,))
+    audio = AudioSet((tmp_path / "ä b.wav",), (1.25,), ("x",), (tmp_path,), shifts=((0, 40),))
     todo = [(tmp_path / "m.nemo", audio)]
     path = shard_files.write(tmp_path / "lists", todo)
     assert shard_files.read(path) == todo
