@@ -8,7 +8,9 @@ import subprocess
 import sys
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -60,6 +62,45 @@ def test_the_pages_curl_lines_work(site: Site, trained_cycle: Path) -> None:
     _, _, refused = told.partition(f"run {cancelled[0]}")
     assert "409" in refused
     assert "config.epochs" in refused
+
+
+class _BusyOnce(BaseHTTPRequestHandler):
+    """Answers 503 once, as a busy server does, and then the state of a run."""
+
+    answers: ClassVar[list[tuple[int, str]]] = []
+
+    def do_GET(self) -> None:
+        """Answer with the next of the answers."""
+        code, body = self.answers.pop(0)
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+        """Print nothing."""
+
+
+@pytest.mark.needs("curl")
+def test_a_busy_servers_refusal_is_no_part_of_the_answer() -> None:
+    """The request is repeated, and what the page's lines read is the second answer alone."""
+    _BusyOnce.answers = [(503, '{"detail": "busy"}'), (200, '{"state": {"name": "Running"}}')]
+    server = HTTPServer(("127.0.0.1", 0), _BusyOnce)
+    Thread(target=server.serve_forever, daemon=True).start()
+    functions, *_ = doc_pages.script("api.md", "bash").partition("deployment=")
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            "set -euo pipefail\n" + functions + "api GET x | field \"['state']['name']\"",
+        ],
+        env={**os.environ, "PREFECT_API_URL": f"http://127.0.0.1:{server.server_port}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    server.shutdown()
+    assert (done.returncode, done.stdout) == (0, "Running\n"), done.stderr
 
 
 def test_the_pages_python_works(site: Site, trained_cycle: Path) -> None:
