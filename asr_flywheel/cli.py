@@ -16,6 +16,7 @@ from asr_flywheel.commands import (
     archive,
     boost,
     doctor,
+    exchange,
     rehearse,
     rent,
     report,
@@ -35,7 +36,7 @@ app = typer.Typer(
     help="Fine-tune an ASR model on a clinic's vocabulary and measure whether it helped.",
 )
 # Without a name of their own, their commands are this program's.
-for group in (stages, boost, run, rent, report, archive, serving, site, doctor, rehearse):
+for group in (stages, exchange, boost, run, rent, report, archive, serving, site, doctor, rehearse):
     app.add_typer(group.app)
 
 

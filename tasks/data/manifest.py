@@ -242,6 +242,11 @@ def _parse_line(number: int, line: str) -> tuple[dict[str, Any], ManifestFinding
     return record, None
 
 
+def check_record(number: int, record: Mapping[str, Any]) -> tuple[ManifestFinding, ...]:
+    """Return the findings on one row that is not in a manifest yet."""
+    return tuple(_check_fields(number, record))
+
+
 def _check_fields(number: int, record: Mapping[str, Any]) -> Iterable[ManifestFinding]:
     yield from _check_required_text(number, record, "audio_filepath", "name the row's audio file")
     yield from _check_required_text(number, record, "text", "give the reference transcript")

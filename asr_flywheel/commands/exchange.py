@@ -1,0 +1,167 @@
+"""Bring a corpus into a cycle, and write a cycle for other tools: import, export."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asr_flywheel.options import JsonOption, print_json
+from tasks.common.errors import InputError
+from tasks.data.importers.audio_conversion import ChannelRule
+from tasks.data.importers.source_rows import ReadOptions
+
+if TYPE_CHECKING:
+    from tasks.data.importers.importing import ImportSummary
+
+app = typer.Typer()
+
+_REFUSE, _LEAVE_OUT = "refuse", "leave-out"
+
+
+@app.command(name="import")
+def import_command(
+    source: Annotated[
+        Path, typer.Argument(help="A corpus: a file or folder. It is never changed.")
+    ],
+    cycle: Annotated[Path, typer.Argument(help="The folder to write, cycle<N>.")],
+    format_name: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="auto, nemo, table, kaldi, lhotse, hf-disk, hf-audiofolder, common-voice, "
+            "textgrid, eaf, stm, ctm or subtitles.",
+        ),
+    ] = "auto",
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="A field's column, FIELD=COLUMN; instead of the guess. Repeatable."),
+    ] = None,
+    *,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of a recording with several: a number from 1, louder, or VOICE=NUMBER. "
+            "Repeatable. Channels are never mixed."
+        ),
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option(help="The sheet, the split, or Common Voice's table.")
+    ] = None,
+    tier: Annotated[
+        list[str] | None, typer.Option(help="Only this tier of annotations. Repeatable.")
+    ] = None,
+    pause: Annotated[
+        float, typer.Option(min=0.05, help="Seconds of silence that end a row of a CTM.")
+    ] = 0.5,
+    faulty: Annotated[
+        str,
+        typer.Option(help="refuse: a faulty row stops the import; leave-out: it is listed apart."),
+    ] = _REFUSE,
+    check: Annotated[
+        bool, typer.Option(help="Check level, silence and speech of each row, as preflight does.")
+    ] = True,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask about guessed columns.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the dither.")] = 42,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that convert; all cores by default.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a corpus as a cycle: its manifest, 16 kHz mono FLAC, and where each row is from."""
+    from dataclasses import asdict
+
+    from tasks.data.importers.importing import ImportSettings, import_source
+
+    if faulty not in {_REFUSE, _LEAVE_OUT}:
+        raise InputError(f"--faulty {faulty}: is neither {_REFUSE} nor {_LEAVE_OUT}.")
+    notes: list[str] = []
+
+    def note(line: str) -> None:
+        if line in notes:
+            return  # the source is read twice
+        notes.append(line)
+        typer.echo(line, err=True)
+        asks = not yes and sys.stdin.isatty() and line.startswith("columns: ")
+        if asks and not typer.confirm("Are these the columns?", default=True, err=True):
+            raise InputError("the columns are others. Fix: name them with --column FIELD=COLUMN.")
+
+    settings = ImportSettings(
+        format=None if format_name == "auto" else format_name,
+        reading=ReadOptions(
+            columns=_pairs("--column", column or []),
+            part=part,
+            tiers=tuple(tier or ()),
+            pause=pause,
+            note=note,
+        ),
+        channels=_channel_rule(channel or []),
+        seed=seed,
+        leave_out=faulty == _LEAVE_OUT,
+        check=check,
+        **({} if workers is None else {"workers": workers}),
+    )
+    summary = import_source(
+        source, cycle, settings, command=sys.argv, report=lambda line: typer.echo(line, err=True)
+    )
+    if as_json:
+        print_json(asdict(summary))
+        return
+    _print_summary(cycle, summary)
+
+
+def _print_summary(cycle: Path, summary: ImportSummary) -> None:
+    changes = ", ".join(f"{name}: {count}" for name, count in sorted(summary.changes.items()))
+    typer.echo(
+        f"{cycle}: {summary.rows} rows, {summary.seconds / 60:.1f} minutes; changed by conversion: "
+        f"{changes}"
+    )
+    if summary.resumed:
+        typer.echo(f"{summary.resumed} rows were there from an import that had been stopped")
+    if summary.left_out:
+        typer.echo(f"{summary.left_out} faulty rows are left out: import_left_out.jsonl")
+    if summary.narrow:
+        typer.echo(
+            f"{summary.narrow} rows are of a telephone's bandwidth (bandwidth: narrow): a model "
+            "tuned on them is for such calls, and its figures are for such calls"
+        )
+    if summary.clipped:
+        typer.echo(f"{summary.clipped} rows reach beyond full scale and are limited there")
+    for line in summary.warnings:
+        typer.echo(line)
+
+
+def _pairs(option: str, values: list[str]) -> dict[str, str]:
+    """Return options written NAME=VALUE by their names."""
+    pairs: dict[str, str] = {}
+    for value in values:
+        name, separator, other = value.partition("=")
+        if not separator or not name or not other:
+            raise InputError(f"{option} {value}: write it as {option} NAME=VALUE.")
+        pairs[name] = other
+    return pairs
+
+
+def _channel_rule(values: list[str]) -> ChannelRule:
+    """Return the rule that ``--channel`` options make."""
+    number: int | None = None
+    louder = False
+    by_voice: dict[str, int] = {}
+    for value in values:
+        name, separator, other = value.rpartition("=")
+        if value == "louder":
+            louder = True
+        elif other.isdigit() and int(other) > 0:
+            if separator:
+                by_voice[name] = int(other) - 1
+            else:
+                number = int(other) - 1
+        else:
+            raise InputError(
+                f"--channel {value}: is no channel. Fix: a number from 1, louder, or VOICE=NUMBER."
+            )
+    if louder and number is not None:
+        raise InputError("--channel louder and a number exclude each other. Fix: keep one.")
+    return ChannelRule(number, louder, by_voice)

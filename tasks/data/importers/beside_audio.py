@@ -1,0 +1,45 @@
+"""Find the recording beside a file of annotations, by its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+ENDINGS = (
+    *(".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".w64", ".au", ".sph"),
+    *(".m4a", ".mp4", ".aac", ".wma", ".dss", ".ds2", ".amr", ".webm", ".mkv", ".mov", ".3gp"),
+)
+
+
+def find_annotations(source: Path, endings: Sequence[str]) -> list[Path]:
+    """Return a file, or the files of a folder and those below it, with these endings."""
+    if source.is_file():
+        return [source] if source.suffix.lower() in endings else []
+    return sorted(
+        path for path in source.rglob("*") if path.suffix.lower() in endings and path.is_file()
+    )
+
+
+def find_audio(folder: Path, name: str) -> Path:
+    """Return the one recording of a name without its ending.
+
+    Raises:
+        ValueError: there is none, or more than one.
+    """
+    found = sorted(
+        path
+        for path in folder.glob(f"{_escaped(name)}.*")
+        if path.suffix.lower() in ENDINGS and path.stem == name
+    )
+    if len(found) > 1:
+        raise ValueError(f"{name} has several recordings: {', '.join(path.name for path in found)}")
+    if not found:
+        raise ValueError(f"there is no recording {name}.wav (or .flac, .mp3, .m4a, …) in {folder}")
+    return found[0]
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{char}]" if char in "*?[" else char for char in name)

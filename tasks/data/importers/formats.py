@@ -1,0 +1,85 @@
+"""The formats that an import reads, and which of them a source is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.common.errors import InputError
+from tasks.data.importers import (
+    common_voice,
+    elan,
+    huggingface,
+    kaldi_folder,
+    lhotse_manifest,
+    nemo_manifest,
+    subtitles,
+    table,
+    textgrid,
+    time_marked,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tasks.data.importers.source_rows import Found, ReadOptions
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFormat:
+    """A format of a corpus.
+
+    Attributes:
+        name: as ``--format`` has it.
+        title: what it is.
+        detect: says whether a file or folder is one.
+        read: yields its rows and what is wrong with rows.
+    """
+
+    name: str
+    title: str
+    detect: Callable[[Path], bool]
+    read: Callable[[Path, ReadOptions], Iterator[Found]]
+
+
+# The first that detects a source reads it: the more special come first.
+FORMATS = (
+    SourceFormat("kaldi", "a Kaldi data folder", kaldi_folder.detect, kaldi_folder.read),
+    SourceFormat("hf-disk", "a data set on disk", huggingface.detect_disk, huggingface.read_disk),
+    SourceFormat(
+        "hf-audiofolder",
+        "a Hugging Face audio folder",
+        huggingface.detect_folder,
+        huggingface.read_folder,
+    ),
+    SourceFormat("common-voice", "a Common Voice table", common_voice.detect, common_voice.read),
+    SourceFormat(
+        "lhotse", "Lhotse cuts or supervisions", lhotse_manifest.detect, lhotse_manifest.read
+    ),
+    SourceFormat("nemo", "a NeMo manifest", nemo_manifest.detect, nemo_manifest.read),
+    SourceFormat("textgrid", "Praat TextGrids beside audio", textgrid.detect, textgrid.read),
+    SourceFormat("eaf", "ELAN annotations beside audio", elan.detect, elan.read),
+    SourceFormat("stm", "an STM file", time_marked.detect_stm, time_marked.read_stm),
+    SourceFormat("ctm", "a CTM file", time_marked.detect_ctm, time_marked.read_ctm),
+    SourceFormat("subtitles", "WebVTT or SRT beside audio", subtitles.detect, subtitles.read),
+    SourceFormat("table", "a CSV, TSV or XLSX table", table.detect, table.read),
+)
+NAMES = tuple(source_format.name for source_format in FORMATS)
+
+
+def choose(source: Path, name: str | None) -> SourceFormat:
+    """Return the format of a source, by its name or by its content.
+
+    Raises:
+        InputError: there is no such format, or none fits.
+    """
+    for source_format in FORMATS:
+        if source_format.name == name or (name is None and source_format.detect(source)):
+            return source_format
+    if name is not None:
+        raise InputError(f"--format {name}: there is no such format. Fix: {', '.join(NAMES)}.")
+    raise InputError(
+        f"{source}: looks like none of the formats that can be imported. "
+        f"Fix: name the file itself, or say what it is with --format: {', '.join(NAMES)}."
+    )
