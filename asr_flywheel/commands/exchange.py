@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr_flywheel.options import JsonOption, print_json
+from asr_flywheel.options import CycleArgument, JsonOption, print_json
 from tasks.common.errors import InputError
 from tasks.data.importers.audio_conversion import ChannelRule
 from tasks.data.importers.source_rows import ReadOptions
@@ -165,3 +165,18 @@ def _channel_rule(values: list[str]) -> ChannelRule:
     if louder and number is not None:
         raise InputError("--channel louder and a number exclude each other. Fix: keep one.")
     return ChannelRule(number, louder, by_voice)
+
+
+@app.command()
+def export(
+    cycle: CycleArgument,
+    out: Annotated[Path, typer.Argument(help="The folder to write; it must not be there yet.")],
+    format_name: Annotated[
+        str, typer.Option("--format", help="kaldi, hf (audio folder), lhotse (cuts) or csv.")
+    ],
+) -> None:
+    """Write a cycle's rows and recordings in another tool's format."""
+    from tasks.data.cycle_folder import open_cycle
+    from tasks.data.exporters.exporting import export_cycle
+
+    typer.echo(f"{out}: {export_cycle(open_cycle(cycle), format_name, out)} rows")

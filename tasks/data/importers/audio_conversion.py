@@ -11,6 +11,7 @@ import hashlib
 import io
 import shutil
 import subprocess
+import tarfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -159,16 +160,7 @@ def open_recording(
     Raises:
         ConversionError: it cannot be read, or its header hides samples.
     """
-    data = None if recording.read is None else recording.read()
-    try:
-        if data is None:
-            digest = hashing.sha256_file(recording.path)
-        else:
-            digest = hashlib.sha256(data).hexdigest()
-    except OSError as wrong:
-        raise ConversionError(
-            f"{recording.name} cannot be read ({wrong.strerror})", "put the recording there"
-        ) from wrong
+    data, digest = _read(recording)
     temporary: list[Path] = []
     try:
         try:
@@ -191,6 +183,20 @@ def open_recording(
     finally:
         for path in temporary:
             path.unlink(missing_ok=True)
+
+
+def _read(recording: Recording) -> tuple[bytes | None, str]:
+    """Return a member's bytes, None for a file of its own, and the hash of the recording."""
+    try:
+        if recording.read is None:
+            return None, hashing.sha256_file(recording.path)
+        data = recording.read()
+    except (OSError, tarfile.TarError) as wrong:
+        cause = getattr(wrong, "strerror", None) or wrong
+        raise ConversionError(
+            f"{recording.name} cannot be read ({cause})", f"put the recording there, {SKIP_FIX}"
+        ) from wrong
+    return data, hashlib.sha256(data).hexdigest()
 
 
 def _check_header(path: Path, audio: soundfile.SoundFile) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tasks.data.importers.source_rows import Found, ReadOptions
 
 _DISK = ("dataset_info.json", "dataset_dict.json")
+_FILE_NAME = "file_name"
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
@@ -54,17 +55,58 @@ def read_disk(source: Path, options: ReadOptions) -> Iterator[Found]:
 
 
 def read_folder(source: Path, options: ReadOptions) -> Iterator[Found]:
-    """Yield the rows of an audio folder.
+    """Yield the rows of an audio folder, whose metadata datasets reads.
+
+    Its loader of audio folders needs a decoder of its own, torchcodec, only to note the paths.
 
     Raises:
         InputError: datasets is not installed or cannot read it, or the columns are not clear.
     """
     datasets = _library()
+    metadata = _metadata_of(source, options.part)
+    loaders = {".csv": "csv", ".jsonl": "json", ".parquet": "parquet"}
     # Its cache holds copies of the table; it must not outlive the import.
     with tempfile.TemporaryDirectory(prefix="asr-flywheel-import-") as cache:
-        with _quiet(source):
-            loaded = datasets.load_dataset("audiofolder", data_dir=str(source), cache_dir=cache)
-        yield from _rows(source, loaded, options)
+        with _quiet(metadata):
+            loaded = datasets.load_dataset(
+                loaders[metadata.suffix],
+                data_files=[str(metadata)],
+                split="train",
+                cache_dir=cache,
+            )
+        if _FILE_NAME not in loaded.column_names:
+            raise InputError(
+                f"{metadata}: has no column {_FILE_NAME}, by which an audio folder names its "
+                f"recordings; there are {', '.join(loaded.column_names)}. Fix: name it so."
+            )
+        columns = table.map_columns(
+            metadata,
+            list(loaded.column_names),
+            replace(options, columns={table.AUDIO: _FILE_NAME, **options.columns}),
+        )
+        names = loaded.column_names
+        for place, record in enumerate(loaded, start=1):
+            where = f"{metadata}: row {place}"
+            values = {name: record[names[column]] for name, column in columns.items()}
+            try:
+                yield table.row_of(where, values, metadata.parent)
+            except ValueError as wrong:
+                yield RowFault(where, str(wrong), f"correct it, {SKIP_FIX}")
+
+
+def _metadata_of(source: Path, part: str | None) -> Path:
+    """Return the metadata of a folder, or of the split that a folder in it is."""
+    folders = [source, *sorted(path for path in source.iterdir() if path.is_dir())]
+    found = [folder / name for folder in folders for name in _METADATA if (folder / name).is_file()]
+    if part is not None:
+        found = [path for path in found if path.parent.name == part]
+    if len(found) != 1:
+        splits = ", ".join(path.parent.name for path in found)
+        raise InputError(
+            f"{source}: has {len(found)} tables of metadata{f' ({splits})' if found else ''}, and "
+            "one is read. Fix: name its folder with --part."
+        )
+    return found[0]
 
 
 def _library() -> Any:  # noqa: ANN401 - a module without types

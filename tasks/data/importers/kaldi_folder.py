@@ -22,7 +22,6 @@ from tasks.data.importers.source_rows import (
     number,
     read_lines,
 )
-from tasks.data.manifest import CLINICAL_FIELDS, GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,9 +29,9 @@ if TYPE_CHECKING:
     from tasks.data.importers.source_rows import Found, ReadOptions
 
 _ARK = re.compile(r"(.+\.ark):(\d+)")
-_TABLES = {"voice_id": "utt2spk"} | {
-    name: f"utt2{name}" for name in (*CLINICAL_FIELDS, GROUP, "bandwidth") if name != "voice_id"
-}
+_SPEAKERS, _VOICES = "utt2spk", "utt2voice_id"
+# Kaldi's own tables, which hold no field of a row.
+_NO_FIELDS = frozenset(("spk", "dur", "num_frames", "uniq", "warp"))
 
 
 def detect(source: Path) -> bool:
@@ -57,12 +56,19 @@ def read(source: Path, _: ReadOptions) -> Iterator[Found]:
         )
     segments = _table(source / "segments") if (source / "segments").is_file() else None
     fields = {
-        name: _table(source / table)
-        for name, table in _TABLES.items()
-        if (source / table).is_file()
+        path.name.removeprefix("utt2"): _table(path)
+        for path in sorted(source.glob("utt2*"))
+        if path.name.removeprefix("utt2") not in _NO_FIELDS and path.is_file()
     }
-    for utterance, (place, text) in _table(source / "text", may_be_empty=True).items():
+    if not (source / _VOICES).is_file() and (source / _SPEAKERS).is_file():
+        # An utterance that is its own speaker has none, by Kaldi's convention.
+        speakers = _table(source / _SPEAKERS)
+        fields["voice_id"] = {name: found for name, found in speakers.items() if found[1] != name}
+    for utterance, (line, text) in _table(source / "text", may_be_empty=True).items():
+        place = line
         values = {name: table[utterance][1] for name, table in fields.items() if utterance in table}
+        if segments is not None and utterance in segments:
+            place = segments[utterance][0]
         try:
             yield _row(place, utterance, text, segments, recordings, values)
         except ValueError as wrong:
@@ -83,8 +89,7 @@ def _row(
     if segments is not None:
         if utterance not in segments:
             raise ValueError(f"{utterance} is not in segments")
-        place, segment = segments[utterance]
-        name, start, end = _segment(segment)
+        name, start, end = _segment(segments[utterance][1])
     if name not in recordings:
         raise ValueError(f"{name} is not in wav.scp")
     return SourceRow(place, recordings[name], text, start=start, end=end, fields=fields)

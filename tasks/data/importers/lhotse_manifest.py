@@ -17,7 +17,6 @@ from tasks.data.importers.source_rows import (
     needs_package,
     recording_at,
 )
-from tasks.data.manifest import CLINICAL_FIELDS, GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from tasks.data.importers.source_rows import Found, ReadOptions
 
 _ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".yaml", ".yaml.gz")
-_FIELDS = (*CLINICAL_FIELDS, GROUP, "bandwidth")
+_OWN = frozenset(("audio_filepath", "text", "duration", "offset"))
 
 
 def _files(source: Path, kind: str) -> list[Path]:
@@ -167,7 +166,11 @@ def _row(
     if recording.num_channels == 1:
         channel = None
     custom = supervision.custom or {}
-    fields = {name: custom[name] for name in _FIELDS if name in custom}
+    fields = {
+        name: value
+        for name, value in custom.items()
+        if name not in _OWN and isinstance(value, str | int | float | list)
+    }
     if supervision.speaker is not None:
         fields["voice_id"] = supervision.speaker
     return SourceRow(

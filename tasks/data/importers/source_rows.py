@@ -120,7 +120,10 @@ def number(value: object) -> float | None:
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    seconds = float(str(value).replace(",", "."))
+    try:
+        seconds = float(str(value).replace(",", "."))
+    except ValueError:
+        raise ValueError(f"{value!r} is no number of seconds") from None
     if not -1e9 < seconds < 1e9:  # noqa: PLR2004 - NaN and infinity fail both comparisons
         raise ValueError(f"{value!r} is no number of seconds")
     return seconds

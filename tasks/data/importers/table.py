@@ -49,8 +49,9 @@ _GUESSES: dict[str, tuple[str, ...]] = {
     "noise_level": ("noiselevel", "noise"),
     "context_type": ("contexttype", "context"),
     GROUP: ("group",),
+    "bandwidth": ("bandwidth",),
 }
-_TEXT_FIELDS = (*CLINICAL_FIELDS, GROUP)
+_TEXT_FIELDS = (*CLINICAL_FIELDS, GROUP, "bandwidth")
 
 
 def detect(source: Path) -> bool:

@@ -1,0 +1,1 @@
+"""Write a cycle's rows and recordings for other tools; one module a format."""

@@ -1,0 +1,329 @@
+"""Formats whose libraries need no torch: files that their own tools write are imported."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import tarfile
+from typing import TYPE_CHECKING
+
+import kaldiio
+import numpy as np
+import openpyxl
+import pytest
+import webvtt
+from praatio import textgrid
+from praatio.utilities.constants import Interval
+from pympi import Elan
+
+from tasks.common.errors import InputError
+from tasks.data.importers import formats
+from tasks.data.importers.audio_conversion import ChannelRule
+from tasks.data.importers.source_rows import ReadOptions
+from tests.support import corpora, factories
+from tests.support.corpora import run, samples, speech, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.corpora import Samples
+
+TEXTS = ("take aspirin now", "hold the metformin, please", "no known allergies")
+SPANS = ((0.25, 1.5), (1.75, 3.0), (3.5, 4.875))
+
+
+def voices(folder: Path, ending: str = "wav") -> list[Samples]:
+    """Three recordings, 0 to 2, and their samples."""
+    made = [speech(0.6 + 0.1 * number, seed=number) for number in range(3)]
+    for number, voice in enumerate(made):
+        write(folder / f"{number}.{ending}", voice)
+    return made
+
+
+def consultation(folder: Path, name: str = "visit.wav") -> list[Samples]:
+    """A recording with three utterances, and their samples."""
+    whole = speech(5.5, seed=7)
+    write(folder / name, whole)
+    return [whole[round(start * 16000) : round(end * 16000)] for start, end in SPANS]
+
+
+def check(cycle: Path, expected: list[Samples], texts: tuple[str, ...] = TEXTS) -> None:
+    """The rows are equal to the source in text and in samples."""
+    assert tuple(row["text"] for row in corpora.rows(cycle)) == texts
+    for row, voice in enumerate(expected):
+        assert np.array_equal(samples(cycle, row), voice), row
+
+
+def test_a_tarred_set_of_nemo(tmp_path: Path) -> None:
+    """Its manifest names members of audio_<shard>.tar."""
+    source = tmp_path / "source"
+    made = voices(tmp_path / "loose", "flac")
+    source.mkdir()
+    rows = []
+    for number in range(3):
+        shard = number % 2
+        with tarfile.open(source / f"audio_{shard}.tar", "a") as archive:
+            archive.add(tmp_path / "loose" / f"{number}.flac", f"{number}.flac")
+        row = {"audio_filepath": f"{number}.flac", "text": TEXTS[number], "duration": None}
+        rows.append({**row, "shard_id": shard})
+    factories.write_rows(source / "tarred_audio_manifest.json", rows)
+    assert run(source, tmp_path / "cycle1").format == "nemo"
+    check(tmp_path / "cycle1", made)
+    assert corpora.provenance(tmp_path / "cycle1")[1]["member"] == "1.flac"
+
+
+def test_a_lacking_member_is_named(tmp_path: Path) -> None:
+    """With the manifest's line."""
+    voices(tmp_path / "loose")
+    (tmp_path / "source").mkdir()
+    with tarfile.open(tmp_path / "source" / "audio_0.tar", "w") as archive:
+        archive.add(tmp_path / "loose" / "0.wav", "0.wav")
+    row = {"audio_filepath": "1.wav", "text": "a", "duration": 1, "shard_id": 0}
+    source = factories.write_rows(tmp_path / "source" / "manifest.json", [row])
+    with pytest.raises(InputError, match=r"manifest.json:1: .*no such member"):
+        run(source, tmp_path / "cycle1")
+
+
+HEADER = ("File Name", "Transcript", "Speaker", "ward", "patient")
+
+
+def table_rows() -> list[tuple[str, ...]]:
+    """A table as an EHR exports it."""
+    return [(f"{number}.wav", TEXTS[number], "dr a", "icu", "Doe") for number in range(3)]
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("t.csv", ","), ("t.csv", ";"), ("t.tsv", "\t")])
+def test_a_table_by_csv(tmp_path: Path, name: str, delimiter: str) -> None:
+    """Columns are guessed and shown; others are left out unless they are named."""
+    made = voices(tmp_path / "source")
+    with (tmp_path / "source" / name).open("w", newline="", encoding="utf-8-sig") as out:
+        writer = csv.writer(out, delimiter=delimiter)
+        writer.writerows([HEADER, *table_rows()])
+    notes: list[str] = []
+    reading = ReadOptions(columns={"group": "ward"}, note=notes.append)
+    run(tmp_path / "source" / name, tmp_path / "cycle1", reading=reading)
+    check(tmp_path / "cycle1", made)
+    row = corpora.rows(tmp_path / "cycle1")[0]
+    assert (row["voice_id"], row["group"]) == ("dr a", "icu")
+    assert "Doe" not in (tmp_path / "cycle1" / "manifest.jsonl").read_text()
+    assert "audio='File Name', text='Transcript', voice_id='Speaker'" in notes[0]
+    assert "left out: patient" in notes[1]
+
+
+def test_a_table_by_openpyxl(tmp_path: Path) -> None:
+    """With numbers as numbers; start and end cut one recording."""
+    made = consultation(tmp_path / "source")
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.append(["audio", "text", "start", "end"])
+    for text, (start, end) in zip(TEXTS, SPANS, strict=True):
+        sheet.append(["visit.wav", text, start, end])
+    book.save(tmp_path / "source" / "t.xlsx")
+    run(tmp_path / "source" / "t.xlsx", tmp_path / "cycle1")
+    check(tmp_path / "cycle1", made)
+    place = corpora.provenance(tmp_path / "cycle1")[1]["source_place"]
+    assert place.endswith("t.xlsx: sheet Sheet, row 3")
+
+
+BROKEN_TABLES = {
+    "no text column": (
+        "audio,words\n0.wav,a\n",
+        "no column looks like the text; there are 'audio'",
+    ),
+    "two texts": ("audio,text,sentence\n0.wav,a,b\n", "may be 'text' or 'sentence'"),
+    "too many cells": ("audio,text\n0.wav,a, b\n", "t.csv:2: has 3 cells"),
+    "open quotes": ('audio,text\n0.wav,"a\n', "t.csv:2: is not readable as a table"),
+    "no number": ("audio,text,start,end\n0.wav,a,soon,2\n", "t.csv:2: "),
+    "no recording": ("audio,text\n,a\n", "t.csv:2: names no recording"),
+    "a url": ("audio,text\ns3://b/0.wav,a\n", "t.csv:2: the recording is a URL"),
+    "not utf-8": ("audio,text\n0.wav,caf\udce9\n", "t.csv:2: byte 0xe9 is not UTF-8"),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(BROKEN_TABLES))
+def test_a_broken_table_is_refused(tmp_path: Path, kind: str) -> None:
+    """With file, line and fix; nothing is written."""
+    content, message = BROKEN_TABLES[kind]
+    voices(tmp_path / "source")
+    path = tmp_path / "source" / "t.csv"
+    path.write_bytes(content.encode("utf-8", errors="surrogateescape"))
+    with pytest.raises(InputError) as refused:
+        run(path, tmp_path / "cycle1")
+    assert message in str(refused.value)
+    assert "Fix: " in str(refused.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def kaldi(folder: Path, **tables: dict[str, str]) -> Path:
+    """A data folder's tables."""
+    folder.mkdir(exist_ok=True)
+    for name, table in tables.items():
+        lines = "".join(f"{key} {value}\n" for key, value in sorted(table.items()))
+        (folder / name.replace("_", ".")).write_text(lines)
+    return folder
+
+
+def test_a_kaldi_folder_with_segments(tmp_path: Path) -> None:
+    """Speakers are voices."""
+    made = consultation(tmp_path / "audio")
+    ids = [f"ann-{number}" for number in range(3)]
+    source = kaldi(
+        tmp_path / "data",
+        wav_scp={"visit": str(tmp_path / "audio" / "visit.wav")},
+        segments={
+            name: f"visit {start} {end}" for name, (start, end) in zip(ids, SPANS, strict=True)
+        },
+        text=dict(zip(ids, TEXTS, strict=True)),
+        utt2spk=dict.fromkeys(ids, "ann"),
+    )
+    assert run(source, tmp_path / "cycle1").format == "kaldi"
+    check(tmp_path / "cycle1", made)
+    assert corpora.rows(tmp_path / "cycle1")[0]["voice_id"] == "ann"
+
+
+def test_a_kaldi_archive_by_kaldiio(tmp_path: Path) -> None:
+    """The wav.scp that kaldiio writes names places in an archive."""
+    made = [speech(0.6, seed=number) for number in range(3)]
+    (tmp_path / "data").mkdir()
+    ark, scp = tmp_path / "data" / "wav.ark", tmp_path / "data" / "wav.scp"
+    kaldiio.save_ark(
+        str(ark), {f"u{n}": (16000, voice) for n, voice in enumerate(made)}, scp=str(scp)
+    )
+    kaldi(tmp_path / "data", text={f"u{n}": text for n, text in enumerate(TEXTS)})
+    run(tmp_path / "data", tmp_path / "cycle1")
+    check(tmp_path / "cycle1", made)
+
+
+BROKEN_KALDI = {
+    "a command": ({"wav_scp": {"u": "sph2pipe -f wav a.sph |"}}, "wav.scp:1: names a command"),
+    "no recording": ({"text": {"v": "a"}}, "text:1: v is not in wav.scp"),
+    "not in segments": ({"segments": {"v": "u 0 1"}}, "text:1: u is not in segments"),
+    "times": ({"segments": {"u": "u 0 soon"}}, "segments:1: "),
+    "no value": ({"utt2spk": {"u": ""}}, "utt2spk:1: 'u' has no value"),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(BROKEN_KALDI))
+def test_a_broken_kaldi_folder_is_refused(tmp_path: Path, kind: str) -> None:
+    """With table and line; commands are not run."""
+    changes, message = BROKEN_KALDI[kind]
+    path = write(tmp_path / "u.wav", speech(1))
+    source = kaldi(
+        tmp_path / "data", **{"wav_scp": {"u": str(path)}, "text": {"u": "a"}, **changes}
+    )
+    with pytest.raises(InputError) as refused:
+        run(source, tmp_path / "cycle1")
+    assert message in str(refused.value)
+
+
+def test_a_common_voice_table(tmp_path: Path) -> None:
+    """As a release has it: MP3 in clips/, quotes that quote nothing."""
+    clips = tmp_path / "cv" / "clips"
+    for number in range(2):
+        write(clips / f"c{number}.mp3", speech(1, seed=number) / 32768, 48000, "MPEG_LAYER_III")
+    lines = ["client_id\tpath\tsentence\tup_votes", 'k1\tc0.mp3\t"Yes", he said.\t2']
+    lines.append("k2\tc1.mp3\tNo.\t2")
+    (tmp_path / "cv" / "validated.tsv").write_text("\n".join(lines) + "\n")
+    assert run(tmp_path / "cv", tmp_path / "cycle1").format == "common-voice"
+    check(tmp_path / "cycle1", [], ('"Yes", he said.', "No."))
+    assert [row["voice_id"] for row in corpora.rows(tmp_path / "cycle1")] == ["k1", "k2"]
+    assert len(samples(tmp_path / "cycle1", 0)) == pytest.approx(16000 / 3, abs=500)
+
+
+def test_a_textgrid_by_praatio(tmp_path: Path) -> None:
+    """A tier is a voice; empty intervals are silence."""
+    made = consultation(tmp_path / "source")
+    entries = [Interval(*span, text) for span, text in zip(SPANS, TEXTS, strict=True)]
+    grid = textgrid.Textgrid()
+    grid.addTier(textgrid.IntervalTier("doctor", entries, 0, 5.5))
+    grid.save(str(tmp_path / "source" / "visit.TextGrid"), "long_textgrid", True)
+    assert run(tmp_path / "source", tmp_path / "cycle1").format == "textgrid"
+    check(tmp_path / "cycle1", made)
+    assert corpora.rows(tmp_path / "cycle1")[2]["voice_id"] == "doctor"
+
+
+def test_elan_by_pympi(tmp_path: Path) -> None:
+    """A tier's participant is its voice; the linked recording is found beside the EAF."""
+    made = consultation(tmp_path / "source", "other.wav")
+    elan = Elan.Eaf(author="a")
+    elan.remove_tier("default")
+    elan.add_tier("A", part="doctor")
+    for (start, end), text in zip(SPANS, TEXTS, strict=True):
+        elan.add_annotation("A", round(start * 1000), round(end * 1000), text)
+    elan.add_linked_file("file:///C:/old/other.wav", mimetype="audio/x-wav")
+    elan.to_file(str(tmp_path / "source" / "visit.eaf"))
+    assert run(tmp_path / "source" / "visit.eaf", tmp_path / "cycle1").format == "eaf"
+    check(tmp_path / "cycle1", made)
+    assert corpora.rows(tmp_path / "cycle1")[0]["voice_id"] == "doctor"
+
+
+@pytest.mark.parametrize("ending", ["vtt", "srt"])
+def test_subtitles_by_webvtt(tmp_path: Path, ending: str) -> None:
+    """Captions are rows."""
+    made = consultation(tmp_path / "source")
+    captions = webvtt.WebVTT()
+    for (start, end), text in zip(SPANS, TEXTS, strict=True):
+        captions.captions.append(webvtt.Caption(f"00:00:{start:06.3f}", f"00:00:{end:06.3f}", text))
+    path = str(tmp_path / "source" / f"visit.{ending}")
+    captions.save(path) if ending == "vtt" else captions.save_as_srt(path)
+    assert run(tmp_path / "source", tmp_path / "cycle1").format == "subtitles"
+    check(tmp_path / "cycle1", made)
+
+
+def test_an_stm_names_channels(tmp_path: Path) -> None:
+    """A and B are the first and the second; what scoring ignores is left out."""
+    left, right = speech(4, seed=1), speech(4, seed=2)
+    write(tmp_path / "source" / "call.wav", np.stack([left, right], axis=1))
+    (tmp_path / "source" / "call.stm").write_text(
+        ";; comment\ncall A ann 0.5 1.5 <o,f0,female> take aspirin now\n"
+        "call B bob 1.5 2.5 hold the metformin, please\n"
+        "call A ann 2.5 3 IGNORE_TIME_SEGMENT_IN_SCORING\n"
+    )
+    run(tmp_path / "source", tmp_path / "cycle1")
+    check(tmp_path / "cycle1", [left[8000:24000], right[24000:40000]], TEXTS[:2])
+
+
+def test_a_ctm_is_cut_at_its_pauses(tmp_path: Path) -> None:
+    """Half a second without a word ends a row; no word is cut."""
+    whole = speech(5)
+    write(tmp_path / "source" / "a.wav", whole)
+    words = [(0.5, 0.4, "take"), (1.0, 0.5, "aspirin"), (2.5, 0.5, "hold"), (3.1, 0.4, "it")]
+    lines = "".join(f"a 1 {start} {seconds} {word}\n" for start, seconds, word in words)
+    (tmp_path / "source" / "a.ctm").write_text(lines)
+    run(tmp_path / "source", tmp_path / "cycle1")
+    check(tmp_path / "cycle1", [whole[4000:28000], whole[36000:56000]], ("take aspirin", "hold it"))
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "package"),
+    [("a.TextGrid", "praatio", "praatio"), ("a.eaf", "pympi", "pympi-ling")],
+)
+def test_a_missing_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str, package: str
+) -> None:
+    """With the line of pip that brings it."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / name).write_text("")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=rf"{package}, .*pip install .*\[import\]"):
+        run(tmp_path / "source", tmp_path / "cycle1")
+
+
+def test_an_unknown_source_names_the_formats(tmp_path: Path) -> None:
+    """And a format of another name is refused."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "a.json").write_text(json.dumps({"a": 1}))
+    with pytest.raises(InputError, match=r"--format: kaldi"):
+        run(tmp_path / "source", tmp_path / "cycle1")
+    with pytest.raises(InputError, match="there is no such format"):
+        formats.choose(tmp_path, "espnet")
+
+
+def test_the_source_channel_goes_before_the_rule(tmp_path: Path) -> None:
+    """A table's channel is counted from 1."""
+    left, right = speech(1, seed=1), speech(1, seed=2)
+    write(tmp_path / "source" / "a.wav", np.stack([left, right], axis=1))
+    (tmp_path / "source" / "t.csv").write_text("audio,text,channel\na.wav,a,2\n")
+    run(tmp_path / "source" / "t.csv", tmp_path / "cycle1", channels=ChannelRule(channel=0))
+    check(tmp_path / "cycle1", [right], ("a",))
