@@ -106,6 +106,7 @@ NEEDS: dict[str, Need] = {
     # Programs.
     "chromium": _debian("chromium", programs=("chromium",)),
     "compose": _debian("docker-compose", programs=("docker-compose",)),
+    "ffmpeg": _debian("ffmpeg", programs=("ffmpeg",)),
     "curl": _debian("curl", programs=("curl",)),
     "ps": _debian("procps", programs=("ps",)),
     "rsync": _debian("rsync", programs=("rsync",)),
