@@ -346,11 +346,13 @@ def _units(
 
 
 def _is_done(task: _Task, before: dict[str, Any], place: Staging) -> bool:
-    return (
-        before.get("key") == task.key
-        and "fault" not in before
-        and (place.content / staging.audio_name(task.number)).is_file()
-    )
+    if before.get("key") != task.key or "fault" in before:
+        return False
+    try:
+        stat = (place.content / staging.audio_name(task.number)).stat()
+    except OSError:
+        return False
+    return stat.st_size == before.get("bytes")  # a host that lost its power may have cut it
 
 
 def _entries(
@@ -429,6 +431,7 @@ def _convert_row(
         "key": task.key,
         "place": row.place,
         "duration": converted.duration,
+        "bytes": target.stat().st_size,
         "record": record,
         "provenance": {
             "audio_filepath": name,

@@ -72,7 +72,7 @@ def read_stm(source: Path, _: ReadOptions) -> Iterator[Found]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Word:
+class _TimedWord:
     """A word of a CTM."""
 
     place: str
@@ -89,7 +89,7 @@ def read_ctm(source: Path, options: ReadOptions) -> Iterator[Found]:
     A row begins and ends in the middle of the pauses around it, or half of ``options.pause`` away.
     """
     for path in find_annotations(source, (".ctm",)):
-        words: list[_Word] = []
+        words: list[_TimedWord] = []
         for line_number, line in read_lines(path):
             place = f"{path}:{line_number}"
             if line.lstrip().startswith(_COMMENT):
@@ -102,7 +102,7 @@ def read_ctm(source: Path, options: ReadOptions) -> Iterator[Found]:
             except ValueError as wrong:
                 yield RowFault(place, str(wrong), f"correct the line, {SKIP_FIX}")
                 continue
-            word = _Word(place, parts[0], parts[1], begin, begin + duration, parts[4])
+            word = _TimedWord(place, parts[0], parts[1], begin, begin + duration, parts[4])
             if words and (word.name, word.channel) != (words[-1].name, words[-1].channel):
                 yield from _rows(path, words, options.pause)
                 words = []
@@ -111,14 +111,14 @@ def read_ctm(source: Path, options: ReadOptions) -> Iterator[Found]:
             yield from _rows(path, words, options.pause)
 
 
-def _rows(path: Path, words: list[_Word], pause: float) -> Iterator[Found]:
+def _rows(path: Path, words: list[_TimedWord], pause: float) -> Iterator[Found]:
     """Yield the rows of one recording's words."""
     try:
         recording, channel = _recording(path, words[0].name, words[0].channel)
     except ValueError as wrong:
         yield RowFault(words[0].place, str(wrong), f"put it beside the CTM, {SKIP_FIX}")
         return
-    groups: list[list[_Word]] = []
+    groups: list[list[_TimedWord]] = []
     for word in sorted(words, key=lambda found: found.start):
         if not groups or word.start - groups[-1][-1].end >= pause:
             groups.append([])
