@@ -70,7 +70,8 @@ class ImportCost:
 
 def _noise(seconds: float, rate: int, seed: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     samples = np.random.default_rng(seed).uniform(-0.4, 0.4, round(seconds * rate))
-    return samples * np.clip(np.abs(np.sin(np.arange(len(samples)) * 12 / rate)), 0.01, 1)
+    samples *= np.clip(np.abs(np.sin(np.arange(len(samples)) * 12 / rate)), 0.01, 1)
+    return samples
 
 
 def _measure(what: str, source: Path, folder: Path, *, check: bool) -> ImportCost:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.data.manifest import CLINICAL_FIELDS
+from tasks.data.row_terms import TERMS
 
 if TYPE_CHECKING:
     from tasks.data.manifest import Utterance
@@ -41,4 +42,5 @@ class ExportedRow:
         """Return the row's fields besides recording, text and duration."""
         clinical = {name: getattr(self.utterance, name) for name in CLINICAL_FIELDS}
         present = {name: value for name, value in clinical.items() if value is not None}
-        return {**present, **self.utterance.extra}
+        terms = [item.as_dict() for item in self.utterance.terms]
+        return {**present, **({TERMS: terms} if terms else {}), **self.utterance.extra}

@@ -35,6 +35,7 @@ from tasks.data.importers.audio_conversion import (
 from tasks.data.importers.source_rows import SKIP_FIX, ReadOptions, RowFault, SourceRow
 from tasks.data.manifest import check_record
 from tasks.data.preflight import preflight
+from tasks.data.term_checks import read_terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -224,7 +225,9 @@ def _fault_of(found: SourceRow | RowFault, seen_files: set[Path]) -> RowFault | 
 
 
 def _record(row: SourceRow) -> dict[str, Any]:
-    return {"audio_filepath": "", "text": row.text, "duration": None, **row.fields}
+    record = {"audio_filepath": "", "text": row.text, "duration": None, **row.fields}
+    read_terms(record)  # a table holds the list as text
+    return record
 
 
 def _key(row: SourceRow, settings: ImportSettings) -> str:

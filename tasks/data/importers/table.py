@@ -16,6 +16,7 @@ from tasks.data.importers.source_rows import (
     recording_at,
 )
 from tasks.data.manifest import CLINICAL_FIELDS, GROUP
+from tasks.data.row_terms import TERMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +51,7 @@ _GUESSES: dict[str, tuple[str, ...]] = {
     "context_type": ("contexttype", "context"),
     GROUP: ("group",),
     "bandwidth": ("bandwidth",),
+    TERMS: ("terms",),
 }
 _TEXT_FIELDS = (*CLINICAL_FIELDS, GROUP, "bandwidth")
 
@@ -107,11 +109,13 @@ def row_of(place: str, values: Mapping[str, Any], folder: Path) -> SourceRow:
         raise ValueError(f"channel {channel:g} is none: they are counted from 1")
     if start is not None and start < 0:
         raise ValueError(f"start {start:g} is negative")
-    fields = {
+    fields: dict[str, Any] = {
         name: str(value).strip()
         for name, value in values.items()
-        if name not in _GUESSES and value not in {None, ""}
+        if name not in _GUESSES and value is not None and value != ""
     }
+    if terms := values.get(TERMS):
+        fields[TERMS] = terms  # a list, or its JSON in a cell
     for name in _TEXT_FIELDS:
         if value := str(values.get(name) or "").strip():
             fields[name] = value

@@ -142,6 +142,10 @@ def a_cycle(tmp_path: Path) -> Path:
         for number, (text, voice) in enumerate(zip(TEXTS, made, strict=True))
     ]
     rows = [{**rows[0], **fields}, {**rows[1], "bandwidth": "narrow", "group": "icu"}, rows[2]]
+    rows[2]["terms"] = [
+        {"term": "allergies", "entity_category": "condition"},
+        {"term": "known allergies", "entity_category": None},
+    ]
     factories.write_rows(tmp_path / "clinic" / "cycle1" / "manifest.jsonl", rows)
     return tmp_path / "clinic" / "cycle1"
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_an_m4a_is_read_by_ffmpeg(tmp_path: Path) -> None:
         ["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", "-c:a", "aac", "-b:a", "128k", target],
         check=True,
     )
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"audio_filepath": "a.m4a", "text": "whole"},
         {"audio_filepath": "a.m4a", "text": "part", "offset": 1.5, "duration": 2},
     ]
