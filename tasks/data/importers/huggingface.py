@@ -115,6 +115,8 @@ def _library() -> Any:  # noqa: ANN401 - a module without types
     except ImportError as absent:
         raise needs_package("datasets", "Reading a Hugging Face data set") from absent
     datasets.disable_progress_bars()
+    # Its loader counts itself at a server, of local files too; a clinic's machine calls nobody.
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     return datasets
 
 

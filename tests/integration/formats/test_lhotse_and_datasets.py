@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 import datasets
@@ -196,8 +197,16 @@ def test_an_export_is_whole_or_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_an_audio_folder(tmp_path: Path, kind: str) -> None:
-    """Its metadata is what datasets writes; a split is a folder."""
+def test_an_audio_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Its metadata is what datasets writes; a split is a folder; no server is asked."""
+    asked: list[object] = []
+
+    def look_up(*place: Any, **more: Any) -> Any:
+        asked.append(place)
+        raise OSError("no network here")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(datasets.config, "HF_UPDATE_DOWNLOAD_COUNTS", True)
     made = voices(tmp_path / "source" / "train")
     table = {"file_name": ["0.wav", "1.wav", "2.wav"], "transcription": list(TEXTS)}
     found = datasets.Dataset.from_dict(table)
@@ -205,5 +214,6 @@ def test_an_audio_folder(tmp_path: Path, kind: str) -> None:
     {"csv": found.to_csv, "jsonl": found.to_json, "parquet": found.to_parquet}[kind](path)
     assert run(tmp_path / "source", tmp_path / "cycle1").format == "hf-audiofolder"
     check(tmp_path / "cycle1", made)
+    assert asked == []
     with pytest.raises(InputError, match=r"has 0 tables of metadata"):
         run(tmp_path / "source", tmp_path / "cycle2", reading=ReadOptions(part="test"))

@@ -98,7 +98,7 @@ def test_every_test_lies_in_a_tier() -> None:
         for path in tests.rglob("test_*.py")
         if "__pycache__" not in path.parts
     ]
-    kinds = {"nemo", "prefect", "docker", "ssh", "browser", "processes"}
+    kinds = {"nemo", "prefect", "docker", "ssh", "browser", "processes", "formats"}
     strays = [
         parts
         for parts in tiers
