@@ -201,7 +201,7 @@ def tags(
     out: Annotated[Path, typer.Option("--out", help="Where the copy goes.")],
     drop: Annotated[TagChoice, typer.Option("--drop", help="The tag, or the row that holds it.")],
 ) -> None:
-    """Copy a manifest without tags such as [noise], (inaudible) and speakers' labels."""
+    """Copy a manifest without tags such as (noise), (inaudible) and speakers' labels."""
     from tasks.data import transcript_tags
 
     tagged, rows = transcript_tags.rewrite(manifest, out, drop)
