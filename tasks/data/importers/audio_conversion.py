@@ -42,6 +42,12 @@ NARROW_RATE = 8000
 _EXACT_16 = frozenset(("PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW", "ALAC_16"))
 _WIDE = frozenset(("PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32"))
 _FULL_SCALE = 32768
+_FFMPEG_WRITES = "FLOAT"
+# Wave64's format chunk: its identity, its size in 8 bytes, then a format tag; 24 bytes behind that
+# the identity of an extended format begins, with the tag that it stands for.
+_W64_FORMAT = bytes.fromhex("666d7420f3acd3118cd100c04f8edb8a")
+_EXTENSIBLE, _IEEE_FLOAT = b"\xfe\xff", b"\x03\x00"
+_HEAD_BYTES = 4096
 _BLOCK_FRAMES = 1 << 18
 _LENGTH_UNKNOWN = 1 << 62
 # Ends of segments are rounded; an end this far behind the recording's end is the recording's end.
@@ -166,6 +172,7 @@ def open_recording(
         try:
             audio = soundfile.SoundFile(str(recording.path) if data is None else io.BytesIO(data))
             source_format = f"{audio.format} {audio.subtype}"
+            _require_true_format(recording, data, audio)
             if data is None:
                 _check_header(recording.path, audio)
             lossy = audio.subtype not in _EXACT_16 and audio.subtype not in _WIDE
@@ -174,9 +181,12 @@ def open_recording(
                 audio.close()
                 audio = soundfile.SoundFile(str(temporary[-1]))
         except soundfile.SoundFileError as wrong:
-            temporary.append(scratch / f"{digest[:32]}.w64")
+            temporary.append(scratch / f"{digest[:32]}.wav")
             _run_ffmpeg(recording, data, temporary[-1], str(wrong))
             audio, lossy = soundfile.SoundFile(str(temporary[-1])), True
+            if audio.subtype != _FFMPEG_WRITES:
+                told = f"ffmpeg's {_FFMPEG_WRITES} is read as {audio.subtype}"
+                raise AssertionError(told) from wrong
             source_format = f"{recording.name.rpartition('.')[2].upper()} by ffmpeg"
         with audio:
             yield OpenRecording(audio, digest, lossy, source_format)
@@ -197,6 +207,30 @@ def _read(recording: Recording) -> tuple[bytes | None, str]:
             f"{recording.name} cannot be read ({cause})", f"put the recording there, {SKIP_FIX}"
         ) from wrong
     return data, hashlib.sha256(data).hexdigest()
+
+
+def _require_true_format(
+    recording: Recording, data: bytes | None, audio: soundfile.SoundFile
+) -> None:
+    """Leave to ffmpeg what libsndfile 1.2.2 would read as whole numbers although it holds floats.
+
+    In Wave64 it does so where the sample format stands in the extension of the format chunk, as
+    ffmpeg 5 writes it; the sound is then distorted, without an error.
+
+    Raises:
+        soundfile.SoundFileError: it would.
+    """
+    if (audio.format, audio.subtype) not in {("W64", "PCM_32"), ("W64", "PCM_16")}:
+        return
+    if data is None:
+        with recording.path.open("rb") as stream:
+            head = stream.read(_HEAD_BYTES)
+    else:
+        head = data[:_HEAD_BYTES]
+    chunk = head.find(_W64_FORMAT)
+    extended = head[chunk + 24 : chunk + 26] == _EXTENSIBLE
+    if chunk >= 0 and extended and head[chunk + 48 : chunk + 50] == _IEEE_FLOAT:
+        raise soundfile.SoundFileError("libsndfile reads the floats of this Wave64 as integers")
 
 
 def _check_header(path: Path, audio: soundfile.SoundFile) -> None:
@@ -244,7 +278,8 @@ def _run_ffmpeg(recording: Recording, data: bytes | None, target: Path, reason: 
         [
             *(program, "-nostdin", "-v", "error", "-y"),
             *("-protocol_whitelist", "file,pipe", "-i", source),
-            *("-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "w64", str(target)),
+            # RF64 beyond four gigabytes; its Wave64 is not read as floats (below).
+            *("-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "wav", "-rf64", "auto", str(target)),
         ],
         input=data,
         stdin=subprocess.DEVNULL if data is None else None,
