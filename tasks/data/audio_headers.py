@@ -22,6 +22,12 @@ _CHUNK_HEADER_BYTES = 8
 # A writer that closes badly may leave a few bytes after the samples.
 _STRAY_BYTES = 64
 
+# Wave64's format chunk: its identity, its size in 8 bytes, then a format tag. 24 bytes behind that
+# the identity of an extended format begins, with the tag that it stands for.
+_W64_FORMAT = bytes.fromhex("666d7420f3acd3118cd100c04f8edb8a")
+_EXTENSIBLE, _IEEE_FLOAT = b"\xfe\xff", b"\x03\x00"
+_W64_HEAD_BYTES = 4096
+
 _MPEG_KBITS = {
     1: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
@@ -67,6 +73,24 @@ def wav_facts(path: Path) -> HeaderFacts | None:
                 if tag not in _FIXED_SIZE_FORMATS:
                     return HeaderFacts()
     return HeaderFacts()
+
+
+def misread_wave64(stream: BinaryIO) -> str | None:
+    """Return why libsndfile 1.2.2 misreads a Wave64 file; None if it does not.
+
+    It takes floats for whole numbers where the sample format stands in the extension of the format
+    chunk, as ffmpeg 5 writes it. The sound is then distorted, without an error.
+
+    Args:
+        stream: the file's bytes, from its first on.
+    """
+    head = stream.read(_W64_HEAD_BYTES)
+    chunk = head.find(_W64_FORMAT)
+    if chunk < 0 or head[chunk + 24 : chunk + 26] != _EXTENSIBLE:
+        return None
+    if head[chunk + 48 : chunk + 50] != _IEEE_FLOAT:
+        return None
+    return "libsndfile reads the floats of this Wave64 as integers"
 
 
 def _data_facts(stream: BinaryIO, size: int, stated: int, frame_bytes: int) -> HeaderFacts:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile
 
-from tasks.data.audio_headers import HeaderFacts, find_misstated_chunk, mpeg_facts, wav_facts
+from tasks.data.audio_headers import (
+    HeaderFacts,
+    find_misstated_chunk,
+    misread_wave64,
+    mpeg_facts,
+    wav_facts,
+)
 from tasks.data.sound_level import NO_LEVEL, LevelMeter, SoundLevel
 
 if TYPE_CHECKING:
@@ -94,6 +100,10 @@ def probe(path: Path) -> AudioFacts | Unreadable:
                 return Unreadable(
                     "its header does not state the length, as where it was written into a pipe"
                 )
+            if audio_file.format == "W64":
+                with path.open("rb") as stream:
+                    if reason := misread_wave64(stream):
+                        return Unreadable(reason)
             meter = LevelMeter(rate, channels)
             is_mpeg = audio_file.subtype.startswith("MPEG_LAYER")
             digest.update(f"{rate} {channels}\n".encode())

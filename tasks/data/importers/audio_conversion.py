@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 
 from tasks.common import hashing
-from tasks.data.audio_headers import mpeg_facts, wav_facts
+from tasks.data.audio_headers import misread_wave64, mpeg_facts, wav_facts
 from tasks.data.importers.source_rows import SKIP_FIX, needs_package
 
 if TYPE_CHECKING:
@@ -43,11 +43,6 @@ _EXACT_16 = frozenset(("PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW", "ALAC_16"))
 _WIDE = frozenset(("PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32"))
 _FULL_SCALE = 32768
 _FFMPEG_WRITES = "FLOAT"
-# Wave64's format chunk: its identity, its size in 8 bytes, then a format tag; 24 bytes behind that
-# the identity of an extended format begins, with the tag that it stands for.
-_W64_FORMAT = bytes.fromhex("666d7420f3acd3118cd100c04f8edb8a")
-_EXTENSIBLE, _IEEE_FLOAT = b"\xfe\xff", b"\x03\x00"
-_HEAD_BYTES = 4096
 _BLOCK_FRAMES = 1 << 18
 _LENGTH_UNKNOWN = 1 << 62
 # Ends of segments are rounded; an end this far behind the recording's end is the recording's end.
@@ -212,25 +207,16 @@ def _read(recording: Recording) -> tuple[bytes | None, str]:
 def _require_true_format(
     recording: Recording, data: bytes | None, audio: soundfile.SoundFile
 ) -> None:
-    """Leave to ffmpeg what libsndfile 1.2.2 would read as whole numbers although it holds floats.
-
-    In Wave64 it does so where the sample format stands in the extension of the format chunk, as
-    ffmpeg 5 writes it; the sound is then distorted, without an error.
+    """Leave to ffmpeg what libsndfile would distort.
 
     Raises:
         soundfile.SoundFileError: it would.
     """
-    if (audio.format, audio.subtype) not in {("W64", "PCM_32"), ("W64", "PCM_16")}:
+    if audio.format != "W64":
         return
-    if data is None:
-        with recording.path.open("rb") as stream:
-            head = stream.read(_HEAD_BYTES)
-    else:
-        head = data[:_HEAD_BYTES]
-    chunk = head.find(_W64_FORMAT)
-    extended = head[chunk + 24 : chunk + 26] == _EXTENSIBLE
-    if chunk >= 0 and extended and head[chunk + 48 : chunk + 50] == _IEEE_FLOAT:
-        raise soundfile.SoundFileError("libsndfile reads the floats of this Wave64 as integers")
+    with recording.path.open("rb") if data is None else io.BytesIO(data) as stream:
+        if reason := misread_wave64(stream):
+            raise soundfile.SoundFileError(reason)
 
 
 def _check_header(path: Path, audio: soundfile.SoundFile) -> None:
@@ -278,7 +264,7 @@ def _run_ffmpeg(recording: Recording, data: bytes | None, target: Path, reason: 
         [
             *(program, "-nostdin", "-v", "error", "-y"),
             *("-protocol_whitelist", "file,pipe", "-i", source),
-            # RF64 beyond four gigabytes; its Wave64 is not read as floats (below).
+            # RF64 beyond four gigabytes; its Wave64 is misread (audio_headers.py).
             *("-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "wav", "-rf64", "auto", str(target)),
         ],
         input=data,

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import signal
-import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
 from tasks.common.errors import InputError
-from tests.support import corpora, factories
+from tests.support import audio_cases, corpora, factories
 from tests.support.corpora import run, speech, write
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 ROOT = Path(__file__).parents[3]
 
@@ -82,31 +78,11 @@ def test_in_and_out_again(tmp_path: Path) -> None:
     assert "t.csv:4: there is no recording" in refused.stderr
 
 
-def extended_wave64(path: Path, samples: npt.NDArray[np.float32], rate: int) -> None:
-    """Write floats as ffmpeg 5 does: what they are stands in the format chunk's extension."""
-    riff, wave, fmt, data = (
-        bytes.fromhex(text)
-        for text in (
-            "726966662e91cf11a5d628db04c10000",
-            "77617665f3acd3118cd100c04f8edb8a",
-            "666d7420f3acd3118cd100c04f8edb8a",
-            "64617461f3acd3118cd100c04f8edb8a",
-        )
-    )
-    floats = bytes.fromhex("0300000000001000800000aa00389b71")
-    chunk = struct.pack("<HHIIHHHHI", 0xFFFE, 1, rate, 4 * rate, 4, 32, 22, 32, 4) + floats
-    body = samples.astype("<f4").tobytes()
-    format_chunk = fmt + struct.pack("<Q", 24 + len(chunk)) + chunk
-    sound = data + struct.pack("<Q", 24 + len(body)) + body
-    size = 40 + len(format_chunk) + len(sound)
-    path.write_bytes(riff + struct.pack("<Q", size) + wave + format_chunk + sound)
-
-
 def test_floats_that_libsndfile_reads_as_integers_are_not_imported(tmp_path: Path) -> None:
     """Without ffmpeg, which reads them, the import is refused; it was distorted sound before."""
     (tmp_path / "source").mkdir()
     voice = (speech(3) / 32768).astype(np.float32)
-    extended_wave64(tmp_path / "source" / "a.w64", voice, 16000)
+    audio_cases.write_extended_wave64(tmp_path / "source" / "a.w64", voice, 16000)
     assert soundfile.info(tmp_path / "source" / "a.w64").subtype == "PCM_32"  # it is not
     rows = [{"audio_filepath": "a.w64", "text": "whole"}]
     source = factories.write_rows(tmp_path / "source" / "manifest.jsonl", rows)
@@ -119,7 +95,9 @@ def test_with_ffmpeg_they_are_what_they_are(tmp_path: Path) -> None:
     """Sample by sample."""
     (tmp_path / "source").mkdir()
     voice = speech(3)
-    extended_wave64(tmp_path / "source" / "a.w64", (voice / 32768).astype(np.float32), corpora.RATE)
+    audio_cases.write_extended_wave64(
+        tmp_path / "source" / "a.w64", (voice / 32768).astype(np.float32), corpora.RATE
+    )
     rows = [{"audio_filepath": "a.w64", "text": "whole"}]
     source = factories.write_rows(tmp_path / "source" / "manifest.jsonl", rows)
     run(source, tmp_path / "cycle1")

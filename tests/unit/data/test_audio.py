@@ -12,11 +12,11 @@ import soundfile
 
 from tasks.data import audio_probe
 from tasks.data.audio_checks import AudioLimits
-from tasks.data.audio_probe import AudioFacts
+from tasks.data.audio_probe import AudioFacts, Unreadable
 from tasks.data.findings import Severity
 from tasks.data.preflight import PreflightResult, preflight
 from tests.support import factories
-from tests.support.audio_cases import HOLD_16_BITS, RATE, loud, write
+from tests.support.audio_cases import HOLD_16_BITS, RATE, loud, write, write_extended_wave64
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,3 +123,14 @@ def test_the_loudest_sample_is_found(tmp_path: Path) -> None:
     fact = facts(path)
     assert fact.peak == 32768
     assert fact.duration == pytest.approx(3 / 16000)
+
+
+def test_floats_that_libsndfile_reads_as_integers_are_refused(tmp_path: Path) -> None:
+    """A Wave64 whose sample format stands in an extension: it would be distorted in silence."""
+    path = tmp_path / "a.w64"
+    write_extended_wave64(path, loud() / 32768)
+    found = audio_probe.probe(path)
+    assert isinstance(found, Unreadable)
+    assert found.reason == "libsndfile reads the floats of this Wave64 as integers"
+    soundfile.write(tmp_path / "b.w64", loud() / 32768, RATE, subtype="FLOAT")
+    assert facts(tmp_path / "b.w64").peak > 0
