@@ -278,6 +278,9 @@ REACHED: dict[Fault, Callable[[Stage], None]] = {
     Fault.BYTES_OVERWRITTEN: lambda stage: stage.says(
         "nvrtc_guard.CorruptedBytesError: the bytes b' ' do not read as themselves in this process"
     ),
+    Fault.NO_BOOSTING: lambda stage: stage.says(
+        "phrase boosting is not available: NeMo 2.4.0 has no boosting tree"
+    ),
     Fault.STOPPED: removed_by_another,
     Fault.ENGINE_LOST: engine_gone,
     Fault.NO_MODEL: lambda stage: stage.plays(GOOD),
@@ -306,6 +309,7 @@ REMEDIES = {
     Fault.NO_BF16: "fp32 with a smaller batch",
     Fault.ROWS_LOST: "Check durations",
     Fault.BYTES_OVERWRITTEN: "report the versions",
+    Fault.NO_BOOSTING: "leave boosting out",
     Fault.STOPPED: "goes on from its last checkpoint",
     Fault.ENGINE_LOST: "goes on from its last checkpoint",
     Fault.NO_MODEL: "without a whole .nemo",

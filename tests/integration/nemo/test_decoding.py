@@ -523,17 +523,18 @@ def test_a_set_apart_is_prepared_for_alone_and_after_the_others(
     calls: list[tuple[object, ...]] = []
     model = SimpleNamespace(describe=lambda: "", release=lambda: calls.append(("release",)))
 
-    def prepare(_: object, longest: float, together: int | None = None) -> str:
+    def prepare(_: object, longest: float, *, together: int | None, shift: int) -> str:
         calls.append(("prepare", longest, together))
+        assert not shift
         return f"for {longest:g} s"
 
-    def decode(_: object, audio: list[str], *rest: object) -> list[str]:
-        calls.append(("decode", len(audio), rest[1]))
-        return [""] * len(audio)
+    def decode(_: object, audio: list[str], *rest: object) -> list[list[str]]:
+        calls.append(("decode", len(audio), rest[2]))
+        return [[""]] * len(audio)
 
     monkeypatch.setattr(program, "load", lambda *_: model)
     monkeypatch.setattr(program.decoding_pipeline, "prepare", prepare)
-    monkeypatch.setattr(program.decoding_pipeline, "transcribe", decode)
+    monkeypatch.setattr(program.decoding_pipeline, "transcribe_variants", decode)
     sets = [([3.0, 2.0], False), ([2.5], False), ([120.0, 60.0, 30.0], True)]
     request = {
         "jobs": [
