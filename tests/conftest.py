@@ -32,7 +32,6 @@ settings.load_profile("default")  # --hypothesis-profile=nightly comes after it
 
 TESTS = Path(__file__).parent
 _MODELS = {"nemo", "docker"}
-_PROGRAMS = {"processes", "formats"}
 _TRAINS_ON_THE_SITE = "test_nemo_trains_and_decodes_on_the_site"
 
 
@@ -55,18 +54,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _ByKind(LoadScopeScheduling):  # type: ignore[misc]  # untyped
-    """Gives one process what trains and decodes, here or in a container, and others the rest.
+    """Gives one process what trains and decodes, here or in a container, and one the rest.
 
-    Two trainings at a time on two cores take many times as long as one after the other. What needs
-    no server is a part of its own, for the process that is done first.
+    Two trainings at a time on two cores take many times as long as one after the other.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         kind = nodeid.removeprefix("tests/integration/").partition("/")[0]
         trains = kind in _MODELS or nodeid.endswith(_TRAINS_ON_THE_SITE)
-        if trains:
-            return "models"
-        return "programs" if kind in _PROGRAMS else "the rest"
+        return "models" if trains else "the rest"
 
 
 @pytest.hookimpl(optionalhook=True)
