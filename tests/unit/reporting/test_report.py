@@ -293,12 +293,12 @@ def test_several_decodes_a_row_are_told_beside_the_plain_figures(tmp_path: Path)
     decision = json.loads(path.read_text())
     decision["by"] = {"drug": {"ker_a": 0.8, "ker_b": 0.3125, "decodes": 8}}
     path.write_text(json.dumps(decision))
-    page = write_report(cycle, run_record.read(cycle))[0].read_text(encoding="utf-8")
+    page = render(gather(cycle, run_record.read(cycle)))
     assert "The verdict rests on 8 decodes of each of these recordings, 7 of them with" in page
     assert "KER goes from 0.800 to <strong>0.312</strong> on average" in page
     del decision["by"]["drug"]["decodes"]
     path.write_text(json.dumps(decision))
-    page = write_report(cycle, run_record.read(cycle))[0].read_text(encoding="utf-8")
+    page = render(gather(cycle, run_record.read(cycle)))
     assert "The verdict rests on" not in page
 
 
