@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Under half a point no set of a few hundred sentences can tell anything.
 _LEAST_ROOM = 0.005
+UPPER_CONFIDENCE = 0.95
+"""Of the one-sided interval whose end must lie under the bound."""
 
 
 class GuardrailStatus(StrEnum):
@@ -155,8 +157,8 @@ class Guardrail:
         at_most = ""
         if self.upper is not None:
             at_most = (
-                f"; with 95 % confidence at most {100 * self.upper:+.2f}, bound "
-                f"{100 * self.bound:+.2f}"
+                f"; with {100 * UPPER_CONFIDENCE:.0f} % confidence at most {100 * self.upper:+.2f}, "
+                f"bound {100 * self.bound:+.2f}"
             )
         spelling = ""
         if (letter := self.to_the_letter) is not None:
@@ -191,6 +193,7 @@ class Guardrail:
             "ci": None if self.interval is None else self.interval.as_list(),
             "limit": self.limit,
             "upper": self.upper,
+            "upper_confidence": UPPER_CONFIDENCE,
             "bound": None if math.isinf(self.bound) else self.bound,
             "synthetic": self.synthetic,
         }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from asr_flywheel.site.local_site import Site
 
-_MOST_BYTES = 200_000
+_MOST_BYTES = 300_000
 
 
 def shoot(page: Page, out: Path, name: str) -> None:

@@ -306,17 +306,23 @@ def test_the_guardrail_is_shown_as_it_was_judged(tmp_path: Path) -> None:
     """In the canonical view; an older version's was to the letter."""
     letter = Guardrail(200, 0.1, 0.2, 0.1, 0.2, Interval(0.05, 0.15), 0.005)
     guardrail = Guardrail(
-        200, 0.036, 0.037, 0.1, 0.2, Interval(-0.002, 0.004), 0.005, to_the_letter=letter
+        200, 0.036, 0.037, 0.1, 0.2, Interval(-0.002, 0.004), 0.005, 0.003, to_the_letter=letter
     )
     turn = prepared_cycles.Turn(guardrail=guardrail)
     cycle = open_cycle(prepared_cycles.finish_turn(tmp_path, 1, turn))
-    assert "3.6 % → 3.7 % on 200 sentences" in render(gather(cycle, run_record.read(cycle)))
+    page = render(gather(cycle, run_record.read(cycle)))
+    assert "3.6 % → 3.7 % on 200 sentences" in page
+    assert "With 95 % confidence the rise is at most" in page
     path = cycle.path / "decision.json"
     decision = json.loads(path.read_text())
-    for name in ("canonical_wer_a", "canonical_wer_b", "status_to_the_letter"):
+    for name in (
+        "canonical_wer_a", "canonical_wer_b", "status_to_the_letter", "upper_confidence",
+    ):  # fmt: skip
         del decision["guardrail"][name]
     path.write_text(json.dumps(decision))
-    assert "10.0 % → 20.0 % on 200 sentences" in render(gather(cycle, run_record.read(cycle)))
+    page = render(gather(cycle, run_record.read(cycle)))
+    assert "10.0 % → 20.0 % on 200 sentences" in page
+    assert "With 90 % confidence the rise is at most" in page
 
 
 def test_a_tenfold_dose_is_named_on_the_first_screen(
