@@ -157,8 +157,8 @@ class Guardrail:
         at_most = ""
         if self.upper is not None:
             at_most = (
-                f"; with {100 * UPPER_CONFIDENCE:.0f} % confidence at most {100 * self.upper:+.2f}, "
-                f"bound {100 * self.bound:+.2f}"
+                f"; with {100 * UPPER_CONFIDENCE:.0f} % confidence at most "
+                f"{100 * self.upper:+.2f}, bound {100 * self.bound:+.2f}"
             )
         spelling = ""
         if (letter := self.to_the_letter) is not None:
