@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from tasks.evaluation.row_matching import keys
 from tasks.evaluation.scoring import score
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
+from tasks.stages.choose import count_rows, selection_rows
 from tasks.transcription.boosting_phrases import (
     PhraseLine,
     PhraseList,
@@ -95,8 +95,7 @@ class BoostingRows:
     @property
     def counts(self) -> dict[str, int]:
         """Selection rows of each priority category."""
-        found = Counter(name for row in self.selection for name in _counted(row, self.priority))
-        return {category: found[category] for category in self.priority}
+        return count_rows(self.selection, self.priority)
 
     @property
     def enough(self) -> bool:
@@ -156,12 +155,6 @@ def make_lists(
     among = phrase_list([*map(PhraseLine, terms.phrases), *map(PhraseLine, names)], style)
     distractors = len(among.phrases) - len(terms.phrases)
     return BoostingLists(among, terms, terms.phrases, distractors)
-
-
-def _counted(row: CheckedRow, priority: Sequence[str]) -> set[str]:
-    """Return the priority categories of which a row has a term."""
-    categories = {item.entity_category for item in row.utterance.flagged}
-    return {category for category in categories if category is not None and category in priority}
 
 
 def find_split(cycle: Cycle, rows: tuple[CheckedRow, ...]) -> Split | None:
@@ -226,9 +219,7 @@ def divide_rows(
     Raises:
         InputError: a priority category has no held-out row with a term.
     """
-    selection = tuple(
-        row for row in rows if row.utterance.row in split.chooses and _counted(row, priority)
-    )
+    selection = selection_rows(rows, split, priority)
     held_out = tuple(row for row in rows if row.utterance.row in split.held_out)
     divided = BoostingRows(selection, held_out, general, tuple(priority), policy, roots)
     silent = score(hypothesis_for(row.utterance, "", Partition.HELD_OUT) for row in held_out)

@@ -28,11 +28,12 @@ from tasks.transcription.mixtures import ChoosingAudio, MixturesWanted
 from tasks.transcription.rows import audio_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tasks.data.preflight import CheckedRow
+    from tasks.data.split import Split
     from tasks.data.training_set import TrainingSet
     from tasks.decision.guardrail import GuardrailPolicy
     from tasks.evaluation.scoring import UtteranceScore
@@ -73,8 +74,7 @@ class ChoosingRows:
     @property
     def counts(self) -> dict[str, int]:
         """Selection rows by category; each priority category is named."""
-        found = Counter(name for row in self.selection for name in _counted(row, self.priority))
-        return {category: found[category] for category in self.priority}
+        return count_rows(self.selection, self.priority)
 
     @property
     def enough(self) -> bool:
@@ -173,11 +173,7 @@ def choosing_rows(
 ) -> ChoosingRows:
     """Return the rows that choose: of the priority categories, with a term, in selection.jsonl."""
     return ChoosingRows(
-        tuple(
-            row
-            for row in rows
-            if row.utterance.row in data.split.chooses and _counted(row, priority)
-        ),
+        selection_rows(rows, data.split, priority),
         tuple(general),
         tuple(priority),
         policy,
@@ -185,7 +181,22 @@ def choosing_rows(
     )
 
 
-def _counted(row: CheckedRow, priority: Container[str]) -> set[str]:
+def selection_rows(
+    rows: Iterable[CheckedRow], split: Split, priority: Sequence[str]
+) -> tuple[CheckedRow, ...]:
+    """Return the rows of selection.jsonl that have a term of a priority category."""
+    return tuple(
+        row for row in rows if row.utterance.row in split.chooses and _counted(row, priority)
+    )
+
+
+def count_rows(rows: Iterable[CheckedRow], priority: Sequence[str]) -> dict[str, int]:
+    """Count the rows with a term of each priority category; each of these is named."""
+    found = Counter(name for row in rows for name in _counted(row, priority))
+    return {category: found[category] for category in priority}
+
+
+def _counted(row: CheckedRow, priority: Sequence[str]) -> set[str]:
     """Return the priority categories of which a row has a term."""
     categories = {item.entity_category for item in row.utterance.flagged}
     return {category for category in categories if category is not None and category in priority}
