@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
-from tasks.common.errors import TranscriptionError
 from tasks.runtimes.base import Job, Runtime
 from tasks.transcription import offline
+from tasks.transcription.mixtures import read_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -107,15 +107,7 @@ def decode_boosted(
         request={
             "model": map_path(model),
             "lists": {name: list(phrases) for name, phrases in lists.items()},
-            "sets": [
-                {
-                    "name": one.name,
-                    "audio": [map_path(path) for path in one.audio.audio],
-                    "durations": one.audio.durations,
-                    "lead": one.lead,
-                }
-                for one in sets
-            ],
+            "sets": [one.as_request(map_path) for one in sets],
             "answers": map_path(work),
         },
         work=work,
@@ -124,6 +116,7 @@ def decode_boosted(
     )
     texts: BoostedTexts = {}
     times = BoostingTimes({}, {})
+    asked: list[ChoosingAudio] = []
 
     def handle_line(line: str) -> None:
         if not line.startswith('{"event"'):
@@ -131,7 +124,8 @@ def decode_boosted(
         event = json.loads(line)
         if event["event"] == "candidate":
             candidate = BoostedCandidate(event["list"], float(event["strength"]))
-            texts.setdefault(candidate, {}).update(_read(work / event["out"], sets))
+            of_candidate = read_texts(work / event["out"], asked)
+            texts.setdefault(candidate, {}).update(of_candidate)
             seconds = times.decoding.get(candidate, 0.0) + float(event["seconds"])
             times.decoding[candidate] = seconds
             name = f"{candidate.phrases} at {candidate.strength:g}" if candidate.phrases else "base"
@@ -142,7 +136,9 @@ def decode_boosted(
             times.how = event["how"]
             report(event["how"])
         elif event["event"] == "asks":
-            _answer(work / f"answer-{event['number']}.json", answer(texts))
+            wanted = answer(texts)
+            asked[:] = [one for one in sets if wanted is not None and one.name in wanted.sets]
+            _answer(work / f"answer-{event['number']}.json", wanted)
 
     try:
         offline.run_job(job, runtime, handle_line, "boosting")
@@ -173,14 +169,3 @@ def _answer(path: Path, wanted: CandidatesWanted | None) -> None:
         candidates = [[one.phrases, one.strength] for one in wanted.candidates]
         content = {"sets": wanted.sets, "candidates": candidates}
     atomic_files.write_text(path, json.dumps(content))
-
-
-def _read(path: Path, sets: Sequence[ChoosingAudio]) -> Texts:
-    written = json.loads(path.read_text(encoding="utf-8"))["hyps"]
-    rows = {one.name: len(one.audio.audio) for one in sets}
-    for name, texts in written.items():
-        if len(texts) != rows[name]:
-            raise TranscriptionError(
-                f"{path.name}: {len(texts)} texts for the {rows[name]} recordings of {name}."
-            )
-    return {name: tuple(texts) for name, texts in written.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
 from tasks.common.errors import TranscriptionError
@@ -42,6 +42,15 @@ class ChoosingAudio:
     name: str
     audio: AudioSet
     lead: int = 0
+
+    def as_request(self, map_path: Callable[[Path], str]) -> dict[str, Any]:
+        """Return the set as a job's request names it."""
+        return {
+            "name": self.name,
+            "audio": [map_path(path) for path in self.audio.audio],
+            "durations": self.audio.durations,
+            "lead": self.lead,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +106,7 @@ def decode_mixtures(
         request={
             "base": map_path(base),
             "tuned": map_path(tuned),
-            "sets": [
-                {
-                    "name": one.name,
-                    "audio": [map_path(path) for path in one.audio.audio],
-                    "durations": one.audio.durations,
-                    "lead": one.lead,
-                }
-                for one in sets
-            ],
+            "sets": [one.as_request(map_path) for one in sets],
             "values": first.values,
             "answers": map_path(work),
             "out": map_path(work / "shipped.nemo"),
@@ -123,7 +124,7 @@ def decode_mixtures(
         event = json.loads(line)
         if event["event"] == "candidate":
             value = round(float(event["value"]), _VALUE_DIGITS)
-            texts[value] = _read(work / event["out"], sets)
+            texts[value] = read_texts(work / event["out"], sets)
             seconds[value] = float(event["seconds"])
             report(f"value {value:g} in {seconds[value]:.1f} s")
         elif event["event"] == "asks":
@@ -192,7 +193,12 @@ def _make_work_folder(out: Path) -> Path:
     return work
 
 
-def _read(path: Path, sets: Sequence[ChoosingAudio]) -> Texts:
+def read_texts(path: Path, sets: Sequence[ChoosingAudio]) -> Texts:
+    """Return what a job wrote of these sets.
+
+    Raises:
+        TranscriptionError: it has not a text for each recording.
+    """
     written = json.loads(path.read_text(encoding="utf-8"))["hyps"]
     for one in sets:
         if len(written.get(one.name, ())) != len(one.audio.audio):
