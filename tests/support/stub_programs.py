@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +36,27 @@ def own_programs(folder: Path, **programs: str) -> Path:
     for name, text in programs.items():
         (folder / f"{name}.py").write_text(text)
     return folder
+
+
+def run_command(
+    folder: Path, *arguments: str, programs: Path = STUB
+) -> subprocess.CompletedProcess[str]:
+    """Run asr-flywheel in a folder, with these entry programs and a Prefect home of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "asr_flywheel", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        cwd=folder,
+        env={
+            **os.environ,
+            ENTRYPOINTS_VARIABLE: str(programs),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PREFECT_HOME": str(folder / "prefect"),
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        },
+    )
 
 
 @contextmanager

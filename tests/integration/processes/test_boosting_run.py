@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks.runtimes.base import ENTRYPOINTS_VARIABLE
 from tests.support import factories, stub_programs
 
 if TYPE_CHECKING:
@@ -49,33 +45,13 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def program(
-    clinic: Path, *arguments: str, programs: Path = stub_programs.STUB
-) -> subprocess.CompletedProcess[str]:
-    """Run the program with the stub in the place of NeMo."""
-    return subprocess.run(
-        [sys.executable, "-m", "asr_flywheel", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        cwd=clinic,
-        env={
-            **os.environ,
-            ENTRYPOINTS_VARIABLE: str(programs),
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "PREFECT_HOME": str(clinic / "prefect"),
-        },
-    )
-
-
 def test_a_nemo_that_cannot_boost_ends_a_run_before_it_trains(clinic: Path, tmp_path: Path) -> None:
     """The fault has a name and a remedy, and no training has begun."""
     programs = tmp_path / "programs"
     shutil.copytree(stub_programs.STUB, programs)
     line = "phrase boosting is not available: NeMo 2.4.0 has no boosting tree"
     (programs / "boost_strengths.py").write_text(f"import sys\nsys.exit({line!r})\n")
-    ended = program(
+    ended = stub_programs.run_command(
         clinic, "run", "cycle1", *OPTIONS, "--epochs", "1", "--boost", "auto", programs=programs
     )
     assert ended.returncode == 1
@@ -85,8 +61,10 @@ def test_a_nemo_that_cannot_boost_ends_a_run_before_it_trains(clinic: Path, tmp_
 
 def test_command_writes_what_the_gate_reads(clinic: Path) -> None:
     """The formulary of the cycle is judged; the gate adds its answer and keeps its own."""
-    before = json.loads(program(clinic, "gate", "cycle1", *OPTIONS[:2], "--json").stdout)
-    ended = program(clinic, "boost", "cycle1", *OPTIONS, "--json")
+    before = json.loads(
+        stub_programs.run_command(clinic, "gate", "cycle1", *OPTIONS[:2], "--json").stdout
+    )
+    ended = stub_programs.run_command(clinic, "boost", "cycle1", *OPTIONS, "--json")
     assert ended.returncode == 0, ended.stderr
     result = json.loads(ended.stdout)
     assert result["base"] == "embedded"
@@ -94,7 +72,9 @@ def test_command_writes_what_the_gate_reads(clinic: Path) -> None:
     assert result["lists"]["judged list"]["duplicates"] == ["aspirin"]
     assert result["boosted"]["judged list"]["choice"]["chosen"]
     assert (clinic / "cycle1" / "phrases.txt").read_text() == "aspirin\nwarfarin\nheparin\n"
-    after = json.loads(program(clinic, "gate", "cycle1", *OPTIONS[:2], "--json").stdout)
+    after = json.loads(
+        stub_programs.run_command(clinic, "gate", "cycle1", *OPTIONS[:2], "--json").stdout
+    )
     answer = after.pop("boosting")
     assert answer["outcome"].startswith("boosting-")
     assert f"strength {result['strength']:g}" in answer["message"]
@@ -103,7 +83,9 @@ def test_command_writes_what_the_gate_reads(clinic: Path) -> None:
 
 def test_a_run_compares_four_models(clinic: Path) -> None:
     """Leaderboard and decision hold base and tuned model, with and without phrases."""
-    ended = program(clinic, "run", "cycle1", *OPTIONS, "--epochs", "2", "--boost", "auto")
+    ended = stub_programs.run_command(
+        clinic, "run", "cycle1", *OPTIONS, "--epochs", "2", "--boost", "auto"
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     following = clinic / "cycle2"
     decision = json.loads((following / "decision.json").read_text())

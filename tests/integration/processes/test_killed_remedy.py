@@ -19,26 +19,26 @@ def test_a_run_that_is_killed_in_a_remedy_goes_on_in_it(fresh_cycle: Path, tmp_p
     """The first training is found, the remedy ends, and the model is shipped."""
     general = factories.make_general(fresh_cycle.parent.parent / "general", 100)
     (general.parent / stub_programs.FORGOTTEN).touch()
-    command = [sys.executable, "-m", "asr_flywheel", "run", str(fresh_cycle), "--base", "embedded"]
-    command += ["--epochs", "2", "--selection-share", "0.6", "--general", str(general)]
-    environment = {
-        **os.environ,
-        **stub_programs.ENVIRONMENT,
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    }
+    command = ["run", str(fresh_cycle), "--base", "embedded", "--epochs", "2"]
+    command += ["--selection-share", "0.6", "--general", str(general)]
 
     def run(*more: str) -> None:
-        done = subprocess.run(
-            [*command, *more], env=environment, capture_output=True, text=True, check=False
-        )
+        done = stub_programs.run_command(tmp_path, *command, *more)
         assert done.returncode == 0, done.stdout + done.stderr
 
     run("--remedies", "0")
     (first,) = fresh_cycle.glob("models/*/adapted_model.nemo")
     with stub_programs.held(fresh_cycle), (tmp_path / "log").open("wb") as log:
         killed = subprocess.Popen(
-            command, env=environment, stdout=log, stderr=log, start_new_session=True
+            [sys.executable, "-m", "asr_flywheel", *command],
+            env={
+                **os.environ,
+                **stub_programs.ENVIRONMENT,
+                "PREFECT_HOME": str(tmp_path / "prefect"),
+            },
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         prefect_site.wait_for(
             lambda: killed.poll() is not None or prefect_site.trained_batches(fresh_cycle)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,20 +52,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def program(clinic: Path, *arguments: str) -> str:
     """What the program prints, with the stub in the place of NeMo."""
-    done = subprocess.run(
-        [sys.executable, "-m", "asr_flywheel", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        cwd=clinic,
-        env={
-            **os.environ,
-            **stub_programs.ENVIRONMENT,
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "PREFECT_HOME": str(clinic / "prefect"),
-        },
-    )
+    done = stub_programs.run_command(clinic, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
