@@ -24,7 +24,8 @@ import numpy as np
 import soundfile
 
 from tasks.common import atomic_files
-from tasks.data.importers.importing import ImportSettings, import_source
+from tasks.data.importers.import_settings import ImportSettings
+from tasks.data.importers.importing import import_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

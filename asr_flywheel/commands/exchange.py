@@ -73,7 +73,8 @@ def import_command(
     """Write a corpus as a cycle: its manifest, 16 kHz mono FLAC, and where each row is from."""
     from dataclasses import asdict
 
-    from tasks.data.importers.importing import ImportSettings, import_source
+    from tasks.data.importers.import_settings import ImportSettings
+    from tasks.data.importers.importing import import_source
 
     if faulty not in {_REFUSE, _LEAVE_OUT}:
         raise InputError(f"--faulty {faulty}: is neither {_REFUSE} nor {_LEAVE_OUT}.")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 
-from tasks.data.importers.importing import ImportSettings, ImportSummary, import_source
+from tasks.data.importers.import_settings import ImportSettings
+from tasks.data.importers.importing import ImportSummary, import_source
 from tasks.data.importers.source_rows import ReadOptions
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from scipy.signal import resample_poly
 from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.audio_probe import AudioFacts, probe
-from tasks.data.importers import audio_conversion, importing
+from tasks.data.importers import audio_conversion, row_conversion
 from tasks.data.importers.audio_conversion import ChannelRule
 from tasks.data.preflight import preflight
 from tests.support import corpora, factories
@@ -213,7 +213,7 @@ def test_a_stopped_import_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         converted.append(arguments[-1].name)
         return convert(*arguments)
 
-    monkeypatch.setattr(importing, "convert", stopped)
+    monkeypatch.setattr(row_conversion, "convert", stopped)
     with pytest.raises(KeyboardInterrupt):
         run(source, tmp_path / "cycle1")
     assert not (tmp_path / "cycle1").exists()
