@@ -10,14 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.data.importers import staging
-from tasks.data.importers.audio_conversion import (
-    ConversionError,
-    Span,
-    check_duration,
-    choose_channel,
-    convert,
-    open_recording,
-)
+from tasks.data.importers.audio_conversion import Span, check_duration, choose_channel, convert
+from tasks.data.importers.recording_reader import ConversionError, open_recording
 from tasks.data.importers.row_checks import MOST_FAULTS, find_fault, make_record, refusal
 from tasks.data.importers.source_rows import RowFault, SourceRow
 
@@ -26,9 +20,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from tasks.data.importers.audio_conversion import OpenRecording
     from tasks.data.importers.formats import SourceFormat
     from tasks.data.importers.import_settings import ImportSettings
+    from tasks.data.importers.recording_reader import OpenRecording
     from tasks.data.importers.staging import Staging
 
 BANDWIDTH = "bandwidth"
