@@ -10,7 +10,7 @@ term into every row would miss none.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from tasks.decision import mixture_choice
 from tasks.decision.mixture_choice import Candidate, Choice, ChoiceRule
@@ -59,15 +59,14 @@ class StrengthChoice:
 
     def as_dict(self) -> dict[str, object]:
         """Return the choice as boost.json holds it, by strengths."""
-        candidates = self.choice.as_dict().get("candidates") or []
+        candidates = cast("list[dict[str, Any]]", self.choice.as_dict()["candidates"])
         return {
             "strength": self.strength,
             "chosen": self.choice.chosen,
             "held": self.held,
             "reason": self.reason,
             "candidates": [
-                {"strength": strength_of(one["value"]), **_without_value(one)}
-                for one in candidates  # type: ignore[attr-defined]
+                {"strength": strength_of(one["value"]), **_without_value(one)} for one in candidates
             ],
         }
 

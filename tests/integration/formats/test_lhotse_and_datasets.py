@@ -55,7 +55,7 @@ def lhotse_set(folder: Path) -> tuple[Any, Any, list[Samples]]:
 
 
 @pytest.mark.parametrize("trimmed", [True, False])
-def test_lhotse_cuts(tmp_path: Path, trimmed: bool) -> None:  # noqa: FBT001
+def test_lhotse_cuts(tmp_path: Path, *, trimmed: bool) -> None:
     """One row for each supervision, whether cuts are as long as they or longer."""
     recordings, supervisions, expected = lhotse_set(tmp_path / "source")
     cuts = lhotse.CutSet.from_manifests(recordings=recordings, supervisions=supervisions)
@@ -102,7 +102,7 @@ def voices(folder: Path) -> list[Samples]:
 
 
 @pytest.mark.parametrize("embedded", [True, False])
-def test_a_data_set_on_disk(tmp_path: Path, embedded: bool) -> None:  # noqa: FBT001
+def test_a_data_set_on_disk(tmp_path: Path, *, embedded: bool) -> None:
     """With the recordings in the table, or beside it; a label is its name."""
     made = voices(tmp_path / "audio")
     paths = [tmp_path / "audio" / f"{number}.wav" for number in range(3)]

@@ -78,7 +78,7 @@ def test_a_loss_that_chance_explains_is_told_and_nothing_more() -> None:
 
 
 @pytest.mark.parametrize(("others", "worse"), [(0, True), (20, False)])
-def test_many_voices_are_not_many_chances(others: int, worse: bool) -> None:  # noqa: FBT001
+def test_many_voices_are_not_many_chances(others: int, *, worse: bool) -> None:
     """Seven rows broken are shown alone (p .008), and not where twenty others were looked at."""
     voices = [("björn", 0, 7, 10), *((f"v{number:02}", 0, 0, 5) for number in range(others))]
     found = check_groups(pairing(voices), diff.term_missed)

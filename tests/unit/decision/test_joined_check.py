@@ -37,7 +37,7 @@ def test_a_rise_that_chance_may_explain_is_no_harm_but_not_kept() -> None:
 
 
 @pytest.mark.parametrize(("lost", "held"), [(5, True), (6, False)])
-def test_the_limit_is_two_points_or_the_guardrails(lost: int, held: bool) -> None:  # noqa: FBT001
+def test_the_limit_is_two_points_or_the_guardrails(lost: int, *, held: bool) -> None:
     """Of 270 words 5 are 1.9 points and 6 are 2.2; a guardrail of three points allows both."""
     words = " ".join(SENTENCES).split()
     found = check_joined([recording(30, " ".join(words[:-lost]))], POLICY)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +76,7 @@ def test_dither_is_seeded_and_small(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("rate", "dithered"), [(8000, False), (48000, True), (44100, True)])
-def test_another_rate_is_resampled(tmp_path: Path, rate: int, dithered: bool) -> None:  # noqa: FBT001
+def test_another_rate_is_resampled(tmp_path: Path, rate: int, *, dithered: bool) -> None:
     """To the sound that an independent resampler gives; 8 kHz is marked as narrow."""
     moments = np.arange(2 * rate) / rate
     tones = sum(np.sin(2 * np.pi * tone * moments) for tone in (210, 900, 3100)) / 8
@@ -197,7 +196,7 @@ def test_the_cycle_passes_preflight_and_the_source_stays(tmp_path: Path) -> None
         "entity_category": "drug",
         "ward": "icu",
     }
-    assert sorted(os.listdir(tmp_path)) == ["cycle1", "source"]  # noqa: PTH208
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cycle1", "source"]
 
 
 def test_a_stopped_import_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +231,7 @@ def test_a_stopped_import_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         for name in ("cycle1", "cycle2")
     )
     assert first == second
-    assert sorted(os.listdir(tmp_path)) == ["cycle1", "cycle2", "source"]  # noqa: PTH208
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cycle1", "cycle2", "source"]
 
 
 def test_a_changed_recording_is_converted_again(tmp_path: Path) -> None:
