@@ -280,12 +280,17 @@ def run_tests(python: Path) -> int:
     # conftest.py wants the project's environment. CI has hypothesis set no deadline.
     line = [str(python), "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider"]
     line += ["-o", "addopts="]  # the marks that conftest.py declares are unknown without it
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    output = _run([*line, *TESTS], {**environment, "CI": "1"})
+    output = _run([*line, *TESTS], {**_own_environment(), "CI": "1"})
     passed = re.search(r"(\d+) passed", output)
     if passed is None or "skipped" in output:
         raise TrainingError(f"{python}: of {' '.join(TESTS)} some were skipped:\n{output[-2000:]}")
     return int(passed.group(1))
+
+
+def _own_environment() -> dict[str, str]:
+    """Leave out what the caller set for his own interpreter: paths, pytest's options."""
+    left_out = ("PYTHONPATH", "PYTEST_ADDOPTS")
+    return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
 def _run(line: Sequence[str], environment: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import environments
+from benchmarks import environments, matrix
 from benchmarks.environments import Environment, find_python
 from tasks.common.errors import InputError
 
@@ -50,3 +50,19 @@ def test_pip_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     environment.python.write_text("#!/bin/sh\necho no such release >&2\nexit 1\n")
     with pytest.raises(environments.InstallError, match=r"nemo-2\.6\.0-py3\.11(.|\n)*no such"):
         environment.make()
+
+
+def test_a_versions_tests_do_not_get_the_callers_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version's pytest lacks the plugins of the one that runs here."""
+    program = tmp_path / "python"
+    program.write_text("""#!/bin/sh
+echo "options: $PYTEST_ADDOPTS, paths: $PYTHONPATH, ci: $CI" >"$(dirname "$0")/environment"
+echo "3 passed in 0.1s"
+""")
+    program.chmod(0o755)
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--reruns 1")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert matrix.run_tests(program) == 3
+    assert (tmp_path / "environment").read_text() == "options: , paths: , ci: 1\n"
