@@ -26,6 +26,7 @@ from tasks.data.cycle_folder import clinic_of
 from tasks.decision.grow_plan_files import MD_NAME, as_markdown
 from tasks.records import verdict_ledger
 from tasks.reporting import training_curve as training_curves
+from tasks.runtimes.job_seconds import seconds_table
 from tasks.training.remedies import describe_attempts
 
 if TYPE_CHECKING:
@@ -386,6 +387,18 @@ def cost(cycle: Cycle, found: Cost) -> None:
                 "Rentals count when they have ended; their provider's bill is what counts.",
             ]
         ),
+    )
+
+
+def seconds(cycle: Cycle, found: Mapping[str, Any]) -> None:
+    """Where the run's seconds went: those that a host bills, and those of models at work."""
+    computing = found["computing"]
+    shown = "unknown" if computing is None else f"{computing:.0f} s"
+    print_stage("seconds", f"{found['run']:.0f} s, of which models computed {shown}")
+    create_table_artifact(
+        key=artifact_key(cycle, "seconds"),
+        description=f"Seconds billed {found['run']:.0f}, computing {shown}, cycle {cycle.number}",
+        table=seconds_table(found),
     )
 
 

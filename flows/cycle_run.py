@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from flows.config import CycleConfig
     from tasks.data.cycle_folder import Cycle
-    from tasks.runtimes.base import Runtime
+    from tasks.runtimes.job_seconds import TimedRuntime
     from tasks.transcription.variants import Shifts
 
 
@@ -25,14 +25,14 @@ class CycleRun:
         config: its parameters.
         cycle: cycle N.
         base_model: the .nemo that is tuned.
-        runtime: where NeMo trains and decodes.
+        runtime: where NeMo trains and decodes; it keeps the seconds of each job.
         general: the manifest of general English; None where forgetting is not checked.
     """
 
     config: CycleConfig
     cycle: Cycle
     base_model: Path
-    runtime: Runtime
+    runtime: TimedRuntime
     general: Path | None = None
 
     def shifts(self, judged_rows: int) -> Shifts:

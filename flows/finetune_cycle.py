@@ -60,6 +60,7 @@ from tasks.models import catalog
 from tasks.records import archive, cycle_cost, run_record, verdict_ledger
 from tasks.records.store import Store
 from tasks.reporting.html import write_report
+from tasks.runtimes.job_seconds import TimedRuntime, run_seconds
 from tasks.stages import choose, evaluate, prepare
 from tasks.stages.boost import PHRASES_NAME
 from tasks.stages.compare import SupplementaryResults, build_leaderboard
@@ -165,6 +166,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
         decision=decision.as_dict(),
         verdicts=verdicts,
         variants=variants.as_dict(),
+        seconds=run_seconds(time.time() - started, run.runtime.jobs),
     )
     run_json = run_record.describe(record)
     report_files = report(cycle, run_json)
@@ -185,6 +187,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
         ],
     )
     artifacts.cost(cycle, cycle_cost.cost(cycle, tuned, judged.cycle))
+    artifacts.seconds(cycle, record.seconds)
     if store is not None:
         keep(run, store, shipped.model, decision)
     if not config.keep_tuned:
@@ -202,7 +205,7 @@ def prepare_run(config: CycleConfig, cycle: Cycle) -> CycleRun:
     runtime = resolve_parameters.make_runtime(config, config.stock_script)
     run_record.require_free(cycle.next)
     general = resolve_parameters.general_manifest(config)
-    return CycleRun(config, cycle, base_model, runtime, general)
+    return CycleRun(config, cycle, base_model, TimedRuntime(runtime), general)
 
 
 def open_checked_store(config: CycleConfig) -> Store | None:

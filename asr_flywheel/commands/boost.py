@@ -77,6 +77,7 @@ def boost(
     from tasks.data.cycle_lock import lock_cycle
     from tasks.models import catalog
     from tasks.runtimes.container_settings import ContainerSettings
+    from tasks.runtimes.job_seconds import TimedRuntime
     from tasks.stages import boost as boost_stage
     from tasks.stages import boosting_figures, boosting_inputs, prepare
     from tasks.training import run as training_run
@@ -123,7 +124,7 @@ def boost(
             keep_style=config.keep_style,
         )
     place = resolve_parameters.make_runtime(config)
-    run = CycleRun(config, folder, model, place, sentences)
+    run = CycleRun(config, folder, model, TimedRuntime(place), sentences)
     seen = training_run.roles_of(model).seen
     split = boosting_inputs.make_split(
         folder,

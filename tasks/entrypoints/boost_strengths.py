@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import decoding_pipeline  # type: ignore[import-not-found]  # lies beside this file
 import greedy_decoder  # type: ignore[import-not-found]  # likewise
+import job_phases  # type: ignore[import-not-found]  # likewise
 import length_batching  # type: ignore[import-not-found]  # likewise
 import nvrtc_guard  # type: ignore[import-not-found]  # likewise
 import phrase_boosting  # type: ignore[import-not-found]  # likewise
@@ -109,6 +110,7 @@ class Candidates:
             sys.exit(f"{phrase_boosting.NO_BOOSTING}: {self._model.whole}")
         self._model.keeps_scores = True
         longest = max(max(one["durations"]) for one in request["sets"])
+        job_phases.enter("prepare")
         self._budget = decoding_pipeline.prepare(self._model, longest)
         say("model", how=self._model.describe())
         self._encoded: dict[str, EncodedSet] = {}
@@ -143,6 +145,7 @@ def main() -> None:
     answers = Answers(Path(request["answers"]))
     number = 0
     while not (answer := answers.ask()).get("done"):
+        job_phases.enter("decode")
         for name in answer["sets"]:
             candidates.hear(name)
         for phrases, strength in answer["candidates"]:

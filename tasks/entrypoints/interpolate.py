@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import decoding_pipeline  # type: ignore[import-not-found]  # lies beside this file
+import job_phases  # type: ignore[import-not-found]  # likewise
 import length_batching  # type: ignore[import-not-found]  # likewise
 import mix_weights  # type: ignore[import-not-found]  # likewise
 import numpy as np
@@ -226,10 +227,11 @@ class Answers:
         say("asks", number=self._asked)
         path = self._folder / f"answer-{self._asked}.json"
         until = time.monotonic() + _ANSWER_S
-        while not path.is_file():
-            if time.monotonic() > until:
-                sys.exit(f"{path.name}: nobody has answered for {_ANSWER_S:.0f} s")
-            time.sleep(_ASK_EVERY_S)
+        with job_phases.within("choose"):
+            while not path.is_file():
+                if time.monotonic() > until:
+                    sys.exit(f"{path.name}: nobody has answered for {_ANSWER_S:.0f} s")
+                time.sleep(_ASK_EVERY_S)
         answer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return answer
 
@@ -245,15 +247,19 @@ def main() -> None:
     while "ship" not in answer:
         for value in answer["values"]:
             started = time.monotonic()
+            job_phases.enter("mix")
             recognizer = mixtures.recognizer(value)
             if not prepared:
+                job_phases.enter("prepare")
                 sets.prepare(recognizer)
                 say("model", how=recognizer.describe())
                 prepared = True
+            job_phases.enter("decode")
             hyps = sets.decode(recognizer)
             nvrtc_guard.check()  # before texts are kept that this process may have garbled
             answers.give(value, hyps, time.monotonic() - started)
         answer = answers.ask()
+    job_phases.enter("save")
     value = float(answer["ship"])
     trust = request.get("trust", False)
     base, tuned = (mix_weights.Archive(request[name], trust=trust) for name in ("base", "tuned"))

@@ -42,6 +42,7 @@ from typing import Any
 import checkpoints  # type: ignore[import-not-found]  # lies beside this file
 import cuda_graphs  # type: ignore[import-not-found]  # likewise
 import gpu_locks  # type: ignore[import-not-found]  # likewise
+import job_phases  # type: ignore[import-not-found]  # likewise
 import lightning.pytorch as pl
 import nemo
 import nemo_audio_formats  # type: ignore[import-not-found]  # likewise
@@ -84,6 +85,7 @@ class EventWriter(pl.Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401
         """Check the loaded rows and write the start event: data and model are ready."""
+        job_phases.enter("train")
         rows = _rows(trainer.train_dataloader)
         held_out = _rows(pl_module.val_dataloader())  # the trainer gets its own only later
         for side, loaded in (("train", rows), ("validation", held_out)):
@@ -156,6 +158,7 @@ class EventWriter(pl.Callback):
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
         """Read how busy the GPU was in the epoch's training; validation does not count."""
         self._write_step(trainer)
+        job_phases.enter("validate")
         self._busy = self._utilisation.take()
 
     def on_validation_batch_start(
@@ -175,6 +178,7 @@ class EventWriter(pl.Callback):
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401, ARG002
         """Write the epoch event: with the stock settings a validation ends an epoch."""
         nvrtc_guard.check()  # before anything is written that this process may have garbled
+        job_phases.enter("train")
         if trainer.sanity_checking:
             return
         metrics = trainer.callback_metrics
@@ -215,6 +219,7 @@ class EventWriter(pl.Callback):
             step=trainer.global_step,
             stopped_early=stopped_early,
         )
+        job_phases.enter("save")
 
 
 def _rows(loader: Any) -> int | None:  # noqa: ANN401
@@ -298,7 +303,8 @@ def begin(request: dict[str, Any]) -> None:
         if torch.cuda.device_count() == 1:
             # It takes some ten seconds, in which another job may still use the GPU.
             importlib.import_module("nemo.collections.asr")
-        gpu_locks.hold(request["locks"], request["locks_wait_s"])
+        with job_phases.within("wait"):
+            gpu_locks.hold(request["locks"], request["locks_wait_s"])
     if take_up(request):
         sys.exit()
     if torch.cuda.device_count() > 1:
@@ -319,6 +325,7 @@ def seed(value: int, events: Path) -> None:
 
 def main() -> None:
     """Check, seed, hang in the callback, run the script."""
+    job_phases.begin()
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     if "heartbeat" in request:
         watch(request["heartbeat"], request["abandoned_after_s"])
@@ -326,6 +333,8 @@ def main() -> None:
     rank = os.environ.get("LOCAL_RANK")
     if rank is None:
         begin(request)
+    importlib.import_module("nemo.collections.asr")
+    job_phases.enter("load")
     seed(request["seed"], Path(request["events"]))
     nvrtc_guard.install()  # validation decodes, and the script writes models afterwards
     cuda_graphs.install()
@@ -345,7 +354,7 @@ def main() -> None:
     # The script makes its own Trainer and offers no other place for a callback.
     pl.Trainer.__init__ = create_with_events  # type: ignore[method-assign,assignment]
     pl.Trainer.save_checkpoint = checkpoints.write_once(  # type: ignore[method-assign]
-        pl.Trainer.save_checkpoint
+        job_phases.within("save")(pl.Trainer.save_checkpoint)
     )
     sys.argv = [request["script"], *request["arguments"]]
     runpy.run_path(request["script"], run_name="__main__")

@@ -21,9 +21,10 @@ import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import job_phases  # type: ignore[import-not-found]  # lies beside this file
 import torch
 import yaml
-from heartbeat import watch  # type: ignore[import-not-found]  # lies beside this file
+from heartbeat import watch  # type: ignore[import-not-found]  # likewise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,9 +144,11 @@ def write_mixture(base: Archive, tuned: Archive, value: float, out: Path) -> str
 
 def main() -> None:
     """Compare the two archives and write their mixture."""
+    job_phases.begin()
     request: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     if "heartbeat" in request:
         watch(request["heartbeat"], request["abandoned_after_s"])
+    job_phases.enter("mix")
     trust = request.get("trust", False)
     base, tuned = (Archive(request[name], trust=trust) for name in ("base", "tuned"))
     ours, theirs = base.architecture(), tuned.architecture()

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import decoding_pipeline  # type: ignore[import-not-found]  # lies beside this file
+import job_phases  # type: ignore[import-not-found]  # likewise
 import nvrtc_guard  # type: ignore[import-not-found]  # likewise
 import phrase_boosting  # type: ignore[import-not-found]  # likewise
 import torch
@@ -91,11 +92,14 @@ def rows(
 
 def begin() -> dict[str, Any]:
     """Read the request of the command line, and do what every job that decodes begins with."""
+    job_phases.begin()
     request: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     if "heartbeat" in request:
         watch(request["heartbeat"], request["abandoned_after_s"])
     if "locks" in request:
-        hold(request["locks"], request["locks_wait_s"])
+        with job_phases.within("wait"):
+            hold(request["locks"], request["locks_wait_s"])
+    job_phases.enter("load")
     load_tensors_only(trust=request.get("trust", False))
     logging.setLevel(logging.ERROR)
     return request
@@ -117,6 +121,7 @@ def main() -> None:
         boosting = job.get("boosting")
         if boosting:
             phrase_boosting.require_nemo()  # before anything is loaded
+        job_phases.enter("load")
         model = load(job["model"], request.get("dtype"))
         if boosting:
             booster = phrase_boosting.Booster(model.model, boosting["phrases"])
@@ -129,11 +134,13 @@ def main() -> None:
                 alike = [one for one in job["sets"] if one.get("apart", False) is apart]
                 if prepared_for is not None:
                     model.release()
+                job_phases.enter("prepare")
                 budget = prepare(model, alike, apart=apart)
                 prepared_for = apart
             if not number:
                 report("model", model=job["model"], how=model.describe())
             shifts = audio_set.get("shifts", [(0,)] * len(audio))
+            job_phases.enter("decode")
             started = time.monotonic()
             texts = decoding_pipeline.transcribe_variants(
                 model, audio, durations, shifts, budget, report
@@ -157,6 +164,7 @@ def main() -> None:
             )
         model.release()
         del model
+    job_phases.enter("end")
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ class RunRecord:
     decision: Mapping[str, Any]
     verdicts: int = 1
     variants: Mapping[str, Any] = field(default_factory=dict)
+    seconds: Mapping[str, Any] = field(default_factory=dict)
 
 
 def is_complete(cycle: Cycle) -> bool:
@@ -284,6 +285,7 @@ def describe(record: RunRecord) -> dict[str, Any]:
             for transcript in record.transcripts
         ],
         "variants": dict(record.variants),
+        "seconds": dict(record.seconds),
         "decision": record.decision,
         "verdicts": record.verdicts,
         "strict_table": table_origin().as_dict(),

@@ -115,6 +115,11 @@ class Job:
         """The path of the program's whole output."""
         return self.work / f"{self.name}.log"
 
+    @property
+    def phases_file(self) -> Path:
+        """The path of what the program writes of its phases, beside its request."""
+        return self.work / f"{self.name}.phases.jsonl"
+
     def write_request(self, more: Mapping[str, Any] | None = None) -> None:
         """Make the work folder and write the request, with what a runtime adds, into it."""
         self.work.mkdir(parents=True, exist_ok=True)

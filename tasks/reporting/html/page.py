@@ -284,6 +284,7 @@ def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
         yield "Trained in", f"{place}, on {processor}, {runtime['precision']}"
     if seconds := training.get("wall_seconds"):
         yield "Training took", f"{seconds:.0f} s"
+    yield from _seconds(record.get("seconds") or {})
     yield "Versions", ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     if table := record.get("strict_table"):
         other = _other_strict_table(evidence)
@@ -300,6 +301,18 @@ def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
         ),
     )
     yield "Intervals", "95 %: Wilson for shares, Bonett and Price for paired differences"
+
+
+def _seconds(seconds: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Yield where the run's seconds went; nothing of a run that did not keep them."""
+    if not seconds:
+        return
+    computing = seconds["computing"]
+    share = "" if computing is None else f", of which models computed {computing:.0f} s"
+    yield "Run took", f"{seconds['run']:.0f} s{share}"
+    for job in seconds["jobs"]:
+        phases = ", ".join(f"{name} {value:.1f} s" for name, value in job["phases"].items())
+        yield f"Job {job['job']}", f"{job['seconds']:.1f} s" + (f": {phases}" if phases else "")
 
 
 def _other_strict_table(evidence: ReportData) -> str | None:

@@ -203,7 +203,22 @@ def test_prefect_shows_the_artifacts(outcome: CycleOutcome) -> None:
         "report",
         *(("growth",) if to_be_grown(outcome) else ()),
         "cost",
+        "seconds",
     }
+
+
+def test_every_second_is_accounted_for(outcome: CycleOutcome, clinic: Path) -> None:
+    """Each job's phases add up to it, the jobs fit into the run, and models computed in part."""
+    assert outcome.next_cycle is not None
+    seconds = json.loads((clinic / "cycle2" / "run.json").read_text())["seconds"]
+    jobs = {job["job"]: job for job in seconds["jobs"]}
+    assert list(jobs) == ["training", "interpolation", "transcription"]
+    for job in jobs.values():
+        assert sum(job["phases"].values()) == pytest.approx(job["seconds"], abs=0.1)
+    assert {"import", "load", "train", "validate", "save"} <= set(jobs["training"]["phases"])
+    assert {"load", "mix", "decode", "choose", "save"} <= set(jobs["interpolation"]["phases"])
+    assert {"load", "prepare", "decode"} <= set(jobs["transcription"]["phases"])
+    assert 0 < seconds["computing"] < sum(job["seconds"] for job in jobs.values()) < seconds["run"]
 
 
 def test_the_training_curve_travels_inside_its_artifact(outcome: CycleOutcome) -> None:

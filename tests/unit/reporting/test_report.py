@@ -33,6 +33,7 @@ from tasks.reporting.html.number_format import points
 from tasks.reporting.html.page import render
 from tasks.reporting.html.report_data import gather
 from tasks.reporting.html.strict_faults import describe_faults
+from tasks.runtimes.job_seconds import JobSeconds, run_seconds
 from tasks.training.progress import Epoch
 from tasks.training.run_info import LAST_CHECKPOINT
 from tests.support import factories, prepared_cycles
@@ -226,6 +227,23 @@ def test_the_origin_names_rows_that_chose_and_three_models(tmp_path: Path) -> No
     older = told(tmp_path / "then", prepared_cycles.Turn())
     assert "18 rows to train on, 12 held out" in older
     assert f"<dt>tuned model</dt><dd><code>{prepared_cycles.SHIPPED_SHA256}</code></dd>" in older
+
+
+def test_the_origin_says_where_the_seconds_went(finished: Path, tmp_path: Path) -> None:
+    """Each job's phases; a run that did not keep them has no such line."""
+    cycle = open_cycle(finished)
+    record = run_record.read(cycle)
+    phases = {"start": 0.5, "import": 9.0, "train": 50.5}
+    jobs = [JobSeconds("training", 60.0, phases), JobSeconds("interpolation", 5.0, {})]
+    for kept, shown in (
+        (run_seconds(70.0, jobs[:1]), "70 s, of which models computed 50 s"),
+        (run_seconds(70.0, jobs), "70 s"),
+    ):
+        text = render(gather(cycle, {**record, "seconds": kept}))
+        assert f"<dt>Run took</dt><dd>{shown}</dd>" in text
+        assert "<dd>60.0 s: start 0.5 s, import 9.0 s, train 50.5 s</dd>" in text
+    assert "<dt>Job interpolation</dt><dd>5.0 s</dd>" in text
+    assert "Run took" not in render(gather(cycle, record))
 
 
 def test_from_the_third_verdict_on_their_number_is_told(tmp_path: Path) -> None:
