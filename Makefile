@@ -54,9 +54,11 @@ lint: setup
 	$(BIN)/python -m lint.class_names
 	$(BIN)/python -m lint.documentation
 
-# Ours against the alternatives; JSON=FILE writes the table too, NEMO=PATH adds NeMo's own script.
+# Ours against the alternatives; JSON=FILE writes the table too, NEMO=PATH adds NeMo's own script,
+# AGAINST=PATH an older tree of this project with an environment of its own.
 bench: setup
-	$(BIN)/python -m benchmarks $(if $(JSON),--json "$(JSON)") $(if $(NEMO),--nemo "$(NEMO)")
+	$(BIN)/python -m benchmarks $(if $(JSON),--json "$(JSON)") $(if $(NEMO),--nemo "$(NEMO)") \
+	  $(if $(AGAINST),--against "$(AGAINST)")
 
 # A whole cycle and the decoding tests with each version of NeMo, each in an environment of its own.
 matrix: setup

@@ -1,9 +1,11 @@
 """All benchmarks of this machine in one table of ratios.
 
-    python -m benchmarks [--json FILE] [--only NAME …] [--nemo PATH]
+    python -m benchmarks [--json FILE] [--only NAME …] [--nemo PATH] [--against PATH]
 
-Each line is ours against an alternative, both measured in this run. A GPU has programs of its own
-besides: benchmarks.transcribe_on_gpu and benchmarks.sft_on_gpu.
+Each line is ours against an alternative, both measured in this run. With --against the same part of
+an older tree runs after each part of this one, in that tree's own environment, and what both
+measured of themselves is compared. A GPU has programs of its own besides:
+benchmarks.transcribe_on_gpu and benchmarks.sft_on_gpu.
 """
 
 from __future__ import annotations
@@ -24,11 +26,12 @@ from benchmarks import boosting, splitting, transcription
 from benchmarks.rows import BenchmarkRow
 from benchmarks.sft_against_stock import BARE, BY_LENGTH, OURS
 from tasks.common import atomic_files
+from tasks.common.errors import InputError
 from tasks.runtimes import hardware
 from tasks.training.run_info import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 
 # Of a program that failed, what says why.
@@ -82,11 +85,64 @@ def _sft(nemo: Path | None) -> Iterator[BenchmarkRow]:
         )
 
 
+def older_figures(tree: Path, name: str, nemo: Path | None) -> dict[str, tuple[float, str]]:
+    """Run a part of another tree's benchmarks by that tree's interpreter.
+
+    Args:
+        tree: its root, with an environment of its own (``make setup`` there).
+        name: of the part.
+        nemo: a checkout of NeMo, or None.
+
+    Returns:
+        What the tree measured of itself and the unit, by what was done; {} of a part it lacks.
+
+    Raises:
+        InputError: the tree has no environment or no benchmarks.
+        RuntimeError: its program failed; holds the end of what it said.
+    """
+    python = tree.absolute() / ".venv" / "bin" / "python"
+    for needed in (python, tree / "benchmarks" / "__main__.py"):
+        if not needed.is_file():
+            raise InputError(
+                f"--against {tree}: there is no {needed}. Fix: name a checkout of this project, "
+                "and run `make setup` in it."
+            )
+    with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as temporary:
+        out = Path(temporary) / "older.json"
+        line = [str(python), "-m", "benchmarks", "--json", str(out), "--only", name]
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        process = subprocess.run(
+            [*line, *(() if nemo is None else ("--nemo", str(nemo.absolute())))],
+            cwd=tree,
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if process.returncode != 0:
+            raise RuntimeError(f"{tree}: {process.stderr[-_TAIL:]}")
+        rows = atomic_files.read_json(out)["rows"]
+    return {row["what"]: (row["ours"], row["unit"]) for row in rows}
+
+
+def against_older(
+    rows: Iterable[BenchmarkRow], older: Mapping[str, tuple[float, str]], label: str
+) -> Iterator[BenchmarkRow]:
+    """Yield a row for each thing that both trees measured; its ratio is this tree's gain."""
+    for row in rows:
+        figure, unit = older.get(row.what, (None, ""))
+        if figure is not None and unit == row.unit:
+            yield BenchmarkRow(f"{row.what} [against {label}]", row.ours, figure, unit)
+
+
 def main() -> None:
     """Run them, print a line each as it comes, and write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="Write the table there as well.")
     parser.add_argument("--nemo", type=Path, help="A checkout of NeMo, for its own scripts.")
+    parser.add_argument(
+        "--against", type=Path, help="An older tree of this project with an environment of its own."
+    )
     parser.add_argument(
         "--only", nargs="*", help="transcription, boosting, scoring, split, sft, overhead."
     )
@@ -106,9 +162,16 @@ def main() -> None:
         if args.only and name not in args.only:
             continue
         try:
+            rows = []
             for row in part():
-                table.append(row)
+                rows.append(row)
                 print(row, flush=True)
+            table += rows
+            if args.against is not None:
+                older = older_figures(args.against, name, args.nemo)
+                for row in against_older(rows, older, args.against.absolute().name):
+                    table.append(row)
+                    print(row, flush=True)
         except Exception:  # noqa: BLE001 - one that fails must not cost the others
             failed = True
             traceback.print_exc()
