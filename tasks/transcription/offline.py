@@ -35,6 +35,7 @@ DECODER = (
     "gpu_locks.py",
     "cuda_graphs.py",
     "heartbeat.py",
+    "job_phases.py",
     "nvrtc_guard.py",
     "onednn_linear.py",
     "phrase_boosting.py",
