@@ -1,4 +1,4 @@
-"""Bring a corpus into a cycle, and write a cycle for other tools: import, export."""
+"""Bring a corpus into a cycle, find its terms, and write it for other tools."""
 
 from __future__ import annotations
 
@@ -181,3 +181,44 @@ def export(
     from tasks.data.exporters.exporting import export_cycle
 
     typer.echo(f"{out}: {export_cycle(open_cycle(cycle), format_name, out)} rows")
+
+
+@app.command()
+def label(
+    cycle: CycleArgument,
+    terms: Annotated[
+        Path,
+        typer.Option("--terms", help="A table with the columns term and entity_category."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The new cycle's folder; labelled/cycle<N> beside the cycle by default."),
+    ] = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a cycle with the terms of a formulary in its rows; other rows become general speech."""
+    from dataclasses import asdict
+
+    from tasks.data.cycle_folder import open_cycle
+    from tasks.data.labelling import labelled_cycle
+    from tasks.data.labelling.formulary import read_terms_table
+
+    folder = open_cycle(cycle)
+    default = folder.path.parent / labelled_cycle.DEFAULT_FOLDER / folder.path.name
+    target = default if out is None else Path(out).expanduser().absolute()
+    labelled_cycle.check_out(folder, target)
+    summary = labelled_cycle.label_cycle(folder, read_terms_table(terms), terms, target, sys.argv)
+    if as_json:
+        print_json({**asdict(summary), "notes": summary.notes})
+        return
+    counts = ", ".join(f"{name}: {count}" for name, count in summary.categories.items())
+    typer.echo(f"{target}: {summary.rows} rows with a term, {summary.several} with several")
+    typer.echo(f"terms by category: {counts}")
+    typer.echo(f"{target / labelled_cycle.GENERAL}: {summary.general} rows of general speech")
+    typer.echo(
+        f"{target / labelled_cycle.MISSING}: {summary.missing} of {summary.terms} terms, which no "
+        "row has"
+    )
+    for line in summary.notes:
+        typer.echo(line)

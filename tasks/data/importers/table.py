@@ -67,7 +67,7 @@ def read(source: Path, options: ReadOptions) -> Iterator[Found]:
     Raises:
         InputError: it cannot be read, or its columns are not clear.
     """
-    rows = _sheet(source, options.part) if source.suffix.lower() == _XLSX else _lines(source)
+    rows = read_cells(source, options.part)
     place, header = next(rows, ("", []))
     if not header:
         raise InputError(f"{source}: is empty. Fix: name a table with a header.")
@@ -87,6 +87,15 @@ def read(source: Path, options: ReadOptions) -> Iterator[Found]:
             yield row_of(place, values, source.parent)
         except ValueError as wrong:
             yield RowFault(place, str(wrong), f"correct the cell, {SKIP_FIX}")
+
+
+def read_cells(source: Path, part: str | None) -> Iterator[tuple[str, list[str]]]:
+    """Yield the place and the cells of each line of a table, its header first.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return _sheet(source, part) if source.suffix.lower() == _XLSX else _lines(source)
 
 
 def row_of(place: str, values: Mapping[str, Any], folder: Path) -> SourceRow:
