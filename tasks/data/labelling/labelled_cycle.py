@@ -22,6 +22,7 @@ from tasks.data.canonical import canonical
 from tasks.data.general_english import FEWEST_SENTENCES
 from tasks.data.labelling.term_matcher import TermMatcher
 from tasks.data.manifest import read_manifest, write_manifest
+from tasks.data.row_reviews import review_files
 from tasks.data.row_terms import RowTerm
 from tasks.data.term_checks import merge_terms
 
@@ -146,6 +147,9 @@ def label_cycle(
         for name in _TAKEN_ALONG:
             if (cycle.path / name).is_file():
                 shutil.copy2(cycle.path / name, work / name)
+        for review in review_files(cycle):
+            if not (work / review.name).exists():
+                shutil.copy2(review, work / review.name)
         summary = LabelSummary(
             out=str(out),
             rows=len(clinical),
