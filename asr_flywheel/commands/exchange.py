@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr_flywheel.options import CycleArgument, JsonOption, print_json
+from asr_flywheel.options import (
+    DEFAULTS,
+    BaseOption,
+    CycleArgument,
+    JsonOption,
+    SeedOption,
+    TrustOption,
+    print_json,
+)
 from tasks.common.errors import InputError
 from tasks.data.importers.audio_conversion import ChannelRule
 from tasks.data.importers.source_rows import ReadOptions
+from tasks.data.labelling.sheet_files import LOCAL_FILES
+from tasks.transcription.variants import DEFAULT_VARIANTS, MOST_VARIANTS
 
 if TYPE_CHECKING:
     from tasks.data.importers.importing import ImportSummary
@@ -32,7 +42,7 @@ def import_command(
         typer.Option(
             "--format",
             help="auto, nemo, table, kaldi, lhotse, hf-disk, hf-audiofolder, common-voice, "
-            "textgrid, eaf, stm, ctm or subtitles.",
+            "textgrid, eaf, stm, ctm, subtitles, sheet or label-studio.",
         ),
     ] = "auto",
     column: Annotated[
@@ -222,3 +232,42 @@ def label(
     )
     for line in summary.notes:
         typer.echo(line)
+
+
+@app.command()
+def sheet(
+    recordings: Annotated[
+        Path, typer.Argument(help="A folder of recordings without a transcript; never changed.")
+    ],
+    out: Annotated[Path, typer.Argument(help="The folder that gets the sheet.")],
+    base: BaseOption = DEFAULTS.base,
+    terms: Annotated[
+        Path | None,
+        typer.Option("--terms", help="A table of terms, whose near misses are worth a look."),
+    ] = None,
+    variants: Annotated[
+        int,
+        typer.Option(
+            min=1, max=MOST_VARIANTS, help="Decodes of each recording, of unheard shifts."
+        ),
+    ] = DEFAULT_VARIANTS,
+    *,
+    audio_url: Annotated[
+        str, typer.Option(help="What Label Studio serves the recordings by, before their path.")
+    ] = LOCAL_FILES,
+    seed: SeedOption = DEFAULTS.seed,
+    trust: TrustOption = False,
+) -> None:
+    """Write a labelling sheet: a base's hypotheses, what is most worth a person's time first."""
+    from tasks.data.labelling import sheet_files
+    from tasks.data.labelling.formulary import read_terms_table
+    from tasks.stages.labelling_sheet import SheetSettings, make_sheet
+
+    formulary = None if terms is None else read_terms_table(terms)
+    settings = SheetSettings(base, variants, seed, audio_url, trust)
+    made = make_sheet(recordings, out, formulary, settings, lambda line: typer.echo(line, err=True))
+    for name in (sheet_files.SHEET, sheet_files.TASKS, sheet_files.INTERFACE):
+        typer.echo(str(out / name))
+    typer.echo(f"{len(made.rows)} recordings, {sum(row.worth > 0 for row in made.rows)} in doubt")
+    for line in made.left_out:
+        typer.echo(f"left out: {line}")

@@ -152,7 +152,7 @@ class TermMatcher:
         joined: dict[FormularyTerm, None] = {}
         ordinary: dict[FormularyTerm, None] = {}
         is_all_capitals = text.isupper()
-        for entry in found:
+        for _, entry in found:
             if entry.needs_capitals and (
                 is_all_capitals or entry.term.term not in _bare(pieces.tokens)
             ):
@@ -165,16 +165,26 @@ class TermMatcher:
                 matches.setdefault(entry.words, TermMatch(entry.term, spelling))
         return TextMatches(tuple(matches.values()), tuple(joined), tuple(ordinary))
 
-    def _entries_in(self, words: Sequence[str]) -> list[_Entry]:
+    def words_between(self, words: Sequence[str]) -> list[Sequence[str]]:
+        """Return the stretches of a canonical text that no term of it covers."""
+        stretches: list[Sequence[str]] = []
+        behind = 0
+        for place, entry in self._entries_in(words):
+            stretches.append(words[behind:place])
+            behind = place + entry.words.count(" ") + 1
+        stretches.append(words[behind:])
+        return [stretch for stretch in stretches if stretch]
+
+    def _entries_in(self, words: Sequence[str]) -> list[tuple[int, _Entry]]:
         """Return the longest term at each place; a term begins where the one before has ended."""
-        found: list[_Entry] = []
+        found: list[tuple[int, _Entry]] = []
         place = 0
         while place < len(words):
             entry = self._entry_at(words, place)
             if entry is None:
                 place += 1
             else:
-                found.append(entry)
+                found.append((place, entry))
                 place += entry.words.count(" ") + 1
         return found
 
