@@ -146,6 +146,7 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "forest": _forest(differences, scale, evidence.priority),
         "axis": scale,
         "noise": [_bar_line(change) for change in evidence.changes("noise_level")],
+        "bandwidths": [_bar_line(change) for change in evidence.bandwidths()],
         "sources": [_bar_line(change) for change in evidence.changes("ipa_source")],
         "curves": list(_curves(evidence)),
         "terms": terms[:SHOWN_TERMS],
