@@ -81,8 +81,9 @@ def evaluate(cycle: Path, *, in_order: bool = True) -> tuple[Any, Any, Any]:
             texts.append(text)
         transcript = Transcript(cycle, tuple(texts), 0, 0.0, 0.0)
         sides.append(score(hypotheses(rows, transcript, split)))
+    base, tuned = sides
     board, pairing = build_leaderboard(
-        2, ("base", "tuned"), *sides, None, None, SupplementaryResults((), None, 0)
+        2, ("base", "tuned"), base, tuned, None, None, SupplementaryResults((), None, 0)
     )
     by_row = {row.utterance.row: row.audio_sha256 for row in checked.rows}
     parts = {
