@@ -186,17 +186,23 @@ def map_columns(source: Path, header: Sequence[str], options: ReadOptions) -> di
 
 def _lines(source: Path) -> Iterator[tuple[str, list[str]]]:
     delimiter = _DELIMITERS.get(source.suffix.lower())
-    lines = (line + "\n" for _, line in read_lines(source))
+    line_number = 0
+
+    def lines() -> Iterator[str]:
+        # The reader counts the lines that it gets, and blank ones are not among them.
+        nonlocal line_number
+        for line_number, line in read_lines(source):  # noqa: B007 - read below
+            yield line + "\n"
+
     if delimiter is None:
         head = next((line for _, line in read_lines(source)), "")
         delimiter = max(",;\t|", key=head.count)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
-        for cells in reader:
-            yield f"{source}:{reader.line_num}", cells
+        for cells in csv.reader(lines(), delimiter=delimiter, strict=True):
+            yield f"{source}:{line_number}", cells
     except csv.Error as wrong:
         raise InputError(
-            f"{source}:{reader.line_num}: is not readable as a table ({wrong}). "
+            f"{source}:{line_number}: is not readable as a table ({wrong}). "
             "Fix: close the quotes there."
         ) from wrong
 

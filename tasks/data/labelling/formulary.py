@@ -9,7 +9,7 @@ from tasks.common.errors import InputError
 from tasks.data.canonical import canonical
 from tasks.data.importers.table import detect, read_cells
 from tasks.data.text_normalizer import normalise
-from tasks.data.vocabularies import advise, find_spelling
+from tasks.data.vocabularies import advise, find_spelling, is_empty_value
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,11 +124,14 @@ def read_terms_table(path: Path) -> Formulary:
 def _read_line(place: str, term: str, written: str) -> FormularyTerm | str:
     """Return the term of a line, or what is wrong with the line."""
     term, written = " ".join(term.split()), written.strip()
+    if is_empty_value(written):
+        written = ""  # how a program writes that there is none
     if not term:
         return f"{place}: names no term. Fix: write it, or delete the line."
     category = find_spelling("entity_category", written) if written else None
     if written and category is None:
-        fix = advise("entity_category", written)
+        # A table's cell has no null.
+        fix = advise("entity_category", written).replace("; null where", "; no category where")
         return f"{place}: {written!r} is no category. Fix: {fix}."
     if not canonical(term) or not normalise(term):
         return f"{place}: {term!r} has no letter or digit. Fix: write the term, or delete the line."

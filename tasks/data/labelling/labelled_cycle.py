@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -39,6 +40,7 @@ DEFAULT_FOLDER = "labelled"
 # What describes the recordings holds for their copies as well.
 _TAKEN_ALONG = ("provenance.jsonl", "import.json", "import_left_out.jsonl", "formulary.txt")
 _SHOWN = 20
+_FOLDER = re.compile(r"cycle[1-9][0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,11 @@ def label_cycle(
             },
         )
         work.chmod(cycle.path.stat().st_mode & 0o777)
-        work.replace(out)
+        try:
+            work.replace(out)
+        except OSError:  # another labelling was faster
+            check_out(cycle, out)
+            raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return summary
@@ -192,7 +198,7 @@ def check_out(cycle: Cycle, out: Path) -> None:
     Raises:
         InputError: says which.
     """
-    if not out.name.removeprefix("cycle").isdigit() or not out.name.startswith("cycle"):
+    if not _FOLDER.fullmatch(out.name):
         raise InputError(
             f"{out}: a cycle's folder is named cycle1, cycle2, …. "
             f"Fix: --out FOLDER/{cycle.path.name}."

@@ -23,12 +23,15 @@ def write(folder: Path, text: str, name: str = "terms.csv") -> Path:
 
 def test_terms_have_the_categories_of_the_vocabulary(tmp_path: Path) -> None:
     """Other cases and plurals are the vocabulary's; an empty cell is no category; BOM and ";"."""
-    path = write(tmp_path, "\ufeffTerm;Category\nmetoprolol;Drug\nMRI;Procedures\n stent ;\n")
+    path = write(
+        tmp_path, "\ufeffTerm;Category\nmetoprolol;Drug\nMRI;Procedures\n stent ;\nport;NaN\n"
+    )
     found = read_terms_table(path)
     assert [(line.term, line.entity_category) for line in found.terms] == [
         ("metoprolol", "drug"),
         ("MRI", "procedure"),
         ("stent", None),
+        ("port", None),
     ]
     assert found.terms[1].place.endswith("terms.csv:3")
 
@@ -88,3 +91,12 @@ def test_a_sheet_is_a_table_too(tmp_path: Path) -> None:
     book.save(tmp_path / "terms.xlsx")
     (line,) = read_terms_table(tmp_path / "terms.xlsx").terms
     assert (line.term, line.entity_category) == ("warfarin", "drug")
+
+
+def test_a_blank_line_does_not_shift_the_line_that_is_named(tmp_path: Path) -> None:
+    """As an editor numbers them."""
+    path = write(tmp_path, "term,entity_category\n\naspirin,drug\n\nbiopsy,surgery room\n")
+    with pytest.raises(
+        InputError, match=r"terms\.csv:5: 'surgery room' is no category.*; no category"
+    ):
+        read_terms_table(path)

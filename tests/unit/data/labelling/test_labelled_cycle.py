@@ -134,7 +134,12 @@ def test_nothing_is_left_where_labelling_fails(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("out", "said"),
-    [("cycle1/cycle2", "is inside the source"), ("cycle1", "is inside"), ("new/one", "is named")],
+    [
+        ("cycle1/cycle2", "is inside the source"),
+        ("cycle1", "is inside"),
+        ("new/one", "is named"),
+        ("new/cycle0", "is named"),
+    ],
 )
 def test_a_place_that_cannot_be_is_refused(tmp_path: Path, out: str, said: str) -> None:
     """In the source, the source itself, a folder that is no cycle."""
