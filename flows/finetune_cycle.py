@@ -439,6 +439,7 @@ def compare(
         baseline,
         imported_scores(run.config, baseline),
         supplementary,
+        set_apart=rows.set_apart,
     )
     write_hypotheses(following.path / run_record.BASELINE_NAME, base_rows)
     write_hypotheses(following.offline_hyps, tuned_rows)

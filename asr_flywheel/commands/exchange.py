@@ -1,4 +1,4 @@
-"""Bring a corpus into a cycle, and write a cycle for other tools: import, export."""
+"""Bring a corpus into a cycle, find its terms, and write it for other tools."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr_flywheel.options import CycleArgument, JsonOption, print_json
+from asr_flywheel.options import (
+    DEFAULTS,
+    BaseOption,
+    CycleArgument,
+    JsonOption,
+    SeedOption,
+    TrustOption,
+    print_json,
+)
 from tasks.common.errors import InputError
 from tasks.data.importers.audio_conversion import ChannelRule
 from tasks.data.importers.source_rows import ReadOptions
+from tasks.data.labelling.sheet_files import LOCAL_FILES
+from tasks.transcription.variants import DEFAULT_VARIANTS, MOST_VARIANTS
 
 if TYPE_CHECKING:
     from tasks.data.importers.importing import ImportSummary
@@ -32,7 +42,7 @@ def import_command(
         typer.Option(
             "--format",
             help="auto, nemo, table, kaldi, lhotse, hf-disk, hf-audiofolder, common-voice, "
-            "textgrid, eaf, stm, ctm or subtitles.",
+            "textgrid, eaf, stm, ctm, subtitles, sheet or label-studio.",
         ),
     ] = "auto",
     column: Annotated[
@@ -181,3 +191,83 @@ def export(
     from tasks.data.exporters.exporting import export_cycle
 
     typer.echo(f"{out}: {export_cycle(open_cycle(cycle), format_name, out)} rows")
+
+
+@app.command()
+def label(
+    cycle: CycleArgument,
+    terms: Annotated[
+        Path,
+        typer.Option("--terms", help="A table with the columns term and entity_category."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The new cycle's folder; labelled/cycle<N> beside the cycle by default."),
+    ] = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a cycle with the terms of a formulary in its rows; other rows become general speech."""
+    from dataclasses import asdict
+
+    from tasks.data.cycle_folder import open_cycle
+    from tasks.data.labelling import labelled_cycle
+    from tasks.data.labelling.formulary import read_terms_table
+
+    folder = open_cycle(cycle)
+    default = folder.path.parent / labelled_cycle.DEFAULT_FOLDER / folder.path.name
+    target = default if out is None else Path(out).expanduser().absolute()
+    labelled_cycle.check_out(folder, target)
+    summary = labelled_cycle.label_cycle(folder, read_terms_table(terms), terms, target, sys.argv)
+    if as_json:
+        print_json({**asdict(summary), "notes": summary.notes})
+        return
+    counts = ", ".join(f"{name}: {count}" for name, count in summary.categories.items())
+    typer.echo(f"{target}: {summary.rows} rows with a term, {summary.several} with several")
+    typer.echo(f"terms by category: {counts}")
+    typer.echo(f"{target / labelled_cycle.GENERAL}: {summary.general} rows of general speech")
+    typer.echo(
+        f"{target / labelled_cycle.MISSING}: {summary.missing} of {summary.terms} terms, which no "
+        "row has"
+    )
+    for line in summary.notes:
+        typer.echo(line)
+
+
+@app.command()
+def sheet(
+    recordings: Annotated[
+        Path, typer.Argument(help="A folder of recordings without a transcript; never changed.")
+    ],
+    out: Annotated[Path, typer.Argument(help="The folder that gets the sheet.")],
+    base: BaseOption = DEFAULTS.base,
+    terms: Annotated[
+        Path | None,
+        typer.Option("--terms", help="A table of terms, whose near misses are worth a look."),
+    ] = None,
+    variants: Annotated[
+        int,
+        typer.Option(
+            min=1, max=MOST_VARIANTS, help="Decodes of each recording, of unheard shifts."
+        ),
+    ] = DEFAULT_VARIANTS,
+    *,
+    audio_url: Annotated[
+        str, typer.Option(help="What Label Studio serves the recordings by, before their path.")
+    ] = LOCAL_FILES,
+    seed: SeedOption = DEFAULTS.seed,
+    trust: TrustOption = False,
+) -> None:
+    """Write a labelling sheet: a base's hypotheses, what is most worth a person's time first."""
+    from tasks.data.labelling import sheet_files
+    from tasks.data.labelling.formulary import read_terms_table
+    from tasks.stages.labelling_sheet import SheetSettings, make_sheet
+
+    formulary = None if terms is None else read_terms_table(terms)
+    settings = SheetSettings(base, variants, seed, audio_url, trust)
+    made = make_sheet(recordings, out, formulary, settings, lambda line: typer.echo(line, err=True))
+    for name in (sheet_files.SHEET, sheet_files.TASKS, sheet_files.INTERFACE):
+        typer.echo(str(out / name))
+    typer.echo(f"{len(made.rows)} recordings, {sum(row.worth > 0 for row in made.rows)} in doubt")
+    for line in made.left_out:
+        typer.echo(f"left out: {line}")

@@ -21,15 +21,24 @@ app = typer.Typer()
 @app.command()
 def report(
     cycle: Annotated[Path, typer.Argument(help="The folder cycle<N+1> that a run has finished.")],
+    *,
+    review: Annotated[
+        bool,
+        typer.Option("--review", help="Also write a page on which you mark the worst rows."),
+    ] = False,
 ) -> None:
     """Make a finished run's report and figures again, in its folder."""
     from tasks.data.cycle_folder import open_cycle
     from tasks.records import run_record
-    from tasks.reporting.html import write_report
+    from tasks.reporting.html import write_report, write_review
 
     folder = open_cycle(cycle)
-    written = write_report(folder, run_record.read(folder))
+    record = run_record.read(folder)
+    written = write_report(folder, record)
     run_record.add_files(folder, written)
+    if review:
+        # Not in the record: its marks change, and the run did not make it.
+        written.append(write_review(folder, record))
     for path in written:
         typer.echo(str(path))
 

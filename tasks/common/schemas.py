@@ -30,6 +30,7 @@ class Schema(StrEnum):
     RENTAL = "asr-flywheel-rental/1"
     LEASE = "asr-flywheel-lease/1"
     BOOST = "asr-flywheel-boost/1"
+    REVIEW = "asr-flywheel-review/1"
 
     def mark(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the document with its schema as the first key."""

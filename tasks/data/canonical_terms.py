@@ -41,14 +41,17 @@ class CanonicalTerm:
         place = text.find(self.words)
         while place >= 0:
             before = text[text.rfind(" ", 0, place) + 1 : place]
-            if before not in _PREFIXES or self.is_prefixed:
+            if before not in REFUSED_PREFIXES or self.is_prefixed:
                 return True
             place = text.find(self.words, place + 1)
         return False
 
 
-# "a", "in" and "I'm" are words as well; canonical() leaves them joined to what follows the hyphen.
-_PREFIXES = frozenset(tables.REFUSED_PREFIXES) - {"a", "an", "in", "im"}
+REFUSED_PREFIXES = frozenset(tables.REFUSED_PREFIXES) - {"a", "an", "in", "im"}
+"""Canonical words behind which no term begins.
+
+"a", "in" and "I'm" are words as well; canonical() leaves them joined to what follows the hyphen.
+"""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -63,7 +66,7 @@ def canonical_term(term: str) -> CanonicalTerm:
             for word in words.split()
             if word[0] not in DIGITS and word not in _MADE_BY_SIGNS
         ),
-        words.split(" ", 1)[0] in _PREFIXES,
+        words.split(" ", 1)[0] in REFUSED_PREFIXES,
     )
 
 

@@ -91,6 +91,11 @@ class Utterance:
         """The row's group, where its field ``group`` holds text or a number; else None."""
         return group_of(self.extra)
 
+    @property
+    def bandwidth(self) -> str | None:
+        """``narrow`` where the source held a telephone's bandwidth; else None."""
+        return bandwidth_of(self.extra)
+
     def with_audio(self, audio_filepath: str) -> Utterance:
         """Return the same row with its audio at another path."""
         return replace(self, audio_filepath=audio_filepath)
@@ -117,6 +122,9 @@ class Utterance:
 GROUP = "group"
 """The optional field by whose values harm is looked for: a ward, an accent, a microphone."""
 
+BANDWIDTH, NARROW = "bandwidth", "narrow"
+"""The optional field that says which rows hold a telephone's bandwidth, and its one value."""
+
 _SINGLE = frozenset(("term", "entity_category"))
 _KNOWN_FIELDS = frozenset(f.name for f in fields(Utterance)) - {"row", "extra"}
 
@@ -127,6 +135,11 @@ def group_of(record: Mapping[str, Any]) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     return str(value).strip() or None
+
+
+def bandwidth_of(record: Mapping[str, Any]) -> str | None:
+    """Return ``narrow`` where a row says so; None where it does not."""
+    return NARROW if record.get(BANDWIDTH) == NARROW else None
 
 
 def write_manifest(path: Path, utterances: Iterable[Utterance]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,11 +55,15 @@ class CheckedRow:
 
 @dataclass(frozen=True, slots=True)
 class PreflightResult:
-    """The checked rows and all findings; ``rows`` is complete only if no finding is an error."""
+    """The checked rows and all findings; ``rows`` is complete only if no finding is an error.
+
+    ``set_apart`` counts rows that are left out because of a review's mark, by the mark.
+    """
 
     manifest: Path
     rows: tuple[CheckedRow, ...]
     findings: tuple[ManifestFinding, ...]
+    set_apart: dict[str, int] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[ManifestFinding, ...]:

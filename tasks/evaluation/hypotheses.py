@@ -19,7 +19,7 @@ from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data import findings
 from tasks.data.field_advice import advise_term, advise_value
-from tasks.data.manifest import CLINICAL_FIELDS, GROUP, group_of
+from tasks.data.manifest import BANDWIDTH, CLINICAL_FIELDS, GROUP, bandwidth_of, group_of
 from tasks.data.row_terms import (
     TERMS,
     RowTerm,
@@ -79,6 +79,7 @@ class Hypothesis:
     part: Partition | None = None
     group: str | None = None
     terms: tuple[RowTerm, ...] = ()
+    bandwidth: str | None = None
 
     @property
     def flagged(self) -> tuple[RowTerm, ...]:
@@ -106,7 +107,8 @@ class Hypothesis:
     def as_dict(self) -> dict[str, Any]:
         """Return the row as the file holds it: every field, None as null.
 
-        ``group`` and ``terms``, which no contract has, are there only where the row has them.
+        ``group``, ``terms`` and ``bandwidth``, which no contract has, are there only where the row
+        has them.
         """
         return {
             "audio_filepath": self.audio_filepath,
@@ -116,6 +118,7 @@ class Hypothesis:
             **({TERMS: [item.as_dict() for item in self.terms]} if self.terms else {}),
             "part": None if self.part is None else self.part.value,
             **({} if self.group is None else {GROUP: self.group}),
+            **({} if self.bandwidth is None else {BANDWIDTH: self.bandwidth}),
         }
 
 
@@ -134,6 +137,7 @@ def hypothesis_for(utterance: Utterance, hyp: str, part: Partition | None = None
         part=part,
         group=utterance.group,
         terms=utterance.terms,
+        bandwidth=utterance.bandwidth,
     )
 
 
@@ -484,4 +488,5 @@ def _hypothesis(record: Mapping[str, Any]) -> Hypothesis:
         part=None if (part := record.get("part")) is None else Partition(part),
         group=group_of(record),
         terms=sound_terms(record[TERMS]) if TERMS in record else (),
+        bandwidth=bandwidth_of(record),
     )

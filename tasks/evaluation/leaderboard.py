@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from tasks.data.manifest import BANDWIDTH, NARROW
 from tasks.evaluation.false_keywords import TermIndex, index_terms
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.incremental_scoring import intervals, spelling_as_dict
@@ -144,9 +145,43 @@ class Leaderboard:
                 }
                 for entry in self.entries
             ],
+            **({BANDWIDTH: bandwidths} if (bandwidths := self._bandwidth_records()) else {}),
             "differences": [change.as_dict() for change in self.changes],
             "exposure": {change.category: change.as_dict() for change in self.exposure},
         }
+
+    def _bandwidths(self) -> list[tuple[LeaderboardEntry, dict[str, Scores]]]:
+        """Return narrow and wide rows of each entry that has rows marked as narrow."""
+        divided = [(entry, entry.scores.by("bandwidth")) for entry in self.entries]
+        return [
+            (entry, {value or WIDE: groups[value] for value in sorted(groups, key=_narrow_first)})
+            for entry, groups in divided
+            if NARROW in groups
+        ]
+
+    def _bandwidth_records(self) -> list[dict[str, object]]:
+        return [
+            {
+                "model": entry.model,
+                "rows": entry.rows,
+                BANDWIDTH: value,
+                "rows_n": scores.n,
+                "n": scores.keyword.n,
+                "KER": scores.ker,
+                "KER ci": _ends(scores.keyword.interval),
+                "WER": scores.wer,
+            }
+            for entry, groups in self._bandwidths()
+            for value, scores in groups.items()
+        ]
+
+    def _bandwidth_lines(self) -> list[str]:
+        return [
+            f"- {_cell(entry.model)}, {entry.rows}, {value}: KER {_figure(scores.keyword)}, "
+            f"WER {_cell(scores.wer)} ({scores.n} rows)"
+            for entry, groups in self._bandwidths()
+            for value, scores in groups.items()
+        ]
 
     def _secondary_metrics(self, entry: LeaderboardEntry) -> SecondaryMetrics:
         """Return an entry's secondary metrics, over the terms of all entries."""
@@ -205,6 +240,8 @@ class Leaderboard:
             else:
                 parts.append(_table(_side_by_side(frame, dimension)))
         # Lists under a heading of another level: the five sections stay five, and their tables too.
+        if bandwidths := self._bandwidth_lines():
+            parts += ["# By bandwidth", _BANDWIDTH, "\n".join(bandwidths)]
         if self.changes:
             parts += ["# Differences, held-out rows", "\n".join(map(_change, self.changes))]
         if self.exposure:
@@ -216,6 +253,10 @@ class Leaderboard:
         if outside := self._outside_lines():
             parts += [f"# {NAME}", _OUTSIDE, "\n".join(outside)]
         return "\n\n".join(parts) + "\n"
+
+
+def _narrow_first(value: str | None) -> bool:
+    return value is None
 
 
 def _worst_first(shares: list[Proportion]) -> list[tuple[float, int]]:
@@ -272,6 +313,12 @@ _BEYOND = (
     "that hold a keyword nobody said. Strict: of the rows with a number, dose, frequency, route, "
     "side or negation in either text, those in which one differs. What cannot be read counts as "
     "different."
+)
+WIDE = "wide"
+"""Rows that no mark calls narrow."""
+_BANDWIDTH = (
+    "Narrow rows were recorded at 8 kHz or less. Their figures are what an endpoint for telephone "
+    "calls may expect; wide rows say nothing of such calls, nor narrow ones of dictations."
 )
 _UNSEEN = (HELD_OUT, CROSS_FITTED)
 _OUTSIDE = (

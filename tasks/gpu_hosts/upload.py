@@ -17,6 +17,7 @@ from tasks.data import path_mapping
 from tasks.data.audio_paths import as_posix
 from tasks.data.cycle_folder import clinic_of
 from tasks.data.manifest import read_manifest
+from tasks.data.row_reviews import review_files
 from tasks.gpu_hosts.ssh import retry_connection
 from tasks.records import verdict_ledger
 from tasks.training import recording_roles
@@ -189,7 +190,8 @@ def _collect_speech(
 def _collect_evaluations(cycle: Cycle, place: str, clinic: str) -> list[_Part]:
     """Collect what the gate reads: this cycle's evaluation, and the size of the one before.
 
-    The verdicts that its rows have given go with it, and the clinic's list of phrases.
+    The verdicts that its rows have given go with it, the clinic's list of phrases, and the marks of
+    reviews.
     """
     parts = []
     if (formulary := cycle.find_formulary()) is not None:
@@ -198,6 +200,10 @@ def _collect_evaluations(cycle: Cycle, place: str, clinic: str) -> list[_Part]:
         parts.append(_Part(cycle.path, (verdict_ledger.NAME,), place))
     if (evaluation := cycle.find_baseline()) is not None:
         parts.append(_Part(evaluation.parent, (evaluation.name,), place))
+    for review in review_files(cycle):
+        folder = review.parent
+        there = place if folder == cycle.path else f"{clinic}/{folder.name}"
+        parts.append(_Part(folder, (review.name,), there))
     previous = cycle.previous
     if previous is not None and previous.manifest.is_file():
         names = (previous.manifest.name,)

@@ -256,6 +256,7 @@ def describe(record: RunRecord) -> dict[str, Any]:
             "audio_seconds": round(sum(r.utterance.duration or 0 for r in preflight.rows), 3),
             "manifest_sha256": hashing.sha256_file(preflight.manifest),
             "warnings": [finding.as_dict() for finding in preflight.warnings],
+            **({"set_apart": preflight.set_apart} if preflight.set_apart else {}),
         },
         "split": {
             "train": len(split.train),

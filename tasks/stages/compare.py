@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import OFFLINE_NAME, open_cycle
+from tasks.data.row_reviews import describe_set_apart
 from tasks.decision.evidence import evidence, judged_rows, read_all_rows
 from tasks.decision.gate import GatePolicy
 from tasks.decision.guardrail import GuardrailPolicy, check_guardrail
@@ -87,6 +88,8 @@ def build_leaderboard(
     baseline: Baseline | None,
     imported: Scores | None,
     supplementary: SupplementaryResults,
+    *,
+    set_apart: Mapping[str, int] | None = None,
 ) -> tuple[Leaderboard, diff.PairedScores]:
     """Build a tuned cycle's leaderboard, and the comparison that decides.
 
@@ -98,6 +101,7 @@ def build_leaderboard(
         baseline: the evaluation that the cycle came with; an imported one stands on the board.
         imported: its scores, where the tuned model is compared with it and not with the base.
         supplementary: general English and cross-fitted rows.
+        set_apart: rows that reviews left out, by their mark.
     """
     base, tuned = names
     entries = leaderboard.tuned_entries(base, before, tuned, after)
@@ -143,8 +147,7 @@ def build_leaderboard(
             "had not seen it. That grades the recipe; the model that is shipped was trained on the "
             "split."
         )
-    if (note := hyphen_note(before, after)) is not None:
-        notes.append(note)
+    notes += filter(None, (hyphen_note(before, after), describe_set_apart(set_apart or {})))
     changes, exposure = diff.changes(pairing.held_out), diff.exposure(pairing)
     return Leaderboard(cycle, entries, tuple(notes), changes, exposure), pairing
 

@@ -9,6 +9,7 @@ from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.preflight import PreflightResult, preflight
+from tasks.data.row_reviews import describe_set_apart, read_reviews, set_apart
 from tasks.evaluation import leaderboard
 from tasks.evaluation.hypotheses import write_hypotheses
 from tasks.evaluation.scoring import score
@@ -63,7 +64,7 @@ def check_audio(cycle: Cycle, model: Path, audio_roots: Sequence[Path]) -> Prefl
     limits = AudioLimits(open_archive(model).sample_rate, tuple(audio_roots), 0.0, math.inf)
     checked = preflight(cycle.manifest, limits, None)
     checked.raise_errors()
-    return checked
+    return set_apart(checked, read_reviews(cycle))
 
 
 def write_evaluation(
@@ -79,7 +80,9 @@ def write_evaluation(
         transcript: of them.
     """
     rows = hypotheses(checked.rows, transcript)
-    board = leaderboard.Leaderboard(cycle.number, leaderboard.baseline_entries(model, score(rows)))
+    entries = leaderboard.baseline_entries(model, score(rows))
+    note = describe_set_apart(checked.set_apart)
+    board = leaderboard.Leaderboard(cycle.number, entries, () if note is None else (note,))
     write_hypotheses(target, rows)
     if target == cycle.offline_hyps:
         run_record.write_leaderboard(cycle, board)

@@ -17,6 +17,7 @@ from tasks.data.audio_checks import AudioLimits
 from tasks.data.canonical import canonical
 from tasks.data.general_english import GeneralSet, divide
 from tasks.data.preflight import PreflightResult, preflight
+from tasks.data.row_reviews import RowReviews, read_reviews, set_apart
 from tasks.data.training_set import TrainingSet, fold_checked, split_checked, write_training_set
 from tasks.decision.boosting_gate import answer_on_boosting
 from tasks.decision.gate import GateInputs as GateEvidence
@@ -58,10 +59,12 @@ def run_gate(
         InputError: a file cannot be read, or the base is neither known nor a file.
     """
     previous = cycle.previous
+    known_now = cycle.manifest.is_file()
     known_before = previous is not None and previous.manifest.is_file()
-    utterances = manifest.read_manifest(cycle.manifest) if cycle.manifest.is_file() else None
+    reviews = read_reviews(cycle)
+    utterances = _reviewed(manifest.read_manifest(cycle.manifest), reviews) if known_now else None
     judging, foreign = (
-        (None, ()) if baseline is None else _own_rows(baseline.unseen, utterances or ())
+        (None, ()) if baseline is None else _own_rows(baseline.unseen, utterances or (), reviews)
     )
     evidence = GateEvidence(
         utterances=utterances,
@@ -92,20 +95,34 @@ def _boosting_answer(cycle: Cycle, base: str, policy: GatePolicy) -> BoostingAns
     return answer_on_boosting(result, base, policy.priority, policy.tune_above)
 
 
-def _own_rows(scores: Scores, utterances: Sequence[Utterance]) -> tuple[Scores, tuple[str, ...]]:
+def _reviewed(utterances: Sequence[Utterance], reviews: RowReviews) -> tuple[Utterance, ...]:
+    """Return the rows that no review set apart."""
+    return tuple(row for row in utterances if not reviews.sets_apart(row.audio_filepath, row.text))
+
+
+def _own_rows(
+    scores: Scores, utterances: Sequence[Utterance], reviews: RowReviews
+) -> tuple[Scores, tuple[str, ...]]:
     """Return the rows of an evaluation that are rows of the manifest, and a note on the others.
 
-    Where none is, all are returned: the gate says that it is another manifest's evaluation.
+    Where none is, all are returned: the gate says that it is another manifest's evaluation. Rows
+    that a review set apart are left out, and counted in a note of their own.
     """
+    kept = scores.where(lambda row: not reviews.sets_apart(row.row.audio_filepath, row.row.ref))
+    notes: tuple[str, ...] = ()
+    if kept.n < scores.n:
+        apart = scores.n - kept.n
+        notes = (f"{apart} of {scores.n} baseline rows are set apart by a review and not counted.",)
+    scores = kept
     texts = {canonical(utterance.text) for utterance in utterances}
     own = scores.where(lambda row: canonical(row.row.ref) in texts)
     if own.n in {0, scores.n}:
-        return scores, ()
+        return scores, notes
     note = (
         f"{scores.n - own.n} of {scores.n} rows of the baseline are no rows of this manifest; they "
         "are left out of its figures."
     )
-    return own, (note,)
+    return own, (*notes, note)
 
 
 def check(
@@ -127,7 +144,7 @@ def check(
     )
     result = preflight(cycle.manifest, limits, style_of(archive), restyle=not keep_style)
     result.raise_errors()
-    return result
+    return set_apart(result, read_reviews(cycle))
 
 
 def general_set(

@@ -11,6 +11,8 @@ from tasks.data.importers import (
     elan,
     huggingface,
     kaldi_folder,
+    label_studio,
+    labelling_sheet,
     lhotse_manifest,
     nemo_manifest,
     subtitles,
@@ -63,6 +65,8 @@ FORMATS = (
     SourceFormat("stm", "an STM file", time_marked.detect_stm, time_marked.read_stm),
     SourceFormat("ctm", "a CTM file", time_marked.detect_ctm, time_marked.read_ctm),
     SourceFormat("subtitles", "WebVTT or SRT beside audio", subtitles.detect, subtitles.read),
+    SourceFormat("label-studio", "tasks of Label Studio", label_studio.detect, label_studio.read),
+    SourceFormat("sheet", "a labelling sheet", labelling_sheet.detect, labelling_sheet.read),
     SourceFormat("table", "a CSV, TSV or XLSX table", table.detect, table.read),
 )
 NAMES = tuple(source_format.name for source_format in FORMATS)

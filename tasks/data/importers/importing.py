@@ -21,8 +21,9 @@ from tasks.data.canonical import canonical
 from tasks.data.importers import formats, staging
 from tasks.data.importers.audio_conversion import RATE
 from tasks.data.importers.row_checks import check_rows, refusal
-from tasks.data.importers.row_conversion import BANDWIDTH, convert_rows, fault_entry
+from tasks.data.importers.row_conversion import convert_rows, fault_entry
 from tasks.data.importers.source_rows import SKIP_FIX, RowFault
+from tasks.data.manifest import BANDWIDTH
 from tasks.data.preflight import preflight
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from tasks.data.importers.audio_conversion import Span, check_duration, choose_c
 from tasks.data.importers.recording_reader import ConversionError, open_recording
 from tasks.data.importers.row_checks import MOST_FAULTS, find_fault, make_record, refusal
 from tasks.data.importers.source_rows import RowFault, SourceRow
+from tasks.data.manifest import BANDWIDTH, NARROW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from tasks.data.importers.recording_reader import OpenRecording
     from tasks.data.importers.staging import Staging
 
-BANDWIDTH = "bandwidth"
-"""The manifest's field that says ``narrow`` where the source holds a telephone's bandwidth."""
 # Rows of one recording that are converted by one open of it.
 _ROWS_A_GROUP = 256
 _GROUPS_IN_FLIGHT = 8
@@ -232,7 +231,7 @@ def _convert_row(
         converted = convert(opened, span, channel, settings.seed, temporary)
     record = {**make_record(row), "audio_filepath": name, "duration": converted.duration}
     if converted.is_narrow:
-        record[BANDWIDTH] = "narrow"
+        record[BANDWIDTH] = NARROW
     return {
         "number": task.number,
         "key": task.key,

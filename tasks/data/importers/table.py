@@ -67,7 +67,7 @@ def read(source: Path, options: ReadOptions) -> Iterator[Found]:
     Raises:
         InputError: it cannot be read, or its columns are not clear.
     """
-    rows = _sheet(source, options.part) if source.suffix.lower() == _XLSX else _lines(source)
+    rows = read_cells(source, options.part)
     place, header = next(rows, ("", []))
     if not header:
         raise InputError(f"{source}: is empty. Fix: name a table with a header.")
@@ -87,6 +87,15 @@ def read(source: Path, options: ReadOptions) -> Iterator[Found]:
             yield row_of(place, values, source.parent)
         except ValueError as wrong:
             yield RowFault(place, str(wrong), f"correct the cell, {SKIP_FIX}")
+
+
+def read_cells(source: Path, part: str | None) -> Iterator[tuple[str, list[str]]]:
+    """Yield the place and the cells of each line of a table, its header first.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return _sheet(source, part) if source.suffix.lower() == _XLSX else _lines(source)
 
 
 def row_of(place: str, values: Mapping[str, Any], folder: Path) -> SourceRow:
@@ -177,17 +186,23 @@ def map_columns(source: Path, header: Sequence[str], options: ReadOptions) -> di
 
 def _lines(source: Path) -> Iterator[tuple[str, list[str]]]:
     delimiter = _DELIMITERS.get(source.suffix.lower())
-    lines = (line + "\n" for _, line in read_lines(source))
+    line_number = 0
+
+    def lines() -> Iterator[str]:
+        # The reader counts the lines that it gets, and blank ones are not among them.
+        nonlocal line_number
+        for line_number, line in read_lines(source):  # noqa: B007 - read below
+            yield line + "\n"
+
     if delimiter is None:
         head = next((line for _, line in read_lines(source)), "")
         delimiter = max(",;\t|", key=head.count)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
-        for cells in reader:
-            yield f"{source}:{reader.line_num}", cells
+        for cells in csv.reader(lines(), delimiter=delimiter, strict=True):
+            yield f"{source}:{line_number}", cells
     except csv.Error as wrong:
         raise InputError(
-            f"{source}:{reader.line_num}: is not readable as a table ({wrong}). "
+            f"{source}:{line_number}: is not readable as a table ({wrong}). "
             "Fix: close the quotes there."
         ) from wrong
 

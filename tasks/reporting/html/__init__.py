@@ -2,7 +2,7 @@
 
 report_data.py gathers what it tells, chart_data.py says what each chart shows, svg_charts.py draws
 it into the page and png_figures.py as PNG, audio_clips.py packs the recordings, page.py fills the
-template.
+template. review_page.py makes the second page, on which a person marks the worst rows.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from tasks.common import atomic_files
 from tasks.reporting.html.page import render
 from tasks.reporting.html.png_figures import write_figures
 from tasks.reporting.html.report_data import gather
+from tasks.reporting.html.review_page import render_review
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from tasks.data.cycle_folder import Cycle
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_review"]
 
 
 def write_report(cycle: Cycle, record: Mapping[str, Any]) -> list[Path]:
@@ -41,3 +42,14 @@ def write_report(cycle: Cycle, record: Mapping[str, Any]) -> list[Path]:
     page = cycle.path / f"report_cycle{cycle.number}.html"
     atomic_files.write_text(page, render(evidence))
     return [page, *figures]
+
+
+def write_review(cycle: Cycle, record: Mapping[str, Any]) -> Path:
+    """Write review_cycle<N+1>.html into cycle N+1's folder: the worst rows with buttons.
+
+    Raises:
+        InputError: a file of the run is missing or damaged.
+    """
+    page = cycle.path / f"review_cycle{cycle.number}.html"
+    atomic_files.write_text(page, render_review(gather(cycle, record)))
+    return page

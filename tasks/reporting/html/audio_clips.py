@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LONGEST_S = 30.0
 MOST_BYTES = 1_500_000
-"""Of all recordings of a page together, encoded."""
+"""Of all recordings of a page together, encoded, where the page sets no other limit."""
 _COMPRESSION = 0.9
 
 
@@ -28,13 +28,14 @@ class Clip:
     why: str = ""
 
 
-def clips(paths: Sequence[Path]) -> list[Clip]:
+def clips(paths: Sequence[Path], most_bytes: int | None = None) -> list[Clip]:
     """Pack recordings in their order until the page's limit is reached."""
     packed: list[Clip] = []
     total_bytes = 0
+    limit = MOST_BYTES if most_bytes is None else most_bytes
     for path in paths:
         clip = _pack(path)
-        if total_bytes + len(clip.uri) > MOST_BYTES:
+        if total_bytes + len(clip.uri) > limit:
             clip = Clip(why="left out: the page's limit for audio is reached")
         total_bytes += len(clip.uri)
         packed.append(clip)

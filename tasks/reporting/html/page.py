@@ -10,14 +10,14 @@ import jinja2
 
 from tasks.common.errors import InputError
 from tasks.data.audio_paths import path_parts
+from tasks.data.row_reviews import describe_set_apart
 from tasks.decision import grow_plan_files
 from tasks.decision.grow_plan import AGAINST_FORGETTING
 from tasks.decision.guardrail import GuardrailStatus
 from tasks.evaluation import alignment
 from tasks.evaluation.false_keywords import index_terms
 from tasks.records import run_record, verdict_ledger
-from tasks.reporting.html import svg_charts
-from tasks.reporting.html.audio_clips import clips
+from tasks.reporting.html import audio_clips, svg_charts
 from tasks.reporting.html.chart_data import category_differences, training_series
 from tasks.reporting.html.harm_section import describe_harms
 from tasks.reporting.html.metric_table import metric_lines
@@ -87,6 +87,12 @@ class HeardRow:
 
 def render(evidence: ReportData) -> str:
     """Render the page of a cycle: one file without scripts or external resources."""
+    template = open_templates().get_template("template.html")
+    return template.render(**_template_variables(evidence)) + "\n"
+
+
+def open_templates() -> jinja2.Environment:
+    """Return the environment of the pages' templates, in which every text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tasks.reporting.html", "."),
         autoescape=True,
@@ -95,7 +101,7 @@ def render(evidence: ReportData) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"percent": percent, "points": points}
-    return environment.get_template("template.html").render(**_template_variables(evidence)) + "\n"
+    return environment
 
 
 def _template_variables(evidence: ReportData) -> dict[str, Any]:
@@ -106,7 +112,7 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
     differences = category_differences(deltas)
     scale = _difference_axis(differences)
     terms = evidence.terms()
-    heard_rows = list(_heard_rows(evidence))
+    listened = heard_rows(evidence, HEARD_ROWS)
     words = index_terms(evidence.pairing.terms)
     shipped = describe_shipped(decision.get("shipping"))
     return {
@@ -140,13 +146,14 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "forest": _forest(differences, scale, evidence.priority),
         "axis": scale,
         "noise": [_bar_line(change) for change in evidence.changes("noise_level")],
+        "bandwidths": [_bar_line(change) for change in evidence.bandwidths()],
         "sources": [_bar_line(change) for change in evidence.changes("ipa_source")],
         "curves": list(_curves(evidence)),
         "terms": terms[:SHOWN_TERMS],
         "terms_left": max(0, len(terms) - SHOWN_TERMS),
-        "heard": heard_rows,
-        "heard_terms": {term for row in heard_rows for term in row.terms},
-        "rows_left": max(0, len(evidence.judged.pairs) - len(heard_rows)),
+        "heard": listened,
+        "heard_terms": {term for row in listened for term in row.terms},
+        "rows_left": max(0, len(evidence.judged.pairs) - len(listened)),
         "plan": grow_plan_files.read_lines(evidence.cycle)[:_PLAN_LINES],
         "provenance": list(_provenance(evidence)),
         "hashes": list(_hashes(evidence)),
@@ -240,14 +247,24 @@ def _curves(evidence: ReportData) -> Iterable[CurveFigure]:
         yield CurveFigure(series.title, note, drawing)
 
 
-def _heard_rows(evidence: ReportData) -> Iterable[HeardRow]:
-    pairs = [pair for pair in evidence.worst_rows(HEARD_ROWS) if pair.after.sentence_wrong]
-    packed = clips([evidence.audio(pair) for pair in pairs])
-    for pair, clip in zip(pairs, packed, strict=True):
-        row = pair.after.row
-        terms = [item.term for item in row.flagged]
-        columns = alignment.columns(row.ref, [pair.before.row.hyp, row.hyp], terms)
-        yield HeardRow(pair, clip, columns, path_parts(row.audio_filepath)[-1])
+def heard_rows(evidence: ReportData, most: int, most_bytes: int | None = None) -> list[HeardRow]:
+    """Return the worst judged rows with recording and alignment.
+
+    Args:
+        evidence: what was gathered.
+        most: rows.
+        most_bytes: of all recordings together, encoded; None for the report's limit.
+    """
+    pairs = [pair for pair in evidence.worst_rows(most) if pair.after.sentence_wrong]
+    packed = audio_clips.clips([evidence.audio(pair) for pair in pairs], most_bytes)
+    return [_heard_row(pair, clip) for pair, clip in zip(pairs, packed, strict=True)]
+
+
+def _heard_row(pair: ScorePair, clip: Clip) -> HeardRow:
+    row = pair.after.row
+    terms = [item.term for item in row.flagged]
+    columns = alignment.columns(row.ref, [pair.before.row.hyp, row.hyp], terms)
+    return HeardRow(pair, clip, columns, path_parts(row.audio_filepath)[-1])
 
 
 def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
@@ -265,6 +282,8 @@ def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
             f"category, seed {config['seed']}"
         ),
     )
+    if (apart := describe_set_apart(record["preflight"].get("set_apart", {}))) is not None:
+        yield "Set apart", apart
     if checkpoint := training.get("checkpoint"):
         yield "Checkpoint", checkpoint
     if recipe := training.get("recipe"):

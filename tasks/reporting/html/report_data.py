@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from tasks.common.errors import InputError
 from tasks.data.canonical_terms import SpokenText
 from tasks.data.cycle_folder import IMPORTED_NAME, OFFLINE_NAME
+from tasks.data.manifest import NARROW
 from tasks.data.text_normalizer import normalise, normalise_term
 from tasks.evaluation import diff
 from tasks.evaluation.hypotheses import read_hypotheses
-from tasks.evaluation.scoring import Proportion, score
+from tasks.evaluation.leaderboard import WIDE
+from tasks.evaluation.scoring import Proportion, Scores, score
 from tasks.evaluation.secondary_metrics import near_miss
 from tasks.records import run_record
 from tasks.training.progress import Epoch
@@ -132,6 +134,20 @@ class ReportData:
             for value in sorted((v for v in groups[1] if v is not None), key=_rank_condition)
             if groups[1][value].keyword.n
         ]
+
+    def bandwidths(self) -> list[CategoryChange]:
+        """Return KER on narrow and on wide judged rows; nothing where no row is narrow."""
+        changes = []
+        for value in (NARROW, None):
+            # By the later side's marks: an imported evaluation has none.
+            pairs = [one for one in self.judged.pairs if one.after.row.bandwidth == value]
+            if value == NARROW and not pairs:
+                return []
+            before = Scores(tuple(one.before for one in pairs)).keyword
+            after = Scores(tuple(one.after for one in pairs)).keyword
+            if after.n:
+                changes.append(CategoryChange(value or WIDE, before, after))
+        return changes
 
     def terms(self) -> list[TermChange]:
         """List every term, worst first by the tuned model on the judged rows."""

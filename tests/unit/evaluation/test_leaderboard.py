@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tasks.data.manifest import Utterance
 from tasks.evaluation.diff import changes, pair
-from tasks.evaluation.hypotheses import Hypothesis, Partition
+from tasks.evaluation.hypotheses import (
+    Hypothesis,
+    Partition,
+    hypothesis_for,
+    iterate_hypotheses,
+    write_hypotheses,
+)
 from tasks.evaluation.leaderboard import (
     Leaderboard,
     LeaderboardEntry,
@@ -18,6 +25,9 @@ from tasks.evaluation.leaderboard import (
 )
 from tasks.evaluation.scoring import Scores, score
 from tests.support import factories
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TITLES = [
     "1. Headline",
@@ -324,3 +334,32 @@ def test_differences_stand_with_their_intervals() -> None:
     # All eight terms changed alike, so that the bootstrap has nothing to vary.
     assert told[0]["ci"] == [pytest.approx(told[0]["difference"])] * 2
     assert list(sections(board.as_markdown())) == TITLES
+
+
+def test_narrow_rows_have_their_own_breakdown() -> None:
+    """Apart from the five sections, for entries that have such rows; else it is not there."""
+    wide = term_rows("aspirin", 1, 4)
+    narrow = term_rows("warfarin", 2, 3, bandwidth="narrow")
+    board = Leaderboard(1, baseline_entries("base", score([*wide, *narrow])))
+    text = board.as_markdown()
+    assert list(sections(text)) == TITLES
+    part = text[text.index("# By bandwidth") :]
+    assert part.index("narrow: KER 0.667") < part.index("wide: KER 0.250")
+    records: Any = board.as_dict()["bandwidth"]
+    assert [(one["bandwidth"], one["n"], one["KER"]) for one in records] == [
+        ("narrow", 3, pytest.approx(2 / 3)),
+        ("wide", 4, 0.25),
+    ]
+    plain = Leaderboard(1, baseline_entries("base", score(wide)))
+    assert "By bandwidth" not in plain.as_markdown()
+    assert "bandwidth" not in plain.as_dict()
+
+
+def test_a_rows_bandwidth_is_kept_in_its_file(tmp_path: Path) -> None:
+    """From the manifest to the hypotheses and back; a row without it has no such field."""
+    marks = [{"bandwidth": "narrow"}, {"bandwidth": "wide"}]
+    rows = [Utterance(1, "a.wav", "give aspirin", extra=extra) for extra in marks]
+    path = tmp_path / "hyps.jsonl"
+    write_hypotheses(path, [hypothesis_for(row, "x") for row in rows])
+    assert [row.bandwidth for row in iterate_hypotheses(path)] == ["narrow", None]
+    assert path.read_text().count("bandwidth") == 1

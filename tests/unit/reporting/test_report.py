@@ -557,3 +557,29 @@ def test_harm_that_was_looked_for_has_a_line_each(tmp_path: Path) -> None:
 def test_a_run_that_did_not_look_for_harm_has_no_such_section(page: str) -> None:
     """Its decision.json is of a former version."""
     assert "Harm looked for" not in page
+
+
+def test_narrow_rows_are_drawn_apart(finished: Path) -> None:
+    """By the marks of the later side; without such rows the section is not there."""
+    cycle = open_cycle(finished)
+    evidence = gather(cycle, run_record.read(cycle))
+    assert evidence.bandwidths() == []
+    pairs = tuple(
+        dataclasses.replace(
+            one,
+            after=dataclasses.replace(
+                one.after,
+                row=dataclasses.replace(one.after.row, bandwidth=None if place % 3 else "narrow"),
+            ),
+        )
+        for place, one in enumerate(evidence.pairing.pairs)
+    )
+    marked = dataclasses.replace(
+        evidence, pairing=dataclasses.replace(evidence.pairing, pairs=pairs)
+    )
+    narrow, wide = marked.bandwidths()
+    assert (narrow.name, wide.name) == ("narrow", "wide")
+    assert narrow.before.n == narrow.after.n
+    assert narrow.after.n + wide.after.n == marked.judged.after.keyword.n
+    assert "Missed terms by bandwidth" in render(marked)
+    assert "Missed terms by bandwidth" not in render(evidence)

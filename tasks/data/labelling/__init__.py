@@ -1,0 +1,1 @@
+"""Find a formulary's terms in the texts of a cycle, and write the cycle with its terms."""

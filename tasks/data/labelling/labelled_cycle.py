@@ -1,0 +1,317 @@
+"""Write a cycle whose rows have the terms of a formulary; the source is never changed.
+
+Rows with a term are the manifest. Those without are general speech, a manifest beside it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import shutil
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files, hashing
+from tasks.common.errors import InputError
+from tasks.data.audio_paths import as_posix
+from tasks.data.canonical import canonical
+from tasks.data.general_english import FEWEST_SENTENCES
+from tasks.data.labelling.term_matcher import TermMatcher
+from tasks.data.manifest import read_manifest, write_manifest
+from tasks.data.row_reviews import review_files
+from tasks.data.row_terms import RowTerm
+from tasks.data.term_checks import merge_terms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tasks.data.cycle_folder import Cycle
+    from tasks.data.labelling.formulary import Formulary, FormularyTerm
+    from tasks.data.labelling.term_matcher import TextMatches
+    from tasks.data.manifest import Utterance
+
+GENERAL, MISSING, ABOUT = "general.jsonl", "terms_without_rows.csv", "label.json"
+DEFAULT_FOLDER = "labelled"
+# What describes the recordings holds for their copies as well.
+_TAKEN_ALONG = ("provenance.jsonl", "import.json", "import_left_out.jsonl", "formulary.txt")
+_SHOWN = 20
+_FOLDER = re.compile(r"cycle[1-9][0-9]*")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSummary:
+    """What became of a cycle's rows and of a formulary's terms.
+
+    Attributes:
+        out: the new cycle's folder.
+        rows: with a term.
+        general: rows without one.
+        several: rows with more than one.
+        terms: of the formulary.
+        missing: terms of the formulary that no row has.
+        categories: terms in rows by category.
+        kept: terms that rows had before and that stay.
+        ambiguous: lines about terms in two categories.
+        repeated: lines of the formulary whose term stood before.
+        ordinary: by abbreviation, rows in which it is an English word in small letters.
+        joined: by term, the rows in which it is a part of a word.
+        linked: recordings that the new cycle shares with the source as hard links.
+    """
+
+    out: str
+    rows: int
+    general: int
+    several: int
+    terms: int
+    missing: int
+    categories: dict[str, int]
+    kept: int
+    ambiguous: tuple[str, ...]
+    repeated: int
+    ordinary: dict[str, int]
+    joined: dict[str, list[int]]
+    linked: int
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know, a sentence each."""
+        notes = list(self.ambiguous[:_SHOWN])
+        if (more := len(self.ambiguous) - _SHOWN) > 0:
+            notes.append(f"… and {more} more terms in two categories ({ABOUT}: ambiguous)")
+        if self.ordinary:
+            shown = ", ".join(f"{term} ({rows})" for term, rows in _first(self.ordinary))
+            notes.append(
+                f"not taken where they are written in small letters or all text is in capitals, "
+                f"since they are English words too: {shown}. Fix: write them in capitals where "
+                "they are meant; in the formulary in small letters where every such word is meant."
+            )
+        for term, rows in _first(self.joined):
+            listed = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")  # noqa: PLR2004
+            notes.append(
+                f"row {listed}: {term!r} is part of a longer word and cannot be scored. "
+                "Fix: write it in the text as a word of its own."
+            )
+        if 0 < self.general < FEWEST_SENTENCES:
+            notes.append(
+                f"{GENERAL} has {self.general} rows; --general needs {FEWEST_SENTENCES} or more"
+            )
+        return notes
+
+
+def label_cycle(
+    cycle: Cycle, formulary: Formulary, terms_path: Path, out: Path, command: Sequence[str] = ()
+) -> LabelSummary:
+    """Write a cycle with the terms of a formulary; its folder appears when it is whole.
+
+    Args:
+        cycle: the source.
+        formulary: the terms.
+        terms_path: where they were read from, for the record.
+        out: the new folder, ``cycle<N>``.
+        command: as typed, for the record.
+
+    Raises:
+        InputError: the manifest is broken, no row has a term, or ``out`` is there already.
+    """
+    check_out(cycle, out)
+    utterances = read_manifest(cycle.manifest)
+    matcher = TermMatcher(formulary.terms)
+    found = [matcher.find(utterance.text) for utterance in utterances]
+    labelled = [
+        _with_terms(utterance, matches)
+        for utterance, matches in zip(utterances, found, strict=True)
+    ]
+    clinical = [row for row in labelled if row.flagged]
+    general = [row for row in labelled if not row.flagged]
+    if not clinical:
+        raise InputError(
+            f"{cycle.manifest}: none of its {len(labelled)} rows holds one of the "
+            f"{len(formulary.terms)} terms of {terms_path}. Fix: name the formulary of these texts."
+        )
+    rows_of_terms = _count_rows(formulary, utterances, found)
+    missing = [term for term in formulary.terms if not rows_of_terms[term]]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as wrong:
+        raise InputError(f"{out}: cannot be written ({wrong}). Choose another place.") from wrong
+    try:
+        recordings = _Recordings(cycle, work)
+        write_manifest(work / "manifest.jsonl", map(recordings.bring, clinical))
+        if general:
+            write_manifest(work / GENERAL, map(recordings.bring, general))
+        atomic_files.write_text(work / MISSING, _seed_table(missing))
+        for name in _TAKEN_ALONG:
+            if (cycle.path / name).is_file():
+                shutil.copy2(cycle.path / name, work / name)
+        for review in review_files(cycle):
+            if not (work / review.name).exists():
+                shutil.copy2(review, work / review.name)
+        summary = LabelSummary(
+            out=str(out),
+            rows=len(clinical),
+            general=len(general),
+            several=sum(len(row.flagged) > 1 for row in clinical),
+            terms=len(formulary.terms),
+            missing=len(missing),
+            categories=_count_categories(clinical),
+            kept=sum(len(utterance.flagged) for utterance in utterances),
+            ambiguous=tuple(map(str, formulary.ambiguous)),
+            repeated=formulary.repeated,
+            ordinary=dict(
+                Counter(term.term for matches in found for term in matches.ordinary).most_common()
+            ),
+            joined=_joined(utterances, found),
+            linked=recordings.linked,
+        )
+        atomic_files.write_json(
+            work / ABOUT,
+            {
+                "command": list(command),
+                "source": str(cycle.path),
+                "source_manifest_sha256": hashing.sha256_file(cycle.manifest),
+                "terms": str(terms_path),
+                "terms_sha256": hashing.sha256_file(terms_path),
+                **_as_record(summary),
+                "rows_of_terms": {term.term: rows for term, rows in rows_of_terms.items()},
+            },
+        )
+        work.chmod(cycle.path.stat().st_mode & 0o777)
+        try:
+            work.replace(out)
+        except OSError:  # another labelling was faster
+            check_out(cycle, out)
+            raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return summary
+
+
+def check_out(cycle: Cycle, out: Path) -> None:
+    """Refuse a place for the new cycle that is taken, or in the source.
+
+    Raises:
+        InputError: says which.
+    """
+    if not _FOLDER.fullmatch(out.name):
+        raise InputError(
+            f"{out}: a cycle's folder is named cycle1, cycle2, …. "
+            f"Fix: --out FOLDER/{cycle.path.name}."
+        )
+    if out.is_relative_to(cycle.path):
+        raise InputError(
+            f"{out}: is inside the source, which is never changed. Fix: name a folder outside it."
+        )
+    if os.path.lexists(out):
+        raise InputError(
+            f"{out}: is there already. Fix: name another folder with --out, or remove it."
+        )
+
+
+def _count_categories(rows: Iterable[Utterance]) -> dict[str, int]:
+    terms = (item for row in rows for item in row.flagged)
+    return dict(sorted(Counter(item.entity_category or "without" for item in terms).items()))
+
+
+def _with_terms(utterance: Utterance, matches: TextMatches) -> Utterance:
+    """Return a row with what it had and what was found; what a person wrote goes first."""
+    found = [RowTerm(match.spelling, match.term.entity_category) for match in matches.matches]
+    terms = merge_terms([utterance.flagged, found])
+    if not terms:
+        return utterance
+    first = terms[0]
+    return replace(
+        utterance,
+        term=first.term,
+        entity_category=first.entity_category,
+        # One term is written as the contract has it, without a list.
+        terms=tuple(terms) if len(terms) > 1 else (),
+    )
+
+
+def _count_rows(
+    formulary: Formulary, utterances: Iterable[Utterance], found: Iterable[TextMatches]
+) -> Counter[FormularyTerm]:
+    """Count the rows of each term; a row that had it before counts as well."""
+    by_words = {canonical(term.term): term for term in formulary.terms}
+    rows: Counter[FormularyTerm] = Counter()
+    for utterance, matches in zip(utterances, found, strict=True):
+        before = {by_words.get(canonical(item.term)) for item in utterance.flagged}
+        both = before | {match.term for match in matches.matches}
+        rows.update(term for term in both if term is not None)
+    return rows
+
+
+def _joined(utterances: Iterable[Utterance], found: Iterable[TextMatches]) -> dict[str, list[int]]:
+    rows: dict[str, list[int]] = {}
+    for utterance, matches in zip(utterances, found, strict=True):
+        for term in matches.joined:
+            rows.setdefault(term.term, []).append(utterance.row)
+    return rows
+
+
+def _seed_table(terms: Iterable[FormularyTerm]) -> str:
+    """Return terms as the build stage reads its term_seed.csv."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("term", "entity_category"))
+    writer.writerows((term.term, term.entity_category or "") for term in terms)
+    return table.getvalue()
+
+
+def _as_record(summary: LabelSummary) -> dict[str, Any]:
+    return {
+        name: getattr(summary, name)
+        for name in LabelSummary.__dataclass_fields__
+        if name not in {"out", "terms"}
+    } | {"formulary_terms": summary.terms}
+
+
+def _first(values: dict[str, Any]) -> list[tuple[str, Any]]:
+    return list(values.items())[:_SHOWN]
+
+
+class _Recordings:
+    """Brings the recordings of rows into a new cycle's folder."""
+
+    def __init__(self, cycle: Cycle, work: Path) -> None:
+        self._source, self._work = cycle.path, work
+        self._folders: set[Path] = set()
+        self.linked = 0
+
+    def bring(self, row: Utterance) -> Utterance:
+        """Return a row with its recording in the new folder under the same relative path.
+
+        A recording outside of the source's folder stays there, and is named by its whole path.
+
+        Raises:
+            InputError: there is no such recording.
+        """
+        name = row.audio_filepath
+        written = name if (self._source / name).is_file() else as_posix(name)
+        source = Path(os.path.normpath(self._source / written))
+        if not source.is_file():
+            raise InputError(
+                f"{self._source / 'manifest.jsonl'}: row {row.row}: there is no recording {name}. "
+                "Fix: `asr-flywheel preflight` says where it was looked for."
+            )
+        if not source.is_relative_to(self._source):
+            return row.with_audio(str(source))
+        relative = source.relative_to(self._source)
+        target = self._work / relative
+        if target.parent not in self._folders:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._folders.add(target.parent)
+        if not target.exists():
+            try:
+                # Under its own inode: its rights and times stay, and no room is taken.
+                os.link(os.path.realpath(source), target)
+                self.linked += 1
+            except OSError:
+                shutil.copy2(source, target)
+        return row.with_audio(relative.as_posix())

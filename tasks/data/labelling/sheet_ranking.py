@@ -1,0 +1,103 @@
+"""Rank recordings without a transcript by what is most worth a person's time.
+
+Two signs that a model is not sure need no reference: decodes of one recording under shifts that
+nobody can hear differ, and words stand there that are nearly a term. A decoder's own confidence is
+no part of it, since the greedy decoders here give none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rapidfuzz.distance import Levenshtein
+
+from tasks.data.canonical import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from tasks.data.labelling.near_terms import NearTermFinder
+
+NEAR_MISS_WORTH = 0.25
+_MOST_NEAR_MISSES = 4
+NOTHING_WORTH = 0.5
+"""Of a recording in which no word was recognised."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedRecording:
+    """A recording and what a model made of it.
+
+    Attributes:
+        audio: its absolute path.
+        seconds: its length.
+        hypothesis: of the recording as it is.
+        variants: of the recording under every shift.
+    """
+
+    audio: Path
+    seconds: float
+    hypothesis: str
+    variants: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SheetRow:
+    """A recording with its rank.
+
+    Attributes:
+        recording: with its hypothesis.
+        disagreement: the share of words that differ from the hypothesis, on average over shifts.
+        near: words that are nearly a term, and the term.
+    """
+
+    recording: DecodedRecording
+    disagreement: float
+    near: tuple[tuple[str, str], ...]
+
+    @property
+    def worth(self) -> float:
+        """How much it is worth to look at: 0 to 2."""
+        if not self.recording.hypothesis.split():
+            return max(self.disagreement, NOTHING_WORTH)
+        return self.disagreement + NEAR_MISS_WORTH * min(len(self.near), _MOST_NEAR_MISSES)
+
+    @property
+    def why(self) -> str:
+        """The reasons in words."""
+        reasons = []
+        if not self.recording.hypothesis.split():
+            reasons.append("no word was recognised")
+        if self.disagreement:
+            reasons.append(f"{self.disagreement:.0%} of words differ between decodes")
+        reasons += [f"{written!r} is nearly {term!r}" for written, term in self.near]
+        return "; ".join(reasons)
+
+
+def rank(recordings: Iterable[DecodedRecording], finder: NearTermFinder | None) -> list[SheetRow]:
+    """Return recordings with what is most worth a person's time first."""
+    rows = [
+        SheetRow(
+            recording,
+            measure_disagreement(recording.hypothesis, recording.variants),
+            () if finder is None else tuple(finder.find(recording.hypothesis)),
+        )
+        for recording in recordings
+    ]
+    return sorted(rows, key=lambda row: (-row.worth, str(row.recording.audio)))
+
+
+def measure_disagreement(hypothesis: str, variants: Sequence[str]) -> float:
+    """Return the mean share of words in which other decodes differ; spelling counts for nothing."""
+    others = [text for text in variants if text != hypothesis]
+    if not others:
+        return 0.0
+    words = canonical(hypothesis).split()
+    shares = []
+    for text in others:
+        other = canonical(text).split()
+        longest = max(len(words), len(other))
+        shares.append(Levenshtein.distance(words, other) / longest if longest else 0.0)
+    return sum(shares) / len(variants)
