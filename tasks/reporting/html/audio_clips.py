@@ -28,10 +28,15 @@ class Clip:
     why: str = ""
 
 
-def clips(paths: Sequence[Path]) -> list[Clip]:
-    """Pack recordings in their order until the page's limit is reached."""
+def clips(paths: Sequence[Path], used: int = 0) -> list[Clip]:
+    """Pack recordings in their order until the page's limit is reached.
+
+    Args:
+        paths: of the recordings.
+        used: bytes of the recordings that the page has already.
+    """
     packed: list[Clip] = []
-    total_bytes = 0
+    total_bytes = used
     for path in paths:
         clip = _pack(path)
         if total_bytes + len(clip.uri) > MOST_BYTES:

@@ -18,6 +18,7 @@ from tasks.evaluation.false_keywords import index_terms
 from tasks.records import run_record, verdict_ledger
 from tasks.reporting.html import svg_charts
 from tasks.reporting.html.audio_clips import clips
+from tasks.reporting.html.boosting_section import describe_boosting
 from tasks.reporting.html.chart_data import category_differences, training_series
 from tasks.reporting.html.harm_section import describe_harms
 from tasks.reporting.html.metric_table import metric_lines
@@ -106,7 +107,9 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
     differences = category_differences(deltas)
     scale = _difference_axis(differences)
     terms = evidence.terms()
-    heard_rows = list(_heard_rows(evidence))
+    boosting = describe_boosting(decision.get("boosting"), evidence.recording)
+    used = 0 if boosting is None else boosting.audio_bytes
+    heard_rows = list(_heard_rows(evidence, used))
     words = index_terms(evidence.pairing.terms)
     shipped = describe_shipped(decision.get("shipping"))
     return {
@@ -128,6 +131,7 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "general_wer": _general_wer(decision.get("guardrail")),
         "fragility": decision.get("fragility"),
         "shipped": shipped,
+        "boosting": boosting,
         "judged_model": "mixture" if shipped is not None and shipped.mixed else "tuned model",
         "often_judged": verdict_ledger.remark(decision.get("verdicts")),
         "against_forgetting": AGAINST_FORGETTING,
@@ -240,9 +244,9 @@ def _curves(evidence: ReportData) -> Iterable[CurveFigure]:
         yield CurveFigure(series.title, note, drawing)
 
 
-def _heard_rows(evidence: ReportData) -> Iterable[HeardRow]:
+def _heard_rows(evidence: ReportData, used: int) -> Iterable[HeardRow]:
     pairs = [pair for pair in evidence.worst_rows(HEARD_ROWS) if pair.after.sentence_wrong]
-    packed = clips([evidence.audio(pair) for pair in pairs])
+    packed = clips([evidence.audio(pair) for pair in pairs], used)
     for pair, clip in zip(pairs, packed, strict=True):
         row = pair.after.row
         terms = [item.term for item in row.flagged]

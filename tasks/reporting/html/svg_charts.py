@@ -150,7 +150,7 @@ def curve(values: Sequence[float | None], best: int | None, label: str) -> Marku
 
 @dataclass(frozen=True, slots=True)
 class ValuePoint:
-    """A candidate's figure over its value from 0 to 1.
+    """A candidate's figure over its value, from 0 to the axis' largest.
 
     Attributes:
         value: where it stands.
@@ -174,8 +174,11 @@ def value_curve(
     tick: Callable[[float], str],
     allowed: float | None = None,
     fitted: Sequence[tuple[float, float]] = (),
+    *,
+    most: float = 1.0,
+    mark: str = "shipped",
 ) -> Markup:
-    """Draw a figure over the value of a mixture, with intervals.
+    """Draw a figure over the value of a mixture or the strength of boosting, with intervals.
 
     Args:
         points: by value.
@@ -184,11 +187,13 @@ def value_curve(
         tick: writes a tick of the scale.
         allowed: the largest figure that may be chosen: a dashed line.
         fitted: (value, figure) of a curve through the points, in place of lines between them.
+        most: the largest value of the axis.
+        mark: the word above the point that was chosen.
     """
     floor = _VALUES_PX - _VALUES_BOTTOM_PX
 
     def across(value: float) -> float:
-        return round(_LEFT + (_RIGHT - _LEFT) * value, 2)
+        return round(_LEFT + (_RIGHT - _LEFT) * value / most, 2)
 
     def down(figure: float) -> float:
         return round(floor - (floor - _CURVE_TOP_PX) * scale.at(figure) / 100, 1)
@@ -206,7 +211,7 @@ def value_curve(
         x = across(point.value)
         if point.shipped:
             parts.append(_line(x, str(_CURVE_TOP_PX), x, str(floor), "chosen"))
-            parts.append(_text(x, _CURVE_TOP_PX - 8, f"shipped: {point.value:g}", "figure"))
+            parts.append(_text(x, _CURVE_TOP_PX - 8, f"{mark}: {point.value:g}", "figure"))
         if point.interval is not None:
             ends = down(point.interval.high), down(point.interval.low)
             parts.append(_line(x, str(ends[0]), x, str(ends[1]), "whisker"))
@@ -219,7 +224,8 @@ def value_curve(
     parts += [_line(x1, str(y1), x2, str(y2), "curve") for (x1, y1), (x2, y2) in pairwise(drawn)]
     for point, (x, y) in zip(points, places, strict=True):
         parts.append(_DIAMOND.format(x, y) if point.shipped else _CIRCLE.format(x, y))
-    for value in _VALUE_TICKS:
+    for share in _VALUE_TICKS:
+        value = share * most
         parts.append(_text(across(value), floor + 18, f"{value:g}", "tick"))
     parts += [
         _text(across(point.value), floor + 34, point.name, "figure")
