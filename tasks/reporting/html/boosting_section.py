@@ -29,7 +29,6 @@ _MEASURES = (
     ("general_wer", "general WER", "on general English"),
     ("general_fkr", "general FKR", "sentences with a keyword that nobody said"),
 )
-_BOTH = "tuned boosted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,19 +231,16 @@ def name_gains(missed: Mapping[str, int]) -> str:
         missed: how often each of the four missed it.
     """
     base, boosted, tuned, both = missed.values()
-    gains = [name for name, count in (("boosting", boosted), ("tuning", tuned)) if count < base]
-    losses = [
-        f"lost by {name}"
-        for name, count in (("boosting", boosted), ("tuning", tuned))
-        if count > base
-    ]
+    alone = (("boosting", boosted), ("tuning", tuned))
+    gains = [name for name, count in alone if count < base]
+    losses = [f"lost by {name}" for name, count in alone if count > base]
     if both < min(boosted, tuned, base):
         gains.append("both together")
-    if both > base and not losses:
-        losses = ["lost by both together"]
+    if both > max(boosted, tuned, base):
+        losses.append("lost by both together")
     if gains or losses:
         return ", ".join([*gains, *losses])
-    return "found by all" if not base else "nothing"
+    return "nothing" if base else "found by all"
 
 
 def _untrained_lines(table: Mapping[str, Any], models: Sequence[str]) -> Iterable[UntrainedLine]:

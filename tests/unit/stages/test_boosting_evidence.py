@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from tasks.data.manifest import Utterance
 from tasks.data.preflight import CheckedRow
+from tasks.data.split import Split
 from tasks.decision.guardrail import GuardrailPolicy
 from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.hypotheses import hypothesis_for
@@ -22,7 +23,7 @@ from tasks.stages.boosting_evidence import (
     wrongly_written,
 )
 from tasks.stages.boosting_figures import JudgedScores
-from tasks.stages.boosting_inputs import BoostingRows
+from tasks.stages.boosting_inputs import BoostingRows, divide_rows
 
 if TYPE_CHECKING:
     from tasks.data.general_english import GeneralSet
@@ -139,3 +140,21 @@ def test_strengths_are_in_order_with_their_false_keywords() -> None:
     ]
     assert lines[1]["false_keywords"]["hits"] == 1
     assert lines[2]["false_keywords"] is None
+
+
+def test_rows_that_are_trained_on_give_their_terms() -> None:
+    """With terms held out, no term of the rows that judge is among them."""
+    rows = [
+        replace(row, utterance=replace(row.utterance, row=number))
+        for number, row in enumerate(
+            (checked(f"{place}.wav", f"give drug{place}", f"Drug{place}", "drug"))
+            for place in range(30)
+        )
+    ]
+    split = Split(tuple(range(10)), tuple(range(10, 30)), ())
+    divided = divide_rows(rows, split, None, ("drug",), GuardrailPolicy(), ())
+    assert divided.trained_terms == {f"drug{place}" for place in range(10)}
+    silent = {"base": heard(*[""] * 20, rows=divided.held_out)}
+    table = terms_without_audio(silent, divided.trained_terms, ["drug"])
+    assert table is not None
+    assert (table["terms"], table["of_terms"]) == (20, 20)
