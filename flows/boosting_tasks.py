@@ -10,11 +10,11 @@ from prefect.cache_policies import NO_CACHE
 from flows import console, gpu_slots, resolve_parameters
 from flows.cycle_run import CycleRun
 from tasks.common import atomic_files
+from tasks.data.cycle_folder import PHRASES_NAME
 from tasks.data.general_english import GeneralSet
 from tasks.data.preflight import PreflightResult
 from tasks.data.training_set import TrainingSet
 from tasks.stages import boosting_inputs, choose
-from tasks.stages.boost import PHRASES_NAME
 from tasks.stages.boosted_arms import BoostedArms, measure_arms
 from tasks.transcription import boosting
 

@@ -47,6 +47,17 @@ class ServingConfig(BaseModel):
         title="Probes",
         description="Send a few differing rows again, changed on purpose, to find out why.",
     )
+    phrases: Path | None = Field(
+        None,
+        title="Phrases to boost",
+        description="A list such as phrases.txt: the recordings are sent again with it, at "
+        "several scores.",
+    )
+    boost_scores: tuple[float, ...] = Field(
+        (),
+        title="Boost scores",
+        description="Riva's score of the phrases, instead of three of NVIDIA's range.",
+    )
     offline: Path | None = Field(
         None,
         title="Offline evaluation",

@@ -76,7 +76,7 @@ def boost(
     from flows import resolve_parameters
     from flows.config import CycleConfig
     from flows.cycle_run import CycleRun
-    from tasks.data.cycle_folder import open_cycle
+    from tasks.data.cycle_folder import PHRASES_NAME, open_cycle
     from tasks.data.cycle_lock import lock_cycle
     from tasks.models import catalog
     from tasks.runtimes.container_settings import ContainerSettings
@@ -169,7 +169,7 @@ def boost(
         return
     _print_result(result)
     typer.echo(f"{folder.path / prepare.BOOSTING_NAME}")
-    typer.echo(f"{folder.path / boost_stage.PHRASES_NAME}")
+    typer.echo(f"{folder.path / PHRASES_NAME}")
 
 
 def _print_result(result: BoostingResult) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tasks.common import atomic_files, hashing
 from tasks.common.schemas import Schema
+from tasks.data.cycle_folder import PHRASES_NAME
 from tasks.data.text_normalizer import normalise_term
 from tasks.decision import boosting_choice
 from tasks.decision.mixture_choice import Candidate
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
     from tasks.stages.boosting_figures import JudgedScores
     from tasks.transcription.boosting import BoostedTexts, BoostingTimes
 
-PHRASES_NAME = "phrases.txt"
 _HELD_OUT = "held-out"
 _GENERAL_CHOOSES = "general/choosing"
 _GENERAL_JUDGES = "general/judging"
