@@ -180,7 +180,7 @@ def test_boosted_texts_are_the_same_in_the_container(
         return None if texts else CandidatesWanted(wanted, ("rows",))
 
     found = []
-    for name, runtime in (("inside", container()), ("here", LocalRuntime())):
+    for name, runtime in (("inside", container()), ("here", LocalRuntime(hardware.detect()))):
         boosting.check_nemo(tmp_path / name, runtime)
         texts, times = boosting.decode_boosted(
             embedded_path(), {"terms": terms}, [audio], tmp_path / name, runtime, answer
