@@ -75,8 +75,8 @@ def boost_models(
     atomic_files.write_text(
         run.cycle.next.path / PHRASES_NAME, "".join(f"{phrase}\n" for phrase in arms.phrases)
     )
-    for finding in arms.findings():
-        console.print_stage("boost", finding)
+    for note in arms.notes():
+        console.print_stage("boost", note)
     return arms
 
 

@@ -155,9 +155,12 @@ class BoostedArms:
         ):
             sure = "It is shown that" if pair in shown else "It is not shown that"
             found.append(f"{sure} {adds}.")
-        if self.evidence.untrained is not None:
-            found += describe_untrained(self.evidence.untrained)
         return found
+
+    def notes(self) -> list[str]:
+        """Return the findings, and what each misses of the terms that no row trained."""
+        untrained = self.evidence.untrained
+        return [*self.findings(), *([] if untrained is None else describe_untrained(untrained))]
 
     @property
     def _keeps(self) -> bool:

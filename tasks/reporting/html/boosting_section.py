@@ -193,14 +193,16 @@ def _strength_curve(model: str, strengths: Sequence[Mapping[str, Any]]) -> Stren
         if one["false_keywords"] is not None and one["false_keywords"]["n"]
     ]
     drawings = []
-    for title, points in (
-        ("KER on the selection rows", kers),
-        ("Rows with a false keyword", false),
+    ends = [point.interval.high for point in false if point.interval is not None]
+    small = svg_charts.share_axis([*ends, *(point.figure for point in false)])
+    for title, points, scale in (
+        ("KER on the selection rows", kers, svg_charts.SHARES),
+        ("Rows with a false keyword", false, small),
     ):
         if points:
             label = f"{title} by strength, {model}; chosen: {chosen}"
             drawing = svg_charts.value_curve(
-                points, svg_charts.SHARES, label, percent, most=most, mark="chosen"
+                points, scale, label, percent, most=most, mark="chosen"
             )
             drawings.append(CurveFigure(title, "by strength, with 95 % intervals", drawing))
     return StrengthCurve(model, drawings, [_strength_line(one) for one in strengths])

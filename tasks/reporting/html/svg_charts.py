@@ -27,6 +27,7 @@ _CURVE_PX = 190
 _CURVE_TOP_PX, _CURVE_BOTTOM_PX = 26, 30
 _LEFT, _RIGHT = 9.0, 91.0
 _MOST_TICKS = 9
+_SHARE_STEPS, _SHARE_TICKS = (0.02, 0.05, 0.1, 0.2), 5
 _VALUES_PX, _VALUES_BOTTOM_PX = 250, 44
 _VALUE_TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 # Half a whisker's end, in percent of the width.
@@ -73,6 +74,14 @@ def axis(values: Iterable[float], step: float = 0.1) -> Axis:
     first, last = math.floor(low / step - 0.25), math.ceil(high / step + 0.25)
     ticks = tuple(round(number * step, 6) for number in range(first, last + 1))
     return Axis(ticks[0], ticks[-1], ticks)
+
+
+def share_axis(values: Iterable[float]) -> Axis:
+    """Make an axis for small shares, from zero to a round tick above all values."""
+    top = min(1.0, max([0.0, *values]))
+    step = next((step for step in _SHARE_STEPS if top / step <= _SHARE_TICKS), _SHARE_STEPS[-1])
+    ticks = tuple(round(number * step, 6) for number in range(max(1, math.ceil(top / step)) + 1))
+    return Axis(0.0, ticks[-1], ticks)
 
 
 def difference(scale: Axis, value: float, interval: Interval | None, label: str) -> Markup:

@@ -10,7 +10,7 @@ import pytest
 from tasks.common import atomic_files
 from tasks.data.cycle_folder import open_cycle
 from tasks.records import run_record
-from tasks.reporting.html import audio_clips
+from tasks.reporting.html import audio_clips, svg_charts
 from tasks.reporting.html.boosting_section import describe_boosting, name_gains
 from tasks.reporting.html.page import render
 from tasks.reporting.html.report_data import gather
@@ -155,6 +155,16 @@ def test_recordings_of_the_page_share_one_limit(
     assert told is not None
     assert told.audio_bytes == 0
     assert "not there" in told.wrong[0].clip.why
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [([], (0, 0.02)), ([0.03], (0, 0.02, 0.04)), ([0.24], (0, 0.05, 0.1, 0.15, 0.2, 0.25))],
+)
+def test_small_shares_fill_their_axis(values: list[float], ticks: tuple[float, ...]) -> None:
+    """From zero to a round tick above them; large ones go to 100 %."""
+    assert svg_charts.share_axis(values).ticks == ticks
+    assert svg_charts.share_axis([0.93]).high == svg_charts.share_axis([1.0]).high == 1.0
 
 
 def test_a_run_without_boosting_has_no_such_section(tmp_path: Path) -> None:
