@@ -79,6 +79,7 @@ def boost(
     from tasks.data.cycle_folder import PHRASES_NAME, open_cycle
     from tasks.data.cycle_lock import lock_cycle
     from tasks.models import catalog
+    from tasks.reporting.html.boost_page import write_boost_page
     from tasks.runtimes.container_settings import ContainerSettings
     from tasks.runtimes.job_seconds import TimedRuntime
     from tasks.stages import boost as boost_stage
@@ -164,12 +165,14 @@ def boost(
             report=say,
         )
         content = boost_stage.write_result(folder, config.base, model, result)
+        page = write_boost_page(folder, content)
     if as_json:
         print_json(content)
         return
     _print_result(result)
     typer.echo(f"{folder.path / prepare.BOOSTING_NAME}")
     typer.echo(f"{folder.path / PHRASES_NAME}")
+    typer.echo(f"{page}")
 
 
 def _print_result(result: BoostingResult) -> None:

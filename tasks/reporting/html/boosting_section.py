@@ -97,7 +97,7 @@ class UntrainedLine:
 
 @dataclass(frozen=True, slots=True)
 class BoostingSection:
-    """Everything that the section shows."""
+    """Everything that the section shows; its terms are of two models where nothing was tuned."""
 
     lists: str
     chosen: str
@@ -105,6 +105,7 @@ class BoostingSection:
     models: Sequence[str]
     measures: Sequence[ModelLine]
     curves: Sequence[StrengthCurve]
+    term_models: Sequence[str]
     terms: Sequence[TermLine]
     terms_left: int
     untrained: str
@@ -133,7 +134,8 @@ def describe_boosting(
     if not boosting or "models" not in boosting:
         return None
     models = tuple(boosting["models"])
-    terms = [_term_line(one, models) for one in boosting["terms"]]
+    terms = [_term_line(one) for one in boosting["terms"]]
+    term_models = tuple(boosting["terms"][0]["missed"]) if terms else ()
     wrong = boosting["false_keyword_rows"]
     table = boosting["terms_without_audio"]
     return BoostingSection(
@@ -147,10 +149,11 @@ def describe_boosting(
             for model, strengths in boosting["strengths"].items()
             if strengths
         ],
+        term_models,
         terms[:SHOWN_TERMS],
         max(0, len(terms) - SHOWN_TERMS),
         "" if table is None else f"{table['terms']} of the {table['of_terms']} terms that judge",
-        [] if table is None else list(_untrained_lines(table, models)),
+        [] if table is None else list(_untrained_lines(table)),
         list(_wrong_rows(wrong[:SHOWN_ROWS], recording)),
         max(0, len(wrong) - SHOWN_ROWS),
     )
@@ -220,19 +223,21 @@ def _strength_line(one: Mapping[str, Any]) -> StrengthLine:
     )
 
 
-def _term_line(term: Mapping[str, Any], models: Sequence[str]) -> TermLine:
-    missed = [term["missed"][model] for model in models]
-    gained_by = name_gains(dict(zip(models, missed, strict=True)))
-    return TermLine(term["term"], term["category"], term["n"], missed, gained_by)
+def _term_line(term: Mapping[str, Any]) -> TermLine:
+    missed: Mapping[str, int] = term["missed"]
+    counts = tuple(missed.values())
+    return TermLine(term["term"], term["category"], term["n"], counts, name_gains(counts))
 
 
-def name_gains(missed: Mapping[str, int]) -> str:
+def name_gains(missed: Sequence[int]) -> str:
     """Say in words which of boosting and tuning found a term that the base missed.
 
     Args:
-        missed: how often each of the four missed it.
+        missed: how often base and boosted base missed it; where a model was tuned, also that one
+            without phrases and with them.
     """
-    base, boosted, tuned, both = missed.values()
+    base, boosted = missed[:2]
+    tuned, both = missed[2:] or (base, boosted)
     alone = (("boosting", boosted), ("tuning", tuned))
     gains = [name for name, count in alone if count < base]
     losses = [f"lost by {name}" for name, count in alone if count > base]
@@ -245,11 +250,11 @@ def name_gains(missed: Mapping[str, int]) -> str:
     return "nothing" if base else "found by all"
 
 
-def _untrained_lines(table: Mapping[str, Any], models: Sequence[str]) -> Iterable[UntrainedLine]:
+def _untrained_lines(table: Mapping[str, Any]) -> Iterable[UntrainedLine]:
     kers = table["ker"]
-    for category, share in kers[models[0]].items():
+    for category, share in next(iter(kers.values())).items():
         if share["n"]:
-            figures = [_figure(kers[model][category]) for model in models]
+            figures = [_figure(of_model[category]) for of_model in kers.values()]
             yield UntrainedLine(category, share["n"], figures)
 
 

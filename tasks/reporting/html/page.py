@@ -88,6 +88,12 @@ class HeardRow:
 
 def render(evidence: ReportData) -> str:
     """Render the page of a cycle: one file without scripts or external resources."""
+    template = make_environment().get_template("template.html")
+    return template.render(**_template_variables(evidence)) + "\n"
+
+
+def make_environment() -> jinja2.Environment:
+    """Return the environment of the templates, in which every text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tasks.reporting.html", "."),
         autoescape=True,
@@ -96,7 +102,7 @@ def render(evidence: ReportData) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"percent": percent, "points": points}
-    return environment.get_template("template.html").render(**_template_variables(evidence)) + "\n"
+    return environment
 
 
 def _template_variables(evidence: ReportData) -> dict[str, Any]:

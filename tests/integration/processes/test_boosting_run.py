@@ -72,6 +72,10 @@ def test_command_writes_what_the_gate_reads(clinic: Path) -> None:
     assert result["lists"]["judged list"]["duplicates"] == ["aspirin"]
     assert result["boosted"]["judged list"]["choice"]["chosen"]
     assert (clinic / "cycle1" / "phrases.txt").read_text() == "aspirin\nwarfarin\nheparin\n"
+    page = (clinic / "cycle1" / "boost_cycle1.html").read_text()
+    assert "Boosting embedded at strength" in page
+    assert "<h3>Strength, base boosted, judged list</h3>" in page
+    assert "<script" not in page
     after = json.loads(
         stub_programs.run_command(clinic, "gate", "cycle1", *OPTIONS[:2], "--json").stdout
     )

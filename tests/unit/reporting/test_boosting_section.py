@@ -185,8 +185,12 @@ def test_a_run_without_boosting_has_no_such_section(tmp_path: Path) -> None:
         ((1, 0, 2, 0), "boosting, lost by tuning"),
         ((1, 1, 1, 2), "lost by both together"),
         ((2, 2, 2, 2), "nothing"),
+        ((2, 1), "boosting"),
+        ((1, 2), "lost by boosting"),
+        ((0, 0), "found by all"),
+        ((1, 1), "nothing"),
     ],
 )
 def test_what_gained_a_term_is_named(missed: tuple[int, ...], told: str) -> None:
-    """By the four counts of its misses."""
-    assert name_gains(dict(zip(MODELS, missed, strict=True))) == told
+    """By the counts of its misses: of four models, or of two where nothing was tuned."""
+    assert name_gains(missed) == told
