@@ -41,10 +41,11 @@ def validate_serving(config: ServingConfig) -> ParityReport:
         leaving = endpoint_transcription.outgoing_audio(plan.rows, endpoint)
         console.print_stage("serving", str(leaving))
         endpoint_transcription.require_consent(leaving, consent=config.audio_may_leave)
+        phrases = read_phrases(config, plan)
         client = Client(endpoint)
         try:
             served = transcribe(config, plan, client)
-            boosting = boost(config, plan, client)
+            boosting = boost(config, plan, client, phrases)
             return compare(config, plan, client, served, boosting)
         finally:
             client.close()
@@ -62,6 +63,25 @@ def find_plan(config: ServingConfig) -> ValidationPlan:
         model=None if config.model is None else catalog.resolve_pinned(config.model).path,
         audio_roots=config.audio_roots,
     )
+
+
+def read_phrases(config: ServingConfig, plan: ValidationPlan) -> tuple[str, ...]:
+    """The phrases to boost, as the served model writes them; () where no list is named.
+
+    Raises:
+        InputError: the list cannot be read, or the model can spell none of it.
+    """
+    if config.phrases is None:
+        return ()
+    listed = word_boosting.read_phrases(config.phrases.expanduser(), plan.model)
+    for note in listed.notes():
+        console.print_stage("boost", note)
+    if not listed.phrases:
+        raise InputError(
+            f"{config.phrases}: the model can spell none of its phrases. Fix: name a list in the "
+            "model's alphabet."
+        )
+    return listed.phrases
 
 
 def find_endpoint(config: ServingConfig) -> Endpoint:
@@ -109,14 +129,12 @@ def transcribe(config: ServingConfig, plan: ValidationPlan, client: Client) -> S
 
 
 @task(name="serving-boost", persist_result=False)
-def boost(config: ServingConfig, plan: ValidationPlan, client: Client) -> BoostSweep | None:
-    """Every row again with phrases, at several scores; None where no list is named."""
-    if config.phrases is None:
+def boost(
+    config: ServingConfig, plan: ValidationPlan, client: Client, phrases: tuple[str, ...]
+) -> BoostSweep | None:
+    """Every row again with phrases, at several scores; None without phrases."""
+    if not phrases:
         return None
-    listed = word_boosting.read_phrases(config.phrases, plan.model)
-    for note in listed.notes():
-        console.print_stage("boost", note)
-    phrases = listed.phrases
     scores = config.boost_scores or word_boosting.scores_for(plan.flag)
     told = ", ".join(f"{score:g}" for score in scores)
     console.print_stage("boost", f"{len(phrases)} phrases go with each recording, at score {told}")

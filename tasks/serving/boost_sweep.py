@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.common.errors import InputError
 from tasks.data.canonical_terms import SpokenText
 from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.hypotheses import Partition, hypothesis_for, read_hypotheses
@@ -152,14 +151,8 @@ def sweep(
         report: is told of progress.
 
     Raises:
-        InputError: there is no phrase or no score.
         ServingError: a row was not answered; all answers before it are kept for the next start.
     """
-    if not phrases or not scores or 0 in scores:
-        raise InputError(
-            "word boosting: needs a phrase and scores other than 0. Fix: name a list with "
-            "--phrases, and scores as --boost-score 20."
-        )
     parts = {row.audio_filepath: row.part for row in read_hypotheses(offline)}
     names = [row.utterance.audio_filepath for row in rows]
     held_out = {name for name in names if parts.get(name) is Partition.HELD_OUT}
