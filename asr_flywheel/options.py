@@ -107,6 +107,7 @@ SERVING = ConfigOptions(
         "endpoint.address": "endpoint",
         "endpoint.language_code": "language",
         "audio_may_leave": "yes",
+        "boost_scores": "boost_score",
     },
     opposites=frozenset({"endpoint.tls"}),
     not_options={

@@ -10,11 +10,11 @@ from prefect.cache_policies import NO_CACHE
 from flows import console, gpu_slots, resolve_parameters
 from flows.cycle_run import CycleRun
 from tasks.common import atomic_files
+from tasks.data.cycle_folder import PHRASES_NAME
 from tasks.data.general_english import GeneralSet
 from tasks.data.preflight import PreflightResult
 from tasks.data.training_set import TrainingSet
 from tasks.stages import boosting_inputs, choose
-from tasks.stages.boost import PHRASES_NAME
 from tasks.stages.boosted_arms import BoostedArms, measure_arms
 from tasks.transcription import boosting
 
@@ -75,8 +75,8 @@ def boost_models(
     atomic_files.write_text(
         run.cycle.next.path / PHRASES_NAME, "".join(f"{phrase}\n" for phrase in arms.phrases)
     )
-    for finding in arms.findings():
-        console.print_stage("boost", finding)
+    for note in arms.notes():
+        console.print_stage("boost", note)
     return arms
 
 

@@ -323,6 +323,11 @@ class CycleConfig(BaseModel):
         return self.interpolate == "auto" and not self.two_part
 
     @property
+    def chooses_by_general(self) -> bool:
+        """Whether a share of general English chooses: a mixture, or the strength of boosting."""
+        return not self.two_part and (self.interpolate == "auto" or self.boost != "off")
+
+    @property
     def further_trainings(self) -> int:
         """How many trainings may follow the first, where no mixture holds."""
         return _REMEDIES if self.remedies is None else self.remedies

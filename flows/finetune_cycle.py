@@ -37,7 +37,7 @@ from flows.training_tasks import choosing_rows, train_and_choose
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data import joined_sentences
-from tasks.data.cycle_folder import Cycle, open_cycle
+from tasks.data.cycle_folder import PHRASES_NAME, Cycle, open_cycle
 from tasks.data.cycle_lock import lock_cycle
 from tasks.data.general_english import GeneralSet
 from tasks.data.joined_sentences import JoinedRow
@@ -62,7 +62,6 @@ from tasks.records.store import Store
 from tasks.reporting.html import write_report
 from tasks.runtimes.job_seconds import TimedRuntime, run_seconds
 from tasks.stages import choose, evaluate, prepare
-from tasks.stages.boost import PHRASES_NAME
 from tasks.stages.compare import SupplementaryResults, build_leaderboard
 from tasks.training import run as training_run
 from tasks.training import sft

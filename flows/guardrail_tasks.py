@@ -62,7 +62,7 @@ def general_english(run: CycleRun, rows: PreflightResult) -> GeneralSet | None:
         rows,
         audio_roots=config.audio_roots,
         replay=resolve_parameters.replayed_sentences(config, len(rows.rows)),
-        chooses=config.chooses_mixture,
+        chooses=config.chooses_by_general,
         keep_style=config.keep_style,
     )
     artifacts.general(general)

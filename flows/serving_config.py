@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tasks.serving.riva_client import EndpointSettings
 
@@ -47,6 +48,17 @@ class ServingConfig(BaseModel):
         title="Probes",
         description="Send a few differing rows again, changed on purpose, to find out why.",
     )
+    phrases: Path | None = Field(
+        None,
+        title="Phrases to boost",
+        description="A list such as phrases.txt: the recordings are sent again with it, at "
+        "several scores.",
+    )
+    boost_scores: tuple[float, ...] = Field(
+        (),
+        title="Boost scores",
+        description="Riva's score of the phrases, instead of three of NVIDIA's range.",
+    )
     offline: Path | None = Field(
         None,
         title="Offline evaluation",
@@ -62,3 +74,10 @@ class ServingConfig(BaseModel):
         title="More audio folders",
         description="Folders with recordings, besides the cycle's own.",
     )
+
+    @field_validator("boost_scores")
+    @classmethod
+    def _not_zero(cls, scores: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(math.isfinite(score) and score for score in scores):
+            raise ValueError("a score of 0 boosts nothing: name others, such as 20")
+        return scores

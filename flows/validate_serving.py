@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import cast
 
 from prefect import flow, task
@@ -16,7 +17,14 @@ from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.cycle_lock import lock_cycle
 from tasks.models import catalog
-from tasks.serving import endpoint_transcription, parity_report, validation
+from tasks.serving import (
+    boost_sweep,
+    endpoint_transcription,
+    parity_report,
+    validation,
+    word_boosting,
+)
+from tasks.serving.boost_sweep import BoostSweep
 from tasks.serving.endpoint_transcription import Served
 from tasks.serving.parity_report import ParityReport
 from tasks.serving.riva_client import KEY_VARIABLE, Client, Endpoint
@@ -33,10 +41,12 @@ def validate_serving(config: ServingConfig) -> ParityReport:
         leaving = endpoint_transcription.outgoing_audio(plan.rows, endpoint)
         console.print_stage("serving", str(leaving))
         endpoint_transcription.require_consent(leaving, consent=config.audio_may_leave)
+        phrases = read_phrases(config, plan)
         client = Client(endpoint)
         try:
             served = transcribe(config, plan, client)
-            return compare(config, plan, client, served)
+            boosting = boost(config, plan, client, phrases)
+            return compare(config, plan, client, served, boosting)
         finally:
             client.close()
 
@@ -53,6 +63,25 @@ def find_plan(config: ServingConfig) -> ValidationPlan:
         model=None if config.model is None else catalog.resolve_pinned(config.model).path,
         audio_roots=config.audio_roots,
     )
+
+
+def read_phrases(config: ServingConfig, plan: ValidationPlan) -> tuple[str, ...]:
+    """The phrases to boost, as the served model writes them; () where no list is named.
+
+    Raises:
+        InputError: the list cannot be read, or the model can spell none of it.
+    """
+    if config.phrases is None:
+        return ()
+    listed = word_boosting.read_phrases(config.phrases.expanduser(), plan.model)
+    for note in listed.notes():
+        console.print_stage("boost", note)
+    if not listed.phrases:
+        raise InputError(
+            f"{config.phrases}: the model can spell none of its phrases. Fix: name a list in the "
+            "model's alphabet."
+        )
+    return listed.phrases
 
 
 def find_endpoint(config: ServingConfig) -> Endpoint:
@@ -99,9 +128,38 @@ def transcribe(config: ServingConfig, plan: ValidationPlan, client: Client) -> S
     return served
 
 
+@task(name="serving-boost", persist_result=False)
+def boost(
+    config: ServingConfig, plan: ValidationPlan, client: Client, phrases: tuple[str, ...]
+) -> BoostSweep | None:
+    """Every row again with phrases, at several scores; None without phrases."""
+    if not phrases:
+        return None
+    scores = config.boost_scores or word_boosting.scores_for(plan.flag)
+    told = ", ".join(f"{score:g}" for score in scores)
+    console.print_stage("boost", f"{len(phrases)} phrases go with each recording, at score {told}")
+    found = boost_sweep.sweep(
+        plan.rows,
+        plan.offline,
+        client,
+        phrases,
+        scores,
+        flag=plan.flag,
+        concurrency=config.concurrency,
+        report=artifacts.throttled_printer(10.0, "boost"),
+    )
+    for finding in found.findings():
+        console.print_stage("boost", finding)
+    return found
+
+
 @task(name="serving-parity", persist_result=False)
 def compare(
-    config: ServingConfig, plan: ValidationPlan, client: Client, served: Served
+    config: ServingConfig,
+    plan: ValidationPlan,
+    client: Client,
+    served: Served,
+    boosting: BoostSweep | None = None,
 ) -> ParityReport:
     """Row by row against the offline evaluation, with the causes of a difference."""
     report = validation.compare(
@@ -111,6 +169,7 @@ def compare(
         probing=config.probing,
         report=lambda line: console.print_stage("", line),
     )
+    report = replace(report, boosting=boosting)
     parity_report.write(plan.folder, report)
     console.print_stage("parity", f"{report.verdict} ({plan.folder / parity_report.MARKDOWN_NAME})")
     for line in report.not_compared:

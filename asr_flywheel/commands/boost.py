@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,6 +29,9 @@ from asr_flywheel.options import (
     TrustOption,
     print_json,
 )
+
+if TYPE_CHECKING:
+    from tasks.stages.boost import BoostingResult
 
 app = typer.Typer()
 
@@ -73,13 +76,14 @@ def boost(
     from flows import resolve_parameters
     from flows.config import CycleConfig
     from flows.cycle_run import CycleRun
-    from tasks.data.cycle_folder import open_cycle
+    from tasks.data.cycle_folder import PHRASES_NAME, open_cycle
     from tasks.data.cycle_lock import lock_cycle
     from tasks.models import catalog
+    from tasks.reporting.html.boost_page import write_boost_page
     from tasks.runtimes.container_settings import ContainerSettings
     from tasks.runtimes.job_seconds import TimedRuntime
     from tasks.stages import boost as boost_stage
-    from tasks.stages import boosting_figures, boosting_inputs, prepare
+    from tasks.stages import boosting_inputs, prepare
     from tasks.training import run as training_run
 
     def say(line: str) -> None:
@@ -161,9 +165,20 @@ def boost(
             report=say,
         )
         content = boost_stage.write_result(folder, config.base, model, result)
+        page = write_boost_page(folder, content)
     if as_json:
         print_json(content)
         return
+    _print_result(result)
+    typer.echo(f"{folder.path / prepare.BOOSTING_NAME}")
+    typer.echo(f"{folder.path / PHRASES_NAME}")
+    typer.echo(f"{page}")
+
+
+def _print_result(result: BoostingResult) -> None:
+    from tasks.stages import boosting_evidence, boosting_figures, boosting_inputs
+
+    lists, rows = result.lists, result.rows
     judged = result.boosted[boosting_inputs.JUDGED]
     typer.echo(f"judged list: {lists.kind}; oracle list: {len(lists.oracle.phrases)} terms")
     typer.echo(
@@ -172,9 +187,10 @@ def boost(
     )
     for line in boosting_figures.table(result.base, result.boosted, rows):
         typer.echo(line)
+    if (untrained := result.terms_without_audio) is not None:
+        for line in boosting_evidence.describe_untrained(untrained):
+            typer.echo(line)
     typer.echo(judged.choice.reason)
     typer.echo(f"{judged.decision.verdict.value} (by {judged.decision.basis} rows)")
     for reason in (*judged.decision.reasons, judged.decision.fragility):
         typer.echo(f"- {reason}")
-    typer.echo(f"{folder.path / prepare.BOOSTING_NAME}")
-    typer.echo(f"{folder.path / boost_stage.PHRASES_NAME}")

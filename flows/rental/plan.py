@@ -180,7 +180,7 @@ def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None, general: Path
             checked,
             audio_roots=run.audio_roots,
             replay=replay,
-            chooses=run.chooses_mixture,
+            chooses=run.chooses_by_general,
             keep_style=run.keep_style,
         )
         return
@@ -194,5 +194,5 @@ def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None, general: Path
         checked.rows,
         replay=replay,
         longest=recipe.max_duration,
-        chooses=run.chooses_mixture,
+        chooses=run.chooses_by_general,
     )

@@ -19,6 +19,7 @@ _SLUG = re.compile(r"[^a-z0-9]+")
 OFFLINE_NAME = "offline_hyps.jsonl"
 IMPORTED_NAME = "per_sample.json"
 FORMULARY_NAME = "formulary.txt"
+PHRASES_NAME = "phrases.txt"
 
 
 _FOLDER = re.compile(r"cycle([1-9][0-9]*)")

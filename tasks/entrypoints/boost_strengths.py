@@ -2,9 +2,10 @@
 
 Usage: boost_strengths.py REQUEST.json
 
-The request: {"model": path, "lists": {name: [phrase, ...]}, "sets": [{"name": text, "audio": [path,
+The request: {"model": path, "lists": {name: path}, "sets": [{"name": text, "audio": [path,
 ...], "durations": [seconds, ...], "lead": samples of silence before each}], "answers": folder};
-optionally what transcribe.py takes too. {"probe": true} alone ends well where NeMo can boost.
+optionally what transcribe.py takes too. A list is a text file with a phrase on each line.
+{"probe": true} alone ends well where NeMo can boost.
 
 It prints {"event": "asks", "number": n} and waits for ``answers``/answer-<n>.json, which another
 process writes: {"sets": [name, ...], "candidates": [[list, strength], ...]}, or {"done": true}.
@@ -103,7 +104,7 @@ class Candidates:
 
     def __init__(self, request: Mapping[str, Any]) -> None:
         self._wanted = {str(one["name"]): one for one in request["sets"]}
-        self._lists: Mapping[str, list[str]] = request["lists"]
+        self._lists: Mapping[str, str] = request["lists"]
         self._work = Path(request["answers"])
         self._model = load(request["model"], request.get("dtype"))
         if self._model.whole:
@@ -129,18 +130,19 @@ class Candidates:
             self._model.boost(None, 0.0)
         else:
             if phrases not in self._boosters:
-                booster = phrase_boosting.Booster(self._model.model, self._lists[phrases])
-                self._boosters[phrases] = booster
+                lines = Path(self._lists[phrases]).read_text(encoding="utf-8").split("\n")
+                listed = [line for line in lines if line]
+                self._boosters[phrases] = phrase_boosting.Booster(self._model.model, listed)
             self._model.boost(self._boosters[phrases], strength)
         return {name: self._encoded[name].decode(self._model) for name in sets}
 
 
 def main() -> None:
     """Decode the candidates that are asked for."""
-    request = begin()
-    phrase_boosting.require_nemo()  # before anything is loaded, or a GPU is used
-    if request.get("probe"):
+    phrase_boosting.require_nemo()  # before anything is loaded, or a GPU is waited for
+    if json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")).get("probe"):
         return
+    request = begin()
     candidates = Candidates(request)
     answers = Answers(Path(request["answers"]))
     number = 0

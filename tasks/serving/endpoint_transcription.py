@@ -92,7 +92,8 @@ def partial_path(target: Path, client: Client, models: Sequence[dict[str, Any]])
 
     A new deployment behind the same address shows in what the endpoint says that it serves.
     """
-    key = hashing.fingerprint([client.endpoint.as_dict(), list(models)])
+    sent = [] if client.boost is None else [client.boost.key]
+    key = hashing.fingerprint([client.endpoint.as_dict(), list(models), *sent])
     return target.with_name(f".{target.stem}.{key[:16]}.part")
 
 

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.data.cycle_folder import PHRASES_NAME
 from tasks.decision.verdict import Verdict
 from tasks.evaluation.hypotheses import read_hypotheses
 from tasks.models import catalog
 from tasks.models.catalog import Base, Status
 from tasks.records import run_record
-from tasks.serving import model_card, riva_build, single_head
+from tasks.serving import model_card, riva_build, single_head, word_boosting
 from tasks.serving.handoff import Accepted, Refusal, judge
 from tasks.training import run as training_run
 
@@ -166,8 +167,11 @@ def write(tuned: Tuned, accepted: Accepted, folder: Path) -> Path:
         for script, text in scripts.items():
             atomic_files.write_text(work / script, text)
             (work / script).chmod(0o755)
-        atomic_files.write_text(work / CARD_NAME, model_card.render(_gather_facts(tuned, accepted)))
-        content = (training_run.MODEL_NAME, *scripts, CARD_NAME)
+        facts = _gather_facts(tuned, accepted)
+        atomic_files.write_text(work / CARD_NAME, model_card.render(facts))
+        boosting = _write_phrases(tuned, accepted, work)
+        lists = () if boosting is None else (PHRASES_NAME, word_boosting.REQUEST_NAME)
+        content = (training_run.MODEL_NAME, *scripts, CARD_NAME, *lists)
         atomic_files.write_json(
             work / RECORD_NAME,
             {
@@ -180,6 +184,7 @@ def write(tuned: Tuned, accepted: Accepted, folder: Path) -> Path:
                 "decision": tuned.verdict,
                 "commands": dict(lines),
                 "warnings": list(accepted.warnings),
+                "boosting": boosting,
                 "measured_model_sha256": tuned.sha256,
                 "documentation": riva_build.DOCUMENTATION,
                 "files": {file: hashing.sha256_file(work / file) for file in content},
@@ -193,6 +198,27 @@ def write(tuned: Tuned, accepted: Accepted, folder: Path) -> Path:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder / RECORD_NAME
+
+
+def _write_phrases(tuned: Tuned, accepted: Accepted, work: Path) -> dict[str, Any] | None:
+    """Write the run's phrases as they are and in Riva's form; None for a run that boosted nothing.
+
+    Raises:
+        InputError: the list is damaged.
+    """
+    source = tuned.evaluated.path / PHRASES_NAME
+    if "boosting" not in run_record.read_decision(tuned.evaluated) or not source.is_file():
+        return None
+    flag = accepted.target.flag
+    phrases = word_boosting.read_phrases(source, None).phrases
+    atomic_files.write_text(work / PHRASES_NAME, "".join(f"{phrase}\n" for phrase in phrases))
+    atomic_files.write_json(work / word_boosting.REQUEST_NAME, word_boosting.request(phrases, flag))
+    return {
+        "phrases": len(phrases),
+        "decoder_heeds": word_boosting.support_of(flag).value,
+        "note": word_boosting.describe_support(flag),
+        "scores_to_try": list(word_boosting.scores_for(flag)),
+    }
 
 
 def _is_ours(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from tasks.decision.verdict import Verdict
 from tasks.evaluation.hypotheses import Partition
 from tasks.models.catalog import SHIPPED
 from tasks.serving.riva_build import DOCUMENTATION, SUPPORT_MATRIX
+from tasks.serving.word_boosting import REQUEST_NAME, describe_support, scores_for
 from tasks.training.remedies import describe_attempts
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def render(facts: Facts) -> str:
         f"Decision: **{facts.decision['decision']}**, by {facts.decision['basis']} rows.",
         _list(facts.decision["reasons"]),
         *_shipped(facts),
+        *_boosting(facts),
         "## Data",
         _table(_data(facts)),
         "## Recipe",
@@ -148,6 +150,60 @@ def _shipped(facts: Facts) -> list[str]:
     if shipping["chosen"]:
         lines["Rule"] = str(shipping["rule"].get("text", "docs/verdict.md has it"))
     return ["## What is shipped", f"{statement} {independence}", _table(lines)]
+
+
+def _boosting(facts: Facts) -> list[str]:
+    """Say what boosted phrases add and cost; nothing for a run that boosted none."""
+    boosting = facts.decision.get("boosting")
+    if not boosting or "models" not in boosting:
+        return []
+    strength = boosting["strength"]["tuned boosted"]
+    scores = ", ".join(f"{score:g}" for score in scores_for(facts.target.flag))
+    return [
+        "## Phrase boosting",
+        (
+            f"Measured by NeMo, greedily, with {boosting['list']}. The strength of the tuned model "
+            f"is {strength:g}. Figures are of the rows that judge."
+        ),
+        _four_models(boosting["models"]),
+        _list([*boosting["findings"], *_boosting_costs(boosting["models"])]),
+        (
+            f"Served: {describe_support(facts.target.flag)}. NeMo's strength has no known "
+            f"counterpart among Riva's scores: `{REQUEST_NAME}` begins with the weakest, and "
+            f"`asr-flywheel validate-serving … --phrases phrases.txt` measures {scores} on the "
+            "server."
+        ),
+    ]
+
+
+def _four_models(models: Mapping[str, Mapping[str, Any]]) -> str:
+    """Make a table of base and tuned model with and without phrases."""
+    lines = []
+    for name, figures in models.items():
+        line: dict[str, Any] = {"model": name}
+        for category, share in figures["ker"].items():
+            line |= {f"KER {category}": share["rate"], f"KER {category} ci": share["ci"]}
+        for key, title in (("fkr", "FKR"), ("wer", "WER"), ("general_wer", "general WER")):
+            line |= {title: figures[key]["rate"], f"{title} ci": figures[key]["ci"]}
+        lines.append(line)
+    return _figures(lines)
+
+
+def _boosting_costs(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    plain, boosted = models["tuned"], models["tuned boosted"]
+    gains = [
+        f"{category} {_cell(share['rate'])} → {_cell(boosted['ker'][category]['rate'])}"
+        for category, share in plain["ker"].items()
+    ]
+    costs = [f"Boosting the tuned model changes KER: {', '.join(gains)}."]
+    for key, rows in (("fkr", "held-out rows"), ("general_fkr", "general sentences")):
+        before, after = plain[key], boosted[key]
+        if before["n"]:
+            costs.append(
+                f"It writes a term that nobody said in {after['hits']} of {after['n']} {rows}; "
+                f"without phrases the model does in {before['hits']}."
+            )
+    return costs
 
 
 def _chose(info: Mapping[str, Any]) -> dict[str, str]:

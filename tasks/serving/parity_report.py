@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.evaluation.hypotheses import Hypothesis
+    from tasks.evaluation.statistics import Interval
     from tasks.serving.attribution import Cause
+    from tasks.serving.boost_sweep import BoostSweep
     from tasks.serving.parity import ParityComparison, ParityRow, Thresholds
     from tasks.serving.probes import ProbeResult
 
@@ -41,6 +43,7 @@ class ParityReport:
         served_models: what the endpoint says that it serves.
         asked: rows asked for in this run.
         attempts: further attempts that rate limits and cut connections cost.
+        boosting: what boosted phrases give on the server; None where none were sent.
     """
 
     cycle: int
@@ -53,6 +56,7 @@ class ParityReport:
     served_models: Sequence[Mapping[str, Any]]
     asked: int
     attempts: int
+    boosting: BoostSweep | None = None
 
     @property
     def verdict(self) -> str:
@@ -125,6 +129,7 @@ class ParityReport:
             "served_models": [dict(model) for model in self.served_models],
             "asked": self.asked,
             "further_attempts": self.attempts,
+            "boosting": None if self.boosting is None else self.boosting.as_dict(),
             "differences": [_row(row) for row in _sort_worst_first(self.comparison)],
         }
 
@@ -152,11 +157,34 @@ class ParityReport:
             head = ("changed audio, sent again", "compared with", "differing words")
             differing = f"Served and offline differ in {self.probes[0].difference} words there."
             parts += ["## Probes", differing, _table(head, lines)]
+        if self.boosting is not None:
+            parts += _boosting(self.boosting)
         if worst := _sort_worst_first(comparison)[:_SHOWN_ROWS]:
             lines4 = ((row.audio, row.kind.value, row.offline.hyp, row.served) for row in worst)
             title = f"## Rows that differ ({len(worst)} of {len(_sort_worst_first(comparison))})"
             parts += [title, _table(("audio", "how", "offline", "served"), lines4)]
         return "\n\n".join(parts) + "\n"
+
+
+def _between(interval: Interval | None) -> str:
+    return "–" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}"
+
+
+def _boosting(boosting: BoostSweep) -> list[str]:
+    head = ("score", "KER", "95 % interval", "rows with a false keyword", "WER", "changed rows")
+    lines = (
+        (
+            f"{line.score:g}" if line.score else "without phrases",
+            line.keyword.rate,
+            _between(line.keyword.interval),
+            f"{line.false_rows.hits} of {line.false_rows.n}",
+            line.wer,
+            line.changed,
+        )
+        for line in boosting.lines
+    )
+    sent = f"{boosting.phrases} phrases; {boosting.n} rows ({boosting.basis})."
+    return ["## Boosted phrases", sent, _table(head, lines), " ".join(boosting.findings())]
 
 
 def _sort_worst_first(comparison: ParityComparison) -> list[ParityRow]:

@@ -7,6 +7,7 @@ message, a record or a repr.
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 import os
 import re
@@ -24,6 +25,8 @@ from tasks.common.errors import FlywheelError, InputError
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Mapping
+
+    from tasks.serving.word_boosting import WordBoost
 
 HOSTED = "grpc.nvcf.nvidia.com:443"
 ENDPOINT_VARIABLE = "ASR_ENDPOINT"
@@ -231,6 +234,7 @@ class Client:
             ) from missing
         self._grpc, self._riva = grpc, riva.client
         self.endpoint = endpoint
+        self.boost: WordBoost | None = None
         self._retry = retry
         hosted = [
             ["function-id", endpoint.function_id],
@@ -252,6 +256,12 @@ class Client:
     def close(self) -> None:
         """Close the connection."""
         self._auth.channel.close()
+
+    def with_boost(self, boost: WordBoost) -> Client:
+        """Return a client of the same connection that sends phrases with each recording."""
+        other = copy.copy(self)
+        other.boost = boost
+        return other
 
     def served(self) -> list[dict[str, Any]]:
         """List the models that the endpoint says it serves, with parameters; [] if it is silent.
@@ -304,6 +314,8 @@ class Client:
             enable_automatic_punctuation=self.endpoint.punctuation,
             verbatim_transcripts=self.endpoint.verbatim,
         )
+        if self.boost is not None:
+            config.speech_contexts.add(phrases=self.boost.phrases, boost=self.boost.score)
         request = self._riva.proto.riva_asr_pb2.RecognizeRequest(config=config, audio=audio)
         call = self._service.stub.Recognize
         try:

@@ -58,6 +58,11 @@ class ValidationPlan:
         return self.offline.parent
 
     @property
+    def flag(self) -> str:
+        """The decoder that riva-build was told; "" where the model is not known."""
+        return "" if self.model is None else decoder_targets.target(self.model.decoder).flag
+
+    @property
     def sample_rate(self) -> int:
         """Hz, the model's, or the usual one where the model is not here."""
         return _USUAL_RATE if self.model is None else self.model.sample_rate
@@ -134,7 +139,7 @@ def compare(
     evidence = attribution.ServingEvidence(
         probes=outcomes,
         served_models=models,
-        flag=_flag(plan.model),
+        flag=plan.flag,
         sample_rate=plan.sample_rate,
         others=_read_other_models(plan, offline),
     )
@@ -167,11 +172,6 @@ def _run_probes(
         return client.recognise(samples.tobytes(), rate, label).text
 
     return probes.run(odd, audio, ask)
-
-
-def _flag(model: NemoArchive | None) -> str:
-    target = None if model is None else decoder_targets.target(model.decoder)
-    return "" if target is None else target.flag
 
 
 def _read_other_models(

@@ -11,19 +11,25 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tasks.common import atomic_files, hashing
 from tasks.common.schemas import Schema
+from tasks.data.cycle_folder import PHRASES_NAME
 from tasks.data.text_normalizer import normalise_term
 from tasks.decision import boosting_choice
 from tasks.decision.mixture_choice import Candidate
 from tasks.evaluation.false_keywords import index_terms
-from tasks.evaluation.scoring import canonical_errors
+from tasks.evaluation.scoring import Proportion, canonical_errors
 from tasks.records import verdict_ledger
+from tasks.stages.boosting_evidence import (
+    count_misses,
+    strength_lines,
+    terms_without_audio,
+    wrongly_written,
+)
 from tasks.stages.boosting_figures import (
     BoostedModel,
-    false_keyword_rows,
     false_terms,
     figures_of,
     judge,
@@ -44,11 +50,12 @@ if TYPE_CHECKING:
 
     from tasks.data.cycle_folder import Cycle
     from tasks.decision.boosting_choice import StrengthChoice
+    from tasks.evaluation.scoring import Scores
     from tasks.runtimes.base import Runtime
+    from tasks.stages.boosting_evidence import FalseKeywordRow, TermMisses
     from tasks.stages.boosting_figures import JudgedScores
     from tasks.transcription.boosting import BoostedTexts, BoostingTimes
 
-PHRASES_NAME = "phrases.txt"
 _HELD_OUT = "held-out"
 _GENERAL_CHOOSES = "general/choosing"
 _GENERAL_JUDGES = "general/judging"
@@ -65,6 +72,7 @@ class BoostingResult:
         boosted: by the list's name.
         times: seconds of the job.
         false_keywords: rows in which the judged list wrote a term that nobody said.
+        false_rows: of each candidate, how many rows that choose hold a false keyword.
         judged: the scores of each candidate on the rows that judge.
         tried: the figures of each candidate on the rows that choose.
         vocabulary: every phrase and term that could be a false keyword.
@@ -75,10 +83,41 @@ class BoostingResult:
     base: dict[str, Any]
     boosted: Mapping[str, BoostedModel]
     times: BoostingTimes
-    false_keywords: tuple[dict[str, object], ...]
+    false_keywords: tuple[FalseKeywordRow, ...]
+    false_rows: Mapping[BoostedCandidate, Proportion]
     judged: Mapping[BoostedCandidate, JudgedScores]
     tried: Mapping[BoostedCandidate, Candidate]
     vocabulary: tuple[str, ...]
+
+    def strengths(self, name: str) -> list[dict[str, Any]]:
+        """Return a list's figures by strength on the rows that choose; [] where none was tried."""
+        choice = self.boosted[name].choice
+        false_rows = {
+            one.strength: share
+            for one, share in self.false_rows.items()
+            if one.phrases in {name, boosting.UNBOOSTED}
+        }
+        candidates = cast("list[dict[str, Any]]", choice.as_dict()["candidates"])
+        return strength_lines(candidates, false_rows, choice.strength)
+
+    @property
+    def judged_boosted(self) -> JudgedScores:
+        """The scores of the judged list on the rows that judge."""
+        return self.judged[BoostedCandidate(JUDGED, self.boosted[JUDGED].choice.strength)]
+
+    @property
+    def _models(self) -> dict[str, Scores]:
+        return {"base": self.judged[BASE].held_out, "base boosted": self.judged_boosted.held_out}
+
+    @property
+    def term_misses(self) -> tuple[TermMisses, ...]:
+        """How often base and boosted base missed each term of the rows that judge."""
+        return count_misses(self._models, self.rows.trained_terms)
+
+    @property
+    def terms_without_audio(self) -> dict[str, Any] | None:
+        """KER on the terms that no row would train; None where there is none."""
+        return terms_without_audio(self._models, self.rows.trained_terms, self.rows.priority)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as boost.json holds it."""
@@ -108,7 +147,10 @@ class BoostingResult:
                 }
                 for name, one in self.boosted.items()
             },
-            "false_keyword_rows": list(self.false_keywords),
+            "strengths": {name: self.strengths(name) for name in self.boosted},
+            "terms": [one.as_dict() for one in self.term_misses],
+            "terms_without_audio": self.terms_without_audio,
+            "false_keyword_rows": [row.as_dict() for row in self.false_keywords],
             "decoder": self.times.how,
             "seconds": {
                 "encoding": self.times.encoding,
@@ -182,13 +224,15 @@ def measure_boosting(
         for name, choice in dialogue.chosen.items()
     }
     last = judged[BoostedCandidate(JUDGED, dialogue.chosen[JUDGED].strength)]
+    wrong = wrongly_written("base boosted", rows, judged[BASE], last, index)
     return BoostingResult(
         lists,
         rows,
         figures_of(rows, judged[BASE], index),
         boosted,
         times,
-        tuple(false_keyword_rows([*last.held_out.rows, *last.general.rows], index)),
+        wrong,
+        dialogue.false_rows(texts),
         judged,
         dialogue.tried(texts),
         vocabulary,
@@ -241,6 +285,17 @@ class _BoostingDialogue:
             for one, of_one in texts.items()
             if f"selection/{LEADS[0]}" in of_one
         }
+
+    def false_rows(self, texts: BoostedTexts) -> dict[BoostedCandidate, Proportion]:
+        """Count the rows that choose in which each candidate wrote a term that nobody said."""
+        return {one: self._count_false(texts[one]) for one in self.tried(texts)}
+
+    def _count_false(self, texts: Mapping[str, tuple[str, ...]]) -> Proportion:
+        scored = [
+            *score_texts(self._rows.selection, texts[f"selection/{LEADS[0]}"]).rows,
+            *score_texts(self._rows.choosing, texts.get(_GENERAL_CHOOSES, ())).rows,
+        ]
+        return Proportion(sum(bool(false_terms(row, self._index)) for row in scored), len(scored))
 
     def _wanted(self, texts: BoostedTexts) -> tuple[BoostedCandidate, ...]:
         if not texts:

@@ -6,7 +6,7 @@ the others gain is tested on the same rows, all comparisons corrected together (
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks.decision import mixture_choice
@@ -16,6 +16,11 @@ from tasks.decision.guardrail import check_guardrail
 from tasks.decision.verdict import decide
 from tasks.evaluation import diff, statistics
 from tasks.stages.boost import measure_boosting
+from tasks.stages.boosting_evidence import (
+    count_misses,
+    describe_untrained,
+    terms_without_audio,
+)
 from tasks.stages.boosting_inputs import JUDGED
 from tasks.transcription.boosting import BASE, BoostedCandidate
 
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from tasks.evaluation.diff import KeywordErrorChange
     from tasks.runtimes.base import Runtime
     from tasks.stages.boost import BoostingResult
+    from tasks.stages.boosting_evidence import FalseKeywordRow, TermMisses
     from tasks.stages.boosting_figures import JudgedScores
     from tasks.stages.boosting_inputs import BoostingLists, BoostingRows
 
@@ -82,6 +88,35 @@ class ArmComparison:
 
 
 @dataclass(frozen=True)
+class ArmEvidence:
+    """What the four come to by strength, by term and by false keyword.
+
+    Attributes:
+        models: the figures of each on the rows that judge.
+        strengths: of base boosted and tuned boosted, by strength, on the rows that choose.
+        terms: of the rows that judge, and how often each of the four missed them.
+        untrained: KER on the terms that no row trained; None where there is none.
+        false_keywords: rows in which a boosted model wrote a term that nobody said.
+    """
+
+    models: Mapping[str, Mapping[str, Any]]
+    strengths: Mapping[str, Sequence[Mapping[str, Any]]]
+    terms: tuple[TermMisses, ...]
+    untrained: Mapping[str, Any] | None
+    false_keywords: tuple[FalseKeywordRow, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the evidence as decision.json holds it."""
+        return {
+            "models": dict(self.models),
+            "strengths": dict(self.strengths),
+            "terms": [one.as_dict() for one in self.terms],
+            "terms_without_audio": self.untrained,
+            "false_keyword_rows": [row.as_dict() for row in self.false_keywords],
+        }
+
+
+@dataclass(frozen=True)
 class BoostedArms:
     """What the four come to.
 
@@ -94,6 +129,7 @@ class BoostedArms:
         comparisons: of all pairs, by category.
         scores: of each on the rows that judge.
         phrases: what a clinic uses of the list.
+        evidence: what the four come to by strength, term and false keyword.
     """
 
     lists: str
@@ -104,6 +140,7 @@ class BoostedArms:
     comparisons: tuple[ArmComparison, ...]
     scores: Mapping[str, JudgedScores]
     phrases: tuple[str, ...]
+    evidence: ArmEvidence
 
     def findings(self) -> list[str]:
         """Say what boosting and tuning add to each other."""
@@ -120,6 +157,11 @@ class BoostedArms:
             found.append(f"{sure} {adds}.")
         return found
 
+    def notes(self) -> list[str]:
+        """Return the findings, and what each misses of the terms that no row trained."""
+        untrained = self.evidence.untrained
+        return [*self.findings(), *([] if untrained is None else describe_untrained(untrained))]
+
     @property
     def _keeps(self) -> bool:
         return self.decision is not None and self.decision.verdict is Verdict.KEEP
@@ -134,6 +176,7 @@ class BoostedArms:
             "decision": None if self.decision is None else self.decision.as_dict(),
             "findings": self.findings(),
             "comparisons": [one.as_dict() for one in self.comparisons],
+            **self.evidence.as_dict(),
         }
 
 
@@ -198,6 +241,31 @@ def compare_arms(base: BoostingResult, tuned: BoostingResult) -> BoostedArms:
         compare_all(scores, rows.priority),
         scores,
         base.lists.kept,
+        _gather_evidence(base, tuned, scores),
+    )
+
+
+def _gather_evidence(
+    base: BoostingResult, tuned: BoostingResult, scores: Mapping[str, JudgedScores]
+) -> ArmEvidence:
+    trained = base.rows.trained_terms
+    held_out = {arm: of_arm.held_out for arm, of_arm in scores.items()}
+    wrong = [
+        replace(row, model=arm)
+        for arm, result in ((BASE_BOOSTED, base), (TUNED_BOOSTED, tuned))
+        for row in result.false_keywords
+    ]
+    return ArmEvidence(
+        {
+            BASE_ARM: base.base,
+            BASE_BOOSTED: base.boosted[JUDGED].figures,
+            TUNED_ARM: tuned.base,
+            TUNED_BOOSTED: tuned.boosted[JUDGED].figures,
+        },
+        {BASE_BOOSTED: base.strengths(JUDGED), TUNED_BOOSTED: tuned.strengths(JUDGED)},
+        count_misses(held_out, trained),
+        terms_without_audio(held_out, trained, base.rows.priority),
+        tuple(wrong),
     )
 
 

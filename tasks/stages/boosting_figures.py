@@ -15,7 +15,7 @@ from tasks.evaluation.outside_terms import errors_outside_terms
 from tasks.evaluation.scoring import Proportion, Scores, canonical_errors, score
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from tasks.data.preflight import CheckedRow
     from tasks.decision.boosting_choice import StrengthChoice
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tasks.evaluation.scoring import UtteranceScore
     from tasks.evaluation.statistics import Interval
     from tasks.stages.boosting_inputs import BoostingRows
-
-_FALSE_KEYWORD_ROWS = 50
 
 
 @dataclass(frozen=True)
@@ -167,22 +165,6 @@ def _share(proportion: Proportion) -> dict[str, object]:
 
 def _rate(rate: float | None, interval: Interval | None) -> dict[str, object]:
     return {"rate": rate, "ci": None if interval is None else interval.as_list()}
-
-
-def false_keyword_rows(
-    rows: Iterable[UtteranceScore], index: TermIndex
-) -> Iterable[dict[str, object]]:
-    """Yield the first rows that hold a false keyword, with both texts."""
-    shown = 0
-    for row in rows:
-        if shown < _FALSE_KEYWORD_ROWS and (terms := false_terms(row, index)):
-            shown += 1
-            yield {
-                "audio_filepath": row.row.audio_filepath,
-                "terms": list(terms),
-                "ref": row.row.ref,
-                "hyp": row.row.hyp,
-            }
 
 
 def table(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
 from tasks.data.distractors import FEWEST, choose_distractors
 from tasks.data.split import Split
+from tasks.data.text_normalizer import normalise_term
 from tasks.data.training_set import held_out_rows, split_checked
 from tasks.decision import boosting_choice, mixture_choice
 from tasks.decision.verdict import require_rows
@@ -83,6 +84,7 @@ class BoostingRows:
         priority: the categories that decide.
         policy: the guardrail's limit.
         roots: the folders that hold all audio.
+        trained_terms: normalised terms of the rows that are trained on.
     """
 
     selection: tuple[CheckedRow, ...]
@@ -91,6 +93,7 @@ class BoostingRows:
     priority: tuple[str, ...]
     policy: GuardrailPolicy
     roots: tuple[Path, ...]
+    trained_terms: frozenset[str] = frozenset()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -221,10 +224,17 @@ def divide_rows(
     """
     selection = selection_rows(rows, split, priority)
     held_out = tuple(row for row in rows if row.utterance.row in split.held_out)
-    divided = BoostingRows(selection, held_out, general, tuple(priority), policy, roots)
+    train = frozenset(split.train)
+    trained = frozenset(
+        normalise_term(item.term)
+        for row in rows
+        if row.utterance.row in train
+        for item in row.utterance.flagged
+    )
+    divided = BoostingRows(selection, held_out, general, tuple(priority), policy, roots, trained)
     silent = score(hypothesis_for(row.utterance, "", Partition.HELD_OUT) for row in held_out)
     require_rows(diff.pair(silent, silent).by_category, priority, row_basis.HELD_OUT)
     if general is not None and not divided.enough:
         general = general.without_choice(seen_before)
-        divided = BoostingRows(selection, held_out, general, tuple(priority), policy, roots)
+        divided = replace(divided, general=general)
     return divided

@@ -125,7 +125,7 @@ def build_leaderboard(
             LeaderboardEntry(f"{name}, boosted", row_basis.HELD_OUT, arms.scores[arm].held_out)
             for arm, name in ((BASE_BOOSTED, base), (TUNED_BOOSTED, tuned))
         )
-        notes += arms.findings()
+        notes += arms.notes()
     pairing = diff.pair(before, after)
     if baseline is not None and baseline.imported:
         hosted = diff.pair(baseline.scores, after)

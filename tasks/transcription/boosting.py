@@ -87,7 +87,7 @@ def decode_boosted(
         model: the .nemo.
         lists: of phrases, by name, as the model writes.
         sets: what may be decoded.
-        work: a folder for the job; it is removed.
+        work: a folder for the job; it is removed, as is the folder of lists beside it.
         runtime: where the job runs.
         answer: is given the texts so far and says what comes next; None ends the job.
         report: is called with lines for a person.
@@ -96,17 +96,20 @@ def decode_boosted(
         TranscriptionError: this NeMo or this model cannot be boosted, or decoding failed; holds
             the log's end.
     """
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    folder = work.with_name(f"{work.name}.phrases")
+    for path in (work, folder):
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+    files = _write_lists(folder, lists)
     roots = [root for one in sets for root in one.audio.roots]
-    reads = tuple(dict.fromkeys([model, *roots]))
+    reads = tuple(dict.fromkeys([model, folder, *roots]))
     map_path = runtime.path_mapper(work, reads)
     job = Job(
         name="boosting",
         program=PROGRAM,
         request={
             "model": map_path(model),
-            "lists": {name: list(phrases) for name, phrases in lists.items()},
+            "lists": {name: map_path(path) for name, path in files.items()},
             "sets": [one.as_request(map_path) for one in sets],
             "answers": map_path(work),
         },
@@ -143,8 +146,18 @@ def decode_boosted(
     try:
         offline.run_job(job, runtime, handle_line, "boosting")
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        for path in (work, folder):
+            shutil.rmtree(path, ignore_errors=True)
     return texts, times
+
+
+def _write_lists(folder: Path, lists: Mapping[str, Sequence[str]]) -> dict[str, Path]:
+    """Write each list to a file that the job reads and cannot change, a phrase on each line."""
+    files = {}
+    for number, (name, phrases) in enumerate(lists.items()):
+        files[name] = folder / f"{number}.txt"
+        atomic_files.write_text(files[name], "".join(f"{phrase}\n" for phrase in phrases))
+    return files
 
 
 def check_nemo(work: Path, runtime: Runtime) -> None:

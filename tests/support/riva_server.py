@@ -53,18 +53,54 @@ def load(path: Path, noise: float = 0.0) -> Any:
     return model
 
 
+@cache
+def load_boosted(path: Path, phrases: tuple[str, ...], strength: float) -> Any:
+    """A CTC model that heeds phrases by NeMo's own greedy decoding."""
+    from omegaconf import open_dict  # noqa: PLC0415 - as above
+
+    model = load.__wrapped__(path)  # not the one that others decode with
+    decoding = model.cfg.decoding
+    with open_dict(decoding):
+        decoding.strategy = "greedy_batch"
+        decoding.greedy.boosting_tree = {
+            "key_phrases_list": list(phrases),
+            "context_score": 1.0,
+            "depth_scaling": 2.0,
+        }
+        decoding.greedy.boosting_tree_alpha = strength
+    model.change_decoding_strategy(decoding, verbose=False)
+    return model
+
+
 _decoding = threading.Lock()
-_decoded: dict[tuple[Path, float, bytes, bool], str] = {}
+_decoded: dict[tuple[object, ...], str] = {}
 
 
-def decode(path: Path, noise: float, samples: Any, folder: Path, *, raw: bool = False) -> str:
-    """What a model hears; ``raw`` leaves a CTC model's frames as they are, one piece each."""
+def decode(
+    path: Path,
+    noise: float,
+    samples: Any,
+    folder: Path,
+    *,
+    raw: bool = False,
+    boost: tuple[tuple[str, ...], float] | None = None,
+) -> str:
+    """What a model hears.
+
+    Args:
+        path: of the .nemo.
+        noise: on its weights.
+        samples: of the recording.
+        folder: for the recording.
+        raw: leaves a CTC model's frames as they are, one piece each.
+        boost: phrases that are heeded, and NeMo's strength.
+    """
     import torch  # noqa: PLC0415 - as above
 
-    key = (path, noise, samples.tobytes(), raw)
+    key = (path, noise, samples.tobytes(), raw, boost)
     with _decoding:
         if key not in _decoded:
-            model = load(path, noise)
+            model = load(path, noise) if boost is None else load_boosted(path, *boost)
             wav = folder / "request.wav"
             soundfile.write(wav, samples, RATE, subtype="PCM_16")
             with torch.inference_mode():
@@ -98,6 +134,7 @@ class Faults:
         on_call: is called at the start of every call.
         parameters: what it says of its model.
         key: what it asks for as an API key; "" for none.
+        strength_of: NeMo's strength for Riva's score of boosted phrases; None: they go unheeded.
     """
 
     audio: Callable[[Any], Any] | None = None
@@ -112,6 +149,7 @@ class Faults:
     on_call: Callable[[], object] | None = None
     parameters: dict[str, str] = field(default_factory=dict)
     key: str = ""
+    strength_of: Callable[[float], float] | None = None
 
 
 class Servicer(riva_asr_pb2_grpc.RivaSpeechRecognitionServicer):  # type: ignore[misc]  # no types
@@ -144,7 +182,13 @@ class Servicer(riva_asr_pb2_grpc.RivaSpeechRecognitionServicer):  # type: ignore
             samples = samples[: round(faults.cut_s * RATE)]
         if faults.audio is not None:
             samples = faults.audio(samples)
-        text = decode(self.model, faults.noise, samples, self.folder, raw=faults.raw_frames)
+        boost = None
+        if faults.strength_of is not None:
+            for boosted in request.config.speech_contexts:
+                boost = tuple(boosted.phrases), faults.strength_of(boosted.boost)
+        text = decode(
+            self.model, faults.noise, samples, self.folder, raw=faults.raw_frames, boost=boost
+        )
         if faults.text is not None:
             text = faults.text(text)
         answer = riva_asr_pb2.RecognizeResponse()

@@ -28,10 +28,16 @@ class Clip:
     why: str = ""
 
 
-def clips(paths: Sequence[Path], most_bytes: int | None = None) -> list[Clip]:
-    """Pack recordings in their order until the page's limit is reached."""
+def clips(paths: Sequence[Path], most_bytes: int | None = None, used: int = 0) -> list[Clip]:
+    """Pack recordings in their order until the page's limit is reached.
+
+    Args:
+        paths: of the recordings.
+        most_bytes: of all recordings of the page, encoded; None for the report's limit.
+        used: bytes of the recordings that the page has already.
+    """
     packed: list[Clip] = []
-    total_bytes = 0
+    total_bytes = used
     limit = MOST_BYTES if most_bytes is None else most_bytes
     for path in paths:
         clip = _pack(path)

@@ -18,6 +18,7 @@ from tasks.evaluation import alignment
 from tasks.evaluation.false_keywords import index_terms
 from tasks.records import run_record, verdict_ledger
 from tasks.reporting.html import audio_clips, svg_charts
+from tasks.reporting.html.boosting_section import describe_boosting
 from tasks.reporting.html.chart_data import category_differences, training_series
 from tasks.reporting.html.harm_section import describe_harms
 from tasks.reporting.html.metric_table import metric_lines
@@ -112,7 +113,9 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
     differences = category_differences(deltas)
     scale = _difference_axis(differences)
     terms = evidence.terms()
-    listened = heard_rows(evidence, HEARD_ROWS)
+    boosting = describe_boosting(decision.get("boosting"), evidence.recording)
+    used = 0 if boosting is None else boosting.audio_bytes
+    listened = heard_rows(evidence, HEARD_ROWS, used=used)
     words = index_terms(evidence.pairing.terms)
     shipped = describe_shipped(decision.get("shipping"))
     return {
@@ -134,6 +137,7 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "general_wer": _general_wer(decision.get("guardrail")),
         "fragility": decision.get("fragility"),
         "shipped": shipped,
+        "boosting": boosting,
         "judged_model": "mixture" if shipped is not None and shipped.mixed else "tuned model",
         "often_judged": verdict_ledger.remark(decision.get("verdicts")),
         "against_forgetting": AGAINST_FORGETTING,
@@ -247,16 +251,19 @@ def _curves(evidence: ReportData) -> Iterable[CurveFigure]:
         yield CurveFigure(series.title, note, drawing)
 
 
-def heard_rows(evidence: ReportData, most: int, most_bytes: int | None = None) -> list[HeardRow]:
+def heard_rows(
+    evidence: ReportData, most: int, most_bytes: int | None = None, used: int = 0
+) -> list[HeardRow]:
     """Return the worst judged rows with recording and alignment.
 
     Args:
         evidence: what was gathered.
         most: rows.
         most_bytes: of all recordings together, encoded; None for the report's limit.
+        used: bytes of the recordings that the page has already.
     """
     pairs = [pair for pair in evidence.worst_rows(most) if pair.after.sentence_wrong]
-    packed = audio_clips.clips([evidence.audio(pair) for pair in pairs], most_bytes)
+    packed = audio_clips.clips([evidence.audio(pair) for pair in pairs], most_bytes, used)
     return [_heard_row(pair, clip) for pair, clip in zip(pairs, packed, strict=True)]
 
 

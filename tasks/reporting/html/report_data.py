@@ -190,7 +190,10 @@ class ReportData:
 
     def audio(self, pair: ScorePair) -> Path:
         """Return the path of a row's recording; relative paths are the tuned cycle's."""
-        name = pair.after.row.audio_filepath
+        return self.recording(pair.after.row.audio_filepath)
+
+    def recording(self, name: str) -> Path:
+        """Return the path of a recording by the name that the manifest gives it."""
         recorded = Path(self.record["config"]["cycle"]) / name
         return recorded if recorded.is_file() else _tuned_folder(self.cycle) / name
 

@@ -27,6 +27,7 @@ _CURVE_PX = 190
 _CURVE_TOP_PX, _CURVE_BOTTOM_PX = 26, 30
 _LEFT, _RIGHT = 9.0, 91.0
 _MOST_TICKS = 9
+_SHARE_STEPS, _SHARE_TICKS = (0.02, 0.05, 0.1, 0.2), 5
 _VALUES_PX, _VALUES_BOTTOM_PX = 250, 44
 _VALUE_TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 # Half a whisker's end, in percent of the width.
@@ -73,6 +74,14 @@ def axis(values: Iterable[float], step: float = 0.1) -> Axis:
     first, last = math.floor(low / step - 0.25), math.ceil(high / step + 0.25)
     ticks = tuple(round(number * step, 6) for number in range(first, last + 1))
     return Axis(ticks[0], ticks[-1], ticks)
+
+
+def share_axis(values: Iterable[float]) -> Axis:
+    """Make an axis for small shares, from zero to a round tick above all values."""
+    top = min(1.0, max([0.0, *values]))
+    step = next((step for step in _SHARE_STEPS if top / step <= _SHARE_TICKS), _SHARE_STEPS[-1])
+    ticks = tuple(round(number * step, 6) for number in range(max(1, math.ceil(top / step)) + 1))
+    return Axis(0.0, ticks[-1], ticks)
 
 
 def difference(scale: Axis, value: float, interval: Interval | None, label: str) -> Markup:
@@ -150,7 +159,7 @@ def curve(values: Sequence[float | None], best: int | None, label: str) -> Marku
 
 @dataclass(frozen=True, slots=True)
 class ValuePoint:
-    """A candidate's figure over its value from 0 to 1.
+    """A candidate's figure over its value, from 0 to the axis' largest.
 
     Attributes:
         value: where it stands.
@@ -174,8 +183,11 @@ def value_curve(
     tick: Callable[[float], str],
     allowed: float | None = None,
     fitted: Sequence[tuple[float, float]] = (),
+    *,
+    most: float = 1.0,
+    mark: str = "shipped",
 ) -> Markup:
-    """Draw a figure over the value of a mixture, with intervals.
+    """Draw a figure over the value of a mixture or the strength of boosting, with intervals.
 
     Args:
         points: by value.
@@ -184,11 +196,13 @@ def value_curve(
         tick: writes a tick of the scale.
         allowed: the largest figure that may be chosen: a dashed line.
         fitted: (value, figure) of a curve through the points, in place of lines between them.
+        most: the largest value of the axis.
+        mark: the word above the point that was chosen.
     """
     floor = _VALUES_PX - _VALUES_BOTTOM_PX
 
     def across(value: float) -> float:
-        return round(_LEFT + (_RIGHT - _LEFT) * value, 2)
+        return round(_LEFT + (_RIGHT - _LEFT) * value / most, 2)
 
     def down(figure: float) -> float:
         return round(floor - (floor - _CURVE_TOP_PX) * scale.at(figure) / 100, 1)
@@ -206,7 +220,7 @@ def value_curve(
         x = across(point.value)
         if point.shipped:
             parts.append(_line(x, str(_CURVE_TOP_PX), x, str(floor), "chosen"))
-            parts.append(_text(x, _CURVE_TOP_PX - 8, f"shipped: {point.value:g}", "figure"))
+            parts.append(_text(x, _CURVE_TOP_PX - 8, f"{mark}: {point.value:g}", "figure"))
         if point.interval is not None:
             ends = down(point.interval.high), down(point.interval.low)
             parts.append(_line(x, str(ends[0]), x, str(ends[1]), "whisker"))
@@ -219,7 +233,8 @@ def value_curve(
     parts += [_line(x1, str(y1), x2, str(y2), "curve") for (x1, y1), (x2, y2) in pairwise(drawn)]
     for point, (x, y) in zip(points, places, strict=True):
         parts.append(_DIAMOND.format(x, y) if point.shipped else _CIRCLE.format(x, y))
-    for value in _VALUE_TICKS:
+    for share in _VALUE_TICKS:
+        value = share * most
         parts.append(_text(across(value), floor + 18, f"{value:g}", "tick"))
     parts += [
         _text(across(point.value), floor + 34, point.name, "figure")

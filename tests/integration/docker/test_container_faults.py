@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tasks.common.errors import TranscriptionError
 from tasks.runtimes import docker_engine, images
 from tasks.runtimes.base import ENTRYPOINTS_VARIABLE
 from tasks.runtimes.container import ContainerRuntime
@@ -28,6 +29,7 @@ from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.hardware import Hardware
 from tasks.training import fallback, sft
 from tasks.training import run as training_run
+from tasks.transcription import boosting
 from tests.support import docker_daemon, recorded_engine, stub_programs
 from tests.support.needs import require
 from tests.support.sft_request_cases import WHOLE, request_in
@@ -475,3 +477,38 @@ def test_an_engine_that_goes_away(
     result = sft.train(request, runtime(docker_daemon.client()), lambda _: None)
     assert result.model.read_bytes() == lower_nemo.read_bytes()
     assert docker_engine.orphans(docker_daemon.client(), LABELS) == []
+
+
+def test_a_list_of_phrases_is_a_read_only_input(
+    client: Any, tmp_path: Path, play: Callable[[str], None]
+) -> None:
+    """What the container runs can read it, and cannot change it; no list is left behind."""
+    play("exit 0")
+    (tmp_path / "entry" / boosting.PROGRAM).write_text(
+        'list=$(sed -n \'s/.*"drugs": "\\([^"]*\\)".*/\\1/p\' "$1")\n'
+        'cat "$list"; echo more >>"$list" || echo \'it cannot be changed\'; exit 1\n'
+    )
+    place = runtime(client)
+    work = tmp_path / "work"
+    with pytest.raises(TranscriptionError, match=r"(?s)aspirin.*heparin.*it cannot be changed"):
+        boosting.decode_boosted(
+            tmp_path / "entry" / "model.nemo",
+            {"drugs": ("aspirin", "heparin")},
+            [],
+            work,
+            place,
+            lambda _: None,
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["entry"]
+
+
+def test_a_nemo_without_boosting_is_refused_in_the_container(
+    client: Any, tmp_path: Path, play: Callable[[str], None]
+) -> None:
+    """By a probe that trains nothing and loads no model."""
+    play("exit 0")
+    (tmp_path / "entry" / boosting.PROGRAM).write_text(
+        "echo 'phrase boosting is not available: NeMo 2.4.0 has no boosting tree' >&2; exit 1\n"
+    )
+    with pytest.raises(TranscriptionError, match="no-boosting: phrases cannot be boosted here"):
+        boosting.check_nemo(tmp_path / "work", runtime(client))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -16,10 +17,17 @@ import pytest
 import torch
 
 from tasks.common import atomic_files
+from tasks.data.audio_checks import AudioLimits
+from tasks.data.preflight import preflight
+from tasks.models.catalog import embedded_path
 from tasks.runtimes import docker_engine, hardware
 from tasks.runtimes.local import LocalRuntime
 from tasks.training import run as training_run
 from tasks.training import sft
+from tasks.transcription import boosting
+from tasks.transcription.boosting import BASE, BoostedCandidate, CandidatesWanted
+from tasks.transcription.mixtures import ChoosingAudio
+from tasks.transcription.rows import audio_set
 from tests.support import docker_daemon
 from tests.support.container_training_cases import (
     NASTY,
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
 
     from tasks.data.cycle_folder import Cycle
     from tasks.data.training_set import TrainingSet
+    from tasks.transcription.boosting import BoostedTexts
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +164,32 @@ def test_a_cycle_is_decoded_in_the_container(
         texts.append([row["hyp"] for row in atomic_files.read_jsonl(out)])
     assert texts[0] == texts[1]
     assert len(texts[0]) == len(cycle.manifest.read_text().splitlines())
+
+
+def test_boosted_texts_are_the_same_in_the_container(
+    client: Any, cycle: Cycle, roots: tuple[Path, ...], tmp_path: Path
+) -> None:
+    """The list is a read-only input; the dialogue goes through the work folder."""
+    limits = AudioLimits(16000, roots, 0.0, math.inf)
+    checked = preflight(cycle.manifest, limits, None).rows
+    audio = ChoosingAudio("rows", audio_set(checked, (cycle.path, *roots)))
+    terms = tuple(dict.fromkeys(item.term for row in checked for item in row.utterance.flagged))
+    wanted = (BASE, BoostedCandidate("terms", 1.5))
+
+    def answer(texts: BoostedTexts) -> CandidatesWanted | None:
+        return None if texts else CandidatesWanted(wanted, ("rows",))
+
+    found = []
+    for name, runtime in (("inside", container()), ("here", LocalRuntime(hardware.detect()))):
+        boosting.check_nemo(tmp_path / name, runtime)
+        texts, times = boosting.decode_boosted(
+            embedded_path(), {"terms": terms}, [audio], tmp_path / name, runtime, answer
+        )
+        assert "cpu" in times.how.lower()
+        found.append({one: of_one["rows"] for one, of_one in texts.items()})
+    assert found[0] == found[1]
+    assert found[0][BASE] != found[0][wanted[1]]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_run_costs_no_trained_epoch(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -154,25 +155,28 @@ def test_a_job_of_transcription_can_be_boosted(spoken: Path, tmp_path: Path) -> 
 
 
 def test_a_nemo_without_boosting_ends_with_a_fault_of_its_own(tmp_path: Path) -> None:
-    """Before a model is loaded; the message says which NeMo has it."""
+    """Before a model is loaded or a busy GPU is waited for; the message says which NeMo has it."""
     request = tmp_path / "request.json"
-    atomic_files.write_json(
-        request, {"model": "/absent.nemo", "lists": {}, "sets": [], "answers": str(tmp_path)}
-    )
+    busy = tmp_path / "gpu.lock"
+    content = {"model": "/absent.nemo", "lists": {}, "sets": [], "answers": str(tmp_path)}
+    atomic_files.write_json(request, {**content, "locks": str(tmp_path), "locks_wait_s": 0})
     # This NeMo's own modules import the tree: it goes once they have.
     code = (
         "import sys\n"
         f"sys.argv = ['boost_strengths.py', {str(request)!r}]\n"
         f"sys.path.insert(0, {str(ENTRY)!r})\n"
-        "import boost_strengths\n"
+        "import boost_strengths, gpu_locks\n"
+        "gpu_locks.names = lambda: ['gpu']\n"
         "from nemo.collections.asr.parts import context_biasing\n"
         "del context_biasing.boosting_graph_batched\n"
         "sys.modules[context_biasing.__name__ + '.boosting_graph_batched'] = None\n"
         "boost_strengths.main()\n"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    with busy.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        ended = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
     assert ended.returncode == 1
     assert "has no boosting tree" in ended.stderr
     assert from_log(ended.stderr) is Fault.NO_BOOSTING

@@ -26,12 +26,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import flows.validate_serving
 from asr_flywheel import cli
 from asr_flywheel.demo import dataset
+from asr_flywheel.demo.terms import TERMS
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.evaluation.hypotheses import read_hypotheses, write_hypotheses
 from tasks.models.catalog import embedded_path
-from tasks.serving import endpoint_transcription, validation
+from tasks.serving import boost_sweep, endpoint_transcription, validation, word_boosting
 from tasks.serving.attribution import CauseName
 from tasks.serving.parity import MismatchKind
 from tasks.serving.riva_client import Client, Endpoint, EndpointSettings, Retry, ServingError
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flows.serving_config import ServingConfig
+    from tasks.serving.boost_sweep import BoostSweep
     from tasks.serving.parity_report import ParityReport
     from tasks.serving.validation import ValidationPlan
 
@@ -298,6 +300,53 @@ def test_the_request_is_the_contracts(plan: ValidationPlan, tmp_path: Path) -> N
     assert not any("authorization" in one for one in server.servicer.metadata)
 
 
+def swept(plan: ValidationPlan, faults: Faults, folder: Path) -> tuple[BoostSweep, list[Any]]:
+    """The terms of the demo sent at three scores; and what the server was sent."""
+    with riva_server.running(folder, faults) as server:
+        client = Client(Endpoint(server.address), QUICK)
+        target = plan.folder / endpoint_transcription.SERVED_NAME
+        endpoint_transcription.transcribe(plan.rows, client, target, 4)
+        found = boost_sweep.sweep(
+            plan.rows,
+            plan.offline,
+            client,
+            [term.text for term in TERMS],
+            word_boosting.scores_for(plan.flag),
+            flag=plan.flag,
+            concurrency=4,
+        )
+        client.close()
+    return found, server.servicer.configs
+
+
+def test_three_scores_are_measured_on_a_server_that_heeds_phrases(
+    plan: ValidationPlan, tmp_path: Path
+) -> None:
+    """By real boosted decoding: fewer terms missed, what it costs, and no known strength."""
+    found, configs = swept(plan, Faults(strength_of=lambda score: score / 50), tmp_path)
+    assert [line.score for line in found.lines] == [0, 20, 60, 100]
+    assert (found.basis, found.n, found.phrases) == ("all", 16, 60)
+    assert found.heeded
+    plain, *boosted = found.lines
+    assert min(line.keyword.hits for line in boosted) < plain.keyword.hits
+    sent = {tuple(one.boost for one in config.speech_contexts) for config in configs}
+    assert sent == {(), (20.0,), (60.0,), (100.0,)}
+    assert all(len(c.phrases) == 60 for config in configs for c in config.speech_contexts)
+    hyps = read_hypotheses(plan.folder / "served_boosted_60_hyps.jsonl")
+    served = read_hypotheses(plan.folder / endpoint_transcription.SERVED_NAME)
+    changed = sum(one.hyp != two.hyp for one, two in zip(hyps, served, strict=True))
+    assert found.lines[2].changed == changed
+    assert found.as_dict()["decoder"] == "decoder=greedy_ctc"
+
+
+def test_a_server_that_does_not_heed_phrases_is_told(plan: ValidationPlan, tmp_path: Path) -> None:
+    """No text changes at any score."""
+    found, _ = swept(plan, Faults(), tmp_path)
+    assert not found.heeded
+    assert "No row changed at score 20, 60, 100" in found.findings()[1]
+    assert "not heeded" in found.findings()[0]
+
+
 @pytest.mark.parametrize(
     ("address", "local"),
     [
@@ -408,6 +457,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
     """Over TLS, through the whole flow: in no log, artifact, database, file or process list."""
     private, public = certificate()
     (tmp_path / "root.pem").write_bytes(public)
+    (tmp_path / "phrases.txt").write_text("Aspirin\nwarfarin\n")
     home = tmp_path / "prefect"
     environment = {
         **{name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"},
@@ -425,8 +475,11 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
             "from tasks.serving.riva_client import EndpointSettings\n"
             f"settings = EndpointSettings(address={address!r}, tls=True, function_id='function-1',"
             f" tls_root={str(tmp_path / 'root.pem')!r})\n"
-            f"report = validate_serving(ServingConfig(cycle={str(cycle)!r}, endpoint=settings))\n"
+            f"report = validate_serving(ServingConfig(cycle={str(cycle)!r}, endpoint=settings,"
+            f" phrases={str(tmp_path / 'phrases.txt')!r}, boost_scores=(30.0,)))\n"
             "assert report.verdict == 'exact', report.verdict\n"
+            "assert [line.score for line in report.boosting.lines] == [0.0, 30.0]\n"
+            "assert '## Boosted phrases' in report.as_markdown()\n"
         )
         with secret_search.watched_processes() as lines, (tmp_path / "output").open("wb") as out:
             done = subprocess.run(

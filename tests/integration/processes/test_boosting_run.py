@@ -72,6 +72,10 @@ def test_command_writes_what_the_gate_reads(clinic: Path) -> None:
     assert result["lists"]["judged list"]["duplicates"] == ["aspirin"]
     assert result["boosted"]["judged list"]["choice"]["chosen"]
     assert (clinic / "cycle1" / "phrases.txt").read_text() == "aspirin\nwarfarin\nheparin\n"
+    page = (clinic / "cycle1" / "boost_cycle1.html").read_text()
+    assert "Boosting embedded at strength" in page
+    assert "<h3>Strength, base boosted, judged list</h3>" in page
+    assert "<script" not in page
     after = json.loads(
         stub_programs.run_command(clinic, "gate", "cycle1", *OPTIONS[:2], "--json").stdout
     )
@@ -93,6 +97,16 @@ def test_a_run_compares_four_models(clinic: Path) -> None:
     assert boosting["chosen"] in {"base boosted", "tuned boosted", "tuned"}
     assert len(boosting["comparisons"]) == 6
     assert boosting["decision"]["basis"] == "held-out"
+    four = ["base", "base boosted", "tuned", "tuned boosted"]
+    assert list(boosting["models"]) == four
+    assert all(list(term["missed"]) == four for term in boosting["terms"])
+    assert sum(term["n"] for term in boosting["terms"]) == boosting["comparisons"][0]["n"]
+    for model in ("base boosted", "tuned boosted"):
+        tried = boosting["strengths"][model]
+        assert [one["strength"] for one in tried if one["chosen"]] == [boosting["strength"][model]]
+        assert all(one["false_keywords"]["n"] for one in tried)
+    assert boosting["terms_without_audio"] is None, "each of six drugs stands in a trained row"
+    assert "<h2>Boosted phrases" in (following / "report_cycle2.html").read_text()
     board = (following / "leaderboard_cycle2.md").read_text()
     assert "embedded, boosted" in board
     assert "embedded tuned, boosted" in board

@@ -110,3 +110,20 @@ def test_two_parts_choose_no_mixture() -> None:
     assert run.chooses_mixture
     assert not run.model_copy(update={"two_part": True}).chooses_mixture
     assert not run.model_copy(update={"interpolate": 0.5}).chooses_mixture
+
+
+@pytest.mark.parametrize(
+    ("given", "chooses"),
+    [
+        ({}, True),
+        ({"interpolate": "off"}, False),
+        ({"interpolate": "off", "boost": "auto"}, True),
+        ({"interpolate": 0.5, "boost": 0.5}, True),
+        ({"boost": "auto", "two_part": True}, False),
+    ],
+)
+def test_general_english_limits_the_strength_of_boosting(
+    given: dict[str, Any], *, chooses: bool
+) -> None:
+    """Also where no mixture is chosen: KER alone would choose a strength that does harm."""
+    assert CycleConfig(cycle=Path("cycle1"), **given).chooses_by_general is chooses

@@ -1,0 +1,54 @@
+"""What is asked of a validation of a served model, before anything is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import pydantic
+import pytest
+
+from flows.serving_config import ServingConfig
+from flows.validate_serving import read_phrases
+from tasks.common.errors import InputError
+from tasks.models.catalog import embedded_path
+from tasks.models.nemo_archive import open_archive
+
+if TYPE_CHECKING:
+    from tasks.models.nemo_archive import NemoArchive
+    from tasks.serving.validation import ValidationPlan
+
+CYCLE = Path("cycle1")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan, of which the model alone is asked for."""
+
+    model: NemoArchive | None
+
+
+PLAN = cast("ValidationPlan", Plan(open_archive(embedded_path())))
+
+
+@pytest.mark.parametrize("score", [0.0, float("nan"), float("inf")])
+def test_a_score_that_boosts_nothing_is_refused(score: float) -> None:
+    """Before a recording is sent."""
+    with pytest.raises(pydantic.ValidationError, match="boosts nothing"):
+        ServingConfig(cycle=CYCLE, boost_scores=(20.0, score))
+    assert ServingConfig(cycle=CYCLE, boost_scores=(20.0, -5.0)).boost_scores == (20.0, -5.0)
+
+
+def test_a_list_is_read_before_anything_is_sent(tmp_path: Path) -> None:
+    """As the served model writes; one that is absent, or that it cannot spell, is bad input."""
+    assert read_phrases(ServingConfig(cycle=CYCLE), PLAN) == ()
+    path = tmp_path / "phrases.txt"
+    config = ServingConfig(cycle=CYCLE, phrases=path)
+    with pytest.raises(InputError, match=r"phrases\.txt: cannot be read"):
+        read_phrases(config, PLAN)
+    path.write_text("Heparin\nwarfarin\n")
+    assert read_phrases(config, PLAN) == ("heparin", "warfarin")
+    path.write_text("日本\n", encoding="utf-8")
+    with pytest.raises(InputError, match="the model can spell none of its phrases"):
+        read_phrases(config, PLAN)
