@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from google.protobuf import json_format  # type: ignore[import-untyped]  # it ships no types
+from riva.client.proto import riva_asr_pb2 as asr
 
 from tasks.common import hashing
 from tasks.common.errors import InputError
@@ -383,8 +385,6 @@ def boosting_of_four(false_rows: tuple[int, int]) -> dict[str, Any]:
 
 def test_phrases_are_handed_on_in_rivas_form(cycle: Path, ask: Callable[..., Any]) -> None:
     """As a part of Riva's own request; the record says whether the decoder heeds it."""
-    json_format = pytest.importorskip("google.protobuf.json_format")
-    asr = pytest.importorskip("riva.client.proto.riva_asr_pb2")
     folder = boosted_run(cycle).path / "handoff"
     assert ask(cycle)[0] == 0
     content = json.loads((folder / "riva_word_boosting.json").read_text())
