@@ -216,7 +216,7 @@ def label(
 
     folder = open_cycle(cycle)
     default = folder.path.parent / labelled_cycle.DEFAULT_FOLDER / folder.path.name
-    target = default if out is None else Path(out).expanduser().absolute()
+    target = default if out is None else out.expanduser().absolute()
     labelled_cycle.check_out(folder, target)
     summary = labelled_cycle.label_cycle(folder, read_terms_table(terms), terms, target, sys.argv)
     if as_json:

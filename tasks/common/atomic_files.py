@@ -59,6 +59,45 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def new_folder(target: Path, mode: int) -> Iterator[Path]:
+    """Yield a hidden folder beside ``target``, which becomes it if the block ends well.
+
+    Args:
+        target: which is not there yet.
+        mode: its rights.
+
+    Raises:
+        InputError: it cannot be written, or ``target`` is there already.
+    """
+    refuse_taken(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error}). Choose another place.") from error
+    try:
+        yield work
+        work.chmod(mode)  # until then only its owner can read it
+        try:
+            work.replace(target)
+        except OSError:
+            refuse_taken(target)  # another process was faster
+            raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def refuse_taken(target: Path) -> None:
+    """Refuse a place for a new folder that is taken.
+
+    Raises:
+        InputError: something is there.
+    """
+    if os.path.lexists(target):
+        raise InputError(f"{target}: is there already. Fix: name another folder, or remove it.")
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -86,15 +86,30 @@ def open_cycle(path: Path) -> Cycle:
     """
     # The name as given counts: a link cycle1 has its next cycle beside it, not beside its target.
     path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() follows links
-    match = _FOLDER.fullmatch(path.name)
-    if match is None:
+    number = cycle_number(path.name)
+    if number is None:
         raise InputError(
             f"{path}: a cycle's folder is named cycle1, cycle2, …, not {path.name!r}. "
             "Fix: rename the folder, so that the next cycle has its number."
         )
     if not path.is_dir():
         raise InputError(f"{path}: there is no such cycle folder.")
-    return Cycle(path, int(match.group(1)))
+    return Cycle(path, number)
+
+
+def cycle_number(name: str) -> int | None:
+    """Return N of a folder's name ``cycle<N>``; None of any other name."""
+    match = _FOLDER.fullmatch(name)
+    return None if match is None else int(match.group(1))
+
+
+def cycle_folders(clinic: Path) -> list[Path]:
+    """Return the folders of a clinic's cycles, by their numbers."""
+    numbers = {path: cycle_number(path.name) for path in clinic.glob("cycle*") if path.is_dir()}
+    return sorted(
+        (path for path, number in numbers.items() if number is not None),
+        key=lambda path: numbers[path] or 0,
+    )
 
 
 def clinic_of(cycle: Cycle) -> str:

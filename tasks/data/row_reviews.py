@@ -18,6 +18,7 @@ from tasks.common.schemas import Schema
 from tasks.data import findings
 from tasks.data.audio_paths import path_parts
 from tasks.data.canonical import canonical
+from tasks.data.cycle_folder import cycle_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -121,11 +122,7 @@ class RowReviews:
 
 def review_files(cycle: Cycle) -> list[Path]:
     """List the files with marks in the folders of a cycle and of the clinic's other cycles."""
-    folders = sorted(
-        folder
-        for folder in cycle.path.parent.glob("cycle*")
-        if folder.name.removeprefix("cycle").isdigit() and folder.is_dir()
-    )
+    folders = cycle_folders(cycle.path.parent)
     return [path for folder in folders for path in sorted(folder.glob(PATTERN)) if path.is_file()]
 
 

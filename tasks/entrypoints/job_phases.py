@@ -28,7 +28,7 @@ def _process_start() -> float:
     return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - started)
 
 
-class _Phases:
+class JobPhases:
     """The phases of this process's job."""
 
     def __init__(self) -> None:
@@ -41,16 +41,15 @@ class _Phases:
             return
         request = Path(sys.argv[1])
         self._path = request.with_name(request.name.removesuffix(".request.json") + ".phases.jsonl")
-        self._write("import", _process_start())
+        self._write(self._path, "import", _process_start())
 
     def enter(self, name: str) -> None:
         """End the current phase and begin another, unless it is the same."""
         if self._path is not None and name != self._now:
-            self._write(name, time.time())
+            self._write(self._path, name, time.time())
 
-    def _write(self, name: str, at: float) -> None:
-        assert self._path is not None  # noqa: S101 - for the type checker
-        with self._path.open("a", encoding="utf-8") as out:
+    def _write(self, path: Path, name: str, at: float) -> None:
+        with path.open("a", encoding="utf-8") as out:
             out.write(json.dumps({"phase": name, "time": round(at, 3)}) + "\n")
         self._now = name
 
@@ -65,5 +64,5 @@ class _Phases:
             self.enter(before)
 
 
-_phases = _Phases()
+_phases = JobPhases()
 begin, enter, within = _phases.begin, _phases.enter, _phases.within

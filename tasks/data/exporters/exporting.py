@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import soundfile
 
+from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data.exporters import csv_table, hf_audiofolder, kaldi_tables, lhotse_cuts
 from tasks.data.exporters.exported_row import AUDIO, ExportedRow
@@ -63,25 +63,15 @@ def export_cycle(cycle: Cycle, name: str, out: Path) -> int:
     if target is None:
         raise InputError(f"--format {name}: there is no such format. Fix: {', '.join(NAMES)}.")
     out = Path(os.path.abspath(out))  # noqa: PTH100 - links stay as they are named
-    if os.path.lexists(out):
-        raise InputError(f"{out}: is there already. Fix: name a folder that is not.")
+    atomic_files.refuse_taken(out)
     utterances = read_manifest(cycle.manifest)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as wrong:
-        raise InputError(f"{out}: cannot be written ({wrong}). Choose another place.") from wrong
-    try:
+    with atomic_files.new_folder(out, 0o755) as work:
         (work / AUDIO).mkdir()
         rows = [
             _copy(cycle, utterance, place, work, wav=target.wav)
             for place, utterance in enumerate(utterances, start=1)
         ]
         target.write(work, out, rows)
-        work.chmod(0o755)
-        work.replace(out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return len(utterances)
 
 

@@ -7,7 +7,6 @@ So memory does not grow with the corpus, and a broken one is refused before any 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from tasks.common.errors import InputError
 from tasks.data import findings
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.canonical import canonical
+from tasks.data.cycle_folder import cycle_number
 from tasks.data.importers import formats, staging
 from tasks.data.importers.audio_conversion import RATE
 from tasks.data.importers.row_checks import check_rows, refusal
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from tasks.data.importers.import_settings import ImportSettings
     from tasks.data.importers.staging import Staging
 
-_FOLDER = re.compile(r"cycle[1-9][0-9]*")
 # A text with tags or of unknown characters is a matter of `asr-flywheel tags` and of the base.
 _NOT_OURS = ("text-",)
 
@@ -87,7 +86,7 @@ def import_source(
             then, and what was converted is used when the import is started again.
     """
     source, target = Path(os.path.abspath(source)), Path(os.path.abspath(target))  # noqa: PTH100 - links stay as they are named
-    if not _FOLDER.fullmatch(target.name):
+    if cycle_number(target.name) is None:
         raise InputError(
             f"{target}: a cycle's folder is named cycle1, cycle2, …. Fix: name one of these."
         )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tasks.common.errors import InputError
+from tasks.data.cycle_folder import cycle_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,9 +161,5 @@ def check_target(target: Path) -> None:
 
 
 def _next_number(target: Path) -> int:
-    taken = [
-        int(path.name.removeprefix("cycle"))
-        for path in target.parent.glob("cycle*")
-        if path.name.removeprefix("cycle").isdigit()
-    ]
-    return max(taken, default=0) + 1
+    numbers = (cycle_number(path.name) for path in target.parent.glob("cycle*"))
+    return max((number for number in numbers if number is not None), default=0) + 1

@@ -191,7 +191,8 @@ def _lines(source: Path) -> Iterator[tuple[str, list[str]]]:
     def lines() -> Iterator[str]:
         # The reader counts the lines that it gets, and blank ones are not among them.
         nonlocal line_number
-        for line_number, line in read_lines(source):  # noqa: B007 - read below
+        for place, line in read_lines(source):
+            line_number = place
             yield line + "\n"
 
     if delimiter is None:

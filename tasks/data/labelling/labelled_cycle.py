@@ -8,9 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-import re
 import shutil
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.data.audio_paths import as_posix
 from tasks.data.canonical import canonical
+from tasks.data.cycle_folder import cycle_number
 from tasks.data.general_english import FEWEST_SENTENCES
 from tasks.data.labelling.term_matcher import TermMatcher
 from tasks.data.manifest import read_manifest, write_manifest
@@ -40,7 +39,7 @@ DEFAULT_FOLDER = "labelled"
 # What describes the recordings holds for their copies as well.
 _TAKEN_ALONG = ("provenance.jsonl", "import.json", "import_left_out.jsonl", "formulary.txt")
 _SHOWN = 20
-_FOLDER = re.compile(r"cycle[1-9][0-9]*")
+_ROWS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,8 @@ class LabelSummary:
                 "they are meant; in the formulary in small letters where every such word is meant."
             )
         for term, rows in _first(self.joined):
-            listed = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")  # noqa: PLR2004
+            listed = ", ".join(map(str, rows[:_ROWS_SHOWN]))
+            listed += ", …" if len(rows) > _ROWS_SHOWN else ""
             notes.append(
                 f"row {listed}: {term!r} is part of a longer word and cannot be scored. "
                 "Fix: write it in the text as a word of its own."
@@ -135,12 +135,8 @@ def label_cycle(
         )
     rows_of_terms = _count_rows(formulary, utterances, found)
     missing = [term for term in formulary.terms if not rows_of_terms[term]]
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as wrong:
-        raise InputError(f"{out}: cannot be written ({wrong}). Choose another place.") from wrong
-    try:
+    # As private as the source.
+    with atomic_files.new_folder(out, cycle.path.stat().st_mode & 0o777) as work:
         recordings = _Recordings(cycle, work)
         write_manifest(work / "manifest.jsonl", map(recordings.bring, clinical))
         if general:
@@ -181,14 +177,6 @@ def label_cycle(
                 "rows_of_terms": {term.term: rows for term, rows in rows_of_terms.items()},
             },
         )
-        work.chmod(cycle.path.stat().st_mode & 0o777)
-        try:
-            work.replace(out)
-        except OSError:  # another labelling was faster
-            check_out(cycle, out)
-            raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return summary
 
 
@@ -198,7 +186,7 @@ def check_out(cycle: Cycle, out: Path) -> None:
     Raises:
         InputError: says which.
     """
-    if not _FOLDER.fullmatch(out.name):
+    if cycle_number(out.name) is None:
         raise InputError(
             f"{out}: a cycle's folder is named cycle1, cycle2, …. "
             f"Fix: --out FOLDER/{cycle.path.name}."
@@ -207,10 +195,7 @@ def check_out(cycle: Cycle, out: Path) -> None:
         raise InputError(
             f"{out}: is inside the source, which is never changed. Fix: name a folder outside it."
         )
-    if os.path.lexists(out):
-        raise InputError(
-            f"{out}: is there already. Fix: name another folder with --out, or remove it."
-        )
+    atomic_files.refuse_taken(out)
 
 
 def _count_categories(rows: Iterable[Utterance]) -> dict[str, int]:

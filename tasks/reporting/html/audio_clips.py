@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LONGEST_S = 30.0
 MOST_BYTES = 1_500_000
-"""Of all recordings of a page together, encoded, where the page sets no other limit."""
+"""Of all recordings of a report together, encoded."""
 _COMPRESSION = 0.9
 
 
@@ -28,20 +28,13 @@ class Clip:
     why: str = ""
 
 
-def clips(paths: Sequence[Path], most_bytes: int | None = None, used: int = 0) -> list[Clip]:
-    """Pack recordings in their order until the page's limit is reached.
-
-    Args:
-        paths: of the recordings.
-        most_bytes: of all recordings of the page, encoded; None for the report's limit.
-        used: bytes of the recordings that the page has already.
-    """
+def clips(paths: Sequence[Path], most_bytes: int) -> list[Clip]:
+    """Pack recordings in their order until they have so many bytes together, encoded."""
     packed: list[Clip] = []
-    total_bytes = used
-    limit = MOST_BYTES if most_bytes is None else most_bytes
+    total_bytes = 0
     for path in paths:
         clip = _pack(path)
-        if total_bytes + len(clip.uri) > limit:
+        if total_bytes + len(clip.uri) > most_bytes:
             clip = Clip(why="left out: the page's limit for audio is reached")
         total_bytes += len(clip.uri)
         packed.append(clip)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.data.audio_paths import path_parts
 from tasks.evaluation.statistics import Interval
-from tasks.reporting.html import svg_charts
-from tasks.reporting.html.audio_clips import clips
+from tasks.reporting.html import audio_clips, svg_charts
 from tasks.reporting.html.metric_table import Figure
 from tasks.reporting.html.number_format import percent
 from tasks.reporting.html.svg_charts import CurveFigure, ValuePoint
@@ -261,7 +260,7 @@ def _untrained_lines(table: Mapping[str, Any]) -> Iterable[UntrainedLine]:
 def _wrong_rows(
     rows: Sequence[Mapping[str, Any]], recording: Callable[[str], Path]
 ) -> Iterable[WrongRow]:
-    packed = clips([_recording(row, recording) for row in rows])
+    packed = audio_clips.clips([_recording(row, recording) for row in rows], audio_clips.MOST_BYTES)
     for row, clip in zip(rows, packed, strict=True):
         yield WrongRow(
             row["model"],

@@ -115,7 +115,7 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
     terms = evidence.terms()
     boosting = describe_boosting(decision.get("boosting"), evidence.recording)
     used = 0 if boosting is None else boosting.audio_bytes
-    listened = heard_rows(evidence, HEARD_ROWS, used=used)
+    listened = heard_rows(evidence, HEARD_ROWS, audio_clips.MOST_BYTES - used)
     words = index_terms(evidence.pairing.terms)
     shipped = describe_shipped(decision.get("shipping"))
     return {
@@ -251,19 +251,16 @@ def _curves(evidence: ReportData) -> Iterable[CurveFigure]:
         yield CurveFigure(series.title, note, drawing)
 
 
-def heard_rows(
-    evidence: ReportData, most: int, most_bytes: int | None = None, used: int = 0
-) -> list[HeardRow]:
+def heard_rows(evidence: ReportData, most: int, most_bytes: int) -> list[HeardRow]:
     """Return the worst judged rows with recording and alignment.
 
     Args:
         evidence: what was gathered.
         most: rows.
-        most_bytes: of all recordings together, encoded; None for the report's limit.
-        used: bytes of the recordings that the page has already.
+        most_bytes: of all recordings together, encoded.
     """
     pairs = [pair for pair in evidence.worst_rows(most) if pair.after.sentence_wrong]
-    packed = audio_clips.clips([evidence.audio(pair) for pair in pairs], most_bytes, used)
+    packed = audio_clips.clips([evidence.audio(pair) for pair in pairs], most_bytes)
     return [_heard_row(pair, clip) for pair, clip in zip(pairs, packed, strict=True)]
 
 

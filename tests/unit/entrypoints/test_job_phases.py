@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.entrypoints.job_phases import _Phases
+from tasks.entrypoints.job_phases import JobPhases
 from tasks.runtimes.base import Job, JobResult
 from tasks.runtimes.job_seconds import (
     JobSeconds,
@@ -41,7 +41,7 @@ def names(folder: Path) -> list[str]:
 
 def test_each_phase_that_begins_is_a_line(request_file: Path) -> None:
     """The first is the import, since the process began; what is within another goes back to it."""
-    phases = _Phases()
+    phases = JobPhases()
     phases.begin()
     phases.enter("train")
     with phases.within("save"):
@@ -55,7 +55,7 @@ def test_each_phase_that_begins_is_a_line(request_file: Path) -> None:
 
 def test_a_failure_within_a_phase_goes_back_too(request_file: Path) -> None:
     """What follows a failed save is no save."""
-    phases = _Phases()
+    phases = JobPhases()
     phases.begin()
     with pytest.raises(OSError, match="full"), phases.within("save"):
         raise OSError("full")
@@ -65,7 +65,7 @@ def test_a_failure_within_a_phase_goes_back_too(request_file: Path) -> None:
 def test_only_the_first_rank_writes(request_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Several ranks have one request."""
     monkeypatch.setenv("LOCAL_RANK", "1")
-    phases = _Phases()
+    phases = JobPhases()
     phases.begin()
     phases.enter("train")
     assert list(request_file.parent.iterdir()) == []
