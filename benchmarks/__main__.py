@@ -85,6 +85,22 @@ def _sft(nemo: Path | None) -> Iterator[BenchmarkRow]:
         )
 
 
+def check_tree(tree: Path) -> Path:
+    """Return the interpreter of another tree's environment.
+
+    Raises:
+        InputError: the tree has no environment or no benchmarks.
+    """
+    python = tree.absolute() / ".venv" / "bin" / "python"
+    for needed in (python, tree / "benchmarks" / "__main__.py"):
+        if not needed.is_file():
+            raise InputError(
+                f"--against {tree}: there is no {needed}. Fix: name a checkout of this project, "
+                "and run `make setup` in it."
+            )
+    return python
+
+
 def older_figures(tree: Path, name: str, nemo: Path | None) -> dict[str, tuple[float, str]]:
     """Run a part of another tree's benchmarks by that tree's interpreter.
 
@@ -100,13 +116,7 @@ def older_figures(tree: Path, name: str, nemo: Path | None) -> dict[str, tuple[f
         InputError: the tree has no environment or no benchmarks.
         RuntimeError: its program failed; holds the end of what it said.
     """
-    python = tree.absolute() / ".venv" / "bin" / "python"
-    for needed in (python, tree / "benchmarks" / "__main__.py"):
-        if not needed.is_file():
-            raise InputError(
-                f"--against {tree}: there is no {needed}. Fix: name a checkout of this project, "
-                "and run `make setup` in it."
-            )
+    python = check_tree(tree)
     with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as temporary:
         out = Path(temporary) / "older.json"
         line = [str(python), "-m", "benchmarks", "--json", str(out), "--only", name]
@@ -147,6 +157,11 @@ def main() -> None:
         "--only", nargs="*", help="transcription, boosting, scoring, split, sft, overhead."
     )
     args = parser.parse_args()
+    if args.against is not None:
+        try:
+            check_tree(args.against)
+        except InputError as wrong:
+            parser.error(str(wrong))
     parts: dict[str, Callable[[], Iterable[BenchmarkRow]]] = {
         "split": splitting.rows,
         "scoring": _scoring,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asr_flywheel.demo.terms import TERMS
+from benchmarks.nemo_boosting import boost_by_nemo
 from benchmarks.rows import BenchmarkRow
 from benchmarks.transcription import TURNS, synthesise
 from tasks.data.distractors import public_names
@@ -93,21 +94,10 @@ def _compare(recordings: Recordings, turns: int) -> Iterator[BenchmarkRow]:
 
 def _time_nemo(recordings: Recordings, wanted: Sequence[str]) -> tuple[float, list[str]]:
     """Return the speed and the texts of NeMo's own boosted decoding."""
-    from omegaconf import open_dict  # noqa: PLC0415
-
     from benchmarks.entrypoint_imports import greedy_decoder  # noqa: PLC0415
 
     model = greedy_decoder.restore(str(resolve("embedded")), "cpu")
-    decoding = model.cfg.decoding
-    with open_dict(decoding):
-        decoding.strategy = "greedy_batch"
-        decoding.greedy.boosting_tree = {
-            "key_phrases_list": list(wanted),
-            "context_score": 1.0,
-            "depth_scaling": 2.0,
-        }
-        decoding.greedy.boosting_tree_alpha = STRENGTH
-    model.change_decoding_strategy(decoding)
+    boost_by_nemo(model, wanted, STRENGTH)
     paths, seconds = recordings.paths[:_NEMO_ROWS], recordings.seconds[:_NEMO_ROWS]
 
     def decode() -> list[str]:

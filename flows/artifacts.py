@@ -8,31 +8,24 @@ from __future__ import annotations
 
 import base64
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
-    create_progress_artifact,
     create_table_artifact,
-    update_progress_artifact,
 )
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 
-from flows.console import console, print_stage
+from flows.console import print_stage
 from tasks.data.cycle_folder import clinic_of
 from tasks.decision.grow_plan_files import MD_NAME, as_markdown
 from tasks.records import verdict_ledger
-from tasks.reporting import training_curve as training_curves
 from tasks.runtimes.job_seconds import seconds_table
 from tasks.training.remedies import describe_attempts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-    from uuid import UUID
 
     from tasks.data.cycle_folder import Cycle
     from tasks.data.general_english import GeneralSet
@@ -44,14 +37,8 @@ if TYPE_CHECKING:
     from tasks.evaluation.leaderboard import Leaderboard
     from tasks.records.archive import Kept
     from tasks.records.cycle_cost import Cost
-    from tasks.stages.choose import Attempt, ShippedModel
-    from tasks.training.progress import TrainingProgress
-    from tasks.training.recipes import Recipe
-    from tasks.training.remedies import FurtherTraining
-    from tasks.training.run import SftResult
+    from tasks.stages.choose import ShippedModel
     from tasks.transcription.offline import Transcript
-
-_ARTIFACT_EVERY_S = 2.0
 
 
 def throttled_printer(every_s: float, name: str) -> Callable[[str], None]:
@@ -119,125 +106,8 @@ def split(parts: Split) -> None:
         print_stage("", f"warning: {line}")
 
 
-def remedy(further: FurtherTraining, attempt: Attempt) -> None:
-    """What is tried since no mixture holds."""
-    print_stage("remedy", f"{attempt.reason} Next: {further.remedy.value}.")
-
-
-def choice(cycle: Cycle, shipped: ShippedModel) -> None:
-    """Which mixture is shipped, and every candidate's figures on the rows that choose."""
-    print_stage("choose", _reason(shipped))
-    candidates = shipped.choice.get("candidates", [])
-    if not candidates:
-        return
-    create_markdown_artifact(
-        key=artifact_key(cycle, "choice"),
-        description=f"Mixture of base and tuned model, cycle {cycle.number}",
-        markdown="\n".join(
-            [
-                f"# Shipped: value {shipped.value:g}",
-                "",
-                _reason(shipped),
-                "",
-                "| value | KER on selection rows | standard error | general WER | rise |",
-                "| ---: | ---: | ---: | ---: | ---: |",
-                *(_candidate_line(figures) for figures in candidates),
-            ]
-        ),
-    )
-
-
-def _candidate_line(figures: Mapping[str, Any]) -> str:
-    cells = [
-        "–" if figures[name] is None else f"{figures[name]:.4f}"
-        for name in ("ker", "ker_standard_error", "general_wer", "general_rise")
-    ]
-    return f"| {figures['value']:g} | {' | '.join(cells)} |"
-
-
-@contextmanager
-def training(recipe: Recipe, gpus: int) -> Iterator[Callable[[TrainingProgress], None]]:
-    """Yield a function that shows training progress, on the terminal and as an artifact."""
-    epochs = f"{recipe.epochs} epochs" if recipe.epochs > 1 else "one epoch"
-    rows = recipe.effective_batch * max(1, gpus)
-    print_stage("sft", f"{epochs}, {rows} rows a step" + (f" on {gpus} GPUs" if gpus > 1 else ""))
-    # In a synchronous flow it answers at once; its published type allows for a coroutine.
-    artifact = cast("UUID", create_progress_artifact(progress=0.0, description="SFT"))
-    bar = Bar(
-        TextColumn("             "),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        console=console,
-    )
-    last_update = 0.0
-    validated = 0
-    with bar:
-        line = bar.add_task("starting", total=None)
-
-        def report(now: TrainingProgress) -> None:
-            nonlocal last_update, validated
-            loss = "" if now.loss is None else f", loss {now.loss:.3f}"
-            wer = "" if now.val_wer is None else f", validation WER {now.val_wer:.3f}"
-            memory = f", GPU {now.gpu_memory_mib} MiB" if now.gpu_memory_mib else ""
-            text = "starting"
-            if now.batch:
-                done = f"epoch {now.epoch + 1} of {now.epochs}, batch {now.batch} of {now.batches}"
-                text = f"{done}{loss}{wer}{memory}"
-            bar.update(line, total=now.batches or None, completed=now.batch, description=text)
-            if now.validated > validated:
-                validated = now.validated
-                if not console.is_terminal:
-                    print_stage("", text)
-            if time.monotonic() - last_update > _ARTIFACT_EVERY_S:
-                last_update = time.monotonic()
-                update_progress_artifact(artifact, progress=100 * now.share, description=text)
-
-        yield report
-    update_progress_artifact(artifact, progress=100.0, description="SFT finished")
-
-
-def training_curve(cycle: Cycle, trained: SftResult) -> None:
-    """Loss and validation WER of each epoch."""
-    if trained.reused:
-        print_stage("sft", f"already trained with the same content: {trained.model.parent.name}")
-    best = trained.best
-    if best is not None:
-        print_stage("", f"best epoch {best.epoch + 1}: validation WER {best.val_wer:.3f}")
-    picture = base64.b64encode(
-        training_curves.draw(training_curves.curve(trained.events.read()))
-    ).decode()
-    create_markdown_artifact(
-        key=artifact_key(cycle, "training"),
-        description=f"Training, cycle {cycle.number}",
-        markdown="\n".join(
-            [
-                f"# Training, cycle {cycle.number}",
-                "",
-                f"![Loss and validation WER](data:image/png;base64,{picture})",
-                "",
-                "| epoch | step | loss | validation loss | validation WER | s | GPU MiB | GPU % |",
-                "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-                *(
-                    f"| {one.epoch + 1} | {one.step} | {_figure(one.train_loss)} | "
-                    f"{_figure(one.val_loss)} | {_figure(one.val_wer)} | {one.seconds:.1f} | "
-                    f"{one.gpu_memory_mib} | {_percent(one.gpu_utilisation)} |"
-                    for one in trained.epochs
-                ),
-                "",
-                f"`{trained.model}`"
-                + (", trained by an earlier run with the same content" if trained.reused else ""),
-            ]
-        ),
-    )
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:.0f}"
-
-
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
+    """A figure of a table; nothing where there is none."""
     return "" if value is None else f"{value:.4f}"
 
 
@@ -287,7 +157,7 @@ def decision(
     if shipped is not None:
         tried = [attempt.as_dict() for attempt in shipped.attempts]
         about += describe_attempts(tried)
-        about.append(f"Shipped: value {shipped.value:g}. {_reason(shipped)}")
+        about.append(f"Shipped: value {shipped.value:g}. {shipped.reason}")
     if (times := verdict_ledger.remark(verdicts)) is not None:
         about.append(times)
     for line in (literal, *about):
@@ -314,18 +184,14 @@ def decision(
     )
 
 
-def _reason(shipped: ShippedModel) -> str:
-    return str(shipped.choice["reason"])
-
-
 def _row(category: str, delta: KeywordErrorChange) -> dict[str, str | int]:
     """A row of the diff's table; the UI shows nothing of a nested cell."""
     interval = delta.interval
     return {
         "category": category,
         "n": delta.n if delta.before.in_rows is None else delta.before.bracket,
-        "KER before": _figure(delta.before.rate),
-        "KER after": _figure(delta.after.rate),
+        "KER before": figure(delta.before.rate),
+        "KER after": figure(delta.after.rate),
         "relative": "" if delta.relative is None else f"{delta.relative:+.0%}",
         "95 % interval of the difference": ""
         if interval is None

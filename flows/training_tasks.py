@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows import artifacts, console, events, gpu_slots, resolve_parameters
+from flows import (
+    artifacts,
+    console,
+    events,
+    gpu_slots,
+    resolve_parameters,
+    training_artifacts,
+)
 from flows.cycle_run import CycleRun
 from tasks.common import hashing
 from tasks.data.general_english import GeneralSet
@@ -54,7 +61,7 @@ class TrainedModel:
             self.data.replayed,
             self.shipped.value,
             bool(self.shipped.holds),
-            str(self.shipped.choice["reason"]),
+            self.shipped.reason,
         )
 
 
@@ -81,7 +88,7 @@ def train_and_choose(
     cycle_rows = data.train_rows - data.replayed
     planned = remedies.further_trainings(recipe, cycle_rows, data.replayed, len(spare))
     for further in planned[: run.config.further_trainings]:
-        artifacts.remedy(further, attempts[-1])
+        training_artifacts.remedy(further, attempts[-1])
         more = further.replayed - data.replayed
         divided = general.with_replay(spare[:more]) if more else general
         if more:
@@ -138,9 +145,12 @@ def train(
     finished = training_run.find_finished(request)
     if finished is None:
         gpus = runtime.hardware.gpus
-        with gpu_slots.gpu_slot(gpus), artifacts.training(recipe, len(gpus)) as report_progress:
+        with (
+            gpu_slots.gpu_slot(gpus),
+            training_artifacts.training(recipe, len(gpus)) as report_progress,
+        ):
             finished = fallback.train_with_fallback(request, runtime, report_progress)
-    artifacts.training_curve(cycle, finished)
+    training_artifacts.training_curve(cycle, finished)
     events.trained(cycle, finished)
     return finished
 
@@ -194,5 +204,5 @@ def choose_mixture(
     # A training that is found again may be chosen by other sentences than before.
     roles = recording_roles(run, data, general, chosen=run.config.two_part or chooses.enough)
     roles.update(shipped.model.parent)
-    artifacts.choice(run.cycle, shipped)
+    training_artifacts.choice(run.cycle, shipped)
     return shipped

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tasks.evaluation.scoring import canonical_errors
-from tasks.evaluation.statistics import Interval, by_block, rate_difference
+from tasks.evaluation.statistics import Interval, by_block, ends, rate_difference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -190,7 +190,7 @@ class Guardrail:
             "wer_a": self.mean_before,
             "wer_b": self.mean_after,
             "rise": self.rise,
-            "ci": None if self.interval is None else self.interval.as_list(),
+            "ci": ends(self.interval),
             "limit": self.limit,
             "upper": self.upper,
             "upper_confidence": UPPER_CONFIDENCE,

@@ -17,7 +17,7 @@ from rapidfuzz.distance import Levenshtein
 
 from tasks.data.canonical import canonical
 from tasks.decision.guardrail import GuardrailPolicy, GuardrailStatus
-from tasks.evaluation.statistics import CONFIDENCE, Interval, by_block, rate_difference
+from tasks.evaluation.statistics import CONFIDENCE, Interval, by_block, ends, rate_difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -104,7 +104,7 @@ class LengthChange:
             "canonical_wer_a": self.before,
             "canonical_wer_b": self.after,
             "rise": self.rise,
-            "ci": None if self.interval is None else self.interval.as_list(),
+            "ci": ends(self.interval),
             "limit": self.limit,
             "status": self.status.value,
         }

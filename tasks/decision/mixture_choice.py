@@ -224,16 +224,12 @@ def _figures(candidate: Candidate, base: Candidate | None) -> dict[str, object]:
         **({"terms": len(candidate.misses)} if candidate.rows else {}),
         "ker": candidate.figure,
         "ker_standard_error": candidate.standard_error,
-        "ker_ci": _ends(interval),
+        "ker_ci": statistics.ends(interval),
         "general_sentences": len(candidate.general_words),
         "general_wer": wer,
         "general_rise": rise,
-        "general_rise_ci": _ends(rise_interval),
+        "general_rise_ci": statistics.ends(rise_interval),
     }
-
-
-def _ends(interval: statistics.Interval | None) -> list[float] | None:
-    return None if interval is None else interval.as_list()
 
 
 def enough_rows(rows: Mapping[str, int], priority: Sequence[str], rule: ChoiceRule = RULE) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.decision.guardrail import GuardrailStatus
-from tasks.evaluation.statistics import Interval, by_block, rate_difference
+from tasks.evaluation.statistics import Interval, by_block, ends, rate_difference
 from tasks.evaluation.written_style import (
     StyleCounts,
     count_style,
@@ -97,7 +97,7 @@ class StyleFigure:
             "a": self.before,
             "b": self.after,
             "change": self.change,
-            "ci": None if self.interval is None else self.interval.as_list(),
+            "ci": ends(self.interval),
             "limit": -LIMIT,
             "status": None if self.status is None else self.status.value,
         }

@@ -354,7 +354,7 @@ class KeywordErrorChange:
             "ker_b": self.after.rate,
             "relative": self.relative,
             "p": self.p,
-            "ci": None if self.interval is None else self.interval.as_list(),
+            "ci": statistics.ends(self.interval),
             "fixed": self.fixed,
             "broken": self.broken,
             "p_terms": self.p_terms,
@@ -396,7 +396,7 @@ class MetricChange:
             "before": self.before,
             "after": self.after,
             "difference": self.difference,
-            "ci": None if self.interval is None else self.interval.as_list(),
+            "ci": statistics.ends(self.interval),
             "p": self.p,
         }
 

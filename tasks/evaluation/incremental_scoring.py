@@ -42,7 +42,7 @@ from tasks.evaluation.scoring import (
     spelled_otherwise,
 )
 from tasks.evaluation.secondary_metrics import SecondaryMetrics
-from tasks.evaluation.statistics import rate_interval
+from tasks.evaluation.statistics import ends, rate_interval
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -412,12 +412,11 @@ def summary_as_dict(summary: Summary) -> dict[str, Any]:
         },
         "intervals": {
             **{
-                name: _ends(interval)
-                for name, interval in intervals(counts, summary.blocks).items()
+                name: ends(interval) for name, interval in intervals(counts, summary.blocks).items()
             },
             "by": {
                 dimension: {
-                    value or "(none)": _ends(value_counts.keyword.interval)
+                    value or "(none)": ends(value_counts.keyword.interval)
                     for value, value_counts in values
                 }
                 for dimension, values in ordered.items()
@@ -446,10 +445,6 @@ def spelling_as_dict(counts: ErrorCounts) -> dict[str, object]:
     return {
         **counted_n(keyword),
         "canonical_ker": keyword.rate,
-        "ci": _ends(keyword.interval),
+        "ci": ends(keyword.interval),
         "missed_by_spelling_only": counts.missed_by_spelling,
     }
-
-
-def _ends(interval: Interval | None) -> list[float] | None:
-    return None if interval is None else interval.as_list()

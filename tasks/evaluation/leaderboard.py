@@ -23,13 +23,13 @@ from tasks.evaluation.outside_terms import NAME, ErrorsOutsideTerms, errors_outs
 from tasks.evaluation.row_basis import ALL, CHOSE, CROSS_FITTED, HELD_OUT, TRAINED, UNTUNED
 from tasks.evaluation.scoring import Proportion
 from tasks.evaluation.secondary_metrics import SecondaryMetrics, compute_secondary_metrics
+from tasks.evaluation.statistics import ends
 from tasks.evaluation.strict_table import ValueKind
 from tasks.evaluation.strict_view import StrictFault
 
 if TYPE_CHECKING:
     from tasks.evaluation.diff import KeywordErrorChange, MetricChange
     from tasks.evaluation.scoring import Scores
-    from tasks.evaluation.statistics import Interval
 
 NO_VALUE = "(none)"
 IN_ROWS = "in rows"
@@ -114,7 +114,7 @@ class Leaderboard:
                     "n": share.n,
                     **({IN_ROWS: share.rows} if several else {}),
                     "KER": share.rate,
-                    "KER ci": _ends(share.interval),
+                    "KER ci": ends(share.interval),
                 }
                 for value in order
                 for entry, share in zip(entries, shares[value], strict=True)
@@ -168,7 +168,7 @@ class Leaderboard:
                 "rows_n": scores.n,
                 "n": scores.keyword.n,
                 "KER": scores.ker,
-                "KER ci": _ends(scores.keyword.interval),
+                "KER ci": ends(scores.keyword.interval),
                 "WER": scores.wer,
             }
             for entry, groups in self._bandwidths()
@@ -200,7 +200,7 @@ class Leaderboard:
         ]
         return [
             f"- {_cell(entry.model)}, {entry.rows}: {_cell(errors.rate)} ({errors.words} words)"
-            f"{_bracket(_ends(errors.interval), '.3f')}"
+            f"{_bracket(ends(errors.interval), '.3f')}"
             for entry, errors in measured
         ]
 
@@ -303,7 +303,7 @@ def _headline(entry: LeaderboardEntry, *, several: bool) -> dict[str, object]:
     }
     return {
         **figures,
-        **{f"{name} ci": _ends(figure_intervals[_FIGURES[name]]) for name in _FIGURES},
+        **{f"{name} ci": ends(figure_intervals[_FIGURES[name]]) for name in _FIGURES},
     }
 
 
@@ -344,16 +344,12 @@ def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _ends(interval: Interval | None) -> list[float] | None:
-    return None if interval is None else interval.as_list()
-
-
 def _bracket(ends: list[float] | None, form: str = ".2f") -> str:
     return "" if ends is None else f" [{ends[0]:{form}}, {ends[1]:{form}}]"
 
 
 def _figure(share: Proportion) -> str:
-    return f"{_cell(share.rate)} ({share.bracket}){_bracket(_ends(share.interval))}"
+    return f"{_cell(share.rate)} ({share.bracket}){_bracket(ends(share.interval))}"
 
 
 def _canonical_ker(scores: Scores) -> str:

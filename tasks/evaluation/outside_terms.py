@@ -50,7 +50,7 @@ class ErrorsOutsideTerms:
             "words": self.words,
             "edits": self.edits,
             "wer": self.rate,
-            "ci": None if self.interval is None else self.interval.as_list(),
+            "ci": statistics.ends(self.interval),
         }
 
 

@@ -20,6 +20,7 @@ from tasks.data.canonical_terms import SpokenText, canonical_term
 from tasks.data.text_normalizer import contains_words, normalise, normalise_term
 from tasks.evaluation.false_keywords import TermIndex, index_terms
 from tasks.evaluation.scoring import Proportion
+from tasks.evaluation.statistics import ends
 from tasks.evaluation.strict_table import ValueKind
 from tasks.evaluation.strict_view import StrictFault, compare
 
@@ -254,7 +255,7 @@ def _share(name: str, share: Proportion) -> dict[str, object]:
     return {
         "n": share.n,
         name: share.rate,
-        "ci": None if interval is None else interval.as_list(),
+        "ci": ends(interval),
     }
 
 

@@ -61,6 +61,11 @@ class Interval:
         return [self.low, self.high]
 
 
+def ends(interval: Interval | None) -> list[float] | None:
+    """Return an interval as JSON holds it, or None where there is none."""
+    return None if interval is None else interval.as_list()
+
+
 def _z(confidence: float) -> float:
     return NormalDist().inv_cdf(0.5 + confidence / 2)
 

@@ -17,6 +17,7 @@ from tasks.data.cycle_folder import open_cycle
 from tasks.decision.decision_table import POLICY
 from tasks.evaluation import diff
 from tasks.evaluation.incremental_scoring import counted_n
+from tasks.evaluation.statistics import ends
 from tasks.records import cost_ledger, run_record
 from tasks.training.progress import overfit
 
@@ -132,7 +133,7 @@ def _share(share: Proportion) -> dict[str, Any]:
         **counted_n(share),
         "missed": share.hits,
         "ker": share.rate,
-        "ci": None if interval is None else interval.as_list(),
+        "ci": ends(interval),
     }
 
 

@@ -10,6 +10,7 @@ from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.hypotheses import Partition, hypothesis_for, read_hypotheses
 from tasks.evaluation.row_basis import HELD_OUT
 from tasks.evaluation.scoring import Proportion, score
+from tasks.evaluation.statistics import ends
 from tasks.serving import endpoint_transcription
 from tasks.serving.word_boosting import WordBoost, describe_support
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from tasks.data.preflight import CheckedRow
     from tasks.evaluation.false_keywords import TermIndex
     from tasks.evaluation.scoring import Scores
-    from tasks.evaluation.statistics import Interval
     from tasks.serving.riva_client import Client
 
 _ALL_ROWS = "all"
@@ -49,18 +49,14 @@ class SweepLine:
         return {
             "score": self.score,
             "ker": self.keyword.rate,
-            "ker_ci": _ends(self.keyword.interval),
+            "ker_ci": ends(self.keyword.interval),
             "n_with_term": self.keyword.n,
             "false_keyword_rows": self.false_rows.hits,
             "fkr": self.false_rows.rate,
-            "fkr_ci": _ends(self.false_rows.interval),
+            "fkr_ci": ends(self.false_rows.interval),
             "wer": self.wer,
             "changed_rows": self.changed,
         }
-
-
-def _ends(interval: Interval | None) -> list[float] | None:
-    return None if interval is None else interval.as_list()
 
 
 @dataclass(frozen=True, slots=True)

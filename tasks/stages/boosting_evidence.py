@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.data.text_normalizer import normalise_term
 from tasks.evaluation.scoring import Proportion
-from tasks.stages.boosting_figures import false_terms
+from tasks.stages.boosting_figures import false_terms, share_as_dict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -137,17 +137,6 @@ def _missed_share(scores: Scores, category: str, trained_terms: frozenset[str]) 
     ]
     misses = [missed for of_row in of_rows for missed in of_row]
     return Proportion(sum(misses), len(misses), sum(map(bool, of_rows)))
-
-
-def share_as_dict(share: Proportion) -> dict[str, object]:
-    """Return a share with its counts and its 95 % interval."""
-    interval = share.interval
-    return {
-        "rate": share.rate,
-        "ci": None if interval is None else interval.as_list(),
-        "hits": share.hits,
-        "n": share.n,
-    }
 
 
 def describe_untrained(table: Mapping[str, Any]) -> list[str]:

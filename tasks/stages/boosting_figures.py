@@ -145,17 +145,18 @@ def figures_of(rows: BoostingRows, judged: JudgedScores, index: TermIndex) -> di
     if errors:
         general_ci = statistics.rate_interval(statistics.by_block(range(len(errors)), edits, words))
     return {
-        "ker": {category: _share(proportion) for category, proportion in ker.items()},
-        "ker_all": _share(held_out.keyword),
-        "fkr": _share(Proportion(sum(false), len(false))),
+        "ker": {category: share_as_dict(proportion) for category, proportion in ker.items()},
+        "ker_all": share_as_dict(held_out.keyword),
+        "fkr": share_as_dict(Proportion(sum(false), len(false))),
         "wer": _rate(held_out.wer, wer_ci),
         "u_wer": _rate(outside.rate, outside.interval),
         "general_wer": _rate(sum(edits) / sum(words) if errors else None, general_ci),
-        "general_fkr": _share(Proportion(sum(general_false), len(general_false))),
+        "general_fkr": share_as_dict(Proportion(sum(general_false), len(general_false))),
     }
 
 
-def _share(proportion: Proportion) -> dict[str, object]:
+def share_as_dict(proportion: Proportion) -> dict[str, object]:
+    """Return a share with its counts and its 95 % interval."""
     return {
         **_rate(proportion.rate, proportion.interval),
         "hits": proportion.hits,
@@ -164,7 +165,7 @@ def _share(proportion: Proportion) -> dict[str, object]:
 
 
 def _rate(rate: float | None, interval: Interval | None) -> dict[str, object]:
-    return {"rate": rate, "ci": None if interval is None else interval.as_list()}
+    return {"rate": rate, "ci": statistics.ends(interval)}
 
 
 def table(

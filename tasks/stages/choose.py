@@ -146,6 +146,11 @@ class ShippedModel:
         return float(self.choice["value"])
 
     @property
+    def reason(self) -> str:
+        """Why it has this value, in words."""
+        return str(self.choice["reason"])
+
+    @property
     def holds(self) -> bool | None:
         """Whether a mixture holds on the rows that choose; None where that was not looked at."""
         held: bool | None = self.choice.get("held")

@@ -10,7 +10,7 @@ from tests.support import needs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 # It must not call home from a test.
 _FLAGS = (
@@ -35,3 +35,13 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def watch(tab: Page) -> list[str]:
+    """What a tab asks for, complains of and shows from now on; the list grows."""
+    seen: list[str] = []
+    tab.on("console", lambda message: seen.append(f"{message.type}: {message.text}"))
+    tab.on("pageerror", lambda error: seen.append(f"error: {error}"))
+    tab.on("request", lambda request: seen.append(f"request: {request.url[:60]}"))
+    tab.on("dialog", lambda dialog: seen.append(f"dialog: {dialog.message}"))
+    return seen

@@ -19,6 +19,7 @@ import soundfile
 import soxr
 from riva.client.proto import riva_asr_pb2, riva_asr_pb2_grpc
 
+from benchmarks.nemo_boosting import boost_by_nemo
 from tasks.models.catalog import embedded_path
 
 if TYPE_CHECKING:
@@ -56,19 +57,8 @@ def load(path: Path, noise: float = 0.0) -> Any:
 @cache
 def load_boosted(path: Path, phrases: tuple[str, ...], strength: float) -> Any:
     """A CTC model that heeds phrases by NeMo's own greedy decoding."""
-    from omegaconf import open_dict  # noqa: PLC0415 - as above
-
     model = load.__wrapped__(path)  # not the one that others decode with
-    decoding = model.cfg.decoding
-    with open_dict(decoding):
-        decoding.strategy = "greedy_batch"
-        decoding.greedy.boosting_tree = {
-            "key_phrases_list": list(phrases),
-            "context_score": 1.0,
-            "depth_scaling": 2.0,
-        }
-        decoding.greedy.boosting_tree_alpha = strength
-    model.change_decoding_strategy(decoding, verbose=False)
+    boost_by_nemo(model, phrases, strength)
     return model
 
 

@@ -10,7 +10,7 @@ from tasks.data.cycle_folder import open_cycle
 from tasks.records import run_record
 from tasks.reporting.html import write_report
 from tests.support import prepared_cycles
-from tests.support.chromium_browser import chromium
+from tests.support.chromium_browser import chromium, watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,13 +40,9 @@ def page(finished: Path) -> str:
 def opened(finished: Path, page: str) -> Iterator[tuple[Page, list[str]]]:
     """The report in a browser, with everything that it asked for or complained of."""
     assert page
-    seen: list[str] = []
     with chromium() as browser:
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
-        tab.on("console", lambda message: seen.append(f"{message.type}: {message.text}"))
-        tab.on("pageerror", lambda error: seen.append(f"error: {error}"))
-        tab.on("request", lambda request: seen.append(f"request: {request.url[:60]}"))
-        tab.on("dialog", lambda dialog: seen.append(f"dialog: {dialog.message}"))
+        seen = watch(tab)
         tab.goto((finished / "report_cycle2.html").as_uri())
         yield tab, seen
 

@@ -15,7 +15,7 @@ from tasks.data.row_reviews import RowMark, read_reviews
 from tasks.records import run_record
 from tasks.reporting.html import write_review
 from tests.support import prepared_cycles
-from tests.support.chromium_browser import chromium
+from tests.support.chromium_browser import chromium, watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,12 +36,9 @@ def finished(tmp_path: Path) -> Path:
 @pytest.fixture
 def opened(finished: Path) -> Iterator[tuple[Page, list[str]]]:
     """The page, with everything that it asked for or complained of."""
-    seen: list[str] = []
     with chromium() as browser:
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
-        tab.on("console", lambda message: seen.append(f"{message.type}: {message.text}"))
-        tab.on("pageerror", lambda error: seen.append(f"error: {error}"))
-        tab.on("request", lambda request: seen.append(f"request: {request.url[:60]}"))
+        seen = watch(tab)
         tab.goto((finished / "review_cycle2.html").as_uri())
         yield tab, seen
 

@@ -14,6 +14,7 @@ import pytest
 
 from asr_flywheel.demo.dataset import synthesise_cycle
 from asr_flywheel.demo.terms import TERMS
+from benchmarks.nemo_boosting import boost_by_nemo
 from tasks.common import atomic_files
 from tasks.models.catalog import embedded_path
 from tasks.runtimes.base import ENTRY
@@ -77,19 +78,9 @@ def test_table_is_the_tree(tree: Any) -> None:
 def their_texts(path: Path, audio: list[str], strength: float) -> list[str]:
     """NeMo's own boosted decoding by transcribe()."""
     from greedy_decoder import restore
-    from omegaconf import open_dict
 
     model = restore(str(path), "cpu")
-    decoding = model.cfg.decoding
-    with open_dict(decoding):
-        decoding.strategy = "greedy_batch"
-        decoding.greedy.boosting_tree = {
-            "key_phrases_list": PHRASES,
-            "context_score": 1.0,
-            "depth_scaling": 2.0,
-        }
-        decoding.greedy.boosting_tree_alpha = strength
-    model.change_decoding_strategy(decoding)
+    boost_by_nemo(model, PHRASES, strength)
     answer = model.transcribe(audio, batch_size=8, num_workers=0, verbose=False)
     best = answer[0] if isinstance(answer, tuple) else answer
     return [hypothesis.text for hypothesis in best]

@@ -142,9 +142,7 @@ def test_a_term_that_nobody_said_can_be_heard(page: str, section: str) -> None:
     assert page.count("<b>aspirin") == 0
 
 
-def test_recordings_of_the_page_share_one_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_recordings_of_the_page_share_one_limit(tmp_path: Path) -> None:
     """What boosting's rows take is not there for the worst rows; an absent one is named."""
     short = factories.write_wav(tmp_path / "short.wav", 2.0)
     (clip,) = audio_clips.clips([short], audio_clips.MOST_BYTES)

@@ -442,9 +442,7 @@ def test_a_damaged_run_is_named(finished: Path, tmp_path: Path, name: str) -> No
     assert not (copy / "report_cycle2.html").exists()
 
 
-def test_recordings_are_small_and_what_is_left_out_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_recordings_are_small_and_what_is_left_out_is_said(tmp_path: Path) -> None:
     """Too long, unreadable, absent, or beyond the page's limit."""
     short = factories.write_wav(tmp_path / "short.wav", 2.0)
     long = factories.write_wav(tmp_path / "long.wav", 31.0)
