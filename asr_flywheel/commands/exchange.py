@@ -18,7 +18,7 @@ from asr_flywheel.options import (
     print_json,
 )
 from tasks.common.errors import InputError
-from tasks.data.importers.audio_conversion import ChannelRule
+from tasks.data.importers.import_settings import ChannelRule
 from tasks.data.importers.source_rows import ReadOptions
 from tasks.data.labelling.sheet_files import LOCAL_FILES
 from tasks.transcription.variants import DEFAULT_VARIANTS, MOST_VARIANTS

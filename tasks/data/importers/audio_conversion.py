@@ -8,7 +8,7 @@ from a seed that depends on the recording's content alone.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,11 +18,12 @@ from tasks.data.importers.recording_reader import BLOCK_FRAMES, EXACT_16, Conver
 from tasks.data.importers.source_rows import SKIP_FIX, needs_package
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy.typing as npt
 
+    from tasks.data.importers.import_settings import ChannelRule
     from tasks.data.importers.recording_reader import OpenRecording
 
     Samples = npt.NDArray[np.int16]
@@ -37,28 +38,6 @@ _FULL_SCALE = 32768
 _END_SLACK_S = 0.05
 # A stated duration may be rounded likewise (tasks/data/audio_checks.py).
 _DURATION_SLACK_S, _DURATION_SLACK_SHARE = 0.1, 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelRule:
-    """Which channel of a recording with several is a row's, where the source does not say it.
-
-    Attributes:
-        channel: counted from 0, for every row.
-        louder: take the channel with the higher level.
-        by_voice: counted from 0, for the rows of a voice.
-    """
-
-    channel: int | None = None
-    louder: bool = False
-    by_voice: Mapping[str, int] = field(default_factory=dict)
-
-    def describe(self) -> str:
-        """Return the rule as options of the command."""
-        parts = [f"{voice}={channel + 1}" for voice, channel in sorted(self.by_voice.items())]
-        parts += ["louder"] if self.louder else []
-        parts += [] if self.channel is None else [str(self.channel + 1)]
-        return ",".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,14 +55,17 @@ try:
     main()
 except SystemExit as ended:
     assert ended.code in (None, 0), ended.code
-heavy = {"torch", "prefect", "pandas", "nemo", "lightning", "docker", "huggingface_hub", "boto3"}
+heavy = {"torch", "prefect", "pandas", "nemo", "lightning", "docker", "huggingface_hub", "boto3",
+         "numpy", "scipy", "soundfile", "soxr"}
 print("IMPORTED", *sorted(heavy & set(sys.modules)))
 """
 
 
-@pytest.mark.parametrize("command", ["", "gate", "split", "run", "demo", "score", "diff"])
+@pytest.mark.parametrize(
+    "command", ["", "gate", "split", "run", "demo", "score", "diff", "import", "label", "sheet"]
+)
 def test_help_imports_nothing_that_costs_time(command: str) -> None:
-    """Neither torch nor Prefect nor pandas, and it takes a second of a processor at most."""
+    """Neither torch nor Prefect nor numpy, and it takes a second of a processor at most."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-c", IMPORTED, *command.split(), "--help"],

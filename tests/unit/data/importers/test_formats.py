@@ -19,7 +19,7 @@ from pympi import Elan
 
 from tasks.common.errors import InputError
 from tasks.data.importers import formats
-from tasks.data.importers.audio_conversion import ChannelRule
+from tasks.data.importers.import_settings import ChannelRule
 from tasks.data.importers.source_rows import ReadOptions
 from tests.support import corpora, factories
 from tests.support.corpora import run, samples, speech, write

@@ -15,7 +15,7 @@ from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.audio_probe import AudioFacts, probe
 from tasks.data.importers import audio_conversion, row_conversion
-from tasks.data.importers.audio_conversion import ChannelRule
+from tasks.data.importers.import_settings import ChannelRule
 from tasks.data.preflight import preflight
 from tests.support import corpora, factories
 from tests.support.corpora import run, samples, speech, write
