@@ -12,13 +12,16 @@ STAMP := $(VENV)/.set-up-$(shell cat pyproject.toml constraints.txt | sha256sum 
 .PHONY: setup demo test test-all test-integration test-nightly lint bench matrix gpu-bundle engine engine-down standin-image site \
   site-down screenshots clean
 
+# uv takes a fifth of pip's time. Where only pip's own settings lead to a registry, pip does it.
+PINNED := --quiet --constraint constraints.txt --editable ".[dev]"
+
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	rm -f $(VENV)/.set-up-*
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv "torch==2.13.0"
+	$(BIN)/python -m uv pip install $(PINNED) || $(BIN)/python -m pip install $(PINNED)
 	touch $@
 
 demo: setup

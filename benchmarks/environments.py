@@ -69,15 +69,20 @@ class Environment:
 
     @property
     def steps(self) -> tuple[tuple[str, ...], ...]:
-        """Arguments of pip, in turn."""
+        """Arguments of the environment's interpreter, in turn."""
+        pip = ("-m", "pip", "install", "--quiet")
+        uv = ("-m", "uv", *pip[1:])
         constraint = ("--constraint", str(self.constraints))
         nemo = f"nemo_toolkit[asr]=={self.nemo}"
-        # PyTorch alone first: a resolver that may choose it takes gigabytes of another release.
-        torch = (*constraint, "torch==2.13.0")
+        # PyTorch first: a resolver that may choose it takes gigabytes of another release.
+        torch = (*pip, *constraint, "uv", "torch==2.13.0")
+        # Its modules are compiled once: an image's files are not written to.
+        compiled = ("-c", "import nemo.collections.asr")
         if self.nemo.startswith("2."):
             # 2.6.2 asks for another lhotse, so that it cannot be asked for in one step.
-            return torch, (*constraint, nemo, *_TESTS), ("--no-deps", _LHOTSE)
-        return (torch, (*constraint, nemo, "numpy<2.5", *_TESTS))
+            lhotse = (*uv, "--no-deps", _LHOTSE)
+            return torch, (*uv, *constraint, nemo, *_TESTS), lhotse, compiled
+        return torch, (*uv, *constraint, nemo, "numpy<2.5", *_TESTS), compiled
 
     def make(self) -> float:
         """Install it, unless that was done with the same pins.
@@ -87,7 +92,7 @@ class Environment:
 
         Raises:
             InputError: there is no such Python.
-            InstallError: pip fails.
+            InstallError: pip or uv fails, or NeMo cannot be imported.
         """
         pins = hashing.fingerprint([*map(str, self.steps), hashing.sha256_file(self.constraints)])
         home = self.python.parents[1]
@@ -101,7 +106,7 @@ class Environment:
         for old in home.glob(".installed-*"):
             old.unlink()
         for step in self.steps:
-            self._run(str(self.python), "-m", "pip", "install", "--quiet", *step)
+            self._run(str(self.python), *step)
         stamp.touch()
         return time.monotonic() - started
 
@@ -114,7 +119,8 @@ class Environment:
 
     def _run(self, *line: str) -> str:
         # A path of this process's own would put other packages into that environment.
-        clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        left_out = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
+        clean = {name: value for name, value in os.environ.items() if name not in left_out}
         process = subprocess.run(
             line, env=clean, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )

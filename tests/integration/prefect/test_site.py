@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+import soundfile
 from prefect.blocks.system import Secret
 
 from asr_flywheel.site.local_site import Site
@@ -87,6 +88,23 @@ def test_nemo_trains_and_decodes_on_the_site(site: Site, cycle: Path) -> None:
     record = atomic_files.read_json(cycle.parent / "cycle2" / "run.json")
     # Base, the mixture that is shipped, and the plain tuned model.
     assert [model["rows_decoded"] for model in record["transcription"]] == [180, 180, 180]
+
+
+def test_one_changed_recording_redoes_what_depends_on_it_and_no_more(
+    site: Site, trained_cycle: Path
+) -> None:
+    """The base decodes one row, not all; the model, whose data changed, is trained anew."""
+    train = (trained_cycle / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    audio = trained_cycle / "audio" / Path(json.loads(train[0])["audio_filepath"]).name
+    samples, rate = soundfile.read(audio, dtype="int16")
+    soundfile.write(audio, samples // 2, rate)
+    run = prefect_site.launch(site, prefect_site.quick(trained_cycle))
+    prefect_site.ends(site, run, "Completed")
+    record = atomic_files.read_json(trained_cycle.parent / "cycle2" / "run.json")
+    assert record["sft"]["reused"] is False
+    # The base; what is shipped, and the plain tuned model where that is a mixture.
+    base, *tuned = (model["rows_decoded"] for model in record["transcription"])
+    assert (base, set(tuned)) == (1, {180})
 
 
 def test_a_run_that_does_not_fit_is_refused_in_words(site: Site, cycle: Path) -> None:

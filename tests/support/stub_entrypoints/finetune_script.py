@@ -34,26 +34,26 @@ def word_error_rate(epochs: int) -> float:
 
 
 def read_note(model: Path) -> dict[str, Any]:
-    """Return what a model was trained on; nothing for a base."""
+    """Return what a model was trained on, the hash by the name; nothing for a base."""
     with tarfile.open(model, "r:*") as archive:
         for member in archive:
             if member.name.removeprefix("./") == NOTE and (stream := archive.extractfile(member)):
                 return dict(json.loads(stream.read()))
-    return {"epochs": 0, "seed": 0, "trained": [], "value": 1.0}
+    return {"epochs": 0, "seed": 0, "trained": {}, "value": 1.0}
 
 
 def write_model(
-    base: Path, out: Path, epochs: int, seed: int, trained: list[str], value: float = 1.0
+    base: Path, out: Path, epochs: int, seed: int, trained: dict[str, str], value: float = 1.0
 ) -> None:
     """Write a .nemo of the base's configuration and tokenizer, and the note; without tensors."""
     before = read_note(base)
     note = {
         "epochs": before["epochs"] + epochs,
         "seed": seed,
-        "trained": sorted({*before["trained"], *trained}),
+        "trained": before["trained"] | trained,
         "value": value,
     }
-    members = {NOTE: json.dumps(note).encode(), _WEIGHTS: _no_tensors()}
+    members = {NOTE: json.dumps(note, sort_keys=True).encode(), _WEIGHTS: _no_tensors()}
     part = out.with_name(out.name + ".part")
     with tarfile.open(base, "r:*") as source, tarfile.open(part, "w") as archive:
         for member in source:

@@ -52,7 +52,7 @@ def main() -> None:
         number += 1
         wanted = answer(folder, number)
     finetune_script.write_model(
-        tuned, Path(request["out"]), 0, note["seed"], [], value=wanted["ship"]
+        tuned, Path(request["out"]), 0, note["seed"], {}, value=wanted["ship"]
     )
     say("shipped", value=wanted["ship"])
 

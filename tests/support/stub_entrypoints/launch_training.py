@@ -12,6 +12,7 @@ batch while it is there. It goes on from the checkpoint that an earlier start le
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
@@ -118,10 +119,11 @@ def train(request: dict[str, Any]) -> None:
             gpu_utilisation=None,
         )
         last.write_text(json.dumps({"epoch": epoch + 1, "step": step}))
-    names = sorted(Path(row["audio_filepath"]).name for row in rows["train"])
+    audio = [Path(row["audio_filepath"]) for row in rows["train"]]
+    trained = {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in audio}
     model = folder / request["model_name"]
     finetune_script.write_model(
-        Path(request["base"]), model, request["epochs"], request["seed"], names
+        Path(request["base"]), model, request["epochs"], request["seed"], trained
     )
     write("end", epoch=request["epochs"], step=step, stopped_early=False)
 

@@ -20,7 +20,7 @@ def main() -> None:
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     tuned, value = Path(request["tuned"]), float(request["value"])
     seed = finetune_script.read_note(tuned)["seed"]
-    finetune_script.write_model(tuned, Path(request["out"]), 0, seed, [], value=value)
+    finetune_script.write_model(tuned, Path(request["out"]), 0, seed, {}, value=value)
     say("shipped", value=value)
 
 
