@@ -38,10 +38,10 @@ test-all: lint
 	$(BIN)/python -m pytest tests/unit -n 2 --dist loadscope --timeout=120
 	$(MAKE) test-integration
 
-# In two processes, of which one trains and decodes (tests/conftest.py). Idle threads sleep: those
-# that spin take the processor from the other process.
+# In three processes: one trains and decodes, one has the site (tests/conftest.py). Idle threads
+# sleep: those that spin take the processor from the other processes.
 test-integration: setup
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest tests/integration -n 2 --dist loadgroup
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest tests/integration -n 3 --dist loadgroup
 
 # What takes long by its nature: slow clocks, large simulations, ten times the examples.
 test-nightly: lint

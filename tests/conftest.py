@@ -32,7 +32,7 @@ settings.load_profile("default")  # --hypothesis-profile=nightly comes after it
 
 TESTS = Path(__file__).parent
 _MODELS = {"nemo", "docker"}
-_TRAINS_ON_THE_SITE = "test_nemo_trains_and_decodes_on_the_site"
+_ON_THE_SITE = ("test_ui.py", "test_rent.py")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,15 +54,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _ByKind(LoadScopeScheduling):  # type: ignore[misc]  # untyped
-    """Gives one process what trains and decodes, here or in a container, and one the rest.
+    """Gives one process what trains and decodes, one the site, and one the rest.
 
-    Two trainings at a time on two cores take many times as long as one after the other.
+    What a container runs belongs to the first: two trainings at a time on two cores take many times
+    as long as one after the other. The site is the session's, and waits more than it computes.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        kind = nodeid.removeprefix("tests/integration/").partition("/")[0]
-        trains = kind in _MODELS or nodeid.endswith(_TRAINS_ON_THE_SITE)
-        return "models" if trains else "the rest"
+        kind, _, file = nodeid.removeprefix("tests/integration/").partition("/")
+        if kind in _MODELS:
+            return "models"
+        return "site" if kind == "prefect" or file.startswith(_ON_THE_SITE) else "the rest"
 
 
 @pytest.hookimpl(optionalhook=True)

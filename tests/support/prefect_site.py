@@ -79,7 +79,7 @@ def slots_taken(site: Site) -> dict[str, int]:
     }
 
 
-def _noise(utterance: DemoUtterance) -> synthesis.FloatAudio:
+def noise(utterance: DemoUtterance) -> synthesis.FloatAudio:
     """As long as its text takes to say."""
     samples = round(synthesis.SAMPLE_RATE * (0.5 + 0.05 * len(utterance.text)))
     noise = np.random.default_rng(utterance.seed).uniform(-0.3, 0.3, samples)
@@ -90,7 +90,7 @@ def make_cycle(folder: Path) -> Path:
     """Every second row of the embedded benchmark, 120 in all: noise, with the stub's baseline."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("asr_flywheel.demo.dataset.plan_cycle", lambda seed: plan_cycle(seed)[::2])
-        patch.setattr("asr_flywheel.demo.dataset.speak", _noise)
+        patch.setattr("asr_flywheel.demo.dataset.speak", noise)
         for name, value in stub_programs.ENVIRONMENT.items():
             patch.setenv(name, value)
         synthesise_cycle(folder, workers=1)

@@ -40,7 +40,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def config(clinic: Path) -> CycleConfig:
     """One epoch, so that the test takes a minute; the demo takes the recipe's three.
 
-    Rows enough choose the mixture. General English is checked in test_cross_fitting.py.
+    Rows enough choose the mixture. The demo has general English.
     """
     return CycleConfig(
         cycle=clinic / "cycle1",

@@ -1,15 +1,14 @@
-"""Folds and guardrail for real: rows scored by models that never saw them, English beside."""
+"""What cross-fitting promises, of a finished run: of the stub programs, or of NeMo's."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 
-from asr_flywheel.demo.dataset import plan_cycle, synthesise_cycle, synthesise_general
+from asr_flywheel.demo.dataset import plan_cycle, synthesise_cycle
 from flows.config import CycleConfig
 from flows.finetune_cycle import CycleOutcome, finetune_cycle
 from tasks.data.cycle_folder import open_cycle
@@ -17,39 +16,31 @@ from tasks.stages import evaluate
 from tasks.training.recording_roles import TRAINED_NAME
 from tests.support import factories
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 ROWS, SENTENCES, REPLAYED = 100, 72, 8
 FEW = 70
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CycleConfig]:
-    """The demo's first hundred rows, general English, two folds, and some of it replayed."""
-    folder = tmp_path_factory.mktemp("clinic")
+def make_config(folder: Path, general: Path) -> CycleConfig:
+    """The demo's first hundred rows with a baseline, two folds, some general English replayed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("asr_flywheel.demo.dataset.plan_cycle", lambda seed: plan_cycle(seed)[:ROWS])
         synthesise_cycle(folder / "cycle1", workers=1)
-    general = synthesise_general(folder / "general", n=SENTENCES)
-    with prefect_test_harness(server_startup_timeout=120):
-        evaluate.transcribe_baseline(open_cycle(folder / "cycle1"), "embedded", None, (), print)
-        yield CycleConfig(
-            cycle=folder / "cycle1",
-            base="embedded",
-            epochs=1,
-            folds=2,
-            variants=2,
-            general=general,
-            general_limit=1.0,
-            replay_share=0.1,
-            batch="auto",
-        )
+    evaluate.transcribe_baseline(open_cycle(folder / "cycle1"), "embedded", None, (), print)
+    return CycleConfig(
+        cycle=folder / "cycle1",
+        base="embedded",
+        epochs=1,
+        folds=2,
+        variants=2,
+        general=general,
+        general_limit=1.0,
+        replay_share=0.1,
+        batch="auto",
+    )
 
 
-@pytest.fixture(scope="module")
-def outcome(config: CycleConfig) -> Iterator[CycleOutcome]:
-    """Three trainings: a fold each, and the model that is shipped.
+def run(config: CycleConfig) -> CycleOutcome:
+    """Train three times: a fold each, and the model that is shipped.
 
     The split's rows ask for batches of four, a fold's fewer rows would ask for less.
     """
@@ -57,7 +48,7 @@ def outcome(config: CycleConfig) -> Iterator[CycleOutcome]:
         patch.setattr(
             "tasks.training.recipes.batch_for", lambda _, rows, __: 4 if rows > FEW else 3
         )
-        yield finetune_cycle(config)
+        return finetune_cycle(config)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -65,8 +56,8 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_every_row_is_scored_by_a_model_that_never_saw_it(
-    outcome: CycleOutcome, config: CycleConfig
+def every_row_is_scored_by_a_model_that_never_saw_it(
+    config: CycleConfig, outcome: CycleOutcome
 ) -> None:
     """Each row once; no fold's model was trained on what it scored."""
     assert outcome.decision is not None
@@ -86,8 +77,7 @@ def test_every_row_is_scored_by_a_model_that_never_saw_it(
     assert len(list((config.cycle / "models").iterdir())) == 3
 
 
-@pytest.mark.usefixtures("outcome")
-def test_folds_are_trained_by_the_recipe_of_the_model_that_is_shipped(config: CycleConfig) -> None:
+def folds_are_trained_by_the_recipe_of_the_model_that_is_shipped(config: CycleConfig) -> None:
     """Also where their own rows would ask for another: they grade what is shipped."""
     trained = (config.cycle / "models").glob("*/training_run_info.json")
     recipes = [json.loads(path.read_text())["recipe"] for path in trained]
@@ -98,8 +88,8 @@ def test_folds_are_trained_by_the_recipe_of_the_model_that_is_shipped(config: Cy
         assert len(rows(fold / "train.jsonl")) < FEW < len(rows(config.cycle / "train.jsonl"))
 
 
-def test_the_decision_rests_on_all_rows_and_says_that_it_grades_the_recipe(
-    outcome: CycleOutcome, config: CycleConfig
+def the_decision_rests_on_all_rows_and_says_that_it_grades_the_recipe(
+    config: CycleConfig, outcome: CycleOutcome
 ) -> None:
     """Missed terms counted by hand in the cross-fitted rows are the decision's figures."""
     second = config.cycle.parent / "cycle2"
@@ -122,8 +112,8 @@ def test_the_decision_rests_on_all_rows_and_says_that_it_grades_the_recipe(
     assert "- unseen term: KER " in board
 
 
-def test_the_guardrails_sentences_were_not_trained_on(
-    outcome: CycleOutcome, config: CycleConfig
+def the_guardrails_sentences_were_not_trained_on(
+    config: CycleConfig, outcome: CycleOutcome
 ) -> None:
     """Of one half of the set some was replayed; the other half guards, as too few rows choose."""
     second = config.cycle.parent / "cycle2"
@@ -137,15 +127,17 @@ def test_the_guardrails_sentences_were_not_trained_on(
     assert found["rise"] == pytest.approx(found["pooled_wer_b"] - found["pooled_wer_a"])
     assert found["ci"][0] <= found["rise"] <= found["ci"][1]
     guarding = {Path(row["audio_filepath"]).name for row in after}
+    assert isinstance(config.general, Path)
+    general = {Path(row["audio_filepath"]).name for row in rows(config.general)}
     for train in config.cycle.rglob("train.jsonl"):
         names = [Path(row["audio_filepath"]).name for row in rows(train)]
-        replayed = [name for name in names if name.startswith("general_")]
+        replayed = [name for name in names if name in general]
         assert len(replayed) == REPLAYED
         assert not guarding & set(replayed)
 
 
-def test_a_second_run_finds_every_fold_and_changes_nothing(
-    outcome: CycleOutcome, config: CycleConfig
+def a_second_run_finds_every_fold_and_changes_nothing(
+    config: CycleConfig, outcome: CycleOutcome
 ) -> None:
     """No training, nothing decoded, the same decision to the byte."""
     second = config.cycle.parent / "cycle2"
