@@ -142,6 +142,15 @@ class CycleConfig(BaseModel):
         title="Epochs",
         description="Passes over the training rows, instead of the recipe's.",
     )
+    keep_checkpoints: int | None = Field(
+        None,
+        ge=1,
+        le=20,
+        title="Keep checkpoints",
+        description="The tuned model is the average of so many checkpoints, the best by validation "
+        "WER, instead of the recipe's number, by default 1. Where too few rows could choose it is "
+        "the last one.",
+    )
     batch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] | None = Field(
         None,
         title="Batch",
