@@ -61,7 +61,9 @@ class KeptModel:
         choosing_s: seconds of the candidates' decoding.
         choice: why this value.
         reasons: of the verdict.
-        run_s: seconds of the run.
+        one_decode: drug KER by base and shipped model, where each row is decoded as it is alone.
+        sentences: of general English that judge.
+        seconds: of the run, its jobs and their phases, as run.json has them.
         grid: figures of mixtures on what judges, where they were asked for.
     """
 
@@ -75,7 +77,9 @@ class KeptModel:
     choosing_s: float
     choice: str
     reasons: tuple[str, ...]
-    run_s: float = 0.0
+    one_decode: tuple[float | None, float | None] = (None, None)
+    sentences: int = 0
+    seconds: Mapping[str, Any] = field(default_factory=dict)
     grid: tuple[Mapping[str, Any], ...] = field(default=())
 
     @property
@@ -104,7 +108,8 @@ def read(work: Path, seed: int) -> KeptModel:
     # Where the tuned model is shipped as it is, its guardrail is the verdict's.
     plain_guard = decision["shipping"]["unmixed_guardrail"] or guard
     run_json, grid = work / "cycle2" / run_record.RECORD_NAME, work / GRID_NAME
-    seconds = atomic_files.read_json(run_json)["seconds"]["run"] if run_json.is_file() else 0.0
+    seconds = atomic_files.read_json(run_json)["seconds"] if run_json.is_file() else {}
+    plainly = decision.get("plain", {}).get(_PRIORITY, {})
     return KeptModel(
         seed,
         info["shipping"]["value"],
@@ -116,6 +121,8 @@ def read(work: Path, seed: int) -> KeptModel:
         info["shipping"]["seconds"],
         info["shipping"]["reason"],
         tuple(decision["reasons"]),
+        (plainly.get("ker_a"), plainly.get("ker_b")),
+        guard.get("n", 0),
         seconds,
         tuple(atomic_files.read_json(grid)["candidates"]) if grid.is_file() else (),
     )

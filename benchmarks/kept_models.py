@@ -167,7 +167,7 @@ class KeptModels:
             work = {"seconds": end.seconds, "processor_s": end.processor_s, "cores": end.cores}
         self.seeds_of(study)[str(seed)] = {**asdict(model), "work": work}
         self.write()
-        print(f"{study.name:24} {_line(model)}  {model.run_s:5.0f} s", flush=True)
+        print(f"{study.name:24} {_line(model)}  {model.seconds.get('run', 0):5.0f} s", flush=True)
 
     def add_failure(self, name: str, end: TaskEnd) -> None:
         """Keep the end of a failed task's log, print it and write the file."""

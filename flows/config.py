@@ -300,8 +300,8 @@ class CycleConfig(BaseModel):
         ge=0,
         le=0.5,
         title="Replay share",
-        description="Share of general sentences among the rows trained on, against forgetting; "
-        "they are taken from one half of the set, and the other half is the guardrail.",
+        description="Share of general sentences among the rows trained on, against forgetting. "
+        "They are at most half of the set; the others guard.",
     )
     compare_with: BaselineSource = Field(
         BaselineSource.OFFLINE,

@@ -108,7 +108,7 @@ def test_a_finished_seed_is_read_from_the_file_or_the_folder(tmp_path: Path) -> 
     shutil.rmtree(tmp_path / study.folder(7))
     models = kept_models.KeptModels([study], tmp_path, out)
     assert [seed for _, seed in models.missing()] == [9]
-    assert models.seeds_of(study)["7"]["run_s"] == 90.0
+    assert models.seeds_of(study)["7"]["seconds"]["run"] == 90.0
 
 
 def test_a_failed_run_costs_no_other_seed(tmp_path: Path) -> None:
