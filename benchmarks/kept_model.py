@@ -1,16 +1,18 @@
 """One cycle of benchmarks.kept_models: run by the product's command, and its figures read.
 
     python -m benchmarks.kept_model SOURCE WORK --seed 42 [--general FILE] [--option=--two-part …]
-                                    [--grid 0.4,0.5]
+                                    [--grid 0.4,0.5] [--prefect FOLDER]
 
 copies the cycle SOURCE (benchmarks/demo_cycles.py) to WORK/cycle1 and runs it. What is finished
 there is not run again. ``--grid`` also decodes mixtures of these values on what judges, into
-WORK/grid.json.
+WORK/grid.json. ``--prefect`` is a Prefect home whose database is up to date: the run gets a copy.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -140,11 +142,23 @@ def _shipped_folder(work: Path, decision: Mapping[str, Any]) -> Path:
     return folder
 
 
-def run(source: Path, work: Path, options: Sequence[str]) -> int:
-    """Run one cycle by the product's command, unless it is finished; return the exit code."""
+def run(source: Path, work: Path, options: Sequence[str], prefect: Path | None = None) -> int:
+    """Run one cycle by the product's command, unless it is finished; return the exit code.
+
+    Args:
+        source: the cycle to begin with.
+        work: gets its copy and what follows.
+        options: of the command.
+        prefect: a Prefect home to copy; servers of several runs do not share one.
+    """
     cycle = copy_cycle(source, work)
     if (work / "cycle2" / run_record.RECORD_NAME).is_file():
         return 0
+    if prefect is not None:
+        home = work / "prefect"
+        if not home.is_dir():
+            shutil.copytree(prefect, home)
+        os.environ["PREFECT_HOME"] = str(home)
     line = [sys.executable, "-m", "asr_flywheel", "run", str(cycle), "--base=embedded", *options]
     return subprocess.run(line, check=False).returncode
 
@@ -240,8 +254,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--option", action="append", default=[])
     parser.add_argument("--grid")
+    parser.add_argument("--prefect", type=Path)
     asked = parser.parse_args()
-    if code := run(asked.source, asked.work, [f"--seed={asked.seed}", *asked.option]):
+    options = [f"--seed={asked.seed}", *asked.option]
+    if code := run(asked.source, asked.work, options, asked.prefect):
         sys.exit(code)
     out = asked.work / GRID_NAME
     if asked.grid and not out.is_file():

@@ -62,7 +62,8 @@ STUDIES: dict[str, tuple[str, ...]] = {
 }
 _OTHER_VOICES = 43
 _TAIL_LINES = 25
-_SYNTHESIS_CORES = 8
+_SYNTHESIS_CORES = 7
+_GENERAL, _PREFECT = "general", "prefect"
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,7 @@ def make_tasks(
     environment |= {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180"}
     if asked.device == "cpu":
         environment["CUDA_VISIBLE_DEVICES"] = ""
-    general = folder / "general" / "manifest.jsonl"
+    general = folder / _GENERAL / "manifest.jsonl"
     sources: dict[str, PinnedTask] = {}
     runs: list[PinnedTask] = []
     seeds: dict[str, tuple[Study, int]] = {}
@@ -254,28 +255,37 @@ def make_tasks(
         command = [sys.executable, "-m", "benchmarks.kept_model"]
         command += [str(folder / study.source / "cycle1"), str(folder / name), f"--seed={seed}"]
         command += [f"--option={option}" for option in options]
+        command += [f"--prefect={folder / _PREFECT}"]
         command += [f"--grid={asked.grid}"] if asked.grid else []
-        home = {"PREFECT_HOME": str(folder / name / "prefect")}
         runs.append(
             PinnedTask(
                 name,
                 command,
                 asked.cores,
                 folder / "logs" / f"{name}.log",
-                (study.source, "general"),
-                {**environment, **home},
+                (study.source, _GENERAL, _PREFECT),
+                environment,
             )
         )
         seeds[name] = study, seed
-    speech = PinnedTask(
-        "general",
+    if not runs:
+        return [], seeds
+    general_speech = PinnedTask(
+        _GENERAL,
         [sys.executable, "-c", _SPEAK_GENERAL, str(folder)],
         _SYNTHESIS_CORES,
-        folder / "logs" / "general.log",
+        folder / "logs" / f"{_GENERAL}.log",
         environment=environment,
     )
-    first, *others = [*sources.values()] or [speech]
-    return ([first, speech, *others, *runs] if sources else []), seeds
+    database = PinnedTask(
+        _PREFECT,
+        [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"],
+        1,
+        folder / "logs" / f"{_PREFECT}.log",
+        environment={**environment, "PREFECT_HOME": str(folder / _PREFECT)},
+    )
+    first, *others = sources.values()
+    return [first, general_speech, database, *others, *runs], seeds
 
 
 _SPEAK_GENERAL = (
