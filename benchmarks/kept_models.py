@@ -31,6 +31,7 @@ import argparse
 import math
 import os
 import platform
+import signal
 import statistics
 import sys
 import time
@@ -325,6 +326,8 @@ def main() -> None:
         else:
             print(f"{name} in {end.seconds:.0f} s", flush=True)
 
+    # What runs is ended with this process, also where a time limit ends it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     run_tasks(tasks, cores, asked.jobs, until, ended)
     models.write()
     models.print_summaries()
