@@ -285,8 +285,20 @@ def make_tasks(
         folder / "logs" / f"{_PREFECT}.log",
         environment={**environment, "PREFECT_HOME": str(folder / _PREFECT)},
     )
+    # The base's share of what guards is decoded while the first runs train.
+    bases = [
+        PinnedTask(
+            f"{name}-base",
+            [*source.command, f"--general={general}"],
+            asked.cores,
+            folder / "logs" / f"{name}-base.log",
+            (name, _GENERAL),
+            environment,
+        )
+        for name, source in sources.items()
+    ]
     first, *others = sources.values()
-    return [first, general_speech, database, *others, *runs], seeds
+    return [first, general_speech, database, *bases, *others, *runs], seeds
 
 
 _SPEAK_GENERAL = (
