@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from asr_flywheel.demo.terms import TERMS
-from benchmarks import kept_model, kept_models, other_drugs
+from benchmarks import demo_cycles, kept_model, kept_models, other_drugs
 from benchmarks.pinned_tasks import PinnedTask, TaskEnd
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
@@ -129,3 +130,47 @@ def test_the_other_drugs_are_not_the_demos() -> None:
     assert not drugs & demo
     assert all(term.dose for term in other_drugs.OTHER_DRUGS)
     assert len(other_drugs.other_terms()) == len(TERMS)
+
+
+def test_runs_wait_for_what_they_share(tmp_path: Path) -> None:
+    """Speech, one database and the base's texts are made once; each run has its own options."""
+    studies = [kept_models.read_study(text) for text in ("two-part:7", "other-drugs:8")]
+    models = kept_models.KeptModels(studies, tmp_path, None)
+    asked = argparse.Namespace(device="cpu", cores=2, grid="0.5", option=["--epochs=1"])
+    tasks, seeds = kept_models.make_tasks(models, tmp_path, asked)
+    assert [task.name for task in tasks] == [
+        "voices-42",
+        "general",
+        "prefect",
+        "voices-42-base",
+        "voices-43-other-drugs-base",
+        "voices-43-other-drugs",
+        "two-part-seed-7",
+        "other-drugs-seed-8",
+    ]
+    assert list(seeds) == ["two-part-seed-7", "other-drugs-seed-8"]
+    first, second = tasks[-2:]
+    assert first.needs == ("voices-42", "general", "prefect")
+    assert second.needs == ("voices-43-other-drugs", "general", "prefect")
+    assert {"--seed=7", "--option=--two-part", "--option=--epochs=1", "--grid=0.5"} <= {
+        *first.command
+    }
+    assert "--option=--two-part" not in second.command
+    assert all(task.environment["CUDA_VISIBLE_DEVICES"] == "" for task in tasks)
+    assert [task.cores for task in tasks[-2:]] == [2, 2]
+
+
+def test_runs_share_recordings_and_what_the_base_wrote(tmp_path: Path) -> None:
+    """A copy costs no disk; hypotheses that one run keeps are found by the next."""
+    source = tmp_path / "source" / "cycle1"
+    (source / "audio").mkdir(parents=True)
+    for name in ("audio/a.wav", "manifest.jsonl", "offline_hyps.jsonl"):
+        (source / name).write_text(name)
+    cycle = demo_cycles.copy_cycle(source, tmp_path / "seed")
+    assert (cycle / "audio" / "a.wav").samefile(source / "audio" / "a.wav")
+    assert not (cycle / "manifest.jsonl").samefile(source / "manifest.jsonl")
+    (cycle / ".transcripts" / "kept").write_text("text")
+    assert (source / ".transcripts" / "kept").read_text() == "text"
+    (source / "manifest.jsonl").write_text("other")
+    assert demo_cycles.copy_cycle(source, tmp_path / "seed") == cycle
+    assert (cycle / "manifest.jsonl").read_text() == "manifest.jsonl"
