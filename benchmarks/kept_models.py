@@ -1,167 +1,348 @@
 """What cycles end with, seed by seed: base, plain tuned model, and what is shipped.
 
-    python -m benchmarks.kept_models [--seeds 42,43] [--folder kept-models]
-                                     [--two-part] [--voices SEED] [--other-drugs] [--json FILE]
+    python -m benchmarks.kept_models [STUDY:SEEDS …] [--folder kept-models] [--json FILE]
+                                     [--jobs 1] [--cores 2] [--device cpu] [--budget SECONDS]
+                                     [--grid 0.4,0.5,0.6] [--option=--epochs=1 …]
 
 Each seed is a split and a training of the demo's cycle, by the product's own command. The table has
 the held-out figures of the verdict: drug KER, general WER on the sentences that judge, and the
-verdict; and of the plain tuned model the same. ``--two-part`` trains on the rows that would choose,
-too, and ships the mixture that was stated beforehand: what it costs to set rows apart. ``--voices``
-makes the cycle anew, with other voices, carriers, noise and breath, and ``--other-drugs`` has other
-drugs said (benchmarks/other_drugs.py). A seed that is finished in the folder is read, not run.
+verdict; and of the plain tuned model the same. SEEDS are numbers and spans, such as 42-51,60. A
+STUDY is one of ``STUDIES``, or several joined by ``+``:
+
+    default          as a user gets it
+    two-part         the rows that would choose are trained on, too: what setting them apart costs
+    other-drugs      other voices, carriers, noise, breath and drugs (benchmarks/other_drugs.py)
+    selection-.2     a fifth of the rows chooses
+    replay-.2        a fifth of the rows that are trained on are general English; -.1, -.3 as well
+    value-.6         that mixture is shipped; -.4, -.7, -.8 as well
+
+Studies are worked through in the order given, ``--jobs`` runs at a time, each held to ``--cores``
+cores, so that it computes as on a machine that has as many. With ``--device cpu`` runs see no GPU.
+At the budget's end what still runs is killed. JSON is written after each seed; a seed that is in
+that file, or finished in the folder, is read, not run. So the same line goes on where it was ended.
+
+``--grid`` decodes base, mixtures and tuned model on the rows and sentences that judge, after each
+run. That looks where a user must not: only for seeds by which no figure of the product is told.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
-import shutil
+import platform
+import signal
 import statistics
-import subprocess
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from asr_flywheel.demo.dataset import synthesise_cycle
-from benchmarks.other_drugs import other_terms
+from benchmarks.demo_cycles import DEMO_VOICES
+from benchmarks.kept_model import KeptModel, read
+from benchmarks.pinned_tasks import PinnedTask, TaskEnd, run_tasks, usable_cores
 from tasks.common import atomic_files
-from tasks.common.errors import TrainingError
-from tasks.data.cycle_folder import open_cycle
-from tasks.stages import evaluate, synthetic_general
+from tasks.common.errors import InputError
+from tasks.records import run_record
+from tasks.runtimes import hardware
+from tasks.training.run_info import versions
 
-SEEDS = tuple(range(42, 52))
-_VOICES = 42
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SEEDS = "42-51"
+OTHER_DRUGS = "other-drugs"
+STUDIES: dict[str, tuple[str, ...]] = {
+    "default": (),
+    "two-part": ("--two-part",),
+    OTHER_DRUGS: (),
+    **{f"selection-.{n}": (f"--selection-share=0.{n}",) for n in (2, 3)},
+    **{f"replay-.{n}": (f"--replay-share=0.{n}",) for n in (1, 2, 3)},
+    **{f"value-.{n}": (f"--interpolate=0.{n}",) for n in (4, 6, 7, 8)},
+}
+_OTHER_VOICES = 43
 _TAIL_LINES = 25
+_SYNTHESIS_CORES = 7
+_GENERAL, _PREFECT = "general", "prefect"
 
 
-@dataclass(frozen=True, slots=True)
-class KeptModel:
-    """One seed's cycle.
+@dataclass(frozen=True)
+class Study:
+    """Cycles that differ by their seed.
 
     Attributes:
-        seed: of split and training.
-        value: the tuned model's share of what is shipped.
-        verdict: on what is shipped.
-        drug_ker: of held-out rows, by base, plain tuned and shipped model.
-        general_wer: pooled WER on the sentences that judge, by base, plain tuned and shipped model.
-        guard: the guardrail's status, for the shipped model.
-        trained_rows: of the cycle.
-        choosing_s: seconds of the candidates' decoding.
-        choice: why this value.
-        reasons: of the verdict.
+        name: of one of ``STUDIES``, or of several joined by "+".
+        seeds: of split and training.
     """
 
-    seed: int
-    value: float
-    verdict: str
-    drug_ker: tuple[float, float, float]
-    general_wer: tuple[float, float, float]
-    guard: str
-    trained_rows: int
-    choosing_s: float
-    choice: str
-    reasons: tuple[str, ...]
+    name: str
+    seeds: tuple[int, ...]
 
     @property
-    def general_rise(self) -> tuple[float, float]:
-        """Rise of general WER in points, by plain tuned and shipped model."""
-        base, plain, shipped = self.general_wer
-        return 100 * (plain - base), 100 * (shipped - base)
+    def options(self) -> tuple[str, ...]:
+        """The options of the product's command."""
+        return tuple(option for part in self.name.split("+") for option in STUDIES[part])
+
+    @property
+    def other_drugs(self) -> bool:
+        """Whether other voices say other drugs."""
+        return OTHER_DRUGS in self.name.split("+")
+
+    @property
+    def source(self) -> str:
+        """The name of the cycle that its runs begin with, and of its folder."""
+        voices = _OTHER_VOICES if self.other_drugs else DEMO_VOICES
+        return f"voices-{voices}{'-other-drugs' if self.other_drugs else ''}"
+
+    def folder(self, seed: int) -> str:
+        """Return the name of a seed's folder."""
+        return f"{self.name}-seed-{seed}"
 
 
-def make_cycle(folder: Path, voices: int, *, other_drugs: bool) -> Path:
-    """Synthesise a cycle and decode it by the base; what is there is kept."""
-    cycle = folder / f"voices-{voices}{'-other-drugs' if other_drugs else ''}" / "cycle1"
-    if not (cycle / "offline_hyps.jsonl").is_file():
-        synthesise_cycle(cycle, seed=voices, terms=other_terms() if other_drugs else None)
-        evaluate.transcribe_baseline(open_cycle(cycle), "embedded", None, (), print)
-    return cycle
-
-
-def run_seed(source: Path, folder: Path, seed: int, general: Path, *, two_part: bool) -> KeptModel:
-    """Run one cycle by the product's command, and read what it left.
+def read_study(text: str) -> Study:
+    """Read STUDY:SEEDS.
 
     Raises:
-        TrainingError: the command fails.
+        InputError: there is no such study, or a seed is no number.
     """
-    work = folder / f"{source.parent.name}-seed-{seed}{'-two-part' if two_part else ''}"
-    cycle = work / "cycle1"
-    if not cycle.is_dir():
-        part = work / ".cycle1"
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(source / "audio", part / "audio", copy_function=os.link)
-        for name in ("manifest.jsonl", "offline_hyps.jsonl"):
-            shutil.copy(source / name, part / name)
-        part.rename(cycle)
-    if not (work / "cycle2" / "run.json").is_file():
-        line = [sys.executable, "-m", "asr_flywheel", "run", str(cycle), "--base=embedded"]
-        line += [f"--seed={seed}", f"--general={general}", *(["--two-part"] if two_part else [])]
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
-        if done.returncode:
-            tail = "\n".join((done.stdout + done.stderr).splitlines()[-_TAIL_LINES:])
-            raise TrainingError(f"seed {seed}: the run ended with {done.returncode}:\n{tail}")
-    return read(work, seed)
+    name, _, numbers = text.partition(":")
+    unknown = [part for part in name.split("+") if part not in STUDIES]
+    if unknown:
+        raise InputError(f"{unknown[0]!r} is no study. Fix: one of {', '.join(STUDIES)}.")
+    seeds: list[int] = []
+    try:
+        for span in (numbers or SEEDS).split(","):
+            first, _, last = span.partition("-")
+            seeds.extend(range(int(first), int(last or first) + 1))
+    except ValueError as wrong:
+        raise InputError(f"{text!r}: no seeds. Fix: such as {name}:42-51,60.") from wrong
+    return Study(name, tuple(seeds))
 
 
-def read(work: Path, seed: int) -> KeptModel:
-    """Read a finished cycle's figures."""
-    decision = atomic_files.read_json(work / "cycle2" / "decision.json")
-    board = atomic_files.read_json(work / "cycle2" / "leaderboard_cycle2.json")
-    (info,) = (
-        atomic_files.read_json(p) for p in work.glob("cycle1/models/*/training_run_info.json")
+class KeptModels:
+    """The finished seeds of all studies, in a file that is written after each of them."""
+
+    def __init__(self, studies: Sequence[Study], folder: Path, out: Path | None) -> None:
+        self._studies, self._folder, self._out = studies, folder, out
+        self._record: dict[str, Any] = {"studies": {}, "failed": {}}
+        if out is not None and out.is_file():
+            self._record["studies"] = atomic_files.read_json(out)["studies"]
+        self._record |= {
+            "date": time.strftime("%Y-%m-%d"),
+            "command": " ".join(["python -m benchmarks.kept_models", *sys.argv[1:]]),
+            "machine": _machine(),
+            "versions": versions(),
+        }
+
+    def seeds_of(self, study: Study) -> dict[str, Any]:
+        """Return a study's finished seeds as the file holds them."""
+        of_study: dict[str, Any] = self._record["studies"].setdefault(
+            study.name, {"options": list(study.options), "source": study.source, "seeds": {}}
+        )
+        seeds: dict[str, Any] = of_study["seeds"]
+        return seeds
+
+    def missing(self) -> Iterator[tuple[Study, int]]:
+        """Yield the seeds that are not there yet; what is finished in the folder is read."""
+        for study in self._studies:
+            for seed in study.seeds:
+                finished = self._folder / study.folder(seed) / "cycle2" / run_record.RECORD_NAME
+                if str(seed) in self.seeds_of(study):
+                    continue
+                if finished.is_file():
+                    self.add(study, seed, None)
+                else:
+                    yield study, seed
+
+    def add(self, study: Study, seed: int, end: TaskEnd | None) -> None:
+        """Read a seed's figures, print its line and write the file.
+
+        Args:
+            study: of the seed.
+            seed: that is finished in the folder.
+            end: of its run; None for one of an earlier time.
+        """
+        model = read(self._folder / study.folder(seed), seed)
+        work: dict[str, Any] = {}
+        if end is not None:
+            work = {"seconds": end.seconds, "processor_s": end.processor_s, "cores": end.cores}
+        self.seeds_of(study)[str(seed)] = {**asdict(model), "work": work}
+        self.write()
+        print(f"{study.name:24} {_line(model)}  {model.seconds.get('run', 0):5.0f} s", flush=True)
+
+    def add_failure(self, name: str, end: TaskEnd) -> None:
+        """Keep the end of a failed task's log, print it and write the file."""
+        lines = end.task.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        why = "killed at the budget's end" if end.exit_code is None else f"exit {end.exit_code}"
+        tail = [] if end.exit_code is None else lines[-_TAIL_LINES:]
+        self._record["failed"][name] = {"why": why, "seconds": end.seconds, "log": tail}
+        self.write()
+        print(f"{name}: {why} after {end.seconds:.0f} s", *tail, sep="\n  ", flush=True)
+
+    def write(self) -> None:
+        """Write the file."""
+        if self._out is not None:
+            atomic_files.write_json(self._out, self._record)
+
+    def print_summaries(self) -> None:
+        """Print a line a study."""
+        for study in self._studies:
+            seeds = list(self.seeds_of(study).values())
+            if not seeds:
+                continue
+            keeps = sum(seed["verdict"] == "keep" for seed in seeds)
+            means = [
+                [statistics.mean(seed[figure][place] for seed in seeds) for place in range(3)]
+                for figure in ("drug_ker", "general_wer")
+            ]
+            kers = " ".join(f"{mean:.3f}" for mean in means[0])
+            wers = " ".join(f"{mean:.4f}" for mean in means[1])
+            print(
+                f"{study.name}: kept {keeps} of {len(seeds)}; mean of base, tuned, shipped: "
+                f"drug KER {kers}; general WER {wers}"
+            )
+
+
+def _machine() -> dict[str, Any]:
+    models = {
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if line.startswith("model name")
+    }
+    return {
+        "machine": platform.machine(),
+        "processor": ", ".join(sorted(models)),
+        "cores": len(os.sched_getaffinity(0)),
+        "load": [round(load, 1) for load in os.getloadavg()],
+        "gpus": [gpu.name for gpu in hardware.detect().gpus],
+    }
+
+
+def _line(model: KeptModel) -> str:
+    kers = " ".join(f"{ker:.3f}" for ker in model.drug_ker)
+    rises = " ".join(f"{rise:+.2f}" for rise in model.general_rise)
+    return f"{model.seed:4} {model.value:5g} {model.verdict:13} {kers}   {rises}"
+
+
+def make_tasks(
+    models: KeptModels, folder: Path, asked: argparse.Namespace
+) -> tuple[list[PinnedTask], dict[str, tuple[Study, int]]]:
+    """Return what is to be run, sources first, and whose seed each run is."""
+    environment = {"OMP_WAIT_POLICY": "passive", "XDG_CACHE_HOME": str(folder / "cache")}
+    environment |= {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180"}
+    if asked.device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    general = folder / _GENERAL / "manifest.jsonl"
+    sources: dict[str, PinnedTask] = {}
+    runs: list[PinnedTask] = []
+    seeds: dict[str, tuple[Study, int]] = {}
+    for study, seed in models.missing():
+        if study.source not in sources:
+            more = ["--other-drugs"] if study.other_drugs else []
+            voices = _OTHER_VOICES if study.other_drugs else DEMO_VOICES
+            sources[study.source] = PinnedTask(
+                study.source,
+                [
+                    *(sys.executable, "-m", "benchmarks.demo_cycles", str(folder / study.source)),
+                    *(f"--voices={voices}", *more),
+                ],
+                asked.cores if sources else _SYNTHESIS_CORES,
+                folder / "logs" / f"{study.source}.log",
+                environment=environment,
+            )
+        name = study.folder(seed)
+        options = [*study.options, f"--general={general}", *asked.option]
+        command = [sys.executable, "-m", "benchmarks.kept_model"]
+        command += [str(folder / study.source / "cycle1"), str(folder / name), f"--seed={seed}"]
+        command += [f"--option={option}" for option in options]
+        command += [f"--prefect={folder / _PREFECT}"]
+        command += [f"--grid={asked.grid}"] if asked.grid else []
+        runs.append(
+            PinnedTask(
+                name,
+                command,
+                asked.cores,
+                folder / "logs" / f"{name}.log",
+                (study.source, _GENERAL, _PREFECT),
+                environment,
+            )
+        )
+        seeds[name] = study, seed
+    if not runs:
+        return [], seeds
+    general_speech = PinnedTask(
+        _GENERAL,
+        [sys.executable, "-c", _SPEAK_GENERAL, str(folder)],
+        _SYNTHESIS_CORES,
+        folder / "logs" / f"{_GENERAL}.log",
+        environment=environment,
     )
-    plain = next(
-        (
-            row
-            for row in board["sections"]["entity_category"]
-            if row["model"].endswith("unmixed")
-            and row["rows"] == "held-out"
-            and row["entity_category"] == "drug"
-        ),
-        None,
+    database = PinnedTask(
+        _PREFECT,
+        [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"],
+        1,
+        folder / "logs" / f"{_PREFECT}.log",
+        environment={**environment, "PREFECT_HOME": str(folder / _PREFECT)},
     )
-    drug, guard = decision["by"]["drug"], decision["guardrail"]
-    # Where the tuned model is shipped as it is, its guardrail is the verdict's.
-    plain_guard = decision["shipping"]["unmixed_guardrail"] or guard
-    return KeptModel(
-        seed,
-        info["shipping"]["value"],
-        decision["decision"],
-        (drug["ker_a"], drug["ker_b"] if plain is None else plain["KER"], drug["ker_b"]),
-        (guard["pooled_wer_a"], plain_guard["pooled_wer_b"], guard["pooled_wer_b"]),
-        guard["status"],
-        info["dataset"]["train_rows"],
-        info["shipping"]["seconds"],
-        info["shipping"]["reason"],
-        tuple(decision["reasons"]),
-    )
+    # The base's share of what guards is decoded while the first runs train.
+    bases = [
+        PinnedTask(
+            f"{name}-base",
+            [*source.command, f"--general={general}"],
+            asked.cores,
+            folder / "logs" / f"{name}-base.log",
+            (name, _GENERAL),
+            environment,
+        )
+        for name, source in sources.items()
+    ]
+    first, *others = sources.values()
+    return [first, general_speech, database, *bases, *others, *runs], seeds
+
+
+_SPEAK_GENERAL = (
+    "import sys; from pathlib import Path; from asr_flywheel.demo.prepare import prepare_general; "
+    "prepare_general(Path(sys.argv[1]))"
+)
 
 
 def main() -> None:
     """Run all seeds and print the table."""
     parser = argparse.ArgumentParser(description="What cycles end with, seed by seed.")
-    parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
+    parser.add_argument("studies", nargs="*", default=["default"])
     parser.add_argument("--folder", type=Path, default=Path("kept-models"))
-    parser.add_argument("--voices", type=int, default=_VOICES)
-    parser.add_argument("--other-drugs", action="store_true")
-    parser.add_argument("--two-part", action="store_true")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--budget", type=float, default=math.inf)
+    parser.add_argument("--grid")
+    parser.add_argument("--option", action="append", default=[], help="of every run")
     asked = parser.parse_args()
-    general = synthetic_general.manifest()
-    source = make_cycle(asked.folder.absolute(), asked.voices, other_drugs=asked.other_drugs)
-    print("seed value verdict       drug KER base/tuned/shipped  general rise tuned/shipped")
-    models = []
-    for seed in map(int, asked.seeds.split(",")):
-        kept = run_seed(source, asked.folder.absolute(), seed, general, two_part=asked.two_part)
-        models.append(kept)
-        if asked.json is not None:
-            atomic_files.write_json(asked.json, [asdict(model) for model in models])
-        kers = " ".join(f"{ker:.3f}" for ker in kept.drug_ker)
-        rises = " ".join(f"{rise:+.2f}" for rise in kept.general_rise)
-        print(f"{seed:4} {kept.value:5g} {kept.verdict:13} {kers}            {rises}", flush=True)
-    means = [statistics.mean(model.drug_ker[place] for model in models) for place in range(3)]
-    keeps = sum(model.verdict == "keep" for model in models)
-    print(f"kept {keeps} of {len(models)}; mean drug KER {' '.join(f'{m:.3f}' for m in means)}")
+    until = time.monotonic() + asked.budget
+    folder = asked.folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    models = KeptModels([read_study(text) for text in asked.studies], folder, asked.json)
+    print("study                    seed value verdict       drug KER base/tuned/shipped, rises")
+    tasks, seeds = make_tasks(models, folder, asked)
+    cores = usable_cores()
+    print(f"cores {','.join(map(str, cores))}; {asked.jobs} jobs of {asked.cores}", flush=True)
+
+    def ended(end: TaskEnd) -> None:
+        name = end.task.name
+        if end.exit_code != 0:
+            models.add_failure(name, end)
+        elif name in seeds:
+            models.add(*seeds[name], end)
+        else:
+            print(f"{name} in {end.seconds:.0f} s", flush=True)
+
+    # What runs is ended with this process, also where a time limit ends it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    run_tasks(tasks, cores, asked.jobs, until, ended)
+    models.write()
+    models.print_summaries()
 
 
 if __name__ == "__main__":

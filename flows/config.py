@@ -142,6 +142,15 @@ class CycleConfig(BaseModel):
         title="Epochs",
         description="Passes over the training rows, instead of the recipe's.",
     )
+    keep_checkpoints: int | None = Field(
+        None,
+        ge=1,
+        le=20,
+        title="Keep checkpoints",
+        description="The tuned model is the average of so many checkpoints, the best by validation "
+        "WER, instead of the recipe's number, by default 1. Where too few rows could choose it is "
+        "the last one.",
+    )
     batch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] | None = Field(
         None,
         title="Batch",
@@ -291,8 +300,8 @@ class CycleConfig(BaseModel):
         ge=0,
         le=0.5,
         title="Replay share",
-        description="Share of general sentences among the rows trained on, against forgetting; "
-        "they are taken from one half of the set, and the other half is the guardrail.",
+        description="Share of general sentences among the rows trained on, against forgetting. "
+        "They are at most half of the set; the others guard.",
     )
     compare_with: BaselineSource = Field(
         BaselineSource.OFFLINE,

@@ -59,7 +59,7 @@ def full_recipe(config: CycleConfig) -> Recipe:
     """Return the recipe, a named or a saved one, with what this run changes in it.
 
     Raises:
-        InputError: there is no such block.
+        InputError: there is no such block, or fewer epochs than checkpoints to keep.
     """
     changes = {
         "epochs": config.epochs,
@@ -67,14 +67,21 @@ def full_recipe(config: CycleConfig) -> Recipe:
         "seed": config.seed,
         "batch_size": None if config.batch == "auto" else config.batch,
         "precision": config.precision,
+        "keep_checkpoints": config.keep_checkpoints,
     }
     if config.recipe_block is None:
         recipe = recipes.recipe(config.recipe)
     else:
         recipe = load_block(TuningRecipe, config.recipe_block, "recipe_block").recipe
-    return recipe.model_copy(
+    changed = recipe.model_copy(
         update={name: value for name, value in changes.items() if value is not None}
     )
+    if changed.keep_checkpoints > changed.epochs:
+        raise InputError(
+            f"keep_checkpoints {changed.keep_checkpoints}: an epoch gives one checkpoint, and "
+            f"there are {changed.epochs} epochs. Fix: keep fewer, or train more epochs."
+        )
+    return changed
 
 
 def recipe_on(config: CycleConfig, hardware: Hardware, durations: Sequence[float]) -> Recipe:

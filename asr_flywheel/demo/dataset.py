@@ -284,7 +284,7 @@ def _speak_all(
     audio_dir = out_dir / "audio"
     audio_dir.mkdir(parents=True, exist_ok=True)
     folders = [audio_dir] * len(utterances)
-    workers = workers or os.cpu_count() or 1
+    workers = workers or len(os.sched_getaffinity(0))
     if workers == 1:
         return list(map(_speak_to_file, utterances, folders))
     # Spawned, not forked: the caller may hold torch's threads, which a fork would break.

@@ -2,8 +2,8 @@
 
 The set is a manifest of ordinary sentences. None of those that the guardrail decodes is trained on
 or chooses anything. A quarter of them, always the same by the recordings' hashes, chooses the
-mixture that is shipped. With a replay share, one half of the set may be mixed into training as a
-remedy against forgetting, and the other half is divided so.
+mixture that is shipped. With a replay share, sentences of one half of the set are mixed into
+training as a remedy against forgetting; all others are divided so.
 """
 
 from __future__ import annotations
@@ -123,18 +123,21 @@ def divide(
     if replay > len(pool):
         raise InputError(
             f"{manifest}: {replay} sentences are wanted for replay, and {len(pool)} of its "
-            f"{len(ranked)} may be taken (half; the other half is the guardrail). "
+            f"{len(ranked)} may be taken (half; the others guard). "
             "Fix: lower the replay share, or give a larger set."
         )
-    choosing = [row for row in ranked[half:] if chooses and _chooses(row.audio_sha256)]
-    guards = recordings(ranked[half:]) - recordings(choosing) - seen_before
-    guardrail = [row for row in ranked[half:] if row.audio_sha256 in guards]
+    replayed = pool[:replay]
+    left = recordings(ranked) - recordings(replayed)
+    others = [row for row in ranked if row.audio_sha256 in left]
+    choosing = [row for row in others if chooses and _chooses(row.audio_sha256)]
+    guards = left - recordings(choosing) - seen_before
+    guardrail = [row for row in others if row.audio_sha256 in guards]
     if len(guardrail) < FEWEST_SENTENCES:
         raise InputError(
             f"{manifest}: {len(guardrail)} sentences are left to guard with, fewer than "
             f"{FEWEST_SENTENCES}. Fix: give a larger set of general English."
         )
-    return GeneralSet(tuple(guardrail), tuple(pool[:replay]), tuple(choosing))
+    return GeneralSet(tuple(guardrail), tuple(replayed), tuple(choosing))
 
 
 def _chooses(recording: str) -> bool:

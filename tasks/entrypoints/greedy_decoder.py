@@ -44,6 +44,7 @@ GPU_DECODED_TOGETHER = 2048
 # On a CPU small batches stay in its caches, measured with the embedded base on two cores.
 CPU_FRAMES = 3_000
 CPU_ROWS = 16
+CPU_WARM_UP = 100
 # Parameters from which on 16 bits pay. A smaller model keeps a GPU waiting for its next operation
 # either way, and its texts change: 16 of 240 of the embedded base's, and KER with them.
 _LARGE = 100_000_000
@@ -316,12 +317,18 @@ class GreedyRecognizer:
         """Run once through everything, with the longest recording's number of frames.
 
         A transducer's graph is captured for the largest group that will come, so that it need not
-        be captured anew.
+        be captured anew. A CPU has no graph to capture and no memory to measure, and two minutes of
+        sound take it long. There the encoder only gets its table of positions for as many frames:
+        it would be replaced while another thread reads it.
 
         Args:
             longest: frames.
             together: recordings of the largest group, where that is less than usual.
         """
+        if not self.on_gpu and isinstance(self.model.encoder, ConformerEncoder):
+            # Of silence of so many frames the features have one more.
+            self.model.encoder.update_max_seq_length(longest + 1, self.device)
+            longest = min(longest, CPU_WARM_UP)
         samples = longest * self.rate // 100
         encoded = self.encode(torch.zeros(1, samples), torch.tensor([samples]))
         rows = min(together or GPU_DECODED_TOGETHER, GPU_DECODED_TOGETHER)

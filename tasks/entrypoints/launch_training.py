@@ -9,8 +9,9 @@ Lightning's Trainer, and then runs the script as ``__main__``. The request:
     {"script", "config": paths, "arguments": [Hydra argument, ...], "keys": [key that the YAML must
     have, ...], "manifests": {"train", "validation"}, "rows": {"train", "validation"}, "limits":
     [shortest, longest seconds], "seed", "events": path, "base": path, "checkpoints": folder,
-    "epochs", "precision"; "heartbeat": path and "abandoned_after_s" where nobody else ends an
-    abandoned job; "locks": folder and "locks_wait_s" where a GPU is promised}
+    "epochs", "precision", "keeps_last": whether the last checkpoint is the model, "average":
+    whether the mean of the kept checkpoints is; "heartbeat": path and "abandoned_after_s" where
+    nobody else ends an abandoned job; "locks": folder and "locks_wait_s" where a GPU is promised}
 
 With several GPUs it becomes torchrun, which starts it once more for each of them. It ends an
 earlier, killed start's checkpoints so that the script can go on from them; see checkpoints.py.
@@ -23,6 +24,7 @@ The events file gets one JSON object a line, each with the "time" in seconds sin
     {"event": "epoch", "epoch", "step", "train_loss", "val_loss", "val_wer", "seconds",
      "gpu_memory_mib", "gpu_utilisation"}
     {"event": "end", "epoch", "step", "stopped_early"}
+    {"event": "averaged", "checkpoints": [{"epoch", "step", "weights_sha256"}, ...]}
 
 It ends with an error at the first loss that is not finite: every further second would be wasted.
 """
@@ -287,12 +289,33 @@ def take_up(request: dict[str, Any]) -> bool:
     folder = Path(request["checkpoints"])
     checkpoints.mend(folder)
     out = folder / request["model_name"]
-    progress = checkpoints.finish(folder, Path(request["base"]), request["epochs"], out)
+    progress = checkpoints.finish(
+        folder,
+        Path(request["base"]),
+        request["epochs"],
+        out,
+        keeps_last=request.get("keeps_last", False),
+    )
     if progress is None:
         return False
-    with Path(request["events"]).open("a", encoding="utf-8") as events:
-        events.write(json.dumps({"event": "end", **progress, "stopped_early": False}) + "\n")
+    write_event(request, "end", **progress, stopped_early=False)
+    average(request)
     return True
+
+
+def average(request: dict[str, Any]) -> None:
+    """Put the mean of the kept checkpoints in the place of the script's model, if asked for."""
+    if not request.get("average"):
+        return
+    folder = Path(request["checkpoints"])
+    averaged = checkpoints.average(folder, folder / request["model_name"])
+    write_event(request, "averaged", checkpoints=averaged)
+
+
+def write_event(request: dict[str, Any], event: str, **values: object) -> None:
+    """Write an event that no callback sees."""
+    with Path(request["events"]).open("a", encoding="utf-8") as events:
+        events.write(json.dumps({"event": event, "time": time.time(), **values}) + "\n")
 
 
 def begin(request: dict[str, Any]) -> None:
@@ -358,6 +381,8 @@ def main() -> None:
     )
     sys.argv = [request["script"], *request["arguments"]]
     runpy.run_path(request["script"], run_name="__main__")
+    if rank in {None, "0"}:
+        average(request)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,14 @@ if TYPE_CHECKING:
 # What no layer between here and NeMo's data loader takes for anything but part of a name.
 _PLAIN = re.compile(r"[A-Za-z0-9_./@+=: -]+")
 _POLL_S = 0.25
+# Of glibc's heap: memory that was freed is kept for the next tensor. Large tensors come from the
+# kernel otherwise, which clears each page of each anew; for two minutes of sound that took as long
+# as the computing (docs/log). Threads share one heap, since theirs cannot hold large ones.
+_KEPT_HEAP = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +141,8 @@ class LocalRuntime:
             "TOKENIZERS_PARALLELISM": "false",
             "PYTHONUNBUFFERED": "1",
         }
+        if not self.hardware.has_gpu:
+            environment = {**_KEPT_HEAP, **environment}
         line = [*end_with_parent(), self.python, str(self.programs / job.program)]
         line.append(str(job.request_file))
         # Libraries print what they like, and a character may be half written when it is read.

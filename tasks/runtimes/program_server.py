@@ -29,10 +29,11 @@ PROGRAMS = (
     "launch_training.py",
     "transcribe.py",
     "interpolate.py",
+    "mix_weights.py",
     "boost_strengths.py",
     "single_head.py",
 )
-"""The entry programs that import NeMo."""
+"""The entry programs that import NeMo, or a large part of it."""
 SEPARATE_VARIABLE = "ASR_FLYWHEEL_SEPARATE_PROGRAMS"
 """If it is 1, each entry program starts an interpreter of its own."""
 _SERVER = ENTRY / "program_server.py"

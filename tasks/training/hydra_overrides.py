@@ -152,7 +152,7 @@ def _experiment_overrides(request: SftRequest, map_path: Callable[[Path], str]) 
         Override("exp_manager.resume_ignore_no_checkpoint", True),
         # The script's own .nemo would be the last epoch; these make it the best.
         Override(f"{callback}.save_best_model", not request.keeps_last, added=True),
-        Override(f"{callback}.save_top_k", 1),
+        Override(f"{callback}.save_top_k", request.averaged),
         Override(f"{callback}.always_save_nemo", False),
     ]
     if request.recipe.early_stopping_patience is not None:

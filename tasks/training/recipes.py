@@ -67,6 +67,13 @@ class Recipe(BaseModel):
         "semi-sorted batches); the rows a batch stay.",
     )
     accumulate_grad_batches: int = Field(1, ge=1, description="Batches per optimiser step.")
+    keep_checkpoints: int = Field(
+        1,
+        ge=1,
+        le=20,
+        description="So many checkpoints, the best by validation WER, are kept and averaged, "
+        "weight by weight; the average is the tuned model.",
+    )
     gradient_clip_val: float = Field(1.0, ge=0, description="Defensive.")
     precision: Precision = Field(
         Precision.BF16,

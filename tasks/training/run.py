@@ -64,6 +64,11 @@ class SftRequest:
     rungs: tuple[FailedAttempt, ...] = ()
 
     @property
+    def averaged(self) -> int:
+        """How many checkpoints are averaged; 1 where no rows choose, and the last one is kept."""
+        return 1 if self.keeps_last else self.recipe.keep_checkpoints
+
+    @property
     def work_dir(self) -> Path:
         """The folder of the run's files; the same for every start of the same run."""
         return self.model_dir.with_name(f".{self.model_dir.name}.work")
@@ -134,9 +139,11 @@ def run_key(
         keeps_last: whether the last checkpoint is kept, not the best.
     """
     hyperparameters = recipe.model_dump(mode="json")
+    # A training that was finished before the recipe had these fields is the same one.
     if not recipe.by_length:
-        # A training that was finished before the recipe had this field is the same one.
         del hyperparameters["by_length"]
+    if recipe.keep_checkpoints == 1:
+        del hyperparameters["keep_checkpoints"]
     parts = [base_sha256, content, hyperparameters, runtime]
     return hashing.fingerprint([*parts, "last checkpoint"] if keeps_last else parts)
 

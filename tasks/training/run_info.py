@@ -13,7 +13,7 @@ from tasks.training.progress import best_epoch
 from tasks.training.recipes import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tasks.runtimes.base import Runtime
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LAST_CHECKPOINT = "the last one: too few rows could choose"
 """Which checkpoint is the model, where none was chosen."""
+AVERAGE = "the average"
+"""How the words begin where the model is the mean of several checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ def build_run_info(
     data, recipe = request.data, request.recipe
     starts = [event for event in outcome.events if event["event"] == "start"]
     steps = [event for event in outcome.events if event["event"] == "step"]
+    averaged = _averaged(outcome.events) if request.averaged > 1 else []
     return {
         "key": request.key,
         "model": "adapted_model.nemo",
@@ -100,7 +103,8 @@ def build_run_info(
         },
         "starts": [{"epoch": start["epoch"], "step": start["step"]} for start in starts],
         "epochs": [asdict(epoch) for epoch in outcome.epochs],
-        "checkpoint": _kept_checkpoint(request),
+        "checkpoint": _kept_checkpoint(request, averaged),
+        **({"averaged": averaged} if averaged else {}),
         "best_epoch": None if (best := best_epoch(outcome.epochs)) is None else best.epoch,
         "steps": outcome.epochs[-1].step if outcome.epochs else 0,
         # A run that was resumed after its last batch has none of its own.
@@ -112,12 +116,22 @@ def build_run_info(
     }
 
 
-def _kept_checkpoint(request: SftRequest) -> str:
+def _kept_checkpoint(request: SftRequest, averaged: Sequence[Mapping[str, Any]]) -> str:
     """Say in words which checkpoint is the model, and which rows chose it."""
     if request.keeps_last:
         return LAST_CHECKPOINT
     rows = "the rows that judge" if request.data.selection is None else "selection rows"
+    if averaged:
+        epochs = ", ".join(str(one["epoch"] + 1) for one in averaged)
+        return f"{AVERAGE} of epochs {epochs}, the best by validation WER, chosen on {rows}"
     return f"the best by validation WER, chosen on {rows}"
+
+
+def _averaged(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the checkpoints whose mean the model is, with their validation WER."""
+    val_wer = {one["epoch"]: one["val_wer"] for one in events if one["event"] == "epoch"}
+    last = [event for event in events if event["event"] == "averaged"][-1]
+    return [{**one, "val_wer": val_wer.get(one["epoch"])} for one in last["checkpoints"]]
 
 
 def _mean_utilisation(epochs: Sequence[Epoch]) -> float | None:

@@ -49,6 +49,7 @@ _FIELDS = ("duration", "text", "lang")
 # Best, last, the one that is being written and one that was resumed from, each of weights and two
 # moments; two .nemo, and the weights that NeMo unpacks. In sizes of the base's archive.
 _DISK_PER_BASE = 15
+_DISK_PER_CHECKPOINT = 3
 
 
 def check_request(request: SftRequest, runtime: Runtime) -> None:
@@ -67,7 +68,8 @@ def _check_disk(request: SftRequest) -> None:
     place = request.work_dir
     while not place.exists():
         place = place.parent
-    needed, free = _DISK_PER_BASE * request.base.stat().st_size, shutil.disk_usage(place).free
+    sizes = _DISK_PER_BASE + _DISK_PER_CHECKPOINT * (request.averaged - 1)
+    needed, free = sizes * request.base.stat().st_size, shutil.disk_usage(place).free
     if place != request.work_dir and free < needed:
         raise FaultError(
             Fault.DISK_FULL,
@@ -223,6 +225,8 @@ def _job(request: SftRequest, runtime: Runtime) -> Job:
             "checkpoints": map_path(request.checkpoints),
             "model_name": f"{EXPERIMENT}.nemo",
             "epochs": request.recipe.epochs,
+            "average": request.averaged > 1,
+            "keeps_last": request.keeps_last,
             "precision": request.recipe.precision.lightning,
         },
         work=request.work_dir,

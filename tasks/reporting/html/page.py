@@ -26,7 +26,7 @@ from tasks.reporting.html.number_format import percent, points
 from tasks.reporting.html.shipped_section import describe_shipped
 from tasks.reporting.html.strict_faults import describe_faults
 from tasks.reporting.html.svg_charts import CurveFigure
-from tasks.training.run_info import LAST_CHECKPOINT
+from tasks.training.run_info import AVERAGE, LAST_CHECKPOINT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -245,8 +245,11 @@ def _curves(evidence: ReportData) -> Iterable[CurveFigure]:
         if series.best is not None:
             label += f"; the least in epoch {series.best + 1}"
             note = f"epoch {series.best + 1} was kept"
-            if evidence.training.get("checkpoint") == LAST_CHECKPOINT:
+            checkpoint = evidence.training.get("checkpoint", "")
+            if checkpoint == LAST_CHECKPOINT:
                 note = f"the least in epoch {series.best + 1}; the last epoch was kept"
+            elif checkpoint.startswith(AVERAGE):
+                note = f"the least in epoch {series.best + 1}; several epochs were averaged"
         drawing = svg_charts.curve(series.values, series.best, label)
         yield CurveFigure(series.title, note, drawing)
 

@@ -139,8 +139,8 @@ def test_rows_choose_and_every_figure_is_told(tuned: tuple[Path, SftResult]) -> 
     assert len(lines) == len(values)
 
 
-def test_the_ends_write_what_base_and_tuned_model_write(tuned: tuple[Path, SftResult]) -> None:
-    """By the decoder that judges; and silence in front is heard."""
+def test_any_candidates_texts_can_be_made_again(tuned: tuple[Path, SftResult]) -> None:
+    """Base, tuned model and mixture write the same by the decoder that judges; silence is heard."""
     cycle, result = tuned
     checked = prepare.check(open_cycle(cycle), BASE, Recipe()).rows
     audio = audio_set(checked, (cycle,))
@@ -150,7 +150,7 @@ def test_the_ends_write_what_base_and_tuned_model_write(tuned: tuple[Path, SftRe
 
     def answer(so_far: Mapping[float, mixtures.Texts]) -> MixturesWanted:
         texts.update(so_far)
-        return MixturesWanted(ship=0.5) if so_far else MixturesWanted(values=(0.0, 1.0))
+        return MixturesWanted(ship=0.5) if so_far else MixturesWanted(values=(0.0, 0.5, 1.0))
 
     out = cycle / "mixture.nemo"
     sets = [ChoosingAudio("as it is", audio), ChoosingAudio("later", audio, 8000)]
@@ -158,7 +158,11 @@ def test_the_ends_write_what_base_and_tuned_model_write(tuned: tuple[Path, SftRe
     assert texts[0.0]["as it is"] == alone[0].hypotheses
     assert texts[1.0]["as it is"] == alone[1].hypotheses
     assert texts[0.0]["as it is"] != texts[0.0]["later"]
-    assert out.is_file()
+    again = cycle / "again.nemo"
+    mixtures.write_mixture(BASE, result.model, 0.5, again, RUNTIME)
+    (alone_again,) = offline.transcribe((again,), audio, RUNTIME, cache)
+    assert texts[0.5]["as it is"] == alone_again.hypotheses
+    assert hashing.sha256_file(again) == hashing.sha256_file(out)
 
 
 def test_a_given_value_is_mixed_without_nemo(

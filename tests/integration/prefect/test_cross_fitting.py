@@ -67,7 +67,7 @@ def test_the_decision_rests_on_all_rows_and_says_that_it_grades_the_recipe(
 def test_the_guardrails_sentences_were_not_trained_on(
     config: CycleConfig, outcome: CycleOutcome
 ) -> None:
-    """Of one half of the set some was replayed; the other half guards, as too few rows choose."""
+    """Some of the set was replayed; all others guard, as too few rows choose."""
     cross_fitting_cases.the_guardrails_sentences_were_not_trained_on(config, outcome)
 
 

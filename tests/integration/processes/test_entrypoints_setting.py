@@ -16,6 +16,7 @@ from tasks.runtimes.base import (
     OWN_SCRIPT,
     Job,
 )
+from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.runtimes.local import LocalRuntime
 from tests.support import stub_programs
 from tests.support.hosts import CPU
@@ -44,6 +45,40 @@ def test_the_local_runtime_runs_them_and_says_so(programs: Path, tmp_path: Path)
     said: list[str] = []
     runtime.check(said.append)
     assert any(str(programs) in line for line in said)
+
+
+# The same 64 MB twenty times: the kernel clears them once, or each time anew.
+ALLOCATES = """
+import ctypes, resource
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+for _ in range(20):
+    piece = libc.malloc(64 << 20)
+    ctypes.memset(piece, 1, 64 << 20)
+    libc.free(piece)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+
+
+def test_memory_that_was_freed_serves_again_on_a_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No page is cleared twice; what the user sets for glibc counts; a GPU's host is left alone."""
+    folder = stub_programs.own_programs(tmp_path / "programs", transcribe=ALLOCATES)
+    monkeypatch.setenv(ENTRYPOINTS_VARIABLE, str(folder))
+
+    def faults(hardware: Hardware) -> int:
+        seen: list[str] = []
+        job = Job("transcription", "transcribe.py", {}, tmp_path / "work", (), {})
+        assert LocalRuntime(hardware).execute(job, seen.append, lambda: None).exit_code == 0
+        return int(seen[-1])
+
+    pages = (64 << 20) // 4096
+    assert faults(CPU) < 3 * pages
+    assert faults(Hardware((Gpu("NVIDIA L4"),), 2)) > 15 * pages
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", str(1 << 20))
+    assert faults(CPU) > 15 * pages
 
 
 def test_the_stubs_yaml_and_probe_are_the_real_ones() -> None:

@@ -42,14 +42,14 @@ def test_without_replay_the_whole_set_guards() -> None:
 
 @pytest.mark.parametrize("wanted", [1, 10, 30])
 def test_what_is_replayed_guards_nothing(wanted: int) -> None:
-    """The guardrail is one half, always the same, whatever is taken of the other."""
+    """All others guard; a larger share takes some of these, and gives none back."""
     rows = checked(range(60))
     found = divide(MANIFEST, rows, [], replay=wanted, longest=20.0)
     again = divide(MANIFEST, rows[::-1], [], replay=30, longest=20.0)
     assert len(found.replay) == wanted
-    assert len(found.guardrail) == 30
+    assert len(found.guardrail) == 60 - wanted
     assert not recordings(found.replay) & recordings(found.guardrail)
-    assert recordings(found.guardrail) == recordings(again.guardrail)
+    assert recordings(again.guardrail) <= recordings(found.guardrail)
     assert recordings(found.replay) <= recordings(again.replay)
 
 
@@ -80,7 +80,7 @@ def test_a_quarter_chooses_and_never_guards() -> None:
     assert recordings(found.guardrail) <= recordings(grown.guardrail)
     both = divide(MANIFEST, rows, [], longest=20.0, chooses=True, replay=100)
     parts = [recordings(part) for part in (both.replay, both.choosing, both.guardrail)]
-    assert len(frozenset().union(*parts)) == sum(map(len, parts)) == 300
+    assert len(frozenset().union(*parts)) == sum(map(len, parts)) == 400
 
 
 def test_what_chose_once_guards_nothing_later() -> None:

@@ -51,6 +51,14 @@ def test_the_batch_is_the_recipes_unless_asked_for(
     assert found.model_copy(update={"batch_size": plain.batch_size}) == plain
 
 
+def test_there_are_no_more_checkpoints_than_epochs() -> None:
+    """A run's number counts instead of the recipe's; too many are refused with the fix."""
+    assert full_recipe(config()).keep_checkpoints == 1
+    assert full_recipe(config(keep_checkpoints=3)).keep_checkpoints == 3
+    with pytest.raises(InputError, match=r"there are 2 epochs\. Fix: keep fewer"):
+        full_recipe(config(keep_checkpoints=3, epochs=2))
+
+
 def test_batches_by_length_only_where_auto_finds_them_worth_it() -> None:
     """Many rows of unlike length on a CPU; never in the recipe's own batch that nobody changed."""
     unlike = [2.0 + 13.0 * (place % 100) / 100 for place in range(400)]

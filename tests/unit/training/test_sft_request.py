@@ -141,6 +141,14 @@ def test_batches_by_length_are_nemos_semi_sorted_ones(tmp_path: Path, lower_nemo
     assert {key: found[key] for key in plain} == plain
 
 
+def test_nemo_keeps_as_many_checkpoints_as_are_averaged(tmp_path: Path, lower_nemo: Path) -> None:
+    """One, where too few rows could choose between them."""
+    request = request_in(tmp_path, lower_nemo, Recipe(keep_checkpoints=3))
+    key = "exp_manager.checkpoint_callback_params.save_top_k"
+    assert listed(request, GPU)[key] == "3"
+    assert listed(replace(request, keeps_last=True), GPU)[key] == "1"
+
+
 def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None:
     """Two runs that differ in anything that changes the model differ in their key."""
     first = recipe("verified")
@@ -153,6 +161,7 @@ def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None
         "early_stopping_patience": 2,
         "batch_size": 8,
         "by_length": True,
+        "keep_checkpoints": 2,
         "accumulate_grad_batches": 2,
         "gradient_clip_val": 0.5,
         "precision": Precision.FP32,
@@ -161,8 +170,8 @@ def test_the_fingerprint_depends_on_base_data_and_every_hyperparameter() -> None
         "seed": 43,
     }
     assert set(other) == set(Recipe.model_fields)
-    # Finished before there were batches by length: still the same training.
-    told = first.model_dump(mode="json", exclude={"by_length"})
+    # Finished before a recipe had these fields: still the same training.
+    told = first.model_dump(mode="json", exclude={"by_length", "keep_checkpoints"})
     assert training_run.run_key("base", "content", first, "script") == hashing.fingerprint(
         ["base", "content", told, "script"]
     )
