@@ -11,12 +11,13 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.blocks.system import Secret
 
 from blocks.riva_endpoint import RivaEndpoint
-from flows import artifacts, console
+from flows import artifacts, audit, console
 from flows.serving_config import ServingConfig
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.cycle_lock import lock_cycle
 from tasks.models import catalog
+from tasks.records.audit_log import AuditedAct
 from tasks.serving import (
     boost_sweep,
     endpoint_transcription,
@@ -41,6 +42,7 @@ def validate_serving(config: ServingConfig) -> ParityReport:
         leaving = endpoint_transcription.outgoing_audio(plan.rows, endpoint)
         console.print_stage("serving", str(leaving))
         endpoint_transcription.require_consent(leaving, consent=config.audio_may_leave)
+        audit.record(cycle, AuditedAct.SERVING, to=endpoint.host, recordings=len(plan.rows))
         phrases = read_phrases(config, plan)
         client = Client(endpoint)
         try:

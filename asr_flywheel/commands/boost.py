@@ -79,6 +79,8 @@ def boost(
     from tasks.data.cycle_folder import PHRASES_NAME, open_cycle
     from tasks.data.cycle_lock import lock_cycle
     from tasks.models import catalog
+    from tasks.records import audit_log
+    from tasks.records.audit_log import AuditedAct
     from tasks.reporting.html.boost_page import write_boost_page
     from tasks.runtimes.container_settings import ContainerSettings
     from tasks.runtimes.job_seconds import TimedRuntime
@@ -155,6 +157,7 @@ def boost(
         say(note)
     place.check(say)
     with lock_cycle(folder):
+        audit_log.record(folder.path.parent, AuditedAct.BOOST, folder.path.name, base=config.base)
         result = boost_stage.measure_boosting(
             model,
             lists,

@@ -139,7 +139,10 @@ def _describe(model: str, decoder: str | None, *, as_json: bool) -> None:
 def _write(
     cycle: Path, decoder: str | None, out: Path | None, *, even_if_not_kept: bool, as_json: bool
 ) -> None:
+    from tasks.common import hashing
     from tasks.data.cycle_folder import open_cycle
+    from tasks.records import audit_log
+    from tasks.records.audit_log import AuditedAct
     from tasks.serving import handoff_package
 
     tuned = handoff_package.find_tuned(open_cycle(cycle))
@@ -149,6 +152,13 @@ def _write(
     )
     folder = out or tuned.evaluated.path / handoff_package.FOLDER_NAME
     record = handoff_package.write(tuned, found, folder)
+    audit_log.record(
+        tuned.evaluated.path.parent,
+        AuditedAct.HANDOFF,
+        tuned.evaluated.path.name,
+        model=tuned.model.parent.name,
+        model_sha256=hashing.sha256(tuned.model),
+    )
     checked = handoff_package.verify(folder)
     if as_json:
         print_json({**found.as_dict(), "folder": str(folder), "record": str(record)})
