@@ -65,7 +65,8 @@ from tasks.evaluation.baseline import Baseline
 from tasks.evaluation.decoded_variants import DecodedVariants
 from tasks.evaluation.hypotheses import Hypothesis, write_hypotheses
 from tasks.evaluation.scoring import Scores, score
-from tasks.models import catalog
+from tasks.models import catalog, purge_marks
+from tasks.privacy.keyed_hashes import purged_before
 from tasks.records import archive, cycle_cost, run_record, verdict_ledger
 from tasks.records.audit_log import AuditedAct
 from tasks.records.store import Store
@@ -218,7 +219,9 @@ def prepare_run(config: CycleConfig, cycle: Cycle) -> CycleRun:
     Raises:
         InputError: no such model or block, or results that this run would overwrite.
     """
-    base_model = catalog.resolve(config.base, trust=config.trust)
+    base_model = purge_marks.require_accepted(
+        catalog.resolve(config.base, trust=config.trust), "as a base"
+    )
     runtime = resolve_parameters.make_runtime(config, config.stock_script)
     run_record.require_free(cycle.next)
     general = resolve_parameters.general_manifest(config)
@@ -289,6 +292,13 @@ def check_manifest(run: CycleRun) -> PreflightResult:
     return rows
 
 
+def known_recordings(run: CycleRun, rows: PreflightResult) -> frozenset[str]:
+    """The recordings of the rows that must not judge a model tuned from the base."""
+    hashes = [row.audio_sha256 for row in rows.rows]
+    roles = training_run.roles_of(run.base_model)
+    return roles.seen | purged_before(run.cycle.path.parent, roles, hashes)
+
+
 @task(name="stratified-split", cache_policy=NO_CACHE)
 def split_rows(run: CycleRun, rows: PreflightResult, general: GeneralSet | None) -> TrainingSet:
     """Hold out a share of each category, set one apart that chooses, and write all parts."""
@@ -298,7 +308,7 @@ def split_rows(run: CycleRun, rows: PreflightResult, general: GeneralSet | None)
         rows,
         config.validation_fraction,
         config.seed,
-        training_run.roles_of(run.base_model).seen,
+        known_recordings(run, rows),
         () if general is None else general.replay,
         by_term=config.hold_out_terms,
         selection=config.selection,
@@ -320,7 +330,7 @@ def cross_fit(
         return None, None
     shifts = run.shifts(len(rows.rows))
     variants = DecodedVariants(shifts, {}, {})
-    known = training_run.roles_of(run.base_model).seen
+    known = known_recordings(run, rows)
     replay = () if general is None else general.replay
     by_number = {row.utterance.row: row for row in rows.rows}
     before: list[Hypothesis] = []

@@ -78,7 +78,7 @@ def boost(
     from flows.cycle_run import CycleRun
     from tasks.data.cycle_folder import PHRASES_NAME, open_cycle
     from tasks.data.cycle_lock import lock_cycle
-    from tasks.models import catalog
+    from tasks.models import catalog, purge_marks
     from tasks.records import audit_log
     from tasks.records.audit_log import AuditedAct
     from tasks.reporting.html.boost_page import write_boost_page
@@ -112,7 +112,9 @@ def boost(
     }
     config = validated(CycleConfig, given)
     folder = open_cycle(config.cycle)
-    model = catalog.resolve(config.base, trust=config.trust)
+    model = purge_marks.require_accepted(
+        catalog.resolve(config.base, trust=config.trust), "for boosting"
+    )
     full_recipe = resolve_parameters.full_recipe(config)
     checked = prepare.check(
         folder, model, full_recipe, config.audio_roots, keep_style=config.keep_style

@@ -59,3 +59,89 @@ def audit(
             f"{'' if line['cycle'] is None else ' ' + line['cycle']}"
             f"{f'  ({ids})' if ids else ''}"
         )
+
+
+@app.command()
+def purge(
+    cycle: Annotated[
+        Path, typer.Argument(help="The cycle whose manifest has the recording, or its folder.")
+    ],
+    *,
+    recording: Annotated[
+        str | None,
+        typer.Option("--recording", help="Its path, name or hash; or what an import cut it from."),
+    ] = None,
+    voice: Annotated[
+        str | None, typer.Option("--voice", help="All recordings of a voice_id, in every cycle.")
+    ] = None,
+    confirm: Annotated[
+        str | None,
+        typer.Option("--confirm", help="The recording or voice once more: do it, and do not ask."),
+    ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Ask for the recording's id and do it; else only list.")
+    ] = False,
+    folder: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--folder", help="Look here too, such as a sheet's or an export's. Repeatable."
+        ),
+    ] = None,
+    store: Annotated[
+        list[str] | None,
+        typer.Option("--store", help="A store, besides those in the runs' records. Repeatable."),
+    ] = None,
+    stores: Annotated[
+        bool, typer.Option("--stores/--no-stores", help="Whether stores are looked at.")
+    ] = True,
+    prefix: Annotated[
+        list[str] | None,
+        typer.Option("--prefix", help="Of more keys in the stores, such as inbox/. Repeatable."),
+    ] = None,
+    server: Annotated[
+        bool,
+        typer.Option("--server/--no-server", help="Whether Prefect's server is asked."),
+    ] = True,
+    delete_artifacts: Annotated[
+        bool,
+        typer.Option("--delete-artifacts", help="Delete the server's artifacts that show it."),
+    ] = False,
+    accept: Annotated[
+        Path | None,
+        typer.Option("--accept", help="Instead: let this marked model (.nemo) be used again."),
+    ] = None,
+    forget_key: Annotated[
+        bool,
+        typer.Option(
+            "--forget-key", help="Instead: delete the key, so that no hash can be told any more."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List every trace of a recording or a voice, and with --confirm or --apply remove it."""
+    from asr_flywheel import purging
+    from tasks.data.cycle_folder import clinic_folder, open_cycle
+    from tasks.privacy import clinic_files
+    from tasks.privacy.purge import PurgeRequest
+
+    acts = (recording is not None, voice is not None, accept is not None, forget_key)
+    if sum(acts) != 1:
+        raise InputError("purge: name one of --recording, --voice, --accept and --forget-key.")
+    if accept is not None:
+        purging.accept_model(clinic_folder(cycle), accept)
+        return
+    if forget_key:
+        purging.forget_key(clinic_folder(cycle), settings_confirm=confirm)
+        return
+    request = PurgeRequest(
+        open_cycle(cycle),
+        recording,
+        voice,
+        clinic_files.require_folders(folder or ()),
+        tuple(prefix or ()),
+    )
+    settings = purging.PurgeSettings(
+        confirm, apply, tuple(store or ()), stores, server, delete_artifacts, as_json
+    )
+    if not purging.purge(request, settings):
+        raise typer.Exit(EXIT_FAILED)

@@ -63,6 +63,9 @@ def history(
     console.print(_trend(found), soft_wrap=False)
     for line in (*found.comparisons, *found.advice):
         console.print(f"- {line}", markup=False)
+    for turn in found.turns:
+        if turn.purged is not None:
+            console.print(f"- Cycle {turn.cycle}: {turn.purged}", markup=False)
     best = found.champion
     name = "none was kept" if best is None else f"cycle {best.cycle}'s model, {best.model}"
     console.print(f"Champion: {name}", markup=False)

@@ -113,8 +113,10 @@ def handoff(
 
 
 def _verify(folder: Path, *, as_json: bool) -> None:
+    from tasks.models import purge_marks
     from tasks.serving import handoff_package
 
+    purge_marks.require_accepted(folder / handoff_package.RECORD_NAME, "for serving")
     checked = handoff_package.verify(folder)
     if as_json:
         print_json({"folder": str(folder), "checked": checked})
@@ -141,11 +143,13 @@ def _write(
 ) -> None:
     from tasks.common import hashing
     from tasks.data.cycle_folder import open_cycle
+    from tasks.models import purge_marks
     from tasks.records import audit_log
     from tasks.records.audit_log import AuditedAct
     from tasks.serving import handoff_package
 
     tuned = handoff_package.find_tuned(open_cycle(cycle))
+    purge_marks.require_accepted(tuned.model, "for hand-off")
     found = _accepted(
         handoff_package.judge_tuned(tuned, decoder, even_if_not_kept=even_if_not_kept),
         as_json=as_json,

@@ -119,7 +119,7 @@ def _append(clinic: Path, handle: int, head: AuditHead, what: dict[str, Any]) ->
     line = {
         _NUMBER: head.lines + 1,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "who": _user(),
+        "who": user_name(),
         "host": socket.gethostname(),
         **what,
         _PREVIOUS: head.sha256,
@@ -133,7 +133,7 @@ def _append(clinic: Path, handle: int, head: AuditHead, what: dict[str, Any]) ->
     return following
 
 
-def _user() -> str:
+def user_name() -> str:
     """Return the operating system's name of the user, whatever the environment says."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
