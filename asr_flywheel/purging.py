@@ -12,8 +12,9 @@ import typer
 from asr_flywheel.options import print_json
 from blocks.parameter_types import store_from_here
 from tasks.common.errors import InputError
+from tasks.common.privacy_settings import KEEP_VARIABLE
 from tasks.models import purge_marks
-from tasks.privacy import keyed_hashes
+from tasks.privacy import keyed_hashes, retention
 from tasks.privacy import purge as purging
 from tasks.privacy.keyed_hashes import KEY_NAME
 from tasks.records import audit_log
@@ -103,6 +104,30 @@ def purge(request: PurgeRequest, settings: PurgeSettings) -> bool:
             gone = purge_server.delete_artifacts([trace for trace in shown if trace.deletable])
             typer.echo(f"{gone} artifacts of the server deleted")
     return not plan.left and not refused
+
+
+def purge_expired(clinic: Path, keep: str | None, *, dry: bool) -> None:
+    """List or remove what a site does not keep for long.
+
+    Raises:
+        InputError: no rule says what is kept.
+    """
+    if keep is None:
+        raise InputError(
+            f'purge: nothing says what --expired leaves. Fix: add --keep "3 cycles", or set '
+            f"{KEEP_VARIABLE}."
+        )
+    rule = retention.read_rule(keep)
+    find = retention.find_expired if dry else retention.remove_expired
+    parts = find(clinic, rule)
+    for part in parts:
+        typer.echo(str(part))
+    size = f"{sum(part.bytes for part in parts) / 1e6:.1f} MB"
+    typer.echo(
+        f"{len(parts)} parts, {size}: nothing was changed; to do it, add --apply"
+        if dry
+        else f"{len(parts)} parts, {size} removed"
+    )
 
 
 def accept_model(clinic: Path, model: Path) -> None:

@@ -42,7 +42,7 @@ from flows.guardrail_tasks import (
 )
 from flows.prefect_helpers import is_transient_failure
 from flows.training_tasks import choosing_rows, train_and_choose
-from tasks.common import atomic_files, hashing
+from tasks.common import atomic_files, hashing, privacy_settings
 from tasks.common.errors import InputError
 from tasks.data import joined_sentences
 from tasks.data.cycle_folder import PHRASES_NAME, Cycle, open_cycle
@@ -112,7 +112,8 @@ def finetune_cycle(config: CycleConfig) -> CycleOutcome:
     on_wait = (lambda: artifacts.waiting(cycle)) if wait else None
     with lock_cycle(cycle, on_wait, following=True):
         audit.record(cycle, AuditedAct.RUN, base=config.base)
-        return run_cycle(config, cycle)
+        with privacy_settings.applied(no_texts=config.no_texts, no_audio=config.no_audio):
+            return run_cycle(config, cycle)
 
 
 def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:

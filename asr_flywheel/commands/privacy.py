@@ -9,6 +9,7 @@ import typer
 
 from asr_flywheel.options import EXIT_FAILED, JsonOption, print_json
 from tasks.common.errors import InputError
+from tasks.common.privacy_settings import KEEP_VARIABLE
 
 app = typer.Typer()
 
@@ -116,6 +117,16 @@ def purge(
             "--forget-key", help="Instead: delete the key, so that no hash can be told any more."
         ),
     ] = False,
+    expired: Annotated[
+        bool,
+        typer.Option(
+            "--expired", help="Instead: transcripts, work folders and pages' sound of old cycles."
+        ),
+    ] = False,
+    keep: Annotated[
+        str | None,
+        typer.Option(envvar=KEEP_VARIABLE, help='What --expired leaves: "3 cycles" or "90 days".'),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List every trace of a recording or a voice, and with --confirm or --apply remove it."""
@@ -124,9 +135,14 @@ def purge(
     from tasks.privacy import clinic_files
     from tasks.privacy.purge import PurgeRequest
 
-    acts = (recording is not None, voice is not None, accept is not None, forget_key)
+    acts = (recording is not None, voice is not None, accept is not None, forget_key, expired)
     if sum(acts) != 1:
-        raise InputError("purge: name one of --recording, --voice, --accept and --forget-key.")
+        raise InputError(
+            "purge: name one of --recording, --voice, --accept, --forget-key and --expired."
+        )
+    if expired:
+        purging.purge_expired(clinic_folder(cycle), keep, dry=not apply and confirm is None)
+        return
     if accept is not None:
         purging.accept_model(clinic_folder(cycle), accept)
         return

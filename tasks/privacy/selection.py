@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 _MANIFESTS = frozenset(("manifest.jsonl", "general.jsonl"))
 _PROVENANCE = "provenance.jsonl"
 _SAID = frozenset(
-    (*TEXT_KEYS, "hyp", "pred_text", "hypothesis", "served", "offline", "plain", "note")
-)
+    (*TEXT_KEYS, "hyp", "hyp_without_phrases", "pred_text", "hypothesis", "served", "offline")
+) | {"plain", "note"}
 """The fields that hold what was said or heard, in files of this tool and in results."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class ManifestRow:
+class PurgeableRow:
     """A row of a manifest, with its recording's absolute path."""
 
     manifest: Path
@@ -66,7 +66,7 @@ class PurgeSelection:
 
     label: str
     traces: RecordingTraces
-    rows: tuple[ManifestRow, ...]
+    rows: tuple[PurgeableRow, ...]
     audio: tuple[Path, ...]
     samples: frozenset[str]
     outside: int
@@ -116,7 +116,7 @@ def select(
     return _with_copies(label, chosen, rows, files, key, voice)
 
 
-def _read_manifests(files: Sequence[Path]) -> Iterator[ManifestRow]:
+def _read_manifests(files: Sequence[Path]) -> Iterator[PurgeableRow]:
     for path in files:
         if path.name not in _MANIFESTS:
             continue
@@ -124,12 +124,12 @@ def _read_manifests(files: Sequence[Path]) -> Iterator[ManifestRow]:
             audio = row.get("audio_filepath")
             if isinstance(audio, str):
                 place = Path(os.path.normpath(path.parent / audio))
-                yield ManifestRow(path, number, row, place)
+                yield PurgeableRow(path, number, row, place)
 
 
-def _named(rows: Sequence[ManifestRow], label: str) -> list[ManifestRow]:
+def _named(rows: Sequence[PurgeableRow], label: str) -> list[PurgeableRow]:
     """Return the rows of a recording by its path, else by its name, else by its stem or hash."""
-    ways: tuple[Callable[[ManifestRow], bool], ...] = (
+    ways: tuple[Callable[[PurgeableRow], bool], ...] = (
         lambda row: label in {row.written, str(row.audio)},
         lambda row: label == path_parts(row.written)[-1],
         lambda row: label == Path(path_parts(row.written)[-1]).stem,
@@ -141,7 +141,7 @@ def _named(rows: Sequence[ManifestRow], label: str) -> list[ManifestRow]:
     return []
 
 
-def _cut_from(cycle: Cycle, rows: Sequence[ManifestRow], label: str) -> list[ManifestRow]:
+def _cut_from(cycle: Cycle, rows: Sequence[PurgeableRow], label: str) -> list[PurgeableRow]:
     """Return the rows that an import cut from a recording of this name."""
     provenance = cycle.path / _PROVENANCE
     if not provenance.is_file():
@@ -161,8 +161,8 @@ def _samples(path: Path) -> str | None:
 
 def _with_copies(
     label: str,
-    chosen: Sequence[ManifestRow],
-    rows: Sequence[ManifestRow],
+    chosen: Sequence[PurgeableRow],
+    rows: Sequence[PurgeableRow],
     files: Sequence[Path],
     key: bytes,
     voice: str | None,
@@ -219,7 +219,7 @@ def _with_copies(
     )
 
 
-def _tail(row: ManifestRow) -> str | None:
+def _tail(row: PurgeableRow) -> str | None:
     """Return a recording's path below the folder of cycles; None where it lies elsewhere."""
     clinic = row.manifest.parent.parent
     inside = row.audio.is_relative_to(clinic) and cycle_number(row.manifest.parent.name) is not None
@@ -231,7 +231,7 @@ def voice_hash(voice: str) -> str:
     return hashing.fingerprint(["voice", voice])
 
 
-def _recorded_samples(rows: Sequence[ManifestRow]) -> set[str]:
+def _recorded_samples(rows: Sequence[PurgeableRow]) -> set[str]:
     """Return the hashes of samples that imports wrote down, of recordings that may be gone."""
     found: set[str] = set()
     for provenance in sorted({row.manifest.with_name(_PROVENANCE) for row in rows}):
@@ -253,14 +253,14 @@ def _length(path: Path) -> tuple[int, int] | None:
     return int(info.frames), int(info.samplerate)
 
 
-def _pairs(row: ManifestRow) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _pairs(row: PurgeableRow) -> Iterator[tuple[str, tuple[str, ...]]]:
     text = row.fields.get("text")
     if isinstance(text, str):
         yield row.written, split_words(text)
 
 
 def _collect_phrases(
-    traces: RecordingTraces, files: Sequence[Path], purged: Sequence[ManifestRow]
+    traces: RecordingTraces, files: Sequence[Path], purged: Sequence[PurgeableRow]
 ) -> None:
     """Collect what was said and heard in the recordings; leave out what other rows say too."""
     for text in (text for row in purged for text in _texts(row.fields)):
