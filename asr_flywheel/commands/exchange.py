@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _REFUSE, _LEAVE_OUT = "refuse", "leave-out"
+_TIER, _FILE = "tier", "file"
 
 
 @app.command(name="import")
@@ -63,6 +64,13 @@ def import_command(
     tier: Annotated[
         list[str] | None, typer.Option(help="Only this tier of annotations. Repeatable.")
     ] = None,
+    voice_id: Annotated[
+        str,
+        typer.Option(
+            "--voice-id",
+            help="Of TextGrids: tier, or file where tiers are roles such as Doctor and Patient.",
+        ),
+    ] = _TIER,
     pause: Annotated[
         float, typer.Option(min=0.05, help="Seconds of silence that end a row of a CTM.")
     ] = 0.5,
@@ -90,6 +98,8 @@ def import_command(
 
     if faulty not in {_REFUSE, _LEAVE_OUT}:
         raise InputError(f"--faulty {faulty}: is neither {_REFUSE} nor {_LEAVE_OUT}.")
+    if voice_id not in {_TIER, _FILE}:
+        raise InputError(f"--voice-id {voice_id}: is neither {_TIER} nor {_FILE}.")
     notes: list[str] = []
 
     def note(line: str) -> None:
@@ -108,6 +118,7 @@ def import_command(
             part=part,
             tiers=tuple(tier or ()),
             pause=pause,
+            voice_of_file=voice_id == _FILE,
             note=note,
         ),
         channels=_channel_rule(channel or []),

@@ -16,7 +16,7 @@ from tests.support import factories
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECRET = "mister heffalump has a rash"
+SAID = "mister heffalump has a rash"
 
 
 @pytest.mark.parametrize(
@@ -36,20 +36,20 @@ def test_a_site_sets_it_once(monkeypatch: pytest.MonkeyPatch, value: str, *, hid
 
 def test_findings_name_row_and_code_in_the_place_of_a_text(tmp_path: Path) -> None:
     """The record keeps the whole finding: it is a file of the cycle, and no log."""
-    found = findings.error("text-unspellable", 3, SECRET, f"no letters for {SECRET}", "mend it")
+    found = findings.error("text-unspellable", 3, SAID, f"no letters for {SAID}", "mend it")
     with (
         privacy_settings.applied(no_texts=True),
         pytest.raises(InputError, match="row 3: text-unspellable") as raised,
     ):
         findings.raise_errors(tmp_path / "manifest.jsonl", [found])
-    assert SECRET not in str(raised.value)
-    assert SECRET in str(found)
-    assert found.as_dict()["value"] == SECRET
+    assert SAID not in str(raised.value)
+    assert SAID in str(found)
+    assert found.as_dict()["value"] == SAID
 
 
 def test_what_a_sentence_quotes_is_hidden() -> None:
     """Counts and names of causes stay."""
-    sentence = f"12 rows say the same in another spelling, such as {SECRET!r} and 'it\\'s'"
+    sentence = f"12 rows say the same in another spelling, such as {SAID!r} and 'it\\'s'"
     assert privacy_settings.for_log(sentence) == sentence
     with privacy_settings.applied(no_texts=True):
         assert privacy_settings.for_log(sentence) == (
@@ -60,10 +60,10 @@ def test_what_a_sentence_quotes_is_hidden() -> None:
 def test_a_training_log_loses_what_was_said(tmp_path: Path) -> None:
     """NeMo logs a reference and a hypothesis of some batches."""
     log = tmp_path / "training.log"
-    lines = ["epoch 1", f"[NeMo I] reference:{SECRET}", f"[NeMo I] predicted:{SECRET}", "epoch 2"]
+    lines = ["epoch 1", f"[NeMo I] reference:{SAID}", f"[NeMo I] predicted:{SAID}", "epoch 2"]
     log.write_text("\n".join(lines))
     progress.hide_texts(log)
-    assert SECRET in log.read_text()
+    assert SAID in log.read_text()
     with privacy_settings.applied(no_texts=True):
         progress.hide_texts(log)
     assert log.read_text() == "epoch 1\nepoch 2"
