@@ -107,9 +107,11 @@ def require_accepted(model: Path, use: str) -> Path:
     mark = read_mark(model)
     if mark is None or not mark.trained or mark.accepted is not None:
         return model
-    plural = "recording" if mark.trained == 1 else "recordings"
+    trained = f"{mark.trained} recordings that were"
+    if mark.trained == 1:
+        trained = "1 recording that was"
     raise InputError(
-        f"{model}: was trained on {mark.trained} {plural} that were purged since, and is refused "
+        f"{model}: was trained on {trained} purged since, and is refused "
         f"{use}. Fix: train again without them (`asr-flywheel run` on the cycle's manifest as it "
         f"is now), or accept the model: asr-flywheel purge CYCLE --accept {model}"
     )

@@ -75,7 +75,7 @@ def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 yield member.name, content or io.BytesIO()
     else:
         openers: dict[str, Callable[[Path], IO[bytes]]] = {
-            ".gz": gzip.open,
+            ".gz": gzip.GzipFile,
             ".bz2": bz2.open,
             ".xz": lzma.open,
         }

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tasks.data.canonical import canonical
@@ -54,6 +53,8 @@ class PurgedPhrases:
     whole: set[Words] = field(default_factory=set)
     windows: set[Words] = field(default_factory=set)
     parts: set[Words] = field(default_factory=set)
+    _vocabulary: set[str] = field(default_factory=set, repr=False, compare=False)
+    _sizes: tuple[int, ...] | None = field(default=None, repr=False, compare=False)
 
     def add(self, text: str) -> None:
         """Add a text of a purged row."""
@@ -63,9 +64,14 @@ class PurgedPhrases:
                 self.windows.update(_windows(words, min(WINDOW, len(words))))
             for size in range(1, WINDOW):
                 self.parts.update(_windows(words, size))
+            self._vocabulary.update(words)
+        self._sizes = None
 
     def keep(self, text: str) -> None:
         """Take away the words that a row which stays says too."""
+        if self._vocabulary.isdisjoint(split_words(text)):
+            return
+        self._sizes = None
         for words in _views(text):
             self.whole.discard(words)
             for size in range(LEAST, WINDOW + 1):
@@ -89,17 +95,27 @@ class PurgedPhrases:
 
     def holds(self, text: str) -> bool:
         """Return whether a text holds words that tell a purged one, or is one."""
-        if not self.windows and not self.whole:
-            return False
         words = split_words(text)
-        if words in self.whole:
-            return True
-        return any(
-            window in self.windows for size in self._sizes() for window in _windows(words, size)
+        return words in self.whole or self._has_window(words)
+
+    def may_hold(self, line: str) -> bool:
+        """Return whether a line of JSON may hold a purged text in one of its values.
+
+        A line for which this is False need not be parsed.
+        """
+        if "\\u" in line:
+            return True  # a letter that is written as its number
+        words = split_words(line)
+        return self._has_window(words) or any(
+            short in _windows(words, len(short)) for short in self.whole if len(short) < LEAST
         )
 
-    def _sizes(self) -> tuple[int, ...]:
-        return _sizes_of(frozenset(len(window) for window in self.windows))
+    def _has_window(self, words: Words) -> bool:
+        if self._sizes is None:
+            self._sizes = tuple({len(window) for window in self.windows})
+        return any(
+            window in self.windows for size in self._sizes for window in _windows(words, size)
+        )
 
     def as_dict(self) -> dict[str, list[list[str]]]:
         """Return what a journal keeps of them."""
@@ -115,8 +131,3 @@ class PurgedPhrases:
 
 
 _FIELDS = ("whole", "windows", "parts")
-
-
-@lru_cache(maxsize=8)
-def _sizes_of(sizes: frozenset[int]) -> tuple[int, ...]:
-    return tuple(sorted(sizes))

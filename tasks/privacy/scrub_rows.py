@@ -44,7 +44,7 @@ def _scrub_lines(text: str, file: Path, traces: RecordingTraces) -> str | None:
     is_roles = file.name == recording_roles.NAME
     lines: list[str] = []
     for line in text.split("\n"):
-        if not line.strip():
+        if not line.strip() or not traces.may_tell(line):
             lines.append(line)
             continue
         row = json.loads(line)

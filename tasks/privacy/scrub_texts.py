@@ -53,6 +53,7 @@ class _Blocks(HTMLParser):
         for line in page.split("\n"):
             self._starts.append(self._starts[-1] + len(line) + 1)
         self._open: list[tuple[str, int, list[str], str]] = []
+        self.texts: list[str] = []
         self.spans: list[tuple[int, int]] = []
         self.ids: list[str] = []
         self.feed(page)
@@ -65,6 +66,7 @@ class _Blocks(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Open an element; what its attributes hold is text of it."""
         told = [value for name, value in attrs if value and name not in {"src", "class", "style"}]
+        self.texts += told
         if tag in _VOID:
             for element in self._open:
                 element[2].extend(told)
@@ -74,7 +76,8 @@ class _Blocks(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         """Add a text to the innermost element; an element hands it on as it ends."""
-        if self._open:
+        if self._open and self._open[-1][0] not in {"script", "style"}:
+            self.texts.append(data)
             self._open[-1][2].append(data)
 
     def handle_endtag(self, tag: str) -> None:
@@ -104,6 +107,10 @@ class _Blocks(HTMLParser):
     def _in_block(self) -> bool:
         return any(element[0] in _BLOCKS for element in self._open)
 
+    def tells(self) -> bool:
+        """Return whether anything of the page tells the recording."""
+        return self._tells(" ".join(self.texts)) or any(map(self._tells, self.texts))
+
     def _in_span(self) -> bool:
         return any(element[0] == "span" for element in self._open)
 
@@ -129,11 +136,9 @@ def scrub_page(page: str, traces: RecordingTraces, mark: str) -> str | None:
     gone = {element_id for element_id in blocks.ids if element_id}
     changed = _LINK.sub(lambda link: "" if link["id"] in gone else link[0], changed)
     changed = traces.without_voice(changed)
-    if changed == page:
-        return None
-    if _Blocks(changed, traces).spans:
+    if _Blocks(changed, traces).tells():
         raise ValueError("the page tells the recording where no row of it can be cut out")
-    return mark_page(changed, mark)
+    return None if changed == page else mark_page(changed, mark)
 
 
 def mark_page(page: str, mark: str) -> str:

@@ -59,6 +59,7 @@ class RecordingTraces:
     voice_name: str = ""
     _kept_names: set[str] | None = field(default=None, repr=False)
     _in_text: re.Pattern[str] | None = field(default=None, repr=False)
+    _quick: re.Pattern[str] | None = field(default=None, repr=False)
 
     def seal(self) -> None:
         """Compile the search; call it again when a path or a hash was added."""
@@ -70,6 +71,9 @@ class RecordingTraces:
         }
         told = sorted({*self.paths, *unique, *self.hashes}, key=len, reverse=True)
         joined = "|".join(re.escape(word) for word in told)
+        names = {path_parts(path)[-1] for path in (*self.paths, *self.names)}
+        quick = sorted({*names, *self.hashes, *(() if self.voice is None else (self.voice,))})
+        self._quick = re.compile("|".join(map(re.escape, quick))) if quick else None
         self._in_text = re.compile(rf"(?<![\w.-])(?:{joined})(?![\w-])") if told else None
 
     # -- paths ----------------------------------------------------------------------------------
@@ -148,6 +152,11 @@ class RecordingTraces:
         if self._in_text is not None and self._in_text.search(text):
             return True
         return self.phrases.holds(text)
+
+    def may_tell(self, line: str) -> bool:
+        """Return whether a line of JSON has to be parsed: it may be about the recording."""
+        named = self._quick is not None and self._quick.search(line) is not None
+        return named or self.phrases.may_hold(line)
 
     def without_voice(self, text: str) -> str:
         """Return a text in which the purged voice has its keyed name."""

@@ -148,7 +148,7 @@ def clinic(finished: Path, tmp_path: Path) -> Path:
 def worst_row(clinic: Path) -> str:
     """The first row of the review page, which judged."""
     page = (clinic / "cycle2/review_cycle2.html").read_text(encoding="utf-8")
-    return re.findall(r'data-audio="(.*?)"', page)[0]
+    return str(re.findall(r'data-audio="(.*?)"', page)[0])
 
 
 def trained_row(clinic: Path) -> str:
@@ -233,8 +233,37 @@ def test_nothing_of_purged_recordings_is_left_but_keyed_hashes(clinic: Path) -> 
         assert len(stays.splitlines()) == 1
         assert "another text, in two\nlines" in (clinic / "sheet/sheet.csv").read_text()
         assert "epoch 2" in next((clinic / "cycle1/models").glob("*/training.log")).read_text()
+    acts = [line["act"] for line in map(json.loads, (clinic / "audit.jsonl").open())]
+    before_purge = ["run", "store-upload", "run", "label", "hand-off", "export"]
+    assert acts == [*before_purge, "purge", "purge"]
     assert "unbroken" in program(clinic, "audit", ".", "verify")
     last = json.loads((clinic / "audit.jsonl").read_text().splitlines()[-1])
     (keyed,) = last["ids"]["keyed_sha256"]
     assert found_in(clinic, keyed), "the model's list and the log have the keyed hash"
     assert (clinic / ".asr-flywheel-purge.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_stays_is_marked_and_a_model_refused_until_it_is_accepted(clinic: Path) -> None:
+    """Base, hand-off, report, leaderboard and history; the figures are what they were."""
+    audio = trained_row(clinic)
+    before = json.loads((clinic / "cycle2/decision.json").read_text())
+    quiet = ("--no-server", "--no-stores")
+    program(clinic, "purge", "cycle1", "--recording", audio, "--confirm", audio, *quiet)
+    (model,) = (clinic / "cycle1/models").glob("*/adapted_model.nemo")
+    refused = "was trained on 1 recording that was purged since"
+    handoff = ("handoff", "cycle1", "--even-if-not-kept")
+    assert refused in program(clinic, *handoff, code=2)
+    assert refused in program(clinic, "handoff", "--verify", "cycle2/handoff", code=2)
+    assert refused in program(clinic, "run", "cycle1", "--base", str(model), code=2)
+    assert "1 recording of this run's cycle was purged" in program(clinic, "history", ".")
+    program(clinic, "report", "cycle2")
+    for name in ("report_cycle2.html", "leaderboard_cycle2.md"):
+        assert "can no longer be recomputed" in (clinic / "cycle2" / name).read_text()
+    after = json.loads((clinic / "cycle2/decision.json").read_text())
+    assert after.pop("purged")["recordings"] == 1
+    assert after["by"] == before["by"]
+    program(clinic, "purge", "cycle1", "--accept", str(model))
+    program(clinic, *handoff)
+    program(clinic, "purge", "cycle1", "--forget-key", "--confirm", ".asr-flywheel-purge.key")
+    assert not (clinic / ".asr-flywheel-purge.key").exists()
+    assert "unbroken" in program(clinic, "audit", "cycle1", "verify")
