@@ -198,6 +198,7 @@ def describe(plan: PurgePlan, shown: Sequence[ServerTrace]) -> dict[str, Any]:
         "rows": len(plan.selection.rows),
         "recordings": [str(path) for path in plan.selection.audio],
         "hard_links_elsewhere": plan.selection.outside,
+        "sources_not_touched": list(plan.selection.sources),
         "files": [
             {"path": str(change.path), "change": change.kind.value, "why": change.why}
             for change in plan.ordered
@@ -238,6 +239,8 @@ def _reach(plan: PurgePlan) -> Iterator[str]:
             f"{plan.selection.outside} hard links to the recordings lie in no folder that was "
             "looked at: name it with --folder"
         )
+    for source in plan.selection.sources:
+        yield f"source   {source}: an import read it; it is not touched"
     for model in plan.models:
         yield f"model    {model}"
     if any("trained" in model.roles for model in plan.models):

@@ -12,5 +12,8 @@ JOURNAL_NAME = ".asr-flywheel-purge.json"
 
 
 def is_purging(clinic: Path) -> bool:
-    """Return whether a purge of a clinic has begun and not ended."""
-    return (clinic / JOURNAL_NAME).exists()
+    """Return whether a purge of a clinic, or of the one around it, has begun and not ended.
+
+    ``labelled/cycle1`` is purged with the cycles beside ``labelled``.
+    """
+    return any((folder / JOURNAL_NAME).exists() for folder in (clinic, clinic.parent))

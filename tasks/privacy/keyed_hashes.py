@@ -86,7 +86,8 @@ def purged_before(clinic: Path, roles: RecordingRoles, recordings: Iterable[str]
         recordings: hashes of samples.
     """
     keyed = {keyed for keyed, role in roles.purged if role != "judged"}
-    key = read_key(clinic) if keyed else None
+    # Of labelled/cycle1 the key lies beside labelled.
+    key = (read_key(clinic) or read_key(clinic.parent)) if keyed else None
     if key is None:
         return frozenset()
     return frozenset(one for one in recordings if keyed_hash(key, one) in keyed)

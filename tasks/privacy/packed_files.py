@@ -8,10 +8,10 @@ import io
 import lzma
 import tarfile
 import zipfile
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tasks.privacy.traces import RecordingTraces
@@ -74,14 +74,18 @@ def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 content = archive.extractfile(member) if member.isfile() else None
                 yield member.name, content or io.BytesIO()
     else:
-        openers: dict[str, Callable[[Path], IO[bytes]]] = {
-            ".gz": gzip.GzipFile,
-            ".bz2": bz2.open,
-            ".xz": lzma.open,
-        }
-        with openers.get(path.suffix.lower(), _open)(path) as stream:
+        with _open(path) as stream:
             yield path.name, stream
 
 
 def _open(path: Path) -> IO[bytes]:
-    return path.open("rb")
+    """Open a file that is packed alone, or not at all."""
+    match path.suffix.lower():
+        case ".gz":
+            return cast("IO[bytes]", gzip.open(path, "rb"))
+        case ".bz2":
+            return bz2.open(path, "rb")
+        case ".xz":
+            return lzma.open(path, "rb")
+        case _:
+            return path.open("rb")

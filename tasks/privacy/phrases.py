@@ -84,6 +84,9 @@ class PurgedPhrases:
         for term in terms:
             for words in _views(term):
                 self.parts.discard(words)
+                self.whole.discard(words)
+                self.windows.discard(words)
+        self._sizes = None
 
     def is_whole(self, text: str) -> bool:
         """Return whether a value is a purged text and nothing else."""
@@ -127,7 +130,7 @@ class PurgedPhrases:
     @classmethod
     def from_dict(cls, kept: dict[str, list[list[str]]]) -> PurgedPhrases:
         """Return what a journal kept."""
-        return cls(*({tuple(words) for words in kept[name]} for name in _FIELDS))
-
-
-_FIELDS = ("whole", "windows", "parts")
+        whole, windows, parts = (
+            {tuple(words) for words in kept[name]} for name in ("whole", "windows", "parts")
+        )
+        return cls(whole, windows, parts)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
+from tasks.data.cycle_folder import FORMULARY_NAME, PHRASES_NAME
 from tasks.privacy import clinic_files
 from tasks.privacy.packed_files import PackedFileError, search_bytes, search_packed
 from tasks.privacy.scrub_rows import scrub_json, scrub_table
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 WORK_SUFFIXES = (".work", ".importing")
 """How the hidden folders of unfinished work end."""
+
+
+_TERMS = frozenset(
+    (FORMULARY_NAME, PHRASES_NAME, "terms.csv", "terms_without_rows.csv", "riva_word_boosting.json")
+)
+"""Lists of the clinic's terms: a row that says nothing but a term is not told by them."""
 
 
 class ChangeKind(StrEnum):
@@ -66,7 +73,7 @@ def plan_files(selection: PurgeSelection, files: Sequence[Path], mark: str) -> I
             yield FileChange(path, ChangeKind.REMOVE, "the recording")
     removed_folders: set[Path] = set()
     for path in files:
-        if path in audio or clinic_files.is_audio(path):
+        if path in audio or clinic_files.is_audio(path) or path.name in _TERMS:
             continue
         work = _work_folder(path)
         if work in removed_folders:

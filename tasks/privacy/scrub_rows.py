@@ -36,7 +36,7 @@ def scrub_json(text: str, file: Path, traces: RecordingTraces) -> str | None:
     kept = JsonScrubber(file, traces).scrub(document)
     if kept == document:
         return None
-    return json.dumps(kept, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    return json.dumps(kept, ensure_ascii=False, indent=2) + "\n"
 
 
 def _scrub_lines(text: str, file: Path, traces: RecordingTraces) -> str | None:
@@ -51,7 +51,7 @@ def _scrub_lines(text: str, file: Path, traces: RecordingTraces) -> str | None:
         kept = _role(row, traces) if is_roles else scrubber.scrub_row(row)
         if kept is not _DROPPED:
             same = kept == row
-            lines.append(line if same else json.dumps(kept, ensure_ascii=False, allow_nan=False))
+            lines.append(line if same else json.dumps(kept, ensure_ascii=False))
     changed = "\n".join(lines)
     return None if changed == text else changed
 
@@ -116,7 +116,7 @@ class JsonScrubber:
             return traces.hashes[text]
         if traces.is_path(text, self._file) or traces.phrases.is_whole(text) or traces.tells(text):
             return GONE
-        return traces.without_voice(text)
+        return traces.voice_name if text == traces.voice else traces.without_voice(text)
 
 
 def scrub_table(text: str, file: Path, traces: RecordingTraces) -> str | None:

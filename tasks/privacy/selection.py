@@ -62,6 +62,7 @@ class PurgeSelection:
         audio: the files of the recordings.
         samples: hashes of the recordings' samples, where they could be read.
         outside: hard links to the recordings that no folder holds that was looked at.
+        sources: recordings that an import cut the rows from; they are not touched.
     """
 
     label: str
@@ -70,6 +71,7 @@ class PurgeSelection:
     audio: tuple[Path, ...]
     samples: frozenset[str]
     outside: int
+    sources: tuple[str, ...] = ()
 
 
 def select(
@@ -216,6 +218,7 @@ def _with_copies(
         tuple(sorted(audio)),
         frozenset(samples),
         sum(links.values()) - counted,
+        tuple(sorted({str(entry["recording"]) for entry in _provenance_of(purged)})),
     )
 
 
@@ -233,16 +236,18 @@ def voice_hash(voice: str) -> str:
 
 def _recorded_samples(rows: Sequence[PurgeableRow]) -> set[str]:
     """Return the hashes of samples that imports wrote down, of recordings that may be gone."""
-    found: set[str] = set()
+    return {
+        str(entry["samples_sha256"]) for entry in _provenance_of(rows) if "samples_sha256" in entry
+    }
+
+
+def _provenance_of(rows: Sequence[PurgeableRow]) -> Iterator[dict[str, Any]]:
+    """Yield what imports wrote down of rows."""
     for provenance in sorted({row.manifest.with_name(_PROVENANCE) for row in rows}):
-        if provenance.is_file():
-            audio = {row.written for row in rows}
-            found |= {
-                str(entry["samples_sha256"])
-                for entry in clinic_files.rows_of(provenance)
-                if entry.get("audio_filepath") in audio and entry.get("samples_sha256")
-            }
-    return found
+        audio = {row.written for row in rows if row.manifest.parent == provenance.parent}
+        for entry in clinic_files.rows_of(provenance) if provenance.is_file() else ():
+            if entry.get("audio_filepath") in audio and "recording" in entry:
+                yield entry
 
 
 def _length(path: Path) -> tuple[int, int] | None:

@@ -159,10 +159,18 @@ class RecordingTraces:
         return named or self.phrases.may_hold(line)
 
     def without_voice(self, text: str) -> str:
-        """Return a text in which the purged voice has its keyed name."""
+        """Return a text in which the purged voice has its keyed name.
+
+        A name with a digit, a dash or an underscore is an id, and replaced wherever it stands. Any
+        other, such as "Doctor", may be a word: it is replaced where a cell or an element is it.
+        """
         if self.voice is None or self.voice not in text:
             return text
-        return re.sub(rf"(?<![\w-]){re.escape(self.voice)}(?![\w-])", self.voice_name, text)
+        name = re.escape(self.voice)
+        is_id = re.search(r"[\d_-]", self.voice) is not None
+        whole_cell = rf"(?<=[>|,\t])(\s*){name}(?=\s*[<|,\t\n])"
+        pattern = rf"(?<![\w-])(){name}(?![\w-])" if is_id else whole_cell
+        return re.sub(pattern, lambda match: match[1] + self.voice_name, text)
 
     def bytes_told(self) -> list[bytes]:
         """Return the byte strings by which a file of another tool's format is searched."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from typing import TYPE_CHECKING
@@ -203,9 +204,11 @@ def test_what_cannot_be_changed_is_named(tmp_path: Path) -> None:
     sha256 = hashing.sha256_file(cycle / "audio/0.wav")
     factories.write_tar(cycle / "export.tar", {"text": purge_cases.GOES.encode()})
     (cycle / "other.bin").write_bytes(b"\0" + sha256.encode())
+    (cycle / "log.gz").write_bytes(gzip.compress(f"said: {purge_cases.GOES}".encode()))
+    (cycle / "clean.gz").write_bytes(gzip.compress(b"nothing of it"))
     (cycle / "index.parquet").write_bytes(b"PAR1")
     plan = purge_it(cycle, recording="0")
-    assert {change.path.name for change in plan.left} == {"export.tar", "other.bin"}
+    assert {change.path.name for change in plan.left} == {"export.tar", "other.bin", "log.gz"}
     assert [path.name for path in plan.opaque] == ["index.parquet"]
 
 

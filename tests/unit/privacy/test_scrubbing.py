@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tasks.privacy import purge
 from tasks.privacy.purge_plan import change_text
 from tasks.privacy.scrub_texts import mark_page, scrub_page
 from tasks.privacy.traces import RecordingTraces
+from tests.support import factories, purge_cases
 
 GOES = "the porter brought mister heffalump upstairs with chest pain"
 HASH, KEYED = "a" * 64, "b" * 64
@@ -118,3 +120,26 @@ def test_a_page_of_another_form_is_not_left(traces: RecordingTraces) -> None:
     """Where no element can be cut out, the caller removes the page."""
     with pytest.raises(ValueError, match="no row of it can be cut out"):
         scrub_page(f"<body><title>{GOES}</title>{GOES}<p>x</p></body>", traces, "mark")
+
+
+@pytest.mark.parametrize(
+    ("voice", "text", "expected"),
+    [
+        ("doctor-7", "voice doctor-7 lost, doctor-70 did not", "voice V lost, doctor-70 did not"),
+        ("Doctor", "the Doctor came | Doctor | 3 |", "the Doctor came | V | 3 |"),
+        ("Doctor", "<bdi>Doctor</bdi> the Doctor", "<bdi>V</bdi> the Doctor"),
+    ],
+)
+def test_a_voices_name_is_replaced_where_it_is_one(voice: str, text: str, expected: str) -> None:
+    """A name that is a word too stays in texts."""
+    assert RecordingTraces(voice=voice, voice_name="V").without_voice(text) == expected
+
+
+def test_lists_of_terms_stay(tmp_path: Path) -> None:
+    """Also where a purged row said nothing but a term."""
+    cycle = purge_cases.make_clinic(tmp_path)
+    rows = [{"audio_filepath": "audio/0.wav", "text": "Aspirin."}]
+    factories.write_rows(cycle / "manifest.jsonl", rows)
+    (cycle / "formulary.txt").write_text("aspirin\n")
+    plan = purge.plan_purge(purge_cases.request(cycle, recording="0"), {}, dry=True)
+    assert cycle / "formulary.txt" not in plan.changes.by_path
