@@ -33,8 +33,11 @@ def test_artifacts_and_logs_are_listed_and_artifacts_deleted(site: Site, tmp_pat
     traces = purge.plan_purge(asked, {}, dry=True).selection.traces
     with prefect_site.speaking_to(site):
         show_row()
-        found = purge_server.find_traces(open_cycle(cycle), traces)
-        artifact, run = found
+        # Prefect's client sends a log a moment later.
+        prefect_site.wait_for(
+            lambda: len(purge_server.find_traces(open_cycle(cycle), traces)) == 2, 60
+        )
+        artifact, run = purge_server.find_traces(open_cycle(cycle), traces)
         assert (artifact.kind, artifact.name) == ("artifact", "purged-ward-parity")
         assert (run.kind, run.name, run.deletable) == ("flow run", "its log", False)
         assert purge_server.delete_artifacts([artifact]) == 1

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from asr_flywheel import cli
+from tasks.records import audit_log
 from tasks.records.store import LocalStore
 from tests.support import s3_server
 from tests.support.archive_cases import finished_cycle, tree

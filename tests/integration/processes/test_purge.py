@@ -6,6 +6,7 @@ the rows that judged, which stands in report, review page and leaderboard.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -17,10 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
+from asr_flywheel import cli
+from asr_flywheel.options import EXIT_BAD_INPUT
+from flows.config import CycleConfig
+from flows.finetune_cycle import prepare_run
 from tasks.common import hashing
+from tasks.common.errors import InputError
 from tasks.data import audio_probe
 from tasks.data.audio_probe import AudioFacts
+from tasks.data.cycle_folder import open_cycle
+from tasks.records import audit_log
 from tests.support import factories, stub_programs
 
 if TYPE_CHECKING:
@@ -75,11 +84,15 @@ def make_clinic(folder: Path) -> None:
     factories.write_rows(cycle / "per_sample.json", heard)
 
 
-def program(folder: Path, *arguments: str, code: int = 0) -> str:
-    """What the program prints, with the stub programs."""
-    done = stub_programs.run_command(folder, *arguments)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+def command(folder: Path, *arguments: str, code: int = 0) -> str:
+    """What the program prints, in this process and in a folder."""
+    with contextlib.chdir(folder):
+        done = CliRunner().invoke(cli.app, arguments)
+    said, ended = done.output, done.exit_code
+    if isinstance(done.exception, InputError):
+        said, ended = f"{said}{done.exception}", EXIT_BAD_INPUT
+    assert ended == code, (said, done.exception)
+    return said
 
 
 def planted(clinic: Path, audio: str) -> Planted:
@@ -120,21 +133,25 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clinic = tmp_path_factory.mktemp("ward")
     make_clinic(clinic)
     store = ("--store", str(clinic.with_name("kept")))
-    program(clinic, "run", "cycle1", *BASE, "--epochs", "2", "--boost", "auto", *store)
-    program(clinic, "report", "cycle2", "--review")
+    asked = ("run", "cycle1", *BASE, "--epochs", "2", "--boost", "auto", *store)
+    ended = stub_programs.run_command(clinic, *asked)
+    assert ended.returncode == 0, ended.stderr
+    command(clinic, "report", "cycle2", "--review")
     (clinic / "terms.csv").write_text("term,entity_category\n" + ",drug\n".join((*DRUGS, "")))
-    program(clinic, "label", "cycle1", "--terms", "terms.csv")
-    program(clinic, "handoff", "cycle1", "--even-if-not-kept")
-    program(clinic, "export", "cycle1", "exported", "--format", "kaldi")
+    command(clinic, "label", "cycle1", "--terms", "terms.csv")
+    command(clinic, "handoff", "cycle1", "--even-if-not-kept")
+    command(clinic, "export", "cycle1", "exported", "--format", "kaldi")
     return clinic
 
 
 @pytest.fixture
 def clinic(finished: Path, tmp_path: Path) -> Path:
     """A copy of it, with links as they are."""
-    copy = tmp_path / "ward"
+    copy = tmp_path / finished.name
     ignored = shutil.ignore_patterns("prefect")
     shutil.copytree(finished, copy, ignore=ignored)
+    record = copy / "cycle2/run.json"
+    record.write_text(record.read_text().replace(str(finished), str(copy)))
     shutil.copytree(finished.with_name("kept"), tmp_path / "kept")
     # A copied tree has no hard links any more; `label` makes them.
     for path in (copy / "labelled/cycle1").rglob("*.wav"):
@@ -212,7 +229,7 @@ def test_nothing_of_purged_recordings_is_left_but_keyed_hashes(clinic: Path) -> 
         kept = str(clinic.with_name("kept"))
         before = content(clinic)
         asked = ("purge", "cycle1", "--recording", audio, "--store", kept, "--no-server")
-        listed = program(clinic, *asked)
+        listed = command(clinic, *asked)
         assert "Nothing was changed." in listed
         assert content(clinic) == before
         for needle in recording.needles:
@@ -220,7 +237,7 @@ def test_nothing_of_purged_recordings_is_left_but_keyed_hashes(clinic: Path) -> 
         assert found_in(clinic.with_name("kept"), recording.text)
         for part in ("labelled/cycle1", "cycle5/audio/again.flac", ".killed.work", "review_cycle2"):
             assert part in listed, part
-        program(clinic, *asked, "--confirm", audio)
+        command(clinic, *asked, "--confirm", audio)
         for needle in recording.needles[1:]:
             assert found_in(clinic, needle) == [], needle
             assert found_in(clinic.with_name("kept"), needle) == [], needle
@@ -233,12 +250,11 @@ def test_nothing_of_purged_recordings_is_left_but_keyed_hashes(clinic: Path) -> 
         assert len(stays.splitlines()) == 1
         assert "another text, in two\nlines" in (clinic / "sheet/sheet.csv").read_text()
         assert "epoch 2" in next((clinic / "cycle1/models").glob("*/training.log")).read_text()
-    acts = [line["act"] for line in map(json.loads, (clinic / "audit.jsonl").open())]
+    acts = [line["act"] for line in audit_log.read_lines(clinic)]
     before_purge = ["run", "store-upload", "run", "label", "hand-off", "export"]
     assert acts == [*before_purge, "purge", "purge"]
-    assert "unbroken" in program(clinic, "audit", ".", "verify")
-    last = json.loads((clinic / "audit.jsonl").read_text().splitlines()[-1])
-    (keyed,) = last["ids"]["keyed_sha256"]
+    assert "unbroken" in command(clinic, "audit", ".", "verify")
+    (keyed,) = audit_log.read_lines(clinic)[-1]["ids"]["keyed_sha256"]
     assert found_in(clinic, keyed), "the model's list and the log have the keyed hash"
     assert (clinic / ".asr-flywheel-purge.key").stat().st_mode & 0o777 == 0o600
 
@@ -248,22 +264,24 @@ def test_what_stays_is_marked_and_a_model_refused_until_it_is_accepted(clinic: P
     audio = trained_row(clinic)
     before = json.loads((clinic / "cycle2/decision.json").read_text())
     quiet = ("--no-server", "--no-stores")
-    program(clinic, "purge", "cycle1", "--recording", audio, "--confirm", audio, *quiet)
+    command(clinic, "purge", "cycle1", "--recording", audio, "--confirm", audio, *quiet)
     (model,) = (clinic / "cycle1/models").glob("*/adapted_model.nemo")
     refused = "was trained on 1 recording that was purged since"
     handoff = ("handoff", "cycle1", "--even-if-not-kept")
-    assert refused in program(clinic, *handoff, code=2)
-    assert refused in program(clinic, "handoff", "--verify", "cycle2/handoff", code=2)
-    assert refused in program(clinic, "run", "cycle1", "--base", str(model), code=2)
-    assert "1 recording of this run's cycle was purged" in program(clinic, "history", ".")
-    program(clinic, "report", "cycle2")
+    assert refused in command(clinic, *handoff, code=2)
+    assert refused in command(clinic, "handoff", "--verify", "cycle2/handoff", code=2)
+    config = CycleConfig(cycle=clinic / "cycle1", base=str(model))
+    with pytest.raises(InputError, match=refused):
+        prepare_run(config, open_cycle(config.cycle))
+    assert "1 recording of this run's cycle was purged" in command(clinic, "history", ".")
+    command(clinic, "report", "cycle2")
     for name in ("report_cycle2.html", "leaderboard_cycle2.md"):
         assert "can no longer be recomputed" in (clinic / "cycle2" / name).read_text()
     after = json.loads((clinic / "cycle2/decision.json").read_text())
     assert after.pop("purged")["recordings"] == 1
     assert after["by"] == before["by"]
-    program(clinic, "purge", "cycle1", "--accept", str(model))
-    program(clinic, *handoff)
-    program(clinic, "purge", "cycle1", "--forget-key", "--confirm", ".asr-flywheel-purge.key")
+    command(clinic, "purge", "cycle1", "--accept", str(model))
+    command(clinic, *handoff)
+    command(clinic, "purge", "cycle1", "--forget-key", "--confirm", ".asr-flywheel-purge.key")
     assert not (clinic / ".asr-flywheel-purge.key").exists()
-    assert "unbroken" in program(clinic, "audit", "cycle1", "verify")
+    assert "unbroken" in command(clinic, "audit", "cycle1", "verify")
