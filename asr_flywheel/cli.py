@@ -17,6 +17,7 @@ from asr_flywheel.commands import (
     boost,
     doctor,
     exchange,
+    privacy,
     rehearse,
     rent,
     report,
@@ -36,7 +37,11 @@ app = typer.Typer(
     help="Fine-tune an ASR model on a clinic's vocabulary and measure whether it helped.",
 )
 # Without a name of their own, their commands are this program's.
-for group in (stages, exchange, boost, run, rent, report, archive, serving, site, doctor, rehearse):
+GROUPS = (
+    *(stages, exchange, boost, run, rent, report, archive, privacy, serving, site, doctor),
+    rehearse,
+)
+for group in GROUPS:
     app.add_typer(group.app)
 
 

@@ -310,6 +310,18 @@ class CycleConfig(BaseModel):
     )
 
     when_busy: WhenBusyField = WhenBusy.REFUSE
+    no_texts: bool = Field(
+        False,
+        title="No texts",
+        description="Logs and artifacts have counts, numbers of rows and codes in the place of "
+        "texts; also if the worker has ASR_FLYWHEEL_NO_TEXTS=1.",
+    )
+    no_audio: bool = Field(
+        False,
+        title="No audio",
+        description="The report has no recordings in it; also if the worker has "
+        "ASR_FLYWHEEL_NO_AUDIO=1.",
+    )
 
     @property
     def names(self) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.parameter_types import AbsolutePath
-from flows import artifacts, console, gpu_slots, resolve_parameters, transcribe_shards
+from flows import artifacts, audit, console, gpu_slots, resolve_parameters, transcribe_shards
 from flows.config import (
     AudioRootsField,
     ContainerBlockField,
@@ -31,6 +31,7 @@ from tasks.data.preflight import PreflightResult
 from tasks.evaluation.leaderboard import Leaderboard
 from tasks.models import catalog
 from tasks.models.catalog import RECOMMENDED
+from tasks.records.audit_log import AuditedAct
 from tasks.runtimes.base import Runtime
 from tasks.runtimes.container_settings import ContainerSettings
 from tasks.stages import evaluate as evaluation_stage
@@ -100,6 +101,7 @@ def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
     cycle = open_cycle(config.cycle)
     wait = config.when_busy is WhenBusy.WAIT
     with lock_cycle(cycle, (lambda: artifacts.waiting(cycle)) if wait else None):
+        audit.record(cycle, AuditedAct.TRANSCRIBE, model=config.model)
         target = evaluation_stage.evaluation_target(cycle, config.out)
         transcribe_shards.check(config.for_shards)
         model = catalog.resolve(config.model, trust=config.trust)

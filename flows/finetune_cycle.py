@@ -19,7 +19,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from blocks.stores import open_store
-from flows import artifacts, console, events, gpu_slots, resolve_parameters, transcribe_shards
+from flows import (
+    artifacts,
+    audit,
+    console,
+    events,
+    gpu_slots,
+    resolve_parameters,
+    transcribe_shards,
+)
 from flows.boosting_tasks import boost_models, require_boosting
 from flows.config import BaselineSource, CycleConfig, WhenBusy
 from flows.cycle_run import CycleRun
@@ -34,7 +42,7 @@ from flows.guardrail_tasks import (
 )
 from flows.prefect_helpers import is_transient_failure
 from flows.training_tasks import choosing_rows, train_and_choose
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing, privacy_settings
 from tasks.common.errors import InputError
 from tasks.data import joined_sentences
 from tasks.data.cycle_folder import PHRASES_NAME, Cycle, open_cycle
@@ -44,6 +52,7 @@ from tasks.data.joined_sentences import JoinedRow
 from tasks.data.nonspeech import NonspeechRecording
 from tasks.data.nonspeech import recordings as nonspeech_recordings
 from tasks.data.preflight import PreflightResult
+from tasks.data.row_reviews import review_files
 from tasks.data.training_set import TrainingSet
 from tasks.decision import evidence
 from tasks.decision.gate import GateResult
@@ -56,8 +65,10 @@ from tasks.evaluation.baseline import Baseline
 from tasks.evaluation.decoded_variants import DecodedVariants
 from tasks.evaluation.hypotheses import Hypothesis, write_hypotheses
 from tasks.evaluation.scoring import Scores, score
-from tasks.models import catalog
+from tasks.models import catalog, purge_marks
+from tasks.privacy.keyed_hashes import purged_before
 from tasks.records import archive, cycle_cost, run_record, verdict_ledger
+from tasks.records.audit_log import AuditedAct
 from tasks.records.store import Store
 from tasks.reporting.html import write_report
 from tasks.runtimes.job_seconds import TimedRuntime, run_seconds
@@ -100,7 +111,9 @@ def finetune_cycle(config: CycleConfig) -> CycleOutcome:
     wait = config.when_busy is WhenBusy.WAIT
     on_wait = (lambda: artifacts.waiting(cycle)) if wait else None
     with lock_cycle(cycle, on_wait, following=True):
-        return run_cycle(config, cycle)
+        audit.record(cycle, AuditedAct.RUN, base=config.base)
+        with privacy_settings.applied(no_texts=config.no_texts, no_audio=config.no_audio):
+            return run_cycle(config, cycle)
 
 
 def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
@@ -191,6 +204,13 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
         keep(run, store, shipped.model, decision)
     if not config.keep_tuned:
         choose.discard_tuned(shipped)
+    audit.record(
+        cycle,
+        AuditedAct.RUN,
+        base=config.base,
+        model_sha256=shipped.sha256,
+        verdict=decision.verdict.value,
+    )
     return CycleOutcome(gate, decision, cycle.next.path)
 
 
@@ -200,7 +220,9 @@ def prepare_run(config: CycleConfig, cycle: Cycle) -> CycleRun:
     Raises:
         InputError: no such model or block, or results that this run would overwrite.
     """
-    base_model = catalog.resolve(config.base, trust=config.trust)
+    base_model = purge_marks.require_accepted(
+        catalog.resolve(config.base, trust=config.trust), "as a base"
+    )
     runtime = resolve_parameters.make_runtime(config, config.stock_script)
     run_record.require_free(cycle.next)
     general = resolve_parameters.general_manifest(config)
@@ -265,7 +287,17 @@ def check_manifest(run: CycleRun) -> PreflightResult:
         keep_style=config.keep_style,
     )
     artifacts.warnings([str(finding) for finding in rows.warnings])
+    if rows.set_apart:
+        files = {path.name: hashing.sha256_file(path) for path in review_files(run.cycle)}
+        audit.record(run.cycle, AuditedAct.REVIEW, files=files, set_apart=dict(rows.set_apart))
     return rows
+
+
+def known_recordings(run: CycleRun, rows: PreflightResult) -> frozenset[str]:
+    """The recordings of the rows that must not judge a model tuned from the base."""
+    hashes = [row.audio_sha256 for row in rows.rows]
+    roles = training_run.roles_of(run.base_model)
+    return roles.seen | purged_before(run.cycle.path.parent, roles, hashes)
 
 
 @task(name="stratified-split", cache_policy=NO_CACHE)
@@ -277,7 +309,7 @@ def split_rows(run: CycleRun, rows: PreflightResult, general: GeneralSet | None)
         rows,
         config.validation_fraction,
         config.seed,
-        training_run.roles_of(run.base_model).seen,
+        known_recordings(run, rows),
         () if general is None else general.replay,
         by_term=config.hold_out_terms,
         selection=config.selection,
@@ -299,7 +331,7 @@ def cross_fit(
         return None, None
     shifts = run.shifts(len(rows.rows))
     variants = DecodedVariants(shifts, {}, {})
-    known = training_run.roles_of(run.base_model).seen
+    known = known_recordings(run, rows)
     replay = () if general is None else general.replay
     by_number = {row.utterance.row: row for row in rows.rows}
     before: list[Hypothesis] = []
@@ -552,4 +584,5 @@ def keep(run: CycleRun, store: Store, model: Path, decision: Decision) -> archiv
     )
     model_url = store.url(kept.prefix + model.relative_to(cycle.path.parent).as_posix())
     artifacts.kept(cycle.next, kept, model_url)
+    audit.record(cycle, AuditedAct.STORE_UPLOAD, to=kept.url, files=kept.files, sent=kept.sent)
     return kept

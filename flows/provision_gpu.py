@@ -20,6 +20,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.exceptions import TerminationSignal
 from prefect.states import Cancelled
 
+from flows import audit
 from flows.artifacts import artifact_key
 from flows.config import RuntimeName
 from flows.console import print_stage
@@ -34,6 +35,7 @@ from tasks.gpu_hosts import lease as leases
 from tasks.gpu_hosts.lease import Lease
 from tasks.gpu_hosts.providers import BrevSettings, NothingCreatedError
 from tasks.gpu_hosts.ssh import HostError
+from tasks.records.audit_log import AuditedAct
 from tasks.records.cost_ledger import RentalOutcome
 
 if TYPE_CHECKING:
@@ -84,6 +86,8 @@ def provision_gpu(config: RentConfig) -> Rental:
         if not confirmed(planned.lines(), config.answer_minutes * 60):
             print_stage("rent", NOTHING_CREATED)
             return Cancelled(message=NOTHING_CREATED)  # type: ignore[return-value]
+        to = planned.provider.provider
+        audit.record(planned.cycle, AuditedAct.EXPORT, to=f"rented host, {to}")
         return rent(config, planned)
 
 

@@ -11,12 +11,14 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.blocks.system import Secret
 
 from blocks.riva_endpoint import RivaEndpoint
-from flows import artifacts, console
+from flows import artifacts, audit, console
 from flows.serving_config import ServingConfig
 from tasks.common.errors import InputError
+from tasks.common.privacy_settings import for_log, hides_texts
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.cycle_lock import lock_cycle
 from tasks.models import catalog
+from tasks.records.audit_log import AuditedAct
 from tasks.serving import (
     boost_sweep,
     endpoint_transcription,
@@ -41,6 +43,7 @@ def validate_serving(config: ServingConfig) -> ParityReport:
         leaving = endpoint_transcription.outgoing_audio(plan.rows, endpoint)
         console.print_stage("serving", str(leaving))
         endpoint_transcription.require_consent(leaving, consent=config.audio_may_leave)
+        audit.record(cycle, AuditedAct.SERVING, to=endpoint.host, recordings=len(plan.rows))
         phrases = read_phrases(config, plan)
         client = Client(endpoint)
         try:
@@ -175,10 +178,11 @@ def compare(
     for line in report.not_compared:
         console.print_stage("", line)
     for cause in report.causes:
-        console.print_stage("", f"{cause.name.value}: {'; '.join(cause.evidence)}. {cause.remedy}.")
+        evidence = for_log("; ".join(cause.evidence))
+        console.print_stage("", f"{cause.name.value}: {evidence}. {cause.remedy}.")
     create_markdown_artifact(
         key=artifacts.artifact_key(plan.cycle, "serving-parity"),
         description=f"Serving parity, cycle {plan.cycle.number}: {report.verdict}",
-        markdown=report.as_markdown(),
+        markdown=report.as_markdown(texts=not hides_texts()),
     )
     return report

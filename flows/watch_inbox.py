@@ -14,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.parameter_types import AbsolutePath, StoreName
 from blocks.stores import open_store
-from flows import console, events
+from flows import audit, console, events
 from flows.config import CycleConfig, WhenBusy
 from flows.prefect_helpers import is_transient_failure
 from tasks.data.cycle_lock import CycleBusyError
 from tasks.records import inbox
+from tasks.records.audit_log import AuditedAct
 from tasks.records.store import Store
 
 if TYPE_CHECKING:
@@ -95,6 +96,9 @@ def take(config: WatchConfig, store: Store, arrival: inbox.Arrival) -> None:
     except CycleBusyError as busy:
         console.print_stage("inbox", f"left for the next look: {busy}")
         return
+    audit.record(
+        cycle, AuditedAct.STORE_DOWNLOAD, origin=store.url(arrival.prefix), rows=arrival.rows
+    )
     run = config.run_for(cycle.path)
     events.arrived(cycle, arrival, run.model_dump(mode="json", exclude_unset=True))
     inbox.remember(config.cycles, arrival)

@@ -53,7 +53,8 @@ def fetch(
     """Bring a cycle's files back from a store, and check every one of them."""
     from blocks.parameter_types import store_from_here
     from blocks.stores import open_store
-    from tasks.records import archive
+    from tasks.records import archive, audit_log
+    from tasks.records.audit_log import AuditedAct
 
     place = open_store(store_from_here(store))
     found = [one for one in archive.runs(place, cycle) if run in {None, one.run}]
@@ -62,4 +63,11 @@ def fetch(
             f"{cycle}: the store has no complete run of it{f' with id {run}' if run else ''}. "
             f"Fix: see what there is with `asr-flywheel runs {store}`."
         )
-    archive.fetch(place, found[0], directory, typer.echo)
+    targets = archive.fetch(place, found[0], directory, typer.echo)
+    audit_log.record(
+        directory.absolute(),
+        AuditedAct.STORE_DOWNLOAD,
+        f"cycle{found[0].cycle}",
+        origin=place.url(found[0].prefix),
+        files=len(targets),
+    )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 GeneralOption = Annotated[Path | None, CYCLE.declare("general")]
+NoAudioOption = Annotated[bool, CYCLE.declare("no_audio")]
 
 
 @app.command()
@@ -69,6 +70,7 @@ def boost(
     runtime: RuntimeOption = DEFAULTS.runtime,
     image: ImageOption = DEFAULTS.container.image,
     trust: TrustOption = False,
+    no_audio: NoAudioOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure what boosting a base with phrases gives, without training."""
@@ -76,9 +78,12 @@ def boost(
     from flows import resolve_parameters
     from flows.config import CycleConfig
     from flows.cycle_run import CycleRun
+    from tasks.common import privacy_settings
     from tasks.data.cycle_folder import PHRASES_NAME, open_cycle
     from tasks.data.cycle_lock import lock_cycle
-    from tasks.models import catalog
+    from tasks.models import catalog, purge_marks
+    from tasks.records import audit_log
+    from tasks.records.audit_log import AuditedAct
     from tasks.reporting.html.boost_page import write_boost_page
     from tasks.runtimes.container_settings import ContainerSettings
     from tasks.runtimes.job_seconds import TimedRuntime
@@ -110,7 +115,9 @@ def boost(
     }
     config = validated(CycleConfig, given)
     folder = open_cycle(config.cycle)
-    model = catalog.resolve(config.base, trust=config.trust)
+    model = purge_marks.require_accepted(
+        catalog.resolve(config.base, trust=config.trust), "for boosting"
+    )
     full_recipe = resolve_parameters.full_recipe(config)
     checked = prepare.check(
         folder, model, full_recipe, config.audio_roots, keep_style=config.keep_style
@@ -155,6 +162,7 @@ def boost(
         say(note)
     place.check(say)
     with lock_cycle(folder):
+        audit_log.record(folder.path.parent, AuditedAct.BOOST, folder.path.name, base=config.base)
         result = boost_stage.measure_boosting(
             model,
             lists,
@@ -165,17 +173,15 @@ def boost(
             report=say,
         )
         content = boost_stage.write_result(folder, config.base, model, result)
-        page = write_boost_page(folder, content)
+        with privacy_settings.applied(no_audio=no_audio):
+            page = write_boost_page(folder, content)
     if as_json:
         print_json(content)
         return
-    _print_result(result)
-    typer.echo(f"{folder.path / prepare.BOOSTING_NAME}")
-    typer.echo(f"{folder.path / PHRASES_NAME}")
-    typer.echo(f"{page}")
+    _print_result(result, (folder.path / prepare.BOOSTING_NAME, folder.path / PHRASES_NAME, page))
 
 
-def _print_result(result: BoostingResult) -> None:
+def _print_result(result: BoostingResult, written: tuple[Path, ...]) -> None:
     from tasks.stages import boosting_evidence, boosting_figures, boosting_inputs
 
     lists, rows = result.lists, result.rows
@@ -194,3 +200,5 @@ def _print_result(result: BoostingResult) -> None:
     typer.echo(f"{judged.decision.verdict.value} (by {judged.decision.basis} rows)")
     for reason in (*judged.decision.reasons, judged.decision.fragility):
         typer.echo(f"- {reason}")
+    for path in written:
+        typer.echo(str(path))

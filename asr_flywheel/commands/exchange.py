@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _REFUSE, _LEAVE_OUT = "refuse", "leave-out"
+_TIER, _FILE = "tier", "file"
 
 
 @app.command(name="import")
@@ -63,6 +64,13 @@ def import_command(
     tier: Annotated[
         list[str] | None, typer.Option(help="Only this tier of annotations. Repeatable.")
     ] = None,
+    voice_id: Annotated[
+        str,
+        typer.Option(
+            "--voice-id",
+            help="Of TextGrids: tier, or file where tiers are roles such as Doctor and Patient.",
+        ),
+    ] = _TIER,
     pause: Annotated[
         float, typer.Option(min=0.05, help="Seconds of silence that end a row of a CTM.")
     ] = 0.5,
@@ -85,9 +93,13 @@ def import_command(
 
     from tasks.data.importers.import_settings import ImportSettings
     from tasks.data.importers.importing import import_source
+    from tasks.records import audit_log
+    from tasks.records.audit_log import AuditedAct
 
     if faulty not in {_REFUSE, _LEAVE_OUT}:
         raise InputError(f"--faulty {faulty}: is neither {_REFUSE} nor {_LEAVE_OUT}.")
+    if voice_id not in {_TIER, _FILE}:
+        raise InputError(f"--voice-id {voice_id}: is neither {_TIER} nor {_FILE}.")
     notes: list[str] = []
 
     def note(line: str) -> None:
@@ -106,6 +118,7 @@ def import_command(
             part=part,
             tiers=tuple(tier or ()),
             pause=pause,
+            voice_of_file=voice_id == _FILE,
             note=note,
         ),
         channels=_channel_rule(channel or []),
@@ -116,6 +129,13 @@ def import_command(
     )
     summary = import_source(
         source, cycle, settings, command=sys.argv, report=lambda line: typer.echo(line, err=True)
+    )
+    audit_log.record(
+        cycle.absolute().parent,
+        AuditedAct.IMPORT,
+        cycle.name,
+        format=summary.format,
+        rows=summary.rows,
     )
     if as_json:
         print_json(asdict(summary))
@@ -189,8 +209,15 @@ def export(
     """Write a cycle's rows and recordings in another tool's format."""
     from tasks.data.cycle_folder import open_cycle
     from tasks.data.exporters.exporting import export_cycle
+    from tasks.records import audit_log
+    from tasks.records.audit_log import AuditedAct
 
-    typer.echo(f"{out}: {export_cycle(open_cycle(cycle), format_name, out)} rows")
+    folder = open_cycle(cycle)
+    rows = export_cycle(folder, format_name, out)
+    audit_log.record(
+        folder.path.parent, AuditedAct.EXPORT, folder.path.name, format=format_name, rows=rows
+    )
+    typer.echo(f"{out}: {rows} rows")
 
 
 @app.command()
@@ -213,12 +240,21 @@ def label(
     from tasks.data.cycle_folder import open_cycle
     from tasks.data.labelling import labelled_cycle
     from tasks.data.labelling.formulary import read_terms_table
+    from tasks.records import audit_log
+    from tasks.records.audit_log import AuditedAct
 
     folder = open_cycle(cycle)
     default = folder.path.parent / labelled_cycle.DEFAULT_FOLDER / folder.path.name
     target = default if out is None else out.expanduser().absolute()
     labelled_cycle.check_out(folder, target)
     summary = labelled_cycle.label_cycle(folder, read_terms_table(terms), terms, target, sys.argv)
+    audit_log.record(
+        folder.path.parent,
+        AuditedAct.LABEL,
+        folder.path.name,
+        rows=summary.rows,
+        general=summary.general,
+    )
     if as_json:
         print_json({**asdict(summary), "notes": summary.notes})
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr_flywheel.options import JsonOption, print_json
+from asr_flywheel.options import CYCLE, JsonOption, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,19 +26,22 @@ def report(
         bool,
         typer.Option("--review", help="Also write a page on which you mark the worst rows."),
     ] = False,
+    no_audio: Annotated[bool, CYCLE.declare("no_audio")] = False,
 ) -> None:
     """Make a finished run's report and figures again, in its folder."""
+    from tasks.common import privacy_settings
     from tasks.data.cycle_folder import open_cycle
     from tasks.records import run_record
     from tasks.reporting.html import write_report, write_review
 
     folder = open_cycle(cycle)
     record = run_record.read(folder)
-    written = write_report(folder, record)
-    run_record.add_files(folder, written)
-    if review:
-        # Not in the record: its marks change, and the run did not make it.
-        written.append(write_review(folder, record))
+    with privacy_settings.applied(no_audio=no_audio):
+        written = write_report(folder, record)
+        run_record.add_files(folder, written)
+        if review:
+            # Not in the record: its marks change, and the run did not make it.
+            written.append(write_review(folder, record))
     for path in written:
         typer.echo(str(path))
 
@@ -63,6 +66,9 @@ def history(
     console.print(_trend(found), soft_wrap=False)
     for line in (*found.comparisons, *found.advice):
         console.print(f"- {line}", markup=False)
+    for turn in found.turns:
+        if turn.purged is not None:
+            console.print(f"- Cycle {turn.cycle}: {turn.purged}", markup=False)
     best = found.champion
     name = "none was kept" if best is None else f"cycle {best.cycle}'s model, {best.model}"
     console.print(f"Champion: {name}", markup=False)

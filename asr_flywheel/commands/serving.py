@@ -113,8 +113,10 @@ def handoff(
 
 
 def _verify(folder: Path, *, as_json: bool) -> None:
+    from tasks.models import purge_marks
     from tasks.serving import handoff_package
 
+    purge_marks.require_accepted(folder / handoff_package.RECORD_NAME, "for serving")
     checked = handoff_package.verify(folder)
     if as_json:
         print_json({"folder": str(folder), "checked": checked})
@@ -139,16 +141,28 @@ def _describe(model: str, decoder: str | None, *, as_json: bool) -> None:
 def _write(
     cycle: Path, decoder: str | None, out: Path | None, *, even_if_not_kept: bool, as_json: bool
 ) -> None:
+    from tasks.common import hashing
     from tasks.data.cycle_folder import open_cycle
+    from tasks.models import purge_marks
+    from tasks.records import audit_log
+    from tasks.records.audit_log import AuditedAct
     from tasks.serving import handoff_package
 
     tuned = handoff_package.find_tuned(open_cycle(cycle))
+    purge_marks.require_accepted(tuned.model, "for hand-off")
     found = _accepted(
         handoff_package.judge_tuned(tuned, decoder, even_if_not_kept=even_if_not_kept),
         as_json=as_json,
     )
     folder = out or tuned.evaluated.path / handoff_package.FOLDER_NAME
     record = handoff_package.write(tuned, found, folder)
+    audit_log.record(
+        tuned.evaluated.path.parent,
+        AuditedAct.HANDOFF,
+        tuned.evaluated.path.name,
+        model=tuned.model.parent.name,
+        model_sha256=hashing.sha256(tuned.model),
+    )
     checked = handoff_package.verify(folder)
     if as_json:
         print_json({**found.as_dict(), "folder": str(folder), "record": str(record)})

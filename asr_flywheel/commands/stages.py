@@ -200,11 +200,16 @@ def tags(
     manifest: Annotated[Path, typer.Argument(help="The manifest to copy.")],
     out: Annotated[Path, typer.Option("--out", help="Where the copy goes.")],
     drop: Annotated[TagChoice, typer.Option("--drop", help="The tag, or the row that holds it.")],
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", help="Only rows with this tag, such as '<UNIN/>'. Repeatable."),
+    ] = None,
 ) -> None:
     """Copy a manifest without tags such as (noise), (inaudible) and speakers' labels."""
     from tasks.data import transcript_tags
 
-    tagged, rows = transcript_tags.rewrite(manifest, out, drop)
+    only = frozenset(name.casefold() for name in tag or ())
+    tagged, rows = transcript_tags.rewrite(manifest, out, drop, only)
     typer.echo(f"{out}: {rows} rows; {tagged} rows of {manifest.name} held a tag")
 
 

@@ -20,7 +20,7 @@ from tasks.evaluation import baseline as baselines
 from tasks.gpu_hosts import gpu_prices, upload
 from tasks.gpu_hosts.providers import BrevSettings, SshHostSettings
 from tasks.gpu_hosts.upload import UploadPlan
-from tasks.models import catalog
+from tasks.models import catalog, purge_marks
 from tasks.records import run_record
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.stages import prepare
@@ -154,7 +154,7 @@ def _check_movable(run: CycleConfig) -> None:
 def _own_base(name: str, *, trust: bool) -> Path | None:
     """The file of a base that is here already; None for one that the host will fetch."""
     if name in catalog.SHIPPED or Path(name).expanduser().is_file():
-        return catalog.resolve(name, trust=trust)
+        return purge_marks.require_accepted(catalog.resolve(name, trust=trust), "as a base")
     return None
 
 

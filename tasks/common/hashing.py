@@ -47,6 +47,11 @@ def record_hash(path: Path, digest: str) -> None:
     _keep(_entry(path), {"path": str(path), "state": _state(path), "sha256": digest})
 
 
+def forget(path: Path) -> None:
+    """Forget a file's hash, since the file is gone."""
+    _entry(path).unlink(missing_ok=True)
+
+
 def _state(path: Path) -> dict[str, int]:
     stat = path.stat()
     return {

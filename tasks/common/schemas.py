@@ -31,6 +31,7 @@ class Schema(StrEnum):
     LEASE = "asr-flywheel-lease/1"
     BOOST = "asr-flywheel-boost/1"
     REVIEW = "asr-flywheel-review/1"
+    PURGED = "asr-flywheel-purged/1"
 
     def mark(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the document with its schema as the first key."""

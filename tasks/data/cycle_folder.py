@@ -112,6 +112,18 @@ def cycle_folders(clinic: Path) -> list[Path]:
     )
 
 
+def clinic_folder(path: Path) -> Path:
+    """Return the folder of cycles: of a cycle's folder its parent, else the folder itself.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    absolute = path.expanduser().absolute()
+    if not absolute.is_dir():
+        raise InputError(f"{path}: there is no such folder. Fix: name a folder of cycles, or one.")
+    return absolute.parent if cycle_number(absolute.name) is not None else absolute
+
+
 def clinic_of(cycle: Cycle) -> str:
     """Return the clinic's name, from the folder of cycles: small letters, digits and dashes."""
     return _SLUG.sub("-", cycle.path.parent.name.lower()).strip("-") or "cycles"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
+from tasks.data.purge_journal import JOURNAL_NAME, is_purging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +29,11 @@ class CycleBusyError(InputError):
 
 @contextmanager
 def lock_cycle(
-    cycle: Cycle, on_wait: Callable[[], None] | None = None, *, following: bool = False
+    cycle: Cycle,
+    on_wait: Callable[[], None] | None = None,
+    *,
+    following: bool = False,
+    purging: bool = False,
 ) -> Iterator[None]:
     """Lock a cycle's folder for this run; the kernel releases the lock if the process dies.
 
@@ -40,9 +45,11 @@ def lock_cycle(
         cycle: whose folder.
         on_wait: is called once before waiting for another run; None: do not wait.
         following: keep cycle N+1 too, because results are written there.
+        purging: whether it is a purge that asks; all else waits for a purge to be finished.
 
     Raises:
         BusyError: another run works on one of them, and this one shall not wait.
+        InputError: a purge was interrupted.
     """
     with ExitStack() as open_files:
         locks = [_folder_lock(cycle, open_files)]
@@ -58,6 +65,11 @@ def lock_cycle(
             on_wait()
             while not _take_locks(locks):
                 time.sleep(_LOOK_EVERY_S)
+        if not purging and is_purging(cycle.path.parent):
+            raise InputError(
+                f"{cycle.path.parent / JOURNAL_NAME}: a purge was interrupted, and the cycles are "
+                "not whole. Fix: give the same `asr-flywheel purge` command again, which ends it."
+            )
         yield
 
 

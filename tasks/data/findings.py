@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from tasks.common import privacy_settings
 from tasks.common.errors import InputError
+from tasks.common.privacy_settings import NO_TEXTS_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,6 +40,8 @@ class ManifestFinding:
 
     def __str__(self) -> str:
         where = f"row {self.row}: " if self.row is not None else ""
+        if privacy_settings.hides_texts():
+            return f"{where}{self.code} (its text is hidden: {NO_TEXTS_VARIABLE})"
         shortened = (
             self.value if len(self.value) <= _LONGEST_VALUE else self.value[:_LONGEST_VALUE] + "…"
         )

@@ -16,6 +16,7 @@ from tasks.data.manifest import read_manifest, write_manifest
 from tasks.data.text_normalizer import contains_words, normalise
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from pathlib import Path
 
 _SOUNDS = (
@@ -65,7 +66,9 @@ def drop_tags(text: str) -> str:
     return " ".join(_TAG.sub(" ", text).split())
 
 
-def rewrite(manifest: Path, out: Path, choice: TagChoice) -> tuple[int, int]:
+def rewrite(
+    manifest: Path, out: Path, choice: TagChoice, only: Container[str] = ()
+) -> tuple[int, int]:
     """Write a copy of a manifest without tags.
 
     Args:
@@ -73,6 +76,8 @@ def rewrite(manifest: Path, out: Path, choice: TagChoice) -> tuple[int, int]:
         out: where the copy goes.
         choice: whether the tag goes, or the row that holds it. A row of which no word is left, or
             one of whose terms stood in the tag, goes in either case.
+        only: tags as they are written, in any case; rows with other tags alone stay as they are.
+            All tags, where none is named.
 
     Returns:
         The rows with a tag, and the rows of the copy.
@@ -86,7 +91,8 @@ def rewrite(manifest: Path, out: Path, choice: TagChoice) -> tuple[int, int]:
     kept = []
     tagged = 0
     for row in rows:
-        if not find_tags(row.text):
+        tags = find_tags(row.text)
+        if not tags or (only and not any(tag.casefold() in only for tag in tags)):
             kept.append(row)
             continue
         tagged += 1

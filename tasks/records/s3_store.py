@@ -26,7 +26,15 @@ from botocore.exceptions import (
     MetadataRetrievalError,
 )
 
-from tasks.records.store import PROBE, StoreError, disk, receive, require_kept, require_unchanged
+from tasks.records.store import (
+    PROBE,
+    StoredVersion,
+    StoreError,
+    disk,
+    receive,
+    require_kept,
+    require_unchanged,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +119,7 @@ class S3Store:
 
     def put(self, key: str, path: Path, sha256: str) -> bool:
         """Send it, in parts if it is large; S3 shows an object only when it is whole."""
-        if self._sha256_of(key) == sha256:
+        if self.sha256_of(key) == sha256:
             return False
         with disk(path), self._convert_errors(key):
             if path.stat().st_size <= self.part_bytes:
@@ -120,7 +128,7 @@ class S3Store:
                 self._put_whole(key, content, sha256)
             else:
                 self._put_parts(key, path, sha256)
-        if self._sha256_of(key) != sha256:
+        if self.sha256_of(key) != sha256:
             # An upload that somebody began with another content was taken up again.
             with self._convert_errors(key):
                 self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
@@ -154,7 +162,51 @@ class S3Store:
                 for item in page.get("Contents", []):
                     yield item["Key"].removeprefix(self.prefix)
 
-    def _sha256_of(self, key: str) -> str | None:
+    def versions(self, prefix: str) -> Iterator[StoredVersion]:
+        """List all versions and delete markers of the bucket."""
+        with self._convert_errors(prefix):
+            pages = self.client.get_paginator("list_object_versions").paginate(
+                Bucket=self.bucket, Prefix=self.prefix + prefix
+            )
+            for page in pages:
+                for kind in ("Versions", "DeleteMarkers"):
+                    for item in page.get(kind, []):
+                        yield StoredVersion(
+                            item["Key"].removeprefix(self.prefix),
+                            item["VersionId"],
+                            int(item.get("Size", 0)),
+                            newest=bool(item["IsLatest"]),
+                            marker=kind == "DeleteMarkers",
+                        )
+
+    def read_version(self, version: StoredVersion) -> bytes:
+        """Fetch a version."""
+        with self._convert_errors(version.key):
+            response = self.client.get_object(
+                Bucket=self.bucket, Key=self.prefix + version.key, VersionId=version.version
+            )
+            return bytes(response["Body"].read())
+
+    def erase(self, version: StoredVersion) -> None:
+        """Delete a version by its id, which leaves no delete marker."""
+        with self._convert_errors(version.key):
+            self.client.delete_object(
+                Bucket=self.bucket, Key=self.prefix + version.key, VersionId=version.version
+            )
+
+    def abort_uploads(self, key: str) -> None:
+        """Abort the unfinished uploads of a key."""
+        with self._convert_errors(key):
+            listing = self.client.list_multipart_uploads(
+                Bucket=self.bucket, Prefix=self.prefix + key
+            )
+            for upload in listing.get("Uploads", []):
+                if upload["Key"] == self.prefix + key:
+                    self.client.abort_multipart_upload(
+                        Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+
+    def sha256_of(self, key: str) -> str | None:
         """Return the hash that an object was kept with; None if there is no object."""
         with self._convert_errors(key):
             try:

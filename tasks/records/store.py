@@ -7,6 +7,7 @@ back.
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
 import uuid
@@ -34,6 +35,25 @@ class StoreError(FlywheelError):
     def __init__(self, message: str, *, transient: bool = False) -> None:
         self.transient = transient
         super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """One version of an object.
+
+    Attributes:
+        key: the object's.
+        version: the store's name for it; None in a store without versions.
+        bytes: its size.
+        newest: whether it is what reading the key gives.
+        marker: whether it only says that the object was deleted.
+    """
+
+    key: str
+    version: str | None
+    bytes: int
+    newest: bool
+    marker: bool = False
 
 
 class Store(Protocol):
@@ -79,6 +99,41 @@ class Store(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List the keys that begin so, in order.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+
+    def versions(self, prefix: str) -> Iterator[StoredVersion]:
+        """List all versions of the keys that begin so, also of those that were deleted.
+
+        Raises:
+            StoreError: the store does not answer, or does not let its versions be listed.
+        """
+
+    def read_version(self, version: StoredVersion) -> bytes:
+        """Read a version of a small object.
+
+        Raises:
+            StoreError: it is not there.
+        """
+
+    def erase(self, version: StoredVersion) -> None:
+        """Remove a version for good; one that is gone already is no error.
+
+        Raises:
+            StoreError: the store refuses it, such as for a lock.
+        """
+
+    def abort_uploads(self, key: str) -> None:
+        """Remove the parts of uploads of a key that never ended.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+
+    def sha256_of(self, key: str) -> str | None:
+        """Return the hash of an object's content; None if there is no object.
 
         Raises:
             StoreError: the store does not answer.
@@ -134,6 +189,37 @@ class LocalStore:
             key = path.relative_to(self.root).as_posix()
             if path.is_file() and not path.name.startswith(".") and key.startswith(prefix):
                 yield key
+
+    def versions(self, prefix: str) -> Iterator[StoredVersion]:
+        """List the files: a folder has one version of each."""
+        for key in self.keys(prefix):
+            yield StoredVersion(key, None, (self.root / key).stat().st_size, newest=True)
+
+    def read_version(self, version: StoredVersion) -> bytes:
+        """Read a file."""
+        return self.read(version.key)
+
+    def erase(self, version: StoredVersion) -> None:
+        """Remove a file, and the folders that it leaves empty."""
+        path = self.root / version.key
+        with disk(path):
+            path.unlink(missing_ok=True)
+            folder = path.parent
+            while folder != self.root and folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+                folder = folder.parent
+
+    def abort_uploads(self, key: str) -> None:
+        """Remove what a killed copy left beside the file's place."""
+        path = self.root / key
+        with disk(path):
+            for part in path.parent.glob(f".{glob.escape(path.name[:100])}.*"):
+                part.unlink(missing_ok=True)
+
+    def sha256_of(self, key: str) -> str | None:
+        """Hash a file."""
+        path = self.root / key
+        return hashing.sha256_file(path) if path.is_file() else None
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from tasks.evaluation import diff
 from tasks.evaluation.incremental_scoring import counted_n
 from tasks.evaluation.statistics import ends
 from tasks.records import cost_ledger, run_record
+from tasks.records.purge_notes import describe_purged
 from tasks.training.progress import overfit
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Turn:
         usd: what hosts for the tuned cycle have cost; None where nothing was rented.
         value: the tuned model's share of the shipped weights; None in a run of an older version.
         strict_table: which table the strict view read; None in a run of an older version.
+        purged: that figures rest on purged recordings, in a sentence; None where they do not.
     """
 
     cycle: int
@@ -74,6 +76,7 @@ class Turn:
     usd: float | None
     value: float | None = None
     strict_table: Mapping[str, str] | None = None
+    purged: str | None = None
 
     @property
     def kept(self) -> bool:
@@ -124,6 +127,7 @@ class Turn:
             "model": self.model,
             "shipped_value": self.value,
             "strict_table": None if self.strict_table is None else dict(self.strict_table),
+            "purged": self.purged,
         }
 
 
@@ -328,6 +332,7 @@ def _read_turn(cycle: Cycle, costs: Mapping[int, float], problems: list[str]) ->
             usd=costs.get(cycle.number - 1),
             value=record["sft"].get("value"),
             strict_table=record.get("strict_table"),
+            purged=describe_purged(record),
         )
     except (KeyError, TypeError) as wrong:
         raise InputError(

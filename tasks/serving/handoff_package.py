@@ -19,7 +19,7 @@ from tasks.common.errors import InputError
 from tasks.data.cycle_folder import PHRASES_NAME
 from tasks.decision.verdict import Verdict
 from tasks.evaluation.hypotheses import read_hypotheses
-from tasks.models import catalog
+from tasks.models import catalog, purge_marks
 from tasks.models.catalog import Base, Status
 from tasks.records import run_record
 from tasks.serving import model_card, riva_build, single_head, word_boosting
@@ -171,6 +171,9 @@ def write(tuned: Tuned, accepted: Accepted, folder: Path) -> Path:
         atomic_files.write_text(work / CARD_NAME, model_card.render(facts))
         boosting = _write_phrases(tuned, accepted, work)
         lists = () if boosting is None else (PHRASES_NAME, word_boosting.REQUEST_NAME)
+        if (mark := purge_marks.read_mark(tuned.model)) is not None:
+            # A person accepted the model; the next stage is to know it, too.
+            atomic_files.write_json(work / purge_marks.MARK_NAME, mark.as_dict())
         content = (training_run.MODEL_NAME, *scripts, CARD_NAME, *lists)
         atomic_files.write_json(
             work / RECORD_NAME,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, neighbour_stages
+from tasks.common.privacy_settings import HIDDEN, for_log
 from tasks.common.schemas import Schema
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.scoring import score
@@ -133,8 +134,8 @@ class ParityReport:
             "differences": [_row(row) for row in _sort_worst_first(self.comparison)],
         }
 
-    def as_markdown(self) -> str:
-        """Return the report as Markdown."""
+    def as_markdown(self, *, texts: bool = True) -> str:
+        """Return the report as Markdown; without texts for a log or an artifact."""
         comparison = self.comparison
         parts = [
             f"# Serving parity, cycle {self.cycle}: {self.verdict}",
@@ -151,7 +152,8 @@ class ParityReport:
             ),
         ]
         if self.causes:
-            parts += ["## Why they differ", *(_cause(cause) for cause in self.causes)]
+            causes = [_cause(cause) for cause in self.causes]
+            parts += ["## Why they differ", *(causes if texts else map(for_log, causes))]
         if self.probes:
             lines = ((probe.probe.name, probe.probe.against, probe.edits) for probe in self.probes)
             head = ("changed audio, sent again", "compared with", "differing words")
@@ -160,7 +162,12 @@ class ParityReport:
         if self.boosting is not None:
             parts += _boosting(self.boosting)
         if worst := _sort_worst_first(comparison)[:_SHOWN_ROWS]:
-            lines4 = ((row.audio, row.kind.value, row.offline.hyp, row.served) for row in worst)
+            lines4 = (
+                (row.audio, row.kind.value, row.offline.hyp, row.served)
+                if texts
+                else (HIDDEN, row.kind.value, HIDDEN, HIDDEN)
+                for row in worst
+            )
             title = f"## Rows that differ ({len(worst)} of {len(_sort_worst_first(comparison))})"
             parts += [title, _table(("audio", "how", "offline", "served"), lines4)]
         return "\n\n".join(parts) + "\n"

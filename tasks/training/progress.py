@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tasks.common import atomic_files, privacy_settings
 from tasks.runtimes.failures import Fault, FaultError, fault_of
 
 if TYPE_CHECKING:
@@ -99,6 +100,19 @@ class Events:
         for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True):
             if line.endswith("\n"):
                 yield json.loads(line)
+
+
+def is_said(line: str) -> bool:
+    """Return whether a line of NeMo's log holds a reference or a hypothesis."""
+    return "reference:" in line or "predicted:" in line
+
+
+def hide_texts(log: Path) -> None:
+    """Take references and hypotheses out of a training's log, where a site hides texts."""
+    if not privacy_settings.hides_texts() or not log.is_file():
+        return
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    atomic_files.write_text(log, "\n".join(line for line in lines if not is_said(line)))
 
 
 class UnkCollapseDetector:
@@ -223,5 +237,8 @@ def check_outcome(
 def _tail(log: Path) -> str:
     if not log.is_file():
         return ""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    if privacy_settings.hides_texts():
+        lines = [line for line in lines if not is_said(line)]
+    lines = lines[-_LOG_TAIL_LINES:]
     return "the end of its log:\n" + "\n".join(f"  {line}" for line in lines)

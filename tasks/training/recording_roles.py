@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 NAME = "recording_roles.jsonl"
 TRAINED_NAME = "trained_recordings.txt"
 """The trained recordings alone, a hash a line: all that models of version 0.2 and older carry."""
+KEYED = "keyed_sha256"
+"""What a line has in the place of the hash once its recording was purged (docs/privacy.md)."""
 _ROLES = ("trained", "chose", "judged")
 
 
@@ -32,11 +34,13 @@ class RecordingRoles:
         trained: recordings that were trained on.
         chose: recordings that chose a checkpoint or a mixture, and were not trained on.
         verdicts: by recording, how many verdicts it has given.
+        purged: keyed hash and role of recordings that were purged since; they are handed on.
     """
 
     trained: frozenset[str] = frozenset()
     chose: frozenset[str] = frozenset()
     verdicts: Mapping[str, int] = field(default_factory=dict)
+    purged: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def seen(self) -> frozenset[str]:
@@ -58,6 +62,7 @@ class RecordingRoles:
             all_trained,
             (self.chose | frozenset(chose)) - all_trained,
             dict(Counter(self.verdicts) + Counter(frozenset(judged))),
+            self.purged,
         )
 
     def verdicts_of(self, recordings: Iterable[str]) -> int:
@@ -73,6 +78,7 @@ class RecordingRoles:
                 {"audio_sha256": one, "role": "judged", "verdicts": self.verdicts[one]}
                 for one in sorted(self.verdicts)
             ),
+            *({KEYED: keyed, "role": role} for keyed, role in sorted(self.purged)),
         ]
         atomic_files.write_jsonl(folder / NAME, rows)
         text = "".join(f"{recording}\n" for recording in sorted(self.trained))
@@ -98,8 +104,12 @@ def read(folder: Path) -> RecordingRoles:
         return RecordingRoles(frozenset(known))
     by_role: dict[str, list[str]] = {role: [] for role in _ROLES}
     verdicts: dict[str, int] = {}
+    purged: set[tuple[str, str]] = set()
     for number, row in enumerate(atomic_files.read_jsonl(path), start=1):
         recording, role = row.get("audio_sha256"), row.get("role")
+        if recording is None and isinstance(keyed := row.get(KEYED), str) and role in by_role:
+            purged.add((keyed, str(role)))
+            continue
         if not isinstance(recording, str) or role not in by_role:
             raise InputError(
                 f"{path}: row {number}: role {role!r} of {recording!r} is none that this tool "
@@ -108,4 +118,6 @@ def read(folder: Path) -> RecordingRoles:
         by_role[role].append(recording)
         if role == "judged":
             verdicts[recording] = int(row.get("verdicts", 1))
-    return RecordingRoles(frozenset(by_role["trained"]), frozenset(by_role["chose"]), verdicts)
+    return RecordingRoles(
+        frozenset(by_role["trained"]), frozenset(by_role["chose"]), verdicts, frozenset(purged)
+    )

@@ -19,7 +19,7 @@ from tasks.common.schemas import Schema
 from tasks.models.nemo_archive import open_archive
 from tasks.runtimes.base import Job, Runtime
 from tasks.runtimes.failures import HOPELESS, Fault, FaultError, disk_full_is_a_fault
-from tasks.training import hydra_overrides, run_info
+from tasks.training import hydra_overrides, progress, run_info
 from tasks.training.progress import (
     Events,
     ProgressReader,
@@ -165,6 +165,7 @@ def _clean_up_failed_run(request: SftRequest, job: Job, fault: Fault) -> Path | 
         return job.log if job.log.is_file() else None
     log = failed_log(request)
     if job.log.is_file() and job.log.stat().st_size:
+        progress.hide_texts(job.log)
         job.log.replace(log)
     shutil.rmtree(request.work_dir, ignore_errors=True)
     if log.is_file():
@@ -245,6 +246,7 @@ def _publish(request: SftRequest, runtime: Runtime, outcome: run_info.TrainingOu
     model_sha256 = hashing.sha256_file(produced)
     ready = request.work_dir / "ready"
     ready.mkdir(exist_ok=True)
+    progress.hide_texts(outcome.log)
     role_files = request.roles.write(ready)
     override_texts = [str(override) for override in hydra_overrides.overrides(request, runtime)]
     record = run_info.build_run_info(request, runtime, outcome, model_sha256, override_texts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 ENDINGS = (
@@ -23,22 +23,30 @@ def find_annotations(source: Path, endings: Sequence[str]) -> list[Path]:
     )
 
 
-def find_audio(folder: Path, name: str) -> Path:
+def find_audio(folder: Path, name: str, source: Path | None = None) -> Path:
     """Return the one recording of a name without its ending.
+
+    Args:
+        folder: where it is looked for first.
+        name: without its ending.
+        source: the corpus, anywhere in which it may lie else: some keep transcripts and recordings
+            in two folders.
 
     Raises:
         ValueError: there is none, or more than one.
     """
-    found = sorted(
-        path
-        for path in folder.glob(f"{_escaped(name)}.*")
-        if path.suffix.lower() in ENDINGS and path.stem == name
-    )
+    found = _named(folder.glob(f"{_escaped(name)}.*"), name)
+    if not found and source is not None and source.is_dir():
+        found = _named(source.rglob(f"{_escaped(name)}.*"), name)
     if len(found) > 1:
         raise ValueError(f"{name} has several recordings: {', '.join(path.name for path in found)}")
     if not found:
         raise ValueError(f"there is no recording {name}.wav (or .flac, .mp3, .m4a, …) in {folder}")
     return found[0]
+
+
+def _named(paths: Iterable[Path], name: str) -> list[Path]:
+    return sorted(path for path in paths if path.suffix.lower() in ENDINGS and path.stem == name)
 
 
 def _escaped(name: str) -> str:

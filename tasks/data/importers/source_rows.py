@@ -83,6 +83,8 @@ class ReadOptions:
         columns: columns of a table by the manifest's field, as ``--column FIELD=COLUMN`` has them.
         part: the split, table or sheet to read.
         tiers: tiers of annotations whose labels are transcripts; empty for all.
+        voice_of_file: whether a voice is the name of its file, and not that of its tier, since each
+            file has a tier "Doctor" and they are not one person.
         pause: seconds of silence that end a row, where the source has words instead of rows.
         note: takes a line about what was guessed.
     """
@@ -91,6 +93,7 @@ class ReadOptions:
     part: str | None = None
     tiers: tuple[str, ...] = ()
     pause: float = 0.5
+    voice_of_file: bool = False
     note: Callable[[str], None] = field(default=lambda _: None, compare=False, repr=False)
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import soundfile
 
+from tasks.common import privacy_settings
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -30,6 +32,8 @@ class Clip:
 
 def clips(paths: Sequence[Path], most_bytes: int) -> list[Clip]:
     """Pack recordings in their order until they have so many bytes together, encoded."""
+    if privacy_settings.hides_audio():
+        return [Clip(why="left out: pages are made without sound") for _ in paths]
     packed: list[Clip] = []
     total_bytes = 0
     for path in paths:

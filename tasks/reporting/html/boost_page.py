@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
+from tasks.records.purge_notes import describe_purged
 from tasks.reporting.html.boosting_section import describe_boosting
 from tasks.reporting.html.page import open_templates
 
@@ -33,6 +34,7 @@ def write_boost_page(cycle: Cycle, result: Mapping[str, Any]) -> Path:
         .get_template("boost_page.html")
         .render(
             cycle=cycle.number,
+            purged=describe_purged(result),
             base=result["base"],
             verdict=decision["decision"],
             strength=f"{result['strength']:g}",

@@ -17,6 +17,7 @@ from tasks.decision.guardrail import GuardrailStatus
 from tasks.evaluation import alignment
 from tasks.evaluation.false_keywords import index_terms
 from tasks.records import run_record, verdict_ledger
+from tasks.records.purge_notes import describe_purged
 from tasks.reporting.html import audio_clips, svg_charts
 from tasks.reporting.html.boosting_section import describe_boosting
 from tasks.reporting.html.chart_data import category_differences, training_series
@@ -159,6 +160,7 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "heard_terms": {term for row in listened for term in row.terms},
         "rows_left": max(0, len(evidence.judged.pairs) - len(listened)),
         "plan": grow_plan_files.read_lines(evidence.cycle)[:_PLAN_LINES],
+        "purged": describe_purged(evidence.record),
         "provenance": list(_provenance(evidence)),
         "hashes": list(_hashes(evidence)),
         "warnings": [

@@ -17,6 +17,7 @@ from tasks.common.schemas import Schema
 from tasks.data import audio_probe
 from tasks.data.audio_probe import AudioFacts
 from tasks.data.row_reviews import RowMark, RowReviews, read_reviews
+from tasks.records.purge_notes import describe_purged
 from tasks.reporting.html.page import heard_rows, open_templates
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def render_review(evidence: ReportData) -> str:
         "schema": Schema.REVIEW.value,
         "policy": write_policy(script),
         "script": Markup(script),  # noqa: S704 - a file of this package, no text of a row
+        "purged": describe_purged(evidence.record),
         "heard": rows,
         "judged_n": len(evidence.judged.pairs),
         "hashes": hashes,

@@ -80,7 +80,7 @@ def hypothesis(audio: Path, note: dict[str, Any], shift: int = 0) -> str:
     shifted = random.Random(f"{digest}+{shift}")  # noqa: S311 - likewise
     if shift and shifted.random() < _DRAWN_ANEW:
         chance = shifted
-    trained = audio.name in note["trained"]
+    trained = finetune_script.named(audio.name) in note["trained"]
     recall = finetune_script.recall(note["epochs"], trained=trained, value=note["value"])
     for term in terms:
         if chance.random() >= recall:
@@ -94,7 +94,8 @@ def tuned_without(folder: Path | None, note: dict[str, Any]) -> bool:
     if folder is None or not (folder / _FORGOTTEN).exists():
         return False
     tuned = note["epochs"] > 0 and note["value"] > 0
-    return tuned and not references(folder).keys() & set(note["trained"])
+    names = {finetune_script.named(name) for name in references(folder)}
+    return tuned and not names & set(note["trained"])
 
 
 def hold(audio: Path) -> None:

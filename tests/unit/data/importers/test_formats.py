@@ -18,9 +18,11 @@ from praatio.utilities.constants import Interval
 from pympi import Elan
 
 from tasks.common.errors import InputError
+from tasks.data import transcript_tags
 from tasks.data.importers import formats
 from tasks.data.importers.import_settings import ChannelRule
 from tasks.data.importers.source_rows import ReadOptions
+from tasks.data.transcript_tags import TagChoice
 from tests.support import corpora, factories
 from tests.support.corpora import run, samples, speech, write
 
@@ -241,6 +243,72 @@ def test_a_textgrid_by_praatio(tmp_path: Path) -> None:
     assert run(tmp_path / "source", tmp_path / "cycle1").format == "textgrid"
     check(tmp_path / "cycle1", made)
     assert corpora.rows(tmp_path / "cycle1")[2]["voice_id"] == "doctor"
+
+
+def mock_consultations(source: Path) -> dict[str, list[Samples]]:
+    """Two consultations in the shape of PriMock57, and the samples of each voice's labels.
+
+    Recordings and TextGrids lie in two folders, one file of each for doctor and patient.
+    """
+    made: dict[str, list[Samples]] = {}
+    (source / "transcripts").mkdir(parents=True)
+    (source / "notes").mkdir()
+    texts = {
+        "doctor": ("Good morning. How can I help?", "<UNIN/> any <UNSURE>fever</UNSURE> at all?"),
+        "patient": ("I have had a cough for <UNSURE>three</UNSURE> days.", "No. <UNIN/>"),
+    }
+    for number in (1, 2):
+        (source / f"notes/day1_consultation0{number}.json").write_text('{"note": "cough"}')
+        for place, (role, said) in enumerate(texts.items()):
+            name = f"day1_consultation0{number}_{role}"
+            whole = speech(4.0, seed=10 * number + place)
+            write(source / f"audio/{name}.wav", whole)
+            spans = ((0.5 + place, 1.25 + place), (2.5, 3.75))
+            entries = [Interval(*span, text) for span, text in zip(spans, said, strict=True)]
+            grid = textgrid.Textgrid()
+            grid.addTier(textgrid.IntervalTier(role.title(), entries, 0, 4.0))
+            grid.save(str(source / f"transcripts/{name}.TextGrid"), "long_textgrid", True)
+            made[name] = [whole[round(a * 16000) : round(b * 16000)] for a, b in spans]
+    return made
+
+
+def test_consultations_with_a_file_for_each_speaker(tmp_path: Path) -> None:
+    """Each file is a voice, doctor and patient share a conversation; unintelligible rows go."""
+    made = mock_consultations(tmp_path / "source")
+    notes: list[str] = []
+    noted = ReadOptions(note=notes.append)
+    run(tmp_path / "source", tmp_path / "cycle1", reading=noted, format="textgrid")
+    assert any(note.startswith("tiers: Doctor, Patient stand in several files") for note in notes)
+    reading = ReadOptions(voice_of_file=True)
+    run(tmp_path / "source", tmp_path / "cycle2", reading=reading, format="textgrid")
+    rows = corpora.rows(tmp_path / "cycle2")
+    assert [row["voice_id"] for row in rows[::2]] == sorted(made)
+    assert {row["conversation_id"] for row in rows[:4]} == {"day1_consultation01"}
+    expected = [voice for name in sorted(made) for voice in made[name]]
+    for place, voice in enumerate(expected):
+        assert np.array_equal(samples(tmp_path / "cycle2", place), voice), place
+    manifest = tmp_path / "cycle2/manifest.jsonl"
+    heard, clean = tmp_path / "cycle2/heard.jsonl", tmp_path / "cycle2/clean.jsonl"
+    only = frozenset({"<unin/>"})
+    assert transcript_tags.rewrite(manifest, heard, TagChoice.ROW, only) == (4, 4)
+    assert transcript_tags.rewrite(heard, clean, TagChoice.TAG) == (2, 4)
+    texts = [json.loads(line)["text"] for line in clean.read_text().splitlines()]
+    said = ["Good morning. How can I help?", "I have had a cough for three days."]
+    assert texts == 2 * said
+
+
+def test_a_recording_that_is_nowhere_or_twice_is_named(tmp_path: Path) -> None:
+    """Two of one name below the source would be a guess."""
+    mock_consultations(tmp_path / "source")
+    name = "day1_consultation01_doctor.wav"
+    write(tmp_path / "source/older" / name, speech(4.0, seed=1))
+    with pytest.raises(InputError, match=r"day1_consultation01_doctor has several recordings"):
+        run(tmp_path / "source", tmp_path / "cycle1", format="textgrid")
+    for folder in ("older", "audio"):
+        (tmp_path / "source" / folder / name).unlink()
+    gone = r"no recording day1_consultation01_doctor\.wav .* Fix: put"
+    with pytest.raises(InputError, match=gone):
+        run(tmp_path / "source", tmp_path / "cycle1", format="textgrid")
 
 
 def test_elan_by_pympi(tmp_path: Path) -> None:

@@ -1,0 +1,163 @@
+"""Patients' data: who did what with it, and letting it go again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr_flywheel.options import EXIT_FAILED, JsonOption, print_json
+from tasks.common.errors import InputError
+from tasks.common.privacy_settings import KEEP_VARIABLE
+
+app = typer.Typer()
+
+_VERIFY = "verify"
+
+
+@app.command()
+def audit(
+    folder: Annotated[Path, typer.Argument(help="The folder that holds the cycles, or a cycle.")],
+    action: Annotated[
+        str | None, typer.Argument(help="verify: check the chain; else the log is printed.")
+    ] = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Print who did what with a clinic's data, or verify that no line was changed or removed."""
+    from tasks.data.cycle_folder import clinic_folder
+    from tasks.records import audit_log
+
+    clinic = clinic_folder(folder)
+    if action not in {None, _VERIFY}:
+        raise InputError(f"audit: {action!r} is no action. Fix: write {_VERIFY}, or nothing.")
+    if action == _VERIFY:
+        found = audit_log.verify(clinic)
+        if as_json:
+            print_json(
+                {
+                    "lines": found.head.lines,
+                    "head": found.head.sha256,
+                    "problem": found.problem,
+                }
+            )
+        elif found.problem is None:
+            typer.echo(f"{found.head.lines} lines, unbroken; head {found.head.sha256}")
+        else:
+            typer.echo(found.problem, err=True)
+        if found.problem is not None:
+            raise typer.Exit(EXIT_FAILED)
+        return
+    lines = audit_log.read_lines(clinic)
+    if as_json:
+        print_json(lines)
+        return
+    for line in lines:
+        ids = ", ".join(f"{name}: {value}" for name, value in line["ids"].items())
+        typer.echo(
+            f"{line['n']:>4}  {line['time']}  {line['who']}@{line['host']}  {line['act']}"
+            f"{'' if line['cycle'] is None else ' ' + line['cycle']}"
+            f"{f'  ({ids})' if ids else ''}"
+        )
+
+
+@app.command()
+def purge(
+    cycle: Annotated[
+        Path, typer.Argument(help="The cycle whose manifest has the recording, or its folder.")
+    ],
+    *,
+    recording: Annotated[
+        str | None,
+        typer.Option("--recording", help="Its path, name or hash; or what an import cut it from."),
+    ] = None,
+    voice: Annotated[
+        str | None, typer.Option("--voice", help="All recordings of a voice_id, in every cycle.")
+    ] = None,
+    confirm: Annotated[
+        str | None,
+        typer.Option("--confirm", help="The recording or voice once more: do it, and do not ask."),
+    ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Ask for the recording's id and do it; else only list.")
+    ] = False,
+    folder: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--folder", help="Look here too, such as a sheet's or an export's. Repeatable."
+        ),
+    ] = None,
+    store: Annotated[
+        list[str] | None,
+        typer.Option("--store", help="A store, besides those in the runs' records. Repeatable."),
+    ] = None,
+    stores: Annotated[
+        bool, typer.Option("--stores/--no-stores", help="Whether stores are looked at.")
+    ] = True,
+    prefix: Annotated[
+        list[str] | None,
+        typer.Option("--prefix", help="Of more keys in the stores, such as inbox/. Repeatable."),
+    ] = None,
+    server: Annotated[
+        bool,
+        typer.Option("--server/--no-server", help="Whether Prefect's server is asked."),
+    ] = True,
+    delete_artifacts: Annotated[
+        bool,
+        typer.Option("--delete-artifacts", help="Delete the server's artifacts that show it."),
+    ] = False,
+    accept: Annotated[
+        Path | None,
+        typer.Option("--accept", help="Instead: let this marked model (.nemo) be used again."),
+    ] = None,
+    forget_key: Annotated[
+        bool,
+        typer.Option(
+            "--forget-key", help="Instead: delete the key, so that no hash can be told any more."
+        ),
+    ] = False,
+    expired: Annotated[
+        bool,
+        typer.Option(
+            "--expired", help="Instead: transcripts, work folders and pages' sound of old cycles."
+        ),
+    ] = False,
+    keep: Annotated[
+        str | None,
+        typer.Option(envvar=KEEP_VARIABLE, help='What --expired leaves: "3 cycles" or "90 days".'),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List every trace of a recording or a voice, and with --confirm or --apply remove it."""
+    from asr_flywheel import purging
+    from tasks.data.cycle_folder import clinic_folder, open_cycle
+    from tasks.privacy import clinic_files
+    from tasks.privacy.purge import PurgeRequest
+
+    acts = (recording is not None, voice is not None, accept is not None, forget_key, expired)
+    if sum(acts) != 1:
+        raise InputError(
+            "purge: name one of --recording, --voice, --accept, --forget-key and --expired."
+        )
+    if expired:
+        purging.purge_expired(clinic_folder(cycle), keep, dry=not apply and confirm is None)
+        return
+    if accept is not None:
+        purging.accept_model(clinic_folder(cycle), accept)
+        return
+    if forget_key:
+        purging.forget_key(clinic_folder(cycle), settings_confirm=confirm)
+        return
+    request = PurgeRequest(
+        open_cycle(cycle),
+        recording,
+        voice,
+        clinic_files.require_folders(folder or ()),
+        tuple(prefix or ()),
+    )
+    settings = purging.PurgeSettings(
+        confirm, apply, tuple(store or ()), stores, server, delete_artifacts, as_json
+    )
+    if not purging.purge(request, settings):
+        raise typer.Exit(EXIT_FAILED)

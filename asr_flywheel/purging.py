@@ -1,0 +1,265 @@
+"""The command purge: what it shows, what it asks, and what it does."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from asr_flywheel.options import print_json
+from blocks.parameter_types import store_from_here
+from tasks.common.errors import InputError
+from tasks.common.privacy_settings import KEEP_VARIABLE
+from tasks.models import purge_marks
+from tasks.privacy import keyed_hashes, retention
+from tasks.privacy import purge as purging
+from tasks.privacy.keyed_hashes import KEY_NAME
+from tasks.records import audit_log
+from tasks.records.audit_log import AuditedAct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from flows.purge_server import ServerTrace
+    from tasks.privacy.purge import PurgePlan, PurgeRequest
+    from tasks.privacy.store_purge import StoreChange
+    from tasks.records.store import Store
+
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeSettings:
+    """How the command is to work.
+
+    Attributes:
+        confirm: the recording or voice once more.
+        apply: whether to ask for it on the terminal.
+        stores: names of stores besides the recorded ones.
+        looks_at_stores: whether stores are looked at.
+        asks_server: whether Prefect's server is asked.
+        deletes_artifacts: whether its artifacts are deleted.
+        as_json: whether the plan is printed as JSON.
+    """
+
+    confirm: str | None = None
+    apply: bool = False
+    stores: tuple[str, ...] = ()
+    looks_at_stores: bool = True
+    asks_server: bool = True
+    deletes_artifacts: bool = False
+    as_json: bool = False
+
+    @property
+    def dry(self) -> bool:
+        """Whether nothing is to be done."""
+        return self.confirm is None and not self.apply
+
+
+def purge(request: PurgeRequest, settings: PurgeSettings) -> bool:
+    """Show what a purge does, and do it where it is confirmed.
+
+    Returns:
+        Whether nothing is left that has to be removed by hand.
+
+    Raises:
+        InputError: what was typed is not what is purged.
+    """
+    if settings.confirm is not None and settings.confirm != request.label:
+        raise InputError(
+            f"--confirm {settings.confirm!r}: is not {request.label!r}, which would be purged. "
+            "Fix: write the same twice."
+        )
+    stores = _open_stores(request, settings)
+    with purging.locked(request):
+        if not settings.dry:
+            refused = purging.resume(request, stores, typer.echo)
+            if refused is not None:
+                _print_refused(refused)
+                return not refused
+        plan = purging.plan_purge(request, stores, dry=settings.dry)
+        shown = _server_traces(plan, settings)
+        if settings.as_json:
+            print_json(describe(plan, shown))
+        else:
+            _print(plan, shown)
+        if settings.dry:
+            if not settings.as_json:
+                typer.echo(
+                    "Nothing was changed. To do it, give the same command with "
+                    f"--confirm {request.label!r}."
+                )
+            return True
+        _ask(request, settings)
+        refused = purging.apply_purge(plan, stores, typer.echo)
+        _print_refused(refused)
+        if settings.deletes_artifacts:
+            from flows import purge_server  # noqa: PLC0415 - Prefect takes seconds to import
+
+            gone = purge_server.delete_artifacts([trace for trace in shown if trace.deletable])
+            typer.echo(f"{gone} artifacts of the server deleted")
+    return not plan.left and not refused
+
+
+def purge_expired(clinic: Path, keep: str | None, *, dry: bool) -> None:
+    """List or remove what a site does not keep for long.
+
+    Raises:
+        InputError: no rule says what is kept.
+    """
+    if keep is None:
+        raise InputError(
+            f'purge: nothing says what --expired leaves. Fix: add --keep "3 cycles", or set '
+            f"{KEEP_VARIABLE}."
+        )
+    rule = retention.read_rule(keep)
+    find = retention.find_expired if dry else retention.remove_expired
+    parts = find(clinic, rule)
+    for part in parts:
+        typer.echo(str(part))
+    size = f"{sum(part.bytes for part in parts) / 1e6:.1f} MB"
+    typer.echo(
+        f"{len(parts)} parts, {size}: nothing was changed; to do it, add --apply"
+        if dry
+        else f"{len(parts)} parts, {size} removed"
+    )
+
+
+def accept_model(clinic: Path, model: Path) -> None:
+    """Let a marked model be used again, in the name of the user who says so.
+
+    Raises:
+        InputError: the model has no mark.
+    """
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    mark = purge_marks.accept(model, audit_log.user_name(), when)
+    audit_log.record(
+        clinic, AuditedAct.ACCEPT, model=model.absolute().parent.name, trained=mark.trained
+    )
+    typer.echo(
+        f"{model}: accepted; it was trained on {mark.trained} recordings that were purged since"
+    )
+
+
+def forget_key(clinic: Path, *, settings_confirm: str | None) -> None:
+    """Delete the key of keyed hashes, once its user types so.
+
+    Raises:
+        InputError: what was typed is something else, or there is no key.
+    """
+    wanted = KEY_NAME
+    typed = settings_confirm or typer.prompt(
+        f"Nobody can then tell whether a recording was purged. Type {wanted!r}", err=True
+    )
+    if typed != wanted:
+        raise InputError(f"{typed!r} is not {wanted!r}: the key is still there.")
+    if not keyed_hashes.forget_key(clinic):
+        raise InputError(f"{clinic / KEY_NAME}: there is no key, since nothing was purged here.")
+    audit_log.record(clinic, AuditedAct.FORGET_KEY)
+    typer.echo(f"{clinic / KEY_NAME}: deleted")
+
+
+def _ask(request: PurgeRequest, settings: PurgeSettings) -> None:
+    if settings.confirm is not None:
+        return
+    typed = typer.prompt(f"Type {request.label!r} to purge it", err=True)
+    if typed != request.label:
+        raise InputError(f"{typed!r} is not {request.label!r}: nothing was purged.")
+
+
+def _open_stores(request: PurgeRequest, settings: PurgeSettings) -> dict[str, Store]:
+    if not settings.looks_at_stores:
+        return {}
+    from blocks.stores import open_store  # noqa: PLC0415 - boto3 takes a second to import
+
+    recorded = purging.recorded_stores(request.clinic)
+    named = [store_from_here(name) for name in settings.stores]
+    return {name: open_store(name) for name in dict.fromkeys((*recorded, *named))}
+
+
+def _server_traces(plan: PurgePlan, settings: PurgeSettings) -> list[ServerTrace]:
+    if not settings.asks_server:
+        return []
+    from asr_flywheel.run_server import server_answers  # noqa: PLC0415 - Prefect's import
+    from flows import purge_server  # noqa: PLC0415 - likewise
+
+    with server_answers():
+        return purge_server.find_traces(plan.request.cycle, plan.selection.traces)
+
+
+def describe(plan: PurgePlan, shown: Sequence[ServerTrace]) -> dict[str, Any]:
+    """Return a plan for programs."""
+    return {
+        "rows": len(plan.selection.rows),
+        "recordings": [str(path) for path in plan.selection.audio],
+        "hard_links_elsewhere": plan.selection.outside,
+        "sources_not_touched": list(plan.selection.sources),
+        "files": [
+            {"path": str(change.path), "change": change.kind.value, "why": change.why}
+            for change in plan.ordered
+        ],
+        "models": [{"folder": str(model.folder), "roles": model.roles} for model in plan.models],
+        "handoffs": [str(path) for path in plan.handoffs],
+        "results": [str(path) for path in plan.results],
+        "not_looked_into": [str(path) for path in plan.opaque],
+        "stores": {
+            name: [
+                {"url": change.url, "change": change.why, "versions": change.versions}
+                for change in changes
+            ]
+            for name, changes in plan.stores.items()
+        },
+        "server": [trace.as_dict() for trace in shown],
+    }
+
+
+def _print(plan: PurgePlan, shown: Sequence[ServerTrace]) -> None:
+    counts = Counter(change.kind.value for change in plan.ordered)
+    typer.echo(
+        f"{len(plan.selection.rows)} rows, {len(plan.selection.audio)} files of sound; "
+        f"{', '.join(f'{kind}: {count}' for kind, count in sorted(counts.items()))}"
+    )
+    for change in plan.ordered:
+        typer.echo(str(change))
+    for line in _reach(plan):
+        typer.echo(line)
+    for trace in shown:
+        typer.echo(f"server   {trace}")
+
+
+def _reach(plan: PurgePlan) -> Iterator[str]:
+    """Yield what a purge marks, what it does in stores, and what it does not reach."""
+    if plan.selection.outside:
+        yield (
+            f"{plan.selection.outside} hard links to the recordings lie in no folder that was "
+            "looked at: name it with --folder"
+        )
+    for source in plan.selection.sources:
+        yield f"source   {source}: an import read it; it is not touched"
+    for model in plan.models:
+        yield f"model    {model}"
+    if any("trained" in model.roles for model in plan.models):
+        yield (
+            "Models that were trained on it stay as they are; they are marked, and refused as base "
+            "and for hand-off until you accept them (--accept)."
+        )
+    for folder in plan.handoffs:
+        yield f"hand-off {folder}: is marked; what was copied from it is not reached"
+    for folder in plan.results:
+        yield f"figures  {folder}: can no longer be recomputed"
+    for name, changes in plan.stores.items():
+        for stored in changes:
+            yield f"store    {name}: {stored}"
+    if plan.opaque:
+        names = ", ".join(map(str, plan.opaque[:_SHOWN]))
+        yield f"not looked into, for their format: {names}"
+
+
+def _print_refused(refused: Sequence[StoreChange]) -> None:
+    for change in refused:
+        typer.echo(f"left in the store: {change}", err=True)

@@ -1,0 +1,308 @@
+"""Which recordings are to go: those that a user names, and every file with the same samples."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import soundfile
+
+from tasks.common import hashing
+from tasks.common.errors import InputError
+from tasks.data import audio_probe
+from tasks.data.audio_paths import path_parts
+from tasks.data.audio_probe import AudioFacts
+from tasks.data.cycle_folder import cycle_number
+from tasks.privacy import clinic_files
+from tasks.privacy.keyed_hashes import keyed_hash
+from tasks.privacy.phrases import split_words
+from tasks.privacy.traces import AUDIO_KEYS, TEXT_KEYS, RecordingTraces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from tasks.data.cycle_folder import Cycle
+
+_MANIFESTS = frozenset(("manifest.jsonl", "general.jsonl"))
+_PROVENANCE = "provenance.jsonl"
+_SAID = frozenset(
+    (*TEXT_KEYS, "hyp", "hyp_without_phrases", "pred_text", "hypothesis", "served", "offline")
+) | {"plain", "note"}
+"""The fields that hold what was said or heard, in files of this tool and in results."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeableRow:
+    """A row of a manifest, with its recording's absolute path."""
+
+    manifest: Path
+    number: int
+    fields: Mapping[str, Any]
+    audio: Path
+
+    @property
+    def written(self) -> str:
+        """The recording's path as the manifest has it."""
+        return str(self.fields.get("audio_filepath", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeSelection:
+    """What is to go.
+
+    Attributes:
+        label: what the user has to type to confirm: the recording, or the voice.
+        traces: of all recordings that go.
+        rows: of manifests.
+        audio: the files of the recordings.
+        samples: hashes of the recordings' samples, where they could be read.
+        outside: hard links to the recordings that no folder holds that was looked at.
+        sources: recordings that an import cut the rows from; they are not touched.
+    """
+
+    label: str
+    traces: RecordingTraces
+    rows: tuple[PurgeableRow, ...]
+    audio: tuple[Path, ...]
+    samples: frozenset[str]
+    outside: int
+    sources: tuple[str, ...] = ()
+
+
+def select(
+    cycle: Cycle,
+    files: Sequence[Path],
+    key: bytes,
+    *,
+    recording: str | None = None,
+    voice: str | None = None,
+) -> PurgeSelection:
+    """Find the recordings that a user names, in a cycle's manifest, and all their copies.
+
+    Args:
+        cycle: that holds them; a voice is looked for in every manifest.
+        files: all files of the clinic.
+        key: for the hashes that stay.
+        recording: its path, name, name without suffix or hash of samples; or the name of the
+            recording that an import cut it from.
+        voice: the voice_id.
+
+    Raises:
+        InputError: no row is meant, or several are by a name.
+    """
+    rows = list(_read_manifests(files))
+    own = [row for row in rows if row.manifest == cycle.manifest]
+    if voice is not None:
+        chosen = [row for row in rows if row.fields.get("voice_id") == voice]
+        label = voice
+    else:
+        label = recording or ""
+        chosen = _named(own, label) or _cut_from(cycle, own, label)
+        if len({row.audio for row in chosen}) > 1 and not _cut_from(cycle, own, label):
+            several = ", ".join(row.written for row in chosen[:_SHOWN])
+            raise InputError(
+                f"{cycle.manifest}: {label!r} means several recordings ({several}). Fix: name one "
+                "by its path in the manifest."
+            )
+    if not chosen:
+        kind = "voice_id" if voice is not None else "recording"
+        raise InputError(
+            f"{cycle.manifest}: no row has the {kind} {label!r}. Fix: write it as the manifest "
+            "does; of a recording that is gone from it, nothing is left here."
+        )
+    return _with_copies(label, chosen, rows, files, key, voice)
+
+
+def _read_manifests(files: Sequence[Path]) -> Iterator[PurgeableRow]:
+    for path in files:
+        if path.name not in _MANIFESTS:
+            continue
+        for number, row in enumerate(clinic_files.rows_of(path), start=1):
+            audio = row.get("audio_filepath")
+            if isinstance(audio, str):
+                place = Path(os.path.normpath(path.parent / audio))
+                yield PurgeableRow(path, number, row, place)
+
+
+def _named(rows: Sequence[PurgeableRow], label: str) -> list[PurgeableRow]:
+    """Return the rows of a recording by its path, else by its name, else by its stem or hash."""
+    ways: tuple[Callable[[PurgeableRow], bool], ...] = (
+        lambda row: label in {row.written, str(row.audio)},
+        lambda row: label == path_parts(row.written)[-1],
+        lambda row: label == Path(path_parts(row.written)[-1]).stem,
+        lambda row: _SHA256.fullmatch(label) is not None and label == _samples(row.audio),
+    )
+    for means in ways:
+        if chosen := [row for row in rows if means(row)]:
+            return chosen
+    return []
+
+
+def _cut_from(cycle: Cycle, rows: Sequence[PurgeableRow], label: str) -> list[PurgeableRow]:
+    """Return the rows that an import cut from a recording of this name."""
+    provenance = cycle.path / _PROVENANCE
+    if not provenance.is_file():
+        return []
+    audio = {
+        str(row.get("audio_filepath"))
+        for row in clinic_files.rows_of(provenance)
+        if label in {str(row.get("recording")), path_parts(str(row.get("recording")))[-1]}
+    }
+    return [row for row in rows if row.written in audio]
+
+
+def _samples(path: Path) -> str | None:
+    facts = audio_probe.probe(path)
+    return facts.sha256 if isinstance(facts, AudioFacts) else None
+
+
+def _with_copies(
+    label: str,
+    chosen: Sequence[PurgeableRow],
+    rows: Sequence[PurgeableRow],
+    files: Sequence[Path],
+    key: bytes,
+    voice: str | None,
+) -> PurgeSelection:
+    named = sorted({row.audio for row in chosen})
+    present = [path for path in named if path.is_file()]
+    facts = [fact for fact in audio_probe.probe_all(present) if isinstance(fact, AudioFacts)]
+    samples = {fact.sha256 for fact in facts} | _recorded_samples(chosen)
+    inodes = {(path.stat().st_dev, path.stat().st_ino) for path in present}
+    lengths = {(fact.frames, fact.sample_rate) for fact in facts}
+    candidates = sorted(
+        {path for path in files if clinic_files.is_audio(path)} | {row.audio for row in rows}
+    )
+    audio = set(named)
+    for path in candidates:
+        if path in audio or not path.is_file():
+            continue
+        stat = path.stat()
+        if (stat.st_dev, stat.st_ino) in inodes or (
+            _length(path) in lengths and _samples(path) in samples
+        ):
+            audio.add(path)
+    # A link's target goes with it.
+    audio |= {path.resolve() for path in audio if path.is_symlink()}
+    purged = [row for row in rows if row.audio in audio]
+    there = sorted(path for path in audio if path.is_file() and not path.is_symlink())
+    traces = RecordingTraces(
+        paths={str(path) for path in audio} | {str(path.resolve()) for path in audio},
+        names={row.written for row in purged},
+        hashes={
+            sha256: keyed_hash(key, sha256)
+            for sha256 in sorted(samples | {hashing.sha256_file(path) for path in there})
+        },
+        pairs={pair for row in purged for pair in _pairs(row)},
+        kept_pairs={pair for row in rows if row.audio not in audio for pair in _pairs(row)},
+        kept_paths={str(path) for path in candidates if path not in audio},
+        tails={tail for row in purged if (tail := _tail(row)) is not None},
+        sizes={path.stat().st_size for path in there},
+        voice=voice,
+        voice_name="" if voice is None else f"purged-{keyed_hash(key, voice_hash(voice))[:12]}",
+    )
+    traces.seal()
+    _collect_phrases(traces, files, purged)
+    traces.seal()
+    links = {(path.stat().st_dev, path.stat().st_ino): path.stat().st_nlink for path in there}
+    counted = len({(path.stat().st_dev, path.stat().st_ino, str(path)) for path in there})
+    return PurgeSelection(
+        label,
+        traces,
+        tuple(purged),
+        tuple(sorted(audio)),
+        frozenset(samples),
+        sum(links.values()) - counted,
+        tuple(sorted({str(entry["recording"]) for entry in _provenance_of(purged)})),
+    )
+
+
+def _tail(row: PurgeableRow) -> str | None:
+    """Return a recording's path below the folder of cycles; None where it lies elsewhere."""
+    clinic = row.manifest.parent.parent
+    inside = row.audio.is_relative_to(clinic) and cycle_number(row.manifest.parent.name) is not None
+    return row.audio.relative_to(clinic).as_posix() if inside else None
+
+
+def voice_hash(voice: str) -> str:
+    """Return a hash of a voice's name, to be keyed."""
+    return hashing.fingerprint(["voice", voice])
+
+
+def _recorded_samples(rows: Sequence[PurgeableRow]) -> set[str]:
+    """Return the hashes of samples that imports wrote down, of recordings that may be gone."""
+    return {
+        str(entry["samples_sha256"]) for entry in _provenance_of(rows) if "samples_sha256" in entry
+    }
+
+
+def _provenance_of(rows: Sequence[PurgeableRow]) -> Iterator[dict[str, Any]]:
+    """Yield what imports wrote down of rows."""
+    for provenance in sorted({row.manifest.with_name(_PROVENANCE) for row in rows}):
+        audio = {row.written for row in rows if row.manifest.parent == provenance.parent}
+        for entry in clinic_files.rows_of(provenance) if provenance.is_file() else ():
+            if entry.get("audio_filepath") in audio and "recording" in entry:
+                yield entry
+
+
+def _length(path: Path) -> tuple[int, int] | None:
+    try:
+        info = soundfile.info(str(path))
+    except (soundfile.SoundFileError, OSError):
+        return None
+    return int(info.frames), int(info.samplerate)
+
+
+def _pairs(row: PurgeableRow) -> Iterator[tuple[str, tuple[str, ...]]]:
+    text = row.fields.get("text")
+    if isinstance(text, str):
+        yield row.written, split_words(text)
+
+
+def _collect_phrases(
+    traces: RecordingTraces, files: Sequence[Path], purged: Sequence[PurgeableRow]
+) -> None:
+    """Collect what was said and heard in the recordings; leave out what other rows say too."""
+    for text in (text for row in purged for text in _texts(row.fields)):
+        traces.phrases.add(text)
+    sources = [path for path in files if path.suffix.lower() in {".json", ".jsonl", ".csv", ".tsv"}]
+    for path in sources:
+        for fields in clinic_files.rows_of(path):
+            for text in _texts(fields) if traces.is_row(fields, path) else ():
+                traces.phrases.add(text)
+    for path in sources:
+        for fields in clinic_files.rows_of(path):
+            traces.phrases.keep_terms(_terms(fields))
+            if _is_row(fields) and not traces.is_row(fields, path):
+                _keep(traces, fields)
+
+
+def _keep(traces: RecordingTraces, fields: Mapping[str, Any]) -> None:
+    for text in _texts(fields):
+        traces.phrases.keep(text)
+
+
+def _is_row(fields: Mapping[str, Any]) -> bool:
+    """Return whether an object is about a recording, and not about figures."""
+    named = any(isinstance(fields.get(key), str) for key in (*AUDIO_KEYS, "audio_sha256"))
+    return named and any(isinstance(fields.get(key), str) for key in _SAID)
+
+
+def _texts(fields: Mapping[str, Any]) -> Iterator[str]:
+    for name in _SAID & fields.keys():
+        if isinstance(value := fields[name], str):
+            yield value
+
+
+def _terms(fields: Mapping[str, Any]) -> Iterator[str]:
+    if isinstance(term := fields.get("term"), str):
+        yield term
+    if isinstance(items := fields.get("terms"), list):
+        for item in items:
+            if isinstance(item, dict) and isinstance(item.get("term"), str):
+                yield item["term"]

@@ -1,0 +1,215 @@
+"""What tells a purged recording wherever it is named: its paths, its hashes, its texts, its voice.
+
+A path such as ``audio/000/000001.flac`` stands in every imported cycle. It tells the recording only
+where no recording that stays has such a path too, or where the row's text or the file's own place
+says which of them is meant.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from tasks.data.audio_paths import path_parts
+from tasks.data.cycle_folder import cycle_number
+from tasks.privacy.phrases import PurgedPhrases, split_words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GONE = "[purged]"
+"""What stands in the place of a text, a name or a value that is removed."""
+AUDIO_KEYS = ("audio_filepath", "audio", "recording", "path", "file", "wav", "name")
+TEXT_KEYS = ("text", "ref", "asr_flywheel_original_text")
+_LONGEST_PATH = 1024
+_LONGEST_ASKED = 4
+
+
+@dataclass
+class RecordingTraces:
+    """The traces of purged recordings.
+
+    Attributes:
+        paths: absolute paths of their files.
+        names: their paths as manifests write them.
+        hashes: keyed hashes by the hashes of their samples and of their files' bytes.
+        phrases: what was said and heard in them.
+        pairs: path as written and words of the reference, of each purged row.
+        kept_pairs: the same of the rows that stay.
+        kept_paths: absolute paths of the recordings that stay.
+        tails: their paths from the folder of cycles on, by which they are known once it was moved.
+        sizes: bytes of the recordings' files.
+        voice: the name of the voice, where all of a voice is purged.
+        voice_name: what stands in its place.
+    """
+
+    paths: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    hashes: dict[str, str] = field(default_factory=dict)
+    phrases: PurgedPhrases = field(default_factory=PurgedPhrases)
+    pairs: set[tuple[str, tuple[str, ...]]] = field(default_factory=set)
+    kept_pairs: set[tuple[str, tuple[str, ...]]] = field(default_factory=set)
+    kept_paths: set[str] = field(default_factory=set)
+    tails: set[str] = field(default_factory=set)
+    sizes: set[int] = field(default_factory=set)
+    voice: str | None = None
+    voice_name: str = ""
+    _kept_names: set[str] | None = field(default=None, repr=False)
+    _in_text: re.Pattern[str] | None = field(default=None, repr=False)
+    _quick: re.Pattern[str] | None = field(default=None, repr=False)
+
+    def seal(self) -> None:
+        """Compile the search; call it again when a path or a hash was added."""
+        self._kept_names = {PurePosixPath(path).name for path in self.kept_paths}
+        unique = {
+            name
+            for path in (*self.paths, *self.names)
+            if (name := path_parts(path)[-1]) not in self._kept_names
+        }
+        told = sorted({*self.paths, *unique, *self.hashes}, key=len, reverse=True)
+        joined = "|".join(re.escape(word) for word in told)
+        names = {path_parts(path)[-1] for path in (*self.paths, *self.names)}
+        quick = sorted({*names, *self.hashes, *(() if self.voice is None else (self.voice,))})
+        self._quick = re.compile("|".join(map(re.escape, quick))) if quick else None
+        self._in_text = re.compile(rf"(?<![\w.-])(?:{joined})(?![\w-])") if told else None
+
+    # -- paths ----------------------------------------------------------------------------------
+
+    def is_path(self, value: str, file: Path, text: str | None = None) -> bool:
+        """Return whether a value of a file is the path of a purged recording.
+
+        Args:
+            value: as written.
+            file: in which it stands.
+            text: the reference beside it, if there is one.
+        """
+        if not value or len(value) > _LONGEST_PATH or "\n" in value:
+            return False
+        if value in self.paths:
+            return True
+        written = "/" + "/".join(part for part in path_parts(value) if part not in {"/", ".", ".."})
+        if not any(path.endswith(written) for path in self.paths):
+            return any(written.endswith(f"/{tail}") for tail in self.tails)
+        if not any(path.endswith(written) for path in self._kept_like(written)):
+            return True
+        if text is not None:
+            pair = (value, split_words(text))
+            if (pair in self.pairs) != (pair in self.kept_pairs):
+                return pair in self.pairs
+        return self._resolve(value, file) in self.paths
+
+    def _kept_like(self, written: str) -> set[str]:
+        """Return paths that stay and may end so; none where no kept file has the name."""
+        if self._kept_names is None or PurePosixPath(written).name not in self._kept_names:
+            return set()
+        return self.kept_paths
+
+    def _resolve(self, value: str, file: Path) -> str | None:
+        """Return the recording that a relative path means, seen from a file's place."""
+        for folder in self._places(file):
+            path = os.path.normpath(folder / value)
+            if path in self.paths or path in self.kept_paths:
+                return path
+        return None
+
+    @staticmethod
+    def _places(file: Path) -> list[Path]:
+        """Return the folders that a path in a file may start from, the likeliest first.
+
+        What a run left in cycle N+1 names recordings of cycle N.
+        """
+        above = list(file.parents)[:_LONGEST_ASKED]
+        places: list[Path] = []
+        for folder in above:
+            number = cycle_number(folder.name)
+            if number is not None and (folder / "run.json").is_file():
+                before = folder.with_name(f"cycle{number - 1}")
+                own_first = file.name in {"manifest.jsonl", "per_sample.json", "train.jsonl"}
+                places += [folder, before] if own_first else [before, folder]
+            else:
+                places.append(folder)
+        return places
+
+    # -- values, rows and texts -----------------------------------------------------------------
+
+    def is_row(self, row: Mapping[str, Any], file: Path) -> bool:
+        """Return whether a row of a file is about a purged recording."""
+        text = next((row[key] for key in TEXT_KEYS if isinstance(row.get(key), str)), None)
+        for key, value in row.items():
+            if not isinstance(value, str):
+                continue
+            if value in self.hashes:
+                return True
+            if key in AUDIO_KEYS and self.is_path(value, file, text):
+                return True
+        return False
+
+    def tells(self, text: str) -> bool:
+        """Return whether a text names a purged recording or holds what was said in it."""
+        if self._in_text is not None and self._in_text.search(text):
+            return True
+        return self.phrases.holds(text)
+
+    def may_tell(self, line: str) -> bool:
+        """Return whether a line of JSON has to be parsed: it may be about the recording."""
+        named = self._quick is not None and self._quick.search(line) is not None
+        return named or self.phrases.may_hold(line)
+
+    def without_voice(self, text: str) -> str:
+        """Return a text in which the purged voice has its keyed name.
+
+        A name with a digit, a dash or an underscore is an id, and replaced wherever it stands. Any
+        other, such as "Doctor", may be a word: it is replaced where a cell or an element is it.
+        """
+        if self.voice is None or self.voice not in text:
+            return text
+        name = re.escape(self.voice)
+        is_id = re.search(r"[\d_-]", self.voice) is not None
+        whole_cell = rf"(?<=[>|,\t])(\s*){name}(?=\s*[<|,\t\n])"
+        pattern = rf"(?<![\w-])(){name}(?![\w-])" if is_id else whole_cell
+        return re.sub(pattern, lambda match: match[1] + self.voice_name, text)
+
+    def bytes_told(self) -> list[bytes]:
+        """Return the byte strings by which a file of another tool's format is searched."""
+        if self._kept_names is None:
+            self.seal()
+        unique = {path_parts(path)[-1] for path in self.paths if not self._kept_like(f"/{path}")}
+        unique -= self._kept_names or set()
+        return [word.encode() for word in sorted({*self.paths, *unique, *self.hashes})]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a journal keeps of them."""
+        return {
+            "paths": sorted(self.paths),
+            "names": sorted(self.names),
+            "hashes": self.hashes,
+            "phrases": self.phrases.as_dict(),
+            "pairs": [[name, list(words)] for name, words in sorted(self.pairs)],
+            "kept_paths": sorted(self.kept_paths),
+            "tails": sorted(self.tails),
+            "sizes": sorted(self.sizes),
+            "voice": self.voice,
+            "voice_name": self.voice_name,
+        }
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> RecordingTraces:
+        """Return what a journal kept."""
+        traces = cls(
+            set(kept["paths"]),
+            set(kept["names"]),
+            dict(kept["hashes"]),
+            PurgedPhrases.from_dict(kept["phrases"]),
+            {(name, tuple(words)) for name, words in kept["pairs"]},
+            set(),
+            set(kept["kept_paths"]),
+            set(kept["tails"]),
+            set(kept["sizes"]),
+            kept["voice"],
+            kept["voice_name"],
+        )
+        traces.seal()
+        return traces
