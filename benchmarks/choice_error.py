@@ -1,18 +1,19 @@
 """False-keep rate of the whole choice, by simulation.
 
-    python -m benchmarks.choice_error [--studies N] [--json FILE]
+    python -m benchmarks.choice_error [--studies N] [--decodes N] [--json FILE]
 
 A study is a cycle as a user meets it. A training has 20 epochs, and the rows of selection.jsonl
 keep one of them. The mixtures of the coarse grid and of its refinements are decoded on these rows,
 with their unheard variants, and on the choosing share of general English; the product's own rule
 (tasks/decision/mixture_choice.py) chooses one. If none holds there, another training follows,
-within the budget of remedies. The rows that judge are decoded once, by the last choice, and the
-product's own verdict (tasks/decision/verdict.py) is read, with the guardrail on the sentences that
-judge. The choice is simulated in benchmarks/simulated_choice.py.
+within the budget of remedies. The rows that judge are decoded by the last choice, once or under
+several unheard variants. The product's own verdict (tasks/decision/verdict.py) is read, with the
+guardrail on the sentences that judge. The choice is simulated in benchmarks/simulated_choice.py.
 
 Three ways stand beside each other: ours; the checkpoint alone, chosen on the rows that judge; and
-checkpoint and mixture, both chosen on the rows that judge. A useless model counts as kept if its
-terms are: the guardrail, which might refuse it by chance, is taken as held.
+checkpoint and mixture, both chosen on the rows that judge; the latter two by one decode alone. A
+useless model counts as kept if its terms are: the guardrail, which might refuse it by chance, is
+taken as held.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import numpy as np
 from scipy import special
 
 from benchmarks.decision import CATEGORIES, ROWS_PER_TERM, keyword_error_change
+from benchmarks.decision_by_shares import keeps
 from benchmarks.simulated_choice import (
     CHOOSING_SENTENCES,
     POLICY,
@@ -59,10 +61,11 @@ from benchmarks.simulated_training import (
     decode,
     draw_manifests,
     draw_states,
+    hear_judged,
     rank_rows,
     split_ranked,
 )
-from tasks.decision.guardrail import Guardrail
+from tasks.decision.guardrail import Guardrail, GuardrailStatus
 from tasks.decision.mixture_choice import RULE, ChoiceRule
 from tasks.decision.verdict import DecisionEvidence, Verdict, decide
 from tasks.evaluation.statistics import Interval
@@ -70,7 +73,7 @@ from tasks.evaluation.statistics import Interval
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from benchmarks.simulated_training import Flags, Places
+    from benchmarks.simulated_training import Flags, Floats, Places
 
 SIZES = (100, 200, 500)
 REMEDIES = (1, 3)
@@ -111,11 +114,13 @@ class ChoiceErrorRow:
         kept: share of studies in which the model is kept.
         upper: the one-sided 95 % upper limit of that (Clopper & Pearson).
         kept_and_held: the share in which, besides, a mixture held on the choosing sentences.
-        checkpoint_on_judging: the share where the rows that judge chose the checkpoint.
-        all_on_judging: the share where they chose checkpoint and mixture.
+        checkpoint_on_judging: the share where the rows that judge chose the checkpoint; None where
+            they are decoded several times.
+        all_on_judging: the share where they chose checkpoint and mixture; None likewise.
         chose_held: share in which a mixture held on the choosing sentences.
         value: mean value of the shipped model.
         counted: whether it may be kept in at most ``LIMIT`` of the studies.
+        decodes: of each row that judges, by either model.
     """
 
     model: str
@@ -128,11 +133,12 @@ class ChoiceErrorRow:
     kept: float
     upper: float
     kept_and_held: float
-    checkpoint_on_judging: float
-    all_on_judging: float
+    checkpoint_on_judging: float | None
+    all_on_judging: float | None
     chose_held: float
     value: float
     counted: bool
+    decodes: int = 1
 
 
 def upper_limit(hits: int, n: int) -> float:
@@ -146,11 +152,18 @@ def _judge_rows(
     manifest: SimulatedManifest,
     shipped: SimulatedChoice,
     rows: Places,
-) -> Flags:
-    """Decode rows that neither trained nor chose, by the shipped model."""
+    decodes: int = 1,
+) -> tuple[Floats, Floats]:
+    """Decode rows that neither trained nor chose, by the base and by the shipped model.
+
+    Returns:
+        The share of each row's decodes that miss its term, before and after.
+    """
     tuned = decode(rng, model, manifest, shipped.kept, rows)[:, 0]
     states = draw_states(rng, model, manifest, shipped.kept, rows, tuned)
-    return states.at(shipped.values) > 0
+    if decodes > 1:
+        states = hear_judged(rng, model, manifest, shipped.kept, rows, states, decodes)
+    return states.missed[0], states.at(shipped.values)
 
 
 def _verdict(
@@ -173,6 +186,17 @@ def _terms_kept(was: Flags, now: Flags, rows: Places, categories: int) -> Flags:
         [
             _verdict(*study, categories, _HELD) is Verdict.KEEP
             for study in zip(was, now, rows, strict=True)
+        ]
+    )
+
+
+def _shares_kept(was: Floats, now: Floats, rows: Places, categories: int, decodes: int) -> Flags:
+    """Return the same of rows that were decoded several times."""
+    before, after = (np.round(shares * decodes).astype(np.int64) for shares in (was, now))
+    return np.array(
+        [
+            keeps(rows[study], before[study], after[study], decodes, categories)
+            for study in range(len(rows))
         ]
     )
 
@@ -201,6 +225,7 @@ class ChoiceStudy:
         remedies: further trainings that are allowed.
         one_sided: the confidence of the guardrail's upper end.
         rule: the numbers of the choice.
+        decodes: of each row that judges, by either model.
     """
 
     model: SimulatedModel
@@ -210,11 +235,17 @@ class ChoiceStudy:
     remedies: int
     one_sided: float = ONE_SIDED
     rule: ChoiceRule = RULE
+    decodes: int = 1
 
     @property
     def useless(self) -> bool:
         """Whether the model gains nothing."""
         return self.model.change is not ModelChange.GAIN
+
+    @property
+    def once(self) -> bool:
+        """Whether the rows that judge are decoded once."""
+        return self.decodes == 1
 
     def run(self, studies: int, seed: int = SEED) -> ChoiceErrorRow:
         """Simulate the line."""
@@ -237,11 +268,12 @@ class ChoiceStudy:
             kept=counts.kept / studies,
             upper=upper_limit(counts.kept, studies),
             kept_and_held=counts.kept_and_held / studies,
-            checkpoint_on_judging=counts.checkpoint_on_judging / studies,
-            all_on_judging=counts.all_on_judging / studies,
+            checkpoint_on_judging=counts.checkpoint_on_judging / studies if self.once else None,
+            all_on_judging=counts.all_on_judging / studies if self.once else None,
             chose_held=counts.chose_held / studies,
             value=counts.values / studies,
             counted=self.useless or not self.model.general.power,
+            decodes=self.decodes,
         )
 
     def _add(self, rng: np.random.Generator, studies: int, counts: _Counts) -> int:
@@ -255,53 +287,41 @@ class ChoiceStudy:
         shipped = ship(rng, model, manifest, choosing, *settings)
         if self.folds:
             parts = deal_folds(ranked)
-            now = np.hstack(
-                [
-                    _judge_rows(
-                        rng,
-                        model,
-                        manifest,
-                        ship(rng, model, manifest, fold_choosing, *settings),
-                        fold_judging,
-                    )
-                    for fold_choosing, fold_judging in parts
-                ]
-            )
+            judged = [
+                _judge_rows(
+                    rng,
+                    model,
+                    manifest,
+                    ship(rng, model, manifest, fold_choosing, *settings),
+                    fold_judging,
+                    self.decodes,
+                )
+                for fold_choosing, fold_judging in parts
+            ]
         else:
             parts = [(choosing, judging)]
-            now = _judge_rows(rng, model, manifest, shipped, judging)
+            judged = [_judge_rows(rng, model, manifest, shipped, judging, self.decodes)]
         rows = np.hstack([part_judging for _, part_judging in parts])
-        was = np.take_along_axis(manifest.missed, rows, 1)
-        kept = _terms_kept(was, now, rows, categories)
+        was, now = (np.hstack(side) for side in zip(*judged, strict=True))
+        if self.once:
+            kept = _terms_kept(was > 0, now > 0, rows, categories)
+        else:
+            kept = _shares_kept(was, now, rows, categories, self.decodes)
         if not self.useless:
-            kept &= self._kept_by_guardrail(rng, shipped, was, now, rows, kept)
+            kept &= self._kept_by_guardrail(rng, shipped)
         counts.kept += int(kept.sum())
         counts.kept_and_held += int((kept & shipped.held).sum())
         counts.chose_held += int(shipped.held.sum())
         counts.values += float(shipped.values.sum())
-        self._add_former(rng, manifest, [part[1] for part in parts], counts)
+        if self.once:
+            self._add_former(rng, manifest, [part[1] for part in parts], counts)
         return int(rows.shape[1])
 
-    def _kept_by_guardrail(
-        self,
-        rng: np.random.Generator,
-        shipped: SimulatedChoice,
-        was: Flags,
-        now: Flags,
-        rows: Places,
-        terms_kept: Flags,
-    ) -> Flags:
-        """Return the verdict with the guardrail of the sentences that judge."""
+    def _kept_by_guardrail(self, rng: np.random.Generator, shipped: SimulatedChoice) -> Flags:
+        """Return whether the guardrail of the sentences that judge held, as a keep needs."""
         drawn = draw_sentences(rng, self.model.general, shipped.values, JUDGING_SENTENCES)
         guardrails = judge_sentences(drawn, POLICY, self.one_sided)
-        return np.array(
-            [
-                terms_kept[study]
-                and _verdict(was[study], now[study], rows[study], self.categories, guardrail)
-                is Verdict.KEEP
-                for study, guardrail in enumerate(guardrails)
-            ]
-        )
+        return np.array([found.status is GuardrailStatus.HELD for found in guardrails])
 
     def _add_former(
         self,
@@ -344,7 +364,9 @@ class ChoiceStudy:
             setattr(counts, name, getattr(counts, name) + int(kept.sum()))
 
 
-def lines(one_sided: float = ONE_SIDED, rule: ChoiceRule = RULE) -> Iterator[ChoiceStudy]:
+def lines(
+    one_sided: float = ONE_SIDED, rule: ChoiceRule = RULE, decodes: int = 1
+) -> Iterator[ChoiceStudy]:
     """Yield the table's lines."""
     for model, rows, folds, categories, remedies in product(
         (*USELESS, *HARMFUL, *USEFUL), SIZES, (False, True), (1, 2), REMEDIES
@@ -353,7 +375,7 @@ def lines(one_sided: float = ONE_SIDED, rule: ChoiceRule = RULE) -> Iterator[Cho
         # Folds share terms; and a second category only matters to what chance may keep.
         if (by_term and (folds or categories > 1)) or (model not in USELESS and categories > 1):
             continue
-        yield ChoiceStudy(model, rows, folds, categories, remedies, one_sided, rule)
+        yield ChoiceStudy(model, rows, folds, categories, remedies, one_sided, rule, decodes)
 
 
 def _print_guard(studies: int, compared: int, one_sided: float) -> list[dict[str, object]]:
@@ -367,6 +389,10 @@ def _print_guard(studies: int, compared: int, one_sided: float) -> list[dict[str
             flush=True,
         )
     return found
+
+
+def _shown(share: float | None) -> str:
+    return "–" if share is None else f"{share:.3f}"
 
 
 def main() -> None:
@@ -390,6 +416,9 @@ def main() -> None:
         default=RULE.standard_errors,
         help="of the rule of choice, to try another than the product's",
     )
+    parser.add_argument(
+        "--decodes", type=int, default=1, help="of each row that judges, by either model"
+    )
     asked = parser.parse_args()
     rule = dataclasses.replace(RULE, standard_errors=asked.standard_errors)
     started = time.monotonic()
@@ -399,7 +428,7 @@ def main() -> None:
         "checkpoint  + mixture  | choice held, value"
     )
     found = []
-    for line in lines(asked.one_sided, rule):
+    for line in lines(asked.one_sided, rule, asked.decodes):
         if not line.model.name.startswith(asked.only):
             continue
         row = line.run(asked.studies)
@@ -407,7 +436,7 @@ def main() -> None:
         print(
             f"{row.model:27} {row.judged:6} {row.design:>8} {row.categories:3} {row.remedies:3}  "
             f"{row.kept:.3f} ({row.upper:.3f})  {row.kept_and_held:8.3f} "
-            f"{row.checkpoint_on_judging:11.3f} {row.all_on_judging:10.3f}  "
+            f"{_shown(row.checkpoint_on_judging):>11} {_shown(row.all_on_judging):>10}  "
             f"| {row.chose_held:.2f}, {row.value:.2f}",
             flush=True,
         )
@@ -420,6 +449,7 @@ def main() -> None:
     if asked.json:
         record = {
             "studies": asked.studies,
+            "decodes": asked.decodes,
             "seed": SEED,
             "rule": dataclasses.asdict(rule),
             "guardrail": dataclasses.asdict(POLICY),

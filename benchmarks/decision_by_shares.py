@@ -182,18 +182,27 @@ def keeps(
     for number, category in enumerate(CATEGORIES[:categories]):
         chosen = np.flatnonzero(terms % categories == number)
         changes[category] = summarise_changes(
-            category, _occurrences(terms, before, after, chosen, decodes)
+            category, occurrences(terms, before, after, chosen, decodes)
         )
     return kept(changes)
 
 
-def _occurrences(
+def occurrences(
     terms: npt.NDArray[np.int64],
     before: npt.NDArray[np.int64],
     after: npt.NDArray[np.int64],
     chosen: npt.NDArray[np.int64],
     decodes: int,
 ) -> Sequence[PairedOccurrence]:
+    """Return the rows at these places as the product pairs them.
+
+    Args:
+        terms: of each row.
+        before: in how many decodes each row was missed.
+        after: the same after.
+        chosen: the places of the rows that are returned.
+        decodes: of each row and side.
+    """
     if decodes == 1:
         # Of one decode a miss is yes or no.
         return [

@@ -157,13 +157,15 @@ def draw_manifests(rng: np.random.Generator, studies: int, rows: int) -> Simulat
     )
 
 
-def draw_variants(rng: np.random.Generator, missed: Flags, chance: Floats) -> Floats:
+def draw_variants(
+    rng: np.random.Generator, missed: Flags, chance: Floats, decodes: int = len(LEADS)
+) -> Floats:
     """Return the share of each row's variants that are missed; the first is the row itself."""
     total = missed.astype(np.float64)
-    for _ in LEADS[1:]:
+    for _ in range(decodes - 1):
         anew = rng.random(missed.shape) < NEW_DECODE
         total += np.where(anew, rng.random(missed.shape) < chance, missed)
-    share: Floats = total / len(LEADS)
+    share: Floats = total / decodes
     return share
 
 
@@ -313,14 +315,44 @@ def hear_variants(
     states: RowStates,
 ) -> RowStates:
     """Return the states with the share of variants in the place of the recording alone."""
+    base = np.take_along_axis(manifest.missed_share, rows, 1)
+    return _hear(rng, model, kept, rows, states, base, len(LEADS))
+
+
+def hear_judged(
+    rng: np.random.Generator,
+    model: SimulatedModel,
+    manifest: SimulatedManifest,
+    kept: TermEffects,
+    rows: Places,
+    states: RowStates,
+    decodes: int,
+) -> RowStates:
+    """Return the states of rows that judge, each decoded so often; the first decode is the row's.
+
+    The base's further decodes are drawn here: those that chose have other shifts.
+    """
+    chance = np.take_along_axis(manifest.difficulty, rows // ROWS_PER_TERM, 1)
+    base = draw_variants(rng, states.missed[0] > 0, chance, decodes)
+    return _hear(rng, model, kept, rows, states, base, decodes)
+
+
+def _hear(
+    rng: np.random.Generator,
+    model: SimulatedModel,
+    kept: TermEffects,
+    rows: Places,
+    states: RowStates,
+    base: Floats,
+    decodes: int,
+) -> RowStates:
     terms = rows // ROWS_PER_TERM
     chance = np.take_along_axis(kept.chance[:, 0], terms, 1)
     changed = np.take_along_axis(kept.changed[:, 0], terms, 1)
     if model.change is ModelChange.GAIN:
         chance = chance * (1 - _corrected(model)) + (1 - chance) * BROKEN
-    base = np.take_along_axis(manifest.missed_share, rows, 1)
     tuned = (
-        np.where(changed, draw_variants(rng, missed.astype(np.bool_), chance), base)
+        np.where(changed, draw_variants(rng, missed > 0, chance, decodes), base)
         for missed in states.missed[1:]
     )
     return RowStates(np.stack([base, *tuned]), states.first, states.second)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     Change = Callable[[Samples], Samples]
 
 DRUG = "drug"
-_RATE = 16_000
+RATE = 16_000
 
 
 def zeros_before(samples: int) -> Change:
@@ -313,8 +313,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     logging.setLevel(logging.ERROR)
-    judged = read_rows(asked.cycle, _RATE)
-    longest = max(len(signal) for signal in judged.signals) / _RATE + 0.2
+    judged = read_rows(asked.cycle, RATE)
+    longest = max(len(signal) for signal in judged.signals) / RATE + 0.2
     results = {}
     for path in asked.models:
         model = SignalRecognizer(path, longest)

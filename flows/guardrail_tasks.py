@@ -156,5 +156,8 @@ def nonspeech(
         ),
     )
     return check_nonspeech(
-        base, shipped, {item.term for row in rows.rows for item in row.utterance.flagged}
+        base,
+        shipped,
+        {item.term for row in rows.rows for item in row.utterance.flagged},
+        [recording.kind for recording in recordings],
     )

@@ -16,7 +16,7 @@ from tasks.evaluation.diff import ALL_CATEGORIES
 from tasks.evaluation.statistics import holm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from tasks.evaluation.diff import KeywordErrorChange, PairedScores, ScorePair
     from tasks.evaluation.scoring import Occurrence, UtteranceScore
@@ -127,6 +127,18 @@ def check_groups(
         for value, of_value in _by_value(rows, field)
         if (change := of_value.changes(missed)[ALL_CATEGORIES]).n
     ]
+    return compare_groups(found, policy)
+
+
+def compare_groups(
+    found: Sequence[tuple[str, str, KeywordErrorChange]], policy: DecisionPolicy = POLICY
+) -> GroupCheck:
+    """Correct the p-values of all values together.
+
+    Args:
+        found: field, value and change of KER of each value that has rows.
+        policy: alpha, and how many terms a test over terms needs.
+    """
     adjusted = holm(
         {str(number): _p(change, policy) for number, (_, _, change) in enumerate(found)}
     )

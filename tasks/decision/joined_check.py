@@ -4,14 +4,18 @@ The sentences are those of the guardrail, joined (tasks/data/joined_sentences.py
 recordings of a length, so that half a point of WER could not be seen there. What tuning on short
 rows spoils in long ones is larger: a model that stops early, or repeats itself. So the limit is two
 points, or the guardrail's own where that is more. The figure is the guardrail's: pooled WER in the
-canonical view. A recording's errors are told apart by sentence, so that few recordings are many
-sentences, and the interval is over these.
+canonical view. It is held against the limit at each length, and over all lengths together.
+
+A model loses words in stretches, not one by one. So a recording's errors are told apart by
+sentence, and the interval draws blocks of four sentences that follow each other; the sentences that
+stand first at every length are one block over all lengths.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from rapidfuzz.distance import Levenshtein
 
@@ -20,10 +24,12 @@ from tasks.decision.guardrail import GuardrailPolicy, GuardrailStatus
 from tasks.evaluation.statistics import CONFIDENCE, Interval, by_block, ends, rate_difference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 LEAST_LIMIT = 0.02
 """The rise of WER that may be, at least, as a share."""
+SENTENCES_TOGETHER = 4
+"""Sentences drawn together: with more, a CPU's recordings show little (docs/verdict.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +51,20 @@ class JoinedTexts:
 
 @dataclass(frozen=True, slots=True)
 class LengthChange:
-    """Recordings of one length by both models.
+    """Recordings of one length, or of all of them, by both models.
 
     Attributes:
-        seconds: that they last at least.
+        seconds: that they last at least; None of all lengths together.
         n: recordings.
         sentences: in them.
         words: of their references.
         before: the base's pooled WER.
         after: the shipped model's.
-        interval: of (after - before), over sentences, at 95 % for all lengths together.
+        interval: of (after - before), over blocks of sentences, at 95 % for all comparisons.
         limit: the largest rise allowed.
     """
 
-    seconds: int
+    seconds: int | None
     n: int
     sentences: int
     words: int
@@ -73,11 +79,16 @@ class LengthChange:
         return self.after - self.before
 
     @property
+    def name(self) -> str:
+        """The length in words."""
+        return "all lengths" if self.seconds is None else f"{self.seconds} s"
+
+    @property
     def status(self) -> GuardrailStatus:
-        """Held at or under the limit; broken over it, if the rise is no chance; else unclear."""
+        """Held at or under the limit; broken if the interval lies over it; else unclear."""
         if self.rise <= self.limit:
             return GuardrailStatus.HELD
-        if self.interval is not None and self.interval.low > 0:
+        if self.interval is not None and self.interval.low > self.limit:
             return GuardrailStatus.BROKEN
         return GuardrailStatus.UNCLEAR
 
@@ -89,7 +100,7 @@ class LengthChange:
             )
         recordings = "recording" if self.n == 1 else "recordings"
         return (
-            f"{self.seconds} s: {self.before:.3f} → {self.after:.3f} on {self.n} {recordings}, "
+            f"{self.name}: {self.before:.3f} → {self.after:.3f} on {self.n} {recordings}, "
             f"{self.sentences} sentences ({100 * self.rise:+.2f} points{between}): "
             f"{self.status.value}"
         )
@@ -116,40 +127,48 @@ class JoinedCheck:
 
     Attributes:
         lengths: the shortest first; empty where the set is too small to be joined.
+        together: of all lengths; None where there is none.
     """
 
     lengths: tuple[LengthChange, ...]
+    together: LengthChange | None = None
 
     @property
     def name(self) -> str:
         """Its name in decision.json."""
         return "joined_sentences"
 
-    def _of(self, status: GuardrailStatus) -> str:
-        return "; ".join(str(change) for change in self.lengths if change.status is status)
+    @property
+    def _all(self) -> tuple[LengthChange, ...]:
+        return self.lengths if self.together is None else (*self.lengths, self.together)
 
     @property
     def harm(self) -> str | None:
-        """The ground to discard: at a length the rise is over its limit, and no chance."""
-        if not (broken := self._of(GuardrailStatus.BROKEN)):
+        """The ground to discard: at a length, or in all, the rise is shown to be over its limit."""
+        broken = [change for change in self._all if change.status is GuardrailStatus.BROKEN]
+        if not broken:
             return None
-        return f"The model loses long recordings. General English, joined, pooled WER: {broken}."
+        told = "; ".join(map(str, broken))
+        return f"The model loses long recordings. General English, joined, pooled WER: {told}."
 
     @property
     def doubt(self) -> str | None:
-        """At a length the rise is over its limit, and chance may explain it."""
-        if not (unclear := self._of(GuardrailStatus.UNCLEAR)):
+        """Over all lengths the rise is over its limit, and chance may explain that.
+
+        A single length has too few sentences to say so.
+        """
+        if self.together is None or self.together.status is not GuardrailStatus.UNCLEAR:
             return None
         return (
             "The gain is shown, but whether the model loses long recordings is not. General "
-            f"English, joined, pooled WER: {unclear}. More sentences of general English, in longer "
-            "recordings, would settle it."
+            f"English, joined, pooled WER: {self.together}. More sentences of general English, in "
+            "longer recordings, would settle it."
         )
 
     def __str__(self) -> str:
         if not self.lengths:
             return "Long recordings: not checked, there are too few sentences of general English."
-        told = "; ".join(map(str, self.lengths))
+        told = "; ".join(map(str, self._all))
         return f"Long recordings (general English, joined), pooled WER: {told}."
 
     def as_dict(self) -> dict[str, object]:
@@ -158,51 +177,87 @@ class JoinedCheck:
             "harm": self.harm,
             "doubt": self.doubt,
             "lengths": [change.as_dict() for change in self.lengths],
+            "together": None if self.together is None else self.together.as_dict(),
         }
 
 
-def check_joined(texts: Iterable[JoinedTexts], policy: GuardrailPolicy) -> JoinedCheck:
-    """Compare base and shipped model on joined sentences, each length for itself.
+SentenceErrors: TypeAlias = "tuple[int, int, int, int]"
+"""Edits and words of a sentence by the base, then by the shipped model."""
 
-    The intervals hold for all lengths together (Bonferroni), so that three lengths are not three
+
+def check_joined(texts: Iterable[JoinedTexts], policy: GuardrailPolicy) -> JoinedCheck:
+    """Compare base and shipped model on joined sentences, each length for itself and all together.
+
+    Args:
+        texts: of the recordings, of all lengths; each length begins with the same sentences.
+        policy: the guardrail's limit.
+    """
+    recordings: Counter[int] = Counter()
+    errors: dict[int, list[SentenceErrors]] = {}
+    for recording in texts:
+        recordings[recording.seconds] += 1
+        errors.setdefault(recording.seconds, []).extend(
+            (*before, *after)
+            for before, after in zip(
+                errors_by_sentence(recording.sentences, recording.before),
+                errors_by_sentence(recording.sentences, recording.after),
+                strict=True,
+            )
+        )
+    return compare_lengths(errors, recordings, policy)
+
+
+def compare_lengths(
+    errors: Mapping[int, Sequence[SentenceErrors]],
+    recordings: Mapping[int, int],
+    policy: GuardrailPolicy,
+) -> JoinedCheck:
+    """Compare the errors of two models, each length for itself and all together.
+
+    The intervals hold for all comparisons (Bonferroni), so that three lengths are not three
     chances.
 
     Args:
-        texts: of the recordings, of all lengths.
+        errors: of each length's sentences, recording by recording.
+        recordings: of each length.
         policy: the guardrail's limit.
     """
-    by_seconds: dict[int, list[JoinedTexts]] = {}
-    for recording in texts:
-        by_seconds.setdefault(recording.seconds, []).append(recording)
-    confidence = 1 - (1 - CONFIDENCE) / max(1, len(by_seconds))
+    if not errors:
+        return JoinedCheck(())
+    confidence = 1 - (1 - CONFIDENCE) / (len(errors) + 1)
+    numbered = {seconds: list(enumerate(rows)) for seconds, rows in sorted(errors.items())}
+
+    def change(
+        seconds: int | None, n: int, rows: Sequence[tuple[int, SentenceErrors]]
+    ) -> LengthChange:
+        return _change(seconds, n, rows, policy, confidence)
+
     return JoinedCheck(
-        tuple(
-            _change(seconds, recordings, policy, confidence)
-            for seconds, recordings in sorted(by_seconds.items())
-        )
+        tuple(change(seconds, recordings[seconds], rows) for seconds, rows in numbered.items()),
+        change(None, sum(recordings.values()), [row for rows in numbered.values() for row in rows]),
     )
 
 
 def _change(
-    seconds: int, recordings: Sequence[JoinedTexts], policy: GuardrailPolicy, confidence: float
+    seconds: int | None,
+    n: int,
+    rows: Sequence[tuple[int, SentenceErrors]],
+    policy: GuardrailPolicy,
+    confidence: float,
 ) -> LengthChange:
-    columns: list[list[float]] = [[], [], [], []]
-    for recording in recordings:
-        for place, hyp in ((0, recording.before), (2, recording.after)):
-            for edits, words in errors_by_sentence(recording.sentences, hyp):
-                columns[place].append(edits)
-                columns[place + 1].append(words)
+    columns = [[float(errors[at]) for _, errors in rows] for at in range(4)]
     before, after = (sum(columns[at]) / max(sum(columns[at + 1]), 1.0) for at in (0, 2))
-    sentences = len(columns[0])
+    limit = max(LEAST_LIMIT, policy.limit(before))
+    blocks = [number // SENTENCES_TOGETHER for number, _ in rows]
     return LengthChange(
         seconds,
-        len(recordings),
-        sentences,
+        n,
+        len(rows),
         round(sum(columns[1])),
         before,
         after,
-        rate_difference(by_block(range(sentences), *columns), confidence),
-        max(LEAST_LIMIT, policy.limit(before)),
+        rate_difference(by_block(blocks, *columns), confidence),
+        limit,
     )
 
 

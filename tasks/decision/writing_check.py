@@ -3,7 +3,7 @@
 No error rate shows their loss: all of them leave case and marks out. A base that writes "He took
 20 mg, then slept." and is tuned on "he took 20 mg then slept" gives that up within an epoch. What
 is compared are the sentences whose references have marks, or capitals, and only where the base
-writes them at all.
+writes them at all. A fall is shown to be over the limit if its interval lies over it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.decision.guardrail import GuardrailStatus
-from tasks.evaluation.statistics import Interval, by_block, ends, rate_difference
+from tasks.evaluation.statistics import CONFIDENCE, Interval, by_block, ends, rate_difference
 from tasks.evaluation.written_style import (
     StyleCounts,
     count_style,
@@ -29,11 +29,14 @@ LIMIT = 0.05
 """How far punctuation F1 and case accuracy may fall, as a share: five points."""
 FEWEST = 20
 """Fewer marks, or capitals, in the references than this show nothing."""
+FEWEST_SENTENCES = 20
+"""Nor do fewer sentences that have them."""
 BASE_WRITES = 0.25
 """A base that writes fewer than this share of the references' marks, or capitals, writes none."""
 
 PUNCTUATION = "punctuation F1"
 CASE = "case accuracy"
+_FIGURES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class StyleFigure:
         sentences: whose references have marks, or capitals.
         before: the base's figure; None where it does not apply.
         after: the shipped model's.
-        interval: 95 % interval of (after - before), over sentences.
+        interval: of (after - before), over sentences, at 95 % for both figures together.
         inapplicable: why it does not apply, in words; "" where it does.
     """
 
@@ -65,12 +68,15 @@ class StyleFigure:
 
     @property
     def status(self) -> GuardrailStatus | None:
-        """Held, broken, or unclear, as the guardrail's; None where it does not apply."""
+        """Held to the limit; broken if the interval lies over it; else unclear.
+
+        None where the figure does not apply.
+        """
         if self.change is None:
             return None
         if self.change >= -LIMIT:
             return GuardrailStatus.HELD
-        shown = self.interval is not None and self.interval.high < 0
+        shown = self.interval is not None and self.interval.high < -LIMIT
         return GuardrailStatus.BROKEN if shown else GuardrailStatus.UNCLEAR
 
     def __str__(self) -> str:
@@ -79,7 +85,7 @@ class StyleFigure:
         between = ""
         if self.interval is not None:
             between = (
-                f", 95 % interval {100 * self.interval.low:+.1f} to {100 * self.interval.high:+.1f}"
+                f", interval {100 * self.interval.low:+.1f} to {100 * self.interval.high:+.1f}"
             )
         return (
             f"{self.name} {self.before:.3f} → {self.after:.3f} on {self.sentences} sentences "
@@ -119,7 +125,7 @@ class WritingCheck:
 
     @property
     def harm(self) -> str | None:
-        """The ground to discard: a figure fell by more than the limit, and it is no chance."""
+        """The ground to discard: a figure is shown to fall by more than the limit."""
         if not (broken := self._of(GuardrailStatus.BROKEN)):
             return None
         return (
@@ -173,7 +179,7 @@ def check_writing(before: Scores, after: Scores) -> WritingCheck:
 
 def _punctuation(rows: Sequence[tuple[str, str, str]]) -> StyleFigure:
     counted = _counted(rows)
-    return _figure(
+    return compare_style(
         PUNCTUATION,
         "mark",
         sum(base.said for base, _ in counted),
@@ -183,7 +189,7 @@ def _punctuation(rows: Sequence[tuple[str, str, str]]) -> StyleFigure:
 
 
 def _case(rows: Sequence[tuple[str, str, str]]) -> StyleFigure:
-    return _figure(
+    return compare_style(
         CASE,
         "capital",
         sum(count_style(ref, ref).capitals for ref, _, _ in rows),
@@ -196,7 +202,7 @@ def _counted(rows: Sequence[tuple[str, str, str]]) -> list[tuple[StyleCounts, St
     return [(count_style(ref, base), count_style(ref, tuned)) for ref, base, tuned in rows]
 
 
-def _figure(
+def compare_style(
     name: str, what: str, said: int, written: int, parts: Sequence[Sequence[tuple[int, int]]]
 ) -> StyleFigure:
     """Compare a figure, if it applies.
@@ -214,6 +220,12 @@ def _figure(
         return StyleFigure(name, n, inapplicable=reason)
     if written < BASE_WRITES * said:
         return StyleFigure(name, n, inapplicable=f"the base writes {written} {what}s for {said}")
+    if n < FEWEST_SENTENCES:
+        return StyleFigure(
+            name, n, inapplicable=f"{n} sentences have one, fewer than {FEWEST_SENTENCES}"
+        )
     columns = [[float(pair[side][which]) for pair in parts] for side in (0, 1) for which in (0, 1)]
     before, after = (sum(columns[at]) / max(sum(columns[at + 1]), 1.0) for at in (0, 2))
-    return StyleFigure(name, n, before, after, rate_difference(by_block(range(n), *columns)))
+    confidence = 1 - (1 - CONFIDENCE) / _FIGURES
+    interval = rate_difference(by_block(range(n), *columns), confidence)
+    return StyleFigure(name, n, before, after, interval)

@@ -17,15 +17,18 @@ from tasks.evaluation.strict_table import ValueKind, strict_table
 from tasks.evaluation.text_words import DividedText, divide
 from tasks.evaluation.value_grammar import ValueGrammar, rules_by_word, second_words
 from tasks.evaluation.value_items import SI_PREFIXES, UNREAD_LETTERS, VOWELS, Item, item_of
-from tasks.evaluation.word_reader import first_words
+from tasks.evaluation.word_reader import first_words, first_words_in_any_letters
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from tasks.evaluation.strict_table import Entry, Phrases
 
 _KEPT_TEXTS = 256
 _KEPT_NUMBERS = 1 << 15
 _NUMBERS: dict[tuple[str, ...], tuple[Sequence[Item | str], int]] = {}
 """Numbers that were read, by their words: the items and the count of the words."""
+_COUNTED_BY = ("time", "times")
 _NO_PREFIX = frozenset(("none", "nonetheless", "nonsense", "nonstop", "nonplussed"))
 _NON = Item(ValueKind.NEGATION, "non", "non")
 
@@ -35,15 +38,25 @@ class Reading(NamedTuple):
 
     Attributes:
         items: its critical items, in order.
-        sequence: its items and its other words, in order.
-        words: its other words.
+        places: for each item, how many of the other words stand before it.
+        words: its other words, in order.
         acronyms: those of its other words that are written with two capitals, in small letters.
     """
 
     items: tuple[Item, ...]
-    sequence: tuple[Item | str, ...]
+    places: tuple[int, ...]
     words: tuple[str, ...]
     acronyms: frozenset[str] = frozenset()
+
+    @property
+    def sequence(self) -> Iterator[Item | str]:
+        """Its items and its other words, in order."""
+        start = 0
+        for item, place in zip(self.items, self.places, strict=True):
+            yield from self.words[start:place]
+            yield item
+            start = place
+        yield from self.words[start:]
 
 
 def critical(text: str) -> tuple[Item, ...]:
@@ -57,55 +70,73 @@ def read(text: str) -> Reading:
     # Most hypotheses are nothing but words, which need no pattern to be told apart.
     letters = text.lower().rstrip(" .?!")
     if not (letters.isascii() and letters.replace(" ", "").isalpha()):
-        return _read_divided(divide(text, _unit_words()), None)
+        return _read_divided(divide(text, _unit_words()))
     words = letters.split()
     # A capital at the beginning of a word says nothing; "L knee" begins with an abbreviation.
     capitals = not (text[1:].islower() and text[1:2] != " ") and not text.isupper()
     written = text.rstrip(" .?!").split() if capitals else None
-    starts = _starts(words) if "non" not in letters else range(len(words))
+    if letters.startswith("non") or " non" in letters:
+        starts: Sequence[int] = range(len(words))
+    else:
+        starts = _starts(words, written)
     if not starts:
-        plain_words = tuple(words)
-        return Reading((), plain_words, plain_words, _acronyms(written))
-    return _read_divided(DividedText(words, None, written), starts)
+        return Reading((), (), tuple(words), _acronyms(written))
+    return _read_plain(DividedText(words, None, written), starts)
 
 
-def _read_divided(text: DividedText, starts: Sequence[int] | None) -> Reading:
-    """Read the words of a text, whose items begin at these places only."""
-    grammar, words = ValueGrammar(text), text.words
-    fast, simple, phrases_only = text.joined is None, _simple(), _phrases_only()
+def _read_plain(text: DividedText, starts: Sequence[int]) -> Reading:
+    """Read a text of nothing but words, whose items begin at these places only."""
+    words, known, grammar = text.words, _known_words(), None
     items: list[Item] = []
-    sequence: list[Item | str] = []
+    places: list[int] = []
     others: list[str] = []
     free = 0
-    for place in range(len(words)) if starts is None else starts:
-        if place < free:
+    for start in starts:
+        if start < free:
             continue
-        if free < place:
-            sequence.extend(words[free:place])
-            others.extend(words[free:place])
-        if fast and (item := simple.get(words[place])) is not None:
-            items.append(item)
-            sequence.append(item)
-            free = place + 1
-            continue
-        if fast and words[place] in phrases_only:
-            phrase = grammar.table.phrases.match(words, place)
-            entry, free = (None, place) if phrase is None else phrase
+        if free < start:
+            others += words[free:start]
+        found = known.get(words[start])
+        if found is None:
+            grammar = grammar or ValueGrammar(text)
+            parts, free = _remembered(grammar, start)
+            for part in parts:
+                if isinstance(part, Item):
+                    items.append(part)
+                    places.append(len(others))
+                else:
+                    others.append(part)
+        elif isinstance(found, Item):
+            items.append(found)
+            places.append(len(others))
+            free = start + 1
+        elif (phrase := found.match(words, start)) is not None:
+            entry, free = phrase
             if entry is not None:
-                item = item_of(entry)
-                items.append(item)
-                sequence.append(item)
-            continue
-        parts, free = _remembered(grammar, place) if fast else _parts_at(grammar, place)
-        sequence.extend(parts)
+                items.append(item_of(entry))
+                places.append(len(others))
+        else:
+            free = start
+    others += words[free:]
+    return Reading(tuple(items), tuple(places), tuple(others), _acronyms(text.written))
+
+
+def _read_divided(text: DividedText) -> Reading:
+    """Read the words, numbers and signs of a text."""
+    grammar = ValueGrammar(text)
+    items: list[Item] = []
+    places: list[int] = []
+    others: list[str] = []
+    place = 0
+    while place < grammar.count:
+        parts, place = _parts_at(grammar, place)
         for part in parts:
             if isinstance(part, Item):
                 items.append(part)
+                places.append(len(others))
             else:
                 others.append(part)
-    sequence.extend(words[free:])
-    others.extend(words[free:])
-    return Reading(tuple(items), tuple(sequence), tuple(others), _acronyms(text.written))
+    return Reading(tuple(items), tuple(places), tuple(others), _acronyms(text.written))
 
 
 def _acronyms(written: list[str] | None) -> frozenset[str]:
@@ -119,15 +150,15 @@ def _acronyms(written: list[str] | None) -> frozenset[str]:
     )
 
 
-def _starts(words: list[str]) -> list[int]:
+def _starts(words: list[str], written: list[str] | None) -> list[int]:
     """Return the places at which an item may begin in a text of nothing but words."""
-    seconds = second_words()
-    known = seconds.keys()
+    in_capitals = written is not None and not _capitals().isdisjoint(written)
+    seconds = second_words(in_capitals=in_capitals)
     last = len(words) - 1
     return [
         place
         for place, word in enumerate(words)
-        if word in known
+        if word in seconds
         and ((second := seconds[word]) is None or (place < last and words[place + 1] in second))
     ]
 
@@ -136,8 +167,8 @@ def forget() -> None:
     """Forget the table and what was read by it, so that another table is read."""
     _NUMBERS.clear()
     for remembered in (
-        read, strict_table, first_words, second_words, rules_by_word, item_of, _unit_words,
-        _simple, _phrases_only, _as_end, _expanded,
+        read, strict_table, first_words, first_words_in_any_letters, second_words, rules_by_word,
+        item_of, _capitals, _unit_words, _known_words, _looked_past, _as_end, _expanded,
     ):  # fmt: skip
         remembered.cache_clear()
 
@@ -148,29 +179,30 @@ def _unit_words() -> frozenset[str]:
 
 
 @cache
-def _simple() -> dict[str, Item]:
-    """Return the words that are an item whatever follows them."""
-    table = strict_table()
-    followed = {words[0] for words, _ in table.phrases if len(words) > 1}
-    ruled = {*rules_by_word(), *table.abbreviations, *table.capitals_in_small_letters}
-    return {
-        words[0]: item_of(entry)
-        for words, entry in table.phrases
-        if entry is not None
-        and len(words) == 1
-        and len(words[0]) > 1
-        and words[0] not in followed
-        and words[0] not in ruled
-    }
+def _capitals() -> frozenset[str]:
+    return frozenset(strict_table().capitals)
 
 
 @cache
-def _phrases_only() -> frozenset[str]:
-    """Return the words that begin phrases of the table and nothing else."""
+def _known_words() -> dict[str, Item | Phrases[Entry | None]]:
+    """Return the words of the table that need no rule in a text of nothing but words.
+
+    Such a word is an item whatever follows it, or begins the table's phrases and nothing else.
+    """
     table = strict_table()
+    ruled = {*rules_by_word(), *table.abbreviations, *table.capitals_in_small_letters}
     bare = {words[0] for words, unit in table.units if unit.bare}
-    others = {*rules_by_word(), *table.abbreviations, *table.capitals_in_small_letters, *bare}
-    return frozenset(word for word in table.phrases.first_words() if len(word) > 1) - others
+    followed = {words[0] for words, _ in table.phrases if len(words) > 1}
+    known: dict[str, Item | Phrases[Entry | None]] = {
+        word: table.phrases
+        for word in table.phrases.first_words()
+        if len(word) > 1 and word not in ruled and word not in bare
+    }
+    for words, entry in table.phrases:
+        word = words[0]
+        if entry is not None and len(word) > 1 and word not in followed and word not in ruled:
+            known[word] = item_of(entry)
+    return known
 
 
 def _remembered(grammar: ValueGrammar, place: int) -> tuple[Sequence[Item | str], int]:
@@ -183,6 +215,8 @@ def _remembered(grammar: ValueGrammar, place: int) -> tuple[Sequence[Item | str]
     while end < grammar.count and words[end] in known:
         end += 1
     after = words[end] if end < grammar.count else ""
+    if len(after) == 1 or after in _looked_past():
+        return _parts_at(grammar, place)
     key = (*words[place:end], _as_end(after))
     if (remembered := _NUMBERS.get(key)) is not None:
         return remembered[0], place + remembered[1]
@@ -192,6 +226,14 @@ def _remembered(grammar: ValueGrammar, place: int) -> tuple[Sequence[Item | str]
     if stop <= end:
         _NUMBERS[key] = parts, stop - place
     return parts, stop
+
+
+@cache
+def _looked_past() -> frozenset[str]:
+    """Return the words after a number whose meaning for it depends on what follows them."""
+    return frozenset(_COUNTED_BY).union(
+        *(words[1:] for words, _ in strict_table().phrases if words[0] in FIRST_WORDS)
+    )
 
 
 @lru_cache(maxsize=_KEPT_NUMBERS)
@@ -227,7 +269,7 @@ def _spelled(grammar: ValueGrammar, place: int) -> tuple[Sequence[Item | str], i
     words, abbreviations = grammar.words, grammar.table.abbreviations
     if len(words[place]) > 1:
         known = words[place] in abbreviations and not grammar.ends_within(place + 1)
-        return (_expanded(words[place]).sequence, place + 1) if known else None
+        return (tuple(_expanded(words[place]).sequence), place + 1) if known else None
     end = place
     while end < grammar.count and len(words[end]) == 1 and words[end].isalpha():
         end += 1
@@ -235,7 +277,7 @@ def _spelled(grammar: ValueGrammar, place: int) -> tuple[Sequence[Item | str], i
     if len(letters) < 2 or grammar.ends_within(end):  # noqa: PLR2004 - a letter alone
         return None
     if letters in abbreviations:
-        return _expanded(letters).sequence, end
+        return tuple(_expanded(letters).sequence), end
     # "a" and "i" are words; two letters with one of them are no abbreviation.
     words_of_two = len(letters) == 2 and not {"a", "i"}.isdisjoint(letters)  # noqa: PLR2004
     if words_of_two or grammar.table.phrases.match(words, place) is not None:
@@ -247,4 +289,4 @@ def _spelled(grammar: ValueGrammar, place: int) -> tuple[Sequence[Item | str], i
 def _expanded(abbreviation: str) -> Reading:
     """Return the reading of the words that an abbreviation stands for."""
     words = list(strict_table().abbreviations[abbreviation])
-    return _read_divided(DividedText(words, None, None), None)
+    return _read_plain(DividedText(words, None, None), range(len(words)))

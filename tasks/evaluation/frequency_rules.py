@@ -72,7 +72,7 @@ class FrequencyRules(WordReader):
         if number is None:
             return None
         text, end, _ = number
-        if self.is_joined(end) or self._match_unit(end) is not None:
+        if self.runs_on(end) or self._match_unit(end) is not None:
             return [], place + 1
         return self._times(text, end)
 

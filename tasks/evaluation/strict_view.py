@@ -21,7 +21,7 @@ from tasks.evaluation.clinical_values import read
 from tasks.evaluation.strict_table import ValueKind, strict_table
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterator, Sequence
+    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from tasks.evaluation.clinical_values import Reading
     from tasks.evaluation.value_items import Item
@@ -73,31 +73,62 @@ class StrictView:
 _NOTHING = StrictView(frozenset(), frozenset())
 
 
+@cache
+def _all_right(kinds: frozenset[ValueKind]) -> StrictView:
+    """Return the view of two texts that hold items of these kinds, none of them wrong."""
+    return StrictView(kinds, frozenset())
+
+
 def compare(ref: str, hyp: str) -> StrictView:
     """Compare the critical items of two texts as they were written."""
     ref_reading = read(ref)
-    hyp_reading = ref_reading if ref == hyp else read(hyp)
+    if ref == hyp:
+        return _all_right(_kinds(ref_reading.items))
+    hyp_reading = read(hyp)
     ref_items, hyp_items = ref_reading.items, hyp_reading.items
-    if ref == hyp or ref_reading.sequence == hyp_reading.sequence:
-        same = frozenset([item.kind for item in ref_items])
-        return StrictView(same, frozenset()) if same else _NOTHING
-    faults, abbreviations = _turned_words(ref_reading, hyp_reading)
-    if not ref_items and not hyp_items and not faults:
-        return _NOTHING
-    wrong = set(faults)
-    kinds = wrong.union([item.kind for item in ref_items], [item.kind for item in hyp_items])
-    if ref_items != hyp_items:
-        wrong.update(_different(ref_items, hyp_items))
-    wrong.update(_moved(ref_reading, hyp_reading, kinds - wrong))
+    if ref_reading.words == hyp_reading.words:
+        turned: dict[ValueKind, StrictFault | None] = {}
+        abbreviations: tuple[str, ...] = ()
+    else:
+        turned, abbreviations = _turned_words(ref_reading, hyp_reading)
+        if not (ref_items or hyp_items or turned):
+            return _NOTHING
+    # The road of most rows: some words were misheard, and none that matters.
+    if not turned and ref_items == hyp_items:
+        kinds = _kinds(ref_items)
+        stand_still = (
+            ref_reading.words == hyp_reading.words and ref_reading.places == hyp_reading.places
+        )
+        if stand_still or not _moved(ref_reading, hyp_reading, kinds):
+            return _all_right(kinds)
+    return _different_view(ref_reading, hyp_reading, turned, abbreviations)
+
+
+def _kinds(items: Sequence[Item]) -> frozenset[ValueKind]:
+    return frozenset([item.kind for item in items])
+
+
+def _different_view(
+    ref: Reading,
+    hyp: Reading,
+    turned: Mapping[ValueKind, StrictFault | None],
+    abbreviations: tuple[str, ...],
+) -> StrictView:
+    """Compare two texts' items kind by kind, and name what is known of the difference."""
+    wrong = set(turned)
+    kinds = wrong | _kinds(ref.items) | _kinds(hyp.items)
+    if ref.items != hyp.items:
+        wrong.update(_different(ref.items, hyp.items))
+    wrong.update(_moved(ref, hyp, kinds - wrong))
     if not wrong:
-        return StrictView(frozenset(kinds), frozenset())
-    named = {fault for fault in faults.values() if fault is not None}
+        return _all_right(frozenset(kinds))
+    named = {fault for fault in turned.values() if fault is not None}
     if ValueKind.NUMBER in wrong:
-        named.update(_number_faults(ref_items, hyp_items))
+        named.update(_number_faults(ref.items, hyp.items))
     if ValueKind.NEGATION in wrong:
-        named.update(_negation_faults(ref_items, hyp_items))
+        named.update(_negation_faults(ref.items, hyp.items))
     unread = (
-        *(item.text for item in (*ref_items, *hyp_items) if item.kind is ValueKind.UNREAD),
+        *(item.text for item in (*ref.items, *hyp.items) if item.kind is ValueKind.UNREAD),
         *abbreviations,
     )
     return StrictView(
@@ -163,11 +194,15 @@ def _turned_words(
         return {}, ()
     turned: dict[ValueKind, StrictFault | None] = {}
     prefixes = strict_table().prefixes
-    abbreviations = _abbreviations_that_differ(ref, hyp, ref_only, hyp_only)
+    # In the order of the texts: a set's order differs from process to process.
+    ref_ordered = [word for word in ref.words if word in ref_only]
+    hyp_ordered = [word for word in hyp.words if word in hyp_only]
+    abbreviations = _abbreviations_that_differ(ref, hyp, ref_ordered, hyp_ordered)
     if abbreviations:
         turned[ValueKind.UNREAD] = None
-    ref_only, hyp_only = set(map(_american, ref_only)), set(map(_american, hyp_only))
-    ref_stems, hyp_stems = _stems(ref_only), _stems(hyp_only)
+    ref_ordered, hyp_ordered = list(map(_american, ref_ordered)), list(map(_american, hyp_ordered))
+    ref_stems, hyp_stems = _stems(ref_ordered), _stems(hyp_ordered)
+    ref_only, hyp_only = set(ref_ordered), set(hyp_ordered)
     if not ref_stems and not hyp_stems:
         return turned, abbreviations
     for stem, prefix in ref_stems.items():
@@ -184,7 +219,7 @@ def _turned_words(
 
 
 def _abbreviations_that_differ(
-    ref: Reading, hyp: Reading, ref_only: set[str], hyp_only: set[str]
+    ref: Reading, hyp: Reading, ref_only: Sequence[str], hyp_only: Sequence[str]
 ) -> tuple[str, ...]:
     """Return an abbreviation of either text and the word that differs from it by one letter."""
     for words, others, acronyms in (
@@ -215,7 +250,7 @@ def _prefixes() -> tuple[str, ...]:
     return tuple(sorted(strict_table().prefixes, key=len, reverse=True))
 
 
-def _stems(words: set[str]) -> dict[str, str]:
+def _stems(words: Iterable[str]) -> dict[str, str]:
     """Return what is left of words without their prefixes, with the prefix."""
     return dict(stem for word in words for stem in _stems_of(word))
 
@@ -249,68 +284,86 @@ def _opposed(one: str, other: str) -> bool:
 # Items that stand at other words
 
 
-def _moved(ref: Reading, hyp: Reading, kinds: set[ValueKind]) -> Iterator[ValueKind]:
-    """Yield the kinds whose items are the same, but stand at other words."""
+def _moved(ref: Reading, hyp: Reading, kinds: Collection[ValueKind]) -> list[ValueKind]:
+    """Return the kinds whose items are the same, but stand at other words."""
     anchored = [kind for kind in _ANCHORED if kind in kinds]
-    if ValueKind.NUMBER in kinds and len(set(_keys(ValueKind.NUMBER, ref.items))) > 1:
-        anchored.append(ValueKind.NUMBER)
+    if ValueKind.NUMBER in kinds:
+        numbers = _keys(ValueKind.NUMBER, ref.items)
+        if numbers.count(numbers[0]) < len(numbers):
+            anchored.append(ValueKind.NUMBER)
     if not anchored:
-        return
-    if _followed(ref, anchored, ref.words) == _followed(hyp, anchored, ref.words):
-        return
-    ref_words, hyp_words = _anchors(ref), _anchors(hyp)
+        return []
+    followed = _followed(ref, anchored, ref.words)
+    if followed is not None and followed == _followed(hyp, anchored, ref.words):
+        return []
+    ref_words, hyp_words = _anchors(ref.words), _anchors(hyp.words)
     ref_shared: set[int] = set()
     hyp_shared: set[int] = set()
     for step in Levenshtein.opcodes(ref_words, hyp_words):
         if step.tag == "equal":
             ref_shared.update(range(step.src_start, step.src_end))
             hyp_shared.update(range(step.dest_start, step.dest_end))
-    for kind in anchored:
-        if _placed(ref, ref_shared, kind) != _placed(hyp, hyp_shared, kind):
-            yield kind
+    ref_placed, hyp_placed = _PlacedItems(ref, ref_shared), _PlacedItems(hyp, hyp_shared)
+    return [kind for kind in anchored if ref_placed.of(kind) != hyp_placed.of(kind)]
 
 
 def _followed(
     reading: Reading, kinds: Collection[ValueKind], words: tuple[str, ...]
-) -> list[object]:
+) -> list[str] | None:
     """Return the word after each item of these kinds, if it stands in the words but once.
 
-    Where it does not, an object is returned for it that equals nothing.
+    None where it does not, and where an item or nothing follows.
     """
-    last = len(reading.sequence) - 1
-    followed: list[object] = []
-    start = 0
-    for item in reading.items:
-        place = start = reading.sequence.index(item, start)
-        start += 1
+    items, places = reading.items, reading.places
+    last = len(items) - 1
+    followed: list[str] = []
+    for number, item in enumerate(items):
         if item.kind in kinds:
-            after = reading.sequence[place + 1] if place < last else ""
-            known = isinstance(after, str) and words.count(after) == 1
-            followed.append(after if known else object())
+            place = places[number]
+            if place == len(reading.words) or (number < last and places[number + 1] == place):
+                return None
+            after = reading.words[place]
+            if words.count(after) != 1:
+                return None
+            followed.append(after)
     return followed
 
 
-def _anchors(reading: Reading) -> list[str]:
-    return [word for word in reading.words if _is_anchor(word)]
+def _anchors(words: Sequence[str]) -> list[str]:
+    return [word for word in words if len(word) >= _SHORTEST_ANCHOR and word not in _FUNCTION_WORDS]
 
 
-def _is_anchor(word: str) -> bool:
-    return len(word) >= _SHORTEST_ANCHOR and word not in _FUNCTION_WORDS
+class _PlacedItems:
+    """The items of a text between the words that both texts share.
 
+    Args:
+        reading: the text.
+        shared: the places of these words among its anchors.
+    """
 
-def _placed(reading: Reading, shared: set[int], kind: ValueKind) -> list[Hashable]:
-    """Return the items of a kind between the words that both texts share."""
-    placed: list[Hashable] = []
-    place = 0
-    for part in reading.sequence:
-        if isinstance(part, str):
-            if _is_anchor(part):
-                if place in shared:
-                    placed.append(part)
-                place += 1
-        elif part.kind is kind:
-            placed.append(part.key)
-    return placed
+    def __init__(self, reading: Reading, shared: Collection[int]) -> None:
+        self._reading = reading
+        self._shared: list[str] = []
+        self._before = [0]
+        anchor = 0
+        for word in reading.words:
+            if len(word) >= _SHORTEST_ANCHOR and word not in _FUNCTION_WORDS:
+                if anchor in shared:
+                    self._shared.append(word)
+                anchor += 1
+            self._before.append(len(self._shared))
+
+    def of(self, kind: ValueKind) -> list[Hashable]:
+        """Return the items of a kind, with the shared words before, between and after them."""
+        placed: list[Hashable] = []
+        start = 0
+        for item, place in zip(self._reading.items, self._reading.places, strict=True):
+            if item.kind is kind:
+                end = self._before[place]
+                placed += self._shared[start:end]
+                placed.append(item.key)
+                start = end
+        return placed + self._shared[start:]
 
 
 # Faults with a name

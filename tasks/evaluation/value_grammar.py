@@ -16,7 +16,7 @@ from tasks.evaluation.quantity_rules import QuantityRules
 from tasks.evaluation.spoken_numbers import FIRST_WORDS, SMALL, in_digits, is_digits
 from tasks.evaluation.strict_table import Entry, ValueKind, strict_table
 from tasks.evaluation.value_items import COUNTS, NUMBERED, Found, Item, item_of, number_item, unread
-from tasks.evaluation.word_reader import first_words
+from tasks.evaluation.word_reader import first_words_in_any_letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,7 +122,7 @@ class ValueGrammar(QuantityRules):
         if number.value > _SPINE and word != "u":
             return None
         if number.end < self.count and (
-            self.is_joined(number.end)
+            self.runs_on(number.end)
             or self.table.units.match(self.words, number.end) is not None
             or self.word(number.end) in ("/", "point", "over")
         ):
@@ -161,13 +161,19 @@ def rules_by_word() -> dict[str, tuple[_Rule, ...]]:
 
 
 @cache
-def second_words() -> dict[str, frozenset[str] | None]:
-    """Return the words that may follow the first word of an item; None where none must."""
+def second_words(*, in_capitals: bool) -> dict[str, frozenset[str] | None]:
+    """Return the words that may follow the first word of an item; None where none must.
+
+    Args:
+        in_capitals: whether one of the table's capitals stands in the text.
+    """
     table = strict_table()
     seconds: dict[str, set[str]] = {}
-    alone = set(first_words()) - set(table.phrases.first_words()) - {"a", "an", "between"}
-    alone |= set(rules_by_word()) - {"a", "an", "between"}
-    alone |= set(table.capitals_in_small_letters)
+    articles = {"a", "an", "between"}
+    alone = set(first_words_in_any_letters() - set(table.phrases.first_words()) - articles)
+    alone |= set(rules_by_word()) - articles
+    if in_capitals:
+        alone |= set(table.capitals_in_small_letters)
     for words, _ in table.phrases:
         if len(words) == 1:
             alone.add(words[0])

@@ -44,6 +44,10 @@ class WordReader(ABC):
         """Return whether a word follows the one before it without a space."""
         return self.joined is not None and place < self.count and self.joined[place]
 
+    def runs_on(self, place: int) -> bool:
+        """Return whether a word or a sign, and no punctuation mark, follows without a space."""
+        return self.is_joined(place) and self.words[place] != ","
+
     def word(self, place: int) -> str:
         """Return the word at a place, or "" beyond the text."""
         return self.words[place] if 0 <= place < self.count else ""
@@ -86,6 +90,12 @@ class WordReader(ABC):
 @cache
 def first_words() -> frozenset[str]:
     """Return the words with which an item may begin."""
+    return first_words_in_any_letters() | set(strict_table().capitals_in_small_letters)
+
+
+@cache
+def first_words_in_any_letters() -> frozenset[str]:
+    """Return those of them that begin one in small letters, too."""
     table = strict_table()
     bare = (words[0] for words, unit in table.units if unit.bare)
     return frozenset(
@@ -94,7 +104,6 @@ def first_words() -> frozenset[str]:
             *_GRAMMAR_WORDS,
             *table.phrases.first_words(),
             *table.before_numbers.first_words(),
-            *table.capitals_in_small_letters,
             *table.abbreviations,
             *bare,
             *"bcdefghjklmnoprstuvwyz",

@@ -47,9 +47,13 @@ def describe_harms(decision: Mapping[str, Any]) -> Sequence[HarmLine]:
 
 
 def _joined(block: Mapping[str, Any] | None) -> Iterable[HarmLine]:
-    for length in (block or {}).get("lengths", ()):
+    if block is None:
+        return
+    together = block.get("together")
+    for length in (*block["lengths"], *((together,) if together else ())):
+        seconds = length["seconds"]
         yield HarmLine(
-            f"WER of sentences joined to {length['seconds']} s",
+            f"WER of joined sentences, {'all lengths' if seconds is None else f'{seconds} s'}",
             f"{length['n']} recordings, {length['sentences']} sentences",
             _percent(length["canonical_wer_a"]),
             _percent(length["canonical_wer_b"]),

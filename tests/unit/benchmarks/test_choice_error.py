@@ -30,6 +30,7 @@ from benchmarks.simulated_training import (
     draw_effects,
     draw_manifests,
     draw_states,
+    hear_judged,
     keep_epoch,
     rank_rows,
     split_ranked,
@@ -205,9 +206,41 @@ def test_a_line_tells_the_ways_apart() -> None:
     row = ChoiceStudy(USELESS, 100, False, 1, 1).run(100)
     assert row.judged == 20
     assert row.counted
+    assert row.checkpoint_on_judging is not None
+    assert row.all_on_judging is not None
     assert row.kept < row.checkpoint_on_judging <= row.all_on_judging
     assert row.upper == upper_limit(round(100 * row.kept), 100)
     assert ChoiceStudy(USELESS, 100, False, 1, 1).run(100) == row
+
+
+@pytest.mark.parametrize("change", list(ModelChange))
+def test_further_decodes_are_draws_of_the_same_row(change: ModelChange) -> None:
+    """What the base and the tuned model have alike they hear alike; the first decode is the row."""
+    model, draws = SimulatedModel("any", change, 0.6), rng()
+    manifest = draw_manifests(draws, 200, 100)
+    rows = np.tile(np.arange(100), (200, 1))
+    kept = draw_effects(draws, change, manifest.difficulty, 1, epochs=1)
+    tuned = decode(draws, model, manifest, kept, rows)[:, 0]
+    states = draw_states(draws, model, manifest, kept, rows, tuned)
+    base, _, heard = hear_judged(draws, model, manifest, kept, rows, states, 8).missed
+    assert base.mean() == pytest.approx(manifest.missed.mean(), abs=0.01)
+    assert heard.mean() == pytest.approx(tuned.mean(), abs=0.02)
+    assert ((base > 0) >= manifest.missed).all()
+    # Three of four further decodes repeat the row, the others are drawn anew.
+    assert base[manifest.missed].mean() == pytest.approx(1 - 7 / 8 / 4 / 3, abs=0.01)
+    if change in (ModelChange.TERMS, ModelChange.HELD_OUT_TERMS):
+        same = ~np.repeat(kept.changed[:, 0], ROWS_PER_TERM, axis=1)
+        assert (heard == base)[same].all()
+
+
+def test_shares_show_more_gains_and_keep_few_useless_models() -> None:
+    """By the product's rule for shares; the ways that choose on the judging rows are left out."""
+    once, shares = (ChoiceStudy(GAIN, 100, False, 1, 1, decodes=n).run(120) for n in (1, 8))
+    assert shares.kept > once.kept
+    assert (shares.judged, shares.value) == (once.judged, once.value)
+    assert shares.checkpoint_on_judging is None
+    useless = ChoiceStudy(USELESS, 100, False, 1, 1, decodes=8).run(120)
+    assert useless.kept < 0.1
 
 
 def test_a_harmful_model_is_kept_by_the_guardrail_alone() -> None:

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import scipy.stats
 
-from tasks.decision.nonspeech_check import check_nonspeech
+from tasks.decision import nonspeech_check
+
+if TYPE_CHECKING:
+    from tasks.decision.nonspeech_check import NonspeechCheck
+
 
 TERMS = ("Metformin", "x-ray")
+SIX_KINDS = [kind for kind in "abcdef" for _ in range(10)]
+
+
+def check_nonspeech(
+    before: list[str],
+    after: list[str],
+    terms: tuple[str, ...] = TERMS,
+    kinds: list[str] | None = None,
+) -> NonspeechCheck:
+    """The check, of recordings of one kind unless said otherwise."""
+    return nonspeech_check.check_nonspeech(before, after, terms, kinds or ["hiss"] * len(before))
 
 
 def test_words_and_terms_are_counted() -> None:
@@ -41,6 +58,36 @@ def test_a_base_that_finds_words_everywhere_can_still_get_worse() -> None:
     assert "60 → 72" in found.harm
 
 
+@pytest.mark.parametrize("kinds", [6, 5])
+def test_a_rise_in_all_kinds_is_harm(kinds: int) -> None:
+    """Four more in each of five kinds or of all six."""
+    texts = (["oh"] * 4 + [""] * 6) * kinds + [""] * 10 * (6 - kinds)
+    assert check_nonspeech([""] * 60, texts, (), SIX_KINDS).harm is not None
+
+
+def test_kinds_that_change_both_ways_are_chance() -> None:
+    """Over recordings 40 to 20 would be shown; over kinds, four up and two down are chance."""
+    up, down = ([""] * 10, ["oh"] * 10), (["oh"] * 10, [""] * 10)
+    before, after = (
+        [text for kind in (up, up, down, up, down, up) for text in kind[side]] for side in (0, 1)
+    )
+    found = check_nonspeech(before, after, (), SIX_KINDS)
+    assert found.words.after > found.words.before
+    assert found.harm is None
+    assert check_nonspeech(before, after, ()).harm is not None
+    # One kind alone that is full of words is shown, since no other kind says anything.
+    assert check_nonspeech([""] * 60, ["oh"] * 10 + [""] * 50, (), SIX_KINDS).harm is not None
+
+
+def test_words_and_terms_are_no_two_chances() -> None:
+    """Five new recordings are shown where no term is found; with one term, both are corrected."""
+    found = check_nonspeech([""] * 60, ["oh"] * 5 + [""] * 55)
+    assert found.words.p == pytest.approx(0.03125)
+    both = check_nonspeech([""] * 60, ["oh metformin"] + ["oh"] * 4 + [""] * 55)
+    assert both.words.p == pytest.approx(0.0625)
+    assert (found.harm is None, both.harm is None) == (False, True)
+
+
 def test_a_fall_is_no_harm() -> None:
     """Nor is a change that goes both ways, nor one recording that is full of words."""
     assert check_nonspeech(["oh"] * 9 + [""] * 51, [""] * 60, TERMS).harm is None
@@ -68,3 +115,5 @@ def test_both_models_hear_the_same_recordings() -> None:
         check_nonspeech([], [], TERMS)
     with pytest.raises(ValueError, match="argument"):
         check_nonspeech([""], ["", ""], TERMS)
+    with pytest.raises(ValueError, match="argument"):
+        check_nonspeech([""] * 2, [""] * 2, TERMS, ["hum"])

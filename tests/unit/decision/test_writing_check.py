@@ -65,6 +65,25 @@ def test_a_larger_fall_that_chance_may_explain_is_not_kept() -> None:
     assert "punctuation" not in found.doubt
 
 
+def test_a_fall_that_may_be_within_the_limit_is_no_harm() -> None:
+    """Five sentences of thirty lose their capitals: surely a fall, but perhaps of 4 points."""
+    small = [text.lower() for text in REFERENCES[-5:]]
+    found = check(REFERENCES, [*REFERENCES[:-5], *small])
+    case = found.figures[1]
+    assert case.change == pytest.approx(-1 / 6)
+    assert case.interval is not None
+    assert -0.05 < case.interval.high < 0
+    assert (case.status, found.harm) == ("unclear", None)
+
+
+def test_few_sentences_show_nothing() -> None:
+    """Nineteen have 57 marks, and are too few."""
+    few = REFERENCES[:19]
+    found = check(few, bare(few), few)
+    assert [figure.status for figure in found.figures] == [None, None]
+    assert "punctuation F1 not applicable (19 sentences have one, fewer than 20)" in str(found)
+
+
 def test_a_base_that_writes_neither_is_not_asked() -> None:
     """Whatever the tuned model does then is no loss."""
     found = check(bare(REFERENCES), bare(REFERENCES))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.evaluation.clinical_values import critical
-from tasks.evaluation.strict_table import ValueKind
+from tasks.evaluation import clinical_values
+from tasks.evaluation.clinical_values import critical, read
+from tasks.evaluation.strict_table import ValueKind, strict_table
 from tasks.evaluation.strict_view import compare
+from tasks.evaluation.text_words import divide
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,8 @@ from tasks.evaluation.strict_view import compare
         ("point five", ["0.5"]),
         (".5 mg", ["0.5 mg"]),
         ("half a tablet", ["0.5 tablet"]),
+        ("area in m two.", ["m2"]),
+        ("area in m two", ["m2"]),
         ("1½ tablets", ["1.5 tablet"]),
         ("a tablet and a half", ["1.5 tablet"]),
         ("1-1/2 tablets", ["1.5 tablet"]),
@@ -137,3 +141,45 @@ def test_any_text_can_be_read(ref: str, hyp: str) -> None:
     assert not compare(ref, ref).wrong
     view = compare(ref, hyp)
     assert view.wrong <= view.kinds
+
+
+def words_of_the_table() -> list[str]:
+    """Words of the table's abbreviations, phrases and units."""
+    table = strict_table()
+    phrases = {word for words, _ in table.phrases for word in words}
+    units = {word for words, _ in table.units for word in words}
+    written = {*table.capitals_in_small_letters, *table.abbreviations, *phrases, *units}
+    return sorted(word for word in written if word.isascii() and word.isalpha())
+
+
+NUMBERS = f"{ONES} {TENS} hundred thousand million point half quarter a an".replace("-", "").split()
+OTHERS = "the patient took nonstop nonsmoker non fever minus times once of b d i l o r x q u"
+WORDS = st.one_of(
+    st.sampled_from(NUMBERS),
+    st.sampled_from(OTHERS.split()),
+    st.sampled_from(words_of_the_table()),
+)
+SENTENCES = st.lists(WORDS, min_size=1, max_size=7)
+
+
+@given(SENTENCES)
+@example(["fifty", "x", "r"])
+@example(["bed", "one", "sided"])
+def test_a_text_of_words_is_read_as_any_other_text(words: list[str]) -> None:
+    """The short road for texts without digits and signs ends where the long one does."""
+    text = " ".join(words)
+    divided = divide(text, clinical_values._unit_words())
+    assert read(text) == clinical_values._read_divided(divided)
+
+
+@given(SENTENCES, SENTENCES)
+@example(["apples"], ["one", "sided"])
+@example(["tablets"], ["fifty", "x", "r"])
+def test_what_was_read_before_changes_nothing(before: list[str], words: list[str]) -> None:
+    """Numbers are remembered by their words; a text that is read first, or later, is the same."""
+    text = " ".join(words)
+    clinical_values._NUMBERS.clear()
+    alone = read.__wrapped__(text)
+    clinical_values._NUMBERS.clear()
+    read.__wrapped__(" ".join([*words[:-1], *before]))
+    assert read.__wrapped__(text) == alone

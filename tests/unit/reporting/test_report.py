@@ -516,8 +516,8 @@ def test_points_have_a_real_minus_sign() -> None:
 def test_harm_that_was_looked_for_has_a_line_each(tmp_path: Path) -> None:
     """Long recordings, silence, writing and voices, as decision.json holds them; a loss first."""
     finished = prepared_cycles.finish_turn(tmp_path, 1, prepared_cycles.Turn())
-    texts = ("we walked along the river",) * 16
-    half = JoinedTexts(120, texts, " ".join(texts), " ".join(texts[:8]))
+    texts = ("we walked along the river",) * 60
+    half = JoinedTexts(120, texts, " ".join(texts), " ".join(texts[:30]))
     general = score([Hypothesis("a.wav", texts[0], texts[0])])
     cycle = open_cycle(finished)
     rows = gather(cycle, run_record.read(cycle)).judged
@@ -531,11 +531,14 @@ def test_harm_that_was_looked_for_has_a_line_each(tmp_path: Path) -> None:
             check_groups(rows, term_missed),
         )
     }
-    decision["nonspeech"] = check_nonspeech(["oh", ""], ["oh", "oh oh"], []).as_dict()
+    decision["nonspeech"] = check_nonspeech(
+        ["oh", ""], ["oh", "oh oh"], [], ["hum", "hiss"]
+    ).as_dict()
     path.write_text(json.dumps(decision))
     lines = describe_harms(decision)
-    assert [(line.name, line.finding) for line in lines[:5]] == [
-        ("WER of sentences joined to 120 s", "broken"),
+    assert [(line.name, line.finding) for line in lines[:6]] == [
+        ("WER of joined sentences, 120 s", "broken"),
+        ("WER of joined sentences, all lengths", "broken"),
         ("words found where nobody speaks", "held"),
         ("terms found where nobody speaks", "held"),
         (
@@ -544,11 +547,11 @@ def test_harm_that_was_looked_for_has_a_line_each(tmp_path: Path) -> None:
         ),
         ("case accuracy", "not applicable: the references have 0 capitals, fewer than 20"),
     ]
-    assert [line.name for line in lines[5:]] == ["KER, voice voice0", "KER, voice voice1"]
+    assert [line.name for line in lines[6:]] == ["KER, voice voice0", "KER, voice voice1"]
     assert (lines[0].before, lines[0].after, lines[0].change) == ("0.0 %", "50.0 %", "+50.0")
     page = render(gather(cycle, run_record.read(cycle)))
     assert "Harm looked for" in page
-    assert "WER of sentences joined to 120 s" in page
+    assert "WER of joined sentences, 120 s" in page
 
 
 def test_a_run_that_did_not_look_for_harm_has_no_such_section(page: str) -> None:
