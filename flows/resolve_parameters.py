@@ -84,22 +84,54 @@ def full_recipe(config: CycleConfig) -> Recipe:
     return changed
 
 
-def recipe_on(config: CycleConfig, hardware: Hardware, durations: Sequence[float]) -> Recipe:
+def recipe_on(
+    config: CycleConfig, hardware: Hardware, durations: Sequence[float], parameters: int = 0
+) -> Recipe:
     """Return the full recipe for these GPUs and these rows to train on.
 
     Args:
         config: the run's parameters.
         hardware: what trains.
         durations: seconds of each row.
+        parameters: of the base; without them it counts as small.
 
     Raises:
-        InputError: a precision that this host does not have.
+        InputError: a precision or a compiler that this host does not have.
     """
     if config.precision not in {None, Precision.FP32} and not hardware.has_gpu:
         raise InputError(
             f"precision {config.precision!s}: there is no GPU here, and a CPU trains in fp32. "
             "Fix: leave it out."
         )
+    if config.compile == "on" and not hardware.has_gpu:
+        raise InputError(
+            "compile on: there is no GPU here, and layers are compiled for a GPU. "
+            "Fix: leave it out."
+        )
+    recipe = _batch_on(config, hardware, durations)
+    return _compiled_on(recipe, config, hardware, durations, parameters)
+
+
+def _compiled_on(
+    recipe: Recipe,
+    config: CycleConfig,
+    hardware: Hardware,
+    durations: Sequence[float],
+    parameters: int,
+) -> Recipe:
+    """Return the recipe with layers compiled, where that is asked for or pays on one GPU."""
+    if config.compile == "auto":
+        pays = len(hardware.gpus) == 1 and recipes.worth_compiling(durations, recipe, parameters)
+        compiled = hardware.has_gpu and (recipe.compiled or pays)
+    else:
+        compiled = config.compile == "on"
+    return recipe.model_copy(
+        update={"compiled": compiled, "fused_adamw": compiled and config.fused_adamw}
+    )
+
+
+def _batch_on(config: CycleConfig, hardware: Hardware, durations: Sequence[float]) -> Recipe:
+    """Return the recipe with the batch that is asked for, or that fits GPU and rows."""
     recipe = full_recipe(config)
     if config.batch != "auto":
         return recipe
