@@ -2,12 +2,13 @@
 
     python -m benchmarks.compiled_steps --out FILE.json
 
-A bare loop: features, SpecAugment, encoder, decoder, joint and loss, backward pass, clipping, AdamW,
-in bf16 autocast, with random weights and rows of tones, whose words can be learned. Each variant has
-a process of its own. All are started at once; they load NeMo at the same time and measure one after
-the other. Parts: ``fixed``, rows of one length; ``sections``, the same with a wait behind each piece
-of the step; ``mixed``, rows of 1 to 20 s; ``curves``, the loss of each step from some seeds, whose
-batches are the same in every variant. What is reached within ``--budget-s`` is written as it comes.
+A bare loop: features, SpecAugment, encoder, decoder, joint and loss, backward pass, clipping,
+AdamW, in bf16 autocast, with random weights and rows of tones, whose words can be learned. Each
+variant has a process of its own. All are started at once; they load NeMo at the same time and
+measure one after the other. Parts: ``fixed``, rows of one length; ``sections``, the same with a
+wait behind each piece of the step; ``mixed``, rows of 1 to 20 s; ``curves``, the loss of each step
+from some seeds, whose batches are the same in every variant. What is reached within ``--budget-s``
+is written as it comes.
 ``--tiny`` takes the small RNN-T base on a CPU: that proves the benchmark, not the product.
 """
 
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
+from tasks.runtimes import hardware
 from tasks.training.run_info import versions
 
 if TYPE_CHECKING:
@@ -422,13 +424,13 @@ def main() -> None:
 
 
 def _measure(args: argparse.Namespace, deadline: float, folder: Path) -> None:
+    host = hardware.detect()
     report: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "command": sys.argv[1:],
-        "gpu": subprocess.getoutput(  # noqa: S605 - a fixed line
-            "nvidia-smi --query-gpu=name,driver_version --format=csv,noheader"
-        ),
-        "cores": os.cpu_count(),
+        "gpus": [gpu.name for gpu in host.gpus],
+        "drivers": sorted({gpu.driver for gpu in host.gpus}),
+        "cores": host.cores,
         "versions": versions(),
         "variants": {},
     }

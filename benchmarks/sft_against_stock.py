@@ -146,8 +146,9 @@ def run_ours(
     side.wall_s = time.monotonic() - started
     starts = [event for event in events if event["event"] == "start"]
     side.compiled_layers = starts[-1].get("compiled_layers") if starts else None
-    side.allocated_mib = max((e["gpu_memory_mib"] for e in events if e["event"] == "step"), default=0)
-    side.losses = [e["loss"] for e in events if e["event"] == "step"]
+    steps = [event for event in events if event["event"] == "step"]
+    side.allocated_mib = max((step["gpu_memory_mib"] for step in steps), default=0)
+    side.losses = [step["loss"] for step in steps]
     # A loss is read, and its event written, at the end of the batch after it; that of an epoch's
     # last batch when validation starts, which is no batch's end.
     side.steps = [
@@ -244,7 +245,7 @@ def ratio(ours: dict[str, Any], theirs: dict[str, Any], name: str) -> float | No
 
 
 def ratios(sides: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Return the time of each other side over ours, by timed part; ours is compiled where it ran."""
+    """Return the time of each other side over ours, by timed part; the compiled one if it ran."""
     name_of_ours = COMPILED if COMPILED in sides else OURS
     ours = sides.get(name_of_ours, {})
     return {

@@ -23,7 +23,6 @@ import random
 import time
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import job_phases  # type: ignore[import-not-found]  # lies beside this file
@@ -33,6 +32,7 @@ from padded_shapes import PaddedShapes, choose_shapes  # type: ignore[import-not
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 PREFIX = "compiled layers: "
 """Begins each line of this module, so that no reader of a log takes it for a fault."""
@@ -243,9 +243,9 @@ class CompiledEncoder:
 
     def _choose(
         self,
-        layer: Any,
+        layer: Any,  # noqa: ANN401 - a ConformerLayer
         plain: Callable[..., Any],
-        compiled: Callable[..., Any],  # noqa: ANN401
+        compiled: Callable[..., Any],
     ) -> Callable[..., Any]:
         """Wrap a layer: compiled for a padded batch, plain for any other."""
 
@@ -282,7 +282,7 @@ def _count_frames(layer: Any) -> CountedBatchNorm | None:  # noqa: ANN401 - a Co
 
 
 def _compile(function: Callable[..., Any], backend: str, mode: str | None) -> Callable[..., Any]:
-    """Compile a function of one layer; all layers share its code, so it is compiled once a shape."""
+    """Compile a function of one layer: all share its code, so it is compiled once a shape."""
     settings: dict[str, Any] = {"mode": mode} if backend == GRAPHS else {}
     return torch.compile(function, backend=backend, fullgraph=True, dynamic=False, **settings)
 
@@ -292,7 +292,7 @@ def _allow_shapes(count: int) -> None:
     config: Any = torch._dynamo.config  # noqa: SLF001 - the documented place
     name = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
     setattr(config, name, max(getattr(config, name), 2 * count + 4))
-    # It would cut each layer into buckets of DDP's gradients. There is one rank: nothing to overlap.
+    # It would cut each layer by DDP's buckets of gradients, to overlap with other ranks.
     config.optimize_ddp = False
 
 
@@ -344,8 +344,8 @@ class CompileCallback(pl.Callback):
             )
 
     def _prepare(self, trainer: Any, pl_module: Any) -> CompileOutcome:  # noqa: ANN401
-        encoder = getattr(pl_module, "encoder", None)
-        _require_fit(trainer, pl_module, encoder, self._order.backend)
+        _require_fit(trainer, pl_module, self._order.backend)
+        encoder = pl_module.encoder
         rows = [json.loads(line) for line in self._manifest.read_text("utf-8").splitlines()]
         shapes = choose_shapes(
             [row["duration"] for row in rows],
@@ -387,7 +387,7 @@ class CompileCallback(pl.Callback):
     ) -> None:
         """Tell the graphs that a new step begins, also where the last one had no backward pass."""
         if self._compiled is not None:
-            torch.compiler.cudagraph_mark_step_begin()
+            _begin_step()
 
     def on_before_backward(
         self,
@@ -410,42 +410,55 @@ class CompileCallback(pl.Callback):
             self._compiled.remove()
 
 
-def _require_fit(trainer: Any, model: Any, encoder: Any, backend: str) -> None:  # noqa: ANN401
+def _require_fit(trainer: Any, model: Any, backend: str) -> None:  # noqa: ANN401
     """Refuse what this was not made for.
 
     Raises:
         UnfitModelError: names it.
     """
-    layers = getattr(encoder, "layers", None)
-    kinds = {type(layer).__name__ for layer in layers or ()}
+    encoder = getattr(model, "encoder", None)
+    kinds = {type(layer).__name__ for layer in getattr(encoder, "layers", None) or ()}
     if kinds != {"ConformerLayer"}:
         raise UnfitModelError("the encoder is no Conformer")
     if trainer.world_size > 1:
         raise UnfitModelError("several GPUs share their batch norm, which no graph can")
-    if backend == GRAPHS:
-        if not torch.cuda.is_available():
-            raise UnfitModelError("there is no GPU")
-        major, minor = torch.cuda.get_device_capability()
-        if major < _LEAST_CAPABILITY:
-            raise UnfitModelError(f"a GPU of compute capability {major}.{minor}, and 8.0 is wanted")
-    if "16-mixed" in str(trainer.precision) and "bf16" not in str(trainer.precision):
+    if trainer.precision == "16-mixed":
         raise UnfitModelError("fp16 scales its losses")
-    first = layers[0]
-    if first.self_attention_model not in _ATTENTION:
-        raise UnfitModelError(f"attention of the kind {first.self_attention_model}")
-    if first.conv.norm_type not in _NORMS:
-        raise UnfitModelError(f"a norm of the kind {first.conv.norm_type}")
-    norm = first.conv.batch_norm
-    if first.conv.norm_type == "batch_norm" and (
-        norm.momentum is None or not norm.affine or not norm.track_running_stats
-    ):
-        raise UnfitModelError("a batch norm without statistics of its own")
+    if backend == GRAPHS:
+        _require_gpu()
+    for unfit in _reasons(model, encoder):
+        raise UnfitModelError(unfit)
+
+
+def _require_gpu() -> None:
+    """Refuse a machine without a GPU that fits.
+
+    Raises:
+        UnfitModelError: there is none.
+    """
+    if not torch.cuda.is_available():
+        raise UnfitModelError("there is no GPU")
+    major, minor = torch.cuda.get_device_capability()
+    if major < _LEAST_CAPABILITY:
+        raise UnfitModelError(f"a GPU of compute capability {major}.{minor}, and 8.0 is wanted")
+
+
+def _reasons(model: Any, encoder: Any) -> Iterator[str]:  # noqa: ANN401
+    """Yield each reason why this Conformer's layers are not padded and compiled."""
+    layer = encoder.layers[0]
+    if layer.self_attention_model not in _ATTENTION:
+        yield f"attention of the kind {layer.self_attention_model}"
+    if layer.conv.norm_type not in _NORMS:
+        yield f"a norm of the kind {layer.conv.norm_type}"
+    norm = layer.conv.batch_norm
+    if layer.conv.norm_type == "batch_norm" and (norm.momentum is None or not norm.affine):
+        yield "a batch norm of an unusual kind"
     if encoder.reduction_position is not None:
-        raise UnfitModelError("an encoder that reduces its frames between layers")
+        yield "an encoder that reduces its frames between layers"
     if encoder.is_adapter_available():
-        raise UnfitModelError("an encoder with adapters")
+        yield "an encoder with adapters"
     if getattr(model, "is_interctc_enabled", lambda: False)():
-        raise UnfitModelError("losses between the layers")
+        yield "losses between the layers"
 
 
 def _frame_s(model: Any) -> float:  # noqa: ANN401 - a NeMo model
@@ -455,7 +468,7 @@ def _frame_s(model: Any) -> float:  # noqa: ANN401 - a NeMo model
 
 
 def _copies_grads(trainer: Any) -> bool:  # noqa: ANN401
-    """Return whether DDP copies each gradient into memory of its own, as it does by default here."""
+    """Return whether DDP copies each gradient into memory of its own, as the stock YAML says."""
     model = trainer.strategy.model
     return bool(getattr(model, "gradient_as_bucket_view", False))
 
@@ -478,12 +491,12 @@ def rehearse(compiled: CompiledEncoder, precision: Callable[[], Any] = nullconte
             length = (frames - 1) * int(encoder.subsampling_factor)
             # The first run compiles, the second one records, the third one replays.
             for _ in range(3 if some.is_cuda else 1):
-                torch.compiler.cudagraph_mark_step_begin()
+                _begin_step()
                 features = torch.zeros(
                     compiled.shapes.rows,
-                    encoder._feat_in,
+                    encoder._feat_in,  # noqa: SLF001 - it has no other name
                     length,
-                    device=some.device,  # noqa: SLF001
+                    device=some.device,
                 ).requires_grad_()
                 lengths = torch.full((compiled.shapes.rows,), length, device=some.device)
                 with precision():
@@ -513,6 +526,12 @@ def _unchanged(encoder: Any) -> Iterator[None]:  # noqa: ANN401
             for name, buffer in encoder.named_buffers():
                 if name in saved:
                     buffer.copy_(saved[name])
+
+
+def _begin_step() -> None:
+    """Tell the graphs that nothing of the step before is needed any more."""
+    mark: Any = torch.compiler.cudagraph_mark_step_begin
+    mark()
 
 
 def use_fused_adamw(optimizers: list[Any]) -> bool:

@@ -116,7 +116,8 @@ def _bounds(longest: list[int], count: int) -> list[int]:
             came.append(start)
         cost.append(row)
         chosen.append(came)
-    bounds, j = [], size - 1
+    j = size - 1
+    bounds: list[int] = []
     for came in reversed(chosen):
         if not bounds or j != bounds[-1]:
             bounds.append(j)

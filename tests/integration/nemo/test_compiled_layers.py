@@ -1,0 +1,191 @@
+"""Compiled layers train what plain layers train: a CTC base on rows of 1 to 20 s, in Lightning.
+
+The compiler's backend is one that runs on a CPU. Everything else is as on a GPU: the callback, the
+padding to a few shapes, the batch norm that counts the batch's own frames.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tasks.models import catalog
+from tasks.runtimes.base import ENTRY
+from tests.support import factories
+
+# Two whole batches and one of two rows, each with a short and a long one.
+SECONDS = (1.0, 20.0, 6.5, 3.0, 2.0, 9.0, 1.2, 4.0)
+
+PROGRAM = """
+import json, random, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+folder, base = Path(sys.argv[2]), sys.argv[3]
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.strategies import DDPStrategy
+from nemo.collections.asr.models import ASRModel
+from omegaconf import OmegaConf
+import compiled_layers
+from compiled_layers import CompileCallback, CompileOrder
+
+torch.set_num_threads(2)
+manifest = folder / "train.jsonl"
+ORDER = CompileOrder(rows=3, backend="aot_eager")
+
+class Watch(pl.Callback):
+    def __init__(self):
+        self.losses, self.names = [], []
+
+    def on_train_batch_end(self, trainer, model, outputs, batch, number):
+        self.losses.append(float(outputs["loss"]))
+
+    def on_train_epoch_end(self, trainer, model):
+        self.names = list(model.state_dict())
+
+def fit(callbacks, epochs, resume=None, dropout=0.0, order=None):
+    pl.seed_everything(7)
+    model = ASRModel.restore_from(base)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = dropout
+    data = dict(manifest_filepath=str(manifest), sample_rate=16000, batch_size=3, num_workers=0)
+    model.setup_training_data(OmegaConf.create({**data, "shuffle": False}))
+    model.setup_optimization(OmegaConf.create(
+        {"name": "adamw", "lr": 1e-4, "weight_decay": 1e-3, "sched": None}))
+    model.spec_augmentation = ASRModel.from_config_dict(OmegaConf.create({
+        "_target_": "nemo.collections.asr.modules.SpectrogramAugmentation",
+        "freq_masks": 2, "freq_width": 27, "time_masks": 10, "time_width": 0.05}))
+    model.preprocessor.featurizer.dither = 0.0
+    watch = Watch()
+    trainer = pl.Trainer(
+        accelerator="cpu", devices=1, max_epochs=epochs, accumulate_grad_batches=2,
+        strategy=DDPStrategy(gradient_as_bucket_view=True), gradient_clip_val=1.0,
+        logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        limit_val_batches=0, num_sanity_val_steps=0, callbacks=[*callbacks, watch])
+    trainer.fit(model, ckpt_path=resume)
+    return model, watch, trainer
+
+def apart(one, other):
+    found = {}
+    for name, tensor in one.state_dict().items():
+        difference = (tensor.float() - other.state_dict()[name].float()).abs().max()
+        kind = "statistics" if "running" in name else "weights"
+        found[kind] = max(found.get(kind, 0.0), float(difference))
+    return found
+
+def evaluated(model):
+    model.eval()
+    with torch.inference_mode():
+        noise = torch.randn(2, 64000, generator=torch.Generator().manual_seed(1)) * 0.05
+        lengths = torch.tensor([64000, 20000])
+        return model.forward(input_signal=noise, input_signal_length=lengths)[0]
+
+plain, plain_watch, _ = fit([], 2)
+callback = CompileCallback(ORDER, manifest)
+compiled, watch, _ = fit([callback], 2)
+found = {
+    "losses": [plain_watch.losses, watch.losses],
+    "apart": apart(plain, compiled),
+    "names": [plain_watch.names, watch.names],
+    "outcome": callback.outcome.as_dict(),
+    "misfits": callback._compiled.padding.misfits,
+    "broken": callback._compiled.broken,
+    "left over": [name for name, module in compiled.named_modules() if "forward" in vars(module)],
+    "evaluated": float((evaluated(plain) - evaluated(compiled)).abs().max()),
+}
+first = CompileCallback(ORDER, manifest)
+_, _, trainer = fit([first], 1)
+trainer.save_checkpoint(folder / "one.ckpt")
+resumed, resumed_watch, _ = fit([CompileCallback(ORDER, manifest)], 2, resume=folder / "one.ckpt")
+found["resumed"] = resumed_watch.losses
+
+def refuse(*given, **settings):
+    def backend(graph, inputs):
+        raise RuntimeError("gcc: no such program")
+    return torch.compile(given[0], backend=backend, fullgraph=True, dynamic=False)
+
+compiled_layers._compile = refuse
+without = CompileCallback(ORDER, manifest)
+_, without_watch, _ = fit([without], 1)
+found["refused"] = {"losses": without_watch.losses, "outcome": without.outcome.as_dict()}
+(folder / "found.json").write_text(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    """What the trainings came to, and what they printed."""
+    folder = tmp_path_factory.mktemp("compiled")
+    rows = []
+    for place, seconds in enumerate(SECONDS):
+        path = folder / f"{place}.wav"
+        factories.write_wav(path, seconds, seed=place)
+        rows.append({"audio_filepath": str(path), "duration": seconds, "text": "give ten"})
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(ENTRY), str(folder), str(catalog.embedded_path())],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads((folder / "found.json").read_text()), done.stdout
+
+
+@pytest.fixture(scope="module")
+def found(run: tuple[dict[str, Any], str]) -> dict[str, Any]:
+    """What the trainings came to."""
+    return run[0]
+
+
+def test_losses_are_those_of_plain_layers(found: dict[str, Any]) -> None:
+    """With SpecAugment, accumulation, clipping and a smaller last batch; dropout draws by shape."""
+    plain, compiled = found["losses"]
+    assert len(plain) == len(compiled) == 6
+    assert compiled == pytest.approx(plain, rel=1e-4)
+    assert (found["misfits"], found["broken"]) == (0, "")
+
+
+def test_padding_stays_out_of_batch_norm(found: dict[str, Any]) -> None:
+    """Running statistics, weights and what the tuned model says are those of plain layers."""
+    assert found["apart"]["statistics"] < 1e-3
+    assert found["apart"]["weights"] < 1e-3
+    assert found["evaluated"] < 1e-3
+
+
+def test_a_checkpoint_has_the_same_names(found: dict[str, Any]) -> None:
+    """While layers are compiled; afterwards no module has a pass of its own."""
+    plain, compiled = found["names"]
+    assert plain == compiled
+    assert found["left over"] == []
+
+
+def test_a_resumed_training_goes_on_as_if_never_stopped(found: dict[str, Any]) -> None:
+    """Its second epoch has the losses of the whole one."""
+    assert found["resumed"] == pytest.approx(found["losses"][1][3:], rel=1e-4)
+
+
+def test_what_was_compiled_is_recorded(found: dict[str, Any]) -> None:
+    """Rows, frames and padding; a few shapes are enough."""
+    outcome = found["outcome"]
+    assert (outcome["compiled"], outcome["because"], outcome["rows"]) == (True, "", 3)
+    assert 1 <= len(outcome["frames"]) <= 4
+    assert outcome["frames"] == sorted(outcome["frames"])
+    assert not outcome["fused_adamw"]  # a CPU's weights
+
+
+def test_a_compiler_that_fails_is_done_without(run: tuple[dict[str, Any], str]) -> None:
+    """In one line; the training is the plain one."""
+    refused = run[0]["refused"]
+    assert refused["losses"] == pytest.approx(run[0]["losses"][0][:3], rel=1e-6)
+    assert not refused["outcome"]["compiled"]
+    assert "gcc: no such program" in refused["outcome"]["because"]
+    told = [line for line in run[1].splitlines() if line.startswith("compiled layers: no")]
+    assert len(told) == 1
