@@ -82,6 +82,14 @@ class Steps:
         """Where it trains."""
         return "cpu" if self.args.tiny else "cuda"
 
+    def seed(self, value: int) -> None:
+        """Seed every generator that a step draws from."""
+        random.seed(value)
+        self.torch.manual_seed(value)
+        for module in self.model.modules():
+            if isinstance(getattr(module, "_rng", None), random.Random):
+                module._rng = random.Random(value)  # noqa: S311, SLF001 - SpecAugment's own
+
     def wait(self) -> None:
         """Wait until the GPU has done everything."""
         if not self.args.tiny:
@@ -337,8 +345,7 @@ def curves(steps: Steps) -> dict[str, Any]:
             for _ in range(args.curve_batches)
         ]
         steps.start([row for rows in grouped for row in rows])
-        random.seed(seed)
-        steps.torch.manual_seed(seed)
+        steps.seed(seed)
         batches = list(make_batches(steps, grouped, seed))
         steps.wait()
         started = time.perf_counter()
@@ -372,14 +379,13 @@ def work(variant: str, args: argparse.Namespace) -> None:
                 figures[part] = globals()[part](steps)
             except Exception:  # noqa: BLE001 - the next part may do
                 figures[part] = {"failed": traceback.format_exc()[-3000:]}
-                traceback.print_exc()
             figures[part]["part_s"] = round(time.monotonic() - started, 1)
             told = {name: value for name, value in figures[part].items() if name != "losses"}
             print(json.dumps({variant: {part: told if part != "curves" else "done"}}), flush=True)
             keep()
     except Exception:  # noqa: BLE001 - told, and the other variants go on
         figures["failed"] = traceback.format_exc()[-3000:]
-        traceback.print_exc()
+        print(json.dumps({variant: figures["failed"]}), flush=True)
         keep()
 
 
@@ -442,16 +448,19 @@ def _measure(args: argparse.Namespace, deadline: float, folder: Path) -> None:
         out = folder / f"{number}.json"
         line = [sys.executable, "-m", "benchmarks.compiled_steps", *sys.argv[1:]]
         caches = folder / f"caches-{number}"  # none finds what another one has compiled
-        process = subprocess.Popen(
-            [*line, "--worker", variant, "--worker-out", str(out)],
-            env={
-                **environment,
-                "TORCHINDUCTOR_CACHE_DIR": str(caches / "inductor"),
-                "TRITON_CACHE_DIR": str(caches / "triton"),
-            },
-            stdin=subprocess.PIPE,
-            text=True,
-        )
+        log = args.out.with_name(f"{args.out.stem}-{number}.log")
+        with log.open("w", encoding="utf-8") as errors:
+            process = subprocess.Popen(
+                [*line, "--worker", variant, "--worker-out", str(out)],
+                env={
+                    **environment,
+                    "TORCHINDUCTOR_CACHE_DIR": str(caches / "inductor"),
+                    "TRITON_CACHE_DIR": str(caches / "triton"),
+                },
+                stdin=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
         workers[variant] = process, out
     try:
         for variant, (process, out) in workers.items():

@@ -453,6 +453,8 @@ def _reasons(model: Any, encoder: Any) -> Iterator[str]:  # noqa: ANN401
     norm = layer.conv.batch_norm
     if layer.conv.norm_type == "batch_norm" and (norm.momentum is None or not norm.affine):
         yield "a batch norm of an unusual kind"
+    if isinstance(encoder.pre_encode, torch.nn.Linear):
+        yield "an encoder without subsampling"
     if encoder.reduction_position is not None:
         yield "an encoder that reduces its frames between layers"
     if encoder.is_adapter_available():

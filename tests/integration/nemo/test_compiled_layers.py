@@ -114,6 +114,9 @@ compiled_layers._compile = refuse
 without = CompileCallback(ORDER, manifest)
 _, without_watch, _ = fit([without], 1)
 found["refused"] = {"losses": without_watch.losses, "outcome": without.outcome.as_dict()}
+here = CompileCallback(CompileOrder(rows=3), manifest)
+here.on_train_start(trainer, plain)
+found["here"] = here.outcome.as_dict()
 (folder / "found.json").write_text(json.dumps(found))
 """
 
@@ -188,4 +191,10 @@ def test_a_compiler_that_fails_is_done_without(run: tuple[dict[str, Any], str]) 
     assert not refused["outcome"]["compiled"]
     assert "gcc: no such program" in refused["outcome"]["because"]
     told = [line for line in run[1].splitlines() if line.startswith("compiled layers: no")]
-    assert len(told) == 1
+    assert sum("gcc: no such program" in line for line in told) == 1
+
+
+def test_a_cpu_trains_plain_layers(run: tuple[dict[str, Any], str]) -> None:
+    """What makes CUDA graphs is not even tried there, and the log says so."""
+    assert run[0]["here"]["because"] == "there is no GPU"
+    assert "compiled layers: no, plain layers instead: there is no GPU" in run[1].splitlines()
