@@ -457,7 +457,7 @@ def _reasons(model: Any, encoder: Any) -> Iterator[str]:  # noqa: ANN401
         yield "an encoder without subsampling"
     if encoder.reduction_position is not None:
         yield "an encoder that reduces its frames between layers"
-    if encoder.is_adapter_available():
+    if getattr(encoder, "is_adapter_available", lambda: False)():
         yield "an encoder with adapters"
     if getattr(model, "is_interctc_enabled", lambda: False)():
         yield "losses between the layers"
