@@ -67,6 +67,9 @@ class Steps:
         torch.set_num_threads(2)
         if args.tiny:
             model = ASRModel.restore_from(str(catalog.resolve("embedded-rnnt")))
+            # As the large graph has it.
+            model.joint.set_fuse_loss_wer(True, model.loss, model.wer)
+            model.joint.set_fused_batch_size(1)
         else:
             with tempfile.TemporaryDirectory() as folder:
                 tokenizer = parakeet_graph.make_tokenizer(Path(folder))
