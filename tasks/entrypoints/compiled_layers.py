@@ -28,7 +28,11 @@ from typing import TYPE_CHECKING, Any
 import job_phases  # type: ignore[import-not-found]  # lies beside this file
 import lightning.pytorch as pl
 import torch
-from padded_shapes import PaddedShapes, choose_shapes  # type: ignore[import-not-found]  # likewise
+from padded_shapes import (  # type: ignore[import-not-found]  # likewise
+    MOST_SHAPES,
+    PaddedShapes,
+    choose_shapes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,6 +48,7 @@ _LEAST_CAPABILITY = 8
 _ATTENTION = ("rel_pos", "abs_pos")
 _NORMS = ("batch_norm", "layer_norm")
 _LONGEST = 300
+_MOST_VERSIONS = 64  # of a layer's code, well above the shapes of a training
 # A joint's element: logits in bf16 and fp32, the gradients of both, and what is between.
 _JOINT_BYTES = 16
 _JOINT_SHARE = 0.15  # of the GPU's memory, for the joint of one piece
@@ -92,12 +97,14 @@ class CompileOrder:
         by_length: whether the rows of a batch are of about one length.
         fused_adamw: whether to take the fused optimiser as well.
         backend: of torch.compile.
+        most: shapes.
     """
 
     rows: int
     by_length: bool = False
     fused_adamw: bool = True
     backend: str = GRAPHS
+    most: int = MOST_SHAPES
 
 
 def keep_caches_in(folder: Path) -> None:
@@ -184,7 +191,7 @@ class CompiledEncoder:
     def install(self) -> None:
         """Put the compiled layers in the place of the plain ones."""
         self._norms = [_count_frames(layer) for layer in self.encoder.layers]
-        _allow_shapes(len(self.shapes.frames))
+        _allow_shapes()
         compiled = _compile(type(self.encoder.layers[0]).forward, self.backend, self.mode)
         self._hooked = [self.encoder, self.encoder.pre_encode, *self.encoder.layers]
         self.encoder.forward = self._cut(self.encoder.forward)
@@ -287,11 +294,11 @@ def _compile(function: Callable[..., Any], backend: str, mode: str | None) -> Ca
     return torch.compile(function, backend=backend, fullgraph=True, dynamic=False, **settings)
 
 
-def _allow_shapes(count: int) -> None:
-    """Let the compiler keep so many versions of a layer; it gives up at its own limit of eight."""
+def _allow_shapes() -> None:
+    """Let the compiler keep every shape of a layer; it gives up at its own limit of eight."""
     config: Any = torch._dynamo.config  # noqa: SLF001 - the documented place
     name = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
-    setattr(config, name, max(getattr(config, name), 2 * count + 4))
+    setattr(config, name, max(getattr(config, name), _MOST_VERSIONS))
     # It would cut each layer by DDP's buckets of gradients, to overlap with other ranks.
     config.optimize_ddp = False
 
@@ -352,6 +359,7 @@ class CompileCallback(pl.Callback):
             self._order.rows,
             _frame_s(pl_module),
             by_length=self._order.by_length,
+            most=self._order.most,
         )
         compiled = CompiledEncoder(encoder, shapes, self._order.backend)
         # One rank: the longest of all ranks is its own, and asking for it waits for the GPU.
