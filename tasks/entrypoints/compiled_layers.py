@@ -110,7 +110,8 @@ class CompileOrder:
 def keep_caches_in(folder: Path) -> None:
     """Let the compiler write into a folder that is ours; a home may be missing or read-only."""
     for name, part in (("TORCHINDUCTOR_CACHE_DIR", "inductor"), ("TRITON_CACHE_DIR", "triton")):
-        os.environ.setdefault(name, str(folder / part))
+        # Importing Lightning sets one of them, to a folder below /tmp.
+        os.environ[name] = str(folder / part)
 
 
 class CountedBatchNorm(torch.nn.BatchNorm1d):
@@ -179,6 +180,7 @@ class CompiledEncoder:
         mode: of the compiler; None for its own, without CUDA graphs.
         broken: why layers are not compiled any more, "" while they are.
         padding: of the batch that runs.
+        rehearsing: whether a failure of the compiler is raised.
     """
 
     encoder: Any
@@ -186,6 +188,7 @@ class CompiledEncoder:
     backend: str = GRAPHS
     mode: str | None = MODE
     broken: str = ""
+    rehearsing: bool = False
     padding: EncoderPadding = field(default_factory=EncoderPadding)
 
     def install(self) -> None:
@@ -218,11 +221,12 @@ class CompiledEncoder:
             x, lengths = plain(*args, **kwargs)
             self.padding.batch = None
             rows, frames, _ = x.shape
-            if not self.encoder.training or self.broken:
+            if not self.encoder.training:
                 return x, lengths
-            bound = self.shapes.fitting(rows, frames)
+            bound = None if self.broken else self.shapes.fitting(rows, frames)
             if bound is None:
-                self._tell_misfit(rows, frames)
+                if not self.broken:
+                    self._tell_misfit(rows, frames)
                 self._count(None)
                 return x, lengths
             self.padding.batch = rows, frames
@@ -262,6 +266,8 @@ class CompiledEncoder:
             try:
                 return compiled(layer, x, **kwargs)
             except _compiler_errors() as failed:
+                if self.rehearsing:
+                    raise
                 # It is raised before anything was computed.
                 self.broken = _words(failed)
                 print(f"{PREFIX}not any more, plain layers from here on: {self.broken}", flush=True)
@@ -285,7 +291,8 @@ def _count_frames(layer: Any) -> CountedBatchNorm | None:  # noqa: ANN401 - a Co
         return None
     if not isinstance(layer.conv.batch_norm, CountedBatchNorm):
         layer.conv.batch_norm = CountedBatchNorm(layer.conv.batch_norm)
-    return layer.conv.batch_norm  # type: ignore[no-any-return]
+    norm: CountedBatchNorm = layer.conv.batch_norm
+    return norm
 
 
 def _compile(function: Callable[..., Any], backend: str, mode: str | None) -> Callable[..., Any]:
@@ -372,9 +379,6 @@ class CompileCallback(pl.Callback):
             if isinstance(failed, torch.OutOfMemoryError) or "out of memory" in str(failed):
                 raise  # with a smaller batch, by the fallback of the one who started this
             raise UnfitModelError(_words(failed)) from failed
-        if compiled.broken:
-            compiled.remove()
-            raise UnfitModelError(compiled.broken)
         self._compiled = compiled
         self._own_grads = not _copies_grads(trainer)
         return CompileOutcome(
@@ -495,6 +499,7 @@ def rehearse(compiled: CompiledEncoder, precision: Callable[[], Any] = nullconte
     """
     encoder = compiled.encoder
     some = next(encoder.parameters())
+    compiled.rehearsing = True
     with _unchanged(encoder), torch.enable_grad():
         encoder.train()
         for frames in reversed(compiled.shapes.frames):
@@ -516,6 +521,7 @@ def rehearse(compiled: CompiledEncoder, precision: Callable[[], Any] = nullconte
                 torch.autograd.grad(encoded.float().sum(), [features])
         if some.is_cuda:
             torch.cuda.synchronize()
+    compiled.rehearsing = False
 
 
 @contextmanager
