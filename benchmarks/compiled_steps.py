@@ -4,11 +4,14 @@
 
 A bare loop: features, SpecAugment, encoder, decoder, joint and loss, backward pass, clipping,
 AdamW, in bf16 autocast, with random weights and rows of tones, whose words can be learned. Each
-variant has a process of its own. All are started at once; they load NeMo at the same time and
-measure one after the other. Parts: ``fixed``, rows of one length; ``sections``, the same with a
-wait behind each piece of the step; ``mixed``, rows of 1 to 20 s; ``curves``, the loss of each step
-from some seeds, whose batches are the same in every variant. What is reached within ``--budget-s``
-is written as it comes.
+variant has a process of its own. All are started at once; they load NeMo and compile at the same
+time. Then they take a part in turn, before the next part begins. Parts: ``fixed``, rows of one
+length; ``sections``, the same with a wait behind each piece of the step; ``mixed``, rows of 1 to
+20 s; ``curves``, the loss of each step from some seeds, whose batches are the same in every
+variant. A variant that exceeds its share of a part is ended, so that it takes no time from the
+others; what is reached within ``--budget-s`` is written as it comes. Variants that replay graphs
+tell how many they recorded while they were measured, which should be none, and
+``FILE-NUMBER.log`` has the compiler's reasons.
 ``--tiny`` takes the small RNN-T base on a CPU: that proves the benchmark, not the product.
 """
 
@@ -18,11 +21,14 @@ import argparse
 import json
 import math
 import os
+import queue
 import random
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -36,6 +42,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 RATE = 16_000
+_DONE = "-- done --"  # what a worker prints when it has loaded, and behind each part
+_REASONS = re.compile(
+    r"[^\n]*(?:skipping cudagraph|Re-recording|[Rr]ecompil|fast path of CUDAGraph|"
+    r"re-record|Unable to hit)[^\n]*"
+)
 _WORD_S = 0.4
 _WORDS = 24  # different ones; each is a label of its own
 PLAIN, JOINED, FUSED, COMPILED, CAPTURED = (
@@ -79,6 +90,7 @@ class Steps:
         self.compiled: Any = None
         self.compile_s = 0.0
         self.shapes: Any = None
+        self.made_for: tuple[int, ...] = ()
 
     @property
     def device(self) -> str:
@@ -105,9 +117,6 @@ class Steps:
             seconds: of all rows to come.
         """
         torch = self.torch
-        if self.compiled is not None:
-            self.compiled.remove()
-            self.compiled = None
         self.model.to(self.device)
         self.model.load_state_dict(self.first_weights)
         self.model.train()
@@ -135,6 +144,11 @@ class Steps:
         frame_s = float(self.model.cfg.preprocessor.window_stride)
         frame_s *= self.model.encoder.subsampling_factor
         self.shapes = choose_shapes(seconds, self.args.batch, frame_s)
+        if self.compiled is not None:
+            if self.shapes.frames == self.made_for:
+                return  # the layers' weights are where they were
+            self.compiled.remove()
+        self.made_for = self.shapes.frames
         backend = "aot_eager" if self.args.tiny else compiled_layers.GRAPHS
         mode = None if self.variant == FUSED else compiled_layers.MODE
         self.compiled = compiled_layers.CompiledEncoder(
@@ -253,16 +267,31 @@ def make_batches(steps: Steps, lengths: list[list[float]], seed: int) -> Iterato
 
 
 def memory(steps: Steps) -> dict[str, float]:
-    """Return the peaks since the process began, in GiB, by allocator and driver."""
+    """Return the peaks since the process began, in GiB, as its allocator has them."""
     if steps.args.tiny:
         return {}
     cuda = steps.torch.cuda
-    free, total = cuda.mem_get_info()
     return {
         "allocated_gib": round(cuda.max_memory_allocated() / 2**30, 2),
         "reserved_gib": round(cuda.max_memory_reserved() / 2**30, 2),
-        "driver_gib": round((total - free) / 2**30, 2),
     }
+
+
+def count_recordings(steps: Steps) -> int:
+    """Return the graphs that the compiler's code has recorded so far."""
+    import compiled_layers  # noqa: PLC0415 - on the path since the model was made
+
+    return 0 if steps.args.tiny else int(compiled_layers.count_recordings())
+
+
+def compiler_counts(steps: Steps) -> dict[str, Any]:
+    """Return what the compiler counted of graphs that it skipped or broke."""
+    counters = steps.torch._dynamo.utils.counters  # noqa: SLF001 - the documented place
+    wanted = ("unique_graphs", "cudagraph_skips", "cudagraph_recorded_non_static_inputs")
+    return {
+        name: count for group in counters.values() for name, count in group.items()
+        if name in wanted
+    }  # fmt: skip
 
 
 def fixed(steps: Steps) -> dict[str, Any]:
@@ -271,8 +300,15 @@ def fixed(steps: Steps) -> dict[str, Any]:
     rows = [args.seconds] * args.batch
     steps.start(rows)
     batches = list(make_batches(steps, [rows] * 4, 0))
-    losses = [steps.step(batches[number % 4]) for number in range(args.warm_up)]
-    steps.wait()
+    at_first = count_recordings(steps)
+    losses = []
+    warm_up = []
+    for number in range(args.warm_up):
+        started = time.perf_counter()
+        losses.append(steps.step(batches[number % 4]))
+        steps.wait()
+        warm_up.append(round(time.perf_counter() - started, 4))
+    warm = count_recordings(steps)
     groups = []
     for _ in range(args.groups):
         started = time.perf_counter()
@@ -282,7 +318,11 @@ def fixed(steps: Steps) -> dict[str, Any]:
     return {
         "step_s": round(statistics.median(groups), 4),
         "steps_s": [round(seconds, 4) for seconds in groups],
+        "warm_up_s": warm_up,
         "compile_s": round(steps.compile_s, 1),
+        # When compiled, while it warmed up, and while it was measured.
+        "recorded": [at_first, warm - at_first, count_recordings(steps) - warm],
+        "compiler": {} if steps.compiled is None else compiler_counts(steps),
         "frames": None if steps.shapes is None else list(steps.shapes.frames),
         **memory(steps),
         "losses": [round(float(loss), 4) for loss in losses],
@@ -336,7 +376,10 @@ def mixed(steps: Steps) -> dict[str, Any]:
 
 
 def curves(steps: Steps) -> dict[str, Any]:
-    """Train from the same weights with each seed, on rows of 2 s to the fixed length."""
+    """Train from the same weights with each seed, on rows of 2 s to the fixed length.
+
+    All are padded to the one shape of the fixed length.
+    """
     args = steps.args
     found: dict[str, Any] = {}
     for seed in range(args.seeds):
@@ -345,7 +388,7 @@ def curves(steps: Steps) -> dict[str, Any]:
             [rng.uniform(2.0, args.seconds) for _ in range(args.batch)]
             for _ in range(args.curve_batches)
         ]
-        steps.start([row for rows in grouped for row in rows])
+        steps.start([args.seconds] * args.batch)
         steps.seed(seed)
         batches = list(make_batches(steps, grouped, seed))
         steps.wait()
@@ -369,12 +412,10 @@ def work(variant: str, args: argparse.Namespace) -> None:
 
     try:
         steps = Steps(variant, args)
-        print("ready", flush=True)
-        if not sys.stdin.readline():
-            return
-        for part in args.parts:
-            if part not in _PARTS_OF.get(variant, PARTS):
-                continue
+        steps.start([args.seconds] * args.batch)
+        print(_DONE, flush=True)
+        for line in sys.stdin:
+            part = line.strip()
             started = time.monotonic()
             try:
                 figures[part] = globals()[part](steps)
@@ -382,8 +423,9 @@ def work(variant: str, args: argparse.Namespace) -> None:
                 figures[part] = {"failed": traceback.format_exc()[-3000:]}
             figures[part]["part_s"] = round(time.monotonic() - started, 1)
             told = {name: value for name, value in figures[part].items() if name != "losses"}
-            print(json.dumps({variant: {part: told if part != "curves" else "done"}}), flush=True)
             keep()
+            print(json.dumps({variant: {part: told if part != "curves" else "done"}}), flush=True)
+            print(_DONE, flush=True)
     except Exception:  # noqa: BLE001 - told, and the other variants go on
         figures["failed"] = traceback.format_exc()[-3000:]
         print(json.dumps({variant: figures["failed"]}), flush=True)
@@ -417,6 +459,8 @@ def main() -> None:
     parser.add_argument("--curve-steps", type=int, default=120)
     parser.add_argument("--curve-batches", type=int, default=40)
     parser.add_argument("--lr", type=float, default=1e-4)
+    parser.add_argument("--load-s", type=float, default=150.0, help="To load and compile.")
+    parser.add_argument("--part-s", type=float, default=120.0, help="Of a variant, for a part.")
     parser.add_argument("--budget-s", type=float, default=420.0, help="For everything.")
     parser.add_argument("--tiny", action="store_true", help="A small base on a CPU.")
     parser.add_argument("--worker", choices=VARIANTS, help=argparse.SUPPRESS)
@@ -430,9 +474,10 @@ def main() -> None:
         _measure(args, deadline, Path(temporary))
 
 
-def _measure(args: argparse.Namespace, deadline: float, folder: Path) -> None:
+def _describe() -> dict[str, Any]:
+    """Return what the figures belong to."""
     host = hardware.detect()
-    report: dict[str, Any] = {
+    return {
         "date": time.strftime("%Y-%m-%d"),
         "command": sys.argv[1:],
         "gpus": [gpu.name for gpu in host.gpus],
@@ -441,47 +486,126 @@ def _measure(args: argparse.Namespace, deadline: float, folder: Path) -> None:
         "versions": versions(),
         "variants": {},
     }
-    environment = dict(os.environ)
-    if args.tiny:
-        environment["CUDA_VISIBLE_DEVICES"] = ""
-    workers = {}
-    for number, variant in enumerate(args.variants):
-        out = folder / f"{number}.json"
+
+
+class _Worker:
+    """The process of a variant, which takes one part after the other."""
+
+    def __init__(
+        self, variant: str, folder: Path, args: argparse.Namespace, environment: dict[str, str]
+    ) -> None:
+        """Start it; it begins to load."""
+        self.variant = variant
+        self._trouble = ""
+        self._out = folder / "figures.json"
+        self._log = args.out.with_name(f"{args.out.stem}-{folder.name}.log")
+        folder.mkdir()
         line = [sys.executable, "-m", "benchmarks.compiled_steps", *sys.argv[1:]]
-        caches = folder / f"caches-{number}"  # none finds what another one has compiled
-        log = args.out.with_name(f"{args.out.stem}-{number}.log")
-        with log.open("w", encoding="utf-8") as errors:
-            process = subprocess.Popen(
-                [*line, "--worker", variant, "--worker-out", str(out)],
+        with self._log.open("w", encoding="utf-8") as errors:
+            self._process = subprocess.Popen(
+                [*line, "--worker", variant, "--worker-out", str(self._out)],
                 env={
                     **environment,
-                    "TORCHINDUCTOR_CACHE_DIR": str(caches / "inductor"),
-                    "TRITON_CACHE_DIR": str(caches / "triton"),
+                    # None finds what another one has compiled.
+                    "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
+                    "TRITON_CACHE_DIR": str(folder / "triton"),
+                    "TORCH_LOGS": "recompiles,cudagraphs,perf_hints",
                 },
                 stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
             )
-        workers[variant] = process, out
+        self._answers: queue.Queue[bool] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - a pipe
+        for line in self._process.stdout:
+            if line.strip() == _DONE:
+                self._answers.put(True)
+            else:
+                print(line, end="", flush=True)
+        self._answers.put(False)
+
+    def wait(self, limit_s: float, what: str) -> None:
+        """Wait until it has done what it was told; end it where it takes longer."""
+        if self._trouble:
+            return
+        try:
+            if not self._answers.get(timeout=max(0.0, limit_s)):
+                self._trouble = f"{what}: the process ended"
+        except queue.Empty:
+            self._trouble = f"{what}: ended after {limit_s:.0f} s"
+            self.end()
+        if self._trouble:
+            print(json.dumps({self.variant: self._trouble}), flush=True)
+
+    def take(self, part: str, limit_s: float) -> None:
+        """Let it measure a part."""
+        if self._trouble:
+            return
+        assert self._process.stdin is not None  # noqa: S101 - a pipe
+        self._process.stdin.write(f"{part}\n")
+        self._process.stdin.flush()
+        self.wait(limit_s, part)
+
+    def figures(self) -> dict[str, Any]:
+        """Return what it has measured, and why there is no more."""
+        found: dict[str, Any] = atomic_files.read_json(self._out) if self._out.is_file() else {}
+        return {**found, "ended": self._trouble} if self._trouble else found
+
+    def reasons(self) -> list[str]:
+        """Return what the compiler said of graphs that it does not replay, each once."""
+        text = self._log.read_text(encoding="utf-8", errors="replace")
+        lines = (line[-300:] for line in _REASONS.findall(text))
+        return list(dict.fromkeys(lines))[:20]
+
+    def end(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+
+
+def _measure(args: argparse.Namespace, deadline: float, folder: Path) -> None:
+    report = _describe()
+    environment = dict(os.environ)
+    if args.tiny:
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    workers = [
+        _Worker(variant, folder / str(number), args, environment)
+        for number, variant in enumerate(args.variants)
+    ]
+    started = time.monotonic()
+
+    def keep() -> None:
+        for worker in workers:
+            report["variants"][worker.variant] = worker.figures()
+        report["curve ends"] = compare_curves(report["variants"])
+        atomic_files.write_json(args.out, report)
+
     try:
-        for variant, (process, out) in workers.items():
-            left = deadline - time.monotonic()
-            if left < 10:  # noqa: PLR2004 - nothing can be measured in it
-                report["variants"][variant] = {"failed": "no time was left"}
-                continue
-            try:
-                process.communicate("go\n", timeout=left)
-            except (subprocess.TimeoutExpired, BrokenPipeError) as late:
-                process.kill()
-                process.wait()
-                report.setdefault("cut off", []).append(f"{variant}: {type(late).__name__}")
-            figures = atomic_files.read_json(out) if out.is_file() else {"failed": "no figures"}
-            report["variants"][variant] = figures
-            report["curve ends"] = compare_curves(report["variants"])
-            atomic_files.write_json(args.out, report)
+        for worker in workers:
+            # Whoever still loads or compiles would be in the way of those that measure.
+            worker.wait(min(started + args.load_s, deadline) - time.monotonic(), "load")
+        report["loaded_s"] = round(time.monotonic() - started, 1)
+        for part in args.parts:
+            for worker in workers:
+                if part in _PARTS_OF.get(worker.variant, PARTS):
+                    worker.take(part, min(args.part_s, deadline - time.monotonic()))
+                    keep()
     finally:
-        for process, _ in workers.values():
-            process.kill()
+        for worker in workers:
+            worker.end()
+    keep()
+    _tell(report, workers)
+
+
+def _tell(report: dict[str, Any], workers: list[_Worker]) -> None:
+    """Print the figures and the compiler's reasons."""
+    for worker in workers:
+        if reasons := worker.reasons():
+            print(f"{worker.variant}, by the compiler:", *reasons, sep="\n  ")
     table = {
         variant: {
             part: {name: value for name, value in figures[part].items() if name != "losses"}
@@ -491,7 +615,6 @@ def _measure(args: argparse.Namespace, deadline: float, folder: Path) -> None:
         for variant, figures in report["variants"].items()
     }
     print(json.dumps({"figures": table, "curve ends": report.get("curve ends")}, indent=1))
-    atomic_files.write_json(args.out, report)
 
 
 if __name__ == "__main__":

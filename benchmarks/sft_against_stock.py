@@ -7,8 +7,9 @@ batch, one after the other, on all GPUs that are visible. The bare script gets t
 overrides and nothing else. On one GPU ours also trains with compiled layers. Where there are
 several, ours trains on one of them too; with ``--shortest 3``, rows have 3 to 15 s, and ours also
 trains in batches by length. Times come from what each writes down of every tenth batch (our events,
-its TensorBoard file), GPU utilisation and memory from nvidia-smi. "epochs_end_s" are seconds from
-the start of the process, so that loading and compiling count. Whoever exceeds its share of
+its TensorBoard file); ours tells each batch's "seconds" too. GPU utilisation and memory come from
+nvidia-smi. "epochs_end_s" are seconds from the start of the process, so that loading and compiling
+count; "ready_s" are those until the first batch. Whoever exceeds its share of
 ``--budget-s`` is ended, and what it has reached is reported. ``--sides`` names those to run; one
 that is named twice runs twice. ``--tiny`` takes the embedded base on a CPU: that proves the
 benchmark, not the product.
@@ -149,6 +150,8 @@ def run_ours(
     steps = [event for event in events if event["event"] == "step"]
     side.allocated_mib = max((step["gpu_memory_mib"] for step in steps), default=0)
     side.losses = [step["loss"] for step in steps]
+    side.ready = starts[-1]["time"] if starts else None
+    side.seconds = [step["seconds"] for step in steps]
     # A loss is read, and its event written, at the end of the batch after it; that of an epoch's
     # last batch when validation starts, which is no batch's end.
     side.steps = [
@@ -159,6 +162,8 @@ def run_ours(
         and event["batch"] % side.per_epoch
     ]
     side.validated = [e["time"] for e in events if e["event"] == "epoch"]
+    for log in (rows.folder / "models").rglob("*.log"):  # of a run that was not whole
+        shutil.copyfile(log, args.out.with_name(f"{args.out.stem}-{log.name}"))
     shutil.rmtree(rows.folder / "models", ignore_errors=True)
     return side
 
@@ -298,6 +303,7 @@ def main() -> None:
     parser.add_argument("--budget-s", type=float, default=460.0, help="For everything.")
     parser.add_argument("--tiny", action="store_true", help="The embedded base on a CPU.")
     args = parser.parse_args()
+    args.stock_script = args.stock_script.resolve()  # the bare side runs in another folder
     deadline = time.monotonic() + args.budget_s
     if args.tiny:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -336,7 +342,9 @@ def main() -> None:
                 again = names[:position].count(name)
                 key = f"{name} ({again + 1})" if again else name
                 report["sides"][key] = figures
-                print(json.dumps({key: {**figures, "losses": "..."}}), flush=True)
+                print(
+                    json.dumps({key: {**figures, "arguments": "...", "losses": "..."}}), flush=True
+                )
                 args.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
     finally:
         sampler.stop()

@@ -81,6 +81,8 @@ class Side:
         losses: of each batch, where it tells them.
         allocated_mib: the peak by PyTorch's allocator, where it tells that.
         compiled_layers: what became of the order to compile, where there was one.
+        ready: when model and data were, where it tells that.
+        seconds: of each batch, where it tells them.
     """
 
     per_epoch: int
@@ -94,6 +96,8 @@ class Side:
     losses: list[float] = field(default_factory=list)
     allocated_mib: int = 0
     compiled_layers: dict[str, Any] | None = None
+    ready: float | None = None
+    seconds: list[float] = field(default_factory=list)
 
     @property
     def batch_s(self) -> float | None:
@@ -159,6 +163,8 @@ class Side:
             "epochs_end_s": [round(at - self.began, 1) for at in self.validated],
             "allocated_mib": self.allocated_mib,
             "compiled_layers": self.compiled_layers,
+            "ready_s": None if self.ready is None else round(self.ready - self.began, 1),
+            "seconds": self.seconds,
             "losses": [round(loss, 4) for loss in self.losses],
         }
 

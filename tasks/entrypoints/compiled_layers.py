@@ -53,6 +53,7 @@ _MOST_VERSIONS = 64  # of a layer's code, well above the shapes of a training
 _JOINT_BYTES = 16
 _JOINT_SHARE = 0.15  # of the GPU's memory, for the joint of one piece
 _LONGEST_TEXTS = 50
+_MOST_RECORDING_BATCHES = 12  # well above the shapes of a training
 
 
 class UnfitModelError(Exception):
@@ -123,7 +124,11 @@ class CountedBatchNorm(torch.nn.BatchNorm1d):
     """
 
     counted: torch.Tensor | None = None
-    """1 for each frame that counts, as floats of (rows, 1, frames)."""
+    """1 for each frame that counts, as floats of (rows, 1, frames).
+
+    The compiler takes a module's tensor for one that never moves. So it must be the same tensor,
+    filled anew, for all batches of a shape; otherwise every batch is recorded again.
+    """
 
     def __init__(self, plain: Any) -> None:  # noqa: ANN401 - BatchNorm1d or SyncBatchNorm
         """Take over the parameters and running statistics of a batch norm."""
@@ -194,6 +199,7 @@ class CompiledEncoder:
     def install(self) -> None:
         """Put the compiled layers in the place of the plain ones."""
         self._norms = [_count_frames(layer) for layer in self.encoder.layers]
+        self._counted: dict[int, torch.Tensor] = {}
         _allow_shapes()
         compiled = _compile(type(self.encoder.layers[0]).forward, self.backend, self.mode)
         self._hooked = [self.encoder, self.encoder.pre_encode, *self.encoder.layers]
@@ -202,12 +208,29 @@ class CompiledEncoder:
         for layer in self.encoder.layers:
             layer.forward = self._choose(layer, layer.forward, compiled)
 
+    def give_up(self, because: str) -> None:
+        """Run plain layers from here on, and say why."""
+        self.broken = because
+        print(f"{PREFIX}not any more, plain layers from here on: {because}", flush=True)
+
     def remove(self) -> None:
         """Leave the encoder as it was; a batch norm that counts no frames is a plain one."""
         for module in self._hooked:
             with suppress(AttributeError):
                 del module.forward  # the class's own is found again
         self._count(None)
+
+    @torch.no_grad()
+    def _mark_counted(
+        self, rows: int, frames: int, bound: int, device: torch.device
+    ) -> torch.Tensor:
+        """Mark a batch's own frames in the tensor of its shape, which stays where it is."""
+        if bound not in self._counted:
+            self._counted[bound] = torch.empty(self.shapes.rows, 1, bound, device=device)
+        counted = self._counted[bound]
+        counted.zero_()
+        counted[:rows, :, :frames] = 1
+        return counted
 
     def _count(self, counted: torch.Tensor | None) -> None:
         for norm in self._norms:
@@ -233,9 +256,7 @@ class CompiledEncoder:
             more = self.shapes.rows - rows
             x = torch.nn.functional.pad(x, (0, 0, 0, bound - frames, 0, more))
             lengths = torch.nn.functional.pad(lengths, (0, more))
-            counted = torch.zeros(self.shapes.rows, 1, bound, device=x.device)
-            counted[:rows, :, :frames] = 1
-            self._count(counted)
+            self._count(self._mark_counted(rows, frames, bound, x.device))
             return x, lengths
 
         return pre_encode
@@ -269,8 +290,7 @@ class CompiledEncoder:
                 if self.rehearsing:
                     raise
                 # It is raised before anything was computed.
-                self.broken = _words(failed)
-                print(f"{PREFIX}not any more, plain layers from here on: {self.broken}", flush=True)
+                self.give_up(_words(failed))
                 return plain(x, **kwargs)
 
         return forward
@@ -337,6 +357,8 @@ class CompileCallback(pl.Callback):
         self._manifest = manifest
         self._compiled: CompiledEncoder | None = None
         self._own_grads = False
+        self._recorded = 0
+        self._recording_batches = 0
         self.outcome = CompileOutcome(because="training has not begun")
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401
@@ -380,6 +402,7 @@ class CompileCallback(pl.Callback):
                 raise  # with a smaller batch, by the fallback of the one who started this
             raise UnfitModelError(_words(failed)) from failed
         self._compiled = compiled
+        self._recorded = count_recordings()
         self._own_grads = not _copies_grads(trainer)
         return CompileOutcome(
             compiled=True,
@@ -399,7 +422,20 @@ class CompileCallback(pl.Callback):
     ) -> None:
         """Tell the graphs that a new step begins, also where the last one had no backward pass."""
         if self._compiled is not None:
+            self._watch_recordings(self._compiled)
             _begin_step()
+
+    def _watch_recordings(self, compiled: CompiledEncoder) -> None:
+        """Give up where batch after batch is recorded instead of replayed: that is far slower."""
+        recorded, before = count_recordings(), self._recorded
+        self._recorded = recorded
+        if recorded > before and not compiled.broken:
+            self._recording_batches += 1
+            if self._recording_batches > _MOST_RECORDING_BATCHES:
+                compiled.give_up(
+                    f"{self._recording_batches} batches were recorded as graphs again, "
+                    f"{recorded} graphs in all"
+                )
 
     def on_before_backward(
         self,
@@ -542,6 +578,19 @@ def _unchanged(encoder: Any) -> Iterator[None]:  # noqa: ANN401
             for name, buffer in encoder.named_buffers():
                 if name in saved:
                     buffer.copy_(saved[name])
+
+
+def count_recordings() -> int:
+    """Return the graphs that this process has recorded so far; 0 where that cannot be told."""
+    if not torch.cuda.is_available():
+        return 0
+    with suppress(ImportError, AttributeError):
+        from torch._inductor import cudagraph_trees  # noqa: PLC0415 - slow, and not needed on a CPU
+
+        trees: Any = cudagraph_trees
+        manager = trees.get_manager(torch.cuda.current_device(), create_if_none_exists=False)
+        return int(manager.debug_fail_counter) if manager is not None else 0
+    return 0
 
 
 def _begin_step() -> None:
