@@ -22,7 +22,7 @@ from tests.support import factories
 SECONDS = (1.0, 20.0, 6.5, 3.0, 2.0, 9.0, 1.2, 4.0)
 
 PROGRAM = """
-import json, random, sys
+import itertools, json, random, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 folder, base = Path(sys.argv[2]), sys.argv[3]
@@ -31,6 +31,7 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy
 from nemo.collections.asr.models import ASRModel
 from omegaconf import OmegaConf
+from torch._dynamo.backends.debugging import aot_eager
 import compiled_layers
 from compiled_layers import CompileCallback, CompileOrder
 
@@ -41,9 +42,12 @@ ORDER = CompileOrder(rows=3, backend="aot_eager", most=2)
 class Watch(pl.Callback):
     def __init__(self, checkpoint):
         self.losses, self.names, self.checkpoint = [], [], checkpoint
+        self.counted = []  # kept, so that no two can be at one place after the other
 
     def on_train_batch_end(self, trainer, model, outputs, batch, number):
         self.losses.append(float(outputs["loss"]))
+        norm = model.encoder.layers[0].conv.batch_norm
+        self.counted.append(getattr(norm, "counted", None))
 
     def on_train_epoch_end(self, trainer, model):
         self.names = list(model.state_dict())
@@ -107,8 +111,38 @@ found = {
     "broken": callback._compiled.broken,
     "left over": sorted(own_passes(compiled) - own_passes(plain)),
     "evaluated": float(difference.abs().max()),
+    "masks": len({id(counted) for counted in watch.counted}),
 }
 _, resumed = fit([CompileCallback(ORDER, manifest)], resume=one)
+
+class Lose(pl.Callback):
+    def on_train_batch_start(self, trainer, model, batch, number):
+        if number == 1:
+            torch._dynamo.reset()  # what was compiled is gone, and so is the compiler
+            self.lost = True
+
+lose = Lose()
+
+def flaky(*given):
+    def backend(graph, inputs):
+        if getattr(lose, "lost", False):
+            raise RuntimeError("ptxas: no such program")
+        return aot_eager(graph, inputs)
+    return torch.compile(given[0], backend=backend, fullgraph=True, dynamic=False)
+
+compiled_layers._compile = flaky
+halfway = CompileCallback(ORDER, manifest)
+_, lost = fit([halfway, lose], resume=one)
+found["lost"] = [halfway.outcome.compiled, halfway._compiled.broken, lost.losses]
+
+# A CPU records nothing: here the count is made to rise with each batch.
+compiled_layers.count_recordings = itertools.count(1).__next__
+halfway._compiled.broken = ""
+for number in range(20):
+    halfway.on_train_batch_start(None, None, None, number)
+    if halfway._compiled.broken:
+        break
+found["recording"] = [number, halfway._compiled.broken]
 
 def refuse(*given):
     def backend(graph, inputs):
@@ -182,6 +216,28 @@ def test_a_checkpoint_of_compiled_layers_resumes_either_way(found: dict[str, Any
     plain, compiled = found["resumed"]
     assert len(plain) == 3
     assert compiled == pytest.approx(plain, rel=1e-4)
+
+
+def test_a_mask_stays_where_it_is(found: dict[str, Any]) -> None:
+    """One tensor for each of both shapes: a new one would be recorded anew on a GPU."""
+    assert found["masks"] == 2
+
+
+def test_a_compiler_lost_in_mid_training_is_done_without(run: tuple[dict[str, Any], str]) -> None:
+    """The second batch runs through plain layers, and losses are as ever; the log says it once."""
+    compiled, broken, losses = run[0]["lost"]
+    assert compiled
+    assert "ptxas: no such program" in broken
+    assert losses == pytest.approx(run[0]["resumed"][0], rel=1e-4)
+    told = [line for line in run[1].splitlines() if "compiled layers: not any more" in line]
+    assert sum("ptxas: no such program" in line for line in told) == 1
+
+
+def test_graphs_recorded_batch_by_batch_are_given_up(run: tuple[dict[str, Any], str]) -> None:
+    """After more batches than there are shapes: a first batch of a shape may be recorded."""
+    batches, broken = run[0]["recording"]
+    assert 4 < batches < 19
+    assert "batches were recorded as graphs again" in broken
 
 
 def test_what_was_compiled_is_recorded(found: dict[str, Any]) -> None:
