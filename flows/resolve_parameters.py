@@ -12,6 +12,7 @@ from prefect.blocks.core import Block
 
 from blocks.nemo_container import NemoContainer
 from blocks.policies import GateThresholds, TuningRecipe
+from flows import console
 from flows.config import RuntimeName
 from tasks.common.errors import InputError
 from tasks.decision.gate import GatePolicy
@@ -119,10 +120,17 @@ def _compiled_on(
     durations: Sequence[float],
     parameters: int,
 ) -> Recipe:
-    """Return the recipe with layers compiled, where that is asked for or pays on one GPU."""
+    """Return the recipe with layers compiled, where that is asked for; say where it may pay.
+
+    auto does not compile by itself: no gain is measured on a GPU yet.
+    """
     if config.compile == "auto":
-        pays = len(hardware.gpus) == 1 and recipes.worth_compiling(durations, recipe, parameters)
-        compiled = hardware.has_gpu and (recipe.compiled or pays)
+        compiled = hardware.has_gpu and recipe.compiled
+        may_pay = len(hardware.gpus) == 1 and recipes.worth_compiling(durations, recipe, parameters)
+        if may_pay and not compiled:
+            console.print_stage(
+                "compile", "auto: off, since no gain is measured yet; --compile on may save time"
+            )
     else:
         compiled = config.compile == "on"
     return recipe.model_copy(
