@@ -4,12 +4,15 @@
 
 Both train the 617 M Parakeet-TDT graph (random weights) on the same 2,000 rows of 15 s at the same
 batch, one after the other, on all GPUs that are visible. The bare script gets the specification's
-overrides and nothing else. Where there are several GPUs, ours trains on one of them too; with
-``--shortest 3``, rows have 3 to 15 s, and ours also trains in batches by length. Times come from
-what each writes down of every tenth batch (our events, its TensorBoard file), GPU utilisation and
-memory from nvidia-smi. Whoever exceeds its share of ``--budget-s`` is ended, and what it has
-reached is reported. ``--sides`` names those to run. ``--tiny`` takes the embedded base on a CPU:
-that proves the benchmark, not the product.
+overrides and nothing else. On one GPU ours also trains with compiled layers. Where there are
+several, ours trains on one of them too; with ``--shortest 3``, rows have 3 to 15 s, and ours also
+trains in batches by length. Times come from what each writes down of every tenth batch (our events,
+its TensorBoard file); ours tells each batch's "seconds" too. GPU utilisation and memory come from
+nvidia-smi. "epochs_end_s" are seconds from the start of the process, so that loading and compiling
+count; "ready_s" are those until the first batch. Whoever exceeds its share of
+``--budget-s`` is ended, and what it has reached is reported. ``--sides`` names those to run; one
+that is named twice runs twice. ``--tiny`` takes the embedded base on a CPU: that proves the
+benchmark, not the product.
 """
 
 from __future__ import annotations
@@ -104,6 +107,7 @@ def run_ours(
     limit_s: float,
     *,
     by_length: bool = False,
+    compiled: bool = False,
 ) -> Side:
     """Run the product's own code path, with the stock script."""
     runtime = LocalRuntime(_host(args), args.stock_script)
@@ -111,12 +115,18 @@ def run_ours(
         base=base,
         base_name="benchmark",
         data=rows.data,
-        recipe=Recipe(batch_size=args.batch, epochs=args.epochs, by_length=by_length),
+        recipe=Recipe(
+            batch_size=args.batch,
+            epochs=args.epochs,
+            by_length=by_length,
+            compiled=compiled,
+            fused_adamw=compiled,
+        ),
         model_dir=rows.folder / "models" / "ours",
         audio_roots=(rows.folder,),
         key="benchmark",
     )
-    side = Side(_per_epoch(args))
+    side = Side(_per_epoch(args), began=time.time())
     side.arguments = list(map(str, hydra_overrides.overrides(request, runtime)))
     started = time.monotonic()
     events: list[dict[str, Any]] = []
@@ -135,6 +145,13 @@ def run_ours(
     except TrainingError as failed:
         side.ended = str(failed)[:2000]
     side.wall_s = time.monotonic() - started
+    starts = [event for event in events if event["event"] == "start"]
+    side.compiled_layers = starts[-1].get("compiled_layers") if starts else None
+    steps = [event for event in events if event["event"] == "step"]
+    side.allocated_mib = max((step["gpu_memory_mib"] for step in steps), default=0)
+    side.losses = [step["loss"] for step in steps]
+    side.ready = starts[-1]["time"] if starts else None
+    side.seconds = [step["seconds"] for step in steps]
     # A loss is read, and its event written, at the end of the batch after it; that of an epoch's
     # last batch when validation starts, which is no batch's end.
     side.steps = [
@@ -145,6 +162,8 @@ def run_ours(
         and event["batch"] % side.per_epoch
     ]
     side.validated = [e["time"] for e in events if e["event"] == "epoch"]
+    for log in (rows.folder / "models").rglob("*.log"):  # of a run that was not whole
+        shutil.copyfile(log, args.out.with_name(f"{args.out.stem}-{log.name}"))
     shutil.rmtree(rows.folder / "models", ignore_errors=True)
     return side
 
@@ -190,7 +209,7 @@ def run_bare(base: Path, rows: Rows, args: argparse.Namespace, limit_s: float) -
         ]
     else:
         overrides.append(Override("trainer.precision", "bf16-mixed"))
-    side = Side(_per_epoch(args), arguments=list(map(str, overrides)))
+    side = Side(_per_epoch(args), began=time.time(), arguments=list(map(str, overrides)))
     started = time.monotonic()
     log = rows.folder / "bare.log"
     with log.open("wb") as out:
@@ -231,19 +250,30 @@ def ratio(ours: dict[str, Any], theirs: dict[str, Any], name: str) -> float | No
 
 
 def ratios(sides: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Return the time of each other side over ours, by timed part."""
-    ours = sides.get(OURS, {})
+    """Return the time of each other side over ours, by timed part; the compiled one if it ran."""
+    name_of_ours = COMPILED if COMPILED in sides else OURS
+    ours = sides.get(name_of_ours, {})
     return {
         side: {name: value for name in _TIMES if (value := ratio(ours, figures, name)) is not None}
         for side, figures in sides.items()
-        if side != OURS
+        if side != name_of_ours
     }
 
 
+def ahead_from(ours: dict[str, Any], theirs: dict[str, Any]) -> int | None:
+    """Return the first epoch, from 1, at whose end ours is ahead and stays so; None if none is."""
+    pairs = list(zip(ours["epochs_end_s"], theirs["epochs_end_s"], strict=False))
+    behind = [epoch for epoch, (mine, other) in enumerate(pairs, start=1) if mine >= other]
+    first = (behind[-1] if behind else 0) + 1
+    return first if first <= len(pairs) else None
+
+
 OURS, ON_ONE, BY_LENGTH, BARE = "ours", "ours on one GPU", "ours by length", "bare"
+COMPILED = "ours compiled"
 _TIMES = ("median_batch_s", "mean_batch_s", "epoch_s", "epoch_with_checkpoints_s", "wall_s")
 SIDES: dict[str, Callable[[Path, Rows, argparse.Namespace, float], Side]] = {
     OURS: run_ours,
+    COMPILED: partial(run_ours, compiled=True),
     ON_ONE: run_on_one_gpu,
     BY_LENGTH: partial(run_ours, by_length=True),
     BARE: run_bare,
@@ -253,7 +283,8 @@ SIDES: dict[str, Callable[[Path, Rows, argparse.Namespace, float], Side]] = {
 def choose_sides(args: argparse.Namespace) -> list[str]:
     """Choose the sides to run: those asked for, or all that tell something here."""
     several, unlike = len(_host(args).gpus) > 1, args.shortest < args.seconds
-    telling = {ON_ONE: several, BY_LENGTH: unlike}
+    one = len(_host(args).gpus) == 1
+    telling = {COMPILED: one, ON_ONE: several, BY_LENGTH: unlike}
     return args.sides or [name for name in SIDES if telling.get(name, True)]
 
 
@@ -268,9 +299,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0, help="Of the longest row.")
     parser.add_argument("--shortest", type=float, help="Seconds; by default all rows are as long.")
     parser.add_argument("--sides", nargs="+", choices=list(SIDES), help="In this order.")
+    parser.add_argument("--validation", type=int, help="Rows; a twentieth by default.")
     parser.add_argument("--budget-s", type=float, default=460.0, help="For everything.")
     parser.add_argument("--tiny", action="store_true", help="The embedded base on a CPU.")
     args = parser.parse_args()
+    args.stock_script = args.stock_script.resolve()  # the bare side runs in another folder
     deadline = time.monotonic() + args.budget_s
     if args.tiny:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -299,19 +332,31 @@ def main() -> None:
             folder = Path(temporary)
             base = catalog.embedded_path() if args.tiny else parakeet_graph.make_model(folder)
             lengths = args.shortest, args.seconds
-            rows = make_rows(folder / "rows", args.rows, max(8, args.rows // 20), lengths)
+            held_out = args.validation or max(8, args.rows // 20)
+            rows = make_rows(folder / "rows", args.rows, held_out, lengths)
             print(f"base and rows made, {deadline - time.monotonic():.0f} s are left", flush=True)
             names = choose_sides(args)
             for position, name in enumerate(names):
                 limit = (deadline - time.monotonic() - 10) / (len(names) - position)
                 figures = SIDES[name](base, rows, args, limit).figures(sampler)
-                report["sides"][name] = figures
-                print(json.dumps({name: report["sides"][name]}), flush=True)
+                again = names[:position].count(name)
+                key = f"{name} ({again + 1})" if again else name
+                report["sides"][key] = figures
+                print(
+                    json.dumps({key: {**figures, "arguments": "...", "losses": "..."}}), flush=True
+                )
                 args.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
     finally:
         sampler.stop()
     report["ratios"] = ratios(report["sides"])
+    if COMPILED in report["sides"]:
+        report["ahead_from_epoch"] = {
+            side: ahead_from(report["sides"][COMPILED], figures)
+            for side, figures in report["sides"].items()
+            if not side.startswith(COMPILED)
+        }
     print(json.dumps({"others / ours": report["ratios"]}), flush=True)
+    print(json.dumps({"ahead from epoch": report.get("ahead_from_epoch")}), flush=True)
     args.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 

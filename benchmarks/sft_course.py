@@ -77,6 +77,12 @@ class Side:
         ended: how it ended.
         only: the GPU that it had, if not all of them.
         arguments: what the stock script got.
+        began: when its process was started.
+        losses: of each batch, where it tells them.
+        allocated_mib: the peak by PyTorch's allocator, where it tells that.
+        compiled_layers: what became of the order to compile, where there was one.
+        ready: when model and data were, where it tells that.
+        seconds: of each batch, where it tells them.
     """
 
     per_epoch: int
@@ -86,6 +92,12 @@ class Side:
     ended: str = ""
     only: str | None = None
     arguments: list[str] = field(default_factory=list)
+    began: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    allocated_mib: int = 0
+    compiled_layers: dict[str, Any] | None = None
+    ready: float | None = None
+    seconds: list[float] = field(default_factory=list)
 
     @property
     def batch_s(self) -> float | None:
@@ -148,6 +160,12 @@ class Side:
             "wall_s": round(self.wall_s, 1),
             "batches_at_s": [[batch, round(at - start, 3)] for _, batch, at in self.steps],
             "validated_at_s": [round(at - start, 3) for at in self.validated],
+            "epochs_end_s": [round(at - self.began, 1) for at in self.validated],
+            "allocated_mib": self.allocated_mib,
+            "compiled_layers": self.compiled_layers,
+            "ready_s": None if self.ready is None else round(self.ready - self.began, 1),
+            "seconds": self.seconds,
+            "losses": [round(loss, 4) for loss in self.losses],
         }
 
 

@@ -164,6 +164,19 @@ class CycleConfig(BaseModel):
         description="Instead of the recipe's, on a GPU. fp16-mixed only where fp32 is too slow: a "
         "loss that is no number ends the run.",
     )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto",
+        title="Compile",
+        description="Whether the encoder's layers train compiled, as CUDA graphs. auto says where "
+        "it may save time, and is off until a gain is measured. Where compiler or GPU do not do "
+        "it, training goes on without and says so.",
+    )
+    fused_adamw: bool = Field(
+        True,
+        title="Fused AdamW",
+        description="Where layers are compiled, update all weights in one kernel; they differ in "
+        "their last bits.",
+    )
     max_duration: float | None = Field(
         None,
         gt=0,

@@ -137,7 +137,9 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
     data = split_rows(run, rows, general)
     prepare.require_decidable(rows, data, config.priority, baseline, decides=imported is not None)
     # Folds grade the recipe that is shipped, also where their fewer rows would ask for another.
-    recipe = resolve_parameters.recipe_on(config, run.runtime.hardware, data.durations)
+    recipe = resolve_parameters.recipe_on(
+        config, run.runtime.hardware, data.durations, run.base_model.stat().st_size // 4
+    )
     cross_fitted, variants = cross_fit(run, recipe, rows, general)
     if general is not None and not choosing_rows(run, rows, data, general).enough:
         general = general.without_choice(training_run.roles_of(run.base_model).seen)

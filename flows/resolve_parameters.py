@@ -12,6 +12,7 @@ from prefect.blocks.core import Block
 
 from blocks.nemo_container import NemoContainer
 from blocks.policies import GateThresholds, TuningRecipe
+from flows import console
 from flows.config import RuntimeName
 from tasks.common.errors import InputError
 from tasks.decision.gate import GatePolicy
@@ -84,22 +85,61 @@ def full_recipe(config: CycleConfig) -> Recipe:
     return changed
 
 
-def recipe_on(config: CycleConfig, hardware: Hardware, durations: Sequence[float]) -> Recipe:
+def recipe_on(
+    config: CycleConfig, hardware: Hardware, durations: Sequence[float], parameters: int = 0
+) -> Recipe:
     """Return the full recipe for these GPUs and these rows to train on.
 
     Args:
         config: the run's parameters.
         hardware: what trains.
         durations: seconds of each row.
+        parameters: of the base; without them it counts as small.
 
     Raises:
-        InputError: a precision that this host does not have.
+        InputError: a precision or a compiler that this host does not have.
     """
     if config.precision not in {None, Precision.FP32} and not hardware.has_gpu:
         raise InputError(
             f"precision {config.precision!s}: there is no GPU here, and a CPU trains in fp32. "
             "Fix: leave it out."
         )
+    if config.compile == "on" and not hardware.has_gpu:
+        raise InputError(
+            "compile on: there is no GPU here, and layers are compiled for a GPU. "
+            "Fix: leave it out."
+        )
+    recipe = _batch_on(config, hardware, durations)
+    return _compiled_on(recipe, config, hardware, durations, parameters)
+
+
+def _compiled_on(
+    recipe: Recipe,
+    config: CycleConfig,
+    hardware: Hardware,
+    durations: Sequence[float],
+    parameters: int,
+) -> Recipe:
+    """Return the recipe with layers compiled, where that is asked for; say where it may pay.
+
+    auto does not compile by itself: no gain is measured on a GPU yet.
+    """
+    if config.compile == "auto":
+        compiled = hardware.has_gpu and recipe.compiled
+        may_pay = len(hardware.gpus) == 1 and recipes.worth_compiling(durations, recipe, parameters)
+        if may_pay and not compiled:
+            console.print_stage(
+                "compile", "auto: off, since no gain is measured yet; --compile on may save time"
+            )
+    else:
+        compiled = config.compile == "on"
+    return recipe.model_copy(
+        update={"compiled": compiled, "fused_adamw": compiled and config.fused_adamw}
+    )
+
+
+def _batch_on(config: CycleConfig, hardware: Hardware, durations: Sequence[float]) -> Recipe:
+    """Return the recipe with the batch that is asked for, or that fits GPU and rows."""
     recipe = full_recipe(config)
     if config.batch != "auto":
         return recipe

@@ -90,7 +90,9 @@ def plan(config: RentConfig) -> RentalPlan:
     kind = gpu_prices.sku(config.sku)
     durations = [row.duration for row in read_manifest(cycle.manifest)]
     there = Hardware((Gpu(kind.gpu, kind.memory_mib),), cores=1)
-    recipe = resolve_parameters.recipe_on(run, there, [seconds or 0.0 for seconds in durations])
+    recipe = resolve_parameters.recipe_on(
+        run, there, [seconds or 0.0 for seconds in durations], parameters
+    )
     # Each remedy may take a little more than the first training.
     epochs = math.ceil(recipe.epochs * (1 + remedies.RULE.budget * config.further_trainings))
     work = gpu_prices.work(

@@ -11,7 +11,9 @@ Lightning's Trainer, and then runs the script as ``__main__``. The request:
     [shortest, longest seconds], "seed", "events": path, "base": path, "checkpoints": folder,
     "epochs", "precision", "keeps_last": whether the last checkpoint is the model, "average":
     whether the mean of the kept checkpoints is; "heartbeat": path and "abandoned_after_s" where
-    nobody else ends an abandoned job; "locks": folder and "locks_wait_s" where a GPU is promised}
+    nobody else ends an abandoned job; "locks": folder and "locks_wait_s" where a GPU is promised;
+    "compile": {"rows", "by_length", "fused_adamw"} where layers are to be compiled, see
+    compiled_layers.py}
 
 With several GPUs it becomes torchrun, which starts it once more for each of them. It ends an
 earlier, killed start's checkpoints so that the script can go on from them; see checkpoints.py.
@@ -19,7 +21,7 @@ earlier, killed start's checkpoints so that the script can go on from them; see 
 The events file gets one JSON object a line, each with the "time" in seconds since 1970:
 
     {"event": "start", "epoch", "step", "batches_per_epoch", "rows", "parameters", "devices",
-     "cuda_graphs", "nemo", "torch"}
+     "cuda_graphs", "compiled_layers", "nemo", "torch"}
     {"event": "step", "epoch", "step", "batch", "loss", "lr", "seconds", "gpu_memory_mib"}
     {"event": "epoch", "epoch", "step", "train_loss", "val_loss", "val_wer", "seconds",
      "gpu_memory_mib", "gpu_utilisation"}
@@ -42,6 +44,7 @@ from pathlib import Path
 from typing import Any
 
 import checkpoints  # type: ignore[import-not-found]  # lies beside this file
+import compiled_layers  # type: ignore[import-not-found]  # likewise
 import cuda_graphs  # type: ignore[import-not-found]  # likewise
 import gpu_locks  # type: ignore[import-not-found]  # likewise
 import job_phases  # type: ignore[import-not-found]  # likewise
@@ -68,12 +71,19 @@ class EventWriter(pl.Callback):
     """Writes the course of training to a file, line by line, on the first rank only."""
 
     def __init__(
-        self, path: Path, rows: dict[str, int], utilisation: Utilisation, *, graphs: bool | None
+        self,
+        path: Path,
+        rows: dict[str, int],
+        utilisation: Utilisation,
+        *,
+        graphs: bool | None,
+        compiler: Any = None,  # noqa: ANN401 - a CompileCallback
     ) -> None:
         self._path = path
         self._rows = rows
         self._utilisation = utilisation
         self._graphs = graphs
+        self._compiler = compiler
         self._losses: list[float] = []
         self._started = 0.0
         self._busy: float | None = None
@@ -103,6 +113,7 @@ class EventWriter(pl.Callback):
             parameters=sum(p.numel() for p in pl_module.parameters()),
             devices=trainer.world_size,
             cuda_graphs=self._graphs,
+            compiled_layers=self._compiler and self._compiler.outcome.as_dict(),
             nemo=nemo.__version__,
             torch=torch.__version__,
         )
@@ -346,6 +357,15 @@ def seed(value: int, events: Path) -> None:
     np.random.seed((value + starts) % 2**32)  # noqa: NPY002 - the generator that NeMo draws from
 
 
+def _compiler(request: dict[str, Any]) -> Any:  # noqa: ANN401 - a CompileCallback or None
+    """Return the callback that compiles layers, where the request asks for it."""
+    if "compile" not in request:
+        return None
+    compiled_layers.keep_caches_in(Path(request["events"]).parent / "compiler")
+    order = compiled_layers.CompileOrder(**request["compile"])
+    return compiled_layers.CompileCallback(order, Path(request["manifests"]["train"]))
+
+
 def main() -> None:
     """Check, seed, hang in the callback, run the script."""
     job_phases.begin()
@@ -363,16 +383,20 @@ def main() -> None:
     cuda_graphs.install()
     nemo_audio_formats.by_content()
     create = pl.Trainer.__init__
+    compiler = _compiler(request)
     writer = EventWriter(
         Path(request["events"]),
         request["rows"],
         Utilisation(gpu_locks.names() if rank in {None, "0"} else []),
         graphs=gpu_locks.graphs_allowed(),
+        compiler=compiler,
     )
+    # The writer comes last: it tells what the other has done.
+    hung = [writer] if compiler is None else [compiler, writer]
 
     def create_with_events(trainer: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         callbacks = kwargs.pop("callbacks", None) or []
-        create(trainer, *args, callbacks=[*callbacks, writer], **kwargs)
+        create(trainer, *args, callbacks=[*callbacks, *hung], **kwargs)
 
     # The script makes its own Trainer and offers no other place for a callback.
     pl.Trainer.__init__ = create_with_events  # type: ignore[method-assign,assignment]

@@ -140,8 +140,9 @@ def run_key(
     """
     hyperparameters = recipe.model_dump(mode="json")
     # A training that was finished before the recipe had these fields is the same one.
-    if not recipe.by_length:
-        del hyperparameters["by_length"]
+    for name in ("by_length", "compiled", "fused_adamw"):
+        if not hyperparameters[name]:
+            del hyperparameters[name]
     if recipe.keep_checkpoints == 1:
         del hyperparameters["keep_checkpoints"]
     parts = [base_sha256, content, hyperparameters, runtime]

@@ -82,6 +82,7 @@ def build_run_info(
                 recipe.precision if runtime.hardware.has_gpu else Precision.FP32
             ).lightning,
             "cuda_graphs": starts[-1].get("cuda_graphs"),
+            "compiled_layers": starts[-1].get("compiled_layers"),
             "nemo": starts[-1]["nemo"],
             "torch": starts[-1]["torch"],
         },

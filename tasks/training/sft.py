@@ -11,7 +11,7 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tasks.runtimes.hardware import Hardware
+    from tasks.training.recipes import Recipe
 
 _LAUNCHER = "launch_training.py"
 _FIELDS = ("duration", "text", "lang")
@@ -229,11 +230,24 @@ def _job(request: SftRequest, runtime: Runtime) -> Job:
             "average": request.averaged > 1,
             "keeps_last": request.keeps_last,
             "precision": request.recipe.precision.lightning,
+            **_compiling(request.recipe),
         },
         work=request.work_dir,
         reads=request.reads,
         labels=request.labels,
     )
+
+
+def _compiling(recipe: Recipe) -> dict[str, Any]:
+    """Return the launcher's order to compile layers; nothing where the recipe does not say so."""
+    if not recipe.compiled:
+        return {}
+    order = {
+        "rows": recipe.batch_size,
+        "by_length": recipe.by_length,
+        "fused_adamw": recipe.fused_adamw,
+    }
+    return {"compile": order}
 
 
 def _publish(request: SftRequest, runtime: Runtime, outcome: run_info.TrainingOutcome) -> SftResult:

@@ -113,13 +113,22 @@ sys.path.insert(0, sys.argv.pop(1))
 runpy.run_path(sys.path[0] + "/launch_training.py", run_name="__main__")
 """
 SCRIPT = """
-import importlib.util, json, sys
+import importlib.util, json, os, sys
 from pathlib import Path
+import lightning.pytorch as pl
 from nemo.collections.asr.parts.preprocessing import segment
 from nemo.collections.asr.parts.submodules.transducer_decoding import tdt_label_looping
 found = {"heard": [name in segment.sf_supported_formats for name in (".FLAC", ".opus", "")]}
 decoder = tdt_label_looping.GreedyBatchedTDTLabelLoopingComputer
 found["falls back"] = decoder.no_graph_because == ""
+trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+kinds = [type(callback).__name__ for callback in trainer.callbacks]
+# The writer tells what the other has done.
+found["compiles"] = kinds.index("CompileCallback") < kinds.index("EventWriter")
+found["caches"] = all(
+    Path(os.environ[name]).is_relative_to(Path(sys.argv[1]).parent)
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+)
 if importlib.util.find_spec("cuda") and importlib.util.find_spec("cuda.bindings"):
     from cuda.bindings import nvrtc
     found["guarded"] = hasattr(nvrtc.nvrtcGetProgramLog, "never_shared")
@@ -128,7 +137,7 @@ Path(sys.argv[1]).write_text(json.dumps(found))
 
 
 def test_every_rank_starts_the_script_with_nemo_put_right(tmp_path: Path) -> None:
-    """Readers go by content, graphs that do not compile are done without, NVRTC is guarded."""
+    """Readers go by content, failed graphs are done without, NVRTC is guarded, layers compiled."""
     script, told = tmp_path / "script.py", tmp_path / "told.json"
     script.write_text(SCRIPT)
     request = {
@@ -137,6 +146,8 @@ def test_every_rank_starts_the_script_with_nemo_put_right(tmp_path: Path) -> Non
         "seed": 1,
         "events": str(tmp_path / "events.jsonl"),
         "rows": {"train": 1, "validation": 1},
+        "manifests": {"train": "train.jsonl"},
+        "compile": {"rows": 4, "by_length": False, "fused_adamw": True},
     }
     (tmp_path / "request.json").write_text(json.dumps(request))
     program = [sys.executable, "-c", STARTED, str(ENTRY), str(tmp_path / "request.json")]

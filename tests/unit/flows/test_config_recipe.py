@@ -77,6 +77,62 @@ def test_a_recipe_that_wants_batches_by_length_keeps_them(monkeypatch: pytest.Mo
     assert recipe_on(config(), H100, [3.0] * 10).by_length
 
 
+@pytest.mark.parametrize(
+    ("compile_", "hardware", "rows", "parameters", "compiled"),
+    [
+        ("auto", H100, 20_000, 600_000_000, False),
+        ("auto", CPU, 20_000, 600_000_000, False),
+        ("on", H100, 200, 6_000_000, True),
+        ("off", H100, 20_000, 600_000_000, False),
+    ],
+)
+def test_layers_are_compiled_where_that_is_asked_for(
+    compile_: str, hardware: Hardware, rows: int, parameters: int, *, compiled: bool
+) -> None:
+    """With the fused optimiser, unless that is refused; nothing else of the recipe changes."""
+    found = recipe_on(config(compile=compile_), hardware, [3.0] * rows, parameters)
+    plain = recipe_on(config(compile="off"), hardware, [3.0] * rows, parameters)
+    both = {"compiled": compiled, "fused_adamw": compiled}
+    assert found == plain.model_copy(update=both)
+    unfused = config(compile=compile_, fused_adamw=False)
+    assert recipe_on(unfused, hardware, [3.0] * rows, parameters) == plain.model_copy(
+        update={"compiled": compiled}
+    )
+
+
+@pytest.mark.parametrize(
+    ("hardware", "rows", "parameters", "told"),
+    [
+        (H100, 20_000, 600_000_000, True),
+        (H100, 200, 600_000_000, False),  # the smoke recipe on 200 rows
+        (H100, 20_000, 6_000_000, False),
+        (CPU, 20_000, 600_000_000, False),
+        (TWO, 20_000, 600_000_000, False),
+    ],
+)
+def test_auto_says_where_compiled_layers_may_pay(
+    hardware: Hardware,
+    rows: int,
+    parameters: int,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    told: bool,
+) -> None:
+    """It does not take them by itself."""
+    recipe_on(config(compile="auto"), hardware, [3.0] * rows, parameters)
+    assert ("--compile on may save time" in capsys.readouterr().out) is told
+
+
+def test_a_recipe_that_wants_compiled_layers_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU; a CPU passes over it, and refuses what the run itself asks for."""
+    monkeypatch.setattr(resolve_parameters, "full_recipe", lambda _: Recipe(compiled=True))
+    assert recipe_on(config(), H100, [3.0] * 10).compiled
+    assert not recipe_on(config(compile="off"), H100, [3.0] * 10).compiled
+    assert not recipe_on(config(), CPU, [3.0] * 10).compiled
+    with pytest.raises(InputError, match="compile on: there is no GPU here"):
+        recipe_on(config(compile="on"), CPU, ())
+
+
 @pytest.mark.parametrize("asked", ["0", 0, -4, "many", 4096])
 def test_a_batch_that_is_none_is_refused(asked: Any) -> None:
     """When the run is asked for."""

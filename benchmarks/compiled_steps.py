@@ -1,0 +1,621 @@
+"""A training step of the 617 M Parakeet-TDT graph: plain, compiled, and captured by hand.
+
+    python -m benchmarks.compiled_steps --out FILE.json
+
+A bare loop: features, SpecAugment, encoder, decoder, joint and loss, backward pass, clipping,
+AdamW, in bf16 autocast, with random weights and rows of tones, whose words can be learned. Each
+variant has a process of its own. All are started at once; they load NeMo and compile at the same
+time. Then they take a part in turn, before the next part begins. Parts: ``fixed``, rows of one
+length; ``sections``, the same with a wait behind each piece of the step; ``mixed``, rows of 1 to
+20 s; ``curves``, the loss of each step from some seeds, whose batches are the same in every
+variant. A variant that exceeds its share of a part is ended, so that it takes no time from the
+others; what is reached within ``--budget-s`` is written as it comes. Variants that replay graphs
+tell how many they recorded while they were measured, which should be none, and
+``FILE-NUMBER.log`` has the compiler's reasons.
+``--tiny`` takes the small RNN-T base on a CPU: that proves the benchmark, not the product.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import queue
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files
+from tasks.runtimes import hardware
+from tasks.training.run_info import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+RATE = 16_000
+_DONE = "-- done --"  # what a worker prints when it has loaded, and behind each part
+_REASONS = re.compile(
+    r"[^\n]*(?:skipping cudagraph|Re-recording|[Rr]ecompil|fast path of CUDAGraph|"
+    r"re-record|Unable to hit)[^\n]*"
+)
+_WORD_S = 0.4
+_WORDS = 24  # different ones; each is a label of its own
+PLAIN, JOINED, FUSED, COMPILED, CAPTURED = (
+    "plain",
+    "plain, joint in one piece, fused AdamW",
+    "compiled, no graphs",
+    "compiled",
+    "captured by hand",
+)
+VARIANTS = (PLAIN, COMPILED, CAPTURED, JOINED, FUSED)
+PARTS = ("fixed", "sections", "mixed", "curves")
+# What each variant is measured with: a capture by hand is good for one shape.
+_PARTS_OF = {CAPTURED: ("fixed", "sections"), JOINED: ("fixed",), FUSED: ("fixed",)}
+
+
+class Steps:
+    """A model, its optimiser and what a variant does to both."""
+
+    def __init__(self, variant: str, args: argparse.Namespace) -> None:
+        """Build the model on the CPU; no GPU is touched yet."""
+        import torch  # noqa: PLC0415 - the parent needs none
+        from nemo.collections.asr.models import ASRModel  # noqa: PLC0415
+
+        from benchmarks.entrypoint_imports import parakeet_graph  # noqa: PLC0415
+        from tasks.models import catalog  # noqa: PLC0415
+
+        self.torch = torch
+        self.variant, self.args = variant, args
+        torch.set_num_threads(2)
+        if args.tiny:
+            model = ASRModel.restore_from(str(catalog.resolve("embedded-rnnt")))
+            # As the large graph has it.
+            model.joint.set_fuse_loss_wer(True, model.loss, model.wer)
+            model.joint.set_fused_batch_size(1)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                tokenizer = parakeet_graph.make_tokenizer(Path(folder))
+                model = parakeet_graph.build_model(parakeet_graph.tdt_config(tokenizer))
+        self.model: Any = model
+        self.first_weights = {name: t.clone() for name, t in model.state_dict().items()}
+        self.compiled: Any = None
+        self.compile_s = 0.0
+        self.shapes: Any = None
+        self.made_for: tuple[int, ...] = ()
+
+    @property
+    def device(self) -> str:
+        """Where it trains."""
+        return "cpu" if self.args.tiny else "cuda"
+
+    def seed(self, value: int) -> None:
+        """Seed every generator that a step draws from."""
+        random.seed(value)
+        self.torch.manual_seed(value)
+        for module in self.model.modules():
+            if isinstance(getattr(module, "_rng", None), random.Random):
+                module._rng = random.Random(value)  # noqa: S311, SLF001 - SpecAugment's own
+
+    def wait(self) -> None:
+        """Wait until the GPU has done everything."""
+        if not self.args.tiny:
+            self.torch.cuda.synchronize()
+
+    def start(self, seconds: Sequence[float]) -> None:
+        """Begin a training anew: first weights, new optimiser, layers as the variant has them.
+
+        Args:
+            seconds: of all rows to come.
+        """
+        torch = self.torch
+        self.model.to(self.device)
+        self.model.load_state_dict(self.first_weights)
+        self.model.train()
+        fused = self.variant != PLAIN and not self.args.tiny
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=self.args.lr, betas=(0.9, 0.98), weight_decay=1e-3,
+            fused=fused or None,
+        )  # fmt: skip
+        if self.variant != PLAIN:
+            self.model.joint.set_fused_batch_size(self.args.batch)
+        self.keeps_grads = self.variant in {COMPILED, CAPTURED}
+        self.optimizer.zero_grad()
+        if self.keeps_grads:
+            for parameter in self.model.parameters():
+                parameter.grad = torch.zeros_like(parameter)
+        if self.variant in {COMPILED, FUSED}:
+            self._compile(seconds)
+        if self.variant == CAPTURED:
+            self._capture(seconds)
+
+    def _compile(self, seconds: Sequence[float]) -> None:
+        import compiled_layers  # type: ignore[import-not-found]  # noqa: PLC0415
+        from padded_shapes import choose_shapes  # type: ignore[import-not-found]  # noqa: PLC0415
+
+        frame_s = float(self.model.cfg.preprocessor.window_stride)
+        frame_s *= self.model.encoder.subsampling_factor
+        self.shapes = choose_shapes(seconds, self.args.batch, frame_s)
+        if self.compiled is not None:
+            if self.shapes.frames == self.made_for:
+                return  # the layers' weights are where they were
+            self.compiled.remove()
+        self.made_for = self.shapes.frames
+        backend = "aot_eager" if self.args.tiny else compiled_layers.GRAPHS
+        mode = None if self.variant == FUSED else compiled_layers.MODE
+        self.compiled = compiled_layers.CompiledEncoder(
+            self.model.encoder, self.shapes, backend, mode
+        )
+        started = time.monotonic()
+        self.compiled.install()
+        compiled_layers.rehearse(self.compiled, self._autocast)
+        self.wait()
+        self.compile_s = time.monotonic() - started
+
+    def _capture(self, seconds: Sequence[float]) -> None:
+        """Capture each layer's passes for the one shape of these rows."""
+        torch, encoder = self.torch, self.model.encoder
+        started = time.monotonic()
+        seen: list[dict[str, Any]] = []
+        layers = list(encoder.layers)
+
+        class Positional(torch.nn.Module):  # type: ignore[misc,name-defined]
+            def __init__(self, layer: Any) -> None:  # noqa: ANN401
+                super().__init__()
+                self.layer = layer
+
+            def forward(self, x: Any, att_mask: Any, pos_emb: Any, pad_mask: Any) -> Any:  # noqa: ANN401
+                return self.layer(x=x, att_mask=att_mask, pos_emb=pos_emb, pad_mask=pad_mask)
+
+        plain = layers[0].forward
+
+        def spy(**kwargs: Any) -> Any:  # noqa: ANN401
+            seen.append(kwargs)
+            return plain(**kwargs)
+
+        layers[0].forward = spy
+        batch = next(make_batches(self, [list(seconds)[: self.args.batch]], 0))
+        with torch.no_grad(), self._autocast():
+            self.loss(batch)
+        del layers[0].forward
+        names = ("att_mask", "pos_emb", "pad_mask")
+        inputs = [seen[0]["x"].clone().requires_grad_(), *(seen[0][name] for name in names)]
+        samples = tuple(
+            tuple(t.detach().clone().requires_grad_(t.requires_grad) for t in inputs)
+            for _ in layers
+        )
+        with torch.autocast("cuda", dtype=torch.bfloat16, cache_enabled=False):
+            graphed = torch.cuda.make_graphed_callables(
+                tuple(Positional(layer) for layer in layers), samples
+            )
+
+        def replay(one: Any) -> Callable[..., Any]:  # noqa: ANN401
+            return lambda x, att_mask, pos_emb, pad_mask, **_: one(x, att_mask, pos_emb, pad_mask)
+
+        for layer, one in zip(layers, graphed, strict=True):
+            layer.forward = replay(one)
+        self.wait()
+        self.compile_s = time.monotonic() - started
+
+    def _autocast(self) -> Any:  # noqa: ANN401
+        torch = self.torch
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=not self.args.tiny)
+
+    def loss(self, batch: Any, mark: Callable[[str], None] = lambda _: None) -> Any:  # noqa: ANN401
+        """Return the loss of a batch, as NeMo's training step computes it."""
+        signal, signal_length, labels, label_lengths = batch
+        model = self.model
+        encoded, lengths = model.forward(input_signal=signal, input_signal_length=signal_length)
+        mark("features and encoder")
+        decoded, target_lengths, _ = model.decoder(targets=labels, target_length=label_lengths)
+        loss, *_ = model.joint(
+            encoder_outputs=encoded, decoder_outputs=decoded, encoder_lengths=lengths,
+            transcripts=labels, transcript_lengths=target_lengths, compute_wer=False,
+        )  # fmt: skip
+        mark("decoder, joint and loss")
+        return loss
+
+    def step(self, batch: Any, mark: Callable[[str], None] = lambda _: None) -> Any:  # noqa: ANN401
+        """Train on a batch; return its loss, which may not be computed yet."""
+        torch = self.torch
+        if self.variant in {COMPILED, FUSED}:
+            torch.compiler.cudagraph_mark_step_begin()
+        with self._autocast():
+            loss = self.loss(batch, mark)
+        self.optimizer.zero_grad(set_to_none=not self.keeps_grads)
+        loss.backward()
+        mark("backward")
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        mark("clipping and AdamW")
+        return loss.detach()
+
+
+def make_batches(steps: Steps, lengths: list[list[float]], seed: int) -> Iterator[Any]:
+    """Yield a batch of tones for each list of seconds; each word is a tone of its own."""
+    torch = steps.torch
+    generator = torch.Generator().manual_seed(seed)
+    labels_of = torch.arange(_WORDS) * 7 % 100 + 10
+    for rows in lengths:
+        longest = int(max(rows) * RATE)
+        signal = torch.zeros(len(rows), longest)
+        words = [max(1, int(seconds / _WORD_S)) for seconds in rows]
+        labels = torch.zeros(len(rows), max(words), dtype=torch.long)
+        for row, (seconds, count) in enumerate(zip(rows, words, strict=True)):
+            said = torch.randint(0, _WORDS, (count,), generator=generator)
+            labels[row, :count] = labels_of[said]
+            pitch = 150.0 * 1.16 ** said.float()
+            wave = torch.arange(int(_WORD_S * RATE)) / RATE * 2 * math.pi
+            tones = (torch.sin(pitch[:, None] * wave) * 0.1).flatten()[: int(seconds * RATE)]
+            signal[row, : len(tones)] = tones
+            noise = torch.randn(int(seconds * RATE), generator=generator)
+            signal[row, : len(noise)] += noise * 0.01
+        yield (
+            signal.to(steps.device),
+            torch.tensor([int(seconds * RATE) for seconds in rows], device=steps.device),
+            labels.to(steps.device),
+            torch.tensor(words, device=steps.device),
+        )
+
+
+def memory(steps: Steps) -> dict[str, float]:
+    """Return the peaks since the process began, in GiB, as its allocator has them."""
+    if steps.args.tiny:
+        return {}
+    cuda = steps.torch.cuda
+    return {
+        "allocated_gib": round(cuda.max_memory_allocated() / 2**30, 2),
+        "reserved_gib": round(cuda.max_memory_reserved() / 2**30, 2),
+    }
+
+
+def count_recordings(steps: Steps) -> int:
+    """Return the graphs that the compiler's code has recorded so far."""
+    import compiled_layers  # noqa: PLC0415 - on the path since the model was made
+
+    return 0 if steps.args.tiny else int(compiled_layers.count_recordings())
+
+
+def compiler_counts(steps: Steps) -> dict[str, Any]:
+    """Return what the compiler counted of graphs that it skipped or broke."""
+    counters = steps.torch._dynamo.utils.counters  # noqa: SLF001 - the documented place
+    wanted = ("unique_graphs", "cudagraph_skips", "cudagraph_recorded_non_static_inputs")
+    return {
+        name: count for group in counters.values() for name, count in group.items()
+        if name in wanted
+    }  # fmt: skip
+
+
+def fixed(steps: Steps) -> dict[str, Any]:
+    """Time steps of rows of one length, in groups of ten."""
+    args = steps.args
+    rows = [args.seconds] * args.batch
+    steps.start(rows)
+    batches = list(make_batches(steps, [rows] * 4, 0))
+    at_first = count_recordings(steps)
+    losses = []
+    warm_up = []
+    for number in range(args.warm_up):
+        started = time.perf_counter()
+        losses.append(steps.step(batches[number % 4]))
+        steps.wait()
+        warm_up.append(round(time.perf_counter() - started, 4))
+    warm = count_recordings(steps)
+    groups = []
+    for _ in range(args.groups):
+        started = time.perf_counter()
+        losses += [steps.step(batches[number % 4]) for number in range(10)]
+        steps.wait()
+        groups.append((time.perf_counter() - started) / 10)
+    return {
+        "step_s": round(statistics.median(groups), 4),
+        "steps_s": [round(seconds, 4) for seconds in groups],
+        "warm_up_s": warm_up,
+        "compile_s": round(steps.compile_s, 1),
+        # When compiled, while it warmed up, and while it was measured.
+        "recorded": [at_first, warm - at_first, count_recordings(steps) - warm],
+        "compiler": {} if steps.compiled is None else compiler_counts(steps),
+        "frames": None if steps.shapes is None else list(steps.shapes.frames),
+        **memory(steps),
+        "losses": [round(float(loss), 4) for loss in losses],
+    }
+
+
+def sections(steps: Steps) -> dict[str, Any]:
+    """Time the pieces of a step, with a wait behind each: they no longer overlap."""
+    args = steps.args
+    (batch,) = make_batches(steps, [[args.seconds] * args.batch], 0)
+    spent: dict[str, list[float]] = {}
+    at = time.perf_counter()
+
+    def mark(name: str) -> None:
+        nonlocal at
+        steps.wait()
+        spent.setdefault(name, []).append(time.perf_counter() - at)
+        at = time.perf_counter()
+
+    for _ in range(args.warm_up + 5):
+        steps.wait()
+        at = time.perf_counter()
+        steps.step(batch, mark)
+    return {name: round(statistics.median(values), 4) for name, values in spent.items()}
+
+
+def mixed(steps: Steps) -> dict[str, Any]:
+    """Time batches of rows of 1 to 20 s, all of them twice."""
+    args, rng = steps.args, random.Random(1)  # noqa: S311 - lengths
+    seconds = [rng.uniform(1.0, args.longest) for _ in range(args.batch * args.mixed_batches)]
+    steps.start(seconds)
+    grouped = [seconds[at : at + args.batch] for at in range(0, len(seconds), args.batch)]
+    batches = list(make_batches(steps, grouped, 0))
+    passes = []
+    for _ in range(3):
+        steps.wait()
+        started = time.perf_counter()
+        for batch in batches:
+            steps.step(batch)
+        steps.wait()
+        passes.append((time.perf_counter() - started) / len(batches))
+    return {
+        "step_s": round(min(passes[1:]), 4),
+        "passes_s": [round(value, 4) for value in passes],
+        "compile_s": round(steps.compile_s, 1),
+        "frames": None if steps.shapes is None else list(steps.shapes.frames),
+        "padding": None if steps.shapes is None else steps.shapes.padding,
+        "misfits": None if steps.compiled is None else steps.compiled.padding.misfits,
+        **memory(steps),
+    }
+
+
+def curves(steps: Steps) -> dict[str, Any]:
+    """Train from the same weights with each seed, on rows of 2 s to the fixed length.
+
+    All are padded to the one shape of the fixed length.
+    """
+    args = steps.args
+    found: dict[str, Any] = {}
+    for seed in range(args.seeds):
+        rng = random.Random(seed)  # noqa: S311 - lengths
+        grouped = [
+            [rng.uniform(2.0, args.seconds) for _ in range(args.batch)]
+            for _ in range(args.curve_batches)
+        ]
+        steps.start([args.seconds] * args.batch)
+        steps.seed(seed)
+        batches = list(make_batches(steps, grouped, seed))
+        steps.wait()
+        started = time.perf_counter()
+        losses = [steps.step(batches[number % len(batches)]) for number in range(args.curve_steps)]
+        steps.wait()
+        found[str(seed)] = {
+            "seconds": round(time.perf_counter() - started, 2),
+            "losses": [round(float(loss), 4) for loss in losses],
+        }
+        print(json.dumps({"seed": seed, "last": found[str(seed)]["losses"][-3:]}), flush=True)
+    return found
+
+
+def work(variant: str, args: argparse.Namespace) -> None:
+    """Be the process of one variant: load, wait for a line, measure, write after each part."""
+    figures: dict[str, Any] = {}
+
+    def keep() -> None:
+        atomic_files.write_json(Path(args.worker_out), figures)
+
+    try:
+        steps = Steps(variant, args)
+        steps.start([args.seconds] * args.batch)
+        print(_DONE, flush=True)
+        for line in sys.stdin:
+            part = line.strip()
+            started = time.monotonic()
+            try:
+                figures[part] = globals()[part](steps)
+            except Exception:  # noqa: BLE001 - the next part may do
+                figures[part] = {"failed": traceback.format_exc()[-3000:]}
+            figures[part]["part_s"] = round(time.monotonic() - started, 1)
+            told = {name: value for name, value in figures[part].items() if name != "losses"}
+            keep()
+            print(json.dumps({variant: {part: told if part != "curves" else "done"}}), flush=True)
+            print(_DONE, flush=True)
+    except Exception:  # noqa: BLE001 - told, and the other variants go on
+        figures["failed"] = traceback.format_exc()[-3000:]
+        print(json.dumps({variant: figures["failed"]}), flush=True)
+        keep()
+
+
+def compare_curves(variants: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the mean loss of the last tenth of each curve, and how far the variants are apart."""
+    ends: dict[str, dict[str, float]] = {}
+    for variant, figures in variants.items():
+        for seed, curve in figures.get("curves", {}).items():
+            if isinstance(curve, dict) and "losses" in curve:
+                tail = curve["losses"][-max(1, len(curve["losses"]) // 10) :]
+                ends.setdefault(variant, {})[seed] = round(statistics.mean(tail), 4)
+    return ends
+
+
+def main() -> None:
+    """Start a process for each variant, let them measure in turn, and write what they found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=15.0, help="Of a row of one length.")
+    parser.add_argument("--longest", type=float, default=20.0, help="Of the mixed rows.")
+    parser.add_argument("--warm-up", type=int, default=6, help="Steps.")
+    parser.add_argument("--groups", type=int, default=4, help="Of ten steps.")
+    parser.add_argument("--mixed-batches", type=int, default=24)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--curve-steps", type=int, default=120)
+    parser.add_argument("--curve-batches", type=int, default=40)
+    parser.add_argument("--lr", type=float, default=1e-4)
+    parser.add_argument("--load-s", type=float, default=150.0, help="To load and compile.")
+    parser.add_argument("--part-s", type=float, default=120.0, help="Of a variant, for a part.")
+    parser.add_argument("--budget-s", type=float, default=420.0, help="For everything.")
+    parser.add_argument("--tiny", action="store_true", help="A small base on a CPU.")
+    parser.add_argument("--worker", choices=VARIANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--worker-out", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker is not None:
+        work(args.worker, args)
+        return
+    deadline = time.monotonic() + args.budget_s
+    with tempfile.TemporaryDirectory(prefix="asr-flywheel-bench-") as temporary:
+        _measure(args, deadline, Path(temporary))
+
+
+def _describe() -> dict[str, Any]:
+    """Return what the figures belong to."""
+    host = hardware.detect()
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "command": sys.argv[1:],
+        "gpus": [gpu.name for gpu in host.gpus],
+        "drivers": sorted({gpu.driver for gpu in host.gpus}),
+        "cores": host.cores,
+        "versions": versions(),
+        "variants": {},
+    }
+
+
+class _Worker:
+    """The process of a variant, which takes one part after the other."""
+
+    def __init__(
+        self, variant: str, folder: Path, args: argparse.Namespace, environment: dict[str, str]
+    ) -> None:
+        """Start it; it begins to load."""
+        self.variant = variant
+        self._trouble = ""
+        self._out = folder / "figures.json"
+        self._log = args.out.with_name(f"{args.out.stem}-{folder.name}.log")
+        folder.mkdir()
+        line = [sys.executable, "-m", "benchmarks.compiled_steps", *sys.argv[1:]]
+        with self._log.open("w", encoding="utf-8") as errors:
+            self._process = subprocess.Popen(
+                [*line, "--worker", variant, "--worker-out", str(self._out)],
+                env={
+                    **environment,
+                    # None finds what another one has compiled.
+                    "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
+                    "TRITON_CACHE_DIR": str(folder / "triton"),
+                    "TORCH_LOGS": "recompiles,cudagraphs,perf_hints",
+                },
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        self._answers: queue.Queue[bool] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - a pipe
+        for line in self._process.stdout:
+            if line.strip() == _DONE:
+                self._answers.put(True)
+            else:
+                print(line, end="", flush=True)
+        self._answers.put(False)
+
+    def wait(self, limit_s: float, what: str) -> None:
+        """Wait until it has done what it was told; end it where it takes longer."""
+        if self._trouble:
+            return
+        try:
+            if not self._answers.get(timeout=max(0.0, limit_s)):
+                self._trouble = f"{what}: the process ended"
+        except queue.Empty:
+            self._trouble = f"{what}: ended after {limit_s:.0f} s"
+            self.end()
+        if self._trouble:
+            print(json.dumps({self.variant: self._trouble}), flush=True)
+
+    def take(self, part: str, limit_s: float) -> None:
+        """Let it measure a part."""
+        if self._trouble:
+            return
+        assert self._process.stdin is not None  # noqa: S101 - a pipe
+        self._process.stdin.write(f"{part}\n")
+        self._process.stdin.flush()
+        self.wait(limit_s, part)
+
+    def figures(self) -> dict[str, Any]:
+        """Return what it has measured, and why there is no more."""
+        found: dict[str, Any] = atomic_files.read_json(self._out) if self._out.is_file() else {}
+        return {**found, "ended": self._trouble} if self._trouble else found
+
+    def reasons(self) -> list[str]:
+        """Return what the compiler said of graphs that it does not replay, each once."""
+        text = self._log.read_text(encoding="utf-8", errors="replace")
+        lines = (line[-300:] for line in _REASONS.findall(text))
+        return list(dict.fromkeys(lines))[:20]
+
+    def end(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+
+
+def _measure(args: argparse.Namespace, deadline: float, folder: Path) -> None:
+    report = _describe()
+    environment = dict(os.environ)
+    if args.tiny:
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    workers = [
+        _Worker(variant, folder / str(number), args, environment)
+        for number, variant in enumerate(args.variants)
+    ]
+    started = time.monotonic()
+
+    def keep() -> None:
+        for worker in workers:
+            report["variants"][worker.variant] = worker.figures()
+        report["curve ends"] = compare_curves(report["variants"])
+        atomic_files.write_json(args.out, report)
+
+    try:
+        for worker in workers:
+            # Whoever still loads or compiles would be in the way of those that measure.
+            worker.wait(min(started + args.load_s, deadline) - time.monotonic(), "load")
+        report["loaded_s"] = round(time.monotonic() - started, 1)
+        for part in args.parts:
+            for worker in workers:
+                if part in _PARTS_OF.get(worker.variant, PARTS):
+                    worker.take(part, min(args.part_s, deadline - time.monotonic()))
+                    keep()
+    finally:
+        for worker in workers:
+            worker.end()
+    keep()
+    _tell(report, workers)
+
+
+def _tell(report: dict[str, Any], workers: list[_Worker]) -> None:
+    """Print the figures and the compiler's reasons."""
+    for worker in workers:
+        if reasons := worker.reasons():
+            print(f"{worker.variant}, by the compiler:", *reasons, sep="\n  ")
+    table = {
+        variant: {
+            part: {name: value for name, value in figures[part].items() if name != "losses"}
+            for part in ("fixed", "sections", "mixed")
+            if part in figures
+        }
+        for variant, figures in report["variants"].items()
+    }
+    print(json.dumps({"figures": table, "curve ends": report.get("curve ends")}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
