@@ -66,7 +66,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class HarmLine:
+class HarmStudies:
     """One line of the table.
 
     Attributes:
@@ -421,14 +421,14 @@ def simulate(
     *,
     harmful: bool,
     seed: int = SEED,
-) -> HarmLine:
+) -> HarmStudies:
     """Draw a line's studies; they depend on the line alone."""
     check, setting, study = line
     rng = np.random.default_rng([seed, *f"{check} {setting}".encode()])
     outcomes = [study(rng) for _ in range(studies)]
     discarded = sum(harm for harm, _ in outcomes)
     refused = sum(not_kept for _, not_kept in outcomes)
-    return HarmLine(
+    return HarmStudies(
         check,
         setting,
         harmful,
@@ -439,7 +439,7 @@ def simulate(
     )
 
 
-def _worst(found: Sequence[HarmLine]) -> float:
+def _worst(found: Sequence[HarmStudies]) -> float:
     return max((line.upper for line in found if not line.harmful), default=0.0)
 
 
@@ -451,7 +451,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="lines whose check begins so")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    found: list[HarmLine] = []
+    found: list[HarmStudies] = []
     print(f"{'check':17} {'setting':75} discarded (upper)  not kept")
     together = ("all four", "as the demo's cycle, 40 rows, 8 decodes", all_checks)
     table = {False: [*harmless_lines(), together], True: [*harmful_lines()]}
