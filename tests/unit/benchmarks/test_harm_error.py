@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks import harm_error
-from tasks.data.joined_sentences import ROWS_ON_CPU
+from tasks.data.joined_sentences import ROWS_ON_CPU, ROWS_ON_GPU
+from tasks.decision.joined_check import compare_lengths
 
 
 def test_a_study_without_intervals_is_one_that_holds() -> None:
@@ -23,7 +24,7 @@ def test_a_study_without_intervals_is_one_that_holds() -> None:
             ]
             for seconds in ROWS_ON_CPU
         }
-        check = harm_error.compare_lengths(errors, ROWS_ON_CPU, harm_error.POLICY)
+        check = compare_lengths(errors, ROWS_ON_CPU, harm_error.POLICY)
         assert check.together is not None
         held = {change.status.value for change in (*check.lengths, check.together)} == {"held"}
         assert harm_error.is_over_a_limit(errors) is not held
@@ -35,7 +36,7 @@ def test_harm_is_drawn_as_harm() -> None:
     """A model that stops early, finds words everywhere and writes bare text is discarded."""
     rng = np.random.default_rng(6)
     long = {"wer": 0.1, "lost": 0.0, "alone": 0.0, "rise": 0.0}
-    machine = harm_error.ROWS_ON_GPU
+    machine = ROWS_ON_GPU
     assert harm_error.long_recordings(rng, machine, **long, stops=15.0) == (True, True)
     assert harm_error.long_recordings(rng, machine, **long) == (False, False)
     assert harm_error.without_speech(rng, 0.05, 0.0, rise=9.0) == (True, True)
