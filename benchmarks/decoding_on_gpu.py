@@ -1,20 +1,21 @@
-"""What our decoding costs on a GPU: the encoder's ways, boosting, the choice of a mixture.
+"""What our decoding costs on a GPU: the encoder folded or not, boosting, the choice of a mixture.
 
-    python -m benchmarks.decoding_on_gpu --out FILE.json [--budget-s 420] [--pieces NAME …]
+    python -m benchmarks.decoding_on_gpu --out FILE.json [--budget-s 240] [--pieces NAME[+NAME] …]
     python -m benchmarks.decoding_on_gpu --out FILE.json --tiny      # a small graph, on a CPU too
 
-Pieces, in this order; the file is written after each line, and a piece that would begin after the
-budget is left out:
+Each of the pieces runs in a process of its own, unless joined by "+", so that a fault in one does
+not end the others. The file is written after each line; a piece that would begin after the budget
+is left out:
 
-- ``encoder``: the encoder alone on one batch, by each way to compute it;
-- ``passes``: files to texts, the ways taking turns, and the best ``transcribe()``;
-- ``texts``: the embedded bases in 32 bits, ours against ``transcribe()``, boosted and not;
+- ``passes``: files to texts, NeMo's modules and the folded encoder taking turns, and
+  ``transcribe()``;
 - ``boosting``: decoding with phrases against decoding without, files to texts;
+- ``texts``: the embedded bases in 32 bits, ours against ``transcribe()``, boosted and not;
 - ``choosing``: the program that decodes mixtures, on the choosing rows of 200;
-- ``stages``: each stage alone; and ``levers``: settings that might become the default.
+- ``levers``: settings that are not shipped; ``encoder``: it alone on one batch; ``stages``: each
+  stage alone.
 
 The 617 M graph has random weights, which emit at nearly every frame: the worst case of the loop.
-In "speech-like" passes the joint's bias for blank is raised until a second has four labels.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,11 +40,10 @@ import torch
 from nemo.utils import logging as nemo_logging
 
 from benchmarks.boosting import phrases
-from benchmarks.clips import DEVICE, ON_GPU, BenchmarkReport, Clips, make_clips, timed, wait
+from benchmarks.clips import DEVICE, ON_GPU, BenchmarkReport, Clips, make_clips, timed
 from benchmarks.entrypoint_imports import (
     Untyped,
     decoding_pipeline,
-    encoder_runner,
     greedy_decoder,
     parakeet_graph,
     phrase_boosting,
@@ -56,15 +57,17 @@ from tasks.runtimes.base import ENTRY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PIECES = ("encoder", "passes", "texts", "boosting", "choosing", "stages", "levers")
-PASSES = 5
+PIECES = ("passes", "boosting", "texts", "choosing", "levers", "encoder", "stages")
+SHIPPED = ("passes+boosting", "texts", "choosing", "levers", "encoder", "stages")
+PASSES = 3
 STRENGTH = 1.0
+PLAIN, PRODUCTS, FUSED = WAYS = ("NeMo's modules", "folded, products", "folded, fused")
 _LISTS = (60, 5000)
-_LABELS_A_SECOND = 4.0
 _ENCODER_SECONDS = 2000
 _CHOOSING_ROWS = {"selection": 40, "general": 50}
-_READY = {encoder_runner.PLAIN, encoder_runner.FOLDED}
 _VALUES = [0.2, 0.4, 0.6, 0.8, 1.0, 0.5, 0.7]
+_START_S = 15.0
+_SHORTEST_PIECE_S = 20.0
 
 
 class Benchmark:
@@ -78,7 +81,6 @@ class Benchmark:
     def __init__(self, report: BenchmarkReport, folder: Path, args: argparse.Namespace) -> None:
         self.report, self.folder, self.tiny = report, folder, args.tiny
         self.budget_s, self.pass_count = args.budget_s, args.passes
-        self.ways: list[str] = args.ways
         self.low = torch.bfloat16 if ON_GPU else torch.float32
         shortest, longest = (1.0, 3.0) if args.tiny else (3.0, 15.0)
         self.clips = make_clips(folder, 48 if args.tiny else args.clips, shortest, longest)
@@ -90,10 +92,8 @@ class Benchmark:
         )
         self.model: Untyped = built.to(DEVICE).eval()
         report.note("model built, s", round(seconds, 1))
-        self.archive = folder / "tdt.nemo"
-        self.model.save_to(str(self.archive))
         self.ours: Untyped = None
-        self.frames: int | None = None
+        self.folded: Untyped = None
 
     def recognizer(self) -> Untyped:
         """Make the recogniser once."""
@@ -102,18 +102,25 @@ class Benchmark:
                 lambda: greedy_decoder.GreedyRecognizer(self.model, self.low)
             )
             self.report.note("taken apart, folded and checked, s", round(seconds, 2))
-            self.report.note("folded", self.ours.encoder.way)
+            self.report.note("encoder", self.ours.encoder.describe())
+            self.folded = self.ours.encoder.folded
         return self.ours
 
     def left(self, needed: float = 0.0) -> bool:
         """Return whether the budget has so many seconds left."""
         return self.report.elapsed() + needed < self.budget_s
 
-    def prepare(self, way: str, frames: int | None = None) -> Any:  # noqa: ANN401
-        """Prepare for all clips by a way; return the budget."""
-        return decoding_pipeline.prepare(
-            self.recognizer(), max(self.clips.seconds), frames or self.frames, way=way
-        )
+    def take(self, way: str) -> None:
+        """Run the encoder by a way from here on."""
+        ours = self.recognizer()
+        ours.encoder.folded = None if way == PLAIN else self.folded
+        if way != PLAIN:
+            attention = "products" if way == PRODUCTS or not ON_GPU else "fused"
+            self.folded.how = self.folded.how._replace(attention=attention)
+
+    def prepare(self, frames: int | None = None) -> Any:  # noqa: ANN401
+        """Prepare for all clips; return the budget."""
+        return decoding_pipeline.prepare(self.recognizer(), max(self.clips.seconds), frames)
 
     def decode(self, budget: Any) -> list[str]:  # noqa: ANN401
         """Decode all clips."""
@@ -125,173 +132,89 @@ class Benchmark:
     # --- the encoder alone -------------------------------------------------------------------
 
     def encoder(self) -> None:
-        """Time one batch of 8 s clips by each way, and each setting of the folded one."""
+        """Time one batch of 8 s clips by each way."""
         ours, rows = self.recognizer(), 4 if self.tiny else _ENCODER_SECONDS // 8
         seconds = 2 if self.tiny else 8
         samples = seconds * ours.rate
+        base: torch.Tensor | None = None
         with torch.inference_mode():
             signal = torch.randn(rows, samples).mul_(0.1)
             features, counts = ours.features(signal, torch.full((rows,), samples))
-            plain = partial(self.model.encoder, audio_signal=features.to(self.low), length=counts)
-            base, frames = plain()
-            base = base[..., : int(frames.max())]
-            self.encoder_line("NeMo's modules", lambda: plain()[0], base, rows * seconds)
-            runner = ours.encoder
-            folded = runner._folded  # noqa: SLF001 - one part of it alone
-            if folded is None:
-                return
-            shipped = folded.steps
-            best: tuple[float, Any] = (float("inf"), shipped)
-            axes = itertools.product(
-                ("products", "fused"), ("channels", "time"), ("channels", "time")
-            )
-            for attention, convolution, subsampling in axes:
-                if subsampling == "time" and shipped.how.packed:
-                    continue
-                how = shipped.how._replace(
-                    attention=attention, convolution=convolution, subsampling=subsampling
+            for way in WAYS:
+                self.take(way)
+                output, frames = ours.encoder(features, counts)
+                made = output[..., : int(frames.max())].float()
+                base = made if base is None else base
+                apart = (made - base).square().mean().sqrt() / base.square().mean().sqrt()
+                times = 2 if self.tiny else 10
+                do = partial(ours.encoder, features, counts)
+                _, took = timed(lambda do=do, times=times: [do() for _ in range(times)])
+                self.report.row(
+                    encoder=way,
+                    rtfx=round(rows * seconds * times / took),
+                    ms=round(took / times * 1000, 2),
+                    apart=f"{float(apart):.2e}",
                 )
-                folded.use(shipped._replace(how=how))
-                name = f"folded: attention {attention}, convolution {convolution}, "
-                name += f"subsampling {subsampling}"
-                do = partial(self.encoder_line, name, partial(folded, features, counts), base)
-                took = self.report.attempt(name, partial(do, rows * seconds))
-                if took is not None and took < best[0]:
-                    best = (took, folded.steps)
-            self.report.note("fastest folded", str(best[1].how))
-            for way in [way for way in self.ways if way not in _READY]:
-                for attention in ("products", "fused"):
-                    how = best[1].how._replace(attention=attention)
-                    folded.use(best[1]._replace(how=how))
-                    runner._eager = folded.steps  # noqa: SLF001 - as if it were shipped
-                    runner._compiled = None  # noqa: SLF001
-                    runner.way = encoder_runner.FOLDED
-                    runner.release()
-                    name = f"{way}, attention {attention}"
-                    self.report.attempt(
-                        name,
-                        partial(self.time_way, name, way, features, counts, base, rows * seconds),
-                    )
-                    # The other attention is worth compiling only early.
-                    if not self.left(0.75 * self.budget_s):
-                        break
-            runner._eager = best[1]  # noqa: SLF001 - the fastest is what the passes take
-            runner.way = encoder_runner.PLAIN
-            runner.take(encoder_runner.FOLDED, features.shape[-1])
-            runner.release()
-            runner._compiled = None  # noqa: SLF001
-            folded.use(best[1])
-            self.report.attempt("pieces of a layer", partial(self.pieces_of_a_layer, folded))
-
-    def time_way(
-        self,
-        name: str,
-        way: str,
-        features: torch.Tensor,
-        counts: torch.Tensor,
-        base: torch.Tensor,
-        audio: float,
-    ) -> None:
-        """Time a way that takes seconds before it is ready."""
-        runner = self.ours.encoder
-        before = runner.seconds
-        runner.take(way, features.shape[-1])
-        if runner.way != way:
-            self.report.row(encoder=name, failed=runner.describe())
-            return
-        for _ in range(3):  # a graph is captured at the second use
-            runner(features, counts)
-        self.report.note(f"{name}: s until ready", round(runner.seconds - before, 2))
-        self.encoder_line(name, lambda: runner(features, counts), base, audio)
-        self.report.note(f"{name}: says", runner.describe())
-
-    def encoder_line(
-        self, name: str, do: Callable[[], Any], base: torch.Tensor, audio: float
-    ) -> float:
-        """Time it, and compare its output with NeMo's."""
-        made = do()
-        made = made[0] if isinstance(made, tuple) else made
-        apart = (made[..., : base.shape[-1]].float() - base.float()).square().mean().sqrt()
-        times = 2 if self.tiny else 10
-        _, seconds = timed(lambda: [do() for _ in range(times)])
-        began = time.monotonic()
-        do()
-        launched = time.monotonic() - began
-        wait()
-        took = seconds / times
-        self.report.row(
-            encoder=name,
-            rtfx=round(audio / took),
-            ms=round(took * 1000, 2),
-            launch_ms=round(launched * 1000, 2),
-            apart=f"{float(apart / base.float().square().mean().sqrt()):.2e}",
-        )
-        return took
-
-    def pieces_of_a_layer(self, folded: Any) -> None:  # noqa: ANN401
-        """Profile the folded encoder: which kernels take the device's time."""
-        del folded
-        ours = self.recognizer()
-        budget = self.prepare(encoder_runner.FOLDED)
-        kernels(self.report, ours, self.clips.first(2000), budget)
+            self.take(FUSED)
+        kernels(self.report, ours, self.clips.first(2000), self.prepare())
 
     # --- files to texts ----------------------------------------------------------------------
 
     def passes(self) -> None:
-        """Take turns: NeMo's modules, folded, graphs, compiled; then the best transcribe()."""
-        self.take_turns("random weights")
-        if self.left(60):
+        """Take turns: NeMo's modules, folded in two ways; then transcribe()."""
+        self.take_turns(dict.fromkeys(WAYS))
+        if self.left(20):
             self.report.attempt("transcribe()", self.stock_passes)
-        if self.left(90):
-            self.report.attempt("speech-like", self.speech_like)
 
-    def take_turns(self, label: str) -> None:
-        """Time each way several times, alternating, after one pass that captures and compiles."""
+    def take_turns(self, settings: dict[str, Callable[[], None] | None]) -> None:
+        """Time each way several times, alternating, after two passes that warm everything up.
+
+        Args:
+            settings: by the names of the lines, what takes a way; None for the way of that name.
+        """
         budgets: dict[str, Any] = {}
         texts: dict[str, list[str]] = {}
         seconds: dict[str, list[float]] = {}
-        for way in self.ways:
-            began = time.monotonic()
 
-            def first(way: str = way) -> None:
-                budgets[way] = self.prepare(way)
-                texts[way] = self.decode(budgets[way])
-                texts[way] = self.decode(budgets[way])
+        def take(name: str) -> None:
+            setting = settings[name]
+            if setting is None:
+                self.take(name)
+            else:
+                setting()
 
-            self.report.attempt(f"{label}: {way}", first)
-            if way in texts and self.ours.encoder.way in {way, encoder_runner.FOLDED}:
-                seconds[way] = []
+        for name in settings:
+            take(name)
+            budgets[name], prepared = timed(self.prepare)
+            _, first = timed(partial(self.decode, budgets[name]))
+            texts[name], second = timed(partial(self.decode, budgets[name]))
+            seconds[name] = []
             self.report.note(
-                f"{label}: {way} ready, two passes included, s", round(time.monotonic() - began, 1)
+                f"{name}: s",
+                {"prepared": round(prepared, 2), "first pass": round(first, 2)}
+                | {"second": round(second, 2)},
             )
-            self.report.note(f"{label}: {way} says", self.ours.describe())
-        audio = sum(self.clips.seconds)
+            self.report.note(f"{name} says", self.ours.describe())
         for _ in range(self.pass_count):
-            for way, taken in seconds.items():
-                if not self.left(15):
-                    break
-                self.ours.encoder.take(way, 0)
-                _, took = timed(partial(self.decode, budgets[way]))
-                taken.append(took)
-        for way, taken in seconds.items():
+            for name, taken in seconds.items():
+                if self.left(10):
+                    take(name)
+                    taken.append(timed(partial(self.decode, budgets[name]))[1])
+        audio = sum(self.clips.seconds)
+        base = next(iter(settings))
+        for name, taken in seconds.items():
             if taken:
                 self.report.row(
-                    passes=f"{label}: {way}",
+                    passes=name,
                     rtfx=round(audio / statistics.median(taken)),
                     rtfx_each=[round(audio / one) for one in taken],
-                    changed=changed(texts[encoder_runner.PLAIN], texts[way])
-                    if encoder_runner.PLAIN in texts
-                    else "",
-                    budget=str(budgets[way]),
+                    times_first=round(
+                        statistics.median(seconds[base]) / statistics.median(taken), 3
+                    ),
+                    changed=changed(texts[base], texts[name]),
+                    budget=str(budgets[name]),
                     peak_mib=torch.cuda.max_memory_allocated() >> 20 if ON_GPU else 0,
                 )
-        rtfx = {way: audio / statistics.median(taken) for way, taken in seconds.items() if taken}
-        plain = rtfx.get(encoder_runner.PLAIN)
-        if plain:
-            self.report.note(
-                f"{label}: times NeMo's modules",
-                {way: round(one / plain, 2) for way, one in rtfx.items()},
-            )
 
     def stock_passes(self) -> None:
         """Time transcribe() by hand: sorted, batch 256, 8 loader processes."""
@@ -310,46 +233,6 @@ class Benchmark:
         featurizer = self.model.preprocessor.featurizer
         featurizer.dither, featurizer.pad_to = 0.0, 0
 
-    def speech_like(self) -> None:
-        """Raise the blank's bias until labels come as often as in speech; pass again."""
-        ours, some = self.recognizer(), self.clips.first(64)
-        ours.encoder.take(encoder_runner.FOLDED, 0)
-        budget = self.prepare(encoder_runner.FOLDED)
-        bias = self.model.joint.joint_net[-1].bias
-        blank = int(self.model.decoder.blank_idx)
-        before = bias.detach().clone()
-        low, high = 0.0, 16.0
-        rate = 0.0
-        for _ in range(12):
-            middle = (low + high) / 2
-            with torch.no_grad():
-                bias[blank] = before[blank] + middle
-            ours.release()
-            rate = self.labels_a_second(some, budget)
-            low, high = (middle, high) if rate > _LABELS_A_SECOND else (low, middle)
-        self.report.note("labels a second of audio, speech-like", round(rate, 2))
-        try:
-            self.pass_count = min(self.pass_count, 3)
-            self.take_turns("speech-like")
-        finally:
-            with torch.no_grad():
-                bias.copy_(before)
-            ours.release()
-
-    def labels_a_second(self, clips: Clips, budget: Any) -> float:  # noqa: ANN401
-        """Count labels."""
-        ours = self.ours
-        counted = 0
-        plan = decoding_pipeline.length_batching.plan(clips.seconds, budget)
-        with (
-            torch.inference_mode(),
-            decoding_pipeline.Reader(clips.paths, ours.rate, 4, pinned=ON_GPU) as reader,
-        ):
-            for batch in reader.batches(plan, 1):
-                labels = ours.decode([ours.encode(batch.signal, batch.lengths)])
-                counted += int(labels.lengths.sum())
-        return counted / sum(clips.seconds)
-
     # --- texts of trained models -------------------------------------------------------------
 
     def texts(self) -> None:
@@ -360,7 +243,7 @@ class Benchmark:
         ctc = embedded_path()
         paths = {kind: ctc.with_name(f"embedded_{kind}.nemo") for kind in ("ctc", "rnnt", "tdt")}
         for kind, path in paths.items():
-            if not self.left(30):
+            if not self.left(10):
                 return
             self.report.attempt(kind, partial(self.texts_of, kind, path, clips))
 
@@ -377,23 +260,22 @@ class Benchmark:
         model = greedy_decoder.restore(str(path), DEVICE)
         theirs = stock(model, clips, 16)
         # transcribe() leaves parts of a model in training mode; a graph would keep that.
-        ours = greedy_decoder.GreedyRecognizer(greedy_decoder.restore(str(path), DEVICE))
-        longest = max(clips.seconds)
-        for way in self.ways:
-            # Compiling takes its time; one of the three shows it.
-            if way == encoder_runner.COMPILED and (kind != "tdt" or not self.left(90)):
-                continue
-            budget = decoding_pipeline.prepare(ours, longest, 8000, way=way)
+        for fold in (True, False):
+            restored = greedy_decoder.restore(str(path), DEVICE)
+            ours = greedy_decoder.GreedyRecognizer(restored, fold=fold)
+            budget = decoding_pipeline.prepare(ours, max(clips.seconds), 8000)
             decode = partial(decoding_pipeline.transcribe, ours, clips.paths, clips.seconds, budget)
             decode()
             made, took = timed(decode)
             self.report.row(
-                texts=f"{kind}, fp32, {way}, against transcribe()",
+                texts=f"{kind}, fp32, {'folded' if fold else PLAIN}, against transcribe()",
                 changed=changed(theirs, made),
                 rtfx=round(sum(clips.seconds) / took),
                 how=ours.describe(),
             )
-        ours.encoder.take(encoder_runner.FOLDED, 0)
+            if fold:
+                folded = ours
+        ours = folded
         for count in _LISTS:
             wanted = phrases(count)
             booster = phrase_boosting.Booster(ours.model, wanted)
@@ -421,14 +303,15 @@ class Benchmark:
             wanted = phrases(count)
             boosters[count], took = timed(partial(phrase_boosting.Booster, self.model, wanted))
             self.report.note(f"{count} phrases: list built in s", round(took, 2))
-        budget = self.prepare(encoder_runner.GRAPHS)
+        self.take(FUSED)
+        budget = self.prepare()
         self.decode(budget)
         seconds: dict[int, list[float]] = {count: [] for count in boosters}
         texts: dict[int, list[str]] = {}
         capture: dict[int, float] = {}
-        for turn in range(min(self.pass_count, 3) + 1):
+        for turn in range(self.pass_count + 1):
             for count, booster in boosters.items():
-                if not self.left(20):
+                if not self.left(10):
                     break
                 ours.boost(booster, STRENGTH)
                 # The loop's graph is captured anew for another list, which is no decoding.
@@ -462,6 +345,8 @@ class Benchmark:
 
     def choosing(self) -> None:
         """Time the program that decodes mixtures of a base and a perturbed copy."""
+        self.archive = self.folder / "tdt.nemo"
+        self.model.save_to(str(self.archive))
         tuned = self.folder / "tuned.nemo"
         restored = greedy_decoder.restore(str(self.archive), "cpu")
         generator = torch.Generator().manual_seed(1)
@@ -531,8 +416,9 @@ class Benchmark:
     def stages(self) -> None:
         """Time each stage alone, and the floor."""
         ours = self.recognizer()
-        for way in (encoder_runner.PLAIN, encoder_runner.GRAPHS):
-            budget = self.prepare(way)
+        for way in (PLAIN, FUSED):
+            self.take(way)
+            budget = self.prepare()
             self.report.note("stages of", way)
             for _ in range(2):
                 stages(self.report, ours, self.clips, budget)
@@ -549,58 +435,38 @@ class Benchmark:
         )
 
     def levers(self) -> None:
-        """Time settings that might become the default; one pass each after one that warms up."""
+        """Time settings that are not shipped, each against what is; the riskiest come last."""
         ours = self.recognizer()
 
-        def line(name: str, frames: int | None = None, way: str = encoder_runner.GRAPHS) -> None:
-            if not self.left(20):
-                return
-            ours.encoder.release()
-            forget_graphs(self.model)
-            budget = self.prepare(way, frames)
-            self.decode(budget)
-            taken = [timed(partial(self.decode, budget))[1] for _ in range(2)]
-            audio = sum(self.clips.seconds)
-            self.report.row(lever=name, rtfx=[round(audio / one) for one in taken])
+        def shipped() -> None:
+            self.take(FUSED)
+            self.folded.kernels = type(self.folded).kernels.__get__(self.folded)
+            ours._aside = None  # noqa: SLF001 - a lever
 
-        for frames in [2000] if self.tiny else [50_000, 100_000, 400_000]:
-            self.report.attempt("frames", partial(line, f"{frames} frames", frames))
-        for coarseness in (1, 4):
-            ours.encoder.coarseness = coarseness
-            self.report.attempt("steps", partial(line, f"steps of length times {coarseness}"))
-        ours.encoder.coarseness = 2
-        before = sys.getswitchinterval()
-        for interval in (0.0005, 0.0001):
-            sys.setswitchinterval(interval)
-            self.report.attempt("switch", partial(line, f"switch interval {interval} s"))
-        sys.setswitchinterval(before)
-        shipped = greedy_decoder.GPU_DECODED_TOGETHER
-        for rows in (1024, 4096):
-            greedy_decoder.GPU_DECODED_TOGETHER = rows
-            self.report.attempt("rows", partial(line, f"{rows} rows decoded together"))
-        greedy_decoder.GPU_DECODED_TOGETHER = shipped
-        readers = decoding_pipeline._READERS  # noqa: SLF001 - a lever
-        for count in (4, 16):
-            decoding_pipeline._READERS = count  # noqa: SLF001
-            self.report.attempt("readers", partial(line, f"{count} readers"))
-        decoding_pipeline._READERS = readers  # noqa: SLF001
+        def aside() -> None:
+            shipped()
+            if ON_GPU:
+                ours._aside = self.aside  # noqa: SLF001
+
+        def any_kernel() -> None:
+            shipped()
+            self.folded.kernels = nullcontext
+
+        self.aside = torch.cuda.Stream() if ON_GPU else None
+        self.take_turns({"shipped": shipped, "features on a stream of their own": aside})
+        if self.left(20):
+            self.take_turns({"shipped": shipped, "attention by any kernel": any_kernel})
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--budget-s", type=float, default=420.0)
-    parser.add_argument("--clips", type=int, default=5000)
+    parser.add_argument("--budget-s", type=float, default=240.0)
+    parser.add_argument("--clips", type=int, default=2500)
     parser.add_argument("--passes", type=int, default=PASSES)
-    parser.add_argument("--pieces", nargs="*", choices=PIECES, default=list(PIECES))
-    parser.add_argument(
-        "--ways",
-        nargs="*",
-        choices=encoder_runner.WAYS,
-        default=list(encoder_runner.WAYS),
-        help="of running the encoder",
-    )
+    parser.add_argument("--pieces", nargs="*", default=list(SHIPPED), help="joined by + or not")
+    parser.add_argument("--here", action="store_true", help="in this process; as it calls itself")
     parser.add_argument("--tiny", action="store_true", help="a small graph and few clips")
     return parser.parse_args()
 
@@ -619,8 +485,32 @@ def stop_in_time(report: BenchmarkReport, budget_s: float) -> None:
 
 
 def main() -> None:
-    """Measure the pieces, print as it goes, and write the file."""
+    """Measure each piece in a process of its own, and gather their files."""
     args = parse()
+    if args.here:
+        measure(args)
+        return
+    report = BenchmarkReport(args.out)
+    report.note("command", "python -m benchmarks.decoding_on_gpu " + " ".join(sys.argv[1:]))
+    for pieces in args.pieces:
+        left = args.budget_s - report.elapsed() - _START_S
+        if left < _SHORTEST_PIECE_S:
+            report.note(f"{pieces}: left out", "the budget is spent")
+            continue
+        out = args.out.with_suffix(f".{pieces}.json")
+        command = [sys.executable, "-m", "benchmarks.decoding_on_gpu", "--here", "--out", str(out)]
+        command += ["--pieces", *pieces.split("+"), "--budget-s", f"{left:.0f}"]
+        command += ["--clips", str(args.clips), "--passes", str(args.passes)]
+        command += ["--tiny"] if args.tiny else []
+        ended = subprocess.run(command, check=False)
+        report.values[pieces] = json.loads(out.read_text()) if out.exists() else None
+        report.note(f"{pieces}: ended with", ended.returncode)
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Measure the pieces in this process."""
+    if unknown := [name for name in args.pieces if name not in PIECES]:
+        sys.exit(f"--pieces: {', '.join(unknown)}: not one of {', '.join(PIECES)}")
     nemo_logging.setLevel(nemo_logging.ERROR)
     report = BenchmarkReport(args.out)
     stop_in_time(report, args.budget_s)

@@ -11,7 +11,6 @@ their own, so that what is decoded together with the plain recordings is what it
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,8 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import encoder_runner  # type: ignore[import-not-found]  # lies beside this file
-import greedy_decoder  # type: ignore[import-not-found]  # likewise
+import greedy_decoder  # type: ignore[import-not-found]  # lies beside this file
 import length_batching  # type: ignore[import-not-found]  # likewise
 import torch
 from audio_reader import PLAIN, Reader, write_shifted  # type: ignore[import-not-found]  # likewise
@@ -49,8 +47,6 @@ def prepare(
     frames: int | None = None,
     together: int | None = None,
     shift: int = PLAIN,
-    seconds: float = 0.0,
-    way: str | None = None,
 ) -> Any:  # noqa: ANN401
     """Warm a recogniser up and find how much its batches may hold.
 
@@ -61,8 +57,6 @@ def prepare(
         together: how many recordings there are at most, where memory for the usual number of them
             would be too much.
         shift: samples of the longest shift; the budget does not depend on it.
-        seconds: of all recordings, by which the way to run the encoder on a GPU is chosen.
-        way: one of ``encoder_runner.WAYS``, instead.
 
     Returns:
         The budget.
@@ -75,13 +69,7 @@ def prepare(
     with torch.inference_mode():
         longest_frames = length_batching.frames(longest)
         budget = model.budget(longest_frames, frames)
-        longest_frames = length_batching.frames(longest + shift / model.rate)
-        if model.on_gpu:
-            way = encoder_runner.way_for(seconds) if way is None else way
-        if way is not None:
-            model.encoder.take(way, longest_frames)
-        budget = dataclasses.replace(budget, step=model.encoder.step)
-        model.warm_up(longest_frames, together)
+        model.warm_up(length_batching.frames(longest + shift / model.rate), together)
     return budget
 
 

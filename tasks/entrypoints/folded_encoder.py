@@ -15,15 +15,19 @@ own encoder stays as it is: what is saved or trained is never this one.
 from __future__ import annotations
 
 import copy
+import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import onednn_linear  # type: ignore[import-not-found]  # lies beside this file
 import torch
 from nemo.collections.asr.modules import ConformerEncoder
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
 _MASKED = -10_000.0  # as NeMo's own, whose softmax makes zero of it
 _ALIGNED = 8  # frames of the encoder; a GPU reads 16 bytes at once
@@ -89,20 +93,13 @@ class Settings(NamedTuple):
     Attributes:
         heads: of attention.
         padding: frames before and after, of the depthwise convolution.
-        attention: "fused" (PyTorch's) or "products".
-        convolution: "channels" (cuDNN, channels last), "time" (channels first) or "taps" (sums,
-            which a compiler fuses).
-        subsampling: "channels", "time" or "taps", likewise.
-        in_place: whether to add in place; a compiler fuses better if not.
+        attention: "fused" (one kernel of PyTorch's, on a GPU) or "products".
         packed: whether weights of products are laid out for oneDNN, on a CPU.
     """
 
     heads: int
     padding: tuple[int, int]
     attention: str = "products"
-    convolution: str = "channels"
-    subsampling: str = "channels"
-    in_place: bool = True
     packed: bool = False
 
 
@@ -135,9 +132,8 @@ def run_layer(
 
     h = _norm(x, w.norm_convolution, w.norm_convolution_bias)
     h = functional.glu(_product(h, w.gate, w.gate_bias, how), dim=-1)
-    h = h.mul_(own) if how.in_place else h * own
-    h = _convolve(h, w.depthwise, w.depthwise_bias, how)
-    h = functional.silu(h, inplace=how.in_place)
+    h = _convolve(h.mul_(own), w.depthwise, w.depthwise_bias, how)
+    h = functional.silu(h, inplace=True)
     x = _add_product(x, h, w.mix, w.mix_bias, how)
 
     h = _product(_norm(x, w.norm_2, w.norm_2_bias), w.up_2, w.up_2_bias, how, "swish")
@@ -159,7 +155,7 @@ def _product(
     """Multiply, and activate by "swish" or "relu"."""
     if how.packed:
         return onednn_linear.multiply(h, weight, bias, activation)
-    if activation == "relu" and how.in_place and bias is not None:
+    if activation == "relu" and bias is not None:
         # The product itself activates.
         flat: torch.Tensor = torch.ops.aten._addmm_activation(  # noqa: SLF001
             bias, h.reshape(-1, h.shape[-1]), weight.t()
@@ -169,7 +165,7 @@ def _product(
     if activation == "none":
         return made
     activate = functional.silu if activation == "swish" else functional.relu
-    return activate(made, inplace=how.in_place)
+    return activate(made, inplace=True)
 
 
 def _add_product(
@@ -182,8 +178,6 @@ def _add_product(
     """Add a product to x; the matrix product itself adds, if it may."""
     if how.packed:
         return onednn_linear.multiply_and_add(h, weight, bias, x)
-    if not how.in_place:
-        return x + functional.linear(h, weight, bias)
     x.view(-1, x.shape[-1]).addmm_(h.reshape(-1, h.shape[-1]), weight.t())
     return x if bias is None else x.add_(bias)
 
@@ -237,10 +231,7 @@ def _attend_by_products(
     parts = h.view(rows, frames, 4, how.heads, -1)
     scores = _position_scores(parts[:, :, 0], positions, masked).flatten(0, 1)
     query, key, value = parts[:, :, 1:].permute(2, 3, 0, 1, 4).contiguous().flatten(1, 2)
-    if how.in_place:
-        scores = scores.baddbmm_(query, key.transpose(1, 2))
-    else:
-        scores = scores + torch.bmm(query, key.transpose(1, 2))
+    scores.baddbmm_(query, key.transpose(1, 2))
     attended = torch.bmm(torch.softmax(scores, dim=-1), value)
     together = attended.view(how.heads, rows, frames, -1).permute(1, 2, 0, 3)
     return together.reshape(rows, frames, width // 4)
@@ -258,21 +249,6 @@ def _convolve(
         how: to compute.
     """
     before, after = how.padding
-    if how.convolution == "taps":
-        padded, frames = functional.pad(h, (0, 0, before, after)), h.shape[1]
-        total = padded[:, :frames] * weight[:, 0] + bias
-        for tap in range(1, weight.shape[1]):
-            total = total + padded[:, tap : tap + frames] * weight[:, tap]
-        return total
-    if how.convolution == "time":
-        h = h.transpose(1, 2)
-        if before != after:
-            h = functional.pad(h, (before, after))
-        padding = before if before == after else 0
-        kernel = weight.unsqueeze(1)
-        return functional.conv1d(h, kernel, bias, padding=padding, groups=len(kernel)).transpose(
-            1, 2
-        )
     # One row of an image whose pixels hold their channels together is (frames, dimensions).
     image = h.unsqueeze(1).permute(0, 3, 1, 2)
     if before != after:
@@ -299,29 +275,23 @@ def subsample(
         stages: the weights; the first has no product.
         how: to compute.
     """
-    if how.subsampling == "time":
-        return _subsample_channels_first(x, counts, stages, how)
     h = x.unsqueeze(-1)  # (recordings, frames, bands, channels)
     for number, stage in enumerate(stages):
         if number:
-            h = _end_at(h, counts[number - 1], how)
+            _end_at(h, counts[number - 1])
         h = _stride(h, stage, how, first=not number)
         if stage.product is not None:
             h = _product(h, stage.product, stage.product_bias, how, "relu")
     return h.flatten(2)
 
 
-def _end_at(h: torch.Tensor, counts: torch.Tensor, how: Settings) -> torch.Tensor:
+def _end_at(h: torch.Tensor, counts: torch.Tensor) -> None:
     """Zero the first frame beyond each recording's own, (recordings, frames, ...)."""
-    if not how.in_place:
-        frames = torch.arange(h.shape[1], device=h.device)
-        return h * (frames < counts.unsqueeze(1))[:, :, None, None].to(h.dtype)
     rows = torch.arange(len(counts), device=h.device)
     beyond = counts.clamp(max=h.shape[1] - 1)
     # Where there is none beyond, the last one is kept.
     kept = (beyond < counts)[:, None, None].to(h.dtype)
     h[rows, beyond] = h[rows, beyond] * kept
-    return h
 
 
 def _taps(h: torch.Tensor) -> list[torch.Tensor]:
@@ -337,11 +307,6 @@ def _taps(h: torch.Tensor) -> list[torch.Tensor]:
 
 def _stride(h: torch.Tensor, stage: StageWeights, how: Settings, *, first: bool) -> torch.Tensor:
     """Halve frames and bands; of the first stage's output only what is positive counts."""
-    if how.subsampling == "taps":
-        total = stage.strided_bias
-        for tap, view in enumerate(_taps(h)):
-            total = total + view * stage.strided[:, tap]
-        return functional.relu(total) if first else total
     if first:
         # A product of patches writes the largest tensor of all once, activated.
         views = torch.cat(_taps(h), dim=-1)
@@ -357,46 +322,6 @@ def _stride(h: torch.Tensor, stage: StageWeights, how: Settings, *, first: bool)
         groups=len(kernel),
     )
     return made.permute(0, 2, 3, 1)
-
-
-def _subsample_channels_first(
-    x: torch.Tensor, counts: list[torch.Tensor], stages: list[StageWeights], how: Settings
-) -> torch.Tensor:
-    h = x.unsqueeze(1)
-    for number, stage in enumerate(stages):
-        if number:
-            _end_at(h.transpose(1, 2), counts[number - 1], how._replace(in_place=True))
-        taps = stage.strided[:, : _SUBSAMPLING_TAPS**2]
-        kernel = taps.reshape(-1, 1, _SUBSAMPLING_TAPS, _SUBSAMPLING_TAPS)
-        groups = len(kernel) if number else 1
-        h = _image_convolution(h, kernel, stage.strided_bias, groups, relu=not number)
-        if stage.product is not None and stage.product_bias is not None:
-            h = _image_convolution(
-                h, stage.product[:, :, None, None], stage.product_bias, 1, relu=True
-            )
-    return h.permute(0, 2, 3, 1).flatten(2)
-
-
-def _image_convolution(
-    h: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, groups: int, *, relu: bool
-) -> torch.Tensor:
-    pointwise = kernel.shape[-1] == 1
-    stride, padding = (1, 0) if pointwise else (_SUBSAMPLING_STRIDE, 1)
-    if relu and h.is_cuda and groups == 1:
-        fused: torch.Tensor = torch.ops.aten.cudnn_convolution_relu(
-            h, kernel, bias, [stride] * 2, [padding] * 2, [1, 1], groups
-        )
-        return fused
-    made = functional.conv2d(h, kernel, bias, stride=stride, padding=padding, groups=groups)
-    return functional.relu_(made) if relu else made
-
-
-class Steps(NamedTuple):
-    """What computes a layer and the subsampling, and the settings that it is given."""
-
-    how: Settings
-    run_layer: Callable[..., torch.Tensor]
-    subsample: Callable[..., torch.Tensor]
 
 
 class _Folding:
@@ -534,8 +459,7 @@ class FoldedEncoder:
     """An encoder's weights, folded, and what is computed with them.
 
     Attributes:
-        steps: what computes; see ``use``.
-        step: frames of features to whose multiples a batch is padded.
+        how: to compute.
         bands: of the features.
     """
 
@@ -565,81 +489,62 @@ class FoldedEncoder:
         self.bands = int(encoder._feat_in)  # noqa: SLF001
         self._channels = int(encoder.pre_encode._conv_channels)  # noqa: SLF001
         self._positions_of = copy.deepcopy(encoder.pos_enc)
+        self._growing = threading.Lock()
         self._longest = 0
         self._positions: list[torch.Tensor] = []
         convolution = encoder.layers[0].conv.depthwise_conv
-        how = Settings(
+        self.how = Settings(
             heads=encoder.layers[0].self_attn.h,
             padding=(convolution._left_padding, convolution._right_padding),  # noqa: SLF001
             packed=packed,
         )
-        self.steps = Steps(how, run_layer, subsample)
-        self.step = encoder.subsampling_factor * _ALIGNED
+        self._step = encoder.subsampling_factor * _ALIGNED
         self._layers: list[LayerWeights] = []
         self._stages: list[StageWeights] = []
         self._out: list[list[torch.Tensor | None]] = []
         self._position_weights: list[torch.Tensor] = []
         self.load(encoder.state_dict())
 
+    def kernels(self) -> AbstractContextManager[None]:
+        """Return the context in which PyTorch's attention needs no compiling for each shape."""
+        if self.how.attention == "fused":
+            return sdpa_kernel(SDPBackend.EFFICIENT_ATTENTION)  # type: ignore[no-any-return]
+        return nullcontext()
+
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Fold weights; later ones in place, so that a captured graph reads them too.
+        """Fold weights.
 
         Args:
             state: tensors by their names in the encoder's state.
         """
         with torch.inference_mode(mode=False), torch.no_grad():
-            folding = _Folding(state, self._dtype, packed=self.steps.how.packed)
-            layers = [
-                folding.layer(number, self.steps.how.heads, self._norm_eps, self._half)
+            folding = _Folding(state, self._dtype, packed=self.how.packed)
+            self._layers = [
+                folding.layer(number, self.how.heads, self._norm_eps, self._half)
                 for number in range(self._layers_count)
             ]
-            stages, out = folding.stages(), folding.out(self._channels)
-            weights = folding.position_weights(self._layers_count)
-            if self.steps.how.packed or not self._layers:
-                self._layers, self._stages, self._out = layers, stages, out
-                self._position_weights = weights
-                self._positions = self._project_positions()
-                return
-            kept = _tensors([*self._layers, *self._stages, *self._out, self._position_weights])
-            made = _tensors([*layers, *stages, *out, weights])
-            for old, new in zip(kept, made, strict=True):
-                old.copy_(new)
-            for old, new in zip(self._positions, self._project_positions(), strict=True):
-                old.copy_(new)
+            self._stages, self._out = folding.stages(), folding.out(self._channels)
+            self._position_weights = folding.position_weights(self._layers_count)
+            self._positions = self._project_positions(self._longest)
 
-    def use(self, steps: Steps) -> None:
-        """Compute by other steps from here on, such as compiled ones."""
-        self.steps = steps
+    def _positions_for(self, frames: int) -> list[torch.Tensor]:
+        """Return projected positions for at least so many frames of the encoder."""
+        with self._growing:  # on a CPU several batches are encoded at once
+            if frames > self._longest:
+                self._positions = self._project_positions(frames)
+                self._longest = frames
+            return self._positions
 
-    def grow(self, frames: int) -> bool:
-        """Project the positions that so many frames of features need, unless they are.
-
-        Returns:
-            Whether it did, so that graphs that were captured before are of no use.
-        """
-        # One more than is needed: a compiler would make a case of its own of the whole table.
-        frames = (-(-frames // self.step) + 1) * _ALIGNED
-        if frames <= self._longest:
-            return False
-        self._longest = frames
-        # Tensors that are made in inference mode could not be loaded into later.
-        with torch.inference_mode(mode=False), torch.no_grad():
-            self._positions = self._project_positions()
-        return True
-
-    def _project_positions(self) -> list[torch.Tensor]:
-        """Return projected relative positions of each layer, (heads, 2 * longest, size)."""
-        if not self._longest:
+    def _project_positions(self, far: int) -> list[torch.Tensor]:
+        """Return projected relative positions of each layer, (heads, 2 * far, size)."""
+        if not far:
             return []
         device = self._position_weights[0].device
-        far = self._longest
         places = torch.arange(far - 1, -far, -1, dtype=torch.float32, device=device)
         self._positions_of.create_pe(positions=places.unsqueeze(1), dtype=torch.float32)
         table = self._positions_of.pe[0]
         projected = (table @ weight.float().t() for weight in self._position_weights)
-        by_head = (
-            one.view(len(one), self.steps.how.heads, -1).transpose(0, 1) for one in projected
-        )
+        by_head = (one.view(len(one), self.how.heads, -1).transpose(0, 1) for one in projected)
         return [functional.pad(one, (0, 0, 0, 1)).to(self._dtype).contiguous() for one in by_head]
 
     def __call__(
@@ -655,18 +560,8 @@ class FoldedEncoder:
             (recordings, dimensions, frames), and the frames of each recording. What lies beyond
             a recording's own frames has no meaning.
         """
-        features = self.pad(features, self.step)
-        self.grow(features.shape[-1])
-        return self.encode(features, counts)
-
-    def pad(self, features: torch.Tensor, step: int) -> torch.Tensor:
-        """Pad features to a multiple of so many frames, in the type to compute in."""
-        return functional.pad(features.to(self._dtype), (0, -features.shape[-1] % step))
-
-    def encode(
-        self, features: torch.Tensor, counts: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Encode a padded batch that is no longer than what has grown; see ``__call__``."""
+        # A whole number of aligned frames of the encoder.
+        features = functional.pad(features.to(self._dtype), (0, -features.shape[-1] % self._step))
         frames = torch.arange(features.shape[-1], device=features.device)
         own = (frames < counts.unsqueeze(1)).unsqueeze(-1).to(features.dtype)
         x = features.transpose(1, 2) * own
@@ -675,17 +570,18 @@ class FoldedEncoder:
             counts = torch.div(counts - 1, _SUBSAMPLING_STRIDE, rounding_mode="floor") + 1
             by_stage.append(counts)
         h = self._subsample(x, by_stage)
-        h = _product(h, *self._out[0], self.steps.how)
+        h = _product(h, *self._out[0], self.how)
         if self._scale:
             h = h * self._scale
         valid = frames[: h.shape[1]] < counts.unsqueeze(1)
         own = valid.unsqueeze(-1).to(h.dtype)
         masked = torch.zeros_like(valid, dtype=h.dtype).masked_fill_(~valid, _MASKED).unsqueeze(1)
-        how, run = self.steps.how, self.steps.run_layer
-        for weights, positions in zip(self._layers, self._positions, strict=True):
-            h = run(h, weights, positions, own, masked, how)
+        by_layer = zip(self._layers, self._positions_for(h.shape[1]), strict=True)
+        with self.kernels():
+            for weights, positions in by_layer:
+                h = run_layer(h, weights, positions, own, masked, self.how)
         for last in self._out[1:]:
-            h = _product(h, *last, how)
+            h = _product(h, *last, self.how)
         return h.transpose(1, 2), counts
 
     def _subsample(self, x: torch.Tensor, counts: list[torch.Tensor]) -> torch.Tensor:
@@ -694,19 +590,15 @@ class FoldedEncoder:
         channels = len(self._stages[0].strided_bias)
         rows = max(1, _LIMIT // (max(1, frames * bands // 4) * channels))
         parts = [
-            self.steps.subsample(
+            subsample(
                 x[start : start + rows],
                 [one[start : start + rows] for one in counts],
                 self._stages,
-                self.steps.how,
+                self.how,
             )
             for start in range(0, len(x), rows)
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _tensors(parts: list[Any]) -> list[torch.Tensor]:
-    return [tensor for part in parts for tensor in part if tensor is not None]
 
 
 def _require_known(encoder: Any) -> None:  # noqa: ANN401

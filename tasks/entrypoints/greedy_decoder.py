@@ -145,7 +145,7 @@ class GreedyRecognizer:
         self._boosted = ""
         self._ctc_decoder: Any = None
         self._computer: Any = None
-        self._aside: Any = torch.cuda.Stream(self.device) if self.on_gpu else None
+        self._aside: Any = None
         # Before the weights are cast, so that what is folded is rounded once.
         encoder = getattr(model, "encoder", None)
         self.encoder = encoder_runner.EncoderRunner(encoder, dtype, fold=fold and not self.whole)
@@ -158,7 +158,7 @@ class GreedyRecognizer:
         self.encoder.check()
         # Other encoders might read a layer's weights instead of calling it.
         calls_layers = isinstance(model.encoder, ConformerEncoder)
-        is_plain = self.encoder.way == encoder_runner.PLAIN
+        is_plain = self.encoder.folded is None
         if is_plain and calls_layers and dtype == torch.float32 and not self.on_gpu:
             self._packed = use_onednn_linears(model.encoder)
         featurizer = getattr(model.preprocessor, "featurizer", None)
@@ -370,7 +370,6 @@ class GreedyRecognizer:
         if self.on_gpu:
             if hasattr(self._computer, "reset_cuda_graphs_state"):
                 self._computer.reset_cuda_graphs_state()
-            self.encoder.release()
             torch.cuda.empty_cache()
 
 

@@ -26,8 +26,6 @@ class Budget:
         frame_bytes_each: what each frame more in the longest recording adds to that; attention
             looks from every frame at every other one.
         memory: bytes that a batch may take; 0 for no such bound.
-        step: frames to whose multiples a batch is padded; as many recordings as fit of each such
-            length make batches of few shapes.
     """
 
     frames: int
@@ -35,11 +33,9 @@ class Budget:
     frame_bytes: float = 0.0
     frame_bytes_each: float = 0.0
     memory: int = 0
-    step: int = 1
 
     def fits(self, rows: int, frames: int) -> bool:
         """Return whether so many recordings, the longest of so many frames, make one batch."""
-        frames += -frames % self.step
         padded = rows * frames
         needs = padded * (self.frame_bytes + self.frame_bytes_each * frames)
         within = not self.memory or needs <= self.memory
@@ -53,7 +49,6 @@ class Budget:
             self.frame_bytes,
             self.frame_bytes_each,
             self.memory // 2,
-            self.step,
         )
 
 

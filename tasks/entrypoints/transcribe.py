@@ -110,18 +110,7 @@ def prepare(model: Any, sets: Sequence[dict[str, Any]], *, apart: bool) -> Any: 
     longest = max(max(audio_set["durations"]) for audio_set in sets)
     rows = sum(len(audio_set["durations"]) for audio_set in sets) if apart else None
     shifts = [max(several) for audio_set in sets for several in audio_set.get("shifts", ())]
-    seconds = sum(
-        length * len(several)
-        for audio_set in sets
-        for length, several in zip(
-            audio_set["durations"],
-            audio_set.get("shifts", [(0,)] * len(audio_set["durations"])),
-            strict=True,
-        )
-    )
-    return decoding_pipeline.prepare(
-        model, longest, together=rows, shift=max(shifts, default=0), seconds=seconds
-    )
+    return decoding_pipeline.prepare(model, longest, together=rows, shift=max(shifts, default=0))
 
 
 def main() -> None:
