@@ -108,7 +108,7 @@ class Benchmark:
 
     def left(self, needed: float = 0.0) -> bool:
         """Return whether the budget has so many seconds left."""
-        return self.report.elapsed() + needed < self.budget_s
+        return bool(self.report.elapsed() + needed < self.budget_s)
 
     def take(self, way: str) -> None:
         """Run the encoder by a way from here on."""
@@ -148,7 +148,7 @@ class Benchmark:
                 apart = (made - base).square().mean().sqrt() / base.square().mean().sqrt()
                 times = 2 if self.tiny else 10
                 do = partial(ours.encoder, features, counts)
-                _, took = timed(lambda do=do, times=times: [do() for _ in range(times)])
+                _, took = timed(partial(_repeat, do, times))
                 self.report.row(
                     encoder=way,
                     rtfx=round(rows * seconds * times / took),
@@ -452,10 +452,15 @@ class Benchmark:
             shipped()
             self.folded.kernels = nullcontext
 
-        self.aside = torch.cuda.Stream() if ON_GPU else None
+        self.aside = torch.cuda.Stream() if ON_GPU else None  # type: ignore[no-untyped-call]
         self.take_turns({"shipped": shipped, "features on a stream of their own": aside})
         if self.left(20):
             self.take_turns({"shipped": shipped, "attention by any kernel": any_kernel})
+
+
+def _repeat(do: Callable[[], object], times: int) -> None:
+    for _ in range(times):
+        do()
 
 
 def parse() -> argparse.Namespace:
