@@ -12,7 +12,7 @@ is left out:
 - ``boosting``: decoding with phrases against decoding without, files to texts;
 - ``texts``: the embedded bases in 32 bits, ours against ``transcribe()``, boosted and not;
 - ``choosing``: the program that decodes mixtures, on the choosing rows of 200;
-- ``levers``: settings that are not shipped; ``encoder``: it alone on one batch; ``stages``: each
+- ``encoder``: it alone on one batch; ``stages``: each
   stage alone.
 
 The 617 M graph has random weights, which emit at nearly every frame: the worst case of the loop.
@@ -31,7 +31,6 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,8 +56,8 @@ from tasks.runtimes.base import ENTRY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PIECES = ("passes", "boosting", "texts", "choosing", "levers", "encoder", "stages")
-SHIPPED = ("passes+boosting", "texts", "choosing", "levers", "encoder", "stages")
+PIECES = ("passes", "boosting", "texts", "choosing", "encoder", "stages")
+SHIPPED = ("passes+boosting", "texts", "choosing", "encoder", "stages")
 PASSES = 3
 STRENGTH = 1.0
 PLAIN, PRODUCTS, FUSED = WAYS = ("NeMo's modules", "folded, products", "folded, fused")
@@ -162,29 +161,17 @@ class Benchmark:
 
     def passes(self) -> None:
         """Take turns: NeMo's modules, folded in two ways; then transcribe()."""
-        self.take_turns(dict.fromkeys(WAYS))
+        self.take_turns()
         if self.left(20):
             self.report.attempt("transcribe()", self.stock_passes)
 
-    def take_turns(self, settings: dict[str, Callable[[], None] | None]) -> None:
-        """Time each way several times, alternating, after two passes that warm everything up.
-
-        Args:
-            settings: by the names of the lines, what takes a way; None for the way of that name.
-        """
+    def take_turns(self) -> None:
+        """Time each way several times, alternating, after two passes that warm everything up."""
         budgets: dict[str, Any] = {}
         texts: dict[str, list[str]] = {}
         seconds: dict[str, list[float]] = {}
-
-        def take(name: str) -> None:
-            setting = settings[name]
-            if setting is None:
-                self.take(name)
-            else:
-                setting()
-
-        for name in settings:
-            take(name)
+        for name in WAYS:
+            self.take(name)
             budgets[name], prepared = timed(self.prepare)
             _, first = timed(partial(self.decode, budgets[name]))
             texts[name], second = timed(partial(self.decode, budgets[name]))
@@ -198,20 +185,19 @@ class Benchmark:
         for _ in range(self.pass_count):
             for name, taken in seconds.items():
                 if self.left(10):
-                    take(name)
+                    self.take(name)
                     taken.append(timed(partial(self.decode, budgets[name]))[1])
         audio = sum(self.clips.seconds)
-        base = next(iter(settings))
         for name, taken in seconds.items():
             if taken:
                 self.report.row(
                     passes=name,
                     rtfx=round(audio / statistics.median(taken)),
                     rtfx_each=[round(audio / one) for one in taken],
-                    times_first=round(
-                        statistics.median(seconds[base]) / statistics.median(taken), 3
+                    times_plain=round(
+                        statistics.median(seconds[PLAIN]) / statistics.median(taken), 3
                     ),
-                    changed=changed(texts[base], texts[name]),
+                    changed=changed(texts[PLAIN], texts[name]),
                     budget=str(budgets[name]),
                     peak_mib=torch.cuda.max_memory_allocated() >> 20 if ON_GPU else 0,
                 )
@@ -433,29 +419,6 @@ class Benchmark:
                 "RTFx if nothing else took time": round(rate / operations),
             },
         )
-
-    def levers(self) -> None:
-        """Time settings that are not shipped, each against what is; the riskiest come last."""
-        ours = self.recognizer()
-
-        def shipped() -> None:
-            self.take(FUSED)
-            self.folded.kernels = type(self.folded).kernels.__get__(self.folded)
-            ours._aside = None  # noqa: SLF001 - a lever
-
-        def aside() -> None:
-            shipped()
-            if ON_GPU:
-                ours._aside = self.aside  # noqa: SLF001
-
-        def any_kernel() -> None:
-            shipped()
-            self.folded.kernels = nullcontext
-
-        self.aside = torch.cuda.Stream() if ON_GPU else None  # type: ignore[no-untyped-call]
-        self.take_turns({"shipped": shipped, "features on a stream of their own": aside})
-        if self.left(20):
-            self.take_turns({"shipped": shipped, "attention by any kernel": any_kernel})
 
 
 def _repeat(do: Callable[[], object], times: int) -> None:

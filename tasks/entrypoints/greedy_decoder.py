@@ -145,7 +145,6 @@ class GreedyRecognizer:
         self._boosted = ""
         self._ctc_decoder: Any = None
         self._computer: Any = None
-        self._aside: Any = None
         # Before the weights are cast, so that what is folded is rounded once.
         encoder = getattr(model, "encoder", None)
         self.encoder = encoder_runner.EncoderRunner(encoder, dtype, fold=fold and not self.whole)
@@ -214,7 +213,9 @@ class GreedyRecognizer:
         if self.whole:
             return self.whole
         kind = "transducer" if self.is_transducer else "CTC"
-        description = f"{kind} in {str(self.dtype).removeprefix('torch.')} on {self.device.type}"
+        description: str = (
+            f"{kind} in {str(self.dtype).removeprefix('torch.')} on {self.device.type}"
+        )
         if self._packed or self.encoder.packed:
             description += ", matrix products by oneDNN"
         description += self.encoder.describe() + self._boosted
@@ -266,16 +267,7 @@ class GreedyRecognizer:
 
     def encode(self, signal: torch.Tensor, lengths: torch.Tensor) -> Encoded:
         """Compute features and encoder; on a GPU return before the encoder is computed."""
-        if self._aside is None:
-            return self.encode_features(*self.features(signal, lengths))
-        # NeMo waits for the stream while it computes features: not for the batches before.
-        current = torch.cuda.current_stream(self.device)
-        with torch.cuda.stream(self._aside):
-            features, counts = self.features(signal, lengths)
-        current.wait_stream(self._aside)
-        for tensor in (features, counts):
-            tensor.record_stream(current)
-        return self.encode_features(features, counts)
+        return self.encode_features(*self.features(signal, lengths))
 
     def encode_features(self, features: torch.Tensor, counts: torch.Tensor) -> Encoded:
         """Compute the encoder; on a GPU return before it is computed."""
