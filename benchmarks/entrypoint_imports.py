@@ -10,6 +10,7 @@ from tasks.runtimes.base import ENTRY
 sys.path.insert(0, str(ENTRY))
 import audio_reader  # type: ignore[import-not-found]
 import decoding_pipeline  # type: ignore[import-not-found]
+import encoder_runner  # type: ignore[import-not-found]
 import greedy_decoder  # type: ignore[import-not-found]
 import interpolate  # type: ignore[import-not-found]
 import mix_weights  # type: ignore[import-not-found]
@@ -23,6 +24,7 @@ __all__ = [
     "Untyped",
     "audio_reader",
     "decoding_pipeline",
+    "encoder_runner",
     "greedy_decoder",
     "interpolate",
     "mix_weights",

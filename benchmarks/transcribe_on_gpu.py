@@ -272,27 +272,6 @@ class SettingsSweep:
             self.report.attempt("two GPUs", lambda: two_gpus(self.report, self))
             self.model.to(self.low)
             self.model.preprocessor = copy.deepcopy(self.preprocessor)
-        if not self.tiny:
-            self.report.attempt("compiled", lambda: compiled(self.report, self, best))
-
-
-def compiled(report: BenchmarkReport, sweep: SettingsSweep, frames: int | None) -> None:
-    """Time the encoder's layers through torch.compile, which takes its time first."""
-    layers = sweep.model.encoder.layers
-    for layer in layers:
-        layer.compile(dynamic=True)
-    try:
-        run_ours(
-            report,
-            sweep.model,
-            sweep.every,
-            "ours, encoder layers compiled",
-            sweep.low,
-            frames,
-        )
-    finally:
-        for layer in layers:
-            layer._compiled_call_impl = None  # noqa: SLF001 - there is no public way back
 
 
 def two_gpus(report: BenchmarkReport, sweep: SettingsSweep) -> None:

@@ -48,20 +48,8 @@ def stages(report: BenchmarkReport, ours: Untyped, clips: Clips, budget: Untyped
                 for audio_batch in read_batches
             ]
         )
-        model = ours.model
-        features, preprocessing = timed(
-            lambda: [model.preprocessor(input_signal=s, length=n) for s, n in moved]
-        )
-        encoded, encoding = timed(
-            lambda: [
-                greedy_decoder.Encoded(
-                    *ours._forward(  # noqa: SLF001 - a stage alone
-                        model, *model.encoder(audio_signal=f.to(ours.dtype), length=n)
-                    )
-                )
-                for f, n in features
-            ]
-        )
+        features, preprocessing = timed(lambda: [ours.features(s, n) for s, n in moved])
+        encoded, encoding = timed(lambda: [ours.encode_features(f, n) for f, n in features])
         groups: list[list[Any]] = [[]]
         for batch in encoded:
             rows = sum(len(other.lengths) for other in groups[-1]) + len(batch.lengths)

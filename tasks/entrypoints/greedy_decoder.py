@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cuda_graphs  # type: ignore[import-not-found]  # lies beside this file
+import encoder_runner  # type: ignore[import-not-found]  # likewise
 import nemo_audio_formats  # type: ignore[import-not-found]  # likewise
 import nvrtc_guard  # type: ignore[import-not-found]  # likewise
 import phrase_boosting  # type: ignore[import-not-found]  # likewise
 import torch
+from audio_reader import FULL_SCALE  # type: ignore[import-not-found]  # likewise
 from length_batching import Budget  # type: ignore[import-not-found]  # likewise
 from nemo.collections.asr.models import ASRModel
 from nemo.collections.asr.models.ctc_models import EncDecCTCModel
@@ -115,22 +117,26 @@ class GreedyRecognizer:
             encoding can be decoded with and without phrases.
     """
 
-    def __init__(self, model: Any, dtype: torch.dtype = torch.float32) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401
+        dtype: torch.dtype = torch.float32,
+        *,
+        fold: bool = True,
+    ) -> None:
         """Take a restored model apart.
 
         Args:
             model: as ``restore`` returns it; its weights are cast to ``dtype``, and on a CPU its
-                linear layers are replaced (``packed``), so that it is the recogniser's from here.
+                linear layers may be replaced (``packed``), so that it is the recogniser's from
+                here.
             dtype: of encoder and decoder; features are always computed in 32 bits.
+            fold: False to run NeMo's own encoder in any case.
         """
         # Not only for the caller's sake: transcribe() leaves parts of a model in training mode, and
         # a graph that is captured with dropout keeps it.
         self.model = model.eval()
         self.dtype = dtype
-        for name, part in model.named_children():
-            # 16 bits are too few for a waveform and its spectrum.
-            if name != "preprocessor":
-                part.to(dtype)
         self.device: torch.device = next(model.parameters()).device
         self.rate = int(model.cfg.sample_rate)
         self._forward: Any
@@ -139,18 +145,28 @@ class GreedyRecognizer:
         self.keeps_scores = False
         self._boosted = ""
         self._ctc_decoder: Any = None
+        self._computer: Any = None
+        # Before the weights are cast, so that what is folded is rounded once.
+        encoder = getattr(model, "encoder", None)
+        self.encoder = encoder_runner.EncoderRunner(encoder, dtype, fold=fold and not self.whole)
+        for name, part in model.named_children():
+            # 16 bits are too few for a waveform and its spectrum.
+            if name != "preprocessor":
+                part.to(dtype)
         if self.whole:
             return
+        self.encoder.check()
         # Other encoders might read a layer's weights instead of calling it.
         calls_layers = isinstance(model.encoder, ConformerEncoder)
-        if calls_layers and dtype == torch.float32 and not self.on_gpu:
+        is_plain = self.encoder.folded is None
+        if is_plain and calls_layers and dtype == torch.float32 and not self.on_gpu:
             self._packed = use_onednn_linears(model.encoder)
         featurizer = getattr(model.preprocessor, "featurizer", None)
         # As transcribe() sets them: no noise, no padding.
         for name, value in (("dither", 0.0), ("pad_to", 0)):
             if hasattr(featurizer, name):
                 setattr(featurizer, name, value)
-        self._computer: Any = getattr(self._decoding.decoding, "decoding_computer", None)
+        self._computer = getattr(self._decoding.decoding, "decoding_computer", None)
         self._speller = TokenDecoder(model, self._decoding, ctc=not self.is_transducer)
         if self.decodes_together:
             enable: Any = getattr(self._computer, "maybe_enable_cuda_graphs", lambda: None)
@@ -198,10 +214,12 @@ class GreedyRecognizer:
         if self.whole:
             return self.whole
         kind = "transducer" if self.is_transducer else "CTC"
-        description = f"{kind} in {str(self.dtype).removeprefix('torch.')} on {self.device.type}"
-        if self._packed:
+        description: str = (
+            f"{kind} in {str(self.dtype).removeprefix('torch.')} on {self.device.type}"
+        )
+        if self._packed or self.encoder.packed:
             description += ", matrix products by oneDNN"
-        description += self._boosted
+        description += self.encoder.describe() + self._boosted
         if not self.decodes_together:
             return description
         mode = getattr(self._computer, "cuda_graphs_mode", None)
@@ -230,21 +248,31 @@ class GreedyRecognizer:
             for name, layer in self.model.named_modules():
                 if isinstance(layer, OneDnnLinear):
                     layer.load(weights[f"{name}.weight"], weights.get(f"{name}.bias"))
+        prefix = "encoder."
+        self.encoder.load(
+            {
+                name.removeprefix(prefix): tensor
+                for name, tensor in weights.items()
+                if name.startswith(prefix)
+            }
+        )
 
     def features(self, signal: torch.Tensor, lengths: torch.Tensor) -> tuple[Any, Any]:
         """Compute features, (recordings, bands, frames), and the frames of each recording."""
         signal = signal.to(self.device, non_blocking=True)
+        if signal.dtype == torch.int16:
+            signal = signal.float().mul_(1 / FULL_SCALE)
         lengths = lengths.to(self.device, non_blocking=True)
         features, counts = self.model.preprocessor(input_signal=signal, length=lengths)
         return features, counts
 
     def encode(self, signal: torch.Tensor, lengths: torch.Tensor) -> Encoded:
-        """Compute features and encoder; on a GPU return before they are computed."""
+        """Compute features and encoder; on a GPU return before the encoder is computed."""
         return self.encode_features(*self.features(signal, lengths))
 
     def encode_features(self, features: torch.Tensor, counts: torch.Tensor) -> Encoded:
         """Compute the encoder; on a GPU return before it is computed."""
-        output, counts = self.model.encoder(audio_signal=features.to(self.dtype), length=counts)
+        output, counts = self.encoder(features, counts)
         output = self._forward(self.model, output)
         if not (self.is_transducer or self.keeps_scores or self._ctc_decoder is not None):
             output = output.argmax(dim=-1)
@@ -432,11 +460,19 @@ def _merge(encoded: Sequence[Encoded]) -> Encoded:
     if len(encoded) == 1:
         return encoded[0]
     longest = max(batch.output.shape[-1] for batch in encoded)
-    padded = [
-        torch.nn.functional.pad(batch.output, (0, longest - batch.output.shape[-1]))
-        for batch in encoded
-    ]
-    return Encoded(torch.cat(padded), torch.cat([batch.lengths for batch in encoded]))
+    rows = sum(len(batch.output) for batch in encoded)
+    first = encoded[0].output
+    # A transducer's encodings lie in memory as its loop takes them: dimensions together.
+    if first.dim() > 2:  # noqa: PLR2004 - a CTC model's best labels have no dimensions
+        merged = first.new_zeros((rows, longest, first.shape[1])).transpose(1, 2)
+    else:
+        merged = first.new_zeros((rows, longest))
+    start = 0
+    for batch in encoded:
+        end = start + len(batch.output)
+        merged[start:end, ..., : batch.output.shape[-1]] = batch.output
+        start = end
+    return Encoded(merged, torch.cat([batch.lengths for batch in encoded]))
 
 
 class TokenDecoder:

@@ -16,6 +16,54 @@ import torch
 _ROWS = 1024
 
 
+def is_available() -> bool:
+    """Return whether this PyTorch multiplies by oneDNN with a layout of its own, on this CPU."""
+    available: Any = torch.backends.mkldnn.is_available
+    if not available():
+        return False
+    weight = torch.eye(8)
+    try:
+        product = multiply_and_add(weight, lay_out(weight), None, weight)
+    except (AttributeError, RuntimeError):
+        return False
+    return torch.equal(product, 2 * weight)
+
+
+def lay_out(weight: torch.Tensor) -> torch.Tensor:
+    """Lay the weights of a product out, (outputs, inputs)."""
+    packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(  # noqa: SLF001 - the compiler's
+        weight.contiguous(), _ROWS
+    )
+    return packed
+
+
+def multiply(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, activation: str = "none"
+) -> torch.Tensor:
+    """Return a product, activated by "relu" or "swish" if asked.
+
+    Args:
+        x: (..., inputs).
+        weight: as ``lay_out`` returns it.
+        bias: (outputs), or None.
+        activation: one that oneDNN adds to a product.
+    """
+    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(  # noqa: SLF001 - the compiler's
+        x, weight, bias, activation, [], ""
+    )
+    return product
+
+
+def multiply_and_add(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, addend: torch.Tensor
+) -> torch.Tensor:
+    """Return a product plus a tensor of its shape."""
+    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(  # noqa: SLF001 - likewise
+        x, addend, weight, bias, "add"
+    )
+    return product
+
+
 class OneDnnLinear(torch.nn.Module):
     """A linear layer, or a convolution of kernel 1 over time, with weights laid out for oneDNN.
 

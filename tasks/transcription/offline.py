@@ -32,6 +32,8 @@ PROGRAM = "transcribe.py"
 DECODER = (
     PROGRAM,
     "length_batching.py",
+    "encoder_runner.py",
+    "folded_encoder.py",
     "gpu_locks.py",
     "cuda_graphs.py",
     "heartbeat.py",
