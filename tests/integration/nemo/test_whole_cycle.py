@@ -19,6 +19,7 @@ from tasks.common import hashing, neighbour_stages
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.cycle_lock import LOCK_NAME
+from tasks.records import audit_log
 from tasks.serving import handoff, handoff_package
 from tasks.stages import evaluate
 from tasks.training import recording_roles
@@ -293,5 +294,6 @@ def test_a_refused_cycle_spends_nothing(clinic: Path, tmp_path: Path) -> None:
     refused = finetune_cycle(CycleConfig(cycle=folder, base="embedded"))
     assert refused.decision is None
     assert refused.gate.route == "/digital-health-clinical-asr-eval"
-    left = {path.name for path in tmp_path.rglob("*")} - {LOCK_NAME}
+    told = {LOCK_NAME, audit_log.NAME, audit_log.HEAD_NAME}
+    left = {path.name for path in tmp_path.rglob("*")} - told
     assert left == {"cycle1", "manifest.jsonl"}
