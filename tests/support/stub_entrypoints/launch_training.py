@@ -89,6 +89,7 @@ def train(request: dict[str, Any]) -> None:
         parameters=finetune_script.PARAMETERS,
         devices=1,
         cuda_graphs=None,
+        compiled_layers=None,
         nemo=_VERSION,
         torch=_VERSION,
     )
