@@ -138,7 +138,7 @@ class Steps:
             self._capture(seconds)
 
     def _compile(self, seconds: Sequence[float]) -> None:
-        import compiled_layers  # type: ignore[import-not-found]  # noqa: PLC0415
+        import compiled_encoder  # type: ignore[import-not-found]  # noqa: PLC0415 - needs torch
         from padded_shapes import choose_shapes  # type: ignore[import-not-found]  # noqa: PLC0415
 
         frame_s = float(self.model.cfg.preprocessor.window_stride)
@@ -149,14 +149,14 @@ class Steps:
                 return  # the layers' weights are where they were
             self.compiled.remove()
         self.made_for = self.shapes.frames
-        backend = "aot_eager" if self.args.tiny else compiled_layers.GRAPHS
-        mode = None if self.variant == FUSED else compiled_layers.MODE
-        self.compiled = compiled_layers.CompiledEncoder(
+        backend = "aot_eager" if self.args.tiny else compiled_encoder.GRAPHS
+        mode = None if self.variant == FUSED else compiled_encoder.MODE
+        self.compiled = compiled_encoder.CompiledEncoder(
             self.model.encoder, self.shapes, backend, mode
         )
         started = time.monotonic()
         self.compiled.install()
-        compiled_layers.rehearse(self.compiled, self._autocast)
+        compiled_encoder.rehearse(self.compiled, self._autocast)
         self.wait()
         self.compile_s = time.monotonic() - started
 
@@ -279,9 +279,9 @@ def memory(steps: Steps) -> dict[str, float]:
 
 def count_recordings(steps: Steps) -> int:
     """Return the graphs that the compiler's code has recorded so far."""
-    import compiled_layers  # noqa: PLC0415 - on the path since the model was made
+    import compiled_encoder  # noqa: PLC0415 - on the path since the model was made
 
-    return 0 if steps.args.tiny else int(compiled_layers.count_recordings())
+    return 0 if steps.args.tiny else int(compiled_encoder.count_recordings())
 
 
 def compiler_counts(steps: Steps) -> dict[str, Any]:

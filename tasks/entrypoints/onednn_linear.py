@@ -83,27 +83,20 @@ class OneDnnLinear(torch.nn.Module):
         """
         super().__init__()
         self._over_time = isinstance(layer, torch.nn.Conv1d)
-        weight = layer.weight.detach()
-        self._operator: Any = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001 - the compiler's
-        self._pack: Any = torch.ops.mkldnn._reorder_linear_weight  # noqa: SLF001 - likewise
-        self.load(weight, None if layer.bias is None else layer.bias.detach())
+        self.load(layer.weight.detach(), None if layer.bias is None else layer.bias.detach())
 
     def load(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         """Lay other weights out, as the layer that was replaced holds them."""
         if self._over_time and weight.dim() > 2:  # noqa: PLR2004 - with its kernel of 1
             weight = weight.squeeze(-1)
-        self._weight = self._pack(weight.contiguous(), _ROWS)
+        self._weight = lay_out(weight)
         self._bias = bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the layer's output."""
         if self._over_time:
-            return self._multiply(x.transpose(1, 2)).transpose(1, 2)
-        return self._multiply(x)
-
-    def _multiply(self, x: torch.Tensor) -> torch.Tensor:
-        product: torch.Tensor = self._operator(x, self._weight, self._bias, "none", [], "")
-        return product
+            return multiply(x.transpose(1, 2), self._weight, self._bias).transpose(1, 2)
+        return multiply(x, self._weight, self._bias)
 
 
 def use_onednn_linears(model: torch.nn.Module) -> int:

@@ -128,7 +128,8 @@ _LEAST_BATCHES_BY_LENGTH = 50
 # On a CPU 28 % of padding saved made an epoch 1.45 times faster, 21 % 1.07 times.
 _LEAST_PADDING_SAVED = 0.2
 # A batch of the 617 M graph on an H100 took .263 s, and .110 with compiled layers; compiling took
-# 24 to 42 s for one shape of batches (docs/log). Rows of unlike length have several.
+# 24 to 42 s for one shape of batches: a prototype's bare loop, so that auto only says where it may
+# pay. Rows of unlike length have several shapes.
 _STEP_GAIN_S = 0.1
 _COMPILING_S = 60
 # Early stopping may end a training sooner.

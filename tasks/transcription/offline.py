@@ -34,6 +34,8 @@ DECODER = (
     "length_batching.py",
     "encoder_runner.py",
     "folded_encoder.py",
+    "folded_layers.py",
+    "folded_weights.py",
     "gpu_locks.py",
     "cuda_graphs.py",
     "heartbeat.py",

@@ -77,7 +77,7 @@ def test_folded_encoder_computes_what_nemos_computes(base: Any, *, packed: bool)
 def test_both_ways_of_attention_agree() -> None:
     """One kernel, as on a GPU, and two products; a padded recording among them."""
     import torch
-    from folded_encoder import (
+    from folded_layers import (  # type: ignore[import-not-found]
         Settings,
         _attend_by_products,
         _attend_fused,
