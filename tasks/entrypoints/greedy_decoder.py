@@ -122,7 +122,7 @@ class GreedyRecognizer:
         model: Any,  # noqa: ANN401
         dtype: torch.dtype = torch.float32,
         *,
-        fold: bool = True,
+        fold: bool | None = None,
     ) -> None:
         """Take a restored model apart.
 
@@ -131,7 +131,8 @@ class GreedyRecognizer:
                 linear layers may be replaced (``packed``), so that it is the recogniser's from
                 here.
             dtype: of encoder and decoder; features are always computed in 32 bits.
-            fold: False to run NeMo's own encoder in any case.
+            fold: whether to fold the encoder, where that can be done; None for where its texts
+                were compared with those of NeMo's own.
         """
         # Not only for the caller's sake: transcribe() leaves parts of a model in training mode, and
         # a graph that is captured with dropout keeps it.
@@ -148,6 +149,7 @@ class GreedyRecognizer:
         self._computer: Any = None
         # Before the weights are cast, so that what is folded is rounded once.
         encoder = getattr(model, "encoder", None)
+        fold = encoder_runner.folds(self.device, dtype) if fold is None else fold
         self.encoder = encoder_runner.EncoderRunner(encoder, dtype, fold=fold and not self.whole)
         for name, part in model.named_children():
             # 16 bits are too few for a waveform and its spectrum.
