@@ -357,33 +357,13 @@ def harmful_lines() -> Iterator[Line]:
         yield "nonspeech", setting, partial(without_speech, rate=rate, apart=0.5, rise=rise)
     machines = {"GPU": ROWS_ON_GPU, "CPU": ROWS_ON_CPU}
     for machine, recordings in machines.items():
+        decode = partial(long_recordings, recordings=recordings, wer=0.15, lost=0.5, alone=0.25)
         for stops in (30.0, 60.0):
-            yield (
-                "long recordings",
-                f"{machine}, WER 0.15, nothing is written after {stops:g} s",
-                partial(
-                    long_recordings,
-                    recordings=recordings,
-                    wer=0.15,
-                    lost=0.5,
-                    alone=0.25,
-                    rise=0.0,
-                    stops=stops,
-                ),
-            )
+            setting = f"{machine}, WER 0.15, nothing is written after {stops:g} s"
+            yield "long recordings", setting, partial(decode, rise=0.0, stops=stops)
         for rise in (0.05, 0.1):
-            yield (
-                "long recordings",
-                f"{machine}, WER 0.15, rise {100 * rise:g} points",
-                partial(
-                    long_recordings,
-                    recordings=recordings,
-                    wer=0.15,
-                    lost=0.5,
-                    alone=0.25,
-                    rise=rise,
-                ),
-            )
+            setting = f"{machine}, WER 0.15, rise {100 * rise:g} points"
+            yield "long recordings", setting, partial(decode, rise=rise)
     for sentences, fall in product((20, 60, 450), (0.1, 0.2, 0.5)):
         setting = f"{sentences} sentences, fall {100 * fall:g} points"
         yield "writing", setting, partial(writing, sentences=sentences, fall=fall)

@@ -100,12 +100,7 @@ def _read_plain(text: DividedText, starts: Sequence[int]) -> Reading:
         if found is None:
             grammar = grammar or ValueGrammar(text)
             parts, free = _remembered(grammar, start)
-            for part in parts:
-                if isinstance(part, Item):
-                    items.append(part)
-                    places.append(len(others))
-                else:
-                    others.append(part)
+            _sort_out(parts, items, places, others)
         elif isinstance(found, Item):
             items.append(found)
             places.append(len(others))
@@ -130,13 +125,20 @@ def _read_divided(text: DividedText) -> Reading:
     place = 0
     while place < grammar.count:
         parts, place = _parts_at(grammar, place)
-        for part in parts:
-            if isinstance(part, Item):
-                items.append(part)
-                places.append(len(others))
-            else:
-                others.append(part)
+        _sort_out(parts, items, places, others)
     return Reading(tuple(items), tuple(places), tuple(others), _acronyms(text.written))
+
+
+def _sort_out(
+    parts: Sequence[Item | str], items: list[Item], places: list[int], others: list[str]
+) -> None:
+    """Add what was read to the items with their places, and to the other words."""
+    for part in parts:
+        if isinstance(part, Item):
+            items.append(part)
+            places.append(len(others))
+        else:
+            others.append(part)
 
 
 def _acronyms(written: list[str] | None) -> frozenset[str]:

@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 BUCKET = "clinic"
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """The S3 server of this module."""
-    with s3_server.serving() as found:
-        yield found
-
-
 @pytest.fixture
 def remote(endpoint: str, request: pytest.FixtureRequest) -> S3Store:
     """A bucket, with a prefix of the test's own."""

@@ -18,7 +18,6 @@ from tests.support import s3_server
 from tests.support.archive_cases import finished_cycle, keep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
@@ -26,13 +25,6 @@ if TYPE_CHECKING:
 
 TEXT = "the doctor wrote aspirin into the chart"
 CLINIC = "my-clinic/"
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """The S3 server of this module."""
-    with s3_server.serving() as found:
-        yield found
 
 
 @pytest.fixture
