@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import grpc
-import numpy as np
 import pytest
 import soundfile
 from cryptography import x509
@@ -34,23 +33,23 @@ from tasks.data.cycle_folder import open_cycle
 from tasks.evaluation.hypotheses import read_hypotheses, write_hypotheses
 from tasks.models.catalog import embedded_path
 from tasks.serving import boost_sweep, endpoint_transcription, validation, word_boosting
-from tasks.serving.attribution import CauseName
 from tasks.serving.parity import MismatchKind
 from tasks.serving.riva_client import Client, Endpoint, EndpointSettings, Retry, ServingError
 from tasks.stages import evaluate
 from tests.support import factories, riva_server, secret_search
+from tests.support.planted_faults import PLANTED, QUICK, check_named, validate
 from tests.support.riva_server import Faults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from flows.serving_config import ServingConfig
+    from tasks.serving.attribution import CauseName
     from tasks.serving.boost_sweep import BoostSweep
     from tasks.serving.parity_report import ParityReport
     from tasks.serving.validation import ValidationPlan
 
-QUICK = Retry(attempts=60, first_s=0.05, longest_s=0.5)
 KEY = "nvapi-planted-KEY-0123456789"
 
 
@@ -90,23 +89,6 @@ def plan(cycle: Path) -> Iterator[ValidationPlan]:
         path.unlink()
 
 
-def validate(plan: ValidationPlan, faults: Faults, folder: Path) -> ParityReport:
-    """Everything that the flow does, against a server with a fault."""
-    with riva_server.running(folder, faults) as server:
-        client = Client(Endpoint(server.address), QUICK)
-        served = endpoint_transcription.transcribe(
-            plan.rows, client, plan.folder / endpoint_transcription.SERVED_NAME, 4
-        )
-        report = validation.compare(plan, client, served)
-        client.close()
-    return report
-
-
-def causes(report: ParityReport) -> list[CauseName]:
-    """The names of the causes."""
-    return [cause.name for cause in report.causes]
-
-
 def test_a_clean_server_writes_exactly_what_was_measured(demo: Path, tmp_path: Path) -> None:
     """To the letter; nothing is attributed, and no probe is sent."""
     whole = validation.plan(open_cycle(demo), model=embedded_path())
@@ -138,61 +120,12 @@ def test_recordings_of_any_kind_of_samples_are_served_as_measured(
     assert all(row.converted for row in report.comparison.rows)
 
 
-def narrow(rate: int) -> Callable[[Any], Any]:
-    """Through another rate and back, as over a telephone line."""
-
-    def change(wave: Any) -> Any:
-        return riva_server.resample(riva_server.resample(wave, 16000, rate), rate, 16000)
-
-    return change
-
-
-def dropped(wave: Any) -> Any:
-    """Every second sample left out, without a filter, and put back by a straight line."""
-    kept = wave[::2]
-    return np.interp(np.arange(len(wave)) / 2, np.arange(len(kept)), kept).astype(np.int16)
-
-
-def read_as(rate: int) -> Callable[[Any], Any]:
-    """As if the samples had been made at another rate, whatever the request declares."""
-    return lambda wave: riva_server.resample(wave, rate, 16000)
-
-
-def clipped(wave: Any) -> Any:
-    """Raised until it clips."""
-    return np.clip(wave.astype(np.int32) * 12, -32768, 32767).astype(np.int16)
-
-
-PLANTED: dict[str, tuple[Faults, CauseName]] = {
-    "resampled to 8 kHz": (Faults(audio=narrow(8000)), CauseName.SAMPLE_RATE),
-    "resampled to 11.025 kHz": (Faults(audio=narrow(11025)), CauseName.SAMPLE_RATE),
-    "every second sample dropped": (Faults(audio=dropped), CauseName.SAMPLE_RATE),
-    "read as 8 kHz": (Faults(audio=read_as(8000)), CauseName.SAMPLE_RATE),
-    "read as 24 kHz": (Faults(audio=read_as(24000)), CauseName.SAMPLE_RATE),
-    "read as 44.1 kHz": (Faults(audio=read_as(44100)), CauseName.SAMPLE_RATE),
-    "raised until it clips": (Faults(audio=clipped), CauseName.CONVERSION),
-    "casing": (Faults(text=str.upper), CauseName.STYLE),
-    "punctuation": (Faults(text=lambda text: f"{text.capitalize()}."), CauseName.STYLE),
-    "audio cut": (Faults(cut_s=2.0), CauseName.TRUNCATION),
-    "text cut": (Faults(text=lambda text: " ".join(text.split()[:4])), CauseName.TRUNCATION),
-    "frames not collapsed": (Faults(raw_frames=True), CauseName.DECODER),
-    "nothing comes back": (Faults(text=lambda _: ""), CauseName.DECODER),
-    "another model": (Faults(noise=0.25), CauseName.OTHER_MODEL),
-}
-
-
 @pytest.mark.parametrize(("faults", "wanted"), PLANTED.values(), ids=list(PLANTED))
 def test_a_planted_fault_is_named(
     plan: ValidationPlan, tmp_path: Path, faults: Faults, wanted: CauseName
 ) -> None:
     """Alone, with evidence and a remedy; words that did not change count alike."""
-    report = validate(plan, faults, tmp_path)
-    assert causes(report) == [wanted]
-    assert report.causes[0].evidence
-    assert report.verdict == ("same words" if wanted is CauseName.STYLE else "diverges")
-    text = report.as_markdown()
-    assert f"**{wanted.value}**" in text
-    assert "/riva-asr-custom" in text
+    check_named(plan, faults, wanted, tmp_path)
 
 
 def test_rows_that_were_not_compared_are_no_parity(
