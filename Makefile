@@ -38,21 +38,21 @@ test-all: lint
 	$(BIN)/python -m pytest tests/unit -n 2 --dist loadscope --timeout=120
 	$(MAKE) test-integration
 
-# In three processes: one trains and decodes, one has the site (tests/conftest.py). Idle threads
-# sleep: those that spin take the processor from the other processes.
+# In three processes, by files (tests/conftest.py). Idle threads sleep: those that spin take the
+# processor from the other processes.
 test-integration: setup
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest tests/integration -n 3 --dist loadgroup
 
 # What takes long by its nature: slow clocks, large simulations, ten times the examples.
 test-nightly: lint
-	$(BIN)/python -m pytest tests/nightly
+	FLYWHEEL_BY_NIGHT=1 $(BIN)/python -m pytest tests/nightly tests/integration -m "nightly or by_night"
 	FLYWHEEL_UNIT_SECONDS=60 $(BIN)/python -m pytest tests/unit -n 2 --dist loadscope \
 	  --hypothesis-profile=nightly
 
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m lint.class_names
 	$(BIN)/python -m lint.documentation

@@ -31,8 +31,11 @@ settings.register_profile("nightly", deadline=None, derandomize=True, max_exampl
 settings.load_profile("default")  # --hypothesis-profile=nightly comes after it
 
 TESTS = Path(__file__).parent
-_MODELS = {"nemo", "docker"}
+# What the session makes once is shared by the tests of one process.
 _ON_THE_SITE = ("test_ui.py", "test_rent.py")
+_OF_THE_TUNED_RNNT = ("test_handoff.py", "test_interpolation.py", "test_transducer_bases.py")
+# What takes longest begins first, so that no process waits for the last file of another.
+_LONGEST_FIRST = ("prefect", "docker", "nemo", "ssh", "processes", "browser", "formats")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,33 +56,53 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(ending.close)
 
 
-class _ByKind(LoadScopeScheduling):  # type: ignore[misc]  # untyped
-    """Gives one process what trains and decodes, one the site, and one the rest.
+class _ByFixture(LoadScopeScheduling):  # type: ignore[misc]  # untyped
+    """Gives a free process the next file, and to one process what shares a costly fixture.
 
-    What a container runs belongs to the first: two trainings at a time on two cores take many times
-    as long as one after the other. The site is the session's, and waits more than it computes.
+    These are the site and the RNN-T base that was tuned. Container tests stay together too: some
+    look at all containers of the engine.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        kind, _, file = nodeid.removeprefix("tests/integration/").partition("/")
-        if kind in _MODELS:
-            return "models"
-        return "site" if kind == "prefect" or file.startswith(_ON_THE_SITE) else "the rest"
+        kind, _, rest = nodeid.removeprefix("tests/integration/").partition("/")
+        file = rest.partition("::")[0]
+        if kind == "prefect" or file in _ON_THE_SITE:
+            return "site"
+        if file in _OF_THE_TUNED_RNNT:
+            return "tuned RNN-T"
+        return kind if kind == "docker" else f"{kind}/{file}"
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
     """Divide the integration tier; pytest-xdist 3.8 does not see its own marks with pytest 9.2."""
-    return _ByKind(config, log) if config.getoption("dist") == "loadgroup" else None
+    if config.getoption("dist") != "loadgroup":
+        return None
+    config.option.loadscopereorder = False
+    return _ByFixture(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by its folder: unit, nightly, or integration and its kind."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test by its folder: unit, nightly, or integration and its kind.
+
+    Cases of the integration tier that are marked ``by_night`` run where FLYWHEEL_BY_NIGHT is set.
+    """
     for item in items:
         tier, kind, *_ = item.path.relative_to(TESTS).parts
         item.add_marker(tier)
         if tier == "integration":
             item.add_marker(kind)
+    if not os.environ.get("FLYWHEEL_BY_NIGHT"):
+        later = [item for item in items if item.get_closest_marker("by_night")]
+        config.hook.pytest_deselected(items=later)
+        items[:] = [item for item in items if not item.get_closest_marker("by_night")]
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    """Return the place of a test's folder among those of the integration tier."""
+    tier, kind, *_ = item.path.relative_to(TESTS).parts
+    return _LONGEST_FIRST.index(kind) if tier == "integration" else -1
 
 
 @pytest.hookimpl(wrapper=True)

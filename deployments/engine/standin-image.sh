@@ -68,5 +68,6 @@ cp -a --link "$packages/." "$site" 2>/dev/null || cp -a "$packages/." "$site"
 rm -rf "$site"/__editable__* "$site"/{pip,prefect,mypy}
 
 tar -C "$root" -c . | docker import --change 'ENV PATH=/usr/bin:/bin' --change 'WORKDIR /workspace' \
+  --change 'ENV OMP_WAIT_POLICY=passive' \
   --change 'CMD ["python"]' --change "LABEL asr-flywheel.nemo=$nemo" \
   --message 'stand-in for nvcr.io/nvidia/nemo, without CUDA' - "$tag"

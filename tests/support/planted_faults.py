@@ -77,7 +77,6 @@ def clipped(wave: Any) -> Any:
 
 PLANTED: dict[str, tuple[Faults, CauseName]] = {
     "resampled to 11.025 kHz": (Faults(audio=narrow(11025)), CauseName.SAMPLE_RATE),
-    "read as 24 kHz": (Faults(audio=read_as(24000)), CauseName.SAMPLE_RATE),
     "raised until it clips": (Faults(audio=clipped), CauseName.CONVERSION),
     "casing": (Faults(text=str.upper), CauseName.STYLE),
     "punctuation": (Faults(text=lambda text: f"{text.capitalize()}."), CauseName.STYLE),
@@ -90,6 +89,7 @@ PLANTED: dict[str, tuple[Faults, CauseName]] = {
 MORE_RATES: dict[str, tuple[Faults, CauseName]] = {
     "resampled to 8 kHz": (Faults(audio=narrow(8000)), CauseName.SAMPLE_RATE),
     "every second sample dropped": (Faults(audio=dropped), CauseName.SAMPLE_RATE),
+    "read as 24 kHz": (Faults(audio=read_as(24000)), CauseName.SAMPLE_RATE),
     "read as 8 kHz": (Faults(audio=read_as(8000)), CauseName.SAMPLE_RATE),
     "read as 44.1 kHz": (Faults(audio=read_as(44100)), CauseName.SAMPLE_RATE),
 }

@@ -97,7 +97,7 @@ def _run(program: str, tmp_path: Path, **environment: str) -> dict[str, object]:
 
 
 @pytest.mark.needs("nvrtc")
-@pytest.mark.parametrize("guarded", [False, True])
+@pytest.mark.parametrize("guarded", [pytest.param(False, marks=pytest.mark.by_night), True])
 def test_nemo_compiles_a_kernel_through_real_nvrtc(*, guarded: bool, tmp_path: Path) -> None:
     """NeMo's own function; a lone space byte is NUL afterwards, unless NVRTC is guarded."""
     folder = os.environ["FLYWHEEL_NVRTC"]

@@ -50,7 +50,7 @@ runpy.run_path("{script}", run_name="__main__")
 TRAINED_ON = 8
 
 
-@pytest.mark.parametrize("by_length", [False, True])
+@pytest.mark.parametrize("by_length", [pytest.param(False, marks=pytest.mark.by_night), True])
 def test_two_ranks_train_one_model(cycle: Path, tmp_path: Path, *, by_length: bool) -> None:
     """They share the rows of each epoch; one of them tells of it and writes the model."""
     for place, row in enumerate(factories.cycle_rows()):

@@ -25,7 +25,7 @@ def general(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthesise_general(folder, n=len(first_general_sentences()))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param("rnnt", marks=pytest.mark.by_night), "tdt"])
 def test_base_knows_general_english(kind: str, general: Path) -> None:
     """Restored from 16 bits, it hears held-out sentences as well as its card says."""
     import torch  # noqa: PLC0415 - ten seconds that the other tests need not pay
