@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tasks.evaluation.spoken_numbers import read_ordinal
 from tasks.evaluation.strict_table import ValueKind
 from tasks.evaluation.value_items import COUNTS, Found, Item, frequency, unread
 from tasks.evaluation.word_reader import WordReader
@@ -26,6 +27,10 @@ class FrequencyRules(WordReader):
         word = self.words[place]
         if word not in ("every", "each", "q"):
             return None
+        return self._every_other(place) or self._every_so_many(place)
+
+    def _every_so_many(self, place: int) -> Found | None:
+        word = self.words[place]
         number = self._range(place + 1)
         if number is None:
             return None
@@ -39,6 +44,23 @@ class FrequencyRules(WordReader):
         if single == 1:
             return self._period_item(name), end
         return [frequency(f"every {text} {name}")], end
+
+    def _every_other(self, place: int) -> Found | None:
+        """Read "every other Monday" and "every third week"; "each other" is no frequency."""
+        if self.words[place] != "every" or place + 1 >= self.count:
+            return None
+        other = self.words[place + 1] == "other"
+        count, end = (2, place + 2) if other else read_ordinal(self.words, place + 1) or (0, place)
+        if not count or end >= self.count:
+            return None
+        unit = self._time_unit(end)
+        if unit is not None:
+            return [frequency(f"every {count} {unit[0]}")], unit[1]
+        entry, _ = self.table.phrases.match(self.words, end) or (None, end)
+        is_day = entry is not None and entry.kind is ValueKind.FREQUENCY
+        if other or is_day:
+            return [frequency(f"every {count}")], end
+        return None
 
     def _period_item(self, name: str) -> Sequence[Item]:
         if name in COUNTED_PERIODS:
@@ -61,8 +83,9 @@ class FrequencyRules(WordReader):
             return [frequency(f"every {text} hour")], end + 1
         if after in ("times", "time"):
             return self._times(text, end + 1)
-        # "2 x 3 cm" is no count.
-        if after == "x" and self._read_number(end + 1) is None:
+        # "2 x 3 cm" and "2x3 cm" are no counts, "2x 25 mg" is one.
+        is_count = self.is_joined(end) and not self.is_joined(end + 1)
+        if after == "x" and (is_count or self._read_number(end + 1) is None):
             return self._times(text, end + 1)
         return None
 

@@ -25,7 +25,7 @@ from tasks.evaluation.scoring import Proportion
 from tasks.evaluation.secondary_metrics import SecondaryMetrics, compute_secondary_metrics
 from tasks.evaluation.statistics import ends
 from tasks.evaluation.strict_table import ValueKind
-from tasks.evaluation.strict_view import StrictFault
+from tasks.evaluation.value_items import StrictFault
 
 if TYPE_CHECKING:
     from tasks.evaluation.diff import KeywordErrorChange, MetricChange

@@ -22,6 +22,8 @@ from tasks.evaluation.value_items import (
 from tasks.evaluation.word_reader import first_words
 
 _RATIO = 100
+_POINTED = ("max", "approx")
+"""Abbreviations of signs that may have a point."""
 _HOURS = 24
 _MINUTES = 60
 
@@ -291,9 +293,21 @@ class QuantityRules(FrequencyRules):
         if found is None or found[1] >= self.count:
             return None
         entry, end = found
+        if self.words[end - 1] in _POINTED and self.word(end) == "," and self.is_joined(end):
+            end += 1
         if self._read_number(end) is None:
             return None
+        # "3 by 4 cm" has two lengths, and "by" says nothing of the second.
+        if entry.text == "by" and self._is_measured(place - 1):
+            return None
         return [Item(entry.kind, entry.text, entry.text)], end
+
+    def _is_measured(self, place: int) -> bool:
+        """Return whether a number, or a number's unit, ends at a place."""
+        if place < 0:
+            return False
+        is_unit = place > 0 and self._match_unit(place) is not None
+        return self._read_number(place - is_unit) is not None
 
     def _unread_unit(self, place: int) -> int | None:
         """Return the place after a word that looks like a unit and is none of the table's."""

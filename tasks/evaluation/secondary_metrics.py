@@ -22,7 +22,8 @@ from tasks.evaluation.false_keywords import TermIndex, index_terms
 from tasks.evaluation.scoring import Proportion
 from tasks.evaluation.statistics import ends
 from tasks.evaluation.strict_table import ValueKind
-from tasks.evaluation.strict_view import StrictFault, compare
+from tasks.evaluation.strict_view import compare
+from tasks.evaluation.value_items import StrictFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

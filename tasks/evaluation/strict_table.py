@@ -329,7 +329,7 @@ class _Builder:
         for line in self._sections.get("ambiguous", ()):
             for spelling in _spellings(line):
                 words = self._once("phrases", spelling, f"ambiguous: {line['reads']}")
-                self._table.phrases.add(words, Entry(ValueKind.UNREAD, " ".join(words)))
+                self._table.phrases.add(words, Entry(ValueKind.UNREAD, "".join(words)))
             for capitals in line.get("capitals", ()):
                 self._table.capitals[capitals] = Entry(ValueKind.UNREAD, capitals)
 

@@ -28,6 +28,7 @@ _ROMAN = {
         ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii"), start=1
     )
 }
+_PARTS_OF_STAGES = frozenset("abcd")
 _SILENT_SIGNS = frozenset(",'&=@:")
 _COMMON_LETTERS = frozenset("aixs")
 _Rule: TypeAlias = "Callable[[ValueGrammar, int], Found | None]"
@@ -87,13 +88,32 @@ class ValueGrammar(QuantityRules):
         return any(near and (is_digits(near) or near in SMALL) for near in (before, after))
 
     def roman(self, place: int) -> Found | None:
-        """Read "type II" and "stage iv", where the numeral is a number."""
+        """Read "type II", "stage iv" and "stage IIIA", where the numeral is a number."""
         if self.words[place] not in NUMBERED:
             return None
-        value = _ROMAN.get(self.word(place + 1))
+        word = self.word(place + 1)
+        if (found := self._lettered(word, place + 1)) is not None:
+            return found
+        value = _ROMAN.get(word)
         if value is None or self.is_joined(place + 2):
             return None
         return [number_item(str(value), ("number", "", str(value), False))], place + 2
+
+    def _lettered(self, word: str, place: int) -> Found | None:
+        """Read "IIIA", "3A" and "three b": a number and the letter of its part."""
+        letter, end = word[-1:], place + 1
+        value = _ROMAN.get(word[:-1])
+        if value is None or letter not in _PARTS_OF_STAGES:
+            number = self._read_number(place) if word else None
+            if number is None or number.unread is not None or number.value.denominator != 1:
+                return None
+            value, letter, end = int(number.value), self.word(number.end), number.end + 1
+            # "a" may be the article: "stage three a biopsy".
+            if letter not in _PARTS_OF_STAGES or (letter == "a" and not self.is_joined(end - 1)):
+                return None
+        if self.is_joined(end):
+            return None
+        return [number_item(f"{value}{letter}", f"{value}{letter}")], end
 
     def name_with_digits(self, place: int) -> Found | None:
         """Read "B12", "HbA1c" and "T4": letters joined to digits are a name."""
@@ -109,6 +129,7 @@ class ValueGrammar(QuantityRules):
         if self.word(end) == "-" and self.is_joined(end) and self.is_joined(end + 1):
             end += 2  # "L4-5"
         name = "".join(self.words[place:end])
+        name = "a1c" if name == "hba1c" else name
         return [number_item(name, name)], end
 
     def letter_and_digit(self, place: int) -> Found | None:
@@ -121,10 +142,15 @@ class ValueGrammar(QuantityRules):
             return None
         if number.value > _SPINE and word != "u":
             return None
-        if number.end < self.count and (
-            self.runs_on(number.end)
-            or self.table.units.match(self.words, number.end) is not None
-            or self.word(number.end) in ("/", "point", "over")
+        again = self.word(number.end) == word and self._read_number(number.end + 1) is not None
+        if (
+            not again
+            and number.end < self.count
+            and (
+                self.runs_on(number.end)
+                or self.table.units.match(self.words, number.end) is not None
+                or self.word(number.end) in ("/", "point", "over")
+            )
         ):
             return None
         name = f"{word}{in_digits(number.value)}"

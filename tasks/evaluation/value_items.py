@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -24,6 +25,15 @@ NUMBERED = frozenset(
         "level", "degree",
     )
 )  # fmt: skip
+
+
+class StrictFault(StrEnum):
+    """The faults that are named where a reader looks first."""
+
+    TENFOLD = "tenfold dose"
+    NEGATION = "lost negation"
+    ADDED_NEGATION = "added negation"
+    UNIT = "swapped unit"
 
 
 class Item(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.secondary_metrics import compute_secondary_metrics
-from tasks.evaluation.strict_view import StrictFault
+from tasks.evaluation.value_items import StrictFault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -67,7 +67,7 @@ from tasks.evaluation.text_words import divide
         ("eight thirty pm", ["8:30 pm"]),
         ("type II", ["2"]),
         ("L four", ["l4"]),
-        ("HbA1c", ["hba1c"]),
+        ("HbA1c", ["a1c"]),
         ("one in ten thousand", ["1:10000"]),
         ("10 000 units", ["10000 unit"]),
         ("half a million units", ["500000 unit"]),

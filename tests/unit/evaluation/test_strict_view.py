@@ -16,7 +16,8 @@ from tasks.data import spelling_tables
 from tasks.evaluation import clinical_values, strict_table
 from tasks.evaluation.clinical_values import critical
 from tasks.evaluation.strict_table import OWN_TABLE, ValueKind, read_table, table_origin
-from tasks.evaluation.strict_view import StrictFault, compare
+from tasks.evaluation.strict_view import compare
+from tasks.evaluation.value_items import StrictFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,6 +132,10 @@ def test_items_must_stand_at_the_same_words(ref: str, hyp: str, wrong: set[Value
         ("bout of pain", "about of pain", set()),
         ("on HFXEF now", "on HFQEF now", {ValueKind.UNREAD}),
         ("crtd placed", "crtp placed", {ValueKind.UNREAD}),
+        ("un remarkable chest", "remarkable chest", {ValueKind.NEGATION}),
+        ("hypo tension", "tension", {ValueKind.OPPOSITE}),
+        ("un remarkable chest", "unremarkable chest", set()),
+        ("oliguria", "polyuria", {ValueKind.OPPOSITE}),
     ],
 )
 def test_a_prefix_or_a_letter_makes_another_word(ref: str, hyp: str, wrong: set[ValueKind]) -> None:
