@@ -65,7 +65,9 @@ def check(
             row,
             name,
             f"the audio cannot be decoded: {fact.reason}",
-            "replace it by 16-bit PCM WAV or FLAC",
+            f"write it again: ffmpeg -i IN -ar {limits.sample_rate} OUT.wav"
+            if fact.is_whole
+            else "replace it by 16-bit PCM WAV or FLAC",
         )
         return
     if fact.unread_frames:
@@ -76,8 +78,7 @@ def check(
             "audio-empty", row, name, "the audio has no samples", "record or copy it again"
         )
         return
-    channel = "" if fact.channels == 1 else f" remix {fact.level.louder_channel}"
-    convert = f"convert it: sox IN -r {limits.sample_rate} -b 16 OUT.wav{channel}"
+    convert = f"convert it: ffmpeg -i IN {_conversion(fact, limits)} OUT.wav"
     if fact.sample_rate != limits.sample_rate:
         yield findings.error(
             "audio-rate",
@@ -110,13 +111,8 @@ def check(
 
 def _unread(row: int, name: str, fact: AudioFacts, limits: AudioLimits) -> ManifestFinding:
     seconds = fact.unread_frames / fact.sample_rate
-    is_wav = "WAV" in fact.unread_reason
-    channel = "" if fact.channels == 1 else f" remix {fact.level.louder_channel}"
-    command = (
-        f"sox --ignore-length IN.wav -r {limits.sample_rate} -b 16 OUT.wav{channel}"
-        if is_wav
-        else f"ffmpeg -i IN.mp3 -ar {limits.sample_rate} -ac 1 OUT.wav"
-    )
+    source = "-ignore_length 1 -i IN.wav" if "WAV" in fact.unread_reason else "-i IN.mp3"
+    command = f"ffmpeg {source} {_conversion(fact, limits)} OUT.wav"
     return findings.error(
         "audio-unread",
         row,
@@ -125,6 +121,14 @@ def _unread(row: int, name: str, fact: AudioFacts, limits: AudioLimits) -> Manif
         f"neither here nor in training: {fact.unread_reason}",
         f"write it again with a true header: {command}",
     )
+
+
+def _conversion(fact: AudioFacts, limits: AudioLimits) -> str:
+    """Return ffmpeg's options for one channel at the base's rate; it counts channels from 0."""
+    rate = f"-ar {limits.sample_rate}"
+    if fact.channels == 1:
+        return rate
+    return f"-af channelmap={fact.level.louder_channel - 1}:mono {rate}"
 
 
 def _describe_channels(fact: AudioFacts) -> str:

@@ -80,9 +80,15 @@ class AudioFacts:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An audio file that could not be decoded; ``reason`` is the decoder's message."""
+    """An audio file that could not be decoded.
+
+    Attributes:
+        reason: the decoder's message.
+        is_whole: whether the file is known to hold all that was recorded, for another decoder.
+    """
 
     reason: str
+    is_whole: bool = False
 
 
 def probe(path: Path) -> AudioFacts | Unreadable:
@@ -98,12 +104,13 @@ def probe(path: Path) -> AudioFacts | Unreadable:
             )
             if header_frames >= _LENGTH_UNKNOWN:
                 return Unreadable(
-                    "its header does not state the length, as where it was written into a pipe"
+                    "its header does not state the length, as where it was written into a pipe",
+                    is_whole=True,
                 )
             if audio_file.format == "W64":
                 with path.open("rb") as stream:
                     if reason := misread_wave64(stream):
-                        return Unreadable(reason)
+                        return Unreadable(reason, is_whole=True)
             meter = LevelMeter(rate, channels)
             is_mpeg = audio_file.subtype.startswith("MPEG_LAYER")
             digest.update(f"{rate} {channels}\n".encode())

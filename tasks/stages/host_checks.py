@@ -390,7 +390,7 @@ def store(question: CheckContext, check: Callable[[str], None]) -> CheckResult:
 
 
 def audio_decoder(_: CheckContext) -> CheckResult:
-    """Check libsndfile, which reads WAV and FLAC by itself; ffmpeg and sox are not needed."""
+    """Check libsndfile, which reads WAV and FLAC by itself; ffmpeg is not needed."""
     import soundfile  # noqa: PLC0415 - reads a shared library
 
     return CheckResult(

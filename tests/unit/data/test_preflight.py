@@ -267,7 +267,7 @@ BROKEN = (
         3,
         "8000 Hz",
         "not sampled at 16000 Hz",
-        "sox",
+        "ffmpeg",
     ),
     Broken(
         "stereo",
@@ -275,7 +275,7 @@ BROKEN = (
         3,
         "2 channels",
         "not mono",
-        "sox",
+        "ffmpeg",
     ),
     Broken(
         "too long",
