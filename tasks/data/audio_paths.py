@@ -11,12 +11,26 @@ from pathlib import PurePosixPath, PureWindowsPath
 from urllib.parse import unquote, urlsplit
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_LONG = re.compile(r"[\\/]{2}[?.][\\/](UNC[\\/])?", re.IGNORECASE)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def is_url(path: str) -> bool:
     """Return whether a path is a URL, such as s3://bucket/a.wav."""
-    return _URL.match(path) is not None
+    return _URL.match(_plain(path)) is not None
+
+
+def _plain(path: str) -> str:
+    r"""Return a path without Windows' prefix of long ones, and a file's URL with slashes.
+
+    ``\\?\C:\a.wav`` is ``C:\a.wav``.
+    """
+    if path[:5].lower() == "file:":
+        return path.replace("\\", "/")
+    found = _LONG.match(path)
+    if found is None:
+        return path
+    return ("" if found[1] is None else "\\\\") + path[found.end() :]
 
 
 def is_windows(path: str) -> bool:
@@ -36,6 +50,7 @@ def as_posix(path: str) -> str:
 
     ``file:///C:/a%20b.wav`` is ``/a b.wav``, and ``s3://bucket/a.wav`` is ``/bucket/a.wav``.
     """
+    path = _plain(path)
     if is_url(path):
         url = urlsplit(path)
         local = unquote(url.path)
@@ -56,6 +71,7 @@ def host_path(path: str) -> PurePosixPath:
     ``C:\\a\\b.wav`` is ``/C:/a/b.wav``, and ``s3://bucket/b.wav`` is ``/s3:/bucket/b.wav``, so
     that two drives do not become one folder. A relative path stays relative.
     """
+    path = _plain(path)
     if is_url(path):
         scheme = urlsplit(path).scheme.lower()
         return PurePosixPath(as_posix(path) if scheme == "file" else f"/{scheme}:{as_posix(path)}")

@@ -47,8 +47,16 @@ _FOLDED = str.maketrans(
         "\u03bc": "u",
         "\u00b0": " degree ",
         "\u2212": "-",
+        **dict.fromkeys("™℠®©", ""),
     }
 )
+_GREEK = dict(
+    zip("αβγδεκλω", tables.words("alpha beta gamma delta epsilon kappa lambda omega"), strict=True)
+)
+_GREEK_LETTER = re.compile(
+    f"(?P<joined>(?<=[^\\W\\d_]))?(?P<letter>[{''.join(_GREEK)}])(?=(?P<next>[^\\W\\d_])?)"
+)
+_RAISED = re.compile("(?<=\\d)(?=[⁰¹²³⁴-⁹])")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 # Letters, blanks and marks of sentences: what is left of most texts is nothing.
@@ -70,6 +78,7 @@ _PER = re.compile(
 _WITHOUT = re.compile(r"\bw/o\b")
 _WITH = re.compile(r"\bw/")
 _PLUS = re.compile(r"(?<=\d)\+")
+_POSITIVE = re.compile(r"(?<![\w)+])\+(?=\.?\d)")
 _TOKEN = re.compile(
     r"\d+(?:,\d{3})+(?:\.\d+)?|\d+/\d+(?=\s|$)|\d*\.\d+|\d{1,3}(?:st|nd|rd|th)\b|\d+"
     r"|\b(?:an?|i[nm])-[^\W\d]+|[^\W\d]+"
@@ -129,10 +138,17 @@ def is_plain(text: str) -> bool:
     return not marks or (marks == b"." and text[-1] == ".")
 
 
+def _spell_greek(found: re.Match[str]) -> str:
+    """Return a Greek letter's name, apart from the letters beside it: "TNFα" is "TNF alpha"."""
+    before = "" if found["joined"] is None else " "
+    return f"{before}{_GREEK[found['letter']]}{'' if found['next'] is None else ' '}"
+
+
 def _tokens(text: str) -> list[str]:
     """Return words and numbers, each sign that is spoken put into words."""
     if not text.isascii():
-        text = join_hyphens(text.translate(_FOLDED))
+        text = _RAISED.sub("^", join_hyphens(text.translate(_FOLDED)))
+        text = _GREEK_LETTER.sub(_spell_greek, text)
         text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
     text = text.lower()
     for sign, replacements in _SIGNS:
@@ -179,7 +195,7 @@ _SIGNS: tuple[tuple[str, tuple[tuple[re.Pattern[str], _Replacement], ...]], ...]
     *((currency, ((_MONEY, _spoken_money),)) for currency in _CURRENCIES),
     ("%", ((re.compile("%"), " percent "),)),
     ("&", ((re.compile("&"), " and "),)),
-    ("+", ((_PLUS, " plus"),)),
+    ("+", ((_PLUS, " plus"), (_POSITIVE, " plus "))),
     *((sign, ((re.compile(re.escape(sign)), f" {words} "),)) for sign, words in _COMPARISONS),
 )
 """What is done to a text that holds a sign, in this order."""

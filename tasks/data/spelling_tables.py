@@ -36,6 +36,8 @@ _COMPOUNDS = """
     tachy cardia / brady cardia / micro albumin / thrombo embolism / pneumo thorax / hemo dialysis
     hemo thorax / osteo arthritis / osteo porosis / ultra sound / ultra sounds / radio therapy
     chemo therapy / physio therapy / beta blocker / beta blockers
+    pre existing / co operate / co operates / co operative / co operation / re admit / multi focal
+    hemi colectomy / hemi thorax / hemi paresis / hemi plegia
 """
 
 # What is written with letters is spoken letter by letter: "MRI", "M.R.I.", "m r i".
@@ -82,8 +84,8 @@ _SPELLINGS = """
     recognised recognized / realise realize / realised realized / hospitalised hospitalized
     stabilised stabilized / catheterisation catheterization / immunisation immunization
     travelled traveled / travelling traveling / cancelled canceled / labelled labeled / ageing aging
-    okay ok / alright all right / dr doctor / drs doctors / mr mister / vs versus / etc et cetera
-    etcetera et cetera / tshirt t shirt / bpm beats per minute
+    okay ok / alright all right / dr doctor / drs doctors / mr mister / mrs missus / vs versus
+    etc et cetera / etcetera et cetera / tshirt t shirt / bpm beats per minute
 """
 
 _UNITS = """

@@ -30,6 +30,7 @@ _LIKE = str.maketrans(
         "∼": "~",
     }
 )
+_RAISED = re.compile("(?<=\\d)[⁰¹²³⁴-⁹]+")
 _VULGAR = re.compile("[¼½¾⅐-⅞]")
 _POINTED = re.compile(r"(?<![\w.])([a-z](?:\.[a-z])+)(?:\.(?=\W|$)|(?![\w.]))", re.IGNORECASE)
 _POINTED_DIGIT = re.compile(r"(?<![\w.])(q)\.\s?(?=\d)", re.IGNORECASE)
@@ -45,6 +46,8 @@ def plain(text: str) -> str:
     if text.isascii():
         return text
     text = drop_format_characters(text).translate(_LIKE)
+    # 10⁹ is not 109; after a letter, as in m², the digit stays.
+    text = _RAISED.sub(lambda power: f"^{unicodedata.normalize('NFKC', power[0])}", text)
     text = _VULGAR.sub(lambda sign: f" {unicodedata.normalize('NFKC', sign[0])}", text)
     return unicodedata.normalize("NFKC", text).translate(_LIKE)
 

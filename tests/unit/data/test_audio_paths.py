@@ -1,7 +1,8 @@
 r"""Paths of Windows and URLs are understood, or named as the cause.
 
 handy-computer/transcribe.cpp#119, ggml-org/whisper.cpp#769, nl8590687/ASRT_SpeechRecognition#308
-(both slashes in one path), huggingface/datasets#3016, pytorch/audio#2519.
+(both slashes in one path), huggingface/datasets#3016, pytorch/audio#2519, WinMerge/winmerge#99 and
+Manishearth/pathdiff#20 (the prefix of long paths).
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ PATHS = {
     "file:///C:/Users/me/a.wav": "/Users/me/a.wav",
     "s3://bucket/audio/a.wav": "/bucket/audio/a.wav",
     "audio/12:30 a.wav": "audio/12:30 a.wav",
+    "\\\\?\\C:\\Users\\me\\a.wav": "/Users/me/a.wav",
+    "\\\\?\\UNC\\nas\\share\\a.wav": "/nas/share/a.wav",
+    "\\\\.\\D:\\a.wav": "/a.wav",
+    "//?/C:/Users/me/a.wav": "/Users/me/a.wav",
+    "file:\\\\\\C:\\me\\a.wav": "/me/a.wav",
 }
 
 
@@ -50,6 +56,7 @@ def test_two_drives_are_two_folders() -> None:
     """For a mapping, where one would hide the other."""
     assert host_path("C:\\a\\b.wav") != host_path("D:\\a\\b.wav")
     assert host_path("c:\\a\\b.wav") == host_path("C:/a/b.wav")
+    assert host_path("\\\\?\\C:\\a\\b.wav") == host_path("C:/a/b.wav")
     assert host_path("\\\\nas\\share\\b.wav").parts[-1] == "b.wav"
 
 
@@ -77,6 +84,7 @@ def test_the_cases_windows_paths_are_understood(tmp_path: Path) -> None:
         ".\\audio/0.wav",
         "E:\\x\\cycle1\\audio\\0.wav",
         "\\\\nas\\cycle1\\audio\\0.wav",
+        "\\\\?\\E:\\x\\cycle1\\audio\\0.wav",
         "file:///srv/cycle1/audio/0.wav",
         "s3://clinic/cycle1/audio/0.wav",
     ],

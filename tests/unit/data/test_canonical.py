@@ -121,6 +121,18 @@ SAME = {
         ("Sjögren's syndrome", "sjogren syndrome"),
         ("Ménière's disease", "meniere disease"),
         ("colour", "color"),
+        ("Mrs. Weber", "missus Weber"),
+        ("pre-existing", "preexisting"),
+    ],
+    "Greek letters and marks of names": [
+        ("α-synuclein", "alpha-synuclein"),  # opentargets-archive/rest_api#66
+        ("β-blocker", "beta blocker"),
+        ("TNFα", "TNF alpha"),  # checkorg1/test#79
+        ("γ-GT", "gamma GT"),
+        ("Tylenol™", "tylenol"),  # sporkmonger/addressable#325
+        ("Plavix®", "Plavix"),
+        ("10⁹ per liter", "10^9 per liter"),  # tesseract-ocr/tesseract#1852
+        ("+3", "plus three"),
     ],
     "format characters": [
         ("co\u00adagulation", "coagulation"),  # UniversalDependencies/docs#1010
@@ -183,6 +195,8 @@ def test_each_kind_has_five_pairs() -> None:
         ("twenty ten milligram tablets", "2010 milligram tablets"),
         ("at this point five patients", "at this 0.5 patients"),
         ("1/2", "12"),
+        ("10⁹ per liter", "109 per liter"),
+        ("10²", "102"),
         ("½", "2"),
         ("20/200", "20/20"),
         # A name that is a word, away from its sign.

@@ -144,6 +144,21 @@ def test_a_prefix_or_a_letter_makes_another_word(ref: str, hyp: str, wrong: set[
 
 
 @pytest.mark.parametrize(
+    ("ref", "hyp", "wrong"),
+    [
+        ("WBC 10⁹ per liter", "WBC 109 per liter", True),
+        ("10² cells", "102 cells", True),
+        ("5 × 10⁹/L", "5 x 10^9/L", False),
+        ("BSA 1.73 m²", "BSA 1.73 m2", False),
+        ("CO₂ 40", "CO2 40", False),
+    ],
+)
+def test_a_raised_digit_is_a_power_behind_a_number(ref: str, hyp: str, *, wrong: bool) -> None:
+    """tesseract-ocr/tesseract#1852: NFKC makes 109 of 10⁹."""
+    assert bool(compare(ref, hyp).wrong) == wrong
+
+
+@pytest.mark.parametrize(
     "text", ["5 qwx", "5mgg", "0,5 mg", "12/03/2026", "OD", "q 8", "5 ^ 2", "base excess - 5"]
 )
 def test_what_cannot_be_read_is_different_and_shown(text: str) -> None:
