@@ -6,41 +6,22 @@ This module owns the format: it reads, checks and writes it. The user's own file
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data import findings
-from tasks.data.canonical_terms import contains_term, find_spelling
-from tasks.data.field_advice import advise_duration, advise_term, advise_value
-from tasks.data.row_terms import (
-    TERMS,
-    RowTerm,
-    categories_of,
-    flagged_terms,
-    sound_terms,
-    written_terms,
-)
-from tasks.data.term_checks import advise_terms, check_terms, read_terms, several_terms
-from tasks.data.text_normalizer import contains_words, normalise
-from tasks.data.vocabularies import VOCABULARIES, advise
+from tasks.data.row_schema import CLINICAL_FIELDS, KNOWN_FIELDS, check_duration, check_record
+from tasks.data.row_terms import TERMS, RowTerm, categories_of, flagged_terms, sound_terms
+from tasks.data.term_checks import read_terms
+from tasks.data.vocabularies import VOCABULARIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from tasks.data.findings import ManifestFinding
-
-CLINICAL_FIELDS = (
-    "term",
-    "entity_category",
-    "ipa_source",
-    "voice_id",
-    "noise_level",
-    "context_type",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +106,6 @@ GROUP = "group"
 BANDWIDTH, NARROW = "bandwidth", "narrow"
 """The optional field that says which rows hold a telephone's bandwidth, and its one value."""
 
-_SINGLE = frozenset(("term", "entity_category"))
-_KNOWN_FIELDS = frozenset(f.name for f in fields(Utterance)) - {"row", "extra"}
-
 
 def group_of(record: Mapping[str, Any]) -> str | None:
     """Return the group that a row names as text or as a number; None where it names none."""
@@ -185,7 +163,7 @@ def parse_manifest(path: Path) -> tuple[tuple[Utterance, ...], tuple[ManifestFin
             continue
         _drop_empty_values(record)
         read_terms(record)
-        schema_findings.extend(_check_fields(number, record))
+        schema_findings.extend(check_record(number, record))
         if (utterance := _utterance(number, record)) is not None:
             utterances.append(utterance)
     if not utterances and not schema_findings:
@@ -255,133 +233,6 @@ def _parse_line(number: int, line: str) -> tuple[dict[str, Any], ManifestFinding
     return record, None
 
 
-def check_record(number: int, record: Mapping[str, Any]) -> tuple[ManifestFinding, ...]:
-    """Return the findings on one row that is not in a manifest yet."""
-    return tuple(_check_fields(number, record))
-
-
-def _check_fields(number: int, record: Mapping[str, Any]) -> Iterable[ManifestFinding]:
-    yield from _check_required_text(number, record, "audio_filepath", "name the row's audio file")
-    yield from _check_required_text(number, record, "text", "give the reference transcript")
-    yield from _check_duration(number, record.get("duration"))
-    for name in CLINICAL_FIELDS:
-        value = record.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, str):
-            fix = advise_value(name, value)
-            if name in _SINGLE and isinstance(record.get("term"), list):
-                fix = advise_terms(record, record["term"], record.get("text"))
-            yield findings.error(f"bad-{name}", number, value, f"{name} must be text", fix)
-        elif name in VOCABULARIES and value not in VOCABULARIES[name]:
-            yield _unknown_word(number, name, value)
-    for problem in check_terms(record, record.get("text")):
-        yield findings.error(problem.code, number, problem.value, problem.told, problem.fix)
-    for term in written_terms(record):
-        yield from _check_term(number, record, term)
-    yield from _check_offset(number, record.get("offset"))
-    yield from _check_extra(number, record)
-
-
-def _check_offset(number: int, value: object) -> Iterable[ManifestFinding]:
-    """Refuse a row with an offset: NeMo would cut the recording there."""
-    if value is not None and value != 0:
-        yield findings.error(
-            "audio-segment",
-            number,
-            value,
-            "offset names a part of a recording, and a row here is a whole one",
-            "cut the part into a file of its own and remove offset",
-        )
-
-
-def _check_extra(number: int, record: Mapping[str, Any]) -> Iterable[ManifestFinding]:
-    for name, value in record.items():
-        try:
-            json.dumps(value if name not in _KNOWN_FIELDS else None, allow_nan=False)
-        except ValueError:
-            yield findings.error(
-                "bad-number",
-                number,
-                value,
-                f"{name} holds a number that JSON does not have",
-                "write null instead of NaN or Infinity",
-            )
-
-
-def _check_required_text(
-    number: int, record: Mapping[str, Any], name: str, fix: str
-) -> Iterable[ManifestFinding]:
-    if name not in record:
-        yield findings.error(f"no-{name}", number, "", f"{name} is missing", fix)
-    elif not isinstance(record[name], str):
-        yield findings.error(f"bad-{name}", number, record[name], f"{name} must be text", fix)
-    elif not record[name].strip():
-        yield findings.error(f"empty-{name}", number, "", f"{name} is empty", fix)
-    elif "\0" in record[name]:
-        yield findings.error(f"bad-{name}", number, record[name], f"{name} holds a NUL", fix)
-
-
-def _check_duration(number: int, value: object) -> Iterable[ManifestFinding]:
-    if value is None:
-        return
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(float(str(value))) or float(str(value)) <= 0:
-        yield findings.error(
-            "bad-duration",
-            number,
-            value,
-            "duration must be a positive number of seconds",
-            advise_duration(value),
-        )
-
-
-def _unknown_word(number: int, name: str, value: str) -> ManifestFinding:
-    return findings.error(
-        f"unknown-{name}",
-        number,
-        value,
-        f"{name} is not in the fixed vocabulary",
-        advise(name, value),
-    )
-
-
-def _check_term(number: int, record: Mapping[str, Any], term: str) -> Iterable[ManifestFinding]:
-    text = record.get("text")
-    if not isinstance(text, str) or not text.strip():
-        return  # reported as a missing or empty text
-    words = normalise(term).split()
-    if not words:
-        yield findings.error(
-            "unscorable-term",
-            number,
-            term,
-            "nothing is left of the term once it is normalised",
-            "give a term with letters or digits, or remove it",
-        )
-    elif contains_words(normalise(text), " ".join(words)):
-        return
-    elif contains_term(text, term):
-        spelling = find_spelling(text, term)
-        yield findings.error(
-            "term-spelled-otherwise",
-            number,
-            term,
-            "the text spells the term otherwise, so that its KER could never be 0",
-            f"write the term as the text does: {spelling!r}"
-            if spelling
-            else "write the term in the text as a word of its own",
-        )
-    else:
-        yield findings.error(
-            "term-not-in-text",
-            number,
-            term,
-            "the term does not stand in the row's text, so that its KER could never be 0",
-            several_terms(record, term, text) or advise_term(term, listed=TERMS in record),
-        )
-
-
 def _drop_empty_values(record: dict[str, Any]) -> None:
     """Take an empty text for no value, as csv.DictReader writes it and as results have it."""
     for name in (*CLINICAL_FIELDS, "duration"):
@@ -398,14 +249,14 @@ def _utterance(number: int, record: Mapping[str, Any]) -> Utterance | None:
     known_fields: dict[str, Any] = {
         "audio_filepath": audio,
         "text": text if isinstance(text, str) and "\0" not in text else "",
-        "duration": None if any(_check_duration(number, duration)) else duration,
+        "duration": None if any(check_duration(number, duration)) else duration,
         **{name: _sound_field(name, record.get(name)) for name in CLINICAL_FIELDS},
         TERMS: tuple(
             RowTerm(item.term, _sound_field("entity_category", item.entity_category))
             for item in sound_terms(record.get(TERMS))
         ),
     }
-    extra = {name: value for name, value in record.items() if name not in _KNOWN_FIELDS}
+    extra = {name: value for name, value in record.items() if name not in KNOWN_FIELDS}
     return Utterance(row=number, **known_fields, extra=extra)
 
 

@@ -19,7 +19,8 @@ from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data import findings
 from tasks.data.field_advice import advise_term, advise_value
-from tasks.data.manifest import BANDWIDTH, CLINICAL_FIELDS, GROUP, bandwidth_of, group_of
+from tasks.data.manifest import BANDWIDTH, GROUP, bandwidth_of, group_of
+from tasks.data.row_schema import CLINICAL_FIELDS
 from tasks.data.row_terms import (
     TERMS,
     RowTerm,

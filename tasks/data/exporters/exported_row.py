@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.data.manifest import CLINICAL_FIELDS
+from tasks.data.row_schema import CLINICAL_FIELDS
 from tasks.data.row_terms import TERMS
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.common.errors import InputError
 from tasks.data import findings
 from tasks.data.importers.source_rows import SKIP_FIX, RowFault, SourceRow
-from tasks.data.manifest import check_record
+from tasks.data.row_schema import check_record
 from tasks.data.term_checks import read_terms
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from tasks.data.importers.source_rows import (
     read_lines,
     recording_at,
 )
-from tasks.data.manifest import CLINICAL_FIELDS, GROUP
+from tasks.data.manifest import GROUP
+from tasks.data.row_schema import CLINICAL_FIELDS
 from tasks.data.row_terms import TERMS
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tasks.common.errors import InputError
 from tasks.data import manifest
-from tasks.data.manifest import CLINICAL_FIELDS, Utterance
+from tasks.data.manifest import Utterance
+from tasks.data.row_schema import CLINICAL_FIELDS
 from tasks.data.vocabularies import CATEGORIES, IPA_SOURCES
 from tests.support import factories
 

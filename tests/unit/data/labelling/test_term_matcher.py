@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tasks.data.labelling.formulary import FormularyTerm
 from tasks.data.labelling.term_matcher import TermMatcher
-from tasks.data.manifest import check_record
+from tasks.data.row_schema import check_record
 
 TERMS = (
     ("metoprolol", "drug"),
@@ -112,4 +112,4 @@ def test_every_spelling_passes_the_check_of_manifests(words: list[str]) -> None:
         for match in MATCHER.find(text).matches
     ]
     record = {"audio_filepath": "a.wav", "text": text, **({"terms": terms} if terms else {})}
-    assert not check_record(1, record)
+    assert not list(check_record(1, record))
