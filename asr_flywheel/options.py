@@ -19,6 +19,7 @@ from flows.config import CycleConfig, RuntimeName
 from flows.rental.config import RentConfig
 from flows.serving_config import ServingConfig
 from tasks.common.errors import InputError
+from tasks.data.split import Disjointness
 from tasks.gpu_hosts.providers import BrevSettings, SshHostSettings
 from tasks.models.catalog import Method
 from tasks.training.recipes import RecipeName
@@ -134,6 +135,7 @@ KeepStyleOption = Annotated[bool, CYCLE.declare("keep_style")]
 MethodOption = Annotated[Method, CYCLE.declare("method")]
 GeneralLimitOption = Annotated[float | None, CYCLE.declare("general_limit")]
 HoldOutTermsOption = Annotated[bool, CYCLE.declare("hold_out_terms")]
+DisjointOption = Annotated[Disjointness, CYCLE.declare("disjoint")]
 SeedOption = Annotated[int, CYCLE.declare("seed")]
 SelectionShareOption = Annotated[float, CYCLE.declare("selection_share")]
 TwoPartOption = Annotated[bool, CYCLE.declare("two_part")]

@@ -100,7 +100,8 @@ def split(parts: Split) -> None:
     chooses = f", {len(parts.selection)} to choose by" if parts.selection else ""
     print_stage(
         "split",
-        f"{len(parts.train)} rows to train on{chooses}, {len(parts.validation)} held out",
+        f"{len(parts.train)} rows to train on{chooses}, {len(parts.validation)} held out, "
+        f"disjoint by {parts.disjoint}",
     )
     for line in parts.warnings:
         print_stage("", f"warning: {line}")

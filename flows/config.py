@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from blocks.parameter_types import StoreName
+from tasks.data.split import Disjointness
 from tasks.models.catalog import RECOMMENDED, Method
 from tasks.runtimes.container_settings import ContainerSettings
 from tasks.training.recipes import Precision, RecipeName
@@ -231,6 +232,12 @@ class CycleConfig(BaseModel):
         title="Hold out whole terms",
         description="No term on both sides of the split: how are terms heard that were never "
         "trained on?",
+    )
+    disjoint: Disjointness = Field(
+        Disjointness.ROW,
+        title="Disjoint",
+        description="What stands on one side of the split only: row is the recording; voice_id "
+        "and conversation_id are all rows that share that field, in folds too.",
     )
     two_part: bool = Field(
         False,

@@ -315,6 +315,7 @@ def split_rows(run: CycleRun, rows: PreflightResult, general: GeneralSet | None)
         () if general is None else general.replay,
         by_term=config.hold_out_terms,
         selection=config.selection,
+        disjoint=config.disjoint,
     )
     artifacts.split(data.split)
     return data
@@ -339,7 +340,14 @@ def cross_fit(
     before: list[Hypothesis] = []
     after: list[Hypothesis] = []
     folds = prepare.folds(
-        run.cycle, rows, config.folds, config.seed, known, replay, selection=config.selection
+        run.cycle,
+        rows,
+        config.folds,
+        config.seed,
+        known,
+        replay,
+        selection=config.selection,
+        disjoint=config.disjoint,
     )
     for place, data in enumerate(folds, start=1):
         console.print_stage("fold", f"{place} of {len(folds)}: {len(data.split.validation)} rows")
@@ -473,6 +481,7 @@ def compare(
         imported_scores(run.config, baseline),
         supplementary,
         set_apart=rows.set_apart,
+        disjoint=data.split.disjoint,
     )
     write_hypotheses(following.path / run_record.BASELINE_NAME, base_rows)
     write_hypotheses(following.offline_hyps, tuned_rows)

@@ -14,6 +14,7 @@ from asr_flywheel.options import (
     AudioRootOption,
     BaseOption,
     CycleArgument,
+    DisjointOption,
     FractionOption,
     GeneralLimitOption,
     HoldOutTermsOption,
@@ -62,6 +63,7 @@ def boost(
     fraction: FractionOption = DEFAULTS.validation_fraction,
     selection_share: SelectionShareOption = DEFAULTS.selection_share,
     hold_out_terms: HoldOutTermsOption = False,
+    disjoint: DisjointOption = DEFAULTS.disjoint,
     seed: SeedOption = DEFAULTS.seed,
     recipe: RecipeOption = DEFAULTS.recipe,
     audio_root: AudioRootOption = None,
@@ -104,6 +106,7 @@ def boost(
         "validation_fraction": fraction,
         "selection_share": selection_share,
         "hold_out_terms": hold_out_terms,
+        "disjoint": disjoint,
         "seed": seed,
         "recipe": recipe,
         "audio_roots": tuple(audio_root or ()),
@@ -145,6 +148,7 @@ def boost(
         seen_before=seen,
         by_term=config.hold_out_terms,
         selection=config.selection,
+        disjoint=config.disjoint,
     )
     rows = boosting_inputs.divide_rows(
         checked.rows,

@@ -15,6 +15,7 @@ from asr_flywheel.options import (
     BaselineOption,
     BaseOption,
     CycleArgument,
+    DisjointOption,
     FractionOption,
     GeneralLimitOption,
     HoldOutTermsOption,
@@ -129,6 +130,7 @@ def split(
     selection_share: SelectionShareOption = DEFAULTS.selection_share,
     two_part: TwoPartOption = False,
     hold_out_terms: HoldOutTermsOption = False,
+    disjoint: DisjointOption = DEFAULTS.disjoint,
     trust: TrustOption = False,
     again: Annotated[
         bool, typer.Option("--again", help="Keep this split apart, in splits/ of the cycle.")
@@ -157,6 +159,7 @@ def split(
         seed=seed,
         by_term=hold_out_terms,
         selection=0.0 if two_part else selection_share,
+        disjoint=disjoint,
     )
     with lock_cycle(folder):
         data = write_split(folder, checked.rows, parts, again=again)
@@ -166,6 +169,7 @@ def split(
                 "train": str(data.train),
                 "selection": None if data.selection is None else str(data.selection),
                 "validation": str(data.validation),
+                "disjoint": str(data.split.disjoint),
                 "counts": counts(checked.rows, data.split),
                 "warnings": list(data.split.warnings),
                 "content_sha256": data.content,

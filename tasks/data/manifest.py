@@ -73,6 +73,11 @@ class Utterance:
         return group_of(self.extra)
 
     @property
+    def conversation(self) -> str | None:
+        """The row's conversation, where ``conversation_id`` is text or a number; else None."""
+        return group_of(self.extra, CONVERSATION)
+
+    @property
     def bandwidth(self) -> str | None:
         """``narrow`` where the source held a telephone's bandwidth; else None."""
         return bandwidth_of(self.extra)
@@ -103,13 +108,16 @@ class Utterance:
 GROUP = "group"
 """The optional field by whose values harm is looked for: a ward, an accent, a microphone."""
 
+CONVERSATION = "conversation_id"
+"""The optional field that names the conversation, dictation or call that a row is from."""
+
 BANDWIDTH, NARROW = "bandwidth", "narrow"
 """The optional field that says which rows hold a telephone's bandwidth, and its one value."""
 
 
-def group_of(record: Mapping[str, Any]) -> str | None:
+def group_of(record: Mapping[str, Any], name: str = GROUP) -> str | None:
     """Return the group that a row names as text or as a number; None where it names none."""
-    value = record.get(GROUP)
+    value = record.get(name)
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     return str(value).strip() or None

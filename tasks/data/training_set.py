@@ -15,7 +15,7 @@ from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.data import manifest
 from tasks.data.row_terms import rarest_categories
-from tasks.data.split import UNCATEGORISED, Split, SplitRow, fold_rows, split_rows
+from tasks.data.split import UNCATEGORISED, Disjointness, Split, SplitRow, fold_rows, split_rows
 from tasks.data.text_normalizer import normalise_term
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 ORIGINAL_TEXT = "asr_flywheel_original_text"
 """The field of a copy that holds what the user wrote, where the base would write it otherwise."""
+
+
+_SHOWN_ROWS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +84,21 @@ def split_checked(
     seen_before: frozenset[str] = frozenset(),
     by_term: bool = False,
     selection: float = 0.0,
+    disjoint: Disjointness = Disjointness.ROW,
 ) -> Split:
-    """Split the rows that passed the preflight; see ``split_rows``."""
+    """Split the rows that passed the preflight; see ``split_rows``.
+
+    Raises:
+        InputError: a row does not name what the split is disjoint by.
+    """
     return split_rows(
-        _split_rows(rows),
+        _split_rows(rows, disjoint),
         fraction=fraction,
         seed=seed,
         seen_before=seen_before,
         by_term=by_term,
         selection=selection,
+        disjoint=disjoint,
     )
 
 
@@ -100,14 +109,21 @@ def fold_checked(
     seed: int,
     seen_before: frozenset[str] = frozenset(),
     selection: float = 0.0,
+    disjoint: Disjointness = Disjointness.ROW,
 ) -> tuple[Split, ...]:
     """Deal the rows that passed the preflight into folds; see ``fold_rows``."""
     return fold_rows(
-        _split_rows(rows), folds, seed=seed, seen_before=seen_before, selection=selection
+        _split_rows(rows, disjoint),
+        folds,
+        seed=seed,
+        seen_before=seen_before,
+        selection=selection,
+        disjoint=disjoint,
     )
 
 
-def _split_rows(rows: Sequence[CheckedRow]) -> list[SplitRow]:
+def _split_rows(rows: Sequence[CheckedRow], disjoint: Disjointness) -> list[SplitRow]:
+    members = _members(rows, disjoint)
     strata = rarest_categories([row.utterance.categories for row in rows])
     return [
         SplitRow(
@@ -118,9 +134,36 @@ def _split_rows(rows: Sequence[CheckedRow]) -> list[SplitRow]:
             terms=tuple(
                 filter(None, (normalise_term(item.term) for item in row.utterance.flagged))
             ),
+            member_of=member,
         )
-        for row, stratum in zip(rows, strata, strict=True)
+        for row, stratum, member in zip(rows, strata, members, strict=True)
     ]
+
+
+def _members(rows: Sequence[CheckedRow], disjoint: Disjointness) -> list[str | None]:
+    """Return the voice or conversation of each row, where a split is disjoint by these.
+
+    Raises:
+        InputError: rows name none, so that nothing could be promised of them.
+    """
+    if disjoint is Disjointness.ROW:
+        return [None] * len(rows)
+    members = [
+        row.utterance.voice_id if disjoint is Disjointness.VOICE else row.utterance.conversation
+        for row in rows
+    ]
+    lacking = [
+        row.utterance.row for row, member in zip(rows, members, strict=True) if member is None
+    ]
+    if lacking:
+        shown = ", ".join(map(str, lacking[:_SHOWN_ROWS]))
+        more = f" and {len(lacking) - _SHOWN_ROWS} more" if len(lacking) > _SHOWN_ROWS else ""
+        raise InputError(
+            f"--disjoint {disjoint}: {len(lacking)} of {len(rows)} rows have no {disjoint} as text "
+            f"or number (rows {shown}{more}). Fix: give each its {disjoint.noun}, a name of its "
+            f"own if it is the only row of it, or split with --disjoint {Disjointness.ROW}."
+        )
+    return members
 
 
 def write_training_set(

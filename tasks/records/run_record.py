@@ -262,6 +262,7 @@ def describe(record: RunRecord) -> dict[str, Any]:
             "train": len(split.train),
             "selection": len(split.selection),
             "validation": len(split.validation),
+            "disjoint": str(split.disjoint),
             "warnings": list(split.warnings),
             "content_sha256": record.data.content,
         },

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
 from tasks.data.distractors import FEWEST, choose_distractors
-from tasks.data.split import Split
+from tasks.data.split import Disjointness, Split
 from tasks.data.text_normalizer import normalise_term
 from tasks.data.training_set import held_out_rows, split_checked
 from tasks.decision import boosting_choice, mixture_choice
@@ -193,6 +193,7 @@ def make_split(
     seen_before: frozenset[str],
     by_term: bool,
     selection: float,
+    disjoint: Disjointness,
 ) -> Split:
     """Return the split of the cycle: the one that lies there, or the one that a run would make."""
     found = find_split(cycle, rows)
@@ -205,6 +206,7 @@ def make_split(
         seen_before=seen_before,
         by_term=by_term,
         selection=selection,
+        disjoint=disjoint,
     )
 
 

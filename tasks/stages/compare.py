@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import OFFLINE_NAME, open_cycle
 from tasks.data.row_reviews import describe_set_apart
+from tasks.data.split import Disjointness
 from tasks.decision.evidence import evidence, judged_rows, read_all_rows
 from tasks.decision.gate import GatePolicy
 from tasks.decision.guardrail import GuardrailPolicy, check_guardrail
@@ -90,6 +91,7 @@ def build_leaderboard(
     supplementary: SupplementaryResults,
     *,
     set_apart: Mapping[str, int] | None = None,
+    disjoint: Disjointness = Disjointness.ROW,
 ) -> tuple[Leaderboard, diff.PairedScores]:
     """Build a tuned cycle's leaderboard, and the comparison that decides.
 
@@ -102,11 +104,13 @@ def build_leaderboard(
         imported: its scores, where the tuned model is compared with it and not with the base.
         supplementary: general English and cross-fitted rows.
         set_apart: rows that reviews left out, by their mark.
+        disjoint: what the split has on one side only.
     """
     base, tuned = names
     entries = leaderboard.tuned_entries(base, before, tuned, after)
     held_out = sum(row.row.part is Partition.HELD_OUT for row in after.rows)
-    notes = [f"{held_out} rows were held out from training: theirs are the figures to trust."]
+    trust = f"{held_out} rows were held out from training: theirs are the figures to trust."
+    notes = [f"{trust} The split is {disjoint.summary}."]
     notes.append(UNCHECKED if supplementary.guardrail is None else str(supplementary.guardrail))
     if supplementary.nonspeech is not None:
         notes.append(str(supplementary.nonspeech))

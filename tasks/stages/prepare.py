@@ -18,6 +18,7 @@ from tasks.data.canonical import canonical
 from tasks.data.general_english import GeneralSet, divide
 from tasks.data.preflight import PreflightResult, preflight
 from tasks.data.row_reviews import RowReviews, read_reviews, set_apart
+from tasks.data.split import Disjointness
 from tasks.data.training_set import TrainingSet, fold_checked, split_checked, write_training_set
 from tasks.decision.boosting_gate import answer_on_boosting
 from tasks.decision.gate import GateInputs as GateEvidence
@@ -194,6 +195,7 @@ def split(
     *,
     by_term: bool = False,
     selection: float = 0.0,
+    disjoint: Disjointness = Disjointness.ROW,
 ) -> TrainingSet:
     """Hold out a share of each category and one that chooses; write the files of each part."""
     parts = split_checked(
@@ -203,6 +205,7 @@ def split(
         seen_before=seen_before,
         by_term=by_term,
         selection=selection,
+        disjoint=disjoint,
     )
     if (note := keep_used_split(cycle, checked.rows, parts)) is not None:
         parts = replace(parts, warnings=(*parts.warnings, note))
@@ -225,10 +228,16 @@ def folds(
     replay: Sequence[CheckedRow] = (),
     *,
     selection: float = 0.0,
+    disjoint: Disjointness = Disjointness.ROW,
 ) -> list[TrainingSet]:
     """Deal the rows into folds; each has the files of its parts under folds/."""
     parts = fold_checked(
-        checked.rows, number, seed=seed, seen_before=seen_before, selection=selection
+        checked.rows,
+        number,
+        seed=seed,
+        seen_before=seen_before,
+        selection=selection,
+        disjoint=disjoint,
     )
     return [
         write_training_set(

@@ -11,6 +11,7 @@ import jinja2
 from tasks.common.errors import InputError
 from tasks.data.audio_paths import path_parts
 from tasks.data.row_reviews import describe_set_apart
+from tasks.data.split import Disjointness
 from tasks.decision import grow_plan_files
 from tasks.decision.grow_plan import AGAINST_FORGETTING
 from tasks.decision.guardrail import GuardrailStatus
@@ -288,7 +289,8 @@ def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
         "Split",
         (
             f"{split['train']} rows to train on{chooses}, {split['validation']} held out, by "
-            f"category, seed {config['seed']}"
+            f"category, seed {config['seed']}, "
+            f"{Disjointness(split.get('disjoint', Disjointness.ROW)).summary}"
         ),
     )
     if (apart := describe_set_apart(record["preflight"].get("set_apart", {}))) is not None:

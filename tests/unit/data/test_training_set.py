@@ -6,10 +6,20 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.manifest import parse_manifest
 from tasks.data.preflight import CheckedRow, preflight
-from tasks.data.training_set import TrainingSet, counts, split_checked, write_training_set
+from tasks.data.split import Disjointness
+from tasks.data.training_set import (
+    TrainingSet,
+    counts,
+    fold_checked,
+    split_checked,
+    write_training_set,
+)
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
 from tests.support import factories
@@ -148,3 +158,22 @@ def test_rows_that_choose_have_a_file_of_their_own(cycle: Path, lower_nemo: Path
     assert not (cycle / "selection.jsonl").exists()
     assert two.validates_on == (two.validation, 2)
     assert two.content != data.content
+
+
+def test_a_split_by_voices_wants_a_voice_of_every_row(cycle: Path, lower_nemo: Path) -> None:
+    """Rows that lack the field are named; with it, no conversation is on two sides."""
+    rows = checked(cycle, lower_nemo)
+    disjoint = Disjointness.CONVERSATION
+    with pytest.raises(InputError, match=r"10 of 10 rows have no conversation_id .*rows 1, 2, 3"):
+        split_checked(rows, fraction=0.2, seed=42, disjoint=disjoint)
+    named = factories.cycle_rows()
+    for number, row in enumerate(named):
+        row["conversation_id"] = number // 2
+    factories.write_rows(cycle / "manifest.jsonl", named)
+    split = split_checked(checked(cycle, lower_nemo), fraction=0.2, seed=42, disjoint=disjoint)
+    conversations = [
+        {(number - 1) // 2 for number in side} for side in (split.train, split.held_out)
+    ]
+    assert not conversations[0] & conversations[1]
+    folds = fold_checked(checked(cycle, lower_nemo), 5, seed=42, disjoint=disjoint)
+    assert [len(fold.validation) for fold in folds] == [2] * 5
