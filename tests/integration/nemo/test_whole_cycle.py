@@ -11,7 +11,8 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 
-from asr_flywheel.demo.dataset import synthesise_cycle
+from asr_flywheel.demo import dataset
+from asr_flywheel.demo.dataset import plan_cycle
 from flows.config import CycleConfig
 from flows.evaluate_cycle import EvaluationConfig, evaluate_cycle
 from flows.finetune_cycle import CycleOutcome, finetune_cycle
@@ -25,14 +26,26 @@ from tasks.stages import evaluate
 from tasks.training import recording_roles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+
+def few(seed: int) -> Sequence[dataset.ClinicalRow]:
+    """The demo's drug rows and every third of the others."""
+    rows = plan_cycle(seed)
+    drugs = [row for row in rows if row.term.category == "drug"]
+    return (*drugs, *[row for row in rows if row.term.category != "drug"][::3])
 
 
 @pytest.fixture(scope="module")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder that holds the cycles, with a Prefect server of its own for the module."""
+    """The folder that holds the cycles, with a Prefect server of its own for the module.
+
+    All of the demo's drugs, so that twenty rows of them choose and twenty judge; of the rest a third.
+    """
     folder = tmp_path_factory.mktemp("clinic")
-    synthesise_cycle(folder / "cycle1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset, "plan_cycle", few)
+        dataset.synthesise_cycle(folder / "cycle1")
     with prefect_test_harness(server_startup_timeout=120):
         yield folder
 
@@ -108,7 +121,7 @@ def test_every_file_is_there_and_the_record_knows_them(outcome: CycleOutcome, cl
     info = json.loads((run / "training_run_info.json").read_text())
     assert info["model_sha256"] == hashing.sha256_file(run / "adapted_model.nemo")
     assert info["epochs"][0]["val_wer"] is not None
-    assert info["dataset"]["rows_loaded"] == info["dataset"]["train_rows"] == 150
+    assert info["dataset"]["rows_loaded"] == info["dataset"]["train_rows"] == 93
 
 
 def test_the_users_manifest_is_untouched(
@@ -179,9 +192,9 @@ def test_rows_that_do_not_judge_chose_what_is_shipped(outcome: CycleOutcome, cli
         for row in read_rows(clinic / "cycle2" / "offline_hyps.jsonl")
     }
     assert {name for name, part in parts.items() if part == "chose"} == chose
-    assert len(chose) == 45
+    assert len(chose) == 27
     roles = recording_roles.read(folder)
-    assert (len(roles.trained), len(roles.chose), len(roles.verdicts)) == (150, 45, 45)
+    assert (len(roles.trained), len(roles.chose), len(roles.verdicts)) == (93, 27, 27)
 
 
 def test_prefect_shows_the_artifacts(outcome: CycleOutcome) -> None:
@@ -228,7 +241,7 @@ def test_the_training_curve_travels_inside_its_artifact(outcome: CycleOutcome) -
     (training,) = [text for key, text in told.items() if key and key.endswith("-training")]
     (cost,) = [text for key, text in told.items() if key and key.endswith("-cost")]
     assert "](data:image/png;base64,iVBOR" in training
-    assert "| 1 | 38 |" in training
+    assert "| 1 | 24 |" in training
     assert " s on CPU |" in cost
 
 
