@@ -7,8 +7,9 @@ one run, on the same rows in memory and with the same normaliser: our tally (the
 pooled WER, canonical KER and all breakdowns) and the same without the canonical view; both again
 with false keywords, near misses and the strict view; jiwer (WER and CER in one call each for all
 rows, which is its fastest way; KER and SER in Python), and a literal reading of the specification
-in pure Python. Then files of several sizes by ``asr-flywheel score``'s own road, with everything
-that it prints.
+in pure Python. Then the same texts with one term a row and with three in a list, and the strict
+view's two ways of reading a text. Then files of several sizes by ``asr-flywheel score``'s own road,
+with everything that it prints.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import sys
 import tempfile
 import time
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -33,13 +34,17 @@ import jiwer
 
 from asr_flywheel.demo.sentence_templates import CARRIERS, CONTEXTS
 from asr_flywheel.demo.terms import TERMS
+from tasks.data.row_terms import RowTerm
 from tasks.data.text_normalizer import normalise
+from tasks.evaluation.clinical_values import read, read_in_full
 from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.hypotheses import Hypothesis, write_hypotheses
 from tasks.evaluation.incremental_scoring import Summary, score_file, summarise, summary_as_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from tasks.evaluation.clinical_values import Reading
 
 ROWS = 20_000
 LITERAL_ROWS = 300
@@ -50,6 +55,12 @@ OURS = "ours, one process"
 WITHOUT = "ours without canonical view"
 ALL = "all figures, one process"
 ALL_WITHOUT = "all without canonical view"
+SINGLE = "three-term texts, one term"
+LISTED = "three-term texts, lists"
+ALL_SINGLE = "all figures, one term"
+ALL_LISTED = "all figures, lists"
+SHORT = "strict view reads, short road"
+FULL = "strict view reads, in full"
 _WORDS = 20
 _MISHEARD = 0.1
 
@@ -104,6 +115,24 @@ def evaluation(n: int, seed: int = 1) -> Iterator[Hypothesis]:
             f"voice_{place % 8}",
             ("clean", "snr_15db", "snr_5db")[place % 3],
             context,
+        )
+
+
+def with_lists(rows: Iterable[Hypothesis], seed: int = 2) -> Iterator[Hypothesis]:
+    """Yield rows whose texts name two more terms, all three in a list."""
+    rng = random.Random(seed)  # noqa: S311 - a benchmark's text
+    for row in rows:
+        more = rng.sample([term for term in TERMS if term.text != row.term], 2)
+        added = " and then ".join(term.text for term in more)
+        heard = " ".join(
+            word if rng.random() > _MISHEARD else f"{word[:3]}ing" for word in added.split()
+        )
+        first = RowTerm(row.term or "", row.entity_category)
+        yield replace(
+            row,
+            ref=f"{row.ref[:-1]} {added}.",
+            hyp=f"{row.hyp} {heard}",
+            terms=(first, *(RowTerm(term.text, term.category) for term in more)),
         )
 
 
@@ -199,6 +228,18 @@ def rows(n: int = ROWS, sizes: Sequence[int] = SIZES) -> Iterator[ScoringRow]:
                 name: partial(summarise, hypotheses, index, canonical=False),
             },
         )
+    listed = list(with_lists(hypotheses))
+    single = [replace(row, terms=()) for row in listed]
+    for with_name, name, index in ((LISTED, SINGLE, None), (ALL_LISTED, ALL_SINGLE, terms)):
+        yield from _time_in_turn(
+            hypotheses,
+            {with_name: partial(summarise, listed, index), name: partial(summarise, single, index)},
+        )
+    texts = [text for row in hypotheses for text in (row.ref, row.hyp)]
+    roads = {SHORT: read.__wrapped__, FULL: read_in_full}
+    yield from _time_in_turn(
+        hypotheses, {name: partial(_read_all, road, texts) for name, road in roads.items()}
+    )
     yield _time_best("jiwer", hypotheses, lambda: by_jiwer(hypotheses))
     yield _time_best(LETTER, first_rows, lambda: by_the_letter(first_rows))
     with tempfile.TemporaryDirectory() as folder:
@@ -207,6 +248,11 @@ def rows(n: int = ROWS, sizes: Sequence[int] = SIZES) -> Iterator[ScoringRow]:
             write_hypotheses(path, evaluation(size))
             yield _time_file(path, size)
             path.unlink()
+
+
+def _read_all(road: Callable[[str], Reading], texts: Iterable[str]) -> None:
+    for text in texts:
+        road(text)
 
 
 def _check(ours: Summary, theirs: dict[str, float]) -> None:
@@ -258,6 +304,9 @@ def main() -> None:
     ours = rates[OURS]
     print(f"canonical view: {rates[WITHOUT] / ours - 1:+.1%} time, the four metrics")
     print(f"canonical view: {rates[ALL_WITHOUT] / rates[ALL] - 1:+.1%} time, all figures")
+    print(f"lists of three: {rates[SINGLE] / rates[LISTED] - 1:+.1%} time, the four metrics")
+    print(f"lists of three: {rates[ALL_SINGLE] / rates[ALL_LISTED] - 1:+.1%} time, all figures")
+    print(f"strict view, short road / in full: {rates[SHORT] / rates[FULL]:.1f} times as fast")
     print(f"ours / jiwer: {ours / rates['jiwer']:.1f}")
     print(f"ours / the letter: {ours / rates[LETTER]:.0f}")
 

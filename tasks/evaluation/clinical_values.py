@@ -70,7 +70,7 @@ def read(text: str) -> Reading:
     # Most hypotheses are nothing but words, which need no pattern to be told apart.
     letters = text.lower().rstrip(" .?!")
     if not (letters.isascii() and letters.replace(" ", "").isalpha()):
-        return _read_divided(divide(text, _unit_words()))
+        return read_in_full(text)
     words = letters.split()
     # A capital at the beginning of a word says nothing; "L knee" begins with an abbreviation.
     capitals = not (text[1:].islower() and text[1:2] != " ") and not text.isupper()
@@ -116,9 +116,13 @@ def _read_plain(text: DividedText, starts: Sequence[int]) -> Reading:
     return Reading(tuple(items), tuple(places), tuple(others), _acronyms(text.written))
 
 
-def _read_divided(text: DividedText) -> Reading:
-    """Read the words, numbers and signs of a text."""
-    grammar = ValueGrammar(text)
+def read_in_full(text: str) -> Reading:
+    """Read the words, numbers and signs of a text one by one, whatever they are.
+
+    Of a text of nothing but words, ``read`` makes the same by a shorter road.
+    """
+    divided = divide(text, _unit_words())
+    grammar = ValueGrammar(divided)
     items: list[Item] = []
     places: list[int] = []
     others: list[str] = []
@@ -126,7 +130,7 @@ def _read_divided(text: DividedText) -> Reading:
     while place < grammar.count:
         parts, place = _parts_at(grammar, place)
         _sort_out(parts, items, places, others)
-    return Reading(tuple(items), tuple(places), tuple(others), _acronyms(text.written))
+    return Reading(tuple(items), tuple(places), tuple(others), _acronyms(divided.written))
 
 
 def _sort_out(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
-from tasks.data import findings
+from tasks.data import canonical_terms, findings
 from tasks.data.field_advice import advise_term, advise_value
 from tasks.data.manifest import BANDWIDTH, GROUP, bandwidth_of, group_of
 from tasks.data.row_schema import CLINICAL_FIELDS
@@ -40,6 +40,13 @@ from tasks.data.term_checks import (
 from tasks.data.text_normalizer import contains_words, normalise, normalise_term
 from tasks.data.transcript_tags import find_tags
 from tasks.data.vocabularies import CATEGORIES, advise, find_spelling
+from tasks.evaluation.result_advice import (
+    advise_encoding,
+    advise_line,
+    advise_part,
+    advise_rows,
+    advise_text,
+)
 from tasks.evaluation.result_shapes import BOM, Shape, find_shape, rename_fields, whole_records
 from tasks.evaluation.row_matching import first_duplicates
 
@@ -365,10 +372,13 @@ def _record(path: Path, row: int, line: bytes) -> dict[str, Any]:
         record = json.loads(line.decode())
     except UnicodeDecodeError as unreadable:
         raise InputError(
-            f"{path}: row {row}: cannot be read as UTF-8 text ({unreadable})."
+            f"{path}: row {row}: cannot be read as UTF-8 text ({unreadable}). "
+            f"Fix: {advise_encoding(line)}."
         ) from unreadable
     except (ValueError, RecursionError) as wrong:
-        raise InputError(f"{path}: row {row}: not JSON ({wrong}).") from wrong
+        raise InputError(
+            f"{path}: row {row}: not JSON ({wrong}). Fix: {advise_line(line)}."
+        ) from wrong
     return _object(path, row, record, has_escapes=b"\\u" in line)
 
 
@@ -416,12 +426,13 @@ def _check(row: int, record: Mapping[str, Any]) -> Iterator[ManifestFinding]:
             "transcribe CYCLE --model MODEL"
         )
         yield _problem("bad-hyp", row, "hyp must be text, not None", fix)
+    elif (fix_of_rows := advise_rows(record)) is not None:
+        yield _problem("rows-in-an-object", row, "the object is no row but holds rows", fix_of_rows)
     else:
         for name in _REQUIRED:
-            if not isinstance(record.get(name), str):
-                fix = 'write audio_filepath, ref and hyp in every row; an empty hypothesis is ""'
-                told = f"{name} must be text, not {record.get(name)!r}"
-                yield _problem(f"bad-{name}", row, told, fix)
+            if not isinstance(value := record.get(name), str):
+                told = f"{name} must be text, not {value!r}"
+                yield _problem(f"bad-{name}", row, told, advise_text(name, value, record))
     for name in CLINICAL_FIELDS:
         value = record.get(name)
         if value is not None and not isinstance(value, str):
@@ -433,7 +444,7 @@ def _check(row: int, record: Mapping[str, Any]) -> Iterator[ManifestFinding]:
     yield from _check_terms(row, record)
     if (part := record.get("part")) not in _PARTS:
         told = f"part must be 'held-out', 'chose', 'trained' or null, not {part!r}"
-        yield _problem("bad-part", row, told, "write one of these words")
+        yield _problem("bad-part", row, told, advise_part(part))
 
 
 def _check_terms(row: int, record: Mapping[str, Any]) -> Iterator[ManifestFinding]:
@@ -450,7 +461,13 @@ def _check_terms(row: int, record: Mapping[str, Any]) -> Iterator[ManifestFindin
         words = normalise_term(term)
         if words and not contains_words(normalise(ref), words):
             told = f"the term does not stand in ref, so that its KER could never be 0 ({term!r})"
-            fix = several_terms(record, term, ref) or advise_term(term, listed=TERMS in record)
+            found = canonical_terms.contains_term(ref, term)
+            spelling = canonical_terms.find_spelling(ref, term) if found else None
+            fix = (
+                f"write the term as the reference does: {spelling!r}"
+                if spelling
+                else several_terms(record, term, ref) or advise_term(term, listed=TERMS in record)
+            )
             yield _problem("term-not-in-ref", row, told, fix)
 
 

@@ -202,9 +202,9 @@ class ScoreAccumulator:
             groups: dict[str | None, list[Occurrence]] = {} if occurrences else {None: []}
             for one in occurrences:
                 groups.setdefault(getattr(one, name), []).append(one)
-            self._parts.setdefault(dimension, []).extend(
-                (value, edits + self._count(group)) for value, group in groups.items()
-            )
+            parts = self._parts.setdefault(dimension, [])
+            for value, group in groups.items():
+                parts.append((value, edits + self._count(group)))
         return (
             tuple(one.term for one in occurrences if one.missed),
             self._count(occurrences),
@@ -215,12 +215,11 @@ class ScoreAccumulator:
         )
 
     def _count(self, occurrences: Sequence[Occurrence]) -> tuple[float, ...]:
-        return (
-            len(occurrences),
-            sum(one.missed for one in occurrences),
-            sum(one.spelling_only for one in occurrences) if self._canonical else 0,
-            bool(occurrences),
-        )
+        missed = spelled = 0
+        for one in occurrences:
+            missed += one.missed
+            spelled += one.spelling_only
+        return len(occurrences), missed, spelled if self._canonical else 0, bool(occurrences)
 
     def flush(self) -> None:
         """Add the buffered rows to the tables."""

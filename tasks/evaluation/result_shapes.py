@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import InputError
+from tasks.evaluation.result_advice import advise_encoding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -92,14 +93,19 @@ def whole_records(path: Path, data: bytes, shape: Shape) -> Iterator[tuple[int, 
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as unreadable:
-        raise InputError(f"{path}: cannot be read as UTF-8 text ({unreadable}).") from unreadable
+        raise InputError(
+            f"{path}: cannot be read as UTF-8 text ({unreadable}). Fix: {advise_encoding(data)}."
+        ) from unreadable
     if shape is Shape.TABLE:
         yield from _table(path, text)
         return
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as wrong:
-        raise InputError(f"{path}: not a JSON array ({wrong}).") from wrong
+        raise InputError(
+            f"{path}: not a JSON array ({wrong}). Fix: correct the JSON at that place, or write "
+            "one JSON object a line."
+        ) from wrong
     if shape is Shape.WRAPPER:
         lists = _wrapped(content)
         if len(lists) > 1:

@@ -176,6 +176,10 @@ _LINES = {
 _SECTIONS = {*_LINES, "look_alike_names", "passed_over", "no_units"}
 
 
+# The one in C is seven times as fast, where PyYAML was built with it.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 @cache
 def strict_table() -> StrictTable:
     """Return the package's table with a site's own.
@@ -246,7 +250,7 @@ def read_table(text: str, name: str) -> StrictTable:
 
 def _load(text: str, name: str) -> Mapping[str, Any]:
     try:
-        sections = yaml.safe_load(text)
+        sections = yaml.load(text, _LOADER)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         raise InputError(f"{name} is not YAML: {error}") from error
     if not isinstance(sections, dict):

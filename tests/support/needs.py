@@ -108,6 +108,7 @@ NEEDS: dict[str, Need] = {
     "compose": _debian("docker-compose", programs=("docker-compose",)),
     "ffmpeg": _debian("ffmpeg", programs=("ffmpeg",)),
     "curl": _debian("curl", programs=("curl",)),
+    "jq": _debian("jq", programs=("jq",)),
     "ps": _debian("procps", programs=("ps",)),
     "rsync": _debian("rsync", programs=("rsync",)),
     "ssh": _debian("openssh-client", programs=("ssh", "ssh-keygen")),

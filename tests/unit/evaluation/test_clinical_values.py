@@ -7,10 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.evaluation import clinical_values
-from tasks.evaluation.clinical_values import critical, read
+from tasks.evaluation.clinical_values import critical, read, read_in_full
 from tasks.evaluation.strict_table import ValueKind, strict_table
 from tasks.evaluation.strict_view import compare
-from tasks.evaluation.text_words import divide
 
 
 @pytest.mark.parametrize(
@@ -168,8 +167,7 @@ SENTENCES = st.lists(WORDS, min_size=1, max_size=7)
 def test_a_text_of_words_is_read_as_any_other_text(words: list[str]) -> None:
     """The short road for texts without digits and signs ends where the long one does."""
     text = " ".join(words)
-    divided = divide(text, clinical_values._unit_words())
-    assert read(text) == clinical_values._read_divided(divided)
+    assert read(text) == read_in_full(text)
 
 
 @given(SENTENCES, SENTENCES)

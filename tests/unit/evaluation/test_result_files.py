@@ -290,6 +290,49 @@ def test_a_wrapped_result_is_told_and_the_contracts_shapes_are_not(tmp_path: Pat
     assert read_results(path)[1].lines() == ()
 
 
+# Answers: lhotse-speech/lhotse#969 (a list), pandas-dev/pandas#31615 (NaN),
+# speechbrain/speechbrain#1917 (None), huggingface/datasets#3016 (names of other tools).
+ANSWERS: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
+    "the n best": ({"hyp": ["start it", "start"]}, 'the first: "start it"', {"hyp": "start it"}),
+    "an object": ({"hyp": {"text": "start it"}}, 'its text alone: "start it"', {"hyp": "start it"}),
+    "a number": ({"hyp": 5}, 'write it as "5"', {"hyp": "5"}),
+    "nothing": ({"hyp": None}, 'where nothing was recognised, ""', {"hyp": ""}),
+    "NaN": ({"hyp": float("nan")}, 'where nothing was recognised, ""', {"hyp": ""}),
+    "a split's name": ({"part": "Held_Out"}, 'write "held-out"', {"part": "held-out"}),
+    "another split's name": ({"part": "train"}, 'write "trained" if', {"part": "trained"}),
+    "another spelling": (
+        {"ref": "take beta blockers", "term": "beta-blockers", "entity_category": "drug"},
+        "as the reference does: 'beta blockers'",
+        {"term": "beta blockers"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("wrong", "fix", "followed"), ANSWERS.values(), ids=list(ANSWERS))
+def test_the_fix_of_an_answer_is_made_from_it(
+    tmp_path: Path, wrong: dict[str, Any], fix: str, followed: dict[str, Any]
+) -> None:
+    """Who writes what it says has a sound row."""
+    path = factories.write_rows(tmp_path / "h.jsonl", [{**ROW, **wrong}])
+    with pytest.raises(InputError) as told:
+        read_hypotheses(path)
+    assert "1 error" in str(told.value)
+    assert fix in str(told.value)
+    factories.write_rows(path, [{**ROW, **wrong, **followed}])
+    assert len(read_hypotheses(path)) == 1
+
+
+def test_names_of_another_tool_are_told_with_ours(tmp_path: Path) -> None:
+    """All three at once."""
+    path = factories.write_rows(
+        tmp_path / "h.jsonl", [{"audio": "a.wav", "sentence": "go", "transcription": "go"}]
+    )
+    with pytest.raises(InputError) as told:
+        read_hypotheses(path)
+    for name, ours in (("audio", "audio_filepath"), ("sentence", "ref"), ("transcription", "hyp")):
+        assert f'rename "{name}" to "{ours}"' in str(told.value)
+
+
 # Windows: handy-computer/transcribe.cpp#119, ggml-org/whisper.cpp#769.
 
 
