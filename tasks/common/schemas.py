@@ -32,6 +32,7 @@ class Schema(StrEnum):
     BOOST = "asr-flywheel-boost/1"
     REVIEW = "asr-flywheel-review/1"
     PURGED = "asr-flywheel-purged/1"
+    EDGE_BUNDLE = "asr-flywheel-edge-bundle/1"
 
     def mark(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the document with its schema as the first key."""

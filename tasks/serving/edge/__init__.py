@@ -1,0 +1,1 @@
+"""Models outside of Riva: ONNX bundles for onnx-asr and sherpa-onnx, and how they are decoded."""

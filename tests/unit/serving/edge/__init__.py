@@ -1,0 +1,1 @@
+"""Unit tests of serving outside of Riva."""

@@ -1,0 +1,121 @@
+"""An edge bundle is opened only if its files are those that were exported."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tasks.common.errors import InputError
+from tasks.models.nemo_archive import Decoder
+from tasks.serving.edge import bundle
+from tasks.serving.edge.bundle import EdgeEngine, Precision
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FIELDS: dict[str, Any] = {
+    "engine": "onnx-asr",
+    "decoder": "ctc",
+    "precision": "fp32",
+    "sample_rate": 16000,
+    "model_name": "clinic",
+    "source_sha256": "0" * 64,
+    "lead_silence": 0,
+    "features": {"n_fft": 512},
+}
+
+
+def write(folder: Path, **other: str) -> Path:
+    """Write a bundle whose files hold their own names."""
+    fields = {**FIELDS, **other}
+    names = bundle.required_names(
+        EdgeEngine(fields["engine"]), Decoder(fields["decoder"]), Precision(fields["precision"])
+    )
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text(name)
+    bundle.write_record(folder, fields, names)
+    return folder
+
+
+def change(folder: Path, **fields: object) -> None:
+    """Write other fields into a bundle's record."""
+    record = json.loads((folder / bundle.BUNDLE_NAME).read_text())
+    (folder / bundle.BUNDLE_NAME).write_text(json.dumps({**record, **fields}))
+
+
+@pytest.mark.parametrize("engine", list(EdgeEngine))
+@pytest.mark.parametrize("decoder", [Decoder.CTC, Decoder.RNNT, Decoder.TDT])
+def test_what_was_written_is_opened(tmp_path: Path, engine: EdgeEngine, decoder: Decoder) -> None:
+    """Engine, decoder, rate and files come back as they were written."""
+    opened = bundle.open_bundle(write(tmp_path / "b", engine=engine, decoder=decoder))
+    assert (opened.engine, opened.decoder, opened.sample_rate) == (engine, decoder, 16000)
+    assert opened.model_type == f"nemo-conformer-{decoder}"
+    assert opened.quantization is None
+    assert opened.bytes == sum(map(len, opened.files))
+
+
+@pytest.mark.parametrize("precision", [Precision.INT8, Precision.STATIC_INT8])
+def test_int8_graphs_have_the_name_that_onnx_asr_looks_for(
+    tmp_path: Path, precision: Precision
+) -> None:
+    """Either kind of int8 is ``quantization="int8"`` to onnx-asr."""
+    opened = bundle.open_bundle(write(tmp_path / "b", precision=precision))
+    assert opened.quantization == "int8"
+    assert "model.int8.onnx" in opened.files
+
+
+def test_a_changed_file_is_refused_by_its_name(tmp_path: Path) -> None:
+    """One other byte in a graph, and the bundle is not opened."""
+    folder = write(tmp_path / "b")
+    (folder / "model.onnx").write_text("model.onny")
+    with pytest.raises(InputError, match=r"model\.onnx: its SHA-256 is .* Fix: copy the whole"):
+        bundle.open_bundle(folder)
+
+
+def test_a_missing_file_is_refused_by_its_name(tmp_path: Path) -> None:
+    """Half a bundle is not opened."""
+    folder = write(tmp_path / "b")
+    (folder / "vocab.txt").unlink()
+    with pytest.raises(InputError, match=r"vocab\.txt: is missing"):
+        bundle.open_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"engine": "riva"}, "is damaged"),
+        ({"decoder": "hybrid"}, "is damaged"),
+        ({"sample_rate": None}, "is damaged"),
+        ({"files": ["model.onnx"]}, "is damaged"),
+        ({"files": {"model.onnx": "0"}}, "lists no vocab.txt"),
+        ({"schema": "asr-flywheel-edge-bundle/2"}, "upgrade asr-flywheel"),
+        ({"schema": "asr-flywheel-run/1"}, "its schema is"),
+    ],
+)
+def test_a_damaged_record_is_refused(
+    tmp_path: Path, fields: dict[str, object], expected: str
+) -> None:
+    """A record of another kind, version or content is an input error."""
+    folder = write(tmp_path / "b")
+    change(folder, **fields)
+    with pytest.raises(InputError, match=expected):
+        bundle.open_bundle(folder)
+
+
+def test_a_file_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
+    """A record cannot name files elsewhere."""
+    folder = write(tmp_path / "b")
+    record = json.loads((folder / bundle.BUNDLE_NAME).read_text())
+    change(folder, files={**record["files"], "../other": "0"})
+    (tmp_path / "other").write_text("")
+    with pytest.raises(InputError, match="no name of a file in it"):
+        bundle.open_bundle(folder)
+
+
+def test_a_folder_without_a_record_is_no_bundle(tmp_path: Path) -> None:
+    """The message says how a bundle is made."""
+    with pytest.raises(InputError, match=r"has no bundle\.json.*handoff CYCLE --format onnx-asr"):
+        bundle.open_bundle(tmp_path)
