@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager, nullcontext
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,8 +25,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tasks.serving.handoff import Accepted, Refusal
+    from tasks.serving.handoff_package import Tuned
 
 app = typer.Typer()
+
+
+class HandoffForm(StrEnum):
+    """What a hand-off is made for."""
+
+    RIVA = "riva"
+    ONNX_ASR = "onnx-asr"
+    SHERPA = "sherpa"
+    ONNX = "onnx"
+
+
 _MANY_LANGUAGES = 5
 
 
@@ -99,9 +112,18 @@ def handoff(
     even_if_not_kept: Annotated[
         bool, typer.Option(help="Hand on a model whose decision was not to keep it.")
     ] = False,
+    form: Annotated[
+        HandoffForm,
+        typer.Option("--format", help="For Riva, or exported for an engine on a CPU."),
+    ] = HandoffForm.RIVA,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="With another --format than riva: an int8 bundle too.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare a tuned model for serving: its card, its decoder, the commands. Exit 3: refused."""
+    if int8 and form is HandoffForm.RIVA:
+        raise InputError("--int8: Riva quantises by itself. Fix: name --format onnx-asr.")
     if sum(one is not None for one in (cycle, model, verify)) != 1:
         raise InputError("handoff: name either a cycle, or --model FILE, or --verify FOLDER.")
     if verify is not None:
@@ -109,15 +131,25 @@ def handoff(
     elif model is not None:
         _describe(model, decoder, as_json=as_json)
     elif cycle is not None:
-        _write(cycle, decoder, out, even_if_not_kept=even_if_not_kept, as_json=as_json)
+        tuned, found = _judge(cycle, decoder, even_if_not_kept=even_if_not_kept, as_json=as_json)
+        if form is HandoffForm.RIVA:
+            _write(tuned, found, out, as_json=as_json)
+        else:
+            _export(tuned, found, form, out, int8=int8, as_json=as_json)
 
 
 def _verify(folder: Path, *, as_json: bool) -> None:
     from tasks.models import purge_marks
     from tasks.serving import handoff_package
+    from tasks.serving.edge.bundle import BUNDLE_NAME
 
     purge_marks.require_accepted(folder / handoff_package.RECORD_NAME, "for serving")
-    checked = handoff_package.verify(folder)
+    if (folder / BUNDLE_NAME).is_file():
+        from tasks.serving.edge import edge_package
+
+        checked = edge_package.verify(folder)
+    else:
+        checked = handoff_package.verify(folder)
     if as_json:
         print_json({"folder": str(folder), "checked": checked})
     else:
@@ -138,14 +170,12 @@ def _describe(model: str, decoder: str | None, *, as_json: bool) -> None:
         typer.echo(f"warning: {warning}")
 
 
-def _write(
-    cycle: Path, decoder: str | None, out: Path | None, *, even_if_not_kept: bool, as_json: bool
-) -> None:
-    from tasks.common import hashing
+def _judge(
+    cycle: Path, decoder: str | None, *, even_if_not_kept: bool, as_json: bool
+) -> tuple[Tuned, Accepted]:
+    """The run's model and how it is served; a refusal ends the program."""
     from tasks.data.cycle_folder import open_cycle
     from tasks.models import purge_marks
-    from tasks.records import audit_log
-    from tasks.records.audit_log import AuditedAct
     from tasks.serving import handoff_package
 
     tuned = handoff_package.find_tuned(open_cycle(cycle))
@@ -154,15 +184,30 @@ def _write(
         handoff_package.judge_tuned(tuned, decoder, even_if_not_kept=even_if_not_kept),
         as_json=as_json,
     )
-    folder = out or tuned.evaluated.path / handoff_package.FOLDER_NAME
-    record = handoff_package.write(tuned, found, folder)
+    return tuned, found
+
+
+def _record_handoff(tuned: Tuned, **facts: str) -> None:
+    from tasks.common import hashing
+    from tasks.records import audit_log
+    from tasks.records.audit_log import AuditedAct
+
     audit_log.record(
         tuned.evaluated.path.parent,
         AuditedAct.HANDOFF,
         tuned.evaluated.path.name,
         model=tuned.model.parent.name,
         model_sha256=hashing.sha256(tuned.model),
+        **facts,
     )
+
+
+def _write(tuned: Tuned, found: Accepted, out: Path | None, *, as_json: bool) -> None:
+    from tasks.serving import handoff_package
+
+    folder = out or tuned.evaluated.path / handoff_package.FOLDER_NAME
+    record = handoff_package.write(tuned, found, folder)
+    _record_handoff(tuned)
     checked = handoff_package.verify(folder)
     if as_json:
         print_json({**found.as_dict(), "folder": str(folder), "record": str(record)})
@@ -173,6 +218,59 @@ def _write(
         f"Next, on the host that will serve: NIM_IMAGE=<a container of {found.target.family}> "
         f"{folder / handoff_package.SCRIPT_NAME}"
     )
+
+
+def _export(
+    tuned: Tuned,
+    found: Accepted,
+    form: HandoffForm,
+    out: Path | None,
+    *,
+    int8: bool,
+    as_json: bool,
+) -> None:
+    from tasks.serving.edge import edge_package
+    from tasks.serving.edge.bundle import EdgeEngine, Precision
+
+    engine = EdgeEngine.SHERPA_ONNX if form is HandoffForm.SHERPA else EdgeEngine(form.value)
+    folders = {Precision.FP32: out or edge_package.folder_of(tuned, engine, Precision.FP32)}
+    if int8:
+        whole = folders[Precision.FP32]
+        folders[Precision.INT8] = whole.with_name(f"{whole.name}-{Precision.INT8.value}")
+
+    def tell(line: str) -> None:
+        typer.echo(line, err=True)
+
+    bundles = edge_package.write(tuned, found, engine, folders, report=tell)
+    _record_handoff(tuned, form=form.value)
+    if as_json:
+        print_json(
+            {
+                **found.as_dict(),
+                "bundles": [{"folder": str(one.folder), **one.record} for one in bundles],
+            }
+        )
+        return
+    for bundle in bundles:
+        typer.echo(f"{bundle.folder}: {bundle.precision.value}, {bundle.bytes / 1e6:.1f} MB")
+        if check := bundle.record.get("check"):
+            typer.echo(
+                f"- {check['engine']}: {check['equal']} of {check['rows']} {check['which']} rows "
+                "have NeMo's text to the letter"
+            )
+        for warning in bundle.record["warnings"]:
+            typer.echo(f"- note: {warning}")
+    if engine is not EdgeEngine.ONNX:
+        typer.echo(
+            f"Next: asr-flywheel validate-serving {_validated_cycle(tuned)} "
+            f"--engine {engine.value} --bundle {bundles[0].folder}"
+        )
+
+
+def _validated_cycle(tuned: Tuned) -> Path:
+    """The cycle whose recordings the evaluation has."""
+    previous = tuned.evaluated.previous
+    return (previous or tuned.evaluated).path
 
 
 def _accepted(found: Accepted | Refusal, *, as_json: bool) -> Accepted:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from tasks.privacy.selection import PurgeSelection
 
-_HANDOFF, _CARD = "handoff.json", "MODEL_CARD.md"
+_HANDOFFS = {"handoff.json": "measured_model_sha256", "bundle.json": "source_sha256"}
+"""The records of hand-offs, and which of their fields is the hash of the model."""
+_CARD = "MODEL_CARD.md"
 _BOOST = "boost.json"
 
 
@@ -116,7 +118,7 @@ def mark_models(
     files: Iterable[Path],
 ) -> list[Path]:
     """Plan the marks of models and of their hand-offs; return the hand-offs' folders."""
-    handoffs = [path for path in files if path.name == _HANDOFF]
+    handoffs = [path for path in files if path.name in _HANDOFFS]
     marked = []
     for model in models:
         mark = _mark_of(model, selection)
@@ -124,7 +126,7 @@ def mark_models(
         for handoff in handoffs:
             text = changes.text(handoff)
             document = json.loads(text) if text else {}
-            if document.get("measured_model_sha256") in model.sha256:
+            if document.get(_HANDOFFS[handoff.name]) in model.sha256:
                 changes.rewrite_json(
                     handoff.with_name(MARK_NAME), mark.as_dict(), "marks the hand-off"
                 )
@@ -214,7 +216,7 @@ def update_hashes(changes: PlannedChanges) -> None:
     for record in sorted({path.parent for path in changes.by_path}):
         folder = record
         for _ in range(2):  # figures/ lies below the record's folder
-            for name in (run_record.RECORD_NAME, _HANDOFF):
+            for name in (run_record.RECORD_NAME, *_HANDOFFS):
                 _update_record(changes, folder / name)
             folder = folder.parent
 

@@ -167,7 +167,7 @@ def write(tuned: Tuned, accepted: Accepted, folder: Path) -> Path:
         for script, text in scripts.items():
             atomic_files.write_text(work / script, text)
             (work / script).chmod(0o755)
-        facts = _gather_facts(tuned, accepted)
+        facts = gather_facts(tuned, accepted)
         atomic_files.write_text(work / CARD_NAME, model_card.render(facts))
         boosting = _write_phrases(tuned, accepted, work)
         lists = () if boosting is None else (PHRASES_NAME, word_boosting.REQUEST_NAME)
@@ -235,7 +235,8 @@ def _link_or_copy(model: Path, place: Path) -> None:
     shutil.copyfile(model, place)
 
 
-def _gather_facts(tuned: Tuned, accepted: Accepted) -> model_card.Facts:
+def gather_facts(tuned: Tuned, accepted: Accepted) -> model_card.Facts:
+    """Gather what a card says of a run's model."""
     evaluated = tuned.evaluated
     return model_card.Facts(
         record=tuned.record,

@@ -38,7 +38,8 @@ class Facts:
         rows: the tuned model's evaluation.
         base: what is known of the base, or None.
         decoder: the model's own.
-        target: how it is served.
+        target: how it is served by Riva.
+        serving: how it is served otherwise; "" for Riva.
     """
 
     record: Mapping[str, Any]
@@ -49,6 +50,7 @@ class Facts:
     base: Base | None
     decoder: str
     target: Target
+    serving: str = ""
 
     @property
     def kept(self) -> bool:
@@ -81,16 +83,20 @@ def render(facts: Facts) -> str:
         "## Limits",
         _list(_limits(facts)),
         "## Serving",
-        (
-            f"`{facts.target.flag}` in a container of the family `{facts.target.family}`: "
-            f"`deploy.sh` has the commands. The containers' names are in {SUPPORT_MATRIX}; the "
-            f"last word on riva-build's options for a model is {DOCUMENTATION} and "
-            "`riva-build … -h` inside the container (it may name the greedy decoder `greedy`). "
-            "Afterwards `asr-flywheel validate-serving` says whether what is served is what was "
-            "measured."
-        ),
+        facts.serving or _describe_riva(facts.target),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _describe_riva(target: Target) -> str:
+    return (
+        f"`{target.flag}` in a container of the family `{target.family}`: "
+        f"`deploy.sh` has the commands. The containers' names are in {SUPPORT_MATRIX}; the "
+        f"last word on riva-build's options for a model is {DOCUMENTATION} and "
+        "`riva-build … -h` inside the container (it may name the greedy decoder `greedy`). "
+        "Afterwards `asr-flywheel validate-serving` says whether what is served is what was "
+        "measured."
+    )
 
 
 def _not_kept(facts: Facts) -> str:

@@ -9,6 +9,7 @@ CI installs the packages, and names in FLYWHEEL_REQUIRED what must be there: abs
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -123,6 +124,11 @@ NEEDS: dict[str, Need] = {
         "pip install --no-deps --target FOLDER cuda-bindings==13.3.1 cuda-pathfinder==1.9.1 "
         "nvidia-cuda-nvrtc==13.3.33, and name it in FLYWHEEL_NVRTC",
         check=lambda: bool(os.environ.get("FLYWHEEL_NVRTC")),
+    ),
+    # What serves without Riva.
+    "edge": Need(
+        "pip install 'clinical-asr-flywheel[edge]'",
+        check=lambda: all(map(importlib.util.find_spec, ("onnx_asr", "sherpa_onnx"))),
     ),
     # The NeMo of the default image.
     "nemo26": Need(

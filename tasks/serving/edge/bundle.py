@@ -1,6 +1,6 @@
-"""An edge bundle: the folder with an exported model that a runtime on a CPU loads.
+"""An edge bundle: the folder with an exported model that an engine on a CPU loads.
 
-``bundle.json`` lies beside the runtime's own files and holds the SHA-256 of each of them.
+``bundle.json`` lies beside the engine's own files and holds the SHA-256 of each of them.
 """
 
 from __future__ import annotations

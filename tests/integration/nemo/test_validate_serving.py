@@ -24,19 +24,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import flows.validate_serving
 from asr_flywheel import cli
-from asr_flywheel.demo import dataset
-from asr_flywheel.demo.dataset import plan_cycle
 from asr_flywheel.demo.terms import TERMS
-from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
-from tasks.evaluation.hypotheses import read_hypotheses, write_hypotheses
+from tasks.evaluation.hypotheses import read_hypotheses
 from tasks.models.catalog import embedded_path
 from tasks.serving import boost_sweep, endpoint_transcription, validation, word_boosting
 from tasks.serving.parity import MismatchKind
 from tasks.serving.riva_client import Client, Endpoint, EndpointSettings, Retry, ServingError
-from tasks.stages import evaluate
-from tests.support import factories, riva_server, secret_search
+from tests.support import evaluated_cycles, factories, riva_server, secret_search
 from tests.support.planted_faults import PLANTED, QUICK, check_named, validate
 from tests.support.riva_server import Faults
 
@@ -54,31 +50,9 @@ KEY = "nvapi-planted-KEY-0123456789"
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every fifth row of the demo's cycle with the embedded base's offline evaluation."""
-    folder = tmp_path_factory.mktemp("demo") / "cycle1"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset, "plan_cycle", lambda seed: plan_cycle(seed)[::5])
-        dataset.synthesise_cycle(folder)
-    evaluate.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def cycle(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixteen rows of it."""
-    folder = tmp_path_factory.mktemp("serving") / "cycle1"
-    (folder / "audio").mkdir(parents=True)
-    rows = atomic_files.read_jsonl(demo / "manifest.jsonl")[::3]
-    for row in rows:
-        shutil.copy(demo / row["audio_filepath"], folder / "audio")
-    atomic_files.write_jsonl(folder / "manifest.jsonl", rows)
-    names = {row["audio_filepath"] for row in rows}
-    offline = read_hypotheses(open_cycle(demo).offline_hyps)
-    write_hypotheses(
-        open_cycle(folder).offline_hyps, [row for row in offline if row.audio_filepath in names]
-    )
-    return folder
+    return evaluated_cycles.copy_rows(demo, tmp_path_factory.mktemp("serving") / "cycle1", 3)
 
 
 @pytest.fixture

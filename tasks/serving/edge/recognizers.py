@@ -1,0 +1,160 @@
+"""A bundle loaded in its engine, and recordings decoded there one by one."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from tasks.common.errors import InputError
+from tasks.models.nemo_archive import Decoder
+from tasks.serving.edge.bundle import EdgeEngine, graph_names
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from tasks.serving.edge.bundle import EdgeBundle
+
+    Samples = npt.NDArray[np.float32]
+
+PACKAGES = {
+    EdgeEngine.ONNX_ASR: "onnx-asr",
+    EdgeEngine.SHERPA_ONNX: "sherpa-onnx",
+    EdgeEngine.ONNX: "onnxruntime",
+}
+SHERPA_HIGH_FREQ = 0.0
+"""Upper edge of the mel bands: half the rate, as NeMo's. Of transducers sherpa-onnx takes 400 Hz
+less by default."""
+
+
+class EdgeRecognizer(Protocol):
+    """A model in an engine."""
+
+    def recognise(self, samples: Samples, rate: int) -> str:
+        """Return the text of one recording.
+
+        Args:
+            samples: from -1 to 1, one channel.
+            rate: in Hz.
+        """
+
+
+def engine_version(engine: EdgeEngine) -> str:
+    """Return the installed version of an engine.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    package = PACKAGES[engine]
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise InputError(
+            f"{package} is not installed in this environment. Fix: pip install "
+            "'clinical-asr-flywheel[edge]'."
+        ) from error
+
+
+def load(
+    bundle: EdgeBundle, *, threads: int = 1, lead_silence: int | None = None
+) -> EdgeRecognizer:
+    """Load a bundle in its engine.
+
+    Args:
+        bundle: for onnx-asr or sherpa-onnx.
+        threads: of one operation.
+        lead_silence: samples of silence before each recording, instead of the bundle's.
+
+    Raises:
+        InputError: the engine is not installed, or the bundle is for none.
+    """
+    engine_version(bundle.engine)
+    lead = bundle.lead_silence if lead_silence is None else lead_silence
+    if bundle.engine is EdgeEngine.ONNX_ASR:
+        return _OnnxAsr(_load_onnx_asr(bundle, threads), lead)
+    if bundle.engine is EdgeEngine.SHERPA_ONNX:
+        return _SherpaOnnx(_load_sherpa(bundle, threads), lead)
+    raise InputError(
+        f"{bundle.folder}: is for programs of your own (engine {bundle.engine.value}); no engine "
+        "here loads it. Fix: `asr-flywheel handoff CYCLE --format onnx-asr`."
+    )
+
+
+def with_silence(samples: Samples, lead: int) -> Samples:
+    """Return a recording with silence before it."""
+    if not lead:
+        return samples
+    return np.concatenate([np.zeros(lead, np.float32), samples])
+
+
+@dataclass(frozen=True, slots=True)
+class _OnnxAsr:
+    model: Any
+    lead: int
+
+    def recognise(self, samples: Samples, rate: int) -> str:
+        lead = self.lead * rate // 16000
+        return str(self.model.recognize(with_silence(samples, lead), sample_rate=rate))
+
+
+def _load_onnx_asr(bundle: EdgeBundle, threads: int) -> Any:  # noqa: ANN401 - onnx-asr's own
+    import onnx_asr  # noqa: PLC0415 - of the extra
+    import onnxruntime  # noqa: PLC0415 - likewise
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnx_asr.load_model(
+        bundle.model_type,
+        bundle.folder,
+        quantization=bundle.quantization,
+        sess_options=options,
+        providers=["CPUExecutionProvider"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _SherpaOnnx:
+    recognizer: Any
+    lead: int
+
+    def recognise(self, samples: Samples, rate: int) -> str:
+        stream = self.recognizer.create_stream()
+        stream.accept_waveform(rate, with_silence(samples, self.lead * rate // 16000))
+        self.recognizer.decode_stream(stream)
+        return str(stream.result.text)
+
+
+def _load_sherpa(bundle: EdgeBundle, threads: int) -> Any:  # noqa: ANN401 - sherpa-onnx's own
+    import sherpa_onnx  # noqa: PLC0415 - of the extra
+    from sherpa_onnx.lib._sherpa_onnx import OfflineRecognizer  # noqa: PLC0415 - likewise
+
+    graphs = [
+        str(bundle.folder / name)
+        for name in graph_names(bundle.engine, bundle.decoder, bundle.precision)
+    ]
+    common = {"tokens": str(bundle.folder / "tokens.txt"), "num_threads": threads}
+    if bundle.decoder is Decoder.CTC:
+        model = sherpa_onnx.OfflineModelConfig(
+            nemo_ctc=sherpa_onnx.OfflineNemoEncDecCtcModelConfig(model=graphs[0]),
+            model_type="nemo_ctc",
+            **common,
+        )
+    else:
+        encoder, decoder, joiner = graphs
+        model = sherpa_onnx.OfflineModelConfig(
+            transducer=sherpa_onnx.OfflineTransducerModelConfig(
+                encoder_filename=encoder, decoder_filename=decoder, joiner_filename=joiner
+            ),
+            model_type="nemo_transducer",
+            **common,
+        )
+    features = sherpa_onnx.FeatureExtractorConfig(
+        sampling_rate=bundle.sample_rate,
+        feature_dim=int(bundle.features["nfilt"]),
+        high_freq=float(bundle.record.get("high_freq", SHERPA_HIGH_FREQ)),
+    )
+    config = sherpa_onnx.OfflineRecognizerConfig(feat_config=features, model_config=model)
+    # The package's own methods, one for each kind of model, take no edge of the mel bands.
+    return OfflineRecognizer(config)
