@@ -29,6 +29,7 @@ from asr_flywheel.commands import (
 from asr_flywheel.options import EXIT_BAD_INPUT, EXIT_FAILED
 from asr_flywheel.run_server import PATIENCE_S, TIMEOUT_SETTING
 from tasks.common.errors import FlywheelError, InputError
+from tasks.common.telemetry import forbid_telemetry
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,10 +50,7 @@ def main() -> None:
     """Run the command line; what the user can mend is printed without a traceback."""
     # The stages print their own lines; Prefect's console log would repeat them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    # A clinic's machine calls nobody: the server that a run starts for itself would send telemetry,
-    # and so would Prefect's client.
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
+    forbid_telemetry()
     # On a busy host the run's own server needs longer than Prefect's 20 s; one that ends is seen.
     os.environ.setdefault(TIMEOUT_SETTING, str(PATIENCE_S))
     # What a run has loaded is not searched for cycles once more while the interpreter ends: half a
