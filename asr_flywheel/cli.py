@@ -22,6 +22,7 @@ from asr_flywheel.commands import (
     rent,
     report,
     run,
+    serve,
     serving,
     site,
     stages,
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 # Without a name of their own, their commands are this program's.
 GROUPS = (
-    *(stages, exchange, boost, run, rent, report, archive, privacy, serving, site, doctor),
+    *(stages, exchange, boost, run, rent, report, archive, privacy, serve, serving, site, doctor),
     rehearse,
 )
 for group in GROUPS:

@@ -14,6 +14,7 @@ from hypothesis import settings
 from prefect.settings import PREFECT_HOME, temporary_settings
 from xdist.scheduler import LoadScopeScheduling
 
+from tasks.common.telemetry import forbid_telemetry
 from tasks.models.catalog import embedded_path
 from tasks.training.recipes import Recipe
 from tests.support import factories, loopback_ssh, needs, prefect_site, stub_programs, tiny_training
@@ -30,6 +31,8 @@ settings.register_profile("default", deadline=None, derandomize=True, max_exampl
 settings.register_profile("nightly", deadline=None, derandomize=True, max_examples=500)
 settings.load_profile("default")  # --hypothesis-profile=nightly comes after it
 
+# The tests' own process imports onnxruntime too.
+forbid_telemetry()
 TESTS = Path(__file__).parent
 # What the session makes once is shared by the tests of one process.
 _ON_THE_SITE = ("test_ui.py", "test_rent.py")

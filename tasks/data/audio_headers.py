@@ -58,20 +58,29 @@ def wav_facts(path: Path) -> HeaderFacts | None:
     libsndfile corrects its own figure by the size of the file, so that it never tells that a WAV
     was cut short.
     """
-    size = path.stat().st_size
     with path.open("rb") as stream:
-        if struct.unpack("<4s4x4s", stream.read(12).ljust(12, b"\0")) != (b"RIFF", b"WAVE"):
-            return None
-        frame_bytes = 0
-        while len(header := stream.read(_CHUNK_HEADER_BYTES)) == _CHUNK_HEADER_BYTES:
-            name, chunk_bytes = struct.unpack("<4sI", header)
-            if name == b"data":
-                return _data_facts(stream, size, chunk_bytes, frame_bytes)
-            body = stream.read(chunk_bytes + chunk_bytes % 2)
-            if name == b"fmt " and len(body) >= 14:  # noqa: PLR2004 - up to the frame's size
-                tag, frame_bytes = struct.unpack_from("<H10xH", body)
-                if tag not in _FIXED_SIZE_FORMATS:
-                    return HeaderFacts()
+        return wav_stream_facts(stream, path.stat().st_size)
+
+
+def wav_stream_facts(stream: BinaryIO, size: int) -> HeaderFacts | None:
+    """Return what a WAV's header says; None for another format.
+
+    Args:
+        stream: the WAV's bytes, from its first on.
+        size: number of bytes.
+    """
+    if struct.unpack("<4s4x4s", stream.read(12).ljust(12, b"\0")) != (b"RIFF", b"WAVE"):
+        return None
+    frame_bytes = 0
+    while len(header := stream.read(_CHUNK_HEADER_BYTES)) == _CHUNK_HEADER_BYTES:
+        name, chunk_bytes = struct.unpack("<4sI", header)
+        if name == b"data":
+            return _data_facts(stream, size, chunk_bytes, frame_bytes)
+        body = stream.read(chunk_bytes + chunk_bytes % 2)
+        if name == b"fmt " and len(body) >= 14:  # noqa: PLR2004 - up to the frame's size
+            tag, frame_bytes = struct.unpack_from("<H10xH", body)
+            if tag not in _FIXED_SIZE_FORMATS:
+                return HeaderFacts()
     return HeaderFacts()
 
 

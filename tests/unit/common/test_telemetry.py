@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-
-import pytest
+from typing import TYPE_CHECKING
 
 from tasks.common.telemetry import forbid_telemetry
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_a_user_s_own_setting_stays(monkeypatch: pytest.MonkeyPatch) -> None:
