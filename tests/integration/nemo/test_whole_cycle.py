@@ -40,7 +40,7 @@ def few(seed: int) -> Sequence[dataset.ClinicalRow]:
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder that holds the cycles, with a Prefect server of its own for the module.
 
-    All of the demo's drugs, so that twenty rows of them choose and twenty judge; of the rest a third.
+    All of its drugs, so that twenty rows of them choose and twenty judge, and a third of the rest.
     """
     folder = tmp_path_factory.mktemp("clinic")
     with pytest.MonkeyPatch.context() as patch:
