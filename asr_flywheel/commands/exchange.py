@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,7 @@ from asr_flywheel.options import (
     BaseOption,
     CycleArgument,
     JsonOption,
+    MaxDurationOption,
     SeedOption,
     TrustOption,
     print_json,
@@ -21,10 +24,14 @@ from tasks.common.errors import InputError
 from tasks.data.importers.import_settings import ChannelRule
 from tasks.data.importers.source_rows import ReadOptions
 from tasks.data.labelling.sheet_files import LOCAL_FILES
+from tasks.models.catalog import EMBEDDED
 from tasks.transcription.variants import DEFAULT_VARIANTS, MOST_VARIANTS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tasks.data.importers.importing import ImportSummary
+    from tasks.stages.long_recordings import LongRowCutter
 
 app = typer.Typer()
 
@@ -43,7 +50,7 @@ def import_command(
         typer.Option(
             "--format",
             help="auto, nemo, table, kaldi, lhotse, hf-disk, hf-audiofolder, common-voice, "
-            "textgrid, eaf, stm, ctm, subtitles, sheet or label-studio.",
+            "textgrid, eaf, stm, ctm, subtitles, sheet, label-studio or text.",
         ),
     ] = "auto",
     column: Annotated[
@@ -78,6 +85,29 @@ def import_command(
         str,
         typer.Option(help="refuse: a faulty row stops the import; leave-out: it is listed apart."),
     ] = _REFUSE,
+    cut: Annotated[
+        bool,
+        typer.Option(
+            "--cut",
+            help="Cut recordings that are longer than a row may be, at pauses, by aligning their "
+            "transcripts.",
+        ),
+    ] = False,
+    cut_base: Annotated[
+        str, typer.Option("--cut-base", help="The base that aligns: one with a CTC decoder.")
+    ] = EMBEDDED,
+    max_duration: MaxDurationOption = None,
+    terms: Annotated[
+        Path | None,
+        typer.Option("--terms", help="A table of terms: no cut is made within one of them."),
+    ] = None,
+    least_score: Annotated[
+        float | None,
+        typer.Option(
+            "--least-score", min=0, max=1, help="Cut rows with a lower score are set apart."
+        ),
+    ] = None,
+    trust: TrustOption = False,
     check: Annotated[
         bool, typer.Option(help="Check level, silence and speech of each row, as preflight does.")
     ] = True,
@@ -111,6 +141,14 @@ def import_command(
         if asks and not typer.confirm("Are these the columns?", default=True, err=True):
             raise InputError("the columns are others. Fix: name them with --column FIELD=COLUMN.")
 
+    say = partial(typer.echo, err=True)
+    cutter = None
+    if cut:
+        cutter = _cutter(cut_base, max_duration, terms, least_score, trust=trust, say=say)
+    elif given := _given(
+        {"--max-duration": max_duration, "--terms": terms, "--least-score": least_score}
+    ):
+        raise InputError(f"{given} without --cut has no meaning. Fix: add --cut, or leave it out.")
     settings = ImportSettings(
         format=None if format_name == "auto" else format_name,
         reading=ReadOptions(
@@ -125,11 +163,10 @@ def import_command(
         seed=seed,
         leave_out=faulty == _LEAVE_OUT,
         check=check,
-        **({} if workers is None else {"workers": workers}),
+        workers=workers or os.cpu_count() or 1,
+        cutter=cutter,
     )
-    summary = import_source(
-        source, cycle, settings, command=sys.argv, report=lambda line: typer.echo(line, err=True)
-    )
+    summary = import_source(source, cycle, settings, command=sys.argv, report=say)
     audit_log.record(
         cycle.absolute().parent,
         AuditedAct.IMPORT,
@@ -143,6 +180,40 @@ def import_command(
     _print_summary(cycle, summary)
 
 
+def _given(options: dict[str, object]) -> str:
+    """Return the names of the options that were given."""
+    return ", ".join(name for name, value in options.items() if value is not None)
+
+
+def _cutter(
+    base: str,
+    max_duration: float | None,
+    terms: Path | None,
+    least_score: float | None,
+    *,
+    trust: bool,
+    say: Callable[[str], None],
+) -> LongRowCutter:
+    """Return what cuts long recordings, once the base and this environment are known to do."""
+    from tasks.data.labelling.formulary import read_terms_table
+    from tasks.data.labelling.term_matcher import TermMatcher
+    from tasks.models import catalog
+    from tasks.runtimes import hardware
+    from tasks.runtimes.local import LocalRuntime
+    from tasks.stages.long_recordings import LEAST_SCORE, CutSettings, LongRowCutter
+    from tasks.training.recipes import recipe
+
+    settings = CutSettings(
+        catalog.resolve(base, trust=trust),
+        max_duration or recipe(DEFAULTS.recipe).max_duration,
+        LEAST_SCORE if least_score is None else least_score,
+        None if terms is None else TermMatcher(read_terms_table(terms).terms),
+    )
+    runtime = LocalRuntime(hardware.detect(), trust=trust)
+    runtime.check(say)
+    return LongRowCutter(settings, runtime)
+
+
 def _print_summary(cycle: Path, summary: ImportSummary) -> None:
     changes = ", ".join(f"{name}: {count}" for name, count in sorted(summary.changes.items()))
     typer.echo(
@@ -153,6 +224,19 @@ def _print_summary(cycle: Path, summary: ImportSummary) -> None:
         typer.echo(f"{summary.resumed} rows were there from an import that had been stopped")
     if summary.left_out:
         typer.echo(f"{summary.left_out} faulty rows are left out: import_left_out.jsonl")
+    if summary.cut:
+        typer.echo(
+            f"{summary.cut} long recordings are cut into rows, of which {summary.set_apart} are "
+            f"set apart, since their text may not be what was said. Hear them: "
+            f"{cycle / 'import_set_apart.csv'}"
+            if summary.set_apart
+            else f"{summary.cut} long recordings are cut into rows"
+        )
+    if summary.without_transcript_s:
+        typer.echo(
+            f"{summary.without_transcript_s:.0f} s of speech have no transcript and are in no row: "
+            "import_cuts.json says where"
+        )
     if summary.narrow:
         typer.echo(
             f"{summary.narrow} rows are of a telephone's bandwidth (bandwidth: narrow): a model "

@@ -56,6 +56,11 @@ class Decoder(StrEnum):
         return self is not Decoder.CTC
 
     @property
+    def has_ctc(self) -> bool:
+        """Whether a CTC head is among the model's decoders."""
+        return self not in (Decoder.RNNT, Decoder.TDT)
+
+    @property
     def is_tdt(self) -> bool:
         """Whether the transducer predicts durations, whose loss needs CUDA."""
         return self in (Decoder.TDT, Decoder.HYBRID_TDT_CTC)

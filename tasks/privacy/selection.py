@@ -16,6 +16,7 @@ from tasks.data import audio_probe
 from tasks.data.audio_paths import path_parts
 from tasks.data.audio_probe import AudioFacts
 from tasks.data.cycle_folder import cycle_number
+from tasks.data.importers.staging import SET_APART
 from tasks.privacy import clinic_files
 from tasks.privacy.keyed_hashes import keyed_hash
 from tasks.privacy.phrases import split_words
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from tasks.data.cycle_folder import Cycle
 
-_MANIFESTS = frozenset(("manifest.jsonl", "general.jsonl"))
+_MANIFESTS = frozenset(("manifest.jsonl", "general.jsonl", SET_APART))
 _PROVENANCE = "provenance.jsonl"
 _SAID = frozenset(
     (*TEXT_KEYS, "hyp", "hyp_without_phrases", "pred_text", "hypothesis", "served", "offline")
@@ -96,7 +97,8 @@ def select(
         InputError: no row is meant, or several are by a name.
     """
     rows = list(_read_manifests(files))
-    own = [row for row in rows if row.manifest == cycle.manifest]
+    apart = cycle.manifest.with_name(SET_APART)
+    own = [row for row in rows if row.manifest in {cycle.manifest, apart}]
     if voice is not None:
         chosen = [row for row in rows if row.fields.get("voice_id") == voice]
         label = voice

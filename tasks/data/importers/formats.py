@@ -15,6 +15,7 @@ from tasks.data.importers import (
     labelling_sheet,
     lhotse_manifest,
     nemo_manifest,
+    plain_text,
     subtitles,
     table,
     textgrid,
@@ -68,6 +69,7 @@ FORMATS = (
     SourceFormat("label-studio", "tasks of Label Studio", label_studio.detect, label_studio.read),
     SourceFormat("sheet", "a labelling sheet", labelling_sheet.detect, labelling_sheet.read),
     SourceFormat("table", "a CSV, TSV or XLSX table", table.detect, table.read),
+    SourceFormat("text", "plain texts beside audio", plain_text.detect, plain_text.read),
 )
 NAMES = tuple(source_format.name for source_format in FORMATS)
 

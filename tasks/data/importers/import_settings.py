@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks.data.importers.source_rows import ReadOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from tasks.data.importers.source_rows import Found
+    from tasks.data.importers.staging import Staging
 
 SEED = 42
 
@@ -36,6 +39,37 @@ class ChannelRule:
         return ",".join(parts)
 
 
+SCORE = "alignment_score"
+"""The field of a row that was cut: from 0 to 1, how surely its text is what was heard."""
+
+
+class RowCutter(Protocol):
+    """Cuts rows that are too long. It aligns their transcripts where a model can run."""
+
+    @property
+    def least_score(self) -> float:
+        """Rows with a lower score are set apart."""
+
+    def cut(
+        self,
+        rows: Iterable[Found],
+        settings: ImportSettings,
+        place: Staging,
+        report: Callable[[str], None],
+    ) -> None:
+        """Find the cuts of all long rows; what an import that was stopped had found is kept.
+
+        Raises:
+            InputError: a recording cannot be cut.
+        """
+
+    def divide(self, rows: Iterable[Found]) -> Iterator[Found]:
+        """Yield the rows, and in the place of a long one those that it was cut into."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return how the rows were cut, and what was heard without a transcript."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImportSettings:
     """How a corpus is imported.
@@ -48,6 +82,7 @@ class ImportSettings:
         leave_out: leave faulty rows out, instead of refusing the source.
         check: check the converted recordings as preflight does.
         workers: threads that convert.
+        cutter: cuts rows that are too long; None leaves every row as it is.
     """
 
     format: str | None = None
@@ -57,3 +92,4 @@ class ImportSettings:
     leave_out: bool = False
     check: bool = True
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    cutter: RowCutter | None = None

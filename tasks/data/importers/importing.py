@@ -6,9 +6,10 @@ So memory does not grow with the corpus, and a broken one is refused before any 
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +21,16 @@ from tasks.data.canonical import canonical
 from tasks.data.cycle_folder import cycle_number
 from tasks.data.importers import formats, staging
 from tasks.data.importers.audio_conversion import RATE
+from tasks.data.importers.import_settings import SCORE
 from tasks.data.importers.row_checks import check_rows, refusal
 from tasks.data.importers.row_conversion import convert_rows, fault_entry
+from tasks.data.importers.set_apart import write_set_apart
 from tasks.data.importers.source_rows import SKIP_FIX, RowFault
 from tasks.data.manifest import BANDWIDTH
 from tasks.data.preflight import preflight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from tasks.data.importers.formats import SourceFormat
     from tasks.data.importers.import_settings import ImportSettings
@@ -51,6 +54,9 @@ class ImportSummary:
         narrow: rows of at most 8 kHz.
         clipped: rows with samples that full scale limited.
         warnings: what the check found that does not stop a run.
+        cut: long recordings that were cut into rows.
+        set_apart: rows of these whose text may not be what was said.
+        without_transcript_s: seconds of these in which something is said that no text has.
     """
 
     format: str
@@ -62,6 +68,9 @@ class ImportSummary:
     narrow: int
     clipped: int
     warnings: tuple[str, ...] = ()
+    cut: int = 0
+    set_apart: int = 0
+    without_transcript_s: float = 0.0
 
 
 def import_source(
@@ -102,6 +111,13 @@ def import_source(
     report(f"reading {source} as {source_format.name}: {source_format.title}")
     total = check_rows(source, source_format, settings)
     with staging.open_staging(target) as place:
+        if (cutter := settings.cutter) is not None:
+            cutter.cut(source_format.read(source, settings.reading), settings, place, report)
+            plain = source_format.read
+            source_format = replace(
+                source_format, read=lambda path, options: cutter.divide(plain(path, options))
+            )
+            total = check_rows(source, source_format, settings)
         resumed = convert_rows(source, source_format, settings, place, total, report)
         return _finish(source, source_format, settings, place, command, resumed)
 
@@ -118,54 +134,32 @@ def _finish(
     left_out = {entry["number"]: entry for entry in place.entries() if "fault" in entry}
     conflicts = dict(_conflicting(place.entries()))
     _leave_out_or_refuse(source, settings, place, conflicts, left_out)
-    manifest = place.content / staging.MANIFEST
-    _write_rows(place, left_out)
+    apart = _find_set_apart(source, place, settings)
+    _write_rows(place, left_out, apart)
     warnings: tuple[str, ...] = ()
     if settings.check:
-        result = preflight(manifest, AudioLimits(RATE), None)
-        numbers = [entry["number"] for entry in place.entries() if entry["number"] not in left_out]
-        places = {entry["number"]: entry["place"] for entry in place.entries()}
-        errors: dict[int, RowFault] = {}
-        notes = []
-        for finding in result.findings:
-            is_ours = finding.row is not None and not finding.code.startswith(_NOT_OURS)
-            if finding.severity is findings.Severity.ERROR and is_ours and finding.row:
-                number = numbers[finding.row - 1]
-                errors.setdefault(
-                    number,
-                    RowFault(places[number], finding.problem, f"{finding.fix}, {SKIP_FIX}"),
-                )
-            else:
-                notes.append(finding)
-        warnings = tuple(findings.summarise(notes).splitlines())
+        errors, warnings = _check_recordings(place, {*left_out, *apart})
         if errors:
             _leave_out_or_refuse(source, settings, place, errors, left_out)
-            _write_rows(place, left_out)
-    counts: dict[str, int] = {}
-    rows = narrow = clipped = 0
-    seconds = 0.0
-    for entry in place.entries():
-        if entry["number"] in left_out:
-            continue
-        rows += 1
-        seconds += entry["duration"]
-        change = entry["provenance"]["change"]
-        counts[change] = counts.get(change, 0) + 1
-        narrow += BANDWIDTH in entry["record"]
-        clipped += entry["provenance"]["clipped_samples"] > 0
-    if not rows:
-        raise InputError(f"{source}: every row is faulty, so that nothing is left to import.")
-    summary = ImportSummary(
-        source_format.name,
-        rows,
-        len(left_out),
-        round(seconds, 3),
-        resumed,
-        counts,
-        narrow,
-        clipped,
-        warnings,
+            _write_rows(place, left_out, apart)
+    apart -= left_out.keys()
+    cuts = {} if settings.cutter is None else settings.cutter.describe()
+    summary = replace(
+        _summarise(place, source_format.name, {*left_out, *apart}),
+        left_out=len(left_out),
+        resumed=resumed,
+        warnings=warnings,
+        cut=len(cuts.get("recordings", ())),
+        set_apart=len(apart),
+        without_transcript_s=round(_seconds_without_transcript(cuts), 1),
     )
+    if not summary.rows:
+        raise InputError(f"{source}: every row is faulty, so that nothing is left to import.")
+    if cuts:
+        atomic_files.write_json(place.content / staging.CUTS, cuts)
+    if apart:
+        rows = (entry for entry in place.entries() if entry["number"] in apart)
+        write_set_apart(place.content / staging.SET_APART, rows)
     _write_about(source, settings, place, command, summary)
     if left_out:
         atomic_files.write_jsonl(
@@ -178,6 +172,53 @@ def _finish(
     _remove_strays(place, left_out)
     place.publish()
     return summary
+
+
+def _check_recordings(
+    place: Staging, not_rows: Container[int]
+) -> tuple[dict[int, RowFault], tuple[str, ...]]:
+    """Check the recordings of the manifest as preflight does; return faulty rows and warnings."""
+    result = preflight(place.content / staging.MANIFEST, AudioLimits(RATE), None)
+    numbers = [entry["number"] for entry in place.entries() if entry["number"] not in not_rows]
+    places = {entry["number"]: entry["place"] for entry in place.entries()}
+    errors: dict[int, RowFault] = {}
+    notes = []
+    for finding in result.findings:
+        is_ours = finding.row is not None and not finding.code.startswith(_NOT_OURS)
+        if finding.severity is findings.Severity.ERROR and is_ours and finding.row:
+            number = numbers[finding.row - 1]
+            errors.setdefault(
+                number,
+                RowFault(places[number], finding.problem, f"{finding.fix}, {SKIP_FIX}"),
+            )
+        else:
+            notes.append(finding)
+    return errors, tuple(findings.summarise(notes).splitlines())
+
+
+def _summarise(place: Staging, name: str, not_rows: Container[int]) -> ImportSummary:
+    """Count what the rows of the manifest are."""
+    counts: dict[str, int] = {}
+    rows = narrow = clipped = 0
+    seconds = 0.0
+    for entry in place.entries():
+        if entry["number"] in not_rows:
+            continue
+        rows += 1
+        seconds += entry["duration"]
+        change = entry["provenance"]["change"]
+        counts[change] = counts.get(change, 0) + 1
+        narrow += BANDWIDTH in entry["record"]
+        clipped += entry["provenance"]["clipped_samples"] > 0
+    return ImportSummary(name, rows, 0, round(seconds, 3), 0, counts, narrow, clipped)
+
+
+def _seconds_without_transcript(cuts: Mapping[str, Any]) -> float:
+    return sum(
+        float(end - start)
+        for recording in cuts.get("recordings", ())
+        for start, end in recording["without_transcript"]
+    )
 
 
 def _leave_out_or_refuse(
@@ -215,12 +256,38 @@ def _conflicting(entries: Iterable[dict[str, Any]]) -> Iterator[tuple[int, RowFa
             )
 
 
-def _write_rows(place: Staging, left_out: dict[int, dict[str, Any]]) -> None:
+def _find_set_apart(source: Path, place: Staging, settings: ImportSettings) -> set[int]:
+    """Return the numbers of the rows whose text may not be what was said.
+
+    Raises:
+        InputError: all rows are so.
+    """
+    if (cutter := settings.cutter) is None:
+        return set()
+    sound = [entry for entry in place.entries() if "fault" not in entry]
+    apart = {
+        entry["number"]
+        for entry in sound
+        if entry["record"].get(SCORE, math.inf) < cutter.least_score
+    }
+    if apart and len(apart) == len(sound):
+        raise InputError(
+            f"{source}: no row's text was heard in its recording: all {len(apart)} score under "
+            f"{cutter.least_score:g}. Fix: put each transcript beside its own recording, or name "
+            "a base that hears such speech with --cut-base."
+        )
+    return apart
+
+
+def _write_rows(place: Staging, left_out: Container[int], apart: Container[int]) -> None:
+    """Write the manifest, and the provenance of its rows and of those that are set apart."""
+
     def kept() -> Iterator[dict[str, Any]]:
         return (entry for entry in place.entries() if entry["number"] not in left_out)
 
     atomic_files.write_jsonl(
-        place.content / staging.MANIFEST, (entry["record"] for entry in kept())
+        place.content / staging.MANIFEST,
+        (entry["record"] for entry in kept() if entry["number"] not in apart),
     )
     atomic_files.write_jsonl(
         place.content / staging.PROVENANCE, (entry["provenance"] for entry in kept())
@@ -251,6 +318,8 @@ def _write_about(
             "changes": summary.changes,
             "narrow": summary.narrow,
             "clipped": summary.clipped,
+            "cut": summary.cut,
+            "set_apart": summary.set_apart,
             "manifest_sha256": hashing.sha256_file(place.content / staging.MANIFEST),
         },
     )

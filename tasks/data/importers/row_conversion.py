@@ -32,7 +32,7 @@ _GROUPS_IN_FLIGHT = 8
 _REPORT_EVERY_S = 5.0
 
 
-def _key(row: SourceRow, settings: ImportSettings) -> str:
+def row_key(row: SourceRow, settings: ImportSettings) -> str:
     """Return a hash of all that a row's conversion depends on."""
     stat = row.recording.path.stat()
     return hashing.fingerprint(
@@ -135,7 +135,7 @@ def _units(
         if isinstance(found, RowFault) or fault is not None:
             entry = fault_entry(row_number, "", fault or RowFault("", "", ""))
         else:
-            task = _Task(row_number, _key(found, settings), found)
+            task = _Task(row_number, row_key(found, settings), found)
             if _is_done(task, before, place):
                 entry = {**before, "place": found.place, "resumed": True}
         is_other = bool(group and task and group[-1].row.recording != task.row.recording)

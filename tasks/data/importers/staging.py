@@ -29,7 +29,9 @@ AUDIO, MANIFEST, PROVENANCE, ABOUT, LEFT_OUT = (
     "import.json",
     "import_left_out.jsonl",
 )
-WRITTEN = (AUDIO, PROVENANCE, ABOUT, LEFT_OUT, MANIFEST)
+SET_APART, CUTS = "import_set_apart.csv", "import_cuts.json"
+"""Rows whose text may not be what was said, and what cutting found of each long recording."""
+WRITTEN = (AUDIO, PROVENANCE, ABOUT, LEFT_OUT, SET_APART, CUTS, MANIFEST)
 """What an import writes; the manifest comes last and marks a complete one."""
 _FILES_A_FOLDER = 1000
 

@@ -13,6 +13,9 @@ from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.cycle_lock import CycleBusyError, lock_cycle
+from tasks.data.importers.import_settings import SCORE
+from tasks.data.importers.set_apart import write_set_apart
+from tasks.data.importers.staging import SET_APART
 from tasks.models import purge_marks
 from tasks.privacy import purge, purge_journal_file
 from tasks.privacy.keyed_hashes import KEY_NAME, forget_key, keyed_hash, purged_before, read_key
@@ -224,3 +227,25 @@ def test_what_nobody_has_is_refused(tmp_path: Path, asked: dict[str, str], named
     cycle = purge_cases.make_clinic(tmp_path)
     with pytest.raises(InputError, match=named):
         purge.plan_purge(purge_cases.request(cycle, **asked), {}, dry=True)
+
+
+@pytest.mark.parametrize("named", ["recording", "voice"])
+def test_rows_that_an_import_set_apart_go_with_their_recording(tmp_path: Path, named: str) -> None:
+    """They are in no manifest, and were cut from the same recording or are of the same voice."""
+    cycle = purge_cases.make_clinic(tmp_path)
+    factories.write_wav(cycle / "audio/7.wav", 0.1, seed=7)
+    said = "mister heffalump was not sure of this"
+    record = {"audio_filepath": "audio/7.wav", "text": said, "voice_id": "doctor-0"}
+    entry = {"number": 4, "place": "visit.txt", "record": {**record, SCORE: 0.1, "duration": 0.1}}
+    write_set_apart(cycle / SET_APART, [entry])
+    origins = [
+        {"audio_filepath": f"audio/{n}.wav", "recording": f"/source/{name}.wav"}
+        for n, name in ((0, "visit"), (1, "other"), (7, "visit"))
+    ]
+    factories.write_rows(cycle / "provenance.jsonl", origins)
+    purge_it(
+        cycle, **({"recording": "visit.wav"} if named == "recording" else {"voice": "doctor-0"})
+    )
+    assert not (cycle / "audio/7.wav").exists()
+    assert said not in (cycle / SET_APART).read_text()
+    assert purge_cases.read_rows(cycle / "manifest.jsonl")[0] == purge_cases.STAYS
