@@ -104,6 +104,16 @@ TrustField = Annotated[
 ]
 
 
+NoTextsField = Annotated[
+    bool,
+    Field(
+        title="No texts",
+        description="Logs and artifacts have counts, numbers of rows and codes in the place of "
+        "texts; also if the worker has ASR_FLYWHEEL_NO_TEXTS=1.",
+    ),
+]
+
+
 class CycleConfig(BaseModel):
     """One run of the flywheel on one cycle."""
 
@@ -330,12 +340,7 @@ class CycleConfig(BaseModel):
     )
 
     when_busy: WhenBusyField = WhenBusy.REFUSE
-    no_texts: bool = Field(
-        False,
-        title="No texts",
-        description="Logs and artifacts have counts, numbers of rows and codes in the place of "
-        "texts; also if the worker has ASR_FLYWHEEL_NO_TEXTS=1.",
-    )
+    no_texts: NoTextsField = False
     no_audio: bool = Field(
         False,
         title="No audio",

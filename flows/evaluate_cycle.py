@@ -17,6 +17,7 @@ from flows.config import (
     ContainerField,
     CycleConfig,
     CycleField,
+    NoTextsField,
     RuntimeField,
     RuntimeName,
     ShardsField,
@@ -25,6 +26,7 @@ from flows.config import (
     WhenBusyField,
     audio_roots,
 )
+from tasks.common import privacy_settings
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.data.cycle_lock import lock_cycle
 from tasks.data.preflight import PreflightResult
@@ -67,6 +69,7 @@ class EvaluationConfig(BaseModel):
     audio_roots: AudioRootsField = ()
     shards: ShardsField = None
     when_busy: WhenBusyField = WhenBusy.REFUSE
+    no_texts: NoTextsField = False
 
     @property
     def for_shards(self) -> CycleConfig:
@@ -79,6 +82,7 @@ class EvaluationConfig(BaseModel):
             "audio_roots",
             "shards",
             "trust",
+            "no_texts",
         }
         return CycleConfig(base=self.model, **{name: getattr(self, name) for name in names})
 
@@ -100,7 +104,10 @@ def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
     """Decode a cycle by one model, score it and write its leaderboard."""
     cycle = open_cycle(config.cycle)
     wait = config.when_busy is WhenBusy.WAIT
-    with lock_cycle(cycle, (lambda: artifacts.waiting(cycle)) if wait else None):
+    with (
+        privacy_settings.applied(no_texts=config.no_texts),
+        lock_cycle(cycle, (lambda: artifacts.waiting(cycle)) if wait else None),
+    ):
         audit.record(cycle, AuditedAct.TRANSCRIBE, model=config.model)
         target = evaluation_stage.evaluation_target(cycle, config.out)
         transcribe_shards.check(config.for_shards)

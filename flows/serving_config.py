@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from flows.config import NoTextsField
 from tasks.serving.riva_client import EndpointSettings
 
 
@@ -74,6 +75,7 @@ class ServingConfig(BaseModel):
         title="More audio folders",
         description="Folders with recordings, besides the cycle's own.",
     )
+    no_texts: NoTextsField = False
 
     @field_validator("boost_scores")
     @classmethod

@@ -13,6 +13,7 @@ from prefect.blocks.system import Secret
 from blocks.riva_endpoint import RivaEndpoint
 from flows import artifacts, audit, console
 from flows.serving_config import ServingConfig
+from tasks.common import privacy_settings
 from tasks.common.errors import InputError
 from tasks.common.privacy_settings import for_log, hides_texts
 from tasks.data.cycle_folder import open_cycle
@@ -38,7 +39,7 @@ def validate_serving(config: ServingConfig) -> ParityReport:
     """Send a cycle's recordings to an endpoint and compare its answers with the offline ones."""
     cycle = open_cycle(config.cycle)
     endpoint = find_endpoint(config)
-    with lock_cycle(cycle):
+    with privacy_settings.applied(no_texts=config.no_texts), lock_cycle(cycle):
         plan = find_plan(config)
         leaving = endpoint_transcription.outgoing_audio(plan.rows, endpoint)
         console.print_stage("serving", str(leaving))

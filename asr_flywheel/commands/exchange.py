@@ -381,11 +381,17 @@ def sheet(
     """Write a labelling sheet: a base's hypotheses, what is most worth a person's time first."""
     from tasks.data.labelling import sheet_files
     from tasks.data.labelling.formulary import read_terms_table
+    from tasks.records import audit_log
+    from tasks.records.audit_log import AuditedAct
     from tasks.stages.labelling_sheet import SheetSettings, make_sheet
 
     formulary = None if terms is None else read_terms_table(terms)
     settings = SheetSettings(base, variants, seed, audio_url, trust)
     made = make_sheet(recordings, out, formulary, settings, lambda line: typer.echo(line, err=True))
+    folder = out.expanduser().absolute()
+    audit_log.record(
+        folder.parent, AuditedAct.SHEET, folder.name, model=base, recordings=len(made.rows)
+    )
     for name in (sheet_files.SHEET, sheet_files.TASKS, sheet_files.INTERFACE):
         typer.echo(str(out / name))
     typer.echo(f"{len(made.rows)} recordings, {sum(row.worth > 0 for row in made.rows)} in doubt")

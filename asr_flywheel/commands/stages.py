@@ -24,6 +24,7 @@ from asr_flywheel.options import (
     KeepStyleOption,
     MaxDurationOption,
     MethodOption,
+    NoTextsOption,
     PriorityOption,
     RecipeOption,
     RuntimeOption,
@@ -230,43 +231,52 @@ def transcribe(
     image: ImageOption = DEFAULTS.container.image,
     *,
     trust: TrustOption = False,
+    no_texts: NoTextsOption = False,
 ) -> None:
     """Decode a cycle offline; without --out the result becomes the cycle's baseline."""
-    container = ContainerSettings(image=image)
-    if shards is not None:
-        from flows.transcribe_shards import transcribe_in_shards
+    from tasks.common import privacy_settings
+    from tasks.data.cycle_folder import open_cycle
+    from tasks.records import audit_log
+    from tasks.records.audit_log import AuditedAct
 
-        written = transcribe_in_shards(
-            CycleConfig(
-                cycle=cycle,
-                base=model,
-                audio_roots=tuple(audio_root or []),
-                shards=shards,
-                runtime=runtime,
-                container=container,
+    folder = open_cycle(cycle)
+    audit_log.record(folder.path.parent, AuditedAct.TRANSCRIBE, folder.path.name, model=model)
+    with privacy_settings.applied(no_texts=no_texts):
+        container = ContainerSettings(image=image)
+        if shards is not None:
+            from flows.transcribe_shards import transcribe_in_shards
+
+            written = transcribe_in_shards(
+                CycleConfig(
+                    cycle=cycle,
+                    base=model,
+                    audio_roots=tuple(audio_root or []),
+                    shards=shards,
+                    runtime=runtime,
+                    container=container,
+                    trust=trust,
+                    no_texts=no_texts,
+                ),
+                out,
+            )
+        else:
+            from tasks.runtimes import hardware
+            from tasks.runtimes.container import ContainerRuntime
+            from tasks.stages import evaluate
+
+            written = evaluate.transcribe_baseline(
+                folder,
+                model,
+                out,
+                audio_root or [],
+                lambda line: typer.echo(line, err=True),
+                runtime=(
+                    ContainerRuntime(container, hardware.detect(), trust)
+                    if runtime is RuntimeName.CONTAINER
+                    else None
+                ),
                 trust=trust,
-            ),
-            out,
-        )
-    else:
-        from tasks.data.cycle_folder import open_cycle
-        from tasks.runtimes import hardware
-        from tasks.runtimes.container import ContainerRuntime
-        from tasks.stages import evaluate
-
-        written = evaluate.transcribe_baseline(
-            open_cycle(cycle),
-            model,
-            out,
-            audio_root or [],
-            lambda line: typer.echo(line, err=True),
-            runtime=(
-                ContainerRuntime(container, hardware.detect(), trust)
-                if runtime is RuntimeName.CONTAINER
-                else None
-            ),
-            trust=trust,
-        )
+            )
     for path in written:
         typer.echo(str(path))
 

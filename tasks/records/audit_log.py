@@ -45,6 +45,7 @@ class AuditedAct(StrEnum):
     TRANSCRIBE = "transcribe"
     IMPORT = "import"
     LABEL = "label"
+    SHEET = "sheet"
     REVIEW = "review"
     HANDOFF = "hand-off"
     EXPORT = "export"

@@ -34,6 +34,8 @@ def test_a_sheet_is_made_filled_in_and_imported(tmp_path: Path) -> None:
     assert any("long.wav: 41 s long, over 40" in line for line in left_out)
     assert any("broken.wav: the audio cannot be decoded" in line for line in left_out)
     assert any("the same recording as copy.wav" in line for line in left_out)
+    (logged,) = (tmp_path / "audit.jsonl").read_text().splitlines()
+    assert json.loads(logged)["act"] == "sheet"
     tasks = json.loads((tmp_path / "out/label_studio.json").read_text())
     assert len(tasks) == 5
     assert tasks[0]["data"]["audio"].startswith("/data/local-files/?d=")

@@ -321,3 +321,20 @@ def test_diff_of_two_cycles_reads_what_lies_in_them(
     assert (told["decision"], told["bare_decision"]) == ("inconclusive", "keep")
     assert told["notes"][0] == "per_sample.json: imported per_sample.json (another decoder)."
     assert "--held-out" in told["notes"][1]
+
+
+def test_transcribe_hides_texts_where_it_is_asked_to(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """An error names row and code; without the option also what stands in the row."""
+    row = {"audio_filepath": "a.wav", "text": "seen by heffalump", "noise_level": "heffalump ward"}
+    (tmp_path / "cycle1").mkdir()
+    factories.write_rows(tmp_path / "cycle1/manifest.jsonl", [{**row, "duration": "heffalump"}])
+    asked = ("transcribe", tmp_path / "cycle1", "--model", "embedded")
+    code, _, errors = run(*asked)
+    assert code == 2
+    assert "heffalump" in errors
+    code, _, errors = run(*asked, "--no-texts")
+    assert code == 2
+    assert "row 1: bad-duration" in errors
+    assert "heffalump" not in errors
