@@ -14,6 +14,7 @@ import pytest
 from tasks.common.errors import InputError, TranscriptionError
 from tasks.data.labelling.formulary import FormularyTerm
 from tasks.data.labelling.term_matcher import TermMatcher
+from tasks.models.catalog import embedded_path
 from tasks.runtimes.base import JobResult
 from tasks.stages.long_recordings import CutSettings, LongRowCutter
 from tests.support import corpora, factories
@@ -213,3 +214,12 @@ def test_terms_of_a_long_row_go_to_the_rows_that_have_them(
     assert [row.get("terms") for row in rows] == [terms, None, None]
     assert {row["voice_id"] for row in rows} == {"dr a"}
     assert {row["conversation_id"] for row in rows} == {"visit 7"}
+
+
+def test_a_base_without_ctc_is_refused(tmp_path: Path) -> None:
+    """Before anything is converted; the error names a base that aligns."""
+    record(tmp_path / "source", "long", "." * 100, "words")
+    runtime = LetterRuntime([])
+    with pytest.raises(InputError, match="Fix: --cut-base embedded, or another CTC base"):
+        cut(tmp_path, embedded_path("embedded-tdt"), runtime, longest=1.9)
+    assert runtime.jobs == 0

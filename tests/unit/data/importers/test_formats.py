@@ -395,3 +395,20 @@ def test_the_source_channel_goes_before_the_rule(tmp_path: Path) -> None:
     (tmp_path / "source" / "t.csv").write_text("audio,text,channel\na.wav,a,2\n")
     run(tmp_path / "source" / "t.csv", tmp_path / "cycle1", channels=ChannelRule(channel=0))
     check(tmp_path / "cycle1", [right], ("a",))
+
+
+def test_texts_beside_recordings(tmp_path: Path) -> None:
+    """A text is the transcript of the recording of its name, whatever its lines; BOM and all."""
+    expected = voices(tmp_path / "source")
+    for number, text in enumerate(TEXTS):
+        path = tmp_path / "source" / f"{number}.txt"
+        path.write_text(text.replace(" ", "\n\n", 1), encoding="utf-8-sig")
+    assert run(tmp_path / "source", tmp_path / "cycle1").format == "text"
+    check(tmp_path / "cycle1", expected)
+    (tmp_path / "source" / "notes.txt").write_text("no recording has this name")
+    with pytest.raises(InputError, match=r"notes\.txt: there is no recording notes\.wav"):
+        run(tmp_path / "source", tmp_path / "cycle2")
+    (tmp_path / "source" / "notes.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(InputError, match=r"notes\.txt:1: byte 0xe9 is not UTF-8"):
+        run(tmp_path / "source", tmp_path / "cycle2")
+    assert not (tmp_path / "cycle2").exists()
