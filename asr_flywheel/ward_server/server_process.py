@@ -115,8 +115,9 @@ def serve(guard: RequestGuard, address: ListenAddress, limits: ServiceLimits, ti
         shown = f"[{host}]" if ":" in host else host
         LOG.info("%s at %s://%s:%d/v1", title, scheme, shown, port)
         LOG.info(_forgo_files())
-        with _signals_end_it():
-            uvicorn.Server(config).run(sockets=[listening])
+        server = uvicorn.Server(config)
+        with _signals_end(server):
+            server.run(sockets=[listening])
     finally:
         listening.close()
     LOG.info("ended; every request that had begun was answered")
@@ -168,10 +169,14 @@ def _is_file(descriptor: int) -> bool:
 
 
 @contextmanager
-def _signals_end_it() -> Iterator[None]:
-    """Have the process end by itself after a signal: uvicorn raises it again when it is done."""
+def _signals_end(server: uvicorn.Server) -> Iterator[None]:
+    """Have a signal end the server, also before it listens; the process then ends by itself.
+
+    When it is done, uvicorn raises the signal again, for whoever had a handler before.
+    """
     before = {
-        number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, server.handle_exit)
+        for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
         yield

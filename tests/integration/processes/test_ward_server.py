@@ -143,11 +143,13 @@ def test_a_request_that_has_begun_is_answered_after_the_signal(small: WardProces
         + b"\r\n--x--\r\n"
     )
     with connect(small) as asking:
-        asking.sendall(request_head(len(body)) + body[:1000])
-        time.sleep(0.3)  # so that it has begun
+        asking.sendall(request_head(len(body), "Expect: 100-continue"))
+        # The server asks for the body: the request has begun.
+        assert asking.recv(4096).startswith(b"HTTP/1.1 100 ")
+        asking.sendall(body[:1000])
         with ThreadPoolExecutor(1) as pool:
             ending = pool.submit(small.end)
-            time.sleep(0.5)
+            wait_until_closed(small)
             asking.sendall(body[1000:])
             answer = b""
             while part := asking.recv(65536):
@@ -164,7 +166,18 @@ def connect(ward: WardProcess) -> socket.socket:
     return socket.create_connection((str(place.hostname), int(place.port or 0)), 30)
 
 
-def request_head(length: int) -> bytes:
+def wait_until_closed(ward: WardProcess) -> None:
+    """Wait until a server takes no new connection."""
+    for _ in range(600):
+        try:
+            connect(ward).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.05)
+    pytest.fail("it still takes connections")
+
+
+def request_head(length: int, *more: str) -> bytes:
     """The first lines of a transcription request with a body of so many bytes."""
     lines = [
         f"POST {PATH} HTTP/1.1",
@@ -173,5 +186,6 @@ def request_head(length: int) -> bytes:
         "Connection: close",
         "Content-Type: multipart/form-data; boundary=x",
         f"Content-Length: {length}",
+        *more,
     ]
     return "\r\n".join([*lines, "", ""]).encode()
