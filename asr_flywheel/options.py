@@ -109,6 +109,7 @@ SERVING = ConfigOptions(
         "endpoint.language_code": "language",
         "audio_may_leave": "yes",
         "boost_scores": "boost_score",
+        "bundles": "bundle",
     },
     opposites=frozenset({"endpoint.tls"}),
     not_options={

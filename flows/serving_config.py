@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from flows.config import NoTextsField
 from tasks.serving.riva_client import EndpointSettings
+
+
+class EngineName(StrEnum):
+    """The engines that decode a bundle."""
+
+    ONNX_ASR = "onnx-asr"
+    SHERPA_ONNX = "sherpa-onnx"
 
 
 class ServingConfig(BaseModel):
@@ -70,12 +78,31 @@ class ServingConfig(BaseModel):
         title="Model",
         description="The .nemo that is served, or a base's name, if it is not the run's.",
     )
+    engine: EngineName | None = Field(
+        None,
+        title="Engine",
+        description="Of the bundles, as you believe: onnx-asr or sherpa-onnx; checked.",
+    )
+    bundles: tuple[Path, ...] = Field(
+        (),
+        title="Bundles",
+        description="Folders of handoff --format, instead of an endpoint; nothing leaves the "
+        "machine.",
+    )
     audio_roots: tuple[Path, ...] = Field(
         (),
         title="More audio folders",
         description="Folders with recordings, besides the cycle's own.",
     )
     no_texts: NoTextsField = False
+
+    @model_validator(mode="after")
+    def _either(self) -> ServingConfig:
+        if self.engine is not None and not self.bundles:
+            raise ValueError("engine: name the bundle too, with --bundle FOLDER")
+        if self.bundles and (self.phrases is not None or self.endpoint_block is not None):
+            raise ValueError("bundles: no endpoint is asked, and no phrases are boosted")
+        return self
 
     @field_validator("boost_scores")
     @classmethod

@@ -28,16 +28,23 @@ from tasks.serving import (
     word_boosting,
 )
 from tasks.serving.boost_sweep import BoostSweep
+from tasks.serving.edge.bundle import require_extra
 from tasks.serving.endpoint_transcription import Served
-from tasks.serving.parity_report import ParityReport
+from tasks.serving.parity_report import ParityReport, ServingReport
 from tasks.serving.riva_client import KEY_VARIABLE, Client, Endpoint
 from tasks.serving.validation import ValidationPlan
 
 
 @flow(name="validate-serving")
-def validate_serving(config: ServingConfig) -> ParityReport:
+def validate_serving(config: ServingConfig) -> ServingReport:
     """Send a cycle's recordings to an endpoint and compare its answers with the offline ones."""
     cycle = open_cycle(config.cycle)
+    if config.bundles:
+        require_extra()
+        from flows import validate_bundles  # noqa: PLC0415 - its libraries are an extra's
+
+        with lock_cycle(cycle):
+            return validate_bundles.validate(config, find_plan(config))
     endpoint = find_endpoint(config)
     with privacy_settings.applied(no_texts=config.no_texts), lock_cycle(cycle):
         plan = find_plan(config)

@@ -24,6 +24,7 @@ from tasks.common.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tasks.serving.edge.edge_package import EdgeSource
     from tasks.serving.handoff import Accepted, Refusal
     from tasks.serving.handoff_package import Tuned
 
@@ -119,11 +120,15 @@ def handoff(
     int8: Annotated[
         bool, typer.Option("--int8", help="With another --format than riva: an int8 bundle too.")
     ] = False,
+    base: Annotated[
+        bool,
+        typer.Option("--base", help="Export the run's base, to compare what is served."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare a tuned model for serving: its card, its decoder, the commands. Exit 3: refused."""
-    if int8 and form is HandoffForm.RIVA:
-        raise InputError("--int8: Riva quantises by itself. Fix: name --format onnx-asr.")
+    if (int8 or base) and form is HandoffForm.RIVA:
+        raise InputError("--int8, --base: not for Riva. Fix: name --format onnx-asr or sherpa.")
     if sum(one is not None for one in (cycle, model, verify)) != 1:
         raise InputError("handoff: name either a cycle, or --model FILE, or --verify FOLDER.")
     if verify is not None:
@@ -131,20 +136,31 @@ def handoff(
     elif model is not None:
         _describe(model, decoder, as_json=as_json)
     elif cycle is not None:
+        from tasks.serving.edge.bundle import require_extra
+
+        if base:
+            _export_base(cycle, decoder, form, out, int8=int8, as_json=as_json)
+            return
         tuned, found = _judge(cycle, decoder, even_if_not_kept=even_if_not_kept, as_json=as_json)
         if form is HandoffForm.RIVA:
             _write(tuned, found, out, as_json=as_json)
-        else:
-            _export(tuned, found, form, out, int8=int8, as_json=as_json)
+            return
+        require_extra()
+        from tasks.serving.edge import edge_package
+
+        source = edge_package.tuned_source(tuned, found)
+        _export(source, form, out, int8=int8, as_json=as_json)
+        _record_handoff(tuned, form=form.value)
 
 
 def _verify(folder: Path, *, as_json: bool) -> None:
     from tasks.models import purge_marks
     from tasks.serving import handoff_package
-    from tasks.serving.edge.bundle import BUNDLE_NAME
+    from tasks.serving.edge.bundle import BUNDLE_NAME, require_extra
 
     purge_marks.require_accepted(folder / handoff_package.RECORD_NAME, "for serving")
     if (folder / BUNDLE_NAME).is_file():
+        require_extra()
         from tasks.serving.edge import edge_package
 
         checked = edge_package.verify(folder)
@@ -220,33 +236,51 @@ def _write(tuned: Tuned, found: Accepted, out: Path | None, *, as_json: bool) ->
     )
 
 
-def _export(
-    tuned: Tuned,
-    found: Accepted,
+def _export_base(
+    cycle: Path,
+    decoder: str | None,
     form: HandoffForm,
     out: Path | None,
     *,
     int8: bool,
     as_json: bool,
 ) -> None:
+    from tasks.data.cycle_folder import open_cycle
+    from tasks.serving import handoff_package
+    from tasks.serving.edge.bundle import require_extra
+    from tasks.serving.handoff import Refusal
+
+    require_extra()
     from tasks.serving.edge import edge_package
-    from tasks.serving.edge.bundle import EdgeEngine, Precision
+
+    tuned = handoff_package.find_tuned(open_cycle(cycle))
+    source = edge_package.base_source(tuned, decoder)
+    if isinstance(source, Refusal):
+        _accepted(source, as_json=as_json)
+        return
+    _export(source, form, out, int8=int8, as_json=as_json)
+
+
+def _export(
+    source: EdgeSource, form: HandoffForm, out: Path | None, *, int8: bool, as_json: bool
+) -> None:
+    from tasks.serving.edge import edge_package
+    from tasks.serving.edge.bundle import EdgeEngine, EdgePrecision
 
     engine = EdgeEngine.SHERPA_ONNX if form is HandoffForm.SHERPA else EdgeEngine(form.value)
-    folders = {Precision.FP32: out or edge_package.folder_of(tuned, engine, Precision.FP32)}
+    folders = {EdgePrecision.FP32: out or edge_package.folder_of(source, engine)}
     if int8:
-        whole = folders[Precision.FP32]
-        folders[Precision.INT8] = whole.with_name(f"{whole.name}-{Precision.INT8.value}")
+        whole = folders[EdgePrecision.FP32]
+        folders[EdgePrecision.INT8] = whole.with_name(f"{whole.name}-{EdgePrecision.INT8.value}")
 
     def tell(line: str) -> None:
         typer.echo(line, err=True)
 
-    bundles = edge_package.write(tuned, found, engine, folders, report=tell)
-    _record_handoff(tuned, form=form.value)
+    bundles = edge_package.write(source, engine, folders, report=tell)
     if as_json:
         print_json(
             {
-                **found.as_dict(),
+                **source.accepted.as_dict(),
                 "bundles": [{"folder": str(one.folder), **one.record} for one in bundles],
             }
         )
@@ -261,16 +295,9 @@ def _export(
         for warning in bundle.record["warnings"]:
             typer.echo(f"- note: {warning}")
     if engine is not EdgeEngine.ONNX:
-        typer.echo(
-            f"Next: asr-flywheel validate-serving {_validated_cycle(tuned)} "
-            f"--engine {engine.value} --bundle {bundles[0].folder}"
-        )
-
-
-def _validated_cycle(tuned: Tuned) -> Path:
-    """The cycle whose recordings the evaluation has."""
-    previous = tuned.evaluated.previous
-    return (previous or tuned.evaluated).path
+        named = " ".join(f"--bundle {bundle.folder}" for bundle in bundles)
+        recordings = (source.evaluated.previous or source.evaluated).path
+        typer.echo(f"Next: asr-flywheel validate-serving {recordings} {named}")
 
 
 def _accepted(found: Accepted | Refusal, *, as_json: bool) -> Accepted:
@@ -289,11 +316,11 @@ def _accepted(found: Accepted | Refusal, *, as_json: bool) -> Accepted:
 @app.command("validate-serving")
 @with_options(SERVING)
 def validate_serving(*, as_json: JsonOption = False, **given: Any) -> None:  # noqa: ANN401 - of SERVING
-    """Compare what an endpoint writes with the offline evaluation. Exit 3: not the same."""
+    """Compare what an endpoint or a bundle writes with NeMo's texts. Exit 3: not the same."""
     config = validated(ServingConfig, SERVING.parameters(given))
     from flows.validate_serving import validate_serving as flow
 
-    if not config.audio_may_leave and sys.stdin.isatty():
+    if not config.bundles and not config.audio_may_leave and sys.stdin.isatty():
         config = _ask_for_consent(config)
     with quiet() if as_json else nullcontext():
         report = flow(config)

@@ -34,6 +34,15 @@ class CauseName(StrEnum):
     UNSTEADY = "answers are not repeatable"
     PRECISION = "arithmetic"
     OTHER_MODEL = "another model"
+    LABELS = "labels in another order"
+    METADATA = "missing or wrong metadata"
+    NORMALISATION = "normalisation of the features"
+    DITHER = "dither"
+    MEL_BANDS = "mel bands"
+    FRAME_PHASE = "frame phase"
+    RESAMPLING = "resampling"
+    QUANTISATION = "quantisation"
+    FEATURES = "the engine's own features"
     UNEXPLAINED = "not explained"
 
 
@@ -60,6 +69,19 @@ REMEDIES: Mapping[CauseName, str] = {
     CauseName.PRECISION: "nothing: half precision and batching move a few words",
     CauseName.OTHER_MODEL: "compare the SHA-256 of what was built with the hand-off's; build and "
     "deploy again from that folder, and clear the old export",
+    CauseName.LABELS: "make the bundle again; the list of labels belongs to the graph",
+    CauseName.METADATA: "make the bundle again with this version; an engine replaces what is "
+    "missing by a default",
+    CauseName.NORMALISATION: "set normalize_type in the graph's metadata to the model's",
+    CauseName.DITHER: "switch the engine's dither off: NeMo adds none outside of training",
+    CauseName.MEL_BANDS: "set high_freq to 0 (half the sample rate) in FeatureExtractorConfig",
+    CauseName.FRAME_PHASE: "put the bundle's lead_silence before each recording: sherpa-onnx's "
+    "first frame begins half a hop later than NeMo's",
+    CauseName.RESAMPLING: "bring recordings to the model's rate before the engine gets them",
+    CauseName.QUANTISATION: "compare the figures of both precisions; serve fp32 where terms "
+    "are lost",
+    CauseName.FEATURES: "no option of the engine: compute the features as NeMo does, or use "
+    "another engine",
     CauseName.UNEXPLAINED: "look at the rows below and at the build's flags",
 }
 

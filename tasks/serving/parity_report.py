@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks.common import atomic_files, neighbour_stages
 from tasks.common.privacy_settings import HIDDEN, for_log
@@ -27,6 +27,17 @@ JSON_NAME = "serving_parity.json"
 MARKDOWN_NAME = "serving_parity.md"
 _SHOWN_ROWS = 20
 _METRICS = ("wer", "cer", "ker", "ser")
+
+
+class ServingReport(Protocol):
+    """The report of a validation: of an endpoint, or of bundles."""
+
+    @property
+    def is_equal(self) -> bool:
+        """True if served and offline hypotheses agree within tolerance."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report for programs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tasks.models.nemo_archive import Decoder
 from tasks.serving.edge import bundle
-from tasks.serving.edge.bundle import EdgeEngine, Precision
+from tasks.serving.edge.bundle import EdgeEngine, EdgePrecision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def write_bundle(folder: Path, name: str = "bands", **fields: object) -> Path:
         "features": {},
         **fields,
     }
-    names = bundle.required_names(EdgeEngine.ONNX_ASR, Decoder.CTC, Precision.FP32)
+    names = bundle.required_names(EdgeEngine.ONNX_ASR, Decoder.CTC, EdgePrecision.FP32)
     bundle.write_record(folder, record, names)
     return folder
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
 from tasks.data.cycle_folder import open_cycle
 from tasks.models.catalog import embedded_path
-from tasks.serving import handoff, handoff_package
+from tasks.serving import handoff, handoff_package, validation
 from tasks.serving.edge import edge_package, nemo_export
 from tests.support import evaluated_cycles, finished_runs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tasks.serving.edge.bundle import EdgeBundle, EdgeEngine, Precision
+    from tasks.serving.edge.bundle import EdgeBundle, EdgeEngine, EdgePrecision
     from tasks.serving.edge.nemo_export import NemoExport
     from tasks.serving.handoff import Accepted
     from tasks.serving.handoff_package import Tuned
+    from tasks.serving.validation import ValidationPlan
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,27 @@ class ExportedCycle:
     accepted: Accepted
     exported: NemoExport
 
-    def write(self, folder: Path, engine: EdgeEngine, *precisions: Precision) -> list[EdgeBundle]:
+    def export_again(self, _model: Path, _work: Path, **asked: Any) -> NemoExport:
+        """Stand for ``nemo_export.export``: the one export, with the features that are asked for.
+
+        The folder is the first export's: the graphs are the same.
+        """
+        rows = atomic_files.read_jsonl(self.cycle / "manifest.jsonl")
+        places = {self.cycle / row["audio_filepath"]: place for place, row in enumerate(rows)}
+        again = replace(self.exported)
+        features = tuple(self.exported.features[places[one]] for one in asked["recordings"])
+        again.__dict__["features"] = features
+        return again
+
+    def plan(self) -> ValidationPlan:
+        """Return what is compared."""
+        return validation.plan(open_cycle(self.cycle))
+
+    def write(self, folder: Path, engine: EdgeEngine, *precisions: EdgePrecision) -> list[EdgeBundle]:
         """Write a bundle for each precision into a folder of its name."""
         folders = {one: folder / f"{engine.value}-{one.value}" for one in precisions}
-        return edge_package.write_exported(
-            self.tuned, self.accepted, engine, self.exported, folders
-        )
+        source = edge_package.tuned_source(self.tuned, self.accepted)
+        return edge_package.write_exported(source, engine, self.exported, folders)
 
 
 def export_cycle(demo: Path, folder: Path, every: int) -> ExportedCycle:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BUNDLE_NAME = "bundle.json"
+_LIBRARIES = ("onnx", "onnxruntime", "onnx_asr", "sherpa_onnx", "soxr")
 _AGAIN = (
     "Fix: copy the whole folder again, or make it again with `asr-flywheel handoff CYCLE --format`."
 )
@@ -33,19 +35,17 @@ class EdgeEngine(StrEnum):
     ONNX = "onnx"
 
 
-class Precision(StrEnum):
+class EdgePrecision(StrEnum):
     """The numbers that the graph multiplies."""
 
     FP32 = "fp32"
     INT8 = "int8"
-    """Weights of the linear layers in int8, their inputs quantised for each utterance."""
-    STATIC_INT8 = "int8-static"
-    """Inputs quantised too, by ranges that were measured on the cycle's training rows."""
+    """Weights of the linear layers in 8 bits, their inputs quantised for each utterance."""
 
     @property
     def suffix(self) -> str:
         """What a graph's file has before .onnx, with a dot; "" for fp32."""
-        return "" if self is Precision.FP32 else ".int8"
+        return "" if self is EdgePrecision.FP32 else ".int8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class EdgeBundle:
     folder: Path
     engine: EdgeEngine
     decoder: Decoder
-    precision: Precision
+    precision: EdgePrecision
     sample_rate: int
     model_name: str
     source_sha256: str
@@ -99,7 +99,21 @@ class EdgeBundle:
         return sum((self.folder / name).stat().st_size for name in self.files)
 
 
-def graph_names(engine: EdgeEngine, decoder: Decoder, precision: Precision) -> tuple[str, ...]:
+def require_extra() -> None:
+    """Refuse an environment without the extra ``edge``, before anything imports its libraries.
+
+    Raises:
+        InputError: one of them is not installed.
+    """
+    missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"{', '.join(missing)}: not installed in this environment. Fix: pip install "
+            "'clinical-asr-flywheel[edge]'."
+        )
+
+
+def graph_names(engine: EdgeEngine, decoder: Decoder, precision: EdgePrecision) -> tuple[str, ...]:
     """List the ONNX files that an engine loads: one for CTC, else encoder, decoder and joint."""
     if decoder is Decoder.CTC:
         stems: tuple[str, ...] = ("model",)
@@ -110,7 +124,7 @@ def graph_names(engine: EdgeEngine, decoder: Decoder, precision: Precision) -> t
     return tuple(f"{stem}{precision.suffix}.onnx" for stem in stems)
 
 
-def required_names(engine: EdgeEngine, decoder: Decoder, precision: Precision) -> tuple[str, ...]:
+def required_names(engine: EdgeEngine, decoder: Decoder, precision: EdgePrecision) -> tuple[str, ...]:
     """List the files without which an engine cannot load a model."""
     others = {
         EdgeEngine.ONNX_ASR: ("vocab.txt", "config.json"),
@@ -141,7 +155,7 @@ def open_bundle(folder: Path) -> EdgeBundle:
             folder=folder,
             engine=EdgeEngine(record["engine"]),
             decoder=Decoder(record["decoder"]),
-            precision=Precision(record["precision"]),
+            precision=EdgePrecision(record["precision"]),
             sample_rate=int(record["sample_rate"]),
             model_name=str(record["model_name"]),
             source_sha256=str(record["source_sha256"]),

@@ -12,13 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import soundfile
-
-from tasks.common import atomic_files
+from tasks.common import atomic_files, hashing
 from tasks.common.errors import FlywheelError, InputError
 from tasks.evaluation.hypotheses import Partition, read_hypotheses
 from tasks.evaluation.scoring import score
-from tasks.models import purge_marks
+from tasks.models import catalog, purge_marks
 from tasks.models.nemo_archive import open_archive
 from tasks.serving import handoff_package, model_card, parity, single_head
 from tasks.serving.edge import engine_files, nemo_export, recognizers
@@ -26,14 +24,17 @@ from tasks.serving.edge.bundle import (
     BUNDLE_NAME,
     EdgeBundle,
     EdgeEngine,
-    Precision,
+    EdgePrecision,
     open_bundle,
     write_record,
 )
+from tasks.serving.handoff import Refusal, judge
+from tasks.serving.validation import BASELINE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from tasks.data.cycle_folder import Cycle
     from tasks.evaluation.hypotheses import Hypothesis
     from tasks.runtimes.base import Runtime
     from tasks.serving.edge.nemo_export import NemoExport
@@ -89,28 +90,103 @@ class BundleCheck:
         }
 
 
-def folder_of(tuned: Tuned, engine: EdgeEngine, precision: Precision) -> Path:
-    """Return the default place of a bundle: beside the Riva hand-off."""
-    suffix = "" if precision is Precision.FP32 else f"-{precision.value}"
-    return tuned.evaluated.path / f"{handoff_package.FOLDER_NAME}-{engine.value}{suffix}"
+@dataclass(frozen=True, slots=True)
+class EdgeSource:
+    """A model that becomes bundles, and the evaluation by which they are checked.
+
+    Attributes:
+        model: its .nemo.
+        sha256: of that.
+        name: for reports and answers.
+        evaluated: the cycle that holds the evaluation.
+        evaluation: the file of it.
+        accepted: how the model is served.
+        fields: what the record says of its origin.
+        card: renders its card, given how it is served.
+    """
+
+    model: Path
+    sha256: str
+    name: str
+    evaluated: Cycle
+    evaluation: Path
+    accepted: Accepted
+    fields: Mapping[str, Any]
+    card: Callable[[str], str]
+
+
+def tuned_source(tuned: Tuned, accepted: Accepted) -> EdgeSource:
+    """Return a run's tuned model as a source of bundles."""
+    facts = handoff_package.gather_facts(tuned, accepted)
+    return EdgeSource(
+        tuned.model,
+        tuned.sha256,
+        f"{tuned.base_name} tuned ({tuned.model.parent.name})",
+        tuned.evaluated,
+        tuned.evaluated.offline_hyps,
+        accepted,
+        {
+            "base": tuned.base_name,
+            "licence_of_base": facts.base.licence if facts.base is not None else None,
+            "decision": tuned.verdict,
+        },
+        lambda serving: model_card.render(replace(facts, serving=serving)),
+    )
+
+
+def base_source(tuned: Tuned, decoder: str | None = None) -> EdgeSource | Refusal:
+    """Return a run's base as a source of bundles, so that what is served can be compared.
+
+    Raises:
+        InputError: its file is not at hand, or is not the one that was tuned.
+    """
+    model = catalog.resolve(tuned.base_name)
+    accepted = judge(model, decoder)
+    if isinstance(accepted, Refusal):
+        return accepted
+    sha256 = str(tuned.info["base"]["sha256"])
+    if (actual := hashing.sha256(model)) != sha256:
+        raise InputError(
+            f"{model}: its SHA-256 is {actual}, but the run tuned {sha256}. Fix: bring that base "
+            "back."
+        )
+    base = catalog.describe(tuned.base_name)
+    licence = base.licence or "not known: ask whoever made it"
+    return EdgeSource(
+        model,
+        sha256,
+        f"{tuned.base_name}, not tuned",
+        tuned.evaluated,
+        tuned.evaluated.path / BASELINE_NAME,
+        accepted,
+        {"base": tuned.base_name, "licence_of_base": base.licence, "decision": None},
+        lambda serving: (
+            f"# {tuned.base_name}, not tuned\n\nThe base of {tuned.model.parent.name}, to compare "
+            f"what is served. Licence: {licence}.\n\n## Serving\n\n{serving}\n"
+        ),
+    )
+
+
+def folder_of(source: EdgeSource, engine: EdgeEngine) -> Path:
+    """Return the default place of a bundle in fp32: beside the Riva hand-off."""
+    suffix = "" if source.fields["decision"] else "-base"
+    return source.evaluated.path / f"{handoff_package.FOLDER_NAME}-{engine.value}{suffix}"
 
 
 def write(
-    tuned: Tuned,
-    accepted: Accepted,
+    source: EdgeSource,
     engine: EdgeEngine,
-    folders: Mapping[Precision, Path],
+    folders: Mapping[EdgePrecision, Path],
     *,
     runtime: Runtime | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> list[EdgeBundle]:
-    """Export a run's model and write a bundle for each precision.
+    """Export a model and write a bundle for each precision.
 
     A bundle appears whole or not at all, and replaces an earlier one.
 
     Args:
-        tuned: the run's model.
-        accepted: how it is served.
+        source: the model.
         engine: whose form the bundles have.
         folders: where each precision's goes.
         runtime: where NeMo runs; by default on this machine.
@@ -123,34 +199,33 @@ def write(
     """
     _require_free(folders)
     recognizers.engine_version(engine)
-    if open_archive(tuned.model).is_cache_aware:
+    if open_archive(source.model).is_cache_aware:
         raise InputError(
-            f"{tuned.model}: its encoder is cache-aware (streaming), which these bundles do not "
+            f"{source.model}: its encoder is cache-aware (streaming), which these bundles do not "
             "serve. Fix: hand it on to Riva (without --format)."
         )
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=tuned.evaluated.path) as name:
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=source.evaluated.path) as name:
         work = Path(name)
-        model = tuned.model
-        if accepted.hybrid:
+        model, decoder = source.model, source.accepted.decoder
+        if source.accepted.hybrid:
             model = work / "head.nemo"
-            single_head.convert(tuned.model, accepted.decoder, model, runtime)
-        report(f"NeMo exports {tuned.model.parent.name} ({accepted.decoder.value})")
-        parts = engine is EdgeEngine.SHERPA_ONNX and accepted.decoder.has_transducer
+            single_head.convert(source.model, decoder, model, runtime)
+        report(f"NeMo exports {source.name} ({decoder.value})")
+        parts = engine is EdgeEngine.SHERPA_ONNX and decoder.has_transducer
         exported = nemo_export.export(model, work / "graphs", parts=parts, runtime=runtime)
-        return write_exported(tuned, accepted, engine, exported, folders, report)
+        return write_exported(source, engine, exported, folders, report)
 
 
 def write_exported(
-    tuned: Tuned,
-    accepted: Accepted,
+    source: EdgeSource,
     engine: EdgeEngine,
     exported: NemoExport,
-    folders: Mapping[Precision, Path],
+    folders: Mapping[EdgePrecision, Path],
     report: Callable[[str], None] = lambda _: None,
 ) -> list[EdgeBundle]:
     """Write a bundle for each precision of what NeMo has exported; see ``write``."""
     _require_free(folders)
-    engine_files.require_settings(engine, exported, tuned.model)
+    engine_files.require_settings(engine, exported, source.model)
     version = recognizers.engine_version(engine)
     bundles = []
     for precision, folder in folders.items():
@@ -159,7 +234,7 @@ def write_exported(
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
             made = Path(name) / folder.name
             made.mkdir()
-            _write_bundle(tuned, accepted, engine, precision, exported, made, version)
+            _write_bundle(source, engine, precision, exported, made, version)
             if folder.exists():
                 shutil.rmtree(folder)
             made.rename(folder)
@@ -167,7 +242,7 @@ def write_exported(
     return bundles
 
 
-def _require_free(folders: Mapping[Precision, Path]) -> None:
+def _require_free(folders: Mapping[EdgePrecision, Path]) -> None:
     for folder in folders.values():
         if folder.exists() and not _is_ours(folder):
             raise InputError(
@@ -181,17 +256,15 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _write_bundle(
-    tuned: Tuned,
-    accepted: Accepted,
+    source: EdgeSource,
     engine: EdgeEngine,
-    precision: Precision,
+    precision: EdgePrecision,
     exported: NemoExport,
     folder: Path,
     version: str,
 ) -> None:
-    decoder = accepted.decoder
+    decoder = source.accepted.decoder
     names = engine_files.write(engine, exported, decoder, precision, folder)
-    facts = handoff_package.gather_facts(tuned, accepted)
     is_sherpa = engine is EdgeEngine.SHERPA_ONNX
     fields: dict[str, Any] = {
         "engine": engine.value,
@@ -199,50 +272,47 @@ def _write_bundle(
         "onnx_asr_type": f"nemo-conformer-{decoder.value}",
         "precision": precision.value,
         "sample_rate": exported.settings["sample_rate"],
-        "model_name": f"{tuned.base_name} tuned ({tuned.model.parent.name})",
-        "source_sha256": tuned.sha256,
-        "lead_silence": engine_files.SHERPA_LEAD_SILENCE if is_sherpa else 0,
+        "model_name": source.name,
+        "source_sha256": source.sha256,
+        "lead_silence": engine_files.lead_silence(engine),
         **({"high_freq": recognizers.SHERPA_HIGH_FREQ} if is_sherpa else {}),
         "features": exported.settings,
         "subsampling_factor": exported.subsampling,
-        "base": tuned.base_name,
-        "licence_of_base": facts.base.licence if facts.base is not None else None,
-        "decision": tuned.verdict,
+        **source.fields,
         "exported_by": {
             "nemo": exported.facts["nemo_version"],
             "torch": exported.facts["torch_version"],
         },
         "warnings": [
-            *accepted.warnings,
+            *source.accepted.warnings,
             *engine_files.unheeded_settings(engine, exported, decoder),
         ],
     }
     # The engine loads a whole bundle; so the record is written before the check and again after.
     write_record(folder, fields, names)
     if engine is not EdgeEngine.ONNX:
-        check = check_bundle(tuned, open_bundle(folder), f"{engine.value} {version}")
+        check = check_bundle(source, open_bundle(folder), f"{engine.value} {version}")
         fields["check"] = check.as_dict()
-    serving = _describe_serving(fields)
-    atomic_files.write_text(folder / CARD_NAME, model_card.render(replace(facts, serving=serving)))
-    if (mark := purge_marks.read_mark(tuned.model)) is not None:
+    atomic_files.write_text(folder / CARD_NAME, source.card(_describe_serving(fields)))
+    if (mark := purge_marks.read_mark(source.model)) is not None:
         # A person accepted the model; whoever serves it is to know it, too.
         atomic_files.write_json(folder / purge_marks.MARK_NAME, mark.as_dict())
     write_record(folder, fields, (*names, CARD_NAME))
 
 
-def check_bundle(tuned: Tuned, bundle: EdgeBundle, engine: str) -> BundleCheck:
+def check_bundle(source: EdgeSource, bundle: EdgeBundle, engine: str) -> BundleCheck:
     """Decode rows of the evaluation in a bundle's engine, held-out ones where these are marked.
 
     Raises:
         FlywheelError: it writes half of the words otherwise, or more: the bundle is broken.
     """
-    rows = read_hypotheses(tuned.evaluated.offline_hyps)
+    rows = read_hypotheses(source.evaluation)
     held_out = [row for row in rows if row.part is Partition.HELD_OUT]
-    chosen = _at_hand(tuned, held_out or rows)[:MOST_CHECKED]
+    chosen = _at_hand(source, held_out or rows)[:MOST_CHECKED]
     recognizer = recognizers.load(bundle)
     served = []
     for row, path in chosen:
-        samples, rate = read_samples(path)
+        samples, rate = recognizers.read_samples(path)
         served.append(replace(row, hyp=recognizer.recognise(samples, rate)))
     label = "held-out" if held_out else "all"
     check = BundleCheck(engine, tuple(row for row, _ in chosen), tuple(served), label)
@@ -259,9 +329,9 @@ def check_bundle(tuned: Tuned, bundle: EdgeBundle, engine: str) -> BundleCheck:
     return check
 
 
-def _at_hand(tuned: Tuned, rows: Sequence[Hypothesis]) -> list[tuple[Hypothesis, Path]]:
+def _at_hand(source: EdgeSource, rows: Sequence[Hypothesis]) -> list[tuple[Hypothesis, Path]]:
     """Return the rows whose recordings lie where the evaluation says, seen from its cycles."""
-    folders = [one.path for one in (tuned.evaluated.previous, tuned.evaluated) if one is not None]
+    folders = [one.path for one in (source.evaluated.previous, source.evaluated) if one is not None]
     found = []
     for row in rows:
         for folder in folders:
@@ -269,16 +339,6 @@ def _at_hand(tuned: Tuned, rows: Sequence[Hypothesis]) -> list[tuple[Hypothesis,
                 found.append((row, path))
                 break
     return found
-
-
-def read_samples(path: Path) -> tuple[recognizers.Samples, int]:
-    """Read a recording as one channel of float32, with its rate in Hz.
-
-    Raises:
-        soundfile.SoundFileError: it cannot be read.
-    """
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    return samples.mean(axis=1, dtype=samples.dtype), int(rate)
 
 
 def _describe_serving(fields: Mapping[str, Any]) -> str:

@@ -16,12 +16,13 @@ from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.models.nemo_archive import Decoder
 from tasks.serving.edge import quantization
-from tasks.serving.edge.bundle import EdgeEngine, Precision, graph_names
+from tasks.serving.edge.bundle import EdgeEngine, EdgePrecision, graph_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from tasks.serving.edge.bundle import EdgeBundle
     from tasks.serving.edge.nemo_export import NemoExport
 
 BLANK = "<blk>"
@@ -31,6 +32,16 @@ _LARGEST_GRAPH_BYTES = 1_900_000_000
 _SHERPA_SYMBOLS_PER_FRAME = {Decoder.RNNT: 10, Decoder.TDT: 5}
 SHERPA_LEAD_SILENCE = 80
 """sherpa-onnx takes its first frame's middle at 80 samples, NeMo at 0 (half a hop at 16 kHz)."""
+
+SHERPA_KEYS = (
+    "vocab_size",
+    "normalize_type",
+    "subsampling_factor",
+    "pred_rnn_layers",
+    "pred_hidden",
+)
+"""The metadata that sherpa-onnx needs; the last two of a transducer."""
+_CTC_KEYS = 3
 
 # What onnx-asr computes, whatever the model was trained with; sherpa-onnx likewise.
 _FIXED: Mapping[str, Any] = {
@@ -76,7 +87,7 @@ def _unfit(engine: EdgeEngine, model: Path, name: str, own: object, computed: ob
 
 
 def write(
-    engine: EdgeEngine, export: NemoExport, decoder: Decoder, precision: Precision, folder: Path
+    engine: EdgeEngine, export: NemoExport, decoder: Decoder, precision: EdgePrecision, folder: Path
 ) -> tuple[str, ...]:
     """Write everything that an engine loads.
 
@@ -92,7 +103,7 @@ def write(
     for number, name in enumerate(names):
         source = export.folder / name.replace(precision.suffix + ".onnx", ".onnx")
         graph = onnx.load(source)
-        if precision is not Precision.FP32:
+        if precision is not EdgePrecision.FP32:
             graph = quantization.quantise(graph)
         # sherpa-onnx reads the metadata of the first graph.
         written += write_graph(graph, folder / name, metadata if number == 0 else {})
@@ -110,10 +121,7 @@ def write_graph(
     graph: onnx.ModelProto, target: Path, metadata: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Write one graph with metadata; return the names of its files."""
-    del graph.metadata_props[:]
-    for key, value in metadata.items():
-        entry = graph.metadata_props.add()
-        entry.key, entry.value = key, value
+    set_metadata(graph, metadata)
     if graph.ByteSize() < _LARGEST_GRAPH_BYTES:
         onnx.save(graph, target)
         return (target.name,)
@@ -122,6 +130,24 @@ def write_graph(
         graph, target, save_as_external_data=True, all_tensors_to_one_file=True, location=data
     )
     return target.name, data
+
+
+def set_metadata(graph: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
+    """Replace a graph's metadata."""
+    del graph.metadata_props[:]
+    for key, value in metadata.items():
+        entry = graph.metadata_props.add()
+        entry.key, entry.value = key, value
+
+
+def read_metadata(graph: onnx.ModelProto) -> dict[str, str]:
+    """Return a graph's metadata."""
+    return {entry.key: entry.value for entry in graph.metadata_props}
+
+
+def lead_silence(engine: EdgeEngine) -> int:
+    """Return the samples of silence before each recording that an engine needs."""
+    return SHERPA_LEAD_SILENCE if engine is EdgeEngine.SHERPA_ONNX else 0
 
 
 def label_list(labels: tuple[str, ...]) -> str:
@@ -187,3 +213,27 @@ def unheeded_settings(engine: EdgeEngine, export: NemoExport, decoder: Decoder) 
             ),
         )
     return ()
+
+
+def require_loadable(bundle: EdgeBundle) -> None:
+    """Refuse a bundle with which sherpa-onnx would end this process: it checks by ``exit``.
+
+    Raises:
+        InputError: names what is missing or wrong.
+    """
+    path = bundle.folder / graph_names(bundle.engine, bundle.decoder, bundle.precision)[0]
+    metadata = read_metadata(onnx.load(path, load_external_data=False))
+    keys = SHERPA_KEYS if bundle.decoder.has_transducer else SHERPA_KEYS[:_CTC_KEYS]
+    fix = (
+        "sherpa-onnx would end the program. Fix: make the bundle again with `asr-flywheel handoff "
+        "CYCLE --format sherpa`."
+    )
+    for key in keys:
+        if key not in metadata:
+            raise InputError(f"{path}: its metadata lacks {key!r}: {fix}")
+    if (kind := metadata["normalize_type"]) not in {"", "NA", "per_feature"}:
+        raise InputError(f"{path}: its metadata has normalize_type {kind!r}: {fix}")
+    tokens = bundle.folder / "tokens.txt"
+    lines = tokens.read_text(encoding="utf-8").splitlines()
+    if not any(line.startswith(f"{BLANK} ") for line in lines):
+        raise InputError(f"{tokens}: lists no {BLANK}: {fix}")

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import soundfile
 
 from tasks.common.errors import InputError
 from tasks.models.nemo_archive import Decoder
+from tasks.serving.edge import engine_files
 from tasks.serving.edge.bundle import EdgeEngine, graph_names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     import numpy.typing as npt
 
     from tasks.serving.edge.bundle import EdgeBundle
@@ -39,6 +44,9 @@ class EdgeRecognizer(Protocol):
             samples: from -1 to 1, one channel.
             rate: in Hz.
         """
+
+    def recognise_together(self, several: Sequence[Samples], rate: int) -> list[str]:
+        """Return the texts of recordings of one rate, decoded as one batch."""
 
 
 def engine_version(engine: EdgeEngine) -> str:
@@ -75,11 +83,22 @@ def load(
     if bundle.engine is EdgeEngine.ONNX_ASR:
         return _OnnxAsr(_load_onnx_asr(bundle, threads), lead)
     if bundle.engine is EdgeEngine.SHERPA_ONNX:
+        engine_files.require_loadable(bundle)
         return _SherpaOnnx(_load_sherpa(bundle, threads), lead)
     raise InputError(
         f"{bundle.folder}: is for programs of your own (engine {bundle.engine.value}); no engine "
         "here loads it. Fix: `asr-flywheel handoff CYCLE --format onnx-asr`."
     )
+
+
+def read_samples(path: Path) -> tuple[Samples, int]:
+    """Read a recording as one channel of float32, with its rate in Hz.
+
+    Raises:
+        soundfile.SoundFileError: it cannot be read.
+    """
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    return samples.mean(axis=1, dtype=np.float32), int(rate)
 
 
 def with_silence(samples: Samples, lead: int) -> Samples:
@@ -97,6 +116,11 @@ class _OnnxAsr:
     def recognise(self, samples: Samples, rate: int) -> str:
         lead = self.lead * rate // 16000
         return str(self.model.recognize(with_silence(samples, lead), sample_rate=rate))
+
+    def recognise_together(self, several: Sequence[Samples], rate: int) -> list[str]:
+        lead = self.lead * rate // 16000
+        batch = [with_silence(samples, lead) for samples in several]
+        return [str(text) for text in self.model.recognize(batch, sample_rate=rate)]
 
 
 def _load_onnx_asr(bundle: EdgeBundle, threads: int) -> Any:  # noqa: ANN401 - onnx-asr's own
@@ -120,10 +144,14 @@ class _SherpaOnnx:
     lead: int
 
     def recognise(self, samples: Samples, rate: int) -> str:
-        stream = self.recognizer.create_stream()
-        stream.accept_waveform(rate, with_silence(samples, self.lead * rate // 16000))
-        self.recognizer.decode_stream(stream)
-        return str(stream.result.text)
+        return self.recognise_together([samples], rate)[0]
+
+    def recognise_together(self, several: Sequence[Samples], rate: int) -> list[str]:
+        streams = [self.recognizer.create_stream() for _ in several]
+        for stream, samples in zip(streams, several, strict=True):
+            stream.accept_waveform(rate, with_silence(samples, self.lead * rate // 16000))
+        self.recognizer.decode_streams(streams)
+        return [str(stream.result.text) for stream in streams]
 
 
 def _load_sherpa(bundle: EdgeBundle, threads: int) -> Any:  # noqa: ANN401 - sherpa-onnx's own
@@ -154,6 +182,7 @@ def _load_sherpa(bundle: EdgeBundle, threads: int) -> Any:  # noqa: ANN401 - she
         sampling_rate=bundle.sample_rate,
         feature_dim=int(bundle.features["nfilt"]),
         high_freq=float(bundle.record.get("high_freq", SHERPA_HIGH_FREQ)),
+        dither=float(bundle.record.get("dither", 0.0)),
     )
     config = sherpa_onnx.OfflineRecognizerConfig(feat_config=features, model_config=model)
     # The package's own methods, one for each kind of model, take no edge of the mel bands.

@@ -10,7 +10,7 @@ import pytest
 from tasks.common.errors import InputError
 from tasks.models.nemo_archive import Decoder
 from tasks.serving.edge import bundle
-from tasks.serving.edge.bundle import EdgeEngine, Precision
+from tasks.serving.edge.bundle import EdgeEngine, EdgePrecision
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def write(folder: Path, **other: str) -> Path:
     """Write a bundle whose files hold their own names."""
     fields = {**FIELDS, **other}
     names = bundle.required_names(
-        EdgeEngine(fields["engine"]), Decoder(fields["decoder"]), Precision(fields["precision"])
+        EdgeEngine(fields["engine"]), Decoder(fields["decoder"]), EdgePrecision(fields["precision"])
     )
     folder.mkdir()
     for name in names:
@@ -57,12 +57,9 @@ def test_what_was_written_is_opened(tmp_path: Path, engine: EdgeEngine, decoder:
     assert opened.bytes == sum(map(len, opened.files))
 
 
-@pytest.mark.parametrize("precision", [Precision.INT8, Precision.STATIC_INT8])
-def test_int8_graphs_have_the_name_that_onnx_asr_looks_for(
-    tmp_path: Path, precision: Precision
-) -> None:
-    """Either kind of int8 is ``quantization="int8"`` to onnx-asr."""
-    opened = bundle.open_bundle(write(tmp_path / "b", precision=precision))
+def test_int8_graphs_have_the_name_that_onnx_asr_looks_for(tmp_path: Path) -> None:
+    """It is ``quantization="int8"`` to onnx-asr."""
+    opened = bundle.open_bundle(write(tmp_path / "b", precision=EdgePrecision.INT8))
     assert opened.quantization == "int8"
     assert "model.int8.onnx" in opened.files
 

@@ -1,0 +1,308 @@
+"""Validate bundles on a cycle: decode, compare row by row, repair, judge what is served."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.common import atomic_files
+from tasks.common.errors import InputError
+from tasks.common.schemas import Schema
+from tasks.evaluation.hypotheses import hypothesis_for, read_hypotheses, write_hypotheses
+from tasks.models import catalog
+from tasks.serving import parity, parity_report
+from tasks.serving.attribution import Cause, CauseName
+from tasks.serving.edge import nemo_export, recognizers, repairs, served_verdict
+from tasks.serving.edge.bundle import EdgeEngine
+from tasks.serving.parity import THRESHOLDS, MismatchKind
+from tasks.serving.validation import BASELINE_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tasks.evaluation.hypotheses import Hypothesis
+    from tasks.runtimes.base import Runtime
+    from tasks.serving.edge.bundle import EdgeBundle
+    from tasks.serving.edge.repairs import RepairResult
+    from tasks.serving.edge.served_verdict import ServedVerdict
+    from tasks.serving.handoff_package import Tuned
+    from tasks.serving.parity import ParityRow
+    from tasks.serving.parity_report import ParityReport
+    from tasks.serving.validation import ValidationPlan
+
+MOST_REPAIRED = 32
+"""Differing rows that are decoded again for each repair."""
+JSON_NAME, MARKDOWN_NAME = "serving_parity_edge.json", "serving_parity_edge.md"
+_TUNED, _BASE = "tuned", "base"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedBundle:
+    """A bundle, and whose texts it has to write.
+
+    Attributes:
+        bundle: what is served.
+        role: of its model in the cycle: tuned, base, or another.
+        offline: the evaluation by NeMo of its model.
+        model: its .nemo where that is at hand; without it nothing is attributed.
+    """
+
+    bundle: EdgeBundle
+    role: str
+    offline: tuple[Hypothesis, ...]
+    model: Path | None
+
+    @property
+    def name(self) -> str:
+        """The name in reports and of files."""
+        return f"{self.role} {self.bundle.engine.value} {self.bundle.precision.value}"
+
+    @property
+    def served_name(self) -> str:
+        """The file of what it writes."""
+        return f"served_{self.name.replace(' ', '_')}_hyps.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class BundleReport:
+    """What was found of one bundle: parity with NeMo, causes, and what each repair did."""
+
+    served: ServedBundle
+    parity: ParityReport
+    repairs: tuple[RepairResult, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report for programs."""
+        return {
+            "name": self.served.name,
+            "bundle": str(self.served.bundle.folder),
+            "bytes": self.served.bundle.bytes,
+            **self.parity.as_dict(),
+            "repairs": [one.as_dict() for one in self.repairs],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeReport:
+    """Everything that was found of the bundles.
+
+    Attributes:
+        bundles: one report each.
+        verdict: of what is served.
+    """
+
+    bundles: tuple[BundleReport, ...]
+    verdict: ServedVerdict
+
+    @property
+    def is_equal(self) -> bool:
+        """True if every bundle agrees with NeMo within tolerance."""
+        return all(one.parity.is_equal for one in self.bundles)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as serving_parity_edge.json holds it."""
+        return {
+            "bundles": [one.as_dict() for one in self.bundles],
+            "served_verdict": self.verdict.as_dict(),
+        }
+
+    def as_markdown(self, *, texts: bool = True) -> str:
+        """Return the report as Markdown; without texts for a log or an artifact."""
+        parts = [self.verdict.as_markdown()]
+        for one in self.bundles:
+            parts.append(one.parity.as_markdown(texts=texts).rstrip())
+            if one.repairs:
+                parts += ["## Repairs", _table(one.repairs)]
+        return "\n\n".join(parts) + "\n"
+
+
+def _table(results: Sequence[RepairResult]) -> str:
+    lines = ["| put right | rows that differed | repaired |", "| --- | --- | --- |"]
+    lines += [f"| {one.says} | {len(one.tried)} | {len(one.repaired)} |" for one in results]
+    return "\n".join(lines)
+
+
+def find_served(bundle: EdgeBundle, plan: ValidationPlan, tuned: Tuned | None) -> ServedBundle:
+    """Find whose texts a bundle has to write: the tuned model's, or its base's.
+
+    Raises:
+        InputError: no evaluation of its model is beside the cycle's.
+    """
+    if bundle.engine is EdgeEngine.ONNX:
+        raise InputError(
+            f"{bundle.folder}: no engine here loads a bundle of --format onnx. Fix: make one with "
+            "--format onnx-asr or sherpa."
+        )
+    offline = tuple(read_hypotheses(plan.offline))
+    if tuned is not None and bundle.source_sha256 == tuned.sha256:
+        return ServedBundle(bundle, _TUNED, offline, tuned.model)
+    base = plan.folder / BASELINE_NAME
+    if tuned is not None and bundle.source_sha256 == tuned.info["base"]["sha256"]:
+        if not base.is_file():
+            raise InputError(
+                f"{base}: is missing: the base's texts are unknown. Fix: run the cycle again."
+            )
+        at_hand = catalog.at_hand(tuned.base_name)
+        return ServedBundle(bundle, _BASE, tuple(read_hypotheses(base)), at_hand)
+    if plan.model is not None:
+        # The model that the user names, or the run's: the bundle is compared with its texts.
+        return ServedBundle(bundle, "other", offline, plan.model.path)
+    raise InputError(
+        f"{bundle.folder}: was made of a model with SHA-256 {bundle.source_sha256}, of which the "
+        "cycle has no evaluation. Fix: name its .nemo with --model and its texts with --offline."
+    )
+
+
+def transcribe(
+    plan: ValidationPlan, served: ServedBundle, report: Callable[[str], None] = lambda _: None
+) -> tuple[Hypothesis, ...]:
+    """Decode every row by a bundle's engine, and write what it wrote beside the evaluation."""
+    target = plan.folder / served.served_name
+    atomic_files.check_target(target)
+    recognizer = recognizers.load(served.bundle)
+    rows = []
+    for number, row in enumerate(plan.rows, start=1):
+        samples, rate = recognizers.read_samples(row.audio)
+        rows.append(hypothesis_for(row.utterance, recognizer.recognise(samples, rate)))
+        report(f"{number} of {len(plan.rows)} rows")
+    write_hypotheses(target, rows)
+    return tuple(rows)
+
+
+def compare(
+    plan: ValidationPlan,
+    served: ServedBundle,
+    written: Sequence[Hypothesis],
+    *,
+    probing: bool = True,
+    runtime: Runtime | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> BundleReport:
+    """Compare what a bundle wrote with its model's texts by NeMo, and say why they differ.
+
+    Args:
+        plan: the rows.
+        served: the bundle.
+        written: its texts of all rows.
+        probing: whether rows are decoded again with repairs.
+        runtime: where NeMo runs; by default on this machine.
+        report: is told of each repair.
+
+    Raises:
+        InputError: the two have no row in common.
+        FlywheelError: NeMo could not export the model.
+    """
+    comparison = parity.compare(served.offline, written)
+    results: tuple[RepairResult, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    differing = [row for row in comparison.rows if row.kind is not MismatchKind.EXACT]
+    known = _find_base(plan, served, differing)
+    if known is not None:
+        causes = (known,)
+    elif differing and probing and served.model is not None:
+        results = _repair(plan, served, differing[:MOST_REPAIRED], runtime, report)
+        causes = repairs.attribute(results, len(comparison.rows))
+    elif differing:
+        says = f"{len(differing)} of {len(comparison.rows)} rows differ; nothing was repaired"
+        causes = (Cause(CauseName.UNEXPLAINED, len(differing), (says,)),)
+    by_audio = {row.audio_filepath: row for row in written}
+    offline = tuple(row.offline for row in comparison.rows)
+    return BundleReport(
+        served,
+        parity_report.ParityReport(
+            cycle=plan.cycle.number,
+            endpoint={
+                "address": str(served.bundle.folder),
+                "engine": served.bundle.engine.value,
+                "version": recognizers.engine_version(served.bundle.engine),
+                "precision": served.bundle.precision.value,
+            },
+            comparison=comparison,
+            causes=causes,
+            offline=offline,
+            served=_with_texts(offline, [by_audio[row.audio] for row in comparison.rows]),
+            probes=(),
+            served_models=(),
+            asked=len(written),
+            attempts=0,
+        ),
+        results,
+    )
+
+
+def _with_texts(
+    offline: Sequence[Hypothesis], written: Sequence[Hypothesis]
+) -> tuple[Hypothesis, ...]:
+    """Return the offline rows, with their marks, and the engine's texts."""
+    return tuple(replace(a, hyp=b.hyp) for a, b in zip(offline, written, strict=True))
+
+
+def _find_base(
+    plan: ValidationPlan, served: ServedBundle, differing: Sequence[ParityRow]
+) -> Cause | None:
+    """Attribute rows to the base where their texts are the base's."""
+    path = plan.folder / BASELINE_NAME
+    if served.role == _BASE or not path.is_file() or not differing:
+        return None
+    texts = {row.audio_filepath: row.hyp for row in read_hypotheses(path)}
+    same = [row for row in differing if texts.get(row.offline.audio_filepath) == row.served]
+    if len(same) < max(THRESHOLDS.explained * len(differing), THRESHOLDS.least_probed):
+        return None
+    says = f"{len(same)} of {len(differing)} differing rows are the base's ({BASELINE_NAME})"
+    return Cause(CauseName.BASE, len(differing), (says,))
+
+
+def _repair(
+    plan: ValidationPlan,
+    served: ServedBundle,
+    differing: Sequence[ParityRow],
+    runtime: Runtime | None,
+    report: Callable[[str], None],
+) -> tuple[RepairResult, ...]:
+    recordings = {row.utterance.audio_filepath: row.audio for row in plan.rows}
+    paths = [recordings[row.audio] for row in differing]
+    bundle, model = served.bundle, served.model
+    if model is None:
+        return ()
+    with tempfile.TemporaryDirectory(prefix=".repairs-", dir=plan.folder) as name:
+        work = Path(name)
+        parts = bundle.engine is EdgeEngine.SHERPA_ONNX and bundle.decoder.has_transducer
+        report(f"NeMo exports {model.name} and computes the features of {len(paths)} rows")
+        exported = nemo_export.export(
+            model, work / "graphs", parts=parts, recordings=paths, runtime=runtime
+        )
+        return repairs.repair(differing, paths, bundle, exported, work, report)
+
+
+def judge(plan: ValidationPlan, reports: Sequence[BundleReport]) -> ServedVerdict:
+    """Judge what is served: the bundles among each other, and against NeMo."""
+    arms: dict[str, Sequence[Hypothesis]] = {}
+    tuned_rows = read_hypotheses(plan.offline)
+    parts = {row.audio_filepath: row.part for row in tuned_rows}
+    for one in reports:
+        arms.setdefault(f"{one.served.role} NeMo", _marked(one.parity.offline, parts))
+        arms[one.served.name] = _marked(one.parity.served, parts)
+    pairs = [(f"{one.served.role} NeMo", one.served.name) for one in reports]
+    for one in reports:
+        for other in reports:
+            same_engine = one.served.bundle.engine is other.served.bundle.engine
+            a, b = one.served, other.served
+            is_smaller = a.role == b.role and a.bundle.quantization is None
+            if same_engine and is_smaller and b.bundle.quantization is not None:
+                pairs.append((a.name, b.name))
+            if same_engine and (a.role, b.role) == (_BASE, _TUNED):
+                pairs.append((a.name, b.name))
+    return served_verdict.judge(arms, pairs)
+
+
+def _marked(rows: Sequence[Hypothesis], parts: Mapping[str, Any]) -> tuple[Hypothesis, ...]:
+    """Return rows with the run's marks, which a base's evaluation does not have."""
+    return tuple(replace(row, part=parts.get(row.audio_filepath, row.part)) for row in rows)
+
+
+def write(folder: Path, report: EdgeReport) -> None:
+    """Write serving_parity_edge.md, then serving_parity_edge.json."""
+    atomic_files.write_text(folder / MARKDOWN_NAME, report.as_markdown())
+    atomic_files.write_json(folder / JSON_NAME, Schema.SERVING_PARITY.mark(report.as_dict()))

@@ -1,0 +1,290 @@
+"""Why an engine writes other texts: by repairing one thing after the other, and decoding again.
+
+Each repair puts what the model was measured with in the place of what the bundle or the engine has:
+labels, metadata, settings, frame phase, resampling, precision, graphs, and last NeMo's own
+features. A row is attributed to the repair that brings its offline text back. Repairs add up, so
+that two faults of one bundle do not hide each other.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import onnx
+import soxr
+
+from tasks.common import atomic_files
+from tasks.serving.attribution import Cause, CauseName
+from tasks.serving.edge import engine_files, graph_decoder, recognizers
+from tasks.serving.edge.bundle import BUNDLE_NAME, EdgeEngine, EdgePrecision, graph_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from tasks.serving.edge.bundle import EdgeBundle
+    from tasks.serving.edge.nemo_export import NemoExport
+    from tasks.serving.edge.recognizers import Samples
+    from tasks.serving.parity import ParityRow
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One thing put right.
+
+    Attributes:
+        cause: what a row that it repairs is attributed to.
+        says: what was put right, for the report.
+        setup: the bundle after it.
+        own_resampling: whether samples are brought to the model's rate as NeMo's reader does.
+    """
+
+    cause: CauseName
+    says: str
+    setup: EdgeBundle
+    own_resampling: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RepairResult:
+    """What a repair did.
+
+    Attributes:
+        cause: what its rows are attributed to.
+        says: what was put right.
+        tried: rows whose text was still another one.
+        repaired: rows that have the offline text since.
+    """
+
+    cause: CauseName
+    says: str
+    tried: tuple[ParityRow, ...]
+    repaired: tuple[ParityRow, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as the report holds it."""
+        return {
+            "repair": self.says,
+            "speaks_for": self.cause.value,
+            "rows": len(self.tried),
+            "repaired": len(self.repaired),
+        }
+
+
+def repair(
+    rows: Sequence[ParityRow],
+    recordings: Sequence[Path],
+    bundle: EdgeBundle,
+    exported: NemoExport,
+    work: Path,
+    report: Callable[[str], None] = lambda _: None,
+) -> tuple[RepairResult, ...]:
+    """Repair a bundle step by step, and decode the rows whose text is not the offline one yet.
+
+    Args:
+        rows: whose texts differ.
+        recordings: of these rows.
+        bundle: what served them; its files stay as they are.
+        exported: NeMo's export of the model that was measured, with these rows' features.
+        work: a folder for repaired copies.
+        report: is told of each step.
+    """
+    left = list(range(len(rows)))
+    read = [recognizers.read_samples(path) for path in recordings]
+    results = []
+
+    def settle(cause: CauseName, says: str, texts: Mapping[int, str], expected: str) -> None:
+        wanted = {n: rows[n].served if expected == "served" else rows[n].offline.hyp for n in left}
+        done = [n for n in left if (texts[n] == wanted[n]) == (expected == "offline")]
+        results.append(
+            RepairResult(cause, says, tuple(rows[n] for n in left), tuple(rows[n] for n in done))
+        )
+        report(f"{says}: {len(done)} of {len(left)} rows")
+        left[:] = [n for n in left if n not in done]
+
+    again = _decode(bundle, read, left)
+    settle(CauseName.UNSTEADY, "decoded twice without a change", again, "served")
+    rates = {rate for _, rate in read}
+    for step in _repairs(bundle, exported, work):
+        if not left:
+            break
+        if step.cause is CauseName.RESAMPLING and rates == {bundle.sample_rate}:
+            continue
+        texts = _decode(step.setup, read, left, own_resampling=step.own_resampling)
+        settle(step.cause, step.says, texts, "offline")
+    if left:
+        decoder = graph_decoder.load(exported, bundle.decoder)
+        texts = {n: decoder.decode(exported.features[n]) for n in left}
+        says = "NeMo's features into the exported graph"
+        settle(CauseName.FEATURES, says, texts, "offline")
+    if left:
+        results.append(
+            RepairResult(
+                CauseName.PRECISION,
+                "no repair: with NeMo's features the exported graph still decides otherwise",
+                tuple(rows[n] for n in left),
+                tuple(rows[n] for n in left),
+            )
+        )
+    return tuple(results)
+
+
+def _decode(
+    bundle: EdgeBundle,
+    read: Sequence[tuple[Samples, int]],
+    places: Sequence[int],
+    *,
+    own_resampling: bool = False,
+) -> dict[int, str]:
+    recognizer = recognizers.load(bundle)
+    texts = {}
+    for place in places:
+        samples, rate = read[place]
+        if own_resampling and rate != bundle.sample_rate:
+            samples = soxr.resample(samples, rate, bundle.sample_rate)
+            rate = bundle.sample_rate
+        texts[place] = recognizer.recognise(samples, rate)
+    return texts
+
+
+def _repairs(bundle: EdgeBundle, exported: NemoExport, work: Path) -> Iterator[Repair]:
+    """Yield the repairs that change something, each on top of those before it."""
+    setup = _copy(bundle, work / "repaired")
+    for look in (_labels, _metadata, _settings, _phase):
+        for cause, says, repaired in look(setup, exported):
+            setup = repaired
+            yield Repair(cause, says, setup)
+    says = f"recordings brought to {setup.sample_rate} Hz as NeMo's reader does"
+    yield Repair(CauseName.RESAMPLING, says, setup, own_resampling=True)
+    quantised = setup.precision is not EdgePrecision.FP32
+    names = engine_files.write(setup.engine, exported, setup.decoder, EdgePrecision.FP32, setup.folder)
+    setup = replace(setup, precision=EdgePrecision.FP32, files=dict.fromkeys(names, ""))
+    if quantised:
+        yield Repair(CauseName.QUANTISATION, "graphs in fp32", setup, own_resampling=True)
+    else:
+        says = "graphs exported anew of the model that was measured"
+        yield Repair(CauseName.OTHER_MODEL, says, setup, own_resampling=True)
+
+
+def _copy(bundle: EdgeBundle, folder: Path) -> EdgeBundle:
+    folder.mkdir(parents=True)
+    for name in (*bundle.files, BUNDLE_NAME):
+        shutil.copyfile(bundle.folder / name, folder / name)
+    return replace(bundle, folder=folder)
+
+
+def _labels(setup: EdgeBundle, exported: NemoExport) -> Iterator[tuple[CauseName, str, EdgeBundle]]:
+    listed = "tokens.txt" if setup.engine is EdgeEngine.SHERPA_ONNX else "vocab.txt"
+    path = setup.folder / listed
+    right = engine_files.label_list(exported.labels)
+    has, wants = path.read_text(encoding="utf-8").splitlines(), right.splitlines()
+    if has == wants:
+        return
+    atomic_files.write_text(path, right)
+    place = next(
+        (n for n, (a, b) in enumerate(zip(has, wants, strict=False)) if a != b),
+        min(len(has), len(wants)),
+    )
+    line = repr(has[place]) if place < len(has) else "missing"
+    says = f"{listed} as the model has it (line {place + 1} was {line})"
+    yield CauseName.LABELS, says, setup
+
+
+def _metadata(
+    setup: EdgeBundle, exported: NemoExport
+) -> Iterator[tuple[CauseName, str, EdgeBundle]]:
+    if setup.engine is EdgeEngine.ONNX_ASR:
+        path = setup.folder / "config.json"
+        right: dict[str, Any] = engine_files.onnx_asr_config(exported, setup.decoder)
+        has = json.loads(path.read_text(encoding="utf-8"))
+        if wrong := _differences(has, right, tuple(right)):
+            atomic_files.write_json(path, {**has, **right})
+            yield CauseName.METADATA, f"config.json as the model wants it ({wrong})", setup
+        return
+    path = setup.folder / graph_names(setup.engine, setup.decoder, setup.precision)[0]
+    right = engine_files.sherpa_metadata(exported, setup.decoder)
+    graph = onnx.load(path, load_external_data=False)
+    entries = engine_files.read_metadata(graph)
+    for cause, keys in (
+        (CauseName.NORMALISATION, ("normalize_type",)),
+        (
+            CauseName.METADATA,
+            tuple(key for key in engine_files.SHERPA_KEYS if key != "normalize_type"),
+        ),
+    ):
+        if wrong := _differences(entries, right, keys):
+            entries = {**entries, **{key: right[key] for key in keys if key in right}}
+            engine_files.set_metadata(graph, entries)
+            path.write_bytes(graph.SerializeToString())
+            yield cause, f"metadata as the model wants it ({wrong})", setup
+
+
+def _differences(has: Mapping[str, Any], right: Mapping[str, Any], keys: Sequence[str]) -> str:
+    wrong = [key for key in keys if key in right and has.get(key) != right[key]]
+    return ", ".join(f"{key} was {has.get(key)!r}, not {right[key]!r}" for key in wrong)
+
+
+def _settings(
+    setup: EdgeBundle,
+    exported: NemoExport,  # noqa: ARG001 - one form for all
+) -> Iterator[tuple[CauseName, str, EdgeBundle]]:
+    """Put the options of sherpa-onnx's features right."""
+    if setup.engine is not EdgeEngine.SHERPA_ONNX:
+        return
+    record = dict(setup.record)
+    for name, right, cause in (
+        ("dither", 0.0, CauseName.DITHER),
+        ("high_freq", recognizers.SHERPA_HIGH_FREQ, CauseName.MEL_BANDS),
+    ):
+        if (has := record.get(name, right)) != right:
+            record[name] = right
+            setup = replace(setup, record=dict(record))
+            yield cause, f"{name} {right:g} instead of {has:g}", setup
+
+
+def _phase(
+    setup: EdgeBundle,
+    exported: NemoExport,  # noqa: ARG001 - one form for all
+) -> Iterator[tuple[CauseName, str, EdgeBundle]]:
+    right = engine_files.lead_silence(setup.engine)
+    if setup.lead_silence == right:
+        return
+    says = (
+        f"{right} samples of silence before each recording instead of {setup.lead_silence} "
+        f"({abs(right - setup.lead_silence) / setup.sample_rate * 1000:g} ms)"
+    )
+    yield CauseName.FRAME_PHASE, says, replace(setup, lead_silence=right)
+
+
+def attribute(results: Sequence[RepairResult], compared: int) -> tuple[Cause, ...]:
+    """Turn what the repairs did into causes, the largest first.
+
+    Args:
+        results: of the repairs.
+        compared: rows of the comparison.
+    """
+    causes: dict[CauseName, list[RepairResult]] = {}
+    for result in results:
+        if result.repaired:
+            causes.setdefault(result.cause, []).append(result)
+    found = [
+        Cause(
+            name,
+            sum(len(one.repaired) for one in of_cause),
+            tuple(_evidence(one, compared) for one in of_cause),
+        )
+        for name, of_cause in causes.items()
+    ]
+    return tuple(sorted(found, key=lambda cause: -cause.rows))
+
+
+def _evidence(result: RepairResult, compared: int) -> str:
+    rows = f"{len(result.repaired)} of {len(result.tried)} rows whose text differed"
+    if result.cause is CauseName.UNSTEADY:
+        return f"{result.says}: {rows} got another text"
+    if result.cause is CauseName.PRECISION:
+        return f"{result.says}: {len(result.repaired)} of {compared} rows"
+    return f"{result.says}: {rows} have the offline text with it"

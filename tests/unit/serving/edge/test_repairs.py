@@ -1,0 +1,35 @@
+"""Each differing row is attributed to the repair that brought its text back."""
+
+from __future__ import annotations
+
+from tasks.evaluation.hypotheses import Hypothesis
+from tasks.serving.attribution import CauseName
+from tasks.serving.edge import repairs
+from tasks.serving.edge.repairs import RepairResult
+from tasks.serving.parity import MismatchKind, ParityRow
+
+
+def row(name: str) -> ParityRow:
+    """A row whose words differ."""
+    return ParityRow(name, Hypothesis(name, "a", "a"), "b", MismatchKind.WORDS, 1, 1)
+
+
+def test_causes_are_those_that_repaired_something_the_largest_first() -> None:
+    """What repaired nothing is no cause; evidence counts rows."""
+    a, b, c, d = map(row, "abcd")
+    results = (
+        RepairResult(CauseName.UNSTEADY, "decoded twice", (a, b, c, d), ()),
+        RepairResult(CauseName.FRAME_PHASE, "80 samples", (a, b, c, d), (b,)),
+        RepairResult(CauseName.FEATURES, "NeMo's features", (a, c, d), (a, c)),
+        RepairResult(CauseName.PRECISION, "no repair", (d,), (d,)),
+    )
+    causes = repairs.attribute(results, 20)
+    assert [(one.name, one.rows) for one in causes] == [
+        (CauseName.FEATURES, 2),
+        (CauseName.FRAME_PHASE, 1),
+        (CauseName.PRECISION, 1),
+    ]
+    assert causes[0].evidence == (
+        "NeMo's features: 2 of 3 rows whose text differed have the offline text with it",
+    )
+    assert causes[2].evidence == ("no repair: 1 of 20 rows",)
