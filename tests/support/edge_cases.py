@@ -55,7 +55,9 @@ class ExportedCycle:
         """Return what is compared."""
         return validation.plan(open_cycle(self.cycle))
 
-    def write(self, folder: Path, engine: EdgeEngine, *precisions: EdgePrecision) -> list[EdgeBundle]:
+    def write(
+        self, folder: Path, engine: EdgeEngine, *precisions: EdgePrecision
+    ) -> list[EdgeBundle]:
         """Write a bundle for each precision into a folder of its name."""
         folders = {one: folder / f"{engine.value}-{one.value}" for one in precisions}
         source = edge_package.tuned_source(self.tuned, self.accepted)

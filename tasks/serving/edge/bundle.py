@@ -124,7 +124,9 @@ def graph_names(engine: EdgeEngine, decoder: Decoder, precision: EdgePrecision) 
     return tuple(f"{stem}{precision.suffix}.onnx" for stem in stems)
 
 
-def required_names(engine: EdgeEngine, decoder: Decoder, precision: EdgePrecision) -> tuple[str, ...]:
+def required_names(
+    engine: EdgeEngine, decoder: Decoder, precision: EdgePrecision
+) -> tuple[str, ...]:
     """List the files without which an engine cannot load a model."""
     others = {
         EdgeEngine.ONNX_ASR: ("vocab.txt", "config.json"),

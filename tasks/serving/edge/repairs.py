@@ -160,7 +160,9 @@ def _repairs(bundle: EdgeBundle, exported: NemoExport, work: Path) -> Iterator[R
     says = f"recordings brought to {setup.sample_rate} Hz as NeMo's reader does"
     yield Repair(CauseName.RESAMPLING, says, setup, own_resampling=True)
     quantised = setup.precision is not EdgePrecision.FP32
-    names = engine_files.write(setup.engine, exported, setup.decoder, EdgePrecision.FP32, setup.folder)
+    names = engine_files.write(
+        setup.engine, exported, setup.decoder, EdgePrecision.FP32, setup.folder
+    )
     setup = replace(setup, precision=EdgePrecision.FP32, files=dict.fromkeys(names, ""))
     if quantised:
         yield Repair(CauseName.QUANTISATION, "graphs in fp32", setup, own_resampling=True)

@@ -57,7 +57,7 @@ class ServedArm:
 
 
 @dataclass(frozen=True, slots=True)
-class ArmComparison:
+class ServedComparison:
     """Two arms on the same rows, with the project's paired tests.
 
     Attributes:
@@ -109,7 +109,7 @@ class ServedVerdict:
     """All arms and the comparisons between them."""
 
     arms: tuple[ServedArm, ...]
-    comparisons: tuple[ArmComparison, ...]
+    comparisons: tuple[ServedComparison, ...]
     rows: str
 
     @property
@@ -203,10 +203,10 @@ def _arm(name: str, scores: Scores, index: TermIndex) -> ServedArm:
 
 def _compare(
     before: str, after: str, scored: Mapping[str, Scores], index: TermIndex
-) -> ArmComparison:
+) -> ServedComparison:
     pairing = diff.pair(scored[before], scored[after])
     false = pairing.row_changes(FalseKeywordFinder(index))
-    return ArmComparison(
+    return ServedComparison(
         before, after, len(pairing.pairs), pairing.by_category, false.get(diff.ALL_CATEGORIES)
     )
 
