@@ -25,7 +25,7 @@ from tasks.data.importers.import_settings import SCORE
 from tasks.data.importers.recording_reader import ConversionError, open_recording
 from tasks.data.importers.row_checks import make_record
 from tasks.data.importers.row_conversion import row_key
-from tasks.data.importers.source_rows import SourceRow
+from tasks.data.importers.source_rows import SKIP_FIX, RowFault, SourceRow
 from tasks.data.manifest import CONVERSATION
 from tasks.data.row_terms import TERMS, written_terms
 from tasks.data.text_normalizer import contains_words, normalise
@@ -109,10 +109,10 @@ class LongRowCutter:
         place: Staging,
         report: Callable[[str], None],
     ) -> None:
-        """Find the cuts of all long rows.
+        """Find the cuts of all long rows; what is wrong with one is told where it is divided.
 
         Raises:
-            InputError: a recording cannot be read or cut.
+            InputError: the model has no CTC decoder.
             TranscriptionError: the model cannot be loaded or run.
         """
         folder = place.folder / _FOLDER
@@ -166,7 +166,13 @@ class LongRowCutter:
         work.mkdir(exist_ok=True)
         sounds = {one.key: work / f"{one.key}.flac" for one in waiting}
         for one in waiting:
-            _convert(one.row, settings, sounds[one.key], place)
+            try:
+                _convert(one.row, settings, sounds[one.key], place)
+            except ConversionError as wrong:
+                self._cuts[one.key] = {"fault": wrong.problem, "fix": wrong.fix}
+        waiting = [one for one in waiting if one.key not in self._cuts]
+        if not waiting:
+            return
         reads = (self.settings.model, work)
         inside = self.runtime.path_mapper(work, reads)
         outs = {one.key: work / f"{one.key}.npz" for one in waiting}
@@ -218,7 +224,8 @@ class LongRowCutter:
     ) -> None:
         """Align one recording, keep its cuts, and remove what they were made of."""
         cuts = self._align(one, emissions, sound, facts)
-        atomic_files.write_json(place.folder / _FOLDER / f"{one.key}.json", cuts)
+        if "fault" not in cuts:
+            atomic_files.write_json(place.folder / _FOLDER / f"{one.key}.json", cuts)
         self._cuts[one.key] = cuts
         emissions.unlink()
         sound.unlink()
@@ -232,10 +239,10 @@ class LongRowCutter:
         try:
             path = align(log_probs, labels, sizes, facts["blank"])
         except ValueError as wrong:
-            raise InputError(
-                f"{one.row.place}: the transcript does not fit into the recording ({wrong}). "
-                "Fix: put the transcript beside its own recording."
-            ) from wrong
+            return {
+                "fault": f"the transcript does not fit into the recording ({wrong})",
+                "fix": f"put the transcript beside its own recording, {SKIP_FIX}",
+            }
         transcript = locate_words(
             one.words,
             path,
@@ -247,11 +254,11 @@ class LongRowCutter:
             quiet=find_quiet(read_levels(sound)),
         )
         if not transcript.heard:
-            raise InputError(
-                f"{one.row.place}: no word of the transcript was heard in "
-                f"{one.row.recording.name}. Fix: put the transcript beside its own recording, and "
-                "check that the recording is in the language of the model."
-            )
+            return {
+                "fault": f"no word of the transcript was heard in {one.row.recording.name}",
+                "fix": "put the transcript beside its own recording, name a base of the language "
+                f"that is spoken with --cut-base, {SKIP_FIX}",
+            }
         gaps = transcript.gaps(protect(one.words, self._terms(one.row)))
         start, end = transcript.bounds()
         rows = choose_cuts(gaps, start, end, self.settings.longest)
@@ -280,6 +287,9 @@ class LongRowCutter:
                 yield row
                 continue
             number, key = self._keys[_name(row)]
+            if "fault" in self._cuts[key]:
+                yield RowFault(row.place, self._cuts[key]["fault"], self._cuts[key]["fix"])
+                continue
             cuts = self._cuts[key]["rows"]
             for place, cut in enumerate(cuts, start=1):
                 yield replace(
@@ -301,6 +311,8 @@ class LongRowCutter:
         recordings = []
         for (_, recording), (_, key) in self._keys.items():
             cuts = self._cuts[key]
+            if "fault" in cuts:
+                continue
             recordings.append(
                 {
                     "recording": recording,
@@ -359,17 +371,14 @@ def _convert(row: SourceRow, settings: ImportSettings, target: Path, place: Stag
     """Write a long row as the model hears it: 16 kHz, one channel.
 
     Raises:
-        InputError: it cannot be read.
+        ConversionError: it cannot be read.
     """
     if target.is_file():
         return
     span = Span(row.start, row.end)
-    try:
-        with open_recording(row.recording, place.scratch, has_spans=row.is_span) as opened:
-            channel = choose_channel(
-                opened, span, row.channel, row.fields.get("voice_id"), settings.channels
-            )
-            with atomic_files.atomic_path(target) as temporary:
-                convert(opened, span, channel, settings.seed, temporary)
-    except ConversionError as wrong:
-        raise InputError(f"{row.place}: {wrong.problem}. Fix: {wrong.fix}") from wrong
+    with open_recording(row.recording, place.scratch, has_spans=row.is_span) as opened:
+        channel = choose_channel(
+            opened, span, row.channel, row.fields.get("voice_id"), settings.channels
+        )
+        with atomic_files.atomic_path(target) as temporary:
+            convert(opened, span, channel, settings.seed, temporary)

@@ -60,11 +60,11 @@ class RowCutter(Protocol):
         """Find the cuts of all long rows; what an import that was stopped had found is kept.
 
         Raises:
-            InputError: a recording cannot be cut.
+            InputError: nothing can be cut here.
         """
 
     def divide(self, rows: Iterable[Found]) -> Iterator[Found]:
-        """Yield the rows, and in the place of a long one those that it was cut into."""
+        """Yield the rows, and in the place of a long one those that it was cut into, or a fault."""
 
     def describe(self) -> dict[str, Any]:
         """Return how the rows were cut, and what was heard without a transcript."""

@@ -187,6 +187,21 @@ def test_a_transcript_of_another_recording_is_refused(tmp_path: Path, lower_nemo
     with pytest.raises(InputError, match=r"long\.txt: no word of the transcript was heard"):
         cut(tmp_path, lower_nemo, LetterRuntime(["." * 100]), longest=1.9)
     assert not (tmp_path / "cycle1").exists()
+    record(tmp_path / "source", "short", "hello.there", "hello there")
+    runtime = LetterRuntime(["." * 100])
+    summary = cut(tmp_path, lower_nemo, runtime, longest=1.9, leave_out=True)
+    assert (summary.rows, summary.left_out, summary.cut) == (1, 1, 0)
+
+
+def test_a_recording_that_says_no_channel_is_refused(tmp_path: Path, lower_nemo: Path) -> None:
+    """As it is where nothing is cut; the model does not run for it."""
+    record(tmp_path / "source", "long", "." * 100, "words")
+    both = np.stack([corpora.speech(4, seed=1), corpora.speech(4, seed=2)], axis=1)
+    corpora.write(tmp_path / "source" / "long.wav", both)
+    runtime = LetterRuntime([])
+    with pytest.raises(InputError, match=r"2 channels .* they are never mixed"):
+        cut(tmp_path, lower_nemo, runtime, longest=1.9)
+    assert runtime.jobs == 0
 
 
 def test_terms_of_a_long_row_go_to_the_rows_that_have_them(
