@@ -58,8 +58,9 @@ class CtcEmitter:
             sys.exit(f"{request['model']}: has no CTC decoder, which alignment needs.")
         self._model.keeps_scores = True
         self._rate: int = self._model.rate
+        stride_s = float(model.cfg.preprocessor.get("window_stride", 0.01))  # NeMo's own default
         factor = int(getattr(model.encoder, "subsampling_factor", 1))
-        self._hop = round(float(model.cfg.preprocessor.window_stride) * self._rate) * factor
+        self._hop = round(stride_s * self._rate) * factor
         self._longest = int(request["window_s"] * self._rate) // self._hop
         self._margin = int(request["margin_s"] * self._rate) // self._hop
         job_phases.enter("prepare")
