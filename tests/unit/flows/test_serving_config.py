@@ -52,3 +52,17 @@ def test_a_list_is_read_before_anything_is_sent(tmp_path: Path) -> None:
     path.write_text("日本\n", encoding="utf-8")
     with pytest.raises(InputError, match="the model can spell none of its phrases"):
         read_phrases(config, PLAN)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"engine": "onnx-asr"},
+        {"bundles": ["b"], "phrases": "phrases.txt"},
+        {"bundles": ["b"], "endpoint_block": "riva"},
+    ],
+)
+def test_an_endpoint_or_bundles_are_validated_not_both(given: dict[str, object]) -> None:
+    """An engine needs its bundle; a bundle is asked for no phrases."""
+    with pytest.raises(pydantic.ValidationError, match=r"bundle"):
+        ServingConfig.model_validate({"cycle": "cycle1", **given})

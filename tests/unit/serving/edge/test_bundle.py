@@ -116,3 +116,14 @@ def test_a_folder_without_a_record_is_no_bundle(tmp_path: Path) -> None:
     """The message says how a bundle is made."""
     with pytest.raises(InputError, match=r"has no bundle\.json.*handoff CYCLE --format onnx-asr"):
         bundle.open_bundle(tmp_path)
+
+
+@pytest.mark.needs("edge")
+def test_an_environment_without_the_extra_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before anything imports an engine."""
+    bundle.require_extra()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name != "sherpa_onnx" or None)
+    with pytest.raises(InputError, match=r"sherpa_onnx: not installed .*flywheel\[edge\]"):
+        bundle.require_extra()
