@@ -155,6 +155,7 @@ def _describe_channels(fact: AudioFacts) -> str:
 
 def _check_level(utterance: Utterance, fact: AudioFacts) -> Iterable[ManifestFinding]:
     row, name = utterance.row, utterance.audio_filepath
+    is_other_scale = fact.over_range_share > _MOST_OVER_RANGE
     if fact.not_finite:
         yield findings.error(
             "audio-not-finite",
@@ -167,18 +168,17 @@ def _check_level(utterance: Utterance, fact: AudioFacts) -> Iterable[ManifestFin
         yield findings.error(
             "audio-silent", row, name, "every sample is zero at 16 bits", "record or copy it again"
         )
-    elif max(fact.level.channel_db, default=fact.level.loud_db) < _SILENT_DB:
+    elif max(fact.level.channel_db, default=fact.level.loud_db) < _SILENT_DB and not is_other_scale:
         yield findings.error(
             "audio-silent",
             row,
             f"{fact.level.loud_db:.0f} dB",
-            f"{name} holds no sound: its loudest 5% lie {-fact.level.loud_db:.0f} dB under full "
+            f"{name} holds no sound: its loudest parts lie {-fact.level.loud_db:.0f} dB under full "
             "scale, as where a microphone was muted or two channels cancelled out",
             "record it again, or take one channel of the original recording",
         )
     if fact.over_range:
-        is_error = fact.over_range_share > _MOST_OVER_RANGE
-        finding_of = findings.error if is_error else findings.warning
+        finding_of = findings.error if is_other_scale else findings.warning
         yield finding_of(
             "audio-over-range",
             row,

@@ -22,6 +22,8 @@ _FRAMES_A_SECOND = 50
 _FULL_SCALE = 32768.0
 _SILENCE_DB = -120.0
 _LOUD_PERCENTILE = 95
+# A word in a long silence is no silence: of so many loud frames no recording needs more.
+_MOST_LOUD_FRAMES = 15
 _QUIET_PERCENTILE = 10
 # Speech is where a frame comes within this of the loudest frames, and stands off the quiet ones.
 _SPEECH_UNDER_LOUD_DB = 25.0
@@ -34,10 +36,10 @@ _TONE_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class SoundLevel:
-    """The level of a recording, in dB below full scale, of frames of 20 ms.
+    """The level of a recording, in dB below full scale, of frames of 20 ms without their offset.
 
     Attributes:
-        loud_db: the level that 5% of the frames exceed, of the channels' mean.
+        loud_db: the level that 5% of the frames exceed, 15 frames at most, of the channels' mean.
         range_db: from there down to the level that 10% of the frames lie under.
         speech_seconds: from the first to the last frame that stands out as speech does.
         tonal: whether one frequency holds most of the energy.
@@ -106,7 +108,8 @@ class LevelMeter:
         frames = max(len(signal) // length, 1)
         framed = signal[: frames * length].astype(np.float64)
         framed = framed.reshape(frames, -1) if len(framed) == frames * length else framed[None]
-        return np.asarray((framed**2).mean(axis=1))
+        # A constant offset, as cheap sound cards add it, is no sound.
+        return np.asarray(framed.var(axis=1))
 
     def _count_flat_tops(self, block: Samples) -> None:
         """Count samples that are as loud as the block's loudest, side by side with one such."""
@@ -123,7 +126,8 @@ class LevelMeter:
         if not self._powers:
             return NO_LEVEL
         levels = [_decibels(np.concatenate(powers)) for powers in zip(*self._powers, strict=True)]
-        loud = [float(np.percentile(level, _LOUD_PERCENTILE)) for level in levels]
+        percentile = max(_LOUD_PERCENTILE, 100 * (1 - _MOST_LOUD_FRAMES / len(levels[0])))
+        loud = [float(np.percentile(level, percentile)) for level in levels]
         quiet = float(np.percentile(levels[0], _QUIET_PERCENTILE))
         threshold = max(
             loud[0] - _SPEECH_UNDER_LOUD_DB, quiet + _SPEECH_OVER_QUIET * (loud[0] - quiet)

@@ -244,17 +244,18 @@ def test_the_cases_stereo_row_is_told_and_its_mix_is_an_error(tmp_path: Path) ->
     assert codes(mixed, "add it today") == []
 
 
-# Levels.
+# Levels: Frieve-A/effetune#34 (an offset), stenolabs/stenoai#271 (a few words in a long silence).
 
 TIME = np.arange(3 * RATE) / RATE
 NOISE = np.random.default_rng(5).normal(0, 1, 3 * RATE)
 LEVELS: dict[str, tuple[Any, str, str]] = {
-    "a muted microphone": (NOISE / 40000, "audio-silent", "-90 dB"),
+    "a muted microphone": (NOISE / 40000, "audio-silent", "-91 dB"),
     "a muted microphone and one click": (
         np.where(np.arange(3 * RATE) == RATE, 0.9, NOISE / 40000),
         "audio-silent",
         "dB",
     ),
+    "a muted microphone with an offset": (0.2 + NOISE / 40000, "audio-silent", "-91 dB"),
     "hiss": (NOISE * 0.01, "audio-steady", "steady noise"),
     "loud hiss": (NOISE * 0.1, "audio-steady", "steady noise"),
     "hum": (0.02 * np.sin(2 * np.pi * 50 * TIME), "audio-steady", "a constant tone"),
@@ -282,8 +283,10 @@ def test_a_recording_that_is_no_speech_is_a_finding_with_its_figure(
         speech(level=0.3),
         speech() + 0.02 * NOISE,
         np.concatenate([speech(1.0), np.zeros(RATE), speech(1.0)]),
+        speech() + 0.3,
+        np.concatenate([np.zeros(4 * RATE), speech(1.5), np.zeros(13 * RATE)]),
     ],
-    ids=["speech", "quiet", "loud", "in noise", "with a pause"],
+    ids=["speech", "quiet", "loud", "in noise", "with a pause", "with an offset", "a late word"],
 )
 def test_speech_has_no_finding(tmp_path: Path, wave: Any) -> None:
     """Quiet, loud, in noise, with a pause."""
