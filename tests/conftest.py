@@ -34,8 +34,9 @@ settings.load_profile("default")  # --hypothesis-profile=nightly comes after it
 # The tests' own process imports onnxruntime too.
 forbid_telemetry()
 TESTS = Path(__file__).parent
-# What the session makes once is shared by the tests of one process.
-_ON_THE_SITE = ("test_ui.py", "test_rent.py")
+# What the session makes once is shared by the tests of one process. The site has the longest chain
+# of tests; so two processes have one.
+_ON_THE_SECOND_SITE = ("test_ui.py", "test_rent.py")
 _OF_THE_TUNED_RNNT = ("test_handoff.py", "test_interpolation.py", "test_transducer_bases.py")
 # What takes longest begins first, so that no process waits for the last file of another.
 _LONGEST_FIRST = ("prefect", "docker", "nemo", "ssh", "processes", "browser", "formats")
@@ -62,15 +63,17 @@ def pytest_configure(config: pytest.Config) -> None:
 class _ByFixture(LoadScopeScheduling):  # type: ignore[misc]  # untyped
     """Gives a free process the next file, and to one process what shares a costly fixture.
 
-    These are the site and the RNN-T base that was tuned. Container tests stay together too: some
+    These are a site and the RNN-T base that was tuned. Container tests stay together too: some
     look at all containers of the engine.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         kind, _, rest = nodeid.removeprefix("tests/integration/").partition("/")
         file = rest.partition("::")[0]
-        if kind == "prefect" or file in _ON_THE_SITE:
+        if kind == "prefect":
             return "site"
+        if file in _ON_THE_SECOND_SITE:
+            return "second site"
         if file in _OF_THE_TUNED_RNNT:
             return "tuned RNN-T"
         return kind if kind == "docker" else f"{kind}/{file}"

@@ -11,7 +11,6 @@ import soundfile
 
 from tasks.common.errors import InputError
 from tasks.models.nemo_archive import Decoder
-from tasks.serving.edge import engine_files
 from tasks.serving.edge.bundle import EdgeEngine, graph_names
 
 if TYPE_CHECKING:
@@ -83,6 +82,9 @@ def load(
     if bundle.engine is EdgeEngine.ONNX_ASR:
         return _OnnxAsr(_load_onnx_asr(bundle, threads), lead)
     if bundle.engine is EdgeEngine.SHERPA_ONNX:
+        # The ward server's image has no onnx, which reads the metadata.
+        from tasks.serving.edge import engine_files  # noqa: PLC0415
+
         engine_files.require_loadable(bundle)
         return _SherpaOnnx(_load_sherpa(bundle, threads), lead)
     raise InputError(
