@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import resource
@@ -18,6 +17,7 @@ import uvicorn
 
 from asr_flywheel.ward_server.request_guard import LOG
 from tasks.common.errors import InputError
+from tasks.common.loopback import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,12 +50,7 @@ class ListenAddress:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 def read_token(address: ListenAddress) -> str | None:

@@ -8,7 +8,6 @@ message, a record or a repr.
 from __future__ import annotations
 
 import copy
-import ipaddress
 import os
 import re
 import time
@@ -21,6 +20,7 @@ import tenacity
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.common.errors import FlywheelError, InputError
+from tasks.common.loopback import is_loopback
 
 if TYPE_CHECKING:
     import threading
@@ -113,12 +113,7 @@ class Endpoint:
     @property
     def is_local(self) -> bool:
         """True if it is this machine, so that no audio leaves it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     @property
     def name(self) -> str:
