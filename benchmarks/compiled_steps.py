@@ -70,6 +70,7 @@ def memory(steps: Steps) -> dict[str, float]:
 
 def count_recordings(steps: Steps) -> int:
     """Return the graphs that the compiler's code has recorded so far."""
+    # It imports torch, which the parent does without.
     import compiled_encoder  # type: ignore[import-not-found]  # noqa: PLC0415
 
     return 0 if steps.args.tiny else int(compiled_encoder.count_recordings())

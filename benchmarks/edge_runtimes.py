@@ -96,6 +96,7 @@ def measure_nemo(request: dict[str, Any]) -> dict[str, Any]:
     import torch  # noqa: PLC0415 - the other arms have none
     from nemo.utils import logging  # noqa: PLC0415 - likewise
 
+    # Both import torch.
     from benchmarks.entrypoint_imports import decoding_pipeline, greedy_decoder  # noqa: PLC0415
 
     logging.setLevel(logging.ERROR)

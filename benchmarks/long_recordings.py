@@ -162,7 +162,8 @@ def _trim(sound: Any) -> Any:  # noqa: ANN401 - samples
     return sound[loud[0] * _FRAME : (loud[-1] + 1) * _FRAME]
 
 
-def _pink(length: int, rng: np.random.Generator) -> Any:  # noqa: ANN401
+def _pink(length: int, rng: np.random.Generator) -> Any:  # noqa: ANN401 - likewise
+    """Return noise of unit power whose power falls by 3 dB an octave, shape (length,)."""
     size = 1 << 20
     spectrum = np.fft.rfft(rng.standard_normal(size)) / np.sqrt(np.arange(1, size // 2 + 2))
     noise = np.fft.irfft(spectrum)

@@ -31,10 +31,10 @@ class Steps:
     def __init__(self, variant: str, args: argparse.Namespace) -> None:
         """Build the model on the CPU; no GPU is touched yet."""
         import torch  # noqa: PLC0415 - the parent needs none
-        from nemo.collections.asr.models import ASRModel  # noqa: PLC0415
+        from nemo.collections.asr.models import ASRModel  # noqa: PLC0415 - likewise
 
-        from benchmarks.entrypoint_imports import parakeet_graph  # noqa: PLC0415
-        from tasks.models import catalog  # noqa: PLC0415
+        from benchmarks.entrypoint_imports import parakeet_graph  # noqa: PLC0415 - likewise
+        from tasks.models import catalog  # noqa: PLC0415 - likewise
 
         self.torch = torch
         self.variant, self.args = variant, args

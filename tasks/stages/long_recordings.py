@@ -6,7 +6,6 @@ stopped does not hear it again.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -199,10 +198,7 @@ class LongRowCutter:
         left = list(waiting)
         facts: dict[str, Any] = {}
 
-        def handle_line(line: str) -> None:
-            if not line.startswith('{"event"'):
-                return  # libraries print to standard output as well
-            event = json.loads(line)
+        def handle_event(event: Mapping[str, Any]) -> None:
             if event["event"] == "model":
                 facts.update(event)
                 report(event["how"])
@@ -212,7 +208,7 @@ class LongRowCutter:
                 one = left.pop(0)
                 self._keep(one, outs[one.key], sounds[one.key], facts, place)
 
-        run_job(job, self.runtime, handle_line, "alignment")
+        run_job(job, self.runtime, handle_event, "alignment")
 
     def _keep(
         self,

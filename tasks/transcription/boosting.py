@@ -121,10 +121,7 @@ def decode_boosted(
     times = BoostingTimes({}, {})
     asked: list[ChoosingAudio] = []
 
-    def handle_line(line: str) -> None:
-        if not line.startswith('{"event"'):
-            return  # libraries print to standard output as well
-        event = json.loads(line)
+    def handle_event(event: Mapping[str, Any]) -> None:
         if event["event"] == "candidate":
             candidate = BoostedCandidate(event["list"], float(event["strength"]))
             of_candidate = read_texts(work / event["out"], asked)
@@ -144,7 +141,7 @@ def decode_boosted(
             _answer(work / f"answer-{event['number']}.json", wanted)
 
     try:
-        offline.run_job(job, runtime, handle_line, "boosting")
+        offline.run_job(job, runtime, handle_event, "boosting")
     finally:
         for path in (work, folder):
             shutil.rmtree(path, ignore_errors=True)

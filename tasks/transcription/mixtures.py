@@ -118,10 +118,7 @@ def decode_mixtures(
     texts: dict[float, Texts] = {}
     seconds: dict[float, float] = {}
 
-    def handle_line(line: str) -> None:
-        if not line.startswith('{"event"'):
-            return  # libraries print to standard output as well
-        event = json.loads(line)
+    def handle_event(event: Mapping[str, Any]) -> None:
         if event["event"] == "candidate":
             value = round(float(event["value"]), _VALUE_DIGITS)
             texts[value] = read_texts(work / event["out"], sets)
@@ -138,7 +135,7 @@ def decode_mixtures(
             )
 
     try:
-        offline.run_job(job, runtime, handle_line, "interpolation")
+        offline.run_job(job, runtime, handle_event, "interpolation")
         atomic_files.move(work / "shipped.nemo", out)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -333,11 +333,8 @@ def decode(
         rows = sum(audio.decodes for _, audio in pieces)
         before = 0
 
-        def handle_line(line: str) -> None:
+        def handle_event(event: Mapping[str, Any]) -> None:
             nonlocal before
-            if not line.startswith('{"event"'):
-                return  # libraries print to standard output as well
-            event = json.loads(line)
             if event["event"] == "progress":
                 report(f"{before + event['done']} of {rows} rows")
             elif event["event"] == "model":
@@ -353,7 +350,7 @@ def decode(
                 before += len(texts)
                 piece_seconds.append(float(event["seconds"]))
 
-        run_job(job, runtime, handle_line, "transcription")
+        run_job(job, runtime, handle_event, "transcription")
         return piece_seconds
 
 
@@ -381,19 +378,26 @@ def _request(
     }
 
 
-def run_job(job: Job, runtime: Runtime, on_line: Callable[[str], None], name: str) -> None:
+def run_job(
+    job: Job, runtime: Runtime, on_event: Callable[[Mapping[str, Any]], None], name: str
+) -> None:
     """Run a job that decodes to its end.
 
     Args:
         job: what to run.
         runtime: where.
-        on_line: is called with each line of its output.
+        on_event: is called with each event that it prints; libraries print there as well.
         name: of what it does, for the message.
 
     Raises:
         TranscriptionError: it failed; holds the log's end.
     """
-    job_result = runtime.execute(job, on_line, lambda: None)
+
+    def read(line: str) -> None:
+        if line.startswith('{"event"'):
+            on_event(json.loads(line))
+
+    job_result = runtime.execute(job, read, lambda: None)
     if job_result.exit_code != 0:
         tail = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
         fault = fault_of(job_result, job.log)
