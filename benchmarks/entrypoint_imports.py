@@ -9,11 +9,13 @@ from tasks.runtimes.base import ENTRY
 
 sys.path.insert(0, str(ENTRY))
 import audio_reader  # type: ignore[import-not-found]
+import compiled_layers  # type: ignore[import-not-found]
 import decoding_pipeline  # type: ignore[import-not-found]
 import encoder_runner  # type: ignore[import-not-found]
 import greedy_decoder  # type: ignore[import-not-found]
 import interpolate  # type: ignore[import-not-found]
 import mix_weights  # type: ignore[import-not-found]
+import padded_shapes  # type: ignore[import-not-found]
 import parakeet_graph  # type: ignore[import-not-found]  # lies beside the program
 import phrase_boosting  # type: ignore[import-not-found]
 
@@ -23,11 +25,13 @@ Untyped = Any
 __all__ = [
     "Untyped",
     "audio_reader",
+    "compiled_layers",
     "decoding_pipeline",
     "encoder_runner",
     "greedy_decoder",
     "interpolate",
     "mix_weights",
+    "padded_shapes",
     "parakeet_graph",
     "phrase_boosting",
 ]

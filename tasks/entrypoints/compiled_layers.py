@@ -317,12 +317,15 @@ def join_pieces(model: Any, shapes: PaddedShapes, texts: list[str]) -> int | Non
     """Let joint and loss take as many rows at once as memory allows; how many they take.
 
     Losses are added up over all pieces before they are averaged, so that pieces do not change them.
+    A TDT loss with an omega draws for each piece whether to be the RNN-T's. In one piece a whole
+    batch would draw at once, and clipping would make another training of it: its pieces stay.
     """
     joint = getattr(model, "joint", None)
     if joint is None or not getattr(joint, "fuse_loss_wer", False):
         return None
     before = int(joint.fused_batch_size)
-    if torch.cuda.is_available():
+    draws = getattr(getattr(joint.loss, "_loss", None), "omega", 0.0) > 0
+    if torch.cuda.is_available() and not draws:
         longest = sorted(texts, key=len)[-_LONGEST_TEXTS:]
         labels = max(len(model.tokenizer.text_to_ids(text)) for text in longest) + 1
         elements = shapes.frames[-1] * labels * int(joint.num_classes_with_blank)
