@@ -18,7 +18,6 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from blocks.stores import open_store
 from flows import (
     artifacts,
     audit,
@@ -235,6 +234,8 @@ def open_checked_store(config: CycleConfig) -> Store | None:
     """Open the store of the run's files, if one is named, and try it before anything is spent."""
     if config.store is None:
         return None
+    from blocks.stores import open_store  # noqa: PLC0415 - boto3 takes a quarter of all imports
+
     store = open_store(config.store)
     store.check()
     return store
