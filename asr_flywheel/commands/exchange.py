@@ -394,6 +394,6 @@ def sheet(
     )
     for name in (sheet_files.SHEET, sheet_files.TASKS, sheet_files.INTERFACE):
         typer.echo(str(out / name))
-    typer.echo(f"{len(made.rows)} recordings, {sum(row.worth > 0 for row in made.rows)} in doubt")
+    typer.echo(f"{len(made.rows)} recordings, {sum(bool(row.why) for row in made.rows)} in doubt")
     for line in made.left_out:
         typer.echo(f"left out: {line}")

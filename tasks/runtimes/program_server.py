@@ -32,6 +32,7 @@ PROGRAMS = (
     "mix_weights.py",
     "boost_strengths.py",
     "single_head.py",
+    "word_confidence.py",
 )
 """The entry programs that import NeMo, or a large part of it."""
 SEPARATE_VARIABLE = "ASR_FLYWHEEL_SEPARATE_PROGRAMS"

@@ -21,6 +21,7 @@ from tasks.runtimes import hardware
 from tasks.runtimes.base import ENTRY
 from tasks.runtimes.local import LocalRuntime
 from tasks.transcription import offline
+from tasks.transcription.confidence import measure_confidence
 from tasks.transcription.hypothesis_cache import TranscriptStore
 from tasks.transcription.offline import AudioSet
 from tasks.transcription.variants import shifts
@@ -120,12 +121,14 @@ def make_sheet(
         out / ".transcripts", hashing.fingerprint([*programs, runtime.identity])
     )
     (transcript,) = offline.transcribe((model,), audio, runtime, store, report)
+    words = measure_confidence(model, audio, runtime, store.folder, report)
     decoded = [
         DecodedRecording(
             path,
             fact.duration,
             transcript.hypotheses[place],
             transcript.variants[place] if transcript.variants else (),
+            words[place] if words else (),
         )
         for place, (path, fact) in enumerate(facts.items())
     ]

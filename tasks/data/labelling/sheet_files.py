@@ -15,6 +15,7 @@ from tasks.common import atomic_files
 from tasks.data.importers.label_studio import AUDIO_CONTROL, RECORDING, STATE_CONTROL, TEXT_CONTROL
 from tasks.data.importers.label_studio import UNCLEAR as UNCLEAR_CHOICE
 from tasks.data.importers.labelling_sheet import CHECKED, HYPOTHESIS
+from tasks.data.labelling.sheet_ranking import MOST_WORTH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ LOCAL_FILES = "/data/local-files/?d="
 """Where Label Studio serves files of this host; see its setting for local files."""
 _COLUMNS = (
     *("rank", "audio_filepath", CHECKED, "text", HYPOTHESIS),
-    *("worth", "disagreement", "near_terms", "why", "seconds"),
+    *("worth", "disagreement", "near_terms", "confidence", "why", "seconds"),
 )
 _INTERFACE = f"""\
 <View>
@@ -70,11 +71,12 @@ def _table(rows: Sequence[SheetRow]) -> str:
     writer.writerow(_COLUMNS)
     for place, row in _ranked(rows):
         recording = row.recording
+        sure = "" if recording.confidence is None else f"{recording.confidence:.3f}"
         near = "; ".join(f"{written} → {term}" for written, term in row.near)
         writer.writerow(
             [
                 *(place, str(recording.audio), "", recording.hypothesis, recording.hypothesis),
-                *(f"{row.worth:.3f}", f"{row.disagreement:.3f}", near, row.why),
+                *(f"{row.worth:.3f}", f"{row.disagreement:.3f}", near, sure, row.why),
                 f"{recording.seconds:.1f}",
             ]
         )
@@ -97,7 +99,7 @@ def _task(place: int, row: SheetRow, model: str, root: Path, url: str) -> dict[s
             {
                 "model_version": model,
                 # Label Studio can sort by it, the least sure first.
-                "score": round(1 - row.worth / 2, 4),
+                "score": round(1 - row.worth / MOST_WORTH, 4),
                 "result": [
                     {
                         "id": f"row{place}",

@@ -46,6 +46,9 @@ def test_a_sheet_is_made_filled_in_and_imported(tmp_path: Path) -> None:
     with sheet.open(newline="", encoding="utf-8-sig") as table:
         rows = list(csv.DictReader(table))
     assert [int(row["rank"]) for row in rows] == [1, 2, 3, 4, 5]
+    # The stub is unsure of words with a digit; every name's hash has some.
+    assert all(0 < float(row["confidence"]) <= 0.9 for row in rows)
+    assert any("unsure of " in row["why"] for row in rows)
     for row in rows[:2]:
         row |= {"checked": "x", "text": f"take metoprolol in room {row['rank']}"}
     with sheet.open("w", newline="", encoding="utf-8") as table:

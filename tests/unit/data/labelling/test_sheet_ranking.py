@@ -8,7 +8,12 @@ import pytest
 
 from tasks.data.labelling.formulary import FormularyTerm
 from tasks.data.labelling.near_terms import NearTermFinder
-from tasks.data.labelling.sheet_ranking import DecodedRecording, measure_disagreement, rank
+from tasks.data.labelling.sheet_ranking import (
+    DecodedRecording,
+    SpokenWord,
+    measure_disagreement,
+    rank,
+)
 
 TERMS = ("metoprolol", "metoprolol succinate", "atorvastatin", "aspirin", "CT", "Entresto")
 FINDER = NearTermFinder([FormularyTerm(term, "drug", "") for term in TERMS])
@@ -56,3 +61,23 @@ def test_the_most_doubtful_recording_comes_first() -> None:
     assert rows[2].why == "no word was recognised"
     assert rows[4].why == ""
     assert rank(made[1:2], None)[0].worth == 0
+
+
+def test_an_unsure_decoder_is_worth_a_look_without_any_other_sign() -> None:
+    """The three least sure words count, and those under a half are named; none tell nothing."""
+    sure = [SpokenWord("take", 0.98)] * 9
+    doubtful = [SpokenWord("it", 0.3), SpokenWord("now", 0.6), SpokenWord("at", 0.1)]
+    same = ("take it now at",) * 2
+    made = [
+        DecodedRecording(Path("/silence.wav"), 1.0, same[0], same),
+        DecodedRecording(Path("/sure.wav"), 1.0, same[0], same, tuple(sure)),
+        DecodedRecording(Path("/unsure.wav"), 1.0, same[0], same, (*sure, *doubtful)),
+    ]
+    rows = rank(made, FINDER)
+    assert [row.recording.audio.stem for row in rows] == ["unsure", "sure", "silence"]
+    assert rows[0].worth == pytest.approx(1 - (0.1 + 0.3 + 0.6) / 3)
+    assert rows[0].why == "unsure of 'at' (10%), 'it' (30%)"
+    assert rows[1].worth == pytest.approx(0.02)
+    assert rows[1].why == ""
+    assert rows[2].recording.confidence is None
+    assert rows[2].worth == 0
