@@ -17,6 +17,7 @@ from asr_flywheel.commands import (
     boost,
     doctor,
     exchange,
+    labelling,
     privacy,
     rehearse,
     rent,
@@ -40,8 +41,21 @@ app = typer.Typer(
 )
 # Without a name of their own, their commands are this program's.
 GROUPS = (
-    *(stages, exchange, boost, run, rent, report, archive, privacy, serve, serving, site, doctor),
-    rehearse,
+    *(
+        stages,
+        exchange,
+        labelling,
+        boost,
+        run,
+        rent,
+        report,
+        archive,
+        privacy,
+        serve,
+        serving,
+        site,
+    ),
+    *(doctor, rehearse),
 )
 for group in GROUPS:
     app.add_typer(group.app)

@@ -1,4 +1,4 @@
-"""Bring a corpus into a cycle, find its terms, and write it for other tools."""
+"""Bring a corpus into a cycle, and write a cycle for other tools."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asr_flywheel.chosen_runtime import choose_runtime
 from asr_flywheel.options import (
     DEFAULTS,
-    BaseOption,
     CycleArgument,
+    ImageOption,
     JsonOption,
     MaxDurationOption,
-    SeedOption,
+    RuntimeOption,
     TrustOption,
     print_json,
 )
 from tasks.common.errors import InputError
 from tasks.data.importers.import_settings import ChannelRule
 from tasks.data.importers.source_rows import ReadOptions
-from tasks.data.labelling.sheet_files import LOCAL_FILES
 from tasks.models.catalog import EMBEDDED
-from tasks.transcription.variants import DEFAULT_VARIANTS, MOST_VARIANTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tasks.data.importers.importing import ImportSummary
+    from tasks.runtimes.base import Runtime
     from tasks.stages.long_recordings import LongRowCutter
 
 app = typer.Typer()
@@ -107,6 +107,8 @@ def import_command(
             "--least-score", min=0, max=1, help="Cut rows with a lower score are set apart."
         ),
     ] = None,
+    runtime: RuntimeOption = DEFAULTS.runtime,
+    image: ImageOption = DEFAULTS.container.image,
     trust: TrustOption = False,
     check: Annotated[
         bool, typer.Option(help="Check level, silence and speech of each row, as preflight does.")
@@ -144,9 +146,16 @@ def import_command(
     say = partial(typer.echo, err=True)
     cutter = None
     if cut:
-        cutter = _cutter(cut_base, max_duration, terms, least_score, trust=trust, say=say)
+        place = choose_runtime(runtime, image, trust=trust)
+        cutter = _cutter(cut_base, max_duration, terms, least_score, place, trust=trust, say=say)
     elif given := _given(
-        {"--max-duration": max_duration, "--terms": terms, "--least-score": least_score}
+        {
+            "--max-duration": max_duration,
+            "--terms": terms,
+            "--least-score": least_score,
+            "--runtime": None if runtime is DEFAULTS.runtime else runtime,
+            "--image": None if image == DEFAULTS.container.image else image,
+        }
     ):
         raise InputError(f"{given} without --cut has no meaning. Fix: add --cut, or leave it out.")
     settings = ImportSettings(
@@ -190,16 +199,15 @@ def _cutter(
     max_duration: float | None,
     terms: Path | None,
     least_score: float | None,
+    runtime: Runtime,
     *,
     trust: bool,
     say: Callable[[str], None],
 ) -> LongRowCutter:
-    """Return what cuts long recordings, once the base and this environment are known to do."""
+    """Return what cuts long recordings, once the base and the runtime are known to do."""
     from tasks.data.labelling.formulary import read_terms_table
     from tasks.data.labelling.term_matcher import TermMatcher
     from tasks.models import catalog
-    from tasks.runtimes import hardware
-    from tasks.runtimes.local import LocalRuntime
     from tasks.stages.long_recordings import LEAST_SCORE, CutSettings, LongRowCutter
     from tasks.training.recipes import recipe
 
@@ -209,7 +217,6 @@ def _cutter(
         LEAST_SCORE if least_score is None else least_score,
         None if terms is None else TermMatcher(read_terms_table(terms).terms),
     )
-    runtime = LocalRuntime(hardware.detect(), trust=trust)
     runtime.check(say)
     return LongRowCutter(settings, runtime)
 
@@ -302,98 +309,3 @@ def export(
         folder.path.parent, AuditedAct.EXPORT, folder.path.name, format=format_name, rows=rows
     )
     typer.echo(f"{out}: {rows} rows")
-
-
-@app.command()
-def label(
-    cycle: CycleArgument,
-    terms: Annotated[
-        Path,
-        typer.Option("--terms", help="A table with the columns term and entity_category."),
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option(help="The new cycle's folder; labelled/cycle<N> beside the cycle by default."),
-    ] = None,
-    *,
-    as_json: JsonOption = False,
-) -> None:
-    """Copy a cycle with the terms of a formulary in its rows; other rows become general speech."""
-    from dataclasses import asdict
-
-    from tasks.data.cycle_folder import open_cycle
-    from tasks.data.labelling import labelled_cycle
-    from tasks.data.labelling.formulary import read_terms_table
-    from tasks.records import audit_log
-    from tasks.records.audit_log import AuditedAct
-
-    folder = open_cycle(cycle)
-    default = folder.path.parent / labelled_cycle.DEFAULT_FOLDER / folder.path.name
-    target = default if out is None else out.expanduser().absolute()
-    labelled_cycle.check_out(folder, target)
-    summary = labelled_cycle.label_cycle(folder, read_terms_table(terms), terms, target, sys.argv)
-    audit_log.record(
-        folder.path.parent,
-        AuditedAct.LABEL,
-        folder.path.name,
-        rows=summary.rows,
-        general=summary.general,
-    )
-    if as_json:
-        print_json({**asdict(summary), "notes": summary.notes})
-        return
-    counts = ", ".join(f"{name}: {count}" for name, count in summary.categories.items())
-    typer.echo(f"{target}: {summary.rows} rows with a term, {summary.several} with several")
-    typer.echo(f"terms by category: {counts}")
-    typer.echo(f"{target / labelled_cycle.GENERAL}: {summary.general} rows of general speech")
-    typer.echo(
-        f"{target / labelled_cycle.MISSING}: {summary.missing} of {summary.terms} terms, which no "
-        "row has"
-    )
-    for line in summary.notes:
-        typer.echo(line)
-
-
-@app.command()
-def sheet(
-    recordings: Annotated[
-        Path, typer.Argument(help="A folder of recordings without a transcript; never changed.")
-    ],
-    out: Annotated[Path, typer.Argument(help="The folder that gets the sheet.")],
-    base: BaseOption = DEFAULTS.base,
-    terms: Annotated[
-        Path | None,
-        typer.Option("--terms", help="A table of terms, whose near misses are worth a look."),
-    ] = None,
-    variants: Annotated[
-        int,
-        typer.Option(
-            min=1, max=MOST_VARIANTS, help="Decodes of each recording, of unheard shifts."
-        ),
-    ] = DEFAULT_VARIANTS,
-    *,
-    audio_url: Annotated[
-        str, typer.Option(help="What Label Studio serves the recordings by, before their path.")
-    ] = LOCAL_FILES,
-    seed: SeedOption = DEFAULTS.seed,
-    trust: TrustOption = False,
-) -> None:
-    """Write a labelling sheet: a base's hypotheses, what is most worth a person's time first."""
-    from tasks.data.labelling import sheet_files
-    from tasks.data.labelling.formulary import read_terms_table
-    from tasks.records import audit_log
-    from tasks.records.audit_log import AuditedAct
-    from tasks.stages.labelling_sheet import SheetSettings, make_sheet
-
-    formulary = None if terms is None else read_terms_table(terms)
-    settings = SheetSettings(base, variants, seed, audio_url, trust)
-    made = make_sheet(recordings, out, formulary, settings, lambda line: typer.echo(line, err=True))
-    folder = out.expanduser().absolute()
-    audit_log.record(
-        folder.parent, AuditedAct.SHEET, folder.name, model=base, recordings=len(made.rows)
-    )
-    for name in (sheet_files.SHEET, sheet_files.TASKS, sheet_files.INTERFACE):
-        typer.echo(str(out / name))
-    typer.echo(f"{len(made.rows)} recordings, {sum(bool(row.why) for row in made.rows)} in doubt")
-    for line in made.left_out:
-        typer.echo(f"left out: {line}")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from asr_flywheel.chosen_runtime import choose_runtime
 from asr_flywheel.options import (
     DEFAULT_PRIORITY,
     DEFAULTS,
@@ -35,7 +36,7 @@ from asr_flywheel.options import (
     TwoPartOption,
     print_json,
 )
-from flows.config import CycleConfig, RuntimeName
+from flows.config import CycleConfig
 from tasks.data.transcript_tags import TagChoice
 from tasks.runtimes.container_settings import ContainerSettings
 from tasks.training import recipes
@@ -260,8 +261,6 @@ def transcribe(
                 out,
             )
         else:
-            from tasks.runtimes import hardware
-            from tasks.runtimes.container import ContainerRuntime
             from tasks.stages import evaluate
 
             written = evaluate.transcribe_baseline(
@@ -270,11 +269,7 @@ def transcribe(
                 out,
                 audio_root or [],
                 lambda line: typer.echo(line, err=True),
-                runtime=(
-                    ContainerRuntime(container, hardware.detect(), trust)
-                    if runtime is RuntimeName.CONTAINER
-                    else None
-                ),
+                runtime=choose_runtime(runtime, image, trust=trust),
                 trust=trust,
             )
     for path in written:

@@ -18,6 +18,8 @@ from __future__ import annotations
 import copy
 import json
 import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,11 +83,12 @@ class ConfidentDecoder:
 
     def decode(self, signal: torch.Tensor, lengths: torch.Tensor) -> list[list[tuple[str, float]]]:
         """Return the words of each recording of a batch, each with its confidence."""
-        encoded = self._recognizer.encode(signal, lengths)
-        if self._recognizer.is_transducer:
-            labels = self._transducer_labels(encoded)
-        else:
-            labels = self._ctc_labels(encoded)
+        with torch.inference_mode():  # of each thread its own
+            encoded = self._recognizer.encode(signal, lengths)
+            if self._recognizer.is_transducer:
+                labels = self._transducer_labels(encoded)
+            else:
+                labels = self._ctc_labels(encoded)
         return [join_labels(self._pieces(ids), sure) for ids, sure in labels]
 
     def _transducer_labels(self, encoded: Any) -> list[tuple[list[int], list[float]]]:  # noqa: ANN401
@@ -141,17 +144,31 @@ def decode_all(
     """
     decoder = ConfidentDecoder(recognizer)
     words: dict[int, list[tuple[str, float]]] = {}
+    # As transcribe.py decodes: on a CPU each batch on a core of its own.
+    workers = 1 if recognizer.on_gpu else decoding_pipeline.cpu_workers()
+
+    def keep(places: Sequence[int], heard: Future[list[list[tuple[str, float]]]]) -> None:
+        words.update(zip(places, heard.result(), strict=True))
+        say("progress", done=len(words), of=len(audio))
+
     while left := [place for place in range(len(audio)) if place not in words]:
         plan = (
             [left[number] for number in batch]
             for batch in length_batching.plan([durations[place] for place in left], budget)
         )
+        running: deque[tuple[Sequence[int], Future[list[list[tuple[str, float]]]]]] = deque()
         try:
-            with Reader(audio, recognizer.rate, _READERS, pinned=recognizer.on_gpu) as reader:
+            with (
+                ThreadPoolExecutor(workers) as pool,
+                Reader(audio, recognizer.rate, _READERS, pinned=recognizer.on_gpu) as reader,
+            ):
                 for batch in reader.batches(plan, _READ_AHEAD):
-                    heard = decoder.decode(batch.signal, batch.lengths)
-                    words.update(zip(batch.places, heard, strict=True))
-                    say("progress", done=len(words), of=len(audio))
+                    heard = pool.submit(decoder.decode, batch.signal, batch.lengths)
+                    running.append((batch.places, heard))
+                    if len(running) == workers:
+                        keep(*running.popleft())
+                while running:
+                    keep(*running.popleft())
         except RuntimeError as failed:
             if "out of memory" not in str(failed) or budget.rows == 1:
                 raise
@@ -170,12 +187,9 @@ def main() -> None:
     recognizer.keeps_scores = not recognizer.is_transducer  # before memory is measured
     job_phases.enter("prepare")
     budget = prepare(recognizer, [request], apart=False)
-    if not recognizer.on_gpu:
-        torch.set_num_threads(decoding_pipeline.cores())  # one batch after the other
     say("model", how=recognizer.describe())
     job_phases.enter("decode")
-    with torch.inference_mode():
-        words = decode_all(recognizer, request["audio"], request["durations"], budget)
+    words = decode_all(recognizer, request["audio"], request["durations"], budget)
     nvrtc_guard.check()  # before anything is kept that this process may have garbled
     _write(Path(request["out"]), request["audio"], words)
     job_phases.enter("end")

@@ -172,7 +172,7 @@ class LongRowCutter:
         waiting = [one for one in waiting if one.key not in self._cuts]
         if not waiting:
             return
-        reads = (self.settings.model, work)
+        reads = (self.settings.model,)
         inside = self.runtime.path_mapper(work, reads)
         outs = {one.key: work / f"{one.key}.npz" for one in waiting}
         job = Job(

@@ -1,0 +1,29 @@
+"""The runtime that ``--runtime`` and ``--image`` name, for commands that start a job themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flows.config import RuntimeName
+from tasks.runtimes.container_settings import ContainerSettings
+
+if TYPE_CHECKING:
+    from tasks.runtimes.base import Runtime
+
+
+def choose_runtime(name: RuntimeName, image: str, *, trust: bool) -> Runtime:
+    """Return the runtime, not yet checked.
+
+    Args:
+        name: local or container.
+        image: of a container.
+        trust: whether a .nemo may run code of its own.
+    """
+    from tasks.runtimes import hardware  # noqa: PLC0415 - a docker client for what asks for one
+    from tasks.runtimes.container import ContainerRuntime  # noqa: PLC0415 - likewise
+    from tasks.runtimes.local import LocalRuntime  # noqa: PLC0415 - likewise
+
+    here = hardware.detect()
+    if name is RuntimeName.CONTAINER:
+        return ContainerRuntime(ContainerSettings(image=image), here, trust)
+    return LocalRuntime(here, trust=trust)
