@@ -146,6 +146,14 @@ RecipeOption = Annotated[RecipeName, CYCLE.declare("recipe")]
 EpochsOption = Annotated[int | None, CYCLE.declare("epochs")]
 ReplayShareOption = Annotated[float, CYCLE.declare("replay_share")]
 ShardsOption = Annotated[int | None, CYCLE.declare("shards")]
+SpeechOption = Annotated[
+    bool,
+    typer.Option(
+        "--speech",
+        help="Find recordings in which nobody speaks, too, by Silero's detector (extra vad): about "
+        "ten seconds of the processor for an hour of sound.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 

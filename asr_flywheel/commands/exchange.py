@@ -18,6 +18,7 @@ from asr_flywheel.options import (
     JsonOption,
     MaxDurationOption,
     RuntimeOption,
+    SpeechOption,
     TrustOption,
     print_json,
 )
@@ -113,6 +114,7 @@ def import_command(
     check: Annotated[
         bool, typer.Option(help="Check level, silence and speech of each row, as preflight does.")
     ] = True,
+    speech: SpeechOption = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask about guessed columns.")] = False,
     seed: Annotated[int, typer.Option(help="Of the dither.")] = 42,
     workers: Annotated[
@@ -125,6 +127,7 @@ def import_command(
 
     from tasks.data.importers.import_settings import ImportSettings
     from tasks.data.importers.importing import import_source
+    from tasks.data.speech_check import SileroDetector
     from tasks.records import audit_log
     from tasks.records.audit_log import AuditedAct
 
@@ -132,6 +135,9 @@ def import_command(
         raise InputError(f"--faulty {faulty}: is neither {_REFUSE} nor {_LEAVE_OUT}.")
     if voice_id not in {_TIER, _FILE}:
         raise InputError(f"--voice-id {voice_id}: is neither {_TIER} nor {_FILE}.")
+    if speech and not check:
+        raise InputError("--speech is a part of the check. Fix: leave --no-check out.")
+    detector = SileroDetector() if speech else None
     notes: list[str] = []
 
     def note(line: str) -> None:
@@ -172,6 +178,7 @@ def import_command(
         seed=seed,
         leave_out=faulty == _LEAVE_OUT,
         check=check,
+        detector=detector,
         workers=workers or os.cpu_count() or 1,
         cutter=cutter,
     )

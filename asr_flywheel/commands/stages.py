@@ -32,6 +32,7 @@ from asr_flywheel.options import (
     SeedOption,
     SelectionShareOption,
     ShardsOption,
+    SpeechOption,
     TrustOption,
     TwoPartOption,
     print_json,
@@ -98,14 +99,17 @@ def preflight(
     *,
     max_duration: MaxDurationOption = None,
     keep_style: KeepStyleOption = False,
+    speech: SpeechOption = False,
     trust: TrustOption = False,
 ) -> None:
     """Check manifest, audio and text before anything is spent; writes nothing."""
     from tasks.data.cycle_folder import open_cycle
     from tasks.data.findings import summarise
+    from tasks.data.speech_check import SileroDetector, check_speech
     from tasks.models import catalog
     from tasks.stages import prepare
 
+    detector = SileroDetector() if speech else None
     result = prepare.check(
         open_cycle(cycle),
         catalog.resolve(base, trust=trust),
@@ -113,9 +117,14 @@ def preflight(
         audio_root or [],
         keep_style=keep_style,
     )
-    typer.echo(f"{len(result.rows)} rows checked, {len(result.warnings)} warnings")
-    if result.warnings:
-        typer.echo(summarise(result.warnings))
+    warnings = result.warnings
+    if detector is not None:
+        spoken = check_speech(result.rows, detector, lambda line: typer.echo(line, err=True))
+        typer.echo(str(spoken))
+        warnings += spoken.findings
+    typer.echo(f"{len(result.rows)} rows checked, {len(warnings)} warnings")
+    if warnings:
+        typer.echo(summarise(warnings))
 
 
 @app.command()

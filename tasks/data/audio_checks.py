@@ -42,11 +42,11 @@ _DURATION_SLACK_SHARE = 0.02
 # A decoder of MP3 overshoots now and then; more is a file scaled to another range than -1 to 1.
 _MOST_OVER_RANGE = 0.01
 # The demo's speech lies at -21 dB; noise of one bit at -92 dB.
-_SILENT_DB = -70.0
+SILENT_DB = -70.0
 # Two speakers at one level lose 3 dB when they are mixed, and one speaker beside silence 6 dB.
 _CANCELLED_DB = 10.0
 # Speech at a signal-to-noise ratio of 5 dB has 12 dB or more between loud and quiet frames.
-_STEADY_DB = 3.0
+STEADY_DB = 3.0
 _MOST_CLIPPED = 0.005
 # The demo's synthetic voices reach 27 characters a second between first and last sound.
 _FASTEST_SPEECH = 35.0
@@ -143,7 +143,7 @@ def _describe_channels(fact: AudioFacts) -> str:
             "take one of them"
         )
     silent = [
-        number for number, decibels in enumerate(level.channel_db, start=1) if decibels < _SILENT_DB
+        number for number, decibels in enumerate(level.channel_db, start=1) if decibels < SILENT_DB
     ]
     if silent and len(silent) < fact.channels:
         return f"channel {', '.join(map(str, silent))} is silent ({shown})"
@@ -168,7 +168,7 @@ def _check_level(utterance: Utterance, fact: AudioFacts) -> Iterable[ManifestFin
         yield findings.error(
             "audio-silent", row, name, "every sample is zero at 16 bits", "record or copy it again"
         )
-    elif max(fact.level.channel_db, default=fact.level.loud_db) < _SILENT_DB and not is_other_scale:
+    elif max(fact.level.channel_db, default=fact.level.loud_db) < SILENT_DB and not is_other_scale:
         yield findings.error(
             "audio-silent",
             row,
@@ -193,7 +193,7 @@ def _check_speech(utterance: Utterance, fact: AudioFacts) -> Iterable[ManifestFi
     """Warn where the sound is not that of speech, or not that of so much text."""
     row, name, level = utterance.row, utterance.audio_filepath, fact.level
     is_other_scale = fact.over_range_share > _MOST_OVER_RANGE
-    if fact.duration < _SHORTEST_JUDGED_S or level.loud_db < _SILENT_DB or is_other_scale:
+    if fact.duration < _SHORTEST_JUDGED_S or level.loud_db < SILENT_DB or is_other_scale:
         return
     if level.clipped_share > _MOST_CLIPPED and not fact.over_range:
         yield findings.warning(
@@ -203,14 +203,14 @@ def _check_speech(utterance: Utterance, fact: AudioFacts) -> Iterable[ManifestFi
             f"{name} is clipped: so many of its samples lie on a flat top",
             "lower the input's gain and record it again; a clipped recording cannot be mended",
         )
-    if level.range_db < _STEADY_DB:
+    if level.range_db < STEADY_DB:
         kind = "a constant tone" if level.tonal else "a steady noise such as hiss"
         yield findings.warning(
             "audio-steady",
             row,
             f"{level.range_db:.1f} dB",
             f"{name} holds {kind}: between its loud and its quiet parts lie {level.range_db:.1f} "
-            f"dB, and speech has {_STEADY_DB:g} dB or more",
+            f"dB, and speech has {STEADY_DB:g} dB or more",
             "listen to it; remove the row or record it again where nobody speaks",
         )
     elif level.speech_seconds:

@@ -8,6 +8,7 @@ that of frames of 20 ms, of each channel and of their mean, which is what a mode
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -106,7 +107,7 @@ class LevelMeter:
     def _frame_powers(self, signal: npt.NDArray[np.generic]) -> Floats:
         length = max(self.rate // _FRAMES_A_SECOND, 1)
         frames = max(len(signal) // length, 1)
-        framed = signal[: frames * length].astype(np.float64)
+        framed = signal[: frames * length].astype(np.float64, copy=False)
         framed = framed.reshape(frames, -1) if len(framed) == frames * length else framed[None]
         # A constant offset, as cheap sound cards add it, is no sound.
         return np.asarray(framed.var(axis=1))
@@ -127,8 +128,8 @@ class LevelMeter:
             return NO_LEVEL
         levels = [_decibels(np.concatenate(powers)) for powers in zip(*self._powers, strict=True)]
         percentile = max(_LOUD_PERCENTILE, 100 * (1 - _MOST_LOUD_FRAMES / len(levels[0])))
-        loud = [float(np.percentile(level, percentile)) for level in levels]
-        quiet = float(np.percentile(levels[0], _QUIET_PERCENTILE))
+        first, quiet = np.percentile(levels[0], (percentile, _QUIET_PERCENTILE)).tolist()
+        loud = [first, *(float(np.percentile(level, percentile)) for level in levels[1:])]
         threshold = max(
             loud[0] - _SPEECH_UNDER_LOUD_DB, quiet + _SPEECH_OVER_QUIET * (loud[0] - quiet)
         )
@@ -153,12 +154,18 @@ class LevelMeter:
     def _is_tonal(self) -> bool:
         if self._sample is None:
             return False
-        windowed = (self._sample - self._sample.mean()) * np.hanning(len(self._sample))
+        windowed = (self._sample - self._sample.mean()) * _window()
         power = np.abs(np.fft.rfft(windowed)) ** 2
         if not power.sum():
             return False
         place = int(power.argmax())
         return bool(power[max(place - 3, 0) : place + 4].sum() / power.sum() > _TONE_SHARE)
+
+
+@cache
+def _window() -> Floats:
+    """Return the window of the spectrum; to compute it costs as much as the transform."""
+    return np.hanning(_SPECTRUM_SAMPLES)
 
 
 def _decibels(powers: Floats) -> Floats:

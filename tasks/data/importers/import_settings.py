@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from tasks.data.importers.source_rows import Found
     from tasks.data.importers.staging import Staging
+    from tasks.data.speech_check import VoiceDetector
 
 SEED = 42
 
@@ -81,6 +82,7 @@ class ImportSettings:
         seed: of the dither.
         leave_out: leave faulty rows out, instead of refusing the source.
         check: check the converted recordings as preflight does.
+        detector: also finds rows in which nobody speaks; None for the level check alone.
         workers: threads that convert.
         cutter: cuts rows that are too long; None leaves every row as it is.
     """
@@ -91,5 +93,6 @@ class ImportSettings:
     seed: int = SEED
     leave_out: bool = False
     check: bool = True
+    detector: VoiceDetector | None = None
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     cutter: RowCutter | None = None

@@ -28,6 +28,7 @@ from tasks.data.importers.set_apart import write_set_apart
 from tasks.data.importers.source_rows import SKIP_FIX, RowFault
 from tasks.data.manifest import BANDWIDTH
 from tasks.data.preflight import preflight
+from tasks.data.speech_check import check_speech
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tasks.data.importers.formats import SourceFormat
     from tasks.data.importers.import_settings import ImportSettings
     from tasks.data.importers.staging import Staging
+    from tasks.data.speech_check import VoiceDetector
 
 # A text with tags or of unknown characters is a matter of `asr-flywheel tags` and of the base.
 _NOT_OURS = ("text-",)
@@ -119,7 +121,7 @@ def import_source(
             )
             total = check_rows(source, source_format, settings)
         resumed = convert_rows(source, source_format, settings, place, total, report)
-        return _finish(source, source_format, settings, place, command, resumed)
+        return _finish(source, source_format, settings, place, command, resumed, report)
 
 
 def _finish(
@@ -129,6 +131,7 @@ def _finish(
     place: Staging,
     command: Sequence[str],
     resumed: int,
+    report: Callable[[str], None],
 ) -> ImportSummary:
     """Write manifest and provenance, check the recordings, and put all into the cycle's folder."""
     left_out = {entry["number"]: entry for entry in place.entries() if "fault" in entry}
@@ -138,7 +141,7 @@ def _finish(
     _write_rows(place, left_out, apart)
     warnings: tuple[str, ...] = ()
     if settings.check:
-        errors, warnings = _check_recordings(place, {*left_out, *apart})
+        errors, warnings = _check_recordings(place, {*left_out, *apart}, settings.detector, report)
         if errors:
             _leave_out_or_refuse(source, settings, place, errors, left_out)
             _write_rows(place, left_out, apart)
@@ -175,15 +178,23 @@ def _finish(
 
 
 def _check_recordings(
-    place: Staging, not_rows: Container[int]
+    place: Staging,
+    not_rows: Container[int],
+    detector: VoiceDetector | None,
+    report: Callable[[str], None],
 ) -> tuple[dict[int, RowFault], tuple[str, ...]]:
     """Check the recordings of the manifest as preflight does; return faulty rows and warnings."""
     result = preflight(place.content / staging.MANIFEST, AudioLimits(RATE), None)
+    found = list(result.findings)
+    if detector is not None:
+        spoken = check_speech(result.rows, detector, report)
+        report(str(spoken))
+        found += spoken.findings
     numbers = [entry["number"] for entry in place.entries() if entry["number"] not in not_rows]
     places = {entry["number"]: entry["place"] for entry in place.entries()}
     errors: dict[int, RowFault] = {}
     notes = []
-    for finding in result.findings:
+    for finding in found:
         is_ours = finding.row is not None and not finding.code.startswith(_NOT_OURS)
         if finding.severity is findings.Severity.ERROR and is_ours and finding.row:
             number = numbers[finding.row - 1]
