@@ -70,7 +70,11 @@ def read(source: Path, options: ReadOptions) -> Iterator[Found]:
         if not name:
             yield RowFault(place, "names no recording", f"name it, {SKIP_FIX}")
             continue
-        # Early releases left the ending out.
-        recording = recording_at(folder, name if "." in name else f"{name}.mp3")
+        try:
+            # Early releases left the ending out.
+            recording = recording_at(folder, name if "." in name else f"{name}.mp3")
+        except ValueError as wrong:
+            yield RowFault(place, str(wrong), f"correct the line, {SKIP_FIX}")
+            continue
         fields = {"voice_id": values["client_id"].strip()} if values["client_id"].strip() else {}
         yield SourceRow(place, recording, values["sentence"].strip(), fields=fields)

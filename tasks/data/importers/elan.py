@@ -62,18 +62,43 @@ def read(source: Path, options: ReadOptions) -> Iterator[Found]:
             continue
         for name in options.tiers or timed:
             voice = elan.tiers[name][2].get("PARTICIPANT") or name
-            found = sorted(elan.get_annotation_data_for_tier(name))
-            for place, (start, end, text, *_) in enumerate(found, start=1):
-                if not text.strip():
-                    continue  # an empty annotation marks a silence
-                yield SourceRow(
-                    f"{path}: tier {name}, annotation {place}",
-                    recording,
-                    text.strip(),
-                    start=start / 1000,
-                    end=end / 1000,
-                    fields={"voice_id": voice},
+            yield from _read_tier(f"{path}: tier {name}", recording, elan, name, voice)
+
+
+def _read_tier(
+    where: str,
+    recording: Recording,
+    elan: Any,  # noqa: ANN401 - pympi's
+    name: str,
+    voice: str,
+) -> Iterator[Found]:
+    """Yield the annotations of a tier in the order of their times.
+
+    pympi's own method ends with an error where an annotation has no time, as ELAN allows.
+    """
+    timed: list[tuple[int, int, str]] = []
+    for annotation, (begin, end, text, *_) in elan.tiers[name][0].items():
+        times = elan.timeslots.get(begin), elan.timeslots.get(end)
+        if None in times:
+            if text.strip():
+                yield RowFault(
+                    f"{where}, annotation {annotation}",
+                    f"{text.strip()!r} has no time",
+                    f"align it in ELAN, {SKIP_FIX}",
                 )
+            continue
+        timed.append((*times, text.strip()))
+    for place, (start_ms, end_ms, text) in enumerate(sorted(timed), start=1):
+        if not text:
+            continue  # an empty annotation marks a silence
+        yield SourceRow(
+            f"{where}, annotation {place}",
+            recording,
+            text,
+            start=start_ms / 1000,
+            end=end_ms / 1000,
+            fields={"voice_id": voice},
+        )
 
 
 def _linked(path: Path, elan: Any) -> Path | None:  # noqa: ANN401 - pympi's

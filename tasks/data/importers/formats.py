@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from tasks.data.importers import (
     textgrid,
     time_marked,
 )
+from tasks.data.importers.source_rows import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,7 +87,30 @@ def choose(source: Path, name: str | None) -> SourceFormat:
             return source_format
     if name is not None:
         raise InputError(f"--format {name}: there is no such format. Fix: {', '.join(NAMES)}.")
+    _refuse_broken_json(source)
     raise InputError(
         f"{source}: looks like none of the formats that can be imported. "
         f"Fix: name the file itself, or say what it is with --format: {', '.join(NAMES)}."
     )
+
+
+def _refuse_broken_json(source: Path) -> None:
+    """Name the line by which a file of JSON is none, since no format knows it for its own.
+
+    Raises:
+        InputError: its first line, or the whole of a .json, is not JSON.
+    """
+    if not source.is_file() or source.suffix not in {".json", ".jsonl"}:
+        return
+    number = 1
+    try:
+        if source.suffix == ".json":
+            json.loads(source.read_text(encoding="utf-8-sig"))
+        else:
+            number, line = next(read_lines(source), (1, ""))
+            json.loads(line)
+    except ValueError as wrong:
+        number = getattr(wrong, "lineno", 1) if source.suffix == ".json" else number
+        raise InputError(
+            f"{source}:{number}: is not JSON ({wrong}). Fix: correct it, or export it again."
+        ) from wrong

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from asr_flywheel import cli
+from tests.support import corpora
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,3 +40,37 @@ def test_what_is_for_cutting_is_refused_without_it(
     assert ended.value.code == 2
     assert f"{option[0]} without --cut has no meaning" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+class Terminal(io.StringIO):
+    """What a person types."""
+
+    def isatty(self) -> bool:
+        """A person is there."""
+        return True
+
+
+@pytest.mark.parametrize(("typed", "imported"), [("y\n", True), ("n\n", False), ("", False)])
+def test_guessed_columns_are_shown_and_asked_for(
+    typed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    imported: bool,
+) -> None:
+    """On a terminal; no or no answer imports nothing, and says how to name them."""
+    source = tmp_path / "source"
+    corpora.write(source / "v.wav", corpora.speech(2))
+    (source / "ehr.csv").write_text("Recording,Transcript,Ward\nv.wav,take aspirin,7\n")
+    line = ["asr-flywheel", "import", str(source / "ehr.csv"), str(tmp_path / "cycle1")]
+    monkeypatch.setattr(sys, "argv", line)
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    try:
+        cli.main()
+    except SystemExit as ended:
+        assert imported == (ended.code in {0, None})  # noqa: PT017 - the program ends itself
+    told = capsys.readouterr().err
+    assert "Recording" in told
+    assert told.count("Are these the columns?") == 1
+    assert (tmp_path / "cycle1").exists() == imported
