@@ -4,14 +4,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tasks.data.importers.source_rows import SourceRow, note_untranscribed
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from tasks.data.importers.source_rows import Found, ReadOptions
 
 ENDINGS = (
     *(".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".w64", ".au", ".sph"),
     *(".m4a", ".mp4", ".aac", ".wma", ".dss", ".ds2", ".amr", ".webm", ".mkv", ".mov", ".3gp"),
 )
+
+
+def tell_untranscribed(
+    read: Callable[[Path, ReadOptions], Iterator[Found]],
+) -> Callable[[Path, ReadOptions], Iterator[Found]]:
+    """Return a reader that also tells of recordings in a folder for which it had no row."""
+
+    def read_and_tell(source: Path, options: ReadOptions) -> Iterator[Found]:
+        transcribed = set()  # of hashes: a corpus may have many recordings
+        for row in read(source, options):
+            if isinstance(row, SourceRow):
+                transcribed.add(hash(str(row.recording.path)))
+            yield row
+        if source.is_dir():
+            left = (
+                path.name
+                for path in sorted(source.rglob("*"))
+                if path.suffix.lower() in ENDINGS and hash(str(path)) not in transcribed
+            )
+            note_untranscribed(left, options)
+
+    return read_and_tell
 
 
 def find_annotations(source: Path, endings: Sequence[str]) -> list[Path]:

@@ -22,6 +22,7 @@ from tasks.data.importers import (
     textgrid,
     time_marked,
 )
+from tasks.data.importers.beside_audio import tell_untranscribed
 from tasks.data.importers.source_rows import read_lines
 
 if TYPE_CHECKING:
@@ -63,15 +64,33 @@ FORMATS = (
         "lhotse", "Lhotse cuts or supervisions", lhotse_manifest.detect, lhotse_manifest.read
     ),
     SourceFormat("nemo", "a NeMo manifest", nemo_manifest.detect, nemo_manifest.read),
-    SourceFormat("textgrid", "Praat TextGrids beside audio", textgrid.detect, textgrid.read),
-    SourceFormat("eaf", "ELAN annotations beside audio", elan.detect, elan.read),
-    SourceFormat("stm", "an STM file", time_marked.detect_stm, time_marked.read_stm),
-    SourceFormat("ctm", "a CTM file", time_marked.detect_ctm, time_marked.read_ctm),
-    SourceFormat("subtitles", "WebVTT or SRT beside audio", subtitles.detect, subtitles.read),
+    SourceFormat(
+        "textgrid",
+        "Praat TextGrids beside audio",
+        textgrid.detect,
+        tell_untranscribed(textgrid.read),
+    ),
+    SourceFormat(
+        "eaf", "ELAN annotations beside audio", elan.detect, tell_untranscribed(elan.read)
+    ),
+    SourceFormat(
+        "stm", "an STM file", time_marked.detect_stm, tell_untranscribed(time_marked.read_stm)
+    ),
+    SourceFormat(
+        "ctm", "a CTM file", time_marked.detect_ctm, tell_untranscribed(time_marked.read_ctm)
+    ),
+    SourceFormat(
+        "subtitles",
+        "WebVTT or SRT beside audio",
+        subtitles.detect,
+        tell_untranscribed(subtitles.read),
+    ),
     SourceFormat("label-studio", "tasks of Label Studio", label_studio.detect, label_studio.read),
     SourceFormat("sheet", "a labelling sheet", labelling_sheet.detect, labelling_sheet.read),
     SourceFormat("table", "a CSV, TSV or XLSX table", table.detect, table.read),
-    SourceFormat("text", "plain texts beside audio", plain_text.detect, plain_text.read),
+    SourceFormat(
+        "text", "plain texts beside audio", plain_text.detect, tell_untranscribed(plain_text.read)
+    ),
 )
 NAMES = tuple(source_format.name for source_format in FORMATS)
 

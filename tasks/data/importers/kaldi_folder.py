@@ -19,6 +19,7 @@ from tasks.data.importers.source_rows import (
     RowFault,
     SourceRow,
     needs_package,
+    note_untranscribed,
     number,
     read_lines,
 )
@@ -39,7 +40,7 @@ def detect(source: Path) -> bool:
     return source.is_dir() and (source / "wav.scp").is_file()
 
 
-def read(source: Path, _: ReadOptions) -> Iterator[Found]:
+def read(source: Path, options: ReadOptions) -> Iterator[Found]:
     """Yield the utterances of a data folder, in the order of text.
 
     Raises:
@@ -64,7 +65,8 @@ def read(source: Path, _: ReadOptions) -> Iterator[Found]:
         # An utterance that is its own speaker has none, by Kaldi's convention.
         speakers = _table(source / _SPEAKERS)
         fields["voice_id"] = {name: found for name, found in speakers.items() if found[1] != name}
-    for utterance, (line, text) in _table(source / "text", may_be_empty=True).items():
+    texts = _table(source / "text", may_be_empty=True)
+    for utterance, (line, text) in texts.items():
         place = line
         values = {name: table[utterance][1] for name, table in fields.items() if utterance in table}
         if segments is not None and utterance in segments:
@@ -75,6 +77,7 @@ def read(source: Path, _: ReadOptions) -> Iterator[Found]:
             yield RowFault(
                 place, str(wrong), f"correct it (utils/fix_data_dir.sh drops such), {SKIP_FIX}"
             )
+    note_untranscribed((one for one in segments or recordings if one not in texts), options)
 
 
 def _row(

@@ -9,7 +9,7 @@ from tasks.common.errors import InputError
 from tasks.data.audio_paths import is_url, is_windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -130,6 +130,19 @@ def number(value: object) -> float | None:
     if not -1e9 < seconds < 1e9:  # noqa: PLR2004 - NaN and infinity fail both comparisons
         raise ValueError(f"{value!r} is no number of seconds")
     return seconds
+
+
+def note_untranscribed(names: Iterable[str], options: ReadOptions) -> None:
+    """Say which recordings of a source are in no row, since it has no transcript of them."""
+    first, count = "", 0
+    for name in names:
+        first, count = first or name, count + 1
+    if count:
+        have = f"{count} recordings have" if count > 1 else "1 recording has"
+        options.note(
+            f"{have} no transcript, such as {first}, and are in no row; `asr-flywheel sheet` ranks "
+            "recordings without a transcript for a person to label"
+        )
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

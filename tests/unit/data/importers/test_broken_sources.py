@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks.common.errors import InputError
+from tasks.data.importers.source_rows import ReadOptions
 from tests.support import corpora
 from tests.support.corpora import run, speech, write
 
@@ -188,3 +189,37 @@ def test_what_is_odd_and_whole_is_read(
     (source / name).write_bytes(raw)
     run(source, tmp_path / "cycle1", check=False)
     assert [row["text"] for row in corpora.rows(tmp_path / "cycle1")] == texts
+
+
+@pytest.mark.parametrize("name", ["v.txt", "v.vtt", "v.stm", "text"])
+def test_recordings_without_a_transcript_are_told(tmp_path: Path, name: str) -> None:
+    """With their number and one of them; nothing is told where every recording is in a row."""
+    contents = {
+        "v.txt": "take aspirin",
+        "v.vtt": f"WEBVTT\n\n{FIRST}",
+        "v.stm": "v A doctor 0 2 take aspirin\n",
+        "text": "v take aspirin\n",
+    }
+    source = tmp_path / "source"
+    write(source / "v.wav", speech(3))
+    (source / name).write_text(contents[name])
+    scp = source / "wav.scp"
+    if name == "text":
+        scp.write_text(f"v {source / 'v.wav'}\n")
+
+    def import_into(cycle: str) -> list[str]:
+        notes: list[str] = []
+        options = ReadOptions(note=notes.append)
+        assert run(source, tmp_path / cycle, reading=options, check=False).rows == 1
+        return notes
+
+    assert import_into("cycle1") == []
+    for other in "wx":
+        write(source / f"{other}.wav", speech(1, seed=ord(other)))
+        if name == "text":
+            with scp.open("a") as stream:
+                stream.write(f"{other} {source / f'{other}.wav'}\n")
+    told = set(import_into("cycle2"))
+    (note,) = told
+    assert note.startswith("2 recordings have no transcript, such as w")
+    assert "asr-flywheel sheet" in note
