@@ -15,6 +15,7 @@ import typer
 from asr_flywheel.commands import (
     archive,
     boost,
+    bundle,
     doctor,
     exchange,
     privacy,
@@ -42,6 +43,7 @@ app = typer.Typer(
 GROUPS = (
     *(stages, exchange, boost, run, rent, report, archive, privacy, serve, serving, site, doctor),
     rehearse,
+    bundle,
 )
 for group in GROUPS:
     app.add_typer(group.app)
