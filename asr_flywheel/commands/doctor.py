@@ -100,6 +100,9 @@ def _check_bundle() -> CheckResult:
     if state.absent_images:
         says = f"{', '.join(state.absent_images)}: no engine here holds it"
         return CheckResult("bundle", CheckStatus.NOTE, says, bundle_checks.REPAIR)
+    if missing := state.missing():
+        says = f"{state.summary()}; {missing} not installed"
+        return CheckResult("bundle", CheckStatus.NOTE, says, bundle_checks.REPAIR)
     return CheckResult("bundle", CheckStatus.OK, state.summary())
 
 

@@ -49,6 +49,10 @@ class InstallationState:
             f"{len(record.records)} packages{bases}; files {how}"
         )
 
+    def missing(self) -> str:
+        """Return the names of the parts that are not installed."""
+        return ", ".join(f"part-{number}" for number in self.installed.missing_parts)
+
     def lines(self, most: int) -> list[str]:
         """Return lines for a person, with ``most`` damaged files at most."""
         lines = [f"bundle {self.summary()}"]
@@ -56,7 +60,9 @@ class InstallationState:
         if len(self.damage) > most:
             lines.append(f"and {len(self.damage) - most} more files")
         lines += [f"{image}: no engine here holds it" for image in self.absent_images]
-        if self.damage or self.absent_images:
+        if missing := self.missing():
+            lines.append(f"{missing}: not installed")
+        if self.damage or self.absent_images or missing:
             return [*lines, f"fix: {REPAIR}"]
         return [*lines, "nothing is missing, nothing was changed"]
 
@@ -68,6 +74,7 @@ class InstallationState:
             "root": str(self.installed.root),
             "damage": [{"path": file.path, "reason": file.reason} for file in self.damage],
             "absent_images": self.absent_images,
+            "missing_parts": self.installed.missing_parts,
         }
 
 

@@ -199,6 +199,7 @@ def _install_whole(
             installed=datetime.now(UTC).isoformat(timespec="seconds"),
             records=installed_bundle.hash_records(release),
             parts=tuple(range(1, parts.manifest.parts + 1)),
+            parts_made=parts.manifest.parts,
             bases=bases,
             images=images,
         )
@@ -250,6 +251,7 @@ def _install_beside(
         installed=datetime.now(UTC).isoformat(timespec="seconds"),
         records=installed_bundle.hash_records(target),
         parts=tuple(sorted({*parts.folders, *(before.parts if before and again else ())})),
+        parts_made=manifest.parts,
         bases=(*bases, *(base for base in (before.bases if before else ()) if base not in bases)),
         images=(*images, *(one for one in (before.images if before else ()) if one not in images)),
     )
@@ -273,7 +275,11 @@ def _folders(work: Path, *names: str) -> list[str]:
 
 def _put(new: Path, place: Path, work: Path) -> None:
     if place.name in {BASES_FOLDER, IMAGES_FOLDER} and place.is_dir():
-        shutil.copytree(new, place, dirs_exist_ok=True, symlinks=True)
+        # Others are in use there: each file by a rename too.
+        for file in list(filter(Path.is_file, new.rglob("*"))):
+            to = place / file.relative_to(new)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(to)
         return
     if place.exists():
         place.rename(work / f"old-{place.name}")

@@ -71,6 +71,7 @@ class InstalledBundle:
         installed: when, in UTC.
         records: SHA-256 of each package's RECORD, by its path below the root.
         parts: the numbers of the installed parts.
+        parts_made: how many parts the bundle has.
         bases: placed below the root.
         images: loaded, or placed below the root.
     """
@@ -81,8 +82,14 @@ class InstalledBundle:
     installed: str
     records: dict[str, str]
     parts: tuple[int, ...]
+    parts_made: int
     bases: tuple[InstalledBase, ...]
     images: tuple[InstalledImage, ...]
+
+    @property
+    def missing_parts(self) -> list[int]:
+        """The numbers of the bundle's parts that are not installed."""
+        return [part for part in range(1, self.parts_made + 1) if part not in self.parts]
 
     def with_images(self, images: tuple[InstalledImage, ...]) -> InstalledBundle:
         """Return the record with these images."""
@@ -132,6 +139,7 @@ def read_record(root: Path) -> InstalledBundle | None:
             document["installed"],
             document["records"],
             tuple(document["parts"]),
+            document["parts_made"],
             tuple(InstalledBase(**row) for row in document["bases"]),
             tuple(InstalledImage(**row) for row in document["images"]),
         )
@@ -184,11 +192,6 @@ def find_absent_images(installed: InstalledBundle) -> list[str]:
         or not one.loaded_id
         or image_loading.find_id(program, one.image) != one.loaded_id
     ]
-
-
-def find_missing_parts(installed: InstalledBundle, parts: int) -> list[int]:
-    """Return the numbers of the bundle's parts that are not installed."""
-    return [number for number in range(1, parts + 1) if number not in installed.parts]
 
 
 def _find_package_damage(record: Path, *, full: bool) -> list[DamagedFile]:

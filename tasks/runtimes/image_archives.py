@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
-from pathlib import Path
+import tarfile
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
 from tasks.runtimes import docker_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 
 def save_archive(image: str, target: Path, report: Callable[[str], None]) -> str:
@@ -52,26 +52,18 @@ def save_squashfs(image: str, target: Path, report: Callable[[str], None]) -> st
     variables = docker_engine.environment(client, image)
     container = client.containers.create(image, command=["true"])
     try:
-        with tempfile.TemporaryDirectory(dir=target.parent) as name:
-            environment = Path(name) / "environment"
-            environment.write_text(
-                "".join(f"{key}={value}\n" for key, value in sorted(variables.items())),
-                encoding="utf-8",
-            )
-            line = [
-                program, "-", str(target), "-tar", "-noappend", "-quiet", "-no-progress",
-                "-p", "ch d 755 0 0", "-p", f"ch/environment f 644 0 0 cat {environment}",
-            ]  # fmt: skip
-            with subprocess.Popen(
-                line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-            ) as process:
-                assert process.stdin is not None  # noqa: S101 - a pipe was asked for
-                try:
-                    for chunk in container.export():
-                        process.stdin.write(chunk)
-                except BrokenPipeError:
-                    pass  # its own words follow
-                said, _ = process.communicate()
+        line = [program, "-", str(target), "-tar", "-noappend", "-quiet", "-no-progress"]
+        with subprocess.Popen(
+            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process:
+            assert process.stdin is not None  # noqa: S101 - a pipe was asked for
+            try:
+                process.stdin.write(_begin_archive(variables))
+                for chunk in container.export():
+                    process.stdin.write(chunk)
+            except BrokenPipeError:
+                pass  # its own words follow
+            said, _ = process.communicate()
     finally:
         container.remove(force=True)
     if process.returncode:
@@ -80,3 +72,17 @@ def save_squashfs(image: str, target: Path, report: Callable[[str], None]) -> st
             "squashfs-tools 4.5 or newer, and room for the file."
         )
     return number
+
+
+def _begin_archive(variables: Mapping[str, str]) -> bytes:
+    """Return the first members of a tar, to which the members of another are joined.
+
+    mksquashfs adds no files of its own to a tar that it reads.
+    """
+    text = "".join(f"{key}={value}\n" for key, value in sorted(variables.items())).encode()
+    folder = tarfile.TarInfo("ch")
+    folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+    file = tarfile.TarInfo("ch/environment")
+    file.size, file.mode = len(text), 0o644
+    padding = b"\0" * (-len(text) % tarfile.BLOCKSIZE)
+    return folder.tobuf() + file.tobuf() + text + padding

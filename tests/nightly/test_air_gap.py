@@ -1,6 +1,6 @@
 """A bundle with everything: installed without a route, with the demo run there to its decision.
 
-Its base is the embedded one, and it has no image: tests/integration/docker has the stand-in's road.
+Its base is the embedded one. The image is the stand-in for NVIDIA's, in a bundle of its own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import needs
+from tests.support import docker_daemon, needs
+from tests.support.image_bundles import bundle_image, check, install
 
 ROOT = Path(__file__).parents[2]
 EMBEDDED = ROOT / "asr_flywheel" / "embedded" / "embedded_ctc.nemo"
@@ -71,3 +72,25 @@ def test_the_demo_reaches_its_decision_where_there_is_no_route(tmp_path: Path) -
     (about,) = [one for one in json.loads(found.stdout)["findings"] if one["check"] == "bundle"]
     assert about["state"] == "missing"
     assert "ward.nemo is missing" in about["says"]
+
+
+@pytest.mark.needs("dockerd")
+def test_the_stand_in_image_travels_in_pieces_and_decodes(tmp_path: Path) -> None:
+    """Gigabytes in parts of 500 MiB; what was loaded decodes speech in a container."""
+    engine = docker_daemon.with_standin()
+    image = "asr-flywheel/carried:test"
+    name, _, tag = image.partition(":")
+    number = engine.images.get(docker_daemon.STANDIN).id
+    engine.images.get(docker_daemon.STANDIN).tag(name, tag)
+    parts = bundle_image(image, tmp_path, 500 << 20)
+    engine.images.remove(image)
+    assert len(parts) > 2
+    program = Path(str(needs.find("docker"))).parent
+    assert "loaded as" in install(tmp_path / "opt", parts, f"{program}:/usr/bin:/bin")
+    assert engine.images.get(image).id == number
+    assert check(tmp_path / "opt")["absent_images"] == []
+    line = [sys.executable, "-m", "asr_flywheel", "doctor", "--runtime", "container", "--json"]
+    line += ["--image", image, "--base", "embedded", "--dir", str(tmp_path)]
+    found = subprocess.run(line, capture_output=True, text=True, check=False)
+    engine.images.remove(image)
+    assert json.loads(found.stdout)["decoded"]["decoded"], found.stdout

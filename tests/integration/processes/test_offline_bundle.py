@@ -16,10 +16,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from asr_flywheel.cli import app
+from asr_flywheel.options import EXIT_BAD_INPUT
 from tasks.airgap.bundle_manifest import BundleLayout
+from tasks.common.errors import InputError
 from tests.support import needs, offline_bundles
 from tests.support.offline_bundles import list_parts, write_bundle, write_wheel
 
@@ -53,11 +58,12 @@ def run_script(
     )
 
 
-def check(place: Path) -> tuple[int, dict[str, object]]:
-    """What `bundle check` says of an installation."""
-    line = [sys.executable, "-m", "asr_flywheel", "bundle", "check", str(place), "--json"]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    return done.returncode, json.loads(done.stdout or "{}") | {"error": done.stderr}
+def check(place: Path) -> tuple[int, dict[str, Any]]:
+    """The exit code of `bundle check` for an installation, and what it says."""
+    done = CliRunner().invoke(app, ["bundle", "check", str(place), "--json"])
+    if isinstance(done.exception, InputError):
+        return EXIT_BAD_INPUT, {"error": str(done.exception)}
+    return done.exit_code, json.loads(done.stdout)
 
 
 @pytest.mark.needs("netns")
@@ -138,7 +144,7 @@ def test_an_interrupted_installation_leaves_nothing_that_is_used(
     assert not (target / "current").exists()
     code, state = check(target)
     assert code == 2
-    assert "an interrupted installation" in str(state["error"])
+    assert "an interrupted installation" in state["error"]
     assert run_script(target, whole).returncode == 0
     assert len(list((target / "releases").iterdir())) == 1
     assert check(target)[0] == 0
@@ -153,9 +159,10 @@ def test_parts_install_beside_the_hosts_packages_one_after_the_other(tmp_path: P
     size = max(path.stat().st_size for path in files.iterdir())
     out, target = tmp_path / "out", tmp_path / "target"
     write_bundle(files, out, size, BundleLayout.BESIDE, PYTHON)
-    for part in list_parts(out):
+    for part, missing in zip(list_parts(out), ([2], []), strict=True):
         done = run_script(target, [part])
         assert done.returncode == 0, done.stderr
+        assert check(target)[1]["missing_parts"] == missing
     places = done.stdout.strip().removeprefix("PYTHONPATH=")
     assert set(places.split(":")) == {str(target / "part-1"), str(target / "part-2")}
     question = "import importlib.metadata as m, one, two; m.version('one'); print(two.__cached__)"
@@ -174,3 +181,20 @@ def test_parts_install_beside_the_hosts_packages_one_after_the_other(tmp_path: P
     before = sorted(path for path in target.rglob("*.py"))
     assert run_script(target, [out / "part-2"]).returncode == 2
     assert sorted(path for path in target.rglob("*.py")) == before
+
+
+def test_make_gpu_bundle_keeps_its_arguments() -> None:
+    """What hosts and habits rely on: several files of HAVE, PART_MIB, NEMO and OUT."""
+    variables = ["HAVE=a.txt b.txt", "PART_MIB=5", "NEMO=2.6.2", "OUT=out"]
+    done = subprocess.run(
+        ["make", "--dry-run", "gpu-bundle", *variables],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    line = " ".join(done.stdout.replace("\\\n", " ").split())
+    assert (
+        'asr-flywheel bundle make --out "out" --have a.txt --have b.txt --part-mib "5" '
+        '--nemo "2.6.2"'
+    ) in line

@@ -54,6 +54,7 @@ def installed(tmp_path: Path) -> InstalledBundle:
         "2026-11-29T12:00:00+00:00",
         installed_bundle.hash_records(tmp_path),
         (1,),
+        2,
         (InstalledBase(offline_bundles.BASE, offline_bundles.REVISION, path, 7, digest),),
         (InstalledImage("nemo:1", "squashfs", "", 1, digest, ""),),
     )
@@ -98,6 +99,14 @@ def test_each_damage_is_found(installed: InstalledBundle) -> None:
     record.write_text("")
     (damage,) = installed_bundle.find_damage(installed, full=False)
     assert (damage.path, damage.reason) == (str(record), "was changed")
+
+
+def test_parts_that_are_still_to_come_are_told(installed: InstalledBundle) -> None:
+    """An installation may be intact and not complete."""
+    state = bundle_checks.examine(installed.root, full=False)
+    assert state.intact
+    assert state.as_dict()["missing_parts"] == [2]
+    assert "part-2: not installed" in state.lines(5)
 
 
 def test_the_catalogue_finds_the_bundles_bases(
