@@ -17,6 +17,7 @@ from tasks.airgap.bundle_manifest import (
     BundleLayout,
     ContentKind,
     PartManifest,
+    is_plain,
 )
 from tasks.airgap.bundle_writing import MIB, describe, write_parts
 from tasks.airgap.wheel_resolution import PINNED_NEMO, PROJECT, Pip, WheelTarget
@@ -77,6 +78,12 @@ def make(request: BundleRequest, report: Callable[[str], None]) -> PartManifest:
     refuse_filled(request.out)
     # Downloads what a name needs; the longest wait comes when all else is checked.
     bases = [(name, catalog.describe(name), catalog.resolve_pinned(name)) for name in request.bases]
+    for name, _, pinned in bases:
+        if not is_plain(pinned.path.name):
+            raise InputError(
+                f"base {name!r}: its file's name cannot be in a bundle. Fix: a copy whose name has "
+                "letters, digits, dots, hyphens and underscores only."
+            )
     request.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".bundle-", dir=request.out.parent) as temporary:
         work = Path(temporary)

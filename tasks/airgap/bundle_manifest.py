@@ -211,8 +211,13 @@ def _parse_manifest(document: dict[str, Any]) -> PartManifest:
     return PartManifest(about, contents, int(document["part"]), int(document["parts"]), files)
 
 
+def is_plain(name: str) -> bool:
+    """Return whether a file's name may be in a bundle: letters, digits, and a few signs."""
+    return _PLAIN_NAME.fullmatch(name) is not None
+
+
 def _plain(name: str) -> str:
-    if not _PLAIN_NAME.fullmatch(name):
+    if not is_plain(name):
         raise ValueError(f"name {name!r}")
     return name
 
