@@ -70,11 +70,11 @@ matrix: setup
 	  $(if $(JSON),--json "$(JSON)")
 
 # Wheels for a GPU host without a network, in parts; HAVE=freeze.txt is what the host holds
-# (docs/rehearsal.md).
+# (docs/rehearsal.md). docs/air-gap.md has the command for an environment with everything.
 PART_MIB ?= 60
 OUT ?= gpu-bundle
 gpu-bundle: setup
-	$(BIN)/python deployments/gpu_bundle.py --out "$(OUT)" --have $(HAVE) \
+	$(BIN)/asr-flywheel bundle make --out "$(OUT)" $(addprefix --have ,$(HAVE)) \
 		--part-mib "$(PART_MIB)" --nemo "$(if $(NEMO),$(NEMO),3.0.0)"
 
 # A Docker Engine where there is none (root, Debian).

@@ -15,6 +15,7 @@ import typer
 from asr_flywheel.commands import (
     archive,
     boost,
+    bundle,
     doctor,
     exchange,
     labelling,
@@ -41,21 +42,8 @@ app = typer.Typer(
 )
 # Without a name of their own, their commands are this program's.
 GROUPS = (
-    *(
-        stages,
-        exchange,
-        labelling,
-        boost,
-        run,
-        rent,
-        report,
-        archive,
-        privacy,
-        serve,
-        serving,
-        site,
-    ),
-    *(doctor, rehearse),
+    *(stages, exchange, labelling, boost, run, rent, report, archive),
+    *(privacy, serve, serving, site, bundle, doctor, rehearse),
 )
 for group in GROUPS:
     app.add_typer(group.app)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,10 @@ from asr_flywheel.options import (
     RuntimeOption,
     print_json,
 )
-from tasks.common.errors import FlywheelError
+from tasks.common.errors import FlywheelError, InputError
+
+if TYPE_CHECKING:
+    from tasks.stages.host_checks import CheckResult
 
 app = typer.Typer()
 
@@ -53,6 +56,7 @@ def doctor(
         host_checks.store(question, _try_store),
         *checks.examine(pool),
         host_checks.rehearsed(question, rehearsal.readable_records()),
+        _check_bundle(),
     )
     decoded = host_checks.decode(question) if decode else None
     if decoded is not None:
@@ -74,6 +78,32 @@ def doctor(
         typer.echo(f"A {runtime} run {'can go' if goes else 'cannot go yet'}.")
     if not goes:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _check_bundle() -> CheckResult:
+    """Say whether this environment is from an offline bundle, and what of it is missing."""
+    from tasks.airgap import bundle_checks
+    from tasks.common.installation import find_bundle_root
+    from tasks.stages.host_checks import CheckResult, CheckStatus
+
+    if find_bundle_root() is None:
+        return CheckResult("bundle", CheckStatus.OK, "this environment is not from a bundle")
+    try:
+        state = bundle_checks.examine(None, full=False)
+    except InputError as unreadable:
+        says, _, fix = str(unreadable).partition(" Fix: ")
+        return CheckResult("bundle", CheckStatus.MISSING, says, fix)
+    if state.damage:
+        first = state.damage[0]
+        says = f"{len(state.damage)} files are missing or changed; {first.path} {first.reason}"
+        return CheckResult("bundle", CheckStatus.MISSING, says, bundle_checks.REPAIR)
+    if state.absent_images:
+        says = f"{', '.join(state.absent_images)}: no engine here holds it"
+        return CheckResult("bundle", CheckStatus.NOTE, says, bundle_checks.REPAIR)
+    if missing := state.missing():
+        says = f"{state.summary()}; {missing} not installed"
+        return CheckResult("bundle", CheckStatus.NOTE, says, bundle_checks.REPAIR)
+    return CheckResult("bundle", CheckStatus.OK, state.summary())
 
 
 def _try_store(name: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from tasks.common import hashing
 from tasks.common.errors import InputError
+from tasks.common.installation import BASES_FOLDER, find_bundle_root
 from tasks.models import hub_cache, nemo_archive
 from tasks.models.decoder_targets import target
 from tasks.models.hub_cache import Pinned
@@ -332,10 +333,21 @@ def _local_file(name: str) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path.resolve()
+    if (bundled := _bundled_file(name)) is not None:
+        return bundled
     raise InputError(
         f"base {name!r}: neither a file nor a known base. Fix: name a .nemo file, "
         f"{', '.join(map(repr, SHIPPED))}, or one of {', '.join(CATALOGUE)}."
     )
+
+
+def _bundled_file(name: str) -> Path | None:
+    """Return a base of the user's own that the offline bundle brought, by its file's name."""
+    root = find_bundle_root()
+    if root is None or Path(name).name != name:
+        return None
+    path = root / BASES_FOLDER / name
+    return path if path.is_file() else None
 
 
 def _shipped_file(name: str) -> Path:

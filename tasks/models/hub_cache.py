@@ -14,6 +14,7 @@ from typing import Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.common.installation import BASES_FOLDER, find_bundle_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +73,20 @@ def resolve(name: str, revision: str, sha256: str) -> Pinned:
 def find_cached(name: str, revision: str = "") -> Path | None:
     """Return the cached file of the pinned revision, else that of the newest, else None.
 
+    An installation from an offline bundle has a cache of its own, which counts after the user's.
     A copy of another revision may hold the same file; whether it does, its hash tells.
     """
     import huggingface_hub  # noqa: PLC0415 - half a second that only a named base pays
 
+    root = find_bundle_root()
+    caches = [None] if root is None else [None, root / BASES_FOLDER]
     for cached_revision in dict.fromkeys((revision or None, None)):
-        cached_path = huggingface_hub.try_to_load_from_cache(
-            name, _filename(name), revision=cached_revision
-        )
-        if isinstance(cached_path, str):
-            return Path(cached_path)
+        for cache in caches:
+            cached_path = huggingface_hub.try_to_load_from_cache(
+                name, _filename(name), cache_dir=cache, revision=cached_revision
+            )
+            if isinstance(cached_path, str):
+                return Path(cached_path)
     return None
 
 

@@ -70,6 +70,11 @@ def _mounts() -> bool:
     return True
 
 
+def _network_namespace() -> bool:
+    line = [str(find("unshare")), "-n", str(find("ip")), "link", "set", "lo", "up"]
+    return subprocess.run(line, capture_output=True, check=False).returncode == 0
+
+
 def _shared_memory() -> bool:
     disk = Path(tempfile.gettempdir()).stat().st_dev
     return os.access(MEMORY, os.W_OK) and MEMORY.stat().st_dev != disk
@@ -111,6 +116,7 @@ NEEDS: dict[str, Need] = {
     "curl": _debian("curl", programs=("curl",)),
     "jq": _debian("jq", programs=("jq",)),
     "ps": _debian("procps", programs=("ps",)),
+    "mksquashfs": _debian("squashfs-tools", programs=("mksquashfs",)),
     "rsync": _debian("rsync", programs=("rsync",)),
     "ssh": _debian("openssh-client", programs=("ssh", "ssh-keygen")),
     "sshd": _debian("openssh-server", programs=("sshd",)),
@@ -152,6 +158,13 @@ NEEDS: dict[str, Need] = {
     "root": Need("run the tests as root", check=lambda: os.geteuid() == 0),
     "ordinary-user": Need("run the tests as an ordinary user", check=lambda: os.geteuid() != 0),
     "mount": Need("run the tests as a root who may mount a tmpfs", ("mount", "umount"), _mounts),
+    "netns": Need(
+        "apt-get install iproute2, and run the tests as a root whose kernel lets it have a network "
+        "of its own",
+        ("unshare", "ip"),
+        _network_namespace,
+        ("iproute2",),
+    ),
     "shm": Need("a /dev/shm that is not the disk's", check=_shared_memory),
     "proc": Need("Linux's /proc", check=Path("/proc/self/stat").exists),
 }
