@@ -26,6 +26,7 @@ from asr_flywheel.commands import (
     serving,
     site,
     stages,
+    track,
 )
 from asr_flywheel.options import EXIT_BAD_INPUT, EXIT_FAILED
 from asr_flywheel.run_server import PATIENCE_S, TIMEOUT_SETTING
@@ -41,7 +42,7 @@ app = typer.Typer(
 # Without a name of their own, their commands are this program's.
 GROUPS = (
     *(stages, exchange, boost, run, rent, report, archive, privacy, serve, serving, site, doctor),
-    rehearse,
+    *(rehearse, track),
 )
 for group in GROUPS:
     app.add_typer(group.app)
