@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 RUN_KEY = "asr_flywheel.key"
 """The tag by which a run is found again."""
+# By it MLflow's UI opens the experiment as model training, not as a language model's evaluation.
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
 _BATCHED = {"metric", "param", "tag"}
 _MOST = {"metric": 900, "param": 90, "tag": 90}  # of MLflow's 1000 and 100 a request
 _UNAUTHORISED = frozenset((401, 403))
@@ -104,7 +106,7 @@ class Delivery:
                 f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
             )
         self.state.experiment = (
-            self.client.create_experiment(name)
+            self.client.create_experiment(name, tags=_KIND)
             if experiment is None
             else str(experiment.experiment_id)
         )
@@ -118,7 +120,7 @@ class Delivery:
         else:
             made = self.client.create_run(
                 self.state.experiment,
-                start_time=begin["time"],
+                start_time=begin["started"],
                 tags={RUN_KEY: self.outbox.key},
                 run_name=begin["name"],
             )
@@ -217,7 +219,7 @@ class Delivery:
         if line["status"] == "RUNNING":
             self.client.update_run(self._run, status="RUNNING")
         else:
-            self.client.set_terminated(self._run, line["status"], line["time"])
+            self.client.set_terminated(self._run, line["status"], line.get("ended", line["time"]))
 
 
 def _grouped(lines: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -6,12 +6,15 @@ tracked, or that a rented host made, can be sent later.
 
 from __future__ import annotations
 
+import calendar
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing, privacy_settings
 from tasks.data.cycle_folder import clinic_of
 from tasks.records import run_record
+from tasks.records.audit_log import user_name
 from tasks.records.tracking.headline_figures import headline_figures
 from tasks.training.progress import Epoch
 
@@ -71,19 +74,35 @@ def run_key(cycle: Cycle, config: Mapping[str, Any], manifest_sha256: str, base_
 
 
 def add_beginning(
-    outbox: Outbox, cycle: Cycle, config: Mapping[str, Any], tags: Mapping[str, object]
+    outbox: Outbox,
+    cycle: Cycle,
+    config: Mapping[str, Any],
+    tags: Mapping[str, object],
+    *,
+    started: str | None = None,
 ) -> None:
-    """Append what is known of a run when its training begins."""
-    outbox.add(
-        "begin",
-        "run",
-        experiment=clinic_of(cycle),
-        name=f"cycle {cycle.number}: {_without_folder(config['base'])}, {config['recipe']}",
-    )
+    """Append what is known of a run when its training begins.
+
+    Args:
+        outbox: the run's.
+        cycle: cycle N.
+        config: as run.json has it.
+        tags: what else is known.
+        started: when, as run.json has it; None for now.
+    """
+    if not outbox.lines():
+        outbox.add(
+            "begin",
+            "run",
+            experiment=clinic_of(cycle),
+            name=f"cycle {cycle.number}: {_without_folder(config['base'])}, {config['recipe']}",
+            started=time.time_ns() // 10**6 if started is None else _milliseconds(started),
+        )
     outbox.add("status", "run", status="RUNNING")
     for name, value in parameters(config).items():
         outbox.add_parameter(name, value)
     outbox.add_tag("cycle", cycle.number)
+    outbox.add_tag("mlflow.user", user_name())
     for name, tag in tags.items():
         outbox.add_tag(name, tag)
 
@@ -157,7 +176,11 @@ def add_finished(
         outbox.add_file(path, place, texts=texts)
     _add_model(outbox, cycle, record, decision)
     outbox.add_standing(clinic_of(cycle), standing)
-    outbox.add("status", "run", status="FINISHED")
+    outbox.add("status", "run", status="FINISHED", ended=_milliseconds(record["finished"]))
+
+
+def _milliseconds(utc: str) -> int:
+    return calendar.timegm(time.strptime(utc, "%Y-%m-%dT%H:%M:%SZ")) * 1000
 
 
 def remedy_name(first: str, number: int) -> str:

@@ -56,8 +56,9 @@ def _add_run(cycle: Cycle, record: Mapping[str, Any], standing: Mapping[str, Any
     key = finished_run.run_key(cycle, config, manifest_sha256, base_sha256)
     outbox = Outbox(cycle.path / FOLDER / key)
     if not outbox.lines():
-        tags = {"base_sha256": base_sha256, "started": record.get("started")}
-        finished_run.add_beginning(outbox, cycle, config, tags)
+        finished_run.add_beginning(
+            outbox, cycle, config, {"base_sha256": base_sha256}, started=record["started"]
+        )
     finished_run.add_finished(outbox, cycle, record, standing)
 
 
