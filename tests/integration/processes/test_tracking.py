@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.needs("mlflow-server")
+pytestmark = [pytest.mark.needs("mlflow-server"), pytest.mark.by_night]
 
 # A verdict rests on terms as well: with six of them none could be kept.
 DRUGS = (
