@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 RUN_KEY = "asr_flywheel.key"
 """The tag by which a run is found again."""
-# By it MLflow's UI opens the experiment as model training, not as a language model's evaluation.
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
 _BATCHED = {"metric", "param", "tag"}
 _MOST = {"metric": 900, "param": 90, "tag": 90}  # of MLflow's 1000 and 100 a request
 _UNAUTHORISED = frozenset((401, 403))
@@ -106,7 +104,7 @@ class Delivery:
                 f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
             )
         self.state.experiment = (
-            self.client.create_experiment(name, tags=_KIND)
+            self.client.create_experiment(name)
             if experiment is None
             else str(experiment.experiment_id)
         )
