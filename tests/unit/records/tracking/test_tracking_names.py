@@ -25,7 +25,7 @@ def test_every_name_is_one_that_mlflow_takes_and_two_stay_two(raw: list[str]) ->
     """By MLflow's own checks, for any text."""
     names = [tracking_name(one) for one in raw]
     for name in names:
-        validation._validate_metric_name(name)
+        validation._validate_metric_name(name)  # type: ignore[no-untyped-call]
         assert len(name) <= validation.MAX_ENTITY_KEY_LENGTH
     assert len(set(names)) == len(raw)
 
