@@ -28,6 +28,7 @@ from asr_flywheel.commands import (
     serving,
     site,
     stages,
+    track,
 )
 from asr_flywheel.options import EXIT_BAD_INPUT, EXIT_FAILED
 from asr_flywheel.run_server import PATIENCE_S, TIMEOUT_SETTING
@@ -43,7 +44,7 @@ app = typer.Typer(
 # Without a name of their own, their commands are this program's.
 GROUPS = (
     *(stages, exchange, labelling, boost, run, rent, report, archive),
-    *(privacy, serve, serving, site, bundle, doctor, rehearse),
+    *(privacy, track, serve, serving, site, bundle, doctor, rehearse),
 )
 for group in GROUPS:
     app.add_typer(group.app)

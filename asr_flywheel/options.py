@@ -22,6 +22,7 @@ from tasks.common.errors import InputError
 from tasks.data.split import Disjointness
 from tasks.gpu_hosts.providers import BrevSettings, SshHostSettings
 from tasks.models.catalog import Method
+from tasks.records.tracking.tracking_names import server_name
 from tasks.training.recipes import RecipeName
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ CYCLE = ConfigOptions(
     CycleConfig,
     arguments=frozenset({"cycle"}),
     names={**_ONE_EACH, "validation_fraction": "fraction"},
-    conversions={"store": store_from_here},
+    conversions={"store": store_from_here, "track": server_name},
     not_options={
         "shards": "needs the workers of a site, which start the run from its form; "
         "`transcribe --shards` has it",
@@ -63,6 +64,7 @@ RENTED_CYCLE = replace(
     },
     not_options={
         **CYCLE.not_options,
+        "track": "a rented host reaches no server here; `track` sends the run when it is back",
         "stock_script": "is a file of this machine, which a rental refuses",
         "when_busy": "a rental refuses a busy cycle, and nobody else works on the host's copy",
     },

@@ -19,6 +19,7 @@ from tasks.privacy import purge as purging
 from tasks.privacy.keyed_hashes import KEY_NAME
 from tasks.records import audit_log
 from tasks.records.audit_log import AuditedAct
+from tasks.records.tracking.sent_texts import find_sent_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tasks.privacy.purge import PurgePlan, PurgeRequest
     from tasks.privacy.store_purge import StoreChange
     from tasks.records.store import Store
+    from tasks.records.tracking.sent_texts import SentTexts
 
 
 _SHOWN = 20
@@ -215,7 +217,12 @@ def describe(plan: PurgePlan, shown: Sequence[ServerTrace]) -> dict[str, Any]:
             for name, changes in plan.stores.items()
         },
         "server": [trace.as_dict() for trace in shown],
+        "tracking": [sent.as_dict() for sent in _sent(plan)],
     }
+
+
+def _sent(plan: PurgePlan) -> list[SentTexts]:
+    return find_sent_texts(plan.request.clinic, list(plan.changes.by_path))
 
 
 def _print(plan: PurgePlan, shown: Sequence[ServerTrace]) -> None:
@@ -230,6 +237,8 @@ def _print(plan: PurgePlan, shown: Sequence[ServerTrace]) -> None:
         typer.echo(line)
     for trace in shown:
         typer.echo(f"server   {trace}")
+    for sent in _sent(plan):
+        typer.echo(f"mlflow   {sent}")
 
 
 def _reach(plan: PurgePlan) -> Iterator[str]:

@@ -14,6 +14,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from tasks.common.errors import InputError
+from tasks.records.tracking import tracking_names
+
 LOCAL_BLOCK, S3_BLOCK = "local-artifact-store", "s3-artifact-store"
 _ABSOLUTE = r"^(/|~/)"
 _STORE = rf"{_ABSOLUTE}|^s3://[^/]+|^({LOCAL_BLOCK}|{S3_BLOCK})/[^/]+$"
@@ -55,7 +58,22 @@ def store_from_here(name: str) -> str:
     return str(Path(name).expanduser().absolute())
 
 
+def tracking(name: str) -> str:
+    """Check the name of a tracking server: its address without credentials, or a saved block.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        return tracking_names.server_name(name)
+    except InputError as wrong:
+        raise ValueError(str(wrong)) from None
+
+
 AbsolutePath = Annotated[
     Path, AfterValidator(absolute), Field(json_schema_extra={"pattern": _ABSOLUTE})
+]
+TrackingName = Annotated[
+    str, AfterValidator(tracking), Field(json_schema_extra={"pattern": tracking_names.ADDRESS})
 ]
 StoreName = Annotated[str, AfterValidator(store), Field(json_schema_extra={"pattern": _STORE})]

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from blocks.parameter_types import StoreName
+from blocks.parameter_types import StoreName, TrackingName
 from tasks.data.split import Disjointness
 from tasks.models.catalog import RECOMMENDED, Method
 from tasks.runtimes.container_settings import ContainerSettings
@@ -219,6 +219,13 @@ class CycleConfig(BaseModel):
     )
     store_audio: bool = Field(
         True, title="Keep the audio", description="Keep the cycle's recordings in the store too."
+    )
+    track: TrackingName | None = Field(
+        None,
+        title="Track",
+        description="An MLflow server that the run is sent to: http://HOST:PORT with the "
+        "credentials of MLflow's variables, or mlflow-tracking/NAME for a saved block. A server "
+        "that is down holds nothing up; `asr-flywheel track` sends later.",
     )
     stock_script: Path | None = Field(
         None,

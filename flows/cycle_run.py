@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flows.config import BaselineSource
+from tasks.records.tracking.run_tracker import UNTRACKED, RunTracker
 from tasks.transcription import variants
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class CycleRun:
         base_model: the .nemo that is tuned.
         runtime: where NeMo trains and decodes; it keeps the seconds of each job.
         general: the manifest of general English; None where forgetting is not checked.
+        tracker: tells a tracking server of it.
     """
 
     config: CycleConfig
@@ -34,6 +36,7 @@ class CycleRun:
     base_model: Path
     runtime: TimedRuntime
     general: Path | None = None
+    tracker: RunTracker = UNTRACKED
 
     def shifts(self, judged_rows: int) -> Shifts:
         """The shifts under which so many judged rows are decoded.

@@ -25,6 +25,7 @@ from flows import (
     events,
     gpu_slots,
     resolve_parameters,
+    tracking,
     transcribe_shards,
 )
 from flows.boosting_tasks import boost_models, require_boosting
@@ -69,6 +70,8 @@ from tasks.privacy.keyed_hashes import purged_before
 from tasks.records import archive, cycle_cost, run_record, verdict_ledger
 from tasks.records.audit_log import AuditedAct
 from tasks.records.store import Store
+from tasks.records.tracking.finished_run import FIRST_TRAINING
+from tasks.records.tracking.run_tracker import UNTRACKED, RunTracker
 from tasks.reporting.html import write_report
 from tasks.runtimes.job_seconds import TimedRuntime, run_seconds
 from tasks.stages import choose, evaluate, prepare
@@ -111,11 +114,14 @@ def finetune_cycle(config: CycleConfig) -> CycleOutcome:
     on_wait = (lambda: artifacts.waiting(cycle)) if wait else None
     with lock_cycle(cycle, on_wait, following=True):
         audit.record(cycle, AuditedAct.RUN, base=config.base)
-        with privacy_settings.applied(no_texts=config.no_texts, no_audio=config.no_audio):
-            return run_cycle(config, cycle)
+        with (
+            privacy_settings.applied(no_texts=config.no_texts, no_audio=config.no_audio),
+            tracking.tracked(config, cycle) as tracker,
+        ):
+            return run_cycle(config, cycle, tracker)
 
 
-def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
+def run_cycle(config: CycleConfig, cycle: Cycle, tracker: RunTracker) -> CycleOutcome:
     """Run the stages, one after the other.
 
     Each looks for what it made before from the same content: a second run, or a retry after a
@@ -127,7 +133,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
     gate = check_gate(config, cycle, baseline)
     if not gate.passed:
         return CycleOutcome(gate)
-    run = prepare_run(config, cycle)
+    run = prepare_run(config, cycle, tracker)
     store = open_checked_store(config)
     transcribe_shards.check(config)
     rows = check_manifest(run)
@@ -135,6 +141,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
     general = general_english(run, rows)
     data = split_rows(run, rows, general)
     prepare.require_decidable(rows, data, config.priority, baseline, decides=imported is not None)
+    tracking.begin(run, rows, data)
     # Folds grade the recipe that is shipped, also where their fewer rows would ask for another.
     recipe = resolve_parameters.recipe_on(
         config, run.runtime.hardware, data.durations, run.base_model.stat().st_size // 4
@@ -142,6 +149,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
     cross_fitted, variants = cross_fit(run, recipe, rows, general)
     if general is not None and not choosing_rows(run, rows, data, general).enough:
         general = general.without_choice(training_run.roles_of(run.base_model).seen)
+    run.tracker.training = FIRST_TRAINING
     trained = train_and_choose(run, recipe, rows, data, general)
     tuned, data, general, shipped = trained.tuned, trained.data, trained.general, trained.shipped
     recordings = nonspeech_recordings()
@@ -199,10 +207,11 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
             *report_files,
         ],
     )
+    tracking.finish(run)
     artifacts.cost(cycle, cycle_cost.cost(cycle, tuned, judged.cycle))
     artifacts.seconds(cycle, record.seconds)
     if store is not None:
-        keep(run, store, shipped.model, decision)
+        run.tracker.tag("stored", keep(run, store, shipped.model, decision).url)
     if not config.keep_tuned:
         choose.discard_tuned(shipped)
     audit.record(
@@ -215,7 +224,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle) -> CycleOutcome:
     return CycleOutcome(gate, decision, cycle.next.path)
 
 
-def prepare_run(config: CycleConfig, cycle: Cycle) -> CycleRun:
+def prepare_run(config: CycleConfig, cycle: Cycle, tracker: RunTracker = UNTRACKED) -> CycleRun:
     """Find the base model and the runtime, and refuse a cycle N+1 that holds other work.
 
     Raises:
@@ -227,7 +236,7 @@ def prepare_run(config: CycleConfig, cycle: Cycle) -> CycleRun:
     runtime = resolve_parameters.make_runtime(config, config.stock_script)
     run_record.require_free(cycle.next)
     general = resolve_parameters.general_manifest(config)
-    return CycleRun(config, cycle, base_model, TimedRuntime(runtime), general)
+    return CycleRun(config, cycle, base_model, TimedRuntime(runtime), general, tracker)
 
 
 def open_checked_store(config: CycleConfig) -> Store | None:
@@ -352,6 +361,7 @@ def cross_fit(
     )
     for place, data in enumerate(folds, start=1):
         console.print_stage("fold", f"{place} of {len(folds)}: {len(data.split.validation)} rows")
+        run.tracker.training = f"fold_{place}"
         shipped = train_and_choose(run, recipe, rows, data, general).shipped
         fold = dataclasses.replace(
             rows, rows=tuple(by_number[number] for number in data.split.validation)

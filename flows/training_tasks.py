@@ -23,9 +23,11 @@ from tasks.data.general_english import GeneralSet
 from tasks.data.general_english import recordings as general_recordings
 from tasks.data.preflight import PreflightResult
 from tasks.data.training_set import TrainingSet
+from tasks.records.tracking.finished_run import remedy_name
 from tasks.stages import choose, prepare
 from tasks.training import fallback, remedies
 from tasks.training import run as training_run
+from tasks.training.progress import Events
 from tasks.training.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ def train_and_choose(
     Returns:
         The first training with a mixture that holds, else the last.
     """
+    first = run.tracker.training
     trained = _train_once(run, recipe, rows, data, general)
     if general is None or trained.shipped.holds is not False or not run.config.further_trainings:
         choose.record_attempts(trained.shipped, ())
@@ -94,6 +97,7 @@ def train_and_choose(
         if more:
             artifacts.general(divided)
         changed = prepare.with_replay(data, rows, divided.replay)
+        run.tracker.training = remedy_name(first, len(attempts))
         trained = _train_once(run, further.recipe, rows, changed, divided)
         attempts.append(trained.attempt(further.remedy))
         if trained.shipped.holds:
@@ -149,7 +153,9 @@ def train(
             gpu_slots.gpu_slot(gpus),
             training_artifacts.training(recipe, len(gpus)) as report_progress,
         ):
-            finished = fallback.train_with_fallback(request, runtime, report_progress)
+            report = run.tracker.following(Events(request.events), report_progress)
+            finished = fallback.train_with_fallback(request, runtime, report)
+    run.tracker.epochs(finished.epochs)
     training_artifacts.training_curve(cycle, finished)
     events.trained(cycle, finished)
     return finished

@@ -21,6 +21,7 @@ from prefect.workers.process import ProcessWorker
 
 from blocks import gpu_host
 from blocks.email import EmailNotification
+from blocks.mlflow_tracking import MlflowTracking
 from blocks.nemo_container import NemoContainer
 from blocks.policies import GateThresholds, TuningRecipe
 from blocks.riva_endpoint import RivaEndpoint
@@ -35,6 +36,7 @@ BLOCKS = (
     TuningRecipe,
     EmailNotification,
     RivaEndpoint,
+    MlflowTracking,
     *gpu_host.BLOCKS,
 )
 

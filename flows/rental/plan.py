@@ -146,6 +146,11 @@ def _check_movable(run: CycleConfig) -> None:
             "stock_script: is a file of this machine. Fix: leave it out, or use the container "
             "runtime, whose image has the script."
         )
+    if run.track is not None:
+        raise InputError(
+            "track: the rented host sends nothing to a tracking server. Fix: leave it out, and "
+            "send the run from here when it is back: asr-flywheel track CYCLE --to URI."
+        )
     if run.store is not None and not run.store.startswith(("s3://", "s3-artifact-store/")):
         raise InputError(
             f"store {run.store!r}: a folder of a host that is given back is lost. Fix: name an S3 "

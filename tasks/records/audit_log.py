@@ -52,6 +52,7 @@ class AuditedAct(StrEnum):
     SERVING = "validate-serving"
     STORE_UPLOAD = "store-upload"
     STORE_DOWNLOAD = "store-download"
+    TRACK = "track"
     PURGE = "purge"
     PURGE_EXPIRED = "purge-expired"
     ACCEPT = "accept"

@@ -136,6 +136,12 @@ NEEDS: dict[str, Need] = {
         "pip install 'clinical-asr-flywheel[edge]'",
         check=lambda: all(map(importlib.util.find_spec, ("onnx_asr", "sherpa_onnx"))),
     ),
+    # Its packages do not fit beside ours: a server is another machine's in any case.
+    "mlflow-server": Need(
+        "python3 -m venv FOLDER && FOLDER/bin/pip install mlflow==3.17.2, and name "
+        "FOLDER/bin/mlflow in FLYWHEEL_MLFLOW",
+        check=lambda: bool(os.environ.get("FLYWHEEL_MLFLOW")),
+    ),
     # The NeMo of the default image.
     "nemo26": Need(
         "name in FLYWHEEL_NEMO26_PYTHON an interpreter that has nemo_toolkit[asr] 2.6.x",

@@ -1,0 +1,1 @@
+"""Track runs in MLflow: buffered beside the cycle first, sent while a run goes on or later."""
