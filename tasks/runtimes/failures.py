@@ -57,6 +57,13 @@ class Fault(StrEnum):
     ENGINE_LOST = "engine-lost"
     NO_MODEL = "no-model"
     SCRIPT_FAILED = "script-failed"
+    SCHEDULER_DOWN = "scheduler-down"
+    JOB_REFUSED = "job-refused"
+    JOB_CANCELLED = "job-cancelled"
+    JOB_FAILED = "job-failed"
+    FOLDER_UNSEEN = "folder-unseen"
+    TIME_LIMIT = "time-limit"
+    NODE_LOST = "node-lost"
 
 
 _REMEDIES = {
@@ -118,6 +125,20 @@ _REMEDIES = {
     "cycle again: it goes on from its last checkpoint.",
     Fault.NO_MODEL: "the script ended without a whole .nemo.",
     Fault.SCRIPT_FAILED: "the training script failed.",
+    Fault.SCHEDULER_DOWN: "Slurm does not answer. See that `sinfo` and `munge -n` work here, and "
+    "ask the cluster's operators if they do not.",
+    Fault.JOB_REFUSED: "Slurm does not take the job as it was asked for. Check account, partition, "
+    "time limit, gres and the other options of sbatch.",
+    Fault.JOB_CANCELLED: "somebody cancelled Slurm's job. Start it again: it goes on from its last "
+    "checkpoint.",
+    Fault.JOB_FAILED: "Slurm's job ended before it had begun. Check the lines of `setup`, and "
+    "that the node has this interpreter.",
+    Fault.FOLDER_UNSEEN: "the node does not see the folder of the cycles. Move them to a file "
+    "system that login node and nodes share.",
+    Fault.TIME_LIMIT: "the time limit ended the job. Start it again with a longer --time-limit: it "
+    "goes on from its last checkpoint.",
+    Fault.NODE_LOST: "nodes failed, or the job was preempted, more often than it may be started "
+    "again. Start it again: it goes on from its last checkpoint.",
 }
 
 HOPELESS = frozenset({Fault.NAN_LOSS, Fault.UNK_COLLAPSE})
