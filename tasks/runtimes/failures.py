@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import errno
 import re
-from contextlib import contextmanager
+import shutil
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 # SIGINT, SIGKILL and SIGTERM, as a shell and as subprocess tell them; 75: see
 # entrypoints/heartbeat.py.
 _STOPPED = {130, 137, 143, -2, -9, -15, 75}
+
+
+_HARDLY_ANY = 1 << 16
+"""Bytes that are free on a disk that is full."""
 
 
 class Fault(StrEnum):
@@ -216,6 +221,12 @@ def _first(patterns: tuple[tuple[Fault, str], ...], text: str, otherwise: Fault)
     return otherwise
 
 
+def _is_full(path: Path) -> bool:
+    with suppress(OSError):
+        return shutil.disk_usage(path.parent).free < _HARDLY_ANY
+    return False
+
+
 def fault_of(job_result: JobResult, log: Path) -> Fault | None:
     """Return a job's fault by the engine's state, the log and the exit code, or None."""
     if job_result.oom_killed:
@@ -223,6 +234,8 @@ def fault_of(job_result: JobResult, log: Path) -> Fault | None:
     if job_result.exit_code == 0:
         return None
     fault = from_log(log.read_text(encoding="utf-8", errors="replace") if log.is_file() else "")
+    if fault is Fault.SCRIPT_FAILED and _is_full(log):
+        return Fault.DISK_FULL  # the log itself could not be written
     if fault is Fault.SCRIPT_FAILED and job_result.exit_code in _STOPPED:
         return Fault.STOPPED
     return fault
