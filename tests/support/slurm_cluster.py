@@ -105,7 +105,9 @@ class SlurmCluster:
                 check=False,
                 capture_output=True,
             )
-            prefect_site.wait_for(lambda: node in self.ask("sinfo", "-h", "-N", "-t", "idle"))
+            prefect_site.wait_for(
+                lambda: node in self.ask("sinfo", "-h", "-N", "-t", "idle,mix,alloc")
+            )
 
 
 def free_ports(count: int) -> list[int]:

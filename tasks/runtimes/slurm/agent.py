@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 _LOOK_EVERY_S = 0.1
 _NO_PROGRAM = 127  # as a shell tells it
 _BEAT_EVERY_S = 2.0
+_SIGNALLED = frozenset(
+    {-signal.SIGTERM, -signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGKILL}
+)
+_SIGNAL_S = 3.0
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 # Lightning takes a program that finds these for a rank that srun has started, and Slurm's signals
 # for its own.
@@ -137,6 +141,9 @@ def _run(spool: Spool, number: int, task: Task, beat: Heartbeat) -> None:
             while (exit_code := process.poll()) is None:
                 beat.check()
                 time.sleep(_LOOK_EVERY_S)
+            if exit_code in _SIGNALLED:
+                # Slurm ends all of a job's processes together: then this is no end of the task.
+                time.sleep(_SIGNAL_S)
         finally:
             stop_group(process)
     atomic_files.write_text(spool.ended(number), json.dumps({"exit": exit_code}))

@@ -173,17 +173,15 @@ class Allocation:
         """
         with suppress(OSError):  # a full disk; the agent sees that the heartbeat is gone
             self.spool.end.touch()
-        if cancel:
+        if cancel or not _wait(self.job, time.monotonic() + _FRESH_S, ask_every_s=0.3):
             _cancel(self.job)
-        else:
-            _wait(self.job, until=time.monotonic() + _FRESH_S, ask_every_s=0.3) or _cancel(self.job)
         remove(self.spool)
 
 
 def _cancel(job: str) -> None:
     with suppress(FlywheelError):  # it ends by itself when its heartbeat is gone
         commands.cancel(job)
-        _wait(job, until=time.monotonic() + _END_S, ask_every_s=0.5)
+        _wait(job, time.monotonic() + _END_S, ask_every_s=0.5)
 
 
 def _wait(job: str, until: float, ask_every_s: float) -> bool:

@@ -67,7 +67,7 @@ class JobState:
 
 
 @dataclass(frozen=True, slots=True)
-class Partition:
+class ClusterPartition:
     """A partition, from all lines that sinfo has of it.
 
     Attributes:
@@ -135,7 +135,7 @@ def require_programs() -> None:
         )
 
 
-def partitions() -> dict[str, Partition]:
+def partitions() -> dict[str, ClusterPartition]:
     """Return the cluster's partitions.
 
     Raises:
@@ -144,7 +144,7 @@ def partitions() -> dict[str, Partition]:
     completed = _run(["sinfo", "--noheader", "--all", "--format=%P|%l|%a|%G"])
     if completed.returncode:
         raise _refused("sinfo", completed)
-    found: dict[str, Partition] = {}
+    found: dict[str, ClusterPartition] = {}
     for line in completed.stdout.splitlines():
         name, limit, available, gres = line.strip().split("|")
         default, name = name.endswith("*"), name.rstrip("*")
@@ -152,7 +152,7 @@ def partitions() -> dict[str, Partition]:
         # gpu:a100:4(S:0-1): the part in brackets says by which sockets.
         kinds = {re.sub(r"\(.*", "", one) for one in re.split(r",(?![^(]*\))", gres)}
         limit_s = limit_seconds(limit) if limit[:1].isdigit() else None
-        found[name] = Partition(
+        found[name] = ClusterPartition(
             name, limit_s, available == "up", before | (kinds - {"null", ""}), default
         )
     return found
@@ -251,6 +251,8 @@ def state_of(job: str) -> JobState | None:
         return None
     if completed.returncode:
         return JobState("GONE") if "Invalid job id" in completed.stderr else None
+    if "JobState=" not in completed.stdout:
+        return None
     told = dict(re.findall(r"(?:^|\s)(JobState|Reason|ExitCode|BatchHost)=(\S*)", completed.stdout))
     return JobState(
         told.get("JobState", ""),

@@ -112,10 +112,10 @@ def line(
     """
     ends = (settings.image, *command)
     if settings.launcher == "charliecloud":
-        pairs = [f"{points}:{PLACE}", *(f"{bind.source}:{bind.target}" for bind in binds)]
+        places = [f"{points}:{PLACE}", *(f"{bind.source}:{bind.target}" for bind in binds)]
         variables = (f"--set-env={name}={value}" for name, value in environment.items())
         return ["ch-run", "--private-tmp", "--unset-env=SLURM*", "--env-no-expand", *variables,
-                *(f"--bind={pair}" for pair in pairs), f"--cd={WORK}", ends[0], "--", *ends[1:]
+                *(f"--bind={place}" for place in places), f"--cd={WORK}", ends[0], "--", *ends[1:]
         ]  # fmt: skip
     if settings.launcher == "apptainer":
         return [
@@ -127,11 +127,11 @@ def line(
         ]  # fmt: skip
     mounts = ",".join(f"{bind.source}:{bind.target}:{_mode(bind)}" for bind in binds)
     # What srun sets again would make Lightning take the job's tasks for ranks of its own.
-    variables = " ".join(f"{name}={value}" for name, value in environment.items())
+    pairs = " ".join(f"{name}={value}" for name, value in environment.items())
     return [
         "srun", "--ntasks=1", f"--container-image={ends[0]}", f"--container-mounts={mounts}",
         "--no-container-mount-home", "--no-container-entrypoint", f"--container-workdir={WORK}",
-        "/bin/sh", "-c", f'{_NOT_SLURM}; exec env {variables} "$@"', "sh", *command,
+        "/bin/sh", "-c", f'{_NOT_SLURM}; exec env {pairs} "$@"', "sh", *command,
     ]  # fmt: skip
 
 

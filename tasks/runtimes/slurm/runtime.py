@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.runtimes.hardware import Hardware
-    from tasks.runtimes.slurm.commands import JobState, Partition
+    from tasks.runtimes.slurm.commands import ClusterPartition, JobState
 
 _POLL_S = 0.1
 _NODE_ASKED_S = 15
@@ -156,7 +156,7 @@ class SlurmRuntime:
         promise = launchers.PROMISES[self.settings.launcher]
         report(f"launcher {self.settings.launcher}: {promise.words} (docs/slurm.md)")
 
-    def _require_fit(self, partitions: dict[str, Partition]) -> None:
+    def _require_fit(self, partitions: dict[str, ClusterPartition]) -> None:
         settings = self.settings
         known = ", ".join(sorted(partitions)) or "none"
         name = settings.partition or next(
