@@ -27,7 +27,7 @@ from tasks.training import recipes
 from tasks.training.recipes import Precision, Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from flows.config import CycleConfig
@@ -205,12 +205,17 @@ def replayed_sentences(config: CycleConfig, rows: int) -> int:
     return round(trained * config.replay_share / (1 - config.replay_share))
 
 
-def make_runtime(config: RuntimeChoice, stock_script: Path | None = None) -> Runtime:
+def make_runtime(
+    config: RuntimeChoice,
+    stock_script: Path | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Runtime:
     """Return the runtime in which a run trains and decodes.
 
     Args:
         config: the parameters of any flow that runs NeMo.
         stock_script: the user's copy of NeMo's script, for training in the local runtime.
+        report: gets what becomes of a cluster's job; by default it is printed.
 
     Raises:
         InputError: a script of the user's for a container, or no such block.
@@ -218,7 +223,7 @@ def make_runtime(config: RuntimeChoice, stock_script: Path | None = None) -> Run
     if config.runtime is RuntimeName.LOCAL:
         return LocalRuntime(hardware.detect(), stock_script, trust=config.trust)
     if config.runtime is RuntimeName.SLURM:
-        return _slurm(config, stock_script)
+        return _slurm(config, stock_script, report)
     if stock_script is not None:
         raise InputError(
             "stock_script: the container runs the script of its image. Fix: leave it out, or "
@@ -230,7 +235,9 @@ def make_runtime(config: RuntimeChoice, stock_script: Path | None = None) -> Run
     return ContainerRuntime(settings, hardware.detect(), config.trust)
 
 
-def _slurm(config: RuntimeChoice, stock_script: Path | None) -> SlurmRuntime:
+def _slurm(
+    config: RuntimeChoice, stock_script: Path | None, report: Callable[[str], None] | None
+) -> SlurmRuntime:
     settings = config.slurm
     if config.slurm_block is not None:
         settings = load_block(SlurmCluster, config.slurm_block, "slurm_block").settings
@@ -239,7 +246,7 @@ def _slurm(config: RuntimeChoice, stock_script: Path | None) -> SlurmRuntime:
         config.cycle.expanduser().resolve().parent,
         stock_script,
         config.trust,
-        report=lambda line: console.print_stage("slurm", line),
+        report=report or (lambda line: console.print_stage("slurm", line)),
     )
 
 

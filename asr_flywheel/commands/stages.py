@@ -11,13 +11,16 @@ from asr_flywheel.options import (
     DEFAULT_PRIORITY,
     DEFAULTS,
     EXIT_REFUSED,
+    AccountOption,
     AudioRootOption,
     BaselineOption,
     BaseOption,
+    CpusOption,
     CycleArgument,
     DisjointOption,
     FractionOption,
     GeneralLimitOption,
+    GresOption,
     HoldOutTermsOption,
     ImageOption,
     JsonOption,
@@ -25,15 +28,18 @@ from asr_flywheel.options import (
     MaxDurationOption,
     MethodOption,
     NoTextsOption,
+    PartitionOption,
     PriorityOption,
     RecipeOption,
     RuntimeOption,
     SeedOption,
     SelectionShareOption,
     ShardsOption,
+    TimeLimitOption,
     TrustOption,
     TwoPartOption,
     print_json,
+    validated,
 )
 from flows.config import CycleConfig, RuntimeName
 from tasks.data.transcript_tags import TagChoice
@@ -230,6 +236,11 @@ def transcribe(
     runtime: RuntimeOption = DEFAULTS.runtime,
     image: ImageOption = DEFAULTS.container.image,
     *,
+    partition: PartitionOption = None,
+    account: AccountOption = None,
+    time_limit: TimeLimitOption = None,
+    gres: GresOption = None,
+    cpus: CpusOption = None,
     trust: TrustOption = False,
     no_texts: NoTextsOption = False,
 ) -> None:
@@ -241,40 +252,51 @@ def transcribe(
 
     folder = open_cycle(cycle)
     audit_log.record(folder.path.parent, AuditedAct.TRANSCRIBE, folder.path.name, model=model)
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
     with privacy_settings.applied(no_texts=no_texts):
         container = ContainerSettings(image=image)
+        config = validated(
+            CycleConfig,
+            {
+                "cycle": cycle,
+                "base": model,
+                "audio_roots": tuple(audio_root or []),
+                "shards": shards,
+                "runtime": runtime,
+                "container": container,
+                "slurm": {
+                    "partition": partition,
+                    "account": account,
+                    "time_limit": time_limit,
+                    "gres": gres,
+                    "cpus": cpus,
+                },
+                "trust": trust,
+                "no_texts": no_texts,
+            },
+        )
         if shards is not None:
             from flows.transcribe_shards import transcribe_in_shards
 
-            written = transcribe_in_shards(
-                CycleConfig(
-                    cycle=cycle,
-                    base=model,
-                    audio_roots=tuple(audio_root or []),
-                    shards=shards,
-                    runtime=runtime,
-                    container=container,
-                    trust=trust,
-                    no_texts=no_texts,
-                ),
-                out,
-            )
+            written = transcribe_in_shards(config, out)
         else:
-            from tasks.runtimes import hardware
-            from tasks.runtimes.container import ContainerRuntime
             from tasks.stages import evaluate
 
+            elsewhere = None
+            if runtime is not RuntimeName.LOCAL:
+                from flows import resolve_parameters
+
+                elsewhere = resolve_parameters.make_runtime(config, report=say)
             written = evaluate.transcribe_baseline(
                 folder,
                 model,
                 out,
                 audio_root or [],
-                lambda line: typer.echo(line, err=True),
-                runtime=(
-                    ContainerRuntime(container, hardware.detect(), trust)
-                    if runtime is RuntimeName.CONTAINER
-                    else None
-                ),
+                say,
+                runtime=elsewhere,
                 trust=trust,
             )
     for path in written:

@@ -63,6 +63,8 @@ _IN_IMAGE = {
     "LOGNAME": "asr-flywheel",
 }
 _SCRATCH = "scratch"
+_CHECKED: set[tuple[SlurmSettings, Path]] = set()
+"""What this process has asked the cluster: each stage checks its runtime."""
 
 
 def _silent(_: str) -> None:
@@ -145,6 +147,9 @@ class SlurmRuntime:
                 f"stock_script: {self.settings.launcher} runs a script of the image. Fix: name "
                 "its folder in the image (examples), or take launcher none."
             )
+        key = (self.settings, self.place)
+        if key in _CHECKED:
+            return
         self._require_fit(commands.partitions())
         spool = allocations.prepare(self.settings, self.place)
         try:
@@ -155,6 +160,7 @@ class SlurmRuntime:
         report(f"Slurm would take it: {words}")
         promise = launchers.PROMISES[self.settings.launcher]
         report(f"launcher {self.settings.launcher}: {promise.words} (docs/slurm.md)")
+        _CHECKED.add(key)
 
     def _require_fit(self, partitions: dict[str, ClusterPartition]) -> None:
         settings = self.settings
