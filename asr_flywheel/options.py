@@ -59,7 +59,6 @@ CYCLE = ConfigOptions(
         "container.examples": _IN_CONTAINER_BLOCK,
         "container.abandoned_after_s": _IN_CONTAINER_BLOCK,
         "slurm.setup": _IN_SLURM_BLOCK,
-        "slurm.export": _IN_SLURM_BLOCK,
         "slurm.python": _IN_SLURM_BLOCK,
         "slurm.examples": _IN_SLURM_BLOCK,
         "slurm.idle_release_s": _IN_SLURM_BLOCK,
