@@ -7,7 +7,6 @@ another one, in which training goes on from its last checkpoint.
 
 from __future__ import annotations
 
-import codecs
 import os
 import shutil
 import sys
@@ -34,6 +33,7 @@ from tasks.runtimes.local import KEPT_HEAP, LocalRuntime
 from tasks.runtimes.slurm import allocation as allocations
 from tasks.runtimes.slurm import commands, launchers
 from tasks.runtimes.slurm.allocation import Allocation, JobEndedError
+from tasks.runtimes.slurm.log_reader import LogReader
 from tasks.runtimes.slurm.settings import SlurmSettings, limit_seconds
 from tasks.runtimes.slurm.spool import EXIT_ABANDONED, EXIT_FULL, EXIT_UNSEEN, Task
 
@@ -245,7 +245,7 @@ class SlurmRuntime:
         """
         job.write_request({"trust": self.trust})
         task = self._task(job)
-        reader = _LogReader(job.log, on_line)
+        reader = LogReader(job.log, on_line)
         restarts = self.settings.restarts
         while True:
             allocation = allocations.of_this_process(
@@ -273,7 +273,7 @@ class SlurmRuntime:
         allocation: Allocation,
         task: Task,
         job: Job,
-        reader: _LogReader,
+        reader: LogReader,
         poll: Callable[[], None],
     ) -> JobResult:
         if self._in_image:
@@ -383,24 +383,3 @@ def _checkpoints(work: Path) -> frozenset[tuple[str, int, int]]:
             continue
         found.append((str(path), status.st_size, status.st_mtime_ns))
     return frozenset(found)
-
-
-class _LogReader:
-    """Hands over the lines of a growing log, each once."""
-
-    def __init__(self, path: Path, on_line: Callable[[str], None]) -> None:
-        self._path, self._on_line = path, on_line
-        self._read = 0
-        self._partial = ""
-        # Libraries print what they like, and a character may be half written when it is read.
-        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-
-    def read(self) -> None:
-        """Hand over what is new."""
-        with self._path.open("rb") as stream:
-            stream.seek(self._read)
-            new = stream.read()
-        self._read += len(new)
-        *lines, self._partial = (self._partial + self._decode(new)).split("\n")
-        for line in lines:
-            self._on_line(line)
