@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flows.config import RuntimeName
+from tasks.common.errors import InputError
 from tasks.runtimes.container_settings import ContainerSettings
 
 if TYPE_CHECKING:
@@ -18,7 +19,15 @@ def choose_runtime(name: RuntimeName, image: str, *, trust: bool) -> Runtime:
         name: local or container.
         image: of a container.
         trust: whether a .nemo may run code of its own.
+
+    Raises:
+        InputError: these commands start no job of a cluster.
     """
+    if name is RuntimeName.SLURM:
+        raise InputError(
+            "--runtime slurm: this command starts no job of a cluster. Fix: start it on a node, as "
+            "by `srun --pty`, with --runtime local."
+        )
     from tasks.runtimes import hardware  # noqa: PLC0415 - a docker client for what asks for one
     from tasks.runtimes.container import ContainerRuntime  # noqa: PLC0415 - likewise
     from tasks.runtimes.local import LocalRuntime  # noqa: PLC0415 - likewise

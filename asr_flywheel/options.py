@@ -33,6 +33,7 @@ Model = TypeVar("Model", bound="pydantic.BaseModel")
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_REFUSED = 1, 2, 3
 
 _IN_CONTAINER_BLOCK = "rarely set; a saved block has it: --container-block"
+_IN_SLURM_BLOCK = "rarely set; a saved block has it: --slurm-block"
 _IN_HOST_BLOCK = "rarely set; a saved block has it: --host-block"
 _IN_ENDPOINT_BLOCK = "rarely set; a saved block has it: --endpoint-block"
 # An option that may be repeated is called after one of its values.
@@ -41,7 +42,12 @@ _ONE_EACH = {"audio_roots": "audio_root"}
 CYCLE = ConfigOptions(
     CycleConfig,
     arguments=frozenset({"cycle"}),
-    names={**_ONE_EACH, "validation_fraction": "fraction"},
+    names={
+        **_ONE_EACH,
+        "validation_fraction": "fraction",
+        "slurm.image": "launcher_image",
+        "slurm.more": "sbatch",
+    },
     conversions={"store": store_from_here, "track": server_name},
     not_options={
         "shards": "needs the workers of a site, which start the run from its form; "
@@ -53,11 +59,18 @@ CYCLE = ConfigOptions(
         "container.python": _IN_CONTAINER_BLOCK,
         "container.examples": _IN_CONTAINER_BLOCK,
         "container.abandoned_after_s": _IN_CONTAINER_BLOCK,
+        "slurm.setup": _IN_SLURM_BLOCK,
+        "slurm.python": _IN_SLURM_BLOCK,
+        "slurm.examples": _IN_SLURM_BLOCK,
+        "slurm.idle_release_s": _IN_SLURM_BLOCK,
+        "slurm.abandoned_after_s": _IN_SLURM_BLOCK,
     },
 )
+_NO_SLURM = "is of a cluster, and a rented host has none"
 RENTED_CYCLE = replace(
     CYCLE,
     panel="Cycle",
+    names={path: name for path, name in CYCLE.names.items() if not path.startswith("slurm.")},
     defaults={
         "cycle": None,  # --reap and --forget need none
         "runtime": RuntimeName.CONTAINER,  # nothing is installed on a host that was just created
@@ -66,6 +79,8 @@ RENTED_CYCLE = replace(
         **CYCLE.not_options,
         "track": "a rented host reaches no server here; `track` sends the run when it is back",
         "stock_script": "is a file of this machine, which a rental refuses",
+        "slurm": _NO_SLURM,
+        "slurm_block": _NO_SLURM,
         "when_busy": "a rental refuses a busy cycle, and nobody else works on the host's copy",
     },
 )
@@ -129,6 +144,11 @@ CycleArgument = Annotated[Path, CYCLE.declare("cycle")]
 BaseOption = Annotated[str, CYCLE.declare("base")]
 RuntimeOption = Annotated[RuntimeName, CYCLE.declare("runtime")]
 ImageOption = Annotated[str, CYCLE.declare("container.image")]
+PartitionOption = Annotated[str | None, CYCLE.declare("slurm.partition")]
+AccountOption = Annotated[str | None, CYCLE.declare("slurm.account")]
+TimeLimitOption = Annotated[str | None, CYCLE.declare("slurm.time_limit")]
+GresOption = Annotated[str | None, CYCLE.declare("slurm.gres")]
+CpusOption = Annotated[int | None, CYCLE.declare("slurm.cpus")]
 TrustOption = Annotated[bool, CYCLE.declare("trust")]
 PriorityOption = Annotated[list[str], CYCLE.declare("priority")]
 BaselineOption = Annotated[Path | None, CYCLE.declare("baseline")]

@@ -17,7 +17,7 @@ from pydantic import Field, HttpUrl
 from tasks.common.errors import TrainingError
 from tasks.runtimes import docker_engine, hardware
 from tasks.runtimes.container_settings import Bind, ContainerSettings
-from tasks.runtimes.orphaned_containers import owner
+from tasks.runtimes.job_owner import owner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

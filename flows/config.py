@@ -15,6 +15,7 @@ from blocks.parameter_types import StoreName, TrackingName
 from tasks.data.split import Disjointness
 from tasks.models.catalog import RECOMMENDED, Method
 from tasks.runtimes.container_settings import ContainerSettings
+from tasks.runtimes.slurm.settings import SlurmSettings
 from tasks.training.recipes import Precision, RecipeName
 from tasks.training.remedies import MOST as MOST_REMEDIES
 from tasks.transcription.variants import DEFAULT_VARIANTS, MOST_JUDGED, MOST_VARIANTS
@@ -30,6 +31,7 @@ class RuntimeName(StrEnum):
 
     LOCAL = "local"
     CONTAINER = "container"
+    SLURM = "slurm"
 
 
 class BaselineSource(StrEnum):
@@ -55,7 +57,10 @@ CycleField = Annotated[
 ]
 RuntimeField = Annotated[
     RuntimeName,
-    Field(title="Runtime", description="local: this environment; container: NVIDIA's image."),
+    Field(
+        title="Runtime",
+        description="local: this environment; container: NVIDIA's image; slurm: a cluster's job.",
+    ),
 ]
 ContainerField = Annotated[
     ContainerSettings,
@@ -66,6 +71,17 @@ ContainerBlockField = Annotated[
     Field(
         title="Container block",
         description="Name of a saved NeMo Container block, whose settings count instead.",
+    ),
+]
+SlurmField = Annotated[
+    SlurmSettings,
+    Field(title="Slurm", description="For the slurm runtime, unless a block is named."),
+]
+SlurmBlockField = Annotated[
+    str | None,
+    Field(
+        title="Slurm block",
+        description="Name of a saved Slurm Cluster block, whose settings count instead.",
     ),
 ]
 AudioRootsField = Annotated[
@@ -210,6 +226,8 @@ class CycleConfig(BaseModel):
     runtime: RuntimeField = RuntimeName.LOCAL
     container: ContainerField = ContainerSettings()
     container_block: ContainerBlockField = None
+    slurm: SlurmField = SlurmSettings()
+    slurm_block: SlurmBlockField = None
     store: StoreName | None = Field(
         None,
         title="Store",

@@ -21,6 +21,8 @@ from flows.config import (
     RuntimeField,
     RuntimeName,
     ShardsField,
+    SlurmBlockField,
+    SlurmField,
     TrustField,
     WhenBusy,
     WhenBusyField,
@@ -36,6 +38,7 @@ from tasks.models.catalog import RECOMMENDED
 from tasks.records.audit_log import AuditedAct
 from tasks.runtimes.base import Runtime
 from tasks.runtimes.container_settings import ContainerSettings
+from tasks.runtimes.slurm.settings import SlurmSettings
 from tasks.stages import evaluate as evaluation_stage
 from tasks.transcription import offline
 from tasks.transcription.hypothesis_cache import TranscriptStore
@@ -66,6 +69,8 @@ class EvaluationConfig(BaseModel):
     runtime: RuntimeField = RuntimeName.LOCAL
     container: ContainerField = ContainerSettings()
     container_block: ContainerBlockField = None
+    slurm: SlurmField = SlurmSettings()
+    slurm_block: SlurmBlockField = None
     audio_roots: AudioRootsField = ()
     shards: ShardsField = None
     when_busy: WhenBusyField = WhenBusy.REFUSE
@@ -79,6 +84,8 @@ class EvaluationConfig(BaseModel):
             "runtime",
             "container",
             "container_block",
+            "slurm",
+            "slurm_block",
             "audio_roots",
             "shards",
             "trust",

@@ -12,6 +12,7 @@ from prefect.blocks.core import Block
 
 from blocks.nemo_container import NemoContainer
 from blocks.policies import GateThresholds, TuningRecipe
+from blocks.slurm_cluster import SlurmCluster
 from flows import console
 from flows.config import RuntimeName
 from tasks.common.errors import InputError
@@ -20,18 +21,20 @@ from tasks.decision.guardrail import GuardrailPolicy
 from tasks.runtimes import hardware
 from tasks.runtimes.container import ContainerRuntime
 from tasks.runtimes.local import LocalRuntime
+from tasks.runtimes.slurm.runtime import SlurmRuntime
 from tasks.stages import synthetic_general
 from tasks.training import recipes
 from tasks.training.recipes import Precision, Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from flows.config import CycleConfig
     from tasks.runtimes.base import Runtime
     from tasks.runtimes.container_settings import ContainerSettings
     from tasks.runtimes.hardware import Hardware
+    from tasks.runtimes.slurm.settings import SlurmSettings
 
 SavedBlock = TypeVar("SavedBlock", bound=Block)
 
@@ -40,8 +43,12 @@ class RuntimeChoice(Protocol):
     """The parameters that say where NeMo runs."""
 
     @property
+    def cycle(self) -> Path:
+        """The cycle's folder."""
+
+    @property
     def runtime(self) -> RuntimeName:
-        """Local or container."""
+        """Local, container or slurm."""
 
     @property
     def container(self) -> ContainerSettings:
@@ -50,6 +57,14 @@ class RuntimeChoice(Protocol):
     @property
     def container_block(self) -> str | None:
         """The name of a saved NeMo Container block."""
+
+    @property
+    def slurm(self) -> SlurmSettings:
+        """The settings of the cluster's job, unless a block is named."""
+
+    @property
+    def slurm_block(self) -> str | None:
+        """The name of a saved Slurm Cluster block."""
 
     @property
     def trust(self) -> bool:
@@ -190,18 +205,25 @@ def replayed_sentences(config: CycleConfig, rows: int) -> int:
     return round(trained * config.replay_share / (1 - config.replay_share))
 
 
-def make_runtime(config: RuntimeChoice, stock_script: Path | None = None) -> Runtime:
+def make_runtime(
+    config: RuntimeChoice,
+    stock_script: Path | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Runtime:
     """Return the runtime in which a run trains and decodes.
 
     Args:
         config: the parameters of any flow that runs NeMo.
         stock_script: the user's copy of NeMo's script, for training in the local runtime.
+        report: gets what becomes of a cluster's job; by default it is printed.
 
     Raises:
         InputError: a script of the user's for a container, or no such block.
     """
     if config.runtime is RuntimeName.LOCAL:
         return LocalRuntime(hardware.detect(), stock_script, trust=config.trust)
+    if config.runtime is RuntimeName.SLURM:
+        return _slurm(config, stock_script, report)
     if stock_script is not None:
         raise InputError(
             "stock_script: the container runs the script of its image. Fix: leave it out, or "
@@ -211,6 +233,21 @@ def make_runtime(config: RuntimeChoice, stock_script: Path | None = None) -> Run
     if config.container_block is not None:
         settings = load_block(NemoContainer, config.container_block, "container_block").settings
     return ContainerRuntime(settings, hardware.detect(), config.trust)
+
+
+def _slurm(
+    config: RuntimeChoice, stock_script: Path | None, report: Callable[[str], None] | None
+) -> SlurmRuntime:
+    settings = config.slurm
+    if config.slurm_block is not None:
+        settings = load_block(SlurmCluster, config.slurm_block, "slurm_block").settings
+    return SlurmRuntime(
+        settings,
+        config.cycle.expanduser().resolve().parent,
+        stock_script,
+        config.trust,
+        report=report or (lambda line: console.print_stage("slurm", line)),
+    )
 
 
 def load_block(kind: type[SavedBlock], name: str, parameter: str) -> SavedBlock:

@@ -11,22 +11,27 @@ from asr_flywheel.options import (
     CYCLE,
     DEFAULT_PRIORITY,
     DEFAULTS,
+    AccountOption,
     AudioRootOption,
     BaseOption,
+    CpusOption,
     CycleArgument,
     DisjointOption,
     FractionOption,
     GeneralLimitOption,
+    GresOption,
     HoldOutTermsOption,
     ImageOption,
     JsonOption,
     KeepStyleOption,
     MaxDurationOption,
+    PartitionOption,
     PriorityOption,
     RecipeOption,
     RuntimeOption,
     SeedOption,
     SelectionShareOption,
+    TimeLimitOption,
     TrustOption,
     print_json,
 )
@@ -71,6 +76,11 @@ def boost(
     keep_style: KeepStyleOption = False,
     runtime: RuntimeOption = DEFAULTS.runtime,
     image: ImageOption = DEFAULTS.container.image,
+    partition: PartitionOption = None,
+    account: AccountOption = None,
+    time_limit: TimeLimitOption = None,
+    gres: GresOption = None,
+    cpus: CpusOption = None,
     trust: TrustOption = False,
     no_audio: NoAudioOption = False,
     as_json: JsonOption = False,
@@ -114,6 +124,13 @@ def boost(
         "keep_style": keep_style,
         "runtime": runtime,
         "container": ContainerSettings(image=image),
+        "slurm": {
+            "partition": partition,
+            "account": account,
+            "time_limit": time_limit,
+            "gres": gres,
+            "cpus": cpus,
+        },
         "trust": trust,
     }
     config = validated(CycleConfig, given)
@@ -137,7 +154,7 @@ def boost(
             chooses=True,
             keep_style=config.keep_style,
         )
-    place = resolve_parameters.make_runtime(config)
+    place = resolve_parameters.make_runtime(config, report=say)
     run = CycleRun(config, folder, model, TimedRuntime(place), sentences)
     seen = training_run.roles_of(model).seen
     split = boosting_inputs.make_split(

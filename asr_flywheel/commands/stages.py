@@ -7,18 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from asr_flywheel.chosen_runtime import choose_runtime
 from asr_flywheel.options import (
     DEFAULT_PRIORITY,
     DEFAULTS,
     EXIT_REFUSED,
+    AccountOption,
     AudioRootOption,
     BaselineOption,
     BaseOption,
+    CpusOption,
     CycleArgument,
     DisjointOption,
     FractionOption,
     GeneralLimitOption,
+    GresOption,
     HoldOutTermsOption,
     ImageOption,
     JsonOption,
@@ -26,6 +28,7 @@ from asr_flywheel.options import (
     MaxDurationOption,
     MethodOption,
     NoTextsOption,
+    PartitionOption,
     PriorityOption,
     RecipeOption,
     RuntimeOption,
@@ -33,11 +36,13 @@ from asr_flywheel.options import (
     SelectionShareOption,
     ShardsOption,
     SpeechOption,
+    TimeLimitOption,
     TrustOption,
     TwoPartOption,
     print_json,
+    validated,
 )
-from flows.config import CycleConfig
+from flows.config import CycleConfig, RuntimeName
 from tasks.data.transcript_tags import TagChoice
 from tasks.runtimes.container_settings import ContainerSettings
 from tasks.training import recipes
@@ -240,6 +245,11 @@ def transcribe(
     runtime: RuntimeOption = DEFAULTS.runtime,
     image: ImageOption = DEFAULTS.container.image,
     *,
+    partition: PartitionOption = None,
+    account: AccountOption = None,
+    time_limit: TimeLimitOption = None,
+    gres: GresOption = None,
+    cpus: CpusOption = None,
     trust: TrustOption = False,
     no_texts: NoTextsOption = False,
 ) -> None:
@@ -251,34 +261,51 @@ def transcribe(
 
     folder = open_cycle(cycle)
     audit_log.record(folder.path.parent, AuditedAct.TRANSCRIBE, folder.path.name, model=model)
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
     with privacy_settings.applied(no_texts=no_texts):
         container = ContainerSettings(image=image)
+        config = validated(
+            CycleConfig,
+            {
+                "cycle": cycle,
+                "base": model,
+                "audio_roots": tuple(audio_root or []),
+                "shards": shards,
+                "runtime": runtime,
+                "container": container,
+                "slurm": {
+                    "partition": partition,
+                    "account": account,
+                    "time_limit": time_limit,
+                    "gres": gres,
+                    "cpus": cpus,
+                },
+                "trust": trust,
+                "no_texts": no_texts,
+            },
+        )
         if shards is not None:
             from flows.transcribe_shards import transcribe_in_shards
 
-            written = transcribe_in_shards(
-                CycleConfig(
-                    cycle=cycle,
-                    base=model,
-                    audio_roots=tuple(audio_root or []),
-                    shards=shards,
-                    runtime=runtime,
-                    container=container,
-                    trust=trust,
-                    no_texts=no_texts,
-                ),
-                out,
-            )
+            written = transcribe_in_shards(config, out)
         else:
             from tasks.stages import evaluate
 
+            elsewhere = None
+            if runtime is not RuntimeName.LOCAL:
+                from flows import resolve_parameters
+
+                elsewhere = resolve_parameters.make_runtime(config, report=say)
             written = evaluate.transcribe_baseline(
                 folder,
                 model,
                 out,
                 audio_root or [],
-                lambda line: typer.echo(line, err=True),
-                runtime=choose_runtime(runtime, image, trust=trust),
+                say,
+                runtime=elsewhere,
                 trust=trust,
             )
     for path in written:

@@ -25,11 +25,13 @@ from blocks.mlflow_tracking import MlflowTracking
 from blocks.nemo_container import NemoContainer
 from blocks.policies import GateThresholds, TuningRecipe
 from blocks.riva_endpoint import RivaEndpoint
+from blocks.slurm_cluster import SlurmCluster
 from blocks.stores import LocalArtifactStore, S3ArtifactStore
 from flows.deployment_names import POOL, PREFECT_FILE, PROJECT
 
 BLOCKS = (
     NemoContainer,
+    SlurmCluster,
     LocalArtifactStore,
     S3ArtifactStore,
     GateThresholds,

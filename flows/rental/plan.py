@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from blocks.gpu_host import BLOCKS
 from flows import resolve_parameters
+from flows.config import RuntimeName
 from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.cycle_folder import Cycle, open_cycle
@@ -141,6 +142,11 @@ def _check_programs(provider: SshHostSettings | BrevSettings) -> None:
 
 def _check_movable(run: CycleConfig) -> None:
     """Refuse what only makes sense on this machine."""
+    if run.runtime is RuntimeName.SLURM:
+        raise InputError(
+            "runtime slurm: a rented host has no cluster. Fix: take local or container there, or "
+            "`asr-flywheel run --runtime slurm` on a login node."
+        )
     if run.stock_script is not None:
         raise InputError(
             "stock_script: is a file of this machine. Fix: leave it out, or use the container "

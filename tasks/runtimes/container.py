@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import hashing
 from tasks.common.errors import InputError
-from tasks.runtimes import docker_engine, images, orphaned_containers
+from tasks.runtimes import docker_engine, images, job_owner, orphaned_containers
 from tasks.runtimes.base import (
     ENTRY,
     ENTRYPOINTS_VARIABLE,
@@ -163,7 +163,7 @@ class ContainerRuntime:
                 (settings.python, str(_PROGRAMS / images.PROBE), settings.examples),
                 (Bind(self.programs, _PROGRAMS),),
                 Hardware((), self.host.cores),
-                {"job": "probe", "owner": orphaned_containers.owner()},
+                {"job": "probe", "owner": job_owner.owner()},
             ),
         )
         start_time = time.monotonic()
@@ -276,7 +276,7 @@ class ContainerRuntime:
             (self.settings.python, str(_PROGRAMS / job.program), place(job.request_file)),
             binds,
             self.host,
-            {**job.labels, "job": job.name, "owner": orphaned_containers.owner()},
+            {**job.labels, "job": job.name, "owner": job_owner.owner()},
         )
         environment = {**spec.environment, "TMPDIR": place(job.work / _SCRATCH)}
         return replace(self._as_caller(client, spec), environment=environment)

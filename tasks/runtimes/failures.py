@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import errno
 import re
-from contextlib import contextmanager
+import shutil
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 # SIGINT, SIGKILL and SIGTERM, as a shell and as subprocess tell them; 75: see
 # entrypoints/heartbeat.py.
 _STOPPED = {130, 137, 143, -2, -9, -15, 75}
+
+
+_HARDLY_ANY = 1 << 16
+"""Bytes that are free on a disk that is full."""
 
 
 class Fault(StrEnum):
@@ -57,6 +62,13 @@ class Fault(StrEnum):
     ENGINE_LOST = "engine-lost"
     NO_MODEL = "no-model"
     SCRIPT_FAILED = "script-failed"
+    SCHEDULER_DOWN = "scheduler-down"
+    JOB_REFUSED = "job-refused"
+    JOB_CANCELLED = "job-cancelled"
+    JOB_FAILED = "job-failed"
+    FOLDER_UNSEEN = "folder-unseen"
+    TIME_LIMIT = "time-limit"
+    NODE_LOST = "node-lost"
 
 
 _REMEDIES = {
@@ -118,6 +130,20 @@ _REMEDIES = {
     "cycle again: it goes on from its last checkpoint.",
     Fault.NO_MODEL: "the script ended without a whole .nemo.",
     Fault.SCRIPT_FAILED: "the training script failed.",
+    Fault.SCHEDULER_DOWN: "Slurm does not answer. See that `sinfo` and `munge -n` work here, and "
+    "ask the cluster's operators if they do not.",
+    Fault.JOB_REFUSED: "Slurm does not take the job as it was asked for. Check account, partition, "
+    "time limit, gres and the other options of sbatch.",
+    Fault.JOB_CANCELLED: "somebody cancelled Slurm's job. Start it again: it goes on from its last "
+    "checkpoint.",
+    Fault.JOB_FAILED: "Slurm's job ended before it had begun. Check the lines of `setup`, and "
+    "that the node has this interpreter.",
+    Fault.FOLDER_UNSEEN: "the node does not see the folder of the cycles. Move them to a file "
+    "system that login node and nodes share.",
+    Fault.TIME_LIMIT: "the time limit ended the job. Start it again with a longer --time-limit: it "
+    "goes on from its last checkpoint.",
+    Fault.NODE_LOST: "nodes failed, or the job was preempted, more often than it may be started "
+    "again. Start it again: it goes on from its last checkpoint.",
 }
 
 HOPELESS = frozenset({Fault.NAN_LOSS, Fault.UNK_COLLAPSE})
@@ -195,6 +221,12 @@ def _first(patterns: tuple[tuple[Fault, str], ...], text: str, otherwise: Fault)
     return otherwise
 
 
+def _is_full(path: Path) -> bool:
+    with suppress(OSError):
+        return shutil.disk_usage(path.parent).free < _HARDLY_ANY
+    return False
+
+
 def fault_of(job_result: JobResult, log: Path) -> Fault | None:
     """Return a job's fault by the engine's state, the log and the exit code, or None."""
     if job_result.oom_killed:
@@ -202,6 +234,8 @@ def fault_of(job_result: JobResult, log: Path) -> Fault | None:
     if job_result.exit_code == 0:
         return None
     fault = from_log(log.read_text(encoding="utf-8", errors="replace") if log.is_file() else "")
+    if fault is Fault.SCRIPT_FAILED and _is_full(log):
+        return Fault.DISK_FULL  # the log itself could not be written
     if fault is Fault.SCRIPT_FAILED and job_result.exit_code in _STOPPED:
         return Fault.STOPPED
     return fault

@@ -52,7 +52,7 @@ _POLL_S = 0.25
 # Of glibc's heap: memory that was freed is kept for the next tensor. Large tensors come from the
 # kernel otherwise, which clears each page of each anew; for two minutes of sound that took as long
 # as the computing (docs/log). Threads share one heap, since theirs cannot hold large ones.
-_KEPT_HEAP = {
+KEPT_HEAP = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
@@ -142,7 +142,7 @@ class LocalRuntime:
             "PYTHONUNBUFFERED": "1",
         }
         if not self.hardware.has_gpu:
-            environment = {**_KEPT_HEAP, **environment}
+            environment = {**KEPT_HEAP, **environment}
         line = [*end_with_parent(), self.python, str(self.programs / job.program)]
         line.append(str(job.request_file))
         # Libraries print what they like, and a character may be half written when it is read.

@@ -7,15 +7,13 @@ two minutes, but the next run need not wait for that.
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import InputError
-from tasks.common.processes import process_status
 from tasks.runtimes import docker_engine
+from tasks.runtimes.job_owner import is_local, is_running, owner
 
 if TYPE_CHECKING:
     from tasks.runtimes.base import Job
@@ -25,24 +23,8 @@ HEARTBEAT = "heartbeat"
 _FRESH_S = 10.0
 
 
-def owner() -> str:
-    """Return this process's identity, by which another process can see whether it still runs."""
-    own = process_status(os.getpid())
-    return f"{socket.gethostname()}:{os.getpid()}:{own.started if own else ''}"
-
-
 def _owner_of(container: Any) -> str:
     return str(container.labels.get(f"{docker_engine.LABEL}.owner", ""))
-
-
-def _is_running(container_owner: str) -> bool:
-    """Return whether the owner is a process that runs on this host."""
-    host, _, process = container_owner.partition(":")
-    pid, _, started = process.partition(":")
-    if host != socket.gethostname() or not pid.isdigit():
-        return False
-    status = process_status(int(pid))
-    return status is not None and status.started == started
 
 
 def _folders(container: Any) -> list[Path]:
@@ -66,8 +48,11 @@ def reap(client: Any) -> list[str]:
     removed = []
     for container in docker_engine.orphans(client, {}):
         container_owner = _owner_of(container)
-        is_local = container_owner.startswith(f"{socket.gethostname()}:")
-        if is_local and not _is_running(container_owner) and not _is_awaited(container):
+        if (
+            is_local(container_owner)
+            and not is_running(container_owner)
+            and not _is_awaited(container)
+        ):
             docker_engine.remove(container)
             removed.append(str(container.name))
     return removed
@@ -86,12 +71,9 @@ def clear(client: Any, job: Job) -> None:
             continue
         container_owner = _owner_of(container)
         if container_owner != owner() and (
-            _is_running(container_owner)
+            is_running(container_owner)
             # Its host is another one, or its processes are hidden from this one.
-            or (
-                not container_owner.startswith(f"{socket.gethostname()}:")
-                and _is_awaited(container)
-            )
+            or (not is_local(container_owner) and _is_awaited(container))
         ):
             raise InputError(
                 f"container {container.name} already runs this job for process {container_owner}. "

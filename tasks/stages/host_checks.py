@@ -35,6 +35,7 @@ from tasks.runtimes.container import ContainerRuntime
 from tasks.runtimes.container_settings import IMAGE, ContainerSettings
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.local import LocalRuntime
+from tasks.runtimes.slurm import commands as slurm_commands
 from tasks.transcription import offline
 from tasks.transcription.hypothesis_cache import TranscriptStore
 
@@ -97,7 +98,7 @@ class CheckContext:
     """The run that is asked about.
 
     Attributes:
-        runtime: local or container.
+        runtime: local, container or slurm.
         base: as the user names it.
         image: for the container.
         store: as the user names it, or None.
@@ -422,7 +423,25 @@ CHECKS = (
 
 def examine(question: CheckContext) -> tuple[CheckResult, ...]:
     """Run every check of this machine."""
-    return tuple(check(question) for check in CHECKS)
+    more = (slurm_check,) if question.runtime == "slurm" else ()
+    return tuple(check(question) for check in (*CHECKS, *more))
+
+
+def slurm_check(_: CheckContext) -> CheckResult:
+    """Check that jobs can be submitted from here."""
+    try:
+        slurm_commands.require_programs()
+        found = slurm_commands.partitions()
+    except FlywheelError as wrong:
+        first = str(wrong).splitlines()[0]
+        return CheckResult(
+            "slurm", CheckStatus.MISSING, first, "run on a login node; see docs/slurm.md"
+        )
+    says = ", ".join(
+        f"{name} ({', '.join(sorted(one.gres)) or 'no GPUs'}{'' if one.up else ', down'})"
+        for name, one in sorted(found.items())
+    )
+    return CheckResult("slurm", CheckStatus.OK, f"partitions: {says}")
 
 
 def ask(
@@ -508,6 +527,10 @@ _BUSY_WAIT_S = 10.0
 
 def _make_runtime(question: CheckContext) -> Runtime | CheckResult:
     """Return the runtime to decode in, or why that cannot be tried."""
+    if question.runtime == "slurm":
+        return CheckResult(
+            "decoding", CheckStatus.NOTE, "not tried: a run asks the node when it begins"
+        )
     if not question.contained:
         if any(importlib.util.find_spec(name) is None for name in ("nemo", "torch")):
             return CheckResult(

@@ -71,7 +71,20 @@ def _mounts() -> bool:
 
 
 def _network_namespace() -> bool:
-    line = [str(find("unshare")), "-n", str(find("ip")), "link", "set", "lo", "up"]
+    return _succeeds("unshare", "-n", str(find("ip")), "link", "set", "lo", "up")
+
+
+def _user_namespaces() -> bool:
+    """Whether the kernel lets Charliecloud's ch-run make its namespaces."""
+    return _succeeds("unshare", "--user", "--map-root-user", "--mount", "true")
+
+
+def _mount_namespaces() -> bool:
+    return os.geteuid() == 0 and _succeeds("unshare", "--mount", "true")
+
+
+def _succeeds(program: str, *arguments: str) -> bool:
+    line = [str(find(program)), *arguments]
     return subprocess.run(line, capture_output=True, check=False).returncode == 0
 
 
@@ -130,6 +143,30 @@ NEEDS: dict[str, Need] = {
         "pip install --no-deps --target FOLDER cuda-bindings==13.3.1 cuda-pathfinder==1.9.1 "
         "nvidia-cuda-nvrtc==13.3.33, and name it in FLYWHEEL_NVRTC",
         check=lambda: bool(os.environ.get("FLYWHEEL_NVRTC")),
+    ),
+    # A cluster. Its daemons run as root, and a node that does not see a folder is in a namespace.
+    "slurm": Need(
+        "apt-get install slurm-wlm munge, as a root who may make mount namespaces",
+        (
+            "munged",
+            "slurmctld",
+            "slurmd",
+            "sbatch",
+            "scancel",
+            "scontrol",
+            "sinfo",
+            "squeue",
+            "srun",
+        ),
+        _mount_namespaces,
+        ("slurm-wlm", "munge"),
+    ),
+    "charliecloud": Need(
+        "apt-get install charliecloud, on a kernel that lets users make namespaces "
+        "(`unshare --user --map-root-user --mount true`)",
+        ("ch-run",),
+        _user_namespaces,
+        ("charliecloud",),
     ),
     # What serves without Riva.
     "edge": Need(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks.common.errors import InputError
-from tasks.runtimes import docker_engine, orphaned_containers
+from tasks.runtimes import docker_engine, job_owner, orphaned_containers
 from tasks.runtimes.base import Job
 from tasks.runtimes.container_settings import Bind, ContainerSpec
 from tests.support import docker_daemon
@@ -72,7 +72,7 @@ def test_what_a_dead_process_left_is_reaped(
     gone = [leave(dead()).name, leave(dead(), tmp_path / "b", waited_s=60).name]
     kept = [
         leave(dead(), tmp_path / "c", waited_s=1).name,
-        leave(orphaned_containers.owner(), tmp_path / "d").name,
+        leave(job_owner.owner(), tmp_path / "d").name,
         leave(elsewhere(), tmp_path / "e").name,
     ]
     assert set(gone) <= set(orphaned_containers.reap(client))
@@ -84,14 +84,14 @@ def test_an_earlier_start_of_the_same_job_is_cleared(
 ) -> None:
     """At once, however lately its owner died; the same job in another folder is another job."""
     leave(dead(), waited_s=0)
-    leave(orphaned_containers.owner())
+    leave(job_owner.owner())
     other = leave(dead(), tmp_path / "other", waited_s=0)
     orphaned_containers.clear(client, Job("training", "launch_training.py", {}, tmp_path, (), {}))
     assert [one.name for one in docker_engine.orphans(client, LABELS)] == [other.name]
 
 
 @pytest.mark.parametrize(
-    "alive", [lambda: f"{orphaned_containers.owner()}", elsewhere], ids=["here", "there"]
+    "alive", [lambda: f"{job_owner.owner()}", elsewhere], ids=["here", "there"]
 )
 def test_a_job_that_runs_is_not_started_again(
     client: Any,
