@@ -38,7 +38,8 @@ class ServingConfig(BaseModel):
     api_key_secret: str | None = Field(
         None,
         title="API key's Secret block",
-        description="Name of a Prefect Secret block; else NVIDIA_API_KEY of the worker.",
+        description="Name of a Prefect Secret block; else NVIDIA_API_KEY of the worker, or for a "
+        "ward server ASR_FLYWHEEL_SERVER_TOKEN.",
     )
     audio_may_leave: bool = Field(
         False,
@@ -89,6 +90,12 @@ class ServingConfig(BaseModel):
         description="Folders of handoff --format, instead of an endpoint; nothing leaves the "
         "machine.",
     )
+    server: str | None = Field(
+        None,
+        title="Ward server",
+        description="Address of `asr-flywheel serve`, such as http://127.0.0.1:8765, which serves "
+        "one of the bundles: its answers are compared too.",
+    )
     audio_roots: tuple[Path, ...] = Field(
         (),
         title="More audio folders",
@@ -100,6 +107,8 @@ class ServingConfig(BaseModel):
     def _either(self) -> ServingConfig:
         if self.engine is not None and not self.bundles:
             raise ValueError("engine: name the bundle too, with --bundle FOLDER")
+        if self.server is not None and not self.bundles:
+            raise ValueError("server: name the bundle that it serves too, with --bundle FOLDER")
         if self.bundles and (self.phrases is not None or self.endpoint_block is not None):
             raise ValueError("bundles: no endpoint is asked, and no phrases are boosted")
         return self

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts, audit, console
 from tasks.common.errors import InputError
 from tasks.common.privacy_settings import for_log, hides_texts
 from tasks.records.audit_log import AuditedAct
-from tasks.serving.edge import edge_validation
+from tasks.serving import endpoint_transcription
+from tasks.serving.edge import edge_validation, http_transcription
 from tasks.serving.edge.bundle import open_bundle
 from tasks.serving.edge.edge_validation import BundleReport, EdgeReport, ServedBundle
 from tasks.serving.handoff_package import find_tuned
@@ -20,18 +22,38 @@ from tasks.serving.validation import ValidationPlan
 
 if TYPE_CHECKING:
     from flows.serving_config import ServingConfig
+    from tasks.serving.edge.http_transcription import TranscriptionServer
 
 
-def validate(config: ServingConfig, plan: ValidationPlan) -> EdgeReport:
+def validate(
+    config: ServingConfig, plan: ValidationPlan, server: TranscriptionServer | None = None
+) -> EdgeReport:
     """Decode a cycle by each bundle, compare it with NeMo's texts, and judge what is served.
+
+    Args:
+        config: the bundles.
+        plan: the rows.
+        server: that serves one of the bundles, if any; its answers are compared too.
 
     Raises:
         InputError: a bundle is damaged, of another engine than named, or of a model that the cycle
-            has no evaluation of.
+            has no evaluation of; or the server serves none of them, or audio would leave the
+            machine without consent.
+        FlywheelError: the server does not answer.
     """
     served = find_bundles(config, plan)
-    audit.record(plan.cycle, AuditedAct.SERVING, to="this machine", recordings=len(plan.rows))
-    reports = tuple(validate_bundle(one, plan, probing=config.probing) for one in served)
+    if server is not None:
+        asked = http_transcription.ask_for_model(server)
+        served.append(edge_validation.find_behind_server(served, asked))
+        leaving = endpoint_transcription.outgoing_audio(plan.rows, asked)
+        console.print_stage("serving", str(leaving))
+        endpoint_transcription.require_consent(leaving, consent=config.audio_may_leave)
+    host = "this machine" if server is None else server.host
+    audit.record(plan.cycle, AuditedAct.SERVING, to=host, recordings=len(plan.rows))
+    reports = tuple(
+        validate_bundle(one, plan, probing=config.probing, at_once=config.concurrency)
+        for one in served
+    )
     report = EdgeReport(reports, edge_validation.judge(plan, reports))
     edge_validation.write(plan.folder, report)
     for line in report.verdict.sentences:
@@ -71,11 +93,16 @@ def find_bundles(config: ServingConfig, plan: ValidationPlan) -> list[ServedBund
     return served
 
 
-@task(name="serving-bundle", persist_result=False)
-def validate_bundle(served: ServedBundle, plan: ValidationPlan, *, probing: bool) -> BundleReport:
-    """Decode every row by one bundle, and say why texts differ."""
-    console.print_stage("serving", f"{served.name}: {served.bundle.folder}")
-    written = edge_validation.transcribe(plan, served, artifacts.throttled_printer(10.0, "serving"))
+# Its inputs may not reach a cache: a server's token is among them.
+@task(name="serving-bundle", persist_result=False, cache_policy=NO_CACHE)
+def validate_bundle(
+    served: ServedBundle, plan: ValidationPlan, *, probing: bool, at_once: int = 4
+) -> BundleReport:
+    """Decode every row by one bundle, here or by its server, and say why texts differ."""
+    where = served.bundle.folder if served.server is None else served.server.address
+    console.print_stage("serving", f"{served.name}: {where}")
+    progress = artifacts.throttled_printer(10.0, "serving")
+    written = edge_validation.transcribe(plan, served, progress, at_once)
     found = edge_validation.compare(
         plan,
         served,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
@@ -28,11 +28,15 @@ from tasks.serving import (
     word_boosting,
 )
 from tasks.serving.boost_sweep import BoostSweep
+from tasks.serving.edge import http_transcription
 from tasks.serving.edge.bundle import require_extra
 from tasks.serving.endpoint_transcription import Served
 from tasks.serving.parity_report import ParityReport, ServingReport
 from tasks.serving.riva_client import KEY_VARIABLE, Client, Endpoint
 from tasks.serving.validation import ValidationPlan
+
+if TYPE_CHECKING:
+    from tasks.serving.edge.http_transcription import TranscriptionServer
 
 
 @flow(name="validate-serving")
@@ -43,8 +47,8 @@ def validate_serving(config: ServingConfig) -> ServingReport:
         require_extra()
         from flows import validate_bundles  # noqa: PLC0415 - its libraries are an extra's
 
-        with lock_cycle(cycle):
-            return validate_bundles.validate(config, find_plan(config))
+        with privacy_settings.applied(no_texts=config.no_texts), lock_cycle(cycle):
+            return validate_bundles.validate(config, find_plan(config), find_server(config))
     endpoint = find_endpoint(config)
     with privacy_settings.applied(no_texts=config.no_texts), lock_cycle(cycle):
         plan = find_plan(config)
@@ -109,15 +113,30 @@ def find_endpoint(config: ServingConfig) -> Endpoint:
             raise _no_block("endpoint_block", config.endpoint_block) from unknown
         settings, secret = block.settings, secret or block.api_key_secret
 
-    def key() -> str:
-        if secret is None:
-            return os.environ.get(KEY_VARIABLE, "")
-        try:
-            return str(cast("Secret[str]", Secret.load(secret)).get())
-        except ValueError as unknown:
-            raise _no_block("api_key_secret", secret) from unknown
+    return settings.endpoint(lambda: _read_key(secret, KEY_VARIABLE))
 
-    return settings.endpoint(key)
+
+def find_server(config: ServingConfig) -> TranscriptionServer | None:
+    """The ward server with its token, which comes from where an endpoint's key does; None for none.
+
+    Raises:
+        InputError: there is no such block, or the address is none.
+    """
+    if config.server is None:
+        return None
+    return http_transcription.find_server(
+        config.server, _read_key(config.api_key_secret, http_transcription.TOKEN_VARIABLE)
+    )
+
+
+def _read_key(secret: str | None, variable: str) -> str:
+    """Read a key from a Secret block, or from the environment where none is named."""
+    if secret is None:
+        return os.environ.get(variable, "").strip()
+    try:
+        return str(cast("Secret[str]", Secret.load(secret)).get())
+    except ValueError as unknown:
+        raise _no_block("api_key_secret", secret) from unknown
 
 
 def _no_block(field: str, name: str) -> InputError:

@@ -320,7 +320,8 @@ def validate_serving(*, as_json: JsonOption = False, **given: Any) -> None:  # n
     config = validated(ServingConfig, SERVING.parameters(given))
     from flows.validate_serving import validate_serving as flow
 
-    if not config.bundles and not config.audio_may_leave and sys.stdin.isatty():
+    leaves = not config.bundles or config.server is not None
+    if leaves and not config.audio_may_leave and sys.stdin.isatty():
         config = _ask_for_consent(config)
     with quiet() if as_json else nullcontext():
         report = flow(config)
@@ -332,10 +333,10 @@ def validate_serving(*, as_json: JsonOption = False, **given: Any) -> None:  # n
 
 def _ask_for_consent(config: ServingConfig) -> ServingConfig:
     """Show a person how much audio leaves for where, and ask; a no ends the program."""
-    from flows.validate_serving import find_endpoint, find_plan
+    from flows.validate_serving import find_endpoint, find_plan, find_server
     from tasks.serving import endpoint_transcription
 
-    endpoint = find_endpoint(config)
+    endpoint = find_server(config) or find_endpoint(config)
     if endpoint.is_local:
         return config
     typer.echo(

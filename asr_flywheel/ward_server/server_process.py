@@ -18,6 +18,7 @@ import uvicorn
 from asr_flywheel.ward_server.request_guard import LOG
 from tasks.common.errors import InputError
 from tasks.common.loopback import is_loopback
+from tasks.serving.edge.http_transcription import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from asr_flywheel.ward_server.request_guard import RequestGuard
     from asr_flywheel.ward_server.service_limits import ServiceLimits
 
-TOKEN_VARIABLE = "ASR_FLYWHEEL_SERVER_TOKEN"  # noqa: S105 - its name
 _SHORTEST_TOKEN = 16
 _GRACE_S = 5
 

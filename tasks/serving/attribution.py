@@ -40,8 +40,8 @@ class CauseName(StrEnum):
     DITHER = "dither"
     MEL_BANDS = "mel bands"
     FRAME_PHASE = "frame phase"
-    RESAMPLING = "resampling"
     QUANTISATION = "quantisation"
+    SERVER = "the server before its engine"
     FEATURES = "the engine's own features"
     UNEXPLAINED = "not explained"
 
@@ -77,9 +77,10 @@ REMEDIES: Mapping[CauseName, str] = {
     CauseName.MEL_BANDS: "set high_freq to 0 (half the sample rate) in FeatureExtractorConfig",
     CauseName.FRAME_PHASE: "put the bundle's lead_silence before each recording: sherpa-onnx's "
     "first frame begins half a hop later than NeMo's",
-    CauseName.RESAMPLING: "bring recordings to the model's rate before the engine gets them",
     CauseName.QUANTISATION: "compare the figures of both precisions; serve fp32 where terms "
     "are lost",
+    CauseName.SERVER: "the bundle is not at fault: compare the server's versions of engine, "
+    "onnxruntime, soundfile and soxr with this environment's",
     CauseName.FEATURES: "no option of the engine: compute the features as NeMo does, or use "
     "another engine",
     CauseName.UNEXPLAINED: "look at the rows below and at the build's flags",

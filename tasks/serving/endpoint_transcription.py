@@ -11,7 +11,7 @@ import os
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
@@ -24,9 +24,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.data.preflight import CheckedRow
-    from tasks.serving.riva_client import Client, Endpoint
+    from tasks.serving.riva_client import Client
 
 SERVED_NAME = "served_hyps.jsonl"
+
+
+class AudioDestination(Protocol):
+    """Where recordings are sent to."""
+
+    @property
+    def host(self) -> str:
+        """Its name or address."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +66,10 @@ class OutgoingAudio:
         )
 
 
-def outgoing_audio(rows: Sequence[CheckedRow], endpoint: Endpoint) -> OutgoingAudio:
+def outgoing_audio(rows: Sequence[CheckedRow], destination: AudioDestination) -> OutgoingAudio:
     """Describe the audio that would be sent; send nothing."""
     seconds = sum(row.utterance.duration or 0.0 for row in rows)
-    return OutgoingAudio(len(rows), round(seconds, 3), endpoint.host, endpoint.is_local)
+    return OutgoingAudio(len(rows), round(seconds, 3), destination.host, destination.is_local)
 
 
 def require_consent(audio: OutgoingAudio, *, consent: bool) -> None:

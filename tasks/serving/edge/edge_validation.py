@@ -14,8 +14,16 @@ from tasks.evaluation.hypotheses import hypothesis_for, read_hypotheses, write_h
 from tasks.models import catalog
 from tasks.serving import parity, parity_report
 from tasks.serving.attribution import Cause, CauseName
-from tasks.serving.edge import nemo_export, recognizers, repairs, served_verdict
+from tasks.serving.edge import (
+    nemo_export,
+    recognizers,
+    repairs,
+    served_verdict,
+    server_repairs,
+)
 from tasks.serving.edge.bundle import EdgeEngine
+from tasks.serving.edge.http_transcription import transcribe_over_http
+from tasks.serving.edge.repairs import RepairResult
 from tasks.serving.parity import THRESHOLDS, MismatchKind
 from tasks.serving.validation import BASELINE_NAME
 
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
     from tasks.evaluation.hypotheses import Hypothesis
     from tasks.runtimes.base import Runtime
     from tasks.serving.edge.bundle import EdgeBundle
-    from tasks.serving.edge.repairs import RepairResult
+    from tasks.serving.edge.http_transcription import TranscriptionServer
     from tasks.serving.edge.served_verdict import ServedVerdict
     from tasks.serving.handoff_package import Tuned
     from tasks.serving.parity import ParityRow
@@ -46,18 +54,21 @@ class ServedBundle:
         bundle: what is served.
         role: of its model in the cycle: tuned, base, or another.
         offline: the evaluation by NeMo of its model.
-        model: its .nemo where that is at hand; without it nothing is attributed.
+        model: its .nemo where that is at hand; without it no difference of a bundle is attributed.
+        server: that serves the bundle; None where the bundle decodes in this process.
     """
 
     bundle: EdgeBundle
     role: str
     offline: tuple[Hypothesis, ...]
     model: Path | None
+    server: TranscriptionServer | None = None
 
     @property
     def name(self) -> str:
         """The name in reports and of files."""
-        return f"{self.role} {self.bundle.engine.value} {self.bundle.precision.value}"
+        where = "" if self.server is None else " server"
+        return f"{self.role} {self.bundle.engine.value} {self.bundle.precision.value}{where}"
 
     @property
     def served_name(self) -> str:
@@ -155,18 +166,60 @@ def find_served(bundle: EdgeBundle, plan: ValidationPlan, tuned: Tuned | None) -
     )
 
 
+def find_behind_server(served: Sequence[ServedBundle], server: TranscriptionServer) -> ServedBundle:
+    """Find the bundle that a server serves among those that were named.
+
+    Raises:
+        InputError: it serves none of them, or does not say which of several.
+    """
+    if server.fingerprint is None and len(served) == 1:
+        return replace(served[0], server=server)
+    for one in served:
+        if one.bundle.fingerprint == server.fingerprint:
+            return replace(one, server=server)
+    named = ", ".join(f"{one.bundle.folder} ({one.bundle.fingerprint[:12]})" for one in served)
+    raise InputError(
+        f"{server.address}: serves {server.model!r} with the fingerprint "
+        f"{(server.fingerprint or 'unknown')[:12]}, which is none of the bundles: {named}. Fix: "
+        "name the bundle that it was started with, or start it with one of these."
+    )
+
+
 def transcribe(
-    plan: ValidationPlan, served: ServedBundle, report: Callable[[str], None] = lambda _: None
+    plan: ValidationPlan,
+    served: ServedBundle,
+    report: Callable[[str], None] = lambda _: None,
+    at_once: int = 4,
 ) -> tuple[Hypothesis, ...]:
-    """Decode every row by a bundle's engine, and write what it wrote beside the evaluation."""
+    """Decode every row by a bundle's engine, and write what it wrote beside the evaluation.
+
+    Args:
+        plan: the rows.
+        served: the bundle, and the server that answers for it if any.
+        report: is told of progress.
+        at_once: requests at a time to a server.
+
+    Raises:
+        InputError: a server refuses a recording.
+        FlywheelError: a server does not answer.
+    """
     target = plan.folder / served.served_name
     atomic_files.check_target(target)
-    recognizer = recognizers.load(served.bundle)
-    rows = []
-    for number, row in enumerate(plan.rows, start=1):
-        samples, rate = recognizers.read_samples(row.audio)
-        rows.append(hypothesis_for(row.utterance, recognizer.recognise(samples, rate)))
+
+    def tell(number: int) -> None:
         report(f"{number} of {len(plan.rows)} rows")
+
+    if served.server is None:
+        recognizer = recognizers.load(served.bundle)
+        texts = []
+        for number, row in enumerate(plan.rows, start=1):
+            samples, rate = recognizers.read_samples(row.audio)
+            texts.append(recognizer.recognise(samples, rate))
+            tell(number)
+    else:
+        recordings = [row.audio for row in plan.rows]
+        texts = transcribe_over_http(served.server, recordings, at_once, tell)
+    rows = [hypothesis_for(row.utterance, text) for row, text in zip(plan.rows, texts, strict=True)]
     write_hypotheses(target, rows)
     return tuple(rows)
 
@@ -201,7 +254,7 @@ def compare(
     known = _find_base(plan, served, differing)
     if known is not None:
         causes = (known,)
-    elif differing and probing and served.model is not None:
+    elif differing and probing and (served.model is not None or served.server is not None):
         results = _repair(plan, served, differing[:MOST_REPAIRED], runtime, report)
         causes = repairs.attribute(results, len(comparison.rows))
     elif differing:
@@ -214,7 +267,9 @@ def compare(
         parity_report.ParityReport(
             cycle=plan.cycle.number,
             endpoint={
-                "address": str(served.bundle.folder),
+                "address": str(served.bundle.folder)
+                if served.server is None
+                else f"{served.server.address} ({served.bundle.folder})",
                 "engine": served.bundle.engine.value,
                 "version": recognizers.engine_version(served.bundle.engine),
                 "precision": served.bundle.precision.value,
@@ -264,8 +319,16 @@ def _repair(
     recordings = {row.utterance.audio_filepath: row.audio for row in plan.rows}
     paths = [recordings[row.audio] for row in differing]
     bundle, model = served.bundle, served.model
+    of_server: tuple[RepairResult, ...] = ()
+    if served.server is not None:
+        found = server_repairs.repair(differing, paths, bundle, served.server, report)
+        of_server = found.results
+        differing = [differing[place] for place in found.left]
+        paths = [paths[place] for place in found.left]
+    if not differing:
+        return of_server
     if model is None:
-        return ()
+        return (*of_server, _not_repaired(differing))
     with tempfile.TemporaryDirectory(prefix=".repairs-", dir=plan.folder) as name:
         work = Path(name)
         parts = bundle.engine is EdgeEngine.SHERPA_ONNX and bundle.decoder.has_transducer
@@ -273,7 +336,13 @@ def _repair(
         exported = nemo_export.export(
             model, work / "graphs", parts=parts, recordings=paths, runtime=runtime
         )
-        return repairs.repair(differing, paths, bundle, exported, work, report)
+        of_bundle = repairs.repair(differing, paths, bundle, exported, work, report)
+    return (*of_server, *of_bundle)
+
+
+def _not_repaired(rows: Sequence[ParityRow]) -> RepairResult:
+    says = f"{repairs.NO_REPAIR}: the bundle's own texts, and its .nemo is not at hand"
+    return RepairResult(CauseName.UNEXPLAINED, says, tuple(rows), tuple(rows))
 
 
 def judge(plan: ValidationPlan, reports: Sequence[BundleReport]) -> ServedVerdict:
@@ -285,8 +354,11 @@ def judge(plan: ValidationPlan, reports: Sequence[BundleReport]) -> ServedVerdic
         arms.setdefault(f"{one.served.role} NeMo", _marked(one.parity.offline, parts))
         arms[one.served.name] = _marked(one.parity.served, parts)
     pairs = [(f"{one.served.role} NeMo", one.served.name) for one in reports]
-    for one in reports:
-        for other in reports:
+    names = [one.served.name for one in reports]
+    pairs += [(here, f"{here} server") for here in names if f"{here} server" in names]
+    alone = [one for one in reports if one.served.server is None]
+    for one in alone:
+        for other in alone:
             same_engine = one.served.bundle.engine is other.served.bundle.engine
             a, b = one.served, other.served
             is_smaller = a.role == b.role and a.bundle.quantization is None

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import onnx
-import soxr
 
 from tasks.common import atomic_files
 from tasks.serving.attribution import Cause, CauseName
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
     from tasks.serving.edge.recognizers import Samples
     from tasks.serving.parity import ParityRow
 
+NO_REPAIR = "no repair"
+"""How a result begins that rests on what was seen, not on a text that came back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Repair:
@@ -39,13 +41,11 @@ class Repair:
         cause: what a row that it repairs is attributed to.
         says: what was put right, for the report.
         setup: the bundle after it.
-        own_resampling: whether samples are brought to the model's rate as NeMo's reader does.
     """
 
     cause: CauseName
     says: str
     setup: EdgeBundle
-    own_resampling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +107,10 @@ def repair(
 
     again = _decode(bundle, read, left)
     settle(CauseName.UNSTEADY, "decoded twice without a change", again, "served")
-    rates = {rate for _, rate in read}
     for step in _repairs(bundle, exported, work):
         if not left:
             break
-        if step.cause is CauseName.RESAMPLING and rates == {bundle.sample_rate}:
-            continue
-        texts = _decode(step.setup, read, left, own_resampling=step.own_resampling)
+        texts = _decode(step.setup, read, left)
         settle(step.cause, step.says, texts, "offline")
     if left:
         decoder = graph_decoder.load(exported, bundle.decoder)
@@ -124,7 +121,7 @@ def repair(
         results.append(
             RepairResult(
                 CauseName.PRECISION,
-                "no repair: with NeMo's features the exported graph still decides otherwise",
+                f"{NO_REPAIR}: with NeMo's features the exported graph still decides otherwise",
                 tuple(rows[n] for n in left),
                 tuple(rows[n] for n in left),
             )
@@ -136,39 +133,28 @@ def _decode(
     bundle: EdgeBundle,
     read: Sequence[tuple[Samples, int]],
     places: Sequence[int],
-    *,
-    own_resampling: bool = False,
 ) -> dict[int, str]:
     recognizer = recognizers.load(bundle)
-    texts = {}
-    for place in places:
-        samples, rate = read[place]
-        if own_resampling and rate != bundle.sample_rate:
-            samples = soxr.resample(samples, rate, bundle.sample_rate)
-            rate = bundle.sample_rate
-        texts[place] = recognizer.recognise(samples, rate)
-    return texts
+    return {place: recognizer.recognise(*read[place]) for place in places}
 
 
 def _repairs(bundle: EdgeBundle, exported: NemoExport, work: Path) -> Iterator[Repair]:
     """Yield the repairs that change something, each on top of those before it."""
     setup = _copy(bundle, work / "repaired")
-    for look in (_labels, _metadata, _settings, _phase):
+    for look in (_labels, _metadata, _sample_rate, _settings, _phase):
         for cause, says, repaired in look(setup, exported):
             setup = repaired
             yield Repair(cause, says, setup)
-    says = f"recordings brought to {setup.sample_rate} Hz as NeMo's reader does"
-    yield Repair(CauseName.RESAMPLING, says, setup, own_resampling=True)
     quantised = setup.precision is not EdgePrecision.FP32
     names = engine_files.write(
         setup.engine, exported, setup.decoder, EdgePrecision.FP32, setup.folder
     )
     setup = replace(setup, precision=EdgePrecision.FP32, files=dict.fromkeys(names, ""))
     if quantised:
-        yield Repair(CauseName.QUANTISATION, "graphs in fp32", setup, own_resampling=True)
+        yield Repair(CauseName.QUANTISATION, "graphs in fp32", setup)
     else:
         says = "graphs exported anew of the model that was measured"
-        yield Repair(CauseName.OTHER_MODEL, says, setup, own_resampling=True)
+        yield Repair(CauseName.OTHER_MODEL, says, setup)
 
 
 def _copy(bundle: EdgeBundle, folder: Path) -> EdgeBundle:
@@ -229,6 +215,16 @@ def _differences(has: Mapping[str, Any], right: Mapping[str, Any], keys: Sequenc
     return ", ".join(f"{key} was {has.get(key)!r}, not {right[key]!r}" for key in wrong)
 
 
+def _sample_rate(
+    setup: EdgeBundle, exported: NemoExport
+) -> Iterator[tuple[CauseName, str, EdgeBundle]]:
+    """Put right what the engine brings each recording to."""
+    right = int(exported.settings["sample_rate"])
+    if (has := setup.sample_rate) != right:
+        says = f"the engine listens at {right} Hz instead of {has} Hz"
+        yield CauseName.SAMPLE_RATE, says, replace(setup, sample_rate=right)
+
+
 def _settings(
     setup: EdgeBundle,
     exported: NemoExport,  # noqa: ARG001 - one form for all
@@ -287,6 +283,6 @@ def _evidence(result: RepairResult, compared: int) -> str:
     rows = f"{len(result.repaired)} of {len(result.tried)} rows whose text differed"
     if result.cause is CauseName.UNSTEADY:
         return f"{result.says}: {rows} got another text"
-    if result.cause is CauseName.PRECISION:
+    if result.says.startswith(NO_REPAIR):
         return f"{result.says}: {len(result.repaired)} of {compared} rows"
     return f"{result.says}: {rows} have the offline text with it"

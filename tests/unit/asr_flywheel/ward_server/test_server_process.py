@@ -8,9 +8,10 @@ import pytest
 
 from asr_flywheel.commands.serve import serve
 from asr_flywheel.ward_server.bundle_service import ServiceRequest, serve_bundle
-from asr_flywheel.ward_server.server_process import TOKEN_VARIABLE, ListenAddress, read_token
+from asr_flywheel.ward_server.server_process import ListenAddress, read_token
 from asr_flywheel.ward_server.service_limits import ServiceLimits
 from tasks.common.errors import InputError
+from tasks.serving.edge.http_transcription import TOKEN_VARIABLE
 from tests.support import band_bundles
 
 
