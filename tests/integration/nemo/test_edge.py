@@ -155,7 +155,6 @@ FAULTS = {
     CauseName.NORMALISATION: (EdgeEngine.SHERPA_ONNX, _plant_normalisation),
     CauseName.FRAME_PHASE: (EdgeEngine.SHERPA_ONNX, _plant_settings(lead_silence=0)),
     CauseName.DITHER: (EdgeEngine.SHERPA_ONNX, _plant_settings(dither=0.01)),
-    CauseName.MEL_BANDS: (EdgeEngine.SHERPA_ONNX, _plant_settings(high_freq=5000.0)),
     CauseName.SAMPLE_RATE: (EdgeEngine.SHERPA_ONNX, _plant_settings(sample_rate=8000)),
 }
 
