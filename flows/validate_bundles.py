@@ -10,9 +10,12 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts, audit, console
+from tasks.common import privacy_settings
 from tasks.common.errors import InputError
 from tasks.common.privacy_settings import for_log, hides_texts
+from tasks.records import run_record
 from tasks.records.audit_log import AuditedAct
+from tasks.reporting.html import write_report
 from tasks.serving import endpoint_transcription
 from tasks.serving.edge import edge_validation, http_transcription
 from tasks.serving.edge.bundle import open_bundle
@@ -59,12 +62,32 @@ def validate(
     for line in report.verdict.sentences:
         console.print_stage("served", line)
     console.print_stage("", str(plan.folder / edge_validation.MARKDOWN_NAME))
+    _renew_report(plan)
     create_markdown_artifact(
         key=artifacts.artifact_key(plan.cycle, "serving-parity-edge"),
         description=f"Serving parity of bundles, cycle {plan.cycle.number}",
         markdown=report.as_markdown(texts=not hides_texts()),
     )
     return report
+
+
+def _renew_report(plan: ValidationPlan) -> None:
+    """Put the figures into the report of the run whose evaluation this is, if it is one's."""
+    evaluated = plan.cycle.next
+    if evaluated.path != plan.folder or not run_record.is_complete(evaluated):
+        return
+    try:
+        record = run_record.read(evaluated)
+        # A page that was made without sound, or has lost it since, stays without.
+        page = evaluated.path / f"report_cycle{evaluated.number}.html"
+        silent = not page.is_file() or b"data:audio" not in page.read_bytes()
+        with privacy_settings.applied(no_audio=silent):
+            written = write_report(evaluated, record)
+        run_record.add_files(evaluated, written)
+    except InputError as wrong:  # the comparison is whole without it
+        console.print_stage("report", f"was not made again: {wrong}")
+        return
+    console.print_stage("report", str(written[0]))
 
 
 def find_bundles(config: ServingConfig, plan: ValidationPlan) -> list[ServedBundle]:
@@ -110,11 +133,9 @@ def validate_bundle(
         probing=probing,
         report=lambda line: console.print_stage("", line),
     )
-    exact = sum(
-        a.hyp == b.hyp for a, b in zip(found.parity.offline, found.parity.served, strict=True)
-    )
     console.print_stage(
-        "parity", f"{found.parity.verdict}: {exact} of {len(written)} texts to the letter"
+        "parity",
+        f"{found.parity.verdict}: {found.equal_texts} of {len(written)} texts to the letter",
     )
     for line in found.parity.not_compared:
         console.print_stage("", line)

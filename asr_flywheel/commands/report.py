@@ -69,6 +69,8 @@ def history(
     for turn in found.turns:
         if turn.purged is not None:
             console.print(f"- Cycle {turn.cycle}: {turn.purged}", markup=False)
+        for line in () if turn.served is None else turn.served.sentences:
+            console.print(f"- Cycle {turn.cycle}, served: {line}", markup=False)
     best = found.champion
     name = "none was kept" if best is None else f"cycle {best.cycle}'s model, {best.model}"
     console.print(f"Champion: {name}", markup=False)

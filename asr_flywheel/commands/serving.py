@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -41,6 +41,13 @@ class HandoffForm(StrEnum):
 
 
 _MANY_LANGUAGES = 5
+
+
+class _Smaller(NamedTuple):
+    """Which bundles in int8 are asked for, beside that in fp32."""
+
+    dynamic: bool
+    static: bool
 
 
 @app.command("bases")
@@ -120,6 +127,13 @@ def handoff(
     int8: Annotated[
         bool, typer.Option("--int8", help="With another --format than riva: an int8 bundle too.")
     ] = False,
+    int8_static: Annotated[
+        bool,
+        typer.Option(
+            "--int8-static",
+            help="Likewise, a bundle in int8 that rows of the training set have calibrated.",
+        ),
+    ] = False,
     base: Annotated[
         bool,
         typer.Option("--base", help="Export the run's base, to compare what is served."),
@@ -127,8 +141,11 @@ def handoff(
     as_json: JsonOption = False,
 ) -> None:
     """Prepare a tuned model for serving: its card, its decoder, the commands. Exit 3: refused."""
-    if (int8 or base) and form is HandoffForm.RIVA:
-        raise InputError("--int8, --base: not for Riva. Fix: name --format onnx-asr or sherpa.")
+    if (int8 or int8_static or base) and form is HandoffForm.RIVA:
+        raise InputError(
+            "--int8, --int8-static, --base: not for Riva. Fix: name --format onnx-asr or sherpa."
+        )
+    smaller = _Smaller(int8, int8_static)
     if sum(one is not None for one in (cycle, model, verify)) != 1:
         raise InputError("handoff: name either a cycle, or --model FILE, or --verify FOLDER.")
     if verify is not None:
@@ -139,7 +156,7 @@ def handoff(
         from tasks.serving.edge.bundle import require_extra
 
         if base:
-            _export_base(cycle, decoder, form, out, int8=int8, as_json=as_json)
+            _export_base(cycle, decoder, form, out, smaller=smaller, as_json=as_json)
             return
         tuned, found = _judge(cycle, decoder, even_if_not_kept=even_if_not_kept, as_json=as_json)
         if form is HandoffForm.RIVA:
@@ -149,7 +166,7 @@ def handoff(
         from tasks.serving.edge import edge_package
 
         source = edge_package.tuned_source(tuned, found)
-        _export(source, form, out, int8=int8, as_json=as_json)
+        _export(source, form, out, smaller=smaller, as_json=as_json)
         _record_handoff(tuned, form=form.value)
 
 
@@ -242,7 +259,7 @@ def _export_base(
     form: HandoffForm,
     out: Path | None,
     *,
-    int8: bool,
+    smaller: _Smaller,
     as_json: bool,
 ) -> None:
     from tasks.data.cycle_folder import open_cycle
@@ -258,20 +275,24 @@ def _export_base(
     if isinstance(source, Refusal):
         _accepted(source, as_json=as_json)
         return
-    _export(source, form, out, int8=int8, as_json=as_json)
+    _export(source, form, out, smaller=smaller, as_json=as_json)
 
 
 def _export(
-    source: EdgeSource, form: HandoffForm, out: Path | None, *, int8: bool, as_json: bool
+    source: EdgeSource, form: HandoffForm, out: Path | None, *, smaller: _Smaller, as_json: bool
 ) -> None:
     from tasks.serving.edge import edge_package
     from tasks.serving.edge.bundle import EdgeEngine, EdgePrecision
 
     engine = EdgeEngine.SHERPA_ONNX if form is HandoffForm.SHERPA else EdgeEngine(form.value)
     folders = {EdgePrecision.FP32: out or edge_package.folder_of(source, engine)}
-    if int8:
-        whole = folders[EdgePrecision.FP32]
-        folders[EdgePrecision.INT8] = whole.with_name(f"{whole.name}-{EdgePrecision.INT8.value}")
+    whole = folders[EdgePrecision.FP32]
+    for precision, wanted in (
+        (EdgePrecision.INT8, smaller.dynamic),
+        (EdgePrecision.INT8_STATIC, smaller.static),
+    ):
+        if wanted:
+            folders[precision] = whole.with_name(f"{whole.name}-{precision.value}")
 
     def tell(line: str) -> None:
         typer.echo(line, err=True)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tasks.data.cycle_folder import Cycle
     from tasks.evaluation.diff import KeywordErrorChange
     from tasks.evaluation.scoring import Proportion, Scores
+    from tasks.records.served_figures import ServedFigures
     from tasks.training.progress import Epoch
 
 CHAMPION_RULE = (
@@ -59,6 +60,7 @@ class Turn:
         value: the tuned model's share of the shipped weights; None in a run of an older version.
         strict_table: which table the strict view read; None in a run of an older version.
         purged: that figures rest on purged recordings, in a sentence; None where they do not.
+        served: the figures of its bundles; None where none was validated.
     """
 
     cycle: int
@@ -77,6 +79,7 @@ class Turn:
     value: float | None = None
     strict_table: Mapping[str, str] | None = None
     purged: str | None = None
+    served: ServedFigures | None = None
 
     @property
     def kept(self) -> bool:
@@ -128,6 +131,7 @@ class Turn:
             "shipped_value": self.value,
             "strict_table": None if self.strict_table is None else dict(self.strict_table),
             "purged": self.purged,
+            "served": None if self.served is None else self.served.as_dict(),
         }
 
 
@@ -333,6 +337,7 @@ def _read_turn(cycle: Cycle, costs: Mapping[int, float], problems: list[str]) ->
             value=record["sft"].get("value"),
             strict_table=record.get("strict_table"),
             purged=describe_purged(record),
+            served=evidence.served,
         )
     except (KeyError, TypeError) as wrong:
         raise InputError(

@@ -25,6 +25,7 @@ from tasks.reporting.html.chart_data import category_differences, training_serie
 from tasks.reporting.html.harm_section import describe_harms
 from tasks.reporting.html.metric_table import metric_lines
 from tasks.reporting.html.number_format import percent, points
+from tasks.reporting.html.served_section import describe_served
 from tasks.reporting.html.shipped_section import describe_shipped
 from tasks.reporting.html.strict_faults import describe_faults
 from tasks.reporting.html.svg_charts import CurveFigure
@@ -145,6 +146,7 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "against_forgetting": AGAINST_FORGETTING,
         "metrics": list(metric_lines(evidence.judged, words)),
         "trained_metrics": list(metric_lines(evidence.trained, words)),
+        "served": describe_served(evidence.served, evidence.priority),
         "harms": describe_harms(decision),
         "strict_faults": describe_faults(evidence.judged),
         "judged_n": len(evidence.judged.pairs),

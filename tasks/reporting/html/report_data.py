@@ -18,6 +18,7 @@ from tasks.evaluation.leaderboard import WIDE
 from tasks.evaluation.scoring import Proportion, Scores, score
 from tasks.evaluation.secondary_metrics import near_miss
 from tasks.records import run_record
+from tasks.records.served_figures import read_served
 from tasks.training.progress import Epoch
 from tasks.training.run import INFO_NAME, read_info
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from tasks.data.cycle_folder import Cycle
     from tasks.evaluation.diff import KeywordErrorChange, PairedScores, ScorePair
+    from tasks.records.served_figures import ServedFigures
 
 
 _ROWS_PER_TERM = 2
@@ -79,6 +81,7 @@ class ReportData:
         pairing: every row as base and tuned model heard it.
         training: what training_run_info.json holds; empty if that is not to be found.
         crossed: every row by the base and by a model that never saw it; None without folds.
+        served: the figures of its bundles; None where none was validated.
     """
 
     cycle: Cycle
@@ -87,6 +90,7 @@ class ReportData:
     pairing: PairedScores
     training: Mapping[str, Any]
     crossed: PairedScores | None = None
+    served: ServedFigures | None = None
 
     @property
     def base(self) -> str:
@@ -261,6 +265,7 @@ def gather(cycle: Cycle, record: Mapping[str, Any]) -> ReportData:
         diff.pair(before, after),
         _read_training_info(cycle, record),
         _read_cross_fitted(cycle, record),
+        read_served(cycle, record),
     )
 
 

@@ -41,11 +41,13 @@ class EdgePrecision(StrEnum):
     FP32 = "fp32"
     INT8 = "int8"
     """Weights of the linear layers in 8 bits, their inputs quantised for each utterance."""
+    INT8_STATIC = "int8-static"
+    """The same, with ranges of the inputs that rows of the training set have set beforehand."""
 
     @property
     def suffix(self) -> str:
         """What a graph's file has before .onnx, with a dot; "" for fp32."""
-        return "" if self is EdgePrecision.FP32 else ".int8"
+        return "" if self is EdgePrecision.FP32 else f".{self.value}"
 
 
 @dataclass(frozen=True, slots=True)

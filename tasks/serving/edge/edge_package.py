@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 CARD_NAME = "MODEL_CARD.md"
 MOST_CHECKED = 100
 """Rows that a bundle is checked on before it gets its name."""
+CALIBRATED = 32
+"""Recordings of the training set that set the ranges of static int8."""
 _WRONG = 0.5
 """Share of the words from which a bundle is broken, not merely another arithmetic."""
 
@@ -212,8 +214,31 @@ def write(
             single_head.convert(source.model, decoder, model, runtime)
         report(f"NeMo exports {source.name} ({decoder.value})")
         parts = engine is EdgeEngine.SHERPA_ONNX and decoder.has_transducer
-        exported = nemo_export.export(model, work / "graphs", parts=parts, runtime=runtime)
+        rows = calibration_rows(source) if EdgePrecision.INT8_STATIC in folders else ()
+        exported = nemo_export.export(
+            model, work / "graphs", parts=parts, recordings=rows, runtime=runtime
+        )
         return write_exported(source, engine, exported, folders, report)
+
+
+def calibration_rows(source: EdgeSource) -> tuple[Path, ...]:
+    """Choose recordings that the tuned model was trained on: they judge nothing.
+
+    Raises:
+        InputError: the cycle has none at hand.
+    """
+    tuned = source.evaluated.previous or source.evaluated
+    listed = tuned.path / "train.jsonl"
+    rows = atomic_files.read_jsonl(listed) if listed.is_file() else []
+    paths = (tuned.path / str(row["audio_filepath"]) for row in rows)
+    found = [path for path in paths if path.is_file()]
+    if not found:
+        raise InputError(
+            f"{listed}: names no recording that is here, and static int8 is calibrated on "
+            "rows that trained. Fix: bring the cycle's train.jsonl and audio back, or take --int8."
+        )
+    step = max(1, len(found) // CALIBRATED)
+    return tuple(found[::step][:CALIBRATED])
 
 
 def write_exported(
@@ -279,6 +304,11 @@ def _write_bundle(
         "features": exported.settings,
         "subsampling_factor": exported.subsampling,
         **source.fields,
+        **(
+            {"calibrated_on": len(exported.features)}
+            if precision is EdgePrecision.INT8_STATIC
+            else {}
+        ),
         "exported_by": {
             "nemo": exported.facts["nemo_version"],
             "torch": exported.facts["torch_version"],

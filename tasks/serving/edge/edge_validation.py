@@ -12,6 +12,7 @@ from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
 from tasks.evaluation.hypotheses import hypothesis_for, read_hypotheses, write_hypotheses
 from tasks.models import catalog
+from tasks.records.served_figures import PARITY_NAME, TUNED
 from tasks.serving import parity, parity_report
 from tasks.serving.attribution import Cause, CauseName
 from tasks.serving.edge import (
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
 
 MOST_REPAIRED = 32
 """Differing rows that are decoded again for each repair."""
-JSON_NAME, MARKDOWN_NAME = "serving_parity_edge.json", "serving_parity_edge.md"
-_TUNED, _BASE = "tuned", "base"
+MARKDOWN_NAME = "serving_parity_edge.md"
+_BASE = "base"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,19 @@ class BundleReport:
     parity: ParityReport
     repairs: tuple[RepairResult, ...]
 
+    @property
+    def equal_texts(self) -> int:
+        """Rows whose text is NeMo's to the letter."""
+        pairs = zip(self.parity.offline, self.parity.served, strict=True)
+        return sum(a.hyp == b.hyp for a, b in pairs)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the report for programs."""
         return {
             "name": self.served.name,
+            "role": self.served.role,
+            "source_sha256": self.served.bundle.source_sha256,
+            "equal_texts": self.equal_texts,
             "bundle": str(self.served.bundle.folder),
             "bytes": self.served.bundle.bytes,
             **self.parity.as_dict(),
@@ -148,7 +158,7 @@ def find_served(bundle: EdgeBundle, plan: ValidationPlan, tuned: Tuned | None) -
         )
     offline = tuple(read_hypotheses(plan.offline))
     if tuned is not None and bundle.source_sha256 == tuned.sha256:
-        return ServedBundle(bundle, _TUNED, offline, tuned.model)
+        return ServedBundle(bundle, TUNED, offline, tuned.model)
     base = plan.folder / BASELINE_NAME
     if tuned is not None and bundle.source_sha256 == tuned.info["base"]["sha256"]:
         if not base.is_file():
@@ -364,7 +374,7 @@ def judge(plan: ValidationPlan, reports: Sequence[BundleReport]) -> ServedVerdic
             is_smaller = a.role == b.role and a.bundle.quantization is None
             if same_engine and is_smaller and b.bundle.quantization is not None:
                 pairs.append((a.name, b.name))
-            if same_engine and (a.role, b.role) == (_BASE, _TUNED):
+            if same_engine and (a.role, b.role) == (_BASE, TUNED):
                 pairs.append((a.name, b.name))
     return served_verdict.judge(arms, pairs)
 
@@ -377,4 +387,4 @@ def _marked(rows: Sequence[Hypothesis], parts: Mapping[str, Any]) -> tuple[Hypot
 def write(folder: Path, report: EdgeReport) -> None:
     """Write serving_parity_edge.md, then serving_parity_edge.json."""
     atomic_files.write_text(folder / MARKDOWN_NAME, report.as_markdown())
-    atomic_files.write_json(folder / JSON_NAME, Schema.SERVING_PARITY.mark(report.as_dict()))
+    atomic_files.write_json(folder / PARITY_NAME, Schema.SERVING_PARITY.mark(report.as_dict()))

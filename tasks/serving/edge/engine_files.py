@@ -89,7 +89,7 @@ def _unfit(engine: EdgeEngine, model: Path, name: str, own: object, computed: ob
 def write(
     engine: EdgeEngine, export: NemoExport, decoder: Decoder, precision: EdgePrecision, folder: Path
 ) -> tuple[str, ...]:
-    """Write everything that an engine loads.
+    """Write everything that an engine loads; the export's features calibrate static int8.
 
     Returns:
         The names of the files.
@@ -102,9 +102,13 @@ def write(
     written: list[str] = []
     for number, name in enumerate(names):
         source = export.folder / name.replace(precision.suffix + ".onnx", ".onnx")
-        graph = onnx.load(source)
-        if precision is not EdgePrecision.FP32:
-            graph = quantization.quantise(graph)
+        # Of a transducer the encoder is nearly all of the work, and its inputs are features.
+        if precision is EdgePrecision.INT8_STATIC and number == 0:
+            graph = quantization.quantise_static(source, export.features)
+        else:
+            graph = onnx.load(source)
+            if precision is not EdgePrecision.FP32:
+                graph = quantization.quantise(graph)
         # sherpa-onnx reads the metadata of the first graph.
         written += write_graph(graph, folder / name, metadata if number == 0 else {})
     listed = "tokens.txt" if engine is EdgeEngine.SHERPA_ONNX else "vocab.txt"

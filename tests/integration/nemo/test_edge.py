@@ -6,14 +6,22 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 from flows import validate_bundles
 from flows.serving_config import EngineName, ServingConfig
 from tasks.common.errors import FlywheelError, InputError
 from tasks.serving.attribution import CauseName
-from tasks.serving.edge import edge_package, edge_validation, engine_files, nemo_export
+from tasks.serving.edge import (
+    edge_package,
+    edge_validation,
+    engine_files,
+    nemo_export,
+    quantization,
+)
 from tasks.serving.edge.bundle import (
     EdgeBundle,
     EdgeEngine,
@@ -69,6 +77,10 @@ def test_handoff_writes_bundles_that_load_and_write_what_nemo_writes(
     assert fp32["source_sha256"] == made.tuned.sha256
     opened = [open_bundle(made.cycle.parent / one["folder"]) for one in (fp32, int8)]
     assert opened[1].bytes < 0.6 * opened[0].bytes
+    code, answer = call_handoff(
+        monkeypatch, capsys, made.cycle, "--format", "onnx-asr", "--int8-static"
+    )
+    assert code == 2
     for bundle in opened:
         card = (bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
         assert "Apache-2.0" in card
@@ -143,6 +155,22 @@ def _plant_settings(**fields: object) -> Callable[[Path], None]:
     return plant
 
 
+def _plant_int8(folder: Path) -> None:
+    """Quantise, and leave three of the eight bits of each weight."""
+    graph = quantization.quantise(onnx.load(folder / "model.onnx"))
+    for tensor in graph.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.uint8 and values.ndim == 2:
+            coarse = (values & 0xE0) | 0x10
+            tensor.CopyFrom(numpy_helper.from_array(coarse, tensor.name))
+    onnx.save(graph, folder / "model.int8.onnx")
+    (folder / "model.onnx").unlink()
+    record = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    del record["files"]["model.onnx"]
+    record["files"]["model.int8.onnx"] = ""
+    (folder / "bundle.json").write_text(json.dumps({**record, "precision": "int8"}))
+
+
 def _rehash(folder: Path) -> None:
     record = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
     files = tuple(record.pop("files"))
@@ -155,6 +183,7 @@ FAULTS = {
     CauseName.NORMALISATION: (EdgeEngine.SHERPA_ONNX, _plant_normalisation),
     CauseName.FRAME_PHASE: (EdgeEngine.SHERPA_ONNX, _plant_settings(lead_silence=0)),
     CauseName.DITHER: (EdgeEngine.SHERPA_ONNX, _plant_settings(dither=0.01)),
+    CauseName.QUANTISATION: (EdgeEngine.ONNX_ASR, _plant_int8),
     CauseName.SAMPLE_RATE: (EdgeEngine.SHERPA_ONNX, _plant_settings(sample_rate=8000)),
 }
 
@@ -214,24 +243,32 @@ def test_what_is_served_is_judged_for_each_precision(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """fp32 and int8 are compared with NeMo and each other, and the report is written."""
-    (int8,) = made.write(tmp_path, EdgeEngine.ONNX_ASR, EdgePrecision.INT8)
+    """fp32 and both ways of int8 are compared with NeMo and fp32, and the report is written."""
+    smaller = made.write(
+        tmp_path, EdgeEngine.ONNX_ASR, EdgePrecision.INT8, EdgePrecision.INT8_STATIC
+    )
     fp32 = bundles[EdgeEngine.ONNX_ASR]
-    reports = tuple(validated(made, bundle, monkeypatch) for bundle in (fp32, int8))
+    reports = tuple(validated(made, bundle, monkeypatch) for bundle in (fp32, *smaller))
     report = EdgeReport(reports, edge_validation.judge(made.plan(), reports))
     verdict = report.as_dict()["served_verdict"]
     assert [one["arm"] for one in verdict["arms"]] == [
         "tuned NeMo",
         "tuned onnx-asr fp32",
         "tuned onnx-asr int8",
+        "tuned onnx-asr int8-static",
     ]
     assert [(one["before"], one["after"]) for one in verdict["comparisons"]] == [
         ("tuned NeMo", "tuned onnx-asr fp32"),
         ("tuned NeMo", "tuned onnx-asr int8"),
+        ("tuned NeMo", "tuned onnx-asr int8-static"),
         ("tuned onnx-asr fp32", "tuned onnx-asr int8"),
+        ("tuned onnx-asr fp32", "tuned onnx-asr int8-static"),
     ]
     assert "16 rows" in verdict["comparisons"][0]["sentence"]
-    causes = {one.name for one in reports[1].parity.causes}
+    assert [bundle.record.get("calibrated_on") for bundle in smaller] == [None, 16]
+    assert all(bundle.bytes < 0.6 * fp32.bytes for bundle in smaller)
+    assert all(report.parity.comparison.word_difference < 0.1 for report in reports)
+    causes = {one.name for report in reports[1:] for one in report.parity.causes}
     assert causes <= {CauseName.QUANTISATION, CauseName.FEATURES, CauseName.PRECISION}
     edge_validation.write(tmp_path, report)
     assert "## What is served" in (tmp_path / edge_validation.MARKDOWN_NAME).read_text("utf-8")
