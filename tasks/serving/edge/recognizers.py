@@ -131,12 +131,23 @@ def _load_onnx_asr(bundle: EdgeBundle, threads: int) -> Any:  # noqa: ANN401 - o
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Threads that wait by turning take the processor from whatever else this machine does: with
+    # two of them a second of audio cost 11 ms of the processor, without turning 6.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    providers = ["CPUExecutionProvider"]
     return onnx_asr.load_model(
         bundle.model_type,
         bundle.folder,
         quantization=bundle.quantization,
         sess_options=options,
-        providers=["CPUExecutionProvider"],
+        providers=providers,
+        # On a CPU its default is numpy, whose own threads cost as much as the model. The graph of
+        # the same features gives the same texts (docs/log/2026-11-29-edge.md).
+        preprocessor_config={
+            "use_numpy_preprocessors": False,
+            "sess_options": options,
+            "providers": providers,
+        },
     )
 
 

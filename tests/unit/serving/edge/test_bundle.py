@@ -57,11 +57,14 @@ def test_what_was_written_is_opened(tmp_path: Path, engine: EdgeEngine, decoder:
     assert opened.bytes == sum(map(len, opened.files))
 
 
-def test_int8_graphs_have_the_name_that_onnx_asr_looks_for(tmp_path: Path) -> None:
-    """It is ``quantization="int8"`` to onnx-asr."""
-    opened = bundle.open_bundle(write(tmp_path / "b", precision=EdgePrecision.INT8))
-    assert opened.quantization == "int8"
-    assert "model.int8.onnx" in opened.files
+@pytest.mark.parametrize("precision", [EdgePrecision.INT8, EdgePrecision.INT8_STATIC])
+def test_int8_graphs_have_the_name_that_onnx_asr_looks_for(
+    precision: EdgePrecision, tmp_path: Path
+) -> None:
+    """It is ``quantization="int8"`` or ``"int8-static"`` to onnx-asr."""
+    opened = bundle.open_bundle(write(tmp_path / "b", precision=precision))
+    assert opened.quantization == precision.value
+    assert f"model.{precision.value}.onnx" in opened.files
 
 
 def test_a_changed_file_is_refused_by_its_name(tmp_path: Path) -> None:
