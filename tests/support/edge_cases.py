@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
 from tasks.data.cycle_folder import open_cycle
-from tasks.models.catalog import embedded_path
+from tasks.models import catalog
 from tasks.serving import handoff, handoff_package, validation
 from tasks.serving.edge import edge_package, nemo_export
 from tests.support import evaluated_cycles, finished_runs
@@ -64,15 +64,27 @@ class ExportedCycle:
         return edge_package.write_exported(source, engine, self.exported, folders)
 
 
-def export_cycle(demo: Path, folder: Path, every: int) -> ExportedCycle:
-    """Copy rows of an evaluated cycle, and export the base that evaluated them."""
+def export_cycle(
+    demo: Path, folder: Path, every: int, base: str = "embedded", *, parts: bool = False
+) -> ExportedCycle:
+    """Copy rows of an evaluated cycle, and export the embedded base that evaluated them.
+
+    Args:
+        demo: the cycle.
+        folder: gets the copy.
+        every: how many rows are one of the copy.
+        base: name of the base.
+        parts: whether a transducer's parts are exported one by one too.
+    """
     cycle = evaluated_cycles.copy_rows(demo, folder / "cycle1", every)
-    following = finished_runs.finish(cycle, embedded_path())
+    following = finished_runs.finish(cycle, catalog.resolve(base), base=base)
     shutil.copy(cycle / "offline_hyps.jsonl", following.offline_hyps)
     tuned = handoff_package.find_tuned(open_cycle(cycle))
     accepted = handoff_package.judge_tuned(tuned, None)
     assert isinstance(accepted, handoff.Accepted)
     rows = atomic_files.read_jsonl(cycle / "manifest.jsonl")
     recordings = [cycle / row["audio_filepath"] for row in rows]
-    exported = nemo_export.export(tuned.model, folder / "graphs", recordings=recordings)
+    exported = nemo_export.export(
+        tuned.model, folder / "graphs", parts=parts, recordings=recordings
+    )
     return ExportedCycle(cycle, tuned, accepted, exported)
