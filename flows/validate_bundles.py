@@ -62,7 +62,7 @@ def validate(
     for line in report.verdict.sentences:
         console.print_stage("served", line)
     console.print_stage("", str(plan.folder / edge_validation.MARKDOWN_NAME))
-    _renew_report(plan)
+    renew_report(plan)
     create_markdown_artifact(
         key=artifacts.artifact_key(plan.cycle, "serving-parity-edge"),
         description=f"Serving parity of bundles, cycle {plan.cycle.number}",
@@ -71,7 +71,7 @@ def validate(
     return report
 
 
-def _renew_report(plan: ValidationPlan) -> None:
+def renew_report(plan: ValidationPlan) -> None:
     """Put the figures into the report of the run whose evaluation this is, if it is one's."""
     evaluated = plan.cycle.next
     if evaluated.path != plan.folder or not run_record.is_complete(evaluated):
