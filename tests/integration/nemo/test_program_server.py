@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import torch
 
 from tasks.common import atomic_files
@@ -16,8 +17,6 @@ from tests.support import nemo_models, tiny_training
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def outcome(folder: Path) -> dict[str, Any]:
@@ -39,6 +38,7 @@ def outcome(folder: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.by_night
 def test_a_fork_computes_what_a_program_of_its_own_computes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

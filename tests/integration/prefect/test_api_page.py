@@ -111,6 +111,7 @@ def test_the_pages_python_works(site: Site, trained_cycle: Path) -> None:
     assert " Cancelled" in told
 
 
+@pytest.mark.by_night
 def test_a_schedule_fires_within_a_minute(site: Site, trained_cycle: Path) -> None:
     """Set over the API with the cycle's parameters; its run ends well, with nobody looking."""
     deployment = prefect_site.call(site, "GET", f"deployments/name/{prefect_site.DEPLOYMENT}")["id"]

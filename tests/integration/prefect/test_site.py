@@ -75,6 +75,7 @@ def test_the_worker_says_what_it_has(site: Site) -> None:
     assert json.loads(told["data"])[0]["cores"] == len(os.sched_getaffinity(0))
 
 
+@pytest.mark.by_night
 def test_nemo_trains_and_decodes_on_the_site(site: Site, cycle: Path) -> None:
     """A run with this project's own programs, not the stub: both models decode every row."""
     own = {"env": {ENTRYPOINTS_VARIABLE: ""}}
