@@ -97,15 +97,18 @@ def check_machine(parts: VerifiedParts, python: str) -> None:
             f"make the bundle with --machine {platform.machine()}."
         )
     incomplete = [one.name for one in parts.manifest.contents if not parts.is_here(one)]
-    needs_all = about.layout is BundleLayout.WHOLE or not any(
-        map(parts.is_here, parts.manifest.contents)
-    )
-    if needs_all and incomplete:
+    if about.layout is BundleLayout.WHOLE and incomplete:
         missing = ", ".join(f"part-{number}" for number in parts.missing)
         raise InputError(
             f"{missing}: not named, and {incomplete[0]} is in there. Fix: name every part of the "
             "bundle."
         )
+    for content in parts.manifest.contents:
+        if not parts.is_here(content) and set(content.parts) & set(parts.folders):
+            needed = ", ".join(f"part-{number}" for number in sorted(set(content.parts)))
+            raise InputError(
+                f"{content.name}: is cut into pieces in {needed}. Fix: name these parts together."
+            )
 
 
 @contextmanager

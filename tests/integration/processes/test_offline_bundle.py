@@ -183,6 +183,22 @@ def test_parts_install_beside_the_hosts_packages_one_after_the_other(tmp_path: P
     assert sorted(path for path in target.rglob("*.py")) == before
 
 
+def test_a_part_with_a_piece_of_a_wheel_is_not_installed_alone(tmp_path: Path) -> None:
+    """Else the wheel would be left out without a word; the parts are named."""
+    files = tmp_path / "files"
+    files.mkdir()
+    write_wheel(files, "one", padding=3000)
+    write_wheel(files, "two")
+    write_bundle(files, tmp_path / "out", 2500, BundleLayout.BESIDE, PYTHON)
+    parts = list_parts(tmp_path / "out")
+    done = run_script(tmp_path / "target", parts[:1])
+    assert done.returncode == 2
+    assert "one-1.0-py3-none-any.whl: is cut into pieces in part-1, part-2" in done.stderr
+    assert not (tmp_path / "target").exists()
+    assert run_script(tmp_path / "target", parts).returncode == 0
+    assert check(tmp_path / "target")[0] == 0
+
+
 def test_make_gpu_bundle_keeps_its_arguments() -> None:
     """What hosts and habits rely on: several files of HAVE, PART_MIB, NEMO and OUT."""
     variables = ["HAVE=a.txt b.txt", "PART_MIB=5", "NEMO=2.6.2", "OUT=out"]
