@@ -71,6 +71,19 @@ class Fault(StrEnum):
     NODE_LOST = "node-lost"
 
 
+OF_A_CLUSTER = frozenset(
+    {
+        Fault.SCHEDULER_DOWN,
+        Fault.JOB_REFUSED,
+        Fault.JOB_CANCELLED,
+        Fault.JOB_FAILED,
+        Fault.FOLDER_UNSEEN,
+        Fault.TIME_LIMIT,
+        Fault.NODE_LOST,
+    }
+)
+"""Faults that a cluster's job has, and no container."""
+
 _REMEDIES = {
     Fault.ENGINE_DOWN: "the Docker Engine does not answer. Start it (`systemctl start docker`), or "
     "point DOCKER_HOST at the one that runs.",

@@ -179,6 +179,25 @@ def test_a_node_that_is_set_down_is_followed_by_another_job(
 
 
 @pytest.mark.needs("slurm", "ps")
+def test_a_lost_node_without_a_restart_left_ends_by_name(
+    cluster: SlurmCluster, programs: Path, request_: SftRequest
+) -> None:
+    """And the same command goes on from the checkpoint."""
+    runtime = runtime_for(request_, programs, restarts=0)
+    with held(request_):
+        training = in_background(request_, runtime, threading.Event())
+        prefect_site.wait_for(lambda: checkpointed(request_))
+        node = cluster.ask("squeue", "--noheader", "--format=%N")
+        refused = pytest.raises(FaultError, match="0 restarts are used up")
+        with cluster.node_down(node), refused as failed:
+            training.result(60)
+    assert failed.value.fault is Fault.NODE_LOST
+    nothing_left(cluster, runtime)
+    assert starts(sft.train(request_, runtime, lambda _: None)) == [0, 1]
+    nothing_left(cluster, runtime)
+
+
+@pytest.mark.needs("slurm", "ps")
 def test_slurm_starts_a_requeued_job_again_by_itself(
     cluster: SlurmCluster, programs: Path, request_: SftRequest
 ) -> None:
