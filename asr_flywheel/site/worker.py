@@ -30,7 +30,8 @@ def start(pool: str, at_once: int, queue: str = QUEUE, name: str | None = None) 
     announce(name)
     arguments = ["--pool", pool, "--work-queue", queue, "--limit", str(at_once), "--name", name]
     os.execv(  # noqa: S606 - a list, no shell
-        sys.executable, [sys.executable, "-m", "prefect", "worker", "start", *arguments]
+        sys.executable,
+        [sys.executable, "-m", "asr_flywheel.site.patient_worker", "worker", "start", *arguments],
     )
 
 
