@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -192,14 +193,21 @@ def test_boosted_texts_are_the_same_in_the_container(
     assert list(tmp_path.iterdir()) == []
 
 
+def _hold_still(container: Any) -> None:
+    """Stop a container's processes by a signal, as a host without a free core would."""
+    table = container.top()
+    column = table["Titles"].index("PID")
+    for process in table["Processes"]:
+        os.kill(int(process[column]), signal.SIGSTOP)
+
+
 def test_a_killed_run_costs_no_trained_epoch(
     client: Any, whole: Cycle, more_audio: Path, tmp_path: Path
 ) -> None:
     """After kill -9 in mid-training the same command removes the orphan and trains what is left."""
     command = [sys.executable, "-m", "asr_flywheel", "run", str(whole.path), "--base", "embedded"]
     command += ["--runtime", "container", "--image", docker_daemon.STANDIN]
-    # So many that the orphan is not done before the second run has begun.
-    command += ["--audio-root", str(more_audio), "--general", "none", "--epochs", "4"]
+    command += ["--audio-root", str(more_audio), "--general", "none", "--epochs", "2"]
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect")}
     environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
 
@@ -212,9 +220,11 @@ def test_a_killed_run_costs_no_trained_epoch(
         first = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         while first.poll() is None and not last_checkpoints():
             time.sleep(0.2)
-        time.sleep(1)  # into the second epoch
         first.kill()
         first.wait()
+        # It must not be done before the second run has begun, however fast the machine is.
+        (orphan,) = docker_engine.orphans(client, {"cycle": str(whole.path)})
+        _hold_still(orphan)
     assert last_checkpoints(), (tmp_path / "first.log").read_text()
     assert not list(whole.path.glob(f"models/embedded-*/{training_run.MODEL_NAME}"))
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -225,7 +235,7 @@ def test_a_killed_run_costs_no_trained_epoch(
     steps = -(-info["dataset"]["train_rows"] // 4)
     first_step, resumed = (start["step"] for start in info["starts"])
     assert (first_step, resumed % steps) == (0, 0)
-    assert steps <= resumed < 4 * steps
-    assert [epoch["epoch"] for epoch in info["epochs"]] == [0, 1, 2, 3]
+    assert steps <= resumed < 2 * steps
+    assert [epoch["epoch"] for epoch in info["epochs"]] == [0, 1]
     assert (whole.path.parent / "cycle2" / "run.json").is_file()
     assert docker_engine.orphans(client, {"cycle": str(whole.path)}) == []
