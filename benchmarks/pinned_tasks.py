@@ -126,7 +126,7 @@ class _Running:
 
     def _end(self, exit_code: int | None, processor_s: float) -> TaskEnd:
         seconds = round(time.monotonic() - self._started, 1)
-        return TaskEnd(self.task, exit_code, seconds, round(processor_s, 1), self.cores)
+        return TaskEnd(self.task, exit_code, seconds, round(processor_s, 3), self.cores)
 
 
 def run_tasks(
