@@ -197,6 +197,7 @@ def test_a_lost_node_without_a_restart_left_ends_by_name(
     nothing_left(cluster, runtime)
 
 
+@pytest.mark.by_night
 @pytest.mark.needs("slurm", "ps")
 def test_slurm_starts_a_requeued_job_again_by_itself(
     cluster: SlurmCluster, programs: Path, request_: SftRequest
