@@ -8,13 +8,10 @@ failed a moment ago, and that somebody retries at once. The worker's other runs 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prefect.cli import app
 from prefect.workers.process import ProcessWorker
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 # It is registered in the place of Prefect's on purpose.
 warnings.filterwarnings("ignore", message="Type 'PatientProcessWorker'", category=UserWarning)
@@ -31,8 +28,8 @@ class PatientProcessWorker(ProcessWorker):
         submitted: list[Any] = await super()._submit_scheduled_flow_runs(ready)
         return submitted
 
-    def _held(self) -> set[UUID]:
-        """Return the runs that hold a place."""
+    def _held(self) -> set[object]:
+        """Return the ids of the runs that hold a place."""
         if self._limiter is None:
             return set()
         return set(self._limiter.statistics().borrowers)
