@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flows.config import RuntimeName
+from flows.config_fields import RuntimeName
 from tasks.common.errors import InputError
 from tasks.runtimes.container_settings import ContainerSettings
 

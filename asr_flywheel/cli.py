@@ -29,6 +29,7 @@ from asr_flywheel.commands import (
     site,
     stages,
     track,
+    transcription,
 )
 from asr_flywheel.options import EXIT_BAD_INPUT, EXIT_FAILED
 from asr_flywheel.run_server import PATIENCE_S, TIMEOUT_SETTING
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 # Without a name of their own, their commands are this program's.
 GROUPS = (
-    *(stages, exchange, labelling, boost, run, rent, report, archive),
+    *(stages, transcription, exchange, labelling, boost, run, rent, report, archive),
     *(privacy, track, serve, serving, site, bundle, doctor, rehearse),
 )
 for group in GROUPS:

@@ -15,7 +15,8 @@ import typer
 
 from asr_flywheel.config_options import ConfigOptions
 from blocks.parameter_types import store_from_here
-from flows.config import CycleConfig, RuntimeName
+from flows.config import CycleConfig
+from flows.config_fields import RuntimeName
 from flows.rental.config import RentConfig
 from flows.serving_config import ServingConfig
 from tasks.common.errors import InputError
@@ -177,6 +178,23 @@ SpeechOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+
+def slurm_settings(
+    partition: str | None,
+    account: str | None,
+    time_limit: str | None,
+    gres: str | None,
+    cpus: int | None,
+) -> dict[str, Any]:
+    """Return the parameters of a cluster's job that single stages have as options."""
+    return {
+        "partition": partition,
+        "account": account,
+        "time_limit": time_limit,
+        "gres": gres,
+        "cpus": cpus,
+    }
 
 
 def validated(model: type[Model], parameters: dict[str, Any]) -> Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl, SecretStr
 
-from tasks.common.errors import InputError
+from blocks.saved_blocks import load_block
 from tasks.records.tracking import tracking_names
 from tasks.records.tracking.server_target import TrackingTarget, require_client
 
@@ -66,13 +66,4 @@ def open_target(name: str) -> TrackingTarget:
     kind, _, block = checked.partition("/")
     if kind != tracking_names.BLOCK:
         return TrackingTarget(checked)
-    try:
-        opened = MlflowTracking.load(block)
-    except ValueError as unknown:
-        raise InputError(
-            f"track: there is no block {checked!r}. Fix: save one in the UI, or give the server's "
-            "address."
-        ) from unknown
-    if not isinstance(opened, MlflowTracking):
-        raise TypeError(f"track: {checked!r} is a {type(opened).__name__}")
-    return opened.target()
+    return load_block(MlflowTracking, block, "track", "give the server's address").target()

@@ -1,17 +1,33 @@
 """What a flow is asked: one pydantic model each, so that the form in the UI explains itself.
 
-Here are those of a cycle, and the fields that several flows share.
+Here are those of a cycle; config_fields.py has the fields that several flows share.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path, PurePath
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from blocks.parameter_types import StoreName, TrackingName
+from flows.config_fields import (
+    AudioRootsField,
+    BaselineSource,
+    Category,
+    ContainerBlockField,
+    ContainerField,
+    CycleField,
+    NoTextsField,
+    RuntimeField,
+    RuntimeName,
+    ShardsField,
+    SlurmBlockField,
+    SlurmField,
+    TrustField,
+    WhenBusy,
+    WhenBusyField,
+)
 from tasks.data.split import Disjointness
 from tasks.models.catalog import RECOMMENDED, Method
 from tasks.runtimes.container_settings import ContainerSettings
@@ -22,112 +38,6 @@ from tasks.transcription.variants import DEFAULT_VARIANTS, MOST_JUDGED, MOST_VAR
 
 # Where a host is not paid by the hour; there it is 0.
 _REMEDIES = 1
-
-Category = Literal["drug", "procedure", "anatomy", "condition", "lab", "role"]
-
-
-class RuntimeName(StrEnum):
-    """Where training runs."""
-
-    LOCAL = "local"
-    CONTAINER = "container"
-    SLURM = "slurm"
-
-
-class BaselineSource(StrEnum):
-    """What the tuned model is compared with."""
-
-    OFFLINE = "offline"
-    IMPORTED = "imported"
-
-
-class WhenBusy(StrEnum):
-    """What a run does while another one works on the same cycle folder."""
-
-    REFUSE = "refuse"
-    WAIT = "wait"
-
-
-# What the forms of several flows ask.
-CycleField = Annotated[
-    Path,
-    Field(
-        title="Cycle folder", description="A folder named `cycle<N>` that holds `manifest.jsonl`."
-    ),
-]
-RuntimeField = Annotated[
-    RuntimeName,
-    Field(
-        title="Runtime",
-        description="local: this environment; container: NVIDIA's image; slurm: a cluster's job.",
-    ),
-]
-ContainerField = Annotated[
-    ContainerSettings,
-    Field(title="Container", description="For the container runtime, unless a block is named."),
-]
-ContainerBlockField = Annotated[
-    str | None,
-    Field(
-        title="Container block",
-        description="Name of a saved NeMo Container block, whose settings count instead.",
-    ),
-]
-SlurmField = Annotated[
-    SlurmSettings,
-    Field(title="Slurm", description="For the slurm runtime, unless a block is named."),
-]
-SlurmBlockField = Annotated[
-    str | None,
-    Field(
-        title="Slurm block",
-        description="Name of a saved Slurm Cluster block, whose settings count instead.",
-    ),
-]
-AudioRootsField = Annotated[
-    tuple[Path, ...],
-    Field(
-        title="More audio folders", description="Folders with recordings, besides the cycle's own."
-    ),
-]
-WhenBusyField = Annotated[
-    WhenBusy,
-    Field(
-        title="When the cycle is busy",
-        description="Another run works on this folder: refuse ends this run at once and says so; "
-        "wait begins when the other has ended, and takes over what it left.",
-    ),
-]
-
-
-ShardsField = Annotated[
-    int | None,
-    Field(
-        ge=1,
-        le=1000,
-        title="Shards",
-        description="Decode in at most so many shards, which all workers of the pool take.",
-    ),
-]
-
-
-TrustField = Annotated[
-    bool,
-    Field(
-        title="Trust the model",
-        description="Load a .nemo of your own that holds more than weights: it may run any code.",
-    ),
-]
-
-
-NoTextsField = Annotated[
-    bool,
-    Field(
-        title="No texts",
-        description="Logs and artifacts have counts, numbers of rows and codes in the place of "
-        "texts; also if the worker has ASR_FLYWHEEL_NO_TEXTS=1.",
-    ),
-]
 
 
 class CycleConfig(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flows.config import BaselineSource
+from flows.config_fields import BaselineSource
 from tasks.records.tracking.run_tracker import UNTRACKED, RunTracker
 from tasks.transcription import variants
 

@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.parameter_types import AbsolutePath
 from flows import artifacts, audit, console, gpu_slots, resolve_parameters, transcribe_shards
-from flows.config import (
+from flows.config import CycleConfig, audio_roots
+from flows.config_fields import (
     AudioRootsField,
     ContainerBlockField,
     ContainerField,
-    CycleConfig,
     CycleField,
     NoTextsField,
     RuntimeField,
@@ -26,7 +26,6 @@ from flows.config import (
     TrustField,
     WhenBusy,
     WhenBusyField,
-    audio_roots,
 )
 from tasks.common import privacy_settings
 from tasks.data.cycle_folder import Cycle, open_cycle

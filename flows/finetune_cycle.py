@@ -29,7 +29,8 @@ from flows import (
     transcribe_shards,
 )
 from flows.boosting_tasks import boost_models, require_boosting
-from flows.config import BaselineSource, CycleConfig, WhenBusy
+from flows.config import CycleConfig
+from flows.config_fields import BaselineSource, WhenBusy
 from flows.cycle_run import CycleRun
 from flows.guardrail_tasks import (
     JudgedTranscripts,

@@ -22,7 +22,7 @@ from prefect.states import Cancelled
 
 from flows import audit
 from flows.artifacts import artifact_key
-from flows.config import RuntimeName
+from flows.config_fields import RuntimeName
 from flows.console import print_stage
 from flows.deployment_names import PROJECT
 from flows.rental import host_release, remote_run

@@ -6,15 +6,14 @@ hardware is looked at.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
-
-from prefect.blocks.core import Block
+from typing import TYPE_CHECKING, Protocol
 
 from blocks.nemo_container import NemoContainer
 from blocks.policies import GateThresholds, TuningRecipe
+from blocks.saved_blocks import load_block
 from blocks.slurm_cluster import SlurmCluster
 from flows import console
-from flows.config import RuntimeName
+from flows.config_fields import RuntimeName
 from tasks.common.errors import InputError
 from tasks.decision.gate import GatePolicy
 from tasks.decision.guardrail import GuardrailPolicy
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from tasks.runtimes.container_settings import ContainerSettings
     from tasks.runtimes.hardware import Hardware
     from tasks.runtimes.slurm.settings import SlurmSettings
-
-SavedBlock = TypeVar("SavedBlock", bound=Block)
 
 
 class RuntimeChoice(Protocol):
@@ -248,26 +245,3 @@ def _slurm(
         config.trust,
         report=report or (lambda line: console.print_stage("slurm", line)),
     )
-
-
-def load_block(kind: type[SavedBlock], name: str, parameter: str) -> SavedBlock:
-    """Load a block that somebody has saved on the server.
-
-    Args:
-        kind: its class.
-        name: under which it was saved.
-        parameter: that names it, for the message.
-
-    Raises:
-        InputError: there is none of this kind and name.
-    """
-    try:
-        block = kind.load(name)
-    except ValueError as unknown:
-        raise InputError(
-            f"{parameter}: there is no {kind.get_block_type_slug()} block {name!r}. "
-            "Fix: save one in the UI, or leave the field empty."
-        ) from unknown
-    if not isinstance(block, kind):
-        raise TypeError(f"{parameter}: {name!r} is a {type(block).__name__}")
-    return block

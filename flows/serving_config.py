@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from flows.config import NoTextsField
+from flows.config_fields import NoTextsField
 from tasks.serving.riva_client import EndpointSettings
 
 

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from blocks.parameter_types import AbsolutePath, StoreName
 from blocks.stores import open_store
 from flows import audit, console, events
-from flows.config import CycleConfig, WhenBusy
+from flows.config import CycleConfig
+from flows.config_fields import WhenBusy
 from flows.prefect_helpers import is_transient_failure
 from tasks.data.cycle_lock import CycleBusyError
 from tasks.records import inbox

@@ -34,6 +34,7 @@ from asr_flywheel.options import (
     TimeLimitOption,
     TrustOption,
     print_json,
+    slurm_settings,
 )
 
 if TYPE_CHECKING:
@@ -124,13 +125,7 @@ def boost(
         "keep_style": keep_style,
         "runtime": runtime,
         "container": ContainerSettings(image=image),
-        "slurm": {
-            "partition": partition,
-            "account": account,
-            "time_limit": time_limit,
-            "gres": gres,
-            "cpus": cpus,
-        },
+        "slurm": slurm_settings(partition, account, time_limit, gres, cpus),
         "trust": trust,
     }
     config = validated(CycleConfig, given)

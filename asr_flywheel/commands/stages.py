@@ -1,4 +1,4 @@
-"""One stage at a time: gate, preflight, split, paths, transcribe, score, diff."""
+"""One stage at a time: gate, preflight, split, paths, score, diff."""
 
 from __future__ import annotations
 
@@ -11,40 +11,28 @@ from asr_flywheel.options import (
     DEFAULT_PRIORITY,
     DEFAULTS,
     EXIT_REFUSED,
-    AccountOption,
     AudioRootOption,
     BaselineOption,
     BaseOption,
-    CpusOption,
     CycleArgument,
     DisjointOption,
     FractionOption,
     GeneralLimitOption,
-    GresOption,
     HoldOutTermsOption,
-    ImageOption,
     JsonOption,
     KeepStyleOption,
     MaxDurationOption,
     MethodOption,
-    NoTextsOption,
-    PartitionOption,
     PriorityOption,
     RecipeOption,
-    RuntimeOption,
     SeedOption,
     SelectionShareOption,
-    ShardsOption,
     SpeechOption,
-    TimeLimitOption,
     TrustOption,
     TwoPartOption,
     print_json,
-    validated,
 )
-from flows.config import CycleConfig, RuntimeName
 from tasks.data.transcript_tags import TagChoice
-from tasks.runtimes.container_settings import ContainerSettings
 from tasks.training import recipes
 from tasks.training.recipes import Recipe, RecipeName
 
@@ -231,85 +219,6 @@ def tags(
     only = frozenset(name.casefold() for name in tag or ())
     tagged, rows = transcript_tags.rewrite(manifest, out, drop, only)
     typer.echo(f"{out}: {rows} rows; {tagged} rows of {manifest.name} held a tag")
-
-
-@app.command()
-def transcribe(
-    cycle: CycleArgument,
-    model: Annotated[str, typer.Option("--model", help="A .nemo file, a known base, embedded.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Instead of the cycle's offline_hyps.jsonl.")
-    ] = None,
-    audio_root: AudioRootOption = None,
-    shards: ShardsOption = None,
-    runtime: RuntimeOption = DEFAULTS.runtime,
-    image: ImageOption = DEFAULTS.container.image,
-    *,
-    partition: PartitionOption = None,
-    account: AccountOption = None,
-    time_limit: TimeLimitOption = None,
-    gres: GresOption = None,
-    cpus: CpusOption = None,
-    trust: TrustOption = False,
-    no_texts: NoTextsOption = False,
-) -> None:
-    """Decode a cycle offline; without --out the result becomes the cycle's baseline."""
-    from tasks.common import privacy_settings
-    from tasks.data.cycle_folder import open_cycle
-    from tasks.records import audit_log
-    from tasks.records.audit_log import AuditedAct
-
-    folder = open_cycle(cycle)
-    audit_log.record(folder.path.parent, AuditedAct.TRANSCRIBE, folder.path.name, model=model)
-
-    def say(line: str) -> None:
-        typer.echo(line, err=True)
-
-    with privacy_settings.applied(no_texts=no_texts):
-        container = ContainerSettings(image=image)
-        config = validated(
-            CycleConfig,
-            {
-                "cycle": cycle,
-                "base": model,
-                "audio_roots": tuple(audio_root or []),
-                "shards": shards,
-                "runtime": runtime,
-                "container": container,
-                "slurm": {
-                    "partition": partition,
-                    "account": account,
-                    "time_limit": time_limit,
-                    "gres": gres,
-                    "cpus": cpus,
-                },
-                "trust": trust,
-                "no_texts": no_texts,
-            },
-        )
-        if shards is not None:
-            from flows.transcribe_shards import transcribe_in_shards
-
-            written = transcribe_in_shards(config, out)
-        else:
-            from tasks.stages import evaluate
-
-            elsewhere = None
-            if runtime is not RuntimeName.LOCAL:
-                from flows import resolve_parameters
-
-                elsewhere = resolve_parameters.make_runtime(config, report=say)
-            written = evaluate.transcribe_baseline(
-                folder,
-                model,
-                out,
-                audio_root or [],
-                say,
-                runtime=elsewhere,
-                trust=trust,
-            )
-    for path in written:
-        typer.echo(str(path))
 
 
 @app.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from blocks.gpu_host import BLOCKS
 from flows import resolve_parameters
-from flows.config import RuntimeName
+from flows.config_fields import RuntimeName
 from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.cycle_folder import Cycle, open_cycle

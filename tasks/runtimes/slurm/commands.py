@@ -207,10 +207,7 @@ def submit(settings: SlurmSettings, log: Path, script: Path) -> str:
     Raises:
         FaultError: Slurm refuses it, or does not answer.
     """
-    completed = _run(sbatch_line(settings, log, script, test=False))
-    if completed.returncode:
-        raise _refused("sbatch", completed)
-    return completed.stdout.strip().partition(";")[0]
+    return _sbatch(settings, log, script, test=False).stdout.strip().partition(";")[0]
 
 
 def try_out(settings: SlurmSettings, log: Path, script: Path) -> str:
@@ -219,10 +216,22 @@ def try_out(settings: SlurmSettings, log: Path, script: Path) -> str:
     Raises:
         FaultError: it would not, or does not answer.
     """
-    completed = _run(sbatch_line(settings, log, script, test=True))
+    words = _sbatch(settings, log, script, test=True).stderr
+    return words.strip().removeprefix("sbatch: ")
+
+
+def _sbatch(
+    settings: SlurmSettings, log: Path, script: Path, *, test: bool
+) -> subprocess.CompletedProcess[str]:
+    """Give Slurm a script, or ask what it would do with it.
+
+    Raises:
+        FaultError: Slurm refuses it, or does not answer.
+    """
+    completed = _run(sbatch_line(settings, log, script, test=test))
     if completed.returncode:
-        raise _refused("sbatch --test-only", completed)
-    return completed.stderr.strip().removeprefix("sbatch: ")
+        raise _refused("sbatch --test-only" if test else "sbatch", completed)
+    return completed
 
 
 def ask_node(settings: SlurmSettings, command: Sequence[str], within_s: int) -> tuple[int, str]:

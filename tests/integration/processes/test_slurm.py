@@ -111,6 +111,17 @@ def in_background(request: SftRequest, runtime: SlurmRuntime, stop: threading.Ev
     return ThreadPoolExecutor(1).submit(sft.train, request, runtime, report)
 
 
+@contextmanager
+def checkpointed_training(
+    request: SftRequest, runtime: SlurmRuntime, stop: threading.Event | None = None
+) -> Iterator[tuple[Any, Path]]:
+    """A training in a thread that waits after its first checkpoint, and the file that holds it."""
+    with held(request) as flag:
+        training = in_background(request, runtime, stop or threading.Event())
+        prefect_site.wait_for(lambda: checkpointed(request))
+        yield training, flag
+
+
 def nothing_left(cluster: SlurmCluster, runtime: SlurmRuntime) -> None:
     """No job, no folder of a job, and no process of the stub is there."""
     allocation.close_all()
@@ -163,9 +174,7 @@ def test_a_node_that_is_set_down_is_followed_by_another_job(
 ) -> None:
     """Training goes on from its last checkpoint, and its record is that of one run."""
     runtime = runtime_for(request_, programs)
-    with held(request_) as flag:
-        training = in_background(request_, runtime, threading.Event())
-        prefect_site.wait_for(lambda: checkpointed(request_))
+    with checkpointed_training(request_, runtime) as (training, flag):
         (first,) = cluster.jobs()
         node = cluster.ask("squeue", "--noheader", "--format=%N")
         with cluster.node_down(node):
@@ -184,9 +193,7 @@ def test_a_lost_node_without_a_restart_left_ends_by_name(
 ) -> None:
     """And the same command goes on from the checkpoint."""
     runtime = runtime_for(request_, programs, restarts=0)
-    with held(request_):
-        training = in_background(request_, runtime, threading.Event())
-        prefect_site.wait_for(lambda: checkpointed(request_))
+    with checkpointed_training(request_, runtime) as (training, _):
         node = cluster.ask("squeue", "--noheader", "--format=%N")
         refused = pytest.raises(FaultError, match="0 restarts are used up")
         with cluster.node_down(node), refused as failed:
@@ -204,9 +211,7 @@ def test_slurm_starts_a_requeued_job_again_by_itself(
 ) -> None:
     """The same job goes on, on another node, with what it had been asked for."""
     runtime = runtime_for(request_, programs, requeue=True)
-    with held(request_) as flag:
-        training = in_background(request_, runtime, threading.Event())
-        prefect_site.wait_for(lambda: checkpointed(request_))
+    with checkpointed_training(request_, runtime) as (training, flag):
         (first,) = cluster.jobs()
         cluster.ask("scontrol", "requeue", first)
         # Slurm would have it wait for two minutes.
@@ -226,9 +231,7 @@ def test_a_job_that_somebody_cancels_ends_the_run_and_keeps_its_checkpoint(
 ) -> None:
     """The fault has a name; the next start goes on from the checkpoint."""
     runtime = runtime_for(request_, programs)
-    with held(request_):
-        training = in_background(request_, runtime, threading.Event())
-        prefect_site.wait_for(lambda: checkpointed(request_))
+    with checkpointed_training(request_, runtime) as (training, _):
         cluster.ask("scancel", *cluster.jobs())
         with pytest.raises(FaultError, match="somebody cancelled") as failed:
             training.result(60)
@@ -246,9 +249,7 @@ def test_a_cancelled_run_cancels_its_job(
     """The job and its processes have ended before the run has."""
     runtime = runtime_for(request_, programs)
     stop = threading.Event()
-    with held(request_):
-        training = in_background(request_, runtime, stop)
-        prefect_site.wait_for(lambda: checkpointed(request_))
+    with checkpointed_training(request_, runtime, stop) as (training, _):
         (job,) = cluster.jobs()
         stop.set()
         with pytest.raises(KeyboardInterrupt):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asr_flywheel.chosen_runtime import choose_runtime
-from flows.config import RuntimeName
+from flows.config_fields import RuntimeName
 from tasks.common.errors import InputError
 
 
