@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import resource
 import shutil
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +52,7 @@ class ImportCost:
         sound_s: seconds of sound.
         wall_s: by the clock.
         processor_s: of this process and those that it started.
-        peak_mib: the process's largest memory so far.
+        peak_mib: the largest memory of the process that imports.
     """
 
     what: str
@@ -76,6 +78,13 @@ def _noise(seconds: float, rate: int, seed: int) -> np.ndarray[Any, np.dtype[np.
 
 
 def _measure(what: str, source: Path, folder: Path, *, check: bool) -> ImportCost:
+    """Import in a process of its own, whose memory is not that of making the sound."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_import, what, source, folder, check=check).result()
+
+
+def _import(what: str, source: Path, folder: Path, *, check: bool) -> ImportCost:
     began, worked = time.monotonic(), _processor_s()
     summary = import_source(source, folder / "cycle1", ImportSettings(check=check, workers=1))
     wall, processor = time.monotonic() - began, _processor_s() - worked
