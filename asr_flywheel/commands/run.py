@@ -46,7 +46,11 @@ def demo(
 ) -> None:
     """Run a whole cycle on synthetic clinical speech and the embedded base, without a GPU."""
     from asr_flywheel.demo.prepare import prepare_baseline, prepare_cycle, prepare_general
+    from tasks.runtimes.hardware import detect
+    from tasks.runtimes.local import LocalRuntime
 
+    if not directory.exists():
+        LocalRuntime(detect()).import_early()
     cycle = prepare_cycle(directory, seed=seed)
     # Synthesis has every core at work; most of the baseline is one core that imports NeMo.
     with server_answers(), start_server_in_background():

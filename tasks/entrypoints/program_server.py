@@ -12,8 +12,9 @@ ended. The program leads a process group of its own, as if it had been started f
 The server ends when the other end of its socket is closed, and takes running programs with it: its
 owner is gone. It ends also when it has had nothing to do for ten minutes.
 
-A fork may not use a GPU whose driver its parent has loaded. A server whose libraries have done so
-ends before it forks anything.
+A fork cannot use a GPU if its parent has initialised CUDA's driver. What libraries ask the driver
+while they are imported, forks answer. A server whose driver is initialised all the same ends before
+it forks anything.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import array
 import atexit
 import ctypes
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -31,27 +33,85 @@ import socket
 import sys
 import threading
 import traceback
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _IDLE_S = 600.0
 _DESCRIPTORS = 3
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
+_NOT_INITIALISED = 3  # CUDA_ERROR_NOT_INITIALIZED of cuda.h
+_LIBRARIES = (
+    "lightning.pytorch",
+    "nemo.collections.asr",
+    "nemo.core.config",
+    "nemo.utils.exp_manager",
+)
+# What initialises the driver: module, function without arguments, kind of its answer.
+_QUESTIONS = (
+    ("numba.cuda", "is_available", bool),
+    ("torch.cuda", "is_available", bool),
+    ("torch.cuda", "device_count", int),
+)
 
 
 def import_libraries() -> None:
     """Import what the entry programs import, or most of it."""
-    import lightning.pytorch  # noqa: F401, PLC0415 - never before the socket is ours
-    import nemo.collections.asr  # noqa: PLC0415 - likewise
-    import nemo.core.config  # noqa: PLC0415 - likewise
-    import nemo.utils.exp_manager  # noqa: F401, PLC0415 - likewise
-
-    if "libcuda.so" in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace"):
-        sys.exit("a library has loaded CUDA's driver, which no fork could use")
+    with questions_in_forks():
+        for library in _LIBRARIES:
+            importlib.import_module(library)
+    if _driver_is_initialised():
+        sys.exit("a library has initialised CUDA's driver, which no fork could use")
     # What is there now is never freed; a collection that looked at it would copy its pages.
     gc.collect()
     gc.freeze()
+
+
+@contextmanager
+def questions_in_forks() -> Iterator[None]:
+    """Have forks ask whether there is a GPU, as NeMo does while it is imported."""
+    kept = []
+    for module, name, kind in _QUESTIONS:
+        with suppress(ImportError):
+            asked = importlib.import_module(module)
+            kept.append((asked, name, getattr(asked, name)))
+            setattr(asked, name, _in_a_fork(getattr(asked, name), kind))
+    try:
+        yield
+    finally:
+        for asked, name, function in kept:
+            setattr(asked, name, function)
+
+
+def _in_a_fork(function: Callable[[], int], kind: Callable[[int], int]) -> Callable[[], int]:
+    """Wrap a function whose answer is true, false or a small number."""
+
+    @wraps(function)
+    def ask() -> int:
+        pid = os.fork()
+        if pid == 0:
+            answer = 0
+            with suppress(Exception):
+                answer = int(function())
+            os._exit(answer)
+        _, status = os.waitpid(pid, 0)
+        # A fork that died knows of no GPU.
+        return kind(max(0, os.waitstatus_to_exitcode(status)))
+
+    return ask
+
+
+def _driver_is_initialised() -> bool:
+    """Return whether this process has initialised CUDA's driver."""
+    if "libcuda.so" not in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace"):
+        return False
+    count = ctypes.c_int()
+    code: int = ctypes.CDLL("libcuda.so.1").cuDeviceGetCount(ctypes.byref(count))
+    return code != _NOT_INITIALISED
 
 
 class Server:

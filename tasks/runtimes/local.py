@@ -41,7 +41,7 @@ from tasks.runtimes.base import (
 from tasks.runtimes.program_server import ServerGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from tasks.runtimes.hardware import Hardware
     from tasks.runtimes.program_server import ServedProgram
@@ -134,21 +134,10 @@ class LocalRuntime:
         job.write_request(
             {**device_locks(self.hardware, wait_s=self.locks_wait_s), "trust": self.trust}
         )
-        environment = {
-            **os.environ,
-            # nvidia-smi's order, by which GPUs are chosen and recorded; CUDA's own is by speed.
-            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-            "TOKENIZERS_PARALLELISM": "false",
-            "PYTHONUNBUFFERED": "1",
-        }
-        if not self.hardware.has_gpu:
-            environment = {**KEPT_HEAP, **environment}
-        line = [*end_with_parent(), self.python, str(self.programs / job.program)]
-        line.append(str(job.request_file))
         # Libraries print what they like, and a character may be half written when it is read.
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         with job.log.open("wb") as out, job.log.open("rb") as reader:
-            process = self._start(job, environment, out.fileno(), poll)
+            process = self._start(job, out.fileno(), poll)
             try:
                 running = True
                 partial_line = ""
@@ -164,15 +153,35 @@ class LocalRuntime:
             finally:
                 stop_group(process)
 
+    def import_early(self) -> None:
+        """Begin to import NeMo for the first job, beside what this process does before it."""
+        if self._is_served(program_server.PROGRAMS[0]):
+            program_server.prepare(self.python, self._environment())
+
+    def _is_served(self, program: str) -> bool:
+        """Whether a program is a fork of the program server; several GPUs have ranks instead."""
+        return len(self.hardware.gpus) <= 1 and program_server.serves(program, self.programs)
+
+    def _environment(self) -> dict[str, str]:
+        """Return the environment of a job's program."""
+        environment = {
+            **os.environ,
+            # nvidia-smi's order, by which GPUs are chosen and recorded; CUDA's own is by speed.
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+            "TOKENIZERS_PARALLELISM": "false",
+            "PYTHONUNBUFFERED": "1",
+        }
+        return environment if self.hardware.has_gpu else {**KEPT_HEAP, **environment}
+
     def _start(
-        self, job: Job, environment: Mapping[str, str], log: int, poll: Callable[[], None]
+        self, job: Job, log: int, poll: Callable[[], None]
     ) -> subprocess.Popen[bytes] | ServedProgram:
         """Start the program: a fork of a process that has imported NeMo, where that is safe."""
+        environment = self._environment()
         arguments = [str(self.programs / job.program), str(job.request_file)]
         # Hydra resolves the name of its working directory, which must be a plain one.
         cwd = tempfile.gettempdir()
-        # A GPU cannot be used by a fork of a process that has looked at it.
-        if not self.hardware.has_gpu and program_server.serves(job.program, self.programs):
+        if self._is_served(job.program):
             # A server that cannot import NeMo is no answer; the program itself tells why.
             with suppress(ServerGoneError):
                 program = program_server.start(self.python, environment, arguments, cwd, log)

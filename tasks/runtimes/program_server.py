@@ -1,7 +1,7 @@
 """The owner's side of the program server: NeMo is imported once for all programs of a process.
 
 A server belongs to the process that started it and ends with it, also if that is killed: the kernel
-closes its socket. It never uses a GPU, and neither can programs that it forks.
+closes its socket. It never uses a GPU, so that programs that it forks can.
 """
 
 from __future__ import annotations
@@ -200,19 +200,30 @@ def start(
     Raises:
         ServerGoneError: the server has ended.
     """
+    with _servers_lock:
+        return _server(python, environment).send(argv, cwd, environment, log)
+
+
+def prepare(python: str, environment: Mapping[str, str]) -> None:
+    """Start the server of an interpreter and environment, which takes a while to import NeMo."""
+    with _servers_lock:
+        _server(python, environment)
+
+
+def _server(python: str, environment: Mapping[str, str]) -> ProgramServer:
+    """Return the server of an interpreter and environment; the lock is the caller's."""
     read = {
         (name, value)
         for name, value in environment.items()
         if name not in _UNREAD_NAMES and not name.startswith(_UNREAD)
     }
     key = (python, frozenset(read))
-    with _servers_lock:
-        for other in [k for k, one in _servers.items() if not one.is_alive or k != key]:
-            if not _servers[other].is_busy:
-                _servers.pop(other).close()
-        if key not in _servers:
-            _servers[key] = ProgramServer(python, environment)
-        return _servers[key].send(argv, cwd, environment, log)
+    for other in [k for k, one in _servers.items() if not one.is_alive or k != key]:
+        if not _servers[other].is_busy:
+            _servers.pop(other).close()
+    if key not in _servers:
+        _servers[key] = ProgramServer(python, environment)
+    return _servers[key]
 
 
 def close_all() -> None:

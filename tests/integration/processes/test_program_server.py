@@ -6,7 +6,6 @@ The libraries here are empty packages of the names that it imports, so that it b
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +28,17 @@ LIBRARIES = (
     "nemo/core/config.py",
     "nemo/utils/exp_manager.py",
 )
+# What tells whether there is a GPU, as NeMo asks it while it is imported.
+GPU_LIBRARIES = {
+    "numba/cuda.py": "is_available = bool\n",
+    "torch/cuda.py": "is_available = bool\ndevice_count = int\n",
+}
+# CUDA's driver as far as the server knows it.
+DRIVER = """
+static int initialised;
+int cuInit(unsigned flags) { (void)flags; initialised = 1; return 0; }
+int cuDeviceGetCount(int *count) { *count = 1; return initialised ? 0 : 3; }
+"""
 _WAIT_S = 30.0
 
 
@@ -36,10 +46,10 @@ _WAIT_S = 30.0
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """An environment in which the libraries are empty, and one of them says that it is there."""
     folder = tmp_path / "libraries"
-    for name in LIBRARIES:
+    for name, source in {**dict.fromkeys(LIBRARIES, ""), **GPU_LIBRARIES}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("", encoding="utf-8")
+        path.write_text(source, encoding="utf-8")
         for package in path.relative_to(folder).parents[:-1]:
             (folder / package / "__init__.py").touch()
     yield {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -219,18 +229,55 @@ def test_libraries_that_cannot_be_imported_are_no_server(
         start(environment, tmp_path, "print('never')")
 
 
-def test_a_server_with_a_gpu_driver_forks_nothing(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    """A fork could not use the GPU. The driver here is another library under its name."""
-    driver = tmp_path / "libcuda.so.1"
-    mapped = Path("/proc/self/maps").read_text(encoding="utf-8").split()
-    shutil.copy(next(path for path in mapped if path.startswith("/") and ".so" in path), driver)
-    (Path(environment["PYTHONPATH"]) / LIBRARIES[0]).write_text(
-        f"import ctypes\nctypes.CDLL({str(driver)!r})\n"
+@pytest.fixture
+def driver(tmp_path: Path) -> Path:
+    """A library that says, as CUDA's driver does, whether it was initialised."""
+    source, built = tmp_path / "driver.c", tmp_path / "libcuda.so.1"
+    source.write_text(DRIVER, encoding="utf-8")
+    line = ["gcc", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", str(built), str(source)]
+    subprocess.run(line, check=True)
+    return built
+
+
+def _numba(environment: dict[str, str], driver: Path, *, early: bool) -> None:
+    """Have numba initialise the driver when it is imported, or when it is asked."""
+    (Path(environment["PYTHONPATH"]) / "numba" / "cuda.py").write_text(
+        f"import ctypes\ndriver = ctypes.CDLL({str(driver)!r})\n"
+        + ("driver.cuInit(0)\n" if early else "")
+        + "def is_available():\n    return driver.cuInit(0) == 0\n",
+        encoding="utf-8",
     )
+
+
+def test_a_server_that_has_initialised_a_gpu_driver_forks_nothing(
+    environment: dict[str, str], tmp_path: Path, driver: Path
+) -> None:
+    """A fork could not use the GPU."""
+    _numba(environment, driver, early=True)
     with pytest.raises(ServerGoneError):
         start(environment, tmp_path, "print('never')")
+
+
+def test_forks_ask_whether_there_is_a_gpu(
+    environment: dict[str, str], tmp_path: Path, driver: Path
+) -> None:
+    """A library has its answer, and a program can initialise the driver afterwards.
+
+    NeMo 3.0.0 asks numba while it is imported, which initialises the driver.
+    """
+    _numba(environment, driver, early=False)
+    (Path(environment["PYTHONPATH"]) / "nemo" / "core" / "config.py").write_text(
+        "import numba.cuda\nthere_is_one = numba.cuda.is_available()\n", encoding="utf-8"
+    )
+    source = """
+import ctypes, nemo.core.config, numba.cuda
+count = numba.cuda.driver.cuDeviceGetCount
+print(nemo.core.config.there_is_one, count(ctypes.byref(ctypes.c_int())))
+print(numba.cuda.is_available(), count(ctypes.byref(ctypes.c_int())))
+"""
+    served, log = start(environment, tmp_path, source)
+    assert served.wait(_WAIT_S) == 0
+    assert log.read_text().splitlines() == ["True 3", "True 0"]
 
 
 def test_a_program_that_nobody_waits_for_is_ended(
