@@ -9,6 +9,8 @@ is left out:
 
 - ``passes``: files to texts, NeMo's modules and the folded encoder taking turns, and
   ``transcribe()``;
+- ``compiled``: the same with the folded layers and subsampling compiled, which no setting of the
+  product does, and what compiling takes;
 - ``boosting``: decoding with phrases against decoding without, files to texts;
 - ``texts``: the embedded bases in 32 bits, ours against ``transcribe()``, boosted and not;
 - ``choosing``: the program that decodes mixtures, on the choosing rows of 200;
@@ -39,15 +41,16 @@ import torch
 from nemo.utils import logging as nemo_logging
 
 from benchmarks.boosting import phrases
-from benchmarks.clips import DEVICE, ON_GPU, BenchmarkReport, Clips, make_clips, timed
+from benchmarks.clips import DEVICE, ON_GPU, BenchmarkReport, make_clips, timed
 from benchmarks.entrypoint_imports import (
     Untyped,
     decoding_pipeline,
+    folded_encoder,
     greedy_decoder,
     parakeet_graph,
     phrase_boosting,
 )
-from benchmarks.nemo_boosting import boost_by_nemo
+from benchmarks.texts_on_gpu import LISTS, STRENGTH, compare_texts
 from benchmarks.transcribe_on_gpu import describe_machine, small
 from benchmarks.transcribe_settings import changed, forget_graphs, stock
 from benchmarks.transcribe_stages import encoder_operations, kernels, matmul_rate, stages
@@ -56,15 +59,15 @@ from tasks.runtimes.base import ENTRY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PIECES = ("passes", "boosting", "texts", "choosing", "encoder", "stages")
+PIECES = ("passes", "compiled", "boosting", "texts", "choosing", "encoder", "stages")
 SHIPPED = ("passes+boosting", "texts", "choosing", "encoder", "stages")
 PASSES = 3
-STRENGTH = 1.0
 PLAIN, PRODUCTS, FUSED = WAYS = ("NeMo's modules", "folded, products", "folded, fused")
-_LISTS = (60, 5000)
+COMPILED = "folded, fused, compiled"
 _ENCODER_SECONDS = 2000
 _CHOOSING_ROWS = {"selection": 40, "general": 50}
 _VALUES = [0.2, 0.4, 0.6, 0.8, 1.0, 0.5, 0.7]
+_METHODS = {"compiled": "compiled_passes"}
 _START_S = 15.0
 _SHORTEST_PIECE_S = 20.0
 
@@ -93,6 +96,8 @@ class Benchmark:
         report.note("model built, s", round(seconds, 1))
         self.ours: Untyped = None
         self.folded: Untyped = None
+        self.plain = folded_encoder.run_layer, folded_encoder.subsample
+        self.compiled = tuple(torch.compile(function, dynamic=True) for function in self.plain)
 
     def recognizer(self) -> Untyped:
         """Make the recogniser once."""
@@ -116,6 +121,8 @@ class Benchmark:
         if way != PLAIN:
             attention = "products" if way == PRODUCTS or not ON_GPU else "fused"
             self.folded.how = self.folded.how._replace(attention=attention)
+            folded_encoder.run_layer = self.compiled[0] if way == COMPILED else self.plain[0]
+            folded_encoder.subsample = self.compiled[1] if way == COMPILED else self.plain[1]
 
     def prepare(self, frames: int | None = None) -> Any:  # noqa: ANN401
         """Prepare for all clips; return the budget."""
@@ -165,12 +172,16 @@ class Benchmark:
         if self.left(20):
             self.report.attempt("transcribe()", self.stock_passes)
 
-    def take_turns(self) -> None:
+    def compiled_passes(self) -> None:
+        """Take turns: folded, and folded and compiled."""
+        self.take_turns((FUSED, COMPILED))
+
+    def take_turns(self, ways: tuple[str, ...] = WAYS) -> None:
         """Time each way several times, alternating, after two passes that warm everything up."""
         budgets: dict[str, Any] = {}
         texts: dict[str, list[str]] = {}
         seconds: dict[str, list[float]] = {}
-        for name in WAYS:
+        for name in ways:
             self.take(name)
             budgets[name], prepared = timed(self.prepare)
             _, first = timed(partial(self.decode, budgets[name]))
@@ -194,10 +205,10 @@ class Benchmark:
                     passes=name,
                     rtfx=round(audio / statistics.median(taken)),
                     rtfx_each=[round(audio / one) for one in taken],
-                    times_plain=round(
-                        statistics.median(seconds[PLAIN]) / statistics.median(taken), 3
+                    times_first=round(
+                        statistics.median(seconds[ways[0]]) / statistics.median(taken), 3
                     ),
-                    changed=changed(texts[PLAIN], texts[name]),
+                    changed=changed(texts[ways[0]], texts[name]),
                     budget=str(budgets[name]),
                     peak_mib=torch.cuda.max_memory_allocated() >> 20 if ON_GPU else 0,
                 )
@@ -222,62 +233,8 @@ class Benchmark:
     # --- texts of trained models -------------------------------------------------------------
 
     def texts(self) -> None:
-        """Compare texts of the embedded bases in 32 bits."""
-        clips = self.demo()
-        from tasks.models.catalog import embedded_path  # noqa: PLC0415
-
-        ctc = embedded_path()
-        paths = {kind: ctc.with_name(f"embedded_{kind}.nemo") for kind in ("ctc", "rnnt", "tdt")}
-        for kind, path in paths.items():
-            if not self.left(10):
-                return
-            self.report.attempt(kind, partial(self.texts_of, kind, path, clips))
-
-    def demo(self) -> Clips:
-        """Synthesise the demo's cycle."""
-        from benchmarks.transcription import synthesise  # noqa: PLC0415
-
-        recordings = synthesise(self.folder)
-        count = 24 if self.tiny else len(recordings.paths)
-        return Clips(recordings.paths[:count], recordings.seconds[:count])
-
-    def texts_of(self, kind: str, path: Path, clips: Clips) -> None:
-        """Compare one base's texts, by each way and with phrases."""
-        model = greedy_decoder.restore(str(path), DEVICE)
-        theirs = stock(model, clips, 16)
-        # transcribe() leaves parts of a model in training mode; a graph would keep that.
-        for fold in (True, False):
-            restored = greedy_decoder.restore(str(path), DEVICE)
-            ours = greedy_decoder.GreedyRecognizer(restored, fold=fold)
-            budget = decoding_pipeline.prepare(ours, max(clips.seconds), 8000)
-            decode = partial(decoding_pipeline.transcribe, ours, clips.paths, clips.seconds, budget)
-            decode()
-            made, took = timed(decode)
-            self.report.row(
-                texts=f"{kind}, fp32, {'folded' if fold else PLAIN}, against transcribe()",
-                changed=changed(theirs, made),
-                rtfx=round(sum(clips.seconds) / took),
-                how=ours.describe(),
-            )
-            if fold:
-                folded = ours
-        ours = folded
-        for count in _LISTS:
-            wanted = phrases(count)
-            booster = phrase_boosting.Booster(ours.model, wanted)
-            ours.boost(booster, STRENGTH)
-            made = decoding_pipeline.transcribe(ours, clips.paths, clips.seconds, budget)
-            describe = ours.describe()
-            boosted = greedy_decoder.restore(str(path), DEVICE)
-            boost_by_nemo(boosted, wanted, STRENGTH)
-            self.report.row(
-                texts=f"{kind}, fp32, {count} phrases, against NeMo's own boosting",
-                changed=changed(stock(boosted, clips, 16), made),
-                by_boosting=changed(theirs, made),
-                how=describe,
-            )
-            del boosted
-        ours.boost(None, 0.0)
+        """Compare texts of the embedded bases in 32 bits (benchmarks/texts_on_gpu.py)."""
+        compare_texts(self.report, self.folder, partial(self.left, 10), tiny=self.tiny)
 
     # --- boosting ----------------------------------------------------------------------------
 
@@ -285,7 +242,7 @@ class Benchmark:
         """Time decoding with phrases and without, files to texts, taking turns."""
         ours = self.recognizer()
         boosters: dict[int, Any] = {0: None}
-        for count in _LISTS:
+        for count in LISTS:
             wanted = phrases(count)
             boosters[count], took = timed(partial(phrase_boosting.Booster, self.model, wanted))
             self.report.note(f"{count} phrases: list built in s", round(took, 2))
@@ -491,7 +448,7 @@ def measure(args: argparse.Namespace) -> None:
                 report.note(f"{name}: left out", "the budget is spent")
                 continue
             began = time.monotonic()
-            report.attempt(name, getattr(benchmark, name))
+            report.attempt(name, getattr(benchmark, _METHODS.get(name, name)))
             gc.collect()
             report.note(f"{name}: took s", round(time.monotonic() - began, 1))
 

@@ -12,6 +12,7 @@ import audio_reader  # type: ignore[import-not-found]
 import compiled_layers  # type: ignore[import-not-found]
 import decoding_pipeline  # type: ignore[import-not-found]
 import encoder_runner  # type: ignore[import-not-found]
+import folded_encoder  # type: ignore[import-not-found]
 import greedy_decoder  # type: ignore[import-not-found]
 import interpolate  # type: ignore[import-not-found]
 import mix_weights  # type: ignore[import-not-found]
@@ -28,6 +29,7 @@ __all__ = [
     "compiled_layers",
     "decoding_pipeline",
     "encoder_runner",
+    "folded_encoder",
     "greedy_decoder",
     "interpolate",
     "mix_weights",

@@ -5,11 +5,12 @@
 Both train the 617 M Parakeet-TDT graph (random weights) on the same 2,000 rows of 15 s at the same
 batch, one after the other, on all GPUs that are visible. The bare script gets the specification's
 overrides and nothing else. On one GPU ours also trains with compiled layers. Where there are
-several, ours trains on one of them too; with ``--shortest 3``, rows have 3 to 15 s, and ours also
-trains in batches by length. Times come from what each writes down of every tenth batch (our events,
-its TensorBoard file); ours tells each batch's "seconds" too. GPU utilisation and memory come from
-nvidia-smi. "epochs_end_s" are seconds from the start of the process, so that loading and compiling
-count; "ready_s" are those until the first batch. Whoever exceeds its share of
+several, ours trains on one of them too; ``--sides`` may ask for compiled layers there as well. With
+``--shortest 3``, rows have 3 to 15 s, and ours also trains in batches by length. Times come from
+what each writes down of every tenth batch (our events, its TensorBoard file); ours tells each
+batch's "seconds" too. GPU utilisation and memory come from nvidia-smi. "epochs_end_s" are seconds
+from the start of the process, so that loading and compiling count; "ready_s" are those until the
+first batch. Whoever exceeds its share of
 ``--budget-s`` is ended, and what it has reached is reported. ``--sides`` names those to run; one
 that is named twice runs twice. ``--tiny`` takes the embedded base on a CPU: that proves the
 benchmark, not the product.
@@ -148,6 +149,8 @@ def run_ours(
     starts = [event for event in events if event["event"] == "start"]
     side.compiled_layers = starts[-1].get("compiled_layers") if starts else None
     steps = [event for event in events if event["event"] == "step"]
+    epochs = [event for event in events if event["event"] == "epoch"]
+    side.reserved_mib = max((epoch["gpu_reserved_mib"] for epoch in epochs), default=0)
     side.allocated_mib = max((step["gpu_memory_mib"] for step in steps), default=0)
     side.losses = [step["loss"] for step in steps]
     side.ready = starts[-1]["time"] if starts else None
@@ -161,18 +164,20 @@ def run_ours(
         and (event["batch"] + 1) % _WRITTEN_EVERY == 0
         and event["batch"] % side.per_epoch
     ]
-    side.validated = [e["time"] for e in events if e["event"] == "epoch"]
+    side.validated = [epoch["time"] for epoch in epochs]
     for log in (rows.folder / "models").rglob("*.log"):  # of a run that was not whole
         shutil.copyfile(log, args.out.with_name(f"{args.out.stem}-{log.name}"))
     shutil.rmtree(rows.folder / "models", ignore_errors=True)
     return side
 
 
-def run_on_one_gpu(base: Path, rows: Rows, args: argparse.Namespace, limit_s: float) -> Side:
+def run_on_one_gpu(
+    base: Path, rows: Rows, args: argparse.Namespace, limit_s: float, *, compiled: bool = False
+) -> Side:
     """Run ours on the first of the visible GPUs: its batches are smaller steps."""
     (first, *_) = hardware.detect().gpus
     with patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": first.uuid}):
-        side = run_ours(base, rows, args, limit_s)
+        side = run_ours(base, rows, args, limit_s, compiled=compiled)
     side.only = first.uuid
     return side
 
@@ -269,12 +274,13 @@ def ahead_from(ours: dict[str, Any], theirs: dict[str, Any]) -> int | None:
 
 
 OURS, ON_ONE, BY_LENGTH, BARE = "ours", "ours on one GPU", "ours by length", "bare"
-COMPILED = "ours compiled"
+COMPILED, COMPILED_ON_ONE = "ours compiled", "ours compiled on one GPU"
 _TIMES = ("median_batch_s", "mean_batch_s", "epoch_s", "epoch_with_checkpoints_s", "wall_s")
 SIDES: dict[str, Callable[[Path, Rows, argparse.Namespace, float], Side]] = {
     OURS: run_ours,
     COMPILED: partial(run_ours, compiled=True),
     ON_ONE: run_on_one_gpu,
+    COMPILED_ON_ONE: partial(run_on_one_gpu, compiled=True),
     BY_LENGTH: partial(run_ours, by_length=True),
     BARE: run_bare,
 }
@@ -284,7 +290,7 @@ def choose_sides(args: argparse.Namespace) -> list[str]:
     """Choose the sides to run: those asked for, or all that tell something here."""
     several, unlike = len(_host(args).gpus) > 1, args.shortest < args.seconds
     one = len(_host(args).gpus) == 1
-    telling = {COMPILED: one, ON_ONE: several, BY_LENGTH: unlike}
+    telling = {COMPILED: one, COMPILED_ON_ONE: False, ON_ONE: several, BY_LENGTH: unlike}
     return args.sides or [name for name in SIDES if telling.get(name, True)]
 
 
@@ -310,8 +316,8 @@ def main() -> None:
     if args.shortest is None:
         args.shortest = args.seconds
     host = _host(args)
-    if ON_ONE in (args.sides or ()) and not host.gpus:
-        parser.error(f"--sides '{ON_ONE}': there is no GPU here")
+    if {ON_ONE, COMPILED_ON_ONE} & {*(args.sides or ())} and not host.gpus:
+        parser.error("--sides: there is no GPU here, of which one could be taken")
     report: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "command": sys.argv[1:],

@@ -80,6 +80,7 @@ class Side:
         began: when its process was started.
         losses: of each batch, where it tells them.
         allocated_mib: the peak by PyTorch's allocator, where it tells that.
+        reserved_mib: the peak of what the allocator holds, used or not, where it tells that.
         compiled_layers: what became of the order to compile, where there was one.
         ready: when model and data were, where it tells that.
         seconds: of each batch, where it tells them.
@@ -95,6 +96,7 @@ class Side:
     began: float = 0.0
     losses: list[float] = field(default_factory=list)
     allocated_mib: int = 0
+    reserved_mib: int = 0
     compiled_layers: dict[str, Any] | None = None
     ready: float | None = None
     seconds: list[float] = field(default_factory=list)
@@ -162,6 +164,7 @@ class Side:
             "validated_at_s": [round(at - start, 3) for at in self.validated],
             "epochs_end_s": [round(at - self.began, 1) for at in self.validated],
             "allocated_mib": self.allocated_mib,
+            "reserved_mib": self.reserved_mib,
             "compiled_layers": self.compiled_layers,
             "ready_s": None if self.ready is None else round(self.ready - self.began, 1),
             "seconds": self.seconds,

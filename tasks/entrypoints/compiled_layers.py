@@ -166,6 +166,9 @@ class CompileCallback(pl.Callback):
             if isinstance(failed, torch.OutOfMemoryError) or "out of memory" in str(failed):
                 raise  # with a smaller batch, by the fallback of the one who started this
             raise UnfitModelError(describe_failure(failed)) from failed
+        if torch.cuda.is_available():
+            # What compiling took outside of the graphs' own memory, and no step needs.
+            torch.cuda.empty_cache()
         self._compiled = compiled
         self._recorded = count_recordings()
         self._own_grads = not _copies_grads(trainer)
@@ -233,7 +236,9 @@ def _require_fit(trainer: Any, model: Any, backend: str) -> None:  # noqa: ANN40
     kinds = {type(layer).__name__ for layer in getattr(encoder, "layers", None) or ()}
     if kinds != {"ConformerLayer"}:
         raise UnfitModelError("the encoder is no Conformer")
-    if trainer.world_size > 1:
+    if trainer.world_size > 1 and any(
+        isinstance(module, torch.nn.SyncBatchNorm) for module in model.modules()
+    ):
         raise UnfitModelError("several GPUs share their batch norm, which no graph can")
     if trainer.precision == "16-mixed":
         raise UnfitModelError("fp16 scales its losses")

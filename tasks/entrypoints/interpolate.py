@@ -2,8 +2,8 @@
 
 Usage: interpolate.py REQUEST.json
 
-The mixtures are those of mix_weights.py. Both models are loaded once, and the features of each
-recording are computed once.
+The mixtures are those of mix_weights.py. Both models' weights are loaded once, and the features of
+each recording are computed once.
 
 The request: {"base": path, "tuned": path, "sets": [{"name": text, "audio": [path, ...],
 "durations": [seconds, ...], "lead": samples of silence before each}], "values": [0.2, ...],
@@ -81,20 +81,33 @@ def _vocabulary(model: Any) -> list[str]:  # noqa: ANN401
 class Mixtures:
     """Both models' weights, and a recogniser of their mixtures."""
 
-    def __init__(self, base: str, tuned: str, dtype: str | None) -> None:
+    def __init__(self, base: str, tuned: str, dtype: str | None, *, trust: bool = False) -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        first = restore(base, device)
-        model = restore(tuned, device)
-        check_alike(first, model)
-        self._base = {name: tensor.detach() for name, tensor in first.state_dict().items()}
+        self._archives = tuple(mix_weights.Archive(path, trust=trust) for path in (base, tuned))
+        with ThreadPoolExecutor(1) as pool:  # reads a file while NeMo builds the model
+            reading = pool.submit(self._archives[0].weights)
+            model = restore(tuned, device)
+            self._base = reading.result()
+        tuned_weights = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+        # NeMo, which takes long to build a model, knows what two configurations leave open.
+        if mix_weights.unlike(*self._archives) or mix_weights.differing(self._base, tuned_weights):
+            first = restore(base, "cpu")
+            check_alike(first, model)
+            self._base = {name: tensor.detach() for name, tensor in first.state_dict().items()}
+        self._on_device = {name: tensor.to(device) for name, tensor in self._base.items()}
         # The recogniser may cast the model itself to 16 bits.
-        self._tuned = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        self._tuned = {name: tensor.clone() for name, tensor in tuned_weights.items()}
         self._recognizer = GreedyRecognizer(model, compute_dtype(model, dtype))
 
     def recognizer(self, value: float) -> Any:  # noqa: ANN401 - a GreedyRecognizer
         """Return the recogniser, which decodes by a mixture until it is asked for another one."""
-        self._recognizer.load_weights(mix_weights.mix(self._base, self._tuned, value))
+        self._recognizer.load_weights(mix_weights.mix(self._on_device, self._tuned, value))
         return self._recognizer
+
+    def write(self, value: float, out: Path) -> None:
+        """Write a mixture, computed on the CPU as mix_weights.py does."""
+        tuned = {name: tensor.cpu() for name, tensor in self._tuned.items()}
+        self._archives[1].write_with(mix_weights.mix(self._base, tuned, value), out)
 
 
 class ChoosingSet:
@@ -241,7 +254,8 @@ def main() -> None:
     request = begin()
     answers = Answers(Path(request["answers"]))
     sets = ChoosingSets(request["sets"], Path(request["answers"]))
-    mixtures = Mixtures(request["base"], request["tuned"], request.get("dtype"))
+    trust = request.get("trust", False)
+    mixtures = Mixtures(request["base"], request["tuned"], request.get("dtype"), trust=trust)
     prepared = False
     answer: dict[str, Any] = {"values": request["values"]}
     while "ship" not in answer:
@@ -261,10 +275,7 @@ def main() -> None:
         answer = answers.ask()
     job_phases.enter("save")
     value = float(answer["ship"])
-    trust = request.get("trust", False)
-    base, tuned = (mix_weights.Archive(request[name], trust=trust) for name in ("base", "tuned"))
-    if unlike := mix_weights.write_mixture(base, tuned, value, Path(request["out"])):
-        sys.exit(f"models that differ cannot be mixed: {unlike} differ in their archives")
+    mixtures.write(value, Path(request["out"]))
     nvrtc_guard.check()
     say("shipped", value=value)
 

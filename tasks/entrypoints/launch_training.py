@@ -24,7 +24,7 @@ The events file gets one JSON object a line, each with the "time" in seconds sin
      "cuda_graphs", "compiled_layers", "nemo", "torch"}
     {"event": "step", "epoch", "step", "batch", "loss", "lr", "seconds", "gpu_memory_mib"}
     {"event": "epoch", "epoch", "step", "train_loss", "val_loss", "val_wer", "seconds",
-     "gpu_memory_mib", "gpu_utilisation"}
+     "gpu_memory_mib", "gpu_reserved_mib": the allocator's, "gpu_utilisation"}
     {"event": "end", "epoch", "step", "stopped_early"}
     {"event": "averaged", "checkpoints": [{"epoch", "step", "weights_sha256"}, ...]}
 
@@ -205,6 +205,7 @@ class EventWriter(pl.Callback):
             val_wer=_finite_or_none(metrics.get("val_wer")),
             seconds=round(time.monotonic() - self._started, 3),
             gpu_memory_mib=_gpu_memory_mib(),
+            gpu_reserved_mib=_gpu_reserved_mib(),
             gpu_utilisation=self._busy,
         )
 
@@ -246,6 +247,11 @@ def _rows(loader: Any) -> int | None:  # noqa: ANN401
 def _gpu_memory_mib() -> int:
     """Return the peak so far of this rank's GPU."""
     return torch.cuda.max_memory_allocated() // _MIB if torch.cuda.is_available() else 0
+
+
+def _gpu_reserved_mib() -> int:
+    """Return the peak so far of what this rank's allocator holds, used or not."""
+    return torch.cuda.max_memory_reserved() // _MIB if torch.cuda.is_available() else 0
 
 
 def _finite_or_none(value: object) -> float | None:

@@ -133,6 +133,12 @@ def _open(archive: tarfile.TarFile, name: str) -> IO[bytes]:
     sys.exit(f"{archive.name!r}: holds no {name}")
 
 
+def unlike(base: Archive, tuned: Archive) -> str:
+    """Return the parts of two archives that differ though they must not, "" if there are none."""
+    ours, theirs = base.architecture(), tuned.architecture()
+    return ", ".join(name for name, part in ours.items() if part != theirs[name])
+
+
 def write_mixture(base: Archive, tuned: Archive, value: float, out: Path) -> str:
     """Write the mixture of two archives; return what differs, if it was not written."""
     ours, theirs = base.weights(), tuned.weights()
@@ -151,11 +157,9 @@ def main() -> None:
     job_phases.enter("mix")
     trust = request.get("trust", False)
     base, tuned = (Archive(request[name], trust=trust) for name in ("base", "tuned"))
-    ours, theirs = base.architecture(), tuned.architecture()
-    unlike = ", ".join(name for name, part in ours.items() if part != theirs[name])
     value = float(request["value"])
-    unlike = unlike or write_mixture(base, tuned, value, Path(request["out"]))
-    event = {"event": "unlike", "what": unlike} if unlike else {"event": "shipped", "value": value}
+    what = unlike(base, tuned) or write_mixture(base, tuned, value, Path(request["out"]))
+    event = {"event": "unlike", "what": what} if what else {"event": "shipped", "value": value}
     print(json.dumps(event), flush=True)
 
 

@@ -87,6 +87,9 @@ def overrides(request: SftRequest, runtime: Runtime) -> list[Override]:
     ]
     if hardware.has_gpu:
         hydra_overrides.append(Override("trainer.precision", recipe.precision.lightning))
+        if recipe.compiled and len(hardware.gpus) > 1:
+            # A graph cannot wait for the batch norm of other GPUs.
+            hydra_overrides.append(Override("trainer.sync_batchnorm", False))
     else:
         hydra_overrides += [
             Override("trainer.accelerator", "cpu"),

@@ -69,7 +69,7 @@ class Recipe(BaseModel):
     )
     compiled: bool = Field(
         False,
-        description="The encoder's layers compiled and replayed as CUDA graphs, on one GPU.",
+        description="The encoder's layers compiled and replayed as CUDA graphs.",
     )
     fused_adamw: bool = Field(
         False,

@@ -50,8 +50,17 @@ runpy.run_path("{script}", run_name="__main__")
 TRAINED_ON = 8
 
 
-@pytest.mark.parametrize("by_length", [pytest.param(False, marks=pytest.mark.by_night), True])
-def test_two_ranks_train_one_model(cycle: Path, tmp_path: Path, *, by_length: bool) -> None:
+@pytest.mark.parametrize(
+    ("by_length", "compiled"),
+    [
+        pytest.param(False, False, marks=pytest.mark.by_night),
+        (True, False),
+        pytest.param(False, True, marks=pytest.mark.by_night),
+    ],
+)
+def test_two_ranks_train_one_model(
+    cycle: Path, tmp_path: Path, *, by_length: bool, compiled: bool
+) -> None:
     """They share the rows of each epoch; one of them tells of it and writes the model."""
     for place, row in enumerate(factories.cycle_rows()):
         factories.write_wav(cycle / row["audio_filepath"], 0.5 + place / 10, seed=place)
@@ -83,6 +92,8 @@ def test_two_ranks_train_one_model(cycle: Path, tmp_path: Path, *, by_length: bo
         "script": str(script),
         "arguments": [*arguments, "++trainer.strategy=ddp"],
     }
+    if compiled:
+        whole["compile"] = {"rows": 2, "by_length": by_length, "backend": "aot_eager"}
     job.request_file.write_text(json.dumps(whole))
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
@@ -99,6 +110,8 @@ def test_two_ranks_train_one_model(cycle: Path, tmp_path: Path, *, by_length: bo
     (start,) = [event for event in events if event["event"] == "start"]
     # Eight rows in batches of two on two devices.
     assert (start["devices"], start["batches_per_epoch"]) == (2, 2)
+    if compiled:
+        assert start["compiled_layers"]["compiled"], start["compiled_layers"]["because"]
     epoch = ["step", "step", "epoch"]
     assert [event["event"] for event in events[1:]] == [*epoch, *epoch, "end"]
     read = [[int(row) for row in (tmp_path / rank).read_text().split()] for rank in ("0", "1")]
