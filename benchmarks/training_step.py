@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 RATE = 16_000
 _WORD_S = 0.4
 _WORDS = 24  # different ones; each is a label of its own
-PLAIN, JOINED, FUSED, COMPILED, CAPTURED = (
+PLAIN, JOINED, FUSED, COMPILED, COMPILED_JOINED, CAPTURED = (
     "plain",
     "plain, joint in one piece, fused AdamW",
     "compiled, no graphs",
     "compiled",
+    "compiled, joint in one piece",
     "captured by hand",
 )
+_BY_COMPILER = {FUSED, COMPILED, COMPILED_JOINED}
 
 
 class Steps:
@@ -79,6 +81,8 @@ class Steps:
         Args:
             seconds: of all rows to come.
         """
+        import compiled_layers  # type: ignore[import-not-found]  # noqa: PLC0415 - needs torch
+
         torch = self.torch
         self.model.to(self.device)
         self.model.load_state_dict(self.first_weights)
@@ -88,14 +92,16 @@ class Steps:
             self.model.parameters(), lr=self.args.lr, betas=(0.9, 0.98), weight_decay=1e-3,
             fused=fused or None,
         )  # fmt: skip
-        if self.variant != PLAIN:
+        # A TDT loss that draws keeps its pieces, as it does in the product.
+        draws = compiled_layers.draws(self.model.joint)
+        if self.variant not in {PLAIN, COMPILED} or (self.variant == COMPILED and not draws):
             self.model.joint.set_fused_batch_size(self.args.batch)
-        self.keeps_grads = self.variant in {COMPILED, CAPTURED}
+        self.keeps_grads = self.variant in {COMPILED, COMPILED_JOINED, CAPTURED}
         self.optimizer.zero_grad()
         if self.keeps_grads:
             for parameter in self.model.parameters():
                 parameter.grad = torch.zeros_like(parameter)
-        if self.variant in {COMPILED, FUSED}:
+        if self.variant in _BY_COMPILER:
             self._compile(seconds)
         if self.variant == CAPTURED:
             self._capture(seconds)
@@ -189,7 +195,7 @@ class Steps:
     def step(self, batch: Any, mark: Callable[[str], None] = lambda _: None) -> Any:  # noqa: ANN401
         """Train on a batch; return its loss, which may not be computed yet."""
         torch = self.torch
-        if self.variant in {COMPILED, FUSED}:
+        if self.variant in _BY_COMPILER:
             torch.compiler.cudagraph_mark_step_begin()
         with self._autocast():
             loss = self.loss(batch, mark)
