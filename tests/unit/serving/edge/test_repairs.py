@@ -23,6 +23,10 @@ def test_causes_are_those_that_repaired_something_the_largest_first() -> None:
         RepairResult(CauseName.FEATURES, "NeMo's features", (a, c, d), (a, c)),
         RepairResult(CauseName.PRECISION, "no repair", (d,), (d,)),
     )
+    window = RepairResult(CauseName.WINDOW, f"{repairs.SUBSTITUTED}: povey", (b, c), (c,))
+    (evidence,) = repairs.attribute((window,), 20)[0].evidence
+    assert evidence.startswith("substituted: povey: the exported graph writes the engine's text of")
+    assert "of 1 of 2 rows whose text differed with it, and the offline text without" in evidence
     causes = repairs.attribute(results, 20)
     assert [(one.name, one.rows) for one in causes] == [
         (CauseName.FEATURES, 2),
