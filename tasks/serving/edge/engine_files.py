@@ -19,7 +19,7 @@ from tasks.serving.edge import quantization
 from tasks.serving.edge.bundle import EdgeEngine, EdgePrecision, Framing, graph_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tasks.serving.edge.bundle import EdgeBundle
@@ -243,3 +243,28 @@ def require_loadable(bundle: EdgeBundle) -> None:
     lines = tokens.read_text(encoding="utf-8").splitlines()
     if not any(line.startswith(f"{BLANK} ") for line in lines):
         raise InputError(f"{tokens}: lists no {BLANK}: {fix}")
+    if bundle.decoder.has_transducer:
+        _require_loadable_transducer(bundle.decoder, metadata, path, lines, tokens, fix)
+
+
+def _require_loadable_transducer(
+    decoder: Decoder,
+    metadata: Mapping[str, str],
+    graph: Path,
+    lines: Sequence[str],
+    tokens: Path,
+    fix: str,
+) -> None:
+    # Durations are outputs of the joiner, which it takes for labels too many.
+    url = metadata.get("url", "")
+    if (decoder is Decoder.TDT) != ("tdt" in url):
+        raise InputError(
+            f"{graph}: its metadata has url {url!r}, and the model is a {decoder.value}: "
+            f"sherpa-onnx knows a TDT by 'tdt' in it alone, and {fix}"
+        )
+    size = metadata["vocab_size"]
+    if size != str(len(lines) - 1) or lines[-1] != f"{BLANK} {size}":
+        raise InputError(
+            f"{tokens}: has {len(lines)} lines and ends with {lines[-1]!r}; by vocab_size {size!r} "
+            f"it has one more, and ends with {BLANK!r} and that number: {fix}"
+        )

@@ -208,10 +208,7 @@ def _metadata(
     entries = engine_files.read_metadata(graph)
     for cause, keys in (
         (CauseName.NORMALISATION, ("normalize_type",)),
-        (
-            CauseName.METADATA,
-            tuple(key for key in engine_files.SHERPA_KEYS if key != "normalize_type"),
-        ),
+        (CauseName.METADATA, tuple(key for key in right if key != "normalize_type")),
     ):
         if wrong := _differences(entries, right, keys):
             entries = {**entries, **{key: right[key] for key in keys if key in right}}
