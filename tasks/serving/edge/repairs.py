@@ -259,9 +259,10 @@ def _phase(
         return
     late = _first_middle(has) - _first_middle(right)
     frames = "only whole frames" if right.snipped else "mirrored ends"
+    was = f"the first frame was {abs(late) / setup.sample_rate * 1000:g} ms off"
     says = (
         f"{right.lead} samples of silence before each recording and {right.trail} after it, with "
-        f"{frames} (the first frame was {abs(late) / setup.sample_rate * 1000:g} ms off)"
+        f"{frames} ({was if late else 'the first frame was right, the ends were not'})"
     )
     cause = CauseName.FRAME_PHASE if late else CauseName.END_FRAMES
     yield cause, says, replace(setup, framing=right)
