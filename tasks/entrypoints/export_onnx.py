@@ -2,13 +2,15 @@
 
 Usage: export_onnx.py REQUEST.json
 
-The request: {"model": path, "out": folder, "parts": bool, "features": [path, ...]}. The folder gets
+The request: {"model": path, "out": folder, "parts": bool, "features": [path, ...], "substitutes":
+{name: {"window_power": power, "clamped_at": least}}}. The folder gets
 
 - of a CTC model ``model.onnx``; of a transducer ``encoder-model.onnx`` and
   ``decoder_joint-model.onnx``, and with "parts" ``encoder.onnx``, ``decoder.onnx`` and
   ``joiner.onnx``;
 - ``features.npz``, the features that NeMo makes of each recording that is named, by its place in
-  the list: (bins, frames);
+  the list: (bins, frames); ``features-NAME.npz`` the same with its window to a power, or with the
+  logarithm of at least a value instead of the model's guard against zero;
 - ``export.json``, last: labels, feature settings and sizes that the graphs do not hold.
 """
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +31,7 @@ from nemo.collections.asr.models.rnnt_models import EncDecRNNTModel
 from weights_only import load_tensors_only  # type: ignore[import-not-found]  # likewise
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _SETTINGS = (
     "sample_rate",
@@ -98,6 +101,20 @@ def write_features(model: Any, audio: Sequence[str], out: Path) -> None:  # noqa
     np.savez(out, **arrays)
 
 
+@contextmanager
+def substituted(featurizer: Any, changed: Mapping[str, float]) -> Iterator[None]:  # noqa: ANN401 - likewise
+    """Compute features with other settings for a while."""
+    window = featurizer.window.clone()
+    guard = featurizer.log_zero_guard_type, featurizer.log_zero_guard_value
+    featurizer.window.copy_(window ** changed.get("window_power", 1.0))
+    if "clamped_at" in changed:
+        featurizer.log_zero_guard_type = "clamp"
+        featurizer.log_zero_guard_value = changed["clamped_at"]
+    yield
+    featurizer.window.copy_(window)
+    featurizer.log_zero_guard_type, featurizer.log_zero_guard_value = guard
+
+
 def main() -> None:
     """Export what the request names."""
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
@@ -110,6 +127,10 @@ def main() -> None:
     if audio := request.get("features"):
         with torch.inference_mode():
             write_features(model, audio, out / "features.npz")
+            for name, changed in request.get("substitutes", {}).items():
+                with substituted(model.preprocessor.featurizer, changed):
+                    write_features(model, audio, out / f"features-{name}.npz")
+    facts["substitutes"] = list(request.get("substitutes", {}))
     export(model, out, parts=bool(request.get("parts")))
     (out / "export.json").write_text(json.dumps(facts), encoding="utf-8")
 

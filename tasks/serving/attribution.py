@@ -40,6 +40,10 @@ class CauseName(StrEnum):
     DITHER = "dither"
     MEL_BANDS = "mel bands"
     FRAME_PHASE = "frame phase"
+    END_FRAMES = "frames at the ends"
+    WINDOW = "window of the features"
+    LOG_FLOOR = "floor of the logarithm"
+    GREEDY = "greedy settings"
     QUANTISATION = "quantisation"
     SERVER = "the server before its engine"
     FEATURES = "the engine's own features"
@@ -75,8 +79,17 @@ REMEDIES: Mapping[CauseName, str] = {
     CauseName.NORMALISATION: "set normalize_type in the graph's metadata to the model's",
     CauseName.DITHER: "switch the engine's dither off: NeMo adds none outside of training",
     CauseName.MEL_BANDS: "set high_freq to 0 (half the sample rate) in FeatureExtractorConfig",
-    CauseName.FRAME_PHASE: "put the bundle's lead_silence before each recording: sherpa-onnx's "
-    "first frame begins half a hop later than NeMo's",
+    CauseName.FRAME_PHASE: "put the bundle's lead_silence before each recording, its trail_silence "
+    "after it, and set snip_edges as it says: sherpa-onnx's first frame begins half a hop later "
+    "than NeMo's",
+    CauseName.END_FRAMES: "put the bundle's trail_silence after each recording and set snip_edges "
+    "as it says: sherpa-onnx mirrors both ends and hears one frame more than NeMo",
+    CauseName.WINDOW: "no option of the engine: it has another window for transducers than NeMo. "
+    "Use onnx-asr, or a CTC model",
+    CauseName.LOG_FLOOR: "no option of the engine: quiet sounds are cut off where NeMo adds a "
+    "constant. Use onnx-asr where it matters",
+    CauseName.GREEDY: "no option of the engine: it writes fewer labels a frame than the model was "
+    "measured with. Use onnx-asr",
     CauseName.QUANTISATION: "compare the figures of both precisions; serve fp32 where terms "
     "are lost",
     CauseName.SERVER: "the bundle is not at fault: compare the server's versions of engine, "

@@ -10,13 +10,14 @@ from tasks.common import atomic_files
 from tasks.data.cycle_folder import open_cycle
 from tasks.models import catalog
 from tasks.serving import handoff, handoff_package, validation
-from tasks.serving.edge import edge_package, nemo_export
+from tasks.serving.edge import edge_package, nemo_export, substitutes
+from tasks.serving.edge.bundle import EdgeEngine
 from tests.support import evaluated_cycles, finished_runs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tasks.serving.edge.bundle import EdgeBundle, EdgeEngine, EdgePrecision
+    from tasks.serving.edge.bundle import EdgeBundle, EdgePrecision
     from tasks.serving.edge.nemo_export import NemoExport
     from tasks.serving.handoff import Accepted
     from tasks.serving.handoff_package import Tuned
@@ -49,6 +50,10 @@ class ExportedCycle:
         again = replace(self.exported)
         features = tuple(self.exported.features[places[one]] for one in asked["recordings"])
         again.__dict__["features"] = features
+        again.__dict__["substituted"] = {
+            name: tuple(of_all[places[one]] for one in asked["recordings"])
+            for name, of_all in self.exported.substituted.items()
+        }
         return again
 
     def plan(self) -> ValidationPlan:
@@ -85,6 +90,10 @@ def export_cycle(
     rows = atomic_files.read_jsonl(cycle / "manifest.jsonl")
     recordings = [cycle / row["audio_filepath"] for row in rows]
     exported = nemo_export.export(
-        tuned.model, folder / "graphs", parts=parts, recordings=recordings
+        tuned.model,
+        folder / "graphs",
+        parts=parts,
+        recordings=recordings,
+        substitutes=substitutes.of_features(EdgeEngine.SHERPA_ONNX, accepted.decoder),
     )
     return ExportedCycle(cycle, tuned, accepted, exported)

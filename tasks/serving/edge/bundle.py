@@ -51,6 +51,29 @@ class EdgePrecision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Framing:
+    """What is done to a recording so that an engine's frames lie where NeMo's are.
+
+    Attributes:
+        lead: samples of silence before each recording, at 16 kHz.
+        trail: samples of silence after it.
+        snipped: whether frames that reach over an end are left out; the engine mirrors otherwise.
+    """
+
+    lead: int = 0
+    trail: int = 0
+    snipped: bool = False
+
+    def as_dict(self) -> dict[str, int | bool]:
+        """Return the framing as bundle.json holds it."""
+        return {
+            "lead_silence": self.lead,
+            "trail_silence": self.trail,
+            "snip_edges": self.snipped,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeBundle:
     """An exported model whose files are what bundle.json says.
 
@@ -62,7 +85,7 @@ class EdgeBundle:
         sample_rate: Hz that the model listens at.
         model_name: for reports and answers.
         source_sha256: of the .nemo that was exported.
-        lead_silence: samples of silence that are to be put before each recording.
+        framing: silence around each recording, and the rule for frames at its ends.
         features: the settings of the model's features, as the .nemo has them.
         files: SHA-256 by file name.
         record: all of bundle.json.
@@ -75,7 +98,7 @@ class EdgeBundle:
     sample_rate: int
     model_name: str
     source_sha256: str
-    lead_silence: int
+    framing: Framing
     features: Mapping[str, Any]
     files: Mapping[str, str]
     record: Mapping[str, Any]
@@ -163,7 +186,12 @@ def open_bundle(folder: Path) -> EdgeBundle:
             sample_rate=int(record["sample_rate"]),
             model_name=str(record["model_name"]),
             source_sha256=str(record["source_sha256"]),
-            lead_silence=int(record["lead_silence"]),
+            # A bundle of an earlier version has silence in front only.
+            framing=Framing(
+                int(record["lead_silence"]),
+                int(record.get("trail_silence", 0)),
+                bool(record.get("snip_edges", False)),
+            ),
             features=dict(record["features"]),
             files={str(name): str(digest) for name, digest in record["files"].items()},
             record=record,

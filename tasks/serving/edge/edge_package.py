@@ -299,7 +299,7 @@ def _write_bundle(
         "sample_rate": exported.settings["sample_rate"],
         "model_name": source.name,
         "source_sha256": source.sha256,
-        "lead_silence": engine_files.lead_silence(engine),
+        **engine_files.framing(engine).as_dict(),
         **({"high_freq": recognizers.SHERPA_HIGH_FREQ} if is_sherpa else {}),
         "features": exported.settings,
         "subsampling_factor": exported.subsampling,
@@ -389,9 +389,10 @@ def _describe_serving(fields: Mapping[str, Any]) -> str:
         )
     if fields["lead_silence"]:
         parts.append(
-            f"Put {fields['lead_silence']} samples of silence before each recording and set the "
-            "mel bands' upper edge to half the sample rate (`high_freq=0`): sherpa-onnx's first "
-            "frame begins half a hop later than NeMo's."
+            f"Put {fields['lead_silence']} samples of silence before each recording and "
+            f"{fields['trail_silence']} after it, and set `snip_edges=True` and `high_freq=0` in "
+            "`FeatureExtractorConfig`: otherwise sherpa-onnx's first frame begins half a hop later "
+            "than NeMo's, it hears one frame more, and its mel bands end at 7,600 Hz."
         )
     parts += [f"Note: {warning}." for warning in fields["warnings"]]
     return "\n\n".join(parts)

@@ -21,6 +21,7 @@ from tasks.serving.edge import (
     repairs,
     served_verdict,
     server_repairs,
+    substitutes,
 )
 from tasks.serving.edge.bundle import EdgeEngine
 from tasks.serving.edge.http_transcription import transcribe_over_http
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from tasks.serving.parity_report import ParityReport
     from tasks.serving.validation import ValidationPlan
 
-MOST_REPAIRED = 32
+MOST_REPAIRED = 256
 """Differing rows that are decoded again for each repair."""
 MARKDOWN_NAME = "serving_parity_edge.md"
 _BASE = "base"
@@ -344,7 +345,12 @@ def _repair(
         parts = bundle.engine is EdgeEngine.SHERPA_ONNX and bundle.decoder.has_transducer
         report(f"NeMo exports {model.name} and computes the features of {len(paths)} rows")
         exported = nemo_export.export(
-            model, work / "graphs", parts=parts, recordings=paths, runtime=runtime
+            model,
+            work / "graphs",
+            parts=parts,
+            recordings=paths,
+            substitutes=substitutes.of_features(bundle.engine, bundle.decoder),
+            runtime=runtime,
         )
         of_bundle = repairs.repair(differing, paths, bundle, exported, work, report)
     return (*of_server, *of_bundle)

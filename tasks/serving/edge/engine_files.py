@@ -16,10 +16,10 @@ from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.models.nemo_archive import Decoder
 from tasks.serving.edge import quantization
-from tasks.serving.edge.bundle import EdgeEngine, EdgePrecision, graph_names
+from tasks.serving.edge.bundle import EdgeEngine, EdgePrecision, Framing, graph_names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tasks.serving.edge.bundle import EdgeBundle
@@ -29,9 +29,11 @@ BLANK = "<blk>"
 _SPACE = "▁"
 _LARGEST_GRAPH_BYTES = 1_900_000_000
 """A protobuf message holds 2 GB; the tensors of a larger graph go into a file beside it."""
-_SHERPA_SYMBOLS_PER_FRAME = {Decoder.RNNT: 10, Decoder.TDT: 5}
-SHERPA_LEAD_SILENCE = 80
-"""sherpa-onnx takes its first frame's middle at 80 samples, NeMo at 0 (half a hop at 16 kHz)."""
+SHERPA_SYMBOLS_PER_FRAME = {Decoder.RNNT: 10, Decoder.TDT: 5}
+SHERPA_FRAMING = Framing(lead=200, trail=40, snipped=True)
+"""By default sherpa-onnx's first frame has its middle at 80 samples, NeMo's at 0 (half a hop at
+16 kHz), both ends are mirrored where NeMo has zeros, and there is a frame more. A window is 400
+samples long: with 200 zeros in front, 40 after, and only whole frames, all three are NeMo's."""
 
 SHERPA_KEYS = (
     "vocab_size",
@@ -149,9 +151,9 @@ def read_metadata(graph: onnx.ModelProto) -> dict[str, str]:
     return {entry.key: entry.value for entry in graph.metadata_props}
 
 
-def lead_silence(engine: EdgeEngine) -> int:
-    """Return the samples of silence before each recording that an engine needs."""
-    return SHERPA_LEAD_SILENCE if engine is EdgeEngine.SHERPA_ONNX else 0
+def framing(engine: EdgeEngine) -> Framing:
+    """Return what puts an engine's frames where NeMo's are."""
+    return SHERPA_FRAMING if engine is EdgeEngine.SHERPA_ONNX else Framing()
 
 
 def label_list(labels: tuple[str, ...]) -> str:
@@ -208,7 +210,7 @@ def sherpa_metadata(export: NemoExport, decoder: Decoder) -> dict[str, str]:
 def unheeded_settings(engine: EdgeEngine, export: NemoExport, decoder: Decoder) -> tuple[str, ...]:
     """List the settings of the decoder that an engine does not heed, a sentence each."""
     most = export.facts.get("max_symbols")
-    takes = _SHERPA_SYMBOLS_PER_FRAME.get(decoder)
+    takes = SHERPA_SYMBOLS_PER_FRAME.get(decoder)
     if engine is EdgeEngine.SHERPA_ONNX and takes is not None and most != takes:
         return (
             (
@@ -241,3 +243,28 @@ def require_loadable(bundle: EdgeBundle) -> None:
     lines = tokens.read_text(encoding="utf-8").splitlines()
     if not any(line.startswith(f"{BLANK} ") for line in lines):
         raise InputError(f"{tokens}: lists no {BLANK}: {fix}")
+    if bundle.decoder.has_transducer:
+        _require_loadable_transducer(bundle.decoder, metadata, path, lines, tokens, fix)
+
+
+def _require_loadable_transducer(
+    decoder: Decoder,
+    metadata: Mapping[str, str],
+    graph: Path,
+    lines: Sequence[str],
+    tokens: Path,
+    fix: str,
+) -> None:
+    # Durations are outputs of the joiner, which it takes for labels too many.
+    url = metadata.get("url", "")
+    if (decoder is Decoder.TDT) != ("tdt" in url):
+        raise InputError(
+            f"{graph}: its metadata has url {url!r}, and the model is a {decoder.value}: "
+            f"sherpa-onnx knows a TDT by 'tdt' in it alone, and {fix}"
+        )
+    size = metadata["vocab_size"]
+    if size != str(len(lines) - 1) or lines[-1] != f"{BLANK} {size}":
+        raise InputError(
+            f"{tokens}: has {len(lines)} lines and ends with {lines[-1]!r}; by vocab_size {size!r} "
+            f"it has one more, and ends with {BLANK!r} and that number: {fix}"
+        )

@@ -31,14 +31,21 @@ class GraphDecoder(Protocol):
         """Return the text of one recording's features, (bins, frames)."""
 
 
-def load(exported: NemoExport, decoder: Decoder) -> GraphDecoder:
-    """Load NeMo's export."""
+def load(exported: NemoExport, decoder: Decoder, most_symbols: int | None = None) -> GraphDecoder:
+    """Load NeMo's export.
+
+    Args:
+        exported: the graphs.
+        decoder: of the model.
+        most_symbols: labels a frame at most, instead of the model's own limit.
+    """
     if decoder is Decoder.CTC:
         return _Ctc(exported, _session(exported.folder / "model.onnx"))
     return _Transducer(
         exported,
         _session(exported.folder / "encoder-model.onnx"),
         _session(exported.folder / "decoder_joint-model.onnx"),
+        most_symbols or exported.facts.get("max_symbols") or _USUAL_SYMBOLS,
     )
 
 
@@ -78,11 +85,11 @@ class _Transducer:
     exported: NemoExport
     encoder: Any
     decoder_joint: Any
+    most_symbols: int
 
     def decode(self, features: Features) -> str:
         output, lengths = self.encoder.run(["outputs", "encoded_lengths"], _inputs(features))
         facts, blank = self.exported.facts, len(self.exported.labels)
-        most = facts.get("max_symbols") or _USUAL_SYMBOLS
         durations = facts.get("durations") or ()
         shape = (facts["prediction_layers"], 1, facts["prediction_hidden"])
         state = [np.zeros(shape, np.float32), np.zeros(shape, np.float32)]
@@ -96,7 +103,7 @@ class _Transducer:
                 written.append(label)
                 state = following
                 here += 1
-            if skip == 0 and (label == blank or here >= most):
+            if skip == 0 and (label == blank or here >= self.most_symbols):
                 skip = 1
             if skip:
                 frame, here = frame + skip, 0

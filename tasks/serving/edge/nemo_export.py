@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Features = npt.NDArray[np.float32]
 
 PROGRAM = "export_onnx.py"
-_FACTS_NAME, _FEATURES_NAME = "export.json", "features.npz"
+_FACTS_NAME, _FEATURES_NAME = "export.json", "features{}.npz"
 _LOG_TAIL_LINES = 8
 
 
@@ -59,7 +59,15 @@ class NemoExport:
     @cached_property
     def features(self) -> tuple[Features, ...]:
         """NeMo's features of the recordings that were asked for: (bins, frames) each."""
-        path = self.folder / _FEATURES_NAME
+        return self._read_features("")
+
+    @cached_property
+    def substituted(self) -> Mapping[str, tuple[Features, ...]]:
+        """The same features with another setting each, by the names that were asked for."""
+        return {name: self._read_features(f"-{name}") for name in self.facts.get("substitutes", ())}
+
+    def _read_features(self, which: str) -> tuple[Features, ...]:
+        path = self.folder / _FEATURES_NAME.format(which)
         if not path.is_file():
             return ()
         with np.load(path) as arrays:
@@ -72,6 +80,7 @@ def export(
     *,
     parts: bool = False,
     recordings: Sequence[Path] = (),
+    substitutes: Mapping[str, Mapping[str, float]] | None = None,
     runtime: Runtime | None = None,
 ) -> NemoExport:
     """Export a model.
@@ -81,6 +90,7 @@ def export(
         work: the folder for graphs and log.
         parts: whether a transducer's encoder, decoder and joint are written one by one too.
         recordings: whose features NeMo computes in the same process.
+        substitutes: other settings of the features, by name: these are computed too.
         runtime: where NeMo runs; by default on this machine.
 
     Raises:
@@ -94,6 +104,7 @@ def export(
         "out": mapped(work),
         "parts": parts,
         "features": [mapped(one) for one in recordings],
+        "substitutes": {name: dict(changed) for name, changed in (substitutes or {}).items()},
     }
     job = Job("export", PROGRAM, request, work, (model, *recordings), {"run": "export"})
     outcome = runtime.execute(job, lambda _: None, lambda: None)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from tasks.serving.edge.bundle import EdgeBundle
+    from tasks.serving.edge.bundle import EdgeBundle, Framing
 
     Samples = npt.NDArray[np.float32]
 
@@ -31,6 +31,10 @@ PACKAGES = {
 SHERPA_HIGH_FREQ = 0.0
 """Upper edge of the mel bands: half the rate, as NeMo's. Of transducers sherpa-onnx takes 400 Hz
 less by default."""
+_RATE = 16000
+"""Hz of the silences of a framing."""
+_HOP = 160
+"""Samples from frame to frame at that rate."""
 
 
 class EdgeRecognizer(Protocol):
@@ -64,29 +68,25 @@ def engine_version(engine: EdgeEngine) -> str:
         ) from error
 
 
-def load(
-    bundle: EdgeBundle, *, threads: int = 1, lead_silence: int | None = None
-) -> EdgeRecognizer:
+def load(bundle: EdgeBundle, *, threads: int = 1) -> EdgeRecognizer:
     """Load a bundle in its engine.
 
     Args:
         bundle: for onnx-asr or sherpa-onnx.
         threads: of one operation.
-        lead_silence: samples of silence before each recording, instead of the bundle's.
 
     Raises:
         InputError: the engine is not installed, or the bundle is for none.
     """
     engine_version(bundle.engine)
-    lead = bundle.lead_silence if lead_silence is None else lead_silence
     if bundle.engine is EdgeEngine.ONNX_ASR:
-        return _OnnxAsr(_load_onnx_asr(bundle, threads), lead)
+        return _OnnxAsr(_load_onnx_asr(bundle, threads), bundle.framing)
     if bundle.engine is EdgeEngine.SHERPA_ONNX:
         # The ward server's image has no onnx, which reads the metadata.
         from tasks.serving.edge import engine_files  # noqa: PLC0415
 
         engine_files.require_loadable(bundle)
-        return _SherpaOnnx(_load_sherpa(bundle, threads), lead)
+        return _SherpaOnnx(_load_sherpa(bundle, threads), bundle.framing)
     raise InputError(
         f"{bundle.folder}: is for programs of your own (engine {bundle.engine.value}); no engine "
         "here loads it. Fix: `asr-flywheel handoff CYCLE --format onnx-asr`."
@@ -103,25 +103,34 @@ def read_samples(path: Path) -> tuple[Samples, int]:
     return samples.mean(axis=1, dtype=np.float32), int(rate)
 
 
-def with_silence(samples: Samples, lead: int) -> Samples:
-    """Return a recording with silence before it."""
-    if not lead:
+def framed(samples: Samples, framing: Framing, rate: int) -> Samples:
+    """Return a recording with the silence around it that its engine needs.
+
+    Args:
+        samples: of the recording.
+        framing: of the bundle.
+        rate: in Hz.
+    """
+    lead, trail = (silence * rate // _RATE for silence in (framing.lead, framing.trail))
+    if framing.snipped:
+        # Without one whole frame sherpa-onnx has no features, and its graphs fail.
+        trail += max(0, _HOP * rate // _RATE - len(samples))
+    if not lead and not trail:
         return samples
-    return np.concatenate([np.zeros(lead, np.float32), samples])
+    return np.pad(samples, (lead, trail))
 
 
 @dataclass(frozen=True, slots=True)
 class _OnnxAsr:
     model: Any
-    lead: int
+    framing: Framing
 
     def recognise(self, samples: Samples, rate: int) -> str:
-        lead = self.lead * rate // 16000
-        return str(self.model.recognize(with_silence(samples, lead), sample_rate=rate))
+        whole = framed(samples, self.framing, rate)
+        return str(self.model.recognize(whole, sample_rate=rate))
 
     def recognise_together(self, several: Sequence[Samples], rate: int) -> list[str]:
-        lead = self.lead * rate // 16000
-        batch = [with_silence(samples, lead) for samples in several]
+        batch = [framed(samples, self.framing, rate) for samples in several]
         return [str(text) for text in self.model.recognize(batch, sample_rate=rate)]
 
 
@@ -154,7 +163,7 @@ def _load_onnx_asr(bundle: EdgeBundle, threads: int) -> Any:  # noqa: ANN401 - o
 @dataclass(frozen=True, slots=True)
 class _SherpaOnnx:
     recognizer: Any
-    lead: int
+    framing: Framing
 
     def recognise(self, samples: Samples, rate: int) -> str:
         return self.recognise_together([samples], rate)[0]
@@ -162,7 +171,7 @@ class _SherpaOnnx:
     def recognise_together(self, several: Sequence[Samples], rate: int) -> list[str]:
         streams = [self.recognizer.create_stream() for _ in several]
         for stream, samples in zip(streams, several, strict=True):
-            stream.accept_waveform(rate, with_silence(samples, self.lead * rate // 16000))
+            stream.accept_waveform(rate, framed(samples, self.framing, rate))
         self.recognizer.decode_streams(streams)
         return [str(stream.result.text) for stream in streams]
 
@@ -196,6 +205,7 @@ def _load_sherpa(bundle: EdgeBundle, threads: int) -> Any:  # noqa: ANN401 - she
         feature_dim=int(bundle.features["nfilt"]),
         high_freq=float(bundle.record.get("high_freq", SHERPA_HIGH_FREQ)),
         dither=float(bundle.record.get("dither", 0.0)),
+        snip_edges=bundle.framing.snipped,
     )
     config = sherpa_onnx.OfflineRecognizerConfig(feat_config=features, model_config=model)
     # The package's own methods, one for each kind of model, take no edge of the mel bands.

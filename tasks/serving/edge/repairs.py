@@ -17,20 +17,22 @@ import onnx
 
 from tasks.common import atomic_files
 from tasks.serving.attribution import Cause, CauseName
-from tasks.serving.edge import engine_files, graph_decoder, recognizers
+from tasks.serving.edge import engine_files, graph_decoder, recognizers, substitutes
 from tasks.serving.edge.bundle import BUNDLE_NAME, EdgeEngine, EdgePrecision, graph_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from tasks.serving.edge.bundle import EdgeBundle
+    from tasks.serving.edge.bundle import EdgeBundle, Framing
     from tasks.serving.edge.nemo_export import NemoExport
     from tasks.serving.edge.recognizers import Samples
     from tasks.serving.parity import ParityRow
 
 NO_REPAIR = "no repair"
 """How a result begins that rests on what was seen, not on a text that came back."""
+SUBSTITUTED = "substituted"
+"""How a result begins that rests on the engine's text made by NeMo's graphs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +98,35 @@ def repair(
     read = [recognizers.read_samples(path) for path in recordings]
     results = []
 
-    def settle(cause: CauseName, says: str, texts: Mapping[int, str], expected: str) -> None:
-        wanted = {n: rows[n].served if expected == "served" else rows[n].offline.hyp for n in left}
-        done = [n for n in left if (texts[n] == wanted[n]) == (expected == "offline")]
+    def settle(cause: CauseName, says: str, done: Sequence[int]) -> None:
         results.append(
             RepairResult(cause, says, tuple(rows[n] for n in left), tuple(rows[n] for n in done))
         )
         report(f"{says}: {len(done)} of {len(left)} rows")
         left[:] = [n for n in left if n not in done]
 
-    again = _decode(bundle, read, left)
-    settle(CauseName.UNSTEADY, "decoded twice without a change", again, "served")
+    def restored(texts: Mapping[int, str]) -> list[int]:
+        return [n for n in left if texts[n] == rows[n].offline.hyp]
+
+    served = _decode(bundle, read, left)
+    changed = [n for n in left if served[n] != rows[n].served]
+    settle(CauseName.UNSTEADY, "decoded twice without a change", changed)
     for step in _repairs(bundle, exported, work):
         if not left:
             break
-        texts = _decode(step.setup, read, left)
-        settle(step.cause, step.says, texts, "offline")
+        served = _decode(step.setup, read, left)
+        settle(step.cause, step.says, restored(served))
     if left:
         decoder = graph_decoder.load(exported, bundle.decoder)
         texts = {n: decoder.decode(exported.features[n]) for n in left}
-        says = "NeMo's features into the exported graph"
-        settle(CauseName.FEATURES, says, texts, "offline")
+        by_features = restored(texts)
+        for one in substitutes.of_engine(bundle.engine, bundle.decoder):
+            features = exported.substituted[one.name] if one.features else exported.features
+            decoder = graph_decoder.load(exported, bundle.decoder, one.most_symbols)
+            same = [n for n in by_features if decoder.decode(features[n]) == served[n]]
+            settle(one.cause, f"{SUBSTITUTED}: {one.says}", same)
+            by_features = [n for n in by_features if n in left]
+        settle(CauseName.FEATURES, "NeMo's features into the exported graph", by_features)
     if left:
         results.append(
             RepairResult(
@@ -198,10 +208,7 @@ def _metadata(
     entries = engine_files.read_metadata(graph)
     for cause, keys in (
         (CauseName.NORMALISATION, ("normalize_type",)),
-        (
-            CauseName.METADATA,
-            tuple(key for key in engine_files.SHERPA_KEYS if key != "normalize_type"),
-        ),
+        (CauseName.METADATA, tuple(key for key in right if key != "normalize_type")),
     ):
         if wrong := _differences(entries, right, keys):
             entries = {**entries, **{key: right[key] for key in keys if key in right}}
@@ -247,14 +254,24 @@ def _phase(
     setup: EdgeBundle,
     exported: NemoExport,  # noqa: ARG001 - one form for all
 ) -> Iterator[tuple[CauseName, str, EdgeBundle]]:
-    right = engine_files.lead_silence(setup.engine)
-    if setup.lead_silence == right:
+    right, has = engine_files.framing(setup.engine), setup.framing
+    if has == right:
         return
+    late = _first_middle(has) - _first_middle(right)
+    frames = "only whole frames" if right.snipped else "mirrored ends"
+    was = f"the first frame was {abs(late) / setup.sample_rate * 1000:g} ms off"
     says = (
-        f"{right} samples of silence before each recording instead of {setup.lead_silence} "
-        f"({abs(right - setup.lead_silence) / setup.sample_rate * 1000:g} ms)"
+        f"{right.lead} samples of silence before each recording and {right.trail} after it, with "
+        f"{frames} ({was if late else 'the first frame was right, the ends were not'})"
     )
-    yield CauseName.FRAME_PHASE, says, replace(setup, lead_silence=right)
+    cause = CauseName.FRAME_PHASE if late else CauseName.END_FRAMES
+    yield cause, says, replace(setup, framing=right)
+
+
+def _first_middle(framing: Framing) -> int:
+    """Return where in the recording sherpa-onnx's first frame has its middle, in samples."""
+    half_window, half_hop = 200, 80
+    return (half_window if framing.snipped else half_hop) - framing.lead
 
 
 def attribute(results: Sequence[RepairResult], compared: int) -> tuple[Cause, ...]:
@@ -283,6 +300,11 @@ def _evidence(result: RepairResult, compared: int) -> str:
     rows = f"{len(result.repaired)} of {len(result.tried)} rows whose text differed"
     if result.cause is CauseName.UNSTEADY:
         return f"{result.says}: {rows} got another text"
+    if result.says.startswith(SUBSTITUTED):
+        return (
+            f"{result.says}: the exported graph writes the engine's text of {rows} with it, and "
+            "the offline text without it"
+        )
     if result.says.startswith(NO_REPAIR):
         return f"{result.says}: {len(result.repaired)} of {compared} rows"
     return f"{result.says}: {rows} have the offline text with it"

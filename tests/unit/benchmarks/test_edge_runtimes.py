@@ -31,6 +31,6 @@ def test_the_better_turn_counts() -> None:
 
 def test_batches_hold_recordings_of_like_length() -> None:
     """The longest come first."""
-    groups = edge_runtimes._by_length([float(n) for n in range(40)])
+    groups = edge_runtimes._by_length([float(n) for n in range(40)], 16)
     assert [len(group) for group in groups] == [16, 16, 8]
     assert groups[0][0] == 39

@@ -10,7 +10,7 @@ import pytest
 from tasks.common.errors import InputError
 from tasks.models.nemo_archive import Decoder
 from tasks.serving.edge import bundle
-from tasks.serving.edge.bundle import EdgeEngine, EdgePrecision
+from tasks.serving.edge.bundle import EdgeEngine, EdgePrecision, Framing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +55,16 @@ def test_what_was_written_is_opened(tmp_path: Path, engine: EdgeEngine, decoder:
     assert opened.model_type == f"nemo-conformer-{decoder}"
     assert opened.quantization is None
     assert opened.bytes == sum(map(len, opened.files))
+
+
+def test_a_bundle_of_an_earlier_version_has_silence_in_front_only(tmp_path: Path) -> None:
+    """Its record says nothing of the end; a new one's framing comes back."""
+    folder = write(tmp_path / "b")
+    change(folder, lead_silence=80)
+    assert bundle.open_bundle(folder).framing == Framing(80, 0, snipped=False)
+    new = Framing(200, 40, snipped=True)
+    change(folder, **new.as_dict())
+    assert bundle.open_bundle(folder).framing == new
 
 
 @pytest.mark.parametrize("precision", [EdgePrecision.INT8, EdgePrecision.INT8_STATIC])

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from onnx import helper
 
 from tasks.common.errors import InputError
 from tasks.models.nemo_archive import Decoder
-from tasks.serving.edge import engine_files
-from tasks.serving.edge.bundle import EdgeEngine
+from tasks.serving.edge import bundle, engine_files
+from tasks.serving.edge.bundle import EdgeBundle, EdgeEngine, EdgePrecision, Framing
 from tasks.serving.edge.nemo_export import NemoExport
 
 SETTINGS: dict[str, Any] = {
@@ -109,3 +110,55 @@ def test_a_limit_that_sherpa_does_not_heed_is_told() -> None:
     assert "5 labels a frame" in told
     assert not engine_files.unheeded_settings(EdgeEngine.SHERPA_ONNX, exported(), Decoder.RNNT)
     assert not engine_files.unheeded_settings(EdgeEngine.ONNX_ASR, exported(), Decoder.TDT)
+
+
+def loadable(folder: Path, decoder: Decoder, tokens: str, **metadata: str) -> EdgeBundle:
+    """A bundle for sherpa-onnx whose graphs hold nothing but metadata."""
+    folder.mkdir()
+    facts = engine_files.sherpa_metadata(exported(), decoder) | metadata
+    name = bundle.graph_names(EdgeEngine.SHERPA_ONNX, decoder, EdgePrecision.FP32)[0]
+    graph = helper.make_graph([], "nothing", [], [])
+    engine_files.write_graph(helper.make_model(graph), folder / name, facts)
+    (folder / "tokens.txt").write_text(tokens, encoding="utf-8")
+    return EdgeBundle(
+        folder,
+        EdgeEngine.SHERPA_ONNX,
+        decoder,
+        EdgePrecision.FP32,
+        sample_rate=16000,
+        model_name="clinic",
+        source_sha256="0" * 64,
+        framing=Framing(),
+        features={},
+        files={},
+        record={},
+    )
+
+
+TOKENS = "<unk> 0\n▁a 1\nb 2\n<blk> 3\n"
+
+
+@pytest.mark.parametrize("decoder", [Decoder.CTC, Decoder.RNNT, Decoder.TDT])
+def test_what_handoff_writes_is_loadable(decoder: Decoder, tmp_path: Path) -> None:
+    """Labels, blank and metadata agree."""
+    engine_files.require_loadable(loadable(tmp_path / "b", decoder, TOKENS))
+
+
+@pytest.mark.parametrize(
+    ("decoder", "tokens", "metadata", "says"),
+    [
+        (Decoder.TDT, TOKENS, {"url": ""}, r"encoder\.onnx: .* url '', and the model is a tdt"),
+        (Decoder.RNNT, TOKENS, {"url": "my-tdt"}, r"url 'my-tdt', and the model is a rnnt"),
+        (Decoder.TDT, TOKENS.replace("b 2\n", ""), {}, r"tokens\.txt: has 3 lines"),
+        (Decoder.RNNT, "<blk> 0\n<unk> 1\n▁a 2\nb 3\n", {}, r"ends with 'b 3'"),
+        (Decoder.CTC, "<unk> 0\n▁a 1\n", {}, "lists no <blk>"),
+        (Decoder.CTC, TOKENS, {"normalize_type": "all"}, "has normalize_type 'all'"),
+    ],
+)
+def test_what_would_end_the_process_is_refused(
+    decoder: Decoder, tokens: str, metadata: dict[str, str], says: str, tmp_path: Path
+) -> None:
+    """sherpa-onnx checks these by ``exit``: it would take the command down without a word."""
+    planted = loadable(tmp_path / "b", decoder, tokens, **metadata)
+    with pytest.raises(InputError, match=rf"{says}.*would end the program. Fix:"):
+        engine_files.require_loadable(planted)
