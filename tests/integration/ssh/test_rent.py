@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import sys
+import sysconfig
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,7 @@ from tasks.records import cost_ledger
 from tasks.runtimes.base import ENTRYPOINTS_VARIABLE
 from tests.support import (
     loopback_ssh,
+    offline_bundles,
     prefect_site,
     remote_flows,
     rental_process,
@@ -390,15 +393,44 @@ def test_every_failure_gives_the_host_back(
 
 
 def test_a_brev_host_from_creation_to_deletion(
-    host: Loopback, fresh_cycle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: Loopback,
+    fresh_cycle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Brev's stand-in creates; the host behind it is real, and its results come back."""
+    """Brev's stand-in creates; the host behind it is real, and its results come back.
+
+    An offline bundle brings the environment. The connection breaks while it is installed.
+    """
     brev = Brev(tmp_path / "brev", monkeypatch)
     brev.goes(ssh=host.as_brev_writes)
-    own = {**parameters(fresh_cycle, host, "finisher", reach_s=60), "host": {}}
+    bundle = offline_bundles.write_project_bundle(tmp_path, sysconfig.get_path("purelib"))
+    more = {"reach_s": 60, "patience_s": 10, "bundle": [bundle], "upload_mbit": 100}
+    own = {**parameters(fresh_cycle, host, "finisher", **more), "host": {}}
+    # The tests' runs are the tests'; the project is the bundle's.
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone" / "tests").symlink_to(PROJECT / "tests")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "alone"))
     config = brev.config(fresh_cycle, **own)
-    ended = rent(config, plan(config))
+    planned = plan(config)
+    assert planned.bundle is not None
+    assert any("included above" in line for line in planned.lines())
+    place = Path(pwd.getpwuid(os.getuid()).pw_dir) / "asr-flywheel"
+
+    def cut() -> None:
+        prefect_site.wait_for(lambda: any(place.glob("*/environment/releases/*/venv")), 240)
+        host.drop()
+
+    cutter = threading.Thread(target=cut)
+    cutter.start()
+    ended = rent(config, planned)
+    cutter.join()
     record = atomic_files.read_json(fresh_cycle.parent / "cycle2" / "run.json")
+    assert record["rented"]["bundle"] == planned.bundle.content.bundle
+    assert record["environment"].endswith("/environment/current/venv")
+    assert "bundle: part 2 of" in (said := capfd.readouterr().out)
+    assert "without an index" in said
     # What its deletion does to a real instance.
     Connection(SshSettings.model_validate(host.ssh)).check(
         remote_scripts.end("asr-flywheel", record["rented"]["lease"])
