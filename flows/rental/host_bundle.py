@@ -90,7 +90,7 @@ def plan_bundle(config: RentConfig, provider: SshHostSettings | BrevSettings) ->
     # What a user's own host has, only the host knows.
     machine = gpu_prices.MACHINE if isinstance(provider, BrevSettings) else None
     content = sendable_bundle.check_for_host(
-        config.bundle, PROJECT, machine=machine, trains=not contained
+        config.bundle, PROJECT, machine=machine, trains=not contained, gpu=config.gpu_required
     )
     minutes = None
     if config.upload_mbit is not None:
@@ -157,7 +157,7 @@ def choose_interpreter(host: str, found: HostPlatform, bundle: BundlePlan) -> st
             return path
     versions = ", ".join(f"{path} is {version}" for path, version in found.pythons)
     raise HostError(
-        f"{host}: has no Python {about.python}, which the bundle is for "
+        f"{host}: has no Python {about.python} with its module venv, which the bundle is for "
         f"({versions or 'no Python was found'}). Fix: install it there, name it with --python, or "
         "make the bundle with --python of the host's version."
     )

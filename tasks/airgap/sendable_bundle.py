@@ -111,7 +111,7 @@ def find_parts(named: Sequence[Path]) -> list[Path]:
 
 
 def check_for_host(
-    named: Sequence[Path], code: Path, *, machine: str | None, trains: bool
+    named: Sequence[Path], code: Path, *, machine: str | None, trains: bool, gpu: bool
 ) -> SendableBundle:
     """Check everything about a bundle that can be known before its host is.
 
@@ -120,6 +120,7 @@ def check_for_host(
         code: the folder of this project's packages here.
         machine: the host's processor; None if nobody knows it yet.
         trains: whether the host trains in the bundle's environment, and not in an image.
+        gpu: whether it must train on a GPU.
 
     Raises:
         InputError: says what does not fit, with a fix.
@@ -139,6 +140,13 @@ def check_for_host(
         raise InputError(
             f"{folders[0]}: the bundle has no NeMo, and the run trains in its environment. Fix: "
             f"{_MAKE} --extra nemo, or train in an image with --runtime container."
+        )
+    torch = next((wheel.name for wheel in wheels if wheel.name.startswith("torch-")), "")
+    if trains and gpu and "+cpu-" in torch:
+        # Its maker's index had no other; a GPU would be paid for and not be used.
+        raise InputError(
+            f"{folders[0]}: {torch} cannot use a GPU. Fix: {_MAKE} where pip's index has PyTorch "
+            "with CUDA (PyPI has), or --no-gpu-required to train on the processor."
         )
     here = _own_version(code)
     if about.project != here:

@@ -26,16 +26,18 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 def write_wheel(
     folder: Path, name: str, requires: Sequence[str] = (), padding: int = 0, licence: str = "MIT"
 ) -> Path:
-    """Write a wheel of one module, with a program of its name."""
-    info = f"{name}-1.0.dist-info"
+    """Write a wheel of one module, with a program of its name; "one-2.0" is a version too."""
+    name, _, version = name.partition("-")
+    version = version or "1.0"
+    info = f"{name}-{version}.dist-info"
     files = {
         f"{name}.py": f"VALUE = {name!r}\ndef main():\n    print(VALUE)\n" + "#" * padding + "\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         f"License-Expression: {licence}\n" + "".join(f"Requires-Dist: {one}\n" for one in requires),
         f"{info}/entry_points.txt": f"[console_scripts]\n{name}-program = {name}:main\n",
     }
     return _pack(
-        folder / f"{name}-1.0-py3-none-any.whl",
+        folder / f"{name}-{version}-py3-none-any.whl",
         {path: text.encode() for path, text in files.items()},
     )
 
@@ -78,10 +80,13 @@ def _pack(wheel: Path, files: dict[str, bytes]) -> Path:
     return wheel
 
 
-def write_project_bundle(folder: Path, more: str) -> Path:
-    """Write a bundle of the project as it is here, for this Python; the folder of its parts.
+def write_project_bundle(folder: Path, more: str, python: str = "") -> Path:
+    """Write a bundle of the project as it is here; the folder of its parts.
 
-    What the project requires is in another folder, ``more``, that its environment imports from.
+    Args:
+        folder: is made.
+        more: a folder with what the project requires, that the environment imports from.
+        python: that it is said to be for; "" for this one.
     """
     import ensurepip  # noqa: PLC0415 - some Pythons come without it
     import sys  # noqa: PLC0415 - for this function alone
@@ -94,7 +99,8 @@ def write_project_bundle(folder: Path, more: str) -> Path:
     version = str(wheel_resolution.check_source(code)["version"])
     write_project_wheel(files, code, version, more)
     write_wheel(files, "nemo_toolkit")
-    plain = about(BundleLayout.WHOLE, f"{sys.version_info.major}.{sys.version_info.minor}")
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    plain = about(BundleLayout.WHOLE, python or here)
     write_parts(
         describe_all(files),
         files,

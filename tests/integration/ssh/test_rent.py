@@ -24,6 +24,7 @@ from flows.rental.plan import plan
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import FlywheelError
 from tasks.gpu_hosts import remote_scripts
+from tasks.gpu_hosts.providers import NothingCreatedError
 from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings
 from tasks.records import cost_ledger
 from tasks.runtimes.base import ENTRYPOINTS_VARIABLE
@@ -392,6 +393,19 @@ def test_every_failure_gives_the_host_back(
     assert not (fresh_cycle.parent / "cycle2").exists()
 
 
+def test_a_host_without_the_bundles_python_is_left_alone(
+    host: Loopback, fresh_cycle: Path, tmp_path: Path
+) -> None:
+    """It is asked before anything is begun there: nothing is sent, and no record stays."""
+    bundle = offline_bundles.write_project_bundle(tmp_path / "made", "", python="3.12")
+    more = {"bundle": [bundle / "part-1", *bundle.glob("part-[2-9]")]}
+    config = RentConfig.model_validate(parameters(fresh_cycle, host, "finisher", **more))
+    with pytest.raises(NothingCreatedError, match=r"has no Python 3\.12 .* is 3\.1[01]"):
+        rent(config, plan(config))
+    nothing_left(host, fresh_cycle)
+    assert outcomes(fresh_cycle) == ["not-created"]
+
+
 def test_a_brev_host_from_creation_to_deletion(
     host: Loopback,
     fresh_cycle: Path,
@@ -408,7 +422,7 @@ def test_a_brev_host_from_creation_to_deletion(
     bundle = offline_bundles.write_project_bundle(tmp_path, sysconfig.get_path("purelib"))
     more = {"reach_s": 60, "patience_s": 10, "bundle": [bundle], "upload_mbit": 100}
     own = {**parameters(fresh_cycle, host, "finisher", **more), "host": {}}
-    # The tests' runs are the tests'; the project is the bundle's.
+    # The tests' runs are of the checkout; the project is the bundle's.
     (tmp_path / "alone").mkdir()
     (tmp_path / "alone" / "tests").symlink_to(PROJECT / "tests")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "alone"))

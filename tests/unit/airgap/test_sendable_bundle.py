@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tasks.airgap.sendable_bundle import SendableBundle
 
 MACHINE = "x86_64"
+CPU_TORCH = "torch-2.13.0+cpu"
 
 
 @pytest.fixture
@@ -57,10 +58,15 @@ def make(
 
 
 def check(
-    named: list[Path], code: Path, *, machine: str | None = MACHINE, trains: bool = True
+    named: list[Path],
+    code: Path,
+    *,
+    machine: str | None = MACHINE,
+    trains: bool = True,
+    gpu: bool = True,
 ) -> SendableBundle:
     """Check it for a host that trains in it."""
-    return sendable_bundle.check_for_host(named, code, machine=machine, trains=trains)
+    return sendable_bundle.check_for_host(named, code, machine=machine, trains=trains, gpu=gpu)
 
 
 def test_a_bundle_is_named_by_its_parts_or_by_the_folder_above_them(
@@ -98,6 +104,10 @@ def test_a_changed_file_is_told(tmp_path: Path, code: Path) -> None:
         ({"machine": "aarch64"}, {}, r"is for aarch64, and the host is x86_64.*--machine x86_64"),
         ({"project": "0.1.0"}, {}, r"has version 0\.1\.0 .* runs 0\.2\.0"),
         ({"wheels": ("one",)}, {}, r"has no NeMo.*--extra nemo"),
+        ({"wheels": (CPU_TORCH,)}, {}, r"has no NeMo"),
+        ({"wheels": ("nemo_toolkit", CPU_TORCH)}, {}, r"torch-2\.13\.0\+cpu.* cannot use a GPU"),
+        ({"wheels": ("nemo_toolkit", CPU_TORCH)}, {"gpu": False}, ""),
+        ({"wheels": (CPU_TORCH,)}, {"trains": False}, ""),
         ({"layout": BundleLayout.BESIDE}, {}, "leaves packages to the host.*without --have"),
         ({"project": ""}, {}, "this project is not in the bundle"),
         ({"wheels": ("one",)}, {"trains": False}, ""),

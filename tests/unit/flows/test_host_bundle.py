@@ -103,9 +103,9 @@ def test_only_the_host_knows_the_processor_of_ones_own_host(
     """What Brev rents out is x86-64; a run in an image trains in no bundle."""
     del content
     planned(run={"runtime": "local"})
-    assert asked == {"machine": "x86_64", "trains": True}
-    planned(OWN, {"runtime": "container"})
-    assert asked == {"machine": None, "trains": False}
+    assert asked == {"machine": "x86_64", "trains": True, "gpu": True}
+    planned(OWN, {"runtime": "container"}, gpu_required=False)
+    assert asked == {"machine": None, "trains": False, "gpu": False}
 
 
 def test_the_interpreter_is_the_one_that_the_wheels_are_for(content: SendableBundle) -> None:
@@ -123,7 +123,7 @@ def test_the_interpreter_is_the_one_that_the_wheels_are_for(content: SendableBun
     [
         ({"machine": "riscv64"}, "is riscv64, and the bundle is for .* --machine riscv64"),
         ({"glibc": "2.27"}, r"has glibc 2\.27, and the bundle's wheels need 2\.28.*--glibc 2\.27"),
-        ({"pythons": (("/a", "3.10"),)}, r"has no Python 3\.12.*/a is 3\.10.*Fix: "),
+        ({"pythons": (("/a", "3.10"),)}, r"has no Python 3\.12 .*/a is 3\.10.*Fix: "),
         ({"pythons": ()}, r"no Python was found"),
     ],
 )
