@@ -78,15 +78,15 @@ class RentConfig(BaseModel):
     bundle: tuple[Path, ...] = Field(
         (),
         title="Offline bundle",
-        description="Its folders part-1, part-2, … here, or the folder above them: it is checked "
-        "before the host costs anything, sent there, and installed without an index.",
+        description="Folders part-1, part-2, … of an offline bundle here, or the folder above "
+        "them: checked before the host costs anything, sent there, installed without an index.",
     )
     upload_mbit: float | None = Field(
         None,
         gt=0,
         title="Upload (Mbit/s)",
-        description="Of your line to the host: the costs then include the time that an offline "
-        "bundle takes to be sent.",
+        description="Speed of your line to the host: the costs then include the time that an "
+        "offline bundle takes to be sent.",
     )
     deployment: str = Field(
         "finetune-cycle/finetune-cycle",
