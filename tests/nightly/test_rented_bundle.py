@@ -36,7 +36,7 @@ def test_a_cycle_is_trained_in_the_bundles_environment(
     monkeypatch.delenv("PYTHONPATH", raising=False)
     cycle = made_cycle
     folder.mkdir()
-    with loopback_ssh.running(folder) as host, prefect_site.running(tmp_path / "site", {}) as site:
+    with loopback_ssh.running(folder) as host, prefect_site.running(tmp_path) as site:
         config = RentConfig.model_validate(
             {
                 "run": {**prefect_site.quick(cycle), "variants": 1, "interpolate": "off"},
