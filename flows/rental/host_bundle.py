@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from tasks.models import catalog
 if TYPE_CHECKING:
     from flows.rental.config import RentConfig
     from tasks.airgap.sendable_bundle import SendableBundle
+    from tasks.gpu_hosts.gpu_prices import CostShape
     from tasks.gpu_hosts.remote_scripts import HostPlatform
     from tasks.gpu_hosts.ssh import Connection
 
@@ -108,6 +109,18 @@ def plan_bundle(config: RentConfig, provider: SshHostSettings | BrevSettings) ->
     if base is not None and not content.has_base(base.name):
         fetched.append(f"base {base.name}, unless the host has it")
     return BundlePlan(content, minutes, tuple(fetched))
+
+
+def add_sending(cost: CostShape, bundle: BundlePlan, limit_minutes: int) -> CostShape:
+    """Return the costs of a run with the time that its bundle takes to be sent."""
+    minutes = cost.minutes + (bundle.send_minutes or 0.0)
+    warnings = cost.warnings
+    if minutes > limit_minutes:
+        warnings += (
+            f"the host ends itself after {limit_minutes} minutes, before that; take a larger "
+            "--limit-minutes",
+        )
+    return replace(cost, minutes=minutes, warnings=warnings)
 
 
 def find_interpreter(connection: Connection, bundle: BundlePlan, named: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -110,7 +110,7 @@ def plan(config: RentConfig) -> RentalPlan:
         cost = gpu_prices.cost_shape(kind, work, config.disk_gb, config.usd_per_hour)
     bundle = host_bundle.plan_bundle(config, provider) if verdict.passed else None
     if bundle is not None:
-        cost = replace(cost, minutes=cost.minutes + (bundle.send_minutes or 0.0))
+        cost = host_bundle.add_sending(cost, bundle, config.limit_minutes)
     return RentalPlan(cycle, verdict, provider, cost, cargo, bundle)
 
 

@@ -16,7 +16,7 @@ from tasks.airgap.bundle_manifest import BundleLayout
 from tasks.airgap.bundle_parts import verify_parts
 from tasks.airgap.sendable_bundle import SendableBundle
 from tasks.common.errors import InputError
-from tasks.gpu_hosts import remote_scripts
+from tasks.gpu_hosts import gpu_prices, remote_scripts
 from tasks.gpu_hosts.providers import BrevSettings, SshHostSettings
 from tasks.gpu_hosts.remote_scripts import HostPlatform
 from tasks.gpu_hosts.ssh import HostError, SshSettings
@@ -83,6 +83,19 @@ def test_a_bundle_that_outlasts_the_host_is_refused(content: SendableBundle) -> 
     del content
     with pytest.raises(InputError, match=r"about 17 minutes .* ends itself after 15\. Fix: "):
         planned(upload_mbit=0.01, limit_minutes=15)
+
+
+def test_a_run_that_the_host_would_not_outlive_is_warned_of(content: SendableBundle) -> None:
+    """Sending and run together; the host costs from its creation on."""
+    work = gpu_prices.work([3.0] * 100, 0.2, 3, 4, gpu_prices.REFERENCE_PARAMETERS)
+    cost = gpu_prices.cost_shape(gpu_prices.sku("l40s"), work, 200)
+    bundle = BundlePlan(content, 30.0, ())
+    longer = host_bundle.add_sending(cost, bundle, 240)
+    assert longer.usd_run == pytest.approx(cost.usd_run + 0.5 * cost.usd_per_hour)
+    assert longer.warnings == cost.warnings
+    warned = host_bundle.add_sending(cost, bundle, 40)
+    assert "ends itself after 40 minutes" in warned.lines()[-1]
+    assert host_bundle.add_sending(cost, BundlePlan(content, None, ()), 240) == cost
 
 
 def test_what_the_host_still_fetches_is_told(content: SendableBundle) -> None:
