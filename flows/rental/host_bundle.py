@@ -116,10 +116,8 @@ def add_sending(cost: CostShape, bundle: BundlePlan, limit_minutes: int) -> Cost
     minutes = cost.minutes + (bundle.send_minutes or 0.0)
     warnings = cost.warnings
     if minutes > limit_minutes:
-        warnings += (
-            f"the host ends itself after {limit_minutes} minutes, before that; take a larger "
-            "--limit-minutes",
-        )
+        late = f"the host ends itself after {limit_minutes} minutes, before the run has ended"
+        warnings += (f"{late}; take a larger --limit-minutes",)
     return replace(cost, minutes=minutes, warnings=warnings)
 
 
