@@ -22,8 +22,10 @@ from asr_flywheel.rehearsal_commands import (
     SkippedError,
 )
 from asr_flywheel.rehearsal_steps import steps_of
+from tasks.airgap import installed_bundle
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
+from tasks.common.installation import find_bundle_root
 from tasks.records import rehearsal
 from tasks.records.rehearsal import Failure, Record, StepResult, StepStatus
 from tasks.runtimes import hardware
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from tasks.runtimes.hardware import Hardware
 
 
+BUNDLE = "offline-bundle"
 JOBS = 5
 _CORES_EACH = 3
 """A step starts programs most of its time, and each start keeps about one core busy."""
@@ -127,8 +130,18 @@ def begin(plan: RehearsalPlan) -> Record:
         runtime="local" if plan.image is None else "container",
         image=rehearsal.public_image(plan.image),
         machine=rehearsal.machine(plan.host),
-        versions=rehearsal.versions(),
+        versions={**rehearsal.versions(), **_bundle()},
     )
+
+
+def _bundle() -> dict[str, str]:
+    """Return the start of the offline bundle's id that this environment is from, if it is."""
+    root = find_bundle_root()
+    try:
+        installed = None if root is None else installed_bundle.read_record(root)
+    except InputError:  # the step doctor says what is wrong with it
+        return {BUNDLE: "unreadable"}
+    return {} if installed is None else {BUNDLE: installed.bundle[:12]}
 
 
 def save(plan: RehearsalPlan, record: Record) -> None:

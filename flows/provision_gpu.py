@@ -25,7 +25,7 @@ from flows.artifacts import artifact_key
 from flows.config_fields import RuntimeName
 from flows.console import print_stage
 from flows.deployment_names import PROJECT
-from flows.rental import host_release, remote_run
+from flows.rental import host_bundle, host_release, remote_run
 from flows.rental.config import RentConfig
 from flows.rental.confirm import confirmed
 from flows.rental.plan import RentalPlan, plan
@@ -33,7 +33,7 @@ from tasks.data.cycle_lock import lock_cycle
 from tasks.gpu_hosts import download, remote_scripts, upload
 from tasks.gpu_hosts import lease as leases
 from tasks.gpu_hosts.lease import Lease
-from tasks.gpu_hosts.providers import BrevSettings, NothingCreatedError
+from tasks.gpu_hosts.providers import BrevSettings, NothingCreatedError, SshHostSettings
 from tasks.gpu_hosts.ssh import HostError
 from tasks.records.audit_log import AuditedAct
 from tasks.records.cost_ledger import RentalOutcome
@@ -144,6 +144,7 @@ class RentalSession:
     lease: Lease
     host: Host
     hostname: str = ""
+    interpreter: str = ""
 
     def run(self) -> DownloadedRun | None:
         """Create, wait, send, run, fetch; None where the gate refused on the host.
@@ -188,6 +189,12 @@ class RentalSession:
         config, cost = self.config, self.planned.cost
         kind = cost.sku
         quote = self.host.quote(kind.gpu, kind.memory_gb, config.disk_gb, cost.usd_per_hour)
+        if isinstance(self.planned.provider, SshHostSettings):
+            # It is there already: what its Python cannot take is told before anything is begun.
+            try:
+                self._require_platform()
+            except HostError as unfit:
+                raise NothingCreatedError(str(unfit)) from unfit
         print_stage("host", f"asking for {self.host.name}: {quote.usd_per_hour:.2f} $ an hour")
         self.lease = replace(
             self.lease,
@@ -219,17 +226,28 @@ class RentalSession:
             print_stage("host", line)
         self.hostname = found.hostname
         container = self.config.run.runtime is RuntimeName.CONTAINER
+        bundle = self.planned.bundle
         remote_scripts.require(
             found,
             gpu=self.config.gpu_required,
             container=container,
-            need_gib=self.config.need_gib,
+            need_gib=self.config.need_gib + (bundle.need_gib if bundle else 0.0),
         )
+        self._require_platform()
+
+    def _require_platform(self) -> None:
+        """Find the interpreter that an offline bundle is installed for."""
+        if (bundle := self.planned.bundle) is not None:
+            named = self.planned.provider.python
+            self.interpreter = host_bundle.find_interpreter(self.host.connection, bundle, named)
 
     def _python(self, root: str) -> str:
         """The Python there that has this project; installs it where the user named none."""
         named = self.planned.provider.python
         connection = self.host.connection
+        if (bundle := self.planned.bundle) is not None:
+            place = host_bundle.HostPlace(connection, root, self.lease.lease)
+            return host_bundle.install(place, bundle, self.interpreter, self.config.patience_s)
         if named is not None:
             connection.check(f"{named} -c 'import asr_flywheel.site.worker'", timeout_s=120)
             return named
@@ -252,7 +270,9 @@ class RentalSession:
         return connection.check(script, timeout_s=1800).split()[-1]
 
     def _told(self) -> dict[str, Any]:
+        bundle = self.planned.bundle
         return {
+            **({"bundle": bundle.content.bundle} if bundle else {}),
             "lease": self.lease.lease,
             "provider": self.planned.provider.provider,
             "sku": self.lease.sku,

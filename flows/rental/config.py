@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -73,6 +74,19 @@ class RentConfig(BaseModel):
         ge=0,
         title="Free disk (GiB)",
         description="Free disk that the host must have, for image and models.",
+    )
+    bundle: tuple[Path, ...] = Field(
+        (),
+        title="Offline bundle",
+        description="Folders part-1, part-2, … of an offline bundle here, or the folder above "
+        "them: checked before the host costs anything, sent there, installed without an index.",
+    )
+    upload_mbit: float | None = Field(
+        None,
+        gt=0,
+        title="Upload (Mbit/s)",
+        description="Speed of your line to the host: the costs then include the time that an "
+        "offline bundle takes to be sent.",
     )
     deployment: str = Field(
         "finetune-cycle/finetune-cycle",

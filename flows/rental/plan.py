@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from blocks.gpu_host import BLOCKS
 from flows import resolve_parameters
 from flows.config_fields import RuntimeName
+from flows.rental import host_bundle
 from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.cycle_folder import Cycle, open_cycle
@@ -30,6 +31,7 @@ from tasks.training import remedies
 if TYPE_CHECKING:
     from flows.config import CycleConfig
     from flows.rental.config import RentConfig
+    from flows.rental.host_bundle import BundlePlan
     from tasks.decision.gate import GateResult
 
 # Of every base in the catalogue; a recording that differs is found before a host is paid for.
@@ -46,6 +48,7 @@ class RentalPlan:
         provider: of the host.
         cost: what a person is shown.
         cargo: what is sent.
+        bundle: the offline bundle that is sent and installed there, if one is named.
     """
 
     cycle: Cycle
@@ -53,6 +56,7 @@ class RentalPlan:
     provider: SshHostSettings | BrevSettings
     cost: gpu_prices.CostShape
     cargo: UploadPlan
+    bundle: BundlePlan | None = None
 
     def lines(self) -> list[str]:
         """What is about to happen and what it costs."""
@@ -60,6 +64,7 @@ class RentalPlan:
         return [
             f"{whose} cycle {self.cycle.number} of {self.cycle.path.parent}",
             *self.cost.lines(),
+            *(self.bundle.lines() if self.bundle else ()),
         ]
 
 
@@ -103,7 +108,10 @@ def plan(config: RentConfig) -> RentalPlan:
         cost = gpu_prices.own_cost_shape(kind, work, config.usd_per_hour)
     else:
         cost = gpu_prices.cost_shape(kind, work, config.disk_gb, config.usd_per_hour)
-    return RentalPlan(cycle, verdict, provider, cost, cargo)
+    bundle = host_bundle.plan_bundle(config, provider) if verdict.passed else None
+    if bundle is not None:
+        cost = host_bundle.add_sending(cost, bundle, config.limit_minutes)
+    return RentalPlan(cycle, verdict, provider, cost, cargo, bundle)
 
 
 def _host_settings(config: RentConfig) -> SshHostSettings | BrevSettings:

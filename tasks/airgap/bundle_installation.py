@@ -142,8 +142,8 @@ def _remove_leftovers(target: Path) -> None:
             shutil.rmtree(release, ignore_errors=True)
 
 
-def _check_space(parts: VerifiedParts, target: Path) -> None:
-    """Refuse a disk that has too little room for what is here."""
+def needed_bytes(parts: VerifiedParts) -> int:
+    """Return about how many bytes an installation of what is here takes on a disk."""
     needed = 0
     for content in filter(parts.is_here, parts.manifest.contents):
         pieces = parts.pieces(content)
@@ -154,6 +154,12 @@ def _check_space(parts: VerifiedParts, target: Path) -> None:
             needed += 4 * content.bytes  # joined beside it, and unpacked
         elif content.details.get("format") != image_loading.DOCKER:
             needed += content.bytes
+    return needed
+
+
+def _check_space(parts: VerifiedParts, target: Path) -> None:
+    """Refuse a disk that has too little room for what is here."""
+    needed = needed_bytes(parts)
     free = shutil.disk_usage(target).free
     if free < needed:
         raise InputError(

@@ -14,6 +14,8 @@ from typing import Any
 from tasks.common.errors import InputError
 from tasks.training.recipes import batch_for, least_memory_mib
 
+# Every host of the table below.
+MACHINE = "x86_64"
 # The base that everything here was measured on: Parakeet TDT 0.6B v2's dimensions.
 REFERENCE_PARAMETERS = 617_825_926
 # A stopped host keeps its disk (specification, 4a).

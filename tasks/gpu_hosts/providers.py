@@ -58,7 +58,8 @@ class SshHostSettings(BaseModel):
     python: str | None = Field(
         None,
         title="Python",
-        description="On the host, with this project installed; empty: it is installed there.",
+        description="On the host, with this project installed; empty: it is installed there. With "
+        "an offline bundle: the interpreter that it is installed for.",
         pattern=r"^[A-Za-z0-9_./+-]+$",
     )
     give_back: str = Field(
@@ -90,7 +91,10 @@ class BrevSettings(BaseModel):
         None, title="ssh configuration", description="Where brev refresh writes, if not ~/.ssh."
     )
     python: str | None = Field(
-        None, title="Python", description="On the host; empty: this project is installed there."
+        None,
+        title="Python",
+        description="On the host, with this project installed; empty: it is installed there. With "
+        "an offline bundle: the interpreter that it is installed for.",
     )
     at_limit: str = Field(
         "sudo shutdown -h now",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tasks.gpu_hosts.ssh import HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _MARK, _CLOCK_MARK = "FLYWHEEL_LEASE", "FLYWHEEL_CLOCK"
 _DRIVER = re.compile(r"(\d+)\.")
@@ -217,6 +217,84 @@ if ! venv/bin/python -m pip install --quiet --constraint project/constraints.txt
   venv/bin/python -m pip install "$@" >&2
 fi
 echo {at}/venv/bin/python
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlatform:
+    """What decides whether wheels run on a host.
+
+    Attributes:
+        machine: its processor, as ``uname -m`` says.
+        glibc: version of its C library; "" if it is another one, or nobody can tell.
+        pythons: path and version of each interpreter that was asked.
+    """
+
+    machine: str
+    glibc: str
+    pythons: tuple[tuple[str, str], ...]
+
+
+def look_at_platform(pythons: Sequence[str]) -> str:
+    """Print the host's processor, C library and interpreters; see ``parse_platform``.
+
+    Args:
+        pythons: names or paths of interpreters.
+    """
+    asked = " ".join(shlex.quote(python) for python in pythons)
+    line = "import sys, venv; print(sys.executable, '%d.%d' % sys.version_info[:2], sep='=')"
+    return f"""
+echo "machine=$(uname -m)"
+echo "glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2)"
+for python in {asked}; do
+  found=$("$python" -c {shlex.quote(line)} 2>/dev/null) && echo "python=$found"
+done
+true
+"""
+
+
+def parse_platform(output: str) -> HostPlatform:
+    """Parse the output of ``look_at_platform``."""
+    pairs = [line.partition("=")[::2] for line in output.splitlines() if "=" in line]
+    values = dict(pairs)
+    pythons = [value.rpartition("=")[::2] for key, value in pairs if key == "python"]
+    return HostPlatform(values.get("machine", ""), values.get("glibc", ""), tuple(pythons))
+
+
+def install_bundle(root: str, lease: str, bundle: str, python: str, parts: int) -> str:
+    """Install the offline bundle in ``<root>/bundle``; prints the Python to use.
+
+    What installs it belongs to the lease, so that it ends with it. Where the connection broke, it
+    goes on by itself, and the same script waits for its end.
+
+    Args:
+        root: the lease's folder.
+        lease: its id.
+        bundle: its id, which the parts must have.
+        python: the interpreter to install for, on the host.
+        parts: how many parts there are.
+    """
+    at = shlex.quote(root)
+    folders = " ".join(f"bundle/part-{number}" for number in range(1, parts + 1))
+    return f"""set -eu
+cd {at}
+export {_MARK}={lease} PYTHON={shlex.quote(python)}
+while [ -d bundle ]; do
+  code=0
+  sh bundle/part-1/install.sh --id {shlex.quote(bundle)} environment {folders} \
+    >/dev/null 2>installing || code=$?
+  if [ $code -eq 0 ]; then
+    # Room for what the run writes. By a rename first: the script may run twice.
+    mv bundle installed 2>/dev/null && rm -rf installed
+  elif [ ! -d bundle ] || grep -q 'another installation is at work' installing; then
+    sleep 2
+  else
+    cat installing >&2
+    exit $code
+  fi
+done
+environment/current/venv/bin/python -c 'import asr_flywheel.site.worker' >&2
+echo {at}/environment/current/venv/bin/python
 """
 
 

@@ -29,8 +29,8 @@ T = TypeVar("T")
 _ALLOCATED = re.compile(r"Allocated port (\d+) for remote forward")
 # ssh's own exit code for a connection that failed or broke.
 _SSH_FAILED = 255
-# What rsync returns when its connection broke.
-_RSYNC_BROKEN = (12, 23, 30, 35, 255)
+# What rsync returns when its connection broke; 10 where it was writing, as on a fast line.
+_RSYNC_BROKEN = (10, 12, 23, 30, 35, 255)
 _TAIL = 15
 _PAUSE_S = 2.0
 # A try that fails because the host is away takes less, with all time-outs of ssh and rsync.

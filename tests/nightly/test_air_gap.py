@@ -59,6 +59,10 @@ def test_the_demo_reaches_its_decision_where_there_is_no_route(tmp_path: Path) -
     assert decision["decision"] in {"keep", "grow", "discard", "inconclusive"}
     state = json.loads(run(program, "bundle", "check", "--json"))
     assert state["ok"]
+    run(program, "rehearse", "--only", "doctor", "--out", str(tmp_path / "rehearsal"))
+    rehearsed = json.loads((tmp_path / "rehearsal" / "rehearsal.json").read_text())
+    assert rehearsed["versions"]["offline-bundle"] == state["bundle"][:12]
+    assert rehearsed["steps"][0]["figures"]["checks"]["bundle"] == "ok"
     (target / "current/bases/ward.nemo").unlink()
     found = subprocess.run(
         [program, "doctor", "--base", "embedded", "--no-decode", "--json"],

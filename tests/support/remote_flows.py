@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,7 @@ def write_results(cycle: Path, weights: bytes = b"weights" * 1000) -> None:
     names = ("offline_hyps.jsonl", "decision.json")
     record = {
         "config": {"cycle": str(cycle)},
+        "environment": sys.prefix,
         "sft": {
             "model": str(model),
             "model_sha256": hashing.sha256_file(model),

@@ -78,6 +78,13 @@ class Outbox:
         """The number of the last line; ``load`` looks for new ones."""
         return self._last
 
+    @property
+    def started(self) -> float:
+        """When the run was first started, in seconds since the epoch; now before that is known."""
+        self.load()
+        begin = self._known.get("begin:run")
+        return time.time() if begin is None else float(begin["started"]) / 1000
+
     def load(self) -> list[dict[str, Any]]:
         """Read the lines that were added since the last call, of this or another process."""
         if not self.path.is_file():

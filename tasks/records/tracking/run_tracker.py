@@ -148,15 +148,15 @@ class RunTracker:
 
     def _sample(self) -> None:
         metrics = SystemMetrics(self._cycle.path)
-        started = time.time()
         while not self._ended.wait(_SAMPLE_EVERY_S):
             outbox = self._outbox
             if outbox is None:
                 return
-            step = round(time.time() - started)
             # A reader of its own: the other thread appends by the same file.
             with self._forgiving():
-                Outbox(outbox.folder).add_metrics(metrics.read(), step)
+                own = Outbox(outbox.folder)
+                # A resumed run continues its steps: an earlier start has those from nought.
+                own.add_metrics(metrics.read(), round(time.time() - own.started))
 
     @contextmanager
     def _forgiving(self) -> Iterator[None]:

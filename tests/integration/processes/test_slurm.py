@@ -11,6 +11,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -259,6 +260,49 @@ def test_a_cancelled_run_cancels_its_job(
         nothing_left(cluster, runtime)
 
 
+@pytest.mark.needs("slurm", "ps")
+def test_a_run_cancelled_in_the_queue_cancels_that_job(
+    cluster: SlurmCluster, programs: Path, request_: SftRequest
+) -> None:
+    """A job that has not begun is left to nobody."""
+    runtime = runtime_for(request_, programs, more=("--begin=now+1hour",))
+    waiting: list[str] = []
+
+    def poll() -> None:
+        waiting[:] = cluster.jobs("pending")
+        if waiting:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runtime.execute(job_in(request_.model_dir.parents[1]), lambda _: None, poll)
+    assert "JobState=CANCELLED" in cluster.ask("scontrol", "show", "job", *waiting)
+    nothing_left(cluster, runtime)
+
+
+@pytest.mark.by_night
+@pytest.mark.needs("slurm", "ps")
+def test_a_run_goes_on_while_slurm_does_not_answer(
+    cluster: SlurmCluster, programs: Path, request_: SftRequest
+) -> None:
+    """The controller stops in mid-training and comes back after it: one job, one start."""
+    said: list[str] = []
+    runtime = runtime_for(request_, programs, abandoned_after_s=60)
+    runtime = replace(runtime, report=said.append)
+    controller = cluster.daemons["slurmctld"]
+    with checkpointed_training(request_, runtime) as (training, flag):
+        controller.send_signal(signal.SIGSTOP)
+        try:
+            prefect_site.wait_for(lambda: any("does not answer" in line for line in said), 120)
+            flag.unlink()
+            result = training.result(120)
+        finally:
+            controller.send_signal(signal.SIGCONT)
+        flag.touch()
+    assert starts(result) == [0]
+    assert len(cluster.jobs()) == 1
+    nothing_left(cluster, runtime)
+
+
 _OWNER = """
 import sys
 from pathlib import Path
@@ -374,8 +418,12 @@ def test_a_folder_that_the_node_does_not_see_is_refused(
 
 def run_nothing(runtime: SlurmRuntime, clinic: Path) -> Any:
     """Execute a job without asking a node first."""
-    job = Job("training", "launch_training.py", {}, clinic / ".work", (), {})
-    return runtime.execute(job, lambda _: None, lambda: None)
+    return runtime.execute(job_in(clinic), lambda _: None, lambda: None)
+
+
+def job_in(clinic: Path) -> Job:
+    """A job that asks for nothing."""
+    return Job("training", "launch_training.py", {}, clinic / ".work", (), {})
 
 
 @pytest.mark.needs("slurm")

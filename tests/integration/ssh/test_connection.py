@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import os
 import socket
 import subprocess
 import threading
@@ -57,6 +58,25 @@ def silent() -> Iterator[int]:
         listener.shutdown(socket.SHUT_RDWR)
         for one in kept:
             one.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "lost"), [(10, True), (12, True), (30, True), (255, True), (1, False), (11, False)]
+)
+def test_rsync_tells_a_broken_connection_from_another_failure(
+    code: int,
+    lost: bool,  # noqa: FBT001
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By its exit code; on a fast line it fails while it writes (10), else while it waits (12)."""
+    (tmp_path / "rsync").write_text(f"#!/bin/sh\nexit {code}\n")
+    (tmp_path / "rsync").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    connection = Connection(SshSettings(destination="nobody@127.0.0.1"))
+    with pytest.raises(HostError, match=f"exit code {code}") as failed:
+        connection.copy_to(tmp_path, ["rsync"], "/nowhere")
+    assert isinstance(failed.value, ConnectionLostError) is lost
 
 
 @pytest.mark.parametrize("more", ["", "  LogLevel ERROR\n"])

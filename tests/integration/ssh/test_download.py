@@ -1,4 +1,4 @@
-"""Results on their way back: through cut connections, to other disks, beside other models."""
+"""Files on their way to a host, and results back: through cut connections, to other disks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import threading
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import pytest
 from tasks.common import atomic_files, hashing
 from tasks.data.cycle_folder import open_cycle
 from tasks.gpu_hosts import download
-from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings
+from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings, retry_connection
 from tasks.gpu_hosts.upload import RemotePaths, UploadPlan
 from tasks.records import run_record
 from tasks.training import run as training_run
@@ -71,8 +72,8 @@ def cut_in_mid_file(host: Loopback, cycle: Path, away_s: float) -> Iterator[None
     """Lose the host while the model is on its way, and for so long; it is back at the end."""
 
     def cut() -> None:
-        partial = f".rented-*/cycle1/models/{RUN}/.{training_run.MODEL_NAME}.*"
-        wait_for(lambda: list(cycle.parent.glob(partial)), 30)
+        arriving = f".rented-*/cycle1/models/{RUN}/.{training_run.MODEL_NAME}.*"
+        wait_for(lambda: list(cycle.parent.glob(arriving)), 30)
         with lost(host, away_s):
             pass
 
@@ -94,6 +95,32 @@ def lost(host: Loopback, away_s: float) -> Iterator[None]:
         yield
     finally:
         back.join()
+
+
+@pytest.mark.usefixtures("slow")
+def test_what_is_sent_resumes_where_the_connection_was_cut(
+    host: Loopback, connection: Connection, tmp_path: Path
+) -> None:
+    """What has arrived of a file stays there, and a later try sends the rest."""
+    (tmp_path / "part.tar").write_bytes(os.urandom(8 << 20))
+    target = tmp_path / "disk" / "bundle"
+    target.mkdir(parents=True)
+    kept: list[int] = []
+
+    def cut() -> None:
+        wait_for(
+            lambda: any(one.stat().st_size > 2 << 20 for one in target.glob(".part.tar.*")), 30
+        )
+        with lost(host, 1.0):
+            wait_for((target / "part.tar").exists, 30)
+            kept.append((target / "part.tar").stat().st_size)
+
+    thread = threading.Thread(target=cut, daemon=True)
+    thread.start()
+    retry_connection(partial(connection.copy_to, tmp_path, ["part.tar"], str(target)), 30)
+    thread.join(60)
+    assert [2 << 20 < size < 8 << 20 for size in kept] == [True]
+    assert (target / "part.tar").read_bytes() == (tmp_path / "part.tar").read_bytes()
 
 
 @pytest.mark.usefixtures("slow")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import sys
+import sysconfig
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +24,13 @@ from flows.rental.plan import plan
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import FlywheelError
 from tasks.gpu_hosts import remote_scripts
+from tasks.gpu_hosts.providers import NothingCreatedError
 from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings
 from tasks.records import cost_ledger
 from tasks.runtimes.base import ENTRYPOINTS_VARIABLE
 from tests.support import (
     loopback_ssh,
+    offline_bundles,
     prefect_site,
     remote_flows,
     rental_process,
@@ -389,16 +393,58 @@ def test_every_failure_gives_the_host_back(
     assert not (fresh_cycle.parent / "cycle2").exists()
 
 
-def test_a_brev_host_from_creation_to_deletion(
-    host: Loopback, fresh_cycle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_host_without_the_bundles_python_is_left_alone(
+    host: Loopback, fresh_cycle: Path, tmp_path: Path
 ) -> None:
-    """Brev's stand-in creates; the host behind it is real, and its results come back."""
+    """It is asked before anything is begun there: nothing is sent, and no record stays."""
+    bundle = offline_bundles.write_project_bundle(tmp_path / "made", "", python="3.12")
+    more = {"bundle": [bundle / "part-1", *bundle.glob("part-[2-9]")]}
+    config = RentConfig.model_validate(parameters(fresh_cycle, host, "finisher", **more))
+    with pytest.raises(NothingCreatedError, match=r"has no Python 3\.12 .* is 3\.1[01]"):
+        rent(config, plan(config))
+    nothing_left(host, fresh_cycle)
+    assert outcomes(fresh_cycle) == ["not-created"]
+
+
+def test_a_brev_host_from_creation_to_deletion(
+    host: Loopback,
+    fresh_cycle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Brev's stand-in creates; the host behind it is real, and its results come back.
+
+    An offline bundle brings the environment. The connection breaks while it is installed.
+    """
     brev = Brev(tmp_path / "brev", monkeypatch)
     brev.goes(ssh=host.as_brev_writes)
-    own = {**parameters(fresh_cycle, host, "finisher", reach_s=60), "host": {}}
+    bundle = offline_bundles.write_project_bundle(tmp_path, sysconfig.get_path("purelib"))
+    more = {"reach_s": 60, "patience_s": 10, "bundle": [bundle], "upload_mbit": 100}
+    own = {**parameters(fresh_cycle, host, "finisher", **more), "host": {}}
+    # The tests' runs are of the checkout; the project is the bundle's.
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone" / "tests").symlink_to(PROJECT / "tests")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "alone"))
     config = brev.config(fresh_cycle, **own)
-    ended = rent(config, plan(config))
+    planned = plan(config)
+    assert planned.bundle is not None
+    assert any("included above" in line for line in planned.lines())
+    place = Path(pwd.getpwuid(os.getuid()).pw_dir) / "asr-flywheel"
+
+    def cut() -> None:
+        prefect_site.wait_for(lambda: any(place.glob("*/environment/releases/*/venv")), 240)
+        host.drop()
+
+    cutter = threading.Thread(target=cut)
+    cutter.start()
+    ended = rent(config, planned)
+    cutter.join()
     record = atomic_files.read_json(fresh_cycle.parent / "cycle2" / "run.json")
+    assert record["rented"]["bundle"] == planned.bundle.content.bundle
+    assert record["environment"].endswith("/environment/current/venv")
+    assert "bundle: part 2 of" in (said := capfd.readouterr().out)
+    assert "without an index" in said
     # What its deletion does to a real instance.
     Connection(SshSettings.model_validate(host.ssh)).check(
         remote_scripts.end("asr-flywheel", record["rented"]["lease"])

@@ -115,6 +115,26 @@ def test_a_rental_takes_what_a_run_takes(parsed: list[Any]) -> None:
     assert (config.run.folds, config.run.batch, config.reach_s) == (5, "auto", 60)
 
 
+def test_a_rental_takes_a_bundle_by_its_parts(parsed: list[Any]) -> None:
+    """Each named, or the folder above them; the line's speed is a figure of its own."""
+    with pytest.raises(ParsedError):
+        PROGRAM.main(
+            [
+                "rent",
+                "cycle1",
+                "--bundle",
+                "out/part-1",
+                "--bundle",
+                "part-2",
+                "--upload-mbit",
+                "80",
+            ]
+        )
+    config = parsed[0]
+    assert config.bundle == (Path("out/part-1"), Path("part-2"))
+    assert config.upload_mbit == 80
+
+
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.model.__name__)
 def test_every_field_is_an_option_or_has_its_reason(table: ConfigOptions) -> None:
     """A field that is no option is listed with a reason, and no list outlives its field."""

@@ -14,12 +14,17 @@ from asr_flywheel import rehearsal as runner
 from asr_flywheel import rehearsal_steps as steps
 from asr_flywheel.cli import main
 from asr_flywheel.rehearsal_commands import Commands, FailedError, RehearsalPlan, SkippedError
+from tasks.airgap import installed_bundle
+from tasks.airgap.bundle_manifest import BundleLayout
+from tasks.airgap.installed_bundle import InstalledBundle
 from tasks.common.errors import InputError
+from tasks.common.installation import RECORD_NAME
 from tasks.models import catalog
 from tasks.records import rehearsal
 from tasks.records.rehearsal import Failure, Record, StepResult, StepStatus
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.stages import host_checks
+from tests.support import offline_bundles
 from tests.support.hosts import CPU
 from tests.support.rehearsal_cases import plan, step
 
@@ -46,6 +51,20 @@ def test_the_record_is_written_after_each_step(tmp_path: Path) -> None:
     assert seen == [["doctor"], ["doctor", "demo"]]
     assert rehearsal.read(here.record_path) == record
     assert record in rehearsal.readable_records()
+
+
+def test_the_record_names_the_bundle_that_was_rehearsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its id alone; a damaged record fails the step doctor, not the rehearsal."""
+    assert runner.BUNDLE not in runner.begin(plan(tmp_path / "out")).versions
+    about = offline_bundles.about(BundleLayout.WHOLE, "3.11")
+    installed = InstalledBundle(tmp_path, "0123456789abcdef", about, "", {}, (1,), 1, (), ())
+    installed_bundle.write_record(installed)
+    monkeypatch.setattr(runner, "find_bundle_root", lambda: tmp_path)
+    assert runner.begin(plan(tmp_path / "out")).versions[runner.BUNDLE] == "0123456789ab"
+    (tmp_path / RECORD_NAME).write_text("{}")
+    assert runner.begin(plan(tmp_path / "out")).versions[runner.BUNDLE] == "unreadable"
 
 
 def test_a_resumed_rehearsal_runs_what_has_not_passed(tmp_path: Path) -> None:

@@ -122,6 +122,12 @@ def test_a_run_that_was_killed_is_closed_once(outbox: Outbox) -> None:
     assert [line["status"] for line in outbox.lines()] == ["RUNNING", "KILLED"]
 
 
+def test_a_resumed_run_began_when_it_was_first_started(outbox: Outbox) -> None:
+    """By the outbox's first line, which another process has written."""
+    outbox.add("begin", "run", experiment="ward", name="cycle 1", started=1_764_000_000_500)
+    assert Outbox(outbox.folder).started == 1_764_000_000.5
+
+
 def test_the_same_standing_is_told_once(outbox: Outbox) -> None:
     """Whenever it was decided; another one is told."""
     for decided, champion in ((1, "a"), (2, "a"), (3, "b")):
