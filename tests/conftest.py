@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
-from prefect.settings import PREFECT_HOME, temporary_settings
+from prefect.settings import (
+    PREFECT_HOME,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+    temporary_settings,
+)
 from xdist.scheduler import LoadScopeScheduling
 
 from tasks.common.telemetry import forbid_telemetry
@@ -56,7 +60,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker:
         home = ending.enter_context(TemporaryDirectory(prefix="asr-flywheel-prefect-"))
         os.environ["PREFECT_HOME"] = home
-        ending.enter_context(temporary_settings({PREFECT_HOME: home}))
+        # A server that starts beside three processes is late, and ends with this one.
+        updates = {PREFECT_HOME: home, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 120}
+        ending.enter_context(temporary_settings(updates))
     config.add_cleanup(ending.close)
 
 
@@ -190,7 +196,7 @@ def made_cycle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(made_cycle: Path, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same after a run, for copies: a run of them trains and decodes nothing, in seconds."""
     copy = shutil.copytree(made_cycle, tmp_path_factory.mktemp("trained") / "clinic" / "cycle1")
-    prefect_site.ends(site, prefect_site.launch(site, prefect_site.quick(Path(copy))), "Completed")
+    prefect_site.run_here(site, Path(copy))
     return Path(copy)
 
 
