@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import decision_by_shares
-from benchmarks.choice_study import upper_limit
+from benchmarks.choice_error import upper_limit
 from benchmarks.simulated_general import CORRECTED, LONGEST, SHORTEST
 from tasks.common import atomic_files
 from tasks.data import nonspeech
