@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
-from prefect.settings import PREFECT_HOME, temporary_settings
+from prefect.settings import (
+    PREFECT_HOME,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+    temporary_settings,
+)
 from xdist.scheduler import LoadScopeScheduling
 
 from tasks.common.telemetry import forbid_telemetry
@@ -36,10 +40,23 @@ forbid_telemetry()
 TESTS = Path(__file__).parent
 # What the session makes once is shared by the tests of one process. The site has the longest chain
 # of tests; so two processes have one.
-_ON_THE_SECOND_SITE = ("test_ui.py", "test_rent.py")
-_OF_THE_TUNED_RNNT = ("test_handoff.py", "test_interpolation.py", "test_transducer_bases.py")
+_TOGETHER = {
+    "browser/test_ui.py": "second site",
+    "ssh/test_rent.py": "second site",
+    "nemo/test_handoff.py": "tuned RNN-T",
+    "nemo/test_interpolation.py": "tuned RNN-T",
+    "nemo/test_transducer_bases.py": "tuned RNN-T",
+    "nemo/test_edge.py": "decoded demo",
+    "nemo/test_validate_serving.py": "decoded demo",
+    # Of their folder, what has servers of its own.
+    "prefect/test_postgres.py": "postgres",
+    "prefect/test_secrets.py": "secrets",
+    "prefect/test_server.py": "server",
+}
 # What takes longest begins first, so that no process waits for the last file of another.
 _LONGEST_FIRST = ("prefect", "docker", "nemo", "ssh", "processes", "browser", "formats")
+# Of its folder, what mostly waits.
+_FIRST_OF_THEIR_FOLDER = ("test_slurm.py",)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,27 +73,23 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker:
         home = ending.enter_context(TemporaryDirectory(prefix="asr-flywheel-prefect-"))
         os.environ["PREFECT_HOME"] = home
-        ending.enter_context(temporary_settings({PREFECT_HOME: home}))
+        # A server that starts beside three processes is late, and ends with this one.
+        updates = {PREFECT_HOME: home, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 120}
+        ending.enter_context(temporary_settings(updates))
     config.add_cleanup(ending.close)
 
 
 class _ByFixture(LoadScopeScheduling):  # type: ignore[misc]  # untyped
     """Gives a free process the next file, and to one process what shares a costly fixture.
 
-    These are a site and the RNN-T base that was tuned. Container tests stay together too: some
-    look at all containers of the engine.
+    These are a site, the RNN-T base that was tuned, and the cycle that NeMo has decoded. Container
+    tests stay together too: some look at all containers of the engine.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        kind, _, rest = nodeid.removeprefix("tests/integration/").partition("/")
-        file = rest.partition("::")[0]
-        if kind == "prefect":
-            return "site"
-        if file in _ON_THE_SECOND_SITE:
-            return "second site"
-        if file in _OF_THE_TUNED_RNNT:
-            return "tuned RNN-T"
-        return kind if kind == "docker" else f"{kind}/{file}"
+        file = nodeid.removeprefix("tests/integration/").partition("::")[0]
+        kind = file.partition("/")[0]
+        return _TOGETHER.get(file, kind if kind in {"prefect", "docker"} else file)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -105,10 +118,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=_rank)
 
 
-def _rank(item: pytest.Item) -> int:
-    """Return the place of a test's folder among those of the integration tier."""
+def _rank(item: pytest.Item) -> tuple[int, bool]:
+    """Return the place of a test's folder in the integration tier, and its file's in the folder."""
     tier, kind, *_ = item.path.relative_to(TESTS).parts
-    return _LONGEST_FIRST.index(kind) if tier == "integration" else -1
+    place = _LONGEST_FIRST.index(kind) if tier == "integration" else -1
+    return place, item.path.name not in _FIRST_OF_THEIR_FOLDER
 
 
 @pytest.hookimpl(wrapper=True)
@@ -190,7 +204,7 @@ def made_cycle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(made_cycle: Path, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same after a run, for copies: a run of them trains and decodes nothing, in seconds."""
     copy = shutil.copytree(made_cycle, tmp_path_factory.mktemp("trained") / "clinic" / "cycle1")
-    prefect_site.ends(site, prefect_site.launch(site, prefect_site.quick(Path(copy))), "Completed")
+    prefect_site.run_here(site, Path(copy))
     return Path(copy)
 
 

@@ -33,6 +33,12 @@ class Schema(StrEnum):
     REVIEW = "asr-flywheel-review/1"
     PURGED = "asr-flywheel-purged/1"
     EDGE_BUNDLE = "asr-flywheel-edge-bundle/1"
+    AUDIT_HEAD = "asr-flywheel-audit-head/1"
+    PURGE_JOURNAL = "asr-flywheel-purge-journal/1"
+    INBOX = "asr-flywheel-inbox/1"
+    IMPORT = "asr-flywheel-import/1"
+    LABELLING = "asr-flywheel-labelling/1"
+    TRACKING = "asr-flywheel-tracking/1"
 
     def mark(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Return the document with its schema as the first key."""

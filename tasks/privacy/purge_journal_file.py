@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.common.schemas import Schema
 from tasks.data.purge_journal import JOURNAL_NAME
 from tasks.privacy.purge_plan import ChangeKind
 
@@ -64,13 +65,15 @@ class PurgeJournal:
     def write(self, state: JournalState) -> None:
         """Write the journal with a new state, for its owner alone."""
         self.state = state
-        document = {
-            "request": self.request,
-            "state": state.value,
-            "changes": self.changes,
-            "traces": self.traces,
-            "summary": self.summary,
-        }
+        document = Schema.PURGE_JOURNAL.mark(
+            {
+                "request": self.request,
+                "state": state.value,
+                "changes": self.changes,
+                "traces": self.traces,
+                "summary": self.summary,
+            }
+        )
         new = self.path.with_name(f"{JOURNAL_NAME}.new")
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
             json.dump(document, out, ensure_ascii=False)
@@ -94,6 +97,7 @@ def read_journal(clinic: Path) -> PurgeJournal | None:
     if not path.is_file():
         return None
     document = atomic_files.read_json(path)
+    Schema.PURGE_JOURNAL.check(document, path)
     return PurgeJournal(
         clinic,
         document["request"],

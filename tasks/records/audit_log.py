@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.common.schemas import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,11 +175,13 @@ def _read_head(clinic: Path) -> AuditHead:
     if not path.is_file():
         return AuditHead(0, FIRST)
     head = atomic_files.read_json(path)
+    Schema.AUDIT_HEAD.check(head, path)
     return AuditHead(int(head["lines"]), str(head["sha256"]))
 
 
 def _write_head(clinic: Path, head: AuditHead) -> None:
-    atomic_files.write_json(clinic / HEAD_NAME, {"lines": head.lines, "sha256": head.sha256})
+    document = Schema.AUDIT_HEAD.mark({"lines": head.lines, "sha256": head.sha256})
+    atomic_files.write_json(clinic / HEAD_NAME, document)
 
 
 def _end_of(content: bytes) -> AuditHead:

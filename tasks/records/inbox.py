@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
+from tasks.common.schemas import KEY, Schema
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.data.cycle_lock import lock_cycle
 
@@ -114,14 +115,15 @@ def _copy(store: Store, arrival: Arrival, place: Path, report: Callable[[str], N
 
 def remember(folder: Path, arrival: Arrival) -> None:
     """Do not tell of this manifest again."""
-    atomic_files.write_json(
-        folder / SEEN_NAME, {**_read_seen(folder), str(arrival.number): arrival.sha256}
-    )
+    seen = {**_read_seen(folder), str(arrival.number): arrival.sha256}
+    atomic_files.write_json(folder / SEEN_NAME, Schema.INBOX.mark(seen))
 
 
 def _read_seen(folder: Path) -> dict[str, str]:
     """Read the hashes of the manifests that were handed over, by the cycle's number."""
     path = folder / SEEN_NAME
-    return (
-        {str(k): str(v) for k, v in atomic_files.read_json(path).items()} if path.is_file() else {}
-    )
+    if not path.is_file():
+        return {}
+    document = atomic_files.read_json(path)
+    Schema.INBOX.check(document, path)
+    return {str(number): str(sha256) for number, sha256 in document.items() if number != KEY}

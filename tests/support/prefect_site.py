@@ -13,10 +13,10 @@ import uuid
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import httpx
 import numpy as np
-import pytest
 import tenacity
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
@@ -88,11 +88,11 @@ def noise(utterance: DemoUtterance) -> synthesis.FloatAudio:
 
 def make_cycle(folder: Path) -> Path:
     """Every second row of the embedded benchmark, 120 in all: noise, with the stub's baseline."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("asr_flywheel.demo.dataset.plan_cycle", lambda seed: plan_cycle(seed)[::2])
-        patch.setattr("asr_flywheel.demo.dataset.speak", noise)
-        for name, value in stub_programs.ENVIRONMENT.items():
-            patch.setenv(name, value)
+    with (
+        patch("asr_flywheel.demo.dataset.plan_cycle", lambda seed: plan_cycle(seed)[::2]),
+        patch("asr_flywheel.demo.dataset.speak", noise),
+        patch.dict(os.environ, stub_programs.ENVIRONMENT),
+    ):
         synthesise_cycle(folder, workers=1)
         evaluate.transcribe_baseline(open_cycle(folder), "embedded", None, (), print)
     return folder
@@ -101,6 +101,26 @@ def make_cycle(folder: Path) -> Path:
 def quick(cycle: Path, **more: Any) -> dict[str, Any]:
     """Parameters of a quick run: the embedded base, one epoch, no general English."""
     return {"cycle": str(cycle), "base": "embedded", "epochs": 1, "general": "none", **more}
+
+
+def run_here(site: Site, cycle: Path, **more: Any) -> str:
+    """Run a cycle by the stub programs in this process, on the site's server; the flow run's id.
+
+    For tests of what a run decides and leaves. A worker's run is a process of its own, which
+    imports everything once more.
+
+    Raises:
+        AssertionError: it did not end well.
+    """
+    # Slow, and most who import this module launch runs.
+    from flows.config import CycleConfig  # noqa: PLC0415
+    from flows.finetune_cycle import finetune_cycle  # noqa: PLC0415
+
+    with speaking_to(site), patch.dict(os.environ, stub_programs.ENVIRONMENT):
+        ended = finetune_cycle(CycleConfig(**quick(cycle, **more)), return_state=True)
+    if not ended.is_completed():
+        raise AssertionError(ended.message)
+    return str(ended.state_details.flow_run_id)
 
 
 def trained_batches(cycle: Path) -> int:

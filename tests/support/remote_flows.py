@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from prefect import flow
 
 from tasks.common import atomic_files, hashing
-from tests.support import prefect_site
 
 if TYPE_CHECKING:
     from asr_flywheel.site.local_site import Site
@@ -84,6 +83,9 @@ def write_results(cycle: Path, weights: bytes = b"weights" * 1000) -> None:
 
 def deploy(site: Site) -> None:
     """Make a deployment of each of them in the GPU pool."""
+    # A run on the host imports this module, and needs none of it.
+    from tests.support import prefect_site  # noqa: PLC0415
+
     for name in ("sleeper", "finisher", "liar", "failer"):
         made = prefect_site.call(site, "POST", "flows/", name=name)
         prefect_site.call(

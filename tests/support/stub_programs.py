@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
-import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
+from asr_flywheel import cli
 from tasks.runtimes.base import ENTRY, ENTRYPOINTS_VARIABLE
 
 if TYPE_CHECKING:
@@ -38,25 +41,37 @@ def own_programs(folder: Path, **programs: str) -> Path:
     return folder
 
 
-def run_command(
-    folder: Path, *arguments: str, programs: Path = STUB
-) -> subprocess.CompletedProcess[str]:
-    """Run asr-flywheel in a folder, with these entry programs and a Prefect home of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "asr_flywheel", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        cwd=folder,
-        env={
-            **os.environ,
-            ENTRYPOINTS_VARIABLE: str(programs),
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "PREFECT_HOME": str(folder / "prefect"),
-            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        },
-    )
+@dataclass(frozen=True)
+class CommandResult:
+    """What a command of this program answered."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_command(folder: Path, *arguments: str, programs: Path = STUB) -> CommandResult:
+    """Run asr-flywheel in a folder, with these entry programs, in the test's own process.
+
+    All runs of a process share the Prefect server that the first one starts, as several runs of a
+    program would: a server costs more of the processor than a run of the stub programs. Runs
+    that are a process are tested elsewhere, such as the demo and the whole cycle.
+    """
+    written, complained = io.StringIO(), io.StringIO()
+    code: object = 0
+    with (
+        chdir(folder),
+        # The program sets some variables for its whole process.
+        patch.dict(os.environ, {ENTRYPOINTS_VARIABLE: str(programs)}),
+        patch.object(sys, "argv", ["asr-flywheel", *arguments]),
+        redirect_stdout(written),
+        redirect_stderr(complained),
+    ):
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code
+    return CommandResult(int(str(code or 0)), written.getvalue(), complained.getvalue())
 
 
 @contextmanager

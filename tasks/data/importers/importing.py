@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.common.schemas import Schema
 from tasks.data import findings
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.canonical import canonical
@@ -313,27 +314,25 @@ def _write_about(
     summary: ImportSummary,
 ) -> None:
     """Write import.json: the command and what holds for all rows."""
-    atomic_files.write_json(
-        place.content / staging.ABOUT,
-        {
-            "command": list(command),
-            "source": str(source),
-            "format": summary.format,
-            "columns": dict(settings.reading.columns),
-            "part": settings.reading.part,
-            "channel_rule": settings.channels.describe() or None,
-            "seed": settings.seed,
-            "rows": summary.rows,
-            "left_out": summary.left_out,
-            "seconds": summary.seconds,
-            "changes": summary.changes,
-            "narrow": summary.narrow,
-            "clipped": summary.clipped,
-            "cut": summary.cut,
-            "set_apart": summary.set_apart,
-            "manifest_sha256": hashing.sha256_file(place.content / staging.MANIFEST),
-        },
-    )
+    about = {
+        "command": list(command),
+        "source": str(source),
+        "format": summary.format,
+        "columns": dict(settings.reading.columns),
+        "part": settings.reading.part,
+        "channel_rule": settings.channels.describe() or None,
+        "seed": settings.seed,
+        "rows": summary.rows,
+        "left_out": summary.left_out,
+        "seconds": summary.seconds,
+        "changes": summary.changes,
+        "narrow": summary.narrow,
+        "clipped": summary.clipped,
+        "cut": summary.cut,
+        "set_apart": summary.set_apart,
+        "manifest_sha256": hashing.sha256_file(place.content / staging.MANIFEST),
+    }
+    atomic_files.write_json(place.content / staging.ABOUT, Schema.IMPORT.mark(about))
 
 
 def _remove_strays(place: Staging, left_out: dict[int, dict[str, Any]]) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.common.schemas import Schema
 from tasks.data.audio_paths import as_posix
 from tasks.data.canonical import canonical
 from tasks.data.cycle_folder import cycle_number
@@ -165,18 +166,16 @@ def label_cycle(
             joined=_joined(utterances, found),
             linked=recordings.linked,
         )
-        atomic_files.write_json(
-            work / ABOUT,
-            {
-                "command": list(command),
-                "source": str(cycle.path),
-                "source_manifest_sha256": hashing.sha256_file(cycle.manifest),
-                "terms": str(terms_path),
-                "terms_sha256": hashing.sha256_file(terms_path),
-                **_as_record(summary),
-                "rows_of_terms": {term.term: rows for term, rows in rows_of_terms.items()},
-            },
-        )
+        about = {
+            "command": list(command),
+            "source": str(cycle.path),
+            "source_manifest_sha256": hashing.sha256_file(cycle.manifest),
+            "terms": str(terms_path),
+            "terms_sha256": hashing.sha256_file(terms_path),
+            **_as_record(summary),
+            "rows_of_terms": {term.term: rows for term, rows in rows_of_terms.items()},
+        }
+        atomic_files.write_json(work / ABOUT, Schema.LABELLING.mark(about))
     return summary
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.common.schemas import KEY, Schema
 from tasks.records.tracking.tracking_names import as_number, shortened, tracking_name
 
 if TYPE_CHECKING:
@@ -56,6 +57,12 @@ class SentState:
     texts: list[str] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
     problem: str | None = None
+
+
+def _read_state(path: Path) -> SentState:
+    document = atomic_files.read_json(path)
+    Schema.TRACKING.check(document, path)
+    return SentState(**{name: value for name, value in document.items() if name != KEY})
 
 
 class Outbox:
@@ -250,18 +257,16 @@ class Outbox:
     def read_sent(self, uri: str) -> SentState:
         """Read what a server has."""
         path = self.sent_path(uri)
-        if not path.is_file():
-            return SentState(uri)
-        return SentState(**atomic_files.read_json(path))
+        return _read_state(path) if path.is_file() else SentState(uri)
 
     def write_sent(self, state: SentState) -> None:
         """Write what a server has."""
-        atomic_files.write_json(self.sent_path(state.uri), vars(state))
+        atomic_files.write_json(self.sent_path(state.uri), Schema.TRACKING.mark(vars(state)))
 
     def sent_states(self) -> list[SentState]:
         """Read what each server has."""
         paths = sorted(self.folder.glob(f"{_SENT}*.json"))
-        return [SentState(**atomic_files.read_json(path)) for path in paths]
+        return [_read_state(path) for path in paths]
 
     @contextmanager
     def sending(self) -> Iterator[None]:

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 def ship(site: Site, cycle: Path, **more: Any) -> dict[str, Any]:
     """Run the cycle; what its decision says."""
-    run = prefect_site.launch(site, prefect_site.quick(cycle, **more))
-    prefect_site.ends(site, run, "Completed")
+    run = prefect_site.run_here(site, cycle, **more)
     decision: dict[str, Any] = atomic_files.read_json(cycle.parent / "cycle2" / "decision.json")
     shown = prefect_site.artifact(site, run, "clinic-decision")["data"]
     assert f"Shipped: value {decision['shipping']['value']:g}." in shown

@@ -99,8 +99,7 @@ def test_one_changed_recording_redoes_what_depends_on_it_and_no_more(
     audio = trained_cycle / "audio" / Path(json.loads(train[0])["audio_filepath"]).name
     samples, rate = soundfile.read(audio, dtype="int16")
     soundfile.write(audio, samples // 2, rate)
-    run = prefect_site.launch(site, prefect_site.quick(trained_cycle))
-    prefect_site.ends(site, run, "Completed")
+    prefect_site.run_here(site, trained_cycle)
     record = atomic_files.read_json(trained_cycle.parent / "cycle2" / "run.json")
     assert record["sft"]["reused"] is False
     # The base; what is shipped, and the plain tuned model where that is a mixture.

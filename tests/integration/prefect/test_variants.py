@@ -20,9 +20,7 @@ PLAIN_FILES = ("baseline_hyps.jsonl", "offline_hyps.jsonl", "leaderboard_cycle2.
 
 def run(site: Site, cycle: Path, **more: Any) -> tuple[dict[str, Any], dict[str, Any], list[bytes]]:
     """Run the cycle; its decision, its record, and what the plain decode wrote."""
-    prefect_site.ends(
-        site, prefect_site.launch(site, prefect_site.quick(cycle, **more)), "Completed"
-    )
+    prefect_site.run_here(site, cycle, **more)
     following = cycle.parent / "cycle2"
     decision, record = (
         atomic_files.read_json(following / name) for name in ("decision.json", "run.json")

@@ -107,11 +107,11 @@ def planted(clinic: Path, audio: str) -> Planted:
 
 
 def found_in(folder: Path, needle: str) -> list[str]:
-    """Every file below a folder that holds a text, or whose name does; the server's own aside."""
+    """Every file below a folder that holds a text, or whose name does."""
     hits = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if not path.is_file() or name.startswith("prefect/"):
+        if not path.is_file():
             continue
         if needle in name or needle.encode() in path.read_bytes():
             hits.append(name)
@@ -119,11 +119,11 @@ def found_in(folder: Path, needle: str) -> list[str]:
 
 
 def content(folder: Path) -> dict[str, bytes | str]:
-    """All files but locks and the server's own."""
+    """All files but locks."""
     return {
         name: value
         for name, value in factories.snapshot(folder).items()
-        if not name.startswith("prefect") and not name.endswith(".lock")
+        if not name.endswith(".lock")
     }
 
 
@@ -148,8 +148,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clinic(finished: Path, tmp_path: Path) -> Path:
     """A copy of it, with links as they are."""
     copy = tmp_path / finished.name
-    ignored = shutil.ignore_patterns("prefect")
-    shutil.copytree(finished, copy, ignore=ignored)
+    shutil.copytree(finished, copy)
     record = copy / "cycle2/run.json"
     record.write_text(record.read_text().replace(str(finished), str(copy)))
     shutil.copytree(finished.with_name("kept"), tmp_path / "kept")

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from benchmarks import choice_error, simulated_general
-from benchmarks.choice_error import ChoiceStudy, upper_limit
+from benchmarks.choice_study import JUDGING_SENTENCES, ChoiceStudy, upper_limit
 from benchmarks.decision import ROWS_PER_TERM
 from benchmarks.simulated_choice import choose_mixture, general_figures, reachable_values, ship
 from benchmarks.simulated_general import (
@@ -271,7 +271,7 @@ def test_the_lines_hold_what_was_promised() -> None:
         (rows, remedies) for rows in (100, 200, 500) for remedies in (1, 3)
     }
     assert {model.general.rise for model in choice_error.HARMFUL} == {0.01, 0.015, 0.02}
-    assert simulated_general.SENTENCES[:2] == (200, choice_error.JUDGING_SENTENCES)
+    assert simulated_general.SENTENCES[:2] == (200, JUDGING_SENTENCES)
 
 
 def test_states_follow_their_thresholds() -> None:

@@ -12,7 +12,7 @@ from packaging.version import Version
 
 from benchmarks import matrix
 from benchmarks.environments import Environment
-from benchmarks.matrix import Result, VersionResult
+from benchmarks.matrix_results import Result, VersionResult, differences, reference_of
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.runtimes import nemo_versions
@@ -40,13 +40,13 @@ def result(nemo: str = "3.0.0", python: str = "3.11", **changes: Any) -> Result:
 def test_what_is_the_same_is_no_difference() -> None:
     """Seconds, installation and packages may differ."""
     other = replace(result("2.6.0"), install_s=99.0, tests_s=1.0, packages={"numpy": "1.26.4"})
-    assert matrix.differences(result(), other) == []
+    assert differences(result(), other) == []
 
 
 def test_a_difference_names_version_figure_and_both_values() -> None:
     """A figure, a text, and the number of tests alike."""
     other = result("2.6.0", figures={"epoch 0 val_wer": 0.5}, texts={"base 0.wav": "give as prin"})
-    assert matrix.differences(result(), replace(other, tests=13)) == [
+    assert differences(result(), replace(other, tests=13)) == [
         (
             "NeMo 2.6.0 on Python 3.11: cycle wav: epoch 0 val_wer: 0.5, "
             "with NeMo 3.0.0 on Python 3.11 0.25"
@@ -62,19 +62,19 @@ def test_a_difference_names_version_figure_and_both_values() -> None:
 def test_what_only_one_of_them_has_is_a_difference() -> None:
     """A row that was lost, an epoch that was not trained, a cycle that was not run."""
     fewer = replace(result("2.6.0"), courses={})
-    assert matrix.differences(result(), fewer) == [
+    assert differences(result(), fewer) == [
         "NeMo 2.6.0 on Python 3.11: cycle wav: only NeMo 3.0.0 on Python 3.11 has it"
     ]
-    (lost,) = matrix.differences(result(texts={"tuned 0.wav": "aspirin"}), result("2.6.0"))
+    (lost,) = differences(result(texts={"tuned 0.wav": "aspirin"}), result("2.6.0"))
     assert "tuned 0.wav: None" in lost
-    (more,) = matrix.differences(result(), result("2.6.0", figures={"epoch 1 val_wer": 0.2}))
+    (more,) = differences(result(), result("2.6.0", figures={"epoch 1 val_wer": 0.2}))
     assert "epoch 1 val_wer: 0.2" in more
 
 
 def test_the_reference_is_the_newest_nemo_on_the_oldest_python() -> None:
     """By number, not by letter: 3.9 is older than 3.11."""
     cells = [("2.7.3", "3.11"), ("3.0.0", "3.13"), ("3.0.0", "3.11"), ("2.10.0", "3.9")]
-    reference = matrix.reference_of([result(nemo, python) for nemo, python in cells])
+    reference = reference_of([result(nemo, python) for nemo, python in cells])
     assert (reference.nemo, reference.python) == ("3.0.0", "3.11")
 
 
