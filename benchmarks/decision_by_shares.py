@@ -218,7 +218,7 @@ def occurrences(
 def kept(changes: dict[str, KeywordErrorChange]) -> bool:
     """Return whether the rule keeps, with general English held and no false keywords."""
     adjusted = statistics.holm({name: 1.0 if d.p is None else d.p for name, d in changes.items()})
-    if any(shown_to_rise(delta) for delta in changes.values()):
+    if any(shown_to_rise(delta, adjusted[name]) for name, delta in changes.items()):
         return False
     return any(
         shown_to_fall(delta, adjusted[name]) and movement(delta) is Movement.DROPPED

@@ -36,7 +36,12 @@ from tasks.decision.decision_table import (
     read_table,
 )
 from tasks.decision.guardrail import Guardrail, GuardrailStatus
-from tasks.decision.significance import CategoryResult, classify_change, rows_needed
+from tasks.decision.significance import (
+    CategoryResult,
+    classify_change,
+    gained_by_false_keywords,
+    rows_needed,
+)
 from tasks.evaluation import statistics
 from tasks.evaluation.row_basis import EVERY_ROW
 
@@ -437,16 +442,10 @@ class _DecisionRules:
     def _gained_by_false_keywords(self, category: str) -> bool:
         """Return whether false keywords rose and the gain vanishes without their rows."""
         rise = self.evidence.false_keywords.get(category)
-        strict_change = self.evidence.with_false_keywords_as_misses.get(category)
-        if rise is None or strict_change is None or rise.p is None or strict_change.p is None:
+        as_misses = self.evidence.with_false_keywords_as_misses.get(category)
+        if rise is None or as_misses is None:
             return False
-        has_risen = rise.rose and rise.p < self.policy.alpha
-        strict_result = classify_change(strict_change, strict_change.p, self.policy)
-        gained = self.findings[category] in (CategoryResult.IMPROVED, CategoryResult.MOVED)
-        return has_risen and (
-            strict_result is CategoryResult.WORSE
-            or (gained and strict_result is not CategoryResult.IMPROVED)
-        )
+        return gained_by_false_keywords(self.findings[category], rise, as_misses, self.policy)
 
     def _false_keyword_reason(self, category: str) -> str:
         rise = self.evidence.false_keywords[category]

@@ -30,7 +30,7 @@ from tasks.models import catalog
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
 from tasks.stages.split_command import keep_used_split
-from tasks.training import run as training_run
+from tasks.training import tuned_models
 from tasks.transcription.offline import Transcript
 from tasks.transcription.rows import hypotheses
 
@@ -154,12 +154,24 @@ def general_set(
     recipe: Recipe,
     checked: PreflightResult,
     *,
+    clinic: Path,
     audio_roots: Sequence[Path] = (),
     replay: int = 0,
     chooses: bool = False,
     keep_style: bool = False,
 ) -> GeneralSet:
     """Prepare the general English that guards a cycle, chooses, and is replayed in training.
+
+    Args:
+        general: its manifest.
+        base: what is tuned.
+        recipe: whose limits of length count.
+        checked: the cycle's rows.
+        clinic: the folder of the clinic's cycles, among which a tuned base is known.
+        audio_roots: folders under which recordings may lie.
+        replay: how many sentences are trained on.
+        chooses: whether a share of the others chooses.
+        keep_style: whether texts stay as they are written.
 
     Raises:
         InputError: lists every error of the set's manifest and audio; or it is too small, or
@@ -180,7 +192,7 @@ def general_set(
         checked.rows,
         replay=replay,
         longest=recipe.max_duration,
-        seen_before=training_run.roles_of(base).seen,
+        seen_before=tuned_models.roles_of(base, clinic).seen,
         chooses=chooses,
     )
 
