@@ -22,7 +22,12 @@ import numpy.typing as npt
 
 from benchmarks import decision_by_shares
 from tasks.decision.group_check import FIELDS, compare_groups
-from tasks.decision.significance import classify_change, gained_by_false_keywords, shown_to_rise
+from tasks.decision.significance import (
+    classify_change,
+    gained_by_false_keywords,
+    p_of_harm,
+    shown_to_rise,
+)
 from tasks.evaluation.diff import summarise_changes
 from tasks.evaluation.statistics import holm
 
@@ -82,8 +87,8 @@ def by_category(
         for chances in (before[judged], np.where(spoilt, 1.0, after[judged]))
     )
     changes = changes_of(terms, was, now, rows)
-    adjusted = _adjusted(changes)
-    harm = any(shown_to_rise(one, adjusted[name]) for name, one in changes.items())
+    p_harm = holm({name: p_of_harm(one) for name, one in changes.items()})
+    harm = any(shown_to_rise(one, p_harm[name]) for name, one in changes.items())
     return harm, harm
 
 
@@ -100,11 +105,6 @@ def changes_of(
         )
         for number, name in enumerate(decision_by_shares.CATEGORIES[: rows.categories])
     }
-
-
-def _adjusted(changes: Mapping[str, KeywordErrorChange]) -> dict[str, float]:
-    """Return the p-values of priority categories, corrected as the verdict corrects them."""
-    return holm({name: 1.0 if one.p is None else one.p for name, one in changes.items()})
 
 
 def _chances(
@@ -156,16 +156,17 @@ def false_keywords(
     ) -> dict[str, KeywordErrorChange]:
         return changes_of(terms, was.sum(axis=0), now.sum(axis=0), rows)
 
-    rises = {name: one for name, one in changes(*false).items() if shown_to_rise(one, one.p or 0)}
+    rises = {name: one for name, one in changes(*false).items() if shown_to_rise(one)}
     if not rises:
         # The rule asks for a rise first: most studies need no intervals.
         return False, False
     found = changes(*missed)
-    adjusted = _adjusted(found)
+    adjusted = holm({name: 1.0 if one.p is None else one.p for name, one in found.items()})
+    p_harm = holm({name: p_of_harm(one) for name, one in found.items()})
     as_misses = changes(*(one | other for one, other in zip(missed, false, strict=True)))
     harm = any(
         gained_by_false_keywords(
-            classify_change(found[name], adjusted[name]), rise, as_misses[name]
+            classify_change(found[name], adjusted[name], p_harm=p_harm[name]), rise, as_misses[name]
         )
         for name, rise in rises.items()
     )

@@ -35,11 +35,26 @@ def shown_over_terms(delta: KeywordErrorChange, policy: DecisionPolicy = POLICY)
     return p is None or len(delta.nets) < policy.fewest_terms or p < policy.alpha
 
 
+def p_of_harm(delta: KeywordErrorChange, policy: DecisionPolicy = POLICY) -> float:
+    """Return the larger of the p-values over rows and over terms, where enough terms changed."""
+    p = 1.0 if delta.p is None else delta.p
+    if delta.p_terms is not None and len(delta.nets) >= policy.fewest_terms:
+        return max(p, delta.p_terms)
+    return p
+
+
 def shown_to_rise(
-    delta: KeywordErrorChange, p_adjusted: float, policy: DecisionPolicy = POLICY
+    delta: KeywordErrorChange, p_harm: float | None = None, policy: DecisionPolicy = POLICY
 ) -> bool:
-    """Return whether a category is shown to be worse, over terms too where enough changed."""
-    return delta.rose and p_adjusted < policy.alpha and shown_over_terms(delta, policy)
+    """Return whether a category is shown to be worse.
+
+    Args:
+        delta: what was found.
+        p_harm: its ``p_of_harm``, corrected for the number of categories; None for one alone.
+        policy: alpha, and how many terms a test over terms needs.
+    """
+    p = p_of_harm(delta, policy) if p_harm is None else p_harm
+    return delta.rose and p < policy.alpha
 
 
 def shown_to_fall(
@@ -51,12 +66,22 @@ def shown_to_fall(
 
 
 def classify_change(
-    delta: KeywordErrorChange, p_adjusted: float, policy: DecisionPolicy = POLICY
+    delta: KeywordErrorChange,
+    p_adjusted: float,
+    policy: DecisionPolicy = POLICY,
+    p_harm: float | None = None,
 ) -> CategoryResult:
-    """Classify a category's change; ``p_adjusted`` is corrected for the number of categories."""
+    """Classify a category's change.
+
+    Args:
+        delta: what was found.
+        p_adjusted: its p-value, corrected for the number of categories; it counts for a drop.
+        policy: alpha and the wanted drop.
+        p_harm: its ``p_of_harm``, corrected likewise; None for one category alone.
+    """
     if delta.p is None:
         return CategoryResult.UNSETTLED
-    if shown_to_rise(delta, p_adjusted, policy):
+    if shown_to_rise(delta, p_harm, policy):
         return CategoryResult.WORSE
     if not delta.before.hits and not delta.after.hits:
         return CategoryResult.NOTHING
@@ -84,7 +109,7 @@ def gained_by_false_keywords(
         as_misses: its KER where such a row counts as missed.
         policy: alpha and the wanted drop.
     """
-    if as_misses.p is None or rise.p is None or not shown_to_rise(rise, rise.p, policy):
+    if as_misses.p is None or not shown_to_rise(rise, policy=policy):
         return False
     without = classify_change(as_misses, as_misses.p, policy)
     gained = found in {CategoryResult.IMPROVED, CategoryResult.MOVED}

@@ -40,6 +40,7 @@ from tasks.decision.significance import (
     CategoryResult,
     classify_change,
     gained_by_false_keywords,
+    p_of_harm,
     rows_needed,
 )
 from tasks.evaluation import statistics
@@ -310,8 +311,11 @@ def _rules(
     adjusted = statistics.holm(
         {category: 1.0 if delta.p is None else delta.p for category, delta in judged.items()}
     )
+    harm = statistics.holm(
+        {category: p_of_harm(delta, policy) for category, delta in judged.items()}
+    )
     findings = {
-        category: classify_change(delta, adjusted[category], policy)
+        category: classify_change(delta, adjusted[category], policy, harm[category])
         for category, delta in judged.items()
     }
     return _DecisionRules(evidence, judged, findings, policy), adjusted

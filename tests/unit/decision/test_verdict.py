@@ -240,6 +240,16 @@ def test_more_priority_categories_are_not_more_chances_of_harm() -> None:
     assert decided.findings["lab"] is CategoryResult.SMALLER
 
 
+def test_losses_over_terms_are_corrected_for_the_number_of_categories() -> None:
+    """A loss of p 0.04 over terms is harm if one category was looked at, and not of two."""
+    lost = dataclasses.replace(moved(6, 24, 10, 60, "lab"), nets=(-4,) * 4 + (-1,) * 8 + (1,) * 6)
+    assert lost.p is not None
+    assert lost.p < 0.002
+    assert decide(evidence(lost), ["lab"]).verdict is Verdict.DISCARD
+    both = evidence(moved(1, 1, 10, 60), lost)
+    assert decide(both, ["drug", "lab"]).verdict is not Verdict.DISCARD
+
+
 def test_a_category_that_is_shown_to_be_worse_outweighs_a_gain() -> None:
     """Whichever of the two is named first."""
     both = evidence(moved(9, 0, 10, 20), moved(0, 5, 10, 20, "lab"))

@@ -20,9 +20,12 @@ from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.data import audio_probe
 from tasks.data.audio_probe import AudioFacts
+from tasks.data.cycle_folder import open_cycle
 from tasks.evaluation.hypotheses import Hypothesis, Partition, write_hypotheses
+from tasks.gpu_hosts import upload
 from tasks.stages import compare
 from tasks.training import run as training_run
+from tasks.training import tuned_models
 from tasks.training.recording_roles import RecordingRoles
 from tests.support import factories
 
@@ -148,6 +151,34 @@ def test_a_tuned_base_under_another_name_keeps_its_list(
     for folder in (cycle, later):
         split(folder, copied, monkeypatch, "--seed", "7")
         assert not apart_from_training(folder) & {0, 1, 2, 5, 6}
+
+
+@pytest.mark.parametrize("name", ["cardiology-v2.nemo", training_run.MODEL_NAME])
+def test_a_base_takes_its_list_to_a_rented_host(
+    cycle: Path, lower_nemo: Path, tmp_path: Path, name: str
+) -> None:
+    """There it lies in a folder of its own, without the cycles that know it."""
+    model = tuned_model(cycle, lower_nemo, [0, 1, 2])
+    base = shutil.copyfile(model, tmp_path / name) if name != model.name else model
+    cargo = upload.UploadPlan(open_cycle(cycle), str(base))
+    placed, parts = upload._plan_parts("/host", cargo, tmp_path / "staging")
+    there = tmp_path / "host/inputs/base"
+    there.mkdir(parents=True)
+    for part in parts:
+        if part.target.endswith("inputs/base"):
+            for one in part.names:
+                shutil.copyfile(part.folder / one, there / one)
+    found = tuned_models.roles_of(there / placed.base.rpartition("/")[2], tmp_path / "host")
+    assert len(found.trained) == 3
+
+
+def test_a_base_that_no_cycle_trained_has_no_list(cycle: Path, lower_nemo: Path) -> None:
+    """Its name alone makes no tuned model of it, and another run's list is not its own."""
+    tuned_model(cycle, lower_nemo, [0, 1, 2])
+    other = factories.write_nemo(cycle / "other.nemo", spelling=b"another")
+    assert tuned_models.folder_of(other, cycle.parent) is None
+    (cycle / "models/base-verified-1234/training_run_info.json").write_text("{")
+    assert tuned_models.roles_of(other, cycle.parent) == RecordingRoles()
 
 
 def test_the_copy_of_a_model_is_known_where_its_list_is_asked_for(
