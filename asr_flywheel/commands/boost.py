@@ -152,14 +152,14 @@ def boost(
         )
     place = resolve_parameters.make_runtime(config, report=say)
     run = CycleRun(config, folder, model, TimedRuntime(place), sentences)
-    hashes = [row.audio_sha256 for row in checked.rows]
-    seen = seen_before(model, folder.path.parent, hashes)
+    seen = seen_before(model, run.clinic, [row.audio_sha256 for row in checked.rows])
     split = boosting_inputs.make_split(
         folder,
         checked.rows,
         fraction=config.validation_fraction,
         seed=config.seed,
         seen_before=seen,
+        trained=run.base_roles().trained,
         by_term=config.hold_out_terms,
         selection=config.selection,
         disjoint=config.disjoint,
@@ -176,7 +176,7 @@ def boost(
     said = (*rows.judging, *rows.choosing)
     formulary = phrases or folder.find_formulary()
     lists = boosting_inputs.make_lists(checked.rows, said, model, formulary, config.priority)
-    for note in lists.judged.notes():
+    for note in (*split.warnings, *lists.judged.notes()):
         say(note)
     place.check(say)
     with lock_cycle(folder):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files, hashing
+from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
 from tasks.data import manifest
 from tasks.data.audio_checks import AudioLimits
@@ -29,6 +31,7 @@ from tasks.evaluation.scoring import score
 from tasks.models import catalog
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
+from tasks.stages.partition_marks import mark_parts
 from tasks.stages.split_command import keep_used_split
 from tasks.training import tuned_models
 from tasks.transcription.offline import Transcript
@@ -39,7 +42,6 @@ BOOSTING_NAME = "boost.json"
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
     from tasks.data.manifest import Utterance
@@ -62,6 +64,8 @@ def run_gate(
     previous = cycle.previous
     known_now = cycle.manifest.is_file()
     known_before = previous is not None and previous.manifest.is_file()
+    if baseline is not None:
+        baseline = _known_to_base(cycle, base, baseline)
     reviews = read_reviews(cycle)
     utterances = _reviewed(manifest.read_manifest(cycle.manifest), reviews) if known_now else None
     judging, foreign = (
@@ -82,6 +86,23 @@ def run_gate(
         else baseline.scores.where(lambda row: not row.row.judges),
     )
     return replace(check_gate(evidence, policy), boosting=_boosting_answer(cycle, base, policy))
+
+
+def _known_to_base(cycle: Cycle, base: str, baseline: Baseline) -> Baseline:
+    """Mark the rows that a tuned base was trained on, where the evaluation marks nothing."""
+    model = Path(base).expanduser()
+    unmarked = any(row.row.part is None for row in baseline.scores.rows)
+    if not unmarked or tuned_models.folder_of(model, cycle.path.parent) is None:
+        return baseline
+    try:
+        scores, _ = mark_parts(baseline, cycle.path, model, None)
+    except InputError:
+        note = (
+            "The base is a tuned model, and it cannot be told which rows of the baseline it was "
+            "trained on: their recordings are not on this host."
+        )
+        return replace(baseline, notes=(*baseline.notes, note))
+    return replace(baseline, scores=scores)
 
 
 def _boosting_answer(cycle: Cycle, base: str, policy: GatePolicy) -> BoostingAnswer | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,17 +22,27 @@ from tasks.common.errors import InputError
 from tasks.data import audio_probe
 from tasks.data.audio_probe import AudioFacts
 from tasks.data.cycle_folder import open_cycle
-from tasks.evaluation.hypotheses import Hypothesis, Partition, write_hypotheses
+from tasks.data.split import Disjointness, Split
+from tasks.decision.gate import GatePolicy, GateResult
+from tasks.evaluation.baseline import find_baseline
+from tasks.evaluation.hypotheses import (
+    Hypothesis,
+    Partition,
+    read_hypotheses,
+    write_hypotheses,
+)
 from tasks.gpu_hosts import upload
-from tasks.stages import compare
+from tasks.models import catalog
+from tasks.stages import boosting_inputs, compare, evaluate, prepare
 from tasks.training import run as training_run
 from tasks.training import tuned_models
+from tasks.training.recipes import recipe
 from tasks.training.recording_roles import RecordingRoles
+from tasks.transcription.offline import Transcript
 from tests.support import factories
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 
 def recording(path: Path) -> str:
@@ -190,6 +201,94 @@ def test_the_copy_of_a_model_is_known_where_its_list_is_asked_for(
     shutil.copyfile(model, copied)
     found = compare.compare(*evaluations(cycle), None, ["drug"], model=copied)
     assert (found["basis"], found["rows"]) == ("held-out", 2)
+
+
+def split_of(cycle: Path, nemo: Path, trained: Sequence[int], seen: Sequence[int]) -> Split:
+    """The split that a measurement of boosting takes, of a model that has seen some recordings."""
+    checked = prepare.check(open_cycle(cycle), nemo, recipe("verified"))
+    return boosting_inputs.make_split(
+        open_cycle(cycle),
+        checked.rows,
+        fraction=0.2,
+        seed=42,
+        seen_before=frozenset(recording(cycle / f"audio/{number}.wav") for number in seen),
+        trained=frozenset(recording(cycle / f"audio/{number}.wav") for number in trained),
+        by_term=False,
+        selection=0.0,
+        disjoint=Disjointness.ROW,
+    )
+
+
+def test_a_split_that_lies_there_does_not_make_trained_rows_judge_boosting(
+    cycle: Path, lower_nemo: Path
+) -> None:
+    """Nor choose a strength; what chose the model may choose again."""
+    for name, rows in (("validation", [0, 1, 5]), ("selection", [2, 3, 6])):
+        manifest(cycle / f"{name}.jsonl", rows)
+    found = split_of(cycle, lower_nemo, [0, 2], [0, 2, 3, 5])
+    assert (found.validation, found.selection) == ((2,), (4, 7))
+    assert set(found.train) == {1, 3, 5, 6, 8, 9, 10}
+    assert "3 rows that judge or choose" in found.warnings[0]
+    assert split_of(cycle, lower_nemo, [], []).validation == (1, 2, 6)
+    with pytest.raises(InputError, match=r"each of its rows\. Fix:"):
+        split_of(cycle, lower_nemo, [0, 1, 5], [0, 1, 5])
+
+
+def test_the_gate_does_not_count_what_a_tuned_base_was_trained_on(
+    cycle: Path, lower_nemo: Path
+) -> None:
+    """An evaluation of another decoder marks nothing; the base's own list does."""
+    model = tuned_model(cycle, lower_nemo, [0, 1, 2], chose=[3])
+    path = evaluation(cycle / "per_sample.json", {}, found=False)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[:4] = [{**row, "hyp": row["ref"]} for row in rows[:4]]
+    factories.write_rows(path, rows)
+
+    def judged(base: Path) -> GateResult:
+        found = find_baseline(open_cycle(cycle), None)
+        return prepare.run_gate(
+            open_cycle(cycle), str(base), GatePolicy(), found, catalog.Method.SFT
+        )
+
+    result = judged(model)
+    assert result.figures["priority"] == {"drug": {"rows": 5, "n": 1, "ker": 1.0}}
+    assert "4 of 10 rows of the manifest are left out" in " ".join(result.warnings)
+    other = factories.write_nemo(cycle / "other.nemo", spelling=b"another")
+    assert judged(other).figures["priority"] == {"drug": {"rows": 5, "n": 5, "ker": 0.2}}
+    shutil.rmtree(cycle / "audio")
+    untold = judged(model)
+    assert untold.figures["priority"] == {"drug": {"rows": 5, "n": 5, "ker": 0.2}}
+    assert "it cannot be told which rows of the baseline" in " ".join(untold.warnings)
+
+
+def test_an_evaluation_by_a_tuned_model_marks_what_it_was_trained_on(
+    cycle: Path, lower_nemo: Path
+) -> None:
+    """The gate of the next cycle leaves these rows out, and says so."""
+    model = tuned_model(cycle, lower_nemo, [0, 1, 2], chose=[3])
+    later = factories.make_cycle(cycle.parent, 2)
+    checked = evaluate.check_audio(open_cycle(later), model, ())
+    texts = tuple(row.utterance.text if n < 4 else "" for n, row in enumerate(checked.rows))
+    transcript = Transcript(model, texts, 0, 0.0, 0.0)
+    copied = shutil.copyfile(model, cycle.parent / "cardiology-v2.nemo")
+    for name in (model, Path(copied)):
+        board = evaluate.write_evaluation(
+            open_cycle(later), later / "offline_hyps.jsonl", "tuned", name, checked, transcript
+        )
+        parts = [row.part for row in read_hypotheses(later / "offline_hyps.jsonl")]
+        held_out = [Partition.HELD_OUT] * 6
+        assert parts == [*[Partition.TRAINED] * 3, Partition.CHOSE, *held_out]
+        assert board.entries[0].scores.ker == 1
+    baseline = find_baseline(open_cycle(later), None)
+    judged = prepare.run_gate(
+        open_cycle(later), str(copied), GatePolicy(), baseline, catalog.Method.SFT
+    )
+    assert judged.figures["priority"] == {"drug": {"rows": 5, "n": 1, "ker": 1.0}}
+    other = factories.write_nemo(cycle / "other.nemo", spelling=b"another")
+    evaluate.write_evaluation(
+        open_cycle(later), later / "offline_hyps.jsonl", "base", other, checked, transcript
+    )
+    assert {row.part for row in read_hypotheses(later / "offline_hyps.jsonl")} == {None}
 
 
 # SeanNaren/deepspeech.pytorch#86: the manifest that was trained on is named as the one that judges.
