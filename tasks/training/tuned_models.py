@@ -62,4 +62,7 @@ def _models_of(record: Path) -> set[str]:
         return set()  # of a run that was not asked about
     if not isinstance(info, dict):
         return set()
-    return {str(info.get("model_sha256")), tuned_hash(info)}
+    base = info.get("base")
+    # A mixture of value 0 is its base, which has learnt nothing.
+    base_sha256 = base.get("sha256") if isinstance(base, dict) else None
+    return {str(info.get("model_sha256")), tuned_hash(info)} - {str(base_sha256)}

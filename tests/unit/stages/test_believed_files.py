@@ -188,7 +188,13 @@ def test_a_base_that_no_cycle_trained_has_no_list(cycle: Path, lower_nemo: Path)
     tuned_model(cycle, lower_nemo, [0, 1, 2])
     other = factories.write_nemo(cycle / "other.nemo", spelling=b"another")
     assert tuned_models.folder_of(other, cycle.parent) is None
-    (cycle / "models/base-verified-1234/training_run_info.json").write_text("{")
+    record = cycle / "models/base-verified-1234/training_run_info.json"
+    base = hashing.sha256_file(lower_nemo)
+    assert tuned_models.folder_of(lower_nemo, cycle.parent) == record.parent
+    # A mixture of value 0 has the bytes of its base, which was trained on nothing.
+    record.write_text(json.dumps({"model_sha256": base, "base": {"sha256": base}}))
+    assert tuned_models.folder_of(lower_nemo, cycle.parent) is None
+    record.write_text("{")
     assert tuned_models.roles_of(other, cycle.parent) == RecordingRoles()
 
 
