@@ -434,8 +434,8 @@ def test_two_models_without_a_common_held_out_row_are_not_compared(cycle: Path) 
         compare.compare(before, after, None, ["drug"])
 
 
-# MontrealCorpusTools/Montreal-Forced-Aligner#491, kaldi-asr/kaldi#4213, speechbrain/speechbrain#2765:
-# speakers read the same prompts, and their recordings have the same names in folders of their own.
+# MontrealCorpusTools/Montreal-Forced-Aligner#491, kaldi-asr/kaldi#4213, and #2765 of
+# speechbrain/speechbrain: speakers read the same prompts, each in a folder with the same names.
 
 
 def two_speakers(cycle: Path) -> None:
