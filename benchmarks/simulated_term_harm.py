@@ -156,8 +156,9 @@ def false_keywords(
     ) -> dict[str, KeywordErrorChange]:
         return changes_of(terms, was.sum(axis=0), now.sum(axis=0), rows)
 
-    rises = {name: one for name, one in changes(*false).items() if shown_to_rise(one)}
-    if not rises:
+    rises = changes(*false)
+    p_rise = holm({name: p_of_harm(one) for name, one in rises.items()})
+    if not any(shown_to_rise(one, p_rise[name]) for name, one in rises.items()):
         # The rule asks for a rise first: most studies need no intervals.
         return False, False
     found = changes(*missed)
@@ -166,7 +167,10 @@ def false_keywords(
     as_misses = changes(*(one | other for one, other in zip(missed, false, strict=True)))
     harm = any(
         gained_by_false_keywords(
-            classify_change(found[name], adjusted[name], p_harm=p_harm[name]), rise, as_misses[name]
+            classify_change(found[name], adjusted[name], p_harm=p_harm[name]),
+            rise,
+            as_misses[name],
+            p_rise=p_rise[name],
         )
         for name, rise in rises.items()
     )

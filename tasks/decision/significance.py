@@ -100,6 +100,7 @@ def gained_by_false_keywords(
     rise: KeywordErrorChange,
     as_misses: KeywordErrorChange,
     policy: DecisionPolicy = POLICY,
+    p_rise: float | None = None,
 ) -> bool:
     """Return whether false keywords are shown to rise, and the gain is gone without their rows.
 
@@ -108,8 +109,9 @@ def gained_by_false_keywords(
         rise: rows of the category that hold a false keyword, before and after.
         as_misses: its KER where such a row counts as missed.
         policy: alpha and the wanted drop.
+        p_rise: the rise's ``p_of_harm``, corrected for the number of categories; None for one.
     """
-    if as_misses.p is None or not shown_to_rise(rise, policy=policy):
+    if as_misses.p is None or not shown_to_rise(rise, p_rise, policy):
         return False
     without = classify_change(as_misses, as_misses.p, policy)
     gained = found in {CategoryResult.IMPROVED, CategoryResult.MOVED}

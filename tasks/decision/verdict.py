@@ -449,7 +449,14 @@ class _DecisionRules:
         as_misses = self.evidence.with_false_keywords_as_misses.get(category)
         if rise is None or as_misses is None:
             return False
-        return gained_by_false_keywords(self.findings[category], rise, as_misses, self.policy)
+        rises = {
+            name: p_of_harm(self.evidence.false_keywords[name], self.policy)
+            for name in self.judged
+            if name in self.evidence.false_keywords
+        }
+        p_rise = statistics.holm(rises)[category]
+        found = self.findings[category]
+        return gained_by_false_keywords(found, rise, as_misses, self.policy, p_rise)
 
     def _false_keyword_reason(self, category: str) -> str:
         rise = self.evidence.false_keywords[category]

@@ -344,6 +344,16 @@ def test_false_keywords_of_one_term_are_not_shown_to_rise() -> None:
     assert decide(evidence(delta(18, 2, 20), **effect), ["drug"]).verdict is Verdict.KEEP
 
 
+def test_false_keywords_of_several_categories_are_not_more_chances() -> None:
+    """Five rows with one more (mid-p 0.031) are a rise of one category, and not of two."""
+    effect = false_keyword_effect(18, 14, 20, (0, 5))
+    found = evidence(delta(18, 2, 20), **effect)
+    assert decide(found, ["drug"]).verdict is Verdict.DISCARD
+    both = {name: {**one, "lab": moved(1, 1, 2, 20, "lab")} for name, one in effect.items()}
+    found = evidence(delta(18, 2, 20), moved(1, 1, 10, 20, "lab"), **both)
+    assert decide(found, ["drug", "lab"]).verdict is Verdict.KEEP
+
+
 @pytest.mark.parametrize(
     "more",
     [
