@@ -27,7 +27,7 @@ from scipy import special
 
 from tasks.common import atomic_files
 from tasks.decision.decision_table import Movement, movement
-from tasks.decision.significance import shown_to_fall, shown_to_rise
+from tasks.decision.significance import p_of_harm, shown_to_fall, shown_to_rise
 from tasks.evaluation import statistics
 from tasks.evaluation.diff import PairedOccurrence, summarise_changes
 
@@ -218,7 +218,8 @@ def occurrences(
 def kept(changes: dict[str, KeywordErrorChange]) -> bool:
     """Return whether the rule keeps, with general English held and no false keywords."""
     adjusted = statistics.holm({name: 1.0 if d.p is None else d.p for name, d in changes.items()})
-    if any(shown_to_rise(delta) for delta in changes.values()):
+    harm = statistics.holm({name: p_of_harm(delta) for name, delta in changes.items()})
+    if any(shown_to_rise(delta, harm[name]) for name, delta in changes.items()):
         return False
     return any(
         shown_to_fall(delta, adjusted[name]) and movement(delta) is Movement.DROPPED

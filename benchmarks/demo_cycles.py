@@ -66,7 +66,7 @@ def decode_general(folder: Path, general: Path) -> None:
     """Have the base decode what guards in a run: general English, short and joined, and silence."""
     cycle, base, runtime = open_cycle(folder / "cycle1"), embedded_path(), LocalRuntime(detect())
     checked = prepare.check(cycle, base, Recipe())
-    sentences = prepare.general_set(general, base, Recipe(), checked).guardrail
+    sentences = prepare.general_set(general, base, Recipe(), checked, clinic=folder).guardrail
     audio = audio_set(sentences, (general.parent.resolve(),)) + nonspeech_set(recordings())
     cache = evaluate.open_hypothesis_cache(cycle, runtime)
     joined = joined_sentences.plan(sentences, joined_sentences.ROWS_ON_CPU)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flows.config_fields import BaselineSource
 from tasks.records.tracking.run_tracker import UNTRACKED, RunTracker
+from tasks.training import tuned_models
 from tasks.transcription import variants
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from flows.config import CycleConfig
     from tasks.data.cycle_folder import Cycle
     from tasks.runtimes.job_seconds import TimedRuntime
+    from tasks.training.recording_roles import RecordingRoles
     from tasks.transcription.variants import Shifts
 
 
@@ -47,6 +49,15 @@ class CycleRun:
             return variants.AS_IT_IS
         count = variants.variant_count(self.config.variants, judged_rows)
         return variants.shifts(count, self.config.seed)
+
+    @property
+    def clinic(self) -> Path:
+        """The folder of the clinic's cycles."""
+        return self.cycle.path.parent
+
+    def base_roles(self) -> RecordingRoles:
+        """Return what each recording was to the base, where that is a tuned model."""
+        return tuned_models.roles_of(self.base_model, self.clinic)
 
     @property
     def audio_roots(self) -> tuple[Path, ...]:

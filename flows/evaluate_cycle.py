@@ -126,7 +126,7 @@ def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
         # Shards are runs of their own, which a task cannot have.
         transcribe_shards.share(config.for_shards, (model,), audio, kept)
         transcript = transcribe_cycle(config, model, audio, runtime, kept)
-        return Evaluated(target, evaluate(config, cycle, target, checked, transcript))
+        return Evaluated(target, evaluate(config, cycle, target, model, checked, transcript))
 
 
 @task(name="preflight", cache_policy=NO_CACHE)
@@ -154,10 +154,13 @@ def evaluate(
     config: EvaluationConfig,
     cycle: Cycle,
     target: Path,
+    model: Path,
     checked: PreflightResult,
     transcript: Transcript,
 ) -> Leaderboard:
     """Score the hypotheses, write them and their leaderboard."""
-    board = evaluation_stage.write_evaluation(cycle, target, config.model, checked, transcript)
+    board = evaluation_stage.write_evaluation(
+        cycle, target, config.model, model, checked, transcript
+    )
     artifacts.leaderboard(cycle, board, target)
     return board

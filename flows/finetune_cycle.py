@@ -67,7 +67,7 @@ from tasks.evaluation.decoded_variants import DecodedVariants
 from tasks.evaluation.hypotheses import Hypothesis, write_hypotheses
 from tasks.evaluation.scoring import Scores, score
 from tasks.models import catalog, purge_marks
-from tasks.privacy.keyed_hashes import purged_before
+from tasks.privacy.keyed_hashes import seen_before
 from tasks.records import archive, cycle_cost, run_record, verdict_ledger
 from tasks.records.audit_log import AuditedAct
 from tasks.records.store import Store
@@ -149,7 +149,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle, tracker: RunTracker) -> CycleOu
     )
     cross_fitted, variants = cross_fit(run, recipe, rows, general)
     if general is not None and not choosing_rows(run, rows, data, general).enough:
-        general = general.without_choice(training_run.roles_of(run.base_model).seen)
+        general = general.without_choice(run.base_roles().seen)
     run.tracker.training = FIRST_TRAINING
     trained = train_and_choose(run, recipe, rows, data, general)
     tuned, data, general, shipped = trained.tuned, trained.data, trained.general, trained.shipped
@@ -309,8 +309,7 @@ def check_manifest(run: CycleRun) -> PreflightResult:
 def known_recordings(run: CycleRun, rows: PreflightResult) -> frozenset[str]:
     """The recordings of the rows that must not judge a model tuned from the base."""
     hashes = [row.audio_sha256 for row in rows.rows]
-    roles = training_run.roles_of(run.base_model)
-    return roles.seen | purged_before(run.cycle.path.parent, roles, hashes)
+    return seen_before(run.base_model, run.clinic, hashes)
 
 
 @task(name="stratified-split", cache_policy=NO_CACHE)
@@ -540,7 +539,7 @@ def decide_verdict(
         data.held_out_recordings,
         shipped.sha256,
         decision.verdict.value,
-        before=training_run.roles_of(run.base_model).verdicts_of(data.held_out_recordings),
+        before=run.base_roles().verdicts_of(data.held_out_recordings),
         shifts=variants.shifts,
     )
     run_record.write_decision(

@@ -60,6 +60,7 @@ def general_english(run: CycleRun, rows: PreflightResult) -> GeneralSet | None:
         run.base_model,
         resolve_parameters.full_recipe(config),
         rows,
+        clinic=run.clinic,
         audio_roots=config.audio_roots,
         replay=resolve_parameters.replayed_sentences(config, len(rows.rows)),
         chooses=config.chooses_by_general,

@@ -186,9 +186,7 @@ def recording_roles(
         judged |= general_recordings(general.guardrail)
     if run.config.two_part:
         chose |= data.held_out_recordings
-    return training_run.roles_of(run.base_model).after(
-        data.trained_recordings, chose if chosen else (), judged
-    )
+    return run.base_roles().after(data.trained_recordings, chose if chosen else (), judged)
 
 
 @task(name="choose-mixture", cache_policy=NO_CACHE)

@@ -95,6 +95,7 @@ def boost(
     from tasks.data.cycle_folder import PHRASES_NAME, open_cycle
     from tasks.data.cycle_lock import lock_cycle
     from tasks.models import catalog, purge_marks
+    from tasks.privacy.keyed_hashes import seen_before
     from tasks.records import audit_log
     from tasks.records.audit_log import AuditedAct
     from tasks.reporting.html.boost_page import write_boost_page
@@ -102,7 +103,6 @@ def boost(
     from tasks.runtimes.job_seconds import TimedRuntime
     from tasks.stages import boost as boost_stage
     from tasks.stages import boosting_inputs, prepare
-    from tasks.training import run as training_run
 
     def say(line: str) -> None:
         if not as_json:
@@ -145,19 +145,21 @@ def boost(
             model,
             full_recipe,
             checked,
+            clinic=folder.path.parent,
             audio_roots=config.audio_roots,
             chooses=True,
             keep_style=config.keep_style,
         )
     place = resolve_parameters.make_runtime(config, report=say)
     run = CycleRun(config, folder, model, TimedRuntime(place), sentences)
-    seen = training_run.roles_of(model).seen
+    seen = seen_before(model, run.clinic, [row.audio_sha256 for row in checked.rows])
     split = boosting_inputs.make_split(
         folder,
         checked.rows,
         fraction=config.validation_fraction,
         seed=config.seed,
         seen_before=seen,
+        trained=run.base_roles().trained,
         by_term=config.hold_out_terms,
         selection=config.selection,
         disjoint=config.disjoint,
@@ -174,7 +176,7 @@ def boost(
     said = (*rows.judging, *rows.choosing)
     formulary = phrases or folder.find_formulary()
     lists = boosting_inputs.make_lists(checked.rows, said, model, formulary, config.priority)
-    for note in lists.judged.notes():
+    for note in (*split.warnings, *lists.judged.notes()):
         say(note)
     place.check(say)
     with lock_cycle(folder):

@@ -146,13 +146,15 @@ def split(
     from tasks.data.cycle_lock import lock_cycle
     from tasks.data.training_set import counts, split_checked
     from tasks.models import catalog
+    from tasks.privacy.keyed_hashes import seen_before
     from tasks.stages import prepare
     from tasks.stages.split_command import write_split
 
     folder = open_cycle(cycle)
+    model = catalog.resolve(base, trust=trust)
     checked = prepare.check(
         folder,
-        catalog.resolve(base, trust=trust),
+        model,
         _limited(recipe, max_duration),
         audio_root or [],
         keep_style=keep_style,
@@ -161,6 +163,9 @@ def split(
         checked.rows,
         fraction=fraction,
         seed=seed,
+        seen_before=seen_before(
+            model, folder.path.parent, [row.audio_sha256 for row in checked.rows]
+        ),
         by_term=hold_out_terms,
         selection=0.0 if two_part else selection_share,
         disjoint=disjoint,

@@ -199,6 +199,7 @@ def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None, general: Path
             base,
             recipe,
             checked,
+            clinic=cycle.path.parent,
             audio_roots=run.audio_roots,
             replay=replay,
             chooses=run.chooses_by_general,

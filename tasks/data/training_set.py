@@ -225,16 +225,28 @@ def _training_row(row: CheckedRow, locate: Callable[[CheckedRow], str]) -> Utter
     )
 
 
-def held_out_rows(path: Path) -> list[tuple[str, str | None]]:
-    """Read the rows of validation.jsonl, of any manifest, or of per-row results.
+@dataclass(frozen=True, slots=True)
+class ListedRow:
+    """A row of a file that says what is held out.
 
-    Returns:
-        Of each row the audio's path and the user's text, None where the row gives none.
+    Attributes:
+        audio: the recording's path, as the file has it.
+        text: the user's text; None where the row gives none.
+        part: what the row is marked as, where it is one of per-row results.
+    """
+
+    audio: str
+    text: str | None
+    part: object = None
+
+
+def listed_rows(path: Path) -> list[ListedRow]:
+    """Read the rows of validation.jsonl, of any manifest, or of per-row results.
 
     Raises:
         InputError: it cannot be read, it is empty, or a row lacks its audio's path.
     """
-    rows: list[tuple[str, str | None]] = []
+    rows: list[ListedRow] = []
     for number, row in enumerate(atomic_files.read_jsonl(path), start=1):
         audio = row.get("audio_filepath")
         text = next((row[name] for name in (ORIGINAL_TEXT, "text", "ref") if name in row), None)
@@ -243,10 +255,15 @@ def held_out_rows(path: Path) -> list[tuple[str, str | None]]:
                 f"{path}: row {number}: audio_filepath must be text, not {audio!r}, and so must "
                 "text, where it is given. Fix: name the validation.jsonl of the cycle."
             )
-        rows.append((audio, text))
+        rows.append(ListedRow(audio, text, row.get("part") if "hyp" in row else None))
     if not rows:
         raise InputError(f"{path}: no rows. Fix: name the validation.jsonl of the cycle.")
     return rows
+
+
+def held_out_rows(path: Path) -> list[tuple[str, str | None]]:
+    """Read the audio's path and the user's text of each row; see ``listed_rows``."""
+    return [(row.audio, row.text) for row in listed_rows(path)]
 
 
 def _content_hash(*sides: Sequence[CheckedRow]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tasks.decision.decision_table import POLICY, DecisionPolicy
+from tasks.decision.significance import p_of_harm
 from tasks.evaluation.diff import ALL_CATEGORIES
 from tasks.evaluation.statistics import holm
 
@@ -140,7 +141,7 @@ def compare_groups(
         policy: alpha, and how many terms a test over terms needs.
     """
     adjusted = holm(
-        {str(number): _p(change, policy) for number, (_, _, change) in enumerate(found)}
+        {str(number): p_of_harm(change, policy) for number, (_, _, change) in enumerate(found)}
     )
     return GroupCheck(
         tuple(
@@ -157,11 +158,3 @@ def _by_value(rows: PairedScores, field: str) -> Iterable[tuple[str, PairedScore
         if value := getattr(pair.after.row, field):
             pairs.setdefault(value, []).append(pair)
     return [(value, replace(rows, pairs=tuple(pairs[value]))) for value in sorted(pairs)]
-
-
-def _p(change: KeywordErrorChange, policy: DecisionPolicy) -> float:
-    """Return the larger of the p-values over rows and over terms, where enough terms changed."""
-    p = 1.0 if change.p is None else change.p
-    if change.p_terms is not None and len(change.nets) >= policy.fewest_terms:
-        return max(p, change.p_terms)
-    return p

@@ -1,8 +1,8 @@
 """Classify one category's change, and compute how many rows would show it.
 
-A drop is shown if chance explains it in fewer than one of twenty such comparisons, over rows and,
-where enough terms changed, over terms: a model that learns one term and forgets another flips all
-their rows together. That no wanted drop is there is shown by the interval.
+A drop, or a rise, is shown if chance explains it in fewer than one of twenty such comparisons, over
+rows and, where enough terms changed, over terms: a model that learns one term and forgets another
+flips all their rows together. That no wanted drop is there is shown by the interval.
 """
 
 from __future__ import annotations
@@ -30,15 +30,31 @@ class CategoryResult(StrEnum):
 
 
 def shown_over_terms(delta: KeywordErrorChange, policy: DecisionPolicy = POLICY) -> bool:
-    """Return whether a gain is significant over terms too, or too few of them changed to test."""
+    """Return whether a change is significant over terms too, or too few of them changed to test."""
     p = delta.p_terms
     return p is None or len(delta.nets) < policy.fewest_terms or p < policy.alpha
 
 
-def shown_to_rise(delta: KeywordErrorChange, policy: DecisionPolicy = POLICY) -> bool:
-    """Return whether a category is shown to be worse; harm is not corrected."""
-    p = delta.p
-    return p is not None and delta.rose and p < policy.alpha
+def p_of_harm(delta: KeywordErrorChange, policy: DecisionPolicy = POLICY) -> float:
+    """Return the larger of the p-values over rows and over terms, where enough terms changed."""
+    p = 1.0 if delta.p is None else delta.p
+    if delta.p_terms is not None and len(delta.nets) >= policy.fewest_terms:
+        return max(p, delta.p_terms)
+    return p
+
+
+def shown_to_rise(
+    delta: KeywordErrorChange, p_harm: float | None = None, policy: DecisionPolicy = POLICY
+) -> bool:
+    """Return whether a category is shown to be worse.
+
+    Args:
+        delta: what was found.
+        p_harm: its ``p_of_harm``, corrected for the number of categories; None for one alone.
+        policy: alpha, and how many terms a test over terms needs.
+    """
+    p = p_of_harm(delta, policy) if p_harm is None else p_harm
+    return delta.rose and p < policy.alpha
 
 
 def shown_to_fall(
@@ -50,12 +66,22 @@ def shown_to_fall(
 
 
 def classify_change(
-    delta: KeywordErrorChange, p_adjusted: float, policy: DecisionPolicy = POLICY
+    delta: KeywordErrorChange,
+    p_adjusted: float,
+    policy: DecisionPolicy = POLICY,
+    p_harm: float | None = None,
 ) -> CategoryResult:
-    """Classify a category's change; ``p_adjusted`` counts for a drop, p for harm."""
+    """Classify a category's change.
+
+    Args:
+        delta: what was found.
+        p_adjusted: its p-value, corrected for the number of categories; it counts for a drop.
+        policy: alpha and the wanted drop.
+        p_harm: its ``p_of_harm``, corrected likewise; None for one category alone.
+    """
     if delta.p is None:
         return CategoryResult.UNSETTLED
-    if shown_to_rise(delta, policy):
+    if shown_to_rise(delta, p_harm, policy):
         return CategoryResult.WORSE
     if not delta.before.hits and not delta.after.hits:
         return CategoryResult.NOTHING
@@ -67,6 +93,29 @@ def classify_change(
     if delta.before.hits and interval is not None and interval.low > -wanted:
         return CategoryResult.SMALLER
     return CategoryResult.UNSETTLED
+
+
+def gained_by_false_keywords(
+    found: CategoryResult,
+    rise: KeywordErrorChange,
+    as_misses: KeywordErrorChange,
+    policy: DecisionPolicy = POLICY,
+    p_rise: float | None = None,
+) -> bool:
+    """Return whether false keywords are shown to rise, and the gain is gone without their rows.
+
+    Args:
+        found: what is shown about the category.
+        rise: rows of the category that hold a false keyword, before and after.
+        as_misses: its KER where such a row counts as missed.
+        policy: alpha and the wanted drop.
+        p_rise: the rise's ``p_of_harm``, corrected for the number of categories; None for one.
+    """
+    if as_misses.p is None or not shown_to_rise(rise, p_rise, policy):
+        return False
+    without = classify_change(as_misses, as_misses.p, policy)
+    gained = found in {CategoryResult.IMPROVED, CategoryResult.MOVED}
+    return without is CategoryResult.WORSE or (gained and without is not CategoryResult.IMPROVED)
 
 
 def rows_needed(

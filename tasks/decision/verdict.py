@@ -36,7 +36,13 @@ from tasks.decision.decision_table import (
     read_table,
 )
 from tasks.decision.guardrail import Guardrail, GuardrailStatus
-from tasks.decision.significance import CategoryResult, classify_change, rows_needed
+from tasks.decision.significance import (
+    CategoryResult,
+    classify_change,
+    gained_by_false_keywords,
+    p_of_harm,
+    rows_needed,
+)
 from tasks.evaluation import statistics
 from tasks.evaluation.row_basis import EVERY_ROW
 
@@ -305,8 +311,11 @@ def _rules(
     adjusted = statistics.holm(
         {category: 1.0 if delta.p is None else delta.p for category, delta in judged.items()}
     )
+    harm = statistics.holm(
+        {category: p_of_harm(delta, policy) for category, delta in judged.items()}
+    )
     findings = {
-        category: classify_change(delta, adjusted[category], policy)
+        category: classify_change(delta, adjusted[category], policy, harm[category])
         for category, delta in judged.items()
     }
     return _DecisionRules(evidence, judged, findings, policy), adjusted
@@ -437,16 +446,17 @@ class _DecisionRules:
     def _gained_by_false_keywords(self, category: str) -> bool:
         """Return whether false keywords rose and the gain vanishes without their rows."""
         rise = self.evidence.false_keywords.get(category)
-        strict_change = self.evidence.with_false_keywords_as_misses.get(category)
-        if rise is None or strict_change is None or rise.p is None or strict_change.p is None:
+        as_misses = self.evidence.with_false_keywords_as_misses.get(category)
+        if rise is None or as_misses is None:
             return False
-        has_risen = rise.rose and rise.p < self.policy.alpha
-        strict_result = classify_change(strict_change, strict_change.p, self.policy)
-        gained = self.findings[category] in (CategoryResult.IMPROVED, CategoryResult.MOVED)
-        return has_risen and (
-            strict_result is CategoryResult.WORSE
-            or (gained and strict_result is not CategoryResult.IMPROVED)
-        )
+        rises = {
+            name: p_of_harm(self.evidence.false_keywords[name], self.policy)
+            for name in self.judged
+            if name in self.evidence.false_keywords
+        }
+        p_rise = statistics.holm(rises)[category]
+        found = self.findings[category]
+        return gained_by_false_keywords(found, rise, as_misses, self.policy, p_rise)
 
     def _false_keyword_reason(self, category: str) -> str:
         rise = self.evidence.false_keywords[category]

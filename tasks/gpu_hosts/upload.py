@@ -20,7 +20,7 @@ from tasks.data.manifest import read_manifest
 from tasks.data.row_reviews import review_files
 from tasks.gpu_hosts.ssh import retry_connection
 from tasks.records import verdict_ledger
-from tasks.training import recording_roles
+from tasks.training import recording_roles, tuned_models
 from tasks.training import run as training_run
 
 if TYPE_CHECKING:
@@ -120,14 +120,7 @@ def _plan_parts(root: str, cargo: UploadPlan, staging: Path) -> tuple[RemotePath
     parts += _collect_evaluations(cycle, place, clinic)
     base, baseline, general = cargo.base, None, None
     if (model := Path(cargo.base).expanduser()).is_file():
-        names = [model.name]
-        if model.name in {training_run.MODEL_NAME, training_run.TUNED_NAME}:
-            names += [
-                name
-                for name in (recording_roles.NAME, recording_roles.TRAINED_NAME)
-                if (model.parent / name).is_file()
-            ]
-        parts.append(_Part(model.parent, tuple(names), f"{inputs}/base"))
+        parts += _plan_base(model, cycle.path.parent, f"{inputs}/base")
         base = f"{inputs}/base/{model.name}"
     if cargo.baseline is not None:
         given_path = cargo.baseline.expanduser().absolute()
@@ -140,6 +133,21 @@ def _plan_parts(root: str, cargo: UploadPlan, staging: Path) -> tuple[RemotePath
         general = f"{inputs}/general/{given_path.name}"
     remote_audio = tuple(f"{inputs}/audio{number}" for number in range(len(cargo.audio_roots)))
     return RemotePaths(clinic, place, base, baseline, general, remote_audio), parts
+
+
+def _plan_base(model: Path, clinic: Path, place: str) -> list[_Part]:
+    """Plan what is sent of the base: the model, and the list of what it was trained on."""
+    model_part = _Part(model.parent, (model.name,), place)
+    if (folder := tuned_models.folder_of(model, clinic)) is None:
+        return [model_part]
+    lists = [recording_roles.NAME, recording_roles.TRAINED_NAME]
+    if model.name not in {training_run.MODEL_NAME, training_run.TUNED_NAME}:
+        # There its name does not tell whose list it is, but its content does.
+        lists.append(training_run.INFO_NAME)
+    return [
+        model_part,
+        _Part(folder, tuple(one for one in lists if (folder / one).is_file()), place),
+    ]
 
 
 def _is_plain(folder: Path) -> bool:

@@ -14,6 +14,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
+from tasks.training import tuned_models
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,6 +76,19 @@ def forget_key(clinic: Path) -> bool:
     existed = path.is_file()
     path.unlink(missing_ok=True)
     return existed
+
+
+def seen_before(base: Path, clinic: Path, recordings: Iterable[str]) -> frozenset[str]:
+    """Return the recordings that must not judge a model tuned from a base.
+
+    Args:
+        base: the model's file.
+        clinic: the folder of its cycles.
+        recordings: hashes of samples, of the rows that are split; purged ones among them are known
+            by their keyed hashes.
+    """
+    roles = tuned_models.roles_of(base, clinic)
+    return roles.seen | purged_before(clinic, roles, recordings)
 
 
 def purged_before(clinic: Path, roles: RecordingRoles, recordings: Iterable[str]) -> frozenset[str]:

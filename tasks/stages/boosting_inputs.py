@@ -191,14 +191,30 @@ def make_split(
     fraction: float,
     seed: int,
     seen_before: frozenset[str],
+    trained: frozenset[str],
     by_term: bool,
     selection: float,
     disjoint: Disjointness,
 ) -> Split:
-    """Return the split of the cycle: the one that lies there, or the one that a run would make."""
+    """Return the split of the cycle: the one that lies there, or the one that a run would make.
+
+    Args:
+        cycle: the cycle.
+        rows: its checked rows.
+        fraction: share of each category's rows to hold out.
+        seed: of the split.
+        seen_before: recordings that the model was trained on or chosen by; none of them judges.
+        trained: those of them that it was trained on; none of them chooses.
+        by_term: whether whole terms are held out.
+        selection: share of each category's rows that choose.
+        disjoint: what stands on one side only.
+
+    Raises:
+        InputError: a split of another manifest lies there, or no row of it may judge.
+    """
     found = find_split(cycle, rows)
     if found is not None:
-        return found
+        return _without_seen(cycle, found, rows, seen_before, trained)
     return split_checked(
         rows,
         fraction=fraction,
@@ -207,6 +223,44 @@ def make_split(
         by_term=by_term,
         selection=selection,
         disjoint=disjoint,
+    )
+
+
+def _without_seen(
+    cycle: Cycle,
+    split: Split,
+    rows: Sequence[CheckedRow],
+    seen_before: frozenset[str],
+    trained: frozenset[str],
+) -> Split:
+    """Return a split that neither judges nor chooses by what the model was trained on.
+
+    What chose the model may choose again, and does not judge.
+
+    Raises:
+        InputError: no row is left to judge.
+    """
+    learnt, seen = (
+        {row.utterance.row for row in rows if row.audio_sha256 in recordings}
+        for recordings in (trained, seen_before)
+    )
+    judges = tuple(number for number in split.validation if number not in seen)
+    chooses = tuple(number for number in split.selection if number not in learnt)
+    moved = len(split.validation) + len(split.selection) - len(judges) - len(chooses)
+    if not moved:
+        return split
+    if not judges:
+        raise InputError(
+            f"{cycle.path / 'validation.jsonl'}: the model was trained on, or chosen by, each of "
+            "its rows. Fix: boost the base that it was tuned from, or add rows to the manifest."
+        )
+    note = (
+        f"{moved} rows that judge or choose by validation.jsonl and selection.jsonl are left out: "
+        "the model was trained on them or chosen by them"
+    )
+    train = tuple(sorted({*split.train, *split.validation, *split.selection} - {*judges, *chooses}))
+    return replace(
+        split, train=train, validation=judges, selection=chooses, warnings=(*split.warnings, note)
     )
 
 

@@ -20,6 +20,7 @@ from tasks.evaluation.leaderboard import Leaderboard, LeaderboardEntry
 from tasks.evaluation.scoring import score
 from tasks.records import run_record
 from tasks.stages.boosted_arms import BASE_BOOSTED, TUNED_BOOSTED
+from tasks.stages.fair_pairs import fair_pairs
 from tasks.stages.partition_marks import mark_parts
 
 if TYPE_CHECKING:
@@ -203,8 +204,9 @@ def compare(
     """
     GatePolicy(priority=tuple(priority))  # names a misspelt category
     earlier, later = _read_evaluation(before), _read_evaluation(after)
+    known, _ = mark_parts(earlier, before, None, None)
     scores, mark_notes = mark_parts(later, after, model, held_out)
-    pairing = diff.pair(earlier.scores, scores)
+    pairing, unfair_notes = fair_pairs(diff.pair(known, scores), before, after)
     grounds = evidence(pairing, guardrail=guardrail_of(after, general, limit or GuardrailPolicy()))
     decided = decide(grounds, priority)
     notes = [
@@ -212,7 +214,7 @@ def compare(
         for evaluation in (earlier, later)
         if evaluation.imported
     ]
-    notes += mark_notes
+    notes += [*mark_notes, *unfair_notes]
     notes += [f"{one.path.name}: {note}" for one in (earlier, later) for note in one.notes]
     if pairing.only_before or pairing.only_after:
         notes.append(

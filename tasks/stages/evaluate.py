@@ -19,6 +19,7 @@ from tasks.records import run_record
 from tasks.runtimes import hardware
 from tasks.runtimes.base import ENTRY, Runtime
 from tasks.runtimes.local import LocalRuntime
+from tasks.training import tuned_models
 from tasks.transcription import offline
 from tasks.transcription.hypothesis_cache import TranscriptStore
 from tasks.transcription.rows import audio_set, hypotheses
@@ -68,19 +69,29 @@ def check_audio(cycle: Cycle, model: Path, audio_roots: Sequence[Path]) -> Prefl
 
 
 def write_evaluation(
-    cycle: Cycle, target: Path, model: str, checked: PreflightResult, transcript: Transcript
+    cycle: Cycle,
+    target: Path,
+    model: str,
+    file: Path,
+    checked: PreflightResult,
+    transcript: Transcript,
 ) -> leaderboard.Leaderboard:
     """Score an evaluation and write its hypotheses; the cycle's own gets its leaderboard too.
+
+    Rows that a tuned model was trained on, or chosen by, are marked so.
 
     Args:
         cycle: that was decoded.
         target: from ``evaluation_target``.
         model: its name for the leaderboard.
+        file: the model.
         checked: the cycle's rows.
         transcript: of them.
     """
-    rows = hypotheses(checked.rows, transcript)
-    entries = leaderboard.baseline_entries(model, score(rows))
+    roles = tuned_models.roles_of(file, cycle.path.parent)
+    rows = hypotheses(checked.rows, transcript, roles=roles)
+    name_entries = leaderboard.partition_entries if roles.seen else leaderboard.baseline_entries
+    entries = name_entries(model, score(rows))
     note = describe_set_apart(checked.set_apart)
     board = leaderboard.Leaderboard(cycle.number, entries, () if note is None else (note,))
     write_hypotheses(target, rows)
@@ -134,5 +145,5 @@ def transcribe_baseline(
         if transcript.decoded
         else "every row has been decoded by this model already"
     )
-    write_evaluation(cycle, target, model, checked, transcript)
+    write_evaluation(cycle, target, model, path, checked, transcript)
     return [target] if target != cycle.offline_hyps else [target, cycle.leaderboard]

@@ -2,7 +2,7 @@
 
 A row that a model was trained on is never called held out, whatever a file says. The evaluation's
 mark was made by the run that trained, and the list beside the model by the same; a file may be of
-another split.
+another split. It is believed as far as its own marks, and the files beside it, agree.
 """
 
 from __future__ import annotations
@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
-from tasks.data import audio_probe
-from tasks.data.audio_paths import as_posix
-from tasks.data.audio_probe import AudioFacts
 from tasks.data.cycle_folder import open_cycle
-from tasks.data.training_set import held_out_rows
+from tasks.data.training_set import ListedRow, listed_rows
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.row_matching import keys
 from tasks.evaluation.scoring import Scores
-from tasks.training import recording_roles
+from tasks.stages.row_recordings import are_others, audio_folders, hash_recordings
+from tasks.training import recording_roles, tuned_models
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tasks.evaluation.baseline import Baseline
@@ -32,15 +30,17 @@ if TYPE_CHECKING:
     from tasks.training.recording_roles import RecordingRoles
 
 _SEEN = {Partition.TRAINED: "trained on", Partition.CHOSE: "used to choose"}
+_NEIGHBOURS = {"train.jsonl": Partition.TRAINED, "selection.jsonl": Partition.CHOSE}
+"""Files of one split lie side by side: what each holds beside the rows that judge."""
 
 
 def mark_parts(
     later: Baseline, after: Path, model: Path | None, held_out: Path | None
 ) -> tuple[Scores, list[str]]:
-    """Mark the rows of the later evaluation; return it with notes for the user.
+    """Mark the rows of an evaluation; return it with notes for the user.
 
     Args:
-        later: the later evaluation, scored.
+        later: the evaluation, scored.
         after: its file, or its cycle's folder.
         model: the model that made it; None for that of the cycle's run record.
         held_out: a manifest of held-out rows; None for none.
@@ -55,7 +55,7 @@ def mark_parts(
     if model is not None or None in parts:
         parts = _by_model(rows, parts, after, model, notes)
     if held_out is not None:
-        parts = _by_file(rows, parts, held_out, notes)
+        parts = _by_file(rows, parts, held_out, after, notes)
     marked = (
         dataclasses.replace(row, row=dataclasses.replace(row.row, part=part))
         for row, part in zip(later.scores.rows, parts, strict=True)
@@ -71,7 +71,7 @@ def _by_model(
     notes: list[str],
 ) -> list[Partition | None]:
     """Mark rows by the model's own list of recordings, each known by the hash of its samples."""
-    folder = _model_folder(after) if model is None else model.expanduser().parent
+    folder = _model_folder(after) if model is None else _named_folder(model.expanduser(), after)
     if folder is None:
         return list(parts)
     roles = recording_roles.read(folder)
@@ -82,7 +82,9 @@ def _by_model(
             f"{folder / recording_roles.NAME}: there is no list of the recordings that {model.name}"
             " has seen. Fix: name adapted_model.nemo in the folder where it was trained."
         )
-    hashes = _hash_recordings(rows, [*_audio_folders(after), folder.parent.parent])
+    hashes = hash_recordings(
+        [row.audio_filepath for row in rows], [*audio_folders(after), folder.parent.parent]
+    )
     if model is not None and not any(hashes):
         raise InputError(
             f"{after}: no recording of its rows is on this host (first: "
@@ -90,8 +92,8 @@ def _by_model(
             "Fix: leave --model out and name the rows with --held-out, or bring the recordings."
         )
     marked = [
-        _part_by_roles(part, recording, roles)
-        for part, recording in zip(parts, hashes, strict=True)
+        _part_by_roles(part, recordings, roles)
+        for part, recordings in zip(parts, hashes, strict=True)
     ]
     if changed := sum(old is not new for old, new in zip(parts, marked, strict=True)):
         notes.append(f"{changed} rows are marked by the model's own list ({folder.name}).")
@@ -99,45 +101,67 @@ def _by_model(
 
 
 def _part_by_roles(
-    part: Partition | None, recording: str | None, roles: RecordingRoles
+    part: Partition | None, recordings: frozenset[str], roles: RecordingRoles
 ) -> Partition | None:
-    if recording in roles.trained:
+    """Return what a row was, of which the recording is one of these."""
+    if recordings & roles.trained:
         return Partition.TRAINED
-    if recording in roles.chose:
+    if recordings & roles.chose:
         return part if part is Partition.TRAINED else Partition.CHOSE
-    return Partition.HELD_OUT if part is None and recording is not None else part
+    return Partition.HELD_OUT if part is None and recordings else part
 
 
 def _by_file(
     rows: Sequence[Hypothesis],
     parts: Sequence[Partition | None],
     held_out: Path,
+    after: Path,
     notes: list[str],
 ) -> list[Partition | None]:
     """Mark the rows that nothing else marks: those of the file were held out, others trained on.
 
-    Where the file gives no texts, a row is known by its audio alone.
+    Where the file gives no texts, a row is known by its audio alone. A row that the file itself, or
+    a file of the same split beside it, gives to training or to choosing was not held out.
     """
-    held_out_keys = held_out_rows(held_out)
-    by_text = all(text is not None for _, text in held_out_keys)
-    listed_keys, row_keys = keys(
-        [(audio, text or "") for audio, text in held_out_keys],
+    listed = listed_rows(held_out)
+    by_text = all(row.text is not None for row in listed)
+    beside = {
+        name: _distinct(listed_rows(path), by_text=by_text)
+        for name in _NEIGHBOURS
+        if (path := held_out.parent / name).is_file()
+    }
+    listed_keys, row_keys, *beside_keys = keys(
+        [(row.audio, (row.text or "") if by_text else "") for row in listed],
         [(row.audio_filepath, row.ref if by_text else "") for row in rows],
+        *beside.values(),
     )
-    listed = set(listed_keys)
-    is_listed = [key in listed for key in row_keys]
+    by_key = dict(zip(listed_keys, listed, strict=True))
+    matched = [by_key.get(key) for key in row_keys]
+    others = _count_others(rows, matched, held_out, after)
+    is_listed = [row is not None for row in matched]
     if not any(is_listed):
+        because = (
+            f"; {others} have the names and texts of its rows, but are other recordings"
+            if others
+            else ""
+        )
         raise InputError(
-            f"{held_out}: none of its rows is in the evaluation (audio file and text). "
+            f"{held_out}: none of its rows is in the evaluation (audio file and text){because}. "
             "Fix: name the validation.jsonl of the same cycle."
         )
-    for part, said in _SEEN.items():
-        if seen := sum(row and old is part for row, old in zip(is_listed, parts, strict=True)):
-            notes.append(
-                f"{seen} of {sum(is_listed)} rows of {held_out.name} were {said} by the model, as "
-                "the evaluation or the model's own list says: they are not held out, whatever the "
-                "file says."
-            )
+    said = [_part_in_file(row) for row in matched]
+    _tell(notes, held_out, is_listed, said, "its own marks say")
+    for name, keys_there in zip(beside, beside_keys, strict=True):
+        there = set(keys_there)
+        part = _NEIGHBOURS[name]
+        found = [
+            part if row and key in there else None
+            for row, key in zip(is_listed, row_keys, strict=True)
+        ]
+        if name != held_out.name:
+            _tell(notes, held_out, is_listed, found, f"{name} beside it says")
+        said = [old or new for old, new in zip(said, found, strict=True)]
+    _tell(notes, held_out, is_listed, parts, "the evaluation or the model's own list says")
     unlisted = sum(
         not row and old is Partition.HELD_OUT for row, old in zip(is_listed, parts, strict=True)
     )
@@ -147,16 +171,62 @@ def _by_file(
             "another split. They judge all the same."
         )
     marked: list[Partition | None] = [
-        old or (Partition.HELD_OUT if row else Partition.TRAINED)
-        for row, old in zip(is_listed, parts, strict=True)
+        old or new or (Partition.HELD_OUT if row else Partition.TRAINED)
+        for row, old, new in zip(is_listed, parts, said, strict=True)
     ]
     if Partition.HELD_OUT not in marked:
         raise InputError(
-            f"{held_out}: all of its rows were trained on or used to choose, as the evaluation or "
-            "the model's own list says; none may judge. Fix: name the validation.jsonl of the "
-            "split that the model was trained with."
+            f"{held_out}: all of its rows were trained on or used to choose, as the evaluation, "
+            "the model's own list, or a file of the same split says; none may judge. Fix: name "
+            "the validation.jsonl of the split that the model was trained with."
         )
     return marked
+
+
+def _distinct(rows: Sequence[ListedRow], *, by_text: bool) -> list[tuple[str, str]]:
+    """Return each row's audio and text once: a row may be trained on several times."""
+    return [*dict.fromkeys((row.audio, (row.text or "") if by_text else "") for row in rows)]
+
+
+def _part_in_file(row: ListedRow | None) -> Partition | None:
+    """Return what a result that is named as held out says of a row, if it was seen."""
+    return next((part for part in _SEEN if row is not None and row.part == part.value), None)
+
+
+def _tell(
+    notes: list[str],
+    held_out: Path,
+    is_listed: Sequence[bool],
+    parts: Sequence[Partition | None],
+    source: str,
+) -> None:
+    """Note how many of the file's rows are not held out, and who says so."""
+    for part, said in _SEEN.items():
+        if seen := sum(row and one is part for row, one in zip(is_listed, parts, strict=True)):
+            notes.append(
+                f"{seen} of {sum(is_listed)} rows of {held_out.name} were {said} by the model, as "
+                f"{source}: they are not held out, whatever the file says."
+            )
+
+
+def _count_others(
+    rows: Sequence[Hypothesis],
+    matched: list[ListedRow | None],
+    held_out: Path,
+    after: Path,
+) -> int:
+    """Unmatch rows whose recording is surely another one than the file's; return how many."""
+    places = [place for place, row in enumerate(matched) if row is not None]
+    names = [
+        (listed.audio, row.audio_filepath)
+        for listed, row in zip(matched, rows, strict=True)
+        if listed is not None
+    ]
+    others = are_others(names, [held_out.parent], [*audio_folders(after)])
+    for place, other in zip(places, others, strict=True):
+        if other:
+            matched[place] = None
+    return sum(others)
 
 
 def _model_folder(after: Path) -> Path | None:
@@ -174,28 +244,6 @@ def _model_folder(after: Path) -> Path | None:
     return next((place for place in places if place.is_dir()), None)
 
 
-def _audio_folders(after: Path) -> Iterator[Path]:
-    """Yield the folders from which an evaluation's relative paths may count."""
-    if not after.is_dir():
-        yield after.parent
-        return
-    cycle = open_cycle(after)
-    yield cycle.path
-    if cycle.previous is not None:
-        yield cycle.previous.path
-
-
-def _find_recording(name: str, folders: Sequence[Path]) -> Path | None:
-    places = (folder / as_posix(name) for folder in folders)
-    return next((place for place in places if place.is_file()), None)
-
-
-def _hash_recordings(rows: Sequence[Hypothesis], folders: Sequence[Path]) -> list[str | None]:
-    """Return the content hash of each row's recording; None where it is not here."""
-    paths = [_find_recording(row.audio_filepath, folders) for row in rows]
-    facts = iter(audio_probe.probe_all([path for path in paths if path is not None]))
-    hashes: list[str | None] = []
-    for path in paths:
-        fact = None if path is None else next(facts)
-        hashes.append(fact.sha256 if isinstance(fact, AudioFacts) else None)
-    return hashes
+def _named_folder(model: Path, after: Path) -> Path:
+    """Return the folder with a named model's list; a copy is known by its content."""
+    return tuned_models.folder_of(model, after.absolute().parent) or model.parent

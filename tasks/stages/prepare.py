@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files, hashing
+from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
 from tasks.data import manifest
 from tasks.data.audio_checks import AudioLimits
@@ -29,8 +31,9 @@ from tasks.evaluation.scoring import score
 from tasks.models import catalog
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
+from tasks.stages.partition_marks import mark_parts
 from tasks.stages.split_command import keep_used_split
-from tasks.training import run as training_run
+from tasks.training import tuned_models
 from tasks.transcription.offline import Transcript
 from tasks.transcription.rows import hypotheses
 
@@ -39,7 +42,6 @@ BOOSTING_NAME = "boost.json"
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
     from tasks.data.manifest import Utterance
@@ -62,6 +64,8 @@ def run_gate(
     previous = cycle.previous
     known_now = cycle.manifest.is_file()
     known_before = previous is not None and previous.manifest.is_file()
+    if baseline is not None:
+        baseline = _known_to_base(cycle, base, baseline)
     reviews = read_reviews(cycle)
     utterances = _reviewed(manifest.read_manifest(cycle.manifest), reviews) if known_now else None
     judging, foreign = (
@@ -82,6 +86,23 @@ def run_gate(
         else baseline.scores.where(lambda row: not row.row.judges),
     )
     return replace(check_gate(evidence, policy), boosting=_boosting_answer(cycle, base, policy))
+
+
+def _known_to_base(cycle: Cycle, base: str, baseline: Baseline) -> Baseline:
+    """Mark the rows that a tuned base was trained on, where the evaluation marks nothing."""
+    model = Path(base).expanduser()
+    unmarked = any(row.row.part is None for row in baseline.scores.rows)
+    if not unmarked or tuned_models.folder_of(model, cycle.path.parent) is None:
+        return baseline
+    try:
+        scores, _ = mark_parts(baseline, cycle.path, model, None)
+    except InputError:
+        note = (
+            "The base is a tuned model, and it cannot be told which rows of the baseline it was "
+            "trained on: their recordings are not on this host."
+        )
+        return replace(baseline, notes=(*baseline.notes, note))
+    return replace(baseline, scores=scores)
 
 
 def _boosting_answer(cycle: Cycle, base: str, policy: GatePolicy) -> BoostingAnswer | None:
@@ -154,12 +175,24 @@ def general_set(
     recipe: Recipe,
     checked: PreflightResult,
     *,
+    clinic: Path,
     audio_roots: Sequence[Path] = (),
     replay: int = 0,
     chooses: bool = False,
     keep_style: bool = False,
 ) -> GeneralSet:
     """Prepare the general English that guards a cycle, chooses, and is replayed in training.
+
+    Args:
+        general: its manifest.
+        base: what is tuned.
+        recipe: whose limits of length count.
+        checked: the cycle's rows.
+        clinic: the folder of the clinic's cycles, among which a tuned base is known.
+        audio_roots: folders under which recordings may lie.
+        replay: how many sentences are trained on.
+        chooses: whether a share of the others chooses.
+        keep_style: whether texts stay as they are written.
 
     Raises:
         InputError: lists every error of the set's manifest and audio; or it is too small, or
@@ -180,7 +213,7 @@ def general_set(
         checked.rows,
         replay=replay,
         longest=recipe.max_duration,
-        seen_before=training_run.roles_of(base).seen,
+        seen_before=tuned_models.roles_of(base, clinic).seen,
         chooses=chooses,
     )
 

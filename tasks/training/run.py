@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
-from tasks.training import recording_roles
 from tasks.training.progress import Epoch, Events, FailedAttempt, best_epoch
 from tasks.training.recording_roles import RecordingRoles
 
@@ -147,13 +146,6 @@ def run_key(
         del hyperparameters["keep_checkpoints"]
     parts = [base_sha256, content, hyperparameters, runtime]
     return hashing.fingerprint([*parts, "last checkpoint"] if keeps_last else parts)
-
-
-def roles_of(base: Path) -> RecordingRoles:
-    """Return what each recording was to a tuned base; no roles for any other base."""
-    if base.name not in {MODEL_NAME, TUNED_NAME}:
-        return RecordingRoles()
-    return recording_roles.read(base.parent)
 
 
 def read_info(path: Path) -> dict[str, Any]:

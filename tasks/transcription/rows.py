@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tasks.data.nonspeech import NonspeechRecording
     from tasks.data.preflight import CheckedRow
     from tasks.data.split import Split
+    from tasks.training.recording_roles import RecordingRoles
 
 
 def audio_set(
@@ -68,21 +69,39 @@ def joined_set(rows: Sequence[JoinedRow], folder: Path) -> AudioSet:
 
 
 def hypotheses(
-    rows: Sequence[CheckedRow], transcript: Transcript, split: Split | None = None
+    rows: Sequence[CheckedRow],
+    transcript: Transcript,
+    split: Split | None = None,
+    roles: RecordingRoles | None = None,
 ) -> tuple[Hypothesis, ...]:
-    """Return a transcript's evaluation rows; with a split, each is marked by its part."""
+    """Return a transcript's evaluation rows, each marked by what it was to the model.
+
+    Args:
+        rows: that were decoded.
+        transcript: of them.
+        split: by which the model was trained; None where this run trained none.
+        roles: of the recordings, where a tuned model decoded them.
+    """
     return tuple(
-        hypothesis_for(row.utterance, text, _part(row, split))
+        hypothesis_for(row.utterance, text, _part(row, split, roles))
         for row, text in zip(rows, transcript.hypotheses, strict=True)
     )
 
 
-def _part(row: CheckedRow, split: Split | None) -> Partition | None:
+def _part(row: CheckedRow, split: Split | None, roles: RecordingRoles | None) -> Partition | None:
     if split is None:
-        return None
+        return None if roles is None else _part_by_roles(row, roles)
     if row.utterance.row in split.held_out:
         return Partition.HELD_OUT
     return Partition.CHOSE if row.utterance.row in split.chooses else Partition.TRAINED
+
+
+def _part_by_roles(row: CheckedRow, roles: RecordingRoles) -> Partition | None:
+    if row.audio_sha256 in roles.trained:
+        return Partition.TRAINED
+    if row.audio_sha256 in roles.chose:
+        return Partition.CHOSE
+    return Partition.HELD_OUT if roles.seen else None
 
 
 def decoded_variants(

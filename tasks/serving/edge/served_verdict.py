@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.decision.significance import shown_to_rise
+from tasks.decision.significance import p_of_harm, shown_to_rise
 from tasks.evaluation import diff, statistics
 from tasks.evaluation.false_keywords import FalseKeywordFinder, index_terms
 from tasks.evaluation.outside_terms import errors_outside_terms
@@ -76,14 +76,20 @@ class ServedComparison:
 
     def sentence(self) -> str:
         """Say what the second arm costs, or that it costs nothing that these rows can show."""
-        lost = [name for name, one in self.terms.items() if shown_to_rise(one)]
+        p_values = {name: p_of_harm(one) for name, one in self.terms.items()}
+        of_all = {name: p for name, p in p_values.items() if name == diff.ALL_CATEGORIES}
+        # Several categories are several chances; all terms together are asked about once.
+        of_each = {name: p for name, p in p_values.items() if name not in of_all}
+        adjusted = {**statistics.holm(of_each), **of_all}
+        lost = [name for name, one in self.terms.items() if shown_to_rise(one, adjusted[name])]
         named = [name for name in lost if name != diff.ALL_CATEGORIES]
         if lost:
             told = "; ".join(_tell(name, self.terms[name]) for name in named or lost)
             what = ", ".join(_plural(name) for name in named) or "terms"
             return f"{self.after} loses {what} against {self.before}: {told}."
-        if self.false_rows is not None and shown_to_rise(self.false_rows):
-            told = _tell("rows with a false keyword", self.false_rows)
+        false_rows = self.false_rows
+        if false_rows is not None and shown_to_rise(false_rows):
+            told = _tell("rows with a false keyword", false_rows)
             return f"{self.after} writes more terms that nobody said than {self.before}: {told}."
         whole = self.terms.get(diff.ALL_CATEGORIES)
         if whole is None or not whole.n:

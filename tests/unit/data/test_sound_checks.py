@@ -235,7 +235,9 @@ def test_the_cases_stereo_row_is_told_and_its_mix_is_an_error(tmp_path: Path) ->
     (row,) = read_manifest(folder / "manifest.jsonl")
     samples, rate = soundfile.read(folder / row.audio_filepath)
     (found,) = check(folder / row.audio_filepath, row.text)
+    assert (found.code, found.severity) == ("audio-channels", Severity.ERROR)
     assert "cancel out" in found.problem
+    assert "channelmap=0:mono " in found.fix
     noise = np.random.default_rng(0).integers(-1, 2, len(samples)) / 32768
     mixed = tmp_path / "mixed.wav"
     soundfile.write(mixed, samples.mean(axis=1) + noise, rate, subtype="PCM_16")

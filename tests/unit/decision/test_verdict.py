@@ -216,8 +216,42 @@ def test_rows_of_a_term_that_change_together_are_not_as_many_chances() -> None:
     assert decide(evidence(few), ["drug"]).verdict is Verdict.KEEP
 
 
+def test_a_loss_of_one_terms_rows_is_not_shown_as_harm_of_the_category() -> None:
+    """Fourteen rows broken and four fixed (mid-p 0.02) are shown, unless ten are of two terms."""
+    rows = moved(4, 14, 8, 40)
+    assert decide(evidence(rows), ["drug"]).verdict is Verdict.DISCARD
+    spread = dataclasses.replace(rows, nets=(-1,) * 14 + (1,) * 4)
+    assert decide(evidence(spread), ["drug"]).verdict is Verdict.DISCARD
+    uneven = dataclasses.replace(rows, nets=(-6, -4, -2, -1, -1, 2, 2))
+    decided = decide(evidence(uneven), ["drug"])
+    assert decided.verdict is Verdict.GROW
+    assert decided.findings["drug"] is CategoryResult.SMALLER
+    # Three terms could not show anything, whatever they did.
+    few = dataclasses.replace(rows, nets=(-9, -3, 2))
+    assert decide(evidence(few), ["drug"]).verdict is Verdict.DISCARD
+
+
+def test_more_priority_categories_are_not_more_chances_of_harm() -> None:
+    """A loss that one category would show (p 0.031) is not shown as one of two (Holm: 0.063)."""
+    both = evidence(moved(1, 1, 10, 20), moved(0, 5, 10, 20, "lab"))
+    assert decide(both, ["lab"]).verdict is Verdict.DISCARD
+    decided = decide(both, ["drug", "lab"])
+    assert decided.verdict is Verdict.INCONCLUSIVE
+    assert decided.findings["lab"] is CategoryResult.SMALLER
+
+
+def test_losses_over_terms_are_corrected_for_the_number_of_categories() -> None:
+    """A loss of p 0.04 over terms is harm if one category was looked at, and not of two."""
+    lost = dataclasses.replace(moved(6, 24, 10, 60, "lab"), nets=(-4,) * 4 + (-1,) * 8 + (1,) * 6)
+    assert lost.p is not None
+    assert lost.p < 0.002
+    assert decide(evidence(lost), ["lab"]).verdict is Verdict.DISCARD
+    both = evidence(moved(1, 1, 10, 60), lost)
+    assert decide(both, ["drug", "lab"]).verdict is not Verdict.DISCARD
+
+
 def test_a_category_that_is_shown_to_be_worse_outweighs_a_gain() -> None:
-    """Harm is not corrected for the number of categories."""
+    """Whichever of the two is named first."""
     both = evidence(moved(9, 0, 10, 20), moved(0, 5, 10, 20, "lab"))
     for order in (["drug", "lab"], ["lab", "drug"]):
         decided = decide(both, order)
@@ -296,6 +330,28 @@ def test_a_gain_by_false_keywords_is_discarded() -> None:
     )
     assert decided.verdict is Verdict.DISCARD
     assert any("0 → 20 of 20 rows hold a keyword that nobody said" in r for r in decided.reasons)
+
+
+def test_false_keywords_of_one_term_are_not_shown_to_rise() -> None:
+    """Nine rows with one more (mid-p 0.002) are shown to rise, unless most are of one term."""
+    effect = false_keyword_effect(18, 14, 20, (0, 9))
+    effect["with_false_keywords_as_misses"] = {"drug": delta(18, 14, 20)}
+    found = evidence(delta(18, 2, 20), **effect)
+    assert decide(found, ["drug"]).verdict is Verdict.DISCARD
+    rise = effect["false_keywords"]["drug"]
+    together = dataclasses.replace(rise, nets=(-5, -1, -1, -1, -1))
+    effect["false_keywords"] = {"drug": together}
+    assert decide(evidence(delta(18, 2, 20), **effect), ["drug"]).verdict is Verdict.KEEP
+
+
+def test_false_keywords_of_several_categories_are_not_more_chances() -> None:
+    """Five rows with one more (mid-p 0.031) are a rise of one category, and not of two."""
+    effect = false_keyword_effect(18, 14, 20, (0, 5))
+    found = evidence(delta(18, 2, 20), **effect)
+    assert decide(found, ["drug"]).verdict is Verdict.DISCARD
+    both = {name: {**one, "lab": moved(1, 1, 2, 20, "lab")} for name, one in effect.items()}
+    found = evidence(delta(18, 2, 20), moved(1, 1, 10, 20, "lab"), **both)
+    assert decide(found, ["drug", "lab"]).verdict is Verdict.KEEP
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,26 @@ def test_a_comparison_says_what_it_costs(before: set[int], after: set[int], said
     assert "mid-p" in sentence
 
 
+def test_more_categories_are_not_more_chances_of_a_loss() -> None:
+    """Five of forty rows lost (mid-p 0.03) are a loss, unless they are one category's of five."""
+    names = ("lab", "role", "anatomy", "condition", "procedure")
+
+    def arm(missed: set[int]) -> list[Hypothesis]:
+        return [
+            replace(row, entity_category=names[place % 5], audio_filepath=f"{place}.wav")
+            for place, row in enumerate(rows(missed))
+        ]
+
+    alone = served_verdict.judge(
+        {"fp32": rows(set()), "int8": rows({0, 5, 10, 15, 20})}, [("fp32", "int8")]
+    )
+    assert "int8 loses drugs" in alone.sentences[0]
+    among = served_verdict.judge(
+        {"fp32": arm({1, 2, 3}), "int8": arm({0, 5, 10, 15, 20})}, [("fp32", "int8")]
+    )
+    assert "costs nothing that 40 rows can show" in among.sentences[0]
+
+
 def test_rows_that_were_trained_on_do_not_judge() -> None:
     """Forty held-out rows count, forty trained ones do not."""
     held = rows(set(), part=Partition.HELD_OUT)
