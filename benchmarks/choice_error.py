@@ -28,7 +28,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.choice_study import JUDGING_SENTENCES, SEED, ChoiceStudy, upper_limit
+from benchmarks.choice_study import JUDGING_SENTENCES, SEED, ChoiceStudy
 from benchmarks.simulated_choice import (
     CHOOSING_SENTENCES,
     POLICY,
@@ -48,9 +48,6 @@ from tasks.decision.mixture_choice import RULE, ChoiceRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-# The limit is that of benchmarks/harm_error.py too.
-__all__ = ["lines", "main", "upper_limit"]
 
 SIZES = (100, 200, 500)
 REMEDIES = (1, 3)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from benchmarks import decision_by_shares
-from benchmarks.choice_error import upper_limit
+from benchmarks.choice_study import upper_limit
 from benchmarks.simulated_harm import long_recordings, without_speech, writing
 from benchmarks.simulated_term_harm import DrawnRows, by_category, by_voice, false_keywords
 from tasks.common import atomic_files
