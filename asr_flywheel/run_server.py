@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-from contextlib import contextmanager
-from threading import Thread
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import FlywheelError
@@ -19,17 +20,28 @@ PATIENCE_S = 300
 """How long we wait, where the user has not said; a server that has ended is not waited for."""
 _ENDED = "process exited with code"
 _LOOK_EVERY_S = 0.5
+# Ends a process once its own standard input is closed: by us at the end, or by the kernel where
+# this process was killed.
+_WATCH = """
+import os, signal, sys
+process = os.pidfd_open(int(sys.argv[1]))
+sys.stdin.read()
+signal.pidfd_send_signal(process, signal.SIGTERM)
+"""
 
 
 @contextmanager
 def server_answers() -> Iterator[None]:
     """Turn Prefect's words on a server that is out of reach into an error with its fix.
 
+    A server of the run's own ends with this process, also where it is killed.
+
     Raises:
         FlywheelError: the server does not answer.
     """
     try:
-        yield
+        with _own_server_ends_with_us():
+            yield
     except RuntimeError as wrong:
         # Prefect has no class of its own for these.
         if "Failed to reach API" in str(wrong):
@@ -39,6 +51,49 @@ def server_answers() -> Iterator[None]:
         if "ephemeral Prefect API" in str(wrong):
             raise FlywheelError(_explain_own_server(str(wrong))) from wrong
         raise
+
+
+@contextmanager
+def _own_server_ends_with_us() -> Iterator[None]:
+    """Have a process watch over the server that Prefect starts in the block, if it starts one."""
+    over = Event()
+
+    def watch() -> None:
+        while not over.wait(_LOOK_EVERY_S):
+            if (server := _own_server()) is not None and server.poll() is None:
+                _watch_over(server.pid)
+                return
+
+    Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _watch_over(pid: int) -> None:
+    """Start what ends a process with this one, once for each process."""
+    if pid not in _watched:
+        _watched[pid] = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _WATCH, str(pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+_watched: dict[int, subprocess.Popen[bytes]] = {}
+
+
+def _own_server() -> subprocess.Popen[bytes] | None:
+    """Return the process of the server that Prefect has started for this one, if it has."""
+    # Loaded where such a server was started, and slow to load where none was.
+    module = sys.modules.get("prefect.server.api.server")
+    servers = getattr(module, "SubprocessASGIServer", None)
+    with suppress(Exception):  # while Prefect imports it
+        return None if servers is None else servers().server_process
+    return None
 
 
 def _explain_own_server(told: str) -> str:
@@ -114,10 +169,7 @@ def _check_process() -> None:
     Raises:
         RuntimeError: in Prefect's words.
     """
-    # Loaded where such a server was started, and slow to load where none was.
-    module = sys.modules.get("prefect.server.api.server")
-    servers = getattr(module, "SubprocessASGIServer", None)
-    process = None if servers is None else servers().server_process
+    process = _own_server()
     code = None if process is None else process.poll()
     # With 3 it ends where its port was taken; Prefect takes another.
     if code not in {None, 3}:

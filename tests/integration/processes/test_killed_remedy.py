@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from pathlib import Path
 
 from tasks.common import atomic_files
 from tests.support import factories, prefect_site, stub_programs
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def _processes_of(home: Path) -> list[str]:
+    """Return the processes that have a Prefect home."""
+    wanted, found = f"PREFECT_HOME={home}\0".encode(), []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has just ended, or is another user's
+            if wanted in process.joinpath("environ").read_bytes():
+                found.append(process.name)
+    return found
 
 
 def test_a_run_that_is_killed_in_a_remedy_goes_on_in_it(fresh_cycle: Path, tmp_path: Path) -> None:
@@ -44,8 +51,10 @@ def test_a_run_that_is_killed_in_a_remedy_goes_on_in_it(fresh_cycle: Path, tmp_p
             lambda: killed.poll() is not None or prefect_site.trained_batches(fresh_cycle)
         )
         assert killed.poll() is None, (tmp_path / "log").read_text()
-        os.killpg(killed.pid, signal.SIGKILL)
+        killed.kill()
         killed.wait()
+        # Its own server too ends with it.
+        prefect_site.wait_for(lambda: not _processes_of(tmp_path / "prefect"))
     made = first.parent.joinpath("training_run_info.json")
     started = atomic_files.read_json(made)["starts"]
     run()

@@ -117,6 +117,7 @@ def train(request: dict[str, Any]) -> None:
             val_wer=finetune_script.word_error_rate(epoch + 1),
             seconds=0.001 * batches,
             gpu_memory_mib=0,
+            gpu_reserved_mib=0,
             gpu_utilisation=None,
         )
         last.write_text(json.dumps({"epoch": epoch + 1, "step": step}))
