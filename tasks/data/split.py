@@ -175,7 +175,7 @@ def split_rows(
         group
         for category_groups in groups.values()
         for group in category_groups
-        if not any(row.row in held_out for row in group)
+        if group[0].row not in held_out  # groups are held out as a whole
     ]
     chosen = _carve_selection(trained_groups, sizes, selection, seed, seen_before)
     return _parts(rows, held_out, chosen, tuple(warnings))
@@ -508,7 +508,8 @@ def _group_keys(row: SplitRow, *, by_term: bool) -> list[str]:
 
 
 def _was_seen(group: Sequence[SplitRow], seen_before: frozenset[str]) -> bool:
-    return any(row.recording in seen_before for row in group)
+    # Most bases have seen nothing, and a large manifest has many groups.
+    return bool(seen_before) and any(row.recording in seen_before for row in group)
 
 
 def _nothing_held_out(*, by_term: bool) -> InputError:
