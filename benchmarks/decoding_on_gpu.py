@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import itertools
 import json
 import os
 import statistics
@@ -41,6 +40,7 @@ import torch
 from nemo.utils import logging as nemo_logging
 
 from benchmarks.boosting import phrases
+from benchmarks.choosing_on_gpu import time_choosing
 from benchmarks.clips import DEVICE, ON_GPU, BenchmarkReport, make_clips, timed
 from benchmarks.entrypoint_imports import (
     Untyped,
@@ -54,7 +54,6 @@ from benchmarks.texts_on_gpu import LISTS, STRENGTH, compare_texts
 from benchmarks.transcribe_on_gpu import describe_machine, small
 from benchmarks.transcribe_settings import changed, forget_graphs, stock
 from benchmarks.transcribe_stages import encoder_operations, kernels, matmul_rate, stages
-from tasks.runtimes.base import ENTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,9 +64,6 @@ PASSES = 3
 PLAIN, PRODUCTS, FUSED = WAYS = ("NeMo's modules", "folded, products", "folded, fused")
 COMPILED = "folded, fused, compiled"
 _ENCODER_SECONDS = 2000
-_CHOOSING_ROWS = {"selection": 40, "general": 50}
-_VALUES = [0.2, 0.4, 0.6, 0.8, 1.0, 0.5, 0.7]
-_METHODS = {"compiled": "compiled_passes"}
 _START_S = 15.0
 _SHORTEST_PIECE_S = 20.0
 
@@ -97,7 +93,9 @@ class Benchmark:
         self.ours: Untyped = None
         self.folded: Untyped = None
         self.plain = folded_encoder.run_layer, folded_encoder.subsample
-        self.compiled = tuple(torch.compile(function, dynamic=True) for function in self.plain)
+        self.compiled_functions = tuple(
+            torch.compile(function, dynamic=True) for function in self.plain
+        )
 
     def recognizer(self) -> Untyped:
         """Make the recogniser once."""
@@ -121,8 +119,8 @@ class Benchmark:
         if way != PLAIN:
             attention = "products" if way == PRODUCTS or not ON_GPU else "fused"
             self.folded.how = self.folded.how._replace(attention=attention)
-            folded_encoder.run_layer = self.compiled[0] if way == COMPILED else self.plain[0]
-            folded_encoder.subsample = self.compiled[1] if way == COMPILED else self.plain[1]
+            functions = self.compiled_functions if way == COMPILED else self.plain
+            folded_encoder.run_layer, folded_encoder.subsample = functions
 
     def prepare(self, frames: int | None = None) -> Any:  # noqa: ANN401
         """Prepare for all clips; return the budget."""
@@ -172,7 +170,7 @@ class Benchmark:
         if self.left(20):
             self.report.attempt("transcribe()", self.stock_passes)
 
-    def compiled_passes(self) -> None:
+    def compiled(self) -> None:
         """Take turns: folded, and folded and compiled."""
         self.take_turns((FUSED, COMPILED))
 
@@ -287,72 +285,9 @@ class Benchmark:
     # --- choosing ----------------------------------------------------------------------------
 
     def choosing(self) -> None:
-        """Time the program that decodes mixtures of a base and a perturbed copy."""
-        self.archive = self.folder / "tdt.nemo"
-        self.model.save_to(str(self.archive))
-        tuned = self.folder / "tuned.nemo"
-        restored = greedy_decoder.restore(str(self.archive), "cpu")
-        generator = torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            for parameter in restored.parameters():
-                noise = torch.randn(parameter.shape, generator=generator) * parameter.std() * 0.02
-                parameter.add_(torch.nan_to_num(noise))
-        restored.save_to(str(tuned))
-        del restored
-        answers = self.folder / "answers"
-        answers.mkdir()
-        starts = itertools.accumulate(_CHOOSING_ROWS.values(), initial=0)
-        sets = [
-            {
-                "name": name,
-                "audio": self.clips.paths[start : start + count],
-                "durations": self.clips.seconds[start : start + count],
-            }
-            for start, (name, count) in zip(starts, _CHOOSING_ROWS.items(), strict=False)
-        ]
-        request = self.folder / "choose.request.json"
-        request.write_text(
-            json.dumps(
-                {
-                    "base": str(self.archive),
-                    "tuned": str(tuned),
-                    "sets": sets,
-                    "values": _VALUES[:5],
-                    "answers": str(answers),
-                    "out": str(self.folder / "adapted.nemo"),
-                }
-            )
-        )
-        for number, answer in enumerate([{"values": _VALUES[5:]}, {"ship": 0.5}], start=1):
-            (answers / f"answer-{number}.json").write_text(json.dumps(answer))
-        began = time.monotonic()
-        process = subprocess.run(
-            [sys.executable, str(ENTRY / "interpolate.py"), str(request)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=max(60, self.budget_s - self.report.elapsed()),
-        )
-        whole = time.monotonic() - began
-        if process.returncode:
-            raise RuntimeError(process.stdout[-1500:] + process.stderr[-1500:])
-        events = [json.loads(line) for line in process.stdout.splitlines() if line[:1] == "{"]
-        lines = (self.folder / "choose.phases.jsonl").read_text().splitlines()
-        moments = [*map(json.loads, lines), {"phase": "end", "time": time.time()}]
-        phases: dict[str, float] = {}
-        for moment, following in itertools.pairwise(moments):
-            took = following["time"] - moment["time"]
-            phases[moment["phase"]] = phases.get(moment["phase"], 0.0) + took
-        steps = -(-200 // 16)
-        self.report.row(
-            choosing=f"{len(_VALUES)} values, {sum(_CHOOSING_ROWS.values())} rows",
-            whole_s=round(whole, 1),
-            candidates_s=[one["seconds"] for one in events if one["event"] == "candidate"],
-            phases_s={name: round(seconds, 2) for name, seconds in phases.items()},
-            how=next((one["how"] for one in events if one["event"] == "model"), ""),
-            steps_of_an_epoch_of_200_rows=steps,
-            needed_s_a_step_for_less_than_an_epoch=round(whole / steps, 2),
-        )
+        """Time the program that decodes mixtures (benchmarks/choosing_on_gpu.py)."""
+        limit_s = max(60.0, self.budget_s - self.report.elapsed())
+        time_choosing(self.report, self.folder, self.model, self.clips, limit_s)
 
     # --- where the time goes -----------------------------------------------------------------
 
@@ -448,7 +383,7 @@ def measure(args: argparse.Namespace) -> None:
                 report.note(f"{name}: left out", "the budget is spent")
                 continue
             began = time.monotonic()
-            report.attempt(name, getattr(benchmark, _METHODS.get(name, name)))
+            report.attempt(name, getattr(benchmark, name))
             gc.collect()
             report.note(f"{name}: took s", round(time.monotonic() - began, 1))
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from tasks.decision.group_check import GroupCheck
     from tasks.evaluation.diff import KeywordErrorChange
 
+_CHANGED_SHARE = 0.5
+"""Of the terms, where a model changes term by term."""
 TOGETHER = 2.0
 """How alike the terms' chances of a false keyword are: their beta distribution's size. With 2 some
 terms are often mistaken for others, and most never."""
@@ -200,7 +202,7 @@ def false_chances(
         return before, before
     if model == "useless, row by row":
         return before, decision_by_shares.draw_rows(rng, means, correlation)
-    changed = np.repeat(rng.random(terms) < 0.5, decision_by_shares.ROWS_PER_TERM)  # noqa: PLR2004
+    changed = np.repeat(rng.random(terms) < _CHANGED_SHARE, decision_by_shares.ROWS_PER_TERM)
     anew = decision_by_shares.draw_rows(rng, draw_terms(), correlation)
     return before, np.where(changed, anew, before)
 

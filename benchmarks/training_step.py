@@ -93,7 +93,7 @@ class Steps:
             fused=fused or None,
         )  # fmt: skip
         # A TDT loss that draws keeps its pieces, as it does in the product.
-        draws = compiled_layers.draws(self.model.joint)
+        draws = compiled_layers.loss_draws(self.model.joint)
         if self.variant not in {PLAIN, COMPILED} or (self.variant == COMPILED and not draws):
             self.model.joint.set_fused_batch_size(self.args.batch)
         self.keeps_grads = self.variant in {COMPILED, COMPILED_JOINED, CAPTURED}

@@ -318,7 +318,7 @@ def use_fused_adamw(optimizers: list[Any]) -> bool:
     return done
 
 
-def draws(joint: Any) -> bool:  # noqa: ANN401 - a NeMo RNNTJoint
+def loss_draws(joint: Any) -> bool:  # noqa: ANN401 - a NeMo RNNTJoint
     """Return whether a joint's loss draws at each call which of two losses it is."""
     return float(getattr(getattr(joint.loss, "_loss", None), "omega", 0.0)) > 0
 
@@ -334,7 +334,7 @@ def join_pieces(model: Any, shapes: PaddedShapes, texts: list[str]) -> int | Non
     if joint is None or not getattr(joint, "fuse_loss_wer", False):
         return None
     before = int(joint.fused_batch_size)
-    if torch.cuda.is_available() and not draws(joint):
+    if torch.cuda.is_available() and not loss_draws(joint):
         longest = sorted(texts, key=len)[-_LONGEST_TEXTS:]
         labels = max(len(model.tokenizer.text_to_ids(text)) for text in longest) + 1
         elements = shapes.frames[-1] * labels * int(joint.num_classes_with_blank)

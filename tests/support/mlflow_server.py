@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from tests.support.needs import require
 from tests.support.prefect_site import free_port, wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlflow.tracking import MlflowClient
 
 
@@ -65,7 +68,7 @@ class MlflowServer:
     def client(self) -> MlflowClient:
         """MLflow's own client."""
         # Every process of the tier imports this module; MLflow was a third of that.
-        from mlflow.tracking import MlflowClient  # noqa: PLC0415
+        from mlflow.tracking import MlflowClient  # noqa: PLC0415 - the reason above
 
         return MlflowClient(self.uri, self.uri)
 
@@ -88,3 +91,15 @@ class MlflowServer:
                 else:
                     found.add(one.path)
         return found
+
+
+@contextmanager
+def running_server(folder: Path) -> Iterator[MlflowServer]:
+    """Run a server in a new folder, and kill it at the end of the block."""
+    folder.mkdir()
+    server = MlflowServer(folder)
+    server.on()
+    try:
+        yield server
+    finally:
+        server.off()

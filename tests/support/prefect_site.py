@@ -113,8 +113,8 @@ def run_here(site: Site, cycle: Path, **more: Any) -> str:
         AssertionError: it did not end well.
     """
     # Slow, and most who import this module launch runs.
-    from flows.config import CycleConfig  # noqa: PLC0415
-    from flows.finetune_cycle import finetune_cycle  # noqa: PLC0415
+    from flows.config import CycleConfig  # noqa: PLC0415 - the reason above
+    from flows.finetune_cycle import finetune_cycle  # noqa: PLC0415 - likewise
 
     with speaking_to(site), patch.dict(os.environ, stub_programs.ENVIRONMENT):
         ended = finetune_cycle(CycleConfig(**quick(cycle, **more)), return_state=True)

@@ -84,7 +84,7 @@ def write_results(cycle: Path, weights: bytes = b"weights" * 1000) -> None:
 def deploy(site: Site) -> None:
     """Make a deployment of each of them in the GPU pool."""
     # A run on the host imports this module, and needs none of it.
-    from tests.support import prefect_site  # noqa: PLC0415
+    from tests.support import prefect_site  # noqa: PLC0415 - the reason above
 
     for name in ("sleeper", "finisher", "liar", "failer"):
         made = prefect_site.call(site, "POST", "flows/", name=name)

@@ -18,7 +18,7 @@ from tasks.common import atomic_files
 from tasks.records.tracking.outbox import outboxes
 from tasks.runtimes.base import ENTRYPOINTS_VARIABLE
 from tests.support import prefect_site, stub_programs
-from tests.support.mlflow_server import MlflowServer
+from tests.support.mlflow_server import MlflowServer, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,14 +32,8 @@ LOAD = "system/disk_usage_percentage"
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[MlflowServer]:
     """A server that runs."""
-    folder = tmp_path / "mlflow"
-    folder.mkdir()
-    found = MlflowServer(folder)
-    found.on()
-    try:
+    with running_server(tmp_path / "mlflow") as found:
         yield found
-    finally:
-        found.off()
 
 
 @pytest.fixture

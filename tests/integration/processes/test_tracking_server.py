@@ -9,7 +9,7 @@ import pytest
 from tasks.records.tracking.outbox import Outbox, SentState
 from tasks.records.tracking.sending import SendingProcess, describe
 from tasks.records.tracking.server_target import TrackingTarget
-from tests.support.mlflow_server import MlflowServer
+from tests.support.mlflow_server import MlflowServer, running_server
 from tests.support.prefect_site import wait_for
 
 if TYPE_CHECKING:
@@ -22,14 +22,8 @@ pytestmark = pytest.mark.needs("mlflow-server")
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[MlflowServer]:
     """A server that runs."""
-    folder = tmp_path / "mlflow"
-    folder.mkdir()
-    found = MlflowServer(folder)
-    found.on()
-    try:
+    with running_server(tmp_path / "mlflow") as found:
         yield found
-    finally:
-        found.off()
 
 
 def begin(outbox: Outbox, cycle: int) -> Outbox:

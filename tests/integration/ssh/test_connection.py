@@ -65,7 +65,7 @@ def silent() -> Iterator[int]:
 )
 def test_rsync_tells_a_broken_connection_from_another_failure(
     code: int,
-    lost: bool,  # noqa: FBT001
+    lost: bool,  # noqa: FBT001 - pytest names it
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
