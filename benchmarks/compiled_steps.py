@@ -36,7 +36,7 @@ from typing import Any
 from benchmarks.training_step import (
     CAPTURED,
     COMPILED,
-    COMPILED_JOINED,
+    COMPILED_IN_PIECES,
     FUSED,
     JOINED,
     PLAIN,
@@ -52,7 +52,7 @@ _REASONS = re.compile(
     r"[^\n]*(?:skipping cudagraph|Re-recording|[Rr]ecompil|fast path of CUDAGraph|"
     r"re-record|Unable to hit)[^\n]*"
 )
-VARIANTS = (PLAIN, COMPILED, COMPILED_JOINED, CAPTURED, JOINED, FUSED)
+VARIANTS = (PLAIN, COMPILED, COMPILED_IN_PIECES, CAPTURED, JOINED, FUSED)
 PARTS = ("fixed", "sections", "mixed", "curves")
 # What each variant is measured with: a capture by hand is good for one shape.
 _PARTS_OF = {CAPTURED: ("fixed", "sections"), JOINED: ("fixed",), FUSED: ("fixed",)}

@@ -54,6 +54,9 @@ import nemo_audio_formats  # type: ignore[import-not-found]  # likewise
 import numpy as np
 import nvrtc_guard  # type: ignore[import-not-found]  # likewise
 import torch
+from background_checkpoints import (  # type: ignore[import-not-found]  # likewise
+    BackgroundCheckpointIO,
+)
 from deferred_scalar import DeferredScalar  # type: ignore[import-not-found]  # likewise
 from gpu_monitor import Utilisation  # type: ignore[import-not-found]  # likewise
 from heartbeat import watch  # type: ignore[import-not-found]  # likewise
@@ -367,6 +370,7 @@ def _compiler(request: dict[str, Any]) -> Any:  # noqa: ANN401 - a CompileCallba
     """Return the callback that compiles layers, where the request asks for it."""
     if "compile" not in request:
         return None
+    compiled_layers.let_segments_grow()
     compiled_layers.keep_caches_in(Path(request["events"]).parent / "compiler")
     order = compiled_layers.CompileOrder(**request["compile"])
     return compiled_layers.CompileCallback(order, Path(request["manifests"]["train"]))
@@ -400,9 +404,12 @@ def main() -> None:
     # The writer comes last: it tells what the other has done.
     hung = [writer] if compiler is None else [compiler, writer]
 
+    checkpoint_io = BackgroundCheckpointIO()
+
     def create_with_events(trainer: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         callbacks = kwargs.pop("callbacks", None) or []
         create(trainer, *args, callbacks=[*callbacks, *hung], **kwargs)
+        trainer.strategy.checkpoint_io = checkpoint_io
 
     # The script makes its own Trainer and offers no other place for a callback.
     pl.Trainer.__init__ = create_with_events  # type: ignore[method-assign,assignment]
@@ -411,6 +418,7 @@ def main() -> None:
     )
     sys.argv = [request["script"], *request["arguments"]]
     runpy.run_path(request["script"], run_name="__main__")
+    checkpoint_io.wait()
     if rank in {None, "0"}:
         average(request)
 
