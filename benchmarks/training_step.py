@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 RATE = 16_000
 _WORD_S = 0.4
 _WORDS = 24  # different ones; each is a label of its own
-PLAIN, JOINED, FUSED, COMPILED, COMPILED_IN_PIECES, CAPTURED = (
+PLAIN, JOINED, FUSED, COMPILED, COMPILED_IN_PIECES, COMPILED_HALF, CAPTURED = (
     "plain",
     "plain, joint in one piece, fused AdamW",
     "compiled, no graphs",
     "compiled",
     "compiled, joint in pieces",
+    "compiled, half of the activations kept",
     "captured by hand",
 )
-_BY_COMPILER = {FUSED, COMPILED, COMPILED_IN_PIECES}
+_BY_COMPILER = {FUSED, COMPILED, COMPILED_IN_PIECES, COMPILED_HALF}
+_AS_THE_PRODUCT = {COMPILED, COMPILED_HALF}  # but for what the name says
 
 
 class Steps:
@@ -95,7 +97,7 @@ class Steps:
             fused=fused or None,
         )  # fmt: skip
         self._join(loss_pieces)
-        self.keeps_grads = self.variant in {COMPILED, COMPILED_IN_PIECES, CAPTURED}
+        self.keeps_grads = self.variant in {*_BY_COMPILER, CAPTURED} - {FUSED}
         self.optimizer.zero_grad()
         if self.keeps_grads:
             for parameter in self.model.parameters():
@@ -112,7 +114,7 @@ class Steps:
             self.draws.remove()
             self.draws = None
         joint.set_fused_batch_size(self.piece)
-        if self.variant == COMPILED:  # as the product does it
+        if self.variant in _AS_THE_PRODUCT:
             self.draws = loss_pieces.join_pieces(joint, self.args.batch)
         elif self.variant not in {PLAIN, COMPILED_IN_PIECES}:
             joint.set_fused_batch_size(self.args.batch)
@@ -134,6 +136,10 @@ class Steps:
         self.compiled = compiled_encoder.CompiledEncoder(
             self.model.encoder, self.shapes, backend, mode
         )
+        if self.variant == COMPILED_HALF:
+            import torch._functorch.config as partitioning  # noqa: PLC0415 - needs torch
+
+            partitioning.activation_memory_budget = 0.5  # the rest is computed again
         started = time.monotonic()
         self.compiled.install()
         compiled_encoder.rehearse(self.compiled, self._autocast)

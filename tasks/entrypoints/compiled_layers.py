@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 _LEAST_CAPABILITY = 8
 _ATTENTION = ("rel_pos", "abs_pos")
 _NORMS = ("batch_norm", "layer_norm")
-_GROWING = "expandable_segments:True"
 _MOST_RECORDING_BATCHES = 12  # well above the shapes of a training
 
 
@@ -108,22 +107,6 @@ def keep_caches_in(folder: Path) -> None:
     for name, part in (("TORCHINDUCTOR_CACHE_DIR", "inductor"), ("TRITON_CACHE_DIR", "triton")):
         # Importing Lightning sets one of them, to a folder below /tmp.
         os.environ[name] = str(folder / part)
-
-
-def let_segments_grow() -> None:
-    """Let the allocator's blocks grow where they are; call it before anything is on the GPU.
-
-    Joint and loss of each batch have another size. With blocks of fixed sizes more is held than is
-    used, beside the memory that the graphs keep to themselves. A setting of the user's own stays.
-    """
-    names = "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"
-    if not torch.cuda.is_available() or any(name in os.environ for name in names):
-        return
-    os.environ[names[0]] = _GROWING  # for the processes of other GPUs
-    # Here PyTorch may have read the variable already. Older releases have the second name only.
-    change: Any = getattr(torch._C, "_accelerator_setAllocatorSettings", None)  # noqa: SLF001
-    change = change or torch.cuda.memory._set_allocator_settings  # noqa: SLF001
-    change(_GROWING)
 
 
 class CompileCallback(pl.Callback):

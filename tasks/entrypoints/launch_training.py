@@ -370,7 +370,6 @@ def _compiler(request: dict[str, Any]) -> Any:  # noqa: ANN401 - a CompileCallba
     """Return the callback that compiles layers, where the request asks for it."""
     if "compile" not in request:
         return None
-    compiled_layers.let_segments_grow()
     compiled_layers.keep_caches_in(Path(request["events"]).parent / "compiler")
     order = compiled_layers.CompileOrder(**request["compile"])
     return compiled_layers.CompileCallback(order, Path(request["manifests"]["train"]))
