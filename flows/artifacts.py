@@ -10,11 +10,7 @@ import base64
 import time
 from typing import TYPE_CHECKING, Any
 
-from prefect.artifacts import (
-    create_link_artifact,
-    create_markdown_artifact,
-    create_table_artifact,
-)
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from flows.console import print_stage
 from tasks.data.cycle_folder import clinic_of
@@ -29,7 +25,7 @@ if TYPE_CHECKING:
 
     from tasks.data.cycle_folder import Cycle
     from tasks.data.general_english import GeneralSet
-    from tasks.data.split import Split
+    from tasks.data.split_parts import Split
     from tasks.decision.gate import GateResult
     from tasks.decision.grow_plan import GrowPlan
     from tasks.decision.verdict import Decision, TableReading

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
 from tasks.data.distractors import FEWEST, choose_distractors
-from tasks.data.split import Disjointness, Split
+from tasks.data.split_parts import Disjointness, Split
 from tasks.data.text_normalizer import normalise_term
 from tasks.data.training_set import held_out_rows, split_checked
 from tasks.decision import boosting_choice, mixture_choice
@@ -19,12 +19,7 @@ from tasks.evaluation.scoring import score
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
 from tasks.stages.choose import count_rows, selection_rows
-from tasks.transcription.boosting_phrases import (
-    PhraseLine,
-    PhraseList,
-    phrase_list,
-    read_formulary,
-)
+from tasks.transcription.boosting_phrases import PhraseLine, PhraseList, phrase_list, read_formulary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.data.preflight import CheckedRow
-    from tasks.data.split import Split
+    from tasks.data.split_parts import Split
     from tasks.data.training_set import TrainingSet
     from tasks.decision.guardrail import GuardrailPolicy
     from tasks.evaluation.scoring import UtteranceScore

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import OFFLINE_NAME, open_cycle
 from tasks.data.row_reviews import describe_set_apart
-from tasks.data.split import Disjointness
+from tasks.data.split_parts import Disjointness
 from tasks.decision.evidence import evidence, judged_rows, read_all_rows
 from tasks.decision.gate import GatePolicy
 from tasks.decision.guardrail import GuardrailPolicy, check_guardrail

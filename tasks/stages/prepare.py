@@ -20,7 +20,7 @@ from tasks.data.canonical import canonical
 from tasks.data.general_english import GeneralSet, divide
 from tasks.data.preflight import PreflightResult, preflight
 from tasks.data.row_reviews import RowReviews, read_reviews, set_apart
-from tasks.data.split import Disjointness
+from tasks.data.split_parts import Disjointness
 from tasks.data.training_set import TrainingSet, fold_checked, split_checked, write_training_set
 from tasks.decision.boosting_gate import answer_on_boosting
 from tasks.decision.gate import GateInputs as GateEvidence

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tasks.data.joined_sentences import JoinedRow
     from tasks.data.nonspeech import NonspeechRecording
     from tasks.data.preflight import CheckedRow
-    from tasks.data.split import Split
+    from tasks.data.split_parts import Split
     from tasks.training.recording_roles import RecordingRoles
 
 

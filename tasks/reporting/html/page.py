@@ -11,7 +11,7 @@ import jinja2
 from tasks.common.errors import InputError
 from tasks.data.audio_paths import path_parts
 from tasks.data.row_reviews import describe_set_apart
-from tasks.data.split import Disjointness
+from tasks.data.split_parts import Disjointness
 from tasks.decision import grow_plan_files
 from tasks.decision.grow_plan import AGAINST_FORGETTING
 from tasks.decision.guardrail import GuardrailStatus

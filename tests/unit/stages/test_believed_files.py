@@ -22,15 +22,10 @@ from tasks.common.errors import InputError
 from tasks.data import audio_probe
 from tasks.data.audio_probe import AudioFacts
 from tasks.data.cycle_folder import open_cycle
-from tasks.data.split import Disjointness, Split
+from tasks.data.split_parts import Disjointness, Split
 from tasks.decision.gate import GatePolicy, GateResult
 from tasks.evaluation.baseline import find_baseline
-from tasks.evaluation.hypotheses import (
-    Hypothesis,
-    Partition,
-    read_hypotheses,
-    write_hypotheses,
-)
+from tasks.evaluation.hypotheses import Hypothesis, Partition, read_hypotheses, write_hypotheses
 from tasks.gpu_hosts import upload
 from tasks.models import catalog
 from tasks.stages import boosting_inputs, compare, evaluate, prepare

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from tasks.data.manifest import Utterance
 from tasks.data.preflight import CheckedRow
-from tasks.data.split import Split
+from tasks.data.split_parts import Split
 from tasks.decision.guardrail import GuardrailPolicy
 from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.hypotheses import hypothesis_for

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.data.preflight import CheckedRow
 from tasks.data.row_terms import RowTerm
-from tasks.data.split import Split
+from tasks.data.split_parts import Split
 from tasks.data.training_set import TrainingSet
 from tasks.decision.guardrail import GuardrailPolicy
 from tasks.decision.mixture_choice import RULE, Candidate, choose
