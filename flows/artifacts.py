@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from tasks.data.cycle_folder import Cycle
     from tasks.data.general_english import GeneralSet
     from tasks.data.split_parts import Split
+    from tasks.decision.decision_table import TableReading
     from tasks.decision.gate import GateResult
     from tasks.decision.grow_plan import GrowPlan
-    from tasks.decision.verdict import Decision, TableReading
+    from tasks.decision.verdict import Decision
     from tasks.evaluation.diff import KeywordErrorChange
     from tasks.evaluation.leaderboard import Leaderboard
     from tasks.records.archive import Kept

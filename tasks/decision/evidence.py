@@ -5,26 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tasks.decision.decision_table import TableReading, read_table
 from tasks.decision.gate import GatePolicy, pronunciation_gap
 from tasks.decision.group_check import check_groups
-from tasks.decision.verdict import (
+from tasks.decision.verdict_rules import (
     GUARDRAIL_TO_THE_LETTER,
     PLAIN_DECODE,
     SPELLING_BLIND,
     STRICT,
     TWO_PART,
     DecisionEvidence,
-    TableReading,
-    read_table,
     require_rows,
 )
 from tasks.evaluation import diff, row_basis
 from tasks.evaluation.decoded_variants import with_variants
-from tasks.evaluation.false_keywords import (
-    FalseKeywordFinder,
-    false_keyword_effect,
-    index_terms,
-)
+from tasks.evaluation.false_keywords import FalseKeywordFinder, false_keyword_effect, index_terms
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.strict_view import compare
 

@@ -23,10 +23,10 @@ from tasks.decision.condition_grid import (
     shape,
     shares_by,
 )
+from tasks.decision.decision_table import Verdict
 from tasks.decision.gate import GatePolicy, pronunciation_gap
 from tasks.decision.guardrail import GuardrailStatus
 from tasks.decision.significance import CategoryResult, rows_needed
-from tasks.decision.verdict import Verdict
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.scoring import Proportion
 

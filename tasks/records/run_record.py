@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tasks.data.cycle_folder import Cycle
     from tasks.data.preflight import PreflightResult
     from tasks.data.training_set import TrainingSet
-    from tasks.decision.verdict import Decision, TableReading
+    from tasks.decision.decision_table import TableReading
+    from tasks.decision.verdict import Decision
     from tasks.evaluation.diff import KeywordErrorChange
     from tasks.evaluation.leaderboard import Leaderboard
     from tasks.training.run import SftResult

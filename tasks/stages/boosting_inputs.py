@@ -11,7 +11,7 @@ from tasks.data.split_parts import Disjointness, Split
 from tasks.data.text_normalizer import normalise_term
 from tasks.data.training_set import held_out_rows, split_checked
 from tasks.decision import boosting_choice, mixture_choice
-from tasks.decision.verdict import require_rows
+from tasks.decision.verdict_rules import require_rows
 from tasks.evaluation import diff, row_basis
 from tasks.evaluation.hypotheses import Partition, hypothesis_for
 from tasks.evaluation.row_matching import keys

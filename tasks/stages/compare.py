@@ -12,7 +12,8 @@ from tasks.data.split_parts import Disjointness
 from tasks.decision.evidence import evidence, judged_rows, read_all_rows
 from tasks.decision.gate import GatePolicy
 from tasks.decision.guardrail import GuardrailPolicy, check_guardrail
-from tasks.decision.verdict import SPELLING_BLIND, UNCHECKED, decide
+from tasks.decision.verdict import decide
+from tasks.decision.verdict_rules import SPELLING_BLIND, UNCHECKED
 from tasks.evaluation import diff, leaderboard, row_basis
 from tasks.evaluation.baseline import find_baseline, read_baseline
 from tasks.evaluation.hypotheses import Partition, read_hypotheses

@@ -25,7 +25,7 @@ from tasks.data.training_set import TrainingSet, fold_checked, split_checked, wr
 from tasks.decision.boosting_gate import answer_on_boosting
 from tasks.decision.gate import GateInputs as GateEvidence
 from tasks.decision.gate import GatePolicy, GateResult, check_gate
-from tasks.decision.verdict import require_rows
+from tasks.decision.verdict_rules import require_rows
 from tasks.evaluation import diff, row_basis
 from tasks.evaluation.scoring import score
 from tasks.models import catalog

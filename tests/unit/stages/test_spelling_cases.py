@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asr_flywheel import cli
-from tasks.decision.verdict import GUARDRAIL_TO_THE_LETTER, SPELLING_BLIND
+from tasks.decision.verdict_rules import GUARDRAIL_TO_THE_LETTER, SPELLING_BLIND
 from tasks.evaluation.hypotheses import Hypothesis, read_hypotheses, write_hypotheses
 from tasks.evaluation.scoring import score
 from tasks.stages.compare import compare
