@@ -57,7 +57,7 @@ def gate(
 ) -> None:
     """Say whether tuning is worth it, and where to go if not."""
     from tasks.data.cycle_folder import open_cycle
-    from tasks.decision.gate import GatePolicy
+    from tasks.decision.gate_policy import GatePolicy
     from tasks.evaluation import baseline as baselines
     from tasks.stages import prepare
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks.decision.decision_table import TableReading, read_table
-from tasks.decision.gate import GatePolicy, pronunciation_gap
+from tasks.decision.gate_policy import GatePolicy
 from tasks.decision.group_check import check_groups
+from tasks.decision.pronunciation_gap import pronunciation_gap
 from tasks.decision.verdict_rules import (
     GUARDRAIL_TO_THE_LETTER,
     PLAIN_DECODE,

@@ -24,8 +24,9 @@ from tasks.decision.condition_grid import (
     shares_by,
 )
 from tasks.decision.decision_table import Verdict
-from tasks.decision.gate import GatePolicy, pronunciation_gap
+from tasks.decision.gate_policy import GatePolicy
 from tasks.decision.guardrail import GuardrailStatus
+from tasks.decision.pronunciation_gap import GUESSED, pronunciation_gap
 from tasks.decision.significance import CategoryResult, rows_needed
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.scoring import Proportion
@@ -33,7 +34,7 @@ from tasks.evaluation.scoring import Proportion
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tasks.decision.gate import PronunciationGap
+    from tasks.decision.pronunciation_gap import PronunciationGap
     from tasks.decision.verdict import Decision
     from tasks.evaluation.diff import PairedScores
     from tasks.evaluation.scoring import Scores, UtteranceScore
@@ -55,7 +56,6 @@ _DEFAULTS = {
 _FEWEST_VOICES = 2
 _DIMENSIONS = ("voice_id", "noise_level", "context_type")
 TITLES = {"voice_id": "voice", "noise_level": "noise level", "context_type": "context"}
-_GUESSED = "magpie_g2p"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ def make_plan(
             if (more := math.ceil(rows_left / USUAL_ROWS_PER_TERM)) > 0:
                 new_terms[category] = more
     if gap is not None:
-        lines.sort(key=lambda line: line.ipa_source != _GUESSED)
+        lines.sort(key=lambda line: line.ipa_source != GUESSED)
     return GrowPlan(
         model=model,
         basis="held-out" if judged.is_divided else "all",
@@ -346,7 +346,7 @@ class _Judged:
             voices=voices,
             noise_levels=noise_levels,
             context_types=contexts,
-            ipa_source=_GUESSED if _GUESSED in sources else next(iter(sources), None),
+            ipa_source=GUESSED if GUESSED in sources else next(iter(sources), None),
             held_out=term.held_out,
             trained=term.trained,
             why=_line_reason(term, is_divided=self.is_divided),
@@ -401,7 +401,7 @@ def _line_reason(term: _Term, *, is_divided: bool) -> str:
         reasons.append(f"missed in {held_out.hits} of {held_out.n} {kind}")
     if trained.hits:
         reasons.append(f"missed in {trained.hits} of {trained.n} rows that were trained on")
-    if any(row.row.ipa_source == _GUESSED for row in term.rows):
+    if any(row.row.ipa_source == GUESSED for row in term.rows):
         reasons.append("its pronunciation is guessed: audition it first (step 2d)")
     return "; ".join(reasons)
 
@@ -418,7 +418,7 @@ def _advice(
         yield AGAINST_FORGETTING
     if gap is not None:
         yield (
-            f"Pronunciation first: {gap}. Audition the terms whose ipa_source is {_GUESSED} and "
+            f"Pronunciation first: {gap}. Audition the terms whose ipa_source is {GUESSED} and "
             "add them to pronunciation_overrides.csv (step 2d) before any row is added; they "
             "stand first in the table."
         )

@@ -73,8 +73,8 @@ class DecisionEvidence:
         guardrail: general English before and after; None without a set.
         nonspeech: words found where nobody speaks, before and after; None if not looked at.
         harm_checks: what else was looked at for harm.
-        pronunciation_gap: the finding that it is no model gap (tasks/decision/gate.py), if it is
-            there.
+        pronunciation_gap: the finding that it is no model gap, if it is there
+            (tasks/decision/pronunciation_gap.py).
         overfit: the finding that validation WER rose while the training loss fell, if it is there.
         previous: each category's relative change in the cycle before, where it is known.
         views: the evidence by other views of the same rows; empty if that was not looked at.

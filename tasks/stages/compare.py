@@ -10,7 +10,7 @@ from tasks.data.cycle_folder import OFFLINE_NAME, open_cycle
 from tasks.data.row_reviews import describe_set_apart
 from tasks.data.split_parts import Disjointness
 from tasks.decision.evidence import evidence, judged_rows, read_all_rows
-from tasks.decision.gate import GatePolicy
+from tasks.decision.gate_policy import GatePolicy
 from tasks.decision.guardrail import GuardrailPolicy, check_guardrail
 from tasks.decision.verdict import decide
 from tasks.decision.verdict_rules import SPELLING_BLIND, UNCHECKED

@@ -14,7 +14,8 @@ from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.preflight import preflight
 from tasks.decision import evidence
-from tasks.decision.gate import GateInputs, GatePolicy, check_gate
+from tasks.decision.gate import GateInputs, check_gate
+from tasks.decision.gate_policy import GatePolicy
 from tasks.decision.verdict import decide
 from tasks.evaluation.diff import pair
 from tasks.evaluation.hypotheses import Hypothesis, Partition

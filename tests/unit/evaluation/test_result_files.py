@@ -11,7 +11,7 @@ import pytest
 
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
-from tasks.decision.gate import GatePolicy, GateResult
+from tasks.decision.gate_policy import GatePolicy
 from tasks.evaluation.baseline import find_baseline, read_baseline
 from tasks.evaluation.hypotheses import read_hypotheses, read_results
 from tasks.evaluation.incremental_scoring import score_file, summary_as_dict
@@ -23,6 +23,8 @@ from tests.support.cases import case
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tasks.decision.gate import GateResult
 
 ROW = {"audio_filepath": "a.wav", "ref": "start metoprolol", "hyp": "start metoprolol"}
 TERM = {"term": "metoprolol", "entity_category": "drug"}

@@ -23,7 +23,7 @@ from tasks.data import audio_probe
 from tasks.data.audio_probe import AudioFacts
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.split_parts import Disjointness, Split
-from tasks.decision.gate import GatePolicy, GateResult
+from tasks.decision.gate_policy import GatePolicy
 from tasks.evaluation.baseline import find_baseline
 from tasks.evaluation.hypotheses import Hypothesis, Partition, read_hypotheses, write_hypotheses
 from tasks.gpu_hosts import upload
@@ -38,6 +38,8 @@ from tests.support import factories
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from tasks.decision.gate import GateResult
 
 
 def recording(path: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tasks.data.cycle_folder import open_cycle
-from tasks.decision.gate import GatePolicy
+from tasks.decision.gate_policy import GatePolicy
 from tasks.evaluation import baseline
 from tasks.evaluation.hypotheses import Hypothesis, Partition, write_hypotheses
 from tasks.evaluation.scoring import score
