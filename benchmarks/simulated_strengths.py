@@ -17,7 +17,7 @@ import numpy as np
 
 from tasks.decision.boosting_choice import COARSE
 from tasks.decision.significance import CategoryResult, classify_change
-from tasks.evaluation.diff import KeywordErrorChange
+from tasks.evaluation.keyword_change import KeywordErrorChange
 from tasks.evaluation.scoring import Proportion
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tasks.decision.gate import GateResult
     from tasks.decision.grow_plan import GrowPlan
     from tasks.decision.verdict import Decision
-    from tasks.evaluation.diff import KeywordErrorChange
+    from tasks.evaluation.keyword_change import KeywordErrorChange
     from tasks.evaluation.leaderboard import Leaderboard
     from tasks.records.archive import Kept
     from tasks.records.cycle_cost import Cost

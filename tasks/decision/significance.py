@@ -15,7 +15,7 @@ from tasks.decision.decision_table import POLICY, DecisionPolicy, Movement, move
 from tasks.evaluation import statistics
 
 if TYPE_CHECKING:
-    from tasks.evaluation.diff import KeywordErrorChange
+    from tasks.evaluation.keyword_change import KeywordErrorChange
 
 
 class CategoryResult(StrEnum):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tasks.decision.harm_check import HarmCheck
     from tasks.decision.nonspeech_check import NonspeechCheck
     from tasks.decision.significance import CategoryResult
-    from tasks.evaluation.diff import KeywordErrorChange
+    from tasks.evaluation.keyword_change import KeywordErrorChange
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from tasks.decision.guardrail import Guardrail
     from tasks.decision.harm_check import HarmCheck
     from tasks.decision.nonspeech_check import NonspeechCheck
-    from tasks.evaluation.diff import KeywordErrorChange
+    from tasks.evaluation.keyword_change import KeywordErrorChange
 
 CHECK_IT = (
     "A model that gained the terms may have lost the rest of the language: have it checked by "

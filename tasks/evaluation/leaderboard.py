@@ -28,7 +28,8 @@ from tasks.evaluation.strict_table import ValueKind
 from tasks.evaluation.value_items import StrictFault
 
 if TYPE_CHECKING:
-    from tasks.evaluation.diff import KeywordErrorChange, MetricChange
+    from tasks.evaluation.keyword_change import KeywordErrorChange
+    from tasks.evaluation.metric_changes import MetricChange
     from tasks.evaluation.scoring import Scores
 
 NO_VALUE = "(none)"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tasks.data.training_set import TrainingSet
     from tasks.decision.decision_table import TableReading
     from tasks.decision.verdict import Decision
-    from tasks.evaluation.diff import KeywordErrorChange
+    from tasks.evaluation.keyword_change import KeywordErrorChange
     from tasks.evaluation.leaderboard import Leaderboard
     from tasks.training.run import SftResult
     from tasks.transcription.offline import Transcript

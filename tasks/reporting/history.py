@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
-    from tasks.evaluation.diff import KeywordErrorChange
+    from tasks.evaluation.keyword_change import KeywordErrorChange
     from tasks.evaluation.scoring import Proportion, Scores
     from tasks.records.served_figures import ServedFigures
     from tasks.training.progress import Epoch

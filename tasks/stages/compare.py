@@ -17,8 +17,11 @@ from tasks.decision.verdict_rules import SPELLING_BLIND, UNCHECKED
 from tasks.evaluation import diff, leaderboard, row_basis
 from tasks.evaluation.baseline import find_baseline, read_baseline
 from tasks.evaluation.hypotheses import Partition, read_hypotheses
+from tasks.evaluation.keyword_change import ALL_CATEGORIES, KeywordErrorChange
 from tasks.evaluation.leaderboard import Leaderboard, LeaderboardEntry
+from tasks.evaluation.metric_changes import metric_changes
 from tasks.evaluation.scoring import score
+from tasks.evaluation.training_exposure import changes_by_exposure
 from tasks.records import run_record
 from tasks.stages.boosted_arms import BASE_BOOSTED, TUNED_BOOSTED
 from tasks.stages.fair_pairs import fair_pairs
@@ -154,7 +157,7 @@ def build_leaderboard(
             "split."
         )
     notes += filter(None, (hyphen_note(before, after), describe_set_apart(set_apart or {})))
-    changes, exposure = diff.changes(pairing.held_out), diff.exposure(pairing)
+    changes, exposure = metric_changes(pairing.held_out), changes_by_exposure(pairing)
     return Leaderboard(cycle, entries, tuple(notes), changes, exposure), pairing
 
 
@@ -251,7 +254,7 @@ def hyphen_note(*evaluations: Scores) -> str | None:
 
 
 def _differences_as_dict(
-    changes: Mapping[str, diff.KeywordErrorChange], canonical: Mapping[str, diff.KeywordErrorChange]
+    changes: Mapping[str, KeywordErrorChange], canonical: Mapping[str, KeywordErrorChange]
 ) -> dict[str, object]:
     """Return the differences by category, and of all categories together."""
     by_category = {
@@ -264,7 +267,7 @@ def _differences_as_dict(
         }
         for category, delta in changes.items()
     }
-    return {"overall": by_category.pop(diff.ALL_CATEGORIES), "by": by_category}
+    return {"overall": by_category.pop(ALL_CATEGORIES), "by": by_category}
 
 
 def _read_evaluation(path: Path) -> Baseline:

@@ -16,8 +16,8 @@ import yaml
 
 from tasks.data.manifest import Utterance
 from tasks.decision.guardrail import Guardrail
-from tasks.evaluation.diff import KeywordErrorChange
 from tasks.evaluation.hypotheses import Hypothesis, Partition
+from tasks.evaluation.keyword_change import KeywordErrorChange
 from tasks.evaluation.scoring import Proportion, Scores, score
 from tasks.evaluation.statistics import Interval
 

@@ -9,7 +9,7 @@ from benchmarks import decision_by_shares
 from tasks.decision.decision_table import Verdict
 from tasks.decision.verdict import decide
 from tasks.decision.verdict_rules import DecisionEvidence
-from tasks.evaluation.diff import PairedOccurrence, summarise_changes
+from tasks.evaluation.keyword_change import PairedOccurrence, summarise_changes
 from tests.support import factories
 
 

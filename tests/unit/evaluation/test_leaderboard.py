@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks.data.manifest import Utterance
-from tasks.evaluation.diff import changes, pair
+from tasks.evaluation.diff import pair
 from tasks.evaluation.hypotheses import (
     Hypothesis,
     Partition,
@@ -23,6 +23,7 @@ from tasks.evaluation.leaderboard import (
     baseline_entries,
     tuned_entries,
 )
+from tasks.evaluation.metric_changes import metric_changes
 from tasks.evaluation.scoring import Scores, score
 from tests.support import factories
 
@@ -321,7 +322,7 @@ def test_differences_stand_with_their_intervals() -> None:
     """Of each headline figure, on the held-out rows, in Markdown and in JSON."""
     before = [row for place in range(8) for row in term_rows(f"t {place}", 3, 4)]
     after = [row for place in range(8) for row in term_rows(f"t {place}", 1, 4)]
-    found = changes(pair(score(before), score(after)))
+    found = metric_changes(pair(score(before), score(after)))
     assert [one.name for one in found] == ["WER", "CER", "KER", "SER", "pooled WER"]
     board = Leaderboard(2, baseline_entries("base", score(after)), (), found)
     ker = found[2]

@@ -37,15 +37,18 @@ from tasks.evaluation.incremental_scoring import (
     summarise,
     summary_as_dict,
 )
+from tasks.evaluation.metric_changes import metric_changes
 from tasks.evaluation.scoring import Proportion, score
 from tasks.evaluation.secondary_metrics import compute_secondary_metrics
 from tasks.evaluation.statistics import mcnemar_mid_p, sign_flip_mid_p, wilson
+from tasks.evaluation.training_exposure import changes_by_exposure
 from tests.support import factories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from tasks.evaluation.keyword_change import KeywordErrorChange
     from tasks.evaluation.scoring import Scores
 
 DRUGS = ("aspirin", "warfarin", "heparin", "insulin", "digoxin", "morphine")
@@ -221,8 +224,8 @@ def board(before: Scores, after: Scores) -> list[str]:
     made = leaderboard.Leaderboard(
         2,
         leaderboard.tuned_entries("base", before, "tuned", after)[:2],
-        changes=diff.changes(pairing.held_out),
-        exposure=diff.exposure(pairing),
+        changes=metric_changes(pairing.held_out),
+        exposure=changes_by_exposure(pairing),
     )
     return [made.as_markdown(), json.dumps(made.as_dict())]
 
@@ -260,7 +263,7 @@ def test_a_manifest_with_one_term_a_row_gives_the_same_bytes(
 
 def compared(
     before: Sequence[Hypothesis], after: Sequence[Hypothesis], category: str = "drug"
-) -> diff.KeywordErrorChange:
+) -> KeywordErrorChange:
     """The change of a category's KER."""
     return diff.pair(score(before), score(after)).by_category[category]
 
@@ -400,7 +403,7 @@ def test_terms_that_were_trained_on_are_told_apart_from_others_of_a_row() -> Non
         heard(0, [], "aspirin", part=Partition.TRAINED),
         heard(1, ["warfarin"], "aspirin", "warfarin", part=Partition.HELD_OUT),
     ]
-    seen, unseen = diff.exposure(diff.pair(score(rows), score(rows)))
+    seen, unseen = changes_by_exposure(diff.pair(score(rows), score(rows)))
     assert (seen.category, seen.after) == ("seen term", Proportion(0, 1))
     assert (unseen.category, unseen.after) == ("unseen term", Proportion(1, 1))
 
