@@ -267,7 +267,7 @@ def score(
         typer.echo(f"note: {note}")
     if worst:
         from tasks.evaluation import alignment
-        from tasks.evaluation.hypotheses import read_hypotheses
+        from tasks.evaluation.result_reading import read_hypotheses
         from tasks.evaluation.scoring import score as score_rows
 
         for row in alignment.worst(score_rows(read_hypotheses(hyps)), worst):

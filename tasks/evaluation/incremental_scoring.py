@@ -22,12 +22,12 @@ from tasks.common.errors import InputError
 from tasks.common.format_characters import list_format_characters
 from tasks.data.text_normalizer import normalise, normalise_term
 from tasks.evaluation.false_keywords import index_terms
-from tasks.evaluation.hypotheses import (
+from tasks.evaluation.result_checks import refuse_duplicates
+from tasks.evaluation.result_reading import (
     ReadingNotes,
+    cut_stretches,
     iterate_hypotheses,
-    refuse_duplicates,
-    stretches,
-    terms,
+    stretch_terms,
 )
 from tasks.evaluation.row_matching import row_fingerprint
 from tasks.evaluation.scoring import (
@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.evaluation.false_keywords import TermIndex
-    from tasks.evaluation.hypotheses import Hypothesis, Stretch
+    from tasks.evaluation.hypotheses import Hypothesis
+    from tasks.evaluation.result_reading import Stretch
     from tasks.evaluation.scoring import Occurrence, Proportion
     from tasks.evaluation.statistics import Interval
 
@@ -305,7 +306,7 @@ def score_file(path: Path, processes: int | None = None) -> Summary:
     Raises:
         InputError: it cannot be read, has no rows, or a row stands twice; names the row.
     """
-    parts = stretches(path, processes or _processes(path))
+    parts = cut_stretches(path, processes or _processes(path))
     try:
         tally = _tally_one(parts[0]) if len(parts) == 1 else _tally_many(parts)
     except InputError:
@@ -334,14 +335,16 @@ def _processes(path: Path) -> int:
 
 
 def _tally_one(part: Stretch) -> ScoreAccumulator:
-    return _tally(part, index_terms(terms(part)))
+    return _tally(part, index_terms(stretch_terms(part)))
 
 
 def _tally_many(parts: list[Stretch]) -> ScoreAccumulator:
     # Spawned, not forked: the caller may hold threads, which a fork would break.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(parts), mp_context=context) as pool:
-        words = index_terms(term for part_terms in pool.map(terms, parts) for term in part_terms)
+        words = index_terms(
+            term for part_terms in pool.map(stretch_terms, parts) for term in part_terms
+        )
         tallies = pool.map(_tally, parts, [words] * len(parts))
         total = next(tallies)
         for tally in tallies:

@@ -16,10 +16,11 @@ from tasks.decision.verdict import decide
 from tasks.decision.verdict_rules import SPELLING_BLIND, UNCHECKED
 from tasks.evaluation import diff, leaderboard, row_basis
 from tasks.evaluation.baseline import find_baseline, read_baseline
-from tasks.evaluation.hypotheses import Partition, read_hypotheses
+from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.keyword_change import ALL_CATEGORIES, KeywordErrorChange
 from tasks.evaluation.leaderboard import Leaderboard, LeaderboardEntry
 from tasks.evaluation.metric_changes import metric_changes
+from tasks.evaluation.result_reading import read_hypotheses
 from tasks.evaluation.scoring import score
 from tasks.evaluation.training_exposure import changes_by_exposure
 from tasks.records import run_record

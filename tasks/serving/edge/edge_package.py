@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import FlywheelError, InputError
-from tasks.evaluation.hypotheses import Partition, read_hypotheses
+from tasks.evaluation.hypotheses import Partition
+from tasks.evaluation.result_reading import read_hypotheses
 from tasks.evaluation.scoring import score
 from tasks.models import catalog, purge_marks
 from tasks.models.nemo_archive import open_archive

@@ -27,7 +27,7 @@ from asr_flywheel import cli
 from asr_flywheel.demo.terms import TERMS
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
-from tasks.evaluation.hypotheses import read_hypotheses
+from tasks.evaluation.result_reading import read_hypotheses
 from tasks.models.catalog import embedded_path
 from tasks.serving import boost_sweep, endpoint_transcription, validation, word_boosting
 from tasks.serving.parity import MismatchKind

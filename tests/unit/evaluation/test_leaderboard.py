@@ -10,13 +10,7 @@ import pytest
 
 from tasks.data.manifest import Utterance
 from tasks.evaluation.diff import pair
-from tasks.evaluation.hypotheses import (
-    Hypothesis,
-    Partition,
-    hypothesis_for,
-    iterate_hypotheses,
-    write_hypotheses,
-)
+from tasks.evaluation.hypotheses import Hypothesis, Partition, hypothesis_for, write_hypotheses
 from tasks.evaluation.leaderboard import (
     Leaderboard,
     LeaderboardEntry,
@@ -24,6 +18,7 @@ from tasks.evaluation.leaderboard import (
     tuned_entries,
 )
 from tasks.evaluation.metric_changes import metric_changes
+from tasks.evaluation.result_reading import iterate_hypotheses
 from tasks.evaluation.scoring import Scores, score
 from tests.support import factories
 

@@ -25,7 +25,8 @@ from tasks.data.cycle_folder import open_cycle
 from tasks.data.split_parts import Disjointness, Split
 from tasks.decision.gate_policy import GatePolicy
 from tasks.evaluation.baseline import find_baseline
-from tasks.evaluation.hypotheses import Hypothesis, Partition, read_hypotheses, write_hypotheses
+from tasks.evaluation.hypotheses import Hypothesis, Partition, write_hypotheses
+from tasks.evaluation.result_reading import read_hypotheses
 from tasks.gpu_hosts import upload
 from tasks.models import catalog
 from tasks.stages import boosting_inputs, compare, evaluate, prepare
