@@ -27,8 +27,8 @@ from tasks.decision.decision_table import Verdict
 from tasks.decision.guardrail import Guardrail
 from tasks.decision.verdict import decide
 from tasks.decision.verdict_rules import DecisionEvidence
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.keyword_change import KeywordErrorChange
-from tasks.evaluation.scoring import Proportion
 from tasks.evaluation.statistics import Interval
 
 if TYPE_CHECKING:

@@ -234,7 +234,8 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """Score per-row results of any length: WER, CER, KER, SER, pooled WER, and KER by field."""
-    from tasks.evaluation.incremental_scoring import score_file, summary_as_dict
+    from tasks.evaluation.incremental_scoring import score_file
+    from tasks.evaluation.score_summary import summary_as_dict
 
     summary = score_file(hyps)
     figures = summary_as_dict(summary)

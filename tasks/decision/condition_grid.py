@@ -6,7 +6,7 @@ import math
 from itertools import product
 from typing import TYPE_CHECKING
 
-from tasks.evaluation.scoring import Proportion
+from tasks.evaluation.error_counts import Proportion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

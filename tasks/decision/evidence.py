@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from tasks.decision.harm_check import HarmCheck
     from tasks.decision.nonspeech_check import NonspeechCheck
     from tasks.evaluation.decoded_variants import DecodedVariants
-    from tasks.evaluation.scoring import Occurrence, UtteranceScore
+    from tasks.evaluation.scoring import UtteranceScore
+    from tasks.evaluation.term_occurrences import Occurrence
 
 
 def judged_rows(pairing: diff.PairedScores) -> tuple[diff.PairedScores, str]:

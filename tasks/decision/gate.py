@@ -14,7 +14,7 @@ from tasks.common import neighbour_stages
 from tasks.data.manifest_language import manifest_language
 from tasks.decision.baseline_coverage import coverage_warnings
 from tasks.decision.pronunciation_gap import pronunciation_gap
-from tasks.evaluation.incremental_scoring import counted_n
+from tasks.evaluation.score_summary import counted_n
 from tasks.models.catalog import LEGACY_FALLBACK, RECOMMENDED, Base, Method, Status
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from tasks.data.manifest import Utterance
     from tasks.decision.boosting_gate import BoostingAnswer
     from tasks.decision.gate_policy import GatePolicy
-    from tasks.evaluation.scoring import Proportion, Scores
+    from tasks.evaluation.error_counts import Proportion
+    from tasks.evaluation.scoring import Scores
 
 
 class Action(StrEnum):

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from tasks.evaluation.diff import PairedScores, ScorePair
     from tasks.evaluation.keyword_change import KeywordErrorChange
-    from tasks.evaluation.scoring import Occurrence, UtteranceScore
+    from tasks.evaluation.scoring import UtteranceScore
+    from tasks.evaluation.term_occurrences import Occurrence
 
 FIELDS = {"voice_id": "voice", "group": "group"}
 """The fields whose values are compared, and their names in a sentence."""

@@ -28,8 +28,8 @@ from tasks.decision.gate_policy import GatePolicy
 from tasks.decision.guardrail import GuardrailStatus
 from tasks.decision.pronunciation_gap import GUESSED, pronunciation_gap
 from tasks.decision.significance import CategoryResult, rows_needed
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.hypotheses import Partition
-from tasks.evaluation.scoring import Proportion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tasks.data.cycle_folder import Cycle
     from tasks.decision.grow_plan import GrowPlan, Line
-    from tasks.evaluation.scoring import Proportion
+    from tasks.evaluation.error_counts import Proportion
 
 CSV_NAME, MD_NAME = "grow_plan.csv", "grow_plan.md"
 _COLUMNS = (

@@ -9,7 +9,8 @@ from tasks.common import neighbour_stages
 
 if TYPE_CHECKING:
     from tasks.decision.gate_policy import GatePolicy
-    from tasks.evaluation.scoring import Proportion, Scores
+    from tasks.evaluation.error_counts import Proportion
+    from tasks.evaluation.scoring import Scores
 
 DICTIONARY = "merriam-webster"
 GUESSED = "magpie_g2p"

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
 
     from tasks.evaluation.keyword_change import KeywordErrorChange
-    from tasks.evaluation.scoring import Occurrence, UtteranceScore
+    from tasks.evaluation.scoring import UtteranceScore
+    from tasks.evaluation.term_occurrences import Occurrence
 
 
 @dataclass(frozen=True, slots=True)

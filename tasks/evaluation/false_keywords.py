@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tasks.data.canonical_terms import CanonicalTerm
     from tasks.evaluation.diff import PairedScores
     from tasks.evaluation.keyword_change import KeywordErrorChange
-    from tasks.evaluation.scoring import Occurrence, UtteranceScore
+    from tasks.evaluation.scoring import UtteranceScore
+    from tasks.evaluation.term_occurrences import Occurrence
 
 
 @dataclass(frozen=True)

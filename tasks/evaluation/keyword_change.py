@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.evaluation import statistics
-from tasks.evaluation.scoring import Proportion
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.share_differences import ShareDifferences
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tasks.data.manifest import BANDWIDTH, NARROW
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.false_keywords import TermIndex, index_terms
 from tasks.evaluation.hypotheses import Partition
-from tasks.evaluation.incremental_scoring import intervals, spelling_as_dict
 from tasks.evaluation.outside_terms import NAME, ErrorsOutsideTerms, errors_outside_terms
 from tasks.evaluation.row_basis import ALL, CHOSE, CROSS_FITTED, HELD_OUT, TRAINED, UNTUNED
-from tasks.evaluation.scoring import Proportion
+from tasks.evaluation.score_summary import intervals, spelling_as_dict
 from tasks.evaluation.secondary_metrics import SecondaryMetrics, compute_secondary_metrics
 from tasks.evaluation.statistics import ends
 from tasks.evaluation.strict_table import ValueKind

@@ -10,9 +10,10 @@ from tasks.decision.evidence import evidence
 from tasks.decision.guardrail import check_guardrail
 from tasks.decision.verdict import decide
 from tasks.evaluation import diff, statistics
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.hypotheses import Partition, hypothesis_for
 from tasks.evaluation.outside_terms import errors_outside_terms
-from tasks.evaluation.scoring import Proportion, Scores, canonical_errors, score
+from tasks.evaluation.scoring import Scores, canonical_errors, score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

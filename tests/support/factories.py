@@ -16,9 +16,10 @@ import yaml
 
 from tasks.data.manifest import Utterance
 from tasks.decision.guardrail import Guardrail
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.hypotheses import Hypothesis, Partition
 from tasks.evaluation.keyword_change import KeywordErrorChange
-from tasks.evaluation.scoring import Proportion, Scores, score
+from tasks.evaluation.scoring import Scores, score
 from tasks.evaluation.statistics import Interval
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from tasks.evaluation.diff import ScorePair
-    from tasks.evaluation.scoring import Proportion
+    from tasks.evaluation.error_counts import Proportion
     from tasks.reporting.html.audio_clips import Clip
     from tasks.reporting.html.chart_data import CategoryDifference
     from tasks.reporting.html.report_data import CategoryChange, ReportData

@@ -13,10 +13,11 @@ from tasks.data.cycle_folder import IMPORTED_NAME, OFFLINE_NAME
 from tasks.data.manifest import NARROW
 from tasks.data.text_normalizer import normalise, normalise_term
 from tasks.evaluation import diff
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.keyword_change import ALL_CATEGORIES
 from tasks.evaluation.leaderboard import WIDE
 from tasks.evaluation.result_reading import read_hypotheses
-from tasks.evaluation.scoring import Proportion, Scores, score
+from tasks.evaluation.scoring import Scores, score
 from tasks.evaluation.secondary_metrics import near_miss
 from tasks.records import run_record
 from tasks.records.served_figures import read_served

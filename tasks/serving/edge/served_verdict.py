@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.decision.significance import p_of_harm, shown_to_rise
 from tasks.evaluation import diff, statistics
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.false_keywords import FalseKeywordFinder, index_terms
 from tasks.evaluation.keyword_change import ALL_CATEGORIES
 from tasks.evaluation.outside_terms import errors_outside_terms
-from tasks.evaluation.scoring import Proportion, Scores, score
+from tasks.evaluation.scoring import Scores, score
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

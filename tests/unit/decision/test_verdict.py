@@ -16,8 +16,8 @@ from tasks.decision.guardrail import Guardrail
 from tasks.decision.significance import CategoryResult, rows_needed
 from tasks.decision.verdict import decide
 from tasks.decision.verdict_rules import DecisionEvidence
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.keyword_change import KeywordErrorChange
-from tasks.evaluation.scoring import Proportion
 from tasks.evaluation.statistics import Interval
 from tests.support.factories import delta, held_guardrail
 

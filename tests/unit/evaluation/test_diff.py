@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from tasks.common.errors import InputError
 from tasks.evaluation.diff import pair
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.hypotheses import Hypothesis, Partition
 from tasks.evaluation.keyword_change import ALL_CATEGORIES
-from tasks.evaluation.scoring import Proportion, score
+from tasks.evaluation.scoring import score
 from tests.support import factories
 
 

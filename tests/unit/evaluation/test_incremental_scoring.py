@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.common.errors import InputError
+from tasks.evaluation.error_counts import ErrorCounts, total
 from tasks.evaluation.hypotheses import Hypothesis
-from tasks.evaluation.incremental_scoring import intervals, score_file, summarise
+from tasks.evaluation.incremental_scoring import score_file, summarise
 from tasks.evaluation.result_reading import cut_stretches, iterate_hypotheses
-from tasks.evaluation.scoring import ErrorCounts, score, total
+from tasks.evaluation.score_summary import intervals
+from tasks.evaluation.scoring import score
 from tests.support import factories
 from tests.support.incremental_scoring_cases import assert_same, many
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.keyword_change import KeywordErrorChange
-from tasks.evaluation.scoring import Proportion
 
 
 def test_a_difference_between_different_rows_cannot_be_made() -> None:

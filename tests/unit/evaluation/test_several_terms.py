@@ -22,17 +22,14 @@ from tasks.decision.grow_plan import make_plan
 from tasks.decision.significance import rows_needed
 from tasks.decision.verdict import decide
 from tasks.evaluation import diff, leaderboard
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.false_keywords import FalseKeywordFinder, false_keyword_effect, index_terms
 from tasks.evaluation.hypotheses import Hypothesis, Partition, hypothesis_for, write_hypotheses
-from tasks.evaluation.incremental_scoring import (
-    ScoreAccumulator,
-    score_file,
-    summarise,
-    summary_as_dict,
-)
+from tasks.evaluation.incremental_scoring import ScoreAccumulator, score_file, summarise
 from tasks.evaluation.metric_changes import metric_changes
 from tasks.evaluation.result_reading import read_hypotheses, read_results
-from tasks.evaluation.scoring import Proportion, score
+from tasks.evaluation.score_summary import summary_as_dict
+from tasks.evaluation.scoring import score
 from tasks.evaluation.secondary_metrics import compute_secondary_metrics
 from tasks.evaluation.statistics import mcnemar_mid_p, sign_flip_mid_p, wilson
 from tasks.evaluation.training_exposure import changes_by_exposure
