@@ -15,6 +15,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from flows.console import print_stage
 from tasks.data.cycle_folder import clinic_of
 from tasks.decision.grow_plan_files import MD_NAME, as_markdown
+from tasks.evaluation.leaderboard_markdown import leaderboard_as_markdown
 from tasks.records import verdict_ledger
 from tasks.runtimes.job_seconds import seconds_table
 from tasks.training.remedies import describe_attempts
@@ -133,7 +134,7 @@ def leaderboard(cycle: Cycle, board: Leaderboard, place: Path) -> None:
     create_markdown_artifact(
         key=artifact_key(cycle, "leaderboard"),
         description=f"Leaderboard, cycle {cycle.number}",
-        markdown=board.as_markdown(),
+        markdown=leaderboard_as_markdown(board),
     )
 
 

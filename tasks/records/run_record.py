@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
+from tasks.evaluation.leaderboard_markdown import leaderboard_as_markdown
 from tasks.evaluation.strict_table import table_origin
 from tasks.training.run_info import versions
 
@@ -135,7 +136,7 @@ def read_leaderboard(cycle: Cycle) -> dict[str, Any]:
 
 def write_leaderboard(cycle: Cycle, board: Leaderboard) -> None:
     """Write leaderboard_cycle<N>.md and the same content as JSON."""
-    atomic_files.write_text(cycle.leaderboard, board.as_markdown())
+    atomic_files.write_text(cycle.leaderboard, leaderboard_as_markdown(board))
     atomic_files.write_json(
         cycle.leaderboard.with_suffix(".json"), Schema.LEADERBOARD.mark(board.as_dict())
     )

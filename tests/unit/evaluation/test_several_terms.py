@@ -26,6 +26,7 @@ from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.false_keywords import FalseKeywordFinder, false_keyword_effect, index_terms
 from tasks.evaluation.hypotheses import Hypothesis, Partition, hypothesis_for, write_hypotheses
 from tasks.evaluation.incremental_scoring import ScoreAccumulator, score_file, summarise
+from tasks.evaluation.leaderboard_markdown import leaderboard_as_markdown
 from tasks.evaluation.metric_changes import metric_changes
 from tasks.evaluation.result_reading import read_hypotheses, read_results
 from tasks.evaluation.score_summary import summary_as_dict
@@ -218,7 +219,7 @@ def board(before: Scores, after: Scores) -> list[str]:
         changes=metric_changes(pairing.held_out),
         exposure=changes_by_exposure(pairing),
     )
-    return [made.as_markdown(), json.dumps(made.as_dict())]
+    return [leaderboard_as_markdown(made), json.dumps(made.as_dict())]
 
 
 def decision(before: Scores, after: Scores) -> list[str]:
@@ -406,7 +407,7 @@ def test_the_leaderboard_shows_rows_where_they_differ() -> None:
     """In every section that has a KER, and in its JSON."""
     scores = score(many(2, part=Partition.HELD_OUT))
     board = leaderboard.Leaderboard(1, leaderboard.baseline_entries("base", scores))
-    text, record = board.as_markdown(), json.loads(json.dumps(board.as_dict()))
+    text, record = leaderboard_as_markdown(board), json.loads(json.dumps(board.as_dict()))
     keyword, drug = scores.keyword, scores.by("entity_category")["drug"].keyword
     assert f"| {keyword.n} ({keyword.rows} rows) |" in text
     assert f"({drug.n} in {drug.rows} rows)" in text
