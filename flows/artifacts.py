@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tasks.evaluation.leaderboard import Leaderboard
     from tasks.records.archive import Kept
     from tasks.records.cycle_cost import Cost
-    from tasks.stages.choose import ShippedModel
+    from tasks.stages.shipped_model import ShippedModel
     from tasks.transcription.offline import Transcript
 
 

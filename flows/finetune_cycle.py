@@ -41,8 +41,9 @@ from tasks.records import cycle_cost, run_record
 from tasks.records.audit_log import AuditedAct
 from tasks.records.tracking.finished_run import FIRST_TRAINING
 from tasks.runtimes.job_seconds import run_seconds
-from tasks.stages import choose, prepare
+from tasks.stages import prepare
 from tasks.stages.compare import SupplementaryResults
+from tasks.stages.shipped_model import discard_tuned
 from tasks.transcription.rows import decoded_variants
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle, tracker: RunTracker) -> CycleOu
     if store is not None:
         run.tracker.tag("stored", keep(run, store, shipped.model, decision).url)
     if not config.keep_tuned:
-        choose.discard_tuned(shipped)
+        discard_tuned(shipped)
     audit.record(
         cycle,
         AuditedAct.RUN,

@@ -14,7 +14,7 @@ from flows import artifacts, console, gpu_slots, transcribe_shards
 from flows.cycle_run import CycleRun
 from tasks.data import joined_sentences
 from tasks.data.joined_sentences import ROWS_ON_CPU, ROWS_ON_GPU, JoinedRow
-from tasks.stages import choose, evaluate
+from tasks.stages import evaluate
 from tasks.transcription import offline
 from tasks.transcription.hypothesis_cache import TranscriptStore
 from tasks.transcription.offline import AudioSet, Transcript
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tasks.data.general_english import GeneralSet
     from tasks.data.nonspeech import NonspeechRecording
     from tasks.data.preflight import PreflightResult
+    from tasks.stages.shipped_model import ShippedModel
 
 
 Transcripts = tuple[Transcript, ...]
@@ -51,7 +52,7 @@ class JudgedTranscripts:
     joined: tuple[tuple[str, ...], ...] = ()
 
 
-def models_to_judge(shipped: choose.ShippedModel) -> tuple[Path, ...]:
+def models_to_judge(shipped: ShippedModel) -> tuple[Path, ...]:
     """Return the shipped model, and the plain tuned one where that is another and was kept."""
     plain = (shipped.tuned,) if shipped.mixed and shipped.tuned is not None else ()
     return (shipped.model, *plain)

@@ -25,8 +25,8 @@ from tasks.evaluation.decoded_variants import DecodedVariants
 from tasks.evaluation.hypotheses import write_hypotheses
 from tasks.evaluation.scoring import Scores, score
 from tasks.records import run_record, verdict_ledger
-from tasks.stages import choose
 from tasks.stages.compare import SupplementaryResults, build_leaderboard
+from tasks.stages.shipped_model import ShippedModel
 from tasks.training import run as training_run
 from tasks.training.progress import overfit
 from tasks.transcription.rows import hypotheses
@@ -81,7 +81,7 @@ def decide_verdict(
     pairing: diff.PairedScores,
     tuned: training_run.SftResult,
     data: TrainingSet,
-    shipped: choose.ShippedModel,
+    shipped: ShippedModel,
     supplementary: SupplementaryResults,
     variants: DecodedVariants,
 ) -> tuple[Decision, int]:

@@ -38,7 +38,7 @@ from tasks.stages.boosting_figures import (
     score_texts,
 )
 from tasks.stages.boosting_inputs import JUDGED, ORACLE, BoostingLists, BoostingRows
-from tasks.stages.choose import LEADS
+from tasks.stages.choosing_rows import LEADS
 from tasks.stages.prepare import BOOSTING_NAME
 from tasks.transcription import boosting
 from tasks.transcription.boosting import BASE, BoostedCandidate, CandidatesWanted

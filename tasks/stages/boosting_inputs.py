@@ -18,7 +18,7 @@ from tasks.evaluation.row_matching import keys
 from tasks.evaluation.scoring import score
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
-from tasks.stages.choose import count_rows, selection_rows
+from tasks.stages.choosing_rows import count_rows, selection_rows
 from tasks.transcription.boosting_phrases import PhraseLine, PhraseList, phrase_list, read_formulary
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tasks.evaluation.baseline import Baseline
     from tasks.evaluation.scoring import Scores
     from tasks.stages.boosted_arms import BoostedArms
-    from tasks.stages.choose import ShippedModel
+    from tasks.stages.shipped_model import ShippedModel
 
 
 @dataclass(frozen=True)
