@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tasks.records.archive import Kept
     from tasks.records.cycle_cost import Cost
     from tasks.stages.shipped_model import ShippedModel
-    from tasks.transcription.offline import Transcript
+    from tasks.transcription.audio_sets import Transcript
 
 
 def throttled_printer(every_s: float, name: str) -> Callable[[str], None]:

@@ -16,8 +16,8 @@ from tasks.data import joined_sentences
 from tasks.data.joined_sentences import ROWS_ON_CPU, ROWS_ON_GPU, JoinedRow
 from tasks.stages import evaluate
 from tasks.transcription import offline
+from tasks.transcription.audio_sets import AudioSet, Transcript
 from tasks.transcription.hypothesis_cache import TranscriptStore
-from tasks.transcription.offline import AudioSet, Transcript
 from tasks.transcription.rows import audio_set, joined_set, nonspeech_set
 from tasks.transcription.variants import AS_IT_IS, Shifts
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tasks.evaluation.keyword_change import KeywordErrorChange
     from tasks.evaluation.leaderboard import Leaderboard
     from tasks.training.run import SftResult
-    from tasks.transcription.offline import Transcript
+    from tasks.transcription.audio_sets import Transcript
 
 RECORD_NAME = "run.json"
 CROSS_FITTED_NAME = "crossfit_hyps.jsonl"

@@ -33,7 +33,7 @@ from tasks.models.text_style import style_of
 from tasks.stages.partition_marks import mark_parts
 from tasks.stages.split_command import keep_used_split
 from tasks.training import tuned_models
-from tasks.transcription.offline import Transcript
+from tasks.transcription.audio_sets import Transcript
 from tasks.transcription.rows import hypotheses
 
 BOOSTING_NAME = "boost.json"

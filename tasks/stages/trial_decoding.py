@@ -19,6 +19,7 @@ from tasks.runtimes.local import LocalRuntime
 from tasks.stages.check_result import CheckResult, CheckStatus
 from tasks.stages.container_checks import image
 from tasks.transcription import offline
+from tasks.transcription.audio_sets import AudioSet
 from tasks.transcription.hypothesis_cache import TranscriptStore
 
 if TYPE_CHECKING:
@@ -50,9 +51,7 @@ def decode(context: CheckContext) -> Decoded:
         return Decoded(runtime, {})
     speech, base_file = catalog.embedded_speech(), catalog.embedded_path()
     seconds = _seconds(speech)
-    audio = offline.AudioSet(
-        (speech,), (seconds,), (hashing.sha256_file(speech),), (speech.parent,)
-    )
+    audio = AudioSet((speech,), (seconds,), (hashing.sha256_file(speech),), (speech.parent,))
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         store = TranscriptStore(Path(folder), "doctor")

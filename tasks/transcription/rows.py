@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tasks.evaluation.decoded_variants import DecodedVariants, RowKey
 from tasks.evaluation.hypotheses import Hypothesis, Partition, hypothesis_for
-from tasks.transcription.offline import AudioSet, Transcript
+from tasks.transcription.audio_sets import AudioSet, Transcript
 from tasks.transcription.variants import AS_IT_IS, Shifts
 
 if TYPE_CHECKING:

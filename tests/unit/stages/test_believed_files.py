@@ -34,7 +34,7 @@ from tasks.training import run as training_run
 from tasks.training import tuned_models
 from tasks.training.recipes import recipe
 from tasks.training.recording_roles import RecordingRoles
-from tasks.transcription.offline import Transcript
+from tasks.transcription.audio_sets import Transcript
 from tests.support import factories
 
 if TYPE_CHECKING:
