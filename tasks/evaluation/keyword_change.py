@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.evaluation import statistics
+from tasks.evaluation.block_bootstrap import FEWEST_BLOCKS
 from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.share_differences import ShareDifferences
 
@@ -133,7 +134,7 @@ class KeywordErrorChange:
         p_rows, p_terms = self.p_rows, self.p_terms
         if p_rows is None or p_terms is None or self.before.in_rows is None:
             return p_rows
-        return p_rows if len(self.nets) < statistics.FEWEST_BLOCKS else max(p_rows, p_terms)
+        return p_rows if len(self.nets) < FEWEST_BLOCKS else max(p_rows, p_terms)
 
     @property
     def p_rows(self) -> float | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.evaluation import statistics
+from tasks.evaluation.block_bootstrap import by_block, rate_difference
 from tasks.evaluation.diff import term_missed
 from tasks.evaluation.keyword_change import ALL_CATEGORIES
 from tasks.evaluation.scoring import Scores, block_of
@@ -72,7 +73,7 @@ def metric_changes(pairing: PairedScores) -> tuple[MetricChange, ...]:
             for scores in (before, after)
             for column in (numerator, denominator)
         ]
-        interval = statistics.rate_difference(statistics.by_block(terms, *columns))
+        interval = rate_difference(by_block(terms, *columns))
         return MetricChange(
             name,
             len(pairing.pairs),

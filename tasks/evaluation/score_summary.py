@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks.evaluation.block_bootstrap import rate_interval
 from tasks.evaluation.error_counts import COUNTED
-from tasks.evaluation.statistics import ends, rate_interval
+from tasks.evaluation.statistics import ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.decision.significance import p_of_harm, shown_to_rise
 from tasks.evaluation import diff, statistics
+from tasks.evaluation.block_bootstrap import by_block, rate_interval
 from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.false_keywords import FalseKeywordFinder, index_terms
 from tasks.evaluation.keyword_change import ALL_CATEGORIES
@@ -189,10 +190,8 @@ def judge(
 
 def _arm(name: str, scores: Scores, index: TermIndex) -> ServedArm:
     blocks = scores.blocks
-    wer = statistics.rate_interval(
-        statistics.by_block(
-            range(len(blocks)), [one.wer_sum for one in blocks], [one.n for one in blocks]
-        )
+    wer = rate_interval(
+        by_block(range(len(blocks)), [one.wer_sum for one in blocks], [one.n for one in blocks])
     )
     outside = errors_outside_terms(scores, index)
     holds_one = FalseKeywordFinder(index)
