@@ -15,7 +15,7 @@ from tasks.evaluation.result_reading import read_hypotheses
 from tasks.models import catalog
 from tasks.records.served_figures import PARITY_NAME, TUNED
 from tasks.serving import parity, parity_report
-from tasks.serving.attribution import Cause, CauseName
+from tasks.serving.causes import Cause, CauseName
 from tasks.serving.edge import (
     nemo_export,
     recognizers,

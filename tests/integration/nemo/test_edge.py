@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from flows import validate_bundles
 from flows.serving_config import EngineName, ServingConfig
 from tasks.common.errors import FlywheelError, InputError
-from tasks.serving.attribution import CauseName
+from tasks.serving.causes import CauseName
 from tasks.serving.edge import (
     edge_package,
     edge_validation,

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flows.serving_config import ServingConfig
-    from tasks.serving.attribution import CauseName
     from tasks.serving.boost_sweep import BoostSweep
+    from tasks.serving.causes import CauseName
     from tasks.serving.parity_report import ParityReport
     from tasks.serving.validation import ValidationPlan
 
