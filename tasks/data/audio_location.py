@@ -107,7 +107,7 @@ def is_inside(path: Path, roots: Iterable[Path]) -> bool:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether a path is a file; false where it is no path at all."""
+    """Return whether a path is a file; a name that is too long for the file system is none."""
     # Path.is_file raises where a name is too long for the file system.
     return os.path.isfile(path)  # noqa: PTH113
 

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RATE = 16000
+RESULT_FIELDS = (
+    *("audio_filepath", "ref", "hyp", "term", "entity_category", "ipa_source", "voice_id"),
+    *("noise_level", "context_type"),
+)
+"""The fields of a row of an evaluation (contracts)."""
 DRUGS = ("aspirin", "metformin", "lisinopril", "warfarin", "insulin")
 PROCEDURES = ("appendectomy", "colonoscopy", "intubation", "biopsy", "dialysis")
 LOWER_SENTENCES = (

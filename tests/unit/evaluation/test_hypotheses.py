@@ -12,18 +12,6 @@ from tests.support import factories
 if TYPE_CHECKING:
     from pathlib import Path
 
-CONTRACT_FIELDS = [
-    "audio_filepath",
-    "ref",
-    "hyp",
-    "term",
-    "entity_category",
-    "ipa_source",
-    "voice_id",
-    "noise_level",
-    "context_type",
-]
-
 
 def test_what_is_written_has_the_contracts_fields_and_is_read_again(tmp_path: Path) -> None:
     """Every field is written, also where it is null; the part of the split besides."""
@@ -35,7 +23,7 @@ def test_what_is_written_has_the_contracts_fields_and_is_read_again(tmp_path: Pa
     write_hypotheses(path, rows)
     assert read_hypotheses(path) == tuple(rows)
     first = json.loads(path.read_text(encoding="utf-8").split("\n")[0])
-    assert list(first) == [*CONTRACT_FIELDS, "part"]
+    assert list(first) == [*factories.RESULT_FIELDS, "part"]
     assert first["voice_id"] is None
     assert first["part"] == "held-out"
 

@@ -16,18 +16,10 @@ from tests.support import factories
 if TYPE_CHECKING:
     from pathlib import Path
 
-FIELDS = [
-    "audio_filepath",
-    "ref",
-    "hyp",
-    "term",
-    "entity_category",
-    "ipa_source",
-    "voice_id",
-    "noise_level",
-    "context_type",
-]
-ROW = {name: name.upper() for name in FIELDS} | {"entity_category": "drug", "ref": "a TERM"}
+ROW = {name: name.upper() for name in factories.RESULT_FIELDS} | {
+    "entity_category": "drug",
+    "ref": "a TERM",
+}
 
 
 def test_jsonl_and_one_array_are_the_same_evaluation(tmp_path: Path) -> None:
@@ -38,7 +30,7 @@ def test_jsonl_and_one_array_are_the_same_evaluation(tmp_path: Path) -> None:
     array.write_text(json.dumps(rows, indent=2))
     read = read_hypotheses(lines)
     assert read == read_hypotheses(array)
-    assert [getattr(read[0], name) for name in FIELDS] == list(ROW.values())
+    assert [getattr(read[0], name) for name in factories.RESULT_FIELDS] == list(ROW.values())
     assert read[1].hyp == ""
     assert read[0].part is None
 
