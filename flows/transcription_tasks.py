@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from tasks.data.preflight import PreflightResult
     from tasks.stages.shipped_model import ShippedModel
 
-
 Transcripts = tuple[Transcript, ...]
 """The transcripts of one set: by the base, by the shipped model, and, where that is a mixture and
 the tuned model was kept, by the tuned model as training left it."""

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tasks.gpu_hosts.host_settings import BrevSettings
 
 _POLL_S = 5.0
-
-
 # A cancelled flow has 30 s to live; within this, deletion must at least have begun.
 _GONE_S = 15.0
 
