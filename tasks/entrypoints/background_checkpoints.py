@@ -150,11 +150,24 @@ def _write(checkpoint: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + PART)
     try:
-        torch.save(checkpoint, part)
+        try:
+            # Into an open file: of a full disk PyTorch's own writing says "unexpected pos" only.
+            with part.open("wb") as out:
+                torch.save(checkpoint, out)
+        except RuntimeError as failed:
+            raise _cause(failed) from failed
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _cause(failed: BaseException) -> BaseException:
+    """Return what the system said when a file could not be written; else the failure itself."""
+    behind: BaseException | None = failed
+    while behind is not None and not isinstance(behind, OSError):
+        behind = behind.__context__
+    return failed if behind is None else behind
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import resource
 import sys
 import threading
 from collections import OrderedDict
@@ -123,6 +125,20 @@ def test_a_checkpoint_that_cannot_be_written_costs_no_other(files: Any, tmp_path
     assert [path.name for path in tmp_path.glob("*.ckpt")] == ["old.ckpt"]
     with pytest.raises(TypeError):
         files.save_checkpoint(checkpoint(3.0), tmp_path / "a.ckpt", {"endpoint": "elsewhere"})
+
+
+def test_a_full_disk_is_called_so(files: Any, tmp_path: Path) -> None:
+    """What the system said is raised, by which a fault is known; nothing half-written stays."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        files.save_checkpoint(checkpoint(1.0), tmp_path / "a.ckpt")
+        with pytest.raises(OSError, match="File too large") as raised:
+            files.wait()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert raised.value.errno == errno.EFBIG
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_where_links_cannot_be_made_it_is_copied(
