@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import saved_tensors  # type: ignore[import-not-found]  # lies beside this file
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
@@ -150,24 +151,12 @@ def _write(checkpoint: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + PART)
     try:
-        try:
-            # Into an open file: of a full disk PyTorch's own writing says "unexpected pos" only.
-            with part.open("wb") as out:
-                torch.save(checkpoint, out)
-        except RuntimeError as failed:
-            raise _cause(failed) from failed
+        with part.open("wb") as out:
+            saved_tensors.save(checkpoint, out)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-
-
-def _cause(failed: BaseException) -> BaseException:
-    """Return what the system said when a file could not be written; else the failure itself."""
-    behind: BaseException | None = failed
-    while behind is not None and not isinstance(behind, OSError):
-        behind = behind.__context__
-    return failed if behind is None else behind
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
