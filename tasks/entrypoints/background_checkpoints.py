@@ -1,9 +1,9 @@
 """Checkpoints that are written while training goes on.
 
-A checkpoint of a base of 617 M parameters is 7.4 GB. Lightning writes it into memory, copies it
-there, and then writes the file, while the GPU waits: some 19 s an epoch on one host. Here training
-waits until the tensors are copied from the GPU. One thread then writes the file, and does in the
-same order whatever else is asked of files: so an old checkpoint goes when the new one is whole.
+A checkpoint of a base of 617 M parameters is 7.4 GB. Lightning writes it into memory and then into
+the file, while the GPU waits: some 20 s an epoch on one host. Here training waits until the tensors
+are copied from the GPU. One thread then writes the file, and does in the same order whatever else
+is asked of files: so an old checkpoint goes when the new one is whole.
 
 A file gets its name when it is whole. What a killed run had begun is ``*.part``.
 """
