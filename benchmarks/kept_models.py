@@ -13,7 +13,7 @@ STUDY is one of ``STUDIES``, or several joined by ``+``:
     two-part         the rows that would choose are trained on, too: what setting them apart costs
     other-drugs      other voices, carriers, noise, breath and drugs (benchmarks/other_drugs.py)
     selection-.2     a fifth of the rows chooses
-    replay-.2        a fifth of the rows that are trained on are general English; -.1, -.3, -.5 as well
+    replay-.2        a fifth of the rows that train is general English; -.1, -.3, -.5 as well
     value-.6         that mixture is shipped; -.4, -.7, -.8 as well
 
 Studies are worked through in the order given, ``--jobs`` runs at a time, each held to ``--cores``
