@@ -62,8 +62,9 @@ def mend(folder: Path) -> None:
     """Remove what was not written to its end, and make the newest checkpoint the only last one."""
     for part in folder.glob(f"*{_PART}"):
         part.unlink()
+    # A marked file is being written or removed. If it is whole it may be all that is left: its
+    # successor, too, is only written when NeMo marks it as going.
     for mark in folder.glob(f"*{_MARK}"):
-        mark.with_name(mark.name.removesuffix(_MARK) + ".ckpt").unlink(missing_ok=True)
         mark.unlink()
     for path in folder.glob("*.ckpt"):
         if not zipfile.is_zipfile(path):  # cut short: torch writes zip archives, their index last

@@ -45,7 +45,7 @@ def left(folder: Path, *names: str) -> None:
         (
             [BEST, LAST, NEW_BEST, NEW_LAST, NEW_LAST.replace(".ckpt", "-unfinished")],
             {BEST, NEW_BEST, NEW_LAST},
-            NEW_BEST,
+            NEW_LAST,
         ),
         ([BEST, LAST, NEW_LAST.replace(".ckpt", "-unfinished")], {BEST, LAST}, LAST),
         # The first last one is the unfinished one.
@@ -53,8 +53,13 @@ def left(folder: Path, *names: str) -> None:
         # The power went.
         ([BEST, LAST + "!"], {BEST, LAST}, BEST),
         ([BEST + "!", LAST + "!"], set(), None),
-        # Killed while the next one was written.
+        # Killed while the next one was written, and the old one marked as going.
         ([BEST, LAST, NEW_BEST + ".part"], {BEST, LAST}, LAST),
+        (
+            [BEST, LAST, LAST.replace(".ckpt", "-unfinished"), NEW_LAST + ".part"],
+            {BEST, LAST},
+            LAST,
+        ),
         ([], set(), None),
     ],
 )
