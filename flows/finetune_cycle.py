@@ -74,6 +74,7 @@ from tasks.records.store import Store
 from tasks.records.tracking.finished_run import FIRST_TRAINING
 from tasks.records.tracking.run_tracker import UNTRACKED, RunTracker
 from tasks.reporting.html import write_report
+from tasks.runtimes import container_sharing
 from tasks.runtimes.job_seconds import TimedRuntime, run_seconds
 from tasks.stages import choose, evaluate, prepare
 from tasks.stages.compare import SupplementaryResults, build_leaderboard
@@ -118,6 +119,7 @@ def finetune_cycle(config: CycleConfig) -> CycleOutcome:
         with (
             privacy_settings.applied(no_texts=config.no_texts, no_audio=config.no_audio),
             tracking.tracked(config, cycle) as tracker,
+            container_sharing.closing(cycle.path),
         ):
             return run_cycle(config, cycle, tracker)
 
@@ -259,6 +261,8 @@ def check_host(run: CycleRun) -> None:
         run.config, hardware, ()
     )  # refuses a precision that the host lacks
     run.runtime.check(lambda line: console.print_stage("runtime", line))
+    reads = (run.base_model, *run.audio_roots, nonspeech_recordings()[0].audio.parent)
+    run.runtime.share(run.cycle.path, reads, lambda line: console.print_stage("runtime", line))
     require_boosting(run)
 
 

@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
 import docker
 
+from tasks.runtimes import docker_engine, job_owner
 from tests.support import needs
 from tests.support.needs import BUSYBOX, require
 
@@ -31,6 +33,31 @@ def with_standin() -> Any:
     """A client of the engine that holds the stand-in image; skips the test where there is none."""
     require("engine", "standin-image")
     return docker.from_env()
+
+
+def jobs_started(engine: Any, since: float, folder: Path, *, own: bool = False) -> list[str]:
+    """The jobs of a cycle's folder whose containers were started, by the engine's events.
+
+    Args:
+        engine: a client.
+        since: seconds since 1970.
+        folder: the cycle's; a job that decodes has no label of it.
+        own: whether only this process's containers count, also without that label.
+    """
+    events = engine.events(
+        since=int(since),
+        until=int(time.time()) + 1,
+        filters={"type": "container", "event": "start", "label": docker_engine.LABEL},
+        decode=True,
+    )
+    label = docker_engine.LABEL
+    containers = [event["Actor"]["Attributes"] for event in events]
+    return [
+        one[f"{label}.job"]
+        for one in containers
+        if one.get(f"{label}.cycle", str(folder) if own else "") == str(folder)
+        and (not own or one.get(f"{label}.owner") == job_owner.owner())
+    ]
 
 
 def tiny_image(engine: Any) -> str:
