@@ -13,7 +13,7 @@ from typing import Any
 
 import docker
 
-from tasks.runtimes import docker_engine, job_owner
+from tasks.runtimes import docker_engine
 from tests.support import needs
 from tests.support.needs import BUSYBOX, require
 
@@ -35,29 +35,22 @@ def with_standin() -> Any:
     return docker.from_env()
 
 
-def jobs_started(engine: Any, since: float, folder: Path, *, own: bool = False) -> list[str]:
-    """The jobs of a cycle's folder whose containers were started, by the engine's events.
+def jobs_started(engine: Any, since: float, folder: Path) -> list[str]:
+    """The jobs with a cycle's label whose containers were started, by the engine's events.
 
     Args:
         engine: a client.
         since: seconds since 1970.
-        folder: the cycle's; a job that decodes has no label of it.
-        own: whether only this process's containers count, also without that label.
+        folder: the cycle's; a run's jobs that decode have no label of it.
     """
+    label = docker_engine.LABEL
     events = engine.events(
         since=int(since),
         until=int(time.time()) + 1,
-        filters={"type": "container", "event": "start", "label": docker_engine.LABEL},
+        filters={"type": "container", "event": "start", "label": f"{label}.cycle={folder}"},
         decode=True,
     )
-    label = docker_engine.LABEL
-    containers = [event["Actor"]["Attributes"] for event in events]
-    return [
-        one[f"{label}.job"]
-        for one in containers
-        if one.get(f"{label}.cycle", str(folder) if own else "") == str(folder)
-        and (not own or one.get(f"{label}.owner") == job_owner.owner())
-    ]
+    return [event["Actor"]["Attributes"][f"{label}.job"] for event in events]
 
 
 def tiny_image(engine: Any) -> str:

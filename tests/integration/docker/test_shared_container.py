@@ -87,7 +87,8 @@ class Place:
         """Run a program, whose work folder stays."""
         work = self.folder / f".{name}.work"
         work.mkdir(exist_ok=True)
-        job = Job(name, "transcribe.py", {"source": source}, work, reads, LABELS)
+        labels = {**LABELS, "cycle": str(self.folder)}
+        job = Job(name, "transcribe.py", {"source": source}, work, reads, labels)
         result: JobResult = (runtime or self.runtime).execute(job, lambda _: None, poll)
         assert not work.is_symlink()
         if alone:
@@ -100,7 +101,7 @@ class Place:
 
     def started(self) -> list[str]:
         """The names of the jobs whose containers were started."""
-        return docker_daemon.jobs_started(self.client, self.since, self.folder, own=True)
+        return docker_daemon.jobs_started(self.client, self.since, self.folder)
 
 
 @pytest.fixture
@@ -118,8 +119,7 @@ def place(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     yield made
     container_sharing.close(folder)
     assert list(folder.glob(".container-*")) == []
-    (labelled,) = [docker_engine.orphans(client, {"cycle": str(folder)})]
-    assert labelled == []
+    assert docker_engine.orphans(client, {"cycle": str(folder)}) == []
 
 
 def test_programs_run_in_one_container_as_in_one_of_their_own(place: Place, tmp_path: Path) -> None:
@@ -428,7 +428,6 @@ def test_a_whole_cycle_is_one_container_start(fresh_cycle: Path, tmp_path: Path)
     record = json.loads((fresh_cycle.parent / "cycle2" / "run.json").read_text())
     names = [one["job"] for one in record["seconds"]["jobs"]]
     assert names == ["training", "interpolation", "transcription"]
-    jobs = docker_daemon.jobs_started(client, since, fresh_cycle, own=True)
-    assert [job for job in jobs if job != "probe"] == ["programs"]
+    assert docker_daemon.jobs_started(client, since, fresh_cycle) == ["programs"]
     assert docker_engine.orphans(client, {"cycle": str(fresh_cycle)}) == []
     assert [path.name for path in fresh_cycle.rglob(".*.work")] == []
