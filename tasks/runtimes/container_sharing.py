@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.runtimes import docker_engine, job_owner, orphaned_containers, program_server
 from tasks.runtimes.container_settings import Bind
 from tasks.runtimes.exchange_folder import ExchangeFolder
+from tasks.runtimes.orphaned_containers import SHARED
 from tasks.runtimes.shared_container import SharedContainer
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from tasks.runtimes.hardware import Hardware
 
 PROGRAM = "program_server.py"
-JOB = "programs"
-"""The label of such a container."""
 _DOOR = PurePosixPath("/workspace/door")
 _MOUNTS = PurePosixPath("/workspace/mounts")
 _SOCKET = "socket"
@@ -104,7 +103,7 @@ def start(
             *mounts,
         )
         arguments = ("--door", str(_DOOR / _SOCKET), *_SCRATCH)
-        labels = {"job": JOB, "owner": job_owner.owner(), "cycle": str(folder)}
+        labels = {"job": SHARED, "owner": job_owner.owner(), "cycle": str(folder)}
         started = docker_engine.start(client, make_spec(arguments, binds, labels), report)
     except BaseException:
         listener.close()
@@ -144,7 +143,7 @@ def restore(client: Any, work: Path) -> None:
     """
     exchange = ExchangeFolder.of_work(work)
     if exchange is not None:
-        orphaned_containers.clear_folder(client, JOB, exchange.out)
+        orphaned_containers.clear_folder(client, SHARED, exchange.out)
         exchange.remove()
 
 
@@ -155,7 +154,7 @@ def restore_all(client: Any, folder: Path) -> None:
         InputError: another live process still runs a container.
     """
     for exchange in ExchangeFolder.left_in(folder):
-        orphaned_containers.clear_folder(client, JOB, exchange.out)
+        orphaned_containers.clear_folder(client, SHARED, exchange.out)
         exchange.remove()
     for work in (folder / "models").glob(".*.work"):
         if work.is_symlink() and not work.exists():  # a purge has removed what it led to

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tasks.runtimes.base import Job
 
 HEARTBEAT = "heartbeat"
+SHARED = "programs"
+"""The job that a run's one container is labelled with; see container_sharing.py."""
 _TOUCH_EVERY_S = 2.0
 # Some of the owner's periods: a busy host may be late.
 _FRESH_S = 10.0
@@ -49,7 +51,12 @@ def _folders(container: Any) -> list[Path]:
 
 
 def _is_awaited(container: Any) -> bool:
-    """Return whether the heartbeat was touched recently by an owner that is invisible here."""
+    """Return whether an owner that is invisible here waits: it has touched the heartbeat lately.
+
+    A shared container, which waits for jobs itself, ends with its owner.
+    """
+    if container.labels.get(f"{docker_engine.LABEL}.job") == SHARED:
+        return str(container.status) == "running"
     beats = [folder / HEARTBEAT for folder in _folders(container)]
     return any(beat.exists() and time.time() - beat.stat().st_mtime < _FRESH_S for beat in beats)
 
