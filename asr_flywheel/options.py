@@ -20,8 +20,8 @@ from flows.config_fields import RuntimeName
 from flows.rental.config import RentConfig
 from flows.serving_config import ServingConfig
 from tasks.common.errors import InputError
-from tasks.data.split import Disjointness
-from tasks.gpu_hosts.providers import BrevSettings, SshHostSettings
+from tasks.data.split_parts import Disjointness
+from tasks.gpu_hosts.host_settings import BrevSettings, SshHostSettings
 from tasks.models.catalog import Method
 from tasks.records.tracking.tracking_names import server_name
 from tasks.training.recipes import RecipeName

@@ -34,7 +34,7 @@ from tasks.data.preflight import preflight
 from tasks.evaluation.hypotheses import hypothesis_for
 from tasks.evaluation.scoring import score
 from tasks.models.catalog import embedded_path
-from tasks.stages.choose import LEADS
+from tasks.stages.choosing_rows import LEADS
 from tasks.training import run as training_run
 
 Weights = Mapping[str, torch.Tensor]

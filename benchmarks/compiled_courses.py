@@ -1,6 +1,6 @@
 """Validation WER while compiled layers train, against plain layers: bases that learn something.
 
-    python -m benchmarks.compiled_courses --out FILE.json [--seeds 3] [--epochs 10] [--bases ctc]
+    python -m benchmarks.compiled_courses --out FILE.json [--seeds 0 1 2] [--bases ctc]
 
 The embedded CTC and TDT bases are tuned on the demo's cycle, with each seed once by plain and once
 by compiled layers with the fused AdamW, in turn. Base, rows, split and recipe are the same. Needs a
@@ -94,7 +94,7 @@ def main() -> None:
     """Make the cycle, train in turn, and write the file after each training."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--bases", nargs="+", choices=BASES, default=list(BASES))
     parser.add_argument("--budget-s", type=float, default=500.0)
@@ -118,7 +118,7 @@ def main() -> None:
         data = prepare.split(cycle, checked, _VALIDATION_SHARE, _SPLIT_SEED)
         longest = 0.0
         for kind in args.bases:
-            for seed in range(args.seeds):
+            for seed in args.seeds:
                 for way, compiled in WAYS.items():
                     if time.monotonic() + longest > deadline:
                         continue

@@ -31,12 +31,13 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.training_step import (
     CAPTURED,
     COMPILED,
-    COMPILED_JOINED,
+    COMPILED_HALF,
+    COMPILED_IN_PIECES,
     FUSED,
     JOINED,
     PLAIN,
@@ -47,12 +48,15 @@ from tasks.common import atomic_files
 from tasks.runtimes import hardware
 from tasks.training.run_info import versions
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _DONE = "-- done --"  # what a worker prints when it has loaded, and behind each part
 _REASONS = re.compile(
     r"[^\n]*(?:skipping cudagraph|Re-recording|[Rr]ecompil|fast path of CUDAGraph|"
     r"re-record|Unable to hit)[^\n]*"
 )
-VARIANTS = (PLAIN, COMPILED, COMPILED_JOINED, CAPTURED, JOINED, FUSED)
+VARIANTS = (PLAIN, COMPILED, COMPILED_IN_PIECES, COMPILED_HALF, CAPTURED, JOINED, FUSED)
 PARTS = ("fixed", "sections", "mixed", "curves")
 # What each variant is measured with: a capture by hand is good for one shape.
 _PARTS_OF = {CAPTURED: ("fixed", "sections"), JOINED: ("fixed",), FUSED: ("fixed",)}
@@ -87,7 +91,7 @@ def compiler_counts(steps: Steps) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def fixed(steps: Steps) -> dict[str, Any]:
+def fixed(steps: Steps) -> Iterator[dict[str, Any]]:
     """Time steps of rows of one length, in groups of ten."""
     args = steps.args
     rows = [args.seconds] * args.batch
@@ -108,7 +112,7 @@ def fixed(steps: Steps) -> dict[str, Any]:
         losses += [steps.step(batches[number % 4]) for number in range(10)]
         steps.wait()
         groups.append((time.perf_counter() - started) / 10)
-    return {
+    yield {
         "step_s": round(statistics.median(groups), 4),
         "steps_s": [round(seconds, 4) for seconds in groups],
         "warm_up_s": warm_up,
@@ -122,7 +126,7 @@ def fixed(steps: Steps) -> dict[str, Any]:
     }
 
 
-def sections(steps: Steps) -> dict[str, Any]:
+def sections(steps: Steps) -> Iterator[dict[str, Any]]:
     """Time the pieces of a step, with a wait behind each: they no longer overlap."""
     args = steps.args
     (batch,) = make_batches(steps, [[args.seconds] * args.batch], 0)
@@ -139,10 +143,10 @@ def sections(steps: Steps) -> dict[str, Any]:
         steps.wait()
         at = time.perf_counter()
         steps.step(batch, mark)
-    return {name: round(statistics.median(values), 4) for name, values in spent.items()}
+    yield {name: round(statistics.median(values), 4) for name, values in spent.items()}
 
 
-def mixed(steps: Steps) -> dict[str, Any]:
+def mixed(steps: Steps) -> Iterator[dict[str, Any]]:
     """Time batches of rows of 1 to 20 s, all of them twice."""
     args, rng = steps.args, random.Random(1)  # noqa: S311 - lengths
     seconds = [rng.uniform(1.0, args.longest) for _ in range(args.batch * args.mixed_batches)]
@@ -157,7 +161,7 @@ def mixed(steps: Steps) -> dict[str, Any]:
             steps.step(batch)
         steps.wait()
         passes.append((time.perf_counter() - started) / len(batches))
-    return {
+    yield {
         "step_s": round(min(passes[1:]), 4),
         "passes_s": [round(value, 4) for value in passes],
         "compile_s": round(steps.compile_s, 1),
@@ -168,7 +172,7 @@ def mixed(steps: Steps) -> dict[str, Any]:
     }
 
 
-def curves(steps: Steps) -> dict[str, Any]:
+def curves(steps: Steps) -> Iterator[dict[str, Any]]:
     """Train from the same weights with each seed, on rows of 2 s to the fixed length.
 
     All are padded to the one shape of the fixed length.
@@ -193,7 +197,7 @@ def curves(steps: Steps) -> dict[str, Any]:
             "losses": [round(float(loss), 4) for loss in losses],
         }
         print(json.dumps({"seed": seed, "last": found[str(seed)]["losses"][-3:]}), flush=True)
-    return found
+        yield found
 
 
 def work(variant: str, args: argparse.Namespace) -> None:
@@ -211,7 +215,9 @@ def work(variant: str, args: argparse.Namespace) -> None:
             part = line.strip()
             started = time.monotonic()
             try:
-                figures[part] = globals()[part](steps)
+                for found in globals()[part](steps):
+                    figures[part] = found
+                    keep()
             except Exception:  # noqa: BLE001 - the next part may do
                 figures[part] = {"failed": traceback.format_exc()[-3000:]}
             figures[part]["part_s"] = round(time.monotonic() - started, 1)

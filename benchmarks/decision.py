@@ -23,10 +23,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from tasks.decision.decision_table import Verdict
 from tasks.decision.guardrail import Guardrail
-from tasks.decision.verdict import DecisionEvidence, Verdict, decide
-from tasks.evaluation.diff import KeywordErrorChange
-from tasks.evaluation.scoring import Proportion
+from tasks.decision.verdict import decide
+from tasks.decision.verdict_rules import DecisionEvidence
+from tasks.evaluation.error_counts import Proportion
+from tasks.evaluation.keyword_change import KeywordErrorChange
 from tasks.evaluation.statistics import Interval
 
 if TYPE_CHECKING:

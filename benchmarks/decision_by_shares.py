@@ -29,12 +29,12 @@ from tasks.common import atomic_files
 from tasks.decision.decision_table import Movement, movement
 from tasks.decision.significance import p_of_harm, shown_to_fall, shown_to_rise
 from tasks.evaluation import statistics
-from tasks.evaluation.diff import PairedOccurrence, summarise_changes
+from tasks.evaluation.keyword_change import PairedOccurrence, summarise_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tasks.evaluation.diff import KeywordErrorChange
+    from tasks.evaluation.keyword_change import KeywordErrorChange
 
 STUDIES = 2000
 CORRELATION = 0.7

@@ -9,8 +9,7 @@ is left out:
 
 - ``passes``: files to texts, NeMo's modules and the folded encoder taking turns, and
   ``transcribe()``;
-- ``compiled``: the same with the folded layers and subsampling compiled, which no setting of the
-  product does, and what compiling takes;
+- ``timeline``: where the seconds of a pass go, by thread, with fewer recordings decoded together;
 - ``boosting``: decoding with phrases against decoding without, files to texts;
 - ``texts``: the embedded bases in 32 bits, ours against ``transcribe()``, boosted and not;
 - ``choosing``: the program that decodes mixtures, on the choosing rows of 200;
@@ -42,10 +41,10 @@ from nemo.utils import logging as nemo_logging
 from benchmarks.boosting import phrases
 from benchmarks.choosing_on_gpu import time_choosing
 from benchmarks.clips import DEVICE, ON_GPU, BenchmarkReport, make_clips, timed
+from benchmarks.decoding_timeline import draw
 from benchmarks.entrypoint_imports import (
     Untyped,
     decoding_pipeline,
-    folded_encoder,
     greedy_decoder,
     parakeet_graph,
     phrase_boosting,
@@ -58,11 +57,10 @@ from benchmarks.transcribe_stages import encoder_operations, kernels, matmul_rat
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PIECES = ("passes", "compiled", "boosting", "texts", "choosing", "encoder", "stages")
+PIECES = ("passes", "timeline", "boosting", "texts", "choosing", "encoder", "stages")
 SHIPPED = ("passes+boosting", "texts", "choosing", "encoder", "stages")
 PASSES = 3
 PLAIN, PRODUCTS, FUSED = WAYS = ("NeMo's modules", "folded, products", "folded, fused")
-COMPILED = "folded, fused, compiled"
 _ENCODER_SECONDS = 2000
 _START_S = 15.0
 _SHORTEST_PIECE_S = 20.0
@@ -92,10 +90,6 @@ class Benchmark:
         report.note("model built, s", round(seconds, 1))
         self.ours: Untyped = None
         self.folded: Untyped = None
-        self.plain = folded_encoder.run_layer, folded_encoder.subsample
-        self.compiled_functions = tuple(
-            torch.compile(function, dynamic=True) for function in self.plain
-        )
 
     def recognizer(self) -> Untyped:
         """Make the recogniser once."""
@@ -119,8 +113,6 @@ class Benchmark:
         if way != PLAIN:
             attention = "products" if way == PRODUCTS or not ON_GPU else "fused"
             self.folded.how = self.folded.how._replace(attention=attention)
-            functions = self.compiled_functions if way == COMPILED else self.plain
-            folded_encoder.run_layer, folded_encoder.subsample = functions
 
     def prepare(self, frames: int | None = None) -> Any:  # noqa: ANN401
         """Prepare for all clips; return the budget."""
@@ -170,16 +162,12 @@ class Benchmark:
         if self.left(20):
             self.report.attempt("transcribe()", self.stock_passes)
 
-    def compiled(self) -> None:
-        """Take turns: folded, and folded and compiled."""
-        self.take_turns((FUSED, COMPILED))
-
-    def take_turns(self, ways: tuple[str, ...] = WAYS) -> None:
+    def take_turns(self) -> None:
         """Time each way several times, alternating, after two passes that warm everything up."""
         budgets: dict[str, Any] = {}
         texts: dict[str, list[str]] = {}
         seconds: dict[str, list[float]] = {}
-        for name in ways:
+        for name in WAYS:
             self.take(name)
             budgets[name], prepared = timed(self.prepare)
             _, first = timed(partial(self.decode, budgets[name]))
@@ -204,9 +192,9 @@ class Benchmark:
                     rtfx=round(audio / statistics.median(taken)),
                     rtfx_each=[round(audio / one) for one in taken],
                     times_first=round(
-                        statistics.median(seconds[ways[0]]) / statistics.median(taken), 3
+                        statistics.median(seconds[PLAIN]) / statistics.median(taken), 3
                     ),
-                    changed=changed(texts[ways[0]], texts[name]),
+                    changed=changed(texts[PLAIN], texts[name]),
                     budget=str(budgets[name]),
                     peak_mib=torch.cuda.max_memory_allocated() >> 20 if ON_GPU else 0,
                 )
@@ -227,6 +215,19 @@ class Benchmark:
         forget_graphs(self.model)
         featurizer = self.model.preprocessor.featurizer
         featurizer.dither, featurizer.pad_to = 0.0, 0
+
+    def timeline(self) -> None:
+        """Draw a pass by thread (benchmarks/decoding_timeline.py)."""
+        self.take(FUSED)
+        ours = self.recognizer()
+        draw(
+            self.report,
+            ours,
+            sum(self.clips.seconds),
+            self.prepare,
+            self.decode,
+            partial(forget_graphs, self.model),
+        )
 
     # --- texts of trained models -------------------------------------------------------------
 

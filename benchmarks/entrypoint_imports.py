@@ -15,6 +15,7 @@ import encoder_runner  # type: ignore[import-not-found]
 import folded_encoder  # type: ignore[import-not-found]
 import greedy_decoder  # type: ignore[import-not-found]
 import interpolate  # type: ignore[import-not-found]
+import loss_pieces  # type: ignore[import-not-found]
 import mix_weights  # type: ignore[import-not-found]
 import padded_shapes  # type: ignore[import-not-found]
 import parakeet_graph  # type: ignore[import-not-found]  # lies beside the program
@@ -32,6 +33,7 @@ __all__ = [
     "folded_encoder",
     "greedy_decoder",
     "interpolate",
+    "loss_pieces",
     "mix_weights",
     "padded_shapes",
     "parakeet_graph",

@@ -32,8 +32,8 @@ from tasks.runtimes import hardware
 from tasks.runtimes.local import LocalRuntime
 from tasks.training import run as training_run
 from tasks.transcription import mixtures, variants
+from tasks.transcription.audio_sets import AudioSet
 from tasks.transcription.mixtures import ChoosingAudio, MixturesWanted
-from tasks.transcription.offline import AudioSet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

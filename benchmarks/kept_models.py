@@ -13,7 +13,7 @@ STUDY is one of ``STUDIES``, or several joined by ``+``:
     two-part         the rows that would choose are trained on, too: what setting them apart costs
     other-drugs      other voices, carriers, noise, breath and drugs (benchmarks/other_drugs.py)
     selection-.2     a fifth of the rows chooses
-    replay-.2        a fifth of the rows that are trained on are general English; -.1, -.3 as well
+    replay-.2        a fifth of the rows that train is general English; -.1, -.3, -.5 as well
     value-.6         that mixture is shipped; -.4, -.7, -.8 as well
 
 Studies are worked through in the order given, ``--jobs`` runs at a time, each held to ``--cores``
@@ -58,7 +58,7 @@ STUDIES: dict[str, tuple[str, ...]] = {
     "two-part": ("--two-part",),
     OTHER_DRUGS: (),
     **{f"selection-.{n}": (f"--selection-share=0.{n}",) for n in (2, 3)},
-    **{f"replay-.{n}": (f"--replay-share=0.{n}",) for n in (1, 2, 3)},
+    **{f"replay-.{n}": (f"--replay-share=0.{n}",) for n in (1, 2, 3, 5)},
     **{f"value-.{n}": (f"--interpolate=0.{n}",) for n in (4, 6, 7, 8)},
 }
 _OTHER_VOICES = 43

@@ -88,10 +88,17 @@ class Clock:
             self.spent[name] += time.perf_counter() - started
 
 
-def _tasks(flow: Any) -> dict[str, Any]:  # noqa: ANN401 - a module
+def _tasks() -> list[tuple[Any, str, Any]]:
+    """List each task of the flow's modules under each name by which a module calls it."""
     from prefect import Task  # noqa: PLC0415 - a second that --help need not pay
 
-    return {name: member for name, member in vars(flow).items() if isinstance(member, Task)}
+    modules = [module for name, module in sorted(sys.modules.items()) if name.startswith("flows.")]
+    return [
+        (module, name, member)
+        for module in modules
+        for name, member in vars(module).items()
+        if isinstance(member, Task)
+    ]
 
 
 def _artifacts(publish: Any) -> list[str]:  # noqa: ANN401 - a module
@@ -104,8 +111,8 @@ def run_directly(config: Any) -> float:  # noqa: ANN401 - flows are imported lat
     from flows import finetune_cycle as flow  # noqa: PLC0415
 
     with ExitStack() as stack:
-        for name, task in _tasks(flow).items():
-            stack.enter_context(patch.object(flow, name, task.fn))
+        for module, name, task in _tasks():
+            stack.enter_context(patch.object(module, name, task.fn))
         for name in _artifacts(artifacts):
             stack.enter_context(patch.object(artifacts, name, lambda *_, **__: None))
         stack.enter_context(patch.object(events, "emit_event", lambda **_: None))
@@ -122,9 +129,11 @@ def run_orchestrated(config: Any) -> tuple[float, dict[str, float]]:  # noqa: AN
 
     clock = Clock()
     with ExitStack() as stack:
-        for name, task in _tasks(flow).items():
+        tasks = _tasks()
+        for task in {id(task): task for _, _, task in tasks}.values():
             stack.enter_context(patch.object(task, "fn", clock.timed("inside", task.fn)))
-            stack.enter_context(patch.object(flow, name, clock.timed("tasks", task)))
+        for module, name, task in tasks:
+            stack.enter_context(patch.object(module, name, clock.timed("tasks", task)))
         for name in _artifacts(artifacts):
             timed = clock.timed("artifacts", getattr(artifacts, name))
             stack.enter_context(patch.object(artifacts, name, timed))

@@ -39,7 +39,8 @@ from tasks.data.text_normalizer import normalise
 from tasks.evaluation.clinical_values import read, read_in_full
 from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.hypotheses import Hypothesis, write_hypotheses
-from tasks.evaluation.incremental_scoring import Summary, score_file, summarise, summary_as_dict
+from tasks.evaluation.incremental_scoring import score_file, summarise
+from tasks.evaluation.score_summary import Summary, summary_as_dict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -42,7 +42,7 @@ from benchmarks.sft_course import Sampler, Side, logged
 from tasks.common import atomic_files
 from tasks.common.errors import TrainingError
 from tasks.common.processes import stop_group
-from tasks.data.split import Split
+from tasks.data.split_parts import Split
 from tasks.data.training_set import TrainingSet
 from tasks.models import catalog
 from tasks.runtimes import hardware

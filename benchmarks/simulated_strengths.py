@@ -17,8 +17,8 @@ import numpy as np
 
 from tasks.decision.boosting_choice import COARSE
 from tasks.decision.significance import CategoryResult, classify_change
-from tasks.evaluation.diff import KeywordErrorChange
-from tasks.evaluation.scoring import Proportion
+from tasks.evaluation.error_counts import Proportion
+from tasks.evaluation.keyword_change import KeywordErrorChange
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -28,7 +28,7 @@ from tasks.decision.significance import (
     p_of_harm,
     shown_to_rise,
 )
-from tasks.evaluation.diff import summarise_changes
+from tasks.evaluation.keyword_change import summarise_changes
 from tasks.evaluation.statistics import holm
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from benchmarks.simulated_harm import Counts, Floats, Outcome
     from tasks.decision.group_check import GroupCheck
-    from tasks.evaluation.diff import KeywordErrorChange
+    from tasks.evaluation.keyword_change import KeywordErrorChange
 
 _CHANGED_SHARE = 0.5
 """Of the terms, where a model changes term by term."""

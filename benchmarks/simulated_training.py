@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from benchmarks.decision import ROWS_PER_TERM
 from benchmarks.simulated_general import GeneralChange
-from tasks.stages.choose import LEADS
+from tasks.stages.choosing_rows import LEADS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from benchmarks.rows import BenchmarkRow
-from tasks.data.split import SplitRow, split_rows
+from tasks.data.row_groups import SplitRow
+from tasks.data.split import split_rows
 from tasks.data.vocabularies import CATEGORIES
 
 if TYPE_CHECKING:

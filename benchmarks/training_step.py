@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 RATE = 16_000
 _WORD_S = 0.4
 _WORDS = 24  # different ones; each is a label of its own
-PLAIN, JOINED, FUSED, COMPILED, COMPILED_JOINED, CAPTURED = (
+PLAIN, JOINED, FUSED, COMPILED, COMPILED_IN_PIECES, COMPILED_HALF, CAPTURED = (
     "plain",
     "plain, joint in one piece, fused AdamW",
     "compiled, no graphs",
     "compiled",
-    "compiled, joint in one piece",
+    "compiled, joint in pieces",
+    "compiled, half of the activations kept",
     "captured by hand",
 )
-_BY_COMPILER = {FUSED, COMPILED, COMPILED_JOINED}
+_BY_COMPILER = {FUSED, COMPILED, COMPILED_IN_PIECES, COMPILED_HALF}
+_AS_THE_PRODUCT = {COMPILED, COMPILED_HALF}  # but for what the name says
 
 
 class Steps:
@@ -52,6 +54,8 @@ class Steps:
                 model = parakeet_graph.build_model(parakeet_graph.tdt_config(tokenizer))
         self.model: Any = model
         self.first_weights = {name: t.clone() for name, t in model.state_dict().items()}
+        self.piece = int(model.joint.fused_batch_size)
+        self.draws: Any = None
         self.compiled: Any = None
         self.compile_s = 0.0
         self.shapes: Any = None
@@ -81,7 +85,7 @@ class Steps:
         Args:
             seconds: of all rows to come.
         """
-        import compiled_layers  # type: ignore[import-not-found]  # noqa: PLC0415 - needs torch
+        import loss_pieces  # type: ignore[import-not-found]  # noqa: PLC0415 - needs torch
 
         torch = self.torch
         self.model.to(self.device)
@@ -92,11 +96,8 @@ class Steps:
             self.model.parameters(), lr=self.args.lr, betas=(0.9, 0.98), weight_decay=1e-3,
             fused=fused or None,
         )  # fmt: skip
-        # A TDT loss that draws keeps its pieces, as it does in the product.
-        draws = compiled_layers.loss_draws(self.model.joint)
-        if self.variant not in {PLAIN, COMPILED} or (self.variant == COMPILED and not draws):
-            self.model.joint.set_fused_batch_size(self.args.batch)
-        self.keeps_grads = self.variant in {COMPILED, COMPILED_JOINED, CAPTURED}
+        self._join(loss_pieces)
+        self.keeps_grads = self.variant in {*_BY_COMPILER, CAPTURED} - {FUSED}
         self.optimizer.zero_grad()
         if self.keeps_grads:
             for parameter in self.model.parameters():
@@ -105,6 +106,18 @@ class Steps:
             self._compile(seconds)
         if self.variant == CAPTURED:
             self._capture(seconds)
+
+    def _join(self, loss_pieces: Any) -> None:  # noqa: ANN401 - a module
+        """Let the joint take a batch in the variant's pieces."""
+        joint = self.model.joint
+        if self.draws is not None:
+            self.draws.remove()
+            self.draws = None
+        joint.set_fused_batch_size(self.piece)
+        if self.variant in _AS_THE_PRODUCT:
+            self.draws = loss_pieces.join_pieces(joint, self.args.batch)
+        elif self.variant not in {PLAIN, COMPILED_IN_PIECES}:
+            joint.set_fused_batch_size(self.args.batch)
 
     def _compile(self, seconds: Sequence[float]) -> None:
         import compiled_encoder  # type: ignore[import-not-found]  # noqa: PLC0415 - needs torch
@@ -123,6 +136,10 @@ class Steps:
         self.compiled = compiled_encoder.CompiledEncoder(
             self.model.encoder, self.shapes, backend, mode
         )
+        if self.variant == COMPILED_HALF:
+            import torch._functorch.config as partitioning  # noqa: PLC0415 - needs torch
+
+            partitioning.activation_memory_budget = 0.5  # the rest is computed again
         started = time.monotonic()
         self.compiled.install()
         compiled_encoder.rehearse(self.compiled, self._autocast)

@@ -42,7 +42,7 @@ from tasks.transcription.rows import audio_set
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tasks.transcription.offline import AudioSet, Transcript
+    from tasks.transcription.audio_sets import AudioSet, Transcript
 
 COUNTS = (1, variants.DEFAULT_VARIANTS)
 ROUNDS = 2

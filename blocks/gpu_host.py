@@ -1,15 +1,21 @@
 """GPU hosts as Prefect blocks: settle once from whom a host comes; rentals refer to it by name.
 
 What a host can do (create, wait, run a script, copy, give back, tell its state) is one interface in
-tasks/gpu_hosts/providers.py; ``open`` gives it for one rental.
+tasks/gpu_hosts/host_interface.py; ``open`` gives it for one rental.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl
 
-from tasks.gpu_hosts.providers import BrevSettings, Host, SshHostSettings, open_host
+from tasks.gpu_hosts.host_settings import BrevSettings, SshHostSettings
+from tasks.gpu_hosts.providers import open_host
+
+if TYPE_CHECKING:
+    from tasks.gpu_hosts.host_interface import Host
 
 
 class SshGpuHost(Block):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl
 
-from tasks.decision.gate import GatePolicy
+from tasks.decision.gate_policy import GatePolicy
 from tasks.training.recipes import Recipe
 
 _DEFAULT = GatePolicy()

@@ -10,15 +10,12 @@ import base64
 import time
 from typing import TYPE_CHECKING, Any
 
-from prefect.artifacts import (
-    create_link_artifact,
-    create_markdown_artifact,
-    create_table_artifact,
-)
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from flows.console import print_stage
 from tasks.data.cycle_folder import clinic_of
 from tasks.decision.grow_plan_files import MD_NAME, as_markdown
+from tasks.evaluation.leaderboard_markdown import leaderboard_as_markdown
 from tasks.records import verdict_ledger
 from tasks.runtimes.job_seconds import seconds_table
 from tasks.training.remedies import describe_attempts
@@ -29,16 +26,17 @@ if TYPE_CHECKING:
 
     from tasks.data.cycle_folder import Cycle
     from tasks.data.general_english import GeneralSet
-    from tasks.data.split import Split
+    from tasks.data.split_parts import Split
+    from tasks.decision.decision_table import TableReading
     from tasks.decision.gate import GateResult
     from tasks.decision.grow_plan import GrowPlan
-    from tasks.decision.verdict import Decision, TableReading
-    from tasks.evaluation.diff import KeywordErrorChange
+    from tasks.decision.verdict import Decision
+    from tasks.evaluation.keyword_change import KeywordErrorChange
     from tasks.evaluation.leaderboard import Leaderboard
     from tasks.records.archive import Kept
     from tasks.records.cycle_cost import Cost
-    from tasks.stages.choose import ShippedModel
-    from tasks.transcription.offline import Transcript
+    from tasks.stages.shipped_model import ShippedModel
+    from tasks.transcription.audio_sets import Transcript
 
 
 def throttled_printer(every_s: float, name: str) -> Callable[[str], None]:
@@ -136,7 +134,7 @@ def leaderboard(cycle: Cycle, board: Leaderboard, place: Path) -> None:
     create_markdown_artifact(
         key=artifact_key(cycle, "leaderboard"),
         description=f"Leaderboard, cycle {cycle.number}",
-        markdown=board.as_markdown(),
+        markdown=leaderboard_as_markdown(board),
     )
 
 

@@ -14,8 +14,9 @@ from tasks.data.cycle_folder import PHRASES_NAME
 from tasks.data.general_english import GeneralSet
 from tasks.data.preflight import PreflightResult
 from tasks.data.training_set import TrainingSet
-from tasks.stages import boosting_inputs, choose
+from tasks.stages import boosting_inputs
 from tasks.stages.boosted_arms import BoostedArms, measure_arms
+from tasks.stages.shipped_model import ShippedModel
 from tasks.transcription import boosting
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def boost_models(
     rows: PreflightResult,
     data: TrainingSet,
     general: GeneralSet | None,
-    shipped: choose.ShippedModel,
+    shipped: ShippedModel,
 ) -> BoostedArms | None:
     """Decode by base and shipped model with and without phrases; None where nothing is boosted."""
     config = run.config

@@ -28,7 +28,7 @@ from flows.config_fields import (
     WhenBusy,
     WhenBusyField,
 )
-from tasks.data.split import Disjointness
+from tasks.data.split_parts import Disjointness
 from tasks.models.catalog import RECOMMENDED, Method
 from tasks.runtimes.container_settings import ContainerSettings
 from tasks.runtimes.slurm.settings import SlurmSettings

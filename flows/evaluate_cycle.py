@@ -40,8 +40,8 @@ from tasks.runtimes.container_settings import ContainerSettings
 from tasks.runtimes.slurm.settings import SlurmSettings
 from tasks.stages import evaluate as evaluation_stage
 from tasks.transcription import offline
+from tasks.transcription.audio_sets import AudioSet, Transcript
 from tasks.transcription.hypothesis_cache import TranscriptStore
-from tasks.transcription.offline import AudioSet, Transcript
 from tasks.transcription.rows import audio_set
 
 

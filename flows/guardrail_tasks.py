@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts, resolve_parameters
 from flows.cycle_run import CycleRun
+from flows.transcription_tasks import JudgedTranscripts, Transcripts, joined_rows
 from tasks.common import atomic_files
-from tasks.data import joined_sentences
 from tasks.data.general_english import GeneralSet
-from tasks.data.joined_sentences import ROWS_ON_CPU, ROWS_ON_GPU, JoinedRow
 from tasks.data.nonspeech import NonspeechRecording
 from tasks.data.preflight import PreflightResult
 from tasks.decision.guardrail import Guardrail, check_guardrail
@@ -24,29 +21,7 @@ from tasks.evaluation.hypotheses import write_hypotheses
 from tasks.evaluation.scoring import score
 from tasks.records import run_record
 from tasks.stages import prepare
-from tasks.transcription.offline import Transcript
 from tasks.transcription.rows import hypotheses
-
-Transcripts = tuple[Transcript, ...]
-"""The transcripts of one set: by the base, by the shipped model, and, where that is a mixture and
-the tuned model was kept, by the tuned model as training left it."""
-
-
-@dataclass(frozen=True)
-class JudgedTranscripts:
-    """What a model is judged on, decoded by each model.
-
-    Attributes:
-        cycle: the cycle's rows.
-        general: the sentences that guard; no hypotheses without a set.
-        nonspeech: the recordings without speech; no hypotheses where they were not decoded.
-        joined: of joined sentences of general English, by base and shipped model.
-    """
-
-    cycle: Transcripts
-    general: Transcripts
-    nonspeech: Transcripts
-    joined: tuple[tuple[str, ...], ...] = ()
 
 
 @task(name="general-english", cache_policy=NO_CACHE)
@@ -124,14 +99,6 @@ def style_and_length(
     )
     scored = [score(hypotheses(general.guardrail, one)) for one in judged.general[:2]]
     return joined, check_writing(*scored)
-
-
-def joined_rows(run: CycleRun, general: GeneralSet | None) -> tuple[JoinedRow, ...]:
-    """Return the recordings of joined sentences; fewer on a CPU, nothing without a set."""
-    if general is None:
-        return ()
-    counts = ROWS_ON_GPU if run.runtime.hardware.gpus else ROWS_ON_CPU
-    return joined_sentences.plan(general.guardrail, counts)
 
 
 @task(name="silence-and-noise", cache_policy=NO_CACHE)

@@ -32,8 +32,9 @@ from flows.rental.plan import RentalPlan, plan
 from tasks.data.cycle_lock import lock_cycle
 from tasks.gpu_hosts import download, remote_scripts, upload
 from tasks.gpu_hosts import lease as leases
+from tasks.gpu_hosts.host_interface import NothingCreatedError
+from tasks.gpu_hosts.host_settings import BrevSettings, SshHostSettings
 from tasks.gpu_hosts.lease import Lease
-from tasks.gpu_hosts.providers import BrevSettings, NothingCreatedError, SshHostSettings
 from tasks.gpu_hosts.ssh import HostError
 from tasks.records.audit_log import AuditedAct
 from tasks.records.cost_ledger import RentalOutcome
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
 
     from tasks.gpu_hosts.download import DownloadedRun
-    from tasks.gpu_hosts.providers import Host
+    from tasks.gpu_hosts.host_interface import Host
 
 NOTHING_CREATED = "cancelled: no YES, so no GPU host was created"
 

@@ -15,7 +15,7 @@ from blocks.slurm_cluster import SlurmCluster
 from flows import console
 from flows.config_fields import RuntimeName
 from tasks.common.errors import InputError
-from tasks.decision.gate import GatePolicy
+from tasks.decision.gate_policy import GatePolicy
 from tasks.decision.guardrail import GuardrailPolicy
 from tasks.runtimes import hardware
 from tasks.runtimes.container import ContainerRuntime

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from tasks.data.cycle_folder import Cycle
-    from tasks.stages.choose import Attempt, ShippedModel
+    from tasks.stages.shipped_model import Attempt, ShippedModel
     from tasks.training.progress import TrainingProgress
     from tasks.training.recipes import Recipe
     from tasks.training.remedies import FurtherTraining

@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows import (
-    artifacts,
-    console,
-    events,
-    gpu_slots,
-    resolve_parameters,
-    training_artifacts,
-)
+from flows import artifacts, console, events, gpu_slots, resolve_parameters, training_artifacts
 from flows.cycle_run import CycleRun
 from tasks.common import hashing
 from tasks.data.general_english import GeneralSet
@@ -25,12 +18,15 @@ from tasks.data.preflight import PreflightResult
 from tasks.data.training_set import TrainingSet
 from tasks.records.tracking.finished_run import remedy_name
 from tasks.stages import choose, prepare
+from tasks.stages.choosing_rows import gather_choosing_rows
+from tasks.stages.shipped_model import Attempt, ShippedModel, record_attempts
 from tasks.training import fallback, remedies
 from tasks.training import run as training_run
 from tasks.training.progress import Events
 from tasks.training.recipes import Recipe
 
 if TYPE_CHECKING:
+    from tasks.stages.choosing_rows import ChoosingRows
     from tasks.training.recording_roles import RecordingRoles
     from tasks.training.remedies import Remedy
 
@@ -51,11 +47,11 @@ class TrainedModel:
     data: TrainingSet
     general: GeneralSet | None
     tuned: training_run.SftResult
-    shipped: choose.ShippedModel
+    shipped: ShippedModel
 
-    def attempt(self, remedy: Remedy | None) -> choose.Attempt:
+    def attempt(self, remedy: Remedy | None) -> Attempt:
         """Return what the record tells of it."""
-        return choose.Attempt(
+        return Attempt(
             remedy,
             self.shipped.model.parent.name,
             self.recipe.epochs,
@@ -84,7 +80,7 @@ def train_and_choose(
     first = run.tracker.training
     trained = _train_once(run, recipe, rows, data, general)
     if general is None or trained.shipped.holds is not False or not run.config.further_trainings:
-        choose.record_attempts(trained.shipped, ())
+        record_attempts(trained.shipped, ())
         return trained
     attempts = [trained.attempt(None)]
     spare = general.spare(recipe.max_duration)
@@ -103,7 +99,7 @@ def train_and_choose(
         if trained.shipped.holds:
             break
     tried = attempts if len(attempts) > 1 else ()
-    return dataclasses.replace(trained, shipped=choose.record_attempts(trained.shipped, tried))
+    return dataclasses.replace(trained, shipped=record_attempts(trained.shipped, tried))
 
 
 def _train_once(
@@ -163,9 +159,9 @@ def train(
 
 def choosing_rows(
     run: CycleRun, rows: PreflightResult, data: TrainingSet, general: GeneralSet | None
-) -> choose.ChoosingRows:
+) -> ChoosingRows:
     """Return the rows that choose checkpoint and mixture."""
-    return choose.choosing_rows(
+    return gather_choosing_rows(
         rows.rows,
         data,
         () if general is None else general.choosing,
@@ -196,7 +192,7 @@ def choose_mixture(
     rows: PreflightResult,
     data: TrainingSet,
     general: GeneralSet | None,
-) -> choose.ShippedModel:
+) -> ShippedModel:
     """Choose the model that is shipped, on rows that do not judge it."""
     chooses = choosing_rows(run, rows, data, general)
     shipped = choose.ship(

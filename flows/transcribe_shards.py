@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from prefect.client.schemas.objects import FlowRun
 
+    from tasks.transcription.audio_sets import AudioSet, Piece
     from tasks.transcription.hypothesis_cache import TranscriptStore
-    from tasks.transcription.offline import AudioSet, Piece
 
 DEPLOYMENT = "transcribe-shard/transcribe-shard"
 _LISTS = ".shards"

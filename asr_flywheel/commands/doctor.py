@@ -19,7 +19,7 @@ from asr_flywheel.options import (
 from tasks.common.errors import FlywheelError, InputError
 
 if TYPE_CHECKING:
-    from tasks.stages.host_checks import CheckResult
+    from tasks.stages.check_result import CheckResult
 
 app = typer.Typer()
 
@@ -46,19 +46,19 @@ def doctor(
     from asr_flywheel.site import checks
     from blocks.parameter_types import store_from_here
     from tasks.records import rehearsal
-    from tasks.stages import host_checks
+    from tasks.stages import host_checks, trial_decoding
 
     where = None if store is None else store_from_here(store)
-    question = host_checks.ask(runtime.value, base, image, where, directory.absolute())
+    context = host_checks.make_context(runtime.value, base, image, where, directory.absolute())
 
     found = (
-        *host_checks.examine(question),
-        host_checks.store(question, _try_store),
+        *host_checks.examine(context),
+        host_checks.store(context, _try_store),
         *checks.examine(pool),
-        host_checks.rehearsed(question, rehearsal.readable_records()),
+        host_checks.rehearsed(context, rehearsal.readable_records()),
         _check_bundle(),
     )
-    decoded = host_checks.decode(question) if decode else None
+    decoded = trial_decoding.decode(context) if decode else None
     if decoded is not None:
         found = (*found, decoded.finding)
     goes = host_checks.can_go(found)
@@ -84,14 +84,14 @@ def _check_bundle() -> CheckResult:
     """Say whether this environment is from an offline bundle, and what of it is missing."""
     from tasks.airgap import bundle_checks
     from tasks.common.installation import find_bundle_root
-    from tasks.stages.host_checks import CheckResult, CheckStatus
+    from tasks.stages.check_result import CheckResult, CheckStatus, split_fix
 
     if find_bundle_root() is None:
         return CheckResult("bundle", CheckStatus.OK, "this environment is not from a bundle")
     try:
         state = bundle_checks.examine(None, full=False)
     except InputError as unreadable:
-        says, _, fix = str(unreadable).partition(" Fix: ")
+        says, fix = split_fix(unreadable)
         return CheckResult("bundle", CheckStatus.MISSING, says, fix)
     if state.damage:
         first = state.damage[0]

@@ -19,7 +19,7 @@ from asr_flywheel.options import (
 from asr_flywheel.run_server import server_answers
 from flows.rental.config import RentConfig
 from tasks.common.errors import InputError
-from tasks.gpu_hosts.providers import BrevSettings, SshHostSettings
+from tasks.gpu_hosts.host_settings import BrevSettings, SshHostSettings
 
 app = typer.Typer()
 _BREV = BrevSettings().provider

@@ -12,7 +12,7 @@ from asr_flywheel.options import CYCLE, JsonOption, print_json
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tasks.evaluation.scoring import Proportion
+    from tasks.evaluation.error_counts import Proportion
     from tasks.reporting.history import History
 
 app = typer.Typer()

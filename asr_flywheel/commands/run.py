@@ -52,10 +52,10 @@ def demo(
     if not directory.exists():
         LocalRuntime(detect()).import_early()
     cycle = prepare_cycle(directory, seed=seed)
-    # Synthesis has every core at work; most of the baseline is one core that imports NeMo.
+    # The baseline waits until NeMo is imported, and the run for the server; speech does not.
     with server_answers(), start_server_in_background():
+        general = prepare_general(directory)
         prepare_baseline(cycle)
-    general = prepare_general(directory)
     _turn(
         {
             "cycle": cycle,

@@ -11,20 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from asr_flywheel.config_options import with_options
-from asr_flywheel.options import (
-    EXIT_REFUSED,
-    SERVING,
-    JsonOption,
-    print_json,
-    validated,
-)
+from asr_flywheel.options import EXIT_REFUSED, SERVING, JsonOption, print_json, validated
 from flows.serving_config import ServingConfig
 from tasks.common.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tasks.serving.edge.edge_package import EdgeSource
+    from tasks.serving.edge.edge_source import EdgeSource
     from tasks.serving.handoff import Accepted, Refusal
     from tasks.serving.handoff_package import Tuned
 
@@ -163,9 +157,9 @@ def handoff(
             _write(tuned, found, out, as_json=as_json)
             return
         require_extra()
-        from tasks.serving.edge import edge_package
+        from tasks.serving.edge import edge_source
 
-        source = edge_package.tuned_source(tuned, found)
+        source = edge_source.tuned_source(tuned, found)
         _export(source, form, out, smaller=smaller, as_json=as_json)
         _record_handoff(tuned, form=form.value)
 
@@ -178,9 +172,9 @@ def _verify(folder: Path, *, as_json: bool) -> None:
     purge_marks.require_accepted(folder / handoff_package.RECORD_NAME, "for serving")
     if (folder / BUNDLE_NAME).is_file():
         require_extra()
-        from tasks.serving.edge import edge_package
+        from tasks.serving.edge import engine_check
 
-        checked = edge_package.verify(folder)
+        checked = engine_check.verify(folder)
     else:
         checked = handoff_package.verify(folder)
     if as_json:
@@ -268,10 +262,10 @@ def _export_base(
     from tasks.serving.handoff import Refusal
 
     require_extra()
-    from tasks.serving.edge import edge_package
+    from tasks.serving.edge import edge_source
 
     tuned = handoff_package.find_tuned(open_cycle(cycle))
-    source = edge_package.base_source(tuned, decoder)
+    source = edge_source.base_source(tuned, decoder)
     if isinstance(source, Refusal):
         _accepted(source, as_json=as_json)
         return

@@ -57,7 +57,7 @@ def gate(
 ) -> None:
     """Say whether tuning is worth it, and where to go if not."""
     from tasks.data.cycle_folder import open_cycle
-    from tasks.decision.gate import GatePolicy
+    from tasks.decision.gate_policy import GatePolicy
     from tasks.evaluation import baseline as baselines
     from tasks.stages import prepare
 
@@ -234,7 +234,8 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """Score per-row results of any length: WER, CER, KER, SER, pooled WER, and KER by field."""
-    from tasks.evaluation.incremental_scoring import score_file, summary_as_dict
+    from tasks.evaluation.incremental_scoring import score_file
+    from tasks.evaluation.score_summary import summary_as_dict
 
     summary = score_file(hyps)
     figures = summary_as_dict(summary)
@@ -267,7 +268,7 @@ def score(
         typer.echo(f"note: {note}")
     if worst:
         from tasks.evaluation import alignment
-        from tasks.evaluation.hypotheses import read_hypotheses
+        from tasks.evaluation.result_reading import read_hypotheses
         from tasks.evaluation.scoring import score as score_rows
 
         for row in alignment.worst(score_rows(read_hypotheses(hyps)), worst):

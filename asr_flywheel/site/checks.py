@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tasks.stages.host_checks import CheckResult, CheckStatus
+from tasks.stages.check_result import CheckResult, CheckStatus
 
 _URL = "PREFECT_API_URL"
 _ONLINE = "ONLINE"

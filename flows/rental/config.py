@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.config import CycleConfig
 from tasks.common.errors import InputError
 from tasks.gpu_hosts import gpu_prices
-from tasks.gpu_hosts.providers import BrevSettings, Provider
+from tasks.gpu_hosts.host_settings import BrevSettings, Provider
 
 
 class RentConfig(BaseModel):

@@ -13,7 +13,7 @@ from flows.deployment_names import PROJECT
 from tasks.airgap import sendable_bundle
 from tasks.common.errors import InputError
 from tasks.gpu_hosts import gpu_prices, remote_scripts
-from tasks.gpu_hosts.providers import BrevSettings, SshHostSettings
+from tasks.gpu_hosts.host_settings import BrevSettings, SshHostSettings
 from tasks.gpu_hosts.ssh import HostError, retry_connection
 from tasks.models import catalog
 

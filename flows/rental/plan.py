@@ -20,7 +20,7 @@ from tasks.data.manifest import read_manifest
 from tasks.data.preflight import preflight
 from tasks.evaluation import baseline as baselines
 from tasks.gpu_hosts import gpu_prices, upload
-from tasks.gpu_hosts.providers import BrevSettings, SshHostSettings
+from tasks.gpu_hosts.host_settings import BrevSettings, SshHostSettings
 from tasks.gpu_hosts.upload import UploadPlan
 from tasks.models import catalog, purge_marks
 from tasks.records import run_record

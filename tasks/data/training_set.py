@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.data import manifest
+from tasks.data.row_groups import UNCATEGORISED, SplitRow
 from tasks.data.row_terms import rarest_categories
-from tasks.data.split import UNCATEGORISED, Disjointness, Split, SplitRow, fold_rows, split_rows
+from tasks.data.split import fold_rows, split_rows
+from tasks.data.split_parts import Disjointness, Split
 from tasks.data.text_normalizer import normalise_term
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import math
 from itertools import product
 from typing import TYPE_CHECKING
 
-from tasks.evaluation.scoring import Proportion
+from tasks.evaluation.error_counts import Proportion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +17,8 @@ USUAL_ROWS_PER_TERM = 12
 """2 voices x 2 noise levels x 3 contexts, as in the build stage's own example."""
 
 Cell = tuple[str | None, str | None, str | None]
+CONDITIONS = ("voice_id", "noise_level", "context_type")
+"""The fields of a cell, in its order."""
 
 
 def shares_by(rows: Iterable[UtteranceScore], dimension: str) -> dict[str, Proportion]:

@@ -15,7 +15,7 @@ from tasks.common import neighbour_stages
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tasks.evaluation.diff import KeywordErrorChange
+    from tasks.evaluation.keyword_change import KeywordErrorChange
 
 # A share such as 4/5 - 1 misses 0.20 by rounding; no real difference of counts is this small.
 _ROUNDING = 1e-9

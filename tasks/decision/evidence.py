@@ -5,26 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tasks.decision.gate import GatePolicy, pronunciation_gap
+from tasks.decision.decision_table import TableReading, read_table
+from tasks.decision.gate_policy import GatePolicy
 from tasks.decision.group_check import check_groups
-from tasks.decision.verdict import (
+from tasks.decision.pronunciation_gap import pronunciation_gap
+from tasks.decision.verdict_rules import (
     GUARDRAIL_TO_THE_LETTER,
     PLAIN_DECODE,
     SPELLING_BLIND,
     STRICT,
     TWO_PART,
     DecisionEvidence,
-    TableReading,
-    read_table,
     require_rows,
 )
 from tasks.evaluation import diff, row_basis
 from tasks.evaluation.decoded_variants import with_variants
-from tasks.evaluation.false_keywords import (
-    FalseKeywordFinder,
-    false_keyword_effect,
-    index_terms,
-)
+from tasks.evaluation.false_keywords import FalseKeywordFinder, false_keyword_effect, index_terms
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.strict_view import compare
 
@@ -35,7 +31,8 @@ if TYPE_CHECKING:
     from tasks.decision.harm_check import HarmCheck
     from tasks.decision.nonspeech_check import NonspeechCheck
     from tasks.evaluation.decoded_variants import DecodedVariants
-    from tasks.evaluation.scoring import Occurrence, UtteranceScore
+    from tasks.evaluation.scoring import UtteranceScore
+    from tasks.evaluation.term_occurrences import Occurrence
 
 
 def judged_rows(pairing: diff.PairedScores) -> tuple[diff.PairedScores, str]:

@@ -6,20 +6,15 @@ fundamental first; the first one's action and route are the gate's.
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import py3langid
-
 from tasks.common import neighbour_stages
-from tasks.common.errors import InputError
-from tasks.data.canonical import canonical
-from tasks.data.text_normalizer import normalise
-from tasks.data.vocabularies import CATEGORIES
-from tasks.evaluation.incremental_scoring import counted_n
+from tasks.data.manifest_language import manifest_language
+from tasks.decision.baseline_coverage import coverage_warnings
+from tasks.decision.pronunciation_gap import pronunciation_gap
+from tasks.evaluation.score_summary import counted_n
 from tasks.models.catalog import LEGACY_FALLBACK, RECOMMENDED, Base, Method, Status
 
 if TYPE_CHECKING:
@@ -27,23 +22,9 @@ if TYPE_CHECKING:
 
     from tasks.data.manifest import Utterance
     from tasks.decision.boosting_gate import BoostingAnswer
-    from tasks.evaluation.scoring import Proportion, Scores
-
-_LANGUAGE_SAMPLE_CHARS = 50_000
-_SHORTEST_LANGUAGE_SAMPLE = 200
-# Frequent words of English, and of German, French, Spanish, Italian, Portuguese, Dutch, Swedish and
-# Polish as far as English clinical text lacks them. Words with accents and of other alphabets count
-# beside the latter.
-_ENGLISH_WORDS = "the of and with was for she he her his which to is at on by"
-_FOREIGN_WORDS = """
-    der das und ist nicht mit ein eine wird bei von zu le les et est une du pour dans avec
-    el los las un una y es por del il di che non della sono o os da uma com para
-    het een van voor en de och att som av ett si jest w z
-"""
-_ENGLISH = frozenset(_ENGLISH_WORDS.split())
-_FOREIGN = frozenset(_FOREIGN_WORDS.split())
-_FOREIGN_SHARE = 0.05
-_GREEK = frozenset("αβγδεζηθικλμνξοπρστυφχψω")
+    from tasks.decision.gate_policy import GatePolicy
+    from tasks.evaluation.error_counts import Proportion
+    from tasks.evaluation.scoring import Scores
 
 
 class Action(StrEnum):
@@ -58,46 +39,6 @@ class Action(StrEnum):
     SUBSTITUTE_BASE = "substitute-base"
     STOCK_SFT = "use-stock-sft"
     OTHER_LANGUAGE = "other-language"
-
-
-@dataclass(frozen=True, slots=True)
-class GatePolicy:
-    """The thresholds; the defaults are the specification's.
-
-    Attributes:
-        priority: entity categories whose KER decides.
-        tune_above: tuning is worth it above this KER, exclusive.
-        harden_below: below this KER, exclusive, the evaluation is too easy.
-        min_rows: rows that the manifest must have.
-        min_priority_rows: rows that each priority category must have.
-        min_source_rows: rows that a pronunciation source must have to be compared.
-        good_pronunciation: a dictionary's rows are good at or under this KER.
-        bad_pronunciation: guessed pronunciations are bad above this KER.
-    """
-
-    priority: tuple[str, ...] = ("drug",)
-    tune_above: float = 0.3
-    harden_below: float = 0.1
-    min_rows: int = 100
-    min_priority_rows: int = 5
-    min_source_rows: int = 5
-    good_pronunciation: float = 0.1
-    bad_pronunciation: float = 0.3
-
-    def __post_init__(self) -> None:
-        if not self.priority:
-            raise InputError("priority: name at least one category. Fix: --priority drug")
-        for category in self.priority:
-            if category not in CATEGORIES:
-                raise InputError(
-                    f"priority: {category!r} is not a category. "
-                    f"Fix: use one of {', '.join(CATEGORIES)}."
-                )
-        if not 0 <= self.harden_below <= self.tune_above <= 1:
-            raise InputError(
-                f"gate policy: harden_below {self.harden_below} and tune_above {self.tune_above} "
-                "contradict each other. Fix: 0 <= harden_below <= tune_above <= 1."
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,43 +159,6 @@ def _language_refusals(utterances: Sequence[Utterance]) -> Iterable[Reason]:
         )
 
 
-def manifest_language(utterances: Sequence[Utterance]) -> str | None:
-    """Return the manifest's language (ISO 639-1), from its ``lang`` fields or its text.
-
-    None where there is too little text to tell.
-    """
-    field_languages = {
-        str(utterance.extra.get("lang") or utterance.extra.get("language") or "").lower()[:2]
-        for utterance in utterances
-    } - {""}
-    if others := sorted(field_languages - {"en"}):
-        return others[0]
-    if field_languages:
-        return "en"
-    sample = " ".join(utterance.text for utterance in utterances)[:_LANGUAGE_SAMPLE_CHARS]
-    # Signs and digits are of no language: µ, °, ½, a dash or a curly apostrophe.
-    sample = unicodedata.normalize("NFKC", sample)
-    words = [word for word in sample.lower().split() if any(map(str.isalpha, word))]
-    if sum(map(len, words)) + len(words) < _SHORTEST_LANGUAGE_SAMPLE:
-        return None
-    guess = str(py3langid.classify(" ".join(words))[0])
-    if guess == "en":
-        return guess
-    # Drug names and shorthand look like many a language: a guess needs evidence to be believed.
-    english = sum(word in _ENGLISH for word in words)
-    foreign = sum(word in _FOREIGN or _has_foreign_letters(word) for word in words)
-    return guess if foreign > max(english, _FOREIGN_SHARE * len(words)) else "en"
-
-
-def _has_foreign_letters(word: str) -> bool:
-    """Return whether a word has accents or letters of another alphabet.
-
-    One Greek letter alone is a sign in clinical text: "µg", "β-blocker", "TNF-α".
-    """
-    letters = [char for char in word if char.isalpha() and not char.isascii()]
-    return len(letters) > 1 or any(char not in _GREEK for char in letters)
-
-
 def _base_refusals(base: Base, method: Method) -> Iterable[Reason]:
     if base.status is Status.BROKEN:
         yield Reason(
@@ -275,43 +179,6 @@ def _base_refusals(base: Base, method: Method) -> Iterable[Reason]:
             neighbour_stages.FINETUNE,
             f"No adapter on {base.name}: {ground}. Use stock full-model tuning.",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class PronunciationGap:
-    """Dictionary pronunciations are recognised, guessed ones are not (contracts, Routing)."""
-
-    known: Proportion
-    guessed: Proportion
-
-    def __str__(self) -> str:
-        return (
-            f"merriam-webster rows are good (KER {self.known.rate:.3f}, n={self.known.n}) and "
-            f"magpie_g2p rows are bad (KER {self.guessed.rate:.3f}, n={self.guessed.n})"
-        )
-
-    @property
-    def advice(self) -> str:
-        """The finding and its remedy."""
-        return (
-            f"A pronunciation gap, not a model gap: {self}. Give those terms a pronunciation: "
-            f"{neighbour_stages.BUILD}, step 2d."
-        )
-
-
-def pronunciation_gap(scores: Scores, policy: GatePolicy) -> PronunciationGap | None:
-    """Return the pronunciation gap if guessed pronunciations alone are misrecognised, else None."""
-    sources = scores.by("ipa_source")
-    if "merriam-webster" not in sources or "magpie_g2p" not in sources:
-        return None
-    dictionary, predicted = sources["merriam-webster"].keyword, sources["magpie_g2p"].keyword
-    if dictionary.rate is None or predicted.rate is None:
-        return None
-    if min(dictionary.n, predicted.n) < policy.min_source_rows:
-        return None
-    if dictionary.rate <= policy.good_pronunciation and predicted.rate > policy.bad_pronunciation:
-        return PronunciationGap(dictionary, predicted)
-    return None
 
 
 def _pronunciation_refusals(baseline: Scores, policy: GatePolicy) -> Iterable[Reason]:
@@ -441,55 +308,7 @@ def _warnings(evidence: GateInputs) -> Iterable[str]:
     if evidence.utterances is None or evidence.baseline is None:
         return
     yield from evidence.baseline_notes
-    yield from _coverage_warnings(evidence.utterances, evidence.baseline, evidence.left_out)
-
-
-def _coverage_warnings(
-    utterances: Sequence[Utterance], baseline: Scores, left_out: Scores | None
-) -> Iterable[str]:
-    """Warn where the baseline's rows are not the manifest's, and say which and why."""
-    texts = Counter(canonical(utterance.text) for utterance in utterances)
-    judging = {canonical(row.row.ref) for row in baseline.rows}
-    seen = {canonical(row.row.ref) for row in left_out.rows} if left_out is not None else set()
-    known = sum(count for text, count in texts.items() if text in seen and text not in judging)
-    missing = sum(count for text, count in texts.items() if text not in seen | judging)
-    foreign = sum(canonical(row.row.ref) not in texts for row in baseline.rows)
-    if known:
-        yield (
-            f"{known} of {len(utterances)} rows of the manifest are left out, since the model that "
-            f"was evaluated was trained on them or chosen by them. KER rests on the other "
-            f"{baseline.n} rows of the baseline; scoring it again would not change that."
-        )
-    if missing:
-        yield (
-            f"{missing} of {len(utterances)} rows of the manifest are not in the baseline: it may "
-            f"be older than the manifest. Score it again with {neighbour_stages.EVAL}."
-        )
-    if unlisted := _rows_with_fewer_terms(utterances, baseline):
-        yield (
-            f"{unlisted} rows of the manifest list several terms, and the baseline's rows lack "
-            "some of them, so that these count for no KER. Score the cycle again with "
-            "`asr-flywheel transcribe`, or copy terms into the result's rows."
-        )
-    if foreign:
-        yield (
-            f"{foreign} of {baseline.n} rows of the baseline are no rows of this manifest. Score "
-            f"this manifest with {neighbour_stages.EVAL}, or name its own result with --baseline."
-        )
-
-
-def _rows_with_fewer_terms(utterances: Sequence[Utterance], baseline: Scores) -> int:
-    """Count the manifest's rows of several terms whose baseline row lacks one of them."""
-    scored: dict[str, set[str]] = {}
-    several = [utterance for utterance in utterances if utterance.terms]
-    for row in baseline.rows if several else ():
-        terms = {normalise(one.term) for one in row.occurrences}
-        scored.setdefault(canonical(row.row.ref), set()).update(terms)
-    return sum(
-        not {normalise(item.term) for item in utterance.terms} <= scored[canonical(utterance.text)]
-        for utterance in several
-        if canonical(utterance.text) in scored
-    )
+    yield from coverage_warnings(evidence.utterances, evidence.baseline, evidence.left_out)
 
 
 def _figures(evidence: GateInputs, policy: GatePolicy) -> dict[str, object]:

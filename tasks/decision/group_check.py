@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 
 from tasks.decision.decision_table import POLICY, DecisionPolicy
 from tasks.decision.significance import p_of_harm
-from tasks.evaluation.diff import ALL_CATEGORIES
+from tasks.evaluation.keyword_change import ALL_CATEGORIES
 from tasks.evaluation.statistics import holm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tasks.evaluation.diff import KeywordErrorChange, PairedScores, ScorePair
-    from tasks.evaluation.scoring import Occurrence, UtteranceScore
+    from tasks.evaluation.diff import PairedScores, ScorePair
+    from tasks.evaluation.keyword_change import KeywordErrorChange
+    from tasks.evaluation.scoring import UtteranceScore
+    from tasks.evaluation.term_occurrences import Occurrence
 
 FIELDS = {"voice_id": "voice", "group": "group"}
 """The fields whose values are compared, and their names in a sentence."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.common import neighbour_stages
-from tasks.data.text_normalizer import normalise_term
 from tasks.decision.condition_grid import (
+    CONDITIONS,
     USUAL_ROWS_PER_TERM,
     cell_of,
     cells,
@@ -23,20 +23,21 @@ from tasks.decision.condition_grid import (
     shape,
     shares_by,
 )
-from tasks.decision.gate import GatePolicy, pronunciation_gap
+from tasks.decision.decision_table import Verdict
+from tasks.decision.evaluated_terms import EvaluatedTerms, TermRows
+from tasks.decision.gate_policy import GatePolicy
 from tasks.decision.guardrail import GuardrailStatus
+from tasks.decision.pronunciation_gap import GUESSED, pronunciation_gap
 from tasks.decision.significance import CategoryResult, rows_needed
-from tasks.decision.verdict import Verdict
-from tasks.evaluation.hypotheses import Partition
-from tasks.evaluation.scoring import Proportion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tasks.decision.gate import PronunciationGap
+    from tasks.decision.pronunciation_gap import PronunciationGap
     from tasks.decision.verdict import Decision
     from tasks.evaluation.diff import PairedScores
-    from tasks.evaluation.scoring import Scores, UtteranceScore
+    from tasks.evaluation.error_counts import Proportion
+    from tasks.evaluation.scoring import Scores
 
 LEAST_ROWS = 100
 """Of a manifest (specification, rule 6)."""
@@ -53,13 +54,11 @@ _DEFAULTS = {
     "context_type": ("dictation", "handoff", "chart_note", "history"),
 }
 _FEWEST_VOICES = 2
-_DIMENSIONS = ("voice_id", "noise_level", "context_type")
 TITLES = {"voice_id": "voice", "noise_level": "noise level", "context_type": "context"}
-_GUESSED = "magpie_g2p"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PlanLine:
     """The rows to add for one term: every new combination of these voices, levels and contexts.
 
     Attributes:
@@ -112,7 +111,7 @@ class GrowPlan:
 
     model: str
     basis: str
-    lines: tuple[Line, ...]
+    lines: tuple[PlanLine, ...]
     new_terms: Mapping[str, int]
     conditions: tuple[Condition, ...]
     advice: tuple[str, ...]
@@ -151,30 +150,30 @@ def make_plan(
         gap: the pronunciation gap, if there is one.
         forgets: whether the tuned model broke the guardrail of general English.
     """
-    judged = _Judged.from_scores(scores, priority, trained=trained)
+    judged = EvaluatedTerms.from_scores(scores, priority, trained=trained)
     needed = needed or {}
-    lines: list[Line] = []
+    lines: list[PlanLine] = []
     new_terms: dict[str, int] = {}
     for category in sorted(judged.by_category, key=judged.rank):
         terms = judged.missed_terms(category)
         each = judged.least_rows
         if category in priority:
-            rows_wanted = judged.rows_to_add(category, needed.get(category))
+            rows_wanted = _rows_to_add(judged, category, needed.get(category))
             each = min(USUAL_ROWS_PER_TERM, max(each, math.ceil(rows_wanted / max(1, len(terms)))))
-        term_lines = [judged.line(term, each) for term in terms]
+        term_lines = [_plan_line(judged, term, each) for term in terms]
         lines += term_lines
         if category in priority:
             rows_left = rows_wanted - sum(line.rows for line in term_lines)
             if (more := math.ceil(rows_left / USUAL_ROWS_PER_TERM)) > 0:
                 new_terms[category] = more
     if gap is not None:
-        lines.sort(key=lambda line: line.ipa_source != _GUESSED)
+        lines.sort(key=lambda line: line.ipa_source != GUESSED)
     return GrowPlan(
         model=model,
         basis="held-out" if judged.is_divided else "all",
         lines=tuple(lines),
         new_terms=new_terms,
-        conditions=tuple(judged.conditions(lines)),
+        conditions=tuple(_conditions(judged, lines)),
         advice=tuple(_advice(judged, new_terms, gap, needed, forgets=forgets)),
     )
 
@@ -221,171 +220,57 @@ def _rows_to_settle(decision: Decision, pairing: PairedScores) -> dict[str, int]
     return {category: rows for category, rows in needed.items() if rows is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class _Term:
-    """The rows of one term in one category."""
-
-    rows: tuple[UtteranceScore, ...]
-
-    def missed(self, *parts: Partition | None) -> Proportion:
-        chosen = [bool(row.term_missed) for row in self.rows if row.row.part in parts]
-        return Proportion(sum(chosen), len(chosen))
-
-    @property
-    def held_out(self) -> Proportion:
-        return self.missed(Partition.HELD_OUT, None)
-
-    @property
-    def trained(self) -> Proportion:
-        """Rows that cannot judge the model, most of them trained on."""
-        return self.missed(Partition.TRAINED, Partition.CHOSE)
-
-    @property
-    def weakness(self) -> tuple[float, float, str]:
-        """Sorts the worst first."""
-        return (-expected(self.held_out), -expected(self.trained), self.name)
-
-    @property
-    def name(self) -> str:
-        return self.rows[0].row.term or ""
+def _rows_to_add(judged: EvaluatedTerms, category: str, needed: int | None) -> int:
+    """Return the number of rows that a priority category lacks."""
+    current_rows = judged.rows_of[category]
+    target_rows = math.ceil(GROWTH * current_rows)
+    if needed is not None:
+        target_rows = max(current_rows, math.ceil(needed / judged.held_out_share))
+    target_rows = min(target_rows, math.ceil(MOST_GROWTH * current_rows))
+    missing_rows = math.ceil(max(0, LEAST_ROWS - judged.manifest_rows) / len(judged.priority))
+    return max(target_rows - current_rows, missing_rows)
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """An evaluation's rows that have a term and a category."""
-
-    by_category: Mapping[str, Mapping[str, _Term]]
-    rows_of: Mapping[str, int]
-    priority: Sequence[str]
-    manifest_rows: int
-    unplaced: int
-    is_divided: bool
-    held_out_share: float
-
-    @classmethod
-    def from_scores(cls, scores: Scores, priority: Sequence[str], *, trained: bool) -> _Judged:
-        rows_by_category: dict[str, dict[str, list[UtteranceScore]]] = {}
-        rows_of: Counter[str] = Counter()
-        placed_rows = 0
-        for several in scores.rows:
-            categories = set()
-            for row in several.by_occurrence():
-                term, category = row.row.term, row.row.entity_category
-                if row.term_missed is None or term is None or category is None:
-                    continue
-                categories.add(category)
-                terms = rows_by_category.setdefault(category, {})
-                # To a model that was trained on none of the rows, all of them are held out.
-                judged_row = row if trained else replace(row, row=replace(row.row, part=None))
-                terms.setdefault(normalise_term(term), []).append(judged_row)
-            rows_of.update(categories)
-            placed_rows += bool(categories)
-        held_out = sum(row.row.part is Partition.HELD_OUT for row in scores.rows)
-        is_divided = any(row.row.part is not None for row in scores.rows)
-        return cls(
-            {
-                category: {name: _Term(tuple(rows)) for name, rows in terms.items()}
-                for category, terms in rows_by_category.items()
-            },
-            rows_of,
-            priority,
-            scores.n,
-            scores.n - placed_rows,
-            is_divided and trained,
-            held_out / scores.n if is_divided and held_out else 1.0,
-        )
-
-    def rank(self, category: str) -> tuple[int, float, str]:
-        """Return a sort key: priority categories first, then the worst."""
-        first = 0 if category in self.priority else 1
-        terms = self.by_category[category].values()
-        return (
-            first,
-            -expected(sum((term.held_out for term in terms), Proportion(0, 0))),
-            category,
-        )
-
-    @property
-    def least_rows(self) -> int:
-        """The fewest rows of a term that let one of them be held out."""
-        return min(USUAL_ROWS_PER_TERM, math.ceil(1 / self.held_out_share))
-
-    def missed_terms(self, category: str) -> list[_Term]:
-        """Return the missed terms, worst first; outside of priority only those of held-out rows."""
-        terms = [
-            term
-            for term in self.by_category[category].values()
-            if term.held_out.hits or (category in self.priority and term.trained.hits)
-        ]
-        return sorted(terms, key=lambda term: term.weakness)
-
-    def rows_to_add(self, category: str, needed: int | None) -> int:
-        """Return the number of rows that a priority category lacks."""
-        current_rows = self.rows_of[category]
-        target_rows = math.ceil(GROWTH * current_rows)
-        if needed is not None:
-            target_rows = max(current_rows, math.ceil(needed / self.held_out_share))
-        target_rows = min(target_rows, math.ceil(MOST_GROWTH * current_rows))
-        missing_rows = math.ceil(max(0, LEAST_ROWS - self.manifest_rows) / len(self.priority))
-        return max(target_rows - current_rows, missing_rows)
-
-    def line(self, term: _Term, rows_wanted: int) -> Line:
-        """Cross the worst conditions in which the term has not been recorded."""
-        category = str(term.rows[0].row.entity_category)
-        pools = [self._worst_first(category, dimension, term) for dimension in _DIMENSIONS]
-        recorded = Counter(cell_of(row) for row in term.rows)
-        counts = shape(pools, rows_wanted, recorded)
-        chosen = [pool[:count] for pool, count in zip(pools, counts, strict=True)]
-        sources = [row.row.ipa_source for row in term.rows if row.row.ipa_source]
-        voices, noise_levels, contexts = (tuple(values) for values in chosen)
-        return Line(
-            term=term.name,
-            category=category,
-            # Where every combination is there already, these rows are new sentences.
-            rows=new_cells(chosen, recorded) or cells(chosen),
-            voices=voices,
-            noise_levels=noise_levels,
-            context_types=contexts,
-            ipa_source=_GUESSED if _GUESSED in sources else next(iter(sources), None),
-            held_out=term.held_out,
-            trained=term.trained,
-            why=_line_reason(term, is_divided=self.is_divided),
-        )
-
-    def _worst_first(self, category: str, dimension: str, term: _Term) -> list[str]:
-        """Return a dimension's values: first those without a row of the term, then the worst."""
-        shares = shares_by(self._rows(category), dimension)
-        used = Counter(getattr(row.row, dimension) for row in term.rows)
-        return sorted(shares, key=lambda value: (used[value], -expected(shares[value]), value))
-
-    def _rows(self, *categories: str) -> list[UtteranceScore]:
-        return [
-            row
-            for category in categories or tuple(self.by_category)
-            for term in self.by_category[category].values()
-            for row in term.rows
-        ]
-
-    def conditions(self, lines: Sequence[Line]) -> Iterable[Condition]:
-        """Yield every value of every dimension, worst first."""
-        for dimension in _DIMENSIONS:
-            added: Counter[str] = Counter()
-            for line in lines:
-                values = _values(line, dimension)
-                for value in values:
-                    added[value] += round(line.rows / len(values))
-            shares = shares_by(self._rows(), dimension)
-            for value in sorted(
-                shares, key=lambda condition: (-expected(shares[condition]), condition)
-            ):
-                yield Condition(dimension, value, shares[value], added[value])
-
-    def values(self, dimension: str) -> set[str]:
-        """Return the values that the rows have."""
-        return {value for row in self._rows() if (value := getattr(row.row, dimension)) is not None}
+def _plan_line(judged: EvaluatedTerms, term: TermRows, rows_wanted: int) -> PlanLine:
+    """Cross the worst conditions in which the term has not been recorded."""
+    category = str(term.rows[0].row.entity_category)
+    pools = [judged.worst_first(category, dimension, term) for dimension in CONDITIONS]
+    recorded = Counter(cell_of(row) for row in term.rows)
+    counts = shape(pools, rows_wanted, recorded)
+    chosen = [pool[:count] for pool, count in zip(pools, counts, strict=True)]
+    sources = [row.row.ipa_source for row in term.rows if row.row.ipa_source]
+    voices, noise_levels, contexts = (tuple(values) for values in chosen)
+    return PlanLine(
+        term=term.name,
+        category=category,
+        # Where every combination is there already, these rows are new sentences.
+        rows=new_cells(chosen, recorded) or cells(chosen),
+        voices=voices,
+        noise_levels=noise_levels,
+        context_types=contexts,
+        ipa_source=GUESSED if GUESSED in sources else next(iter(sources), None),
+        held_out=term.held_out,
+        trained=term.trained,
+        why=_line_reason(term, is_divided=judged.is_divided),
+    )
 
 
-def _values(line: Line, dimension: str) -> tuple[str, ...]:
+def _conditions(judged: EvaluatedTerms, lines: Sequence[PlanLine]) -> Iterable[Condition]:
+    """Yield every value of every dimension, worst first."""
+    for dimension in CONDITIONS:
+        added: Counter[str] = Counter()
+        for line in lines:
+            values = _values(line, dimension)
+            for value in values:
+                added[value] += round(line.rows / len(values))
+        shares = shares_by(judged.rows(), dimension)
+        for value in sorted(
+            shares, key=lambda condition: (-expected(shares[condition]), condition)
+        ):
+            yield Condition(dimension, value, shares[value], added[value])
+
+
+def _values(line: PlanLine, dimension: str) -> tuple[str, ...]:
     return {
         "voice_id": line.voices,
         "noise_level": line.noise_levels,
@@ -393,7 +278,7 @@ def _values(line: Line, dimension: str) -> tuple[str, ...]:
     }[dimension]
 
 
-def _line_reason(term: _Term, *, is_divided: bool) -> str:
+def _line_reason(term: TermRows, *, is_divided: bool) -> str:
     held_out, trained = term.held_out, term.trained
     reasons: list[str] = []
     if held_out.hits:
@@ -401,13 +286,13 @@ def _line_reason(term: _Term, *, is_divided: bool) -> str:
         reasons.append(f"missed in {held_out.hits} of {held_out.n} {kind}")
     if trained.hits:
         reasons.append(f"missed in {trained.hits} of {trained.n} rows that were trained on")
-    if any(row.row.ipa_source == _GUESSED for row in term.rows):
+    if any(row.row.ipa_source == GUESSED for row in term.rows):
         reasons.append("its pronunciation is guessed: audition it first (step 2d)")
     return "; ".join(reasons)
 
 
 def _advice(
-    judged: _Judged,
+    judged: EvaluatedTerms,
     new_terms: Mapping[str, int],
     gap: PronunciationGap | None,
     needed: Mapping[str, int],
@@ -418,7 +303,7 @@ def _advice(
         yield AGAINST_FORGETTING
     if gap is not None:
         yield (
-            f"Pronunciation first: {gap}. Audition the terms whose ipa_source is {_GUESSED} and "
+            f"Pronunciation first: {gap}. Audition the terms whose ipa_source is {GUESSED} and "
             "add them to pronunciation_overrides.csv (step 2d) before any row is added; they "
             "stand first in the table."
         )

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
-    from tasks.decision.grow_plan import GrowPlan, Line
-    from tasks.evaluation.scoring import Proportion
+    from tasks.decision.grow_plan import GrowPlan, PlanLine
+    from tasks.evaluation.error_counts import Proportion
 
 CSV_NAME, MD_NAME = "grow_plan.csv", "grow_plan.md"
 _COLUMNS = (
@@ -89,7 +89,7 @@ def as_markdown(plan: GrowPlan, cycle: int) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _cells_of(line: Line) -> tuple[str, ...]:
+def _cells_of(line: PlanLine) -> tuple[str, ...]:
     return (
         *(line.term, line.category, str(line.rows)),
         *(", ".join(v) for v in (line.voices, line.noise_levels, line.context_types)),

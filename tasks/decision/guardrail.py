@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from tasks.evaluation.block_bootstrap import by_block, rate_difference
 from tasks.evaluation.scoring import canonical_errors
-from tasks.evaluation.statistics import Interval, by_block, ends, rate_difference
+from tasks.evaluation.statistics import Interval, ends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,7 +21,8 @@ from rapidfuzz.distance import Levenshtein
 
 from tasks.data.canonical import canonical
 from tasks.decision.guardrail import GuardrailPolicy, GuardrailStatus
-from tasks.evaluation.statistics import CONFIDENCE, Interval, by_block, ends, rate_difference
+from tasks.evaluation.block_bootstrap import by_block, rate_difference
+from tasks.evaluation.statistics import CONFIDENCE, Interval, ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.evaluation import statistics
+from tasks.evaluation.block_bootstrap import by_block, rate_difference, rate_interval
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -205,19 +206,19 @@ def _figures(candidate: Candidate, base: Candidate | None) -> dict[str, object]:
     interval, rise, rise_interval = None, None, None
     if candidate.misses:
         rows = [1] * len(candidate.misses)
-        by_term = statistics.by_block(candidate.terms, candidate.misses, rows)
-        interval = statistics.rate_interval(by_term)
+        by_term = by_block(candidate.terms, candidate.misses, rows)
+        interval = rate_interval(by_term)
     if base is not None and wer is not None and base_wer is not None:
         rise = wer - base_wer
     if base is not None and rise is not None and candidate is not base:
-        sentences = statistics.by_block(
+        sentences = by_block(
             range(len(candidate.general_words)),
             base.general_edits,
             base.general_words,
             candidate.general_edits,
             candidate.general_words,
         )
-        rise_interval = statistics.rate_difference(sentences)
+        rise_interval = rate_difference(sentences)
     return {
         "value": candidate.value,
         "rows": len(set(candidate.rows)) if candidate.rows else len(candidate.misses),

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from tasks.data.canonical_terms import SpokenText, canonical_term
 from tasks.data.text_normalizer import normalise
-from tasks.evaluation.statistics import FEWEST_BLOCKS, holm, mcnemar_mid_p, sign_flip_mid_p
+from tasks.evaluation.block_bootstrap import FEWEST_BLOCKS
+from tasks.evaluation.statistics import holm, mcnemar_mid_p, sign_flip_mid_p
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -12,10 +12,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tasks.decision.decision_table import POLICY, DecisionPolicy, Movement, movement
-from tasks.evaluation import statistics
+from tasks.evaluation import study_size
 
 if TYPE_CHECKING:
-    from tasks.evaluation.diff import KeywordErrorChange
+    from tasks.evaluation.keyword_change import KeywordErrorChange
 
 
 class CategoryResult(StrEnum):
@@ -145,17 +145,17 @@ def rows_needed(
     meaningful_drop = policy.meaningful_drop * (delta.before.rate or 0.0)
     alpha = policy.alpha / categories
     if delta.shares is not None:
-        rows_to_show = statistics.rows_to_show_clustered(
+        rows_to_show = study_size.rows_to_show_clustered(
             delta.shares.tested, n, alpha, policy.power
         )
     else:
-        rows_to_show = statistics.rows_to_show(fixed, broken, alpha, policy.power)
+        rows_to_show = study_size.rows_to_show(fixed, broken, alpha, policy.power)
     if rows_to_show is not None and len(delta.nets) >= policy.fewest_terms:
-        over_terms = statistics.rows_to_show_clustered(delta.nets, n, policy.alpha, policy.power)
+        over_terms = study_size.rows_to_show_clustered(delta.nets, n, policy.alpha, policy.power)
         rows_to_show = None if over_terms is None else max(rows_to_show, over_terms)
     candidates = [
         rows_to_show,
-        statistics.rows_to_exclude(fixed, broken, meaningful_drop, policy.power),
+        study_size.rows_to_exclude(fixed, broken, meaningful_drop, policy.power),
     ]
     finite = [rows for rows in candidates if rows is not None]
     if not finite:

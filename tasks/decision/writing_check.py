@@ -12,13 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.decision.guardrail import GuardrailStatus
-from tasks.evaluation.statistics import CONFIDENCE, Interval, by_block, ends, rate_difference
-from tasks.evaluation.written_style import (
-    StyleCounts,
-    count_style,
-    writes_capitals,
-    writes_marks,
-)
+from tasks.evaluation.block_bootstrap import by_block, rate_difference
+from tasks.evaluation.statistics import CONFIDENCE, Interval, ends
+from tasks.evaluation.written_style import StyleCounts, count_style, writes_capitals, writes_marks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,7 +1,8 @@
 """Checkpoints: written once, and what a killed run left of them made fit for the next start.
 
 After an epoch that is the best so far the same state would be written twice, as the best and as the
-last one, and after training a third time: 7.4 GB each for a base of 617 M parameters.
+last one, and after training a third time: 7.4 GB each for a base of 617 M parameters. Training
+waits for a copy only (background_checkpoints.py).
 
 NeMo's experiment manager takes up a run at its ``*last.ckpt``. It refuses for ever where a run was
 killed between the new last checkpoint and the removal of the old one (two of them), or while it
@@ -27,14 +28,16 @@ if TYPE_CHECKING:
     import torch
 
 _MARK = "-unfinished"
+_PART = ".ckpt.part"  # of background_checkpoints.py, which needs torch
 _FEATURES = "preprocessor."
 
 
 def write_once(save: Callable[..., None]) -> Callable[..., None]:
-    """Wrap Trainer.save_checkpoint: hard-link a last checkpoint of a step that was just saved.
+    """Wrap Trainer.save_checkpoint: a last checkpoint of a step that was just saved is a link.
 
     Either name may go without the other. What the two would differ in is not needed: the name of
-    the last checkpoint, and, after the last epoch, that it is over; see ``finish``.
+    the last checkpoint, and, after the last epoch, that it is over; see ``finish``. The trainer's
+    checkpoints are those of background_checkpoints.py.
     """
     saved: tuple[int, Path] | None = None
 
@@ -45,28 +48,20 @@ def write_once(save: Callable[..., None]) -> Callable[..., None]:
         path = Path(filepath)
         same_step = saved is not None and saved[0] == trainer.global_step and path != saved[1]
         if saved is not None and same_step and path.name.endswith("-last.ckpt"):
-            if not trainer.is_global_zero or _try_link(saved[1], path):
-                trainer.strategy.barrier("a checkpoint that is written already")
-                return
-        else:
-            saved = trainer.global_step, path
+            if trainer.is_global_zero:
+                trainer.strategy.checkpoint_io.link(saved[1], path)
+            trainer.strategy.barrier("a checkpoint that is written already")
+            return
+        saved = trainer.global_step, path
         save(trainer, filepath, *arguments, **options)
 
     return save_checkpoint
 
 
-def _try_link(source: Path, target: Path) -> bool:
-    """Link a file; return whether the file system could do it."""
-    try:
-        target.unlink(missing_ok=True)
-        target.hardlink_to(source)
-    except OSError:
-        return False
-    return True
-
-
 def mend(folder: Path) -> None:
     """Remove what was not written to its end, and make the newest checkpoint the only last one."""
+    for part in folder.glob(f"*{_PART}"):
+        part.unlink()
     for mark in folder.glob(f"*{_MARK}"):
         mark.with_name(mark.name.removesuffix(_MARK) + ".ckpt").unlink(missing_ok=True)
         mark.unlink()

@@ -29,6 +29,11 @@ from compiled_encoder import (  # type: ignore[import-not-found]  # likewise
     describe_failure,
     rehearse,
 )
+from loss_pieces import (  # type: ignore[import-not-found]  # likewise
+    PiecewiseDraws,
+    fitting_rows,
+    join_pieces,
+)
 from padded_shapes import (  # type: ignore[import-not-found]  # likewise
     MOST_SHAPES,
     PaddedShapes,
@@ -42,10 +47,6 @@ if TYPE_CHECKING:
 _LEAST_CAPABILITY = 8
 _ATTENTION = ("rel_pos", "abs_pos")
 _NORMS = ("batch_norm", "layer_norm")
-# A joint's element: logits in bf16 and fp32, the gradients of both, and what is between.
-_JOINT_BYTES = 16
-_JOINT_SHARE = 0.15  # of the GPU's memory, for the joint of one piece
-_LONGEST_TEXTS = 50
 _MOST_RECORDING_BATCHES = 12  # well above the shapes of a training
 
 
@@ -121,6 +122,7 @@ class CompileCallback(pl.Callback):
         self._order = order
         self._manifest = manifest
         self._compiled: CompiledEncoder | None = None
+        self._draws: PiecewiseDraws | None = None
         self._own_grads = False
         self._recorded = 0
         self._recording_batches = 0
@@ -178,8 +180,17 @@ class CompileCallback(pl.Callback):
             frames=shapes.frames,
             padding=shapes.padding,
             fused_adamw=self._order.fused_adamw and use_fused_adamw(trainer.optimizers),
-            joint_rows=join_pieces(pl_module, shapes, [row["text"] for row in rows]),
+            joint_rows=self._join_pieces(pl_module, shapes, [row["text"] for row in rows]),
         )
+
+    def _join_pieces(self, model: Any, shapes: PaddedShapes, texts: list[str]) -> int | None:  # noqa: ANN401
+        """Let joint and loss take as many rows at once as memory allows; how many they take."""
+        joint = getattr(model, "joint", None)
+        if joint is None or not getattr(joint, "fuse_loss_wer", False):
+            return None
+        if torch.cuda.is_available():
+            self._draws = join_pieces(joint, fitting_rows(model, shapes, texts))
+        return int(joint.fused_batch_size)
 
     def on_train_batch_start(
         self,
@@ -224,6 +235,8 @@ class CompileCallback(pl.Callback):
         """Leave the model as it was, for what the script does afterwards."""
         if self._compiled is not None:
             self._compiled.remove()
+        if self._draws is not None:
+            self._draws.remove()
 
 
 def _require_fit(trainer: Any, model: Any, backend: str) -> None:  # noqa: ANN401
@@ -316,29 +329,3 @@ def use_fused_adamw(optimizers: list[Any]) -> bool:
                 state["step"] = state["step"].to(tensors[0].device, torch.float32)
         done = True
     return done
-
-
-def loss_draws(joint: Any) -> bool:  # noqa: ANN401 - a NeMo RNNTJoint
-    """Return whether a joint's loss draws at each call which of two losses it is."""
-    return float(getattr(getattr(joint.loss, "_loss", None), "omega", 0.0)) > 0
-
-
-def join_pieces(model: Any, shapes: PaddedShapes, texts: list[str]) -> int | None:  # noqa: ANN401
-    """Let joint and loss take as many rows at once as memory allows; how many they take.
-
-    Losses are added up over all pieces before they are averaged, so that pieces do not change them.
-    A TDT loss with an omega draws for each piece whether to be the RNN-T's. In one piece a whole
-    batch would draw at once, and clipping would make another training of it: its pieces stay.
-    """
-    joint = getattr(model, "joint", None)
-    if joint is None or not getattr(joint, "fuse_loss_wer", False):
-        return None
-    before = int(joint.fused_batch_size)
-    if torch.cuda.is_available() and not loss_draws(joint):
-        longest = sorted(texts, key=len)[-_LONGEST_TEXTS:]
-        labels = max(len(model.tokenizer.text_to_ids(text)) for text in longest) + 1
-        elements = shapes.frames[-1] * labels * int(joint.num_classes_with_blank)
-        memory = torch.cuda.get_device_properties(0).total_memory * _JOINT_SHARE
-        fitting = int(memory / (elements * _JOINT_BYTES))
-        joint.set_fused_batch_size(max(before, min(shapes.rows, fitting)))
-    return int(joint.fused_batch_size)

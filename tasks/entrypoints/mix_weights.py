@@ -14,14 +14,13 @@ NeMo, which knows what a configuration leaves open, has to compare them (interpo
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import job_phases  # type: ignore[import-not-found]  # lies beside this file
+import saved_tensors  # type: ignore[import-not-found]  # likewise
 import torch
 import yaml
 from heartbeat import watch  # type: ignore[import-not-found]  # likewise
@@ -107,18 +106,54 @@ class Archive:
             weights: in this archive's order; each is saved by itself.
             out: appears only when it is whole.
         """
-        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-            saved, part = Path(folder) / _WEIGHTS, Path(folder) / out.name
-            torch.save({name: tensor.clone() for name, tensor in weights.items()}, saved)
-            with tarfile.open(self._path, "r:*") as source, tarfile.open(part, "w") as made:
+        part = out.with_name(f".{out.name}.part")
+        try:
+            with (
+                tarfile.open(self._path, "r:*") as source,
+                part.open("wb") as file,
+                # Its headers are of one length, whatever the size that they tell.
+                tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as made,
+            ):
                 for member in source:
                     if member.name.removeprefix("./") == _WEIGHTS:
-                        member.size = saved.stat().st_size
-                        with saved.open("rb") as stream:
-                            made.addfile(member, stream)
+                        _add_weights(made, file, member, weights)
                     elif member.isreg():
                         made.addfile(member, source.extractfile(member))
-            os.replace(part, out)  # noqa: PTH105 - atomic on every platform
+            part.replace(out)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def _add_weights(
+    made: tarfile.TarFile, file: IO[bytes], member: tarfile.TarInfo, weights: Mapping[str, Any]
+) -> None:
+    """Write weights into an archive's file at once; their size is known only then.
+
+    A file of their own, copied afterwards, would be gigabytes written twice.
+    """
+    header_at = made.offset
+    member.size = 0
+    made.addfile(member)
+    saved_tensors.save(_alone(weights), file)
+    member.size = file.tell() - made.offset
+    file.write(b"\0" * (-member.size % tarfile.BLOCKSIZE))
+    made.offset = file.tell()
+    file.seek(header_at)
+    file.write(member.tobuf(made.format, made.encoding or "utf-8", made.errors or "strict"))
+    file.seek(made.offset)
+
+
+def _alone(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return weights of which each has memory of its own: all of a tensor's memory is saved."""
+    alone, seen = {}, set()
+    for name, tensor in weights.items():
+        memory = tensor.untyped_storage()
+        whole = memory.nbytes() == tensor.numel() * tensor.element_size()
+        own = whole and tensor.is_contiguous() and memory.data_ptr() not in seen
+        seen.add(memory.data_ptr())
+        alone[name] = tensor if own else tensor.clone()
+    return alone
 
 
 def _open(archive: tarfile.TarFile, name: str) -> IO[bytes]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.data.cycle_folder import OFFLINE_NAME, Cycle
-from tasks.evaluation.hypotheses import read_results
+from tasks.evaluation.result_reading import read_results
 from tasks.evaluation.scoring import Scores, score
 
 if TYPE_CHECKING:

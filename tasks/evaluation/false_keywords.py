@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tasks.data.canonical_terms import CanonicalTerm
-    from tasks.evaluation.diff import KeywordErrorChange, PairedScores
-    from tasks.evaluation.scoring import Occurrence, UtteranceScore
+    from tasks.evaluation.diff import PairedScores
+    from tasks.evaluation.keyword_change import KeywordErrorChange
+    from tasks.evaluation.scoring import UtteranceScore
+    from tasks.evaluation.term_occurrences import Occurrence
 
 
 @dataclass(frozen=True)

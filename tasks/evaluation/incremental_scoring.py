@@ -11,9 +11,8 @@ import multiprocessing
 import os
 from array import array
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -21,37 +20,35 @@ import numpy.typing as npt
 from tasks.common.errors import InputError
 from tasks.common.format_characters import list_format_characters
 from tasks.data.text_normalizer import normalise, normalise_term
+from tasks.evaluation.error_counts import COUNTED, ErrorCounts
 from tasks.evaluation.false_keywords import index_terms
-from tasks.evaluation.hypotheses import (
+from tasks.evaluation.result_checks import refuse_duplicates
+from tasks.evaluation.result_reading import (
     ReadingNotes,
+    cut_stretches,
     iterate_hypotheses,
-    refuse_duplicates,
-    stretches,
-    terms,
+    stretch_terms,
 )
 from tasks.evaluation.row_matching import row_fingerprint
+from tasks.evaluation.score_summary import Summary
 from tasks.evaluation.scoring import (
-    COUNTED,
     DIMENSIONS,
     OF_OCCURRENCES,
-    ErrorCounts,
     block_of,
     changed_by_hyphens,
-    find_occurrences,
     measure,
-    spelled_otherwise,
 )
 from tasks.evaluation.secondary_metrics import SecondaryMetrics
-from tasks.evaluation.statistics import ends, rate_interval
+from tasks.evaluation.term_occurrences import find_occurrences, spelled_otherwise
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
     from pathlib import Path
 
     from tasks.evaluation.false_keywords import TermIndex
-    from tasks.evaluation.hypotheses import Hypothesis, Stretch
-    from tasks.evaluation.scoring import Occurrence, Proportion
-    from tasks.evaluation.statistics import Interval
+    from tasks.evaluation.hypotheses import Hypothesis
+    from tasks.evaluation.result_reading import Stretch
+    from tasks.evaluation.term_occurrences import Occurrence
 
 _ROWS_AT_ONCE = 8192
 _TERMLESS_BLOCKS = 4096
@@ -98,30 +95,6 @@ def _counts(sums: Floats) -> ErrorCounts:
     rounded = [round(value) for value in sums]
     n, _wer, _cer, *other_counts = rounded
     return ErrorCounts(n, float(sums[1]), float(sums[2]), *other_counts)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The scores of a set of rows without the rows.
-
-    Attributes:
-        counts: of all rows.
-        by: of each field, the counts of each of its values; None stands for rows that lack it.
-        blocks: the counts of the rows that belong together, for the bootstrap.
-        beyond: the figures beyond the four metrics, where they were asked for.
-        changed_by_hyphens: rows that have other figures than to the letter, by the correction of
-            hyphens (tasks/data/text_normalizer.py).
-        format_characters: rows that hold invisible format characters, which are dropped.
-        notes: what a user should know of the file.
-    """
-
-    counts: ErrorCounts
-    by: dict[str, dict[str | None, ErrorCounts]]
-    blocks: tuple[ErrorCounts, ...]
-    beyond: SecondaryMetrics | None = None
-    changed_by_hyphens: int = 0
-    format_characters: int = 0
-    notes: tuple[str, ...] = ()
 
 
 class ScoreAccumulator:
@@ -305,7 +278,7 @@ def score_file(path: Path, processes: int | None = None) -> Summary:
     Raises:
         InputError: it cannot be read, has no rows, or a row stands twice; names the row.
     """
-    parts = stretches(path, processes or _processes(path))
+    parts = cut_stretches(path, processes or _processes(path))
     try:
         tally = _tally_one(parts[0]) if len(parts) == 1 else _tally_many(parts)
     except InputError:
@@ -334,14 +307,16 @@ def _processes(path: Path) -> int:
 
 
 def _tally_one(part: Stretch) -> ScoreAccumulator:
-    return _tally(part, index_terms(terms(part)))
+    return _tally(part, index_terms(stretch_terms(part)))
 
 
 def _tally_many(parts: list[Stretch]) -> ScoreAccumulator:
     # Spawned, not forked: the caller may hold threads, which a fork would break.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(parts), mp_context=context) as pool:
-        words = index_terms(term for part_terms in pool.map(terms, parts) for term in part_terms)
+        words = index_terms(
+            term for part_terms in pool.map(stretch_terms, parts) for term in part_terms
+        )
         tallies = pool.map(_tally, parts, [words] * len(parts))
         total = next(tallies)
         for tally in tallies:
@@ -356,94 +331,3 @@ def _tally(part: Stretch, words: TermIndex) -> ScoreAccumulator:
         tally.add(row)
     tally.flush()
     return tally
-
-
-# What is printed and kept of a summary
-
-
-def intervals(counts: ErrorCounts, blocks: Iterable[ErrorCounts]) -> dict[str, Interval | None]:
-    """Return the 95 % interval of each figure: Wilson for shares, the block bootstrap for rates."""
-    table = np.array([[getattr(block, name) for name in COUNTED] for block in blocks]).T
-    column = dict(zip(COUNTED, table, strict=True)) if table.size else {}
-
-    def rate(numerator: str, denominator: str) -> Interval | None:
-        if not column:
-            return None
-        return rate_interval(np.array([column[numerator], column[denominator]]))
-
-    return {
-        "wer": rate("wer_sum", "n"),
-        "cer": rate("cer_sum", "n"),
-        "ker": counts.keyword.interval,
-        "ser": counts.sentence.interval,
-        "pooled_wer": rate("word_edits", "ref_words"),
-    }
-
-
-def summary_as_dict(summary: Summary) -> dict[str, Any]:
-    """Return the record that ``asr-flywheel score --json`` prints.
-
-    ``n_with_term`` is the number of terms that ``ker`` rests on; where rows have several, the rows
-    stand beside it as ``rows_with_term``, as they do wherever there is an n of terms. ``by`` maps
-    each dimension to its values, each with the number of terms and their KER. Rows that lack the
-    dimension's field are under ``(none)``. ``intervals`` holds the 95 % interval of every figure,
-    in the same shape; where there are no rows, null. ``spelling`` holds canonical KER, and the rows
-    whose figures the correction of hyphens changes.
-    """
-    counts = summary.counts
-    ordered = {
-        dimension: sorted(counts_by_value.items(), key=lambda item: item[0] or "")
-        for dimension, counts_by_value in summary.by.items()
-    }
-    return {
-        "n": counts.n,
-        "wer": counts.wer,
-        "cer": counts.cer,
-        "ker": counts.ker,
-        "ser": counts.ser,
-        "pooled_wer": counts.pooled_wer,
-        "by": {
-            dimension: {
-                value or "(none)": {**counted_n(value_counts.keyword), "ker": value_counts.ker}
-                for value, value_counts in values
-            }
-            for dimension, values in ordered.items()
-        },
-        "intervals": {
-            **{
-                name: ends(interval) for name, interval in intervals(counts, summary.blocks).items()
-            },
-            "by": {
-                dimension: {
-                    value or "(none)": ends(value_counts.keyword.interval)
-                    for value, value_counts in values
-                }
-                for dimension, values in ordered.items()
-            },
-        },
-        "spelling": {
-            **spelling_as_dict(counts),
-            "changed_by_hyphens": summary.changed_by_hyphens,
-            "format_characters": summary.format_characters,
-        },
-        "n_with_term": counts.with_term,
-        **({} if counts.keyword.in_rows is None else {"rows_with_term": counts.rows_with_term}),
-        **({} if summary.beyond is None else summary.beyond.as_dict()),
-        **({"notes": list(summary.notes)} if summary.notes else {}),
-    }
-
-
-def counted_n(share: Proportion) -> dict[str, int]:
-    """Return a share's n for programs, and its rows where these are fewer."""
-    return {"n": share.n, **({} if share.in_rows is None else {"rows_with_term": share.in_rows})}
-
-
-def spelling_as_dict(counts: ErrorCounts) -> dict[str, object]:
-    """Return canonical KER for programs, and how many terms were missed by spelling only."""
-    keyword = counts.canonical_keyword
-    return {
-        **counted_n(keyword),
-        "canonical_ker": keyword.rate,
-        "ci": ends(keyword.interval),
-        "missed_by_spelling_only": counts.missed_by_spelling,
-    }

@@ -1,4 +1,4 @@
-"""The five-section leaderboard (contracts, Leaderboard), as Markdown and as JSON.
+"""The five-section leaderboard (contracts, Leaderboard): its figures, and their record as JSON.
 
 1 headline, 2 KER by entity_category, 3 KER by ipa_source, 4 KER by noise_level, 5 KER by term,
 worst first. Every figure stands with its n and its 95 % interval: Wilson's for KER and SER, the
@@ -16,25 +16,28 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tasks.data.manifest import BANDWIDTH, NARROW
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.false_keywords import TermIndex, index_terms
 from tasks.evaluation.hypotheses import Partition
-from tasks.evaluation.incremental_scoring import intervals, spelling_as_dict
-from tasks.evaluation.outside_terms import NAME, ErrorsOutsideTerms, errors_outside_terms
-from tasks.evaluation.row_basis import ALL, CHOSE, CROSS_FITTED, HELD_OUT, TRAINED, UNTUNED
-from tasks.evaluation.scoring import Proportion
+from tasks.evaluation.outside_terms import ErrorsOutsideTerms, errors_outside_terms
+from tasks.evaluation.row_basis import ALL, CHOSE, HELD_OUT, TRAINED, UNTUNED
+from tasks.evaluation.score_summary import intervals, spelling_as_dict
 from tasks.evaluation.secondary_metrics import SecondaryMetrics, compute_secondary_metrics
 from tasks.evaluation.statistics import ends
-from tasks.evaluation.strict_table import ValueKind
-from tasks.evaluation.value_items import StrictFault
 
 if TYPE_CHECKING:
-    from tasks.evaluation.diff import KeywordErrorChange, MetricChange
+    from tasks.evaluation.keyword_change import KeywordErrorChange
+    from tasks.evaluation.metric_changes import MetricChange
     from tasks.evaluation.scoring import Scores
 
 NO_VALUE = "(none)"
 IN_ROWS = "in rows"
 """The column that is there where rows have several terms: the rows of n terms."""
-_SECTIONS = (
+WIDE = "wide"
+"""Rows that no mark calls narrow."""
+FIGURES = {"WER": "wer", "CER": "cer", "KER": "ker", "SER": "ser", "pooled WER": "pooled_wer"}
+"""The headline's figures, with their names in ``ErrorCounts``."""
+SECTIONS = (
     ("entity_category", "KER by entity category"),
     ("ipa_source", "KER by pronunciation source (ipa_source)"),
     ("noise_level", "KER by noise level"),
@@ -48,7 +51,7 @@ class LeaderboardEntry:
 
     Attributes:
         model: the model's name, with its decoder where that is another one.
-        rows: which rows, one of the labels above.
+        rows: which rows, one of the labels of tasks/evaluation/row_basis.py.
         scores: the scores on them.
     """
 
@@ -133,15 +136,15 @@ class Leaderboard:
             "notes": list(self.notes),
             "sections": {
                 "headline": _records(self.headline()),
-                **{dimension: _records(self.breakdown(dimension)) for dimension, _ in _SECTIONS},
+                **{dimension: _records(self.breakdown(dimension)) for dimension, _ in SECTIONS},
             },
             "beyond": [
                 {
                     "model": entry.model,
                     "rows": entry.rows,
                     "spelling": spelling_as_dict(entry.scores.counts),
-                    **self._secondary_metrics(entry).as_dict(),
-                    "outside_terms": self._outside_terms(entry).as_dict(),
+                    **self.secondary_metrics(entry).as_dict(),
+                    "outside_terms": self.outside_terms(entry).as_dict(),
                 }
                 for entry in self.entries
             ],
@@ -150,7 +153,7 @@ class Leaderboard:
             "exposure": {change.category: change.as_dict() for change in self.exposure},
         }
 
-    def _bandwidths(self) -> list[tuple[LeaderboardEntry, dict[str, Scores]]]:
+    def bandwidths(self) -> list[tuple[LeaderboardEntry, dict[str, Scores]]]:
         """Return narrow and wide rows of each entry that has rows marked as narrow."""
         divided = [(entry, entry.scores.by("bandwidth")) for entry in self.entries]
         return [
@@ -171,88 +174,21 @@ class Leaderboard:
                 "KER ci": ends(scores.keyword.interval),
                 "WER": scores.wer,
             }
-            for entry, groups in self._bandwidths()
+            for entry, groups in self.bandwidths()
             for value, scores in groups.items()
         ]
 
-    def _bandwidth_lines(self) -> list[str]:
-        return [
-            f"- {_cell(entry.model)}, {entry.rows}, {value}: KER {_figure(scores.keyword)}, "
-            f"WER {_cell(scores.wer)} ({scores.n} rows)"
-            for entry, groups in self._bandwidths()
-            for value, scores in groups.items()
-        ]
-
-    def _secondary_metrics(self, entry: LeaderboardEntry) -> SecondaryMetrics:
+    def secondary_metrics(self, entry: LeaderboardEntry) -> SecondaryMetrics:
         """Return an entry's secondary metrics, over the terms of all entries."""
         return compute_secondary_metrics(entry.scores, self._term_index)
 
-    def _outside_terms(self, entry: LeaderboardEntry) -> ErrorsOutsideTerms:
+    def outside_terms(self, entry: LeaderboardEntry) -> ErrorsOutsideTerms:
         """Return an entry's word errors outside the terms of all entries."""
         return errors_outside_terms(entry.scores, self._term_index)
-
-    def _outside_lines(self) -> list[str]:
-        """Return a line for each entry whose rows were not trained on."""
-        measured = [
-            (entry, self._outside_terms(entry))
-            for entry in self.entries
-            if entry.rows in _UNSEEN and entry.scores.n
-        ]
-        return [
-            f"- {_cell(entry.model)}, {entry.rows}: {_cell(errors.rate)} ({errors.words} words)"
-            f"{_bracket(ends(errors.interval), '.3f')}"
-            for entry, errors in measured
-        ]
 
     @cached_property
     def _term_index(self) -> TermIndex:
         return index_terms(term for entry in self.entries for term in entry.scores.terms)
-
-    def _secondary_lines(self) -> list[str]:
-        """Return a line an entry with its canonical KER, false keywords and strict view."""
-        metrics_by_entry = [(entry, self._secondary_metrics(entry)) for entry in self.entries]
-        return [
-            f"- {_cell(entry.model)}, {entry.rows}: {_canonical_ker(entry.scores)}, "
-            f"FKR {_figure(metrics.false_keywords)}, "
-            f"strict {_figure(metrics.strict_share())}"
-            + "".join(
-                f", {kind} {_figure(metrics.strict_share(kind))}"
-                for kind in ValueKind
-                if metrics.strict_share(kind).n
-            )
-            + "".join(
-                f", {fault} in {metrics.faults[fault]}"
-                for fault in StrictFault
-                if metrics.faults[fault]
-            )
-            for entry, metrics in metrics_by_entry
-        ]
-
-    def as_markdown(self) -> str:
-        """Return the leaderboard as Markdown."""
-        parts = [f"# Leaderboard, cycle {self.cycle}", *(f"> {note}" for note in self.notes)]
-        parts += ["## 1. Headline", _table(_with_intervals(self.headline()))]
-        for number, (dimension, title) in enumerate(_SECTIONS, start=2):
-            parts.append(f"## {number}. {title}")
-            frame = self.breakdown(dimension)
-            if set(frame[dimension]) <= {NO_VALUE}:
-                parts.append(f"The manifest has no `{dimension}`: this breakdown cannot be made.")
-            else:
-                parts.append(_table(_side_by_side(frame, dimension)))
-        # Lists under a heading of another level: the five sections stay five, and their tables too.
-        if bandwidths := self._bandwidth_lines():
-            parts += ["# By bandwidth", _BANDWIDTH, "\n".join(bandwidths)]
-        if self.changes:
-            parts += ["# Differences, held-out rows", "\n".join(map(_change, self.changes))]
-        if self.exposure:
-            parts += [
-                "# By what was trained on, held-out rows",
-                "\n".join(map(_exposure_line, self.exposure)),
-            ]
-        parts += ["# Beyond KER", _BEYOND, "\n".join(self._secondary_lines())]
-        if outside := self._outside_lines():
-            parts += [f"# {NAME}", _OUTSIDE, "\n".join(outside)]
-        return "\n\n".join(parts) + "\n"
 
 
 def _narrow_first(value: str | None) -> bool:
@@ -262,28 +198,6 @@ def _narrow_first(value: str | None) -> bool:
 def _worst_first(shares: list[Proportion]) -> list[tuple[float, int]]:
     """Return a sort key: highest KER first, more rows before fewer, values without rows last."""
     return [(-share.rate if share.rate is not None else 1.0, -share.n) for share in shares]
-
-
-def _side_by_side(frame: pd.DataFrame, dimension: str) -> pd.DataFrame:
-    """Return a table with a line a value and a column an entry: "KER (n) [interval]"."""
-    column = frame["rows"] + ": " + frame["model"] + " KER (n)"
-    figure = [
-        f"{_cell(ker)} ({n}){_bracket(ends)}"
-        for ker, n, ends in zip(frame["KER"], _n(frame), frame["KER ci"], strict=True)
-    ]
-    long = pd.DataFrame({dimension: frame[dimension], "column": column, "figure": figure})
-    wide = long.pivot_table(
-        index=dimension, columns="column", values="figure", aggfunc="first", sort=False
-    )
-    return wide.reset_index()
-
-
-def _n(frame: pd.DataFrame) -> list[str]:
-    """Return the column of n, with the rows where these are fewer."""
-    if IN_ROWS not in frame:
-        return [str(n) for n in frame["n"]]
-    counts = zip(frame["n"], frame[IN_ROWS], strict=True)
-    return [str(n) if n == rows else f"{n} in {rows} rows" for n, rows in counts]
 
 
 def _headline(entry: LeaderboardEntry, *, several: bool) -> dict[str, object]:
@@ -303,75 +217,8 @@ def _headline(entry: LeaderboardEntry, *, several: bool) -> dict[str, object]:
     }
     return {
         **figures,
-        **{f"{name} ci": ends(figure_intervals[_FIGURES[name]]) for name in _FIGURES},
+        **{f"{name} ci": ends(figure_intervals[FIGURES[name]]) for name in FIGURES},
     }
-
-
-_FIGURES = {"WER": "wer", "CER": "cer", "KER": "ker", "SER": "ser", "pooled WER": "pooled_wer"}
-_BEYOND = (
-    "Canonical KER: a term in another spelling, such as x ray for x-ray, is not missed. FKR: rows "
-    "that hold a keyword nobody said. Strict: of the rows with a number, dose, frequency, route, "
-    "side or negation in either text, those in which one differs. What cannot be read counts as "
-    "different."
-)
-WIDE = "wide"
-"""Rows that no mark calls narrow."""
-_BANDWIDTH = (
-    "Narrow rows were recorded at 8 kHz or less. Their figures are what an endpoint for telephone "
-    "calls may expect; wide rows say nothing of such calls, nor narrow ones of dictations."
-)
-_UNSEEN = (HELD_OUT, CROSS_FITTED)
-_OUTSIDE = (
-    "Pooled over the words of the same rows that belong to no term of the cycle. It falls while "
-    "general English is lost, and is no guard."
-)
-
-
-def _with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
-    """Join each figure and its interval in one cell."""
-    table = frame.drop(columns=[f"{name} ci" for name in _FIGURES])
-    if IN_ROWS in table:
-        table["n with term"] = [
-            str(n) if n == rows else f"{n} ({rows} rows)"
-            for n, rows in zip(table["n with term"], table[IN_ROWS], strict=True)
-        ]
-        table = table.drop(columns=[IN_ROWS])
-    for name in _FIGURES:
-        table[name] = [
-            _cell(figure) + _bracket(ends)
-            for figure, ends in zip(frame[name], frame[f"{name} ci"], strict=True)
-        ]
-    return table
-
-
-def _bracket(ends: list[float] | None, form: str = ".2f") -> str:
-    return "" if ends is None else f" [{ends[0]:{form}}, {ends[1]:{form}}]"
-
-
-def _figure(share: Proportion) -> str:
-    return f"{_cell(share.rate)} ({share.bracket}){_bracket(ends(share.interval))}"
-
-
-def _canonical_ker(scores: Scores) -> str:
-    by_spelling = scores.counts.missed_by_spelling
-    return (
-        f"canonical KER {_figure(scores.counts.canonical_keyword)} "
-        f"(missed by spelling only: {by_spelling})"
-    )
-
-
-def _change(change: MetricChange) -> str:
-    between = "" if change.interval is None else _bracket(change.interval.as_list(), "+.3f")
-    by_chance = "" if change.p is None else f", p {change.p:.3g}"
-    difference = "–" if change.difference is None else f"{change.difference:+.3f}"
-    return (
-        f"- {change.name}: {_cell(change.before)} → {_cell(change.after)} ({change.n}), "
-        f"{difference}{between}{by_chance}"
-    )
-
-
-def _exposure_line(delta: KeywordErrorChange) -> str:
-    return f"- {delta.category}: KER {_figure(delta.before)} → {_figure(delta.after)}"
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, object]]:
@@ -382,26 +229,6 @@ def _records(frame: pd.DataFrame) -> list[dict[str, object]]:
         }
         for record in frame.astype(object).to_dict(orient="records")
     ]
-
-
-def _table(frame: pd.DataFrame) -> str:
-    lines = [
-        "| " + " | ".join(_cell(name) for name in frame.columns) + " |",
-        "|" + "|".join(" --- " if name in _TEXT else " ---: " for name in frame.columns) + "|",
-    ]
-    lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in frame.itertuples(index=False)]
-    return "\n".join(lines)
-
-
-_TEXT = frozenset(("model", "rows", *(dimension for dimension, _ in _SECTIONS)))
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return "–" if pd.isna(value) else f"{value:.3f}"
-    if value is None:
-        return "–"
-    return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
 
 
 def baseline_entries(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...]:

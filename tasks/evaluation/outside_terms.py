@@ -15,6 +15,7 @@ from rapidfuzz.distance import Levenshtein
 
 from tasks.data.text_normalizer import normalise
 from tasks.evaluation import statistics
+from tasks.evaluation.block_bootstrap import by_block, rate_interval
 from tasks.evaluation.scoring import block_of
 
 if TYPE_CHECKING:
@@ -85,5 +86,5 @@ def errors_outside_terms(scores: Scores, terms: TermIndex) -> ErrorsOutsideTerms
     interval = None
     if rows:
         blocks = (block_of(row.first_term, place) for place, row in enumerate(rows))
-        interval = statistics.rate_interval(statistics.by_block(blocks, edits, words))
+        interval = rate_interval(by_block(blocks, edits, words))
     return ErrorsOutsideTerms(sum(edits), sum(words), interval)

@@ -18,8 +18,8 @@ from rapidfuzz.distance import Levenshtein
 
 from tasks.data.canonical_terms import SpokenText, canonical_term
 from tasks.data.text_normalizer import contains_words, normalise, normalise_term
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.false_keywords import TermIndex, index_terms
-from tasks.evaluation.scoring import Proportion
 from tasks.evaluation.statistics import ends
 from tasks.evaluation.strict_table import ValueKind
 from tasks.evaluation.strict_view import compare

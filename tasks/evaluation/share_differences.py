@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks.evaluation import statistics
+from tasks.evaluation.block_bootstrap import FEWEST_BLOCKS, SEED, by_block, rate_difference
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -88,7 +89,7 @@ class ShareDifferences:
     @property
     def over_terms(self) -> bool:
         """Whether enough terms changed for a test over terms."""
-        return len(self.sums(self.terms)) >= statistics.FEWEST_BLOCKS
+        return len(self.sums(self.terms)) >= FEWEST_BLOCKS
 
     @property
     def tested(self) -> tuple[float, ...]:
@@ -117,14 +118,14 @@ class ShareDifferences:
     def interval(self) -> Interval | None:
         """The 95 % interval of (KER after - KER before); None with too few rows."""
         blocks = self.terms
-        if len(set(blocks)) < statistics.FEWEST_BLOCKS:
+        if len(set(blocks)) < FEWEST_BLOCKS:
             blocks = self.rows
         added = ("one row that was fixed", "one row that was broken")
         shares = [change / self.decodes for change in self.differences]
         rows = [1.0] * (len(shares) + 2)
         none = [0.0] * len(rows)
-        sums = statistics.by_block([*blocks, *added], none, rows, [*shares, -1.0, 1.0], rows)
-        return statistics.rate_difference(sums)
+        sums = by_block([*blocks, *added], none, rows, [*shares, -1.0, 1.0], rows)
+        return rate_difference(sums)
 
     @property
     def inflation(self) -> float:
@@ -161,7 +162,7 @@ def sign_flip_p(sums: Sequence[int]) -> float:
 
 
 def _drawn_p(sums: Sequence[int]) -> float:
-    rng = np.random.default_rng(statistics.SEED)
+    rng = np.random.default_rng(SEED)
     column = np.abs(np.array(sums, dtype=np.float64))
     observed = abs(sum(sums))
     more = equal = 0

@@ -20,12 +20,15 @@ from pydantic import TypeAdapter
 from tasks.common import atomic_files, schemas
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
-from tasks.gpu_hosts.providers import Host, Provider, open_host
+from tasks.gpu_hosts.host_settings import Provider
+from tasks.gpu_hosts.providers import open_host
 from tasks.records import cost_ledger
 from tasks.records.cost_ledger import RentalOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from tasks.gpu_hosts.host_interface import Host
 
 
 @dataclass(frozen=True, slots=True)

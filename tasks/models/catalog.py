@@ -39,8 +39,6 @@ _UNK_COLLAPSE = (
     "its tuning is broken: validation collapses to all-UNK after the first training step, at any "
     "hyperparameter. For streaming serving, Riva chunks a non-streaming base just fine"
 )
-
-
 _OWN_STREAMING = (
     "a cache-aware (streaming) .nemo of your own; no result is on record, and stock tuning of "
     "nemotron-speech-streaming-en-0.6b collapsed to all-UNK: training stops if this one does too"

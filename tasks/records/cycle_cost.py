@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tasks.data.cycle_folder import Cycle
     from tasks.training.run import SftResult
-    from tasks.transcription.offline import Transcript
+    from tasks.transcription.audio_sets import Transcript
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
+from tasks.evaluation.leaderboard_markdown import leaderboard_as_markdown
 from tasks.evaluation.strict_table import table_origin
 from tasks.training.run_info import versions
 
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
     from tasks.data.cycle_folder import Cycle
     from tasks.data.preflight import PreflightResult
     from tasks.data.training_set import TrainingSet
-    from tasks.decision.verdict import Decision, TableReading
-    from tasks.evaluation.diff import KeywordErrorChange
+    from tasks.decision.decision_table import TableReading
+    from tasks.decision.verdict import Decision
+    from tasks.evaluation.keyword_change import KeywordErrorChange
     from tasks.evaluation.leaderboard import Leaderboard
     from tasks.training.run import SftResult
-    from tasks.transcription.offline import Transcript
+    from tasks.transcription.audio_sets import Transcript
 
 RECORD_NAME = "run.json"
 CROSS_FITTED_NAME = "crossfit_hyps.jsonl"
@@ -134,7 +136,7 @@ def read_leaderboard(cycle: Cycle) -> dict[str, Any]:
 
 def write_leaderboard(cycle: Cycle, board: Leaderboard) -> None:
     """Write leaderboard_cycle<N>.md and the same content as JSON."""
-    atomic_files.write_text(cycle.leaderboard, board.as_markdown())
+    atomic_files.write_text(cycle.leaderboard, leaderboard_as_markdown(board))
     atomic_files.write_json(
         cycle.leaderboard.with_suffix(".json"), Schema.LEADERBOARD.mark(board.as_dict())
     )

@@ -16,7 +16,7 @@ from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.decision.decision_table import POLICY
 from tasks.evaluation import diff
-from tasks.evaluation.incremental_scoring import counted_n
+from tasks.evaluation.score_summary import counted_n
 from tasks.evaluation.statistics import ends
 from tasks.records import cost_ledger, run_record
 from tasks.records.purge_notes import describe_purged
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
-    from tasks.evaluation.diff import KeywordErrorChange
-    from tasks.evaluation.scoring import Proportion, Scores
+    from tasks.evaluation.error_counts import Proportion
+    from tasks.evaluation.keyword_change import KeywordErrorChange
+    from tasks.evaluation.scoring import Scores
     from tasks.records.served_figures import ServedFigures
     from tasks.training.progress import Epoch
 

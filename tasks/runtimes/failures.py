@@ -178,6 +178,7 @@ _IN_LOG = (
     (Fault.DRIVER_TOO_OLD, r"CUDA failure! 35\b|cudaErrorStreamCapture|when stream is capturing"),
     (Fault.NO_USABLE_GPU, r"NoUsableGpu"),
     (Fault.DISK_FULL, r"No space left on device|Errno 28"),
+    (Fault.DISK_FULL, r"unexpected pos \d+ vs \d+"),  # what torch.save says of it
     (Fault.BAD_REQUEST, r"\[FATAL tini"),  # there is no such interpreter in the image
 )  # fmt: skip
 _IN_ENGINE = (

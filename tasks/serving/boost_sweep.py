@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.data.canonical_terms import SpokenText
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.false_keywords import index_terms
-from tasks.evaluation.hypotheses import Partition, hypothesis_for, read_hypotheses
+from tasks.evaluation.hypotheses import Partition, hypothesis_for
+from tasks.evaluation.result_reading import read_hypotheses
 from tasks.evaluation.row_basis import HELD_OUT
-from tasks.evaluation.scoring import Proportion, score
+from tasks.evaluation.scoring import score
 from tasks.evaluation.statistics import ends
 from tasks.serving import endpoint_transcription
 from tasks.serving.word_boosting import WordBoost, describe_support

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import PHRASES_NAME
-from tasks.decision.verdict import Verdict
-from tasks.evaluation.hypotheses import read_hypotheses
+from tasks.decision.decision_table import Verdict
+from tasks.evaluation.result_reading import read_hypotheses
 from tasks.models import catalog, purge_marks
 from tasks.models.catalog import Base, Status
 from tasks.records import run_record

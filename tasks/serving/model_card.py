@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.decision.verdict import Verdict
+from tasks.decision.decision_table import Verdict
 from tasks.evaluation.hypotheses import Partition
 from tasks.models.catalog import SHIPPED
 from tasks.serving.riva_build import DOCUMENTATION, SUPPORT_MATRIX

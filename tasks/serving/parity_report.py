@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from tasks.evaluation.hypotheses import Hypothesis
     from tasks.evaluation.statistics import Interval
-    from tasks.serving.attribution import Cause
     from tasks.serving.boost_sweep import BoostSweep
+    from tasks.serving.causes import Cause
     from tasks.serving.parity import ParityComparison, ParityRow, Thresholds
     from tasks.serving.probes import ProbeResult
 

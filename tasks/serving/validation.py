@@ -13,7 +13,7 @@ from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.audio_probe import PCM_16, read_16_bits
 from tasks.data.preflight import preflight
-from tasks.evaluation.hypotheses import read_hypotheses
+from tasks.evaluation.result_reading import read_hypotheses
 from tasks.models import decoder_targets
 from tasks.models.nemo_archive import open_archive
 from tasks.records import run_record

@@ -19,8 +19,9 @@ from tasks.data.cycle_folder import PHRASES_NAME
 from tasks.data.text_normalizer import normalise_term
 from tasks.decision import boosting_choice
 from tasks.decision.mixture_choice import Candidate
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.false_keywords import index_terms
-from tasks.evaluation.scoring import Proportion, canonical_errors
+from tasks.evaluation.scoring import canonical_errors
 from tasks.records import verdict_ledger
 from tasks.stages.boosting_evidence import (
     count_misses,
@@ -37,7 +38,7 @@ from tasks.stages.boosting_figures import (
     score_texts,
 )
 from tasks.stages.boosting_inputs import JUDGED, ORACLE, BoostingLists, BoostingRows
-from tasks.stages.choose import LEADS
+from tasks.stages.choosing_rows import LEADS
 from tasks.stages.prepare import BOOSTING_NAME
 from tasks.transcription import boosting
 from tasks.transcription.boosting import BASE, BoostedCandidate, CandidatesWanted

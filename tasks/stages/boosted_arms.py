@@ -16,11 +16,7 @@ from tasks.decision.guardrail import check_guardrail
 from tasks.decision.verdict import decide
 from tasks.evaluation import diff, statistics
 from tasks.stages.boost import measure_boosting
-from tasks.stages.boosting_evidence import (
-    count_misses,
-    describe_untrained,
-    terms_without_audio,
-)
+from tasks.stages.boosting_evidence import count_misses, describe_untrained, terms_without_audio
 from tasks.stages.boosting_inputs import JUDGED
 from tasks.transcription.boosting import BASE, BoostedCandidate
 
@@ -30,7 +26,7 @@ if TYPE_CHECKING:
 
     from tasks.decision.mixture_choice import Candidate
     from tasks.decision.verdict import Decision
-    from tasks.evaluation.diff import KeywordErrorChange
+    from tasks.evaluation.keyword_change import KeywordErrorChange
     from tasks.runtimes.base import Runtime
     from tasks.stages.boost import BoostingResult
     from tasks.stages.boosting_evidence import FalseKeywordRow, TermMisses

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.data.text_normalizer import normalise_term
-from tasks.evaluation.scoring import Proportion
+from tasks.evaluation.error_counts import Proportion
 from tasks.stages.boosting_figures import false_terms, share_as_dict
 
 if TYPE_CHECKING:

@@ -10,9 +10,11 @@ from tasks.decision.evidence import evidence
 from tasks.decision.guardrail import check_guardrail
 from tasks.decision.verdict import decide
 from tasks.evaluation import diff, statistics
+from tasks.evaluation.block_bootstrap import by_block, rate_interval
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.hypotheses import Partition, hypothesis_for
 from tasks.evaluation.outside_terms import errors_outside_terms
-from tasks.evaluation.scoring import Proportion, Scores, canonical_errors, score
+from tasks.evaluation.scoring import Scores, canonical_errors, score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,17 +135,15 @@ def figures_of(rows: BoostingRows, judged: JudgedScores, index: TermIndex) -> di
     false = [bool(false_terms(row, index)) for row in held_out.rows]
     general_false = [bool(false_terms(row, index)) for row in general.rows]
     blocks = held_out.blocks
-    wer_ci = statistics.rate_interval(
-        statistics.by_block(
-            range(len(blocks)), [one.wer_sum for one in blocks], [one.n for one in blocks]
-        )
+    wer_ci = rate_interval(
+        by_block(range(len(blocks)), [one.wer_sum for one in blocks], [one.n for one in blocks])
     )
     outside = errors_outside_terms(held_out, index)
     errors = [canonical_errors(row) for row in general.rows]
     edits, words = [pair[0] for pair in errors], [pair[1] for pair in errors]
     general_ci = None
     if errors:
-        general_ci = statistics.rate_interval(statistics.by_block(range(len(errors)), edits, words))
+        general_ci = rate_interval(by_block(range(len(errors)), edits, words))
     return {
         "ker": {category: share_as_dict(proportion) for category, proportion in ker.items()},
         "ker_all": share_as_dict(held_out.keyword),

@@ -7,24 +7,19 @@ from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
 from tasks.data.distractors import FEWEST, choose_distractors
-from tasks.data.split import Disjointness, Split
+from tasks.data.split_parts import Disjointness, Split
 from tasks.data.text_normalizer import normalise_term
 from tasks.data.training_set import held_out_rows, split_checked
 from tasks.decision import boosting_choice, mixture_choice
-from tasks.decision.verdict import require_rows
+from tasks.decision.verdict_rules import require_rows
 from tasks.evaluation import diff, row_basis
 from tasks.evaluation.hypotheses import Partition, hypothesis_for
 from tasks.evaluation.row_matching import keys
 from tasks.evaluation.scoring import score
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
-from tasks.stages.choose import count_rows, selection_rows
-from tasks.transcription.boosting_phrases import (
-    PhraseLine,
-    PhraseList,
-    phrase_list,
-    read_formulary,
-)
+from tasks.stages.choosing_rows import count_rows, selection_rows
+from tasks.transcription.boosting_phrases import PhraseLine, PhraseList, phrase_list, read_formulary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

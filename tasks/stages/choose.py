@@ -1,215 +1,50 @@
 """Choose the model that is shipped: a mixture of base and tuned model, by rows that do not judge.
 
-The rule is in tasks/decision/mixture_choice.py. Here the rows are gathered, the mixtures decoded
-where NeMo runs, and the chosen one put in its place: ``adapted_model.nemo``; the tuned model stays
-beside it as ``tuned_model.nemo``. training_run_info.json, written last, names all of it.
+The rule is in tasks/decision/mixture_choice.py, the rows in tasks/stages/choosing_rows.py. Here the
+mixtures are decoded where NeMo runs, and the chosen one is put in its place:
+``adapted_model.nemo``; the tuned model stays beside it as ``tuned_model.nemo``.
+training_run_info.json, written last, names all of it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
-from tasks.data.row_terms import write_terms
 from tasks.data.text_normalizer import normalise_term
 from tasks.decision import mixture_choice
 from tasks.decision.mixture_choice import RULE, Candidate, Choice, ChoiceRule
 from tasks.evaluation.hypotheses import hypothesis_for
 from tasks.evaluation.scoring import canonical_errors, score
 from tasks.runtimes.base import ENTRY
+from tasks.stages.choosing_rows import LEADS
+from tasks.stages.shipped_model import ShippedModel
 from tasks.training import run as training_run
 from tasks.transcription import mixtures
 from tasks.transcription.mixtures import ChoosingAudio, MixturesWanted
 from tasks.transcription.rows import audio_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tasks.data.preflight import CheckedRow
-    from tasks.data.split import Split
-    from tasks.data.training_set import TrainingSet
-    from tasks.decision.guardrail import GuardrailPolicy
     from tasks.evaluation.scoring import UtteranceScore
     from tasks.runtimes.base import Runtime
-    from tasks.training.remedies import Remedy
+    from tasks.stages.choosing_rows import ChoosingRows
     from tasks.training.run import SftResult
     from tasks.transcription.mixtures import Texts
 
 Interpolate = Literal["auto", "off"] | float
 """How a model is shipped: the chosen mixture, the tuned model as it is, or a given value."""
 
-LEADS = (0, 360, 680, 1000)
-"""Samples of silence before a recording in each of its unheard variants: up to 62 ms at 16 kHz.
-
-No two of them fall alike on the frames of 10 ms, nor on those of 80 ms that most encoders leave."""
 _GENERAL = "general"
-_OF_THE_WORK = ("key", "seconds", "attempts")
-
-
-@dataclass(frozen=True, slots=True)
-class ChoosingRows:
-    """What a choice looks at.
-
-    Attributes:
-        selection: rows of selection.jsonl of the priority categories, with a term.
-        general: the choosing share of general English.
-        priority: the categories that the decision looks at.
-        policy: the guardrail's limit.
-        roots: the folders that hold all audio.
-    """
-
-    selection: tuple[CheckedRow, ...]
-    general: tuple[CheckedRow, ...]
-    priority: tuple[str, ...]
-    policy: GuardrailPolicy
-    roots: tuple[Path, ...]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Selection rows by category; each priority category is named."""
-        return count_rows(self.selection, self.priority)
-
-    @property
-    def enough(self) -> bool:
-        """Whether these rows may choose."""
-        return mixture_choice.enough_rows(self.counts, self.priority)
-
-    def content(self) -> list[Any]:
-        """Return what the choice depends on, for its fingerprint."""
-        return [
-            sorted((row.audio_sha256, row.utterance.text, _terms_of(row)) for row in rows)
-            for rows in (self.selection, self.general)
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A training that was tried, and what the rows that choose said of its mixtures.
-
-    Attributes:
-        remedy: what it changed; None for the first.
-        training: the name of its folder.
-        epochs: of its recipe.
-        rows: that it trained on.
-        replayed: those of them that are general English.
-        value: of the mixture that was taken.
-        held: whether a mixture holds.
-        reason: of the choice.
-    """
-
-    remedy: Remedy | None
-    training: str
-    epochs: int
-    rows: int
-    replayed: int
-    value: float
-    held: bool
-    reason: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the attempt as decision.json and training_run_info.json hold it."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class ShippedModel:
-    """The model that a cycle ends with.
-
-    Attributes:
-        model: adapted_model.nemo.
-        sha256: of it.
-        choice: its value, and why.
-        tuned: the tuned model as training left it; None where it was not kept.
-        tuned_sha256: of that.
-        reused: whether the choice was made before.
-        attempts: the trainings that were tried, in their order, where there was more than one.
-    """
-
-    model: Path
-    sha256: str
-    choice: Mapping[str, Any]
-    tuned: Path | None
-    tuned_sha256: str
-    reused: bool = False
-    attempts: tuple[Attempt, ...] = ()
-
-    @property
-    def value(self) -> float:
-        """The tuned model's share of the weights."""
-        return float(self.choice["value"])
-
-    @property
-    def reason(self) -> str:
-        """Why it has this value, in words."""
-        return str(self.choice["reason"])
-
-    @property
-    def holds(self) -> bool | None:
-        """Whether a mixture holds on the rows that choose; None where that was not looked at."""
-        held: bool | None = self.choice.get("held")
-        return held
-
-    @property
-    def mixed(self) -> bool:
-        """Whether it is another model than the tuned one."""
-        return self.sha256 != self.tuned_sha256
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the choice and the three models' hashes as decision.json holds them."""
-        figures = {name: what for name, what in self.choice.items() if name not in _OF_THE_WORK}
-        attempts = [attempt.as_dict() for attempt in self.attempts]
-        return {**figures, "shipped_sha256": self.sha256, "attempts": attempts}
-
-
-def choosing_rows(
-    rows: Sequence[CheckedRow],
-    data: TrainingSet,
-    general: Sequence[CheckedRow],
-    priority: Sequence[str],
-    policy: GuardrailPolicy,
-    roots: tuple[Path, ...],
-) -> ChoosingRows:
-    """Return the rows that choose: of the priority categories, with a term, in selection.jsonl."""
-    return ChoosingRows(
-        selection_rows(rows, data.split, priority),
-        tuple(general),
-        tuple(priority),
-        policy,
-        roots,
-    )
-
-
-def selection_rows(
-    rows: Iterable[CheckedRow], split: Split, priority: Sequence[str]
-) -> tuple[CheckedRow, ...]:
-    """Return the rows of selection.jsonl that have a term of a priority category."""
-    return tuple(
-        row for row in rows if row.utterance.row in split.chooses and _counted(row, priority)
-    )
-
-
-def count_rows(rows: Iterable[CheckedRow], priority: Sequence[str]) -> dict[str, int]:
-    """Count the rows with a term of each priority category; each of these is named."""
-    found = Counter(name for row in rows for name in _counted(row, priority))
-    return {category: found[category] for category in priority}
-
-
-def _counted(row: CheckedRow, priority: Sequence[str]) -> set[str]:
-    """Return the priority categories of which a row has a term."""
-    categories = {item.entity_category for item in row.utterance.flagged}
-    return {category for category in categories if category is not None and category in priority}
-
-
-def _terms_of(row: CheckedRow) -> str | None:
-    """Return what a row's terms are, for a fingerprint."""
-    return write_terms(row.utterance.terms) if row.utterance.terms else row.utterance.term
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,20 +252,3 @@ def _publish(
         tuned.info, Schema.TRAINING.mark({**info, "model_sha256": sha256, "shipping": shipping})
     )
     return ShippedModel(place, sha256, shipping, plain, tuned.model_sha256)
-
-
-def record_attempts(shipped: ShippedModel, attempts: Sequence[Attempt]) -> ShippedModel:
-    """Keep the trainings that were tried, also in training_run_info.json beside the model."""
-    info = shipped.model.with_name(training_run.INFO_NAME)
-    record = training_run.read_info(info)
-    tried = [attempt.as_dict() for attempt in attempts]
-    if record["shipping"].get("attempts", []) != tried:
-        shipping = {**record["shipping"], "attempts": tried}
-        atomic_files.write_json(info, Schema.TRAINING.mark({**record, "shipping": shipping}))
-    return replace(shipped, attempts=tuple(attempts))
-
-
-def discard_tuned(shipped: ShippedModel) -> None:
-    """Remove the plain tuned model, where a mixture is shipped and nobody wants it."""
-    if shipped.mixed and shipped.tuned is not None:
-        shipped.tuned.unlink(missing_ok=True)

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import OFFLINE_NAME, open_cycle
 from tasks.data.row_reviews import describe_set_apart
-from tasks.data.split import Disjointness
+from tasks.data.split_parts import Disjointness
 from tasks.decision.evidence import evidence, judged_rows, read_all_rows
-from tasks.decision.gate import GatePolicy
+from tasks.decision.gate_policy import GatePolicy
 from tasks.decision.guardrail import GuardrailPolicy, check_guardrail
-from tasks.decision.verdict import SPELLING_BLIND, UNCHECKED, decide
+from tasks.decision.verdict import decide
+from tasks.decision.verdict_rules import SPELLING_BLIND, UNCHECKED
 from tasks.evaluation import diff, leaderboard, row_basis
 from tasks.evaluation.baseline import find_baseline, read_baseline
-from tasks.evaluation.hypotheses import Partition, read_hypotheses
+from tasks.evaluation.hypotheses import Partition
+from tasks.evaluation.keyword_change import ALL_CATEGORIES, KeywordErrorChange
 from tasks.evaluation.leaderboard import Leaderboard, LeaderboardEntry
+from tasks.evaluation.metric_changes import metric_changes
+from tasks.evaluation.result_reading import read_hypotheses
 from tasks.evaluation.scoring import score
+from tasks.evaluation.training_exposure import changes_by_exposure
 from tasks.records import run_record
 from tasks.stages.boosted_arms import BASE_BOOSTED, TUNED_BOOSTED
 from tasks.stages.fair_pairs import fair_pairs
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     from tasks.evaluation.baseline import Baseline
     from tasks.evaluation.scoring import Scores
     from tasks.stages.boosted_arms import BoostedArms
-    from tasks.stages.choose import ShippedModel
+    from tasks.stages.shipped_model import ShippedModel
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,7 @@ def build_leaderboard(
             "split."
         )
     notes += filter(None, (hyphen_note(before, after), describe_set_apart(set_apart or {})))
-    changes, exposure = diff.changes(pairing.held_out), diff.exposure(pairing)
+    changes, exposure = metric_changes(pairing.held_out), changes_by_exposure(pairing)
     return Leaderboard(cycle, entries, tuple(notes), changes, exposure), pairing
 
 
@@ -250,7 +255,7 @@ def hyphen_note(*evaluations: Scores) -> str | None:
 
 
 def _differences_as_dict(
-    changes: Mapping[str, diff.KeywordErrorChange], canonical: Mapping[str, diff.KeywordErrorChange]
+    changes: Mapping[str, KeywordErrorChange], canonical: Mapping[str, KeywordErrorChange]
 ) -> dict[str, object]:
     """Return the differences by category, and of all categories together."""
     by_category = {
@@ -263,7 +268,7 @@ def _differences_as_dict(
         }
         for category, delta in changes.items()
     }
-    return {"overall": by_category.pop(diff.ALL_CATEGORIES), "by": by_category}
+    return {"overall": by_category.pop(ALL_CATEGORIES), "by": by_category}
 
 
 def _read_evaluation(path: Path) -> Baseline:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
-    from tasks.transcription.offline import AudioSet, Transcript
+    from tasks.transcription.audio_sets import AudioSet, Transcript
 
 
 def open_hypothesis_cache(cycle: Cycle, runtime: Runtime) -> TranscriptStore:

@@ -21,9 +21,9 @@ from tasks.runtimes import hardware
 from tasks.runtimes.base import ENTRY
 from tasks.runtimes.local import LocalRuntime
 from tasks.transcription import offline
+from tasks.transcription.audio_sets import AudioSet
 from tasks.transcription.confidence import measure_confidence
 from tasks.transcription.hypothesis_cache import TranscriptStore
-from tasks.transcription.offline import AudioSet
 from tasks.transcription.variants import shifts
 
 if TYPE_CHECKING:

@@ -31,7 +31,8 @@ from tasks.data.text_normalizer import contains_words, normalise
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
 from tasks.runtimes.base import ENTRY, Job
-from tasks.transcription.offline import DECODER, run_job
+from tasks.transcription.decoding_job import run_job
+from tasks.transcription.offline import DECODER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

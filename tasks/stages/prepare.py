@@ -20,12 +20,11 @@ from tasks.data.canonical import canonical
 from tasks.data.general_english import GeneralSet, divide
 from tasks.data.preflight import PreflightResult, preflight
 from tasks.data.row_reviews import RowReviews, read_reviews, set_apart
-from tasks.data.split import Disjointness
+from tasks.data.split_parts import Disjointness
 from tasks.data.training_set import TrainingSet, fold_checked, split_checked, write_training_set
 from tasks.decision.boosting_gate import answer_on_boosting
-from tasks.decision.gate import GateInputs as GateEvidence
-from tasks.decision.gate import GatePolicy, GateResult, check_gate
-from tasks.decision.verdict import require_rows
+from tasks.decision.gate import GateInputs, GateResult, check_gate
+from tasks.decision.verdict_rules import require_rows
 from tasks.evaluation import diff, row_basis
 from tasks.evaluation.scoring import score
 from tasks.models import catalog
@@ -34,7 +33,7 @@ from tasks.models.text_style import style_of
 from tasks.stages.partition_marks import mark_parts
 from tasks.stages.split_command import keep_used_split
 from tasks.training import tuned_models
-from tasks.transcription.offline import Transcript
+from tasks.transcription.audio_sets import Transcript
 from tasks.transcription.rows import hypotheses
 
 BOOSTING_NAME = "boost.json"
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from tasks.data.manifest import Utterance
     from tasks.data.preflight import CheckedRow
     from tasks.decision.boosting_gate import BoostingAnswer
+    from tasks.decision.gate_policy import GatePolicy
     from tasks.evaluation.baseline import Baseline
     from tasks.evaluation.scoring import Scores
     from tasks.models.catalog import Method
@@ -71,7 +71,7 @@ def run_gate(
     judging, foreign = (
         (None, ()) if baseline is None else _own_rows(baseline.unseen, utterances or (), reviews)
     )
-    evidence = GateEvidence(
+    evidence = GateInputs(
         utterances=utterances,
         baseline=judging,
         base=catalog.describe(base),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tasks.data.cycle_folder import Cycle
     from tasks.data.preflight import CheckedRow
-    from tasks.data.split import Split
+    from tasks.data.split_parts import Split
     from tasks.data.training_set import TrainingSet
 
 FOLDER = "splits"

@@ -89,7 +89,7 @@ class FailedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """The events file that the launcher writes; see tasks/entrypoints/launch_training.py."""
+    """The events file that the launcher writes; see tasks/entrypoints/training_events.py."""
 
     path: Path
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.common import atomic_files
 from tasks.runtimes.base import Job, Runtime
 from tasks.transcription import offline
+from tasks.transcription.decoding_job import run_job
 from tasks.transcription.mixtures import read_texts
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def decode_boosted(
             _answer(work / f"answer-{event['number']}.json", wanted)
 
     try:
-        offline.run_job(job, runtime, handle_event, "boosting")
+        run_job(job, runtime, handle_event, "boosting")
     finally:
         for path in (work, folder):
             shutil.rmtree(path, ignore_errors=True)
@@ -168,7 +169,7 @@ def check_nemo(work: Path, runtime: Runtime) -> None:
     labels = {"run": "boosting"}
     job = Job("boosting", PROGRAM, {"probe": True}, work, (), labels)
     try:
-        offline.run_job(job, runtime, lambda _: None, "boosting")
+        run_job(job, runtime, lambda _: None, "boosting")
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from tasks.common.errors import TranscriptionError
 from tasks.data.labelling.sheet_ranking import SpokenWord
 from tasks.runtimes.base import Job
-from tasks.transcription.offline import run_job
+from tasks.transcription.decoding_job import run_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tasks.runtimes.base import Runtime
-    from tasks.transcription.offline import AudioSet
+    from tasks.transcription.audio_sets import AudioSet
 
 PROGRAM = "word_confidence.py"
 

@@ -15,12 +15,13 @@ from tasks.common import atomic_files
 from tasks.common.errors import TranscriptionError
 from tasks.runtimes.base import Job, Runtime
 from tasks.transcription import offline
+from tasks.transcription.decoding_job import run_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from tasks.transcription.offline import AudioSet
+    from tasks.transcription.audio_sets import AudioSet
 
 PROGRAM = "interpolate.py"
 MIXING_PROGRAM = "mix_weights.py"
@@ -135,7 +136,7 @@ def decode_mixtures(
             )
 
     try:
-        offline.run_job(job, runtime, handle_event, "interpolation")
+        run_job(job, runtime, handle_event, "interpolation")
         atomic_files.move(work / "shipped.nemo", out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -173,7 +174,7 @@ def write_mixture(base: Path, tuned: Path, value: float, out: Path, runtime: Run
         labels={"run": "interpolation"},
     )
     try:
-        offline.run_job(job, runtime, lambda _: None, "interpolation")
+        run_job(job, runtime, lambda _: None, "interpolation")
         if (mixed := (work / "shipped.nemo")).is_file():
             atomic_files.move(mixed, out)
             return

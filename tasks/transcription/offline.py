@@ -11,15 +11,16 @@ import itertools
 import json
 import tempfile
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import TranscriptionError
 from tasks.runtimes.base import Job, Runtime
-from tasks.runtimes.failures import Fault, FaultError, fault_of
 from tasks.transcription import sharding
-from tasks.transcription.variants import AS_IT_IS, Shifts, variant_key
+from tasks.transcription.audio_sets import AudioSet, Piece, Transcript
+from tasks.transcription.decoding_job import run_job
+from tasks.transcription.variants import variant_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,130 +50,6 @@ DECODER = (
     "audio_reader.py",
     "weights_only.py",
 )
-_LOG_TAIL_LINES = 15
-# Faults whose remedies are for any job; the others' speak of training.
-_OF_THE_HOST = {
-    Fault.HOST_MEMORY,
-    Fault.SHARED_MEMORY,
-    Fault.DISK_FULL,
-    Fault.DRIVER_TOO_OLD,
-    Fault.NO_USABLE_GPU,
-    Fault.GPU_BUSY,
-    Fault.BAD_REQUEST,
-    Fault.BYTES_OVERWRITTEN,
-    Fault.NO_BOOSTING,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class AudioSet:
-    """Audio to decode.
-
-    Attributes:
-        audio: absolute paths.
-        durations: seconds, one a file.
-        recordings: content hashes, one a file.
-        roots: folders that hold all of the audio.
-        apart: whether it gets batches and a memory budget of its own, as recordings that are many
-            times longer than the others need.
-        shifts: of each file, the shifts under which it is decoded, see
-            tasks/transcription/variants.py; empty where every file is decoded as it is alone.
-    """
-
-    audio: tuple[Path, ...]
-    durations: tuple[float, ...]
-    recordings: tuple[str, ...]
-    roots: tuple[Path, ...]
-    apart: bool = False
-    shifts: tuple[Shifts, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not len(self.audio) == len(self.durations) == len(self.recordings):
-            raise ValueError("every audio file needs a duration and a hash")
-        if self.shifts and len(self.shifts) != len(self.audio):
-            raise ValueError("either every audio file has its shifts, or none")
-
-    @property
-    def every_shift(self) -> tuple[Shifts, ...]:
-        """The shifts of each file, also where each is decoded as it is."""
-        return self.shifts or (AS_IT_IS,) * len(self.audio)
-
-    @property
-    def decodes(self) -> int:
-        """How many hypotheses the set gets."""
-        return sum(map(len, self.every_shift))
-
-    @property
-    def decoded_seconds(self) -> float:
-        """Seconds of audio that are decoded, each file's as often as it is."""
-        pairs = zip(self.durations, self.every_shift, strict=True)
-        return sum(seconds * len(shifts) for seconds, shifts in pairs)
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The names of the hypotheses in the store, file by file and shift by shift."""
-        pairs = zip(self.recordings, self.every_shift, strict=True)
-        return tuple(variant_key(recording, shift) for recording, one in pairs for shift in one)
-
-    def __add__(self, other: AudioSet) -> AudioSet:
-        """Return the files of both, this set's first."""
-        return AudioSet(
-            self.audio + other.audio,
-            self.durations + other.durations,
-            self.recordings + other.recordings,
-            tuple(dict.fromkeys(self.roots + other.roots)),
-            shifts=self.every_shift + other.every_shift if self.shifts or other.shifts else (),
-        )
-
-    def only(self, places: Sequence[int]) -> AudioSet:
-        """Return the files at these places, in their order."""
-        return AudioSet(
-            tuple(self.audio[place] for place in places),
-            tuple(self.durations[place] for place in places),
-            tuple(self.recordings[place] for place in places),
-            self.roots,
-            self.apart,
-            tuple(self.shifts[place] for place in places) if self.shifts else (),
-        )
-
-
-# A model, and recordings that it decodes together; see tasks/transcription/sharding.py.
-Piece: TypeAlias = tuple[Path, AudioSet]
-
-
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """The transcript of one set by one model.
-
-    Attributes:
-        model: the .nemo file.
-        hypotheses: in the set's order, of each file as it is.
-        decoded: how many of them were decoded now; the others were kept from before.
-        audio_seconds: of what was decoded now.
-        seconds: that decoding took; loading the model is not counted.
-        how: it decoded, in the decoder's own words; "" where nothing was decoded here.
-        variants: in the set's order, the hypotheses of each file under its shifts; empty where
-            every file was decoded as it is alone.
-    """
-
-    model: Path
-    hypotheses: tuple[str, ...]
-    decoded: int
-    audio_seconds: float
-    seconds: float
-    how: str = ""
-    variants: tuple[tuple[str, ...], ...] = ()
-
-    @property
-    def rtfx(self) -> float:
-        """Seconds of audio per second of decoding; 0 where nothing was decoded."""
-        return self.audio_seconds / self.seconds if self.seconds else 0.0
-
-    def part(self, start: int, end: int | None = None) -> Transcript:
-        """Return the hypotheses of a part of the set, with the whole set's speed."""
-        return replace(
-            self, hypotheses=self.hypotheses[start:end], variants=self.variants[start:end]
-        )
 
 
 def transcribe(
@@ -376,36 +253,6 @@ def _request(
             for model, sets in itertools.groupby(pairs, key=lambda pair: pair[0][0])
         ],
     }
-
-
-def run_job(
-    job: Job, runtime: Runtime, on_event: Callable[[Mapping[str, Any]], None], name: str
-) -> None:
-    """Run a job that decodes to its end.
-
-    Args:
-        job: what to run.
-        runtime: where.
-        on_event: is called with each event that it prints; libraries print there as well.
-        name: of what it does, for the message.
-
-    Raises:
-        TranscriptionError: it failed; holds the log's end.
-    """
-
-    def read(line: str) -> None:
-        if line.startswith('{"event"'):
-            on_event(json.loads(line))
-
-    job_result = runtime.execute(job, read, lambda: None)
-    if job_result.exit_code != 0:
-        tail = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        fault = fault_of(job_result, job.log)
-        remedy = f"{FaultError(fault)}\n" if fault in _OF_THE_HOST else ""
-        raise TranscriptionError(
-            f"{remedy}{name} ended with exit code {job_result.exit_code}. "
-            "The end of its log:\n" + "\n".join(f"  {line}" for line in tail[-_LOG_TAIL_LINES:])
-        )
 
 
 def _read(hyp_file: Path, audio: AudioSet) -> tuple[str, ...]:

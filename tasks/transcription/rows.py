@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tasks.evaluation.decoded_variants import DecodedVariants, RowKey
 from tasks.evaluation.hypotheses import Hypothesis, Partition, hypothesis_for
-from tasks.transcription.offline import AudioSet, Transcript
+from tasks.transcription.audio_sets import AudioSet, Transcript
 from tasks.transcription.variants import AS_IT_IS, Shifts
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tasks.data.joined_sentences import JoinedRow
     from tasks.data.nonspeech import NonspeechRecording
     from tasks.data.preflight import CheckedRow
-    from tasks.data.split import Split
+    from tasks.data.split_parts import Split
     from tasks.training.recording_roles import RecordingRoles
 
 

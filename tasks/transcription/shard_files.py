@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.transcription import sharding
-from tasks.transcription.offline import AudioSet
+from tasks.transcription.audio_sets import AudioSet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tasks.transcription.offline import Piece
+    from tasks.transcription.audio_sets import Piece
 
 
 def cut(pieces: Sequence[Piece], count: int) -> list[list[Piece]]:

@@ -11,9 +11,9 @@ import pytest
 from asr_flywheel.demo import dataset
 from asr_flywheel.demo.dataset import plan_cycle
 from tasks.data.cycle_folder import open_cycle
-from tasks.evaluation.hypotheses import read_hypotheses
+from tasks.evaluation.result_reading import read_hypotheses
 from tasks.models.nemo_archive import Decoder
-from tasks.serving.attribution import CauseName
+from tasks.serving.causes import CauseName
 from tasks.serving.edge import edge_validation, graph_decoder, nemo_export
 from tasks.serving.edge.bundle import Framing, open_bundle, write_record
 from tasks.serving.parity import MismatchKind

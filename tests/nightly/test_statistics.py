@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.evaluation import statistics
+from tasks.evaluation.block_bootstrap import by_block, rate_difference, rate_interval
 from tests.support.statistics_cases import covered
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ def test_the_block_bootstrap_covers_where_rows_hang_together() -> None:
     for _ in range(700):
         block, before, after = clustered(rng, 25, 8)
         words = [10.0] * len(block)
-        sums = statistics.by_block(block, before, words, after, words)
-        rates.append(statistics.rate_interval(sums[:2], resamples=400))
-        differences.append(statistics.rate_difference(sums, resamples=400))
-        rows = statistics.by_block(range(len(block)), before, words)
-        careless.append(statistics.rate_interval(rows, resamples=100))
+        sums = by_block(block, before, words, after, words)
+        rates.append(rate_interval(sums[:2], resamples=400))
+        differences.append(rate_difference(sums, resamples=400))
+        rows = by_block(range(len(block)), before, words)
+        careless.append(rate_interval(rows, resamples=100))
     assert 0.93 <= covered(RATE, rates) <= 0.97
     assert 0.93 <= covered(CHANGE, differences) <= 0.97
     assert covered(RATE, careless) < 0.85

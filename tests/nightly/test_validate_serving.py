@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
-    from tasks.serving.attribution import CauseName
+    from tasks.serving.causes import CauseName
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from tasks.common import atomic_files
 from tasks.data.cycle_folder import open_cycle
 from tasks.models import catalog
 from tasks.serving import handoff, handoff_package, validation
-from tasks.serving.edge import edge_package, nemo_export, substitutes
+from tasks.serving.edge import edge_package, edge_source, nemo_export, substitutes
 from tasks.serving.edge.bundle import EdgeEngine
 from tests.support import evaluated_cycles, finished_runs
 
@@ -65,7 +65,7 @@ class ExportedCycle:
     ) -> list[EdgeBundle]:
         """Write a bundle for each precision into a folder of its name."""
         folders = {one: folder / f"{engine.value}-{one.value}" for one in precisions}
-        source = edge_package.tuned_source(self.tuned, self.accepted)
+        source = edge_source.tuned_source(self.tuned, self.accepted)
         return edge_package.write_exported(source, engine, self.exported, folders)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files
 from tasks.data.cycle_folder import open_cycle
-from tasks.evaluation.hypotheses import read_hypotheses, write_hypotheses
+from tasks.evaluation.hypotheses import write_hypotheses
+from tasks.evaluation.result_reading import read_hypotheses
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,9 +16,10 @@ import yaml
 
 from tasks.data.manifest import Utterance
 from tasks.decision.guardrail import Guardrail
-from tasks.evaluation.diff import KeywordErrorChange
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.hypotheses import Hypothesis, Partition
-from tasks.evaluation.scoring import Proportion, Scores, score
+from tasks.evaluation.keyword_change import KeywordErrorChange
+from tasks.evaluation.scoring import Scores, score
 from tasks.evaluation.statistics import Interval
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RATE = 16000
+RESULT_FIELDS = (
+    *("audio_filepath", "ref", "hyp", "term", "entity_category", "ipa_source", "voice_id"),
+    *("noise_level", "context_type"),
+)
+"""The fields of a row of an evaluation (contracts)."""
 DRUGS = ("aspirin", "metformin", "lisinopril", "warfarin", "insulin")
 PROCEDURES = ("appendectomy", "colonoscopy", "intubation", "biopsy", "dialysis")
 LOWER_SENTENCES = (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.runtimes.hardware import Gpu, Hardware
-from tasks.stages.host_checks import CheckContext
+from tasks.stages.check_result import CheckContext
 from tests.support import docker_daemon
 from tests.support.hosts import CPU
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 H100 = Hardware((Gpu("NVIDIA H100", 81559, "570.86.15", "GPU-1"),), 16)
 
 
-def question(runtime: str = "local", **more: Any) -> CheckContext:
+def run_context(runtime: str = "local", **more: Any) -> CheckContext:
     """A run of the embedded base on a machine without a GPU, but for what is given."""
     values = {
         "runtime": runtime,
@@ -37,3 +37,8 @@ def smi(monkeypatch: pytest.MonkeyPatch, folder: Path, answer: str, code: int = 
     program.write_text(f"#!/bin/sh\necho '{answer}'\nexit {code}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def no_engine(monkeypatch: pytest.MonkeyPatch, address: str = "unix:///nowhere.sock") -> None:
+    """Point Docker's client at an engine that is not there."""
+    monkeypatch.setenv("DOCKER_HOST", address)

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tasks.evaluation.error_counts import COUNTED, ErrorCounts
 from tasks.evaluation.hypotheses import Hypothesis
-from tasks.evaluation.scoring import COUNTED, DIMENSIONS, ErrorCounts, score
+from tasks.evaluation.scoring import DIMENSIONS, score
 
 if TYPE_CHECKING:
-    from tasks.evaluation.incremental_scoring import (
-        Summary,
-    )
+    from tasks.evaluation.score_summary import Summary
 
 
 def assert_same(summary: Summary, found: list[Hypothesis]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.serving import endpoint_transcription, validation
-from tasks.serving.attribution import CauseName
+from tasks.serving.causes import CauseName
 from tasks.serving.riva_client import Client, Endpoint, Retry
 from tests.support import riva_server
 from tests.support.riva_server import Faults

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tasks.data.split import Split
+from tasks.data.split_parts import Split
 from tasks.data.training_set import TrainingSet
 from tasks.runtimes import base as runtimes
 from tasks.runtimes import local as local_runtime

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from tasks.evaluation import diff
+from tasks.evaluation.keyword_change import ALL_CATEGORIES
 from tasks.evaluation.statistics import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tasks.evaluation.diff import KeywordErrorChange
+    from tasks.evaluation.keyword_change import KeywordErrorChange
     from tasks.training.progress import Epoch
 
 _CURVE_STEPS = 20
@@ -42,7 +42,7 @@ class CategoryDifference:
     """One line of the forest plot.
 
     Attributes:
-        category: an entity_category, or ``diff.ALL_CATEGORIES``.
+        category: an entity_category, or ``ALL_CATEGORIES``.
         name: as people read it.
         n: terms; rows, where each has one.
         counted: the same, with the rows where these are fewer.
@@ -177,7 +177,7 @@ def category_differences(
     return [
         CategoryDifference(
             category,
-            "all categories" if category == diff.ALL_CATEGORIES else category,
+            "all categories" if category == ALL_CATEGORIES else category,
             change.n,
             change.before.bracket,
             change.before.rate,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.evaluation.incremental_scoring import intervals
 from tasks.evaluation.outside_terms import errors_outside_terms
+from tasks.evaluation.score_summary import intervals
 from tasks.evaluation.secondary_metrics import compute_secondary_metrics
 
 if TYPE_CHECKING:

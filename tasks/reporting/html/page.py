@@ -11,7 +11,7 @@ import jinja2
 from tasks.common.errors import InputError
 from tasks.data.audio_paths import path_parts
 from tasks.data.row_reviews import describe_set_apart
-from tasks.data.split import Disjointness
+from tasks.data.split_parts import Disjointness
 from tasks.decision import grow_plan_files
 from tasks.decision.grow_plan import AGAINST_FORGETTING
 from tasks.decision.guardrail import GuardrailStatus
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from tasks.evaluation.diff import ScorePair
-    from tasks.evaluation.scoring import Proportion
+    from tasks.evaluation.error_counts import Proportion
     from tasks.reporting.html.audio_clips import Clip
     from tasks.reporting.html.chart_data import CategoryDifference
     from tasks.reporting.html.report_data import CategoryChange, ReportData

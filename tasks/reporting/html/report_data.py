@@ -13,9 +13,11 @@ from tasks.data.cycle_folder import IMPORTED_NAME, OFFLINE_NAME
 from tasks.data.manifest import NARROW
 from tasks.data.text_normalizer import normalise, normalise_term
 from tasks.evaluation import diff
-from tasks.evaluation.hypotheses import read_hypotheses
+from tasks.evaluation.error_counts import Proportion
+from tasks.evaluation.keyword_change import ALL_CATEGORIES
 from tasks.evaluation.leaderboard import WIDE
-from tasks.evaluation.scoring import Proportion, Scores, score
+from tasks.evaluation.result_reading import read_hypotheses
+from tasks.evaluation.scoring import Scores, score
 from tasks.evaluation.secondary_metrics import near_miss
 from tasks.records import run_record
 from tasks.records.served_figures import read_served
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tasks.data.cycle_folder import Cycle
-    from tasks.evaluation.diff import KeywordErrorChange, PairedScores, ScorePair
+    from tasks.evaluation.diff import PairedScores, ScorePair
+    from tasks.evaluation.keyword_change import KeywordErrorChange
     from tasks.records.served_figures import ServedFigures
 
 
@@ -124,11 +127,9 @@ class ReportData:
         changes = self.judged.by_category
         order = [category for category in self.priority if category in changes]
         order += [
-            category
-            for category in changes
-            if category not in order and category != diff.ALL_CATEGORIES
+            category for category in changes if category not in order and category != ALL_CATEGORIES
         ]
-        return {category: changes[category] for category in (*order, diff.ALL_CATEGORIES)}
+        return {category: changes[category] for category in (*order, ALL_CATEGORIES)}
 
     def changes(self, dimension: str) -> list[CategoryChange]:
         """Return KER by the values of a field on the judged rows; skip rows without the field."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.evaluation.diff import ALL_CATEGORIES
+from tasks.evaluation.keyword_change import ALL_CATEGORIES
 from tasks.evaluation.statistics import Interval
 from tasks.reporting.html.metric_table import Figure
 

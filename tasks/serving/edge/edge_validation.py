@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
-from tasks.evaluation.hypotheses import hypothesis_for, read_hypotheses, write_hypotheses
+from tasks.evaluation.hypotheses import hypothesis_for, write_hypotheses
+from tasks.evaluation.result_reading import read_hypotheses
 from tasks.models import catalog
 from tasks.records.served_figures import PARITY_NAME, TUNED
 from tasks.serving import parity, parity_report
-from tasks.serving.attribution import Cause, CauseName
+from tasks.serving.causes import Cause, CauseName
 from tasks.serving.edge import (
     nemo_export,
     recognizers,

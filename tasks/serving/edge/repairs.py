@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from tasks.common import atomic_files
-from tasks.serving.attribution import Cause, CauseName
+from tasks.serving.causes import Cause, CauseName
 from tasks.serving.edge import engine_files, graph_decoder, recognizers, substitutes
 from tasks.serving.edge.bundle import BUNDLE_NAME, EdgeEngine, EdgePrecision, graph_names
 

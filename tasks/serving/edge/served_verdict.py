@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.decision.significance import p_of_harm, shown_to_rise
 from tasks.evaluation import diff, statistics
+from tasks.evaluation.block_bootstrap import by_block, rate_interval
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.false_keywords import FalseKeywordFinder, index_terms
+from tasks.evaluation.keyword_change import ALL_CATEGORIES
 from tasks.evaluation.outside_terms import errors_outside_terms
-from tasks.evaluation.scoring import Proportion, Scores, score
+from tasks.evaluation.scoring import Scores, score
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tasks.evaluation.diff import KeywordErrorChange
     from tasks.evaluation.false_keywords import TermIndex
     from tasks.evaluation.hypotheses import Hypothesis
+    from tasks.evaluation.keyword_change import KeywordErrorChange
     from tasks.evaluation.statistics import Interval
 
 
@@ -77,12 +80,12 @@ class ServedComparison:
     def sentence(self) -> str:
         """Say what the second arm costs, or that it costs nothing that these rows can show."""
         p_values = {name: p_of_harm(one) for name, one in self.terms.items()}
-        of_all = {name: p for name, p in p_values.items() if name == diff.ALL_CATEGORIES}
+        of_all = {name: p for name, p in p_values.items() if name == ALL_CATEGORIES}
         # Several categories are several chances; all terms together are asked about once.
         of_each = {name: p for name, p in p_values.items() if name not in of_all}
         adjusted = {**statistics.holm(of_each), **of_all}
         lost = [name for name, one in self.terms.items() if shown_to_rise(one, adjusted[name])]
-        named = [name for name in lost if name != diff.ALL_CATEGORIES]
+        named = [name for name in lost if name != ALL_CATEGORIES]
         if lost:
             told = "; ".join(_tell(name, self.terms[name]) for name in named or lost)
             what = ", ".join(_plural(name) for name in named) or "terms"
@@ -91,7 +94,7 @@ class ServedComparison:
         if false_rows is not None and shown_to_rise(false_rows):
             told = _tell("rows with a false keyword", false_rows)
             return f"{self.after} writes more terms that nobody said than {self.before}: {told}."
-        whole = self.terms.get(diff.ALL_CATEGORIES)
+        whole = self.terms.get(ALL_CATEGORIES)
         if whole is None or not whole.n:
             return f"{self.after} against {self.before}: no row has a term to compare."
         gained = whole.p is not None and whole.fell and whole.p < _ALPHA
@@ -187,10 +190,8 @@ def judge(
 
 def _arm(name: str, scores: Scores, index: TermIndex) -> ServedArm:
     blocks = scores.blocks
-    wer = statistics.rate_interval(
-        statistics.by_block(
-            range(len(blocks)), [one.wer_sum for one in blocks], [one.n for one in blocks]
-        )
+    wer = rate_interval(
+        by_block(range(len(blocks)), [one.wer_sum for one in blocks], [one.n for one in blocks])
     )
     outside = errors_outside_terms(scores, index)
     holds_one = FalseKeywordFinder(index)
@@ -199,7 +200,7 @@ def _arm(name: str, scores: Scores, index: TermIndex) -> ServedArm:
     keyword = {str(category): one.keyword for category, one in by_category.items() if one.keyword.n}
     return ServedArm(
         name,
-        {diff.ALL_CATEGORIES: scores.keyword, **dict(sorted(keyword.items()))},
+        {ALL_CATEGORIES: scores.keyword, **dict(sorted(keyword.items()))},
         (scores.wer, wer),
         (outside.rate, outside.interval),
         Proportion(sum(false), len(false)),
@@ -213,7 +214,7 @@ def _compare(
     pairing = diff.pair(scored[before], scored[after])
     false = pairing.row_changes(FalseKeywordFinder(index))
     return ServedComparison(
-        before, after, len(pairing.pairs), pairing.by_category, false.get(diff.ALL_CATEGORIES)
+        before, after, len(pairing.pairs), pairing.by_category, false.get(ALL_CATEGORIES)
     )
 
 

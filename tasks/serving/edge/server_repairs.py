@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from tasks.serving.attribution import CauseName
+from tasks.serving.causes import CauseName
 from tasks.serving.edge import recognizers
 from tasks.serving.edge.http_transcription import transcribe_over_http
 from tasks.serving.edge.repairs import NO_REPAIR, RepairResult

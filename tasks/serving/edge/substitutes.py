@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tasks.serving.attribution import CauseName
+from tasks.serving.causes import CauseName
 from tasks.serving.edge import engine_files
 from tasks.serving.edge.bundle import EdgeEngine
 

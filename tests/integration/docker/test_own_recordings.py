@@ -10,8 +10,8 @@ import soundfile
 from benchmarks.long_recordings import compare, make_recording
 from tasks.models.catalog import embedded_path
 from tasks.stages.long_recordings import CutSettings, LongRowCutter
+from tasks.transcription.audio_sets import AudioSet
 from tasks.transcription.confidence import measure_confidence
-from tasks.transcription.offline import AudioSet
 from tests.support import corpora, docker_daemon
 from tests.support.container_training_cases import NASTY, container
 

@@ -16,7 +16,7 @@ from tasks.decision.evidence import evidence
 from tasks.decision.verdict import decide
 from tasks.evaluation.scoring import score
 from tasks.stages.compare import SupplementaryResults, build_leaderboard
-from tasks.transcription.offline import Transcript
+from tasks.transcription.audio_sets import Transcript
 from tasks.transcription.rows import hypotheses
 from tests.support import corpora, factories
 

@@ -21,11 +21,12 @@ from asr_flywheel.demo.voices import VOICES
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.data.manifest import Utterance as Row
 from tasks.data.manifest import write_manifest
-from tasks.data.split import Split
+from tasks.data.split_parts import Split
 from tasks.data.training_set import write_training_set
 from tasks.decision import evidence
+from tasks.decision.decision_table import TableReading, Verdict
 from tasks.decision.guardrail import Guardrail, GuardrailPolicy, check_guardrail
-from tasks.decision.verdict import Decision, TableReading, Verdict, decide
+from tasks.decision.verdict import Decision, decide
 from tasks.evaluation import diff
 from tasks.evaluation.scoring import Scores, score
 from tasks.models import catalog

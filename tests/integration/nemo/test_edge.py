@@ -14,10 +14,10 @@ from onnx import numpy_helper
 from flows import validate_bundles
 from flows.serving_config import EngineName, ServingConfig
 from tasks.common.errors import FlywheelError, InputError
-from tasks.serving.attribution import CauseName
+from tasks.serving.causes import CauseName
 from tasks.serving.edge import (
-    edge_package,
     edge_validation,
+    engine_check,
     engine_files,
     nemo_export,
     quantization,
@@ -235,7 +235,7 @@ def test_a_bundle_that_would_end_the_process_is_refused(
     onnx.save(graph, folder / "model.onnx")
     _rehash(folder)
     with pytest.raises(InputError, match="its metadata lacks 'vocab_size'"):
-        edge_package.verify(folder)
+        engine_check.verify(folder)
 
 
 def test_what_is_served_is_judged_for_each_precision(

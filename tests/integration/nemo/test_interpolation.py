@@ -21,7 +21,9 @@ from tasks.models.catalog import embedded_path
 from tasks.runtimes.hardware import Hardware
 from tasks.runtimes.local import LocalRuntime
 from tasks.stages import choose, evaluate, prepare
-from tasks.stages.choose import ChoiceRequest, ChoosingRows
+from tasks.stages.choose import ChoiceRequest
+from tasks.stages.choosing_rows import ChoosingRows
+from tasks.stages.shipped_model import discard_tuned
 from tasks.training import run as training_run
 from tasks.training.recipes import Recipe
 from tasks.transcription import mixtures, offline
@@ -108,7 +110,7 @@ def test_a_tuned_model_that_was_not_kept_is_not_mixed_again(tuned: tuple[Path, S
     cycle, result = tuned
     request = ChoiceRequest(BASE, result, choosing(cycle), 0.5)
     shipped = choose.ship(request, RUNTIME)
-    choose.discard_tuned(shipped)
+    discard_tuned(shipped)
     gone = replace(request, tuned=replace(result, model=result.info.with_name("tuned_model.nemo")))
     assert choose.ship(gone, RUNTIME).reused
     with pytest.raises(InputError, match=r"was not kept\. Fix: remove the folder"):

@@ -29,7 +29,9 @@ sys.path.insert(0, sys.argv[1])
 import torch
 import gpu_locks
 import numpy
-from launch_training import EventWriter, Utilisation, seed
+from gpu_monitor import Utilisation
+from launch_training import seed
+from training_events import EventWriter
 
 def told(function, *given):
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import jiwer
@@ -53,27 +52,6 @@ def test_rnnt_base_is_tuned_on_a_cpu(tuned_rnnt: tuple[Path, SftResult]) -> None
     assert (
         members(tuned.model)["model_weights.ckpt"] != members(model("rnnt"))["model_weights.ckpt"]
     )
-
-
-def test_a_loss_that_draws_keeps_its_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A TDT loss that draws by piece what it is keeps its pieces in a compiled training."""
-    import torch  # noqa: PLC0415
-    from nemo.collections.asr.models import ASRModel  # noqa: PLC0415
-
-    from benchmarks.entrypoint_imports import compiled_layers, padded_shapes  # noqa: PLC0415
-
-    bases = {kind: ASRModel.restore_from(str(model(kind)), map_location="cpu") for kind in KINDS}
-    gpu = SimpleNamespace(total_memory=80 << 30)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
-    shapes = padded_shapes.PaddedShapes(rows=16, frames=(100,), padding=0.0)
-    rows = {}
-    for kind, restored in bases.items():
-        restored.joint.set_fuse_loss_wer(True, restored.loss, restored.wer)
-        restored.joint.set_fused_batch_size(4)
-        rows[kind] = compiled_layers.join_pieces(restored, shapes, ["take two tablets"])
-        assert rows[kind] == restored.joint.fused_batch_size
-    assert rows == {"rnnt": 16, "tdt": 4}
 
 
 @pytest.mark.parametrize("kind", KINDS)

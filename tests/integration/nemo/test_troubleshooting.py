@@ -14,7 +14,8 @@ from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.preflight import preflight
 from tasks.decision import evidence
-from tasks.decision.gate import GateInputs, GatePolicy, check_gate
+from tasks.decision.gate import GateInputs, check_gate
+from tasks.decision.gate_policy import GatePolicy
 from tasks.decision.verdict import decide
 from tasks.evaluation.diff import pair
 from tasks.evaluation.hypotheses import Hypothesis, Partition
@@ -23,7 +24,7 @@ from tasks.models.catalog import Method
 from tasks.runtimes import failures
 from tasks.runtimes.base import place_in
 from tasks.serving import attribution, parity
-from tasks.stages import host_checks
+from tasks.stages import check_result, host_checks
 from tasks.training.progress import UnkCollapseDetector
 from tasks.training.recipes import Recipe
 from tests.support import factories, nemo_models, tiny_training
@@ -61,9 +62,9 @@ def log(line: str, fault: failures.Fault) -> str:
 def unk_collapse(_: Path) -> str:
     """The gate refuses the base; a run that collapses all the same is ended with the route."""
     told = host_checks.base(
-        host_checks.ask("local", STREAMING, None, None, catalog.embedded_path())
+        host_checks.make_context("local", STREAMING, None, None, catalog.embedded_path())
     )
-    assert told.state is host_checks.CheckStatus.MISSING
+    assert told.state is check_result.CheckStatus.MISSING
     watch = UnkCollapseDetector()
     watch.observe("WER predicted: ⁇ ⁇ ⁇")
     watch.observe("WER predicted: ⁇")

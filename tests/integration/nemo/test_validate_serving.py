@@ -27,7 +27,7 @@ from asr_flywheel import cli
 from asr_flywheel.demo.terms import TERMS
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
-from tasks.evaluation.hypotheses import read_hypotheses
+from tasks.evaluation.result_reading import read_hypotheses
 from tasks.models.catalog import embedded_path
 from tasks.serving import boost_sweep, endpoint_transcription, validation, word_boosting
 from tasks.serving.parity import MismatchKind
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flows.serving_config import ServingConfig
-    from tasks.serving.attribution import CauseName
     from tasks.serving.boost_sweep import BoostSweep
+    from tasks.serving.causes import CauseName
     from tasks.serving.parity_report import ParityReport
     from tasks.serving.validation import ValidationPlan
 

@@ -14,9 +14,9 @@ from tasks.models.catalog import embedded_path
 from tasks.runtimes import hardware
 from tasks.runtimes.local import LocalRuntime
 from tasks.transcription import offline
+from tasks.transcription.audio_sets import AudioSet
 from tasks.transcription.confidence import measure_confidence
 from tasks.transcription.hypothesis_cache import TranscriptStore
-from tasks.transcription.offline import AudioSet
 
 SENTENCES = 4
 

@@ -11,7 +11,7 @@ from blocks.policies import GateThresholds, TuningRecipe
 from flows.config import CycleConfig
 from flows.resolve_parameters import full_recipe, gate_policy, make_runtime
 from tasks.common.errors import InputError
-from tasks.decision.gate import GatePolicy
+from tasks.decision.gate_policy import GatePolicy
 from tasks.training.recipes import Recipe
 from tests.support import prefect_site
 

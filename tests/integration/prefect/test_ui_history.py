@@ -15,7 +15,7 @@ from tasks.data.cycle_folder import open_cycle
 from tasks.decision import evidence
 from tasks.decision.verdict import decide
 from tasks.evaluation import diff
-from tasks.evaluation.hypotheses import read_hypotheses
+from tasks.evaluation.result_reading import read_hypotheses
 from tasks.evaluation.scoring import score
 from tasks.records import run_record
 from tests.support import prefect_site

@@ -12,7 +12,7 @@ import pytest
 from flows.provision_gpu import rent
 from flows.rental import host_release
 from flows.rental.plan import plan
-from tasks.gpu_hosts.providers import NothingCreatedError
+from tasks.gpu_hosts.host_interface import NothingCreatedError
 from tasks.gpu_hosts.ssh import HostError
 from tasks.records import cost_ledger
 from tests.support.brev_stub import (

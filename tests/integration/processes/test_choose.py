@@ -18,7 +18,9 @@ from tasks.models.catalog import embedded_path
 from tasks.runtimes.hardware import Hardware
 from tasks.runtimes.local import LocalRuntime
 from tasks.stages import choose, prepare
-from tasks.stages.choose import ChoiceRequest, ChoosingRows
+from tasks.stages.choose import ChoiceRequest
+from tasks.stages.choosing_rows import ChoosingRows
+from tasks.stages.shipped_model import discard_tuned
 from tasks.training import run as training_run
 from tasks.training.recipes import Recipe
 from tests.support import stub_programs, tiny_training
@@ -99,7 +101,7 @@ def test_a_training_is_found_whose_tuned_model_was_not_kept(
     """It is not trained again for the same choice; another choice says what it needs."""
     info = request_.tuned.info
     shipped = choose.ship(replace(request_, interpolate=0.5), runtime)
-    choose.discard_tuned(shipped)
+    discard_tuned(shipped)
     key = json.loads(info.read_text())["key"]
     asked: Any = SimpleNamespace(model_dir=info.parent, key=key)
     found = training_run.find_finished(asked)

@@ -9,9 +9,9 @@ import pytest
 
 from asr_flywheel.cli import main
 from asr_flywheel.site import checks
-from tasks.stages import host_checks
-from tasks.stages.host_checks import CheckStatus
-from tests.support.host_checks_cases import H100, question, smi
+from tasks.stages import gpu_checks, host_checks
+from tasks.stages.check_result import CheckStatus
+from tests.support.host_checks_cases import H100, run_context, smi
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def test_a_card_without_bf16_is_told(
 ) -> None:
     """Turing and Volta; the weakest card counts."""
     smi(monkeypatch, tmp_path, answer)
-    assert host_checks.bf16(question(host=H100)).state is state
+    assert gpu_checks.bf16(run_context(host=H100)).state is state
 
 
 def test_a_store_is_really_tried(tmp_path: Path) -> None:
@@ -41,10 +41,12 @@ def test_a_store_is_really_tried(tmp_path: Path) -> None:
     def check(name: str) -> None:
         open_store(name).check()
 
-    assert host_checks.store(question(), check).state is CheckStatus.OK
-    assert host_checks.store(question(store=str(tmp_path / "kept")), check).state is CheckStatus.OK
+    assert host_checks.store(run_context(), check).state is CheckStatus.OK
+    assert (
+        host_checks.store(run_context(store=str(tmp_path / "kept")), check).state is CheckStatus.OK
+    )
     (tmp_path / "file").write_text("")
-    found = host_checks.store(question(store=str(tmp_path / "file")), check)
+    found = host_checks.store(run_context(store=str(tmp_path / "file")), check)
     assert found.state is CheckStatus.MISSING
     assert found.fix
 

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks.evaluation.hypotheses import write_hypotheses
-from tasks.evaluation.incremental_scoring import (
-    score_file,
-    summary_as_dict,
-)
+from tasks.evaluation.incremental_scoring import score_file
+from tasks.evaluation.score_summary import summary_as_dict
 from tests.support.incremental_scoring_cases import assert_same, many
 
 if TYPE_CHECKING:

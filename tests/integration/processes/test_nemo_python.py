@@ -11,8 +11,8 @@ import pytest
 from tasks.common.errors import InputError
 from tasks.runtimes.base import PYTHON_VARIABLE, Job
 from tasks.runtimes.local import LocalRuntime
-from tasks.stages import host_checks
-from tasks.stages.host_checks import CheckStatus
+from tasks.stages import host_checks, package_checks
+from tasks.stages.check_result import CheckStatus
 from tests.support.hosts import CPU
 
 if TYPE_CHECKING:
@@ -72,11 +72,11 @@ def test_doctor_looks_where_nemo_is(
     """Its versions are held against the matrix; an interpreter that is not there is named."""
     install(environment, "torch", "2.13.0")
     install(environment, "nemo_toolkit", "2.6.2")
-    asked = host_checks.ask("local", "embedded", None, None, tmp_path)
-    assert host_checks.nemo(asked).says.startswith("2.6.2, run in the matrix")
-    assert host_checks.torch(asked).says == "2.13.0"
+    asked = host_checks.make_context("local", "embedded", None, None, tmp_path)
+    assert package_checks.nemo(asked).says.startswith("2.6.2, run in the matrix")
+    assert package_checks.torch(asked).says == "2.13.0"
     monkeypatch.setenv(PYTHON_VARIABLE, "/no/such/python")
-    found = host_checks.nemo(asked)
+    found = package_checks.nemo(asked)
     assert found.state is CheckStatus.MISSING
     assert found.says.startswith(f"{PYTHON_VARIABLE}: /no/such/python: it does not start")
     assert "unset it" in found.fix

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from asr_flywheel import cli
 from asr_flywheel.options import EXIT_BAD_INPUT
 from flows.config import CycleConfig
-from flows.finetune_cycle import prepare_run
+from flows.preparation_tasks import prepare_run
 from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.data import audio_probe

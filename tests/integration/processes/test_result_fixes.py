@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks.common.errors import InputError
-from tasks.evaluation.hypotheses import read_hypotheses
 from tasks.evaluation.incremental_scoring import score_file
+from tasks.evaluation.result_reading import read_hypotheses
 
 if TYPE_CHECKING:
     from pathlib import Path

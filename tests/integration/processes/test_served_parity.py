@@ -11,7 +11,7 @@ import soxr
 
 from asr_flywheel.ward_server import application, audio_upload
 from tasks.common.errors import FlywheelError, InputError
-from tasks.serving.attribution import CauseName
+from tasks.serving.causes import CauseName
 from tasks.serving.edge import edge_validation, http_transcription
 from tasks.serving.edge.bundle import open_bundle, write_record
 from tasks.serving.edge.http_transcription import TOKEN_VARIABLE

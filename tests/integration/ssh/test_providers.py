@@ -12,7 +12,8 @@ from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.gpu_hosts import remote_scripts, upload
-from tasks.gpu_hosts.providers import SshHostSettings, open_host
+from tasks.gpu_hosts.host_settings import SshHostSettings
+from tasks.gpu_hosts.providers import open_host
 from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings
 from tests.support import factories
 from tests.support.prefect_site import wait_for

@@ -24,7 +24,7 @@ from flows.rental.plan import plan
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import FlywheelError
 from tasks.gpu_hosts import remote_scripts
-from tasks.gpu_hosts.providers import NothingCreatedError
+from tasks.gpu_hosts.host_interface import NothingCreatedError
 from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings
 from tasks.records import cost_ledger
 from tasks.runtimes.base import ENTRYPOINTS_VARIABLE

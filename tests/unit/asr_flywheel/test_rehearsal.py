@@ -23,7 +23,7 @@ from tasks.models import catalog
 from tasks.records import rehearsal
 from tasks.records.rehearsal import Failure, Record, StepResult, StepStatus
 from tasks.runtimes.hardware import Gpu, Hardware
-from tasks.stages import host_checks
+from tasks.stages import check_result, host_checks
 from tests.support import offline_bundles
 from tests.support.hosts import CPU
 from tests.support.rehearsal_cases import plan, step
@@ -256,14 +256,14 @@ def test_doctor_names_the_newest_record_of_a_machine_like_this_one() -> None:
     old = record(1, CPU, "3.0.0", steps=failed)
     new = record(2, CPU, "3.0.1", steps=passed)
     others = [record(3, H100, "3.0.0"), record(4, CPU, "2.6.2")]
-    question = host_checks.CheckContext("local", "embedded", "image", None, Path(), CPU)
-    none = host_checks.rehearsed(question, others)
-    assert (none.state, none.fix) == (host_checks.CheckStatus.NOTE, "asr-flywheel rehearse")
+    run_context = check_result.CheckContext("local", "embedded", "image", None, Path(), CPU)
+    none = host_checks.rehearsed(run_context, others)
+    assert (none.state, none.fix) == (check_result.CheckStatus.NOTE, "asr-flywheel rehearse")
     assert "no record" in none.says
-    found = host_checks.rehearsed(question, [*reversed(others), new, old])
-    assert (found.state, found.says[:10]) == (host_checks.CheckStatus.OK, "2026-11-02")
-    found = host_checks.rehearsed(question, [old])
-    assert found.state is host_checks.CheckStatus.NOTE
+    found = host_checks.rehearsed(run_context, [*reversed(others), new, old])
+    assert (found.state, found.says[:10]) == (check_result.CheckStatus.OK, "2026-11-02")
+    found = host_checks.rehearsed(run_context, [old])
+    assert found.state is check_result.CheckStatus.NOTE
     assert "tdt failed" in found.says
 
 

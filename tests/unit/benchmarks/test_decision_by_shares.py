@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks import decision_by_shares
-from tasks.decision.verdict import DecisionEvidence, Verdict, decide
-from tasks.evaluation.diff import PairedOccurrence, summarise_changes
+from tasks.decision.decision_table import Verdict
+from tasks.decision.verdict import decide
+from tasks.decision.verdict_rules import DecisionEvidence
+from tasks.evaluation.keyword_change import PairedOccurrence, summarise_changes
 from tests.support import factories
 
 

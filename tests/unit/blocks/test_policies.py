@@ -14,7 +14,7 @@ from asr_flywheel.site.register import BLOCKS
 from blocks.email import EmailNotification
 from blocks.policies import GateThresholds, TuningRecipe
 from tasks.common.errors import InputError
-from tasks.decision.gate import GatePolicy
+from tasks.decision.gate_policy import GatePolicy
 from tasks.training.recipes import Recipe, recipe
 
 

@@ -16,8 +16,9 @@ from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.manifest import parse_manifest, read_manifest, write_manifest
 from tasks.data.preflight import preflight
+from tasks.data.row_groups import SplitRow
 from tasks.data.row_terms import RowTerm, rarest_categories
-from tasks.data.split import SplitRow, split_rows
+from tasks.data.split import split_rows
 from tasks.data.training_set import counts, split_checked, write_training_set
 from tasks.data.transcript_tags import TagChoice, rewrite
 from tasks.models.nemo_archive import open_archive

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import random
-import re
 from collections import Counter, defaultdict
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tasks.common.errors import InputError
-from tasks.data.split import Disjointness, Split, SplitRow, fold_rows, split_rows
+from tasks.data.row_groups import SplitRow
+from tasks.data.split import fold_rows, split_rows
+from tasks.data.split_parts import Split
+from tests.support.split_cases import count_categories
 
 CATEGORIES = ("drug", "procedure", "anatomy", "condition", "lab", "role")
 
@@ -49,12 +50,6 @@ def sketch(rows: list[SplitRow], fraction: float) -> tuple[Counter[str], Counter
     return Counter(r.category for r in train), Counter(r.category for r in val), singletons
 
 
-def counts(rows: list[SplitRow], numbers: tuple[int, ...]) -> Counter[str]:
-    """Rows of each category among these numbers."""
-    category = {row.row: row.category for row in rows}
-    return Counter(category[number] for number in numbers)
-
-
 sizes = st.dictionaries(st.sampled_from(CATEGORIES), st.integers(1, 40), min_size=1).filter(
     lambda found: max(found.values()) > 1
 )
@@ -87,8 +82,8 @@ def test_counts_are_those_of_the_specifications_sketch(
     rows = rows_of(sizes)
     found = split_rows(rows, fraction=fraction, seed=seed)
     train, validation, singletons = sketch(rows, fraction)
-    assert counts(rows, found.train) == train
-    assert counts(rows, found.validation) == validation
+    assert count_categories(rows, found.train) == train
+    assert count_categories(rows, found.validation) == validation
     assert len(found.warnings) == len(singletons)
     for category in singletons:
         assert f"category {category} has a single row: forced to train" in found.warnings
@@ -301,7 +296,7 @@ def test_folds_are_even_and_stratified() -> None:
     """Of ten drugs and five labs each of five folds has two and one."""
     rows = rows_of({"drug": 10, "lab": 5})
     for split in fold_rows(rows, 5):
-        assert counts(rows, split.validation) == Counter({"drug": 2, "lab": 1})
+        assert count_categories(rows, split.validation) == Counter({"drug": 2, "lab": 1})
 
 
 def test_no_fold_holds_out_what_the_base_has_learnt() -> None:
@@ -353,8 +348,8 @@ def test_each_category_gives_its_share_to_choose_by() -> None:
     """Of a hundred and of twenty-eight rows a fifth; of two rows none."""
     rows = rows_of({"drug": 100, "lab": 28, "role": 2})
     found = split_rows(rows, selection=0.2)
-    assert counts(rows, found.selection) == {"drug": 20, "lab": 5}
-    assert counts(rows, found.validation) == {"drug": 20, "lab": 5, "role": 1}
+    assert count_categories(rows, found.selection) == {"drug": 20, "lab": 5}
+    assert count_categories(rows, found.validation) == {"drug": 20, "lab": 5, "role": 1}
     seen = frozenset(f"recording {number}" for number in found.selection)
     later = split_rows(rows, selection=0.2, seen_before=seen)
     assert not set(later.selection) & set(found.selection)
@@ -371,131 +366,6 @@ def test_each_fold_has_rows_of_its_own_to_choose_by() -> None:
     """None of them is held out in the same fold."""
     rows = rows_of({"drug": 60, "lab": 30})
     for split in fold_rows(rows, 3, selection=0.2):
-        assert counts(rows, split.selection) == {"drug": 12, "lab": 6}
+        assert count_categories(rows, split.selection) == {"drug": 12, "lab": 6}
         assert not split.chooses & split.held_out
         assert len(split.train) == 90 - 30 - 18
-
-
-UNITS = st.sampled_from(["recording", "term"])
-members = st.lists(
-    st.tuples(
-        st.sampled_from(CATEGORIES[:3]), st.integers(0, 6), st.integers(0, 30), st.integers(0, 8)
-    ),
-    min_size=2,
-    max_size=50,
-)
-
-
-def rows_with_members(drawn: list[tuple[str, int, int, int]]) -> list[SplitRow]:
-    """Rows of voices, whose recordings and terms repeat."""
-    return [
-        SplitRow(
-            number,
-            category,
-            f"recording {recording}",
-            f"text {number}",
-            (f"term {term}",),
-            f"voice {member}",
-        )
-        for number, (category, member, recording, term) in enumerate(drawn, start=1)
-    ]
-
-
-def shares_nothing(parts: list[tuple[int, ...]], values: dict[int, object]) -> bool:
-    """Whether no value stands in two parts."""
-    found = [{values[number] for number in part} for part in parts]
-    return not any(found[a] & found[b] for a in range(len(found)) for b in range(a))
-
-
-@given(members, st.sampled_from(["voice_id", "conversation_id"]), UNITS, st.integers(0, 3))
-def test_whole_voices_stand_in_one_part(
-    drawn: list[tuple[str, int, int, int]], field: str, unit: str, seed: int
-) -> None:
-    """Nor does a recording, nor a term where asked for; the manifest's order does not matter."""
-    rows = rows_with_members(drawn)
-    disjoint, by_term = Disjointness(field), unit == "term"
-    options: dict[str, Any] = {"seed": seed, "by_term": by_term, "disjoint": disjoint}
-    try:
-        split = split_rows(rows, selection=0.2, **options)
-    except InputError:
-        with pytest.raises(InputError):
-            split_rows(rows[::-1], selection=0.2, **options)
-        return
-    parts = [split.train, split.selection, split.validation]
-    assert sorted(number for part in parts for number in part) == [row.row for row in rows]
-    assert split.train
-    assert split.validation
-    assert split.disjoint is disjoint
-    assert shares_nothing(parts, {row.row: row.member_of for row in rows})
-    assert shares_nothing(parts, {row.row: row.recording for row in rows})
-    if by_term:
-        assert shares_nothing(parts, {row.row: row.terms for row in rows})
-    assert split_rows(rows[::-1], selection=0.2, **options) == split
-    assert split_rows(rows, **options).validation == split.validation
-
-
-@given(members, st.integers(2, 4), st.integers(0, 3))
-def test_no_fold_shares_a_voice_with_its_training_rows(
-    drawn: list[tuple[str, int, int, int]], folds: int, seed: int
-) -> None:
-    """Every row is held out once, and its voice neither trained nor chose that fold's model."""
-    rows = rows_with_members(drawn)
-    voice: dict[int, object] = {row.row: row.member_of for row in rows}
-    options: dict[str, Any] = {"seed": seed, "disjoint": Disjointness.VOICE, "selection": 0.2}
-    if len(set(voice.values())) < folds or len({row.recording for row in rows}) < folds:
-        with pytest.raises(InputError, match="fewer folds"):
-            fold_rows(rows, folds, **options)
-        return
-    try:
-        found = fold_rows(rows, folds, **options)
-    except InputError:
-        assume(False)
-    assert sorted(n for split in found for n in split.validation) == [row.row for row in rows]
-    for split in found:
-        assert shares_nothing([split.train, split.selection, split.validation], voice)
-
-
-@given(members, st.floats(0.05, 0.5))
-def test_a_voice_that_is_too_large_is_named_with_a_fix_that_works(
-    drawn: list[tuple[str, int, int, int]], fraction: float
-) -> None:
-    """The share that the error names holds rows out."""
-    rows = rows_with_members(drawn)
-    with contextlib.suppress(InputError):
-        split_rows(rows, fraction=fraction, disjoint=Disjointness.VOICE)
-        return
-    with pytest.raises(InputError, match=r"voice_id 'voice \d'.* has \d+ of \d+ rows") as refused:
-        split_rows(rows, fraction=fraction, disjoint=Disjointness.VOICE)
-    if named := re.search(r"--fraction ([\d.]+) or more", str(refused.value)):
-        advised = split_rows(rows, fraction=float(named[1]), disjoint=Disjointness.VOICE)
-        assert advised.validation
-
-
-def test_whole_voices_come_near_the_share_of_each_category() -> None:
-    """Of forty conversations of unlike sizes a fifth of drugs and of labs, within a tenth."""
-    rows = [
-        SplitRow(number, category, f"recording {number}", "", (), f"c {number * number % 41}")
-        for number, category in enumerate(["drug", "drug", "lab"] * 200, start=1)
-    ]
-    split = split_rows(rows, disjoint=Disjointness.CONVERSATION, selection=0.1)
-    assert counts(rows, split.validation) == pytest.approx({"drug": 80, "lab": 40}, rel=0.1)
-    assert counts(rows, split.selection) == pytest.approx({"drug": 40, "lab": 20}, rel=0.3)
-    assert not split.warnings
-
-
-def test_a_voice_that_the_base_has_heard_is_trained_on() -> None:
-    """One recording of it is enough; a category of a single voice is named."""
-    rows = [
-        SplitRow(number, "drug", f"recording {number}", "", (), f"voice {number % 5}")
-        for number in range(1, 51)
-    ]
-    rows.append(SplitRow(51, "lab", "recording 51", "", (), "voice 0"))
-    learnt = frozenset({"recording 5", "recording 1", "recording 2", "recording 3"})
-    split = split_rows(rows, seen_before=learnt, disjoint=Disjointness.VOICE)
-    assert {number % 5 for number in split.validation} == {4}
-    assert split.warnings == (
-        (
-            "category lab: 0 rows held out instead of 1, since whole voices are; "
-            "voice_id 'voice 0' has 1 of its 1 rows"
-        ),
-    )

@@ -12,7 +12,7 @@ from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.manifest import parse_manifest
 from tasks.data.preflight import CheckedRow, preflight
-from tasks.data.split import Disjointness
+from tasks.data.split_parts import Disjointness
 from tasks.data.training_set import (
     TrainingSet,
     counts,

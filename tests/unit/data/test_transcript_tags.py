@@ -16,7 +16,7 @@ from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.preflight import PreflightResult, preflight
 from tasks.data.transcript_tags import TagChoice, drop_tags, find_tags, rewrite
-from tasks.evaluation.hypotheses import read_results
+from tasks.evaluation.result_reading import read_results
 from tests.support import factories
 from tests.support.cases import case
 

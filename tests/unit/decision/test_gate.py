@@ -9,16 +9,10 @@ import pytest
 
 from tasks.common import neighbour_stages
 from tasks.common.errors import InputError
-from tasks.data.manifest import Utterance
+from tasks.data.manifest_language import manifest_language
 from tasks.data.row_terms import RowTerm
-from tasks.decision.gate import (
-    Action,
-    GateInputs,
-    GatePolicy,
-    GateResult,
-    check_gate,
-    manifest_language,
-)
+from tasks.decision.gate import Action, GateInputs, GateResult, check_gate
+from tasks.decision.gate_policy import GatePolicy
 from tasks.evaluation.hypotheses import Hypothesis, hypothesis_for
 from tasks.evaluation.scoring import Scores, score
 from tasks.models.catalog import (
@@ -36,6 +30,7 @@ from tests.support import factories
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tasks.data.manifest import Utterance
     from tasks.evaluation.scoring import Scores
 
 NEMOTRON = "nvidia/nemotron-speech-streaming-en-0.6b"
@@ -403,11 +398,6 @@ def test_one_foreign_row_among_english_ones_is_refused() -> None:
     refused(judge(ker(42, 100), rows=rows), Action.OTHER_LANGUAGE, neighbour_stages.GENERIC)
 
 
-def test_too_little_text_is_not_judged() -> None:
-    """Two words of a language tell nothing."""
-    assert manifest_language([factories.utterance(1, text="guten Morgen")]) is None
-
-
 def test_the_worst_of_several_priority_categories_decides() -> None:
     """One category above 0.3 is worth tuning for, in whichever place it is named."""
     baseline = score(factories.evaluated(2, 50, "drug") + factories.evaluated(40, 50, "condition"))
@@ -481,42 +471,6 @@ def test_adapters_on_hybrid_models_are_called_broken_too() -> None:
     """A hybrid has a transducer among its decoders."""
     base = Base("hybrid", Decoder.HYBRID_TDT_CTC, Status.UNKNOWN, "a note")
     assert "72 NaN" in judge(ker(42, 100), base=base, method=Method.ADAPTER).reasons[0].message
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "lisinopril 20 mg tab prn / Rx metoprolol d/c aspirin bid po",
-        "metoprolol 25 mg po bid",
-        "patient received warfarin today",
-        "50 µg po qd",
-        "50 \u03bcg po qd, \u00bd tab",
-        "temp 38.5 °C, bp 120/80, sat 98 %",
-        "β-blocker po, TNF-α high",
-        "patient’s dose – 20 mg",
-        "levothyroxine 88 µg qd – 30′ before food",
-    ],
-)
-def test_shorthand_is_not_taken_for_another_language(text: str) -> None:
-    """Drug names resemble many a language; a guess alone is no evidence."""
-    rows = [Utterance(number, "a.wav", text) for number in range(1, 40)]
-    assert manifest_language(rows) == "en"
-
-
-@pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        ("pacjent przyjmuje aspirynę na noc i nie śpi", "pl"),
-        ("пациент принимает метопролол сегодня", "ru"),
-        ("ο ασθενής παίρνει ασπιρίνη σήμερα", "el"),
-        ("der Patient nimmt 50 µg täglich und schläft nicht", "de"),
-        ("het gaat beter met de patient en een van de artsen", "nl"),
-    ],
-)
-def test_other_languages_are_told_by_their_words(text: str, language: str) -> None:
-    """Accents, another alphabet or frequent words are the evidence."""
-    rows = [Utterance(number, "a.wav", text) for number in range(1, 40)]
-    assert manifest_language(rows) == language
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tasks.decision.decision_table import Verdict
 from tasks.decision.evidence import evidence
 from tasks.decision.group_check import check_groups
-from tasks.decision.verdict import Verdict, decide
+from tasks.decision.verdict import decide
 from tasks.evaluation import diff
 from tasks.evaluation.hypotheses import Hypothesis
 from tasks.evaluation.scoring import score

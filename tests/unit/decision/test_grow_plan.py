@@ -16,9 +16,12 @@ from tasks.data.cycle_folder import open_cycle
 from tasks.data.vocabularies import CATEGORIES
 from tasks.decision import grow_plan_files
 from tasks.decision.condition_grid import USUAL_ROWS_PER_TERM
-from tasks.decision.gate import GatePolicy, pronunciation_gap
+from tasks.decision.decision_table import Verdict
+from tasks.decision.gate_policy import GatePolicy
 from tasks.decision.grow_plan import GrowPlan, make_plan, plan_for
-from tasks.decision.verdict import Decision, DecisionEvidence, Verdict, decide
+from tasks.decision.pronunciation_gap import pronunciation_gap
+from tasks.decision.verdict import Decision, decide
+from tasks.decision.verdict_rules import DecisionEvidence
 from tasks.evaluation.diff import PairedScores, pair
 from tasks.evaluation.hypotheses import Hypothesis, Partition
 from tasks.evaluation.scoring import Scores, score

@@ -11,19 +11,13 @@ from hypothesis import strategies as st
 
 from tasks.common import neighbour_stages
 from tasks.common.errors import InputError
+from tasks.decision.decision_table import Movement, Verdict, movement, read_table
 from tasks.decision.guardrail import Guardrail
-from tasks.decision.verdict import (
-    CategoryResult,
-    DecisionEvidence,
-    Movement,
-    Verdict,
-    decide,
-    movement,
-    read_table,
-    rows_needed,
-)
-from tasks.evaluation.diff import KeywordErrorChange
-from tasks.evaluation.scoring import Proportion
+from tasks.decision.significance import CategoryResult, rows_needed
+from tasks.decision.verdict import decide
+from tasks.decision.verdict_rules import DecisionEvidence
+from tasks.evaluation.error_counts import Proportion
+from tasks.evaluation.keyword_change import KeywordErrorChange
 from tasks.evaluation.statistics import Interval
 from tests.support.factories import delta, held_guardrail
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.decision.decision_table import Verdict
 from tasks.decision.evidence import evidence
 from tasks.decision.guardrail import GuardrailPolicy, check_guardrail
-from tasks.decision.verdict import (
+from tasks.decision.verdict import Decision, decide
+from tasks.decision.verdict_rules import (
     GUARDRAIL_TO_THE_LETTER,
     PLAIN_DECODE,
     SPELLING_BLIND,
     STRICT,
     TWO_PART,
-    Decision,
-    Verdict,
-    decide,
 )
 from tasks.evaluation import diff
 from tasks.evaluation.decoded_variants import DecodedVariants

@@ -7,6 +7,7 @@ import pytest
 from tasks.evaluation import diff
 from tasks.evaluation.decoded_variants import DecodedVariants, with_variants
 from tasks.evaluation.hypotheses import Hypothesis, Partition
+from tasks.evaluation.keyword_change import ALL_CATEGORIES
 from tasks.evaluation.scoring import score
 
 REF = "give aspirin now"
@@ -44,7 +45,7 @@ def test_a_row_counts_with_the_share_of_its_decodes() -> None:
     assert drug.as_dict()["decodes"] == 4
     assert (found.decodes, found.plain.decodes) == (4, 1)
     assert found.plain == pairing()
-    wrong = found.row_changes(lambda row: row.sentence_wrong)[diff.ALL_CATEGORIES]
+    wrong = found.row_changes(lambda row: row.sentence_wrong)[ALL_CATEGORIES]
     assert (wrong.before.hits, wrong.after.hits, wrong.n) == (1.75, 0.25, 2)
 
 

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.common.errors import InputError
-from tasks.evaluation.diff import ALL_CATEGORIES, KeywordErrorChange, pair
+from tasks.evaluation.diff import pair
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.hypotheses import Hypothesis, Partition
-from tasks.evaluation.scoring import Proportion, score
+from tasks.evaluation.keyword_change import ALL_CATEGORIES
+from tasks.evaluation.scoring import score
 from tests.support import factories
 
 
@@ -147,25 +149,3 @@ def test_held_out_rows_are_those_that_the_later_evaluation_marks() -> None:
     )
     held_out = pair(before, after).held_out.by_category["drug"]
     assert (held_out.before, held_out.after) == (Proportion(4, 4), Proportion(1, 4))
-
-
-def test_a_difference_between_different_rows_cannot_be_made() -> None:
-    """The record checks that both sides have the same rows and that the changes add up."""
-    with pytest.raises(ValueError, match="same rows"):
-        KeywordErrorChange("drug", Proportion(1, 2), Proportion(1, 3), 0, 0)
-    with pytest.raises(ValueError, match="do not explain"):
-        KeywordErrorChange("drug", Proportion(2, 3), Proportion(1, 3), 0, 0)
-    with pytest.raises(ValueError, match="terms' changes"):
-        KeywordErrorChange("drug", Proportion(2, 3), Proportion(1, 3), 1, 0, (2,))
-    with pytest.raises(ValueError, match="more rows were fixed"):
-        KeywordErrorChange("drug", Proportion(2, 3), Proportion(1, 3), 3, 2)
-
-
-def test_no_rows_have_no_p_value_and_no_interval() -> None:
-    """Nothing compared is not a difference of nothing."""
-    none = KeywordErrorChange("drug", Proportion(0, 0), Proportion(0, 0), 0, 0)
-    assert (none.p, none.interval, none.relative) == (None, None, None)
-    same = KeywordErrorChange("drug", Proportion(5, 20), Proportion(5, 20), 0, 0)
-    assert same.p == 1.0
-    assert same.interval is not None
-    assert same.interval.low < 0 < same.interval.high

@@ -9,13 +9,10 @@ from hypothesis import strategies as st
 from tasks.data.canonical_terms import SpokenText
 from tasks.data.text_normalizer import contains_words, normalise
 from tasks.evaluation import diff
-from tasks.evaluation.false_keywords import (
-    FalseKeywordFinder,
-    false_keyword_effect,
-    index_terms,
-)
+from tasks.evaluation.error_counts import Proportion
+from tasks.evaluation.false_keywords import FalseKeywordFinder, false_keyword_effect, index_terms
 from tasks.evaluation.hypotheses import Hypothesis
-from tasks.evaluation.scoring import Proportion, Scores, score
+from tasks.evaluation.scoring import Scores, score
 
 
 @pytest.mark.parametrize(

@@ -1,51 +1,16 @@
-"""Per-row results: both files of the contract are read, and what is written is read again."""
+"""Rows of an evaluation: what is written is read again, and an utterance keeps its fields."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pytest
-
-from tasks.common.errors import InputError
-from tasks.evaluation.baseline import read_baseline
-from tasks.evaluation.hypotheses import (
-    Hypothesis,
-    Partition,
-    hypothesis_for,
-    read_hypotheses,
-    write_hypotheses,
-)
+from tasks.evaluation.hypotheses import Hypothesis, Partition, hypothesis_for, write_hypotheses
+from tasks.evaluation.result_reading import read_hypotheses
 from tests.support import factories
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-FIELDS = [
-    "audio_filepath",
-    "ref",
-    "hyp",
-    "term",
-    "entity_category",
-    "ipa_source",
-    "voice_id",
-    "noise_level",
-    "context_type",
-]
-ROW = {name: name.upper() for name in FIELDS} | {"entity_category": "drug", "ref": "a TERM"}
-
-
-def test_jsonl_and_one_array_are_the_same_evaluation(tmp_path: Path) -> None:
-    """per_sample.json may be either."""
-    rows = [ROW, {**ROW, "audio_filepath": "b.wav", "hyp": ""}]
-    lines = factories.write_rows(tmp_path / "lines.json", rows)
-    array = tmp_path / "array.json"
-    array.write_text(json.dumps(rows, indent=2))
-    read = read_hypotheses(lines)
-    assert read == read_hypotheses(array)
-    assert [getattr(read[0], name) for name in FIELDS] == list(ROW.values())
-    assert read[1].hyp == ""
-    assert read[0].part is None
 
 
 def test_what_is_written_has_the_contracts_fields_and_is_read_again(tmp_path: Path) -> None:
@@ -58,16 +23,9 @@ def test_what_is_written_has_the_contracts_fields_and_is_read_again(tmp_path: Pa
     write_hypotheses(path, rows)
     assert read_hypotheses(path) == tuple(rows)
     first = json.loads(path.read_text(encoding="utf-8").split("\n")[0])
-    assert list(first) == [*FIELDS, "part"]
+    assert list(first) == [*factories.RESULT_FIELDS, "part"]
     assert first["voice_id"] is None
     assert first["part"] == "held-out"
-
-
-def test_only_the_three_texts_are_needed(tmp_path: Path) -> None:
-    """An evaluation without clinical fields can be scored; empty ones are as good as absent."""
-    row = {"audio_filepath": "a", "ref": "b", "hyp": "c", "term": "", "unknown": 3}
-    (found,) = read_hypotheses(factories.write_rows(tmp_path / "h.jsonl", [row]))
-    assert found == Hypothesis("a", "b", "c")
 
 
 def test_a_recognised_utterance_keeps_its_clinical_fields() -> None:
@@ -94,76 +52,3 @@ def test_a_recognised_utterance_keeps_its_clinical_fields() -> None:
         "c",
         Partition.TRAINED,
     )
-
-
-BAD: dict[str, tuple[Any, str]] = {
-    "no hyp": ([{"audio_filepath": "a", "ref": "b"}], "row 1: hyp must be text, not None"),
-    "hyp a number": ([{**ROW}, {**ROW, "hyp": 3}], "row 2: hyp must be text, not 3"),
-    "no ref": ([{"audio_filepath": "a", "hyp": "b"}], "row 1: ref must be text"),
-    "no audio": ([{"ref": "a", "hyp": "b"}], "row 1: audio_filepath must be text"),
-    "term a number": ([{**ROW, "term": 7}], "row 1: term must be text or null, not 7"),
-    "unknown part": (
-        [{**ROW, "part": "some"}],
-        "part must be 'held-out', 'chose', 'trained'",
-    ),
-    "no object": ([[1, 2]], "row 1: not a JSON object"),
-    "empty array": ([], "no rows"),
-}
-
-
-@pytest.mark.parametrize("as_array", [True, False])
-@pytest.mark.parametrize(("rows", "told"), BAD.values(), ids=list(BAD))
-def test_a_bad_row_is_named(tmp_path: Path, rows: Any, told: str, *, as_array: bool) -> None:
-    """Row, value and what it should be, in both forms of the file."""
-    path = tmp_path / "per_sample.json"
-    lines = "".join(f"{json.dumps(row)}\n" for row in rows)
-    # A first line that is an array would be the other form.
-    as_array = as_array or lines.startswith("[")
-    path.write_text(json.dumps(rows) if as_array else lines)
-    with pytest.raises(InputError) as raised:
-        read_hypotheses(path)
-    assert told in str(raised.value)
-    assert str(path) in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("data", "told"),
-    [
-        (b"", "no rows"),
-        (b"\n\n", "no rows"),
-        (b"[{]", "not a JSON array"),
-        (b"{}\n", "row 1: audio_filepath must be text"),
-        (b'\n{"ref": \n', "row 2: not JSON"),
-        (b"\xff\xfe", "UTF-8"),
-        (b"17\n", "row 1: not a JSON object"),
-    ],
-)
-def test_a_file_that_is_no_evaluation_is_bad_input(tmp_path: Path, data: bytes, told: str) -> None:
-    """Whatever it holds, the answer is one sentence."""
-    path = tmp_path / "h.jsonl"
-    path.write_bytes(data)
-    with pytest.raises(InputError, match=told):
-        read_hypotheses(path)
-
-
-def test_a_missing_evaluation_names_the_stage_that_makes_it(tmp_path: Path) -> None:
-    """The route is eval."""
-    with pytest.raises(InputError, match="/digital-health-clinical-asr-eval"):
-        read_hypotheses(tmp_path / "none.jsonl")
-
-
-def test_an_imported_evaluation_is_labelled_as_another_decoders(tmp_path: Path) -> None:
-    """per_sample.json comes from an endpoint; offline_hyps.jsonl is this tool's own."""
-    imported = read_baseline(factories.write_rows(tmp_path / "per_sample.json", [ROW]))
-    own = read_baseline(factories.write_rows(tmp_path / "offline_hyps.jsonl", [ROW]))
-    assert (imported.imported, own.imported) == (True, False)
-    assert "another decoder" in imported.label
-    assert own.scores.n == 1
-
-
-def test_half_a_surrogate_pair_is_refused_with_its_row(tmp_path: Path) -> None:
-    """It could be scored, but no leaderboard could be written with it."""
-    path = tmp_path / "per_sample.json"
-    path.write_text('{"audio_filepath": "a.wav", "ref": "a", "hyp": "\\ud800"}\n')
-    with pytest.raises(InputError, match="row 1: holds half of a surrogate pair"):
-        read_hypotheses(path)

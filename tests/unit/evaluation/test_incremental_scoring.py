@@ -10,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.common.errors import InputError
-from tasks.evaluation.hypotheses import Hypothesis, iterate_hypotheses, stretches
-from tasks.evaluation.incremental_scoring import (
-    intervals,
-    score_file,
-    summarise,
-)
-from tasks.evaluation.scoring import ErrorCounts, score, total
+from tasks.evaluation.error_counts import ErrorCounts, total
+from tasks.evaluation.hypotheses import Hypothesis
+from tasks.evaluation.incremental_scoring import score_file, summarise
+from tasks.evaluation.result_reading import cut_stretches, iterate_hypotheses
+from tasks.evaluation.score_summary import intervals
+from tasks.evaluation.scoring import score
 from tests.support import factories
 from tests.support.incremental_scoring_cases import assert_same, many
 
@@ -73,7 +72,7 @@ def test_stretches_cover_every_row_once(tmp_path: Path, wanted: int) -> None:
     path = tmp_path / "h.jsonl"
     lines = [json.dumps(row.as_dict(), ensure_ascii=False) for row in many(20)]
     path.write_bytes(b"\xef\xbb\xbf" + "\n\n".join(lines).encode())
-    parts = stretches(path, wanted)
+    parts = cut_stretches(path, wanted)
     assert len(parts) <= wanted
     got = [row for part in parts for row in iterate_hypotheses(path, part)]
     assert got == many(20)
@@ -83,7 +82,7 @@ def test_a_json_array_is_one_stretch(tmp_path: Path) -> None:
     """It cannot be cut, and is scored all the same."""
     path = tmp_path / "per_sample.json"
     path.write_text(json.dumps([row.as_dict() for row in many(20)]))
-    assert len(stretches(path, 4)) == 1
+    assert len(cut_stretches(path, 4)) == 1
     assert_same(score_file(path, 4), many(20))
 
 

@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks.data.manifest import Utterance
-from tasks.evaluation.diff import changes, pair
-from tasks.evaluation.hypotheses import (
-    Hypothesis,
-    Partition,
-    hypothesis_for,
-    iterate_hypotheses,
-    write_hypotheses,
-)
+from tasks.evaluation.diff import pair
+from tasks.evaluation.hypotheses import Hypothesis, Partition, hypothesis_for, write_hypotheses
 from tasks.evaluation.leaderboard import (
     Leaderboard,
     LeaderboardEntry,
     baseline_entries,
     tuned_entries,
 )
+from tasks.evaluation.leaderboard_markdown import leaderboard_as_markdown
+from tasks.evaluation.metric_changes import metric_changes
+from tasks.evaluation.result_reading import iterate_hypotheses
 from tasks.evaluation.scoring import Scores, score
 from tests.support import factories
 
@@ -82,12 +79,12 @@ def tuned_board() -> Leaderboard:
 
 def test_five_sections_stand_in_the_contracts_order() -> None:
     """Headline, category, pronunciation source, noise level, term."""
-    assert list(sections(tuned_board().as_markdown())) == TITLES
+    assert list(sections(leaderboard_as_markdown(tuned_board()))) == TITLES
 
 
 def test_the_headline_gives_held_out_rows_first_and_labels_the_trained() -> None:
     """Tuned before base; held-out, trained on, all; each with its n and all figures."""
-    header, *lines = sections(tuned_board().as_markdown())[TITLES[0]]
+    header, *lines = sections(leaderboard_as_markdown(tuned_board()))[TITLES[0]]
     assert header == [
         "model",
         "rows",
@@ -124,7 +121,7 @@ def test_the_headline_gives_held_out_rows_first_and_labels_the_trained() -> None
 
 def test_a_breakdown_gives_each_value_with_its_n() -> None:
     """KER and n of each category for tuned and base, on held-out and on trained rows."""
-    header, *lines = sections(tuned_board().as_markdown())[TITLES[1]]
+    header, *lines = sections(leaderboard_as_markdown(tuned_board()))[TITLES[1]]
     assert header == [
         "entity_category",
         "held-out: tuned KER (n)",
@@ -160,7 +157,7 @@ def test_terms_stand_worst_first() -> None:
         + term_rows("digoxin", 0, 5)
     )
     board = Leaderboard(1, baseline_entries("base", score(rows)))
-    lines = sections(board.as_markdown())[TITLES[4]][1:]
+    lines = sections(leaderboard_as_markdown(board))[TITLES[4]][1:]
     assert bare(lines) == [
         ["insulin", "1.000 (3)"],
         ["aspirin", "1.000 (2)"],
@@ -175,7 +172,9 @@ def test_terms_without_held_out_rows_come_last_and_say_so() -> None:
     rows = term_rows("warfarin", 0, 2, part=Partition.HELD_OUT)
     rows += term_rows("aspirin", 2, 2, part=Partition.TRAINED)
     both = score(rows)
-    lines = sections(Leaderboard(2, tuned_entries("b", both, "t", both)).as_markdown())[TITLES[4]]
+    lines = sections(leaderboard_as_markdown(Leaderboard(2, tuned_entries("b", both, "t", both))))[
+        TITLES[4]
+    ]
     assert bare(lines[1:]) == [
         ["warfarin", "0.000 (2)", "0.000 (2)", "– (0)", "– (0)"],
         ["aspirin", "– (0)", "– (0)", "1.000 (2)", "1.000 (2)"],
@@ -184,7 +183,7 @@ def test_terms_without_held_out_rows_come_last_and_say_so() -> None:
 
 def test_a_manifest_without_a_field_says_so() -> None:
     """The section stays, and names what is missing."""
-    text = Leaderboard(1, baseline_entries("base", factories.scored(1, 4))).as_markdown()
+    text = leaderboard_as_markdown(Leaderboard(1, baseline_entries("base", factories.scored(1, 4))))
     assert list(sections(text)) == TITLES
     assert "The manifest has no `ipa_source`: this breakdown cannot be made." in text
     assert "The manifest has no `noise_level`: this breakdown cannot be made." in text
@@ -194,7 +193,9 @@ def test_a_manifest_without_a_field_says_so() -> None:
 def test_rows_that_lack_a_field_are_apart() -> None:
     """Where some rows have the field, the others stand under "(none)"."""
     rows = factories.evaluated(1, 2, noise_level="clean") + factories.evaluated(1, 4, start=2)
-    lines = sections(Leaderboard(1, baseline_entries("b", score(rows))).as_markdown())[TITLES[3]]
+    lines = sections(leaderboard_as_markdown(Leaderboard(1, baseline_entries("b", score(rows)))))[
+        TITLES[3]
+    ]
     assert sorted(bare(lines[1:])) == [["(none)", "0.250 (4)"], ["clean", "0.500 (2)"]]
 
 
@@ -202,7 +203,7 @@ def test_rows_that_lack_a_field_are_apart() -> None:
 def test_a_name_cannot_break_the_table(name: str) -> None:
     """Bars, backslashes and line breaks in the user's words are escaped."""
     rows = factories.evaluated(1, 2, noise_level=name)
-    text = Leaderboard(1, baseline_entries(name, score(rows))).as_markdown()
+    text = leaderboard_as_markdown(Leaderboard(1, baseline_entries(name, score(rows))))
     for table in (sections(text)[TITLES[0]], sections(text)[TITLES[3]]):
         assert len({len(line) for line in table}) == 1
         assert len(table) == 2
@@ -223,7 +224,7 @@ def test_the_json_holds_the_same_figures() -> None:
         "noise_level",
         "term",
     ]
-    markdown = sections(board.as_markdown())
+    markdown = sections(leaderboard_as_markdown(board))
     for record, line in zip(told["sections"]["headline"], markdown[TITLES[0]][1:], strict=True):
         assert [record["model"], record["rows"], str(record["n"])] == line[:3]
         assert [f"{record[name]:.3f}" for name in ("WER", "CER", "KER")] == bare([line])[0][3:6]
@@ -261,7 +262,9 @@ def test_figures_without_rows_are_null_in_the_json() -> None:
 
 def test_notes_and_cycle_stand_at_the_top() -> None:
     """The reader sees first what the figures rest on."""
-    assert tuned_board().as_markdown().startswith("# Leaderboard, cycle 2\n\n> A note.\n\n## 1.")
+    assert leaderboard_as_markdown(tuned_board()).startswith(
+        "# Leaderboard, cycle 2\n\n> A note.\n\n## 1."
+    )
 
 
 def test_an_imported_evaluation_is_an_entry_of_its_own() -> None:
@@ -269,7 +272,7 @@ def test_an_imported_evaluation_is_an_entry_of_its_own() -> None:
     board = Leaderboard(
         1, (LeaderboardEntry("hosted (another decoder)", "all", factories.scored(1, 2)),)
     )
-    assert sections(board.as_markdown())[TITLES[0]][1][0] == "hosted (another decoder)"
+    assert sections(leaderboard_as_markdown(board))[TITLES[0]][1][0] == "hosted (another decoder)"
 
 
 def test_rates_have_an_interval_over_terms() -> None:
@@ -295,7 +298,7 @@ def test_what_ker_does_not_see_stands_after_the_five_sections() -> None:
         Hypothesis("1.wav", "give insulin", "give insulin aspirin", "insulin", "drug"),
     ]
     board = Leaderboard(1, baseline_entries("base", score(rows)))
-    text = board.as_markdown()
+    text = leaderboard_as_markdown(board)
     assert list(sections(text)) == TITLES
     assert "- base, all: canonical KER 0.000 (2) [0.00, 0.66] (missed by spelling only: 0)" in text
     assert ", FKR 0.500 (2) [0.09, 0.91], strict 1.000 (1) [0.21, 1.00]" in text
@@ -307,7 +310,7 @@ def test_what_ker_does_not_see_stands_after_the_five_sections() -> None:
 
 def test_harm_outside_the_terms_is_told_on_rows_that_were_held_out() -> None:
     """By hand: of the held-out rows' ten words outside "aspirin" the tuned model misses none."""
-    text = tuned_board().as_markdown()
+    text = leaderboard_as_markdown(tuned_board())
     told = text[text.index("# WER outside the terms (in-domain harm)") :]
     assert "- tuned, held-out: 0.000 (10 words)" in told
     assert "- base, held-out: 0.000 (10 words)" in told
@@ -321,19 +324,22 @@ def test_differences_stand_with_their_intervals() -> None:
     """Of each headline figure, on the held-out rows, in Markdown and in JSON."""
     before = [row for place in range(8) for row in term_rows(f"t {place}", 3, 4)]
     after = [row for place in range(8) for row in term_rows(f"t {place}", 1, 4)]
-    found = changes(pair(score(before), score(after)))
+    found = metric_changes(pair(score(before), score(after)))
     assert [one.name for one in found] == ["WER", "CER", "KER", "SER", "pooled WER"]
     board = Leaderboard(2, baseline_entries("base", score(after)), (), found)
     ker = found[2]
     assert (ker.before, ker.after, ker.n) == (0.75, 0.25, 32)
     assert ker.interval is not None
     assert ker.p == pytest.approx(2 / 2**16 - 1 / 2**16)
-    assert f"- KER: 0.750 → 0.250 (32), -0.500 [{ker.interval.low:+.3f}, " in board.as_markdown()
+    assert (
+        f"- KER: 0.750 → 0.250 (32), -0.500 [{ker.interval.low:+.3f}, "
+        in leaderboard_as_markdown(board)
+    )
     told = json.loads(json.dumps(board.as_dict()))["differences"]
     assert told[0]["figure"] == "WER"
     # All eight terms changed alike, so that the bootstrap has nothing to vary.
     assert told[0]["ci"] == [pytest.approx(told[0]["difference"])] * 2
-    assert list(sections(board.as_markdown())) == TITLES
+    assert list(sections(leaderboard_as_markdown(board))) == TITLES
 
 
 def test_narrow_rows_have_their_own_breakdown() -> None:
@@ -341,7 +347,7 @@ def test_narrow_rows_have_their_own_breakdown() -> None:
     wide = term_rows("aspirin", 1, 4)
     narrow = term_rows("warfarin", 2, 3, bandwidth="narrow")
     board = Leaderboard(1, baseline_entries("base", score([*wide, *narrow])))
-    text = board.as_markdown()
+    text = leaderboard_as_markdown(board)
     assert list(sections(text)) == TITLES
     part = text[text.index("# By bandwidth") :]
     assert part.index("narrow: KER 0.667") < part.index("wide: KER 0.250")
@@ -351,7 +357,7 @@ def test_narrow_rows_have_their_own_breakdown() -> None:
         ("wide", 4, 0.25),
     ]
     plain = Leaderboard(1, baseline_entries("base", score(wide)))
-    assert "By bandwidth" not in plain.as_markdown()
+    assert "By bandwidth" not in leaderboard_as_markdown(plain)
     assert "bandwidth" not in plain.as_dict()
 
 

@@ -11,10 +11,11 @@ import pytest
 
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
-from tasks.decision.gate import GatePolicy, GateResult
+from tasks.decision.gate_policy import GatePolicy
 from tasks.evaluation.baseline import find_baseline, read_baseline
-from tasks.evaluation.hypotheses import read_hypotheses, read_results
-from tasks.evaluation.incremental_scoring import score_file, summary_as_dict
+from tasks.evaluation.incremental_scoring import score_file
+from tasks.evaluation.result_reading import read_hypotheses, read_results
+from tasks.evaluation.score_summary import summary_as_dict
 from tasks.models.catalog import Method
 from tasks.stages import compare, prepare
 from tests.support import factories
@@ -23,6 +24,8 @@ from tests.support.cases import case
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tasks.decision.gate import GateResult
 
 ROW = {"audio_filepath": "a.wav", "ref": "start metoprolol", "hyp": "start metoprolol"}
 TERM = {"term": "metoprolol", "entity_category": "drug"}

@@ -12,18 +12,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tasks.data.text_normalizer import normalise
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.hypotheses import Hypothesis
-from tasks.evaluation.incremental_scoring import summarise, summary_as_dict
-from tasks.evaluation.scoring import (
-    DIMENSIONS,
-    ErrorCounts,
-    Occurrence,
-    Proportion,
-    Scores,
-    UtteranceScore,
-    score,
-    score_row,
-)
+from tasks.evaluation.incremental_scoring import summarise
+from tasks.evaluation.score_summary import summary_as_dict
+from tasks.evaluation.scoring import DIMENSIONS, Scores, UtteranceScore, score, score_row
 from tests.support import factories
 
 if TYPE_CHECKING:
@@ -302,19 +295,6 @@ def test_what_score_prints() -> None:
     assert by["ipa_source"] == {"(none)": {"n": 0, "ker": None}, "override": {"n": 2, "ker": 0.5}}
 
 
-def test_shares_add_up_by_their_counts() -> None:
-    """One of two and none of eight is one of ten, not a quarter."""
-    assert (Proportion(1, 2) + Proportion(0, 8)).rate == 0.1
-    assert Proportion(0, 0).rate is None
-
-
-@pytest.mark.parametrize(("hits", "n"), [(2, 1), (-1, 3), (0, -1)])
-def test_a_share_cannot_be_more_than_the_whole(hits: int, n: int) -> None:
-    """Counts that make no sense are refused when they are made."""
-    with pytest.raises(ValueError, match="not a share"):
-        Proportion(hits, n)
-
-
 def test_counts_that_contradict_each_other_are_refused() -> None:
     """A right sentence has no edits, and no count is negative."""
     one = row("a", "a")
@@ -357,11 +337,3 @@ def test_the_canonical_view_changes_none_of_the_contracts_figures(*, canonical: 
     assert (spelling["n"], spelling["missed_by_spelling_only"]) == (5, by_spelling)
     parts = summary.by["entity_category"]
     assert parts["procedure"].missed_by_spelling == by_spelling
-
-
-def test_only_a_missed_term_is_missed_by_spelling() -> None:
-    """Counts that contradict each other are refused."""
-    with pytest.raises(ValueError, match="contradict"):
-        ErrorCounts(n=1, with_term=1, rows_with_term=1, missed_by_spelling=1)
-    with pytest.raises(ValueError, match="missed by spelling"):
-        Occurrence("b", "drug", missed=False, spelling_only=True)

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.hypotheses import Hypothesis
-from tasks.evaluation.scoring import Proportion, score
+from tasks.evaluation.scoring import score
 from tasks.evaluation.secondary_metrics import (
     NOTHING_HEARD,
     SecondaryMetrics,

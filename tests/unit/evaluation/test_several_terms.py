@@ -22,30 +22,25 @@ from tasks.decision.grow_plan import make_plan
 from tasks.decision.significance import rows_needed
 from tasks.decision.verdict import decide
 from tasks.evaluation import diff, leaderboard
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.false_keywords import FalseKeywordFinder, false_keyword_effect, index_terms
-from tasks.evaluation.hypotheses import (
-    Hypothesis,
-    Partition,
-    hypothesis_for,
-    read_hypotheses,
-    read_results,
-    write_hypotheses,
-)
-from tasks.evaluation.incremental_scoring import (
-    ScoreAccumulator,
-    score_file,
-    summarise,
-    summary_as_dict,
-)
-from tasks.evaluation.scoring import Proportion, score
+from tasks.evaluation.hypotheses import Hypothesis, Partition, hypothesis_for, write_hypotheses
+from tasks.evaluation.incremental_scoring import ScoreAccumulator, score_file, summarise
+from tasks.evaluation.leaderboard_markdown import leaderboard_as_markdown
+from tasks.evaluation.metric_changes import metric_changes
+from tasks.evaluation.result_reading import read_hypotheses, read_results
+from tasks.evaluation.score_summary import summary_as_dict
+from tasks.evaluation.scoring import score
 from tasks.evaluation.secondary_metrics import compute_secondary_metrics
 from tasks.evaluation.statistics import mcnemar_mid_p, sign_flip_mid_p, wilson
+from tasks.evaluation.training_exposure import changes_by_exposure
 from tests.support import factories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from tasks.evaluation.keyword_change import KeywordErrorChange
     from tasks.evaluation.scoring import Scores
 
 DRUGS = ("aspirin", "warfarin", "heparin", "insulin", "digoxin", "morphine")
@@ -221,10 +216,10 @@ def board(before: Scores, after: Scores) -> list[str]:
     made = leaderboard.Leaderboard(
         2,
         leaderboard.tuned_entries("base", before, "tuned", after)[:2],
-        changes=diff.changes(pairing.held_out),
-        exposure=diff.exposure(pairing),
+        changes=metric_changes(pairing.held_out),
+        exposure=changes_by_exposure(pairing),
     )
-    return [made.as_markdown(), json.dumps(made.as_dict())]
+    return [leaderboard_as_markdown(made), json.dumps(made.as_dict())]
 
 
 def decision(before: Scores, after: Scores) -> list[str]:
@@ -260,7 +255,7 @@ def test_a_manifest_with_one_term_a_row_gives_the_same_bytes(
 
 def compared(
     before: Sequence[Hypothesis], after: Sequence[Hypothesis], category: str = "drug"
-) -> diff.KeywordErrorChange:
+) -> KeywordErrorChange:
     """The change of a category's KER."""
     return diff.pair(score(before), score(after)).by_category[category]
 
@@ -400,7 +395,7 @@ def test_terms_that_were_trained_on_are_told_apart_from_others_of_a_row() -> Non
         heard(0, [], "aspirin", part=Partition.TRAINED),
         heard(1, ["warfarin"], "aspirin", "warfarin", part=Partition.HELD_OUT),
     ]
-    seen, unseen = diff.exposure(diff.pair(score(rows), score(rows)))
+    seen, unseen = changes_by_exposure(diff.pair(score(rows), score(rows)))
     assert (seen.category, seen.after) == ("seen term", Proportion(0, 1))
     assert (unseen.category, unseen.after) == ("unseen term", Proportion(1, 1))
 
@@ -412,7 +407,7 @@ def test_the_leaderboard_shows_rows_where_they_differ() -> None:
     """In every section that has a KER, and in its JSON."""
     scores = score(many(2, part=Partition.HELD_OUT))
     board = leaderboard.Leaderboard(1, leaderboard.baseline_entries("base", scores))
-    text, record = board.as_markdown(), json.loads(json.dumps(board.as_dict()))
+    text, record = leaderboard_as_markdown(board), json.loads(json.dumps(board.as_dict()))
     keyword, drug = scores.keyword, scores.by("entity_category")["drug"].keyword
     assert f"| {keyword.n} ({keyword.rows} rows) |" in text
     assert f"({drug.n} in {drug.rows} rows)" in text

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.evaluation import share_differences, statistics
-from tasks.evaluation.diff import PairedOccurrence, summarise_changes
+from tasks.evaluation.keyword_change import PairedOccurrence, summarise_changes
 from tasks.evaluation.share_differences import ShareDifferences, sign_flip_p
 
 counts = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=9)

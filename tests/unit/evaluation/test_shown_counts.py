@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks.evaluation import leaderboard
-from tasks.evaluation.hypotheses import read_hypotheses
-from tasks.evaluation.incremental_scoring import score_file, summary_as_dict
-from tasks.evaluation.scoring import Proportion, score
+from tasks.evaluation.error_counts import Proportion
+from tasks.evaluation.incremental_scoring import score_file
+from tasks.evaluation.result_reading import read_hypotheses
+from tasks.evaluation.score_summary import summary_as_dict
+from tasks.evaluation.scoring import score
 from tasks.evaluation.statistics import ends
 from tasks.stages.compare import compare
 from tests.support import factories

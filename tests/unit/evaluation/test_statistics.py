@@ -5,12 +5,10 @@ from __future__ import annotations
 import gc
 import math
 
-import kaldialign
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rapidfuzz.distance import Levenshtein
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -18,6 +16,9 @@ from statsmodels.stats.proportion import proportion_confint
 
 from tasks.evaluation import statistics
 from tasks.evaluation.statistics import Interval
+from tasks.evaluation.study_size import (
+    rows_to_show_clustered,
+)
 from tests.support.statistics_cases import covered
 
 counts = st.integers(0, 400)
@@ -64,8 +65,8 @@ def test_rows_that_flip_together_are_less_evidence() -> None:
     assert statistics.clustered_p([5, 5]) == pytest.approx(2 * stats.norm.sf(math.sqrt(2)))
     assert statistics.clustered_p([1] * 10) < 0.01
     assert statistics.clustered_p([2, -2]) == 1.0
-    assert statistics.rows_to_show_clustered([5, 5], 20, 0.05, 0.8) == 79
-    assert statistics.rows_to_show_clustered([2, -2], 20, 0.05, 0.8) is None
+    assert rows_to_show_clustered([5, 5], 20, 0.05, 0.8) == 79
+    assert rows_to_show_clustered([2, -2], 20, 0.05, 0.8) is None
 
 
 def test_five_one_sided_flips_are_the_least_that_is_shown() -> None:
@@ -108,164 +109,12 @@ def test_holm_is_statsmodels(p_values: list[float]) -> None:
     assert list(got.values()) == pytest.approx(list(wanted), abs=1e-12)
 
 
-WORDS = [
-    "the",
-    "patient",
-    "takes",
-    "ten",
-    "milligrams",
-    "of",
-    "aspirin",
-    "and",
-    "sleeps",
-    "well",
-    "at",
-    "night",
-]
-
-
-def spoken(rng: np.random.Generator, rows: int, wrong: float) -> tuple[list[list[str]], ...]:
-    """References, and two models' hypotheses, of which the second is better."""
-    refs = [list(rng.choice(WORDS, rng.integers(4, 16))) for _ in range(rows)]
-
-    def heard(share: float) -> list[list[str]]:
-        return [["x" if rng.random() < share else word for word in ref] for ref in refs]
-
-    return refs, heard(wrong), heard(wrong / 2)
-
-
-def edits(refs: list[list[str]], hyps: list[list[str]]) -> tuple[list[float], list[float]]:
-    """Word edits and reference words of each row."""
-    pairs = list(zip(refs, hyps, strict=True))
-    return [Levenshtein.distance(*pair) for pair in pairs], [len(ref) for ref, _ in pairs]
-
-
-def test_the_bootstrap_of_pooled_wer_is_kaldialigns() -> None:
-    """Rows as blocks, 10,000 resamples each: the ends agree to 4 % of the interval's width."""
-    refs, hyps, better = spoken(np.random.default_rng(3), 300, 0.3)
-    theirs = kaldialign.bootstrap_wer_ci(refs, hyps, better, replications=10_000)
-    for side, found in (("system1", hyps), ("system2", better)):
-        sums = statistics.by_block(range(300), *edits(refs, found))
-        ours = statistics.rate_interval(sums, resamples=10_000)
-        assert ours is not None
-        low, high = theirs[side]["ci95min"], theirs[side]["ci95max"]
-        assert ours.as_list() == pytest.approx([low, high], abs=0.04 * (high - low))
-        assert sums[0].sum() / sums[1].sum() == pytest.approx(theirs[side]["wer"], rel=0.01)
-
-
-def test_the_bootstrap_of_a_mean_is_scipys() -> None:
-    """Rows as blocks: SciPy's percentile interval, widened for 60 blocks as Hesterberg does."""
-    values = np.random.default_rng(5).gamma(2, 0.1, 60)
-    sums = statistics.by_block(range(60), list(values), [1.0] * 60)
-    ours = statistics.rate_interval(sums, resamples=10_000)
-    stretched = math.sqrt(60 / 59) * stats.t.ppf(0.975, 59)
-    level = 1 - 2 * stats.norm.cdf(-stretched)
-    theirs = stats.bootstrap(
-        (values,), np.mean, confidence_level=level, method="percentile", n_resamples=10_000,
-        rng=np.random.default_rng(6),
-    ).confidence_interval  # fmt: skip
-    assert ours is not None
-    width = theirs.high - theirs.low
-    assert ours.as_list() == pytest.approx([theirs.low, theirs.high], abs=0.04 * width)
-
-
-def test_a_paired_difference_is_narrower_than_two_rates() -> None:
-    """The same rows are drawn for both, so that what is common to them cancels."""
-    refs, hyps, better = spoken(np.random.default_rng(4), 200, 0.3)
-    columns = [*edits(refs, hyps), *edits(refs, better)]
-    paired = statistics.rate_difference(statistics.by_block(range(200), *columns))
-    assert paired is not None
-    first, second = (
-        statistics.rate_interval(statistics.by_block(range(200), *columns[i : i + 2]))
-        for i in (0, 2)
-    )
-    assert first is not None
-    assert second is not None
-    assert paired.high < 0
-    assert paired.high - paired.low < (first.high - first.low) + (second.high - second.low)
-
-
-def test_the_same_seed_gives_the_same_interval_whatever_is_drawn_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Memory is bounded by drawing in parts, and the parts make no difference."""
-    sums = np.random.default_rng(1).random((2, 40))
-    whole = statistics.rate_interval(sums)
-    monkeypatch.setattr(statistics, "_WEIGHTS_AT_ONCE", 4000)
-    assert statistics.rate_interval(sums) == whole
-    assert statistics.rate_interval(sums, seed=1) != whole
-
-
-def test_a_block_is_the_sum_of_its_rows() -> None:
-    """Columns by blocks, in the order in which the blocks come."""
-    sums = statistics.by_block(["b", "a", "b"], [1, 2, 3], [10, 20, 30])
-    assert sums.tolist() == [[4, 2], [40, 20]]
-
-
-def test_few_blocks_have_no_interval() -> None:
-    """Four blocks cannot say how blocks differ."""
-    assert statistics.rate_interval(np.ones((2, 4))) is None
-    assert statistics.rate_interval(np.ones((2, 5))) == Interval(1.0, 1.0)
-
-
 def test_an_interval_has_its_ends_in_order() -> None:
     """And it says what it excludes."""
     with pytest.raises(ValueError, match="not an interval"):
         Interval(1.0, 0.0)
     assert Interval(0.1, 0.2).excludes(0.0)
     assert not Interval(0.1, 0.2).excludes(0.1)
-
-
-# How many rows
-
-
-@pytest.mark.parametrize(("fixed", "broken", "n"), [(0.3, 0.05, 40), (0.1, 0.1, 60), (0.2, 0, 25)])
-def test_power_is_what_a_simulation_finds(fixed: float, broken: float, n: int) -> None:
-    """20,000 studies, to one point."""
-    rng = np.random.default_rng(8)
-    found = rng.multinomial(n, [fixed, broken, 1 - fixed - broken], 20_000)
-    shown = [
-        down > up and statistics.mcnemar_mid_p(int(down), int(up)) < 0.05 for down, up, _ in found
-    ]
-    assert statistics.mcnemar_power(fixed, broken, n, 0.05) == pytest.approx(
-        np.mean(shown), abs=0.01
-    )
-
-
-@pytest.mark.parametrize(
-    ("fixed", "broken"), [(0.5, 0.05), (0.2, 0.05), (0.1, 0.05), (0.875, 0.125), (0.02, 0.0)]
-)
-def test_the_rows_that_are_named_have_the_power_and_fewer_do_not(
-    fixed: float, broken: float
-) -> None:
-    """At these rates 80 % of such studies show it."""
-    needed = statistics.rows_to_show(fixed, broken, 0.05, 0.8)
-    assert needed is not None
-    assert statistics.mcnemar_power(fixed, broken, needed, 0.05) >= 0.8
-    assert statistics.mcnemar_power(fixed, broken, needed - 1, 0.05) < 0.8
-    assert statistics.rows_to_show(broken, fixed, 0.05, 0.8) == needed
-
-
-def test_large_studies_use_an_approximation_that_agrees() -> None:
-    """Just under its bound, Connor's approximation is within 5 % of the exact number."""
-    exact = statistics.rows_to_show(0.06, 0.045, 0.05, 0.8)
-    assert exact is not None
-    assert exact == pytest.approx(
-        ((1.96 * math.sqrt(0.105) + 0.8416 * math.sqrt(0.105 - 0.015**2)) / 0.015) ** 2, rel=0.05
-    )
-    assert statistics.rows_to_show(0.1, 0.1, 0.05, 0.8) is None
-    assert statistics.rows_to_show(0.1, 0.0999, 0.05, 0.8) is None
-
-
-def test_rows_that_exclude_a_drop_exclude_it_as_often_as_they_promise() -> None:
-    """Simulated: the interval's end is above the wanted drop in 77 to 87 % of the studies."""
-    needed = statistics.rows_to_exclude(0.05, 0.05, 0.1, 0.8)
-    assert needed is not None
-    found = np.random.default_rng(9).multinomial(needed, [0.05, 0.05, 0.9], 5_000)
-    intervals = [statistics.paired_difference(int(down), int(up), needed) for down, up, _ in found]
-    share = np.mean([one is not None and one.low > -0.1 for one in intervals])
-    assert 0.77 <= share <= 0.87
-    assert statistics.rows_to_exclude(0.15, 0.05, 0.1, 0.8) is None
 
 
 def test_wilsons_interval_covers_the_share() -> None:

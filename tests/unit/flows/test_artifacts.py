@@ -13,7 +13,7 @@ from tasks.decision.verdict import decide
 from tasks.evaluation import diff
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.scoring import score
-from tasks.stages.choose import ShippedModel
+from tasks.stages.shipped_model import ShippedModel
 from tests.support import factories, prepared_cycles
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from tasks.airgap.bundle_parts import verify_parts
 from tasks.airgap.sendable_bundle import SendableBundle
 from tasks.common.errors import InputError
 from tasks.gpu_hosts import gpu_prices, remote_scripts
-from tasks.gpu_hosts.providers import BrevSettings, SshHostSettings
+from tasks.gpu_hosts.host_settings import BrevSettings, SshHostSettings
 from tasks.gpu_hosts.remote_scripts import HostPlatform
 from tasks.gpu_hosts.ssh import HostError, SshSettings
 from tests.support import offline_bundles

@@ -14,7 +14,7 @@ from tasks.evaluation import diff
 from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.scoring import score
 from tasks.records import run_record
-from tasks.stages.choose import ShippedModel
+from tasks.stages.shipped_model import ShippedModel
 from tests.support import factories, prepared_cycles
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
 from tasks.data.cycle_folder import open_cycle
-from tasks.evaluation.diff import ALL_CATEGORIES
+from tasks.evaluation.keyword_change import ALL_CATEGORIES
 from tasks.records import run_record
 from tasks.records.served_figures import PARITY_NAME, read_served
 from tasks.reporting.history import read_history

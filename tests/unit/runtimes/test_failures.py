@@ -91,6 +91,10 @@ SCRIPT_SAID = [
         Fault.DRIVER_TOO_OLD,
     ),
     ("OSError: [Errno 28] No space left on device", Fault.DISK_FULL),
+    (
+        "RuntimeError: [enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534",
+        Fault.DISK_FULL,
+    ),
     ("ValueError: something else", Fault.SCRIPT_FAILED),
 ]
 

@@ -12,8 +12,8 @@ from tasks.runtimes import images
 from tasks.runtimes.container import ContainerRuntime
 from tasks.runtimes.container_settings import EXAMPLES, IMAGE, ContainerSettings
 from tasks.runtimes.failures import Fault, FaultError
-from tasks.stages import host_checks
-from tasks.stages.host_checks import CheckContext, CheckStatus
+from tasks.stages import container_checks
+from tasks.stages.check_result import CheckContext, CheckStatus
 from tests.support import recorded_engine
 from tests.support.hosts import CPU, L40S, RTX, with_driver
 
@@ -119,7 +119,7 @@ def test_the_doctor_tells_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     host = with_driver("550.54.15")
     with recorded_engine.answering(socket, {"GET /images/": (200, [])}):
         asked = CheckContext("container", "embedded", IMAGE, None, tmp_path, host)
-        found = host_checks.image(asked)
+        found = container_checks.image(asked)
     assert found.state is CheckStatus.MISSING
     assert "driver 550.54.15 found, 580 or newer needed" in found.says
     assert "nvcr.io/nvidia/nemo:25.09" in found.fix

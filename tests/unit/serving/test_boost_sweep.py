@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.evaluation.scoring import Proportion
+from tasks.evaluation.error_counts import Proportion
 from tasks.models.catalog import embedded_path
 from tasks.models.nemo_archive import open_archive
 from tasks.serving.boost_sweep import BoostSweep, SweepLine

@@ -11,7 +11,8 @@ import pytest
 from tasks.common.errors import InputError
 from tasks.evaluation.hypotheses import Hypothesis
 from tasks.serving import attribution, parity, probes
-from tasks.serving.attribution import CauseName, ServingEvidence
+from tasks.serving.attribution import ServingEvidence
+from tasks.serving.causes import CauseName
 from tasks.serving.parity import MismatchKind
 from tasks.serving.parity_report import ParityReport
 from tasks.serving.probes import ProbeCause, ProbeResult

@@ -22,15 +22,11 @@ from tasks.common.errors import InputError
 from tasks.data import audio_probe
 from tasks.data.audio_probe import AudioFacts
 from tasks.data.cycle_folder import open_cycle
-from tasks.data.split import Disjointness, Split
-from tasks.decision.gate import GatePolicy, GateResult
+from tasks.data.split_parts import Disjointness, Split
+from tasks.decision.gate_policy import GatePolicy
 from tasks.evaluation.baseline import find_baseline
-from tasks.evaluation.hypotheses import (
-    Hypothesis,
-    Partition,
-    read_hypotheses,
-    write_hypotheses,
-)
+from tasks.evaluation.hypotheses import Hypothesis, Partition, write_hypotheses
+from tasks.evaluation.result_reading import read_hypotheses
 from tasks.gpu_hosts import upload
 from tasks.models import catalog
 from tasks.stages import boosting_inputs, compare, evaluate, prepare
@@ -38,11 +34,13 @@ from tasks.training import run as training_run
 from tasks.training import tuned_models
 from tasks.training.recipes import recipe
 from tasks.training.recording_roles import RecordingRoles
-from tasks.transcription.offline import Transcript
+from tasks.transcription.audio_sets import Transcript
 from tests.support import factories
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from tasks.decision.gate import GateResult
 
 
 def recording(path: Path) -> str:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, cast
 
 from tasks.data.manifest import Utterance
 from tasks.data.preflight import CheckedRow
-from tasks.data.split import Split
+from tasks.data.split_parts import Split
 from tasks.decision.guardrail import GuardrailPolicy
+from tasks.evaluation.error_counts import Proportion
 from tasks.evaluation.false_keywords import index_terms
 from tasks.evaluation.hypotheses import hypothesis_for
-from tasks.evaluation.scoring import Proportion, Scores, score
+from tasks.evaluation.scoring import Scores, score
 from tasks.stages.boosting_evidence import (
     GENERAL_PART,
     HELD_OUT_PART,

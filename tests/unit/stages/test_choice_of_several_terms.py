@@ -7,11 +7,11 @@ from typing import Any
 
 from tasks.data.preflight import CheckedRow
 from tasks.data.row_terms import RowTerm
-from tasks.data.split import Split
+from tasks.data.split_parts import Split
 from tasks.data.training_set import TrainingSet
 from tasks.decision.guardrail import GuardrailPolicy
 from tasks.decision.mixture_choice import RULE, Candidate, choose
-from tasks.stages.choose import ChoosingRows, choosing_rows
+from tasks.stages.choosing_rows import ChoosingRows, gather_choosing_rows
 from tests.support import factories
 
 
@@ -27,7 +27,7 @@ def chosen(*rows: CheckedRow) -> ChoosingRows:
     data = TrainingSet(
         Path("train.jsonl"), Path("validation.jsonl"), Split((), (), (), numbers), (), ""
     )
-    return choosing_rows(rows, data, (), ("drug", "lab"), GuardrailPolicy(), ())
+    return gather_choosing_rows(rows, data, (), ("drug", "lab"), GuardrailPolicy(), ())
 
 
 def test_a_row_chooses_for_each_priority_category_that_it_has() -> None:

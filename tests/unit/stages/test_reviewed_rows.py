@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tasks.data.cycle_folder import open_cycle
-from tasks.decision.gate import GatePolicy
+from tasks.decision.gate_policy import GatePolicy
 from tasks.evaluation import baseline
 from tasks.evaluation.hypotheses import Hypothesis, Partition, write_hypotheses
+from tasks.evaluation.leaderboard_markdown import leaderboard_as_markdown
 from tasks.evaluation.scoring import score
 from tasks.gpu_hosts import upload
 from tasks.models.catalog import Method
@@ -81,7 +82,7 @@ def test_the_leaderboard_says_what_is_set_apart() -> None:
         compare.SupplementaryResults((), None, 0),
         set_apart={"unclear": 1},
     )
-    assert "> 1 row is set apart by a review (unclear: 1)" in board.as_markdown()
+    assert "> 1 row is set apart by a review (unclear: 1)" in leaderboard_as_markdown(board)
 
 
 @pytest.mark.parametrize("beside", ["cycle1", "cycle2"])

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asr_flywheel import cli
-from tasks.decision.verdict import GUARDRAIL_TO_THE_LETTER, SPELLING_BLIND
-from tasks.evaluation.hypotheses import Hypothesis, read_hypotheses, write_hypotheses
+from tasks.decision.verdict_rules import GUARDRAIL_TO_THE_LETTER, SPELLING_BLIND
+from tasks.evaluation.hypotheses import Hypothesis, write_hypotheses
+from tasks.evaluation.result_reading import read_hypotheses
 from tasks.evaluation.scoring import score
 from tasks.stages.compare import compare
 from tests.support import factories

@@ -8,7 +8,8 @@ import pytest
 
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
-from tasks.decision.gate import Action, GatePolicy, GateResult
+from tasks.decision.gate import Action, GateResult
+from tasks.decision.gate_policy import GatePolicy
 from tasks.evaluation import baseline
 from tasks.evaluation.baseline import Baseline
 from tasks.evaluation.hypotheses import Hypothesis, Partition, write_hypotheses

@@ -14,7 +14,7 @@ from tasks.records import cost_ledger
 from tasks.records.cycle_cost import cost
 from tasks.reporting.training_curve import TrainingCurve, curve, draw
 from tasks.training.run import SftResult
-from tasks.transcription.offline import Transcript
+from tasks.transcription.audio_sets import Transcript
 
 if TYPE_CHECKING:
     from pathlib import Path

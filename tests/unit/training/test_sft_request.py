@@ -16,7 +16,7 @@ import pytest
 
 from tasks.common import hashing
 from tasks.common.errors import InputError, TrainingError
-from tasks.data.split import Split
+from tasks.data.split_parts import Split
 from tasks.runtimes.base import JobResult
 from tasks.runtimes.failures import Fault, FaultError
 from tasks.runtimes.hardware import Gpu, Hardware
@@ -26,14 +26,7 @@ from tasks.training import run as training_run
 from tasks.training.recipes import Precision, Recipe, RecipeName, recipe
 from tests.support import factories
 from tests.support.hosts import CPU
-from tests.support.sft_request_cases import (
-    epoch,
-    local,
-    plan_launcher,
-    request_in,
-    start,
-    step,
-)
+from tests.support.sft_request_cases import epoch, local, plan_launcher, request_in, start, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,9 @@ import pytest
 from tasks.common.errors import TranscriptionError
 from tasks.runtimes.base import Job, JobResult, Script
 from tasks.runtimes.hardware import Hardware
+from tasks.transcription.audio_sets import AudioSet
 from tasks.transcription.hypothesis_cache import TranscriptStore
-from tasks.transcription.offline import AudioSet, transcribe
+from tasks.transcription.offline import transcribe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.common.errors import InputError
 from tasks.transcription import shard_files, sharding
-from tasks.transcription.offline import AudioSet
+from tasks.transcription.audio_sets import AudioSet
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.transcription import variants
-from tasks.transcription.offline import AudioSet
+from tasks.transcription.audio_sets import AudioSet
 from tasks.transcription.variants import FRAME, MOST_VARIANTS, STEP
 
 if TYPE_CHECKING:

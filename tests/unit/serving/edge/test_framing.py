@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tasks.models.nemo_archive import Decoder
-from tasks.serving.attribution import CauseName
+from tasks.serving.causes import CauseName
 from tasks.serving.edge import engine_files, substitutes
 from tasks.serving.edge.bundle import EdgeEngine, Framing
 from tasks.serving.edge.recognizers import framed

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.evaluation.hypotheses import Hypothesis
 from tasks.models.nemo_archive import Decoder
-from tasks.serving.attribution import CauseName
+from tasks.serving.causes import CauseName
 from tasks.serving.edge import repairs
 from tasks.serving.edge.bundle import EdgeBundle, EdgeEngine, EdgePrecision, Framing
 from tasks.serving.edge.nemo_export import NemoExport

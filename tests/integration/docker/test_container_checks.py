@@ -6,10 +6,10 @@ import base64
 import json
 from typing import TYPE_CHECKING
 
-from tasks.stages import host_checks
-from tasks.stages.host_checks import CheckStatus
+from tasks.stages import container_checks
+from tasks.stages.check_result import CheckStatus
 from tests.support import docker_daemon
-from tests.support.host_checks_cases import H100, question
+from tests.support.host_checks_cases import H100, run_context
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,11 +21,11 @@ def test_a_real_engine_its_image_and_its_runtime() -> None:
     """An image that is here is found; one that is not names its pull; no GPU runtime is told."""
     client = docker_daemon.client()
     docker_daemon.tiny_image(client)
-    assert host_checks.docker_engine(question("container")).state is CheckStatus.OK
-    assert host_checks.image(question("container")).state is CheckStatus.OK
-    absent = host_checks.image(question("container", image="asr-flywheel/never:1"))
+    assert container_checks.docker_engine(run_context("container")).state is CheckStatus.OK
+    assert container_checks.image(run_context("container")).state is CheckStatus.OK
+    absent = container_checks.image(run_context("container", image="asr-flywheel/never:1"))
     assert (absent.state, absent.fix) == (CheckStatus.MISSING, "docker pull asr-flywheel/never:1")
-    runtime = host_checks.nvidia_runtime(question("container", host=H100))
+    runtime = container_checks.nvidia_runtime(run_context("container", host=H100))
     if "nvidia" not in client.info()["Runtimes"]:
         assert runtime.state is CheckStatus.MISSING
         assert "nvidia-ctk runtime configure" in runtime.fix
@@ -37,11 +37,11 @@ def test_nobody_is_logged_in_where_the_image_comes_from(
     """The log-in is named only where there is none; credentials are not printed."""
     docker_daemon.client()
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    there = question("container", image="nvcr.io/nvidia/nemo:never")
-    assert host_checks.image(there).fix.startswith("docker login nvcr.io")
+    there = run_context("container", image="nvcr.io/nvidia/nemo:never")
+    assert container_checks.image(there).fix.startswith("docker login nvcr.io")
     secret = base64.b64encode(b"$oauthtoken:planted-key").decode()
     config = {"auths": {"nvcr.io": {"auth": secret}}}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    found = host_checks.image(there)
+    found = container_checks.image(there)
     assert found.fix == "docker pull nvcr.io/nvidia/nemo:never"
     assert secret not in str(found)

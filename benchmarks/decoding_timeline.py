@@ -1,0 +1,203 @@
+"""Where the seconds of one decoding pass go, by thread, and what a few settings change.
+
+Each stage is wrapped: the calling thread's wait for audio, its launching of encoders, the decoding
+thread, the spelling thread. What the GPU does between two encoders is told by its own clock.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks.clips import ON_GPU, BenchmarkReport, timed
+from benchmarks.entrypoint_imports import Untyped, audio_reader, decoding_pipeline, greedy_decoder
+from benchmarks.transcribe_settings import changed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+length_batching: Any = decoding_pipeline.length_batching
+TOGETHER = (2048, 1024, 512)
+_PASSES = 3
+
+
+class Timeline:
+    """Begin and end of every step of a pass, in seconds since the pass began."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.steps: dict[str, list[tuple[float, float]]] = {}
+        self.encoders: list[tuple[Any, Any]] = []
+
+    def timed(self, name: str, do: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap a step."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            started = time.monotonic()
+            try:
+                return do(*args, **kwargs)
+            finally:
+                ended = time.monotonic()
+                self.steps.setdefault(name, []).append((started - self.began, ended - self.began))
+
+        return call
+
+    def on_the_gpu(self, do: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap an encoder by two events of the GPU."""
+        if not ON_GPU:
+            return do
+
+        def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            pair = [torch.cuda.Event(enable_timing=True) for _ in range(2)]  # type: ignore[no-untyped-call]
+            pair[0].record()
+            try:
+                return do(*args, **kwargs)
+            finally:
+                pair[1].record()
+                self.encoders.append((pair[0], pair[1]))
+
+        return call
+
+    def describe(self) -> dict[str, Any]:
+        """Return each step's seconds in all, its first begin and its last end."""
+        told: dict[str, Any] = {
+            name: {
+                "seconds": round(sum(end - start for start, end in spans), 3),
+                "times": len(spans),
+                "first begin": round(spans[0][0], 3),
+                "last end": round(max(end for _, end in spans), 3),
+            }
+            for name, spans in self.steps.items()
+        }
+        told["decode, each"] = [
+            (round(start, 2), round(end, 2)) for start, end in self.steps.get("decode", ())
+        ]
+        if self.encoders:
+            own = sum(first.elapsed_time(last) for first, last in self.encoders) / 1000
+            whole = self.encoders[0][0].elapsed_time(self.encoders[-1][1]) / 1000
+            told["encoders on the GPU"] = {"seconds": round(own, 3), "of": round(whole, 3)}
+        return told
+
+
+@contextmanager
+def _watched(ours: Untyped) -> Iterator[Timeline]:
+    """Have every step of the next pass written down."""
+    timeline = Timeline()
+    reading = audio_reader.Reader.batches
+
+    def batches(*args: Any, **kwargs: Any) -> Iterator[Any]:  # noqa: ANN401
+        following = iter(reading(*args, **kwargs))
+        step = timeline.timed("wait for audio", partial(next, following, None))
+        while (batch := step()) is not None:
+            yield batch
+
+    ours.encode = timeline.timed("launch encoder", timeline.on_the_gpu(ours.encode))
+    ours.decode = timeline.timed("decode", ours.decode)
+    ours.spell = timeline.timed("spell", ours.spell)
+    audio_reader.Reader.batches = batches
+    try:
+        yield timeline
+    finally:
+        audio_reader.Reader.batches = reading
+        del ours.encode, ours.decode, ours.spell
+
+
+@contextmanager
+def _first_in_line() -> Iterator[None]:
+    """Make every stream one whose kernels the GPU starts before those of others."""
+    plain: Any = torch.cuda.Stream
+    torch.cuda.Stream = partial(plain, priority=-1)  # type: ignore[misc,assignment]
+    try:
+        yield
+    finally:
+        torch.cuda.Stream = plain  # type: ignore[misc]
+
+
+@contextmanager
+def _small_first() -> Iterator[None]:
+    """Let the first batches be an eighth, a quarter and a half of the budget, read sooner."""
+    plain = length_batching.plan
+
+    def plan(durations: Sequence[float], budget: Any) -> Iterator[list[int]]:  # noqa: ANN401
+        batches = plain(durations, budget)
+        for part in (8, 4, 2):
+            batch = next(batches, None)
+            if batch is None:
+                return
+            size = max(1, len(batch) // part)
+            yield batch[:size]
+            if batch[size:]:
+                yield batch[size:]
+        yield from batches
+
+    length_batching.plan = plan
+    try:
+        yield
+    finally:
+        length_batching.plan = plain
+
+
+@contextmanager
+def _together(rows: int) -> Iterator[None]:
+    before = greedy_decoder.GPU_DECODED_TOGETHER
+    greedy_decoder.GPU_DECODED_TOGETHER = rows
+    try:
+        yield
+    finally:
+        greedy_decoder.GPU_DECODED_TOGETHER = before
+
+
+@contextmanager
+def _as_is() -> Iterator[None]:
+    yield
+
+
+WAYS = {"plain": _as_is, "loop first in line": _first_in_line, "small first": _small_first}
+
+
+def draw(
+    report: BenchmarkReport,
+    ours: Untyped,
+    audio_s: float,
+    prepare: Callable[[], Any],
+    decode: Callable[[Any], list[str]],
+    forget: Callable[[], None],
+) -> None:
+    """Time passes by each setting, and write down where their seconds go.
+
+    Args:
+        report: gets the lines.
+        ours: the recogniser.
+        audio_s: seconds of all clips.
+        prepare: warms up, and returns a budget.
+        decode: all clips within it.
+        forget: the graphs that were captured.
+    """
+    first: list[str] = []
+    for rows in TOGETHER:
+        for name, changes in WAYS.items():
+            forget()
+            with _together(rows), changes():
+                budget = prepare()
+                decode(budget)
+                taken = []
+                for _ in range(_PASSES):
+                    texts, seconds = timed(partial(decode, budget))
+                    taken.append(round(seconds, 3))
+                first = first or texts
+                with _watched(ours) as timeline:
+                    _, watched = timed(partial(decode, budget))
+                report.row(
+                    timeline=f"{rows} rows decoded together, {name}",
+                    rtfx=round(audio_s / sorted(taken)[len(taken) // 2]),
+                    passes_s=taken,
+                    watched_s=round(watched, 3),
+                    budget=str(budget),
+                    readers=decoding_pipeline._READERS,  # noqa: SLF001 - what is timed
+                    changed=changed(first, texts),
+                    where=timeline.describe(),
+                )

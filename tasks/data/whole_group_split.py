@@ -1,0 +1,187 @@
+"""Splits and folds in which no voice, or no conversation, stands on two sides.
+
+Whole ones are held out, so that the counts come as near to each category's share as their sizes
+allow (tasks/data/group_selection.py); where they cannot, the error names the group that is too
+large.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from tasks.common.errors import InputError
+from tasks.data.group_selection import deal_groups, take_groups
+from tasks.data.row_groups import group_rows, rank_group, was_seen
+from tasks.data.split_parts import Disjointness, assemble_split
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Mapping, Sequence
+
+    from tasks.data.row_groups import SplitRow
+    from tasks.data.split_parts import Split
+
+
+def split_whole_groups(
+    rows: Sequence[SplitRow],
+    fraction: float,
+    seed: int,
+    seen_before: frozenset[str],
+    selection: float,
+    disjoint: Disjointness,
+    *,
+    by_term: bool,
+) -> Split:
+    """Split so that whole voices or conversations, and terms where asked for, are on one side.
+
+    Raises:
+        InputError: nothing can be held out; names the largest voice or conversation.
+    """
+    groups = group_rows(rows, by_term=by_term, whole=True)
+    sizes = Counter(row.category for row in rows)
+    judging = _take_whole_groups(groups, sizes, fraction, seed, seen_before, least=1)
+    held_out = {row.row for group in judging for row in group}
+    if not held_out:
+        raise _nothing_whole(groups, sizes, fraction, seen_before, disjoint, by_term=by_term)
+    trained = [group for group in groups if group[0].row not in held_out]
+    choosing = _take_whole_groups(trained, sizes, selection, seed, seen_before)
+    chosen = {row.row for group in choosing for row in group}
+    warnings = _whole_group_warnings(groups, sizes, fraction, held_out, disjoint)
+    if selection and not chosen:
+        warnings.append(
+            f"no rows choose: with whole {disjoint.noun}s, none of those left to train on is small "
+            f"enough for a share of {selection:g}"
+        )
+    return assemble_split(rows, held_out, chosen, warnings, disjoint)
+
+
+def fold_whole_groups(
+    rows: Sequence[SplitRow],
+    folds: int,
+    seed: int,
+    seen_before: frozenset[str],
+    selection: float,
+    disjoint: Disjointness,
+) -> tuple[Split, ...]:
+    """Deal whole voices or conversations into folds.
+
+    Raises:
+        InputError: fewer of them than folds that the base has not seen.
+    """
+    groups = group_rows(rows, by_term=False, whole=True)
+    groups.sort(key=lambda group: rank_group(seed, group))
+    unseen = [group for group in groups if not was_seen(group, seen_before)]
+    if len(unseen) < folds:
+        raise InputError(
+            f"folds {folds}: there are {len(unseen)} {disjoint.noun}s that the base has not seen. "
+            f"Fix: fewer folds, rows of more {disjoint.noun}s, or --disjoint {Disjointness.ROW}."
+        )
+    dealt = deal_groups([Counter(row.category for row in group) for group in unseen], folds)
+    sizes = Counter(row.category for row in rows)
+    splits = []
+    for places in dealt:
+        held_out = {row.row for place in places for row in unseen[place]}
+        trained = [group for group in groups if group[0].row not in held_out]
+        choosing = _take_whole_groups(trained, sizes, selection, seed, seen_before)
+        chosen = {row.row for group in choosing for row in group}
+        splits.append(assemble_split(rows, held_out, chosen, disjoint=disjoint))
+    return tuple(splits)
+
+
+def _take_whole_groups(
+    groups: Iterable[Sequence[SplitRow]],
+    sizes: Mapping[str, int],
+    share: float,
+    seed: int,
+    seen_before: frozenset[str],
+    *,
+    least: int = 0,
+) -> list[Sequence[SplitRow]]:
+    """Take groups, so that of each category about a share of its rows is taken.
+
+    Args:
+        groups: to take from; what the base has seen is not taken.
+        sizes: rows of each category in the manifest.
+        share: of those rows.
+        seed: another seed takes others.
+        seen_before: recordings that the base has seen.
+        least: rows of each category at least.
+    """
+    ordered = sorted(groups, key=lambda group: rank_group(seed, group))
+    # What was seen stays, so that it may be all that is left of a category.
+    stays = Counter(
+        row.category for group in ordered if was_seen(group, seen_before) for row in group
+    )
+    unseen = [group for group in ordered if not was_seen(group, seen_before)]
+    counted: list[Mapping[str, int]] = [Counter(row.category for row in group) for group in unseen]
+    targets = {category: max(least, int(share * rows)) for category, rows in sizes.items()}
+    places = take_groups([*counted, stays] if stays else counted, targets)
+    return [unseen[place] for place in places if place < len(unseen)]
+
+
+def _whole_group_warnings(
+    groups: Sequence[Sequence[SplitRow]],
+    sizes: Mapping[str, int],
+    fraction: float,
+    held_out: Container[int],
+    disjoint: Disjointness,
+) -> list[str]:
+    """Name each category of which far fewer or far more rows are held out than asked for."""
+    warnings = []
+    for category, rows in sorted(sizes.items()):
+        target = max(1, int(fraction * rows))
+        judged = sum(
+            row.row in held_out for group in groups for row in group if row.category == category
+        )
+        if target / 2 <= judged <= max(2 * target, target + 1):
+            continue
+        most, named = max(
+            (sum(row.category == category for row in group), _name_group(group, disjoint))
+            for group in groups
+        )
+        warnings.append(
+            f"category {category}: {judged} rows held out instead of {target}, since whole "
+            f"{disjoint.noun}s are; {named} has {most} of its {rows} rows"
+        )
+    return warnings
+
+
+def _name_group(group: Sequence[SplitRow], disjoint: Disjointness) -> str:
+    names = sorted({str(row.member_of) for row in group})
+    more = f" and {len(names) - 1} more that hang together with it" if len(names) > 1 else ""
+    return f"{disjoint} {names[0]!r}{more}"
+
+
+def _nothing_whole(
+    groups: Sequence[Sequence[SplitRow]],
+    sizes: Mapping[str, int],
+    fraction: float,
+    seen_before: frozenset[str],
+    disjoint: Disjointness,
+    *,
+    by_term: bool,
+) -> InputError:
+    """Return the error that says which group is too large, and a fix that was tried."""
+    rows = sum(map(len, groups))
+    most, named = max((len(group), _name_group(group, disjoint)) for group in groups)
+    seen = sum(was_seen(group, seen_before) for group in groups)
+    reason = (
+        f"nothing can be held out with whole {disjoint.noun}s: "
+        f"{named} has {most} of {rows} rows, in {len(groups)} "
+        f"{disjoint.noun if len(groups) == 1 else disjoint.noun + 's'}"
+        + (f", {seen} of which the base has seen" if seen else "")
+        + f", and about {max(1, int(fraction * rows))} rows are to be held out"
+    )
+    row_disjoint = f"split by rows, with --disjoint {Disjointness.ROW}"
+    for hundredths in range(int(100 * fraction) + 1, 91):
+        larger = hundredths / 100
+        # Any seed may be the user's, but the smallest group does not depend on it.
+        if all(
+            _take_whole_groups(groups, sizes, larger, seed, seen_before, least=1)
+            for seed in range(3)
+        ):
+            return InputError(f"{reason}. Fix: --fraction {larger:g} or more, or {row_disjoint}.")
+    terms = ", or leave --hold-out-terms out" if by_term else ""
+    return InputError(
+        f"{reason}. Fix: add rows of other {disjoint.noun}s, or {row_disjoint}{terms}."
+    )

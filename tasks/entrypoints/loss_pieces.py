@@ -1,0 +1,132 @@
+"""How many rows of a batch joint and loss take at once.
+
+NeMo's joint and loss take a batch in pieces of a few rows, to save memory. Each piece costs several
+waits for the GPU. Losses are added up over all pieces before they are averaged, so that fewer
+pieces are the same training; except for a loss that draws.
+
+A TDT loss with an ``omega`` draws at each call whether it is the RNN-T's, which is some units
+higher. In one piece a whole batch would draw at once, and clipping would make another training of
+it. So it is called for all rows that drew alike.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from padded_shapes import PaddedShapes  # type: ignore[import-not-found]  # lies beside this file
+
+# A joint's element: logits in bf16 and fp32, the gradients of both, and what is between.
+_JOINT_BYTES = 16
+_JOINT_SHARE = 0.15  # of the GPU's memory, for the joint of one piece
+_LONGEST_TEXTS = 50
+
+
+class PiecewiseDraws:
+    """A TDT loss of many rows that draws for each piece of them.
+
+    It draws from the generator, and in the order, in which the loss would draw if it were called
+    piece by piece. Losses and gradients are those of the pieces, but for rounding.
+    """
+
+    def __init__(self, loss: Any, piece: int) -> None:  # noqa: ANN401 - NeMo's TDTLossNumba
+        """Take the place of a loss's forward pass.
+
+        Args:
+            loss: draws at each call; what wraps it in NeMo is another module.
+            piece: rows that draw together.
+        """
+        self._loss, self._piece, self._plain = loss, piece, loss.forward
+        loss.forward = self
+
+    def remove(self) -> None:
+        """Leave the loss as it was."""
+        del self._loss.forward  # the class's own is found again
+
+    def __call__(
+        self,
+        acts: torch.Tensor,
+        labels: torch.Tensor,
+        act_lens: torch.Tensor,
+        label_lens: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the loss of each row; arguments and result are those of NeMo's.
+
+        Args:
+            acts: (rows, frames, labels + 1, classes).
+            labels: (rows, labels).
+            act_lens: frames of each row.
+            label_lens: labels of each row.
+        """
+        omega = self._loss.omega
+        pieces = range(-(-len(acts) // self._piece))
+        drawn = [random.uniform(0, 1) < omega for _ in pieces]  # noqa: S311 - as NeMo draws
+        state = random.getstate()
+        try:
+            if len({*drawn}) == 1:
+                return self._ask(drawn[0], acts, labels, act_lens, label_lens)
+            # Split, since a slice's gradient would be a whole tensor of zeros for each piece.
+            by_piece = [
+                torch.split(one, self._piece) for one in (acts, labels, act_lens, label_lens)
+            ]
+            losses: dict[int, torch.Tensor] = {}
+            for kind in (False, True):
+                alike = [piece for piece in pieces if drawn[piece] is kind]
+                rows = [torch.cat([parts[piece] for piece in alike]) for parts in by_piece]
+                found = torch.split(self._ask(kind, *_trimmed(*rows)), self._piece)
+                losses |= dict(zip(alike, found, strict=True))
+            return torch.cat([losses[piece] for piece in pieces])
+        finally:
+            # Each call below has drawn once more, from a decision that was made already.
+            self._loss.omega = omega
+            random.setstate(state)
+
+    def _ask(self, kind: bool, *rows: torch.Tensor) -> torch.Tensor:  # noqa: FBT001 - what was drawn
+        acts, labels, act_lens, label_lens = rows
+        self._loss.omega = float(kind)  # a draw of 0 to 1 is never below 0, and always below 1
+        losses: torch.Tensor = self._plain(
+            acts=acts, labels=labels, act_lens=act_lens, label_lens=label_lens
+        )
+        return losses
+
+
+def _trimmed(
+    acts: torch.Tensor, labels: torch.Tensor, act_lens: torch.Tensor, label_lens: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Return some rows without the padding that only other rows need; NeMo refuses it."""
+    frames, count = int(act_lens.max()), int(label_lens.max())
+    return acts[:, :frames, : count + 1], labels[:, :count].contiguous(), act_lens, label_lens
+
+
+def loss_draws(joint: Any) -> bool:  # noqa: ANN401 - a NeMo RNNTJoint
+    """Return whether a joint's loss draws at each call which of two losses it is."""
+    return float(getattr(getattr(joint.loss, "_loss", None), "omega", 0.0)) > 0
+
+
+def join_pieces(joint: Any, rows: int) -> PiecewiseDraws | None:  # noqa: ANN401 - a NeMo RNNTJoint
+    """Let a joint and its loss take so many rows at once, or fewer if the loss draws for more.
+
+    Returns:
+        What draws for the loss now; None for a loss that does not.
+    """
+    piece = int(joint.fused_batch_size)
+    if not loss_draws(joint):
+        joint.set_fused_batch_size(rows)
+        return None
+    # Whole pieces, so that the next ones begin where NeMo's would.
+    joint.set_fused_batch_size(max(piece, rows - rows % piece))
+    return PiecewiseDraws(joint.loss._loss, piece)  # noqa: SLF001 - it has no other name
+
+
+def fitting_rows(model: Any, shapes: PaddedShapes, texts: list[str]) -> int:  # noqa: ANN401
+    """Return how many rows' joint fits into its share of the GPU's memory; at most a batch's."""
+    joint = model.joint
+    longest = sorted(texts, key=len)[-_LONGEST_TEXTS:]
+    labels = max(len(model.tokenizer.text_to_ids(text)) for text in longest) + 1
+    elements = shapes.frames[-1] * labels * int(joint.num_classes_with_blank)
+    memory = torch.cuda.get_device_properties(0).total_memory * _JOINT_SHARE
+    fitting = int(memory / (elements * _JOINT_BYTES))
+    return max(int(joint.fused_batch_size), min(int(shapes.rows), fitting))
