@@ -11,6 +11,7 @@ cannot put anything in the place of the folder, which is a mount's root to it.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from contextlib import suppress
@@ -93,7 +94,8 @@ class ExchangeFolder:
         Raises:
             OSError: they cannot be moved, since they are on another disk; all is as it was.
         """
-        atomic_files.write_text(self._home, str(work))
+        # As seen from here: a clinic's folder may have been moved when it is put back.
+        atomic_files.write_text(self._home, os.path.relpath(work, self.path))
         try:
             work.rename(self._aside)
             work.symlink_to(self.out, target_is_directory=True)
@@ -110,7 +112,8 @@ class ExchangeFolder:
         """
         if not self._home.is_file():
             return
-        work = Path(self._home.read_text(encoding="utf-8"))
+        note = self._home.read_text(encoding="utf-8")
+        work = Path(os.path.normpath(self.path / note))
         if self._aside.is_dir():
             for entry in list(self.out.iterdir()):
                 entry.rename(self._aside / entry.name)

@@ -100,6 +100,21 @@ def test_a_run_that_is_killed_at_any_point_loses_no_file(
     assert found == FILES
 
 
+def test_files_come_back_after_their_clinic_was_moved(
+    work: Path, exchange: ExchangeFolder, tmp_path: Path
+) -> None:
+    """A run was killed, and somebody has renamed the folder since."""
+    exchange.take(work)
+    folder = tmp_path.parent / f"{tmp_path.name} moved"
+    tmp_path.rename(folder)
+    (found,) = ExchangeFolder.left_in(folder)
+    found.remove()
+    moved = folder / work.relative_to(tmp_path)
+    assert not moved.is_symlink()
+    assert content(moved) == FILES
+    folder.rename(tmp_path)
+
+
 def test_files_of_another_disk_stay_where_they_are(
     work: Path, exchange: ExchangeFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
