@@ -40,6 +40,7 @@ from tasks.evaluation import baseline as baselines
 from tasks.records import cycle_cost, run_record
 from tasks.records.audit_log import AuditedAct
 from tasks.records.tracking.finished_run import FIRST_TRAINING
+from tasks.runtimes import container_sharing
 from tasks.runtimes.job_seconds import run_seconds
 from tasks.stages import prepare
 from tasks.stages.compare import SupplementaryResults
@@ -74,6 +75,7 @@ def finetune_cycle(config: CycleConfig) -> CycleOutcome:
         with (
             privacy_settings.applied(no_texts=config.no_texts, no_audio=config.no_audio),
             tracking.tracked(config, cycle) as tracker,
+            container_sharing.closing(cycle.path),
         ):
             return run_cycle(config, cycle, tracker)
 

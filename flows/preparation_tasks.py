@@ -16,6 +16,7 @@ from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import Cycle
 from tasks.data.general_english import GeneralSet
+from tasks.data.nonspeech import recordings as nonspeech_recordings
 from tasks.data.preflight import PreflightResult
 from tasks.data.row_reviews import review_files
 from tasks.data.training_set import TrainingSet
@@ -77,6 +78,8 @@ def check_host(run: CycleRun) -> None:
     sft.check_fit(run.base_model, run.config.base, hardware)
     resolve_parameters.recipe_on(run.config, hardware, ())  # refuses a precision it lacks
     run.runtime.check(lambda line: console.print_stage("runtime", line))
+    reads = (run.base_model, *run.audio_roots, nonspeech_recordings()[0].audio.parent)
+    run.runtime.share(run.cycle.path, reads, lambda line: console.print_stage("runtime", line))
     require_boosting(run)
 
 

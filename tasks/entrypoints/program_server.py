@@ -1,16 +1,25 @@
 """Imports NeMo once, and runs each entry program that it is sent in a fork of its own.
 
 Usage: program_server.py DESCRIPTOR
+       program_server.py --door SOCKET [FOLDER ...]
 
 NeMo takes longer to import than a small set takes to decode, and a cycle runs four programs. The
-descriptor is one end of a pair of Unix sockets that keep messages apart. A message carries three
-descriptors: a file with the JSON {"argv": [program, argument, ...], "cwd": path, "env": {name:
-value}}, a file that becomes the program's standard output and standard error, and a socket. That
-socket gets {"pid"} when the program has begun and {"exit": code, negative for a signal} when it has
-ended. The program leads a process group of its own, as if it had been started from nothing.
+descriptor is one end of a pair of Unix sockets that keep messages apart. The message "run" carries
+three descriptors: a file with the JSON {"argv": [program, argument, ...], "cwd": path, "env":
+{name: value}, the whole environment, or "more": {name: value}, beside the server's own}, a file
+that becomes the program's standard output and standard error, and a socket. That socket gets
+{"pid"} when the program has begun and {"exit": code, negative for a signal} when it has ended. The
+program leads a process group of its own, as if it had been started from nothing. The message
+"signal PID NUMBER" sends a signal to the group of a program that runs.
 
 The server ends when the other end of its socket is closed, and takes running programs with it: its
 owner is gone. It ends also when it has had nothing to do for ten minutes.
+
+In a container, whose owner is outside, it connects to its owner's socket (--door), and waits for
+work as long as the owner lives. After each program it leaves the container as a new one: processes
+that the program left are killed, and files in the folders that were not there before are removed.
+"exit" then comes with "oom_kills", how many processes the kernel has killed for the container's
+memory meanwhile.
 
 A fork cannot use a GPU if its parent has initialised CUDA's driver. What libraries ask the driver
 while they are imported, forks answer. A server whose driver is initialised all the same ends before
@@ -44,6 +53,14 @@ if TYPE_CHECKING:
 _IDLE_S = 600.0
 _DESCRIPTORS = 3
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
+_SET_CHILD_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of linux/prctl.h
+_PARENT = 1  # of /proc/PID/stat's fields after the name
+_DOOR = "--door"
+# The kernel's counts of its own kills for memory: with version 2 of control groups, and with 1.
+_OOM_COUNTS = (
+    Path("/sys/fs/cgroup/memory.events"),
+    Path("/sys/fs/cgroup/memory/memory.oom_control"),
+)
 _NOT_INITIALISED = 3  # CUDA_ERROR_NOT_INITIALIZED of cuda.h
 _LIBRARIES = (
     "lightning.pytorch",
@@ -114,11 +131,72 @@ def _driver_is_initialised() -> bool:
     return code != _NOT_INITIALISED
 
 
+class Container:
+    """The container that this process serves in: what a program leaves in it, and its memory.
+
+    One program runs at a time.
+    """
+
+    def __init__(self, folders: list[str]) -> None:
+        # Whatever a program leaves behind becomes a child of this process.
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1)
+        self._folders = folders
+        self._files = set(self._paths())
+        self._processes = set(_children())
+        self._oom_kills = _oom_kills()
+
+    def leave_as_new(self) -> dict[str, int]:
+        """Kill and remove what a program has left; return what its owner is told of it."""
+        self._end_processes()
+        for path in self._paths():
+            if path not in self._files:
+                with suppress(OSError):
+                    (path.rmdir if path.is_dir() and not path.is_symlink() else path.unlink)()
+        before, self._oom_kills = self._oom_kills, _oom_kills()
+        return {"oom_kills": self._oom_kills - before}
+
+    def _end_processes(self) -> None:
+        # The children of a killed one come to light when it is gone.
+        while left := set(_children()) - self._processes:
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
+
+    def _paths(self) -> Iterator[Path]:
+        """Yield what is in the folders, the content of a folder before itself."""
+        for top in self._folders:
+            for folder, names, files in os.walk(top, topdown=False):
+                yield from (Path(folder) / name for name in (*files, *names))
+
+
+def _children() -> Iterator[int]:
+    """Yield this process's children."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            stat = (process / "stat").read_bytes().rpartition(b")")[2].split()
+            if int(stat[_PARENT]) == os.getpid():
+                yield int(process.name)
+
+
+def _oom_kills() -> int:
+    """Return how many processes of this container the kernel has killed for its memory."""
+    for file in _OOM_COUNTS:
+        with suppress(OSError):
+            for line in file.read_text(encoding="ascii").splitlines():
+                name, _, count = line.partition(" ")
+                if name == "oom_kill":
+                    return int(count)
+    return 0
+
+
 class Server:
     """Forks a program for each message until its owner is gone."""
 
-    def __init__(self, owner: socket.socket) -> None:
+    def __init__(self, owner: socket.socket, container: Container | None = None) -> None:
         self._owner = owner
+        self._container = container
         self._running: dict[int, socket.socket] = {}
         self._woken, self._wake = socket.socketpair()
         for end in (self._woken, self._wake):
@@ -128,8 +206,9 @@ class Server:
         """Serve; return a program's request in the fork that runs it, None when it is over."""
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        idle = _IDLE_S if self._container is None else None
         while True:
-            ready, _, _ = select.select([self._owner, self._woken], [], [], _IDLE_S)
+            ready, _, _ = select.select([self._owner, self._woken], [], [], idle)
             if self._woken in ready:
                 self._woken.recv(4096)
                 self._reap()
@@ -138,7 +217,9 @@ class Server:
                 if not message:
                     self._end_all()
                     return None
-                if (request := self._fork(*descriptors)) is not None:
+                if not descriptors:
+                    self._signal(message)
+                elif (request := self._fork(*descriptors)) is not None:
                     return request
             if not ready and not self._running:
                 return None
@@ -176,16 +257,27 @@ class Server:
         os.dup2(log, 2)
         os.close(log)
         os.chdir(request["cwd"])
-        os.environ.clear()
-        os.environ.update(request["env"])
+        if "env" in request:
+            os.environ.clear()
+        os.environ.update(request.get("env", request.get("more", {})))
 
     def _reap(self) -> None:
         """Tell how programs ended; several may have ended by one signal."""
         for pid in list(self._running):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
-                self._tell(pid, {"exit": os.waitstatus_to_exitcode(status)})
+                told = {"exit": os.waitstatus_to_exitcode(status)}
+                if self._container is not None and len(self._running) == 1:
+                    told |= self._container.leave_as_new()
+                self._tell(pid, told)
                 self._running.pop(pid).close()
+
+    def _signal(self, message: bytes) -> None:
+        """Send a signal to the group of a program that still runs."""
+        _, pid, number = message.split()
+        if int(pid) in self._running:
+            with suppress(ProcessLookupError):
+                os.killpg(int(pid), int(number))
 
     def _tell(self, pid: int, answer: dict[str, int]) -> None:
         try:
@@ -249,10 +341,15 @@ def _exit_code(wanted: object) -> int:
 
 def main() -> None:
     """Serve; in a fork, run the program."""
-    owner = socket.socket(fileno=int(sys.argv[1]))
-    os.set_inheritable(owner.fileno(), False)
+    in_container = sys.argv[1] == _DOOR
+    if in_container:
+        owner = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        owner.connect(sys.argv[2])
+    else:
+        owner = socket.socket(fileno=int(sys.argv[1]))
+        os.set_inheritable(owner.fileno(), False)
     import_libraries()
-    request = Server(owner).serve()
+    request = Server(owner, Container(sys.argv[3:]) if in_container else None).serve()
     if request is not None:
         os._exit(run(request["argv"]))
 

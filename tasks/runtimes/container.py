@@ -11,12 +11,20 @@ import os
 import shutil
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import hashing
 from tasks.common.errors import InputError
-from tasks.runtimes import docker_engine, images, job_owner, orphaned_containers
+from tasks.runtimes import (
+    container_sharing,
+    docker_engine,
+    images,
+    job_owner,
+    orphaned_containers,
+    program_server,
+)
 from tasks.runtimes.base import (
     ENTRY,
     ENTRYPOINTS_VARIABLE,
@@ -36,9 +44,10 @@ from tasks.runtimes.base import (
 from tasks.runtimes.container_settings import EXAMPLES, Bind, ContainerSettings, ContainerSpec
 from tasks.runtimes.failures import Fault, FaultError, from_log
 from tasks.runtimes.hardware import Hardware
+from tasks.runtimes.shared_container import NotSharedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tasks.runtimes.images import Held
 
@@ -46,7 +55,6 @@ _WORK = PurePosixPath("/workspace/out")
 _INPUTS = PurePosixPath("/workspace/in")
 _PROGRAMS = PurePosixPath("/opt/asr-flywheel")
 _LOCKS = PurePosixPath("/workspace/locks")
-_HEARTBEAT_EVERY_S = 2.0
 _SCRATCH = "scratch"
 # A cold start of an interpreter from a disk that has just got 12 GB; no image takes longer.
 _PROBE_S = 300.0
@@ -220,7 +228,7 @@ class ContainerRuntime:
     def execute(
         self, job: Job, on_line: Callable[[str], None], poll: Callable[[], None]
     ) -> JobResult:
-        """Run the job in a container of its own.
+        """Run the job in the run's shared container, or else in a container of its own.
 
         Raises:
             FaultError: the engine cannot run it.
@@ -228,6 +236,7 @@ class ContainerRuntime:
         """
         client = docker_engine.connect()
         orphaned_containers.reap(client)
+        container_sharing.restore(client, job.work)
         orphaned_containers.clear(client, job)
         # NeMo unpacks gigabytes of weights; /tmp is in memory.
         scratch = job.work / _SCRATCH
@@ -244,18 +253,34 @@ class ContainerRuntime:
         )
         heartbeat.touch()
         self._hand_over(job.work)
-        beat = _Heartbeat(heartbeat)
+        beat = orphaned_containers.OwnerHeartbeat(heartbeat)
 
+        def tick() -> None:
+            beat.touch()
+            poll()
+
+        shared = container_sharing.of_work(job.work, self)
+        if shared is not None and job.program in program_server.PROGRAMS:
+            try:
+                return shared.run(
+                    job,
+                    _binds(job.work, job.reads)[1:],
+                    {
+                        "argv": self._arguments(job)[1:],
+                        "cwd": "/tmp",  # noqa: S108 - the container's own
+                        "more": self._more_environment(job),
+                    },
+                    on_line,
+                    tick,
+                )
+            except NotSharedError as reason:
+                shared.report(f"{job.name} has a container of its own: {reason}")
         with job.log.open("w", encoding="utf-8") as log:
 
             def line(text: str) -> None:
                 log.write(text + "\n")
                 log.flush()
                 on_line(text)
-
-            def tick() -> None:
-                beat.touch()
-                poll()
 
             return docker_engine.run(client, self._spec(client, job), line, tick)
 
@@ -267,19 +292,73 @@ class ContainerRuntime:
         for path in (work, *work.rglob("*")):
             os.chown(path, int(user), int(group), follow_symlinks=False)
 
+    def share(self, folder: Path, reads: Sequence[Path], report: Callable[[str], None]) -> None:
+        """Start one container for all programs of a run; it imports NeMo while the run continues.
+
+        It lasts until ``container_sharing.close(folder)``, or as long as this process. Where there
+        can be none, each program has a container of its own, and a line says why.
+
+        Args:
+            folder: the cycle's, in which the jobs' work folders lie.
+            reads: what jobs may read beside it.
+            report: gets lines for people.
+
+        Raises:
+            InputError: another live process runs jobs of this folder in such a container.
+        """
+        client = docker_engine.connect()
+        orphaned_containers.reap(client)
+        container_sharing.restore_all(client, folder)
+        reason = container_sharing.reason_to_separate(
+            self.settings.gpus, self.host, self.hardware, self.programs, trust=self.trust
+        )
+        if not reason:
+            try:
+                shared = container_sharing.start(
+                    client, folder, reads, partial(self._shared_spec, client), self, report
+                )
+                self._hand_over(shared.exchange.out)
+            except FaultError as refused:
+                reason = (
+                    f"the engine did not start a shared one ({refused.fault}: {refused.detail})"
+                )
+            except OSError as wrong:
+                reason = f"the cycle's folder cannot hold what a shared one needs ({wrong})"
+        if reason:
+            report(f"each program has a container of its own: {reason}")
+
+    def _shared_spec(
+        self,
+        client: Any,
+        arguments: tuple[str, ...],
+        binds: tuple[Bind, ...],
+        labels: Mapping[str, str],
+    ) -> ContainerSpec:
+        device_locks(self.hardware)  # their folder is mounted
+        command = (self.settings.python, str(_PROGRAMS / container_sharing.PROGRAM), *arguments)
+        spec = self.settings.spec(command, self._with_programs(binds), self.host, labels)
+        return self._as_caller(client, spec)
+
     def _spec(self, client: Any, job: Job) -> ContainerSpec:
-        place = self.path_mapper(job.work, job.reads)
-        binds = (*_binds(job.work, job.reads), Bind(self.programs, _PROGRAMS))
-        if self.hardware.has_gpu:
-            binds = (*binds, Bind(LOCKS, _LOCKS, writable=True))
         spec = self.settings.spec(
-            (self.settings.python, str(_PROGRAMS / job.program), place(job.request_file)),
-            binds,
+            self._arguments(job),
+            self._with_programs(_binds(job.work, job.reads)),
             self.host,
             {**job.labels, "job": job.name, "owner": job_owner.owner()},
         )
-        environment = {**spec.environment, "TMPDIR": place(job.work / _SCRATCH)}
+        environment = {**spec.environment, **self._more_environment(job)}
         return replace(self._as_caller(client, spec), environment=environment)
+
+    def _arguments(self, job: Job) -> tuple[str, ...]:
+        place = self.path_mapper(job.work, job.reads)
+        return (self.settings.python, str(_PROGRAMS / job.program), place(job.request_file))
+
+    def _more_environment(self, job: Job) -> dict[str, str]:
+        return {"TMPDIR": self.path_mapper(job.work, job.reads)(job.work / _SCRATCH)}
+
+    def _with_programs(self, binds: tuple[Bind, ...]) -> tuple[Bind, ...]:
+        locks = (Bind(LOCKS, _LOCKS, writable=True),) if self.hardware.has_gpu else ()
+        return (*binds, Bind(self.programs, _PROGRAMS), *locks)
 
     def _as_caller(self, client: Any, spec: ContainerSpec) -> ContainerSpec:
         # In a rootless engine the caller is root inside, and nobody else is.
@@ -314,17 +393,3 @@ def _binds(work: Path, reads: Sequence[Path]) -> tuple[Bind, ...]:
             for number, path in enumerate(dict.fromkeys(reads))
         ),
     )
-
-
-class _Heartbeat:
-    """Touches a file, but not more often than needed."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._last = 0.0
-
-    def touch(self) -> None:
-        """Touch the heartbeat file, so that the job knows that its owner still waits."""
-        if time.monotonic() - self._last > _HEARTBEAT_EVERY_S:
-            self._last = time.monotonic()
-            self._path.touch()

@@ -31,6 +31,7 @@ GRACE_S = 20
 _POLL_S = 0.5
 _LOG_WAIT_S = 10.0
 _ENGINE_BACK_S = 30.0
+_ALIVE = {"created", "running", "restarting", "paused"}
 LABEL = "org.clinical-asr-flywheel"
 
 
@@ -180,6 +181,27 @@ class StartedContainer:
         with _engine_faults():
             _follow(self.container, on_line, poll)
 
+    def is_running(self) -> bool:
+        """Return whether the container runs, or is about to.
+
+        Raises:
+            FaultError: the engine went away.
+        """
+        try:
+            with _engine_faults():
+                _retry_connection(self.container.reload, lambda: None)
+        except FaultError as gone:
+            if gone.fault is Fault.STOPPED:
+                return False
+            raise
+        return self.container.status in _ALIVE
+
+    def output(self) -> bytes:
+        """Return what the container has printed so far; nothing of one that is gone."""
+        with suppress(APIError, requests.RequestException):
+            return bytes(self.container.logs())
+        return b""
+
     def ended(self) -> JobResult:
         """Wait for the container's end and return its result.
 
@@ -262,12 +284,12 @@ def _follow(
     The log's end is not the end of the job, and only the engine knows that. An engine that is
     being restarted is waited for: under live-restore the container goes on meanwhile.
     """
-    lines = _Lines(on_line)
+    lines = OutputLines(on_line)
     log = _Log(container, lines.bytes_seen)
     running = True
     while running:
         _retry_connection(container.reload, poll)
-        running = container.status in {"created", "running", "restarting", "paused"}
+        running = container.status in _ALIVE
         lines.feed(log.drain())
         if running:
             if log.is_over:  # the engine was restarted meanwhile
@@ -331,7 +353,7 @@ class _Log:
         self._thread.join(_LOG_WAIT_S)
 
 
-class _Lines:
+class OutputLines:
     """Joins chunks, which end anywhere, even inside a character, into whole lines."""
 
     def __init__(self, on_line: Callable[[str], None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +49,14 @@ class JobSeconds:
         }
 
 
+@runtime_checkable
+class SharingRuntime(Protocol):
+    """A runtime that can run all programs of a run in one place, if it is told of the run."""
+
+    def share(self, folder: Path, reads: Sequence[Path], report: Callable[[str], None]) -> None:
+        """Prepare that place for jobs whose work folders lie in ``folder``."""
+
+
 @dataclass(frozen=True, slots=True)
 class TimedRuntime:
     """A runtime that keeps the seconds of each job that it runs, also of one that fails.
@@ -79,6 +87,11 @@ class TimedRuntime:
     def check(self, report: Callable[[str], None] = lambda _: None) -> None:
         """Refuse what the runtime refuses."""
         self.runtime.check(report)
+
+    def share(self, folder: Path, reads: Sequence[Path], report: Callable[[str], None]) -> None:
+        """Have all programs of a run share what they can; see ``ContainerRuntime.share``."""
+        if isinstance(self.runtime, SharingRuntime):
+            self.runtime.share(folder, reads, report)
 
     def path_mapper(self, work: Path, reads: Sequence[Path]) -> Callable[[Path], str]:
         """Return the runtime's mapping."""

@@ -19,8 +19,25 @@ if TYPE_CHECKING:
     from tasks.runtimes.base import Job
 
 HEARTBEAT = "heartbeat"
+SHARED = "programs"
+"""The job that a run's one container is labelled with; see container_sharing.py."""
+_TOUCH_EVERY_S = 2.0
 # Some of the owner's periods: a busy host may be late.
 _FRESH_S = 10.0
+
+
+class OwnerHeartbeat:
+    """Touches a file, but not more often than needed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last = 0.0
+
+    def touch(self) -> None:
+        """Touch the heartbeat file, so that the job knows that its owner still waits."""
+        if time.monotonic() - self._last > _TOUCH_EVERY_S:
+            self._last = time.monotonic()
+            self._path.touch()
 
 
 def _owner_of(container: Any) -> str:
@@ -34,7 +51,12 @@ def _folders(container: Any) -> list[Path]:
 
 
 def _is_awaited(container: Any) -> bool:
-    """Return whether the heartbeat was touched recently by an owner that is invisible here."""
+    """Return whether an owner that is invisible here waits: it has touched the heartbeat lately.
+
+    A shared container, which waits for jobs itself, ends with its owner.
+    """
+    if container.labels.get(f"{docker_engine.LABEL}.job") == SHARED:
+        return str(container.status) == "running"
     beats = [folder / HEARTBEAT for folder in _folders(container)]
     return any(beat.exists() and time.time() - beat.stat().st_mtime < _FRESH_S for beat in beats)
 
@@ -66,8 +88,17 @@ def clear(client: Any, job: Job) -> None:
     Raises:
         InputError: another live process runs it.
     """
-    for container in docker_engine.orphans(client, {"job": job.name}):
-        if job.work.resolve() not in {folder.resolve() for folder in _folders(container)}:
+    clear_folder(client, job.name, job.work)
+
+
+def clear_folder(client: Any, name: str, work: Path) -> None:
+    """Remove the containers of a job's name that write to a folder.
+
+    Raises:
+        InputError: another live process runs one.
+    """
+    for container in docker_engine.orphans(client, {"job": name}):
+        if work.resolve() not in {folder.resolve() for folder in _folders(container)}:
             continue
         container_owner = _owner_of(container)
         if container_owner != owner() and (

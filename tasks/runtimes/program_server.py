@@ -16,7 +16,7 @@ import tempfile
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.common.processes import stop_group
 from tasks.runtimes.base import ENTRY
@@ -53,11 +53,16 @@ class ServedProgram:
     """A program that a server has forked.
 
     Attributes:
-        pid: its process and its process group; 0 while the server has not begun it.
+        pid: its process and its process group; 0 while the server has not begun it. Of a server in
+            a container they are the container's.
+        oom_kills: of a server in a container: processes that the kernel killed for its memory.
+        server_is_gone: whether it ended because its server did.
     """
 
     _status: socket.socket
     pid: int = 0
+    oom_kills: int = 0
+    server_is_gone: bool = False
     _exit_code: int | None = field(default=None, repr=False)
 
     def has_begun(self, within_s: float) -> bool:
@@ -103,14 +108,40 @@ class ServedProgram:
         except ConnectionResetError:
             answer = b""
         # Programs do not outlive their server.
+        self.server_is_gone = not answer
         values = json.loads(answer) if answer else {"exit": -signal.SIGKILL}
         self.pid = values.get("pid", self.pid)
+        self.oom_kills = values.get("oom_kills", 0)
         if "exit" in values:
             self._end(values["exit"])
 
     def _end(self, exit_code: int) -> None:
         self._exit_code = exit_code
         self._status.close()
+
+
+def send_program(server: socket.socket, request: Mapping[str, Any], log: int) -> ServedProgram:
+    """Have the server behind a socket run a program, with its output in an open file.
+
+    Args:
+        server: the owner's end.
+        request: as tasks/entrypoints/program_server.py reads it.
+        log: the open file.
+
+    Raises:
+        ServerGoneError: the server has ended.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, tempfile.TemporaryFile("w+", encoding="utf-8") as stream:
+        json.dump(request, stream)
+        stream.flush()
+        stream.seek(0)
+        try:
+            socket.send_fds(server, [b"run"], [stream.fileno(), log, theirs.fileno()])
+        except OSError as error:
+            ours.close()
+            raise ServerGoneError from error
+    return ServedProgram(ours)
 
 
 class ProgramServer:
@@ -151,18 +182,8 @@ class ProgramServer:
         Raises:
             ServerGoneError: the server has ended.
         """
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         request = {"argv": list(argv), "cwd": cwd, "env": dict(environment)}
-        with theirs, tempfile.TemporaryFile("w+", encoding="utf-8") as stream:
-            json.dump(request, stream)
-            stream.flush()
-            stream.seek(0)
-            try:
-                socket.send_fds(self._socket, [b"run"], [stream.fileno(), log, theirs.fileno()])
-            except OSError as error:
-                ours.close()
-                raise ServerGoneError from error
-        program = ServedProgram(ours)
+        program = send_program(self._socket, request, log)
         self._programs = [one for one in self._programs if one.poll() is None] + [program]
         return program
 
@@ -235,7 +256,12 @@ def close_all() -> None:
 
 def serves(program: str, programs: Path) -> bool:
     """Return whether a program of a folder of entry programs runs in a server."""
-    return programs == ENTRY and program in PROGRAMS and os.environ.get(SEPARATE_VARIABLE) != "1"
+    return programs == ENTRY and program in PROGRAMS and not are_separate()
+
+
+def are_separate() -> bool:
+    """Return whether the user wants each program in an interpreter of its own."""
+    return os.environ.get(SEPARATE_VARIABLE) == "1"
 
 
 def _forget_all() -> None:

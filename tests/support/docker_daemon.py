@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
 import docker
 
+from tasks.runtimes import docker_engine
 from tests.support import needs
 from tests.support.needs import BUSYBOX, require
 
@@ -31,6 +33,24 @@ def with_standin() -> Any:
     """A client of the engine that holds the stand-in image; skips the test where there is none."""
     require("engine", "standin-image")
     return docker.from_env()
+
+
+def jobs_started(engine: Any, since: float, folder: Path) -> list[str]:
+    """The jobs with a cycle's label whose containers were started, by the engine's events.
+
+    Args:
+        engine: a client.
+        since: seconds since 1970.
+        folder: the cycle's; a run's jobs that decode have no label of it.
+    """
+    label = docker_engine.LABEL
+    events = engine.events(
+        since=int(since),
+        until=int(time.time()) + 1,
+        filters={"type": "container", "event": "start", "label": f"{label}.cycle={folder}"},
+        decode=True,
+    )
+    return [event["Actor"]["Attributes"][f"{label}.job"] for event in events]
 
 
 def tiny_image(engine: Any) -> str:

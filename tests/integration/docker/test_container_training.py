@@ -19,9 +19,10 @@ import torch
 
 from tasks.common import atomic_files
 from tasks.data.audio_checks import AudioLimits
+from tasks.data.cycle_folder import open_cycle
 from tasks.data.preflight import preflight
 from tasks.models.catalog import embedded_path
-from tasks.runtimes import docker_engine, hardware
+from tasks.runtimes import docker_engine, hardware, program_server
 from tasks.runtimes.local import LocalRuntime
 from tasks.training import run as training_run
 from tasks.training import sft
@@ -29,7 +30,7 @@ from tasks.transcription import boosting
 from tasks.transcription.boosting import BASE, BoostedCandidate, CandidatesWanted
 from tasks.transcription.mixtures import ChoosingAudio
 from tasks.transcription.rows import audio_set
-from tests.support import docker_daemon
+from tests.support import docker_daemon, prefect_site
 from tests.support.container_training_cases import (
     NASTY,
     container,
@@ -193,6 +194,11 @@ def test_boosted_texts_are_the_same_in_the_container(
     assert list(tmp_path.iterdir()) == []
 
 
+def _has_ended(container: Any) -> bool:
+    container.reload()
+    return str(container.status) == "exited"
+
+
 def _hold_still(container: Any) -> None:
     """Stop a container's processes by a signal, as a host without a free core would."""
     table = container.top()
@@ -201,16 +207,25 @@ def _hold_still(container: Any) -> None:
         os.kill(int(process[column]), signal.SIGSTOP)
 
 
+@pytest.mark.parametrize("separate", [pytest.param(True, marks=pytest.mark.by_night), False])
 def test_a_killed_run_costs_no_trained_epoch(
-    client: Any, whole: Cycle, more_audio: Path, tmp_path: Path
+    client: Any, whole: Cycle, more_audio: Path, tmp_path: Path, *, separate: bool
 ) -> None:
-    """After kill -9 in mid-training the same command removes the orphan and trains what is left."""
+    """After kill -9 in mid-training the same command removes the orphan and trains what is left.
+
+    With a container for each program, that is one that goes on until then. One for all ends with
+    the run, and the second run starts one again.
+    """
+    roots = [str(more_audio), str(whole.path)]
+    whole = open_cycle(shutil.copytree(whole.path, tmp_path / NASTY / "cycle1", symlinks=True))
     command = [sys.executable, "-m", "asr_flywheel", "run", str(whole.path), "--base", "embedded"]
     command += ["--runtime", "container", "--image", docker_daemon.STANDIN]
-    command += ["--audio-root", str(more_audio), "--general", "none", "--epochs", "2"]
+    command += ["--audio-root", roots[0], "--audio-root", roots[1]]
+    command += ["--general", "none", "--epochs", "2"]
     command += ["--variants", "1", "--interpolate", "off"]  # no part of what is tested here
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect")}
     environment["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
+    environment[program_server.SEPARATE_VARIABLE] = "1" if separate else "0"
 
     def last_checkpoints() -> list[Path]:
         return list(
@@ -223,13 +238,20 @@ def test_a_killed_run_costs_no_trained_epoch(
             time.sleep(0.2)
         first.kill()
         first.wait()
-        # It must not be done before the second run has begun, however fast the machine is.
         (orphan,) = docker_engine.orphans(client, {"cycle": str(whole.path)})
-        _hold_still(orphan)
+        if separate:
+            # It must not be done before the second run has begun, however fast the machine is.
+            _hold_still(orphan)
+        else:
+            prefect_site.wait_for(lambda: _has_ended(orphan), 20.0)
     assert last_checkpoints(), (tmp_path / "first.log").read_text()
     assert not list(whole.path.glob(f"models/embedded-*/{training_run.MODEL_NAME}"))
+    since = time.time()
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stdout + again.stderr
+    assert ("container of its own" in again.stdout) is separate
+    jobs = docker_daemon.jobs_started(client, since, whole.path)
+    assert jobs == ["training" if separate else "programs"]
     (record,) = whole.path.glob(f"models/embedded-*/{training_run.INFO_NAME}")
     info = json.loads(record.read_text())
     # Rows in batches of 4; no whole epoch was trained again.

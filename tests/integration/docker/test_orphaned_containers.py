@@ -38,14 +38,16 @@ def leave(client: Any, tmp_path: Path) -> Callable[..., Any]:
     """Start a container that writes to a folder, as if this owner had."""
     image = docker_daemon.tiny_image(client)
 
-    def start(owner: str, folder: Path = tmp_path, *, waited_s: float | None = None) -> Any:
+    def start(
+        owner: str, folder: Path = tmp_path, *, waited_s: float | None = None, job: str = "training"
+    ) -> Any:
         folder.mkdir(exist_ok=True)
         if waited_s is not None:
             beat = folder / orphaned_containers.HEARTBEAT
             beat.touch()
             os.utime(beat, (time.time() - waited_s,) * 2)
         binds = (Bind(folder, PurePosixPath("/out"), writable=True),)
-        labels = {**LABELS, "job": "training", "owner": owner}
+        labels = {**LABELS, "job": job, "owner": owner}
         spec = ContainerSpec(image, ("sleep", "600"), binds, labels)
         return docker_engine.start(client, spec, lambda _: None).container
 
@@ -77,6 +79,21 @@ def test_what_a_dead_process_left_is_reaped(
     ]
     assert set(gone) <= set(orphaned_containers.reap(client))
     assert {one.name for one in docker_engine.orphans(client, LABELS)} == set(kept)
+
+
+def test_a_shared_container_that_runs_has_an_owner(
+    client: Any, leave: Callable[..., Any], tmp_path: Path
+) -> None:
+    """It ends with it, so that one whose owner cannot be seen here is left alone until then."""
+    container = leave(dead(), job=orphaned_containers.SHARED)
+    assert container.name not in orphaned_containers.reap(client)
+    container.kill()
+    container.wait()
+    assert container.name in orphaned_containers.reap(client)
+    # The next run of its own cycle sees that the owner is gone, and does not wait.
+    leave(dead(), job=orphaned_containers.SHARED)
+    orphaned_containers.clear_folder(client, orphaned_containers.SHARED, tmp_path)
+    assert docker_engine.orphans(client, LABELS) == []
 
 
 def test_an_earlier_start_of_the_same_job_is_cleared(

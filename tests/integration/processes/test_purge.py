@@ -201,6 +201,12 @@ def add_traces(clinic: Path, recording: Planted) -> None:
     for part in ("train", "validation"):
         shutil.copy(clinic / f"cycle1/{part}.jsonl", work)
     (work / "checkpoint.ckpt").write_bytes(b"weights")
+    # A run was killed while its container had the files of a job.
+    lent = clinic / "cycle1/.container-killed.work/out"
+    shutil.copytree(work, lent)
+    link = clinic / "cycle1/models/.lent.work"
+    link.unlink(missing_ok=True)
+    link.symlink_to(lent)
     # The same samples in another file, in a later cycle that has a row of the same path as well.
     later = clinic / "cycle5"
     (later / "audio").mkdir(parents=True)
@@ -234,7 +240,8 @@ def test_nothing_of_purged_recordings_is_left_but_keyed_hashes(clinic: Path) -> 
         for needle in recording.needles:
             assert found_in(clinic.parent, needle), needle
         assert found_in(clinic.with_name("kept"), recording.text)
-        for part in ("labelled/cycle1", "cycle5/audio/again.flac", ".killed.work", "review_cycle2"):
+        parts = ("labelled/cycle1", "cycle5/audio/again.flac", "review_cycle2")
+        for part in (*parts, "/.killed.work", ".container-killed.work"):
             assert part in listed, part
         command(clinic, *asked, "--confirm", audio)
         for needle in recording.needles[1:]:
