@@ -70,6 +70,7 @@ class EventWriter(pl.Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ANN401
         """Check the loaded rows and write the start event: data and model are ready."""
         job_phases.enter("train")
+        end_finished_epoch(trainer)
         rows = _rows(trainer.train_dataloader)
         held_out = _rows(pl_module.val_dataloader())  # the trainer gets its own only later
         for side, loaded in (("train", rows), ("validation", held_out)):
@@ -206,6 +207,18 @@ class EventWriter(pl.Callback):
             stopped_early=stopped_early,
         )
         job_phases.enter("save")
+
+
+def end_finished_epoch(trainer: Any) -> None:  # noqa: ANN401
+    """Let a resumed training go on with the next epoch where its checkpoint's has all its batches.
+
+    Such an epoch has been validated, but Lightning does not know it. It would validate again; NeMo
+    keeps it from that, and then it trains one batch more
+    (findings/nemo-resume-trains-a-batch-more.sh).
+    """
+    loop = trainer.fit_loop.epoch_loop
+    if loop.restarting and loop.batch_progress.current.completed >= trainer.num_training_batches:
+        loop.val_loop._has_run = True  # noqa: SLF001 - what the loop asks, and nothing else
 
 
 def _rows(loader: Any) -> int | None:  # noqa: ANN401

@@ -52,6 +52,7 @@ trainer = Thing(
     accumulate_grad_batches=2, sanity_checking=False, train_dataloader=loader(8),
     callback_metrics={"val_loss": torch.tensor(2.0), "val_wer": torch.tensor(0.5)},
     optimizers=[Thing(param_groups=[{"lr": 1e-4}])], early_stopping_callbacks=[],
+    fit_loop=Thing(epoch_loop=Thing(restarting=False)),
 )
 off = []
 model = Thing(
