@@ -20,19 +20,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import queue
 import random
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.provenance import provenance
 from benchmarks.training_step import (
     CAPTURED,
     COMPILED,
@@ -44,18 +41,13 @@ from benchmarks.training_step import (
     Steps,
     make_batches,
 )
+from benchmarks.variant_process import DONE, VariantProcess
 from tasks.common import atomic_files
 from tasks.runtimes import hardware
-from tasks.training.run_info import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_DONE = "-- done --"  # what a worker prints when it has loaded, and behind each part
-_REASONS = re.compile(
-    r"[^\n]*(?:skipping cudagraph|Re-recording|[Rr]ecompil|fast path of CUDAGraph|"
-    r"re-record|Unable to hit)[^\n]*"
-)
 VARIANTS = (PLAIN, COMPILED, COMPILED_IN_PIECES, COMPILED_HALF, CAPTURED, JOINED, FUSED)
 PARTS = ("fixed", "sections", "mixed", "curves")
 # What each variant is measured with: a capture by hand is good for one shape.
@@ -210,7 +202,7 @@ def work(variant: str, args: argparse.Namespace) -> None:
     try:
         steps = Steps(variant, args)
         steps.start([args.seconds] * args.batch)
-        print(_DONE, flush=True)
+        print(DONE, flush=True)
         for line in sys.stdin:
             part = line.strip()
             started = time.monotonic()
@@ -224,7 +216,7 @@ def work(variant: str, args: argparse.Namespace) -> None:
             told = {name: value for name, value in figures[part].items() if name != "losses"}
             keep()
             print(json.dumps({variant: {part: told if part != "curves" else "done"}}), flush=True)
-            print(_DONE, flush=True)
+            print(DONE, flush=True)
     except Exception:  # noqa: BLE001 - told, and the other variants go on
         figures["failed"] = traceback.format_exc()[-3000:]
         print(json.dumps({variant: figures["failed"]}), flush=True)
@@ -273,106 +265,13 @@ def main() -> None:
         _measure(args, deadline, Path(temporary))
 
 
-def _describe() -> dict[str, Any]:
-    """Return what the figures belong to."""
-    host = hardware.detect()
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "command": sys.argv[1:],
-        "gpus": [gpu.name for gpu in host.gpus],
-        "drivers": sorted({gpu.driver for gpu in host.gpus}),
-        "cores": host.cores,
-        "versions": versions(),
-        "variants": {},
-    }
-
-
-class _Worker:
-    """The process of a variant, which takes one part after the other."""
-
-    def __init__(
-        self, variant: str, folder: Path, args: argparse.Namespace, environment: dict[str, str]
-    ) -> None:
-        """Start it; it begins to load."""
-        self.variant = variant
-        self._trouble = ""
-        self._out = folder / "figures.json"
-        self._log = args.out.with_name(f"{args.out.stem}-{folder.name}.log")
-        folder.mkdir()
-        line = [sys.executable, "-m", "benchmarks.compiled_steps", *sys.argv[1:]]
-        with self._log.open("w", encoding="utf-8") as errors:
-            self._process = subprocess.Popen(
-                [*line, "--worker", variant, "--worker-out", str(self._out)],
-                env={
-                    **environment,
-                    # None finds what another one has compiled.
-                    "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
-                    "TRITON_CACHE_DIR": str(folder / "triton"),
-                    "TORCH_LOGS": "recompiles,cudagraphs,perf_hints",
-                },
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
-        self._answers: queue.Queue[bool] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101 - a pipe
-        for line in self._process.stdout:
-            if line.strip() == _DONE:
-                self._answers.put(True)
-            else:
-                print(line, end="", flush=True)
-        self._answers.put(False)
-
-    def wait(self, limit_s: float, what: str) -> None:
-        """Wait until it has done what it was told; end it where it takes longer."""
-        if self._trouble:
-            return
-        try:
-            if not self._answers.get(timeout=max(0.0, limit_s)):
-                self._trouble = f"{what}: the process ended"
-        except queue.Empty:
-            self._trouble = f"{what}: ended after {limit_s:.0f} s"
-            self.end()
-        if self._trouble:
-            print(json.dumps({self.variant: self._trouble}), flush=True)
-
-    def take(self, part: str, limit_s: float) -> None:
-        """Let it measure a part."""
-        if self._trouble:
-            return
-        assert self._process.stdin is not None  # noqa: S101 - a pipe
-        self._process.stdin.write(f"{part}\n")
-        self._process.stdin.flush()
-        self.wait(limit_s, part)
-
-    def figures(self) -> dict[str, Any]:
-        """Return what it has measured, and why there is no more."""
-        found: dict[str, Any] = atomic_files.read_json(self._out) if self._out.is_file() else {}
-        return {**found, "ended": self._trouble} if self._trouble else found
-
-    def reasons(self) -> list[str]:
-        """Return what the compiler said of graphs that it does not replay, each once."""
-        text = self._log.read_text(encoding="utf-8", errors="replace")
-        lines = (line[-300:] for line in _REASONS.findall(text))
-        return list(dict.fromkeys(lines))[:20]
-
-    def end(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.wait()
-
-
 def _measure(args: argparse.Namespace, deadline: float, folder: Path) -> None:
-    report = _describe()
+    report = {**provenance(hardware.detect()), "variants": {}}
     environment = dict(os.environ)
     if args.tiny:
         environment["CUDA_VISIBLE_DEVICES"] = ""
     workers = [
-        _Worker(variant, folder / str(number), args, environment)
+        VariantProcess(variant, folder / str(number), args, environment)
         for number, variant in enumerate(args.variants)
     ]
     started = time.monotonic()
@@ -400,7 +299,7 @@ def _measure(args: argparse.Namespace, deadline: float, folder: Path) -> None:
     _tell(report, workers)
 
 
-def _tell(report: dict[str, Any], workers: list[_Worker]) -> None:
+def _tell(report: dict[str, Any], workers: list[VariantProcess]) -> None:
     """Print the figures and the compiler's reasons."""
     for worker in workers:
         if reasons := worker.reasons():

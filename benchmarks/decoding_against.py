@@ -21,9 +21,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.provenance import provenance
 from tasks.common import atomic_files
 from tasks.runtimes import hardware
-from tasks.training.run_info import versions
 
 OURS, OLDER, TRANSCRIBE = SIDES = ("ours", "older tree", "transcribe()")
 _TREE = Path(__file__).resolve().parents[1]
@@ -38,6 +38,7 @@ class _Ours:
         entry = tree / "tasks" / "entrypoints"
         if entry.is_dir():
             sys.path.insert(0, str(entry))
+            # Of the tree that was given, and only there.
             import decoding_pipeline  # type: ignore[import-not-found]  # noqa: PLC0415
             import greedy_decoder  # type: ignore[import-not-found]  # noqa: PLC0415
 
@@ -45,6 +46,7 @@ class _Ours:
             recognizer, parts = greedy_decoder.GreedyRecognizer, greedy_decoder
         else:
             sys.path.insert(0, str(tree / "tasks" / "entry"))
+            # Their names up to the house.
             import pipeline  # type: ignore[import-not-found]  # noqa: PLC0415
             import recogniser  # type: ignore[import-not-found]  # noqa: PLC0415
 
@@ -128,9 +130,10 @@ class _Process:
     """A side's process."""
 
     def __init__(self, side: str, tree: Path, folder: Path) -> None:
-        line = [sys.executable, str(Path(__file__).resolve()), "--out", "-", "--worker", side]
+        line = [sys.executable, "-m", "benchmarks.decoding_against", "--out", "-", "--worker", side]
         self._process = subprocess.Popen(
-            [*line, "--against", str(tree), "--folder", str(folder)],
+            [*line, "--against", str(tree.resolve()), "--folder", str(folder)],
+            cwd=_TREE,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -183,15 +186,9 @@ def main() -> None:
 def measure(args: argparse.Namespace, folder: Path, deadline: float) -> None:
     """Measure in a folder for model and clips, until the deadline."""
     seconds = _make(folder, args.clips, tiny=args.tiny)
-    host = hardware.detect()
     report: dict[str, Any] = {
-        "date": time.strftime("%Y-%m-%d"),
-        "command": sys.argv[1:],
-        "gpus": [gpu.name for gpu in host.gpus],
-        "drivers": sorted({gpu.driver for gpu in host.gpus}),
-        "cores": host.cores,
-        "versions": versions(),
-        "clips": args.clips,
+        **provenance(hardware.detect()),
+        "clips": len(seconds),
         "audio_s": round(sum(seconds)),
         "sides": {},
     }

@@ -38,6 +38,7 @@ import numpy as np
 import soundfile
 
 from benchmarks.entrypoint_imports import parakeet_graph
+from benchmarks.provenance import provenance
 from benchmarks.sft_course import Sampler, Side, logged
 from tasks.common import atomic_files
 from tasks.common.errors import TrainingError
@@ -52,7 +53,6 @@ from tasks.training import run as training_run
 from tasks.training.hydra_overrides import Override
 from tasks.training.progress import Events
 from tasks.training.recipes import Recipe
-from tasks.training.run_info import versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -319,13 +319,8 @@ def main() -> None:
     if {ON_ONE, COMPILED_ON_ONE} & {*(args.sides or ())} and not host.gpus:
         parser.error("--sides: there is no GPU here, of which one could be taken")
     report: dict[str, Any] = {
-        "date": time.strftime("%Y-%m-%d"),
-        "command": sys.argv[1:],
+        **provenance(host),
         "stock_script_sha256": hashlib.sha256(args.stock_script.read_bytes()).hexdigest(),
-        "gpus": [gpu.name for gpu in host.gpus],
-        "drivers": sorted({gpu.driver for gpu in host.gpus}),
-        "cores": host.cores,
-        "versions": versions(),
         "rows": args.rows,
         "row_s": [args.shortest, args.seconds],
         "batch": args.batch,
