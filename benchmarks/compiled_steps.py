@@ -33,10 +33,10 @@ from benchmarks.provenance import provenance
 from benchmarks.training_step import (
     CAPTURED,
     COMPILED,
-    COMPILED_HALF,
     COMPILED_IN_PIECES,
     FUSED,
     JOINED,
+    KEPT,
     PLAIN,
     Steps,
     make_batches,
@@ -48,7 +48,7 @@ from tasks.runtimes import hardware
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-VARIANTS = (PLAIN, COMPILED, COMPILED_IN_PIECES, COMPILED_HALF, CAPTURED, JOINED, FUSED)
+VARIANTS = (PLAIN, COMPILED, COMPILED_IN_PIECES, *KEPT, CAPTURED, JOINED, FUSED)
 PARTS = ("fixed", "sections", "mixed", "curves")
 # What each variant is measured with: a capture by hand is good for one shape.
 _PARTS_OF = {CAPTURED: ("fixed", "sections"), JOINED: ("fixed",), FUSED: ("fixed",)}

@@ -22,6 +22,7 @@ The 617 M graph has random weights, which emit at nearly every frame: the worst 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import gc
 import json
 import os
@@ -44,11 +45,13 @@ from benchmarks.clips import DEVICE, ON_GPU, BenchmarkReport, make_clips, timed
 from benchmarks.decoding_timeline import draw
 from benchmarks.entrypoint_imports import (
     Untyped,
+    audio_reader,
     decoding_pipeline,
     greedy_decoder,
     parakeet_graph,
     phrase_boosting,
 )
+from benchmarks.label_rate import slow_down
 from benchmarks.texts_on_gpu import LISTS, STRENGTH, compare_texts
 from benchmarks.transcribe_on_gpu import describe_machine, small
 from benchmarks.transcribe_settings import changed, forget_graphs, stock
@@ -227,7 +230,22 @@ class Benchmark:
             self.prepare,
             self.decode,
             partial(forget_graphs, self.model),
+            self.as_speech,
         )
+
+    def as_speech(self) -> float:
+        """Emit no more labels than speech has from here on; return how many a second."""
+        ours = self.recognizer()
+        some = self.clips.first(64)
+        with torch.inference_mode():
+            read = [torch.from_numpy(audio_reader.read(path, ours.rate)) for path in some.paths]
+            lengths = torch.tensor([len(one) for one in read])
+            encoded = ours.encode(torch.nn.utils.rnn.pad_sequence(read, batch_first=True), lengths)
+
+            def labels_a_second() -> float:
+                return float(ours.decode([encoded]).lengths.sum() / (lengths.sum() / ours.rate))
+
+            return slow_down(self.model, labels_a_second)
 
     # --- texts of trained models -------------------------------------------------------------
 
@@ -338,6 +356,7 @@ def stop_in_time(report: BenchmarkReport, budget_s: float) -> None:
     def end() -> None:
         report.values["cut off"] = True
         report.write()
+        faulthandler.dump_traceback()
         os._exit(0)
 
     timer = threading.Timer(budget_s + 20, end)

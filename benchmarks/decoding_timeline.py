@@ -1,15 +1,16 @@
 """Where the seconds of one decoding pass go, by thread, and what a few settings change.
 
-Each stage is wrapped: the calling thread's wait for audio, its launching of encoders, the decoding
-thread, the spelling thread. What the GPU does between two encoders is told by its own clock.
+Each stage is wrapped: the calling thread's wait for audio, its starting of encoders and of loops,
+the spelling thread's wait and work. What the GPU does between two encoders is told by its own
+clock.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -18,11 +19,9 @@ from benchmarks.entrypoint_imports import Untyped, audio_reader, decoding_pipeli
 from benchmarks.transcribe_settings import changed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-length_batching: Any = decoding_pipeline.length_batching
-TOGETHER = (2048, 1024, 512)
-_PASSES = 3
+_PASSES = 2
 
 
 class Timeline:
@@ -73,9 +72,10 @@ class Timeline:
             }
             for name, spans in self.steps.items()
         }
-        told["decode, each"] = [
-            (round(start, 2), round(end, 2)) for start, end in self.steps.get("decode", ())
-        ]
+        for name in ("launch encoder", "start decoding", "spell"):
+            told[f"{name}, each"] = [
+                (round(start, 2), round(end, 2)) for start, end in self.steps.get(name, ())
+            ]
         if self.encoders:
             own = sum(first.elapsed_time(last) for first, last in self.encoders) / 1000
             whole = self.encoders[0][0].elapsed_time(self.encoders[-1][1]) / 1000
@@ -96,49 +96,14 @@ def _watched(ours: Untyped) -> Iterator[Timeline]:
             yield batch
 
     ours.encode = timeline.timed("launch encoder", timeline.on_the_gpu(ours.encode))
-    ours.decode = timeline.timed("decode", ours.decode)
+    ours.start_decoding = timeline.timed("start decoding", ours.start_decoding)
     ours.spell = timeline.timed("spell", ours.spell)
     audio_reader.Reader.batches = batches
     try:
         yield timeline
     finally:
         audio_reader.Reader.batches = reading
-        del ours.encode, ours.decode, ours.spell
-
-
-@contextmanager
-def _first_in_line() -> Iterator[None]:
-    """Make every stream one whose kernels the GPU starts before those of others."""
-    plain: Any = torch.cuda.Stream
-    torch.cuda.Stream = partial(plain, priority=-1)  # type: ignore[misc,assignment]
-    try:
-        yield
-    finally:
-        torch.cuda.Stream = plain  # type: ignore[misc]
-
-
-@contextmanager
-def _small_first() -> Iterator[None]:
-    """Let the first batches be an eighth, a quarter and a half of the budget, read sooner."""
-    plain = length_batching.plan
-
-    def plan(durations: Sequence[float], budget: Any) -> Iterator[list[int]]:  # noqa: ANN401
-        batches = plain(durations, budget)
-        for part in (8, 4, 2):
-            batch = next(batches, None)
-            if batch is None:
-                return
-            size = max(1, len(batch) // part)
-            yield batch[:size]
-            if batch[size:]:
-                yield batch[size:]
-        yield from batches
-
-    length_batching.plan = plan
-    try:
-        yield
-    finally:
-        length_batching.plan = plain
+        del ours.encode, ours.start_decoding, ours.spell
 
 
 @contextmanager
@@ -152,11 +117,52 @@ def _together(rows: int) -> Iterator[None]:
 
 
 @contextmanager
-def _as_is() -> Iterator[None]:
-    yield
+def _read_by(threads: int) -> Iterator[None]:
+    before = decoding_pipeline._READERS  # noqa: SLF001 - what is timed
+    decoding_pipeline._READERS = threads  # noqa: SLF001
+    try:
+        yield
+    finally:
+        decoding_pipeline._READERS = before  # noqa: SLF001
 
 
-WAYS = {"plain": _as_is, "loop first in line": _first_in_line, "small first": _small_first}
+@contextmanager
+def _switching_every(seconds: float) -> Iterator[None]:
+    """Let a thread wait no longer than this for the interpreter."""
+    before = decoding_pipeline._SWITCH_S  # noqa: SLF001 - what is timed
+    decoding_pipeline._SWITCH_S = seconds  # noqa: SLF001
+    try:
+        yield
+    finally:
+        decoding_pipeline._SWITCH_S = before  # noqa: SLF001
+
+
+class Setting(NamedTuple):
+    """What a pass is timed with."""
+
+    rows: int = 2048
+    switch_s: float = 1e-4
+    readers: int = 8
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Decode by it."""
+        with ExitStack() as stack:
+            stack.enter_context(_together(self.rows))
+            stack.enter_context(_switching_every(self.switch_s))
+            stack.enter_context(_read_by(self.readers))
+            yield
+
+
+SETTINGS = (
+    Setting(),
+    Setting(switch_s=0.005),
+    Setting(rows=4096),
+    # As many labels as speech has.
+    Setting(),
+    Setting(readers=2),
+)
+_AS_SPEECH_FROM = 3
 
 
 def draw(
@@ -166,6 +172,7 @@ def draw(
     prepare: Callable[[], Any],
     decode: Callable[[Any], list[str]],
     forget: Callable[[], None],
+    as_speech: Callable[[], float],
 ) -> None:
     """Time passes by each setting, and write down where their seconds go.
 
@@ -176,28 +183,34 @@ def draw(
         prepare: warms up, and returns a budget.
         decode: all clips within it.
         forget: the graphs that were captured.
+        as_speech: makes the model emit no more labels than speech has.
     """
     first: list[str] = []
-    for rows in TOGETHER:
-        for name, changes in WAYS.items():
-            forget()
-            with _together(rows), changes():
+    prepared = 0
+    budget: Any = None
+    for number, setting in enumerate(SETTINGS):
+        if number == _AS_SPEECH_FROM:
+            report.note("labels a second from here on", round(as_speech(), 2))
+            first = []
+        with setting.applied():
+            if prepared != setting.rows:
+                forget()
                 budget = prepare()
                 decode(budget)
-                taken = []
-                for _ in range(_PASSES):
-                    texts, seconds = timed(partial(decode, budget))
-                    taken.append(round(seconds, 3))
-                first = first or texts
-                with _watched(ours) as timeline:
-                    _, watched = timed(partial(decode, budget))
-                report.row(
-                    timeline=f"{rows} rows decoded together, {name}",
-                    rtfx=round(audio_s / sorted(taken)[len(taken) // 2]),
-                    passes_s=taken,
-                    watched_s=round(watched, 3),
-                    budget=str(budget),
-                    readers=decoding_pipeline._READERS,  # noqa: SLF001 - what is timed
-                    changed=changed(first, texts),
-                    where=timeline.describe(),
-                )
+                prepared = setting.rows
+            taken = []
+            for _ in range(_PASSES):
+                texts, seconds = timed(partial(decode, budget))
+                taken.append(round(seconds, 3))
+            first = first or texts
+            with _watched(ours) as timeline:
+                _, watched = timed(partial(decode, budget))
+            report.row(
+                timeline=str(setting),
+                rtfx=round(audio_s / sorted(taken)[len(taken) // 2]),
+                passes_s=taken,
+                watched_s=round(watched, 3),
+                budget=str(budget),
+                changed=changed(first, texts),
+                where=timeline.describe(),
+            )

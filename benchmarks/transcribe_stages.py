@@ -9,7 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.clips import DEVICE, ON_GPU, RATE, BenchmarkReport, Clips, timed, wait
-from benchmarks.entrypoint_imports import Untyped, audio_reader, decoding_pipeline, greedy_decoder
+from benchmarks.entrypoint_imports import Untyped, audio_reader, decoding_pipeline
 
 
 def matmul_rate(dtype: torch.dtype) -> float:
@@ -53,7 +53,7 @@ def stages(report: BenchmarkReport, ours: Untyped, clips: Clips, budget: Untyped
         groups: list[list[Any]] = [[]]
         for batch in encoded:
             rows = sum(len(other.lengths) for other in groups[-1]) + len(batch.lengths)
-            if groups[-1] and rows > greedy_decoder.GPU_DECODED_TOGETHER:
+            if groups[-1] and rows > ours.together:
                 groups.append([])
             groups[-1].append(batch)
         ours.decode(groups[0])

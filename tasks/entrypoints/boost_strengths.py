@@ -26,12 +26,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import decoding_pipeline  # type: ignore[import-not-found]  # lies beside this file
-import greedy_decoder  # type: ignore[import-not-found]  # likewise
 import job_phases  # type: ignore[import-not-found]  # likewise
 import length_batching  # type: ignore[import-not-found]  # likewise
 import nvrtc_guard  # type: ignore[import-not-found]  # likewise
 import phrase_boosting  # type: ignore[import-not-found]  # likewise
 import torch
+from greedy_labels import Encoded  # type: ignore[import-not-found]  # likewise
 from interpolate import Answers, ChoosingSet  # type: ignore[import-not-found]  # likewise
 from transcribe import Reporter, begin, load  # type: ignore[import-not-found]  # likewise
 
@@ -55,7 +55,7 @@ class EncodedSet:
             with torch.inference_mode():
                 batch = recordings.batch(model, places)
                 encoded = model.encode_features(batch.features, batch.counts)
-                return places, greedy_decoder.Encoded(encoded.output.cpu(), encoded.lengths.cpu())
+                return places, Encoded(encoded.output.cpu(), encoded.lengths.cpu())
 
         with ThreadPoolExecutor(_workers(model)) as pool:
             self._batches = list(pool.map(encode, plan))
@@ -73,11 +73,10 @@ class EncodedSet:
 
     def _groups(self, model: Any) -> list[list[tuple[list[int], Any]]]:  # noqa: ANN401
         """List the batches that are decoded together: many where that takes as long as few."""
-        together = greedy_decoder.GPU_DECODED_TOGETHER if model.decodes_together else 1
         groups: list[list[tuple[list[int], Any]]] = []
-        rows = together + 1
+        rows = model.together + 1
         for batch in self._batches:
-            if rows + len(batch[0]) > together:
+            if rows + len(batch[0]) > model.together:
                 groups.append([])
                 rows = 0
             groups[-1].append(batch)
@@ -88,8 +87,7 @@ class EncodedSet:
 def _decode(model: Any, group: Sequence[tuple[list[int], Any]]) -> tuple[list[int], list[str]]:  # noqa: ANN401
     with torch.inference_mode():
         encoded = [
-            greedy_decoder.Encoded(one.output.to(model.device), one.lengths.to(model.device))
-            for _, one in group
+            Encoded(one.output.to(model.device), one.lengths.to(model.device)) for _, one in group
         ]
         texts: list[str] = model.spell(model.decode(encoded))
     return [place for places, _ in group for place in places], texts
@@ -112,7 +110,8 @@ class Candidates:
         self._model.keeps_scores = True
         longest = max(max(one["durations"]) for one in request["sets"])
         job_phases.enter("prepare")
-        self._budget = decoding_pipeline.prepare(self._model, longest)
+        rows = max(len(one["durations"]) for one in request["sets"])
+        self._budget = decoding_pipeline.prepare(self._model, longest, together=rows)
         say("model", how=self._model.describe())
         self._encoded: dict[str, EncodedSet] = {}
         self._boosters: dict[str, Any] = {}

@@ -6,6 +6,9 @@ attention and convolution are masked as NeMo masks a short row, and batch norm c
 own frames only. NeMo's batch norm counts a short row's padding up to the batch's longest row; that
 stays so.
 
+To save memory the backward pass computes again what is cheap to compute: about half of what the
+layers made on the way, and the subsampling, whose results are large and its products small.
+
 Nothing is renamed: layers keep their classes, parameters and names in a checkpoint. Validation runs
 the layers as they were.
 """
@@ -18,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +34,8 @@ MODE = "reduce-overhead"
 """The compiler's mode that replays CUDA graphs."""
 GRAPHS = "inductor"
 """The backend of torch.compile that makes fused kernels and CUDA graphs; others are for a CPU."""
+KEPT = 0.5
+"""The share of the layers' activations that is kept for the backward pass."""
 _LONGEST = 300
 _MOST_VERSIONS = 64  # of a layer's code, well above the shapes of a training
 
@@ -102,6 +108,7 @@ class CompiledEncoder:
         shapes: that batches are padded to.
         backend: of torch.compile.
         mode: of the compiler; None for its own, without CUDA graphs.
+        kept: the share of the layers' activations that the compiler keeps; it takes it as a hint.
         broken: why layers are not compiled any more, "" while they are.
         padding: of the batch that runs.
         rehearsing: whether a failure of the compiler is raised.
@@ -111,6 +118,7 @@ class CompiledEncoder:
     shapes: PaddedShapes
     backend: str = GRAPHS
     mode: str | None = MODE
+    kept: float = KEPT
     broken: str = ""
     rehearsing: bool = False
     padding: EncoderPadding = field(default_factory=EncoderPadding)
@@ -120,6 +128,7 @@ class CompiledEncoder:
         self._norms = [_count_frames(layer) for layer in self.encoder.layers]
         self._counted: dict[int, torch.Tensor] = {}
         _allow_shapes()
+        _keep_activations(self.kept)
         compiled = _compile(type(self.encoder.layers[0]).forward, self.backend, self.mode)
         self._hooked = [self.encoder, self.encoder.pre_encode, *self.encoder.layers]
         self.encoder.forward = self._cut(self.encoder.forward)
@@ -160,11 +169,15 @@ class CompiledEncoder:
         """Wrap the subsampling: pad what it returns, as the layers get it."""
 
         def pre_encode(*args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401
-            x, lengths = plain(*args, **kwargs)
             self.padding.batch = None
-            rows, frames, _ = x.shape
             if not self.encoder.training:
+                x, lengths = plain(*args, **kwargs)
                 return x, lengths
+            # It draws nothing, so that its second time is its first one.
+            x, lengths = checkpoint(
+                plain, *args, use_reentrant=False, preserve_rng_state=False, **kwargs
+            )
+            rows, frames, _ = x.shape
             bound = None if self.broken else self.shapes.fitting(rows, frames)
             if bound is None:
                 if not self.broken:
@@ -247,6 +260,15 @@ def _allow_shapes() -> None:
     setattr(config, name, max(getattr(config, name), _MOST_VERSIONS))
     # It would cut each layer by DDP's buckets of gradients, to overlap with other ranks.
     config.optimize_ddp = False
+
+
+def _keep_activations(share: float) -> None:
+    """Tell the compiler how much of a layer's activations to keep, where it can be told."""
+    import torch._functorch.config as partitioning  # noqa: PLC0415 - only to compile
+
+    settings: Any = partitioning
+    if hasattr(settings, "activation_memory_budget"):
+        settings.activation_memory_budget = share
 
 
 def _compiler_errors() -> tuple[type[Exception], ...]:

@@ -1,8 +1,9 @@
 """Decoding a set of recordings: reading, encoding, decoding and spelling at the same time.
 
-On a GPU the encoder of one group of batches runs while the transducer's loop of the group before,
-which leaves most of the card idle, runs on a stream of its own, the group before that is spelt by
-a thread, and the next audio is read by others. On a CPU there is nothing to overlap but reading.
+On a GPU one thread starts encoders and the transducer's loops, one behind the other on one stream,
+and waits for none of them. Another thread waits for labels and spells them, and others read the
+next audio. A loop beside an encoder, on a stream of its own, gained nothing: each waits for the
+other's places. On a CPU there is nothing to overlap but reading.
 
 A recording may be decoded under variants as well: with some samples of silence before it. They are
 made in memory of the samples that were read for the recording itself, and decoded in batches of
@@ -12,6 +13,7 @@ their own, so that what is decoded together with the plain recordings is what it
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,8 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import greedy_decoder  # type: ignore[import-not-found]  # lies beside this file
-import length_batching  # type: ignore[import-not-found]  # likewise
+import length_batching  # type: ignore[import-not-found]  # lies beside this file
 import torch
 from audio_reader import PLAIN, Reader, write_shifted  # type: ignore[import-not-found]  # likewise
 
@@ -31,6 +32,7 @@ _READ_AHEAD = 3
 _GROUPS_IN_FLIGHT = 2
 _READERS = 8
 _CPU_WORKERS = 8
+_SWITCH_S = 1e-4
 # For models that decode by themselves.
 _ITS_BATCH = 16
 _ITS_ROWS = 128
@@ -257,44 +259,28 @@ class _DecodingRun:
             self._keep(_variants(batch), self._model.spell(self._model.decode([encoded])))
 
     def _run_on_gpu(self, batches: Iterable[Any]) -> None:
-        """Encode here, decode on a stream of its own, spell beside both."""
-        rows_together = greedy_decoder.GPU_DECODED_TOGETHER if self._model.decodes_together else 1
-        side = torch.cuda.Stream(self._model.device)  # type: ignore[no-untyped-call]
+        """Start encoders and decoding here, spell beside them."""
         group: list[tuple[list[Variant], Any]] = []
-        with _pool(1, "decode") as decoder, _pool(1, "spell") as speller:
+        with _switching_soon(), _pool(1, "spell") as speller:
 
             def hand_on() -> None:
                 variants = [variant for batch_variants, _ in group for variant in batch_variants]
-                encoded = [batch for _, batch in group]
+                labels = self._model.start_decoding([batch for _, batch in group])
                 group.clear()
-                ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
-                ready.record(torch.cuda.current_stream(self._model.device))
-                labels = decoder.submit(self._decode, encoded, ready, side)
                 self._in_flight.append(speller.submit(self._spell, variants, labels))
                 self._wait(_GROUPS_IN_FLIGHT)
 
             for batch in batches:
-                if (
-                    group
-                    and sum(len(group_item[0]) for group_item in group) + len(batch.places)
-                    > rows_together
-                ):
+                rows = sum(len(batch_variants) for batch_variants, _ in group)
+                if group and rows + len(batch.places) > self._model.together:
                     hand_on()
                 group.append((_variants(batch), self._model.encode(batch.signal, batch.lengths)))
             if group:
                 hand_on()
             self._wait(0)
 
-    def _decode(self, encoded: list[Any], ready: Any, side: Any) -> Any:  # noqa: ANN401
-        with torch.inference_mode(), torch.cuda.stream(side):
-            side.wait_event(ready)
-            labels = self._model.decode(encoded)
-            # What the encoder made goes back to its stream only when this one is done with it.
-            side.synchronize()
-            return labels
-
-    def _spell(self, variants: list[Variant], labels: Future[Any]) -> None:
-        self._keep(variants, self._model.spell(labels.result()))
+    def _spell(self, variants: list[Variant], labels: Any) -> None:  # noqa: ANN401 - PendingLabels
+        self._keep(variants, self._model.spell(labels.wait()))
 
     def _keep(self, variants: list[Variant], texts: list[str]) -> None:
         for variant, text in zip(variants, texts, strict=True):
@@ -319,6 +305,20 @@ def _pool(workers: int, name: str) -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _switching_soon() -> Iterator[None]:
+    """Let no thread wait long for the interpreter while another one spells.
+
+    Every start of a kernel needs it for a moment, and an encoder is hundreds of them.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def cores() -> int:

@@ -10,39 +10,44 @@ apart: ``whole`` says so, and they are decoded by their own ``transcribe()``.
 
 from __future__ import annotations
 
-import copy
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cuda_graphs  # type: ignore[import-not-found]  # lies beside this file
+import decoding_parts  # type: ignore[import-not-found]  # likewise
 import encoder_runner  # type: ignore[import-not-found]  # likewise
 import nemo_audio_formats  # type: ignore[import-not-found]  # likewise
 import nvrtc_guard  # type: ignore[import-not-found]  # likewise
 import phrase_boosting  # type: ignore[import-not-found]  # likewise
 import torch
 from audio_reader import FULL_SCALE  # type: ignore[import-not-found]  # likewise
+from greedy_labels import (  # type: ignore[import-not-found]  # likewise
+    Encoded,
+    Labels,
+    PendingLabels,
+    merge,
+)
 from length_batching import Budget  # type: ignore[import-not-found]  # likewise
 from nemo.collections.asr.models import ASRModel
-from nemo.collections.asr.models.ctc_models import EncDecCTCModel
-from nemo.collections.asr.models.hybrid_rnnt_ctc_models import EncDecHybridRNNTCTCModel
-from nemo.collections.asr.models.rnnt_models import EncDecRNNTModel
 from nemo.collections.asr.modules import ConformerEncoder
-from nemo.collections.asr.parts.utils.rnnt_utils import Hypothesis
 from omegaconf import OmegaConf, open_dict
 from onednn_linear import (  # type: ignore[import-not-found]  # likewise
     OneDnnLinear,
     use_onednn_linears,
 )
+from token_decoder import TokenDecoder  # type: ignore[import-not-found]  # likewise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 # A frame budget beyond which a GPU's arithmetic units are busy anyway, measured on an H100.
 GPU_FRAMES = 200_000
 GPU_ROWS = 512
-# Greedy decoding of transducers takes as long for many rows as for few.
+# Greedy decoding of transducers takes as long for many rows as for few. On a small GPU memory is
+# the bound, of which encodings and the loop's own copies take a share.
 GPU_DECODED_TOGETHER = 2048
+_LEAST_TOGETHER = 256
+_TOGETHER_SHARE = 0.1
 # On a CPU small batches stay in its caches, measured with the embedded base on two cores.
 CPU_FRAMES = 3_000
 CPU_ROWS = 16
@@ -52,28 +57,6 @@ CPU_WARM_UP = 100
 _LARGE = 100_000_000
 _MEMORY_SHARE = 0.7
 _PROBE_FRAMES = 30_000
-# Texts that are spelt by both ways.
-_SPELT_TWICE = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """The encoder's output for a batch: (recordings, dimensions, frames), and each one's frames.
-
-    Of a CTC model these are the best label of every frame, (recordings, frames); where phrases are
-    boosted, the log-probabilities of every label: (recordings, frames, labels).
-    """
-
-    output: torch.Tensor
-    lengths: torch.Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """Greedy labels on the host: (recordings, labels), and how many of them count."""
-
-    ids: torch.Tensor
-    lengths: torch.Tensor
 
 
 def restore(path: str, device: str) -> Any:  # noqa: ANN401 - NeMo ships no types
@@ -113,6 +96,7 @@ class GreedyRecognizer:
         device: where it is.
         rate: Hz of the audio it hears.
         whole: why it is decoded by its own ``transcribe()``, or "".
+        together: recordings whose labels are computed at once, at most; set by ``warm_up``.
         keeps_scores: whether a CTC model's encoding keeps every label's score, so that the same
             encoding can be decoded with and without phrases.
     """
@@ -141,8 +125,10 @@ class GreedyRecognizer:
         self.device: torch.device = next(model.parameters()).device
         self.rate = int(model.cfg.sample_rate)
         self._forward: Any
-        self._forward, self._decoding, self.whole = _decoding_parts(model)
+        self.whole: str
+        self._forward, self._decoding, self.whole = decoding_parts.parts_of(model)
         self._packed = 0
+        self.together = 1
         self.keeps_scores = False
         self._boosted = ""
         self._ctc_decoder: Any = None
@@ -182,7 +168,7 @@ class GreedyRecognizer:
     @property
     def is_transducer(self) -> bool:
         """True for an RNN-T or TDT, whose decoder runs label by label."""
-        return self._forward is _transducer
+        return self._forward is decoding_parts.transducer
 
     def boost(self, booster: Any, strength: float) -> None:  # noqa: ANN401 - a Booster
         """Prefer phrases from here on.
@@ -282,16 +268,20 @@ class GreedyRecognizer:
 
     def decode(self, encoded: Sequence[Encoded]) -> Labels:
         """Decode several batches at once into greedy labels; wait until they are on the host."""
+        return self.start_decoding(encoded).wait()
+
+    def start_decoding(self, encoded: Sequence[Encoded]) -> PendingLabels:
+        """Decode several batches at once into greedy labels; on a GPU return before they are."""
         if not self.is_transducer:
-            merged = _merge([self._best_labels(batch) for batch in encoded])
-            return Labels(merged.output.cpu(), merged.lengths.cpu())
-        merged = _merge(encoded)
+            merged = merge([self._best_labels(batch) for batch in encoded])
+            return PendingLabels(merged.output, merged.lengths)
+        merged = merge(encoded)
         # An older release answers (hypotheses, alignments, state).
         result, *_ = self._computer(x=merged.output.transpose(1, 2), out_len=merged.lengths)
         rows = merged.lengths.shape[0]
-        counts = result.current_lengths[:rows].cpu()
-        longest = max(1, int(counts.max()))
-        return Labels(result.transcript[:rows, :longest].cpu(), counts)
+        # Half of the bytes; a label is far below that.
+        ids = result.transcript[:rows].to(torch.int32)
+        return PendingLabels(ids, result.current_lengths[:rows])
 
     def _best_labels(self, batch: Encoded) -> Encoded:
         """Return a CTC model's batch with the best label of every frame."""
@@ -306,7 +296,8 @@ class GreedyRecognizer:
         """Return the text of each recording."""
         counts = labels.lengths.tolist()
         rows = [row[:count] for row, count in zip(labels.ids.tolist(), counts, strict=True)]
-        return self._speller(rows)
+        texts: list[str] = self._speller(rows)
+        return texts
 
     def budget(self, longest: int, frames: int | None = None) -> Budget:
         """Return the budget of a batch here.
@@ -361,169 +352,23 @@ class GreedyRecognizer:
             longest = min(longest, CPU_WARM_UP)
         samples = longest * self.rate // 100
         encoded = self.encode(torch.zeros(1, samples), torch.tensor([samples]))
-        rows = min(together or GPU_DECODED_TOGETHER, GPU_DECODED_TOGETHER)
-        rows = rows if self.decodes_together else 1
+        self.together = self._fitting(encoded.output) if self.decodes_together else 1
+        rows = min(together or self.together, self.together)
         output = encoded.output.expand(rows, *encoded.output.shape[1:])
         self.spell(self.decode([Encoded(output, encoded.lengths.expand(rows))]))
 
+    def _fitting(self, output: torch.Tensor) -> int:
+        """Return how many recordings as long as this one's encoding are decoded at once."""
+        # Each batch's, all batches' in one, and what the loop projects and keeps of them.
+        row_bytes = 4 * output[0].numel() * output.element_size()
+        memory = torch.cuda.get_device_properties(self.device).total_memory
+        fitting = int(memory * _TOGETHER_SHARE / row_bytes)
+        return max(_LEAST_TOGETHER, min(fitting, GPU_DECODED_TOGETHER))
+
     def release(self) -> None:
-        """Give back what memory can be given back."""
+        """Give back what memory can be given back, and decode half as many at once from here on."""
+        self.together = max(1, self.together // 2)
         if self.on_gpu:
             if hasattr(self._computer, "reset_cuda_graphs_state"):
                 self._computer.reset_cuda_graphs_state()
             torch.cuda.empty_cache()
-
-
-def _decoding_parts(model: Any) -> tuple[Callable[..., Any] | None, Any, str]:  # noqa: ANN401
-    """Return the function after the encoder, the decoding object, and why neither can be used."""
-    parts_by_method = {
-        EncDecCTCModel._transcribe_forward: (_ctc, "decoding"),  # noqa: SLF001 - tells them apart
-        EncDecRNNTModel._transcribe_forward: (_transducer, "decoding"),  # noqa: SLF001
-        EncDecHybridRNNTCTCModel._transcribe_forward: (  # noqa: SLF001
-            (_hybrid_ctc, "ctc_decoding")
-            if getattr(model, "cur_decoder", "") == "ctc"
-            else (_transducer, "decoding")
-        ),
-    }
-    forward, name = parts_by_method.get(type(model)._transcribe_forward, (None, ""))  # noqa: SLF001
-    if forward is None:
-        return None, None, f"{type(model).__name__} is decoded by its own transcribe()"
-    decoding = getattr(model, name)
-    greedy = decoding.decoding
-    strategy = str(decoding.cfg.get("strategy", ""))
-    if strategy not in {"greedy", "greedy_batch"}:
-        return None, None, f"its decoding is {strategy}, not greedy: by its own transcribe()"
-    if getattr(greedy, "fusion_models", None) or getattr(greedy, "ngram_lm_batch", None):
-        return (
-            None,
-            None,
-            "its decoding heeds more than sound: by its own transcribe()",
-        )
-    if _has_records(decoding.cfg):
-        decoding = _without_records(model, name, decoding.cfg)
-    computer = getattr(decoding.decoding, "decoding_computer", None)
-    if forward is _transducer and computer is None:
-        return None, None, "its greedy decoding has no loop over labels: by its own transcribe()"
-    if getattr(computer, "record_all_steps", False):
-        return None, None, "its decoding records every step: by its own transcribe()"
-    return forward, decoding, ""
-
-
-# What a decoder can be asked to tell beside its labels, which are the same without it. An archive
-# whose model was asked once asks for ever.
-_RECORDS = (
-    "compute_timestamps",
-    "preserve_alignments",
-    "preserve_frame_confidence",
-    "preserve_token_confidence",
-    "preserve_word_confidence",
-    "tdt_include_token_duration",
-    "tdt_include_duration_confidence",
-)
-_HAVE_RECORDS = ("greedy", "confidence_cfg")
-
-
-def _has_records(cfg: Any) -> bool:  # noqa: ANN401 - of a decoding
-    """Return whether a decoding was asked for more than labels."""
-    parts = [cfg, *(cfg.get(name) for name in _HAVE_RECORDS)]
-    return any(part is not None and part.get(name) for part in parts for name in _RECORDS)
-
-
-def _without_records(model: Any, name: str, cfg: Any) -> Any:  # noqa: ANN401
-    """Return a decoding that makes labels alone; leave the archive as it is."""
-    plain = copy.deepcopy(cfg)
-    with open_dict(plain):
-        for part in (plain, *(plain.get(name) for name in _HAVE_RECORDS)):
-            for record in _RECORDS:
-                if part is not None and part.get(record):
-                    part[record] = False
-    if isinstance(model, EncDecHybridRNNTCTCModel):
-        kind = "ctc" if name == "ctc_decoding" else "rnnt"
-        model.change_decoding_strategy(plain, decoder_type=kind)
-    else:
-        model.change_decoding_strategy(plain)
-    return getattr(model, name)
-
-
-def _ctc(model: Any, output: Any) -> Any:  # noqa: ANN401
-    return model.decoder(encoder_output=output)
-
-
-def _hybrid_ctc(model: Any, output: Any) -> Any:  # noqa: ANN401
-    return model.ctc_decoder(encoder_output=output)
-
-
-def _transducer(_: Any, output: Any) -> Any:  # noqa: ANN401
-    return output
-
-
-def _merge(encoded: Sequence[Encoded]) -> Encoded:
-    """Merge several batches into one; pad the shorter ones."""
-    if len(encoded) == 1:
-        return encoded[0]
-    longest = max(batch.output.shape[-1] for batch in encoded)
-    rows = sum(len(batch.output) for batch in encoded)
-    first = encoded[0].output
-    # A transducer's encodings lie in memory as its loop takes them: dimensions together.
-    if first.dim() > 2:  # noqa: PLR2004 - a CTC model's best labels have no dimensions
-        merged = first.new_zeros((rows, longest, first.shape[1])).transpose(1, 2)
-    else:
-        merged = first.new_zeros((rows, longest))
-    start = 0
-    for batch in encoded:
-        end = start + len(batch.output)
-        merged[start:end, ..., : batch.output.shape[-1]] = batch.output
-        start = end
-    return Encoded(merged, torch.cat([batch.lengths for batch in encoded]))
-
-
-class TokenDecoder:
-    """Turns greedy labels into text as NeMo's decoding object does, and faster where it may.
-
-    NeMo looks up label after label. The tokenizer's own method does the same at once; it is used
-    if both agree on the first texts.
-    """
-
-    def __init__(self, model: Any, decoding: Any, *, ctc: bool) -> None:  # noqa: ANN401
-        self._decoding = decoding
-        self._ctc = ctc
-        self._quick: Any = None
-        self._agreed = 0
-        tokenizer: Any = getattr(model, "tokenizer", None)
-        if hasattr(tokenizer, "ids_to_text") and hasattr(
-            decoding, "decode_tokens_to_str_with_strip_punctuation"
-        ):
-            self._quick = copy.copy(decoding)
-            self._quick.decode_ids_to_str = tokenizer.ids_to_text
-
-    def __call__(self, rows: Sequence[list[int]]) -> list[str]:
-        """Return the texts of rows of labels; a CTC model's still have repetitions and blanks."""
-        if self._quick is None:
-            return self._decode_exactly(rows)
-        texts = [self._decode_quickly(row) for row in rows]
-        if self._agreed < _SPELT_TWICE:
-            if texts != (exact := self._decode_exactly(rows)):
-                self._quick = None
-                return exact
-            self._agreed += len(rows)
-        return texts
-
-    def _decode_exactly(self, rows: Sequence[list[int]]) -> list[str]:
-        hypotheses = [Hypothesis(score=0.0, y_sequence=row) for row in rows]
-        if self._ctc:
-            results = self._decoding.decode_hypothesis(hypotheses, fold_consecutive=True)
-        else:
-            results = self._decoding.decode_hypothesis(hypotheses)
-        return [result.text for result in results]
-
-    def _decode_quickly(self, row: list[int]) -> str:
-        blank = self._decoding.blank_id
-        if self._ctc:
-            row = [
-                label
-                for label, previous in zip(row, [blank, *row], strict=False)
-                if label not in {previous, blank}
-            ]
-        else:
-            row = [label for label in row if label != blank]
-        return str(self._quick.decode_tokens_to_str_with_strip_punctuation(row))

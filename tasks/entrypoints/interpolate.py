@@ -175,7 +175,8 @@ class ChoosingSets:
     def prepare(self, recognizer: Any) -> None:  # noqa: ANN401
         """Warm the recogniser up, and get the recordings ready."""
         longest = max(max(one.durations) for one in self._sets)
-        budget = decoding_pipeline.prepare(recognizer, longest)
+        rows = max(len(one.durations) for one in self._sets)
+        budget = decoding_pipeline.prepare(recognizer, longest, together=rows)
         if recognizer.whole:
             for one in self._sets:
                 one.delay()

@@ -164,6 +164,7 @@ def _compiler(request: dict[str, Any]) -> Any:  # noqa: ANN401 - a CompileCallba
     if "compile" not in request:
         return None
     compiled_layers.keep_caches_in(Path(request["events"]).parent / "compiler")
+    compiled_layers.grow_segments()
     order = compiled_layers.CompileOrder(**request["compile"])
     return compiled_layers.CompileCallback(order, Path(request["manifests"]["train"]))
 

@@ -44,9 +44,12 @@ DECODER = (
     "nvrtc_guard.py",
     "onednn_linear.py",
     "phrase_boosting.py",
+    "decoding_parts.py",
     "decoding_pipeline.py",
     "nemo_audio_formats.py",
     "greedy_decoder.py",
+    "greedy_labels.py",
+    "token_decoder.py",
     "audio_reader.py",
     "weights_only.py",
 )

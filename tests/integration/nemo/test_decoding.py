@@ -486,6 +486,41 @@ def test_out_of_memory_halves_the_budget_and_goes_on(
         decoding_pipeline.transcribe(ours, paths, seconds, length_batching.Budget(2400, 64), report)
 
 
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("together", [3, 64])
+def test_what_a_gpu_does_in_one_line_gives_the_same_texts(
+    model: Any,
+    clips: tuple[list[str], list[float]],
+    together: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Some batches become labels at once, and are spelt while the next ones are encoded.
+
+    The order is a GPU's; what computes is this machine.
+    """
+    import decoding_pipeline
+    from greedy_decoder import GreedyRecognizer
+
+    paths, seconds = clips
+    budget = length_batching.Budget(700, 5)
+    ours = GreedyRecognizer(model)
+    plain = decoding_pipeline.transcribe(ours, paths, seconds, budget)
+    groups: list[int] = []
+    start = ours.start_decoding
+
+    def counted(encoded: Sequence[Any]) -> Any:
+        groups.append(sum(len(batch.lengths) for batch in encoded))
+        return start(encoded)
+
+    monkeypatch.setattr(ours, "together", together)
+    monkeypatch.setattr(ours, "start_decoding", counted)
+    run = decoding_pipeline._DecodingRun
+    monkeypatch.setattr(run, "_run_on_cpu", run._run_on_gpu)
+    assert decoding_pipeline.transcribe(ours, paths, seconds, budget) == plain
+    assert sum(groups) == len(paths)
+    assert (len(groups) == 1) is (together > len(paths))
+
+
 def test_a_recording_at_another_rate_is_resampled(tmp_path: Path) -> None:
     """To the model's rate, as one channel, with its length in seconds kept."""
     import audio_reader
