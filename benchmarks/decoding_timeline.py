@@ -158,11 +158,8 @@ SETTINGS = (
     Setting(),
     Setting(switch_s=0.005),
     Setting(rows=4096),
-    # As many labels as speech has.
-    Setting(),
     Setting(readers=2),
 )
-_AS_SPEECH_FROM = 3
 
 
 def draw(
@@ -172,7 +169,6 @@ def draw(
     prepare: Callable[[], Any],
     decode: Callable[[Any], list[str]],
     forget: Callable[[], None],
-    as_speech: Callable[[], float],
 ) -> None:
     """Time passes by each setting, and write down where their seconds go.
 
@@ -183,15 +179,11 @@ def draw(
         prepare: warms up, and returns a budget.
         decode: all clips within it.
         forget: the graphs that were captured.
-        as_speech: makes the model emit no more labels than speech has.
     """
     first: list[str] = []
     prepared = 0
     budget: Any = None
-    for number, setting in enumerate(SETTINGS):
-        if number == _AS_SPEECH_FROM:
-            report.note("labels a second from here on", round(as_speech(), 2))
-            first = []
+    for setting in SETTINGS:
         with setting.applied():
             if prepared != setting.rows:
                 forget()

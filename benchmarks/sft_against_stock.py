@@ -59,6 +59,8 @@ if TYPE_CHECKING:
 
 RATE = 16_000
 _WRITTEN_EVERY = 10  # as the stock script logs
+# To end a side and remove its checkpoints of 7 GB each, before what it reached is written.
+_ENDING_S = 30
 _SYLLABLES = [c + v for c in "bdfgklmnprstv" for v in "aeiou"]
 
 
@@ -338,7 +340,7 @@ def main() -> None:
             print(f"base and rows made, {deadline - time.monotonic():.0f} s are left", flush=True)
             names = choose_sides(args)
             for position, name in enumerate(names):
-                limit = (deadline - time.monotonic() - 10) / (len(names) - position)
+                limit = (deadline - time.monotonic() - _ENDING_S) / (len(names) - position)
                 figures = SIDES[name](base, rows, args, limit).figures(sampler)
                 again = names[:position].count(name)
                 key = f"{name} ({again + 1})" if again else name

@@ -104,9 +104,9 @@ class CycleConfig(BaseModel):
     compile: Literal["auto", "on", "off"] = Field(
         "auto",
         title="Compile",
-        description="Whether the encoder's layers train compiled, as CUDA graphs. auto says where "
-        "it may save time, and is off until a gain is measured. Where compiler or GPU do not do "
-        "it, training goes on without and says so.",
+        description="Whether the encoder's layers train compiled, as CUDA graphs. auto does it on "
+        "one GPU, for a large base and so many batches that compiling pays. Where compiler or GPU "
+        "do not do it, training goes on without and says so.",
     )
     fused_adamw: bool = Field(
         True,

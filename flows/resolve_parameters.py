@@ -132,17 +132,14 @@ def _compiled_on(
     durations: Sequence[float],
     parameters: int,
 ) -> Recipe:
-    """Return the recipe with layers compiled, where that is asked for; say where it may pay.
+    """Return the recipe with layers compiled, where that is asked for or pays.
 
-    auto does not compile by itself: no gain is measured on a GPU yet.
+    Several GPUs would lose their shared batch norm by it, which is another method: there auto does
+    not.
     """
     if config.compile == "auto":
-        compiled = hardware.has_gpu and recipe.compiled
-        may_pay = len(hardware.gpus) == 1 and recipes.worth_compiling(durations, recipe, parameters)
-        if may_pay and not compiled:
-            console.print_stage(
-                "compile", "auto: off, since no gain is measured yet; --compile on may save time"
-            )
+        pays = len(hardware.gpus) == 1 and recipes.worth_compiling(durations, recipe, parameters)
+        compiled = hardware.has_gpu and (recipe.compiled or pays)
     else:
         compiled = config.compile == "on"
     return recipe.model_copy(

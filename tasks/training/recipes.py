@@ -127,11 +127,14 @@ variable length inputs by efficient batching strategies", Interspeech 2021."""
 _LEAST_BATCHES_BY_LENGTH = 50
 # On a CPU 28 % of padding saved made an epoch 1.45 times faster, 21 % 1.07 times.
 _LEAST_PADDING_SAVED = 0.2
-# A batch of the 617 M graph on an H100 took .263 s, and .110 with compiled layers; compiling took
-# 24 to 42 s for one shape of batches: a prototype's bare loop, so that auto only says where it may
-# pay. Rows of unlike length have several shapes.
+# A batch of the 617 M graph on an H200 took .28 s, and with compiled layers .12; plain layers wait
+# for Python whatever the length of the rows. Compiling took 32 to 50 s for one shape of batches,
+# and 112 s for four.
 _STEP_GAIN_S = 0.1
-_COMPILING_S = 60
+_COMPILING_S = 50
+_COMPILING_SHAPES_S = 115
+# Rows that are padded to one shape, as they are all about as long.
+_ONE_SHAPE = 1.1
 # Early stopping may end a training sooner.
 _COMPILING_MARGIN = 1.5
 _LEAST_PARAMETERS_COMPILED = 100_000_000
@@ -199,7 +202,9 @@ def worth_compiling(durations: Sequence[float], recipe: Recipe, parameters: int)
     if parameters < _LEAST_PARAMETERS_COMPILED or recipe.precision is Precision.FP16:
         return False
     batches = recipe.epochs * math.ceil(len(durations) / recipe.batch_size)
-    return batches * _STEP_GAIN_S >= _COMPILING_S * _COMPILING_MARGIN
+    alike = max(durations, default=0.0) <= _ONE_SHAPE * min(durations, default=0.0)
+    compiling = _COMPILING_S if alike else _COMPILING_SHAPES_S
+    return batches * _STEP_GAIN_S >= compiling * _COMPILING_MARGIN
 
 
 def least_memory_mib(parameters: int) -> int:

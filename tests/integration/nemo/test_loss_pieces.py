@@ -38,12 +38,15 @@ def joint() -> Any:
             assert acts.shape[2] == int(label_lens.max()) + 1
             weight = 3.0 if random.uniform(0, 1) < self.omega else 1.0  # noqa: S311 - as NeMo
             sums = [
-                acts[row, :frames, : count + 1].logsumexp(-1).sum() + labels[row, :count].sum()
+                acts[row, :frames, : count + 1].square().mean() + labels[row, :count].sum()
                 for row, (frames, count) in enumerate(zip(act_lens, label_lens, strict=True))
             ]
             return torch.stack(sums) * weight
 
     restored.loss._loss = Drawing()
+    for module in restored.joint.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0  # it draws other numbers for other pieces
     restored.joint.set_fuse_loss_wer(True, restored.loss, restored.wer)
     return restored.joint.train()
 
@@ -69,6 +72,7 @@ def _loss(joint: Any, seed: int) -> tuple[Any, Any, list[int], Any]:
         compute_wer=False,
     )
     (gradient,) = torch.autograd.grad(loss, [encoded])
+    assert float(gradient.abs().max()) > 0
     return loss.detach(), gradient, [*joint.loss._loss.calls], random.getstate()
 
 
@@ -108,3 +112,53 @@ def test_a_loss_that_does_not_draw_takes_all_rows(joint: Any) -> None:
         assert joint.fused_batch_size == TOGETHER
     finally:
         joint.loss._loss.omega = OMEGA
+
+
+def test_the_parts_that_are_cast_are_those_of_nemo(
+    joint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NeMo's loss of a GPU gets the same numbers, of a joint of 16 bits; so do its gradients.
+
+    What computes is a sum of the same arguments; the kernels need a GPU.
+    """
+    import torch  # noqa: PLC0415
+    from nemo.collections.asr.parts.numba.rnnt_loss.rnnt_pytorch import (  # noqa: PLC0415
+        TDTLossNumba,
+    )
+
+    from benchmarks.entrypoint_imports import loss_pieces  # noqa: PLC0415
+
+    class Numba(TDTLossNumba):  # type: ignore[misc]  # untyped
+        calls: list[int] = []  # noqa: RUF012 - what the other loss has
+
+    def kernels(of_labels: Any, of_durations: Any, *rest: Any) -> Any:
+        labels, act_lens, label_lens, *_, omega = rest
+        assert {of_labels.dtype, of_durations.dtype} == {torch.float32}
+        assert of_labels.is_contiguous()
+        assert of_durations.is_contiguous()
+        weight = 3.0 if random.uniform(0, 1) < omega else 1.0  # noqa: S311 - as NeMo
+        sums = [
+            of_labels[row, :frames, : count + 1].square().mean()
+            + of_durations[row, :frames, : count + 1].square().mean()
+            + labels[row, :count].sum()
+            for row, (frames, count) in enumerate(zip(act_lens, label_lens, strict=True))
+        ]
+        return torch.stack(sums) * weight
+
+    loss = Numba(blank=joint.num_classes_with_blank - 6, durations=[0, 1, 2, 3, 4], omega=OMEGA)
+    loss.loss = kernels
+    monkeypatch.setattr(joint.loss, "_loss", loss)
+    monkeypatch.setattr(joint.loss, "_force_float32", True)
+    for seed in range(4):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            joint.set_fused_batch_size(PIECE)
+            plain, gradient, _, state = _loss(joint, seed)
+            draws = loss_pieces.join_pieces(joint, TOGETHER)
+            assert joint.loss._force_float32 is False
+            joined, joined_gradient, _, joined_state = _loss(joint, seed)
+            draws.remove()
+        torch.testing.assert_close(joined, plain)
+        torch.testing.assert_close(joined_gradient, gradient, rtol=0.02, atol=1e-3)
+        assert joined_state == state
+    assert joint.loss._force_float32 is True
+    assert loss.omega == OMEGA

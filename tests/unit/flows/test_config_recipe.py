@@ -14,6 +14,7 @@ from flows.rental.config import RentConfig
 from flows.resolve_parameters import full_recipe, recipe_on
 from tasks.common.errors import InputError
 from tasks.runtimes.hardware import Gpu, Hardware
+from tasks.training import recipes
 from tasks.training.recipes import Precision, Recipe
 from tests.support.hosts import CPU
 
@@ -80,13 +81,16 @@ def test_a_recipe_that_wants_batches_by_length_keeps_them(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("compile_", "hardware", "rows", "parameters", "compiled"),
     [
-        ("auto", H100, 20_000, 600_000_000, False),
+        ("auto", H100, 20_000, 600_000_000, True),
+        ("auto", H100, 200, 600_000_000, False),  # the smoke recipe on 200 rows
+        ("auto", H100, 20_000, 6_000_000, False),
         ("auto", CPU, 20_000, 600_000_000, False),
+        ("auto", TWO, 20_000, 600_000_000, False),
         ("on", H100, 200, 6_000_000, True),
         ("off", H100, 20_000, 600_000_000, False),
     ],
 )
-def test_layers_are_compiled_where_that_is_asked_for(
+def test_layers_are_compiled_where_that_is_asked_for_or_pays(
     compile_: str, hardware: Hardware, rows: int, parameters: int, *, compiled: bool
 ) -> None:
     """With the fused optimiser, unless that is refused; nothing else of the recipe changes."""
@@ -100,27 +104,13 @@ def test_layers_are_compiled_where_that_is_asked_for(
     )
 
 
-@pytest.mark.parametrize(
-    ("hardware", "rows", "parameters", "told"),
-    [
-        (H100, 20_000, 600_000_000, True),
-        (H100, 200, 600_000_000, False),  # the smoke recipe on 200 rows
-        (H100, 20_000, 6_000_000, False),
-        (CPU, 20_000, 600_000_000, False),
-        (TWO, 20_000, 600_000_000, False),
-    ],
-)
-def test_auto_says_where_compiled_layers_may_pay(
-    hardware: Hardware,
-    rows: int,
-    parameters: int,
-    capsys: pytest.CaptureFixture[str],
-    *,
-    told: bool,
-) -> None:
-    """It does not take them by itself."""
-    recipe_on(config(compile="auto"), hardware, [3.0] * rows, parameters)
-    assert ("--compile on may save time" in capsys.readouterr().out) is told
+def test_rows_of_unlike_length_must_pay_for_more_shapes() -> None:
+    """Each shape of a batch is compiled."""
+    base, recipe = 600_000_000, Recipe(batch_size=16, epochs=10)
+    rows = 16 * 100  # 1,000 batches
+    assert recipes.worth_compiling([15.0] * rows, recipe, base)
+    assert not recipes.worth_compiling([3.0, *[15.0] * (rows - 1)], recipe, base)
+    assert recipes.worth_compiling([3.0, *[15.0] * (2 * rows - 1)], recipe, base)
 
 
 def test_a_recipe_that_wants_compiled_layers_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
