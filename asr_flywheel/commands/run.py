@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,17 +46,27 @@ def demo(
     replay_share: ReplayShareOption = DEFAULTS.replay_share,
 ) -> None:
     """Run a whole cycle on synthetic clinical speech and the embedded base, without a GPU."""
-    from asr_flywheel.demo.prepare import prepare_baseline, prepare_cycle, prepare_general
+    from asr_flywheel.demo.prepare import (
+        prepare_baseline,
+        prepare_cycle,
+        prepare_general,
+        speakers,
+    )
+    from flows.console import print_stage
     from tasks.runtimes.hardware import detect
     from tasks.runtimes.local import LocalRuntime
 
+    began = time.monotonic()
     if not directory.exists():
         LocalRuntime(detect()).import_early()
-    cycle = prepare_cycle(directory, seed=seed)
-    # The baseline waits until NeMo is imported, and the run for the server; speech does not.
-    with server_answers(), start_server_in_background():
-        general = prepare_general(directory)
-        prepare_baseline(cycle)
+    with server_answers(), speakers() as pool:
+        cycle = prepare_cycle(directory, pool, seed=seed)
+        # The baseline waits until NeMo is imported, and the run for the server; speech does not.
+        with start_server_in_background():
+            general = prepare_general(directory, pool)
+            spoken = time.monotonic()
+            prepare_baseline(cycle)
+    ready = time.monotonic()
     _turn(
         {
             "cycle": cycle,
@@ -66,6 +77,11 @@ def demo(
             "seed": seed,
             "replay_share": replay_share,
         }
+    )
+    print_stage(
+        "demo",
+        f"{time.monotonic() - began:.0f} s, of which {spoken - began:.0f} s speech, "
+        f"{ready - spoken:.0f} s baseline",
     )
 
 

@@ -10,7 +10,7 @@ import json
 import multiprocessing
 import os
 import random
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
@@ -103,6 +103,7 @@ def synthesise_cycle(
     *,
     seed: int = 42,
     workers: int | None = None,
+    pool: Executor | None = None,
     terms: Sequence[Term] | None = None,
 ) -> Path:
     """Speak the clinical benchmark into a cycle's folder.
@@ -114,13 +115,14 @@ def synthesise_cycle(
         seed: Chooses carriers, voices, noise and breath.
         workers: Processes that speak; by default one for each core. With 1, no process is
             started.
+        pool: Of ``speaking_pool``, instead; its processes start once for several sets.
         terms: The terms that are said; by default the benchmark's.
 
     Returns:
         The manifest's path. It is written last, so where it exists the audio is complete.
     """
     rows = plan_cycle(seed) if terms is None else plan_cycle(seed, terms)
-    durations = _speak_all([row.utterance for row in rows], cycle_dir, workers)
+    durations = _speak_all([row.utterance for row in rows], cycle_dir, workers, pool)
     return _write_manifest(
         cycle_dir / "manifest.jsonl",
         (
@@ -143,7 +145,12 @@ def synthesise_cycle(
 
 
 def synthesise_general(
-    out_dir: Path, *, n: int | None = None, seed: int = 42, workers: int | None = None
+    out_dir: Path,
+    *,
+    n: int | None = None,
+    seed: int = 42,
+    workers: int | None = None,
+    pool: Executor | None = None,
 ) -> Path:
     """Speak held-out sentences of general English, clean, by the benchmark's voices.
 
@@ -155,9 +162,10 @@ def synthesise_general(
         n: How many sentences, from the first; by default all.
         seed: Chooses voices and breath.
         workers: As in ``synthesise_cycle``.
+        pool: Likewise.
     """
     utterances = plan_general(seed)[:n]
-    durations = _speak_all(utterances, out_dir, workers)
+    durations = _speak_all(utterances, out_dir, workers, pool)
     return _write_manifest(
         out_dir / "manifest.jsonl",
         (
@@ -277,20 +285,29 @@ def _speak_to_file(utterance: DemoUtterance, audio_dir: Path) -> float:
     return synthesis.write_wav(audio_dir / f"{utterance.name}.wav", speak(utterance))
 
 
+def speaking_pool(workers: int | None = None) -> Executor:
+    """Return processes that speak, by default one for each core; they start when they are asked."""
+    # Spawned, not forked: the caller may hold torch's threads, which a fork would break.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers or len(os.sched_getaffinity(0)), mp_context=context)
+
+
 def _speak_all(
-    utterances: Sequence[DemoUtterance], out_dir: Path, workers: int | None
+    utterances: Sequence[DemoUtterance],
+    out_dir: Path,
+    workers: int | None,
+    pool: Executor | None,
 ) -> Sequence[float]:
     """Speak all utterances into ``out_dir/audio``; returns their durations in order."""
     audio_dir = out_dir / "audio"
     audio_dir.mkdir(parents=True, exist_ok=True)
     folders = [audio_dir] * len(utterances)
-    workers = workers or len(os.sched_getaffinity(0))
-    if workers == 1:
-        return list(map(_speak_to_file, utterances, folders))
-    # Spawned, not forked: the caller may hold torch's threads, which a fork would break.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    if pool is not None:
         return list(pool.map(_speak_to_file, utterances, folders, chunksize=8))
+    if (workers or len(os.sched_getaffinity(0))) == 1:
+        return list(map(_speak_to_file, utterances, folders))
+    with speaking_pool(workers) as own:
+        return list(own.map(_speak_to_file, utterances, folders, chunksize=8))
 
 
 def _write_manifest(path: Path, rows: Iterable[ManifestRow]) -> Path:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.console import print_stage
 from tasks.common import atomic_files, hashing
@@ -14,9 +15,31 @@ from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.stages.evaluate import transcribe_baseline
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Executor
 
-def prepare_cycle(directory: Path, *, seed: int) -> Path:
+
+@contextmanager
+def speakers() -> Iterator[Executor | None]:
+    """Lend processes that speak for several sets; None where there is nothing that speaks."""
+    if importlib.util.find_spec("hibari") is None:
+        yield None
+        return
+    # Speech synthesis is an extra that nothing but the demo needs.
+    from asr_flywheel.demo.dataset import speaking_pool  # noqa: PLC0415
+
+    with speaking_pool() as pool:
+        yield pool
+
+
+def prepare_cycle(directory: Path, pool: Executor | None = None, *, seed: int) -> Path:
     """Make ``directory``/cycle1 with manifest and audio; what is there is kept.
+
+    Args:
+        directory: of the demo.
+        pool: of ``speakers``; by default each set has processes of its own.
+        seed: of the benchmark.
 
     Returns:
         The cycle's folder.
@@ -31,13 +54,12 @@ def prepare_cycle(directory: Path, *, seed: int) -> Path:
             )
     else:
         _require_synthesiser()
-        # Speech synthesis is an extra that nothing but the demo needs.
         from asr_flywheel.demo.dataset import synthesise_cycle  # noqa: PLC0415
 
         started = time.monotonic()
         print_stage("demo", "synthesising clinical speech")
         atomic_files.write_json(made_with, {"seed": seed})
-        synthesise_cycle(folder, seed=seed)
+        synthesise_cycle(folder, seed=seed, pool=pool)
         print_stage("", f"{folder} in {time.monotonic() - started:.0f} s")
     return folder
 
@@ -50,10 +72,14 @@ def prepare_baseline(folder: Path) -> None:
         transcribe_baseline(cycle, "embedded", None, (), lambda line: print_stage("", line))
 
 
-def prepare_general(directory: Path) -> Path:
+def prepare_general(directory: Path, pool: Executor | None = None) -> Path:
     """Speak the embedded sentences of general English into ``directory``/general.
 
     None of them is in the base's training text, nor in the cycle. What is there is kept.
+
+    Args:
+        directory: of the demo.
+        pool: of ``speakers``; by default each set has processes of its own.
 
     Returns:
         The manifest.
@@ -65,8 +91,11 @@ def prepare_general(directory: Path) -> Path:
     _require_synthesiser()
     from asr_flywheel.demo.dataset import synthesise_general  # noqa: PLC0415
 
+    started = time.monotonic()
     print_stage("demo", "synthesising general English, the guardrail against forgetting")
-    return synthesise_general(folder)
+    made = synthesise_general(folder, pool=pool)
+    print_stage("", f"{folder} in {time.monotonic() - started:.0f} s")
+    return made
 
 
 def cached_general(cache: Path) -> Path:
