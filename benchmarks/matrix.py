@@ -56,7 +56,12 @@ KINDS = (
 )
 """Ending, format and subtype as libsndfile has them; row by row in turn."""
 TESTS = (
+    "tests/unit/entrypoints/test_length_batching.py",
     "tests/integration/nemo/test_decoding.py",
+    "tests/integration/nemo/test_decoding_program.py",
+    "tests/integration/nemo/test_cuda_graphs.py",
+    "tests/integration/nemo/test_onednn_linear.py",
+    "tests/integration/nemo/test_audio_reader.py",
     "tests/integration/nemo/test_audio.py::test_training_and_transcription_hear_what_is_sent",
 )
 """What runs in each version's environment; it needs none of the project's fixtures."""
@@ -69,6 +74,8 @@ _PRODUCT = (
     "flows",
     "tasks",
     "tests/support/factories.py",
+    "tests/support/nemo_models.py",
+    "tests/support/torch_threads.py",
 )
 # Tells what was run, and decides nothing that is run.
 _TABLE = "nemo_versions.py"

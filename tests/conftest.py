@@ -46,7 +46,9 @@ _TOGETHER = {
     "nemo/test_handoff.py": "tuned RNN-T",
     "nemo/test_interpolation.py": "tuned RNN-T",
     "nemo/test_transducer_bases.py": "tuned RNN-T",
+    "nemo/test_boost_sweep.py": "decoded demo",
     "nemo/test_edge.py": "decoded demo",
+    "nemo/test_serving_privacy.py": "decoded demo",
     "nemo/test_validate_serving.py": "decoded demo",
     # Of their folder, what has servers of its own.
     "prefect/test_postgres.py": "postgres",

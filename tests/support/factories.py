@@ -58,6 +58,11 @@ def write_wav(
     return path
 
 
+def write_wav_outside(cycle: Path) -> Path:
+    """A recording beside the cycle's folder."""
+    return write_wav(cycle.parent / "elsewhere.wav", seed=99)
+
+
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     """One JSON object a line."""
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]

@@ -6,8 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasks.data.cycle_folder import open_cycle
 from tasks.decision.mixture_choice import Candidate, Choice, choose
 from tasks.evaluation.hypotheses import Hypothesis, Partition, write_hypotheses
+from tasks.records import run_record
+from tasks.reporting.html.page import render
+from tasks.reporting.html.report_data import gather
 from tests.support import factories
 
 if TYPE_CHECKING:
@@ -125,6 +129,12 @@ def finish_turn(parent: Path, number: int, turn: Turn, terms: Sequence[str] = TE
     (following / "decision.json").write_text(json.dumps(decision))
     (following / "run.json").write_text(json.dumps(_record(cycle, turn, info, decision)))
     return following
+
+
+def render_report(parent: Path, turn: Turn) -> str:
+    """The page that a turn's report is."""
+    cycle = open_cycle(finish_turn(parent, 1, turn))
+    return render(gather(cycle, run_record.read(cycle)))
 
 
 def shipping(choice: Choice) -> dict[str, Any]:

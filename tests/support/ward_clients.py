@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -22,9 +23,20 @@ if TYPE_CHECKING:
 
 PATH = "/v1/audio/transcriptions"
 RATE = 16000
+TOKEN = "0123456789abcdef"  # noqa: S105 - of tests
+HEAD = (
+    b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n'
+    b"Content-Type: audio/wav\r\n\r\n"
+)
+FORM = {"Content-Type": "multipart/form-data; boundary=x"}
 SMALL = ServiceLimits(
     upload_bytes=200_000, audio_seconds=5, upload_seconds=0.2, answer_seconds=5, waiting=1
 )
+
+
+def limits(**named: Any) -> ServiceLimits:
+    """The small limits, some of them changed."""
+    return replace(SMALL, **named)
 
 
 class LengthModel:
@@ -74,3 +86,11 @@ async def post(
     files = {"file": ("dictation.wav", wav() if content is None else content)}
     async with client(app) as asking:
         return await asking.post(PATH, files=files, data=dict(fields or {}), headers=headers)
+
+
+def error(response: httpx.Response) -> dict[str, Any]:
+    """OpenAI's error object of an answer."""
+    found = response.json()["error"]
+    assert isinstance(found, dict)
+    assert set(found) == {"message", "type", "param", "code"}
+    return found

@@ -7,9 +7,6 @@ real. Each fault has its message, and leaves no container and no model.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -20,78 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks.common.errors import TranscriptionError
 from tasks.runtimes import docker_engine, images
-from tasks.runtimes.base import ENTRYPOINTS_VARIABLE
 from tasks.runtimes.container import ContainerRuntime
-from tasks.runtimes.container_settings import EXAMPLES, ContainerSettings
+from tasks.runtimes.container_settings import ContainerSettings
 from tasks.runtimes.failures import OF_A_CLUSTER, Fault, FaultError
 from tasks.runtimes.hardware import Hardware
-from tasks.training import fallback, sft
+from tasks.training import fallback
 from tasks.training import run as training_run
-from tasks.transcription import boosting
-from tests.support import docker_daemon, recorded_engine, stub_programs
+from tests.support import recorded_engine
 from tests.support.needs import require
-from tests.support.sft_request_cases import WHOLE, request_in
+from tests.support.shell_launchers import GOOD, HELD, LABELS, SAVE, request_for, runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-LABELS = {"run": "test-container-faults"}
-HELD = {
-    "nemo": "2.6.0",
-    "torch": "",
-    "cuda": "",
-    "python": "3.12.3",
-    "package": "/opt/NeMo/nemo",
-    "asr": True,
-    "examples": EXAMPLES,
-}
-ENGINE = Path(__file__).parents[3] / "deployments" / "engine" / "engine.sh"
-GOOD = f"""
-cat >/workspace/out/events.jsonl <<'END'
-{chr(10).join(json.dumps(event) for event in WHOLE)}
-END
-mkdir -p /workspace/out/experiment/sft/checkpoints
-"""
-PROBE = f"""echo '{images.PREFIX}{json.dumps(HELD)}'
-"""
-SAVE = "cat /opt/asr-flywheel/model.nemo >/workspace/out/experiment/sft/checkpoints/sft.nemo\n"
-
-
-@pytest.fixture
-def client() -> Iterator[Any]:
-    """The engine; nothing of the test stays in it."""
-    found = docker_daemon.client()
-    yield found
-    assert docker_engine.orphans(found, LABELS) == []
-
-
-@pytest.fixture
-def play(
-    tmp_path: Path, lower_nemo: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], None]:
-    """Put a shell script in the launcher's place."""
-    entry = stub_programs.own_programs(tmp_path / "entry", image_probe=PROBE)
-    shutil.copy(lower_nemo, entry / "model.nemo")
-    monkeypatch.setenv(ENTRYPOINTS_VARIABLE, str(entry))
-
-    def write(script: str) -> None:
-        (entry / "launch_training.py").write_text(script)
-
-    return write
-
-
-def runtime(client: Any, **settings: Any) -> ContainerRuntime:
-    """The tiny image, whose interpreter is a shell."""
-    image = docker_daemon.tiny_image(client)
-    chosen = ContainerSettings(**{"image": image, "python": "sh", **settings})
-    return ContainerRuntime(chosen, Hardware((), 2))
-
-
-def request_for(folder: Path, nemo: Path) -> training_run.SftRequest:
-    """A run of the verified recipe."""
-    return replace(request_in(folder, nemo), labels=LABELS)
+    from collections.abc import Callable
 
 
 @dataclass
@@ -322,15 +260,15 @@ REMEDIES = {
 @pytest.mark.parametrize("fault", [fault for fault in Fault if fault not in OF_A_CLUSTER])
 def test_each_fault_is_reached_told_and_leaves_nothing(
     fault: Fault,
-    client: Any,
-    play: Callable[[str], None],
+    clean_engine: Any,
+    play_launcher: Callable[[str], None],
     tmp_path: Path,
     lower_nemo: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No fault may be forgotten here: one that nothing reaches is no outcome."""
     request = request_for(tmp_path, lower_nemo)
-    stage = Stage(client, request, play, tmp_path, monkeypatch)
+    stage = Stage(clean_engine, request, play_launcher, tmp_path, monkeypatch)
     with pytest.raises(FaultError) as failed:
         REACHED[fault](stage)
     assert failed.value.fault is fault, failed.value
@@ -364,14 +302,18 @@ ENDS_BADLY = {
 
 @pytest.mark.parametrize("name", ENDS_BADLY)
 def test_other_ways_to_the_same_faults(
-    name: str, client: Any, play: Callable[[str], None], tmp_path: Path, lower_nemo: Path
+    name: str,
+    clean_engine: Any,
+    play_launcher: Callable[[str], None],
+    tmp_path: Path,
+    lower_nemo: Path,
 ) -> None:
     """Its own name; no container, no model folder."""
     script, fault = ENDS_BADLY[name]
-    play(script)
+    play_launcher(script)
     request = request_for(tmp_path, lower_nemo)
     with pytest.raises(FaultError) as failed:
-        fallback.train_with_fallback(request, runtime(client), lambda _: None)
+        fallback.train_with_fallback(request, runtime(clean_engine), lambda _: None)
     assert failed.value.fault is fault
     assert not request.model_dir.exists()
 
@@ -387,128 +329,20 @@ def test_the_ladder_in_real_containers(
     message: str,
     fits: str,
     rungs: list[tuple[int, int]],
-    client: Any,
-    play: Callable[[str], None],
+    clean_engine: Any,
+    play_launcher: Callable[[str], None],
     tmp_path: Path,
     lower_nemo: Path,
 ) -> None:
     """It goes down until a rung holds, and says which ones did not."""
-    play(f"case $(cat $1) in *{fits}*) ;; *) echo '{message}'; exit 1;; esac\n" + GOOD + SAVE)
+    play_launcher(
+        f"case $(cat $1) in *{fits}*) ;; *) echo '{message}'; exit 1;; esac\n" + GOOD + SAVE
+    )
     result = fallback.train_with_fallback(
-        request_for(tmp_path, lower_nemo), runtime(client), lambda _: None
+        request_for(tmp_path, lower_nemo), runtime(clean_engine), lambda _: None
     )
     info = json.loads(result.info.read_text())
     assert [
         (rung["batch_size"], rung["accumulate_grad_batches"]) for rung in info["ladder"]
     ] == rungs
     assert info["recipe"]["effective_batch"] == 4
-
-
-@pytest.fixture
-def control(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Up and down with an engine of the test's own, which may be killed."""
-    docker_daemon.client()
-    require("root", "dockerd", "curl")
-    # A socket's path may have no more than 107 characters.
-    home = Path("/var/tmp") / f"flywheel-test-{os.getpid()}"  # noqa: S108
-    environment = {
-        **os.environ,
-        "FLYWHEEL_ENGINE_DIR": str(home),
-        "FLYWHEEL_ENGINE_SOCKET": str(home / "docker.sock"),
-    }
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{home}/docker.sock")
-
-    def control(verb: str) -> None:
-        if verb == "kill":
-            for file in (home / "docker.pid", home / "exec" / "containerd" / "containerd.pid"):
-                os.kill(int(file.read_text()), signal.SIGKILL)
-        elif verb == "restart":
-            pid = int((home / "docker.pid").read_text())
-            os.kill(pid, signal.SIGTERM)
-            while (
-                Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_text()
-            ):
-                time.sleep(0.1)
-            control("up")
-        else:
-            subprocess.run(["bash", str(ENGINE), verb], env=environment, check=True)
-
-    control("up")
-    try:
-        yield control
-    finally:
-        control("down")
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def test_an_engine_that_goes_away(
-    control: Callable[[str], None],
-    play: Callable[[str], None],
-    tmp_path: Path,
-    lower_nemo: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Restarted, it stopped the run; killed, it is lost. The next start clears up and finishes."""
-    request = request_for(tmp_path, lower_nemo)
-
-    def train_while(what: str) -> Fault:
-        play("echo up; sleep 600")
-
-        def happen() -> None:
-            log = request.work_dir / "training.log"
-            while not (log.exists() and "up" in log.read_text()):
-                time.sleep(0.1)
-            control(what)
-
-        meanwhile = threading.Thread(target=happen)
-        meanwhile.start()
-        with pytest.raises(FaultError) as failed:
-            sft.train(request, runtime(docker_daemon.client()), lambda _: None)
-        meanwhile.join()
-        assert not request.model_dir.exists()
-        return failed.value.fault
-
-    assert train_while("restart") is Fault.STOPPED
-    assert docker_engine.orphans(docker_daemon.client(), LABELS) == []
-    monkeypatch.setattr(docker_engine, "_ENGINE_BACK_S", 1)
-    assert train_while("kill") is Fault.ENGINE_LOST
-    control("up")
-    play(GOOD + SAVE)
-    result = sft.train(request, runtime(docker_daemon.client()), lambda _: None)
-    assert result.model.read_bytes() == lower_nemo.read_bytes()
-    assert docker_engine.orphans(docker_daemon.client(), LABELS) == []
-
-
-def test_a_list_of_phrases_is_a_read_only_input(
-    client: Any, tmp_path: Path, play: Callable[[str], None]
-) -> None:
-    """What the container runs can read it, and cannot change it; no list is left behind."""
-    play("exit 0")
-    (tmp_path / "entry" / boosting.PROGRAM).write_text(
-        'list=$(sed -n \'s/.*"drugs": "\\([^"]*\\)".*/\\1/p\' "$1")\n'
-        'cat "$list"; echo more >>"$list" || echo \'it cannot be changed\'; exit 1\n'
-    )
-    place = runtime(client)
-    work = tmp_path / "work"
-    with pytest.raises(TranscriptionError, match=r"(?s)aspirin.*heparin.*it cannot be changed"):
-        boosting.decode_boosted(
-            tmp_path / "entry" / "model.nemo",
-            {"drugs": ("aspirin", "heparin")},
-            [],
-            work,
-            place,
-            lambda _: None,
-        )
-    assert [path.name for path in tmp_path.iterdir()] == ["entry"]
-
-
-def test_a_nemo_without_boosting_is_refused_in_the_container(
-    client: Any, tmp_path: Path, play: Callable[[str], None]
-) -> None:
-    """By a probe that trains nothing and loads no model."""
-    play("exit 0")
-    (tmp_path / "entry" / boosting.PROGRAM).write_text(
-        "echo 'phrase boosting is not available: NeMo 2.4.0 has no boosting tree' >&2; exit 1\n"
-    )
-    with pytest.raises(TranscriptionError, match="no-boosting: phrases cannot be boosted here"):
-        boosting.check_nemo(tmp_path / "work", runtime(client))

@@ -1,4 +1,4 @@
-"""A manifest's language by its texts; what the gate makes of it is in test_gate.py."""
+"""A manifest's language by its texts; what the gate makes of it is in test_gate_language.py."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Intervals and tests, against scipy, statsmodels and kaldialign, and by simulation."""
+"""Intervals and tests, against scipy, statsmodels and kaldialign, by simulation and by counting."""
 
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 
 import numpy as np
@@ -139,3 +140,31 @@ def test_the_paired_interval_covers_the_difference(n: int) -> None:
         found = rng.multinomial(n, [fixed, broken, 1 - fixed - broken], 4_000)
         intervals = [statistics.paired_difference(int(down), int(up), n) for down, up, _ in found]
         assert 0.93 <= covered(broken - fixed, intervals) <= (0.98 if n == 20 else 0.97)
+
+
+@pytest.mark.parametrize("nets", [[2, 1, -1, 3, 2, 2], [2] * 5, [3, -1, 1, 2, -2], [1, 1, 1, -1]])
+def test_the_sign_flip_test_is_exact(nets: list[int]) -> None:
+    """All flips are counted, and half of those that are as far."""
+    flips = [
+        abs(sum(sign * net for sign, net in zip(signs, nets, strict=True)))
+        for signs in itertools.product((1, -1), repeat=len(nets))
+    ]
+    total = abs(sum(nets))
+    expected = sum((flip > total) + (flip == total) / 2 for flip in flips) / len(flips)
+    assert statistics.sign_flip_mid_p(nets) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("fixed", "broken"), [(5, 0), (8, 1), (3, 3), (0, 7), (40, 22)])
+def test_the_sign_flip_test_of_single_terms_is_mcnemars(fixed: int, broken: int) -> None:
+    """Also for the last row that is counted exactly, and beyond."""
+    nets = [1] * fixed + [-1] * broken
+    assert statistics.sign_flip_mid_p(nets) == pytest.approx(
+        statistics.mcnemar_mid_p(fixed, broken), abs=1e-12
+    )
+    assert statistics.sign_flip_mid_p([2] * fixed + [-2] * broken) == pytest.approx(
+        statistics.sign_flip_mid_p(nets)
+    )
+    large = [1] * (1100 + fixed) + [-1] * (1000 + broken)
+    assert statistics.sign_flip_mid_p(large) == pytest.approx(
+        statistics.mcnemar_mid_p(1100 + fixed, 1000 + broken), rel=0.02
+    )

@@ -6,43 +6,31 @@ import asyncio
 import logging
 import os
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support import ward_clients
-from tests.support.ward_clients import PATH, SMALL, application, client, post, wav
+from tests.support.ward_clients import (
+    FORM,
+    HEAD,
+    PATH,
+    SMALL,
+    TOKEN,
+    application,
+    client,
+    error,
+    limits,
+    post,
+    wav,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     import httpx
     import numpy as np
     import numpy.typing as npt
-
-TOKEN = "0123456789abcdef"  # noqa: S105 - of this test
-HEAD = (
-    b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n'
-    b"Content-Type: audio/wav\r\n\r\n"
-)
-FORM = {"Content-Type": "multipart/form-data; boundary=x"}
-
-
-class HeldModel:
-    """Begins, says so, and waits until it may end."""
-
-    def __init__(self) -> None:
-        self.began = threading.Event()
-        self.may_end = threading.Event()
-        self.calls = 0
-
-    def recognise(self, samples: npt.NDArray[np.float32], rate: int) -> str:
-        """Return a text, when it may."""
-        self.calls += 1
-        self.began.set()
-        assert self.may_end.wait(5)
-        return "held"
 
 
 class FailingModel:
@@ -68,14 +56,6 @@ class WriteWatch:
 
 WATCH = WriteWatch()
 sys.addaudithook(WATCH.audit)
-
-
-def error(response: httpx.Response) -> dict[str, Any]:
-    """OpenAI's error object of an answer."""
-    found = response.json()["error"]
-    assert isinstance(found, dict)
-    assert set(found) == {"message", "type", "param", "code"}
-    return found
 
 
 def raw(
@@ -235,123 +215,6 @@ def test_a_client_that_sends_too_slowly_is_refused() -> None:
     assert asyncio.run(post(app)).status_code == 200
 
 
-def test_a_busy_server_says_when_to_come_again() -> None:
-    """One is transcribed, one waits, the third is refused; both get their texts."""
-    model = HeldModel()
-    app = application(model)
-
-    async def ask() -> tuple[httpx.Response, list[httpx.Response]]:
-        both = [asyncio.ensure_future(post(app)) for _ in range(2)]
-        await asyncio.to_thread(model.began.wait, 5)
-        third = await post(app)
-        model.may_end.set()
-        return third, await asyncio.gather(*both)
-
-    refused, answered = asyncio.run(ask())
-    assert (refused.status_code, error(refused)["code"]) == (503, "busy")
-    assert error(refused)["type"] == "server_error"
-    assert int(refused.headers["retry-after"]) >= 1
-    assert [answer.json()["text"] for answer in answered] == ["held", "held"]
-
-
-def test_time_that_is_up_is_told_and_frees_no_place_too_early() -> None:
-    """The running one gets 504, the waiting one 503; a new one 503 until the work has ended."""
-    model = HeldModel()
-    app = application(model, limits=_replace(answer_seconds=0.2))
-
-    async def ask() -> tuple[Sequence[httpx.Response], httpx.Response, httpx.Response]:
-        first = asyncio.ensure_future(post(app))
-        await asyncio.to_thread(model.began.wait, 5)
-        both = await asyncio.gather(first, post(app))
-        waiting = asyncio.ensure_future(post(app))
-        await asyncio.sleep(0.05)
-        full = await post(app)
-        await waiting
-        model.may_end.set()
-        for _ in range(100):
-            if (after := await post(app)).status_code == 200:
-                break
-            await asyncio.sleep(0.01)
-        return both, full, after
-
-    (running, waited), full, after = asyncio.run(ask())
-    assert (running.status_code, error(running)["code"]) == (504, "time_limit")
-    assert (waited.status_code, error(waited)["code"]) == (503, "busy")
-    assert full.status_code == 503
-    assert after.json()["text"] == "held"
-    assert model.calls == 2
-
-
-def test_a_client_that_leaves_is_not_worked_for() -> None:
-    """What waits is taken out of the queue."""
-    model = HeldModel()
-    app = application(model)
-
-    async def ask() -> None:
-        first = asyncio.ensure_future(post(app))
-        await asyncio.to_thread(model.began.wait, 5)
-        await _leave_while_waiting(app)
-        # Its place is free.
-        second = asyncio.ensure_future(post(app))
-        await asyncio.sleep(0.05)
-        model.may_end.set()
-        assert (await first).status_code == (await second).status_code == 200
-
-    asyncio.run(ask())
-    assert model.calls == 2
-
-
-async def _leave_while_waiting(app: Any) -> None:
-    """Send a whole request to an application, and close the connection."""
-    body = HEAD + wav() + b"\r\n--x--\r\n"
-    messages: Iterator[dict[str, Any]] = iter(
-        [{"type": "http.request", "body": body, "more_body": False}, {"type": "http.disconnect"}]
-    )
-
-    async def receive() -> dict[str, Any]:
-        return next(messages)
-
-    async def send(_: object) -> None:
-        return
-
-    headers = [(b"host", b"localhost"), (b"content-type", FORM["Content-Type"].encode())]
-    scope = {"type": "http", "method": "POST", "path": PATH, "raw_path": PATH.encode()}
-    scope |= {"headers": headers, "query_string": b"", "root_path": "", "http_version": "1.1"}
-    await app({**scope, "scheme": "http", "client": None, "server": None}, receive, send)
-
-
-def test_the_token_is_asked_for() -> None:
-    """Of every address but /health, before the body is looked at."""
-    app = application(token=TOKEN)
-    right = {"Authorization": f"Bearer {TOKEN}"}
-    for wrong in ({}, {"Authorization": "Bearer x"}, {"Authorization": f"Basic {TOKEN}"}):
-        answer = asyncio.run(post(app, b"RIFF", headers=wrong))
-        assert (answer.status_code, error(answer)["code"]) == (401, "invalid_api_key")
-        assert answer.headers["www-authenticate"] == "Bearer"
-        assert TOKEN not in answer.text
-    assert asyncio.run(post(app, headers=right)).status_code == 200
-
-    async def ask(path: str) -> int:
-        async with client(app) as asking:
-            return (await asking.get(path)).status_code
-
-    assert asyncio.run(ask("/health")) == 200
-    assert asyncio.run(ask("/v1/models")) == 401
-
-
-def test_a_page_under_another_name_is_refused() -> None:
-    """Where there is no token: a browser on this machine may be led here by a foreign page."""
-
-    async def ask(host: str, **named: Any) -> int:
-        async with client(application(**named), headers={"Host": host}) as asking:
-            return (await asking.get("/v1/models")).status_code
-
-    for host in ("localhost", "localhost:8765", "127.0.0.1:8765", "[::1]:8765"):
-        assert asyncio.run(ask(host)) == 200, host
-    for host in ("clinic.example", "127.0.0.1.clinic.example", ""):
-        assert asyncio.run(ask(host)) == 403, host
-
-
 def test_models_say_what_is_served() -> None:
     """And what is not: the engine has no boosting."""
 
@@ -379,7 +242,7 @@ def test_no_address_of_documentation_is_there() -> None:
 
 def test_a_large_upload_is_never_a_file() -> None:
     """Starlette's own parser would write it into one, from 1 MB on."""
-    app = application(limits=_replace(upload_bytes=10_000_000, audio_seconds=200.0))
+    app = application(limits=limits(upload_bytes=10_000_000, audio_seconds=200.0))
     content = wav(150 * ward_clients.RATE)
     assert len(content) > 4_000_000
     asyncio.run(post(app, wav()))  # what is loaded on the first request
@@ -415,9 +278,3 @@ def test_logs_hold_no_word_of_a_request(caplog: pytest.LogCaptureFixture) -> Non
     for word in ("warfarin", "apixaban", "Smith", "1 6 0", "dictation", TOKEN, "localhost"):
         assert word not in lines
         assert word not in failed.text
-
-
-def _replace(**named: Any) -> Any:
-    from dataclasses import replace  # noqa: PLC0415 - here alone
-
-    return replace(SMALL, **named)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 import tarfile
 from typing import TYPE_CHECKING
 
-import kaldiio
 import numpy as np
-import openpyxl
 import pytest
 import webvtt
 from praatio import textgrid
@@ -25,36 +22,12 @@ from tasks.data.importers.source_rows import ReadOptions
 from tasks.data.transcript_tags import TagChoice
 from tests.support import corpora, factories
 from tests.support.corpora import run, samples, speech, write
+from tests.support.spoken_sources import SPANS, TEXTS, check, consultation, voices
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.corpora import Samples
-
-TEXTS = ("take aspirin now", "hold the metformin, please", "no known allergies")
-SPANS = ((0.25, 1.5), (1.75, 3.0), (3.5, 4.875))
-
-
-def voices(folder: Path, ending: str = "wav") -> list[Samples]:
-    """Three recordings, 0 to 2, and their samples."""
-    made = [speech(0.6 + 0.1 * number, seed=number) for number in range(3)]
-    for number, voice in enumerate(made):
-        write(folder / f"{number}.{ending}", voice)
-    return made
-
-
-def consultation(folder: Path, name: str = "visit.wav") -> list[Samples]:
-    """A recording with three utterances, and their samples."""
-    whole = speech(5.5, seed=7)
-    write(folder / name, whole)
-    return [whole[round(start * 16000) : round(end * 16000)] for start, end in SPANS]
-
-
-def check(cycle: Path, expected: list[Samples], texts: tuple[str, ...] = TEXTS) -> None:
-    """The rows are equal to the source in text and in samples."""
-    assert tuple(row["text"] for row in corpora.rows(cycle)) == texts
-    for row, voice in enumerate(expected):
-        assert np.array_equal(samples(cycle, row), voice), row
 
 
 def test_a_tarred_set_of_nemo(tmp_path: Path) -> None:
@@ -85,138 +58,6 @@ def test_a_lacking_member_is_named(tmp_path: Path) -> None:
     source = factories.write_rows(tmp_path / "source" / "manifest.json", [row])
     with pytest.raises(InputError, match=r"manifest.json:1: .*no such member"):
         run(source, tmp_path / "cycle1")
-
-
-HEADER = ("File Name", "Transcript", "Speaker", "ward", "patient")
-
-
-def table_rows() -> list[tuple[str, ...]]:
-    """A table as an EHR exports it."""
-    return [(f"{number}.wav", TEXTS[number], "dr a", "icu", "Doe") for number in range(3)]
-
-
-@pytest.mark.parametrize(("name", "delimiter"), [("t.csv", ","), ("t.csv", ";"), ("t.tsv", "\t")])
-def test_a_table_by_csv(tmp_path: Path, name: str, delimiter: str) -> None:
-    """Columns are guessed and shown; others are left out unless they are named."""
-    made = voices(tmp_path / "source")
-    with (tmp_path / "source" / name).open("w", newline="", encoding="utf-8-sig") as out:
-        writer = csv.writer(out, delimiter=delimiter)
-        writer.writerows([HEADER, *table_rows()])
-    notes: list[str] = []
-    reading = ReadOptions(columns={"group": "ward"}, note=notes.append)
-    run(tmp_path / "source" / name, tmp_path / "cycle1", reading=reading)
-    check(tmp_path / "cycle1", made)
-    row = corpora.rows(tmp_path / "cycle1")[0]
-    assert (row["voice_id"], row["group"]) == ("dr a", "icu")
-    assert "Doe" not in (tmp_path / "cycle1" / "manifest.jsonl").read_text()
-    assert "audio='File Name', text='Transcript', voice_id='Speaker'" in notes[0]
-    assert "left out: patient" in notes[1]
-
-
-def test_a_table_by_openpyxl(tmp_path: Path) -> None:
-    """With numbers as numbers; start and end cut one recording."""
-    made = consultation(tmp_path / "source")
-    book = openpyxl.Workbook()
-    sheet = book.active
-    sheet.append(["audio", "text", "start", "end"])
-    for text, (start, end) in zip(TEXTS, SPANS, strict=True):
-        sheet.append(["visit.wav", text, start, end])
-    book.save(tmp_path / "source" / "t.xlsx")
-    run(tmp_path / "source" / "t.xlsx", tmp_path / "cycle1")
-    check(tmp_path / "cycle1", made)
-    place = corpora.provenance(tmp_path / "cycle1")[1]["source_place"]
-    assert place.endswith("t.xlsx: sheet Sheet, row 3")
-
-
-BROKEN_TABLES = {
-    "no text column": (
-        "audio,words\n0.wav,a\n",
-        "no column looks like the text; there are 'audio'",
-    ),
-    "two texts": ("audio,text,sentence\n0.wav,a,b\n", "may be 'text' or 'sentence'"),
-    "too many cells": ("audio,text\n0.wav,a, b\n", "t.csv:2: has 3 cells"),
-    "open quotes": ('audio,text\n0.wav,"a\n', "t.csv:2: is not readable as a table"),
-    "no number": ("audio,text,start,end\n0.wav,a,soon,2\n", "t.csv:2: "),
-    "no recording": ("audio,text\n,a\n", "t.csv:2: names no recording"),
-    "a url": ("audio,text\ns3://b/0.wav,a\n", "t.csv:2: the recording is a URL"),
-    "not utf-8": ("audio,text\n0.wav,caf\udce9\n", "t.csv:2: byte 0xe9 is not UTF-8"),
-}
-
-
-@pytest.mark.parametrize("kind", sorted(BROKEN_TABLES))
-def test_a_broken_table_is_refused(tmp_path: Path, kind: str) -> None:
-    """With file, line and fix; nothing is written."""
-    content, message = BROKEN_TABLES[kind]
-    voices(tmp_path / "source")
-    path = tmp_path / "source" / "t.csv"
-    path.write_bytes(content.encode("utf-8", errors="surrogateescape"))
-    with pytest.raises(InputError) as refused:
-        run(path, tmp_path / "cycle1")
-    assert message in str(refused.value)
-    assert "Fix: " in str(refused.value)
-    assert [path.name for path in tmp_path.iterdir()] == ["source"]
-
-
-def kaldi(folder: Path, **tables: dict[str, str]) -> Path:
-    """A data folder's tables."""
-    folder.mkdir(exist_ok=True)
-    for name, table in tables.items():
-        lines = "".join(f"{key} {value}\n" for key, value in sorted(table.items()))
-        (folder / name.replace("_", ".")).write_text(lines)
-    return folder
-
-
-def test_a_kaldi_folder_with_segments(tmp_path: Path) -> None:
-    """Speakers are voices."""
-    made = consultation(tmp_path / "audio")
-    ids = [f"ann-{number}" for number in range(3)]
-    source = kaldi(
-        tmp_path / "data",
-        wav_scp={"visit": str(tmp_path / "audio" / "visit.wav")},
-        segments={
-            name: f"visit {start} {end}" for name, (start, end) in zip(ids, SPANS, strict=True)
-        },
-        text=dict(zip(ids, TEXTS, strict=True)),
-        utt2spk=dict.fromkeys(ids, "ann"),
-    )
-    assert run(source, tmp_path / "cycle1").format == "kaldi"
-    check(tmp_path / "cycle1", made)
-    assert corpora.rows(tmp_path / "cycle1")[0]["voice_id"] == "ann"
-
-
-def test_a_kaldi_archive_by_kaldiio(tmp_path: Path) -> None:
-    """The wav.scp that kaldiio writes names places in an archive."""
-    made = [speech(0.6, seed=number) for number in range(3)]
-    (tmp_path / "data").mkdir()
-    ark, scp = tmp_path / "data" / "wav.ark", tmp_path / "data" / "wav.scp"
-    kaldiio.save_ark(
-        str(ark), {f"u{n}": (16000, voice) for n, voice in enumerate(made)}, scp=str(scp)
-    )
-    kaldi(tmp_path / "data", text={f"u{n}": text for n, text in enumerate(TEXTS)})
-    run(tmp_path / "data", tmp_path / "cycle1")
-    check(tmp_path / "cycle1", made)
-
-
-BROKEN_KALDI = {
-    "a command": ({"wav_scp": {"u": "sph2pipe -f wav a.sph |"}}, "wav.scp:1: names a command"),
-    "no recording": ({"text": {"v": "a"}}, "text:1: v is not in wav.scp"),
-    "not in segments": ({"segments": {"v": "u 0 1"}}, "text:1: u is not in segments"),
-    "times": ({"segments": {"u": "u 0 soon"}}, "segments:1: "),
-    "no value": ({"utt2spk": {"u": ""}}, "utt2spk:1: 'u' has no value"),
-}
-
-
-@pytest.mark.parametrize("kind", sorted(BROKEN_KALDI))
-def test_a_broken_kaldi_folder_is_refused(tmp_path: Path, kind: str) -> None:
-    """With table and line; commands are not run."""
-    changes, message = BROKEN_KALDI[kind]
-    path = write(tmp_path / "u.wav", speech(1))
-    source = kaldi(
-        tmp_path / "data", **{"wav_scp": {"u": str(path)}, "text": {"u": "a"}, **changes}
-    )
-    with pytest.raises(InputError) as refused:
-        run(source, tmp_path / "cycle1")
-    assert message in str(refused.value)
 
 
 def test_a_common_voice_table(tmp_path: Path) -> None:
