@@ -48,6 +48,7 @@ def cross_fit(
         config.seed,
         known,
         replay,
+        by_term=config.hold_out_terms,
         selection=config.selection,
         disjoint=config.disjoint,
     )

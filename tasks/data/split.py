@@ -60,8 +60,14 @@ def split_rows(
         return split_whole_groups(
             rows, fraction, seed, seen_before, selection, disjoint, by_term=by_term
         )
+    grouped = group_rows(rows, by_term=by_term)
+    if by_term and any(map(_has_several_categories, grouped)):
+        # No category can be divided on its own: what is held out of one takes rows of another.
+        return split_whole_groups(
+            rows, fraction, seed, seen_before, selection, disjoint, by_term=by_term
+        )
     groups: defaultdict[str, list[list[SplitRow]]] = defaultdict(list)
-    for group in group_rows(rows, by_term=by_term):
+    for group in grouped:
         groups[group[0].category].append(group)
     sizes = Counter(row.category for row in rows)
     held_out: set[int] = set()
@@ -149,6 +155,7 @@ def fold_rows(
     *,
     seed: int = 42,
     seen_before: frozenset[str] = frozenset(),
+    by_term: bool = False,
     selection: float = 0.0,
     disjoint: Disjointness = Disjointness.ROW,
 ) -> tuple[Split, ...]:
@@ -162,6 +169,7 @@ def fold_rows(
         folds: how many.
         seed: another seed gives other folds.
         seen_before: recordings that the base has seen already; no fold holds them out.
+        by_term: deal whole terms, so that no fold's model was trained on a term that it judges by.
         selection: share of each category's rows that choose; 0 for none.
         disjoint: what no fold shares with the rows that its model is trained on.
 
@@ -170,8 +178,10 @@ def fold_rows(
     """
     if folds < 2:  # noqa: PLR2004 - one fold would leave nothing to train on
         raise InputError(f"folds {folds}: at least 2 are needed. Fix: 5 is usual.")
-    if disjoint is not Disjointness.ROW:
-        return fold_whole_groups(rows, folds, seed, seen_before, selection, disjoint)
+    if by_term or disjoint is not Disjointness.ROW:
+        return fold_whole_groups(
+            rows, folds, seed, seen_before, selection, disjoint, by_term=by_term
+        )
     fold_numbers: list[list[int]] = [[] for _ in range(folds)]
     groups = group_rows(rows, by_term=False)
     untrained = [group for group in groups if not was_seen(group, seen_before)]
@@ -226,6 +236,10 @@ def _order_groups(
             rank_group(seed, group),
         ),
     )
+
+
+def _has_several_categories(group: Sequence[SplitRow]) -> bool:
+    return len({row.category for row in group}) > 1
 
 
 def _is_entangled(group: Sequence[SplitRow]) -> bool:

@@ -110,6 +110,7 @@ def fold_checked(
     *,
     seed: int,
     seen_before: frozenset[str] = frozenset(),
+    by_term: bool = False,
     selection: float = 0.0,
     disjoint: Disjointness = Disjointness.ROW,
 ) -> tuple[Split, ...]:
@@ -119,6 +120,7 @@ def fold_checked(
         folds,
         seed=seed,
         seen_before=seen_before,
+        by_term=by_term,
         selection=selection,
         disjoint=disjoint,
     )

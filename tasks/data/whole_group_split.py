@@ -1,4 +1,4 @@
-"""Splits and folds in which no voice, or no conversation, stands on two sides.
+"""Splits and folds in which no voice, no conversation, or no term stands on two sides.
 
 Whole ones are held out, so that the counts come as near to each category's share as their sizes
 allow (tasks/data/group_selection.py); where they cannot, the error names the group that is too
@@ -35,8 +35,9 @@ def split_whole_groups(
     """Split so that whole voices or conversations, and terms where asked for, are on one side.
 
     Raises:
-        InputError: nothing can be held out; names the largest voice or conversation.
+        InputError: nothing can be held out; names the largest voice, conversation or term.
     """
+    noun = _noun(disjoint, by_term=by_term)
     groups = group_rows(rows, by_term=by_term, whole=True)
     sizes = Counter(row.category for row in rows)
     judging = _take_whole_groups(groups, sizes, fraction, seed, seen_before, least=1)
@@ -46,10 +47,10 @@ def split_whole_groups(
     trained = [group for group in groups if group[0].row not in held_out]
     choosing = _take_whole_groups(trained, sizes, selection, seed, seen_before)
     chosen = {row.row for group in choosing for row in group}
-    warnings = _whole_group_warnings(groups, sizes, fraction, held_out, disjoint)
+    warnings = _whole_group_warnings(groups, sizes, fraction, held_out, disjoint, noun)
     if selection and not chosen:
         warnings.append(
-            f"no rows choose: with whole {disjoint.noun}s, none of those left to train on is small "
+            f"no rows choose: with whole {noun}s, none of those left to train on is small "
             f"enough for a share of {selection:g}"
         )
     return assemble_split(rows, held_out, chosen, warnings, disjoint)
@@ -62,20 +63,19 @@ def fold_whole_groups(
     seen_before: frozenset[str],
     selection: float,
     disjoint: Disjointness,
+    *,
+    by_term: bool,
 ) -> tuple[Split, ...]:
-    """Deal whole voices or conversations into folds.
+    """Deal whole voices or conversations, and terms where asked for, into folds.
 
     Raises:
         InputError: fewer of them than folds that the base has not seen.
     """
-    groups = group_rows(rows, by_term=False, whole=True)
+    groups = group_rows(rows, by_term=by_term, whole=True)
     groups.sort(key=lambda group: rank_group(seed, group))
     unseen = [group for group in groups if not was_seen(group, seen_before)]
     if len(unseen) < folds:
-        raise InputError(
-            f"folds {folds}: there are {len(unseen)} {disjoint.noun}s that the base has not seen. "
-            f"Fix: fewer folds, rows of more {disjoint.noun}s, or --disjoint {Disjointness.ROW}."
-        )
+        raise _too_few_for_folds(folds, len(unseen), disjoint, by_term=by_term)
     dealt = deal_groups([Counter(row.category for row in group) for group in unseen], folds)
     sizes = Counter(row.category for row in rows)
     splits = []
@@ -86,6 +86,30 @@ def fold_whole_groups(
         chosen = {row.row for group in choosing for row in group}
         splits.append(assemble_split(rows, held_out, chosen, disjoint=disjoint))
     return tuple(splits)
+
+
+def _too_few_for_folds(
+    folds: int, groups: int, disjoint: Disjointness, *, by_term: bool
+) -> InputError:
+    noun = _noun(disjoint, by_term=by_term)
+    apart = f"{noun}s" + (", those that hang together by a row counted once," if by_term else "")
+    fixes = [f"rows of more {noun}s"]
+    # With fewer than two no number of folds works.
+    if groups > 1:
+        fixes.insert(0, f"fewer folds (--folds {groups} at most)")
+    if disjoint is not Disjointness.ROW:
+        fixes.append(f"--disjoint {Disjointness.ROW}")
+    if by_term:
+        fixes.append("leave --hold-out-terms out")
+    return InputError(
+        f"folds {folds}: there are {groups} {apart} that the base has not seen. "
+        f"Fix: {', '.join(fixes[:-1])}{', or ' if len(fixes) > 1 else ''}{fixes[-1]}."
+    )
+
+
+def _noun(disjoint: Disjointness, *, by_term: bool) -> str:
+    """Return what stands on one side of the split only."""
+    return "term" if by_term and disjoint is Disjointness.ROW else disjoint.noun
 
 
 def _take_whole_groups(
@@ -125,6 +149,7 @@ def _whole_group_warnings(
     fraction: float,
     held_out: Container[int],
     disjoint: Disjointness,
+    noun: str,
 ) -> list[str]:
     """Name each category of which far fewer or far more rows are held out than asked for."""
     warnings = []
@@ -141,15 +166,19 @@ def _whole_group_warnings(
         )
         warnings.append(
             f"category {category}: {judged} rows held out instead of {target}, since whole "
-            f"{disjoint.noun}s are; {named} has {most} of its {rows} rows"
+            f"{noun}s are; {named} has {most} of its {rows} rows"
         )
     return warnings
 
 
 def _name_group(group: Sequence[SplitRow], disjoint: Disjointness) -> str:
-    names = sorted({str(row.member_of) for row in group})
+    if disjoint is Disjointness.ROW:
+        names = sorted({term for row in group for term in row.terms}) or [group[0].recording]
+        kind = "term"
+    else:
+        names, kind = sorted({str(row.member_of) for row in group}), str(disjoint)
     more = f" and {len(names) - 1} more that hang together with it" if len(names) > 1 else ""
-    return f"{disjoint} {names[0]!r}{more}"
+    return f"{kind} {names[0]!r}{more}"
 
 
 def _nothing_whole(
@@ -165,14 +194,20 @@ def _nothing_whole(
     rows = sum(map(len, groups))
     most, named = max((len(group), _name_group(group, disjoint)) for group in groups)
     seen = sum(was_seen(group, seen_before) for group in groups)
+    noun = _noun(disjoint, by_term=by_term)
     reason = (
-        f"nothing can be held out with whole {disjoint.noun}s: "
+        f"nothing can be held out with whole {noun}s: "
         f"{named} has {most} of {rows} rows, in {len(groups)} "
-        f"{disjoint.noun if len(groups) == 1 else disjoint.noun + 's'}"
+        f"{noun if len(groups) == 1 else noun + 's'}"
         + (f", {seen} of which the base has seen" if seen else "")
         + f", and about {max(1, int(fraction * rows))} rows are to be held out"
     )
-    row_disjoint = f"split by rows, with --disjoint {Disjointness.ROW}"
+    without_terms = "leave --hold-out-terms out"
+    row_disjoint = (
+        without_terms
+        if disjoint is Disjointness.ROW
+        else f"split by rows, with --disjoint {Disjointness.ROW}"
+    )
     for hundredths in range(int(100 * fraction) + 1, 91):
         larger = hundredths / 100
         # Any seed may be the user's, but the smallest group does not depend on it.
@@ -181,7 +216,5 @@ def _nothing_whole(
             for seed in range(3)
         ):
             return InputError(f"{reason}. Fix: --fraction {larger:g} or more, or {row_disjoint}.")
-    terms = ", or leave --hold-out-terms out" if by_term else ""
-    return InputError(
-        f"{reason}. Fix: add rows of other {disjoint.noun}s, or {row_disjoint}{terms}."
-    )
+    terms = f", or {without_terms}" if by_term and disjoint is not Disjointness.ROW else ""
+    return InputError(f"{reason}. Fix: add rows of other {noun}s, or {row_disjoint}{terms}.")

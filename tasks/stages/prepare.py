@@ -260,6 +260,7 @@ def folds(
     seen_before: frozenset[str] = frozenset(),
     replay: Sequence[CheckedRow] = (),
     *,
+    by_term: bool = False,
     selection: float = 0.0,
     disjoint: Disjointness = Disjointness.ROW,
 ) -> list[TrainingSet]:
@@ -269,6 +270,7 @@ def folds(
         number,
         seed=seed,
         seen_before=seen_before,
+        by_term=by_term,
         selection=selection,
         disjoint=disjoint,
     )
