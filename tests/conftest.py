@@ -43,6 +43,7 @@ TESTS = Path(__file__).parent
 _TOGETHER = {
     "browser/test_ui.py": "second site",
     "ssh/test_rent.py": "second site",
+    "ssh/test_rental_failures.py": "second site",
     "nemo/test_handoff.py": "tuned RNN-T",
     "nemo/test_interpolation.py": "tuned RNN-T",
     "nemo/test_transducer_bases.py": "tuned RNN-T",
