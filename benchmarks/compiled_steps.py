@@ -33,6 +33,7 @@ from benchmarks.provenance import provenance
 from benchmarks.training_step import (
     CAPTURED,
     COMPILED,
+    COMPILED_ALL,
     COMPILED_IN_PIECES,
     FUSED,
     JOINED,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VARIANTS = (PLAIN, COMPILED, COMPILED_IN_PIECES, *KEPT, CAPTURED, JOINED, FUSED)
+SHIPPED = (PLAIN, COMPILED, COMPILED_IN_PIECES, COMPILED_ALL, CAPTURED, JOINED, FUSED)
 PARTS = ("fixed", "sections", "mixed", "curves")
 # What each variant is measured with: a capture by hand is good for one shape.
 _PARTS_OF = {CAPTURED: ("fixed", "sections"), JOINED: ("fixed",), FUSED: ("fixed",)}
@@ -238,7 +240,7 @@ def main() -> None:
     """Start a process for each variant, let them measure in turn, and write what they found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(SHIPPED))
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=15.0, help="Of a row of one length.")

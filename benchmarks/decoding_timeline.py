@@ -8,9 +8,10 @@ clock.
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
 
 import torch
 
@@ -106,39 +107,14 @@ def _watched(ours: Untyped) -> Iterator[Timeline]:
         del ours.encode, ours.start_decoding, ours.spell
 
 
-@contextmanager
-def _together(rows: int) -> Iterator[None]:
-    before = greedy_decoder.GPU_DECODED_TOGETHER
-    greedy_decoder.GPU_DECODED_TOGETHER = rows
-    try:
-        yield
-    finally:
-        greedy_decoder.GPU_DECODED_TOGETHER = before
-
-
-@contextmanager
-def _read_by(threads: int) -> Iterator[None]:
-    before = decoding_pipeline._READERS  # noqa: SLF001 - what is timed
-    decoding_pipeline._READERS = threads  # noqa: SLF001
-    try:
-        yield
-    finally:
-        decoding_pipeline._READERS = before  # noqa: SLF001
-
-
-@contextmanager
-def _switching_every(seconds: float) -> Iterator[None]:
-    """Let a thread wait no longer than this for the interpreter."""
-    before = decoding_pipeline._SWITCH_S  # noqa: SLF001 - what is timed
-    decoding_pipeline._SWITCH_S = seconds  # noqa: SLF001
-    try:
-        yield
-    finally:
-        decoding_pipeline._SWITCH_S = before  # noqa: SLF001
-
-
 class Setting(NamedTuple):
-    """What a pass is timed with."""
+    """What a pass is timed with.
+
+    Attributes:
+        rows: decoded together, at most.
+        switch_s: that a thread waits for the interpreter, at most.
+        readers: threads that read audio.
+    """
 
     rows: int = 2048
     switch_s: float = 1e-4
@@ -147,10 +123,11 @@ class Setting(NamedTuple):
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Decode by it."""
-        with ExitStack() as stack:
-            stack.enter_context(_together(self.rows))
-            stack.enter_context(_switching_every(self.switch_s))
-            stack.enter_context(_read_by(self.readers))
+        with (
+            patch.object(greedy_decoder, "GPU_DECODED_TOGETHER", self.rows),
+            patch.object(decoding_pipeline, "_SWITCH_S", self.switch_s),
+            patch.object(decoding_pipeline, "_READERS", self.readers),
+        ):
             yield
 
 

@@ -23,6 +23,7 @@ import time
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import soundfile
 import torch
@@ -333,11 +334,9 @@ def finish_program(process: subprocess.Popen[str]) -> dict[str, Any]:
 def variants(report: BenchmarkReport, sweep: SettingsSweep, frames: int | None) -> None:
     """Time settings that might become the default."""
     model, clips, dtype = sweep.model, sweep.every, sweep.low
-    shipped = greedy_decoder.GPU_DECODED_TOGETHER
     for rows in (1024, 4096):
-        greedy_decoder.GPU_DECODED_TOGETHER = rows
-        run_ours(report, model, clips, f"ours, {rows} rows decoded together", dtype, frames)
-    greedy_decoder.GPU_DECODED_TOGETHER = shipped
+        with patch.object(greedy_decoder, "GPU_DECODED_TOGETHER", rows):
+            run_ours(report, model, clips, f"ours, {rows} rows decoded together", dtype, frames)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import random
 from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
@@ -302,12 +303,10 @@ def _speak_all(
     audio_dir = out_dir / "audio"
     audio_dir.mkdir(parents=True, exist_ok=True)
     folders = [audio_dir] * len(utterances)
-    if pool is not None:
-        return list(pool.map(_speak_to_file, utterances, folders, chunksize=8))
-    if (workers or len(os.sched_getaffinity(0))) == 1:
+    if pool is None and (workers or len(os.sched_getaffinity(0))) == 1:
         return list(map(_speak_to_file, utterances, folders))
-    with speaking_pool(workers) as own:
-        return list(own.map(_speak_to_file, utterances, folders, chunksize=8))
+    with nullcontext(pool) if pool is not None else speaking_pool(workers) as speaking:
+        return list(speaking.map(_speak_to_file, utterances, folders, chunksize=8))
 
 
 def _write_manifest(path: Path, rows: Iterable[ManifestRow]) -> Path:

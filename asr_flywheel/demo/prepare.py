@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @contextmanager
 def speakers() -> Iterator[Executor | None]:
     """Lend processes that speak for several sets; None where there is nothing that speaks."""
-    if importlib.util.find_spec("hibari") is None:
+    if not _has_synthesiser():
         yield None
         return
     # Speech synthesis is an extra that nothing but the demo needs.
@@ -118,8 +118,12 @@ def cached_general(cache: Path) -> Path:
     return folder / "manifest.jsonl"
 
 
+def _has_synthesiser() -> bool:
+    return importlib.util.find_spec("hibari") is not None
+
+
 def _require_synthesiser() -> None:
-    if importlib.util.find_spec("hibari") is None:
+    if not _has_synthesiser():
         raise InputError(
             "the demo's speech synthesiser is not installed. Fix: pip install "
             "'clinical-asr-flywheel[demo]'."

@@ -56,13 +56,10 @@ def split_rows(
         InputError: a share is out of bounds, or nothing can be held out.
     """
     _require_shares(fraction, selection)
-    if disjoint is not Disjointness.ROW:
-        return split_whole_groups(
-            rows, fraction, seed, seen_before, selection, disjoint, by_term=by_term
-        )
     grouped = group_rows(rows, by_term=by_term)
-    if by_term and any(map(_has_several_categories, grouped)):
-        # No category can be divided on its own: what is held out of one takes rows of another.
+    # Then no category can be divided on its own: what is held out of one takes rows of another.
+    tied = by_term and any(map(_has_several_categories, grouped))
+    if tied or disjoint is not Disjointness.ROW:
         return split_whole_groups(
             rows, fraction, seed, seen_before, selection, disjoint, by_term=by_term
         )

@@ -95,22 +95,12 @@ class PiecewiseDraws:
             random.setstate(state)
 
     def _ask(self, kind: bool, *rows: torch.Tensor) -> torch.Tensor:  # noqa: FBT001 - what was drawn
-        acts, labels, act_lens, label_lens = rows
         self._loss.omega = float(kind)  # a draw of 0 to 1 is never below 0, and always below 1
-        losses: torch.Tensor = (
-            self._call_by_parts(*rows)
-            if self._by_parts
-            else self._plain(acts=acts, labels=labels, act_lens=act_lens, label_lens=label_lens)
-        )
+        call = self._call_by_parts if self._by_parts else self._plain
+        losses: torch.Tensor = call(*rows)
         return losses
 
-    def _call_by_parts(
-        self,
-        acts: torch.Tensor,
-        labels: torch.Tensor,
-        act_lens: torch.Tensor,
-        label_lens: torch.Tensor,
-    ) -> torch.Tensor:
+    def _call_by_parts(self, acts: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
         """Call the kernels as TDTLossNumba does (NeMo 2.6.0 to 3.0.0), after casting each part."""
         loss = self._loss
         durations = len(loss.durations)
@@ -118,9 +108,7 @@ class PiecewiseDraws:
         losses: torch.Tensor = loss.loss(
             of_labels.float().contiguous(),
             torch.nn.functional.log_softmax(of_durations.float(), dim=-1).contiguous(),
-            labels,
-            act_lens,
-            label_lens,
+            *rest,  # labels, and the lengths of both
             loss.blank,
             loss.durations,
             loss.reduction,
