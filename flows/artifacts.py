@@ -99,7 +99,7 @@ def split(parts: Split) -> None:
     print_stage(
         "split",
         f"{len(parts.train)} rows to train on{chooses}, {len(parts.validation)} held out, "
-        f"disjoint by {parts.disjoint}",
+        f"disjoint by {parts.disjoint.names(by_term=parts.by_term)}",
     )
     for line in parts.warnings:
         print_stage("", f"warning: {line}")

@@ -62,6 +62,7 @@ def compare(
         supplementary,
         set_apart=rows.set_apart,
         disjoint=data.split.disjoint,
+        by_term=data.split.by_term,
     )
     write_hypotheses(following.path / run_record.BASELINE_NAME, base_rows)
     write_hypotheses(following.offline_hyps, tuned_rows)

@@ -179,6 +179,7 @@ def split(
                 "selection": None if data.selection is None else str(data.selection),
                 "validation": str(data.validation),
                 "disjoint": str(data.split.disjoint),
+                "hold_out_terms": data.split.by_term,
                 "counts": counts(checked.rows, data.split),
                 "warnings": list(data.split.warnings),
                 "content_sha256": data.content,

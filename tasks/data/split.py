@@ -103,7 +103,7 @@ def split_rows(
         if group[0].row not in held_out  # groups are held out as a whole
     ]
     chosen = _carve_selection(trained_groups, sizes, selection, seed, seen_before)
-    return assemble_split(rows, held_out, chosen, warnings)
+    return assemble_split(rows, held_out, chosen, warnings, by_term=by_term)
 
 
 def _require_shares(fraction: float, selection: float) -> None:

@@ -25,12 +25,17 @@ class Disjointness(StrEnum):
         """What the field names."""
         return {"voice_id": "voice", "conversation_id": "conversation"}.get(self, "recording")
 
-    @property
-    def summary(self) -> str:
-        """What a split was disjoint by, as leaderboard and report say it."""
-        if self is Disjointness.ROW:
+    def names(self, *, by_term: bool) -> str:
+        """Return the fields that a split was disjoint by."""
+        return f"{self} and term" if by_term else str(self)
+
+    def summary(self, *, by_term: bool) -> str:
+        """Return what a split was disjoint by, as leaderboard and report say it."""
+        if self is Disjointness.ROW and not by_term:
             return "row-disjoint: no recording is on two sides, but a voice or a term may be"
-        return f"disjoint by {self}: no {self.noun} is on two sides"
+        apart = f"no {self.noun}" + (" and no term" if by_term else "")
+        may_be = ", but a voice may be" if self is Disjointness.ROW else ""
+        return f"disjoint by {self.names(by_term=by_term)}: {apart} is on two sides{may_be}"
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Split:
         selection: rows that choose (checkpoint, mixture) and are not trained on; empty where the
             rows that judge choose as well, as the specification has it.
         disjoint: what stands on one side only.
+        by_term: whether terms do, too.
     """
 
     train: tuple[int, ...]
@@ -51,6 +57,7 @@ class Split:
     warnings: tuple[str, ...]
     selection: tuple[int, ...] = ()
     disjoint: Disjointness = Disjointness.ROW
+    by_term: bool = False
 
     def __post_init__(self) -> None:
         parts = (self.train, self.validation, self.selection)
@@ -74,6 +81,8 @@ def assemble_split(
     chosen: Container[int],
     warnings: Iterable[str] = (),
     disjoint: Disjointness = Disjointness.ROW,
+    *,
+    by_term: bool = False,
 ) -> Split:
     """Make a split of all rows: those that neither judge nor choose are trained on.
 
@@ -83,6 +92,7 @@ def assemble_split(
         chosen: numbers of the rows that choose.
         warnings: what a user should know.
         disjoint: what stands on one side only.
+        by_term: whether terms do, too.
     """
     numbers = sorted(row.row for row in rows)
     return Split(
@@ -91,4 +101,5 @@ def assemble_split(
         warnings=tuple(warnings),
         selection=tuple(n for n in numbers if n in chosen),
         disjoint=disjoint,
+        by_term=by_term,
     )

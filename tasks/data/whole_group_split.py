@@ -53,7 +53,7 @@ def split_whole_groups(
             f"no rows choose: with whole {noun}s, none of those left to train on is small "
             f"enough for a share of {selection:g}"
         )
-    return assemble_split(rows, held_out, chosen, warnings, disjoint)
+    return assemble_split(rows, held_out, chosen, warnings, disjoint, by_term=by_term)
 
 
 def fold_whole_groups(
@@ -84,7 +84,7 @@ def fold_whole_groups(
         trained = [group for group in groups if group[0].row not in held_out]
         choosing = _take_whole_groups(trained, sizes, selection, seed, seen_before)
         chosen = {row.row for group in choosing for row in group}
-        splits.append(assemble_split(rows, held_out, chosen, disjoint=disjoint))
+        splits.append(assemble_split(rows, held_out, chosen, disjoint=disjoint, by_term=by_term))
     return tuple(splits)
 
 

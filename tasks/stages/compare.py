@@ -98,6 +98,7 @@ def build_leaderboard(
     *,
     set_apart: Mapping[str, int] | None = None,
     disjoint: Disjointness = Disjointness.ROW,
+    by_term: bool = False,
 ) -> tuple[Leaderboard, diff.PairedScores]:
     """Build a tuned cycle's leaderboard, and the comparison that decides.
 
@@ -111,12 +112,13 @@ def build_leaderboard(
         supplementary: general English and cross-fitted rows.
         set_apart: rows that reviews left out, by their mark.
         disjoint: what the split has on one side only.
+        by_term: whether terms are, too.
     """
     base, tuned = names
     entries = leaderboard.tuned_entries(base, before, tuned, after)
     held_out = sum(row.row.part is Partition.HELD_OUT for row in after.rows)
     trust = f"{held_out} rows were held out from training: theirs are the figures to trust."
-    notes = [f"{trust} The split is {disjoint.summary}."]
+    notes = [f"{trust} The split is {disjoint.summary(by_term=by_term)}."]
     notes.append(UNCHECKED if supplementary.guardrail is None else str(supplementary.guardrail))
     if supplementary.nonspeech is not None:
         notes.append(str(supplementary.nonspeech))

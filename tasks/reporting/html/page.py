@@ -286,13 +286,14 @@ def _provenance(evidence: ReportData) -> Iterable[tuple[str, str]]:
     gate = "; ".join(record["gate"]["reasons"])
     selection = split.get("selection")
     chooses = f", {selection} to choose by" if selection else ""
+    disjoint = Disjointness(split.get("disjoint", Disjointness.ROW))
     yield "Gate", gate
     yield (
         "Split",
         (
             f"{split['train']} rows to train on{chooses}, {split['validation']} held out, by "
             f"category, seed {config['seed']}, "
-            f"{Disjointness(split.get('disjoint', Disjointness.ROW)).summary}"
+            f"{disjoint.summary(by_term=config.get('hold_out_terms', False))}"
         ),
     )
     if (apart := describe_set_apart(record["preflight"].get("set_apart", {}))) is not None:

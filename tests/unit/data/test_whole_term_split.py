@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tasks.common.errors import InputError
 from tasks.data.row_groups import SplitRow
 from tasks.data.split import fold_rows, split_rows
+from tasks.data.split_parts import Disjointness
 from tests.support.split_cases import count_categories
 
 if TYPE_CHECKING:
@@ -53,6 +55,27 @@ def test_no_fold_judges_by_a_term_that_its_model_was_trained_on() -> None:
     assert [len(split.validation) for split in found] == [40, 40, 40]
     assert all(no_term_is_shared(rows, split) for split in found)
     assert all(split.selection for split in found)
+
+
+def test_what_a_split_was_disjoint_by_is_what_it_says() -> None:
+    """Leaderboard, report and console name terms where terms are held out, and only there."""
+    rows = rows_of_pairs(120, 12)
+    for by_term in (False, True):
+        for split in (
+            split_rows(rows, by_term=by_term),
+            split_rows([*rows, replace(rows[0], row=121, category="lab")], by_term=by_term),
+            *fold_rows(rows, 3, by_term=by_term),
+        ):
+            assert split.by_term is by_term
+    row, voice = Disjointness.ROW, Disjointness.VOICE
+    assert row.summary(by_term=False).endswith("but a voice or a term may be")
+    assert row.summary(by_term=True) == (
+        "disjoint by row and term: no recording and no term is on two sides, but a voice may be"
+    )
+    assert voice.summary(by_term=False) == "disjoint by voice_id: no voice is on two sides"
+    assert voice.summary(by_term=True) == (
+        "disjoint by voice_id and term: no voice and no term is on two sides"
+    )
 
 
 def test_too_few_terms_for_the_folds_are_counted_with_fixes_that_work() -> None:
