@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.common.errors import InputError
-from tasks.runtimes.hardware import Gpu
+from tasks.runtimes.hardware import CPU_ENVIRONMENT, Gpu
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -171,6 +171,7 @@ class ContainerSettings(BaseModel):
         labels: Mapping[str, str],
     ) -> ContainerSpec:
         """Return the specification of one container with these settings."""
+        devices = self.devices(host)
         return ContainerSpec(
             image=self.image,
             command=command,
@@ -185,9 +186,10 @@ class ContainerSettings(BaseModel):
                 # Libraries ask for the user's name, and the image knows none with this number.
                 "USER": "asr-flywheel",
                 "LOGNAME": "asr-flywheel",
+                **({} if devices else CPU_ENVIRONMENT),
             },
             user=self.user_id(),
-            gpus=self.devices(host),
+            gpus=devices,
             shm_bytes=self.shm_gib << 30,
             memory_bytes=None if self.memory_gib is None else self.memory_gib << 30,
             tmp_bytes=self.tmp_gib << 30,
