@@ -20,6 +20,7 @@ from flows.config_fields import RuntimeName
 from flows.rental.config import RentConfig
 from flows.serving_config import ServingConfig
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of, spelled_as
 from tasks.data.split_parts import Disjointness
 from tasks.gpu_hosts.host_settings import BrevSettings, SshHostSettings
 from tasks.models.catalog import Method
@@ -138,6 +139,27 @@ SERVING = ConfigOptions(
     },
 )
 
+
+def _option_names() -> dict[str, str]:
+    """Return what each parameter is called on the command line, by its path in its flow's model."""
+    tables = {
+        "": (CYCLE, RENTAL, SERVING),
+        "run.": (RENTED_CYCLE,),
+        "host.ssh.": (SSH_HOST,),
+        "host.brev.": (BREV_HOST,),
+        "host.": (SSH_HOST, BREV_HOST),
+    }
+    names = {
+        f"{above}{path}": option.typed
+        for above, several in tables.items()
+        for table in several
+        for path, option in table.options.items()
+    }
+    # No option of `run`, but of `transcribe`.
+    return {**names, "shards": "--shards"}
+
+
+OPTION_NAMES = _option_names()
 DEFAULTS = CycleConfig(cycle=Path())
 DEFAULT_PRIORITY = list[str](DEFAULTS.priority)
 
@@ -201,18 +223,22 @@ def validated(model: type[Model], parameters: dict[str, Any]) -> Model:
     """A flow's parameters, checked by their model.
 
     Raises:
-        InputError: names each field, what is wrong with it and its value.
+        InputError: names each option as it is typed, its value, what is wrong with it, and the fix.
     """
     import pydantic  # noqa: PLC0415 - --help never pays for it
 
-    try:
-        return model.model_validate(parameters)
-    except pydantic.ValidationError as wrong:
-        lines = [
-            f"{'.'.join(map(str, one['loc']))}: {one['msg']} (got {one['input']!r})"
-            for one in wrong.errors()
-        ]
-        raise InputError("; ".join(lines)) from wrong
+    with spelled_as(OPTION_NAMES):
+        try:
+            return model.model_validate(parameters)
+        except pydantic.ValidationError as wrong:
+            lines = [f"{_option_at(one['loc'])} {one['msg']}".lstrip() for one in wrong.errors()]
+    raise InputError("\n".join(lines))
+
+
+def _option_at(loc: tuple[int | str, ...]) -> str:
+    """Return the option whose value is at a place in a model; nothing for the whole model."""
+    path = ".".join(str(part) for part in loc if isinstance(part, str))
+    return name_of(path)
 
 
 def print_json(value: object) -> None:

@@ -19,6 +19,7 @@ from flows.config import CycleConfig
 from flows.config_fields import WhenBusy
 from flows.cross_fitting import cross_fit
 from flows.guardrail_tasks import general_english, guardrail, nonspeech, style_and_length
+from flows.parameters_without_effect import effectless_in_run
 from flows.preparation_tasks import (
     check_gate,
     check_host,
@@ -67,6 +68,7 @@ class CycleOutcome:
 @flow(name="finetune-cycle")
 def finetune_cycle(config: CycleConfig) -> CycleOutcome:
     """Run the flywheel once: from cycle N's manifest and baseline to cycle N+1's decision."""
+    artifacts.without_effect(effectless_in_run(config))
     cycle = open_cycle(config.cycle)
     wait = config.when_busy is WhenBusy.WAIT
     on_wait = (lambda: artifacts.waiting(cycle)) if wait else None
@@ -147,6 +149,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle, tracker: RunTracker) -> CycleOu
         verdicts=verdicts,
         variants=variants.as_dict(),
         seconds=run_seconds(time.time() - started, run.runtime.jobs),
+        without_effect=[one.as_dict() for one in effectless_in_run(config)],
     )
     extra_hyps = [
         run_record.NONSPEECH_NAME,

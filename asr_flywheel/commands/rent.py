@@ -17,6 +17,7 @@ from asr_flywheel.options import (
     validated,
 )
 from asr_flywheel.run_server import server_answers
+from flows.parameters_without_effect import HOST_OF_BLOCK
 from flows.rental.config import RentConfig
 from tasks.common.errors import InputError
 from tasks.gpu_hosts.host_settings import BrevSettings, SshHostSettings
@@ -62,7 +63,7 @@ def _host(provider: str, given: dict[str, Any]) -> dict[str, Any]:
     if given["host"] is None and given["host_block"] is None:
         raise InputError("rent: --provider ssh needs --host user@host.")
     # Where a block is named it has the host, and its settings count.
-    given = {**given, "host": given["host"] or "block"}
+    given = {**given, "host": given["host"] or HOST_OF_BLOCK}
     return {"provider": provider, **SSH_HOST.parameters(given)}
 
 

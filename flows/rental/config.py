@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
 from flows.config import CycleConfig
+from flows.parameters_without_effect import RENT_RULES
+from tasks.common.effect_rules import refuse_effectless
 from tasks.common.errors import InputError
+from tasks.common.parameter_model import ParameterModel
 from tasks.gpu_hosts import gpu_prices
 from tasks.gpu_hosts.host_settings import BrevSettings, Provider
 
 
-class RentConfig(BaseModel):
+class RentConfig(ParameterModel):
     """A cycle on a host that is rented for it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     run: CycleConfig = Field(title="Cycle", description="What is run on the host.")
     host: Provider = Field(
@@ -36,6 +38,7 @@ class RentConfig(BaseModel):
         None,
         ge=0,
         title="Price ($ an hour)",
+        examples=[1.5],
         description="Your own figure, instead of the table's; at Brev also the most that is paid. "
         "A host of your own counts as free without one.",
     )
@@ -85,6 +88,7 @@ class RentConfig(BaseModel):
         None,
         gt=0,
         title="Upload (Mbit/s)",
+        examples=[100],
         description="Speed of your line to the host: the costs then include the time that an "
         "offline bundle takes to be sent.",
     )
@@ -99,6 +103,11 @@ class RentConfig(BaseModel):
         description="Names of environment variables of here, such as HF_TOKEN; never on a command "
         "line, and removed with the host.",
     )
+
+    @model_validator(mode="after")
+    def _takes_effect(self) -> Self:
+        refuse_effectless(self, RENT_RULES)
+        return self
 
     @property
     def further_trainings(self) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from blocks.gpu_host import BLOCKS
 from flows import resolve_parameters
 from flows.config_fields import RuntimeName
+from flows.parameters_without_effect import effectless_in_rental
 from flows.rental import host_bundle
 from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from flows.config import CycleConfig
     from flows.rental.config import RentConfig
     from flows.rental.host_bundle import BundlePlan
+    from tasks.common.effect_rules import EffectlessParameter
     from tasks.decision.gate import GateResult
 
 # Of every base in the catalogue; a recording that differs is found before a host is paid for.
@@ -49,6 +51,7 @@ class RentalPlan:
         cost: what a person is shown.
         cargo: what is sent.
         bundle: the offline bundle that is sent and installed there, if one is named.
+        without_effect: parameters that were set and change nothing.
     """
 
     cycle: Cycle
@@ -57,6 +60,7 @@ class RentalPlan:
     cost: gpu_prices.CostShape
     cargo: UploadPlan
     bundle: BundlePlan | None = None
+    without_effect: tuple[EffectlessParameter, ...] = ()
 
     def lines(self) -> list[str]:
         """What is about to happen and what it costs."""
@@ -65,6 +69,7 @@ class RentalPlan:
             f"{whose} cycle {self.cycle.number} of {self.cycle.path.parent}",
             *self.cost.lines(),
             *(self.bundle.lines() if self.bundle else ()),
+            *(f"warning: {one}" for one in self.without_effect),
         ]
 
 
@@ -111,7 +116,8 @@ def plan(config: RentConfig) -> RentalPlan:
     bundle = host_bundle.plan_bundle(config, provider) if verdict.passed else None
     if bundle is not None:
         cost = host_bundle.add_sending(cost, bundle, config.limit_minutes)
-    return RentalPlan(cycle, verdict, provider, cost, cargo, bundle)
+    without_effect = effectless_in_rental(config, run)
+    return RentalPlan(cycle, verdict, provider, cost, cargo, bundle, without_effect)
 
 
 def _host_settings(config: RentConfig) -> SshHostSettings | BrevSettings:

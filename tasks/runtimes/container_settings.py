@@ -9,9 +9,10 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tasks.common.errors import InputError
+from tasks.common.parameter_model import ParameterModel
 from tasks.runtimes.hardware import Gpu
 
 if TYPE_CHECKING:
@@ -66,10 +67,8 @@ class ContainerSpec:
     unlimited_memlock: bool = False
 
 
-class ContainerSettings(BaseModel):
+class ContainerSettings(ParameterModel):
     """What a user settles once about the container; a block saves it under a name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     image: str = Field(
         IMAGE,

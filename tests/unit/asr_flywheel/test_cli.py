@@ -43,7 +43,10 @@ def run(
     [
         ([], "name a cycle"),
         (["cycle1", "--provider", "ssh"], "--provider ssh needs --host user@host"),
-        (["cycle1", "--provider", "ssh", "--host", "-oProxyCommand=x"], "host.ssh.ssh.destination"),
+        (
+            ["cycle1", "--provider", "ssh", "--host", "-oProxyCommand=x"],
+            "--host '-oProxyCommand=x'",
+        ),
         (["cycle1", "--sku", "l40s"], "needs a Prefect server"),
         (["--forget", "0123abcd"], "no such record"),
     ],
