@@ -7,6 +7,7 @@ what to write instead. The command's own signature knows that.
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
@@ -40,13 +41,16 @@ class ExplainingGroup(TyperGroup):
         Raises:
             InputError: a value cannot be read; names option, value and fix.
         """
+        arguments = ctx.meta[_ARGUMENTS]
+        if any(map(_is_infinite, arguments)):
+            _refuse_infinite(self, arguments)
         try:
             return super().invoke(ctx)
         except typer.BadParameter as wrong:
             # A class of its own says that an option is missing, and which.
             if type(wrong) is not typer.BadParameter or wrong.param is None or wrong.ctx is None:
                 raise
-            raise InputError(_explain(wrong, ctx.meta[_ARGUMENTS])) from wrong
+            raise InputError(_explain(wrong, arguments)) from wrong
 
 
 def _explain(wrong: Any, arguments: Sequence[str]) -> str:  # noqa: ANN401 - a BadParameter
@@ -56,6 +60,35 @@ def _explain(wrong: Any, arguments: Sequence[str]) -> str:  # noqa: ANN401 - a B
     if fault is None:
         return f"{typed} {value!r}: {str(wrong.message).removesuffix('.')}. Fix: see --help."
     return f"{typed} {value!r} {fault}. Fix: {values.fix(value)}."
+
+
+def _is_infinite(argument: str) -> bool:
+    """Return whether an argument, or the value of an option in it, is nan or infinite."""
+    try:
+        return not math.isfinite(float(argument.rpartition("=")[2]))
+    except ValueError:
+        return False
+
+
+def _refuse_infinite(group: Any, arguments: Sequence[str]) -> None:  # noqa: ANN401 - a group
+    """Refuse numbers that are none: an open bound lets them through, or all bounds do.
+
+    Raises:
+        InputError: names the option, its value and what it takes.
+    """
+    command, left = group, list(arguments)
+    while left and (commands := getattr(command, "commands", None)):
+        command = commands.get(left.pop(0))
+    for parameter in getattr(command, "params", ()):
+        if parameter.param_type_name != "option":
+            continue
+        typed, value = _typed(parameter, left)
+        if _is_infinite(value):
+            values = _values(command.callback, str(parameter.name))
+            if values.number is not None:
+                raise InputError(
+                    f"{typed} {value!r} {values.fault(value)}. Fix: {values.fix(value)}."
+                )
 
 
 def _typed(parameter: Any, arguments: Sequence[str]) -> tuple[str, str]:  # noqa: ANN401 - typer's

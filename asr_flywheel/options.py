@@ -17,6 +17,7 @@ from asr_flywheel.config_options import ConfigOptions
 from blocks.parameter_types import store_from_here
 from flows.config import CycleConfig
 from flows.config_fields import RuntimeName
+from flows.parameters_without_effect import effectless_in_run
 from flows.rental.config import RentConfig
 from flows.serving_config import ServingConfig
 from tasks.common.errors import InputError
@@ -28,7 +29,11 @@ from tasks.records.tracking.tracking_names import server_name
 from tasks.training.recipes import RecipeName
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     import pydantic
+
+    from tasks.common.effect_rules import EffectlessParameter
 
 Model = TypeVar("Model", bound="pydantic.BaseModel")
 
@@ -239,6 +244,56 @@ def _option_at(loc: tuple[int | str, ...]) -> str:
     """Return the option whose value is at a place in a model; nothing for the whole model."""
     path = ".".join(str(part) for part in loc if isinstance(part, str))
     return name_of(path)
+
+
+def check_options(cycle: Path, **given: Any) -> CycleConfig:  # noqa: ANN401 - any parameters of a run
+    """Check what one stage takes of a run's parameters, and tell what of it has no effect.
+
+    Raises:
+        InputError: names each option, its value, what is wrong with it, and the fix.
+    """
+    config = validated(CycleConfig, {"cycle": cycle, **given})
+    warn_of(effectless_in_run(config))
+    return config
+
+
+def warn_of(found: Iterable[EffectlessParameter]) -> None:
+    """Tell of options that have no effect, beside what a program reads."""
+    with spelled_as(OPTION_NAMES):
+        for one in found:
+            typer.echo(f"warning: {one}", err=True)
+
+
+def refuse_with(chosen: str, options: Mapping[str, object]) -> None:
+    """Refuse options that have no effect beside another one.
+
+    Args:
+        chosen: the other one, as it is typed.
+        options: their values by their names as typed; None, False and nothing are no value.
+
+    Raises:
+        InputError: names those that were given.
+    """
+    if given := _given(options):
+        raise InputError(f"{given} no effect with {chosen}. Fix: leave one of the two out.")
+
+
+def refuse_without(needed: str, options: Mapping[str, object]) -> None:
+    """Refuse options that have no effect without another one; see ``refuse_with``.
+
+    Raises:
+        InputError: names those that were given.
+    """
+    if given := _given(options):
+        raise InputError(
+            f"{given} no effect without {needed}. Fix: add {needed}, or leave the other out."
+        )
+
+
+def _given(options: Mapping[str, object]) -> str:
+    """Return the options that were given, with the verb of a sentence about them."""
+    names = [name for name, value in options.items() if value]
+    return f"{', '.join(names)}: {'has' if len(names) == 1 else 'have'}" if names else ""
 
 
 def print_json(value: object) -> None:

@@ -27,6 +27,7 @@ from flows.preparation_tasks import (
     imported_scores,
     open_checked_store,
     prepare_run,
+    require_decidable,
     split_rows,
 )
 from flows.record_tasks import keep, write_record
@@ -43,7 +44,6 @@ from tasks.records.audit_log import AuditedAct
 from tasks.records.tracking.finished_run import FIRST_TRAINING
 from tasks.runtimes import container_sharing
 from tasks.runtimes.job_seconds import run_seconds
-from tasks.stages import prepare
 from tasks.stages.compare import SupplementaryResults
 from tasks.stages.shipped_model import discard_tuned
 from tasks.transcription.rows import decoded_variants
@@ -101,7 +101,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle, tracker: RunTracker) -> CycleOu
     check_host(run)
     general = general_english(run, rows)
     data = split_rows(run, rows, general)
-    prepare.require_decidable(rows, data, config.priority, baseline, decides=imported is not None)
+    require_decidable(run, rows, data, baseline, decides=imported is not None)
     tracking.begin(run, rows, data)
     # Folds grade the recipe that is shipped, also where their fewer rows would ask for another.
     recipe = resolve_parameters.recipe_on(

@@ -145,6 +145,16 @@ CYCLE_RULES = (
 )
 """Of a run on a cycle."""
 
+SPLIT_RULES = (
+    EffectRule(
+        ("validation_fraction", "selection_share", "hold_out_terms", "disjoint", "seed"),
+        lambda _: True,
+        "a split lies in the cycle already, and its rows choose and judge",
+        f"make that split with `asr-flywheel split`, or {_LEAVE_OUT}",
+    ),
+)
+"""Of a measurement of boosting, where a split lies in the cycle's folder."""
+
 RENT_RULES = (
     EffectRule(
         ("host",),

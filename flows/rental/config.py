@@ -13,6 +13,7 @@ from flows.parameters_without_effect import RENT_RULES
 from tasks.common.effect_rules import refuse_effectless
 from tasks.common.errors import InputError
 from tasks.common.parameter_model import ParameterModel
+from tasks.common.parameter_names import name_of
 from tasks.gpu_hosts import gpu_prices
 from tasks.gpu_hosts.host_settings import BrevSettings, Provider
 
@@ -122,7 +123,8 @@ class RentConfig(ParameterModel):
         """
         if missing := [name for name in self.pass_on if name not in os.environ]:
             raise InputError(
-                f"pass_on: {', '.join(missing)} is not set here. Fix: set it where the rental is "
+                f"{name_of('pass_on')}: {', '.join(missing)} is not set here. Fix: set it where "
+                "the rental is "
                 "started (a worker's variables are those of its own environment), or leave it out."
             )
         return {name: os.environ[name] for name in self.pass_on}

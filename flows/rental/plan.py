@@ -14,6 +14,7 @@ from flows.config_fields import RuntimeName
 from flows.parameters_without_effect import effectless_in_rental
 from flows.rental import host_bundle
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.data.general_english import divide
@@ -136,7 +137,8 @@ def _host_settings(config: RentConfig) -> SshHostSettings | BrevSettings:
         return cast("SshHostSettings | BrevSettings", kind.load(name).settings)
     except ValueError as unknown:
         raise InputError(
-            f"host_block: there is no block {config.host_block!r}. Fix: save one in the UI."
+            f"{name_of('host_block')}: there is no block {config.host_block!r}. Fix: save one in "
+            "the UI."
         ) from unknown
 
 
@@ -158,22 +160,26 @@ def _check_movable(run: CycleConfig) -> None:
     """Refuse what only makes sense on this machine."""
     if run.runtime is RuntimeName.SLURM:
         raise InputError(
-            "runtime slurm: a rented host has no cluster. Fix: take local or container there, or "
+            f"{name_of('run.runtime')} slurm: a rented host has no cluster. Fix: take local or "
+            "container there, or "
             "`asr-flywheel run --runtime slurm` on a login node."
         )
     if run.stock_script is not None:
         raise InputError(
-            "stock_script: is a file of this machine. Fix: leave it out, or use the container "
+            f"{name_of('run.stock_script')}: is a file of this machine. Fix: leave it out, or use "
+            "the container "
             "runtime, whose image has the script."
         )
     if run.track is not None:
         raise InputError(
-            "track: the rented host sends nothing to a tracking server. Fix: leave it out, and "
+            f"{name_of('run.track')}: the rented host sends nothing to a tracking server. Fix: "
+            "leave it out, and "
             "send the run from here when it is back: asr-flywheel track CYCLE --to URI."
         )
     if run.store is not None and not run.store.startswith(("s3://", "s3-artifact-store/")):
         raise InputError(
-            f"store {run.store!r}: a folder of a host that is given back is lost. Fix: name an S3 "
+            f"{name_of('run.store')} {run.store!r}: a folder of a host that is given back is "
+            "lost. Fix: name an S3 "
             "store, or leave it out: the results come back here by themselves."
         )
 

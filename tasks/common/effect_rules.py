@@ -40,7 +40,9 @@ class EffectRule:
 
     def is_about(self, path: str, value: object) -> bool:
         """Return whether a parameter with a value is one of the rule's."""
-        return value not in self.spared and any(path == name or path.startswith(f"{name}.") for name in self.parameters)
+        return value not in self.spared and any(
+            path == name or path.startswith(f"{name}.") for name in self.parameters
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,8 @@ def _message(model: type[BaseModel], loc: tuple[int | str, ...], error: ErrorDet
     values = values_of(info)
     if kind == "missing":
         return f"is missing. Fix: {f'write {values}' if str(values) else 'name it'}."
-    return f"{_quoted(value)} {values.fault(value) or _fault(error)}. Fix: {values.fix(value)}."
+    fault = values.fault(value) or _fault(error)
+    return f"{_quoted(value)} {fault}. Fix: {values.fix(value)}.".lstrip()
 
 
 def _fault(error: ErrorDetails) -> str:

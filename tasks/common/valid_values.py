@@ -75,7 +75,7 @@ class ValidValues:
         """Return what is wrong with a value, a predicate; None if that is not known."""
         if self.number is None and not self.choices:
             return None
-        if value == () or (isinstance(value, str) and not value.strip()):
+        if not shown(value).strip():
             return "is empty"
         if self.number is None:
             return "is none of its values"

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from tasks.common.errors import InputError
 from tasks.common.parameter_model import ParameterModel
+from tasks.common.parameter_names import name_of
 from tasks.runtimes.hardware import Gpu
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ class ContainerSettings(ParameterModel):
         )
         if max(ids) >= len(host.gpus):
             raise InputError(
-                f"gpus {self.gpus!r}: this user sees {len(host.gpus)} GPUs here, numbered from 0. "
+                f"{name_of('container.gpus')} {self.gpus!r}: this user sees {len(host.gpus)} GPUs "
+                "here, numbered from 0. "
                 "Fix: ask for some of those, or for auto."
             )
         return tuple(host.gpus[number] for number in ids)
