@@ -149,7 +149,7 @@ SPLIT_RULES = (
     EffectRule(
         ("validation_fraction", "selection_share", "hold_out_terms", "disjoint", "seed"),
         lambda _: True,
-        "a split lies in the cycle already, and its rows choose and judge",
+        "the cycle has a split already, and its rows choose and judge",
         f"make that split with `asr-flywheel split`, or {_LEAVE_OUT}",
     ),
 )
