@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asr_flywheel.options import check_options
 from flows.config_fields import RuntimeName
 from tasks.common.errors import InputError
-from tasks.runtimes.container_settings import ContainerSettings
 
 if TYPE_CHECKING:
     from tasks.runtimes.base import Runtime
@@ -21,18 +22,20 @@ def choose_runtime(name: RuntimeName, image: str, *, trust: bool) -> Runtime:
         trust: whether a .nemo may run code of its own.
 
     Raises:
-        InputError: these commands start no job of a cluster.
+        InputError: these commands start no job of a cluster, or it is no image.
     """
     if name is RuntimeName.SLURM:
         raise InputError(
             "--runtime slurm: this command starts no job of a cluster. Fix: start it on a node, as "
             "by `srun --pty`, with --runtime local."
         )
+    # No cycle is known here, and none of its parameters but these two are looked at.
+    config = check_options(Path(), runtime=name, container={"image": image}, trust=trust)
     from tasks.runtimes import hardware  # noqa: PLC0415 - a docker client for what asks for one
     from tasks.runtimes.container import ContainerRuntime  # noqa: PLC0415 - likewise
     from tasks.runtimes.local import LocalRuntime  # noqa: PLC0415 - likewise
 
     here = hardware.detect()
     if name is RuntimeName.CONTAINER:
-        return ContainerRuntime(ContainerSettings(image=image), here, trust)
+        return ContainerRuntime(config.container, here, trust)
     return LocalRuntime(here, trust=trust)

@@ -31,12 +31,15 @@ from asr_flywheel.commands import (
     track,
     transcription,
 )
-from asr_flywheel.options import EXIT_BAD_INPUT, EXIT_FAILED
+from asr_flywheel.option_errors import ExplainingGroup
+from asr_flywheel.options import EXIT_BAD_INPUT, EXIT_FAILED, OPTION_NAMES
 from asr_flywheel.run_server import PATIENCE_S, TIMEOUT_SETTING
 from tasks.common.errors import FlywheelError, InputError
+from tasks.common.parameter_names import spelled_as
 from tasks.common.telemetry import forbid_telemetry
 
 app = typer.Typer(
+    cls=ExplainingGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -62,7 +65,8 @@ def main() -> None:
     # second.
     atexit.register(gc.freeze)
     try:
-        app()
+        with spelled_as(OPTION_NAMES):
+            app()
     except InputError as wrong:
         print(f"error: {wrong}", file=sys.stderr)  # noqa: T201
         sys.exit(EXIT_BAD_INPUT)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_a
 
 import typer
 from pydantic import BaseModel
+from typer.models import ArgumentInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +39,7 @@ class FieldOption:
         type: what typer reads a value as.
         declaration: the option or argument, for typer.
         default: where nothing is given; ``inspect.Parameter.empty`` if something must be.
+        info: the field.
     """
 
     path: str
@@ -45,6 +47,14 @@ class FieldOption:
     type: Any
     declaration: Any
     default: Any
+    info: FieldInfo
+
+    @property
+    def typed(self) -> str:
+        """How a user types it: ``--image``, or the name of an argument in capitals."""
+        if isinstance(self.declaration, ArgumentInfo):
+            return self.name.upper()
+        return f"--{self.name.replace('_', '-')}"
 
     def parameter(self) -> inspect.Parameter:
         """Return the parameter in the signature of a command."""
@@ -153,11 +163,11 @@ class ConfigOptions:
             more["min"] = getattr(bound, "ge", more["min"])
             more["max"] = getattr(bound, "le", more["max"])
         if path in self.arguments:
-            return FieldOption(path, name, kind, typer.Argument(**more), default)
+            return FieldOption(path, name, kind, typer.Argument(**more), default, info)
         # Without a name of its own typer gives a switch its opposite, which one that is on needs.
         has_opposite = kind is bool and (default is True or path in self.opposites)
         flags = () if has_opposite else (f"--{name.replace('_', '-')}",)
-        return FieldOption(path, name, kind, typer.Option(*flags, **more), default)
+        return FieldOption(path, name, kind, typer.Option(*flags, **more), default, info)
 
 
 def with_options(*tables: ConfigOptions) -> Callable[[Command], Command]:

@@ -17,9 +17,11 @@ from asr_flywheel.config_options import ConfigOptions
 from blocks.parameter_types import store_from_here
 from flows.config import CycleConfig
 from flows.config_fields import RuntimeName
+from flows.parameters_without_effect import effectless_in_run
 from flows.rental.config import RentConfig
 from flows.serving_config import ServingConfig
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of, spelled_as
 from tasks.data.split_parts import Disjointness
 from tasks.gpu_hosts.host_settings import BrevSettings, SshHostSettings
 from tasks.models.catalog import Method
@@ -27,7 +29,11 @@ from tasks.records.tracking.tracking_names import server_name
 from tasks.training.recipes import RecipeName
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     import pydantic
+
+    from tasks.common.effect_rules import EffectlessParameter
 
 Model = TypeVar("Model", bound="pydantic.BaseModel")
 
@@ -138,6 +144,27 @@ SERVING = ConfigOptions(
     },
 )
 
+
+def _option_names() -> dict[str, str]:
+    """Return what each parameter is called on the command line, by its path in its flow's model."""
+    tables = {
+        "": (CYCLE, RENTAL, SERVING),
+        "run.": (RENTED_CYCLE,),
+        "host.ssh.": (SSH_HOST,),
+        "host.brev.": (BREV_HOST,),
+        "host.": (SSH_HOST, BREV_HOST),
+    }
+    names = {
+        f"{above}{path}": option.typed
+        for above, several in tables.items()
+        for table in several
+        for path, option in table.options.items()
+    }
+    # No option of `run`, but of `transcribe`.
+    return {**names, "shards": "--shards"}
+
+
+OPTION_NAMES = _option_names()
 DEFAULTS = CycleConfig(cycle=Path())
 DEFAULT_PRIORITY = list[str](DEFAULTS.priority)
 
@@ -201,18 +228,72 @@ def validated(model: type[Model], parameters: dict[str, Any]) -> Model:
     """A flow's parameters, checked by their model.
 
     Raises:
-        InputError: names each field, what is wrong with it and its value.
+        InputError: names each option as it is typed, its value, what is wrong with it, and the fix.
     """
     import pydantic  # noqa: PLC0415 - --help never pays for it
 
-    try:
-        return model.model_validate(parameters)
-    except pydantic.ValidationError as wrong:
-        lines = [
-            f"{'.'.join(map(str, one['loc']))}: {one['msg']} (got {one['input']!r})"
-            for one in wrong.errors()
-        ]
-        raise InputError("; ".join(lines)) from wrong
+    with spelled_as(OPTION_NAMES):
+        try:
+            return model.model_validate(parameters)
+        except pydantic.ValidationError as wrong:
+            lines = [f"{_option_at(one['loc'])} {one['msg']}".lstrip() for one in wrong.errors()]
+    raise InputError("\n".join(lines))
+
+
+def _option_at(loc: tuple[int | str, ...]) -> str:
+    """Return the option whose value is at a place in a model; nothing for the whole model."""
+    path = ".".join(str(part) for part in loc if isinstance(part, str))
+    return name_of(path)
+
+
+def check_options(cycle: Path, **given: Any) -> CycleConfig:  # noqa: ANN401 - any parameters of a run
+    """Check what one stage takes of a run's parameters, and tell what of it has no effect.
+
+    Raises:
+        InputError: names each option, its value, what is wrong with it, and the fix.
+    """
+    config = validated(CycleConfig, {"cycle": cycle, **given})
+    warn_of(effectless_in_run(config))
+    return config
+
+
+def warn_of(found: Iterable[EffectlessParameter]) -> None:
+    """Tell of options that have no effect, beside what a program reads."""
+    with spelled_as(OPTION_NAMES):
+        for one in found:
+            typer.echo(f"warning: {one}", err=True)
+
+
+def refuse_with(chosen: str, options: Mapping[str, object]) -> None:
+    """Refuse options that have no effect beside another one.
+
+    Args:
+        chosen: the other one, as it is typed.
+        options: their values by their names as typed; None, False and nothing are no value.
+
+    Raises:
+        InputError: names those that were given.
+    """
+    if given := _given(options):
+        raise InputError(f"{given} no effect with {chosen}. Fix: leave one of the two out.")
+
+
+def refuse_without(needed: str, options: Mapping[str, object]) -> None:
+    """Refuse options that have no effect without another one; see ``refuse_with``.
+
+    Raises:
+        InputError: names those that were given.
+    """
+    if given := _given(options):
+        raise InputError(
+            f"{given} no effect without {needed}. Fix: add {needed}, or leave the other out."
+        )
+
+
+def _given(options: Mapping[str, object]) -> str:
+    """Return the options that were given, with the verb of a sentence about them."""
+    names = [name for name, value in options.items() if value]
+    return f"{', '.join(names)}: {'has' if len(names) == 1 else 'have'}" if names else ""
 
 
 def print_json(value: object) -> None:

@@ -32,7 +32,8 @@ def absolute(path: Path) -> Path:
     """
     if re.match(_ABSOLUTE, str(path)) is None:
         raise ValueError(
-            "is relative, and a worker removes the folder that it runs in. Fix: begin with /"
+            f"{str(path)!r} is relative, and a worker removes the folder that it runs in. "
+            "Fix: begin with /"
         )
     return path.expanduser()
 
@@ -45,7 +46,7 @@ def store(name: str) -> str:
     """
     if re.match(_STORE, name) is None:
         raise ValueError(
-            f"no store is named so. Fix: {S3_BLOCK}/NAME or {LOCAL_BLOCK}/NAME (a saved block), "
+            f"{name!r} names no store. Fix: {S3_BLOCK}/NAME or {LOCAL_BLOCK}/NAME (a saved block), "
             "s3://bucket/prefix, or a folder that begins with /"
         )
     return name

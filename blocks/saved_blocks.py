@@ -7,6 +7,7 @@ from typing import TypeVar
 from prefect.blocks.core import Block
 
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 
 SavedBlock = TypeVar("SavedBlock", bound=Block)
 
@@ -29,7 +30,7 @@ def load_block(
         block = kind.load(name)
     except ValueError as unknown:
         raise InputError(
-            f"{parameter}: there is no {kind.get_block_type_slug()} block {name!r}. "
+            f"{name_of(parameter)}: there is no {kind.get_block_type_slug()} block {name!r}. "
             f"Fix: save one in the UI, or {instead}."
         ) from unknown
     if not isinstance(block, kind):

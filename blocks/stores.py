@@ -15,6 +15,7 @@ from pydantic import Field, HttpUrl, ValidationError
 
 from blocks import parameter_types
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.records.s3_store import LEAST_PART_BYTES, S3Store
 from tasks.records.store import LocalStore
 
@@ -129,7 +130,7 @@ def open_store(name: str) -> Store:
     try:
         parameter_types.store(name)
     except ValueError as wrong:
-        raise InputError(f"store {name!r}: {wrong}.") from wrong
+        raise InputError(f"{name_of('store')}: {wrong}.") from wrong
     kind, _, block = name.partition("/")
     try:
         if kind in _Kinds.by_slug:
@@ -139,7 +140,9 @@ def open_store(name: str) -> Store:
             client = boto3.client("s3", config=_CONFIG)
             return S3Store(client, address["bucket"], f"{prefix}/" if prefix else "")
     except BotoCoreError as wrong:  # such as a profile that is not there
-        raise InputError(f"store {name!r}: {wrong}. Fix: mend AWS's variables.") from wrong
+        raise InputError(
+            f"{name_of('store')} {name!r}: {wrong}. Fix: mend AWS's variables."
+        ) from wrong
     return LocalStore(parameter_types.absolute(Path(name)))
 
 
@@ -158,7 +161,8 @@ def _open_saved(kind: str, block: str) -> Store:
         raise InputError(f"block {kind}/{block}: {fields}. Mend it in the UI.") from wrong
     except ValueError as unknown:
         raise InputError(
-            f"store: there is no block {f'{kind}/{block}'!r}. Fix: save one in the UI, or name a "
+            f"{name_of('store')}: there is no block {f'{kind}/{block}'!r}. Fix: save one in the "
+            "UI, or name a "
             "folder."
         ) from unknown
     return opened

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from tasks.common.effect_rules import EffectlessParameter
     from tasks.data.cycle_folder import Cycle
     from tasks.data.general_english import GeneralSet
     from tasks.data.split_parts import Split
@@ -55,6 +56,12 @@ def throttled_printer(every_s: float, name: str) -> Callable[[str], None]:
 def artifact_key(cycle: Cycle, what: str) -> str:
     """A key for Prefect: lower-case letters, digits and dashes only."""
     return f"{clinic_of(cycle)}-{what}"
+
+
+def without_effect(found: Sequence[EffectlessParameter]) -> None:
+    """The parameters that were set and have no effect; the run goes on without them."""
+    for place, one in enumerate(found):
+        print_stage("" if place else "parameters", f"warning: {one}")
 
 
 def gate(cycle: Cycle, verdict: GateResult) -> None:

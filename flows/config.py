@@ -6,9 +6,9 @@ Here are those of a cycle; config_fields.py has the fields that several flows sh
 from __future__ import annotations
 
 from pathlib import Path, PurePath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from blocks.parameter_types import StoreName, TrackingName
 from flows.config_fields import (
@@ -28,6 +28,9 @@ from flows.config_fields import (
     WhenBusy,
     WhenBusyField,
 )
+from flows.parameters_without_effect import CYCLE_RULES
+from tasks.common.effect_rules import refuse_effectless
+from tasks.common.parameter_model import ParameterModel
 from tasks.data.split_parts import Disjointness
 from tasks.models.catalog import RECOMMENDED, Method
 from tasks.runtimes.container_settings import ContainerSettings
@@ -40,10 +43,8 @@ from tasks.transcription.variants import DEFAULT_VARIANTS, MOST_JUDGED, MOST_VAR
 _REMEDIES = 1
 
 
-class CycleConfig(BaseModel):
+class CycleConfig(ParameterModel):
     """One run of the flywheel on one cycle."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     cycle: CycleField
     base: str = Field(
@@ -91,6 +92,7 @@ class CycleConfig(BaseModel):
     batch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] | None = Field(
         None,
         title="Batch",
+        examples=[8],
         description="Rows a batch and GPU: by default the recipe's 4; auto: what the GPU's memory "
         "and the number of rows make worth while; on a CPU also rows of about one length, where "
         "that saves padding. The effective batch is in the run's record.",
@@ -118,6 +120,7 @@ class CycleConfig(BaseModel):
         None,
         gt=0,
         title="Longest row (s)",
+        examples=[20],
         description="Longest row in seconds, instead of the recipe's.",
     )
     seed: int = Field(42, ge=0, lt=2**32, title="Seed", description="Seeds the split and training.")
@@ -202,6 +205,7 @@ class CycleConfig(BaseModel):
     interpolate: Literal["auto", "off"] | Annotated[float, Field(gt=0, lt=1)] = Field(
         "auto",
         title="Interpolate",
+        examples=[0.5],
         description="What is shipped: auto is a mixture of base and tuned model, weight by weight, "
         "chosen on rows that do not judge, or 0.5 where they are too few; off ships the tuned "
         "model; a value is the tuned model's share.",
@@ -209,6 +213,7 @@ class CycleConfig(BaseModel):
     boost: Literal["auto", "off"] | Annotated[float, Field(gt=0, le=2)] = Field(
         "off",
         title="Boost",
+        examples=[0.5],
         description="Whether base and tuned model are also decoded with boosted phrases: those of "
         "formulary.txt in the cycle, or the cycle's terms among distractors. auto chooses each "
         "strength on rows that do not judge; a value is the strength of both.",
@@ -241,6 +246,7 @@ class CycleConfig(BaseModel):
         ge=0,
         le=20,
         title="Folds",
+        examples=[5],
         description="Cross-fit: so many models are trained, each without one fold of the rows, "
         "which it then scores. The decision rests on all rows and grades the recipe; the model "
         "that is shipped is trained on the split. 0: no.",
@@ -257,6 +263,7 @@ class CycleConfig(BaseModel):
         ge=0,
         le=100,
         title="Limit of forgetting (points)",
+        examples=[0.5],
         description="How far the pooled WER of general English may rise. By default half a point, "
         "or 5 % of the base's WER where that is above 10 %.",
     )
@@ -322,8 +329,16 @@ class CycleConfig(BaseModel):
     @classmethod
     def _not_one(cls, folds: int) -> int:
         if folds == 1:
-            raise ValueError("one fold would leave nothing to train on; 0 for none, or 2 and more")
+            raise ValueError(
+                "1 is a single fold, which leaves nothing to train on. Fix: write 0 for none, or 2 "
+                "and more"
+            )
         return folds
+
+    @model_validator(mode="after")
+    def _takes_effect(self) -> Self:
+        refuse_effectless(self, CYCLE_RULES)
+        return self
 
 
 def audio_roots(cycle: Path, more: tuple[Path, ...]) -> tuple[Path, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
 from blocks.parameter_types import AbsolutePath
 from flows import artifacts, audit, console, gpu_slots, resolve_parameters, transcribe_shards
@@ -27,7 +28,10 @@ from flows.config_fields import (
     WhenBusy,
     WhenBusyField,
 )
+from flows.parameters_without_effect import RUNTIME_RULES, effectless_where_it_runs
 from tasks.common import privacy_settings
+from tasks.common.effect_rules import refuse_effectless
+from tasks.common.parameter_model import ParameterModel
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.data.cycle_lock import lock_cycle
 from tasks.data.preflight import PreflightResult
@@ -45,10 +49,8 @@ from tasks.transcription.hypothesis_cache import TranscriptStore
 from tasks.transcription.rows import audio_set
 
 
-class EvaluationConfig(BaseModel):
+class EvaluationConfig(ParameterModel):
     """One evaluation: a cycle's recordings, decoded and scored by one model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     cycle: CycleField
     model: str = Field(
@@ -74,6 +76,11 @@ class EvaluationConfig(BaseModel):
     shards: ShardsField = None
     when_busy: WhenBusyField = WhenBusy.REFUSE
     no_texts: NoTextsField = False
+
+    @model_validator(mode="after")
+    def _takes_effect(self) -> Self:
+        refuse_effectless(self, RUNTIME_RULES)
+        return self
 
     @property
     def for_shards(self) -> CycleConfig:
@@ -108,6 +115,7 @@ class Evaluated:
 @flow(name="evaluate-cycle")
 def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
     """Decode a cycle by one model, score it and write its leaderboard."""
+    artifacts.without_effect(effectless_where_it_runs(config))
     cycle = open_cycle(config.cycle)
     wait = config.when_busy is WhenBusy.WAIT
     with (

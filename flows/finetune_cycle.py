@@ -19,6 +19,7 @@ from flows.config import CycleConfig
 from flows.config_fields import WhenBusy
 from flows.cross_fitting import cross_fit
 from flows.guardrail_tasks import general_english, guardrail, nonspeech, style_and_length
+from flows.parameters_without_effect import effectless_in_run
 from flows.preparation_tasks import (
     check_gate,
     check_host,
@@ -26,6 +27,7 @@ from flows.preparation_tasks import (
     imported_scores,
     open_checked_store,
     prepare_run,
+    require_decidable,
     split_rows,
 )
 from flows.record_tasks import keep, write_record
@@ -42,7 +44,6 @@ from tasks.records.audit_log import AuditedAct
 from tasks.records.tracking.finished_run import FIRST_TRAINING
 from tasks.runtimes import container_sharing
 from tasks.runtimes.job_seconds import run_seconds
-from tasks.stages import prepare
 from tasks.stages.compare import SupplementaryResults
 from tasks.stages.shipped_model import discard_tuned
 from tasks.transcription.rows import decoded_variants
@@ -67,6 +68,7 @@ class CycleOutcome:
 @flow(name="finetune-cycle")
 def finetune_cycle(config: CycleConfig) -> CycleOutcome:
     """Run the flywheel once: from cycle N's manifest and baseline to cycle N+1's decision."""
+    artifacts.without_effect(effectless_in_run(config))
     cycle = open_cycle(config.cycle)
     wait = config.when_busy is WhenBusy.WAIT
     on_wait = (lambda: artifacts.waiting(cycle)) if wait else None
@@ -99,7 +101,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle, tracker: RunTracker) -> CycleOu
     check_host(run)
     general = general_english(run, rows)
     data = split_rows(run, rows, general)
-    prepare.require_decidable(rows, data, config.priority, baseline, decides=imported is not None)
+    require_decidable(run, rows, data, baseline, decides=imported is not None)
     tracking.begin(run, rows, data)
     # Folds grade the recipe that is shipped, also where their fewer rows would ask for another.
     recipe = resolve_parameters.recipe_on(
@@ -147,6 +149,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle, tracker: RunTracker) -> CycleOu
         verdicts=verdicts,
         variants=variants.as_dict(),
         seconds=run_seconds(time.time() - started, run.runtime.jobs),
+        without_effect=[one.as_dict() for one in effectless_in_run(config)],
     )
     extra_hyps = [
         run_record.NONSPEECH_NAME,

@@ -14,12 +14,13 @@ from flows.config_fields import BaselineSource
 from flows.cycle_run import CycleRun
 from tasks.common import hashing
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.data.cycle_folder import Cycle
 from tasks.data.general_english import GeneralSet
 from tasks.data.nonspeech import recordings as nonspeech_recordings
 from tasks.data.preflight import PreflightResult
 from tasks.data.row_reviews import review_files
-from tasks.data.training_set import TrainingSet
+from tasks.data.training_set import TrainingSet, split_checked
 from tasks.decision.gate import GateResult
 from tasks.evaluation.baseline import Baseline
 from tasks.models import catalog, purge_marks
@@ -32,6 +33,7 @@ from tasks.stages import prepare
 from tasks.training import sft
 
 if TYPE_CHECKING:
+    from tasks.data.split_parts import Disjointness, Split
     from tasks.evaluation.scoring import Scores
     from tasks.records.store import Store
 
@@ -93,7 +95,7 @@ def imported_scores(config: CycleConfig, baseline: Baseline | None) -> Scores | 
         return None
     if baseline is None or not baseline.imported:
         raise InputError(
-            "compare_with is 'imported', but the cycle has no per_sample.json. "
+            f"{name_of('compare_with')} is 'imported', but the cycle has no per_sample.json. "
             "Fix: put it into the cycle folder, or compare with 'offline'."
         )
     return baseline.scores
@@ -150,3 +152,34 @@ def split_rows(run: CycleRun, rows: PreflightResult, general: GeneralSet | None)
     )
     artifacts.split(data.split)
     return data
+
+
+def require_decidable(
+    run: CycleRun,
+    rows: PreflightResult,
+    data: TrainingSet,
+    baseline: Baseline | None,
+    *,
+    decides: bool,
+) -> None:
+    """Make sure, before anything is trained, that the decision will have rows to rest on.
+
+    Raises:
+        InputError: it will not; says which looser split would have some.
+    """
+    config, known = run.config, known_recordings(run, rows)
+
+    def split_again(by_term: bool, disjoint: Disjointness) -> Split:  # noqa: FBT001 - a callback
+        return split_checked(
+            rows.rows,
+            fraction=config.validation_fraction,
+            seed=config.seed,
+            seen_before=known,
+            by_term=by_term,
+            selection=config.selection,
+            disjoint=disjoint,
+        )
+
+    prepare.require_decidable(
+        rows, data, config.priority, baseline, decides=decides, split_again=split_again
+    )

@@ -15,6 +15,7 @@ from blocks.slurm_cluster import SlurmCluster
 from flows import console
 from flows.config_fields import RuntimeName
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.decision.gate_policy import GatePolicy
 from tasks.decision.guardrail import GuardrailPolicy
 from tasks.runtimes import hardware
@@ -91,7 +92,8 @@ def full_recipe(config: CycleConfig) -> Recipe:
     )
     if changed.keep_checkpoints > changed.epochs:
         raise InputError(
-            f"keep_checkpoints {changed.keep_checkpoints}: an epoch gives one checkpoint, and "
+            f"{name_of('keep_checkpoints')} {changed.keep_checkpoints}: an epoch gives one "
+            "checkpoint, and "
             f"there are {changed.epochs} epochs. Fix: keep fewer, or train more epochs."
         )
     return changed
@@ -113,12 +115,13 @@ def recipe_on(
     """
     if config.precision not in {None, Precision.FP32} and not hardware.has_gpu:
         raise InputError(
-            f"precision {config.precision!s}: there is no GPU here, and a CPU trains in fp32. "
+            f"{name_of('precision')} {config.precision!s}: there is no GPU here, and a CPU trains "
+            "in fp32. "
             "Fix: leave it out."
         )
     if config.compile == "on" and not hardware.has_gpu:
         raise InputError(
-            "compile on: there is no GPU here, and layers are compiled for a GPU. "
+            f"{name_of('compile')} on: there is no GPU here, and layers are compiled for a GPU. "
             "Fix: leave it out."
         )
     recipe = _batch_on(config, hardware, durations)
@@ -220,7 +223,8 @@ def make_runtime(
         return _slurm(config, stock_script, report)
     if stock_script is not None:
         raise InputError(
-            "stock_script: the container runs the script of its image. Fix: leave it out, or "
+            f"{name_of('stock_script')}: the container runs the script of its image. Fix: leave "
+            "it out, or "
             "use the local runtime."
         )
     settings = config.container

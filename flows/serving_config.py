@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from flows.config_fields import NoTextsField
+from flows.parameters_without_effect import SERVING_RULES
+from tasks.common.effect_rules import refuse_effectless
+from tasks.common.parameter_model import ParameterModel, refusal
 from tasks.serving.riva_client import EndpointSettings
 
 
@@ -19,10 +23,8 @@ class EngineName(StrEnum):
     SHERPA_ONNX = "sherpa-onnx"
 
 
-class ServingConfig(BaseModel):
+class ServingConfig(ParameterModel):
     """One comparison of what is served with what was measured."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     cycle: Path = Field(
         title="Cycle folder", description="Whose recordings are sent: cycle<N> with manifest.jsonl."
@@ -67,6 +69,7 @@ class ServingConfig(BaseModel):
     boost_scores: tuple[float, ...] = Field(
         (),
         title="Boost scores",
+        examples=[20],
         description="Riva's score of the phrases, instead of three of NVIDIA's range.",
     )
     offline: Path | None = Field(
@@ -104,18 +107,23 @@ class ServingConfig(BaseModel):
     no_texts: NoTextsField = False
 
     @model_validator(mode="after")
-    def _either(self) -> ServingConfig:
+    def _either(self) -> Self:
         if self.engine is not None and not self.bundles:
-            raise ValueError("engine: name the bundle too, with --bundle FOLDER")
+            raise refusal(
+                f"<engine> {self.engine} is of a bundle, and none is named. Fix: name its folder "
+                "with <bundles>, or leave <engine> out."
+            )
         if self.server is not None and not self.bundles:
-            raise ValueError("server: name the bundle that it serves too, with --bundle FOLDER")
-        if self.bundles and (self.phrases is not None or self.endpoint_block is not None):
-            raise ValueError("bundles: no endpoint is asked, and no phrases are boosted")
+            raise refusal(
+                f"<server> {self.server} serves a bundle, and none is named. Fix: name its folder "
+                "with <bundles>, or leave <server> out."
+            )
+        refuse_effectless(self, SERVING_RULES)
         return self
 
     @field_validator("boost_scores")
     @classmethod
     def _not_zero(cls, scores: tuple[float, ...]) -> tuple[float, ...]:
         if not all(math.isfinite(score) and score for score in scores):
-            raise ValueError("a score of 0 boosts nothing: name others, such as 20")
+            raise ValueError("a score of 0 boosts nothing. Fix: name others, such as 20")
         return scores

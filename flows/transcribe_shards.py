@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows import console, gpu_slots, prefect_helpers, resolve_parameters
 from flows.config import CycleConfig
 from tasks.common.errors import InputError, TranscriptionError
+from tasks.common.parameter_names import name_of
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.cycle_lock import lock_cycle
 from tasks.stages import evaluate
@@ -82,7 +83,8 @@ def check(config: CycleConfig) -> None:
         return
     if not prefect_helpers.is_named():
         raise InputError(
-            "shards: decoding in shards needs a Prefect server whose workers take them. "
+            f"{name_of('shards')}: decoding in shards needs a Prefect server whose workers take "
+            "them. "
             "Fix: set PREFECT_API_URL, or leave shards out."
         )
     with get_client(sync_client=True) as client:
@@ -90,7 +92,7 @@ def check(config: CycleConfig) -> None:
             client.read_deployment_by_name(DEPLOYMENT)
         except ObjectNotFound as unknown:
             raise InputError(
-                f"shards: the server has no deployment {DEPLOYMENT}. "
+                f"{name_of('shards')}: the server has no deployment {DEPLOYMENT}. "
                 "Fix: make it with python -m asr_flywheel.site.register."
             ) from unknown
 

@@ -12,6 +12,7 @@ from prefect.blocks.system import Secret
 
 from blocks.riva_endpoint import RivaEndpoint
 from flows import artifacts, audit, console
+from flows.parameters_without_effect import effectless_in_validation
 from flows.serving_config import ServingConfig
 from tasks.common import privacy_settings
 from tasks.common.errors import InputError
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 @flow(name="validate-serving")
 def validate_serving(config: ServingConfig) -> ServingReport:
     """Send a cycle's recordings to an endpoint and compare its answers with the offline ones."""
+    artifacts.without_effect(effectless_in_validation(config))
     cycle = open_cycle(config.cycle)
     if config.bundles:
         require_extra()

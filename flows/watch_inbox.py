@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from blocks.parameter_types import AbsolutePath, StoreName
 from blocks.stores import open_store
@@ -18,6 +18,7 @@ from flows import audit, console, events
 from flows.config import CycleConfig
 from flows.config_fields import WhenBusy
 from flows.prefect_helpers import is_transient_failure
+from tasks.common.parameter_model import ParameterModel
 from tasks.data.cycle_lock import CycleBusyError
 from tasks.records import inbox
 from tasks.records.audit_log import AuditedAct
@@ -27,10 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class WatchConfig(BaseModel):
+class WatchConfig(ParameterModel):
     """Where cycles arrive, where they go, and how the runs that they start are to be made."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     store: StoreName = Field(
         title="Store",

@@ -33,11 +33,15 @@ from asr_flywheel.options import (
     SelectionShareOption,
     TimeLimitOption,
     TrustOption,
+    check_options,
     print_json,
     slurm_settings,
+    warn_of,
 )
 
 if TYPE_CHECKING:
+    from flows.config import CycleConfig
+    from tasks.data.split_parts import Disjointness, Split
     from tasks.stages.boost import BoostingResult
 
 app = typer.Typer()
@@ -87,9 +91,7 @@ def boost(
     as_json: JsonOption = False,
 ) -> None:
     """Measure what boosting a base with phrases gives, without training."""
-    from asr_flywheel.options import validated
     from flows import resolve_parameters
-    from flows.config import CycleConfig
     from flows.cycle_run import CycleRun
     from tasks.common import privacy_settings
     from tasks.data.cycle_folder import PHRASES_NAME, open_cycle
@@ -99,7 +101,6 @@ def boost(
     from tasks.records import audit_log
     from tasks.records.audit_log import AuditedAct
     from tasks.reporting.html.boost_page import write_boost_page
-    from tasks.runtimes.container_settings import ContainerSettings
     from tasks.runtimes.job_seconds import TimedRuntime
     from tasks.stages import boost as boost_stage
     from tasks.stages import boosting_inputs, prepare
@@ -109,7 +110,6 @@ def boost(
             typer.echo(line, err=True)
 
     given = {
-        "cycle": cycle,
         "base": base,
         "priority": tuple(priority),
         "general": general,
@@ -124,11 +124,11 @@ def boost(
         "max_duration": max_duration,
         "keep_style": keep_style,
         "runtime": runtime,
-        "container": ContainerSettings(image=image),
+        "container": {"image": image},
         "slurm": slurm_settings(partition, account, time_limit, gres, cpus),
         "trust": trust,
     }
-    config = validated(CycleConfig, given)
+    config = check_options(cycle, **given)
     folder = open_cycle(config.cycle)
     model = purge_marks.require_accepted(
         catalog.resolve(config.base, trust=config.trust), "for boosting"
@@ -153,17 +153,22 @@ def boost(
     place = resolve_parameters.make_runtime(config, report=say)
     run = CycleRun(config, folder, model, TimedRuntime(place), sentences)
     seen = seen_before(model, run.clinic, [row.audio_sha256 for row in checked.rows])
-    split = boosting_inputs.make_split(
-        folder,
-        checked.rows,
-        fraction=config.validation_fraction,
-        seed=config.seed,
-        seen_before=seen,
-        trained=run.base_roles().trained,
-        by_term=config.hold_out_terms,
-        selection=config.selection,
-        disjoint=config.disjoint,
-    )
+
+    def make_split(by_term: bool, disjoint: Disjointness) -> Split:  # noqa: FBT001 - a callback
+        return boosting_inputs.make_split(
+            folder,
+            checked.rows,
+            fraction=config.validation_fraction,
+            seed=config.seed,
+            seen_before=seen,
+            trained=run.base_roles().trained,
+            by_term=by_term,
+            selection=config.selection,
+            disjoint=disjoint,
+        )
+
+    split = make_split(config.hold_out_terms, config.disjoint)
+    _warn_of_split(config, boosting_inputs.find_split(folder, checked.rows))
     rows = boosting_inputs.divide_rows(
         checked.rows,
         split,
@@ -172,6 +177,7 @@ def boost(
         resolve_parameters.guardrail_policy(config),
         run.audio_roots,
         seen,
+        split_again=make_split,
     )
     said = (*rows.judging, *rows.choosing)
     formulary = phrases or folder.find_formulary()
@@ -197,6 +203,15 @@ def boost(
         print_json(content)
         return
     _print_result(result, (folder.path / prepare.BOOSTING_NAME, folder.path / PHRASES_NAME, page))
+
+
+def _warn_of_split(config: CycleConfig, found: Split | None) -> None:
+    """Tell of options of a split, where one lies in the cycle."""
+    from flows.parameters_without_effect import SPLIT_RULES
+    from tasks.common.effect_rules import find_effectless
+
+    if found is not None:
+        warn_of(find_effectless(config, SPLIT_RULES))
 
 
 def _print_result(result: BoostingResult, written: tuple[Path, ...]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from asr_flywheel.options import EXIT_FAILED, JsonOption, print_json
+from asr_flywheel.options import EXIT_FAILED, JsonOption, print_json, refuse_without
 from tasks.common.errors import InputError
 
 app = typer.Typer()
@@ -69,6 +69,8 @@ def make(
     from tasks.airgap import bundle_making
     from tasks.airgap.wheel_resolution import WheelTarget
 
+    if not image:
+        refuse_without("--image", {"--image-format": image_format is not ImageFormat.DOCKER})
     if python not in {"3.11", "3.12"}:
         raise InputError(f"--python {python}: not supported. Fix: 3.11 or 3.12.")
     major, _, minor = glibc.partition(".")

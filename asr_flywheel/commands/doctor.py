@@ -14,6 +14,7 @@ from asr_flywheel.options import (
     ImageOption,
     JsonOption,
     RuntimeOption,
+    check_options,
     print_json,
 )
 from tasks.common.errors import FlywheelError, InputError
@@ -48,6 +49,7 @@ def doctor(
     from tasks.records import rehearsal
     from tasks.stages import host_checks, trial_decoding
 
+    check_options(directory, base=base, runtime=runtime, container={"image": image})
     where = None if store is None else store_from_here(store)
     context = host_checks.make_context(runtime.value, base, image, where, directory.absolute())
 

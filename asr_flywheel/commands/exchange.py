@@ -20,7 +20,9 @@ from asr_flywheel.options import (
     RuntimeOption,
     SpeechOption,
     TrustOption,
+    check_options,
     print_json,
+    refuse_without,
 )
 from tasks.common.errors import InputError
 from tasks.data.importers.import_settings import ChannelRule
@@ -38,6 +40,7 @@ app = typer.Typer()
 
 _REFUSE, _LEAVE_OUT = "refuse", "leave-out"
 _TIER, _FILE = "tier", "file"
+_CHOICE = "none of its values. Fix: write"
 
 
 @app.command(name="import")
@@ -132,11 +135,11 @@ def import_command(
     from tasks.records.audit_log import AuditedAct
 
     if faulty not in {_REFUSE, _LEAVE_OUT}:
-        raise InputError(f"--faulty {faulty}: is neither {_REFUSE} nor {_LEAVE_OUT}.")
+        raise InputError(f"--faulty {faulty!r} is {_CHOICE} {_REFUSE} or {_LEAVE_OUT}.")
     if voice_id not in {_TIER, _FILE}:
-        raise InputError(f"--voice-id {voice_id}: is neither {_TIER} nor {_FILE}.")
+        raise InputError(f"--voice-id {voice_id!r} is {_CHOICE} {_TIER} or {_FILE}.")
     if speech and not check:
-        raise InputError("--speech is a part of the check. Fix: leave --no-check out.")
+        raise InputError("--speech: has no effect with --no-check. Fix: leave one of the two out.")
     detector = SileroDetector() if speech else None
     notes: list[str] = []
 
@@ -152,18 +155,21 @@ def import_command(
     say = partial(typer.echo, err=True)
     cutter = None
     if cut:
+        check_options(cycle, max_duration=max_duration)
         place = choose_runtime(runtime, image, trust=trust)
         cutter = _cutter(cut_base, max_duration, terms, least_score, place, trust=trust, say=say)
-    elif given := _given(
-        {
-            "--max-duration": max_duration,
-            "--terms": terms,
-            "--least-score": least_score,
-            "--runtime": None if runtime is DEFAULTS.runtime else runtime,
-            "--image": None if image == DEFAULTS.container.image else image,
-        }
-    ):
-        raise InputError(f"{given} without --cut has no meaning. Fix: add --cut, or leave it out.")
+    else:
+        refuse_without(
+            "--cut",
+            {
+                "--cut-base": cut_base != EMBEDDED,
+                "--max-duration": max_duration is not None,
+                "--terms": terms is not None,
+                "--least-score": least_score is not None,
+                "--runtime": runtime is not DEFAULTS.runtime,
+                "--image": image != DEFAULTS.container.image,
+            },
+        )
     settings = ImportSettings(
         format=None if format_name == "auto" else format_name,
         reading=ReadOptions(
@@ -194,11 +200,6 @@ def import_command(
         print_json(asdict(summary))
         return
     _print_summary(cycle, summary)
-
-
-def _given(options: dict[str, object]) -> str:
-    """Return the names of the options that were given."""
-    return ", ".join(name for name, value in options.items() if value is not None)
 
 
 def _cutter(
@@ -268,7 +269,7 @@ def _pairs(option: str, values: list[str]) -> dict[str, str]:
     for value in values:
         name, separator, other = value.partition("=")
         if not separator or not name or not other:
-            raise InputError(f"{option} {value}: write it as {option} NAME=VALUE.")
+            raise InputError(f"{option} {value}: is no pair. Fix: write it as {option} NAME=VALUE.")
         pairs[name] = other
     return pairs
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from asr_flywheel.options import EXIT_FAILED, JsonOption, print_json
+from asr_flywheel.options import EXIT_FAILED, JsonOption, print_json, refuse_with
 from tasks.common.errors import InputError
 from tasks.common.privacy_settings import KEEP_VARIABLE
 
@@ -64,6 +64,7 @@ def audit(
 
 @app.command()
 def purge(
+    context: typer.Context,
     cycle: Annotated[
         Path, typer.Argument(help="The cycle whose manifest has the recording, or its folder.")
     ],
@@ -140,15 +141,36 @@ def purge(
         raise InputError(
             "purge: name one of --recording, --voice, --accept, --forget-key and --expired."
         )
+    everywhere = {
+        "--folder": folder,
+        "--store": store,
+        "--no-stores": not stores,
+        "--prefix": prefix,
+        "--no-server": not server,
+        "--delete-artifacts": delete_artifacts,
+        "--json": as_json,
+    }
+    # A site's variable may say what is kept; only the option was typed.
+    typed_keep = {"--keep": _is_typed(context, "keep")}
     if expired:
+        refuse_with("--expired", everywhere)
         purging.purge_expired(clinic_folder(cycle), keep, dry=not apply and confirm is None)
         return
     if accept is not None:
+        refuse_with(
+            "--accept", {**everywhere, **typed_keep, "--confirm": confirm, "--apply": apply}
+        )
         purging.accept_model(clinic_folder(cycle), accept)
         return
     if forget_key:
+        refuse_with("--forget-key", {**everywhere, **typed_keep, "--apply": apply})
         purging.forget_key(clinic_folder(cycle), settings_confirm=confirm)
         return
+    refuse_with("--voice" if recording is None else "--recording", typed_keep)
+    if not stores:
+        refuse_with("--no-stores", {"--store": store, "--prefix": prefix})
+    if not server:
+        refuse_with("--no-server", {"--delete-artifacts": delete_artifacts})
     request = PurgeRequest(
         open_cycle(cycle),
         recording,
@@ -161,3 +183,9 @@ def purge(
     )
     if not purging.purge(request, settings):
         raise typer.Exit(EXIT_FAILED)
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    """Return whether an option stands on the command line, and not in the environment alone."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,12 +14,21 @@ from asr_flywheel.options import (
     RENTAL,
     RENTED_CYCLE,
     SSH_HOST,
+    refuse_with,
+    refuse_without,
     validated,
 )
 from asr_flywheel.run_server import server_answers
+from flows.parameters_without_effect import HOST_OF_BLOCK
 from flows.rental.config import RentConfig
 from tasks.common.errors import InputError
+from tasks.common.valid_values import valid_values
 from tasks.gpu_hosts.host_settings import BrevSettings, SshHostSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from asr_flywheel.config_options import FieldOption
 
 app = typer.Typer()
 _BREV = BrevSettings().provider
@@ -46,24 +55,50 @@ def rent(
 ) -> None:
     """Run a cycle on a rented GPU host: the cost, your YES, the run, the host's release."""
     if forget is not None:
+        refuse_with("--forget", {"--reap": reap, **_set_options(given)})
         _forget(forget)
     elif reap:
+        refuse_with("--reap", _set_options(given))
         _reap()
     elif given["cycle"] is None:
-        raise InputError("rent: name a cycle, or --reap.")
+        raise InputError("rent: no cycle is named. Fix: name a cycle, or --reap.")
     else:
         cycle, host = RENTED_CYCLE.parameters(given), _host(provider, given)
         _rent({"run": cycle, "host": host, **RENTAL.parameters(given)})
 
 
 def _host(provider: str, given: dict[str, Any]) -> dict[str, Any]:
+    if provider not in {_BREV, _SSH}:
+        fix = valid_values(Literal[_BREV, _SSH]).fix(provider)
+        raise InputError(f"--provider {provider!r} is none of its values. Fix: {fix}.")
     if provider != _SSH:
+        # Whoever names a host of his own does not want to pay for another.
+        refuse_without(f"--provider {_SSH}", _set_options(given, _only_of_ssh()))
         return {"provider": provider, **BREV_HOST.parameters(given)}
     if given["host"] is None and given["host_block"] is None:
-        raise InputError("rent: --provider ssh needs --host user@host.")
+        raise InputError("rent: --provider ssh needs a host. Fix: add --host user@host.")
     # Where a block is named it has the host, and its settings count.
-    given = {**given, "host": given["host"] or "block"}
+    given = {**given, "host": given["host"] or HOST_OF_BLOCK}
     return {"provider": provider, **SSH_HOST.parameters(given)}
+
+
+def _only_of_ssh() -> dict[str, FieldOption]:
+    """Return the options that a host of Brev's does not have."""
+    shared = {option.name for option in BREV_HOST.options.values()}
+    return {path: one for path, one in SSH_HOST.options.items() if one.name not in shared}
+
+
+def _set_options(
+    given: dict[str, Any], options: Mapping[str, FieldOption] | None = None
+) -> dict[str, bool]:
+    """Return for options, by default all of the command, whether they have another value."""
+    known = options or {**RENTED_CYCLE.options, **RENTAL.options, **SSH_HOST.options}
+    return {
+        one.typed if given[one.name] is not False else f"--no-{one.typed.removeprefix('--')}": (
+            given[one.name] not in (one.default, None)
+        )
+        for one in known.values()
+    }
 
 
 def _rent(parameters: dict[str, Any]) -> None:

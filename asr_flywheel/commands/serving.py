@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from asr_flywheel.config_options import with_options
-from asr_flywheel.options import EXIT_REFUSED, SERVING, JsonOption, print_json, validated
+from asr_flywheel.options import (
+    EXIT_REFUSED,
+    SERVING,
+    JsonOption,
+    print_json,
+    refuse_with,
+    validated,
+)
 from flows.serving_config import ServingConfig
 from tasks.common.errors import InputError
 
@@ -140,16 +147,22 @@ def handoff(
             "--int8, --int8-static, --base: not for Riva. Fix: name --format onnx-asr or sherpa."
         )
     smaller = _Smaller(int8, int8_static)
+    exported = {"--format": form is not HandoffForm.RIVA, "--int8": int8}
+    exported |= {"--int8-static": int8_static, "--base": base}
+    written = {"--out": out, "--even-if-not-kept": even_if_not_kept, **exported}
     if sum(one is not None for one in (cycle, model, verify)) != 1:
         raise InputError("handoff: name either a cycle, or --model FILE, or --verify FOLDER.")
     if verify is not None:
+        refuse_with("--verify", {"--decoder": decoder, **written})
         _verify(verify, as_json=as_json)
     elif model is not None:
+        refuse_with("--model", written)
         _describe(model, decoder, as_json=as_json)
     elif cycle is not None:
         from tasks.serving.edge.bundle import require_extra
 
         if base:
+            refuse_with("--base", {"--even-if-not-kept": even_if_not_kept})
             _export_base(cycle, decoder, form, out, smaller=smaller, as_json=as_json)
             return
         tuned, found = _judge(cycle, decoder, even_if_not_kept=even_if_not_kept, as_json=as_json)

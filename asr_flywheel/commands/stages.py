@@ -30,6 +30,7 @@ from asr_flywheel.options import (
     SpeechOption,
     TrustOption,
     TwoPartOption,
+    check_options,
     print_json,
 )
 from tasks.data.transcript_tags import TagChoice
@@ -61,6 +62,7 @@ def gate(
     from tasks.evaluation import baseline as baselines
     from tasks.stages import prepare
 
+    check_options(cycle, base=base, priority=priority, method=method)
     folder = open_cycle(cycle)
     verdict = prepare.run_gate(
         folder,
@@ -102,6 +104,7 @@ def preflight(
     from tasks.models import catalog
     from tasks.stages import prepare
 
+    check_options(cycle, base=base, recipe=recipe, max_duration=max_duration)
     detector = SileroDetector() if speech else None
     result = prepare.check(
         open_cycle(cycle),
@@ -150,6 +153,16 @@ def split(
     from tasks.stages import prepare
     from tasks.stages.split_command import write_split
 
+    config = check_options(
+        cycle,
+        base=base,
+        recipe=recipe,
+        max_duration=max_duration,
+        validation_fraction=fraction,
+        selection_share=selection_share,
+        two_part=two_part,
+        seed=seed,
+    )
     folder = open_cycle(cycle)
     model = catalog.resolve(base, trust=trust)
     checked = prepare.check(
@@ -167,7 +180,7 @@ def split(
             model, folder.path.parent, [row.audio_sha256 for row in checked.rows]
         ),
         by_term=hold_out_terms,
-        selection=0.0 if two_part else selection_share,
+        selection=config.selection,
         disjoint=disjoint,
     )
     with lock_cycle(folder):
@@ -238,6 +251,11 @@ def score(
     from tasks.evaluation.incremental_scoring import score_file
     from tasks.evaluation.score_summary import summary_as_dict
 
+    if as_json and worst:
+        typer.echo(
+            f"warning: --worst {worst} has no effect with --json. Fix: leave one of the two out.",
+            err=True,
+        )
     summary = score_file(hyps)
     figures = summary_as_dict(summary)
     if as_json:
@@ -317,6 +335,7 @@ def diff(
     from tasks.decision.guardrail import GuardrailPolicy
     from tasks.stages import compare
 
+    check_options(Path(), priority=priority, general_limit=general_limit)
     found = compare.compare(
         before,
         after,
@@ -326,6 +345,12 @@ def diff(
         limit=GuardrailPolicy.of_points(general_limit),
         model=model,
     )
+    if general_limit is not None and found["guardrail"] is None:
+        typer.echo(
+            f"warning: --general-limit {general_limit:g} has no effect: no general English is "
+            "compared. Fix: name two files with --general, or leave --general-limit out.",
+            err=True,
+        )
     if as_json:
         print_json(found)
         return

@@ -21,12 +21,10 @@ from asr_flywheel.options import (
     ShardsOption,
     TimeLimitOption,
     TrustOption,
+    check_options,
     slurm_settings,
-    validated,
 )
-from flows.config import CycleConfig
 from flows.config_fields import RuntimeName
-from tasks.runtimes.container_settings import ContainerSettings
 
 app = typer.Typer()
 
@@ -57,6 +55,17 @@ def transcribe(
     from tasks.records import audit_log
     from tasks.records.audit_log import AuditedAct
 
+    config = check_options(
+        cycle,
+        base=model,
+        audio_roots=tuple(audio_root or []),
+        shards=shards,
+        runtime=runtime,
+        container={"image": image},
+        slurm=slurm_settings(partition, account, time_limit, gres, cpus),
+        trust=trust,
+        no_texts=no_texts,
+    )
     folder = open_cycle(cycle)
     audit_log.record(folder.path.parent, AuditedAct.TRANSCRIBE, folder.path.name, model=model)
 
@@ -64,20 +73,6 @@ def transcribe(
         typer.echo(line, err=True)
 
     with privacy_settings.applied(no_texts=no_texts):
-        config = validated(
-            CycleConfig,
-            {
-                "cycle": cycle,
-                "base": model,
-                "audio_roots": tuple(audio_root or []),
-                "shards": shards,
-                "runtime": runtime,
-                "container": ContainerSettings(image=image),
-                "slurm": slurm_settings(partition, account, time_limit, gres, cpus),
-                "trust": trust,
-                "no_texts": no_texts,
-            },
-        )
         if shards is not None:
             from flows.transcribe_shards import transcribe_in_shards
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
 from flows.config import CycleConfig
+from flows.parameters_without_effect import RENT_RULES
+from tasks.common.effect_rules import refuse_effectless
 from tasks.common.errors import InputError
+from tasks.common.parameter_model import ParameterModel
+from tasks.common.parameter_names import name_of
 from tasks.gpu_hosts import gpu_prices
 from tasks.gpu_hosts.host_settings import BrevSettings, Provider
 
 
-class RentConfig(BaseModel):
+class RentConfig(ParameterModel):
     """A cycle on a host that is rented for it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     run: CycleConfig = Field(title="Cycle", description="What is run on the host.")
     host: Provider = Field(
@@ -36,6 +39,7 @@ class RentConfig(BaseModel):
         None,
         ge=0,
         title="Price ($ an hour)",
+        examples=[1.5],
         description="Your own figure, instead of the table's; at Brev also the most that is paid. "
         "A host of your own counts as free without one.",
     )
@@ -85,6 +89,7 @@ class RentConfig(BaseModel):
         None,
         gt=0,
         title="Upload (Mbit/s)",
+        examples=[100],
         description="Speed of your line to the host: the costs then include the time that an "
         "offline bundle takes to be sent.",
     )
@@ -100,6 +105,11 @@ class RentConfig(BaseModel):
         "line, and removed with the host.",
     )
 
+    @model_validator(mode="after")
+    def _takes_effect(self) -> Self:
+        refuse_effectless(self, RENT_RULES)
+        return self
+
     @property
     def further_trainings(self) -> int:
         """How many trainings may follow the first: a host is paid by the hour, so none unasked."""
@@ -113,7 +123,8 @@ class RentConfig(BaseModel):
         """
         if missing := [name for name in self.pass_on if name not in os.environ]:
             raise InputError(
-                f"pass_on: {', '.join(missing)} is not set here. Fix: set it where the rental is "
+                f"{name_of('pass_on')}: {', '.join(missing)} is not set here. Fix: set it where "
+                "the rental is "
                 "started (a worker's variables are those of its own environment), or leave it out."
             )
         return {name: os.environ[name] for name in self.pass_on}

@@ -12,6 +12,7 @@ from flows.console import print_stage
 from flows.deployment_names import PROJECT
 from tasks.airgap import sendable_bundle
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.gpu_hosts import gpu_prices, remote_scripts
 from tasks.gpu_hosts.host_settings import BrevSettings, SshHostSettings
 from tasks.gpu_hosts.ssh import HostError, retry_connection
@@ -98,7 +99,8 @@ def plan_bundle(config: RentConfig, provider: SshHostSettings | BrevSettings) ->
         minutes = content.bytes * 8 / (config.upload_mbit * 1e6 * _USABLE_SHARE) / 60
         if minutes >= config.limit_minutes:
             raise InputError(
-                f"bundle: takes about {minutes:.0f} minutes to send at {config.upload_mbit:g} "
+                f"{name_of('bundle')}: takes about {minutes:.0f} minutes to send at "
+                f"{config.upload_mbit:g} "
                 f"Mbit/s, and the host ends itself after {config.limit_minutes}. Fix: a larger "
                 "--limit-minutes, or no --bundle: the host then fetches packages by itself."
             )

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 from blocks.gpu_host import BLOCKS
 from flows import resolve_parameters
 from flows.config_fields import RuntimeName
+from flows.parameters_without_effect import effectless_in_rental
 from flows.rental import host_bundle
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.data.general_english import divide
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from flows.config import CycleConfig
     from flows.rental.config import RentConfig
     from flows.rental.host_bundle import BundlePlan
+    from tasks.common.effect_rules import EffectlessParameter
     from tasks.decision.gate import GateResult
 
 # Of every base in the catalogue; a recording that differs is found before a host is paid for.
@@ -49,6 +52,7 @@ class RentalPlan:
         cost: what a person is shown.
         cargo: what is sent.
         bundle: the offline bundle that is sent and installed there, if one is named.
+        without_effect: parameters that were set and change nothing.
     """
 
     cycle: Cycle
@@ -57,6 +61,7 @@ class RentalPlan:
     cost: gpu_prices.CostShape
     cargo: UploadPlan
     bundle: BundlePlan | None = None
+    without_effect: tuple[EffectlessParameter, ...] = ()
 
     def lines(self) -> list[str]:
         """What is about to happen and what it costs."""
@@ -65,6 +70,7 @@ class RentalPlan:
             f"{whose} cycle {self.cycle.number} of {self.cycle.path.parent}",
             *self.cost.lines(),
             *(self.bundle.lines() if self.bundle else ()),
+            *(f"warning: {one}" for one in self.without_effect),
         ]
 
 
@@ -111,7 +117,8 @@ def plan(config: RentConfig) -> RentalPlan:
     bundle = host_bundle.plan_bundle(config, provider) if verdict.passed else None
     if bundle is not None:
         cost = host_bundle.add_sending(cost, bundle, config.limit_minutes)
-    return RentalPlan(cycle, verdict, provider, cost, cargo, bundle)
+    without_effect = effectless_in_rental(config, run)
+    return RentalPlan(cycle, verdict, provider, cost, cargo, bundle, without_effect)
 
 
 def _host_settings(config: RentConfig) -> SshHostSettings | BrevSettings:
@@ -130,7 +137,8 @@ def _host_settings(config: RentConfig) -> SshHostSettings | BrevSettings:
         return cast("SshHostSettings | BrevSettings", kind.load(name).settings)
     except ValueError as unknown:
         raise InputError(
-            f"host_block: there is no block {config.host_block!r}. Fix: save one in the UI."
+            f"{name_of('host_block')}: there is no block {config.host_block!r}. Fix: save one in "
+            "the UI."
         ) from unknown
 
 
@@ -152,22 +160,26 @@ def _check_movable(run: CycleConfig) -> None:
     """Refuse what only makes sense on this machine."""
     if run.runtime is RuntimeName.SLURM:
         raise InputError(
-            "runtime slurm: a rented host has no cluster. Fix: take local or container there, or "
+            f"{name_of('run.runtime')} slurm: a rented host has no cluster. Fix: take local or "
+            "container there, or "
             "`asr-flywheel run --runtime slurm` on a login node."
         )
     if run.stock_script is not None:
         raise InputError(
-            "stock_script: is a file of this machine. Fix: leave it out, or use the container "
+            f"{name_of('run.stock_script')}: is a file of this machine. Fix: leave it out, or use "
+            "the container "
             "runtime, whose image has the script."
         )
     if run.track is not None:
         raise InputError(
-            "track: the rented host sends nothing to a tracking server. Fix: leave it out, and "
+            f"{name_of('run.track')}: the rented host sends nothing to a tracking server. Fix: "
+            "leave it out, and "
             "send the run from here when it is back: asr-flywheel track CYCLE --to URI."
         )
     if run.store is not None and not run.store.startswith(("s3://", "s3-artifact-store/")):
         raise InputError(
-            f"store {run.store!r}: a folder of a host that is given back is lost. Fix: name an S3 "
+            f"{name_of('run.store')} {run.store!r}: a folder of a host that is given back is "
+            "lost. Fix: name an S3 "
             "store, or leave it out: the results come back here by themselves."
         )
 

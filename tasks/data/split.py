@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.data.row_groups import group_rows, rank_group, was_seen
 from tasks.data.split_parts import Disjointness, assemble_split
 from tasks.data.whole_group_split import fold_whole_groups, split_whole_groups
@@ -108,11 +109,16 @@ def split_rows(
 
 def _require_shares(fraction: float, selection: float) -> None:
     if not 0 < fraction < 1:
-        raise InputError(f"fraction {fraction:g}: must lie between 0 and 1. Fix: 0.2 is usual.")
+        raise InputError(
+            f"{name_of('validation_fraction')} {fraction:g}: must lie between 0 and 1. Fix: 0.2 is "
+            "usual."
+        )
     if not 0 <= selection < 1 - fraction:
         raise InputError(
-            f"selection share {selection:g}: with {fraction:g} held out, it must lie between 0 and "
-            f"{1 - fraction:g}, so that rows are left to train on. Fix: 0.2 is usual."
+            f"{name_of('selection_share')} {selection:g}: with {fraction:g} held out, it must lie "
+            "between 0 and "
+            f"{1 - fraction:g}, so that rows are left to train on. Fix: write "
+            f"{(1 - fraction) / 2:.2g}, or hold out less by {name_of('validation_fraction')}."
         )
 
 
@@ -174,7 +180,7 @@ def fold_rows(
         InputError: fewer than two folds, or a fold without a row.
     """
     if folds < 2:  # noqa: PLR2004 - one fold would leave nothing to train on
-        raise InputError(f"folds {folds}: at least 2 are needed. Fix: 5 is usual.")
+        raise InputError(f"{name_of('folds')} {folds}: at least 2 are needed. Fix: 5 is usual.")
     if by_term or disjoint is not Disjointness.ROW:
         return fold_whole_groups(
             rows, folds, seed, seen_before, selection, disjoint, by_term=by_term
@@ -188,7 +194,8 @@ def fold_rows(
         fold_numbers[place % folds].extend(row.row for row in group)
     if not all(fold_numbers):
         raise InputError(
-            f"folds {folds}: there are {len(untrained)} recordings that the base has not seen. "
+            f"{name_of('folds')} {folds}: there are {len(untrained)} recordings that the base has "
+            "not seen. "
             "Fix: fewer folds, or a larger manifest."
         )
     sizes = Counter(row.category for row in rows)
@@ -205,7 +212,8 @@ def _nothing_held_out(*, by_term: bool) -> InputError:
         return InputError(
             "nothing can be held out: every category has a single term, or all its rows hang "
             "together by terms that they share, or the base was trained on all of them. Fix: leave "
-            "--hold-out-terms out, or grow the manifest with /digital-health-clinical-asr-build."
+            f"{name_of('hold_out_terms')} out, or grow the manifest with "
+            "/digital-health-clinical-asr-build."
         )
     return InputError(
         "nothing can be held out: every category has a single recording, or the base was "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.data import manifest
 from tasks.data.row_groups import UNCATEGORISED, SplitRow
 from tasks.data.row_terms import rarest_categories
@@ -163,9 +164,11 @@ def _members(rows: Sequence[CheckedRow], disjoint: Disjointness) -> list[str | N
         shown = ", ".join(map(str, lacking[:_SHOWN_ROWS]))
         more = f" and {len(lacking) - _SHOWN_ROWS} more" if len(lacking) > _SHOWN_ROWS else ""
         raise InputError(
-            f"--disjoint {disjoint}: {len(lacking)} of {len(rows)} rows have no {disjoint} as text "
+            f"{name_of('disjoint')} {disjoint}: {len(lacking)} of {len(rows)} rows have no "
+            f"{disjoint} as text "
             f"or number (rows {shown}{more}). Fix: give each its {disjoint.noun}, a name of its "
-            f"own if it is the only row of it, or split with --disjoint {Disjointness.ROW}."
+            f"own if it is the only row of it, or split with {name_of('disjoint')} "
+            f"{Disjointness.ROW}."
         )
     return members
 

@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.data.group_selection import deal_groups, take_groups
 from tasks.data.row_groups import group_rows, rank_group, was_seen
 from tasks.data.split_parts import Disjointness, assemble_split
@@ -96,13 +97,13 @@ def _too_few_for_folds(
     fixes = [f"rows of more {noun}s"]
     # With fewer than two no number of folds works.
     if groups > 1:
-        fixes.insert(0, f"fewer folds (--folds {groups} at most)")
+        fixes.insert(0, f"fewer folds ({name_of('folds')} {groups} at most)")
     if disjoint is not Disjointness.ROW:
-        fixes.append(f"--disjoint {Disjointness.ROW}")
+        fixes.append(f"{name_of('disjoint')} {Disjointness.ROW}")
     if by_term:
-        fixes.append("leave --hold-out-terms out")
+        fixes.append(f"leave {name_of('hold_out_terms')} out")
     return InputError(
-        f"folds {folds}: there are {groups} {apart} that the base has not seen. "
+        f"{name_of('folds')} {folds}: there are {groups} {apart} that the base has not seen. "
         f"Fix: {', '.join(fixes[:-1])}{', or ' if len(fixes) > 1 else ''}{fixes[-1]}."
     )
 
@@ -202,11 +203,11 @@ def _nothing_whole(
         + (f", {seen} of which the base has seen" if seen else "")
         + f", and about {max(1, int(fraction * rows))} rows are to be held out"
     )
-    without_terms = "leave --hold-out-terms out"
+    without_terms = f"leave {name_of('hold_out_terms')} out"
     row_disjoint = (
         without_terms
         if disjoint is Disjointness.ROW
-        else f"split by rows, with --disjoint {Disjointness.ROW}"
+        else f"split by rows, with {name_of('disjoint')} {Disjointness.ROW}"
     )
     for hundredths in range(int(100 * fraction) + 1, 91):
         larger = hundredths / 100
@@ -215,6 +216,9 @@ def _nothing_whole(
             _take_whole_groups(groups, sizes, larger, seed, seen_before, least=1)
             for seed in range(3)
         ):
-            return InputError(f"{reason}. Fix: --fraction {larger:g} or more, or {row_disjoint}.")
+            return InputError(
+                f"{reason}. Fix: {name_of('validation_fraction')} {larger:g} or more, or "
+                f"{row_disjoint}."
+            )
     terms = f", or {without_terms}" if by_term and disjoint is not Disjointness.ROW else ""
     return InputError(f"{reason}. Fix: add rows of other {noun}s, or {row_disjoint}{terms}.")

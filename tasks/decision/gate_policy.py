@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
+from tasks.common.valid_values import ValidValues
 from tasks.data.vocabularies import CATEGORIES
 
 
@@ -34,12 +36,14 @@ class GatePolicy:
 
     def __post_init__(self) -> None:
         if not self.priority:
-            raise InputError("priority: name at least one category. Fix: --priority drug")
+            raise InputError(
+                f"{name_of('priority')}: is empty. Fix: name at least one category, such as drug."
+            )
         for category in self.priority:
             if category not in CATEGORIES:
                 raise InputError(
-                    f"priority: {category!r} is not a category. "
-                    f"Fix: use one of {', '.join(CATEGORIES)}."
+                    f"{name_of('priority')} {category!r} is not a category. "
+                    f"Fix: {ValidValues(tuple(CATEGORIES)).fix(category)}."
                 )
         if not 0 <= self.harden_below <= self.tune_above <= 1:
             raise InputError(

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from tasks.common import neighbour_stages
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.decision.decision_table import Verdict
 from tasks.decision.guardrail import GuardrailStatus
 from tasks.decision.significance import (
@@ -106,7 +107,7 @@ def require_rows(
         if category not in changes or not changes[category].n:
             raise InputError(
                 f"no {basis} row of category {category!r} has a term: there is nothing to decide "
-                "on. Fix: name another category with --priority, or grow the manifest."
+                f"on. Fix: name another category with {name_of('priority')}, or grow the manifest."
             )
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from tasks.common.parameter_model import ParameterModel
 from tasks.gpu_hosts.ssh import SshSettings
 
 
-class SshHostSettings(BaseModel):
+class SshHostSettings(ParameterModel):
     """A host that the user already has, over SSH."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     provider: Literal["ssh"] = Field("ssh", title="Provider", description="A host of your own.")
     ssh: SshSettings = Field(title="SSH", description="How it is reached.")
@@ -27,6 +26,7 @@ class SshHostSettings(BaseModel):
         title="Python",
         description="On the host, with this project installed; empty: it is installed there. With "
         "an offline bundle: the interpreter that it is installed for.",
+        examples=["/opt/asr/bin/python"],
         pattern=r"^[A-Za-z0-9_./+-]+$",
     )
     give_back: str = Field(
@@ -41,10 +41,8 @@ class SshHostSettings(BaseModel):
     )
 
 
-class BrevSettings(BaseModel):
+class BrevSettings(ParameterModel):
     """A host that NVIDIA Brev rents out by the second."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     provider: Literal["brev"] = Field("brev", title="Provider", description="NVIDIA Brev.")
     program: str = Field("brev", title="Program", description="Brev's CLI, logged in.")
@@ -62,6 +60,7 @@ class BrevSettings(BaseModel):
         title="Python",
         description="On the host, with this project installed; empty: it is installed there. With "
         "an offline bundle: the interpreter that it is installed for.",
+        examples=["/opt/asr/bin/python"],
     )
     at_limit: str = Field(
         "sudo shutdown -h now",

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 
 import tenacity
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tasks.common.errors import FlywheelError
+from tasks.common.parameter_model import ParameterModel
 from tasks.common.processes import end_with_parent
 
 if TYPE_CHECKING:
@@ -73,15 +74,14 @@ def retry_connection(step: Callable[[], T], patience_s: float) -> T:
             time.sleep(min(_PAUSE_S, max(patience_s, 0.1)))
 
 
-class SshSettings(BaseModel):
+class SshSettings(ParameterModel):
     """Settings to reach a host by ssh."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     destination: str = Field(
         title="Host",
         description="user@host, or a name of your ssh configuration.",
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@%+-]*$",
+        examples=["user@host"],
     )
     port: int | None = Field(None, ge=1, le=65535, title="Port", description="Of sshd.")
     identity: Path | None = Field(

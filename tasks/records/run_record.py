@@ -81,6 +81,7 @@ class RunRecord:
     verdicts: int = 1
     variants: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, Any] = field(default_factory=dict)
+    without_effect: Sequence[Mapping[str, Any]] = ()
 
 
 def is_complete(cycle: Cycle) -> bool:
@@ -252,6 +253,7 @@ def describe(record: RunRecord) -> dict[str, Any]:
         "started": _utc(record.started),
         "finished": _utc(time.time()),
         "config": record.config,
+        "without_effect": list(record.without_effect),
         "gate": record.gate,
         "preflight": {
             "rows": len(preflight.rows),

@@ -9,9 +9,11 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tasks.common.errors import InputError
+from tasks.common.parameter_model import ParameterModel
+from tasks.common.parameter_names import name_of
 from tasks.runtimes.hardware import CPU_ENVIRONMENT, Gpu
 
 if TYPE_CHECKING:
@@ -66,10 +68,8 @@ class ContainerSpec:
     unlimited_memlock: bool = False
 
 
-class ContainerSettings(BaseModel):
+class ContainerSettings(ParameterModel):
     """What a user settles once about the container; a block saves it under a name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     image: str = Field(
         IMAGE,
@@ -144,7 +144,8 @@ class ContainerSettings(BaseModel):
         )
         if max(ids) >= len(host.gpus):
             raise InputError(
-                f"gpus {self.gpus!r}: this user sees {len(host.gpus)} GPUs here, numbered from 0. "
+                f"{name_of('container.gpus')} {self.gpus!r}: this user sees {len(host.gpus)} GPUs "
+                "here, numbered from 0. "
                 "Fix: ask for some of those, or for auto."
             )
         return tuple(host.gpus[number] for number in ids)

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tenacity
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tasks.common.errors import FlywheelError, InputError
 from tasks.common.loopback import is_loopback
+from tasks.common.parameter_model import ParameterModel
 
 if TYPE_CHECKING:
     import threading
@@ -133,10 +134,8 @@ class Endpoint:
         }
 
 
-class EndpointSettings(BaseModel):
+class EndpointSettings(ParameterModel):
     """An endpoint as a form asks for it; what is empty comes from the environment."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     address: str = Field(
         "",

@@ -19,6 +19,7 @@ from tasks.evaluation.scoring import score
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
 from tasks.stages.choosing_rows import count_rows, selection_rows
+from tasks.stages.looser_split import require_rows_of_split
 from tasks.transcription.boosting_phrases import PhraseLine, PhraseList, phrase_list, read_formulary
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from tasks.data.general_english import GeneralSet
     from tasks.data.preflight import CheckedRow
     from tasks.decision.guardrail import GuardrailPolicy
+    from tasks.stages.looser_split import SplitAgain
 
 JUDGED = "judged list"
 """The name of the list that the verdict is on."""
@@ -267,8 +269,20 @@ def divide_rows(
     policy: GuardrailPolicy,
     roots: tuple[Path, ...],
     seen_before: frozenset[str] = frozenset(),
+    *,
+    split_again: SplitAgain | None = None,
 ) -> BoostingRows:
     """Divide the rows into those that choose and those that judge.
+
+    Args:
+        rows: the cycle's checked rows.
+        split: of them.
+        general: general English, divided; None without a set.
+        priority: the categories that decide.
+        policy: the guardrail's limit.
+        roots: the folders that hold all audio.
+        seen_before: recordings that the base was trained on or chosen by.
+        split_again: makes the split anew, to find one that has rows to decide on.
 
     Raises:
         InputError: a priority category has no held-out row with a term.
@@ -283,8 +297,13 @@ def divide_rows(
         for item in row.utterance.flagged
     )
     divided = BoostingRows(selection, held_out, general, tuple(priority), policy, roots, trained)
-    silent = score(hypothesis_for(row.utterance, "", Partition.HELD_OUT) for row in held_out)
-    require_rows(diff.pair(silent, silent).by_category, priority, row_basis.HELD_OUT)
+
+    def check(parts: Split) -> None:
+        held_out = [row for row in rows if row.utterance.row in parts.held_out]
+        silent = score(hypothesis_for(row.utterance, "", Partition.HELD_OUT) for row in held_out)
+        require_rows(diff.pair(silent, silent).by_category, priority, row_basis.HELD_OUT)
+
+    require_rows_of_split(check, split, split_again)
     if general is not None and not divided.enough:
         general = general.without_choice(seen_before)
         divided = replace(divided, general=general)

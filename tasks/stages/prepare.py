@@ -30,6 +30,7 @@ from tasks.evaluation.scoring import score
 from tasks.models import catalog
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
+from tasks.stages.looser_split import require_rows_of_split
 from tasks.stages.partition_marks import mark_parts
 from tasks.stages.split_command import keep_used_split
 from tasks.training import tuned_models
@@ -45,11 +46,13 @@ if TYPE_CHECKING:
     from tasks.data.cycle_folder import Cycle
     from tasks.data.manifest import Utterance
     from tasks.data.preflight import CheckedRow
+    from tasks.data.split_parts import Split
     from tasks.decision.boosting_gate import BoostingAnswer
     from tasks.decision.gate_policy import GatePolicy
     from tasks.evaluation.baseline import Baseline
     from tasks.evaluation.scoring import Scores
     from tasks.models.catalog import Method
+    from tasks.stages.looser_split import SplitAgain
     from tasks.training.recipes import Recipe
 
 
@@ -289,6 +292,7 @@ def require_decidable(
     baseline: Baseline | None,
     *,
     decides: bool = False,
+    split_again: SplitAgain | None = None,
 ) -> None:
     """Make sure, before anything is trained, that the decision will have rows to rest on.
 
@@ -298,15 +302,20 @@ def require_decidable(
         priority: the categories that the decision looks at.
         baseline: the cycle's evaluation; an imported one will stand on the leaderboard.
         decides: whether the tuned model will be compared with the imported one.
+        split_again: makes the split anew, to find one that has such rows.
 
     Raises:
         InputError: a priority category has no held-out row with a term, or the imported
             evaluation lacks it, or has no row of this cycle at all.
     """
     silent = Transcript(data.train, ("",) * len(checked.rows), 0, 0.0, 0.0)
-    planned = score(hypotheses(checked.rows, silent, data.split))
-    pairing = diff.pair(planned, planned)
-    if baseline is not None and baseline.imported:
-        hosted = diff.pair(baseline.scores, planned)
-        pairing = hosted if decides else pairing
-    require_rows(pairing.held_out.by_category, priority, row_basis.HELD_OUT)
+
+    def check(parts: Split) -> None:
+        planned = score(hypotheses(checked.rows, silent, parts))
+        pairing = diff.pair(planned, planned)
+        if baseline is not None and baseline.imported:
+            hosted = diff.pair(baseline.scores, planned)
+            pairing = hosted if decides else pairing
+        require_rows(pairing.held_out.by_category, priority, row_basis.HELD_OUT)
+
+    require_rows_of_split(check, data.split, split_again)

@@ -41,25 +41,44 @@ class SourceFormat:
         title: what it is.
         detect: says whether a file or folder is one.
         read: yields its rows and what is wrong with rows.
+        asks: the fields of ReadOptions that it reads.
     """
 
     name: str
     title: str
     detect: Callable[[Path], bool]
     read: Callable[[Path, ReadOptions], Iterator[Found]]
+    asks: frozenset[str] = frozenset()
 
 
+_OF_TABLES = frozenset({"columns", "part"})
+_TYPED = {
+    "columns": "--column",
+    "part": "--part",
+    "tiers": "--tier",
+    "pause": "--pause",
+    "voice_of_file": "--voice-id",
+}
 # The first that detects a source reads it: the more special come first.
 FORMATS = (
     SourceFormat("kaldi", "a Kaldi data folder", kaldi_folder.detect, kaldi_folder.read),
-    SourceFormat("hf-disk", "a data set on disk", huggingface.detect_disk, huggingface.read_disk),
+    SourceFormat(
+        "hf-disk", "a data set on disk", huggingface.detect_disk, huggingface.read_disk, _OF_TABLES
+    ),
     SourceFormat(
         "hf-audiofolder",
         "a Hugging Face audio folder",
         huggingface.detect_folder,
         huggingface.read_folder,
+        _OF_TABLES,
     ),
-    SourceFormat("common-voice", "a Common Voice table", common_voice.detect, common_voice.read),
+    SourceFormat(
+        "common-voice",
+        "a Common Voice table",
+        common_voice.detect,
+        common_voice.read,
+        frozenset({"part"}),
+    ),
     SourceFormat(
         "lhotse", "Lhotse cuts or supervisions", lhotse_manifest.detect, lhotse_manifest.read
     ),
@@ -69,15 +88,24 @@ FORMATS = (
         "Praat TextGrids beside audio",
         textgrid.detect,
         tell_untranscribed(textgrid.read),
+        frozenset({"tiers", "voice_of_file"}),
     ),
     SourceFormat(
-        "eaf", "ELAN annotations beside audio", elan.detect, tell_untranscribed(elan.read)
+        "eaf",
+        "ELAN annotations beside audio",
+        elan.detect,
+        tell_untranscribed(elan.read),
+        frozenset({"tiers"}),
     ),
     SourceFormat(
         "stm", "an STM file", time_marked.detect_stm, tell_untranscribed(time_marked.read_stm)
     ),
     SourceFormat(
-        "ctm", "a CTM file", time_marked.detect_ctm, tell_untranscribed(time_marked.read_ctm)
+        "ctm",
+        "a CTM file",
+        time_marked.detect_ctm,
+        tell_untranscribed(time_marked.read_ctm),
+        frozenset({"pause"}),
     ),
     SourceFormat(
         "subtitles",
@@ -86,8 +114,14 @@ FORMATS = (
         tell_untranscribed(subtitles.read),
     ),
     SourceFormat("label-studio", "tasks of Label Studio", label_studio.detect, label_studio.read),
-    SourceFormat("sheet", "a labelling sheet", labelling_sheet.detect, labelling_sheet.read),
-    SourceFormat("table", "a CSV, TSV or XLSX table", table.detect, table.read),
+    SourceFormat(
+        "sheet",
+        "a labelling sheet",
+        labelling_sheet.detect,
+        labelling_sheet.read,
+        frozenset({"part"}),
+    ),
+    SourceFormat("table", "a CSV, TSV or XLSX table", table.detect, table.read, _OF_TABLES),
     SourceFormat(
         "text", "plain texts beside audio", plain_text.detect, tell_untranscribed(plain_text.read)
     ),
@@ -111,6 +145,23 @@ def choose(source: Path, name: str | None) -> SourceFormat:
         f"{source}: looks like none of the formats that can be imported. "
         f"Fix: name the file itself, or say what it is with --format: {', '.join(NAMES)}."
     )
+
+
+def refuse_unread(source: Path, source_format: SourceFormat, options: ReadOptions) -> None:
+    """Refuse options that the format of a source does not read: its rows would be others.
+
+    Raises:
+        InputError: names the first such option, and the formats that read it.
+    """
+    plain = type(options)()
+    for name, typed in _TYPED.items():
+        if getattr(options, name) == getattr(plain, name) or name in source_format.asks:
+            continue
+        readers = ", ".join(one.name for one in FORMATS if name in one.asks)
+        raise InputError(
+            f"{typed}: has no effect, since {source} is read as {source_format.name}. Fix: leave "
+            f"{typed} out; it is for {readers}."
+        )
 
 
 def _refuse_broken_json(source: Path) -> None:

@@ -111,6 +111,7 @@ def import_source(
         )
     staging.check_target(target)
     source_format = formats.choose(source, settings.format)
+    formats.refuse_unread(source, source_format, settings.reading)
     report(f"reading {source} as {source_format.name}: {source_format.title}")
     total = check_rows(source, source_format, settings)
     with staging.open_staging(target) as place:

@@ -9,6 +9,7 @@ import re
 from urllib.parse import urlsplit
 
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 
 BLOCK = "mlflow-tracking"
 """The slug of the Prefect block that names a server with its credentials."""
@@ -65,12 +66,13 @@ def server_name(name: str) -> str:
         return name.rstrip("/")
     if re.search(r"[@?#]", name):
         raise InputError(
-            "track: the address holds a user, a password or a query, which would be stored. Fix: "
-            "give the bare address, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
-            "or MLFLOW_TRACKING_TOKEN, in the environment; or save an MLflow Tracking block."
+            f"{name_of('track')}: the address holds a user, a password or a query, which would be "
+            "stored. Fix: give the bare address, and set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, in the environment; or save an "
+            "MLflow Tracking block."
         )
     raise InputError(
-        f"track {name!r}: is no MLflow server. Fix: give http://HOST:PORT or https://HOST, or "
-        f"{BLOCK}/NAME for a saved block. For files of your own, start a server: "
+        f"{name_of('track')} {name!r}: is no MLflow server. Fix: give http://HOST:PORT or "
+        f"https://HOST, or {BLOCK}/NAME for a saved block. For files of your own, start a server: "
         "mlflow server --backend-store-uri sqlite:///mlflow.db"
     )

@@ -167,6 +167,7 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "provenance": list(_provenance(evidence)),
         "hashes": list(_hashes(evidence)),
         "warnings": [
+            *(one["message"] for one in evidence.record.get("without_effect", ())),
             *evidence.record["gate"]["warnings"],
             *evidence.record["split"]["warnings"],
         ],

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tasks.common import hashing
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.runtimes import program_server
 from tasks.runtimes.base import (
     OWN_CONFIG,
@@ -145,7 +146,8 @@ class SlurmRuntime:
             self._here.check(report)
         elif self.stock_script is not None:
             raise InputError(
-                f"stock_script: {self.settings.launcher} runs a script of the image. Fix: name "
+                f"{name_of('stock_script')}: {self.settings.launcher} runs a script of the image. "
+                "Fix: name "
                 "its folder in the image (examples), or take launcher none."
             )
         key = (self.settings, self.place)
@@ -171,24 +173,28 @@ class SlurmRuntime:
         )
         if not name:
             raise InputError(
-                f"partition: the cluster has no default one. Fix: name one of its partitions "
+                f"{name_of('slurm.partition')}: the cluster has no default one. Fix: name one of "
+                "its partitions "
                 f"({known})."
             )
         if (found := partitions.get(name)) is None:
             raise InputError(
-                f"partition {name!r}: the cluster has no such one. Fix: name one of its "
+                f"{name_of('slurm.partition')} {name!r}: the cluster has no such one. Fix: name "
+                "one of its "
                 f"partitions ({known})."
             )
         if not found.up:
             raise InputError(
-                f"partition {name!r}: is not up, so its jobs do not run. Fix: name another one "
+                f"{name_of('slurm.partition')} {name!r}: is not up, so its jobs do not run. Fix: "
+                "name another one "
                 f"({known}), or wait until `sinfo` shows it up."
             )
         if settings.time_limit and found.limit_s is not None:
             seconds = limit_seconds(settings.time_limit)
             if seconds > found.limit_s:
                 raise InputError(
-                    f"time_limit {settings.time_limit}: is {seconds} s, and jobs of partition "
+                    f"{name_of('slurm.time_limit')} {settings.time_limit}: is {seconds} s, and "
+                    "jobs of partition "
                     f"{name!r} may take {found.limit_s} s. Fix: ask for that at most; training "
                     "goes on in another job."
                 )
@@ -197,7 +203,8 @@ class SlurmRuntime:
             if resource and not any(one.partition(":")[0] == resource for one in found.gres):
                 has = ", ".join(sorted(found.gres)) or "none"
                 raise InputError(
-                    f"gres {part}: partition {name!r} has no {resource} (it has {has}). Fix: name "
+                    f"{name_of('slurm.gres')} {part}: partition {name!r} has no {resource} (it "
+                    f"has {has}). Fix: name "
                     "a partition that has, or leave gres out to train on a CPU."
                 )
 
@@ -213,9 +220,11 @@ class SlurmRuntime:
             "file system that login node and nodes share.",
             _NO_PYTHON: f"{sys.executable}: a node does not see this interpreter. Fix: make the "
             "environment on a file system that login node and nodes share.",
-            _NO_LAUNCHER: f"launcher: a node has no program {launcher}. Fix: load its module in "
+            _NO_LAUNCHER: f"{name_of('slurm.launcher')}: a node has no program {launcher}. Fix: "
+            "load its module in "
             "`setup`, or take a launcher that the site has.",
-            _NO_IMAGE: f"image {image}: a node does not see it. Fix: put it on a file system that "
+            _NO_IMAGE: f"{name_of('slurm.image')} {image}: a node does not see it. Fix: put it on "
+            "a file system that "
             "login node and nodes share.",
         }.get(exit_code)
         # A module that set-up loads may bring the launcher; only the job can tell.

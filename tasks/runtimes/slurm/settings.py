@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from tasks.common.parameter_model import ParameterModel, refusal
 from tasks.runtimes.hardware import Gpu, Hardware
 
 Launcher = Literal["none", "charliecloud", "apptainer", "pyxis"]
@@ -46,10 +47,8 @@ def limit_seconds(text: str) -> int:
     )
 
 
-class SlurmSettings(BaseModel):
+class SlurmSettings(ParameterModel):
     """What a user settles once about a job on a cluster."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     launcher: Launcher = Field(
         "none",
@@ -66,11 +65,16 @@ class SlurmSettings(BaseModel):
     partition: str | None = Field(
         None,
         pattern=r"^[\w.-]+$",
+        examples=["gpu"],
         title="Partition",
         description="Where the job waits; by default the cluster's own default.",
     )
     account: str | None = Field(
-        None, pattern=r"^[\w.-]+$", title="Account", description="Whom the job is charged to."
+        None,
+        pattern=r"^[\w.-]+$",
+        examples=["ward-7"],
+        title="Account",
+        description="Whom the job is charged to.",
     )
     time_limit: str | None = Field(
         None,
@@ -90,6 +94,7 @@ class SlurmSettings(BaseModel):
     memory: str | None = Field(
         None,
         pattern=r"^[0-9]+[KMGT]?$",
+        examples=["32G"],
         title="Memory",
         description="Of the job, such as 32G; by default the partition's.",
     )
@@ -188,15 +193,28 @@ class SlurmSettings(BaseModel):
     @model_validator(mode="after")
     def _has_image(self) -> Self:
         if self.launcher != "none" and not self.image:
-            raise ValueError(
-                f"launcher {self.launcher} needs an image. Fix: name one, or take launcher none"
+            raise refusal(
+                f"<slurm.launcher> {self.launcher} needs an image. Fix: name one with "
+                "<slurm.image>, or take <slurm.launcher> none."
             )
-        if self.launcher == "none" and self.image:
-            raise ValueError(
-                f"image {self.image!r}: launcher none starts no image. Fix: name the launcher "
-                "(charliecloud, apptainer, pyxis), or leave the image out"
-            )
+        if self.launcher == "none":
+            self._refuse_without_image()
         return self
+
+    def _refuse_without_image(self) -> None:
+        """Refuse what is about an image where none is started.
+
+        Raises:
+            PydanticCustomError: names the first such field.
+        """
+        for name in ("image", "python", "examples"):
+            value = getattr(self, name)
+            if value != type(self).model_fields[name].default:
+                raise refusal(
+                    f"<slurm.{name}> {value} has no effect: <slurm.launcher> none starts no image. "
+                    "Fix: name the launcher (charliecloud, apptainer, pyxis) with "
+                    f"<slurm.launcher>, or leave <slurm.{name}> out."
+                )
 
     @property
     def gpus(self) -> tuple[Gpu, ...]:

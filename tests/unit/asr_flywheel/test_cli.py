@@ -42,8 +42,11 @@ def run(
     ("arguments", "said"),
     [
         ([], "name a cycle"),
-        (["cycle1", "--provider", "ssh"], "--provider ssh needs --host user@host"),
-        (["cycle1", "--provider", "ssh", "--host", "-oProxyCommand=x"], "host.ssh.ssh.destination"),
+        (["cycle1", "--provider", "ssh"], "--provider ssh needs a host. Fix: add --host user@host"),
+        (
+            ["cycle1", "--provider", "ssh", "--host", "-oProxyCommand=x"],
+            "--host '-oProxyCommand=x'",
+        ),
         (["cycle1", "--sku", "l40s"], "needs a Prefect server"),
         (["--forget", "0123abcd"], "no such record"),
     ],
@@ -204,7 +207,7 @@ def test_a_bad_share_is_bad_input_and_writes_nothing(
     before = factories.snapshot(cycle)
     code, _, err = run("split", cycle, "--base", lower_nemo, f"--fraction={fraction}")
     assert code == 2
-    assert "between 0 and 1" in err
+    assert "Fix: write a number above 0 and below 1, such as 0.2" in err
     assert factories.snapshot(cycle) == before
 
 

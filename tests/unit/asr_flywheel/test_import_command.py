@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     "option",
     [
+        ("--cut-base", "other.nemo"),
         ("--max-duration", "12"),
         ("--terms", "terms.csv"),
         ("--least-score", "0.5"),
@@ -38,7 +39,7 @@ def test_what_is_for_cutting_is_refused_without_it(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
-    assert f"{option[0]} without --cut has no meaning" in capsys.readouterr().err
+    assert f"{option[0]}: has no effect without --cut. Fix: add --cut" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

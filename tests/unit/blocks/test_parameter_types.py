@@ -55,7 +55,7 @@ def test_what_names_no_store_is_refused_by_the_field(name: str) -> None:
     """Each once was a folder that the worker removed after a green run."""
     for model, more in ((CycleConfig, {"cycle": CYCLE}), (WatchConfig, {"cycles": "/srv"})):
         assert "s3-artifact-store/NAME" in refused(model, {**more, "store": name}, "store")
-    with pytest.raises(InputError, match=r"store .*Fix: s3-artifact-store/NAME"):
+    with pytest.raises(InputError, match=r"store: .*Fix: s3-artifact-store/NAME"):
         open_store(name)
 
 

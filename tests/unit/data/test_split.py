@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 from collections import Counter, defaultdict
 from dataclasses import replace
 
@@ -357,9 +358,13 @@ def test_each_category_gives_its_share_to_choose_by() -> None:
 
 
 def test_a_share_that_leaves_nothing_to_train_on_is_refused() -> None:
-    """The bound is named."""
-    with pytest.raises(InputError, match=r"selection share 0\.8: with 0\.2 held out.*0\.8"):
-        split_rows(rows_of({"drug": 100}), selection=0.8)
+    """The bound is named, and the share that the fix names is one within it."""
+    rows = rows_of({"drug": 100})
+    with pytest.raises(InputError, match=r"selection_share 0\.8: with 0\.2 held out.*0\.8") as no:
+        split_rows(rows, selection=0.8)
+    advised = re.search(r"Fix: write ([\d.]+),", str(no.value))
+    assert advised is not None
+    assert split_rows(rows, selection=float(advised[1])).selection
 
 
 def test_each_fold_has_rows_of_its_own_to_choose_by() -> None:

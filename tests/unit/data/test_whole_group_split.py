@@ -110,7 +110,7 @@ def test_a_voice_that_is_too_large_is_named_with_a_fix_that_works(
         return
     with pytest.raises(InputError, match=r"voice_id 'voice \d'.* has \d+ of \d+ rows") as refused:
         split_rows(rows, fraction=fraction, disjoint=Disjointness.VOICE)
-    if named := re.search(r"--fraction ([\d.]+) or more", str(refused.value)):
+    if named := re.search(r"validation_fraction ([\d.]+) or more", str(refused.value)):
         advised = split_rows(rows, fraction=float(named[1]), disjoint=Disjointness.VOICE)
         assert advised.validation
 

@@ -83,13 +83,13 @@ def test_too_few_terms_for_the_folds_are_counted_with_fixes_that_work() -> None:
     rows = rows_of_pairs(40, 2)
     with pytest.raises(InputError, match="2 terms, those that hang together") as refused:
         fold_rows(rows, 4, by_term=True)
-    named = re.search(r"--folds (\d+) at most", str(refused.value))
+    named = re.search(r"folds (\d+) at most", str(refused.value))
     assert named is not None
     assert len(fold_rows(rows, int(named[1]), by_term=True)) == 2
-    assert "or leave --hold-out-terms out" in str(refused.value)
-    assert "--disjoint" not in str(refused.value)
+    assert "or leave hold_out_terms out" in str(refused.value)
+    assert "disjoint row" not in str(refused.value)
     assert len(fold_rows(rows, 4)) == 4
-    with pytest.raises(InputError, match="Fix: rows of more terms, or leave --hold-out-terms out"):
+    with pytest.raises(InputError, match="Fix: rows of more terms, or leave hold_out_terms out"):
         fold_rows(rows_of_pairs(40, 1), 2, by_term=True)
 
 
@@ -133,7 +133,7 @@ def test_terms_that_all_hang_together_are_refused_with_a_fix_that_works() -> Non
     ]
     with pytest.raises(InputError, match=r"nothing can be held out with whole terms: term 't 0'"):
         split_rows(rows, by_term=True)
-    with pytest.raises(InputError, match="or leave --hold-out-terms out") as refused:
+    with pytest.raises(InputError, match="or leave hold_out_terms out") as refused:
         split_rows(rows, by_term=True)
-    assert "--disjoint" not in str(refused.value)
+    assert "disjoint row" not in str(refused.value)
     assert split_rows(rows).validation

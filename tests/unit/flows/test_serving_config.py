@@ -32,12 +32,17 @@ class Plan:
 PLAN = cast("ValidationPlan", Plan(open_archive(embedded_path())))
 
 
-@pytest.mark.parametrize("score", [0.0, float("nan"), float("inf")])
-def test_a_score_that_boosts_nothing_is_refused(score: float) -> None:
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [(0.0, "boosts nothing"), (float("nan"), "no finite number"), (float("inf"), "no finite")],
+)
+def test_a_score_that_boosts_nothing_is_refused(score: float, said: str) -> None:
     """Before a recording is sent."""
-    with pytest.raises(pydantic.ValidationError, match="boosts nothing"):
-        ServingConfig(cycle=CYCLE, boost_scores=(20.0, score))
-    assert ServingConfig(cycle=CYCLE, boost_scores=(20.0, -5.0)).boost_scores == (20.0, -5.0)
+    phrases = Path("phrases.txt")
+    with pytest.raises(pydantic.ValidationError, match=said):
+        ServingConfig(cycle=CYCLE, phrases=phrases, boost_scores=(20.0, score))
+    config = ServingConfig(cycle=CYCLE, phrases=phrases, boost_scores=(20.0, -5.0))
+    assert config.boost_scores == (20.0, -5.0)
 
 
 def test_a_list_is_read_before_anything_is_sent(tmp_path: Path) -> None:
