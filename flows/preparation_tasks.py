@@ -24,7 +24,7 @@ from tasks.decision.gate import GateResult
 from tasks.evaluation.baseline import Baseline
 from tasks.models import catalog, purge_marks
 from tasks.privacy.keyed_hashes import seen_before
-from tasks.records import run_record
+from tasks.records import kept_runs, run_record
 from tasks.records.audit_log import AuditedAct
 from tasks.records.tracking.run_tracker import UNTRACKED, RunTracker
 from tasks.runtimes.job_seconds import TimedRuntime
@@ -47,6 +47,8 @@ def prepare_run(config: CycleConfig, cycle: Cycle, tracker: RunTracker = UNTRACK
     )
     runtime = resolve_parameters.make_runtime(config, config.stock_script)
     run_record.require_free(cycle.next)
+    if (kept := kept_runs.before_run(cycle.next)) is not None:
+        console.print_stage("kept", kept)
     general = resolve_parameters.general_manifest(config)
     return CycleRun(config, cycle, base_model, TimedRuntime(runtime), general, tracker)
 

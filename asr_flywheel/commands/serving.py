@@ -220,7 +220,7 @@ def _record_handoff(tuned: Tuned, **facts: str) -> None:
     from tasks.records.audit_log import AuditedAct
 
     audit_log.record(
-        tuned.evaluated.path.parent,
+        tuned.evaluated.clinic,
         AuditedAct.HANDOFF,
         tuned.evaluated.path.name,
         model=tuned.model.parent.name,

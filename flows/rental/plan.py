@@ -23,7 +23,7 @@ from tasks.gpu_hosts import gpu_prices, upload
 from tasks.gpu_hosts.host_settings import BrevSettings, SshHostSettings
 from tasks.gpu_hosts.upload import UploadPlan
 from tasks.models import catalog, purge_marks
-from tasks.records import run_record
+from tasks.records import kept_runs, run_record
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.stages import prepare
 from tasks.training import remedies
@@ -65,6 +65,7 @@ class RentalPlan:
             f"{whose} cycle {self.cycle.number} of {self.cycle.path.parent}",
             *self.cost.lines(),
             *(self.bundle.lines() if self.bundle else ()),
+            *(() if (kept := kept_runs.before_run(self.cycle.next)) is None else (kept,)),
         ]
 
 

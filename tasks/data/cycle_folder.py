@@ -20,6 +20,8 @@ OFFLINE_NAME = "offline_hyps.jsonl"
 IMPORTED_NAME = "per_sample.json"
 FORMULARY_NAME = "formulary.txt"
 PHRASES_NAME = "phrases.txt"
+KEPT_NAME = "kept"
+"""The folder of kept runs whose place a later run of the cycle took, each a folder of cycles."""
 
 
 _FOLDER = re.compile(r"cycle([1-9][0-9]*)")
@@ -31,6 +33,14 @@ class Cycle:
 
     path: Path
     number: int
+
+    @property
+    def clinic(self) -> Path:
+        """The folder of the clinic's cycles, also of a cycle in a kept run that was set aside."""
+        folder = self.path.parent
+        holder = folder.parent.parent
+        is_aside = folder.parent.name == KEPT_NAME and cycle_number(holder.name) is not None
+        return holder.parent if is_aside else folder
 
     @property
     def manifest(self) -> Path:
@@ -126,4 +136,4 @@ def clinic_folder(path: Path) -> Path:
 
 def clinic_of(cycle: Cycle) -> str:
     """Return the clinic's name, from the folder of cycles: small letters, digits and dashes."""
-    return _SLUG.sub("-", cycle.path.parent.name.lower()).strip("-") or "cycles"
+    return _SLUG.sub("-", cycle.clinic.name.lower()).strip("-") or "cycles"

@@ -88,10 +88,8 @@ def find_tuned(cycle: Cycle) -> Tuned:
 
 def _read_tuned(evaluated: Cycle) -> Tuned:
     record = run_record.read(evaluated)
-    model, sha256 = Path(record["sft"]["model"]), str(record["sft"]["model_sha256"])
-    if not model.is_file() and (tuned_cycle := evaluated.previous) is not None:
-        # The cycles were moved, or fetched from a store, since the run.
-        model = tuned_cycle.path / "models" / model.parent.name / training_run.MODEL_NAME
+    model = run_record.trained_file(evaluated, Path(record["sft"]["model"]))
+    sha256 = str(record["sft"]["model_sha256"])
     if not model.is_file():
         raise InputError(
             f"{model}: the run's model is not there. Fix: bring it back with `asr-flywheel fetch`."
