@@ -101,7 +101,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle, tracker: RunTracker) -> CycleOu
     data = split_rows(run, rows, general)
     prepare.require_decidable(rows, data, config.priority, baseline, decides=imported is not None)
     tracking.begin(run, rows, data)
-    kept_runs.set_aside(cycle.next)  # before anything of it is overwritten
+    kept_runs.preserve(cycle.next)  # before anything of it is overwritten
     # Folds grade the recipe that is shipped, also where their fewer rows would ask for another.
     recipe = resolve_parameters.recipe_on(
         config, run.runtime.hardware, data.durations, run.base_model.stat().st_size // 4

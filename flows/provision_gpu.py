@@ -184,7 +184,7 @@ class RentalSession:
         print_stage("host", f"{fetched.files} files are here, each with the SHA-256 of its record")
         for kept in fetched.kept:
             print_stage("host", f"another model of that name lay here; it is {kept.name} now")
-        for earlier in kept_runs.set_aside_in(cargo.cycle.next):
+        for earlier in kept_runs.preserved_in(cargo.cycle.next):
             print_stage("kept", kept_runs.beside_verdict(earlier.as_dict(), cargo.cycle.clinic))
         return fetched
 

@@ -36,10 +36,10 @@ def track(
     from tasks.records.tracking.later_sending import collect, send
     from tasks.reporting.kept_models import standing
 
+    opened = open_cycle(cycle)
     name = tracking_names.server_name(to)
     with server_answers():
         target = open_target(name)
-    opened = open_cycle(cycle)
     with lock_cycle(opened):
         found = collect(opened, lambda: standing(opened.clinic), no_texts=no_texts)
         audit_log.record(opened.clinic, AuditedAct.TRACK, opened.path.name, to=target.uri)

@@ -15,8 +15,9 @@ from flows.rental import host_bundle
 from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.cycle_folder import Cycle, open_cycle
+from tasks.data.early_checks import USUAL_RATE
 from tasks.data.general_english import divide
-from tasks.data.manifest import read_manifest
+from tasks.data.manifest import read_manifest, require_content
 from tasks.data.preflight import preflight
 from tasks.evaluation import baseline as baselines
 from tasks.gpu_hosts import gpu_prices, upload
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from flows.rental.config import RentConfig
     from flows.rental.host_bundle import BundlePlan
     from tasks.decision.gate import GateResult
-
-# Of every base in the catalogue; a recording that differs is found before a host is paid for.
-_SAMPLE_RATE = 16_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +74,17 @@ def plan(config: RentConfig) -> RentalPlan:
         InputError: the cycle cannot be run on another host, or does not fit on it.
     """
     run = config.run
-    provider = _host_settings(config)
     cycle = open_cycle(run.cycle)
     _check_movable(run)
     config.passed_on()
-    _check_programs(provider)
     baseline = baselines.find_baseline(cycle, run.baseline)
     verdict = prepare.run_gate(
         cycle, run.base, resolve_parameters.gate_policy(run), baseline, run.method
     )
     run_record.require_free(cycle.next)
+    require_content(cycle.manifest)
+    provider = _host_settings(config)
+    _check_programs(provider)
     base = _own_base(run.base, trust=run.trust)
     general = resolve_parameters.general_manifest(run) if verdict.passed else None
     cargo = UploadPlan(cycle, run.base, run.baseline, general, run.audio_roots)
@@ -186,9 +185,7 @@ def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None, general: Path
     if base is not None:
         checked = prepare.check(cycle, base, recipe, run.audio_roots, keep_style=run.keep_style)
     else:
-        limits = AudioLimits(
-            _SAMPLE_RATE, run.audio_roots, recipe.min_duration, recipe.max_duration
-        )
+        limits = AudioLimits(USUAL_RATE, run.audio_roots, recipe.min_duration, recipe.max_duration)
         checked = preflight(cycle.manifest, limits, None)
         checked.raise_errors()
     if general is None:
@@ -208,7 +205,7 @@ def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None, general: Path
         )
         return
     manifest = general.expanduser().resolve()
-    limits = AudioLimits(_SAMPLE_RATE, run.audio_roots, recipe.min_duration, math.inf)
+    limits = AudioLimits(USUAL_RATE, run.audio_roots, recipe.min_duration, math.inf)
     found = preflight(manifest, limits, None)
     found.raise_errors()
     divide(

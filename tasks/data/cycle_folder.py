@@ -36,11 +36,11 @@ class Cycle:
 
     @property
     def clinic(self) -> Path:
-        """The folder of the clinic's cycles, also of a cycle in a kept run that was set aside."""
+        """The folder of the clinic's cycles, also of a cycle in a kept run that was preserved."""
         folder = self.path.parent
         holder = folder.parent.parent
-        is_aside = folder.parent.name == KEPT_NAME and cycle_number(holder.name) is not None
-        return holder.parent if is_aside else folder
+        is_preserved = folder.parent.name == KEPT_NAME and cycle_number(holder.name) is not None
+        return holder.parent if is_preserved else folder
 
     @property
     def manifest(self) -> Path:
@@ -92,11 +92,16 @@ def open_cycle(path: Path) -> Cycle:
     """Return the cycle of a folder.
 
     Raises:
-        InputError: no such folder, or its name is not ``cycle<N>``.
+        InputError: no such folder, a file, or a name that is not ``cycle<N>``.
     """
     # The name as given counts: a link cycle1 has its next cycle beside it, not beside its target.
     path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() follows links
     number = cycle_number(path.name)
+    if path.is_file():
+        raise InputError(
+            f"{path}: is a file, and a cycle is a folder. Fix: name the folder that holds it, "
+            f"{path.parent}."
+        )
     if number is None:
         raise InputError(
             f"{path}: a cycle's folder is named cycle1, cycle2, …, not {path.name!r}. "

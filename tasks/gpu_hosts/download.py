@@ -213,7 +213,7 @@ def _with_local_paths(value: Any, homes: Sequence[tuple[str, str]]) -> Any:  # n
 def _install(staging: Path, cycle: Cycle, rental: Mapping[str, Any]) -> tuple[Path, ...]:
     """Move everything to its place, which may be a link to another disk; the models kept."""
     cycle_files, results = staging / cycle.path.name, staging / cycle.next.path.name
-    kept_runs.set_aside(cycle.next)
+    kept_runs.preserve(cycle.next)
     models = cycle.path / "models"
     models.mkdir(exist_ok=True)
     placed = [

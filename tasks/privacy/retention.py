@@ -107,8 +107,8 @@ def _parts(folder: Path) -> list[ExpiredPart]:
         and (path.name == _TRANSCRIPTS or path.name.endswith(WORK_SUFFIXES))
     ]
     parts = [ExpiredPart(path, _bytes_of(path)) for path in hidden]
-    aside = f"{KEPT_NAME}/*/{folder.name}/*.html"
-    for page in sorted([*folder.glob("*.html"), *folder.glob(aside)]):
+    preserved = f"{KEPT_NAME}/*/{folder.name}/*.html"
+    for page in sorted([*folder.glob("*.html"), *folder.glob(preserved)]):
         sound = _SOUND.findall(page.read_text(encoding="utf-8"))
         if sound:
             parts.append(ExpiredPart(page, sum(map(len, sound))))

@@ -1,7 +1,7 @@
 """A kept run of a cycle whose place another run of the same cycle takes.
 
 A user who was told to keep a model must not lose it by running the cycle again. So before anything
-is overwritten, the kept run is set aside under ``kept/`` of the folder that holds its evaluation:
+is overwritten, the kept run is preserved under ``kept/`` of the folder that holds its evaluation:
 a folder of cycles of its own, as ``asr-flywheel fetch`` lays one down, with the model and all that
 the verdict rests on. Every command that reads a finished run reads it there. The model is another
 name of the same file, and takes no room where the file system has such names. A run that keeps the
@@ -35,7 +35,7 @@ class KeptRun:
     """A finished run whose verdict was keep.
 
     Attributes:
-        evaluated: cycle N+1, in its own place or set aside.
+        evaluated: cycle N+1, in its own place or preserved.
         training: the name of the model's folder.
         sha256: of the model.
         value: the tuned model's share of its weights; None in a run of an older version.
@@ -50,7 +50,7 @@ class KeptRun:
 
     @property
     def name(self) -> str:
-        """The name of the folder that the run is set aside in."""
+        """The name of the folder that the run is preserved in."""
         return f"{self.training}-{self.sha256[:8]}"
 
     @property
@@ -111,14 +111,14 @@ def read_kept(evaluated: Cycle) -> KeptRun | None:
     return KeptRun(evaluated, training, sha256, value, str(record.get("finished", "")))
 
 
-def set_aside_in(following: Cycle) -> list[KeptRun]:
+def preserved_in(following: Cycle) -> list[KeptRun]:
     """List the kept runs whose place a later run took; not the run that lies in their place."""
     here = read_kept(following)
     return [run for run in copies(following) if here is None or run.name != here.name]
 
 
 def copies(following: Cycle) -> list[KeptRun]:
-    """List all runs that were set aside, the oldest first; one may lie in its place as well."""
+    """List all runs that were preserved, the oldest first; one may lie in its place as well."""
     folders = sorted((following.path / KEPT_NAME).glob("*"))
     found = [read_kept(_place(following, folder.name)) for folder in folders]
     return sorted((run for run in found if run is not None), key=lambda run: run.finished)
@@ -157,7 +157,7 @@ def _hand_on(cycle: Path | str) -> str:
     return f"`asr-flywheel handoff {shlex.quote(str(cycle))}`"
 
 
-def set_aside(following: Cycle) -> KeptRun | None:
+def preserve(following: Cycle) -> KeptRun | None:
     """Copy the kept run whose evaluation lies here, before another run takes its place.
 
     Where it was copied before, nothing is done.
@@ -212,7 +212,7 @@ def _copy_evaluation(following: Cycle, folder: Path) -> None:
 
 
 def _is_untouched(copy: KeptRun) -> bool:
-    """Return whether a run that was set aside holds nothing of its user's, such as a hand-off."""
+    """Return whether a run that was preserved holds nothing of its user's, such as a hand-off."""
     evaluated, model = copy.evaluated.path, copy.model.parent
     copied = {evaluated / name for name in run_record.read(copy.evaluated).get("files", {})}
     copied |= {evaluated / run_record.RECORD_NAME, copy.tuned_cycle / IMPORTED_NAME}

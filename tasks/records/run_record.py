@@ -205,7 +205,7 @@ def read_decision(cycle: Cycle) -> dict[str, Any]:
 def trained_file(cycle: Cycle, recorded: Path) -> Path:
     """Return where a file of a model's folder lies: beside the evaluation, else where it was made.
 
-    Cycles that were moved, fetched or set aside have it beside them, and the place where it was
+    Cycles that were moved, fetched or preserved have it beside them, and the place where it was
     made may hold another run's by now.
 
     Args:

@@ -113,7 +113,7 @@ class History:
         comparisons: each turn with the one before it.
         champion: the turn whose model to use; None where none was kept.
         advice: what the stopping rules say, in sentences.
-        set_aside: kept runs whose place a later run of the same cycle took, the oldest first.
+        preserved: kept runs whose place a later run of the same cycle took, the oldest first.
     """
 
     turns: tuple[Turn, ...]
@@ -122,12 +122,12 @@ class History:
     champion: Turn | None = None
     advice: tuple[str, ...] = ()
     rule: str = field(default=CHAMPION_RULE)
-    set_aside: tuple[Turn, ...] = ()
+    preserved: tuple[Turn, ...] = ()
 
     @property
     def kept(self) -> tuple[Turn, ...]:
-        """The runs that kept a model, the oldest first, also those that were set aside."""
-        return tuple(turn for turn in _in_order(self.turns, self.set_aside) if turn.kept)
+        """The runs that kept a model, the oldest first, also those that were preserved."""
+        return tuple(turn for turn in _in_order(self.turns, self.preserved) if turn.kept)
 
     def trend(self) -> dict[str, dict[int, Proportion]]:
         """Return each category's KER on unseen rows by cycle; a category may lack cycles."""
@@ -149,7 +149,7 @@ class History:
             "champion": None if self.champion is None else self.champion.as_dict(),
             "champion_rule": self.rule,
             "stopping": list(self.advice),
-            "set_aside": [turn.as_dict() for turn in self.set_aside],
+            "preserved": [turn.as_dict() for turn in self.preserved],
             "problems": list(self.problems),
         }
 
@@ -173,36 +173,36 @@ def read_history(root: Path) -> History:
     problems: list[str] = []
     costs = _read_costs(root, problems)
     turns: list[Turn] = []
-    aside: list[Turn] = []
+    preserved: list[Turn] = []
     for cycle in sorted(cycles, key=lambda cycle: cycle.number):
         try:
             if (turn := _read_turn(cycle, costs, problems)) is not None:
                 turns.append(turn)
-            aside += _read_set_aside(cycle, problems)
+            preserved += _read_preserved(cycle, problems)
         except InputError as damaged:
             problems.append(str(damaged))
     return History(
         tuple(turns),
         tuple(problems),
         tuple(compare(earlier, later) for earlier, later in pairwise(turns)),
-        find_champion(_in_order(turns, aside)),
+        find_champion(_in_order(turns, preserved)),
         tuple(_advise(turns)),
-        set_aside=tuple(aside),
+        preserved=tuple(preserved),
     )
 
 
-def _in_order(turns: Iterable[Turn], aside: Iterable[Turn]) -> list[Turn]:
+def _in_order(turns: Iterable[Turn], preserved: Iterable[Turn]) -> list[Turn]:
     """Return runs in the order in which they were made."""
-    return sorted([*aside, *turns], key=lambda turn: (turn.cycle, turn.set_aside is None))
+    return sorted([*preserved, *turns], key=lambda turn: (turn.cycle, turn.preserved is None))
 
 
-def _read_set_aside(cycle: Cycle, problems: list[str]) -> Iterable[Turn]:
+def _read_preserved(cycle: Cycle, problems: list[str]) -> Iterable[Turn]:
     """Yield the kept runs of a cycle whose place a later run took."""
-    for kept in kept_runs.set_aside_in(cycle):
+    for kept in kept_runs.preserved_in(cycle):
         turn = _read_turn(kept.evaluated, {}, problems)
         if turn is not None:
             folder = kept.evaluated.path.parent
-            yield replace(turn, model=str(kept.model), set_aside=folder)
+            yield replace(turn, model=str(kept.model), preserved=folder)
 
 
 def _read_costs(root: Path, problems: list[str]) -> Mapping[int, float]:

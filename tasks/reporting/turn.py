@@ -44,7 +44,7 @@ class Turn:
         purged: that figures rest on purged recordings, in a sentence; None where they do not.
         served: the figures of its bundles; None where none was validated.
         sha256: of the shipped model.
-        set_aside: the folder of a kept run whose place a later run of the cycle took; None of the
+        preserved: the folder of a kept run whose place a later run of the cycle took; None of the
             run that lies in its place.
     """
 
@@ -66,7 +66,7 @@ class Turn:
     purged: str | None = None
     served: ServedFigures | None = None
     sha256: str = ""
-    set_aside: Path | None = None
+    preserved: Path | None = None
 
     @property
     def kept(self) -> bool:
@@ -120,7 +120,7 @@ class Turn:
             "purged": self.purged,
             "served": None if self.served is None else self.served.as_dict(),
             "model_sha256": self.sha256,
-            "set_aside": None if self.set_aside is None else str(self.set_aside),
+            "preserved": None if self.preserved is None else str(self.preserved),
         }
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flows import finetune_cycle
 from tasks.common import hashing
+from tasks.stages.shipped_model import discard_tuned
 from tests.support import factories, prefect_site, stub_programs
 
 if TYPE_CHECKING:
@@ -55,23 +55,23 @@ def test_a_kept_model_outlives_a_run_that_discards(
     found = json.loads((following / "decision.json").read_text())
     assert found["decision"] == "discard"
     assert hashing.sha256_file(model) != sha256
-    (aside,) = (following / "kept").iterdir()
-    assert (aside / "cycle2" / "decision.json").read_bytes() == decision
+    (preserved,) = (following / "kept").iterdir()
+    assert (preserved / "cycle2" / "decision.json").read_bytes() == decision
     (named,) = found["kept_runs"]
     assert named["model_sha256"] == sha256
-    assert trained_cycle.parent / named["folder"] == aside
+    assert trained_cycle.parent / named["folder"] == preserved
 
     (before,) = re.findall(r"^ *kept  (.*)$", told, re.MULTILINE)
     (after,) = re.findall(r"^ *(An earlier run of this cycle was kept: .*)$", told, re.MULTILINE)
     assert told.index(before) < told.index("  sft  ") < told.index(after)
     page = (following / "report_cycle2.html").read_text(encoding="utf-8")
     (in_page,) = re.findall(r"(An earlier run of this cycle was kept: .*)</p>", page)
-    for line, folder in ((before, aside), (after, aside), (in_page, trained_cycle.parent)):
+    for line, folder in ((before, preserved), (after, preserved), (in_page, trained_cycle.parent)):
         assert f"SHA-256 {sha256[:12]}, value 0.9; verdict keep" in line
         (command,) = re.findall(r"`asr-flywheel (.*?)`", line)
         handed = stub_programs.run_command(folder, *shlex.split(command), "--json")
         assert handed.returncode == 0, handed.stdout + handed.stderr
-        handoff = json.loads((aside / "cycle2/handoff/handoff.json").read_text())
+        handoff = json.loads((preserved / "cycle2/handoff/handoff.json").read_text())
         assert handoff["measured_model_sha256"] == sha256
 
 
@@ -80,14 +80,13 @@ def test_a_discarded_tuned_model_leaves_the_same_leaderboard(
 ) -> None:
     """A run that is killed as it discards it, once more: the files of a run that was not."""
     asked: dict[str, Any] = {"interpolate": 0.5, "variants": 1, "keep_tuned": False}
-    discard = finetune_cycle.discard_tuned
 
     def discard_and_die(shipped: ShippedModel) -> None:
-        discard(shipped)
+        discard_tuned(shipped)
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(finetune_cycle, "discard_tuned", discard_and_die)
+        patch.setattr("flows.finetune_cycle.discard_tuned", discard_and_die)
         with pytest.raises(KilledError):
             prefect_site.run_here(site, trained_cycle, **asked)
     assert not [*trained_cycle.glob("models/*/tuned_model.nemo")]
