@@ -150,13 +150,7 @@ def import_command(
             raise InputError("the columns are others. Fix: name them with --column FIELD=COLUMN.")
 
     say = partial(typer.echo, err=True)
-    chosen_format = None if format_name == "auto" else format_name
-    choose_source(source, cycle, chosen_format)
-    cutter = None
-    if cut:
-        place = choose_runtime(runtime, image, trust=trust)
-        cutter = _cutter(cut_base, max_duration, terms, least_score, place, trust=trust, say=say)
-    elif given := _given(
+    for_cutting = _given(
         {
             "--max-duration": max_duration,
             "--terms": terms,
@@ -164,8 +158,17 @@ def import_command(
             "--runtime": None if runtime is DEFAULTS.runtime else runtime,
             "--image": None if image == DEFAULTS.container.image else image,
         }
-    ):
-        raise InputError(f"{given} without --cut has no meaning. Fix: add --cut, or leave it out.")
+    )
+    if for_cutting and not cut:
+        raise InputError(
+            f"{for_cutting} without --cut has no meaning. Fix: add --cut, or leave it out."
+        )
+    chosen_format = None if format_name == "auto" else format_name
+    choose_source(source, cycle, chosen_format)
+    cutter = None
+    if cut:
+        place = choose_runtime(runtime, image, trust=trust)
+        cutter = _cutter(cut_base, max_duration, terms, least_score, place, trust=trust, say=say)
     settings = ImportSettings(
         format=chosen_format,
         reading=ReadOptions(

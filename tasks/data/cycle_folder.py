@@ -97,11 +97,8 @@ def open_cycle(path: Path) -> Cycle:
     # The name as given counts: a link cycle1 has its next cycle beside it, not beside its target.
     path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() follows links
     number = cycle_number(path.name)
-    if path.is_file():
-        raise InputError(
-            f"{path}: is a file, and a cycle is a folder. Fix: name the folder that holds it, "
-            f"{path.parent}."
-        )
+    if number is None and path.is_file() and cycle_number(path.parent.name) is not None:
+        raise InputError(f"{path}: is a file of a cycle. Fix: name the cycle, {path.parent}.")
     if number is None:
         raise InputError(
             f"{path}: a cycle's folder is named cycle1, cycle2, …, not {path.name!r}. "

@@ -119,8 +119,9 @@ def preserved_in(following: Cycle) -> list[KeptRun]:
 
 def copies(following: Cycle) -> list[KeptRun]:
     """List all runs that were preserved, the oldest first; one may lie in its place as well."""
-    folders = sorted((following.path / KEPT_NAME).glob("*"))
-    found = [read_kept(_place(following, folder.name)) for folder in folders]
+    names = sorted(path.name for path in (following.path / KEPT_NAME).glob("*"))
+    # A hidden folder is what a kill left of a copy.
+    found = [read_kept(_place(following, name)) for name in names if not name.startswith(".")]
     return sorted((run for run in found if run is not None), key=lambda run: run.finished)
 
 
@@ -178,7 +179,8 @@ def preserve(following: Cycle) -> KeptRun | None:
     if (there := read_kept(place)) is not None:
         return there
     folder = place.path.parent
-    shutil.rmtree(folder, ignore_errors=True)  # of a removal that broke off
+    for broken in (folder, *folder.parent.glob(f".{folder.name}.*")):
+        shutil.rmtree(broken, ignore_errors=True)  # what a kill left of a copy or of a removal
     with atomic_files.new_folder(folder, following.path.stat().st_mode & 0o777) as work:
         _copy_model(kept, work / kept.tuned_cycle.name)
         _copy_evaluation(following, work / following.path.name)

@@ -143,7 +143,11 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "boosting": boosting,
         "judged_model": "mixture" if shipped is not None and shipped.mixed else "tuned model",
         "often_judged": verdict_ledger.remark(decision.get("verdicts")),
-        "kept_before": [kept_runs.beside_verdict(kept) for kept in decision.get("kept_runs", ())],
+        "kept_before": [
+            kept_runs.beside_verdict(kept)
+            for kept in decision.get("kept_runs", ())
+            if (evidence.cycle.clinic / kept["folder"]).is_dir()  # may be removed since
+        ],
         "against_forgetting": AGAINST_FORGETTING,
         "metrics": list(metric_lines(evidence.judged, words)),
         "trained_metrics": list(metric_lines(evidence.trained, words)),

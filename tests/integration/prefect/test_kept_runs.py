@@ -73,6 +73,9 @@ def test_a_kept_model_outlives_a_run_that_discards(
         assert handed.returncode == 0, handed.stdout + handed.stderr
         handoff = json.loads((preserved / "cycle2/handoff/handoff.json").read_text())
         assert handoff["measured_model_sha256"] == sha256
+    refused = stub_programs.run_command(trained_cycle.parent, "handoff", "cycle1")
+    assert refused.returncode == 3
+    assert str(preserved / "cycle1") in refused.stdout + refused.stderr
 
 
 def test_a_discarded_tuned_model_leaves_the_same_leaderboard(

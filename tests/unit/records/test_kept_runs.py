@@ -95,9 +95,13 @@ def test_a_run_that_keeps_the_same_model_tidies_up(tmp_path: Path) -> None:
     following = finish(tmp_path)
     preserved = kept_runs.preserve(following)
     assert preserved is not None
+    folder = preserved.evaluated.path.parent
+    shutil.copytree(folder, folder.with_name(f".{folder.name}.x7"))
+    assert kept_runs.copies(following) == [preserved]
     (preserved.evaluated.path / "run.json").unlink()
     assert kept_runs.copies(following) == []
     assert kept_runs.preserve(following) == preserved
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     kept_runs.drop_repeated(following)
     assert not (following.path / "kept").exists()
 
