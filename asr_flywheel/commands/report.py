@@ -73,7 +73,7 @@ def history(
             console.print(f"- Cycle {turn.cycle}, served: {line}", markup=False)
     for turn in found.preserved:
         console.print(
-            f"- Cycle {turn.cycle}: an earlier run kept another model, which lies with its "
+            f"- Cycle {turn.cycle}: an earlier run kept a model, which lies with its "
             f"evaluation in {turn.preserved}",
             markup=False,
         )

@@ -199,16 +199,15 @@ def fetch(
         StoreError: a file is not what was kept, or another one stands in its place.
     """
     names = sorted(run.content, key=lambda name: (PurePosixPath(name).name == RECORD_NAME, name))
-    targets = []
-    for name in names:
-        target, sha256 = folder / name, run.content[name]["sha256"]
-        if not target.exists():
-            store.get(run.prefix + name, target, sha256)
-        elif hashing.sha256_file(target) != sha256:
+    targets = [folder / name for name in names]
+    missing = [name for name in names if not (folder / name).exists()]
+    for name, target in zip(names, targets, strict=True):  # before anything is brought
+        if name not in missing and hashing.sha256_file(target) != run.content[name]["sha256"]:
             raise StoreError(
                 f"{target}: is there already, with another content. Fix: fetch into an empty "
                 "folder."
             )
-        targets.append(target)
+    for name in missing:
+        store.get(run.prefix + name, folder / name, run.content[name]["sha256"])
     report(f"{len(targets)} files, each with the SHA-256 that it was kept with")
     return targets

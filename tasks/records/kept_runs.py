@@ -63,6 +63,11 @@ class KeptRun:
         """The path of the model beside its evaluation."""
         return self.tuned_cycle / _MODELS / self.training / MODEL_NAME
 
+    @property
+    def has_model(self) -> bool:
+        """Whether its model is there, and no other in its place."""
+        return self.model.is_file() and hashing.sha256(self.model) == self.sha256
+
     def as_dict(self) -> dict[str, Any]:
         """Return the run as decision.json tells it; folders are below the folder of cycles."""
         clinic = self.evaluated.clinic
@@ -71,6 +76,7 @@ class KeptRun:
             "model_sha256": self.sha256,
             "value": self.value,
             "finished": self.finished,
+            "has_model": self.has_model,
             "folder": self.evaluated.path.parent.relative_to(clinic).as_posix(),
             "cycle": self.tuned_cycle.relative_to(clinic).as_posix(),
         }
@@ -131,6 +137,11 @@ def before_run(following: Cycle) -> str | None:
     if kept is None:
         return None
     place = _place(following, kept.name)
+    if not kept.has_model:
+        return (
+            f"{following.path.name} holds the evaluation of a kept model: {kept}. The model itself "
+            f"is not at {kept.model} any more. Its evaluation stays in {place.path.parent}."
+        )
     return (
         f"{following.path.name} holds a kept model: {kept}. If this run does not keep the same "
         f"model, that one stays with its evaluation in {place.path.parent}, and "
@@ -146,6 +157,12 @@ def beside_verdict(kept: Mapping[str, Any], clinic: Path | None = None) -> str:
         clinic: the folder of cycles; None where the reader may have it elsewhere.
     """
     told = _describe(kept["run"], kept["model_sha256"], kept["value"], kept["finished"])
+    if not kept["has_model"]:
+        return (
+            f"An earlier run of this cycle was kept: {told}. Its evaluation lies in "
+            f"{kept['folder']}, but its model was removed or replaced before this run. Run the "
+            "cycle with the settings of then to make it again: `config` in that run.json."
+        )
     cycle = kept["cycle"] if clinic is None else str(clinic / kept["cycle"])
     where = ", in the folder of cycles," if clinic is None else ""
     return (
@@ -196,7 +213,7 @@ def _copy_model(kept: KeptRun, cycle: Path) -> None:
         # Lists of recordings, marks of purges and the training's record and log.
         if path.is_file() and path.suffix != model.suffix:
             shutil.copyfile(path, folder / path.name)
-    # An earlier version may have put another model in its place.
+    # An earlier version may have put another model in its place, and a user removed it.
     if model.is_file() and hashing.sha256(model) == kept.sha256:
         atomic_files.link(model, folder / MODEL_NAME)
     hosted = kept.tuned_cycle / IMPORTED_NAME

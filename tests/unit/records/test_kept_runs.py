@@ -85,9 +85,13 @@ def test_a_model_that_was_replaced_is_not_called_the_kept_one(tmp_path: Path) ->
     """An earlier version left another model in its place: the evaluation alone is preserved."""
     following = finish(tmp_path)
     (tmp_path / "cycle1/models/run/adapted_model.nemo").write_bytes(b"another")
+    assert "handoff" not in (kept_runs.before_run(following) or "handoff")
     preserved = kept_runs.preserve(following)
     assert preserved is not None
     assert not preserved.model.exists()
+    told = kept_runs.beside_verdict(preserved.as_dict(), tmp_path)
+    assert "handoff" not in told
+    assert "was removed or replaced before this run" in told
 
 
 def test_a_run_that_keeps_the_same_model_tidies_up(tmp_path: Path) -> None:
