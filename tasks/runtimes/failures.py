@@ -7,14 +7,13 @@ wrote, so that the patterns stand here in one place.
 
 from __future__ import annotations
 
-import errno
 import re
 import shutil
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tasks.common.errors import TrainingError
+from tasks.common.errors import TrainingError, is_disk_full
 from tasks.models.catalog import LEGACY_FALLBACK, RECOMMENDED
 
 if TYPE_CHECKING:
@@ -212,7 +211,7 @@ def disk_full_is_a_fault() -> Iterator[None]:
     try:
         yield
     except OSError as wrong:
-        if wrong.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if not is_disk_full(wrong):
             raise
         raise FaultError(Fault.DISK_FULL, str(wrong)) from wrong
 
