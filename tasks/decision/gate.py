@@ -53,6 +53,7 @@ class GateInputs:
         cycle: the cycle's number, from 1; a later cycle's number is above 1.
         previous_rows: rows of the cycle before, or None if that is not known.
         baseline_notes: what a user should know of the baseline's file.
+        base_notes: what a user should know of the base.
         left_out: rows of the same file that the model was trained on or chosen by; they are no
             part of ``baseline``.
     """
@@ -64,6 +65,7 @@ class GateInputs:
     cycle: int = 1
     previous_rows: int | None = None
     baseline_notes: tuple[str, ...] = ()
+    base_notes: tuple[str, ...] = ()
     left_out: Scores | None = None
 
 
@@ -305,6 +307,7 @@ def _warnings(evidence: GateInputs) -> Iterable[str]:
             "default here: the recipe, the scores and the guardrail are English, and what tuning "
             f"costs the other languages is not measured. The English base is {RECOMMENDED}."
         )
+    yield from evidence.base_notes
     if evidence.utterances is None or evidence.baseline is None:
         return
     yield from evidence.baseline_notes

@@ -60,6 +60,26 @@ def record(
     return before + len([row for row in rows if row["held_out"] == key])
 
 
+def last_on(clinic: Path, model: Path) -> tuple[str, dict[str, Any]] | None:
+    """Return the newest verdict on a model, and the name of the cycle whose rows gave it.
+
+    Args:
+        clinic: the folder of cycles.
+        model: its file.
+    """
+    ledgers = sorted(clinic.glob(f"cycle*/{NAME}"))
+    if not ledgers:
+        return None
+    sha256 = hashing.sha256(model)
+    found = [
+        (path.parent.name, row)
+        for path in ledgers
+        for row in atomic_files.read_jsonl(path)
+        if row.get("model_sha256") == sha256
+    ]
+    return max(found, key=lambda one: str(one[1].get("time", "")), default=None)
+
+
 def _judged(row: dict[str, Any]) -> tuple[str, str, list[int]]:
     # A former version decoded each row once.
     return row["held_out"], row["model_sha256"], row.get("shifts", [0])

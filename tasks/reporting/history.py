@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import hashing
@@ -23,7 +24,6 @@ from tasks.training.progress import overfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
     from tasks.evaluation.error_counts import Proportion
@@ -244,7 +244,7 @@ def _read_turn(cycle: Cycle, costs: Mapping[int, float], problems: list[str]) ->
             decision=str(evidence.decision["decision"]),
             bare=str(evidence.decision["all_rows"]["decision"]),
             manifest=record["preflight"]["manifest_sha256"],
-            model=record["sft"]["model"],
+            model=str(run_record.trained_file(cycle, Path(record["sft"]["model"]))),
             before=evidence.pairing.before,
             after=evidence.pairing.after,
             epochs=evidence.epochs,

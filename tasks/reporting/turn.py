@@ -33,7 +33,7 @@ class Turn:
         decision: of decision.json.
         bare: the specification's table read over all rows.
         manifest: SHA-256 of the tuned cycle's manifest.
-        model: path of the tuned model, as the record has it.
+        model: path of the tuned model: beside the evaluation, else as the record has it.
         before: the base's evaluation, marked as the tuned model's is.
         after: the tuned model's.
         epochs: of the training, as its record has them; empty if that is gone.

@@ -23,6 +23,7 @@ from tasks.data.row_reviews import RowReviews, read_reviews, set_apart
 from tasks.data.split_parts import Disjointness
 from tasks.data.training_set import TrainingSet, fold_checked, split_checked, write_training_set
 from tasks.decision.boosting_gate import answer_on_boosting
+from tasks.decision.decision_table import Verdict
 from tasks.decision.gate import GateInputs, GateResult, check_gate
 from tasks.decision.verdict_rules import require_rows
 from tasks.evaluation import diff, row_basis
@@ -30,6 +31,7 @@ from tasks.evaluation.scoring import score
 from tasks.models import catalog
 from tasks.models.nemo_archive import open_archive
 from tasks.models.text_style import style_of
+from tasks.records import verdict_ledger
 from tasks.stages.looser_split import require_rows_of_split
 from tasks.stages.partition_marks import mark_parts
 from tasks.stages.split_command import keep_used_split
@@ -74,21 +76,42 @@ def run_gate(
     judging, foreign = (
         (None, ()) if baseline is None else _own_rows(baseline.unseen, utterances or (), reviews)
     )
+    described, base_notes = _describe_base(cycle, base)
     evidence = GateInputs(
         utterances=utterances,
         baseline=judging,
-        base=catalog.describe(base),
+        base=described,
         method=method,
         cycle=cycle.number,
         previous_rows=len(manifest.read_manifest(previous.manifest))
         if previous is not None and known_before
         else None,
         baseline_notes=() if baseline is None else (*baseline.notes, *foreign),
+        base_notes=base_notes,
         left_out=None
         if baseline is None
         else baseline.scores.where(lambda row: not row.row.judges),
     )
     return replace(check_gate(evidence, policy), boosting=_boosting_answer(cycle, base, policy))
+
+
+def _describe_base(cycle: Cycle, base: str) -> tuple[catalog.Base, tuple[str, ...]]:
+    """Describe a base, with the verdict that this clinic's own record has on it, and warn of it."""
+    described = catalog.describe(base)
+    model = Path(base).expanduser()
+    found = verdict_ledger.last_on(cycle.clinic, model) if model.is_file() else None
+    if found is None:
+        return described, ()
+    name, row = found
+    verdict = f"the verdict {row['verdict']} by {name} ({row['time']})"
+    described = replace(described, note=f"a model tuned here, with {verdict}")
+    if row["verdict"] == Verdict.KEEP:
+        return described, ()
+    warning = (
+        f"{base} was tuned here and not kept: it has {verdict}. What is tuned from it begins with "
+        "what that model has lost. Fix: tune the base that it was tuned from."
+    )
+    return described, (warning,)
 
 
 def _known_to_base(cycle: Cycle, base: str, baseline: Baseline) -> Baseline:

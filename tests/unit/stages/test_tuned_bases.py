@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asr_flywheel import cli
-from tasks.common import hashing
+from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.split_parts import Disjointness, Split
@@ -24,6 +24,7 @@ from tasks.evaluation.hypotheses import Partition
 from tasks.evaluation.result_reading import read_hypotheses
 from tasks.gpu_hosts import upload
 from tasks.models import catalog
+from tasks.records import verdict_ledger
 from tasks.stages import boosting_inputs, compare, evaluate, prepare
 from tasks.training import run as training_run
 from tasks.training import tuned_models
@@ -222,3 +223,27 @@ def test_an_evaluation_by_a_tuned_model_marks_what_it_was_trained_on(
         open_cycle(later), later / "offline_hyps.jsonl", "base", other, checked, transcript
     )
     assert {row.part for row in read_hypotheses(later / "offline_hyps.jsonl")} == {None}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "warnings"), [("discard", 1), ("inconclusive", 1), ("keep", 0)]
+)
+def test_the_gate_knows_the_verdict_on_a_base_that_was_tuned_here(
+    cycle: Path, lower_nemo: Path, verdict: str, warnings: int
+) -> None:
+    """The newest one counts, wherever the file lies; one that was not kept is warned of."""
+    model = tuned_model(cycle, lower_nemo, [0])
+    opened, sha256 = open_cycle(cycle), hashing.sha256_file(model)
+    verdict_ledger.record(opened, ["a"], sha256, "grow")
+    verdict_ledger.record(opened, ["b"], sha256, verdict)
+    verdict_ledger.record(opened, ["b"], "another model", "discard")
+    path = opened.path / verdict_ledger.NAME
+    rows = [{**row, "time": str(n)} for n, row in enumerate(atomic_files.read_jsonl(path))]
+    atomic_files.write_jsonl(path, rows)
+    elsewhere = shutil.copyfile(model, cycle.parent / "ours.nemo")
+    result = prepare.run_gate(
+        opened, str(elsewhere), GatePolicy(), find_baseline(opened, None), catalog.Method.SFT
+    )
+    told = [line for line in result.warnings if "not kept" in line]
+    assert len(told) == warnings
+    assert all(f"the verdict {verdict} by {cycle.name}" in line for line in told)
