@@ -136,7 +136,11 @@ def _forget(wanted: str) -> None:
 
     if wanted not in leases.ids():
         known = ", ".join(map(_described, leases.ids()))
-        raise InputError(f"--forget {wanted}: no such record. There is: {known or 'none'}.")
+        raise InputError(
+            f"--forget {wanted}: no such record. Fix: one of {known}."
+            if known
+            else f"--forget {wanted}: no such record, and there is none. Fix: leave it out."
+        )
     described = _described(wanted)
     leases.forget(wanted)
     typer.echo(f"forgot {described}")

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from flows.config import CycleConfig
 from flows.parameters_without_effect import RENT_RULES
@@ -104,6 +104,13 @@ class RentConfig(ParameterModel):
         description="Names of environment variables of here, such as HF_TOKEN; never on a command "
         "line, and removed with the host.",
     )
+
+    @field_validator("sku")
+    @classmethod
+    def _is_in_the_table(cls, sku: str) -> str:
+        if sku.lower() not in gpu_prices.SKUS:
+            raise ValueError(f"{sku!r} is not in the table. Fix: {gpu_prices.fix_of(sku)}")
+        return sku
 
     @model_validator(mode="after")
     def _takes_effect(self) -> Self:

@@ -93,7 +93,9 @@ def open_cycle(path: Path) -> Cycle:
             "Fix: rename the folder, so that the next cycle has its number."
         )
     if not path.is_dir():
-        raise InputError(f"{path}: there is no such cycle folder.")
+        raise InputError(
+            f"{path}: there is no such cycle folder. Fix: name a folder cycle<N> that is there."
+        )
     return Cycle(path, number)
 
 
