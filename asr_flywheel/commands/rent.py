@@ -95,7 +95,7 @@ def _set_options(
     known = options or {**RENTED_CYCLE.options, **RENTAL.options, **SSH_HOST.options}
     return {
         one.typed if given[one.name] is not False else f"--no-{one.typed.removeprefix('--')}": (
-            given[one.name] not in (one.default, None)
+            given[one.name] not in (one.default, None, [])
         )
         for one in known.values()
     }
