@@ -98,8 +98,8 @@ def full_recipe(config: CycleConfig) -> Recipe:
     if changed.keep_checkpoints > changed.epochs:
         raise InputError(
             f"{name_of('keep_checkpoints')} {changed.keep_checkpoints}: an epoch gives one "
-            "checkpoint, and "
-            f"there are {changed.epochs} epochs. Fix: keep fewer, or train more epochs."
+            f"checkpoint, and there are {changed.epochs} epochs. Fix: keep fewer, or train more "
+            "epochs."
         )
     return changed
 
@@ -121,8 +121,7 @@ def recipe_on(
     if config.precision not in {None, Precision.FP32} and not hardware.has_gpu:
         raise InputError(
             f"{name_of('precision')} {config.precision!s}: there is no GPU here, and a CPU trains "
-            "in fp32. "
-            "Fix: leave it out."
+            "in fp32. Fix: leave it out."
         )
     if config.compile == "on" and not hardware.has_gpu:
         raise InputError(
@@ -215,8 +214,7 @@ def replayed_sentences(config: CycleConfig, rows: int) -> int:
         raise InputError(
             f"{assignment('replay_share', config.replay_share)} comes to no sentence among "
             f"{trained:.0f} rows to train on. Fix: {min(least, _MOST_REPLAYED):g} or more, or "
-            "leave "
-            "it out."
+            "leave it out."
         )
     return sentences
 
@@ -242,9 +240,8 @@ def make_runtime(
         return _slurm(config, stock_script, report)
     if stock_script is not None:
         raise InputError(
-            f"{name_of('stock_script')}: the container runs the script of its image. Fix: leave "
-            "it out, or "
-            "use the local runtime."
+            f"{name_of('stock_script')}: the container runs the script of its image. Fix: leave it "
+            "out, or use the local runtime."
         )
     settings = config.container
     if config.container_block is not None:

@@ -131,8 +131,7 @@ def train(
         console.print_stage(
             "sft",
             f"warning: {assignment('keep_checkpoints', recipe.keep_checkpoints)} has no effect: "
-            "too "
-            "few rows choose, so that the last checkpoint is kept. Fix: a larger "
+            "too few rows choose, so that the last checkpoint is kept. Fix: a larger "
             f"{name_of('selection_share')}, more rows, or leave it out.",
         )
     key = training_run.run_key(

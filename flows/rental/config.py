@@ -131,7 +131,7 @@ class RentConfig(ParameterModel):
         if missing := [name for name in self.pass_on if name not in os.environ]:
             raise InputError(
                 f"{name_of('pass_on')}: {', '.join(missing)} is not set here. Fix: set it where "
-                "the rental is "
-                "started (a worker's variables are those of its own environment), or leave it out."
+                "the rental is started (a worker's variables are those of its own environment), "
+                "or leave it out."
             )
         return {name: os.environ[name] for name in self.pass_on}
