@@ -68,6 +68,7 @@ def run(
         ),
         ("purge cycle1 --voice v --no-stores --store s", "--store: has no effect with --no-stores"),
         ("bundle make --out o --image-format squashfs", "--image-format: has no effect without "),
+        ("bundle check here there", "here: is an installation, and there would not be read."),
         ("import a cycle1 --no-check --speech", "--speech: has no effect with --no-check."),
         ("validate-serving cycle1 --boost-score 20", "--boost-score 20 has no effect: they are "),
         (
