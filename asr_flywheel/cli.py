@@ -34,7 +34,7 @@ from asr_flywheel.commands import (
 from asr_flywheel.option_errors import ExplainingGroup
 from asr_flywheel.options import EXIT_BAD_INPUT, EXIT_FAILED, OPTION_NAMES
 from asr_flywheel.run_server import PATIENCE_S, TIMEOUT_SETTING
-from tasks.common.errors import FlywheelError, InputError
+from tasks.common.errors import DiskFullError, FlywheelError, InputError, is_disk_full
 from tasks.common.parameter_names import spelled_as
 from tasks.common.telemetry import forbid_telemetry
 
@@ -72,6 +72,11 @@ def main() -> None:
         sys.exit(EXIT_BAD_INPUT)
     except FlywheelError as failed:
         print(f"failed: {failed}", file=sys.stderr)  # noqa: T201
+        sys.exit(EXIT_FAILED)
+    except OSError as wrong:
+        if not is_disk_full(wrong):
+            raise
+        print(f"failed: {DiskFullError(wrong)}", file=sys.stderr)  # noqa: T201
         sys.exit(EXIT_FAILED)
 
 

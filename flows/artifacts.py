@@ -153,6 +153,7 @@ def decision(
     *,
     shipped: ShippedModel | None = None,
     verdicts: int = 1,
+    kept_runs: Sequence[str] = (),
 ) -> None:
     """The decision, what it is about, and the differences that it rests on."""
     print_stage("decision", f"{decided.verdict.value.upper()} (by {decided.basis} rows)")
@@ -166,6 +167,7 @@ def decision(
         about.append(f"Shipped: value {shipped.value:g}. {shipped.reason}")
     if (times := verdict_ledger.remark(verdicts)) is not None:
         about.append(times)
+    about += kept_runs
     for line in (literal, *about):
         print_stage("", line)
     create_markdown_artifact(

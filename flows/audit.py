@@ -21,5 +21,5 @@ def record(cycle: Cycle, act: AuditedAct, **ids: object) -> None:
     """
     run_id = flow_run.id
     audit_log.record(
-        cycle.path.parent, act, cycle.path.name, None if run_id is None else str(run_id), **ids
+        cycle.clinic, act, cycle.path.name, None if run_id is None else str(run_id), **ids
     )

@@ -34,6 +34,7 @@ from tasks.common.effect_rules import refuse_effectless
 from tasks.common.parameter_model import ParameterModel
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.data.cycle_lock import lock_cycle
+from tasks.data.early_checks import check_before_base
 from tasks.data.preflight import PreflightResult
 from tasks.evaluation.leaderboard import Leaderboard
 from tasks.models import catalog
@@ -124,11 +125,12 @@ def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
     ):
         audit.record(cycle, AuditedAct.TRANSCRIBE, model=config.model)
         target = evaluation_stage.evaluation_target(cycle, config.out)
+        check_before_base(config.model, [cycle.manifest], config.audio_roots)
         transcribe_shards.check(config.for_shards)
         model = catalog.resolve(config.model, trust=config.trust)
         runtime = resolve_parameters.make_runtime(config)
-        runtime.check(lambda line: console.print_stage("runtime", line))
         checked = check_manifest(config, cycle, model)
+        runtime.check(lambda line: console.print_stage("runtime", line))
         audio = audio_set(checked.rows, config.roots(cycle.path))
         kept = evaluation_stage.open_hypothesis_cache(cycle, runtime)
         # Shards are runs of their own, which a task cannot have.

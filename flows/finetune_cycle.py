@@ -32,14 +32,14 @@ from flows.preparation_tasks import (
 )
 from flows.record_tasks import keep, write_record
 from flows.training_tasks import choosing_rows, train_and_choose
-from flows.transcription_tasks import models_to_judge, transcribe_models
+from flows.transcription_tasks import discarded_model, models_to_judge, transcribe_models
 from flows.verdict_tasks import compare, decide_verdict, plan_growth, write_variants
 from tasks.common import privacy_settings
 from tasks.data.cycle_folder import PHRASES_NAME, Cycle, open_cycle
 from tasks.data.cycle_lock import lock_cycle
 from tasks.data.nonspeech import recordings as nonspeech_recordings
 from tasks.evaluation import baseline as baselines
-from tasks.records import cycle_cost, run_record
+from tasks.records import cycle_cost, kept_runs, run_record
 from tasks.records.audit_log import AuditedAct
 from tasks.records.tracking.finished_run import FIRST_TRAINING
 from tasks.runtimes import container_sharing
@@ -103,6 +103,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle, tracker: RunTracker) -> CycleOu
     data = split_rows(run, rows, general)
     require_decidable(run, rows, data, baseline, decides=imported is not None)
     tracking.begin(run, rows, data)
+    kept_runs.preserve(cycle.next)  # before anything of it is overwritten
     # Folds grade the recipe that is shipped, also where their fewer rows would ask for another.
     recipe = resolve_parameters.recipe_on(
         config, run.runtime.hardware, data.durations, run.base_model.stat().st_size // 4
@@ -118,7 +119,14 @@ def run_cycle(config: CycleConfig, cycle: Cycle, tracker: RunTracker) -> CycleOu
     judging = data.split.held_out if variants is None else frozenset()
     shifts = run.shifts(len(judging))
     judged = transcribe_models(
-        run, rows, general, models_to_judge(shipped), recordings, shifts=shifts, judging=judging
+        run,
+        rows,
+        general,
+        models_to_judge(shipped),
+        recordings,
+        shifts=shifts,
+        judging=judging,
+        discarded=discarded_model(shipped),
     )
     if variants is None:
         variants = decoded_variants(rows.rows, judged.cycle[0], judged.cycle[1], shifts)
@@ -159,6 +167,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle, tracker: RunTracker) -> CycleOu
     ]
     hyp_files = [cycle.next.path / name for name in extra_hyps]
     write_record(run, record, [*hyp_files, *variant_files, *plan_files])
+    kept_runs.drop_repeated(cycle.next)
     tracking.finish(run)
     artifacts.cost(cycle, cycle_cost.cost(cycle, tuned, judged.cycle))
     artifacts.seconds(cycle, record.seconds)

@@ -16,6 +16,7 @@ from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.common.parameter_names import name_of
 from tasks.data.cycle_folder import Cycle
+from tasks.data.early_checks import check_before_base
 from tasks.data.general_english import GeneralSet
 from tasks.data.nonspeech import recordings as nonspeech_recordings
 from tasks.data.preflight import PreflightResult
@@ -25,7 +26,7 @@ from tasks.decision.gate import GateResult
 from tasks.evaluation.baseline import Baseline
 from tasks.models import catalog, purge_marks
 from tasks.privacy.keyed_hashes import seen_before
-from tasks.records import run_record
+from tasks.records import kept_runs, run_record
 from tasks.records.audit_log import AuditedAct
 from tasks.records.tracking.run_tracker import UNTRACKED, RunTracker
 from tasks.runtimes.job_seconds import TimedRuntime
@@ -44,11 +45,22 @@ def prepare_run(config: CycleConfig, cycle: Cycle, tracker: RunTracker = UNTRACK
     Raises:
         InputError: no such model or block, or results that this run would overwrite.
     """
+    run_record.require_free(cycle.next)
+    recipe = resolve_parameters.full_recipe(config)
+    named = config.general if config.checks_forgetting else None
+    check_before_base(
+        config.base,
+        [cycle.manifest, *([] if named is None else [named])],
+        config.audio_roots,
+        recipe.min_duration,
+        recipe.max_duration,
+    )
     base_model = purge_marks.require_accepted(
         catalog.resolve(config.base, trust=config.trust), "as a base"
     )
     runtime = resolve_parameters.make_runtime(config, config.stock_script)
-    run_record.require_free(cycle.next)
+    if (kept := kept_runs.before_run(cycle.next)) is not None:
+        console.print_stage("kept", kept)
     general = resolve_parameters.general_manifest(config)
     return CycleRun(config, cycle, base_model, TimedRuntime(runtime), general, tracker)
 

@@ -36,6 +36,7 @@ from tasks.gpu_hosts.host_interface import NothingCreatedError
 from tasks.gpu_hosts.host_settings import BrevSettings, SshHostSettings
 from tasks.gpu_hosts.lease import Lease
 from tasks.gpu_hosts.ssh import HostError
+from tasks.records import kept_runs
 from tasks.records.audit_log import AuditedAct
 from tasks.records.cost_ledger import RentalOutcome
 
@@ -183,6 +184,8 @@ class RentalSession:
         print_stage("host", f"{fetched.files} files are here, each with the SHA-256 of its record")
         for kept in fetched.kept:
             print_stage("host", f"another model of that name lay here; it is {kept.name} now")
+        for earlier in kept_runs.preserved_in(cargo.cycle.next):
+            print_stage("kept", kept_runs.beside_verdict(earlier.as_dict(), cargo.cycle.clinic))
         return fetched
 
     def _order(self) -> None:

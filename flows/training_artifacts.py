@@ -84,6 +84,8 @@ def training(recipe: Recipe, gpus: int) -> Iterator[Callable[[TrainingProgress],
         TextColumn("{task.description}"),
         TimeElapsedColumn(),
         console=console,
+        # Where nothing moves, it would repeat the last line at its end.
+        disable=not console.is_terminal,
     )
     last_update = 0.0
     validated = 0

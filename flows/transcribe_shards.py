@@ -28,6 +28,7 @@ from tasks.common.errors import InputError, TranscriptionError
 from tasks.common.parameter_names import name_of
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.cycle_lock import lock_cycle
+from tasks.data.early_checks import check_before_base
 from tasks.stages import evaluate
 from tasks.transcription import offline, shard_files
 
@@ -99,8 +100,9 @@ def check(config: CycleConfig) -> None:
 @flow(name="transcribe-cycle")
 def transcribe_in_shards(config: CycleConfig, out: Path | None = None) -> list[Path]:
     """Decode a cycle by one model, its base, in shards; the files that were written."""
-    check(config)
     cycle = open_cycle(config.cycle)
+    check_before_base(config.base, [cycle.manifest], config.audio_roots)
+    check(config)
     with lock_cycle(cycle):
         return evaluate.transcribe_baseline(
             cycle,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from tasks.transcription.rows import audio_set, joined_set, nonspeech_set
 from tasks.transcription.variants import AS_IT_IS, Shifts
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Mapping
 
     from tasks.data.general_english import GeneralSet
     from tasks.data.nonspeech import NonspeechRecording
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from tasks.stages.shipped_model import ShippedModel
 
 Transcripts = tuple[Transcript, ...]
-"""The transcripts of one set: by the base, by the shipped model, and, where that is a mixture and
-the tuned model was kept, by the tuned model as training left it."""
+"""The transcripts of one set: by the base, by the shipped model, and, where that is a mixture, by
+the tuned model as training left it."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,16 @@ class JudgedTranscripts:
 
 
 def models_to_judge(shipped: ShippedModel) -> tuple[Path, ...]:
-    """Return the shipped model, and the plain tuned one where that is another and was kept."""
-    plain = (shipped.tuned,) if shipped.mixed and shipped.tuned is not None else ()
-    return (shipped.model, *plain)
+    """Return the shipped model, and the plain tuned one where that is another.
+
+    The latter is no file where a former run has discarded it; see ``discarded_model``.
+    """
+    return (shipped.model, shipped.plain) if shipped.mixed else (shipped.model,)
+
+
+def discarded_model(shipped: ShippedModel) -> dict[Path, str]:
+    """Return the SHA-256 of the plain tuned model, where a former run has discarded its file."""
+    return {shipped.plain: shipped.tuned_sha256} if shipped.mixed and not shipped.tuned else {}
 
 
 def transcribe_models(
@@ -66,8 +73,11 @@ def transcribe_models(
     *,
     shifts: Shifts = AS_IT_IS,
     judging: Container[int] = (),
+    discarded: Mapping[Path, str] | None = None,
 ) -> JudgedTranscripts:
     """Decode what judges by base and tuned models, with other workers where it is asked.
+
+    A model that was discarded is judged by the hypotheses that are kept of it, if all of them are.
 
     Args:
         run: whose runtime decodes.
@@ -77,20 +87,38 @@ def transcribe_models(
         recordings: without speech.
         shifts: under which the rows that judge are decoded.
         judging: numbers of these rows.
+        discarded: SHA-256 of those of the models whose files are gone.
     """
-    models = (run.base_model, *tuned)
     audio = audio_set(rows.rows, run.audio_roots, shifts, judging)
     if general is not None:
         audio += audio_set(general.guardrail, run.audio_roots)
     cache = evaluate.open_hypothesis_cache(run.cycle, run.runtime)
+    cache = replace(cache, gone=discarded or {})
+    # Recordings without speech lie in this machine's cache: another worker may have none.
+    everything = audio + nonspeech_set(recordings)
+    models = (run.base_model, *(one for one in tuned if _is_readable(one, everything, cache)))
     # Shards are runs of their own, which a task cannot have.
     # The verdict is about base and shipped model.
     transcribe_shards.share(run.config, models, audio, cache, plainly=models[2:])
-    # Recordings without speech lie in this machine's cache: another worker may have none.
-    everything = audio + nonspeech_set(recordings)
     joined = joined_rows(run, general)
     ends = (len(rows.rows), len(audio.audio))
     return transcribe_cycle(run, models, everything, ends, cache, joined)
+
+
+def _is_readable(model: Path, audio: AudioSet, cache: TranscriptStore) -> bool:
+    """Return whether a model can decode or all its hypotheses are kept; tell of one that cannot."""
+    if model not in cache.gone:
+        return True
+    pieces = offline.missing([model], audio, cache, plainly=[model])
+    if pieces:
+        rows = sum(len(piece.audio) for _, piece in pieces)
+        console.print_stage(
+            "transcribe",
+            f"{model.name} was not kept (--no-keep-tuned), and neither were its texts of {rows} "
+            "recordings: the leaderboard lacks the plain tuned model. To have it again, rename "
+            f"{model.parent} and run without --no-keep-tuned; that trains once more",
+        )
+    return not pieces
 
 
 @task(name="offline-transcribe", cache_policy=NO_CACHE)
@@ -106,7 +134,7 @@ def transcribe_cycle(
 
     Args:
         run: whose runtime decodes.
-        models: base, shipped model, and where it was kept the plain tuned one.
+        models: base, shipped model, and the plain tuned one where that is another.
         audio: the cycle's recordings, those of general English, and those without speech.
         ends: where the cycle's recordings end, and where those of general English do.
         cache: what was decoded before.

@@ -19,6 +19,7 @@ from tasks.common.errors import InputError
 from tasks.common.privacy_settings import for_log, hides_texts
 from tasks.data.cycle_folder import open_cycle
 from tasks.data.cycle_lock import lock_cycle
+from tasks.data.early_checks import check_before_base
 from tasks.models import catalog
 from tasks.records.audit_log import AuditedAct
 from tasks.serving import (
@@ -45,6 +46,7 @@ def validate_serving(config: ServingConfig) -> ServingReport:
     """Send a cycle's recordings to an endpoint and compare its answers with the offline ones."""
     artifacts.without_effect(effectless_in_validation(config))
     cycle = open_cycle(config.cycle)
+    validation.find_offline(cycle, config.offline)  # before anybody is asked
     if config.bundles:
         require_extra()
         from flows import validate_bundles  # noqa: PLC0415 - its libraries are an extra's
@@ -74,8 +76,11 @@ def find_plan(config: ServingConfig) -> ValidationPlan:
     Raises:
         InputError: there is no offline evaluation, or a recording cannot be sent.
     """
+    cycle = open_cycle(config.cycle)
+    if config.model is not None:
+        check_before_base(config.model, [cycle.manifest], config.audio_roots)
     return validation.plan(
-        open_cycle(config.cycle),
+        cycle,
         offline=config.offline,
         model=None if config.model is None else catalog.resolve_pinned(config.model).path,
         audio_roots=config.audio_roots,

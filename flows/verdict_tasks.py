@@ -16,6 +16,7 @@ from tasks.common import atomic_files
 from tasks.data.preflight import PreflightResult
 from tasks.data.training_set import TrainingSet
 from tasks.decision import evidence
+from tasks.decision.decision_table import Verdict
 from tasks.decision.grow_plan import plan_for
 from tasks.decision.grow_plan_files import write_plan
 from tasks.decision.verdict import Decision, decide
@@ -24,7 +25,7 @@ from tasks.evaluation.baseline import Baseline
 from tasks.evaluation.decoded_variants import DecodedVariants
 from tasks.evaluation.hypotheses import write_hypotheses
 from tasks.evaluation.scoring import Scores, score
-from tasks.records import run_record, verdict_ledger
+from tasks.records import kept_runs, run_record, verdict_ledger
 from tasks.stages.compare import SupplementaryResults, build_leaderboard
 from tasks.stages.shipped_model import ShippedModel
 from tasks.training import run as training_run
@@ -112,6 +113,9 @@ def decide_verdict(
         before=run.base_roles().verdicts_of(data.held_out_recordings),
         shifts=variants.shifts,
     )
+    # What keeps the same model again is no other run.
+    same = shipped.sha256 if decision.verdict is Verdict.KEEP else None
+    kept_before = [kept.as_dict() for kept in kept_runs.copies(cycle.next) if kept.sha256 != same]
     run_record.write_decision(
         cycle.next,
         decision,
@@ -121,9 +125,16 @@ def decide_verdict(
         shipping=supplementary.shipping(),
         verdicts=verdicts,
         boosting=None if supplementary.boosted is None else supplementary.boosted.as_dict(),
+        kept_runs=kept_before,
     )
     artifacts.decision(
-        cycle.next, decision, all_rows, grounds.judged, shipped=shipped, verdicts=verdicts
+        cycle.next,
+        decision,
+        all_rows,
+        grounds.judged,
+        shipped=shipped,
+        verdicts=verdicts,
+        kept_runs=[kept_runs.beside_verdict(kept, cycle.clinic) for kept in kept_before],
     )
     events.decided(cycle, decision)
     return decision, verdicts

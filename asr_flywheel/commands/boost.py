@@ -41,8 +41,10 @@ from asr_flywheel.options import (
 
 if TYPE_CHECKING:
     from flows.config import CycleConfig
+    from tasks.data.cycle_folder import Cycle
     from tasks.data.split_parts import Disjointness, Split
     from tasks.stages.boost import BoostingResult
+    from tasks.training.recipes import Recipe
 
 app = typer.Typer()
 
@@ -130,10 +132,12 @@ def boost(
     }
     config = check_options(cycle, **given)
     folder = open_cycle(config.cycle)
+    full_recipe = resolve_parameters.full_recipe(config)
+    formulary = phrases or folder.find_formulary()
+    _check_first(config, folder, full_recipe, formulary)
     model = purge_marks.require_accepted(
         catalog.resolve(config.base, trust=config.trust), "for boosting"
     )
-    full_recipe = resolve_parameters.full_recipe(config)
     checked = prepare.check(
         folder, model, full_recipe, config.audio_roots, keep_style=config.keep_style
     )
@@ -180,7 +184,6 @@ def boost(
         split_again=make_split,
     )
     said = (*rows.judging, *rows.choosing)
-    formulary = phrases or folder.find_formulary()
     lists = boosting_inputs.make_lists(checked.rows, said, model, formulary, config.priority)
     for note in (*split.warnings, *lists.judged.notes()):
         say(note)
@@ -212,6 +215,23 @@ def _warn_of_split(config: CycleConfig, found: Split | None) -> None:
 
     if found is not None:
         warn_of(find_effectless(config, SPLIT_RULES))
+
+
+def _check_first(config: CycleConfig, cycle: Cycle, recipe: Recipe, formulary: Path | None) -> None:
+    """Check what needs no base before a base is fetched."""
+    from tasks.data.early_checks import check_before_base
+    from tasks.transcription.boosting_phrases import read_formulary
+
+    named = config.general if config.checks_forgetting else None
+    check_before_base(
+        config.base,
+        [cycle.manifest, *(() if named is None else (named,))],
+        config.audio_roots,
+        recipe.min_duration,
+        recipe.max_duration,
+    )
+    if formulary is not None:
+        read_formulary(formulary)
 
 
 def _print_result(result: BoostingResult, written: tuple[Path, ...]) -> None:

@@ -129,7 +129,7 @@ def import_command(
     from dataclasses import asdict
 
     from tasks.data.importers.import_settings import ImportSettings
-    from tasks.data.importers.importing import import_source
+    from tasks.data.importers.importing import choose_source, import_source
     from tasks.data.speech_check import SileroDetector
     from tasks.records import audit_log
     from tasks.records.audit_log import AuditedAct
@@ -153,12 +153,7 @@ def import_command(
             raise InputError("the columns are others. Fix: name them with --column FIELD=COLUMN.")
 
     say = partial(typer.echo, err=True)
-    cutter = None
-    if cut:
-        check_options(cycle, max_duration=max_duration)
-        place = choose_runtime(runtime, image, trust=trust)
-        cutter = _cutter(cut_base, max_duration, terms, least_score, place, trust=trust, say=say)
-    else:
+    if not cut:
         refuse_without(
             "--cut",
             {
@@ -170,8 +165,15 @@ def import_command(
                 "--image": image != DEFAULTS.container.image,
             },
         )
+    chosen_format = None if format_name == "auto" else format_name
+    choose_source(source, cycle, chosen_format)
+    cutter = None
+    if cut:
+        check_options(cycle, max_duration=max_duration)
+        place = choose_runtime(runtime, image, trust=trust)
+        cutter = _cutter(cut_base, max_duration, terms, least_score, place, trust=trust, say=say)
     settings = ImportSettings(
-        format=None if format_name == "auto" else format_name,
+        format=chosen_format,
         reading=ReadOptions(
             columns=_pairs("--column", column or []),
             part=part,
@@ -219,11 +221,12 @@ def _cutter(
     from tasks.stages.long_recordings import LEAST_SCORE, CutSettings, LongRowCutter
     from tasks.training.recipes import recipe
 
+    matcher = None if terms is None else TermMatcher(read_terms_table(terms).terms)
     settings = CutSettings(
         catalog.resolve(base, trust=trust),
         max_duration or recipe(DEFAULTS.recipe).max_duration,
         LEAST_SCORE if least_score is None else least_score,
-        None if terms is None else TermMatcher(read_terms_table(terms).terms),
+        matcher,
     )
     runtime.check(say)
     return LongRowCutter(settings, runtime)

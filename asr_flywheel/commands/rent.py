@@ -109,8 +109,11 @@ def _rent(parameters: dict[str, Any]) -> None:
 
     from flows.provision_gpu import provision_gpu
     from flows.rental.remote_run import require_server
+    from tasks.data.cycle_folder import open_cycle
+    from tasks.data.manifest import require_content
     from tasks.records.cost_ledger import RentalOutcome
 
+    require_content(open_cycle(config.run.cycle).manifest)  # before anybody is asked
     # Without one, Prefect would first start a server of its own, only to be told so.
     require_server()
     # A closed terminal or laptop: as if Ctrl-C had been pressed, so that the host is given back.

@@ -71,6 +71,12 @@ def history(
             console.print(f"- Cycle {turn.cycle}: {turn.purged}", markup=False)
         for line in () if turn.served is None else turn.served.sentences:
             console.print(f"- Cycle {turn.cycle}, served: {line}", markup=False)
+    for turn in found.preserved:
+        console.print(
+            f"- Cycle {turn.cycle}: an earlier run kept a model, which lies with its "
+            f"evaluation in {turn.preserved}",
+            markup=False,
+        )
     best = found.champion
     name = "none was kept" if best is None else f"cycle {best.cycle}'s model, {best.model}"
     console.print(f"Champion: {name}", markup=False)

@@ -87,6 +87,12 @@ def demo(
 
 def _turn(parameters: dict[str, Any]) -> CycleOutcome:
     config = validated(CycleConfig, parameters)
+    from tasks.data.cycle_folder import open_cycle
+    from tasks.data.manifest import require_content
+
+    # Before a server starts. Without any manifest the gate says where to go.
+    if (path := open_cycle(config.cycle).manifest).exists():
+        require_content(path)
     from flows.finetune_cycle import finetune_cycle
 
     with server_answers(), without_heartbeat():

@@ -235,7 +235,7 @@ def _record_handoff(tuned: Tuned, **facts: str) -> None:
     from tasks.records.audit_log import AuditedAct
 
     audit_log.record(
-        tuned.evaluated.path.parent,
+        tuned.evaluated.clinic,
         AuditedAct.HANDOFF,
         tuned.evaluated.path.name,
         model=tuned.model.parent.name,
@@ -348,6 +348,10 @@ def _accepted(found: Accepted | Refusal, *, as_json: bool) -> Accepted:
 def validate_serving(*, as_json: JsonOption = False, **given: Any) -> None:  # noqa: ANN401 - of SERVING
     """Compare what an endpoint or a bundle writes with NeMo's texts. Exit 3: not the same."""
     config = validated(ServingConfig, SERVING.parameters(given))
+    from tasks.data.cycle_folder import open_cycle
+    from tasks.serving import validation
+
+    validation.find_offline(open_cycle(config.cycle), config.offline)  # before a server starts
     from flows.validate_serving import validate_serving as flow
 
     leaves = not config.bundles or config.server is not None

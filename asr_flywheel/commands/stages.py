@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,6 +37,11 @@ from tasks.data.transcript_tags import TagChoice
 from tasks.training import recipes
 from tasks.training.recipes import Recipe, RecipeName
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tasks.data.cycle_folder import Cycle
+
 app = typer.Typer()
 
 
@@ -44,6 +49,17 @@ def _limited(name: RecipeName, max_duration: float | None) -> Recipe:
     found = recipes.recipe(name)
     changes = {} if max_duration is None else {"max_duration": max_duration}
     return found.model_copy(update=changes)
+
+
+def _check_first(
+    cycle: Cycle, base: str, recipe: Recipe, audio_roots: Sequence[Path] | None
+) -> None:
+    """Check what needs no base before a base is fetched."""
+    from tasks.data.early_checks import check_before_base
+
+    check_before_base(
+        base, [cycle.manifest], audio_roots or (), recipe.min_duration, recipe.max_duration
+    )
 
 
 @app.command()
@@ -105,11 +121,13 @@ def preflight(
     from tasks.stages import prepare
 
     check_options(cycle, base=base, recipe=recipe, max_duration=max_duration)
+    folder, limited = open_cycle(cycle), _limited(recipe, max_duration)
     detector = SileroDetector() if speech else None
+    _check_first(folder, base, limited, audio_root)
     result = prepare.check(
-        open_cycle(cycle),
+        folder,
         catalog.resolve(base, trust=trust),
-        _limited(recipe, max_duration),
+        limited,
         audio_root or [],
         keep_style=keep_style,
     )
@@ -163,12 +181,13 @@ def split(
         two_part=two_part,
         seed=seed,
     )
-    folder = open_cycle(cycle)
+    folder, limited = open_cycle(cycle), _limited(recipe, max_duration)
+    _check_first(folder, base, limited, audio_root)
     model = catalog.resolve(base, trust=trust)
     checked = prepare.check(
         folder,
         model,
-        _limited(recipe, max_duration),
+        limited,
         audio_root or [],
         keep_style=keep_style,
     )

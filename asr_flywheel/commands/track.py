@@ -36,13 +36,13 @@ def track(
     from tasks.records.tracking.later_sending import collect, send
     from tasks.reporting.kept_models import standing
 
+    opened = open_cycle(cycle)
     name = tracking_names.server_name(to)
     with server_answers():
         target = open_target(name)
-    opened = open_cycle(cycle)
     with lock_cycle(opened):
-        found = collect(opened, lambda: standing(opened.path.parent), no_texts=no_texts)
-        audit_log.record(opened.path.parent, AuditedAct.TRACK, opened.path.name, to=target.uri)
+        found = collect(opened, lambda: standing(opened.clinic), no_texts=no_texts)
+        audit_log.record(opened.clinic, AuditedAct.TRACK, opened.path.name, to=target.uri)
         complete = send(found, target, typer.echo, no_texts=no_texts)
     if not complete:
         raise typer.Exit(EXIT_FAILED)

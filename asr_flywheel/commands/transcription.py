@@ -52,6 +52,7 @@ def transcribe(
     """Decode a cycle offline; without --out the result becomes the cycle's baseline."""
     from tasks.common import privacy_settings
     from tasks.data.cycle_folder import open_cycle
+    from tasks.data.early_checks import check_before_base
     from tasks.records import audit_log
     from tasks.records.audit_log import AuditedAct
 
@@ -67,6 +68,7 @@ def transcribe(
         no_texts=no_texts,
     )
     folder = open_cycle(cycle)
+    check_before_base(model, [folder.manifest], audio_root or ())
     audit_log.record(folder.path.parent, AuditedAct.TRANSCRIBE, folder.path.name, model=model)
 
     def say(line: str) -> None:

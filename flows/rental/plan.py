@@ -17,15 +17,16 @@ from tasks.common.errors import InputError
 from tasks.common.parameter_names import name_of
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.cycle_folder import Cycle, open_cycle
+from tasks.data.early_checks import USUAL_RATE
 from tasks.data.general_english import divide
-from tasks.data.manifest import read_manifest
+from tasks.data.manifest import read_manifest, require_content
 from tasks.data.preflight import preflight
 from tasks.evaluation import baseline as baselines
 from tasks.gpu_hosts import gpu_prices, upload
 from tasks.gpu_hosts.host_settings import BrevSettings, SshHostSettings
 from tasks.gpu_hosts.upload import UploadPlan
 from tasks.models import catalog, purge_marks
-from tasks.records import run_record
+from tasks.records import kept_runs, run_record
 from tasks.runtimes.hardware import Gpu, Hardware
 from tasks.stages import prepare
 from tasks.training import remedies
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from flows.rental.host_bundle import BundlePlan
     from tasks.common.effect_rules import EffectlessParameter
     from tasks.decision.gate import GateResult
-
-# Of every base in the catalogue; a recording that differs is found before a host is paid for.
-_SAMPLE_RATE = 16_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +69,7 @@ class RentalPlan:
             *self.cost.lines(),
             *(self.bundle.lines() if self.bundle else ()),
             *(f"warning: {one}" for one in self.without_effect),
+            *(() if (kept := kept_runs.before_run(self.cycle.next)) is None else (kept,)),
         ]
 
 
@@ -81,16 +80,17 @@ def plan(config: RentConfig) -> RentalPlan:
         InputError: the cycle cannot be run on another host, or does not fit on it.
     """
     run = config.run
-    provider = _host_settings(config)
     cycle = open_cycle(run.cycle)
     _check_movable(run)
     config.passed_on()
-    _check_programs(provider)
     baseline = baselines.find_baseline(cycle, run.baseline)
     verdict = prepare.run_gate(
         cycle, run.base, resolve_parameters.gate_policy(run), baseline, run.method
     )
     run_record.require_free(cycle.next)
+    require_content(cycle.manifest)
+    provider = _host_settings(config)
+    _check_programs(provider)
     base = _own_base(run.base, trust=run.trust)
     general = resolve_parameters.general_manifest(run) if verdict.passed else None
     cargo = UploadPlan(cycle, run.base, run.baseline, general, run.audio_roots)
@@ -194,9 +194,7 @@ def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None, general: Path
     if base is not None:
         checked = prepare.check(cycle, base, recipe, run.audio_roots, keep_style=run.keep_style)
     else:
-        limits = AudioLimits(
-            _SAMPLE_RATE, run.audio_roots, recipe.min_duration, recipe.max_duration
-        )
+        limits = AudioLimits(USUAL_RATE, run.audio_roots, recipe.min_duration, recipe.max_duration)
         checked = preflight(cycle.manifest, limits, None)
         checked.raise_errors()
     if general is None:
@@ -216,7 +214,7 @@ def _check_rows(run: CycleConfig, cycle: Cycle, base: Path | None, general: Path
         )
         return
     manifest = general.expanduser().resolve()
-    limits = AudioLimits(_SAMPLE_RATE, run.audio_roots, recipe.min_duration, math.inf)
+    limits = AudioLimits(USUAL_RATE, run.audio_roots, recipe.min_duration, math.inf)
     found = preflight(manifest, limits, None)
     found.raise_errors()
     divide(

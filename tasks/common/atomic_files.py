@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.common.errors import InputError
+from tasks.common.errors import DiskFullError, InputError, is_disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,7 +31,13 @@ def check_target(target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error}). Choose another place.") from error
+        raise _unwritable(target, error) from error
+
+
+def _unwritable(target: Path, error: OSError) -> InputError | DiskFullError:
+    if is_disk_full(error):
+        return DiskFullError(error, target)
+    return InputError(f"{target}: cannot be written ({error}). Fix: choose a writable place.")
 
 
 @contextmanager
@@ -40,14 +46,13 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
     Raises:
         InputError: the folder cannot be written.
+        DiskFullError: there is no room; what was at ``target`` stays.
     """
     check_target(target)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
     except OSError as error:
-        raise InputError(
-            f"{target}: cannot be written ({error}). Choose a writable place."
-        ) from error
+        raise _unwritable(target, error) from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -55,6 +60,11 @@ def atomic_path(target: Path) -> Iterator[Path]:
         # mkstemp makes files that only their owner can read; a result is an ordinary file.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
+    except OSError as error:
+        # A file that is written in pieces does not know its name.
+        if is_disk_full(error) and not isinstance(error, DiskFullError):
+            raise DiskFullError(error, target) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -69,13 +79,14 @@ def new_folder(target: Path, mode: int) -> Iterator[Path]:
 
     Raises:
         InputError: it cannot be written, or ``target`` is there already.
+        DiskFullError: there is no room.
     """
     refuse_taken(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error}). Choose another place.") from error
+        raise _unwritable(target, error) from error
     try:
         yield work
         work.chmod(mode)  # until then only its owner can read it
@@ -84,6 +95,10 @@ def new_folder(target: Path, mode: int) -> Iterator[Path]:
         except OSError:
             refuse_taken(target)  # another process was faster
             raise
+    except OSError as error:
+        if is_disk_full(error) and not isinstance(error, DiskFullError):
+            raise DiskFullError(error, target) from error
+        raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

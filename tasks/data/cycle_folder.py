@@ -20,6 +20,8 @@ OFFLINE_NAME = "offline_hyps.jsonl"
 IMPORTED_NAME = "per_sample.json"
 FORMULARY_NAME = "formulary.txt"
 PHRASES_NAME = "phrases.txt"
+KEPT_NAME = "kept"
+"""The folder of kept runs whose place a later run of the cycle took, each a folder of cycles."""
 
 
 _FOLDER = re.compile(r"cycle([1-9][0-9]*)")
@@ -31,6 +33,14 @@ class Cycle:
 
     path: Path
     number: int
+
+    @property
+    def clinic(self) -> Path:
+        """The folder of the clinic's cycles, also of a cycle in a kept run that was preserved."""
+        folder = self.path.parent
+        holder = folder.parent.parent
+        is_preserved = folder.parent.name == KEPT_NAME and cycle_number(holder.name) is not None
+        return holder.parent if is_preserved else folder
 
     @property
     def manifest(self) -> Path:
@@ -82,20 +92,20 @@ def open_cycle(path: Path) -> Cycle:
     """Return the cycle of a folder.
 
     Raises:
-        InputError: no such folder, or its name is not ``cycle<N>``.
+        InputError: no such folder, a file, or a name that is not ``cycle<N>``.
     """
     # The name as given counts: a link cycle1 has its next cycle beside it, not beside its target.
     path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - resolve() follows links
     number = cycle_number(path.name)
+    if number is None and path.is_file() and cycle_number(path.parent.name) is not None:
+        raise InputError(f"{path}: is a file of a cycle. Fix: name the cycle, {path.parent}.")
     if number is None:
         raise InputError(
             f"{path}: a cycle's folder is named cycle1, cycle2, …, not {path.name!r}. "
             "Fix: rename the folder, so that the next cycle has its number."
         )
     if not path.is_dir():
-        raise InputError(
-            f"{path}: there is no such cycle folder. Fix: name a folder cycle<N> that is there."
-        )
+        raise InputError(f"{path}: there is no such cycle folder. Fix: name one that is there.")
     return Cycle(path, number)
 
 
@@ -128,4 +138,4 @@ def clinic_folder(path: Path) -> Path:
 
 def clinic_of(cycle: Cycle) -> str:
     """Return the clinic's name, from the folder of cycles: small letters, digits and dashes."""
-    return _SLUG.sub("-", cycle.path.parent.name.lower()).strip("-") or "cycles"
+    return _SLUG.sub("-", cycle.clinic.name.lower()).strip("-") or "cycles"

@@ -6,6 +6,7 @@ This module owns the format: it reads, checks and writes it. The user's own file
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,19 @@ from tasks.data.term_checks import read_terms
 from tasks.data.vocabularies import VOCABULARIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tasks.data.findings import ManifestFinding
+
+
+_EMPTY = findings.error(
+    "empty-manifest",
+    None,
+    "",
+    "the manifest has no rows",
+    "build it with /digital-health-clinical-asr-build",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,28 +185,46 @@ def parse_manifest(path: Path) -> tuple[tuple[Utterance, ...], tuple[ManifestFin
         if (utterance := _utterance(number, record)) is not None:
             utterances.append(utterance)
     if not utterances and not schema_findings:
-        schema_findings.append(
-            findings.error(
-                "empty-manifest",
-                None,
-                "",
-                "the manifest has no rows",
-                "build it with /digital-health-clinical-asr-build",
-            )
-        )
+        schema_findings.append(_EMPTY)
     return tuple(utterances), tuple(schema_findings)
 
 
-def _lines(path: Path) -> list[str]:
+def require_content(path: Path) -> None:
+    """Make sure that a manifest is a file with a line in it; what the line says is not read.
+
+    Raises:
+        InputError: it is not there, is no file, cannot be read or holds nothing.
+    """
+    with _readable(path), path.open("rb") as lines:
+        if not any(line.strip() for line in lines):
+            findings.raise_errors(path, [_EMPTY])
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what keeps a manifest from being read into an error that names the fix."""
     try:
-        data = path.read_bytes()
+        yield
     except FileNotFoundError as missing:
         raise InputError(
             f"{path}: there is no manifest. Fix: build one with "
             "/digital-health-clinical-asr-build, or name the right cycle folder."
         ) from missing
+    except IsADirectoryError as folder:
+        raise InputError(
+            f"{path}: is a folder, and a manifest is a file of one row a line. Fix: move the "
+            "folder away, and put the manifest in its place."
+        ) from folder
     except OSError as unreadable:
-        raise InputError(f"{path}: cannot be read ({unreadable.strerror}).") from unreadable
+        raise InputError(
+            f"{path}: cannot be read ({unreadable.strerror}). Fix: make it a file that you may "
+            "read."
+        ) from unreadable
+
+
+def _lines(path: Path) -> list[str]:
+    with _readable(path):
+        data = path.read_bytes()
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as wrong:

@@ -173,7 +173,7 @@ class CompiledEncoder:
             if not self.encoder.training:
                 x, lengths = plain(*args, **kwargs)
                 return x, lengths
-            # It draws nothing, so that its second time is its first one.
+            # It draws nothing and keeps no statistics, so that its second time is its first one.
             x, lengths = checkpoint(
                 plain, *args, use_reentrant=False, preserve_rng_state=False, **kwargs
             )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.gpu_hosts.ssh import HostError, retry_connection
-from tasks.records import run_record, verdict_ledger
+from tasks.records import kept_runs, run_record, verdict_ledger
 from tasks.training import run as training_run
 
 if TYPE_CHECKING:
@@ -213,6 +213,7 @@ def _with_local_paths(value: Any, homes: Sequence[tuple[str, str]]) -> Any:  # n
 def _install(staging: Path, cycle: Cycle, rental: Mapping[str, Any]) -> tuple[Path, ...]:
     """Move everything to its place, which may be a link to another disk; the models kept."""
     cycle_files, results = staging / cycle.path.name, staging / cycle.next.path.name
+    kept_runs.preserve(cycle.next)
     models = cycle.path / "models"
     models.mkdir(exist_ok=True)
     placed = [
@@ -230,6 +231,7 @@ def _install(staging: Path, cycle: Cycle, rental: Mapping[str, Any]) -> tuple[Pa
     for name in record["files"]:
         atomic_files.move(results / name, cycle.next.path / name)
     run_record.complete(cycle.next, {**record, "rented": dict(rental)})
+    kept_runs.drop_repeated(cycle.next)
     return tuple(earlier for earlier in placed if earlier is not None)
 
 

@@ -14,7 +14,7 @@ from tasks.models import purge_marks
 from tasks.models.purge_marks import MARK_NAME, PurgeMark
 from tasks.privacy.purge_plan import ChangeKind, FileChange
 from tasks.privacy.scrub_texts import mark_page
-from tasks.records import purge_notes, run_record
+from tasks.records import kept_runs, purge_notes, run_record
 from tasks.training import recording_roles, run
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ def mark_results(changes: PlannedChanges, selection: PurgeSelection) -> list[Pat
         results = [cycle]
         if run_record.is_complete(cycle.next):
             results.append(cycle.next)
+        results += [kept.evaluated for kept in kept_runs.copies(cycle.next)]
         for place in results:
             own_run = place is cycle and run_record.is_complete(cycle)
             if _mark_folder(changes, place, count, day, board_only=own_run):

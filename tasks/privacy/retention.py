@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.common.privacy_settings import KEEP_VARIABLE
-from tasks.data.cycle_folder import cycle_folders, open_cycle
+from tasks.data.cycle_folder import KEPT_NAME, cycle_folders, open_cycle
 from tasks.data.cycle_lock import lock_cycle
 from tasks.privacy.purge_plan import WORK_SUFFIXES
 from tasks.records import audit_log, run_record
@@ -107,7 +107,8 @@ def _parts(folder: Path) -> list[ExpiredPart]:
         and (path.name == _TRANSCRIPTS or path.name.endswith(WORK_SUFFIXES))
     ]
     parts = [ExpiredPart(path, _bytes_of(path)) for path in hidden]
-    for page in sorted(folder.glob("*.html")):
+    preserved = f"{KEPT_NAME}/*/{folder.name}/*.html"
+    for page in sorted([*folder.glob("*.html"), *folder.glob(preserved)]):
         sound = _SOUND.findall(page.read_text(encoding="utf-8"))
         if sound:
             parts.append(ExpiredPart(page, sum(map(len, sound))))

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
-from tasks.data.cycle_folder import clinic_of
+from tasks.data.cycle_folder import KEPT_NAME, clinic_of
 from tasks.records.run_record import RECORD_NAME
 from tasks.records.store import StoreError
 
@@ -125,8 +125,11 @@ def _list_files(cycle: Cycle, model_dir: Path, *, audio: bool) -> Iterator[Path]
         relative = path.relative_to(cycle.path)
         hidden = any(part.startswith(".") for part in relative.parts)
         other_model = relative.parts[0] == "models" and not path.is_relative_to(model_dir)
+        other_run = relative.parts[0] == KEPT_NAME
         recording = path.suffix.lower() in {".wav", ".flac"}
-        if path.is_file() and not hidden and not other_model and (audio or not recording):
+        if hidden or other_model or other_run:
+            continue
+        if path.is_file() and (audio or not recording):
             yield path
     following = cycle.next.path
     for name in (*atomic_files.read_json(following / RECORD_NAME)["files"], RECORD_NAME):
@@ -196,16 +199,15 @@ def fetch(
         StoreError: a file is not what was kept, or another one stands in its place.
     """
     names = sorted(run.content, key=lambda name: (PurePosixPath(name).name == RECORD_NAME, name))
-    targets = []
-    for name in names:
-        target, sha256 = folder / name, run.content[name]["sha256"]
-        if not target.exists():
-            store.get(run.prefix + name, target, sha256)
-        elif hashing.sha256_file(target) != sha256:
+    targets = [folder / name for name in names]
+    missing = [name for name in names if not (folder / name).exists()]
+    for name, target in zip(names, targets, strict=True):  # before anything is brought
+        if name not in missing and hashing.sha256_file(target) != run.content[name]["sha256"]:
             raise StoreError(
                 f"{target}: is there already, with another content. Fix: fetch into an empty "
                 "folder."
             )
-        targets.append(target)
+    for name in missing:
+        store.get(run.prefix + name, folder / name, run.content[name]["sha256"])
     report(f"{len(targets)} files, each with the SHA-256 that it was kept with")
     return targets

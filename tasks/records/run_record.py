@@ -153,6 +153,7 @@ def write_decision(
     shipping: Mapping[str, Any] | None = None,
     verdicts: int | None = None,
     boosting: Mapping[str, Any] | None = None,
+    kept_runs: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write decision.json.
 
@@ -167,6 +168,7 @@ def write_decision(
         verdicts: how many verdicts the held-out rows have given, this one included.
         boosting: base and tuned model with and without phrases; left out where nothing was
             boosted.
+        kept_runs: earlier kept runs of the cycle; left out where there are none.
     """
     atomic_files.write_json(
         cycle.path / DECISION_NAME,
@@ -176,6 +178,7 @@ def write_decision(
                 "verdicts": verdicts,
                 "shipping": shipping,
                 "strict_table": table_origin().as_dict(),
+                **({"kept_runs": [*kept_runs]} if kept_runs else {}),
                 **({} if boosting is None else {"boosting": boosting}),
                 "all_rows": all_rows.as_dict(),
                 "by": {category: delta.as_dict() for category, delta in held_out.items()},
@@ -198,6 +201,21 @@ def read_decision(cycle: Cycle) -> dict[str, Any]:
         Schema.DECISION,
         ("decision", "reasons", "route", "basis", "all_rows"),
     )
+
+
+def trained_file(cycle: Cycle, recorded: Path) -> Path:
+    """Return where a file of a model's folder lies: beside the evaluation, else where it was made.
+
+    Cycles that were moved, fetched or preserved have it beside them, and the place where it was
+    made may hold another run's by now.
+
+    Args:
+        cycle: cycle N+1, which holds the evaluation.
+        recorded: the file's path in run.json.
+    """
+    tuned = cycle.path.parent / f"cycle{cycle.number - 1}"
+    beside = tuned / "models" / recorded.parent.name / recorded.name
+    return beside if beside.is_file() else recorded
 
 
 def relative_changes(cycle: Cycle) -> dict[str, float | None]:

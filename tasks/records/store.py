@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from tasks.common import atomic_files, hashing
-from tasks.common.errors import FlywheelError, InputError
+from tasks.common.errors import FlywheelError, InputError, is_disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -236,7 +236,7 @@ def disk(path: Path) -> Iterator[None]:
     except FileNotFoundError as wrong:
         raise StoreError(f"{wrong.filename}: there is no such object.") from wrong
     except OSError as wrong:
-        full = wrong.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        full = is_disk_full(wrong) or wrong.errno == errno.EFBIG
         message = "the disk is full. Fix: free space" if full else str(wrong)
         raise StoreError(f"{path}: {message}.") from wrong
 

@@ -7,7 +7,7 @@ where their manifests differ, that is said. A folder that cannot be read is told
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,9 @@ from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.decision.decision_table import POLICY
 from tasks.evaluation import diff
-from tasks.evaluation.score_summary import counted_n
-from tasks.evaluation.statistics import ends
-from tasks.records import cost_ledger, run_record
+from tasks.records import cost_ledger, kept_runs, run_record
 from tasks.records.purge_notes import describe_purged
+from tasks.reporting.turn import Turn, share_as_dict
 from tasks.training.progress import overfit
 
 if TYPE_CHECKING:
@@ -29,121 +28,12 @@ if TYPE_CHECKING:
     from tasks.data.cycle_folder import Cycle
     from tasks.evaluation.error_counts import Proportion
     from tasks.evaluation.keyword_change import KeywordErrorChange
-    from tasks.evaluation.scoring import Scores
-    from tasks.records.served_figures import ServedFigures
-    from tasks.training.progress import Epoch
 
 CHAMPION_RULE = (
     "The champion is the newest kept model, unless an earlier kept one misses fewer terms of the "
     "priority categories on the rows that both hold and neither was trained on "
     f"(mid-p < {POLICY.alpha})."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A finished run.
-
-    Attributes:
-        cycle: the number under which its evaluation stands, N+1.
-        base: what was tuned, as the user named it.
-        recipe: the recipe's name.
-        priority: the categories that decided.
-        decision: of decision.json.
-        bare: the specification's table read over all rows.
-        manifest: SHA-256 of the tuned cycle's manifest.
-        model: path of the tuned model, as the record has it.
-        before: the base's evaluation, marked as the tuned model's is.
-        after: the tuned model's.
-        epochs: of the training, as its record has them; empty if that is gone.
-        seconds: that training took; None if its record is gone.
-        usd: what hosts for the tuned cycle have cost; None where nothing was rented.
-        value: the tuned model's share of the shipped weights; None in a run of an older version.
-        strict_table: which table the strict view read; None in a run of an older version.
-        purged: that figures rest on purged recordings, in a sentence; None where they do not.
-        served: the figures of its bundles; None where none was validated.
-    """
-
-    cycle: int
-    base: str
-    recipe: str
-    priority: tuple[str, ...]
-    decision: str
-    bare: str
-    manifest: str
-    model: str
-    before: Scores
-    after: Scores
-    epochs: tuple[Epoch, ...]
-    seconds: float | None
-    usd: float | None
-    value: float | None = None
-    strict_table: Mapping[str, str] | None = None
-    purged: str | None = None
-    served: ServedFigures | None = None
-
-    @property
-    def kept(self) -> bool:
-        """True if the decision was to keep the model."""
-        return self.decision == "keep"
-
-    @property
-    def unseen(self) -> Scores:
-        """The tuned model on the rows that may judge it."""
-        return self.after.where(lambda row: row.row.judges)
-
-    @property
-    def ker(self) -> dict[str, Proportion]:
-        """Missed terms by category on unseen rows, the priority categories first."""
-        groups = self.unseen.by("entity_category")
-        by_category = {name: scores.keyword for name, scores in groups.items() if name is not None}
-        order = sorted(by_category, key=lambda name: (name not in self.priority, name))
-        return {name: by_category[name] for name in order if by_category[name].n}
-
-    @property
-    def drops(self) -> dict[str, float | None]:
-        """Relative change of each priority category's KER by this turn, on unseen rows."""
-        changes = diff.pair(self.before, self.after).judging.by_category
-        return {name: changes[name].relative for name in self.priority if name in changes}
-
-    @property
-    def at_floor(self) -> bool:
-        """True if no priority category dropped by as much as the floor."""
-        drops = [drop for drop in self.drops.values() if drop is not None]
-        return bool(drops) and all(drop > -POLICY.measurable_change for drop in drops)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return a turn as ``asr-flywheel history --json`` prints it."""
-        return {
-            "cycle": self.cycle,
-            "rows": self.after.n,
-            "held_out": self.unseen.n,
-            "base": self.base,
-            "recipe": self.recipe,
-            "decision": self.decision,
-            "bare_decision_all_rows": self.bare,
-            "ker": {name: _share(share) for name, share in self.ker.items()},
-            "wer": self.unseen.wer,
-            "usd": self.usd,
-            "training_seconds": self.seconds,
-            "at_floor": self.at_floor,
-            "overfit": overfit(self.epochs),
-            "model": self.model,
-            "shipped_value": self.value,
-            "strict_table": None if self.strict_table is None else dict(self.strict_table),
-            "purged": self.purged,
-            "served": None if self.served is None else self.served.as_dict(),
-        }
-
-
-def _share(share: Proportion) -> dict[str, Any]:
-    interval = share.interval
-    return {
-        **counted_n(share),
-        "missed": share.hits,
-        "ker": share.rate,
-        "ci": ends(interval),
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +113,7 @@ class History:
         comparisons: each turn with the one before it.
         champion: the turn whose model to use; None where none was kept.
         advice: what the stopping rules say, in sentences.
+        preserved: kept runs whose place a later run of the same cycle took, the oldest first.
     """
 
     turns: tuple[Turn, ...]
@@ -231,6 +122,12 @@ class History:
     champion: Turn | None = None
     advice: tuple[str, ...] = ()
     rule: str = field(default=CHAMPION_RULE)
+    preserved: tuple[Turn, ...] = ()
+
+    @property
+    def kept(self) -> tuple[Turn, ...]:
+        """The runs that kept a model, the oldest first, also those that were preserved."""
+        return tuple(turn for turn in _in_order(self.turns, self.preserved) if turn.kept)
 
     def trend(self) -> dict[str, dict[int, Proportion]]:
         """Return each category's KER on unseen rows by cycle; a category may lack cycles."""
@@ -245,13 +142,14 @@ class History:
         return {
             "turns": [turn.as_dict() for turn in self.turns],
             "trend": {
-                category: {str(cycle): _share(share) for cycle, share in by_cycle.items()}
+                category: {str(cycle): share_as_dict(share) for cycle, share in by_cycle.items()}
                 for category, by_cycle in self.trend().items()
             },
             "comparisons": [comparison.as_dict() for comparison in self.comparisons],
             "champion": None if self.champion is None else self.champion.as_dict(),
             "champion_rule": self.rule,
             "stopping": list(self.advice),
+            "preserved": [turn.as_dict() for turn in self.preserved],
             "problems": list(self.problems),
         }
 
@@ -274,20 +172,37 @@ def read_history(root: Path) -> History:
         raise InputError(f"{root}: holds no cycle. Fix: name the folder that holds cycle1.")
     problems: list[str] = []
     costs = _read_costs(root, problems)
-    turns = []
+    turns: list[Turn] = []
+    preserved: list[Turn] = []
     for cycle in sorted(cycles, key=lambda cycle: cycle.number):
         try:
             if (turn := _read_turn(cycle, costs, problems)) is not None:
                 turns.append(turn)
+            preserved += _read_preserved(cycle, problems)
         except InputError as damaged:
             problems.append(str(damaged))
     return History(
         tuple(turns),
         tuple(problems),
         tuple(compare(earlier, later) for earlier, later in pairwise(turns)),
-        find_champion(turns),
+        find_champion(_in_order(turns, preserved)),
         tuple(_advise(turns)),
+        preserved=tuple(preserved),
     )
+
+
+def _in_order(turns: Iterable[Turn], preserved: Iterable[Turn]) -> list[Turn]:
+    """Return runs in the order in which they were made."""
+    return sorted([*preserved, *turns], key=lambda turn: (turn.cycle, turn.preserved is None))
+
+
+def _read_preserved(cycle: Cycle, problems: list[str]) -> Iterable[Turn]:
+    """Yield the kept runs of a cycle whose place a later run took."""
+    for kept in kept_runs.preserved_in(cycle):
+        turn = _read_turn(kept.evaluated, {}, problems)
+        if turn is not None:
+            folder = kept.evaluated.path.parent
+            yield replace(turn, model=str(kept.model), preserved=folder)
 
 
 def _read_costs(root: Path, problems: list[str]) -> Mapping[int, float]:
@@ -339,6 +254,7 @@ def _read_turn(cycle: Cycle, costs: Mapping[int, float], problems: list[str]) ->
             strict_table=record.get("strict_table"),
             purged=describe_purged(record),
             served=evidence.served,
+            sha256=str(record["sft"]["model_sha256"]),
         )
     except (KeyError, TypeError) as wrong:
         raise InputError(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from tasks.data.cycle_folder import open_cycle
-from tasks.records import run_record
-from tasks.reporting.history import Turn, read_history
+from tasks.reporting.history import read_history
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,16 +22,9 @@ def standing(clinic: Path) -> dict[str, Any]:
     """
     decided = time.time_ns() // 10**6
     history = read_history(clinic)
-    kept = [turn for turn in history.turns if turn.kept]
-
-    def sha256(turn: Turn | None) -> str | None:
-        if turn is None:
-            return None
-        record = run_record.read(open_cycle(clinic / f"cycle{turn.cycle}"))
-        return str(record["sft"]["model_sha256"])
-
+    champion, kept = history.champion, history.kept
     return {
-        "champion": sha256(history.champion),
-        "candidate": sha256(kept[-1] if kept else None),
+        "champion": None if champion is None else champion.sha256,
+        "candidate": kept[-1].sha256 if kept else None,
         "decided": decided,
     }

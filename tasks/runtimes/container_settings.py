@@ -14,7 +14,7 @@ from pydantic import Field
 from tasks.common.errors import InputError
 from tasks.common.parameter_model import ParameterModel
 from tasks.common.parameter_names import name_of
-from tasks.runtimes.hardware import Gpu
+from tasks.runtimes.hardware import CPU_ENVIRONMENT, Gpu
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -171,6 +171,7 @@ class ContainerSettings(ParameterModel):
         labels: Mapping[str, str],
     ) -> ContainerSpec:
         """Return the specification of one container with these settings."""
+        devices = self.devices(host)
         return ContainerSpec(
             image=self.image,
             command=command,
@@ -185,9 +186,10 @@ class ContainerSettings(ParameterModel):
                 # Libraries ask for the user's name, and the image knows none with this number.
                 "USER": "asr-flywheel",
                 "LOGNAME": "asr-flywheel",
+                **({} if devices else CPU_ENVIRONMENT),
             },
             user=self.user_id(),
-            gpus=self.devices(host),
+            gpus=devices,
             shm_bytes=self.shm_gib << 30,
             memory_bytes=None if self.memory_gib is None else self.memory_gib << 30,
             tmp_bytes=self.tmp_gib << 30,

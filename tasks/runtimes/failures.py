@@ -7,14 +7,13 @@ wrote, so that the patterns stand here in one place.
 
 from __future__ import annotations
 
-import errno
 import re
 import shutil
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tasks.common.errors import TrainingError
+from tasks.common.errors import TrainingError, is_disk_full
 from tasks.models.catalog import LEGACY_FALLBACK, RECOMMENDED
 
 if TYPE_CHECKING:
@@ -109,8 +108,9 @@ _REMEDIES = {
     "with CUDA, or hide the GPU (CUDA_VISIBLE_DEVICES=) to train on the CPU.",
     Fault.DRIVER_TOO_OLD: "the host's NVIDIA driver is too old for the image, or for CUDA graphs "
     "(those want a driver for CUDA 12.6). Update the driver, or use an image for an older CUDA.",
-    Fault.DISK_FULL: "the disk is full. Free space (`docker system df`, `docker image prune`); the "
-    "specification's image alone is a download of about 12 GB.",
+    Fault.DISK_FULL: "the disk is full, or too small. Free space, or move the cycle to a larger "
+    "disk. `docker system df` shows what images take, `docker image prune` removes unused ones. "
+    "The specification's image alone is a download of about 12 GB.",
     Fault.BAD_MOUNT: "a folder that the container needs cannot be mounted. Check that it exists on "
     "the engine's host and may be read.",
     Fault.BAD_REQUEST: "the engine refused to run the container as it was asked for. Check the "
@@ -211,7 +211,7 @@ def disk_full_is_a_fault() -> Iterator[None]:
     try:
         yield
     except OSError as wrong:
-        if wrong.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if not is_disk_full(wrong):
             raise
         raise FaultError(Fault.DISK_FULL, str(wrong)) from wrong
 

@@ -7,6 +7,19 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
+CPU_ENVIRONMENT = {
+    # Of glibc's heap: memory that was freed is kept for the next tensor. Large tensors come from
+    # the kernel otherwise, which clears each page of each anew; for two minutes of sound that took
+    # as long as the computing (docs/log). Threads share one heap: theirs cannot hold large ones.
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+    # Of OpenMP: a thread that waits for others sleeps. By default it keeps its core busy, and where
+    # other programs run too, the thread that it waits for may be the one that has no core.
+    "OMP_WAIT_POLICY": "passive",
+}
+"""Variables of a program that computes on a CPU, unless the user sets them."""
+
 _QUERY = ("name", "memory.total", "driver_version", "uuid")
 
 

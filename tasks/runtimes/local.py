@@ -38,6 +38,7 @@ from tasks.runtimes.base import (
     place_in,
     programs_identity,
 )
+from tasks.runtimes.hardware import CPU_ENVIRONMENT
 from tasks.runtimes.program_server import ServerGoneError
 
 if TYPE_CHECKING:
@@ -49,14 +50,6 @@ if TYPE_CHECKING:
 # What no layer between here and NeMo's data loader takes for anything but part of a name.
 _PLAIN = re.compile(r"[A-Za-z0-9_./@+=: -]+")
 _POLL_S = 0.25
-# Of glibc's heap: memory that was freed is kept for the next tensor. Large tensors come from the
-# kernel otherwise, which clears each page of each anew; for two minutes of sound that took as long
-# as the computing (docs/log). Threads share one heap, since theirs cannot hold large ones.
-KEPT_HEAP = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +164,7 @@ class LocalRuntime:
             "TOKENIZERS_PARALLELISM": "false",
             "PYTHONUNBUFFERED": "1",
         }
-        return environment if self.hardware.has_gpu else {**KEPT_HEAP, **environment}
+        return environment if self.hardware.has_gpu else {**CPU_ENVIRONMENT, **environment}
 
     def _start(
         self, job: Job, log: int, poll: Callable[[], None]

@@ -187,7 +187,7 @@ class SharedContainer:
 
     def _last_words(self) -> str:
         lines = self.started.output().decode("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else "it ended and said nothing"
+        return lines[-1] if lines else "it ended, or was removed, and said nothing"
 
     def _end(self, why: str) -> None:
         """End the container; nothing runs in it any more."""

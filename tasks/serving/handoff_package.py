@@ -21,7 +21,7 @@ from tasks.decision.decision_table import Verdict
 from tasks.evaluation.result_reading import read_hypotheses
 from tasks.models import catalog, purge_marks
 from tasks.models.catalog import Base, Status
-from tasks.records import run_record
+from tasks.records import kept_runs, run_record
 from tasks.serving import model_card, riva_build, single_head, word_boosting
 from tasks.serving.handoff import Accepted, Refusal, judge
 from tasks.training import run as training_run
@@ -88,10 +88,8 @@ def find_tuned(cycle: Cycle) -> Tuned:
 
 def _read_tuned(evaluated: Cycle) -> Tuned:
     record = run_record.read(evaluated)
-    model, sha256 = Path(record["sft"]["model"]), str(record["sft"]["model_sha256"])
-    if not model.is_file() and (tuned_cycle := evaluated.previous) is not None:
-        # The cycles were moved, or fetched from a store, since the run.
-        model = tuned_cycle.path / "models" / model.parent.name / training_run.MODEL_NAME
+    model = run_record.trained_file(evaluated, Path(record["sft"]["model"]))
+    sha256 = str(record["sft"]["model_sha256"])
     if not model.is_file():
         raise InputError(
             f"{model}: the run's model is not there. Fix: bring it back with `asr-flywheel fetch`."
@@ -125,10 +123,14 @@ def judge_tuned(
     if base is not None and base.status is Status.BROKEN:
         reason = f"its base is {base.name}, and {base.note}."
     elif tuned.verdict != Verdict.KEEP and not even_if_not_kept:
+        earlier = [
+            kept_runs.beside_verdict(run.as_dict(), tuned.evaluated.clinic)
+            for run in kept_runs.preserved_in(tuned.evaluated)
+        ]
         reason = (
             f"the decision on this cycle is {tuned.verdict!r}, not 'keep' "
             f"({' '.join(tuned.record['decision']['reasons'])}) To hand it on all the same, with "
-            "that said on its card: --even-if-not-kept."
+            f"that said on its card: --even-if-not-kept.{''.join(f' {line}' for line in earlier)}"
         )
     else:
         return verdict

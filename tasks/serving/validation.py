@@ -12,6 +12,7 @@ import soundfile
 from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.audio_probe import PCM_16, read_16_bits
+from tasks.data.manifest import require_content
 from tasks.data.preflight import preflight
 from tasks.evaluation.result_reading import read_hypotheses
 from tasks.models import decoder_targets
@@ -68,6 +69,24 @@ class ValidationPlan:
         return _USUAL_RATE if self.model is None else self.model.sample_rate
 
 
+def find_offline(cycle: Cycle, offline: Path | None) -> Path:
+    """Find the offline evaluation, and see that the cycle has a manifest; asks nobody.
+
+    Raises:
+        InputError: one of them is not there.
+    """
+    if offline is None:
+        tuned = cycle.next.offline_hyps if run_record.is_complete(cycle.next) else None
+        offline = tuned or cycle.offline_hyps
+    require_content(cycle.manifest)
+    if not offline.is_file():
+        raise InputError(
+            f"{offline}: there is no offline evaluation to compare with. Fix: "
+            f"`asr-flywheel transcribe {cycle.path.name} --model …`, or name one with --offline."
+        )
+    return offline
+
+
 def plan(
     cycle: Cycle,
     *,
@@ -83,14 +102,7 @@ def plan(
     Raises:
         InputError: there is none, or a recording cannot be sent; lists every such row.
     """
-    if offline is None:
-        tuned = cycle.next.offline_hyps if run_record.is_complete(cycle.next) else None
-        offline = tuned or cycle.offline_hyps
-    if not offline.is_file():
-        raise InputError(
-            f"{offline}: there is no offline evaluation to compare with. Fix: "
-            f"`asr-flywheel transcribe {cycle.path.name} --model …`, or name one with --offline."
-        )
+    offline = find_offline(cycle, offline)
     archive = None if model is None else open_archive(model)
     if archive is None:
         with suppress(InputError):  # the model may be elsewhere; then less is known

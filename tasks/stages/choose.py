@@ -126,7 +126,7 @@ def ship(
     if not tuned.model.is_file():
         raise InputError(
             f"{tuned.info.parent}: holds a mixture that was chosen otherwise, and its tuned model "
-            "was not kept. Fix: remove the folder, so that it is trained again, or run with the "
+            "was not kept. Fix: rename the folder, so that it is trained again, or run with the "
             "settings of before (--interpolate, --priority, --general)."
         )
     dialogue = _Dialogue(request)

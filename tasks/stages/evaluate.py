@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.data.audio_checks import AudioLimits
+from tasks.data.early_checks import check_before_base
 from tasks.data.preflight import PreflightResult, preflight
 from tasks.data.row_reviews import describe_set_apart, read_reviews, set_apart
 from tasks.evaluation import leaderboard
@@ -131,11 +132,12 @@ def transcribe_baseline(
     """
     target = evaluation_target(cycle, out)
     roots = tuple(root.expanduser().resolve() for root in (cycle.path, *audio_roots))
+    check_before_base(model, [cycle.manifest], audio_roots)
     path = catalog.resolve(model, trust=trust)
     runtime = runtime or LocalRuntime(hardware.detect(), trust=trust)
+    checked = check_audio(cycle, path, audio_roots)
     if share is None:
         runtime.check(report)
-    checked = check_audio(cycle, path, audio_roots)
     audio, store = audio_set(checked.rows, roots), open_hypothesis_cache(cycle, runtime)
     if share is not None:
         share((path,), audio, store)

@@ -100,14 +100,14 @@ def make_sheet(
             "Fix: name another folder."
         )
     paths = _find_recordings(recordings)
-    out.mkdir(parents=True, exist_ok=True)
     model = catalog.resolve(settings.model, trust=settings.trust)
     runtime = runtime or LocalRuntime(hardware.detect(), trust=settings.trust)
-    runtime.check(report)
     facts, left_out = _check(recordings, paths, open_archive(model).sample_rate)
     if not facts:
         shown = "\n".join(f"  {line}" for line in left_out[:20])
         raise InputError(f"{recordings}: no recording can be decoded\n{shown}")
+    runtime.check(report)
+    out.mkdir(parents=True, exist_ok=True)
     several = shifts(settings.variants, settings.seed)
     audio = AudioSet(
         tuple(facts),

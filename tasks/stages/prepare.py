@@ -65,7 +65,7 @@ def run_gate(
         InputError: a file cannot be read, or the base is neither known nor a file.
     """
     previous = cycle.previous
-    known_now = cycle.manifest.is_file()
+    known_now = cycle.manifest.exists()
     known_before = previous is not None and previous.manifest.is_file()
     if baseline is not None:
         baseline = _known_to_base(cycle, base, baseline)

@@ -90,6 +90,11 @@ class ShippedModel:
         """Whether it is another model than the tuned one."""
         return self.sha256 != self.tuned_sha256
 
+    @property
+    def plain(self) -> Path:
+        """Where the plain tuned model is, or was until it was discarded."""
+        return self.tuned or self.model.with_name(training_run.TUNED_NAME)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the choice and the three models' hashes as decision.json holds them."""
         figures = {name: what for name, what in self.choice.items() if name not in _OF_THE_WORK}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.data.cycle_folder import KEPT_NAME
 from tasks.training import recording_roles
 from tasks.training.recording_roles import RecordingRoles
 from tasks.training.run import INFO_NAME, MODEL_NAME, TUNED_NAME, tuned_hash
@@ -17,7 +18,11 @@ from tasks.training.run import INFO_NAME, MODEL_NAME, TUNED_NAME, tuned_hash
 if TYPE_CHECKING:
     from pathlib import Path
 
-_RECORDS = f"cycle*/models/*/{INFO_NAME}"
+_RECORDS = (
+    f"cycle*/models/*/{INFO_NAME}",
+    # Of kept runs whose place another run took.
+    f"cycle*/{KEPT_NAME}/*/cycle*/models/*/{INFO_NAME}",
+)
 
 
 def roles_of(model: Path, clinic: Path) -> RecordingRoles:
@@ -41,7 +46,13 @@ def folder_of(model: Path, clinic: Path) -> Path | None:
     if model.name in {MODEL_NAME, TUNED_NAME} and _has_list(model.parent):
         return model.parent
     # Of labelled/cycle1 the cycles that were trained on may lie beside labelled.
-    records = [model.parent / INFO_NAME, *clinic.glob(_RECORDS), *clinic.parent.glob(_RECORDS)]
+    records = [model.parent / INFO_NAME]
+    records += [
+        path
+        for place in (clinic, clinic.parent)
+        for names in _RECORDS
+        for path in place.glob(names)
+    ]
     candidates = [path for path in records if path.is_file() and _has_list(path.parent)]
     if not candidates or not model.is_file():
         return None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files, hashing
@@ -31,10 +31,12 @@ class TranscriptStore:
     Attributes:
         folder: made when something is kept.
         decoder: what decodes: the content of the program and of what it runs in.
+        gone: SHA-256 of models whose files are gone; their hypotheses can still be read.
     """
 
     folder: Path
     decoder: str
+    gone: Mapping[Path, str] = field(default_factory=dict)
 
     def read(self, model: Path) -> dict[str, str]:
         """Return hypotheses by ``variant_key``; empty where none are kept or readable."""
@@ -66,7 +68,8 @@ class TranscriptStore:
         atomic_files.write_text(self._model_folder(model) / f"{_digest(text.encode())}.jsonl", text)
 
     def _model_folder(self, model: Path) -> Path:
-        name = hashing.fingerprint([hashing.sha256(model), self.decoder])
+        sha256 = self.gone.get(model) or hashing.sha256(model)
+        name = hashing.fingerprint([sha256, self.decoder])
         return self.folder / name[:_NAME_DIGITS]
 
 

@@ -76,6 +76,33 @@ class ImportSummary:
     without_transcript_s: float = 0.0
 
 
+def choose_source(
+    source: Path, target: Path, format_name: str | None
+) -> tuple[Path, Path, SourceFormat]:
+    """Check the places of an import and choose the format, before anything is fetched or read.
+
+    Returns:
+        Source and target by their absolute paths, and the format.
+
+    Raises:
+        InputError: there is no source, its format is not known, or the cycle has content.
+    """
+    source, target = Path(os.path.abspath(source)), Path(os.path.abspath(target))  # noqa: PTH100 - links stay as they are named
+    if cycle_number(target.name) is None:
+        raise InputError(
+            f"{target}: a cycle's folder is named cycle1, cycle2, …. Fix: name one of these."
+        )
+    if not source.exists():
+        raise InputError(f"{source}: there is no such file or folder. Fix: name the corpus.")
+    if source.is_dir() and target.is_relative_to(source):
+        raise InputError(
+            f"{target}: is inside the source, which is never changed. "
+            "Fix: import into a cycle folder outside it."
+        )
+    staging.check_target(target)
+    return source, target, formats.choose(source, format_name)
+
+
 def import_source(
     source: Path,
     target: Path,
@@ -97,20 +124,7 @@ def import_source(
         InputError: the source is broken, or the cycle has content; nothing is in the cycle's folder
             then, and what was converted is used when the import is started again.
     """
-    source, target = Path(os.path.abspath(source)), Path(os.path.abspath(target))  # noqa: PTH100 - links stay as they are named
-    if cycle_number(target.name) is None:
-        raise InputError(
-            f"{target}: a cycle's folder is named cycle1, cycle2, …. Fix: name one of these."
-        )
-    if not source.exists():
-        raise InputError(f"{source}: there is no such file or folder.")
-    if source.is_dir() and target.is_relative_to(source):
-        raise InputError(
-            f"{target}: is inside the source, which is never changed. "
-            "Fix: import into a cycle folder outside it."
-        )
-    staging.check_target(target)
-    source_format = formats.choose(source, settings.format)
+    source, target, source_format = choose_source(source, target, settings.format)
     formats.refuse_unread(source, source_format, settings.reading)
     report(f"reading {source} as {source_format.name}: {source_format.title}")
     total = check_rows(source, source_format, settings)

@@ -195,16 +195,9 @@ def remedy_name(first: str, number: int) -> str:
 
 def training_info(cycle: Cycle, record: Mapping[str, Any]) -> dict[str, Any]:
     """Read training_run_info.json of the shipped model; empty where it is gone."""
-    path = _in_cycle(cycle, Path(record["sft"]["training_run_info"]))
+    path = run_record.trained_file(cycle.next, Path(record["sft"]["training_run_info"]))
     found = atomic_files.read_json(path) if path.is_file() else {}
     return found if isinstance(found, dict) else {}
-
-
-def _in_cycle(cycle: Cycle, recorded: Path) -> Path:
-    """Return where a file of ``models`` lies now: the run may have been made on another host."""
-    if recorded.is_file():
-        return recorded
-    return cycle.path / "models" / recorded.parent.name / recorded.name
 
 
 def _hardware(info: Mapping[str, Any]) -> dict[str, object]:
@@ -289,7 +282,7 @@ def run_files(cycle: Cycle, record: Mapping[str, Any]) -> Iterator[tuple[Path, s
 def _add_model(
     outbox: Outbox, cycle: Cycle, record: Mapping[str, Any], decision: Mapping[str, Any]
 ) -> None:
-    model = _in_cycle(cycle, Path(record["sft"]["model"]))
+    model = run_record.trained_file(cycle.next, Path(record["sft"]["model"]))
     if decision["decision"] != "keep" or not model.is_file():
         return
     outbox.add_file(

@@ -17,7 +17,7 @@ from tasks.decision.grow_plan import AGAINST_FORGETTING
 from tasks.decision.guardrail import GuardrailStatus
 from tasks.evaluation import alignment
 from tasks.evaluation.false_keywords import index_terms
-from tasks.records import run_record, verdict_ledger
+from tasks.records import kept_runs, run_record, verdict_ledger
 from tasks.records.purge_notes import describe_purged
 from tasks.reporting.html import audio_clips, svg_charts
 from tasks.reporting.html.boosting_section import describe_boosting
@@ -123,7 +123,7 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
     shipped = describe_shipped(decision.get("shipping"))
     return {
         "cycle": evidence.cycle.number,
-        "clinic": evidence.cycle.path.parent.name,
+        "clinic": evidence.cycle.clinic.name,
         "base": evidence.base,
         "started": str(evidence.record["started"]).replace("T", " ").removesuffix("Z"),
         "verdict": verdict,
@@ -143,6 +143,11 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "boosting": boosting,
         "judged_model": "mixture" if shipped is not None and shipped.mixed else "tuned model",
         "often_judged": verdict_ledger.remark(decision.get("verdicts")),
+        "kept_before": [
+            kept_runs.beside_verdict(kept)
+            for kept in decision.get("kept_runs", ())
+            if (evidence.cycle.clinic / kept["folder"]).is_dir()  # may be removed since
+        ],
         "against_forgetting": AGAINST_FORGETTING,
         "metrics": list(metric_lines(evidence.judged, words)),
         "trained_metrics": list(metric_lines(evidence.trained, words)),

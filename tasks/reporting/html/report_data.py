@@ -22,7 +22,7 @@ from tasks.evaluation.secondary_metrics import near_miss
 from tasks.records import run_record
 from tasks.records.served_figures import read_served
 from tasks.training.progress import Epoch
-from tasks.training.run import INFO_NAME, read_info
+from tasks.training.run import read_info
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -293,10 +293,6 @@ def _tuned_folder(cycle: Cycle) -> Path:
 
 
 def _read_training_info(cycle: Cycle, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Read training_run_info.json at the recorded path, or beside the folder after a move."""
-    recorded = Path(record["sft"]["training_run_info"])
-    moved = _tuned_folder(cycle) / "models" / recorded.parent.name / INFO_NAME
-    for path in (recorded, moved):
-        if path.is_file():
-            return read_info(path)
-    return {}
+    """Read training_run_info.json; empty where it is gone."""
+    path = run_record.trained_file(cycle, Path(record["sft"]["training_run_info"]))
+    return read_info(path) if path.is_file() else {}

@@ -62,7 +62,7 @@ def render_review(evidence: ReportData) -> str:
     number = evidence.cycle.number
     variables = {
         "cycle": number,
-        "clinic": evidence.cycle.path.parent.name,
+        "clinic": evidence.cycle.clinic.name,
         "basis": evidence.decision["basis"],
         "file": f"review_cycle{number}.json",
         "folder": f"cycle{number - 1}",

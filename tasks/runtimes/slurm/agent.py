@@ -8,7 +8,6 @@ for a while, when nobody touches the heartbeat any more, and when Slurm has star
 from __future__ import annotations
 
 import ctypes
-import errno
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files
+from tasks.common.errors import is_disk_full
 from tasks.common.processes import stop_group
 from tasks.runtimes import program_server
 from tasks.runtimes.program_server import ServerGoneError
@@ -190,7 +190,7 @@ def main() -> None:
     try:
         sys.exit(serve(Spool(Path(folder)), float(abandoned_after_s), float(idle_release_s)))
     except OSError as wrong:
-        if wrong.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if not is_disk_full(wrong):
             raise
         _say(f"the disk is full: {wrong}")
         sys.exit(EXIT_FULL)

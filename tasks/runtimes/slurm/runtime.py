@@ -30,7 +30,8 @@ from tasks.runtimes.base import (
     programs_identity,
 )
 from tasks.runtimes.failures import Fault, FaultError
-from tasks.runtimes.local import KEPT_HEAP, LocalRuntime
+from tasks.runtimes.hardware import CPU_ENVIRONMENT
+from tasks.runtimes.local import LocalRuntime
 from tasks.runtimes.slurm import allocation as allocations
 from tasks.runtimes.slurm import commands, launchers
 from tasks.runtimes.slurm.allocation import Allocation, JobEndedError
@@ -304,24 +305,31 @@ class SlurmRuntime:
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
             "TOKENIZERS_PARALLELISM": "false",
             "PYTHONUNBUFFERED": "1",
+            **self._cpu_environment(),
         }
         served = ""
-        if not self.hardware.has_gpu:
-            environment |= KEPT_HEAP
-            if program_server.serves(job.program, self.programs):
-                served = here.python
+        if not self.hardware.has_gpu and program_server.serves(job.program, self.programs):
+            served = here.python
         return Task(argv, str(job.log), "/tmp", environment, served)  # noqa: S108 - a plain name
 
     def _in_launcher(self, allocation: Allocation, task: Task, job: Job) -> Task:
         scratch = job.work / _SCRATCH
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        environment = _IN_IMAGE | {"TMPDIR": str(launchers.WORK / _SCRATCH)}
-        if not self.hardware.has_gpu:
-            environment |= KEPT_HEAP
+        environment = {
+            **_IN_IMAGE,
+            "TMPDIR": str(launchers.WORK / _SCRATCH),
+            **self._cpu_environment(),
+        }
         binds = launchers.binds_of(job.work, job.reads, self.programs)
         line = launchers.line(self.settings, task.argv, binds, allocation.spool.points, environment)
         return Task(line, task.log, task.cwd, {"USER": os.environ.get("USER") or "root"})
+
+    def _cpu_environment(self) -> dict[str, str]:
+        if self.hardware.has_gpu:
+            return {}
+        exported = self.settings.export
+        return {name: value for name, value in CPU_ENVIRONMENT.items() if name not in exported}
 
     def _go_on(self, allocation: Allocation, ended: JobEndedError) -> int | None:
         """Return by how much the restarts that are left shrink; None where the job's end counts.

@@ -119,15 +119,35 @@ def test_an_engine_that_refuses_it_is_told(shared_place: SharedPlace) -> None:
 def test_a_container_that_somebody_removes_ends_its_program(shared_place: SharedPlace) -> None:
     """The fault is that of a container of its own; the next program has one."""
     shared_place.share()
+    begun = shared_place.folder / ".training.work" / "begun"
+    source = f"import time; open('/workspace/out/{begun.name}', 'w'); time.sleep(60)"
 
     def remove() -> None:
-        for one in docker_engine.orphans(shared_place.client, {"cycle": str(shared_place.folder)}):
-            one.remove(force=True)
+        if begun.exists():
+            _remove_containers(shared_place)
 
     with pytest.raises(FaultError, match="somebody removed the container"):
-        shared_place.run("import time; time.sleep(60)", "training", poll=remove)
+        shared_place.run(source, "training", poll=remove)
     assert shared_place.run("print('on')").exit_code == 0
     assert len(shared_place.told) == 1
+
+
+def test_a_container_that_is_removed_before_a_program_begins_is_done_without(
+    shared_place: SharedPlace,
+) -> None:
+    """Nothing of the program was lost, so that it begins in a container of its own."""
+    shared_place.share()
+    _remove_containers(shared_place)
+    assert shared_place.run("print('done')").exit_code == 0
+    assert shared_place.output() == "done\n"
+    assert shared_place.told == [
+        "transcription has a container of its own: it ended, or was removed, and said nothing"
+    ]
+
+
+def _remove_containers(place: SharedPlace) -> None:
+    for one in docker_engine.orphans(place.client, {"cycle": str(place.folder)}):
+        one.remove(force=True)
 
 
 OWNER = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -62,6 +63,9 @@ def test_the_pages_curl_lines_work(site: Site, trained_cycle: Path) -> None:
     _, _, refused = told.partition(f"run {cancelled[0]}")
     assert "409" in refused
     assert "config.epochs" in refused
+    (schedules,) = re.findall(r"^\[.*timezone.*\]$", told, re.MULTILINE)
+    switched_on = [one["parameters"]["config"] for one in json.loads(schedules) if one["active"]]
+    assert switched_on == [{"cycle": str(trained_cycle), "base": "embedded"}]
 
 
 class _BusyOnce(BaseHTTPRequestHandler):

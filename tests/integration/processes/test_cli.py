@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asr_flywheel import cli
+from tests.support import small_disk
 from tests.support.cli_cases import evaluated_cycle
 
 if TYPE_CHECKING:
@@ -104,3 +106,24 @@ def test_the_installed_program_has_the_same_exit_codes(tmp_path: Path) -> None:
     assert bad.returncode == 2
     assert bad.stderr.startswith("error: ")
     assert "Traceback" not in bad.stderr + refused.stderr
+
+
+@pytest.mark.needs("mount")
+def test_a_full_disk_is_told_in_one_line(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """With the file and what to do, and what was there before is whole."""
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text('{"audio_filepath": "a.wav", "text": "two (noise) tablets"}\n' * 1000)
+    place = tmp_path / "small"
+    place.mkdir()
+    with small_disk.mounted(place, "64k"):
+        small_disk.fill(place)
+        os.truncate(place / small_disk.FILLER, 8 << 10)
+        out = place / "copy.jsonl"
+        out.write_text("old")
+        code, _, errors = run("tags", manifest, "--out", out, "--drop", "tag")
+        left = out.read_text()
+    assert (code, left) == (1, "old")
+    assert errors.startswith(f"failed: {out}: the disk is full (No space left on device). Fix: ")
+    assert errors.count("\n") == 1

@@ -81,6 +81,34 @@ def test_memory_that_was_freed_serves_again_on_a_cpu(
     assert faults(CPU) > 15 * pages
 
 
+@pytest.mark.parametrize(
+    ("hardware", "by_user", "policy"),
+    [
+        (CPU, None, "passive"),
+        (CPU, "active", "active"),
+        (Hardware((Gpu("NVIDIA L4"),), 2), None, "None"),
+    ],
+)
+def test_threads_that_wait_leave_their_core_to_others_on_a_cpu(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    hardware: Hardware,
+    by_user: str | None,
+    policy: str,
+) -> None:
+    """Unless the user wants it otherwise."""
+    source = "import os; print(os.environ.get('OMP_WAIT_POLICY'))"
+    folder = stub_programs.own_programs(tmp_path / "programs", transcribe=source)
+    monkeypatch.setenv(ENTRYPOINTS_VARIABLE, str(folder))
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if by_user:
+        monkeypatch.setenv("OMP_WAIT_POLICY", by_user)
+    seen: list[str] = []
+    job = Job("transcription", "transcribe.py", {}, tmp_path / "work", (), {})
+    assert LocalRuntime(hardware).execute(job, seen.append, lambda: None).exit_code == 0
+    assert seen == [policy]
+
+
 def test_the_stubs_yaml_and_probe_are_the_real_ones() -> None:
     """The keys that the recipe overrides, and the fields of an image's answer."""
     assert (stub_programs.STUB / OWN_CONFIG).read_bytes() == (ENTRY / OWN_CONFIG).read_bytes()

@@ -18,7 +18,7 @@ from tasks.data.cycle_folder import open_cycle
 from tasks.gpu_hosts import download
 from tasks.gpu_hosts.ssh import Connection, HostError, SshSettings, retry_connection
 from tasks.gpu_hosts.upload import RemotePaths, UploadPlan
-from tasks.records import run_record
+from tasks.records import kept_runs, run_record
 from tasks.training import run as training_run
 from tests.support import remote_flows
 from tests.support.needs import MEMORY, require
@@ -215,6 +215,23 @@ def test_another_model_of_the_same_name_is_not_overwritten(
     assert kept.exists() is not same
     assert same or (kept / training_run.MODEL_NAME).read_bytes() == b"trained here"
     assert fetched.model.read_bytes() == Path(placed.cycle, MODEL).read_bytes()
+
+
+def test_a_kept_run_is_not_replaced_by_one_from_a_host(
+    connection: Connection, cycle: Path, tmp_path: Path
+) -> None:
+    """It is preserved with its model; what came from the host takes its place."""
+    remote_flows.write_results(cycle, weights=b"kept")
+    following = open_cycle(cycle).next
+    record = atomic_files.read_json(following.path / "run.json")
+    verdict = {"preflight": {}, "decision": {"decision": "keep"}}
+    atomic_files.write_json(following.path / "run.json", {**record, **verdict})
+    placed = there(tmp_path / "disk")
+    fetched = download.fetch(connection, placed, cargo(cycle), TOLD)
+    assert fetched.model.read_bytes() != b"kept"
+    (kept,) = kept_runs.preserved_in(following)
+    assert kept.model.read_bytes() == b"kept"
+    assert (kept.evaluated.path / "decision.json").is_file()
 
 
 def test_paths_of_the_host_become_those_of_this_machine(

@@ -60,6 +60,8 @@ def test_a_rental_that_cannot_be_asks_nobody(
 ) -> None:
     """No cycle, no host, no server: exit 2, with the fix, at once."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    evaluated_cycle(tmp_path / "cycle1")
+    monkeypatch.chdir(tmp_path)
     code, _, errors = run("rent", *arguments)
     assert code == 2
     assert said in errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.common import atomic_files, hashing
-from tasks.common.errors import InputError
+from tasks.common.errors import DiskFullError, FlywheelError, InputError
 from tests.support import factories
 
 if TYPE_CHECKING:
@@ -32,6 +33,24 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
 
     with pytest.raises(RuntimeError, match="in the middle"):
         atomic_files.write_jsonl(target, rows())
+    assert factories.snapshot(tmp_path) == {"rows.jsonl": b"old"}
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_names_the_file_and_leaves_the_old_one(tmp_path: Path, number: int) -> None:
+    """Also where the write that failed knew no name; who looks for the number finds it."""
+    target = tmp_path / "rows.jsonl"
+    target.write_text("old")
+
+    def rows() -> Iterator[dict[str, int]]:
+        yield {"a": 1}
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(OSError, match=r"rows.jsonl: the disk is full .*Fix: free space") as full:
+        atomic_files.write_jsonl(target, rows())
+    assert isinstance(full.value, DiskFullError)
+    assert isinstance(full.value, FlywheelError)
+    assert full.value.errno == number
     assert factories.snapshot(tmp_path) == {"rows.jsonl": b"old"}
 
 

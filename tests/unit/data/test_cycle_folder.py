@@ -59,6 +59,10 @@ def test_a_missing_folder_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "cycle2").write_text("")
     with pytest.raises(InputError, match="no such cycle folder"):
         open_cycle(tmp_path / "cycle2")
+    (tmp_path / "cycle3").mkdir()
+    (tmp_path / "cycle3/manifest.jsonl").write_text("")
+    with pytest.raises(InputError, match=r"Fix: name the cycle, .*/cycle3\.$"):
+        open_cycle(tmp_path / "cycle3/manifest.jsonl")
 
 
 def test_a_cycle_named_by_a_relative_path_is_found(

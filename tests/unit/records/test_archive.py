@@ -100,16 +100,19 @@ def test_a_damaged_file_is_told_and_the_run_stays_incomplete(
 def test_an_interrupted_fetch_goes_on_and_overwrites_nothing(
     cycle: Cycle, store: LocalStore, tmp_path: Path
 ) -> None:
-    """Equal files stay; another content in their place stops it."""
+    """Equal files stay; another content in their place stops it before anything is brought."""
     keep(store, cycle)
     (run,) = archive.runs(store)
     archive.fetch(store, run, tmp_path / "back")
     (tmp_path / "back" / "cycle2" / "run.json").unlink()
     archive.fetch(store, run, tmp_path / "back")
     (tmp_path / "back" / "cycle1" / "manifest.jsonl").write_text("mine")
+    recording = min((tmp_path / "back" / "cycle1" / "audio").iterdir())
+    recording.unlink()
     with pytest.raises(StoreError, match="with another content"):
         archive.fetch(store, run, tmp_path / "back")
     assert (tmp_path / "back" / "cycle1" / "manifest.jsonl").read_text() == "mine"
+    assert not recording.exists()
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tasks.common import hashing
 from tasks.common.errors import TranscriptionError
 from tasks.runtimes.base import Job, JobResult, Script
 from tasks.runtimes.hardware import Hardware
 from tasks.transcription.audio_sets import AudioSet
 from tasks.transcription.hypothesis_cache import TranscriptStore
-from tasks.transcription.offline import transcribe
+from tasks.transcription.offline import missing, transcribe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -101,6 +102,21 @@ def test_nothing_is_decoded_twice(tmp_path: Path, models: tuple[Path, Path]) -> 
     assert len(runtime.decoded) == 2
     assert [one.hypotheses for one in again] == [one.hypotheses for one in first]
     assert [(one.decoded, one.rtfx) for one in again] == [(0, 0.0), (0, 0.0)]
+
+
+def test_a_model_that_is_gone_keeps_its_hypotheses(
+    tmp_path: Path, models: tuple[Path, Path]
+) -> None:
+    """They are found by its hash; a recording that it has not decoded is missing."""
+    runtime, kept = Planned(), TranscriptStore(tmp_path / "kept", "decoder")
+    first = transcribe(models, audio(tmp_path, "xyz"), runtime, kept)
+    sha256 = hashing.sha256_file(models[0])
+    models[0].unlink()
+    kept = replace(kept, gone={models[0]: sha256})
+    again = transcribe(models, audio(tmp_path, "xyz"), runtime, kept)
+    assert [one.hypotheses for one in again] == [one.hypotheses for one in first]
+    (piece,) = missing(models[:1], audio(tmp_path, "xyzu"), kept)
+    assert piece[1].recordings == ("u",)
 
 
 def test_only_new_recordings_and_new_models_are_decoded(
