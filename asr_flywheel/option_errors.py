@@ -54,8 +54,10 @@ class ExplainingGroup(TyperGroup):
 
 
 def _explain(wrong: Any, arguments: Sequence[str]) -> str:  # noqa: ANN401 - a BadParameter
-    typed, value = _typed(wrong.param, arguments)
     values = _values(wrong.ctx.command.callback, str(wrong.param.name))
+    given = _typed(wrong.param, arguments) or [(wrong.param.opts[0], "")]
+    # Of an option that is repeated, others may be right.
+    typed, value = next((one for one in given if not values.accepts(one[1])), given[-1])
     fault = values.fault(value)
     if fault is None:
         return f"{typed} {value!r}: {str(wrong.message).removesuffix('.')}. Fix: see --help."
@@ -82,25 +84,24 @@ def _refuse_infinite(group: Any, arguments: Sequence[str]) -> None:  # noqa: ANN
     for parameter in getattr(command, "params", ()):
         if parameter.param_type_name != "option":
             continue
-        typed, value = _typed(parameter, left)
-        if _is_infinite(value):
-            values = _values(command.callback, str(parameter.name))
-            if values.number is not None:
+        for typed, value in _typed(parameter, left):
+            values = _values(command.callback, str(parameter.name)) if _is_infinite(value) else None
+            if values is not None and values.number is not None:
                 raise InputError(
                     f"{typed} {value!r} {values.fault(value)}. Fix: {values.fix(value)}."
                 )
 
 
-def _typed(parameter: Any, arguments: Sequence[str]) -> tuple[str, str]:  # noqa: ANN401 - typer's
-    """Return the option as it stands on the command line, and its value: the last one given."""
+def _typed(parameter: Any, arguments: Sequence[str]) -> list[tuple[str, str]]:  # noqa: ANN401 - typer's
+    """Return an option as it is on the command line, with its values."""
     names = [*parameter.opts, *parameter.secondary_opts]
-    found = (names[0], "")
+    found: list[tuple[str, str]] = []
     for place, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
         if name in names and equals:
-            found = (name, value)
+            found.append((name, value))
         elif name in names and place + 1 < len(arguments):
-            found = (name, arguments[place + 1])
+            found.append((name, arguments[place + 1]))
     return found
 
 

@@ -159,7 +159,9 @@ def forget_key(clinic: Path, *, settings_confirm: str | None) -> None:
         f"Nobody can then tell whether a recording was purged. Type {wanted!r}", err=True
     )
     if typed != wanted:
-        raise InputError(f"{typed!r} is not {wanted!r}: the key is still there.")
+        raise InputError(
+            f"{typed!r} is not {wanted!r}: the key is still there. Fix: type it once more."
+        )
     if not keyed_hashes.forget_key(clinic):
         raise InputError(f"{clinic / KEY_NAME}: there is no key, since nothing was purged here.")
     audit_log.record(clinic, AuditedAct.FORGET_KEY)
@@ -171,7 +173,9 @@ def _ask(request: PurgeRequest, settings: PurgeSettings) -> None:
         return
     typed = typer.prompt(f"Type {request.label!r} to purge it", err=True)
     if typed != request.label:
-        raise InputError(f"{typed!r} is not {request.label!r}: nothing was purged.")
+        raise InputError(
+            f"{typed!r} is not {request.label!r}: nothing was purged. Fix: type it once more."
+        )
 
 
 def _open_stores(request: PurgeRequest, settings: PurgeSettings) -> dict[str, Store]:

@@ -162,7 +162,6 @@ def _open_saved(kind: str, block: str) -> Store:
     except ValueError as unknown:
         raise InputError(
             f"{name_of('store')}: there is no block {f'{kind}/{block}'!r}. Fix: save one in the "
-            "UI, or name a "
-            "folder."
+            "UI, or name a folder."
         ) from unknown
     return opened

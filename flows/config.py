@@ -272,6 +272,7 @@ class CycleConfig(ParameterModel):
         ge=0,
         le=0.5,
         title="Replay share",
+        examples=[0.2],
         description="Share of general sentences among the rows trained on, against forgetting. "
         "They are at most half of the set; the others guard.",
     )

@@ -189,7 +189,7 @@ SERVING_RULES = (
     EffectRule(
         ("endpoint", "endpoint_block", "phrases", "boost_scores"),
         lambda values: bool(values["bundles"]),
-        "<bundles> are decoded on this machine: no endpoint is asked, and no phrases are boosted",
+        "with <bundles> this machine decodes: no endpoint is asked, and no phrases are boosted",
         f"{_LEAVE_OUT}, or leave <bundles> out",
         refused=True,
     ),
@@ -210,7 +210,7 @@ SERVING_RULES = (
     EffectRule(
         ("api_key_secret",),
         lambda values: bool(values["bundles"]) and values["server"] is None,
-        "<bundles> are decoded on this machine, which asks for no key",
+        "with <bundles> this machine decodes, which needs no key",
         f"name the ward server with <server>, or {_LEAVE_OUT}",
     ),
     EffectRule(

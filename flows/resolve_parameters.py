@@ -6,6 +6,7 @@ hardware is looked at.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol
 
 from blocks.nemo_container import NemoContainer
@@ -15,7 +16,7 @@ from blocks.slurm_cluster import SlurmCluster
 from flows import console
 from flows.config_fields import RuntimeName
 from tasks.common.errors import InputError
-from tasks.common.parameter_names import name_of
+from tasks.common.parameter_names import assignment, name_of
 from tasks.decision.gate_policy import GatePolicy
 from tasks.decision.guardrail import GuardrailPolicy
 from tasks.runtimes import hardware
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from tasks.runtimes.container_settings import ContainerSettings
     from tasks.runtimes.hardware import Hardware
     from tasks.runtimes.slurm.settings import SlurmSettings
+
+
+# The largest share that a run takes.
+_MOST_REPLAYED = 0.5
 
 
 class RuntimeChoice(Protocol):
@@ -93,8 +98,8 @@ def full_recipe(config: CycleConfig) -> Recipe:
     if changed.keep_checkpoints > changed.epochs:
         raise InputError(
             f"{name_of('keep_checkpoints')} {changed.keep_checkpoints}: an epoch gives one "
-            "checkpoint, and "
-            f"there are {changed.epochs} epochs. Fix: keep fewer, or train more epochs."
+            f"checkpoint, and there are {changed.epochs} epochs. Fix: keep fewer, or train more "
+            "epochs."
         )
     return changed
 
@@ -116,8 +121,7 @@ def recipe_on(
     if config.precision not in {None, Precision.FP32} and not hardware.has_gpu:
         raise InputError(
             f"{name_of('precision')} {config.precision!s}: there is no GPU here, and a CPU trains "
-            "in fp32. "
-            "Fix: leave it out."
+            "in fp32. Fix: leave it out."
         )
     if config.compile == "on" and not hardware.has_gpu:
         raise InputError(
@@ -197,9 +201,22 @@ def general_manifest(config: CycleConfig) -> Path | None:
 
 
 def replayed_sentences(config: CycleConfig, rows: int) -> int:
-    """Return how many general sentences are mixed into the training of so many cycle rows."""
+    """Return how many general sentences are mixed into the training of so many cycle rows.
+
+    Raises:
+        InputError: a share is asked for, and comes to no sentence.
+    """
     trained = (1 - config.validation_fraction - config.selection) * rows
-    return round(trained * config.replay_share / (1 - config.replay_share))
+    sentences = round(trained * config.replay_share / (1 - config.replay_share))
+    if config.replay_share and not sentences:
+        # One sentence among the rows that are trained on.
+        least = math.ceil(1000 / (trained + 1)) / 1000
+        raise InputError(
+            f"{assignment('replay_share', config.replay_share)} comes to no sentence among "
+            f"{trained:.0f} rows to train on. Fix: {min(least, _MOST_REPLAYED):g} or more, or "
+            "leave it out."
+        )
+    return sentences
 
 
 def make_runtime(
@@ -223,9 +240,8 @@ def make_runtime(
         return _slurm(config, stock_script, report)
     if stock_script is not None:
         raise InputError(
-            f"{name_of('stock_script')}: the container runs the script of its image. Fix: leave "
-            "it out, or "
-            "use the local runtime."
+            f"{name_of('stock_script')}: the container runs the script of its image. Fix: leave it "
+            "out, or use the local runtime."
         )
     settings = config.container
     if config.container_block is not None:

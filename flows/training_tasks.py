@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from flows import artifacts, console, events, gpu_slots, resolve_parameters, training_artifacts
 from flows.cycle_run import CycleRun
 from tasks.common import hashing
+from tasks.common.parameter_names import assignment, name_of
 from tasks.data.general_english import GeneralSet
 from tasks.data.general_english import recordings as general_recordings
 from tasks.data.preflight import PreflightResult
@@ -126,6 +127,13 @@ def train(
     cycle, base_model, runtime = run.cycle, run.base_model, run.runtime
     # Where the rows that judge choose as well, there are no others.
     keeps_last = not (run.config.two_part or choosing_rows(run, rows, data, general).enough)
+    if keeps_last and recipe.keep_checkpoints > 1:
+        console.print_stage(
+            "sft",
+            f"warning: {assignment('keep_checkpoints', recipe.keep_checkpoints)} has no effect: "
+            "too few rows choose, so that the last checkpoint is kept. Fix: a larger "
+            f"{name_of('selection_share')}, more rows, or leave it out.",
+        )
     key = training_run.run_key(
         hashing.sha256(base_model), data.content, recipe, runtime.identity, keeps_last=keeps_last
     )

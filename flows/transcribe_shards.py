@@ -85,16 +85,15 @@ def check(config: CycleConfig) -> None:
     if not prefect_helpers.is_named():
         raise InputError(
             f"{name_of('shards')}: decoding in shards needs a Prefect server whose workers take "
-            "them. "
-            "Fix: set PREFECT_API_URL, or leave shards out."
+            "them. Fix: set PREFECT_API_URL, or leave shards out."
         )
     with get_client(sync_client=True) as client:
         try:
             client.read_deployment_by_name(DEPLOYMENT)
         except ObjectNotFound as unknown:
             raise InputError(
-                f"{name_of('shards')}: the server has no deployment {DEPLOYMENT}. "
-                "Fix: make it with python -m asr_flywheel.site.register."
+                f"{name_of('shards')}: the server has no deployment {DEPLOYMENT}. Fix: make it "
+                "with python -m asr_flywheel.site.register."
             ) from unknown
 
 

@@ -10,9 +10,11 @@ import typer
 
 from asr_flywheel.options import JsonOption
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import spelled_as
 
 app = typer.Typer()
-
+# Here it is no option.
+_NAMES = {"store": "STORE"}
 
 StoreArgument = Annotated[
     str, typer.Argument(help="A folder, s3://bucket/prefix, or a saved block.", metavar="STORE")
@@ -31,7 +33,9 @@ def runs_command(
     from blocks.stores import open_store
     from tasks.records import archive
 
-    found = [run.as_dict() for run in archive.runs(open_store(store_from_here(store)), prefix)]
+    with spelled_as(_NAMES):
+        place = open_store(store_from_here(store))
+    found = [run.as_dict() for run in archive.runs(place, prefix)]
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
@@ -56,7 +60,8 @@ def fetch(
     from tasks.records import archive, audit_log
     from tasks.records.audit_log import AuditedAct
 
-    place = open_store(store_from_here(store))
+    with spelled_as(_NAMES):
+        place = open_store(store_from_here(store))
     found = [one for one in archive.runs(place, cycle) if run in {None, one.run}]
     if not found:
         raise InputError(

@@ -133,6 +133,11 @@ def check(
         for number in verified.missing:
             typer.echo(f"part-{number} was not named")
         return
+    if places and len(places) > 1:
+        raise InputError(
+            f"{places[0]}: is an installation, and {places[1]} would not be read. Fix: check one "
+            "at a time, or name the parts of a bundle."
+        )
     state = bundle_checks.examine(places[0] if places else None, full=True)
     if as_json:
         print_json(state.as_dict())

@@ -139,7 +139,8 @@ def purge(
     acts = (recording is not None, voice is not None, accept is not None, forget_key, expired)
     if sum(acts) != 1:
         raise InputError(
-            "purge: name one of --recording, --voice, --accept, --forget-key and --expired."
+            "purge: what is to be purged? Fix: name one of --recording, --voice, --accept, "
+            "--forget-key and --expired."
         )
     everywhere = {
         "--folder": folder,

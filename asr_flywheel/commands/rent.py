@@ -95,7 +95,7 @@ def _set_options(
     known = options or {**RENTED_CYCLE.options, **RENTAL.options, **SSH_HOST.options}
     return {
         one.typed if given[one.name] is not False else f"--no-{one.typed.removeprefix('--')}": (
-            given[one.name] not in (one.default, None)
+            given[one.name] not in (one.default, None, [])
         )
         for one in known.values()
     }
@@ -139,7 +139,11 @@ def _forget(wanted: str) -> None:
 
     if wanted not in leases.ids():
         known = ", ".join(map(_described, leases.ids()))
-        raise InputError(f"--forget {wanted}: no such record. There is: {known or 'none'}.")
+        raise InputError(
+            f"--forget {wanted}: no such record. Fix: one of {known}."
+            if known
+            else f"--forget {wanted}: no such record, and there is none. Fix: leave it out."
+        )
     described = _described(wanted)
     leases.forget(wanted)
     typer.echo(f"forgot {described}")

@@ -151,7 +151,9 @@ def handoff(
     exported |= {"--int8-static": int8_static, "--base": base}
     written = {"--out": out, "--even-if-not-kept": even_if_not_kept, **exported}
     if sum(one is not None for one in (cycle, model, verify)) != 1:
-        raise InputError("handoff: name either a cycle, or --model FILE, or --verify FOLDER.")
+        raise InputError(
+            "handoff: of what? Fix: name either a cycle, or --model FILE, or --verify FOLDER."
+        )
     if verify is not None:
         refuse_with("--verify", {"--decoder": decoder, **written})
         _verify(verify, as_json=as_json)

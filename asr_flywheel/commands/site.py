@@ -48,7 +48,7 @@ def site(
     elif what == "down":
         print_stage("site", f"ended: {', '.join(here.down()) or 'nothing ran'}")
     else:
-        raise InputError(f"site: {what!r} is neither 'up' nor 'down'.")
+        raise InputError(f"site: {what!r} is neither up nor down. Fix: write up, or down.")
 
 
 @app.command()

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from flows.config import CycleConfig
 from flows.parameters_without_effect import RENT_RULES
@@ -105,6 +105,13 @@ class RentConfig(ParameterModel):
         "line, and removed with the host.",
     )
 
+    @field_validator("sku")
+    @classmethod
+    def _is_in_the_table(cls, sku: str) -> str:
+        if sku.lower() not in gpu_prices.SKUS:
+            raise ValueError(f"{sku!r} is not in the table. Fix: {gpu_prices.fix_of(sku)}")
+        return sku
+
     @model_validator(mode="after")
     def _takes_effect(self) -> Self:
         refuse_effectless(self, RENT_RULES)
@@ -124,7 +131,7 @@ class RentConfig(ParameterModel):
         if missing := [name for name in self.pass_on if name not in os.environ]:
             raise InputError(
                 f"{name_of('pass_on')}: {', '.join(missing)} is not set here. Fix: set it where "
-                "the rental is "
-                "started (a worker's variables are those of its own environment), or leave it out."
+                "the rental is started (a worker's variables are those of its own environment), "
+                "or leave it out."
             )
         return {name: os.environ[name] for name in self.pass_on}

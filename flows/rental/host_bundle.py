@@ -100,9 +100,9 @@ def plan_bundle(config: RentConfig, provider: SshHostSettings | BrevSettings) ->
         if minutes >= config.limit_minutes:
             raise InputError(
                 f"{name_of('bundle')}: takes about {minutes:.0f} minutes to send at "
-                f"{config.upload_mbit:g} "
-                f"Mbit/s, and the host ends itself after {config.limit_minutes}. Fix: a larger "
-                "--limit-minutes, or no --bundle: the host then fetches packages by itself."
+                f"{config.upload_mbit:g} Mbit/s, and the host ends itself after "
+                f"{config.limit_minutes}. Fix: a larger {name_of('limit_minutes')}, or no "
+                f"{name_of('bundle')}: the host then fetches packages by itself."
             )
     fetched = []
     if contained and not content.has_image(image := run.container.image):

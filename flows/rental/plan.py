@@ -161,26 +161,23 @@ def _check_movable(run: CycleConfig) -> None:
     if run.runtime is RuntimeName.SLURM:
         raise InputError(
             f"{name_of('run.runtime')} slurm: a rented host has no cluster. Fix: take local or "
-            "container there, or "
-            "`asr-flywheel run --runtime slurm` on a login node."
+            "container there, or `asr-flywheel run --runtime slurm` on a login node."
         )
     if run.stock_script is not None:
         raise InputError(
             f"{name_of('run.stock_script')}: is a file of this machine. Fix: leave it out, or use "
-            "the container "
-            "runtime, whose image has the script."
+            "the container runtime, whose image has the script."
         )
     if run.track is not None:
         raise InputError(
             f"{name_of('run.track')}: the rented host sends nothing to a tracking server. Fix: "
-            "leave it out, and "
-            "send the run from here when it is back: asr-flywheel track CYCLE --to URI."
+            "leave it out, and send the run from here when it is back: asr-flywheel track CYCLE "
+            "--to URI."
         )
     if run.store is not None and not run.store.startswith(("s3://", "s3-artifact-store/")):
         raise InputError(
-            f"{name_of('run.store')} {run.store!r}: a folder of a host that is given back is "
-            "lost. Fix: name an S3 "
-            "store, or leave it out: the results come back here by themselves."
+            f"{name_of('run.store')} {run.store!r}: a folder of a host that is given back is lost. "
+            "Fix: name an S3 store, or leave it out: the results come back here by themselves."
         )
 
 

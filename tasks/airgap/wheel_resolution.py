@@ -226,7 +226,7 @@ def list_requirements(
         seen.add(extra)
         if extra not in optional:
             raise InputError(
-                f"extra {extra!r}: unknown. Fix: one of {', '.join(sorted(optional))}."
+                f"--extra {extra!r}: unknown. Fix: one of {', '.join(sorted(optional))}."
             )
         for text in optional[extra]:
             requirement = Requirement(text)

@@ -50,7 +50,10 @@ def parse_mapping(text: str) -> Mapping:
     """
     source, separator, target = text.rpartition("=")
     if not separator or not source or not target:
-        raise InputError(f"mapping {text!r}: write SOURCE=TARGET, such as /data/cycle1=/workspace.")
+        raise InputError(
+            f"--map {text!r}: is no mapping. Fix: write SOURCE=TARGET, such as "
+            "/data/cycle1=/workspace."
+        )
     return Mapping(host_path(source), PurePosixPath(target))
 
 

@@ -116,8 +116,7 @@ def _require_shares(fraction: float, selection: float) -> None:
     if not 0 <= selection < 1 - fraction:
         raise InputError(
             f"{name_of('selection_share')} {selection:g}: with {fraction:g} held out, it must lie "
-            "between 0 and "
-            f"{1 - fraction:g}, so that rows are left to train on. Fix: write "
+            f"between 0 and {1 - fraction:g}, so that rows are left to train on. Fix: write "
             f"{(1 - fraction) / 2:.2g}, or hold out less by {name_of('validation_fraction')}."
         )
 
@@ -195,8 +194,7 @@ def fold_rows(
     if not all(fold_numbers):
         raise InputError(
             f"{name_of('folds')} {folds}: there are {len(untrained)} recordings that the base has "
-            "not seen. "
-            "Fix: fewer folds, or a larger manifest."
+            "not seen. Fix: fewer folds, or a larger manifest."
         )
     sizes = Counter(row.category for row in rows)
     splits = []
@@ -211,8 +209,8 @@ def _nothing_held_out(*, by_term: bool) -> InputError:
     if by_term:
         return InputError(
             "nothing can be held out: every category has a single term, or all its rows hang "
-            "together by terms that they share, or the base was trained on all of them. Fix: leave "
-            f"{name_of('hold_out_terms')} out, or grow the manifest with "
+            "together by terms that they share, or the base was trained on all of them. Fix: "
+            f"leave {name_of('hold_out_terms')} out, or grow the manifest with "
             "/digital-health-clinical-asr-build."
         )
     return InputError(

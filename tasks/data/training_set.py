@@ -165,10 +165,9 @@ def _members(rows: Sequence[CheckedRow], disjoint: Disjointness) -> list[str | N
         more = f" and {len(lacking) - _SHOWN_ROWS} more" if len(lacking) > _SHOWN_ROWS else ""
         raise InputError(
             f"{name_of('disjoint')} {disjoint}: {len(lacking)} of {len(rows)} rows have no "
-            f"{disjoint} as text "
-            f"or number (rows {shown}{more}). Fix: give each its {disjoint.noun}, a name of its "
-            f"own if it is the only row of it, or split with {name_of('disjoint')} "
-            f"{Disjointness.ROW}."
+            f"{disjoint} as text or number (rows {shown}{more}). Fix: give each its "
+            f"{disjoint.noun}, a name of its own if it is the only row of it, or split with "
+            f"{name_of('disjoint')} {Disjointness.ROW}."
         )
     return members
 

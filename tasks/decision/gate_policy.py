@@ -42,8 +42,8 @@ class GatePolicy:
         for category in self.priority:
             if category not in CATEGORIES:
                 raise InputError(
-                    f"{name_of('priority')} {category!r} is not a category. "
-                    f"Fix: {ValidValues(tuple(CATEGORIES)).fix(category)}."
+                    f"{name_of('priority')} {category!r} is not a category. Fix: "
+                    f"{ValidValues(tuple(CATEGORIES)).fix(category)}."
                 )
         if not 0 <= self.harden_below <= self.tune_above <= 1:
             raise InputError(

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
+from tasks.common.valid_values import ValidValues
 from tasks.training.recipes import batch_for, least_memory_mib
 
 # Every host of the table below.
@@ -117,6 +119,11 @@ SKUS: dict[str, Sku] = {
 RECOMMENDED = "l40s"
 
 
+def fix_of(name: str) -> str:
+    """Return what to write in the place of a SKU that is none."""
+    return ValidValues(tuple(SKUS)).fix(name)
+
+
 def sku(name: str) -> Sku:
     """Return a SKU by its name.
 
@@ -127,7 +134,7 @@ def sku(name: str) -> Sku:
         return SKUS[name.lower()]
     except KeyError:
         raise InputError(
-            f"sku {name!r}: not in the table. Fix: take one of {', '.join(SKUS)}."
+            f"{name_of('sku')} {name!r}: not in the table. Fix: {fix_of(name)}."
         ) from None
 
 

@@ -145,8 +145,7 @@ class ContainerSettings(ParameterModel):
         if max(ids) >= len(host.gpus):
             raise InputError(
                 f"{name_of('container.gpus')} {self.gpus!r}: this user sees {len(host.gpus)} GPUs "
-                "here, numbered from 0. "
-                "Fix: ask for some of those, or for auto."
+                "here, numbered from 0. Fix: ask for some of those, or for auto."
             )
         return tuple(host.gpus[number] for number in ids)
 

@@ -22,6 +22,7 @@ from pydantic import Field
 from tasks.common.errors import FlywheelError, InputError
 from tasks.common.loopback import is_loopback
 from tasks.common.parameter_model import ParameterModel
+from tasks.common.parameter_names import name_of
 
 if TYPE_CHECKING:
     import threading
@@ -99,6 +100,12 @@ class Endpoint:
             raise InputError(
                 f"endpoint {self.address}: a hosted function needs a key. Fix: export "
                 f"{KEY_VARIABLE}, or name a Prefect Secret block; it is never an argument."
+            )
+        if self.tls_root is not None and not self.tls:
+            raise InputError(
+                f"{name_of('endpoint.tls_root')} {self.tls_root}: has no effect without "
+                f"{name_of('endpoint.tls')}, and recordings would cross the network readable. "
+                f"Fix: add {name_of('endpoint.tls')}, or leave it out."
             )
         if self.api_key and not self.tls:
             raise InputError(

@@ -147,8 +147,7 @@ class SlurmRuntime:
         elif self.stock_script is not None:
             raise InputError(
                 f"{name_of('stock_script')}: {self.settings.launcher} runs a script of the image. "
-                "Fix: name "
-                "its folder in the image (examples), or take launcher none."
+                "Fix: name its folder in the image (examples), or take launcher none."
             )
         key = (self.settings, self.place)
         if key in _CHECKED:
@@ -174,38 +173,33 @@ class SlurmRuntime:
         if not name:
             raise InputError(
                 f"{name_of('slurm.partition')}: the cluster has no default one. Fix: name one of "
-                "its partitions "
-                f"({known})."
+                f"its partitions ({known})."
             )
         if (found := partitions.get(name)) is None:
             raise InputError(
                 f"{name_of('slurm.partition')} {name!r}: the cluster has no such one. Fix: name "
-                "one of its "
-                f"partitions ({known})."
+                f"one of its partitions ({known})."
             )
         if not found.up:
             raise InputError(
                 f"{name_of('slurm.partition')} {name!r}: is not up, so its jobs do not run. Fix: "
-                "name another one "
-                f"({known}), or wait until `sinfo` shows it up."
+                f"name another one ({known}), or wait until `sinfo` shows it up."
             )
         if settings.time_limit and found.limit_s is not None:
             seconds = limit_seconds(settings.time_limit)
             if seconds > found.limit_s:
                 raise InputError(
                     f"{name_of('slurm.time_limit')} {settings.time_limit}: is {seconds} s, and "
-                    "jobs of partition "
-                    f"{name!r} may take {found.limit_s} s. Fix: ask for that at most; training "
-                    "goes on in another job."
+                    f"jobs of partition {name!r} may take {found.limit_s} s. Fix: ask for that at "
+                    "most; training goes on in another job."
                 )
         for part in (settings.gres or "").split(","):
             resource = part.partition(":")[0]
             if resource and not any(one.partition(":")[0] == resource for one in found.gres):
                 has = ", ".join(sorted(found.gres)) or "none"
                 raise InputError(
-                    f"{name_of('slurm.gres')} {part}: partition {name!r} has no {resource} (it "
-                    f"has {has}). Fix: name "
-                    "a partition that has, or leave gres out to train on a CPU."
+                    f"{name_of('slurm.gres')} {part}: partition {name!r} has no {resource} (it has "
+                    f"{has}). Fix: name a partition that has, or leave gres out to train on a CPU."
                 )
 
     def _ask_node(self, seen: Path, report: Callable[[str], None]) -> None:

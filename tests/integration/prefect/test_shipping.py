@@ -10,6 +10,8 @@ from tests.support import factories, prefect_site, stub_programs
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
     from asr_flywheel.site.local_site import Site
 
 
@@ -24,13 +26,14 @@ def ship(site: Site, cycle: Path, **more: Any) -> dict[str, Any]:
 
 
 def test_each_decision_names_its_model_and_counts_the_verdicts(
-    site: Site, fresh_cycle: Path
+    site: Site, fresh_cycle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The third says that it is the third; the models are those of the cycle's folder."""
+    """The third says that it is the third, and what had no effect; the models are the folder's."""
     first, second = (ship(site, fresh_cycle, interpolate=value) for value in (0.25, 0.75))
     assert [one["shipping"]["value"] for one in (first, second)] == [0.25, 0.75]
     assert not first["shipping"]["candidates"]
-    third = ship(site, fresh_cycle, selection_share=0.6)
+    assert "has no effect" not in capsys.readouterr().out
+    third = ship(site, fresh_cycle, selection_share=0.6, remedies=2)
     assert [one["verdicts"] for one in (first, second, third)] == [1, 2, 3]
     shipping = third["shipping"]
     assert shipping["chosen"]
@@ -46,6 +49,10 @@ def test_each_decision_names_its_model_and_counts_the_verdicts(
     assert "have given 3 verdicts" in page
     assert page.index("What is shipped") < page.index("KER on the selection rows")
     assert "figures/mixture.png" in record["files"]
+    (told,) = record["without_effect"]
+    assert (told["parameter"], told["value"]) == ("remedies", "2")
+    assert f"warning: {told['message']}" in capsys.readouterr().out
+    assert "general none checks none" in page
 
 
 def test_where_no_mixture_holds_another_training_follows(site: Site, fresh_cycle: Path) -> None:

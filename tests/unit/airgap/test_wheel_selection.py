@@ -123,5 +123,5 @@ def test_an_extra_brings_the_extras_that_it_names_and_no_torch_where_it_is_the_h
     ]  # fmt: skip
     beside = list_requirements(project, ["demo"], "2.6.2", hosts_torch=True)
     assert beside == ["rich", "hibari-tts", "numpy<2.5", "lhotse>=1.33"]
-    with pytest.raises(InputError, match=r"extra 'all': unknown. Fix: one of demo, nemo"):
+    with pytest.raises(InputError, match=r"--extra 'all': unknown. Fix: one of demo, nemo"):
         list_requirements(project, ["all"], "3.0.0", hosts_torch=False)

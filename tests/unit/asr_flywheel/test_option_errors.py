@@ -250,6 +250,15 @@ def test_what_a_user_reads(given: dict[str, Any], said: str) -> None:
     assert said in str(wrong.value)
 
 
+@pytest.mark.parametrize("order", [("x", "5"), ("5", "x"), ("5", "inf"), ("nan", "5")])
+def test_of_an_option_that_is_repeated_the_bad_value_is_named(order: tuple[str, str]) -> None:
+    """Wherever it stands."""
+    line = [part for one in order for part in ("--boost-score", one)]
+    bad = next(one for one in order if one != "5")
+    with pytest.raises(InputError, match=rf"^--boost-score '{bad}' is no "):
+        PROGRAM.main(["validate-serving", "cycle1", *line])
+
+
 def test_several_bad_options_have_a_line_each() -> None:
     """None hides another."""
     with pytest.raises(InputError) as wrong:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +182,16 @@ def test_general_english_limits_the_strength_of_boosting(
 ) -> None:
     """Also where no mixture is chosen: KER alone would choose a strength that does harm."""
     assert CycleConfig(cycle=Path("cycle1"), **given).chooses_by_general is chooses
+
+
+@pytest.mark.parametrize(("share", "rows"), [(0.001, 100), (0.01, 30), (0.2, 2)])
+def test_a_share_that_replays_nothing_is_refused(share: float, rows: int) -> None:
+    """The training would be paid for without the replay; the share of the fix gives a sentence."""
+    asked = config(replay_share=share)
+    with pytest.raises(InputError, match=r"^replay_share .* no sentence") as refused:
+        resolve_parameters.replayed_sentences(asked, rows)
+    named = re.search(r"Fix: ([\d.]+) or more", str(refused.value))
+    assert named is not None
+    better = config(replay_share=float(named[1]))
+    assert resolve_parameters.replayed_sentences(better, rows) == 1
+    assert resolve_parameters.replayed_sentences(config(), rows) == 0

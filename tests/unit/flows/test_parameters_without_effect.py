@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 import pytest
+from prefect.exceptions import ParameterTypeError
 
 from flows import parameters_without_effect as tables
 from flows.config import CycleConfig
 from flows.evaluate_cycle import EvaluationConfig
+from flows.finetune_cycle import finetune_cycle
 from flows.rental.config import RentConfig
 from flows.serving_config import ServingConfig
+from flows.watch_inbox import WatchConfig
 from tasks.common.effect_rules import find_effectless
 from tasks.common.parameter_names import spelled_as, with_names
 
@@ -268,3 +271,31 @@ def test_names_are_those_that_the_user_typed() -> None:
     assert remedies.startswith("remedies 2 has no effect: ")
     record = tables.effectless_in_run(config)[0].as_dict()
     assert (record["parameter"], record["value"]) == ("remedies", "2")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            {"cycle": "cycle1", "replay_share": 0.3, "general": "none"},
+            " - config: replay_share 0.3 has no effect: with general none there are no general ",
+        ),
+        (
+            {"cycle": "cycle1", "priority": ["drugs"]},
+            " - config.priority.0: 'drugs' is none of its values. Fix: write drug, or else ",
+        ),
+    ],
+)
+def test_a_run_of_the_form_fails_before_it_begins(config: dict[str, Any], said: str) -> None:
+    """Prefect checks a run's parameters first; parameters have their own names there."""
+    with pytest.raises(ParameterTypeError, match=f"^Flow run received invalid parameters:\n{said}"):
+        finetune_cycle.validate_parameters({"config": config})
+
+
+def test_what_an_inbox_starts_is_checked_before_anything_arrives() -> None:
+    """Its settings are those of a run."""
+    watch = WatchConfig.model_validate(
+        {"store": "/srv", "cycles": "/srv", "settings": {"replay_share": 0.3, "general": "none"}}
+    )
+    with pytest.raises(pydantic.ValidationError, match=r"replay_share 0\.3 has no effect"):
+        watch.run_for(CYCLE)

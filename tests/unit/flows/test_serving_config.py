@@ -14,6 +14,7 @@ from flows.validate_serving import read_phrases
 from tasks.common.errors import InputError
 from tasks.models.catalog import embedded_path
 from tasks.models.nemo_archive import open_archive
+from tasks.serving.riva_client import EndpointSettings
 
 if TYPE_CHECKING:
     from tasks.models.nemo_archive import NemoArchive
@@ -43,6 +44,15 @@ def test_a_score_that_boosts_nothing_is_refused(score: float, said: str) -> None
         ServingConfig(cycle=CYCLE, phrases=phrases, boost_scores=(20.0, score))
     config = ServingConfig(cycle=CYCLE, phrases=phrases, boost_scores=(20.0, -5.0))
     assert config.boost_scores == (20.0, -5.0)
+
+
+def test_a_certificate_without_tls_is_refused() -> None:
+    """Whoever names one believes that the recordings are encrypted on their way."""
+    settings = EndpointSettings(address="riva:50051", tls_root=Path("root.pem"))
+    with pytest.raises(InputError, match=r"endpoint\.tls_root root\.pem: has no effect without "):
+        settings.endpoint(str)
+    safe = settings.model_copy(update={"tls": True})
+    assert safe.endpoint(str).tls
 
 
 def test_a_list_is_read_before_anything_is_sent(tmp_path: Path) -> None:

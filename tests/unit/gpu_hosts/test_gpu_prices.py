@@ -105,7 +105,7 @@ def test_parameters_come_from_name_or_file(base: str, size: int | None, paramete
 
 def test_an_unknown_sku_is_named() -> None:
     """With the ones that there are."""
-    with pytest.raises(InputError, match=r"sku 'rtx4090': .* l40s, a10g, a100, h100"):
+    with pytest.raises(InputError, match=r"sku 'rtx4090': .* l40s, a10g, a100 or h100"):
         gpu_prices.sku("rtx4090")
 
 
