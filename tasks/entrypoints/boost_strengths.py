@@ -140,6 +140,7 @@ def main() -> None:
     """Decode the candidates that are asked for."""
     phrase_boosting.require_nemo()  # before anything is loaded, or a GPU is waited for
     if json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")).get("probe"):
+        job_phases.begin()  # all of it was the import of NeMo
         return
     request = begin()
     candidates = Candidates(request)

@@ -17,8 +17,12 @@ from asr_flywheel.demo.terms import TERMS
 from benchmarks.nemo_boosting import boost_by_nemo
 from tasks.common import atomic_files
 from tasks.models.catalog import embedded_path
+from tasks.runtimes import hardware
 from tasks.runtimes.base import ENTRY
 from tasks.runtimes.failures import Fault, from_log
+from tasks.runtimes.job_seconds import TimedRuntime
+from tasks.runtimes.local import LocalRuntime
+from tasks.transcription import boosting
 from tests.support.transducer_bases_cases import KINDS
 from tests.support.transducer_bases_cases import model as transducer
 
@@ -171,6 +175,15 @@ def test_a_nemo_without_boosting_ends_with_a_fault_of_its_own(tmp_path: Path) ->
     assert ended.returncode == 1
     assert "has no boosting tree" in ended.stderr
     assert from_log(ended.stderr) is Fault.NO_BOOSTING
+
+
+def test_the_check_of_nemo_says_what_its_seconds_went_into(tmp_path: Path) -> None:
+    """A job that did not would leave a boosted run's computing seconds unknown."""
+    runtime = TimedRuntime(LocalRuntime(hardware.detect()))
+    boosting.check_nemo(tmp_path / "work", runtime)
+    (job,) = runtime.jobs
+    assert set(job.phases) == {"start", "import"}
+    assert job.computing == 0
 
 
 def test_command_chooses_judges_and_writes(spoken: Path, tmp_path: Path) -> None:
