@@ -6,13 +6,12 @@ import os
 import resource
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from asr_flywheel import cli
 from tests.support import small_disk
-from tests.support.cli_cases import evaluated_cycle
+from tests.support.cli_cases import caller, evaluated_cycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,18 +23,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
     """Call the program as a shell would; the function returns exit code, output and errors."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["asr-flywheel", *map(str, arguments)])
-        try:
-            cli.main()
-            code: Any = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
+    return caller(monkeypatch, capsys)
 
 
 def program(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from asr_flywheel import cli
 from flows.parameters_without_effect import SPLIT_RULES
 from tasks.common.errors import InputError
 from tasks.data.importers import formats
 from tasks.data.importers.source_rows import ReadOptions
 from tasks.evaluation.hypotheses import write_hypotheses
 from tests.support import factories
+from tests.support.cli_cases import caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,18 +25,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
     """Call the program as a shell would; the function returns exit code, output and errors."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["asr-flywheel", *map(str, arguments)])
-        try:
-            cli.main()
-            code: Any = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
+    return caller(monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(
