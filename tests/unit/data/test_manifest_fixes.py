@@ -273,13 +273,8 @@ PLACES: dict[str, tuple[Step, str, Step]] = {
     ),
     "too long": (
         lambda folder, _: factories.write_wav(folder / "audio/0.wav", 20.5),
-        "cut the recording",
+        "--cut",
         lambda folder, _: factories.write_wav(folder / "audio/0.wav", 19.0),
-    ),
-    "a part of a recording": (
-        lambda _, rows: rows[0].update(offset=1.5),
-        "remove offset",
-        lambda _, rows: rows[0].pop("offset"),
     ),
     "no category of the table": (
         lambda _, rows: rows[0].update(entity_category="weather"),
