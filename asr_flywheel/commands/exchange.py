@@ -25,6 +25,7 @@ from asr_flywheel.options import (
     refuse_without,
 )
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import renamed
 from tasks.data.importers.import_settings import ChannelRule
 from tasks.data.importers.source_rows import ReadOptions
 from tasks.models.catalog import EMBEDDED
@@ -222,8 +223,10 @@ def _cutter(
     from tasks.training.recipes import recipe
 
     matcher = None if terms is None else TermMatcher(read_terms_table(terms).terms)
+    with renamed({"base": "--cut-base"}):
+        file = catalog.resolve(base, trust=trust)
     settings = CutSettings(
-        catalog.resolve(base, trust=trust),
+        file,
         max_duration or recipe(DEFAULTS.recipe).max_duration,
         LEAST_SCORE if least_score is None else least_score,
         matcher,

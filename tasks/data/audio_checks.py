@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.common.parameter_names import name_of
 from tasks.data import findings
 from tasks.data.audio_probe import AudioFacts, Unreadable
 from tasks.data.row_parts import IF_PARTS, OFFSET, part_finding, starts_later
@@ -275,8 +276,8 @@ def _check_length(
             row,
             f"{seconds:.3f} s",
             f"over max_duration {limits.max_duration:g} s: NeMo would silently drop the row",
-            "raise --max-duration, or cut the recording: `asr-flywheel import MANIFEST cycleN "
-            "--cut` does it at pauses between words",
+            f"raise {name_of('max_duration')}, or cut the recording: `asr-flywheel import "
+            "MANIFEST cycleN --cut` does it at pauses between words",
         )
     elif seconds < limits.min_duration:
         yield findings.error(

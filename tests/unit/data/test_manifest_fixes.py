@@ -86,7 +86,7 @@ def test_a_capital_is_no_number_where_the_style_is_kept(cycle: Path, lower_nemo:
     rows = factories.cycle_rows()[:1]
     rows[0]["text"] = "The doctor wrote aspirin"
     (found,) = check(cycle, lower_nemo, rows, restyle=False).findings
-    assert found.fix == "write T as small letters, or leave --keep-style out"
+    assert found.fix == "write T as small letters, or leave keep_style out"
     assert [one.code for one in check(cycle, lower_nemo, rows).findings] == ["restyled"]
 
 
