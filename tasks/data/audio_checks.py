@@ -74,9 +74,10 @@ def check(
     if fact.unread_frames:
         yield _unread(row, name, fact, limits)
         return
-    if not fact.frames:
+    if not round(fact.duration, 3):
+        held = f"{fact.frames} samples" if fact.frames else "no samples"
         yield findings.error(
-            "audio-empty", row, name, "the audio has no samples", "record or copy it again"
+            "audio-empty", row, name, f"the audio has {held}", "record or copy it again"
         )
         return
     convert = f"convert it: ffmpeg -i IN {_conversion(fact, limits)} OUT.wav"
