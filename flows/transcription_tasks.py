@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts, console, gpu_slots, transcribe_shards
 from flows.cycle_run import CycleRun
+from tasks.common.parameter_names import assignment
 from tasks.data import joined_sentences
 from tasks.data.joined_sentences import ROWS_ON_CPU, ROWS_ON_GPU, JoinedRow
 from tasks.stages import evaluate
@@ -112,11 +113,12 @@ def _is_readable(model: Path, audio: AudioSet, cache: TranscriptStore) -> bool:
     pieces = offline.missing([model], audio, cache, plainly=[model])
     if pieces:
         rows = sum(len(piece.audio) for _, piece in pieces)
+        not_kept = assignment("keep_tuned", value=False)
         console.print_stage(
             "transcribe",
-            f"{model.name} was not kept (--no-keep-tuned), and neither were its texts of {rows} "
+            f"{model.name} was not kept ({not_kept}), and neither were its texts of {rows} "
             "recordings: the leaderboard lacks the plain tuned model. To have it again, rename "
-            f"{model.parent} and run without --no-keep-tuned; that trains once more",
+            f"{model.parent} and run without {not_kept}; that trains once more",
         )
     return not pieces
 

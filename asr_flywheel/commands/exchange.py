@@ -25,6 +25,7 @@ from asr_flywheel.options import (
     refuse_without,
 )
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import renamed
 from tasks.data.importers.import_settings import ChannelRule
 from tasks.data.importers.source_rows import ReadOptions
 from tasks.models.catalog import EMBEDDED
@@ -133,6 +134,7 @@ def import_command(
     from tasks.data.speech_check import SileroDetector
     from tasks.records import audit_log
     from tasks.records.audit_log import AuditedAct
+    from tasks.training.recipes import recipe
 
     if faulty not in {_REFUSE, _LEAVE_OUT}:
         raise InputError(f"--faulty {faulty!r} is {_CHOICE} {_REFUSE} or {_LEAVE_OUT}.")
@@ -167,11 +169,13 @@ def import_command(
         )
     chosen_format = None if format_name == "auto" else format_name
     choose_source(source, cycle, chosen_format)
+    trained = recipe(DEFAULTS.recipe)
     cutter = None
     if cut:
         check_options(cycle, max_duration=max_duration)
         place = choose_runtime(runtime, image, trust=trust)
-        cutter = _cutter(cut_base, max_duration, terms, least_score, place, trust=trust, say=say)
+        longest = max_duration or trained.max_duration
+        cutter = _cutter(cut_base, longest, terms, least_score, place, trust=trust, say=say)
     settings = ImportSettings(
         format=chosen_format,
         reading=ReadOptions(
@@ -189,6 +193,8 @@ def import_command(
         detector=detector,
         workers=workers or os.cpu_count() or 1,
         cutter=cutter,
+        shortest=trained.min_duration,
+        longest=max_duration or trained.max_duration,
     )
     summary = import_source(source, cycle, settings, command=sys.argv, report=say)
     audit_log.record(
@@ -206,7 +212,7 @@ def import_command(
 
 def _cutter(
     base: str,
-    max_duration: float | None,
+    max_duration: float,
     terms: Path | None,
     least_score: float | None,
     runtime: Runtime,
@@ -219,12 +225,13 @@ def _cutter(
     from tasks.data.labelling.term_matcher import TermMatcher
     from tasks.models import catalog
     from tasks.stages.long_recordings import LEAST_SCORE, CutSettings, LongRowCutter
-    from tasks.training.recipes import recipe
 
     matcher = None if terms is None else TermMatcher(read_terms_table(terms).terms)
+    with renamed({"base": "--cut-base"}):
+        file = catalog.resolve(base, trust=trust)
     settings = CutSettings(
-        catalog.resolve(base, trust=trust),
-        max_duration or recipe(DEFAULTS.recipe).max_duration,
+        file,
+        max_duration,
         LEAST_SCORE if least_score is None else least_score,
         matcher,
     )

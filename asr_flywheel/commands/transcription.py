@@ -25,11 +25,13 @@ from asr_flywheel.options import (
     slurm_settings,
 )
 from flows.config_fields import RuntimeName
+from tasks.common.parameter_names import renamed
 
 app = typer.Typer()
 
 
 @app.command()
+@renamed({"base": "--model"})
 def transcribe(
     cycle: CycleArgument,
     model: Annotated[str, typer.Option("--model", help="A .nemo file, a known base, embedded.")],

@@ -29,6 +29,13 @@ def spelled_as(options: Mapping[str, str]) -> Iterator[None]:
         _OPTIONS.reset(before)
 
 
+@contextmanager
+def renamed(options: Mapping[str, str]) -> Iterator[None]:
+    """Name some parameters as one command does, such as a base that is typed as ``--model``."""
+    with spelled_as({**(_OPTIONS.get() or {}), **options}):
+        yield
+
+
 def name_of(path: str) -> str:
     """Return how whoever set it writes a parameter: ``--image``, or ``container.image``."""
     return (_OPTIONS.get() or {}).get(path, path)

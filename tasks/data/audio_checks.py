@@ -6,15 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.common.parameter_names import name_of
 from tasks.data import findings
-from tasks.data.audio_probe import Unreadable
+from tasks.data.audio_probe import AudioFacts, Unreadable
+from tasks.data.row_parts import IF_PARTS, OFFSET, part_finding, starts_later
 from tasks.data.text_normalizer import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from tasks.data.audio_probe import AudioFacts
     from tasks.data.findings import ManifestFinding
     from tasks.data.manifest import Utterance
 
@@ -73,9 +74,10 @@ def check(
     if fact.unread_frames:
         yield _unread(row, name, fact, limits)
         return
-    if not fact.frames:
+    if not round(fact.duration, 3):
+        held = f"{fact.frames} samples" if fact.frames else "no samples"
         yield findings.error(
-            "audio-empty", row, name, "the audio has no samples", "record or copy it again"
+            "audio-empty", row, name, f"the audio has {held}", "record or copy it again"
         )
         return
     convert = f"convert it: ffmpeg -i IN {_conversion(fact, limits)} OUT.wav"
@@ -228,27 +230,55 @@ def _check_speech(utterance: Utterance, fact: AudioFacts) -> Iterable[ManifestFi
             )
 
 
+def is_part(utterance: Utterance, fact: AudioFacts | Unreadable | None) -> bool:
+    """Return whether a row names a part of its recording: by its offset, 0 included.
+
+    Args:
+        utterance: the row.
+        fact: its recording; None or unreadable where its length is not known.
+    """
+    offset = utterance.extra.get(OFFSET)
+    if offset is None or starts_later(offset):
+        return offset is not None
+    stated = utterance.duration
+    if stated is None or not isinstance(fact, AudioFacts):
+        return False
+    return fact.duration - stated > _duration_slack(fact.duration)
+
+
+def _duration_slack(seconds: float) -> float:
+    return max(_DURATION_SLACK_S, _DURATION_SLACK_SHARE * seconds)
+
+
 def _check_length(
     utterance: Utterance, fact: AudioFacts, limits: AudioLimits
 ) -> Iterable[ManifestFinding]:
     row, seconds, manifest_duration = utterance.row, fact.duration, utterance.duration
-    if manifest_duration is not None:
-        gap = abs(manifest_duration - seconds)
-        if gap > max(_DURATION_SLACK_S, _DURATION_SLACK_SHARE * seconds):
-            yield findings.error(
-                "duration-differs",
-                row,
-                manifest_duration,
-                f"duration differs from the audio's {seconds:.3f} s ({utterance.audio_filepath})",
-                "check that it is the right file; then correct duration or write null",
-            )
+    if is_part(utterance, fact):
+        # Another offset is a finding on the row already; the file's length is not the part's.
+        if not starts_later(offset := utterance.extra.get(OFFSET)):
+            yield part_finding(row, offset)
+        return
+    if manifest_duration is not None and abs(manifest_duration - seconds) > _duration_slack(
+        seconds
+    ):
+        is_shorter = manifest_duration < seconds
+        yield findings.error(
+            "duration-differs",
+            row,
+            manifest_duration,
+            f"duration differs from the audio's {seconds:.3f} s ({utterance.audio_filepath})",
+            "check that it is the right file; then correct duration or write null"
+            + (f". {IF_PARTS}" if is_shorter else ""),
+        )
     if seconds > limits.max_duration:
         yield findings.error(
             "audio-too-long",
             row,
             f"{seconds:.3f} s",
             f"over max_duration {limits.max_duration:g} s: NeMo would silently drop the row",
-            "cut the recording, or raise --max-duration",
+            f"raise {name_of('max_duration')}, or cut the recording: `asr-flywheel import "
+            "MANIFEST cycleN --cut` does it at pauses between words",
         )
     elif seconds < limits.min_duration:
         yield findings.error(

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.common.parameter_names import name_of
 from tasks.data import findings
 from tasks.data.audio_paths import as_posix, is_url, is_windows
 
@@ -59,7 +60,7 @@ def check_places(
                 utterance.row,
                 name,
                 f"the audio lies outside the cycle's folder, at {path}",
-                "copy it into the cycle, or allow its folder with --audio-root",
+                f"copy it into the cycle, or allow its folder with {name_of('audio_roots')}",
             )
         elif not os.path.exists(path):  # noqa: PTH110 - a name that is too long does not exist
             yield findings.error(

@@ -15,6 +15,7 @@ from tasks.data.audio_location import check_moved, check_places, is_file, is_ins
 from tasks.data.audio_probe import AudioFacts, Unreadable
 from tasks.data.canonical import canonical
 from tasks.data.manifest import parse_manifest
+from tasks.data.row_parts import CUT_PARTS
 from tasks.data.row_terms import RowTerm, write_terms
 from tasks.data.term_checks import merge_terms
 from tasks.data.text_checks import check_manifest_style, check_tags, check_text, rewrite_text
@@ -100,7 +101,6 @@ def preflight(
     ]
     problems.extend(check_places(audio_paths, roots))
     problems.extend(check_moved(audio_paths))
-    problems.extend(_check_duplicate_rows(audio_paths))
     rewriter = style if restyle else None
     problems.extend(check_tags(utterances, manifest))
     if style is not None:
@@ -113,7 +113,10 @@ def preflight(
         text = rewrite_text(rewriter, utterance.text)
         problems.extend(spelling_checks.check(utterance, text, style))
     rows = []
+    parts = {row.row for row, _ in audio_paths if audio_checks.is_part(row, None)}
     for utterance, path, fact in _probe(audio_paths, roots):
+        if audio_checks.is_part(utterance, fact):
+            parts.add(utterance.row)
         problems.extend(audio_checks.check(utterance, fact, limits))
         if isinstance(fact, AudioFacts) and fact.frames:
             # To a millisecond, so that the copy does not depend on how a float prints.
@@ -125,7 +128,9 @@ def preflight(
                 for item in utterance.terms
             )
             rows.append(CheckedRow(filled, path, fact.sha256, text, term, terms))
-    problems.extend(_check_duplicate_audio(rows))
+    # Parts of one recording are told as such; "keep one of them" would contradict that.
+    problems.extend(_check_duplicate_rows(pair for pair in audio_paths if pair[0].row not in parts))
+    problems.extend(_check_duplicate_audio([row for row in rows if row.utterance.row not in parts]))
     if style is not None:
         pairs = [(row.utterance, row.training_text) for row in rows]
         problems.extend(check_manifest_style(pairs, style))
@@ -148,7 +153,7 @@ def _probe(
 
 
 def _check_duplicate_rows(
-    audio_paths: Sequence[tuple[Utterance, Path]],
+    audio_paths: Iterable[tuple[Utterance, Path]],
 ) -> Iterable[ManifestFinding]:
     rows: defaultdict[Path, list[Utterance]] = defaultdict(list)
     for utterance, path in audio_paths:
@@ -160,7 +165,7 @@ def _check_duplicate_rows(
                 other.row,
                 other.audio_filepath,
                 f"the same audio file stands already in row {first.row}",
-                _advise_duplicate(first, others) or "keep one of the two rows",
+                _advise_duplicate(first, others) or _advise_repeat(first, other),
             )
 
 
@@ -174,6 +179,14 @@ def _advise_duplicate(first: Utterance, others: Sequence[Utterance]) -> str | No
         f"keep row {first.row} alone; in the place of its term and entity_category, write "
         f"{write_terms(terms)}"
     )
+
+
+def _advise_repeat(first: Utterance, other: Utterance) -> str:
+    """Return what to do about two rows of one file; with two texts they may be parts of it."""
+    keep = "keep one of the two rows"
+    if canonical(first.text) == canonical(other.text):
+        return keep
+    return f"{keep}. Where both are parts of it, give each its offset and duration; {CUT_PARTS}"
 
 
 def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[ManifestFinding]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.data import findings
 from tasks.data.canonical_terms import contains_term, find_spelling
 from tasks.data.field_advice import advise_duration, advise_term, advise_value
+from tasks.data.row_parts import OFFSET, part_finding, starts_later
 from tasks.data.row_terms import TERMS, written_terms
 from tasks.data.term_checks import advise_terms, check_terms, several_terms
 from tasks.data.text_normalizer import contains_words, normalise
@@ -51,20 +52,17 @@ def check_record(number: int, record: Mapping[str, Any]) -> Iterable[ManifestFin
         yield findings.error(problem.code, number, problem.value, problem.told, problem.fix)
     for term in written_terms(record):
         yield from _check_term(number, record, term)
-    yield from _check_offset(number, record.get("offset"))
+    yield from _check_offset(number, record.get(OFFSET))
     yield from _check_extra(number, record)
 
 
 def _check_offset(number: int, value: object) -> Iterable[ManifestFinding]:
-    """Refuse a row with an offset: NeMo would cut the recording there."""
-    if value is not None and value != 0:
-        yield findings.error(
-            "audio-segment",
-            number,
-            value,
-            "offset names a part of a recording, and a row here is a whole one",
-            "cut the part into a file of its own and remove offset",
-        )
+    """Refuse a row that begins later: NeMo would cut the recording there.
+
+    An offset of 0 is refused once the recording's length is known (tasks/data/audio_checks.py).
+    """
+    if starts_later(value):
+        yield part_finding(number, value)
 
 
 def _check_extra(number: int, record: Mapping[str, Any]) -> Iterable[ManifestFinding]:

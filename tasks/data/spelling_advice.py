@@ -10,6 +10,8 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
+from tasks.common.parameter_names import name_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -102,7 +104,7 @@ def _advise_chars(chars: Sequence[str], *, cased: bool) -> Iterator[str]:
     if any(char.isdigit() and char.isascii() for char in chars):
         yield "write numbers as they are spoken (1.5 mg: one point five milligrams)"
     if capitals := [char for char in chars if char.isupper() and not cased]:
-        yield f"write {''.join(capitals)} as small letters, or leave --keep-style out"
+        yield f"write {''.join(capitals)} as small letters, or leave {name_of('keep_style')} out"
     for char in chars:
         if (char.isdigit() and char.isascii()) or (char.isupper() and not cased):
             continue

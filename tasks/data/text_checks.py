@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tasks.common.parameter_names import name_of
 from tasks.data import findings
 from tasks.data.spelling_advice import advise_spelling
 from tasks.data.text_normalizer import normalise
@@ -116,7 +117,7 @@ def check_manifest_style(
             utterance.row,
             training_text,
             f"{len(changed)} rows are written in the base's style in the training copy",
-            "nothing; --keep-style turns it off",
+            f"nothing; {name_of('keep_style')} turns it off",
         )
 
 

@@ -203,7 +203,7 @@ class Choice:
 def _figures(candidate: Candidate, base: Candidate | None) -> dict[str, object]:
     """Return a candidate's figures with their 95 % intervals; a figure without rows is null."""
     wer, base_wer = candidate.general_wer, None if base is None else base.general_wer
-    interval, rise, rise_interval = None, None, None
+    interval, rise, rise_interval, rise_error = None, None, None, None
     if candidate.misses:
         rows = [1] * len(candidate.misses)
         by_term = by_block(candidate.terms, candidate.misses, rows)
@@ -219,6 +219,7 @@ def _figures(candidate: Candidate, base: Candidate | None) -> dict[str, object]:
             candidate.general_words,
         )
         rise_interval = rate_difference(sentences)
+        rise_error = own_rise(base, candidate)[1]
     return {
         "value": candidate.value,
         "rows": len(set(candidate.rows)) if candidate.rows else len(candidate.misses),
@@ -230,6 +231,7 @@ def _figures(candidate: Candidate, base: Candidate | None) -> dict[str, object]:
         "general_wer": wer,
         "general_rise": rise,
         "general_rise_ci": statistics.ends(rise_interval),
+        "general_rise_standard_error": rise_error,
     }
 
 
@@ -338,10 +340,22 @@ def choose(candidates: Sequence[Candidate], limit: float, rule: ChoiceRule = RUL
             f"by the curve through {len(mixtures)} mixtures, {len(chosen.general_words)} choosing "
             f"sentences; {100 * most:+.2f} are allowed)"
         )
+        reason += "" if base is None else _over_the_limit(base, chosen, limit)
     if not curve:
         return Choice(chosen.value, True, held, f"{reason}.", by_value, rule)
     holding = tuple(candidate.value for candidate in allowed)
     return Choice(chosen.value, True, held, f"{reason}.", by_value, rule, most, holding)
+
+
+def _over_the_limit(base: Candidate, chosen: Candidate, limit: float) -> str:
+    """Say that a mixture's own rise lies over the limit though it holds; "" where it does not."""
+    rise, standard_error = own_rise(base, chosen)
+    if rise <= limit + 1e-12:
+        return ""
+    return (
+        f". Its own rise on them is {100 * rise:+.2f} points, over the limit of "
+        f"{100 * limit:+.2f} by less than its standard error of {100 * standard_error:.2f}"
+    )
 
 
 def rise_curve(
@@ -366,6 +380,12 @@ def rise_curve(
 
 def may_hold(base: Candidate, mixture: Candidate, limit: float) -> bool:
     """Return whether a mixture's own rise is at most its standard error over the limit."""
+    rise, standard_error = own_rise(base, mixture)
+    return rise - standard_error <= limit + 1e-12
+
+
+def own_rise(base: Candidate, mixture: Candidate) -> tuple[float, float]:
+    """Return a mixture's own rise of general WER, as a share of words, and its standard error."""
     words = sum(mixture.general_words)
     changes = [
         after - before
@@ -375,5 +395,4 @@ def may_hold(base: Candidate, mixture: Candidate, limit: float) -> bool:
     deviations = [
         change - rise * count for change, count in zip(changes, mixture.general_words, strict=True)
     ]
-    standard_error = math.sqrt(sum(deviation**2 for deviation in deviations)) / words
-    return rise - standard_error <= limit + 1e-12
+    return rise, math.sqrt(sum(deviation**2 for deviation in deviations)) / words

@@ -134,15 +134,25 @@ class Decision:
 
 
 def decide(
-    evidence: DecisionEvidence, priority: Sequence[str], policy: DecisionPolicy = POLICY
+    evidence: DecisionEvidence,
+    priority: Sequence[str],
+    policy: DecisionPolicy = POLICY,
+    *,
+    how_to_check: str | None = None,
 ) -> Decision:
     """Judge a tuned model by its evidence on the priority categories.
+
+    Args:
+        evidence: of both models.
+        priority: the categories that decide.
+        policy: the numbers of the decision.
+        how_to_check: what to do about forgetting that was not looked at; None for a run's way.
 
     Raises:
         InputError: a priority category has no row with a term.
     """
     require_rows(evidence.judged, priority, evidence.basis)
-    rules = DecisionRules.from_evidence(evidence, priority, policy)
+    rules = DecisionRules.from_evidence(evidence, priority, policy, how_to_check)
     judged, findings = rules.judged, rules.findings
     one_decode = evidence.views.get(PLAIN_DECODE)
     plain = {} if one_decode is None else {name: one_decode.judged[name] for name in priority}

@@ -47,10 +47,6 @@ if TYPE_CHECKING:
     from tasks.decision.nonspeech_check import NonspeechCheck
     from tasks.evaluation.keyword_change import KeywordErrorChange
 
-CHECK_IT = (
-    "A model that gained the terms may have lost the rest of the language: have it checked by "
-    "--general with a manifest of ordinary sentences."
-)
 PLAIN_DECODE = "plain decode"
 STRICT = "strict"
 SPELLING_BLIND = "spelling-blind"
@@ -58,6 +54,11 @@ GUARDRAIL_TO_THE_LETTER = "general English to the letter"
 TWO_PART = "two-part"
 """The names of the other views of the rows; see tasks/decision/evidence.py."""
 UNCHECKED = "Forgetting was not checked: there is no guardrail set of general English."
+
+
+def check_in_a_run() -> str:
+    """Return what to do about forgetting that a run did not look at."""
+    return f"Run again with {name_of('general')} and a manifest of ordinary sentences."
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,8 @@ class DecisionRules:
         findings: what is shown about each of these.
         p_adjusted: the p-value of each, corrected for their number (Holm).
         policy: the numbers of the decision.
+        how_to_check: what the user does about forgetting that was not looked at; it depends on who
+            asks for the decision.
     """
 
     evidence: DecisionEvidence
@@ -128,10 +131,15 @@ class DecisionRules:
     findings: Mapping[str, CategoryResult]
     p_adjusted: Mapping[str, float]
     policy: DecisionPolicy
+    how_to_check: str = field(default_factory=check_in_a_run)
 
     @classmethod
     def from_evidence(
-        cls, evidence: DecisionEvidence, priority: Sequence[str], policy: DecisionPolicy
+        cls,
+        evidence: DecisionEvidence,
+        priority: Sequence[str],
+        policy: DecisionPolicy,
+        how_to_check: str | None = None,
     ) -> DecisionRules:
         """Return the rules on this evidence, with what is shown about each priority category."""
         judged = {category: evidence.judged[category] for category in priority}
@@ -145,7 +153,8 @@ class DecisionRules:
             category: classify_change(delta, adjusted[category], policy, harm[category])
             for category, delta in judged.items()
         }
-        return cls(evidence, judged, findings, adjusted, policy)
+        how = check_in_a_run() if how_to_check is None else how_to_check
+        return cls(evidence, judged, findings, adjusted, policy, how)
 
     def verdict(self) -> tuple[Verdict, list[str], int | None]:
         """Return the verdict, its grounds, and the rows that would settle it."""
@@ -207,7 +216,11 @@ class DecisionRules:
     def _keep_or_inconclusive(self) -> tuple[Verdict, list[str], int | None]:
         guardrail = self.evidence.guardrail
         if guardrail is None:
-            return Verdict.INCONCLUSIVE, [f"Gain shown, forgetting unchecked. {CHECK_IT}"], None
+            ground = (
+                "Gain shown, forgetting unchecked. A model that gained the terms may have lost the "
+                f"rest of the language. Fix: {self.how_to_check}"
+            )
+            return Verdict.INCONCLUSIVE, [ground], None
         if guardrail.status is GuardrailStatus.UNCLEAR:
             needed = guardrail.sentences_needed
             count = "" if needed is None else f" About {needed} sentences would settle it."

@@ -3,16 +3,21 @@
 KER counts only whether a row's own term is there, so that a model that writes every drug name into
 every row looks perfect. A *false keyword* is a term of the evaluation that stands in a hypothesis
 and not in its reference. FKR, the false keyword rate, is the share of rows that hold one. Terms are
-looked for in the canonical view: "x-ray" is no false keyword where "x ray" was said.
+looked for in the canonical view: "x-ray" is no false keyword where "x ray" was said. Nor is
+"warfarin" where "warfarin's" was said, or "metastasis" for "metastases": KER counts such an ending
+as a miss, as the contract has it, but nobody is told of a term that was not there.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tasks.data.canonical_terms import SpokenText, canonical_term
+from tasks.data.inflections import inflections
 from tasks.data.text_normalizer import normalise
 
 if TYPE_CHECKING:
@@ -40,7 +45,10 @@ class TermIndex:
     of_numbers: tuple[CanonicalTerm, ...] = ()
 
     def false_in(self, ref: SpokenText, hyp: SpokenText) -> tuple[str, ...]:
-        """List the terms that a hypothesis holds, in any spelling, and its reference does not."""
+        """List the terms that a hypothesis holds, in any spelling, and its reference does not.
+
+        A reference that holds an inflection of a term holds the term.
+        """
         found = [
             term
             for word in self.by_spelling.keys() & hyp.words_for_lookup()
@@ -55,6 +63,7 @@ class TermIndex:
                     and hyp.may_hold(term)
                     and term.stands_in(hyp.canonical)
                     and not ref.holds(term)
+                    and not _holds_inflection(ref, term)
                 }
             )
         )
@@ -78,6 +87,21 @@ class TermIndex:
                 if list(words[start : start + len(term)]) == term:
                     places.update(range(start, start + len(term)))
         return frozenset(places)
+
+
+@lru_cache(maxsize=1 << 14)
+def _inflected(term: CanonicalTerm) -> tuple[CanonicalTerm, ...]:
+    """Return a term's plurals, singulars and possessives."""
+    words = term.words.strip()
+    forms = [*inflections(words, None, is_capitals=False)]
+    # "MRIs" is "m r i s" in the canonical view.
+    if re.search(r"(^| )\w \w s$", words):
+        forms.append(words.removesuffix(" s"))
+    return tuple(replace(term, words=f" {form} ") for form in forms)
+
+
+def _holds_inflection(text: SpokenText, term: CanonicalTerm) -> bool:
+    return any(form.stands_in(text.canonical) for form in _inflected(term))
 
 
 def index_terms(terms: Iterable[str | None]) -> TermIndex:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.data import path_mapping
 from tasks.data.audio_paths import as_posix
 from tasks.data.cycle_folder import clinic_of
@@ -182,7 +183,7 @@ def _collect_speech(
         if holding is None:
             raise InputError(
                 f"{manifest}: row {row.row}: {row.audio_filepath!r} lies under no folder that is "
-                "sent. Fix: name its folder with --audio-root."
+                f"sent. Fix: name its folder with {name_of('audio_roots')}."
             )
         names_by_root.setdefault(holding, {})[audio.relative_to(holding[0]).as_posix()] = None
     parts = [_Part(here, tuple(names), there) for (here, there), names in names_by_root.items()]

@@ -15,6 +15,7 @@ from typing import Any
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.common.installation import BASES_FOLDER, find_bundle_root
+from tasks.common.parameter_names import name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def _download(name: str, revision: str) -> Path:
             f"base {name!r}: not in the local cache, and it cannot be downloaded "
             f"({type(unreachable).__name__}). Fix: on a machine with network run "
             f"`{_command(name, revision)}` and copy its Hugging Face cache here, or pass the path "
-            "of the .nemo with --base."
+            f"of the .nemo with {name_of('base')}."
         ) from unreachable
 
 

@@ -21,6 +21,7 @@ import sentencepiece
 import yaml
 
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.models import pickle_scan
 from tasks.models.tar_members import read_members
 
@@ -250,7 +251,8 @@ def check_safe(path: Path) -> None:
     if danger:
         raise InputError(
             f"{path}: may run code when it is loaded: {danger}. Fix: take the model from a maker "
-            "who saves weights alone; if you trust this one as you trust a program: --trust."
+            "who saves weights alone; if you trust this one as you trust a program: "
+            f"{name_of('trust')}."
         )
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -265,7 +266,7 @@ def place_in(places: Sequence[tuple[Path, PurePath]]) -> Callable[[Path], str]:
             roots = ", ".join(str(local_root) for local_root, _ in places)
             raise InputError(
                 f"{path}: not under any folder that training may read ({roots}). "
-                "Fix: allow its folder with --audio-root."
+                f"Fix: allow its folder with {name_of('audio_roots')}."
             )
         local_root, job_root = max(matching_roots, key=lambda match: len(match[0].parts))
         return str(job_root / path.relative_to(local_root))

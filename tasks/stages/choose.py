@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 from tasks.common.schemas import Schema
 from tasks.data.text_normalizer import normalise_term
 from tasks.decision import mixture_choice
@@ -45,6 +46,7 @@ Interpolate = Literal["auto", "off"] | float
 """How a model is shipped: the chosen mixture, the tuned model as it is, or a given value."""
 
 _GENERAL = "general"
+_CHOOSING = ("interpolate", "priority", "general")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def ship(
         raise InputError(
             f"{tuned.info.parent}: holds a mixture that was chosen otherwise, and its tuned model "
             "was not kept. Fix: rename the folder, so that it is trained again, or run with the "
-            "settings of before (--interpolate, --priority, --general)."
+            f"settings of before ({', '.join(map(name_of, _CHOOSING))})."
         )
     dialogue = _Dialogue(request)
     seconds: dict[float, float] = {}

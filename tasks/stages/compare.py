@@ -41,6 +41,14 @@ if TYPE_CHECKING:
     from tasks.stages.shipped_model import ShippedModel
 
 
+_CHECK_BY_DIFF = (
+    "write a manifest of ordinary sentences, as general/cycle1/manifest.jsonl; run `asr-flywheel "
+    "transcribe general/cycle1 --model BEFORE.nemo --out before_general.jsonl` and `asr-flywheel "
+    "transcribe general/cycle1 --model AFTER.nemo --out after_general.jsonl`; then add `--general "
+    "before_general.jsonl after_general.jsonl` to this diff."
+)
+
+
 @dataclass(frozen=True)
 class SupplementaryResults:
     """Results besides those of the split's rows.
@@ -215,7 +223,7 @@ def compare(
     scores, mark_notes = mark_parts(later, after, model, held_out)
     pairing, unfair_notes = fair_pairs(diff.pair(known, scores), before, after)
     grounds = evidence(pairing, guardrail=guardrail_of(after, general, limit or GuardrailPolicy()))
-    decided = decide(grounds, priority)
+    decided = decide(grounds, priority, how_to_check=_CHECK_BY_DIFF)
     notes = [
         f"{evaluation.path.name}: {evaluation.label}."
         for evaluation in (earlier, later)

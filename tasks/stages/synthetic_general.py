@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import name_of
 
 _PROGRAM = ("-m", "asr_flywheel.demo", "--general")
 _LONGEST_S = 1800.0
@@ -36,9 +37,10 @@ def manifest() -> Path:
     lines = completed.stdout.strip().splitlines()
     if completed.returncode or not lines or not Path(lines[-1]).is_file():
         why = (completed.stderr.strip().splitlines() or [f"exit code {completed.returncode}"])[-1]
+        general = name_of("general")
         raise InputError(
             f"general English: no set was given, and the synthetic one cannot be made: {why} "
             "Fix: pip install 'clinical-asr-flywheel[demo]', or give a manifest of ordinary "
-            "sentences with --general, or --general none, and then no model is kept."
+            f"sentences with {general}, or {general} none, and then no model is kept."
         )
     return Path(lines[-1])

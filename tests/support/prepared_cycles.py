@@ -166,6 +166,23 @@ def mixture() -> Choice:
     return choose(candidates, 0.005)
 
 
+def doubtful_mixture() -> Choice:
+    """A choice of 0.4 that holds by the curve; one sentence puts its own rise over the limit."""
+    terms = tuple(f"term {number}" for number in range(20))
+    figures = ((0.0, 18, 0), (0.4, 10, 9), (1.0, 12, 0))
+    candidates = [
+        Candidate(
+            value,
+            tuple(float(place < missed) for place in range(20)),
+            terms,
+            (edits, *(0,) * 99),
+            (10,) * 100,
+        )
+        for value, missed, edits in figures
+    ]
+    return choose(candidates, 0.005)
+
+
 def _training(turn: Turn) -> dict[str, Any]:
     return {
         "base": {"name": turn.base, "sha256": "b" * 64, "parameters": 6_600_000},

@@ -100,7 +100,7 @@ def convert(
     """
     audio = opened.audio
     rate, is_exact = int(audio.samplerate), audio.subtype in EXACT_16
-    start, frames = _frames_of(span, rate, int(audio.frames))
+    start, frames = frames_of(span, rate, int(audio.frames))
     column = channel if audio.channels > 1 else None
     digest = hashlib.sha256(f"{RATE} 1\n".encode())
     written = clipped = 0
@@ -135,6 +135,7 @@ def convert(
         raise ConversionError(
             f"the recording cannot be decoded to its end ({wrong})", f"copy it again, {SKIP_FIX}"
         ) from wrong
+    require_sound(written, RATE)
     changes = [name for name, holds in (("rate", rate != RATE), ("depth", is_deep)) if holds]
     return Converted(
         frames=written,
@@ -148,13 +149,16 @@ def convert(
     )
 
 
-def check_duration(opened: OpenRecording, stated: float | None) -> None:
+def check_duration(seconds: float, stated: float | None) -> None:
     """Refuse a whole recording that is of another length than its source states.
+
+    Args:
+        seconds: its length.
+        stated: by the source; None where it states none.
 
     Raises:
         ConversionError: it is another recording, or a part of one was meant.
     """
-    seconds = opened.audio.frames / opened.audio.samplerate
     slack = max(_DURATION_SLACK_S, _DURATION_SLACK_SHARE * seconds)
     if stated is not None and abs(stated - seconds) > slack:
         raise ConversionError(
@@ -163,8 +167,31 @@ def check_duration(opened: OpenRecording, stated: float | None) -> None:
         )
 
 
-def _frames_of(span: Span, rate: int, held: int) -> tuple[int, int]:
-    """Return a part's first sample and its number of samples."""
+def require_sound(frames: int, rate: int) -> None:
+    """Refuse what is shorter than half a millisecond: its duration in a manifest would be 0.
+
+    Raises:
+        ConversionError: it is.
+    """
+    if not round(frames / rate, 3):
+        raise ConversionError(
+            f"it holds {frames} sample{'s' * (frames != 1)}, which is no sound that anybody hears",
+            f"record or copy it again, {SKIP_FIX}",
+        )
+
+
+def frames_of(span: Span, rate: int, held: int) -> tuple[int, int]:
+    """Return a part's first sample and its number of samples.
+
+    Args:
+        span: the part.
+        rate: Hz.
+        held: samples that the recording has.
+
+    Raises:
+        ConversionError: the recording lacks them, or there is none.
+    """
+    check_order(span)
     start = round(span.start * rate)
     end = held if span.end is None else round(span.end * rate)
     if end > held and end - held <= _END_SLACK_S * rate:
@@ -181,6 +208,19 @@ def _frames_of(span: Span, rate: int, held: int) -> tuple[int, int]:
             f"correct start and end, {SKIP_FIX}",
         )
     return start, end - start
+
+
+def check_order(span: Span) -> None:
+    """Refuse a part that ends where it begins, or before.
+
+    Raises:
+        ConversionError: it does.
+    """
+    if span.end is not None and span.end <= span.start:
+        raise ConversionError(
+            f"the part from {span.start:g} s to {span.end:g} s ends before it begins",
+            f"correct start and end, {SKIP_FIX}",
+        )
 
 
 def _blocks(
@@ -269,7 +309,7 @@ def choose_channel(
                 f"name one from 1 to {audio.channels}",
             )
         return chosen
-    start, frames = _frames_of(span, int(audio.samplerate), int(audio.frames))
+    start, frames = frames_of(span, int(audio.samplerate), int(audio.frames))
     power = np.zeros(audio.channels)
     is_same = True
     audio.seek(start)

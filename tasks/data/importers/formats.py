@@ -42,6 +42,7 @@ class SourceFormat:
         detect: says whether a file or folder is one.
         read: yields its rows and what is wrong with rows.
         asks: the fields of ReadOptions that it reads.
+        without_rows: what the user does about a source of it in which no row was found.
     """
 
     name: str
@@ -49,6 +50,7 @@ class SourceFormat:
     detect: Callable[[Path], bool]
     read: Callable[[Path, ReadOptions], Iterator[Found]]
     asks: frozenset[str] = frozenset()
+    without_rows: str = "name the right file or folder, or another --format"
 
 
 _OF_TABLES = frozenset({"columns", "part"})
@@ -113,13 +115,21 @@ FORMATS = (
         subtitles.detect,
         tell_untranscribed(subtitles.read),
     ),
-    SourceFormat("label-studio", "tasks of Label Studio", label_studio.detect, label_studio.read),
+    SourceFormat(
+        "label-studio",
+        "tasks of Label Studio",
+        label_studio.detect,
+        label_studio.read,
+        without_rows="hear the recordings in Label Studio, submit an annotation for each whose "
+        "text is right, and export again",
+    ),
     SourceFormat(
         "sheet",
         "a labelling sheet",
         labelling_sheet.detect,
         labelling_sheet.read,
         frozenset({"part"}),
+        "hear the recordings, correct text, and write x under checked where it is right",
     ),
     SourceFormat("table", "a CSV, TSV or XLSX table", table.detect, table.read, _OF_TABLES),
     SourceFormat(

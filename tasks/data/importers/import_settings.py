@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -85,6 +86,8 @@ class ImportSettings:
         detector: also finds rows in which nobody speaks; None for the level check alone.
         workers: threads that convert.
         cutter: cuts rows that are too long; None leaves every row as it is.
+        shortest: seconds; of shorter rows it is told that no training would take them.
+        longest: seconds; the same of longer rows.
     """
 
     format: str | None = None
@@ -96,3 +99,5 @@ class ImportSettings:
     detector: VoiceDetector | None = None
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     cutter: RowCutter | None = None
+    shortest: float = 0.0
+    longest: float = math.inf

@@ -34,13 +34,14 @@ from tasks.data.speech_check import check_speech
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
+    from tasks.data.findings import ManifestFinding
     from tasks.data.importers.formats import SourceFormat
     from tasks.data.importers.import_settings import ImportSettings
     from tasks.data.importers.staging import Staging
-    from tasks.data.speech_check import VoiceDetector
 
 # A text with tags or of unknown characters is a matter of `asr-flywheel tags` and of the base.
 _NOT_OURS = ("text-",)
+_LENGTHS = ("audio-too-short", "audio-too-long")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def _finish(
     _write_rows(place, left_out, apart)
     warnings: tuple[str, ...] = ()
     if settings.check:
-        errors, warnings = _check_recordings(place, {*left_out, *apart}, settings.detector, report)
+        errors, warnings = _check_recordings(place, {*left_out, *apart}, settings, report)
         if errors:
             _leave_out_or_refuse(source, settings, place, errors, left_out)
             _write_rows(place, left_out, apart)
@@ -193,17 +194,38 @@ def _finish(
     return summary
 
 
+def _of_other_length(finding: ManifestFinding, settings: ImportSettings) -> ManifestFinding:
+    """Return the warning about a row of a length that no training takes by default.
+
+    It is no error: such a row can be transcribed, and cut later.
+    """
+    if finding.code == "audio-too-short":
+        told = f"a run refuses rows under {settings.shortest:g} s"
+        return findings.warning(finding.code, finding.row, finding.value, told, finding.fix)
+    return findings.warning(
+        finding.code,
+        finding.row,
+        finding.value,
+        f"a run refuses rows over {settings.longest:g} s",
+        "remove this cycle's folder and import again with --cut, or give run a larger "
+        "--max-duration",
+    )
+
+
 def _check_recordings(
     place: Staging,
     not_rows: Container[int],
-    detector: VoiceDetector | None,
+    settings: ImportSettings,
     report: Callable[[str], None],
 ) -> tuple[dict[int, RowFault], tuple[str, ...]]:
     """Check the recordings of the manifest as preflight does; return faulty rows and warnings."""
-    result = preflight(place.content / staging.MANIFEST, AudioLimits(RATE), None)
-    found = list(result.findings)
-    if detector is not None:
-        spoken = check_speech(result.rows, detector, report)
+    limits = AudioLimits(RATE, min_duration=settings.shortest, max_duration=settings.longest)
+    result = preflight(place.content / staging.MANIFEST, limits, None)
+    found = [
+        _of_other_length(one, settings) if one.code in _LENGTHS else one for one in result.findings
+    ]
+    if settings.detector is not None:
+        spoken = check_speech(result.rows, settings.detector, report)
         report(str(spoken))
         found += spoken.findings
     numbers = [entry["number"] for entry in place.entries() if entry["number"] not in not_rows]

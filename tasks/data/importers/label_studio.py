@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.data.canonical import canonical
 from tasks.data.importers.source_rows import SKIP_FIX, RowFault, SourceRow, number, recording_at
@@ -73,7 +74,7 @@ def read(source: Path, options: ReadOptions) -> Iterator[Found]:
             yield from _rows(place, task.get("data", task), annotations, source.parent)
     if waiting or unclear:
         options.note(
-            f"{waiting} tasks have no annotation yet and {unclear} are unclear: not imported"
+            f"not imported: {counted(waiting, 'task')} without an annotation, {unclear} unclear"
         )
 
 

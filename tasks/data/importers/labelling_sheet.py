@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.data.importers import table
 from tasks.data.importers.source_rows import SKIP_FIX, RowFault, SourceRow
@@ -68,9 +69,7 @@ def read(source: Path, options: ReadOptions) -> Iterator[Found]:
                 f"write x where the text is right, unclear where nobody can say, {SKIP_FIX}",
             )
     if waiting or unclear:
-        options.note(
-            f"{waiting} rows are not checked yet and {unclear} are unclear; they are not imported"
-        )
+        options.note(f"not imported: {counted(waiting, 'row')} not checked yet, {unclear} unclear")
 
 
 def _row(place: str, values: dict[str, str], source: Path) -> SourceRow | RowFault:

@@ -100,12 +100,11 @@ def _row(
     channel = record.get("channel")
     if channel is not None and (isinstance(channel, bool) or not isinstance(channel, int)):
         raise ValueError(f"channel {channel!r} is no whole number")
-    if offset is not None and duration is None:
-        raise ValueError("offset is given without duration")
     if offset is not None and offset < 0:
         raise ValueError(f"offset {offset:g} is negative")
-    if offset == 0 and recording.member is not None:
-        offset = None  # a tarred set's members are cut already
+    if offset == 0 and (recording.member is not None or duration is None):
+        # A tarred set's members are cut already; from 0 to the end is the whole.
+        offset = None
     return SourceRow(
         place,
         recording,

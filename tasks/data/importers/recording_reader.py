@@ -62,6 +62,45 @@ class OpenRecording:
     source_format: str
 
 
+@dataclass(frozen=True, slots=True)
+class StatedLength:
+    """A recording's length by its header.
+
+    Attributes:
+        frames: samples of each channel.
+        rate: Hz.
+        is_exact: whether decoding gives just as many; lossy formats may differ a little.
+    """
+
+    frames: int
+    rate: int
+    is_exact: bool
+
+
+def measure(recording: Recording) -> StatedLength | None:
+    """Return a recording's length by its header; None where decoding alone tells it.
+
+    Raises:
+        ConversionError: it cannot be read, or its header promises or hides samples.
+    """
+    data = None if recording.read is None else _read(recording)[0]
+    try:
+        with soundfile.SoundFile(
+            str(recording.path) if data is None else io.BytesIO(data)
+        ) as audio:
+            _require_true_format(recording, data, audio)
+            if audio.subtype.startswith("MPEG_LAYER"):
+                return None  # the check of its header would read the whole file
+            if data is None:
+                _check_header(recording.path, audio)
+            if audio.frames >= _LENGTH_UNKNOWN:
+                return None
+            is_exact = audio.subtype in EXACT_16 or audio.subtype in _WIDE
+            return StatedLength(int(audio.frames), int(audio.samplerate), is_exact)
+    except soundfile.SoundFileError:
+        return None  # ffmpeg may know it
+
+
 @contextmanager
 def open_recording(
     recording: Recording, scratch: Path, *, has_spans: bool

@@ -7,57 +7,125 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import InputError
 from tasks.data import findings
+from tasks.data.importers.audio_conversion import (
+    Span,
+    check_duration,
+    check_order,
+    frames_of,
+    require_sound,
+)
+from tasks.data.importers.recording_reader import ConversionError, measure
 from tasks.data.importers.source_rows import SKIP_FIX, RowFault, SourceRow
 from tasks.data.row_schema import check_record
 from tasks.data.term_checks import read_terms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tasks.data.importers.formats import SourceFormat
     from tasks.data.importers.import_settings import ImportSettings
+    from tasks.data.importers.recording_reader import StatedLength
+    from tasks.data.importers.source_rows import Recording
     from tasks.data.importers.staging import Staging
 
 MOST_FAULTS = 1000
 """So many are gathered at most."""
 _SHOWN_FAULTS = 20
+# A lossy recording may decode to a little more than its header states.
+_LOSSY_SLACK_S = 1.0
 
 
 def check_rows(source: Path, source_format: SourceFormat, settings: ImportSettings) -> int:
     """Return the number of the source's rows, of which none is faulty unless some may be left out.
 
     Raises:
-        InputError: names faulty rows.
+        InputError: names all faults of the faulty rows.
     """
     total = sound = 0
     faults: list[RowFault] = []
     seen_files: set[Path] = set()
+    lengths = _RowLengths()
     for found in source_format.read(source, settings.reading):
         total += 1
-        fault = find_fault(found, seen_files)
-        if fault is None:
-            sound += 1
-        elif len(faults) < MOST_FAULTS:
-            faults.append(fault)
+        of_row = [*_find_faults(found, seen_files), *lengths.find_faults(found)]
+        sound += not of_row
+        if len(faults) < MOST_FAULTS:
+            faults += of_row
     if not sound and not faults:
         raise InputError(
             f"{source}: has no rows that {source_format.name} could read. "
-            "Fix: name the right file or folder, or another --format."
+            f"Fix: {source_format.without_rows}."
         )
     if faults and (not settings.leave_out or not sound):
-        raise refusal(source, faults)
+        raise refusal(source, faults, rows=total - sound)
     return total
 
 
-def refusal(source: Path, faults: Sequence[RowFault], place: Staging | None = None) -> InputError:
-    """Return the error that names a source's faulty rows, and where its other rows are kept."""
+class _RowLengths:
+    """Whether parts are in their recordings, and recordings as long as stated, by their headers.
+
+    What no header tells is told when the recording is decoded.
+    """
+
+    def __init__(self) -> None:
+        # Rows of one recording mostly follow each other.
+        self._last: tuple[Recording, StatedLength | None] | None = None
+
+    def find_faults(self, found: SourceRow | RowFault) -> Iterator[RowFault]:
+        """Yield what is wrong with the times of a row."""
+        if isinstance(found, RowFault) or (not found.is_span and found.duration is None):
+            return
+        try:
+            self._check(found)
+        except ConversionError as wrong:
+            yield RowFault(found.place, wrong.problem, wrong.fix)
+
+    def _check(self, row: SourceRow) -> None:
+        span = Span(row.start, row.end)
+        check_order(span)
+        if not os.path.isfile(row.recording.path):  # noqa: PTH113 - a name that is too long is no file
+            return  # told already
+        if row.recording.read is not None and not row.is_span:
+            return  # a member is read when it is converted
+        length = self._length_of(row.recording)
+        if length is None:
+            return
+        if not row.is_span:
+            check_duration(length.frames / length.rate, row.duration)
+            return
+        slack = 0 if length.is_exact else round(_LOSSY_SLACK_S * length.rate)
+        _, frames = frames_of(span, length.rate, length.frames + slack)
+        require_sound(frames, length.rate)
+
+    def _length_of(self, recording: Recording) -> StatedLength | None:
+        if self._last is None or self._last[0] != recording:
+            self._last = None  # a header that is wrong is told for each row
+            self._last = (recording, measure(recording))
+        return self._last[1]
+
+
+def refusal(
+    source: Path,
+    faults: Sequence[RowFault],
+    place: Staging | None = None,
+    *,
+    rows: int | None = None,
+) -> InputError:
+    """Return the error that names a source's faulty rows, and where its other rows are kept.
+
+    Args:
+        source: that was read.
+        faults: of its rows.
+        place: where its other rows are kept; None where none are.
+        rows: that are faulty; None where each has one fault here.
+    """
+    count = len(faults) if rows is None else rows
     shown = "\n".join(f"  {fault}" for fault in faults[:_SHOWN_FAULTS])
     more = len(faults) - _SHOWN_FAULTS
-    least = "at least " if len(faults) >= MOST_FAULTS else ""
-    rows = "row" if len(faults) == 1 else "rows"
+    least = "at least " if rows is None and len(faults) >= MOST_FAULTS else ""
     return InputError(
-        f"{source}: {least}{len(faults)} {rows} cannot be imported\n{shown}"
+        f"{source}: {least}{count} row{'s' * (count != 1)} cannot be imported\n{shown}"
         + (f"\n  … and {more} more" if more > 0 else "")
         + (
             f"\nThe other rows are kept in {place.folder}: the same import goes on from there."
@@ -68,30 +136,30 @@ def refusal(source: Path, faults: Sequence[RowFault], place: Staging | None = No
 
 
 def find_fault(found: SourceRow | RowFault, seen_files: set[Path]) -> RowFault | None:
-    """Return what is wrong with a row before its recording is opened."""
+    """Return the first thing that is wrong with a row before its recording is opened."""
+    return next(_find_faults(found, seen_files), None)
+
+
+def _find_faults(found: SourceRow | RowFault, seen_files: set[Path]) -> Iterator[RowFault]:
+    """Yield what is wrong with a row before its recording is opened."""
     if isinstance(found, RowFault):
-        return found
+        yield found
+        return
     path = found.recording.path
     if path not in seen_files:
         if not os.path.isfile(path):  # noqa: PTH113 - a name that is too long is no file
-            return RowFault(
+            yield RowFault(
                 found.place,
                 f"there is no recording {path}",
                 f"put it there, or correct its name, {SKIP_FIX}",
             )
-        if len(seen_files) < MOST_FAULTS:  # shards and long recordings; memory stays flat
+        elif len(seen_files) < MOST_FAULTS:  # shards and long recordings; memory stays flat
             seen_files.add(path)
     record = {**make_record(found), "audio_filepath": "audio"}
-    errors = [
-        finding
-        for finding in check_record(1, record)
-        if finding.severity is findings.Severity.ERROR
-    ]
-    if errors:
-        first = errors[0]
-        value = f" ({first.value[:120]!r})" if first.value else ""
-        return RowFault(found.place, f"{first.problem}{value}", f"{first.fix}, {SKIP_FIX}")
-    return None
+    for finding in check_record(1, record):
+        if finding.severity is findings.Severity.ERROR:
+            value = f" ({finding.value[:120]!r})" if finding.value else ""
+            yield RowFault(found.place, f"{finding.problem}{value}", f"{finding.fix}, {SKIP_FIX}")
 
 
 def make_record(row: SourceRow) -> dict[str, Any]:

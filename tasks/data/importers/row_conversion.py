@@ -221,7 +221,7 @@ def _convert_row(
     row = task.row
     span = Span(row.start, row.end)
     if not row.is_span:
-        check_duration(opened, row.duration)
+        check_duration(opened.audio.frames / opened.audio.samplerate, row.duration)
     voice = row.fields.get("voice_id")
     channel = choose_channel(opened, span, row.channel, voice, settings.channels)
     name = staging.audio_name(task.number)

@@ -124,7 +124,7 @@ def label_cycle(
     matcher = TermMatcher(formulary.terms)
     found = [matcher.find(utterance.text) for utterance in utterances]
     labelled = [
-        _with_terms(utterance, matches)
+        _with_terms(utterance, matches, matcher)
         for utterance, matches in zip(utterances, found, strict=True)
     ]
     clinical = [row for row in labelled if row.flagged]
@@ -134,7 +134,7 @@ def label_cycle(
             f"{cycle.manifest}: none of its {len(labelled)} rows holds one of the "
             f"{len(formulary.terms)} terms of {terms_path}. Fix: name the formulary of these texts."
         )
-    rows_of_terms = _count_rows(formulary, utterances, found)
+    rows_of_terms = _count_rows(matcher, utterances, found)
     missing = [term for term in formulary.terms if not rows_of_terms[term]]
     # As private as the source.
     with atomic_files.new_folder(out, cycle.path.stat().st_mode & 0o777) as work:
@@ -202,9 +202,15 @@ def _count_categories(rows: Iterable[Utterance]) -> dict[str, int]:
     return dict(sorted(Counter(item.entity_category or "without" for item in terms).items()))
 
 
-def _with_terms(utterance: Utterance, matches: TextMatches) -> Utterance:
+def _with_terms(utterance: Utterance, matches: TextMatches, matcher: TermMatcher) -> Utterance:
     """Return a row with what it had and what was found; what a person wrote goes first."""
-    found = [RowTerm(match.spelling, match.term.entity_category) for match in matches.matches]
+    before = {matcher.term_of(item.term): canonical(item.term) for item in utterance.flagged}
+    found = [
+        RowTerm(match.spelling, match.term.entity_category)
+        for match in matches.matches
+        # Another form of a term that the row has; in the same words it may bring the category.
+        if before.get(match.term, words := canonical(match.spelling)) == words
+    ]
     terms = merge_terms([utterance.flagged, found])
     if not terms:
         return utterance
@@ -219,13 +225,12 @@ def _with_terms(utterance: Utterance, matches: TextMatches) -> Utterance:
 
 
 def _count_rows(
-    formulary: Formulary, utterances: Iterable[Utterance], found: Iterable[TextMatches]
+    matcher: TermMatcher, utterances: Iterable[Utterance], found: Iterable[TextMatches]
 ) -> Counter[FormularyTerm]:
     """Count the rows of each term; a row that had it before counts as well."""
-    by_words = {canonical(term.term): term for term in formulary.terms}
     rows: Counter[FormularyTerm] = Counter()
     for utterance, matches in zip(utterances, found, strict=True):
-        before = {by_words.get(canonical(item.term)) for item in utterance.flagged}
+        before = {matcher.term_of(item.term) for item in utterance.flagged}
         both = before | {match.term for match in matches.matches}
         rows.update(term for term in both if term is not None)
     return rows

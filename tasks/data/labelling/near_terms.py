@@ -9,7 +9,8 @@ from rapidfuzz import process
 from rapidfuzz.distance import Levenshtein
 
 from tasks.data.canonical import canonical
-from tasks.data.labelling.term_matcher import ORDINARY_WORDS, TermMatcher
+from tasks.data.inflections import ORDINARY_WORDS
+from tasks.data.labelling.term_matcher import TermMatcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tasks.data.canonical import canonical
 from tasks.data.canonical_terms import REFUSED_PREFIXES, canonical_term
-from tasks.data.labelling.inflections import inflections
+from tasks.data.inflections import ORDINARY_WORDS, inflections
 from tasks.data.text_normalizer import contains_words, normalise
 
 if TYPE_CHECKING:
@@ -22,22 +22,6 @@ if TYPE_CHECKING:
 _MARKS = ".,;:!?()[]{}\"'“”‘’"
 # A spelling such as "mg/dL" has fewer words than it is spoken as; "m. r. i." has more.
 _WORDS_MORE = 3
-# English words that are abbreviations too, such as ALL, AS and IT: only their capitals tell.
-_ORDINARY = """
-    a i ad add age ago aid aids aim air all am an and ant any are arm art as ask at ate bad bag
-    bar bat be bed beg best big bit bold both box boy bug bus but buy by cab call can cap car
-    care cat chip clap coma come cup cut dad day did dim do dog dose dot dry due ear eat ebb egg
-    end eve eye face fact far fast fat fed few fit fix flag fly for fox fun gap gas gave get gun
-    gut had ham has hat he hen her him hint hip his hit hot how i ice if ill in into is it its
-    jam jar jet job joy key kid lab lad lap last law lay leap led leg let lid lie lift lip log
-    lot low mad man map mat may me men met mix mood mop my net new no nod nor not now nut odd of
-    off oh oil old on one or our out own pad pain pan past pat pay peg pen pet pie pig pin pit
-    pop pot pub put ran rap rat raw red rest rib rid rim rip rise rod row rub run sad sat saw
-    say sea see set she shy sing sip sit six ski sky so son spa stem step sun tab tag tan tap
-    tar tax tea ten the tic tie tip to toe ton too top toy try tub two up us use van vest via
-    wait wake war was wave way we wet who why win wise wit woe won yes yet you
-"""
-ORDINARY_WORDS = frozenset(_ORDINARY.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +42,7 @@ class TextMatches:
     """The terms of a text.
 
     Attributes:
-        matches: in the order of the text, each spelling once.
+        matches: in the order of the text, each term once: in its own form where the text has it.
         joined: terms that are parts of words there, such as of "amlodipine/benazepril"; what is no
             word of its own cannot be scored.
         ordinary: abbreviations that stand there in small letters, as an English word does.
@@ -75,7 +59,8 @@ class _Entry:
 
     term: FormularyTerm
     words: str
-    needs_capitals: bool
+    is_own_form: bool = True
+    needs_capitals: bool = False
 
 
 @dataclass(slots=True)
@@ -125,14 +110,13 @@ class TermMatcher:
         for term in listed:
             words = canonical(term.term)
             needs_capitals = term.is_capitals and words in ORDINARY_WORDS
-            self._entries.setdefault(words, _Entry(term, words, needs_capitals))
+            self._entries.setdefault(words, _Entry(term, words, needs_capitals=needs_capitals))
         for own in list(self._entries.values()):
             if own.needs_capitals:
                 continue
             category, is_capitals = own.term.entity_category, own.term.is_capitals
             for form in inflections(own.words, category, is_capitals=is_capitals):
-                if form not in ORDINARY_WORDS:
-                    self._entries.setdefault(form, _Entry(own.term, form, needs_capitals=False))
+                self._entries.setdefault(form, _Entry(own.term, form, is_own_form=False))
         lengths: dict[str, set[int]] = {}
         for words in self._entries:
             lengths.setdefault(words.split(" ", 1)[0], set()).add(words.count(" ") + 1)
@@ -148,7 +132,8 @@ class TermMatcher:
         if not found:
             return TextMatches(())
         pieces = _Text(text)
-        matches: dict[str, TermMatch] = {}
+        matches: dict[FormularyTerm, TermMatch] = {}
+        inflected: set[FormularyTerm] = set()
         joined: dict[FormularyTerm, None] = {}
         ordinary: dict[FormularyTerm, None] = {}
         is_all_capitals = text.isupper()
@@ -161,9 +146,16 @@ class TermMatcher:
             spelling = self._spelling(entry, pieces, plain)
             if spelling is None:
                 joined[entry.term] = None
-            else:
-                matches.setdefault(entry.words, TermMatch(entry.term, spelling))
+            elif entry.term not in matches or (entry.is_own_form and entry.term in inflected):
+                # "Warfarin" and "warfarin's" in one row are one term, by the form that is its own.
+                matches[entry.term] = TermMatch(entry.term, spelling)
+                (inflected.discard if entry.is_own_form else inflected.add)(entry.term)
         return TextMatches(tuple(matches.values()), tuple(joined), tuple(ordinary))
+
+    def term_of(self, written: str) -> FormularyTerm | None:
+        """Return the term that a person's own words are, in any form; None where they are none."""
+        entry = self._entries.get(canonical(written))
+        return None if entry is None else entry.term
 
     def words_between(self, words: Sequence[str]) -> list[Sequence[str]]:
         """Return the stretches of a canonical text that no term of it covers."""

@@ -91,6 +91,7 @@ class MixturePoint:
         shipped: whether it is the model that the cycle ends with.
         by_curve: the rise by the curve through all candidates; None where there is none.
         holds: whether it could be chosen; None where no rise was looked at.
+        rise_error: standard error of its own rise; None where it is not known.
     """
 
     value: float
@@ -102,6 +103,7 @@ class MixturePoint:
     shipped: bool
     by_curve: float | None
     holds: bool | None
+    rise_error: float | None = None
 
     @property
     def end(self) -> str:
@@ -154,6 +156,7 @@ def mixture_curve(shipping: Mapping[str, Any] | None) -> MixtureCurve | None:
             figures["value"] == shipping["value"],
             figures["general_rise_by_curve"],
             figures["holds"],
+            figures.get("general_rise_standard_error"),
         )
         for figures in sorted(candidates, key=lambda figures: figures["value"])
     )

@@ -30,6 +30,7 @@ class CandidateLine:
     rise_between: str
     by_curve: str
     holds: str
+    holds_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,9 @@ def describe_shipped(shipping: Mapping[str, Any] | None) -> ShippedSection | Non
     curve = mixture_curve(shipping)
     if curve is None:
         return ShippedSection(mixed, statement, shipping["reason"], notes, (), ())
+    limit = None
+    if curve.allowed_rise is not None:
+        limit = curve.allowed_rise / shipping["rule"]["share_of_limit"]
     general = f" and {curve.sentences} sentences of general English" if curve.sentences else ""
     basis = (
         f"Chosen by {curve.rows} selection rows{general}, which do not judge: the verdict rests on "
@@ -74,7 +78,7 @@ def describe_shipped(shipping: Mapping[str, Any] | None) -> ShippedSection | Non
         shipping["reason"],
         notes,
         tuple(_mixture_figures(curve)),
-        tuple(_candidate_line(point) for point in curve.points),
+        tuple(_candidate_line(point, curve.allowed_rise, limit) for point in curve.points),
     )
 
 
@@ -112,7 +116,22 @@ def _tick(value: float) -> str:
     return f"{100 * value:+.1f}".replace("-", "\u2212") if value else "0"
 
 
-def _candidate_line(point: MixturePoint) -> CandidateLine:
+def _holds_by(point: MixturePoint, allowed: float | None, limit: float | None) -> str:
+    """Say by which of the two conditions a candidate holds or not; "" where none was asked."""
+    if point.holds is None or allowed is None or limit is None:
+        return ""
+    is_over = point.rise is not None and point.rise > limit + 1e-12
+    if point.holds and is_over:
+        error = "" if point.rise_error is None else f" of {100 * point.rise_error:.2f}"
+        return f"by the curve; own rise over the limit by less than its standard error{error}"
+    if point.holds or (point.by_curve is not None and point.by_curve > allowed + 1e-12):
+        return "by the curve"
+    return "own rise over the limit by more than its standard error"
+
+
+def _candidate_line(
+    point: MixturePoint, allowed: float | None, limit: float | None
+) -> CandidateLine:
     interval = point.rise_interval
     return CandidateLine(
         f"{point.value:g}",
@@ -123,4 +142,5 @@ def _candidate_line(point: MixturePoint) -> CandidateLine:
         "" if interval is None else f"{fine_points(interval.low)} to {fine_points(interval.high)}",
         "–" if point.by_curve is None else fine_points(point.by_curve, 3),
         {True: "✓ holds", False: "✕ no", None: "–"}[point.holds],
+        _holds_by(point, allowed, limit),
     )

@@ -127,7 +127,7 @@ TABLE: dict[str, tuple[Callable[[Path], str], tuple[str, ...]]] = {
     ),
     "manifest paths do not resolve in the container": (
         paths_in_the_container,
-        ("/home/nobody/here/0.wav", "--audio-root"),
+        ("/home/nobody/here/0.wav", "audio_roots"),
     ),
     "KER unchanged": (
         lambda _: decided(30, 30),

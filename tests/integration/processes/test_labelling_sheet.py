@@ -57,7 +57,7 @@ def test_a_sheet_is_made_filled_in_and_imported(tmp_path: Path) -> None:
         writer.writerows(rows)
     imported = stub_programs.run_command(tmp_path, "import", "out/sheet.csv", "cycle1", "--yes")
     assert imported.returncode == 0, imported.stderr
-    assert "3 rows are not checked yet and 0 are unclear" in imported.stderr
+    assert "not imported: 3 rows not checked yet, 0 unclear" in imported.stderr
     manifest = (tmp_path / "cycle1/manifest.jsonl").read_text().splitlines()
     texts = [json.loads(line)["text"] for line in manifest]
     assert texts == ["take metoprolol in room 1", "take metoprolol in room 2"]

@@ -155,5 +155,5 @@ def test_a_recording_outside_of_what_is_sent_is_named(cycle: Path, host: Loopbac
     rows[2]["audio_filepath"] = "/elsewhere/2.wav"
     factories.write_rows(cycle / "manifest.jsonl", rows)
     cargo = upload.UploadPlan(open_cycle(cycle), "embedded")
-    with pytest.raises(InputError, match=r"row 3: '/elsewhere/2.wav' .* --audio-root"):
+    with pytest.raises(InputError, match=r"row 3: '/elsewhere/2.wav' .* audio_roots"):
         sent(host, cycle, cargo)

@@ -75,3 +75,19 @@ def test_guessed_columns_are_shown_and_asked_for(
     assert "Recording" in told
     assert told.count("Are these the columns?") == 1
     assert (tmp_path / "cycle1").exists() == imported
+
+
+def test_a_row_that_a_run_would_refuse_is_told_at_the_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the longest row of the default recipe."""
+    corpora.write(tmp_path / "source/a.wav", corpora.speech(21))
+    (tmp_path / "source/a.txt").write_text("much was said")
+    line = ["asr-flywheel", "import", str(tmp_path / "source"), str(tmp_path / "cycle1")]
+    monkeypatch.setattr(sys, "argv", line)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    printed = capsys.readouterr()
+    assert "row 1: a run refuses rows over 20 s" in printed.out
+    assert "import again with --cut" in printed.out

@@ -194,3 +194,32 @@ def test_a_run_reads_its_lists_before_a_base_is_downloaded(tmp_path: Path, fault
     config = CycleConfig(cycle=cycle, base=BASE, general=general)
     with pytest.raises(InputError, match=re.escape(fault)):
         prepare_run(config, open_cycle(cycle))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("transcribe", "cycle1", "--model", BASE), "--model"),
+        (("preflight", "cycle1", "--base", BASE), "--base"),
+    ],
+)
+def test_a_base_that_cannot_be_had_is_to_be_named_by_the_commands_own_option(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    option: str,
+) -> None:
+    """What one command calls --base, another calls --model."""
+
+    def offline(*_: object, **__: object) -> NoReturn:
+        raise OSError
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    monkeypatch.setattr(hub_cache, "find_cached", lambda *_: None)
+    monkeypatch.chdir(tmp_path)
+    factories.make_cycle(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["asr-flywheel", *arguments])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert f"the path of the .nemo with {option}." in capsys.readouterr().err

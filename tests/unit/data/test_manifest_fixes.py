@@ -86,7 +86,7 @@ def test_a_capital_is_no_number_where_the_style_is_kept(cycle: Path, lower_nemo:
     rows = factories.cycle_rows()[:1]
     rows[0]["text"] = "The doctor wrote aspirin"
     (found,) = check(cycle, lower_nemo, rows, restyle=False).findings
-    assert found.fix == "write T as small letters, or leave --keep-style out"
+    assert found.fix == "write T as small letters, or leave keep_style out"
     assert [one.code for one in check(cycle, lower_nemo, rows).findings] == ["restyled"]
 
 
@@ -273,13 +273,8 @@ PLACES: dict[str, tuple[Step, str, Step]] = {
     ),
     "too long": (
         lambda folder, _: factories.write_wav(folder / "audio/0.wav", 20.5),
-        "cut the recording",
+        "--cut",
         lambda folder, _: factories.write_wav(folder / "audio/0.wav", 19.0),
-    ),
-    "a part of a recording": (
-        lambda _, rows: rows[0].update(offset=1.5),
-        "remove offset",
-        lambda _, rows: rows[0].pop("offset"),
     ),
     "no category of the table": (
         lambda _, rows: rows[0].update(entity_category="weather"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.common import neighbour_stages
 from tasks.common.errors import InputError
+from tasks.common.parameter_names import spelled_as
 from tasks.decision.decision_table import Verdict
 from tasks.decision.guardrail import Guardrail
 from tasks.decision.significance import CategoryResult, rows_needed
@@ -186,7 +187,8 @@ def test_other_categories_do_not_decide() -> None:
 
 def test_without_general_english_no_model_is_kept() -> None:
     """The gain is shown, and the reasons say what is unchecked and how to check it."""
-    decided = decide(evidence(delta(50, 10, 100), guardrail=None), ["drug"])
+    with spelled_as({"general": "--general"}):
+        decided = decide(evidence(delta(50, 10, 100), guardrail=None), ["drug"])
     assert (decided.verdict, decided.bare.verdict) == (Verdict.INCONCLUSIVE, Verdict.KEEP)
     assert any(
         reason.startswith("Gain shown, forgetting unchecked.") and "--general" in reason

@@ -59,6 +59,45 @@ def test_another_spelling_is_no_false_keyword(ref: str, hyp: str, found: tuple[s
     assert terms.false_in(SpokenText(ref), SpokenText(hyp)) == found
 
 
+@pytest.mark.parametrize(
+    ("ref", "hyp", "found"),
+    [
+        ("warfarin's effect", "warfarin effect", ()),
+        ("the warfarin effect", "the warfarin's effect", ()),
+        ("warfarin\u2019s effect", "warfarin effect", ()),
+        ("lung metastases", "lung metastasis", ()),
+        ("a lung metastasis", "a lung metastases", ()),
+        ("two biopsies", "two biopsy", ()),
+        ("an MRI", "two MRIs", ()),
+        ("kidney stones", "kidney stone", ()),
+        ("the patient's effect", "warfarin's effect", ("warfarins",)),
+        ("the effect of warfare", "the effect of warfarin", ("warfarin",)),
+        ("warfarin's effect", "warfarin and a biopsy", ("biopsy",)),
+        ("a hearing aid", "it is AIDS", ("aids",)),
+        ("he drinks cola", "his colon", ("colon",)),
+    ],
+)
+def test_an_ending_of_the_said_term_is_no_false_keyword(
+    ref: str, hyp: str, found: tuple[str, ...]
+) -> None:
+    """Possessives, plurals and singulars were said; an ordinary English word is no such form."""
+    terms = ["warfarin", "metastasis", "metastases", "biopsy", "MRIs", "kidney stone", "AIDS"]
+    index = index_terms([*terms, "colon", "warfarin's"])
+    assert index.false_in(SpokenText(ref), SpokenText(hyp)) == found
+
+
+def test_an_ending_is_a_miss_to_the_letter_and_spoils_nothing_else() -> None:
+    """KER follows the contract, and the row is not punished a second time."""
+    rows = [
+        Hypothesis("a.wav", "warfarin's effect", "warfarin effect", "warfarin's", "drug"),
+        Hypothesis("b.wav", "give warfarin", "give warfarin", "warfarin", "drug"),
+    ]
+    scores = score(rows)
+    holds_one = FalseKeywordFinder(index_terms(scores.terms))
+    assert scores.ker == 0.5
+    assert [holds_one(row) for row in scores.rows] == [False, False]
+
+
 phrases = st.lists(st.sampled_from(["a", "b", "c", "a-b"]), max_size=6).map(" ".join)
 
 

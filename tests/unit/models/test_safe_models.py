@@ -61,7 +61,7 @@ def test_weights_that_are_more_than_tensors_are_refused(
     with pytest.raises(InputError, match=told) as refused:
         catalog.resolve(str(path))
     assert str(path) in str(refused.value)
-    assert "--trust" in str(refused.value)
+    assert ": trust." in str(refused.value)
     assert catalog.resolve(str(path), trust=True) == path
 
 
@@ -122,7 +122,7 @@ def test_a_class_from_elsewhere_is_refused(tmp_path: Path, config: dict[str, Any
     path = factories.write_nemo(tmp_path / "m.nemo", {**factories.CTC_CONFIG, **config})
     with pytest.raises(InputError, match=r"model_config\.yaml has (target|_target_|cls): ") as told:
         catalog.resolve(str(path))
-    assert "--trust" in str(told.value)
+    assert ": trust." in str(told.value)
     assert catalog.resolve(str(path), trust=True) == path
 
 

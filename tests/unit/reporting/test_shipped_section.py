@@ -42,6 +42,27 @@ def test_what_is_shipped_is_drawn_and_told(tmp_path: Path) -> None:
     assert "+1.50" in rows[2]
     assert "+1.507" in rows[2]
     assert "✕ no" in rows[2]
+    assert "by the curve" in rows[2]
+
+
+def test_a_mixture_over_the_limit_that_holds_says_by_what(tmp_path: Path) -> None:
+    """Reason, table and decision.json agree on the second condition."""
+    chosen = prepared_cycles.doubtful_mixture()
+    assert chosen.value == 0.4
+    assert (
+        "Its own rise on them is +0.90 points, over the limit of +0.50 by less than its standard "
+        "error of 0.90." in chosen.reason
+    )
+    text = render_report(tmp_path, prepared_cycles.Turn(shipped=chosen))
+    rows = re.findall(r"<tr><th scope=.row.>(.*?)</tr>", text)
+    words = [re.sub("<[^>]*>", " ", row) for row in rows]
+    (line,) = [one for one in words if one.startswith("0.4")]
+    assert "+0.90" in line
+    assert "✓ holds" in line
+    assert "by the curve; own rise over the limit by less than its standard error of 0.90" in line
+    (plain,) = [one for one in words if one.startswith("1 ")]
+    assert "✓ holds" in plain
+    assert plain.rstrip().endswith("by the curve")
 
 
 def test_where_no_row_chose_the_reason_stands_alone(tmp_path: Path) -> None:

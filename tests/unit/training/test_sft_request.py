@@ -362,5 +362,5 @@ def test_a_plain_path_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_audio_outside_of_all_roots_is_no_path_for_training(tmp_path: Path) -> None:
     """It is named before anything is started."""
-    with pytest.raises(InputError, match="--audio-root"):
+    with pytest.raises(InputError, match="audio_roots"):
         local().path_mapper(tmp_path / "work", ())(tmp_path / "a.wav")

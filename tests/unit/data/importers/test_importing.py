@@ -282,6 +282,91 @@ def test_a_broken_row_is_refused_with_file_line_and_fix(tmp_path: Path, kind: st
     assert len(list((tmp_path / "cycle1" / "audio").rglob("*.flac"))) == 1
 
 
+def test_all_faults_of_all_rows_are_told_before_anything_is_converted(tmp_path: Path) -> None:
+    """Parts behind the end or backwards, other lengths, cut files, terms: one round."""
+    write(tmp_path / "source" / "a.wav", speech(1))
+    cut = write(tmp_path / "source" / "cut.wav", speech(1, seed=2))
+    cut.write_bytes(cut.read_bytes()[:20000])
+    write(tmp_path / "source" / "tiny.wav", speech(1)[:5])
+    part = {"audio_filepath": "a.wav", "text": "a"}
+    source = manifest(
+        tmp_path / "source",
+        {**part, "offset": 0.2, "duration": 0.5},
+        {**part, "offset": 0.5, "duration": 2},
+        {**part, "offset": 0.5, "duration": -0.25, "term": "b"},
+        {**part, "duration": 3},
+        {**part, "audio_filepath": "cut.wav", "duration": 1},
+        {**part, "audio_filepath": "none.wav", "term": "c"},
+        {**part, "audio_filepath": "tiny.wav", "offset": 0, "duration": 0.0003},
+    )
+    with pytest.raises(InputError) as refused:
+        run(source, tmp_path / "cycle1")
+    told = str(refused.value)
+    assert "6 rows cannot be imported" in told
+    assert not (tmp_path / ".cycle1.importing").exists()
+    for line, fault in [
+        (2, "is not in the recording, which has 1.000 s"),
+        (3, "the part from 0.5 s to 0.25 s ends before it begins"),
+        (3, "the term does not stand in"),
+        (4, "the source states 3 s"),
+        (5, "is cut off"),
+        (6, "there is no recording"),
+        (6, "the term does not stand in"),
+        (7, "it holds 5 samples"),
+    ]:
+        assert any(f"manifest.jsonl:{line}: " in one and fault in one for one in told.splitlines())
+    assert run(source, tmp_path / "cycle1", leave_out=True).left_out == 6
+
+
+def test_a_recording_of_five_samples_is_to_be_recorded_again(tmp_path: Path) -> None:
+    """Its length is no matter of a duration that the source leaves open."""
+    write(tmp_path / "source" / "tiny.wav", speech(1)[:5])
+    with pytest.raises(InputError) as refused:
+        run(one(tmp_path / "source", "tiny.wav", duration=None), tmp_path / "cycle1")
+    assert "it holds 5 samples" in str(refused.value)
+    assert "Fix: record or copy it again" in str(refused.value)
+    assert "write null" not in str(refused.value)
+    checked = preflight(tmp_path / "source" / "manifest.jsonl", AudioLimits(16000), None)
+    assert [(found.code, found.fix) for found in checked.findings] == [
+        ("audio-empty", "record or copy it again")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype"), [("a.mp3", "MPEG_LAYER_III"), ("a.ogg", "VORBIS"), ("a.wav", "ULAW")]
+)
+def test_a_part_at_the_end_of_a_lossy_recording_is_taken(
+    tmp_path: Path, name: str, subtype: str
+) -> None:
+    """Its header may say a little less or more than is decoded; far behind the end is refused."""
+    write(tmp_path / "source" / name, speech(8) / 32768, subtype=subtype)
+    source = one(tmp_path / "source", name, offset=6.0, duration=1.99)
+    assert run(source, tmp_path / "cycle1").rows == 1
+    source = one(tmp_path / "source", name, offset=6.0, duration=30)
+    with pytest.raises(InputError, match="not in the recording"):
+        run(source, tmp_path / "cycle2")
+
+
+def test_rows_that_no_run_would_take_are_told(tmp_path: Path) -> None:
+    """The row is imported, since it can be transcribed; the preflight says what to do, too."""
+    write(tmp_path / "source" / "long.wav", speech(21))
+    write(tmp_path / "source" / "short.wav", speech(0.05, seed=2))
+    source = manifest(
+        tmp_path / "source",
+        {"audio_filepath": "long.wav", "text": "much was said"},
+        {"audio_filepath": "short.wav", "text": "a"},
+    )
+    summary = run(source, tmp_path / "cycle1", shortest=0.1, longest=20.0)
+    told = "\n".join(summary.warnings)
+    assert "row 1: a run refuses rows over 20 s ('21.000 s')" in told
+    assert "--cut" in told
+    assert "row 2: a run refuses rows under 0.1 s" in told
+    limits = AudioLimits(16000, min_duration=0.1, max_duration=20.0)
+    checked = preflight(tmp_path / "cycle1" / "manifest.jsonl", limits, None)
+    with pytest.raises(InputError, match="asr-flywheel import MANIFEST cycleN --cut"):
+        checked.raise_errors()
+
+
 def test_a_recording_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     """Its header promises more than it holds."""
     path = write(tmp_path / "source" / "a.wav", speech(1))

@@ -61,7 +61,7 @@ def test_only_checked_rows_of_a_sheet_are_imported(tmp_path: Path) -> None:
     (row,) = found.read(source, ReadOptions(note=notes.append))
     assert isinstance(row, SourceRow)
     assert row.text == "give metoprolol now"
-    assert notes == ["1 rows are not checked yet and 1 are unclear; they are not imported"]
+    assert notes == ["not imported: 1 row not checked yet, 1 unclear"]
     corpora.run(source, cycle := tmp_path / "cycle1")
     assert [row["text"] for row in corpora.rows(cycle)] == ["give metoprolol now"]
 
@@ -79,11 +79,14 @@ def test_another_word_under_checked_is_refused_with_its_line(tmp_path: Path) -> 
 
 
 def test_a_fresh_sheet_has_nothing_to_import(tmp_path: Path) -> None:
-    """Before anybody has looked at it."""
+    """Before anybody has looked at it; the fix is the person's work, and no other format."""
     sheet = make(tmp_path)
-    for name in (sheet_files.SHEET, sheet_files.TASKS):
-        with pytest.raises(InputError, match="has no rows that"):
+    for name, fix in ((sheet_files.SHEET, "write x under"), (sheet_files.TASKS, "an annotation")):
+        with pytest.raises(InputError, match=f"has no rows that.*Fix: hear .*{fix}") as told:
             corpora.run(sheet / name, tmp_path / "cycle1")
+        assert "--format" not in str(told.value)
+    fill(sheet, row1_checked="x")
+    assert corpora.run(sheet / sheet_files.SHEET, tmp_path / "cycle1").rows == 1
 
 
 def annotated(text: str | list[str], **other: Any) -> dict[str, Any]:
@@ -117,7 +120,7 @@ def test_annotated_tasks_of_label_studio_are_imported(tmp_path: Path) -> None:
     (row,) = formats.choose(export, None).read(export, ReadOptions(note=notes.append))
     assert isinstance(row, SourceRow)
     assert row.text == "give metoprolol now"
-    assert notes == ["1 tasks have no annotation yet and 1 are unclear: not imported"]
+    assert notes == ["not imported: 1 task without an annotation, 1 unclear"]
     corpora.run(export, cycle := tmp_path / "cycle1")
     assert [row["text"] for row in corpora.rows(cycle)] == ["give metoprolol now"]
 

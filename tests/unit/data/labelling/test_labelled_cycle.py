@@ -78,6 +78,22 @@ def test_rows_get_their_terms_and_the_others_are_general_speech(tmp_path: Path) 
     assert any("--general needs 20" in note for note in summary.notes)
 
 
+def test_a_term_and_its_inflection_are_one_term_of_a_row(tmp_path: Path) -> None:
+    """Within a text, and where a person had written another form of it."""
+    cycle, terms = make(tmp_path)
+    rows = rows_of(cycle.path / "manifest.jsonl")
+    rows[0]["text"] = "warfarin, then warfarin's effect and two biopsies"
+    rows[1] |= {"text": "a biopsy after two biopsies", "term": "biopsies"}
+    rows[1] |= {"entity_category": "procedure"}
+    factories.write_rows(cycle.path / "manifest.jsonl", rows)
+    out = tmp_path / "labelled/cycle1"
+    label_cycle(cycle, read_terms_table(terms), terms, out)
+    first, second, *_ = rows_of(out / "manifest.jsonl")
+    assert [item["term"] for item in first["terms"]] == ["warfarin", "biopsies"]
+    assert (second["term"], "terms" in second) == ("biopsies", False)
+    assert json.loads((out / "label.json").read_text())["rows_of_terms"]["biopsy"] == 3
+
+
 def test_a_labelled_cycle_passes_preflight(tmp_path: Path) -> None:
     """Both manifests, with their recordings in the new folder."""
     out, _ = label(tmp_path)

@@ -7,6 +7,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# English words that are abbreviations too, such as ALL, AS and IT: only their capitals tell.
+_ORDINARY = """
+    a i ad add age ago aid aids aim air all am an and ant any are arm art as ask at ate bad bag
+    bar bat be bed beg best big bit bold both box boy bug bus but buy by cab call can cap car
+    care cat chip clap cola coma come cup cut dad day did dim do dog dose dot dry due ear eat ebb
+    egg end eve eye face fact far fast fat fed few fit fix flag fly for fox fun gap gas gave get gun
+    gut had ham has hat he hen her him hint hip his hit hot how i ice if ill in into is it its
+    jam jar jet job joy key kid lab lad lap last law lay leap led leg let lid lie lift lip log
+    lot low mad man map mat may me men met mix mood mop my net new no nod nor not now nut odd of
+    off oh oil old on one or our out own pad pain pan past pat pay peg pen pet pie pig pin pit
+    pop pot pub put ran rap rat raw red rest rib rid rim rip rise rod row rub run sad sat saw
+    say sea see set she shy sing sip sit six ski sky so son spa stem step sun tab tag tan tap
+    tar tax tea ten the tic tie tip to toe ton too top toy try tub two up us use van vest via
+    wait wake war was wave way we wet who why win wise wit woe won yes yet you
+"""
+ORDINARY_WORDS = frozenset(_ORDINARY.split())
+
 _SHORTEST = 4
 _SIBILANTS = ("s", "x", "z", "ch", "sh")
 _NO_PLURALS = ("ss", "us", "is")
@@ -29,11 +46,21 @@ _WITHOUT_CLASSICAL = frozenset(("drug", "lab", "role"))
 def inflections(words: str, category: str | None, *, is_capitals: bool) -> Iterator[str]:
     """Yield other forms of a term, in the canonical view; only its last word changes.
 
+    An ordinary English word is no form of a term: "aid" is none of AIDS.
+
     Args:
         words: its canonical words.
         category: drugs, tests and roles have no Latin plural.
         is_capitals: an abbreviation only gets an "s".
     """
+    yield from (
+        form
+        for form in _forms(words, category, is_capitals=is_capitals)
+        if form not in ORDINARY_WORDS
+    )
+
+
+def _forms(words: str, category: str | None, *, is_capitals: bool) -> Iterator[str]:
     before, _, last = words.rpartition(" ")
     if not last.isalpha():
         return
