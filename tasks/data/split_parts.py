@@ -32,8 +32,12 @@ class Disjointness(StrEnum):
     def summary(self, *, by_term: bool) -> str:
         """Return what a split was disjoint by, as leaderboard and report say it."""
         if self is Disjointness.ROW and not by_term:
-            return "row-disjoint: no recording is on two sides, but a voice or a term may be"
-        apart = f"no {self.noun}" + (" and no term" if by_term else "")
+            return (
+                "row-disjoint: no row's sound is on two sides, but another part of its recording, "
+                "a voice or a term may be"
+            )
+        apart = "no row's sound" if self is Disjointness.ROW else f"no {self.noun}"
+        apart += " and no term" if by_term else ""
         may_be = ", but a voice may be" if self is Disjointness.ROW else ""
         return f"disjoint by {self.names(by_term=by_term)}: {apart} is on two sides{may_be}"
 
