@@ -54,6 +54,7 @@ class Split:
             rows that judge choose as well, as the specification has it.
         disjoint: what stands on one side only.
         by_term: whether terms do, too.
+        selection_chose: False where the selection rows were too few, and chose nothing.
     """
 
     train: tuple[int, ...]
@@ -62,6 +63,7 @@ class Split:
     selection: tuple[int, ...] = ()
     disjoint: Disjointness = Disjointness.ROW
     by_term: bool = False
+    selection_chose: bool = True
 
     def __post_init__(self) -> None:
         parts = (self.train, self.validation, self.selection)
