@@ -32,7 +32,11 @@ def parts_of(cycle: Path, chosen: int, **settings: Any) -> tuple[set[str], set[P
     name = settings.pop("recipe", "verified")
     rows = tuple(
         CheckedRow(
-            factories.utterance(number, "drug"), cycle / f"{number}.wav", f"{number}", "text", None
+            factories.utterance(number, "drug", text="give aspirin", term="aspirin"),
+            cycle / f"{number}.wav",
+            f"{number}",
+            "text",
+            None,
         )
         for number in range(1, chosen + 21)
     )
