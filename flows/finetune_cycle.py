@@ -31,7 +31,7 @@ from flows.preparation_tasks import (
     split_rows,
 )
 from flows.record_tasks import keep, write_record
-from flows.training_tasks import choosing_rows, train_and_choose
+from flows.training_tasks import choosing_rows, mark_choice, train_and_choose
 from flows.transcription_tasks import discarded_model, models_to_judge, transcribe_models
 from flows.verdict_tasks import compare, decide_verdict, plan_growth, write_variants
 from tasks.common import privacy_settings
@@ -111,6 +111,7 @@ def run_cycle(config: CycleConfig, cycle: Cycle, tracker: RunTracker) -> CycleOu
     cross_fitted, variants = cross_fit(run, recipe, rows, general)
     if general is not None and not choosing_rows(run, rows, data, general).enough:
         general = general.without_choice(run.base_roles().seen)
+    data = mark_choice(run, recipe, rows, data)
     run.tracker.training = FIRST_TRAINING
     trained = train_and_choose(run, recipe, rows, data, general)
     tuned, data, general, shipped = trained.tuned, trained.data, trained.general, trained.shipped

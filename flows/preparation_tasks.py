@@ -143,8 +143,7 @@ def check_manifest(run: CycleRun) -> PreflightResult:
 
 def known_recordings(run: CycleRun, rows: PreflightResult) -> frozenset[str]:
     """Return the recordings' hashes of rows that must not judge a model tuned from the base."""
-    hashes = [row.audio_sha256 for row in rows.rows]
-    return seen_before(run.base_model, run.clinic, hashes)
+    return seen_before(run.base_model, run.clinic, rows.rows)
 
 
 @task(name="stratified-split", cache_policy=NO_CACHE)

@@ -111,7 +111,7 @@ def _train_once(
     general: GeneralSet | None,
 ) -> TrainedModel:
     tuned = train(run, recipe, rows, data, general)
-    shipped = choose_mixture(run, tuned, rows, data, general)
+    shipped = choose_mixture(run, recipe, tuned, rows, data, general)
     return TrainedModel(recipe, data, general, tuned, shipped)
 
 
@@ -146,7 +146,9 @@ def train(
         model_dir=cycle.path / "models" / name,
         audio_roots=run.audio_roots,
         key=key,
-        roles=recording_roles(run, data, general, chosen=not keeps_last),
+        roles=recording_roles(
+            run, data, general, chosen=selection_chooses(run, recipe, rows, data)
+        ),
         keeps_last=keeps_last,
         labels={"cycle": str(cycle.path), "run": name},
     )
@@ -179,6 +181,26 @@ def choosing_rows(
     )
 
 
+def selection_chooses(
+    run: CycleRun, recipe: Recipe, rows: PreflightResult, data: TrainingSet
+) -> bool:
+    """Return whether the rows that training validates on choose anything.
+
+    Too few of them choose neither checkpoint nor mixture. But a training that stops early has its
+    last epoch from them.
+    """
+    stops_early = recipe.early_stopping_patience is not None
+    return run.config.two_part or stops_early or choosing_rows(run, rows, data, None).enough
+
+
+def mark_choice(
+    run: CycleRun, recipe: Recipe, rows: PreflightResult, data: TrainingSet
+) -> TrainingSet:
+    """Return a training set whose split says whether its selection rows choose anything."""
+    chose = selection_chooses(run, recipe, rows, data)
+    return dataclasses.replace(data, split=dataclasses.replace(data.split, selection_chose=chose))
+
+
 def recording_roles(
     run: CycleRun, data: TrainingSet, general: GeneralSet | None, *, chosen: bool
 ) -> RecordingRoles:
@@ -196,6 +218,7 @@ def recording_roles(
 @task(name="choose-mixture", cache_policy=NO_CACHE)
 def choose_mixture(
     run: CycleRun,
+    recipe: Recipe,
     tuned: training_run.SftResult,
     rows: PreflightResult,
     data: TrainingSet,
@@ -210,7 +233,7 @@ def choose_mixture(
         holding=gpu_slots.gpu_slot(run.runtime.hardware.gpus),
     )
     # A training that is found again may be chosen by other sentences than before.
-    roles = recording_roles(run, data, general, chosen=run.config.two_part or chooses.enough)
+    roles = recording_roles(run, data, general, chosen=selection_chooses(run, recipe, rows, data))
     roles.update(shipped.model.parent)
     training_artifacts.choice(run.cycle, shipped)
     return shipped

@@ -106,6 +106,7 @@ def boost(
     from tasks.runtimes.job_seconds import TimedRuntime
     from tasks.stages import boost as boost_stage
     from tasks.stages import boosting_inputs, prepare
+    from tasks.training.seen_sound import roles_for_rows
 
     def say(line: str) -> None:
         if not as_json:
@@ -156,7 +157,7 @@ def boost(
         )
     place = resolve_parameters.make_runtime(config, report=say)
     run = CycleRun(config, folder, model, TimedRuntime(place), sentences)
-    seen = seen_before(model, run.clinic, [row.audio_sha256 for row in checked.rows])
+    seen = seen_before(model, run.clinic, checked.rows)
 
     def make_split(by_term: bool, disjoint: Disjointness) -> Split:  # noqa: FBT001 - a callback
         return boosting_inputs.make_split(
@@ -165,7 +166,7 @@ def boost(
             fraction=config.validation_fraction,
             seed=config.seed,
             seen_before=seen,
-            trained=run.base_roles().trained,
+            trained=roles_for_rows(run.base_roles(), checked.rows, run.clinic).trained,
             by_term=by_term,
             selection=config.selection,
             disjoint=disjoint,

@@ -195,9 +195,7 @@ def split(
         checked.rows,
         fraction=fraction,
         seed=seed,
-        seen_before=seen_before(
-            model, folder.path.parent, [row.audio_sha256 for row in checked.rows]
-        ),
+        seen_before=seen_before(model, folder.path.parent, checked.rows),
         by_term=hold_out_terms,
         selection=config.selection,
         disjoint=disjoint,

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
+from tasks.data.sibling_rows import shares_any, spans_of
+from tasks.data.source_spans import SpanIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,14 +69,15 @@ class GeneralSet:
         Args:
             seen_before: recordings that the base has learnt or was chosen by; they guard nothing.
         """
-        back = [row for row in self.choosing if row.audio_sha256 not in seen_before]
+        known = seen_before | _sharing(self.choosing, self.replay)
+        back = [row for row in self.choosing if row.audio_sha256 not in known]
         guards = sorted((*self.guardrail, *back), key=lambda row: _rank(row.audio_sha256))
         return replace(self, guardrail=tuple(guards), choosing=())
 
     def with_replay(self, rows: Iterable[CheckedRow]) -> GeneralSet:
         """Return the set with more sentences replayed, which guard no more."""
         more = tuple(rows)
-        moved = recordings(more)
+        moved = recordings(more) | _sharing(self.guardrail, more)
         guards = tuple(row for row in self.guardrail if row.audio_sha256 not in moved)
         return replace(self, guardrail=guards, replay=(*self.replay, *more))
 
@@ -111,7 +114,9 @@ def divide(
     # Each recording once, in an order that does not depend on the manifest's.
     by_recording = {row.audio_sha256: row for row in rows}
     ranked = [by_recording[key] for key in sorted(by_recording, key=_rank)]
-    shared = recordings(clinic) & by_recording.keys()
+    clinic = tuple(clinic)
+    of_clinic = recordings(clinic) | _sharing(ranked, clinic)
+    shared = of_clinic & by_recording.keys()
     if shared:
         name = by_recording[min(shared)].utterance.audio_filepath
         raise InputError(
@@ -127,10 +132,10 @@ def divide(
             "Fix: lower the replay share, or give a larger set."
         )
     replayed = pool[:replay]
-    left = recordings(ranked) - recordings(replayed)
+    left = recordings(ranked) - recordings(replayed) - _sharing(ranked, replayed)
     others = [row for row in ranked if row.audio_sha256 in left]
     choosing = [row for row in others if chooses and _chooses(row.audio_sha256)]
-    guards = left - recordings(choosing) - seen_before
+    guards = left - recordings(choosing) - _sharing(others, choosing) - seen_before
     guardrail = [row for row in others if row.audio_sha256 in guards]
     if len(guardrail) < FEWEST_SENTENCES:
         raise InputError(
@@ -138,6 +143,12 @@ def divide(
             f"{FEWEST_SENTENCES}. Fix: give a larger set of general English."
         )
     return GeneralSet(tuple(guardrail), tuple(replayed), tuple(choosing))
+
+
+def _sharing(rows: Iterable[CheckedRow], others: Iterable[CheckedRow]) -> frozenset[str]:
+    """Return the hashes of rows that share sound with others: overlapping spans of a recording."""
+    known = SpanIndex(spans_of(others))
+    return recordings(row for row in rows if known and shares_any(row, known))
 
 
 def _chooses(recording: str) -> bool:

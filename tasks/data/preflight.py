@@ -17,6 +17,7 @@ from tasks.data.canonical import canonical
 from tasks.data.manifest import parse_manifest
 from tasks.data.row_parts import CUT_PARTS
 from tasks.data.row_terms import RowTerm, write_terms
+from tasks.data.source_spans import find_sharing, folders_of, read_provenance
 from tasks.data.term_checks import merge_terms
 from tasks.data.text_checks import check_manifest_style, check_tags, check_text, rewrite_text
 from tasks.data.transcript_tags import drop_tags
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tasks.data.audio_checks import AudioLimits
     from tasks.data.findings import ManifestFinding
     from tasks.data.manifest import Utterance
+    from tasks.data.source_spans import SourceSpan
     from tasks.models.text_style import WritingStyle
 
 
@@ -42,6 +44,7 @@ class CheckedRow:
         training_text: its text in the base's writing style.
         training_term: its term in that style.
         training_terms: its list of terms in that style.
+        spans: which spans of source recordings it is, where an import wrote that down.
     """
 
     utterance: Utterance
@@ -50,6 +53,7 @@ class CheckedRow:
     training_text: str
     training_term: str | None
     training_terms: tuple[RowTerm, ...] = ()
+    spans: tuple[SourceSpan, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ def preflight(
         problems.extend(spelling_checks.check(utterance, text, style))
     rows = []
     parts = {row.row for row, _ in audio_paths if audio_checks.is_part(row, None)}
+    provenance = read_provenance(folders_of(manifest, [path for _, path in audio_paths]))
     for utterance, path, fact in _probe(audio_paths, roots):
         if audio_checks.is_part(utterance, fact):
             parts.add(utterance.row)
@@ -127,10 +132,12 @@ def preflight(
                 RowTerm(rewrite_text(rewriter, item.term), item.entity_category)
                 for item in utterance.terms
             )
-            rows.append(CheckedRow(filled, path, fact.sha256, text, term, terms))
+            spans = provenance.spans_of(path, fact.sha256, fact.duration)
+            rows.append(CheckedRow(filled, path, fact.sha256, text, term, terms, spans))
     # Parts of one recording are told as such; "keep one of them" would contradict that.
     problems.extend(_check_duplicate_rows(pair for pair in audio_paths if pair[0].row not in parts))
     problems.extend(_check_duplicate_audio([row for row in rows if row.utterance.row not in parts]))
+    problems.extend(_check_shared_sound(rows))
     if style is not None:
         pairs = [(row.utterance, row.training_text) for row in rows]
         problems.extend(check_manifest_style(pairs, style))
@@ -219,3 +226,28 @@ def _check_duplicate_audio(rows: Sequence[CheckedRow]) -> Iterable[ManifestFindi
                     f"{_advise_duplicate(first.utterance, [other.utterance]) or 'remove one'}; "
                     "until then both stay on one side of the split",
                 )
+
+
+def _check_shared_sound(rows: Sequence[CheckedRow]) -> Iterable[ManifestFinding]:
+    """Report each row whose span of a recording overlaps with another row's."""
+    by_content: dict[str, CheckedRow] = {}
+    for row in rows:
+        by_content.setdefault(row.audio_sha256, row)
+    spans = [(sha256, span) for sha256, row in by_content.items() for span in row.spans]
+    told: set[int] = set()
+    for one, other, seconds in find_sharing(spans):
+        first, second = sorted(
+            (by_content[one].utterance, by_content[other].utterance), key=lambda row: row.row
+        )
+        if second.row in told:
+            continue
+        told.add(second.row)
+        yield findings.warning(
+            "shared-sound",
+            second.row,
+            second.audio_filepath,
+            f"has {seconds:.2f} s of sound in common with row {first.row}: their spans of one "
+            "source recording overlap",
+            "correct start and end in the source and import it again, or remove one of the two "
+            "rows; until then both stay on one side of the split",
+        )

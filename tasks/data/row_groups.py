@@ -1,4 +1,4 @@
-"""Rows that stand on one side of a split together: they share a recording, a voice or a term.
+"""Rows that stand on one side of a split together: they share sound, a voice or a term.
 
 A group's order and its rank depend on what its rows are, not on where they stand in the manifest.
 """
@@ -24,6 +24,8 @@ class SplitRow:
         row: the row's number in the manifest.
         category: its entity_category, the rarest where it has several; else ``UNCATEGORISED``.
         recording: the content hash of its audio: rows that share it stay together.
+        sound: the same for all rows that hang together by overlapping spans of one source
+            recording; None where a row shares sound with none of another hash.
         text: its reference transcript.
         terms: its terms, normalised.
         member_of: its voice or conversation, where the split is disjoint by that; else None.
@@ -35,12 +37,18 @@ class SplitRow:
     text: str
     terms: tuple[str, ...] = ()
     member_of: str | None = None
+    sound: str | None = None
+
+    @property
+    def sound_key(self) -> str:
+        """What rows that share sound have in common."""
+        return self.sound or self.recording
 
 
 def group_rows(
     rows: Iterable[SplitRow], *, by_term: bool, whole: bool = False
 ) -> list[list[SplitRow]]:
-    """Group rows that share a recording, each group in its content's own order.
+    """Group rows that share sound, each group in its content's own order.
 
     Args:
         rows: all.
@@ -57,12 +65,12 @@ def group_rows(
 def _recordings(rows: Iterable[SplitRow]) -> list[list[SplitRow]]:
     groups: defaultdict[str, list[SplitRow]] = defaultdict(list)
     for row in rows:
-        groups[row.recording].append(row)
+        groups[row.sound_key].append(row)
     return list(groups.values())
 
 
 def _merge_groups(rows: Iterable[SplitRow], *, by_term: bool) -> list[list[SplitRow]]:
-    """Merge rows that share a recording, a voice or a term: two terms of a recording are one group.
+    """Merge rows that share sound, a voice or a term: two terms of a recording are one group.
 
     Rows without a ``member_of`` share none.
     """
@@ -90,7 +98,7 @@ def _merge_groups(rows: Iterable[SplitRow], *, by_term: bool) -> list[list[Split
 
 def _group_keys(row: SplitRow, *, by_term: bool) -> list[str]:
     """List the keys by which a row shares a group with others."""
-    keys = [f"recording {row.recording}"]
+    keys = [f"recording {row.sound_key}"]
     if row.member_of is not None:
         keys.append(f"member {row.member_of}")
     return keys + [f"term {term}" for term in row.terms if by_term]

@@ -1,10 +1,11 @@
 """The term-aware split (specification, 4b): row-disjoint and stratified by entity_category.
 
-The same term may stand on both sides through different rows; the same recording never does, not
-even under two names. A row's side depends on the seed and on what the row is, not on where it
-stands: the order of the manifest, the machine and the Python version do not matter. The
-specification's sketch shuffles with ``random``, which depends on the order; here each recording is
-ranked by a hash instead. The counts are the sketch's: ``max(1, int(fraction * n))`` a category.
+The same term may stand on both sides through different rows; the same sound never does, not under
+two names, nor as overlapping spans of one source recording. A row's side depends on the seed and on
+what the row is, not on where it stands: the order of the manifest, the machine and the Python
+version do not matter. The specification's sketch shuffles with ``random``, which depends on the
+order; here each recording is ranked by a hash instead. The counts are the sketch's:
+``max(1, int(fraction * n))`` a category.
 
 Where voices or conversations must not stand on two sides, tasks/data/whole_group_split.py takes the
 place of the stratified draw.
@@ -96,7 +97,7 @@ def split_rows(
             )
         held_out.update(held_out_rows)
     if not held_out:
-        raise _nothing_held_out(by_term=by_term)
+        raise _nothing_held_out(grouped, by_term=by_term)
     trained_groups = [
         group
         for category_groups in groups.values()
@@ -205,13 +206,19 @@ def fold_rows(
     return tuple(splits)
 
 
-def _nothing_held_out(*, by_term: bool) -> InputError:
+def _nothing_held_out(groups: Sequence[Sequence[SplitRow]], *, by_term: bool) -> InputError:
     if by_term:
         return InputError(
             "nothing can be held out: every category has a single term, or all its rows hang "
             "together by terms that they share, or the base was trained on all of them. Fix: "
             f"leave {name_of('hold_out_terms')} out, or grow the manifest with "
             "/digital-health-clinical-asr-build."
+        )
+    if any(_is_cut(group) for group in groups):
+        return InputError(
+            "nothing can be held out: the rows of each category share sound, as spans of a source "
+            "recording that overlap. Fix: correct start and end in the source, so that rows do not "
+            "overlap, and import it again; `preflight` names them."
         )
     return InputError(
         "nothing can be held out: every category has a single recording, or the base was "
@@ -224,6 +231,8 @@ def _why_single(groups: Sequence[Sequence[SplitRow]], *, by_term: bool) -> str:
     """Say why a category cannot be divided."""
     if by_term and any(map(_is_entangled, groups)):
         return "has rows that all hang together by terms that they share"
+    if not by_term and any(map(_is_cut, groups)):
+        return "has rows that all share sound, as overlapping spans of a source recording"
     is_row = sum(map(len, groups)) <= 1
     return f"has a single {'row' if is_row else 'term' if by_term else 'recording'}"
 
@@ -243,6 +252,11 @@ def _order_groups(
 
 def _has_several_categories(group: Sequence[SplitRow]) -> bool:
     return len({row.category for row in group}) > 1
+
+
+def _is_cut(group: Sequence[SplitRow]) -> bool:
+    """Return whether rows of a group share sound without having equal samples."""
+    return any(row.sound is not None for row in group)
 
 
 def _is_entangled(group: Sequence[SplitRow]) -> bool:

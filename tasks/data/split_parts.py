@@ -32,8 +32,12 @@ class Disjointness(StrEnum):
     def summary(self, *, by_term: bool) -> str:
         """Return what a split was disjoint by, as leaderboard and report say it."""
         if self is Disjointness.ROW and not by_term:
-            return "row-disjoint: no recording is on two sides, but a voice or a term may be"
-        apart = f"no {self.noun}" + (" and no term" if by_term else "")
+            return (
+                "row-disjoint: no row's sound is on two sides, but another part of its recording, "
+                "a voice or a term may be"
+            )
+        apart = "no row's sound" if self is Disjointness.ROW else f"no {self.noun}"
+        apart += " and no term" if by_term else ""
         may_be = ", but a voice may be" if self is Disjointness.ROW else ""
         return f"disjoint by {self.names(by_term=by_term)}: {apart} is on two sides{may_be}"
 
@@ -50,6 +54,7 @@ class Split:
             rows that judge choose as well, as the specification has it.
         disjoint: what stands on one side only.
         by_term: whether terms do, too.
+        selection_chose: False where the selection rows were too few, and chose nothing.
     """
 
     train: tuple[int, ...]
@@ -58,6 +63,7 @@ class Split:
     selection: tuple[int, ...] = ()
     disjoint: Disjointness = Disjointness.ROW
     by_term: bool = False
+    selection_chose: bool = True
 
     def __post_init__(self) -> None:
         parts = (self.train, self.validation, self.selection)

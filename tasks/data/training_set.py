@@ -17,6 +17,7 @@ from tasks.common.parameter_names import name_of
 from tasks.data import manifest
 from tasks.data.row_groups import UNCATEGORISED, SplitRow
 from tasks.data.row_terms import rarest_categories
+from tasks.data.sibling_rows import conversation_of, sound_groups, with_siblings_told
 from tasks.data.split import fold_rows, split_rows
 from tasks.data.split_parts import Disjointness, Split
 from tasks.data.text_normalizer import normalise_term
@@ -94,15 +95,19 @@ def split_checked(
     Raises:
         InputError: a row does not name what the split is disjoint by.
     """
-    return split_rows(
-        _split_rows(rows, disjoint),
-        fraction=fraction,
-        seed=seed,
-        seen_before=seen_before,
-        by_term=by_term,
-        selection=selection,
-        disjoint=disjoint,
-    )
+
+    def split_by(by: Disjointness) -> Split:
+        return split_rows(
+            _split_rows(rows, by),
+            fraction=fraction,
+            seed=seed,
+            seen_before=seen_before,
+            by_term=by_term,
+            selection=selection,
+            disjoint=by,
+        )
+
+    return with_siblings_told(rows, split_by(disjoint), split_by)
 
 
 def fold_checked(
@@ -116,7 +121,7 @@ def fold_checked(
     disjoint: Disjointness = Disjointness.ROW,
 ) -> tuple[Split, ...]:
     """Deal the rows that passed the preflight into folds; see ``fold_rows``."""
-    return fold_rows(
+    dealt = fold_rows(
         _split_rows(rows, disjoint),
         folds,
         seed=seed,
@@ -125,10 +130,12 @@ def fold_checked(
         selection=selection,
         disjoint=disjoint,
     )
+    return tuple(with_siblings_told(rows, fold) for fold in dealt)
 
 
 def _split_rows(rows: Sequence[CheckedRow], disjoint: Disjointness) -> list[SplitRow]:
     members = _members(rows, disjoint)
+    sound = sound_groups(rows)
     strata = rarest_categories([row.utterance.categories for row in rows])
     return [
         SplitRow(
@@ -140,6 +147,7 @@ def _split_rows(rows: Sequence[CheckedRow], disjoint: Disjointness) -> list[Spli
                 filter(None, (normalise_term(item.term) for item in row.utterance.flagged))
             ),
             member_of=member,
+            sound=sound.get(row.audio_sha256),
         )
         for row, stratum, member in zip(rows, strata, members, strict=True)
     ]
@@ -153,10 +161,11 @@ def _members(rows: Sequence[CheckedRow], disjoint: Disjointness) -> list[str | N
     """
     if disjoint is Disjointness.ROW:
         return [None] * len(rows)
-    members = [
-        row.utterance.voice_id if disjoint is Disjointness.VOICE else row.utterance.conversation
-        for row in rows
-    ]
+    members = (
+        [row.utterance.voice_id for row in rows]
+        if disjoint is Disjointness.VOICE
+        else conversation_of(rows)
+    )
     lacking = [
         row.utterance.row for row, member in zip(rows, members, strict=True) if member is None
     ]

@@ -37,7 +37,7 @@ class TermRows:
     @property
     def trained(self) -> Proportion:
         """Rows that cannot judge the model, most of them trained on."""
-        return self.missed(Partition.TRAINED, Partition.CHOSE)
+        return self.missed(Partition.TRAINED, Partition.CHOSE, Partition.CHOSE_NOTHING)
 
     @property
     def weakness(self) -> tuple[float, float, str]:

@@ -100,11 +100,10 @@ def evidence(
     }
     if guardrail is not None and guardrail.to_the_letter is not None:
         views[GUARDRAIL_TO_THE_LETTER] = replace(grounds, guardrail=guardrail.to_the_letter)
-    if cross_fitted is None and any(
-        pair.after.row.part is Partition.CHOSE for pair in pairing.pairs
-    ):
+    set_aside = {Partition.CHOSE, Partition.CHOSE_NOTHING}
+    if cross_fitted is None and any(pair.after.row.part in set_aside for pair in pairing.pairs):
         unseen = with_variants(pairing, variants).where(
-            lambda pair: pair.after.row.part in {Partition.HELD_OUT, Partition.CHOSE}
+            lambda pair: pair.after.row.part in {Partition.HELD_OUT, *set_aside}
         )
         views[TWO_PART] = view(unseen, diff.term_missed)
     return replace(grounds, views=views)

@@ -34,12 +34,12 @@ class Baseline:
 
     @property
     def unseen(self) -> Scores:
-        """The scores on rows that may judge the model, where it is known which those are.
+        """The scores on rows that the model has not seen, where it is known which those are.
 
         A tuned model's own evaluation holds trained rows; a gate that counted them would find
         little left to tune.
         """
-        return self.scores.where(lambda row: row.row.judges)
+        return self.scores.where(lambda row: row.row.is_unseen)
 
     @property
     def label(self) -> str:

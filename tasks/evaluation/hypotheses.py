@@ -23,10 +23,15 @@ if TYPE_CHECKING:
 
 
 class Partition(StrEnum):
-    """What a row was to the tuned model. Figures on rows that do not judge are always labelled."""
+    """What a row was to the tuned model. Figures on rows that do not judge are always labelled.
+
+    ``CHOSE_NOTHING`` is a selection row of a run in which too few could choose: the model has not
+    seen it, and the run's own verdict, which was to rest on the held-out rows, does not count it.
+    """
 
     HELD_OUT = "held-out"
     CHOSE = "chose"
+    CHOSE_NOTHING = "chose-nothing"
     TRAINED = "trained"
 
 
@@ -87,6 +92,14 @@ class Hypothesis:
         True where it is not known what the row was.
         """
         return self.part in {Partition.HELD_OUT, None}
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether neither the model's training nor a choice has looked at the row.
+
+        True where it is not known what the row was.
+        """
+        return self.judges or self.part is Partition.CHOSE_NOTHING
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as the file holds it: every field, None as null.

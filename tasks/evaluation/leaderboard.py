@@ -237,15 +237,15 @@ def baseline_entries(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...]
 
 
 def partition_entries(model: str, scores: Scores) -> tuple[LeaderboardEntry, ...]:
-    """Return a model's entries on held-out rows, on those that chose, on trained ones, and on all.
+    """Return a model's entries on held-out, selection and trained rows, and on all.
 
-    Where no row chose, that entry is left out.
+    Where there is no selection row, that entry is left out.
     """
 
-    def part(partition: Partition) -> Scores:
-        return scores.where(lambda row: row.row.part is partition)
+    def part(*partitions: Partition) -> Scores:
+        return scores.where(lambda row: row.row.part in partitions)
 
-    chose = part(Partition.CHOSE)
+    chose = part(Partition.CHOSE, Partition.CHOSE_NOTHING)
     return (
         LeaderboardEntry(model, HELD_OUT, part(Partition.HELD_OUT)),
         *((LeaderboardEntry(model, CHOSE, chose),) if chose.n else ()),

@@ -21,7 +21,7 @@ _OTHER_PARTS = {
     "test": "held-out", "eval": "held-out", "train": "trained", "training": "trained",
     "dev": "chose", "selection": "chose",
 }  # fmt: skip
-_PARTS = ("held-out", "chose", "trained")
+_PARTS = ("held-out", "chose", "chose-nothing", "trained")
 
 
 def advise_encoding(data: bytes) -> str:

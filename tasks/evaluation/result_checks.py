@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _REQUIRED = ("audio_filepath", "ref", "hyp")
 CATEGORY_VALUES = frozenset((*CATEGORIES, ""))
 _PARTS = frozenset((None, *(part.value for part in Partition)))
+_NAMED_PARTS = ", ".join(repr(part.value) for part in Partition)
 
 
 def is_plain(record: Mapping[str, Any]) -> bool:
@@ -81,7 +82,7 @@ def check_record(row: int, record: Mapping[str, Any]) -> Iterator[ManifestFindin
             yield _problem(f"bad-{name}", row, told, fix)
     yield from _check_terms(row, record)
     if (part := record.get("part")) not in _PARTS:
-        told = f"part must be 'held-out', 'chose', 'trained' or null, not {part!r}"
+        told = f"part must be {_NAMED_PARTS} or null, not {part!r}"
         yield _problem("bad-part", row, told, advise_part(part))
 
 

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
 from tasks.training import tuned_models
+from tasks.training.seen_sound import roles_for_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from tasks.data.preflight import CheckedRow
     from tasks.training.recording_roles import RecordingRoles
 
 KEY_NAME = ".asr-flywheel-purge.key"
@@ -78,17 +80,18 @@ def forget_key(clinic: Path) -> bool:
     return existed
 
 
-def seen_before(base: Path, clinic: Path, recordings: Iterable[str]) -> frozenset[str]:
+def seen_before(base: Path, clinic: Path, rows: Sequence[CheckedRow]) -> frozenset[str]:
     """Return the recordings that must not judge a model tuned from a base.
 
     Args:
         base: the model's file.
         clinic: the folder of its cycles.
-        recordings: hashes of samples, of the rows that are split; purged ones among them are known
-            by their keyed hashes.
+        rows: that are split; purged ones among them are known by their keyed hashes, and those that
+            share sound with a recording that the base has seen by what imports wrote down.
     """
     roles = tuned_models.roles_of(base, clinic)
-    return roles.seen | purged_before(clinic, roles, recordings)
+    hashes = [row.audio_sha256 for row in rows]
+    return roles_for_rows(roles, rows, clinic).seen | purged_before(clinic, roles, hashes)
 
 
 def purged_before(clinic: Path, roles: RecordingRoles, recordings: Iterable[str]) -> frozenset[str]:

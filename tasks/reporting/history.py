@@ -273,7 +273,7 @@ def compare(earlier: Turn, later: Turn) -> ChampionComparison:
     except InputError:
         return ChampionComparison(earlier.cycle, later.cycle, same, 0, other_table=tables)
     priority = {*earlier.priority, *later.priority}
-    unseen = pairing.where(lambda pair: pair.before.row.judges and pair.after.row.judges)
+    unseen = pairing.where(lambda pair: pair.before.row.is_unseen and pair.after.row.is_unseen)
     change = unseen.change_in(priority)
     return ChampionComparison(
         earlier.cycle,

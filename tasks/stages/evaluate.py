@@ -21,6 +21,7 @@ from tasks.runtimes import hardware
 from tasks.runtimes.base import ENTRY, Runtime
 from tasks.runtimes.local import LocalRuntime
 from tasks.training import tuned_models
+from tasks.training.seen_sound import roles_for_rows
 from tasks.transcription import offline
 from tasks.transcription.hypothesis_cache import TranscriptStore
 from tasks.transcription.rows import audio_set, hypotheses
@@ -89,7 +90,8 @@ def write_evaluation(
         checked: the cycle's rows.
         transcript: of them.
     """
-    roles = tuned_models.roles_of(file, cycle.path.parent)
+    clinic = cycle.path.parent
+    roles = roles_for_rows(tuned_models.roles_of(file, clinic), checked.rows, clinic)
     rows = hypotheses(checked.rows, transcript, roles=roles)
     name_entries = leaderboard.partition_entries if roles.seen else leaderboard.baseline_entries
     entries = name_entries(model, score(rows))

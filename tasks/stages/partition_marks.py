@@ -20,6 +20,7 @@ from tasks.evaluation.row_matching import keys
 from tasks.evaluation.scoring import Scores
 from tasks.stages.row_recordings import are_others, audio_folders, hash_recordings
 from tasks.training import recording_roles, tuned_models
+from tasks.training.seen_sound import roles_for_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,6 +92,7 @@ def _by_model(
             f"{rows[0].audio_filepath!r}), and {model.name} knows recordings by their content. "
             "Fix: leave --model out and name the rows with --held-out, or bring the recordings."
         )
+    roles = roles_for_samples(roles, hashes, _clinic(after))
     marked = [
         _part_by_roles(part, recordings, roles)
         for part, recordings in zip(parts, hashes, strict=True)
@@ -242,6 +244,11 @@ def _model_folder(after: Path) -> Path | None:
     folders = [PurePosixPath(named).parent.name]
     places = [] if previous is None else [previous.path / "models" / name for name in folders]
     return next((place for place in places if place.is_dir()), None)
+
+
+def _clinic(after: Path) -> Path:
+    """Return the folder of the clinic's cycles, of an evaluation's file or its cycle's folder."""
+    return after.absolute().parent if after.is_dir() else after.absolute().parent.parent
 
 
 def _named_folder(model: Path, after: Path) -> Path:

@@ -90,7 +90,7 @@ def run_gate(
         base_notes=base_notes,
         left_out=None
         if baseline is None
-        else baseline.scores.where(lambda row: not row.row.judges),
+        else baseline.scores.where(lambda row: not row.row.is_unseen),
     )
     return replace(check_gate(evidence, policy), boosting=_boosting_answer(cycle, base, policy))
 

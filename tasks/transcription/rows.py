@@ -93,7 +93,9 @@ def _part(row: CheckedRow, split: Split | None, roles: RecordingRoles | None) ->
         return None if roles is None else _part_by_roles(row, roles)
     if row.utterance.row in split.held_out:
         return Partition.HELD_OUT
-    return Partition.CHOSE if row.utterance.row in split.chooses else Partition.TRAINED
+    if row.utterance.row in split.chooses:
+        return Partition.CHOSE if split.selection_chose else Partition.CHOSE_NOTHING
+    return Partition.TRAINED
 
 
 def _part_by_roles(row: CheckedRow, roles: RecordingRoles) -> Partition | None:

@@ -22,6 +22,7 @@ from tasks.data.canonical import canonical
 from tasks.data.cycle_folder import cycle_number
 from tasks.data.importers import formats, staging
 from tasks.data.importers.audio_conversion import RATE
+from tasks.data.importers.conversations import with_conversations
 from tasks.data.importers.import_settings import SCORE
 from tasks.data.importers.row_checks import check_rows, refusal
 from tasks.data.importers.row_conversion import convert_rows, fault_entry
@@ -29,6 +30,7 @@ from tasks.data.importers.set_apart import write_set_apart
 from tasks.data.importers.source_rows import SKIP_FIX, RowFault
 from tasks.data.manifest import BANDWIDTH
 from tasks.data.preflight import preflight
+from tasks.data.source_spans import PROVENANCE
 from tasks.data.speech_check import check_speech
 
 if TYPE_CHECKING:
@@ -336,11 +338,11 @@ def _write_rows(place: Staging, left_out: Container[int], apart: Container[int])
 
     atomic_files.write_jsonl(
         place.content / staging.MANIFEST,
-        (entry["record"] for entry in kept() if entry["number"] not in apart),
+        with_conversations(
+            lambda: (entry for entry in kept() if entry["number"] not in apart),
+        ),
     )
-    atomic_files.write_jsonl(
-        place.content / staging.PROVENANCE, (entry["provenance"] for entry in kept())
-    )
+    atomic_files.write_jsonl(place.content / PROVENANCE, (entry["provenance"] for entry in kept()))
 
 
 def _write_about(

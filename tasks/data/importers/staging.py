@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import cycle_number
+from tasks.data.source_spans import PROVENANCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-AUDIO, MANIFEST, PROVENANCE, ABOUT, LEFT_OUT = (
+AUDIO, MANIFEST, ABOUT, LEFT_OUT = (
     "audio",
     "manifest.jsonl",
-    "provenance.jsonl",
     "import.json",
     "import_left_out.jsonl",
 )

@@ -15,7 +15,7 @@ from tasks.data.importers.source_rows import (
     read_lines,
     recording_at,
 )
-from tasks.data.manifest import GROUP
+from tasks.data.manifest import CONVERSATION, GROUP
 from tasks.data.row_schema import CLINICAL_FIELDS
 from tasks.data.row_terms import TERMS
 
@@ -51,10 +51,11 @@ _GUESSES: dict[str, tuple[str, ...]] = {
     "noise_level": ("noiselevel", "noise"),
     "context_type": ("contexttype", "context"),
     GROUP: ("group",),
+    CONVERSATION: ("conversationid", "conversation"),
     "bandwidth": ("bandwidth",),
     TERMS: ("terms",),
 }
-_TEXT_FIELDS = (*CLINICAL_FIELDS, GROUP, "bandwidth")
+_TEXT_FIELDS = (*CLINICAL_FIELDS, GROUP, CONVERSATION, "bandwidth")
 
 
 def detect(source: Path) -> bool:

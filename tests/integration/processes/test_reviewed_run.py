@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from tasks.common import atomic_files
+from tasks.training import recording_roles
 from tests.support import factories, stub_programs
 
 if TYPE_CHECKING:
@@ -70,6 +73,16 @@ def test_a_run_sets_apart_what_a_review_marked(tmp_path: Path) -> None:
     first = json.loads((clinic / "cycle2/run.json").read_text())
     assert first["preflight"]["rows"] == 120
     assert "set_apart" not in first["preflight"]
+    # Of too few selection rows nothing is chosen, and list and evaluation say so.
+    (model,) = (clinic / "cycle1/models").iterdir()
+    parts = Counter(
+        row["part"] for row in atomic_files.read_jsonl(clinic / "cycle2/offline_hyps.jsonl")
+    )
+    roles = recording_roles.read(model)
+    assert len(roles.trained) == parts["trained"]
+    assert roles.chose == frozenset()
+    assert parts["chose"] == 0
+    assert parts["chose-nothing"] == first["split"]["selection"] > 0
     program(clinic, "report", "cycle2", "--review")
     page = (clinic / "cycle2/review_cycle2.html").read_text(encoding="utf-8")
     found = re.findall(r'data-audio="(.*?)" data-text="(.*?)" data-sha256="(.*?)"', page)

@@ -10,6 +10,7 @@ import pytest
 from tasks.common.errors import InputError
 from tasks.data.general_english import FEWEST_SENTENCES, GeneralSet, divide, recordings
 from tasks.data.preflight import CheckedRow
+from tasks.data.source_spans import SourceSpan
 from tests.support import factories
 
 MANIFEST = Path("general.jsonl")
@@ -120,3 +121,33 @@ def test_where_nothing_is_chosen_the_whole_set_guards() -> None:
     )
     assert found.choosing
     assert found.without_choice(seen) == plain
+
+
+def spans(rows: list[CheckedRow], recording: str, starts: list[float]) -> list[CheckedRow]:
+    """Rows as spans of two seconds of one source recording."""
+    return [
+        replace(row, spans=(SourceSpan(recording, None, start, start + 2),))
+        for row, start in zip(rows, starts, strict=True)
+    ]
+
+
+def test_sentences_that_share_sound_with_the_cycle_are_refused() -> None:
+    """A span that overlaps guards nothing, although its samples are others."""
+    rows = spans(checked(range(50)), "lecture", [2.0 * place for place in range(50)])
+    clinic = spans(checked(range(1), "clinic"), "lecture", [3.0])
+    with pytest.raises(InputError, match="2 of its recordings are in the cycle too"):
+        divide(MANIFEST, rows, clinic, longest=20.0)
+    assert divide(MANIFEST, rows, spans(clinic, "visit", [3.0]), longest=20.0).guardrail
+
+
+@pytest.mark.parametrize("chooses", [False, True])
+def test_what_guards_shares_no_sound_with_what_is_replayed_or_chooses(*, chooses: bool) -> None:
+    """Each sentence overlaps with the next by half."""
+    rows = spans(checked(range(120)), "lecture", [1.0 * place for place in range(120)])
+    found = divide(MANIFEST, rows, [], replay=10, longest=20.0, chooses=chooses)
+    more = found.with_replay(found.spare(20.0)[:5])
+    for one in (found, more, found.without_choice()):
+        seen = {row.utterance.row for row in (*one.replay, *one.choosing)}
+        near = {number + step for number in seen for step in (-1, 0, 1)}
+        assert one.guardrail
+        assert not near & {row.utterance.row for row in one.guardrail}

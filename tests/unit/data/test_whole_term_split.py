@@ -68,9 +68,9 @@ def test_what_a_split_was_disjoint_by_is_what_it_says() -> None:
         ):
             assert split.by_term is by_term
     row, voice = Disjointness.ROW, Disjointness.VOICE
-    assert row.summary(by_term=False).endswith("but a voice or a term may be")
+    assert row.summary(by_term=False).endswith("a voice or a term may be")
     assert row.summary(by_term=True) == (
-        "disjoint by row and term: no recording and no term is on two sides, but a voice may be"
+        "disjoint by row and term: no row's sound and no term is on two sides, but a voice may be"
     )
     assert voice.summary(by_term=False) == "disjoint by voice_id: no voice is on two sides"
     assert voice.summary(by_term=True) == (

@@ -50,7 +50,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "term a number": ([{**ROW, "term": 7}], "row 1: term must be text or null, not 7"),
     "unknown part": (
         [{**ROW, "part": "some"}],
-        "part must be 'held-out', 'chose', 'trained'",
+        "part must be 'held-out', 'chose', 'chose-nothing', 'trained'",
     ),
     "no object": ([[1, 2]], "row 1: not a JSON object"),
     "empty array": ([], "no rows"),
