@@ -17,6 +17,7 @@ from tasks.models import purge_marks
 from tasks.privacy import keyed_hashes, retention
 from tasks.privacy import purge as purging
 from tasks.privacy.keyed_hashes import KEY_NAME
+from tasks.privacy.purge_scope import SCOPE
 from tasks.records import audit_log
 from tasks.records.audit_log import AuditedAct
 from tasks.records.tracking.sent_texts import find_sent_texts
@@ -213,6 +214,7 @@ def describe(plan: PurgePlan, shown: Sequence[ServerTrace]) -> dict[str, Any]:
         "handoffs": [str(path) for path in plan.handoffs],
         "results": [str(path) for path in plan.results],
         "not_looked_into": [str(path) for path in plan.opaque],
+        "not_searched": [str(path) for path in plan.beside],
         "stores": {
             name: [
                 {"url": change.url, "change": change.why, "versions": change.versions}
@@ -237,7 +239,7 @@ def _print(plan: PurgePlan, shown: Sequence[ServerTrace]) -> None:
     )
     for change in plan.ordered:
         typer.echo(str(change))
-    for line in _reach(plan):
+    for line in (*_reach(plan), *_not_reached(plan)):
         typer.echo(line)
     for trace in shown:
         typer.echo(f"server   {trace}")
@@ -246,14 +248,7 @@ def _print(plan: PurgePlan, shown: Sequence[ServerTrace]) -> None:
 
 
 def _reach(plan: PurgePlan) -> Iterator[str]:
-    """Yield what a purge marks, what it does in stores, and what it does not reach."""
-    if plan.selection.outside:
-        yield (
-            f"{plan.selection.outside} hard links to the recordings lie in no folder that was "
-            "looked at: name it with --folder"
-        )
-    for source in plan.selection.sources:
-        yield f"source   {source}: an import read it; it is not touched"
+    """Yield what a purge marks, what it does in stores, and what it cannot look into."""
     for model in plan.models:
         yield f"model    {model}"
     if any("trained" in model.roles for model in plan.models):
@@ -269,8 +264,29 @@ def _reach(plan: PurgePlan) -> Iterator[str]:
         for stored in changes:
             yield f"store    {name}: {stored}"
     if plan.opaque:
-        names = ", ".join(map(str, plan.opaque[:_SHOWN]))
-        yield f"not looked into, for their format: {names}"
+        yield f"not looked into, for their format: {_first(plan.opaque)}"
+
+
+def _not_reached(plan: PurgePlan) -> Iterator[str]:
+    """Yield what is the user's to remove, where was looked and where not."""
+    if plan.selection.outside:
+        yield (
+            f"{plan.selection.outside} hard links to the recordings lie in no folder that was "
+            "looked at: name it with --folder"
+        )
+    for source in plan.selection.sources:
+        yield f"source   {source}: an import read it; it is not touched, yours to remove"
+    yield SCOPE
+    if plan.beside:
+        yield (
+            f"not searched, since it is beside the cycles and not theirs: {_first(plan.beside)}. "
+            "Copies there? Name it with --folder."
+        )
+
+
+def _first(paths: Sequence[Path]) -> str:
+    more = len(paths) - _SHOWN
+    return ", ".join(map(str, paths[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
 def _print_refused(refused: Sequence[StoreChange]) -> None:

@@ -284,11 +284,17 @@ class CycleConfig(ParameterModel):
 
     when_busy: WhenBusyField = WhenBusy.REFUSE
     no_texts: NoTextsField = False
+    audio: bool = Field(
+        False,
+        title="Audio",
+        description="Put recordings into the pages, as MP3: voices that whoever gets a page hears. "
+        "By default pages have none.",
+    )
     no_audio: bool = Field(
         False,
         title="No audio",
-        description="The report has no recordings in it; also if the worker has "
-        "ASR_FLYWHEEL_NO_AUDIO=1.",
+        description="Pages have no recordings, also where they are asked for. So it is if the "
+        "worker has ASR_FLYWHEEL_NO_AUDIO=1.",
     )
 
     @property

@@ -75,7 +75,9 @@ def finetune_cycle(config: CycleConfig) -> CycleOutcome:
     with lock_cycle(cycle, on_wait, following=True):
         audit.record(cycle, AuditedAct.RUN, base=config.base)
         with (
-            privacy_settings.applied(no_texts=config.no_texts, no_audio=config.no_audio),
+            privacy_settings.applied(
+                no_texts=config.no_texts, no_audio=config.no_audio, audio=config.audio
+            ),
             tracking.tracked(config, cycle) as tracker,
             container_sharing.closing(cycle.path),
         ):

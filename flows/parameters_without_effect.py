@@ -137,6 +137,12 @@ CYCLE_RULES = (
         f"leave <compile> out, or {_LEAVE_OUT}",
     ),
     EffectRule(
+        ("audio",),
+        lambda values: values["no_audio"],
+        "with <no_audio> pages have no recordings",
+        f"leave <no_audio> out, or {_LEAVE_OUT}",
+    ),
+    EffectRule(
         ("store_audio",),
         lambda values: values["store"] is None,
         "nothing is kept in a store",

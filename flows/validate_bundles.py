@@ -81,7 +81,7 @@ def renew_report(plan: ValidationPlan) -> None:
         # A page that was made without sound, or has lost it since, stays without.
         page = evaluated.path / f"report_cycle{evaluated.number}.html"
         silent = not page.is_file() or b"data:audio" not in page.read_bytes()
-        with privacy_settings.applied(no_audio=silent):
+        with privacy_settings.applied(audio=not silent):
             written = write_report(evaluated, record)
         run_record.add_files(evaluated, written)
     except InputError as wrong:  # the comparison is whole without it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,11 +35,14 @@ from asr_flywheel.options import (
     TrustOption,
     check_options,
     print_json,
+    refuse_with,
     slurm_settings,
     warn_of,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flows.config import CycleConfig
     from tasks.data.cycle_folder import Cycle
     from tasks.data.split_parts import Disjointness, Split
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 GeneralOption = Annotated[Path | None, CYCLE.declare("general")]
+AudioOption = Annotated[bool, CYCLE.declare("audio")]
 NoAudioOption = Annotated[bool, CYCLE.declare("no_audio")]
 
 
@@ -89,20 +93,19 @@ def boost(
     gres: GresOption = None,
     cpus: CpusOption = None,
     trust: TrustOption = False,
+    audio: AudioOption = False,
     no_audio: NoAudioOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure what boosting a base with phrases gives, without training."""
     from flows import resolve_parameters
     from flows.cycle_run import CycleRun
-    from tasks.common import privacy_settings
     from tasks.data.cycle_folder import PHRASES_NAME, open_cycle
     from tasks.data.cycle_lock import lock_cycle
     from tasks.models import catalog, purge_marks
     from tasks.privacy.keyed_hashes import seen_before
     from tasks.records import audit_log
     from tasks.records.audit_log import AuditedAct
-    from tasks.reporting.html.boost_page import write_boost_page
     from tasks.runtimes.job_seconds import TimedRuntime
     from tasks.stages import boost as boost_stage
     from tasks.stages import boosting_inputs, prepare
@@ -112,6 +115,8 @@ def boost(
         if not as_json:
             typer.echo(line, err=True)
 
+    if no_audio:
+        refuse_with("--no-audio", {"--audio": audio})
     given = {
         "base": base,
         "priority": tuple(priority),
@@ -201,12 +206,19 @@ def boost(
             report=say,
         )
         content = boost_stage.write_result(folder, config.base, model, result)
-        with privacy_settings.applied(no_audio=no_audio):
-            page = write_boost_page(folder, content)
+        page = _write_page(folder, content, audio=audio, no_audio=no_audio)
     if as_json:
         print_json(content)
         return
     _print_result(result, (folder.path / prepare.BOOSTING_NAME, folder.path / PHRASES_NAME, page))
+
+
+def _write_page(folder: Cycle, content: Mapping[str, Any], *, audio: bool, no_audio: bool) -> Path:
+    from tasks.common import privacy_settings
+    from tasks.reporting.html.boost_page import write_boost_page
+
+    with privacy_settings.applied(no_audio=no_audio, audio=audio):
+        return write_boost_page(folder, content)
 
 
 def _warn_of_split(config: CycleConfig, found: Split | None) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asr_flywheel.options import CYCLE, JsonOption, print_json
+from asr_flywheel.options import CYCLE, JsonOption, print_json, refuse_with
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,8 +24,13 @@ def report(
     *,
     review: Annotated[
         bool,
-        typer.Option("--review", help="Also write a page on which you mark the worst rows."),
+        typer.Option(
+            "--review",
+            help="Also write a page on which you hear the worst rows and mark them; it holds their "
+            "recordings, unless --no-audio is given.",
+        ),
     ] = False,
+    audio: Annotated[bool, CYCLE.declare("audio")] = False,
     no_audio: Annotated[bool, CYCLE.declare("no_audio")] = False,
 ) -> None:
     """Make a finished run's report and figures again, in its folder."""
@@ -35,12 +40,17 @@ def report(
     from tasks.reporting.html import write_report, write_review
 
     folder = open_cycle(cycle)
+    if no_audio:
+        refuse_with("--no-audio", {"--audio": audio})
     record = run_record.read(folder)
-    with privacy_settings.applied(no_audio=no_audio):
+    # As the run was asked, where nothing else is.
+    asked = audio or bool(record["config"].get("audio"))
+    with privacy_settings.applied(no_audio=no_audio, audio=asked):
         written = write_report(folder, record)
         run_record.add_files(folder, written)
-        if review:
-            # Not in the record: its marks change, and the run did not make it.
+    if review:
+        # Not in the record: its marks change, and the run did not make it.
+        with privacy_settings.applied(no_audio=no_audio, audio=True):
             written.append(write_review(folder, record))
     for path in written:
         typer.echo(str(path))

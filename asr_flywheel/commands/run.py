@@ -76,6 +76,7 @@ def demo(
             "epochs": epochs,
             "seed": seed,
             "replay_share": replay_share,
+            "audio": True,  # of synthetic voices
         }
     )
     print_stage(

@@ -37,6 +37,7 @@ class Schema(StrEnum):
     PURGE_JOURNAL = "asr-flywheel-purge-journal/1"
     INBOX = "asr-flywheel-inbox/1"
     IMPORT = "asr-flywheel-import/1"
+    EXPORT = "asr-flywheel-export/1"
     LABELLING = "asr-flywheel-labelling/1"
     TRACKING = "asr-flywheel-tracking/1"
 

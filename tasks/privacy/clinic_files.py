@@ -1,7 +1,6 @@
 """The files of a clinic: which are looked at, which are recordings, which are rows.
 
-Below the folder of cycles everything is looked at, hidden files too: labelled cycles, sheets,
-hand-offs and work folders lie there. Other folders are named by the user.
+Which folders are looked at is in tasks/privacy/purge_scope.py; there hidden files are too.
 """
 
 from __future__ import annotations
@@ -94,6 +93,11 @@ def list_files(roots: Iterable[Path]) -> list[Path]:
                     path = Path(folder) / name
                     listed[str(path)] = path
     return [listed[name] for name in sorted(listed)]
+
+
+def is_own_record(path: Path) -> bool:
+    """Return whether a file is this tool's log, key, lock or journal, or a server's database."""
+    return path.name in _OWN or (path / _SERVER).is_file()
 
 
 def is_audio(path: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
-from tasks.data.cycle_folder import Cycle, clinic_of, cycle_folders, cycle_number, open_cycle
+from tasks.data.cycle_folder import Cycle, clinic_of, cycle_folders, open_cycle
 from tasks.data.cycle_lock import lock_cycle
 from tasks.privacy import clinic_files, purge_marking
 from tasks.privacy.keyed_hashes import make_key
@@ -25,6 +25,7 @@ from tasks.privacy.purge_journal_file import (
 )
 from tasks.privacy.purge_marking import PlannedChanges, TouchedModel
 from tasks.privacy.purge_plan import ChangeKind, FileChange, plan_files
+from tasks.privacy.purge_scope import find_scope, nested_cycles
 from tasks.privacy.selection import PurgeSelection, select
 from tasks.privacy.store_purge import StoreChange, plan_store, purge_store
 from tasks.privacy.traces import RecordingTraces
@@ -95,6 +96,7 @@ class PurgePlan:
         results: folders with figures that rest on them.
         opaque: files that cannot be looked into.
         stores: changes in each store, by its name.
+        beside: files and folders in the folder of cycles that were not looked at.
     """
 
     request: PurgeRequest
@@ -105,6 +107,7 @@ class PurgePlan:
     results: list[Path]
     opaque: list[Path]
     stores: dict[str, list[StoreChange]] = field(default_factory=dict)
+    beside: tuple[Path, ...] = ()
 
     @property
     def ordered(self) -> list[FileChange]:
@@ -140,17 +143,9 @@ def locked(request: PurgeRequest) -> Iterator[None]:
     with ExitStack() as locks:
         for folder in cycle_folders(request.clinic):
             locks.enter_context(lock_cycle(open_cycle(folder), purging=True))
-        for nested in _nested_cycles(request):
+        for nested in nested_cycles(request.clinic, request.folders):
             locks.enter_context(lock_cycle(open_cycle(nested), purging=True))
         yield
-
-
-def _nested_cycles(request: PurgeRequest) -> list[Path]:
-    """List cycles in other folders, such as ``labelled``."""
-    roots = (request.clinic, *request.folders)
-    found = {path.parent for root in roots for path in root.rglob("manifest.jsonl")}
-    own = set(cycle_folders(request.clinic))
-    return sorted(path for path in found - own if cycle_number(path.name) is not None)
 
 
 def plan_purge(
@@ -167,10 +162,11 @@ def plan_purge(
         InputError: no row is meant, or a file cannot be read.
         StoreError: a store does not answer.
     """
-    files = clinic_files.list_files((request.clinic, *request.folders))
+    scope = find_scope(request.clinic, request.folders)
+    files = scope.files
     # Hashes with a key that is not kept tell nothing; a list alone needs no others.
     key = secrets.token_bytes() if dry else make_key(request.clinic)
-    selection = select(request.cycle, files, key, recording=request.recording, voice=request.voice)
+    selection = select(request.cycle, scope, key, recording=request.recording, voice=request.voice)
     changes = PlannedChanges()
     for change in plan_files(selection, files, PAGE_MARK):
         changes.add(change)
@@ -179,7 +175,9 @@ def plan_purge(
     results = purge_marking.mark_results(changes, selection)
     purge_marking.update_hashes(changes)
     opaque = [path for path in files if path.suffix.lower() in clinic_files.OPAQUE]
-    plan = PurgePlan(request, selection, changes, models, handoffs, results, opaque)
+    plan = PurgePlan(
+        request, selection, changes, models, handoffs, results, opaque, beside=scope.beside
+    )
     for name, store in stores.items():
         plan.stores[name] = plan_store(store, _prefixes(request), selection.traces, PAGE_MARK)
     return plan

@@ -13,6 +13,7 @@ from tasks.data.cycle_folder import Cycle, cycle_number
 from tasks.models import purge_marks
 from tasks.models.purge_marks import MARK_NAME, PurgeMark
 from tasks.privacy.purge_plan import ChangeKind, FileChange
+from tasks.privacy.purge_scope import HANDOFFS
 from tasks.privacy.scrub_texts import mark_page
 from tasks.records import kept_runs, purge_notes, run_record
 from tasks.training import recording_roles, run
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     from tasks.privacy.selection import PurgeSelection
 
-_HANDOFFS = {"handoff.json": "measured_model_sha256", "bundle.json": "source_sha256"}
-"""The records of hand-offs, and which of their fields is the hash of the model."""
 _CARD = "MODEL_CARD.md"
 _BOOST = "boost.json"
 
@@ -118,7 +117,7 @@ def mark_models(
     files: Iterable[Path],
 ) -> list[Path]:
     """Plan the marks of models and of their hand-offs; return the hand-offs' folders."""
-    handoffs = [path for path in files if path.name in _HANDOFFS]
+    handoffs = [path for path in files if path.name in HANDOFFS]
     marked = []
     for model in models:
         mark = _mark_of(model, selection)
@@ -126,7 +125,7 @@ def mark_models(
         for handoff in handoffs:
             text = changes.text(handoff)
             document = json.loads(text) if text else {}
-            if document.get(_HANDOFFS[handoff.name]) in model.sha256:
+            if document.get(HANDOFFS[handoff.name]) in model.sha256:
                 changes.rewrite_json(
                     handoff.with_name(MARK_NAME), mark.as_dict(), "marks the hand-off"
                 )
@@ -217,7 +216,7 @@ def update_hashes(changes: PlannedChanges) -> None:
     for record in sorted({path.parent for path in changes.by_path}):
         folder = record
         for _ in range(2):  # figures/ lies below the record's folder
-            for name in (run_record.RECORD_NAME, *_HANDOFFS):
+            for name in (run_record.RECORD_NAME, *HANDOFFS):
                 _update_record(changes, folder / name)
             folder = folder.parent
 

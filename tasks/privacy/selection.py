@@ -16,19 +16,20 @@ from tasks.data import audio_probe
 from tasks.data.audio_paths import path_parts
 from tasks.data.audio_probe import AudioFacts
 from tasks.data.cycle_folder import cycle_number
-from tasks.data.importers.staging import SET_APART
+from tasks.data.importers.staging import ABOUT, PROVENANCE, SET_APART
 from tasks.privacy import clinic_files
+from tasks.privacy.import_sources import sources_of
 from tasks.privacy.keyed_hashes import keyed_hash
 from tasks.privacy.phrases import split_words
+from tasks.privacy.purge_scope import MANIFESTS
 from tasks.privacy.traces import AUDIO_KEYS, TEXT_KEYS, RecordingTraces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tasks.data.cycle_folder import Cycle
+    from tasks.privacy.purge_scope import PurgeScope
 
-_MANIFESTS = frozenset(("manifest.jsonl", "general.jsonl", SET_APART))
-_PROVENANCE = "provenance.jsonl"
 _SAID = frozenset(
     (*TEXT_KEYS, "hyp", "hyp_without_phrases", "pred_text", "hypothesis", "served", "offline")
 ) | {"plain", "note"}
@@ -60,10 +61,10 @@ class PurgeSelection:
         label: what the user has to type to confirm: the recording, or the voice.
         traces: of all recordings that go.
         rows: of manifests.
-        audio: the files of the recordings.
+        audio: the files of the recordings that are removed.
         samples: hashes of the recordings' samples, where they could be read.
         outside: hard links to the recordings that no folder holds that was looked at.
-        sources: recordings that an import cut the rows from; they are not touched.
+        sources: what an import made the rows of, recordings and tables; they are not touched.
     """
 
     label: str
@@ -77,7 +78,7 @@ class PurgeSelection:
 
 def select(
     cycle: Cycle,
-    files: Sequence[Path],
+    scope: PurgeScope,
     key: bytes,
     *,
     recording: str | None = None,
@@ -87,7 +88,7 @@ def select(
 
     Args:
         cycle: that holds them; a voice is looked for in every manifest.
-        files: all files of the clinic.
+        scope: where is looked.
         key: for the hashes that stay.
         recording: its path, name, name without suffix or hash of samples; or the name of the
             recording that an import cut it from.
@@ -96,7 +97,7 @@ def select(
     Raises:
         InputError: no row is meant, or several are by a name.
     """
-    rows = list(_read_manifests(files))
+    rows = list(_read_manifests(scope.files))
     apart = cycle.manifest.with_name(SET_APART)
     own = [row for row in rows if row.manifest in {cycle.manifest, apart}]
     if voice is not None:
@@ -117,12 +118,12 @@ def select(
             f"{cycle.manifest}: no row has the {kind} {label!r}. Fix: write it as the manifest "
             "does; of a recording that is gone from it, nothing is left here."
         )
-    return _with_copies(label, chosen, rows, files, key, voice)
+    return _with_copies(label, chosen, rows, scope, key, voice)
 
 
 def _read_manifests(files: Sequence[Path]) -> Iterator[PurgeableRow]:
     for path in files:
-        if path.name not in _MANIFESTS:
+        if path.name not in MANIFESTS:
             continue
         for number, row in enumerate(clinic_files.rows_of(path), start=1):
             audio = row.get("audio_filepath")
@@ -147,7 +148,7 @@ def _named(rows: Sequence[PurgeableRow], label: str) -> list[PurgeableRow]:
 
 def _cut_from(cycle: Cycle, rows: Sequence[PurgeableRow], label: str) -> list[PurgeableRow]:
     """Return the rows that an import cut from a recording of this name."""
-    provenance = cycle.path / _PROVENANCE
+    provenance = cycle.path / PROVENANCE
     if not provenance.is_file():
         return []
     audio = {
@@ -167,7 +168,7 @@ def _with_copies(
     label: str,
     chosen: Sequence[PurgeableRow],
     rows: Sequence[PurgeableRow],
-    files: Sequence[Path],
+    scope: PurgeScope,
     key: bytes,
     voice: str | None,
 ) -> PurgeSelection:
@@ -178,7 +179,7 @@ def _with_copies(
     inodes = {(path.stat().st_dev, path.stat().st_ino) for path in present}
     lengths = {(fact.frames, fact.sample_rate) for fact in facts}
     candidates = sorted(
-        {path for path in files if clinic_files.is_audio(path)} | {row.audio for row in rows}
+        {path for path in scope.files if clinic_files.is_audio(path)} | {row.audio for row in rows}
     )
     audio = set(named)
     for path in candidates:
@@ -192,13 +193,16 @@ def _with_copies(
     # A link's target goes with it.
     audio |= {path.resolve() for path in audio if path.is_symlink()}
     purged = [row for row in rows if row.audio in audio]
-    there = sorted(path for path in audio if path.is_file() and not path.is_symlink())
+    kept = {path for path in audio if scope.sources.holds(path)}
+    there = sorted(path for path in audio - kept if path.is_file() and not path.is_symlink())
     traces = RecordingTraces(
         paths={str(path) for path in audio} | {str(path.resolve()) for path in audio},
         names={row.written for row in purged},
         hashes={
             sha256: keyed_hash(key, sha256)
-            for sha256 in sorted(samples | {hashing.sha256_file(path) for path in there})
+            for sha256 in sorted(
+                samples | {hashing.sha256_file(path) for path in (*there, *kept) if path.is_file()}
+            )
         },
         pairs={pair for row in purged for pair in _pairs(row)},
         kept_pairs={pair for row in rows if row.audio not in audio for pair in _pairs(row)},
@@ -209,7 +213,7 @@ def _with_copies(
         voice_name="" if voice is None else f"purged-{keyed_hash(key, voice_hash(voice))[:12]}",
     )
     traces.seal()
-    _collect_phrases(traces, files, purged)
+    _collect_phrases(traces, scope.files, purged)
     traces.seal()
     links = {(path.stat().st_dev, path.stat().st_ino): path.stat().st_nlink for path in there}
     counted = len({(path.stat().st_dev, path.stat().st_ino, str(path)) for path in there})
@@ -217,11 +221,20 @@ def _with_copies(
         label,
         traces,
         tuple(purged),
-        tuple(sorted(audio)),
+        tuple(sorted(audio - kept)),
         frozenset(samples),
         sum(links.values()) - counted,
-        tuple(sorted({str(entry["recording"]) for entry in _provenance_of(purged)})),
+        tuple(sorted({*map(str, kept), *_read_by_imports(purged)})),
     )
+
+
+def _read_by_imports(rows: Sequence[PurgeableRow]) -> Iterator[str]:
+    """Yield the recordings that imports made rows of, and what else they read."""
+    for entry in _provenance_of(rows):
+        yield str(entry["recording"])
+    for about in sorted({row.manifest.with_name(ABOUT) for row in rows}):
+        if about.is_file():
+            yield from sources_of(about)
 
 
 def _tail(row: PurgeableRow) -> str | None:
@@ -245,7 +258,7 @@ def _recorded_samples(rows: Sequence[PurgeableRow]) -> set[str]:
 
 def _provenance_of(rows: Sequence[PurgeableRow]) -> Iterator[dict[str, Any]]:
     """Yield what imports wrote down of rows."""
-    for provenance in sorted({row.manifest.with_name(_PROVENANCE) for row in rows}):
+    for provenance in sorted({row.manifest.with_name(PROVENANCE) for row in rows}):
         audio = {row.written for row in rows if row.manifest.parent == provenance.parent}
         for entry in clinic_files.rows_of(provenance) if provenance.is_file() else ():
             if entry.get("audio_filepath") in audio and "recording" in entry:

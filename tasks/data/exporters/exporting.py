@@ -12,6 +12,7 @@ import soundfile
 
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
+from tasks.common.schemas import Schema
 from tasks.data.exporters import csv_table, hf_audiofolder, kaldi_tables, lhotse_cuts
 from tasks.data.exporters.exported_row import AUDIO, ExportedRow
 from tasks.data.manifest import read_manifest
@@ -44,6 +45,8 @@ FORMATS = (
     TargetFormat("lhotse", lhotse_cuts.write),
     TargetFormat("csv", csv_table.write),
 )
+ABOUT = ".asr-flywheel-export.json"
+"""What names a folder as an export of a cycle, so that a purge of the cycle finds it."""
 NAMES = tuple(target.name for target in FORMATS)
 
 
@@ -72,6 +75,8 @@ def export_cycle(cycle: Cycle, name: str, out: Path) -> int:
             for place, utterance in enumerate(utterances, start=1)
         ]
         target.write(work, out, rows)
+        about = {"cycle": cycle.path.name, "format": name, "rows": len(rows)}
+        atomic_files.write_json(work / ABOUT, Schema.EXPORT.mark(about))
     return len(utterances)
 
 

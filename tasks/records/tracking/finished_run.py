@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FIRST_TRAINING = "train"
 # They say where and how a run was started, not what it makes.
 _NOT_PARAMETERS = frozenset(
-    ("cycle", "track", "when_busy", "no_texts", "no_audio", "shards", "store_audio")
+    ("cycle", "track", "when_busy", "no_texts", "audio", "no_audio", "shards", "store_audio")
 )
 _ABSOLUTE = ("/", "~")
 _HYPOTHESES = ("*_hyps.jsonl", "offline_hyps.jsonl")

@@ -36,7 +36,11 @@ def collect(
         record = run_record.read(cycle.next)
         config = record["config"]
         hidden = no_texts or bool(config.get("no_texts"))
-        with privacy_settings.applied(no_texts=hidden, no_audio=bool(config.get("no_audio"))):
+        with privacy_settings.applied(
+            no_texts=hidden,
+            no_audio=bool(config.get("no_audio")),
+            audio=bool(config.get("audio")),
+        ):
             _add_run(cycle, record, standing())
     found = outboxes(cycle.path)
     if not found:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LONGEST_S = 30.0
 MOST_BYTES = 1_500_000
 """Of all recordings of a report together, encoded."""
+ASK = "it is in a page where that is asked for (--audio)"
 _COMPRESSION = 0.9
 
 
@@ -30,10 +31,30 @@ class Clip:
     why: str = ""
 
 
+def warn_of_content(recordings: int, rows: int) -> str:
+    """Return the sentence at the top of a page about whose words and voices it holds.
+
+    Args:
+        recordings: in the page.
+        rows: whose texts stand in it.
+    """
+    if not recordings and not rows:
+        return ""
+    texts = f"what was said in {rows} row{'' if rows == 1 else 's'}"
+    if not recordings:
+        return f"This page quotes {texts}. Give it only to people who may read that."
+    sound = f"{recordings} recording{'' if recordings == 1 else 's'}"
+    return (
+        f"This page holds {sound} of people's voices, and {texts}. Give it only to people who may "
+        "hear and read that; --no-audio makes it without the recordings."
+    )
+
+
 def clips(paths: Sequence[Path], most_bytes: int) -> list[Clip]:
     """Pack recordings in their order until they have so many bytes together, encoded."""
     if privacy_settings.hides_audio():
-        return [Clip(why="left out: pages are made without sound") for _ in paths]
+        why = "pages are made without sound here" if privacy_settings.forbids_audio() else ASK
+        return [Clip(why=f"left out: {why}") for _ in paths]
     packed: list[Clip] = []
     total_bytes = 0
     for path in paths:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
 from tasks.records.purge_notes import describe_purged
+from tasks.reporting.html import audio_clips
 from tasks.reporting.html.boosting_section import describe_boosting
 from tasks.reporting.html.page import open_templates
 
@@ -35,6 +36,9 @@ def write_boost_page(cycle: Cycle, result: Mapping[str, Any]) -> Path:
         .render(
             cycle=cycle.number,
             purged=describe_purged(result),
+            content=""
+            if section is None
+            else audio_clips.warn_of_content(section.recordings, len(section.wrong)),
             base=result["base"],
             verdict=decision["decision"],
             strength=f"{result['strength']:g}",

@@ -117,6 +117,11 @@ class BoostingSection:
         """The size of its recordings, encoded."""
         return sum(len(row.clip.uri) for row in self.wrong)
 
+    @property
+    def recordings(self) -> int:
+        """How many recordings it has."""
+        return sum(bool(row.clip.uri) for row in self.wrong)
+
 
 def describe_boosting(
     boosting: Mapping[str, Any] | None, recording: Callable[[str], Path]

@@ -169,6 +169,11 @@ def _template_variables(evidence: ReportData) -> dict[str, Any]:
         "rows_left": max(0, len(evidence.judged.pairs) - len(listened)),
         "plan": grow_plan_files.read_lines(evidence.cycle)[:_PLAN_LINES],
         "purged": describe_purged(evidence.record),
+        "content": audio_clips.warn_of_content(
+            sum(bool(row.clip.uri) for row in listened)
+            + (0 if boosting is None else boosting.recordings),
+            len(listened) + (0 if boosting is None else len(boosting.wrong)),
+        ),
         "provenance": list(_provenance(evidence)),
         "hashes": list(_hashes(evidence)),
         "warnings": [

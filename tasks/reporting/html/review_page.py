@@ -18,6 +18,7 @@ from tasks.data import audio_probe
 from tasks.data.audio_probe import AudioFacts
 from tasks.data.row_reviews import RowMark, RowReviews, read_reviews
 from tasks.records.purge_notes import describe_purged
+from tasks.reporting.html import audio_clips
 from tasks.reporting.html.page import heard_rows, open_templates
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def render_review(evidence: ReportData) -> str:
         "policy": write_policy(script),
         "script": Markup(script),  # noqa: S704 - a file of this package, no text of a row
         "purged": describe_purged(evidence.record),
+        "content": audio_clips.warn_of_content(sum(bool(row.clip.uri) for row in rows), len(rows)),
         "heard": rows,
         "judged_n": len(evidence.judged.pairs),
         "hashes": hashes,

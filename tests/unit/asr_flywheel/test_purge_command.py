@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from asr_flywheel import cli
 from tasks.common.errors import InputError
-from tests.support import factories, purge_cases
+from tests.support import corpora, factories, purge_cases
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +40,27 @@ def test_a_dry_run_lists_all_and_changes_nothing(tmp_path: Path) -> None:
         file["path"].rpartition("/")[2] for file in plan["files"]
     }
     assert factories.snapshot(cycle) == before
+
+
+def test_the_listing_says_where_it_looks_and_what_is_the_users_to_remove(tmp_path: Path) -> None:
+    """Sources by their paths, and what beside the cycles was not searched."""
+    for number in range(2):
+        corpora.write(tmp_path / f"october/DICT_{number}.wav", corpora.speech(1.0, seed=number))
+        (tmp_path / f"october/DICT_{number}.txt").write_text(f"what was said in {number}")
+    cycle = tmp_path / "cycle1"
+    corpora.run(tmp_path / "october", cycle)
+    purge_cases.make_clinic(tmp_path / "clinicB")
+    asked = ["purge", str(cycle), "--recording", "DICT_1.wav", *QUIET, "--confirm", "DICT_1.wav"]
+    done = CliRunner().invoke(cli.app, asked)
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    for source in (tmp_path / "october/DICT_1.wav", tmp_path / "october"):
+        said = f"source   {source}: an import read it; it is not touched, yours to remove"
+        assert said in lines
+    assert not [line for line in lines if line.startswith("remove") and "october" in line]
+    assert f"theirs: {tmp_path / 'clinicB'}. Copies there? Name it with --folder." in done.output
+    assert "searched: the cycles, labelled cycles" in done.output
+    assert (tmp_path / "october/DICT_1.wav").is_file()
 
 
 @pytest.mark.parametrize("typed", ["yes\n", "0.wav\n"])

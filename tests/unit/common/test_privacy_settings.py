@@ -27,10 +27,13 @@ def test_a_site_sets_it_once(monkeypatch: pytest.MonkeyPatch, value: str, *, hid
     monkeypatch.setenv(privacy_settings.NO_TEXTS_VARIABLE, value)
     monkeypatch.setenv(privacy_settings.NO_AUDIO_VARIABLE, value)
     assert privacy_settings.hides_texts() is hidden
-    assert privacy_settings.hides_audio() is hidden
-    with privacy_settings.applied(no_texts=True, no_audio=True):
-        assert privacy_settings.hides_texts()
-        assert privacy_settings.hides_audio()
+    with privacy_settings.applied(audio=True):
+        assert privacy_settings.hides_audio() is hidden
+        with privacy_settings.applied(no_texts=True, no_audio=True, audio=True):
+            assert privacy_settings.hides_texts()
+            assert privacy_settings.hides_audio()
+        assert privacy_settings.hides_audio() is hidden
+    assert privacy_settings.hides_audio()
     assert privacy_settings.hides_texts() is hidden
 
 
@@ -70,10 +73,14 @@ def test_a_training_log_loses_what_was_said(tmp_path: Path) -> None:
 
 
 def test_pages_have_no_sound(tmp_path: Path) -> None:
-    """Each row says why."""
+    """Unless it is asked for; each row says why."""
     path = factories.write_wav(tmp_path / "a.wav")
-    assert clips([path], 1_000_000)[0].uri
-    with privacy_settings.applied(no_audio=True):
-        (clip,) = clips([path], 1_000_000)
+    (clip,) = clips([path], 1_000_000)
+    assert not clip.uri
+    assert "--audio" in clip.why
+    with privacy_settings.applied(audio=True):
+        assert clips([path], 1_000_000)[0].uri
+        with privacy_settings.applied(no_audio=True):
+            (clip,) = clips([path], 1_000_000)
     assert not clip.uri
     assert "without sound" in clip.why

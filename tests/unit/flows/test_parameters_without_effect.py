@@ -93,6 +93,7 @@ CASES = [
     Case("selection_share", {"selection_share": 0.2, "two_part": True}, {"two_part": False}),
     Case("variants", {"variants": 8, "compare_with": "imported"}, {"compare_with": "offline"}),
     Case("fused_adamw", {"fused_adamw": False, "compile": "off"}, {"compile": "on"}),
+    Case("audio", {"audio": True, "no_audio": True}, {"no_audio": False}),
     Case("store_audio", {"store_audio": False}, {"store": "/srv/store"}),
     Case(
         "container.gpus", {"container": {"gpus": "all"}}, {"runtime": "container"},
