@@ -22,6 +22,8 @@ FORMULARY_NAME = "formulary.txt"
 PHRASES_NAME = "phrases.txt"
 KEPT_NAME = "kept"
 """The folder of kept runs whose place a later run of the cycle took, each a folder of cycles."""
+LABELLED_NAME = "labelled"
+"""The folder of labelled cycles beside those that they were made of."""
 
 
 _FOLDER = re.compile(r"cycle([1-9][0-9]*)")
@@ -137,5 +139,21 @@ def clinic_folder(path: Path) -> Path:
 
 
 def clinic_of(cycle: Cycle) -> str:
-    """Return the clinic's name, from the folder of cycles: small letters, digits and dashes."""
-    return _SLUG.sub("-", cycle.clinic.name.lower()).strip("-") or "cycles"
+    """Return the clinic's name, from the folder of cycles: small letters, digits and dashes.
+
+    Of ``ward/labelled`` it is ``ward-labelled``: every clinic's labelled cycles are in such a folder.
+    """
+    folder = cycle.clinic
+    if folder.name == LABELLED_NAME:
+        return "-".join(filter(None, (_slug(folder.parent.name), LABELLED_NAME)))
+    return _slug(folder.name) or "cycles"
+
+
+def clinic_names(cycle: Cycle) -> tuple[str, ...]:
+    """Return the clinic's name, then the one that earlier versions gave to its labelled cycles."""
+    is_labelled = cycle.clinic.name == LABELLED_NAME
+    return (clinic_of(cycle), *([LABELLED_NAME] if is_labelled else []))
+
+
+def _slug(name: str) -> str:
+    return _SLUG.sub("-", name.lower()).strip("-")

@@ -19,10 +19,11 @@ from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
 from tasks.data.audio_paths import as_posix
 from tasks.data.canonical import canonical
-from tasks.data.cycle_folder import cycle_number
+from tasks.data.cycle_folder import LABELLED_NAME, cycle_number
 from tasks.data.general_english import FEWEST_SENTENCES
 from tasks.data.labelling.term_matcher import TermMatcher
 from tasks.data.manifest import read_manifest, write_manifest
+from tasks.data.new_cycle import new_cycle, refuse_content
 from tasks.data.row_reviews import review_files
 from tasks.data.row_terms import RowTerm
 from tasks.data.term_checks import merge_terms
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from tasks.data.manifest import Utterance
 
 GENERAL, MISSING, ABOUT = "general.jsonl", "terms_without_rows.csv", "label.json"
-DEFAULT_FOLDER = "labelled"
+DEFAULT_FOLDER = LABELLED_NAME
 # What describes the recordings holds for their copies as well.
 _TAKEN_ALONG = ("provenance.jsonl", "import.json", "import_left_out.jsonl", "formulary.txt")
 _SHOWN = 20
@@ -107,17 +108,17 @@ class LabelSummary:
 def label_cycle(
     cycle: Cycle, formulary: Formulary, terms_path: Path, out: Path, command: Sequence[str] = ()
 ) -> LabelSummary:
-    """Write a cycle with the terms of a formulary; its folder appears when it is whole.
+    """Write a cycle with the terms of a formulary; its rows appear when they are whole.
 
     Args:
         cycle: the source.
         formulary: the terms.
         terms_path: where they were read from, for the record.
-        out: the new folder, ``cycle<N>``.
+        out: the folder, ``cycle<N>``; it may hold the evaluation of a run on the cycle before.
         command: as typed, for the record.
 
     Raises:
-        InputError: the manifest is broken, no row has a term, or ``out`` is there already.
+        InputError: the manifest is broken, no row has a term, or ``out`` has rows already.
     """
     check_out(cycle, out)
     utterances = read_manifest(cycle.manifest)
@@ -137,7 +138,7 @@ def label_cycle(
     rows_of_terms = _count_rows(formulary, utterances, found)
     missing = [term for term in formulary.terms if not rows_of_terms[term]]
     # As private as the source.
-    with atomic_files.new_folder(out, cycle.path.stat().st_mode & 0o777) as work:
+    with new_cycle(out, cycle.path.stat().st_mode & 0o777) as work:
         recordings = _Recordings(cycle, work)
         write_manifest(work / "manifest.jsonl", map(recordings.bring, clinical))
         if general:
@@ -180,7 +181,7 @@ def label_cycle(
 
 
 def check_out(cycle: Cycle, out: Path) -> None:
-    """Refuse a place for the new cycle that is taken, or in the source.
+    """Refuse a place for the new cycle that has rows already, or is in the source.
 
     Raises:
         InputError: says which.
@@ -194,7 +195,7 @@ def check_out(cycle: Cycle, out: Path) -> None:
         raise InputError(
             f"{out}: is inside the source, which is never changed. Fix: name a folder outside it."
         )
-    atomic_files.refuse_taken(out)
+    refuse_content(out)
 
 
 def _count_categories(rows: Iterable[Utterance]) -> dict[str, int]:
