@@ -18,6 +18,8 @@ _SLUG = re.compile(r"[^a-z0-9]+")
 
 OFFLINE_NAME = "offline_hyps.jsonl"
 IMPORTED_NAME = "per_sample.json"
+OWN_BASELINE_NAME = "own_baseline.jsonl"
+"""The baseline of a cycle's own rows, beside what the run on the cycle before left."""
 FORMULARY_NAME = "formulary.txt"
 PHRASES_NAME = "phrases.txt"
 KEPT_NAME = "kept"
@@ -55,6 +57,11 @@ class Cycle:
         return self.path / OFFLINE_NAME
 
     @property
+    def own_baseline(self) -> Path:
+        """Per-row results of a base, beside those that a run on the cycle before left."""
+        return self.path / OWN_BASELINE_NAME
+
+    @property
     def leaderboard(self) -> Path:
         """The leaderboard as Markdown; the same content lies beside it as JSON."""
         return self.path / f"leaderboard_cycle{self.number}.md"
@@ -77,9 +84,10 @@ class Cycle:
         """Return the cycle's evaluation result: an imported one, else this tool's own, else None.
 
         The imported one goes first: a user who put it there made it for this cycle, whereas
-        offline_hyps.jsonl may stem from the tuning of the cycle before.
+        offline_hyps.jsonl may stem from the tuning of the cycle before. So own_baseline.jsonl
+        goes before it too.
         """
-        for name in (IMPORTED_NAME, OFFLINE_NAME):
+        for name in (IMPORTED_NAME, OWN_BASELINE_NAME, OFFLINE_NAME):
             if (candidate := self.path / name).is_file():
                 return candidate
         return None
@@ -141,7 +149,7 @@ def clinic_folder(path: Path) -> Path:
 def clinic_of(cycle: Cycle) -> str:
     """Return the clinic's name, from the folder of cycles: small letters, digits and dashes.
 
-    Of ``ward/labelled`` it is ``ward-labelled``: every clinic's labelled cycles are in such a folder.
+    Of ``ward/labelled`` it is ``ward-labelled``, since every clinic may have such a folder.
     """
     folder = cycle.clinic
     if folder.name == LABELLED_NAME:

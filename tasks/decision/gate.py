@@ -55,6 +55,7 @@ class GateInputs:
         baseline_notes: what a user should know of the baseline's file.
         left_out: rows of the same file that the model was trained on or chosen by; they are no
             part of ``baseline``.
+        holds_evaluation: whether the folder has the evaluation of a run on the cycle before.
     """
 
     utterances: Sequence[Utterance] | None
@@ -65,6 +66,7 @@ class GateInputs:
     previous_rows: int | None = None
     baseline_notes: tuple[str, ...] = ()
     left_out: Scores | None = None
+    holds_evaluation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +125,19 @@ def check_gate(evidence: GateInputs, policy: GatePolicy) -> GateResult:
     return GateResult(True, (_passed_reason(evidence, policy),), warnings, figures)
 
 
+_ONLY_EVALUATION = (
+    " The folder holds the evaluation of the model that cycle {0} tuned. It gets rows with "
+    "`asr-flywheel combine`, from those of cycle {0} and new ones (docs/next-month.md)."
+)
+
+
 def _refusals(evidence: GateInputs, policy: GatePolicy) -> Iterable[Reason]:
     if evidence.utterances is None:
         yield Reason(
             Action.BUILD,
             neighbour_stages.BUILD,
-            f"There is no manifest: build one first with {neighbour_stages.BUILD}.",
+            f"There is no manifest: build one first with {neighbour_stages.BUILD}."
+            + (_ONLY_EVALUATION.format(evidence.cycle - 1) if evidence.holds_evaluation else ""),
         )
     elif evidence.baseline is None:
         yield Reason(

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import shutil
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
-from tasks.data.audio_paths import as_posix
+from tasks.data.brought_recordings import BroughtRecordings
 from tasks.data.canonical import canonical
 from tasks.data.cycle_folder import LABELLED_NAME, cycle_number
 from tasks.data.general_english import FEWEST_SENTENCES
@@ -30,6 +29,7 @@ from tasks.data.term_checks import merge_terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
     from tasks.data.labelling.formulary import Formulary, FormularyTerm
@@ -139,10 +139,11 @@ def label_cycle(
     missing = [term for term in formulary.terms if not rows_of_terms[term]]
     # As private as the source.
     with new_cycle(out, cycle.path.stat().st_mode & 0o777) as work:
-        recordings = _Recordings(cycle, work)
-        write_manifest(work / "manifest.jsonl", map(recordings.bring, clinical))
+        recordings = BroughtRecordings(work)
+        bring = partial(recordings.bring, cycle)
+        write_manifest(work / "manifest.jsonl", map(bring, clinical))
         if general:
-            write_manifest(work / GENERAL, map(recordings.bring, general))
+            write_manifest(work / GENERAL, map(bring, general))
         atomic_files.write_text(work / MISSING, _seed_table(missing))
         for name in _TAKEN_ALONG:
             if (cycle.path / name).is_file():
@@ -259,44 +260,3 @@ def _as_record(summary: LabelSummary) -> dict[str, Any]:
 
 def _first(values: dict[str, Any]) -> list[tuple[str, Any]]:
     return list(values.items())[:_SHOWN]
-
-
-class _Recordings:
-    """Brings the recordings of rows into a new cycle's folder."""
-
-    def __init__(self, cycle: Cycle, work: Path) -> None:
-        self._source, self._work = cycle.path, work
-        self._folders: set[Path] = set()
-        self.linked = 0
-
-    def bring(self, row: Utterance) -> Utterance:
-        """Return a row with its recording in the new folder under the same relative path.
-
-        A recording outside of the source's folder stays there, and is named by its whole path.
-
-        Raises:
-            InputError: there is no such recording.
-        """
-        name = row.audio_filepath
-        written = name if (self._source / name).is_file() else as_posix(name)
-        source = Path(os.path.normpath(self._source / written))
-        if not source.is_file():
-            raise InputError(
-                f"{self._source / 'manifest.jsonl'}: row {row.row}: there is no recording {name}. "
-                "Fix: `asr-flywheel preflight` says where it was looked for."
-            )
-        if not source.is_relative_to(self._source):
-            return row.with_audio(str(source))
-        relative = source.relative_to(self._source)
-        target = self._work / relative
-        if target.parent not in self._folders:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._folders.add(target.parent)
-        if not target.exists():
-            try:
-                # Under its own inode: its rights and times stay, and no room is taken.
-                os.link(os.path.realpath(source), target)
-                self.linked += 1
-            except OSError:
-                shutil.copy2(source, target)
-        return row.with_audio(relative.as_posix())

@@ -40,6 +40,8 @@ def test_an_imported_evaluation_goes_before_this_tools_own(tmp_path: Path) -> No
     assert cycle.find_baseline() is None
     (folder / "offline_hyps.jsonl").write_text("")
     assert cycle.find_baseline() == folder.resolve() / "offline_hyps.jsonl"
+    (folder / "own_baseline.jsonl").write_text("")
+    assert cycle.find_baseline() == folder.resolve() / "own_baseline.jsonl"
     (folder / "per_sample.json").write_text("")
     assert cycle.find_baseline() == folder.resolve() / "per_sample.json"
 

@@ -11,7 +11,18 @@ from tasks.data.new_cycle import new_cycle
 from tests.support import factories
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+
+def write(target: Path, files: Mapping[str, str], *, ends_badly: bool = False) -> None:
+    """Make a cycle of these files, or break off after they are written."""
+    with new_cycle(target, 0o755) as work:
+        for name, text in files.items():
+            (work / name).parent.mkdir(exist_ok=True)
+            (work / name).write_text(text)
+        if ends_badly:
+            raise RuntimeError
 
 
 def test_a_folder_with_an_evaluation_gets_the_rows_and_keeps_what_it_had(tmp_path: Path) -> None:
@@ -21,10 +32,7 @@ def test_a_folder_with_an_evaluation_gets_the_rows_and_keeps_what_it_had(tmp_pat
     for name in ("run.json", "offline_hyps.jsonl", "figures/ker.png"):
         (target / name).write_text(name)
     before = factories.snapshot(target)
-    with new_cycle(target, 0o755) as work:
-        (work / "audio").mkdir()
-        (work / "audio/1.wav").write_text("sound")
-        (work / "manifest.jsonl").write_text("rows")
+    write(target, {"audio/1.wav": "sound", "manifest.jsonl": "rows"})
     after = factories.snapshot(target)
     assert {name: after[name] for name in before} == before
     assert after["audio/1.wav"] == b"sound"
@@ -36,9 +44,8 @@ def test_a_broken_off_cycle_leaves_nothing(tmp_path: Path) -> None:
     """Neither in the folder nor beside it."""
     target = tmp_path / "cycle2"
     target.mkdir()
-    with pytest.raises(RuntimeError), new_cycle(target, 0o755) as work:
-        (work / "manifest.jsonl").write_text("rows")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write(target, {"manifest.jsonl": "rows"}, ends_badly=True)
     assert factories.snapshot(tmp_path) == {"cycle2": "folder"}
 
 
@@ -48,11 +55,10 @@ def test_rows_that_are_there_are_never_touched(tmp_path: Path, name: str) -> Non
     (tmp_path / "cycle2").mkdir()
     (tmp_path / "cycle5").mkdir()
     (tmp_path / "cycle2" / name).write_text("mine")
-    with (
-        pytest.raises(InputError, match=f"cycle2/{name}: is there already.*cycle6; this one keeps"),
-        new_cycle(tmp_path / "cycle2", 0o755),
-    ):
-        pytest.fail("nothing may be written")
+    said = f"cycle2/{name}: is there already.*cycle6; this one keeps"
+    with pytest.raises(InputError, match=said):
+        write(tmp_path / "cycle2", {"manifest.jsonl": "rows"})
+    assert (tmp_path / "cycle2" / name).read_text() == "mine"
 
 
 def test_another_file_of_the_same_name_stops_it_before_anything_is_moved(tmp_path: Path) -> None:
@@ -61,12 +67,8 @@ def test_another_file_of_the_same_name_stops_it_before_anything_is_moved(tmp_pat
     target.mkdir()
     (target / "formulary.txt").write_text("mine")
     before = factories.snapshot(tmp_path)
-    with (
-        pytest.raises(InputError, match=r"formulary\.txt: is there already"),
-        new_cycle(target, 0o755) as work,
-    ):
-        (work / "formulary.txt").write_text("theirs")
-        (work / "manifest.jsonl").write_text("rows")
+    with pytest.raises(InputError, match=r"formulary\.txt: is there already"):
+        write(target, {"formulary.txt": "theirs", "manifest.jsonl": "rows"})
     assert factories.snapshot(tmp_path) == before
 
 
@@ -76,9 +78,7 @@ def test_marks_of_two_reviews_with_one_name_both_stay(tmp_path: Path) -> None:
     target.mkdir()
     (target / "review_cycle2.json").write_text("mine")
     (target / "review_cycle1.json").write_text("same")
-    with new_cycle(target, 0o755) as work:
-        (work / "review_cycle2.json").write_text("theirs")
-        (work / "review_cycle1.json").write_text("same")
+    write(target, {"review_cycle2.json": "theirs", "review_cycle1.json": "same"})
     names = sorted(path.name for path in target.iterdir())
     assert names == ["review_cycle1.json", "review_cycle2-2.json", "review_cycle2.json"]
     assert (target / "review_cycle2.json").read_text() == "mine"
