@@ -6,7 +6,7 @@ fundamental first; the first one's action and route are the gate's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -121,8 +121,20 @@ def check_gate(evidence: GateInputs, policy: GatePolicy) -> GateResult:
     warnings = tuple(_warnings(evidence))
     figures = _figures(evidence, policy)
     if refusals:
-        return GateResult(False, tuple(refusals), warnings, figures)
+        return GateResult(False, tuple(_with_ker(refusals, evidence, policy)), warnings, figures)
     return GateResult(True, (_passed_reason(evidence, policy),), warnings, figures)
+
+
+def _with_ker(
+    refusals: Sequence[Reason], evidence: GateInputs, policy: GatePolicy
+) -> Iterable[Reason]:
+    """Yield the refusals, with the baseline's KER in the first one where none of them says it."""
+    worst = None if evidence.baseline is None else _worst_priority(evidence.baseline, policy)
+    shown = "" if worst is None else _shown(*worst)
+    is_said = any(shown in reason.message for reason in refusals)
+    first, *others = refusals
+    yield first if is_said else replace(first, message=f"{first.message} By its baseline {shown}.")
+    yield from others
 
 
 _ONLY_EVALUATION = (
