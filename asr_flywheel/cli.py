@@ -16,6 +16,7 @@ from asr_flywheel.commands import (
     archive,
     boost,
     bundle,
+    combination,
     doctor,
     exchange,
     labelling,
@@ -47,7 +48,7 @@ app = typer.Typer(
 )
 # Without a name of their own, their commands are this program's.
 GROUPS = (
-    *(stages, transcription, exchange, labelling, boost, run, rent, report, archive),
+    *(stages, transcription, exchange, combination, labelling, boost, run, rent, report, archive),
     *(privacy, track, serve, serving, site, bundle, doctor, rehearse),
 )
 for group in GROUPS:

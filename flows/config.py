@@ -173,7 +173,8 @@ class CycleConfig(ParameterModel):
     baseline: Path | None = Field(
         None,
         title="Baseline",
-        description="per_sample.json or offline_hyps.jsonl; by default the cycle folder's.",
+        description="per_sample.json, own_baseline.jsonl or offline_hyps.jsonl; by default the "
+        "cycle folder's.",
     )
     hold_out_terms: bool = Field(
         False,

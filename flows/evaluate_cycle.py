@@ -66,7 +66,7 @@ class EvaluationConfig(ParameterModel):
         title="Result",
         description="A JSONL file for the hypotheses, by its absolute path. Empty: they become the "
         "cycle's own evaluation (offline_hyps.jsonl, with its leaderboard), from which a later run "
-        "starts.",
+        "starts. Beside the evaluation of a run on the cycle before it is own_baseline.jsonl.",
     )
     runtime: RuntimeField = RuntimeName.LOCAL
     container: ContainerField = ContainerSettings()

@@ -16,7 +16,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.exceptions import ObjectNotFound
 
-from tasks.data.cycle_folder import clinic_of
+from tasks.data.cycle_folder import clinic_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -57,7 +57,9 @@ class ServerTrace:
 def find_traces(cycle: Cycle, traces: RecordingTraces) -> list[ServerTrace]:
     """List the artifacts of a clinic and the runs whose logs show a recording."""
     with get_client(sync_client=True) as client:
-        return [*_artifacts(client, clinic_of(cycle), traces), *_runs(client, traces)]
+        names = clinic_names(cycle)
+        found = [trace for name in names for trace in _artifacts(client, name, traces)]
+        return [*found, *_runs(client, traces)]
 
 
 def _artifacts(

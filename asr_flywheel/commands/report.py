@@ -90,6 +90,12 @@ def history(
     best = found.champion
     name = "none was kept" if best is None else f"cycle {best.cycle}'s model, {best.model}"
     console.print(f"Champion: {name}", markup=False)
+    if best is not None and best.preserved is None:
+        console.print(
+            f"It was tuned on cycle {best.cycle - 1}'s rows, where its file is; its evaluation, "
+            f"decision and hand-off are in cycle {best.cycle}.",
+            markup=False,
+        )
     console.print(found.rule, style="dim", markup=False)
     if any(turn.value is not None for turn in found.turns):
         console.print(

@@ -98,6 +98,8 @@ def gate(
         if verdict.boosting is not None:
             typer.echo(f"- {verdict.boosting.outcome.value}: {verdict.boosting.message}")
     if not verdict.passed:
+        if not as_json:
+            typer.echo("- docs/gate.md has the limits, and what each name with a slash is.")
         raise typer.Exit(EXIT_REFUSED)
 
 

@@ -36,7 +36,11 @@ def transcribe(
     cycle: CycleArgument,
     model: Annotated[str, typer.Option("--model", help="A .nemo file, a known base, embedded.")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Instead of the cycle's offline_hyps.jsonl.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Instead of the cycle's offline_hyps.jsonl, or own_baseline.jsonl beside a run's.",
+        ),
     ] = None,
     audio_root: AudioRootOption = None,
     shards: ShardsOption = None,
@@ -57,6 +61,7 @@ def transcribe(
     from tasks.data.early_checks import check_before_base
     from tasks.records import audit_log
     from tasks.records.audit_log import AuditedAct
+    from tasks.stages.evaluate import evaluation_target
 
     config = check_options(
         cycle,
@@ -70,6 +75,7 @@ def transcribe(
         no_texts=no_texts,
     )
     folder = open_cycle(cycle)
+    evaluation_target(folder, out)  # that the folder may be written to is known before all else
     check_before_base(model, [folder.manifest], audio_root or ())
     audit_log.record(folder.path.parent, AuditedAct.TRANSCRIBE, folder.path.name, model=model)
 

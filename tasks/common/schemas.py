@@ -39,6 +39,7 @@ class Schema(StrEnum):
     IMPORT = "asr-flywheel-import/1"
     EXPORT = "asr-flywheel-export/1"
     LABELLING = "asr-flywheel-labelling/1"
+    COMBINATION = "asr-flywheel-combination/1"
     TRACKING = "asr-flywheel-tracking/1"
 
     def mark(self, document: Mapping[str, Any]) -> dict[str, Any]:

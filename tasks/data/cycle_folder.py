@@ -18,10 +18,14 @@ _SLUG = re.compile(r"[^a-z0-9]+")
 
 OFFLINE_NAME = "offline_hyps.jsonl"
 IMPORTED_NAME = "per_sample.json"
+OWN_BASELINE_NAME = "own_baseline.jsonl"
+"""The baseline of a cycle's own rows, beside what the run on the cycle before left."""
 FORMULARY_NAME = "formulary.txt"
 PHRASES_NAME = "phrases.txt"
 KEPT_NAME = "kept"
 """The folder of kept runs whose place a later run of the cycle took, each a folder of cycles."""
+LABELLED_NAME = "labelled"
+"""The folder of labelled cycles beside those that they were made of."""
 
 
 _FOLDER = re.compile(r"cycle([1-9][0-9]*)")
@@ -53,6 +57,11 @@ class Cycle:
         return self.path / OFFLINE_NAME
 
     @property
+    def own_baseline(self) -> Path:
+        """Per-row results of a base, beside those that a run on the cycle before left."""
+        return self.path / OWN_BASELINE_NAME
+
+    @property
     def leaderboard(self) -> Path:
         """The leaderboard as Markdown; the same content lies beside it as JSON."""
         return self.path / f"leaderboard_cycle{self.number}.md"
@@ -75,9 +84,10 @@ class Cycle:
         """Return the cycle's evaluation result: an imported one, else this tool's own, else None.
 
         The imported one goes first: a user who put it there made it for this cycle, whereas
-        offline_hyps.jsonl may stem from the tuning of the cycle before.
+        offline_hyps.jsonl may stem from the tuning of the cycle before. So own_baseline.jsonl
+        goes before it too.
         """
-        for name in (IMPORTED_NAME, OFFLINE_NAME):
+        for name in (IMPORTED_NAME, OWN_BASELINE_NAME, OFFLINE_NAME):
             if (candidate := self.path / name).is_file():
                 return candidate
         return None
@@ -137,5 +147,21 @@ def clinic_folder(path: Path) -> Path:
 
 
 def clinic_of(cycle: Cycle) -> str:
-    """Return the clinic's name, from the folder of cycles: small letters, digits and dashes."""
-    return _SLUG.sub("-", cycle.clinic.name.lower()).strip("-") or "cycles"
+    """Return the clinic's name, from the folder of cycles: small letters, digits and dashes.
+
+    Of ``ward/labelled`` it is ``ward-labelled``, since every clinic may have such a folder.
+    """
+    folder = cycle.clinic
+    if folder.name == LABELLED_NAME:
+        return "-".join(filter(None, (_slug(folder.parent.name), LABELLED_NAME)))
+    return _slug(folder.name) or "cycles"
+
+
+def clinic_names(cycle: Cycle) -> tuple[str, ...]:
+    """Return the clinic's name, then the one that earlier versions gave to its labelled cycles."""
+    is_labelled = cycle.clinic.name == LABELLED_NAME
+    return (clinic_of(cycle), *([LABELLED_NAME] if is_labelled else []))
+
+
+def _slug(name: str) -> str:
+    return _SLUG.sub("-", name.lower()).strip("-")

@@ -41,7 +41,8 @@ def coverage_warnings(
     if missing:
         yield (
             f"{missing} of {len(utterances)} rows of the manifest are not in the baseline: it may "
-            f"be older than the manifest. Score it again with {neighbour_stages.EVAL}."
+            f"be older than the manifest. Score it again with {neighbour_stages.EVAL} or "
+            "`asr-flywheel transcribe`."
         )
     if unlisted := _rows_with_fewer_terms(utterances, baseline):
         yield (
@@ -52,7 +53,8 @@ def coverage_warnings(
     if foreign:
         yield (
             f"{foreign} of {baseline.n} rows of the baseline are no rows of this manifest. Score "
-            f"this manifest with {neighbour_stages.EVAL}, or name its own result with --baseline."
+            f"this manifest with {neighbour_stages.EVAL} or `asr-flywheel transcribe`, or name its "
+            "own result with --baseline."
         )
 
 

@@ -6,7 +6,7 @@ fundamental first; the first one's action and route are the gate's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,7 @@ class GateInputs:
         base_notes: what a user should know of the base.
         left_out: rows of the same file that the model was trained on or chosen by; they are no
             part of ``baseline``.
+        holds_evaluation: whether the folder has the evaluation of a run on the cycle before.
     """
 
     utterances: Sequence[Utterance] | None
@@ -67,6 +68,7 @@ class GateInputs:
     baseline_notes: tuple[str, ...] = ()
     base_notes: tuple[str, ...] = ()
     left_out: Scores | None = None
+    holds_evaluation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,26 @@ def check_gate(evidence: GateInputs, policy: GatePolicy) -> GateResult:
     warnings = tuple(_warnings(evidence))
     figures = _figures(evidence, policy)
     if refusals:
-        return GateResult(False, tuple(refusals), warnings, figures)
+        return GateResult(False, tuple(_with_ker(refusals, evidence, policy)), warnings, figures)
     return GateResult(True, (_passed_reason(evidence, policy),), warnings, figures)
+
+
+def _with_ker(
+    refusals: Sequence[Reason], evidence: GateInputs, policy: GatePolicy
+) -> Iterable[Reason]:
+    """Yield the refusals, with the baseline's KER in the first one where none of them says it."""
+    worst = None if evidence.baseline is None else _worst_priority(evidence.baseline, policy)
+    shown = "" if worst is None else _shown(*worst)
+    is_said = any(shown in reason.message for reason in refusals)
+    first, *others = refusals
+    yield first if is_said else replace(first, message=f"{first.message} By its baseline {shown}.")
+    yield from others
+
+
+_ONLY_EVALUATION = (
+    " The folder holds the evaluation of the model that cycle {0} tuned. It gets rows with "
+    "`asr-flywheel combine`, from those of cycle {0} and new ones (docs/next-month.md)."
+)
 
 
 def _refusals(evidence: GateInputs, policy: GatePolicy) -> Iterable[Reason]:
@@ -130,7 +150,8 @@ def _refusals(evidence: GateInputs, policy: GatePolicy) -> Iterable[Reason]:
         yield Reason(
             Action.BUILD,
             neighbour_stages.BUILD,
-            f"There is no manifest: build one first with {neighbour_stages.BUILD}.",
+            f"There is no manifest: build one first with {neighbour_stages.BUILD}."
+            + (_ONLY_EVALUATION.format(evidence.cycle - 1) if evidence.holds_evaluation else ""),
         )
     elif evidence.baseline is None:
         yield Reason(

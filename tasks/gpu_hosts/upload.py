@@ -16,7 +16,7 @@ from tasks.common.errors import InputError
 from tasks.common.parameter_names import name_of
 from tasks.data import path_mapping
 from tasks.data.audio_paths import as_posix
-from tasks.data.cycle_folder import clinic_of
+from tasks.data.cycle_folder import LABELLED_NAME, clinic_of
 from tasks.data.manifest import read_manifest
 from tasks.data.row_reviews import review_files
 from tasks.gpu_hosts.ssh import retry_connection
@@ -108,9 +108,9 @@ def _plan_parts(root: str, cargo: UploadPlan, staging: Path) -> tuple[RemotePath
     """Plan the target of each file, and the paths that the run is told."""
     cycle = cargo.cycle
     # The folder's name is kept: it names the clinic in the store and in Prefect.
-    clinic = (
-        f"{root}/{cycle.path.parent.name if _is_plain(cycle.path.parent) else clinic_of(cycle)}"
-    )
+    folder = cycle.path.parent
+    is_own_name = _is_plain(folder) and folder.name != LABELLED_NAME
+    clinic = f"{root}/{folder.name if is_own_name else clinic_of(cycle)}"
     place = f"{clinic}/{cycle.path.name}"
     inputs = f"{clinic}/inputs"
     audio = _with_real_names(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
-from tasks.data.cycle_folder import Cycle, clinic_of, cycle_folders, open_cycle
+from tasks.data.cycle_folder import Cycle, clinic_names, cycle_folders, open_cycle
 from tasks.data.cycle_lock import lock_cycle
 from tasks.privacy import clinic_files, purge_marking
 from tasks.privacy.keyed_hashes import make_key
@@ -184,7 +184,7 @@ def plan_purge(
 
 
 def _prefixes(request: PurgeRequest) -> tuple[str, ...]:
-    return (f"{clinic_of(request.cycle)}/", *request.prefixes)
+    return (*(f"{name}/" for name in clinic_names(request.cycle)), *request.prefixes)
 
 
 def recorded_stores(clinic: Path) -> list[str]:

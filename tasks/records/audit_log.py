@@ -46,6 +46,7 @@ class AuditedAct(StrEnum):
     TRANSCRIBE = "transcribe"
     IMPORT = "import"
     LABEL = "label"
+    COMBINE = "combine"
     SHEET = "sheet"
     REVIEW = "review"
     HANDOFF = "hand-off"

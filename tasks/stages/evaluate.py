@@ -44,17 +44,22 @@ def open_hypothesis_cache(cycle: Cycle, runtime: Runtime) -> TranscriptStore:
 def evaluation_target(cycle: Cycle, out: Path | None) -> Path:
     """Return the path for an evaluation's hypotheses: ``out``, or the cycle's offline_hyps.jsonl.
 
+    Where a run on the cycle before has left its evaluation, or is leaving it, that stays, and the
+    path is own_baseline.jsonl.
+
     Raises:
-        InputError: it cannot be written, or is a tuned model's evaluation.
+        InputError: it cannot be written, or the folder has an evaluation and no rows to score.
     """
-    target = out or cycle.offline_hyps
-    atomic_files.check_target(target)
-    if out is None and run_record.is_complete(cycle):
+    holds_evaluation = run_record.is_complete(cycle) or run_record.was_begun(cycle)
+    if holds_evaluation and not cycle.manifest.exists():
         raise InputError(
-            f"{cycle.path}: holds the evaluation of a tuned model ({run_record.RECORD_NAME}), "
-            "which a new baseline would overwrite. Fix: write it elsewhere with --out FILE, "
-            "and name it to gate and run with --baseline FILE."
+            f"{cycle.path}: holds the evaluation of the model that cycle {cycle.number - 1} tuned, "
+            f"and no manifest. Fix: name cycle {cycle.number - 1} to score its rows; "
+            f"{cycle.path.name} gets rows of its own with `asr-flywheel combine` or `import` "
+            "(docs/next-month.md)."
         )
+    target = out or (cycle.own_baseline if holds_evaluation else cycle.offline_hyps)
+    atomic_files.check_target(target)
     return target
 
 

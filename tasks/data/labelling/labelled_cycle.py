@@ -7,28 +7,29 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import shutil
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
-from tasks.data.audio_paths import as_posix
+from tasks.data.brought_recordings import BroughtRecordings
 from tasks.data.canonical import canonical
-from tasks.data.cycle_folder import cycle_number
+from tasks.data.cycle_folder import LABELLED_NAME, cycle_number
 from tasks.data.general_english import FEWEST_SENTENCES
 from tasks.data.labelling.term_matcher import TermMatcher
 from tasks.data.manifest import read_manifest, write_manifest
+from tasks.data.new_cycle import new_cycle, refuse_content
 from tasks.data.row_reviews import review_files
 from tasks.data.row_terms import RowTerm
 from tasks.data.term_checks import merge_terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from tasks.data.cycle_folder import Cycle
     from tasks.data.labelling.formulary import Formulary, FormularyTerm
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from tasks.data.manifest import Utterance
 
 GENERAL, MISSING, ABOUT = "general.jsonl", "terms_without_rows.csv", "label.json"
-DEFAULT_FOLDER = "labelled"
+DEFAULT_FOLDER = LABELLED_NAME
 # What describes the recordings holds for their copies as well.
 _TAKEN_ALONG = ("provenance.jsonl", "import.json", "import_left_out.jsonl", "formulary.txt")
 _SHOWN = 20
@@ -107,17 +108,17 @@ class LabelSummary:
 def label_cycle(
     cycle: Cycle, formulary: Formulary, terms_path: Path, out: Path, command: Sequence[str] = ()
 ) -> LabelSummary:
-    """Write a cycle with the terms of a formulary; its folder appears when it is whole.
+    """Write a cycle with the terms of a formulary; its rows appear when they are whole.
 
     Args:
         cycle: the source.
         formulary: the terms.
         terms_path: where they were read from, for the record.
-        out: the new folder, ``cycle<N>``.
+        out: the folder, ``cycle<N>``; it may hold the evaluation of a run on the cycle before.
         command: as typed, for the record.
 
     Raises:
-        InputError: the manifest is broken, no row has a term, or ``out`` is there already.
+        InputError: the manifest is broken, no row has a term, or ``out`` has rows already.
     """
     check_out(cycle, out)
     utterances = read_manifest(cycle.manifest)
@@ -137,11 +138,12 @@ def label_cycle(
     rows_of_terms = _count_rows(matcher, utterances, found)
     missing = [term for term in formulary.terms if not rows_of_terms[term]]
     # As private as the source.
-    with atomic_files.new_folder(out, cycle.path.stat().st_mode & 0o777) as work:
-        recordings = _Recordings(cycle, work)
-        write_manifest(work / "manifest.jsonl", map(recordings.bring, clinical))
+    with new_cycle(out, cycle.path.stat().st_mode & 0o777) as work:
+        recordings = BroughtRecordings(work)
+        bring = partial(recordings.bring, cycle)
+        write_manifest(work / "manifest.jsonl", map(bring, clinical))
         if general:
-            write_manifest(work / GENERAL, map(recordings.bring, general))
+            write_manifest(work / GENERAL, map(bring, general))
         atomic_files.write_text(work / MISSING, _seed_table(missing))
         for name in _TAKEN_ALONG:
             if (cycle.path / name).is_file():
@@ -180,7 +182,7 @@ def label_cycle(
 
 
 def check_out(cycle: Cycle, out: Path) -> None:
-    """Refuse a place for the new cycle that is taken, or in the source.
+    """Refuse a place for the new cycle that has rows already, or is in the source.
 
     Raises:
         InputError: says which.
@@ -194,7 +196,7 @@ def check_out(cycle: Cycle, out: Path) -> None:
         raise InputError(
             f"{out}: is inside the source, which is never changed. Fix: name a folder outside it."
         )
-    atomic_files.refuse_taken(out)
+    refuse_content(out)
 
 
 def _count_categories(rows: Iterable[Utterance]) -> dict[str, int]:
@@ -263,44 +265,3 @@ def _as_record(summary: LabelSummary) -> dict[str, Any]:
 
 def _first(values: dict[str, Any]) -> list[tuple[str, Any]]:
     return list(values.items())[:_SHOWN]
-
-
-class _Recordings:
-    """Brings the recordings of rows into a new cycle's folder."""
-
-    def __init__(self, cycle: Cycle, work: Path) -> None:
-        self._source, self._work = cycle.path, work
-        self._folders: set[Path] = set()
-        self.linked = 0
-
-    def bring(self, row: Utterance) -> Utterance:
-        """Return a row with its recording in the new folder under the same relative path.
-
-        A recording outside of the source's folder stays there, and is named by its whole path.
-
-        Raises:
-            InputError: there is no such recording.
-        """
-        name = row.audio_filepath
-        written = name if (self._source / name).is_file() else as_posix(name)
-        source = Path(os.path.normpath(self._source / written))
-        if not source.is_file():
-            raise InputError(
-                f"{self._source / 'manifest.jsonl'}: row {row.row}: there is no recording {name}. "
-                "Fix: `asr-flywheel preflight` says where it was looked for."
-            )
-        if not source.is_relative_to(self._source):
-            return row.with_audio(str(source))
-        relative = source.relative_to(self._source)
-        target = self._work / relative
-        if target.parent not in self._folders:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._folders.add(target.parent)
-        if not target.exists():
-            try:
-                # Under its own inode: its rights and times stay, and no room is taken.
-                os.link(os.path.realpath(source), target)
-                self.linked += 1
-            except OSError:
-                shutil.copy2(source, target)
-        return row.with_audio(relative.as_posix())

@@ -259,7 +259,7 @@ def test_a_model_can_be_evaluated_alone(
         for path in (out, clinic / "cycle2" / "offline_hyps.jsonl")
     )
     assert again == before
-    with pytest.raises(InputError, match="holds the evaluation of a tuned model"):
+    with pytest.raises(InputError, match="holds the evaluation of the model that cycle 1 tuned"):
         evaluate_cycle(EvaluationConfig(cycle=clinic / "cycle2", model="embedded"))
 
 

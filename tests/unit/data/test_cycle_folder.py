@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.common.errors import InputError
-from tasks.data.cycle_folder import open_cycle
+from tasks.data.cycle_folder import clinic_names, clinic_of, open_cycle
 
 
 def test_a_cycle_knows_its_files_and_neighbours(tmp_path: Path) -> None:
@@ -40,6 +40,8 @@ def test_an_imported_evaluation_goes_before_this_tools_own(tmp_path: Path) -> No
     assert cycle.find_baseline() is None
     (folder / "offline_hyps.jsonl").write_text("")
     assert cycle.find_baseline() == folder.resolve() / "offline_hyps.jsonl"
+    (folder / "own_baseline.jsonl").write_text("")
+    assert cycle.find_baseline() == folder.resolve() / "own_baseline.jsonl"
     (folder / "per_sample.json").write_text("")
     assert cycle.find_baseline() == folder.resolve() / "per_sample.json"
 
@@ -89,3 +91,16 @@ def test_formulary_is_found_where_it_is(cycle: Path) -> None:
     assert open_cycle(cycle).find_formulary() is None
     (cycle / "formulary.txt").write_text("aspirin\n")
     assert open_cycle(cycle).find_formulary() == cycle / "formulary.txt"
+
+
+def test_the_labelled_cycles_of_two_wards_have_two_names(tmp_path: Path) -> None:
+    """The name that both had before is known too, to find what was kept under it."""
+    names = []
+    for ward in ("Ward 3", "Ward 4"):
+        (tmp_path / ward / "labelled/cycle1").mkdir(parents=True)
+        cycle = open_cycle(tmp_path / ward / "labelled/cycle1")
+        names.append(clinic_of(cycle))
+        assert clinic_names(cycle) == (clinic_of(cycle), "labelled")
+    assert names == ["ward-3-labelled", "ward-4-labelled"]
+    (tmp_path / "Ward 3/cycle1").mkdir()
+    assert clinic_names(open_cycle(tmp_path / "Ward 3/cycle1")) == ("ward-3",)

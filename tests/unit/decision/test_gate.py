@@ -234,3 +234,13 @@ def test_a_row_in_another_spelling_is_in_the_baseline(
     rows = [factories.utterance(n, text=text, term=None) for n in range(1, 131)]
     warnings = judge(baseline, rows=rows).warnings
     assert any("rows of the manifest are not in the" in one for one in warnings) is missing
+
+
+def test_a_refusal_for_too_few_rows_says_what_the_baseline_found() -> None:
+    """KER and its n stand once, in the first reason."""
+    result = judge(ker(21, 50), rows=rows_of(50))
+    message = refused(result, Action.GROW, neighbour_stages.BUILD)
+    assert "50 rows, fewer than 100" in message
+    assert message.endswith("By its baseline drug KER is 0.420 (21 of 50 rows missed).")
+    low = judge(ker(1, 50), rows=rows_of(50))
+    assert sum(reason.message.count("drug KER is") for reason in low.reasons) == 1

@@ -295,10 +295,42 @@ def test_a_row_in_another_spelling_is_a_row_of_the_manifest(tmp_path: Path) -> N
     assert not result.warnings
 
 
-def test_a_runs_results_are_not_replaced_by_a_baseline(cycle: Path, lower_nemo: Path) -> None:
-    """The evidence of a decision stays; the message says where a baseline may go."""
-    (cycle / "run.json").write_text("{}")
-    before = factories.snapshot(cycle)
-    with pytest.raises(InputError, match="--baseline FILE"):
-        evaluate.transcribe_baseline(open_cycle(cycle), str(lower_nemo), None, (), print)
-    assert factories.snapshot(cycle) == before
+def test_a_runs_results_are_not_replaced_by_a_baseline(tmp_path: Path) -> None:
+    """The evidence of a decision stays: the baseline of the folder's own rows has its own name."""
+    folder = open_cycle(fill(tmp_path / "cycle2", 120, 1, 10))
+    assert evaluate.evaluation_target(folder, None) == folder.offline_hyps
+    (folder.path / "run.json").write_text("{}")
+    assert evaluate.evaluation_target(folder, None) == folder.path / "own_baseline.jsonl"
+    assert evaluate.evaluation_target(folder, tmp_path / "other.jsonl").name == "other.jsonl"
+
+
+def test_rows_that_are_not_there_cannot_be_scored(tmp_path: Path) -> None:
+    """A run has left its evaluation; the message names the cycle with the rows, and the command."""
+    (tmp_path / "cycle2").mkdir()
+    (tmp_path / "cycle2/run.json").write_text("{}")
+    cycle = open_cycle(tmp_path / "cycle2")
+    with pytest.raises(InputError, match=r"name cycle 1 to score its rows; .*combine"):
+        evaluate.evaluation_target(cycle, None)
+    (reason,) = judged(cycle.path).reasons
+    assert reason.action is Action.BUILD
+    assert "that cycle 1 tuned. It gets rows with `asr-flywheel combine`" in reason.message
+
+
+def test_the_gate_says_whose_evaluation_it_took(tmp_path: Path) -> None:
+    """That of last month's model is not the base's; the base's own goes before it."""
+    folder = fill(tmp_path / "cycle2", 120, 1, 10)
+    (folder / "run.json").write_text('{"schema": "asr-flywheel-run/1", "sft": {}}')
+    warning = judged(folder).warnings[0]
+    assert "the evaluation of the model that cycle 1 tuned, and not of parakeet" in warning
+    assert f"`asr-flywheel transcribe {folder} --model parakeet-tdt-0.6b-v2`" in warning
+    rows = [
+        Hypothesis(row["audio_filepath"], row["text"], "", "aspirin", "drug")
+        for row in manifest_rows(120)
+    ]
+    write_hypotheses(folder / "own_baseline.jsonl", rows)
+    own = judged(folder)
+    assert "(120 of 120 rows missed)" in own.reasons[0].message
+    assert own.warnings == ()
+    found = baseline.find_baseline(open_cycle(folder), None)
+    assert found is not None
+    assert not found.imported

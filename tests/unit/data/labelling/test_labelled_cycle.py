@@ -172,6 +172,17 @@ def test_a_folder_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
         label_cycle(cycle, read_terms_table(terms), terms, out)
 
 
+def test_the_evaluation_of_the_cycle_before_stays(tmp_path: Path) -> None:
+    """A run on labelled/cycle1 has left labelled/cycle2 when the next month is labelled."""
+    cycle, terms = make(tmp_path)
+    out = tmp_path / "labelled/cycle2"
+    out.mkdir(parents=True)
+    (out / "run.json").write_text("the run")
+    summary = label_cycle(cycle, read_terms_table(terms), terms, out)
+    assert len(rows_of(out / "manifest.jsonl")) == summary.rows == 4
+    assert (out / "run.json").read_text() == "the run"
+
+
 def test_texts_without_any_term_are_refused(tmp_path: Path) -> None:
     """Another clinic's formulary is named."""
     cycle, terms = make(tmp_path)

@@ -1,0 +1,60 @@
+"""Write the rows of several cycles as one: last month's and the new ones."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr_flywheel.options import JsonOption, print_json
+from tasks.common.errors import InputError
+
+app = typer.Typer()
+
+
+@app.command()
+def combine(
+    cycles: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Two cycles or more, the earliest first; then the folder to write, cycle<N>.",
+            metavar="CYCLE CYCLE… NEW",
+        ),
+    ],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the rows and recordings of several cycles as a new one; a sound is in it once."""
+    from dataclasses import asdict
+
+    from tasks.data.combined_cycle import LEAST_SOURCES, combine_cycles
+    from tasks.data.cycle_folder import open_cycle
+    from tasks.records import audit_log
+    from tasks.records.audit_log import AuditedAct
+
+    *named, out = cycles
+    if len(named) < LEAST_SOURCES:
+        raise InputError(
+            f"{' '.join(map(str, cycles))}: is too little. Fix: name two cycles, the earlier one "
+            "first, and then the new folder: `asr-flywheel combine cycle1 new/cycle2 cycle2`."
+        )
+    target = out.expanduser().absolute()
+    summary = combine_cycles([open_cycle(path) for path in named], target, sys.argv)
+    audit_log.record(
+        target.parent,
+        AuditedAct.COMBINE,
+        target.name,
+        rows=summary.rows,
+        repeated=len(summary.repeated),
+    )
+    if as_json:
+        print_json({**asdict(summary), "notes": summary.notes})
+        return
+    counts = " + ".join(f"{rows} of {name}" for name, rows in summary.sources.items())
+    typer.echo(f"{target}: {summary.rows} rows = {counts}")
+    if summary.repeated:
+        typer.echo(f"{len(summary.repeated)} rows are left out, since they are there already")
+    for line in summary.notes:
+        typer.echo(line)
