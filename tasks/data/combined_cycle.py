@@ -22,6 +22,7 @@ from tasks.data.cycle_folder import FORMULARY_NAME, cycle_number
 from tasks.data.manifest import read_manifest, write_manifest
 from tasks.data.new_cycle import MANIFEST_NAME, new_cycle, refuse_content
 from tasks.data.row_reviews import review_files
+from tasks.data.source_spans import PROVENANCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tasks.data.cycle_folder import Cycle
     from tasks.data.manifest import Utterance
 
-ABOUT, PROVENANCE, GENERAL = "combine.json", "provenance.jsonl", "general.jsonl"
+ABOUT, GENERAL = "combine.json", "general.jsonl"
 LEAST_SOURCES = 2
 _SHOWN = 10
 

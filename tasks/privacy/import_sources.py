@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.data.cycle_folder import IMPORTED_NAME, cycle_number
-from tasks.data.importers.staging import ABOUT, PROVENANCE, SET_APART
+from tasks.data.importers.staging import ABOUT, SET_APART
+from tasks.data.source_spans import PROVENANCE
 from tasks.privacy import clinic_files
 
 if TYPE_CHECKING:

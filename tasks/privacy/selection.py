@@ -16,7 +16,8 @@ from tasks.data import audio_probe
 from tasks.data.audio_paths import path_parts
 from tasks.data.audio_probe import AudioFacts
 from tasks.data.cycle_folder import cycle_number
-from tasks.data.importers.staging import ABOUT, PROVENANCE, SET_APART
+from tasks.data.importers.staging import ABOUT, SET_APART
+from tasks.data.source_spans import PROVENANCE
 from tasks.privacy import clinic_files
 from tasks.privacy.import_sources import sources_of
 from tasks.privacy.keyed_hashes import keyed_hash
