@@ -347,12 +347,15 @@ def test_a_slurm_that_does_not_answer_has_a_name(
 
 @pytest.mark.needs("slurm", "ps", "charliecloud")
 def test_programs_run_in_an_image_by_charliecloud(
-    cluster: SlurmCluster, request_: SftRequest, tmp_path_factory: pytest.TempPathFactory
+    cluster: SlurmCluster,
+    request_: SftRequest,
+    programs: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """Paths are the image's, it is read-only, and what is written belongs to the caller."""
     image = slurm_image.make(tmp_path_factory.mktemp("image"))
     plain = request_in(request_.model_dir.parents[1], request_.base)
-    runtime = runtime_for(plain, stub_programs.STUB, launcher="charliecloud", image=str(image))
+    runtime = runtime_for(plain, programs, launcher="charliecloud", image=str(image))
     runtime.check()
     result = sft.train(plain, runtime, lambda _: None)
     assert epochs_of(result) == [0, 1, 2]
