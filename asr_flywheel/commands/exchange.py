@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr_flywheel.chosen_runtime import choose_runtime
+from asr_flywheel.interruption import resumable
 from asr_flywheel.options import (
     DEFAULTS,
     CycleArgument,
@@ -196,7 +197,8 @@ def import_command(
         shortest=trained.min_duration,
         longest=max_duration or trained.max_duration,
     )
-    summary = import_source(source, cycle, settings, command=sys.argv, report=say)
+    with resumable("the import"):
+        summary = import_source(source, cycle, settings, command=sys.argv, report=say)
     audit_log.record(
         cycle.absolute().parent,
         AuditedAct.IMPORT,
