@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
 from tasks.data.audio_paths import as_posix
@@ -99,7 +100,8 @@ class LabelSummary:
             )
         if 0 < self.general < FEWEST_SENTENCES:
             notes.append(
-                f"{GENERAL} has {self.general} rows; --general needs {FEWEST_SENTENCES} or more"
+                f"{GENERAL} has {counted(self.general, 'row')}; --general needs "
+                f"{FEWEST_SENTENCES} or more"
             )
         return notes
 
