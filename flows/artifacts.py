@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from flows.console import print_stage
+from tasks.common.counted import counted
 from tasks.data.cycle_folder import clinic_of
 from tasks.decision.grow_plan_files import MD_NAME, as_markdown
 from tasks.evaluation.leaderboard_markdown import leaderboard_as_markdown
@@ -85,7 +86,7 @@ def gate(cycle: Cycle, verdict: GateResult) -> None:
 
 def warnings(lines: Sequence[str]) -> None:
     """What the preflight found that stops nothing."""
-    print_stage("preflight", f"{len(lines)} warnings" if lines else "no findings")
+    print_stage("preflight", counted(len(lines), "warning") if lines else "no findings")
     for line in lines[:10]:
         print_stage("", line)
 

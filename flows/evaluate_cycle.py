@@ -121,7 +121,7 @@ def evaluate_cycle(config: EvaluationConfig) -> Evaluated:
     wait = config.when_busy is WhenBusy.WAIT
     with (
         privacy_settings.applied(no_texts=config.no_texts),
-        lock_cycle(cycle, (lambda: artifacts.waiting(cycle)) if wait else None),
+        lock_cycle(cycle, (lambda: artifacts.waiting(cycle)) if wait else None, can_wait=True),
     ):
         audit.record(cycle, AuditedAct.TRANSCRIBE, model=config.model)
         target = evaluation_stage.evaluation_target(cycle, config.out)

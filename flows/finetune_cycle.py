@@ -72,7 +72,7 @@ def finetune_cycle(config: CycleConfig) -> CycleOutcome:
     cycle = open_cycle(config.cycle)
     wait = config.when_busy is WhenBusy.WAIT
     on_wait = (lambda: artifacts.waiting(cycle)) if wait else None
-    with lock_cycle(cycle, on_wait, following=True):
+    with lock_cycle(cycle, on_wait, following=True, can_wait=True):
         audit.record(cycle, AuditedAct.RUN, base=config.base)
         with (
             privacy_settings.applied(

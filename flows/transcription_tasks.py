@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from flows import artifacts, console, gpu_slots, transcribe_shards
 from flows.cycle_run import CycleRun
 from tasks.common.parameter_names import assignment
+from tasks.common.work_folders import work_folder
 from tasks.data import joined_sentences
 from tasks.data.joined_sentences import ROWS_ON_CPU, ROWS_ON_GPU, JoinedRow
 from tasks.stages import evaluate
@@ -148,9 +148,9 @@ def transcribe_cycle(
     console.print_stage("transcribe", f"{len(audio.audio)} rows by {len(models)} models{variants}")
     slot = gpu_slots.gpu_slot(run.runtime.hardware.gpus)
     cache.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".joined-", dir=cache.folder) as folder:
-        joined_sentences.write(joined, Path(folder))
-        long_audio = joined_set(joined, Path(folder))
+    with work_folder(cache.folder, ".joined-") as folder:
+        joined_sentences.write(joined, folder)
+        long_audio = joined_set(joined, folder)
         transcripts = offline.transcribe(
             models,
             audio,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asr_flywheel.chosen_runtime import choose_runtime
+from asr_flywheel.interruption import resumable
 from asr_flywheel.options import (
     DEFAULTS,
     CycleArgument,
@@ -24,6 +25,7 @@ from asr_flywheel.options import (
     print_json,
     refuse_without,
 )
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.parameter_names import renamed
 from tasks.data.importers.import_settings import ChannelRule
@@ -196,7 +198,8 @@ def import_command(
         shortest=trained.min_duration,
         longest=max_duration or trained.max_duration,
     )
-    summary = import_source(source, cycle, settings, command=sys.argv, report=say)
+    with resumable("the import"):
+        summary = import_source(source, cycle, settings, command=sys.argv, report=say)
     audit_log.record(
         cycle.absolute().parent,
         AuditedAct.IMPORT,
@@ -242,20 +245,20 @@ def _cutter(
 def _print_summary(cycle: Path, summary: ImportSummary) -> None:
     changes = ", ".join(f"{name}: {count}" for name, count in sorted(summary.changes.items()))
     typer.echo(
-        f"{cycle}: {summary.rows} rows, {summary.seconds / 60:.1f} minutes; changed by conversion: "
-        f"{changes}"
+        f"{cycle}: {counted(summary.rows, 'row')}, {summary.seconds / 60:.1f} minutes; changed by "
+        f"conversion: {changes}"
     )
     if summary.resumed:
-        typer.echo(f"{summary.resumed} rows were there from an import that had been stopped")
+        typer.echo(f"{counted(summary.resumed, 'row')} from an import that had been stopped")
     if summary.left_out:
-        typer.echo(f"{summary.left_out} faulty rows are left out: import_left_out.jsonl")
+        typer.echo(f"left out: {counted(summary.left_out, 'faulty row')} (import_left_out.jsonl)")
     if summary.cut:
         typer.echo(
-            f"{summary.cut} long recordings are cut into rows, of which {summary.set_apart} are "
+            f"{counted(summary.cut, 'long recording')} cut into rows, of which {summary.set_apart} "
             f"set apart, since their text may not be what was said. Hear them: "
             f"{cycle / 'import_set_apart.csv'}"
             if summary.set_apart
-            else f"{summary.cut} long recordings are cut into rows"
+            else f"{counted(summary.cut, 'long recording')} cut into rows"
         )
     if summary.without_transcript_s:
         typer.echo(
@@ -264,11 +267,13 @@ def _print_summary(cycle: Path, summary: ImportSummary) -> None:
         )
     if summary.narrow:
         typer.echo(
-            f"{summary.narrow} rows are of a telephone's bandwidth (bandwidth: narrow): a model "
-            "tuned on them is for such calls, and its figures are for such calls"
+            f"{counted(summary.narrow, 'row')} of a telephone's bandwidth (bandwidth: narrow): a "
+            "model tuned on them is for such calls, and its figures are for such calls"
         )
     if summary.clipped:
-        typer.echo(f"{summary.clipped} rows reach beyond full scale and are limited there")
+        typer.echo(
+            f"{counted(summary.clipped, 'row')} with samples beyond full scale, limited there"
+        )
     for line in summary.warnings:
         typer.echo(line)
 
@@ -326,4 +331,4 @@ def export(
     audit_log.record(
         folder.path.parent, AuditedAct.EXPORT, folder.path.name, format=format_name, rows=rows
     )
-    typer.echo(f"{out}: {rows} rows")
+    typer.echo(f"{out}: {counted(rows, 'row')}")

@@ -20,6 +20,7 @@ from asr_flywheel.options import (
     TrustOption,
     print_json,
 )
+from tasks.common.counted import counted
 from tasks.data.labelling.sheet_files import LOCAL_FILES
 from tasks.transcription.variants import DEFAULT_VARIANTS, MOST_VARIANTS
 
@@ -65,11 +66,16 @@ def label(
         print_json({**asdict(summary), "notes": summary.notes})
         return
     counts = ", ".join(f"{name}: {count}" for name, count in summary.categories.items())
-    typer.echo(f"{target}: {summary.rows} rows with a term, {summary.several} with several")
-    typer.echo(f"terms by category: {counts}")
-    typer.echo(f"{target / labelled_cycle.GENERAL}: {summary.general} rows of general speech")
     typer.echo(
-        f"{target / labelled_cycle.MISSING}: {summary.missing} of {summary.terms} terms, which no "
+        f"{target}: {counted(summary.rows, 'row')} with a term, {summary.several} with several"
+    )
+    typer.echo(f"terms by category: {counts}")
+    typer.echo(
+        f"{target / labelled_cycle.GENERAL}: {counted(summary.general, 'row')} of general speech"
+    )
+    typer.echo(
+        f"{target / labelled_cycle.MISSING}: {summary.missing} of "
+        f"{counted(summary.terms, 'term')}, which no "
         "row has"
     )
     for line in summary.notes:
@@ -125,6 +131,7 @@ def sheet(
     )
     for name in (sheet_files.SHEET, sheet_files.TASKS, sheet_files.INTERFACE):
         typer.echo(str(out / name))
-    typer.echo(f"{len(made.rows)} recordings, {sum(bool(row.why) for row in made.rows)} in doubt")
+    doubtful = sum(bool(row.why) for row in made.rows)
+    typer.echo(f"{counted(len(made.rows), 'recording')}, {doubtful} in doubt")
     for line in made.left_out:
         typer.echo(f"left out: {line}")

@@ -10,6 +10,7 @@ import typer
 from asr_flywheel.options import CYCLE, JsonOption, print_json, refuse_with
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from tasks.evaluation.error_counts import Proportion
@@ -72,6 +73,14 @@ def history(
         print_json(found.as_dict())
         return
     console = Console(highlight=False, soft_wrap=True)
+    if found.is_empty:
+        console.print(
+            f"{root.absolute()}: no run has finished here yet. `asr-flywheel run CYCLE` makes the "
+            "first.",
+            markup=False,
+        )
+        _print_problems(console, found)
+        return
     console.print(_turns(found), soft_wrap=False)
     console.print(_trend(found), soft_wrap=False)
     for line in (*found.comparisons, *found.advice):
@@ -103,6 +112,10 @@ def history(
             style="dim",
             markup=False,
         )
+    _print_problems(console, found)
+
+
+def _print_problems(console: Console, found: History) -> None:
     for line in found.problems:
         console.print(f"Problem: {line}", style="red", markup=False)
 

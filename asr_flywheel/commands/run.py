@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr_flywheel.config_options import with_options
+from asr_flywheel.interruption import resumable
 from asr_flywheel.options import (
     CYCLE,
     DEFAULTS,
@@ -96,7 +97,7 @@ def _turn(parameters: dict[str, Any]) -> CycleOutcome:
         require_content(path)
     from flows.finetune_cycle import finetune_cycle
 
-    with server_answers(), without_heartbeat():
+    with resumable("the run"), server_answers(), without_heartbeat():
         outcome = finetune_cycle(config)
     if outcome.decision is None:
         raise typer.Exit(EXIT_REFUSED)

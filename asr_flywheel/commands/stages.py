@@ -33,6 +33,7 @@ from asr_flywheel.options import (
     check_options,
     print_json,
 )
+from tasks.common.counted import counted
 from tasks.data.transcript_tags import TagChoice
 from tasks.training import recipes
 from tasks.training.recipes import Recipe, RecipeName
@@ -138,7 +139,7 @@ def preflight(
         spoken = check_speech(result.rows, detector, lambda line: typer.echo(line, err=True))
         typer.echo(str(spoken))
         warnings += spoken.findings
-    typer.echo(f"{len(result.rows)} rows checked, {len(warnings)} warnings")
+    typer.echo(f"{counted(len(result.rows), 'row')} checked, {counted(len(warnings), 'warning')}")
     if warnings:
         typer.echo(summarise(warnings))
 
@@ -218,10 +219,10 @@ def split(
             }
         )
         return
-    typer.echo(f"{data.train}: {len(data.split.train)} rows")
+    typer.echo(f"{data.train}: {counted(len(data.split.train), 'row')}")
     if data.selection is not None:
-        typer.echo(f"{data.selection}: {len(data.split.selection)} rows")
-    typer.echo(f"{data.validation}: {len(data.split.validation)} rows")
+        typer.echo(f"{data.selection}: {counted(len(data.split.selection), 'row')}")
+    typer.echo(f"{data.validation}: {counted(len(data.split.validation), 'row')}")
     for warning in data.split.warnings:
         typer.echo(f"warning: {warning}")
 
@@ -238,7 +239,7 @@ def paths(
     from tasks.data import path_mapping
 
     rows = path_mapping.rewrite(manifest, out, [path_mapping.parse_mapping(one) for one in mapping])
-    typer.echo(f"{out}: {rows} rows")
+    typer.echo(f"{out}: {counted(rows, 'row')}")
 
 
 @app.command()
@@ -256,7 +257,9 @@ def tags(
 
     only = frozenset(name.casefold() for name in tag or ())
     tagged, rows = transcript_tags.rewrite(manifest, out, drop, only)
-    typer.echo(f"{out}: {rows} rows; {tagged} rows of {manifest.name} held a tag")
+    typer.echo(
+        f"{out}: {counted(rows, 'row')}; {counted(tagged, 'row')} of {manifest.name} held a tag"
+    )
 
 
 @app.command()
@@ -282,9 +285,9 @@ def score(
         return
     for name in ("n", "wer", "cer", "ker", "ser", "pooled_wer"):
         value = figures[name]
+        shown = "–" if value is None else f"{value:.4f}" if isinstance(value, float) else value
         typer.echo(
-            (f"{name:>10}  {value:.4f}" if isinstance(value, float) else f"{name:>10}  {value}")
-            + (f"  of {_with_term(figures)}" if name == "ker" else "")
+            f"{name:>10}  {shown}" + (f"  of {_with_term(figures)}" if name == "ker" else "")
         )
     spelling = figures["spelling"]
     if spelling["n"]:
@@ -320,9 +323,9 @@ def _with_term(figures: dict[str, Any]) -> str:
     """Say what KER counts: rows with a term, or terms and their rows."""
     n = figures["n_with_term"]
     return (
-        f"{n} terms in {rows} rows"
+        f"{counted(n, 'term')} in {counted(rows, 'row')}"
         if (rows := figures.get("rows_with_term"))
-        else (f"{n} rows with a term")
+        else f"{counted(n, 'row')} with a term"
     )
 
 

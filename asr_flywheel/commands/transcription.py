@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from asr_flywheel.interruption import resumable
 from asr_flywheel.options import (
     DEFAULTS,
     AccountOption,
@@ -82,7 +83,7 @@ def transcribe(
     def say(line: str) -> None:
         typer.echo(line, err=True)
 
-    with privacy_settings.applied(no_texts=no_texts):
+    with resumable("decoding"), privacy_settings.applied(no_texts=no_texts):
         if shards is not None:
             from flows.transcribe_shards import transcribe_in_shards
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.data import audio_probe, findings
 
@@ -101,7 +102,7 @@ class SpeechCheck:
     def __str__(self) -> str:
         times = self.seconds / self.processor_s if self.processor_s else 0.0
         return (
-            f"speech check: {self.rows} recordings, {self.seconds / 60:.1f} minutes, in "
+            f"speech check: {counted(self.rows, 'recording')}, {self.seconds / 60:.1f} minutes, in "
             f"{self.processor_s:.1f} s of the processor ({times:.0f} times real time); "
             f"{len(self.findings)} without speech"
         )

@@ -52,6 +52,9 @@ _SPOKEN = {
     "\u03b3": "gamma",
 }
 _ENTITIES = {"\u00a0": "a space", "'": "'", '"': "nothing"}
+# More letters of another alphabet than these are words, and no slips.
+_FEW_LETTERS = 2
+_SHOWN_LETTERS = 12
 _FORMAT = ("Cf", "Cc", "Co", "Cn")
 
 
@@ -105,10 +108,35 @@ def _advise_chars(chars: Sequence[str], *, cased: bool) -> Iterator[str]:
         yield "write numbers as they are spoken (1.5 mg: one point five milligrams)"
     if capitals := [char for char in chars if char.isupper() and not cased]:
         yield f"write {''.join(capitals)} as small letters, or leave {name_of('keep_style')} out"
+    foreign = [char for char in chars if _is_foreign(char)]
+    if len(foreign) > _FEW_LETTERS:
+        yield _advise_alphabet(foreign)
+        chars = [char for char in chars if char not in foreign]
     for char in chars:
         if (char.isdigit() and char.isascii()) or (char.isupper() and not cased):
             continue
         yield _advise_char(char)
+
+
+def _is_foreign(char: str) -> bool:
+    """Return whether a letter is of another alphabet, with nothing Latin in it."""
+    plain = unicodedata.normalize("NFKD", char)
+    is_latin = "LATIN" in unicodedata.name(char, "") or any(map(str.isascii, plain))
+    return char.isalpha() and char not in _SPOKEN and not is_latin
+
+
+def _advise_alphabet(letters: Sequence[str]) -> str:
+    """Return one advice for a text in another alphabet; single letters are slips of a keyboard."""
+    scripts = dict.fromkeys(
+        unicodedata.name(char, "?").split("-")[0].split()[0] for char in letters
+    )
+    named = " and ".join(name if name == "CJK" else name.capitalize() for name in scripts)
+    shown = "".join(letters[:_SHOWN_LETTERS]) + ("…" if len(letters) > _SHOWN_LETTERS else "")
+    return (
+        f"{shown} are letters of another alphabet ({named}): write the words that are English or "
+        "names of drugs in Latin letters; a row that is spoken in another language is to be "
+        "removed, since the base does not write it"
+    )
 
 
 def _advise_char(char: str) -> str:

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from tasks.decision.nonspeech_check import NonspeechCheck
     from tasks.evaluation.keyword_change import KeywordErrorChange
 
+_BY_CHANCE = "Chance explains the difference"
+_NOTHING_MOVED = "No term was fixed and none broken"
 PLAIN_DECODE = "plain decode"
 STRICT = "strict"
 SPELLING_BLIND = "spelling-blind"
@@ -288,16 +290,21 @@ class DecisionRules:
         rows_by_category = {
             category: rows for category, rows in unsettled.items() if rows is not None
         }
+        moved = any(
+            delta.fixed or delta.broken or delta.before.hits != delta.after.hits
+            for name, delta in self.judged.items()
+            if name in unsettled
+        )
         if not rows_by_category:
-            ground = (
-                "Chance explains the difference, and no number of rows would settle so small a one."
-            )
+            ground = f"{_NOTHING_MOVED}, and no number of rows would settle that."
+            if moved:
+                ground = f"{_BY_CHANCE}, and no number of rows would settle so small a one."
             return Verdict.INCONCLUSIVE, [ground], None
         category = min(rows_by_category, key=lambda name: rows_by_category[name])
         current_rows = self.judged[category].rows
         rows = "rows" if self.evidence.basis == EVERY_ROW else f"{self.evidence.basis} rows"
         ground = (
-            "Chance explains the difference. "
+            f"{_BY_CHANCE if moved else f'{_NOTHING_MOVED}; so few rows do not exclude a drop'}. "
             f"About {rows_by_category[category]} {rows} of {category} would settle it "
             f"at these rates (now {current_rows}; power {self.policy.power:.0%})."
         )

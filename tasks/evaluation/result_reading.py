@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.data import findings
 from tasks.data.manifest import bandwidth_of, group_of
@@ -47,31 +48,41 @@ class ReadingNotes:
         shape: how the file holds its rows.
         renamed: categories in another case or in the plural, with their word in the vocabulary.
         tagged: rows whose reference holds a tag such as [noise].
+        wordless: rows whose reference holds no word.
     """
 
     shape: Shape = Shape.LINES
     renamed: Counter[tuple[str, str]] = field(default_factory=Counter)
     tagged: int = 0
+    wordless: int = 0
 
     def merge(self, other: ReadingNotes) -> None:
         """Add the notes of another stretch."""
         self.renamed.update(other.renamed)
         self.tagged += other.tagged
+        self.wordless += other.wordless
 
     def lines(self) -> tuple[str, ...]:
         """Return a sentence for each thing that a user should know."""
         shapes = (Shape.WRAPPER, Shape.TABLE)
         told = (
-            f"{self.tagged} references hold tags that nobody said, such as [noise]; they count as "
-            "words. `asr-flywheel tags` makes a manifest without them."
+            f"{counted(self.tagged, 'reference')} with tags that nobody said, such as [noise], "
+            "which count as words. `asr-flywheel tags` makes a manifest without them."
         )
         tagged = [told] if self.tagged else []
+        told = (
+            f"{counted(self.wordless, 'row')} with an empty reference: each word of the hypothesis "
+            "adds 1 to the row's WER, as the contract has it, and so to the mean. Fix: write what "
+            "is said there, or leave such rows out."
+        )
+        wordless = [told] if self.wordless else []
         read_as = [f"The file was read as {self.shape}."] if self.shape in shapes else []
         return (
             *read_as,
             *tagged,
+            *wordless,
             *(
-                f"The category {written!r} of {rows} rows was read as {category!r}."
+                f"The category {written!r} of {counted(rows, 'row')} was read as {category!r}."
                 for (written, category), rows in sorted(self.renamed.items())
             ),
         )
@@ -246,8 +257,11 @@ def _object(path: Path, row: int, record: object, *, has_escapes: bool) -> dict[
 
 def _unify_categories(record: dict[str, Any], notes: ReadingNotes) -> None:
     """Write a category in another case or in the plural as the vocabulary does, and note it."""
-    if isinstance(ref := record.get("ref"), str) and find_tags(ref):
-        notes.tagged += 1
+    if isinstance(ref := record.get("ref"), str):
+        if find_tags(ref):
+            notes.tagged += 1
+        if not any(map(str.isalnum, ref)):
+            notes.wordless += 1
     holders = [record]
     if TERMS in record:
         read_terms(record)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import hashing
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import open_cycle
 from tasks.decision.decision_table import POLICY
@@ -85,13 +86,13 @@ class ChampionComparison:
         basis = "the same manifest"
         if not self.same_manifest:
             basis = (
-                f"different manifests, so only their common rows count ({self.only_earlier} rows "
-                f"are only in cycle {self.earlier}, {self.only_later} only in cycle {self.later})"
+                f"different manifests, so only their common rows count ({self.only_earlier} "
+                f"only in cycle {self.earlier}, {self.only_later} only in cycle {self.later})"
             )
         return (
-            f"{names}: {basis}. On {self.common} rows that neither was trained on, the later model "
-            f"found {self.fixed} terms that the earlier one missed, and missed {self.broken} that "
-            f"it found (mid-p {self.p:.3g}).{tables}"
+            f"{names}: {basis}. On {counted(self.common, 'row')} that neither was trained on, the "
+            f"later model found {counted(self.fixed, 'term')} that the earlier one missed, and "
+            f"missed {self.broken} that it found (mid-p {self.p:.3g}).{tables}"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -123,6 +124,11 @@ class History:
     advice: tuple[str, ...] = ()
     rule: str = field(default=CHAMPION_RULE)
     preserved: tuple[Turn, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no run has finished."""
+        return not self.turns and not self.preserved
 
     @property
     def kept(self) -> tuple[Turn, ...]:

@@ -6,16 +6,17 @@ of the head are the hybrid's; what else the archive holds stays.
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import FlywheelError
+from tasks.common.work_folders import work_folder
 from tasks.runtimes import hardware
 from tasks.runtimes.base import Job
 from tasks.runtimes.local import LocalRuntime
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tasks.models.nemo_archive import Decoder
     from tasks.runtimes.base import Runtime
 
@@ -36,8 +37,7 @@ def convert(model: Path, head: Decoder, out: Path, runtime: Runtime | None = Non
         FlywheelError: NeMo could not do it; holds the end of its log.
     """
     runtime = runtime or LocalRuntime(hardware.detect())
-    with tempfile.TemporaryDirectory(prefix=".head-", dir=out.parent) as folder:
-        work = Path(folder)
+    with work_folder(out.parent, ".head-") as work:
         mapped = runtime.path_mapper(work, (model,))
         head_file = work / "head.nemo"
         request = {

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import TranscriptionError
+from tasks.common.work_folders import work_folder
 from tasks.data.labelling.sheet_ranking import SpokenWord
 from tasks.runtimes.base import Job
 from tasks.transcription.decoding_job import run_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from tasks.runtimes.base import Runtime
     from tasks.transcription.audio_sets import AudioSet
@@ -45,8 +45,7 @@ def measure_confidence(
         TranscriptionError: the model could not be loaded, or decoding failed.
     """
     beside.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".work-", dir=beside) as folder:
-        work = Path(folder)
+    with work_folder(beside, ".work-") as work:
         out = work / "confidence.jsonl"
         reads = tuple(dict.fromkeys([model, *audio.roots]))
         inside = runtime.path_mapper(work, reads)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import tempfile
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import TranscriptionError
+from tasks.common.work_folders import remove_abandoned, work_folder
 from tasks.runtimes.base import Job, Runtime
 from tasks.transcription import sharding
 from tasks.transcription.audio_sets import AudioSet, Piece, Transcript
@@ -25,11 +24,13 @@ from tasks.transcription.variants import variant_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from tasks.transcription.hypothesis_cache import TranscriptStore
 
 PROGRAM = "transcribe.py"
 # Every file of the program that decodes: other code may hear something else.
+_WORK = ".work-"
 DECODER = (
     PROGRAM,
     "length_batching.py",
@@ -193,11 +194,11 @@ def decode(
         TranscriptionError: a model could not be loaded or decoding failed; holds the log's end.
     """
     if not pieces:
+        remove_abandoned(store.folder, _WORK)
         return []
     # Beside the cycle: an engine finds there what a worker in a container of its own writes.
     store.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".work-", dir=store.folder) as folder:
-        work = Path(folder)
+    with work_folder(store.folder, _WORK) as work:
         hyp_files = [work / f"{number}.jsonl" for number in range(len(pieces))]
         roots = [root for _, audio in pieces for root in audio.roots]
         reads = tuple(dict.fromkeys([*(model for model, _ in pieces), *roots]))

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
 from tasks.data.brought_recordings import BroughtRecordings
@@ -100,7 +101,8 @@ class LabelSummary:
             )
         if 0 < self.general < FEWEST_SENTENCES:
             notes.append(
-                f"{GENERAL} has {self.general} rows; --general needs {FEWEST_SENTENCES} or more"
+                f"{GENERAL} has {counted(self.general, 'row')}; --general needs "
+                f"{FEWEST_SENTENCES} or more"
             )
         return notes
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
+from tasks.common.work_folders import work_folder
 from tasks.models import purge_marks
 from tasks.models.nemo_archive import open_archive
 from tasks.serving import handoff_package, single_head
@@ -74,8 +75,7 @@ def write(
             f"{source.model}: its encoder is cache-aware (streaming), which these bundles do not "
             "serve. Fix: hand it on to Riva (without --format)."
         )
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=source.evaluated.path) as name:
-        work = Path(name)
+    with work_folder(source.evaluated.path, ".export-") as work:
         model, decoder = source.model, source.accepted.decoder
         if source.accepted.hybrid:
             model = work / "head.nemo"

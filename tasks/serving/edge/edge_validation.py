@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
+from tasks.common.work_folders import work_folder
 from tasks.evaluation.hypotheses import hypothesis_for, write_hypotheses
 from tasks.evaluation.result_reading import read_hypotheses
 from tasks.models import catalog
@@ -32,6 +31,7 @@ from tasks.serving.validation import BASELINE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from tasks.evaluation.hypotheses import Hypothesis
     from tasks.runtimes.base import Runtime
@@ -341,8 +341,7 @@ def _repair(
         return of_server
     if model is None:
         return (*of_server, _not_repaired(differing))
-    with tempfile.TemporaryDirectory(prefix=".repairs-", dir=plan.folder) as name:
-        work = Path(name)
+    with work_folder(plan.folder, ".repairs-") as work:
         parts = bundle.engine is EdgeEngine.SHERPA_ONNX and bundle.decoder.has_transducer
         report(f"NeMo exports {model.name} and computes the features of {len(paths)} rows")
         exported = nemo_export.export(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tasks.data.cycle_folder import Cycle, open_cycle
-from tasks.data.cycle_lock import lock_cycle
+from tasks.data.cycle_lock import CycleBusyError, lock_cycle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,3 +55,24 @@ def test_a_killed_run_gives_its_claim_back_to_who_waits(cycles: list[Cycle]) -> 
         waiting.join(30)
     assert got.is_set()
     assert said == ["waits"]
+
+
+def test_who_is_refused_learns_which_process_holds_the_cycle(cycles: list[Cycle]) -> None:
+    """By its number and command, whether it works on this cycle or on the one before."""
+    first, second, third = cycles
+    line = [sys.executable, "-c", FOREIGN, str(first.path), "following"]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"mine\n"
+        for cycle in (first, second):
+            with pytest.raises(CycleBusyError) as refused, lock_cycle(cycle):
+                pass
+            assert f"(process {other.pid}: {sys.executable} -c" in str(refused.value)
+        with (
+            lock_cycle(third),
+            pytest.raises(CycleBusyError) as refused,
+            lock_cycle(third, following=True),
+        ):
+            pass
+        assert f"process {other.pid}" not in str(refused.value)
+        other.kill()

@@ -330,3 +330,33 @@ def test_transcribe_hides_texts_where_it_is_asked_to(
     assert code == 2
     assert "row 1: bad-duration" in errors
     assert "heffalump" not in errors
+
+
+def test_a_score_without_terms_has_a_dash_and_tells_of_empty_references(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """An empty reference makes each word of its hypothesis an error, by the contract."""
+    rows = [
+        {"audio_filepath": "a.wav", "ref": "we sleep well", "hyp": "we sleep well"},
+        {"audio_filepath": "b.wav", "ref": " …", "hyp": "three more words"},
+    ]
+    code, out, _ = run("score", factories.write_rows(tmp_path / "h.jsonl", rows))
+    assert code == 0
+    assert "ker  –  of 0 rows with a term" in out
+    assert "None" not in out
+    assert "note: 1 row with an empty reference" in out
+    assert "wer  1.5000" in out
+
+
+def test_a_history_before_the_first_run_says_so(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """Without tables that are empty, and without a champion that is none."""
+    factories.make_cycle(tmp_path)
+    code, out, _ = run("history", tmp_path)
+    assert code == 0
+    assert "no run has finished here yet" in out
+    assert "none was kept" not in out
+    assert "Turns" not in out
+    code, out, _ = run("history", tmp_path, "--json")
+    assert json.loads(out)["turns"] == []

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tasks.common.parameter_names import spelled_as
 from tasks.data import cycle_lock
 from tasks.data.cycle_folder import Cycle, open_cycle
 from tasks.data.cycle_lock import CycleBusyError, lock_cycle
@@ -39,6 +40,27 @@ def test_two_runs_of_one_cycle_are_one_too_many(cycles: list[Cycle]) -> None:
         assert not refused(second)
     assert not refused(first)
     assert list(first.path.iterdir()) == []
+
+
+def test_the_advice_is_what_who_asks_can_do(cycles: list[Cycle]) -> None:
+    """A run can wait, by the option as it is typed; a command without that option cannot."""
+    with lock_cycle(cycles[0]):
+        with (
+            spelled_as({"when_busy": "--when-busy"}),
+            pytest.raises(CycleBusyError, match="Fix: wait for it with --when-busy wait, or end"),
+            lock_cycle(cycles[0], can_wait=True),
+        ):
+            pass
+        with (
+            pytest.raises(CycleBusyError, match="when_busy wait"),
+            lock_cycle(cycles[0], can_wait=True),
+        ):
+            pass
+        with (
+            pytest.raises(CycleBusyError, match="Fix: give this command again when it is done"),
+            lock_cycle(cycles[0]),
+        ):
+            pass
 
 
 def test_who_writes_the_next_cycle_has_that_too(cycles: list[Cycle]) -> None:

@@ -296,3 +296,27 @@ def test_who_follows_a_fix_of_audio_or_place_has_no_finding_left(
     assert all(fix in one.fix for one in found)
     follow(cycle, rows)
     assert check(cycle, lower_nemo, rows).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "script", "mended"),
+    [
+        ("дать варфарин сейчас", "Cyrillic", "give warfarin now"),
+        ("给病人阿司匹林", "CJK", "give the patient aspirin"),
+        ("give варфарин now", "Cyrillic", "give warfarin now"),
+    ],
+)
+def test_a_text_in_another_alphabet_has_one_advice(
+    cycle: Path, lower_nemo: Path, text: str, script: str, mended: str
+) -> None:
+    """Not one for each letter; who writes Latin letters, or removes the row, has none left."""
+    rows = factories.cycle_rows()
+    rows[0] = {"audio_filepath": "audio/0.wav", "text": text}
+    (found,) = check(cycle, lower_nemo, rows).findings
+    assert found.code == "text-unspellable"
+    assert found.fix.count("alphabet") == 1
+    assert f"({script})" in found.fix
+    assert "write the Latin letter, or" not in found.fix
+    rows[0]["text"] = mended
+    assert check(cycle, lower_nemo, rows).findings == ()
+    assert check(cycle, lower_nemo, rows[1:]).findings == ()

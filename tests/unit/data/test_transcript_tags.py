@@ -123,4 +123,4 @@ def test_tags_in_the_references_of_a_result_are_told(tmp_path: Path) -> None:
     """They count as words there, which nobody can take back."""
     row = {"audio_filepath": "a.wav", "ref": "[noise] start it", "hyp": "start it"}
     _, notes = read_results(factories.write_rows(tmp_path / "h.jsonl", [row]))
-    assert "1 references hold tags" in notes.lines()[0]
+    assert "1 reference with tags" in notes.lines()[0]

@@ -366,3 +366,14 @@ def test_what_decision_json_holds() -> None:
         "(10 → 8 of 20 rows missed, -20% relative; 2 fixed, 0 broken; "
         "mid-p 0.25, 95 % interval -0.265 to +0.083): not settled."
     )
+
+
+def test_where_nothing_moved_chance_explains_nothing() -> None:
+    """No term was fixed and none broken: that is said, with the rows that would settle it."""
+    decided = decide(evidence(delta(10, 10, 40)), ["drug"])
+    assert decided.verdict is Verdict.INCONCLUSIVE
+    assert not any("Chance explains" in one for one in decided.reasons)
+    still = "No term was fixed and none broken; so few rows do not exclude a drop. About 127 "
+    assert any(one.startswith(still) for one in decided.reasons)
+    moved = decide(evidence(delta(10, 8, 40)), ["drug"])
+    assert any(one.startswith("Chance explains the difference. ") for one in moved.reasons)

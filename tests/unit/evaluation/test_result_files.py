@@ -136,7 +136,7 @@ def test_a_comparison_and_a_score_tell_what_was_brought_together(tmp_path: Path)
     """In the notes of both, with the rows that it concerned."""
     row = {**ROW, **TERM, "entity_category": "Drugs"}
     path = factories.write_rows(tmp_path / "h.jsonl", [row])
-    told = "The category 'Drugs' of 1 rows was read as 'drug'."
+    told = "The category 'Drugs' of 1 row was read as 'drug'."
     assert summary_as_dict(score_file(path))["notes"] == [told]
     assert f"h.jsonl: {told}" in compare.compare(path, path, None, ["drug"])["notes"]
 
