@@ -80,6 +80,8 @@ def history(
     best = found.champion
     name = "none was kept" if best is None else f"cycle {best.cycle}'s model, {best.model}"
     console.print(f"Champion: {name}", markup=False)
+    for line in found.champion_notes:
+        console.print(f"- {line}", markup=False)
     console.print(found.rule, style="dim", markup=False)
     if any(turn.value is not None for turn in found.turns):
         console.print(
