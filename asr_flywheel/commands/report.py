@@ -105,6 +105,8 @@ def history(
             f"decision and hand-off are in cycle {best.cycle}.",
             markup=False,
         )
+    for line in found.champion_notes:
+        console.print(f"- {line}", markup=False)
     console.print(found.rule, style="dim", markup=False)
     if any(turn.value is not None for turn in found.turns):
         console.print(

@@ -19,7 +19,7 @@ from tasks.evaluation.keyword_change import (
     summarise_by_category,
     summarise_changes,
 )
-from tasks.evaluation.row_matching import keys
+from tasks.evaluation.row_matching import match_rows
 from tasks.evaluation.scoring import Scores, block_of
 
 if TYPE_CHECKING:
@@ -75,11 +75,29 @@ def missed_in_any_spelling(row: UtteranceScore, occurrence: Occurrence) -> bool:
 # Without slots: the parts and the changes by category are kept once they are known.
 @dataclass(frozen=True)
 class PairedScores:
-    """The rows that two evaluations have in common, and how many only one of them has."""
+    """The rows that two evaluations have in common, and how many only one of them has.
+
+    Attributes:
+        pairs: the rows.
+        only_before: how many only the earlier evaluation has.
+        only_after: how many only the later one has.
+        converted: how many have other samples in both, and were matched by name and reference.
+    """
 
     pairs: tuple[ScorePair, ...]
     only_before: int
     only_after: int
+    converted: int = 0
+
+    @property
+    def converted_note(self) -> str | None:
+        """A sentence for the user where rows were matched by their names alone."""
+        if not self.converted:
+            return None
+        return (
+            f"{self.converted} rows have other samples in the two evaluations, and were matched by "
+            "file name and reference: compare them only if the recordings were converted."
+        )
 
     @property
     def plain(self) -> PairedScores:
@@ -93,9 +111,7 @@ class PairedScores:
 
     def where(self, keep: Callable[[ScorePair], bool]) -> PairedScores:
         """Return the pairs that ``keep`` accepts."""
-        return PairedScores(
-            tuple(pair for pair in self.pairs if keep(pair)), self.only_before, self.only_after
-        )
+        return replace(self, pairs=tuple(pair for pair in self.pairs if keep(pair)))
 
     @property
     def before(self) -> Scores:
@@ -202,26 +218,23 @@ class PairedScores:
 def pair(before: Scores, after: Scores) -> PairedScores:
     """Match two evaluations row by row.
 
-    A row is known by its audio's path and its reference; see tasks/evaluation/row_matching.py.
+    A row is known by its sound and its reference, or by its audio's path and its reference; see
+    tasks/evaluation/row_matching.py.
 
     Raises:
         InputError: they have no row in common, or one of them holds a row twice.
     """
-    first, second = keys(
-        *([(row.row.audio_filepath, row.row.ref) for row in s.rows] for s in (before, after))
-    )
-    earlier = dict(zip(first, before.rows, strict=True))
-    later = dict(zip(second, after.rows, strict=True))
-    common_keys = [key for key in later if key in earlier]
-    if not common_keys:
+    found = match_rows(*([row.row for row in scores.rows] for scores in (before, after)))
+    if not found.places:
         raise InputError(
-            "the two evaluations have no row in common (audio file name and reference). "
-            "Fix: compare evaluations of the same manifest."
+            "the two evaluations have no row in common (recording or audio file name, and "
+            "reference). Fix: compare evaluations of the same manifest."
         )
     return PairedScores(
-        tuple(ScorePair(earlier[key], later[key]) for key in common_keys),
-        only_before=len(earlier) - len(common_keys),
-        only_after=len(later) - len(common_keys),
+        tuple(ScorePair(before.rows[one], after.rows[other]) for one, other in found.places),
+        only_before=len(before.rows) - len(found.places),
+        only_after=len(after.rows) - len(found.places),
+        converted=found.converted,
     )
 
 

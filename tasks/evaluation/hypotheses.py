@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from tasks.data.manifest import Utterance
 
 
+AUDIO_SHA256 = "audio_sha256"
+"""The optional field with the hash of a recording's samples, by which two evaluations match."""
+
+
 class Partition(StrEnum):
     """What a row was to the tuned model. Figures on rows that do not judge are always labelled.
 
@@ -54,6 +58,8 @@ class Hypothesis:
         terms: several clinical terms, where the row lists them; they count in the place of
             ``term`` and ``entity_category``.
         bandwidth: ``narrow`` where the source held a telephone's bandwidth; else None.
+        audio_sha256: hash of the recording's samples; None where no recording was read, and in
+            evaluations of version 0.2 and older.
     """
 
     audio_filepath: str
@@ -69,6 +75,7 @@ class Hypothesis:
     group: str | None = None
     terms: tuple[RowTerm, ...] = ()
     bandwidth: str | None = None
+    audio_sha256: str | None = None
 
     @property
     def flagged(self) -> tuple[RowTerm, ...]:
@@ -104,8 +111,8 @@ class Hypothesis:
     def as_dict(self) -> dict[str, Any]:
         """Return the row as the file holds it: every field, None as null.
 
-        ``group``, ``terms`` and ``bandwidth``, which no contract has, are there only where the row
-        has them.
+        ``group``, ``terms``, ``bandwidth`` and ``audio_sha256``, which no contract has, are there
+        only where the row has them.
         """
         return {
             "audio_filepath": self.audio_filepath,
@@ -116,10 +123,16 @@ class Hypothesis:
             "part": None if self.part is None else self.part.value,
             **({} if self.group is None else {GROUP: self.group}),
             **({} if self.bandwidth is None else {BANDWIDTH: self.bandwidth}),
+            **({} if self.audio_sha256 is None else {AUDIO_SHA256: self.audio_sha256}),
         }
 
 
-def hypothesis_for(utterance: Utterance, hyp: str, part: Partition | None = None) -> Hypothesis:
+def hypothesis_for(
+    utterance: Utterance,
+    hyp: str,
+    part: Partition | None = None,
+    audio_sha256: str | None = None,
+) -> Hypothesis:
     """Return the evaluation row of an utterance that was recognised as ``hyp``."""
     return Hypothesis(
         audio_filepath=utterance.audio_filepath,
@@ -135,6 +148,7 @@ def hypothesis_for(utterance: Utterance, hyp: str, part: Partition | None = None
         group=utterance.group,
         terms=utterance.terms,
         bandwidth=utterance.bandwidth,
+        audio_sha256=audio_sha256,
     )
 
 

@@ -51,6 +51,8 @@ class ChampionComparison:
         only_earlier: rows that only the earlier evaluation has.
         only_later: rows that only the later one has.
         change: over those terms; None where nothing can be compared.
+        reason: why nothing can be compared, in a sentence; None where something is.
+        converted: that rows were matched by their names alone, in a sentence; else None.
         other_table: that their strict views read different tables, in a sentence; None where they
             read the same, or it is not known.
     """
@@ -64,6 +66,8 @@ class ChampionComparison:
     only_earlier: int = 0
     only_later: int = 0
     change: KeywordErrorChange | None = None
+    reason: str | None = None
+    converted: str | None = None
     other_table: str | None = None
 
     @property
@@ -78,11 +82,9 @@ class ChampionComparison:
 
     def __str__(self) -> str:
         names = f"Cycles {self.earlier} and {self.later}"
-        tables = "" if self.other_table is None else f" {self.other_table}"
+        tables = "".join(f" {one}" for one in (self.converted, self.other_table) if one is not None)
         if not self.common:
-            return (
-                f"{names} have no row in common that neither was trained on: not compared.{tables}"
-            )
+            return f"{names} are not compared: {self.reason}{tables}"
         basis = "the same manifest"
         if not self.same_manifest:
             basis = (
@@ -115,6 +117,7 @@ class History:
         champion: the turn whose model to use; None where none was kept.
         advice: what the stopping rules say, in sentences.
         preserved: kept runs whose place a later run of the same cycle took, the oldest first.
+        champion_notes: where the champion is one without having been compared, in sentences.
     """
 
     turns: tuple[Turn, ...]
@@ -124,6 +127,7 @@ class History:
     advice: tuple[str, ...] = ()
     rule: str = field(default=CHAMPION_RULE)
     preserved: tuple[Turn, ...] = ()
+    champion_notes: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -154,6 +158,7 @@ class History:
             "comparisons": [comparison.as_dict() for comparison in self.comparisons],
             "champion": None if self.champion is None else self.champion.as_dict(),
             "champion_rule": self.rule,
+            "champion_notes": list(self.champion_notes),
             "stopping": list(self.advice),
             "preserved": [turn.as_dict() for turn in self.preserved],
             "problems": list(self.problems),
@@ -187,13 +192,15 @@ def read_history(root: Path) -> History:
             preserved += _read_preserved(cycle, problems)
         except InputError as damaged:
             problems.append(str(damaged))
+    champion, champion_notes = find_champion(_in_order(turns, preserved))
     return History(
         tuple(turns),
         tuple(problems),
         tuple(compare(earlier, later) for earlier, later in pairwise(turns)),
-        find_champion(_in_order(turns, preserved)),
+        champion,
         tuple(_advise(turns)),
         preserved=tuple(preserved),
+        champion_notes=champion_notes,
     )
 
 
@@ -276,11 +283,20 @@ def compare(earlier: Turn, later: Turn) -> ChampionComparison:
     )
     try:
         pairing = diff.pair(earlier.after, later.after)
-    except InputError:
-        return ChampionComparison(earlier.cycle, later.cycle, same, 0, other_table=tables)
+    except InputError as unmatched:
+        return ChampionComparison(
+            earlier.cycle, later.cycle, same, 0, reason=str(unmatched), other_table=tables
+        )
     priority = {*earlier.priority, *later.priority}
     unseen = pairing.where(lambda pair: pair.before.row.is_unseen and pair.after.row.is_unseen)
     change = unseen.change_in(priority)
+    reason = None
+    if not change.rows:
+        reason = (
+            f"of {len(pairing.pairs)} common rows, {len(unseen.pairs)} were unseen by both models, "
+            f"and none of these has a term of {', '.join(sorted(priority))}. Fix: decode rows that "
+            "neither has seen by both models, and compare these with `asr-flywheel diff`."
+        )
     return ChampionComparison(
         earlier.cycle,
         later.cycle,
@@ -290,18 +306,35 @@ def compare(earlier: Turn, later: Turn) -> ChampionComparison:
         broken=change.broken,
         only_earlier=pairing.only_before,
         only_later=pairing.only_after,
-        change=change,
+        change=change if change.rows else None,
+        reason=reason,
+        converted=pairing.converted_note,
         other_table=tables,
     )
 
 
-def find_champion(turns: Sequence[Turn]) -> Turn | None:
-    """Return the turn whose model to use; see ``CHAMPION_RULE``."""
+def find_champion(turns: Sequence[Turn]) -> tuple[Turn | None, tuple[str, ...]]:
+    """Return the turn whose model to use, and what a user should know of how it was found.
+
+    See ``CHAMPION_RULE``. A kept model that cannot be compared takes the older one's place.
+    """
     champion: Turn | None = None
+    notes: list[str] = []
     for turn in turns:
-        if turn.kept and not (champion and compare(champion, turn).earlier_is_better):
-            champion = turn
-    return champion
+        if not turn.kept:
+            continue
+        if champion is not None:
+            compared = compare(champion, turn)
+            if compared.earlier_is_better:
+                continue
+            if not compared.common:
+                notes.append(
+                    f"The kept model of cycle {turn.cycle} takes the place of cycle "
+                    f"{champion.cycle}'s as the newer one alone: whether it misses fewer terms is "
+                    f"not known. {compared}"
+                )
+        champion = turn
+    return champion, tuple(notes)
 
 
 def _advise(turns: Sequence[Turn]) -> Iterable[str]:

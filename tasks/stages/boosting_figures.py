@@ -49,7 +49,8 @@ def score_texts(
 ) -> Scores:
     """Score a model's texts of checked rows."""
     return score(
-        hypothesis_for(row.utterance, text, part) for row, text in zip(rows, texts, strict=True)
+        hypothesis_for(row.utterance, text, part, row.audio_sha256)
+        for row, text in zip(rows, texts, strict=True)
     )
 
 

@@ -236,6 +236,8 @@ def compare(
             f"{pairing.only_before} rows are only in the earlier evaluation and "
             f"{pairing.only_after} only in the later one; they are not compared."
         )
+    if (converted := pairing.converted_note) is not None:
+        notes.append(converted)
     if grounds.basis == row_basis.UNTUNED:
         notes.append(
             "It is not known which rows were trained on: name the others with --held-out MANIFEST."

@@ -59,18 +59,25 @@ def _same_recordings(
     pairing: PairedScores, before: Path, after: Path
 ) -> tuple[PairedScores, list[str]]:
     """Leave out pairs of two recordings that have one name and one text."""
-    names = [(one.before.row.audio_filepath, one.after.row.audio_filepath) for one in pairing.pairs]
+    # Rows that were matched by their sound are one recording, wherever its files are now.
+    by_name = [one for one in pairing.pairs if not _has_one_sound(one)]
+    names = [(one.before.row.audio_filepath, one.after.row.audio_filepath) for one in by_name]
     others = are_others(names, [*audio_folders(before)], [*audio_folders(after)])
     if not any(others):
         return pairing, []
-    if all(others):
+    if all(others) and len(by_name) == len(pairing.pairs):
         raise InputError(
             f"{after}: its rows have the names and texts of the earlier evaluation's, but are "
             "other recordings. Fix: compare evaluations of the same manifest."
         )
-    other = {id(one) for one, differs in zip(pairing.pairs, others, strict=True) if differs}
+    other = {id(one) for one, differs in zip(by_name, others, strict=True) if differs}
     note = (
         f"{len(other)} rows have one name and one text in both evaluations, but are two "
         "recordings; they are not compared."
     )
     return pairing.where(lambda one: id(one) not in other), [note]
+
+
+def _has_one_sound(one: ScorePair) -> bool:
+    sound = one.before.row.audio_sha256
+    return sound is not None and sound == one.after.row.audio_sha256

@@ -83,7 +83,7 @@ def hypotheses(
         roles: of the recordings, where a tuned model decoded them.
     """
     return tuple(
-        hypothesis_for(row.utterance, text, _part(row, split, roles))
+        hypothesis_for(row.utterance, text, _part(row, split, roles), row.audio_sha256)
         for row, text in zip(rows, transcript.hypotheses, strict=True)
     )
 

@@ -52,3 +52,19 @@ def test_a_recognised_utterance_keeps_its_clinical_fields() -> None:
         "c",
         Partition.TRAINED,
     )
+
+
+def test_the_hash_of_the_samples_is_kept_where_it_is_known(tmp_path: Path) -> None:
+    """It is no field of the contract; what is no text is none."""
+    rows = [
+        Hypothesis("a.wav", "one", "one", audio_sha256="f" * 64),
+        Hypothesis("b.wav", "two", "two"),
+    ]
+    path = tmp_path / "offline_hyps.jsonl"
+    write_hypotheses(path, rows)
+    assert read_hypotheses(path) == tuple(rows)
+    first, second = path.read_text(encoding="utf-8").splitlines()
+    assert json.loads(first)["audio_sha256"] == "f" * 64
+    assert "audio_sha256" not in second
+    path.write_text(second[:-1] + ', "audio_sha256": 3}\n', encoding="utf-8")
+    assert read_hypotheses(path) == (rows[1],)

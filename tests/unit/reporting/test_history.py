@@ -117,6 +117,52 @@ def test_cycles_without_a_common_row_are_not_compared(tmp_path: Path) -> None:
     assert found.champion.cycle == 3
 
 
+def test_a_kept_model_that_could_not_be_compared_is_told(tmp_path: Path) -> None:
+    """That it is the champion as the newer one alone, and why."""
+    finish_turn(tmp_path, 1, held_out(24, 3), terms=("aspirin",))
+    finish_turn(tmp_path, 2, held_out(24, 20), terms=("sertraline",))
+    (note,) = read_history(tmp_path).champion_notes
+    assert note.startswith(
+        "The kept model of cycle 3 takes the place of cycle 2's as the newer one alone: whether it "
+        "misses fewer terms is not known. Cycles 2 and 3 are not compared: "
+    )
+    assert note in CliRunner().invoke(app, ["history", str(tmp_path)]).output
+
+
+def import_anew(cycle: Path, shift: int, *, hashed: bool = True) -> None:
+    """Number the files of an evaluation anew, as after a grown corpus's import."""
+    for name in (run_record.BASELINE_NAME, "offline_hyps.jsonl"):
+        rows = [json.loads(line) for line in (cycle / name).read_text().splitlines()]
+        for place, row in enumerate(rows):
+            if hashed:
+                row["audio_sha256"] = f"sound of {row['audio_filepath']}"
+            row["audio_filepath"] = f"audio/{place + shift}.flac"
+        factories.write_rows(cycle / name, rows)
+
+
+def test_a_corpus_that_grew_is_compared_by_its_sound(tmp_path: Path) -> None:
+    """The worse later model is found out, although every file has another name."""
+    clinic(tmp_path, held_out(28, 3), held_out(28, 18))
+    import_anew(tmp_path / "cycle2", 0)
+    import_anew(tmp_path / "cycle3", 1)
+    found = read_history(tmp_path)
+    (compared,) = found.comparisons
+    assert (compared.common, compared.only_earlier, compared.only_later) == (20, 0, 0)
+    assert found.champion is not None
+    assert found.champion.cycle == 2
+    assert found.champion_notes == ()
+
+
+def test_rows_that_both_saw_are_told_as_the_reason(tmp_path: Path) -> None:
+    """Not as if the evaluations had no row in common."""
+    clinic(tmp_path, held_out(24, 3), held_out(24, 20))
+    path = tmp_path / "cycle3" / "offline_hyps.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    factories.write_rows(path, ({**row, "part": "trained"} for row in rows))
+    (compared,) = read_history(tmp_path).comparisons
+    assert "of 60 common rows, 0 were unseen by both models" in str(compared)
+
+
 @pytest.mark.parametrize(
     ("turns", "floor"),
     [
