@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from tasks.common.errors import InputError
+from tasks.common.installation import install_fix
 
 _PROGRAM = ("-m", "asr_flywheel.demo", "--general")
 _LONGEST_S = 1800.0
@@ -38,7 +39,7 @@ def manifest() -> Path:
         why = (completed.stderr.strip().splitlines() or [f"exit code {completed.returncode}"])[-1]
         raise InputError(
             f"general English: no set was given, and the synthetic one cannot be made: {why} "
-            "Fix: pip install 'clinical-asr-flywheel[demo]', or give a manifest of ordinary "
-            "sentences with --general, or --general none, and then no model is kept."
+            f"Fix: {install_fix('demo')}, or give a manifest of ordinary sentences "
+            "with --general, or --general none, and then no model is kept."
         )
     return Path(lines[-1])
