@@ -36,6 +36,7 @@ from asr_flywheel.option_errors import ExplainingGroup
 from asr_flywheel.options import EXIT_BAD_INPUT, EXIT_FAILED, OPTION_NAMES
 from asr_flywheel.run_server import PATIENCE_S, TIMEOUT_SETTING
 from tasks.common.errors import DiskFullError, FlywheelError, InputError, is_disk_full
+from tasks.common.loopback import reach_loopback_directly
 from tasks.common.parameter_names import spelled_as
 from tasks.common.telemetry import forbid_telemetry
 
@@ -60,6 +61,7 @@ def main() -> None:
     # The stages print their own lines; Prefect's console log would repeat them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     forbid_telemetry()
+    reach_loopback_directly()
     # On a busy host the run's own server needs longer than Prefect's 20 s; one that ends is seen.
     os.environ.setdefault(TIMEOUT_SETTING, str(PATIENCE_S))
     # What a run has loaded is not searched for cycles once more while the interpreter ends: half a

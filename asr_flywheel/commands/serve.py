@@ -14,6 +14,7 @@ import typer
 
 from asr_flywheel.ward_server.service_limits import MIB, ServiceLimits
 from tasks.common.errors import FlywheelError, InputError
+from tasks.common.installation import install_fix
 from tasks.common.telemetry import forbid_telemetry
 
 app = typer.Typer()
@@ -63,8 +64,8 @@ def serve(
         from asr_flywheel.ward_server.server_process import ListenAddress
     except ImportError as absent:
         raise InputError(
-            f"the server needs a package that is not installed ({absent}). Fix: pip install "
-            "'clinical-asr-flywheel[edge]'"
+            f"the server needs a package that is not installed ({absent}). "
+            f"Fix: {install_fix('edge')}."
         ) from absent
 
     if (certificate is None) != (key is None):

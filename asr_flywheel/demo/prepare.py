@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from flows.console import print_stage
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.common.installation import install_fix
 from tasks.data.cycle_folder import open_cycle
 from tasks.stages.evaluate import transcribe_baseline
 
@@ -125,6 +126,5 @@ def _has_synthesiser() -> bool:
 def _require_synthesiser() -> None:
     if not _has_synthesiser():
         raise InputError(
-            "the demo's speech synthesiser is not installed. Fix: pip install "
-            "'clinical-asr-flywheel[demo]'."
+            f"the demo's speech synthesiser is not installed. Fix: {install_fix('demo')}."
         )

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from tasks.airgap.bundle_manifest import BundleContent, ContentKind
 from tasks.airgap.wheel_resolution import PROJECT
 from tasks.common.errors import InputError
+from tasks.common.installation import install_fix
 from tasks.models import catalog
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from email.message import Message
     from pathlib import Path
 
-EXTRA_FIX = "Fix: pip install 'clinical-asr-flywheel[bundle]'"
+EXTRA_FIX = f"Fix: {install_fix('bundle')}."
 # Longer is a licence's text, which some packages write there.
 _LONGEST_LICENCE = 100
 

@@ -1,7 +1,8 @@
-"""The folder of an offline bundle that this code was installed from, found by its record."""
+"""How this code was installed: the offline bundle that it came from, and what adds an extra."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 RECORD_NAME = "offline-bundle.json"
@@ -23,3 +24,17 @@ def find_bundle_root(module: Path | None = None) -> Path | None:
         if (folder / RECORD_NAME).is_file():
             return folder
     return None
+
+
+def install_fix(extra: str, *, pinned: bool = False) -> str:
+    """Return what a message says to install an extra of this project.
+
+    The project is in no public index, where anybody could register its name: the command is one
+    for its checkout, which a site with an index of its own has too.
+
+    Args:
+        extra: its name in pyproject.toml.
+        pinned: hold the versions to those that the tests run with.
+    """
+    pins = " -c constraints.txt" if pinned else ""
+    return f"{sys.executable} -m pip install '.[{extra}]'{pins} in this project's checkout"

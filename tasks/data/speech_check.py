@@ -14,6 +14,7 @@ import numpy as np
 
 from tasks.common.counted import counted
 from tasks.common.errors import InputError
+from tasks.common.installation import install_fix
 from tasks.data import audio_probe, findings
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class SileroDetector:
         except ImportError as missing:
             raise InputError(
                 f"--speech needs a package that is not installed ({missing}). "
-                "Fix: pip install 'clinical-asr-flywheel[vad]', or leave --speech out."
+                f"Fix: {install_fix('vad')}, or leave --speech out."
             ) from None
         self._find = silero_vad.get_speech_timestamps
         self._model: Any = silero_vad.load_silero_vad(onnx=True)

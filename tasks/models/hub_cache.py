@@ -8,6 +8,7 @@ first time. The hash is computed again only when the file's size or time has cha
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
 from tasks.common.installation import BASES_FOLDER, find_bundle_root
 from tasks.common.parameter_names import name_of
+
+_CREDENTIALS = re.compile(r"//[^/@\s]*@")
+_LONGEST_REASON = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +102,26 @@ def _download(name: str, revision: str) -> Path:
         return Path(
             huggingface_hub.hf_hub_download(name, _filename(name), revision=revision or None)
         )
-    except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as unreachable:
+    # Of a proxy's refusal the hub lets through what its HTTP library raises, which is another one
+    # in each of its major versions.
+    except Exception as unreachable:
         raise InputError(
             f"base {name!r}: not in the local cache, and it cannot be downloaded "
-            f"({type(unreachable).__name__}). Fix: on a machine with network run "
+            f"({_reason(unreachable)}). Fix: behind a proxy set HTTPS_PROXY, and for certificates "
+            "of your own SSL_CERT_FILE (docs/proxy.md). Or on a machine with network run "
             f"`{_command(name, revision)}` and copy its Hugging Face cache here, or pass the path "
             f"of the .nemo with {name_of('base')}."
         ) from unreachable
+
+
+def _reason(wrong: BaseException) -> str:
+    """Return what an error began with: the hub wraps a certificate or a proxy into its own."""
+    while (cause := wrong.__cause__ or wrong.__context__) is not None:
+        wrong = cause
+    said = (str(wrong).strip().splitlines() or [""])[0]
+    # An address may hold the credentials of a proxy.
+    said = _CREDENTIALS.sub("//", said)[:_LONGEST_REASON]
+    return f"{type(wrong).__name__}: {said}" if said else type(wrong).__name__
 
 
 def _filename(name: str) -> str:

@@ -90,8 +90,9 @@ _REMEDIES = {
     "docker group and log in again.",
     Fault.IMAGE_ABSENT: "the image is neither here nor in its registry. Check its name and tag; "
     "the specification's is nvcr.io/nvidia/nemo:25.11.01.",
-    Fault.NO_CREDENTIALS: "the registry refuses to hand out the image. Log in with `docker login "
-    "nvcr.io` (user $oauthtoken, an NGC key as the password).",
+    Fault.NO_CREDENTIALS: "the registry refuses to hand out the image. Log in to the registry that "
+    "the image's name begins with. NVIDIA's: `docker login nvcr.io` (user $oauthtoken, an NGC key "
+    "as the password); one of your own: `docker login registry.example` (your account there).",
     Fault.NO_NEMO: "the image holds no NeMo that trains speech recognition: from 26.04 on "
     "NVIDIA has that in nemo-speech, not in nemo. Take nvcr.io/nvidia/nemo:25.11.01 (NeMo 2.6), or "
     "nvcr.io/nvidia/nemo-speech:26.07.00 (NeMo 3.0, driver 595.58 or newer).",

@@ -116,6 +116,22 @@ class DriverCheck:
     fix: str = ""
 
 
+NVIDIA_REGISTRY = "nvcr.io"
+
+
+def registry_of(image: str) -> str:
+    """Return the registry in an image's name; "" of a name without one."""
+    first, slash, _ = image.partition("/")
+    return first if slash and ("." in first or ":" in first or first == "localhost") else ""
+
+
+def account_at(registry: str) -> str:
+    """Return with what one logs in to a registry."""
+    if registry == NVIDIA_REGISTRY:
+        return "user $oauthtoken, an NGC key as the password"
+    return "your account there"
+
+
 def find_known(image: str) -> Known | None:
     """Return the known image of a name, or None."""
     return next((candidate for candidate in KNOWN if candidate.is_meant(image)), None)

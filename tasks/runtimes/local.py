@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from tasks.common import hashing
 from tasks.common.errors import InputError
+from tasks.common.installation import install_fix
 from tasks.common.processes import end_with_parent, stop_group
 from tasks.runtimes import program_server
 from tasks.runtimes.base import (
@@ -99,9 +100,9 @@ class LocalRuntime:
             packages_of(self.python)
         elif importlib.util.find_spec("nemo") is None or importlib.util.find_spec("torch") is None:
             raise InputError(
-                "NeMo is not installed in this environment. Fix: pip install "
-                f"'clinical-asr-flywheel[nemo]', or set {PYTHON_VARIABLE} to the Python of an "
-                "environment that has it, or use --runtime container."
+                "NeMo is not installed in this environment. "
+                f"Fix: {install_fix('nemo', pinned=True)}, or set {PYTHON_VARIABLE} to the Python "
+                "of an environment that has it, or use --runtime container."
             )
         for needed in (self.script.path, self.script.config):
             if not Path(needed).is_file():

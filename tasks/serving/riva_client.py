@@ -20,6 +20,7 @@ import tenacity
 from pydantic import Field
 
 from tasks.common.errors import FlywheelError, InputError
+from tasks.common.installation import install_fix
 from tasks.common.loopback import is_loopback
 from tasks.common.parameter_model import ParameterModel
 from tasks.common.parameter_names import name_of
@@ -231,7 +232,7 @@ class Client:
             import riva.client  # noqa: PLC0415 - likewise
         except ImportError as missing:
             raise InputError(
-                "the Riva client is not installed. Fix: pip install 'clinical-asr-flywheel[riva]'."
+                f"the Riva client is not installed. Fix: {install_fix('riva')}."
             ) from missing
         self._grpc, self._riva = grpc, riva.client
         self.endpoint = endpoint

@@ -62,9 +62,9 @@ def image(context: CheckContext) -> CheckResult:
     if present:
         return CheckResult("image", CheckStatus.OK, context.image)
     fix = f"docker pull {context.image}"
-    registry = context.image.partition("/")[0]
-    if "." in registry and registry not in _read_registries():
-        fix = f"docker login {registry} (user $oauthtoken, an NGC key as the password), then {fix}"
+    registry = images.registry_of(context.image)
+    if registry and registry not in _read_registries():
+        fix = f"docker login {registry} ({images.account_at(registry)}), then {fix}"
     return CheckResult("image", context.needs(local=False), f"{context.image} is not here", fix)
 
 

@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
+from tasks.common.installation import install_fix
 from tasks.runtimes import nemo_versions
 from tasks.runtimes.base import nemo_python, packages_of
 from tasks.stages.check_result import CheckResult, CheckStatus, split_fix
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 PYTHON = ((3, 11), (3, 13))
 TORCH = "2.13."
 """The release that pyproject.toml pins."""
-_INSTALL = "pip install 'clinical-asr-flywheel[nemo]' -c constraints.txt, or --runtime container"
+_INSTALL = f"{install_fix('nemo', pinned=True)}, or --runtime container"
 
 
 def python(_: CheckContext) -> CheckResult:
@@ -83,6 +84,6 @@ def riva(_: CheckContext) -> CheckResult:
     try:
         version = metadata.version("nvidia-riva-client")
     except metadata.PackageNotFoundError:
-        fix = "pip install 'clinical-asr-flywheel[riva]'"
+        fix = install_fix("riva")
         return CheckResult("Riva client", CheckStatus.NOTE, "not installed: no serving parity", fix)
     return CheckResult("Riva client", CheckStatus.OK, version)

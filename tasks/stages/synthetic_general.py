@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from tasks.common.errors import InputError
+from tasks.common.installation import install_fix
 from tasks.common.parameter_names import name_of
 
 _PROGRAM = ("-m", "asr_flywheel.demo", "--general")
@@ -40,7 +41,7 @@ def manifest() -> Path:
         general = name_of("general")
         raise InputError(
             f"general English: no set was given, and the synthetic one cannot be made: {why} "
-            "Fix: pip install 'clinical-asr-flywheel[demo]', or give a manifest of ordinary "
-            f"sentences with {general}, or {general} none, and then no model is kept."
+            f"Fix: {install_fix('demo')}, or give a manifest of ordinary sentences "
+            f"with {general}, or {general} none, and then no model is kept."
         )
     return Path(lines[-1])

@@ -170,7 +170,7 @@ NEEDS: dict[str, Need] = {
     ),
     # What serves without Riva.
     "edge": Need(
-        "pip install 'clinical-asr-flywheel[edge]'",
+        "pip install '.[edge]'",
         check=lambda: all(map(importlib.util.find_spec, ("onnx_asr", "sherpa_onnx"))),
     ),
     # Its packages do not fit beside ours: a server is another machine's in any case.

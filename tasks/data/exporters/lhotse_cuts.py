@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
+from tasks.common.installation import install_fix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ def write(folder: Path, _: Path, rows: Sequence[ExportedRow]) -> None:
     except ImportError as absent:
         raise InputError(
             "Writing Lhotse cuts needs the package lhotse, which is not installed. "
-            "Fix: pip install 'clinical-asr-flywheel[import]'"
+            f"Fix: {install_fix('import')}."
         ) from absent
     with lhotse.CutSet.open_writer(folder / "cuts.jsonl.gz", overwrite=True) as writer:
         for row in rows:

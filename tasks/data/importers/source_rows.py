@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import InputError
+from tasks.common.installation import install_fix
 from tasks.data.audio_paths import is_url, is_windows
 
 if TYPE_CHECKING:
@@ -171,5 +172,5 @@ def needs_package(package: str, purpose: str) -> InputError:
     """Return the error for an optional package that is not installed."""
     return InputError(
         f"{purpose} needs the package {package}, which is not installed. "
-        "Fix: pip install 'clinical-asr-flywheel[import]'"
+        f"Fix: {install_fix('import')}."
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tasks.common.errors import InputError
+from tasks.common.installation import install_fix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +61,6 @@ def require_client() -> None:
     """
     if importlib.util.find_spec("mlflow") is None:
         raise InputError(
-            "track: MLflow's client is not installed. Fix: pip install 'clinical-asr-flywheel"
-            "[mlflow]' (or mlflow-skinny), or leave --track out and send the run later, with "
-            "`asr-flywheel track`."
+            f"track: MLflow's client is not installed. Fix: {install_fix('mlflow')}, or leave "
+            "--track out and send the run later, with `asr-flywheel track`."
         )

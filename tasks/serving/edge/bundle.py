@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.common.installation import install_fix
 from tasks.common.schemas import Schema
 from tasks.models.nemo_archive import Decoder
 
@@ -133,8 +134,7 @@ def require_extra() -> None:
     missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(
-            f"{', '.join(missing)}: not installed in this environment. Fix: pip install "
-            "'clinical-asr-flywheel[edge]'."
+            f"{', '.join(missing)}: not installed in this environment. Fix: {install_fix('edge')}."
         )
 
 

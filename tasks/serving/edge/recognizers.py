@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from tasks.common.errors import InputError
+from tasks.common.installation import install_fix
 from tasks.models.nemo_archive import Decoder
 from tasks.serving.edge.bundle import EdgeEngine, graph_names
 
@@ -63,8 +64,7 @@ def engine_version(engine: EdgeEngine) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError as error:
         raise InputError(
-            f"{package} is not installed in this environment. Fix: pip install "
-            "'clinical-asr-flywheel[edge]'."
+            f"{package} is not installed in this environment. Fix: {install_fix('edge')}."
         ) from error
 
 

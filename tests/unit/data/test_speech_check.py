@@ -53,5 +53,5 @@ def test_rows_without_speech_are_warned_of(tmp_path: Path) -> None:
 def test_a_missing_detector_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the line of pip that brings it, and the way without."""
     monkeypatch.setitem(__import__("sys").modules, "silero_vad", None)
-    with pytest.raises(InputError, match=r"clinical-asr-flywheel\[vad\].*leave --speech out"):
+    with pytest.raises(InputError, match=r"'\.\[vad\]' in this .*leave --speech out"):
         SileroDetector()
