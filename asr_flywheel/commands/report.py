@@ -96,6 +96,18 @@ def history(
             f"evaluation in {turn.preserved}",
             markup=False,
         )
+    _print_champion(console, found)
+    console.print(found.rule, style="dim", markup=False)
+    if any(turn.value is not None for turn in found.turns):
+        console.print(
+            "Value: the tuned model's share of the shipped model's weights; 1 is no mixture.",
+            style="dim",
+            markup=False,
+        )
+    _print_problems(console, found)
+
+
+def _print_champion(console: Console, found: History) -> None:
     best = found.champion
     name = "none was kept" if best is None else f"cycle {best.cycle}'s model, {best.model}"
     console.print(f"Champion: {name}", markup=False)
@@ -107,14 +119,6 @@ def history(
         )
     for line in found.champion_notes:
         console.print(f"- {line}", markup=False)
-    console.print(found.rule, style="dim", markup=False)
-    if any(turn.value is not None for turn in found.turns):
-        console.print(
-            "Value: the tuned model's share of the shipped model's weights; 1 is no mixture.",
-            style="dim",
-            markup=False,
-        )
-    _print_problems(console, found)
 
 
 def _print_problems(console: Console, found: History) -> None:

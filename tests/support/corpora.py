@@ -12,6 +12,7 @@ import soundfile
 from tasks.data.importers.import_settings import ImportSettings
 from tasks.data.importers.importing import ImportSummary, import_source
 from tasks.data.importers.source_rows import ReadOptions
+from tests.support import factories
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,3 +83,33 @@ def tree(folder: Path) -> dict[str, tuple[str, int]]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def manifest(folder: Path, *rows: dict[str, Any]) -> Path:
+    """A NeMo manifest beside the recordings."""
+    folder.mkdir(exist_ok=True)
+    return factories.write_rows(folder / "manifest.jsonl", rows)
+
+
+def one(folder: Path, name: str, text: str = "the patient sleeps well", **more: Any) -> Path:
+    """A manifest with one row."""
+    return manifest(folder, {"audio_filepath": name, "text": text, **more})
+
+
+def corpus(folder: Path, count: int = 6) -> Path:
+    """A corpus of rows with clinical fields."""
+    for number in range(count):
+        write(folder / f"{number}.wav", speech(0.6, seed=number))
+    return manifest(
+        folder,
+        *(
+            {
+                "audio_filepath": f"{number}.wav",
+                "text": f"take aspirin number {number}",
+                "term": "aspirin",
+                "entity_category": "drug",
+                "ward": "icu",
+            }
+            for number in range(count)
+        ),
+    )
