@@ -58,7 +58,7 @@ def _same_sound(one: int | None, other: int | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What imports wrote down of rows: lines by samples and by path, each (recording, …) as read.
+    """What imports wrote down of rows: which span each is, by its samples and by its path.
 
     Attributes:
         by_samples: spans by the hash of a row's samples; equal samples may be of two spans.
