@@ -58,7 +58,7 @@ def _same_sound(one: int | None, other: int | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What imports wrote down of rows: lines by samples and by path, each (recording, …) as read.
+    """What imports wrote down of rows: which span each is, by its samples and by its path.
 
     Attributes:
         by_samples: spans by the hash of a row's samples; equal samples may be of two spans.
@@ -138,6 +138,33 @@ def _read_line(entry: Mapping[str, Any]) -> _Line | None:
     if not isinstance(recording, str) or not is_sound:
         return None
     return _Line(recording, channel if isinstance(channel, int) else None, start, end)
+
+
+def write_spans(target: Path, own: Path, others: Iterable[Path]) -> bool:
+    """Write the spans of rows without what names a recording, for a host that splits them.
+
+    Args:
+        target: the file.
+        own: the folder of the rows' manifest; its rows are known by their paths, too.
+        others: folders of other manifests, whose rows are known by the hashes of their samples.
+
+    Returns:
+        Whether there was anything to write.
+    """
+    names = ("recording_sha256", "samples_sha256", "channel", "start", "end")
+    lines: list[dict[str, Any]] = []
+    for folder in dict.fromkeys((own, *others)):
+        if not (folder / PROVENANCE).is_file():
+            continue
+        kept = ("audio_filepath", *names) if folder == own else names
+        lines += [
+            {name: entry[name] for name in kept if name in entry}
+            for entry in atomic_files.read_jsonl(folder / PROVENANCE)
+            if _read_line(entry) is not None
+        ]
+    if lines:
+        atomic_files.write_jsonl(target, lines)
+    return bool(lines)
 
 
 def folders_of(manifest: Path, recordings: Iterable[Path]) -> list[Path]:

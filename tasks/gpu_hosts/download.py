@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from tasks.gpu_hosts.ssh import Connection
     from tasks.gpu_hosts.upload import RemotePaths, UploadPlan
 
-_NOT_BACK = ("*.wav", "*.flac", "*.WAV", "*.FLAC", ".*", "inputs", "manifest.jsonl")
+_NOT_BACK = (
+    "*.wav",
+    "*.flac",
+    "*.WAV",
+    "*.FLAC",
+    ".*",
+    "inputs",
+    "manifest.jsonl",
+    "provenance.jsonl",
+)
 _SPLIT = ("train", "selection", "validation")
 
 

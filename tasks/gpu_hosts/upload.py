@@ -1,7 +1,7 @@
 """Send a cycle to another host; download.py is the way back.
 
-Only what the run reads is sent: the manifest, the recordings that it names, the baseline, and a
-base of the user's own.
+Only what the run reads is sent: the manifest, the recordings that it names, the spans that they
+are of source recordings, the baseline, and a base of the user's own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tasks.data.audio_paths import as_posix
 from tasks.data.cycle_folder import LABELLED_NAME, clinic_of
 from tasks.data.manifest import read_manifest
 from tasks.data.row_reviews import review_files
+from tasks.data.source_spans import PROVENANCE, folders_of, provenance_folders, write_spans
 from tasks.gpu_hosts.ssh import retry_connection
 from tasks.records import verdict_ledger
 from tasks.training import recording_roles, tuned_models
@@ -120,6 +121,11 @@ def _plan_parts(root: str, cargo: UploadPlan, staging: Path) -> tuple[RemotePath
     parts = _collect_speech(cycle.manifest, place, cycle_roots + audio, staging / "cycle")
     parts += _collect_evaluations(cycle, place, clinic)
     base, baseline, general = cargo.base, None, None
+    # Earlier cycles' spans tell what a tuned base has heard of the recordings.
+    earlier = (
+        provenance_folders(cycle.path.parent) if Path(cargo.base).expanduser().is_file() else ()
+    )
+    parts += _collect_spans(cycle.manifest, earlier, place, staging / "spans")
     if (model := Path(cargo.base).expanduser()).is_file():
         parts += _plan_base(model, cycle.path.parent, f"{inputs}/base")
         base = f"{inputs}/base/{model.name}"
@@ -131,6 +137,7 @@ def _plan_parts(root: str, cargo: UploadPlan, staging: Path) -> tuple[RemotePath
         given_path = cargo.general.expanduser().absolute()
         roots = _with_real_names([(given_path.parent, f"{inputs}/general")]) + audio
         parts += _collect_speech(given_path, f"{inputs}/general", roots, staging / "general")
+        parts += _collect_spans(given_path, (), f"{inputs}/general", staging / "general-spans")
         general = f"{inputs}/general/{given_path.name}"
     remote_audio = tuple(f"{inputs}/audio{number}" for number in range(len(cargo.audio_roots)))
     return RemotePaths(clinic, place, base, baseline, general, remote_audio), parts
@@ -194,6 +201,21 @@ def _collect_speech(
     ]
     path_mapping.rewrite(manifest, staging / manifest.name, mappings)
     return [*parts, _Part(staging, (manifest.name,), place)]
+
+
+def _collect_spans(
+    manifest: Path, others: Iterable[Path], place: str, staging: Path
+) -> list[_Part]:
+    """Collect which spans of which recordings rows are, without the recordings' names."""
+    recordings = (
+        path_mapping.normal(PurePosixPath(manifest.parent) / as_posix(row.audio_filepath))
+        for row in read_manifest(manifest)
+    )
+    own, *more = folders_of(manifest, [Path(one).resolve() for one in recordings])
+    staging.mkdir(parents=True, exist_ok=True)
+    if not write_spans(staging / PROVENANCE, own, [*more, *others]):
+        return []
+    return [_Part(staging, (PROVENANCE,), place)]
 
 
 def _collect_evaluations(cycle: Cycle, place: str, clinic: str) -> list[_Part]:
