@@ -34,9 +34,11 @@ def work_folder(parent: Path, prefix: str) -> Iterator[Path]:
     remove_abandoned(parent, prefix)
     with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as name:
         folder = Path(name)
-        with (folder / _IN_USE).open("w") as lock:
+        # It has its name once it is locked: nobody takes the folder for abandoned in between.
+        with (folder / f"{_IN_USE}.new").open("w") as lock:
             with suppress(OSError):  # a file system without locks: the folder only stays longer
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                (folder / f"{_IN_USE}.new").rename(folder / _IN_USE)
             yield folder
 
 

@@ -78,4 +78,4 @@ def test_an_import_and_a_preflight_tell_rows_in_which_nobody_speaks(tmp_path: Pa
     assert "2 rows checked, 1 warning" in checked.stdout
     refused = stub_programs.run_command(tmp_path, *line[:2], "cycle2", "--speech", "--no-check")
     assert refused.returncode == 2
-    assert "--speech is a part of the check" in refused.stderr
+    assert "--speech: has no effect with --no-check" in refused.stderr
