@@ -243,6 +243,10 @@ def _print(plan: PurgePlan, shown: Sequence[ServerTrace]) -> None:
         typer.echo(line)
     for trace in shown:
         typer.echo(f"server   {trace}")
+    if any(not trace.deletable for trace in shown):
+        from flows.purge_server import how_to_delete_runs  # noqa: PLC0415 - Prefect's import
+
+        typer.echo(how_to_delete_runs())
     for sent in _sent(plan):
         typer.echo(f"mlflow   {sent}")
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import FlywheelError
 
@@ -83,6 +83,41 @@ def _watch_over(pid: int) -> None:
         )
 
 
+class _StartsApart:
+    """The module subprocess, but for processes that start in a session of their own."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(subprocess, name)
+
+    def Popen(self, *given: Any, **named: Any) -> subprocess.Popen[Any]:  # noqa: ANN401, N802 - as it is there
+        """Start a process apart; it ends with this one."""
+        process = subprocess.Popen(*given, **{**named, "start_new_session": True})
+        _watch_over(process.pid)
+        return process
+
+
+def start_server_apart() -> None:
+    """Have Prefect start a server of the run's own where a signal to the run's group misses it.
+
+    A run that is stopped tells its server so. A server that got the signal as well would be gone
+    by then. Where PREFECT_API_URL names a server there is none to start.
+    """
+    from flows import prefect_helpers  # noqa: PLC0415 - imports Prefect
+
+    if prefect_helpers.is_named():
+        return
+    from prefect.server.api import server  # noqa: PLC0415 - slow; Prefect would import it next
+
+    if getattr(server, "subprocess", None) is subprocess:
+        server.subprocess = _StartsApart()  # type: ignore[attr-defined,assignment]  # its only users are there
+
+
+def own_server_is_gone() -> bool:
+    """Return whether Prefect has started a server for this process that has ended since."""
+    server = _own_server()
+    return server is not None and server.poll() is not None
+
+
 _watched: dict[int, subprocess.Popen[bytes]] = {}
 
 
@@ -147,6 +182,7 @@ def start_server_in_background() -> Iterator[None]:
 
     def start() -> None:
         try:
+            start_server_apart()
             # Making a client is what starts it; the run finds it up.
             get_client(sync_client=True)
         except Exception as wrong:  # noqa: BLE001 - raised below, where it can be handled

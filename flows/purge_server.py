@@ -15,7 +15,9 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import get_current_settings
 
+from flows import prefect_helpers
 from tasks.data.cycle_folder import clinic_names
 
 if TYPE_CHECKING:
@@ -52,6 +54,24 @@ class ServerTrace:
     def as_dict(self) -> dict[str, Any]:
         """Return the trace for programs."""
         return asdict(self)
+
+
+def how_to_delete_runs() -> str:
+    """Return where the runs that were found are kept, and the command that deletes one.
+
+    Without a named server there is no UI: runs are in a database below PREFECT_HOME, for which
+    Prefect's command starts a server of its own, as ours did.
+    """
+    settings = get_current_settings()
+    if prefect_helpers.is_named():
+        return (
+            f"A flow run's log goes with its run, on the server {settings.api.url}: "
+            "prefect flow-run delete ID, or the UI."
+        )
+    return (
+        f"A flow run's log goes with its run. No server is named, so that they are in "
+        f"{settings.home}/prefect.db: PREFECT_HOME={settings.home} prefect flow-run delete ID"
+    )
 
 
 def find_traces(cycle: Cycle, traces: RecordingTraces) -> list[ServerTrace]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asr_flywheel.config_options import with_options
-from asr_flywheel.interruption import resumable
 from asr_flywheel.options import (
     CYCLE,
     DEFAULTS,
@@ -21,6 +20,7 @@ from asr_flywheel.options import (
     validated,
 )
 from asr_flywheel.run_server import server_answers, start_server_in_background, without_heartbeat
+from asr_flywheel.signal_ends import ended_by_signals
 from flows.config import CycleConfig
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def demo(
     began = time.monotonic()
     if not directory.exists():
         LocalRuntime(detect()).import_early()
-    with server_answers(), speakers() as pool:
+    with server_answers(), ended_by_signals(server_apart=False), speakers() as pool:
         cycle = prepare_cycle(directory, pool, seed=seed)
         # The baseline waits until NeMo is imported, and the run for the server; speech does not.
         with start_server_in_background():
@@ -97,7 +97,7 @@ def _turn(parameters: dict[str, Any]) -> CycleOutcome:
         require_content(path)
     from flows.finetune_cycle import finetune_cycle
 
-    with resumable("the run"), server_answers(), without_heartbeat():
+    with server_answers(), ended_by_signals(), without_heartbeat():
         outcome = finetune_cycle(config)
     if outcome.decision is None:
         raise typer.Exit(EXIT_REFUSED)
