@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import InputError
@@ -13,7 +15,6 @@ from tasks.data.term_checks import read_terms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from tasks.data.importers.formats import SourceFormat
     from tasks.data.importers.import_settings import ImportSettings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 MOST_FAULTS = 1000
 """So many are gathered at most."""
 _SHOWN_FAULTS = 20
+_MOST_NAMES = 20_000
 
 
 def check_rows(source: Path, source_format: SourceFormat, settings: ImportSettings) -> int:
@@ -74,11 +76,7 @@ def find_fault(found: SourceRow | RowFault, seen_files: set[Path]) -> RowFault |
     path = found.recording.path
     if path not in seen_files:
         if not os.path.isfile(path):  # noqa: PTH113 - a name that is too long is no file
-            return RowFault(
-                found.place,
-                f"there is no recording {path}",
-                f"put it there, or correct its name, {SKIP_FIX}",
-            )
+            return _absent(found.place, path)
         if len(seen_files) < MOST_FAULTS:  # shards and long recordings; memory stays flat
             seen_files.add(path)
     record = {**make_record(found), "audio_filepath": "audio"}
@@ -92,6 +90,35 @@ def find_fault(found: SourceRow | RowFault, seen_files: set[Path]) -> RowFault |
         value = f" ({first.value[:120]!r})" if first.value else ""
         return RowFault(found.place, f"{first.problem}{value}", f"{first.fix}, {SKIP_FIX}")
     return None
+
+
+def _absent(place: str, path: Path) -> RowFault:
+    """Return the fault of a recording that is not there, and where one of its name is."""
+    problem = f"there is no recording {path}"
+    below = _named_below(path.parent).get(path.name)
+    if below is None:
+        relative = "paths are relative to the folder of the file that names them"
+        return RowFault(
+            place, problem, f"put it there, or correct its name ({relative}), {SKIP_FIX}"
+        )
+    return RowFault(
+        place,
+        f"{problem}, and one of this name is {path.parent / below}",
+        f"name it {str(below)!r} instead of {path.name!r} there, {SKIP_FIX}",
+    )
+
+
+@lru_cache(maxsize=8)
+def _named_below(folder: Path) -> dict[str, Path]:
+    """Return the files in folders of a folder by their names; of a large tree only a part."""
+    named: dict[str, Path] = {}
+    for root, _, names in os.walk(folder):
+        if Path(root) != folder:
+            for name in names:
+                named.setdefault(name, (Path(root) / name).relative_to(folder))
+        if len(named) > _MOST_NAMES:
+            break
+    return named
 
 
 def make_record(row: SourceRow) -> dict[str, Any]:
