@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from prefect import flow
+from prefect.states import Completed
 
 from flows import artifacts, audit, resolve_parameters, tracking, transcribe_shards
 from flows.boosting_tasks import boost_models
@@ -81,7 +82,18 @@ def finetune_cycle(config: CycleConfig) -> CycleOutcome:
             tracking.tracked(config, cycle) as tracker,
             container_sharing.closing(cycle.path),
         ):
-            return run_cycle(config, cycle, tracker)
+            outcome = run_cycle(config, cycle, tracker)
+    if outcome.decision is None:
+        # A refusal is no failure: its words are the state's, where programs and the UI look.
+        return cast("CycleOutcome", Completed(message=_refusal(cycle, outcome), data=outcome))
+    return outcome
+
+
+def _refusal(cycle: Cycle, outcome: CycleOutcome) -> str:
+    """Return the gate's refusal in one line."""
+    gate = outcome.gate
+    reasons = " ".join(reason.message for reason in gate.reasons)
+    return f"Gate refused cycle {cycle.number} ({gate.action}, go to {gate.route}): {reasons}"
 
 
 def run_cycle(config: CycleConfig, cycle: Cycle, tracker: RunTracker) -> CycleOutcome:

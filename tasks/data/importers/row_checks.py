@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.common.errors import InputError
@@ -21,7 +23,6 @@ from tasks.data.term_checks import read_terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from tasks.data.importers.formats import SourceFormat
     from tasks.data.importers.import_settings import ImportSettings
@@ -34,6 +35,7 @@ MOST_FAULTS = 1000
 _SHOWN_FAULTS = 20
 # A lossy recording may decode to a little more than its header states.
 _LOSSY_SLACK_S = 1.0
+_MOST_NAMES = 20_000
 
 
 def check_rows(source: Path, source_format: SourceFormat, settings: ImportSettings) -> int:
@@ -148,11 +150,7 @@ def _find_faults(found: SourceRow | RowFault, seen_files: set[Path]) -> Iterator
     path = found.recording.path
     if path not in seen_files:
         if not os.path.isfile(path):  # noqa: PTH113 - a name that is too long is no file
-            yield RowFault(
-                found.place,
-                f"there is no recording {path}",
-                f"put it there, or correct its name, {SKIP_FIX}",
-            )
+            yield _absent(found.place, path)
         elif len(seen_files) < MOST_FAULTS:  # shards and long recordings; memory stays flat
             seen_files.add(path)
     record = {**make_record(found), "audio_filepath": "audio"}
@@ -160,6 +158,35 @@ def _find_faults(found: SourceRow | RowFault, seen_files: set[Path]) -> Iterator
         if finding.severity is findings.Severity.ERROR:
             value = f" ({finding.value[:120]!r})" if finding.value else ""
             yield RowFault(found.place, f"{finding.problem}{value}", f"{finding.fix}, {SKIP_FIX}")
+
+
+def _absent(place: str, path: Path) -> RowFault:
+    """Return the fault of a recording that is not there, and where one of its name is."""
+    problem = f"there is no recording {path}"
+    below = _named_below(path.parent).get(path.name)
+    if below is None:
+        relative = "paths are relative to the folder of the file that names them"
+        return RowFault(
+            place, problem, f"put it there, or correct its name ({relative}), {SKIP_FIX}"
+        )
+    return RowFault(
+        place,
+        f"{problem}, and one of this name is {path.parent / below}",
+        f"name it {str(below)!r} instead of {path.name!r} there, {SKIP_FIX}",
+    )
+
+
+@lru_cache(maxsize=8)
+def _named_below(folder: Path) -> dict[str, Path]:
+    """Return the files in folders of a folder by their names; of a large tree only a part."""
+    named: dict[str, Path] = {}
+    for root, _, names in os.walk(folder):
+        if Path(root) != folder:
+            for name in names:
+                named.setdefault(name, (Path(root) / name).relative_to(folder))
+        if len(named) > _MOST_NAMES:
+            break
+    return named
 
 
 def make_record(row: SourceRow) -> dict[str, Any]:

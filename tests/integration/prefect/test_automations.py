@@ -81,6 +81,8 @@ def test_an_arrival_starts_its_cycle_once_and_a_grown_manifest_again(
     }
     prefect_site.ends(site, first["id"], "Completed")
     prefect_site.says(site, first["id"], "refused: go to /digital-health-clinical-asr")
+    state = prefect_site.call(site, "GET", f"flow_runs/{first['id']}")["state"]
+    assert state["message"].startswith("Gate refused cycle 1 (")
     look()
     manifest = inbox / "inbox" / "cycle1" / "manifest.jsonl"
     manifest.write_text(manifest.read_text() + manifest.read_text().splitlines()[0] + "\n")

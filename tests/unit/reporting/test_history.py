@@ -244,6 +244,7 @@ def test_the_command_prints_it_for_people_and_for_programs(tmp_path: Path) -> No
     shown = CliRunner().invoke(app, ["history", str(tmp_path)])
     assert shown.exit_code == 0, shown.output
     assert "Champion: cycle 3's model" in shown.output
+    assert "It was tuned on cycle 2's rows, where its file is; its evaluation" in shown.output
     assert "0.400 (0.22 to 0.61, 20)" in shown.output
     told = json.loads(CliRunner().invoke(app, ["history", str(tmp_path), "--json"]).output)
     assert told["champion"]["cycle"] == 3

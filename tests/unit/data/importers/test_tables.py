@@ -10,7 +10,7 @@ import pytest
 
 from tasks.common.errors import InputError
 from tasks.data.importers.source_rows import ReadOptions
-from tests.support import corpora
+from tests.support import corpora, factories
 from tests.support.corpora import run
 from tests.support.spoken_sources import SPANS, TEXTS, check, consultation, voices
 
@@ -86,3 +86,22 @@ def test_a_broken_table_is_refused(tmp_path: Path, kind: str) -> None:
     assert message in str(refused.value)
     assert "Fix: " in str(refused.value)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_a_recording_in_a_folder_below_is_found_and_its_path_told(tmp_path: Path) -> None:
+    """The fix is right when it is followed; elsewhere it says what paths are relative to."""
+    source = tmp_path / "source"
+    (source / "spoken/may").mkdir(parents=True)
+    factories.write_wav(source / "spoken/may/a.wav", 1.0)
+    table = source / "rows.csv"
+    table.write_text("audio,text\na.wav,stop aspirin\nb.wav,no pain\n")
+    with pytest.raises(InputError) as wrong:
+        run(table, tmp_path / "cycle1")
+    first, second = str(wrong.value).splitlines()[1:]
+    assert (
+        f"one of this name is {source / 'spoken/may/a.wav'}. Fix: name it 'spoken/may/a.wav'"
+        in first
+    )
+    assert "paths are relative to the folder of the file that names them" in second
+    table.write_text("audio,text\nspoken/may/a.wav,stop aspirin\n")
+    assert run(table, tmp_path / "cycle1").rows == 1
