@@ -1,10 +1,10 @@
-"""A training step on a CPU whose waiting threads sleep, against one whose threads keep their cores.
+"""A training step on a CPU by how long a waiting thread keeps its core: default, ours, not at all.
 
     python -m benchmarks.waiting_threads [--beside 0 2] [--turns 3] [--steps 20] [--json FILE]
 
 The embedded CTC base trains on noise, four rows of five seconds, in a process of its own for each
-policy. Beside it run so many processes that are never idle, as other users of a host would. The
-policies take turns, and the median of all steps of a policy counts.
+setting. Beside it run so many processes that are never idle, as other users of a host would. The
+settings take turns, and the median of all steps of a setting counts.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from benchmarks.provenance import provenance
 from tasks.common import atomic_files
 from tasks.models import catalog
 from tasks.runtimes import hardware
+from tasks.runtimes.hardware import cpu_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-POLICIES = ("active", "passive")
-"""What OpenMP's threads do while they wait; "active" stands for OpenMP's own default."""
+SETTINGS = {"default": {}, "ours": cpu_environment(), "passive": {"OMP_WAIT_POLICY": "passive"}}
+"""OpenMP's own, the product's, and threads that sleep at once."""
 _ROWS, _SECONDS, _LABELS = 4, 5, 20
 
 
@@ -61,11 +62,11 @@ def step_seconds(steps: int) -> Iterator[tuple[float, float]]:
             yield time.perf_counter() - began, time.process_time() - used
 
 
-def measure(policy: str, beside: int, steps: int) -> list[tuple[float, float]]:
+def measure(setting: str, beside: int, steps: int) -> list[tuple[float, float]]:
     """Return the steps of one process, beside so many that are never idle."""
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    if policy == "passive":
-        environment["OMP_WAIT_POLICY"] = "passive"
+    ours = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY", *SETTINGS["ours"]}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    environment |= SETTINGS[setting]
     line = [sys.executable, "-m", "benchmarks.waiting_threads", "--as-child", str(steps)]
     with ExitStack() as stack:
         for _ in range(beside):
@@ -76,20 +77,21 @@ def measure(policy: str, beside: int, steps: int) -> list[tuple[float, float]]:
 
 
 def compare(beside: int, turns: int, steps: int) -> dict[str, Any]:
-    """Return what a step takes by each policy, and the ratio of their medians."""
-    taken: dict[str, list[tuple[float, float]]] = {policy: [] for policy in POLICIES}
+    """Return what a step takes by each setting, and the others' medians against ours."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in SETTINGS}
     for _ in range(turns):
-        for policy in POLICIES:
-            taken[policy] += measure(policy, beside, steps)
+        for name in SETTINGS:
+            taken[name] += measure(name, beside, steps)
     figures: dict[str, Any] = {
-        policy: {
-            "step_s": round(median(wall for wall, _ in of_policy), 3),
-            "processor_s": round(median(used for _, used in of_policy), 3),
+        name: {
+            "step_s": round(median(wall for wall, _ in of_setting), 3),
+            "processor_s": round(median(used for _, used in of_setting), 3),
         }
-        for policy, of_policy in taken.items()
+        for name, of_setting in taken.items()
     }
-    ratio = figures["active"]["step_s"] / figures["passive"]["step_s"]
-    return {"beside": beside, **figures, "active / passive": round(ratio, 2)}
+    ours = figures["ours"]["step_s"]
+    ratios = {f"{name} / ours": round(figures[name]["step_s"] / ours, 2) for name in SETTINGS}
+    return {"beside": beside, **figures, **ratios}
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from pydantic import Field
 from tasks.common.errors import InputError
 from tasks.common.parameter_model import ParameterModel
 from tasks.common.parameter_names import name_of
-from tasks.runtimes.hardware import CPU_ENVIRONMENT, Gpu
+from tasks.runtimes.hardware import Gpu, cpu_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -186,7 +186,7 @@ class ContainerSettings(ParameterModel):
                 # Libraries ask for the user's name, and the image knows none with this number.
                 "USER": "asr-flywheel",
                 "LOGNAME": "asr-flywheel",
-                **({} if devices else CPU_ENVIRONMENT),
+                **({} if devices else cpu_environment()),
             },
             user=self.user_id(),
             gpus=devices,

@@ -6,19 +6,24 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-CPU_ENVIRONMENT = {
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+_CPU_ENVIRONMENT = {
     # Of glibc's heap: memory that was freed is kept for the next tensor. Large tensors come from
     # the kernel otherwise, which clears each page of each anew; for two minutes of sound that took
     # as long as the computing (docs/log). Threads share one heap: theirs cannot hold large ones.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
-    # Of OpenMP: a thread that waits for others sleeps. By default it keeps its core busy, and where
-    # other programs run too, the thread that it waits for may be the one that has no core.
-    "OMP_WAIT_POLICY": "passive",
+    # Of GNU's OpenMP: a thread that waits for others keeps its core busy for so many turns, and
+    # then sleeps. By default it turns a hundred times as long, and where other programs run too,
+    # the thread that it waits for is the one that has no core (benchmarks/waiting_threads.py).
+    "GOMP_SPINCOUNT": "3000",
 }
-"""Variables of a program that computes on a CPU, unless the user sets them."""
+_WAIT_POLICY = "OMP_WAIT_POLICY"
 
 _QUERY = ("name", "memory.total", "driver_version", "uuid")
 
@@ -61,6 +66,20 @@ class Hardware:
     def smallest_gpu_mib(self) -> int:
         """Memory of the smallest GPU, which bounds the batch; 0 without one."""
         return min((gpu.memory_mib for gpu in self.gpus), default=0)
+
+
+def cpu_environment(set_by_user: Container[str] = ()) -> dict[str, str]:
+    """Return variables for a program that computes on a CPU, but for those that the user has set.
+
+    Args:
+        set_by_user: names of variables.
+    """
+    return {
+        name: value
+        for name, value in _CPU_ENVIRONMENT.items()
+        if name not in set_by_user
+        and not (name == "GOMP_SPINCOUNT" and _WAIT_POLICY in set_by_user)
+    }
 
 
 def detect() -> Hardware:

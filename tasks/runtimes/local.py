@@ -39,7 +39,7 @@ from tasks.runtimes.base import (
     place_in,
     programs_identity,
 )
-from tasks.runtimes.hardware import CPU_ENVIRONMENT
+from tasks.runtimes.hardware import cpu_environment
 from tasks.runtimes.program_server import ServerGoneError
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class LocalRuntime:
             "TOKENIZERS_PARALLELISM": "false",
             "PYTHONUNBUFFERED": "1",
         }
-        return environment if self.hardware.has_gpu else {**CPU_ENVIRONMENT, **environment}
+        return environment if self.hardware.has_gpu else environment | cpu_environment(os.environ)
 
     def _start(
         self, job: Job, log: int, poll: Callable[[], None]

@@ -30,7 +30,7 @@ from tasks.runtimes.base import (
     programs_identity,
 )
 from tasks.runtimes.failures import Fault, FaultError
-from tasks.runtimes.hardware import CPU_ENVIRONMENT
+from tasks.runtimes.hardware import cpu_environment
 from tasks.runtimes.local import LocalRuntime
 from tasks.runtimes.slurm import allocation as allocations
 from tasks.runtimes.slurm import commands, launchers
@@ -326,10 +326,7 @@ class SlurmRuntime:
         return Task(line, task.log, task.cwd, {"USER": os.environ.get("USER") or "root"})
 
     def _cpu_environment(self) -> dict[str, str]:
-        if self.hardware.has_gpu:
-            return {}
-        exported = self.settings.export
-        return {name: value for name, value in CPU_ENVIRONMENT.items() if name not in exported}
+        return {} if self.hardware.has_gpu else cpu_environment(self.settings.export)
 
     def _go_on(self, allocation: Allocation, ended: JobEndedError) -> int | None:
         """Return by how much the restarts that are left shrink; None where the job's end counts.

@@ -82,31 +82,33 @@ def test_memory_that_was_freed_serves_again_on_a_cpu(
 
 
 @pytest.mark.parametrize(
-    ("hardware", "by_user", "policy"),
+    ("hardware", "by_user", "turns"),
     [
-        (CPU, None, "passive"),
-        (CPU, "active", "active"),
-        (Hardware((Gpu("NVIDIA L4"),), 2), None, "None"),
+        (CPU, {}, "3000"),
+        (CPU, {"GOMP_SPINCOUNT": "7"}, "7"),
+        (CPU, {"OMP_WAIT_POLICY": "active"}, "None"),
+        (Hardware((Gpu("NVIDIA L4"),), 2), {}, "None"),
     ],
 )
 def test_threads_that_wait_leave_their_core_to_others_on_a_cpu(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     hardware: Hardware,
-    by_user: str | None,
-    policy: str,
+    by_user: dict[str, str],
+    turns: str,
 ) -> None:
-    """Unless the user wants it otherwise."""
-    source = "import os; print(os.environ.get('OMP_WAIT_POLICY'))"
+    """Unless the user wants it otherwise, by OpenMP's variable or by GNU's."""
+    source = "import os; print(os.environ.get('GOMP_SPINCOUNT'))"
     folder = stub_programs.own_programs(tmp_path / "programs", transcribe=source)
     monkeypatch.setenv(ENTRYPOINTS_VARIABLE, str(folder))
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    if by_user:
-        monkeypatch.setenv("OMP_WAIT_POLICY", by_user)
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in by_user.items():
+        monkeypatch.setenv(name, value)
     seen: list[str] = []
     job = Job("transcription", "transcribe.py", {}, tmp_path / "work", (), {})
     assert LocalRuntime(hardware).execute(job, seen.append, lambda: None).exit_code == 0
-    assert seen == [policy]
+    assert seen == [turns]
 
 
 def test_the_stubs_yaml_and_probe_are_the_real_ones() -> None:

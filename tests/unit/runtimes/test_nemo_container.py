@@ -62,7 +62,7 @@ def test_gpus_are_asked_for_as_set(gpus: str, host: Hardware, asked: str) -> Non
     """By name where the host tells it, since the engine counts GPUs that this user may not see."""
     spec = ContainerSettings(gpus=gpus).spec(("true",), (), host, {})
     assert spec.gpus == asked
-    assert spec.environment.get("OMP_WAIT_POLICY") == (None if asked else "passive")
+    assert spec.environment.get("GOMP_SPINCOUNT") == (None if asked else "3000")
 
 
 @pytest.mark.parametrize("gpus", ["2", "0,5", "count=3"])
