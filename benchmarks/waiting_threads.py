@@ -90,7 +90,11 @@ def compare(beside: int, turns: int, steps: int) -> dict[str, Any]:
         for name, of_setting in taken.items()
     }
     ours = figures["ours"]["step_s"]
-    ratios = {f"{name} / ours": round(figures[name]["step_s"] / ours, 2) for name in SETTINGS}
+    ratios = {
+        f"{name} / ours": round(figures[name]["step_s"] / ours, 2)
+        for name in SETTINGS
+        if name != "ours"
+    }
     return {"beside": beside, **figures, **ratios}
 
 
