@@ -113,7 +113,7 @@ def test_a_tuned_model_that_was_not_kept_is_not_mixed_again(tuned: tuple[Path, S
     discard_tuned(shipped)
     gone = replace(request, tuned=replace(result, model=result.info.with_name("tuned_model.nemo")))
     assert choose.ship(gone, RUNTIME).reused
-    with pytest.raises(InputError, match=r"was not kept\. Fix: remove the folder"):
+    with pytest.raises(InputError, match=r"was not kept\. Fix: rename the folder"):
         choose.ship(replace(gone, interpolate=0.75), RUNTIME)
 
 

@@ -112,7 +112,7 @@ def test_a_damaged_record_is_named_and_stops_no_other(
     forget = [sys.executable, "-m", "asr_flywheel.cli", "rent", "--forget"]
     unknown = subprocess.run([*forget, "no"], capture_output=True, text=True, check=False)
     assert unknown.returncode == 2
-    assert "There is: 00000000 (a damaged record)" in unknown.stderr
+    assert "Fix: one of 00000000 (a damaged record)" in unknown.stderr
     done = subprocess.run([*forget, "00000000"], capture_output=True, text=True, check=True)
     assert "forgot 00000000" in done.stdout
     assert lease.ids() == []
