@@ -29,6 +29,23 @@ def _unless_runtime(name: RuntimeName) -> Callable[[Mapping[str, Any]], bool]:
     return lambda values: values["runtime"] is not name
 
 
+def _replaced_by(
+    block: str,
+    parameter: str,
+    because: str = "the settings of <{block}> count instead",
+    spared: tuple[object, ...] = (),
+) -> EffectRule:
+    """Return the rule that what a block holds counts in the place of a parameter."""
+    return EffectRule(
+        (parameter,),
+        lambda values: values[block] is not None,
+        because.format(block=block),
+        f"{_LEAVE_OUT}, or leave <{block}> out",
+        refused=True,
+        spared=spared,
+    )
+
+
 RUNTIME_RULES = (
     EffectRule(
         ("container", "container_block"),
@@ -42,32 +59,14 @@ RUNTIME_RULES = (
         "the run submits no job to a cluster",
         f"add <runtime> {RuntimeName.SLURM}, or {_LEAVE_OUT}",
     ),
-    EffectRule(
-        ("container",),
-        lambda values: values["container_block"] is not None,
-        "the settings of <container_block> count instead",
-        f"{_LEAVE_OUT}, or leave <container_block> out",
-        refused=True,
-    ),
-    EffectRule(
-        ("slurm",),
-        lambda values: values["slurm_block"] is not None,
-        "the settings of <slurm_block> count instead",
-        f"{_LEAVE_OUT}, or leave <slurm_block> out",
-        refused=True,
-    ),
+    _replaced_by("container_block", "container"),
+    _replaced_by("slurm_block", "slurm"),
 )
 """Of every flow that has a runtime."""
 
 CYCLE_RULES = (
     *RUNTIME_RULES,
-    EffectRule(
-        ("recipe",),
-        lambda values: values["recipe_block"] is not None,
-        "the recipe of <recipe_block> counts instead",
-        f"{_LEAVE_OUT}, or leave <recipe_block> out",
-        refused=True,
-    ),
+    _replaced_by("recipe_block", "recipe", "the recipe of <{block}> counts instead"),
     EffectRule(
         ("replay_share",),
         lambda values: values["general"] == _NO_GENERAL,
@@ -162,14 +161,7 @@ SPLIT_RULES = (
 """Of a measurement of boosting, where a split lies in the cycle's folder."""
 
 RENT_RULES = (
-    EffectRule(
-        ("host",),
-        lambda values: values["host_block"] is not None,
-        "the settings of <host_block> count instead",
-        f"{_LEAVE_OUT}, or leave <host_block> out",
-        refused=True,
-        spared=(HOST_OF_BLOCK,),
-    ),
+    _replaced_by("host_block", "host", spared=(HOST_OF_BLOCK,)),
     EffectRule(
         ("disk_gb",),
         lambda values: (values["host_block"] or values["host.provider"]).startswith("ssh"),
@@ -199,13 +191,7 @@ SERVING_RULES = (
         f"{_LEAVE_OUT}, or leave <bundles> out",
         refused=True,
     ),
-    EffectRule(
-        ("endpoint",),
-        lambda values: values["endpoint_block"] is not None,
-        "the settings of <endpoint_block> count instead",
-        f"{_LEAVE_OUT}, or leave <endpoint_block> out",
-        refused=True,
-    ),
+    _replaced_by("endpoint_block", "endpoint"),
     EffectRule(
         ("boost_scores",),
         lambda values: values["phrases"] is None,

@@ -16,7 +16,6 @@ from tasks.common import hashing
 from tasks.common.errors import InputError
 from tasks.common.parameter_names import name_of
 from tasks.data.cycle_folder import Cycle
-from tasks.data.early_checks import check_before_base
 from tasks.data.general_english import GeneralSet
 from tasks.data.nonspeech import recordings as nonspeech_recordings
 from tasks.data.preflight import PreflightResult
@@ -46,15 +45,7 @@ def prepare_run(config: CycleConfig, cycle: Cycle, tracker: RunTracker = UNTRACK
         InputError: no such model or block, or results that this run would overwrite.
     """
     run_record.require_free(cycle.next)
-    recipe = resolve_parameters.full_recipe(config)
-    named = config.general if config.checks_forgetting else None
-    check_before_base(
-        config.base,
-        [cycle.manifest, *([] if named is None else [named])],
-        config.audio_roots,
-        recipe.min_duration,
-        recipe.max_duration,
-    )
+    resolve_parameters.check_before_base(config, cycle)
     base_model = purge_marks.require_accepted(
         catalog.resolve(config.base, trust=config.trust), "as a base"
     )
@@ -180,7 +171,7 @@ def require_decidable(
     """
     config, known = run.config, known_recordings(run, rows)
 
-    def split_again(by_term: bool, disjoint: Disjointness) -> Split:  # noqa: FBT001 - a callback
+    def split_again(*, by_term: bool, disjoint: Disjointness) -> Split:
         return split_checked(
             rows.rows,
             fraction=config.validation_fraction,

@@ -17,6 +17,7 @@ from flows import console
 from flows.config_fields import RuntimeName
 from tasks.common.errors import InputError
 from tasks.common.parameter_names import assignment, name_of
+from tasks.data import early_checks
 from tasks.decision.gate_policy import GatePolicy
 from tasks.decision.guardrail import GuardrailPolicy
 from tasks.runtimes import hardware
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flows.config import CycleConfig
+    from tasks.data.cycle_folder import Cycle
     from tasks.runtimes.base import Runtime
     from tasks.runtimes.container_settings import ContainerSettings
     from tasks.runtimes.hardware import Hardware
@@ -164,6 +166,23 @@ def _batch_on(config: CycleConfig, hardware: Hardware, durations: Sequence[float
     sorting_pays = not hardware.has_gpu and recipes.worth_sorting(durations, batch)
     return recipe.model_copy(
         update={"batch_size": batch, "by_length": recipe.by_length or sorting_pays}
+    )
+
+
+def check_before_base(config: CycleConfig, cycle: Cycle) -> None:
+    """Check what is here before the base is resolved, which may have to be downloaded.
+
+    Raises:
+        InputError: a manifest is missing or faulty, or the base is unknown.
+    """
+    recipe = full_recipe(config)
+    named = config.general if config.checks_forgetting else None
+    early_checks.check_before_base(
+        config.base,
+        [cycle.manifest, *(() if named is None else (named,))],
+        config.audio_roots,
+        recipe.min_duration,
+        recipe.max_duration,
     )
 
 

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from tasks.data.cycle_folder import Cycle
     from tasks.data.split_parts import Disjointness, Split
     from tasks.stages.boost import BoostingResult
-    from tasks.training.recipes import Recipe
 
 app = typer.Typer()
 
@@ -140,7 +139,7 @@ def boost(
     folder = open_cycle(config.cycle)
     full_recipe = resolve_parameters.full_recipe(config)
     formulary = phrases or folder.find_formulary()
-    _check_first(config, folder, full_recipe, formulary)
+    _check_first(config, folder, formulary)
     model = purge_marks.require_accepted(
         catalog.resolve(config.base, trust=config.trust), "for boosting"
     )
@@ -164,7 +163,7 @@ def boost(
     run = CycleRun(config, folder, model, TimedRuntime(place), sentences)
     seen = seen_before(model, run.clinic, checked.rows)
 
-    def make_split(by_term: bool, disjoint: Disjointness) -> Split:  # noqa: FBT001 - a callback
+    def make_split(*, by_term: bool, disjoint: Disjointness) -> Split:
         return boosting_inputs.make_split(
             folder,
             checked.rows,
@@ -177,7 +176,7 @@ def boost(
             disjoint=disjoint,
         )
 
-    split = make_split(config.hold_out_terms, config.disjoint)
+    split = make_split(by_term=config.hold_out_terms, disjoint=config.disjoint)
     _warn_of_split(config, boosting_inputs.find_split(folder, checked.rows))
     rows = boosting_inputs.divide_rows(
         checked.rows,
@@ -230,19 +229,12 @@ def _warn_of_split(config: CycleConfig, found: Split | None) -> None:
         warn_of(find_effectless(config, SPLIT_RULES))
 
 
-def _check_first(config: CycleConfig, cycle: Cycle, recipe: Recipe, formulary: Path | None) -> None:
+def _check_first(config: CycleConfig, cycle: Cycle, formulary: Path | None) -> None:
     """Check what needs no base before a base is fetched."""
-    from tasks.data.early_checks import check_before_base
+    from flows import resolve_parameters
     from tasks.transcription.boosting_phrases import read_formulary
 
-    named = config.general if config.checks_forgetting else None
-    check_before_base(
-        config.base,
-        [cycle.manifest, *(() if named is None else (named,))],
-        config.audio_roots,
-        recipe.min_duration,
-        recipe.max_duration,
-    )
+    resolve_parameters.check_before_base(config, cycle)
     if formulary is not None:
         read_formulary(formulary)
 

@@ -31,13 +31,25 @@ def check_target(target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise unwritable(target, error) from error
 
 
-def _unwritable(target: Path, error: OSError) -> InputError | DiskFullError:
+def unwritable(target: Path, error: OSError) -> InputError | DiskFullError:
+    """Return the error of a place that cannot be written, or for which there is no room."""
     if is_disk_full(error):
         return DiskFullError(error, target)
-    return InputError(f"{target}: cannot be written ({error}). Fix: choose a writable place.")
+    return InputError(f"{target}: cannot be written ({error}). Choose another place.")
+
+
+@contextmanager
+def _full_disk_named(target: Path) -> Iterator[None]:
+    """Name the target where the disk is full: what is written in pieces does not know its name."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error) and not isinstance(error, DiskFullError):
+            raise DiskFullError(error, target) from error
+        raise
 
 
 @contextmanager
@@ -52,21 +64,37 @@ def atomic_path(target: Path) -> Iterator[Path]:
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", dir=target.parent)
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise unwritable(target, error) from error
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        # mkstemp makes files that only their owner can read; a result is an ordinary file.
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(target)
-    except OSError as error:
-        # A file that is written in pieces does not know its name.
-        if is_disk_full(error) and not isinstance(error, DiskFullError):
-            raise DiskFullError(error, target) from error
-        raise
+        with _full_disk_named(target):
+            yield temporary
+            # mkstemp makes files that only their owner can read; a result is an ordinary file.
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def hidden_folder(target: Path) -> Iterator[Path]:
+    """Yield a hidden folder beside ``target``, which is gone after the block unless it was moved.
+
+    Raises:
+        InputError: it cannot be written.
+        DiskFullError: there is no room.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise unwritable(target, error) from error
+    try:
+        with _full_disk_named(target):
+            yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 @contextmanager
@@ -82,12 +110,7 @@ def new_folder(target: Path, mode: int) -> Iterator[Path]:
         DiskFullError: there is no room.
     """
     refuse_taken(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise _unwritable(target, error) from error
-    try:
+    with hidden_folder(target) as work:
         yield work
         work.chmod(mode)  # until then only its owner can read it
         try:
@@ -95,12 +118,6 @@ def new_folder(target: Path, mode: int) -> Iterator[Path]:
         except OSError:
             refuse_taken(target)  # another process was faster
             raise
-    except OSError as error:
-        if is_disk_full(error) and not isinstance(error, DiskFullError):
-            raise DiskFullError(error, target) from error
-        raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def refuse_taken(target: Path) -> None:

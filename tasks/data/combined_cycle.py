@@ -18,9 +18,9 @@ from tasks.data import audio_probe
 from tasks.data.audio_probe import Unreadable
 from tasks.data.brought_recordings import BroughtRecordings, find_recording
 from tasks.data.canonical import canonical
-from tasks.data.cycle_folder import FORMULARY_NAME, cycle_number
+from tasks.data.cycle_folder import FORMULARY_NAME, require_cycle_name
 from tasks.data.manifest import read_manifest, write_manifest
-from tasks.data.new_cycle import MANIFEST_NAME, new_cycle, refuse_content
+from tasks.data.new_cycle import MANIFEST_NAME, free_name, new_cycle, refuse_content
 from tasks.data.row_reviews import review_files
 from tasks.data.source_spans import PROVENANCE
 
@@ -94,10 +94,7 @@ def check_combination(sources: Sequence[Cycle], out: Path) -> None:
     Raises:
         InputError: says which.
     """
-    if cycle_number(out.name) is None:
-        raise InputError(
-            f"{out}: a cycle's folder is named cycle1, cycle2, …. Fix: name one of these."
-        )
+    require_cycle_name(out)
     paths = [os.path.realpath(source.path) for source in sources]
     if len(set(paths)) < len(paths) or len(paths) < LEAST_SOURCES:
         raise InputError(
@@ -244,9 +241,4 @@ def _take_along(sources: Sequence[Cycle], out: Path, work: Path) -> None:
         if source.path.parent == out.parent:
             continue  # the new cycle reads them where they are
         for review in review_files(source):
-            number = 2
-            place = work / review.name
-            while place.exists():
-                place = work / f"{review.stem}-{number}.json"
-                number += 1
-            shutil.copy2(review, place)
+            shutil.copy2(review, free_name(work / review.name))

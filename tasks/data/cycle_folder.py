@@ -125,6 +125,16 @@ def cycle_number(name: str) -> int | None:
     return None if match is None else int(match.group(1))
 
 
+def require_cycle_name(path: Path, fix: str = "name one of these") -> None:
+    """Refuse the place of a new cycle whose name is not ``cycle<N>``.
+
+    Raises:
+        InputError: with the fix.
+    """
+    if cycle_number(path.name) is None:
+        raise InputError(f"{path}: a cycle's folder is named cycle1, cycle2, …. Fix: {fix}.")
+
+
 def cycle_folders(clinic: Path) -> list[Path]:
     """Return the folders of a clinic's cycles, by their numbers."""
     numbers = {path: cycle_number(path.name) for path in clinic.glob("cycle*") if path.is_dir()}

@@ -7,10 +7,7 @@ next month: neither the evaluation nor the rows are touched by the other.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.common import atomic_files
@@ -19,6 +16,7 @@ from tasks.data.cycle_folder import cycle_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 MANIFEST_NAME = "manifest.jsonl"
 CONTENT = (
@@ -72,15 +70,9 @@ def new_cycle(target: Path, mode: int) -> Iterator[Path]:
         with atomic_files.new_folder(target, mode) as work:
             yield work
         return
-    try:
-        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error}). Choose another place.") from error
-    try:
+    with atomic_files.hidden_folder(target) as work:
         yield work
         _fill(target, work)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _fill(target: Path, work: Path) -> None:
@@ -97,13 +89,16 @@ def _fill(target: Path, work: Path) -> None:
                 continue
             if not path.name.startswith("review"):
                 raise _taken(target, path.name)
-            place = _free_name(place)
+            place = free_name(place)
         moves.append((path, place))
     for path, place in moves:
         path.replace(place)
 
 
-def _free_name(place: Path) -> Path:
+def free_name(place: Path) -> Path:
+    """Return the path, or where something has it, one with a number."""
+    if not os.path.lexists(place):
+        return place
     number = 2
     while os.path.lexists(free := place.with_stem(f"{place.stem}-{number}")):
         number += 1

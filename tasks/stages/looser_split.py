@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tasks.common.errors import InputError
 from tasks.common.parameter_names import name_of
-from tasks.data.split_parts import Disjointness, Split
+from tasks.data.split_parts import Disjointness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-SplitAgain = Callable[[bool, Disjointness], Split]
-"""Makes a split of the same rows, by whole terms or not, and disjoint by what is said."""
+    from tasks.data.split_parts import Split
+
+
+class SplitAgain(Protocol):
+    """Makes a split of the same rows, by whole terms or not, and disjoint by what is said."""
+
+    def __call__(self, *, by_term: bool, disjoint: Disjointness) -> Split:
+        """Return the split.
+
+        Raises:
+            InputError: there is none.
+        """
 
 
 def require_rows_of_split(
@@ -61,7 +70,7 @@ def _passes(
     disjoint: Disjointness,
 ) -> bool:
     try:
-        check(split_again(by_term, disjoint))
+        check(split_again(by_term=by_term, disjoint=disjoint))
     except InputError:
         return False
     return True

@@ -19,7 +19,7 @@ from tasks.common.schemas import Schema
 from tasks.data import findings
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.canonical import canonical
-from tasks.data.cycle_folder import cycle_number
+from tasks.data.cycle_folder import require_cycle_name
 from tasks.data.importers import formats, staging
 from tasks.data.importers.audio_conversion import RATE
 from tasks.data.importers.conversations import with_conversations
@@ -91,10 +91,7 @@ def choose_source(
         InputError: there is no source, its format is not known, or the cycle has content.
     """
     source, target = Path(os.path.abspath(source)), Path(os.path.abspath(target))  # noqa: PTH100 - links stay as they are named
-    if cycle_number(target.name) is None:
-        raise InputError(
-            f"{target}: a cycle's folder is named cycle1, cycle2, …. Fix: name one of these."
-        )
+    require_cycle_name(target)
     if not source.exists():
         raise InputError(f"{source}: there is no such file or folder. Fix: name the corpus.")
     if source.is_dir() and target.is_relative_to(source):

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tasks.common import atomic_files
 from tasks.common.errors import InputError
 from tasks.data.cycle_folder import cycle_number
 from tasks.data.source_spans import PROVENANCE
@@ -133,7 +134,7 @@ def open_staging(target: Path) -> Iterator[Staging]:
             folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(staging.folder, os.O_RDONLY)
     except OSError as wrong:
-        raise InputError(f"{target}: cannot be written ({wrong}). Choose another place.") from wrong
+        raise atomic_files.unwritable(target, wrong) from wrong
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

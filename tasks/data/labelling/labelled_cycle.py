@@ -19,7 +19,7 @@ from tasks.common.errors import InputError
 from tasks.common.schemas import Schema
 from tasks.data.brought_recordings import BroughtRecordings
 from tasks.data.canonical import canonical
-from tasks.data.cycle_folder import LABELLED_NAME, cycle_number
+from tasks.data.cycle_folder import LABELLED_NAME, require_cycle_name
 from tasks.data.general_english import FEWEST_SENTENCES
 from tasks.data.labelling.term_matcher import TermMatcher
 from tasks.data.manifest import read_manifest, write_manifest
@@ -189,11 +189,7 @@ def check_out(cycle: Cycle, out: Path) -> None:
     Raises:
         InputError: says which.
     """
-    if cycle_number(out.name) is None:
-        raise InputError(
-            f"{out}: a cycle's folder is named cycle1, cycle2, …. "
-            f"Fix: --out FOLDER/{cycle.path.name}."
-        )
+    require_cycle_name(out, f"--out FOLDER/{cycle.path.name}")
     if out.is_relative_to(cycle.path):
         raise InputError(
             f"{out}: is inside the source, which is never changed. Fix: name a folder outside it."

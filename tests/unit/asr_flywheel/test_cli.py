@@ -11,18 +11,10 @@ import pytest
 from tasks.evaluation.hypotheses import Partition, write_hypotheses
 from tasks.models import catalog
 from tests.support import factories
-from tests.support.cli_cases import caller, evaluated_cycle
+from tests.support.cli_cases import evaluated_cycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-@pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """Call the program as a shell would; the function returns exit code, output and errors."""
-    return caller(monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(

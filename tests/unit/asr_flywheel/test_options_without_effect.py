@@ -14,18 +14,9 @@ from tasks.data.importers import formats
 from tasks.data.importers.source_rows import ReadOptions
 from tasks.evaluation.hypotheses import write_hypotheses
 from tests.support import factories
-from tests.support.cli_cases import caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-@pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """Call the program as a shell would; the function returns exit code, output and errors."""
-    return caller(monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(
