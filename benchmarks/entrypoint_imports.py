@@ -20,6 +20,7 @@ import mix_weights  # type: ignore[import-not-found]
 import padded_shapes  # type: ignore[import-not-found]
 import parakeet_graph  # type: ignore[import-not-found]  # lies beside the program
 import phrase_boosting  # type: ignore[import-not-found]
+import weights_only  # type: ignore[import-not-found]
 
 Untyped = Any
 """A model of NeMo's, or an object of these modules: neither tells a type."""
@@ -38,4 +39,5 @@ __all__ = [
     "padded_shapes",
     "parakeet_graph",
     "phrase_boosting",
+    "weights_only",
 ]
