@@ -8,9 +8,9 @@ overrides and nothing else. On one GPU ours also trains with compiled layers. Wh
 several, ours trains on one of them too; ``--sides`` may ask for compiled layers there as well. With
 ``--shortest 3``, rows have 3 to 15 s, and ours also trains in batches by length. Times come from
 what each writes down of every tenth batch (our events, its TensorBoard file); ours tells each
-batch's "seconds" too. GPU utilisation and memory come from nvidia-smi. "epochs_end_s" are seconds
-from the start of the process, so that loading and compiling count; "ready_s" are those until the
-first batch. Whoever exceeds its share of
+batch's "seconds" too. "epoch_losses" tell whether both train alike. GPU utilisation and memory come
+from nvidia-smi. "epochs_end_s" are seconds from the start of the process, so that loading and
+compiling count; "ready_s" are those until the first batch. Whoever exceeds its share of
 ``--budget-s`` is ended, and what it has reached is reported. ``--sides`` names those to run; one
 that is named twice runs twice. ``--tiny`` takes the embedded base on a CPU: that proves the
 benchmark, not the product.
@@ -155,6 +155,7 @@ def run_ours(
     side.reserved_mib = max((epoch["gpu_reserved_mib"] for epoch in epochs), default=0)
     side.allocated_mib = max((step["gpu_memory_mib"] for step in steps), default=0)
     side.losses = [step["loss"] for step in steps]
+    side.logged_losses = [(step["epoch"], step["loss"]) for step in steps]
     side.ready = starts[-1]["time"] if starts else None
     side.seconds = [step["seconds"] for step in steps]
     # A loss is read, and its event written, at the end of the batch after it; that of an epoch's
@@ -236,9 +237,10 @@ def run_bare(base: Path, rows: Rows, args: argparse.Namespace, limit_s: float) -
         finally:
             stop_group(process)
     side.wall_s = time.monotonic() - started
-    for event, epoch, batch, at in logged(rows.folder / "bare"):
+    for event, epoch, batch, at, value in logged(rows.folder / "bare"):
         if event == "train_loss":
             side.steps.append((epoch, batch, at))
+            side.logged_losses.append((epoch, value))
         else:
             side.validated.append(at)
     shutil.rmtree(rows.folder / "bare", ignore_errors=True)

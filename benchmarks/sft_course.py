@@ -79,6 +79,7 @@ class Side:
         arguments: what the stock script got.
         began: when its process was started.
         losses: of each batch, where it tells them.
+        logged_losses: (epoch, loss) of each batch whose loss is written down.
         allocated_mib: the peak by PyTorch's allocator, where it tells that.
         reserved_mib: the peak of what the allocator holds, used or not, where it tells that.
         compiled_layers: what became of the order to compile, where there was one.
@@ -95,6 +96,7 @@ class Side:
     arguments: list[str] = field(default_factory=list)
     began: float = 0.0
     losses: list[float] = field(default_factory=list)
+    logged_losses: list[tuple[int, float]] = field(default_factory=list)
     allocated_mib: int = 0
     reserved_mib: int = 0
     compiled_layers: dict[str, Any] | None = None
@@ -169,30 +171,40 @@ class Side:
             "ready_s": None if self.ready is None else round(self.ready - self.began, 1),
             "seconds": self.seconds,
             "losses": [round(loss, 4) for loss in self.losses],
+            "epoch_losses": self.epoch_losses,
         }
+
+    @property
+    def epoch_losses(self) -> list[float]:
+        """The mean loss of each epoch: two sides that train alike have about the same."""
+        by_epoch: dict[int, list[float]] = {}
+        for epoch, loss in self.logged_losses:
+            by_epoch.setdefault(epoch, []).append(loss)
+        return [round(statistics.mean(losses), 3) for losses in by_epoch.values()]
 
 
 def _round_or_none(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def logged(folder: Path) -> Iterator[tuple[str, int, int, float]]:
-    """Yield (scalar, epoch, batches so far, time) of each logged loss and validation."""
+def logged(folder: Path) -> Iterator[tuple[str, int, int, float, float]]:
+    """Yield (scalar, epoch, batches so far, time, value) of each logged loss and validation."""
     from tensorboard.backend.event_processing.event_accumulator import (  # noqa: PLC0415 - slow
         EventAccumulator,
     )
 
-    scalars: list[tuple[str, int, float]] = []
+    scalars: list[tuple[str, int, float, float]] = []
     for path in folder.rglob("events.out.tfevents.*"):
         accumulator = EventAccumulator(str(path), size_guidance={"scalars": 0})
         accumulator.Reload()
         for name in ("train_loss", "val_wer"):
             if name in accumulator.Tags()["scalars"]:
                 scalars += [
-                    (name, event.step, event.wall_time) for event in accumulator.Scalars(name)
+                    (name, event.step, event.wall_time, event.value)
+                    for event in accumulator.Scalars(name)
                 ]
     epoch = 0
-    for name, step, at in sorted(scalars, key=lambda scalar: scalar[2]):
+    for name, step, at, value in sorted(scalars, key=lambda scalar: scalar[2]):
         # Lightning numbers steps from 0, and its validation by the last step before it.
-        yield name, epoch, step + 1, at
+        yield name, epoch, step + 1, at, value
         epoch += name == "val_wer"

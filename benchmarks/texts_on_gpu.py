@@ -39,12 +39,15 @@ def compare_texts(
     recordings = synthesise(folder)
     count = _TINY if tiny else len(recordings.paths)
     clips = Clips(recordings.paths[:count], recordings.seconds[:count])
-    for kind in ("ctc", "rnnt", "tdt"):
-        path = embedded_path().with_name(f"embedded_{kind}.nemo")
+    paths = {
+        kind: embedded_path().with_name(f"embedded_{kind}.nemo") for kind in ("ctc", "rnnt", "tdt")
+    }
+    for kind, path in paths.items():
         for rounds in (True, False):
             if is_time_left():
                 with _convolutions(rounds=rounds):
                     report.attempt(kind, partial(_compare, report, kind, path, clips, rounds))
+    for kind, path in paths.items():
         if is_time_left():
             report.attempt(kind, partial(_compare_boosted, report, kind, path, clips))
 

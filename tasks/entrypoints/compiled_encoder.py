@@ -34,7 +34,7 @@ MODE = "reduce-overhead"
 """The compiler's mode that replays CUDA graphs."""
 GRAPHS = "inductor"
 """The backend of torch.compile that makes fused kernels and CUDA graphs; others are for a CPU."""
-KEPT = 0.5
+KEPT = 0.6
 """The share of the layers' activations that is kept for the backward pass."""
 _LONGEST = 300
 _MOST_VERSIONS = 64  # of a layer's code, well above the shapes of a training
@@ -263,12 +263,16 @@ def _allow_shapes() -> None:
 
 
 def _keep_activations(share: float) -> None:
-    """Tell the compiler how much of a layer's activations to keep, where it can be told."""
+    """Tell the compiler how much of a layer's activations to keep, where it can be told.
+
+    Where it cannot be told to keep its seeds, it keeps all: its dropout would be drawn anew.
+    """
     import torch._functorch.config as partitioning  # noqa: PLC0415 - only to compile
+    from saved_seeds import keep_seeds  # type: ignore[import-not-found]  # noqa: PLC0415 - likewise
 
     settings: Any = partitioning
     if hasattr(settings, "activation_memory_budget"):
-        settings.activation_memory_budget = share
+        settings.activation_memory_budget = share if keep_seeds() else 1.0
 
 
 def _compiler_errors() -> tuple[type[Exception], ...]:
@@ -285,6 +289,10 @@ def describe_failure(failed: BaseException) -> str:
     return f"{type(failed).__name__}: {' '.join(str(failed).split())[:_LONGEST]}"
 
 
+class RedrawnDropoutError(RuntimeError):
+    """The compiled backward pass draws random numbers, so that its dropout is not the forward's."""
+
+
 def rehearse(compiled: CompiledEncoder, precision: Callable[[], Any] = nullcontext) -> None:
     """Run every shape forward and backward on silence: compile, record, and leave no trace.
 
@@ -294,6 +302,9 @@ def rehearse(compiled: CompiledEncoder, precision: Callable[[], Any] = nullconte
     Args:
         compiled: is installed.
         precision: the context of a training step.
+
+    Raises:
+        RedrawnDropoutError: the gradients would not be those of the loss.
     """
     encoder = compiled.encoder
     some = next(encoder.parameters())
@@ -314,12 +325,24 @@ def rehearse(compiled: CompiledEncoder, precision: Callable[[], Any] = nullconte
                 lengths = torch.full((compiled.shapes.rows,), length, device=some.device)
                 with precision():
                     encoded, _ = encoder(audio_signal=features, length=lengths)
+                drawn = _generator_state(some.device)
                 # Of the features alone: no gradient of a weight outlives its layer's pass, as in
                 # a training whose gradients are copied away.
                 torch.autograd.grad(encoded.float().sum(), [features])
+            if not torch.equal(drawn, _generator_state(some.device)):
+                raise RedrawnDropoutError(
+                    "the backward pass draws dropout anew, so its gradients would be wrong"
+                )
         if some.is_cuda:
             torch.cuda.synchronize()
     compiled.rehearsing = False
+
+
+def _generator_state(device: torch.device) -> torch.Tensor:
+    """Return what a draw of random numbers on a device changes."""
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.get_rng_state()
 
 
 @contextmanager

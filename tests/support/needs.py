@@ -130,6 +130,7 @@ NEEDS: dict[str, Need] = {
     "jq": _debian("jq", programs=("jq",)),
     "ps": _debian("procps", programs=("ps",)),
     "mksquashfs": _debian("squashfs-tools", programs=("mksquashfs",)),
+    "g++": _debian("g++", programs=("g++",)),
     "rsync": _debian("rsync", programs=("rsync",)),
     "ssh": _debian("openssh-client", programs=("ssh", "ssh-keygen")),
     "sshd": _debian("openssh-server", programs=("sshd",)),
