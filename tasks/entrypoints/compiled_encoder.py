@@ -268,11 +268,21 @@ def _keep_activations(share: float) -> None:
     Where it cannot be told to keep its seeds, it keeps all: its dropout would be drawn anew.
     """
     import torch._functorch.config as partitioning  # noqa: PLC0415 - only to compile
-    from saved_seeds import keep_seeds  # type: ignore[import-not-found]  # noqa: PLC0415 - likewise
 
     settings: Any = partitioning
     if hasattr(settings, "activation_memory_budget"):
-        settings.activation_memory_budget = share if keep_seeds() else 1.0
+        settings.activation_memory_budget = share if _keep_seeds() else 1.0
+
+
+def _keep_seeds() -> bool:
+    """Have the compiler keep its seeds of dropout; whether this release can be told so."""
+    try:
+        from saved_seeds import (  # type: ignore[import-not-found]  # noqa: PLC0415 - only to compile
+            keep_seeds,
+        )
+    except ImportError:  # an older PyTorch has no such passes
+        return False
+    return bool(keep_seeds())
 
 
 def _compiler_errors() -> tuple[type[Exception], ...]:

@@ -65,6 +65,20 @@ def test_fewer_kept_activations_change_no_gradient_though_there_is_dropout() -> 
     torch.testing.assert_close(few_kept[1], all_kept[1])
 
 
+def test_a_compiler_that_cannot_keep_its_seeds_keeps_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As an older PyTorch, which has no such pass."""
+    import torch._functorch.config as partitioning
+    from compiled_encoder import _keep_activations
+
+    _keep_activations(FEW)
+    assert partitioning.activation_memory_budget == FEW
+    monkeypatch.setitem(sys.modules, "saved_seeds", None)
+    _keep_activations(FEW)
+    assert partitioning.activation_memory_budget == 1
+
+
 def test_a_backward_pass_that_draws_is_refused_before_the_first_batch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
