@@ -12,7 +12,8 @@ variant. A variant that exceeds its share of a part is ended, so that it takes n
 others; what is reached within ``--budget-s`` is written as it comes. Variants that replay graphs
 tell how many they recorded while they were measured, which should be none, and
 ``FILE-NUMBER.log`` has the compiler's reasons.
-``--tiny`` takes the small RNN-T base on a CPU: that proves the benchmark, not the product.
+``--small`` takes the small RNN-T base, as the demo's on a GPU. ``--tiny`` takes it on a CPU: that
+proves the benchmark, not the product.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from benchmarks.training_step import (
     JOINED,
     KEPT,
     PLAIN,
+    RECORDED,
     Steps,
     make_batches,
 )
@@ -49,7 +51,7 @@ from tasks.runtimes import hardware
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-VARIANTS = (PLAIN, COMPILED, COMPILED_IN_PIECES, *KEPT, CAPTURED, JOINED, FUSED)
+VARIANTS = (PLAIN, COMPILED, COMPILED_IN_PIECES, *KEPT, CAPTURED, RECORDED, JOINED, FUSED)
 SHIPPED = (PLAIN, COMPILED, COMPILED_IN_PIECES, COMPILED_ALL, CAPTURED, JOINED, FUSED)
 PARTS = ("fixed", "sections", "mixed", "curves")
 # What each variant is measured with: a capture by hand is good for one shape.
@@ -255,6 +257,7 @@ def main() -> None:
     parser.add_argument("--load-s", type=float, default=150.0, help="To load and compile.")
     parser.add_argument("--part-s", type=float, default=120.0, help="Of a variant, for a part.")
     parser.add_argument("--budget-s", type=float, default=420.0, help="For everything.")
+    parser.add_argument("--small", action="store_true", help="A small base.")
     parser.add_argument("--tiny", action="store_true", help="A small base on a CPU.")
     parser.add_argument("--worker", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--worker-out", help=argparse.SUPPRESS)

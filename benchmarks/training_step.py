@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RATE = 16_000
 _WORD_S = 0.4
 _WORDS = 24  # different ones; each is a label of its own
-PLAIN, JOINED, FUSED, COMPILED, COMPILED_IN_PIECES, COMPILED_ALL, CAPTURED = (
+PLAIN, JOINED, FUSED, COMPILED, COMPILED_IN_PIECES, COMPILED_ALL, CAPTURED, RECORDED = (
     "plain",
     "plain, joint in one piece, fused AdamW",
     "compiled, no graphs",
@@ -24,12 +24,13 @@ PLAIN, JOINED, FUSED, COMPILED, COMPILED_IN_PIECES, COMPILED_ALL, CAPTURED = (
     "compiled, joint in pieces",
     "compiled, all activations kept",
     "captured by hand",
+    "recorded, not compiled",
 )
 KEPT = {COMPILED_ALL: 1.0} | {
     f"compiled, {share} of the activations kept": share for share in (0.8, 0.5, 0.4)
 }
-_BY_COMPILER = {FUSED, COMPILED, COMPILED_IN_PIECES, *KEPT}
-_AS_THE_PRODUCT = {COMPILED, *KEPT}  # but for what the name says
+_BY_COMPILER = {FUSED, COMPILED, COMPILED_IN_PIECES, RECORDED, *KEPT}
+_AS_THE_PRODUCT = {COMPILED, RECORDED, *KEPT}  # but for what the name says
 
 
 class Steps:
@@ -46,7 +47,7 @@ class Steps:
         self.torch = torch
         self.variant, self.args = variant, args
         torch.set_num_threads(2)
-        if args.tiny:
+        if args.tiny or args.small:
             model = ASRModel.restore_from(str(catalog.resolve("embedded-rnnt")))
             # As the large graph has it.
             model.joint.set_fuse_loss_wer(True, model.loss, model.wer)
@@ -135,6 +136,8 @@ class Steps:
             self.compiled.remove()
         self.made_for = self.shapes.frames
         backend = "aot_eager" if self.args.tiny else compiled_encoder.GRAPHS
+        if self.variant == RECORDED and not self.args.tiny:
+            backend = "cudagraphs"  # PyTorch's own: a layer's kernels as they are, started at once
         mode = None if self.variant == FUSED else compiled_encoder.MODE
         kept = KEPT.get(self.variant, compiled_encoder.KEPT)
         self.compiled = compiled_encoder.CompiledEncoder(

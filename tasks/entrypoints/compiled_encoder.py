@@ -128,7 +128,8 @@ class CompiledEncoder:
         self._norms = [_count_frames(layer) for layer in self.encoder.layers]
         self._counted: dict[int, torch.Tensor] = {}
         _allow_shapes()
-        _keep_activations(self.kept)
+        # Other backends have random operators of their own, which no mark keeps.
+        _keep_activations(self.kept if self.backend == GRAPHS else 1.0)
         compiled = _compile(type(self.encoder.layers[0]).forward, self.backend, self.mode)
         self._hooked = [self.encoder, self.encoder.pre_encode, *self.encoder.layers]
         self.encoder.forward = self._cut(self.encoder.forward)
