@@ -42,8 +42,7 @@ class RecordingTraces:
         kept_paths: absolute paths of the recordings that stay.
         tails: their paths from the folder of cycles on, by which they are known once it was moved.
         sizes: bytes of the recordings' files.
-        voice: the name of the voice, where all of a voice is purged.
-        voice_name: what stands in its place.
+        voices: what stands in the place of the names of voices, where all of a voice is purged.
     """
 
     paths: set[str] = field(default_factory=set)
@@ -55,8 +54,7 @@ class RecordingTraces:
     kept_paths: set[str] = field(default_factory=set)
     tails: set[str] = field(default_factory=set)
     sizes: set[int] = field(default_factory=set)
-    voice: str | None = None
-    voice_name: str = ""
+    voices: dict[str, str] = field(default_factory=dict)
     _kept_names: set[str] | None = field(default=None, repr=False)
     _in_text: re.Pattern[str] | None = field(default=None, repr=False)
     _quick: re.Pattern[str] | None = field(default=None, repr=False)
@@ -72,7 +70,7 @@ class RecordingTraces:
         told = sorted({*self.paths, *unique, *self.hashes}, key=len, reverse=True)
         joined = "|".join(re.escape(word) for word in told)
         names = {path_parts(path)[-1] for path in (*self.paths, *self.names)}
-        quick = sorted({*names, *self.hashes, *(() if self.voice is None else (self.voice,))})
+        quick = sorted({*names, *self.hashes, *self.voices})
         self._quick = re.compile("|".join(map(re.escape, quick))) if quick else None
         self._in_text = re.compile(rf"(?<![\w.-])(?:{joined})(?![\w-])") if told else None
 
@@ -158,19 +156,16 @@ class RecordingTraces:
         named = self._quick is not None and self._quick.search(line) is not None
         return named or self.phrases.may_hold(line)
 
-    def without_voice(self, text: str) -> str:
-        """Return a text in which the purged voice has its keyed name.
+    def without_voices(self, text: str) -> str:
+        """Return a text in which the purged voices have their keyed names.
 
         A name with a digit, a dash or an underscore is an id, and replaced wherever it stands. Any
         other, such as "Doctor", may be a word: it is replaced where a cell or an element is it.
         """
-        if self.voice is None or self.voice not in text:
-            return text
-        name = re.escape(self.voice)
-        is_id = re.search(r"[\d_-]", self.voice) is not None
-        whole_cell = rf"(?<=[>|,\t])(\s*){name}(?=\s*[<|,\t\n])"
-        pattern = rf"(?<![\w-])(){name}(?![\w-])" if is_id else whole_cell
-        return re.sub(pattern, lambda match: match[1] + self.voice_name, text)
+        for voice, keyed in self.voices.items():
+            if voice in text:
+                text = _replace_voice(text, voice, keyed)
+        return text
 
     def bytes_told(self) -> list[bytes]:
         """Return the byte strings by which a file of another tool's format is searched."""
@@ -191,8 +186,7 @@ class RecordingTraces:
             "kept_paths": sorted(self.kept_paths),
             "tails": sorted(self.tails),
             "sizes": sorted(self.sizes),
-            "voice": self.voice,
-            "voice_name": self.voice_name,
+            "voices": self.voices,
         }
 
     @classmethod
@@ -208,8 +202,15 @@ class RecordingTraces:
             set(kept["kept_paths"]),
             set(kept["tails"]),
             set(kept["sizes"]),
-            kept["voice"],
-            kept["voice_name"],
+            dict(kept["voices"]),
         )
         traces.seal()
         return traces
+
+
+def _replace_voice(text: str, voice: str, keyed: str) -> str:
+    name = re.escape(voice)
+    is_id = re.search(r"[\d_-]", voice) is not None
+    whole_cell = rf"(?<=[>|,\t])(\s*){name}(?=\s*[<|,\t\n])"
+    pattern = rf"(?<![\w-])(){name}(?![\w-])" if is_id else whole_cell
+    return re.sub(pattern, lambda match: match[1] + keyed, text)
