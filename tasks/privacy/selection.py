@@ -302,7 +302,10 @@ def _collect_phrases(
     for path in sources:
         for fields in clinic_files.rows_of(path):
             traces.phrases.keep_terms(_terms(fields))
-            if _is_row(fields) and not traces.is_row(fields, path):
+            if not _is_row(fields) or traces.is_row(fields, path):
+                continue
+            # What it says may be what the purged row said; manifests tell what stays.
+            if not traces.is_unclear(fields, path):
                 _keep(traces, fields)
 
 

@@ -84,6 +84,10 @@ class RecordingTraces:
             file: in which it stands.
             text: the reference beside it, if there is one.
         """
+        return self._is_path(value, file, text) is True
+
+    def _is_path(self, value: str, file: Path, text: str | None) -> bool | None:
+        """Return the same; None where it may be that of a recording that stays as well."""
         if not value or len(value) > _LONGEST_PATH or "\n" in value:
             return False
         if value in self.paths:
@@ -97,7 +101,8 @@ class RecordingTraces:
             pair = (value, split_words(text))
             if (pair in self.pairs) != (pair in self.kept_pairs):
                 return pair in self.pairs
-        return self._resolve(value, file) in self.paths
+        place = self._resolve(value, file)
+        return None if place is None else place in self.paths
 
     def _kept_like(self, written: str) -> set[str]:
         """Return paths that stay and may end so; none where no kept file has the name."""
@@ -144,6 +149,11 @@ class RecordingTraces:
             if key in AUDIO_KEYS and self.is_path(value, file, text):
                 return True
         return False
+
+    def is_unclear(self, row: Mapping[str, Any], file: Path) -> bool:
+        """Return whether a row may be about a purged recording, or about one that stays."""
+        named = (row[key] for key in AUDIO_KEYS if isinstance(row.get(key), str))
+        return any(self._is_path(name, file, None) is None for name in named)
 
     def tells(self, text: str) -> bool:
         """Return whether a text names a purged recording or holds what was said in it."""

@@ -214,3 +214,24 @@ def test_a_folder_without_cycles_is_refused(tmp_path: Path, listed: Path) -> Non
     """There is nothing that a list could mean."""
     with pytest.raises(InputError, match="holds no cycle"):
         purge(tmp_path, "--recordings", listed)
+
+
+def test_a_row_that_may_be_the_purged_one_keeps_none_of_its_words(
+    clinic: Path, tmp_path: Path
+) -> None:
+    """A file too deep to tell by its place names a path of two recordings, with the purged text."""
+    factories.write_wav(clinic / "cycle3/audio/0.wav", 0.1, seed=30)
+    factories.write_rows(
+        clinic / "cycle3/manifest.jsonl",
+        [{"audio_filepath": "audio/0.wav", "text": "words that stay here"}],
+    )
+    deep = clinic / "cycle1/a/b/c/d/e/f/parity.json"
+    deep.parent.mkdir(parents=True)
+    rows = [{"audio_filepath": "audio/0.wav", "offline": purge_cases.GOES}]
+    deep.write_text(json.dumps({"differences": rows}))
+    (clinic / "cycle1/note.md").write_text(f"said: {purge_cases.GOES}\nstays\n")
+    listed = tmp_path / "list.txt"
+    listed.write_text("cycle1/audio/0.wav\n")
+    apply(clinic, listed)
+    assert "heffalump" not in deep.read_text()
+    assert (clinic / "cycle1/note.md").read_text() == "stays\n"
