@@ -132,6 +132,7 @@ class _Names:
         self._by_written = _index(rows, lambda row: [row.written])
         self._by_name = _index(rows, lambda row: [path_parts(row.written)[-1]])
         self._by_stem = _index(rows, lambda row: [Path(path_parts(row.written)[-1]).stem])
+        self._by_field: dict[str, dict[str, list[PurgeableRow]]] = {}
         self._sources: dict[str, set[str]] = {}  # of a row, by its identity
         self._origins = list(provenance_of(rows))
         self._by_source: defaultdict[str, list[tuple[str, PurgeableRow]]] = defaultdict(list)
@@ -273,14 +274,9 @@ class _Names:
         Imports number conversations, so that one name may be two of them in two cycles.
         """
         wanted = {name: str(value) for name, value in fields.items()}
+        found = [{_identity(row): row for row in self._with_field(*one)} for one in wanted.items()]
         rows = tuple(
-            row
-            for row in self._rows
-            if wanted
-            and all(
-                row.fields.get(name) is not None and str(row.fields[name]) == value
-                for name, value in wanted.items()
-            )
+            row for row in found[0].values() if all(_identity(row) in one for one in found)
         )
         if CONVERSATION not in wanted:
             return rows
@@ -296,6 +292,12 @@ class _Names:
             f"({self._places(by_manifest)}). Fix: name the cycle that is meant instead of the "
             "folder of cycles, or list the recordings' paths."
         )
+
+    def _with_field(self, name: str, value: str) -> list[PurgeableRow]:
+        if name not in self._by_field:
+            rows = [row for row in self._rows if row.fields.get(name) is not None]
+            self._by_field[name] = _index(rows, lambda row: [str(row.fields[name])])
+        return self._by_field[name].get(value, [])
 
     def _places(self, paths: Iterable[object]) -> str:
         shown = sorted({str(path).removeprefix(f"{self._clinic}/") for path in paths})

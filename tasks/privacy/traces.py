@@ -10,22 +10,41 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tasks.data.audio_paths import path_parts
 from tasks.data.cycle_folder import cycle_number
 from tasks.privacy.phrases import PurgedPhrases, split_words
+from tasks.privacy.word_search import WordSearch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 GONE = "[purged]"
 """What stands in the place of a text, a name or a value that is removed."""
 AUDIO_KEYS = ("audio_filepath", "audio", "recording", "path", "file", "wav", "name")
 TEXT_KEYS = ("text", "ref", "asr_flywheel_original_text")
 _LONGEST_PATH = 1024
+_BEFORE, _AFTER = re.compile(r"[\w.-]"), re.compile(r"[\w-]")
+"""What stands beside a word where the word is a part of another one."""
 _LONGEST_ASKED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _PathsByName:
+    """Paths by the names of their files: of what goes, of what stays, and from the cycles on."""
+
+    purged: Mapping[str, Sequence[str]]
+    kept: Mapping[str, Sequence[str]]
+    tails: Mapping[str, Sequence[str]]
+
+
+def _index(paths: Iterable[str], before: str = "") -> dict[str, list[str]]:
+    index: dict[str, list[str]] = {}
+    for path in paths:
+        index.setdefault(path.rpartition("/")[2], []).append(before + path)
+    return index
 
 
 @dataclass
@@ -55,24 +74,24 @@ class RecordingTraces:
     tails: set[str] = field(default_factory=set)
     sizes: set[int] = field(default_factory=set)
     voices: dict[str, str] = field(default_factory=dict)
-    _kept_names: set[str] | None = field(default=None, repr=False)
-    _in_text: re.Pattern[str] | None = field(default=None, repr=False)
-    _quick: re.Pattern[str] | None = field(default=None, repr=False)
+    _by_name: _PathsByName | None = field(default=None, repr=False)
+    _in_text: WordSearch[str] | None = field(default=None, repr=False)
+    _quick: WordSearch[str] | None = field(default=None, repr=False)
+    _in_bytes: WordSearch[bytes] | None = field(default=None, repr=False)
 
     def seal(self) -> None:
-        """Compile the search; call it again when a path or a hash was added."""
-        self._kept_names = {PurePosixPath(path).name for path in self.kept_paths}
-        unique = {
-            name
-            for path in (*self.paths, *self.names)
-            if (name := path_parts(path)[-1]) not in self._kept_names
-        }
-        told = sorted({*self.paths, *unique, *self.hashes}, key=len, reverse=True)
-        joined = "|".join(re.escape(word) for word in told)
+        """Prepare the search; call it again when a path or a hash was added."""
+        by_name = _PathsByName(
+            _index(self.paths), _index(self.kept_paths), _index(self.tails, before="/")
+        )
+        self._by_name = by_name
         names = {path_parts(path)[-1] for path in (*self.paths, *self.names)}
-        quick = sorted({*names, *self.hashes, *self.voices})
-        self._quick = re.compile("|".join(map(re.escape, quick))) if quick else None
-        self._in_text = re.compile(rf"(?<![\w.-])(?:{joined})(?![\w-])") if told else None
+        unique = names - by_name.kept.keys()
+        self._quick = WordSearch({*names, *self.hashes, *self.voices})
+        self._in_text = WordSearch({*self.paths, *unique, *self.hashes})
+        unique = {path_parts(path)[-1] for path in self.paths} - by_name.kept.keys()
+        told = {*self.paths, *unique, *self.hashes}
+        self._in_bytes = WordSearch(word.encode() for word in told)
 
     # -- paths ----------------------------------------------------------------------------------
 
@@ -93,9 +112,13 @@ class RecordingTraces:
         if value in self.paths:
             return True
         written = "/" + "/".join(part for part in path_parts(value) if part not in {"/", ".", ".."})
-        if not any(path.endswith(written) for path in self.paths):
-            return any(written.endswith(f"/{tail}") for tail in self.tails)
-        if not any(path.endswith(written) for path in self._kept_like(written)):
+        if self._by_name is None:
+            self.seal()
+        assert self._by_name is not None  # noqa: S101 - sealed
+        name, by_name = written.rpartition("/")[2], self._by_name
+        if not any(path.endswith(written) for path in by_name.purged.get(name, ())):
+            return any(written.endswith(tail) for tail in by_name.tails.get(name, ()))
+        if not any(path.endswith(written) for path in by_name.kept.get(name, ())):
             return True
         if text is not None:
             pair = (value, split_words(text))
@@ -103,12 +126,6 @@ class RecordingTraces:
                 return pair in self.pairs
         place = self._resolve(value, file)
         return None if place is None else place in self.paths
-
-    def _kept_like(self, written: str) -> set[str]:
-        """Return paths that stay and may end so; none where no kept file has the name."""
-        if self._kept_names is None or PurePosixPath(written).name not in self._kept_names:
-            return set()
-        return self.kept_paths
 
     def _resolve(self, value: str, file: Path) -> str | None:
         """Return the recording that a relative path means, seen from a file's place."""
@@ -157,13 +174,24 @@ class RecordingTraces:
 
     def tells(self, text: str) -> bool:
         """Return whether a text names a purged recording or holds what was said in it."""
-        if self._in_text is not None and self._in_text.search(text):
-            return True
-        return self.phrases.holds(text)
+        return self._names_one(text) or self.phrases.holds(text)
+
+    def _names_one(self, text: str) -> bool:
+        found = self._in_text.find(text) if self._in_text is not None else ()
+        return any(
+            not _BEFORE.search(text, max(0, begin - 1), begin) and not _AFTER.match(text, end)
+            for begin, end in found
+        )
+
+    def in_bytes(self, content: bytes) -> bool:
+        """Return whether a file's bytes hold a path, a name or a hash of a purged recording."""
+        if self._in_bytes is None:
+            self.seal()
+        return self._in_bytes is not None and self._in_bytes.is_in(content)
 
     def may_tell(self, line: str) -> bool:
         """Return whether a line of JSON has to be parsed: it may be about the recording."""
-        named = self._quick is not None and self._quick.search(line) is not None
+        named = self._quick is not None and self._quick.is_in(line)
         return named or self.phrases.may_hold(line)
 
     def without_voices(self, text: str) -> str:
@@ -176,14 +204,6 @@ class RecordingTraces:
             if voice in text:
                 text = _replace_voice(text, voice, keyed)
         return text
-
-    def bytes_told(self) -> list[bytes]:
-        """Return the byte strings by which a file of another tool's format is searched."""
-        if self._kept_names is None:
-            self.seal()
-        unique = {path_parts(path)[-1] for path in self.paths if not self._kept_like(f"/{path}")}
-        unique -= self._kept_names or set()
-        return [word.encode() for word in sorted({*self.paths, *unique, *self.hashes})]
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a journal keeps of them."""
