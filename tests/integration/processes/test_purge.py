@@ -301,8 +301,8 @@ def test_a_list_of_recordings_goes_from_all_files_at_once(clinic: Path) -> None:
     listed = clinic / "withdrawn.txt"
     # The other cycle has a row of the first one's path.
     listed.write_text(f"cycle1/{recordings[0].audio}\n{recordings[1].samples}\n")
-    asked = ("purge", ".", "--recordings", listed.name, "--no-server", "--json")
-    asked += ("--store", str(clinic.with_name("kept")))
+    where = ("--no-server", "--store", str(clinic.with_name("kept")))
+    asked = ("purge", ".", "--recordings", listed.name, *where, "--json")
     plan = json.loads(command(clinic, *asked))
     assert [line["kind"] for line in plan["listed"]] == ["recording", "recording"]
     command(clinic, *asked, "--confirm", plan["confirm"])
