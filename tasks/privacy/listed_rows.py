@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
@@ -144,7 +145,7 @@ class _Names:
             self._sources.setdefault(_identity(row), set()).add(origin)
             name = path_parts(source)[-1]
             for written in {source, name, Path(name).stem}:
-                self._by_source[written].append((origin, row))
+                self._by_source[_composed(written)].append((origin, row))
 
     @cached_property
     def _by_samples(self) -> dict[str, list[PurgeableRow]]:
@@ -202,19 +203,21 @@ class _Names:
     def _recording(self, name: str, text: str | None = None) -> Rows:
         """Return the rows of one recording: by its place, path, name, stem or hash."""
         place = os.path.normpath(self._clinic / name)
-        exact = self._by_place.get(place) or self._by_place.get(os.path.realpath(place), [])
+        exact = _get(self._by_place, place) or _get(self._by_place, os.path.realpath(place))
         others = (self._by_written, self._by_name, self._by_stem)
-        ways = (exact, *(index.get(name, []) for index in others))
+        ways = (exact, *(_get(index, name) for index in others))
         rows = next((found for found in ways if found), [])
         if not rows and _SHA256.fullmatch(name):
-            return tuple(self._by_samples.get(name, ()))
+            return tuple(_get(self._by_samples, name))
         if text is not None and rows:
             rows = self._with_text(rows, text)
         return self._one_recording(rows)
 
     @staticmethod
     def _with_text(rows: list[PurgeableRow], text: str) -> list[PurgeableRow]:
-        said = [row for row in rows if row.fields.get(TEXT) in {None, text}]
+        said = [
+            row for row in rows if _composed(str(row.fields.get(TEXT, text))) == _composed(text)
+        ]
         if not said:
             row = rows[0]
             raise _UnclearError(
@@ -242,7 +245,7 @@ class _Names:
 
     def _source(self, name: str) -> Rows:
         """Return the rows of every cycle that were cut from a recording."""
-        found = self._by_source.get(name, [])
+        found = self._by_source.get(_composed(name), [])
         origins = {origin for origin, _ in found}
         if len(origins) > 1:
             own = {origin for origin, row in found if row.manifest in self._first}
@@ -297,7 +300,7 @@ class _Names:
         if name not in self._by_field:
             rows = [row for row in self._rows if row.fields.get(name) is not None]
             self._by_field[name] = _index(rows, lambda row: [str(row.fields[name])])
-        return self._by_field[name].get(value, [])
+        return _get(self._by_field[name], value)
 
     def _places(self, paths: Iterable[object]) -> str:
         shown = sorted({str(path).removeprefix(f"{self._clinic}/") for path in paths})
@@ -311,8 +314,17 @@ def _index(
     index: dict[str, list[PurgeableRow]] = {}
     for row in rows:
         for name in names(row):
-            index.setdefault(name, []).append(row)
+            index.setdefault(_composed(name), []).append(row)
     return index
+
+
+def _get(index: Mapping[str, list[PurgeableRow]], name: str) -> list[PurgeableRow]:
+    return index.get(_composed(name), [])
+
+
+def _composed(name: str) -> str:
+    """Return a name with each letter as one character: some systems write é as two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _identity(row: PurgeableRow) -> str:

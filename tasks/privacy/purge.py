@@ -208,7 +208,8 @@ def plan_purge(
     # Hashes with a key that is not kept tell nothing; a list alone needs no others.
     key = secrets.token_bytes() if dry else make_key(request.clinic)
     keyed_list = None
-    if (listed := request.listed) is not None:
+    listed = request.listed
+    if listed is not None:
         keyed_list = keyed_hash(key, listed.digest)
         selection = select_listed(
             listed,
@@ -232,7 +233,7 @@ def plan_purge(
     opaque = [path for path in files if path.suffix.lower() in clinic_files.OPAQUE]
     plan = PurgePlan(
         *(request, selection, changes, models, handoffs, results, opaque),
-        beside=scope.beside,
+        beside=tuple(path for path in scope.beside if listed is None or path != listed.path),
         keyed_list=keyed_list,
     )
     for name, store in stores.items():
@@ -360,7 +361,7 @@ def _finish(
     audit_log.record(
         request.clinic,
         AuditedAct.PURGE,
-        request.cycle.path.name,
+        None if request.is_whole else request.cycle.path.name,
         **{**journal.summary, "refused_in_stores": len(refused)},
     )
     journal.remove()

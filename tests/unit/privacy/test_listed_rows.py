@@ -164,6 +164,18 @@ def test_the_cycle_that_is_named_says_which_is_meant(
     assert named(found) == rows
 
 
+def test_letters_may_be_composed_or_not(clinic: Path) -> None:
+    """A list that was made on another system looks the same, and is."""
+    shutil.copy(clinic / "cycle1/audio/0.wav", clinic / "cycle1/audio/M\u00fcller.wav")
+    manifest = clinic / "cycle1/manifest.jsonl"
+    row = {"audio_filepath": "audio/M\u00fcller.wav", "text": "f\u00fcr ihn"}
+    manifest.write_text(f"{manifest.read_text()}{json.dumps(row)}\n")
+    other = {"audio_filepath": "audio/Mu\u0308ller.wav", "text": "fu\u0308r ihn"}
+    for line in ("Mu\u0308ller.wav", "cycle1/audio/Mu\u0308ller.wav", other):
+        (found,) = find(clinic, line)
+        assert named(found) == ["cycle1/audio/M\u00fcller.wav"]
+
+
 def test_a_name_of_two_kinds_is_refused(clinic: Path) -> None:
     """Voice 7 and recording 7.wav are told apart by the user, not guessed."""
     shutil.copy(clinic / "cycle1/audio/0.wav", clinic / "cycle1/audio/7.wav")

@@ -78,6 +78,7 @@ def test_a_list_is_shown_line_by_line_and_then_purged_from_every_cycle(
     assert not (clinic / "cycle3/audio/9.wav").exists()
     assert (clinic / "cycle1/audio/1.wav").exists()
     (line,) = audit_log.read_lines(clinic)
+    assert line["cycle"] is None
     assert (line["ids"]["what"], line["ids"]["rows"], len(line["ids"]["keyed_sha256"])) == (
         *("list", 2, 2),
     )
@@ -206,7 +207,9 @@ def test_a_list_inside_of_what_is_purged_is_refused(clinic: Path) -> None:
         purge(clinic, "--recordings", inside)
     outside = clinic / "list.txt"
     inside.rename(outside)
-    assert "1 row, 1 file of sound" in purge(clinic, "--recordings", outside)
+    said = purge(clinic, "--recordings", outside)
+    assert "1 row, 1 file of sound" in said
+    assert "not searched" not in said
     assert outside.read_text() == "cycle1/audio/0.wav\n"
 
 
