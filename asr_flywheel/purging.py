@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import typer
 
 from asr_flywheel.options import print_json
 from blocks.parameter_types import store_from_here
+from tasks.common.counted import counted
 from tasks.common.errors import InputError
 from tasks.common.privacy_settings import KEEP_VARIABLE
 from tasks.models import purge_marks
@@ -41,7 +43,7 @@ class PurgeSettings:
     """How the command is to work.
 
     Attributes:
-        confirm: the recording or voice once more.
+        confirm: the recording or voice once more; of a list what the listing says.
         apply: whether to ask for it on the terminal.
         stores: names of stores besides the recorded ones.
         looks_at_stores: whether stores are looked at.
@@ -76,11 +78,18 @@ def purge(request: PurgeRequest, settings: PurgeSettings) -> bool:
     if settings.confirm is not None and settings.confirm != request.label:
         raise InputError(
             f"--confirm {settings.confirm!r}: is not {request.label!r}, which would be purged. "
-            "Fix: write the same twice."
+            + (
+                "Fix: write the same twice."
+                if request.listed is None
+                else "Fix: list it without --confirm, and write what that says; another list has "
+                "another hash."
+            )
         )
     stores = _open_stores(request, settings)
     with purging.locked(request):
-        if not settings.dry:
+        if settings.dry:
+            purging.refuse_interrupted(request.clinic)
+        else:
             refused = purging.resume(request, stores, typer.echo)
             if refused is not None:
                 _print_refused(refused)
@@ -90,13 +99,15 @@ def purge(request: PurgeRequest, settings: PurgeSettings) -> bool:
         if settings.as_json:
             print_json(describe(plan, shown))
         else:
-            _print(plan, shown)
+            _print(plan, shown, settings)
         if settings.dry:
-            if not settings.as_json:
+            if not settings.as_json and not plan.is_empty:
                 typer.echo(
                     "Nothing was changed. To do it, give the same command with "
                     f"--confirm {request.label!r}."
                 )
+            return True
+        if plan.is_empty:
             return True
         _ask(request, settings)
         refused = purging.apply_purge(plan, stores, typer.echo)
@@ -202,6 +213,13 @@ def _server_traces(plan: PurgePlan, settings: PurgeSettings) -> list[ServerTrace
 def describe(plan: PurgePlan, shown: Sequence[ServerTrace]) -> dict[str, Any]:
     """Return a plan for programs."""
     return {
+        **({} if plan.request.listed is None else {"confirm": plan.request.label}),
+        "listed": [line.as_dict() for line in plan.selection.listed],
+        "voices_named_in_figures": list(plan.selection.nameless),
+        "rows_that_share_sound_and_stay": [
+            {"manifest": str(one.row.manifest), "row": one.row.number, "seconds": one.seconds}
+            for one in plan.selection.sharing
+        ],
         "rows": len(plan.selection.rows),
         "recordings": [str(path) for path in plan.selection.audio],
         "hard_links_elsewhere": plan.selection.outside,
@@ -231,15 +249,21 @@ def _sent(plan: PurgePlan) -> list[SentTexts]:
     return find_sent_texts(plan.request.clinic, list(plan.changes.by_path))
 
 
-def _print(plan: PurgePlan, shown: Sequence[ServerTrace]) -> None:
+def _print(plan: PurgePlan, shown: Sequence[ServerTrace], settings: PurgeSettings) -> None:
+    for listed in plan.selection.listed:
+        typer.echo(f"listed   {listed}")
+    if plan.is_empty:
+        typer.echo("This list was purged before; no manifest has a row of it. Nothing changes.")
+        return
     counts = Counter(change.kind.value for change in plan.ordered)
     typer.echo(
-        f"{len(plan.selection.rows)} rows, {len(plan.selection.audio)} files of sound; "
+        f"{counted(len(plan.selection.rows), 'row')}, "
+        f"{counted(len(plan.selection.audio), 'file')} of sound; "
         f"{', '.join(f'{kind}: {count}' for kind, count in sorted(counts.items()))}"
     )
     for change in plan.ordered:
         typer.echo(str(change))
-    for line in (*_reach(plan), *_not_reached(plan)):
+    for line in (*_reach(plan), *_not_reached(plan, settings)):
         typer.echo(line)
     for trace in shown:
         typer.echo(f"server   {trace}")
@@ -271,15 +295,35 @@ def _reach(plan: PurgePlan) -> Iterator[str]:
         yield f"not looked into, for their format: {_first(plan.opaque)}"
 
 
-def _not_reached(plan: PurgePlan) -> Iterator[str]:
+def _not_reached(plan: PurgePlan, settings: PurgeSettings) -> Iterator[str]:
     """Yield what is the user's to remove, where was looked and where not."""
+    is_looked_at = settings.looks_at_stores
+    stores = [] if is_looked_at else purging.recorded_stores(plan.request.clinic)
     if plan.selection.outside:
         yield (
-            f"{plan.selection.outside} hard links to the recordings lie in no folder that was "
-            "looked at: name it with --folder"
+            "hard links to the recordings in folders that were not looked at: "
+            f"{plan.selection.outside}; name them with --folder"
         )
     for source in plan.selection.sources:
         yield f"source   {source}: an import read it; it is not touched, yours to remove"
+    sharing = plan.selection.sharing
+    for row in sharing[:_SHOWN]:
+        yield f"stays    {row} of its sound are in a row that goes; name it too?"
+    if len(sharing) > _SHOWN:
+        yield f"and {counted(len(sharing) - _SHOWN, 'more row')} that share sound and stay"
+    if stores:
+        yield (
+            f"not looked at: {', '.join(stores)} (--no-stores). Once the rows are gone, "
+            "nothing can be found there any more."
+        )
+    for voice in plan.selection.nameless:
+        yield (
+            f"voice    {voice!r}: no row of it stays, but its name does where figures name voices; "
+            f'to replace it, add the line {{"voice_id": {json.dumps(voice)}}}'
+        )
+    if plan.request.listed is not None:
+        yield f"the list {plan.request.listed.path}: is not touched, yours to remove"
+    yield "not reached: backups, snapshots, and copies that were sent or downloaded"
     yield SCOPE
     if plan.beside:
         yield (

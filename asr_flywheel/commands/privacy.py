@@ -69,6 +69,14 @@ def purge(
         Path, typer.Argument(help="The cycle whose manifest has the recording, or its folder.")
     ],
     *,
+    recordings: Annotated[
+        Path | None,
+        typer.Option(
+            "--recordings",
+            help="A list: a text with a recording, conversation or voice a line, or rows of a "
+            "manifest; in every cycle.",
+        ),
+    ] = None,
     recording: Annotated[
         str | None,
         typer.Option("--recording", help="Its path, name or hash; or what an import cut it from."),
@@ -78,10 +86,13 @@ def purge(
     ] = None,
     confirm: Annotated[
         str | None,
-        typer.Option("--confirm", help="The recording or voice once more: do it, and do not ask."),
+        typer.Option(
+            "--confirm",
+            help="The recording or voice once more, or what a list's listing says: do not ask.",
+        ),
     ] = None,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Ask for the recording's id and do it; else only list.")
+        bool, typer.Option("--apply", help="Ask for the same once more and do it; else only list.")
     ] = False,
     folder: Annotated[
         list[Path] | None,
@@ -130,17 +141,25 @@ def purge(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List every trace of a recording or a voice, and with --confirm or --apply remove it."""
+    """List every trace of recordings or a voice, and with --confirm or --apply remove it."""
     from asr_flywheel import purging
-    from tasks.data.cycle_folder import clinic_folder, open_cycle
+    from tasks.data.cycle_folder import clinic_folder, cycle_number, open_cycle
     from tasks.privacy import clinic_files
-    from tasks.privacy.purge import PurgeRequest
+    from tasks.privacy.purge import PurgeRequest, first_cycle
+    from tasks.privacy.purge_list import read_purge_list
 
-    acts = (recording is not None, voice is not None, accept is not None, forget_key, expired)
-    if sum(acts) != 1:
+    acts = {
+        "--recordings": recordings is not None,
+        "--recording": recording is not None,
+        "--voice": voice is not None,
+        "--accept": accept is not None,
+        "--forget-key": forget_key,
+        "--expired": expired,
+    }
+    if sum(acts.values()) != 1:
         raise InputError(
-            "purge: what is to be purged? Fix: name one of --recording, --voice, --accept, "
-            "--forget-key and --expired."
+            "purge: what is to be purged? Fix: name one of --recording, --recordings, --voice, "
+            "--accept, --forget-key and --expired."
         )
     everywhere = {
         "--folder": folder,
@@ -167,17 +186,21 @@ def purge(
         refuse_with("--forget-key", {**everywhere, **typed_keep, "--apply": apply})
         purging.forget_key(clinic_folder(cycle), settings_confirm=confirm)
         return
-    refuse_with("--voice" if recording is None else "--recording", typed_keep)
+    refuse_with(next(option for option, given in acts.items() if given), typed_keep)
     if not stores:
         refuse_with("--no-stores", {"--store": store, "--prefix": prefix})
     if not server:
         refuse_with("--no-server", {"--delete-artifacts": delete_artifacts})
+    listed = None if recordings is None else read_purge_list(recordings)
+    is_whole = listed is not None and cycle_number(cycle.expanduser().absolute().name) is None
     request = PurgeRequest(
-        open_cycle(cycle),
+        first_cycle(clinic_folder(cycle)) if is_whole else open_cycle(cycle),
         recording,
         voice,
         clinic_files.require_folders(folder or ()),
         tuple(prefix or ()),
+        listed,
+        is_whole,
     )
     settings = purging.PurgeSettings(
         confirm, apply, tuple(store or ()), stores, server, delete_artifacts, as_json

@@ -32,11 +32,10 @@ def search_bytes(path: Path, traces: RecordingTraces) -> bool:
 
 
 def _search(stream: IO[bytes], traces: RecordingTraces) -> bool:
-    told = traces.bytes_told()
     before = b""
     while chunk := stream.read(_CHUNK_BYTES):
         content = before + chunk
-        if any(word in content for word in told):
+        if traces.in_bytes(content):
             return True
         before = content[-_OVERLAP:]
     return False
@@ -53,7 +52,7 @@ def search_packed(path: Path, traces: RecordingTraces) -> bool:
             if traces.tells(name):
                 return True
             content = stream.read(_LARGEST_TEXT)
-            if any(word in content for word in traces.bytes_told()):
+            if traces.in_bytes(content):
                 return True
             if traces.tells(content.decode("utf-8", errors="replace")):
                 return True

@@ -106,7 +106,7 @@ class JsonScrubber:
                 kept[name] = None
                 continue
             holds_snippets = name in _SNIPPETS or (snippets and isinstance(inner, dict))
-            new_name = traces.voice_name if name == traces.voice else name
+            new_name = traces.voices.get(name, name)
             kept[new_name] = self.scrub(inner, snippets=holds_snippets)
         return kept
 
@@ -116,7 +116,7 @@ class JsonScrubber:
             return traces.hashes[text]
         if traces.is_path(text, self._file) or traces.phrases.is_whole(text) or traces.tells(text):
             return GONE
-        return traces.voice_name if text == traces.voice else traces.without_voice(text)
+        return traces.voices.get(text) or traces.without_voices(text)
 
 
 def scrub_table(text: str, file: Path, traces: RecordingTraces) -> str | None:
@@ -138,6 +138,6 @@ def scrub_table(text: str, file: Path, traces: RecordingTraces) -> str | None:
             for cell in cells
         )
         if not about:
-            kept.append(traces.without_voice(raw))
+            kept.append(traces.without_voices(raw))
     changed = "".join(kept)
     return None if changed == text else changed

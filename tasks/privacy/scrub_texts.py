@@ -26,7 +26,7 @@ def scrub_lines(text: str, traces: RecordingTraces) -> str | None:
     """Return a text without the lines that tell a recording; None where nothing is changed."""
     lines = text.split("\n")
     kept = [
-        traces.without_voice(traces_hashed(line, traces))
+        traces.without_voices(traces_hashed(line, traces))
         for line in lines
         if not _is_about(line, traces)
     ]
@@ -135,7 +135,7 @@ def scrub_page(page: str, traces: RecordingTraces, mark: str) -> str | None:
         changed = changed[:start] + changed[end:]
     gone = {element_id for element_id in blocks.ids if element_id}
     changed = _LINK.sub(lambda link: "" if link["id"] in gone else link[0], changed)
-    changed = traces.without_voice(changed)
+    changed = traces.without_voices(changed)
     if _Blocks(changed, traces).tells():
         raise ValueError("the page tells the recording where no row of it can be cut out")
     return None if changed == page else mark_page(changed, mark)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +20,17 @@ from tasks.data.source_spans import PROVENANCE
 from tasks.privacy import clinic_files
 from tasks.privacy.import_sources import sources_of
 from tasks.privacy.keyed_hashes import keyed_hash
+from tasks.privacy.listed_rows import ListedRows, find_listed_rows
 from tasks.privacy.phrases import split_words
-from tasks.privacy.purge_scope import MANIFESTS
+from tasks.privacy.purgeable_rows import PurgeableRow, provenance_of, read_manifests, samples_of
+from tasks.privacy.shared_sound import SharingRow, find_sharing
 from tasks.privacy.traces import AUDIO_KEYS, TEXT_KEYS, RecordingTraces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tasks.data.cycle_folder import Cycle
+    from tasks.privacy.purge_list import PurgeList
     from tasks.privacy.purge_scope import PurgeScope
 
 _SAID = frozenset(
@@ -40,32 +42,20 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class PurgeableRow:
-    """A row of a manifest, with its recording's absolute path."""
-
-    manifest: Path
-    number: int
-    fields: Mapping[str, Any]
-    audio: Path
-
-    @property
-    def written(self) -> str:
-        """The recording's path as the manifest has it."""
-        return str(self.fields.get("audio_filepath", ""))
-
-
-@dataclass(frozen=True, slots=True)
 class PurgeSelection:
     """What is to go.
 
     Attributes:
-        label: what the user has to type to confirm: the recording, or the voice.
+        label: what was named: the recording, the voice or the list.
         traces: of all recordings that go.
         rows: of manifests.
         audio: the files of the recordings that are removed.
         samples: hashes of the recordings' samples, where they could be read.
         outside: hard links to the recordings that no folder holds that was looked at.
         sources: what an import made the rows of, recordings and tables; they are not touched.
+        listed: what each line of a list means.
+        nameless: voices of which no row stays, whose names stay in figures.
+        sharing: rows that stay and have sound of a purged one.
     """
 
     label: str
@@ -75,6 +65,9 @@ class PurgeSelection:
     samples: frozenset[str]
     outside: int
     sources: tuple[str, ...] = ()
+    listed: tuple[ListedRows, ...] = ()
+    nameless: tuple[str, ...] = ()
+    sharing: tuple[SharingRow, ...] = ()
 
 
 def select(
@@ -98,7 +91,7 @@ def select(
     Raises:
         InputError: no row is meant, or several are by a name.
     """
-    rows = list(_read_manifests(scope.files))
+    rows = list(read_manifests(scope.files))
     apart = cycle.manifest.with_name(SET_APART)
     own = [row for row in rows if row.manifest in {cycle.manifest, apart}]
     if voice is not None:
@@ -117,20 +110,50 @@ def select(
         kind = "voice_id" if voice is not None else "recording"
         raise InputError(
             f"{cycle.manifest}: no row has the {kind} {label!r}. Fix: write it as the manifest "
-            "does; of a recording that is gone from it, nothing is left here."
+            "does; of a recording that is gone from it, nothing can be found."
         )
-    return _with_copies(label, chosen, rows, scope, key, voice)
+    return _with_copies(label, chosen, rows, scope, key, () if voice is None else (voice,))
 
 
-def _read_manifests(files: Sequence[Path]) -> Iterator[PurgeableRow]:
-    for path in files:
-        if path.name not in MANIFESTS:
-            continue
-        for number, row in enumerate(clinic_files.rows_of(path), start=1):
-            audio = row.get("audio_filepath")
-            if isinstance(audio, str):
-                place = Path(os.path.normpath(path.parent / audio))
-                yield PurgeableRow(path, number, row, place)
+def select_listed(
+    purge_list: PurgeList,
+    clinic: Path,
+    scope: PurgeScope,
+    key: bytes,
+    *,
+    first: Cycle | None,
+    can_be_gone: bool,
+) -> PurgeSelection:
+    """Find the recordings that a user's list means, in every cycle, and all their copies.
+
+    Args:
+        purge_list: the list.
+        clinic: the folder of cycles.
+        scope: where is looked.
+        key: for the hashes that stay.
+        first: the cycle that was named, if it was one.
+        can_be_gone: whether a line may mean nothing, since this list was purged before.
+
+    Raises:
+        InputError: a line means nothing, or several things; or the list would be purged itself.
+    """
+    rows = list(read_manifests(scope.files))
+    listed = find_listed_rows(purge_list, rows, clinic, first=first, can_be_gone=can_be_gone)
+    if purge_list.path in scope.files:
+        raise InputError(
+            f"{purge_list.path}: lies in a folder that is purged, so that its lines would go as "
+            "well, and a purge that is killed could not be resumed. Fix: move it out of there."
+        )
+    chosen = {(row.manifest, row.number): row for line in listed for row in line.rows}
+    voices = dict.fromkeys(line.voice for line in listed if line.voice is not None)
+    selection = _with_copies(
+        purge_list.label, list(chosen.values()), rows, scope, key, tuple(voices)
+    )
+    gone = {(row.manifest, row.number) for row in selection.rows}
+    stays = {row.fields.get("voice_id") for row in rows if (row.manifest, row.number) not in gone}
+    spoke = {row.fields.get("voice_id") for row in selection.rows}
+    nameless = sorted(str(voice) for voice in spoke - stays - voices.keys() - {None, ""})
+    return replace(selection, listed=tuple(listed), nameless=tuple(nameless))
 
 
 def _named(rows: Sequence[PurgeableRow], label: str) -> list[PurgeableRow]:
@@ -139,7 +162,7 @@ def _named(rows: Sequence[PurgeableRow], label: str) -> list[PurgeableRow]:
         lambda row: label in {row.written, str(row.audio)},
         lambda row: label == path_parts(row.written)[-1],
         lambda row: label == Path(path_parts(row.written)[-1]).stem,
-        lambda row: _SHA256.fullmatch(label) is not None and label == _samples(row.audio),
+        lambda row: _SHA256.fullmatch(label) is not None and label == samples_of(row.audio),
     )
     for means in ways:
         if chosen := [row for row in rows if means(row)]:
@@ -160,18 +183,13 @@ def _cut_from(cycle: Cycle, rows: Sequence[PurgeableRow], label: str) -> list[Pu
     return [row for row in rows if row.written in audio]
 
 
-def _samples(path: Path) -> str | None:
-    facts = audio_probe.probe(path)
-    return facts.sha256 if isinstance(facts, AudioFacts) else None
-
-
 def _with_copies(
     label: str,
     chosen: Sequence[PurgeableRow],
     rows: Sequence[PurgeableRow],
     scope: PurgeScope,
     key: bytes,
-    voice: str | None,
+    voices: Sequence[str],
 ) -> PurgeSelection:
     named = sorted({row.audio for row in chosen})
     present = [path for path in named if path.is_file()]
@@ -188,7 +206,7 @@ def _with_copies(
             continue
         stat = path.stat()
         if (stat.st_dev, stat.st_ino) in inodes or (
-            _length(path) in lengths and _samples(path) in samples
+            _length(path) in lengths and samples_of(path) in samples
         ):
             audio.add(path)
     # A link's target goes with it.
@@ -210,8 +228,7 @@ def _with_copies(
         kept_paths={str(path) for path in candidates if path not in audio},
         tails={tail for row in purged if (tail := _tail(row)) is not None},
         sizes={path.stat().st_size for path in there},
-        voice=voice,
-        voice_name="" if voice is None else f"purged-{keyed_hash(key, voice_hash(voice))[:12]}",
+        voices={voice: f"purged-{keyed_hash(key, voice_hash(voice))[:12]}" for voice in voices},
     )
     traces.seal()
     _collect_phrases(traces, scope.files, purged)
@@ -226,12 +243,13 @@ def _with_copies(
         frozenset(samples),
         sum(links.values()) - counted,
         tuple(sorted({*map(str, kept), *_read_by_imports(purged)})),
+        sharing=find_sharing(rows, purged),
     )
 
 
 def _read_by_imports(rows: Sequence[PurgeableRow]) -> Iterator[str]:
     """Yield the recordings that imports made rows of, and what else they read."""
-    for entry in _provenance_of(rows):
+    for _, entry in provenance_of(rows):
         yield str(entry["recording"])
     for about in sorted({row.manifest.with_name(ABOUT) for row in rows}):
         if about.is_file():
@@ -252,18 +270,8 @@ def voice_hash(voice: str) -> str:
 
 def _recorded_samples(rows: Sequence[PurgeableRow]) -> set[str]:
     """Return the hashes of samples that imports wrote down, of recordings that may be gone."""
-    return {
-        str(entry["samples_sha256"]) for entry in _provenance_of(rows) if "samples_sha256" in entry
-    }
-
-
-def _provenance_of(rows: Sequence[PurgeableRow]) -> Iterator[dict[str, Any]]:
-    """Yield what imports wrote down of rows."""
-    for provenance in sorted({row.manifest.with_name(PROVENANCE) for row in rows}):
-        audio = {row.written for row in rows if row.manifest.parent == provenance.parent}
-        for entry in clinic_files.rows_of(provenance) if provenance.is_file() else ():
-            if entry.get("audio_filepath") in audio and "recording" in entry:
-                yield entry
+    origins = (entry for _, entry in provenance_of(rows))
+    return {str(entry["samples_sha256"]) for entry in origins if "samples_sha256" in entry}
 
 
 def _length(path: Path) -> tuple[int, int] | None:
@@ -294,7 +302,10 @@ def _collect_phrases(
     for path in sources:
         for fields in clinic_files.rows_of(path):
             traces.phrases.keep_terms(_terms(fields))
-            if _is_row(fields) and not traces.is_row(fields, path):
+            if not _is_row(fields) or traces.is_row(fields, path):
+                continue
+            # What it says may be what the purged row said; manifests tell what stays.
+            if not traces.is_unclear(fields, path):
                 _keep(traces, fields)
 
 

@@ -291,3 +291,34 @@ def test_what_stays_is_marked_and_a_model_refused_until_it_is_accepted(clinic: P
     command(clinic, "purge", "cycle1", "--forget-key", "--confirm", ".asr-flywheel-purge.key")
     assert not (clinic / ".asr-flywheel-purge.key").exists()
     assert "unbroken" in command(clinic, "audit", "cycle1", "verify")
+
+
+def test_a_list_of_recordings_goes_from_all_files_at_once(clinic: Path) -> None:
+    """Also from a run that was kept in `kept/`; what is left can be read, reported and verified."""
+    recordings = [planted(clinic, audio(clinic)) for audio in (worst_row, trained_row)]
+    add_traces(clinic, recordings[0])
+    shutil.copytree(clinic / "cycle2", clinic / "cycle2/kept/older/cycle2")
+    listed = clinic / "withdrawn.txt"
+    # The other cycle has a row of the first one's path.
+    listed.write_text(f"cycle1/{recordings[0].audio}\n{recordings[1].samples}\n")
+    where = ("--no-server", "--store", str(clinic.with_name("kept")))
+    asked = ("purge", ".", "--recordings", listed.name, *where, "--json")
+    plan = json.loads(command(clinic, *asked))
+    assert [line["kind"] for line in plan["listed"]] == ["recording", "recording"]
+    command(clinic, *asked, "--confirm", plan["confirm"])
+    listed.unlink()
+    for recording in recordings:
+        for needle in recording.needles[1:]:
+            assert found_in(clinic, needle) == [], needle
+            assert found_in(clinic.with_name("kept"), needle) == [], needle
+    (line,) = (line for line in audit_log.read_lines(clinic) if line["act"] == "purge")
+    assert len(line["ids"]["keyed_sha256"]) == 2
+    assert "2 recordings of this run's cycle were purged" in command(clinic, "history", ".")
+    command(clinic, "report", "cycle2")
+    assert "118 of 118 rows missed" in command(clinic, "gate", "cycle1", "--base", "embedded")
+    assert "n  118" in command(clinic, "score", "cycle2/offline_hyps.jsonl")
+    handoff = "cycle2/handoff/handoff.json"
+    refused = command(clinic, "handoff", "--verify", "cycle2/handoff", code=2)
+    assert f"asr-flywheel purge CYCLE --accept {handoff}" in refused
+    command(clinic, "purge", "cycle1", "--accept", handoff)
+    command(clinic, "handoff", "--verify", "cycle2/handoff")

@@ -132,7 +132,7 @@ def test_a_page_of_another_form_is_not_left(traces: RecordingTraces) -> None:
 )
 def test_a_voices_name_is_replaced_where_it_is_one(voice: str, text: str, expected: str) -> None:
     """A name that is a word too stays in texts."""
-    assert RecordingTraces(voice=voice, voice_name="V").without_voice(text) == expected
+    assert RecordingTraces(voices={voice: "V"}).without_voices(text) == expected
 
 
 def test_lists_of_terms_stay(tmp_path: Path) -> None:
