@@ -13,6 +13,7 @@ from asr_flywheel.options import print_json
 from blocks.parameter_types import store_from_here
 from tasks.common.errors import InputError
 from tasks.common.privacy_settings import KEEP_VARIABLE
+from tasks.common.shell_words import in_shell
 from tasks.models import purge_marks
 from tasks.privacy import keyed_hashes, retention
 from tasks.privacy import purge as purging
@@ -95,7 +96,7 @@ def purge(request: PurgeRequest, settings: PurgeSettings) -> bool:
             if not settings.as_json:
                 typer.echo(
                     "Nothing was changed. To do it, give the same command with "
-                    f"--confirm {request.label!r}."
+                    f"--confirm {in_shell(request.label)}."
                 )
             return True
         _ask(request, settings)

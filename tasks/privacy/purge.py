@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -242,9 +243,10 @@ def resume(
     if journal.request != request.as_dict():
         named = journal.request
         what = "recording" if named["recording"] is not None else "voice"
+        words = ("purge", str(request.clinic / named["cycle"]), f"--{what}", str(named[what]))
         raise InputError(
-            f"{journal.path}: another purge was interrupted. Fix: end it first: asr-flywheel purge "
-            f"{request.clinic / named['cycle']} --{what} {named[what]}, with the same options."
+            f"{journal.path}: another purge was interrupted. Fix: end it first: asr-flywheel "
+            f"{shlex.join(words)}, with the same options."
         )
     report("a purge was interrupted: going on with it")
     if journal.state is JournalState.SWAPPING:

@@ -10,7 +10,6 @@ same model again makes the copy needless, and removes it.
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.common import atomic_files, hashing
 from tasks.common.errors import InputError
+from tasks.common.shell_words import in_shell
 from tasks.data.cycle_folder import IMPORTED_NAME, KEPT_NAME, Cycle
 from tasks.decision.decision_table import Verdict
 from tasks.records import run_record
@@ -172,7 +172,7 @@ def beside_verdict(kept: Mapping[str, Any], clinic: Path | None = None) -> str:
 
 
 def _hand_on(cycle: Path | str) -> str:
-    return f"`asr-flywheel handoff {shlex.quote(str(cycle))}`"
+    return f"`asr-flywheel handoff {in_shell(cycle)}`"
 
 
 def preserve(following: Cycle) -> KeptRun | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import soundfile
 
 from tasks.common.errors import InputError
+from tasks.common.shell_words import in_shell
 from tasks.data.audio_checks import AudioLimits
 from tasks.data.audio_probe import PCM_16, read_16_bits
 from tasks.data.manifest import require_content
@@ -82,7 +83,8 @@ def find_offline(cycle: Cycle, offline: Path | None) -> Path:
     if not offline.is_file():
         raise InputError(
             f"{offline}: there is no offline evaluation to compare with. Fix: "
-            f"`asr-flywheel transcribe {cycle.path.name} --model …`, or name one with --offline."
+            f"`asr-flywheel transcribe {in_shell(cycle.path)} --model MODEL`, or name one with "
+            "--offline."
         )
     return offline
 
